@@ -1,0 +1,103 @@
+"""The card of a dataset folder: README.md from its manifest. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from lrldata.languages import Language
+from lrldata.ledger import REASONS
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+_HUB_TYPES = {"String": "string", "Float64": "float64"}
+_SAMPLE_NOTE = (
+    "> **This is a sample.** The facts were written for trying out `lrldata` and are not ConceptNet data.\n\n"
+)
+
+
+def size_category(rows: int) -> str:
+    """Return the Hub's size category for a number of rows."""
+    return next((name for limit, name in _SIZES if rows < limit), "10M<n<100M")
+
+
+def conceptnet_card(manifest: Mapping[str, Any], language: Language, samples: Sequence[str]) -> str:
+    """Write the card of a ConceptNet dataset: YAML for the Hub, then what it is, how it was made, and the ledger."""
+    rows: Mapping[str, int] = manifest["rows"]
+    ledger = manifest["ledger"]
+    metadata = {
+        "language": [language.hub_code],
+        "license": "cc-by-sa-4.0",
+        "pretty_name": f"ConceptNet sentences for {language.name}",
+        "size_categories": [size_category(sum(rows.values()))],
+        "task_categories": ["fill-mask", "text-generation"],
+        "tags": ["conceptnet", "knowledge-graph", "low-resource-languages", "lrl"],
+        "configs": [
+            {
+                "config_name": "conceptnet",
+                "default": True,
+                "data_files": [{"split": split, "path": f"data/{split}-*"} for split in rows],
+            }
+        ],
+        "dataset_info": {
+            "config_name": "conceptnet",
+            "features": [{"name": name, "dtype": _HUB_TYPES[dtype]} for name, dtype in manifest["columns"].items()],
+            "splits": [{"name": split, "num_examples": count} for split, count in rows.items()],
+        },
+    }
+    settings, templates = manifest["settings"], manifest["templates"]
+    dropped = [
+        f"| {REASONS[reason]} | `{reason}` | {tally['rows']:,} |" for reason, tally in ledger["dropped"].items()
+    ]
+    unsaid = [f"`{relation}` ({count:,})" for relation, count in ledger["unsaid_relations"].items()]
+    fallback = templates["fallback_relations"]
+    lines = [
+        "---",
+        yaml.safe_dump(metadata, allow_unicode=True, sort_keys=False, width=1000).rstrip(),
+        "---",
+        "",
+        f"# ConceptNet sentences for {language.name}",
+        "",
+        _SAMPLE_NOTE if manifest["sample"] else "",
+        f"{sum(rows.values()):,} facts of the knowledge graph ConceptNet 5.7 that have a word of {language.name} "
+        f"(`{language.code}`), each said in a sentence by the template set `{templates['name']}`"
+        f" ({'reviewed by ' + ', '.join(templates['reviewed_by']) if templates['reviewed'] else 'not yet reviewed by a speaker'})."
+        + (f" These relations are said in English: {', '.join(fallback)}." if fallback else ""),
+        *([f"\n{language.note}"] if language.note else []),
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        'dataset = load_dataset("PATH_OR_REPOSITORY")',
+        "```",
+        "",
+        "| split | rows |",
+        "| --- | ---: |",
+        *[f"| {split} | {count:,} |" for split, count in rows.items()],
+        "",
+        (
+            "All facts about one pair of terms are in one split, chosen by a hash of the pair."
+            if settings["split"] == "pair"
+            else f"The split is random (seed {settings.get('seed')}), as in the paper: facts of one pair may straddle splits."
+        ),
+        "",
+        "## Samples",
+        "",
+        *[f"- {sample}" for sample in samples],
+        "",
+        "## What was thrown away",
+        "",
+        f"{ledger['in']['rows']:,} edges touch the language; {ledger['kept']['rows']:,} were kept.",
+        "",
+        "| why | reason | edges |",
+        "| --- | --- | ---: |",
+        *dropped,
+        *([f"\nRelations without a sentence: {', '.join(unsaid)}."] if unsaid else []),
+        "",
+        "## Licence",
+        "",
+        "ConceptNet is published under CC BY-SA 4.0; the column `license` has the licence of each edge and "
+        "`source_dataset` where ConceptNet has it from. Please cite Speer, Chin and Havasi (2017), "
+        '"ConceptNet 5.5: An Open Multilingual Graph of General Knowledge".',
+        "",
+    ]
+    return "\n".join(lines)

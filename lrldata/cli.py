@@ -1,0 +1,215 @@
+"""The command `lrldata`: parse, call the recipe, print."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import polars as pl
+import typer
+from rich.console import Console
+
+from lrldata import __version__, show
+from lrldata.build import build, plan
+from lrldata.conceptnet.index import make_index
+from lrldata.conceptnet.verbalise import all_built_in, built_in, expected_sets, missing, problems, read_templates
+from lrldata.config import load_config
+from lrldata.dataset import open_dataset
+from lrldata.errors import InputError, LrlError
+from lrldata.languages import find, languages
+from lrldata.ledger import from_json
+from lrldata.progress import Progress
+
+app = typer.Typer(
+    help="Clean, versioned datasets for low-resource languages.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+templates_app = typer.Typer(help="The sentences into which facts are put.", no_args_is_help=True)
+app.add_typer(templates_app, name="templates")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Cache = Annotated[Path | None, typer.Option(help="Where dumps and indexes are kept.", show_default="the user's cache")]
+DEBUG_HELP = "Show the traceback of an error."
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+) -> None:
+    if version:
+        print(f"lrldata {__version__}")
+        raise typer.Exit
+    _ = debug  # read from the arguments by `main`, so that it holds for usage errors too
+
+
+@app.command("build")
+def build_command(
+    lang: Annotated[str | None, typer.Option(help="Codes or names: ro | ro,mt,ug | paper (its 30) | all.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where the text comes from.", show_default="conceptnet")] = None,
+    dump: Annotated[str | None, typer.Option(help="Dump of ConceptNet 5.7: path or URL, .csv.gz or .csv.", show_default="the official address")] = None,
+    dump_sha256: Annotated[str | None, typer.Option(help="Refuse a dump with another SHA-256.")] = None,
+    conceptnet_db: Annotated[Path | None, typer.Option(help="Read a conceptnet-lite database instead.")] = None,
+    index: Annotated[Path | None, typer.Option(help="Read an index folder made before instead.")] = None,
+    sample: Annotated[bool | None, typer.Option("--sample", help="Read the built-in sample (Romanian) instead.")] = None,
+    templates: Annotated[str | None, typer.Option(help="english | native | paper | FILE.toml", show_default="english")] = None,
+    edges: Annotated[str | None, typer.Option(help="Ends in the language: any | start | target (both).", show_default="any")] = None,
+    min_weight: Annotated[float | None, typer.Option(help="Drop edges below this weight.", show_default="0")] = None,
+    scripts: Annotated[str | None, typer.Option(help="Scripts to keep: Latn,Cyrl or any.", show_default="the language's")] = None,
+    split: Annotated[str | None, typer.Option(help="80/10/10 by hash of the pair of terms, or random as in the paper: pair | random.", show_default="pair")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the random split.", show_default="42")] = None,
+    max_rejected: Annotated[float | None, typer.Option(help="Share of bad lines at which to stop.", show_default="0.001")] = None,
+    out: Annotated[Path | None, typer.Option(help="The workspace.", show_default="lrl-workspace")] = None,
+    cache: Cache = None,
+    config: Annotated[Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")] = None,
+    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Say what would be read, downloaded and written.")] = None,
+    force: Annotated[bool | None, typer.Option("--force", help="Build again even if nothing changed.")] = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Build a dataset of sentences for each language, ready for `load_dataset`."""  # fmt: skip
+    options = locals() | {}
+    flags = {name: value for name, value in options.items() if name not in ("config", "as_json", "quiet") and value is not None}
+    settings = load_config(config, flags)
+    began = time.perf_counter()
+    if settings.dry_run:
+        steps = plan(settings)
+        _print(as_json, {"plan": [vars(step) for step in steps]}, show.plan(steps))
+        return
+    results = build(settings, Progress(quiet))
+    objects = [result.as_json() for result in results]
+    seconds = round(time.perf_counter() - began, 3)
+    single = objects[0] | {"seconds": seconds}
+    _print(as_json, single if len(objects) == 1 else {"datasets": objects, "seconds": seconds}, show.built(results))
+    if not as_json and all(result.status == "unchanged" for result in results):
+        print("Unchanged: the same input and settings give the same bytes, so nothing was done.")
+
+
+@app.command("index")
+def index_command(
+    dump: Annotated[Path, typer.Option(help="Dump or conceptnet-lite database.")],
+    cache: Cache = None,
+    max_rejected: Annotated[float, typer.Option(help="Share of bad lines at which to stop.")] = 0.001,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Make the index of a dump, which every build shares, and print its folder."""
+    settings = load_config(None, {"lang": "all", "max_rejected": max_rejected} | ({"cache": cache} if cache else {}))
+    made = make_index(dump, settings.cache, max_rejected=max_rejected, progress=Progress(quiet))
+    _print(as_json, {"path": str(made.folder), **made.manifest}, str(made.folder))
+
+
+@app.command("stats")
+def stats_command(
+    folder: Annotated[Path, typer.Argument(help="A dataset folder, e.g. lrl-workspace/datasets/ro/conceptnet.")],
+    samples: Annotated[int, typer.Option(min=0, help="Sentences to show.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show the ledger, relations, lengths and samples of a dataset."""
+    manifest, rows = open_dataset(folder)
+    counted = show.statistics(manifest, rows)
+    examples = rows.select("text").head(samples).collect()["text"].to_list()
+    if as_json:
+        _print(True, counted | {"samples": examples}, "")
+    else:
+        show.dataset(counted, from_json(manifest["ledger"]), examples, Console())
+
+
+@app.command("langs")
+def langs_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Codes or names; none: all.")] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="Only the paper's 30.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List languages: codes in every system, scripts, sizes in the paper, and which sources hold them."""
+    rows = [find(name) for name in names] if names else [row for row in languages() if row.paper or not paper]
+    described = [row.model_dump(exclude_none=True, mode="json") | {"sources": row.sources} for row in rows]
+    _print(as_json, {"languages": described}, show.languages(rows))
+    if not as_json and names:
+        for row in rows:
+            if row.note:
+                print(f"{row.name} ({row.code}): {row.note}")
+
+
+@templates_app.command("check")
+def templates_check(
+    file: Annotated[list[Path] | None, typer.Argument(help="Your own files; none: the built-in sets.")] = None,
+) -> None:
+    """Check template sets: every relation, both slots, the script of the language."""
+    sets = [read_templates(path, path.stem) for path in file] if file else [built_in(name) for name in all_built_in()]
+    drawn = show.table("Templates", "set", "relations", "sentences", "reviewed", "says in English", numbers=("relations", "sentences"))
+    faults = [f"{name}: no such set" for name in expected_sets() if not file and name not in all_built_in()]
+    for each in sets:
+        absent = missing(each)
+        faults += [f"{each.name}: {problem}" for problem in problems(each)]
+        if absent and each.language == "en" and not each.as_stored:
+            faults.append(f"{each.name}: no sentence for {', '.join(absent)}")
+        falls_back = "" if each.language == "en" else ", ".join(absent)
+        count = sum(map(len, each.relations.values()))
+        drawn.add_row(each.name, str(len(each.relations)), str(count), "yes" if each.reviewed else "no", falls_back)
+    Console().print(drawn)
+    if faults:
+        raise InputError(f"{len(faults)} faults:\n  " + "\n  ".join(faults))
+    print("No faults.")
+
+
+@templates_app.command("show")
+def templates_show(name: Annotated[str, typer.Argument(help="english, paper, native/ro, ...")]) -> None:
+    """Show the sentences of a built-in set."""
+    drawn = show.table(name, "relation", "sentence")
+    for relation, sentences in built_in(name).relations.items():
+        for sentence in sentences:
+            drawn.add_row(relation, sentence)
+    Console().print(drawn)
+
+
+def _print(as_json: bool, value: dict[str, Any], drawn: object) -> None:
+    if as_json:
+        print(json.dumps(value, ensure_ascii=False))
+    else:
+        Console().print(drawn, soft_wrap=isinstance(drawn, str))
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        code = app(args=arguments, prog_name="lrldata", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        sys.exit(_fail("stopped. What was finished is kept; the same command goes on from there.", 130))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of standard output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (LrlError, OSError, pl.exceptions.PolarsError, MemoryError) as error:
+        if debug:
+            raise
+        sys.exit(_fail(_in_words(error), error.exit_code if isinstance(error, LrlError) else 1))
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(_fail(f"{type(error).__name__}: {error}. This is a bug; run with --debug and report it.", 1))
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename:
+        where = f"{error.filename}: {(error.strerror or str(error)).lower()}."
+        return f"{where} Name another folder with --out or --cache, or make room or get the right to write there."
+    if isinstance(error, MemoryError):
+        return "out of memory. Build fewer languages at once."
+    return str(error).strip()
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

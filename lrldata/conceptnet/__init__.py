@@ -1,0 +1,1 @@
+"""From a ConceptNet dump to facts in sentences."""

@@ -1,0 +1,221 @@
+"""The index: all edges of a dump in one Parquet file, made once and shared by every later build.
+
+It keeps the dump's own order, which is by relation and start language, so that row-group statistics prune.
+It is named after the content of the dump, made under a lock and renamed into place when whole.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from filelock import FileLock
+
+from lrldata.conceptnet.read import scan_database, scan_dump, sift, sniff, understand
+from lrldata.conceptnet.relations import EXTERNAL_URL
+from lrldata.errors import InputError
+from lrldata.manifest import MANIFEST, read_manifest, sha256_of, write_json
+from lrldata.progress import Progress
+
+FORMAT = 1  # part of the folder's name: another format is another index
+EDGES = "edges.parquet"
+ROW_GROUP = 100_000  # larger groups cost memory: every column of one is held while it is written
+DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
+SQLITE_MAGIC = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True)
+class Index:
+    """A finished index and what its manifest says: the source's name, size and hash, edges, rejects, counts."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def edges(self) -> Path:
+        """Return the path of the Parquet file."""
+        return self.folder / EDGES
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Return name, size and hash of what the index was made from, and the number of rejected lines."""
+        return {**self.manifest["source"], "rejected_lines": self.manifest["rejected"]}
+
+    def edges_of(self, language: str) -> int:
+        """Return how many edges have an end in the language (ConceptNet's code)."""
+        return int(self.manifest["languages"].get(language, 0))
+
+
+def open_index(folder: Path) -> Index:
+    """Open an index made before. Raises InputError when the folder holds none."""
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.get("kind") != "conceptnet-index":
+        raise InputError(f"{folder}: no finished index in this folder.", "Make one with `lrldata index --dump FILE`.")
+    if manifest["format"] != FORMAT:
+        raise InputError(f"{folder}: an index of format {manifest['format']}, not {FORMAT}.", "Make it again.")
+    return Index(folder, manifest)
+
+
+def index_folder(cache: Path, sha256: str) -> Path:
+    """Return where the index of a dump with this hash lives."""
+    return cache / "conceptnet" / "index" / f"{sha256[:16]}-v{FORMAT}"
+
+
+def fingerprint_file(path: Path, cache: Path) -> str:
+    """Return the SHA-256 of a file; remembered in the cache as long as size, time and inode stay."""
+    memory = cache / "conceptnet" / "fingerprints.json"
+    status = path.stat()
+    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+    known = _read_memory(memory)
+    if key not in known:
+        sha256 = sha256_of(path)
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(memory.with_suffix(".lock")):
+            known = _read_memory(memory) | {key: sha256}
+            write_json(memory, known)
+    return known[key]
+
+
+def _read_memory(memory: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(memory.read_text("utf-8")))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def make_index(path: Path, cache: Path, *, max_rejected: float = 0.001, progress: Progress | None = None) -> Index:
+    """Return the index of a dump or of a conceptnet-lite database, making it in one pass where there is none.
+
+    Bad lines are listed in a rejects file beside the index; more than the share `max_rejected` of them is an error.
+    Raises InputError for input that is damaged or is not ConceptNet's.
+    """
+    progress = progress or Progress(quiet=True)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file.", "Give the dump with --dump FILE, or try --sample.")
+    with progress.waiting(f"Fingerprint of {path.name}"):
+        sha256 = fingerprint_file(path, cache)
+    folder = index_folder(cache, sha256)
+    if read_manifest(folder) is not None:
+        return open_index(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if read_manifest(folder) is not None:
+            return open_index(folder)  # another build made it while this one waited
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.mkdir()
+        rejected = _write_edges(path, partial, folder.with_suffix(".rejects.tsv"), max_rejected, progress)
+        source = {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256}
+        manifest = {"kind": "conceptnet-index", "format": FORMAT, "source": source, "rejected": rejected}
+        write_json(partial / MANIFEST, manifest | _survey(partial / EDGES))
+        partial.rename(folder)
+    return open_index(folder)
+
+
+def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, progress: Progress) -> int:
+    """Write edges.parquet, by the fast way where it can and else by the careful one; return the rejected lines."""
+    with path.open("rb") as stream:
+        is_database = stream.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
+    if not is_database:
+        sniff(path)
+    raw = scan_database(path) if is_database else scan_dump(path)
+    try:
+        with _gzip_faults(path):
+            write_index(raw, partial / EDGES, progress)
+        faults = _faults(partial / EDGES)
+    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
+        faults = str(error).splitlines()[0]
+    if not faults:
+        rejects.unlink(missing_ok=True)
+        return 0
+    if is_database:
+        raise InputError(f"{path}: edges that cannot be understood ({faults}).", "Build the database again.")
+    clean = partial / "clean.csv.gz"
+    with progress.waiting(f"{faults}: reading line by line"), _gzip_faults(path):
+        good, bad = sift(path, clean, rejects)
+    if bad > max_rejected * (good + bad) or not good:
+        raise InputError(
+            f"{path}: {bad:,} of {good + bad:,} lines are bad ({bad / (good + bad):.2%}, "
+            f"limit {max_rejected:.2%}); the first is {_first_reject(rejects)}.",
+            f"All are in {rejects}. Mend the file, or raise --max-rejected.",
+        )
+    write_index(scan_dump(clean), partial / EDGES, progress)
+    clean.unlink()
+    return bad
+
+
+def write_index(raw: pl.LazyFrame, out: Path, progress: Progress, *, origin: bool = True) -> None:
+    """Stream raw edges into one Parquet file, in their order. Memory does not grow with the input."""
+    with progress.rows("Indexing edges") as count:
+        understand(count(raw), origin=origin).sink_parquet(
+            out, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, engine="streaming"
+        )
+
+
+@contextmanager
+def _gzip_faults(path: Path) -> Iterator[None]:
+    """Say of a damaged gzip stream that it is one; pass on every other error."""
+    try:
+        yield
+    except EOFError as error:
+        raise _damaged(path, "it ends too early") from error
+    except OSError as error:
+        if error.errno is not None:  # the disk's fault, not the file's
+            raise
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(
+        f"{path}: damaged gzip file after {path.stat().st_size:,} bytes on disk ({why}).",
+        "Delete it and download it again; `gzip -t` tests a file.",
+    )
+
+
+def _faults(edges: Path) -> str:
+    """Return what the fast way could not understand, in a few words; empty when it understood everything."""
+    null_end = pl.col("end_lang").is_null() & (pl.col("relation") != EXTERNAL_URL)
+    bad = pl.any_horizontal(pl.col("relation", "start_lang", "weight", "origin").is_null(), null_end)
+    found = pl.scan_parquet(edges).group_by("relation", "origin").agg(bad=bad.sum()).collect(engine="streaming")
+    nulls = int(found["bad"].sum())
+    if nulls:
+        return f"{nulls:,} unusual lines"
+    odd = [name for name in found["relation"].unique() if not name.startswith("/r/") or name == "/r/"]
+    odd += [text for text in found["origin"].unique() if parse_origin(text) is None]
+    return f"unusual field {odd[0]!r}" if odd else ""
+
+
+def parse_origin(text: str) -> tuple[str, str] | None:
+    """Read dataset and licence from the head of an edge's JSON as the index keeps it; None if they are not there."""
+    try:
+        fields = json.loads(text + '"}')
+        return str(fields["dataset"]), str(fields["license"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def _survey(edges: Path) -> dict[str, Any]:
+    """Count edges: in all, those that touch each language, and by relation."""
+    scan = pl.scan_parquet(edges)
+    pairs = scan.group_by("start_lang", "end_lang").len().collect(engine="streaming")
+    ends = pairs.filter(pl.col("end_lang").is_not_null() & (pl.col("end_lang") != pl.col("start_lang")))
+    touching = pl.concat([pairs.select("start_lang", "len"), ends.select(pl.col("end_lang").alias("start_lang"), "len")])
+    languages = touching.group_by("start_lang").agg(pl.col("len").sum()).sort("start_lang")
+    relations = scan.group_by("relation").len().sort("relation").collect(engine="streaming")
+    return {
+        "edges": int(pairs["len"].sum()),
+        "languages": dict(languages.iter_rows()),
+        "relations": dict(relations.iter_rows()),
+    }
+
+
+def _first_reject(rejects: Path) -> str:
+    with rejects.open(encoding="utf-8") as lines:
+        next(lines)
+        number, reason, _ = next(lines).split("\t", 2)
+    return f"line {number}: {reason}"

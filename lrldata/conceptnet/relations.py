@@ -1,0 +1,32 @@
+"""The relations of ConceptNet 5.7, as relations.toml lists them."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict
+
+EXTERNAL_URL = "/r/ExternalURL"
+
+
+class Relation(BaseModel):
+    """A relation: what an edge (start, end) says, whether the order of its ends matters, and an example."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    direction: str
+    example: tuple[str, str]
+    symmetric: bool = False
+
+
+@cache
+def relations() -> dict[str, Relation]:
+    """Return the relations by name (`IsA`, `dbpedia/genre`), without /r/."""
+    table = tomllib.loads(files("lrldata.conceptnet").joinpath("relations.toml").read_text("utf-8"))["relations"]
+    return {name: Relation(name=name, **row) for name, row in table.items()}
+
+
+def symmetric_relations() -> list[str]:
+    """Name the relations for which (start, end) and (end, start) are one fact."""
+    return [name for name, relation in relations().items() if relation.symmetric]

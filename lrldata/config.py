@@ -1,0 +1,86 @@
+"""Settings of a build: frozen, checked, with unknown keys an error. Flags stand above the settings file."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from platformdirs import user_cache_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lrldata.errors import UsageError
+
+Edges = Literal["target", "start", "any"]
+
+
+class BuildConfig(BaseModel):
+    """What `lrldata build` is asked to do. The names are those of its options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lang: str
+    source: Literal["conceptnet"] = "conceptnet"
+    dump: str | None = None
+    dump_sha256: str | None = None
+    conceptnet_db: Path | None = None
+    index: Path | None = None
+    sample: bool = False
+    templates: str = "english"
+    edges: Edges = "any"
+    min_weight: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    scripts: str | None = None
+    split: Literal["pair", "random"] = "pair"
+    seed: int = 42
+    max_rejected: float = Field(default=0.001, ge=0.0, le=1.0)
+    out: Path = Path("lrl-workspace")
+    cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
+    dry_run: bool = False
+    force: bool = False
+
+    @model_validator(mode="after")
+    def _one_input(self) -> "BuildConfig":
+        given = [
+            flag
+            for flag, value in {
+                "--dump": self.dump, "--conceptnet-db": self.conceptnet_db, "--index": self.index, "--sample": self.sample
+            }.items()
+            if value
+        ]  # fmt: skip
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other: give one input")
+        return self
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings that shape the rows, as JSON-like values."""
+        shaping = {"templates", "edges", "min_weight", "scripts", "split"}
+        return self.model_dump(include=shaping | ({"seed"} if self.split == "random" else set()))
+
+
+def load_config(file: Path | None, flags: dict[str, Any]) -> BuildConfig:
+    """Read settings from a TOML file and put the given flags above them.
+
+    Raises UsageError that names the file and the key; for a mistyped key it names the nearest one.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values = tomllib.loads(file.read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise UsageError(f"{file}: no such settings file.") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file}: not TOML: {error}.") from error
+        values = {key.replace("-", "_"): value for key, value in values.items()}
+    try:
+        return BuildConfig(**values | flags)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"])) or "settings"
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, BuildConfig.model_fields, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(BuildConfig.model_fields)}."
+            raise UsageError(f"{file}: unknown key {key!r}.", hint) from error
+        if fault["type"] == "missing":
+            raise UsageError("No language given.", "Use --lang ro, --lang ro,mt,ug or --lang paper.") from error
+        where = f"--{key.replace('_', '-')}" if key in flags else f"{file}: {key}" if key in values else ""
+        message = fault["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{where}: {message}.".removeprefix(": ")) from error

@@ -1,0 +1,137 @@
+"""Dataset folders: Parquet shards named as the Hub names them, a card, and the manifest last. IO."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from filelock import FileLock
+
+from lrldata.errors import StorageError
+from lrldata.manifest import MANIFEST, file_entry, fingerprint, read_manifest, sha256_of, write_json
+from lrldata.split import SPLITS
+
+CARD = "README.md"
+ROWS_A_SHARD = 1_000_000
+ROWS_A_GROUP = 50_000  # fixed, so that the bytes do not depend on the number of threads
+FIRST_VERSION = "1.0.0"
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of an artifact's folder, and put an interrupted exchange right."""
+    locks = folder.parent / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{folder.name}.lock"):
+        if not folder.exists() and _old(folder).exists():
+            _old(folder).rename(folder)
+        shutil.rmtree(_old(folder), ignore_errors=True)
+        shutil.rmtree(_partial(folder), ignore_errors=True)
+        yield
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def shard_names(split: str, rows: int) -> list[str]:
+    """Name the shards of a split as the Hub does: data/train-00000-of-00001.parquet."""
+    count = max(1, -(-rows // ROWS_A_SHARD))
+    return [f"data/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+
+
+def write_dataset(
+    folder: Path,
+    splits: Mapping[str, pl.DataFrame],
+    card: Callable[[Mapping[str, Any]], str],
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write a dataset folder whole, or leave what was there; call it under `lock(folder)`. Returns the manifest.
+
+    `card` makes README.md from the manifest so far. The version stays where the data's bytes stay, goes up by
+    a minor number where they change, and by a major one where the columns do.
+    """
+    previous = read_manifest(folder)
+    partial = _partial(folder)
+    partial.joinpath("data").mkdir(parents=True)
+    for split, frame in splits.items():
+        for number, name in enumerate(shard_names(split, len(frame))):
+            shard = frame.slice(number * ROWS_A_SHARD, ROWS_A_SHARD).rechunk()
+            shard.write_parquet(partial / name, compression="zstd", row_group_size=ROWS_A_GROUP, statistics=True)
+    shards = [file_entry(path, partial) for path in sorted(partial.joinpath("data").iterdir())]
+    columns = {name: str(dtype) for name, dtype in next(iter(splits.values())).schema.items()}
+    content = {"columns": columns, "shards": [[entry["path"], entry["sha256"]] for entry in shards]}
+    version, history = _next_version(previous, fingerprint(content), columns)
+    manifest: dict[str, Any] = {
+        "kind": "dataset",
+        "version": version,
+        **provenance,
+        "rows": {split: len(frame) for split, frame in splits.items()},
+        "columns": columns,
+        "outputs": shards,
+        "history": history,
+    }
+    partial.joinpath(CARD).write_text(card(manifest), encoding="utf-8", newline="\n")
+    manifest["outputs"] = [*shards, file_entry(partial / CARD, partial)]
+    write_json(partial / MANIFEST, manifest)
+    if folder.exists():
+        folder.rename(_old(folder))
+    partial.rename(folder)
+    shutil.rmtree(_old(folder), ignore_errors=True)
+    return manifest
+
+
+def _next_version(
+    previous: Mapping[str, Any] | None, content: str, columns: Mapping[str, str]
+) -> tuple[str, list[dict[str, str]]]:
+    history: list[dict[str, str]] = list(previous["history"]) if previous else []
+    known = {entry["content"]: entry["version"] for entry in history}
+    if content in known:
+        return known[content], history
+    version = FIRST_VERSION
+    if previous and history:
+        major, minor, _ = map(int, history[-1]["version"].split("."))
+        version = f"{major}.{minor + 1}.0" if previous["columns"] == columns else f"{major + 1}.0.0"
+    return version, [*history, {"version": version, "content": content}]
+
+
+def is_unchanged(folder: Path, recipe: str) -> bool:
+    """Return whether the folder holds, unharmed, what this recipe (a fingerprint) makes."""
+    manifest = read_manifest(folder)
+    return manifest is not None and manifest.get("recipe") == recipe and not list(damaged(folder, manifest))
+
+
+def damaged(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the outputs that are missing or have other bytes than the manifest says."""
+    for entry in manifest["outputs"]:
+        path = folder / entry["path"]
+        if not path.is_file():
+            yield f"{entry['path']} is missing"
+        elif path.stat().st_size != entry["bytes"] or sha256_of(path) != entry["sha256"]:
+            yield f"{entry['path']} has other bytes than the manifest says"
+
+
+def open_dataset(folder: Path) -> tuple[dict[str, Any], pl.LazyFrame]:
+    """Open a dataset folder: its manifest, and its rows with a column `split`.
+
+    Raises StorageError when the folder is unfinished or its bytes are not those of the manifest.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.get("kind") != "dataset":
+        inside = ", ".join(sorted(str(path.parent) for path in folder.glob(f"**/{MANIFEST}"))[:3])
+        hint = f"Datasets below it: {inside}." if inside else "Make one with `lrldata build`."
+        raise StorageError(f"{folder}: no finished dataset in this folder ({MANIFEST} is missing).", hint)
+    for fault in damaged(folder, manifest):
+        raise StorageError(f"{folder}: {fault}.", "Run `lrldata build` again to mend it.")
+    scans = [
+        pl.scan_parquet(folder / name).with_columns(split=pl.lit(split))
+        for split in SPLITS
+        for name in shard_names(split, manifest["rows"][split])
+    ]
+    return manifest, pl.concat(scans)

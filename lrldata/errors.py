@@ -1,0 +1,42 @@
+"""The exceptions of lrldata. Each message says what is wrong, where, and what to do about it.
+
+LrlError                 anything that a user can act upon; exit code 1
+├── UsageError           a command, option or settings file that cannot be meant; exit code 2
+│   └── LanguageError    a language that is not known
+├── InputError           data that cannot be read: a damaged dump, a page that is not the dump
+├── DownloadError        the network, or what came over it
+└── StorageError         a disk that is full or read-only, a folder that is not what it should be
+"""
+
+
+class LrlError(Exception):
+    """A failure with a one-line message and, in `way_out`, what the user can do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, way_out: str = "") -> None:
+        super().__init__(f"{message} {way_out}".strip())
+        self.message = message
+        self.way_out = way_out
+
+
+class UsageError(LrlError):
+    """The command line or the settings file is wrong."""
+
+    exit_code = 2
+
+
+class LanguageError(UsageError):
+    """The language is not in the table."""
+
+
+class InputError(LrlError):
+    """The input is not what it should be."""
+
+
+class DownloadError(LrlError):
+    """A download failed."""
+
+
+class StorageError(LrlError):
+    """A file or folder cannot be read or written."""

@@ -1,0 +1,137 @@
+"""Languages: one row each in languages.toml, found by any code or name that a person would type."""
+
+import difflib
+import re
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from lrldata.errors import LanguageError
+
+
+class PaperSizes(BaseModel):
+    """Corpus sizes that Gurgurov et al. (2025) publish for a language; MB are 10**6 bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    conceptnet_sentences: int
+    conceptnet_mb: float
+    glotcc_documents: int
+    glotcc_mb: float
+    joshi_class: int
+
+
+class Language(BaseModel):
+    """One language, with its code in each system that knows it (None where a system does not)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    code: str
+    name: str
+    native_name: str | None = None
+    conceptnet: str | None = None
+    iso639_3: str | None = None
+    iso639_1: str | None = None
+    iso639_2b: str | None = None
+    glotcc: str | None = None
+    flores: str | None = None
+    sib200: str | None = None
+    wikiann: str | None = None
+    scripts: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    note: str | None = None
+    paper: PaperSizes | None = None
+
+    @property
+    def bcp47(self) -> str:
+        """Return the BCP 47 tag."""
+        return self.code.replace("_", "-")
+
+    @property
+    def hub_code(self) -> str:
+        """Return what the Hub's card lint takes: lower-case ISO 639-1, else 639-3."""
+        return self.iso639_1 or self.iso639_3 or self.code.split("-")[0]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Name the sources that hold text of the language."""
+        return tuple(name for name in ("conceptnet", "glotcc") if getattr(self, name))
+
+    def spellings(self) -> set[str]:
+        """Return every code and name that means this language, folded."""
+        typed = [self.code, self.name, self.native_name, self.iso639_1, self.iso639_3, self.iso639_2b]
+        typed += [self.flores, self.sib200, self.glotcc, *self.aliases]
+        return {_fold(spelling) for spelling in typed if spelling}
+
+
+_SUBTAG = re.compile(r"[a-z]{4}|[a-z]{2}|[0-9]{3}")  # a script or a region of a BCP 47 tag
+
+
+def _fold(spelling: str) -> str:
+    return spelling.strip().casefold().replace("-", "_").replace(" ", "_")
+
+
+@cache
+def languages() -> tuple[Language, ...]:
+    """Return all languages: the 30 of the paper first, in its order, then the others by code."""
+    table: dict[str, dict[str, Any]] = tomllib.loads(files("lrldata").joinpath("languages.toml").read_text("utf-8"))
+    return tuple(Language(code=code, **row) for code, row in table.items())
+
+
+@cache
+def _by_spelling() -> dict[str, Language]:
+    found: dict[str, Language] = {}
+    # A row for a second script (`kas_Deva`) shares its ISO code with the main row, which wins.
+    for language in sorted(languages(), key=lambda language: "_" in language.code):
+        for spelling in language.spellings():
+            found.setdefault(spelling, language)
+    return found
+
+
+def find(typed: str) -> Language:
+    """Find a language by any code or name: ro, ron, rum, ron_Latn, ron-Latn, ro-RO, Romanian, română.
+
+    A script in the tag picks among rows of one code (`ku-Latn` is Northern Kurdish); a region is ignored.
+
+    Raises LanguageError with the nearest names.
+    """
+    table = _by_spelling()
+    folded = _fold(typed)
+    if folded in table:
+        return table[folded]
+    first, *rest = folded.split("_")
+    main = table.get(first)
+    script = next((part.title() for part in rest if len(part) == 4 and part.isalpha()), None)
+    if main is not None and all(_SUBTAG.fullmatch(part) for part in rest):
+        kin = [row for row in languages() if row is main or (main.conceptnet and row.conceptnet == main.conceptnet)]
+        for row in kin:
+            if script is None or not row.scripts or script in row.scripts:
+                return main if script is None else row
+        written = ", ".join(main.scripts)
+        raise LanguageError(
+            f"{main.name} ({main.code}) is not known in the script {script!r}, only in: {written}.",
+            f"Use --lang {main.code}, with --scripts any to keep terms of every script.",
+        )
+    near = difflib.get_close_matches(folded, table, n=8, cutoff=0.6)
+    names = list(dict.fromkeys(f"{table[spelling].name} ({table[spelling].code})" for spelling in near))[:5]
+    hint = f"Nearest: {', '.join(names)}." if names else ""
+    raise LanguageError(f"Unknown language {typed!r}.", f"{hint} `lrldata langs` lists them all.".strip())
+
+
+def parse(typed: str) -> list[Language]:
+    """Read a `--lang` value: codes or names separated by commas, `paper` (the 30) or `all` (all in ConceptNet)."""
+    chosen: dict[str, Language] = {}
+    for part in filter(None, (piece.strip() for piece in typed.split(","))):
+        if part == "paper":
+            rows = [language for language in languages() if language.paper]
+        elif part == "all":
+            rows = [language for language in languages() if language.conceptnet == language.code]
+        else:
+            rows = [find(part)]
+        chosen |= {language.code: language for language in rows}
+    if not chosen:
+        raise LanguageError("No language given.", "Use --lang ro, --lang ro,mt,ug or --lang paper.")
+    return list(chosen.values())

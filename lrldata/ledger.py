@@ -1,0 +1,86 @@
+"""The ledger: every row that came in was either kept or dropped for a named reason, and the sums match. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+# The reasons for which an edge may be dropped, in the order in which they are looked for: the first one counts.
+REASONS = {
+    "external_url": "a link to a page, not a fact",
+    "language_only_at_end": "the edge does not start in the language (--edges)",
+    "language_only_at_start": "the edge does not end in the language (--edges)",
+    "empty_term": "a term without text",
+    "control_character": "a term with a control character",
+    "self_loop": "a term joined to itself",
+    "same_term_in_two_languages": "both ends read the same: nothing is said",
+    "below_min_weight": "weight below --min-weight",
+    "wrong_script": "a term in a script that is not the language's (--scripts)",
+    "relation_unsaid": "no template for the relation",
+    "stored_both_ways": "a symmetric fact that is also stored the other way round",
+    "exact_duplicate": "the same sentence, from another sense or source",
+    "normalised_duplicate": "the same sentence but for case, spaces or Unicode form",
+}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Rows, and bytes of text in UTF-8 (of an edge: of its two terms)."""
+
+    rows: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.rows + other.rows, self.bytes + other.bytes)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What came in, what was kept, and what was dropped for each reason.
+
+    `unsaid` splits the reason `relation_unsaid` by relation.
+    """
+
+    came_in: Tally
+    kept: Tally
+    dropped: Mapping[str, Tally]
+    unsaid: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        if sum(self.dropped.values(), self.kept) != self.came_in:
+            raise AssertionError(f"the ledger does not add up: {self}")
+        if sum(self.unsaid.values()) != self.dropped.get("relation_unsaid", Tally()).rows:
+            raise AssertionError(f"unsaid relations do not add up: {self}")
+
+    @property
+    def share_kept(self) -> float:
+        """Return the share of the rows that was kept; 0 when none came in."""
+        return self.kept.rows / self.came_in.rows if self.came_in.rows else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the ledger as JSON-like values, reasons in their order."""
+        return {
+            "in": vars(self.came_in),
+            "kept": vars(self.kept),
+            "dropped": {reason: vars(tally) for reason, tally in self.dropped.items()},
+            "unsaid_relations": dict(self.unsaid),
+        }
+
+
+def from_json(value: Mapping[str, Any]) -> Ledger:
+    """Read a ledger back from a manifest; the sums are checked."""
+    dropped = {reason: Tally(**tally) for reason, tally in value["dropped"].items()}
+    return Ledger(Tally(**value["in"]), Tally(**value["kept"]), dropped, dict(value["unsaid_relations"]))
+
+
+def settle(came_in: Tally, judged: pl.DataFrame) -> Ledger:
+    """Make the ledger of a frame of all rows with columns `reason` (null: kept), `bytes` and `relation`.
+
+    `came_in` is counted before the rows were judged, so that a row lost on the way is found out.
+    """
+    sums = judged.group_by("reason").agg(rows=pl.len(), bytes=pl.col("bytes").sum())
+    tallies = {reason: Tally(rows, size) for reason, rows, size in sums.iter_rows()}
+    unsaid = judged.filter(pl.col("reason") == "relation_unsaid").group_by("relation").len().sort("relation")
+    dropped = {reason: tallies[reason] for reason in REASONS if reason in tallies}
+    return Ledger(came_in, tallies.get(None, Tally()), dropped, dict(unsaid.iter_rows()))

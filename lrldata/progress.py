@@ -1,0 +1,76 @@
+"""Progress on standard error: bars with rate and time left on a terminal, silence elsewhere."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bars
+from rich.progress import TimeElapsedColumn, TimeRemainingColumn, TransferSpeedColumn
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Shows bars when standard error is a terminal and `quiet` is not set."""
+
+    quiet: bool = False
+    total_rows: int | None = None  # what `rows` expects, where it is known or can be guessed
+
+    @property
+    def shown(self) -> bool:
+        """Return whether anything is drawn."""
+        return not self.quiet and sys.stderr.isatty()
+
+    def _bars(self, *columns: Any) -> Bars:
+        return Bars(*columns, console=Console(stderr=True), disable=not self.shown, transient=True)
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Show a spinner and the time gone, for a step whose length is not known."""
+        with self._bars(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as bars:
+            bars.add_task(what, total=None)
+            yield
+
+    @contextmanager
+    def rows(self, what: str) -> Iterator[Callable[[pl.LazyFrame], pl.LazyFrame]]:
+        """Yield a function that makes a lazy frame report the rows that stream through it."""
+        if not self.shown:
+            yield lambda frame: frame
+            return
+        rate = TextColumn("{task.fields[rate]}")
+        with self._bars(TextColumn("{task.description}"), BarColumn(), rate, TimeRemainingColumn()) as bars:
+            task = bars.add_task(what, total=self.total_rows, rate="")
+
+            def advance(batch: pl.DataFrame) -> pl.DataFrame:
+                bars.advance(task, len(batch))
+                speed = bars.tasks[task].speed
+                bars.update(task, rate=f"{bars.tasks[task].completed:,.0f} rows, {speed or 0:,.0f}/s")
+                return batch
+
+            yield lambda frame: frame.map_batches(advance, streamable=True, validate_output_schema=False)
+
+    @contextmanager
+    def items(self, what: str, total: int) -> Iterator[Callable[[str], None]]:
+        """Yield a function to call as each of `total` items is begun, with its name."""
+        with self._bars(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bars:
+            task = bars.add_task(what, total=total)
+            begun = False
+
+            def begin(name: str) -> None:
+                nonlocal begun
+                bars.update(task, description=f"{what} {name}", advance=1 if begun else 0)
+                begun = True
+
+            yield begin
+
+    @contextmanager
+    def bytes(self, what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Yield a function that takes the number of bytes that came in."""
+        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+        with self._bars(*columns) as bars:
+            task = bars.add_task(what, total=total, completed=done)
+            yield lambda count: bars.advance(task, count)

@@ -1,0 +1,32 @@
+"""The columns of each stage, in one place."""
+
+import polars as pl
+
+# The index of a dump (conceptnet/index.py): one row an edge, in the dump's order.
+INDEX = pl.Schema(
+    {
+        "relation": pl.String,  # /r/NAME
+        "start": pl.String,  # node URI
+        "end": pl.String,  # node URI, or a URL
+        "start_lang": pl.String,
+        "end_lang": pl.String,  # null for a URL
+        "weight": pl.Float64,
+        "origin": pl.String,  # {"dataset": "...", "license": "...   the head of the edge's JSON
+    }
+)
+
+# A dataset of ConceptNet sentences, as published.
+CONCEPTNET = pl.Schema(
+    {
+        "text": pl.String,  # the sentence
+        "relation": pl.String,  # NAME, without /r/
+        "start": pl.String,  # term as the sentence says it; symmetric facts may be turned round
+        "end": pl.String,
+        "start_lang": pl.String,  # ConceptNet's code
+        "end_lang": pl.String,
+        "weight": pl.Float64,
+        "source_dataset": pl.String,  # /d/...
+        "license": pl.String,  # cc:by/4.0 or cc:by-sa/4.0
+        "edge_uri": pl.String,  # /a/[...], as ConceptNet stores the edge
+    }
+)

@@ -1,0 +1,115 @@
+"""Tables for people. Everything here is drawn from what the recipes return."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lrldata.build import Built, Step
+from lrldata.languages import Language
+from lrldata.ledger import REASONS, Ledger
+
+
+def size(count: int | None) -> str:
+    """Write a number of bytes for people; empty when it is not known."""
+    if count is None:
+        return ""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"
+
+
+def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
+    """Return an empty table; the columns named in `numbers` are set to the right."""
+    made = Table(title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return made
+
+
+def built(results: Sequence[Built]) -> Table:
+    """Show what a build made, and in which folders."""
+    numbers = ("train", "valid.", "test", "of edges", "s")
+    drawn = table("Datasets", "language", "version", "", *numbers, numbers=numbers)
+    for result in results:
+        rows = [f"{count:,}" for count in result.rows.values()]
+        kept = f"{result.ledger.share_kept:.0%} of {result.ledger.came_in.rows:,}"
+        name = f"{result.language.name} ({result.language.code})"
+        drawn.add_row(name, result.version, result.status, *rows, kept, f"{result.seconds:.2f}")
+    drawn.caption = "\n".join(escape(str(result.path)) for result in results)
+    drawn.caption_justify, drawn.caption_style = "left", ""
+    return drawn
+
+
+def plan(steps: Iterable[Step]) -> Table:
+    """Show what a build would do."""
+    drawn = table("Nothing is done yet; a build would", "action", "what", "size", "", numbers=("size",))
+    for step in steps:
+        drawn.add_row(step.action, escape(step.what), size(step.bytes), step.note)
+    return drawn
+
+
+def ledger(account: Ledger) -> Table:
+    """Show where every edge went."""
+    drawn = table("Ledger", "edges", "rows", "share", "reason", numbers=("rows", "share"))
+    total = account.came_in.rows or 1
+    drawn.add_row("in", f"{account.came_in.rows:,}", "100.0%", "edges with an end in the language")
+    for reason, tally in account.dropped.items():
+        drawn.add_row(f"- {reason}", f"{tally.rows:,}", f"{tally.rows / total:.1%}", REASONS[reason])
+        if reason == "relation_unsaid":
+            for relation, count in account.unsaid.items():
+                drawn.add_row(f"    {relation}", f"{count:,}", f"{count / total:.1%}", "")
+    drawn.add_row("= kept", f"{account.kept.rows:,}", f"{account.share_kept:.1%}", "", style="bold")
+    return drawn
+
+
+def statistics(manifest: Mapping[str, Any], rows: pl.LazyFrame) -> dict[str, Any]:
+    """Count relations, languages and sentence lengths of a dataset, as JSON-like values."""
+    frame = rows.select("relation", "start_lang", "end_lang", "split", length=pl.col("text").str.len_chars()).collect()
+    lengths = frame["length"]
+    quantiles = {f"p{share}": lengths.quantile(share / 100, "nearest") for share in (5, 25, 50, 75, 95)}
+    return {
+        "language": manifest["language"]["code"],
+        "version": manifest["version"],
+        "rows": manifest["rows"],
+        "relations": dict(frame["relation"].value_counts(sort=True).sort("count", "relation", descending=[True, False]).iter_rows()),
+        "characters": {"min": lengths.min(), **quantiles, "max": lengths.max()},
+        "ledger": manifest["ledger"],
+        "inputs": manifest["inputs"],
+    }
+
+
+def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str], console: Console) -> None:
+    """Show a dataset folder: ledger, relations, lengths, samples."""
+    rows = ", ".join(f"{split} {count:,}" for split, count in counted["rows"].items())
+    rejected = sum(source["rejected_lines"] for source in counted["inputs"])
+    console.print(f"[bold]{counted['language']}[/] version {counted['version']}: {rows}; {rejected:,} lines rejected")
+    console.print(ledger(account))
+    relations = table("Relations", "relation", "sentences", numbers=("sentences",))
+    for relation, count in counted["relations"].items():
+        relations.add_row(relation, f"{count:,}")
+    console.print(relations)
+    lengths = table("Characters a sentence", *counted["characters"], numbers=list(counted["characters"]))
+    lengths.add_row(*(f"{value:,}" for value in counted["characters"].values()))
+    console.print(lengths)
+    examples = table("Samples", "sentence")
+    for sample in samples:
+        examples.add_row(escape(sample))
+    console.print(examples)
+
+
+def languages(rows: Sequence[Language]) -> Table:
+    """Show what is known of each language."""
+    numbers = ("ConceptNet sentences", "GlotCC MB")
+    columns = ("code", "name", "ISO 639-3", "scripts", "ConceptNet", "GlotCC", "FLORES", "SIB-200", "WikiANN")
+    drawn = table("Languages (sizes: as the paper has them)", *columns, *numbers, numbers=numbers)
+    for row in rows:
+        codes = [row.conceptnet, row.glotcc, row.flores, row.sib200, row.wikiann]
+        sizes = [f"{row.paper.conceptnet_sentences:,}", f"{row.paper.glotcc_mb:,.0f}"] if row.paper else ["", ""]
+        drawn.add_row(row.code, row.name, row.iso639_3 or "", " ".join(row.scripts), *(code or "" for code in codes), *sizes)
+    return drawn
