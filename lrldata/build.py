@@ -10,9 +10,9 @@ import polars as pl
 
 from lrldata.card import conceptnet_card
 from lrldata.conceptnet.download import OFFICIAL, Remote, download, local_path
-from lrldata.conceptnet.index import Index, index_folder, make_index, open_index, parse_origin
+from lrldata.conceptnet.index import Index, index_folder, make_index, open_index
 from lrldata.conceptnet.sample import sample_path
-from lrldata.conceptnet.triples import judge, touching, turn_symmetric, with_terms
+from lrldata.conceptnet.triples import judge, touching, turn_symmetric, read_fields
 from lrldata.conceptnet.uri import edge_uri_of
 from lrldata.conceptnet.verbalise import Phrasebook, phrasebook, say
 from lrldata.config import BuildConfig
@@ -123,7 +123,7 @@ def make_rows(
     Out: columns of schema.CONCEPTNET and `split`, in the order of their content's hash.
     """
     code, as_stored = language.conceptnet or "", book.chosen.as_stored
-    read = edges.pipe(with_terms)
+    read = edges.pipe(read_fields)
     judged = read.pipe(
         judge,
         code,
@@ -142,19 +142,10 @@ def make_rows(
     accounted = ["reason", "bytes", "relation"]
     gone = judged.filter(pl.col("reason").is_not_null())
     ledger = settle(Tally(len(read), int(read["bytes"].sum())), pl.concat([gone.select(accounted), facts.select(accounted)]))
-    rows = facts.filter(pl.col("reason").is_null()).pipe(_as_dataset).sort("pair_hash", "text")
+    rows = facts.filter(pl.col("reason").is_null()).sort("pair_hash", "text")
     split = by_pair(pl.col("pair_hash")) if config.split == "pair" else pl.Series(at_random(len(rows), config.seed))
-    return rows.with_columns(split=split).select(*CONCEPTNET.names(), "split"), ledger
-
-
-def _as_dataset(facts: pl.DataFrame) -> pl.DataFrame:
-    origins = facts["origin"].unique().to_list()
-    parsed = [parse_origin(text) or ("", "") for text in origins]
-    return facts.with_columns(
-        source_dataset=pl.col("origin").replace_strict(origins, [dataset for dataset, _ in parsed], return_dtype=pl.String),
-        license=pl.col("origin").replace_strict(origins, [licence for _, licence in parsed], return_dtype=pl.String),
-        edge_uri=edge_uri_of(pl.concat_str([pl.lit("/r/"), "relation"]), pl.col("start_node"), pl.col("end_node")),
-    )
+    uri = edge_uri_of(pl.concat_str([pl.lit("/r/"), "relation"]), pl.col("start_node"), pl.col("end_node"))
+    return rows.with_columns(split=split, edge_uri=uri).select(*CONCEPTNET.names(), "split"), ledger
 
 
 def folder_of(config: BuildConfig, language: Language) -> Path:

@@ -41,7 +41,12 @@ def conceptnet_card(manifest: Mapping[str, Any], language: Language, samples: Se
         "dataset_info": {
             "config_name": "conceptnet",
             "features": [{"name": name, "dtype": _HUB_TYPES[dtype]} for name, dtype in manifest["columns"].items()],
-            "splits": [{"name": split, "num_examples": count} for split, count in rows.items()],
+            "splits": [
+                {"name": split, "num_bytes": manifest["num_bytes"][split], "num_examples": count}
+                for split, count in rows.items()
+            ],
+            "download_size": sum(entry["bytes"] for entry in manifest["outputs"]),
+            "dataset_size": sum(manifest["num_bytes"].values()),
         },
     }
     settings, templates = manifest["settings"], manifest["templates"]

@@ -73,6 +73,7 @@ def write_dataset(
         "version": version,
         **provenance,
         "rows": {split: len(frame) for split, frame in splits.items()},
+        "num_bytes": {split: arrow_bytes(frame) for split, frame in splits.items()},
         "columns": columns,
         "outputs": shards,
         "history": history,
@@ -85,6 +86,13 @@ def write_dataset(
     partial.rename(folder)
     shutil.rmtree(_old(folder), ignore_errors=True)
     return manifest
+
+
+def arrow_bytes(frame: pl.DataFrame) -> int:
+    """Return the size of a frame in Arrow's plain layout: text with four-byte offsets, eight bytes a number."""
+    text = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    held = sum(int(frame[name].str.len_bytes().sum()) for name in text)
+    return held + len(frame) * (4 * len(text) + 8 * (frame.width - len(text)))
 
 
 def _next_version(

@@ -10,8 +10,8 @@ INDEX = pl.Schema(
         "end": pl.String,  # node URI, or a URL
         "start_lang": pl.String,
         "end_lang": pl.String,  # null for a URL
-        "weight": pl.Float64,
-        "origin": pl.String,  # {"dataset": "...", "license": "...   the head of the edge's JSON
+        "tail": pl.String,  # the end of the edge's JSON, with the weight: ..."weight": 1.0}
+        "head": pl.String,  # its beginning: {"dataset": "...", "license": "...
     }
 )
 

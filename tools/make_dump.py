@@ -126,7 +126,7 @@ def group(rng: np.random.Generator, relation: str, kind: str, language: str, cou
             names, weights = list(LANGUAGES) + SMALL, np.array([*LANGUAGES.values(), *([2] * len(SMALL))])
             weights = weights ** (0.7 if language == "en" else 1.0)
             weights[0] *= 0.05 if language == "en" else 3
-            others = list(rng.choice(names, 40, p=weights / weights.sum()))
+            others = list(rng.choice(names, 120, p=weights / weights.sum(), replace=True))
         which = rng.integers(0, len(others), count)
         parts = []
         for k, other in enumerate(others):

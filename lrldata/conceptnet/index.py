@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 from filelock import FileLock
 
-from lrldata.conceptnet.read import scan_database, scan_dump, sift, sniff, understand
+from lrldata.conceptnet.read import parse_head, parse_tail, scan_database, scan_dump, sift, sniff, understand
 from lrldata.conceptnet.relations import EXTERNAL_URL
 from lrldata.errors import InputError
 from lrldata.manifest import MANIFEST, read_manifest, sha256_of, write_json
@@ -180,23 +180,15 @@ def _damaged(path: Path, why: str) -> InputError:
 def _faults(edges: Path) -> str:
     """Return what the fast way could not understand, in a few words; empty when it understood everything."""
     null_end = pl.col("end_lang").is_null() & (pl.col("relation") != EXTERNAL_URL)
-    bad = pl.any_horizontal(pl.col("relation", "start_lang", "weight", "origin").is_null(), null_end)
-    found = pl.scan_parquet(edges).group_by("relation", "origin").agg(bad=bad.sum()).collect(engine="streaming")
+    bad = pl.any_horizontal(pl.col("relation", "start_lang", "tail", "head").is_null(), null_end)
+    found = pl.scan_parquet(edges).group_by("relation", "head", "tail").agg(bad=bad.sum()).collect(engine="streaming")
     nulls = int(found["bad"].sum())
     if nulls:
         return f"{nulls:,} unusual lines"
     odd = [name for name in found["relation"].unique() if not name.startswith("/r/") or name == "/r/"]
-    odd += [text for text in found["origin"].unique() if parse_origin(text) is None]
+    odd += [text for text in found["head"].unique() if parse_head(text) is None]
+    odd += [text for text in found["tail"].unique() if parse_tail(text) is None]
     return f"unusual field {odd[0]!r}" if odd else ""
-
-
-def parse_origin(text: str) -> tuple[str, str] | None:
-    """Read dataset and licence from the head of an edge's JSON as the index keeps it; None if they are not there."""
-    try:
-        fields = json.loads(text + '"}')
-        return str(fields["dataset"]), str(fields["license"])
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return None
 
 
 def _survey(edges: Path) -> dict[str, Any]:

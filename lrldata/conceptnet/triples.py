@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
+from lrldata.conceptnet.read import parse_head, parse_tail
 from lrldata.conceptnet.relations import symmetric_relations
 from lrldata.conceptnet.uri import term_of
 from lrldata.split import content_hash, normalised, pair_key
@@ -14,18 +15,24 @@ def touching(edges: pl.LazyFrame, codes: Collection[str]) -> pl.LazyFrame:
     return edges.filter(pl.col("start_lang").is_in(list(codes)) | pl.col("end_lang").is_in(list(codes)))
 
 
-def with_terms(edges: pl.DataFrame) -> pl.DataFrame:
-    """Add the terms: `start` and `end` become text, the URIs move to `start_node` and `end_node`.
+def read_fields(edges: pl.DataFrame) -> pl.DataFrame:
+    """Read the fields of index rows: terms, weight, dataset and licence.
 
-    `bytes` is the size of the two terms, the measure of the ledger.
+    `start` and `end` become the terms; their URIs move to `start_node` and `end_node`. `bytes` is the size of the
+    two terms, the measure of the ledger.
     """
+    tails, heads = edges["tail"].unique(), edges["head"].unique()
+    origins = [parse_head(head) or ("", "") for head in heads]
     return edges.with_columns(
+        weight=pl.col("tail").replace_strict(tails, list(map(parse_tail, tails)), return_dtype=pl.Float64),
+        source_dataset=pl.col("head").replace_strict(heads, [dataset for dataset, _ in origins], return_dtype=pl.String),
+        license=pl.col("head").replace_strict(heads, [licence for _, licence in origins], return_dtype=pl.String),
         relation=pl.col("relation").cast(pl.String).str.strip_prefix("/r/"),
         start_node="start",
         end_node="end",
         start=term_of(pl.col("start")),
         end=term_of(pl.col("end")),
-    ).with_columns(bytes=pl.col("start").str.len_bytes().cast(pl.Int64) + pl.col("end").str.len_bytes())
+    ).with_columns(bytes=pl.col("start").str.len_bytes().cast(pl.Int64) + pl.col("end").str.len_bytes()).drop("head", "tail")
 
 
 def in_scripts(term: pl.Expr, scripts: Sequence[str]) -> pl.Expr:

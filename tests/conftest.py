@@ -1,0 +1,64 @@
+"""What tests share: small dumps made on the spot, a runner for the command, and the real data where it exists."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def node(uri: str) -> str:
+    """Abbreviate: `ro:casă/n` is /c/ro/casă/n; anything with a slash first stays."""
+    return uri if uri.startswith(("/", "http")) else "/c/" + uri.replace(":", "/", 1)
+
+
+def line(relation: str, start: str, end: str, weight: float = 1.0, **metadata: str) -> str:
+    """Write one line of a dump, as ConceptNet writes it."""
+    start, end = node(start), node(end)
+    fields = {"dataset": "/d/test", "license": "cc:by/4.0", "sources": [{"contributor": "/s/test"}]} | metadata
+    text = json.dumps(fields | {"weight": weight}, ensure_ascii=False)
+    return f"/a/[/r/{relation}/,{start}/,{end}/]\t/r/{relation}\t{start}\t{end}\t{text}"
+
+
+@pytest.fixture
+def make_dump(tmp_path: Path) -> Callable[..., Path]:
+    """Write lines (text or bytes) as a dump and return its path."""
+
+    def write(lines: Iterable[str | bytes], name: str = "dump.csv.gz") -> Path:
+        raw = b"".join((each.encode() if isinstance(each, str) else each) + b"\n" for each in lines)
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(raw, mtime=0) if name.endswith(".gz") else raw)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Return the folder of real data; tests that need it are skipped where it is not."""
+    if not SHARED.is_dir():
+        pytest.skip("real data (../shared/data) is not here")
+    return SHARED
+
+
+@pytest.fixture
+def lrldata(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command in a process of its own, with its workspace and cache below tmp_path."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lrldata.cli", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"} | environment,
+        )
+
+    return run
