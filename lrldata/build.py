@@ -12,7 +12,7 @@ from lrldata.card import conceptnet_card
 from lrldata.conceptnet.download import OFFICIAL, Remote, download, local_path
 from lrldata.conceptnet.index import Index, index_folder, make_index, open_index
 from lrldata.conceptnet.sample import sample_path
-from lrldata.conceptnet.triples import judge, touching, turn_symmetric, read_fields
+from lrldata.conceptnet.triples import judge, part_links, read_fields, touching, turn_symmetric
 from lrldata.conceptnet.uri import edge_uri_of
 from lrldata.conceptnet.verbalise import Phrasebook, phrasebook, say
 from lrldata.config import BuildConfig
@@ -79,9 +79,8 @@ def build(config: BuildConfig, progress: Progress) -> list[Built]:
     pending = [language for language in held if language.code not in results]
     if pending:
         with progress.waiting("Reading the index"):
-            edges = touching(pl.scan_parquet(index.edges), {language.conceptnet or "" for language in pending}).collect(
-                engine="streaming"
-            )
+            codes = {language.conceptnet or "" for language in pending}
+            edges = pl.scan_parquet(index.edges).pipe(touching, codes).collect(engine="streaming")
         with progress.items("Building", len(pending)) as begin:
             for language in pending:
                 begin(language.name)
@@ -123,8 +122,8 @@ def make_rows(
     Out: columns of schema.CONCEPTNET and `split`, in the order of their content's hash.
     """
     code, as_stored = language.conceptnet or "", book.chosen.as_stored
-    read = edges.pipe(read_fields)
-    judged = read.pipe(
+    facts, links = part_links(edges)
+    judged = facts.pipe(read_fields).pipe(
         judge,
         code,
         scripts=_scripts(config, language),
@@ -133,19 +132,26 @@ def make_rows(
         said=book.sentences,
         as_stored=as_stored,
     )
-    facts = (
+    said = (
         judged.filter(pl.col("reason").is_null())
         .pipe(turn_symmetric, code, as_stored=as_stored)
         .pipe(say, book.sentences)
         .pipe(mark_duplicates)
     )
-    accounted = ["reason", "bytes", "relation"]
-    gone = judged.filter(pl.col("reason").is_not_null())
-    ledger = settle(Tally(len(read), int(read["bytes"].sum())), pl.concat([gone.select(accounted), facts.select(accounted)]))
-    rows = facts.filter(pl.col("reason").is_null()).sort("pair_hash", "text")
-    split = by_pair(pl.col("pair_hash")) if config.split == "pair" else pl.Series(at_random(len(rows), config.seed))
+    accounted = [links, judged.filter(pl.col("reason").is_not_null()), said]
+    came_in = Tally(len(edges), int(facts["bytes"].sum() + links["bytes"].sum()))
+    ledger = settle(came_in, pl.concat(frame.select("reason", "bytes", pl.col("relation").cast(pl.String)) for frame in accounted))
     uri = edge_uri_of(pl.concat_str([pl.lit("/r/"), "relation"]), pl.col("start_node"), pl.col("end_node"))
-    return rows.with_columns(split=split, edge_uri=uri).select(*CONCEPTNET.names(), "split"), ledger
+    forth = pl.col("start_folded") <= pl.col("end_folded")
+    rows = (
+        said.filter(pl.col("reason").is_null())
+        .with_columns(edge_uri=uri, forth=forth)
+        .select(*CONCEPTNET.names(), "pair_hash", "forth")
+        # One sentence a pair, relation and direction is left, so this order is total; by text it would be slower.
+        .sort("pair_hash", "relation", "forth")
+    )
+    split = by_pair(pl.col("pair_hash")) if config.split == "pair" else pl.Series(at_random(len(rows), config.seed))
+    return rows.with_columns(split=split).drop("pair_hash", "forth"), ledger
 
 
 def folder_of(config: BuildConfig, language: Language) -> Path:

@@ -1,4 +1,4 @@
-"""Duplicates: mark every row but the first of each kind. Pure."""
+"""Duplicates: of the facts that say the same sentence, keep the best and name the others. Pure."""
 
 import polars as pl
 
@@ -6,23 +6,26 @@ from lrldata.split import normalised
 
 
 def mark_duplicates(facts: pl.DataFrame) -> pl.DataFrame:
-    """Give a `reason` to each kept row (null reason) whose sentence another kept row before it says too.
+    """Give a `reason` to each fact whose sentence a better one says too; null for those that stay.
 
-    Takes columns text, turned (whether a symmetric fact was turned round) and reason; keeps the order of rows,
-    so put the row to be kept first. Of rows with the same text the first stays.
+    Two sentences are the same when they are so after NFC, lower case and single spaces. The heaviest stays, and of
+    equally heavy ones the first by its stored nodes. Takes columns text, pair_hash, turned (whether a symmetric
+    fact was turned round), weight, start_node and end_node; the order of rows is not kept.
     """
-    kept = pl.col("reason").is_null()
-    again = kept & ~pl.struct("text", "reason").is_first_distinct()
-    turned_other_way = pl.col("turned") != pl.col("turned").first().over("text", "reason")
-    exact = facts.with_columns(
-        reason=pl.when(again & turned_other_way)
-        .then(pl.lit("stored_both_ways"))
-        .when(again)
+    # The same sentence is about the same pair of terms, and most pairs have one fact: only the others are looked at.
+    several = facts.select(pl.col("pair_hash").is_duplicated()).to_series()
+    alone = facts.filter(~several).with_columns(reason=pl.lit(None, pl.String))
+    ranked = facts.filter(several).with_columns(folded=normalised(pl.col("text")))
+    ranked = ranked.sort("folded", "weight", "start_node", "end_node", descending=[False, True, False, False])
+    same_text = pl.col("text") == pl.col("text").first().over("folded")
+    same_way = pl.col("turned") == pl.col("turned").first().over("folded")
+    reason = (
+        pl.when(pl.col("folded").is_first_distinct())
+        .then(None)
+        .when(~same_text)
+        .then(pl.lit("normalised_duplicate"))
+        .when(same_way)
         .then(pl.lit("exact_duplicate"))
-        .otherwise("reason")
+        .otherwise(pl.lit("stored_both_ways"))
     )
-    folded = exact.with_columns(_folded=pl.when(kept).then(normalised(pl.col("text"))))
-    repeated = kept & ~pl.struct("_folded", "reason").is_first_distinct()
-    return folded.with_columns(
-        reason=pl.when(repeated).then(pl.lit("normalised_duplicate")).otherwise("reason")
-    ).drop("_folded")
+    return pl.concat([alone, ranked.with_columns(reason=reason).drop("folded")])

@@ -26,7 +26,7 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Tally:
-    """Rows, and bytes of text in UTF-8 (of an edge: of its two terms)."""
+    """Rows, and their bytes in UTF-8 (of an edge: of its two URIs)."""
 
     rows: int = 0
     bytes: int = 0

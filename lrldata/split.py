@@ -17,7 +17,9 @@ def normalised(text: pl.Expr) -> pl.Expr:
 
 def pair_key(first: pl.Expr, second: pl.Expr) -> pl.Expr:
     """Return one text for an unordered pair of (normalised) terms."""
-    return pl.concat_str([pl.min_horizontal(first, second), pl.max_horizontal(first, second)], separator="\t")
+    ordered = first <= second
+    low, high = pl.when(ordered).then(first).otherwise(second), pl.when(ordered).then(second).otherwise(first)
+    return pl.concat_str([low, high], separator="\t")
 
 
 def content_hash(keys: pl.Series) -> pl.Series:

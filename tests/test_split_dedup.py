@@ -48,14 +48,25 @@ def test_the_random_split_is_exact_and_seeded() -> None:
     assert assigned == at_random(1000, 42) != at_random(1000, 43)
 
 
-def test_each_kind_of_duplicate_is_named_and_the_first_stays() -> None:
+def test_each_kind_of_duplicate_is_named_and_the_heaviest_stays() -> None:
     facts = pl.DataFrame(
         {
-            "text": ["a b.", "a b.", "a b.", "A  B.", "gone", "cires\u0326.", "cireș."],
-            "turned": [False, True, False, False, False, False, False],
-            "reason": [None, None, None, None, "self_loop", None, None],
+            "text": ["a b.", "a b.", "a b.", "A  B.", "cires\u0326.", "cireș.", "alone.", "a c."],
+            "pair_hash": [1, 1, 1, 1, 2, 2, 3, 1],
+            "turned": [True, False, True, False, False, False, False, False],
+            "weight": [1.0, 1.0, 2.0, 0.5, 1.0, 3.0, 1.0, 1.0],
+            "start_node": ["x"] * 8,
+            "end_node": ["y"] * 8,
         }
     )
-    assert mark_duplicates(facts)["reason"].to_list() == [
-        None, "stored_both_ways", "exact_duplicate", "normalised_duplicate", "self_loop", None, "normalised_duplicate",
-    ]  # fmt: skip
+    marked = mark_duplicates(facts).sort("text", "weight").select("text", "weight", "reason").rows()
+    assert marked == [
+        ("A  B.", 0.5, "normalised_duplicate"),
+        ("a b.", 1.0, "exact_duplicate"),
+        ("a b.", 1.0, "stored_both_ways"),
+        ("a b.", 2.0, None),
+        ("a c.", 1.0, None),
+        ("alone.", 1.0, None),
+        ("cires\u0326.", 1.0, "normalised_duplicate"),
+        ("cireș.", 3.0, None),
+    ]

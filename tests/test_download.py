@@ -1,0 +1,129 @@
+"""Downloads from a server that resumes, breaks off, lies and refuses."""
+
+import gzip
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import line
+from lrldata.conceptnet.download import OFFICIAL, Remote, download, local_path
+from lrldata.config import BuildConfig
+from lrldata.build import find_index, plan, remote_of
+from lrldata.errors import DownloadError
+from lrldata.progress import Progress
+
+CONTENT = gzip.compress("".join(line("IsA", f"ro:a{n}", "ro:b") + "\n" for n in range(20_000)).encode(), mtime=0)
+QUIET = Progress(quiet=True)
+
+
+class Server(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.ranges: list[str | None] = []
+        self.faults: list[str] = []
+        self.etag = '"one"'
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/edges/dump.csv.gz"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:  # noqa: N802 - the name that the library calls
+        asked, fault = self.headers.get("Range"), self.server.faults.pop(0) if self.server.faults else ""
+        self.server.ranges.append(asked)
+        if fault.isdigit():
+            self.send_error(int(fault))
+            return
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        if fault == "no ranges" or self.headers.get("If-Range") != self.server.etag:
+            start = 0
+        body = b"<html>" if fault == "html" else CONTENT[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", "text/html" if fault == "html" else "application/gzip")
+        self.send_header("ETag", self.server.etag)
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if fault == "drop" else body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+def remote(server: Server) -> Remote:
+    return Remote(server.url, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+
+
+@pytest.mark.parametrize("faults", [[], ["drop"], ["503", "drop", "drop"], ["drop", "no ranges"], ["429"]], ids=str)
+def test_what_arrives_is_whole_whatever_happens_on_the_way(faults: list[str], server: Server, tmp_path: Path) -> None:
+    server.faults = list(faults)
+    path = download(remote(server), tmp_path, QUIET)
+    assert path.read_bytes() == CONTENT
+    assert [each.name for each in path.parent.iterdir() if each.suffix != ".lock"] == ["dump.csv.gz"]
+    if faults == ["drop"]:
+        assert server.ranges == [None, f"bytes={len(CONTENT) // 2}-"]
+    asked = len(server.ranges)
+    assert download(remote(server), tmp_path, QUIET) == path
+    assert len(server.ranges) == asked, "what is in the cache is not fetched again"
+
+
+def test_a_partial_file_of_an_earlier_run_is_continued_only_if_the_file_is_the_same(server: Server, tmp_path: Path) -> None:
+    target = local_path(remote(server), tmp_path)
+    target.parent.mkdir(parents=True)
+    target.with_suffix(".part").write_bytes(b"x" * 1000)
+    target.with_suffix(".etag").write_text('"another"')
+    assert download(remote(server), tmp_path, QUIET).read_bytes() == CONTENT
+    assert server.ranges == ["bytes=1000-"]
+
+
+@pytest.mark.parametrize(
+    ("faults", "message"),
+    [(["html"], "HTML page"), (["404"], "the server answers 404"), (["503"] * 5, "503"), (["drop"] * 5, "will be continued")],
+)
+def test_failures_name_the_address_and_the_way_out(faults: list[str], message: str, server: Server, tmp_path: Path) -> None:
+    server.faults = faults
+    with pytest.raises(DownloadError, match=message) as error:
+        download(Remote(server.url), tmp_path, QUIET)
+    assert server.url in error.value.message
+    assert "--dump" in error.value.way_out
+    assert "--sample" in error.value.way_out
+
+
+def test_wrong_size_and_wrong_hash_are_refused_and_not_kept(server: Server, tmp_path: Path) -> None:
+    for wrong in (Remote(server.url, bytes=5), Remote(server.url, sha256="0" * 64)):
+        with pytest.raises(DownloadError, match=r"were expected|not 0000"):
+            download(wrong, tmp_path, QUIET)
+    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.csv.gz"))
+
+
+def test_no_network_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1") as error:
+        download(Remote("http://127.0.0.1:9/dump.csv.gz"), tmp_path, QUIET)
+    assert "\n" not in str(error.value)
+
+
+def test_a_build_reads_a_url(server: Server, tmp_path: Path) -> None:
+    config = BuildConfig(lang="ro", dump=server.url, cache=tmp_path)
+    assert find_index(config, QUIET).manifest["edges"] == 20_000
+
+
+def test_the_official_dump_is_the_default_and_is_checked(tmp_path: Path) -> None:
+    config = BuildConfig(lang="ro", cache=tmp_path)
+    assert remote_of(config) is OFFICIAL
+    assert (OFFICIAL.bytes, (OFFICIAL.sha256 or "")[:8]) == (497_963_447, "accd65fe")
+    first, *_ = plan(config)
+    assert (first.action, first.what, first.bytes) == ("download", OFFICIAL.url, 497_963_447)
