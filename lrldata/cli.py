@@ -1,5 +1,6 @@
 """The command `lrldata`: parse, call the recipe, print."""
 
+import errno
 import json
 import os
 import sys
@@ -7,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import polars as pl
 import typer
 from rich.console import Console
@@ -177,13 +177,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
-        code = app(args=arguments, prog_name="lrldata", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.exceptions.Abort:
-        sys.exit(_fail("stopped. What was finished is kept; the same command goes on from there.", 130))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        app(args=arguments, prog_name="lrldata")
     except BrokenPipeError:  # the reader of standard output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -203,7 +197,9 @@ def _in_words(error: BaseException) -> str:
         return f"{where} Name another folder with --out or --cache, or make room or get the right to write there."
     if isinstance(error, MemoryError):
         return "out of memory. Build fewer languages at once."
-    return str(error).strip()
+    if os.strerror(errno.ENOSPC) in str(error):  # as Polars reports it
+        return f"{os.strerror(errno.ENOSPC).lower()} on the disk of --out or --cache. Make room or name another folder."
+    return " ".join(str(error).split())
 
 
 def _fail(message: str, code: int) -> int:

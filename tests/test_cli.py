@@ -51,7 +51,7 @@ def test_settings_come_from_a_file_and_flags_stand_above_it(lrldata: Run, tmp_pa
     file = tmp_path / "settings.toml"
     file.write_text('lang = "ro"\nsample = true\ntemplates = "native"\nmin-weight = 0.3\n')
     built = json.loads(lrldata("build", "--config", file, "--json").stdout)
-    assert built["ledger"]["dropped"]["below_min_weight"]["rows"] == 9
+    assert built["ledger"]["dropped"]["below_min_weight"]["rows"] == 5
     over = json.loads(lrldata("build", "--config", file, "--min-weight", "0", "--json").stdout)
     assert "below_min_weight" not in over["ledger"]["dropped"]
 
@@ -111,11 +111,11 @@ def test_a_read_only_workspace_is_one_line(lrldata: Run, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
-@pytest.mark.parametrize("where", ["--out", "--cache"])
-def test_a_full_disk_is_one_line_and_leaves_nothing_half(where: str, lrldata: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("where", "size"), [("--out", "24k"), ("--cache", "12k")])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half(where: str, size: str, lrldata: Run, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", disk], check=False, capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=False, capture_output=True).returncode:
         pytest.skip("may not mount here")
     try:
         done = lrldata("build", "--lang", "ro", "--sample", where, disk)

@@ -93,11 +93,12 @@ def test_our_sentences_contain_those_of_the_papers_authors(shared: Path) -> None
 def test_conceptnet_lites_database_gives_the_rows_of_the_dump(shared: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from conceptnet_lite.db import load_dump_to_db  # noqa: PLC0415 - warns when imported
+        from conceptnet_lite.db import db, load_dump_to_db  # noqa: PLC0415 - warns when imported
 
         plain = tmp_path / "ug.csv"
         plain.write_bytes(gzip.decompress((shared / "conceptnet" / "assertions-ug.csv.gz").read_bytes()))
         load_dump_to_db(plain, tmp_path / "conceptnet.db", delete_dump=False)
+        db.close()
     rows = []
     for source in ({"dump": str(plain)}, {"conceptnet_db": tmp_path / "conceptnet.db"}):
         config = BuildConfig(lang="ug", out=tmp_path / f"ws{len(rows)}", cache=tmp_path / "cache", **source)  # type: ignore[arg-type]

@@ -15,7 +15,6 @@ from lrldata.manifest import sha256_of
 from lrldata.progress import Progress
 
 TRIES = 5
-_BLOCK = 1 << 20
 _WAY_OUT = "Give a dump that you have with --dump FILE, or try the built-in --sample."
 
 
@@ -84,7 +83,8 @@ def download(remote: Remote, cache: Path, progress: Progress) -> Path:
 def _fetch(remote: Remote, part: Path, tag: Path, progress: Progress) -> None:
     """Fetch the file, or the rest of it, into `part`."""
     done = part.stat().st_size if part.exists() and tag.exists() else 0
-    headers = {"Range": f"bytes={done}-", "If-Range": tag.read_text()} if done else {}
+    headers = {"Accept-Encoding": "identity"}
+    headers |= {"Range": f"bytes={done}-", "If-Range": tag.read_text()} if done else {}
     with httpx.stream("GET", remote.url, headers=headers, follow_redirects=True, timeout=30) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)  # longer than the file is: begin again at the next try
@@ -105,7 +105,7 @@ def _fetch(remote: Remote, part: Path, tag: Path, progress: Progress) -> None:
             part.open("ab" if resumed else "wb") as out,
             progress.bytes(f"Downloading {remote.name}", total, done if resumed else 0) as advance,
         ):
-            for block in answer.iter_bytes(_BLOCK):
+            for block in answer.iter_raw():
                 out.write(block)
                 advance(len(block))
 

@@ -200,7 +200,10 @@ def scan_database(path: Path) -> pl.LazyFrame:
     def batches(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        # Polars may go on with a source on another of its threads, one at a time.
+        with closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        ) as database:
             cursor = database.execute(_DATABASE_QUERY)
             while rows := cursor.fetchmany(batch_size or _DATABASE_BATCH):
                 names, starts, ends, metadata = zip(*rows, strict=True)
