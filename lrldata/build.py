@@ -84,7 +84,9 @@ def build(config: BuildConfig, progress: Progress) -> list[Built]:
         with progress.items("Building", len(pending)) as begin:
             for language in pending:
                 begin(language.name)
-                results[language.code] = _build_one(edges, language, books[language.code], recipes[language.code], config)
+                results[language.code] = _build_one(
+                    edges, language, books[language.code], recipes[language.code], config
+                )
 
     if missing := [f"{language.name} ({language.code})" for language in chosen if language not in held]:
         raise InputError(f"{index.source['name']} holds no edge of {', '.join(missing)}.", "The others are built.")
@@ -97,7 +99,9 @@ def _build_one(
     """Make the rows of one language and write them."""
     began = time.perf_counter()
     folder = folder_of(config, language)
-    of_language = edges.filter((pl.col("start_lang") == language.conceptnet) | (pl.col("end_lang") == language.conceptnet))
+    of_language = edges.filter(
+        (pl.col("start_lang") == language.conceptnet) | (pl.col("end_lang") == language.conceptnet)
+    )
     rows, ledger = make_rows(of_language, language, book, config)
     if rows.is_empty():
         raise InputError(
@@ -139,8 +143,9 @@ def make_rows(
         .pipe(mark_duplicates)
     )
     accounted = [links, judged.filter(pl.col("reason").is_not_null()), said]
-    came_in = Tally(len(edges), int(facts["bytes"].sum() + links["bytes"].sum()))
-    ledger = settle(came_in, pl.concat(frame.select("reason", "bytes", pl.col("relation").cast(pl.String)) for frame in accounted))
+    came_in = Tally(len(edges), int(facts["bytes"].sum()) + int(links["bytes"].sum()))
+    judgements = [frame.select("reason", "bytes", pl.col("relation").cast(pl.String)) for frame in accounted]
+    ledger = settle(came_in, pl.concat(judgements))
     uri = edge_uri_of(pl.concat_str([pl.lit("/r/"), "relation"]), pl.col("start_node"), pl.col("end_node"))
     forth = pl.col("start_folded") <= pl.col("end_folded")
     rows = (

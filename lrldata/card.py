@@ -8,8 +8,20 @@ import yaml
 from lrldata.languages import Language
 from lrldata.ledger import REASONS
 
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _HUB_TYPES = {"String": "string", "Float64": "float64"}
+_LICENCE = (
+    "ConceptNet is published under CC BY-SA 4.0; the column `license` has the licence of each edge and "
+    "`source_dataset` where ConceptNet has it from. Please cite Speer, Chin and Havasi (2017), "
+    '"ConceptNet 5.5: An Open Multilingual Graph of General Knowledge".'
+)
 _SAMPLE_NOTE = (
     "> **This is a sample.** The facts were written for trying out `lrldata` and are not ConceptNet data.\n\n"
 )
@@ -49,24 +61,18 @@ def conceptnet_card(manifest: Mapping[str, Any], language: Language, samples: Se
             "dataset_size": sum(manifest["num_bytes"].values()),
         },
     }
-    settings, templates = manifest["settings"], manifest["templates"]
-    dropped = [
-        f"| {REASONS[reason]} | `{reason}` | {tally['rows']:,} |" for reason, tally in ledger["dropped"].items()
-    ]
+    settings = manifest["settings"]
+    dropped = [f"| {REASONS[reason]} | `{reason}` | {tally['rows']:,} |" for reason, tally in ledger["dropped"].items()]
     unsaid = [f"`{relation}` ({count:,})" for relation, count in ledger["unsaid_relations"].items()]
-    fallback = templates["fallback_relations"]
     lines = [
         "---",
-        yaml.safe_dump(metadata, allow_unicode=True, sort_keys=False, width=1000).rstrip(),
+        yaml.dump(metadata, Dumper=_DUMPER, allow_unicode=True, sort_keys=False, width=1000).rstrip(),
         "---",
         "",
         f"# ConceptNet sentences for {language.name}",
         "",
         _SAMPLE_NOTE if manifest["sample"] else "",
-        f"{sum(rows.values()):,} facts of the knowledge graph ConceptNet 5.7 that have a word of {language.name} "
-        f"(`{language.code}`), each said in a sentence by the template set `{templates['name']}`"
-        f" ({'reviewed by ' + ', '.join(templates['reviewed_by']) if templates['reviewed'] else 'not yet reviewed by a speaker'})."
-        + (f" These relations are said in English: {', '.join(fallback)}." if fallback else ""),
+        _introduction(manifest, language),
         *([f"\n{language.note}"] if language.note else []),
         "",
         "```python",
@@ -82,7 +88,7 @@ def conceptnet_card(manifest: Mapping[str, Any], language: Language, samples: Se
         (
             "All facts about one pair of terms are in one split, chosen by a hash of the pair."
             if settings["split"] == "pair"
-            else f"The split is random (seed {settings.get('seed')}), as in the paper: facts of one pair may straddle splits."
+            else f"The split is random (seed {settings.get('seed')}), as in the paper: facts of a pair may be parted."
         ),
         "",
         "## Samples",
@@ -100,9 +106,19 @@ def conceptnet_card(manifest: Mapping[str, Any], language: Language, samples: Se
         "",
         "## Licence",
         "",
-        "ConceptNet is published under CC BY-SA 4.0; the column `license` has the licence of each edge and "
-        "`source_dataset` where ConceptNet has it from. Please cite Speer, Chin and Havasi (2017), "
-        '"ConceptNet 5.5: An Open Multilingual Graph of General Knowledge".',
+        _LICENCE,
         "",
     ]
     return "\n".join(lines)
+
+
+def _introduction(manifest: Mapping[str, Any], language: Language) -> str:
+    templates, count = manifest["templates"], sum(manifest["rows"].values())
+    reviewers = ", ".join(templates["reviewed_by"])
+    review = f"reviewed by {reviewers}" if templates["reviewed"] else "not yet reviewed by a speaker of the language"
+    fallback = ", ".join(templates["fallback_relations"])
+    return (
+        f"{count:,} facts of the knowledge graph ConceptNet 5.7 that have a word of {language.name} "
+        f"(`{language.code}`), each said in a sentence by the template set `{templates['name']}` ({review})."
+        + (f" These relations are said in English: {fallback}." if fallback else "")
+    )

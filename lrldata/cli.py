@@ -49,29 +49,55 @@ def _options(
 def build_command(
     lang: Annotated[str | None, typer.Option(help="Codes or names: ro | ro,mt,ug | paper (its 30) | all.")] = None,
     source: Annotated[str | None, typer.Option(help="Where the text comes from.", show_default="conceptnet")] = None,
-    dump: Annotated[str | None, typer.Option(help="Dump of ConceptNet 5.7: path or URL, .csv.gz or .csv.", show_default="the official address")] = None,
+    dump: Annotated[
+        str | None,
+        typer.Option(help="Dump of ConceptNet 5.7: path or URL, .csv.gz or .csv.", show_default="the official address"),
+    ] = None,
     dump_sha256: Annotated[str | None, typer.Option(help="Refuse a dump with another SHA-256.")] = None,
     conceptnet_db: Annotated[Path | None, typer.Option(help="Read a conceptnet-lite database instead.")] = None,
     index: Annotated[Path | None, typer.Option(help="Read an index folder made before instead.")] = None,
-    sample: Annotated[bool | None, typer.Option("--sample", help="Read the built-in sample (Romanian) instead.")] = None,
-    templates: Annotated[str | None, typer.Option(help="english | native | paper | FILE.toml", show_default="english")] = None,
-    edges: Annotated[str | None, typer.Option(help="Ends in the language: any | start | target (both).", show_default="any")] = None,
+    sample: Annotated[
+        bool | None, typer.Option("--sample", help="Read the built-in sample (Romanian) instead.")
+    ] = None,
+    templates: Annotated[
+        str | None, typer.Option(help="english | native | paper | FILE.toml", show_default="english")
+    ] = None,
+    edges: Annotated[
+        str | None, typer.Option(help="Ends in the language: any | start | target (both).", show_default="any")
+    ] = None,
     min_weight: Annotated[float | None, typer.Option(help="Drop edges below this weight.", show_default="0")] = None,
-    scripts: Annotated[str | None, typer.Option(help="Scripts to keep: Latn,Cyrl or any.", show_default="the language's")] = None,
-    split: Annotated[str | None, typer.Option(help="80/10/10 by hash of the pair of terms, or random as in the paper: pair | random.", show_default="pair")] = None,
+    scripts: Annotated[
+        str | None, typer.Option(help="Scripts to keep: Latn,Cyrl or any.", show_default="the language's")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="80/10/10 by hash of the pair of terms, or random as in the paper: pair | random.", show_default="pair"
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random split.", show_default="42")] = None,
-    max_rejected: Annotated[float | None, typer.Option(help="Share of bad lines at which to stop.", show_default="0.001")] = None,
+    max_rejected: Annotated[
+        float | None, typer.Option(help="Share of bad lines at which to stop.", show_default="0.001")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The workspace.", show_default="lrl-workspace")] = None,
     cache: Cache = None,
-    config: Annotated[Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")] = None,
-    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Say what would be read, downloaded and written.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")
+    ] = None,
+    dry_run: Annotated[
+        bool | None, typer.Option("--dry-run", help="Say what would be read, downloaded and written.")
+    ] = None,
     force: Annotated[bool | None, typer.Option("--force", help="Build again even if nothing changed.")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Build a dataset of sentences for each language, ready for `load_dataset`."""  # fmt: skip
     options = locals() | {}
-    flags = {name: value for name, value in options.items() if name not in ("config", "as_json", "quiet") and value is not None}
+    flags = {
+        name: value
+        for name, value in options.items()
+        if name not in ("config", "as_json", "quiet") and value is not None
+    }
     settings = load_config(config, flags)
     began = time.perf_counter()
     if settings.dry_run:
@@ -139,7 +165,9 @@ def templates_check(
 ) -> None:
     """Check template sets: every relation, both slots, the script of the language."""
     sets = [read_templates(path, path.stem) for path in file] if file else [built_in(name) for name in all_built_in()]
-    drawn = show.table("Templates", "set", "relations", "sentences", "reviewed", "says in English", numbers=("relations", "sentences"))
+    drawn = show.table(
+        "Templates", "set", "relations", "sentences", "reviewed", "says in English", numbers=("relations", "sentences")
+    )
     faults = [f"{name}: no such set" for name in expected_sets() if not file and name not in all_built_in()]
     for each in sets:
         absent = missing(each)

@@ -42,7 +42,10 @@ class BuildConfig(BaseModel):
         given = [
             flag
             for flag, value in {
-                "--dump": self.dump, "--conceptnet-db": self.conceptnet_db, "--index": self.index, "--sample": self.sample
+                "--dump": self.dump,
+                "--conceptnet-db": self.conceptnet_db,
+                "--index": self.index,
+                "--sample": self.sample,
             }.items()
             if value
         ]  # fmt: skip

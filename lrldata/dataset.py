@@ -15,7 +15,7 @@ from lrldata.split import SPLITS
 
 CARD = "README.md"
 ROWS_A_SHARD = 1_000_000
-ROWS_A_GROUP = 50_000  # fixed, so that the bytes do not depend on the number of threads
+ROWS_A_GROUP = 100_000  # fixed, so that the bytes do not depend on the number of threads
 FIRST_VERSION = "1.0.0"
 
 
@@ -63,7 +63,9 @@ def write_dataset(
     for split, frame in splits.items():
         for number, name in enumerate(shard_names(split, len(frame))):
             shard = frame.slice(number * ROWS_A_SHARD, ROWS_A_SHARD).rechunk()
-            shard.write_parquet(partial / name, compression="zstd", compression_level=1, row_group_size=ROWS_A_GROUP, statistics=True)
+            shard.write_parquet(
+                partial / name, compression="zstd", compression_level=1, row_group_size=ROWS_A_GROUP, statistics=True
+            )
     shards = [file_entry(path, partial) for path in sorted(partial.joinpath("data").iterdir())]
     columns = {name: str(dtype) for name, dtype in next(iter(splits.values())).schema.items()}
     content = {"columns": columns, "shards": [[entry["path"], entry["sha256"]] for entry in shards]}

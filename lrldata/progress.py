@@ -8,9 +8,17 @@ from typing import Any
 
 import polars as pl
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bars
-from rich.progress import TimeElapsedColumn, TimeRemainingColumn, TransferSpeedColumn
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,9 @@ class Progress:
     @contextmanager
     def items(self, what: str, total: int) -> Iterator[Callable[[str], None]]:
         """Yield a function to call as each of `total` items is begun, with its name."""
-        with self._bars(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bars:
+        with self._bars(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        ) as bars:
             task = bars.add_task(what, total=total)
             begun = False
 
@@ -70,7 +80,13 @@ class Progress:
     @contextmanager
     def bytes(self, what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
         """Yield a function that takes the number of bytes that came in."""
-        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
         with self._bars(*columns) as bars:
             task = bars.add_task(what, total=total, completed=done)
             yield lambda count: bars.advance(task, count)

@@ -77,7 +77,9 @@ def statistics(manifest: Mapping[str, Any], rows: pl.LazyFrame) -> dict[str, Any
         "language": manifest["language"]["code"],
         "version": manifest["version"],
         "rows": manifest["rows"],
-        "relations": dict(frame["relation"].value_counts(sort=True).sort("count", "relation", descending=[True, False]).iter_rows()),
+        "relations": dict(
+            frame["relation"].value_counts(sort=True).sort("count", "relation", descending=[True, False]).iter_rows()
+        ),
         "characters": {"min": lengths.min(), **quantiles, "max": lengths.max()},
         "ledger": manifest["ledger"],
         "inputs": manifest["inputs"],
@@ -111,5 +113,7 @@ def languages(rows: Sequence[Language]) -> Table:
     for row in rows:
         codes = [row.conceptnet, row.glotcc, row.flores, row.sib200, row.wikiann]
         sizes = [f"{row.paper.conceptnet_sentences:,}", f"{row.paper.glotcc_mb:,.0f}"] if row.paper else ["", ""]
-        drawn.add_row(row.code, row.name, row.iso639_3 or "", " ".join(row.scripts), *(code or "" for code in codes), *sizes)
+        drawn.add_row(
+            row.code, row.name, row.iso639_3 or "", " ".join(row.scripts), *(code or "" for code in codes), *sizes
+        )
     return drawn

@@ -12,7 +12,7 @@ TENTHS = ("train",) * 8 + ("validation", "test")
 
 def normalised(text: pl.Expr) -> pl.Expr:
     """Bring text to the form in which duplicates are equal: NFC, lower case, single spaces."""
-    return text.str.normalize("NFC").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+    return text.str.normalize("NFC").str.to_lowercase().str.replace_all(r"\s\s+|[^\S ]", " ").str.strip_chars()
 
 
 def pair_key(first: pl.Expr, second: pl.Expr) -> pl.Expr:

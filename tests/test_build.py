@@ -13,10 +13,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from conftest import line
+from make_dump import make_dump
+
 from lrldata.dataset import damaged, open_dataset
 from lrldata.errors import StorageError
 from lrldata.manifest import read_manifest
-from make_dump import make_dump
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 LANGS = "ro,mt,ug,bg,el"
@@ -37,8 +38,8 @@ def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(dump: Path, place: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "lrldata.cli", "build", "--lang", LANGS, "--dump", str(dump), "--out", str(place / "ws"),
-            "--cache", str(place / "cache"), *more]  # fmt: skip
+    options = ["--dump", str(dump), "--out", str(place / "ws"), "--cache", str(place / "cache")]
+    return [sys.executable, "-m", "lrldata.cli", "build", "--lang", LANGS, *options, *more]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,9 @@ def reference(dump: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return tree(place / "ws")
 
 
-def test_the_sample_becomes_a_dataset_that_load_dataset_opens(lrldata: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sample_becomes_a_dataset_that_load_dataset_opens(
+    lrldata: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = lrldata("build", "--lang", "ro", "--source", "conceptnet", "--sample", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -105,7 +108,7 @@ def test_a_harmed_or_unfinished_folder_is_never_trusted(lrldata: Run, tmp_path: 
     whole = tree(folder)
     shard = folder / "data" / "train-00000-of-00001.parquet"
     shard.write_bytes(shard.read_bytes()[:-1] + b"x")
-    with pytest.raises(StorageError, match="train-00000-of-00001.parquet has other bytes"):
+    with pytest.raises(StorageError, match=r"train-00000-of-00001\.parquet has other bytes"):
         open_dataset(folder)
     assert json.loads(lrldata(*build).stdout)["status"] == "built"
     assert tree(folder) == whole
@@ -153,8 +156,14 @@ def test_bytes_do_not_depend_on_the_number_of_threads(
     assert tree(tmp_path / "ws") == reference
 
 
-def test_shuffled_lines_give_the_same_rows_and_card(dump: Path, reference: dict[str, bytes], lrldata: Run, tmp_path: Path) -> None:
-    lines = pl.scan_csv(dump, separator="\x01", has_header=False, quote_char=None, new_columns=["line"]).collect()["line"].to_list()
+def test_shuffled_lines_give_the_same_rows_and_card(
+    dump: Path, reference: dict[str, bytes], lrldata: Run, tmp_path: Path
+) -> None:
+    lines = (
+        pl.scan_csv(dump, separator="\x01", has_header=False, quote_char=None, new_columns=["line"])
+        .collect()["line"]
+        .to_list()
+    )
     random.Random(7).shuffle(lines)
     shuffled = tmp_path / "shuffled.csv"
     shuffled.write_text("\n".join(lines) + "\n", encoding="utf-8")

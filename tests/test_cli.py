@@ -23,7 +23,11 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
         (["build", "--lang", "fi", "--templates", "native", "--sample"], 2, "No sentences in Finnish"),
         (["build", "--lang", "ro", "--sample", "--dump", "x"], 2, "--dump and --sample exclude each other"),
         (["build", "--lang", "ro", "--scripts", "Latin", "--sample"], 2, "ISO 15924"),
-        (["build", "--lang", "ro", "--dump", "missing.csv.gz"], 1, "missing.csv.gz: no such file. Give the dump with --dump"),
+        (
+            ["build", "--lang", "ro", "--dump", "missing.csv.gz"],
+            1,
+            "missing.csv.gz: no such file. Give the dump with --dump",
+        ),
         (["build", "--lang", "ro", "--index", "."], 1, "no finished index"),
         (["build", "--lang", "bo", "--sample"], 1, "holds no edge of Tibetan (bo)"),
         (["build", "--lang", "ro", "--min-weight", "99", "--sample"], 1, "Nothing is left of 441 edges"),
@@ -33,7 +37,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
         (["templates", "show", "latin"], 2, "No template set"),
     ],
 )
-def test_errors_say_what_and_the_way_out_without_a_traceback(arguments: list[str], code: int, words: str, lrldata: Run) -> None:
+def test_errors_say_what_and_the_way_out_without_a_traceback(
+    arguments: list[str], code: int, words: str, lrldata: Run
+) -> None:
     done = lrldata(*arguments)
     assert done.returncode == code, done.stderr
     assert words in " ".join(done.stderr.split())
@@ -115,7 +121,9 @@ def test_a_read_only_workspace_is_one_line(lrldata: Run, tmp_path: Path) -> None
 def test_a_full_disk_is_one_line_and_leaves_nothing_half(where: str, size: str, lrldata: Run, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=False, capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=False, capture_output=True
+    ).returncode:
         pytest.skip("may not mount here")
     try:
         done = lrldata("build", "--lang", "ro", "--sample", where, disk)
@@ -141,7 +149,9 @@ def test_languages_and_templates_are_listed(lrldata: Run) -> None:
 
 def test_a_faulty_template_file_fails_the_check(lrldata: Run, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text('language = "ro"\ndescription = ""\nreviewed = false\nreviewed_by = []\n[relations]\nIsA = ["{start} este."]\n')
+    file.write_text(
+        'language = "ro"\ndescription = ""\nreviewed = false\nreviewed_by = []\n[relations]\nIsA = ["{start} este."]\n'
+    )
     done = lrldata("templates", "check", file)
     assert done.returncode == 1
     assert "mine: IsA: '{start} este.' needs {start} and {end}" in done.stderr

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from conftest import line
+
+from lrldata.build import find_index, plan, remote_of
 from lrldata.conceptnet.download import OFFICIAL, Remote, download, local_path
 from lrldata.config import BuildConfig
-from lrldata.build import find_index, plan, remote_of
 from lrldata.errors import DownloadError
 from lrldata.progress import Progress
 
@@ -34,7 +35,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that the library calls
+    def do_GET(self) -> None:
         asked, fault = self.headers.get("Range"), self.server.faults.pop(0) if self.server.faults else ""
         self.server.ranges.append(asked)
         if fault.isdigit():
@@ -63,6 +64,11 @@ def server() -> Iterator[Server]:
         running.shutdown()
 
 
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrldata.conceptnet.download.time.sleep", lambda _: None)
+
+
 def remote(server: Server) -> Remote:
     return Remote(server.url, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
@@ -80,7 +86,9 @@ def test_what_arrives_is_whole_whatever_happens_on_the_way(faults: list[str], se
     assert len(server.ranges) == asked, "what is in the cache is not fetched again"
 
 
-def test_a_partial_file_of_an_earlier_run_is_continued_only_if_the_file_is_the_same(server: Server, tmp_path: Path) -> None:
+def test_a_partial_file_of_an_earlier_run_is_continued_only_if_the_file_is_the_same(
+    server: Server, tmp_path: Path
+) -> None:
     target = local_path(remote(server), tmp_path)
     target.parent.mkdir(parents=True)
     target.with_suffix(".part").write_bytes(b"x" * 1000)
@@ -91,9 +99,16 @@ def test_a_partial_file_of_an_earlier_run_is_continued_only_if_the_file_is_the_s
 
 @pytest.mark.parametrize(
     ("faults", "message"),
-    [(["html"], "HTML page"), (["404"], "the server answers 404"), (["503"] * 5, "503"), (["drop"] * 5, "will be continued")],
+    [
+        (["html"], "HTML page"),
+        (["404"], "the server answers 404"),
+        (["503"] * 5, "503"),
+        (["drop"] * 5, "will be continued"),
+    ],
 )
-def test_failures_name_the_address_and_the_way_out(faults: list[str], message: str, server: Server, tmp_path: Path) -> None:
+def test_failures_name_the_address_and_the_way_out(
+    faults: list[str], message: str, server: Server, tmp_path: Path
+) -> None:
     server.faults = faults
     with pytest.raises(DownloadError, match=message) as error:
         download(Remote(server.url), tmp_path, QUIET)

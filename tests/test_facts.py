@@ -9,6 +9,7 @@ import pytest
 from conftest import line
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lrldata.build import make_rows
 from lrldata.conceptnet.index import make_index
 from lrldata.conceptnet.relations import relations, symmetric_relations
@@ -36,7 +37,9 @@ def rows_of(make_dump: Callable[..., Path], tmp_path: Path) -> Rows:
     def make(lines: list[str], lang: str = "ro", **settings: object) -> tuple[pl.DataFrame, Ledger]:
         language, config = find(lang), BuildConfig(lang=lang, **settings)  # type: ignore[arg-type]
         edges = pl.read_parquet(make_index(make_dump(lines), tmp_path).edges)
-        touching = edges.filter((pl.col("start_lang") == language.conceptnet) | (pl.col("end_lang") == language.conceptnet))
+        touching = edges.filter(
+            (pl.col("start_lang") == language.conceptnet) | (pl.col("end_lang") == language.conceptnet)
+        )
         return make_rows(touching, language, phrasebook(config.templates, language), config)
 
     return make
@@ -110,12 +113,18 @@ def test_of_duplicates_the_heaviest_stays(rows_of: Rows) -> None:
     lines += [line("IsA", "ro:Banc", "ro:glumă", 0.5)]
     kept, ledger = rows_of(lines)
     assert kept["weight"].to_list() == [2.0]
-    assert {reason: tally.rows for reason, tally in ledger.dropped.items()} == {"exact_duplicate": 1, "normalised_duplicate": 1}
+    assert {reason: tally.rows for reason, tally in ledger.dropped.items()} == {
+        "exact_duplicate": 1,
+        "normalised_duplicate": 1,
+    }
 
 
 _letters = st.text("abc", min_size=1, max_size=2)
 _edges = st.tuples(
-    st.sampled_from(["IsA", "RelatedTo", "Synonym", "NotIsA", "HasA"]), _letters, _letters, st.sampled_from(["ro", "en"])
+    st.sampled_from(["IsA", "RelatedTo", "Synonym", "NotIsA", "HasA"]),
+    _letters,
+    _letters,
+    st.sampled_from(["ro", "en"]),
 )
 
 
@@ -208,9 +217,17 @@ def test_directions_of_the_default_set_are_conceptnets_and_not_the_papers(rows_o
 
 
 def test_the_paper_set_leaves_facts_as_they_are_stored(rows_of: Rows) -> None:
-    lines = [line("Synonym", "en:house", "ro:casă"), line("Synonym", "ro:casă", "en:house"), line("RelatedTo", "ro:radio", "en:radio")]
+    lines = [
+        line("Synonym", "en:house", "ro:casă"),
+        line("Synonym", "ro:casă", "en:house"),
+        line("RelatedTo", "ro:radio", "en:radio"),
+    ]
     kept, _ = rows_of(lines, templates="paper", edges="any")
-    assert sorted(kept["text"]) == ["casă is a synonym of house.", "house is a synonym of casă.", "radio is related to radio."]
+    assert sorted(kept["text"]) == [
+        "casă is a synonym of house.",
+        "house is a synonym of casă.",
+        "radio is related to radio.",
+    ]
 
 
 def test_native_falls_back_to_english_relation_by_relation() -> None:
@@ -224,9 +241,12 @@ def test_native_falls_back_to_english_relation_by_relation() -> None:
 def test_one_toml_file_makes_a_new_language(rows_of: Rows, tmp_path: Path) -> None:
     file = tmp_path / "fi.toml"
     file.write_text(
-        'language = "fi"\ndescription = ""\nreviewed = true\nreviewed_by = ["x"]\n[relations]\nIsA = ["{start} on {end}."]\n'
+        'language = "fi"\ndescription = ""\nreviewed = true\nreviewed_by = ["x"]\n'
+        '[relations]\nIsA = ["{start} on {end}."]\n'
     )
-    kept, _ = rows_of([line("IsA", "fi:koira", "fi:eläin"), line("HasA", "fi:lintu", "fi:siipi")], lang="fi", templates=str(file))
+    kept, _ = rows_of(
+        [line("IsA", "fi:koira", "fi:eläin"), line("HasA", "fi:lintu", "fi:siipi")], lang="fi", templates=str(file)
+    )
     assert "koira on eläin." in kept["text"].to_list()
     assert len(kept) == 2  # HasA is said in English
     file.write_text(file.read_text().replace("reviewed =", "revewed ="))
@@ -234,17 +254,20 @@ def test_one_toml_file_makes_a_new_language(rows_of: Rows, tmp_path: Path) -> No
         phrasebook(str(file), find("fi"))
 
 
+def facts_of(relations: list[str], starts: list[str], ends: list[str]) -> pl.DataFrame:
+    columns = {"relation": relations, "start": starts, "end": ends, "pair_hash": range(len(starts))}
+    return pl.DataFrame(columns, schema_overrides={"pair_hash": pl.UInt64})
+
+
 def test_slots_are_filled_and_not_filled_again() -> None:
-    facts = pl.DataFrame({"relation": ["IsA", "Other"], "start": ["{end}", "a"], "end": ["{start}", "b"], "pair_hash": [7, 7]},
-                         schema_overrides={"pair_hash": pl.UInt64})  # fmt: skip
-    assert say(facts, {"IsA": ("A {end} is what {start} is.",)})["text"].to_list() == ["A {start} is what {end} is.", None]
+    facts = facts_of(["IsA", "Other"], ["{end}", "a"], ["{start}", "b"])
+    said = say(facts, {"IsA": ("A {end} is what {start} is.",)})["text"].to_list()
+    assert said == ["A {start} is what {end} is.", None]
 
 
 def test_all_phrasings_are_used_about_equally() -> None:
     phrasings = ("{start} a {end}", "{start} b {end}", "{end} c {start}")
-    facts = pl.DataFrame({"relation": ["IsA"] * 3000, "start": ["x"] * 3000, "end": ["y"] * 3000, "pair_hash": range(3000)},
-                         schema_overrides={"pair_hash": pl.UInt64})  # fmt: skip
-    used = Counter(say(facts, {"IsA": phrasings})["text"])
+    used = Counter(say(facts_of(["IsA"] * 3000, ["x"] * 3000, ["y"] * 3000), {"IsA": phrasings})["text"])
     assert len(used) == 3
     assert min(used.values()) == max(used.values()) == 1000
 

@@ -2,22 +2,24 @@ import re
 
 import polars as pl
 import pytest
+
 from lrldata.conceptnet.triples import in_scripts
 from lrldata.errors import LanguageError
 from lrldata.languages import find, languages, parse
 
-PAPER = "am az bn bo bg ku cy da el he jv ka lv mr mt mk ne ro si sk sl su sw te th ug ur uz yo ms".split()
+PAPER = """am az bn bo bg ku cy da el he jv ka lv mr mt mk ne ro si sk sl su sw te th ug ur uz yo ms""".split()
+SPELLINGS = """ro ron rum ron_Latn ron-Latn ro-RO RO Romanian română ro_Latn_RO""".split()
 
 
-@pytest.mark.parametrize("typed", "ro ron rum ron_Latn ron-Latn ro-RO RO Romanian română ro_Latn_RO".split())
+@pytest.mark.parametrize("typed", SPELLINGS)
 def test_every_spelling_of_romanian_finds_it(typed: str) -> None:
     assert find(typed).code == "ro"
 
 
 @pytest.mark.parametrize(
     ("typed", "code"),
-    [("ckb", "ku"), ("ku-Latn", "kmr"), ("zsm_Latn", "ms"), ("swh", "sw"), ("lvs_Latn", "lv"), ("npi", "ne"), ("azj", "az"),
-     ("Uyghur", "ug"), ("gre", "el"), ("sr-Cyrl", "sr"), ("id", "id")],
+    [("ckb", "ku"), ("ku-Latn", "kmr"), ("zsm_Latn", "ms"), ("swh", "sw"), ("lvs_Latn", "lv"), ("npi", "ne"),
+     ("azj", "az"), ("Uyghur", "ug"), ("gre", "el"), ("sr-Cyrl", "sr"), ("id", "id")],
 )  # fmt: skip
 def test_codes_that_automatic_mappings_get_wrong(typed: str, code: str) -> None:
     assert find(typed).code == code

@@ -1,5 +1,6 @@
 """Damaged and odd dumps: what is read, what is refused, and with which words."""
 
+import contextlib
 import gzip
 import sqlite3
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import pytest
 from conftest import line
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lrldata.conceptnet.index import Index, make_index
-from lrldata.conceptnet.read import BadLine, check_line, parse_head, parse_tail, scan_dump, snake_case, understand
+from lrldata.conceptnet.read import BadLineError, check_line, parse_head, parse_tail, scan_dump, snake_case, understand
 from lrldata.conceptnet.relations import relations
 from lrldata.conceptnet.triples import read_fields
 from lrldata.errors import InputError
@@ -33,7 +35,12 @@ def test_fields_are_read_with_their_types(make_dump: Make, tmp_path: Path) -> No
     edges = rows(make_index(make_dump([line("IsA", "ro:câine_lup/n/wn/animal", "en:dog", 2.828)]), tmp_path))
     (row,) = edges.to_dicts()
     assert (row["start"], row["start_lang"], row["end"], row["end_lang"]) == ("câine lup", "ro", "dog", "en")
-    assert (row["relation"], row["weight"], row["source_dataset"], row["license"]) == ("IsA", 2.828, "/d/test", "cc:by/4.0")
+    assert (row["relation"], row["weight"], row["source_dataset"], row["license"]) == (
+        "IsA",
+        2.828,
+        "/d/test",
+        "cc:by/4.0",
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +53,14 @@ def test_fields_are_read_with_their_types(make_dump: Make, tmp_path: Path) -> No
         line("ExternalURL", "ro:a", "http://example.org/wiki/a"),
         line("dbpedia/genre", "ro:a", "ro:b"),
     ],
-    ids=["odd number of quotes", "escaped quote", "line separators of Unicode", "over 1 MB", "a URL", "two-part relation"],
+    ids=[
+        "odd number of quotes",
+        "escaped quote",
+        "line separators of Unicode",
+        "over 1 MB",
+        "a URL",
+        "two-part relation",
+    ],
 )
 def test_unusual_but_valid_lines_are_kept_by_the_fast_way(odd: str, make_dump: Make, tmp_path: Path) -> None:
     index = make_index(make_dump([*GOOD[:5], odd, *GOOD[5:9]]), tmp_path)
@@ -98,7 +112,9 @@ def test_valid_json_in_another_form_is_read_by_the_careful_way(make_dump: Make, 
 
 def test_more_than_a_thousandth_of_bad_lines_stops_the_build(make_dump: Make, tmp_path: Path) -> None:
     dump = make_dump([*GOOD, *["bad\tline"] * 4])
-    with pytest.raises(InputError, match=r"4 of 3,004 lines are bad .*line 3001: 2 columns instead of 5.*rejects\.tsv") as error:
+    with pytest.raises(
+        InputError, match=r"4 of 3,004 lines are bad .*line 3001: 2 columns instead of 5.*rejects\.tsv"
+    ) as error:
         make_index(dump, tmp_path)
     assert "--max-rejected" in error.value.way_out
     assert make_index(dump, tmp_path, max_rejected=0.01).manifest["rejected"] == 4
@@ -138,17 +154,17 @@ def test_plain_crlf_and_several_gzip_members_read_alike(make_dump: Make, tmp_pat
     crlf = make_dump([each + "\r" for each in GOOD], "crlf.csv.gz")
     members = tmp_path / "members.csv.gz"
     half = len(GOOD) // 2
-    members.write_bytes(b"".join(gzip.compress("".join(f"{x}\n" for x in part).encode()) for part in (GOOD[:half], GOOD[half:])))
+    members.write_bytes(
+        b"".join(gzip.compress("".join(f"{x}\n" for x in part).encode()) for part in (GOOD[:half], GOOD[half:]))
+    )
     first, *others = [rows(make_index(path, tmp_path)) for path in (plain, crlf, members)]
     assert all(first.equals(other) for other in others)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_line_or_a_bad_line(junk: bytes) -> None:
-    try:
+    with contextlib.suppress(BadLineError):
         assert len(check_line(junk.replace(b"\n", b""))) == 5
-    except BadLine as reason:
-        assert str(reason)
 
 
 numbers = st.floats(min_value=0, max_value=99999, allow_nan=False).map(lambda number: round(number, 3))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from lrldata.build import build
 from lrldata.conceptnet.index import make_index
 from lrldata.conceptnet.triples import read_fields
@@ -83,7 +84,9 @@ def test_the_official_test_build_reads_without_a_reject(shared: Path, tmp_path: 
 
 def test_our_sentences_contain_those_of_the_papers_authors(shared: Path) -> None:
     script = Path(__file__).parents[1] / "tools" / "compare_verbalised.py"
-    done = subprocess.run([sys.executable, str(script), str(shared / "conceptnet")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script), str(shared / "conceptnet")], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     shares = [float(row.split("%")[0].split()[-1]) for row in done.stdout.splitlines() if "word for word" in row]
     assert len(shares) == 2

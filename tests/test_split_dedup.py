@@ -3,6 +3,7 @@ import unicodedata
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lrldata.dedup import mark_duplicates
 from lrldata.split import at_random, by_pair, content_hash, normalised, pair_key
 
@@ -35,7 +36,9 @@ def test_splits_never_change() -> None:
 
 def test_pairs_fall_eighty_ten_ten() -> None:
     keys = pl.Series([f"word{number}\tother{number}" for number in range(20_000)])
-    shares = pl.DataFrame({"h": content_hash(keys)}).select(by_pair(pl.col("h"))).to_series().value_counts(normalize=True)
+    shares = (
+        pl.DataFrame({"h": content_hash(keys)}).select(by_pair(pl.col("h"))).to_series().value_counts(normalize=True)
+    )
     found = dict(shares.iter_rows())
     assert abs(found["train"] - 0.8) < 0.01
     assert abs(found["validation"] - 0.1) < 0.01

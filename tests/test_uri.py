@@ -2,10 +2,13 @@ import polars as pl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from lrldata.conceptnet.uri import Node, edge_uri, edge_uri_of, language_of, node_uri, parse_node, term_of
 
 # A term as ConceptNet has them: any text but slashes, tabs, line ends and NUL, single spaces inside.
-_word = st.text(st.characters(exclude_characters="/_\t\n\r\0 ", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1)
+_word = st.text(
+    st.characters(exclude_characters="/_\t\n\r\0 ", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1
+)
 terms = st.lists(_word, min_size=1, max_size=4).map(" ".join)
 codes = st.from_regex(r"[a-z]{2,3}(-[a-z]{3})?", fullmatch=True)
 nodes = st.builds(Node, codes, terms, st.sampled_from(["", "n", "v", "a", "r"])).flatmap(

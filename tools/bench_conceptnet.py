@@ -27,6 +27,7 @@ from pathlib import Path
 from make_dump import FULL, make_dump
 
 HERE = Path(__file__).resolve()
+ALL_CORES = os.sched_getaffinity(0)
 PEER_SHARE = 10  # the peers get every tenth line
 
 
@@ -40,16 +41,15 @@ class Run:
 
 
 def child(step: str, cores: int, *arguments: str) -> Run:
-    """Run one step of this file in a process of its own on the first `cores` cores."""
+    """Run one step of this file in a process of its own on the last `cores` cores."""
     environment = os.environ | {"POLARS_MAX_THREADS": str(cores)}
-    allowed = sorted(os.sched_getaffinity(0))[:cores]
+    allowed = sorted(ALL_CORES)[-cores:]
     began = time.perf_counter()
+    os.sched_setaffinity(0, allowed)  # which the child inherits
     process = subprocess.Popen(
-        [sys.executable, str(HERE), "--step", step, *arguments],
-        stdout=subprocess.PIPE,
-        env=environment,
-        preexec_fn=lambda: os.sched_setaffinity(0, allowed),
+        [sys.executable, str(HERE), "--step", step, *arguments], stdout=subprocess.PIPE, env=environment
     )
+    os.sched_setaffinity(0, ALL_CORES)
     assert process.stdout is not None
     output = process.stdout.read().decode()
     _, status, usage = os.wait4(process.pid, 0)

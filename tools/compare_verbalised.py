@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import polars as pl
+
 from lrldata.build import find_index, make_rows
 from lrldata.conceptnet.triples import read_fields
 from lrldata.conceptnet.verbalise import phrasebook

@@ -126,7 +126,7 @@ def group(rng: np.random.Generator, relation: str, kind: str, language: str, cou
             names, weights = list(LANGUAGES) + SMALL, np.array([*LANGUAGES.values(), *([2] * len(SMALL))])
             weights = weights ** (0.7 if language == "en" else 1.0)
             weights[0] *= 0.05 if language == "en" else 3
-            others = list(rng.choice(names, 120, p=weights / weights.sum(), replace=True))
+            others = list(rng.choice(names, min(120, count), p=weights / weights.sum(), replace=True))
         which = rng.integers(0, len(others), count)
         parts = []
         for k, other in enumerate(others):
@@ -146,9 +146,9 @@ def group(rng: np.random.Generator, relation: str, kind: str, language: str, cou
         s="\x01", e="\x02", w="en" if rng.random() < 0.6 else "fr", u=int(rng.integers(1000))
     )
     frame = pl.DataFrame({"w": start, "sense": sense, "end": end_node, "surface": surface})
-    pieces: list[pl.Expr] = []
-    for piece in metadata.replace("\x01", "\x00s\x00").replace("\x02", "\x00e\x00").split("\x00"):
-        pieces.append({"s": _escaped("w"), "e": _escaped("surface")}.get(piece, pl.lit(piece)))
+    slots = {"s": _escaped("w"), "e": _escaped("surface")}
+    cut = metadata.replace("\x01", "\x00s\x00").replace("\x02", "\x00e\x00").split("\x00")
+    pieces = [slots.get(piece, pl.lit(piece)) for piece in cut]
     weight = pl.Series(["1.0}", "2.0}", "0.5}", "2.828}"]).gather((rng.random(count) ** 8 * 4).astype(np.int64))
     return frame.select(
         start=pl.concat_str([pl.lit(f"/c/{language}/"), "w", "sense"]), end="end", json=pl.concat_str([*pieces, weight])

@@ -97,7 +97,8 @@ def _fetch(remote: Remote, part: Path, tag: Path, progress: Progress) -> None:
         free = shutil.disk_usage(part.parent).free
         if length is not None and length > free:
             raise StorageError(
-                f"{part.parent}: {length:,} bytes to fetch and only {free:,} are free.", "Make room or name another --cache."
+                f"{part.parent}: {length:,} bytes to fetch and only {free:,} are free.",
+                "Make room or name another --cache.",
             )
         if etag := answer.headers.get("etag"):
             tag.write_text(etag)

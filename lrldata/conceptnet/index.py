@@ -23,7 +23,7 @@ from lrldata.progress import Progress
 
 FORMAT = 1  # part of the folder's name: another format is another index
 EDGES = "edges.parquet"
-ROW_GROUP = 100_000  # larger groups cost memory: every column of one is held while it is written
+ROW_GROUP = 50_000  # larger groups cost memory: every column of one is held while it is written
 DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 SQLITE_MAGIC = b"SQLite format 3\0"
 
@@ -196,7 +196,9 @@ def _survey(edges: Path) -> dict[str, Any]:
     scan = pl.scan_parquet(edges)
     pairs = scan.group_by("start_lang", "end_lang").len().collect(engine="streaming")
     ends = pairs.filter(pl.col("end_lang").is_not_null() & (pl.col("end_lang") != pl.col("start_lang")))
-    touching = pl.concat([pairs.select("start_lang", "len"), ends.select(pl.col("end_lang").alias("start_lang"), "len")])
+    touching = pl.concat(
+        [pairs.select("start_lang", "len"), ends.select(pl.col("end_lang").alias("start_lang"), "len")]
+    )
     languages = touching.group_by("start_lang").agg(pl.col("len").sum()).sort("start_lang")
     relations = scan.group_by("relation").len().sort("relation").collect(engine="streaming")
     return {

@@ -20,12 +20,13 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from lrldata.conceptnet.relations import EXTERNAL_URL, relations
-from lrldata.conceptnet.uri import language_of
+from lrldata.conceptnet.uri import edge_uri, language_of
 from lrldata.errors import InputError
 
-RAW_SCHEMA = {name: pl.String for name in ("uri", "relation", "start", "end", "metadata")}
+RAW_SCHEMA = dict.fromkeys(("uri", "relation", "start", "end", "metadata"), pl.String)
 GZIP_MAGIC = b"\x1f\x8b"
 TAIL = 20  # characters: `"weight": ` and a number of nine, as `2.828` or `12.345678`, and the brace
+_HEAD_END = '", "sources": ['
 _TAIL = re.compile(r'"weight": (-?[0-9]+(?:\.[0-9]+)?)\}$')
 _DATABASE_BATCH = 100_000
 
@@ -50,7 +51,7 @@ def understand(raw: pl.LazyFrame, *, origin: bool = True) -> pl.LazyFrame:
         "tail": metadata.str.tail(TAIL),
     }
     if origin:
-        columns["head"] = metadata.str.head(metadata.str.find('", "sources": [', literal=True))
+        columns["head"] = metadata.str.head(metadata.str.find(_HEAD_END, literal=True))
     return raw.select("relation", "start", "end", **columns)
 
 
@@ -90,10 +91,10 @@ def sniff(path: Path) -> None:
 def _open(path: Path) -> BinaryIO:
     with path.open("rb") as stream:
         zipped = stream.read(2) == GZIP_MAGIC
-    return cast(BinaryIO, gzip.open(path, "rb")) if zipped else path.open("rb")
+    return cast("BinaryIO", gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
-class BadLine(ValueError):
+class BadLineError(ValueError):
     """One line that is not an edge; the message is the reason."""
 
 
@@ -101,41 +102,51 @@ _NODE = re.compile(r"/c/[^/]+/")
 
 
 def check_line(line: bytes) -> tuple[str, str, str, str, str]:
-    """Take one line (without its line end) apart. Raises BadLine with the reason.
+    """Take one line (without its line end) apart. Raises BadLineError with the reason.
 
     Returns uri, relation, start, end, metadata; the metadata in the order that `understand` expects.
     """
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BadLine(f"invalid UTF-8 at byte {error.start + 1}") from error
+        raise BadLineError(f"invalid UTF-8 at byte {error.start + 1}") from error
     columns = text.split("\t")
     if len(columns) != len(RAW_SCHEMA):
-        raise BadLine(f"{len(columns)} columns instead of {len(RAW_SCHEMA)}")
+        raise BadLineError(f"{len(columns)} columns instead of {len(RAW_SCHEMA)}")
     uri, relation, start, end, metadata = columns
-    if "\0" in text:
-        raise BadLine("NUL byte")
+    if "\0" in uri:
+        raise BadLineError("NUL byte")
     if not relation.startswith("/r/") or len(relation) <= len("/r/"):
-        raise BadLine("the second column is not a relation (/r/...)")
+        raise BadLineError("the second column is not a relation (/r/...)")
     if not _NODE.match(start):
-        raise BadLine("the start is not a node (/c/LANG/TERM)")
+        raise BadLineError("the start is not a node (/c/LANG/TERM)")
     if relation != EXTERNAL_URL and not _NODE.match(end):
-        raise BadLine("the end is not a node (/c/LANG/TERM)")
+        raise BadLineError("the end is not a node (/c/LANG/TERM)")
+    return uri, relation, start, end, _readable(metadata)
+
+
+def _readable(metadata: str) -> str:
+    """Return metadata in the form that `understand` reads: unchanged where it has that, or else written anew.
+
+    What the fast way accepts is accepted here too, so that no line's fate depends on the others.
+    """
+    cut = metadata.find(_HEAD_END)
+    if cut >= 0 and parse_head(metadata[:cut]) and parse_tail(metadata[-TAIL:]) is not None:
+        return metadata
     try:
         fields = json.loads(metadata)
+        plain = {"dataset": str(fields["dataset"]), "license": str(fields["license"]), "sources": []}
         weight = float(fields["weight"])
-        dataset, licence = str(fields["dataset"]), str(fields["license"])
     except json.JSONDecodeError as error:
-        raise BadLine(f"the JSON does not parse at character {error.pos + 1}") from error
+        raise BadLineError(f"the JSON does not parse at character {error.pos + 1}") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise BadLine(f"the JSON lacks dataset, license or weight ({error})") from error
+        raise BadLineError(f"the JSON lacks dataset, license or weight ({error})") from error
     if not math.isfinite(weight):
-        raise BadLine(f"the weight is {weight}")
+        raise BadLineError(f"the weight is {weight}")
     written = repr(weight)
     if "e" in written or len(written) > TAIL - len('"weight": }'):
         weight = round(weight, 3)  # as ConceptNet 5.7 has it
-    plain = {"dataset": dataset, "license": licence, "sources": [], "weight": weight}
-    return uri, relation, start, end, json.dumps(plain, ensure_ascii=False)
+    return json.dumps(plain | {"weight": weight}, ensure_ascii=False)
 
 
 def sift(path: Path, clean: Path, rejects: Path) -> tuple[int, int]:
@@ -157,7 +168,7 @@ def sift(path: Path, clean: Path, rejects: Path) -> tuple[int, int]:
             try:
                 kept.write("\t".join(check_line(stripped)) + "\n")
                 good += 1
-            except BadLine as reason:
+            except BadLineError as reason:
                 bad += 1
                 shown = stripped[:500].decode("utf-8", "backslashreplace").replace("\t", "\\t").replace("\0", "\\0")
                 refused.write(f"{number}\t{reason}\t{shown}\n")
@@ -204,19 +215,11 @@ def scan_database(path: Path) -> pl.LazyFrame:
         with closing(
             sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         ) as database:
-            cursor = database.execute(_DATABASE_QUERY)
+            cursor = database.execute(_DATABASE_QUERY + ("" if n_rows is None else f" LIMIT {n_rows:d}"))
             while rows := cursor.fetchmany(batch_size or _DATABASE_BATCH):
-                names, starts, ends, metadata = zip(*rows, strict=True)
-                frame = pl.DataFrame(
-                    {
-                        "uri": starts,  # where `understand` looks for NUL; the rest of it is never used
-                        "relation": [named.get(name, f"/r/{name}") for name in names],
-                        "start": starts,
-                        "end": ends,
-                        "metadata": metadata,
-                    },
-                    schema=RAW_SCHEMA,
-                )
+                edges = [(named.get(name, f"/r/{name}"), start, end, metadata) for name, start, end, metadata in rows]
+                lines = [(edge_uri(*edge[:3]), *edge) for edge in edges]
+                frame = pl.DataFrame(lines, schema=RAW_SCHEMA, orient="row")
                 if predicate is not None:
                     frame = frame.filter(predicate)
                 yield frame.select(with_columns) if with_columns else frame

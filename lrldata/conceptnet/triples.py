@@ -40,9 +40,15 @@ def read_fields(edges: pl.DataFrame) -> pl.DataFrame:
     origins = [parse_head(head) or ("", "") for head in heads]
     return (
         edges.with_columns(
-            weight=pl.col("tail").cast(pl.String).replace_strict(tails, list(map(parse_tail, tails)), return_dtype=pl.Float64),
-            source_dataset=pl.col("head").cast(pl.String).replace_strict(heads, [dataset for dataset, _ in origins], return_dtype=pl.String),
-            license=pl.col("head").cast(pl.String).replace_strict(heads, [licence for _, licence in origins], return_dtype=pl.String),
+            weight=pl.col("tail")
+            .cast(pl.String)
+            .replace_strict(tails, list(map(parse_tail, tails)), return_dtype=pl.Float64),
+            source_dataset=pl.col("head")
+            .cast(pl.String)
+            .replace_strict(heads, [dataset for dataset, _ in origins], return_dtype=pl.String),
+            license=pl.col("head")
+            .cast(pl.String)
+            .replace_strict(heads, [licence for _, licence in origins], return_dtype=pl.String),
             relation=pl.col("relation").cast(pl.String).str.strip_prefix("/r/"),
             start_lang=pl.col("start_lang").cast(pl.String),
             end_lang=pl.col("end_lang").cast(pl.String),
@@ -96,9 +102,7 @@ def judge(
         "wrong_script": foreign,
         "relation_unsaid": ~pl.col("relation").is_in(list(said)),
     }
-    return edges.with_columns(
-        reason=pl.coalesce(pl.when(rule).then(pl.lit(reason)) for reason, rule in rules.items())
-    )
+    return edges.with_columns(reason=pl.coalesce(pl.when(rule).then(pl.lit(reason)) for reason, rule in rules.items()))
 
 
 def turn_symmetric(edges: pl.DataFrame, code: str, *, as_stored: bool = False) -> pl.DataFrame:

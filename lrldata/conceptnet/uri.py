@@ -8,7 +8,6 @@ from typing import NamedTuple
 import polars as pl
 
 NODE_LANGUAGE = r"^/c/([^/]+)/"  # no match means: not a node
-NODE_TERM = r"^/c/[^/]+/([^/]+)"
 
 
 class Node(NamedTuple):
@@ -47,7 +46,9 @@ def language_of(node: pl.Expr) -> pl.Expr:
 
 def term_of(node: pl.Expr) -> pl.Expr:
     """Return the term of each node URI, with spaces for underscores; empty where there is none."""
-    return node.str.extract(NODE_TERM).str.replace_all("_", " ", literal=True).str.strip_chars().fill_null("")
+    # A split is faster than a capture: parts 0 to 3 are "", "c", the language and the term.
+    term = node.str.splitn("/", 5).struct.field("field_3")
+    return term.str.replace_all("_", " ", literal=True).str.strip_chars().fill_null("")
 
 
 def edge_uri_of(relation: pl.Expr, start: pl.Expr, end: pl.Expr) -> pl.Expr:

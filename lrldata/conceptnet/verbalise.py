@@ -84,7 +84,9 @@ def read_templates(file: Traversable | Path, name: str) -> TemplateSet:
     except (ValidationError, TypeError) as error:
         where = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         key = ".".join(map(str, where["loc"]))
-        raise InputError(f"{file}: {key}: {where['msg']}.", "`lrldata templates show english` shows the form.") from error
+        raise InputError(
+            f"{file}: {key}: {where['msg']}.", "`lrldata templates show english` shows the form."
+        ) from error
 
 
 @cache
@@ -137,7 +139,9 @@ def problems(templates: TemplateSet) -> Iterator[str]:
                 yield f"{relation}: {sentence!r} needs {{start}} and {{end}}, once each"
             if not unicodedata.is_normalized("NFC", sentence):
                 yield f"{relation}: {sentence!r} is not in NFC"
-            words = pl.DataFrame({"word": re.findall(r"[^\W\d_]+", SLOTS.sub(" ", sentence))}, schema={"word": pl.String})
+            words = pl.DataFrame(
+                {"word": re.findall(r"[^\W\d_]+", SLOTS.sub(" ", sentence))}, schema={"word": pl.String}
+            )
             foreign = words.filter(~in_scripts(pl.col("word"), scripts))["word"].to_list()
             if foreign:
                 yield f"{relation}: {', '.join(foreign)} is not in {'/'.join(scripts)}"
