@@ -17,9 +17,9 @@ $(VENV)/.dev: $(VENV)/.base
 
 # The main job on built-in data: a dataset, its ledger, and load_dataset.
 demo: $(VENV)/.base
-	$(BIN)/lrldata build --lang ro --source conceptnet --sample --out $(DEMO)
+	$(BIN)/lrldata build --lang ro --source conceptnet --sample --out $(DEMO) --cache $(DEMO)/cache
 	$(BIN)/lrldata stats $(DEMO)/datasets/ro/conceptnet --samples 5
-	HF_DATASETS_OFFLINE=1 $(BIN)/python -c "from datasets import load_dataset; \
+	HF_DATASETS_OFFLINE=1 HF_DATASETS_CACHE=$(DEMO)/cache/hf $(BIN)/python -c "from datasets import load_dataset; \
 	  print(load_dataset('$(DEMO)/datasets/ro/conceptnet'))"
 
 test: $(VENV)/.dev

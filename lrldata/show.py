@@ -72,7 +72,7 @@ def statistics(manifest: Mapping[str, Any], rows: pl.LazyFrame) -> dict[str, Any
     """Count relations, languages and sentence lengths of a dataset, as JSON-like values."""
     frame = rows.select("relation", "start_lang", "end_lang", "split", length=pl.col("text").str.len_chars()).collect()
     lengths = frame["length"]
-    quantiles = {f"p{share}": lengths.quantile(share / 100, "nearest") for share in (5, 25, 50, 75, 95)}
+    quantiles = {f"p{share}": int(lengths.quantile(share / 100, "nearest") or 0) for share in (5, 25, 50, 75, 95)}
     return {
         "language": manifest["language"]["code"],
         "version": manifest["version"],
