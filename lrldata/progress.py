@@ -26,7 +26,6 @@ class Progress:
     """Shows bars when standard error is a terminal and `quiet` is not set."""
 
     quiet: bool = False
-    total_rows: int | None = None  # what `rows` expects, where it is known or can be guessed
 
     @property
     def shown(self) -> bool:
@@ -44,14 +43,14 @@ class Progress:
             yield
 
     @contextmanager
-    def rows(self, what: str) -> Iterator[Callable[[pl.LazyFrame], pl.LazyFrame]]:
-        """Yield a function that makes a lazy frame report the rows that stream through it."""
+    def rows(self, what: str, about: int) -> Iterator[Callable[[pl.LazyFrame], pl.LazyFrame]]:
+        """Yield a function that makes a lazy frame report the rows that stream through it, of `about` so many."""
         if not self.shown:
             yield lambda frame: frame
             return
         rate = TextColumn("{task.fields[rate]}")
         with self._bars(TextColumn("{task.description}"), BarColumn(), rate, TimeRemainingColumn()) as bars:
-            task = bars.add_task(what, total=self.total_rows, rate="")
+            task = bars.add_task(what, total=about, rate="")
 
             def advance(batch: pl.DataFrame) -> pl.DataFrame:
                 bars.advance(task, len(batch))

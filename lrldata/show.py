@@ -13,6 +13,8 @@ from lrldata.build import Built, Step
 from lrldata.languages import Language
 from lrldata.ledger import REASONS, Ledger
 
+FOLDERS_SHOWN = 5
+
 
 def size(count: int | None) -> str:
     """Write a number of bytes for people; empty when it is not known."""
@@ -34,14 +36,18 @@ def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
 
 def built(results: Sequence[Built]) -> Table:
     """Show what a build made, and in which folders."""
-    numbers = ("train", "valid.", "test", "of edges", "s")
-    drawn = table("Datasets", "language", "version", "", *numbers, numbers=numbers)
+    numbers = ("train", "valid.", "test", "kept", "edges", "s")
+    drawn = table("Datasets", "language", "", *numbers, numbers=numbers)
     for result in results:
         rows = [f"{count:,}" for count in result.rows.values()]
-        kept = f"{result.ledger.share_kept:.0%} of {result.ledger.came_in.rows:,}"
-        name = f"{result.language.name} ({result.language.code})"
-        drawn.add_row(name, result.version, result.status, *rows, kept, f"{result.seconds:.2f}")
-    drawn.caption = "\n".join(escape(str(result.path)) for result in results)
+        kept = f"{result.ledger.share_kept:.0%}", f"{result.ledger.came_in.rows:,}"
+        name = f"{result.language.code} {result.language.name}"
+        drawn.add_row(name, f"{result.status} {result.version}", *rows, *kept, f"{result.seconds:.2f}")
+    folders = [str(result.path) for result in results]
+    if len(folders) > FOLDERS_SHOWN:
+        source = results[0].path
+        folders = [f"{source.parent.parent}/LANGUAGE/{source.name}"]
+    drawn.caption = escape("\n".join(folders))
     drawn.caption_justify, drawn.caption_style = "left", ""
     return drawn
 
@@ -106,14 +112,31 @@ def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str],
 
 
 def languages(rows: Sequence[Language]) -> Table:
-    """Show what is known of each language."""
-    numbers = ("ConceptNet sentences", "GlotCC MB")
-    columns = ("code", "name", "ISO 639-3", "scripts", "ConceptNet", "GlotCC", "FLORES", "SIB-200", "WikiANN")
-    drawn = table("Languages (sizes: as the paper has them)", *columns, *numbers, numbers=numbers)
+    """Show what is known of each language: a few side by side, more as a list."""
+    if len(rows) <= FOLDERS_SHOWN:
+        drawn = table("", "", *(row.code for row in rows))
+        described = [_describe(row) for row in rows]
+        for field in described[0]:
+            drawn.add_row(field, *(record[field] for record in described))
+        return drawn
+    fields = list(_describe(rows[0]))
+    drawn = table("Languages (sizes: as the paper has them)", *fields)
     for row in rows:
-        codes = [row.conceptnet, row.glotcc, row.flores, row.sib200, row.wikiann]
-        sizes = [f"{row.paper.conceptnet_sentences:,}", f"{row.paper.glotcc_mb:,.0f}"] if row.paper else ["", ""]
-        drawn.add_row(
-            row.code, row.name, row.iso639_3 or "", " ".join(row.scripts), *(code or "" for code in codes), *sizes
-        )
+        drawn.add_row(*_describe(row).values())
     return drawn
+
+
+def _describe(row: Language) -> dict[str, str]:
+    test_sets = row.flores if row.flores == row.sib200 else f"{row.flores or '-'} {row.sib200 or '-'}"
+    return {
+        "code": row.code,
+        "name": row.name,
+        "ISO 639": " ".join(filter(None, (row.iso639_1, row.iso639_3, row.iso639_2b))),
+        "scripts": " ".join(row.scripts),
+        "ConceptNet": row.conceptnet or "",
+        "GlotCC": row.glotcc or "",
+        "FLORES, SIB-200": test_sets or "",
+        "WikiANN": row.wikiann or "",
+        "ConceptNet sentences": f"{row.paper.conceptnet_sentences:,}" if row.paper else "",
+        "GlotCC MB": f"{row.paper.glotcc_mb:,.0f}" if row.paper else "",
+    }

@@ -15,7 +15,16 @@ from typing import Any
 import polars as pl
 from filelock import FileLock
 
-from lrldata.conceptnet.read import parse_head, parse_tail, scan_database, scan_dump, sift, sniff, understand
+from lrldata.conceptnet.read import (
+    GZIP_MAGIC,
+    parse_head,
+    parse_tail,
+    scan_database,
+    scan_dump,
+    sift,
+    sniff,
+    understand,
+)
 from lrldata.conceptnet.relations import EXTERNAL_URL
 from lrldata.errors import InputError
 from lrldata.manifest import MANIFEST, read_manifest, sha256_of, write_json
@@ -24,7 +33,6 @@ from lrldata.progress import Progress
 FORMAT = 1  # part of the folder's name: another format is another index
 EDGES = "edges.parquet"
 ROW_GROUP = 50_000  # larger groups cost memory: every column of one is held while it is written
-DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 SQLITE_MAGIC = b"SQLite format 3\0"
 
 
@@ -126,7 +134,7 @@ def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, 
     raw = scan_database(path) if is_database else scan_dump(path)
     try:
         with _gzip_faults(path):
-            write_index(raw, partial / EDGES, progress)
+            write_index(raw, partial / EDGES, progress, about=_guess_edges(path, is_database=is_database))
         faults = _faults(partial / EDGES)
     except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
         faults = str(error).splitlines()[0]
@@ -144,17 +152,24 @@ def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, 
             f"limit {max_rejected:.2%}); the first is {_first_reject(rejects)}.",
             f"All are in {rejects}. Mend the file, or raise --max-rejected.",
         )
-    write_index(scan_dump(clean), partial / EDGES, progress)
+    write_index(scan_dump(clean), partial / EDGES, progress, about=good)
     clean.unlink()
     return bad
 
 
-def write_index(raw: pl.LazyFrame, out: Path, progress: Progress, *, origin: bool = True) -> None:
-    """Stream raw edges into one Parquet file, in their order. Memory does not grow with the input."""
-    with progress.rows("Indexing edges") as count:
+def write_index(raw: pl.LazyFrame, out: Path, progress: Progress, *, about: int = 0, origin: bool = True) -> None:
+    """Stream raw edges, `about` so many, into one Parquet file, in their order. Memory does not grow with them."""
+    with progress.rows("Indexing edges", about) as count:
         understand(count(raw), origin=origin).sink_parquet(
             out, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, engine="streaming"
         )
+
+
+def _guess_edges(path: Path, *, is_database: bool) -> int:
+    """Guess the number of edges from the size of the file, by that of ConceptNet 5.7 in the same form."""
+    with path.open("rb") as stream:
+        zipped = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    return path.stat().st_size // (15 if zipped else 270 if is_database else 290)
 
 
 @contextmanager
