@@ -38,6 +38,7 @@ def built(results: Sequence[Built]) -> Table:
     """Show what a build made, and in which folders."""
     numbers = ("train", "valid.", "test", "kept", "edges", "s")
     drawn = table("Datasets", "language", "", *numbers, numbers=numbers)
+    drawn.columns[1].no_wrap = True
     for result in results:
         rows = [f"{count:,}" for count in result.rows.values()]
         kept = f"{result.ledger.share_kept:.0%}", f"{result.ledger.came_in.rows:,}"

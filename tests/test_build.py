@@ -181,12 +181,14 @@ def test_a_killed_build_leaves_nothing_that_passes_for_whole_and_continues(
     subprocess.run(command(dump, tmp_path / "timed"), check=True, capture_output=True)
     length = time.perf_counter() - began
     moments, killed = random.Random(42), 0
-    for number in range(KILLS):
+    for number in range(4 * KILLS):
         place = tmp_path / str(number)
         process = subprocess.Popen(command(dump, place), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(length * moments.uniform(0.3, 1.0))
+        time.sleep(length * moments.uniform(0.2, 1.0))
         process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
+        if process.wait() == 0:
+            continue  # it was done before the kill came
+        killed += 1
         for folder in place.glob("ws/datasets/*/conceptnet"):
             manifest = read_manifest(folder)
             assert manifest is not None, "a folder under its own name is a finished one"
@@ -195,7 +197,9 @@ def test_a_killed_build_leaves_nothing_that_passes_for_whole_and_continues(
         assert tree(place / "ws") == reference
         assert not list(place.glob("**/*.partial"))
         shutil.rmtree(place)
-    assert killed >= KILLS / 2, "most kills should have hit a running build"
+        if killed == KILLS:
+            return
+    pytest.fail(f"only {killed} kills hit a running build")
 
 
 def test_two_builds_at_once_do_not_harm_each_other(dump: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
