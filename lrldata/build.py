@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from lrldata.card import conceptnet_card
-from lrldata.conceptnet.download import OFFICIAL, Remote, download, local_path
+from lrldata.conceptnet.download import OFFICIAL, Remote, download
 from lrldata.conceptnet.index import Index, index_folder, make_index, open_index
 from lrldata.conceptnet.sample import sample_path
 from lrldata.conceptnet.triples import judge, part_links, read_fields, touching, turn_symmetric
@@ -222,53 +222,3 @@ def _as_found(language: Language, folder: Path) -> Built:
     manifest = read_manifest(folder) or {}
     ledger = from_json(manifest["ledger"])
     return Built(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that a build would do, for --dry-run; `bytes` is None where the size is not known."""
-
-    action: str
-    what: str
-    bytes: int | None
-    note: str = ""
-
-
-def plan(config: BuildConfig) -> list[Step]:
-    """Say what `build` would read, download and write, with sizes, without doing any of it."""
-    chosen = parse(config.lang)
-    steps, index = _plan_input(config)
-    for language in chosen:
-        phrasebook(config.templates, language)
-        folder = folder_of(config, language)
-        there = read_manifest(folder)
-        size = sum(entry["bytes"] for entry in there["outputs"]) if there else None
-        note = "replaces what is there, unless unchanged" if there else "new"
-        if size is None and language.paper:
-            size, note = int(language.paper.conceptnet_mb * 1e6), "new; size of the paper's training text"
-        if index is not None:
-            note += f"; {index.edges_of(language.conceptnet or ''):,} edges touch the language"
-        steps.append(Step("write", str(folder), size, note))
-    return steps
-
-
-def _plan_input(config: BuildConfig) -> tuple[list[Step], Index | None]:
-    if config.index:
-        index = open_index(config.index)
-        return [Step("read", str(index.edges), index.edges.stat().st_size, "index")], index
-    remote = remote_of(config) if not (config.sample or config.conceptnet_db) else None
-    if remote is None:
-        path = sample_path() if config.sample else config.conceptnet_db or Path(config.dump or "")
-        if not path.is_file():
-            raise InputError(f"{path}: no such file.", "Give the dump with --dump FILE, or try --sample.")
-        return [Step("read", str(path), path.stat().st_size), Step("write", str(config.cache), None, "index")], None
-    if remote.sha256 and read_manifest(made := index_folder(config.cache, remote.sha256)):
-        index = open_index(made)
-        return [Step("read", str(index.edges), index.edges.stat().st_size, "index")], index
-    target = local_path(remote, config.cache)
-    first = (
-        Step("read", str(target), target.stat().st_size)
-        if target.is_file()
-        else Step("download", remote.url, remote.bytes, f"to {target}")
-    )
-    return [first, Step("write", str(index_folder(config.cache, remote.sha256 or "?")), None, "index")], None

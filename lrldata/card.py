@@ -117,8 +117,9 @@ def _introduction(manifest: Mapping[str, Any], language: Language) -> str:
     reviewers = ", ".join(templates["reviewed_by"])
     review = f"reviewed by {reviewers}" if templates["reviewed"] else "not yet reviewed by a speaker of the language"
     fallback = ", ".join(templates["fallback_relations"])
+    graph = "of the sample" if manifest["sample"] else "of the knowledge graph ConceptNet 5.7"
     return (
-        f"{count:,} facts of the knowledge graph ConceptNet 5.7 that have a word of {language.name} "
+        f"{count:,} facts {graph} that have a word of {language.name} "
         f"(`{language.code}`), each said in a sentence by the template set `{templates['name']}` ({review})."
         + (f" These relations are said in English: {fallback}." if fallback else "")
     )

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from lrldata import __version__, show
-from lrldata.build import build, plan
+from lrldata.build import build
 from lrldata.conceptnet.index import make_index
 from lrldata.conceptnet.verbalise import all_built_in, built_in, expected_sets, missing, problems, read_templates
 from lrldata.config import load_config
@@ -21,6 +21,7 @@ from lrldata.dataset import open_dataset
 from lrldata.errors import InputError, LrlError
 from lrldata.languages import find, languages
 from lrldata.ledger import from_json
+from lrldata.plan import plan
 from lrldata.progress import Progress
 
 app = typer.Typer(

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lrldata.build import Built, Step
+from lrldata.build import Built
 from lrldata.languages import Language
 from lrldata.ledger import REASONS, Ledger
+from lrldata.plan import Step
 
 FOLDERS_SHOWN = 5
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from conftest import line
 
-from lrldata.build import find_index, plan, remote_of
+from lrldata.build import find_index, remote_of
 from lrldata.conceptnet.download import OFFICIAL, Remote, download, local_path
 from lrldata.config import BuildConfig
 from lrldata.errors import DownloadError
+from lrldata.plan import plan
 from lrldata.progress import Progress
 
 CONTENT = gzip.compress("".join(line("IsA", f"ro:a{n}", "ro:b") + "\n" for n in range(20_000)).encode(), mtime=0)
