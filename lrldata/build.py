@@ -1,7 +1,7 @@
 """The recipe of `lrldata build`: from the dump to a dataset folder for each language."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,9 @@ from typing import Any
 import polars as pl
 
 from lrldata.card import conceptnet_card
-from lrldata.conceptnet.download import OFFICIAL, Remote, download
-from lrldata.conceptnet.index import Index, index_folder, make_index, open_index
-from lrldata.conceptnet.sample import sample_path
-from lrldata.conceptnet.triples import judge, part_links, read_fields, touching, turn_symmetric
+from lrldata.conceptnet.index import Index
+from lrldata.conceptnet.source import find_index
+from lrldata.conceptnet.triples import is_script, judge, part_links, read_fields, touching, turn_symmetric
 from lrldata.conceptnet.uri import edge_uri_of
 from lrldata.conceptnet.verbalise import Phrasebook, phrasebook, say
 from lrldata.config import BuildConfig
@@ -21,13 +20,14 @@ from lrldata.dedup import mark_duplicates
 from lrldata.errors import InputError, UsageError
 from lrldata.languages import Language, parse
 from lrldata.ledger import Ledger, Tally, from_json, settle
-from lrldata.manifest import fingerprint, made_with, read_manifest, sha256_of
+from lrldata.manifest import DATASET, fingerprint, made_with, read_manifest
 from lrldata.progress import Progress
 from lrldata.schema import CONCEPTNET
 from lrldata.split import SPLITS, at_random, by_pair
 
 SAMPLES = 8
 ALL_SCRIPTS = "any"
+COMPOSITE_SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,24 @@ class Built:
         }
 
 
+class IncompleteError(InputError):
+    """Some of the languages could not be built; `built` has the others."""
+
+    def __init__(self, message: str, way_out: str, built: list[Built]) -> None:
+        super().__init__(message, way_out)
+        self.built = built
+
+
 def build(config: BuildConfig, progress: Progress) -> list[Built]:
     """Build the datasets that `config` asks for, all from one index. Unchanged ones are left alone.
 
-    Languages that the dump does not hold are reported, by InputError, after the others are built.
+    A language that the dump does not hold, or of which nothing is left, does not stop the others: IncompleteError
+    names it when they are built.
     """
     chosen = parse(config.lang)
     books = {language.code: phrasebook(config.templates, language) for language in chosen}
     for language in chosen:
-        _scripts(config, language)
+        scripts_of(config, language)
         if language.conceptnet is None:
             raise UsageError(f"ConceptNet 5.7 has no {language.name} ({language.code}).", "See `lrldata langs`.")
 
@@ -71,7 +80,7 @@ def build(config: BuildConfig, progress: Progress) -> list[Built]:
     held = [language for language in chosen if index.edges_of(language.conceptnet or "")]
     recipes = {language.code: _recipe(config, language, books[language.code], index) for language in held}
 
-    results = {
+    results: dict[str, Built | str] = {
         language.code: _as_found(language, folder_of(config, language))
         for language in held
         if not config.force and is_unchanged(folder_of(config, language), fingerprint(recipes[language.code]))
@@ -79,8 +88,7 @@ def build(config: BuildConfig, progress: Progress) -> list[Built]:
     pending = [language for language in held if language.code not in results]
     if pending:
         with progress.waiting("Reading the index"):
-            codes = {language.conceptnet or "" for language in pending}
-            edges = pl.scan_parquet(index.edges).pipe(touching, codes).collect(engine="streaming")
+            edges = _read_index(index, pending)
         with progress.items("Building", len(pending)) as begin:
             for language in pending:
                 begin(language.name)
@@ -88,33 +96,45 @@ def build(config: BuildConfig, progress: Progress) -> list[Built]:
                     edges, language, books[language.code], recipes[language.code], config
                 )
 
-    if missing := [f"{language.name} ({language.code})" for language in chosen if language not in held]:
-        raise InputError(f"{index.source['name']} holds no edge of {', '.join(missing)}.", "The others are built.")
-    return [results[language.code] for language in held]
+    built = [result for language in held if isinstance(result := results[language.code], Built)]
+    lacking = [f"{language.name} ({language.code})" for language in chosen if language not in held]
+    faults = [f"{index.source['name']} holds no edge of {', '.join(lacking)}."] if lacking else []
+    faults += [fault for fault in results.values() if isinstance(fault, str)]
+    if faults:
+        raise IncompleteError(" ".join(faults), "What else was asked for is built." if built else "", built)
+    return built
+
+
+def _read_index(index: Index, pending: Sequence[Language]) -> pl.DataFrame:
+    """Return the edges that touch the languages."""
+    codes = {language.conceptnet or "" for language in pending}
+    try:
+        return pl.scan_parquet(index.edges, glob=False).pipe(touching, codes).collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(
+            f"{index.folder}: the index is damaged.", "Delete that folder, and it is made again."
+        ) from error
 
 
 def _build_one(
     edges: pl.DataFrame, language: Language, book: Phrasebook, recipe: dict[str, Any], config: BuildConfig
-) -> Built:
-    """Make the rows of one language and write them."""
+) -> Built | str:
+    """Make the rows of one language and write them; where no row is left, say why."""
     began = time.perf_counter()
     folder = folder_of(config, language)
-    of_language = edges.filter(
-        (pl.col("start_lang") == language.conceptnet) | (pl.col("end_lang") == language.conceptnet)
-    )
-    rows, ledger = make_rows(of_language, language, book, config)
+    here = (pl.col("start_lang") == language.conceptnet) | (pl.col("end_lang") == language.conceptnet)
+    rows, ledger = make_rows(edges.filter(here), language, book, config)
     if rows.is_empty():
-        raise InputError(
-            f"Nothing is left of {ledger.came_in.rows:,} edges of {language.name}: "
-            + ", ".join(f"{reason} {tally.rows:,}" for reason, tally in ledger.dropped.items()),
-            "Loosen --edges, --min-weight or --scripts.",
-        )
+        went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in ledger.dropped.items())
+        return f"Nothing is left of {ledger.came_in.rows:,} edges of {language.name}: {went}."
     splits = {split: rows.filter(pl.col("split") == split).drop("split") for split in SPLITS}
-    samples = splits["train"]["text"].head(SAMPLES).to_list()
+    samples = rows["text"].head(SAMPLES).to_list()
     provenance = {**recipe, "recipe": fingerprint(recipe), "ledger": ledger.as_json()}
-    with lock(folder):
-        write_dataset(folder, splits, lambda manifest: conceptnet_card(manifest, language, samples), provenance)
-    manifest = read_manifest(folder) or {}
+    home = folder.resolve()  # where the folder is a link, what it points to is replaced, and not the link
+    with lock(home):
+        manifest = write_dataset(
+            home, splits, lambda manifest: conceptnet_card(manifest, language, samples), provenance
+        )
     return Built(language, folder, manifest["version"], "built", manifest["rows"], ledger, time.perf_counter() - began)
 
 
@@ -130,7 +150,7 @@ def make_rows(
     judged = facts.pipe(read_fields).pipe(
         judge,
         code,
-        scripts=_scripts(config, language),
+        scripts=scripts_of(config, language),
         mode=config.edges,
         min_weight=config.min_weight,
         said=book.sentences,
@@ -164,44 +184,19 @@ def folder_of(config: BuildConfig, language: Language) -> Path:
     return config.out / "datasets" / language.code / config.source
 
 
-def find_index(config: BuildConfig, progress: Progress) -> Index:
-    """Return the index that the settings mean: one made before, or one made now of the dump that they name."""
-    if config.index:
-        return open_index(config.index)
-    if config.sample:
-        return make_index(sample_path(), config.cache, progress=progress)
-    if config.conceptnet_db:
-        return make_index(config.conceptnet_db, config.cache, progress=progress)
-    remote = remote_of(config)
-    if remote is None:
-        path = Path(config.dump or "")
-        if config.dump_sha256 and path.is_file() and (found := sha256_of(path)) != config.dump_sha256.lower():
-            raise InputError(f"{path}: its SHA-256 is {found}, not {config.dump_sha256}.", "Download it again.")
-    else:
-        if remote.sha256 and read_manifest(made := index_folder(config.cache, remote.sha256)):
-            return open_index(made)  # the dump itself is no longer needed
-        path = download(remote, config.cache, progress)
-    return make_index(path, config.cache, max_rejected=config.max_rejected, progress=progress)
-
-
-def remote_of(config: BuildConfig) -> Remote | None:
-    """Return the address to download from, or None where the dump is a local file."""
-    if config.dump is None or config.dump == OFFICIAL.url:
-        return OFFICIAL
-    if config.dump.startswith(("http://", "https://")):
-        return Remote(config.dump, sha256=config.dump_sha256.lower() if config.dump_sha256 else None)
-    return None
-
-
-def _scripts(config: BuildConfig, language: Language) -> tuple[str, ...]:
+def scripts_of(config: BuildConfig, language: Language) -> tuple[str, ...]:
+    """Return the scripts in which terms of the language are kept; none means any. Raises UsageError."""
     if config.scripts is None:
         return language.scripts
-    if config.scripts == ALL_SCRIPTS:
+    if config.scripts.lower() == ALL_SCRIPTS:
         return ()
-    scripts = tuple(script.strip().title() for script in config.scripts.split(","))
+    typed = [script.strip().title() for script in config.scripts.split(",")]
+    scripts = tuple(script for name in typed for script in COMPOSITE_SCRIPTS.get(name, (name,)))
     for script in scripts:
-        if not (len(script) == 4 and script.isascii() and script.isalpha()):
-            raise UsageError(f"--scripts: {script!r} is not an ISO 15924 code.", "Use e.g. Latn, Cyrl,Latn or any.")
+        if not is_script(script):
+            raise UsageError(
+                f"--scripts: {script!r} is no script.", "Use codes as Latn or Cyrl,Latn (ISO 15924), or any."
+            )
     return scripts
 
 
@@ -210,7 +205,7 @@ def _recipe(config: BuildConfig, language: Language, book: Phrasebook, index: In
     return {
         "source": config.source,
         "language": language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),
-        "settings": {**config.recipe(), "scripts": list(_scripts(config, language)) or [ALL_SCRIPTS]},
+        "settings": {**config.recipe(), "scripts": list(scripts_of(config, language)) or [ALL_SCRIPTS]},
         "templates": book.as_json(),
         "inputs": [index.source],
         "sample": config.sample,
@@ -219,6 +214,6 @@ def _recipe(config: BuildConfig, language: Language, book: Phrasebook, index: In
 
 
 def _as_found(language: Language, folder: Path) -> Built:
-    manifest = read_manifest(folder) or {}
+    manifest = read_manifest(folder, DATASET) or {}
     ledger = from_json(manifest["ledger"])
     return Built(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0)

@@ -35,6 +35,7 @@ def size_category(rows: int) -> str:
 def conceptnet_card(manifest: Mapping[str, Any], language: Language, samples: Sequence[str]) -> str:
     """Write the card of a ConceptNet dataset: YAML for the Hub, then what it is, how it was made, and the ledger."""
     rows: Mapping[str, int] = manifest["rows"]
+    filled = {split: count for split, count in rows.items() if count}  # the readers refuse an empty split
     ledger = manifest["ledger"]
     metadata = {
         "language": [language.hub_code],
@@ -47,7 +48,7 @@ def conceptnet_card(manifest: Mapping[str, Any], language: Language, samples: Se
             {
                 "config_name": "conceptnet",
                 "default": True,
-                "data_files": [{"split": split, "path": f"data/{split}-*"} for split in rows],
+                "data_files": [{"split": split, "path": f"data/{split}-*"} for split in filled],
             }
         ],
         "dataset_info": {
@@ -55,7 +56,7 @@ def conceptnet_card(manifest: Mapping[str, Any], language: Language, samples: Se
             "features": [{"name": name, "dtype": _HUB_TYPES[dtype]} for name, dtype in manifest["columns"].items()],
             "splits": [
                 {"name": split, "num_bytes": manifest["num_bytes"][split], "num_examples": count}
-                for split, count in rows.items()
+                for split, count in filled.items()
             ],
             "download_size": sum(entry["bytes"] for entry in manifest["outputs"]),
             "dataset_size": sum(manifest["num_bytes"].values()),

@@ -1,6 +1,7 @@
 """The command `lrldata`: parse, call the recipe, print."""
 
 import errno
+import io
 import json
 import os
 import sys
@@ -11,10 +12,11 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from lrldata import __version__, show
-from lrldata.build import build
-from lrldata.conceptnet.index import make_index
+from lrldata.build import IncompleteError, build
+from lrldata.conceptnet.source import find_index
 from lrldata.conceptnet.verbalise import all_built_in, built_in, expected_sets, missing, problems, read_templates
 from lrldata.config import load_config
 from lrldata.dataset import open_dataset
@@ -32,6 +34,7 @@ app.add_typer(templates_app, name="templates")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Cache = Annotated[Path | None, typer.Option(help="Where dumps and indexes are kept.", show_default="the user's cache")]
+INTERRUPTED = 130  # as the shell counts an interrupt
 DEBUG_HELP = "Show the traceback of an error."
 
 
@@ -105,26 +108,33 @@ def build_command(
         steps = plan(settings)
         _print(as_json, {"plan": [vars(step) for step in steps]}, show.plan(steps))
         return
-    results = build(settings, Progress(quiet))
+    failure = None
+    try:
+        results = build(settings, Progress(quiet))
+    except IncompleteError as error:
+        results, failure = error.built, error
     objects = [result.as_json() for result in results]
     seconds = round(time.perf_counter() - began, 3)
-    single = objects[0] | {"seconds": seconds}
-    _print(as_json, single if len(objects) == 1 else {"datasets": objects, "seconds": seconds}, show.built(results))
+    single = objects[0] | {"seconds": seconds} if objects else {}
+    if results:
+        _print(as_json, single if len(objects) == 1 else {"datasets": objects, "seconds": seconds}, show.built(results))
+    if failure:
+        raise failure
     if not as_json and all(result.status == "unchanged" for result in results):
         print("Unchanged: the same input and settings give the same bytes, so nothing was done.")
 
 
 @app.command("index")
 def index_command(
-    dump: Annotated[Path, typer.Option(help="Dump or conceptnet-lite database.")],
+    dump: Annotated[str, typer.Option(help="Dump (path or URL) or conceptnet-lite database.")],
     cache: Cache = None,
     max_rejected: Annotated[float, typer.Option(help="Share of bad lines at which to stop.")] = 0.001,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Make the index of a dump, which every build shares, and print its folder."""
-    settings = load_config(None, {"lang": "all", "max_rejected": max_rejected} | ({"cache": cache} if cache else {}))
-    made = make_index(dump, settings.cache, max_rejected=max_rejected, progress=Progress(quiet))
+    flags = {"lang": "all", "dump": dump, "max_rejected": max_rejected} | ({"cache": cache} if cache else {})
+    made = find_index(load_config(None, flags), Progress(quiet))
     _print(as_json, {"path": str(made.folder), **made.manifest}, str(made.folder))
 
 
@@ -190,7 +200,7 @@ def templates_show(name: Annotated[str, typer.Argument(help="english, paper, nat
     drawn = show.table(name, "relation", "sentence")
     for relation, sentences in built_in(name).relations.items():
         for sentence in sentences:
-            drawn.add_row(relation, sentence)
+            drawn.add_row(escape(relation), escape(sentence))
     Console().print(drawn)
 
 
@@ -203,10 +213,16 @@ def _print(as_json: bool, value: dict[str, Any], drawn: object) -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter should not end the program
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
         app(args=arguments, prog_name="lrldata")
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:
+            _fail("stopped. What was finished is kept, and the same command goes on from there.", INTERRUPTED)
+        raise
     except BrokenPipeError:  # the reader of standard output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -223,7 +239,7 @@ def main() -> None:
 def _in_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         where = f"{error.filename}: {(error.strerror or str(error)).lower()}."
-        return f"{where} Name another folder with --out or --cache, or make room or get the right to write there."
+        return f"{where} Check the path and the rights to it; --out and --cache name other folders to write to."
     if isinstance(error, MemoryError):
         return "out of memory. Build fewer languages at once."
     if os.strerror(errno.ENOSPC) in str(error):  # as Polars reports it

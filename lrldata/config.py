@@ -3,13 +3,15 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from lrldata.errors import UsageError
 
+INPUTS = {"dump", "dump_sha256", "conceptnet_db", "index", "sample"}
+SHA256 = r"^\s*[0-9a-fA-F]{64}\s*$"
 Edges = Literal["target", "start", "any"]
 
 
@@ -21,7 +23,7 @@ class BuildConfig(BaseModel):
     lang: str
     source: Literal["conceptnet"] = "conceptnet"
     dump: str | None = None
-    dump_sha256: str | None = None
+    dump_sha256: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=SHA256)] | None = None
     conceptnet_db: Path | None = None
     index: Path | None = None
     sample: bool = False
@@ -51,11 +53,13 @@ class BuildConfig(BaseModel):
         ]  # fmt: skip
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: give one input")
+        if self.dump_sha256 and not self.dump:
+            raise ValueError("--dump-sha256 goes with --dump")
         return self
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings that shape the rows, as JSON-like values."""
-        shaping = {"templates", "edges", "min_weight", "scripts", "split"}
+        """Return the settings that shape the rows, as JSON-like values; scripts and sentences are told apart."""
+        shaping = {"edges", "min_weight", "split"}
         return self.model_dump(include=shaping | ({"seed"} if self.split == "random" else set()))
 
 
@@ -67,12 +71,14 @@ def load_config(file: Path | None, flags: dict[str, Any]) -> BuildConfig:
     values: dict[str, Any] = {}
     if file is not None:
         try:
-            values = tomllib.loads(file.read_text("utf-8"))
+            values = tomllib.loads(file.read_text("utf-8-sig"))
         except FileNotFoundError as error:
             raise UsageError(f"{file}: no such settings file.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{file}: not TOML: {error}.") from error
         values = {key.replace("-", "_"): value for key, value in values.items()}
+        if INPUTS & flags.keys():  # an input on the command line stands for the one in the file
+            values = {key: value for key, value in values.items() if key not in INPUTS}
     try:
         return BuildConfig(**values | flags)
     except ValidationError as error:

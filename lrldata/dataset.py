@@ -1,5 +1,6 @@
 """Dataset folders: Parquet shards named as the Hub names them, a card, and the manifest last. IO."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,13 +11,14 @@ import polars as pl
 from filelock import FileLock
 
 from lrldata.errors import StorageError
-from lrldata.manifest import MANIFEST, file_entry, fingerprint, read_manifest, sha256_of, write_json
+from lrldata.manifest import DATASET, MANIFEST, file_entry, fingerprint, read_manifest, sha256_of, write_json
 from lrldata.split import SPLITS
 
 CARD = "README.md"
 ROWS_A_SHARD = 1_000_000
 ROWS_A_GROUP = 100_000  # fixed, so that the bytes do not depend on the number of threads
 FIRST_VERSION = "1.0.0"
+_SHARD = re.compile(r"data/[a-z]+-\d+-of-\d+\.parquet")
 
 
 @contextmanager
@@ -41,8 +43,8 @@ def _old(folder: Path) -> Path:
 
 
 def shard_names(split: str, rows: int) -> list[str]:
-    """Name the shards of a split as the Hub does: data/train-00000-of-00001.parquet."""
-    count = max(1, -(-rows // ROWS_A_SHARD))
+    """Name the shards of a split as the Hub does: data/train-00000-of-00001.parquet; none for an empty split."""
+    count = -(-rows // ROWS_A_SHARD)
     return [f"data/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
 
 
@@ -57,7 +59,12 @@ def write_dataset(
     `card` makes README.md from the manifest so far. The version stays where the data's bytes stay, goes up by
     a minor number where they change, and by a major one where the columns do.
     """
-    previous = read_manifest(folder)
+    previous = read_manifest(folder, DATASET)
+    if strangers := sorted(_strangers(folder)):
+        raise StorageError(
+            f"{folder}: holds what is not the dataset's: {', '.join(strangers[:5])}.",
+            "Move that away, or name another --out.",
+        )
     partial = _partial(folder)
     partial.joinpath("data").mkdir(parents=True)
     for split, frame in splits.items():
@@ -71,7 +78,7 @@ def write_dataset(
     content = {"columns": columns, "shards": [[entry["path"], entry["sha256"]] for entry in shards]}
     version, history = _next_version(previous, fingerprint(content), columns)
     manifest: dict[str, Any] = {
-        "kind": "dataset",
+        "kind": DATASET,
         "version": version,
         **provenance,
         "rows": {split: len(frame) for split, frame in splits.items()},
@@ -88,6 +95,14 @@ def write_dataset(
     partial.rename(folder)
     shutil.rmtree(_old(folder), ignore_errors=True)
     return manifest
+
+
+def _strangers(folder: Path) -> Iterator[str]:
+    """Yield the files in a dataset folder that this module has not written, which a rebuild must not delete."""
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in (CARD, MANIFEST) and not _SHARD.fullmatch(name):
+            yield name
 
 
 def arrow_bytes(frame: pl.DataFrame) -> int:
@@ -113,8 +128,8 @@ def _next_version(
 
 def is_unchanged(folder: Path, recipe: str) -> bool:
     """Return whether the folder holds, unharmed, what this recipe (a fingerprint) makes."""
-    manifest = read_manifest(folder)
-    return manifest is not None and manifest.get("recipe") == recipe and not list(damaged(folder, manifest))
+    manifest = read_manifest(folder, DATASET)
+    return manifest is not None and manifest["recipe"] == recipe and not list(damaged(folder, manifest))
 
 
 def damaged(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -132,15 +147,15 @@ def open_dataset(folder: Path) -> tuple[dict[str, Any], pl.LazyFrame]:
 
     Raises StorageError when the folder is unfinished or its bytes are not those of the manifest.
     """
-    manifest = read_manifest(folder)
-    if manifest is None or manifest.get("kind") != "dataset":
+    manifest = read_manifest(folder, DATASET)
+    if manifest is None:
         inside = ", ".join(sorted(str(path.parent) for path in folder.glob(f"**/{MANIFEST}"))[:3])
         hint = f"Datasets below it: {inside}." if inside else "Make one with `lrldata build`."
         raise StorageError(f"{folder}: no finished dataset in this folder ({MANIFEST} is missing).", hint)
     for fault in damaged(folder, manifest):
         raise StorageError(f"{folder}: {fault}.", "Run `lrldata build` again to mend it.")
     scans = [
-        pl.scan_parquet(folder / name).with_columns(split=pl.lit(split))
+        pl.scan_parquet(folder / name, glob=False).with_columns(split=pl.lit(split))
         for split in SPLITS
         for name in shard_names(split, manifest["rows"][split])
     ]

@@ -12,11 +12,12 @@ def mark_duplicates(facts: pl.DataFrame) -> pl.DataFrame:
     equally heavy ones the first by its stored nodes. Takes columns text, pair_hash, turned (whether a symmetric
     fact was turned round), weight, start_node and end_node; the order of rows is not kept.
     """
-    # The same sentence is about the same pair of terms, and most pairs have one fact: only the others are looked at.
-    several = facts.select(pl.col("pair_hash").is_duplicated()).to_series()
+    # Most pairs of terms have one fact and most sentences occur once: only the others are looked at.
+    several = facts.select(pl.col("pair_hash").is_duplicated() | pl.col("text").is_duplicated()).to_series()
     alone = facts.filter(~several).with_columns(reason=pl.lit(None, pl.String))
     ranked = facts.filter(several).with_columns(folded=normalised(pl.col("text")))
-    ranked = ranked.sort("folded", "weight", "start_node", "end_node", descending=[False, True, False, False])
+    ties = ["start_node", "end_node", "relation", "source_dataset", "license"]
+    ranked = ranked.sort("folded", "weight", *ties, descending=[False, True] + [False] * len(ties))
     same_text = pl.col("text") == pl.col("text").first().over("folded")
     same_way = pl.col("turned") == pl.col("turned").first().over("folded")
     reason = (

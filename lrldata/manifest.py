@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
+INDEX, DATASET = "conceptnet-index", "dataset"
+KEYS = {  # what the manifest of each kind of artifact has at least
+    INDEX: {"format", "source", "rejected", "edges", "languages", "relations", "bytes"},
+    DATASET: {"version", "recipe", "language", "inputs", "ledger", "rows", "columns", "outputs", "history"},
+}
 
 
 def sha256_of(path: Path) -> str:
@@ -45,10 +50,12 @@ def write_json(path: Path, value: object) -> None:
     partial.replace(path)
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Return the manifest of a folder, or None where the folder is unfinished or no artifact."""
+def read_manifest(folder: Path, kind: str) -> dict[str, Any] | None:
+    """Return the manifest of an artifact of this kind, or None where the folder holds no finished one."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no JSON, or no UTF-8
         return None
-    return manifest if isinstance(manifest, dict) else None
+    if not isinstance(manifest, dict) or manifest.get("kind") != kind or not KEYS[kind] <= manifest.keys():
+        return None
+    return manifest

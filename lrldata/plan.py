@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrldata.build import folder_of, remote_of
+from lrldata.build import folder_of, scripts_of
 from lrldata.conceptnet.download import local_path
 from lrldata.conceptnet.index import Index, index_folder, open_index
 from lrldata.conceptnet.sample import sample_path
+from lrldata.conceptnet.source import official_index, remote_of
 from lrldata.conceptnet.verbalise import phrasebook
 from lrldata.config import BuildConfig
 from lrldata.errors import InputError
 from lrldata.languages import parse
-from lrldata.manifest import read_manifest
+from lrldata.manifest import DATASET, read_manifest
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ def plan(config: BuildConfig) -> list[Step]:
     steps, index = _plan_input(config)
     for language in chosen:
         phrasebook(config.templates, language)
+        scripts_of(config, language)
         folder = folder_of(config, language)
-        there = read_manifest(folder)
+        there = read_manifest(folder, DATASET)
         size = sum(entry["bytes"] for entry in there["outputs"]) if there else None
         note = "replaces what is there, unless unchanged" if there else "new"
         if size is None and language.paper:
@@ -43,18 +45,15 @@ def plan(config: BuildConfig) -> list[Step]:
 
 
 def _plan_input(config: BuildConfig) -> tuple[list[Step], Index | None]:
-    if config.index:
-        index = open_index(config.index)
-        return [Step("read", str(index.edges), index.edges.stat().st_size, "index")], index
-    remote = remote_of(config) if not (config.sample or config.conceptnet_db) else None
+    made = open_index(config.index) if config.index else official_index(config)
+    if made is not None:
+        return [Step("read", str(made.edges), made.edges.stat().st_size, "index")], made
+    remote = remote_of(config)
     if remote is None:
         path = sample_path() if config.sample else config.conceptnet_db or Path(config.dump or "")
         if not path.is_file():
             raise InputError(f"{path}: no such file.", "Give the dump with --dump FILE, or try --sample.")
         return [Step("read", str(path), path.stat().st_size), Step("write", str(config.cache), None, "index")], None
-    if remote.sha256 and read_manifest(made := index_folder(config.cache, remote.sha256)):
-        index = open_index(made)
-        return [Step("read", str(index.edges), index.edges.stat().st_size, "index")], index
     target = local_path(remote, config.cache)
     first = (
         Step("read", str(target), target.stat().st_size)

@@ -71,7 +71,7 @@ def ledger(account: Ledger) -> Table:
         drawn.add_row(f"- {reason}", f"{tally.rows:,}", f"{tally.rows / total:.1%}", REASONS[reason])
         if reason == "relation_unsaid":
             for relation, count in account.unsaid.items():
-                drawn.add_row(f"    {relation}", f"{count:,}", f"{count / total:.1%}", "")
+                drawn.add_row(f"    {escape(relation)}", f"{count:,}", f"{count / total:.1%}", "")
     drawn.add_row("= kept", f"{account.kept.rows:,}", f"{account.share_kept:.1%}", "", style="bold")
     return drawn
 
@@ -102,7 +102,7 @@ def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str],
     console.print(ledger(account))
     relations = table("Relations", "relation", "sentences", numbers=("sentences",))
     for relation, count in counted["relations"].items():
-        relations.add_row(relation, f"{count:,}")
+        relations.add_row(escape(relation), f"{count:,}")
     console.print(relations)
     lengths = table("Characters a sentence", *counted["characters"], numbers=list(counted["characters"]))
     lengths.add_row(*(f"{value:,}" for value in counted["characters"].values()))

@@ -17,7 +17,7 @@ from make_dump import make_dump
 
 from lrldata.dataset import damaged, open_dataset
 from lrldata.errors import StorageError
-from lrldata.manifest import read_manifest
+from lrldata.manifest import DATASET, read_manifest
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 LANGS = "ro,mt,ug,bg,el"
@@ -190,7 +190,7 @@ def test_a_killed_build_leaves_nothing_that_passes_for_whole_and_continues(
             continue  # it was done before the kill came
         killed += 1
         for folder in place.glob("ws/datasets/*/conceptnet"):
-            manifest = read_manifest(folder)
+            manifest = read_manifest(folder, DATASET)
             assert manifest is not None, "a folder under its own name is a finished one"
             assert not list(damaged(folder, manifest))
         subprocess.run(command(dump, place), check=True, capture_output=True)
@@ -225,7 +225,46 @@ def test_a_language_that_the_dump_lacks_is_named_and_the_others_are_built(
     done = lrldata("build", "--lang", "ro,mt", "--dump", small)
     assert done.returncode == 1
     assert "holds no edge of Maltese (mt)" in done.stderr
-    assert read_manifest(tmp_path / "lrl-workspace" / "datasets" / "ro" / "conceptnet")
+    assert read_manifest(tmp_path / "lrl-workspace" / "datasets" / "ro" / "conceptnet", DATASET)
+
+
+def test_a_language_of_which_nothing_is_left_does_not_stop_the_others(
+    lrldata: Run, make_dump: Callable[..., Path]
+) -> None:
+    small = make_dump([line("IsA", "ro:câine", "ro:animal", 1.0), line("IsA", "mt:kelb", "mt:annimal", 9.0)])
+    done = lrldata("build", "--lang", "ro,mt", "--min-weight", "2", "--dump", small, "--json")
+    assert done.returncode == 1
+    assert "Nothing is left of 1 edges of Romanian: below_min_weight 1." in done.stderr
+    assert json.loads(done.stdout)["language"] == "mt"
+
+
+@pytest.mark.parametrize("facts", [1, 2, 5])
+def test_the_smallest_datasets_load_too(
+    facts: int, lrldata: Run, make_dump: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = make_dump([line("IsA", f"ro:a{number}", "ro:b") for number in range(facts)])
+    built = json.loads(lrldata("build", "--lang", "ro", "--dump", small, "--json").stdout)
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    from datasets import load_dataset  # noqa: PLC0415 - reads the environment when imported
+
+    loaded = load_dataset(str(tmp_path / built["path"]), cache_dir=str(tmp_path / "hf"))
+    assert {split: len(rows) for split, rows in loaded.items()} == {k: v for k, v in built["rows"].items() if v}
+
+
+def test_a_rebuild_deletes_nothing_that_is_not_its_own(lrldata: Run, tmp_path: Path) -> None:
+    build = ("build", "--lang", "ro", "--sample", "--json")
+    folder = tmp_path / json.loads(lrldata(*build).stdout)["path"]
+    (folder / "notes.txt").write_text("mine")
+    refused = lrldata(*build, "--force")
+    assert refused.returncode == 1
+    assert "notes.txt" in refused.stderr
+    assert (folder / "notes.txt").read_text() == "mine"
+    (folder / "notes.txt").unlink()
+    elsewhere = folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(elsewhere)
+    assert lrldata(*build, "--force").returncode == 0
+    assert folder.is_symlink()
+    assert read_manifest(elsewhere, DATASET)
 
 
 def test_the_random_split_is_the_papers(lrldata: Run) -> None:

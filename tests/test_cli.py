@@ -23,6 +23,11 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
         (["build", "--lang", "fi", "--templates", "native", "--sample"], 2, "No sentences in Finnish"),
         (["build", "--lang", "ro", "--sample", "--dump", "x"], 2, "--dump and --sample exclude each other"),
         (["build", "--lang", "ro", "--scripts", "Latin", "--sample"], 2, "ISO 15924"),
+        (["build", "--lang", "ro", "--scripts", "Xxxx", "--sample"], 2, "ISO 15924"),
+        (["build", "--lang", "ro", "--sample", "--dump-sha256", "0" * 64], 2, "--dump-sha256 goes with --dump"),
+        (["build", "--lang", "ro", "--dump", "x", "--dump-sha256", "00"], 2, "--dump-sha256"),
+        (["build", "--lang", "ro", "--dump", "http://[x/d.csv"], 2, "not an address"),
+        (["build", "--lang", "ro", "--dump", "."], 1, "not a regular file"),
         (
             ["build", "--lang", "ro", "--dump", "missing.csv.gz"],
             1,
@@ -92,6 +97,13 @@ def test_output_is_data_only_and_nothing_is_drawn_where_there_is_no_terminal(lrl
     done = lrldata("build", "--lang", "ro", "--sample", "--json")
     json.loads(done.stdout)
     assert done.stderr == ""
+
+
+def test_names_with_brackets_are_names_and_not_patterns(lrldata: Run) -> None:
+    built = json.loads(
+        lrldata("build", "--lang", "ro", "--sample", "--cache", "c[1]", "--out", "w[1]", "--json").stdout
+    )
+    assert lrldata("stats", built["path"]).returncode == 0
 
 
 def test_several_languages_are_one_object(lrldata: Run) -> None:

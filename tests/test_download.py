@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import line
 
-from lrldata.build import find_index, remote_of
 from lrldata.conceptnet.download import OFFICIAL, Remote, download, local_path
+from lrldata.conceptnet.source import find_index, remote_of
 from lrldata.config import BuildConfig
 from lrldata.errors import DownloadError
 from lrldata.plan import plan
@@ -79,7 +79,7 @@ def test_what_arrives_is_whole_whatever_happens_on_the_way(faults: list[str], se
     server.faults = list(faults)
     path = download(remote(server), tmp_path, QUIET)
     assert path.read_bytes() == CONTENT
-    assert [each.name for each in path.parent.iterdir() if each.suffix != ".lock"] == ["dump.csv.gz"]
+    assert [each.name for each in path.parent.iterdir()] == ["dump.csv.gz"]
     if faults == ["drop"]:
         assert server.ranges == [None, f"bytes={len(CONTENT) // 2}-"]
     asked = len(server.ranges)
@@ -90,10 +90,11 @@ def test_what_arrives_is_whole_whatever_happens_on_the_way(faults: list[str], se
 def test_a_partial_file_of_an_earlier_run_is_continued_only_if_the_file_is_the_same(
     server: Server, tmp_path: Path
 ) -> None:
-    target = local_path(remote(server), tmp_path)
-    target.parent.mkdir(parents=True)
-    target.with_suffix(".part").write_bytes(b"x" * 1000)
-    target.with_suffix(".etag").write_text('"another"')
+    folder = local_path(remote(server), tmp_path).parent
+    beside = folder.with_name(f"{folder.name}.unfinished")
+    beside.mkdir(parents=True)
+    beside.joinpath("part").write_bytes(b"x" * 1000)
+    beside.joinpath("etag").write_text('"another"')
     assert download(remote(server), tmp_path, QUIET).read_bytes() == CONTENT
     assert server.ranges == ["bytes=1000-"]
 
@@ -122,7 +123,7 @@ def test_wrong_size_and_wrong_hash_are_refused_and_not_kept(server: Server, tmp_
     for wrong in (Remote(server.url, bytes=5), Remote(server.url, sha256="0" * 64)):
         with pytest.raises(DownloadError, match=r"were expected|not 0000"):
             download(wrong, tmp_path, QUIET)
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("part"))
     assert not list(tmp_path.rglob("*.csv.gz"))
 
 

@@ -108,6 +108,12 @@ def test_the_word_of_the_language_comes_first_in_a_symmetric_fact(rows_of: Rows)
     assert "/a/[/r/Synonym/,/c/en/house/n/,/c/ro/casă/]" in kept["edge_uri"].to_list()
 
 
+def test_equal_duplicates_do_not_depend_on_the_order_of_lines(rows_of: Rows) -> None:
+    lines = [line("IsA", "ro:a", "ro:b", dataset="/d/x"), line("IsA", "ro:a", "ro:b", dataset="/d/y")]
+    kept = [rows_of(order)[0]["source_dataset"].to_list() for order in (lines, lines[::-1])]
+    assert kept == [["/d/x"], ["/d/x"]]
+
+
 def test_of_duplicates_the_heaviest_stays(rows_of: Rows) -> None:
     lines = [line("IsA", "ro:banc/n", "ro:glumă", 1.0), line("IsA", "ro:banc/n/wikt/ro_1", "ro:glumă", 2.0)]
     lines += [line("IsA", "ro:Banc", "ro:glumă", 0.5)]
@@ -249,7 +255,12 @@ def test_one_toml_file_makes_a_new_language(rows_of: Rows, tmp_path: Path) -> No
     )
     assert "koira on eläin." in kept["text"].to_list()
     assert len(kept) == 2  # HasA is said in English
-    file.write_text(file.read_text().replace("reviewed =", "revewed ="))
+    whole = file.read_text()
+    for broken in ('"{start} on."', '"{start} on {end} {end}."', '"{start} \\n {end}."', '""'):
+        file.write_text(whole.replace('"{start} on {end}."', broken))
+        with pytest.raises(InputError, match=r"fi\.toml: IsA"):
+            phrasebook(str(file), find("fi"))
+    file.write_text(whole.replace("reviewed =", "revewed ="))
     with pytest.raises(InputError, match=r"fi\.toml"):
         phrasebook(str(file), find("fi"))
 

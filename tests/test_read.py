@@ -81,6 +81,10 @@ BAD = {
     line("IsA", "ro:a", "ro:b").encode().replace(b'"weight"', b'"height"'): "the JSON lacks dataset, license or weight",
     line("IsA", "ro:a", "ro:b").encode().replace(b'"dataset"', b'"datum"'): "the JSON lacks dataset, license or weight",
     line("IsA", "ro:a", "ro:b", float("nan")).encode(): "the weight is nan",
+    line("IsA", "ro:a", "ro:b", 123456789.0).encode(): "the weight is 123456789.0",
+    line("IsA", "ro:a", "ro:b").encode().replace(b'"weight": 1.0', b'"weight": 1' + b"0" * 400): "OverflowError",
+    line("IsA", "ro:a", "ro:b").encode().replace(b"/d/test", b"/d/\\ud800"): "UnicodeEncodeError",
+    b"\t" + line("IsA", "ro:a", "ro:b").encode().split(b"\t", 1)[1]: "no edge URI",
 }
 
 
@@ -110,6 +114,11 @@ def test_valid_json_in_another_form_is_read_by_the_careful_way(make_dump: Make, 
     assert rows(index)["source_dataset"].tail(3).to_list() == ["/d/other", "/d/x", "/d/x"]
 
 
+def test_a_head_with_other_letters_is_read_too(make_dump: Make, tmp_path: Path) -> None:
+    index = make_index(make_dump([*GOOD, line("IsA", "ro:a", "ro:b", dataset="/d/é")]), tmp_path)
+    assert rows(index)["source_dataset"].tail(1).to_list() == ["/d/é"]
+
+
 def test_more_than_a_thousandth_of_bad_lines_stops_the_build(make_dump: Make, tmp_path: Path) -> None:
     dump = make_dump([*GOOD, *["bad\tline"] * 4])
     with pytest.raises(
@@ -118,6 +127,23 @@ def test_more_than_a_thousandth_of_bad_lines_stops_the_build(make_dump: Make, tm
         make_index(dump, tmp_path)
     assert "--max-rejected" in error.value.way_out
     assert make_index(dump, tmp_path, max_rejected=0.01).manifest["rejected"] == 4
+    with pytest.raises(InputError, match="4 of 3,004 lines are bad"):
+        make_index(dump, tmp_path)  # an index made with a lenient limit does not pass a strict one
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone", "manifest"])
+def test_a_damaged_index_is_made_again(harm: str, make_dump: Make, tmp_path: Path) -> None:
+    dump = make_dump(GOOD)
+    index = make_index(dump, tmp_path)
+    before = index.edges.read_bytes()
+    if harm == "cut":
+        index.edges.write_bytes(before[:-1])
+    elif harm == "gone":
+        index.edges.unlink()
+    else:
+        (index.folder / "manifest.json").write_text('{"kind": "conceptnet-index"}')
+    (tmp_path / "conceptnet" / "fingerprints.json").write_text("[1, 2]")
+    assert make_index(dump, tmp_path).edges.read_bytes() == before
 
 
 def test_truncated_and_corrupt_gzip_are_said_to_be_so(make_dump: Make, tmp_path: Path) -> None:

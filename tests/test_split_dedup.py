@@ -60,6 +60,9 @@ def test_each_kind_of_duplicate_is_named_and_the_heaviest_stays() -> None:
             "weight": [1.0, 1.0, 2.0, 0.5, 1.0, 3.0, 1.0, 1.0],
             "start_node": ["x"] * 8,
             "end_node": ["y"] * 8,
+            "relation": ["Synonym"] * 8,
+            "source_dataset": ["/d/x"] * 8,
+            "license": ["cc:by/4.0"] * 8,
         }
     )
     marked = mark_duplicates(facts).sort("text", "weight").select("text", "weight", "reason").rows()

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import polars as pl
 
-from lrldata.build import find_index, make_rows
+from lrldata.build import make_rows
+from lrldata.conceptnet.source import find_index
 from lrldata.conceptnet.triples import read_fields
 from lrldata.conceptnet.verbalise import phrasebook
 from lrldata.config import BuildConfig

@@ -29,7 +29,8 @@ class Remote:
     @property
     def name(self) -> str:
         """Return the file's name."""
-        return Path(urlsplit(self.url).path).name or "dump"
+        name = Path(urlsplit(self.url).path).name
+        return name if name.strip(".") else "dump"
 
 
 OFFICIAL = Remote(
@@ -55,8 +56,11 @@ def download(remote: Remote, cache: Path, progress: Progress) -> Path:
     if target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    part, tag = target.with_suffix(".part"), target.with_suffix(".etag")
-    with FileLock(target.with_suffix(".lock")):
+    # Their own folder, as a dump may be named anything.
+    beside = target.parent.with_name(f"{target.parent.name}.unfinished")
+    beside.mkdir(exist_ok=True)
+    part, tag = beside / "part", beside / "etag"
+    with FileLock(beside / "lock"):
         if target.is_file():
             return target
         for attempt in range(1, TRIES + 1):

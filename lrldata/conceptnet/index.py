@@ -4,8 +4,11 @@ It keeps the dump's own order, which is by relation and start language, so that 
 It is named after the content of the dump, made under a lock and renamed into place when whole.
 """
 
+import errno
 import json
+import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +30,7 @@ from lrldata.conceptnet.read import (
 )
 from lrldata.conceptnet.relations import EXTERNAL_URL
 from lrldata.errors import InputError
-from lrldata.manifest import MANIFEST, read_manifest, sha256_of, write_json
+from lrldata.manifest import INDEX, MANIFEST, read_manifest, sha256_of, write_json
 from lrldata.progress import Progress
 
 FORMAT = 1  # part of the folder's name: another format is another index
@@ -59,13 +62,19 @@ class Index:
 
 
 def open_index(folder: Path) -> Index:
-    """Open an index made before. Raises InputError when the folder holds none."""
-    manifest = read_manifest(folder)
-    if manifest is None or manifest.get("kind") != "conceptnet-index":
+    """Open an index made before. Raises InputError when the folder holds none that is whole."""
+    index = find_made(folder)
+    if index is None:
         raise InputError(f"{folder}: no finished index in this folder.", "Make one with `lrldata index --dump FILE`.")
-    if manifest["format"] != FORMAT:
-        raise InputError(f"{folder}: an index of format {manifest['format']}, not {FORMAT}.", "Make it again.")
-    return Index(folder, manifest)
+    return index
+
+
+def find_made(folder: Path) -> Index | None:
+    """Return the index in a folder, or None where there is none that is whole and of this format."""
+    manifest, edges = read_manifest(folder, INDEX), folder / EDGES
+    if manifest is None or manifest["format"] != FORMAT:
+        return None
+    return Index(folder, manifest) if edges.is_file() and edges.stat().st_size == manifest["bytes"] else None
 
 
 def index_folder(cache: Path, sha256: str) -> Path:
@@ -74,10 +83,10 @@ def index_folder(cache: Path, sha256: str) -> Path:
 
 
 def fingerprint_file(path: Path, cache: Path) -> str:
-    """Return the SHA-256 of a file; remembered in the cache as long as size, time and inode stay."""
+    """Return the SHA-256 of a file; remembered in the cache as long as size, times and inode stay."""
     memory = cache / "conceptnet" / "fingerprints.json"
     status = path.stat()
-    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
     known = _read_memory(memory)
     if key not in known:
         sha256 = sha256_of(path)
@@ -90,9 +99,10 @@ def fingerprint_file(path: Path, cache: Path) -> str:
 
 def _read_memory(memory: Path) -> dict[str, str]:
     try:
-        return dict(json.loads(memory.read_text("utf-8")))
-    except (FileNotFoundError, json.JSONDecodeError):
+        known = json.loads(memory.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
         return {}
+    return known if isinstance(known, dict) else {}
 
 
 def make_index(path: Path, cache: Path, *, max_rejected: float = 0.001, progress: Progress | None = None) -> Index:
@@ -103,26 +113,39 @@ def make_index(path: Path, cache: Path, *, max_rejected: float = 0.001, progress
     """
     progress = progress or Progress(quiet=True)
     if not path.is_file():
-        raise InputError(f"{path}: no such file.", "Give the dump with --dump FILE, or try --sample.")
+        fault = "not a regular file" if path.exists() else "no such file"
+        raise InputError(f"{path}: {fault}.", "Give the dump with --dump FILE, or try --sample.")
     with progress.waiting(f"Fingerprint of {path.name}"):
         sha256 = fingerprint_file(path, cache)
     folder = index_folder(cache, sha256)
-    if read_manifest(folder) is not None:
-        return open_index(folder)
+    rejects = folder.with_suffix(".rejects.tsv")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        if read_manifest(folder) is not None:
-            return open_index(folder)  # another build made it while this one waited
-        partial = folder.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.mkdir()
-        rejected = _write_edges(path, partial, folder.with_suffix(".rejects.tsv"), max_rejected, progress)
-        source = {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256}
-        manifest = {"kind": "conceptnet-index", "format": FORMAT, "source": source, "rejected": rejected}
-        write_json(partial / MANIFEST, manifest | _survey(partial / EDGES))
-        partial.rename(folder)
-    return open_index(folder)
+        index = find_made(folder)  # perhaps by another build, while this one waited
+        if index is None:
+            partial = folder.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.mkdir()
+            rejected = _write_edges(path, partial, rejects, max_rejected, progress)
+            source = {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256}
+            manifest = {"kind": INDEX, "format": FORMAT, "source": source, "rejected": rejected}
+            written = {"bytes": (partial / EDGES).stat().st_size}
+            write_json(partial / MANIFEST, manifest | _survey(partial / EDGES) | written)
+            partial.rename(folder)
+            return open_index(folder)
+    # It may have been made with a more lenient limit.
+    _check_rejected(path, index.manifest["edges"], index.manifest["rejected"], max_rejected, rejects)
+    return index
+
+
+def _check_rejected(path: Path, good: int, bad: int, max_rejected: float, rejects: Path) -> None:
+    if bad > max_rejected * (good + bad) or not good:
+        raise InputError(
+            f"{path}: {bad:,} of {good + bad:,} lines are bad ({bad / (good + bad or 1):.2%}, "
+            f"limit {max_rejected:.2%}); the first is {_first_reject(rejects)}.",
+            f"All are in {rejects}. Mend the file, or raise --max-rejected." if good else "Is this ConceptNet's dump?",
+        )
 
 
 def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, progress: Progress) -> int:
@@ -137,7 +160,11 @@ def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, 
             write_index(raw, partial / EDGES, progress, about=_guess_edges(path, is_database=is_database))
         faults = _faults(partial / EDGES)
     except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise
         faults = str(error).splitlines()[0]
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: the database cannot be read ({error}).", "Build it again, or use --dump.") from error
     if not faults:
         rejects.unlink(missing_ok=True)
         return 0
@@ -146,13 +173,10 @@ def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, 
     clean = partial / "clean.csv.gz"
     with progress.waiting(f"{faults}: reading line by line"), _gzip_faults(path):
         good, bad = sift(path, clean, rejects)
-    if bad > max_rejected * (good + bad) or not good:
-        raise InputError(
-            f"{path}: {bad:,} of {good + bad:,} lines are bad ({bad / (good + bad):.2%}, "
-            f"limit {max_rejected:.2%}); the first is {_first_reject(rejects)}.",
-            f"All are in {rejects}. Mend the file, or raise --max-rejected.",
-        )
+    _check_rejected(path, good, bad, max_rejected, rejects)
     write_index(scan_dump(clean), partial / EDGES, progress, about=good)
+    if faults := _faults(partial / EDGES):
+        raise AssertionError(f"what the careful way writes must be understood: {faults}")
     clean.unlink()
     return bad
 
@@ -196,7 +220,12 @@ def _faults(edges: Path) -> str:
     """Return what the fast way could not understand, in a few words; empty when it understood everything."""
     null_end = pl.col("end_lang").is_null() & (pl.col("relation") != EXTERNAL_URL)
     bad = pl.any_horizontal(pl.col("relation", "start_lang", "tail", "head").is_null(), null_end)
-    found = pl.scan_parquet(edges).group_by("relation", "head", "tail").agg(bad=bad.sum()).collect(engine="streaming")
+    found = (
+        pl.scan_parquet(edges, glob=False)
+        .group_by("relation", "head", "tail")
+        .agg(bad=bad.sum())
+        .collect(engine="streaming")
+    )
     nulls = int(found["bad"].sum())
     if nulls:
         return f"{nulls:,} unusual lines"
@@ -208,7 +237,7 @@ def _faults(edges: Path) -> str:
 
 def _survey(edges: Path) -> dict[str, Any]:
     """Count edges: in all, those that touch each language, and by relation."""
-    scan = pl.scan_parquet(edges)
+    scan = pl.scan_parquet(edges, glob=False)
     pairs = scan.group_by("start_lang", "end_lang").len().collect(engine="streaming")
     ends = pairs.filter(pl.col("end_lang").is_not_null() & (pl.col("end_lang") != pl.col("start_lang")))
     touching = pl.concat(
@@ -224,7 +253,8 @@ def _survey(edges: Path) -> dict[str, Any]:
 
 
 def _first_reject(rejects: Path) -> str:
-    with rejects.open(encoding="utf-8") as lines:
-        next(lines)
-        number, reason, _ = next(lines).split("\t", 2)
+    try:
+        number, reason, _ = rejects.read_text("utf-8").splitlines()[1].split("\t", 2)
+    except (FileNotFoundError, IndexError):
+        return "unknown"
     return f"line {number}: {reason}"

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -58,10 +58,16 @@ def understand(raw: pl.LazyFrame, *, origin: bool = True) -> pl.LazyFrame:
 def parse_head(text: str) -> tuple[str, str] | None:
     """Read dataset and licence from the head of an edge's JSON; None if they are not there."""
     try:
-        fields = json.loads(text + '"}')
-        return str(fields["dataset"]), str(fields["license"])
-    except (json.JSONDecodeError, KeyError, TypeError):
+        return _origin(json.loads(text + '"}'))
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
+
+
+def _origin(fields: Any) -> tuple[str, str]:
+    """Return dataset and licence. Raises KeyError, TypeError or ValueError where they are no proper text."""
+    dataset, licence = fields["dataset"], fields["license"]
+    (dataset + licence).encode()  # lone surrogates are no text
+    return dataset, licence
 
 
 def parse_tail(text: str) -> float | None:
@@ -74,7 +80,7 @@ def sniff(path: Path) -> None:
     """Refuse what is plainly not a dump. Raises InputError naming the file and what it is instead."""
     with _open(path) as stream:
         try:
-            head = stream.read(512).lstrip().lower()
+            head = stream.read(1 << 16).lstrip().lower()
         except (EOFError, OSError, zlib.error) as error:
             raise InputError(f"{path}: damaged gzip file ({error}).", "Download it again.") from error
     if not head:
@@ -114,6 +120,8 @@ def check_line(line: bytes) -> tuple[str, str, str, str, str]:
     if len(columns) != len(RAW_SCHEMA):
         raise BadLineError(f"{len(columns)} columns instead of {len(RAW_SCHEMA)}")
     uri, relation, start, end, metadata = columns
+    if not uri:
+        raise BadLineError("no edge URI in the first column")
     if "\0" in uri:
         raise BadLineError("NUL byte")
     if not relation.startswith("/r/") or len(relation) <= len("/r/"):
@@ -131,22 +139,32 @@ def _readable(metadata: str) -> str:
     What the fast way accepts is accepted here too, so that no line's fate depends on the others.
     """
     cut = metadata.find(_HEAD_END)
-    if cut >= 0 and parse_head(metadata[:cut]) and parse_tail(metadata[-TAIL:]) is not None:
+    if (
+        cut >= 0
+        and metadata[:cut].isascii()
+        and parse_head(metadata[:cut])
+        and parse_tail(metadata[-TAIL:]) is not None
+    ):
         return metadata
     try:
         fields = json.loads(metadata)
-        plain = {"dataset": str(fields["dataset"]), "license": str(fields["license"]), "sources": []}
+        dataset, licence = _origin(fields)
         weight = float(fields["weight"])
     except json.JSONDecodeError as error:
         raise BadLineError(f"the JSON does not parse at character {error.pos + 1}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadLineError(f"the JSON lacks dataset, license or weight ({error})") from error
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise BadLineError(f"the JSON lacks dataset, license or weight ({type(error).__name__}: {error})") from error
     if not math.isfinite(weight):
         raise BadLineError(f"the weight is {weight}")
-    written = repr(weight)
-    if "e" in written or len(written) > TAIL - len('"weight": }'):
+    if not _fits(weight):
         weight = round(weight, 3)  # as ConceptNet 5.7 has it
-    return json.dumps(plain | {"weight": weight}, ensure_ascii=False)
+    if not _fits(weight):
+        raise BadLineError(f"the weight is {weight}")
+    return json.dumps({"dataset": dataset, "license": licence, "sources": [], "weight": weight})
+
+
+def _fits(weight: float) -> bool:
+    return "e" not in repr(weight) and len(f'"weight": {weight!r}}}') <= TAIL
 
 
 def sift(path: Path, clean: Path, rejects: Path) -> tuple[int, int]:

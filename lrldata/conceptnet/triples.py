@@ -9,6 +9,8 @@ from lrldata.conceptnet.relations import symmetric_relations
 from lrldata.conceptnet.uri import term_of
 from lrldata.split import content_hash, normalised, pair_key
 
+CONTROL = r"[\p{Cc}\p{Zl}\p{Zp}]"  # control characters, and what ends a line or a paragraph
+
 
 def touching(edges: pl.LazyFrame, codes: Collection[str]) -> pl.LazyFrame:
     """Keep the edges of the index that have an end in one of the languages (ConceptNet's codes).
@@ -73,6 +75,17 @@ def in_scripts(term: pl.Expr, scripts: Sequence[str]) -> pl.Expr:
     return term.str.contains(f"[{letters}]") | ~term.str.contains(r"\p{L}")
 
 
+def is_script(code: str) -> bool:
+    """Return whether a code is a script (ISO 15924) that Unicode knows."""
+    if not (len(code) == 4 and code.isascii() and code.isalpha()):
+        return False
+    try:
+        pl.select(in_scripts(pl.lit("a"), [code]))
+    except pl.exceptions.ComputeError:
+        return False
+    return True
+
+
 def judge(
     edges: pl.DataFrame,
     code: str,
@@ -95,7 +108,7 @@ def judge(
         "language_only_at_end": ~starts_here & (mode in ("start", "target")),
         "language_only_at_start": ~ends_here & (mode == "target"),
         "empty_term": (pl.col("start") == "") | (pl.col("end") == ""),
-        "control_character": pl.col("start").str.contains(r"\p{Cc}") | pl.col("end").str.contains(r"\p{Cc}"),
+        "control_character": pl.col("start").str.contains(CONTROL) | pl.col("end").str.contains(CONTROL),
         "self_loop": same & (pl.col("start_lang") == pl.col("end_lang")),
         "same_term_in_two_languages": same & (not as_stored),
         "below_min_weight": pl.col("weight") < min_weight,

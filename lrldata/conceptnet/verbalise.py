@@ -67,7 +67,7 @@ class Phrasebook:
             "reviewed": self.chosen.reviewed,
             "reviewed_by": list(self.chosen.reviewed_by),
             "fallback_relations": self.fallback_relations,
-            "sha256": fingerprint(self.sentences),
+            "sha256": fingerprint({"sentences": self.sentences, "as_stored": self.chosen.as_stored}),
         }
 
 
@@ -78,7 +78,7 @@ def _folder() -> Traversable:
 def read_templates(file: Traversable | Path, name: str) -> TemplateSet:
     """Read a template set. Raises InputError naming the file and the key that is wrong."""
     try:
-        return TemplateSet(name=name, **tomllib.loads(file.read_text("utf-8")))
+        return TemplateSet(name=name, **tomllib.loads(file.read_text("utf-8-sig")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not a TOML file: {error}.") from error
     except (ValidationError, TypeError) as error:
@@ -110,6 +110,8 @@ def phrasebook(templates: str, language: Language) -> Phrasebook:
         if not Path(templates).is_file():
             raise UsageError(f"{templates}: no such template file.", f"Built in: {', '.join(BUILT_IN)}.")
         chosen = read_templates(Path(templates), Path(templates).stem)
+        for problem in problems(chosen):
+            raise InputError(f"{templates}: {problem}.", f"`lrldata templates check {templates}` lists all faults.")
         return Phrasebook(chosen, None if chosen.language == "en" else built_in("english"))
     if templates == "native":
         name = f"native/{language.code}"
@@ -137,6 +139,8 @@ def problems(templates: TemplateSet) -> Iterator[str]:
         for sentence in sentences:
             if sorted(SLOTS.findall(sentence)) != ["end", "start"]:
                 yield f"{relation}: {sentence!r} needs {{start}} and {{end}}, once each"
+            if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in sentence):
+                yield f"{relation}: {sentence!r} has a control character"
             if not unicodedata.is_normalized("NFC", sentence):
                 yield f"{relation}: {sentence!r} is not in NFC"
             words = pl.DataFrame(

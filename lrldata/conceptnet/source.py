@@ -1,0 +1,56 @@
+"""Which edges a build means: an index made before, the sample, a database, or a dump here or elsewhere. IO."""
+
+from pathlib import Path
+
+import httpx
+
+from lrldata.conceptnet.download import OFFICIAL, Remote, download
+from lrldata.conceptnet.index import Index, find_made, fingerprint_file, index_folder, make_index, open_index
+from lrldata.conceptnet.sample import sample_path
+from lrldata.config import BuildConfig
+from lrldata.errors import InputError, UsageError
+from lrldata.progress import Progress
+
+
+def find_index(config: BuildConfig, progress: Progress) -> Index:
+    """Return the index that the settings mean: one made before, or one made now of the dump that they name."""
+    if config.index:
+        return open_index(config.index)
+    made = official_index(config)
+    if made is not None:
+        return made  # the dump itself is no longer needed
+    remote = remote_of(config)
+    if config.sample:
+        path = sample_path()
+    elif config.conceptnet_db:
+        path = config.conceptnet_db
+    elif remote is None:
+        path = Path(config.dump or "")
+    else:
+        path = download(remote, config.cache, progress)
+    if config.dump_sha256 and path.is_file() and (found := fingerprint_file(path, config.cache)) != config.dump_sha256:
+        raise InputError(f"{path}: its SHA-256 is {found}, not {config.dump_sha256}.", "Download it again.")
+    return make_index(path, config.cache, max_rejected=config.max_rejected, progress=progress)
+
+
+def official_index(config: BuildConfig) -> Index | None:
+    """Return the index of the official dump, where that is meant and the index is made."""
+    if remote_of(config) is not OFFICIAL:
+        return None
+    made = find_made(index_folder(config.cache, OFFICIAL.sha256 or ""))
+    return made if made and made.source["sha256"] == OFFICIAL.sha256 else None
+
+
+def remote_of(config: BuildConfig) -> Remote | None:
+    """Return the address to download from, or None where the input is a local file."""
+    if config.sample or config.conceptnet_db or config.index:
+        return None
+    if config.dump is None or config.dump == OFFICIAL.url:
+        return OFFICIAL
+    if config.dump.lower().startswith(("http://", "https://")):
+        try:
+            httpx.URL(config.dump)
+        except httpx.InvalidURL as error:
+            raise UsageError(f"{config.dump}: not an address ({error}).") from error
+        return Remote(config.dump, sha256=config.dump_sha256)
+    return None
