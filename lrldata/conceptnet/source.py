@@ -1,8 +1,7 @@
 """Which edges a build means: an index made before, the sample, a database, or a dump here or elsewhere. IO."""
 
 from pathlib import Path
-
-import httpx
+from urllib.parse import urlsplit
 
 from lrldata.conceptnet.download import OFFICIAL, Remote, download
 from lrldata.conceptnet.index import Index, find_made, fingerprint_file, index_folder, make_index, open_index
@@ -49,8 +48,8 @@ def remote_of(config: BuildConfig) -> Remote | None:
         return OFFICIAL
     if config.dump.lower().startswith(("http://", "https://")):
         try:
-            httpx.URL(config.dump)
-        except httpx.InvalidURL as error:
+            urlsplit(config.dump)
+        except ValueError as error:
             raise UsageError(f"{config.dump}: not an address ({error}).") from error
         return Remote(config.dump, sha256=config.dump_sha256)
     return None
