@@ -167,16 +167,14 @@ def make_rows(
     judgements = [frame.select("reason", "bytes", pl.col("relation").cast(pl.String)) for frame in accounted]
     ledger = settle(came_in, pl.concat(judgements))
     uri = edge_uri_of(pl.concat_str([pl.lit("/r/"), "relation"]), pl.col("start_node"), pl.col("end_node"))
-    forth = pl.col("start_folded") <= pl.col("end_folded")
     rows = (
         said.filter(pl.col("reason").is_null())
-        .with_columns(edge_uri=uri, forth=forth)
-        .select(*CONCEPTNET.names(), "pair_hash", "forth")
-        # One sentence a pair, relation and direction is left, so this order is total; by text it would be slower.
-        .sort("pair_hash", "relation", "forth")
+        .with_columns(edge_uri=uri)
+        .select(*CONCEPTNET.names(), "pair_hash")
+        .sort("pair_hash", maintain_order=True)  # facts of one pair keep the order of mark_duplicates
     )
     split = by_pair(pl.col("pair_hash")) if config.split == "pair" else pl.Series(at_random(len(rows), config.seed))
-    return rows.with_columns(split=split).drop("pair_hash", "forth"), ledger
+    return rows.with_columns(split=split).drop("pair_hash"), ledger
 
 
 def folder_of(config: BuildConfig, language: Language) -> Path:

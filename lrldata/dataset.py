@@ -71,7 +71,7 @@ def write_dataset(
         for number, name in enumerate(shard_names(split, len(frame))):
             shard = frame.slice(number * ROWS_A_SHARD, ROWS_A_SHARD).rechunk()
             shard.write_parquet(
-                partial / name, compression="zstd", compression_level=1, row_group_size=ROWS_A_GROUP, statistics=True
+                partial / name, compression="zstd", compression_level=1, row_group_size=ROWS_A_GROUP, statistics=False
             )
     shards = [file_entry(path, partial) for path in sorted(partial.joinpath("data").iterdir())]
     columns = {name: str(dtype) for name, dtype in next(iter(splits.values())).schema.items()}

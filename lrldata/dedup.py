@@ -9,11 +9,13 @@ def mark_duplicates(facts: pl.DataFrame) -> pl.DataFrame:
     """Give a `reason` to each fact whose sentence a better one says too; null for those that stay.
 
     Two sentences are the same when they are so after NFC, lower case and single spaces. The heaviest stays, and of
-    equally heavy ones the first by its stored nodes. Takes columns text, pair_hash, turned (whether a symmetric
-    fact was turned round), weight, start_node and end_node; the order of rows is not kept.
+    equally heavy ones the first by its nodes, relation and origin. Takes columns text, pair_hash, turned (whether a
+    symmetric fact was turned round), weight and those of `ties`. Facts of one pair come out in the order of their
+    sentences, the others in any order.
     """
-    # Most pairs of terms have one fact and most sentences occur once: only the others are looked at.
-    several = facts.select(pl.col("pair_hash").is_duplicated() | pl.col("text").is_duplicated()).to_series()
+    # Most pairs of terms have one fact and most sentences occur once: only the others are looked at. A hash is enough
+    # to find them, as one row too many does no harm.
+    several = facts.select(pl.col("pair_hash").is_duplicated() | pl.col("text").hash().is_duplicated()).to_series()
     alone = facts.filter(~several).with_columns(reason=pl.lit(None, pl.String))
     ranked = facts.filter(several).with_columns(folded=normalised(pl.col("text")))
     ties = ["start_node", "end_node", "relation", "source_dataset", "license"]
