@@ -183,14 +183,14 @@ def report(lines: int, seed: int, runs: int, folder: Path) -> bool:
         dump.with_suffix(".partial").rename(dump)
     work = Path(tempfile.mkdtemp(dir=folder))
     print(f"\n{lines:,} lines, {dump.stat().st_size:,} bytes; x: times `zcat` of it on one core, run just before\n")
-    print(f"{'':<60}{'':>9}{'seconds':>11}{'memory':>10}   target")
+    print(f"{'':<94}{'':>9}{'seconds':>11}{'memory':>10}   target")
     met: list[bool] = []
 
     def row(what: str, value: str, run: Run, target: str = "", good: bool | None = None, scale: float = 1.0) -> None:
         met.append(good is not False)
         verdict = "" if good is None else "met" if good else "MISSED"
         figures = f"{run.inner * scale:>9.2f} s{run.megabytes:>7,.0f} MB"
-        print(f"{what:<60}{value:>9}{figures}   {target:<10} {verdict}".rstrip(), flush=True)
+        print(f"{what:<94}{value:>9}{figures}   {target:<10} {verdict}".rstrip(), flush=True)
 
     zcats: list[float] = []
     for cores, targets in ((1, (1.0, 1.25)), (2, (0.65, 0.8))):
@@ -203,28 +203,39 @@ def report(lines: int, seed: int, runs: int, folder: Path) -> bool:
             row(f"{what}, {on(cores)}", f"{ratio:.2f} x", run, f"<= {target} x", ratio <= target)
             row("    peak memory", f"{run.megabytes:,.0f} MB", run, "< 500 MB", run.megabytes < 500)
     zcat = statistics.median(zcats)
-    whole = median("index", runs, 1, str(dump), str(work / "cache"))
-    row(f"`lrldata index` (hash, pass, checks, counts), {on(1)}", f"{whole.inner / zcat:.2f} x", whole)
-    index = next((work / "cache" / "conceptnet" / "index").glob("*/manifest.json")).parent
-    thirty = whole
+    ours: dict[int, tuple[Run, Run]] = {}
     for cores in (1, 2):
+        whole = median("index", runs, cores, str(dump), str(work / "cache"))
+        row(f"`lrldata index` (hash, pass, checks, counts), {on(cores)}", f"{whole.inner / zcat:.2f} x", whole)
+        index = next((work / "cache" / "conceptnet" / "index").glob("*/manifest.json")).parent
         for languages, name, target in (("ug", "one language", 1), ("paper", "30 languages", 8)):
             run = median("build", runs, cores, str(index), languages, str(work / "out"))
             row(f"{name} from the index, {on(cores)}", f"{run.inner:.2f} s", run, f"< {target} s", run.inner < target)
-            thirty = run if (cores, languages) == (1, "paper") else thirty
-    ours = whole.inner + thirty.inner
+        ours[cores] = whole, run
+
     part = work / "part.csv.gz"
     peer_lines = part_of(dump, part)
     scale = lines / peer_lines
-    print(f"\nPeers on {peer_lines:,} lines, times {scale:.1f}. Ours from dump to 30 languages, {on(1)}: {ours:.1f} s")
+    print(f"\nOther ways, on {peer_lines:,} lines, times {scale:.1f} (each runs on one core, whatever there is)")
     one = child("plain", 1, str(part), "ro", str(work))
-    ratio = 30 * one.inner * scale / ours
-    row("plain Python, one pass a language as in the paper", f"{ratio:.1f} x", one, ">= 10 x", ratio >= 10, 30 * scale)
     many = child("plain", 1, str(part), "paper", str(work))
-    row("plain Python, one pass for all 30", f"{many.inner * scale / ours:.1f} x", many, scale=scale)
     lite = child("lite", 1, str(part), str(work))
-    ratio = lite.inner * scale / whole.inner
-    row("conceptnet-lite's database, against `lrldata index`", f"{ratio:.1f} x", lite, ">= 70 x", ratio >= 70, scale)
+    for cores, (whole, thirty) in ours.items():
+        total = whole.inner + thirty.inner
+        ratio = 30 * one.inner * scale / total
+        what = f"against our {total:.1f} s to 30 languages, {on(cores)}"
+        row(
+            f"plain Python, a pass a language as the paper, {what}",
+            f"{ratio:.0f} x",
+            one,
+            ">= 10 x",
+            ratio >= 10,
+            30 * scale,
+        )
+        row(f"plain Python, one pass for all 30, {what}", f"{many.inner * scale / total:.1f} x", many, scale=scale)
+        ratio = lite.inner * scale / whole.inner
+        what = f"against our {whole.inner:.1f} s to the index, {on(cores)}"
+        row(f"conceptnet-lite's database, {what}", f"{ratio:.0f} x", lite, ">= 70 x", ratio >= 70, scale)
     shutil.rmtree(work)
     print(f"\n{'All targets met.' if all(met) else 'Not every target was met.'}")
     return all(met)

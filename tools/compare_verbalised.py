@@ -4,7 +4,7 @@
 
 The folder holds verbalised/LANG.{train,val}.txt, their sentences for bg and mt, and reconstructed/, the edges put
 back from most of them. Prints, for each language, which share of the distinct sentences we make too, and where the
-others stay. Exit code 1 if a sentence of a kept edge is not made.
+others stay. Exit code 1 if more sentences of known edges are not made than edges are dropped.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from lrldata.config import BuildConfig
 from lrldata.languages import find
 from lrldata.progress import Progress
 
+DROPPED = "not made: its edge is dropped (see the ledger)"
 # Their data is of an earlier state of their code, which puts these two relations otherwise.
 OTHER_TEMPLATES = {
     " has context of ": " is a word used in the context of ",
@@ -30,13 +31,13 @@ OTHER_TEMPLATES = {
 }
 
 
-def compare(folder: Path, lang: str, cache: Path) -> Counter[str]:
-    """Count the distinct published sentences of a language by what becomes of them here."""
+def compare(folder: Path, lang: str, cache: Path) -> tuple[Counter[str], int]:
+    """Count the distinct published sentences of a language by what becomes of them here, and the dropped edges."""
     dump = folder / "reconstructed" / f"assertions-{lang}.csv.gz"
     config = BuildConfig(lang=lang, dump=str(dump), templates="paper", cache=cache)
     language, book = find(lang), phrasebook("paper", find(lang))
     edges = pl.read_parquet(find_index(config, Progress(quiet=True)).edges)
-    rows, _ = make_rows(edges, language, book, config)
+    rows, ledger = make_rows(edges, language, book, config)
     kept = set(rows["text"])
     stored = {
         book.sentences[relation][0].replace("{start}", start).replace("{end}", end)
@@ -57,11 +58,10 @@ def compare(folder: Path, lang: str, cache: Path) -> Counter[str]:
         elif ours in kept:
             found["made, with the paper's later template (HasContext, SymbolOf)"] += 1
         elif ours in stored:
-            found["not made: its edge is dropped (see the ledger)"] += 1
+            found[DROPPED] += 1
         else:
             found["not made: no edge was put back from it"] += 1
-    found["MISSED: of a kept edge, and not made"] = len(kept - {*published, *stored})
-    return found
+    return found, ledger.came_in.rows - ledger.kept.rows
 
 
 def main() -> None:
@@ -72,11 +72,11 @@ def main() -> None:
     missed = 0
     with tempfile.TemporaryDirectory() as cache:
         for lang in ("bg", "mt"):
-            found = compare(folder, lang, Path(cache))
-            missed += found.pop("MISSED: of a kept edge, and not made")
+            found, dropped = compare(folder, lang, Path(cache))
+            missed += found[DROPPED] > dropped
             total = sum(found.values())
             print(f"{lang}: {total:,} distinct published sentences")
-            for what, count in found.most_common():
+            for what, count in (+found).most_common():
                 print(f"  {count:>7,}  {count / total:6.1%}  {what}")
     sys.exit(1 if missed else 0)
 
