@@ -127,7 +127,10 @@ def turn_symmetric(edges: pl.DataFrame, code: str, *, as_stored: bool = False) -
     backwards = pl.when(both_here).then(pl.col("start") > pl.col("end")).otherwise(pl.col("start_lang") != code)
     turned = pl.col("relation").is_in(symmetric_relations()) & backwards & (not as_stored)
     keys = edges.select(pair_key(pl.col("start_folded"), pl.col("end_folded"))).to_series()
-    pairs = [("start", "end"), ("start_lang", "end_lang"), ("start_folded", "end_folded")]
-    return edges.with_columns(turned=turned.fill_null(value=False), pair_hash=content_hash(keys)).with_columns(
+    marked = edges.drop("start_folded", "end_folded").with_columns(
+        turned=turned.fill_null(value=False), pair_hash=content_hash(keys)
+    )
+    pairs = [("start", "end"), ("start_lang", "end_lang")]
+    return marked.with_columns(
         pl.when("turned").then(other).otherwise(one).alias(one) for pair in pairs for one, other in (pair, pair[::-1])
     )
