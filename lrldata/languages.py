@@ -46,11 +46,6 @@ class Language(BaseModel):
     paper: PaperSizes | None = None
 
     @property
-    def bcp47(self) -> str:
-        """Return the BCP 47 tag."""
-        return self.code.replace("_", "-")
-
-    @property
     def hub_code(self) -> str:
         """Return what the Hub's card lint takes: lower-case ISO 639-1, else 639-3."""
         return self.iso639_1 or self.iso639_3 or self.code.split("-")[0]

@@ -17,6 +17,7 @@ from lrldata.conceptnet.read import BadLineError, check_line, parse_head, parse_
 from lrldata.conceptnet.relations import relations
 from lrldata.conceptnet.triples import read_fields
 from lrldata.errors import InputError
+from lrldata.schema import INDEX
 
 Make = Callable[..., Path]
 GOOD = [line("IsA", f"ro:cuvânt_{number}/n", "ro:lucru", 0.5) for number in range(3000)]
@@ -34,6 +35,7 @@ def rejects(index: Index) -> list[list[str]]:
 def test_fields_are_read_with_their_types(make_dump: Make, tmp_path: Path) -> None:
     edges = rows(make_index(make_dump([line("IsA", "ro:câine_lup/n/wn/animal", "en:dog", 2.828)]), tmp_path))
     (row,) = edges.to_dicts()
+    assert pl.read_parquet_schema(next(tmp_path.rglob("edges.parquet"))) == dict(INDEX)
     assert (row["start"], row["start_lang"], row["end"], row["end_lang"]) == ("câine lup", "ro", "dog", "en")
     assert (row["relation"], row["weight"], row["source_dataset"], row["license"]) == (
         "IsA",

@@ -4,7 +4,7 @@
     python tools/bench_conceptnet.py --full     34 million, the size of ConceptNet 5.7
 
 Every figure is the median over --runs child processes, each held to one or two cores; peak memory is the
-child's. The peers are run on every n-th line of the dump and scaled by lines (their time grows in proportion).
+child's. The peers are run on every tenth line of the dump and scaled by lines: at least so long they would take.
 """
 
 import argparse

@@ -19,7 +19,8 @@ import polars as pl
 from filelock import FileLock
 
 from lrldata.conceptnet.read import (
-    GZIP_MAGIC,
+    count_database,
+    is_gzip,
     parse_head,
     parse_tail,
     scan_database,
@@ -165,6 +166,9 @@ def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, 
         faults = str(error).splitlines()[0]
     except sqlite3.Error as error:
         raise InputError(f"{path}: the database cannot be read ({error}).", "Build it again, or use --dump.") from error
+    if is_database and not faults:
+        read = pl.scan_parquet(partial / EDGES, glob=False).select(pl.len()).collect().item()
+        faults = f"{lost:,} without their ends" if (lost := count_database(path) - read) else ""
     if not faults:
         rejects.unlink(missing_ok=True)
         return 0
@@ -192,9 +196,7 @@ def write_index(raw: pl.LazyFrame, out: Path, progress: Progress, *, about: int 
 
 def _guess_edges(path: Path, *, is_database: bool) -> int:
     """Guess the number of edges from the size of the file, by that of ConceptNet 5.7 in the same form."""
-    with path.open("rb") as stream:
-        zipped = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    return path.stat().st_size // (15 if zipped else 270 if is_database else 290)
+    return path.stat().st_size // (15 if is_gzip(path) else 270 if is_database else 290)
 
 
 @contextmanager

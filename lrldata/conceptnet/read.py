@@ -94,10 +94,14 @@ def sniff(path: Path) -> None:
         )
 
 
-def _open(path: Path) -> BinaryIO:
+def is_gzip(path: Path) -> bool:
+    """Return whether a file begins as gzip does."""
     with path.open("rb") as stream:
-        zipped = stream.read(2) == GZIP_MAGIC
-    return cast("BinaryIO", gzip.open(path, "rb")) if zipped else path.open("rb")
+        return stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+
+
+def _open(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path, "rb")) if is_gzip(path) else path.open("rb")
 
 
 class BadLineError(ValueError):
@@ -208,6 +212,12 @@ JOIN concept sc ON sc.id = edge.start_id JOIN label sb ON sb.id = sc.label_id JO
 JOIN concept ec ON ec.id = edge.end_id JOIN label eb ON eb.id = ec.label_id LEFT JOIN language el ON el.id = eb.language_id
 ORDER BY edge.id
 """  # noqa: E501 - a query reads best with one join a line
+
+
+def count_database(path: Path) -> int:
+    """Count the edges of a conceptnet-lite database, also those without ends, which `scan_database` passes by."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        return int(database.execute("SELECT count(*) FROM edge").fetchone()[0])
 
 
 def scan_database(path: Path) -> pl.LazyFrame:

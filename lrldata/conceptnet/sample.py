@@ -3,8 +3,6 @@
 from importlib.resources import as_file, files
 from pathlib import Path
 
-SAMPLE_LANGUAGE = "ro"
-
 
 def sample_path() -> Path:
     """Return the path of the sample. It is not ConceptNet data, and what is built from it says so."""
