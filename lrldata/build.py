@@ -15,12 +15,13 @@ from lrldata.conceptnet.triples import is_script, judge, part_links, read_fields
 from lrldata.conceptnet.uri import edge_uri_of
 from lrldata.conceptnet.verbalise import Phrasebook, phrasebook, say
 from lrldata.config import BuildConfig
-from lrldata.dataset import is_unchanged, lock, write_dataset
+from lrldata.dataset import write_dataset
 from lrldata.dedup import mark_duplicates
 from lrldata.errors import InputError, UsageError
+from lrldata.folder import lock
 from lrldata.languages import Language, parse
 from lrldata.ledger import Ledger, Tally, from_json, settle
-from lrldata.manifest import DATASET, fingerprint, made_with, read_manifest
+from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.progress import Progress
 from lrldata.schema import CONCEPTNET
 from lrldata.split import SPLITS, at_random, by_pair
@@ -83,7 +84,7 @@ def build(config: BuildConfig, progress: Progress) -> list[Built]:
     results: dict[str, Built | str] = {
         language.code: _as_found(language, folder_of(config, language))
         for language in held
-        if not config.force and is_unchanged(folder_of(config, language), fingerprint(recipes[language.code]))
+        if not config.force and is_unchanged(folder_of(config, language), DATASET, fingerprint(recipes[language.code]))
     }
     pending = [language for language in held if language.code not in results]
     if pending:
@@ -207,7 +208,7 @@ def _recipe(config: BuildConfig, language: Language, book: Phrasebook, index: In
         "templates": book.as_json(),
         "inputs": [index.source],
         "sample": config.sample,
-        "made_with": made_with(),
+        "made_with": made_with("polars", "xxhash"),
     }
 
 

@@ -1,26 +1,21 @@
 """The command `lrldata`: parse, call the recipe, print."""
 
-import errno
-import io
-import json
-import os
-import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import polars as pl
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from lrldata import __version__, show
 from lrldata.build import IncompleteError, build
+from lrldata.command import DEBUG_HELP, run, show_or_dump
 from lrldata.conceptnet.source import find_index
 from lrldata.conceptnet.verbalise import all_built_in, built_in, expected_sets, missing, problems, read_templates
 from lrldata.config import load_config
 from lrldata.dataset import open_dataset
-from lrldata.errors import InputError, LrlError
+from lrldata.errors import InputError
 from lrldata.languages import find, languages
 from lrldata.ledger import from_json
 from lrldata.plan import plan
@@ -34,8 +29,6 @@ app.add_typer(templates_app, name="templates")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Cache = Annotated[Path | None, typer.Option(help="Where dumps and indexes are kept.", show_default="the user's cache")]
-INTERRUPTED = 130  # as the shell counts an interrupt
-DEBUG_HELP = "Show the traceback of an error."
 
 
 @app.callback(invoke_without_command=True)
@@ -106,7 +99,7 @@ def build_command(
     began = time.perf_counter()
     if settings.dry_run:
         steps = plan(settings)
-        _print(as_json, {"plan": [vars(step) for step in steps]}, show.plan(steps))
+        show_or_dump(as_json, {"plan": [vars(step) for step in steps]}, show.plan(steps))
         return
     failure = None
     try:
@@ -117,7 +110,9 @@ def build_command(
     seconds = round(time.perf_counter() - began, 3)
     single = objects[0] | {"seconds": seconds} if objects else {}
     if results:
-        _print(as_json, single if len(objects) == 1 else {"datasets": objects, "seconds": seconds}, show.built(results))
+        show_or_dump(
+            as_json, single if len(objects) == 1 else {"datasets": objects, "seconds": seconds}, show.built(results)
+        )
     if failure:
         raise failure
     if not as_json and all(result.status == "unchanged" for result in results):
@@ -135,7 +130,7 @@ def index_command(
     """Make the index of a dump, which every build shares, and print its folder."""
     flags = {"lang": "all", "dump": dump, "max_rejected": max_rejected} | ({"cache": cache} if cache else {})
     made = find_index(load_config(None, flags), Progress(quiet))
-    _print(as_json, {"path": str(made.folder), **made.manifest}, str(made.folder))
+    show_or_dump(as_json, {"path": str(made.folder), **made.manifest}, str(made.folder))
 
 
 @app.command("stats")
@@ -149,7 +144,7 @@ def stats_command(
     counted = show.statistics(manifest, rows)
     examples = rows.select("text").head(samples).collect()["text"].to_list()
     if as_json:
-        _print(True, counted | {"samples": examples}, "")
+        show_or_dump(True, counted | {"samples": examples}, "")
     else:
         show.dataset(counted, from_json(manifest["ledger"]), examples, Console())
 
@@ -163,7 +158,7 @@ def langs_command(
     """List languages: codes in every system, scripts, sizes in the paper, and which sources hold them."""
     rows = [find(name) for name in names] if names else [row for row in languages() if row.paper or not paper]
     described = [row.model_dump(exclude_none=True, mode="json") | {"sources": row.sources} for row in rows]
-    _print(as_json, {"languages": described}, show.languages(rows))
+    show_or_dump(as_json, {"languages": described}, show.languages(rows))
     if not as_json and names:
         for row in rows:
             if row.note:
@@ -204,52 +199,9 @@ def templates_show(name: Annotated[str, typer.Argument(help="english, paper, nat
     Console().print(drawn)
 
 
-def _print(as_json: bool, value: dict[str, Any], drawn: object) -> None:
-    if as_json:
-        print(json.dumps(value, ensure_ascii=False))
-    else:
-        Console().print(drawn, soft_wrap=isinstance(drawn, str))
-
-
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter should not end the program
-        sys.stdout.reconfigure(errors="backslashreplace")
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    debug = len(arguments) < len(sys.argv) - 1
-    try:
-        app(args=arguments, prog_name="lrldata")
-    except SystemExit as ending:
-        if ending.code == INTERRUPTED:
-            _fail("stopped. What was finished is kept, and the same command goes on from there.", INTERRUPTED)
-        raise
-    except BrokenPipeError:  # the reader of standard output has gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except (LrlError, OSError, pl.exceptions.PolarsError, MemoryError) as error:
-        if debug:
-            raise
-        sys.exit(_fail(_in_words(error), error.exit_code if isinstance(error, LrlError) else 1))
-    except Exception as error:
-        if debug:
-            raise
-        sys.exit(_fail(f"{type(error).__name__}: {error}. This is a bug; run with --debug and report it.", 1))
-
-
-def _in_words(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.filename:
-        where = f"{error.filename}: {(error.strerror or str(error)).lower()}."
-        return f"{where} Check the path and the rights to it; --out and --cache name other folders to write to."
-    if isinstance(error, MemoryError):
-        return "out of memory. Build fewer languages at once."
-    if os.strerror(errno.ENOSPC) in str(error):  # as Polars reports it
-        return f"{os.strerror(errno.ENOSPC).lower()} on the disk of --out or --cache. Make room or name another folder."
-    return " ".join(str(error).split())
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return code
+    run(app, "lrldata")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 """Settings of a build: frozen, checked, with unknown keys an error. Flags stand above the settings file."""
 
-import difflib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from lrldata.errors import UsageError
+from lrldata.settings import check, read_toml
 
 INPUTS = {"dump", "dump_sha256", "conceptnet_db", "index", "sample"}
 SHA256 = r"^\s*[0-9a-fA-F]{64}\s*$"
@@ -64,32 +62,8 @@ class BuildConfig(BaseModel):
 
 
 def load_config(file: Path | None, flags: dict[str, Any]) -> BuildConfig:
-    """Read settings from a TOML file and put the given flags above them.
-
-    Raises UsageError that names the file and the key; for a mistyped key it names the nearest one.
-    """
-    values: dict[str, Any] = {}
-    if file is not None:
-        try:
-            values = tomllib.loads(file.read_text("utf-8-sig"))
-        except FileNotFoundError as error:
-            raise UsageError(f"{file}: no such settings file.") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{file}: not TOML: {error}.") from error
-        values = {key.replace("-", "_"): value for key, value in values.items()}
-        if INPUTS & flags.keys():  # an input on the command line stands for the one in the file
-            values = {key: value for key, value in values.items() if key not in INPUTS}
-    try:
-        return BuildConfig(**values | flags)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"])) or "settings"
-        if fault["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, BuildConfig.model_fields, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(BuildConfig.model_fields)}."
-            raise UsageError(f"{file}: unknown key {key!r}.", hint) from error
-        if fault["type"] == "missing":
-            raise UsageError("No language given.", "Use --lang ro, --lang ro,mt,ug or --lang paper.") from error
-        where = f"--{key.replace('_', '-')}" if key in flags else f"{file}: {key}" if key in values else ""
-        message = fault["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}: {message}.".removeprefix(": ")) from error
+    """Read settings from a TOML file and put the given flags above them. Raises UsageError."""
+    values = read_toml(file) if file else {}
+    if INPUTS & flags.keys():  # an input on the command line stands for the one in the file
+        values = {key: value for key, value in values.items() if key not in INPUTS}
+    return check(BuildConfig, values, flags, file, "Use --lang ro, --lang ro,mt,ug or --lang paper.")

@@ -1,17 +1,15 @@
 """Dataset folders: Parquet shards named as the Hub names them, a card, and the manifest last. IO."""
 
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from filelock import FileLock
 
 from lrldata.errors import StorageError
-from lrldata.manifest import DATASET, MANIFEST, file_entry, fingerprint, read_manifest, sha256_of, write_json
+from lrldata.folder import replaced
+from lrldata.manifest import DATASET, MANIFEST, damaged, file_entry, fingerprint, read_manifest, write_json
 from lrldata.split import SPLITS
 
 CARD = "README.md"
@@ -19,27 +17,6 @@ ROWS_A_SHARD = 1_000_000
 ROWS_A_GROUP = 100_000  # fixed, so that the bytes do not depend on the number of threads
 FIRST_VERSION = "1.0.0"
 _SHARD = re.compile(r"data/[a-z]+-\d+-of-\d+\.parquet")
-
-
-@contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of an artifact's folder, and put an interrupted exchange right."""
-    locks = folder.parent / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{folder.name}.lock"):
-        if not folder.exists() and _old(folder).exists():
-            _old(folder).rename(folder)
-        shutil.rmtree(_old(folder), ignore_errors=True)
-        shutil.rmtree(_partial(folder), ignore_errors=True)
-        yield
-
-
-def _partial(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.partial")
-
-
-def _old(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
 
 
 def shard_names(split: str, rows: int) -> list[str]:
@@ -65,35 +42,35 @@ def write_dataset(
             f"{folder}: holds what is not the dataset's: {', '.join(strangers[:5])}.",
             "Move that away, or name another --out.",
         )
-    partial = _partial(folder)
-    partial.joinpath("data").mkdir(parents=True)
-    for split, frame in splits.items():
-        for number, name in enumerate(shard_names(split, len(frame))):
-            shard = frame.slice(number * ROWS_A_SHARD, ROWS_A_SHARD).rechunk()
-            shard.write_parquet(
-                partial / name, compression="zstd", compression_level=1, row_group_size=ROWS_A_GROUP, statistics=False
-            )
-    shards = [file_entry(path, partial) for path in sorted(partial.joinpath("data").iterdir())]
-    columns = {name: str(dtype) for name, dtype in next(iter(splits.values())).schema.items()}
-    content = {"columns": columns, "shards": [[entry["path"], entry["sha256"]] for entry in shards]}
-    version, history = _next_version(previous, fingerprint(content), columns)
-    manifest: dict[str, Any] = {
-        "kind": DATASET,
-        "version": version,
-        **provenance,
-        "rows": {split: len(frame) for split, frame in splits.items()},
-        "num_bytes": {split: arrow_bytes(frame) for split, frame in splits.items()},
-        "columns": columns,
-        "outputs": shards,
-        "history": history,
-    }
-    partial.joinpath(CARD).write_text(card(manifest), encoding="utf-8", newline="\n")
-    manifest["outputs"] = [*shards, file_entry(partial / CARD, partial)]
-    write_json(partial / MANIFEST, manifest)
-    if folder.exists():
-        folder.rename(_old(folder))
-    partial.rename(folder)
-    shutil.rmtree(_old(folder), ignore_errors=True)
+    with replaced(folder) as partial:
+        partial.joinpath("data").mkdir()
+        for split, frame in splits.items():
+            for number, name in enumerate(shard_names(split, len(frame))):
+                shard = frame.slice(number * ROWS_A_SHARD, ROWS_A_SHARD).rechunk()
+                shard.write_parquet(
+                    partial / name,
+                    compression="zstd",
+                    compression_level=1,
+                    row_group_size=ROWS_A_GROUP,
+                    statistics=False,
+                )
+        shards = [file_entry(path, partial) for path in sorted(partial.joinpath("data").iterdir())]
+        columns = {name: str(dtype) for name, dtype in next(iter(splits.values())).schema.items()}
+        content = {"columns": columns, "shards": [[entry["path"], entry["sha256"]] for entry in shards]}
+        version, history = _next_version(previous, fingerprint(content), columns)
+        manifest: dict[str, Any] = {
+            "kind": DATASET,
+            "version": version,
+            **provenance,
+            "rows": {split: len(frame) for split, frame in splits.items()},
+            "num_bytes": {split: arrow_bytes(frame) for split, frame in splits.items()},
+            "columns": columns,
+            "outputs": shards,
+            "history": history,
+        }
+        partial.joinpath(CARD).write_text(card(manifest), encoding="utf-8", newline="\n")
+        manifest["outputs"] = [*shards, file_entry(partial / CARD, partial)]
+        write_json(partial / MANIFEST, manifest)
     return manifest
 
 
@@ -124,22 +101,6 @@ def _next_version(
         major, minor, _ = map(int, history[-1]["version"].split("."))
         version = f"{major}.{minor + 1}.0" if previous["columns"] == columns else f"{major + 1}.0.0"
     return version, [*history, {"version": version, "content": content}]
-
-
-def is_unchanged(folder: Path, recipe: str) -> bool:
-    """Return whether the folder holds, unharmed, what this recipe (a fingerprint) makes."""
-    manifest = read_manifest(folder, DATASET)
-    return manifest is not None and manifest["recipe"] == recipe and not list(damaged(folder, manifest))
-
-
-def damaged(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the outputs that are missing or have other bytes than the manifest says."""
-    for entry in manifest["outputs"]:
-        path = folder / entry["path"]
-        if not path.is_file():
-            yield f"{entry['path']} is missing"
-        elif path.stat().st_size != entry["bytes"] or sha256_of(path) != entry["sha256"]:
-            yield f"{entry['path']} has other bytes than the manifest says"
 
 
 def open_dataset(folder: Path) -> tuple[dict[str, Any], pl.LazyFrame]:

@@ -5,7 +5,9 @@ LrlError                 anything that a user can act upon; exit code 1
 │   └── LanguageError    a language that is not known
 ├── InputError           data that cannot be read: a damaged dump, a page that is not the dump
 ├── DownloadError        the network, or what came over it
-└── StorageError         a disk that is full or read-only, a folder that is not what it should be
+├── StorageError         a disk that is full or read-only, a folder that is not what it should be
+├── ModelError           a base model or adapter that cannot be loaded or adapted
+└── TrainingError        training that went wrong, as a loss that is not a number
 """
 
 
@@ -40,3 +42,11 @@ class DownloadError(LrlError):
 
 class StorageError(LrlError):
     """A file or folder cannot be read or written."""
+
+
+class ModelError(LrlError):
+    """A base model or an adapter cannot be used."""
+
+
+class TrainingError(LrlError):
+    """Training went wrong."""

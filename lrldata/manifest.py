@@ -6,15 +6,18 @@ A folder without its manifest.json is an unfinished one. Nothing in a manifest d
 import hashlib
 import json
 import os
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
-INDEX, DATASET = "conceptnet-index", "dataset"
+INDEX, DATASET, ADAPTER, SCORES = "conceptnet-index", "dataset", "adapter", "scores"
 KEYS = {  # what the manifest of each kind of artifact has at least
     INDEX: {"format", "source", "rejected", "edges", "languages", "relations", "bytes"},
     DATASET: {"version", "recipe", "language", "inputs", "ledger", "rows", "columns", "outputs", "history"},
+    ADAPTER: {"recipe", "language", "method", "base", "inputs", "settings", "trained", "outputs"},
+    SCORES: {"recipe", "task", "data", "base", "adapter", "settings", "outputs"},
 }
 
 
@@ -34,9 +37,9 @@ def fingerprint(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def made_with() -> dict[str, str]:
+def made_with(*libraries: str) -> dict[str, str]:
     """Name the versions of the code and of the libraries that shape the bytes."""
-    return {name: version(name) for name in ("lrl", "polars", "xxhash")}
+    return {name: version(name) for name in ("lrl", *libraries)}
 
 
 def write_json(path: Path, value: object) -> None:
@@ -59,3 +62,19 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any] | None:
     if not isinstance(manifest, dict) or manifest.get("kind") != kind or not KEYS[kind] <= manifest.keys():
         return None
     return manifest
+
+
+def is_unchanged(folder: Path, kind: str, recipe: str) -> bool:
+    """Return whether the folder holds, unharmed, what this recipe (a fingerprint) makes."""
+    manifest = read_manifest(folder, kind)
+    return manifest is not None and manifest["recipe"] == recipe and not list(damaged(folder, manifest))
+
+
+def damaged(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the outputs that are missing or have other bytes than the manifest says."""
+    for entry in manifest["outputs"]:
+        path = folder / entry["path"]
+        if not path.is_file():
+            yield f"{entry['path']} is missing"
+        elif path.stat().st_size != entry["bytes"] or sha256_of(path) != entry["sha256"]:
+            yield f"{entry['path']} has other bytes than the manifest says"

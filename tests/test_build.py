@@ -15,9 +15,9 @@ import pytest
 from conftest import line
 from make_dump import make_dump
 
-from lrldata.dataset import damaged, open_dataset
+from lrldata.dataset import open_dataset
 from lrldata.errors import StorageError
-from lrldata.manifest import DATASET, read_manifest
+from lrldata.manifest import DATASET, damaged, read_manifest
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 LANGS = "ro,mt,ug,bg,el"

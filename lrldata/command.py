@@ -1,0 +1,67 @@
+"""What the commands share: how their errors are told, and how their results are printed."""
+
+import errno
+import io
+import json
+import os
+import sys
+from typing import Any
+
+import polars as pl
+import typer
+from rich.console import Console
+
+from lrldata.errors import LrlError
+
+INTERRUPTED = 130  # as the shell counts an interrupt
+DEBUG_HELP = "Show the traceback of an error."
+_FORESEEN = (LrlError, OSError, pl.exceptions.PolarsError, MemoryError)
+
+
+def show_or_dump(as_json: bool, value: dict[str, Any], drawn: object) -> None:
+    """Print a result: as one JSON object, or drawn for people."""
+    if as_json:
+        print(json.dumps(value, ensure_ascii=False))
+    else:
+        Console().print(drawn, soft_wrap=isinstance(drawn, str))
+
+
+def run(app: typer.Typer, program: str) -> None:
+    """Run a command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter should not end the program
+        sys.stdout.reconfigure(errors="backslashreplace")
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        app(args=arguments, prog_name=program)
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:
+            _fail("stopped. What was finished is kept, and the same command goes on from there.", INTERRUPTED)
+        raise
+    except BrokenPipeError:  # the reader of standard output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except _FORESEEN as error:
+        if debug:
+            raise
+        sys.exit(_fail(_in_words(error), error.exit_code if isinstance(error, LrlError) else 1))
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(_fail(f"{type(error).__name__}: {error}. This is a bug; run with --debug and report it.", 1))
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename:
+        where = f"{error.filename}: {(error.strerror or str(error)).lower()}."
+        return f"{where} Check the path and the rights to it; --out and --cache name other folders to write to."
+    if isinstance(error, MemoryError):
+        return "out of memory. Build fewer languages at once."
+    if os.strerror(errno.ENOSPC) in str(error):  # as Polars reports it
+        return f"{os.strerror(errno.ENOSPC).lower()} on the disk of --out or --cache. Make room or name another folder."
+    return " ".join(str(error).split())
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,50 @@
+"""Settings of a command: a TOML file, with the flags of the command line above it; unknown keys are errors."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from lrldata.errors import UsageError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Read a settings file; its keys may be written with hyphens, as the options are. Raises UsageError."""
+    try:
+        values = tomllib.loads(file.read_text("utf-8-sig"))
+    except FileNotFoundError as error:
+        raise UsageError(f"{file}: no such settings file.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: not TOML: {error}.") from error
+    return {key.replace("-", "_"): value for key, value in values.items()}
+
+
+def check(
+    model: type[Settings], values: Mapping[str, Any], flags: Mapping[str, Any], file: Path | None, missing: str = ""
+) -> Settings:
+    """Make settings of a kind from the values of a file (or preset) and the flags above them.
+
+    Raises UsageError that names the flag, or the file and the key; for a mistyped key it names the nearest one.
+    `missing` is the way out where a setting that must be there is not.
+    """
+    try:
+        return model(**dict(values) | dict(flags))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"])) or "settings"
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, model.model_fields, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(model.model_fields)}."
+            raise UsageError(f"{file}: unknown key {key!r}.", hint) from error
+        if fault["type"] == "missing":
+            what = "No language given." if key == "lang" else f"--{key.replace('_', '-')} is missing."
+            raise UsageError(what, missing) from error
+        top = key.split(".")[0]
+        where = f"--{top.replace('_', '-')}" if top in flags else f"{file}: {key}" if top in values else ""
+        message = fault["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{where}: {message}.".removeprefix(": ")) from error
