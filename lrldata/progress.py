@@ -89,3 +89,19 @@ class Progress:
         with self._bars(*columns) as bars:
             task = bars.add_task(what, total=total, completed=done)
             yield lambda count: bars.advance(task, count)
+
+    @contextmanager
+    def steps(self, what: str, total: int) -> Iterator[tuple[Callable[[int, str], None], Callable[[str], None]]]:
+        """Yield two functions: one takes the steps done and a rate, the other a line that is to stay.
+
+        Where no bar is drawn, the lines are still written, for the log of a batch system; `quiet` silences them.
+        """
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+        with self._bars(*columns, TimeRemainingColumn()) as bars:
+            task = bars.add_task(what, total=total, rate="")
+
+            def say(line: str) -> None:
+                if not self.quiet:
+                    bars.console.print(line, highlight=False, soft_wrap=True)
+
+            yield lambda done, rate: bars.update(task, completed=done, rate=rate), say

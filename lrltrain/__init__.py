@@ -1,0 +1,1 @@
+"""Language adapters: training them, and measuring what they did."""

@@ -1,0 +1,90 @@
+"""An adapter's folder: weights that load anywhere, what was done, and the manifest last. IO."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from lrldata.errors import StorageError
+from lrldata.folder import replaced
+from lrldata.manifest import ADAPTER, MANIFEST, file_entry, read_manifest, write_json
+from lrltrain.curve import draw_losses
+
+REFERENCE, LOG, RUN, CURVE = "reference.safetensors", "log.json", "run.json", "loss.png"
+WORDS_KEPT = 256  # of the vocabulary, in the reference logits
+UNTRACKED = {RUN}  # time and machine differ from run to run
+
+
+def write_adapter(
+    folder: Path,
+    model: Any,
+    tokenizer: Any,
+    name: str,
+    manifest: Mapping[str, Any],
+    log: Sequence[Mapping[str, Any]],
+    run: Mapping[str, Any],
+    reference: Mapping[str, torch.Tensor],
+) -> dict[str, Any]:
+    """Write an adapter's folder whole, or leave what was there; call it under `lock(folder)`. Returns the manifest."""
+    with replaced(folder) as partial:
+        _save_weights(model, tokenizer, name, manifest["method"], partial)
+        save_file({key: value.contiguous() for key, value in reference.items()}, partial / REFERENCE)
+        write_json(partial / LOG, log)
+        write_json(partial / RUN, run)
+        draw_losses(log, manifest["trained"]["best_step"], name, partial / CURVE)
+        files = sorted(path for path in partial.rglob("*") if path.is_file())
+        outputs = [file_entry(path, partial) for path in files if path.name not in UNTRACKED]
+        complete = {"kind": ADAPTER, **manifest, "outputs": outputs}
+        write_json(partial / MANIFEST, complete)
+        for path in partial.rglob("*"):  # safetensors writes for the owner's eyes alone
+            path.chmod(0o755 if path.is_dir() else 0o644 & ~_umask())
+    return complete
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _save_weights(model: Any, tokenizer: Any, name: str, method: str, folder: Path) -> None:
+    """Save as `adapters` reads it: the .bin that `load_adapter` looks for first, and safetensors for those who ask."""
+    if method == "full":
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return
+    for safe in (True, False):
+        if method == "fusion":
+            fused = model.active_adapters
+            model.save_adapter_fusion(str(folder), fused, use_safetensors=safe)
+            for each in fused.flatten():
+                inner = folder / "adapters" / each
+                inner.mkdir(parents=True, exist_ok=True)
+                model.save_adapter(str(inner), each, with_head=False, use_safetensors=safe)
+        else:
+            model.save_adapter(str(folder), name, with_head=False, use_safetensors=safe)
+
+
+@torch.no_grad()
+def reference_logits(model: Any, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return a short input and what the model says to it, so that anyone can check that an adapter was loaded right.
+
+    `input_ids` (1, length); `logits` (1, length, words) at the vocabulary entries `words`.
+    """
+    model.eval()
+    logits = model(input_ids=input_ids).logits.float()
+    words = torch.linspace(0, logits.shape[-1] - 1, WORDS_KEPT, device=logits.device).long().unique()
+    return {"input_ids": input_ids.cpu(), "words": words.cpu(), "logits": logits[..., words].cpu()}
+
+
+def open_adapter(folder: Path) -> dict[str, Any]:
+    """Return the manifest of an adapter's folder. Raises StorageError where it is unfinished or no adapter."""
+    manifest = read_manifest(folder, ADAPTER)
+    if manifest is None:
+        inside = ", ".join(sorted(str(path.parent) for path in folder.glob(f"**/{MANIFEST}"))[:3])
+        hint = f"Finished artifacts below it: {inside}." if inside else "Make one with `lrltrain fit`."
+        raise StorageError(f"{folder}: no finished adapter in this folder ({MANIFEST} is missing).", hint)
+    return manifest

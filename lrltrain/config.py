@@ -1,0 +1,146 @@
+"""Settings of `lrltrain`: frozen, checked, with unknown keys an error. Flags stand above the file, the file above
+the preset."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from platformdirs import user_cache_path
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lrldata.errors import UsageError
+from lrldata.settings import check, read_toml
+
+Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
+Objective = Literal["mlm", "clm"]
+Batching = Literal["packed", "joined", "line"]
+Formula = Literal["corrected", "paper", "within_word_l2r"]
+
+ADAPTER_RATE, FULL_RATE = 5e-4, 5e-5
+NOT_SHAPING = {"out", "cache", "dry_run", "overwrite", "resume", "tracker", "preset", "base", "base_id", "text"}
+NOT_SHAPING |= {"dataset", "adapters", "lang", "eval_batch_size"}  # of these, what they lead to is in the recipe
+
+
+class FitConfig(BaseModel):
+    """What `lrltrain fit` is asked to do. The names are those of its options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lang: str
+    source: str = Field(default="conceptnet", pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")
+    dataset: str | None = None
+    dataset_revision: str | None = None
+    text: list[Path] = []
+    base: str = "FacebookAI/xlm-roberta-base"
+    base_revision: str | None = None
+    base_id: str | None = None
+    method: Method = "seq_bn_inv"
+    adapters: list[Path] = []
+    preset: str | None = None
+    objective: Objective | None = None
+    batching: Batching = "packed"
+    max_length: int = Field(default=256, ge=8)
+    batch_size: int = Field(default=16, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    steps: int = Field(default=2_000, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    warmup: float = Field(default=0.05, ge=0.0, lt=1.0)
+    weight_decay: float = Field(default=0.01, ge=0.0)
+    reduction_factor: float = Field(default=16.0, ge=1.0)
+    lora_r: int = Field(default=8, ge=1)
+    lora_alpha: int = Field(default=8, ge=1)
+    mask_probability: float = Field(default=0.15, gt=0.0, lt=1.0)
+    whole_word: bool = False
+    dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
+    seed: int = Field(default=42, ge=0)
+    eval_every: int | None = Field(default=None, ge=1)
+    eval_batch_size: int | None = Field(default=None, ge=1)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    torch_compile: bool = False
+    tracker: list[Literal["tensorboard", "trackio", "wandb"]] = []
+    out: Path = Path("lrl-workspace")
+    cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
+    dry_run: bool = False
+    overwrite: bool = False
+    resume: bool = False
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "FitConfig":
+        if self.text and self.dataset:
+            raise ValueError("--text and --dataset exclude each other: give one input")
+        if (self.method == "fusion") != bool(self.adapters):
+            raise ValueError("--method fusion wants --adapters DIR,DIR (two or more), and no other method takes them")
+        if self.method == "fusion" and len(self.adapters) < 2:
+            raise ValueError("--method fusion wants two adapters or more: --adapters DIR,DIR")
+        if self.overwrite and self.resume:
+            raise ValueError("--overwrite and --resume exclude each other")
+        return self
+
+    @property
+    def rate(self) -> float:
+        """Return the peak learning rate: the one asked for, else the method's own."""
+        return self.learning_rate or (FULL_RATE if self.method == "full" else ADAPTER_RATE)
+
+    @property
+    def every(self) -> int:
+        """Return after how many steps the model is evaluated and saved: by default ten times."""
+        return min(self.eval_every or max(1, self.steps // 10), self.steps)
+
+    @property
+    def source_name(self) -> str:
+        """Return the name of the source in folders: `text` for plain text."""
+        return "text" if self.text and self.source == "conceptnet" else self.source
+
+    def shaping(self) -> dict[str, Any]:
+        """Return the settings that shape the weights, as JSON-like values."""
+        return self.model_dump(mode="json", exclude=NOT_SHAPING) | {"learning_rate": self.rate, "eval_every": self.every}
+
+
+class EvalConfig(BaseModel):
+    """What `lrltrain eval` is asked to do. The names are those of its options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: Literal["pppl"] = "pppl"
+    adapter: list[Path] = []
+    base: str | None = None
+    base_revision: str | None = None
+    base_id: str | None = None
+    lang: str | None = None
+    data: str = "flores"
+    formula: Formula = "corrected"
+    limit: int | None = Field(default=None, ge=1)
+    batch_tokens: int | None = Field(default=None, ge=1)
+    max_length: int | None = Field(default=None, ge=8)
+    resamples: int = Field(default=1_000, ge=100)
+    seed: int = Field(default=42, ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    out: Path = Path("lrl-workspace")
+    overwrite: bool = False
+
+    @model_validator(mode="after")
+    def _something_to_measure(self) -> "EvalConfig":
+        if not self.adapter and self.base is None:
+            raise ValueError("give --adapter DIR (one or more), or --base to measure a base model alone")
+        return self
+
+
+def presets() -> list[str]:
+    """Name the built-in presets."""
+    return sorted(file.name.removesuffix(".toml") for file in files("lrltrain").joinpath("presets").iterdir())
+
+
+def load_fit_config(file: Path | None, flags: dict[str, Any]) -> FitConfig:
+    """Read preset, settings file and flags, each above the one before. Raises UsageError."""
+    values = read_toml(file) if file else {}
+    name = flags.get("preset", values.get("preset"))
+    if name is not None:
+        if name not in presets():
+            raise UsageError(f"--preset: no preset {name!r}.", f"Known: {', '.join(presets())}.")
+        values = read_toml(Path(str(files("lrltrain").joinpath("presets", f"{name}.toml")))) | values
+    return check(FitConfig, values, flags, file, "Use --lang CODE, as --lang ug.")
+
+
+def load_eval_config(file: Path | None, flags: dict[str, Any]) -> EvalConfig:
+    """Read settings file and flags, the flags above. Raises UsageError."""
+    return check(EvalConfig, read_toml(file) if file else {}, flags, file)

@@ -1,0 +1,185 @@
+"""Tokenised text on disk: read once, packed into blocks, then mapped into memory as training asks for it.
+
+Tokens of a corpus lie in one flat file; a block is what fills one row of a batch. In `packed` batching a block holds
+several whole lines that do not see each other; in `joined` they do; in `line` it is one line, cut at the longest length,
+as in the paper. Files are named by a hash of text, tokenizer and settings, so that several adapters share them.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrldata.errors import InputError
+from lrldata.folder import lock, replaced
+from lrldata.manifest import fingerprint, write_json
+from lrltrain.config import Batching
+from lrltrain.text import Text
+
+MAPPED = 1 << 16  # ids of a smaller vocabulary take two bytes
+WINDOW = 8_192  # pieces that are packed together
+COUNTS = "counts.json"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a tokenised split holds: real tokens with the special ones, unknown ones, lines, and blocks."""
+
+    lines: int = 0
+    pieces: int = 0
+    blocks: int = 0
+    tokens: int = 0
+    unknown: int = 0
+    cut: int = 0
+
+    @property
+    def unknown_share(self) -> float:
+        """Return the share of tokens that the vocabulary does not know."""
+        return self.unknown / max(1, self.tokens - 2 * self.pieces)
+
+    def padding(self, length: int) -> float:
+        """Return the share of padding where every block is filled up to `length` tokens."""
+        return 1 - self.tokens / max(1, self.blocks * length)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A tokenised split, mapped from disk: `tokens` flat, `starts` (blocks + 1) into `pieces`, `offsets` (pieces + 1)
+    into `tokens`."""
+
+    tokens: NDArray[Any]
+    offsets: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    counts: Counts
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def block(self, index: int) -> list[NDArray[np.int64]]:
+        """Return the pieces of a block, each an array of token ids."""
+        bounds = self.offsets[self.starts[index] : self.starts[index + 1] + 1]
+        return [self.tokens[low:high].astype(np.int64) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+def tokenise(
+    text: Text, split: str, tokenizer: Any, *, batching: Batching, max_length: int, cache: Path
+) -> Corpus:
+    """Tokenise and pack a split, or find it done before. Memory does not grow with the text.
+
+    Raises InputError where the split holds no line.
+    """
+    recipe = {
+        "text": text.provenance,
+        "split": split,
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "batching": batching,
+        "max_length": max_length,
+        "format": 1,
+    }
+    folder = cache / "tokens" / fingerprint(recipe)[:32]
+    with lock(folder):
+        if not (folder / COUNTS).is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            with replaced(folder) as partial:
+                counts = _write(text, split, tokenizer, batching, max_length, partial)
+                if not counts.lines:
+                    raise InputError(f"{text.name}: no line for {split}.", "More text is needed: some hundred lines.")
+                write_json(partial / COUNTS, asdict(counts))
+    return _open(folder)
+
+
+def _open(folder: Path) -> Corpus:
+    counts = Counts(**json.loads((folder / COUNTS).read_text("utf-8")))
+    (file,) = folder.glob("tokens.*")
+    kind = np.dtype(file.suffix.removeprefix("."))
+    return Corpus(
+        np.memmap(file, kind, "r"),
+        np.memmap(folder / "offsets.int64", np.int64, "r"),
+        np.memmap(folder / "starts.int64", np.int64, "r"),
+        counts,
+    )
+
+
+def _write(text: Text, split: str, tokenizer: Any, batching: Batching, longest: int, folder: Path) -> Counts:
+    kind = "uint16" if len(tokenizer) < MAPPED else "uint32"
+    lines = pieces = blocks = tokens = unknown = cut = 0
+    unk = -1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id
+    with (
+        (folder / f"tokens.{kind}").open("wb") as flat,
+        (folder / "offsets.int64").open("wb") as offsets,
+        (folder / "starts.int64").open("wb") as starts,
+    ):
+        offsets.write(np.int64(0).tobytes())
+        starts.write(np.int64(0).tobytes())
+
+        def flush(window: list[list[int]]) -> None:
+            nonlocal pieces, blocks, tokens, unknown
+            groups = [[row] for row in range(len(window))] if batching == "line" else pack(list(map(len, window)), longest)
+            for group in groups:
+                for row in group:
+                    array = np.asarray(window[row], kind)
+                    flat.write(array.tobytes())
+                    tokens += len(array)
+                    unknown += int((array == unk).sum()) if unk >= 0 else 0
+                    offsets.write(np.int64(tokens).tobytes())
+                pieces += len(group)
+                starts.write(np.int64(pieces).tobytes())
+            blocks += len(groups)
+
+        window: list[list[int]] = []
+        for batch in text.lines(split):
+            lines += len(batch)
+            for ids in tokenizer(batch, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]:
+                parts = list(_cut(ids, tokenizer, longest))
+                cut += len(parts) > 1
+                window.extend(parts[:1] if batching == "line" else parts)
+            while len(window) >= WINDOW:
+                flush(window[:WINDOW])
+                window = window[WINDOW:]
+        flush(window)
+    return Counts(lines, pieces, blocks, tokens, unknown, cut)
+
+
+def _cut(ids: Sequence[int], tokenizer: Any, longest: int) -> Iterator[list[int]]:
+    """Yield a line in pieces of at most `longest` tokens, each with the special tokens at its ends."""
+    room = longest - tokenizer.num_special_tokens_to_add()
+    for start in range(0, len(ids), room):
+        yield tokenizer.build_inputs_with_special_tokens(list(ids[start : start + room]))
+
+
+def pack(lengths: Iterable[int], capacity: int) -> list[list[int]]:
+    """Pack pieces into blocks of at most `capacity` tokens: best fit, the longest first. Pure.
+
+    Returns the numbers of the pieces in each block. Which blocks have how much room is kept as the bits of a number,
+    so that the best one is found at once.
+    """
+    sizes = list(lengths)
+    blocks: list[list[int]] = []
+    with_room: list[list[int]] = [[] for _ in range(capacity + 1)]
+    occupied = 0
+    for piece in sorted(range(len(sizes)), key=lambda piece: (-sizes[piece], piece)):
+        size = sizes[piece]
+        fitting = occupied >> size
+        if fitting:
+            room = size + (fitting & -fitting).bit_length() - 1
+            block = with_room[room].pop()
+            if not with_room[room]:
+                occupied &= ~(1 << room)
+            blocks[block].append(piece)
+        else:
+            room, block = capacity, len(blocks)
+            blocks.append([piece])
+        left = room - size
+        with_room[left].append(block)
+        occupied |= 1 << left
+    return blocks
+
+
+def tokenizer_fingerprint(tokenizer: Any) -> str:
+    """Return the SHA-256 of all that shapes a fast tokenizer's output."""
+    return fingerprint(tokenizer.backend_tokenizer.to_str())

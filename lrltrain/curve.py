@@ -1,0 +1,26 @@
+"""The loss curve of a run, as a picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+
+
+def draw_losses(log: Sequence[Mapping[str, Any]], best: int, title: str, path: Path) -> None:
+    """Write training and validation loss (nats a token) against steps as a PNG; a rule marks the step that was kept."""
+    rows = [
+        {"step": entry["step"], "loss": entry[key], "split": split}
+        for entry in log
+        for key, split in (("loss", "training"), ("eval_loss", "validation"))
+        if key in entry
+    ]
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("step:Q", title="step", axis=alt.Axis(format="~s")),
+        y=alt.Y("loss:Q", title="loss, nats a token", scale=alt.Scale(zero=False)),
+        color=alt.Color("split:N", title=None, scale=alt.Scale(range=["#9aa5b1", "#1f6feb"])),
+    )
+    dots = base.mark_point(filled=True, size=25).transform_filter("datum.split == 'validation'")
+    rule = alt.Chart(alt.Data(values=[{"step": best}])).mark_rule(strokeDash=[4, 4], color="#57606a").encode(x="step:Q")
+    chart = (base.mark_line() + dots + rule).properties(width=480, height=260, title=title)
+    chart.save(str(path), scale_factor=2)

@@ -1,0 +1,1 @@
+"""Measures of a model with and without an adapter."""

@@ -1,0 +1,148 @@
+"""Pseudo-perplexity of encoders, perplexity of decoders, sentence by sentence.
+
+Salazar et al. (2020): the pseudo-log-likelihood of a sentence is the sum over its tokens of log P(token | the others), each
+from a copy in which that token alone is masked. Copies of many sentences share a batch, and the head sees one position a
+copy.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lrltrain.config import Formula, Objective
+from lrltrain.loss import LabelledHead
+from lrltrain.models import word_starts
+
+TOKENS_A_BATCH = {"cpu": 4_096, "cuda": 131_072}
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Log-likelihood in nats and number of tokens of each sentence, each of shape (sentences,)."""
+
+    log_likelihood: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What to ask of a sentence: `ids` (length,), and for each target its position and where the masks end."""
+
+    ids: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+def likelihoods(
+    model: Any,
+    tokenizer: Any,
+    sentences: Sequence[str],
+    objective: Objective,
+    *,
+    formula: Formula = "corrected",
+    max_length: int = 512,
+    batch_tokens: int | None = None,
+    precision: str = "fp32",
+    advance: Callable[[int], None] = lambda _: None,
+) -> Likelihoods:
+    """Return the (pseudo-)log-likelihood of each sentence under `model`, which must be in evaluation mode.
+
+    `formula` is of encoders: `corrected` asks for each token but the special ones, `paper` for those too,
+    `within_word_l2r` masks with a token the rest of its word (Kauf & Ivanova 2023). `advance` takes the number of
+    sentences that are done.
+    """
+    device = next(model.parameters()).device
+    budget = batch_tokens or TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cpu"])
+    head = LabelledHead(model)
+    encoded = tokenizer(list(sentences), truncation=True, max_length=max_length)["input_ids"]
+    starts = word_starts(tokenizer).numpy()
+    special = np.isin(np.arange(len(starts)), tokenizer.all_special_ids)
+    asked = [copies(np.asarray(ids), objective, formula, special, starts) for ids in encoded]
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    total = np.zeros(len(sentences))
+    try:
+        for batch in batches(asked, objective, budget):
+            ids, lengths, positions, labels, owner = lay_out(batch, asked, objective, tokenizer.mask_token_id, pad)
+            mask = torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]
+            here = torch.from_numpy(positions).to(device)
+            cast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+            with torch.inference_mode(), cast, head.at(here, project=False):
+                hidden = model(
+                    input_ids=torch.from_numpy(ids).to(device), attention_mask=mask.long().to(device)
+                ).logits[0]
+                losses = head.losses(hidden, torch.from_numpy(labels).to(device))
+            np.subtract.at(total, owner, losses.double().cpu().numpy())
+            advance(len(set(owner.tolist())))
+    finally:
+        head.release()
+    return Likelihoods(total, np.array([len(each.targets) for each in asked]))
+
+
+def copies(
+    ids: NDArray[np.int64],
+    objective: Objective,
+    formula: Formula,
+    special: NDArray[np.bool_],
+    starts: NDArray[np.bool_],
+) -> Copies:
+    """Say which positions of a sentence are asked for, and up to where each copy is masked. Pure."""
+    if objective == "clm":
+        targets = np.arange(1, len(ids))
+        return Copies(ids, targets, targets)
+    everywhere = np.arange(len(ids))
+    targets = everywhere if formula == "paper" else everywhere[~special[ids]]
+    ends = everywhere + 1
+    if formula == "within_word_l2r":
+        boundary = np.append(starts[ids] | special[ids], True)
+        following = np.flatnonzero(boundary)
+        ends = following[np.searchsorted(following, everywhere, side="right")]
+    return Copies(ids, targets, ends[targets])
+
+
+def batches(asked: Sequence[Copies], objective: Objective, budget: int) -> Iterator[list[tuple[int, int]]]:
+    """Yield batches of (sentence, target), the longest sentences first, of at most `budget` tokens with padding."""
+    order = sorted(range(len(asked)), key=lambda number: -len(asked[number].ids))
+    batch: list[tuple[int, int]] = []
+    width = 0
+    for number in order:
+        length = len(asked[number].ids)
+        rows = [(number, 0)] if objective == "clm" else [(number, target) for target in range(len(asked[number].targets))]
+        for row in rows:
+            if batch and (len(batch) + 1) * max(width, length) > budget:
+                yield batch
+                batch, width = [], 0
+            batch.append(row)
+            width = max(width, length)
+    if batch:
+        yield batch
+
+
+def lay_out(
+    batch: Sequence[tuple[int, int]], asked: Sequence[Copies], objective: Objective, mask: int | None, pad: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Lay a batch out: ids (copies, length), lengths (copies,), and for each label its position in the flattened
+    batch, the token, and the sentence that it belongs to, (labels,) each. Pure."""
+    lengths = np.array([len(asked[number].ids) for number, _ in batch])
+    ids = np.full((len(batch), lengths.max()), pad)
+    positions: list[NDArray[Any]] = []
+    labels: list[NDArray[Any]] = []
+    owner: list[NDArray[Any]] = []
+    for row, (number, which) in enumerate(batch):
+        sentence = asked[number]
+        ids[row, : lengths[row]] = sentence.ids
+        if objective == "clm":
+            at, wanted = sentence.targets - 1, sentence.ids[sentence.targets]
+        else:
+            target = sentence.targets[which]
+            at, wanted = np.array([target]), sentence.ids[[target]]
+            ids[row, target : sentence.ends[which]] = mask
+        positions.append(row * ids.shape[1] + at)
+        labels.append(wanted)
+        owner.append(np.full(len(at), number))
+    return ids, lengths, *(np.concatenate(each) for each in (positions, labels, owner))
+
+

@@ -1,0 +1,314 @@
+"""The recipe of `lrltrain fit`: from the text of a language to an adapter's folder."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PrinterCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from lrldata.errors import StorageError, UsageError
+from lrldata.folder import lock
+from lrldata.languages import Language, find
+from lrldata.manifest import ADAPTER, fingerprint, is_unchanged, made_with, read_manifest, sha256_of, write_json
+from lrldata.manifest import MANIFEST as MANIFEST_NAME
+from lrldata.progress import Progress
+from lrltrain.artifact import open_adapter, reference_logits, write_adapter
+from lrltrain.batches import VALIDATION_SEED, Blocks, Collator, Masking, Vocabulary
+from lrltrain.config import FitConfig
+from lrltrain.corpus import Corpus, tokenise, tokenizer_fingerprint
+from lrltrain.methods import assert_active, attach
+from lrltrain.models import Base, find_base, load_model, load_tokenizer, quiet, slug, word_starts
+from lrltrain.text import Text, open_text
+from lrltrain.trainer import FullTrainer, LabelledLoss, LanguageAdapterTrainer, Report
+from lrltrain.wiring import Wiring, find_wiring
+
+UNKNOWN = 0.05  # share of unknown tokens at which to warn
+SHORT = 24  # tokens of the reference input
+RECIPE = "recipe.json"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An adapter's folder after a fit; `status` is `fitted` or `unchanged`."""
+
+    path: Path
+    status: str
+    manifest: Mapping[str, Any]
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        kept = {key: self.manifest[key] for key in ("method", "base", "trained")}
+        return {"path": str(self.path), "status": self.status, "seconds": round(self.seconds, 3), **kept}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is known before a model is loaded."""
+
+    config: FitConfig
+    language: Language
+    text: Text
+    base: Base
+    tokenizer: Any
+    folder: Path
+    recipe: dict[str, Any]
+
+
+def prepare(config: FitConfig) -> Plan:
+    """Find text, base model and tokenizer, and name all that shapes the weights."""
+    language = find(config.lang)
+    text = open_text(config, language)
+    base = find_base(config.base, config.base_revision, config.base_id, config.objective)
+    tokenizer = load_tokenizer(base)
+    recipe = {
+        "language": {"code": language.code, "name": language.name, "hub_code": language.hub_code},
+        "method": config.method,
+        "base": base.as_json(),
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "inputs": [text.provenance, *(_adapter_entry(folder) for folder in config.adapters)],
+        "settings": config.shaping() | {"processes": _processes()},
+        "made_with": made_with("adapters", "transformers", "tokenizers", "torch"),
+    }
+    folder = config.out / "adapters" / language.code / slug(base.id) / f"{config.source_name}-{config.method}"
+    return Plan(config, language, text, base, tokenizer, folder, recipe)
+
+
+def fit(config: FitConfig, progress: Progress) -> Fitted:
+    """Train the adapter that `config` asks for and write its folder; an unchanged one is left alone.
+
+    A run that was killed goes on from its last checkpoint. Raises LrlError.
+    """
+    began = time.perf_counter()
+    plan = prepare(config)
+    home = plan.folder.resolve()
+    if is_unchanged(home, ADAPTER, fingerprint(plan.recipe)) and not config.overwrite:
+        return Fitted(plan.folder, "unchanged", open_adapter(home), 0.0)
+    if not _first():
+        return _train(plan, home, progress, began)
+    with lock(home):
+        return _train(plan, home, progress, began)
+
+
+def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
+    config, name = plan.config, adapter_name(plan.language, plan.config)
+    run = home.with_name(f".{home.name}.run")
+    if _first():
+        _claim(home, run, plan.recipe, config)
+
+    train, validation = (_tokenise(plan, split, progress) for split in ("train", "validation"))
+    _warn_of_unknown(plan, train)
+
+    torch.manual_seed(config.seed)
+    model = load_model(plan.base, dropout=config.dropout)
+    wiring = find_wiring(model, plan.base.objective, model.config.vocab_size)
+    if config.batching != "packed":
+        wiring = Wiring(plan.base.objective)
+    elif wiring.first_position is None:
+        raise UsageError(
+            f"{plan.base.id}: cannot keep lines of a block apart.", "Use --batching joined, or line as the paper does."
+        )
+    with quiet():
+        parameters = attach(model, name, config)
+    sample = torch.from_numpy(train.block(0)[0][:SHORT])[None]
+    assert_active(model, sample)
+
+    vocabulary = Vocabulary.of(plan.tokenizer, word_starts(plan.tokenizer))
+    trainer = _trainer(plan, model, wiring, vocabulary, train, validation, run)
+    with progress.steps("Training", config.steps) as (advance, say):
+        callback = Report(advance, say if _first() else _nothing, lambda: trainer.blocks_seen, _tokens_a_block(train))
+        trainer.add_callback(callback)
+        trainer.remove_callback(PrinterCallback)
+        with quiet():
+            trainer.train(resume_from_checkpoint=_last_checkpoint(run))
+        trainer.remove_callback(callback)
+    loss = trainer.evaluate()["eval_loss"]
+    if not _first():
+        return Fitted(plan.folder, "fitted", {}, 0.0)
+
+    state = trainer.state
+    log = [{key: value for key, value in entry.items() if key in KEPT_IN_LOG} for entry in state.log_history[:-1]]
+    counted = {"train": asdict(train.counts), "validation": asdict(validation.counts)}
+    size = {parameter: value.numel() for parameter, value in model.named_parameters()}
+    trained = {
+        "steps": state.global_step,
+        "best_step": state.best_global_step or state.global_step,
+        "validation_loss_before": next(entry["eval_loss"] for entry in log if "eval_loss" in entry),
+        "validation_loss": loss,
+        "tokens": round(_tokens_a_block(train) * config.batch_size * config.accumulate * _processes() * state.global_step),
+        "corpus": counted,
+        "parameters": sum(size[parameter] for parameter in parameters),
+        "parameters_of_base": sum(size.values()) - sum(size[each] for each in parameters if config.method != "full"),
+        "batching": config.batching,
+    }
+    manifest = {**plan.recipe, "recipe": fingerprint(plan.recipe), "name": name, "trained": trained}
+    machine = {"seconds": time.perf_counter() - began, "device": device_name(), "processes": _processes()}
+    reference = reference_logits(model, sample.to(next(model.parameters()).device))
+    complete = write_adapter(home, model, plan.tokenizer, name, manifest, log, machine, reference)
+    shutil.rmtree(run, ignore_errors=True)
+    return Fitted(plan.folder, "fitted", complete, time.perf_counter() - began)
+
+
+KEPT_IN_LOG = {"step", "epoch", "loss", "learning_rate", "grad_norm", "eval_loss"}
+
+
+def _trainer(
+    plan: Plan, model: Any, wiring: Wiring, vocabulary: Vocabulary, train: Corpus, validation: Corpus, run: Path
+) -> LabelledLoss:
+    config = plan.config
+    masking = Masking(plan.base.objective, config.mask_probability, config.whole_word)
+    on_gpu = torch.cuda.is_available()
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "fp32"
+    arguments = TrainingArguments(
+        output_dir=str(run),
+        max_steps=config.steps,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.eval_batch_size or config.batch_size,
+        gradient_accumulation_steps=config.accumulate,
+        learning_rate=config.rate,
+        weight_decay=config.weight_decay,
+        warmup_ratio=config.warmup,
+        lr_scheduler_type="linear",
+        eval_strategy="steps",
+        save_strategy="steps",
+        eval_steps=config.every,
+        save_steps=config.every,
+        eval_on_start=True,
+        logging_steps=max(1, config.every // 5),
+        logging_nan_inf_filter=False,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        seed=config.seed,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        tf32=True if on_gpu else None,
+        torch_compile=config.torch_compile,
+        use_cpu=not on_gpu,
+        ddp_backend="gloo" if _processes() > 1 and not on_gpu else None,
+        ddp_find_unused_parameters=False,
+        dataloader_num_workers=4 if on_gpu else 0,
+        dataloader_pin_memory=on_gpu,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        report_to=list(config.tracker) or "none",
+        disable_tqdm=True,
+        log_level="error",
+    )
+    width = config.max_length if config.batching != "line" and (on_gpu or config.torch_compile) else None
+    kind = FullTrainer if config.method == "full" else LanguageAdapterTrainer
+    return kind(
+        model,
+        arguments,
+        wiring=wiring,
+        data_collator=Collator(vocabulary, config.batching, width),
+        train_dataset=Blocks(train, vocabulary, masking, config.seed),
+        eval_dataset=Blocks(validation, vocabulary, masking, VALIDATION_SEED),
+    )
+
+
+def adapter_name(language: Language, config: FitConfig) -> str:
+    """Return the name under which the adapter is known inside a model: ug_conceptnet_seq_bn_inv."""
+    return f"{language.code}_{config.source_name}_{config.method}".replace("-", "_")
+
+
+def _tokenise(plan: Plan, split: str, progress: Progress) -> Corpus:
+    with progress.waiting(f"Tokenising {split}"):
+        return tokenise(
+            plan.text,
+            split,
+            plan.tokenizer,
+            batching=plan.config.batching,
+            max_length=plan.config.max_length,
+            cache=plan.config.cache,
+        )
+
+
+def _claim(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -> None:
+    """Refuse a folder that is in use for something else; begin a run, or clear the way for one that goes on."""
+    known = run / RECIPE
+    before = json.loads(known.read_text("utf-8")) if known.is_file() else None
+    if config.overwrite:
+        shutil.rmtree(run, ignore_errors=True)
+    elif home.exists() and any(home.iterdir()) and not config.resume:
+        manifest = read_manifest(home, ADAPTER)
+        what = f"holds an adapter of other settings ({_difference(manifest, recipe)})" if manifest else "is not empty"
+        raise StorageError(f"{home}: {what}.", "Use --overwrite to replace it, or another --out.")
+    elif before is not None and before != recipe and not config.resume:
+        raise StorageError(
+            f"{run}: a run of other settings was not finished ({_difference(before, recipe)}).",
+            "Use --resume to go on with its weights under the new settings, or --overwrite to begin again.",
+        )
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(known, recipe)
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Name what differs between two recipes, the settings by name."""
+    old, new = before["settings"], after["settings"]
+    named = [f"{key}: {old.get(key)} before, now {new.get(key)}" for key in new if old.get(key) != new.get(key)]
+    named += [key for key in ("base", "tokenizer", "inputs", "made_with") if before.get(key) != after.get(key)]
+    return "; ".join(named[:3]) or "damaged files"
+
+
+def _last_checkpoint(run: Path) -> str | None:
+    """Return the last checkpoint that was written whole; the trainer writes its state last. Others are removed."""
+    while (last := get_last_checkpoint(str(run))) is not None:
+        try:
+            json.loads((Path(last) / "trainer_state.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            if _first():
+                shutil.rmtree(last)
+            continue
+        return last
+    return None
+
+
+def _warn_of_unknown(plan: Plan, train: Corpus) -> None:
+    share = train.counts.unknown_share
+    if share >= UNKNOWN and _first():
+        print(
+            f"warning: {share:.0%} of the tokens of {plan.language.name} are unknown to {plan.base.id}: its vocabulary "
+            "does not have this script or these letters, and an adapter cannot learn what the model cannot read.",
+            file=sys.stderr,
+        )
+
+
+def _adapter_entry(folder: Path) -> dict[str, Any]:
+    manifest = open_adapter(folder)
+    return {"kind": ADAPTER, "name": manifest["name"], "manifest_sha256": sha256_of(folder / MANIFEST_NAME)}
+
+
+def _tokens_a_block(corpus: Corpus) -> float:
+    return corpus.counts.tokens / corpus.counts.blocks
+
+
+def device_name() -> str:
+    """Name the machine's processor, as a card should."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _nothing(_line: str) -> None:
+    """Say nothing, as processes but the first do."""

@@ -1,0 +1,167 @@
+"""The language modelling loss at the labelled positions alone.
+
+Of a masked language model 15 % of the positions carry a label, and the projection onto the vocabulary costs more than the
+rest of XLM-R: so the encoder's output is cut down to the labelled positions before the head sees it. The head, with all
+that belongs to it, stays the library's own. The last projection and the cross entropy are one step. The loss and its gradients are those of the full computation.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+IGNORED = -100
+ROWS, WORDS = 1024, 4096  # of a piece of the logits on the CPU: its second pass finds it in the cache
+
+
+class LabelledHead:
+    """Makes the head of `model` see only chosen positions. Use it as a context around the model's forward pass.
+
+    `model` is a transformers model with a language modelling head, with or without adapters.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._projection = model.get_output_embeddings()
+        self._positions: Tensor | None = None
+        self._projects = True
+        self._projection_forward: Callable[..., Tensor] = self._projection.forward
+        self._projection.forward = self._forward
+        self._hook = model.base_model.register_forward_hook(self._cut)
+
+    def release(self) -> None:
+        """Give the model back as it was."""
+        self._hook.remove()
+        del self._projection.forward
+
+    def _cut(self, _module: Any, _inputs: Any, output: Any) -> Any:
+        if self._positions is None:
+            return output
+        hidden = output[0]  # (batch, length, hidden)
+        output[0 if isinstance(output, tuple) else "last_hidden_state"] = hidden.flatten(0, 1)[self._positions][None]
+        return output
+
+    def _forward(self, hidden: Tensor) -> Tensor:
+        return self._projection_forward(hidden) if self._projects else hidden
+
+    @contextmanager
+    def at(self, positions: Tensor, *, project: bool = True) -> Iterator[None]:
+        """Cut the encoder's output down to `positions`, of shape (labels,), into the flattened batch.
+
+        Without `project`, the model returns as `logits` what would go into its last projection, (1, labels, hidden).
+        """
+        self._positions, self._projects = positions, project
+        try:
+            yield
+        finally:
+            self._positions, self._projects = None, True
+
+    def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Return the sum of the cross entropy in nats of labels (labels,) given `hidden` (labels, hidden).
+
+        Labels of -100 do not count.
+        """
+        weight, bias = self._projection.weight, self._projection.bias
+        kind = hidden.device.type
+        if torch.is_autocast_enabled(kind):
+            hidden, weight = (each.to(torch.get_autocast_dtype(kind)) for each in (hidden, weight))
+        if kind != "cpu":
+            return torch_linear_cross_entropy(hidden, weight, bias, labels)
+        return linear_cross_entropy(hidden, weight, bias, labels)
+
+    @torch.no_grad()
+    def losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Return the cross entropy in nats of each label, (labels,), zero where it is -100; without gradients."""
+        weight, bias = self._projection.weight, self._projection.bias
+        parts = zip(hidden.split(ROWS), labels.split(ROWS), strict=True)
+        return torch.cat([_entropies(part, weight, bias, wanted)[0] for part, wanted in parts])
+
+
+def torch_linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+    """Return the same as `linear_cross_entropy` by torch's own kernel, which never holds all logits: for the GPU."""
+    return functional.linear_cross_entropy(
+        hidden,
+        weight,
+        labels,
+        linear_bias=None if bias is None else bias.to(weight.dtype),
+        reduction="sum",
+        ignore_index=IGNORED,
+        options=nn.LinearCrossEntropyOptions(),
+    )
+
+
+def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+    """Return the sum of the cross entropy in nats of `hidden @ weight.T + bias`, (labels, vocabulary), with `labels`.
+
+    Holds the logits of at most ROWS positions, takes them in pieces that fit the cache, and makes the gradient in the
+    same pass; torch's own way goes some ten times over all logits, which on a CPU costs as much as the products.
+    """
+    parts = zip(hidden.split(ROWS), labels.split(ROWS), strict=True)
+    losses = [_LinearCrossEntropy.apply(part, weight, bias, wanted) for part, wanted in parts]
+    return torch.stack(losses).sum()
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Cross entropy of a linear layer; the gradient, softmax less one-hot, is made while the logits are at hand."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+        wants = any(ctx.needs_input_grad)
+        losses, norm, pieces = _entropies(hidden, weight, bias, labels, keep=wants)
+        if wants:
+            ctx.save_for_backward(*_gradients(ctx.needs_input_grad, hidden, weight, pieces, norm, labels))
+        return losses.sum()
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        kept = iter(ctx.saved_tensors)
+        return (*(next(kept) * outer if needed else None for needed in ctx.needs_input_grad[:3]), None)
+
+
+def _entropies(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *, keep: bool = False
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Return the loss at each position, the logarithm of the norm of its softmax, and, to `keep`, pieces of logits."""
+    counts = labels != IGNORED
+    wanted = labels.where(counts, 0)
+    words = WORDS if hidden.device.type == "cpu" else len(weight)
+    pieces: list[Tensor] = []
+    norm = hidden.new_full((len(hidden),), -torch.inf, dtype=torch.float32)
+    target = hidden.new_zeros((len(hidden),), dtype=torch.float32)
+    for start in range(0, len(weight), words):
+        end = start + words
+        logits = functional.linear(hidden, weight[start:end], None if bias is None else bias[start:end]).float()
+        norm = torch.logaddexp(norm, logits.logsumexp(-1))
+        inside = (wanted >= start) & (wanted < end)
+        target += logits.gather(1, (wanted - start).clamp(0, logits.shape[1] - 1)[:, None]).squeeze(1) * inside
+        if keep:
+            pieces.append(logits)
+    return (norm - target) * counts, norm, pieces
+
+
+def _gradients(
+    needed: tuple[bool, ...], hidden: Tensor, weight: Tensor, pieces: list[Tensor], norm: Tensor, labels: Tensor
+) -> list[Tensor]:
+    """Return the gradients of the sum of losses by hidden, weight and bias, as far as they are needed."""
+    counts = (labels != IGNORED)[:, None]
+    of_hidden = torch.zeros_like(hidden)
+    of_weight = torch.empty_like(weight) if needed[1] else None
+    of_bias = torch.empty_like(weight[:, 0]) if needed[2] else None
+    start = 0
+    for logits in pieces:
+        end = start + logits.shape[1]
+        error = logits.sub_(norm[:, None]).exp_()
+        inside = (labels >= start) & (labels < end)
+        column = (labels - start).clamp(0, logits.shape[1] - 1)[:, None]
+        error.scatter_add_(1, column, -inside[:, None].to(error.dtype))
+        error = error.mul_(counts).to(hidden.dtype)
+        of_hidden.addmm_(error, weight[start:end].to(hidden.dtype))
+        if of_weight is not None:
+            of_weight[start:end] = error.T @ hidden
+        if of_bias is not None:
+            of_bias[start:end] = error.sum(0)
+        start = end
+    return [each for each in (of_hidden, of_weight, of_bias) if each is not None]

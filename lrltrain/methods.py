@@ -1,0 +1,135 @@
+"""Ways of adapting a base model: adapters of several shapes, full fine-tuning, and fusion. On the library `adapters`."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import adapters
+import torch
+from adapters.composition import Fuse
+from adapters.configuration import AdapterConfig, LoRAConfig, SeqBnConfig, SeqBnInvConfig
+from torch import nn
+
+from lrldata.errors import ModelError, TrainingError
+from lrltrain.config import FitConfig
+from lrltrain.models import Base, load_model, quiet
+
+PERTURBATION = 0.1
+
+
+def adapter_config(config: FitConfig) -> AdapterConfig:
+    """Return the library's configuration of a method: a bottleneck after each layer's feed-forward block (Pfeiffer et
+    al. 2020), the same with an invertible one at the embeddings (NICE; MAD-X), or LoRA on queries and values (Hu et
+    al. 2021)."""
+    if config.method == "seq_bn":
+        return SeqBnConfig(reduction_factor=config.reduction_factor)
+    if config.method == "seq_bn_inv":
+        return SeqBnInvConfig(reduction_factor=config.reduction_factor)
+    return LoRAConfig(r=config.lora_r, alpha=config.lora_alpha)
+
+
+def attach(model: Any, name: str, config: FitConfig) -> list[str]:
+    """Put the adapter called `name` into the model, active, it alone to be trained. Returns the names of the parameters.
+
+    `full` trains the model itself; `fusion` loads the adapters of `config.adapters` and trains an AdapterFusion over
+    them (Pfeiffer et al. 2021). Raises ModelError where `adapters` does not know the model.
+    """
+    if config.method == "full":
+        model.requires_grad_(True)
+        return trainable(model)
+    initialise(model)
+    if config.method == "fusion":
+        names = load_for_fusion(model, config.adapters)
+        model.add_adapter_fusion(names)
+        model.set_active_adapters(Fuse(*names))
+        model.train_adapter_fusion(Fuse(*names))
+        intended = [f"adapter_fusion_layer.{','.join(names)}."]
+    else:
+        model.add_adapter(name, config=adapter_config(config))
+        model.train_adapter(name)
+        intended = [f"adapters.{name}.", f"loras.{name}.", f"invertible_adapters.{name}."]
+    for parameter, value in model.named_parameters():
+        # the library freezes the encoder alone: the head would train too, and not be saved with the adapter
+        value.requires_grad_(any(part in parameter for part in intended))
+    if not trainable(model):
+        raise TrainingError(
+            f"nothing would train: {config.method} adds no parameter to this base model.", "Try another --method."
+        )
+    return trainable(model)
+
+
+def initialise(model: Any) -> None:
+    """Make a model ready for adapters. Raises ModelError where the library does not support it."""
+    try:
+        adapters.init(model)
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{model.config.name_or_path}: `adapters` does not support models of type {model.config.model_type!r}.",
+            "Its documentation lists those that it does; --method full needs no support.",
+        ) from error
+
+
+def load_for_fusion(model: Any, folders: list[Path]) -> list[str]:
+    """Load adapters under the names of their folders' settings, frozen. Returns the names, in the order given."""
+    names: list[str] = []
+    for number, folder in enumerate(folders):
+        try:
+            with quiet():
+                names.append(model.load_adapter(str(folder), load_as=f"{folder.resolve().name}_{number}".replace("-", "_")))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{folder}: no adapter that fits the base model.", "Make it with `lrltrain fit`.") from error
+    return names
+
+
+def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base) -> Any:
+    """Load a base model with the adapter of a folder, active. Raises ModelError where they do not belong together."""
+    trained_on = manifest["base"]
+    known, here = (trained_on.get("content"), base.content) if base.content else (trained_on.get("revision"), base.revision)
+    if trained_on["id"] != base.id or (known and here and known != here):
+        raise ModelError(
+            f"{folder}: was trained on {trained_on['id']} ({known}), not on {base.id} ({here}).",
+            "Give its own base model with --base, and its revision with --base-revision.",
+        )
+    if manifest["method"] == "full":
+        return load_model(replace(base, location=str(folder), revision=None))
+    model = load_model(base)
+    initialise(model)
+    with quiet():
+        if manifest["method"] == "fusion":
+            for each in sorted((folder / "adapters").iterdir()):
+                model.load_adapter(str(each))
+            model.load_adapter_fusion(str(folder), set_active=True)
+        else:
+            model.load_adapter(str(folder), set_active=True)
+    return model.eval()
+
+
+def trainable(model: nn.Module) -> list[str]:
+    """Name the parameters that train."""
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+@torch.no_grad()
+def assert_active(model: Any, input_ids: torch.Tensor) -> None:
+    """Make sure that what trains has a say in the output: logits differ when it is perturbed. Restores all weights.
+
+    `input_ids` of shape (1, length). Raises TrainingError.
+    """
+    was_training = model.training
+    model.eval()
+    before = model(input_ids).logits
+    kept = [(parameter, parameter.clone()) for parameter in model.parameters() if parameter.requires_grad]
+    noise = torch.Generator().manual_seed(0)
+    for parameter, _ in kept:
+        shift = torch.randn(parameter.shape, generator=noise) * PERTURBATION
+        parameter.add_(shift.to(parameter.device, parameter.dtype))
+    after = model(input_ids).logits
+    for parameter, value in kept:
+        parameter.copy_(value)
+    model.train(was_training)
+    if torch.allclose(before, after, atol=1e-5):
+        raise TrainingError(
+            "the adapter is not active: the output does not change with its weights.",
+            "This base model does not work with this method; try another --method.",
+        )

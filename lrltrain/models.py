@@ -1,0 +1,158 @@
+"""Base models: found, loaded, and named by their public id."""
+
+import re
+from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from logging import ERROR, getLogger
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers.utils import logging
+
+from lrldata.errors import ModelError
+from lrldata.manifest import fingerprint, sha256_of
+from lrltrain.config import Objective
+
+MINI = "lrl-mini"
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_SNAPSHOT = re.compile(r"models--([\w.-]+?)--([\w.-]+)/snapshots/([0-9a-f]+)")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model: `id` is its public name, `location` where it is loaded from, `content` a hash of its bytes."""
+
+    id: str
+    location: str
+    revision: str | None
+    objective: Objective
+    architecture: str
+    content: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a manifest says of it; never the location, which is this machine's own."""
+        return {key: value for key, value in asdict(self).items() if key != "location"}
+
+
+def mini_path() -> Path:
+    """Return the folder of lrl-mini, the small model that comes with the package."""
+    return Path(str(files("lrltrain").joinpath("mini")))
+
+
+def find_base(name: str, revision: str | None = None, public: str | None = None, objective: Any = None) -> Base:
+    """Find a base model: `lrl-mini`, a folder or a Hub id.
+
+    A folder's public id is `public` if given, else what the folder itself knows (a snapshot in the Hub's cache, its
+    `_name_or_path`), else its name. Raises ModelError for what is no model, or one that cannot be trained so.
+    """
+    location = str(mini_path()) if name == MINI else name
+    folder = Path(location)
+    with _in_one_line(name):
+        config = AutoConfig.from_pretrained(location, revision=revision)
+    kind = config.model_type
+    can: list[Objective] = ["mlm"] if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES else []
+    can += ["clm"] if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES else []
+    if not can or (objective and objective not in can):
+        wanted = f" for {objective}" if objective and can else ""
+        raise ModelError(
+            f"{name}: a model of type {kind!r} has no language modelling head{wanted}.",
+            "Use an encoder such as FacebookAI/xlm-roberta-base or a decoder of the LLaMA family.",
+        )
+    content = None
+    if folder.is_dir():
+        snapshot = _SNAPSHOT.search(folder.resolve().as_posix())
+        known = getattr(config, "_name_or_path", "") or ""
+        if snapshot:
+            public, revision = public or f"{snapshot[1]}/{snapshot[2]}", snapshot[3]
+        elif name == MINI:
+            public = MINI
+        elif _ID.fullmatch(known) and "/" in known and not Path(known).exists():
+            public = public or known
+        weights = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+        content = fingerprint({path.name: sha256_of(path) for path in weights})
+        public = public or folder.resolve().name
+    else:
+        public, revision = public or name, getattr(config, "_commit_hash", None) or revision
+    return Base(public, location, revision, objective or can[0], kind, content)
+
+
+def load_tokenizer(base: Base) -> Any:
+    """Load the fast tokenizer of a base model. Raises ModelError."""
+    with _in_one_line(base.id):
+        tokenizer = AutoTokenizer.from_pretrained(base.location, revision=base.revision, use_fast=True)
+    if not tokenizer.is_fast:
+        raise ModelError(f"{base.id}: has no fast tokenizer.", "Convert it with transformers, and name that folder.")
+    return tokenizer
+
+
+def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | None = None) -> Any:
+    """Load a base model with its own, trained language modelling head, on the CPU, in evaluation mode.
+
+    `dropout` replaces every dropout rate of the model. Raises ModelError.
+    """
+    maker = AutoModelForMaskedLM if base.objective == "mlm" else AutoModelForCausalLM
+    with _in_one_line(base.id), quiet():
+        model = maker.from_pretrained(base.location, revision=base.revision, dtype=dtype)
+    if dropout is not None:
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = dropout
+            elif hasattr(module, "dropout_prob"):  # attention by scaled_dot_product_attention keeps a number
+                module.dropout_prob = dropout
+            elif isinstance(getattr(module, "attention_dropout", None), float):
+                module.attention_dropout = dropout
+    model.config.name_or_path = base.id  # which `adapters` writes into adapter_config.json
+    return model
+
+
+def slug(identifier: str) -> str:
+    """Return the last part of a model's id, as folders and repositories are named: xlm-roberta-base."""
+    return identifier.rstrip("/").split("/")[-1]
+
+
+def word_starts(tokenizer: Any) -> torch.Tensor:
+    """Return which tokens of a vocabulary begin a word. Shape (vocabulary,), bool.
+
+    By the mark of the tokenizer's kind: SentencePiece's lower one eighth block, byte-level BPE's Ġ, and WordPiece, where
+    all begin a word but those with ##. In a script that puts no spaces between words, a word is a whole phrase.
+    """
+    vocabulary = tokenizer.get_vocab()
+    size = max(vocabulary.values()) + 1
+    marks = [mark for mark in ("▁", "Ġ") if any(token.startswith(mark) for token in vocabulary)]
+    starts = torch.zeros(size, dtype=torch.bool)
+    for token, number in vocabulary.items():
+        starts[number] = token.startswith(marks[0]) if marks else not token.startswith("##")
+    starts[tokenizer.all_special_ids] = True
+    return starts
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' warnings about what does not concern us (a pooler, a tied head) from the user."""
+    before, other = logging.get_verbosity(), getLogger("adapters")
+    level = other.level
+    logging.set_verbosity_error()
+    other.setLevel(ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        other.setLevel(level)
+
+
+@contextmanager
+def _in_one_line(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().split("\n")[0][:200]
+        raise ModelError(
+            f"{name}: cannot be loaded as a base model: {first}",
+            "Give a folder with config.json, weights and tokenizer, or a Hub id that can be reached; "
+            f"{MINI} comes with the package.",
+        ) from error

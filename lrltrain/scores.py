@@ -1,0 +1,223 @@
+"""The recipe of `lrltrain eval`: measure a base model with and without adapters, and keep what was measured."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from lrldata.errors import ModelError, StorageError, UsageError
+from lrldata.folder import lock, replaced
+from lrldata.languages import find
+from lrldata.manifest import MANIFEST, SCORES, file_entry, fingerprint, is_unchanged, made_with, sha256_of, write_json
+from lrldata.progress import Progress
+from lrltrain.artifact import open_adapter
+from lrltrain.config import EvalConfig
+from lrltrain.evaluate.bootstrap import Interval, interval, mean_of_sentences, per_corpus, ratio
+from lrltrain.evaluate.pseudo_perplexity import Likelihoods, likelihoods
+from lrltrain.methods import load_adapted
+from lrltrain.models import MINI, Base, find_base, load_model, load_tokenizer, slug
+from lrltrain.sentences import Sentences, open_sentences
+
+SCORES_FILE, SENTENCES_FILE = "scores.json", "sentences.parquet"
+LONGEST = 512
+
+
+@dataclass(frozen=True)
+class Score:
+    """Perplexity of one model on one text: with the adapter, and, if there is one, without it and their ratio."""
+
+    language: str
+    base: str
+    adapter: str | None
+    method: str
+    metric: str
+    data: str
+    sentences: int
+    after: Interval
+    before: Interval | None
+    ratio: Interval | None
+    bits_per_character: float
+    path: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        return asdict(self) | {"path": str(self.path)}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A folder of scores, with the likelihoods that it holds."""
+
+    folder: Path
+    values: Likelihoods
+
+
+def evaluate(config: EvalConfig, progress: Progress) -> list[Score]:
+    """Measure each adapter and its base model; what was measured before, with the same settings, is read again.
+
+    Raises LrlError.
+    """
+    scores: list[Score] = []
+    if not config.adapter:
+        scores.append(_score_base(config, progress))
+    for folder in config.adapter:
+        manifest = open_adapter(folder)
+        base = _base_of(manifest, config)
+        language = find(config.lang or manifest["language"]["code"])
+        text = open_sentences(config.data, language, config.limit)
+        before = _measure(config, language.code, base, None, None, text, progress)
+        after = _measure(config, language.code, base, folder, manifest, text, progress)
+        scores.append(_score(config, language.code, base, manifest, text, after, before))
+        _write_scores(scores[-1], after)
+    return scores
+
+
+def _score_base(config: EvalConfig, progress: Progress) -> Score:
+    if config.lang is None:
+        raise UsageError("No language given.", "Use --lang CODE with --base.")
+    language = find(config.lang)
+    base = find_base(config.base or MINI, config.base_revision, config.base_id)
+    text = open_sentences(config.data, language, config.limit)
+    measured = _measure(config, language.code, base, None, None, text, progress)
+    score = _score(config, language.code, base, None, text, measured, None)
+    _write_scores(score, measured)
+    return score
+
+
+def _base_of(manifest: Mapping[str, Any], config: EvalConfig) -> Base:
+    """Find the base model that an adapter was trained on."""
+    trained_on = manifest["base"]
+    if config.base is None and trained_on["revision"] is None and trained_on["id"] != MINI:
+        raise ModelError(
+            f"the base model {trained_on['id']} was a folder when the adapter was trained.", "Name it with --base FOLDER."
+        )
+    name = config.base or trained_on["id"]
+    revision = config.base_revision or (trained_on["revision"] if config.base is None else None)
+    return find_base(name, revision, config.base_id or trained_on["id"], trained_on["objective"])
+
+
+def _measure(
+    config: EvalConfig,
+    language: str,
+    base: Base,
+    adapter: Path | None,
+    manifest: Mapping[str, Any] | None,
+    text: Sentences,
+    progress: Progress,
+) -> Measured:
+    """Measure one model on one text, or read what was measured before."""
+    formula = config.formula if base.objective == "mlm" else "perplexity"
+    recipe = {
+        "task": config.task,
+        "data": text.provenance,
+        "base": base.as_json(),
+        "adapter": {"name": manifest["name"], "manifest_sha256": sha256_of(adapter / MANIFEST)}
+        if adapter and manifest
+        else None,
+        "settings": {"formula": formula, "max_length": config.max_length, "precision": config.precision},
+        "made_with": made_with("adapters", "transformers", "tokenizers", "torch"),
+    }
+    name = manifest["name"] if manifest else "base"
+    folder = config.out / "scores" / language / slug(base.id) / name / f"{config.task}-{text.name}-{formula}"
+    home = folder.resolve()
+    with lock(home):
+        if config.overwrite or not is_unchanged(home, SCORES, fingerprint(recipe)):
+            values = _likelihoods(config, base, adapter, manifest, text, progress)
+            with replaced(home) as partial:
+                _write_likelihoods(partial, text, values, recipe)
+    table = pl.read_parquet(home / SENTENCES_FILE)
+    return Measured(folder, Likelihoods(table["log_likelihood"].to_numpy(), table["tokens"].to_numpy()))
+
+
+def _likelihoods(
+    config: EvalConfig,
+    base: Base,
+    adapter: Path | None,
+    manifest: Mapping[str, Any] | None,
+    text: Sentences,
+    progress: Progress,
+) -> Likelihoods:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" else "fp32"
+    tokenizer = load_tokenizer(base)
+    model = load_adapted(adapter, manifest, base) if adapter and manifest else load_model(base)
+    positions = getattr(model.config, "max_position_embeddings", LONGEST) - (2 if base.objective == "mlm" else 0)
+    with progress.steps(f"Measuring {manifest['name'] if manifest else base.id}", len(text.sentences)) as (advance, _):
+        done = 0
+
+        def add(count: int) -> None:
+            nonlocal done
+            done += count
+            advance(min(done, len(text.sentences)), "")
+
+        return likelihoods(
+            model.to(device).eval(),
+            tokenizer,
+            text.sentences,
+            base.objective,
+            formula=config.formula,
+            max_length=config.max_length or min(LONGEST, positions),
+            batch_tokens=config.batch_tokens,
+            precision=precision,
+            advance=add,
+        )
+
+
+def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recipe: Mapping[str, Any]) -> None:
+    if not np.isfinite(values.log_likelihood).all():
+        raise StorageError("a sentence has a likelihood that is not a number.", "Try --precision fp32.")
+    table = pl.DataFrame(
+        {
+            "sentence": text.sentences,
+            "log_likelihood": values.log_likelihood,
+            "tokens": values.tokens,
+            "characters": [len(sentence) for sentence in text.sentences],
+        }
+    )
+    table.write_parquet(folder / SENTENCES_FILE, compression="zstd", statistics=False)
+    outputs = [file_entry(folder / SENTENCES_FILE, folder)]
+    write_json(folder / MANIFEST, {"kind": SCORES, **recipe, "recipe": fingerprint(recipe), "outputs": outputs})
+
+
+def _score(
+    config: EvalConfig,
+    language: str,
+    base: Base,
+    manifest: Mapping[str, Any] | None,
+    text: Sentences,
+    after: Measured,
+    before: Measured | None,
+) -> Score:
+    paper = base.objective == "mlm" and config.formula == "paper"
+    statistic = mean_of_sentences if paper else per_corpus
+    options = (statistic, config.resamples, config.seed)
+    characters = sum(map(len, text.sentences))
+    return Score(
+        language,
+        base.id,
+        manifest["name"] if manifest else None,
+        manifest["method"] if manifest else "none",
+        f"pseudo-perplexity ({config.formula})" if base.objective == "mlm" else "perplexity",
+        f"{text.name} {text.split}",
+        len(text.sentences),
+        interval(after.values, *options),
+        interval(before.values, *options) if before else None,
+        ratio(after.values, before.values, *options) if before else None,
+        float(-after.values.log_likelihood.sum() / np.log(2) / characters),
+        after.folder,
+    )
+
+
+def _write_scores(score: Score, measured: Measured) -> None:
+    """Write what people read; the manifest vouches for the likelihoods, from which it can be computed again."""
+    kept = score.as_json() | {"path": None}
+    previous = measured.folder / SCORES_FILE
+    if not previous.is_file() or json.loads(previous.read_text("utf-8")) != kept:
+        write_json(previous, kept)

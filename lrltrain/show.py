@@ -1,0 +1,74 @@
+"""Tables for people, of what the recipes of `lrltrain` return."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from lrldata.show import size, table
+from lrltrain.evaluate.bootstrap import Interval
+from lrltrain.fit import Fitted
+from lrltrain.scores import Score
+
+
+def fitted(result: Fitted) -> Table:
+    """Show an adapter that was made."""
+    trained = result.manifest["trained"]
+    drawn = table("Adapter", "", "")
+    share = trained["parameters"] / trained["parameters_of_base"]
+    rows = {
+        "method": result.manifest["method"],
+        "base model": result.manifest["base"]["id"],
+        "trained parameters": f"{trained['parameters']:,} ({share:.2%} of the base model's)",
+        "tokens seen": f"{trained['tokens']:,} in {trained['steps']:,} steps",
+        "padding": f"{padding(trained, result.manifest['settings']['max_length']):.1%}",
+        "validation loss": f"{trained['validation_loss_before']:.3f} -> {trained['validation_loss']:.3f} "
+        f"(step {trained['best_step']:,})",
+        "folder": str(result.path),
+    }
+    for name, value in rows.items():
+        drawn.add_row(name, value)
+    return drawn
+
+
+def padding(trained: Mapping[str, Any], length: int) -> float:
+    """Return the share of padding in blocks that are filled up to `length`; lines are filled to their batch's longest."""
+    counts = trained["corpus"]["train"]
+    return 0.0 if trained["batching"] == "line" else 1 - counts["tokens"] / (counts["blocks"] * length)
+
+
+def estimate(estimated: Mapping[str, Any]) -> Table:
+    """Show what a fit would do."""
+    drawn = table("What would run", "", "")
+    for name, value in estimated.items():
+        if name.endswith("bytes"):
+            drawn.add_row(name.removesuffix("_bytes").replace("_", " "), size(value))
+        elif name == "seconds":
+            drawn.add_row("time, about", f"{value / 60:,.1f} min")
+        else:
+            drawn.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+    return drawn
+
+
+def scores(results: Sequence[Score]) -> Table:
+    """Show perplexities before and after, with their confidence intervals."""
+    first = results[0]
+    title = f"{first.metric}, {first.data}, {first.sentences:,} sentences (95 % confidence intervals)"
+    drawn = table(title, "language", "base", "method", "before", "after", "after / before", "bits a character")
+    for score in results:
+        drawn.add_row(
+            score.language,
+            score.base,
+            score.method,
+            _interval(score.before),
+            _interval(score.after),
+            _interval(score.ratio, 3),
+            f"{score.bits_per_character:.3f}",
+        )
+    return drawn
+
+
+def _interval(value: Interval | None, digits: int = 2) -> str:
+    if value is None:
+        return "-"
+    return f"{value.value:,.{digits}f} ({value.low:,.{digits}f}-{value.high:,.{digits}f})"

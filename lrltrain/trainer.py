@@ -1,0 +1,155 @@
+"""The trainer of `adapters` (and of transformers, for full fine-tuning) with the loss at labelled positions alone."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from adapters import AdapterTrainer
+from torch import Tensor
+from torch.utils.data import Sampler
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from lrldata.errors import TrainingError
+from lrltrain.batches import Shuffled
+from lrltrain.loss import IGNORED, LabelledHead
+from lrltrain.wiring import Wiring
+
+
+class LabelledLoss(Trainer):
+    """Takes the loss at the positions that carry a label, adds it up over tokens, and refuses one that is no number.
+
+    The sum is divided by the number of labels of the whole step, over all processes and accumulated batches, so that
+    the gradient does not depend on how the step is cut up.
+    """
+
+    def __init__(self, *arguments: Any, wiring: Wiring, **options: Any) -> None:
+        super().__init__(*arguments, compute_metrics=_mean_loss, **options)
+        self.model_accepts_loss_kwargs = True  # which makes the trainer count the labels of a step
+        self.wiring = wiring
+        self.head = LabelledHead(self.model)
+        self.blocks_seen = 0
+        self._unchecked: tuple[int, Tensor, Tensor] | None = None
+
+    def compute_loss(  # type: ignore[override]
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,  # noqa: FBT002 -- the library's signature
+        num_items_in_batch: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss of a batch, as its share of the step's mean."""
+        _ = return_outputs
+        with self.head.at(inputs["positions"], project=False):
+            hidden = model(**self.wiring.inputs(inputs)).logits[0]
+        total = self.head.loss(hidden, inputs["labels"])
+        count = (inputs["labels"] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        return total / count * (self.accelerator.num_processes if num_items_in_batch is not None else 1)
+
+    def training_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
+        """Train on a batch. Raises TrainingError where a loss is not a number, before the weights are touched on the
+        CPU, and a step later on a device, which so need not be waited for."""
+        self.blocks_seen += len(inputs["block"])
+        step, blocks = self.state.global_step + 1, inputs["block"]
+        self._check()
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._unchecked = (step, loss, blocks)
+        if loss.device.type == "cpu":
+            self._check()
+        return loss
+
+    def _check(self) -> None:
+        if self._unchecked is None:
+            return
+        step, loss, blocks = self._unchecked
+        self._unchecked = None
+        if not math.isfinite(loss.item()):
+            kept = self.state.global_step - self.state.global_step % max(1, int(self.args.save_steps))
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {step}, in the batch of blocks {blocks.tolist()}.",
+                (f"The checkpoint of step {kept} is kept. " if kept else "")
+                + "Lower --learning-rate, or use --precision bf16 or fp32, and begin again with --overwrite.",
+            )
+
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Tensor], prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[None, Tensor, Tensor]:
+        """Return the sum of losses and the number of labels of each block, (blocks, 2), so that the mean is exact."""
+        _ = prediction_loss_only, ignore_keys
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager(), self.head.at(inputs["positions"], project=False):
+            hidden = model(**self.wiring.inputs(inputs)).logits[0]
+            losses = self.head.losses(hidden, inputs["labels"])
+        blocks, length = inputs["input_ids"].shape
+        row = inputs["positions"].div(length, rounding_mode="floor")
+        counted = torch.stack([losses.float(), (inputs["labels"] != IGNORED).float()], dim=1)
+        sums = torch.zeros(blocks, 2, device=losses.device).index_add_(0, row, counted)
+        return None, sums, sums[:, 1]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        dataset = train_dataset if train_dataset is not None else self.train_dataset
+        return Shuffled(len(dataset), self.args.seed)
+
+
+class FullTrainer(LabelledLoss):
+    """Trains every weight."""
+
+
+class LanguageAdapterTrainer(LabelledLoss, AdapterTrainer):
+    """Trains adapters."""
+
+
+def _mean_loss(prediction: EvalPrediction) -> dict[str, float]:
+    total, count = prediction.predictions.astype("float64").sum(axis=0)
+    return {"loss": float(total / count)}
+
+
+class Report(TrainerCallback):
+    """Tells how training goes: `advance(step)` at each step, `say(line)` at each evaluation."""
+
+    def __init__(
+        self,
+        advance: Callable[[int, str], None],
+        say: Callable[[str], None],
+        blocks: Callable[[], int],
+        tokens_a_block: float,
+    ) -> None:
+        self.advance, self.say, self.blocks, self.tokens_a_block = advance, say, blocks, tokens_a_block
+        self.began = time.perf_counter()
+        self.first_step = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Start the clock."""
+        self.began, self.first_step = time.perf_counter(), state.global_step
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Advance the bar."""
+        self.advance(state.global_step, f"{self.speed():,.0f} tokens/s")
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Say a line."""
+        validation = f"validation loss {(metrics or {}).get('eval_loss', math.nan):.3f}"
+        done = state.global_step - self.first_step
+        if not done:
+            self.say(f"step {state.global_step:,} of {state.max_steps:,}: {validation}")
+            return
+        left = (time.perf_counter() - self.began) / done * (state.max_steps - state.global_step)
+        trained = next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), math.nan)
+        self.say(
+            f"step {state.global_step:,} of {state.max_steps:,}: {validation}, training {trained:.3f}, "
+            f"{self.speed():,.0f} tokens/s, {left / 60:.1f} min left"
+        )
+
+    def speed(self) -> float:
+        """Return real tokens a second of this process since training began."""
+        return self.blocks() * self.tokens_a_block / max(1e-9, time.perf_counter() - self.began)
