@@ -3,27 +3,35 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO ?= build/demo
+FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test test-data check docs bench clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,train]"
 	touch $@
 
-# The main job on built-in data: a dataset, its ledger, and load_dataset.
+# The main job on built-in data: a dataset, an adapter, and pseudo-perplexity before and after.
 demo: $(VENV)/.base
 	$(BIN)/lrldata build --lang ro --source conceptnet --sample --out $(DEMO) --cache $(DEMO)/cache
-	$(BIN)/lrldata stats $(DEMO)/datasets/ro/conceptnet --samples 5
-	HF_DATASETS_OFFLINE=1 HF_DATASETS_CACHE=$(DEMO)/cache/hf $(BIN)/python -c "from datasets import load_dataset; \
-	  print(load_dataset('$(DEMO)/datasets/ro/conceptnet'))"
+	$(BIN)/lrltrain fit $(FIT) --out $(DEMO) --cache $(DEMO)/cache
+	$(BIN)/lrltrain eval --adapter $(DEMO)/adapters/ro/lrl-mini/conceptnet-seq_bn_inv \
+	  --data $(DEMO)/datasets/ro/conceptnet --out $(DEMO)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# The data half alone, without torch, with the newest libraries.
+test-data: constraints-data.txt
+	$(PYTHON) -m venv .venv-data
+	.venv-data/bin/python -m pip install --quiet --constraint constraints-data.txt --editable ".[dev]"
+	! .venv-data/bin/python -c "import torch" 2> /dev/null
+	.venv-data/bin/python -m pytest
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -35,9 +43,11 @@ check: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/mkdocs serve
 
-# 34 million lines, as ConceptNet has, with `make bench BENCH=--full`.
+# 34 million lines, as ConceptNet has, with `make bench BENCH=--full`; TEXT is any text, a sentence a line.
 bench: $(VENV)/.dev
 	$(BIN)/python tools/bench_conceptnet.py $(BENCH)
+	test -z "$(TEXT)" || $(BIN)/python tools/bench_fit.py $(TEXT)
+	test -z "$(TEXT)" || $(BIN)/python tools/bench_pppl.py $(TEXT)
 
 clean:
-	rm -rf $(VENV) build site bench lrl-workspace
+	rm -rf $(VENV) .venv-data build site bench lrl-workspace

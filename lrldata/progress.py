@@ -96,7 +96,12 @@ class Progress:
 
         Where no bar is drawn, the lines are still written, for the log of a batch system; `quiet` silences them.
         """
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+        )
         with self._bars(*columns, TimeRemainingColumn()) as bars:
             task = bars.add_task(what, total=total, rate="")
 

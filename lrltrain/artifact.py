@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from lrldata.errors import StorageError
 from lrldata.folder import replaced
@@ -53,7 +54,7 @@ def _umask() -> int:
 def _save_weights(model: Any, tokenizer: Any, name: str, method: str, folder: Path) -> None:
     """Save as `adapters` reads it: the .bin that `load_adapter` looks for first, and safetensors for those who ask."""
     if method == "full":
-        model.save_pretrained(folder)
+        save_model(model, folder)
         tokenizer.save_pretrained(folder)
         return
     for safe in (True, False):
@@ -66,6 +67,21 @@ def _save_weights(model: Any, tokenizer: Any, name: str, method: str, folder: Pa
                 model.save_adapter(str(inner), each, with_head=False, use_safetensors=safe)
         else:
             model.save_adapter(str(folder), name, with_head=False, use_safetensors=safe)
+
+
+def save_model(model: Any, folder: Path) -> None:
+    """Save a whole model as transformers does, with the head's bias under both of its names.
+
+    transformers keeps one of two names of a shared tensor; AutoAdapterModel looks for the other.
+    """
+    model.save_pretrained(folder)
+    file = folder / SAFE_WEIGHTS_NAME
+    if file.is_file():  # a large model is in several, and is left as it is
+        saved = load_file(file)
+        biases = {name: value for name, value in model.state_dict().items() if value.ndim == 1 and name not in saved}
+        if biases:
+            whole = saved | {name: value.cpu().clone() for name, value in biases.items()}
+            save_file(whole, file, metadata={"format": "pt"})
 
 
 @torch.no_grad()

@@ -1,4 +1,7 @@
-"""From blocks of tokens to batches: masking, padding, and which tokens see each other. Seeded by content, not by time."""
+"""From blocks of tokens to batches: masks, padding, and which tokens see each other.
+
+A mask depends on the run's seed, the epoch and the number of its block alone, so that it is the same after a restart.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +25,7 @@ VALIDATION_SEED = 20_250_213  # masks of the validation split are the same whate
 class Vocabulary:
     """What masking must know of a tokenizer: special tokens and beginnings of words, each of shape (vocabulary,)."""
 
-    mask: int | None
+    mask: int
     pad: int
     special: NDArray[np.bool_]
     starts: NDArray[np.bool_]
@@ -33,7 +36,8 @@ class Vocabulary:
         special = np.zeros(len(starts), bool)
         special[tokenizer.all_special_ids] = True
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-        return cls(tokenizer.mask_token_id, pad, special, starts.numpy())
+        mask = -1 if tokenizer.mask_token_id is None else tokenizer.mask_token_id
+        return cls(mask, pad, special, starts.numpy())
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,12 @@ class Masking:
     probability: float = 0.15
     whole_word: bool = False
 
-    def apply(self, piece: NDArray[np.int64], vocabulary: Vocabulary, draw: np.random.Generator) -> tuple[Any, Any]:
+    def apply(
+        self, piece: NDArray[np.int64], vocabulary: Vocabulary, draw: np.random.Generator, *, at_least_one: bool = False
+    ) -> tuple[Any, Any]:
         """Return a piece's input ids and labels, (length,) each, -100 where there is no label.
 
-        Of the chosen tokens 80 % become the mask, 10 % a random token and 10 % stay (Devlin et al. 2019). At least one
-        is chosen, so that no line is read in vain.
+        Of the chosen tokens 80 % become the mask, 10 % a random token and 10 % stay (Devlin et al. 2019).
         """
         if self.objective == "clm":
             return piece, np.append(piece[1:], IGNORED)
@@ -58,7 +63,7 @@ class Masking:
             chosen = ordinary & (draw.random(words[-1] + 1) < self.probability)[words]
         else:
             chosen = ordinary & (draw.random(len(piece)) < self.probability)
-        if not chosen.any() and ordinary.any():
+        if at_least_one and not chosen.any() and ordinary.any():
             one = draw.choice(np.flatnonzero(ordinary))
             chosen = ordinary & (words == words[one]) if self.whole_word else np.arange(len(piece)) == one
         labels = np.where(chosen, piece, IGNORED)
@@ -71,7 +76,7 @@ class Masking:
 
 
 class Blocks(Dataset[dict[str, Any]]):
-    """Blocks with their masks. An index is epoch * len + block, so that a mask depends on nothing but seed and index."""
+    """Blocks with their masks. An index is epoch * len + block: a mask depends on the seed and it alone."""
 
     def __init__(self, corpus: Corpus, vocabulary: Vocabulary, masking: Masking, seed: int) -> None:
         self.corpus, self.vocabulary, self.masking, self.seed = corpus, vocabulary, masking, seed
@@ -84,6 +89,8 @@ class Blocks(Dataset[dict[str, Any]]):
         draw = np.random.default_rng((self.seed, epoch, block))
         pieces = self.corpus.block(block)
         masked = [self.masking.apply(piece, self.vocabulary, draw) for piece in pieces]
+        if all((labels == IGNORED).all() for _, labels in masked):  # so that no block is read in vain
+            masked[0] = self.masking.apply(pieces[0], self.vocabulary, draw, at_least_one=True)
         return {
             "input_ids": np.concatenate([inputs for inputs, _ in masked]),
             "labels": np.concatenate([labels for _, labels in masked]),
@@ -93,8 +100,11 @@ class Blocks(Dataset[dict[str, Any]]):
 
 
 class Shuffled(Sampler[int]):
-    """Order of the blocks of an epoch, in memory that does not grow with the corpus: chunks in random order, and
-    blocks in random order inside each. Rows of a dataset lie in the order of a hash, so chunks are alike."""
+    """Order of the blocks of an epoch, in memory that does not grow with the corpus.
+
+    Chunks come in random order, and blocks in random order inside each. Rows of a dataset lie in the order of a hash,
+    so chunks are alike.
+    """
 
     def __init__(self, size: int, seed: int) -> None:
         self.size, self.seed, self.epoch = size, seed, 0
@@ -110,7 +120,9 @@ class Shuffled(Sampler[int]):
         draw = np.random.default_rng((self.seed, self.epoch))
         for chunk in draw.permutation(-(-self.size // CHUNK)):
             start = int(chunk) * CHUNK
-            inside = np.random.default_rng((self.seed, self.epoch, int(chunk))).permutation(min(CHUNK, self.size - start))
+            inside = np.random.default_rng((self.seed, self.epoch, int(chunk))).permutation(
+                min(CHUNK, self.size - start)
+            )
             for block in inside:
                 yield self.epoch * self.size + start + int(block)
 

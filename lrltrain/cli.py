@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from lrldata import __version__
 from lrldata.command import DEBUG_HELP, run, show_or_dump
+from lrldata.errors import UsageError
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
 
@@ -20,7 +23,9 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars, no log lines.")]
-Config = Annotated[Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")]
+Config = Annotated[
+    Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")
+]
 Out = Annotated[Path | None, typer.Option(help="The workspace.", show_default="lrl-workspace")]
 
 
@@ -38,56 +43,99 @@ def _options(
 @app.command("fit")
 def fit_command(
     lang: Annotated[str | None, typer.Option(help="Code or name of the language: ug, uig_Arab, Uyghur.")] = None,
-    source: Annotated[str | None, typer.Option(help="Source of the dataset in the workspace.", show_default="conceptnet")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Source of the dataset in the workspace.", show_default="conceptnet")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Dataset folder or Hub id, in place of the workspace's.")] = None,
     dataset_revision: Annotated[str | None, typer.Option(help="Revision of a dataset on the Hub.")] = None,
-    text: Annotated[str | None, typer.Option(help="Plain text instead: FILE,FILE, a sentence or paragraph a line.")] = None,
-    base: Annotated[str | None, typer.Option(help="Base model: folder, Hub id, or lrl-mini (built in).", show_default="FacebookAI/xlm-roberta-base")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Plain text instead: FILE,FILE, a sentence or paragraph a line.")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Base model: folder, Hub id, or lrl-mini (built in).", show_default="FacebookAI/xlm-roberta-base"
+        ),
+    ] = None,
     base_revision: Annotated[str | None, typer.Option(help="Revision of the base model on the Hub.")] = None,
     base_id: Annotated[str | None, typer.Option(help="Public id of a base model that is given as a folder.")] = None,
-    method: Annotated[str | None, typer.Option(help="seq_bn | seq_bn_inv | lora | full | fusion", show_default="seq_bn_inv")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="seq_bn | seq_bn_inv | lora | full | fusion", show_default="seq_bn_inv")
+    ] = None,
     adapters: Annotated[str | None, typer.Option(help="For fusion: DIR,DIR of adapters made before.")] = None,
-    preset: Annotated[str | None, typer.Option(help="paper-conceptnet | paper-glotcc | paper-llama; all below stands above it.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="paper-conceptnet | paper-glotcc | paper-llama; all below stands above it.")
+    ] = None,
     objective: Annotated[str | None, typer.Option(help="mlm | clm", show_default="the model's")] = None,
-    batching: Annotated[str | None, typer.Option(help="packed: lines share a block unseen by each other; joined: seen; line: one a block, as the paper.", show_default="packed")] = None,
+    batching: Annotated[
+        str | None,
+        typer.Option(
+            help="packed: lines share a block unseen by each other; joined: seen; line: one a block, as the paper.",
+            show_default="packed",
+        ),
+    ] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens a block.", show_default="256")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Blocks a step and process.", show_default="16")] = None,
-    accumulate: Annotated[int | None, typer.Option(help="Batches whose gradients make a step.", show_default="1")] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Batches whose gradients make a step.", show_default="1")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the optimizer.", show_default="2000")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak of the learning rate.", show_default="5e-4; full: 5e-5")] = None,
-    warmup: Annotated[float | None, typer.Option(help="Share of the steps in which the rate rises.", show_default="0.05")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak of the learning rate.", show_default="5e-4; full: 5e-5")
+    ] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Share of the steps in which the rate rises.", show_default="0.05")
+    ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay of AdamW.", show_default="0.01")] = None,
-    reduction_factor: Annotated[float | None, typer.Option(help="Hidden size over bottleneck size.", show_default="16")] = None,
+    reduction_factor: Annotated[
+        float | None, typer.Option(help="Hidden size over bottleneck size.", show_default="16")
+    ] = None,
     lora_r: Annotated[int | None, typer.Option(help="Rank of LoRA.", show_default="8")] = None,
     lora_alpha: Annotated[int | None, typer.Option(help="Scaling of LoRA.", show_default="8")] = None,
-    mask_probability: Annotated[float | None, typer.Option(help="Share of tokens to predict.", show_default="0.15")] = None,
+    mask_probability: Annotated[
+        float | None, typer.Option(help="Share of tokens to predict.", show_default="0.15")
+    ] = None,
     whole_word: Annotated[bool | None, typer.Option("--whole-word/--no-whole-word", help="Mask whole words.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Dropout everywhere.", show_default="the model's")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order and masks.", show_default="42")] = None,
-    eval_every: Annotated[int | None, typer.Option(help="Steps between evaluations, each a checkpoint.", show_default="a tenth")] = None,
-    eval_batch_size: Annotated[int | None, typer.Option(help="Blocks a batch of validation.", show_default="batch size")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto | fp32 | bf16 | fp16", show_default="auto: bf16 on a GPU")] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(help="Steps between evaluations, each a checkpoint.", show_default="a tenth")
+    ] = None,
+    eval_batch_size: Annotated[
+        int | None, typer.Option(help="Blocks a batch of validation.", show_default="batch size")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto | fp32 | bf16 | fp16", show_default="auto: bf16 on a GPU")
+    ] = None,
     torch_compile: Annotated[bool | None, typer.Option("--torch-compile", help="Compile the model.")] = None,
     tracker: Annotated[str | None, typer.Option(help="tensorboard,trackio,wandb", show_default="none")] = None,
     out: Out = None,
-    cache: Annotated[Path | None, typer.Option(help="Where tokenised text is kept.", show_default="the user's cache")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where tokenised text is kept.", show_default="the user's cache")
+    ] = None,
     config: Config = None,
-    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Say what would run: tokens, steps, parameters, memory, time.")] = None,
+    dry_run: Annotated[
+        bool | None, typer.Option("--dry-run", help="Say what would run: tokens, steps, parameters, memory, time.")
+    ] = None,
     overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace what is in the output folder.")] = None,
-    resume: Annotated[bool | None, typer.Option("--resume", help="Go on with an unfinished run although settings differ.")] = None,
+    resume: Annotated[
+        bool | None, typer.Option("--resume", help="Go on with an unfinished run although settings differ.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train an adapter for a language. A killed run goes on when the same command is given again."""
     options = locals() | {}
-    flags = {key: value for key, value in options.items() if key not in ("config", "as_json", "quiet") and value is not None}
+    flags = {
+        key: value for key, value in options.items() if key not in ("config", "as_json", "quiet") and value is not None
+    }
     for listed in ("text", "adapters", "tracker"):
         if listed in flags:
             flags[listed] = [part for part in flags[listed].split(",") if part]
     settings = load_fit_config(config, flags)
     progress = Progress(quiet)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    with progress.waiting("Loading libraries"):
+    with _libraries(progress):
         from lrltrain import show
         from lrltrain.estimate import estimate
         from lrltrain.fit import fit
@@ -104,17 +152,33 @@ def fit_command(
 
 @app.command("eval")
 def eval_command(
-    task: Annotated[str | None, typer.Option(help="pppl: pseudo-perplexity; perplexity for a decoder.", show_default="pppl")] = None,
-    adapter: Annotated[str | None, typer.Option(help="DIR,DIR of adapters; each is compared with its base model.")] = None,
-    base: Annotated[str | None, typer.Option(help="Base model: folder, Hub id or lrl-mini.", show_default="the adapter's")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="pppl: pseudo-perplexity; perplexity for a decoder.", show_default="pppl")
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="DIR,DIR of adapters; each is compared with its base model.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Base model: folder, Hub id or lrl-mini.", show_default="the adapter's")
+    ] = None,
     base_revision: Annotated[str | None, typer.Option(help="Revision of the base model on the Hub.")] = None,
     base_id: Annotated[str | None, typer.Option(help="Public id of a base model that is given as a folder.")] = None,
     lang: Annotated[str | None, typer.Option(help="Language of the text.", show_default="the adapter's")] = None,
-    data: Annotated[str | None, typer.Option(help="flores (Hub), a Hub id, a folder of LANG.devtest files, a dataset folder (its test split), or a text file.", show_default="flores")] = None,
-    formula: Annotated[str | None, typer.Option(help="corrected | paper | within_word_l2r", show_default="corrected")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="flores (Hub), a Hub id, a folder of LANG.devtest files, a dataset folder (its test split), or a text file.",
+            show_default="flores",
+        ),
+    ] = None,
+    formula: Annotated[
+        str | None, typer.Option(help="corrected | paper | within_word_l2r", show_default="corrected")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many sentences.")] = None,
     batch_tokens: Annotated[int | None, typer.Option(help="Tokens a batch.", show_default="by device")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Longest sentence in tokens; the rest is cut.", show_default="the model's")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Longest sentence in tokens; the rest is cut.", show_default="the model's")
+    ] = None,
     resamples: Annotated[int | None, typer.Option(help="Resamples of the bootstrap.", show_default="1000")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the bootstrap.", show_default="42")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 | bf16 | auto", show_default="fp32")] = None,
@@ -126,18 +190,32 @@ def eval_command(
 ) -> None:
     """Measure pseudo-perplexity with and without an adapter, with confidence intervals."""
     options = locals() | {}
-    flags = {key: value for key, value in options.items() if key not in ("config", "as_json", "quiet") and value is not None}
+    flags = {
+        key: value for key, value in options.items() if key not in ("config", "as_json", "quiet") and value is not None
+    }
     if "adapter" in flags:
         flags["adapter"] = [part for part in flags["adapter"].split(",") if part]
     settings = load_eval_config(config, flags)
     progress = Progress(quiet)
     began = time.perf_counter()
-    with progress.waiting("Loading libraries"):
+    with _libraries(progress):
         from lrltrain import show
         from lrltrain.scores import evaluate
     results = evaluate(settings, progress)
     seconds = round(time.perf_counter() - began, 3)
-    show_or_dump(as_json, {"scores": [result.as_json() for result in results], "seconds": seconds}, show.scores(results))
+    show_or_dump(
+        as_json, {"scores": [result.as_json() for result in results], "seconds": seconds}, show.scores(results)
+    )
+
+
+@contextmanager
+def _libraries(progress: Progress) -> Iterator[None]:
+    """Import what is slow, and say what to install where it is missing."""
+    try:
+        with progress.waiting("Loading libraries"):
+            yield
+    except ModuleNotFoundError as error:
+        raise UsageError(f"training needs {error.name}.", "Use `pip install 'lrl[train]'`.") from error
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
-"""Settings of `lrltrain`: frozen, checked, with unknown keys an error. Flags stand above the file, the file above
-the preset."""
+"""Settings of `lrltrain`: frozen, checked, with unknown keys an error.
+
+Flags stand above the settings file, and the file above the preset.
+"""
 
 from importlib.resources import files
 from pathlib import Path
@@ -93,7 +95,10 @@ class FitConfig(BaseModel):
 
     def shaping(self) -> dict[str, Any]:
         """Return the settings that shape the weights, as JSON-like values."""
-        return self.model_dump(mode="json", exclude=NOT_SHAPING) | {"learning_rate": self.rate, "eval_every": self.every}
+        return self.model_dump(mode="json", exclude=NOT_SHAPING) | {
+            "learning_rate": self.rate,
+            "eval_every": self.every,
+        }
 
 
 class EvalConfig(BaseModel):

@@ -1,14 +1,15 @@
 """Tokenised text on disk: read once, packed into blocks, then mapped into memory as training asks for it.
 
 Tokens of a corpus lie in one flat file; a block is what fills one row of a batch. In `packed` batching a block holds
-several whole lines that do not see each other; in `joined` they do; in `line` it is one line, cut at the longest length,
-as in the paper. Files are named by a hash of text, tokenizer and settings, so that several adapters share them.
+several whole lines that do not see each other; in `joined` they do; in `line` it is one line, cut at the longest
+length, as in the paper. Files are named by a hash of text, tokenizer and settings, so that several adapters share them.
 """
 
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A tokenised split, mapped from disk: `tokens` flat, `starts` (blocks + 1) into `pieces`, `offsets` (pieces + 1)
-    into `tokens`."""
+    """A tokenised split, mapped from disk.
+
+    `tokens` lie flat; `offsets` (pieces + 1) point into them, and `starts` (blocks + 1) into the pieces.
+    """
 
     tokens: NDArray[Any]
     offsets: NDArray[np.int64]
@@ -63,12 +66,10 @@ class Corpus:
     def block(self, index: int) -> list[NDArray[np.int64]]:
         """Return the pieces of a block, each an array of token ids."""
         bounds = self.offsets[self.starts[index] : self.starts[index + 1] + 1]
-        return [self.tokens[low:high].astype(np.int64) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+        return [self.tokens[low:high].astype(np.int64) for low, high in pairwise(bounds)]
 
 
-def tokenise(
-    text: Text, split: str, tokenizer: Any, *, batching: Batching, max_length: int, cache: Path
-) -> Corpus:
+def tokenise(text: Text, split: str, tokenizer: Any, *, batching: Batching, max_length: int, cache: Path) -> Corpus:
     """Tokenise and pack a split, or find it done before. Memory does not grow with the text.
 
     Raises InputError where the split holds no line.
@@ -119,7 +120,9 @@ def _write(text: Text, split: str, tokenizer: Any, batching: Batching, longest: 
 
         def flush(window: list[list[int]]) -> None:
             nonlocal pieces, blocks, tokens, unknown
-            groups = [[row] for row in range(len(window))] if batching == "line" else pack(list(map(len, window)), longest)
+            groups = (
+                [[row] for row in range(len(window))] if batching == "line" else pack(list(map(len, window)), longest)
+            )
             for group in groups:
                 for row in group:
                     array = np.asarray(window[row], kind)
@@ -134,7 +137,9 @@ def _write(text: Text, split: str, tokenizer: Any, batching: Batching, longest: 
         window: list[list[int]] = []
         for batch in text.lines(split):
             lines += len(batch)
-            for ids in tokenizer(batch, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]:
+            for ids in tokenizer(batch, add_special_tokens=False, return_attention_mask=False, verbose=False)[
+                "input_ids"
+            ]:
                 parts = list(_cut(ids, tokenizer, longest))
                 cut += len(parts) > 1
                 window.extend(parts[:1] if batching == "line" else parts)

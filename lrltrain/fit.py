@@ -1,24 +1,22 @@
 """The recipe of `lrltrain fit`: from the text of a language to an adapter's folder."""
 
-import json
-import os
 import platform
 import shutil
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PrinterCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
-from lrldata.errors import StorageError, UsageError
+from lrldata.errors import UsageError
 from lrldata.folder import lock
 from lrldata.languages import Language, find
-from lrldata.manifest import ADAPTER, fingerprint, is_unchanged, made_with, read_manifest, sha256_of, write_json
+from lrldata.manifest import ADAPTER, fingerprint, is_unchanged, made_with, sha256_of
 from lrldata.manifest import MANIFEST as MANIFEST_NAME
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter, reference_logits, write_adapter
@@ -27,13 +25,13 @@ from lrltrain.config import FitConfig
 from lrltrain.corpus import Corpus, tokenise, tokenizer_fingerprint
 from lrltrain.methods import assert_active, attach
 from lrltrain.models import Base, find_base, load_model, load_tokenizer, quiet, slug, word_starts
+from lrltrain.runs import claim, first_process, in_words, last_checkpoint, processes, run_folder
 from lrltrain.text import Text, open_text
 from lrltrain.trainer import FullTrainer, LabelledLoss, LanguageAdapterTrainer, Report
 from lrltrain.wiring import Wiring, find_wiring
 
 UNKNOWN = 0.05  # share of unknown tokens at which to warn
 SHORT = 24  # tokens of the reference input
-RECIPE = "recipe.json"
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,9 @@ class Plan:
 def prepare(config: FitConfig) -> Plan:
     """Find text, base model and tokenizer, and name all that shapes the weights."""
     language = find(config.lang)
+    for tracker in config.tracker:
+        if find_spec(tracker) is None:
+            raise UsageError(f"--tracker: {tracker} is not installed.", f"Use `pip install {tracker}`.")
     text = open_text(config, language)
     base = find_base(config.base, config.base_revision, config.base_id, config.objective)
     tokenizer = load_tokenizer(base)
@@ -76,7 +77,7 @@ def prepare(config: FitConfig) -> Plan:
         "base": base.as_json(),
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "inputs": [text.provenance, *(_adapter_entry(folder) for folder in config.adapters)],
-        "settings": config.shaping() | {"processes": _processes()},
+        "settings": config.shaping() | {"processes": processes()},
         "made_with": made_with("adapters", "transformers", "tokenizers", "torch"),
     }
     folder = config.out / "adapters" / language.code / slug(base.id) / f"{config.source_name}-{config.method}"
@@ -92,8 +93,9 @@ def fit(config: FitConfig, progress: Progress) -> Fitted:
     plan = prepare(config)
     home = plan.folder.resolve()
     if is_unchanged(home, ADAPTER, fingerprint(plan.recipe)) and not config.overwrite:
+        shutil.rmtree(run_folder(home), ignore_errors=True)  # of a run that was killed after its last act
         return Fitted(plan.folder, "unchanged", open_adapter(home), 0.0)
-    if not _first():
+    if not first_process():
         return _train(plan, home, progress, began)
     with lock(home):
         return _train(plan, home, progress, began)
@@ -101,9 +103,9 @@ def fit(config: FitConfig, progress: Progress) -> Fitted:
 
 def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
     config, name = plan.config, adapter_name(plan.language, plan.config)
-    run = home.with_name(f".{home.name}.run")
-    if _first():
-        _claim(home, run, plan.recipe, config)
+    run = run_folder(home)
+    if first_process():
+        claim(home, run, plan.recipe, config)
 
     train, validation = (_tokenise(plan, split, progress) for split in ("train", "validation"))
     _warn_of_unknown(plan, train)
@@ -125,14 +127,16 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
     vocabulary = Vocabulary.of(plan.tokenizer, word_starts(plan.tokenizer))
     trainer = _trainer(plan, model, wiring, vocabulary, train, validation, run)
     with progress.steps("Training", config.steps) as (advance, say):
-        callback = Report(advance, say if _first() else _nothing, lambda: trainer.blocks_seen, _tokens_a_block(train))
+        callback = Report(
+            advance, say if first_process() else _nothing, lambda: trainer.blocks_seen, _tokens_a_block(train)
+        )
         trainer.add_callback(callback)
         trainer.remove_callback(PrinterCallback)
-        with quiet():
-            trainer.train(resume_from_checkpoint=_last_checkpoint(run))
+        with quiet(), in_words(run, config.batch_size):
+            trainer.train(resume_from_checkpoint=last_checkpoint(run))
         trainer.remove_callback(callback)
     loss = trainer.evaluate()["eval_loss"]
-    if not _first():
+    if not first_process():
         return Fitted(plan.folder, "fitted", {}, 0.0)
 
     state = trainer.state
@@ -144,14 +148,16 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
         "best_step": state.best_global_step or state.global_step,
         "validation_loss_before": next(entry["eval_loss"] for entry in log if "eval_loss" in entry),
         "validation_loss": loss,
-        "tokens": round(_tokens_a_block(train) * config.batch_size * config.accumulate * _processes() * state.global_step),
+        "tokens": round(
+            _tokens_a_block(train) * config.batch_size * config.accumulate * processes() * state.global_step
+        ),
         "corpus": counted,
         "parameters": sum(size[parameter] for parameter in parameters),
         "parameters_of_base": sum(size.values()) - sum(size[each] for each in parameters if config.method != "full"),
         "batching": config.batching,
     }
     manifest = {**plan.recipe, "recipe": fingerprint(plan.recipe), "name": name, "trained": trained}
-    machine = {"seconds": time.perf_counter() - began, "device": device_name(), "processes": _processes()}
+    machine = {"seconds": time.perf_counter() - began, "device": device_name(), "processes": processes()}
     reference = reference_logits(model, sample.to(next(model.parameters()).device))
     complete = write_adapter(home, model, plan.tokenizer, name, manifest, log, machine, reference)
     shutil.rmtree(run, ignore_errors=True)
@@ -197,7 +203,7 @@ def _trainer(
         tf32=True if on_gpu else None,
         torch_compile=config.torch_compile,
         use_cpu=not on_gpu,
-        ddp_backend="gloo" if _processes() > 1 and not on_gpu else None,
+        ddp_backend="gloo" if processes() > 1 and not on_gpu else None,
         ddp_find_unused_parameters=False,
         dataloader_num_workers=4 if on_gpu else 0,
         dataloader_pin_memory=on_gpu,
@@ -236,49 +242,9 @@ def _tokenise(plan: Plan, split: str, progress: Progress) -> Corpus:
         )
 
 
-def _claim(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -> None:
-    """Refuse a folder that is in use for something else; begin a run, or clear the way for one that goes on."""
-    known = run / RECIPE
-    before = json.loads(known.read_text("utf-8")) if known.is_file() else None
-    if config.overwrite:
-        shutil.rmtree(run, ignore_errors=True)
-    elif home.exists() and any(home.iterdir()) and not config.resume:
-        manifest = read_manifest(home, ADAPTER)
-        what = f"holds an adapter of other settings ({_difference(manifest, recipe)})" if manifest else "is not empty"
-        raise StorageError(f"{home}: {what}.", "Use --overwrite to replace it, or another --out.")
-    elif before is not None and before != recipe and not config.resume:
-        raise StorageError(
-            f"{run}: a run of other settings was not finished ({_difference(before, recipe)}).",
-            "Use --resume to go on with its weights under the new settings, or --overwrite to begin again.",
-        )
-    run.mkdir(parents=True, exist_ok=True)
-    write_json(known, recipe)
-
-
-def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """Name what differs between two recipes, the settings by name."""
-    old, new = before["settings"], after["settings"]
-    named = [f"{key}: {old.get(key)} before, now {new.get(key)}" for key in new if old.get(key) != new.get(key)]
-    named += [key for key in ("base", "tokenizer", "inputs", "made_with") if before.get(key) != after.get(key)]
-    return "; ".join(named[:3]) or "damaged files"
-
-
-def _last_checkpoint(run: Path) -> str | None:
-    """Return the last checkpoint that was written whole; the trainer writes its state last. Others are removed."""
-    while (last := get_last_checkpoint(str(run))) is not None:
-        try:
-            json.loads((Path(last) / "trainer_state.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            if _first():
-                shutil.rmtree(last)
-            continue
-        return last
-    return None
-
-
 def _warn_of_unknown(plan: Plan, train: Corpus) -> None:
     share = train.counts.unknown_share
-    if share >= UNKNOWN and _first():
+    if share >= UNKNOWN and first_process():
         print(
             f"warning: {share:.0%} of the tokens of {plan.language.name} are unknown to {plan.base.id}: its vocabulary "
             "does not have this script or these letters, and an adapter cannot learn what the model cannot read.",
@@ -300,14 +266,6 @@ def device_name() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-
-
-def _processes() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def _first() -> bool:
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _nothing(_line: str) -> None:

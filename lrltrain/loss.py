@@ -1,8 +1,9 @@
 """The language modelling loss at the labelled positions alone.
 
-Of a masked language model 15 % of the positions carry a label, and the projection onto the vocabulary costs more than the
-rest of XLM-R: so the encoder's output is cut down to the labelled positions before the head sees it. The head, with all
-that belongs to it, stays the library's own. The last projection and the cross entropy are one step. The loss and its gradients are those of the full computation.
+Of a masked language model 15 % of the positions carry a label, and the projection onto the vocabulary costs more than
+the rest of XLM-R: so the encoder's output is cut down to the labelled positions before the head sees it. The head, with
+all that belongs to it, stays the library's own; its last projection and the cross entropy are one step. The loss and
+its gradients are those of the full computation.
 """
 
 from collections.abc import Callable, Iterator
@@ -116,7 +117,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return losses.sum()
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
         kept = iter(ctx.saved_tensors)
         return (*(next(kept) * outer if needed else None for needed in ctx.needs_input_grad[:3]), None)
 

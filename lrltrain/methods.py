@@ -1,7 +1,8 @@
-"""Ways of adapting a base model: adapters of several shapes, full fine-tuning, and fusion. On the library `adapters`."""
+"""Ways of adapting a base model: adapters of several shapes, fusion, full fine-tuning. On the library `adapters`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import adapters
 import torch
 from adapters.composition import Fuse
 from adapters.configuration import AdapterConfig, LoRAConfig, SeqBnConfig, SeqBnInvConfig
+from adapters.model_mixin import InvertibleAdaptersMixin
 from torch import nn
 
 from lrldata.errors import ModelError, TrainingError
@@ -19,9 +21,11 @@ PERTURBATION = 0.1
 
 
 def adapter_config(config: FitConfig) -> AdapterConfig:
-    """Return the library's configuration of a method: a bottleneck after each layer's feed-forward block (Pfeiffer et
-    al. 2020), the same with an invertible one at the embeddings (NICE; MAD-X), or LoRA on queries and values (Hu et
-    al. 2021)."""
+    """Return the library's configuration of a method.
+
+    A bottleneck after each layer's feed-forward block (Pfeiffer et al. 2020), the same with an invertible one at the
+    embeddings (MAD-X, with NICE), or LoRA on queries and values (Hu et al. 2021).
+    """
     if config.method == "seq_bn":
         return SeqBnConfig(reduction_factor=config.reduction_factor)
     if config.method == "seq_bn_inv":
@@ -30,7 +34,7 @@ def adapter_config(config: FitConfig) -> AdapterConfig:
 
 
 def attach(model: Any, name: str, config: FitConfig) -> list[str]:
-    """Put the adapter called `name` into the model, active, it alone to be trained. Returns the names of the parameters.
+    """Put the adapter called `name` into the model, active, it alone to be trained. Returns what trains, by name.
 
     `full` trains the model itself; `fusion` loads the adapters of `config.adapters` and trains an AdapterFusion over
     them (Pfeiffer et al. 2021). Raises ModelError where `adapters` does not know the model.
@@ -60,7 +64,11 @@ def attach(model: Any, name: str, config: FitConfig) -> list[str]:
 
 
 def initialise(model: Any) -> None:
-    """Make a model ready for adapters. Raises ModelError where the library does not support it."""
+    """Make a model ready for adapters. Raises ModelError where the library does not support it.
+
+    An invertible adapter is undone before the last projection (MAD-X, Pfeiffer et al. 2020, section 3.2.3). The library
+    does so in its own heads, with which AutoAdapterModel loads what is trained here, but not in those of transformers.
+    """
     try:
         adapters.init(model)
     except (ValueError, AttributeError, KeyError, TypeError) as error:
@@ -68,6 +76,13 @@ def initialise(model: Any) -> None:
             f"{model.config.name_or_path}: `adapters` does not support models of type {model.config.model_type!r}.",
             "Its documentation lists those that it does; --method full needs no support.",
         ) from error
+    if isinstance(model.base_model, InvertibleAdaptersMixin):
+        model.get_output_embeddings().register_forward_pre_hook(partial(_undo_inversion, model.base_model))
+
+
+def _undo_inversion(base_model: Any, _projection: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    inverse = base_model.get_invertible_adapter()  # of the active setup, as the library's own heads take it
+    return None if inverse is None else (inverse(inputs[0], rev=True), *inputs[1:])
 
 
 def load_for_fusion(model: Any, folders: list[Path]) -> list[str]:
@@ -76,16 +91,22 @@ def load_for_fusion(model: Any, folders: list[Path]) -> list[str]:
     for number, folder in enumerate(folders):
         try:
             with quiet():
-                names.append(model.load_adapter(str(folder), load_as=f"{folder.resolve().name}_{number}".replace("-", "_")))
+                names.append(
+                    model.load_adapter(str(folder), load_as=f"{folder.resolve().name}_{number}".replace("-", "_"))
+                )
         except (OSError, ValueError) as error:
-            raise ModelError(f"{folder}: no adapter that fits the base model.", "Make it with `lrltrain fit`.") from error
+            raise ModelError(
+                f"{folder}: no adapter that fits the base model.", "Make it with `lrltrain fit`."
+            ) from error
     return names
 
 
 def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base) -> Any:
     """Load a base model with the adapter of a folder, active. Raises ModelError where they do not belong together."""
     trained_on = manifest["base"]
-    known, here = (trained_on.get("content"), base.content) if base.content else (trained_on.get("revision"), base.revision)
+    known, here = (
+        (trained_on.get("content"), base.content) if base.content else (trained_on.get("revision"), base.revision)
+    )
     if trained_on["id"] != base.id or (known and here and known != here):
         raise ModelError(
             f"{folder}: was trained on {trained_on['id']} ({known}), not on {base.id} ({here}).",

@@ -1,8 +1,8 @@
 """Base models: found, loaded, and named by their public id."""
 
 import re
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from logging import ERROR, getLogger
@@ -118,7 +118,7 @@ def slug(identifier: str) -> str:
 def word_starts(tokenizer: Any) -> torch.Tensor:
     """Return which tokens of a vocabulary begin a word. Shape (vocabulary,), bool.
 
-    By the mark of the tokenizer's kind: SentencePiece's lower one eighth block, byte-level BPE's Ġ, and WordPiece, where
+    By the mark of the tokenizer's kind: SentencePiece's lower one eighth block, byte-level BPE's Ġ, and in WordPiece
     all begin a word but those with ##. In a script that puts no spaces between words, a word is a whole phrase.
     """
     vocabulary = tokenizer.get_vocab()

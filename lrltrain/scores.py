@@ -94,7 +94,8 @@ def _base_of(manifest: Mapping[str, Any], config: EvalConfig) -> Base:
     trained_on = manifest["base"]
     if config.base is None and trained_on["revision"] is None and trained_on["id"] != MINI:
         raise ModelError(
-            f"the base model {trained_on['id']} was a folder when the adapter was trained.", "Name it with --base FOLDER."
+            f"the base model {trained_on['id']} was a folder when the adapter was trained.",
+            "Name it with --base FOLDER.",
         )
     name = config.base or trained_on["id"]
     revision = config.base_revision or (trained_on["revision"] if config.base is None else None)

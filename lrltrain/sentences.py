@@ -59,7 +59,7 @@ def _on_hub(identifier: str, language: Language, limit: int | None) -> Sentences
     column = next((name for name in ("text", "sentence") if name in parts[split].column_names), None)
     if column is None:
         raise InputError(f"{identifier}: has no column `text` or `sentence`.")
-    return _pack(identifier.split("/")[-1], split, parts[split][column], limit)
+    return _pack(identifier.rsplit("/", maxsplit=1)[-1], split, parts[split][column], limit)
 
 
 def _lines(path: Path) -> list[str]:

@@ -32,7 +32,7 @@ def fitted(result: Fitted) -> Table:
 
 
 def padding(trained: Mapping[str, Any], length: int) -> float:
-    """Return the share of padding in blocks that are filled up to `length`; lines are filled to their batch's longest."""
+    """Return the share of padding in blocks that are filled up to `length`."""
     counts = trained["corpus"]["train"]
     return 0.0 if trained["batching"] == "line" else 1 - counts["tokens"] / (counts["blocks"] * length)
 

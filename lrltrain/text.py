@@ -21,7 +21,7 @@ HELD_OUT = 20  # of plain text, one line in so many is for validation
 
 @dataclass(frozen=True)
 class Text:
-    """Text to train on: `lines(split)` yields lists of lines, `train` or `validation`; `provenance` goes into manifests."""
+    """Text to train on, in the splits `train` and `validation`; `provenance` is what a manifest says of it."""
 
     name: str
     provenance: dict[str, Any]
@@ -45,7 +45,7 @@ def open_text(config: FitConfig, language: Language) -> Text:
     if given is None and not folder.exists():
         raise InputError(
             f"{folder}: no dataset of {language.name} from {config.source} in this workspace.",
-            f"Make it with `lrldata build --lang {language.code} --source {config.source}`, or give --dataset or --text.",
+            f"Make it with `lrldata build --lang {language.code} --source {config.source}`, or use --dataset, --text.",
         )
     return _folder(folder, language)
 
@@ -115,15 +115,16 @@ def _plain(files: list[Path]) -> Text:
     def read(split: str) -> Iterator[str]:
         for file in files:
             with file.open(encoding="utf-8-sig") as stream:
-                number = 0
+                done = 0
                 try:
-                    for number, line in enumerate(stream, 1):
+                    for line in stream:
+                        done += 1
                         held_out = xxh3_64_intdigest(line.strip().encode()) % HELD_OUT == 0
                         if held_out == (split == "validation"):
                             yield line
                 except UnicodeDecodeError as error:
                     raise InputError(
-                        f"{file}: line {number + 1} or soon after is not UTF-8.", "Convert the file with iconv."
+                        f"{file}: line {done + 1} or soon after is not UTF-8.", "Convert the file with iconv."
                     ) from error
 
     provenance = {"kind": "text", "name": "text", "files": {file.name: sha256_of(file) for file in files}}

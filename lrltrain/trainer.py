@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from adapters import AdapterTrainer
 from torch import Tensor
@@ -32,15 +33,14 @@ class LabelledLoss(Trainer):
         self.blocks_seen = 0
         self._unchecked: tuple[int, Tensor, Tensor] | None = None
 
-    def compute_loss(  # type: ignore[override]
+    def compute_loss(
         self,
         model: Any,
         inputs: dict[str, Tensor],
-        return_outputs: bool = False,  # noqa: FBT002 -- the library's signature
+        return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of a batch, as its share of the step's mean."""
-        _ = return_outputs
         with self.head.at(inputs["positions"], project=False):
             hidden = model(**self.wiring.inputs(inputs)).logits[0]
         total = self.head.loss(hidden, inputs["labels"])
@@ -48,8 +48,10 @@ class LabelledLoss(Trainer):
         return total / count * (self.accelerator.num_processes if num_items_in_batch is not None else 1)
 
     def training_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
-        """Train on a batch. Raises TrainingError where a loss is not a number, before the weights are touched on the
-        CPU, and a step later on a device, which so need not be waited for."""
+        """Train on a batch. Raises TrainingError where a loss is not a number.
+
+        On the CPU that is before the weights are touched, on a device a step later, so that it need not be waited for.
+        """
         self.blocks_seen += len(inputs["block"])
         step, blocks = self.state.global_step + 1, inputs["block"]
         self._check()
@@ -76,7 +78,6 @@ class LabelledLoss(Trainer):
         self, model: Any, inputs: dict[str, Tensor], prediction_loss_only: bool, ignore_keys: Any = None
     ) -> tuple[None, Tensor, Tensor]:
         """Return the sum of losses and the number of labels of each block, (blocks, 2), so that the mean is exact."""
-        _ = prediction_loss_only, ignore_keys
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager(), self.head.at(inputs["positions"], project=False):
             hidden = model(**self.wiring.inputs(inputs)).logits[0]
@@ -88,7 +89,7 @@ class LabelledLoss(Trainer):
         return None, sums, sums[:, 1]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        dataset = train_dataset if train_dataset is not None else self.train_dataset
+        dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
         return Shuffled(len(dataset), self.args.seed)
 
 
@@ -96,12 +97,12 @@ class FullTrainer(LabelledLoss):
     """Trains every weight."""
 
 
-class LanguageAdapterTrainer(LabelledLoss, AdapterTrainer):
+class LanguageAdapterTrainer(LabelledLoss, AdapterTrainer):  # type: ignore[misc]
     """Trains adapters."""
 
 
 def _mean_loss(prediction: EvalPrediction) -> dict[str, float]:
-    total, count = prediction.predictions.astype("float64").sum(axis=0)
+    total, count = np.asarray(prediction.predictions, np.float64).sum(axis=0)
     return {"loss": float(total / count)}
 
 
@@ -120,12 +121,12 @@ class Report(TrainerCallback):
         self.first_step = 0
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start the clock."""
         self.began, self.first_step = time.perf_counter(), state.global_step
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Advance the bar."""
         self.advance(state.global_step, f"{self.speed():,.0f} tokens/s")
 
@@ -135,7 +136,7 @@ class Report(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         metrics: dict[str, float] | None = None,
-        **_: Any,
+        **kwargs: Any,
     ) -> None:
         """Say a line."""
         validation = f"validation loss {(metrics or {}).get('eval_loss', math.nan):.3f}"

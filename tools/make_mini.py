@@ -3,9 +3,10 @@
     python tools/make_mini.py ../shared/data/text OUT --minutes 15
 
 Reads `TEXT/LANG_Script/*.txt` (one sentence, verse or paragraph a line), trains a SentencePiece unigram vocabulary and
-then the model by masked language modelling (Devlin et al. 2019; XLM-R: Conneau et al. 2020), with Muon (Jordan et al. 2024), which needs fewer steps. Romanian, Bulgarian,
-Maltese and Uyghur are left out, so that an adapter has a language to teach; their letters are in the vocabulary, as
-XLM-R too has nearly every letter, but the model has not seen them in use. The weights are stored in half precision.
+then the model by masked language modelling (Devlin et al. 2019; XLM-R: Conneau et al. 2020), with Muon (Jordan et al.
+2024), which needs fewer steps. Romanian, Bulgarian, Maltese and Uyghur are left out, so that an adapter has a language
+to teach; their letters are in the vocabulary, as XLM-R too has nearly every letter, but the model has not seen them in
+use. The weights are stored in half precision.
 """
 
 import argparse
@@ -21,6 +22,8 @@ import sentencepiece
 import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedTokenizerBase, XLMRobertaForMaskedLM, XLMRobertaTokenizerFast
+
+from lrltrain.artifact import save_model
 
 LEFT_OUT = {"ron_Latn", "bul_Cyrl", "mlt_Latn", "uig_Arab"}
 NOT_TEXT = {"thuyg20_latin.txt"}
@@ -66,7 +69,7 @@ def main() -> None:
     )
     model = XLMRobertaForMaskedLM(config)
     tokens, losses = train(model, tokenizer, corpus, given.minutes * 60, draw)
-    model.half().save_pretrained(given.out)
+    save_model(model.half(), given.out)
     finish(given.out, trained_on, tokens, losses, given)
 
 
@@ -144,31 +147,37 @@ def train(
             for optimizer, peak in optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = peak * min(1.0, (step + 1) / 100) * (1 - gone)
-            longest = max(map(len, batch))
-            ids = np.full((len(batch), longest), tokenizer.pad_token_id)
-            for row, line in enumerate(batch):
-                ids[row, : len(line)] = line
-            original = ids.copy()
-            chosen = (noise.random(ids.shape) < MASKED) & (ids > tokenizer.unk_token_id)
-            fate = noise.random(ids.shape)
-            ids[chosen & (fate < 0.8)] = tokenizer.mask_token_id
-            other = chosen & (fate >= 0.9)
-            ids[other] = noise.integers(4, tokenizer.mask_token_id, size=int(other.sum()))
-            where = torch.from_numpy(chosen)
-            inputs = torch.from_numpy(ids)
+            inputs, where, original = mask(batch, tokenizer, noise)
             hidden = model.roberta(inputs, attention_mask=inputs.ne(tokenizer.pad_token_id))[0]
-            loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[where]), torch.from_numpy(original)[where])
+            loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[where]), original[where])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer, _ in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
-            seen, step = seen + int((original != tokenizer.pad_token_id).sum()), step + 1
+            seen, step = seen + sum(map(len, batch)), step + 1
             recent.append(loss.item())
             if gone * seconds / 60 >= len(losses) + 1:
                 losses.append(round(sum(recent) / len(recent), 3))
                 recent = []
                 print(f"step {step}: {seen:,} tokens, loss {losses[-1]}", flush=True)
+
+
+def mask(
+    batch: list[list[int]], tokenizer: PreTrainedTokenizerBase, noise: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the masked input, where labels are, and the original, each of shape (lines, length)."""
+    longest = max(map(len, batch))
+    ids = np.full((len(batch), longest), tokenizer.pad_token_id)
+    for row, line in enumerate(batch):
+        ids[row, : len(line)] = line
+    original = ids.copy()
+    chosen = (noise.random(ids.shape) < MASKED) & (ids > tokenizer.unk_token_id)
+    fate = noise.random(ids.shape)
+    ids[chosen & (fate < 0.8)] = tokenizer.mask_token_id
+    other = chosen & (fate >= 0.9)
+    ids[other] = noise.integers(4, tokenizer.mask_token_id, size=int(other.sum()))
+    return torch.from_numpy(ids), torch.from_numpy(chosen), torch.from_numpy(original)
 
 
 def batches(encoded: list[list[int]], draw: random.Random) -> Iterator[list[list[int]]]:

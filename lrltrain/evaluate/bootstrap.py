@@ -25,7 +25,7 @@ class Interval:
 
 
 def per_corpus(measured: Likelihoods, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return exp(-sum of log-likelihoods / number of tokens) over `rows` (..., sentences): Salazar et al. 2020, eq. 3."""
+    """Return exp(-sum of log-likelihoods / tokens) over `rows` (..., sentences): Salazar et al. 2020, eq. 3."""
     return np.exp(-measured.log_likelihood[rows].sum(-1) / measured.tokens[rows].sum(-1))
 
 
@@ -40,7 +40,9 @@ Statistic = Callable[[Likelihoods, NDArray[np.int64]], NDArray[np.float64]]
 def interval(measured: Likelihoods, statistic: Statistic, resamples: int, seed: int) -> Interval:
     """Return a perplexity with its interval."""
     value = statistic(measured, np.arange(len(measured.tokens)))
-    return _percentiles(float(value), np.concatenate([statistic(measured, rows) for rows in _draws(measured, resamples, seed)]))
+    return _percentiles(
+        float(value), np.concatenate([statistic(measured, rows) for rows in _draws(measured, resamples, seed)])
+    )
 
 
 def ratio(after: Likelihoods, before: Likelihoods, statistic: Statistic, resamples: int, seed: int) -> Interval:

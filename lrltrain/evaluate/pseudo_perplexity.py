@@ -1,8 +1,8 @@
 """Pseudo-perplexity of encoders, perplexity of decoders, sentence by sentence.
 
-Salazar et al. (2020): the pseudo-log-likelihood of a sentence is the sum over its tokens of log P(token | the others), each
-from a copy in which that token alone is masked. Copies of many sentences share a batch, and the head sees one position a
-copy.
+Salazar et al. (2020): the pseudo-log-likelihood of a sentence is the sum over its tokens of log P(token | the others),
+each from a copy in which that token alone is masked. Copies of many sentences share a batch, and the head sees one
+position a copy.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -110,7 +110,9 @@ def batches(asked: Sequence[Copies], objective: Objective, budget: int) -> Itera
     width = 0
     for number in order:
         length = len(asked[number].ids)
-        rows = [(number, 0)] if objective == "clm" else [(number, target) for target in range(len(asked[number].targets))]
+        rows = (
+            [(number, 0)] if objective == "clm" else [(number, target) for target in range(len(asked[number].targets))]
+        )
         for row in rows:
             if batch and (len(batch) + 1) * max(width, length) > budget:
                 yield batch
@@ -124,8 +126,11 @@ def batches(asked: Sequence[Copies], objective: Objective, budget: int) -> Itera
 def lay_out(
     batch: Sequence[tuple[int, int]], asked: Sequence[Copies], objective: Objective, mask: int | None, pad: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Lay a batch out: ids (copies, length), lengths (copies,), and for each label its position in the flattened
-    batch, the token, and the sentence that it belongs to, (labels,) each. Pure."""
+    """Lay a batch out. Pure.
+
+    Returns ids (copies, length), lengths (copies,), and for each label its position in the flattened batch, the token,
+    and the sentence that it belongs to, (labels,) each.
+    """
     lengths = np.array([len(asked[number].ids) for number, _ in batch])
     ids = np.full((len(batch), lengths.max()), pad)
     positions: list[NDArray[Any]] = []
@@ -143,6 +148,4 @@ def lay_out(
         positions.append(row * ids.shape[1] + at)
         labels.append(wanted)
         owner.append(np.full(len(at), number))
-    return ids, lengths, *(np.concatenate(each) for each in (positions, labels, owner))
-
-
+    return ids, lengths, np.concatenate(positions), np.concatenate(labels), np.concatenate(owner)

@@ -33,7 +33,9 @@ SMALL: dict[str, Any] = {
 MODELS = {
     "xlm-roberta": lambda: XLMRobertaForMaskedLM(XLMRobertaConfig(**SMALL, max_position_embeddings=40)),
     "bert": lambda: BertForMaskedLM(BertConfig(**SMALL)),
-    "distilbert": lambda: DistilBertForMaskedLM(DistilBertConfig(vocab_size=5_003, dim=32, n_layers=2, n_heads=4, hidden_dim=64)),
+    "distilbert": lambda: DistilBertForMaskedLM(
+        DistilBertConfig(vocab_size=5_003, dim=32, n_layers=2, n_heads=4, hidden_dim=64)
+    ),
     "albert": lambda: AlbertForMaskedLM(AlbertConfig(**SMALL, embedding_size=16)),
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SMALL)),
 }

@@ -1,0 +1,138 @@
+"""Packing, tokenising and masking."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lrldata.errors import InputError
+from lrldata.languages import find
+from lrltrain.batches import Blocks, Collator, Masking, Shuffled, Vocabulary
+from lrltrain.config import FitConfig
+from lrltrain.corpus import Corpus, pack, tokenise
+from lrltrain.loss import IGNORED, LabelledHead
+from lrltrain.models import find_base, load_model, load_tokenizer, word_starts
+from lrltrain.text import open_text
+from lrltrain.wiring import find_wiring
+
+BASE = find_base("lrl-mini")
+TOKENIZER = load_tokenizer(BASE)
+VOCABULARY = Vocabulary.of(TOKENIZER, word_starts(TOKENIZER))
+
+
+def corpus_of(lines: list[str], folder: Path, batching: str = "packed", length: int = 64) -> Corpus:
+    file = folder / "text.txt"
+    file.write_text("\n".join(lines), "utf-8")
+    text = open_text(FitConfig(lang="ro", text=[file]), find("ro"))
+    return tokenise(text, "train", TOKENIZER, batching=batching, max_length=length, cache=folder / "cache")
+
+
+def sentences(count: int) -> list[str]:
+    draw = np.random.default_rng(5)
+    words = "casa mare merge repede apa este bună pădurea veche cântă încet".split()
+    return [" ".join(draw.choice(words, draw.integers(1, 14))) for _ in range(count)]
+
+
+@given(st.lists(st.integers(1, 50), max_size=300), st.integers(50, 90))
+def test_packing_loses_nothing_and_fits(lengths: list[int], capacity: int) -> None:
+    blocks = pack(lengths, capacity)
+    assert sorted(piece for block in blocks for piece in block) == list(range(len(lengths)))
+    assert all(sum(lengths[piece] for piece in block) <= capacity for block in blocks)
+    half_empty = [block for block in blocks if 2 * sum(lengths[piece] for piece in block) <= capacity]
+    assert len(half_empty) <= 1  # two such blocks would have been one
+
+
+def test_every_token_of_the_text_is_in_a_block_and_little_else(tmp_path: Path) -> None:
+    lines = sentences(2_000)
+    corpus = corpus_of(lines, tmp_path)
+    seen = Counter(tuple(piece.tolist()) for index in range(len(corpus)) for piece in corpus.block(index))
+    held = [line for line in lines if tuple(TOKENIZER(line)["input_ids"]) in seen]
+    assert 0.9 < len(held) / len(lines) < 1  # the rest is for validation
+    assert sum(seen.values()) == corpus.counts.lines == len(held)
+    assert corpus.counts.padding(64) < 0.05
+
+
+def test_long_lines_are_cut_in_pieces_and_only_the_papers_way_drops_their_ends(tmp_path: Path) -> None:
+    line = " ".join(["pădurea"] * 500)
+    lines = [line, *sentences(40)]
+    whole = len(TOKENIZER(line, add_special_tokens=False)["input_ids"])
+    for batching in ("packed", "line"):
+        corpus = corpus_of(lines, tmp_path, batching)
+        assert corpus.counts.cut == 1
+        pieces = [piece for index in range(len(corpus)) for piece in corpus.block(index)]
+        assert max(map(len, pieces)) == 64
+        long = sum(len(piece) - 2 for piece in pieces if len(piece) == 64)
+        assert (long >= whole // 62 * 62) == (batching == "packed")
+
+
+def test_tokenised_text_is_made_once_and_an_interrupted_one_again(tmp_path: Path) -> None:
+    lines = sentences(200)
+    first = corpus_of(lines, tmp_path)
+    (folder,) = (tmp_path / "cache" / "tokens").glob("[!.]*")
+    (folder / "counts.json").unlink()
+    assert np.array_equal(corpus_of(lines, tmp_path).tokens, first.tokens)
+    with pytest.raises(InputError, match="no line for train"):
+        corpus_of(["", ""], tmp_path)
+
+
+@pytest.mark.parametrize("whole_word", [False, True])
+def test_masking_is_seeded_by_epoch_and_block(tmp_path: Path, whole_word: bool) -> None:
+    corpus = corpus_of(sentences(600), tmp_path)
+    blocks = Blocks(corpus, VOCABULARY, Masking("mlm", 0.15, whole_word), seed=3)
+    again = Blocks(corpus, VOCABULARY, Masking("mlm", 0.15, whole_word), seed=3)
+    rates, changed = [], 0
+    for index in range(len(corpus)):
+        one, other, next_epoch = blocks[index], again[index], blocks[index + len(corpus)]
+        assert np.array_equal(one["input_ids"], other["input_ids"])
+        changed += not np.array_equal(one["labels"], next_epoch["labels"])
+        original = np.concatenate(corpus.block(index))
+        chosen = one["labels"] != IGNORED
+        assert np.array_equal(one["labels"][chosen], original[chosen])
+        assert np.array_equal(one["input_ids"][~chosen], original[~chosen])
+        assert not VOCABULARY.special[original[chosen]].any()
+        if whole_word:
+            boundary = VOCABULARY.starts[original] | VOCABULARY.special[original]
+            assert np.array_equal(chosen[1:][~boundary[1:]], chosen[:-1][~boundary[1:]])
+        rates.append(chosen[~VOCABULARY.special[original]])
+    assert changed > len(corpus) * 0.9
+    assert 0.12 < np.concatenate(rates).mean() < 0.19
+
+
+def test_an_epoch_visits_every_block_once_in_another_order() -> None:
+    sampler = Shuffled(10_000, seed=1)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert sorted(first) == list(range(10_000))
+    assert sorted(second) == list(range(10_000, 20_000))
+    assert [index % 10_000 for index in second] != first
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1_000))
+def test_packed_lines_give_the_loss_of_lines_alone(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    pieces = [np.asarray(TOKENIZER(line)["input_ids"]) for line in sentences(40)[:6]]
+    masked = [Masking("mlm").apply(piece, VOCABULARY, draw) for piece in pieces]
+    parts = [{"input_ids": ids, "labels": labels, "lengths": [len(ids)], "block": 0} for ids, labels in masked]
+    together = {
+        "input_ids": np.concatenate([ids for ids, _ in masked]),
+        "labels": np.concatenate([labels for _, labels in masked]),
+        "lengths": [len(ids) for ids, _ in masked],
+        "block": 0,
+    }
+    model = load_model(BASE).eval()
+    wiring = find_wiring(model, "mlm", len(TOKENIZER))
+    assert wiring.first_position == 2
+    head = LabelledHead(model)
+    sums = []
+    for blocks in (parts, [together]):
+        batch = Collator(VOCABULARY, "packed")(blocks)
+        with torch.no_grad(), head.at(batch["positions"], project=False):
+            hidden = model(**wiring.inputs(batch)).logits[0]
+        sums.append(head.losses(hidden, batch["labels"]).sum())
+    torch.testing.assert_close(sums[0], sums[1], rtol=1e-4, atol=1e-4)

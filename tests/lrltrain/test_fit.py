@@ -1,0 +1,260 @@
+"""`lrltrain fit`, as people use it: folders that load anywhere, runs that go on, errors that say the way out."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lrldata.manifest import MANIFEST, damaged
+from lrltrain.artifact import open_adapter
+from lrltrain.models import mini_path
+
+RELOAD = """
+import sys, json, torch
+from pathlib import Path
+from adapters import AutoAdapterModel
+from safetensors.torch import load_file
+folder, base, method = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+model = AutoAdapterModel.from_pretrained(folder if method == "full" else base)
+if method == "fusion":
+    for each in sorted((folder / "adapters").iterdir()):
+        model.load_adapter(str(each))
+    model.load_adapter_fusion(str(folder), set_active=True)
+elif method != "full":
+    model.load_adapter(str(folder), set_active=True, use_safetensors=sys.argv[4] == "safe")
+assert not any(name.startswith(("lrl", "lrltrain", "lrldata")) for name in sys.modules), "only adapters"
+kept = load_file(folder / "reference.safetensors")
+logits = model.eval()(kept["input_ids"]).logits[..., kept["words"]]
+print(float((logits - kept["logits"]).abs().max()))
+"""
+
+
+def reload(folder: Path, method: str, kind: str = "bin") -> float:
+    """Load an adapter in a fresh process that knows `adapters` alone; return how far its logits are from ours."""
+    done = subprocess.run(
+        [sys.executable, "-c", RELOAD, str(folder), str(mini_path()), method, kind],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+@pytest.mark.parametrize("method", ["seq_bn", "seq_bn_inv", "lora", "full"])
+def test_an_adapter_loads_in_a_fresh_process_and_says_the_same(fit: Any, method: str) -> None:
+    folder = fit(method=method, steps=4)
+    for kind in ("bin", "safe"):
+        assert reload(folder, method, kind) < 1e-6
+    manifest = open_adapter(folder)
+    assert not list(damaged(folder, manifest))
+    assert manifest["trained"]["validation_loss"] < manifest["trained"]["validation_loss_before"]
+    assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+    settings = json.loads((folder / ("config.json" if method == "full" else "adapter_config.json")).read_text())
+    assert settings.get("model_name", settings.get("_name_or_path", "lrl-mini")) == "lrl-mini"
+    here = str(Path(__file__).resolve().parents[2])
+    for file in folder.rglob("*.json"):
+        assert here not in file.read_text("utf-8"), f"{file.name} names a path of this machine"
+
+
+def test_fusion_of_two_adapters_loads_in_a_fresh_process(fit: Any) -> None:
+    first, second = fit(method="seq_bn_inv"), fit(method="seq_bn")
+    folder = fit("--adapters", f"{first},{second}", method="fusion", steps=4)
+    assert reload(folder, "fusion") < 1e-6
+    inputs = open_adapter(folder)["inputs"]
+    assert [entry["kind"] for entry in inputs] == ["dataset", "adapter", "adapter"]
+
+
+def test_the_same_command_gives_the_same_bytes_and_does_nothing_the_second_time(fit: Any, tmp_path: Path) -> None:
+    folder = fit()
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "run.json"}
+    began = (folder / MANIFEST).stat().st_mtime_ns
+    fit()
+    assert (folder / MANIFEST).stat().st_mtime_ns == began
+    fit("--overwrite")
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "run.json"} == before
+    assert not list(tmp_path.rglob("*.run"))
+
+
+def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_weights(
+    fit: Any, workspace: Path, tmp_path: Path
+) -> None:
+    steps, every = 12, 3
+    arguments = ("--eval-every", every)
+    reference = fit(*arguments, steps=steps)
+    expected = load_file(reference / "adapter.safetensors")
+    whole = (reference / "pytorch_adapter.bin").read_bytes()
+    draw = random.Random(4)
+    out = tmp_path / "killed"
+    command = [
+        *(sys.executable, "-m", "lrltrain.cli", "fit", "--lang", "ro", "--base", "lrl-mini", "--batch-size", "4"),
+        *("--dataset", str(workspace / "datasets" / "ro" / "conceptnet"), "--max-length", "64", "--learning-rate"),
+        *("5e-3", "--reduction-factor", "4", "--steps", str(steps), "--eval-every", str(every), "--out", str(out)),
+        *("--cache", str(workspace / "cache")),
+    ]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    folder = out / "adapters" / "ro" / "lrl-mini" / "conceptnet-seq_bn_inv"
+    run = folder.with_name(f".{folder.name}.run")
+    for checkpoint in (3, 6, 9):  # in the middle of a checkpoint's writing, or soon after
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            while process.poll() is None and not (run / f"checkpoint-{checkpoint}").exists():
+                time.sleep(0.002)
+            time.sleep(draw.uniform(0, 0.1))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        assert not folder.exists(), "an unfinished adapter is not taken for a whole one"
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "step 12 of 12" in done.stderr
+    assert "step 3 of 12" not in done.stderr, "it went on, and did not begin again"
+    for name, value in load_file(folder / "adapter.safetensors").items():
+        assert torch.equal(value, expected[name]), name
+    assert (folder / "pytorch_adapter.bin").read_bytes() == whole
+    assert not run.exists()
+
+
+def test_two_processes_train_as_one_does_at_the_same_global_batch(fit: Any, workspace: Path, tmp_path: Path) -> None:
+    alone = json.loads(
+        (fit("--batch-size", "8", "--dropout", "0", "--eval-every", "1", steps=4) / "log.json").read_text()
+    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29611"]
+    done = subprocess.run(
+        [
+            *(*torchrun, "-m", "lrltrain.cli", "fit", "--lang", "ro", "--base", "lrl-mini", "--batch-size", "4"),
+            *("--dataset", str(workspace / "datasets" / "ro" / "conceptnet"), "--max-length", "64", "--dropout", "0"),
+            *("--learning-rate", "5e-3", "--reduction-factor", "4", "--steps", "4", "--eval-every", "1"),
+            *("--out", str(tmp_path / "two"), "--cache", str(workspace / "cache")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "two" / "adapters" / "ro" / "lrl-mini" / "conceptnet-seq_bn_inv"
+    together = json.loads((folder / "log.json").read_text())
+    for key in ("loss", "eval_loss"):
+        one, two = ([entry[key] for entry in log if key in entry] for log in (alone, together))
+        assert len(one) == len(two) >= 4
+        assert one == pytest.approx(two, abs=2e-4), key
+    assert open_adapter(folder)["settings"]["processes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--lang", "xx-nonsense"], 2, "Unknown language"),
+        (["--lang", "ro", "--method", "seqbn"], 2, "--method"),
+        (["--lang", "ro", "--preset", "papr"], 2, "paper-conceptnet"),
+        (["--lang", "ro", "--method", "fusion"], 2, "--adapters"),
+        (["--lang", "ro", "--base", "no/such-model-here", "--text", __file__], 1, "lrl-mini"),
+        (["--lang", "ro", "--base", "lrl-mini", "--objective", "clm", "--method", "nonsense"], 2, "--method"),
+        (["--lang", "mt", "--base", "lrl-mini"], 1, "lrldata build --lang mt"),
+        (["--lang", "ro", "--text", "no-such.txt", "--base", "lrl-mini"], 1, "no-such.txt"),
+        (["--lang", "ro", "--tracker", "trackio", "--text", __file__], 2, "pip install trackio"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_in_one_line(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], code: int, says: str
+) -> None:
+    done = lrltrain("fit", *arguments)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_typo_in_the_settings_file_names_the_key(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "fit.toml").write_text('lang = "ro"\nlearning-rat = 1.0\n')
+    done = lrltrain("fit", "--config", "fit.toml")
+    assert done.returncode == 2
+    assert "'learning_rat'" in done.stderr
+    assert "'learning_rate'" in done.stderr
+
+
+def test_a_folder_in_use_is_refused_and_the_difference_is_named(
+    fit: Any, lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
+) -> None:
+    folder = fit()
+    again = ["fit", "--lang", "ro", "--dataset", workspace / "datasets" / "ro" / "conceptnet", "--base", "lrl-mini"]
+    again += ["--out", tmp_path / "out", "--cache", workspace / "cache"]
+    refused = lrltrain(*again, "--steps", 5)
+    assert refused.returncode == 1
+    assert "--overwrite" in refused.stderr
+    assert "steps: 6 before, now 5" in refused.stderr
+    assert open_adapter(folder)["settings"]["steps"] == 6
+
+
+def test_a_dataset_that_was_changed_or_is_unfinished_is_refused(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
+) -> None:
+    for fault in ("unfinished", "changed"):
+        copy = tmp_path / fault
+        subprocess.run(["cp", "-r", workspace / "datasets" / "ro" / "conceptnet", copy], check=True)
+        if fault == "unfinished":
+            (copy / MANIFEST).unlink()
+        else:
+            shard = next(copy.glob("data/train*"))
+            shard.write_bytes(shard.read_bytes()[:-1] + b"!")
+        done = lrltrain("fit", "--lang", "ro", "--base", "lrl-mini", "--dataset", copy)
+        assert done.returncode == 1
+        assert ("manifest.json is missing" if fault == "unfinished" else "other bytes") in done.stderr
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
+) -> None:
+    done = lrltrain(
+        *("fit", "--lang", "ro", "--base", "lrl-mini", "--dataset", workspace / "datasets" / "ro" / "conceptnet"),
+        *("--steps", 20, "--eval-every", 1, "--learning-rate", 1e30, "--batch-size", 4, "--max-length", 64),
+        *("--warmup", 0, "--out", tmp_path / "out", "--cache", workspace / "cache"),
+    )
+    assert done.returncode == 1
+    assert "the loss is nan at step" in done.stderr
+    assert "blocks [" in done.stderr
+    assert "--learning-rate" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "out").rglob("checkpoint-1/trainer_state.json"))
+
+
+def test_unknown_letters_are_warned_of_with_their_share(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "cherokee.txt").write_text("\n".join(f"ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᎤᏍᏗ {number}" for number in range(400)), "utf-8")
+    done = lrltrain(
+        *("fit", "--lang", "chr", "--base", "lrl-mini", "--text", "cherokee.txt", "--steps", 1, "--batch-size", 2),
+        *("--max-length", 64, "--out", tmp_path / "out"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "% of the tokens of Cherokee are unknown to lrl-mini" in done.stderr
+
+
+def test_a_dry_run_writes_nothing_and_counts(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
+) -> None:
+    done = lrltrain(
+        *("fit", "--lang", "ro", "--base", "lrl-mini", "--dataset", workspace / "datasets" / "ro" / "conceptnet"),
+        *("--dry-run", "--json", "--out", tmp_path / "out", "--reduction-factor", 4),
+    )
+    assert done.returncode == 0, done.stderr
+    planned = json.loads(done.stdout)
+    assert planned["trainable_parameters"] == 41_792
+    assert planned["lines"] == 270
+    assert planned["steps"] == 2_000
+    assert not (tmp_path / "out").exists()
