@@ -12,6 +12,7 @@ import typer
 from lrldata import __version__
 from lrldata.command import DEBUG_HELP, run, show_or_dump
 from lrldata.errors import UsageError
+from lrldata.languages import find
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
 
@@ -133,6 +134,7 @@ def fit_command(
         if listed in flags:
             flags[listed] = [part for part in flags[listed].split(",") if part]
     settings = load_fit_config(config, flags)
+    find(settings.lang)  # a typo should not wait for torch
     progress = Progress(quiet)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     with _libraries(progress):

@@ -21,7 +21,7 @@ from lrldata.manifest import MANIFEST as MANIFEST_NAME
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter, reference_logits, write_adapter
 from lrltrain.batches import VALIDATION_SEED, Blocks, Collator, Masking, Vocabulary
-from lrltrain.config import FitConfig
+from lrltrain.config import Batching, FitConfig
 from lrltrain.corpus import Corpus, tokenise, tokenizer_fingerprint
 from lrltrain.methods import assert_active, attach
 from lrltrain.models import Base, find_base, load_model, load_tokenizer, quiet, slug, word_starts
@@ -112,20 +112,14 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
 
     torch.manual_seed(config.seed)
     model = load_model(plan.base, dropout=config.dropout)
-    wiring = find_wiring(model, plan.base.objective, model.config.vocab_size)
-    if config.batching != "packed":
-        wiring = Wiring(plan.base.objective)
-    elif wiring.first_position is None:
-        raise UsageError(
-            f"{plan.base.id}: cannot keep lines of a block apart.", "Use --batching joined, or line as the paper does."
-        )
+    wiring, batching = _wire(plan, model)
     with quiet():
         parameters = attach(model, name, config)
     sample = torch.from_numpy(train.block(0)[0][:SHORT])[None]
     assert_active(model, sample)
 
     vocabulary = Vocabulary.of(plan.tokenizer, word_starts(plan.tokenizer))
-    trainer = _trainer(plan, model, wiring, vocabulary, train, validation, run)
+    trainer = _trainer(plan, model, wiring, Collator(vocabulary, batching, _width(config)), train, validation, run)
     with progress.steps("Training", config.steps) as (advance, say):
         callback = Report(
             advance, say if first_process() else _nothing, lambda: trainer.blocks_seen, _tokens_a_block(train)
@@ -154,7 +148,7 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
         "corpus": counted,
         "parameters": sum(size[parameter] for parameter in parameters),
         "parameters_of_base": sum(size.values()) - sum(size[each] for each in parameters if config.method != "full"),
-        "batching": config.batching,
+        "batching": batching,
     }
     manifest = {**plan.recipe, "recipe": fingerprint(plan.recipe), "name": name, "trained": trained}
     machine = {"seconds": time.perf_counter() - began, "device": device_name(), "processes": processes()}
@@ -167,8 +161,29 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
 KEPT_IN_LOG = {"step", "epoch", "loss", "learning_rate", "grad_norm", "eval_loss"}
 
 
+def _wire(plan: Plan, model: Any) -> tuple[Wiring, Batching]:
+    """Find out how lines of a block are kept apart; where the model cannot, they are joined, and that is said."""
+    config, objective = plan.config, plan.base.objective
+    wiring = find_wiring(model, objective, model.config.vocab_size)
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions and config.max_length > positions - (wiring.first_position or 0):
+        most = positions - (wiring.first_position or 0)
+        raise UsageError(f"--max-length {config.max_length}: {plan.base.id} reads {most} tokens at most.")
+    if config.batching == "packed" and wiring.first_position is None and first_process():
+        print(f"note: {plan.base.id} cannot keep lines of a block apart, so that they are joined.", file=sys.stderr)
+    if config.batching != "packed" or wiring.first_position is None:
+        return Wiring(objective), "line" if config.batching == "line" else "joined"
+    return wiring, "packed"
+
+
+def _width(config: FitConfig) -> int | None:
+    """Return the fixed width of a block, where shapes that stay the same are faster: on a GPU, or compiled."""
+    fixed = config.batching != "line" and (torch.cuda.is_available() or config.torch_compile)
+    return config.max_length if fixed else None
+
+
 def _trainer(
-    plan: Plan, model: Any, wiring: Wiring, vocabulary: Vocabulary, train: Corpus, validation: Corpus, run: Path
+    plan: Plan, model: Any, wiring: Wiring, collator: Collator, train: Corpus, validation: Corpus, run: Path
 ) -> LabelledLoss:
     config = plan.config
     masking = Masking(plan.base.objective, config.mask_probability, config.whole_word)
@@ -210,18 +225,18 @@ def _trainer(
         remove_unused_columns=False,
         label_names=["labels"],
         report_to=list(config.tracker) or "none",
+        logging_dir=str(config.out / "runs" / plan.language.code / f"{slug(plan.base.id)}-{plan.folder.name}"),
         disable_tqdm=True,
         log_level="error",
     )
-    width = config.max_length if config.batching != "line" and (on_gpu or config.torch_compile) else None
     kind = FullTrainer if config.method == "full" else LanguageAdapterTrainer
     return kind(
         model,
         arguments,
         wiring=wiring,
-        data_collator=Collator(vocabulary, config.batching, width),
-        train_dataset=Blocks(train, vocabulary, masking, config.seed),
-        eval_dataset=Blocks(validation, vocabulary, masking, VALIDATION_SEED),
+        data_collator=collator,
+        train_dataset=Blocks(train, collator.vocabulary, masking, config.seed),
+        eval_dataset=Blocks(validation, collator.vocabulary, masking, VALIDATION_SEED),
     )
 
 

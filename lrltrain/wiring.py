@@ -35,12 +35,13 @@ class Wiring:
         seen = pieces[:, :, None] == pieces[:, None, :]  # padding sees padding, so that no row is without any
         if self.objective == "clm":
             length = pieces.shape[1]
-            seen = (seen & torch.ones(length, length, dtype=torch.bool, device=pieces.device).tril())[:, None]
+            causal = torch.ones(length, length, dtype=torch.bool, device=pieces.device).tril()
+            mask = torch.where(seen & causal, 0.0, torch.finfo(torch.float32).min)[:, None]  # is added to the scores
         else:
-            seen = seen.float()
+            mask = seen.float()
         return {
             "input_ids": batch["input_ids"],
-            "attention_mask": seen,
+            "attention_mask": mask,
             "position_ids": batch["places"] + self.first_position,
         }
 

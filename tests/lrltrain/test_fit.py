@@ -14,10 +14,18 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    ElectraConfig,
+    ElectraForMaskedLM,
+)
 
 from lrldata.manifest import MANIFEST, damaged
 from lrltrain.artifact import open_adapter
-from lrltrain.models import mini_path
+from lrltrain.models import find_base, load_tokenizer, mini_path
 
 RELOAD = """
 import sys, json, torch
@@ -165,6 +173,7 @@ def test_two_processes_train_as_one_does_at_the_same_global_batch(fit: Any, work
         (["--lang", "ro", "--base", "lrl-mini", "--objective", "clm", "--method", "nonsense"], 2, "--method"),
         (["--lang", "mt", "--base", "lrl-mini"], 1, "lrldata build --lang mt"),
         (["--lang", "ro", "--text", "no-such.txt", "--base", "lrl-mini"], 1, "no-such.txt"),
+        (["--lang", "ro", "--base", "lrl-mini", "--text", __file__, "--max-length", "512"], 2, "256 tokens"),
         (["--lang", "ro", "--tracker", "trackio", "--text", __file__], 2, "pip install trackio"),
     ],
 )
@@ -231,6 +240,40 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
     assert "--learning-rate" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "out").rglob("checkpoint-1/trainer_state.json"))
+
+
+def test_models_of_other_kinds_are_trained_too(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
+) -> None:
+    tokenizer = load_tokenizer(find_base("lrl-mini"))
+    words = len(tokenizer)
+    sizes: dict[str, Any] = {"vocab_size": words, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    distil = DistilBertConfig(vocab_size=words, dim=32, n_layers=2, n_heads=4, hidden_dim=64, pad_token_id=1)
+    made = {
+        "bert": BertForMaskedLM(BertConfig(**sizes, intermediate_size=64, pad_token_id=1)),
+        "distilbert": DistilBertForMaskedLM(distil),
+        "electra": ElectraForMaskedLM(ElectraConfig(**sizes, intermediate_size=64, embedding_size=32, pad_token_id=1)),
+    }
+    for name, model in made.items():
+        model.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+        done = lrltrain(
+            *(
+                "fit",
+                "--lang",
+                "ro",
+                "--dataset",
+                workspace / "datasets" / "ro" / "conceptnet",
+                "--base",
+                tmp_path / name,
+            ),
+            *("--steps", 3, "--batch-size", 4, "--max-length", 64, "--learning-rate", 1e-3, "--reduction-factor", 4),
+            *("--out", tmp_path, "--cache", workspace / "cache"),
+        )
+        assert done.returncode == 0, done.stderr
+        manifest = open_adapter(tmp_path / "adapters" / "ro" / name / "conceptnet-seq_bn_inv")
+        assert manifest["base"]["id"] == name
+        assert ("lines of a block" in done.stderr) == (manifest["trained"]["batching"] == "joined")
 
 
 def test_unknown_letters_are_warned_of_with_their_share(

@@ -1,0 +1,176 @@
+"""Pseudo-perplexity against plain loops, its intervals, and `lrltrain eval`."""
+
+import json
+import math
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from lrldata.manifest import MANIFEST
+from lrltrain.evaluate.bootstrap import interval, mean_of_sentences, per_corpus, ratio
+from lrltrain.evaluate.pseudo_perplexity import Likelihoods, likelihoods
+from lrltrain.models import find_base, load_model, load_tokenizer
+
+BASE = find_base("lrl-mini")
+TOKENIZER = load_tokenizer(BASE)
+SENTENCES = [
+    "Pisica doarme pe canapeaua din bucătărie.",
+    "Da.",
+    "Într-o zi de vară, copiii au plecat la munte cu bunicul lor, care cunoștea toate potecile.",
+    "Ġurnata sabiħa ħafna!",
+]
+
+
+def plain_loop(model: Any, sentence: str, formula: str) -> tuple[float, int]:
+    """Mask one position after the other, one copy at a time, over all logits."""
+    ids = TOKENIZER(sentence, return_tensors="pt")["input_ids"]
+    tokens = TOKENIZER.convert_ids_to_tokens(ids[0])
+    total, count = 0.0, 0
+    for position, token in enumerate(tokens):
+        special = token in TOKENIZER.all_special_tokens
+        if special and formula != "paper":
+            continue
+        copy = ids.clone()
+        copy[0, position] = TOKENIZER.mask_token_id
+        following = position + 1
+        while formula == "within_word_l2r" and tokens[following][0] != "▁" and tokens[following] != "</s>":
+            copy[0, following] = TOKENIZER.mask_token_id
+            following += 1
+        with torch.no_grad():
+            logits = model(input_ids=copy).logits[0, position]
+        total += torch.log_softmax(logits, -1)[ids[0, position]].item()
+        count += 1
+    return total, count
+
+
+@pytest.mark.parametrize("formula", ["corrected", "paper", "within_word_l2r"])
+@pytest.mark.parametrize("batch_tokens", [60, 100_000])
+def test_values_equal_those_of_the_plain_loop(formula: Any, batch_tokens: int) -> None:
+    model = load_model(BASE).eval()
+    measured = likelihoods(
+        model, TOKENIZER, SENTENCES, "mlm", formula=formula, batch_tokens=batch_tokens, max_length=256
+    )
+    for row, sentence in enumerate(SENTENCES):
+        total, count = plain_loop(model, sentence, formula)
+        assert measured.tokens[row] == count
+        assert measured.log_likelihood[row] == pytest.approx(total, abs=1e-4 * count)
+
+
+def test_a_decoders_perplexity_is_the_librarys() -> None:
+    torch.manual_seed(2)
+    config = LlamaConfig(
+        vocab_size=len(TOKENIZER), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64
+    )
+    model = LlamaForCausalLM(config).eval()
+    measured = likelihoods(model, TOKENIZER, SENTENCES, "clm", max_length=256, batch_tokens=50)
+    for row, sentence in enumerate(SENTENCES):
+        ids = TOKENIZER(sentence, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            loss = model(input_ids=ids, labels=ids).loss.item()
+        assert measured.tokens[row] == ids.shape[1] - 1
+        assert -measured.log_likelihood[row] / measured.tokens[row] == pytest.approx(loss, abs=1e-5)
+
+
+def test_intervals_are_those_of_a_bootstrap() -> None:
+    draw = np.random.default_rng(0)
+    tokens = draw.integers(5, 40, 400)
+    before = Likelihoods(-tokens * draw.normal(3.0, 0.3, 400), tokens)
+    after = Likelihoods(before.log_likelihood * 0.9, tokens)
+    wide = interval(Likelihoods(before.log_likelihood[:50], tokens[:50]), per_corpus, 500, 1)
+    narrow = interval(before, per_corpus, 500, 1)
+    assert narrow.value == pytest.approx(math.exp(-before.log_likelihood.sum() / tokens.sum()))
+    assert narrow.low < narrow.value < narrow.high
+    assert narrow.high - narrow.low < wide.high - wide.low
+    paired = ratio(after, before, per_corpus, 500, 1)
+    assert paired.value == pytest.approx(interval(after, per_corpus, 500, 1).value / narrow.value)
+    assert paired.high - paired.low < 0.5 * (narrow.high - narrow.low) / narrow.value, "sentences are paired"
+    each = np.exp(-before.log_likelihood / before.tokens)
+    assert interval(before, mean_of_sentences, 100, 1).value == pytest.approx(each.mean())
+
+
+def test_eval_writes_scores_that_can_be_computed_again(
+    fit: Any, lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
+) -> None:
+    folder = fit(steps=60)
+    command = ["eval", "--adapter", folder, "--data", workspace / "datasets" / "ro" / "conceptnet", "--out", tmp_path]
+    done = lrltrain(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    (score,) = json.loads(done.stdout)["scores"]
+    assert score["after"]["high"] < score["before"]["low"], "the adapter wins clearly"
+    kept = json.loads((tmp_path / score["path"] / "scores.json").read_text())
+    assert kept["ratio"] == score["ratio"]
+    manifest = json.loads((tmp_path / score["path"] / MANIFEST).read_text())
+    assert manifest["adapter"]["name"] == "ro_conceptnet_seq_bn_inv"
+    assert manifest["data"]["sentences"] == score["sentences"] == 35
+    written = (tmp_path / score["path"] / "sentences.parquet").stat().st_mtime_ns
+    table = lrltrain(*command)
+    assert "before" in table.stdout
+    assert (tmp_path / score["path"] / "sentences.parquet").stat().st_mtime_ns == written, "it is not measured twice"
+
+
+def test_eval_on_flores(
+    shared: Path, fit: Any, lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    arguments = ["--data", shared / "flores200" / "devtest", "--limit", 10, "--out", tmp_path, "--json"]
+    done = lrltrain("eval", "--adapter", fit(), "--formula", "paper", *arguments)
+    assert done.returncode == 0, done.stderr
+    (score,) = json.loads(done.stdout)["scores"]
+    assert score["data"] == "flores devtest"
+    assert score["metric"] == "pseudo-perplexity (paper)"
+    alone = lrltrain("eval", "--base", "lrl-mini", "--lang", "ro", "--formula", "paper", *arguments)
+    (base,) = json.loads(alone.stdout)["scores"]
+    assert base["after"] == score["before"]
+
+
+def test_a_decoder_is_trained_and_measured(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(TOKENIZER), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "llama")
+    TOKENIZER.save_pretrained(tmp_path / "llama")
+    dataset = workspace / "datasets" / "ro" / "conceptnet"
+    done = lrltrain(
+        *("fit", "--lang", "ro", "--dataset", dataset, "--base", tmp_path / "llama", "--base-id", "someone/llama"),
+        *("--steps", 20, "--batch-size", 4, "--max-length", 64, "--learning-rate", 1e-2, "--reduction-factor", 4),
+        *("--out", tmp_path, "--cache", workspace / "cache"),
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "adapters" / "ro" / "llama" / "conceptnet-seq_bn_inv"
+    assert json.loads((folder / "adapter_config.json").read_text())["model_name"] == "someone/llama"
+    command = ["eval", "--adapter", folder, "--data", dataset, "--out", tmp_path, "--json"]
+    refused = lrltrain(*command)
+    assert refused.returncode == 1
+    assert "--base FOLDER" in refused.stderr
+    measured = lrltrain(*command, "--base", tmp_path / "llama")
+    assert measured.returncode == 0, measured.stderr
+    (score,) = json.loads(measured.stdout)["scores"]
+    assert score["metric"] == "perplexity"
+    assert score["after"]["high"] < score["before"]["low"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 2, "--adapter DIR"),
+        (["--base", "lrl-mini"], 2, "--lang"),
+        (["--base", "lrl-mini", "--lang", "ro", "--data", "nowhere"], 1, "no such file"),
+        (["--adapter", "nowhere"], 1, "lrltrain fit"),
+        (["--base", "lrl-mini", "--lang", "ro", "--formula", "salazar"], 2, "--formula"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_in_one_line(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], code: int, says: str
+) -> None:
+    done = lrltrain("eval", *arguments)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
