@@ -11,7 +11,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from lrldata.errors import StorageError
 from lrldata.folder import replaced
-from lrldata.manifest import ADAPTER, MANIFEST, file_entry, read_manifest, write_json
+from lrldata.manifest import ADAPTER, MANIFEST, damaged, file_entry, read_manifest, write_json
 from lrltrain.curve import draw_losses
 
 REFERENCE, LOG, RUN, CURVE = "reference.safetensors", "log.json", "run.json", "loss.png"
@@ -97,10 +97,12 @@ def reference_logits(model: Any, input_ids: torch.Tensor) -> dict[str, torch.Ten
 
 
 def open_adapter(folder: Path) -> dict[str, Any]:
-    """Return the manifest of an adapter's folder. Raises StorageError where it is unfinished or no adapter."""
+    """Return the manifest of an adapter's folder. Raises StorageError where it is unfinished, damaged or no adapter."""
     manifest = read_manifest(folder, ADAPTER)
     if manifest is None:
         inside = ", ".join(sorted(str(path.parent) for path in folder.glob(f"**/{MANIFEST}"))[:3])
         hint = f"Finished artifacts below it: {inside}." if inside else "Make one with `lrltrain fit`."
         raise StorageError(f"{folder}: no finished adapter in this folder ({MANIFEST} is missing).", hint)
+    for fault in damaged(folder, manifest):
+        raise StorageError(f"{folder}: {fault}.", "Make it again with `lrltrain fit --overwrite`.")
     return manifest

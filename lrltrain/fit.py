@@ -24,7 +24,18 @@ from lrltrain.batches import VALIDATION_SEED, Blocks, Collator, Masking, Vocabul
 from lrltrain.config import Batching, FitConfig
 from lrltrain.corpus import Corpus, tokenise, tokenizer_fingerprint
 from lrltrain.methods import assert_active, attach
-from lrltrain.models import Base, find_base, load_model, load_tokenizer, quiet, slug, word_starts
+from lrltrain.models import (
+    Base,
+    dtype_for,
+    find_base,
+    load_model,
+    load_tokenizer,
+    mixed,
+    precision_of,
+    quiet,
+    slug,
+    word_starts,
+)
 from lrltrain.runs import claim, first_process, in_words, last_checkpoint, processes, run_folder
 from lrltrain.text import Text, open_text
 from lrltrain.trainer import FullTrainer, LabelledLoss, LanguageAdapterTrainer, Report
@@ -111,7 +122,7 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
     _warn_of_unknown(plan, train)
 
     torch.manual_seed(config.seed)
-    model = load_model(plan.base, dropout=config.dropout)
+    model = load_model(plan.base, dtype_for(plan.base.objective, precision_of(config.precision)), config.dropout)
     wiring, batching = _wire(plan, model)
     with quiet():
         parameters = attach(model, name, config)
@@ -133,26 +144,25 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
     if not first_process():
         return Fitted(plan.folder, "fitted", {}, 0.0)
 
-    state = trainer.state
-    log = [{key: value for key, value in entry.items() if key in KEPT_IN_LOG} for entry in state.log_history[:-1]]
-    counted = {"train": asdict(train.counts), "validation": asdict(validation.counts)}
-    size = {parameter: value.numel() for parameter, value in model.named_parameters()}
+    log = [
+        {key: value for key, value in entry.items() if key in KEPT_IN_LOG} for entry in trainer.state.log_history[:-1]
+    ]
+    sizes = {name: value.numel() for name, value in model.named_parameters()}
     trained = {
-        "steps": state.global_step,
-        "best_step": state.best_global_step or state.global_step,
+        "steps": trainer.state.global_step,
+        "best_step": trainer.state.best_global_step or trainer.state.global_step,
         "validation_loss_before": next(entry["eval_loss"] for entry in log if "eval_loss" in entry),
         "validation_loss": loss,
-        "tokens": round(
-            _tokens_a_block(train) * config.batch_size * config.accumulate * processes() * state.global_step
-        ),
-        "corpus": counted,
-        "parameters": sum(size[parameter] for parameter in parameters),
-        "parameters_of_base": sum(size.values()) - sum(size[each] for each in parameters if config.method != "full"),
+        "tokens": round(_tokens_a_block(train) * _blocks_a_step(config) * trainer.state.global_step),
+        "corpus": {"train": asdict(train.counts), "validation": asdict(validation.counts)},
+        "parameters": sum(sizes[parameter] for parameter in parameters),
+        "parameters_of_base": sum(sizes.values()) - sum(sizes[each] for each in parameters if config.method != "full"),
         "batching": batching,
     }
     manifest = {**plan.recipe, "recipe": fingerprint(plan.recipe), "name": name, "trained": trained}
     machine = {"seconds": time.perf_counter() - began, "device": device_name(), "processes": processes()}
-    reference = reference_logits(model, sample.to(next(model.parameters()).device))
+    with mixed(model):
+        reference = reference_logits(model, sample.to(model.device))
     complete = write_adapter(home, model, plan.tokenizer, name, manifest, log, machine, reference)
     shutil.rmtree(run, ignore_errors=True)
     return Fitted(plan.folder, "fitted", complete, time.perf_counter() - began)
@@ -188,9 +198,7 @@ def _trainer(
     config = plan.config
     masking = Masking(plan.base.objective, config.mask_probability, config.whole_word)
     on_gpu = torch.cuda.is_available()
-    precision = config.precision
-    if precision == "auto":
-        precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "fp32"
+    precision = precision_of(config.precision)
     arguments = TrainingArguments(
         output_dir=str(run),
         max_steps=config.steps,
@@ -270,6 +278,10 @@ def _warn_of_unknown(plan: Plan, train: Corpus) -> None:
 def _adapter_entry(folder: Path) -> dict[str, Any]:
     manifest = open_adapter(folder)
     return {"kind": ADAPTER, "name": manifest["name"], "manifest_sha256": sha256_of(folder / MANIFEST_NAME)}
+
+
+def _blocks_a_step(config: FitConfig) -> int:
+    return config.batch_size * config.accumulate * processes()
 
 
 def _tokens_a_block(corpus: Corpus) -> float:

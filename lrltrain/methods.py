@@ -15,7 +15,7 @@ from torch import nn
 
 from lrldata.errors import ModelError, TrainingError
 from lrltrain.config import FitConfig
-from lrltrain.models import Base, load_model, quiet
+from lrltrain.models import Base, load_model, mixed, quiet
 
 PERTURBATION = 0.1
 
@@ -101,7 +101,7 @@ def load_for_fusion(model: Any, folders: list[Path]) -> list[str]:
     return names
 
 
-def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base) -> Any:
+def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base, dtype: torch.dtype = torch.float32) -> Any:
     """Load a base model with the adapter of a folder, active. Raises ModelError where they do not belong together."""
     trained_on = manifest["base"]
     known, here = (
@@ -113,8 +113,8 @@ def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base) -> Any:
             "Give its own base model with --base, and its revision with --base-revision.",
         )
     if manifest["method"] == "full":
-        return load_model(replace(base, location=str(folder), revision=None))
-    model = load_model(base)
+        return load_model(replace(base, location=str(folder), revision=None), dtype).eval()
+    model = load_model(base, dtype)
     initialise(model)
     with quiet():
         if manifest["method"] == "fusion":
@@ -139,13 +139,15 @@ def assert_active(model: Any, input_ids: torch.Tensor) -> None:
     """
     was_training = model.training
     model.eval()
-    before = model(input_ids).logits
+    with mixed(model):
+        before = model(input_ids).logits
     kept = [(parameter, parameter.clone()) for parameter in model.parameters() if parameter.requires_grad]
     noise = torch.Generator().manual_seed(0)
     for parameter, _ in kept:
         shift = torch.randn(parameter.shape, generator=noise) * PERTURBATION
         parameter.add_(shift.to(parameter.device, parameter.dtype))
-    after = model(input_ids).logits
+    with mixed(model):  # anew, for autocast keeps the weights that it has cast
+        after = model(input_ids).logits
     for parameter, value in kept:
         parameter.copy_(value)
     model.train(was_training)

@@ -110,6 +110,23 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
     return model
 
 
+def precision_of(wanted: str) -> str:
+    """Return the precision to compute in: what is asked for, or with `auto` bf16 on a GPU that has it, else fp32."""
+    if wanted != "auto":
+        return wanted
+    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def dtype_for(objective: Objective, precision: str) -> torch.dtype:
+    """Return how to hold the weights: those of a decoder, which is large, in bf16 where it computes so."""
+    return torch.bfloat16 if objective == "clm" and precision == "bf16" else torch.float32
+
+
+def mixed(model: Any) -> torch.autocast:
+    """Return a context in which an adapter in single precision runs in a model that is held in bf16."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=model.dtype == torch.bfloat16)
+
+
 def slug(identifier: str) -> str:
     """Return the last part of a model's id, as folders and repositories are named: xlm-roberta-base."""
     return identifier.rstrip("/").split("/")[-1]

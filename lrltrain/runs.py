@@ -35,7 +35,7 @@ def claim(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -
         manifest = read_manifest(home, ADAPTER)
         what = f"holds an adapter of other settings ({_difference(manifest, recipe)})" if manifest else "is not empty"
         raise StorageError(f"{home}: {what}.", "Use --overwrite to replace it, or another --out.")
-    elif before is not None and before != recipe and not config.resume:
+    elif before is not None and before != recipe and not config.resume and get_last_checkpoint(str(run)):
         raise StorageError(
             f"{run}: a run of other settings was not finished ({_difference(before, recipe)}).",
             "Use --resume to go on with its weights under the new settings, or --overwrite to begin again.",

@@ -20,7 +20,7 @@ from lrltrain.config import EvalConfig
 from lrltrain.evaluate.bootstrap import Interval, interval, mean_of_sentences, per_corpus, ratio
 from lrltrain.evaluate.pseudo_perplexity import Likelihoods, likelihoods
 from lrltrain.methods import load_adapted
-from lrltrain.models import MINI, Base, find_base, load_model, load_tokenizer, slug
+from lrltrain.models import MINI, Base, dtype_for, find_base, load_model, load_tokenizer, precision_of, slug
 from lrltrain.sentences import Sentences, open_sentences
 
 SCORES_FILE, SENTENCES_FILE = "scores.json", "sentences.parquet"
@@ -144,11 +144,10 @@ def _likelihoods(
     progress: Progress,
 ) -> Likelihoods:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = config.precision
-    if precision == "auto":
-        precision = "bf16" if device.type == "cuda" else "fp32"
+    precision = precision_of(config.precision)
+    dtype = dtype_for(base.objective, precision)
     tokenizer = load_tokenizer(base)
-    model = load_adapted(adapter, manifest, base) if adapter and manifest else load_model(base)
+    model = load_adapted(adapter, manifest, base, dtype) if adapter and manifest else load_model(base, dtype)
     positions = getattr(model.config, "max_position_embeddings", LONGEST) - (2 if base.objective == "mlm" else 0)
     with progress.steps(f"Measuring {manifest['name'] if manifest else base.id}", len(text.sentences)) as (advance, _):
         done = 0

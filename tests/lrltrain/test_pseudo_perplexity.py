@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lrldata.manifest import MANIFEST
@@ -155,6 +156,24 @@ def test_a_decoder_is_trained_and_measured(
     (score,) = json.loads(measured.stdout)["scores"]
     assert score["metric"] == "perplexity"
     assert score["after"]["high"] < score["before"]["low"]
+
+
+def test_a_decoder_in_halves_is_trained_with_its_adapter_in_single_precision(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
+) -> None:
+    config = LlamaConfig(
+        vocab_size=len(TOKENIZER), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "llama")
+    TOKENIZER.save_pretrained(tmp_path / "llama")
+    dataset = workspace / "datasets" / "ro" / "conceptnet"
+    done = lrltrain(
+        *("fit", "--lang", "ro", "--dataset", dataset, "--base", tmp_path / "llama", "--precision", "bf16"),
+        *("--steps", 4, "--batch-size", 4, "--max-length", 64, "--out", tmp_path, "--cache", workspace / "cache"),
+    )
+    assert done.returncode == 0, done.stderr
+    weights = load_file(tmp_path / "adapters" / "ro" / "llama" / "conceptnet-seq_bn_inv" / "adapter.safetensors")
+    assert {value.dtype for value in weights.values()} == {torch.float32}
 
 
 @pytest.mark.parametrize(
