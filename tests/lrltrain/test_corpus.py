@@ -1,5 +1,7 @@
 """Packing, tokenising and masking."""
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -136,3 +138,35 @@ def test_packed_lines_give_the_loss_of_lines_alone(seed: int) -> None:
             hidden = model(**wiring.inputs(batch)).logits[0]
         sums.append(head.losses(hidden, batch["labels"]).sum())
     torch.testing.assert_close(sums[0], sums[1], rtol=1e-4, atol=1e-4)
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from lrldata.languages import find
+from lrltrain.config import FitConfig
+from lrltrain.corpus import tokenise
+from lrltrain.models import find_base, load_tokenizer
+from lrltrain.text import open_text
+tokenizer = load_tokenizer(find_base("lrl-mini"))
+tokenizer(["warm up"])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+file = Path(sys.argv[1])
+text = open_text(FitConfig(lang="ro", text=[file]), find("ro"))
+corpus = tokenise(text, "train", tokenizer, batching="packed", max_length=128, cache=file.parent / "cache")
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, corpus.counts.lines)
+"""
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    lines = "\n".join(sentences(20_000))
+    peaks = []
+    for times in (1, 6):
+        file = tmp_path / f"{times}" / "text.txt"
+        file.parent.mkdir()
+        file.write_text("\n".join([lines] * times), "utf-8")
+        done = subprocess.run([sys.executable, "-c", PEAK, str(file)], capture_output=True, text=True, check=True)
+        megabytes, count = map(int, done.stdout.split())
+        assert count > 18_000 * times
+        peaks.append(megabytes)
+    assert peaks[1] < peaks[0] + 15, f"{peaks} MB"

@@ -193,3 +193,19 @@ def test_what_cannot_be_measured_is_told_in_one_line(
     assert done.returncode == code
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_text_of_a_language_lowers_its_perplexity_on_flores(
+    shared: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = lrltrain(
+        *("fit", "--lang", "mt", "--base", "lrl-mini", "--text", shared / "text" / "mlt_Latn" / "ntrex.txt"),
+        *("--method", "lora", "--lora-r", 16, "--lora-alpha", 32, "--learning-rate", 5e-3, "--steps", 50),
+        *("--batch-size", 8, "--max-length", 128, "--out", tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "adapters" / "mt" / "lrl-mini" / "text-lora"
+    flores = shared / "flores200" / "devtest"
+    measured = lrltrain("eval", "--adapter", folder, "--data", flores, "--limit", 12, "--out", tmp_path, "--json")
+    (score,) = json.loads(measured.stdout)["scores"]
+    assert score["ratio"]["high"] < 1
