@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, TrainingArguments
 
-from lrldata.errors import UsageError
+from lrldata.errors import ModelError, UsageError
 from lrldata.folder import lock
 from lrldata.languages import Language, find
 from lrldata.manifest import ADAPTER, fingerprint, is_unchanged, made_with, sha256_of
@@ -23,7 +23,7 @@ from lrltrain.artifact import open_adapter, reference_logits, write_adapter
 from lrltrain.batches import VALIDATION_SEED, Blocks, Collator, Masking, Vocabulary
 from lrltrain.config import Batching, FitConfig
 from lrltrain.corpus import Corpus, tokenise, tokenizer_fingerprint
-from lrltrain.methods import assert_active, attach
+from lrltrain.methods import assert_active, attach, check_base
 from lrltrain.models import (
     Base,
     dtype_for,
@@ -87,7 +87,7 @@ def prepare(config: FitConfig) -> Plan:
         "method": config.method,
         "base": base.as_json(),
         "tokenizer": tokenizer_fingerprint(tokenizer),
-        "inputs": [text.provenance, *(_adapter_entry(folder) for folder in config.adapters)],
+        "inputs": [text.provenance, *(_adapter_entry(folder, base) for folder in config.adapters)],
         "settings": config.shaping() | {"processes": processes()},
         "made_with": made_with("adapters", "transformers", "tokenizers", "torch"),
     }
@@ -275,8 +275,12 @@ def _warn_of_unknown(plan: Plan, train: Corpus) -> None:
         )
 
 
-def _adapter_entry(folder: Path) -> dict[str, Any]:
+def _adapter_entry(folder: Path, base: Base) -> dict[str, Any]:
+    """Describe an adapter that is to be fused. Raises ModelError where it does not fit the base model."""
     manifest = open_adapter(folder)
+    if manifest["method"] not in ("seq_bn", "seq_bn_inv"):  # fusion is over the outputs of bottlenecks
+        raise ModelError(f"{folder}: {manifest['method']} cannot be fused.", "Give seq_bn or seq_bn_inv adapters.")
+    check_base(folder, manifest, base)
     return {"kind": ADAPTER, "name": manifest["name"], "manifest_sha256": sha256_of(folder / MANIFEST_NAME)}
 
 

@@ -101,8 +101,8 @@ def load_for_fusion(model: Any, folders: list[Path]) -> list[str]:
     return names
 
 
-def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base, dtype: torch.dtype = torch.float32) -> Any:
-    """Load a base model with the adapter of a folder, active. Raises ModelError where they do not belong together."""
+def check_base(folder: Path, manifest: Mapping[str, Any], base: Base) -> None:
+    """Make sure that an adapter was trained on this base model. Raises ModelError."""
     trained_on = manifest["base"]
     known, here = (
         (trained_on.get("content"), base.content) if base.content else (trained_on.get("revision"), base.revision)
@@ -112,6 +112,11 @@ def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base, dtype: t
             f"{folder}: was trained on {trained_on['id']} ({known}), not on {base.id} ({here}).",
             "Give its own base model with --base, and its revision with --base-revision.",
         )
+
+
+def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base, dtype: torch.dtype = torch.float32) -> Any:
+    """Load a base model with the adapter of a folder, active. Raises ModelError where they do not belong together."""
+    check_base(folder, manifest, base)
     if manifest["method"] == "full":
         return load_model(replace(base, location=str(folder), revision=None), dtype).eval()
     model = load_model(base, dtype)

@@ -30,7 +30,8 @@ def claim(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -
     known = run / RECIPE
     before = json.loads(known.read_text("utf-8")) if known.is_file() else None
     if config.overwrite:
-        shutil.rmtree(run, ignore_errors=True)
+        if before != recipe:  # else it is this very run, which was interrupted
+            shutil.rmtree(run, ignore_errors=True)
     elif home.exists() and any(home.iterdir()) and not config.resume:
         manifest = read_manifest(home, ADAPTER)
         what = f"holds an adapter of other settings ({_difference(manifest, recipe)})" if manifest else "is not empty"
