@@ -53,22 +53,20 @@ def estimate(estimated: Mapping[str, Any]) -> Table:
 def scores(results: Sequence[Score]) -> Table:
     """Show perplexities before and after, with their confidence intervals."""
     first = results[0]
-    title = f"{first.metric}, {first.data}, {first.sentences:,} sentences (95 % confidence intervals)"
-    drawn = table(title, "language", "base", "method", "before", "after", "after / before", "bits a character")
+    title = f"{first.metric}, {first.data}, {first.sentences:,} sentences"
+    columns = ("model", "perplexity", "95 % interval", "to the base's")
+    drawn = table(title, *columns, numbers=columns[1:])
+    shown: set[tuple[str, str]] = set()
     for score in results:
-        drawn.add_row(
-            score.language,
-            score.base,
-            score.method,
-            _interval(score.before),
-            _interval(score.after),
-            _interval(score.ratio, 3),
-            f"{score.bits_per_character:.3f}",
-        )
+        alone = f"{score.language}: {score.base}"
+        if score.before and (score.language, score.base) not in shown:
+            drawn.add_row(alone, f"{score.before.value:,.2f}", _ends(score.before), "")
+        shown.add((score.language, score.base))
+        name = f"{score.language}: with {score.method}" if score.adapter else alone
+        against = f"{score.ratio.value:.3f} ({_ends(score.ratio, 3)})" if score.ratio else ""
+        drawn.add_row(name, f"{score.after.value:,.2f}", _ends(score.after), against)
     return drawn
 
 
-def _interval(value: Interval | None, digits: int = 2) -> str:
-    if value is None:
-        return "-"
-    return f"{value.value:,.{digits}f} ({value.low:,.{digits}f}-{value.high:,.{digits}f})"
+def _ends(value: Interval, digits: int = 2) -> str:
+    return f"{value.low:,.{digits}f}-{value.high:,.{digits}f}"

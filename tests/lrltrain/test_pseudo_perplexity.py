@@ -111,7 +111,7 @@ def test_eval_writes_scores_that_can_be_computed_again(
     assert manifest["data"]["sentences"] == score["sentences"] == 35
     written = (tmp_path / score["path"] / "sentences.parquet").stat().st_mtime_ns
     table = lrltrain(*command)
-    assert "before" in table.stdout
+    assert "ro: with seq_bn_inv" in table.stdout
     assert (tmp_path / score["path"] / "sentences.parquet").stat().st_mtime_ns == written, "it is not measured twice"
 
 
