@@ -132,7 +132,7 @@ def fit_command(
     }
     for listed in ("text", "adapters", "tracker"):
         if listed in flags:
-            flags[listed] = [part for part in flags[listed].split(",") if part]
+            flags[listed] = _parts(f"--{listed}", flags[listed])
     settings = load_fit_config(config, flags)
     find(settings.lang)  # a typo should not wait for torch
     progress = Progress(quiet)
@@ -196,7 +196,7 @@ def eval_command(
         key: value for key, value in options.items() if key not in ("config", "as_json", "quiet") and value is not None
     }
     if "adapter" in flags:
-        flags["adapter"] = [part for part in flags["adapter"].split(",") if part]
+        flags["adapter"] = _parts("--adapter", flags["adapter"])
     settings = load_eval_config(config, flags)
     progress = Progress(quiet)
     began = time.perf_counter()
@@ -208,6 +208,13 @@ def eval_command(
     show_or_dump(
         as_json, {"scores": [result.as_json() for result in results], "seconds": seconds}, show.scores(results)
     )
+
+
+def _parts(flag: str, value: str) -> list[str]:
+    parts = [part for part in value.split(",") if part]
+    if not parts:
+        raise UsageError(f"{flag}: nothing is named.")
+    return parts
 
 
 @contextmanager

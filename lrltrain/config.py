@@ -5,10 +5,10 @@ Flags stand above the settings file, and the file above the preset.
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from lrldata.errors import UsageError
 from lrldata.settings import check, read_toml
@@ -17,6 +17,14 @@ Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
 Objective = Literal["mlm", "clm"]
 Batching = Literal["packed", "joined", "line"]
 Formula = Literal["corrected", "paper", "within_word_l2r"]
+PublicId = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)?$"
+    ),
+]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 ADAPTER_RATE, FULL_RATE = 5e-4, 5e-5
 NOT_SHAPING = {"out", "cache", "dry_run", "overwrite", "resume", "tracker", "preset", "base", "base_id", "text"}
@@ -35,28 +43,28 @@ class FitConfig(BaseModel):
     text: list[Path] = []
     base: str = "FacebookAI/xlm-roberta-base"
     base_revision: str | None = None
-    base_id: str | None = None
+    base_id: PublicId | None = None
     method: Method = "seq_bn_inv"
     adapters: list[Path] = []
     preset: str | None = None
     objective: Objective | None = None
     batching: Batching = "packed"
-    max_length: int = Field(default=256, ge=8)
-    batch_size: int = Field(default=16, ge=1)
-    accumulate: int = Field(default=1, ge=1)
+    max_length: int = Field(default=256, ge=8, le=1_000_000)
+    batch_size: Count = 16
+    accumulate: Count = 1
     steps: int = Field(default=2_000, ge=1)
     learning_rate: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     warmup: float = Field(default=0.05, ge=0.0, lt=1.0)
-    weight_decay: float = Field(default=0.01, ge=0.0)
-    reduction_factor: float = Field(default=16.0, ge=1.0)
-    lora_r: int = Field(default=8, ge=1)
+    weight_decay: float = Field(default=0.01, ge=0.0, allow_inf_nan=False)
+    reduction_factor: float = Field(default=16.0, ge=1.0, allow_inf_nan=False)
+    lora_r: int = Field(default=8, ge=1, le=65_536)
     lora_alpha: int = Field(default=8, ge=1)
     mask_probability: float = Field(default=0.15, gt=0.0, lt=1.0)
     whole_word: bool = False
     dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
-    seed: int = Field(default=42, ge=0)
+    seed: Seed = 42
     eval_every: int | None = Field(default=None, ge=1)
-    eval_batch_size: int | None = Field(default=None, ge=1)
+    eval_batch_size: Count | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     torch_compile: bool = False
     tracker: list[Literal["tensorboard", "trackio", "wandb"]] = []
@@ -74,6 +82,8 @@ class FitConfig(BaseModel):
             raise ValueError("--method fusion wants --adapters DIR,DIR (two or more), and no other method takes them")
         if self.method == "fusion" and len(self.adapters) < 2:
             raise ValueError("--method fusion wants two adapters or more: --adapters DIR,DIR")
+        if len(set(self.adapters)) < len(self.adapters):
+            raise ValueError("--adapters names one twice")
         if self.overwrite and self.resume:
             raise ValueError("--overwrite and --resume exclude each other")
         return self
@@ -110,7 +120,7 @@ class EvalConfig(BaseModel):
     adapter: list[Path] = []
     base: str | None = None
     base_revision: str | None = None
-    base_id: str | None = None
+    base_id: PublicId | None = None
     lang: str | None = None
     data: str = "flores"
     formula: Formula = "corrected"
@@ -118,7 +128,7 @@ class EvalConfig(BaseModel):
     batch_tokens: int | None = Field(default=None, ge=1)
     max_length: int | None = Field(default=None, ge=8)
     resamples: int = Field(default=1_000, ge=100)
-    seed: int = Field(default=42, ge=0)
+    seed: Seed = 42
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     out: Path = Path("lrl-workspace")
     overwrite: bool = False

@@ -80,7 +80,7 @@ def tokenise(text: Text, split: str, tokenizer: Any, *, batching: Batching, max_
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "batching": batching,
         "max_length": max_length,
-        "format": 1,
+        "format": 2,
     }
     folder = cache / "tokens" / fingerprint(recipe)[:32]
     with lock(folder):
@@ -88,8 +88,10 @@ def tokenise(text: Text, split: str, tokenizer: Any, *, batching: Batching, max_
             shutil.rmtree(folder, ignore_errors=True)
             with replaced(folder) as partial:
                 counts = _write(text, split, tokenizer, batching, max_length, partial)
-                if not counts.lines:
-                    raise InputError(f"{text.name}: no line for {split}.", "More text is needed: some hundred lines.")
+                if not counts.blocks:
+                    raise InputError(
+                        f"{text.name}: no line of text for {split}.", "More text is needed: some hundred lines."
+                    )
                 write_json(partial / COUNTS, asdict(counts))
     return _open(folder)
 

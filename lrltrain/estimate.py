@@ -12,7 +12,7 @@ from lrltrain.config import FitConfig
 from lrltrain.corpus import pack
 from lrltrain.fit import adapter_name, device_name, prepare
 from lrltrain.methods import attach
-from lrltrain.models import load_model
+from lrltrain.models import load_model, quiet
 
 SAMPLE = 2  # thousands of lines that are tokenised
 EFFICIENCY = 0.6  # of the speed of one large matrix product
@@ -40,12 +40,12 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
             model = load_model(plan.base)
         model.config.name_or_path = plan.base.id
         everything = sum(parameter.numel() for parameter in model.parameters())
-        with torch.device("meta" if config.method != "fusion" else "cpu"):
+        with quiet(), torch.device("meta" if config.method != "fusion" else "cpu"):
             chosen = set(attach(model, adapter_name(plan.language, config), config))
     trained = sum(value.numel() for name, value in model.named_parameters() if name in chosen)
     settings = model.config
     hidden, layers, words = settings.hidden_size, settings.num_hidden_layers, settings.vocab_size
-    in_a_step = round(tokens / blocks * a_step)
+    in_a_step = round(tokens / blocks * min(a_step, blocks))
     labels = in_a_step if plan.base.objective == "clm" else round(in_a_step * config.mask_probability)
     inner = everything - words * hidden
     passes = 6 if config.method == "full" else 4  # forward, gradient by input, gradient by weight: two each

@@ -1,10 +1,12 @@
 """The recipe of `lrltrain fit`: from the text of a language to an adapter's folder."""
 
+import math
 import platform
 import shutil
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, TrainingArguments
 
-from lrldata.errors import ModelError, UsageError
+from lrldata.errors import ModelError, TrainingError, UsageError
 from lrldata.folder import lock
 from lrldata.languages import Language, find
 from lrldata.manifest import ADAPTER, fingerprint, is_unchanged, made_with, sha256_of
@@ -103,12 +105,10 @@ def fit(config: FitConfig, progress: Progress) -> Fitted:
     began = time.perf_counter()
     plan = prepare(config)
     home = plan.folder.resolve()
-    if is_unchanged(home, ADAPTER, fingerprint(plan.recipe)) and not config.overwrite:
-        shutil.rmtree(run_folder(home), ignore_errors=True)  # of a run that was killed after its last act
-        return Fitted(plan.folder, "unchanged", open_adapter(home), 0.0)
-    if not first_process():
-        return _train(plan, home, progress, began)
-    with lock(home):
+    with lock(home) if first_process() else nullcontext():
+        if is_unchanged(home, ADAPTER, fingerprint(plan.recipe)) and not config.overwrite:
+            shutil.rmtree(run_folder(home), ignore_errors=True)  # of a run that was killed after its last act
+            return Fitted(plan.folder, "unchanged", open_adapter(home), 0.0)
         return _train(plan, home, progress, began)
 
 
@@ -141,6 +141,8 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
             trainer.train(resume_from_checkpoint=last_checkpoint(run))
         trainer.remove_callback(callback)
     loss = trainer.evaluate()["eval_loss"]
+    if not math.isfinite(loss):
+        raise TrainingError(f"the validation loss is {loss} in the end.", "Lower --learning-rate, and use --overwrite.")
     if not first_process():
         return Fitted(plan.folder, "fitted", {}, 0.0)
 
@@ -153,7 +155,7 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
         "best_step": trainer.state.best_global_step or trainer.state.global_step,
         "validation_loss_before": next(entry["eval_loss"] for entry in log if "eval_loss" in entry),
         "validation_loss": loss,
-        "tokens": round(_tokens_a_block(train) * _blocks_a_step(config) * trainer.state.global_step),
+        "tokens": round(train.counts.tokens * (trainer.state.epoch or 0.0)),
         "corpus": {"train": asdict(train.counts), "validation": asdict(validation.counts)},
         "parameters": sum(sizes[parameter] for parameter in parameters),
         "parameters_of_base": sum(sizes.values()) - sum(sizes[each] for each in parameters if config.method != "full"),
@@ -282,10 +284,6 @@ def _adapter_entry(folder: Path, base: Base) -> dict[str, Any]:
         raise ModelError(f"{folder}: {manifest['method']} cannot be fused.", "Give seq_bn or seq_bn_inv adapters.")
     check_base(folder, manifest, base)
     return {"kind": ADAPTER, "name": manifest["name"], "manifest_sha256": sha256_of(folder / MANIFEST_NAME)}
-
-
-def _blocks_a_step(config: FitConfig) -> int:
-    return config.batch_size * config.accumulate * processes()
 
 
 def _tokens_a_block(corpus: Corpus) -> float:

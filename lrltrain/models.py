@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM,
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
-from lrldata.errors import ModelError
+from lrldata.errors import ModelError, UsageError
 from lrldata.manifest import fingerprint, sha256_of
 from lrltrain.config import Objective
 
@@ -50,13 +50,16 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
     A folder's public id is `public` if given, else what the folder itself knows (a snapshot in the Hub's cache, its
     `_name_or_path`), else its name. Raises ModelError for what is no model, or one that cannot be trained so.
     """
+    if name == MINI and public not in (None, MINI):
+        raise UsageError(f"--base-id {public}: {MINI} has its own id.")
     location = str(mini_path()) if name == MINI else name
     folder = Path(location)
     with _in_one_line(name):
         config = AutoConfig.from_pretrained(location, revision=revision)
     kind = config.model_type
     can: list[Objective] = ["mlm"] if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES else []
-    can += ["clm"] if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES else []
+    if not can and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:  # an encoder would see the tokens that it is to predict
+        can = ["clm"]
     if not can or (objective and objective not in can):
         wanted = f" for {objective}" if objective and can else ""
         raise ModelError(
@@ -97,7 +100,21 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
     """
     maker = AutoModelForMaskedLM if base.objective == "mlm" else AutoModelForCausalLM
     with _in_one_line(base.id), quiet():
-        model = maker.from_pretrained(base.location, revision=base.revision, dtype=dtype)
+        loading: Any = maker.from_pretrained(
+            base.location, revision=base.revision, dtype=dtype, output_loading_info=True
+        )
+    model, loaded = loading
+    tied = model._tied_weights_keys or []  # noqa: SLF001 -- it has no other name
+    missing = [
+        name
+        for name in loaded["missing_keys"]
+        if "pooler" not in name and not any(re.search(key, name) for key in tied)
+    ]
+    if missing:
+        raise ModelError(
+            f"{base.id}: lacks {len(missing)} weights of its language model, as {missing[0]}.",
+            "Use a checkpoint that was saved with its language modelling head.",
+        )
     if dropout is not None:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -166,7 +183,7 @@ def quiet() -> Iterator[None]:
 def _in_one_line(name: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:
         first = str(error).strip().split("\n")[0][:200]
         raise ModelError(
             f"{name}: cannot be loaded as a base model: {first}",

@@ -13,10 +13,11 @@ from safetensors import SafetensorError
 from transformers.trainer_utils import get_last_checkpoint
 
 from lrldata.errors import StorageError, TrainingError
-from lrldata.manifest import ADAPTER, read_manifest, write_json
+from lrldata.manifest import ADAPTER, MANIFEST, damaged, file_entry, read_manifest, write_json
+from lrltrain.artifact import UNTRACKED
 from lrltrain.config import FitConfig
 
-RECIPE = "recipe.json"
+RECIPE, FILES = "recipe.json", "files.json"
 SPACE_NEEDED = 1 << 20  # bytes free on the disk below which a failure is put down to it
 
 
@@ -27,42 +28,66 @@ def run_folder(home: Path) -> Path:
 
 def claim(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -> None:
     """Refuse a folder that is in use for something else; begin a run, or clear the way for one that goes on."""
-    known = run / RECIPE
-    before = json.loads(known.read_text("utf-8")) if known.is_file() else None
-    if config.overwrite:
-        if before != recipe:  # else it is this very run, which was interrupted
-            shutil.rmtree(run, ignore_errors=True)
-    elif home.exists() and any(home.iterdir()) and not config.resume:
+    before, under_way = _recipe_of(run), last_checkpoint(run) is not None
+    if home.exists() and any(home.iterdir()) and not (config.resume and under_way):
         manifest = read_manifest(home, ADAPTER)
-        what = f"holds an adapter of other settings ({_difference(manifest, recipe)})" if manifest else "is not empty"
-        raise StorageError(f"{home}: {what}.", "Use --overwrite to replace it, or another --out.")
-    elif before is not None and before != recipe and not config.resume and get_last_checkpoint(str(run)):
+        known = {MANIFEST, *UNTRACKED, *(entry["path"] for entry in manifest["outputs"])} if manifest else set()
+        files = (path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file())
+        if strangers := sorted(name for name in files if name not in known):
+            raise StorageError(
+                f"{home}: holds what is not an adapter's: {', '.join(strangers[:5])}.",
+                "Move that away, or name another --out.",
+            )
+        if manifest and not config.overwrite:
+            raise StorageError(
+                f"{home}: holds an adapter already ({_difference(manifest, recipe)}).",
+                "Use --overwrite to replace it, or another --out.",
+            )
+    if config.overwrite and before != recipe:  # where it is the same, it is this very run, which was interrupted
+        shutil.rmtree(run, ignore_errors=True)
+    elif before != recipe and under_way and not config.resume:
         raise StorageError(
             f"{run}: a run of other settings was not finished ({_difference(before, recipe)}).",
             "Use --resume to go on with its weights under the new settings, or --overwrite to begin again.",
         )
     run.mkdir(parents=True, exist_ok=True)
-    write_json(known, recipe)
+    write_json(run / RECIPE, recipe)
+
+
+def _recipe_of(run: Path) -> dict[str, Any]:
+    """Return the recipe with which a run was begun; an empty one where that cannot be read."""
+    try:
+        found = json.loads((run / RECIPE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """Name what differs between two recipes, the settings by name."""
-    old, new = before["settings"], after["settings"]
+    old, new = before.get("settings", {}), after["settings"]
     named = [f"{key}: {old.get(key)} before, now {new.get(key)}" for key in new if old.get(key) != new.get(key)]
     named += [key for key in ("base", "tokenizer", "inputs", "made_with") if before.get(key) != after.get(key)]
-    return "; ".join(named[:3]) or "damaged files"
+    return "; ".join(named[:3]) or "of the same settings, but with damaged files"
+
+
+def vouch(checkpoint: Path) -> None:
+    """Write down the files of a checkpoint by hash, as its last file: one without it was not written whole."""
+    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != FILES)
+    write_json(checkpoint / FILES, [file_entry(path, checkpoint) for path in files])
 
 
 def last_checkpoint(run: Path) -> str | None:
-    """Return the last checkpoint that was written whole; the trainer writes its state last. Others are removed."""
-    while (last := get_last_checkpoint(str(run))) is not None:
+    """Return the last checkpoint that was written whole and is unharmed. Later ones are removed."""
+    while run.is_dir() and (last := get_last_checkpoint(str(run))) is not None:
         try:
-            json.loads((Path(last) / "trainer_state.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            if first_process():
-                shutil.rmtree(last)
-            continue
-        return last
+            whole = not list(damaged(Path(last), {"outputs": json.loads((Path(last) / FILES).read_text("utf-8"))}))
+        except (OSError, ValueError, TypeError, KeyError):
+            whole = False
+        if whole:
+            return last
+        if first_process():
+            shutil.rmtree(last, ignore_errors=True)
     return None
 
 

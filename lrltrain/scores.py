@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from lrldata.errors import ModelError, StorageError, UsageError
+from lrldata.errors import InputError, ModelError, StorageError, UsageError
 from lrldata.folder import lock, replaced
 from lrldata.languages import find
 from lrldata.manifest import MANIFEST, SCORES, file_entry, fingerprint, is_unchanged, made_with, sha256_of, write_json
@@ -124,15 +124,20 @@ def _measure(
         "made_with": made_with("adapters", "transformers", "tokenizers", "torch"),
     }
     name = manifest["name"] if manifest else "base"
-    folder = config.out / "scores" / language / slug(base.id) / name / f"{config.task}-{text.name}-{formula}"
+    measure = f"{config.task}-{text.name}-{formula}-{fingerprint(recipe)[:8]}"
+    folder = config.out / "scores" / language / slug(base.id) / name / measure
     home = folder.resolve()
     with lock(home):
         if config.overwrite or not is_unchanged(home, SCORES, fingerprint(recipe)):
             values = _likelihoods(config, base, adapter, manifest, text, progress)
             with replaced(home) as partial:
                 _write_likelihoods(partial, text, values, recipe)
-    table = pl.read_parquet(home / SENTENCES_FILE)
-    return Measured(folder, Likelihoods(table["log_likelihood"].to_numpy(), table["tokens"].to_numpy()))
+    table = pl.read_parquet(home / SENTENCES_FILE).filter(pl.col("tokens") > 0)
+    if table.is_empty():
+        raise InputError(f"{text.name}: no sentence has a token that the model knows how to read.", "Check --data.")
+    return Measured(
+        folder, Likelihoods(*(table[name].to_numpy() for name in ("log_likelihood", "tokens", "characters")))
+    )
 
 
 def _likelihoods(
@@ -149,6 +154,8 @@ def _likelihoods(
     tokenizer = load_tokenizer(base)
     model = load_adapted(adapter, manifest, base, dtype) if adapter and manifest else load_model(base, dtype)
     positions = getattr(model.config, "max_position_embeddings", LONGEST) - (2 if base.objective == "mlm" else 0)
+    if config.max_length and config.max_length > positions:
+        raise UsageError(f"--max-length {config.max_length}: {base.id} reads {positions} tokens at most.")
     with progress.steps(f"Measuring {manifest['name'] if manifest else base.id}", len(text.sentences)) as (advance, _):
         done = 0
 
@@ -178,7 +185,7 @@ def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recip
             "sentence": text.sentences,
             "log_likelihood": values.log_likelihood,
             "tokens": values.tokens,
-            "characters": [len(sentence) for sentence in text.sentences],
+            "characters": values.characters,
         }
     )
     table.write_parquet(folder / SENTENCES_FILE, compression="zstd", statistics=False)
@@ -198,7 +205,6 @@ def _score(
     paper = base.objective == "mlm" and config.formula == "paper"
     statistic = mean_of_sentences if paper else per_corpus
     options = (statistic, config.resamples, config.seed)
-    characters = sum(map(len, text.sentences))
     return Score(
         language,
         base.id,
@@ -206,11 +212,11 @@ def _score(
         manifest["method"] if manifest else "none",
         f"pseudo-perplexity ({config.formula})" if base.objective == "mlm" else "perplexity",
         f"{text.name} {text.split}",
-        len(text.sentences),
+        len(after.values.tokens),
         interval(after.values, *options),
         interval(before.values, *options) if before else None,
         ratio(after.values, before.values, *options) if before else None,
-        float(-after.values.log_likelihood.sum() / np.log(2) / characters),
+        float(-after.values.log_likelihood.sum() / np.log(2) / after.values.characters.sum()),
         after.folder,
     )
 

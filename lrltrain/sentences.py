@@ -32,6 +32,9 @@ def open_sentences(data: str, language: Language, limit: int | None = None) -> S
         return _pack(path.stem, "all", _lines(path), limit)
     if (path / MANIFEST).is_file():
         manifest, rows = open_dataset(path)
+        if manifest["language"]["code"] != language.code:
+            held = manifest["language"]["code"]
+            raise InputError(f"{path}: holds {held}, not {language.code}.", f"Use --lang {held}.")
         texts = rows.filter(pl.col("split") == "test").select("text").collect()["text"].to_list()
         return _pack(manifest["source"], "test", texts, limit)
     if path.is_dir():

@@ -108,7 +108,8 @@ def _plain(files: list[Path]) -> Text:
     """Read files of one sentence or paragraph a line; one in HELD_OUT, by a hash of the line, is for validation."""
     for file in files:
         if not file.is_file():
-            raise InputError(f"{file}: no such file.", "Give UTF-8 text files, one sentence or paragraph a line.")
+            what = "is a folder" if file.is_dir() else "no such file"
+            raise InputError(f"{file}: {what}.", "Give UTF-8 text files, one sentence or paragraph a line.")
         if file.stat().st_size == 0:
             raise StorageError(f"{file}: is empty.", "Give UTF-8 text files, one sentence or paragraph a line.")
 
@@ -127,5 +128,5 @@ def _plain(files: list[Path]) -> Text:
                         f"{file}: line {done + 1} or soon after is not UTF-8.", "Convert the file with iconv."
                     ) from error
 
-    provenance = {"kind": "text", "name": "text", "files": {file.name: sha256_of(file) for file in files}}
+    provenance = {"kind": "text", "name": "text", "files": [[file.name, sha256_of(file)] for file in files]}
     return Text(", ".join(map(str, files)), provenance, read)

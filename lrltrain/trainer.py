@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerContro
 from lrldata.errors import TrainingError
 from lrltrain.batches import Shuffled
 from lrltrain.loss import IGNORED, LabelledHead
+from lrltrain.runs import vouch
 from lrltrain.wiring import Wiring
 
 
@@ -107,7 +109,7 @@ def _mean_loss(prediction: EvalPrediction) -> dict[str, float]:
 
 
 class Report(TrainerCallback):
-    """Tells how training goes: `advance(step)` at each step, `say(line)` at each evaluation."""
+    """Tells how training goes, `advance(step)` at each step and `say(line)` at each evaluation; vouches for saves."""
 
     def __init__(
         self,
@@ -129,6 +131,11 @@ class Report(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Advance the bar."""
         self.advance(state.global_step, f"{self.speed():,.0f} tokens/s")
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Vouch for a checkpoint when all of it is written."""
+        if state.is_world_process_zero:
+            vouch(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
     def on_evaluate(
         self,

@@ -22,10 +22,11 @@ TOKENS_A_BATCH = {"cpu": 4_096, "cuda": 131_072}
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """Log-likelihood in nats and number of tokens of each sentence, each of shape (sentences,)."""
+    """Log-likelihood in nats, tokens asked for and characters that were read of each sentence, (sentences,) each."""
 
     log_likelihood: NDArray[np.float64]
     tokens: NDArray[np.int64]
+    characters: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ def likelihoods(
     device = next(model.parameters()).device
     budget = batch_tokens or TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cpu"])
     head = LabelledHead(model)
-    encoded = tokenizer(list(sentences), truncation=True, max_length=max_length)["input_ids"]
+    read = tokenizer(list(sentences), truncation=True, max_length=max_length, return_offsets_mapping=True)
+    encoded = read["input_ids"]
+    characters = [max((end for _, end in offsets), default=0) for offsets in read["offset_mapping"]]
     starts = word_starts(tokenizer).numpy()
     special = np.isin(np.arange(len(starts)), tokenizer.all_special_ids)
     asked = [copies(np.asarray(ids), objective, formula, special, starts) for ids in encoded]
@@ -79,7 +82,7 @@ def likelihoods(
             advance(len(set(owner.tolist())))
     finally:
         head.release()
-    return Likelihoods(total, np.array([len(each.targets) for each in asked]))
+    return Likelihoods(total, np.array([len(each.targets) for each in asked]), np.array(characters))
 
 
 def copies(

@@ -77,7 +77,7 @@ def test_tokenised_text_is_made_once_and_an_interrupted_one_again(tmp_path: Path
     (folder,) = (tmp_path / "cache" / "tokens").glob("[!.]*")
     (folder / "counts.json").unlink()
     assert np.array_equal(corpus_of(lines, tmp_path).tokens, first.tokens)
-    with pytest.raises(InputError, match="no line for train"):
+    with pytest.raises(InputError, match="no line of text for train"):
         corpus_of(["", ""], tmp_path)
 
 

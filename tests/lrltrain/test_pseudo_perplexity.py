@@ -81,9 +81,10 @@ def test_a_decoders_perplexity_is_the_librarys() -> None:
 def test_intervals_are_those_of_a_bootstrap() -> None:
     draw = np.random.default_rng(0)
     tokens = draw.integers(5, 40, 400)
-    before = Likelihoods(-tokens * draw.normal(3.0, 0.3, 400), tokens)
-    after = Likelihoods(before.log_likelihood * 0.9, tokens)
-    wide = interval(Likelihoods(before.log_likelihood[:50], tokens[:50]), per_corpus, 500, 1)
+    before = Likelihoods(-tokens * draw.normal(3.0, 0.3, 400), tokens, 4 * tokens)
+    after = Likelihoods(before.log_likelihood * 0.9, tokens, 4 * tokens)
+    few = Likelihoods(before.log_likelihood[:50], tokens[:50], 4 * tokens[:50])
+    wide = interval(few, per_corpus, 500, 1)
     narrow = interval(before, per_corpus, 500, 1)
     assert narrow.value == pytest.approx(math.exp(-before.log_likelihood.sum() / tokens.sum()))
     assert narrow.low < narrow.value < narrow.high
