@@ -1,0 +1,122 @@
+"""What must not go wrong silently: damaged checkpoints, half a model, text of the same name, folders in use."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from lrldata.errors import ModelError, StorageError
+from lrldata.languages import find
+from lrltrain.config import FitConfig
+from lrltrain.models import find_base, load_model, mini_path
+from lrltrain.runs import claim, last_checkpoint, vouch
+from lrltrain.text import open_text
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+RECIPE: dict[str, Any] = {"settings": {"steps": 5}}
+
+
+def checkpoint(run: Path, step: int) -> Path:
+    folder = run / f"checkpoint-{step}"
+    (folder / "x").mkdir(parents=True)
+    for name in ("optimizer.pt", "trainer_state.json", "x/pytorch_adapter.bin"):
+        (folder / name).write_text(f"{name} of step {step}")
+    vouch(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "x/pytorch_adapter.bin", "trainer_state.json", "files.json"])
+@pytest.mark.parametrize("harm", ["cut", "gone", "empty"])
+def test_a_checkpoint_that_is_harmed_in_any_file_gives_way_to_the_one_before(
+    tmp_path: Path, name: str, harm: str
+) -> None:
+    first, second = checkpoint(tmp_path, 10), checkpoint(tmp_path, 20)
+    assert last_checkpoint(tmp_path) == str(second)
+    harmed = second / name
+    if harm == "gone":
+        harmed.unlink()
+    else:
+        harmed.write_text(harmed.read_text()[:-3] if harm == "cut" else "")
+    assert last_checkpoint(tmp_path) == str(first)
+    assert not second.exists()
+
+
+def test_claiming_a_folder_never_takes_what_is_not_ours(tmp_path: Path) -> None:
+    home, run = tmp_path / "home", tmp_path / ".home.run"
+    config = FitConfig(lang="ro", overwrite=True)
+    home.mkdir()
+    (home / "notes.txt").write_text("mine")
+    with pytest.raises(StorageError, match=r"notes\.txt"):
+        claim(home, run, RECIPE, config)
+    (home / "notes.txt").unlink()
+    claim(home, run, RECIPE, config)
+    kept = checkpoint(run, 5)
+    claim(home, run, RECIPE, config)
+    assert kept.exists(), "an interrupted --overwrite goes on"
+    other = {"settings": {"steps": 6}}
+    with pytest.raises(StorageError, match="steps: 5 before, now 6"):
+        claim(home, run, other, FitConfig(lang="ro"))
+    claim(home, run, other, FitConfig(lang="ro", resume=True))
+    assert kept.exists()
+    claim(home, run, RECIPE, config)
+    assert not kept.exists()
+
+
+def test_a_finished_adapter_is_not_thrown_away_by_resume(
+    fit: Any, lrltrain: Run, workspace: Path, tmp_path: Path
+) -> None:
+    fit(steps=2)
+    done = lrltrain(
+        *("fit", "--lang", "ro", "--dataset", workspace / "datasets" / "ro" / "conceptnet", "--base", "lrl-mini"),
+        *("--steps", 3, "--resume", "--out", tmp_path / "out", "--cache", workspace / "cache"),
+    )
+    assert done.returncode == 1
+    assert "--overwrite" in done.stderr
+
+
+def test_files_of_one_name_and_another_order_are_told_apart(tmp_path: Path) -> None:
+    paths = [tmp_path / "a" / "x.txt", tmp_path / "b" / "x.txt"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(f"text of {path.parent.name}\n")
+    choices = [[paths[0]], [paths[1]], paths, paths[::-1], [paths[0], paths[0]]]
+    texts = [open_text(FitConfig(lang="ro", text=chosen), find("ro")) for chosen in choices]
+    assert len({json.dumps(text.provenance) for text in texts}) == len(texts)
+
+
+def test_a_base_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    for file in mini_path().iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if ".layer.1." not in name}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks \d+ weights"):
+        load_model(find_base(str(tmp_path)))
+    (tmp_path / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(find_base(str(tmp_path)))
+
+
+def test_an_encoder_is_not_trained_as_a_decoder() -> None:
+    with pytest.raises(ModelError, match="no language modelling head for clm"):
+        find_base("lrl-mini", objective="clm")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--text", ","], "--text: nothing is named"),
+        (["--base-id", "../../evil"], "--base-id"),
+        (["--seed", "5000000000"], "--seed"),
+        (["--reduction-factor", "inf"], "--reduction-factor"),
+        (["--method", "fusion", "--adapters", "a,a"], "--adapters"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(lrltrain: Run, arguments: list[str], says: str) -> None:
+    done = lrltrain("fit", "--lang", "ro", *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
