@@ -1,0 +1,59 @@
+"""A local Hub, and the real clients in processes of their own, as they read HF_ENDPOINT when they are imported."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients import ACCOUNTS, TOKEN, check_store, environment
+from local_hub import Hub, start
+
+_HEAD = """
+import json, warnings
+from pathlib import Path
+from huggingface_hub import (CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, hf_hub_download,
+                             snapshot_download)
+api = HfApi()
+def status(call):
+    try:
+        call()
+    except Exception as error:
+        response = getattr(error, "response", None)
+        return [type(error).__name__, response.status_code if response is not None else None]
+    return "passed"
+def give(value):
+    print("\\n" + json.dumps(value))
+"""
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """Serve an empty folder; afterwards no token may be anywhere in it, and git must find nothing wrong."""
+    with start(tmp_path / "hub", accounts=ACCOUNTS, page=3, part=1000) as server:
+        yield server
+    check_store(tmp_path / "hub")
+
+
+@pytest.fixture
+def client(hub: Hub, tmp_path: Path) -> Run:
+    """Run a script with a client and return what it gives, by `give(value)`."""
+
+    def run(script: str, *, token: str = TOKEN, server: Hub = hub) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-c", _HEAD + script],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=environment(server, tmp_path / "home", token),
+            timeout=180,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.strip().rpartition("\n")[2])
+
+    return run

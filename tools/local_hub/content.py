@@ -1,0 +1,101 @@
+"""Pages of what is in a repository: trees, what is at some paths, and the files."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from local_hub import git
+from local_hub.answers import no_entry, page, send_bytes, truth
+from local_hub.git import Commit, Entry
+from local_hub.lfs import address
+from local_hub.repositories import PAGE, found, origin
+from local_hub.store import Repo, stamp
+
+
+async def tree(request: web.Request) -> web.Response:
+    """List a folder, or all below it."""
+    repo = found(request)
+    commit = repo.at(request.match_info["rev"])
+    every = repo.git.flat(commit.tree)
+    below = request.match_info.get("path", "").strip("/")
+    if below and (below not in every or every[below].mode == git.FILE):
+        raise no_entry(below, commit.id)
+    inside = {path: entry for path, entry in every.items() if not below or path.startswith(f"{below}/")}
+    if not truth(request.query.get("recursive")):
+        depth = below.count("/") + 1 if below else 0
+        inside = {path: entry for path, entry in inside.items() if path.count("/") == depth}
+    rows = _rows(repo, commit, inside, expand=truth(request.query.get("expand")))
+    return page(request, rows, request.app[PAGE])
+
+
+async def paths_info(request: web.Request) -> web.Response:
+    """Tell what is at some paths; a path with nothing there is left out."""
+    repo = found(request)
+    commit = repo.at(request.match_info["rev"])
+    if request.content_type == "application/json":
+        body = await request.json()
+        asked, expand = body.get("paths", []), truth(body.get("expand"))
+    else:
+        form = await request.post()
+        asked, expand = [str(path) for path in form.getall("paths", [])], truth(form.get("expand"))
+    every = repo.git.flat(commit.tree)
+    wanted = [asked] if isinstance(asked, str) else asked
+    there = {path.strip("/"): every[path.strip("/")] for path in wanted if path.strip("/") in every}
+    return web.json_response(_rows(repo, commit, there, expand=expand))
+
+
+def _rows(repo: Repo, commit: Commit, entries: Mapping[str, Entry], *, expand: bool) -> list[dict[str, Any]]:
+    changed = _last_changes(repo, commit, entries.keys()) if expand else {}
+    rows = []
+    for path, entry in entries.items():
+        row: dict[str, Any] = {"type": "directory", "oid": entry.id, "size": 0, "path": path}
+        if entry.mode == git.FILE:
+            size, large = repo.facts(entry.id)
+            row |= {"type": "file", "size": size}
+            if large:
+                row["lfs"] = {"oid": large.oid, "size": large.size, "pointerSize": len(large.pointer())}
+        if path in changed:
+            last = changed[path]
+            row["lastCommit"] = {"id": last.id, "title": last.title, "date": stamp(last.when)}
+            if entry.mode == git.FILE:
+                row["securityFileStatus"] = {"status": "unscanned", "avScan": None, "pickleImportScan": None}
+        rows.append(row)
+    return rows
+
+
+def _last_changes(repo: Repo, commit: Commit, paths: Collection[str]) -> dict[str, Commit]:
+    """Return, for each path, the commit that made it what it is."""
+    changed: dict[str, Commit] = {}
+    for newer in repo.git.history(commit):
+        now = repo.git.flat(newer.tree)
+        before = repo.git.flat(repo.git.commit(newer.parents[0]).tree) if newer.parents else {}
+        for path in paths - changed.keys():
+            if now.get(path) != before.get(path):
+                changed[path] = newer
+        if len(changed) == len(paths):
+            break
+    return changed
+
+
+async def resolve(request: web.Request) -> web.StreamResponse:
+    """Send a file, or say where a large one is."""
+    repo = found(request)
+    commit = repo.at(request.match_info["rev"])
+    path = request.match_info["path"]
+    entry = repo.git.flat(commit.tree).get(path)
+    if entry is None or entry.mode != git.FILE:
+        raise no_entry(path, commit.id)
+    _, large = repo.facts(entry.id)
+    name = quote(path.rpartition("/")[2])
+    headers = {"X-Repo-Commit": commit.id, "Content-Disposition": f"inline; filename*=UTF-8''{name}"}
+    if large is None:
+        return send_bytes(request, repo.git.read(entry.id)[1], headers | {"ETag": f'"{entry.id}"'})
+    headers |= {
+        "Location": f"{address(request, 'download', large.oid, origin(request))}&commit={commit.id}",
+        "X-Linked-ETag": f'"{large.oid}"',
+        "X-Linked-Size": str(large.size),
+        "ETag": f'"{entry.id}"',
+    }
+    return web.Response(status=302, text="Found. Redirecting", headers=headers)
