@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import line
+from dumps import line
 from make_dump import make_dump
 
 from lrldata.dataset import open_dataset

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import line
+from dumps import line
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

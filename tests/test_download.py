@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import line
+from dumps import line
 
 from lrldata.conceptnet.download import OFFICIAL, Remote, download, local_path
 from lrldata.conceptnet.source import find_index, remote_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import line
+from dumps import line
 from hypothesis import given
 from hypothesis import strategies as st
 
