@@ -25,10 +25,8 @@ class LabelledHead:
     """
 
     def __init__(self, model: Any) -> None:
-        self._model = model
         self._projection = model.get_output_embeddings()
         self._positions: Tensor | None = None
-        self._projects = True
         self._projection_forward: Callable[..., Tensor] = self._projection.forward
         self._projection.forward = self._forward
         self._hook = model.base_model.register_forward_hook(self._cut)
@@ -46,19 +44,19 @@ class LabelledHead:
         return output
 
     def _forward(self, hidden: Tensor) -> Tensor:
-        return self._projection_forward(hidden) if self._projects else hidden
+        return self._projection_forward(hidden) if self._positions is None else hidden
 
     @contextmanager
-    def at(self, positions: Tensor, *, project: bool = True) -> Iterator[None]:
+    def at(self, positions: Tensor) -> Iterator[None]:
         """Cut the encoder's output down to `positions`, of shape (labels,), into the flattened batch.
 
-        Without `project`, the model returns as `logits` what would go into its last projection, (1, labels, hidden).
+        The model then returns as `logits` what would go into its last projection, (1, labels, hidden): for `loss`.
         """
-        self._positions, self._projects = positions, project
+        self._positions = positions
         try:
             yield
         finally:
-            self._positions, self._projects = None, True
+            self._positions = None
 
     def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Return the sum of the cross entropy in nats of labels (labels,) given `hidden` (labels, hidden).

@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from lrldata.show import size, table
+from lrltrain.corpus import Counts
 from lrltrain.evaluate.bootstrap import Interval
 from lrltrain.fit import Fitted
 from lrltrain.scores import Score
@@ -15,13 +16,16 @@ def fitted(result: Fitted) -> Table:
     """Show an adapter that was made."""
     trained = result.manifest["trained"]
     drawn = table("Adapter", "", "")
+    packed, longest = Counts(**trained["corpus"]["train"]), result.manifest["settings"]["max_length"]
     share = trained["parameters"] / trained["parameters_of_base"]
     rows = {
         "method": result.manifest["method"],
         "base model": result.manifest["base"]["id"],
         "trained parameters": f"{trained['parameters']:,} ({share:.2%} of the base model's)",
         "tokens seen": f"{trained['tokens']:,} in {trained['steps']:,} steps",
-        "padding": f"{padding(trained, result.manifest['settings']['max_length']):.1%}",
+        "padding": "to the longest line of each batch"
+        if trained["batching"] == "line"
+        else f"{packed.padding(longest):.1%}",
         "validation loss": f"{trained['validation_loss_before']:.3f} -> {trained['validation_loss']:.3f} "
         f"(step {trained['best_step']:,})",
         "folder": str(result.path),
@@ -29,12 +33,6 @@ def fitted(result: Fitted) -> Table:
     for name, value in rows.items():
         drawn.add_row(name, value)
     return drawn
-
-
-def padding(trained: Mapping[str, Any], length: int) -> float:
-    """Return the share of padding in blocks that are filled up to `length`."""
-    counts = trained["corpus"]["train"]
-    return 0.0 if trained["batching"] == "line" else 1 - counts["tokens"] / (counts["blocks"] * length)
 
 
 def estimate(estimated: Mapping[str, Any]) -> Table:

@@ -43,7 +43,7 @@ class LabelledLoss(Trainer):
         num_items_in_batch: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of a batch, as its share of the step's mean."""
-        with self.head.at(inputs["positions"], project=False):
+        with self.head.at(inputs["positions"]):
             hidden = model(**self.wiring.inputs(inputs)).logits[0]
         total = self.head.loss(hidden, inputs["labels"])
         count = (inputs["labels"] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
@@ -81,7 +81,7 @@ class LabelledLoss(Trainer):
     ) -> tuple[None, Tensor, Tensor]:
         """Return the sum of losses and the number of labels of each block, (blocks, 2), so that the mean is exact."""
         inputs = self._prepare_inputs(inputs)
-        with torch.no_grad(), self.compute_loss_context_manager(), self.head.at(inputs["positions"], project=False):
+        with torch.no_grad(), self.compute_loss_context_manager(), self.head.at(inputs["positions"]):
             hidden = model(**self.wiring.inputs(inputs)).logits[0]
             losses = self.head.losses(hidden, inputs["labels"])
         blocks, length = inputs["input_ids"].shape

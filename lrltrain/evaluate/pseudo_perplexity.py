@@ -73,7 +73,7 @@ def likelihoods(
             mask = torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]
             here = torch.from_numpy(positions).to(device)
             cast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-            with torch.inference_mode(), cast, head.at(here, project=False):
+            with torch.inference_mode(), cast, head.at(here):
                 hidden = model(
                     input_ids=torch.from_numpy(ids).to(device), attention_mask=mask.long().to(device)
                 ).logits[0]

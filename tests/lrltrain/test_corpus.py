@@ -134,7 +134,7 @@ def test_packed_lines_give_the_loss_of_lines_alone(seed: int) -> None:
     sums = []
     for blocks in (parts, [together]):
         batch = Collator(VOCABULARY, "packed")(blocks)
-        with torch.no_grad(), head.at(batch["positions"], project=False):
+        with torch.no_grad(), head.at(batch["positions"]):
             hidden = model(**wiring.inputs(batch)).logits[0]
         sums.append(head.losses(hidden, batch["labels"]).sum())
     torch.testing.assert_close(sums[0], sums[1], rtol=1e-4, atol=1e-4)

@@ -97,7 +97,7 @@ def equal_gradients(model: Any, kind: str, names: list[str]) -> None:
     positions = (shifted.flatten() != IGNORED).nonzero().squeeze(1)
     wanted = shifted.flatten()[positions]
     model.zero_grad()
-    with head.at(positions, project=False):
+    with head.at(positions):
         hidden = model(input_ids=ids).logits[0]
     assert hidden.shape[0] == len(positions)
     loss = head.loss(hidden, wanted) / len(positions)
