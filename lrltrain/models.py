@@ -1,6 +1,7 @@
 """Base models: found, loaded, and named by their public id."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -173,7 +174,11 @@ def quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     other.setLevel(ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "mtime may not be reliable"
+            )  # the trainer then goes by number, as it should
+            yield
     finally:
         logging.set_verbosity(before)
         other.setLevel(level)
