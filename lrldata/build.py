@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from lrldata.card import conceptnet_card
+from lrldata.card import folder_card
 from lrldata.conceptnet.index import Index
 from lrldata.conceptnet.source import find_index
 from lrldata.conceptnet.triples import is_script, judge, part_links, read_fields, touching, turn_symmetric
@@ -26,7 +26,6 @@ from lrldata.progress import Progress
 from lrldata.schema import CONCEPTNET
 from lrldata.split import SPLITS, at_random, by_pair
 
-SAMPLES = 8
 ALL_SCRIPTS = "any"
 COMPOSITE_SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
 
@@ -129,13 +128,10 @@ def _build_one(
         went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in ledger.dropped.items())
         return f"Nothing is left of {ledger.came_in.rows:,} edges of {language.name}: {went}."
     splits = {split: rows.filter(pl.col("split") == split).drop("split") for split in SPLITS}
-    samples = rows["text"].head(SAMPLES).to_list()
     provenance = {**recipe, "recipe": fingerprint(recipe), "ledger": ledger.as_json()}
     home = folder.resolve()  # where the folder is a link, what it points to is replaced, and not the link
     with lock(home):
-        manifest = write_dataset(
-            home, splits, lambda manifest: conceptnet_card(manifest, language, samples), provenance
-        )
+        manifest = write_dataset(home, splits, lambda manifest: folder_card(manifest, language), provenance)
     return Built(language, folder, manifest["version"], "built", manifest["rows"], ledger, time.perf_counter() - began)
 
 

@@ -7,7 +7,8 @@ LrlError                 anything that a user can act upon; exit code 1
 ├── DownloadError        the network, or what came over it
 ├── StorageError         a disk that is full or read-only, a folder that is not what it should be
 ├── ModelError           a base model or adapter that cannot be loaded or adapted
-└── TrainingError        training that went wrong, as a loss that is not a number
+├── TrainingError        training that went wrong, as a loss that is not a number
+└── PublishError         a Hub that refuses, or cannot be reached, or a card that two have changed
 """
 
 
@@ -50,3 +51,7 @@ class ModelError(LrlError):
 
 class TrainingError(LrlError):
     """Training went wrong."""
+
+
+class PublishError(LrlError):
+    """Something could not be published."""

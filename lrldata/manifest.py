@@ -42,15 +42,19 @@ def made_with(*libraries: str) -> dict[str, str]:
     return {name: version(name) for name in ("lrl", *libraries)}
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write JSON so that `path` holds either the old or the whole new text."""
+def write_text(path: Path, text: str) -> None:
+    """Write a text so that `path` holds either the old or the whole new one."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8", newline="\n") as stream:
-        json.dump(value, stream, ensure_ascii=False, indent=2)
-        stream.write("\n")
+        stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON so that `path` holds either the old or the whole new text."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def read_manifest(folder: Path, kind: str) -> dict[str, Any] | None:

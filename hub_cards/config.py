@@ -1,0 +1,54 @@
+"""Settings of `lrl push-hub`: frozen, checked, with unknown keys an error."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from hub_cards.lint import is_repository
+from hub_cards.merge import Prefer
+from lrldata.settings import check, read_toml
+
+Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$")]
+
+
+class PushConfig(BaseModel):
+    """What `lrl push-hub` is asked to do. The names are those of its options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lang: str | None = None
+    all: bool = False
+    namespace: str | None = None
+    kind: list[Literal["dataset", "adapter"]] = []
+    source: list[str] = []
+    method: list[str] = []
+    version: Version | None = None
+    license: str | None = None
+    license_name: str | None = None
+    license_link: str | None = None
+    base_id: str | None = None
+    card: Prefer = "ask"
+    collection: bool = True
+    private: bool = False
+    patience: float = Field(default=300.0, ge=0.0)
+    endpoint: str | None = None
+    out: Path = Path("lrl-workspace")
+    dry_run: bool = False
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "PushConfig":
+        if self.all == bool(self.lang):
+            raise ValueError("give either --lang CODE (or several, with commas) or --all")
+        if self.base_id and not ("/" in self.base_id and is_repository(self.base_id)):
+            raise ValueError("--base-id: not an id on the Hub, as ORG/NAME")
+        if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
+            raise ValueError("--endpoint: not an address, as http://127.0.0.1:8000")
+        if self.namespace and ("/" in self.namespace or not is_repository(self.namespace)):
+            raise ValueError("--namespace: not a name of a user or an organisation")
+        return self
+
+
+def load_push_config(file: Path | None, flags: dict[str, Any]) -> PushConfig:
+    """Read a settings file and put the given flags above it. Raises UsageError."""
+    return check(PushConfig, read_toml(file) if file else {}, flags, file)

@@ -1,0 +1,115 @@
+"""The card of a dataset repository: one language, a configuration a source. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hub_cards.card import Card
+from hub_cards.licences import Licence
+from hub_cards.render import in_lines, sections
+from lrldata.card import configuration, size_category
+from lrldata.conceptnet.download import OFFICIAL
+from lrldata.languages import find
+from lrldata.ledger import REASONS
+
+ORIGINS = {"conceptnet": "conceptnet5/conceptnet5", "glotcc": "cis-lmu/GlotCC-V1"}
+ALL_SCRIPTS = ["any"]
+
+
+def dataset_card(parts: Mapping[str, Mapping[str, Any]], repository: str, version: str) -> Card:
+    """Return the card of a repository.
+
+    `parts` has for each configuration its `manifest`, some `samples` and the values of its `licence`; nothing else is
+    known of a configuration, so that a card can be made where the rows are not.
+    """
+    described = [_describe(name, part) for name, part in sorted(parts.items())]
+    language = find(described[0]["manifest"]["language"]["code"])
+    return Card(
+        _metadata(described, language.name, language.hub_code),
+        sections("dataset_card", parts=described, language=language, repository=repository, version=version),
+    )
+
+
+def _metadata(parts: list[dict[str, Any]], language: str, code: str) -> dict[str, Any]:
+    entries, described = [], []
+    for number, part in enumerate(parts):
+        entry, info = configuration(part["manifest"], part["name"], f"{part['name']}/")
+        entries.append({"config_name": part["name"], **({"default": True} if number == 0 else {}), **entry})
+        described.append(info)
+    licences = list(dict.fromkeys(part["licence"] for part in parts))
+    named: dict[str, Any] = {}
+    for licence in licences:
+        named |= {key: value for key, value in licence.metadata().items() if key != "license"}
+    ids = list(dict.fromkeys(licence.id for licence in licences))
+    origins = [
+        "original" if part["manifest"].get("sample") else ORIGINS[part["name"]]
+        for part in parts
+        if part["manifest"].get("sample") or part["name"] in ORIGINS
+    ]
+    return {
+        "language": [code, *(["en"] if code != "en" and any(_in_english(part["manifest"]) for part in parts) else [])],
+        "license": ids[0] if len(ids) == 1 else ids,
+        **named,
+        "pretty_name": f"{language}: text for language adaptation",
+        "size_categories": [size_category(sum(sum(part["manifest"]["rows"].values()) for part in parts))],
+        "task_categories": ["fill-mask", "text-generation"],
+        "task_ids": ["masked-language-modeling", "language-modeling"],
+        **({"source_datasets": list(dict.fromkeys(origins))} if origins else {}),
+        "tags": ["low-resource-languages", "language-adaptation", *(part["name"] for part in parts), "lrl"],
+        "configs": entries,
+        "dataset_info": described if len(described) > 1 else described[0],
+    }
+
+
+def _in_english(manifest: Mapping[str, Any]) -> bool:
+    templates = manifest.get("templates", {})
+    return templates.get("language") == "en" or bool(templates.get("fallback_relations"))
+
+
+def _describe(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    manifest = part["manifest"]
+    ledger = manifest["ledger"]
+    came_in = ledger["in"]["rows"] or 1
+    shards = [entry for entry in manifest["outputs"] if entry["path"].startswith("data/")]
+    return {
+        "name": name,
+        "manifest": manifest,
+        "samples": part["samples"],
+        "licence": Licence(**part["licence"]),
+        "shards": shards,
+        "bytes": sum(entry["bytes"] for entry in shards),
+        "kept": ledger["kept"]["rows"] / came_in,
+        "dropped": [
+            {
+                "reason": reason,
+                "why": REASONS.get(reason, reason),
+                "rows": tally["rows"],
+                "share": tally["rows"] / came_in,
+            }
+            for reason, tally in ledger["dropped"].items()
+        ],
+        "unsaid": ledger.get("unsaid_relations", {}),
+        "command": rebuild_command(manifest),
+    }
+
+
+def rebuild_command(manifest: Mapping[str, Any]) -> str:
+    """Return the command that makes a dataset again."""
+    language, settings, source = manifest["language"], manifest["settings"], manifest["source"]
+    words = ["lrldata", "build", "--lang", language["code"], "--source", source]
+    templates = manifest.get("templates", {}).get("name", "english")
+    if templates != "english":
+        own = "" if templates == "paper" else ".toml"
+        words += ["--templates", "native" if templates.startswith("native/") else f"{templates}{own}"]
+    for key, usual in (("edges", "any"), ("min_weight", 0.0), ("split", "pair"), ("seed", 42)):
+        if settings.get(key, usual) != usual:
+            words += [f"--{key.replace('_', '-')}", str(settings[key])]
+    scripts = settings.get("scripts", [])
+    if scripts != (language.get("scripts") or ALL_SCRIPTS):
+        words += ["--scripts", ",".join(scripts)]
+    if manifest.get("sample"):
+        words.append("--sample")
+    elif source == "conceptnet" and manifest["inputs"][0]["sha256"] != OFFICIAL.sha256:
+        name, digest = manifest["inputs"][0]["name"], manifest["inputs"][0]["sha256"]
+        database = not name.endswith((".csv", ".gz"))
+        words += ["--conceptnet-db", name] if database else ["--dump", name, "--dump-sha256", digest]
+    return in_lines(words)

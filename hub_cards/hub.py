@@ -1,0 +1,152 @@
+"""The Hub, by way of huggingface_hub 0.36 to 2.x: accounts, repositories, commits, tags, collections. IO."""
+
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+
+from hub_cards.plan import README, RECORD, Held, Plan, Remote, tag_of
+from hub_cards.repository import Kind
+from lrldata.errors import PublishError
+
+MAIN = "main"
+_MAY_WRITE = {"admin", "write", "contributor"}
+_LOGIN = "Log in with `hf auth login`, or set HF_TOKEN to a token with write access."
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whose the token is, what it may do (`role`), and the namespaces in which it may write."""
+
+    name: str
+    role: str
+    namespaces: tuple[str, ...]
+
+
+class Hub:
+    """One Hub, at an endpoint, with a token; without one, what is public can be read."""
+
+    def __init__(self, endpoint: str | None = None, token: str | None = None) -> None:
+        self.token = token or get_token()
+        self._api = HfApi(endpoint=endpoint, token=self.token or False, library_name="lrl")
+        self.endpoint = str(self._api.endpoint)
+
+    def account(self) -> Account:
+        """Return whose the token is. Raises PublishError without one."""
+        if not self.token:
+            raise PublishError("no token of the Hub is set.", _LOGIN)
+        told = self._api.whoami()
+        access = told.get("auth", {}).get("accessToken", {})
+        role = str(access.get("role", "unknown"))
+        member = {told["name"]: "admin"} | {
+            each["name"]: each.get("roleInOrg", "write") for each in told.get("orgs", [])
+        }
+        if role == "fineGrained":
+            scoped = access.get("fineGrained", {}).get("scoped", [])
+            given = {each["entity"]["name"] for each in scoped if "repo.write" in each.get("permissions", [])}
+        else:
+            given = set() if role == "read" else set(member)
+        allowed = tuple(name for name, place in member.items() if place in _MAY_WRITE and name in given)
+        return Account(str(told["name"]), role, allowed)
+
+    def read(self, identifier: str, kind: Kind) -> Remote:
+        """Return what a repository holds at its tip; an empty Remote where there is none that we may see."""
+        try:
+            info = self._api.repo_info(identifier, repo_type=kind)
+        except RepositoryNotFoundError:
+            return Remote()
+        tip = info.sha
+        tree = self._api.list_repo_tree(identifier, recursive=True, revision=tip, repo_type=kind)
+        files = {
+            entry.path: Held(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
+            for entry in tree
+            if isinstance(entry, RepoFile)
+        }
+        tags = self._api.list_repo_refs(identifier, repo_type=kind).tags
+        readme, record = (
+            self._text(identifier, kind, name, tip) if name in files else None for name in (README, RECORD)
+        )
+        return Remote(
+            tip, bool(info.private), files, frozenset(tag.name for tag in tags), readme, _as_record(identifier, record)
+        )
+
+    def _text(self, identifier: str, kind: Kind, name: str, revision: str | None) -> str:
+        with tempfile.TemporaryDirectory(prefix="lrl-") as folder:
+            path = self._api.hf_hub_download(identifier, name, repo_type=kind, revision=revision, cache_dir=folder)
+            return Path(path).read_bytes().decode("utf-8")
+
+    def create(self, identifier: str, kind: Kind, *, private: bool) -> None:
+        """Make a repository; one that is there already is left as it is."""
+        self._api.create_repo(identifier, repo_type=kind, private=private, exist_ok=True)
+
+    def commit(self, plan: Plan, tip: str, *, message: str) -> str:
+        """Make one commit of all that a plan changes, on top of `tip`, and return its name."""
+        operations: list[Any] = [
+            CommitOperationAdd(file.path, str(file.content) if isinstance(file.content, Path) else file.content)
+            for file in plan.files
+        ]
+        operations += [CommitOperationDelete(path) for path in plan.removed]
+        done = self._api.create_commit(
+            plan.repository.id,
+            operations,
+            commit_message=message,
+            repo_type=plan.repository.kind,
+            revision=MAIN,
+            parent_commit=tip,
+        )
+        return str(done.oid)
+
+    def tag(self, plan: Plan, commit: str) -> None:
+        """Set the tag of a version on a commit."""
+        self._api.create_tag(
+            plan.repository.id,
+            tag=tag_of(plan.version),
+            revision=commit,
+            repo_type=plan.repository.kind,
+            exist_ok=True,
+        )
+
+    def collect(
+        self, namespace: str, title: str, description: str, items: Iterable[tuple[str, Kind]], *, private: bool
+    ) -> tuple[str, int]:
+        """See that a collection of this title holds these repositories; return its slug and how many were added."""
+        slug, held = self.collection(namespace, title)
+        missing = [(identifier, kind) for identifier, kind in items if (identifier, kind) not in held]
+        if slug is None:
+            made = self._api.create_collection(
+                title, namespace=namespace, description=description, private=private, exists_ok=True
+            )
+            slug = made.slug
+        for identifier, kind in missing:
+            self._api.add_collection_item(slug, item_id=identifier, item_type=kind, exists_ok=True)
+        return slug, len(missing)
+
+    def collection(self, namespace: str, title: str) -> tuple[str | None, set[tuple[str, str]]]:
+        """Return the slug of the collection with this title, None where there is none, and what it holds."""
+        for each in self._api.list_collections(owner=namespace):
+            if each.title == title:
+                whole = self._api.get_collection(each.slug)
+                return each.slug, {(item.item_id, item.item_type) for item in whole.items}
+        return None, set()
+
+
+def _as_record(identifier: str, text: str | None) -> dict[str, Any] | None:
+    """Read lrl.json. Raises PublishError for one that a newer version wrote; one that is none counts as missing."""
+    try:
+        record = json.loads(text) if text else None
+    except ValueError:
+        return None
+    if (
+        not isinstance(record, dict)
+        or not {"format", "version", "parts", "pictures", "card", "history"} <= record.keys()
+    ):
+        return None
+    if record["format"] != 1:
+        raise PublishError(f"{identifier}: was published by a newer version of lrl.", "Install that.")
+    return record

@@ -1,0 +1,170 @@
+"""Check a card against the rules of the Hub, without the network. Pure, but for the rules, which are a file here.
+
+rules.json holds the language codes, licences, sizes and task names that the Hub takes; tools/make_hub_rules.py made it.
+"""
+
+import json
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from hub_cards.card import CardError, read
+
+LONGEST_ID = 96
+_NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?", re.ASCII)
+_TAGS_OF_TEXT = ("tags", "datasets", "metrics", "task_categories", "task_ids", "source_datasets", "size_categories")
+_VALUES = {"size_categories": "sizes", "task_categories": "tasks", "pipeline_tag": "tasks", "task_ids": "subtasks"}
+_RELATIONS = {"adapter", "merge", "quantized", "finetune"}
+_LEFT_OVER = ("{{", "}}", "{%", "More Information Needed", "TODO")
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+
+
+@cache
+def rules() -> dict[str, frozenset[str]]:
+    """Return what the Hub takes: `languages`, `licences`, `sizes`, `tasks`, `subtasks`."""
+    held = json.loads(files("hub_cards").joinpath("rules.json").read_text("utf-8"))
+    return {name: frozenset(values.split()) for name, values in held.items() if isinstance(values, str)}
+
+
+def is_repository(identifier: object) -> bool:
+    """Return whether this can be the id of a repository: [namespace/]name."""
+    if not isinstance(identifier, str) or len(identifier) > LONGEST_ID or "--" in identifier or ".." in identifier:
+        return False
+    parts = identifier.split("/")
+    return len(parts) <= 2 and all(_NAME.fullmatch(part) for part in parts) and not identifier.endswith(".git")
+
+
+def lint(readme: str, present: Collection[str] | None = None) -> list[str]:
+    """Return what is wrong with a README; empty where nothing is.
+
+    `present` are the files of the repository; where it is given, relative links must lead to one of them.
+    """
+    try:
+        card = read(readme)
+    except CardError as error:
+        return [str(error)]
+    if not card.metadata:
+        return ["there are no metadata"]
+    return [*_of_metadata(card.metadata), *_of_text(card.body, present)]
+
+
+def _of_metadata(found: Mapping[str, Any]) -> Iterator[str]:
+    yield from _values(found)
+    yield from _licence(found)
+    for key in ("base_model", "datasets", "source_datasets"):
+        for each in _listed(found.get(key)):
+            if not is_repository(each) and not (key == "source_datasets" and str(each).startswith("extended")):
+                yield f"{key}: {each!r} is no repository"
+    relation = found.get("base_model_relation")
+    if relation is not None and relation not in _RELATIONS:
+        yield f"base_model_relation: {relation!r} is not one of {', '.join(sorted(_RELATIONS))}"
+    if relation is not None and "base_model" not in found:
+        yield "base_model_relation without base_model"
+    if "configs" in found or "dataset_info" in found:
+        yield from _configurations(found)
+    if "model-index" in found:
+        yield from _results(found["model-index"])
+
+
+def _values(found: Mapping[str, Any]) -> Iterator[str]:
+    known = rules()
+    if not _listed(found.get("language")):
+        yield "language: missing"
+    for code in _listed(found.get("language")):
+        if code is False:
+            yield 'language: `no` is a boolean to YAML; write "no"'
+        elif code not in known["languages"] and code not in ("code", "multilingual"):
+            yield f"language: {code!r} is not an ISO 639 code in lower case"
+    for key, names in _VALUES.items():
+        yield from (
+            f"{key}: the Hub does not know {each!r}" for each in _listed(found.get(key)) if each not in known[names]
+        )
+    for key in _TAGS_OF_TEXT:
+        if not all(isinstance(each, str) for each in _listed(found.get(key))):
+            yield f"{key}: must be text, or a list of texts"
+    for key in ("pretty_name", "library_name"):
+        if key in found and not (isinstance(found[key], str) and found[key].strip()):
+            yield f"{key}: must be text"
+
+
+def _licence(found: Mapping[str, Any]) -> Iterator[str]:
+    licences = _listed(found.get("license"))
+    if not licences:
+        yield "license: missing"
+    for each in licences:
+        if each not in rules()["licences"]:
+            yield f"license: the Hub does not know {each!r}; use `other` with license_name and license_link"
+    if "other" in licences and not (found.get("license_name") and found.get("license_link")):
+        yield "license: `other` wants license_name and license_link"
+
+
+def _configurations(found: Mapping[str, Any]) -> Iterator[str]:
+    entries = found.get("configs")
+    if not (isinstance(entries, list) and all(isinstance(each, dict) and "config_name" in each for each in entries)):
+        yield "configs: must be a list of entries with a config_name"
+        return
+    names = [each["config_name"] for each in entries]
+    if len(set(names)) < len(names):
+        yield "configs: a name is there twice"
+    defaults = [each["config_name"] for each in entries if each.get("default")]
+    if len(defaults) != 1:
+        yield f"configs: one must be the default, {len(defaults)} are"
+    for each in entries:
+        patterns = each.get("data_files")
+        if not isinstance(patterns, list) or not patterns:
+            yield f"configs: {each['config_name']} has no data_files"
+    described = {each.get("config_name"): each for each in _listed(found.get("dataset_info")) if isinstance(each, dict)}
+    for name in names:
+        if name not in described:
+            yield f"dataset_info: {name} is not described"
+        elif not described[name].get("features") or not described[name].get("splits"):
+            yield f"dataset_info: {name} has no features or no splits"
+    for name in described.keys() - set(names):
+        yield f"dataset_info: {name} is not in configs"
+
+
+def _results(index: Any) -> Iterator[str]:
+    if not (
+        isinstance(index, list) and all(isinstance(each, dict) and {"name", "results"} <= each.keys() for each in index)
+    ):
+        yield "model-index: must be a list of entries with name and results"
+        return
+    for result in (result for each in index for result in each["results"]):
+        task, data, metrics = (result.get(key) for key in ("task", "dataset", "metrics"))
+        if not isinstance(task, dict) or task.get("type") not in rules()["tasks"]:
+            yield f"model-index: the Hub does not know the task {task!r}"
+        if not isinstance(data, dict) or not data.get("name") or not data.get("type"):
+            yield "model-index: a dataset has no name or no type"
+        for metric in metrics if isinstance(metrics, list) and metrics else [{}]:
+            if (
+                not metric.get("type")
+                or not isinstance(metric.get("value"), int | float)
+                or not math.isfinite(metric["value"])
+            ):
+                yield f"model-index: a metric has no type or no number: {metric!r}"
+
+
+def _of_text(body: str, present: Collection[str] | None) -> Iterator[str]:
+    if not re.search(r"^# \S", body, re.MULTILINE):
+        yield "the text has no title"
+    prose = _CODE.sub("", body)
+    for words in _LEFT_OVER:
+        if words in prose:
+            yield f"the text holds {words!r}, which was to be filled in"
+    if re.search(r"\b(None|nan|NaN)\b", prose):
+        yield "the text says None or nan, which was to be a value"
+    if body.count("```") % 2:
+        yield "a block of code has no end"
+    for target in _LINK.findall(prose):
+        if present is not None and "://" not in target and not target.startswith("#") and target not in present:
+            yield f"a link leads to {target}, which is not there"
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]

@@ -1,0 +1,111 @@
+"""The recipe of `lrl card`: render the card of an artifact here, as Markdown and as a page, or check it. IO."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hub_cards import licences
+from hub_cards.adapter_card import MINI
+from hub_cards.licences import Licence
+from hub_cards.lint import lint
+from hub_cards.page import card_page
+from hub_cards.plan import FIRST, README
+from hub_cards.publish import source_of
+from hub_cards.repository import Repository, adapter_repository, dataset_repository
+from hub_cards.workspace import Workspace, open_workspace, read_adapter, read_dataset
+from lrldata.errors import InputError, StorageError
+from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest, write_text
+
+PAGE = "index.html"
+UNKNOWN = Licence("unknown")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A card that was written: the Markdown, the page, and what is wrong with it."""
+
+    repository: str
+    markdown: Path
+    page: Path
+    faults: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as JSON-like values."""
+        return vars(self) | {"markdown": str(self.markdown), "page": str(self.page), "faults": list(self.faults)}
+
+
+def check(path: Path, namespace: str) -> list[str]:
+    """Return what is wrong with a README, or with the card of a dataset's or an adapter's folder."""
+    if path.is_file():
+        try:
+            return lint(path.read_text("utf-8"))
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: is not UTF-8.", "Give a README.md.") from error
+    repository, _ = repository_of(path, namespace)
+    return _faults(repository)
+
+
+def render(path: Path, namespace: str, out: Path | None) -> Rendered:
+    """Write the card of a dataset's or an adapter's folder below `out`, or below cards/ of its workspace."""
+    repository, root = repository_of(path, namespace)
+    folder = out or root / "cards" / repository.id.split("/")[-1]
+    folder.mkdir(parents=True, exist_ok=True)
+    text = _text(repository)
+    pictures = {picture.path: picture.draw() for picture in repository.pictures}
+    for place, drawn in pictures.items():
+        folder.joinpath(place).parent.mkdir(parents=True, exist_ok=True)
+        folder.joinpath(place).write_bytes(drawn)
+    for file in repository.files:
+        if file.path.endswith(".png") and isinstance(file.content, Path):
+            pictures[file.path] = file.content.read_bytes()
+            folder.joinpath(file.path).write_bytes(pictures[file.path])
+    sizes = {file.path: file.size for file in repository.files} | {README: len(text.encode())}
+    page = card_page(text, repository.id, repository.kind, pictures, sizes)
+    write_text(folder / README, text)
+    write_text(folder / PAGE, page)
+    return Rendered(repository.id, folder / README, folder / PAGE, tuple(_faults(repository)))
+
+
+def _text(repository: Repository) -> str:
+    return repository.card({name: part.facts for name, part in repository.parts.items()}, FIRST).text
+
+
+def _faults(repository: Repository) -> list[str]:
+    present = {*(file.path for file in repository.files), *(picture.path for picture in repository.pictures), README}
+    return lint(_text(repository), present)
+
+
+def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
+    """Return the repository that a folder would be published as, and the root of its workspace.
+
+    A dataset's folder stands for its source alone. Raises StorageError for a folder that is neither.
+    """
+    path = path.resolve()
+    if read_manifest(path, DATASET):
+        dataset = read_dataset(path)
+        licence = licences.of_dataset(dataset.manifest) or UNKNOWN
+        code = dataset.manifest["language"]["code"]
+        return dataset_repository((dataset,), {dataset.source: licence}, namespace, code), _root(path, 2)
+    if read_manifest(path, ADAPTER):
+        adapter = read_adapter(path)
+        code, root = adapter.manifest["language"]["code"], _root(path, 3)
+        workspace = open_workspace(root, {code}) if root != path else Workspace(root, {}, {code: (adapter,)})
+        base = adapter.manifest["base"]["id"]
+        return adapter_repository(
+            adapter,
+            workspace,
+            licences.of_adapter(adapter, workspace) or UNKNOWN,
+            source_of(adapter, workspace, "", None),
+            f"{namespace}/{MINI}" if base == MINI else base,
+            namespace,
+        ), root
+    inside = ", ".join(sorted(str(each.parent) for each in path.glob(f"**/{MANIFEST}"))[:3])
+    raise StorageError(
+        f"{path}: no finished dataset or adapter in this folder.",
+        f"Artifacts below it: {inside}." if inside else "Name a folder that `lrldata build` or `lrltrain fit` wrote.",
+    )
+
+
+def _root(path: Path, depth: int) -> Path:
+    """Return the workspace that a folder lies in; the folder itself where it lies in none."""
+    above = path.parents[depth] if len(path.parents) > depth else path
+    return above if path.parts[len(above.parts) : len(above.parts) + 1] in (("datasets",), ("adapters",)) else path

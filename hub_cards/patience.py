@@ -1,0 +1,116 @@
+"""Wait for a Hub that is busy, cannot be reached or has moved on, and try again, within limits."""
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from lrldata.errors import LrlError, PublishError
+
+T = TypeVar("T")
+# 409 and 412: somebody else has written in between, so that the tip has to be read again.
+_PASSING = {408, 409, 412, 423, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
+_TRANSPORT = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "anyio"}
+_RETRY_AFTER = "Retry-After"
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait in all for one thing to come right, in seconds."""
+
+    seconds: float = 300.0
+    sleep: Callable[[float], None] = time.sleep
+
+    def until_done(self, what: str, step: Callable[[], T | None]) -> T:
+        """Call `step` until it returns something; it is called again after an error that passes by itself.
+
+        `step` begins with a look at how things are, so that an answer that was lost does no harm. Raises PublishError
+        for errors that do not pass, and when patience is at its end.
+        """
+        waited, pause = 0.0, FIRST_PAUSE
+        while True:
+            try:
+                result = step()
+            except LrlError:
+                raise
+            except Exception as error:
+                if not passes(error):
+                    raise PublishError(f"{what}: {in_words(error)}", way_out(error)) from error
+                wait = max(pause, _asked_to_wait(error))
+                if waited + wait > self.seconds:
+                    raise PublishError(
+                        f"{what}: {in_words(error)} waited {waited:.0f} s, and {wait:.0f} s more are asked for.",
+                        "What is published stays. Give the same command again later, or a longer --patience.",
+                    ) from error
+                self.sleep(wait)
+                waited, pause = waited + wait, min(2 * pause, LONGEST_PAUSE)
+                continue
+            if result is not None:
+                return result
+
+
+def passes(error: BaseException) -> bool:
+    """Return whether an error is one that may be gone the next time."""
+    status = status_of(error)
+    if status is not None:
+        return status in _PASSING
+    for each in _chain(error):
+        if isinstance(each, ConnectionError | TimeoutError | http.client.HTTPException | json.JSONDecodeError):
+            return True
+        if type(each).__module__.split(".")[0] in _TRANSPORT:
+            return True
+        if isinstance(each, OSError) and "Consistency check failed" in str(each):  # a download that was cut
+            return True
+    return False
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the status of the answer that an error, or one of its causes, is about; None without an answer."""
+    for each in _chain(error):
+        response = getattr(each, "response", None)
+        status = getattr(response, "status_code", None)
+        if isinstance(status, int):
+            return status
+    return None
+
+
+def in_words(error: BaseException) -> str:
+    """Say in one line what the Hub answered, or why there was no answer."""
+    status = status_of(error)
+    message = next((str(text) for each in _chain(error) if (text := getattr(each, "server_message", None))), "")
+    if status is not None:
+        return f"the Hub answered {status}{f' ({message})' if message else ''}."
+    last = list(_chain(error))[-1]
+    return f"the Hub gave no answer that can be read ({type(last).__name__})."
+
+
+def way_out(error: BaseException) -> str:
+    """Say what can be done about an answer."""
+    return {
+        401: "The token is not valid, or has ended: `hf auth login` sets another.",
+        403: "The token may not do this: check its role, its organisations and, if fine-grained, its repositories.",
+        404: "Check --namespace and --endpoint.",
+    }.get(status_of(error) or 0, "Run with --debug to see all of it.")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__
+
+
+def _asked_to_wait(error: BaseException) -> float:
+    for each in _chain(error):
+        headers: Any = getattr(getattr(each, "response", None), "headers", None)
+        if headers and _RETRY_AFTER in headers:
+            try:
+                return float(headers[_RETRY_AFTER])
+            except ValueError:  # a date; our own pauses do as well
+                return 0.0
+    return 0.0

@@ -1,0 +1,34 @@
+"""The ledger of a dataset as a picture."""
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+import altair as alt
+
+KEPT, DROPPED = "#1f6feb", "#9aa5b1"
+
+
+def draw_ledger(ledger: Mapping[str, Any], source: str) -> bytes:
+    """Return a PNG with a bar for what was kept and one for each reason, by rows."""
+    came_in = ledger["in"]["rows"] or 1
+    counts = {"kept": ledger["kept"]["rows"]} | {reason: tally["rows"] for reason, tally in ledger["dropped"].items()}
+    rows = [
+        {"what": name, "rows": count, "label": f"{count:,} ({count / came_in:.1%})", "kept": name == "kept"}
+        for name, count in counts.items()
+    ]
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        y=alt.Y("what:N", title=None, sort=list(counts), axis=alt.Axis(labelLimit=260)),
+        x=alt.X(
+            "rows:Q", title="rows", axis=alt.Axis(format="~s"), scale=alt.Scale(domain=[0, max(counts.values()) * 1.25])
+        ),
+    )
+    bars = base.mark_bar().encode(
+        color=alt.condition("datum.kept", alt.value(KEPT), alt.value(DROPPED)),
+    )
+    labels = base.mark_text(align="left", dx=4).encode(text="label:N")
+    title = f"{source}: where {came_in:,} rows went"
+    chart = (bars + labels).properties(width=480, height=alt.Step(22), title=title)
+    drawn = BytesIO()
+    chart.save(drawn, format="png", scale_factor=2)
+    return drawn.getvalue()

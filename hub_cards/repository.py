@@ -1,0 +1,189 @@
+"""What a repository is to hold: files, pictures, and what its card says. Reads sizes and hashes of files."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from hub_cards.adapter_card import MINI, Source, adapter_card, base_card, results_of
+from hub_cards.card import Card
+from hub_cards.dataset_card import dataset_card
+from hub_cards.licences import MINI_LICENCE, Licence
+from hub_cards.pictures import draw_ledger
+from hub_cards.workspace import Adapter, Dataset, Workspace
+from lrldata.manifest import MANIFEST, fingerprint, sha256_of
+
+Kind = Literal["dataset", "model"]
+What = Literal["dataset", "adapter", "base"]
+WEIGHTS = (".safetensors", ".bin")
+NOT_WEIGHTS = {"reference.safetensors"}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file by its path in the repository; `content` is where it is, or what it is."""
+
+    path: str
+    content: Path | bytes
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: str, content: Path | bytes) -> "File":
+        """Describe a file here, or bytes."""
+        if isinstance(content, Path):
+            return cls(path, content, content.stat().st_size, sha256_of(content))
+        return cls(path, content, len(content), hashlib.sha256(content).hexdigest())
+
+    @property
+    def blob(self) -> str:
+        """Return its name as an object of git, by which the Hub knows small files."""
+        data = self.content.read_bytes() if isinstance(self.content, Path) else self.content
+        return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture by its path, and `shows`, a hash of what it shows: drawn elsewhere, it would have other bytes."""
+
+    path: str
+    shows: str
+    draw: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of what is published: a configuration of a dataset, or a model. All of it goes into the record.
+
+    `schema` and `data` are hashes: other data make a new minor version, another schema a new major one. `facts` is what
+    the card says of it.
+    """
+
+    schema: str
+    data: str
+    manifest_sha256: str
+    files: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One repository; `card` makes its card of the facts of all parts and a version.
+
+    With `keeps`, parts that are published already and are not here stay.
+    """
+
+    id: str
+    kind: Kind
+    what: What
+    files: tuple[File, ...]
+    parts: Mapping[str, Part]
+    card: Callable[[Mapping[str, Mapping[str, Any]], str], Card]
+    pictures: tuple[Picture, ...] = field(default=())
+    keeps: bool = False
+
+
+def dataset_repository(
+    datasets: tuple[Dataset, ...], licences: Mapping[str, Licence], namespace: str, language: str
+) -> Repository:
+    """Return the repository of a language's datasets, NAMESPACE/lrl-LANGUAGE; licences by source."""
+    name = f"{namespace}/lrl-{language}"
+    files, parts, pictures = [], {}, []
+    for dataset in datasets:
+        manifest, source = dataset.manifest, dataset.source
+        own = [
+            *(
+                File(f"{source}/{entry['path']}", dataset.folder / entry["path"], entry["bytes"], entry["sha256"])
+                for entry in manifest["outputs"]
+            ),
+            File.of(f"{source}/{MANIFEST}", dataset.folder / MANIFEST),
+        ]
+        picture = f"pictures/{source}-ledger.png"
+        ledger = manifest["ledger"]
+        pictures.append(Picture(picture, fingerprint([source, ledger]), partial(draw_ledger, ledger, source)))
+        shards = [
+            [entry["path"], entry["sha256"]] for entry in manifest["outputs"] if entry["path"].startswith("data/")
+        ]
+        parts[source] = Part(
+            fingerprint(manifest["columns"]),
+            fingerprint(shards),
+            dataset.manifest_sha256,
+            (*(file.path for file in own), picture),
+            {"manifest": manifest, "samples": list(dataset.samples), "licence": asdict(licences[source])},
+        )
+        files += own
+    return Repository(
+        name,
+        "dataset",
+        "dataset",
+        tuple(files),
+        parts,
+        lambda facts, version: dataset_card(facts, name, version),
+        tuple(pictures),
+        keeps=True,
+    )
+
+
+def adapter_repository(
+    adapter: Adapter, workspace: Workspace, licence: Licence, text: Source, base: str, namespace: str
+) -> Repository:
+    """Return the repository of an adapter, NAMESPACE/BASE-LANGUAGE-SOURCE-METHOD."""
+    manifest = adapter.manifest
+    slug = manifest["base"]["id"].rstrip("/").split("/")[-1]
+    name = f"{namespace}/{slug}-{manifest['language']['code']}-{adapter.source}-{adapter.method}"
+    paths = [entry["path"] for entry in manifest["outputs"]]
+    files = [
+        *(
+            File(each["path"], adapter.folder / each["path"], each["bytes"], each["sha256"])
+            for each in manifest["outputs"]
+        ),
+        *(File.of(each, adapter.folder / each) for each in (MANIFEST, "run.json") if (adapter.folder / each).is_file()),
+    ]
+    weights = [
+        [entry["path"], entry["sha256"]]
+        for entry in manifest["outputs"]
+        if entry["path"].endswith(WEIGHTS) and entry["path"] not in NOT_WEIGHTS
+    ]
+    results = [results_of(score.manifest, score.result) for score in workspace.scores_of(adapter)]
+
+    def card(facts: Mapping[str, Mapping[str, Any]], version: str) -> Card:
+        return adapter_card(
+            manifest,
+            adapter.manifest_sha256,
+            adapter.run,
+            facts["adapter"]["results"],
+            source=adapter.source,
+            text=text,
+            base=base,
+            licence=licence,
+            repository=name,
+            version=version,
+        )
+
+    part = Part(
+        fingerprint([base, manifest["base"]]),
+        fingerprint(weights),
+        adapter.manifest_sha256,
+        tuple(dict.fromkeys((*paths, *(file.path for file in files)))),
+        {"results": results},
+    )
+    return Repository(name, "model", "adapter", tuple(files), {"adapter": part}, card)
+
+
+def base_repository(folder: Path, made_from: Mapping[str, Any], namespace: str) -> Repository:
+    """Return the repository of lrl-mini, NAMESPACE/lrl-mini, without which its adapters cannot be loaded."""
+    name = f"{namespace}/{MINI}"
+    files = tuple(File.of(path.name, path) for path in sorted(folder.iterdir()) if path.is_file())
+    weights = [[file.path, file.sha256] for file in files if file.path.endswith(WEIGHTS)]
+    configuration = next(file.sha256 for file in files if file.path == "config.json")
+    part = Part(configuration, fingerprint(weights), "", tuple(file.path for file in files), {})
+    return Repository(
+        name,
+        "model",
+        "base",
+        files,
+        {"base": part},
+        lambda _facts, version: base_card(made_from, MINI_LICENCE, name, version),
+    )
