@@ -9,11 +9,11 @@ FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --le
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,push]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,train]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,train,push]"
 	touch $@
 
 # The main job on built-in data: a dataset, an adapter, and pseudo-perplexity before and after.
@@ -29,7 +29,7 @@ test: $(VENV)/.dev
 # The data half alone, without torch, with the newest libraries.
 test-data: constraints-data.txt
 	$(PYTHON) -m venv .venv-data
-	.venv-data/bin/python -m pip install --quiet --constraint constraints-data.txt --editable ".[dev]"
+	.venv-data/bin/python -m pip install --quiet --constraint constraints-data.txt --editable ".[dev,push]"
 	! .venv-data/bin/python -c "import torch" 2> /dev/null
 	.venv-data/bin/python -m pytest
 

@@ -50,7 +50,7 @@ def render(path: Path, namespace: str, out: Path | None) -> Rendered:
     folder = out or root / "cards" / repository.id.split("/")[-1]
     folder.mkdir(parents=True, exist_ok=True)
     text = _text(repository)
-    pictures = {picture.path: picture.draw() for picture in repository.pictures}
+    pictures = {picture.path: picture.drawn for picture in repository.pictures}
     for place, drawn in pictures.items():
         folder.joinpath(place).parent.mkdir(parents=True, exist_ok=True)
         folder.joinpath(place).write_bytes(drawn)

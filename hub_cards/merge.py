@@ -38,7 +38,8 @@ def merge(ours: Card, readme: str | None, record: Mapping[str, Any] | None, pref
     merged = Merged("")
     metadata = _metadata(ours, theirs, known["metadata"], prefer, merged)
     body = _body(ours, theirs, known["sections"], prefer, merged)
-    same = metadata == dict(theirs.metadata) and body == theirs.body  # then the bytes stay, whoever laid them out
+    # The bytes of what is the same stay, whoever laid them out.
+    same = metadata == dict(theirs.metadata) and body == _ended(theirs.body)
     merged.text = readme if same else join(metadata, body)
     return merged
 
@@ -63,7 +64,7 @@ def _one(key: str, value: Any) -> str:
 
 
 def _body(ours: Card, theirs: Readme, base: Mapping[str, str], prefer: Prefer, merged: Merged) -> str:
-    body, last = theirs.body.rstrip("\n") + "\n", None
+    body, last = _ended(theirs.body), None
     for name in dict.fromkeys((*ours.sections, *theirs.sections)):
         own, found = ours.sections.get(name), theirs.sections.get(name)
         was = base.get(name)
@@ -80,7 +81,11 @@ def _body(ours: Card, theirs: Readme, base: Mapping[str, str], prefer: Prefer, m
         elif chosen != found:
             body = replace_section(body, name, chosen)
         last = name if chosen is not None else last
-    return body
+    return _ended(body)
+
+
+def _ended(text: str) -> str:
+    return text.rstrip("\n") + "\n"
 
 
 def _insert(body: str, name: str, text: str, after: str | None) -> str:

@@ -22,7 +22,6 @@ class Patience:
     """How long to wait in all for one thing to come right, in seconds."""
 
     seconds: float = 300.0
-    sleep: Callable[[float], None] = time.sleep
 
     def until_done(self, what: str, step: Callable[[], T | None]) -> T:
         """Call `step` until it returns something; it is called again after an error that passes by itself.
@@ -42,10 +41,10 @@ class Patience:
                 wait = max(pause, _asked_to_wait(error))
                 if waited + wait > self.seconds:
                     raise PublishError(
-                        f"{what}: {in_words(error)} waited {waited:.0f} s, and {wait:.0f} s more are asked for.",
+                        f"{what}: {in_words(error)} After {waited:.0f} s of waiting, {wait:.0f} s more are asked for.",
                         "What is published stays. Give the same command again later, or a longer --patience.",
                     ) from error
-                self.sleep(wait)
+                time.sleep(wait)
                 waited, pause = waited + wait, min(2 * pause, LONGEST_PAUSE)
                 continue
             if result is not None:

@@ -177,7 +177,7 @@ def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mappin
     }
     files = [*repository.files, File.of(README, merged.text.encode())]
     files += [
-        File.of(picture.path, picture.draw())
+        File.of(picture.path, picture.drawn)
         for picture in repository.pictures
         if picture.path not in held or known.get(picture.path) != picture.shows
     ]

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +51,11 @@ class Picture:
     path: str
     shows: str
     draw: Callable[[], bytes]
+
+    @cached_property
+    def drawn(self) -> bytes:
+        """Return the PNG."""
+        return self.draw()
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def _in_words(error: BaseException) -> str:
         return "out of memory. Build fewer languages at once."
     if os.strerror(errno.ENOSPC) in str(error):  # as Polars reports it
         return f"{os.strerror(errno.ENOSPC).lower()} on the disk of --out or --cache. Make room or name another folder."
-    return " ".join(str(error).split())
+    return str(error) if isinstance(error, LrlError) else " ".join(str(error).split())
 
 
 def _fail(message: str, code: int) -> int:

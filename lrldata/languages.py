@@ -36,6 +36,7 @@ class Language(BaseModel):
     iso639_3: str | None = None
     iso639_1: str | None = None
     iso639_2b: str | None = None
+    hub: str | None = None
     glotcc: str | None = None
     flores: str | None = None
     sib200: str | None = None
@@ -48,7 +49,7 @@ class Language(BaseModel):
     @property
     def hub_code(self) -> str:
         """Return what the Hub's card lint takes: lower-case ISO 639-1, else 639-3."""
-        return self.iso639_1 or self.iso639_3 or self.code.split("-")[0]
+        return self.hub or self.iso639_1 or self.iso639_3 or self.code.split("-")[0]
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -16,6 +16,11 @@ from pathlib import Path
 LANGUAGES, TASKS = "@huggingface/languages@1.0.0", "@huggingface/tasks@0.21.54"
 RULES = Path(__file__).resolve().parents[1] / "hub_cards" / "rules.json"
 SIZES = ("n<1K 1K<n<10K 10K<n<100K 100K<n<1M 1M<n<10M 10M<n<100M 100M<n<1B 1B<n<10B 10B<n<100B 100B<n<1T n>1T").split()
+COLLECTIVE = """
+afa alg apa art ath aus bad bai bat ber bih bnt btk cai cau cel cmc cpe cpf cpp crp cus day dra fiu gem ijo inc ine
+ira iro kar khi kro map mkh mno mun myn nah nai nic nub oto paa phi pra roa sai sal sem sgn sio sit sla smi son ssa
+tai tup tut wak wen ypk znd
+""".split()  # of ISO 639-2
 LICENCES = """
 apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m afl-3.0
 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0
@@ -40,7 +45,7 @@ def fetch(package: str, ending: str) -> str:
 
 def main() -> None:
     """Fetch, pick out the codes and names, and write them."""
-    codes = sorted(set(re.findall(r'code: "([a-z]{2,3})"', fetch(LANGUAGES, "dist/index.mjs"))))
+    codes = sorted({*re.findall(r'code: "([a-z]{2,3})"', fetch(LANGUAGES, "dist/index.mjs")), *COLLECTIVE})
     tasks = sorted(set(re.findall(r'^\t"([a-z0-9-]+)": \{', fetch(TASKS, "src/pipelines.ts"), re.MULTILINE)))
     subtasks = sorted(set(re.findall(r'^\t\t\t\ttype: "([a-z0-9-]+)"', fetch(TASKS, "src/pipelines.ts"), re.MULTILINE)))
     assert len(codes) > 8_000, len(codes)

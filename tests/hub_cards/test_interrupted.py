@@ -1,0 +1,174 @@
+"""Whatever happens to a publication, at whichever request: run again, it ends with one commit and one tag."""
+
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+import pytest
+import runs
+from clients import ACCOUNTS, TOKEN, check_store
+from local_hub import Hub, start
+from stores import commits, git, store, tags, tree
+
+Push = Callable[[Hub], int]
+Serve = Callable[[], Any]
+
+
+@pytest.fixture(scope="session")
+def port() -> int:
+    """Return one port for all servers: processes are forked from one that has read HF_ENDPOINT long ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = int(probe.getsockname()[1])
+    with pytest.MonkeyPatch.context() as patch:
+        settings = {"HF_ENDPOINT": f"http://127.0.0.1:{free}", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
+        settings |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["runs"])
+        forkserver.ensure_running()
+    return free
+
+
+@pytest.fixture
+def serve(tmp_path: Path, port: int) -> Serve:
+    """Serve an empty Hub, one after the other; what was uploaded to one is not on the next."""
+    numbers = count()
+
+    @contextmanager
+    def serving() -> Iterator[Hub]:
+        root = tmp_path / f"hub{next(numbers)}"
+        with start(root, accounts=ACCOUNTS, port=port) as server:
+            yield server
+
+    return serving
+
+
+@pytest.fixture
+def push(sample_workspace: Path, tmp_path: Path) -> Push:
+    """Publish in a process whose id is in a file, for the server to kill it; return its exit code."""
+
+    def run(hub: Hub) -> int:
+        arguments = (hub.endpoint, TOKEN, str(sample_workspace), str(tmp_path / "pid"))
+        process = multiprocessing.get_context("forkserver").Process(target=runs.push, args=arguments)
+        process.start()
+        process.join(120)
+        assert process.exitcode is not None
+        return process.exitcode
+
+    return run
+
+
+Content = tuple[dict[str, str], int]
+
+
+def published(hub: Hub) -> Content:
+    """Assert that there is one commit and one tag, and return the files that it has, and the collections."""
+    repository = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert (commits(repository), list(tags(repository))) == (1, ["v1.0.0"])
+    assert tags(repository)["v1.0.0"] == git(repository, "rev-parse", "main").strip()
+    made = [entry for entry in hub.journal() if entry["wrote"] and entry["path"].endswith("/items")]
+    return tree(repository, "v1.0.0"), len(made)
+
+
+@pytest.fixture
+def undisturbed(serve: Serve, push: Push) -> tuple[Content, list[str]]:
+    """Return what is published where nothing happens, and the requests that this takes."""
+    with serve() as hub:
+        assert push(hub) == runs.DONE
+        return published(hub), [f"{entry['method']} {entry['path']}" for entry in hub.journal()]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_each_request_in_turn_a_rerun_ends_with_one_commit_and_one_tag(
+    when: str, serve: Serve, push: Push, undisturbed: tuple[Content, list[str]], tmp_path: Path
+) -> None:
+    content, requests = undisturbed
+    assert len(requests) > 20
+    for number, request in enumerate(requests, 1):
+        with serve() as hub:
+            hub.faults({"do": "kill", "pid_file": str(tmp_path / "pid"), "nth": number, "when": when})
+            assert push(hub) == runs.KILLED, request
+            hub.reset_faults()
+            assert push(hub) == runs.DONE, request
+            assert published(hub) == content, request
+            before = sum(entry["wrote"] for entry in hub.journal())
+            assert push(hub) == runs.DONE
+            assert sum(entry["wrote"] for entry in hub.journal()) == before, "a third run writes nothing"
+    check_store(hub.root)
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "429": {"do": "status", "status": 429, "retry_after": 2},
+    "500": {"do": "status", "status": 500, "when": "after"},
+    "502 as a page": {"do": "status", "status": 502, "html": True, "times": 2},
+    "503": {"do": "status", "status": 503, "retry_after": 1},
+    "dropped before": {"do": "drop"},
+    "dropped after": {"do": "drop", "when": "after"},
+    "slow": {"do": "slow", "seconds": 0.05},
+    "cut": {"do": "cut", "bytes": 3},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_at_any_request_is_survived_in_the_same_run(
+    fault: str, serve: Serve, push: Push, undisturbed: tuple[Content, list[str]]
+) -> None:
+    content, requests = undisturbed
+    for number, request in enumerate(requests, 1):
+        with serve() as hub:
+            hub.faults(FAULTS[fault] | {"nth": number})
+            assert push(hub) == runs.DONE, request
+            assert any("fault" in entry for entry in hub.journal()), request
+            assert published(hub) == content, request
+    check_store(hub.root)
+
+
+def test_a_hub_that_stays_busy_is_given_up_in_words_and_a_rerun_finishes(
+    serve: Serve, push: Push, undisturbed: tuple[Content, list[str]], tmp_path: Path
+) -> None:
+    with serve() as hub:
+        hub.faults({"do": "status", "status": 429, "retry_after": 200, "path": "/commit/", "times": 0})
+        assert push(hub) == runs.FAILED
+        told = (tmp_path / "said").read_text("utf-8")
+        assert "429" in told
+        assert "200 s more" in told
+        assert commits(store(hub.root, "datasets", "my-org/lrl-ro")) == 0
+        hub.reset_faults()
+        assert push(hub) == runs.DONE
+        assert published(hub) == undisturbed[0]
+
+
+def test_a_commit_of_somebody_else_in_between_is_kept(serve: Serve, push: Push, tmp_path: Path) -> None:
+    script = """
+from huggingface_hub import HfApi
+HfApi(token="hf_test_write").upload_file(
+    path_or_fileobj=b"theirs", path_in_repo="theirs.txt", repo_id="my-org/lrl-ro", repo_type="dataset")
+"""
+    others: list[subprocess.Popen[bytes]] = []
+    with serve() as hub:
+        settings = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home")}
+
+        def meddle() -> None:
+            others.append(subprocess.Popen([sys.executable, "-c", script], env=os.environ | settings))
+
+        # Ours is about to come when theirs begins, and is held up until theirs has landed.
+        hub.faults(
+            {"do": "call", "path": "/preupload/", "hook": meddle},
+            {"do": "slow", "method": "POST", "path": "/commit/", "seconds": 4},
+        )
+        assert push(hub) == runs.DONE
+        assert others[0].wait(60) == 0
+        repository = store(hub.root, "datasets", "my-org/lrl-ro")
+        assert commits(repository) == 2
+        assert git(repository, "show", "main:theirs.txt") == "theirs"
+        assert list(tags(repository)) == ["v1.0.0"]
+        assert [entry["status"] for entry in hub.journal() if "/commit/" in entry["path"]].count(200) == 2

@@ -1,0 +1,351 @@
+"""Publishing a dataset to a Hub, and loading it from there, each by the real clients in processes of their own."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from huggingface_hub import DatasetCard
+from local_hub import Hub
+from stores import commits, git, store, tags
+
+from hub_cards.lint import lint
+from lrldata.card import folder_card
+from lrldata.dataset import write_dataset
+from lrldata.languages import find
+from lrldata.manifest import fingerprint, read_manifest
+
+LOAD = """
+import json
+from datasets import get_dataset_config_names, load_dataset
+wanted = {wanted}
+got = {{}}
+for config, tag in wanted:
+    parts = load_dataset("my-org/lrl-ro", config, revision=tag)
+    got[f"{{config}} {{tag}}"] = {{split: (rows.num_rows, rows[0]["text"]) for split, rows in parts.items()}}
+got["configs"] = get_dataset_config_names("my-org/lrl-ro")
+print(json.dumps(got))
+"""
+
+
+def load(fresh: Callable[..., str], *wanted: tuple[str | None, str]) -> dict[str, Any]:
+    return dict(json.loads(fresh(LOAD.format(wanted=repr(wanted))).splitlines()[-1]))
+
+
+@pytest.fixture
+def workspace(sample_workspace: Path, tmp_path: Path) -> Path:
+    """Return a workspace of one's own."""
+    return Path(shutil.copytree(sample_workspace, tmp_path / "ws"))
+
+
+def write(workspace: Path, source: str, texts: list[str]) -> Path:
+    """Write a dataset folder of another source, as a build writes it."""
+    language = find("ro")
+    folder = workspace / "datasets" / "ro" / source
+    splits = {
+        split: pl.DataFrame({"text": texts[part::3], "url": [f"https://x.org/{part}"] * len(texts[part::3])})
+        for part, split in enumerate(("train", "validation", "test"))
+    }
+    count = {"rows": len(texts), "bytes": sum(len(text.encode()) for text in texts)}
+    provenance = {
+        "source": source,
+        "recipe": fingerprint(texts),
+        "language": language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),
+        "settings": {"max_bytes": 10**9},
+        "inputs": [{"name": "ron-Latn.parquet", "bytes": 1, "sha256": "0" * 64, "rejected_lines": 0}],
+        "sample": False,
+        "made_with": {"lrl": "0.1.0"},
+        "ledger": {"in": count, "kept": count, "dropped": {}},
+    }
+    write_dataset(folder, splits, lambda manifest: folder_card(manifest, language), provenance)
+    return folder
+
+
+def test_two_configurations_go_to_the_hub_and_come_back_by_tag(
+    hub: Hub, push: Any, fresh: Any, written: Callable[[], int], workspace: Path
+) -> None:
+    web = [f"O propoziție de pe web, numărul {number}." for number in range(9)]
+    write(workspace, "glotcc", web)
+    done = push(out=workspace)
+    assert done.returncode == 0, done.stderr
+    repository = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert (commits(repository), list(tags(repository))) == (1, ["v1.0.0"])
+    got = load(fresh, ("conceptnet", "v1.0.0"), ("glotcc", "v1.0.0"))
+    assert got["configs"] == ["conceptnet", "glotcc"]
+    assert {split: count for split, (count, _) in got["conceptnet v1.0.0"].items()} == {
+        "train": 270, "validation": 41, "test": 35,
+    }  # fmt: skip
+    assert got["glotcc v1.0.0"]["train"] == [3, web[0]]
+
+    before = written()
+    again = push(out=workspace)
+    assert "Unchanged" in again.stdout
+    assert written() == before, "a second run writes nothing"
+
+    write(workspace, "glotcc", [f"{text} Și alta." for text in web])
+    assert push(out=workspace).returncode == 0
+    assert (commits(repository), sorted(tags(repository))) == (2, ["v1.0.0", "v1.1.0"])
+    got = load(fresh, ("glotcc", "v1.0.0"), ("glotcc", "v1.1.0"), ("conceptnet", "v1.1.0"))
+    assert got["glotcc v1.0.0"]["train"][1] == web[0]
+    assert got["glotcc v1.1.0"]["train"][1] == f"{web[0]} Și alta."
+    assert got["conceptnet v1.1.0"]["train"][0] == 270
+
+
+def test_a_source_that_is_not_here_stays_on_the_hub_and_in_the_card(
+    hub: Hub, push: Any, fresh: Any, workspace: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "other", "glotcc", ["unu", "doi", "trei", "patru"])
+    assert push(out=workspace).returncode == 0
+    assert push(out=tmp_path / "other").returncode == 0
+    got = load(fresh, ("conceptnet", "v1.1.0"), ("glotcc", "v1.1.0"))
+    assert got["conceptnet v1.1.0"]["train"][0] == 270
+    card = git(store(hub.root, "datasets", "my-org/lrl-ro"), "show", "main:README.md")
+    assert "346 facts" in card
+    assert "4 rows of web text" in card
+    metadata = DatasetCard(card).data.to_dict()
+    assert metadata["license"] == ["cc0-1.0", "other"]
+    assert [entry["config_name"] for entry in metadata["configs"]] == ["conceptnet", "glotcc"]
+    assert push(out=workspace).stdout.count("unchanged") == 1
+
+
+def test_the_plan_is_what_is_then_done(hub: Hub, push: Any, written: Callable[[], int], workspace: Path) -> None:
+    (planned,) = json.loads(push("--dry-run", "--json", out=workspace).stdout)["plan"]
+    assert written() == 0
+    assert (planned["action"], planned["version"], planned["previous_version"]) == ("create", "1.0.0", None)
+    assert json.loads(push("--json", out=workspace).stdout)["repositories"][0]["action"] == "created"
+    repository = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert {entry["path"] for entry in planned["files"]} | {".gitattributes"} == set(
+        git(repository, "ls-tree", "-r", "--name-only", "v1.0.0").split()
+    )
+    rebuild(workspace, "--templates", "native")
+    (planned,) = json.loads(push("--dry-run", "--json", out=workspace).stdout)["plan"]
+    shown = push("--dry-run", out=workspace).stdout
+    assert (planned["action"], planned["version"], planned["previous_version"]) == ("update", "1.1.0", "1.0.0")
+    assert "+- " in planned["card"]
+    assert "1.0.0 → 1.1.0" in shown
+    assert push(out=workspace).returncode == 0
+    changed = git(repository, "diff", "--name-status", "v1.0.0", "v1.1.0").split("\n")[:-1]
+    assert {line.split("\t")[1]: line[0] for line in changed} == {
+        entry["path"]: entry["action"][0].upper().replace("C", "M").replace("R", "D")
+        for entry in planned["files"]
+        if entry["action"] != "unchanged"
+    }
+
+
+def rebuild(workspace: Path, *options: str) -> None:
+    from lrldata.build import build  # noqa: PLC0415 - its names would hide the fixture's
+    from lrldata.config import load_config  # noqa: PLC0415
+    from lrldata.progress import Progress  # noqa: PLC0415
+
+    flags = dict(zip((option.lstrip("-") for option in options[::2]), options[1::2], strict=True))
+    build(
+        load_config(None, {"lang": "ro", "sample": True, "out": workspace, "cache": workspace / "cache"} | flags),
+        Progress(quiet=True),
+    )
+
+
+def edit(fresh: Any, old: str, new: str) -> None:
+    """Change a card on the Hub as a person does."""
+    fresh(f"""
+from huggingface_hub import HfApi
+api = HfApi(token="hf_test_write")
+path = api.hf_hub_download("my-org/lrl-ro", "README.md", repo_type="dataset")
+text = open(path, encoding="utf-8").read()
+assert {old!r} in text
+api.upload_file(path_or_fileobj=text.replace({old!r}, {new!r}).encode(), path_in_repo="README.md",
+                repo_id="my-org/lrl-ro", repo_type="dataset")
+""")
+
+
+def test_what_a_person_wrote_into_the_card_survives(hub: Hub, push: Any, fresh: Any, workspace: Path) -> None:
+    assert push(out=workspace).returncode == 0
+    edit(fresh, "## Licence", "## Licence\n\nSpeakers have read a hundred rows.")
+    edit(fresh, "<!-- lrl:begin use -->", "Thanks to all who helped.\n\n<!-- lrl:begin use -->")
+    edit(fresh, "tags:", "thumbnail: x.png\ntags:")
+    assert "Unchanged" in push(out=workspace).stdout
+    rebuild(workspace, "--templates", "native")
+    assert push(out=workspace).returncode == 0
+    card = git(store(hub.root, "datasets", "my-org/lrl-ro"), "show", "v1.1.0:README.md")
+    for words in ("Speakers have read", "Thanks to all", "thumbnail: x.png", 'revision="v1.1.0"', "native/ro"):
+        assert words in card
+
+
+def test_where_both_changed_a_part_it_stops_and_shows_the_difference(
+    hub: Hub, push: Any, fresh: Any, written: Callable[[], int], workspace: Path
+) -> None:
+    assert push(out=workspace).returncode == 0
+    edit(fresh, "## Samples", "## Some samples")
+    rebuild(workspace, "--templates", "native")
+    before = written()
+    stopped = push(out=workspace)
+    assert stopped.returncode == 1
+    assert "-## Some samples" in stopped.stderr
+    assert "+## Samples" in stopped.stderr
+    assert written() == before
+    assert push("--card", "theirs", out=workspace).returncode == 0
+    repository = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert "## Some samples" in git(repository, "show", "main:README.md")
+    rebuild(workspace, "--templates", "paper")
+    assert push("--card", "ours", out=workspace).returncode == 0
+    assert "## Some samples" not in git(repository, "show", "main:README.md")
+
+
+def test_a_private_repository_is_private_and_so_is_its_collection(push: Any, fresh: Any) -> None:
+    assert push("--private").returncode == 0
+    asked = """
+from huggingface_hub import HfApi
+api = HfApi(token={token!r})
+collections = [each.private for each in api.list_collections(owner="my-org")]
+print(api.repo_exists("my-org/lrl-ro", repo_type="dataset"), collections)
+"""
+    assert fresh(asked.format(token="hf_test_write")).strip() == "True [True]"  # noqa: S106
+    assert fresh(asked.format(token=False)).split()[0] == "False"
+
+
+def test_private_is_refused_where_it_is_public_already(push: Any) -> None:
+    assert push().returncode == 0
+    done = push("--private")
+    assert done.returncode == 1
+    assert "public already" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        ("hf_test_read", "tester (read) may not write to my-org"),
+        ("hf_test_stranger", "stranger (write) may not write to my-org; it may write to: stranger"),
+        ("hf_test_unknown", "401"),
+        ("", "hf auth login"),
+    ],
+)
+def test_the_token_is_checked_before_anything_else(
+    token: str, words: str, push: Any, written: Callable[[], int], hub: Hub
+) -> None:
+    done = push(token=token)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "hf_test" not in done.stderr
+    assert written() == 0
+    assert {entry["path"] for entry in hub.journal()} <= {"/api/whoami-v2"}
+
+
+def test_a_fine_grained_token_publishes_where_it_may(push: Any) -> None:
+    assert push(token="hf_test_fine").returncode == 0  # noqa: S106
+
+
+def test_a_plan_needs_no_token(push: Any) -> None:
+    done = push("--dry-run", token="")
+    assert done.returncode == 0, done.stderr
+    assert "my-org/lrl-ro" in done.stdout
+
+
+def test_a_source_without_a_licence_is_refused_unless_one_is_given(
+    hub: Hub, push: Any, written: Callable[[], int], workspace: Path
+) -> None:
+    write(workspace, "oscar", ["unu", "doi", "trei"])
+    done = push(out=workspace)
+    assert done.returncode == 2
+    assert "licence of its text is not known" in done.stderr
+    assert written() == 0
+    assert push("--license", "cc-by-sa", out=workspace).returncode == 2
+    assert push("--license", "other", out=workspace).returncode == 2
+    named = ("--license", "other", "--license-name", "ours", "--license-link", "https://x.org/licence")
+    assert push(*named, out=workspace).returncode == 0
+    card = DatasetCard(git(store(hub.root, "datasets", "my-org/lrl-ro"), "show", "main:README.md"))
+    assert (card.data.license, card.data.license_name) == ("other", "ours")
+
+
+def test_a_folder_that_is_damaged_or_not_finished_is_not_published(
+    push: Any, workspace: Path, written: Callable[[], int]
+) -> None:
+    folder = workspace / "datasets" / "ro"
+    (folder / "glotcc" / "data").mkdir(parents=True)
+    done = push(out=workspace)
+    assert done.returncode == 0
+    assert "is not finished" in done.stderr
+    before = written()
+    shard = folder / "conceptnet" / "data" / "test-00000-of-00001.parquet"
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)
+    done = push(out=workspace)
+    assert (done.returncode, written()) == (1, before)
+    assert "has other bytes" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--lang", "ro"], "--namespace"),
+        (["--lang", "ro", "--all", "--namespace", "my-org"], "--all"),
+        (["--lang", "bg", "--namespace", "my-org"], "holds nothing of bg"),
+        (["--lang", "qqq", "--namespace", "my-org"], "Unknown language"),
+        (["--lang", "ro", "--namespace", "my/org"], "--namespace"),
+        (["--lang", "ro", "--namespace", "my-org", "--version", "1.0"], "--version"),
+        (["--lang", "ro", "--namespace", "my-org", "--kind", "model"], "--kind"),
+        (["--lang", "ro", "--namespace", "my-org", "--kind", "adapter"], "nothing in the workspace"),
+        (["--lang", "ro", "--namespace", "my-org", "--endpoint", "localhost"], "--endpoint"),
+    ],
+)
+def test_bad_usage_says_what_is_wrong(options: list[str], words: str, lrl: Any, sample_workspace: Path) -> None:
+    done = lrl("push-hub", "--out", sample_workspace, "--dry-run", *options, token="")
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_all_publishes_every_language_and_gathers_each_in_a_collection(
+    hub: Hub, lrl: Any, fresh: Any, workspace: Path, tmp_path: Path
+) -> None:
+    from dumps import line  # noqa: PLC0415 - of the tests beside
+
+    dump = tmp_path / "bg.csv"
+    dump.write_text("".join(line("IsA", f"bg:дума{n}", "bg:нещо") + "\n" for n in range(40)), encoding="utf-8")
+    from lrldata.build import build  # noqa: PLC0415
+    from lrldata.config import load_config  # noqa: PLC0415
+    from lrldata.progress import Progress  # noqa: PLC0415
+
+    flags = {"lang": "bg", "dump": str(dump), "out": workspace, "cache": tmp_path / "cache"}
+    build(load_config(None, flags), Progress(quiet=True))
+    done = lrl("push-hub", "--all", "--namespace", "my-org", "--out", workspace, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [each["id"] for each in told["repositories"]] == ["my-org/lrl-bg", "my-org/lrl-ro"]
+    assert [each["added"] for each in told["collections"]] == [1, 1]
+    assert "cc-by-sa-4.0" in git(store(hub.root, "datasets", "my-org/lrl-bg"), "show", "v1.0.0:README.md")
+    titles = fresh("""
+from huggingface_hub import HfApi
+api = HfApi()
+for each in api.list_collections(owner="my-org"):
+    print(each.title, [item.item_id for item in api.get_collection(each.slug).items])
+""")
+    assert "Bulgarian: text and language adapters ['my-org/lrl-bg']" in titles
+
+
+def test_the_card_passes_the_hub_s_own_reader_and_its_own_rules(hub: Hub, push: Any) -> None:
+    assert push().returncode == 0
+    repository = store(hub.root, "datasets", "my-org/lrl-ro")
+    text = git(repository, "show", "v1.0.0:README.md")
+    assert lint(text, set(git(repository, "ls-tree", "-r", "--name-only", "v1.0.0").split())) == []
+    card = DatasetCard(text)
+    assert card.data.language == ["ro", "en"]
+    assert card.data.size_categories == ["n<1K"]
+    described = card.data.to_dict()["dataset_info"]
+    manifest = json.loads(git(repository, "show", "v1.0.0:conceptnet/manifest.json"))
+    assert {split["name"]: split["num_examples"] for split in described["splits"]} == manifest["rows"]
+
+
+def test_a_publication_can_be_checked_and_used_as_a_folder(push: Any, fresh: Any, tmp_path: Path) -> None:
+    assert push().returncode == 0
+    fresh(f"""
+from huggingface_hub import snapshot_download
+snapshot_download("my-org/lrl-ro", repo_type="dataset", revision="v1.0.0", local_dir={str(tmp_path / "down")!r})
+""")
+    from lrldata.dataset import open_dataset  # noqa: PLC0415
+
+    manifest, rows = open_dataset(tmp_path / "down" / "conceptnet")
+    assert manifest == read_manifest(tmp_path / "down" / "conceptnet", "dataset")
+    assert rows.collect().height == 346
