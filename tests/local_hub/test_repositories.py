@@ -128,14 +128,14 @@ again = [status(lambda: api.add_collection_item(made.slug, "my-org/model", "mode
          status(lambda: api.add_collection_item(made.slug, "my-org/model", "model", exists_ok=True)),
          status(lambda: api.add_collection_item(made.slug, "my-org/nothing", "model"))]
 api.update_collection_item(made.slug, full.items[1].item_object_id, position=0)
-api.update_collection_metadata(made.slug, title="Uyghur adapters")
+changed = api.update_collection_metadata(made.slug, title="Uyghur adapters")
 shown = api.get_collection(made.slug)
 found = [each.slug for each in api.list_collections(owner="my-org")]
 none = list(api.list_collections(owner="tester"))
 api.delete_collection_item(made.slug, full.items[1].item_object_id)
 short = api.get_collection(made.slug)
 api.delete_collection(made.slug)
-give({"same": same.slug == made.slug, "again": again, "found": found == [made.slug], "none": none, "title": shown.title,
+give({"same": same.slug == made.slug, "again": again, "found": found == [changed.slug] != [made.slug], "none": none, "title": shown.title,
       "items": [(each.item_id, each.item_type, each.note) for each in shown.items], "left": len(short.items),
       "gone": status(lambda: api.get_collection(made.slug))})
 """)

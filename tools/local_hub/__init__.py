@@ -8,6 +8,7 @@ prints the `HF_ENDPOINT` to export; `start` runs it in a thread. It serves the l
     journal.py faults.py       what every request passes through: it is written down, and may go wrong on demand
     access.py                  who asks, and what they may do
     repositories.py refs.py    the pages: repositories; branches, tags, history
+    describe.py                what is told of a repository
     content.py uploads.py      trees and files; preupload and commit
     lfs.py collection.py       large files; collections
     store.py git.py disk.py    what is on disk: folders, git objects, atomic writes

@@ -5,6 +5,11 @@ are kept nowhere else.
 
     [users.tester]
     organisations = { my-org = "admin" }   # admin, write, contributor, read
+    fullname = "Test Er"                   # as shown; the name, where it is not given
+
+    [organisations.my-org]                 # may be left out
+    fullname = "My Organisation"
+    private = true                         # its new repositories are private if nothing else is asked for
 
     [[tokens]]
     token = "..."                          # or sha256 = "..."
@@ -61,6 +66,12 @@ class Accounts:
     def __init__(self, described: Mapping[str, Any]) -> None:
         self.users: dict[str, dict[str, str]] = {
             name: dict(user.get("organisations", {})) for name, user in described["users"].items()
+        }
+        self._organisations: dict[str, Any] = dict(described.get("organisations", {}))
+        self._fullnames = {
+            name: str(each["fullname"])
+            for name, each in [*self._organisations.items(), *described["users"].items()]
+            if "fullname" in each
         }
         self._tokens: dict[str, Token] = {}
         self._texts: list[str] = []
@@ -119,6 +130,14 @@ class Accounts:
             return False
         return token.role == WRITE or "repo.write" in token.scopes.get(namespace, ())
 
+    def suggests(self, token: Token, namespace: str, *, private: bool) -> bool:
+        """Return whether pull requests to a repository may be opened."""
+        return self.writes(token, namespace) or (token.role == WRITE and (not private or self.sees(token, namespace)))
+
+    def makes_private(self, namespace: str) -> bool:
+        """Return whether new repositories of a namespace are private by themselves."""
+        return bool(self._organisations.get(namespace, {}).get("private"))
+
     def must_see(self, request: web.Request, namespace: str, *, private: bool) -> None:
         """Raise what the Hub answers to those from whom a private repository is hidden."""
         token = self.asker(request)
@@ -133,6 +152,15 @@ class Accounts:
         if not self.writes(token, namespace):
             raise refused(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
         return token
+
+    def must_pass_gate(self, request: web.Request, namespace: str, name: str) -> None:
+        """Raise what the Hub answers to those who may know of a gated repository but not have its files."""
+        token = self.asker(request)
+        if token is None:
+            raise refused(401, f"Access to {name} is restricted. You must be authenticated to access it.", "GatedRepo")
+        if not self.sees(token, namespace):
+            message = f"Access to {name} is restricted and you are not in the authorized list."
+            raise refused(403, message, "GatedRepo")
 
     def whoami(self, token: Token) -> dict[str, Any]:
         """Describe the owner of a token, and the token."""
@@ -158,7 +186,7 @@ class Accounts:
             "type": "user",
             "id": _id(token.user),
             "name": token.user,
-            "fullname": token.user,
+            "fullname": self._fullnames.get(token.user, token.user),
             "email": f"{token.user}@localhost",
             "emailVerified": True,
             "canPay": False,
@@ -170,7 +198,7 @@ class Accounts:
                     "type": "org",
                     "id": _id(name),
                     "name": name,
-                    "fullname": name,
+                    "fullname": self._fullnames.get(name, name),
                     "email": None,
                     "canPay": False,
                     "isEnterprise": False,

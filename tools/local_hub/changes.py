@@ -27,7 +27,7 @@ class Large:
 
 @dataclass(frozen=True)
 class Operation:
-    """A file (bytes), a large file, or, with neither, a file or folder to delete."""
+    """A file (bytes), a large file, or, with neither, what to delete: a folder for sure, or whatever is there."""
 
     path: str
     content: bytes | Large | None = None
@@ -71,7 +71,7 @@ def _operation(key: str, value: Mapping[str, str]) -> Operation:
     if key in {"deletedFolder", "deletedFile"}:
         return Operation(path, folder=key == "deletedFolder")
     if any(part.lower() in _FORBIDDEN or "\0" in part or "\\" in part for part in path.split("/")):
-        raise ValueError(f"{path} cannot be the path of a file")
+        raise refused(422, f"{path} cannot be the path of a file")
     if key == "file":
         text = value["content"]
         return Operation(path, base64.b64decode(text) if value.get("encoding") == "base64" else text.encode())
@@ -92,14 +92,15 @@ def apply(files: Mapping[str, str], operations: Iterable[Operation], keep: Calla
         if operation.content is not None:
             data = operation.content.pointer() if isinstance(operation.content, Large) else operation.content
             after[path] = keep(data)
-        elif operation.folder:
+        elif path in after and not operation.folder:
+            del after[path]
+        else:
             inside = [each for each in after if each.startswith(f"{path}/")]
             if not inside:
-                raise refused(404, f"A folder with this name doesn't exist: {path}", "EntryNotFound")
+                what = "folder" if operation.folder else "file"
+                raise refused(404, f"A {what} with this name doesn't exist: {path}", "EntryNotFound")
             for each in inside:
                 del after[each]
-        elif after.pop(path, None) is None:
-            raise refused(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
     folders = {path[:at] for path in after for at, letter in enumerate(path) if letter == "/"}
     if both := sorted(folders & after.keys()):
         raise refused(400, f"{both[0]} would be a file and a folder")

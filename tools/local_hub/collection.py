@@ -2,12 +2,13 @@
 
 import hashlib
 import re
+import secrets
 from typing import Any
 
 from aiohttp import web
 
 from local_hub.answers import WROTE, page, refused
-from local_hub.disk import read_json, write_json
+from local_hub.disk import write_json
 from local_hub.repositories import ACCOUNTS, PAGE, STORE, json_of
 from local_hub.store import KINDS, stamp
 
@@ -18,13 +19,18 @@ def _id(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
+def _slug(namespace: str, title: str, ending: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    return f"{namespace}/{words}-{ending}"
+
+
 def _found(request: web.Request, *, to_change: bool = False) -> dict[str, Any]:
     """Return the collection of a request's path. Raises 401, 403 or 404."""
     namespace, slug = request.match_info["ns"], request.match_info["slug"]
     accounts = request.app[ACCOUNTS]
     if to_change:
         accounts.must_be_known(request)
-    value: dict[str, Any] | None = read_json(request.app[STORE].collection(namespace, slug))
+    value = request.app[STORE].find_collection(namespace, slug)
     if value is None or (value["private"] and not accounts.sees(accounts.asker(request), namespace)):
         raise refused(404, "Collection not found")
     if to_change:
@@ -50,9 +56,11 @@ async def create(request: web.Request) -> web.Response:
     accounts.must_write(request, namespace)
     if not title or len(title) > 59:
         raise refused(400, "A collection needs a title of at most 59 characters")
-    words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    slug = f"{namespace}/{words}-{_id(namespace, title)}"
-    value = {
+    for other in request.app[STORE].collections():
+        if (other["owner"]["name"], other["title"]) == (namespace, title):
+            raise refused(409, "This collection exists already", slug=other["slug"])
+    slug = _slug(namespace, title, secrets.token_hex(12))
+    value: dict[str, Any] = {
         "slug": slug,
         "title": title,
         "description": body.get("description"),
@@ -65,8 +73,6 @@ async def create(request: web.Request) -> web.Response:
         "gating": False,
         "shareUrl": "",
     }
-    if request.app[STORE].collection(*slug.split("/")).exists():
-        raise refused(409, "This collection exists already", slug=slug)
     _keep(request, value)
     return web.json_response(value)
 
@@ -94,13 +100,17 @@ async def listed(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.Response:
-    """Change what a collection says of itself; its slug stays."""
+    """Change what a collection says of itself. The words of its slug are those of its title, the ending stays."""
     value = _found(request, to_change=True)
     for key, new in (await json_of(request)).items():
         if not isinstance(new, _CHANGEABLE.get(key, ())):
             raise refused(400, f"{key} cannot be changed so")
         value[key] = new
+    old = request.app[STORE].collection(*value["slug"].split("/"))
+    value["slug"] = _slug(value["owner"]["name"], value["title"], value["slug"].rpartition("-")[2])
     _keep(request, value)
+    if old != request.app[STORE].collection(*value["slug"].split("/")):
+        old.unlink()
     return web.json_response({"success": True, "data": value})
 
 

@@ -10,7 +10,7 @@ from local_hub import git
 from local_hub.answers import no_entry, page, send_bytes, truth
 from local_hub.git import Commit, Entry
 from local_hub.lfs import address
-from local_hub.repositories import PAGE, found, origin
+from local_hub.repositories import PAGE, found, found_with_files, origin
 from local_hub.store import Repo, stamp
 
 
@@ -26,6 +26,7 @@ async def tree(request: web.Request) -> web.Response:
     if not truth(request.query.get("recursive")):
         depth = below.count("/") + 1 if below else 0
         inside = {path: entry for path, entry in inside.items() if path.count("/") == depth}
+    inside = dict(sorted(inside.items(), key=lambda row: row[1].mode == git.FILE))  # the Hub shows folders first
     rows = _rows(repo, commit, inside, expand=truth(request.query.get("expand")))
     return page(request, rows, request.app[PAGE])
 
@@ -80,8 +81,8 @@ def _last_changes(repo: Repo, commit: Commit, paths: Collection[str]) -> dict[st
 
 
 async def resolve(request: web.Request) -> web.StreamResponse:
-    """Send a file, or say where a large one is."""
-    repo = found(request)
+    """Send a file, or say where a large one is; by `raw`, send what stands in git, a pointer too."""
+    repo = found_with_files(request)
     commit = repo.at(request.match_info["rev"])
     path = request.match_info["path"]
     entry = repo.git.flat(commit.tree).get(path)
@@ -90,7 +91,7 @@ async def resolve(request: web.Request) -> web.StreamResponse:
     _, large = repo.facts(entry.id)
     name = quote(path.rpartition("/")[2])
     headers = {"X-Repo-Commit": commit.id, "Content-Disposition": f"inline; filename*=UTF-8''{name}"}
-    if large is None:
+    if large is None or request.match_info["how"] == "raw":
         return send_bytes(request, repo.git.read(entry.id)[1], headers | {"ETag": f'"{entry.id}"'})
     headers |= {
         "Location": f"{address(request, 'download', large.oid, origin(request))}&commit={commit.id}",

@@ -10,6 +10,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from local_hub.disk import write_bytes
 
 FOLDER, FILE = "40000", "100644"
-ID = re.compile(r"[0-9a-f]{40}")
+_ID = re.compile(r"[0-9a-f]{7,40}")  # shorter, it could be too many
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 # As `git check-ref-format` has it, and nothing that a URL or a file system could misread.
 _REF_NAME = re.compile(
@@ -211,14 +212,21 @@ class Repository:
         return {name: self.commit((root / name).read_text("utf-8").strip()) for name in names}
 
     def resolve(self, revision: str) -> Commit | None:
-        """Return the commit that a branch, tag, full reference or full id names."""
+        """Return the commit that a branch, tag, full reference or id names; an id may be cut to seven digits."""
         for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
             if is_ref_name(revision) and name.startswith("refs/") and (target := self.ref(name)):
                 return self.commit(target)
-        try:
-            return self.commit(revision) if ID.fullmatch(revision) else None
-        except KeyError:
-            return None
+        commits = []
+        for name in self._begun_so(revision):
+            with suppress(KeyError):
+                commits.append(self.commit(name))
+        return commits[0] if len(commits) == 1 else None
+
+    def _begun_so(self, digits: str) -> list[str]:
+        """Return the ids of all objects that begin with some digits."""
+        if not _ID.fullmatch(digits):
+            return []
+        return [digits[:2] + path.name for path in (self.path / "objects" / digits[:2]).glob(f"{digits[2:]}*")]
 
 
 def _plain(name: str) -> str:

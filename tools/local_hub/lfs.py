@@ -13,7 +13,7 @@ from aiohttp import web
 
 from local_hub.answers import WROTE, refused, send_file
 from local_hub.disk import written
-from local_hub.repositories import STORE, found, json_of, origin, to_change
+from local_hub.repositories import STORE, found_with_files, json_of, origin, to_suggest
 
 PART = web.AppKey("part", int)
 _OID = re.compile(r"[0-9a-f]{64}")
@@ -41,7 +41,8 @@ async def batch(request: web.Request) -> web.Response:
     """Say for each large file how to send or fetch it; one that is there needs no sending."""
     body = await json_of(request)
     upload = body.get("operation") != "download"
-    repo = to_change(request)[0] if upload else found(request)
+    # Which branch a large file is for is not said: who may open a pull request may send it.
+    repo = to_suggest(request)[0] if upload else found_with_files(request)
     base = origin(request)
     objects, transfer = [], "basic"
     for each in body.get("objects", []):
@@ -123,7 +124,7 @@ def _join(parts: list[tuple[Path, str]], target: Path, oid: str) -> None:
 
 async def verify(request: web.Request) -> web.Response:
     """Confirm that a large file has come whole."""
-    to_change(request)
+    to_suggest(request)
     body = await json_of(request)
     oid = str(body.get("oid"))
     path = request.app[STORE].large(oid) if _OID.fullmatch(oid) else None

@@ -18,7 +18,7 @@ def _new(repo: Repo, ref: str, target: str) -> None:
     if not is_ref_name(ref):
         raise refused(400, f"Invalid reference name: {ref}")
     if repo.git.ref(ref) is not None:
-        raise refused(409, "Reference already exists")
+        raise refused(409, f"Reference {ref} already exists")
     try:
         repo.git.set_ref(ref, target)
     except OSError as error:
@@ -69,7 +69,7 @@ async def delete_branch(request: web.Request) -> web.Response:
     """Delete a branch, but for `main`."""
     repo, _ = to_change(request)
     if request.match_info["rev"] == "main":
-        raise refused(403, "The main branch cannot be deleted")
+        raise refused(403, "Cannot delete refs/heads/main")
     _gone(repo, _BRANCHES + request.match_info["rev"])
     request[WROTE] = True
     return web.Response(text="OK")

@@ -1,21 +1,17 @@
 """Pages of repositories: create, describe, list, change, delete."""
 
-import hashlib
 from typing import Any
 
 from aiohttp import web
 
-from local_hub import git
 from local_hub.access import Accounts, Token
 from local_hub.answers import WROTE, page, refused, truth
-from local_hub.cards import metadata
-from local_hub.git import Commit
-from local_hub.store import KINDS, Repo, Store, stamp
+from local_hub.describe import described, narrowed, repository_id
+from local_hub.store import KINDS, Repo, Store
 
 STORE = web.AppKey("store", Store)
 ACCOUNTS = web.AppKey("accounts", Accounts)
 PAGE = web.AppKey("page", int)
-_BARE = ("_id", "id")
 
 
 def found(request: web.Request) -> Repo:
@@ -29,6 +25,19 @@ def found(request: web.Request) -> Repo:
             raise refused(401, "Invalid username or password.", "RepoNotFound") from None
         raise
     request.app[ACCOUNTS].must_see(request, repo.namespace, private=repo.private)
+    asked = f"/{path['ns']}/{path['name']}"
+    if asked != f"/{repo.id}" and asked in request.raw_path and request.method in {"GET", "HEAD"}:
+        # It was moved, or is written in another case. Without a host, as clients follow only such a redirection by
+        # themselves when they ask for a file.
+        raise web.HTTPTemporaryRedirect(request.raw_path.replace(asked, f"/{repo.id}", 1))
+    return repo
+
+
+def found_with_files(request: web.Request) -> Repo:
+    """Return the repository of a request's path if the asker may have its files. Raises 401, 403 or 404."""
+    repo = found(request)
+    if repo.gated:
+        request.app[ACCOUNTS].must_pass_gate(request, repo.namespace, f"{repo.kind[:-1]} {repo.id}")
     return repo
 
 
@@ -37,6 +46,16 @@ def to_change(request: web.Request) -> tuple[Repo, Token]:
     request.app[ACCOUNTS].must_be_known(request)
     repo = found(request)
     return repo, request.app[ACCOUNTS].must_write(request, repo.namespace)
+
+
+def to_suggest(request: web.Request) -> tuple[Repo, Token]:
+    """Return the repository of a request's path, and who will open a pull request. Raises 401, 403 or 404."""
+    accounts = request.app[ACCOUNTS]
+    token = accounts.must_be_known(request)
+    repo = found(request)
+    if not accounts.suggests(token, repo.namespace, private=repo.private):
+        accounts.must_write(request, repo.namespace)
+    return repo, token
 
 
 def origin(request: web.Request) -> str:
@@ -78,39 +97,67 @@ async def create(request: web.Request) -> web.Response:
     body = await json_of(request)
     kind, namespace, name, token = _named(request, body)
     store = request.app[STORE]
-    private = bool(body.get("private")) or body.get("visibility") == "private"
+    private = _private(body, standard=request.app[ACCOUNTS].makes_private(namespace))
     url = f"{origin(request)}/{'' if kind == 'models' else f'{kind}/'}{namespace}/{name}"
-    try:
-        store.repo(kind, namespace, name)
-    except web.HTTPNotFound:
-        repo = store.create(kind, namespace, name, token.user, private=private)
-        request[WROTE] = True
-        return web.json_response({"url": url, "name": repo.id, "id": _id(repo), "private": private})
-    raise refused(409, f"You already created this {kind[:-1]} repo", url=url)
+    if store.named(kind, namespace, name):
+        raise refused(409, f"You already created this {kind[:-1]} repo", url=url)
+    repo = store.create(kind, namespace, name, token.user, private=private)
+    request[WROTE] = True
+    return web.json_response({"url": url, "name": repo.id, "id": repository_id(repo), "private": private})
+
+
+def _private(body: dict[str, Any], *, standard: bool) -> bool:
+    """Return whether a repository is to be private, by either of the names that clients have for it."""
+    if body.get("private") is None and body.get("visibility") is None:
+        return standard
+    return bool(body.get("private")) or body.get("visibility") == "private"
 
 
 async def delete(request: web.Request) -> web.Response:
     """Delete a repository."""
     kind, namespace, name, _ = _named(request, await json_of(request))
     store = request.app[STORE]
-    store.delete(store.repo(kind, namespace, name))
+    repo = store.repo(kind, namespace, name)
+    request.app[ACCOUNTS].must_write(request, repo.namespace)  # where it may have been moved to
+    store.delete(repo)
+    request[WROTE] = True
+    return web.Response(text="OK")
+
+
+async def move(request: web.Request) -> web.Response:
+    """Give a repository another name, in the same or another namespace. The old name leads to it from then on."""
+    body = await json_of(request)
+    asked = body | {"organization": None}
+    kind, old_namespace, old, _ = _named(request, asked | {"name": body.get("fromRepo")})
+    _, namespace, name, _ = _named(request, asked | {"name": body.get("toRepo")})
+    store = request.app[STORE]
+    repo = store.repo(kind, old_namespace, old)
+    request.app[ACCOUNTS].must_write(request, repo.namespace)  # where it may have been moved to before
+    if store.named(kind, namespace, name):
+        raise refused(409, f"A {kind[:-1]} repository called {namespace}/{name} already exists")
+    store.move(repo, namespace, name)
     request[WROTE] = True
     return web.Response(text="OK")
 
 
 async def settings(request: web.Request) -> web.Response:
-    """Change whether a repository is private."""
+    """Change who sees a repository, who has its files, and what else is set for it."""
     repo, _ = to_change(request)
     body = await json_of(request)
+    if body.get("gated", False) not in ("auto", "manual", False):
+        raise refused(400, '"gated" must be one of ["auto", "manual", false]')
+    changed: dict[str, Any] = {key: body[key] for key in ("gated", "xetEnabled") if key in body}
     if "private" in body or "visibility" in body:
-        repo.change(private=bool(body.get("private")) or body.get("visibility") == "private")
+        changed["private"] = _private(body, standard=repo.private)
+    if changed:
+        repo.change(**changed)
         request[WROTE] = True
-    return web.json_response({"private": repo.private})
+    return web.json_response({"private": repo.private, "gated": repo.gated})
 
 
 async def auth_check(request: web.Request) -> web.Response:
-    """Say that the asker sees the repository."""
-    found(request)
+    """Say that the asker may have the repository's files."""
+    found_with_files(request)
     return web.Response(text="OK")
 
 
@@ -118,7 +165,11 @@ async def info(request: web.Request) -> web.Response:
     """Describe a repository at a revision."""
     repo = found(request)
     full = described(repo, repo.at(request.match_info.get("rev", "main")), blobs=truth(request.query.get("blobs")))
-    return web.json_response(_narrowed(full, request))
+    return web.json_response(narrowed(full, repo.kind, _wanted(request)))
+
+
+def _wanted(request: web.Request) -> list[str]:
+    return [*request.query.getall("expand", []), *request.query.getall("expand[]", [])]
 
 
 async def listed(request: web.Request) -> web.Response:
@@ -126,62 +177,10 @@ async def listed(request: web.Request) -> web.Response:
     accounts, query = request.app[ACCOUNTS], request.query
     token = accounts.asker(request)
     rows = [
-        _narrowed(described(repo, repo.at("main"), blobs=False), request)
+        narrowed(described(repo, repo.at("main"), blobs=False), repo.kind, _wanted(request))
         for repo in request.app[STORE].repos(request.match_info["kind"])
         if (not query.get("author") or repo.namespace == query["author"])
         and query.get("search", "").lower() in repo.id.lower()
         and (not repo.private or accounts.sees(token, repo.namespace))
     ]
     return page(request, rows, request.app[PAGE])
-
-
-def _narrowed(full: dict[str, Any], request: web.Request) -> dict[str, Any]:
-    """Return what a query's `expand` asks for, or everything."""
-    wanted = [*request.query.getall("expand", []), *request.query.getall("expand[]", [])]
-    return {key: full[key] for key in [*_BARE, *wanted] if key in full} if wanted else full
-
-
-def described(repo: Repo, commit: Commit, *, blobs: bool) -> dict[str, Any]:
-    """Describe a repository at a commit; with `blobs`, the sizes and ids of its files."""
-    kept = repo.info
-    card = metadata(repo.text(commit, "README.md"))
-    files = {path: entry.id for path, entry in repo.git.flat(commit.tree).items() if entry.mode == git.FILE}
-    sizes = {large.oid if large else blob: size for blob in files.values() for size, large in [repo.facts(blob)]}
-    tags = card.get("tags")
-    value = {
-        "_id": _id(repo),
-        "id": repo.id,
-        "author": repo.namespace,
-        "sha": commit.id,
-        "lastModified": stamp(commit.when),
-        "createdAt": kept["createdAt"],
-        "private": kept["private"],
-        "gated": False,
-        "disabled": False,
-        "downloads": 0,
-        "downloadsAllTime": 0,
-        "likes": 0,
-        "trendingScore": 0,
-        "tags": tags if isinstance(tags, list) else [],
-        "usedStorage": sum(sizes.values()),
-        "cardData": card,
-        "siblings": [_sibling(repo, path, blob, blobs=blobs) for path, blob in sorted(files.items())],
-    }
-    if repo.kind == "models":
-        value |= {"modelId": repo.id} | {key: card[key] for key in ("library_name", "pipeline_tag") if key in card}
-        value |= {"model-index": card.get("model-index"), "config": {}, "spaces": []}
-    return value
-
-
-def _id(repo: Repo) -> str:
-    return hashlib.sha256(repo.page.encode()).hexdigest()[:24]
-
-
-def _sibling(repo: Repo, path: str, blob: str, *, blobs: bool) -> dict[str, Any]:
-    value: dict[str, Any] = {"rfilename": path}
-    if blobs:
-        size, large = repo.facts(blob)
-        value |= {"blobId": blob, "size": size}
-        if large:
-            value["lfs"] = {"sha256": large.oid, "size": large.size, "pointerSize": len(large.pointer())}
-    return value

@@ -89,6 +89,7 @@ def _routes() -> list[web.AbstractRouteDef]:
         web.post("/api/validate-yaml", uploads.validate_yaml),
         web.post("/api/repos/create", repositories.create),
         web.delete("/api/repos/delete", repositories.delete),
+        web.post("/api/repos/move", repositories.move),
         web.get(f"/api/{_KIND}", repositories.listed),
         web.get(_REPO, repositories.info),
         web.get(_REPO + "/revision/{rev}", repositories.info),
@@ -122,8 +123,7 @@ def _routes() -> list[web.AbstractRouteDef]:
         routes += [
             web.post(f"{prefix}{_NAME}.git/info/lfs/objects/batch", lfs.batch),
             web.post(f"{prefix}{_NAME}.git/info/lfs/objects/verify", lfs.verify),
-            web.get(f"{prefix}{_NAME}/resolve/{{rev}}/{{path:.+}}", content.resolve),
-            web.get(f"{prefix}{_NAME}/raw/{{rev}}/{{path:.+}}", content.resolve),
+            web.get(f"{prefix}{_NAME}/{{how:resolve|raw}}/{{rev}}/{{path:.+}}", content.resolve),
         ]
     return [*routes, web.route("*", "/{rest:.*}", _nothing)]
 

@@ -1,6 +1,7 @@
 """What the server keeps on disk: repositories, large files, collections, and the key that signs addresses. IO.
 
 ROOT/repos/{models,datasets,spaces}/NAMESPACE/NAME.git    bare git repositories; hub.json within has what git has not
+ROOT/repos/{models,datasets,spaces}/NAMESPACE/NAME.moved  the name that a repository got instead
 ROOT/lfs/AB/CD/SHA256                                     large files, shared by all repositories
 ROOT/parts/SHA256/                                        parts of large files that are on their way
 ROOT/collections/NAMESPACE/SLUG.json
@@ -26,7 +27,7 @@ from local_hub.git import Commit, Repository
 from local_hub.patterns import DEFAULT_ATTRIBUTES
 
 KINDS = {"model": "models", "dataset": "datasets", "space": "spaces"}
-_INFO = "hub.json"
+_INFO, _MOVED = "hub.json", ".moved"
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]*(?<![.-])")
 
 
@@ -58,6 +59,12 @@ class Repo:
     def private(self) -> bool:
         """Return whether only its namespace sees it."""
         return bool(self.info["private"])
+
+    @property
+    def gated(self) -> str | bool:
+        """Return whether its files are only for those whom its namespace lets in: `auto`, `manual` or False."""
+        gated: str | bool = self.info.get("gated", False)
+        return gated
 
     def change(self, **settings: object) -> None:
         """Change what git does not know of it."""
@@ -93,6 +100,10 @@ def stamp(seconds: float | None = None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", moment)
 
 
+def _can_be(namespace: str, name: str) -> bool:
+    return bool(_NAME.fullmatch(namespace) and _NAME.fullmatch(name))
+
+
 class Store:
     """All that is kept below a folder."""
 
@@ -115,16 +126,27 @@ class Store:
     # Repositories
 
     def _folder(self, kind: str, namespace: str, name: str) -> Path:
-        if not (_NAME.fullmatch(namespace) and _NAME.fullmatch(name)):
+        if not _can_be(namespace, name):
             raise no_repository()
         return self.root / "repos" / kind / namespace / f"{name}.git"
 
     def repo(self, kind: str, namespace: str, name: str) -> Repo:
-        """Return a repository. Raises 404 where there is none."""
+        """Return a repository by its name, be it in another case, or by one that it had. Raises 404."""
+        if repo := self.named(kind, namespace, name):
+            return repo
+        if moved := read_json(self._folder(kind, namespace, name).with_suffix(_MOVED)):
+            return self.repo(kind, moved["namespace"], moved["name"])
+        raise no_repository()
+
+    def named(self, kind: str, namespace: str, name: str) -> Repo | None:
+        """Return the repository that has a name now, be it in another case."""
+        if not _can_be(namespace, name):
+            return None
         folder = self._folder(kind, namespace, name)
-        if not folder.is_dir():
-            raise no_repository()
-        return Repo(kind, namespace, name, self._open(folder))
+        if folder.is_dir():
+            return Repo(kind, namespace, name, self._open(folder))
+        asked = f"{namespace}/{name}".lower()
+        return next((repo for repo in self.repos(kind) if repo.id.lower() == asked), None)
 
     def repos(self, kind: str) -> Iterator[Repo]:
         """Yield all repositories of a kind, by name."""
@@ -133,9 +155,7 @@ class Store:
 
     def create(self, kind: str, namespace: str, name: str, author: str, *, private: bool) -> Repo:
         """Make a repository with a .gitattributes in its first commit. Raises 400 for a name that cannot be."""
-        if not _NAME.fullmatch(name) or len(f"{namespace}/{name}") > 96 or name.endswith(".git"):
-            raise refused(400, f"Invalid repo name: {namespace}/{name}")
-        folder = self._folder(kind, namespace, name)
+        folder = self._new_folder(kind, namespace, name)
         unfinished = folder.with_name(f".{folder.name}.partial")
         if unfinished.exists():  # of a server that was killed
             git.remove(Repository(unfinished))
@@ -145,8 +165,26 @@ class Store:
         tree = new.write_tree({".gitattributes": blob})
         new.set_ref("refs/heads/main", new.write_commit(tree, (), author, now, "initial commit"))
         write_json(unfinished / _INFO, {"private": private, "createdAt": stamp(now)})
-        unfinished.rename(folder)
+        self._place(unfinished, folder)
         return self.repo(kind, namespace, name)
+
+    def _new_folder(self, kind: str, namespace: str, name: str) -> Path:
+        """Return the folder of a repository that is to be. Raises 400 for a name that cannot be."""
+        if not _NAME.fullmatch(name) or len(f"{namespace}/{name}") > 96 or name.endswith(".git"):
+            raise refused(400, f"Invalid repo name: {namespace}/{name}")
+        return self._folder(kind, namespace, name)
+
+    def _place(self, folder: Path, target: Path) -> None:
+        """Put a repository under a name, which leads nowhere else from then on."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(target)
+        target.with_suffix(_MOVED).unlink(missing_ok=True)
+
+    def move(self, repo: Repo, namespace: str, name: str) -> None:
+        """Give a repository another name. Raises 400 for a name that cannot be."""
+        self._place(repo.git.path, self._new_folder(repo.kind, namespace, name))
+        write_json(repo.git.path.with_suffix(_MOVED), {"namespace": namespace, "name": name})
+        self._open.cache_clear()
 
     def delete(self, repo: Repo) -> None:
         """Remove a repository; large files stay, as others may share them."""
@@ -179,6 +217,13 @@ class Store:
         if not (_NAME.fullmatch(namespace) and re.fullmatch(r"[\w-]+", slug)):
             raise refused(404, "Collection not found")
         return self.root / "collections" / namespace / f"{slug}.json"
+
+    def find_collection(self, namespace: str, slug: str) -> dict[str, Any] | None:
+        """Return a collection: by its slug, or by a former one, of which the ending is the same."""
+        ending = slug.rpartition("-")[2]
+        path = self.collection(namespace, slug)
+        value: dict[str, Any] | None = read_json(path)
+        return value or next((read_json(each) for each in sorted(path.parent.glob(f"[!.]*-{ending}.json"))), None)
 
     def collections(self) -> Iterator[dict[str, Any]]:
         """Yield all collections, by slug."""

@@ -13,7 +13,7 @@ from local_hub.answers import WROTE, no_revision, refused, truth
 from local_hub.cards import check
 from local_hub.changes import Asked, Large, Operation, apply, parse
 from local_hub.patterns import is_ignored, is_large
-from local_hub.repositories import STORE, json_of, origin, to_change
+from local_hub.repositories import STORE, json_of, origin, to_change, to_suggest
 from local_hub.store import Repo, Store
 
 LARGE = 10 << 20  # bytes; a bigger file is a large one, whatever its name
@@ -28,7 +28,7 @@ async def validate_yaml(request: web.Request) -> web.Response:
 
 async def preupload(request: web.Request) -> web.Response:
     """Say of each file whether it is a large one, is to be left out, and what is there now under its path."""
-    repo, _ = to_change(request)
+    repo, _ = to_suggest(request) if truth(request.query.get("create_pr")) else to_change(request)
     commit = repo.at(request.match_info["rev"])
     body = await json_of(request)
     attributes = body.get("gitAttributes") or repo.text(commit, ".gitattributes")
@@ -60,23 +60,24 @@ def _mode(asked: dict[str, Any], attributes: str, ignore: str) -> dict[str, Any]
 
 async def commit(request: web.Request) -> web.Response:
     """Put a commit on a branch, or on a new pull request."""
-    to_change(request)  # before the body is read
+    wanted = truth(request.query.get("create_pr"))
+    may = to_suggest if wanted else to_change
+    may(request)  # before the body is read
     body = await request.read()
     asked = await asyncio.to_thread(parse, body)
-    repo, token = to_change(request)
+    repo, token = may(request)
     # From here to the reference nothing waits, so that commits come one after another.
     revision = request.match_info["rev"]
-    wanted = truth(request.query.get("create_pr"))
-    ref = _ref(repo, revision, wanted)
-    tip = repo.git.resolve(ref if repo.git.ref(ref) else revision)
-    if tip is None:
-        raise no_revision(revision)
+    ref = _ref(repo, revision)  # a pull request too is to a branch
+    tip = repo.at(ref)
     if asked.parent and not (len(asked.parent) >= 5 and tip.id.startswith(asked.parent)) and not wanted:
         raise refused(412, "A commit has happened since. Please refresh and try again.", "ParentCommitConflict")
     operations = _with_sizes(request.app[STORE], asked)
     start = repo.at(asked.parent) if wanted and asked.parent else tip
     before = {path: entry.id for path, entry in repo.git.flat(start.tree).items() if entry.mode == git.FILE}
     after = apply(before, operations, lambda data: repo.git.write("blob", data))
+    if wanted:
+        ref = _next_request(repo)
     made = request.app[STORE].commit(repo, ref, start, after, token.user, asked.message)
     request[WROTE] = made.id != start.id
     url = f"{origin(request)}/{repo.page}"
@@ -87,11 +88,14 @@ async def commit(request: web.Request) -> web.Response:
     return web.json_response(value)
 
 
-def _ref(repo: Repo, revision: str, wanted: bool) -> str:
-    """Return the reference that a commit moves."""
-    if wanted:
-        numbers = [int(name) for name in repo.git.refs("refs/pr/") if name.isdigit()]
-        return f"refs/pr/{max(numbers, default=0) + 1}"
+def _next_request(repo: Repo) -> str:
+    """Return the reference of a new pull request."""
+    numbers = [int(name) for name in repo.git.refs("refs/pr/") if name.isdigit()]
+    return f"refs/pr/{max(numbers, default=0) + 1}"
+
+
+def _ref(repo: Repo, revision: str) -> str:
+    """Return the reference that a commit is put on. Raises 404 where it is none that can move."""
     ref = revision if revision.startswith("refs/") else f"refs/heads/{revision}"
     if not git.is_ref_name(ref) or ref.startswith("refs/tags/") or repo.git.ref(ref) is None:
         raise no_revision(revision)
@@ -117,7 +121,7 @@ async def super_squash(request: web.Request) -> web.Response:
     """Make all commits of a branch one."""
     repo, token = to_change(request)
     message = str((await json_of(request)).get("message") or "squashed")
-    ref = _ref(repo, request.match_info["rev"], wanted=False)
+    ref = _ref(repo, request.match_info["rev"])
     tip = repo.at(ref)
     repo.git.set_ref(ref, repo.git.write_commit(tip.tree, (), token.user, tip.when, message))
     request[WROTE] = True
