@@ -84,7 +84,7 @@ def adapter_card(
         "data_in_words": _data_in_words(manifest, source, text),
         "masked": _masked(sample),
         "begun": " ".join(sample.split()[:3]) or language.native_name or language.name,
-        "fused": [entry["name"] for entry in manifest["inputs"] if entry["kind"] == "adapter"],
+        "fused": _fused(manifest),
         "command": fit_command(manifest, source, text, base),
         "chain": _chain(manifest, text),
         "small_base": manifest["base"]["id"] == MINI,
@@ -158,6 +158,12 @@ def _rounded(value: Mapping[str, float]) -> float:
 def _text_of(source: str) -> str:
     names = {"conceptnet": "sentences made of ConceptNet", "glotcc": "web text of GlotCC-V1", "text": "plain text"}
     return names.get(source, f"text from {source}")
+
+
+def _fused(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the names of a fusion's adapters, which lie in its folder under these, in the order of their fusion."""
+    folders = {entry["path"].split("/")[1] for entry in manifest["outputs"] if entry["path"].startswith("adapters/")}
+    return sorted(folders, key=lambda name: int(name.rpartition("_")[2]))
 
 
 def _data_in_words(manifest: Mapping[str, Any], source: str, text: Source) -> str:

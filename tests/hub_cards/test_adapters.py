@@ -1,0 +1,205 @@
+"""Adapters on the Hub: loaded by name and tag by people who have only `adapters`, described in cards that run."""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients import TOKEN, environment
+from huggingface_hub import ModelCard
+from local_hub import Hub, start
+from stores import commits, git, store, tags
+
+from hub_cards.lint import lint
+from lrldata.manifest import sha256_of
+
+FAST = "--base lrl-mini --steps 4 --batch-size 4 --max-length 64 --learning-rate 5e-3 --reduction-factor 4".split()
+METHODS = ("seq_bn_inv", "lora", "full", "fusion")
+BASE = "lrl-mini"
+
+
+@pytest.fixture(scope="module")
+def trained(sample_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a workspace with a dataset, adapters of every kind that publishes differently, and a score."""
+    out = tmp_path_factory.mktemp("trained") / "ws"
+    shutil.copytree(sample_workspace, out)
+    adapters = out / "adapters" / "ro" / BASE
+
+    def call(*arguments: object) -> None:
+        command = [sys.executable, "-m", "lrltrain.cli", *map(str, arguments), "--out", str(out), "--quiet"]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+    cache = ("--cache", sample_workspace.parent / "cache")
+    for method in ("seq_bn_inv", "seq_bn", "lora", "full"):
+        call("fit", "--lang", "ro", "--method", method, *FAST, *cache)
+    fused = f"{adapters / 'conceptnet-seq_bn_inv'},{adapters / 'conceptnet-seq_bn'}"
+    call("fit", "--lang", "ro", "--method", "fusion", "--adapters", fused, *FAST, *cache)
+    data = ("--data", out / "datasets" / "ro" / "conceptnet", "--limit", "8", "--resamples", "100")
+    call("eval", "--adapter", adapters / "conceptnet-seq_bn_inv", *data)
+    return out
+
+
+def publish(hub: Hub, workspace: Path, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = ["push-hub", "--lang", "ro", "--namespace", "my-org", "--out", str(workspace), *options]
+    return subprocess.run(
+        [sys.executable, "-m", "hub_cards.cli", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(hub, home, TOKEN),
+    )
+
+
+@pytest.fixture(scope="module")
+def published(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Serve a Hub to which the workspace was published."""
+    from clients import ACCOUNTS  # noqa: PLC0415
+
+    root = tmp_path_factory.mktemp("published")
+    with start(root / "hub", accounts=ACCOUNTS) as hub:
+        done = publish(hub, trained, root / "home")
+        assert done.returncode == 0, done.stderr
+        yield hub
+
+
+def run(hub: Hub, home: Path, script: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env=environment(hub, home, "") | {"HF_TOKEN": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+LOAD = """
+import sys
+from adapters import AutoAdapterModel
+from huggingface_hub import hf_hub_download
+from safetensors.torch import load_file
+name, safe, version = sys.argv[1], sys.argv[2] == "safe", sys.argv[3] or None
+model = AutoAdapterModel.from_pretrained("my-org/lrl-mini")
+model.load_adapter(name, set_active=True, **({"use_safetensors": True} if safe else {}), **({"version": version} if version else {}))
+assert not any(module.startswith(("lrl", "hub_cards")) for module in sys.modules)
+kept = load_file(hf_hub_download(name, "reference.safetensors", revision=version))
+logits = model.eval()(kept["input_ids"]).logits[..., kept["words"]]
+print(float((logits - kept["logits"]).abs().max()))
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("method", ["seq_bn_inv", "lora"])
+def test_an_adapter_is_loaded_from_the_hub_by_name_and_says_what_it_said(
+    method: str, published: Hub, tmp_path: Path
+) -> None:
+    name = f"my-org/lrl-mini-ro-conceptnet-{method}"
+    for how, version in (("bin", ""), ("safe", "v1.0.0")):
+        assert float(run(published, tmp_path, LOAD, name, how, version)) < 1e-6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_snippet_of_a_card_runs(method: str, published: Hub, trained: Path, tmp_path: Path) -> None:
+    name = f"my-org/lrl-mini-ro-conceptnet-{method}"
+    card = git(store(published.root, "models", name), "show", "v1.0.0:README.md")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", card, re.DOTALL))
+    assert code.count("import") >= 2
+    printed = run(published, tmp_path, code)
+    assert len(printed.strip().splitlines()) == 5, "five words for the mask"
+
+    (command,) = re.findall(r"```bash\n(.*?)```", card, re.DOTALL)
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[0] == "lrltrain"
+    if method == "fusion":  # the card names the adapters; where they are is for the reader to know
+        folder = trained / "adapters" / "ro" / BASE
+        at = words.index("--adapters") + 1
+        assert words[at] == "ro_conceptnet_seq_bn_inv,ro_conceptnet_seq_bn"
+        words[at] = f"{folder / 'conceptnet-seq_bn_inv'},{folder / 'conceptnet-seq_bn'}"
+    done = subprocess.run(
+        [sys.executable, "-m", "lrltrain.cli", *words[1:], "--out", str(tmp_path / "again"), "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(published, tmp_path, ""),
+    )
+    assert done.returncode == 0, done.stderr
+    weights = "model.safetensors" if method == "full" else "adapter.safetensors"
+    (before,) = (
+        trained.glob(f"adapters/ro/{BASE}/conceptnet-{method}/{weights}")
+        if method != "fusion"
+        else [trained / "adapters/ro" / BASE / "conceptnet-fusion/pytorch_model_adapter_fusion.bin"]
+    )
+    after = tmp_path / "again" / before.relative_to(trained)
+    assert sha256_of(after) == sha256_of(before), "trained from the dataset on the Hub: the same bytes"
+
+
+def test_the_cards_keep_the_hub_s_rules_and_say_what_was_measured(published: Hub, trained: Path) -> None:
+    for method in METHODS:
+        repository = store(published.root, "models", f"my-org/lrl-mini-ro-conceptnet-{method}")
+        text = git(repository, "show", "v1.0.0:README.md")
+        assert lint(text, set(git(repository, "ls-tree", "-r", "--name-only", "v1.0.0").split())) == []
+        data = ModelCard(text).data
+        full = method == "full"
+        assert data.library_name == ("transformers" if full else "adapter-transformers")
+        assert data.base_model == "my-org/lrl-mini"
+        assert data.to_dict()["base_model_relation"] == ("finetune" if full else "adapter")
+        assert data.datasets == ["my-org/lrl-ro"]
+        assert data.license == "cc0-1.0"
+    text = git(store(published.root, "models", "my-org/lrl-mini-ro-conceptnet-seq_bn_inv"), "show", "v1.0.0:README.md")
+    (score,) = (json.loads(file.read_text()) for file in trained.glob("scores/ro/lrl-mini/ro_*/*/scores.json"))
+    result, before = ModelCard(text).data.eval_results
+    assert result.metric_value == pytest.approx(score["after"]["value"], rel=1e-5)
+    assert before.metric_value == pytest.approx(score["before"]["value"], rel=1e-5)
+    assert (result.dataset_type, result.dataset_config, result.dataset_split, result.dataset_revision) == (
+        "my-org/lrl-ro", "conceptnet", "test", "v1.0.0",
+    )  # fmt: skip
+    manifest = (trained / "datasets" / "ro" / "conceptnet" / "manifest.json").read_bytes()
+    assert hashlib.sha256(manifest).hexdigest() in text, "the card traces to the dataset"
+
+
+def test_a_new_score_is_a_new_card_and_new_weights_are_a_new_version(trained: Path, tmp_path: Path, hub: Hub) -> None:
+    out = shutil.copytree(trained, tmp_path / "ws")
+    shutil.move(out / "scores", tmp_path / "scores")
+    only = ("--kind", "adapter", "--method", "seq_bn_inv", "--no-collection")
+    assert publish(hub, out, tmp_path, *only).returncode == 0
+    repository = store(hub.root, "models", "my-org/lrl-mini-ro-conceptnet-seq_bn_inv")
+    assert not list(hub.root.glob("repos/datasets/*/*"))
+    shutil.move(tmp_path / "scores", out / "scores")
+    assert publish(hub, out, tmp_path, *only).returncode == 0
+    assert (commits(repository), sorted(tags(repository))) == (2, ["v1.0.0", "v1.0.1"])
+    changed = git(repository, "diff", "--name-only", "v1.0.0", "v1.0.1").split()
+    assert changed == ["README.md", "lrl.json"]
+
+    shutil.move(out / "scores", tmp_path / "scores")  # as on the machine of somebody else
+    assert "Unchanged" in publish(hub, out, tmp_path, *only).stdout
+
+    adapter = out / "adapters" / "ro" / BASE / "conceptnet-seq_bn_inv"
+    fit = ["fit", "--lang", "ro", "--method", "seq_bn_inv", *FAST, "--seed", "7", "--overwrite", "--quiet"]
+    subprocess.run([sys.executable, "-m", "lrltrain.cli", *fit, "--out", str(out)], check=True, capture_output=True)
+    assert adapter.is_dir()
+    assert publish(hub, out, tmp_path, *only).returncode == 0
+    assert sorted(tags(repository)) == ["v1.0.0", "v1.0.1", "v1.1.0"]
+    assert "model-index" not in git(repository, "show", "v1.1.0:README.md"), "the score was of other weights"
+
+
+def test_a_base_model_that_was_a_folder_wants_an_id(trained: Path, tmp_path: Path, hub: Hub) -> None:
+    out = shutil.copytree(trained, tmp_path / "ws")
+    path = out / "adapters" / "ro" / BASE / "conceptnet-lora" / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    manifest["base"]["id"] = "my-folder"
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    only = ("--kind", "adapter", "--method", "lora", "--no-collection")
+    refused = publish(hub, out, tmp_path, *only)
+    assert refused.returncode == 2
+    assert "--base-id" in refused.stderr
+    assert publish(hub, out, tmp_path, *only, "--base-id", "FacebookAI/xlm-roberta-base").returncode == 0
+    repository = store(hub.root, "models", "my-org/my-folder-ro-conceptnet-lora")
+    assert ModelCard(git(repository, "show", "main:README.md")).data.base_model == "FacebookAI/xlm-roberta-base"
