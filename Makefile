@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 DEMO ?= build/demo
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
 
-.PHONY: demo test test-data check docs bench clean
+.PHONY: demo test test-data test-upstream check docs bench clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,22 +16,31 @@ $(VENV)/.dev: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,train,push]"
 	touch $@
 
-# The main job on built-in data: a dataset, an adapter, and pseudo-perplexity before and after.
+# The main job on built-in data: a dataset, an adapter, pseudo-perplexity before and after, and all of it published to
+# a Hub on this machine and loaded from there.
 demo: $(VENV)/.base
 	$(BIN)/lrldata build --lang ro --source conceptnet --sample --out $(DEMO) --cache $(DEMO)/cache
 	$(BIN)/lrltrain fit $(FIT) --out $(DEMO) --cache $(DEMO)/cache
 	$(BIN)/lrltrain eval --adapter $(DEMO)/adapters/ro/lrl-mini/conceptnet-seq_bn_inv \
 	  --data $(DEMO)/datasets/ro/conceptnet --out $(DEMO)
+	$(BIN)/python tools/rehearse.py $(DEMO) --lang ro
 
+# What the tests leave behind is searched for tokens: no file, log or journal may hold one.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --basetemp build/tests
+	! grep -rlE 'hf_test_[a-z]+' build/tests
+
+# huggingface_hub's own tests against the local Hub.
+test-upstream: $(VENV)/.dev
+	$(BIN)/python tools/upstream_tests.py
 
 # The data half alone, without torch, with the newest libraries.
 test-data: constraints-data.txt
 	$(PYTHON) -m venv .venv-data
 	.venv-data/bin/python -m pip install --quiet --constraint constraints-data.txt --editable ".[dev,push]"
 	! .venv-data/bin/python -c "import torch" 2> /dev/null
-	.venv-data/bin/python -m pytest
+	.venv-data/bin/python -m pytest --basetemp build/tests-data
+	! grep -rlE 'hf_test_[a-z]+' build/tests-data
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ import sys
 import traceback
 from types import TracebackType
 
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9_]{6,}|(?<=Bearer )\S+")
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}|(?<=Bearer )\S+")
 _QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>)]+")
 
 

@@ -1,0 +1,51 @@
+"""No token and no signature is shown, logged or written."""
+
+import logging
+import sys
+from typing import Any
+
+import pytest
+from local_hub import Hub
+
+from hub_cards.secrets import keep_out, redact
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"token hf_{'aB3' * 12} is bad", "token [token] is bad"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer [token]"),
+        ("PUT https://s3.x.org/a/b?X-Amz-Signature=12&x=y failed", "PUT https://s3.x.org/a/b?[redacted] failed"),
+        ("'http://127.0.0.1:8/lfs/upload/ab?X-Signature=cd'", "'http://127.0.0.1:8/lfs/upload/ab?[redacted]'"),
+        ("in hf_hub_download: https://x.org/a", "in hf_hub_download: https://x.org/a"),
+        ("my own word", "my own [token]"),
+    ],
+)
+def test_what_is_secret_is_taken_out(text: str, shown: str) -> None:
+    assert redact(text, "word", "") == shown
+
+
+def test_log_records_are_redacted_before_any_handler_has_them(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    factory = logging.getLogRecordFactory()
+    try:
+        keep_out("s3cret")
+        logging.getLogger("huggingface_hub.any").warning("retrying %s with %s", "https://x.org/a?sig=1", "s3cret")
+    finally:
+        logging.setLogRecordFactory(factory)
+    assert caplog.messages == ["retrying https://x.org/a?[redacted] with [token]"]
+
+
+@pytest.mark.parametrize("debug", [(), ("--debug",)])
+def test_a_failure_in_the_midst_of_an_upload_shows_no_secret(debug: tuple[str, ...], hub: Hub, push: Any) -> None:
+    hub.faults({"do": "status", "status": 403, "method": "PUT", "path": "/lfs/upload", "times": 0})
+    done = push(*debug, HF_DEBUG="1", HF_HUB_VERBOSITY="debug")
+    assert done.returncode == 1
+    assert ("Traceback" in done.stderr) == bool(debug)
+    assert "403" in done.stderr
+    for secret in ("hf_test", "Signature=", "Bearer hf"):
+        assert secret not in done.stdout + done.stderr
+    if debug:
+        assert "?[redacted]" in done.stderr, "the address is there, its signature is not"
