@@ -64,10 +64,10 @@ give([status(call) for call in (lambda: api.model_info("tester/g"), lambda: api.
     gated = ["GatedRepoError", 403]
     assert client("""
 api.create_repo("tester/g")
-api.update_repo_settings("tester/g", gated="auto", xet_enabled=True)
-info = api.model_info("tester/g", expand=["gated", "xetEnabled"])
-give([info.gated, info.xet_enabled, status(lambda: api.model_info("tester/g", expand=["nothing"]))])
-""") == ["auto", True, ["BadRequestError", 400]]  # fmt: skip
+api.update_repo_settings("tester/g", gated="auto")
+info = api.model_info("tester/g", expand=["gated"])
+give([info.gated, status(lambda: api.model_info("tester/g", expand=["nothing"]))])
+""") == ["auto", ["BadRequestError", 400]]  # fmt: skip
     assert client(tries, token="hf_test_stranger") == ["passed", gated, gated]
     assert client(tries) == ["passed"] * 3
 
