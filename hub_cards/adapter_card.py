@@ -1,13 +1,13 @@
 """The card of a model repository: an adapter, a fusion or a full fine-tuning, or lrl-mini. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hub_cards.card import Card
 from hub_cards.energy import estimate
 from hub_cards.licences import Licence
 from hub_cards.render import in_lines, sections
+from hub_cards.source import Source
 from lrldata.languages import find
 from lrltrain.config import FitConfig
 
@@ -23,16 +23,6 @@ MINI = "lrl-mini"  # the base model that comes with lrltrain
 FLORES = "openlanguagedata/flores_plus"
 SMALL = 1_000_000  # tokens of training text below which the card warns
 UNMASKED = 2  # the shortest word that is masked in the example
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a text came from, as far as it is known: a dataset's samples, its repository with version, its dump."""
-
-    samples: Sequence[str] = ()
-    repository: str | None = None
-    version: str | None = None
-    inputs: Sequence[Mapping[str, Any]] = ()
 
 
 def results_of(manifest: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:

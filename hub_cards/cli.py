@@ -111,7 +111,7 @@ def push_command(
     prepared = prepare(settings, hub, progress)
     if settings.dry_run:
         plans = [plan.as_json() for plan in prepared.plans]
-        collections = [{"title": title, "items": len(items)} for title, (_, items) in prepared.collections.items()]
+        collections = [{"title": wanted.title, "items": len(wanted.items)} for wanted in prepared.collections]
         show_or_dump(
             as_json, {"namespace": prepared.namespace, "plan": plans, "collections": collections}, show.plan(prepared)
         )

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,21 @@ class Account:
     name: str
     role: str
     namespaces: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection by its title, with the repositories that it is to hold."""
+
+    title: str
+    description: str
+    items: tuple[tuple[str, Kind], ...]
+
+    @classmethod
+    def of(cls, language: str, items: tuple[tuple[str, Kind], ...]) -> "Collection":
+        """Return the collection of a language."""
+        description = f"Datasets and adapters that teach language models {language}, each with its numbers."
+        return cls(f"{language}: text and language adapters", description, items)
 
 
 class Hub:
@@ -112,22 +126,20 @@ class Hub:
             exist_ok=True,
         )
 
-    def collect(
-        self, namespace: str, title: str, description: str, items: Iterable[tuple[str, Kind]], *, private: bool
-    ) -> tuple[str, int]:
-        """See that a collection of this title holds these repositories; return its slug and how many were added."""
-        slug, held = self.collection(namespace, title)
-        missing = [(identifier, kind) for identifier, kind in items if (identifier, kind) not in held]
+    def collect(self, namespace: str, wanted: Collection, *, private: bool) -> tuple[str, int]:
+        """See that a collection is there and holds what it is to; return its slug and how many were added."""
+        slug, held = self._collection(namespace, wanted.title)
+        missing = [item for item in wanted.items if item not in held]
         if slug is None:
             made = self._api.create_collection(
-                title, namespace=namespace, description=description, private=private, exists_ok=True
+                wanted.title, namespace=namespace, description=wanted.description, private=private, exists_ok=True
             )
             slug = made.slug
         for identifier, kind in missing:
             self._api.add_collection_item(slug, item_id=identifier, item_type=kind, exists_ok=True)
         return slug, len(missing)
 
-    def collection(self, namespace: str, title: str) -> tuple[str | None, set[tuple[str, str]]]:
+    def _collection(self, namespace: str, title: str) -> tuple[str | None, set[tuple[str, str]]]:
         """Return the slug of the collection with this title, None where there is none, and what it holds."""
         for each in self._api.list_collections(owner=namespace):
             if each.title == title:

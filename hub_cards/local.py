@@ -9,8 +9,8 @@ from hub_cards.licences import Licence
 from hub_cards.lint import lint
 from hub_cards.page import card_page
 from hub_cards.plan import FIRST, README
-from hub_cards.publish import source_of
 from hub_cards.repository import Repository, adapter_repository, dataset_repository
+from hub_cards.source import source_of
 from hub_cards.workspace import Workspace, open_workspace, read_adapter, read_dataset
 from lrldata.errors import InputError, StorageError
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest, write_text
@@ -94,7 +94,7 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
             adapter,
             workspace,
             licences.of_adapter(adapter, workspace) or UNKNOWN,
-            source_of(adapter, workspace, "", None),
+            source_of(adapter, workspace),
             f"{namespace}/{MINI}" if base == MINI else base,
             namespace,
         ), root

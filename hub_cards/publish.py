@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from hub_cards import licences
-from hub_cards.adapter_card import MINI, Source
+from hub_cards.adapter_card import MINI
 from hub_cards.config import PushConfig
-from hub_cards.hub import Account, Hub
+from hub_cards.hub import Account, Collection, Hub
 from hub_cards.licences import Licence
 from hub_cards.lint import is_repository
 from hub_cards.patience import Patience
 from hub_cards.plan import Plan, Remote, make_plan, version_with
 from hub_cards.repository import Kind, Repository, adapter_repository, base_repository, dataset_repository
+from hub_cards.source import input_of, source_of
 from hub_cards.workspace import Adapter, Workspace, open_workspace
 from lrldata.errors import PublishError, UsageError
 from lrldata.languages import find, parse
@@ -46,12 +47,11 @@ class Collected:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan for every repository, in the order in which they are published, and the collections by title."""
+    """A plan for every repository, in the order in which they are published, and the collections that gather them."""
 
     namespace: str
-    account: Account | None
     plans: tuple[Plan, ...]
-    collections: Mapping[str, tuple[str, tuple[tuple[str, Kind], ...]]]
+    collections: tuple[Collection, ...]
 
 
 def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
@@ -70,23 +70,20 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
     for folder in workspace.unfinished:
         print(f"note: {folder} is not finished, and stays here.", file=sys.stderr)
     plans: dict[str, Plan] = {}
-    collections: dict[str, tuple[str, tuple[tuple[str, Kind], ...]]] = {}
+    collections: list[Collection] = []
     with progress.items("Planning", len(codes)) as begin:
         for code in codes:
             begin(code)
             of_language = list(_plans_of(code, workspace, config, namespace, hub, patience))
             plans |= {plan.repository.id: plan for plan in of_language}
-            if config.collection:
-                name = find(code).name
-                title = f"{name}: text and language adapters"
-                description = f"Datasets and adapters that teach language models {name}, each with its numbers."
+            if config.collection and of_language:
                 items = tuple((plan.repository.id, plan.repository.kind) for plan in of_language)
-                collections[title] = (description, items)
+                collections.append(Collection.of(find(code).name, items))
     if not plans:
         raise UsageError(
             "nothing in the workspace is of that kind, source and method.", "`lrl push-hub --help` names the filters."
         )
-    return Prepared(namespace, account, tuple(plans.values()), collections)
+    return Prepared(namespace, tuple(plans.values()), tuple(collections))
 
 
 def publish(
@@ -101,11 +98,11 @@ def publish(
             begin(plan.repository.id)
             published.append(patience.until_done(plan.repository.id, _converge(plan, config, hub)))
     collected = []
-    for title, (description, items) in prepared.collections.items():
-        with progress.waiting(f"Collecting {title}"):
-            gather = partial(hub.collect, prepared.namespace, title, description, items, private=config.private)
-            slug, added = patience.until_done(f"the collection {title!r}", gather)
-        collected.append(Collected(title, f"{hub.endpoint}/collections/{slug}", added))
+    for wanted in prepared.collections:
+        with progress.waiting(f"Collecting {wanted.title}"):
+            gather = partial(hub.collect, prepared.namespace, wanted, private=config.private)
+            slug, added = patience.until_done(f"the collection {wanted.title!r}", gather)
+        collected.append(Collected(wanted.title, f"{hub.endpoint}/collections/{slug}", added))
     return published, collected
 
 
@@ -222,7 +219,9 @@ def _plans_of(
     for adapter in chosen:
         licence = _licence(config, licences.of_adapter(adapter, workspace), adapter.folder)
         base = _base_id(adapter, config, namespace)
-        text = source_of(adapter, workspace, name, record)
+        entry = input_of(adapter)
+        version = version_with(record, entry["name"], entry["manifest_sha256"]) if record and entry else None
+        text = source_of(adapter, workspace, name if version else None, version)
         yield planned(adapter_repository(adapter, workspace, licence, text, base, namespace))
 
 
@@ -259,14 +258,3 @@ def _base_id(adapter: Adapter, config: PushConfig, namespace: str) -> str:
             "Give its id on the Hub with --base-id ORG/NAME.",
         )
     return str(base["id"])
-
-
-def source_of(adapter: Adapter, workspace: Workspace, repository: str, record: Mapping[str, Any] | None) -> Source:
-    """Return what is known of an adapter's text: samples, its version on the Hub, and what it was made from."""
-    entry = next((each for each in adapter.manifest["inputs"] if each["kind"] == "dataset"), None)
-    if entry is None:
-        return Source()
-    held = workspace.dataset_of(entry["manifest_sha256"])
-    samples, inputs = (held.samples, held.manifest["inputs"]) if held else ((), ())
-    version = version_with(record, entry["name"], entry["manifest_sha256"]) if record else None
-    return Source(samples, repository if version else None, version, inputs)

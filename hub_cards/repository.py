@@ -7,11 +7,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from hub_cards.adapter_card import MINI, Source, adapter_card, base_card, results_of
+from hub_cards.adapter_card import MINI, adapter_card, base_card, results_of
 from hub_cards.card import Card
 from hub_cards.dataset_card import dataset_card
 from hub_cards.licences import MINI_LICENCE, Licence
 from hub_cards.pictures import draw_ledger
+from hub_cards.source import Source
 from hub_cards.workspace import Adapter, Dataset, Workspace
 from lrldata.manifest import MANIFEST, fingerprint, sha256_of
 

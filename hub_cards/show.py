@@ -27,8 +27,10 @@ def plan(prepared: Prepared) -> Group:
             parts.append(_files(each))
             if each.action == "update" and each.card:
                 parts.append(Syntax(each.card, "diff", background_color="default", word_wrap=True))
-    for title, (_, items) in prepared.collections.items():
-        parts.append(f"Collection “{escape(title)}” holds {len(items)} of these.\n")
+    parts += [
+        f"The collection “{escape(wanted.title)}” would hold {len(wanted.items)} of these."
+        for wanted in prepared.collections
+    ]
     return Group(*parts)  # type: ignore[arg-type]  # all of them are drawn by rich
 
 
