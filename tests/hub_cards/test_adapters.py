@@ -21,6 +21,7 @@ from hub_cards.lint import lint
 from lrldata.manifest import sha256_of
 
 FAST = "--base lrl-mini --steps 4 --batch-size 4 --max-length 64 --learning-rate 5e-3 --reduction-factor 4".split()
+pytestmark = pytest.mark.xdist_group("adapters")  # so that what they share is trained once
 METHODS = ("seq_bn_inv", "lora", "full", "fusion")
 BASE = "lrl-mini"
 
