@@ -234,15 +234,14 @@ def _is_chosen(adapter: Adapter, config: PushConfig) -> bool:
 
 
 def _licence(config: PushConfig, known: Licence | None, folder: Path) -> Licence:
-    """Return the licence of an artifact. Raises UsageError where neither its sources nor the user says."""
-    if config.license:
-        return licences.asked_for(config.license, config.license_name, config.license_link)
-    if known is None:
+    """Return the licence of an artifact: that of its sources, else the one that was asked for. Raises UsageError."""
+    asked = licences.asked_for(config.license, config.license_name, config.license_link) if config.license else None
+    if (licence := known or asked) is None:
         raise UsageError(
             f"{folder}: the licence of its text is not known.",
             "Name the one that it may be published under with --license.",
         )
-    return known
+    return licence
 
 
 def _base_id(adapter: Adapter, config: PushConfig, namespace: str) -> str:

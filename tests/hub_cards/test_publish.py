@@ -255,7 +255,7 @@ def test_a_source_without_a_licence_is_refused_unless_one_is_given(
     named = ("--license", "other", "--license-name", "ours", "--license-link", "https://x.org/licence")
     assert push(*named, out=workspace).returncode == 0
     card = DatasetCard(git(store(hub.root, "datasets", "my-org/lrl-ro"), "show", "main:README.md"))
-    assert (card.data.license, card.data.license_name) == ("other", "ours")
+    assert (card.data.license, card.data.license_name) == (["cc0-1.0", "other"], "ours"), "what is known stays"
 
 
 def test_a_folder_that_is_damaged_or_not_finished_is_not_published(
