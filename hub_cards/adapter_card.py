@@ -22,6 +22,7 @@ SETTINGS = {"seq_bn": ["reduction_factor"], "seq_bn_inv": ["reduction_factor"], 
 MINI = "lrl-mini"  # the base model that comes with lrltrain
 FLORES = "openlanguagedata/flores_plus"
 SMALL = 1_000_000  # tokens of training text below which the card warns
+UNFIT = ("`", "MASK", "<!--")  # what a sentence may not hold to stand in a snippet
 UNMASKED = 2  # the shortest word that is masked in the example
 
 
@@ -48,7 +49,7 @@ def adapter_card(
     language = find(manifest["language"]["code"])
     method, settings, trained = manifest["method"], manifest["settings"], manifest["trained"]
     about_base = {**manifest["base"], "id": base, "link": f"https://huggingface.co/{base}"}
-    sample = next(iter(text.samples), "")
+    sample = next((each for each in text.samples if not any(word in each for word in UNFIT)), "")
     values = {
         "language": language,
         "repository": repository,
@@ -70,7 +71,9 @@ def adapter_card(
         "results": results,
         "headline": next((result for result in results if result["before"]), None),
         "source": source,
-        "text_of": _text_of(source),
+        "text_of": _text_of(source, text),
+        "of_sample": text.sample,
+        "build_first": _build_first(manifest, text),
         "data_in_words": _data_in_words(manifest, source, text),
         "masked": _masked(sample),
         "begun": " ".join(sample.split()[:3]) or language.native_name or language.name,
@@ -104,7 +107,7 @@ def _metadata(
             "results": [_result(result, pipeline, text, language.flores) for result in results],
         }
     ]
-    corpus = f"adapterhub:{language.hub_code}/{source}"
+    corpus = f"adapterhub:{language.hub_code}/{'sample' if text.sample else source}"
     return {
         "language": [language.hub_code],
         **licence.metadata(),
@@ -145,7 +148,18 @@ def _rounded(value: Mapping[str, float]) -> float:
     return float(f"{value['value']:.6g}")
 
 
-def _text_of(source: str) -> str:
+def _build_first(manifest: Mapping[str, Any], text: Source) -> str | None:
+    """Return the command that makes the text first, where it is a dataset that is not on the Hub."""
+    entry = next((each for each in manifest["inputs"] if each["kind"] == "dataset"), None)
+    if entry is None or text.repository:
+        return None
+    sample = " --sample" if text.sample else ""
+    return f"lrldata build --lang {manifest['language']['code']} --source {entry['name']}{sample}"
+
+
+def _text_of(source: str, text: Source) -> str:
+    if text.sample:
+        return "the built-in sample of sentences"
     names = {"conceptnet": "sentences made of ConceptNet", "glotcc": "web text of GlotCC-V1", "text": "plain text"}
     return names.get(source, f"text from {source}")
 
@@ -161,7 +175,7 @@ def _data_in_words(manifest: Mapping[str, Any], source: str, text: Source) -> st
     if text.repository:
         link = f"https://huggingface.co/datasets/{text.repository}/tree/v{text.version}"
         return f"{lines} of [{text.repository}]({link}), `{source}`, v{text.version}"
-    return f"{lines} of {_text_of(source)}"
+    return f"{lines} of {_text_of(source, text)}"
 
 
 def _masked(sample: str) -> str:

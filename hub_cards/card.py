@@ -17,6 +17,7 @@ from lrldata.manifest import fingerprint
 BEGIN, END = "<!-- lrl:begin {} -->", "<!-- lrl:end {} -->"
 _SECTION = re.compile(r"<!-- lrl:begin ([a-z-]+) -->\n(.*?)\n?<!-- lrl:end \1 -->", re.DOTALL)
 _HEAD = re.compile(r"\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
+_ABSENT = object()
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -46,9 +47,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Readme:
-    """A README as it is found: metadata, and the text below with the sections of ours that are in it."""
+    """A README as it is found: metadata, as values and in YAML, and the text below with our sections that are in it."""
 
     metadata: Mapping[str, Any]
+    head: str
     body: str
     sections: Mapping[str, str]
 
@@ -58,9 +60,26 @@ def mark(name: str, body: str) -> str:
     return f"{BEGIN.format(name)}\n{body}\n{END.format(name)}"
 
 
-def join(metadata: Mapping[str, Any], body: str) -> str:
-    """Return a README of metadata and text."""
-    return f"---\n{in_yaml(metadata)}---\n\n{body}"
+def join(metadata: Mapping[str, Any], body: str, before: Readme | None = None) -> str:
+    """Return a README of metadata and text; keys that are as they were `before` keep their layout and comments."""
+    head = edited(before, metadata) if before else in_yaml(metadata)
+    return f"---\n{head}---\n\n{body}"
+
+
+def edited(before: Readme, metadata: Mapping[str, Any]) -> str:
+    """Return the YAML of a README with other metadata, changed in the lines of those keys alone."""
+    blocks = re.split(r"^(?=[^\s#\-\]}][^\n]*:)", before.head + "\n", flags=re.MULTILINE)
+    lines: dict[str, str] = {}
+    for block in blocks[1:]:
+        try:
+            (key,) = yaml.safe_load(block)
+        except (yaml.YAMLError, ValueError, TypeError):  # anchors, or text over several lines: laid out anew
+            return in_yaml(metadata)
+        lines[str(key)] = block
+    kept = {key: lines.get(key) for key in metadata if before.metadata.get(key, _ABSENT) == metadata[key]}
+    ordered = [key for key in lines if key in metadata] + [key for key in metadata if key not in lines]
+    text = blocks[0] + "".join(kept.get(key) or in_yaml({key: metadata[key]}) for key in ordered)
+    return text if yaml.safe_load(text) == dict(metadata) else in_yaml(metadata)
 
 
 def in_yaml(value: Mapping[str, Any]) -> str:
@@ -70,6 +89,7 @@ def in_yaml(value: Mapping[str, Any]) -> str:
 
 def read(readme: str) -> Readme:
     """Read a README. Raises CardError where its metadata are not YAML, or a section of ours has no end."""
+    readme = readme.removeprefix("\ufeff").replace("\r\n", "\n")
     head = _HEAD.match(readme)
     metadata: Any = {}
     if head:
@@ -80,11 +100,10 @@ def read(readme: str) -> Readme:
         if not isinstance(metadata, dict):
             raise CardError("the metadata are not a mapping")
     body = readme[head.end() :].lstrip("\r\n") if head else readme
-    body = body.replace("\r\n", "\n")
     sections = dict(_SECTION.findall(body))
     if len(sections) != body.count("<!-- lrl:begin ") or len(sections) != body.count("<!-- lrl:end "):
         raise CardError("a marker <!-- lrl:begin … --> has no end, or is there twice")
-    return Readme(metadata, body, sections)
+    return Readme(metadata, head[1] if head else "", body, sections)
 
 
 def replace_section(body: str, name: str, text: str | None) -> str:

@@ -93,20 +93,24 @@ def push_command(
     for listed in ("kind", "source", "method"):
         if listed in flags:
             flags[listed] = [part for part in flags[listed].split(",") if part]
+            if not flags[listed]:
+                raise UsageError(f"--{listed}: nothing is named.")
+    if "HF_ENDPOINT" in os.environ:
+        flags.setdefault("endpoint", os.environ["HF_ENDPOINT"])
     with _libraries():
         from hub_cards.config import load_push_config
     settings = load_push_config(config, flags)
     if settings.endpoint:
-        os.environ["HF_ENDPOINT"] = settings.endpoint  # which huggingface_hub reads when it is imported
+        os.environ["HF_ENDPOINT"] = settings.endpoint.rstrip("/")  # which huggingface_hub reads when it is imported
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # so that every version of it speaks the one protocol
     progress = Progress(quiet)
     with progress.waiting("Loading libraries"), _libraries():
         from hub_cards import show
         from hub_cards.hub import Hub
-        from hub_cards.publish import prepare, publish
+        from hub_cards.publish import prepare, publish, refuse_conflicts
         from hub_cards.secrets import keep_out
-    hub = Hub(settings.endpoint)
+    hub = Hub(settings.endpoint.rstrip("/") if settings.endpoint else None)
     keep_out(hub.token or "")
     prepared = prepare(settings, hub, progress)
     if settings.dry_run:
@@ -115,11 +119,16 @@ def push_command(
         show_or_dump(
             as_json, {"namespace": prepared.namespace, "plan": plans, "collections": collections}, show.plan(prepared)
         )
+        refuse_conflicts(prepared.plans)
         return
     results, collected = publish(prepared, settings, hub, progress)
     told = {"repositories": [asdict(each) for each in results], "collections": [asdict(each) for each in collected]}
     show_or_dump(as_json, told, show.published(results, collected))
-    if not as_json and all(each.action == "unchanged" for each in results):
+    if (
+        not as_json
+        and not any(each.added for each in collected)
+        and all(each.action == "unchanged" for each in results)
+    ):
         print("Unchanged: the Hub holds all of it, so nothing was written.")
 
 
@@ -140,6 +149,9 @@ def card_command(
         raise UsageError(f"{path}: no such file or folder.")
     with _libraries():
         from hub_cards import local
+        from hub_cards.lint import is_repository
+    if "/" in namespace or not is_repository(namespace):
+        raise UsageError(f"--namespace: {namespace!r} is no name of a user or an organisation.")
     if check:
         faults = local.check(path, namespace)
         if as_json:

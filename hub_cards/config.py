@@ -1,15 +1,17 @@
 """Settings of `lrl push-hub`: frozen, checked, with unknown keys an error."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hub_cards.lint import is_repository
 from hub_cards.merge import Prefer
 from lrldata.settings import check, read_toml
+from lrltrain.config import Method
 
-Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$")]
+_VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 
 
 class PushConfig(BaseModel):
@@ -22,8 +24,8 @@ class PushConfig(BaseModel):
     namespace: str | None = None
     kind: list[Literal["dataset", "adapter"]] = []
     source: list[str] = []
-    method: list[str] = []
-    version: Version | None = None
+    method: list[Method] = []
+    version: str | None = None
     license: str | None = None
     license_name: str | None = None
     license_link: str | None = None
@@ -38,12 +40,14 @@ class PushConfig(BaseModel):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "PushConfig":
+        if self.version and not _VERSION.fullmatch(self.version):
+            raise ValueError("--version: three numbers are wanted, as 2.0.0")
         if self.all == bool(self.lang):
             raise ValueError("give either --lang CODE (or several, with commas) or --all")
         if self.base_id and not ("/" in self.base_id and is_repository(self.base_id)):
             raise ValueError("--base-id: not an id on the Hub, as ORG/NAME")
-        if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
-            raise ValueError("--endpoint: not an address, as http://127.0.0.1:8000")
+        if self.endpoint and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", self.endpoint):
+            raise ValueError("--endpoint or HF_ENDPOINT: not an address, as http://127.0.0.1:8000")
         if self.namespace and ("/" in self.namespace or not is_repository(self.namespace)):
             raise ValueError("--namespace: not a name of a user or an organisation")
         return self

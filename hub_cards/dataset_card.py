@@ -23,9 +23,16 @@ def dataset_card(parts: Mapping[str, Mapping[str, Any]], repository: str, versio
     """
     described = [_describe(name, part) for name, part in sorted(parts.items())]
     language = find(described[0]["manifest"]["language"]["code"])
+    values = {
+        "parts": described,
+        "cited": [part["name"] for part in described if not part["manifest"].get("sample")],
+        "language": language,
+        "repository": repository,
+        "version": version,
+    }
     return Card(
         _metadata(described, language.name, language.hub_code),
-        sections("dataset_card", parts=described, language=language, repository=repository, version=version),
+        sections("dataset_card", **values),
     )
 
 
@@ -76,6 +83,7 @@ def _describe(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
         "samples": part["samples"],
         "licence": Licence(**part["licence"]),
         "shards": shards,
+        "official": manifest["inputs"][0]["sha256"] == OFFICIAL.sha256,
         "bytes": sum(entry["bytes"] for entry in shards),
         "kept": ledger["kept"]["rows"] / came_in,
         "dropped": [

@@ -1,17 +1,19 @@
 """The Hub, by way of huggingface_hub 0.36 to 2.x: accounts, repositories, commits, tags, collections. IO."""
 
-import json
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from hub_cards.plan import README, RECORD, Held, Plan, Remote, tag_of
-from hub_cards.repository import Kind
+from hub_cards.plan import README, Held, Plan, Remote
+from hub_cards.record import RECORD, order_of, read_record, tag_of
+from hub_cards.repository import Kind, Repository
+from lrldata import __version__
 from lrldata.errors import PublishError
 
 MAIN = "main"
@@ -47,8 +49,10 @@ class Hub:
     """One Hub, at an endpoint, with a token; without one, what is public can be read."""
 
     def __init__(self, endpoint: str | None = None, token: str | None = None) -> None:
-        self.token = token or get_token()
-        self._api = HfApi(endpoint=endpoint, token=self.token or False, library_name="lrl")
+        self.token = (token or get_token() or "").strip() or None
+        if self.token and not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
+            raise PublishError("the token has characters that no token has.", _LOGIN)
+        self._api = HfApi(endpoint=endpoint, token=self.token or False, library_name="lrl", library_version=__version__)
         self.endpoint = str(self._api.endpoint)
 
     def account(self) -> Account:
@@ -73,27 +77,40 @@ class Hub:
         """Return what a repository holds at its tip; an empty Remote where there is none that we may see."""
         try:
             info = self._api.repo_info(identifier, repo_type=kind)
+        except GatedRepoError:
+            raise
         except RepositoryNotFoundError:
             return Remote()
-        tip = info.sha
+        tip = str(info.sha)
         tree = self._api.list_repo_tree(identifier, recursive=True, revision=tip, repo_type=kind)
         files = {
             entry.path: Held(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
             for entry in tree
             if isinstance(entry, RepoFile)
         }
-        tags = self._api.list_repo_refs(identifier, repo_type=kind).tags
-        readme, record = (
-            self._text(identifier, kind, name, tip) if name in files else None for name in (README, RECORD)
+        tags = frozenset(tag.name for tag in self._api.list_repo_refs(identifier, repo_type=kind).tags)
+        readme = self._text(identifier, kind, README, tip) if README in files else None
+        text = (
+            self._text(identifier, kind, RECORD, tip) if RECORD in files else self._lost_record(identifier, kind, tags)
         )
-        return Remote(
-            tip, bool(info.private), files, frozenset(tag.name for tag in tags), readme, _as_record(identifier, record)
-        )
+        record = read_record(identifier, text) if text is not None else None
+        return Remote(tip, bool(info.private), files, tags, readme, record)
 
-    def _text(self, identifier: str, kind: Kind, name: str, revision: str | None) -> str:
+    def _lost_record(self, identifier: str, kind: Kind, tags: frozenset[str]) -> str | None:
+        """Return the record of the newest version that has one, where it is gone from the tip."""
+        versions = sorted((tag[1:] for tag in tags if re.fullmatch(r"v\d+\.\d+\.\d+", tag)), key=order_of)
+        for version in reversed(versions):
+            if self._api.file_exists(identifier, RECORD, repo_type=kind, revision=tag_of(version)):
+                return self._text(identifier, kind, RECORD, tag_of(version))
+        return None
+
+    def _text(self, identifier: str, kind: Kind, name: str, revision: str) -> str:
         with tempfile.TemporaryDirectory(prefix="lrl-") as folder:
             path = self._api.hf_hub_download(identifier, name, repo_type=kind, revision=revision, cache_dir=folder)
-            return Path(path).read_bytes().decode("utf-8")
+            try:
+                return Path(path).read_bytes().decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise PublishError(f"{identifier}: {name} on the Hub is not UTF-8.", "Mend it there.") from error
 
     def create(self, identifier: str, kind: Kind, *, private: bool) -> None:
         """Make a repository; one that is there already is left as it is."""
@@ -116,14 +133,10 @@ class Hub:
         )
         return str(done.oid)
 
-    def tag(self, plan: Plan, commit: str) -> None:
+    def tag(self, repository: Repository, version: str, commit: str) -> None:
         """Set the tag of a version on a commit."""
         self._api.create_tag(
-            plan.repository.id,
-            tag=tag_of(plan.version),
-            revision=commit,
-            repo_type=plan.repository.kind,
-            exist_ok=True,
+            repository.id, tag=tag_of(version), revision=commit, repo_type=repository.kind, exist_ok=True
         )
 
     def collect(self, namespace: str, wanted: Collection, *, private: bool) -> tuple[str, int]:
@@ -146,19 +159,3 @@ class Hub:
                 whole = self._api.get_collection(each.slug)
                 return each.slug, {(item.item_id, item.item_type) for item in whole.items}
         return None, set()
-
-
-def _as_record(identifier: str, text: str | None) -> dict[str, Any] | None:
-    """Read lrl.json. Raises PublishError for one that a newer version wrote; one that is none counts as missing."""
-    try:
-        record = json.loads(text) if text else None
-    except ValueError:
-        return None
-    if (
-        not isinstance(record, dict)
-        or not {"format", "version", "parts", "pictures", "card", "history"} <= record.keys()
-    ):
-        return None
-    if record["format"] != 1:
-        raise PublishError(f"{identifier}: was published by a newer version of lrl.", "Install that.")
-    return record

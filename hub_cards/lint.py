@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from hub_cards.card import CardError, read
+from hub_cards.card import CardError, read, replace_section
 
 LONGEST_ID = 96
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?", re.ASCII)
@@ -19,7 +19,7 @@ _TAGS_OF_TEXT = ("tags", "datasets", "metrics", "task_categories", "task_ids", "
 _VALUES = {"size_categories": "sizes", "task_categories": "tasks", "pipeline_tag": "tasks", "task_ids": "subtasks"}
 _RELATIONS = {"adapter", "merge", "quantized", "finetune"}
 _LEFT_OVER = ("{{", "}}", "{%", "More Information Needed", "TODO")
-_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_LINK = re.compile(r"(?<!\\)!?\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 
 
@@ -151,7 +151,7 @@ def _results(index: Any) -> Iterator[str]:
 def _of_text(body: str, present: Collection[str] | None) -> Iterator[str]:
     if not re.search(r"^# \S", body, re.MULTILINE):
         yield "the text has no title"
-    prose = _CODE.sub("", body)
+    prose = _CODE.sub("", replace_section(body, "samples", None))  # samples may say anything
     for words in _LEFT_OVER:
         if words in prose:
             yield f"the text holds {words!r}, which was to be filled in"

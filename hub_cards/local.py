@@ -5,13 +5,15 @@ from pathlib import Path
 
 from hub_cards import licences
 from hub_cards.adapter_card import MINI
+from hub_cards.card import read
 from hub_cards.licences import Licence
 from hub_cards.lint import lint
 from hub_cards.page import card_page
-from hub_cards.plan import FIRST, README
+from hub_cards.plan import README
+from hub_cards.record import FIRST
 from hub_cards.repository import Repository, adapter_repository, dataset_repository
 from hub_cards.source import source_of
-from hub_cards.workspace import Workspace, open_workspace, read_adapter, read_dataset
+from hub_cards.workspace import Workspace, open_workspace, read_adapter, read_dataset, understood
 from lrldata.errors import InputError, StorageError
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest, write_text
 
@@ -59,6 +61,7 @@ def render(path: Path, namespace: str, out: Path | None) -> Rendered:
             pictures[file.path] = file.content.read_bytes()
             folder.joinpath(file.path).write_bytes(pictures[file.path])
     sizes = {file.path: file.size for file in repository.files} | {README: len(text.encode())}
+    sizes |= {place: len(drawn) for place, drawn in pictures.items()}
     page = card_page(text, repository.id, repository.kind, pictures, sizes)
     write_text(folder / README, text)
     write_text(folder / PAGE, page)
@@ -71,7 +74,13 @@ def _text(repository: Repository) -> str:
 
 def _faults(repository: Repository) -> list[str]:
     present = {*(file.path for file in repository.files), *(picture.path for picture in repository.pictures), README}
-    return lint(_text(repository), present)
+    text = _text(repository)
+    unknown = ["license: not known from the sources; `lrl push-hub` wants --license"] if _is_unknown(text) else []
+    return [*unknown, *lint(text, present)]
+
+
+def _is_unknown(text: str) -> bool:
+    return UNKNOWN.id in str(read(text).metadata["license"])
 
 
 def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
@@ -82,23 +91,23 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
     path = path.resolve()
     if read_manifest(path, DATASET):
         dataset = read_dataset(path)
-        licence = licences.of_dataset(dataset.manifest) or UNKNOWN
-        code = dataset.manifest["language"]["code"]
-        return dataset_repository((dataset,), {dataset.source: licence}, namespace, code), _root(path, 2)
+        with understood(path):
+            licence = licences.of_dataset(dataset.manifest) or UNKNOWN
+            code = dataset.manifest["language"]["code"]
+            return dataset_repository((dataset,), {dataset.source: licence}, namespace, code), _root(path, 2)
     if read_manifest(path, ADAPTER):
         adapter = read_adapter(path)
         code, root = adapter.manifest["language"]["code"], _root(path, 3)
         workspace = open_workspace(root, {code}) if root != path else Workspace(root, {}, {code: (adapter,)})
-        base = adapter.manifest["base"]["id"]
-        return adapter_repository(
-            adapter,
-            workspace,
-            licences.of_adapter(adapter, workspace) or UNKNOWN,
-            source_of(adapter, workspace),
-            f"{namespace}/{MINI}" if base == MINI else base,
-            namespace,
-        ), root
-    inside = ", ".join(sorted(str(each.parent) for each in path.glob(f"**/{MANIFEST}"))[:3])
+        text = source_of(adapter, workspace)
+        with understood(path):
+            base = adapter.manifest["base"]["id"]
+            licence = licences.of_adapter(adapter, workspace, text) or UNKNOWN
+            base_id = f"{namespace}/{MINI}" if base == MINI else base
+            return adapter_repository(adapter, workspace, licence, text, base_id, namespace), root
+    below = (each.parent for pattern in ("*", "*/*", "*/*/*") for each in path.glob(f"{pattern}/{MANIFEST}"))
+    found = (each for each in below if read_manifest(each, DATASET) or read_manifest(each, ADAPTER))
+    inside = ", ".join(sorted(map(str, found))[:3])
     raise StorageError(
         f"{path}: no finished dataset or adapter in this folder.",
         f"Artifacts below it: {inside}." if inside else "Name a folder that `lrldata build` or `lrltrain fit` wrote.",

@@ -40,7 +40,7 @@ def merge(ours: Card, readme: str | None, record: Mapping[str, Any] | None, pref
     body = _body(ours, theirs, known["sections"], prefer, merged)
     # The bytes of what is the same stay, whoever laid them out.
     same = metadata == dict(theirs.metadata) and body == _ended(theirs.body)
-    merged.text = readme if same else join(metadata, body)
+    merged.text = readme if same else join(metadata, body, theirs)
     return merged
 
 

@@ -2,11 +2,13 @@
 
 import http.client
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from hub_cards.secrets import redact
 from lrldata.errors import LrlError, PublishError
 
 T = TypeVar("T")
@@ -15,6 +17,9 @@ _PASSING = {408, 409, 412, 423, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523
 _TRANSPORT = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "anyio"}
 _RETRY_AFTER = "Retry-After"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+TELLING = 4.0  # seconds of waiting from which on it is said
+# What does not pass, though it comes from the transport: no network by choice, or an address that is none.
+_LASTING = {"OfflineModeIsEnabled", "SSLError", "MissingSchema", "InvalidSchema", "InvalidURL", "UnsupportedProtocol"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Patience:
                 if not passes(error):
                     raise PublishError(f"{what}: {in_words(error)}", way_out(error)) from error
                 wait = max(pause, _asked_to_wait(error))
+                if wait >= TELLING:
+                    print(f"note: {what}: {in_words(error)} Trying again in {wait:.0f} s.", file=sys.stderr)
                 if waited + wait > self.seconds:
                     raise PublishError(
                         f"{what}: {in_words(error)} After {waited:.0f} s of waiting, {wait:.0f} s more are asked for.",
@@ -56,6 +63,8 @@ def passes(error: BaseException) -> bool:
     status = status_of(error)
     if status is not None:
         return status in _PASSING
+    if _lasting(error):
+        return False
     for each in _chain(error):
         if isinstance(each, ConnectionError | TimeoutError | http.client.HTTPException | json.JSONDecodeError):
             return True
@@ -64,6 +73,13 @@ def passes(error: BaseException) -> bool:
         if isinstance(each, OSError) and "Consistency check failed" in str(each):  # a download that was cut
             return True
     return False
+
+
+def _lasting(error: BaseException) -> str | None:
+    """Return the name of an error that does not pass; of certificates, and of ports that speak no TLS, too."""
+    names = (type(each).__name__ for each in _chain(error))
+    told = " ".join(map(str, _chain(error)))
+    return next((name for name in names if name in _LASTING), "SSL" if "[SSL" in told or "SSL:" in told else None)
 
 
 def status_of(error: BaseException) -> int | None:
@@ -81,13 +97,20 @@ def in_words(error: BaseException) -> str:
     status = status_of(error)
     message = next((str(text) for each in _chain(error) if (text := getattr(each, "server_message", None))), "")
     if status is not None:
-        return f"the Hub answered {status}{f' ({message})' if message else ''}."
+        told = redact(" ".join(message.split()))
+        return f"the Hub answered {status}{f' ({told})' if told else ''}."
+    if isinstance(error, ValueError) and type(error).__module__.startswith("huggingface_hub"):
+        return redact(" ".join(str(error).split()))
+    if name := _lasting(error):
+        return f"the Hub cannot be reached at all ({name})."
     last = list(_chain(error))[-1]
     return f"the Hub gave no answer that can be read ({type(last).__name__})."
 
 
 def way_out(error: BaseException) -> str:
     """Say what can be done about an answer."""
+    if status_of(error) is None:
+        return "Check --endpoint or HF_ENDPOINT, and that HF_HUB_OFFLINE is not set; --debug shows all of it."
     return {
         401: "The token is not valid, or has ended: `hf auth login` sets another.",
         403: "The token may not do this: check its role, its organisations and, if fine-grained, its repositories.",

@@ -1,23 +1,20 @@
-"""What is to be done to a repository, from what it is to hold and what it holds. Pure.
-
-The record, lrl.json in the repository, is what the next publication needs to know of this one: the version, the parts
-by hash with what the card says of them, the files that are ours, and the card as we rendered it.
-"""
+"""What is to be done to a repository, from what it is to hold and what it holds. Pure."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from hub_cards.card import CardError
 from hub_cards.lint import lint
 from hub_cards.merge import Prefer, difference, merge
+from hub_cards.record import RECORD, bump, free, next_version, order_of, tag_of, write_record
 from hub_cards.repository import File, Part, Repository
 from lrldata.errors import PublishError, UsageError
 from lrldata.manifest import fingerprint
 
-README, RECORD = "README.md", "lrl.json"
-FORMAT = 1
-FIRST = "1.0.0"
+README = "README.md"
+IGNORED = ".gitignore"
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,17 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done to one repository, on top of `tip`. `files` has what is to be uploaded."""
+    """What is to be done to one repository, on top of `tip`. `files` has what is to be uploaded.
+
+    `owed` is the version before where its tag is missing, as after a run that was killed.
+    """
 
     repository: Repository
     tip: str | None
     action: Literal["create", "update", "tag", "unchanged"]
     version: str
     previous: str | None
+    owed: str | None
     changes: tuple[Change, ...]
     card: str
     conflicts: tuple[str, ...]
@@ -85,25 +86,25 @@ class Plan:
         }
 
 
-def tag_of(version: str) -> str:
-    """Return the tag of a version: v1.0.0."""
-    return f"v{version}"
-
-
 def make_plan(repository: Repository, remote: Remote, asked: str | None = None, prefer: Prefer = "ask") -> Plan:
     """Say what has to be done so that the Hub holds what it is to hold.
 
     The version stays where data, schema and card stay; it goes up by the third number where only the card or another
     accompanying file changes, by the second for other data, by the first for another schema. `asked` overrides it.
-    Raises UsageError where that version is taken, PublishError where the card is against the Hub's rules.
+    Raises UsageError where that version is taken or lower, PublishError for what stands in the way on the Hub.
     """
+    _check_remote(repository, remote)
     record = remote.record
-    parts = _all_parts(repository, record)
+    parts = _all_parts(repository, remote)
     previous = str(record["version"]) if record else None
-    version = asked or _next_version(parts, record, remote.tags)
+    if asked and previous and order_of(asked) < order_of(previous):
+        raise UsageError(
+            f"{repository.id}: v{previous} is published, so --version {asked} would go back.", "Use a higher one."
+        )
+    version = asked or next_version(parts, record, remote.tags)
     plan = _plan_at(version, repository, remote, parts, prefer)
     if asked is None and plan.action == "update" and version == previous:
-        plan = _plan_at(_free(_bump(version, 2), remote.tags), repository, remote, parts, prefer)
+        plan = _plan_at(free(bump(version, 2), remote.tags), repository, remote, parts, prefer)
     if plan.action in ("create", "update") and tag_of(plan.version) in remote.tags:
         raise UsageError(
             f"{repository.id}: v{version} is published, and holds something else.", "Use another --version."
@@ -111,95 +112,87 @@ def make_plan(repository: Repository, remote: Remote, asked: str | None = None, 
     return plan
 
 
-def _all_parts(repository: Repository, record: Mapping[str, Any] | None) -> dict[str, Part]:
-    """Return our parts; and those that are published and not here, where they are to stay."""
+def _check_remote(repository: Repository, remote: Remote) -> None:
+    """Refuse a repository in which others' files would be overwritten, or ours left out."""
+    held = remote.files or {}
+    if IGNORED in held:
+        raise PublishError(f"{repository.id}: has a {IGNORED}, by which the Hub leaves files out.", "Remove it there.")
+    others = [file.path for file in repository.files if remote.record is None and _action(file, held) == "changed"]
+    if others:
+        raise PublishError(
+            f"{repository.id}: holds files that lrl did not put there: {', '.join(others[:5])}.",
+            "Move them away, or use another --namespace.",
+        )
+
+
+def _all_parts(repository: Repository, remote: Remote) -> dict[str, Part]:
+    """Return our parts; and those that are published and not here, where they are to stay and are still there.
+
+    Of a model whose weights are the published ones, what is known of them only there is kept: scores that were measured
+    elsewhere, and where its text came from.
+    """
+    record, held = remote.record, remote.files or {}
     published = {name: Part(**part) for name, part in record["parts"].items()} if record else {}
-    parts = published if repository.keeps else {}
+    parts = {name: part for name, part in published.items() if repository.keeps and set(part.files) <= held.keys()}
     for name, part in repository.parts.items():
         known = published.get(name)
-        if known and known.data == part.data and "results" in part.facts:  # measured elsewhere, of the same weights
-            results = [*part.facts["results"], *known.facts["results"]]
-            first = {_measure(result): result for result in reversed(results)}
-            ordered = sorted(first.values(), key=_measure)
-            parts[name] = replace(part, facts={**part.facts, "results": ordered})
-        else:
-            parts[name] = part
+        same = known is not None and known.data == part.data and "results" in part.facts
+        parts[name] = replace(part, facts=_joined(part.facts, known.facts)) if known and same else part
     return parts
+
+
+def _joined(facts: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    first = {_measure(result): result for result in (*known["results"], *facts["results"])}
+    joined = {**facts, "results": sorted(first.values(), key=_measure)}
+    if not facts["text"]["inputs"] and known.get("text", {}).get("inputs"):
+        joined |= {"text": known["text"], "licence": known["licence"]}
+    return joined
 
 
 def _measure(result: Mapping[str, Any]) -> str:
     return fingerprint([result["task"], result["metric"], result["of"]])
 
 
-def _next_version(parts: Mapping[str, Part], record: Mapping[str, Any] | None, tags: frozenset[str]) -> str:
-    if record is None:
-        return _free(FIRST, tags)
-    before, version = record["parts"], str(record["version"])
-    both = [(part, before[name]) for name, part in parts.items() if name in before]
-    if any(part.schema != old["schema"] for part, old in both):
-        return _free(_bump(version, 0), tags)
-    if before.keys() != parts.keys() or any(part.data != old["data"] for part, old in both):
-        return _free(_bump(version, 1), tags)
-    return version
-
-
-def _bump(version: str, place: int) -> str:
-    numbers = [int(number) for number in version.split(".")]
-    return ".".join(
-        str(number + 1 if at == place else number if at < place else 0) for at, number in enumerate(numbers)
-    )
-
-
-def _free(version: str, tags: frozenset[str]) -> str:
-    """Return this version, or the next whose tag nobody has set."""
-    while tag_of(version) in tags:
-        version = _bump(version, 1)
-    return version
-
-
 def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mapping[str, Part], prefer: Prefer) -> Plan:
     record, held = remote.record, remote.files or {}
     card = repository.card({name: part.facts for name, part in parts.items()}, version)
-    merged = merge(card, remote.readme, record["card"] if record else None, prefer)
-    shown = {picture.path: picture.shows for picture in repository.pictures}
-    known = record["pictures"] if record else {}
     ours = sorted({README, RECORD, *(path for part in parts.values() for path in part.files)})
     if faults := lint(card.text, ours):
         raise PublishError(f"{repository.id}: the card is against the Hub's rules: {'; '.join(faults)}.")
-    new_record = {
-        "format": FORMAT,
-        "kind": repository.kind,
-        "version": version,
-        "parts": {name: asdict(part) for name, part in sorted(parts.items())},
-        "pictures": dict(sorted(({path: shows for path, shows in known.items() if path in ours} | shown).items())),
-        "card": card.record(),
-        "history": _history(record, version, parts),
-    }
+    try:
+        merged = merge(card, remote.readme, record["card"] if record else None, prefer)
+    except CardError as error:
+        raise PublishError(f"{repository.id}: {README} on the Hub: {error}.", "Mend it there.") from error
+    new_record = write_record(repository, record, version, parts, card)
+    known = record["pictures"] if record else {}
     files = [*repository.files, File.of(README, merged.text.encode())]
     files += [
         File.of(picture.path, picture.drawn)
         for picture in repository.pictures
         if picture.path not in held or known.get(picture.path) != picture.shows
     ]
-    as_json = json.loads(json.dumps(new_record))  # as it is read back: tuples are lists
-    if as_json != record:
+    if new_record != record or RECORD not in held:
         files.append(File.of(RECORD, (json.dumps(new_record, ensure_ascii=False, indent=1) + "\n").encode()))
-    gone = sorted(path for path in _ours_before(record) if path not in ours and path in held)
+    before = {path for part in record["parts"].values() for path in part["files"]} if record else set()
     changes = [Change(file.path, _action(file, held), file.size) for file in files]
     there = {change.path for change in changes}
     changes += [Change(path, "unchanged", held[path].bytes) for path in ours if path not in there and path in held]
-    changes += [Change(path, "removed", held[path].bytes) for path in gone]
+    changes += [
+        Change(path, "removed", held[path].bytes) for path in sorted(before) if path not in ours and path in held
+    ]
     differs = [change.path for change in changes if change.action != "unchanged"]
+    previous = str(record["version"]) if record else None
     return Plan(
         repository,
         remote.tip,
         _what_to_do(remote, bool(differs), version),
         version,
-        str(record["version"]) if record else None,
+        previous,
+        previous if previous and previous != version and tag_of(previous) not in remote.tags else None,
         tuple(sorted(changes, key=lambda change: change.path)),
         difference(remote.readme, merged.text),
         tuple(merged.conflicts),
-        as_json,
+        new_record,
         tuple(file for file in files if file.path in differs),
     )
 
@@ -218,24 +211,3 @@ def _action(file: File, held: Mapping[str, Held]) -> Literal["added", "changed",
         return "added"
     same = there.sha256 == file.sha256 if there.sha256 else there.bytes == file.size and there.blob == file.blob
     return "unchanged" if same else "changed"
-
-
-def _ours_before(record: Mapping[str, Any] | None) -> set[str]:
-    return {path for part in record["parts"].values() for path in part["files"]} if record else set()
-
-
-def _history(record: Mapping[str, Any] | None, version: str, parts: Mapping[str, Part]) -> list[dict[str, Any]]:
-    """Return which manifests were in which version, so that an adapter finds the version of its text."""
-    history = list(record["history"]) if record else []
-    manifests = {name: part.manifest_sha256 for name, part in sorted(parts.items())}
-    if not history or history[-1]["version"] != version:
-        history.append({"version": version, "parts": manifests})
-    return history
-
-
-def version_with(record: Mapping[str, Any], source: str, manifest_sha256: str) -> str | None:
-    """Return the first version of a dataset repository that has this dataset."""
-    for entry in record["history"]:
-        if entry["parts"].get(source) == manifest_sha256:
-            return str(entry["version"])
-    return None

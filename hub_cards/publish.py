@@ -16,10 +16,10 @@ from hub_cards.hub import Account, Collection, Hub
 from hub_cards.licences import Licence
 from hub_cards.lint import is_repository
 from hub_cards.patience import Patience
-from hub_cards.plan import Plan, Remote, make_plan, version_with
+from hub_cards.plan import Plan, Remote, make_plan
 from hub_cards.repository import Kind, Repository, adapter_repository, base_repository, dataset_repository
-from hub_cards.source import input_of, source_of
-from hub_cards.workspace import Adapter, Workspace, open_workspace
+from hub_cards.source import source_of
+from hub_cards.workspace import Adapter, Workspace, open_workspace, understood
 from lrldata.errors import PublishError, UsageError
 from lrldata.languages import find, parse
 from lrldata.progress import Progress
@@ -75,7 +75,9 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
         for code in codes:
             begin(code)
             of_language = list(_plans_of(code, workspace, config, namespace, hub, patience))
-            plans |= {plan.repository.id: plan for plan in of_language}
+            for plan in of_language:
+                _refuse_twins(plan, plans.get(plan.repository.id))
+                plans[plan.repository.id] = plan
             if config.collection and of_language:
                 items = tuple((plan.repository.id, plan.repository.kind) for plan in of_language)
                 collections.append(Collection.of(find(code).name, items))
@@ -124,15 +126,19 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
         refuse_conflicts([plan])
         commit = plan.tip
         if commit is None:
-            done.append("created")
+            if "created" in done:
+                raise PublishError(f"{repository.id}: is there, but this token cannot see it.", "Check whose it is.")
             hub.create(repository.id, repository.kind, private=config.private)
+            done.append("created")
             return None  # to look again, as a repository begins with a commit of the Hub's own
+        if plan.owed:
+            hub.tag(repository, plan.owed, commit)
         if plan.action == "update":
             done.append("updated")
             commit = hub.commit(plan, commit, message=f"{repository.what} v{plan.version}")
         if plan.action != "unchanged":
             done.append("tagged")
-            hub.tag(plan, commit)
+            hub.tag(repository, plan.version, commit)
         place = "datasets/" if repository.kind == "dataset" else ""
         url = f"{hub.endpoint}/{place}{repository.id}"
         return Published(repository.id, repository.kind, url, plan.version, next(iter(done), "unchanged"))
@@ -140,13 +146,22 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
     return step
 
 
+def _refuse_twins(plan: Plan, other: Plan | None) -> None:
+    """Raise UsageError where two folders would be published as one repository; lrl-mini is for all languages."""
+    if other and plan.repository.what != "base":
+        one, two = (next((str(file.content) for file in each.repository.files), "") for each in (other, plan))
+        raise UsageError(
+            f"{plan.repository.id}: two folders would be this repository, of {one} and {two}.", "Move one away."
+        )
+
+
 def refuse_conflicts(plans: tuple[Plan, ...] | list[Plan]) -> None:
     """Raise PublishError where a person and we have changed the same part of a card."""
     told = [f"{plan.repository.id}:\n{conflict}" for plan in plans for conflict in plan.conflicts]
     if told:
         raise PublishError(
-            "on the Hub a person has changed parts of a card that are to change now:\n" + "\n".join(told),
-            "\nUse --card theirs to keep what is there, or --card ours to replace it.",
+            "parts of a card are to change that a person has changed on the Hub. Use --card theirs to keep what is "
+            "there, or --card ours to replace it:\n" + "\n".join(told),
         )
 
 
@@ -168,19 +183,23 @@ def _check_account(config: PushConfig, hub: Hub, patience: Patience) -> Account 
 
 
 def _languages(config: PushConfig, workspace: Workspace) -> tuple[str, ...]:
+    """Return the languages that were asked for. Raises UsageError for one, or a source, that is not here."""
     if config.lang is None:
-        if not workspace.languages:
+        asked = workspace.languages
+    else:
+        asked = tuple(language.code for language in parse(config.lang))
+        if lacking := [code for code in asked if code not in workspace.languages]:
             raise UsageError(
-                f"{workspace.root}: holds nothing that is finished.", "Make a dataset with `lrldata build`."
+                f"{workspace.root}: holds nothing of {', '.join(lacking)}.",
+                f"It has: {', '.join(open_workspace(config.out).languages) or 'nothing'}.",
             )
-        return workspace.languages
-    asked = [language.code for language in parse(config.lang)]
-    if lacking := [code for code in asked if code not in workspace.languages]:
-        raise UsageError(
-            f"{workspace.root}: holds nothing of {', '.join(lacking)}.",
-            f"It has: {', '.join(open_workspace(config.out).languages) or 'nothing'}.",
-        )
-    return tuple(asked)
+    if not asked:
+        raise UsageError(f"{workspace.root}: holds nothing that is finished.", "Make a dataset with `lrldata build`.")
+    held = {each.source for code in asked for each in workspace.datasets.get(code, ())}
+    held |= {each.source for code in asked for each in workspace.adapters.get(code, ())}
+    if lacking := [source for source in config.source if source not in held]:
+        raise UsageError(f"--source: nothing here is of {', '.join(lacking)}.", f"There is: {', '.join(sorted(held))}.")
+    return asked
 
 
 def _plans_of(
@@ -203,8 +222,9 @@ def _plans_of(
     record: Mapping[str, Any] | None = None
     name = f"{namespace}/lrl-{code}"
     if datasets and "dataset" in (config.kind or ["dataset"]):
-        held = {each.source: _licence(config, licences.of_dataset(each.manifest), each.folder) for each in datasets}
-        plan = planned(dataset_repository(datasets, held, namespace, code))
+        with understood(datasets[0].folder.parent):
+            held = {each.source: _licence(config, licences.of_dataset(each.manifest), each.folder) for each in datasets}
+            plan = planned(dataset_repository(datasets, held, namespace, code))
         record = plan.record
         yield plan
     chosen = [adapter for adapter in workspace.adapters.get(code, ()) if _is_chosen(adapter, config)]
@@ -217,12 +237,12 @@ def _plans_of(
         folder = Path(str(files("lrltrain").joinpath("mini")))
         yield planned(base_repository(folder, json.loads((folder / "made_from.json").read_text("utf-8")), namespace))
     for adapter in chosen:
-        licence = _licence(config, licences.of_adapter(adapter, workspace), adapter.folder)
-        base = _base_id(adapter, config, namespace)
-        entry = input_of(adapter)
-        version = version_with(record, entry["name"], entry["manifest_sha256"]) if record and entry else None
-        text = source_of(adapter, workspace, name if version else None, version)
-        yield planned(adapter_repository(adapter, workspace, licence, text, base, namespace))
+        with understood(adapter.folder):
+            text = source_of(adapter, workspace, name, record)
+            licence = _licence(config, licences.of_adapter(adapter, workspace, text), adapter.folder)
+            base = _base_id(adapter, config, namespace)
+            plan = planned(adapter_repository(adapter, workspace, licence, text, base, namespace))
+        yield plan
 
 
 def _is_chosen(adapter: Adapter, config: PushConfig) -> bool:

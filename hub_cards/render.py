@@ -1,5 +1,6 @@
 """Templates: a card's sections are the blocks of its template, in their order. IO only to read templates."""
 
+import html
 import json
 import re
 import shlex
@@ -10,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 WIDE = 64  # characters of a command after which the next option begins a line
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$])")
 
 
 def sections(template: str, **values: Any) -> dict[str, str]:
@@ -27,15 +28,15 @@ def sections(template: str, **values: Any) -> dict[str, str]:
 
 def page(template: str, **values: Any) -> str:
     """Render an HTML page; values are escaped."""
-    return _environment(html=True).get_template(f"{template}.html.jinja").render(**values)
+    return _environment(markup=True).get_template(f"{template}.html.jinja").render(**values)
 
 
 @cache
-def _environment(*, html: bool = False) -> Environment:
+def _environment(*, markup: bool = False) -> Environment:
     environment = Environment(
         loader=PackageLoader("hub_cards"),
         undefined=StrictUndefined,
-        autoescape=html,  # noqa: S701 (Markdown has its own way, `plain`)
+        autoescape=markup,  # noqa: S701 (Markdown has its own way, `plain`)
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -72,8 +73,11 @@ def in_lines(words: Sequence[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text so that Markdown takes none of it for its own."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    """Return text so that Markdown, and HTML in it, takes none of it for its own."""
+    escaped = _SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return re.sub(
+        r"^([+-]|\d+(?=[.)]))", lambda found: f"\\{found[1]}" if found[1] in "+-" else f"{found[1]}\\", escaped
+    )
 
 
 def short(value: float) -> str:
@@ -94,8 +98,8 @@ def interval(value: Mapping[str, float]) -> str:
 def duration(seconds: float) -> str:
     """Write a time for people."""
     if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def size(count: int) -> str:

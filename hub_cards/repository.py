@@ -11,9 +11,11 @@ from hub_cards.adapter_card import MINI, adapter_card, base_card, results_of
 from hub_cards.card import Card
 from hub_cards.dataset_card import dataset_card
 from hub_cards.licences import MINI_LICENCE, Licence
+from hub_cards.lint import is_repository
 from hub_cards.pictures import draw_ledger
 from hub_cards.source import Source
 from hub_cards.workspace import Adapter, Dataset, Workspace
+from lrldata.errors import UsageError
 from lrldata.manifest import MANIFEST, fingerprint, sha256_of
 
 Kind = Literal["dataset", "model"]
@@ -91,11 +93,20 @@ class Repository:
     keeps: bool = False
 
 
+def _checked(name: str, folder: Path) -> str:
+    if not is_repository(name):
+        raise UsageError(
+            f"{folder}: the Hub takes no repository of the name {name}.",
+            "Use a shorter --namespace, or a source's name of letters, digits and underscores.",
+        )
+    return name
+
+
 def dataset_repository(
     datasets: tuple[Dataset, ...], licences: Mapping[str, Licence], namespace: str, language: str
 ) -> Repository:
     """Return the repository of a language's datasets, NAMESPACE/lrl-LANGUAGE; licences by source."""
-    name = f"{namespace}/lrl-{language}"
+    name = _checked(f"{namespace}/lrl-{language}", datasets[0].folder)
     files, parts, pictures = [], {}, []
     for dataset in datasets:
         manifest, source = dataset.manifest, dataset.source
@@ -137,8 +148,10 @@ def adapter_repository(
 ) -> Repository:
     """Return the repository of an adapter, NAMESPACE/BASE-LANGUAGE-SOURCE-METHOD."""
     manifest = adapter.manifest
-    slug = manifest["base"]["id"].rstrip("/").split("/")[-1]
-    name = f"{namespace}/{slug}-{manifest['language']['code']}-{adapter.source}-{adapter.method}"
+    slug = base.rsplit("/", maxsplit=1)[-1]
+    name = _checked(
+        f"{namespace}/{slug}-{manifest['language']['code']}-{adapter.source}-{adapter.method}", adapter.folder
+    )
     paths = [entry["path"] for entry in manifest["outputs"]]
     files = [
         *(
@@ -155,15 +168,16 @@ def adapter_repository(
     results = [results_of(score.manifest, score.result) for score in workspace.scores_of(adapter)]
 
     def card(facts: Mapping[str, Mapping[str, Any]], version: str) -> Card:
+        known = facts["adapter"]
         return adapter_card(
             manifest,
             adapter.manifest_sha256,
             adapter.run,
-            facts["adapter"]["results"],
+            known["results"],
             source=adapter.source,
-            text=text,
+            text=Source(**known["text"]),
             base=base,
-            licence=licence,
+            licence=Licence(**known["licence"]),
             repository=name,
             version=version,
         )
@@ -173,7 +187,7 @@ def adapter_repository(
         fingerprint(weights),
         adapter.manifest_sha256,
         tuple(dict.fromkeys((*paths, *(file.path for file in files)))),
-        {"results": results},
+        {"results": results, "text": asdict(text), "licence": asdict(licence)},
     )
     return Repository(name, "model", "adapter", tuple(files), {"adapter": part}, card)
 

@@ -19,6 +19,7 @@ def plan(prepared: Prepared) -> Group:
     drawn = table(
         "Nothing is published yet; it would be", "repository", "action", "version", "files", "bytes", numbers=("bytes",)
     )
+    drawn.columns[0].no_wrap = True
     for each in prepared.plans:
         drawn.add_row(escape(each.repository.id), each.action, _versions(each), _counts(each), size(_bytes(each)))
     parts: list[object] = [drawn]
@@ -55,10 +56,8 @@ def _files(each: Plan) -> Table:
     return drawn
 
 
-def published(results: Iterable[Published], collections: Sequence[Collected]) -> Group:
+def published(results: Iterable[Published], collections: Sequence[Collected]) -> str:
     """Show what was done, and where it is."""
-    drawn = table("Published", "", "version", "address")
-    for each in results:
-        drawn.add_row(each.action, each.version, escape(each.url))
-    told = [f"{each.added} added to {escape(each.url)}" for each in collections]
-    return Group(drawn, *told)
+    lines = [f"{each.action:9} v{each.version:7} {each.url}" for each in results]
+    lines += [f"{each.added} added   {each.url}" for each in collections]
+    return "\n".join(lines)

@@ -1,16 +1,22 @@
 """What a workspace holds: finished datasets, adapters and scores, checked against their manifests. IO."""
 
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from lrldata.dataset import open_dataset
 from lrldata.errors import StorageError
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES, damaged, read_manifest, sha256_of
 
 SAMPLES = 8
+TOLERANCE = 1e-6  # relative, between a score and what its sentences give
+_A = {DATASET: "a dataset", ADAPTER: "an adapter", SCORES: "scores"}
 FOLDERS = {DATASET: "datasets/*/*", ADAPTER: "adapters/*/*/*", SCORES: "scores/*/*/*/*"}
 
 
@@ -119,9 +125,41 @@ def open_workspace(root: Path, languages: Collection[str] | None = None) -> Work
 
 
 def _folders(root: Path, kind: str, languages: Collection[str] | None) -> Iterator[Path]:
+    """Yield the finished folders. Raises StorageError for one whose manifest cannot be read, or is another's."""
     for folder in sorted(root.glob(FOLDERS[kind])):
-        if _concerns(folder, root, languages) and read_manifest(folder, kind) is not None:
+        if _concerns(folder, root, languages) and (folder / MANIFEST).exists():
+            manifest = read_manifest(folder, kind)
+            if manifest is None:
+                raise StorageError(
+                    f"{folder / MANIFEST}: is no manifest of {_A[kind]}.", "Make the folder again, or move it away."
+                )
+            with understood(folder):
+                if any(not _inside(entry["path"]) for entry in manifest["outputs"]):
+                    raise StorageError(
+                        f"{folder / MANIFEST}: names files outside of the folder.", "Make the folder again."
+                    )
+                code = folder.relative_to(root).parts[1] if kind == SCORES else manifest["language"]["code"]
+            if code != folder.relative_to(root).parts[1] or (kind == DATASET and manifest["source"] != folder.name):
+                raise StorageError(
+                    f"{folder}: by its manifest this belongs elsewhere.", "Move it back to where it was made."
+                )
             yield folder
+
+
+def _inside(path: str) -> bool:
+    return not path.startswith("/") and ".." not in path.split("/") and bool(path)
+
+
+@contextmanager
+def understood(folder: Path) -> Iterator[None]:
+    """Say of which folder a manifest cannot be understood, as after it was edited by hand. Raises StorageError."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        told = f"{type(error).__name__}: {error}"
+        raise StorageError(
+            f"{folder}: its manifest cannot be understood ({told}).", "Make the folder again."
+        ) from error
 
 
 def _concerns(folder: Path, root: Path, languages: Collection[str] | None) -> bool:
@@ -148,15 +186,30 @@ def read_adapter(folder: Path) -> Adapter:
         run = json.loads((folder / "run.json").read_text("utf-8"))
     except (OSError, ValueError):  # it is the one file that no manifest vouches for
         run = {}
-    return Adapter(folder, manifest, sha256_of(folder / MANIFEST), run if isinstance(run, dict) else {})
+    known = isinstance(run, dict) and {"seconds", "device", "processes"} <= run.keys()
+    return Adapter(folder, manifest, sha256_of(folder / MANIFEST), run if known else {})
 
 
 def _scores(root: Path, languages: Collection[str] | None) -> Iterator[Score]:
     for folder in _folders(root, SCORES, languages):
-        manifest = read_manifest(folder, SCORES)
-        try:
-            result = json.loads((folder / "scores.json").read_text("utf-8"))
-        except (OSError, ValueError):
+        manifest = read_manifest(folder, SCORES) or {}
+        for fault in damaged(folder, manifest):
+            raise StorageError(f"{folder}: {fault}.", "Measure it again with `lrltrain eval --overwrite`.")
+        file = folder / "scores.json"
+        if not file.is_file():
             continue  # of a base model alone, or interrupted: the likelihoods are there, `eval` writes the rest
-        if manifest is not None:
-            yield Score(folder, manifest, result)
+        with understood(folder):
+            result = json.loads(file.read_text("utf-8"))
+            if abs(result["after"]["value"] / _perplexity(folder, manifest) - 1) > TOLERANCE:
+                raise StorageError(
+                    f"{file}: is not what the sentences beside it give.", "Write it again with `lrltrain eval`."
+                )
+        yield Score(folder, manifest, result)
+
+
+def _perplexity(folder: Path, manifest: Mapping[str, Any]) -> float:
+    """Compute a score again from the likelihoods of its sentences, by the formula it names."""
+    rows = pl.read_parquet(folder / "sentences.parquet").filter(pl.col("tokens") > 0)
+    if manifest["settings"]["formula"] == "paper":
+        return float(rows.select((-pl.col("log_likelihood") / pl.col("tokens")).exp().mean()).item())
+    return math.exp(-float(rows["log_likelihood"].sum()) / int(rows["tokens"].sum()))

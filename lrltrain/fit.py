@@ -294,7 +294,8 @@ def device_name() -> str:
     """Name the machine's processor, as a card should."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _nothing(_line: str) -> None:

@@ -153,7 +153,7 @@ def test_the_cards_keep_the_hub_s_rules_and_say_what_was_measured(published: Hub
         assert data.base_model == "my-org/lrl-mini"
         assert data.to_dict()["base_model_relation"] == ("finetune" if full else "adapter")
         assert data.datasets == ["my-org/lrl-ro"]
-        assert data.license == "cc0-1.0"
+        assert data.license == ("cc-by-sa-4.0" if full else "cc0-1.0"), "lrl-mini's weights are in a full fine-tuning"
     text = git(store(published.root, "models", "my-org/lrl-mini-ro-conceptnet-seq_bn_inv"), "show", "v1.0.0:README.md")
     (score,) = (json.loads(file.read_text()) for file in trained.glob("scores/ro/lrl-mini/ro_*/*/scores.json"))
     result, before = ModelCard(text).data.eval_results
@@ -202,5 +202,5 @@ def test_a_base_model_that_was_a_folder_wants_an_id(trained: Path, tmp_path: Pat
     assert refused.returncode == 2
     assert "--base-id" in refused.stderr
     assert publish(hub, out, tmp_path, *only, "--base-id", "FacebookAI/xlm-roberta-base").returncode == 0
-    repository = store(hub.root, "models", "my-org/my-folder-ro-conceptnet-lora")
+    repository = store(hub.root, "models", "my-org/xlm-roberta-base-ro-conceptnet-lora")
     assert ModelCard(git(repository, "show", "main:README.md")).data.base_model == "FacebookAI/xlm-roberta-base"

@@ -77,7 +77,8 @@ def test_the_command_has_what_differs_from_the_defaults(folder: Path, changes: d
 
 
 def test_markdown_in_a_text_is_text() -> None:
-    assert plain("a | *b*\n# [c](d) `e` <f>") == r"a \| \*b\* \# \[c\](d) \`e\` \<f\>"
+    assert plain("a | *b*\n# [c](d) `e` <f> & g") == r"a \| \*b\* \# \[c\](d) \`e\` &lt;f&gt; &amp; g"
+    assert [plain(text) for text in ("+ a", "- b", "1. c", "2024 d")] == [r"\+ a", r"\- b", r"1\. c", "2024 d"]
 
 
 def test_numbers_are_written_for_people() -> None:
@@ -88,7 +89,7 @@ def test_numbers_are_written_for_people() -> None:
         "12,345.6",
     ]
     assert [share(value) for value in (0, 0.785, 0.0004, 1)] == ["0.0%", "78.5%", "0.04%", "100.0%"]
-    assert [duration(value) for value in (19.4, 600, 9000)] == ["19 seconds", "10 minutes", "2.5 hours"]
+    assert [duration(value) for value in (19.4, 600, 9000)] == ["19 s", "10 min", "2.5 h"]
 
 
 def test_energy_is_power_times_time() -> None:

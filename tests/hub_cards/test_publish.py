@@ -287,6 +287,10 @@ def test_a_folder_that_is_damaged_or_not_finished_is_not_published(
         (["--lang", "ro", "--namespace", "my-org", "--version", "1.0"], "--version"),
         (["--lang", "ro", "--namespace", "my-org", "--kind", "model"], "--kind"),
         (["--lang", "ro", "--namespace", "my-org", "--kind", "adapter"], "nothing in the workspace"),
+        (["--lang", "ro", "--namespace", "my-org", "--kind", ","], "--kind: nothing"),
+        (["--lang", "ro", "--namespace", "my-org", "--method", "nope"], "--method"),
+        (["--lang", "ro", "--namespace", "my-org", "--source", "nope"], "There is: conceptnet"),
+        (["--lang", "ro", "--namespace", "x" * 95], "takes no repository"),
         (["--lang", "ro", "--namespace", "my-org", "--endpoint", "localhost"], "--endpoint"),
     ],
 )
