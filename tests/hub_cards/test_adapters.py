@@ -191,6 +191,33 @@ def test_a_new_score_is_a_new_card_and_new_weights_are_a_new_version(trained: Pa
     assert "model-index" not in git(repository, "show", "v1.1.0:README.md"), "the score was of other weights"
 
 
+def test_a_card_does_not_depend_on_what_lies_beside_the_adapter(trained: Path, tmp_path: Path, hub: Hub) -> None:
+    out = shutil.copytree(trained, tmp_path / "ws")
+    assert publish(hub, out, tmp_path, "--method", "lora").returncode == 0
+    shutil.rmtree(out / "datasets")
+    shutil.rmtree(out / "scores")
+    done = publish(hub, out, tmp_path, "--method", "lora")
+    assert "Unchanged" in done.stdout, done.stdout + done.stderr
+
+
+def test_two_folders_of_one_repository_and_a_score_that_was_edited_are_refused(
+    trained: Path, tmp_path: Path, hub: Hub
+) -> None:
+    out = shutil.copytree(trained, tmp_path / "ws")
+    shutil.copytree(out / "adapters" / "ro" / BASE, out / "adapters" / "ro" / "old")
+    twins = publish(hub, out, tmp_path, "--kind", "adapter")
+    assert twins.returncode == 2
+    assert "two folders would be this repository" in twins.stderr
+    shutil.rmtree(out / "adapters" / "ro" / "old")
+    (file,) = out.glob("scores/ro/lrl-mini/ro_*/*/scores.json")
+    score = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps(score | {"after": score["after"] | {"value": 0.001}}), encoding="utf-8")
+    edited = publish(hub, out, tmp_path)
+    assert edited.returncode == 1
+    assert "is not what the sentences beside it give" in edited.stderr
+    assert not list(hub.root.glob("repos/*/*/*"))
+
+
 def test_a_base_model_that_was_a_folder_wants_an_id(trained: Path, tmp_path: Path, hub: Hub) -> None:
     out = shutil.copytree(trained, tmp_path / "ws")
     path = out / "adapters" / "ro" / BASE / "conceptnet-lora" / "manifest.json"

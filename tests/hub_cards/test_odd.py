@@ -1,0 +1,189 @@
+"""Workspaces and repositories that are not as they should be: told in words, and nothing lost."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_hub import Hub
+from stores import commits, git, store, tags
+from test_plan import repository as some_repository
+
+from hub_cards.card import Card, read
+from hub_cards.config import PushConfig
+from hub_cards.dataset_card import dataset_card
+from hub_cards.lint import lint
+from hub_cards.merge import merge
+from hub_cards.plan import Held, Remote, make_plan
+from hub_cards.publish import _converge
+from hub_cards.workspace import read_dataset
+from lrldata.errors import PublishError, UsageError
+
+API = 'from huggingface_hub import HfApi\napi = HfApi(token="hf_test_write")\n'
+ID = '"my-org/lrl-ro", repo_type="dataset"'
+
+
+@pytest.fixture
+def workspace(sample_workspace: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sample_workspace, tmp_path / "ws"))
+
+
+def put(fresh: Any, path: str, content: bytes) -> None:
+    fresh(f"{API}api.upload_file(path_or_fileobj={content!r}, path_in_repo={path!r}, repo_id={ID})")
+
+
+def test_a_repository_that_is_there_and_cannot_be_seen_is_no_endless_loop() -> None:
+    class Blind:
+        endpoint = "http://x"
+
+        def read(self, *_: object) -> Remote:
+            return Remote()
+
+        def create(self, *_: object, private: bool) -> None:
+            assert not private
+
+    hub: Any = Blind()
+    step = _converge(make_plan(some_repository(), Remote()), PushConfig(lang="ro"), hub)
+    assert step() is None
+    with pytest.raises(PublishError, match="cannot see it"):
+        step()
+
+
+def test_files_that_somebody_else_put_there_are_not_replaced(hub: Hub, push: Any, fresh: Any) -> None:
+    fresh(f"{API}api.create_repo({ID})")
+    put(fresh, "conceptnet/manifest.json", b"{}")
+    done = push()
+    assert done.returncode == 1
+    assert "files that lrl did not put there: conceptnet/manifest.json" in done.stderr
+    assert commits(store(hub.root, "datasets", "my-org/lrl-ro")) == 1
+
+
+def test_a_configuration_whose_files_are_gone_goes_from_the_card(
+    hub: Hub, push: Any, fresh: Any, workspace: Path
+) -> None:
+    assert push(out=workspace).returncode == 0
+    shutil.copytree(workspace / "datasets" / "ro" / "conceptnet", workspace / "datasets" / "ro" / "glotcc")
+    path = workspace / "datasets" / "ro" / "glotcc" / "manifest.json"
+    path.write_text(path.read_text("utf-8").replace('"source": "conceptnet"', '"source": "glotcc"'), encoding="utf-8")
+    assert push(out=workspace).returncode == 0
+    repository = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert "glotcc/data/train" in git(repository, "show", "v1.1.0:README.md")
+    shutil.rmtree(path.parent)
+    fresh(f'{API}api.delete_folder("glotcc", {ID})')
+    assert push(out=workspace).returncode == 0
+    assert "glotcc" not in git(repository, "show", "v1.2.0:README.md")
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "words"),
+    [
+        ("README.md", b"---\nlanguage: ro\n---\n<!-- lrl:begin use -->\nno end", "README.md on the Hub"),
+        ("lrl.json", b"\xff\xfe", "not UTF-8"),
+        ("lrl.json", b"garbage", "lrl.json on the Hub is damaged"),
+        ("lrl.json", b'{"format": 1, "version": "1.2", "parts": []}', "lrl.json on the Hub is damaged"),
+        ("lrl.json", b'{"format": 9}', "newer version"),
+        (".gitignore", b"*.json\n", ".gitignore"),
+    ],
+)
+def test_what_stands_in_the_way_on_the_hub_is_named(
+    path: str, content: bytes, words: str, push: Any, fresh: Any
+) -> None:
+    assert push().returncode == 0
+    put(fresh, path, content)
+    done = push()
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_a_record_that_is_gone_is_found_at_its_tag(hub: Hub, push: Any, fresh: Any) -> None:
+    assert push().returncode == 0
+    fresh(f'{API}api.delete_file("lrl.json", {ID[:-19]}repo_type="dataset")')
+    assert push().returncode == 0
+    repository = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert sorted(tags(repository)) == ["v1.0.0", "v1.0.1"]
+    assert git(repository, "diff", "--name-only", "v1.0.0", "v1.0.1").split() == ["README.md", "lrl.json"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda _: "{garbage", "is no manifest"),
+        (lambda text: text.replace('"ledger"', '"leger"', 1), "is no manifest"),
+        (lambda text: text.replace('"kept": {', '"kepd": {', 1), "cannot be understood"),
+        (lambda text: text.replace('"path": "data/test', '"path": "/data/test', 1), "outside of the folder"),
+        (lambda text: text.replace('"code": "ro"', '"code": "mt"', 1), "belongs elsewhere"),
+    ],
+)
+def test_a_manifest_that_was_edited_is_named(damage: Any, words: str, push: Any, workspace: Path) -> None:
+    path = workspace / "datasets" / "ro" / "conceptnet" / "manifest.json"
+    path.write_text(damage(path.read_text("utf-8")), encoding="utf-8")
+    done = push(out=workspace)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert str(path.parent.parent) in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_an_endpoint_may_end_in_a_slash_and_one_that_is_none_is_not_waited_for(hub: Hub, push: Any) -> None:
+    assert push("--endpoint", hub.endpoint + "/").returncode == 0
+    assert push("--endpoint", hub.endpoint.replace("http:", "https:")).stderr.startswith(
+        "error: the token: the Hub cannot"
+    )
+    offline = push(HF_HUB_OFFLINE="1")
+    assert offline.returncode == 1
+    assert "HF_HUB_OFFLINE" in offline.stderr
+
+
+def test_a_dry_run_tells_of_a_conflict(push: Any, fresh: Any, workspace: Path) -> None:
+    assert push(out=workspace).returncode == 0
+    put(fresh, "README.md", b"---\nlicense: mit\n---\n# Mine\n")
+    path = workspace / "datasets" / "ro" / "conceptnet" / "manifest.json"
+    path.write_text(path.read_text("utf-8").replace('"rows": 441', '"rows": 441 '), encoding="utf-8")
+    done = push("--dry-run", "--version", "3.0.0", out=workspace)
+    assert done.returncode == 1
+    assert "--card theirs" in done.stderr
+
+
+def test_samples_may_say_anything(sample_workspace: Path) -> None:
+    dataset = read_dataset(sample_workspace / "datasets" / "ro" / "conceptnet")
+    odd = ["nan is None. TODO", "See [ghid](x) {% y %} {{ z }}", "<!-- lrl:end samples -->", "```", "<script>", "a|b"]
+    part = {"manifest": dataset.manifest, "samples": odd, "licence": {"id": "cc0-1.0"}}
+    card = dataset_card({"conceptnet": part}, "my-org/lrl-ro", "1.0.0")
+    assert [
+        fault for fault in lint(card.text, {"pictures/conceptnet-ledger.png"}) if "block of code" not in fault
+    ] == []
+    assert set(read(card.text).sections) == set(card.sections)
+
+
+OURS = Card({"language": ["ro"], "license": "cc0-1.0"}, {"about": "# T\n\nOne."})
+CHANGED = Card({"language": ["ro"], "license": "cc-by-4.0"}, {"about": "# T\n\nTwo."})
+
+
+def test_comments_and_layout_of_a_person_stay_where_the_key_does() -> None:
+    text = OURS.text.replace("language:\n- ro\n", "# do not change this\nlanguage: [ro]  # by us\n")
+    merged = merge(CHANGED, text, OURS.record()).text
+    assert "# do not change this\nlanguage: [ro]  # by us\nlicense: cc-by-4.0\n---" in merged
+
+
+def test_a_mark_of_byte_order_and_windows_line_ends_hide_nothing() -> None:
+    text = "\ufeff" + OURS.text.replace("\n", "\r\n")
+    assert read(text).metadata == OURS.metadata
+    assert read(merge(CHANGED, text, OURS.record()).text).metadata == CHANGED.metadata
+
+
+def test_a_version_whose_tag_was_never_set_is_tagged_before_the_next() -> None:
+    first = make_plan(some_repository(), Remote("tip"))
+    held = {file.path: Held(file.size, None, file.blob) for file in first.files}
+    readme = next(bytes(file.content).decode() for file in first.files if file.path == "README.md")
+    remote = Remote("tip", False, held, frozenset(), readme, first.record)
+    plan = make_plan(some_repository(data="e"), remote)
+    assert (plan.owed, plan.version, plan.action) == ("1.0.0", "1.1.0", "update")
+    with pytest.raises(UsageError, match="would go back"):
+        make_plan(some_repository(data="e"), remote, "0.9.0")
+
+
+def test_what_is_recorded_is_json_alone() -> None:
+    plan = make_plan(some_repository(), Remote())
+    assert json.loads(json.dumps(plan.record)) == plan.record
