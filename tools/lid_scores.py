@@ -11,9 +11,9 @@ import argparse
 import time
 from pathlib import Path
 
-from lid_data import UDHR, Row, Score, macro_f1, read, scores, test_sets
+from lid_data import PAPER, UDHR, Row, Score, macro_f1, read, scores, test_sets
 
-from lrldata.langid import LanguageModel, load_model
+from lrldata.langid import LanguageModel, decide, load_model, margins_of, threshold_of
 from lrldata.languages import find
 
 
@@ -35,6 +35,13 @@ def main() -> None:
         cells += [f"{macro_f1(scores(model, every_line)):.3f}", f"{speed(model, sets['UDHR']):,.0f} ({model.binding})"]
         print(f"| {model.name} | {model.path.stat().st_size / 1e6:.1f} | {' | '.join(cells)} |")
     print("\nLines:", ", ".join(f"{name} {len(rows):,}" for name, rows in sets.items()))
+    print("\nKept by `decide`, with thresholds and margins:\n")
+    print(f"| model |{''.join(f' {name}: kept / right |' for name in sets)}")
+    print("| --- |" + " ---: |" * len(sets))
+    for model in models:
+        print(
+            f"| {model.name} | {' | '.join('{:.3f} / {:.3f}'.format(*kept(model, rows)) for rows in sets.values())} |"
+        )
     for model in models:
         print(f"\n### {model.name}\n")
         print_table(found[model.name])
@@ -51,6 +58,18 @@ def print_table(found: dict[str, dict[str, Score]]) -> None:
         ]
         language = find(label)
         print(f"| {language.name} ({language.code}) | {' | '.join(cells)} |")
+
+
+def kept(model: LanguageModel, rows: list[Row]) -> tuple[float, float]:
+    """Return which share of the lines in the paper's languages is kept, and which share of what is kept is right."""
+    right = wrong = 0
+    paper = {find(label).code: label for label in PAPER}
+    for (label, _), found in zip(rows, model.predict([text for _, text in rows]), strict=True):
+        code = found.labels[0] if found.labels else ""
+        verdict = decide(*found, code, threshold_of(model.name, code), margins_of(code))
+        if code in paper and verdict.kind == "keep":
+            right, wrong = right + (label == paper[code]), wrong + (label != paper[code])
+    return right / sum(label in PAPER for label, _ in rows), right / (right + wrong)
 
 
 def speed(model: LanguageModel, rows: list[Row]) -> float:
