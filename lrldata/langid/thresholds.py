@@ -1,0 +1,25 @@
+"""From which probability on a line counts as a language's: one threshold a model and language. Pure."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+DEFAULT = 0.5  # for models and languages that were not measured
+
+
+def threshold_of(model: str, language: str) -> float:
+    """Return the threshold (a probability) of a model, by its name, for a language, by its code.
+
+    They are measured by tools/lid_thresholds.py and stand in thresholds.toml, with what they keep. `DEFAULT` where the
+    model or the language was not measured.
+    """
+    row = _table().get(model, {}).get(language)
+    return DEFAULT if row is None else row["threshold"]
+
+
+@cache
+def _table() -> dict[str, dict[str, dict[str, float]]]:
+    table: dict[str, dict[str, dict[str, float]]] = tomllib.loads(
+        files("lrldata.langid").joinpath("thresholds.toml").read_text("utf-8")
+    )
+    return table
