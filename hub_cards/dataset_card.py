@@ -8,8 +8,9 @@ from hub_cards.licences import Licence
 from hub_cards.render import in_lines, sections
 from lrldata.card import configuration, size_category
 from lrldata.conceptnet.download import OFFICIAL
+from lrldata.glotcc.config import GIGABYTE
 from lrldata.languages import find
-from lrldata.ledger import REASONS
+from lrldata.ledger import reasons_of
 
 ORIGINS = {"conceptnet": "conceptnet5/conceptnet5", "glotcc": "cis-lmu/GlotCC-V1"}
 ALL_SCRIPTS = ["any"]
@@ -89,12 +90,13 @@ def _describe(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
         "dropped": [
             {
                 "reason": reason,
-                "why": REASONS.get(reason, reason),
+                "why": reasons_of(name).get(reason, reason),
                 "rows": tally["rows"],
                 "share": tally["rows"] / came_in,
             }
             for reason, tally in ledger["dropped"].items()
         ],
+        "replaced": {kind: number for kind, number in manifest.get("replaced", {}).items() if number},
         "unsaid": ledger.get("unsaid_relations", {}),
         "command": rebuild_command(manifest),
     }
@@ -102,22 +104,38 @@ def _describe(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
 
 def rebuild_command(manifest: Mapping[str, Any]) -> str:
     """Return the command that makes a dataset again."""
-    language, settings, source = manifest["language"], manifest["settings"], manifest["source"]
+    language, source = manifest["language"], manifest["source"]
     words = ["lrldata", "build", "--lang", language["code"], "--source", source]
+    return in_lines(words + (_of_graph(manifest) if source == "conceptnet" else _of_documents(manifest)))
+
+
+def _of_graph(manifest: Mapping[str, Any]) -> list[str]:
+    language, settings, words = manifest["language"], manifest["settings"], []
     templates = manifest.get("templates", {}).get("name", "english")
     if templates != "english":
         own = "" if templates == "paper" else ".toml"
         words += ["--templates", "native" if templates.startswith("native/") else f"{templates}{own}"]
-    for key, usual in (("edges", "any"), ("min_weight", 0.0), ("split", "pair"), ("seed", 42)):
-        if settings.get(key, usual) != usual:
-            words += [f"--{key.replace('_', '-')}", str(settings[key])]
+    words += _options(settings, {"edges": "any", "min_weight": 0.0, "split": "pair", "seed": 42})
     scripts = settings.get("scripts", [])
     if scripts != (language.get("scripts") or ALL_SCRIPTS):
         words += ["--scripts", ",".join(scripts)]
     if manifest.get("sample"):
         words.append("--sample")
-    elif source == "conceptnet" and manifest["inputs"][0]["sha256"] != OFFICIAL.sha256:
+    elif manifest["inputs"][0]["sha256"] != OFFICIAL.sha256:
         name, digest = manifest["inputs"][0]["name"], manifest["inputs"][0]["sha256"]
         database = not name.endswith((".csv", ".gz"))
         words += ["--conceptnet-db", name] if database else ["--dump", name, "--dump-sha256", digest]
-    return in_lines(words)
+    return words
+
+
+def _of_documents(manifest: Mapping[str, Any]) -> list[str]:
+    inputs, settings = manifest["inputs"], manifest["settings"]
+    words = ["--input", inputs[0]["name"] if len(inputs) == 1 else "FOLDER"]
+    usual = {"text_column": None, "url_column": None, "lid": "compact", "max_bytes": GIGABYTE}
+    return words + _options(settings, usual)
+
+
+def _options(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+    """Return the options that are not what they are without being given."""
+    changed = [key for key, value in usual.items() if settings.get(key, value) != value]
+    return [word for key in changed for word in (f"--{key.replace('_', '-')}", str(settings[key]))]

@@ -87,6 +87,8 @@ def short(value: float) -> str:
 
 def share(value: float) -> str:
     """Write a share in per cent."""
+    if 0 < value < 0.0001:
+        return "<0.01%"
     return f"{value:.1%}" if value >= 0.001 or value == 0 else f"{value:.2%}"
 
 

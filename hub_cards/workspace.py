@@ -2,6 +2,7 @@
 
 import json
 import math
+import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from lrldata.errors import StorageError
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES, damaged, read_manifest, sha256_of
 
 SAMPLES = 8
+LONGEST_SAMPLE = 300  # characters
 TOLERANCE = 1e-6  # relative, between a score and what its sentences give
 _A = {DATASET: "a dataset", ADAPTER: "an adapter", SCORES: "scores"}
 FOLDERS = {DATASET: "datasets/*/*", ADAPTER: "adapters/*/*/*", SCORES: "scores/*/*/*/*"}
@@ -22,7 +24,10 @@ FOLDERS = {DATASET: "datasets/*/*", ADAPTER: "adapters/*/*/*", SCORES: "scores/*
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset folder: one source of a language. `samples` are its first sentences, whose order is by hash."""
+    """A dataset folder: one source of a language.
+
+    `samples` are its first rows, one a document; their order is by hash.
+    """
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -171,8 +176,10 @@ def _concerns(folder: Path, root: Path, languages: Collection[str] | None) -> bo
 def read_dataset(folder: Path) -> Dataset:
     """Read a dataset folder. Raises StorageError where it is not finished, or its bytes are not those it says."""
     manifest, rows = open_dataset(folder)
-    samples = rows.select("text").head(SAMPLES).collect()["text"].to_list()
-    return Dataset(folder, manifest, sha256_of(folder / MANIFEST), tuple(samples))
+    first = rows.unique("doc", keep="first", maintain_order=True) if "doc" in manifest["columns"] else rows
+    samples = first.select("text").head(SAMPLES).collect()["text"].to_list()
+    short = tuple(textwrap.shorten(sample, LONGEST_SAMPLE, placeholder=" …") for sample in samples)
+    return Dataset(folder, manifest, sha256_of(folder / MANIFEST), short)
 
 
 def read_adapter(folder: Path) -> Adapter:

@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from lrldata import __version__, show
-from lrldata.build import IncompleteError, build
+from lrldata.build import Built, IncompleteError, build
 from lrldata.command import DEBUG_HELP, run, show_or_dump
 from lrldata.conceptnet.source import find_index
 from lrldata.conceptnet.verbalise import all_built_in, built_in, expected_sets, missing, problems, read_templates
 from lrldata.config import load_config
 from lrldata.dataset import open_dataset
 from lrldata.errors import InputError
+from lrldata.glotcc.config import is_web, load_web_config
 from lrldata.languages import find, languages
 from lrldata.ledger import from_json
 from lrldata.plan import plan
@@ -45,7 +46,26 @@ def _options(
 @app.command("build")
 def build_command(
     lang: Annotated[str | None, typer.Option(help="Codes or names: ro | ro,mt,ug | paper (its 30) | all.")] = None,
-    source: Annotated[str | None, typer.Option(help="Where the text comes from.", show_default="conceptnet")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="conceptnet | glotcc | web (documents of your own).", show_default="conceptnet")
+    ] = None,
+    documents: Annotated[
+        Path | None,
+        typer.Option("--input", help="Documents: a folder or file of .parquet, .jsonl or .txt, for glotcc and web."),
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of the text.", show_default="content, else text")
+    ] = None,
+    url_column: Annotated[
+        str | None, typer.Option(help="Column of the address.", show_default="warc-target-uri, else url")
+    ] = None,
+    lid: Annotated[
+        str | None,
+        typer.Option(help="Language identification: compact | glotlid | lid176 | FILE.bin", show_default="compact"),
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(help="Most bytes of web text a language.", show_default="1 GB")
+    ] = None,
     dump: Annotated[
         str | None,
         typer.Option(help="Dump of ConceptNet 5.7: path or URL, .csv.gz or .csv.", show_default="the official address"),
@@ -91,12 +111,17 @@ def build_command(
     """Build a dataset of sentences for each language, ready for `load_dataset`."""  # fmt: skip
     options = locals() | {}
     flags = {
-        name: value
+        "input" if name == "documents" else name: value
         for name, value in options.items()
         if name not in ("config", "as_json", "quiet") and value is not None
     }
-    settings = load_config(config, flags)
     began = time.perf_counter()
+    if is_web(config, flags):
+        from lrldata.glotcc.build import build_web
+
+        _show_built(build_web(load_web_config(config, flags), Progress(quiet)), as_json, began)
+        return
+    settings = load_config(config, flags)
     if settings.dry_run:
         steps = plan(settings)
         show_or_dump(as_json, {"plan": [vars(step) for step in steps]}, show.plan(steps))
@@ -106,16 +131,20 @@ def build_command(
         results = build(settings, Progress(quiet))
     except IncompleteError as error:
         results, failure = error.built, error
+    _show_built(results, as_json, began)
+    if failure:
+        raise failure
+
+
+def _show_built(results: list[Built], as_json: bool, began: float) -> None:
+    """Print what a build made."""
     objects = [result.as_json() for result in results]
     seconds = round(time.perf_counter() - began, 3)
     single = objects[0] | {"seconds": seconds} if objects else {}
     if results:
-        show_or_dump(
-            as_json, single if len(objects) == 1 else {"datasets": objects, "seconds": seconds}, show.built(results)
-        )
-    if failure:
-        raise failure
-    if not as_json and all(result.status == "unchanged" for result in results):
+        several = {"datasets": objects, "seconds": seconds}
+        show_or_dump(as_json, single if len(objects) == 1 else several, show.built(results))
+    if not as_json and results and all(result.status == "unchanged" for result in results):
         print("Unchanged: the same input and settings give the same bytes, so nothing was done.")
 
 

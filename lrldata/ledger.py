@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 # The reasons for which an edge may be dropped, in the order in which they are looked for: the first one counts.
-REASONS = {
+EDGE_REASONS = {
     "external_url": "a link to a page, not a fact",
     "language_only_at_end": "the edge does not start in the language (--edges)",
     "language_only_at_start": "the edge does not end in the language (--edges)",
@@ -22,6 +22,32 @@ REASONS = {
     "exact_duplicate": "the same sentence, from another sense or source",
     "normalised_duplicate": "the same sentence but for case, spaces or Unicode form",
 }
+# The same for a line of web text.
+WEB_REASONS = {
+    "no_letters": "a line without a letter",
+    "url": "a line that is an address, or mostly",
+    "code": "a line of code or markup",
+    "boilerplate": "what a page says of itself: cookies, copyright, logging in",
+    "menu": "a line of items between separators",
+    "few_letters": "a line of which less than half is letters",
+    "short_line": "a line of few letters",
+    "wrong_script": "a line in a script that is not the language's",
+    "other_language": "a line in another language",
+    "document_other_language": "a document that is mostly in another language",
+    "document_short": "a document of which little was left",
+    "document_repetition": "a document that says the same lines again and again",
+    "repeated_line": "a line that many documents have: a part of the pages, not of their text",
+    "document_duplicate": "a document that is there again, but for case and spaces",
+    "near_duplicate": "a document that is nearly the same as a longer one",
+    "exact_duplicate": "the same line again",
+    "normalised_duplicate": "the same line but for case, spaces or Unicode form",
+    "above_max_bytes": "beyond the most that was asked for (--max-bytes)",
+}
+
+
+def reasons_of(source: str) -> Mapping[str, str]:
+    """Return the reasons for which rows of a source may be dropped, in their order, each in words."""
+    return EDGE_REASONS if source == "conceptnet" else WEB_REASONS
 
 
 @dataclass(frozen=True)
@@ -74,13 +100,14 @@ def from_json(value: Mapping[str, Any]) -> Ledger:
     return Ledger(Tally(**value["in"]), Tally(**value["kept"]), dropped, dict(value["unsaid_relations"]))
 
 
-def settle(came_in: Tally, judged: pl.DataFrame) -> Ledger:
+def settle(came_in: Tally, judged: pl.DataFrame, source: str = "conceptnet") -> Ledger:
     """Make the ledger of a frame of all rows with columns `reason` (null: kept), `bytes` and `relation`.
 
-    `came_in` is counted before the rows were judged, so that a row lost on the way is found out.
+    The reasons are those of the source. `came_in` is counted before the rows were judged, so that a row lost on the way
+    is found out.
     """
     sums = judged.group_by("reason").agg(rows=pl.len(), bytes=pl.col("bytes").sum())
     tallies = {reason: Tally(rows, size) for reason, rows, size in sums.iter_rows()}
     unsaid = judged.filter(pl.col("reason") == "relation_unsaid").group_by("relation").len().sort("relation")
-    dropped = {reason: tallies[reason] for reason in REASONS if reason in tallies}
+    dropped = {reason: tallies[reason] for reason in reasons_of(source) if reason in tallies}
     return Ledger(came_in, tallies.get(None, Tally()), dropped, dict(unsaid.iter_rows()))

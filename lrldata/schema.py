@@ -15,6 +15,15 @@ INDEX = pl.Schema(
     }
 )
 
+# A dataset of web text, as published: a row a line, in the order of their documents.
+WEB = pl.Schema(
+    {
+        "text": pl.String,  # the line
+        "doc": pl.String,  # FILE#NUMBER of the document that it is from
+        "url": pl.String,  # of that document, where it is known
+    }
+)
+
 # A dataset of ConceptNet sentences, as published.
 CONCEPTNET = pl.Schema(
     {

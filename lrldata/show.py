@@ -11,7 +11,7 @@ from rich.table import Table
 
 from lrldata.build import Built
 from lrldata.languages import Language
-from lrldata.ledger import REASONS, Ledger
+from lrldata.ledger import Ledger, reasons_of
 from lrldata.plan import Step
 
 FOLDERS_SHOWN = 5
@@ -62,13 +62,15 @@ def plan(steps: Iterable[Step]) -> Table:
     return drawn
 
 
-def ledger(account: Ledger) -> Table:
-    """Show where every edge went."""
-    drawn = table("Ledger", "edges", "rows", "share", "reason", numbers=("rows", "share"))
+def ledger(account: Ledger, source: str) -> Table:
+    """Show where every edge of ConceptNet, or every line of other sources, went."""
+    edges = source == "conceptnet"
+    drawn = table("Ledger", "edges" if edges else "lines", "rows", "share", "reason", numbers=("rows", "share"))
     total = account.came_in.rows or 1
-    drawn.add_row("in", f"{account.came_in.rows:,}", "100.0%", "edges with an end in the language")
+    whole = "edges with an end in the language" if edges else "lines of all documents"
+    drawn.add_row("in", f"{account.came_in.rows:,}", "100.0%", whole)
     for reason, tally in account.dropped.items():
-        drawn.add_row(f"- {reason}", f"{tally.rows:,}", f"{tally.rows / total:.1%}", REASONS[reason])
+        drawn.add_row(f"- {reason}", f"{tally.rows:,}", f"{tally.rows / total:.1%}", reasons_of(source)[reason])
         if reason == "relation_unsaid":
             for relation, count in account.unsaid.items():
                 drawn.add_row(f"    {escape(relation)}", f"{count:,}", f"{count / total:.1%}", "")
@@ -77,17 +79,19 @@ def ledger(account: Ledger) -> Table:
 
 
 def statistics(manifest: Mapping[str, Any], rows: pl.LazyFrame) -> dict[str, Any]:
-    """Count relations, languages and sentence lengths of a dataset, as JSON-like values."""
-    frame = rows.select("relation", "start_lang", "end_lang", "split", length=pl.col("text").str.len_chars()).collect()
+    """Count relations, if there are any, and lengths of the rows of a dataset, as JSON-like values."""
+    frame = rows.with_columns(length=pl.col("text").str.len_chars()).drop("text").collect()
     lengths = frame["length"]
+    counts = frame["relation"].value_counts() if "relation" in frame.columns else None
     quantiles = {f"p{share}": int(lengths.quantile(share / 100, "nearest") or 0) for share in (5, 25, 50, 75, 95)}
     return {
         "language": manifest["language"]["code"],
+        "source": manifest["source"],
         "version": manifest["version"],
         "rows": manifest["rows"],
-        "relations": dict(
-            frame["relation"].value_counts(sort=True).sort("count", "relation", descending=[True, False]).iter_rows()
-        ),
+        "relations": dict(counts.sort("count", "relation", descending=[True, False]).iter_rows())
+        if counts is not None
+        else {},
         "characters": {"min": lengths.min(), **quantiles, "max": lengths.max()},
         "ledger": manifest["ledger"],
         "inputs": manifest["inputs"],
@@ -99,12 +103,13 @@ def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str],
     rows = ", ".join(f"{split} {count:,}" for split, count in counted["rows"].items())
     rejected = sum(source["rejected_lines"] for source in counted["inputs"])
     console.print(f"[bold]{counted['language']}[/] version {counted['version']}: {rows}; {rejected:,} lines rejected")
-    console.print(ledger(account))
-    relations = table("Relations", "relation", "sentences", numbers=("sentences",))
-    for relation, count in counted["relations"].items():
-        relations.add_row(escape(relation), f"{count:,}")
-    console.print(relations)
-    lengths = table("Characters a sentence", *counted["characters"], numbers=list(counted["characters"]))
+    console.print(ledger(account, counted["source"]))
+    if counted["relations"]:
+        relations = table("Relations", "relation", "sentences", numbers=("sentences",))
+        for relation, count in counted["relations"].items():
+            relations.add_row(escape(relation), f"{count:,}")
+        console.print(relations)
+    lengths = table("Characters a row", *counted["characters"], numbers=list(counted["characters"]))
     lengths.add_row(*(f"{value:,}" for value in counted["characters"].values()))
     console.print(lengths)
     examples = table("Samples", "sentence")

@@ -96,7 +96,7 @@ def judge(
     said: Collection[str],
     as_stored: bool = False,
 ) -> pl.DataFrame:
-    """Add `reason`: why a fact is dropped, null where it is kept. The reasons are those of ledger.REASONS.
+    """Add `reason`: why a fact is dropped, null where it is kept. The reasons are those of ledger.EDGE_REASONS.
 
     `mode` is `target` (both ends in the language), `start` or `any`; `said` are the relations with a sentence.
     """

@@ -104,7 +104,7 @@ def test_a_source_that_is_not_here_stays_on_the_hub_and_in_the_card(
     assert got["conceptnet v1.1.0"]["train"][0] == 270
     card = git(store(hub.root, "datasets", "my-org/lrl-ro"), "show", "main:README.md")
     assert "346 facts" in card
-    assert "4 rows of web text" in card
+    assert "4 lines of web text" in card
     metadata = DatasetCard(card).data.to_dict()
     assert metadata["license"] == ["cc0-1.0", "other"]
     assert [entry["config_name"] for entry in metadata["configs"]] == ["conceptnet", "glotcc"]

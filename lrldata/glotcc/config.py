@@ -1,0 +1,50 @@
+"""Settings of a build from documents: frozen, checked, with unknown keys an error."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from platformdirs import user_cache_path
+from pydantic import BaseModel, ConfigDict, Field
+
+from lrldata.errors import UsageError
+from lrldata.settings import check, read_toml
+
+GIGABYTE = 1_000_000_000
+
+
+class WebConfig(BaseModel):
+    """What `lrldata build --source glotcc` (or `web`) is asked to do. The names are those of its options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lang: str
+    source: Literal["glotcc", "web"]
+    input: Path
+    text_column: str | None = None
+    url_column: str | None = None
+    lid: str = "compact"
+    max_bytes: int = Field(default=GIGABYTE, ge=1)
+    out: Path = Path("lrl-workspace")
+    cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
+    force: bool = False
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings that shape the rows, as JSON-like values; the model is told apart."""
+        return self.model_dump(include={"text_column", "url_column", "max_bytes"})
+
+
+def is_web(file: Path | None, flags: Mapping[str, Any]) -> bool:
+    """Return whether a build from documents is meant: by the flag, else by the settings file."""
+    source = flags.get("source") or (read_toml(file).get("source") if file else None)
+    return source in ("glotcc", "web")
+
+
+def load_web_config(file: Path | None, flags: dict[str, Any]) -> WebConfig:
+    """Read settings from a TOML file and put the given flags above them. Raises UsageError."""
+    if foreign := sorted(flags.keys() - WebConfig.model_fields.keys()):
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
+        raise UsageError(
+            f"{named}: not for --source {flags.get('source', 'web')}.", "`lrldata build --help` says what is."
+        )
+    return check(WebConfig, read_toml(file) if file else {}, flags, file, "Use --lang mt --input FOLDER.")
