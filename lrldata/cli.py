@@ -63,6 +63,9 @@ def build_command(
         str | None,
         typer.Option(help="Language identification: compact | glotlid | lid176 | FILE.bin", show_default="compact"),
     ] = None,
+    protect: Annotated[
+        str | None, typer.Option(help="FILE,FILE of benchmarks' text, a sentence a line: lines that have it go.")
+    ] = None,
     max_bytes: Annotated[
         int | None, typer.Option(help="Most bytes of web text a language.", show_default="1 GB")
     ] = None,
@@ -115,6 +118,8 @@ def build_command(
         for name, value in options.items()
         if name not in ("config", "as_json", "quiet") and value is not None
     }
+    if protect:
+        flags["protect"] = [part for part in protect.split(",") if part]
     began = time.perf_counter()
     if is_web(config, flags):
         from lrldata.glotcc.build import build_web

@@ -24,6 +24,7 @@ EDGE_REASONS = {
 }
 # The same for a line of web text.
 WEB_REASONS = {
+    "contaminated": "a line that has text of a benchmark (--protect)",
     "no_letters": "a line without a letter",
     "url": "a line that is an address, or mostly",
     "code": "a line of code or markup",

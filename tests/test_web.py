@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from lrldata.glotcc import lines, near, personal
 from lrldata.glotcc.build import make_rows
 from lrldata.glotcc.clean import across, clean, rules
+from lrldata.glotcc.protect import protect
 from lrldata.glotcc.read import Shard, find_shards, read_shard
 from lrldata.glotcc.repair import repair
 from lrldata.langid import load_model
@@ -144,6 +145,24 @@ def test_what_documents_have_in_common_goes() -> None:
     )
 
 
+THAI = [
+    "แมวตัวนี้นอนอยู่บนโต๊ะไม้เก่าในบ้านหลังเล็กของเราทุกวัน",
+    "วันนี้ฝนตกหนักมากจนเราไม่สามารถออกไปข้างนอกได้เลย",
+]
+
+
+@pytest.mark.parametrize(("code", "words"), [("ro", ROMANIAN), ("th", THAI)])
+def test_text_of_a_benchmark_is_found_whole_and_in_parts(code: str, words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "bench.tsv").write_text(f"1\t{words[0]}\n", encoding="utf-8")
+    known = protect([tmp_path / "bench.tsv"], spaced=code == "ro")
+    shouted, within = words[0].upper().replace(" ", "  "), f"{words[1]} {words[0]}"
+    assert known.found_in(pl.Series([words[0], shouted, within, words[1], "", "1"])).tolist() == [
+        True, True, True, False, False, True,
+    ]  # fmt: skip
+    found = clean(documents("\n".join(words)), find(code), load_model(), known)
+    assert found["reason"][0] == "contaminated"
+
+
 def frame() -> pl.DataFrame:
     draw = random.Random(3)
     texts = ["\n".join([*draw.sample(ROMANIAN, 4), ENGLISH, "Acasă | Despre | Contact | Hartă"]) for _ in range(12)]
@@ -244,6 +263,7 @@ def test_a_build_makes_a_dataset_folder_and_does_nothing_the_second_time(
         (["--source", "web", "--input", "gone"], 1, "no such file"),
         (["--source", "web", "--input", "PAGES", "--templates", "paper"], 2, "--templates: not for --source web"),
         (["--source", "web", "--input", "PAGES", "--text-column", "body"], 1, "has no column 'body'"),
+        (["--source", "web", "--input", "PAGES", "--protect", "gone.txt"], 1, "gone.txt: cannot be read"),
         (["--source", "web", "--input", "PAGES", "--lid", "gone.bin"], 1, "gone.bin"),
         (["--input", "PAGES"], 2, "input"),
     ],

@@ -14,7 +14,9 @@ from lrldata.folder import lock
 from lrldata.glotcc import personal
 from lrldata.glotcc.clean import across, clean, rules
 from lrldata.glotcc.config import WebConfig
+from lrldata.glotcc.protect import Protected, protect
 from lrldata.glotcc.read import Shard, find_shards, read_shard
+from lrldata.glotcc.repair import is_spaced
 from lrldata.langid import LanguageModel, load_model
 from lrldata.languages import Language, parse
 from lrldata.ledger import Tally, from_json, settle
@@ -37,7 +39,9 @@ def _build_one(config: WebConfig, language: Language, model: LanguageModel, prog
     began = time.perf_counter()
     folder = config.out / "datasets" / language.code / config.source
     shards = find_shards(config.input, language.glotcc)
-    recipe = _recipe(config, language, model, shards)
+    spaced = is_spaced(language.scripts[0] if language.scripts else None)
+    protected = protect(config.protect, spaced=spaced) if config.protect else None
+    recipe = _recipe(config, language, model, shards, protected)
     if not config.force and is_unchanged(folder, DATASET, fingerprint(recipe)):
         manifest = read_manifest(folder, DATASET) or {}
         return Built(
@@ -48,7 +52,7 @@ def _build_one(config: WebConfig, language: Language, model: LanguageModel, prog
     with progress.items("Cleaning", len(shards)) as begin:
         for shard in shards:
             begin(shard.name)
-            judged.append(clean(read_shard(shard, config.text_column, config.url_column), language, model))
+            judged.append(clean(read_shard(shard, config.text_column, config.url_column), language, model, protected))
     with progress.waiting("Comparing documents"):
         rows, ledger, replaced = make_rows(pl.concat(judged), language, config.max_bytes)
     if rows.is_empty():
@@ -99,12 +103,15 @@ def _site() -> pl.Expr:
     return pl.when(host.is_null() | many).then("text").otherwise(host).alias("site")
 
 
-def _recipe(config: WebConfig, language: Language, model: LanguageModel, shards: list[Shard]) -> dict[str, Any]:
+def _recipe(
+    config: WebConfig, language: Language, model: LanguageModel, shards: list[Shard], protected: Protected | None
+) -> dict[str, Any]:
     """Return all that shapes a dataset: input, settings, rules, model, language and library versions."""
     return {
         "source": config.source,
         "language": language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),
         "settings": config.recipe() | {"rules": dict(rules()), "lid": model.name, "lid_sha256": model.sha256},
+        "protected": [list(file) for file in protected.files] if protected else [],
         "inputs": [shard.entry() for shard in shards],
         "sample": False,
         "made_with": made_with(*LIBRARIES),

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from lrldata.glotcc import lines, near
+from lrldata.glotcc.protect import Protected
 from lrldata.glotcc.repair import is_spaced, repair
 from lrldata.langid import LanguageModel, decide, margins_of, threshold_of
 from lrldata.languages import Language
@@ -21,8 +22,10 @@ def rules() -> Mapping[str, float]:
     return tomllib.loads(files("lrldata.glotcc").joinpath("rules.toml").read_text("utf-8"))
 
 
-def clean(documents: pl.DataFrame, language: Language, model: LanguageModel) -> pl.DataFrame:
-    """Judge every line of some documents on its own and within its document.
+def clean(
+    documents: pl.DataFrame, language: Language, model: LanguageModel, protected: Protected | None = None
+) -> pl.DataFrame:
+    """Judge every line of some documents on its own and within its document; `protected` text goes.
 
     In: columns doc (an id), url, text. Out: a row a line that is not empty, in their order, with columns doc, url, text
     (repaired), bytes, and reason: why it goes, null where it stays. Reasons are those of ledger.WEB_REASONS.
@@ -37,6 +40,9 @@ def clean(documents: pl.DataFrame, language: Language, model: LanguageModel) -> 
         .with_columns(bytes=pl.col("text").str.len_bytes())
     )
     judged = judged.with_columns(lines.reasons(judged["text"], rules(), language.scripts).alias("reason"))
+    if protected is not None:
+        found = pl.Series(protected.found_in(judged["text"]))
+        judged = judged.with_columns(pl.when(found).then(pl.lit("contaminated")).otherwise("reason").alias("reason"))
     return judged.pipe(_by_language, language, model).pipe(_by_document)
 
 

@@ -24,6 +24,7 @@ class WebConfig(BaseModel):
     text_column: str | None = None
     url_column: str | None = None
     lid: str = "compact"
+    protect: list[Path] = []
     max_bytes: int = Field(default=GIGABYTE, ge=1)
     out: Path = Path("lrl-workspace")
     cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
