@@ -14,7 +14,6 @@ MOJIBAKE = (
     r"[\u00C2-\u00F4][\u0080-\u00BF\u0152\u0153\u0160\u0161\u0178\u017D\u017E\u0192\u02C6\u02DC\u2013\u2014\u2018-\u201E"
     r"\u2020-\u2022\u2026\u2030\u2039\u203A\u20AC\u2122]"
 )
-SUSPECT = 2  # such pairs in a text, from which on it is tried
 ENTITY = r"&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,5});"
 _FTFY = TextFixerConfig(
     unescape_html=True, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, normalization=None
@@ -32,7 +31,7 @@ UNSPACED = {"Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Hani", "Hira", "Kana", "Jpa
 
 def repair(texts: pl.Series, script: str | None) -> pl.Series:
     r"""Return the texts repaired, with their line breaks as \\n; `script` (ISO 15924) is the language's main one."""
-    suspect = (texts.str.count_matches(MOJIBAKE) >= SUSPECT) | texts.str.contains(ENTITY)
+    suspect = texts.str.contains(MOJIBAKE) | texts.str.contains(ENTITY)
     if suspect.any():
         fixed = pl.Series([fix_text(text, _FTFY) for text in texts.filter(suspect)], dtype=pl.String)
         texts = texts.scatter(suspect.arg_true(), fixed)
