@@ -142,6 +142,40 @@ def test_every_snippet_of_a_card_runs(method: str, published: Hub, trained: Path
     assert sha256_of(after) == sha256_of(before), "trained from the dataset on the Hub: the same bytes"
 
 
+def test_the_snippets_of_a_decoder_s_card_run_on_a_base_model_from_the_hub(
+    sample_workspace: Path, tmp_path: Path, hub: Hub
+) -> None:
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
+
+    from lrltrain.models import mini_path  # noqa: PLC0415
+
+    tokenizer = AutoTokenizer.from_pretrained(mini_path())
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "llama")
+    tokenizer.save_pretrained(tmp_path / "llama")
+    upload = """
+import sys
+from huggingface_hub import HfApi
+api = HfApi(token="hf_test_write")
+api.create_repo("my-org/tiny-llama")
+api.upload_folder(repo_id="my-org/tiny-llama", folder_path=sys.argv[1])
+"""
+    run(hub, tmp_path, upload, str(tmp_path / "llama"))
+    out = shutil.copytree(sample_workspace, tmp_path / "ws")
+    fit = ["fit", "--lang", "ro", "--base", "my-org/tiny-llama", "--steps", "2", "--max-length", "64", "--quiet"]
+    command = [sys.executable, "-m", "lrltrain.cli", *fit, "--out", str(out), "--cache", str(tmp_path / "cache")]
+    subprocess.run(command, check=True, capture_output=True, env=environment(hub, tmp_path, ""))
+    done = publish(hub, out, tmp_path)
+    assert done.returncode == 0, done.stderr
+    name = "my-org/tiny-llama-ro-conceptnet-seq_bn_inv"
+    card = git(store(hub.root, "models", name), "show", "v1.0.0:README.md")
+    assert ModelCard(card).data.base_model == "my-org/tiny-llama"
+    printed = run(hub, tmp_path, "\n".join(re.findall(r"```python\n(.*?)```", card, re.DOTALL)))
+    assert len(printed.strip().splitlines()) >= 5
+
+
 def test_the_cards_keep_the_hub_s_rules_and_say_what_was_measured(published: Hub, trained: Path) -> None:
     for method in METHODS:
         repository = store(published.root, "models", f"my-org/lrl-mini-ro-conceptnet-{method}")
