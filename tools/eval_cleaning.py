@@ -113,7 +113,7 @@ def measure(data: Path, language: Language, seed: int) -> dict[str, float]:
     kept = set(rows["text"])
     good = {line for document in documents for line in document}
     result = {"good kept": sum(line in kept for line in good) / len(good)}
-    for kind, lines in planted.items():
+    for kind, lines in sorted(planted.items()):
         noise = [line for line in lines if line not in good]
         result[kind] = sum(line not in kept for line in noise) / max(1, len(noise))
     left = set(rows["doc"])
