@@ -1,6 +1,8 @@
 """The command `lrldata`: parse, call the recipe, print."""
 
+import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -181,6 +183,22 @@ def stats_command(
         show_or_dump(True, counted | {"samples": examples}, "")
     else:
         show.dataset(counted, from_json(manifest["ledger"]), examples, Console())
+
+
+@app.command("explain")
+def explain_command(
+    text: Annotated[str, typer.Argument(help="A text, or - to read it from standard input.")],
+    lang: Annotated[str, typer.Option(help="The language that it should be in.")],
+    lid: Annotated[
+        str, typer.Option(help="Language identification: compact | glotlid | lid176 | FILE.bin")
+    ] = "compact",
+    as_json: Json = False,
+) -> None:
+    """Say line by line what the cleaning of web text would do with a text, and why."""
+    from lrldata.glotcc.explain import explain
+
+    told = explain(sys.stdin.read() if text == "-" else text.replace("\\n", "\n"), find(lang), lid)
+    show_or_dump(as_json, {"lines": [asdict(line) for line in told]}, show.explained(told))
 
 
 @app.command("langs")

@@ -1,7 +1,7 @@
 """Tables for people. Everything here is drawn from what the recipes return."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich import box
@@ -13,6 +13,9 @@ from lrldata.build import Built
 from lrldata.languages import Language
 from lrldata.ledger import Ledger, reasons_of
 from lrldata.plan import Step
+
+if TYPE_CHECKING:  # what it needs is slow to import
+    from lrldata.glotcc.explain import Explained
 
 FOLDERS_SHOWN = 5
 
@@ -116,6 +119,15 @@ def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str],
     for sample in samples:
         examples.add_row(escape(sample))
     console.print(examples)
+
+
+def explained(told: Sequence["Explained"]) -> Table:
+    """Show what would happen to each line of a text."""
+    drawn = table("Lines", "", "line", "taken for", "why", numbers=())
+    for line in told:
+        taken = f"{line.language} {line.probability:.2f}" if line.language else ""
+        drawn.add_row("-" if line.reason else "+", escape(line.text), taken, f"{line.reason or ''} {line.why}".strip())
+    return drawn
 
 
 def languages(rows: Sequence[Language]) -> Table:

@@ -294,3 +294,12 @@ def test_pages_of_wikipedia_are_cleaned_and_accounted_for(code: str, name: str, 
     assert ledger.kept.bytes / ledger.came_in.bytes > 0.7
     texts = rows["text"].to_list()
     assert sum(found.labels[:1] == (code,) for found in load_model().predict(texts[:300])) > 240
+
+
+def test_a_text_is_explained_line_by_line(lrldata: Run) -> None:
+    text = f"{ROMANIAN[0]}\\n{ROMANIAN[1]}\\n{ENGLISH}\\nAcasă | Despre noi | Contact | Hartă"
+    told = json.loads(lrldata("explain", text, "--lang", "ro", "--json").stdout)["lines"]
+    assert [line["reason"] for line in told] == [None, None, "other_language", "menu"]
+    assert [line["language"] for line in told[:3]] == ["ro", "ro", "en"]
+    shown = lrldata("explain", text, "--lang", "ro").stdout
+    assert "a line in another language" in shown
