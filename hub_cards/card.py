@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
+from lrldata.card import in_yaml
 from lrldata.manifest import fingerprint
 
 BEGIN, END = "<!-- lrl:begin {} -->", "<!-- lrl:end {} -->"
 _SECTION = re.compile(r"<!-- lrl:begin ([a-z-]+) -->\n(.*?)\n?<!-- lrl:end \1 -->", re.DOTALL)
 _HEAD = re.compile(r"\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
 _ABSENT = object()
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class CardError(ValueError):
@@ -80,11 +80,6 @@ def edited(before: Readme, metadata: Mapping[str, Any]) -> str:
     ordered = [key for key in lines if key in metadata] + [key for key in metadata if key not in lines]
     text = blocks[0] + "".join(kept.get(key) or in_yaml({key: metadata[key]}) for key in ordered)
     return text if yaml.safe_load(text) == dict(metadata) else in_yaml(metadata)
-
-
-def in_yaml(value: Mapping[str, Any]) -> str:
-    """Return metadata in YAML; codes that YAML takes for a boolean, as `no`, are quoted by it."""
-    return str(yaml.dump(dict(value), Dumper=_DUMPER, allow_unicode=True, sort_keys=False, width=1000))
 
 
 def read(readme: str) -> Readme:

@@ -100,8 +100,9 @@ def push_command(
     with _libraries():
         from hub_cards.config import load_push_config
     settings = load_push_config(config, flags)
-    if settings.endpoint:
-        os.environ["HF_ENDPOINT"] = settings.endpoint.rstrip("/")  # which huggingface_hub reads when it is imported
+    endpoint = settings.endpoint and settings.endpoint.rstrip("/")
+    if endpoint:
+        os.environ["HF_ENDPOINT"] = endpoint  # which huggingface_hub reads when it is imported
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # so that every version of it speaks the one protocol
     progress = Progress(quiet)
@@ -110,7 +111,7 @@ def push_command(
         from hub_cards.hub import Hub
         from hub_cards.publish import prepare, publish, refuse_conflicts
         from hub_cards.secrets import keep_out
-    hub = Hub(settings.endpoint.rstrip("/") if settings.endpoint else None)
+    hub = Hub(endpoint)
     keep_out(hub.token or "")
     prepared = prepare(settings, hub, progress)
     if settings.dry_run:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hub_cards.card import Card, Readme, in_yaml, join, mark, read, replace_section
+from hub_cards.card import Card, Readme, join, mark, read, replace_section
+from lrldata.card import in_yaml
 from lrldata.manifest import fingerprint
 
 Prefer = Literal["ask", "ours", "theirs"]

@@ -32,6 +32,11 @@ _HUB_TYPES = {
 _SAMPLE = "**This is a sample.** The facts were written for trying out `lrldata` and are not ConceptNet data.\n\n"
 
 
+def in_yaml(metadata: Mapping[str, Any]) -> str:
+    """Return metadata in YAML, in their order; codes that YAML takes for a boolean, as `no`, are quoted."""
+    return str(yaml.dump(dict(metadata), Dumper=_DUMPER, allow_unicode=True, sort_keys=False, width=1000))
+
+
 def size_category(rows: int) -> str:
     """Return the Hub's size category for a number of rows."""
     return next((name for limit, name in _SIZES if rows < limit), "1B<n<10B")
@@ -68,7 +73,7 @@ def folder_card(manifest: Mapping[str, Any], language: Language) -> str:
         "configs": [{"config_name": name, "default": True, **entry}],
         "dataset_info": info,
     }
-    head = yaml.dump(metadata, Dumper=_DUMPER, allow_unicode=True, sort_keys=False, width=1000)
+    head = in_yaml(metadata)
     return (
         f"---\n{head}---\n\n# {language.name} from {name}\n\n"
         + (_SAMPLE if manifest["sample"] else "")
