@@ -1,4 +1,4 @@
-"""Text that must not be trained on, as that of a benchmark: found again whole, or by what it shares with a line."""
+"""Text that must not be trained on, as that of a benchmark: found again whole, or by what it shares with a line. IO."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
