@@ -21,7 +21,7 @@ from lrldata.errors import InputError
 from lrldata.glotcc.config import is_web, load_web_config
 from lrldata.languages import find, languages
 from lrldata.ledger import from_json
-from lrldata.plan import plan
+from lrldata.plan import Step, plan
 from lrldata.progress import Progress
 
 app = typer.Typer(
@@ -53,7 +53,14 @@ def build_command(
     ] = None,
     documents: Annotated[
         Path | None,
-        typer.Option("--input", help="Documents: a folder or file of .parquet, .jsonl or .txt, for glotcc and web."),
+        typer.Option(
+            "--input",
+            help="Documents: a folder or file of .parquet, .jsonl or .txt.",
+            show_default="GlotCC-V1 on the Hub",
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Revision of GlotCC-V1: commit, tag or branch.", show_default="main")
     ] = None,
     text_column: Annotated[
         str | None, typer.Option(help="Column of the text.", show_default="content, else text")
@@ -68,6 +75,19 @@ def build_command(
     protect: Annotated[
         str | None, typer.Option(help="FILE,FILE of benchmarks' text, a sentence a line: lines that have it go.")
     ] = None,
+    benchmarks: Annotated[
+        bool | None,
+        typer.Option(help="Take out text of FLORES-200 and SIB-200 (35 languages).", show_default="benchmarks"),
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="A row of web text: sentences | lines | documents.", show_default="lines")
+    ] = None,
+    skip_bad: Annotated[
+        bool | None, typer.Option("--skip-bad", help="Leave out files of documents that cannot be read.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that clean web text.", show_default="one a core")
+    ] = None,
     max_bytes: Annotated[
         int | None, typer.Option(help="Most bytes of web text a language.", show_default="1 GB")
     ] = None,
@@ -79,7 +99,7 @@ def build_command(
     conceptnet_db: Annotated[Path | None, typer.Option(help="Read a conceptnet-lite database instead.")] = None,
     index: Annotated[Path | None, typer.Option(help="Read an index folder made before instead.")] = None,
     sample: Annotated[
-        bool | None, typer.Option("--sample", help="Read the built-in sample (Romanian) instead.")
+        bool | None, typer.Option("--sample", help="Read the built-in sample (Romanian) of the source instead.")
     ] = None,
     templates: Annotated[
         str | None, typer.Option(help="english | native | paper | FILE.toml", show_default="english")
@@ -124,14 +144,17 @@ def build_command(
         flags["protect"] = [part for part in protect.split(",") if part]
     began = time.perf_counter()
     if is_web(config, flags):
-        from lrldata.glotcc.build import build_web
+        from lrldata.glotcc.build import build_web, plan_web
 
-        _show_built(build_web(load_web_config(config, flags), Progress(quiet)), as_json, began)
+        wanted = load_web_config(config, flags)
+        if wanted.dry_run:
+            _show_plan(plan_web(wanted), as_json)
+        else:
+            _show_built(build_web(wanted, Progress(quiet)), as_json, began)
         return
     settings = load_config(config, flags)
     if settings.dry_run:
-        steps = plan(settings)
-        show_or_dump(as_json, {"plan": [vars(step) for step in steps]}, show.plan(steps))
+        _show_plan(plan(settings), as_json)
         return
     failure = None
     try:
@@ -141,6 +164,11 @@ def build_command(
     _show_built(results, as_json, began)
     if failure:
         raise failure
+
+
+def _show_plan(steps: list[Step], as_json: bool) -> None:
+    """Print what a build would do."""
+    show_or_dump(as_json, {"plan": [vars(step) for step in steps]}, show.plan(steps))
 
 
 def _show_built(results: list[Built], as_json: bool, began: float) -> None:
@@ -183,6 +211,19 @@ def stats_command(
         show_or_dump(True, counted | {"samples": examples}, "")
     else:
         show.dataset(counted, from_json(manifest["ledger"]), examples, Console())
+
+
+@app.command("report")
+def report_command(
+    folder: Annotated[Path, typer.Argument(help="A dataset folder, e.g. lrl-workspace/datasets/mt/glotcc.")],
+    out: Annotated[Path | None, typer.Option(help="The page to write.", show_default="FOLDER.report.html")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a page that shows what was kept, what was thrown away and why, for a speaker to judge."""
+    from lrldata.report.page import write_report
+
+    page = write_report(folder, out)
+    show_or_dump(as_json, {"path": str(page)}, f"{page}: open it in a browser; it asks for nothing from the network.")
 
 
 @app.command("explain")

@@ -24,7 +24,13 @@ EDGE_REASONS = {
 }
 # The same for a line of web text.
 WEB_REASONS = {
-    "contaminated": "a line that has text of a benchmark (--protect)",
+    "no_text": "a document without text",
+    "document_long": "a document too long to be a page",
+    "quality_warning": "a document of which GlotCC itself warns",
+    "category": "a document of a kind that is left out, as GlotCC files it",
+    "inconsistent": "a document of which little is in the language, as GlotCC found",
+    "document_wrong_script": "a document that is mostly in another script, as GlotCC found",
+    "contaminated": "a line that has text of a benchmark",
     "no_letters": "a line without a letter",
     "url": "a line that is an address, or mostly",
     "code": "a line of code or markup",
@@ -35,13 +41,15 @@ WEB_REASONS = {
     "wrong_script": "a line in a script that is not the language's",
     "other_language": "a line in another language",
     "document_other_language": "a document that is mostly in another language",
-    "document_short": "a document of which little was left",
-    "document_repetition": "a document that says the same lines again and again",
     "repeated_line": "a line that many documents have: a part of the pages, not of their text",
+    "document_short": "a document of which little was left",
+    "document_repetition": "a document that says the same again and again",
+    "document_words": "a document of words too short or too long for the language",
+    "document_list": "a document of items or of beginnings, not of sentences",
     "document_duplicate": "a document that is there again, but for case and spaces",
     "near_duplicate": "a document that is nearly the same as a longer one",
     "exact_duplicate": "the same line again",
-    "normalised_duplicate": "the same line but for case, spaces or Unicode form",
+    "normalised_duplicate": "the same line but for case",
     "above_max_bytes": "beyond the most that was asked for (--max-bytes)",
 }
 

@@ -40,7 +40,8 @@ def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
 
 def built(results: Sequence[Built]) -> Table:
     """Show what a build made, and in which folders."""
-    numbers = ("train", "valid.", "test", "kept", "edges", "s")
+    came_in = "edges" if results[0].path.name == "conceptnet" else "lines"
+    numbers = ("train", "valid.", "test", "kept", came_in, "s")
     drawn = table("Datasets", "language", "", *numbers, numbers=numbers)
     drawn.columns[1].no_wrap = True
     for result in results:

@@ -59,7 +59,7 @@ def _folder(folder: Path, language: Language) -> Text:
         raise InputError(f"{folder}: has no rows to train on or none to validate on.", "A larger dataset is needed.")
 
     def read(split: str) -> Iterator[str]:
-        for name in shard_names(split, manifest["rows"][split]):
+        for name in shard_names(manifest, split):
             with pq.ParquetFile(folder / name) as shard:
                 for batch in shard.iter_batches(batch_size=LINES_A_BATCH, columns=["text"]):
                     yield from batch.column(0).to_pylist()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from lrldata.langid import (
     LanguageModel,
     codes_of,
     decide,
+    decide_all,
     has_letters,
     is_right,
     load_model,
@@ -30,7 +32,9 @@ from lrldata.langid import (
     prepare,
     threshold_of,
 )
+from lrldata.langid.model import TWO
 from lrldata.langid.modelfile import read_layout
+from lrldata.langid.text import prepare_lines
 from lrldata.languages import languages
 from lrldata.manifest import sha256_of
 
@@ -444,3 +448,33 @@ def test_sentences_are_kept_by_the_shipped_thresholds(compact: LanguageModel) ->
     ]
     assert sum(verdict.kind == "keep" for verdict in verdicts) >= len(SENTENCES) - 2
     assert all(verdict.kind != "other" for verdict in verdicts)
+
+
+@given(st.lists(st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=30)))
+def test_lines_together_become_what_each_becomes_alone(texts: list[str]) -> None:
+    lines = [" ".join(text.splitlines()) for text in texts]
+    for letters_only in (True, False):
+        together = [" ".join(line.split()) for line in prepare_lines(lines, letters_only=letters_only)]
+        assert together == [prepare(line, letters_only=letters_only) for line in lines]
+
+
+SHARES = st.tuples(st.sampled_from(["ro", "it", "ms"]), st.floats(0, 1))
+
+
+@given(
+    st.lists(st.lists(SHARES, max_size=2, unique_by=lambda pair: pair[0])),
+    st.dictionaries(st.sampled_from(["it", "ms"]), st.floats(0, 1)),
+)
+def test_many_are_decided_as_each_is_alone(rows: list[list[tuple[str, float]]], margins: dict[str, float]) -> None:
+    ranked = [sorted(row, key=lambda pair: -pair[1]) for row in rows]
+    flat = [(*(value for pair in row for value in pair), None, None, None, None)[:4] for row in ranked]
+    kinds = decide_all(pl.DataFrame(flat, schema=TWO, orient="row"), "ro", 0.4, margins).to_list()
+    for row, kind in zip(ranked, kinds, strict=True):
+        assert decide([code for code, _ in row], [share for _, share in row], "ro", 0.4, margins).kind == kind
+
+
+def test_two_are_predicted_as_by_objects(compact: LanguageModel) -> None:
+    texts = ["", "Bună ziua tuturor celor de aici", "123", "ceva\nmai lung aici", "我们今天去学校学习中文和英文"]
+    for (first, one, second, two), found in zip(compact.predict_two(texts).rows(), compact.predict(texts), strict=True):
+        assert [code for code in (first, second) if code] == list(found.labels)
+        assert [share for share in (one, two) if share is not None] == pytest.approx(list(found.probabilities))

@@ -1,11 +1,10 @@
 """Web text: what is repaired, what goes and why, and what a build makes of it."""
 
-import gzip
-import json
 import random
-import subprocess
-from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
@@ -14,16 +13,22 @@ import pytest
 from hypothesis import given, settings
 
 from lrldata.glotcc import lines, near, personal
-from lrldata.glotcc.build import make_rows
-from lrldata.glotcc.clean import across, clean, rules
+from lrldata.glotcc.build import clean_corpus
+from lrldata.glotcc.characters import count
+from lrldata.glotcc.clean import Means, clean, rules
+from lrldata.glotcc.config import WebConfig
+from lrldata.glotcc.documents import judge
+from lrldata.glotcc.near import signatures
 from lrldata.glotcc.protect import protect
-from lrldata.glotcc.read import Shard, find_shards, read_shard
+from lrldata.glotcc.read import find_shards
 from lrldata.glotcc.repair import repair
+from lrldata.glotcc.shingles import gaps_closed, shingles
+from lrldata.glotcc.steps import Task
 from lrldata.langid import load_model
 from lrldata.languages import find
 from lrldata.ledger import WEB_REASONS
+from lrldata.progress import Progress
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 ROMANIAN = [
     "Satul nostru se află la marginea unei păduri mari de fag.",
     "Bunica povestea seara despre vremurile de demult, când nu erau drumuri.",
@@ -36,13 +41,27 @@ ENGLISH = "The village council will meet next Thursday to talk about the new bri
 
 
 def documents(*texts: str, urls: list[str] | None = None) -> pl.DataFrame:
-    named = {"doc": [f"d{number}" for number in range(len(texts))], "url": urls or [None] * len(texts), "text": texts}
-    return pl.DataFrame(named, schema={"doc": pl.String, "url": pl.String, "text": pl.String})
+    return pl.DataFrame(
+        {"url": urls or [None] * len(texts), "text": texts}, schema={"url": pl.String, "text": pl.String}
+    )
 
 
-def judged(*texts: str) -> dict[str, str | None]:
-    found = across(clean(documents(*texts), find("ro"), load_model()), find("ro"))
-    return dict(found.select("text", "reason").iter_rows())
+def cleaned(*shards: pl.DataFrame, code: str = "ro", **options: Any) -> tuple[pl.DataFrame, Any]:
+    """Clean documents as a build does; return the rows, with their split, and all else."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, shard in enumerate(shards):
+            shard.write_parquet(folder / f"{number:03d}.parquet")
+        config = WebConfig(lang=code, source="web", input=folder, workers=1, **options)
+        task = Task(code, "compact", config.cache, (), config.benchmarks, config.unit)
+        made = clean_corpus(config, task, find_shards(folder, None), folder / "work", Progress(quiet=True))
+        frames = [rows.with_columns(split=pl.lit(split)) for split in made.shards for rows in made.rows(split)]
+        return pl.concat(frames) if frames else pl.DataFrame(schema={"text": pl.String}), made
+
+
+def reasons(*texts: str, code: str = "ro") -> list[str | None]:
+    means = Means(find(code), load_model())
+    return clean(documents(*texts), means)["reason"].to_list()
 
 
 @pytest.mark.parametrize(
@@ -78,16 +97,18 @@ def test_text_is_repaired_as_its_script_wants_it(broken: str, mended: str, scrip
         ("Vezi", "short_line"),
         ("Стельмащук Роман, композитор", "wrong_script"),
         ("Un articol lung despre cookies " * 8, None),
+        ("Un catalog informatizat și un prolog interesant al bibliotecii.", None),
+        ("500 g făină (albă), 200 ml lapte (cald), 3 ouă mari (la temperatura camerei);", None),
+        ("Scrieți la <email> sau <email>, ori sunați la <phone> pentru înscrieri.", None),
     ],
 )
 def test_each_rule_for_lines_has_its_reason(line: str, reason: str | None) -> None:
-    assert lines.reasons(pl.Series([line, ROMANIAN[1]]), rules(), ("Latn",)).to_list() == [reason, None]
+    assert lines.judge(pl.Series([line, ROMANIAN[1]]), rules(), ("Latn",))["reason"].to_list() == [reason, None]
 
 
 def test_every_reason_is_explained() -> None:
-    source = "".join(
-        (Path(lines.__file__).parent / name).read_text("utf-8") for name in ("lines.py", "clean.py", "build.py")
-    )
+    folder = Path(lines.__file__).parent
+    source = "".join(path.read_text("utf-8") for path in sorted(folder.glob("*.py")))
     for reason in WEB_REASONS:
         assert f'"{reason}"' in source
 
@@ -99,13 +120,16 @@ def test_every_reason_is_explained() -> None:
         ("serverul 192.168.0.1 și 2001:db8:0:0:0:0:2:1", "serverul <ip> și <ip>"),
         ("RO49 AAAA 1B31 0075 9384 0000, RO49AAAA1B31007593840000", "<iban>, <iban>"),
         ("sunați la +40 21 312 3456 sau 0040-21-3123456", "sunați la <phone> sau <phone>"),
+        ("0740555012 și 0740.555.012, (0232) 555 014, 0232/555.014", "<phone> și <phone>, <phone>, <phone>"),
         ("în 1989 și 2004, la 10.5.2004, pagina 123 456", "în 1989 și 2004, la 10.5.2004, pagina 123 456"),
+        ("de la 0900-1700, la 05.10.2004 și 04-05-2019", "de la 0900-1700, la 05.10.2004 și 04-05-2019"),
     ],
 )
 def test_personal_data_is_replaced_and_years_are_not(text: str, shown: str) -> None:
-    replaced, counts = personal.replace(pl.Series([text, "nimic"]))
+    replaced = personal.replace(pl.Series([text, "nimic"]))
     assert replaced.to_list() == [shown, "nimic"]
-    assert sum(counts.values()) == shown.count("<")
+    assert personal.replace(replaced).to_list() == replaced.to_list()
+    assert sum(personal.count(replaced).values()) == shown.count("<")
 
 
 def test_near_duplicates_are_found_and_others_are_not() -> None:
@@ -118,31 +142,61 @@ def test_near_duplicates_are_found_and_others_are_not() -> None:
         changed[draw.randrange(200)] = "altul"
         nearly.append(" ".join(changed))
     for spaced in (True, False):
-        found = near.clusters(near.signatures(pl.Series(texts + nearly), spaced=spaced))
+        found = near.clusters(signatures(pl.Series(texts + nearly), spaced=spaced))
         assert (found[:50] == np.arange(50)).all()
         assert (found[50:] == np.arange(50)).mean() >= 0.97
 
 
 def test_short_and_empty_texts_have_signatures() -> None:
-    assert near.signatures(pl.Series(["", "unu", "unu", "unu doi trei patru cinci"]), spaced=True).shape == (4, 112)
+    assert signatures(pl.Series(["", "unu", "unu", "unu doi trei patru cinci"]), spaced=True).shape == (4, 112)
 
 
 def test_a_line_in_another_language_goes_and_a_document_in_another_goes_whole() -> None:
-    mixed = "\n".join((*ROMANIAN[:3], ENGLISH))
-    found = judged(mixed, f"{ENGLISH}\nThis page is about the old bridges of the county and who built them.")
-    assert [found[line] for line in ROMANIAN[:3]] == [None] * 3
-    assert found[ENGLISH] in ("other_language", "document_other_language")
-    assert found["This page is about the old bridges of the county and who built them."] == "document_other_language"
+    mixed, foreign = [*ROMANIAN[:3], ENGLISH], [ENGLISH, "This page is about the old bridges of the county."]
+    assert (
+        reasons("\n".join(mixed), "\n".join(foreign))
+        == [None] * 3 + ["other_language"] + ["document_other_language"] * 2
+    )
+
+
+def test_a_document_in_no_language_goes_whole() -> None:
+    assert set(reasons("asdfg hjkl qwert zxcv poiuy lkjhg mnbvc\nQWxhIGJhbGEgcG9ydG9jYWxh L2ltZy9zdGVsZS5wbmc")) == {
+        "document_other_language"
+    }
 
 
 def test_what_documents_have_in_common_goes() -> None:
     shared = "Asociația sătenilor din valea de sus vă urează bun venit"
-    pages = [f"{shared}\n{line}" for line in ROMANIAN]
-    found = judged(*pages)
-    assert found[shared] == "repeated_line"
-    assert [found[line] for line in ROMANIAN] == [None] * 6 or all(
-        found[line] in (None, "document_short") for line in ROMANIAN
+    more = "Vara copiii se scaldă în iaz, iar seara stau cu toții la povești lângă foc."
+    rows, made = cleaned(
+        documents(*(f"{shared}\n{line}\n{more[:-1]} {number}." for number, line in enumerate(ROMANIAN)))
     )
+    assert made.ledger.dropped["repeated_line"].rows == len(ROMANIAN)
+    assert set(ROMANIAN) <= set(rows["text"])
+
+
+@pytest.mark.parametrize("spaced", [True, False])
+@given(st.lists(st.text(alphabet="ab \n", max_size=30), max_size=6), st.integers(1, 5))
+def test_shingles_are_equal_where_words_are(spaced: bool, texts: list[str], size: int) -> None:
+    hashes, offsets = shingles(gaps_closed(pl.Series(texts, dtype=pl.String)), size, spaced=spaced)
+    known: dict[Any, int] = {}
+    for number, text in enumerate(texts):
+        tokens = text.split() if spaced else [each for each in text if not each.isspace()]
+        runs = [tuple(tokens[at : at + size]) for at in range(max(len(tokens) - size + 1, min(len(tokens), 1)))]
+        found = hashes[int(offsets[number]) : int(offsets[number + 1])].tolist()
+        assert len(found) == len(runs)
+        assert all(known.setdefault(run, value) == value for run, value in zip(runs, found, strict=True))
+    assert len(set(known.values())) == len(known)
+
+
+@given(st.lists(st.text(max_size=20), max_size=5))
+def test_characters_are_counted_as_unicode_has_them(texts: list[str]) -> None:
+    plain = [text.encode("utf-8", "replace").decode() for text in texts]
+    counts = count(pl.Series(plain, dtype=pl.String), ("Latn",))
+    assert counts.characters.tolist() == [len(text) for text in plain]
+    for text, letters, own in zip(plain, counts.letters, counts.own, strict=True):
+        assert abs(letters - sum(map(str.isalpha, text))) <= sum(not each.isascii() for each in text)
+        assert own >= sum(each.isascii() and each.isalpha() for each in text)
 
 
 THAI = [
@@ -154,152 +208,124 @@ THAI = [
 @pytest.mark.parametrize(("code", "words"), [("ro", ROMANIAN), ("th", THAI)])
 def test_text_of_a_benchmark_is_found_whole_and_in_parts(code: str, words: list[str], tmp_path: Path) -> None:
     (tmp_path / "bench.tsv").write_text(f"1\t{words[0]}\n", encoding="utf-8")
-    known = protect([tmp_path / "bench.tsv"], spaced=code == "ro")
+    known = protect(find(code), [tmp_path / "bench.tsv"], benchmarks=False)
+    assert known is not None
     shouted, within = words[0].upper().replace(" ", "  "), f"{words[1]} {words[0]}"
     assert known.found_in(pl.Series([words[0], shouted, within, words[1], "", "1"])).tolist() == [
         True, True, True, False, False, True,
     ]  # fmt: skip
-    found = clean(documents("\n".join(words)), find(code), load_model(), known)
+    found = clean(documents("\n".join(words)), Means(find(code), load_model(), known))
     assert found["reason"][0] == "contaminated"
 
 
-def frame() -> pl.DataFrame:
-    draw = random.Random(3)
-    texts = ["\n".join([*draw.sample(ROMANIAN, 4), ENGLISH, "Acasă | Despre | Contact | Hartă"]) for _ in range(12)]
-    return documents(*texts, urls=[f"https://s{number % 5}.example.org/{number}" for number in range(12)])
+def test_the_benchmarks_are_protected_without_their_text(shared: Path) -> None:
+    for code, name in (("ro", "ron_Latn"), ("th", "tha_Thai"), ("bo", "bod_Tibt")):
+        known = protect(find(code), [])
+        assert known is not None
+        text = (shared / "flores200" / "devtest" / f"{name}.devtest").read_text("utf-8").strip().split("\n")
+        assert known.found_in(repair(pl.Series(text), None, code)).all()
+        own = (
+            (shared / "text" / name / "ntrex.txt").read_text("utf-8").strip().split("\n") if code == "ro" else [THAI[0]]
+        )
+        assert known.found_in(pl.Series(own)).mean() < 0.001
 
 
-def test_cleaning_what_was_cleaned_takes_nothing_out() -> None:
-    language, model = find("ro"), load_model()
-    once = across(clean(frame(), language, model), language).filter(pl.col("reason").is_null())
-    again = once.group_by("doc", maintain_order=True).agg(pl.col("url").first(), pl.col("text").str.join("\n"))
-    twice = across(clean(again.select("doc", "url", "text"), language, model), language)
-    assert twice["text"].to_list() == once["text"].to_list()
-    assert set(twice["reason"]) - {"document_short"} <= {None}
+def frame(seed: int = 3, count: int = 12) -> pl.DataFrame:
+    draw = random.Random(seed)
+    texts = ["\n".join([*draw.sample(ROMANIAN, 4), ENGLISH, "Acasă | Despre | Contact | Hartă"]) for _ in range(count)]
+    return documents(*texts, urls=[f"https://s{number % 5}.example.org/{number}" for number in range(count)])
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.permutations(range(12)), st.integers(1, 11))
-def test_rows_do_not_depend_on_order_or_on_where_shards_end(order: list[int], cut: int) -> None:
-    language, model, whole = find("ro"), load_model(), frame()
-    shuffled = whole[list(order)]
-    parts = pl.concat([clean(shuffled[:cut], language, model), clean(shuffled[cut:], language, model)])
-    rows = [make_rows(each, language, 10**9) for each in (clean(whole, language, model), parts)]
-    one, other = (each[0].select(sorted(each[0].columns)).sort("text", "doc") for each in rows)
-    assert set(one["text"]) == set(other["text"])
-    assert rows[0][1].came_in == rows[1][1].came_in
+@given(st.integers(0, 1000), st.sampled_from(["lines", "sentences", "documents"]))
+def test_cleaning_what_was_cleaned_takes_nothing_out(seed: int, unit: str) -> None:
+    draw = random.Random(seed)
+    pool = [f"{line[:-1]}, {word} {number}." for number in range(4) for line in ROMANIAN for word in ("iarna", "vara")]
+    texts = [
+        "\n".join(
+            [*draw.sample(pool, draw.randint(1, 8)), *draw.choices([ENGLISH, pool[0], "Scrie la a@b.ro <b> {x};"], k=2)]
+        )
+        for _ in range(20)
+    ]
+    once, _ = cleaned(documents(*texts), unit=unit)
+    if once.is_empty():
+        return
+    again = once.group_by("doc", maintain_order=True).agg(pl.col("url").first(), pl.col("text").str.join("\n"))
+    twice, made = cleaned(again.select("url", "text"), unit=unit)
+    assert made.ledger.dropped == {}
+    assert set(twice["text"]) == set(once["text"])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.permutations(range(12)), st.lists(st.integers(0, 12), max_size=3))
+def test_rows_do_not_depend_on_order_or_on_where_shards_end(order: list[int], cuts: list[int]) -> None:
+    whole = frame()
+    shuffled, ends = whole[list(order)], [0, *sorted(cuts), len(whole)]
+    shards = [shuffled[begin:end] for begin, end in pairwise(ends) if begin < end]
+    (one, first), (other, second) = cleaned(whole), cleaned(*shards)
+    assert one.drop("doc").rows() == other.drop("doc").rows()
+    assert first.ledger == second.ledger
+    assert first.samples["kept"] == [] or {each["text"] for each in first.samples["kept"]} == {
+        each["text"] for each in second.samples["kept"]
+    }
 
 
 def test_the_most_bytes_are_kept_by_content_and_documents_stay_whole() -> None:
-    language, pages = find("ro"), documents(*(f"{line} {line[:-1]} iarăși." for line in ROMANIAN))
-    everything, ledger, _ = make_rows(clean(pages, language, load_model()), language, 10**9)
+    pages = documents(*(f"{line} Așa se spunea la noi și altădată." for line in ROMANIAN))
+    everything, _ = cleaned(pages)
     assert len(everything) == len(ROMANIAN)
     size = int(everything["text"].str.len_bytes().sum())
-    some, ledger, _ = make_rows(clean(pages, language, load_model()), language, size // 2)
+    some, made = cleaned(pages, max_bytes=size // 2)
     assert 0 < int(some["text"].str.len_bytes().sum()) <= size // 2
-    assert ledger.dropped["above_max_bytes"].rows == len(everything) - len(some)
-    assert some["text"].to_list() == everything["text"].to_list()[: len(some)]
+    assert made.ledger.dropped["above_max_bytes"].rows == len(everything) - len(some)
+    assert set(some["text"]) < set(everything["text"])
 
 
-def test_documents_are_read_from_every_kind_of_file(tmp_path: Path) -> None:
-    rows = pl.DataFrame({"content": ["unu\ndoi", None, "trei"], "warc-target-uri": ["u", "v", "w"]})
-    rows.write_parquet(tmp_path / "a.parquet")
-    (tmp_path / "b.jsonl").write_text('{"text": "patru", "url": "x"}\n{"text": "cinci"}\n', encoding="utf-8")
-    (tmp_path / "c.txt").write_text("șase\nșapte\n\nopt\n", encoding="utf-8")
-    (tmp_path / "d.txt.gz").write_bytes(gzip.compress("nouă\n".encode()))
-    shards = find_shards(tmp_path, None)
-    assert [shard.name for shard in shards] == ["a.parquet", "b.jsonl", "c.txt", "d.txt.gz"]
-    read = pl.concat([read_shard(shard, None, None) for shard in shards])
-    assert [text.strip() for text in read["text"]] == [
-        "unu\ndoi",
-        "trei",
-        "patru",
-        "cinci",
-        "șase\nșapte",
-        "opt",
-        "nouă",
-    ]
-    assert read["doc"].is_unique().all()
-    assert read["url"].to_list()[:3] == ["u", "w", "x"]
+def test_a_site_is_in_one_split() -> None:
+    lines_of = [f"{line[:-1]}, povestea {number}." for number in range(60) for line in ROMANIAN]
+    pages = documents(
+        *lines_of, urls=[f"https://www.s{number % 90}.example.org/{number}" for number in range(len(lines_of))]
+    )
+    rows, _ = cleaned(pages)
+    sites = rows.with_columns(site=pl.col("url").str.extract(r"//www\.(s\d+)\."))
+    assert sites.group_by("site").agg(pl.col("split").n_unique())["split"].max() == 1
+    assert rows["split"].n_unique() > 1
 
 
-def test_of_a_copy_of_glotcc_the_language_s_own_files_are_read(tmp_path: Path) -> None:
-    for name in ("mlt-Latn", "ron-Latn"):
-        (tmp_path / "v1.0" / name).mkdir(parents=True)
-        pl.DataFrame({"content": ["x"]}).write_parquet(tmp_path / "v1.0" / name / f"{name}_0.parquet")
-    assert [shard.path.name for shard in find_shards(tmp_path, "mlt-Latn")] == ["mlt-Latn_0.parquet"]
+def test_units_are_sentences_lines_or_documents() -> None:
+    page = documents(f"{ROMANIAN[0]} {ROMANIAN[1]}\n{ROMANIAN[2]}")
+    assert [len(cleaned(page, unit=unit)[0]) for unit in ("sentences", "lines", "documents")] == [3, 2, 1]
+    assert cleaned(page, unit="documents")[0]["text"][0] == f"{ROMANIAN[0]} {ROMANIAN[1]}\n{ROMANIAN[2]}"
 
 
-@pytest.fixture
-def pages(tmp_path: Path) -> Path:
-    path = tmp_path / "pages.jsonl"
-    texts = frame().select("text", "url").rows(named=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in texts), encoding="utf-8")
-    return path
-
-
-def test_a_build_makes_a_dataset_folder_and_does_nothing_the_second_time(
-    lrldata: Run, pages: Path, tmp_path: Path
-) -> None:
-    command = ("build", "--lang", "ro", "--source", "web", "--input", pages, "--out", tmp_path / "ws", "--json")
-    made = json.loads(lrldata(*command).stdout)
-    assert made["status"] == "built"
-    kept, dropped = made["ledger"]["kept"]["rows"], made["ledger"]["dropped"]
-    assert kept + sum(tally["rows"] for tally in dropped.values()) == made["ledger"]["in"]["rows"] == 72
-    assert sum(made["rows"].values()) == kept > 0
-    assert json.loads(lrldata(*command).stdout)["status"] == "unchanged"
-    files = {path.name: path.read_bytes() for path in (tmp_path / "ws").rglob("*.parquet")}
-    again = [each if each != tmp_path / "ws" else tmp_path / "ws2" for each in command]
-    assert lrldata(*again, POLARS_MAX_THREADS="1", PYTHONHASHSEED="1").returncode == 0
-    assert {path.name: path.read_bytes() for path in (tmp_path / "ws2").rglob("*.parquet")} == files
-    shown = lrldata("stats", tmp_path / "ws" / "datasets" / "ro" / "web")
-    assert "lines of all documents" in shown.stdout
+def test_what_glotcc_knows_of_a_document_is_used() -> None:
+    page = "\n".join(ROMANIAN[:3])
+    known = pl.DataFrame(
+        {
+            "text": [page, page, page, page, page, None, "  "],
+            "warnings": [["noisy"], ["tiny"], None, [], ["short_sentences"], None, None],
+            "categories": [None, ["adult"], [], None, None, None, None],
+            "consistency": [1.0, None, 0.1, None, None, None, None],
+            "script_share": [1.0, None, 1.0, 0.2, 0.9, None, None],
+        }
+    )
+    found = clean(known, Means(find("ro"), load_model()))
+    first = found.group_by("doc", maintain_order=True).agg(pl.col("reason").first())["reason"].to_list()
+    assert first == ["quality_warning", "category", "inconsistent", "document_wrong_script", None, "no_text", "no_text"]
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "words"),
+    ("text", "reason"),
     [
-        (["--source", "web"], 2, "--input is missing"),
-        (["--source", "web", "--input", "gone"], 1, "no such file"),
-        (["--source", "web", "--input", "PAGES", "--templates", "paper"], 2, "--templates: not for --source web"),
-        (["--source", "web", "--input", "PAGES", "--text-column", "body"], 1, "has no column 'body'"),
-        (["--source", "web", "--input", "PAGES", "--protect", "gone.txt"], 1, "gone.txt: cannot be read"),
-        (["--source", "web", "--input", "PAGES", "--lid", "gone.bin"], 1, "gone.bin"),
-        (["--input", "PAGES"], 2, "input"),
+        ("\n".join(f"- {line}" for line in ROMANIAN), "document_list"),
+        ("\n".join(line[:-1] + "..." for line in ROMANIAN), "document_list"),
+        ("\n".join([*ROMANIAN[:2]] * 4), "document_repetition"),
+        ("Da, e bine.", "document_short"),
+        ("\n".join(line.replace(" ", "") for line in ROMANIAN), "document_words"),
+        ("\n".join(ROMANIAN), None),
     ],
 )
-def test_bad_usage_is_named(options: list[str], code: int, words: str, lrldata: Run, pages: Path) -> None:
-    done = lrldata("build", "--lang", "ro", *(str(pages) if each == "PAGES" else each for each in options))
-    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
-    assert words in done.stderr
-
-
-@pytest.mark.parametrize("content", [b"PAR1garbage", b"{not json", b"\xff\xfe\x00text"])
-def test_a_file_that_cannot_be_read_is_named(content: bytes, lrldata: Run, tmp_path: Path) -> None:
-    ending = {b"P": "parquet", b"{": "jsonl"}.get(content[:1], "txt")
-    (tmp_path / "in").mkdir()
-    bad = tmp_path / "in" / f"bad.{ending}"
-    bad.write_bytes(content)
-    done = lrldata("build", "--lang", "ro", "--source", "web", "--input", bad.parent)
-    assert done.returncode == 1
-    assert f"bad.{ending}: cannot be read" in done.stderr
-
-
-@pytest.mark.parametrize(("code", "name"), [("mt", "mlt_Latn"), ("ug", "uig_Arab")])
-def test_pages_of_wikipedia_are_cleaned_and_accounted_for(code: str, name: str, shared: Path) -> None:
-    shard = Shard(shared / "pages" / f"{name}.wikipedia.jsonl", name)
-    language = find(code)
-    rows, ledger, _ = make_rows(clean(read_shard(shard, None, None)[:400], language, load_model()), language, 10**9)
-    assert ledger.kept.rows == len(rows)
-    assert ledger.kept.bytes / ledger.came_in.bytes > 0.7
-    texts = rows["text"].to_list()
-    assert sum(found.labels[:1] == (code,) for found in load_model().predict(texts[:300])) > 240
-
-
-def test_a_text_is_explained_line_by_line(lrldata: Run) -> None:
-    text = f"{ROMANIAN[0]}\\n{ROMANIAN[1]}\\n{ENGLISH}\\nAcasă | Despre noi | Contact | Hartă"
-    told = json.loads(lrldata("explain", text, "--lang", "ro", "--json").stdout)["lines"]
-    assert [line["reason"] for line in told] == [None, None, "other_language", "menu"]
-    assert [line["language"] for line in told[:3]] == ["ro", "ro", "en"]
-    shown = lrldata("explain", text, "--lang", "ro").stdout
-    assert "a line in another language" in shown
+def test_documents_go_by_what_is_left_of_them(text: str, reason: str | None) -> None:
+    split = text.split("\n")
+    made = judge(pl.DataFrame({"doc": pl.Series([0] * len(split), dtype=pl.UInt32), "text": split}), find("ro"))
+    assert made["reason"].to_list() == [reason]

@@ -14,16 +14,18 @@ import random
 import sys
 from collections import defaultdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from lrldata.glotcc.build import make_rows
-from lrldata.glotcc.clean import clean
+from lrldata.glotcc.build import clean_corpus
+from lrldata.glotcc.config import WebConfig
 from lrldata.glotcc.personal import replace
-from lrldata.glotcc.protect import protect
-from lrldata.glotcc.repair import is_spaced, repair
-from lrldata.langid import load_model
+from lrldata.glotcc.read import find_shards
+from lrldata.glotcc.repair import main_script, repair
+from lrldata.glotcc.steps import Task
 from lrldata.languages import Language, find
+from lrldata.progress import Progress
 
 LANGUAGES = "mt,ug,ro,cy,bo,th,am,bg,da,el,ka,ne,sk,sw,ur"
 CLOSE = {"bg": "mk", "mk": "bg", "ro": "sk", "da": "sl", "sk": "sl", "sl": "sk", "ur": "ckb", "ug": "ckb", "ne": "mr",
@@ -45,11 +47,6 @@ ADDRESSES = ["https://www.example.org/a/very/long/path?with=query", "www.example
 PERSONAL = ["jan.smith@example.com", "+49 30 1234 5678", "192.168.12.44", "DE89 3704 0044 0532 0130 00"]
 
 
-def main_script(language: Language) -> str:
-    """Return the script that a language is mostly written in."""
-    return language.scripts[0] if language.scripts else "Latn"
-
-
 def sentences(data: Path, language: Language, draw: random.Random) -> list[list[str]]:
     """Return documents of a language, each a list of good sentences in its script from one file, none twice."""
     seen: set[str] = set()
@@ -57,7 +54,9 @@ def sentences(data: Path, language: Language, draw: random.Random) -> list[list[
     for file in sorted((data / "text" / (language.flores or "")).glob("*.txt")):
         lines = [line.strip() for line in file.read_text("utf-8").split("\n")]
         mended = (
-            repair(pl.Series(lines, dtype=pl.String), main_script(language)).str.strip_chars().str.slice(0, LONGEST)
+            repair(pl.Series(lines, dtype=pl.String), main_script(language), language.code)
+            .str.strip_chars()
+            .str.slice(0, LONGEST)
         )
         own = mended.filter(mended.str.count_matches(rf"\p{{{main_script(language)}}}") * 2 > mended.str.len_chars())
         good = [line.strip() for line in dict.fromkeys(own) if len(line) >= SHORTEST and line not in seen]
@@ -98,29 +97,39 @@ def plant(
     texts = [*whole, *again, *nearly, *foreign]
     copies = [f"copy of good{number}" for number in twice[:10]] + [f"nearly good{number}" for number in twice[10:]]
     names = [*(f"good{number}" for number in range(len(whole))), *copies, *(f"foreign{number}" for number in range(10))]
-    frame = pl.DataFrame({"doc": names, "url": [None] * len(names), "text": texts}, schema_overrides={"url": pl.String})
-    return frame, planted
+    return pl.DataFrame(
+        {"url": [f"https://{name.replace(' ', '-')}.example.org" for name in names], "text": texts}
+    ), planted
 
 
 def measure(data: Path, language: Language, seed: int) -> dict[str, float]:
     """Return the share of good lines that stays, and of each kind of noise that goes."""
-    draw, model = random.Random(seed), load_model()
+    draw = random.Random(seed)
     documents = sentences(data, language, draw)
     frame, planted = plant(documents, data, language, draw)
-    bench = data / "flores200" / "devtest" / f"{language.flores}.devtest"
-    script = main_script(language)
-    rows, _, _ = make_rows(clean(frame, language, model, protect([bench], spaced=is_spaced(script))), language, 10**9)
+    rows = clean(frame, language)
     kept = set(rows["text"])
     good = {line for document in documents for line in document}
     result = {"good kept": sum(line in kept for line in good) / len(good)}
     for kind, lines in sorted(planted.items()):
         noise = [line for line in lines if line not in good]
         result[kind] = sum(line not in kept for line in noise) / max(1, len(noise))
-    left = set(rows["doc"])
-    for kind, word in (("exact document", "copy of "), ("near document", "nearly ")):
-        pairs = [(name, name.removeprefix(word)) for name in frame["doc"] if name.startswith(word)]
+    left = set(rows["url"])
+    for kind, word in (("exact document", "copy-of-"), ("near document", "nearly-")):
+        pairs = [(name, name.replace(word, "", 1)) for name in frame["url"] if word in name]
         result[kind] = sum(not {copy, original} <= left for copy, original in pairs) / len(pairs)
     return result | mended(documents, language, draw)
+
+
+def clean(documents: pl.DataFrame, language: Language) -> pl.DataFrame:
+    """Clean documents as `lrldata build --source web` does, with nothing but its defaults."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "documents.parquet"
+        documents.write_parquet(path)
+        config = WebConfig(lang=language.code, source="web", input=path)
+        task = Task(language.code, config.lid, config.cache, (), config.benchmarks, config.unit)
+        made = clean_corpus(config, task, find_shards(path, None), Path(folder) / "work", Progress(quiet=True))
+        return pl.concat([rows for split in made.shards for rows in made.rows(split)])
 
 
 def mended(documents: list[list[str]], language: Language, draw: random.Random) -> dict[str, float]:
@@ -128,10 +137,10 @@ def mended(documents: list[list[str]], language: Language, draw: random.Random) 
     script = main_script(language)
     clear = [line for document in documents[:40] for line in document if not line.isascii()]
     broken = [line.encode().decode("latin-1") for line in clear]
-    fixed = repair(pl.Series(broken, dtype=pl.String), script).to_list()
-    right = repair(pl.Series(clear, dtype=pl.String), script).to_list()
+    fixed = repair(pl.Series(broken, dtype=pl.String), script, language.code).to_list()
+    right = repair(pl.Series(clear, dtype=pl.String), script, language.code).to_list()
     private = [f"{draw.choice(documents)[0]} {each} ." for each in PERSONAL for _ in range(10)]
-    replaced, _ = replace(pl.Series(private))
+    replaced = replace(pl.Series(private))
     undone = sum(one == other for one, other in zip(fixed, right, strict=True))
     hidden = sum(
         each not in text for each, text in zip([each for each in PERSONAL for _ in range(10)], replaced, strict=True)

@@ -1,7 +1,13 @@
 """The recipe of `lrldata build --source glotcc` and `--source web`: from documents to a dataset folder."""
 
+import json
+import shutil
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -9,110 +15,176 @@ import polars as pl
 from lrldata.build import Built
 from lrldata.card import folder_card
 from lrldata.dataset import write_dataset
+from lrldata.engine import Crew
 from lrldata.errors import InputError
 from lrldata.folder import lock
-from lrldata.glotcc import personal
-from lrldata.glotcc.clean import across, clean, rules
+from lrldata.glotcc import samples, steps
+from lrldata.glotcc.clean import rules
 from lrldata.glotcc.config import WebConfig
-from lrldata.glotcc.protect import Protected, protect
-from lrldata.glotcc.read import Shard, find_shards, read_shard
-from lrldata.glotcc.repair import is_spaced
-from lrldata.langid import LanguageModel, load_model
+from lrldata.glotcc.corpus import Chosen, choose, judge_all
+from lrldata.glotcc.documents import thresholds
+from lrldata.glotcc.hub import REPOSITORY, hub_shards
+from lrldata.glotcc.parts import Part
+from lrldata.glotcc.read import Columns, Shard, find_shards
 from lrldata.languages import Language, parse
-from lrldata.ledger import Tally, from_json, settle
+from lrldata.ledger import Ledger, Tally, from_json, reasons_of
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
+from lrldata.plan import Step
 from lrldata.progress import Progress
-from lrldata.schema import WEB
-from lrldata.split import SPLITS, by_pair, content_hash
+from lrldata.split import SPLITS
 
-LARGE_SITE = 0.05  # share of the documents from which on a site is parted, or one split would have most of them
-LIBRARIES = ("polars", "xxhash", "ftfy", "rensa", "fasttext-community")
+LIBRARIES = ("polars", "xxhash", "ftfy", "rensa", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What is left of a corpus, as shards of rows for each split, and an account of the rest."""
+
+    shards: Mapping[str, Sequence[Path]]
+    ledger: Ledger
+    replaced: Mapping[str, int]
+    samples: Mapping[str, Any]
+    skipped: Mapping[str, str]
+
+    def rows(self, split: str) -> Iterator[pl.DataFrame]:
+        """Yield the rows of a split (columns of schema.WEB), a shard at a time."""
+        return (steps.read_rows(path) for path in self.shards[split])
 
 
 def build_web(config: WebConfig, progress: Progress) -> list[Built]:
     """Build the datasets that `config` asks for from documents. Unchanged ones are left alone. Raises LrlError."""
-    model = load_model(config.lid, config.cache)
-    return [_build_one(config, language, model, progress) for language in parse(config.lang)]
+    return [_build_one(config, language, progress) for language in parse(config.lang)]
 
 
-def _build_one(config: WebConfig, language: Language, model: LanguageModel, progress: Progress) -> Built:
+def _build_one(config: WebConfig, language: Language, progress: Progress) -> Built:
     began = time.perf_counter()
-    folder = config.out / "datasets" / language.code / config.source
-    shards = find_shards(config.input, language.glotcc)
-    spaced = is_spaced(language.scripts[0] if language.scripts else None)
-    protected = protect(config.protect, spaced=spaced) if config.protect else None
-    recipe = _recipe(config, language, model, shards, protected)
+    folder = folder_of(config, language)
+    shards, revision = find_input(config, language)
+    task = steps.Task(language.code, config.lid, config.cache, tuple(config.protect), config.benchmarks, config.unit)
+    recipe = _recipe(config, task, shards, revision)
     if not config.force and is_unchanged(folder, DATASET, fingerprint(recipe)):
         manifest = read_manifest(folder, DATASET) or {}
         return Built(
             language, folder, manifest["version"], "unchanged", manifest["rows"], from_json(manifest["ledger"]), 0.0
         )
 
-    judged = []
-    with progress.items("Cleaning", len(shards)) as begin:
-        for shard in shards:
-            begin(shard.name)
-            judged.append(clean(read_shard(shard, config.text_column, config.url_column), language, model, protected))
-    with progress.waiting("Comparing documents"):
-        rows, ledger, replaced = make_rows(pl.concat(judged), language, config.max_bytes)
-    if rows.is_empty():
-        went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in ledger.dropped.items())
-        raise InputError(
-            f"Nothing is left of {ledger.came_in.rows:,} lines of {language.name}: {went or 'no text'}.",
-            "Check --input.",
-        )
-    splits = {split: rows.filter(pl.col("split") == split).drop("split") for split in SPLITS}
-    provenance = {**recipe, "recipe": fingerprint(recipe), "ledger": ledger.as_json(), "replaced": replaced}
+    work = config.cache / "glotcc" / fingerprint(recipe)[:16]
     home = folder.resolve()
-    with lock(home):
-        manifest = write_dataset(home, splits, lambda manifest: folder_card(manifest, language), provenance)
-    return Built(language, folder, manifest["version"], "built", manifest["rows"], ledger, time.perf_counter() - began)
-
-
-def make_rows(judged: pl.DataFrame, language: Language, most: int) -> tuple[pl.DataFrame, Any, Mapping[str, int]]:
-    """Turn the judged lines of a language into dataset rows with their split, and account for the others. Pure.
-
-    `most` is the most UTF-8 bytes of text that are kept: documents go in the order of their content's hash, so that no
-    file or site is preferred. Out: columns of schema.WEB and `split`; the ledger; how much personal data was replaced.
-    """
-    came_in = Tally(len(judged), int(judged["bytes"].sum()))
-    settled = across(judged, language).with_columns(place=pl.int_range(pl.len()))
-    left = settled.filter(pl.col("reason").is_null())
-    text, replaced = personal.replace(left["text"])
-    keys = left.group_by("doc", maintain_order=True).agg(pl.col("text").str.join("\n"), pl.col("url").first())
-    keys = keys.with_columns(order=content_hash(keys["text"]), site=content_hash(keys.select(_site())["site"]))
-    kept = left.with_columns(text=text).join(
-        keys.select("doc", "order", "site"), on="doc", how="left", maintain_order="left"
+    with lock(work), lock(home):
+        cleaned = clean_corpus(config, task, shards, work, progress)
+        if not cleaned.ledger.kept.rows:
+            went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in cleaned.ledger.dropped.items())
+            came = f"{cleaned.ledger.came_in.rows:,} lines of {language.name}"
+            raise InputError(f"Nothing is left of {came}: {went or 'no text'}.", "Check the input and --lang.")
+        account = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": cleaned.skipped}
+        with progress.waiting("Writing"):
+            manifest = write_dataset(
+                home,
+                {split: cleaned.rows(split) for split in SPLITS},
+                lambda manifest: folder_card(manifest, language),
+                {**recipe, "recipe": fingerprint(recipe), **account},
+                json.dumps(cleaned.samples, ensure_ascii=False, indent=1) + "\n",
+            )
+        shutil.rmtree(work)
+    return Built(
+        language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, time.perf_counter() - began
     )
-    kept = kept.sort("order", "doc", "place")
-    beyond = pl.Series("beyond", kept["bytes"].cum_sum() > most)
-    over = kept.select("doc", beyond).select(pl.col("beyond").any().over("doc"))["beyond"]
-    reasons = pl.concat(
-        [settled.filter(pl.col("reason").is_not_null()).select("reason", "bytes"),
-         kept.select(pl.when(over).then(pl.lit("above_max_bytes")).alias("reason"), "bytes")]
-    )  # fmt: skip
-    ledger = settle(came_in, reasons.with_columns(relation=pl.lit(None, pl.String)), "web")
-    rows = kept.filter(~over).with_columns(split=by_pair(pl.col("site")))
-    return rows.select(*WEB.names(), "split"), ledger, replaced
 
 
-def _site() -> pl.Expr:
-    """Return what keeps documents in one split: the site of a URL, else, or of a site that has many, their own text."""
-    host = pl.col("url").str.extract(r"^\w+://(?:www\.)?([^/:?#]+)", 1)
-    many = pl.len().over(host) > LARGE_SITE * pl.len()
-    return pl.when(host.is_null() | many).then("text").otherwise(host).alias("site")
+def plan_web(config: WebConfig) -> list[Step]:
+    """Say what `build_web` would read and write, without doing it. Raises LrlError."""
+    planned = []
+    for language in parse(config.lang):
+        shards, revision = find_input(config, language)
+        where = f"{REPOSITORY} at {revision}" if revision else "here"
+        planned += [Step("read", shard.name, shard.size, where) for shard in shards]
+        folder = folder_of(config, language)
+        note = "replaces what is there, unless unchanged" if read_manifest(folder, DATASET) else "new"
+        planned.append(Step("write", str(folder), None, note))
+    return planned
 
 
-def _recipe(
-    config: WebConfig, language: Language, model: LanguageModel, shards: list[Shard], protected: Protected | None
-) -> dict[str, Any]:
+def clean_corpus(
+    config: WebConfig, task: steps.Task, shards: Sequence[Shard], work: Path, progress: Progress
+) -> Cleaned:
+    """Clean the documents of all shards, with the folder `work` for what is between: some may be there already."""
+    workers = config.workers if sum(shard.size for shard in shards) > config.workers * _SMALL else 1
+    columns = Columns(config.text_column, config.url_column)
+    with Crew(workers) as crew:
+        with progress.bytes(f"Cleaning {task.language}", None) as advance:
+            parts, skipped = judge_all(task, shards, columns, work, crew, advance, skip_bad=config.skip_bad)
+        with progress.waiting("Comparing documents"):
+            chosen = choose(task, parts, work, crew, config.max_bytes)
+        with progress.waiting("Gathering"):
+            written = _write_parts(task, parts, chosen, work, crew)
+    counts = [part.summary() for part in parts]
+    kept = sum((Tally(**each["kept"]) for each in written), Tally())
+    came_in = sum((Tally(**each["in"]) for each in counts), Tally())
+    dropped: dict[str, Tally] = {}
+    for each in [*counts, *written]:
+        for reason, tally in each["dropped"].items():
+            dropped[reason] = dropped.get(reason, Tally()) + Tally(**tally)
+    ledger = Ledger(came_in, kept, {reason: dropped[reason] for reason in reasons_of("web") if reason in dropped}, {})
+    replaced = sum((Counter(each["replaced"]) for each in written), Counter[str]())
+    drawn = samples.merge((each["samples"] for each in [*counts, *written]), samples.DROPPED)
+    shown = samples.merge(({"": each["shown"]} for each in written), samples.KEPT).get("", [])
+    seen = {
+        "thresholds": samples.thresholds([each["measured"] | each.get("documents", {}) for each in counts]),
+        "dropped": {reason: [samples.shown(one) for one in drawn[reason]] for reason in ledger.dropped},
+        "kept": [samples.shown(one) for one in shown],
+    }
+    rows = work / "rows"
+    made = {split: sorted(rows.glob(f"{split}-*"), key=lambda path: int(path.name.split("-")[1])) for split in SPLITS}
+    return Cleaned(made, ledger, dict(sorted(replaced.items())), seen, skipped)
+
+
+_SMALL = 2_000_000  # bytes of input a process, below which starting one costs more than it helps
+
+
+def _write_parts(
+    task: steps.Task, parts: Sequence[Part], chosen: Chosen, work: Path, crew: Crew
+) -> list[dict[str, Any]]:
+    """Write the rows that stay into a folder for each shard of the dataset."""
+    rows = work / "rows"
+    shutil.rmtree(rows, ignore_errors=True)
+    for split, shard in chosen.places.select("split", "shard").unique().iter_rows():
+        rows.joinpath(f"{split}-{shard}").mkdir(parents=True)
+    jobs = (
+        (task, part, chosen.fates[number], chosen.places.filter(pl.col("part") == number).drop("part"), rows)
+        for number, part in enumerate(parts)
+    )
+    return list(crew.spread(steps.write, jobs))
+
+
+def folder_of(config: WebConfig, language: Language) -> Path:
+    """Return the dataset's folder in the workspace."""
+    return config.out / "datasets" / language.code / config.source
+
+
+def find_input(config: WebConfig, language: Language) -> tuple[list[Shard], str | None]:
+    """Return the shards that are to be read, and the commit of GlotCC-V1 where they are the Hub's. Raises LrlError."""
+    if config.sample:
+        if language.code != "ro":
+            raise InputError("The built-in sample is in Romanian (ro).", "Use --lang ro --sample.")
+        return find_shards(Path(str(files("lrldata.glotcc").joinpath("sample.jsonl"))), None), None
+    if config.input is not None:
+        return find_shards(config.input, language.glotcc), None
+    return hub_shards(language, config.revision)
+
+
+def _recipe(config: WebConfig, task: steps.Task, shards: Sequence[Shard], revision: str | None) -> dict[str, Any]:
     """Return all that shapes a dataset: input, settings, rules, model, language and library versions."""
+    means = steps.means(task)
+    model, own = means.model, thresholds(task.language)
+    binding = "fasttext-new" if model.binding == "fasttext_new" else "fasttext-community"
+    numbers = {"rules": {**rules(), **own}, "lid": model.name, "lid_sha256": model.sha256}
     return {
         "source": config.source,
-        "language": language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),
-        "settings": config.recipe() | {"rules": dict(rules()), "lid": model.name, "lid_sha256": model.sha256},
-        "protected": [list(file) for file in protected.files] if protected else [],
+        "language": means.language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),
+        "settings": config.recipe() | numbers,
+        "protected": list(means.protected.named) if means.protected else [],
+        "repository": {"id": REPOSITORY, "revision": revision} if revision else None,
         "inputs": [shard.entry() for shard in shards],
-        "sample": False,
-        "made_with": made_with(*LIBRARIES),
+        "sample": config.sample,
+        "made_with": made_with(*LIBRARIES, binding),
     }

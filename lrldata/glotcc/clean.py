@@ -1,137 +1,115 @@
-"""From documents to judged lines: the steps in their order, by cost. Pure, but for the model that is handed in."""
+"""From documents to judged lines: the steps that look at a document alone, in their order, by cost.
+
+Pure, but for the model that is handed in. What documents have in common is looked at in across.py.
+"""
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
-import numpy as np
 import polars as pl
 
-from lrldata.glotcc import lines, near
+from lrldata.glotcc import lines, personal
 from lrldata.glotcc.protect import Protected
-from lrldata.glotcc.repair import is_spaced, repair
-from lrldata.langid import LanguageModel, decide, margins_of, threshold_of
+from lrldata.glotcc.repair import main_script, repair
+from lrldata.langid import LanguageModel, decide_all, margins_of, threshold_of
 from lrldata.languages import Language
-from lrldata.split import normalised
+
+# Marks that end a sentence where a space follows, in any script, with what may close it; and those that need no space.
+SENTENCE_END = r"([.!?…؟۔।॥።፧፨។៕၊။།༎]+[\"'»”’)\]]*) +|([。！？]+[」』”）]*)"  # noqa: RUF001
 
 
 @cache
-def rules() -> Mapping[str, float]:
-    """Return the numbers of the rules (rules.toml)."""
+def rules() -> Mapping[str, Any]:
+    """Return the numbers and names of the rules (rules.toml)."""
     return tomllib.loads(files("lrldata.glotcc").joinpath("rules.toml").read_text("utf-8"))
 
 
-def clean(
-    documents: pl.DataFrame, language: Language, model: LanguageModel, protected: Protected | None = None
-) -> pl.DataFrame:
-    """Judge every line of some documents on its own and within its document; `protected` text goes.
+@dataclass(frozen=True)
+class Means:
+    """What documents are judged with: language, model, protected text, and what a row is to be."""
 
-    In: columns doc (an id), url, text. Out: a row a line that is not empty, in their order, with columns doc, url, text
-    (repaired), bytes, and reason: why it goes, null where it stays. Reasons are those of ledger.WEB_REASONS.
+    language: Language
+    model: LanguageModel
+    protected: Protected | None = None
+    unit: str = "lines"
+
+
+def clean(documents: pl.DataFrame, means: Means) -> pl.DataFrame:
+    """Judge every line of some documents on its own and within its document.
+
+    In: a row a document as read.py gives it: text (null or blank: nothing), and where they are known warnings,
+    categories, consistency and script_share. Out: a row a line that is not empty, in their order: doc (the row of its
+    document), text (repaired, personal data replaced), bytes, and reason: why it goes, null where it stays (those of
+    ledger.WEB_REASONS); taken_for and probability, where it was identified; and what lines.judge measures. A document
+    without text is one such row. With the unit `sentences` a line is a sentence.
     """
-    script = language.scripts[0] if language.scripts else None
-    judged = (
-        documents.with_columns(repair(documents["text"], script).alias("text"))
+    script = main_script(means.language)
+    cut = repair(documents["text"].fill_null(""), script, means.language.code)
+    if means.unit == "sentences":
+        cut = cut.str.replace_all(SENTENCE_END, "$1$2\n")
+    pieces = (
+        pl.DataFrame({"text": cut, "whole": _judge_metadata(documents)})
+        .with_row_index("doc")
         .with_columns(pl.col("text").str.split("\n"))
         .explode("text", empty_as_null=False)
         .with_columns(pl.col("text").str.strip_chars())
-        .filter(pl.col("text").str.len_bytes() > 0)
-        .with_columns(bytes=pl.col("text").str.len_bytes())
+        .filter((pl.col("text") != "") | (pl.col("whole") == "no_text"))
+        .with_columns(pl.col("text").map_batches(personal.replace))
     )
-    judged = judged.with_columns(lines.reasons(judged["text"], rules(), language.scripts).alias("reason"))
-    if protected is not None:
-        found = pl.Series(protected.found_in(judged["text"]))
-        judged = judged.with_columns(pl.when(found).then(pl.lit("contaminated")).otherwise("reason").alias("reason"))
-    return judged.pipe(_by_language, language, model).pipe(_by_document)
+    measured = lines.judge(pieces["text"], rules(), means.language.scripts)
+    judged = pl.concat([pieces, measured], how="horizontal").with_columns(
+        reason=pl.coalesce("whole", "reason"), bytes=pl.col("text").str.len_bytes()
+    )
+    if means.protected is not None:
+        found = pl.Series(means.protected.found_in(judged["text"]))
+        judged = judged.with_columns(reason=pl.when(found).then(pl.lit("contaminated")).otherwise("reason"))
+    return _identify(judged.drop("whole"), means)
 
 
-def _by_language(judged: pl.DataFrame, language: Language, model: LanguageModel) -> pl.DataFrame:
+def _judge_metadata(documents: pl.DataFrame) -> pl.Series:
+    """Return for each document the reason for which it goes by what is known of it, null where it stays."""
+    known, numbers = documents.columns, rules()
+    nothing = pl.lit(False)
+    marked = {
+        "no_text": pl.col("text").fill_null("").str.strip_chars() == "",
+        "document_long": pl.col("text").str.len_chars() > numbers["longest_document"],
+        "quality_warning": _has("warnings", numbers["warnings"]) if "warnings" in known else nothing,
+        "category": _has("categories", numbers["categories"]) if "categories" in known else nothing,
+        "inconsistent": pl.col("consistency") < numbers["least_consistency"] if "consistency" in known else nothing,
+        "document_wrong_script": pl.col("script_share") < numbers["least_script"]
+        if "script_share" in known
+        else nothing,
+    }
+    reason = pl.coalesce(*(pl.when(fit.fill_null(False)).then(pl.lit(name)) for name, fit in marked.items()))
+    return documents.select(reason.alias("reason"))["reason"]
+
+
+def _has(column: str, names: list[str]) -> pl.Expr:
+    return pl.col(column).list.eval(pl.element().is_in(names)).list.any()
+
+
+def _identify(judged: pl.DataFrame, means: Means) -> pl.DataFrame:
     """Identify the lines that are left: those of another language go, and those of documents that mostly are."""
-    staying = judged["reason"].is_null()
-    texts = judged.filter(staying)["text"].to_list()
-    threshold, margins = threshold_of(model.name, language.code), margins_of(language.code)
-    verdicts = [decide(*found, language.code, threshold, margins).kind for found in model.predict(texts)]
-    kinds = pl.Series([None], dtype=pl.String).new_from_index(0, len(judged)).scatter(staying.arg_true(), verdicts)
+    code, staying = means.language.code, judged["reason"].is_null()
+    found = means.model.predict_two(judged.filter(staying)["text"].str.head(rules()["identified"]).to_list())
+    kind = decide_all(found, code, threshold_of(means.model.name, code), margins_of(code))
+    told = found.select(taken_for="first", probability="first_probability").with_columns(kind=kind)
+    places = staying.arg_true()
+    nothing = told.clear(len(judged))
+    judged = judged.with_columns(nothing[name].scatter(places, told[name]) for name in told.columns)
     size = pl.col("text").str.len_chars()
     own, other = (size.filter(pl.col("kind") == kind).sum().over("doc") for kind in ("keep", "other"))
-    foreign = own < rules()["least_language"] * (own + other)
+    never = ~(pl.col("taken_for") == code).any().over("doc")
     reason = (
         pl.when(pl.col("reason").is_not_null())
         .then("reason")
-        .when(foreign)
+        .when((own < rules()["least_language"] * (own + other)) | never)
         .then(pl.lit("document_other_language"))
         .when(pl.col("kind") == "other")
         .then(pl.lit("other_language"))
     )
-    return judged.with_columns(kind=kinds).with_columns(reason=reason).drop("kind")
-
-
-def _by_document(judged: pl.DataFrame) -> pl.DataFrame:
-    """Take out what is left of documents that are too short, or that say the same again and again."""
-    stays = pl.col("reason").is_null()
-    size = pl.when(stays).then(pl.col("text").str.len_chars()).otherwise(0)
-    again = pl.when(stays & ~pl.struct("doc", "text", stays).is_first_distinct()).then(size).otherwise(0)
-    whole = size.sum().over("doc")
-    reason = (
-        pl.when(~stays)
-        .then("reason")
-        .when(whole < rules()["shortest_document"])
-        .then(pl.lit("document_short"))
-        .when(again.sum().over("doc") > rules()["most_repeated"] * whole)
-        .then(pl.lit("document_repetition"))
-    )
-    return judged.with_columns(reason=reason)
-
-
-def across(judged: pl.DataFrame, language: Language) -> pl.DataFrame:
-    """Take out what documents have in common: parts of pages, documents that are there twice or nearly so, lines again.
-
-    In and out: as `clean` gives it, of all documents of a language. Of near-duplicates the longest stays.
-    """
-    return judged.pipe(_repeated).pipe(_duplicate_documents, language).pipe(_duplicate_lines)
-
-
-def _repeated(judged: pl.DataFrame) -> pl.DataFrame:
-    stays = pl.col("reason").is_null()
-    documents = pl.col("doc").filter(stays).n_unique().over("text")
-    reason = pl.when(~stays).then("reason").when(documents >= rules()["repeated_in"]).then(pl.lit("repeated_line"))
-    return judged.with_columns(reason=reason)
-
-
-def _duplicate_documents(judged: pl.DataFrame, language: Language) -> pl.DataFrame:
-    left = judged.filter(pl.col("reason").is_null())
-    documents = left.group_by("doc", maintain_order=True).agg(pl.col("text").str.join("\n"))
-    if documents.is_empty():
-        return judged
-    order = documents.select(pl.col("text").str.len_chars().alias("size"), "doc", "text").sort(
-        "size", "doc", descending=[True, False]
-    )
-    spaced = is_spaced(language.scripts[0] if language.scripts else None)
-    first = near.clusters(near.signatures(order["text"], spaced=spaced))
-    folded = order.select(normalised(pl.col("text")))["text"]
-    same = folded == folded.gather(pl.Series(first))
-    found = order.select("doc").with_columns(
-        duplicate=pl.when(pl.Series(first == np.arange(len(first))))
-        .then(None)
-        .when(same)
-        .then(pl.lit("document_duplicate"))
-        .otherwise(pl.lit("near_duplicate"))
-    )
-    joined = judged.join(found, on="doc", how="left", maintain_order="left")
-    return joined.with_columns(reason=pl.coalesce("reason", "duplicate")).drop("duplicate")
-
-
-def _duplicate_lines(judged: pl.DataFrame) -> pl.DataFrame:
-    stays = pl.col("reason").is_null()
-    exact = pl.struct("text", stays).is_first_distinct()
-    alike = pl.struct(normalised(pl.col("text")), stays).is_first_distinct()
-    reason = (
-        pl.when(~stays)
-        .then("reason")
-        .when(~exact)
-        .then(pl.lit("exact_duplicate"))
-        .when(~alike)
-        .then(pl.lit("normalised_duplicate"))
-    )
-    return judged.with_columns(reason=reason)
+    return judged.with_columns(reason=reason).drop("kind")

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lrldata.engine import cores
 from lrldata.errors import UsageError
 from lrldata.settings import check, read_toml
 
@@ -20,19 +21,34 @@ class WebConfig(BaseModel):
 
     lang: str
     source: Literal["glotcc", "web"]
-    input: Path
+    input: Path | None = None
+    revision: str = "main"
+    sample: bool = False
     text_column: str | None = None
     url_column: str | None = None
     lid: str = "compact"
     protect: list[Path] = []
+    benchmarks: bool = True
     max_bytes: int = Field(default=GIGABYTE, ge=1)
+    unit: Literal["sentences", "lines", "documents"] = "lines"
+    skip_bad: bool = False
+    workers: int = Field(default_factory=cores, ge=1)
     out: Path = Path("lrl-workspace")
     cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
+    dry_run: bool = False
     force: bool = False
 
+    @model_validator(mode="after")
+    def _one_input(self) -> Self:
+        if self.source == "web" and self.input is None:
+            raise UsageError("--input is missing.", "Use --source web --input FOLDER.")
+        if self.sample and (self.input is not None or self.source == "web"):
+            raise UsageError("--sample and --input: two inputs.", "Give one of them.")
+        return self
+
     def recipe(self) -> dict[str, Any]:
-        """Return the settings that shape the rows, as JSON-like values; the model is told apart."""
-        return self.model_dump(include={"text_column", "url_column", "max_bytes"})
+        """Return the settings that shape the rows, as JSON-like values; model and benchmarks are told apart."""
+        return self.model_dump(include={"text_column", "url_column", "max_bytes", "unit", "skip_bad"})
 
 
 def is_web(file: Path | None, flags: Mapping[str, Any]) -> bool:
@@ -48,4 +64,4 @@ def load_web_config(file: Path | None, flags: dict[str, Any]) -> WebConfig:
         raise UsageError(
             f"{named}: not for --source {flags.get('source', 'web')}.", "`lrldata build --help` says what is."
         )
-    return check(WebConfig, read_toml(file) if file else {}, flags, file, "Use --lang mt --input FOLDER.")
+    return check(WebConfig, read_toml(file) if file else {}, flags, file, "Use --lang mt --source glotcc.")

@@ -13,23 +13,27 @@ PATTERNS: Mapping[str, str] = {
     r"|\b(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\b|\b(?:[0-9A-Fa-f]{1,4}:){2,6}:[0-9A-Fa-f]{1,4}\b",
     "iban": r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b",
     "phone": r"(?:\+|\b00)[0-9]{1,3}[ ./-]?(?:\(?[0-9]{1,4}\)?[ ./-]?){2,5}[0-9]{2,4}\b"
-    r"|\b0[0-9]{2,4}[ /-][0-9]{2,4}[ -]?[0-9]{2,4}(?:[ -]?[0-9]{2,4})?\b",
+    r"|\(?\b0[0-9]{1,4}\)?[ /.-][0-9]{3,4}[ .-][0-9]{2,4}(?:[ .-][0-9]{2,4})?\b"
+    r"|\(?\b0[0-9]{2,4}\)?[ /-][0-9]{5,8}\b|\b0[0-9]{8,10}\b",
 }
+PLACEHOLDERS = rf"<(?:{'|'.join(PATTERNS)})>"
 _SIGNS: Mapping[str, str] = {
     "email": "@",
-    "ip": r"[0-9]\.[0-9]|[0-9A-Fa-f]:",
+    "ip": r"[0-9]\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]:[0-9A-Fa-f:]",
     "iban": r"[A-Z]{2}[0-9]{2}",
     "phone": r"\+|\b0",
 }
 
 
-def replace(texts: pl.Series) -> tuple[pl.Series, dict[str, int]]:
-    """Return the texts with <email>, <ip>, <iban> and <phone> in place of such data, and how many there were."""
-    counts = {}
+def replace(texts: pl.Series) -> pl.Series:
+    """Return the texts with <email>, <ip>, <iban> and <phone> in place of such data."""
     for kind, pattern in PATTERNS.items():
         suspect = texts.str.contains(_SIGNS[kind])  # a cheap sign that few texts have
-        held = texts.filter(suspect)
-        counts[kind] = int(held.str.count_matches(pattern).sum())
-        if counts[kind]:
-            texts = texts.scatter(suspect.arg_true(), held.str.replace_all(pattern, f"<{kind}>"))
-    return texts, counts
+        if suspect.any():
+            texts = texts.scatter(suspect.arg_true(), texts.filter(suspect).str.replace_all(pattern, f"<{kind}>"))
+    return texts
+
+
+def count(texts: pl.Series) -> dict[str, int]:
+    """Return how many placeholders of each kind the texts have."""
+    return {kind: int(texts.str.count_matches(f"<{kind}>", literal=True).sum()) for kind in PATTERNS}

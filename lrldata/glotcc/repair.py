@@ -5,9 +5,12 @@ Only what looks like mojibake leaves Polars for ftfy (Speer, "ftfy"), as that co
 
 import re
 import unicodedata
+from functools import cache
 
 import polars as pl
 from ftfy import TextFixerConfig, fix_text
+
+from lrldata.languages import Language
 
 # A letter that begins a sequence in UTF-8, read as Latin-1 or Windows-1252, and what may follow it there.
 MOJIBAKE = (
@@ -21,7 +24,8 @@ _FTFY = TextFixerConfig(
 _SHAPED = re.compile(r"[\uFB1D-\uFDFF\uFE70-\uFEFC]+")
 CONTROLS = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F\u00AD\u2060\uFEFF\uFFF9-\uFFFC]"
 MARKS_OF_DIRECTION = r"[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]"
-SPACES = r"[ \t\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000]+"
+_ODD_SPACE = r"\t\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000"
+SPACES = rf"[ {_ODD_SPACE}]{{2,}}|[{_ODD_SPACE}]"  # a single plain space is left alone, as nearly all are such
 # Shapes of letters that old fonts and keyboards put for the letters themselves, in Arabic and in Hebrew.
 PRESENTATION_FORMS = r"[\uFB1D-\uFDFF\uFE70-\uFEFC]"
 ZERO_WIDTH_SPACE = "\u200b"  # where scripts without spaces may break a line, and rubbish elsewhere
@@ -29,7 +33,11 @@ RIGHT_TO_LEFT = {"Arab", "Hebr", "Syrc", "Thaa", "Nkoo", "Adlm", "Rohg"}
 UNSPACED = {"Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Hani", "Hira", "Kana", "Jpan", "Lana", "Talu", "Java", "Bali"}
 
 
-def repair(texts: pl.Series, script: str | None) -> pl.Series:
+# Letters that older keyboards and code pages put for those of a language's own alphabet.
+LETTERS = {"ro": {"ş": "ș", "ţ": "ț", "Ş": "Ș", "Ţ": "Ț"}}  # the cedilla for the comma
+
+
+def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Series:
     r"""Return the texts repaired, with their line breaks as \\n; `script` (ISO 15924) is the language's main one."""
     suspect = texts.str.contains(MOJIBAKE) | texts.str.contains(ENTITY)
     if suspect.any():
@@ -39,19 +47,35 @@ def repair(texts: pl.Series, script: str | None) -> pl.Series:
     if shaped.any():
         plain_letters = [_SHAPED.sub(_letters, text) for text in texts.filter(shaped)]
         texts = texts.scatter(shaped.arg_true(), pl.Series(plain_letters, dtype=pl.String))
+    loose = texts.str.contains(_loose())
+    if loose.any():
+        texts = texts.scatter(loose.arg_true(), texts.filter(loose).str.normalize("NFC"))
     plain = (
-        texts.str.normalize("NFC")
-        .str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n")
+        texts.str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n")
         .str.replace_all(CONTROLS, "")
         .str.replace_all(SPACES, " ")
     )
+    if letters := LETTERS.get(language):
+        plain = plain.str.replace_many(letters)
     if script not in RIGHT_TO_LEFT:
         plain = plain.str.replace_all(MARKS_OF_DIRECTION, "")
     return plain if script in UNSPACED else plain.str.replace_all(ZERO_WIDTH_SPACE, "", literal=True)
 
 
+@cache
+def _loose() -> str:
+    """Return a class of the characters that may not be as NFC wants them: marks, jamo, what NFC writes otherwise."""
+    named = [chr(point) for point in range(0xA0, 0x30000) if not unicodedata.is_normalized("NFC", chr(point))]
+    return r"[\p{M}\u1160-\u11FF" + "".join(named) + "]"
+
+
 def _letters(shapes: re.Match[str]) -> str:
     return unicodedata.normalize("NFKC", shapes[0])
+
+
+def main_script(language: Language) -> str | None:
+    """Return the script that a language is mostly written in."""
+    return language.scripts[0] if language.scripts else None
 
 
 def is_spaced(script: str | None) -> bool:

@@ -1,32 +1,102 @@
-"""Shingles: so many words in a row, or characters where a script puts no spaces between words, each as a hash. Pure."""
+"""Shingles: so many words in a row, or characters where a script puts no spaces between words, each as a hash. Pure.
+
+A shingle's hash is the polynomial of its characters (Karp and Rabin, 1987, "Efficient randomized pattern-matching
+algorithms") modulo 2^64, taken from running sums over the whole batch, then mixed. It is the same in every version and
+on every machine.
+"""
+
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-SEED = 42
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying loses nothing; 2^64 by the golden ratio
-
 Hashes = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.int64]
+
+_BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse; 2^64 by the golden ratio
+_INVERSE = pow(_BASE, -1, 1 << 64)
+_LAST = 0x323B0  # no letter is beyond, up to Unicode 16
+_AT_ONCE = 1 << 16  # characters, so that the arrays stay in the processor's cache
 
 
 def shingles(texts: pl.Series, size: int, *, spaced: bool) -> tuple[Hashes, Hashes]:
     """Return the hashes of the shingles of all texts in a row, and where those of each text begin and end (texts + 1).
 
-    `size` is in tokens: words, or with `spaced` false characters. A text shorter than that is one shingle, an empty one
-    none.
+    `size` is in tokens: words, or with `spaced` false characters other than spaces. Words must be parted by one space
+    or newline, and none may be at an end of a text, as `gaps_closed` leaves them. A text shorter than a shingle is one
+    shingle, an empty one none.
     """
-    tokens = texts.str.split(" ") if spaced else texts.str.replace_all(r"\s", "").str.split("")
-    frame = pl.DataFrame({"tokens": tokens.list.eval(pl.element().filter(pl.element() != ""))})
-    lengths = frame["tokens"].list.len().to_numpy().astype(np.int64)
-    flat = frame["tokens"].explode(empty_as_null=False).hash(SEED).to_numpy()
+    if not spaced:
+        texts = texts.str.replace_all(r"[ \n]", "")
+    sizes = texts.str.len_chars().to_numpy().astype(np.int64)
+    chunk = np.cumsum(sizes) // _AT_ONCE
+    cuts = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(texts)]
+    parts = [_of_some(texts[begin:end], sizes[begin:end], size, spaced=spaced) for begin, end in pairwise(cuts)]
+    counts = np.concatenate([[0], *(count for _, count in parts)])
+    return np.concatenate([hashes for hashes, _ in parts]), np.cumsum(counts).astype(np.uint64)
+
+
+def gaps_closed(texts: pl.Series) -> pl.Series:
+    """Return texts with one space where there is any space, and none at their ends."""
+    return texts.str.replace_all(r"\s{2,}|[^\S ]", " ").str.strip_chars()
+
+
+def _of_some(texts: pl.Series, sizes: Numbers, size: int, *, spaced: bool) -> tuple[Hashes, Numbers]:
+    """Return the shingles' hashes, and how many each text has."""
+    joined: str = texts.str.join("").item() if sizes.any() else ""
+    points = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    if spaced:
+        begins = np.zeros(len(points) + 1, dtype=np.bool_)
+        begins[1:] = (points == ord(" ")) | (points == ord("\n"))
+        begins[ends] = True
+        starts = np.flatnonzero(begins)
+    else:
+        starts = np.arange(len(points) + 1)
+    tokens = np.searchsorted(starts, ends)  # the first of each text
+    lengths = np.diff(tokens)
     counts = np.where(lengths >= size, lengths - size + 1, np.minimum(lengths, 1))
-    ends = np.cumsum(lengths)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    first = np.repeat(ends - lengths - offsets[:-1], counts) + np.arange(offsets[-1])
-    last = np.repeat(ends, counts) - 1
-    hashes = np.zeros(offsets[-1], dtype=np.uint64)
+    before = np.cumsum(counts) - counts
+    first = np.repeat(tokens[:-1] - before, counts) + np.arange(counts.sum())
+    end = np.repeat(tokens[1:], counts)
+    last = np.minimum(first + size, end)
+    # A word's last character is the gap after it, but for the last word of a text.
+    closed = (last < end) if spaced else np.zeros(len(last), dtype=np.bool_)
+    return _between(points, starts[first], starts[last] - closed), counts
+
+
+def _between(points: npt.NDArray[np.uint32], first: Numbers, last: Numbers) -> Hashes:
+    """Hash the characters from `first` up to before `last`, each from a running sum of all of them."""
+    rising, falling = _powers(1 << max(len(points), 1).bit_length())
+    running = np.zeros(len(points) + 1, dtype=np.uint64)
+    np.cumsum(_terms()[np.minimum(points, _LAST)] * rising[: len(points)], out=running[1:])
     with np.errstate(over="ignore"):
-        for place in range(size if len(flat) else 0):
-            hashes = hashes * _FACTOR + flat[np.minimum(first + place, last)]
-    return hashes, offsets.astype(np.uint64)
+        hashes = (running[last] - running[first]) * falling[first]
+        hashes ^= hashes >> np.uint64(29)
+        hashes *= np.uint64(_BASE)
+        return np.asarray(hashes ^ (hashes >> np.uint64(32)))
+
+
+@cache
+def _terms() -> Hashes:
+    """Return what each character adds; a space and a newline the same."""
+    points = np.arange(1, _LAST + 2, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        terms = points * np.uint64(_BASE)
+        terms = (terms ^ (terms >> np.uint64(32))) * np.uint64(_INVERSE)
+    terms[ord("\n")] = terms[ord(" ")]
+    return np.asarray(terms)
+
+
+@cache
+def _powers(size: int) -> tuple[Hashes, Hashes]:
+    """Return the powers of the base, and of its inverse, from 0 on."""
+
+    def rise(base: int) -> Hashes:
+        steps = np.full(size, base, dtype=np.uint64)
+        steps[0] = 1
+        return np.cumprod(steps, dtype=np.uint64)
+
+    return rise(_BASE), rise(_INVERSE)

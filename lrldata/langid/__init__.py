@@ -8,7 +8,7 @@ A model of our own is in the package; see docs/identification.md for how it was 
 """
 
 from lrldata.langid.binding import BINDINGS, is_right
-from lrldata.langid.decide import Verdict, decide, margins_of
+from lrldata.langid.decide import Verdict, decide, decide_all, margins_of
 from lrldata.langid.labels import codes_of
 from lrldata.langid.model import LanguageModel, Prediction
 from lrldata.langid.named import COMPACT, GLOTLID, LID176, NAMES, load_model
@@ -26,6 +26,7 @@ __all__ = [
     "Verdict",
     "codes_of",
     "decide",
+    "decide_all",
     "has_letters",
     "is_right",
     "load_model",

@@ -6,6 +6,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
+import polars as pl
+
 Kind = Literal["keep", "other", "unsure"]
 Reason = Literal["language", "no_letters", "low_probability", "close_rival", "other_language"]
 
@@ -56,6 +58,27 @@ def decide(
     if close:
         return Verdict("unsure", "close_rival", best)
     return Verdict("keep", "language", best) if best == language else Verdict("other", "other_language", best)
+
+
+def decide_all(
+    found: pl.DataFrame,
+    language: str,
+    threshold: float,
+    margins: Mapping[str, float] | None = None,
+    other_threshold: float = 0.5,
+) -> pl.Series:
+    """Return the kind of verdict that `decide` gives on each row of `LanguageModel.predict_two`."""
+    margins = margins or {}
+    probability, second = pl.col("first_probability"), pl.col("second_probability").fill_null(0.0)
+    own = pl.col("first") == language
+    rival = pl.when(own).then("second").otherwise("first")
+    margin = rival.replace_strict(margins, default=0.0, return_dtype=pl.Float64).fill_null(0.0)
+    behind = pl.when(own | (pl.col("second") == language)).then(second).otherwise(0.0)
+    unsure = (probability < pl.when(own).then(threshold).otherwise(other_threshold)) | (probability - behind < margin)
+    kind = (
+        pl.when(unsure.fill_null(True)).then(pl.lit("unsure")).when(own).then(pl.lit("keep")).otherwise(pl.lit("other"))
+    )
+    return found.select(kind.alias("kind"))["kind"]
 
 
 def margins_of(language: str) -> Mapping[str, float]:

@@ -3,13 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
 
 from lrldata.errors import InputError
 from lrldata.langid.binding import Fasttext, open_model
 from lrldata.langid.labels import codes_of
 from lrldata.langid.modelfile import read_layout
-from lrldata.langid.text import prepare
+from lrldata.langid.text import prepare_lines
 from lrldata.manifest import sha256_of
 
 _PREFIX = "__label__"
@@ -27,6 +30,9 @@ class Prediction(NamedTuple):
 
 
 NOTHING = Prediction((), ())
+TWO = pl.Schema(
+    {"first": pl.String, "first_probability": pl.Float64, "second": pl.String, "second_probability": pl.Float64}
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class LanguageModel:
         """
         if k < 1:
             raise ValueError(f"k is {k}: ask for one label at least")
-        lines = [prepare(text, letters_only=self.letters_only) for text in texts]
+        lines = prepare_lines([_one_line(text) for text in texts], letters_only=self.letters_only)
         asked = [at for at, line in enumerate(lines) if line]
         predictions = [NOTHING] * len(lines)
         if asked:
@@ -59,18 +65,58 @@ class LanguageModel:
                 predictions[at] = self._prediction(labels, probabilities)
         return predictions
 
+    def predict_two(self, texts: Sequence[str]) -> pl.DataFrame:
+        """Identify many texts as `predict` does with k = 2: first, first_probability, second, second_probability.
+
+        Null where there is no letter, or no second. It makes no object a text, and so is faster.
+        """
+        lines = prepare_lines([_one_line(text) for text in texts], letters_only=self.letters_only)
+        asked = [at for at, line in enumerate(lines) if line]
+        found = pl.DataFrame(schema=TWO).clear(len(texts))
+        if not asked:
+            return found
+        labels, probabilities = self.fasttext.predict([lines[at] for at in asked], 2)
+        if any(len(row) != 2 for row in labels):
+            return _as_frame(self.predict(texts))
+        codes: list[Any] = [self.languages[label.removeprefix(_PREFIX)] for row in labels for label in row]
+        shares = np.minimum(np.array(probabilities, dtype=np.float64), 1.0)
+        first, second = codes[::2], [*codes[1::2]]
+        for row in [at for at, pair in enumerate(zip(first, second, strict=True)) if pair[0] == pair[1]]:
+            second[row] = None  # two labels of one language are one
+            shares[row] = min(shares[row].sum(), 1.0), np.nan
+        columns: tuple[Any, ...] = (first, shares[:, 0], second, shares[:, 1])
+        given = [
+            pl.Series(name, column, dtype, nan_to_null=True)
+            for (name, dtype), column in zip(TWO.items(), columns, strict=True)
+        ]
+        return pl.DataFrame([found[each.name].scatter(asked, each) for each in given])
+
     def predict_one(self, text: str, k: int = 2) -> Prediction:
         """Identify one text; the same as a batch of one."""
         return self.predict([text], k)[0]
 
     def _prediction(self, labels: Sequence[str], probabilities: Sequence[float]) -> Prediction:
+        codes = [self.languages[label.removeprefix(_PREFIX)] for label in labels]
+        if len(set(codes)) == len(codes):  # as nearly always, and best first as they come
+            return Prediction(tuple(codes), tuple([min(float(each), 1.0) for each in probabilities]))
         found: dict[str, float] = {}
-        for label, probability in zip(labels, probabilities, strict=True):
-            code = self.languages[label.removeprefix(_PREFIX)]
+        for code, probability in zip(codes, probabilities, strict=True):
             # fastText's probabilities pass 1 by rounding.
             found[code] = min(found.get(code, 0.0) + float(probability), 1.0)
         best = sorted(found.items(), key=lambda item: -item[1])
         return Prediction(tuple(code for code, _ in best), tuple(probability for _, probability in best))
+
+
+def _as_frame(predictions: Sequence[Prediction]) -> pl.DataFrame:
+    rows = [
+        (*(value for pair in zip(*each, strict=True) for value in pair), None, None, None, None)[:4]
+        for each in predictions
+    ]
+    return pl.DataFrame(rows, schema=TWO, orient="row")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines()) if "\n" in text else text
 
 
 def open_file(

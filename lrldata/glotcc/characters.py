@@ -1,0 +1,57 @@
+"""What the characters of lines are: letters, marks, letters of the language's own scripts. Pure.
+
+A table with an entry a code point says it, made from Unicode's properties as Polars' regular expressions know them. The
+three counts of a character share one number, so that a batch of lines is counted in one pass over an array.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+LONGEST = (1 << 21) - 1  # characters of a line that can be counted: three such counts are in 64 bits
+_LAST, _SURROGATES = 0x323B0, range(0xD800, 0xE000)  # no script has letters beyond, up to Unicode 16
+_LETTERED, _OWN = 21, 42  # the bit at which a count begins; that of letters begins at 0
+
+Counts = npt.NDArray[np.int64]
+
+
+class LineCounts(NamedTuple):
+    """How many characters a line has, and of what kind; arrays of a number a line."""
+
+    characters: Counts
+    letters: Counts
+    lettered: Counts  # letters and marks
+    own: Counts  # letters and marks in a script of the language
+
+
+@cache
+def _table(scripts: tuple[str, ...]) -> npt.NDArray[np.uint64]:
+    """Return for each code point what it adds to the counts."""
+    points = np.array([point for point in range(_LAST) if point not in _SURROGATES], dtype=np.uint32)
+    each = pl.Series(list(points.tobytes().decode("utf-32-le")), dtype=pl.String)
+    own = "[" + "".join(rf"\p{{{script}}}" for script in scripts) + "]" if scripts else r"\p{L}"
+    table = np.zeros(_LAST + 1, dtype=np.uint64)
+    for bit, pattern in ((0, r"\p{L}"), (_LETTERED, r"[\p{L}\p{M}]"), (_OWN, own)):
+        table[points] += each.str.contains(pattern).to_numpy().astype(np.uint64) << np.uint64(bit)
+    return table
+
+
+def count(lines: pl.Series, scripts: Sequence[str] = ()) -> LineCounts:
+    """Count the characters of lines by kind; `scripts` (ISO 15924) are the language's own, none means any.
+
+    Of a line longer than LONGEST the characters beyond are not counted.
+    """
+    lines = lines.str.head(LONGEST)
+    sizes = lines.str.len_chars().to_numpy().astype(np.int64)
+    sums = np.zeros(len(lines), dtype=np.uint64)
+    if sizes.any():
+        text: str = lines.str.join("").item()
+        adds = _table(tuple(scripts))[np.minimum(np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32), _LAST)]
+        begins = (np.cumsum(sizes) - sizes)[sizes > 0]
+        sums[sizes > 0] = np.add.reduceat(adds, begins)
+    fields = ((sums >> np.uint64(bit)) & np.uint64(LONGEST) for bit in (0, _LETTERED, _OWN))
+    return LineCounts(sizes, *(field.astype(np.int64) for field in fields))

@@ -1,0 +1,112 @@
+"""The ledger as a funnel: the steps in their order, what went in each, and what was left after it. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from lrldata.ledger import Ledger, Tally, reasons_of
+
+# The steps of the cleaning of web text, by cost, each with its reasons (ledger.WEB_REASONS).
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "Reading": (
+        "no_text",
+        "document_long",
+        "quality_warning",
+        "category",
+        "inconsistent",
+        "document_wrong_script",
+    ),
+    "Benchmark text": ("contaminated",),
+    "Rules for lines": (
+        "no_letters",
+        "url",
+        "code",
+        "boilerplate",
+        "menu",
+        "few_letters",
+        "short_line",
+        "wrong_script",
+    ),
+    "Language": ("other_language", "document_other_language"),
+    "Lines of pages": ("repeated_line",),
+    "Documents": ("document_short", "document_repetition", "document_words", "document_list"),
+    "Duplicates": (
+        "document_duplicate",
+        "near_duplicate",
+        "exact_duplicate",
+        "normalised_duplicate",
+    ),
+    "Size": ("above_max_bytes",),
+}
+# The same for ConceptNet (ledger.EDGE_REASONS).
+EDGE_STEPS: Mapping[str, tuple[str, ...]] = {
+    "Links": ("external_url",),
+    "Ends of the edge": ("language_only_at_end", "language_only_at_start"),
+    "Terms": ("empty_term", "control_character", "self_loop", "same_term_in_two_languages"),
+    "Weight and script": ("below_min_weight", "wrong_script"),
+    "Sentences": ("relation_unsaid",),
+    "Duplicates": ("stored_both_ways", "exact_duplicate", "normalised_duplicate"),
+}
+OTHER = "Other"  # for reasons that no step has
+
+
+@dataclass(frozen=True)
+class Drop:
+    """What went for one reason, and what was left after it."""
+
+    reason: str
+    words: str
+    gone: Tally
+    left: Tally
+
+
+@dataclass(frozen=True)
+class Step:
+    """What went in one step, and what was left after it."""
+
+    name: str
+    drops: tuple[Drop, ...]
+    gone: Tally
+    left: Tally
+
+
+def steps_of(source: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the steps of a source, each with its reasons."""
+    return EDGE_STEPS if source == "conceptnet" else STEPS
+
+
+def step_of(reason: str, source: str) -> str:
+    """Name the step that a reason belongs to."""
+    return next((name for name, reasons in steps_of(source).items() if reason in reasons), OTHER)
+
+
+def words_of(reason: str, source: str) -> str:
+    """Say a reason in words; one that is not known, as of another version, by its name."""
+    return reasons_of(source).get(reason, reason.replace("_", " "))
+
+
+def funnel(ledger: Ledger, source: str) -> list[Step]:
+    """Return the steps of a source in their order; what is left after the last one is what was kept.
+
+    A step that has no reason is left out; one whose reasons fitted nothing is there, with nothing gone.
+    """
+    return list(_steps(ledger, source))
+
+
+def _steps(ledger: Ledger, source: str) -> Iterator[Step]:
+    steps = dict(steps_of(source))
+    known = {reason for reasons in steps.values() for reason in reasons}
+    steps[OTHER] = tuple(reason for reason in ledger.dropped if reason not in known)
+    left = ledger.came_in
+    for name, reasons in steps.items():
+        before, drops = left, []
+        for reason in reasons:
+            if reason in ledger.dropped:
+                gone = ledger.dropped[reason]
+                left = _less(left, gone)
+                drops.append(Drop(reason, words_of(reason, source), gone, left))
+        if reasons:
+            yield Step(name, tuple(drops), _less(before, left), left)
+
+
+def _less(tally: Tally, gone: Tally) -> Tally:
+    return Tally(tally.rows - gone.rows, tally.bytes - gone.bytes)
