@@ -1,0 +1,121 @@
+"""Scores of tasks as artifacts: a folder for each run, with what was predicted of every item, from which all is counted.
+
+    WORKSPACE/scores/LANGUAGE/BASE/NAME/TASK-DATA-HASH/seed-SEED/{manifest.json, predictions.parquet}
+
+A finished run is never done again, and one that was stopped has no manifest. IO.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lrldata.folder import lock, replaced
+from lrldata.manifest import SCORES, file_entry, fingerprint, is_unchanged, read_manifest, write_json
+
+PREDICTIONS = "predictions.parquet"
+TASKS = {"topic": "macro_f1", "sentiment": "macro_f1", "ner": "f1"}  # and what each is measured by
+_RUN = re.compile(r"seed-\d+")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a task: a method on one language and data set, with one seed."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def language(self) -> str:
+        """Return the code of the language that was tested."""
+        return str(self.manifest["language"])
+
+    @property
+    def task(self) -> str:
+        """Return topic, sentiment or ner."""
+        return str(self.manifest["task"])
+
+    @property
+    def data(self) -> str:
+        """Return the name of the data set."""
+        return str(self.manifest["data"]["name"])
+
+    @property
+    def base(self) -> str:
+        """Return the id of the base model, or of the model that was prompted."""
+        return str(self.manifest["base"]["id"])
+
+    @property
+    def method(self) -> str:
+        """Return none (no language adapter), seq_bn, seq_bn_inv, lora, full, fusion, prompt-0, prompt-4, ..."""
+        return str(self.manifest["method"])
+
+    @property
+    def source(self) -> str | None:
+        """Return the source of the text that the language adapter was trained on; None where there is none."""
+        source = self.manifest["source"]
+        return str(source) if source is not None else None
+
+    @property
+    def seed(self) -> int:
+        """Return the seed."""
+        return int(self.manifest["settings"]["seed"])
+
+    @property
+    def result(self) -> Mapping[str, float]:
+        """Return the scores by metric, 0 to 1; that of TASKS is among them."""
+        result: Mapping[str, float] = self.manifest["result"]
+        return result
+
+    @cached_property
+    def predictions(self) -> pl.DataFrame:
+        """Return a row an item of the test set: item (its number), gold and predicted.
+
+        A label each, or for ner a list of tags, equally long. A prediction that is none is null.
+        """
+        return pl.read_parquet(self.folder / PREDICTIONS)
+
+
+def folder_of(out: Path, recipe: Mapping[str, Any], name: str) -> Path:
+    """Return where a run belongs; runs that differ in their seed alone are side by side."""
+    alike = {**recipe, "settings": {key: value for key, value in recipe["settings"].items() if key != "seed"}}
+    measure = f"{recipe['task']}-{recipe['data']['name']}-{fingerprint(alike)[:8]}"
+    slug = str(recipe["base"]["id"]).rstrip("/").rsplit("/", maxsplit=1)[-1]
+    return out / "scores" / recipe["language"] / slug / name / measure / f"seed-{recipe['settings']['seed']}"
+
+
+def find_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
+    """Return the run that is in the folder, if it is finished, unharmed, and of this recipe."""
+    if not is_unchanged(folder, SCORES, fingerprint(recipe)):
+        return None
+    return Run(folder, read_manifest(folder, SCORES) or {})
+
+
+def write_run(
+    folder: Path, recipe: Mapping[str, Any], predictions: pl.DataFrame, result: Mapping[str, float], **more: Any
+) -> Run:
+    """Write a finished run.
+
+    `recipe` has all that shapes it: task, language, data (name, files with hashes, counts), base (id, revision), adapter
+    (name and manifest_sha256, or None), method, source, settings (with seed), made_with. `more` is what else was found
+    out, as overlap, contamination, seconds, tokens or cost, as JSON-like values.
+    """
+    home = folder.resolve()
+    with lock(home), replaced(home) as partial:
+        predictions.write_parquet(partial / PREDICTIONS, compression="zstd", statistics=False)
+        outputs = [file_entry(partial / PREDICTIONS, partial)]
+        manifest = {"kind": SCORES, **recipe, "recipe": fingerprint(recipe), "result": dict(result), **more}
+        write_json(partial / "manifest.json", {**manifest, "outputs": outputs})
+    return Run(folder, read_manifest(folder, SCORES) or {})
+
+
+def runs_in(workspace: Path) -> Iterator[Run]:
+    """Yield the finished runs of a workspace, in the order of their folders."""
+    for path in sorted(workspace.glob("scores/*/*/*/*/seed-*")):
+        manifest = read_manifest(path, SCORES)
+        if manifest is not None and _RUN.fullmatch(path.name) and manifest["task"] in TASKS:
+            yield Run(path, manifest)
