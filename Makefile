@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 DEMO ?= build/demo
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
 
-.PHONY: demo test test-data test-upstream check docs bench clean
+.PHONY: demo test test-data test-upstream check docs bench bench-glotcc clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,10 +16,12 @@ $(VENV)/.dev: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,train,push]"
 	touch $@
 
-# The main job on built-in data: a dataset, an adapter, pseudo-perplexity before and after, and all of it published to
+# The main job on built-in data: two datasets, and a page on what was dropped from the one of web text; an adapter, pseudo-perplexity before and after, and all of it published to
 # a Hub on this machine and loaded from there.
 demo: $(VENV)/.base
 	$(BIN)/lrldata build --lang ro --source conceptnet --sample --out $(DEMO) --cache $(DEMO)/cache
+	$(BIN)/lrldata build --lang ro --source glotcc --sample --out $(DEMO) --cache $(DEMO)/cache
+	$(BIN)/lrldata report $(DEMO)/datasets/ro/glotcc
 	$(BIN)/lrltrain fit $(FIT) --out $(DEMO) --cache $(DEMO)/cache
 	$(BIN)/lrltrain eval --adapter $(DEMO)/adapters/ro/lrl-mini/conceptnet-seq_bn_inv \
 	  --data $(DEMO)/datasets/ro/conceptnet --out $(DEMO)
@@ -57,6 +59,12 @@ bench: $(VENV)/.dev
 	$(BIN)/python tools/bench_conceptnet.py $(BENCH)
 	test -z "$(TEXT)" || $(BIN)/python tools/bench_fit.py $(TEXT)
 	test -z "$(TEXT)" || $(BIN)/python tools/bench_pppl.py $(TEXT)
+
+# Web text, against datatrove and datasketch, which want other libraries than `adapters` does.
+bench-glotcc: constraints-data.txt
+	$(PYTHON) -m venv .venv-data
+	.venv-data/bin/python -m pip install --quiet --constraint constraints-data.txt --editable ".[dev,push,bench]"
+	.venv-data/bin/python tools/bench_glotcc.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) .venv-data build site bench lrl-workspace

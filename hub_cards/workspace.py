@@ -120,6 +120,7 @@ def open_workspace(root: Path, languages: Collection[str] | None = None) -> Work
         adapters.setdefault(adapter.manifest["language"]["code"], []).append(adapter)
     finished = {path.parent for pattern in FOLDERS.values() for path in root.glob(f"{pattern}/{MANIFEST}")}
     begun = {path for pattern in FOLDERS.values() for path in root.glob(pattern) if path.is_dir()}
+    begun -= {path.parent for path in root.glob(f"{FOLDERS[SCORES]}/seed-*")}  # tasks have a folder a seed
     return Workspace(
         root,
         {code: tuple(several) for code, several in datasets.items()},

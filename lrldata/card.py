@@ -29,7 +29,7 @@ _HUB_TYPES = {
     "UInt32": "uint32",
     "Boolean": "bool",
 }
-_SAMPLE = "**This is a sample.** The facts were written for trying out `lrldata` and are not ConceptNet data.\n\n"
+_SAMPLE = "**This is a sample.** What is in it was written for trying out `lrldata`.\n\n"
 
 
 def in_yaml(metadata: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ _FTFY = TextFixerConfig(
 )
 
 
-def repair(text: str, script: str | None) -> str:
+def repair(text: str, script: str | None, language: str) -> str:
     """Return a text repaired: mojibake undone, NFC, one kind of line break, no controls, single spaces."""
     if re.search(forms.MOJIBAKE, text) or re.search(forms.ENTITY, text):
         text = fix_text(text, _FTFY)
@@ -39,6 +39,8 @@ def repair(text: str, script: str | None) -> str:
         text = text.replace(line_break, "\n")
     text = re.sub(forms.CONTROLS, "", text)
     text = re.sub(forms.SPACES, " ", text)
+    for old, own in forms.LETTERS.get(language, {}).items():
+        text = text.replace(old, own)
     if script not in forms.RIGHT_TO_LEFT:
         text = re.sub(forms.MARKS_OF_DIRECTION, "", text)
     return text if script in forms.UNSPACED else text.replace(forms.ZERO_WIDTH_SPACE, "")
@@ -75,6 +77,7 @@ def _url(line: str, _rules: Rules, _scripts: Sequence[str]) -> bool:
 
 
 def _code(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
+    line = re.sub(personal.PLACEHOLDERS, "", line)
     if len(re.findall(tables.CODE_MARKS, line)) < rules["least_code_marks"]:
         return False
     return re.search(tables.TAG, line) is not None or re.search(tables.STATEMENT, line) is not None
@@ -83,8 +86,13 @@ def _code(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
 def _boilerplate(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
     if len(line) > rules["longest_boilerplate"]:
         return False
-    folded = line.lower()
-    return any(phrase in folded for phrase in tables.PHRASES)
+    folded = f" {line.lower()} "
+    return any(
+        not before.isalpha() and not after.isalpha()
+        for phrase in tables.PHRASES
+        for found in re.finditer(rf"(?=(.){re.escape(phrase)}s?(.))", folded)
+        for before, after in [found.groups()]
+    )
 
 
 def _menu(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
@@ -141,5 +149,8 @@ def _letters(line: str) -> int:
 
 @cache
 def _is_of(character: str, script: str) -> bool:
-    own = _kind(character) in "LM" and character not in _OF_NONE
-    return own and unicodedata.name(character, "").startswith(_NAMES[script])
+    return (
+        _kind(character) == "L"
+        and character not in _OF_NONE
+        and unicodedata.name(character, "").startswith(_NAMES[script])
+    )

@@ -9,8 +9,8 @@ import polars as pl
 from glotcc_inputs import pages, with_noise
 from glotcc_table import Table, Targets
 
-from lrldata.glotcc.clean import clean, rules
-from lrldata.glotcc.personal import replace
+from lrldata.glotcc.clean import Means, clean, rules
+from lrldata.glotcc.repair import main_script
 from lrldata.langid import load_model
 from lrldata.languages import Language
 
@@ -52,20 +52,17 @@ def compare(data: Path, languages: Sequence[Language], megabytes: float, targets
 
 def _judged_by_pipeline(texts: Sequence[str], language: Language) -> list[Judged]:
     """Return for each text its lines as `clean` judges them; reasons that the plain statement has not count as none."""
-    names = [str(number) for number in range(len(texts))]
-    frame = pl.DataFrame({"doc": names, "url": names, "text": list(texts)})
-    judged = clean(frame, language, load_model())
-    shown, _ = replace(judged["text"])
-    found: Mapping[str, Judged] = defaultdict(list)
-    for doc, text, reason in zip(judged["doc"], shown, judged["reason"], strict=True):
+    judged = clean(pl.DataFrame({"text": list(texts)}), Means(language, load_model()))
+    found: Mapping[int, Judged] = defaultdict(list)
+    for doc, text, reason in judged.select("doc", "text", "reason").iter_rows():
         found[doc].append((text, reason if reason in glotcc_plain.REASONS else None))
-    return [found[name] for name in names]
+    return [found[number] for number in range(len(texts))]
 
 
 def _judged_plainly(text: str, language: Language) -> Judged:
-    repaired = glotcc_plain.repair(text, language.scripts[0] if language.scripts else None)
-    lines = [line for each in repaired.split("\n") if (line := each.strip())]
-    return [(glotcc_plain.replace(line), glotcc_plain.line_reason(line, rules(), language.scripts)) for line in lines]
+    repaired = glotcc_plain.repair(text, main_script(language), language.code)
+    lines = [glotcc_plain.replace(line) for each in repaired.split("\n") if (line := each.strip())]
+    return [(line, glotcc_plain.line_reason(line, rules(), language.scripts)) for line in lines]
 
 
 def _difference(fast: Judged, plain: Judged) -> str:

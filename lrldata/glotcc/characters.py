@@ -25,7 +25,7 @@ class LineCounts(NamedTuple):
     characters: Counts
     letters: Counts
     lettered: Counts  # letters and marks
-    own: Counts  # letters and marks in a script of the language
+    own: Counts  # letters in a script of the language
 
 
 @cache
@@ -33,7 +33,7 @@ def _table(scripts: tuple[str, ...]) -> npt.NDArray[np.uint64]:
     """Return for each code point what it adds to the counts."""
     points = np.array([point for point in range(_LAST) if point not in _SURROGATES], dtype=np.uint32)
     each = pl.Series(list(points.tobytes().decode("utf-32-le")), dtype=pl.String)
-    own = "[" + "".join(rf"\p{{{script}}}" for script in scripts) + "]" if scripts else r"\p{L}"
+    own = r"[\p{L}&&[" + "".join(rf"\p{{{script}}}" for script in scripts) + "]]" if scripts else r"\p{L}"
     table = np.zeros(_LAST + 1, dtype=np.uint64)
     for bit, pattern in ((0, r"\p{L}"), (_LETTERED, r"[\p{L}\p{M}]"), (_OWN, own)):
         table[points] += each.str.contains(pattern).to_numpy().astype(np.uint64) << np.uint64(bit)

@@ -37,11 +37,11 @@ def judge(texts: pl.Series, rules: Mapping[str, float], scripts: Sequence[str]) 
 
     `rules` are the numbers of rules.toml; `scripts` (ISO 15924) are those of the language, of which none means any.
     Out: columns reason, and what was measured: letters (how many), letter_share (of the characters, with marks),
-    script_share (of the letters and marks).
+    script_share (of the letters).
     """
     counts = count(texts, scripts)
     letter_share = counts.lettered / np.maximum(counts.characters, 1)
-    script_share = counts.own / np.maximum(counts.lettered, 1)
+    script_share = counts.own / np.maximum(counts.letters, 1)
     fits = {
         "no_letters": counts.letters == 0,
         "url": _of(texts, texts.str.contains_any(list(ADDRESS_SIGNS)), _is_address),

@@ -1,4 +1,4 @@
-"""Scores of tasks as artifacts: a folder for each run, with what was predicted of every item, from which all is counted.
+"""Scores of tasks as artifacts: a folder a run, with what was predicted of every item, from which all is counted.
 
     WORKSPACE/scores/LANGUAGE/BASE/NAME/TASK-DATA-HASH/seed-SEED/{manifest.json, predictions.parquet}
 
@@ -100,9 +100,9 @@ def write_run(
 ) -> Run:
     """Write a finished run.
 
-    `recipe` has all that shapes it: task, language, data (name, files with hashes, counts), base (id, revision), adapter
-    (name and manifest_sha256, or None), method, source, settings (with seed), made_with. `more` is what else was found
-    out, as overlap, contamination, seconds, tokens or cost, as JSON-like values.
+    `recipe` has all that shapes it: task, language, data (name, files with hashes, counts), base (id, revision),
+    adapter (name and manifest_sha256, or None), method, source, settings (with seed), made_with. `more` is what else
+    was found out, as overlap, contamination, seconds, tokens or cost, as JSON-like values.
     """
     home = folder.resolve()
     with lock(home), replaced(home) as partial:
