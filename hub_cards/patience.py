@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from hub_cards.secrets import redact
 from lrldata.errors import LrlError, PublishError
+from lrldata.network import TRANSPORT
 
 T = TypeVar("T")
 # 409 and 412: somebody else has written in between, so that the tip has to be read again.
 _PASSING = {408, 409, 412, 423, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
-_TRANSPORT = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "anyio"}
 _RETRY_AFTER = "Retry-After"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 TELLING = 4.0  # seconds of waiting from which on it is said
@@ -68,7 +68,7 @@ def passes(error: BaseException) -> bool:
     for each in _chain(error):
         if isinstance(each, ConnectionError | TimeoutError | http.client.HTTPException | json.JSONDecodeError):
             return True
-        if type(each).__module__.split(".")[0] in _TRANSPORT:
+        if type(each).__module__.split(".")[0] in TRANSPORT:
             return True
         if isinstance(each, OSError) and "Consistency check failed" in str(each):  # a download that was cut
             return True

@@ -17,7 +17,7 @@ from lrldata.glotcc.parts import Fates, Part
 from lrldata.ledger import WEB_REASONS
 
 CODES = {reason: number for number, reason in enumerate(WEB_REASONS, start=1)}
-LINES_AT_ONCE = 3_000_000
+LINES_AT_ONCE = 1_000_000
 
 Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]

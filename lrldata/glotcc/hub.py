@@ -1,18 +1,18 @@
 """GlotCC-V1 on the Hub: the shards of a language at one revision, read over the network a piece at a time. IO."""
 
-import httpx
 from huggingface_hub import HfApi, HfFileSystem
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from lrldata.errors import DownloadError, UsageError
 from lrldata.glotcc.read import Shard
 from lrldata.languages import Language
+from lrldata.network import reached
 
 REPOSITORY = "cis-lmu/GlotCC-V1"  # Kargaran et al. (2024), arXiv 2410.23825
 FOLDER = "v1.0"
 BLOCK = 8 << 20  # bytes of a request
-_WAY_OUT = "Try again: what is done is kept. Or name a copy with --input FOLDER."
+WAY_OUT = "Try again: what is done is kept. Or name a copy with --input FOLDER."
 
 
 def hub_shards(language: Language, revision: str) -> tuple[list[Shard], str]:
@@ -20,20 +20,21 @@ def hub_shards(language: Language, revision: str) -> tuple[list[Shard], str]:
     if language.glotcc is None:
         raise UsageError(f"GlotCC-V1 has no {language.name} ({language.code}).", "See `lrldata langs`.")
     api = HfApi()
-    try:
-        commit = api.dataset_info(REPOSITORY, revision=revision).sha or revision
-        tree = api.list_repo_tree(
-            REPOSITORY, f"{FOLDER}/{language.glotcc}", revision=commit, repo_type="dataset", recursive=True
-        )
-        files = [entry for entry in tree if isinstance(entry, RepoFile) and entry.path.endswith(".parquet")]
-    except RevisionNotFoundError as error:
-        raise UsageError(f"{REPOSITORY} has no revision {revision!r}.", "Name a branch, a tag or a commit.") from error
-    except RepositoryNotFoundError as error:
-        raise DownloadError(f"The Hub has no dataset {REPOSITORY}, or does not show it.", _WAY_OUT) from error
-    except EntryNotFoundError:
-        files = []
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        raise DownloadError(f"{REPOSITORY} cannot be listed: {_in_a_line(error)}.", _WAY_OUT) from error
+    with reached(f"{REPOSITORY} cannot be listed", WAY_OUT):
+        try:
+            commit = api.dataset_info(REPOSITORY, revision=revision).sha or revision
+            tree = api.list_repo_tree(
+                REPOSITORY, f"{FOLDER}/{language.glotcc}", revision=commit, repo_type="dataset", recursive=True
+            )
+            files = [entry for entry in tree if isinstance(entry, RepoFile) and entry.path.endswith(".parquet")]
+        except RevisionNotFoundError as error:
+            raise UsageError(
+                f"{REPOSITORY} has no revision {revision!r}.", "Name a branch, a tag or a commit."
+            ) from error
+        except RepositoryNotFoundError as error:
+            raise DownloadError(f"The Hub has no dataset {REPOSITORY}, or does not show it.", WAY_OUT) from error
+        except EntryNotFoundError:
+            files = []
     if not files:
         raise DownloadError(f"{REPOSITORY} holds nothing for {language.glotcc} at {commit}.", "See `lrldata langs`.")
     return [_shard(file, commit) for file in sorted(files, key=lambda file: file.path)], commit
@@ -49,7 +50,3 @@ def _shard(file: RepoFile, commit: str) -> Shard:
         digest,
         lambda: HfFileSystem().open(place, "rb", block_size=BLOCK, cache_type="readahead"),
     )
-
-
-def _in_a_line(error: Exception) -> str:
-    return (str(error).strip().split("\n")[0] or type(error).__name__)[:200]

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lrldata.errors import InputError
 from lrldata.manifest import sha256_of
+from lrldata.network import reached
 
 ENDINGS = (".parquet", ".jsonl", ".jsonl.gz", ".txt", ".txt.gz")
 TEXT_COLUMNS = ("content", "text")  # GlotCC's, and everybody's
@@ -80,7 +81,8 @@ def read_parts(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
     InputError for a file that cannot be read, or that lacks a column.
     """
     try:
-        yield from _numbered(shard, _grouped(_rows(shard, columns)))
+        with reached(f"{shard.place} cannot be read", "Try again: what is done is kept."):
+            yield from _numbered(shard, _grouped(_rows(shard, columns)))
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         first = str(error).strip().split("\n")[0][:150]
         raise InputError(

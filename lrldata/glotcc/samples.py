@@ -106,7 +106,8 @@ def measure(judged: pl.DataFrame, named: pl.DataFrame | None = None) -> dict[str
 def _nearest(reached: pl.DataFrame, threshold: Threshold, named: pl.DataFrame) -> list[Sample]:
     away = (pl.col(threshold.measure) - value_of(threshold.rule)).abs()
     kept = reached.filter(pl.col("reason").is_null()).with_columns(away=away, hash=pl.col("text").hash(_SEED))
-    some = kept.sort("away", "hash").head(50 * NEAR).unique("hash", maintain_order=True).head(NEAR).join(named, on="doc", maintain_order="left")
+    some = kept.bottom_k(50 * NEAR, by=["away", "hash"]).sort("away", "hash")
+    some = some.unique("hash", maintain_order=True).head(NEAR).join(named, on="doc", maintain_order="left")
     some = some.drop("doc").rename({"name": "doc"})
     return [_sample(row) | {"away": row["away"]} for row in some.iter_rows(named=True)]
 

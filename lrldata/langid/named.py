@@ -5,12 +5,11 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-import httpx
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError
 
 from lrldata.errors import DownloadError, InputError, UsageError
 from lrldata.langid.model import LanguageModel, open_file
+from lrldata.network import reached
 
 COMPACT, GLOTLID, LID176 = "compact", "glotlid", "lid176"
 NAMES = (COMPACT, GLOTLID, LID176)
@@ -68,14 +67,15 @@ def _by_path(path: Path, binding: str | None) -> LanguageModel:
 
 
 def _fetch_glotlid(cache: Path | None) -> Path:
+    what = f"GlotLID ({_GLOTLID_REPOSITORY}, {_GLOTLID_FILE}, 1.7 GB) could not be fetched from the Hub"
+    way_out = f"Try again, give the path of a copy, or use the built-in model {COMPACT!r}."
     try:
-        return Path(hf_hub_download(_GLOTLID_REPOSITORY, _GLOTLID_FILE, revision=_GLOTLID_REVISION, cache_dir=cache))
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        raise DownloadError(
-            f"GlotLID ({_GLOTLID_REPOSITORY}, {_GLOTLID_FILE}, 1.7 GB) could not be fetched from the Hub: "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            f"Try again, give the path of a copy, or use the built-in model {COMPACT!r}.",
-        ) from error
+        with reached(what, way_out):
+            return Path(
+                hf_hub_download(_GLOTLID_REPOSITORY, _GLOTLID_FILE, revision=_GLOTLID_REVISION, cache_dir=cache)
+            )
+    except OSError as error:  # it is not in the cache, and the network is not to be asked; or the disk is full
+        raise DownloadError(f"{what}: {str(error).splitlines()[0]}", way_out) from error
 
 
 def _find_lid176() -> Path:

@@ -1,0 +1,30 @@
+"""Failures of the network, whatever library of whatever version of the Hub's client raises them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from huggingface_hub.errors import HfHubHTTPError
+
+from lrldata.errors import DownloadError, LrlError
+
+TRANSPORT = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "anyio"}
+
+
+def is_of_network(error: BaseException) -> bool:
+    """Return whether an exception comes from talking to a server."""
+    roots = {kind.__module__.split(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, HfHubHTTPError | ConnectionError | TimeoutError) or bool(roots & TRANSPORT)
+
+
+@contextmanager
+def reached(what: str, way_out: str) -> Iterator[None]:
+    """Turn a failure of the network into a DownloadError that names what was wanted."""
+    try:
+        yield
+    except LrlError:
+        raise
+    except Exception as error:
+        if not is_of_network(error):
+            raise
+        first = str(error).strip().split("\n")[0] or type(error).__name__
+        raise DownloadError(f"{what}: {first[:200]}.", way_out) from error
