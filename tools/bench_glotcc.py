@@ -32,7 +32,7 @@ from lrldata.languages import Language, find
 HERE = Path(__file__).resolve()
 PEERS = HERE.with_name("glotcc_peers.py")
 QUICK = ("pipeline", "rules", "minhash", "cores")
-CORES_MB = 64  # of mixed pages, in shards of 4
+CORES_MB = 128  # of mixed pages, in shards of 4
 OURS, BARE = "ours: `lrldata build`", "bare fastText prediction"
 DATATROVE = {"datatrove": "spacy", "datatrove, words by `str.split`": "split"}
 WITHOUT = '{} is left out: {} is not installed. Do: pip install --constraint constraints-data.txt ".[bench]"'
