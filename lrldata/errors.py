@@ -8,6 +8,7 @@ LrlError                 anything that a user can act upon; exit code 1
 ├── StorageError         a disk that is full or read-only, a folder that is not what it should be
 ├── ModelError           a base model or adapter that cannot be loaded or adapted
 ├── TrainingError        training that went wrong, as a loss that is not a number
+├── EndpointError        a language model on a server that refuses, or cannot be reached
 └── PublishError         a Hub that refuses, or cannot be reached, or a card that two have changed
 """
 
@@ -51,6 +52,10 @@ class ModelError(LrlError):
 
 class TrainingError(LrlError):
     """Training went wrong."""
+
+
+class EndpointError(LrlError):
+    """A server with a language model does not answer."""
 
 
 class PublishError(LrlError):

@@ -1,0 +1,1 @@
+"""Prompted language models on the tasks of the adapters: local ones by likelihood, others through an endpoint."""

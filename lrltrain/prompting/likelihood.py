@@ -1,0 +1,175 @@
+"""Classify with a causal model by the likelihood of each label after the prompt.
+
+A label's score is the sum of log P(token | prompt, tokens before) over its tokens, thus the probability that the model
+answers with this label. The mean over tokens is an option, not the default: it
+favours long labels whose later tokens follow from the first, as `science/technology`.
+
+The prompt is read once for all labels, and its keys and values are used again for each label's tokens.
+"""
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lrldata.errors import ModelError, UsageError
+from lrltrain.prompting.config import Form, Normalise
+from lrltrain.prompting.template import Prompts
+
+TOKENS_A_BATCH = {"cpu": 2_048, "cuda": 16_384}
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Tokens of a prompt (length,), and of what follows for each label (tokens of the label,), one at least."""
+
+    prompt: Ids
+    answers: tuple[Ids, ...]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Log-likelihood in nats of each label, (items, labels), and how many tokens it has, (items, labels)."""
+
+    log_likelihood: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+
+    def best(self, normalise: Normalise) -> Ids:
+        """Return the number of the likeliest label of each item, (items,); of equal ones the first."""
+        values = self.log_likelihood / self.tokens if normalise == "mean" else self.log_likelihood
+        return np.asarray(values.argmax(axis=1))
+
+
+def ask(prompts: Prompts, text: str, tokenizer: Any, form: Form, longest: int) -> tuple[Question, bool]:
+    """Return the tokens of a prompt and its labels, and whether the text was cut to `longest` tokens in all.
+
+    A label's tokens are those that are not the prompt's alone, since a token may straddle the two. Raises UsageError if
+    the prompt is too long without the text.
+    """
+    question = _tokens(prompts, text, tokenizer, form)
+    kept, cut = text, False
+    while (over := len(question.prompt) + max(map(len, question.answers)) - longest) > 0:
+        if not kept:
+            raise UsageError(f"a prompt without its text has more than {longest} tokens.", "Use fewer --shots.")
+        kept, cut = kept[: min(len(kept) - over, int(len(kept) * 0.9))] if len(kept) > over else "", True
+        question = _tokens(prompts, kept, tokenizer, form)
+    return question, cut
+
+
+def _tokens(prompts: Prompts, text: str, tokenizer: Any, form: Form) -> Question:
+    labels = list(prompts.template.words)
+    if form == "chat":
+        if not tokenizer.chat_template:
+            raise ModelError("the model has no chat template.", "Use --form completion.")
+        prompt = tokenizer.apply_chat_template(prompts.chat(text), tokenize=False, add_generation_prompt=True)
+        answers, begin = [prompts.answer(label).strip() for label in labels], []
+    else:
+        prompt = prompts.completion(text)
+        answers = [prompts.answer(label) for label in labels]
+        begin = [each for each in tokenizer("")["input_ids"][:1] if each == tokenizer.bos_token_id]
+    alone, *whole = tokenizer([prompt, *(prompt + answer for answer in answers)], add_special_tokens=False)["input_ids"]
+    shared = min(_in_common(alone, ids) for ids in whole)
+    if shared + len(begin) == 0:
+        raise ModelError("the tokenizer takes the whole prompt and the label for one token.")
+    return Question(
+        np.array([*begin, *alone[:shared]], np.int64), tuple(np.array(ids[shared:], np.int64) for ids in whole)
+    )
+
+
+def _in_common(prompt: Sequence[int], whole: Sequence[int]) -> int:
+    """Return how many tokens two begin with alike, one less than `whole` has at most."""
+    alike = 0
+    for one, other in zip(prompt, whole[:-1], strict=False):
+        if one != other:
+            break
+        alike += 1
+    return alike
+
+
+@torch.inference_mode()
+def score(
+    model: Any,
+    questions: Sequence[Question],
+    batch_tokens: int | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Scores:
+    """Return the likelihood of each label of each question; `model` must be in evaluation mode.
+
+    `batch_tokens` is the number of tokens of the prompts of a batch, with padding. `advance` takes the number of
+    questions that a batch has done.
+    """
+    budget = batch_tokens or TOKENS_A_BATCH.get(model.device.type, TOKENS_A_BATCH["cpu"])
+    labels = len(questions[0].answers)
+    values = np.zeros((len(questions), labels))
+    tokens = np.array([[len(answer) for answer in question.answers] for question in questions], np.int64)
+    for rows in _batches([len(question.prompt) for question in questions], budget):
+        values[rows] = _score_batch(model, [questions[row] for row in rows]).cpu().numpy()
+        advance(len(rows))
+    if not np.isfinite(values).all():
+        raise ModelError("the model gives a likelihood that is not a number.", "Try --precision fp32.")
+    return Scores(values, tokens)
+
+
+def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Yield the numbers of questions of about equal length, the longest first: memory runs out at once or never."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    while order:
+        size = max(1, budget // lengths[order[0]])
+        yield order[:size]
+        order = order[size:]
+
+
+def _score_batch(model: Any, questions: Sequence[Question]) -> torch.Tensor:
+    """Return log-likelihoods, (questions, labels), float64."""
+    device = model.device
+    prompts, there = _padded([question.prompt for question in questions], left=True)
+    positions = (there.cumsum(1) - 1).clamp(min=0)
+    read = model(
+        input_ids=prompts.to(device),
+        attention_mask=there.to(device),
+        position_ids=positions.to(device),
+        use_cache=True,
+        **({"logits_to_keep": 1} if _keeps_logits(model) else {}),
+    )
+    first = read.logits[:, -1].float().log_softmax(-1)
+    scores = []
+    for label in range(len(questions[0].answers)):
+        ids, real = _padded([question.answers[label] for question in questions], left=False)
+        ids, mask = ids.to(device), real.to(device)
+        likelihood = first.gather(1, ids[:, :1]).double()
+        if ids.shape[1] > 1:
+            steps = torch.arange(ids.shape[1] - 1)
+            later = model(
+                input_ids=ids[:, :-1],
+                attention_mask=torch.cat([there, torch.ones_like(real[:, :-1])], 1).to(device),
+                position_ids=(positions[:, -1:] + 1 + steps).to(device),
+                past_key_values=copy.deepcopy(
+                    read.past_key_values
+                ),  # which the call adds to; not every kind can be cut
+                use_cache=True,
+            )
+            each = later.logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+            likelihood = torch.cat([likelihood, each.double() * mask[:, 1:]], 1)
+        scores.append(likelihood.sum(1))
+    return torch.stack(scores, 1)
+
+
+def _padded(rows: Sequence[Ids], *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return tokens, and 1 where there is one and 0 where not, both (rows, longest), int64."""
+    longest = max(map(len, rows))
+    ids, there = np.zeros((2, len(rows), longest), np.int64)
+    for row, values in enumerate(rows):
+        where = slice(longest - len(values), None) if left else slice(len(values))
+        ids[row, where], there[row, where] = values, 1
+    return torch.from_numpy(ids), torch.from_numpy(there)
+
+
+def _keeps_logits(model: Any) -> bool:
+    """Return whether the model can leave out the logits but the last, which would be (batch, length, vocabulary)."""
+    return "logits_to_keep" in inspect.signature(model.forward).parameters

@@ -1,0 +1,65 @@
+"""A causal language model on this machine, and how it classifies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lrldata.errors import UsageError
+from lrldata.progress import Progress
+from lrltrain.models import Base, dtype_for, find_base, load_model, load_tokenizer, precision_of
+from lrltrain.prompting.config import PromptConfig
+from lrltrain.prompting.likelihood import ask, score
+from lrltrain.prompting.template import Prompts
+
+LONGEST = 4_096  # tokens, of a model that does not say
+
+
+@dataclass(frozen=True)
+class Local:
+    """A model that is loaded, in evaluation mode, and the number of tokens that it may be given."""
+
+    config: PromptConfig
+    model: Any
+    tokenizer: Any
+    longest: int
+
+    def classify(
+        self, name: str, prompts: Prompts, texts: Sequence[str], progress: Progress
+    ) -> tuple[list[str | None], int, int]:
+        """Return the likeliest label of each text, how many tokens were read, and how many texts were cut."""
+        form = self.config.wanted_form
+        asked = [ask(prompts, text, self.tokenizer, form, self.longest) for text in texts]
+        questions = [question for question, _ in asked]
+        with progress.steps(f"Reading {name}", len(texts)) as (advance, _):
+            done = 0
+
+            def add(count: int) -> None:
+                nonlocal done
+                done += count
+                advance(done, "")
+
+            scores = score(self.model, questions, self.config.batch_tokens, add)
+        labels = list(prompts.template.words)
+        best = scores.best(self.config.normalise)
+        tokens = sum(len(question.prompt) for question in questions)
+        return [labels[number] for number in best], tokens, sum(cut for _, cut in asked)
+
+
+def find_local(config: PromptConfig) -> tuple[Base, dict[str, Any]]:
+    """Find the model, and say in which precision it will compute. Raises LrlError."""
+    base = find_base(config.model, config.model_revision, config.model_id, "clm")
+    return base, {"precision": precision_of(config.precision)}
+
+
+def open_local(config: PromptConfig, base: Base, progress: Progress) -> Local:
+    """Load the model. Raises LrlError."""
+    with progress.waiting(f"Loading {base.id}"):
+        tokenizer = load_tokenizer(base)
+        model = load_model(base, dtype_for("clm", precision_of(config.precision)))
+        model = model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if config.max_length and positions and config.max_length > positions:
+        raise UsageError(f"--max-length {config.max_length}: {base.id} reads {positions} tokens at most.")
+    return Local(config, model, tokenizer, config.max_length or positions or LONGEST)

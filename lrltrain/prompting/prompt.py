@@ -1,0 +1,189 @@
+"""The recipe of `lrltrain prompt`: ask a language model about test sets, and keep what it says as a run for each."""
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lrldata.languages import parse
+from lrldata.manifest import made_with
+from lrldata.progress import Progress
+from lrltrain.evaluate.record import Run, find_run, folder_of, write_run
+from lrltrain.prompting.answers import label_in
+from lrltrain.prompting.cache import Answer, key_of, open_answers
+from lrltrain.prompting.config import PromptConfig
+from lrltrain.prompting.endpoint import Endpoint, ask_all, find_endpoint
+from lrltrain.prompting.examples import TestSet, draw, open_test_sets
+from lrltrain.prompting.measure import measure
+from lrltrain.prompting.template import Prompts, Template, open_template
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A test set with its prompts, and the file of an endpoint's answers."""
+
+    test: TestSet
+    prompts: Prompts
+    texts: tuple[str, ...]
+    gold: tuple[str, ...]
+    answers: Path
+
+    @property
+    def name(self) -> str:
+        """Return what to call it while it is being asked about."""
+        return f"{self.test.language.code} {self.test.name}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Labels of all texts, None where there is none; an endpoint's answers in full; and what else was found out."""
+
+    predicted: list[str | None]
+    answers: list[str] | None
+    more: dict[str, Any]
+
+
+def prompt(config: PromptConfig, progress: Progress) -> list[Run]:
+    """Prompt a model about the test sets of each language; a run that is finished is read again. Raises LrlError."""
+    asked = open_asked(config)
+    return _through_endpoint(config, asked, progress) if config.endpoint else _on_this_machine(config, asked, progress)
+
+
+def open_asked(config: PromptConfig) -> list[Asked]:
+    """Read template and test sets of all languages, before anything is asked. Raises LrlError."""
+    template = open_template(config.template, config.task)
+    return [
+        _asked(config, template, test)
+        for language in parse(config.lang)
+        for test in open_test_sets(config.data, config.task, language, config.shots)
+    ]
+
+
+def requests_of(config: PromptConfig, endpoint: Endpoint, asked: Asked) -> list[dict[str, Any]]:
+    """Return what is sent to an endpoint for each text."""
+    said = config.request()
+    if endpoint.form == "chat":
+        return [said | {"messages": asked.prompts.chat(text)} for text in asked.texts]
+    return [said | {"prompt": asked.prompts.completion(text)} for text in asked.texts]
+
+
+def cost_of(prices: list[float], read: float, written: float) -> float:
+    """Return what tokens cost, at prices for each million."""
+    return round((prices[0] * read + prices[1] * written) / 1e6, 6)
+
+
+def _asked(config: PromptConfig, template: Template, test: TestSet) -> Asked:
+    shots = draw(test.train, test.test, config.shots, config.seed)
+    tested = test.test[: config.limit]
+    folder = re.sub(r"[^\w-]+", "-", config.model.rstrip("/").rsplit("/", maxsplit=1)[-1])
+    return Asked(
+        test,
+        Prompts(template, test.language.name, tuple(shots)),
+        tuple(example.text for example in tested),
+        tuple(example.label for example in tested),
+        config.cache / "answers" / folder / f"{config.task}-{test.name}-{test.language.code}.jsonl",
+    )
+
+
+def _through_endpoint(config: PromptConfig, asked: list[Asked], progress: Progress) -> list[Run]:
+    endpoint = find_endpoint(config)
+    request = {name: value for name, value in config.request().items() if name != "model"}
+    runs: list[Run] = []
+    for each in asked:
+        settings = {"endpoint": endpoint.url, "request": request}
+        recipe = _recipe(config, each, {"id": config.model, "revision": None}, settings, made_with("scikit-learn"))
+        runs.append(_finished(config, recipe) or _keep(config, each, recipe, _ask(config, endpoint, each, progress)))
+    return runs
+
+
+def _on_this_machine(config: PromptConfig, asked: list[Asked], progress: Progress) -> list[Run]:
+    from lrltrain.prompting.local import find_local, open_local  # noqa: PLC0415 -- torch: an endpoint does without
+
+    base, settings = find_local(config)
+    libraries = made_with("scikit-learn", "tokenizers", "torch", "transformers")
+    model = None
+    runs: list[Run] = []
+    for each in asked:
+        recipe = _recipe(config, each, base.as_json(), settings, libraries)
+        run = _finished(config, recipe)
+        if run is None:
+            model = model or open_local(config, base, progress)
+            began = time.perf_counter()
+            predicted, tokens, cut = model.classify(each.name, each.prompts, each.texts, progress)
+            seconds = round(time.perf_counter() - began, 3)
+            more = {"tokens": {"prompt": tokens, "completion": 0}, "cost": None, "cut": cut, "seconds": seconds}
+            run = _keep(config, each, recipe, Outcome(predicted, None, more))
+        runs.append(run)
+    return runs
+
+
+def _recipe(
+    config: PromptConfig, asked: Asked, base: Mapping[str, Any], settings: Mapping[str, Any], libraries: dict[str, str]
+) -> dict[str, Any]:
+    """Return all that shapes a run, as its manifest has it."""
+    return {
+        "task": config.task,
+        "language": asked.test.language.code,
+        "data": asked.test.provenance,
+        "base": dict(base),
+        "adapter": None,
+        "method": f"prompt-{config.shots}",
+        "source": None,
+        "settings": config.shaping() | dict(settings) | {"template": asked.prompts.template.model_dump()},
+        "made_with": libraries,
+    }
+
+
+def _folder(config: PromptConfig, recipe: Mapping[str, Any]) -> Path:
+    return folder_of(config.out, recipe, recipe["method"])
+
+
+def _finished(config: PromptConfig, recipe: Mapping[str, Any]) -> Run | None:
+    """Return a run that was done before. At other prices it is counted again, from the answers that are kept."""
+    run = None if config.overwrite else find_run(_folder(config, recipe), recipe)
+    if run is not None and config.prices and run.manifest.get("prices") != config.prices:
+        return None
+    return run
+
+
+def _ask(config: PromptConfig, endpoint: Endpoint, asked: Asked, progress: Progress) -> Outcome:
+    """Ask an endpoint about all texts, and read the labels out of its answers."""
+    requests = requests_of(config, endpoint, asked)
+    keys = [key_of(endpoint.url, request) for request in requests]
+    with open_answers(asked.answers) as kept:
+        missing = len({key for key in keys if kept.get(key) is None})
+        with progress.steps(f"Asking about {asked.name}", missing) as (advance, _):
+            asyncio.run(ask_all(endpoint, requests, kept, config, lambda done: advance(done, "")))
+        answers = [answer for key in keys if (answer := kept.get(key)) is not None]
+    one_line = endpoint.form == "completion"
+    labels = asked.prompts.template.labels
+    predicted = [label_in(answer.text, labels, one_line=one_line) for answer in answers]
+    return Outcome(predicted, [answer.text for answer in answers], _bill(dict(zip(keys, answers, strict=True)), config))
+
+
+def _bill(answers: Mapping[str, Answer], config: PromptConfig) -> dict[str, Any]:
+    """Count the tokens of all answers, each call once, and what they cost; None where the endpoint does not count."""
+    read = [answer.prompt_tokens for answer in answers.values()]
+    written = [answer.completion_tokens for answer in answers.values()]
+    if None in read or None in written:
+        return {"tokens": None, "cost": None, "prices": config.prices}
+    tokens = {"prompt": sum(filter(None, read)), "completion": sum(filter(None, written))}
+    cost = cost_of(config.prices, tokens["prompt"], tokens["completion"]) if config.prices else None
+    return {"tokens": tokens, "cost": cost, "prices": config.prices}
+
+
+def _keep(config: PromptConfig, asked: Asked, recipe: Mapping[str, Any], outcome: Outcome) -> Run:
+    """Write a run, with the answer in full beside each prediction, so that it can be seen why one is invalid."""
+    predictions = pl.DataFrame(
+        {"item": range(len(asked.gold)), "gold": asked.gold, "predicted": outcome.predicted},
+        schema={"item": pl.Int64, "gold": pl.String, "predicted": pl.String},
+    )
+    if outcome.answers is not None:
+        predictions = predictions.with_columns(answer=pl.Series(outcome.answers, dtype=pl.String))
+    result = measure(asked.gold, outcome.predicted)
+    return write_run(_folder(config, recipe), recipe, predictions, result, **outcome.more)

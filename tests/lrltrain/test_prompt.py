@@ -1,0 +1,581 @@
+"""Prompting: what is asked, what is read out of answers, what an endpoint may do wrong, what a model finds likely."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from openai_server import KEY, Reply, Server, by_word, serve
+
+from lrldata.errors import EndpointError, InputError, LrlError, StorageError, UsageError
+from lrldata.languages import find
+from lrldata.progress import Progress
+from lrltrain.evaluate.record import Run, runs_in
+from lrltrain.models import mini_path
+from lrltrain.prompting import likelihood
+from lrltrain.prompting.answers import label_in
+from lrltrain.prompting.cache import Answer, open_answers, read_answers
+from lrltrain.prompting.config import load_prompt_config
+from lrltrain.prompting.examples import LABELS, Example, draw, open_test_sets
+from lrltrain.prompting.measure import measure
+from lrltrain.prompting.plan import plan
+from lrltrain.prompting.prompt import prompt
+from lrltrain.prompting.template import Prompts, open_template
+
+QUIET = Progress(quiet=True)
+TEMPLATE = """
+task = "sentiment"
+instruction = "In {language}: {labels}?"
+question = "{text} ="
+answer = " {label}"
+[labels]
+positive = ["good"]
+negative = ["bad"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("lrltrain.prompting.endpoint.FIRST_PAUSE", 0.01)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Return a folder with a sentiment test set of Yoruba, 40 texts, and a topic test set of Uyghur, 14."""
+    sentiment = tmp_path / "data" / "sa" / "yor_Latn" / "tiny"
+    topic = tmp_path / "data" / "sib200" / "uig_Arab"
+    for folder in (sentiment, topic):
+        folder.mkdir(parents=True)
+    words = {"positive": "good", "negative": "bad"}
+    for part, count in (("train", 30), ("test", 40)):
+        rows = [
+            (f'"{part} {n} is {words[label]}', label) for n in range(count) for label in [LABELS["sentiment"][n % 2]]
+        ]
+        (sentiment / f"{part}.tsv").write_text("".join(f"{text}\t{label}\n" for text, label in rows), "utf-8")
+        rows = [(f'"{part} ""{n}"" of {label}"', label) for n in range(14) for label in [LABELS["topic"][n % 7]]]
+        lines = ["index_id\tcategory\ttext", *(f"{n}\t{label}\t{text}" for n, (text, label) in enumerate(rows))]
+        (topic / f"{part}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def ask(data: Path, tmp_path: Path) -> Callable[..., Run]:
+    """Prompt about the sentiment test set in this process."""
+
+    def run(server: Server | None = None, **options: Any) -> Run:
+        flags = {"lang": "yo", "task": "sentiment", "data": data, "out": tmp_path / "out", "cache": tmp_path / "cache"}
+        if server is not None:
+            flags |= {"model": "org/some-model", "endpoint": server.url}
+        (made,) = prompt(load_prompt_config(None, flags | options), QUIET)
+        return made
+
+    return run
+
+
+def number_in(text: str) -> int:
+    """Return the number of a text of the test set."""
+    return int(text.rsplit("test ", maxsplit=1)[1].split(maxsplit=1)[0])
+
+
+def predicted(run: Run) -> list[str | None]:
+    return run.predictions["predicted"].to_list()
+
+
+# What is asked
+
+
+def test_test_sets_are_found_by_their_folder_or_a_parent(data: Path) -> None:
+    yoruba, uyghur = find("yo"), find("ug")
+    for folder in (data, data / "sa", data / "sa/yor_Latn", data / "sa/yor_Latn/tiny"):
+        (found,) = open_test_sets(folder, "sentiment", yoruba, 0)
+        assert (found.name, found.test[1]) == ("tiny", Example('"test 1 is bad', "negative"))
+        assert found.train == ()
+    for folder in (data, data / "sib200", data / "sib200/uig_Arab"):
+        (found,) = open_test_sets(folder, "topic", uyghur, 1)
+        assert (found.name, found.test[1]) == ("sib200", Example('test "1" of travel', "travel"))
+        assert found.provenance["counts"] == {"test": 14, "train": 14}
+    with pytest.raises(InputError, match="no topic test set of Yoruba"):
+        open_test_sets(data, "topic", yoruba, 0)
+    broken = data / "sa/yor_Latn/tiny/test.tsv"
+    broken.write_text("one\tpositive\ntwo\tneutral\n")
+    with pytest.raises(InputError, match="line 2 is no text with a label"):
+        open_test_sets(data, "sentiment", yoruba, 0)
+
+
+def test_real_test_sets_are_read(shared: Path) -> None:
+    (topic,) = open_test_sets(shared, "topic", find("ug"), 1)
+    assert (len(topic.test), len(topic.train)) == (204, 701)
+    assert [each.name for each in open_test_sets(shared, "sentiment", find("jv"), 0)] == ["nusa_translation", "nusax"]
+
+
+def test_examples_are_balanced_drawn_by_seed_and_never_of_the_test_set(data: Path) -> None:
+    (found,) = open_test_sets(data, "topic", find("ug"), 1)
+    for shots in (1, 4, 7, 10, 14):
+        drawn = draw(found.train, found.test, shots, 3)
+        counts = Counter(example.label for example in drawn)
+        assert (len(drawn), len(set(drawn))) == (shots, shots)
+        assert max(counts.values()) - min(counts.get(label, 0) for label in LABELS["topic"]) <= 1
+        assert drawn == draw(found.train[::-1], found.test, shots, 3), "the order of the file does not matter"
+    assert draw(found.train, found.test, 4, 3) != draw(found.train, found.test, 4, 4)
+    assert not set(draw(found.train, found.train[:7], 7, 3)) & set(found.train[:7])
+    with pytest.raises(UsageError, match="there are 7 examples"):
+        draw(found.train, found.train[:7], 8, 3)
+
+
+def test_prompts_have_instruction_examples_and_text() -> None:
+    shots = (Example("Ó dára {x}", "positive"),)
+    prompts = Prompts(open_template(None, "sentiment"), "Yoruba", shots)
+    instruction = "Classify the sentiment of a text in Yoruba. Answer with one of these labels and nothing else: "
+    instruction += "positive, negative."
+    shown = "Text: Ó dára {x}\nSentiment:"
+    assert prompts.completion("Kò") == f"{instruction}\n\n{shown} positive\n\nText: Kò\nSentiment:"
+    assert prompts.chat("Kò") == [
+        {"role": "user", "content": f"{instruction}\n\n{shown}"},
+        {"role": "assistant", "content": "positive"},
+        {"role": "user", "content": "Text: Kò\nSentiment:"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("{text}", "the text", r"question: lacks the placeholder \{text\}"),
+        ("{language}", "{tongue}", r"\{tongue\} is no placeholder here.*Known: \{labels\}, \{language\}"),
+        ("{language}", "{language.__class__}", "is no placeholder here"),
+        ("{labels}?", "{", "Write a brace that is no placeholder twice"),
+        ('["bad"]', '["Good "]', "stands for positive and for negative"),
+        ('["bad"]', "[]", "negative: lacks a word"),
+        ("positive =", "neutral =", "missing or unknown: neutral, positive"),
+        ("answer =", "anwser =", "lacks answer. Not known: anwser"),
+        ('"sentiment"', '"topic"', "Use --task topic"),
+        ("[labels]", "[labels", "not TOML"),
+    ],
+)
+def test_a_template_that_cannot_be_filled_in_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(TEMPLATE)
+    assert open_template(path, "sentiment").words == {"positive": "good", "negative": "bad"}
+    path.write_text(TEMPLATE.replace(old, new, 1))
+    with pytest.raises(UsageError, match=told):
+        open_template(path, "sentiment")
+
+
+# What is read out of answers
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("Sports", "sports"),
+        (" **politics**.\n", "politics"),
+        ("“Health”", "health"),
+        ("The topic is: science and technology!", "science/technology"),
+        ("SCIENCE/TECHNOLOGY", "science/technology"),
+        ("Ｔｒａｖｅｌ", "travel"),
+        ("<think>politics or health?</think>travel", "travel"),
+        ("<think>it may be politics", None),
+        ("sports or health", None),
+        ("not sports", None),
+        ("It isn't about travel", None),
+        ("transports", None),
+        ("", None),
+        ("I cannot say.", None),
+    ],
+)
+def test_a_label_is_read_out_of_a_free_answer(answer: str, label: str | None) -> None:
+    assert label_in(answer, open_template(None, "topic").labels) == label
+
+
+def test_of_a_continued_text_the_first_line_counts() -> None:
+    labels = open_template(None, "topic").labels
+    assert label_in(" sports\n\nText: more\nTopic: health", labels, one_line=True) == "sports"
+
+
+def test_scores_are_those_that_one_counts_by_hand() -> None:
+    gold = ["a", "a", "a", "b", "b", "c"]
+    told = ["a", "a", None, "b", "a", None]
+    # a: precision 2/3, recall 2/3; b: precision 1, recall 1/2; c: nothing
+    found = measure(gold, told)
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert found["accuracy"] == pytest.approx(3 / 6)
+    assert found["invalid"] == pytest.approx(2 / 6)
+
+
+# An endpoint
+
+
+@pytest.mark.parametrize("form", ["chat", "completion"])
+def test_an_endpoint_is_asked_once_for_each_text(ask: Callable[..., Run], tmp_path: Path, form: str) -> None:
+    with serve() as server:
+        run = ask(server, form=form, shots=4, price_in=1.0, price_out=10.0)
+        assert run.result == {"macro_f1": 1.0, "accuracy": 1.0, "invalid": 0.0}
+        assert (server.calls, set(server.asked.values())) == (40, {1})
+        assert set(server.paths) == {"/v1/chat/completions" if form == "chat" else "/v1/completions"}
+        assert server.bodies[0]["temperature"] == 0.0
+        assert len(server.bodies[0].get("messages", "9 messages")) == (9 if form == "chat" else 10)
+        again = ask(server, form=form, shots=4, price_in=1.0, price_out=10.0)
+        dearer = ask(server, form=form, shots=4, price_in=2.0, price_out=10.0)
+        ask(server, form=form, shots=4, overwrite=True, out=tmp_path / "other")
+        assert server.calls == 40
+        ask(server, form=form, shots=4, seed=1)
+        assert server.calls > 40, "other examples are another question"
+    assert again.manifest == run.manifest
+    assert run.manifest["tokens"] == {"prompt": 4000, "completion": 80}
+    assert (run.manifest["cost"], dearer.manifest["cost"]) == (0.0048, 0.0088)
+    assert (run.language, run.task, run.data, run.method) == ("yo", "sentiment", "tiny", "prompt-4")
+    assert (run.base, run.source, run.manifest["adapter"]) == ("org/some-model", None, None)
+    kept = list(runs_in(tmp_path / "out"))
+    assert sorted(each.seed for each in kept) == [1, 42]
+    assert kept[0].folder.parent == kept[1].folder.parent
+    assert run.predictions["item"].to_list() == list(range(40))
+    assert run.predictions["answer"][0] == "Positive."
+
+
+def test_answers_without_a_label_are_wrong_and_counted(ask: Callable[..., Run]) -> None:
+    odd = {0: "positive or negative", 1: "", 2: None, 3: "hard to say"}
+
+    def script(text: str, count: int) -> Reply:
+        number = number_in(text)
+        return Reply(odd[number]) if number in odd else by_word(text, count)
+
+    with serve(script) as server:
+        run = ask(server, limit=10)
+    assert predicted(run)[:4] == [None] * 4
+    assert None not in predicted(run)[4:]
+    assert run.result["invalid"] == pytest.approx(0.4)
+    assert run.result["accuracy"] == pytest.approx(0.6)
+    assert run.result["macro_f1"] == pytest.approx(0.75)  # of each label 3 of 5 found, none wrongly
+
+
+def test_faults_that_pass_are_waited_for(ask: Callable[..., Run]) -> None:
+    faults = [
+        Reply(status=429, headers={"Retry-After": "0.3"}, body={"error": {"message": "slow down"}}),
+        Reply(status=503, headers={"Retry-After": formatdate(time.time() - 5, usegmt=True)}, body=b"busy"),
+        Reply(status=500, body=b"<html>"),
+        Reply(body=b'{"choices": [{"mess'),
+        Reply(body=["no object"]),
+        Reply(body={"error": {"message": "upstream", "code": 502}}),
+        Reply(after=2.0),
+        Reply(body={"choices": [], "usage": {}}),
+    ]
+
+    def script(text: str, count: int) -> Reply:
+        number = number_in(text)
+        return faults[number] if number < len(faults) and count == 1 else by_word(text, count)
+
+    with serve(script) as server:
+        run = ask(server, limit=12, timeout=0.5, concurrency=3)
+        assert run.result["macro_f1"] == 1.0
+        assert server.calls == 12 + len(faults)
+
+
+def test_retry_after_holds_for_all_calls(ask: Callable[..., Run]) -> None:
+    def script(text: str, count: int) -> Reply:
+        if "test 0 " in text and count == 1:
+            return Reply(status=429, headers={"Retry-After": "0.5"}, body={})
+        return by_word(text, count)
+
+    with serve(script) as server:
+        ask(server, limit=20, concurrency=1)
+        moments = np.diff(server.moments)
+    assert moments[0] >= 0.5
+
+
+def test_what_stays_without_a_choice_is_an_invalid_answer(ask: Callable[..., Run]) -> None:
+    refusal = Reply(status=400, body={"error": {"message": "no", "code": "content_filter"}})
+    empty = Reply(body={"choices": []})
+
+    def script(text: str, count: int) -> Reply:
+        return empty if "test 0 " in text else refusal if "test 1 " in text else by_word(text, count)
+
+    with serve(script) as server:
+        run = ask(server, limit=4)
+        assert server.calls == 3 + 3
+        assert predicted(run) == [None, None, "positive", "negative"]
+        assert run.manifest["tokens"] is None, "not all was counted"
+
+
+def test_patience_has_an_end_and_what_was_answered_is_kept(ask: Callable[..., Run]) -> None:
+    broken = True
+
+    def script(text: str, count: int) -> Reply:
+        if broken and "test 5 " in text:
+            return Reply(status=500, body=b"")
+        return by_word(text, count)
+
+    with serve(script) as server:
+        with pytest.raises(EndpointError, match=r"answered 500.*--patience"):
+            ask(server, limit=10, patience=0.2, concurrency=1)
+        before = server.calls
+        broken = False
+        ask(server, limit=10)
+        assert server.calls == before + 5, "5 were answered before"
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (Reply(status=400, body={"error": {"message": "max_tokens is unsupported"}}), r"400 \(max_tokens is .*--extra"),
+        (Reply(status=404, body={"error": "no such model"}), r"404 \(no such model\).*--model"),
+        (
+            Reply(status=429, body={"error": {"message": "quota", "code": "insufficient_quota"}}),
+            r"429 \(quota\).*money",
+        ),
+        (Reply(status=301, body=b"", headers={"Location": "http://127.0.0.1:1/"}), "answered 301"),
+    ],
+)
+def test_faults_that_do_not_pass_end_the_run_at_once(ask: Callable[..., Run], reply: Reply, told: str) -> None:
+    with serve(lambda *_: reply) as server:
+        with pytest.raises(EndpointError, match=told):
+            ask(server, concurrency=2)
+        assert server.calls <= 2
+
+
+def test_as_many_calls_at_once_as_asked_for(ask: Callable[..., Run]) -> None:
+    with serve(lambda text, count: Reply(by_word(text, count).text, after=0.03)) as server:
+        ask(server, concurrency=5)
+        assert server.most_at_once == 5
+
+
+def test_extra_changes_the_request(ask: Callable[..., Run]) -> None:
+    with serve() as server:
+        ask(server, limit=1, extra={"max_tokens": None, "max_completion_tokens": 9})
+        assert "max_tokens" not in server.bodies[0]
+        assert server.bodies[0]["max_completion_tokens"] == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"endpoint": "https://me:secret@host/v1"}, "would be written into manifests"),
+        ({"endpoint": "https://host/v1?key=secret"}, "would be written into manifests"),
+        ({"endpoint": "host/v1"}, "no address on the web"),
+        ({"endpoint": "http://h", "key_env": "NOT_SET_ANYWHERE"}, "NOT_SET_ANYWHERE is not set"),
+        ({"endpoint": "http://h", "normalise": "mean"}, "--normalise is an option of a model on this machine"),
+        ({"concurrency": 2}, "--concurrency is an option of an --endpoint"),
+        ({"endpoint": "http://h", "price_in": 1.0}, "belong together"),
+        ({"lang": "xx-nothing"}, "Unknown language"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(ask: Callable[..., Run], options: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told) as caught:
+        ask(None, model="m", **options)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_answer_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "answers" / "file.jsonl"
+    first, second = Answer("ó dára\n", "stop", 3, 1), Answer("x", None, None, None)
+    with open_answers(path) as answers:
+        answers.keep("a", first)
+        answers.keep("b", second)
+    whole = path.read_bytes()
+    assert path.stat().st_mode & 0o077 == 0
+    for cut in (1, 2, 20):
+        path.write_bytes(whole[:-cut])
+        with open_answers(path) as answers:
+            answers.keep("c", second)
+        assert read_answers(path) in ({"a": first, "c": second}, {"a": first, "b": second, "c": second})
+        assert read_answers(path)["a"] == first
+    with open_answers(path), pytest.raises(StorageError, match="another process"), open_answers(path):
+        pass
+
+
+def command(server: Server, data: Path, tmp_path: Path, *options: object) -> list[str]:
+    given = ("--lang", "yo", "--task", "sentiment", "--data", data, "--model", "m", "--endpoint", server.url)
+    places = ("--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    return [sys.executable, "-m", "lrltrain.cli", "prompt", *map(str, (*given, *places, *options))]
+
+
+def test_killed_and_called_again_no_answer_is_asked_for_twice(data: Path, tmp_path: Path) -> None:
+    with serve(lambda text, count: Reply(by_word(text, count).text, after=0.05)) as server:
+        line = command(server, data, tmp_path, "--concurrency", "2", "--json")
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while server.calls < 12:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        (kept,) = (tmp_path / "cache").rglob("*.jsonl")
+        answered = len(read_answers(kept))
+        before = server.calls
+        assert before - 2 <= answered <= before
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert server.calls == before + 40 - answered, "what was on its way is asked for again, and nothing else"
+        (told,) = json.loads(done.stdout)["runs"]
+        assert (told["macro_f1"], told["tokens"]) == (1.0, {"prompt": 4000, "completion": 80})
+
+
+def test_the_key_is_sent_and_nowhere_else(
+    data: Path, tmp_path: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    with serve(key=KEY) as server:
+        line = command(server, data, tmp_path, "--limit", 6, "--key-env", "MY_KEY")[3:]
+        good = lrltrain(*line, "--price-in", 1, "--price-out", 1, MY_KEY=KEY)
+        assert good.returncode == 0, good.stderr
+        assert "0.0006" in good.stdout
+        wrong = lrltrain(*line, "--shots", 1, MY_KEY="sk-wrong-987654")
+        assert (wrong.returncode, wrong.stdout) == (1, "")
+        assert "answered 401 (Incorrect API key: Bearer [key]). Check the key in MY_KEY" in wrong.stderr
+        traced = lrltrain(*line, "--shots", 1, "--debug", MY_KEY="sk-wrong-987654")
+        assert "Traceback" in traced.stderr
+        assert len(wrong.stderr.strip().split("\n")) == 1
+        told = "".join(each.stdout + each.stderr for each in (good, wrong, traced))
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    for key in (KEY, "sk-wrong-987654"):
+        assert key not in told
+        assert key.encode() not in written
+
+
+def test_a_dry_run_counts_the_calls_that_are_left(
+    ask: Callable[..., Run], data: Path, tmp_path: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    with serve() as server:
+        flags = {"lang": "yo", "task": "sentiment", "data": data, "cache": tmp_path / "cache"}
+        flags |= {"model": "m", "endpoint": server.url, "price_in": 1.0, "price_out": 1.0}
+        (whole,) = plan(load_prompt_config(None, flags))
+        ask(server, model="m", limit=10)
+        (rest,) = plan(load_prompt_config(None, flags))
+        done = lrltrain(*command(server, data, tmp_path, "--dry-run", "--json")[3:])
+        assert server.calls == 10
+    assert (whole.calls, rest.calls, rest.items) == (40, 30, 40)
+    assert rest.prompt_tokens == pytest.approx(3000, rel=0.05), "as the answers before tell"
+    assert rest.completion_tokens == 60
+    assert rest.cost == pytest.approx(0.00306, rel=0.05)
+    assert json.loads(done.stdout)["planned"][0]["calls"] == 30
+
+
+# A model on this machine
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small LLaMA with random weights and the tokenizer of lrl-mini."""
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    marks = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(mini_path() / "tokenizer.json"), **marks)
+    tokenizer.chat_template = "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: "
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.3,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny: Path) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+
+    return AutoModelForCausalLM.from_pretrained(tiny).eval(), AutoTokenizer.from_pretrained(tiny)
+
+
+def plainly(model: Any, prompt: np.ndarray, answer: np.ndarray) -> float:
+    """Return log P(answer | prompt), by one call with neither batch nor cache."""
+    ids = torch.from_numpy(np.concatenate([prompt, answer]))[None]
+    with torch.inference_mode():
+        found = model(ids, use_cache=False).logits.log_softmax(-1)[0]
+    places = range(len(prompt) - 1, ids.shape[1] - 1)
+    return float(sum(found[place, ids[0, place + 1]] for place in places))
+
+
+@pytest.mark.parametrize("form", ["chat", "completion"])
+def test_likelihoods_are_those_of_the_plain_way(loaded: tuple[Any, Any], form: Any) -> None:
+    model, tokenizer = loaded
+    prompts = Prompts(open_template(None, "topic"), "Uyghur", (Example("Sjakk", "sports"),))
+    texts = ["Een", "Tekst die langer is dan de andere teksten", "yaxshi " * 9, "Три слова тут", "x"]
+    questions = [likelihood.ask(prompts, text, tokenizer, form, 256)[0] for text in texts]
+    scores, *others = (likelihood.score(model, questions, tokens) for tokens in (10_000, 300, 1))
+    for other in others:
+        np.testing.assert_allclose(other.log_likelihood, scores.log_likelihood, atol=1e-3)
+    for row, question in enumerate(questions):
+        for label, answer in enumerate(question.answers):
+            assert scores.log_likelihood[row, label] == pytest.approx(plainly(model, question.prompt, answer), abs=1e-3)
+            assert scores.tokens[row, label] == len(answer)
+    assert scores.tokens.max() > scores.tokens.min(), "labels of several lengths are among them"
+    assert (scores.best("sum") == scores.log_likelihood.argmax(1)).all()
+    assert (scores.best("mean") == (scores.log_likelihood / scores.tokens).argmax(1)).all()
+
+
+def test_prompt_and_label_are_the_tokens_of_the_whole_text(loaded: tuple[Any, Any]) -> None:
+    _, tokenizer = loaded
+    prompts = Prompts(open_template(None, "sentiment"), "Yoruba")
+    question, cut = likelihood.ask(prompts, "Ó dára", tokenizer, "completion", 256)
+    assert not cut
+    for label, answer in zip(prompts.template.words, question.answers, strict=True):
+        whole = tokenizer(prompts.completion("Ó dára") + prompts.answer(label), add_special_tokens=False)["input_ids"]
+        assert [*question.prompt, *answer] == [tokenizer.bos_token_id, *whole]
+    assert question.prompt[0] == tokenizer.bos_token_id
+
+
+def test_a_text_that_is_too_long_is_cut_and_not_the_instruction(loaded: tuple[Any, Any]) -> None:
+    _, tokenizer = loaded
+    prompts = Prompts(open_template(None, "sentiment"), "Yoruba")
+    question, cut = likelihood.ask(prompts, "dára pupo " * 200, tokenizer, "completion", 80)
+    assert cut
+    told = tokenizer.decode(question.prompt)
+    assert told.startswith(("<s> Classify", "<s>Classify"))
+    assert told.endswith("Sentiment:")
+    assert 60 < len(question.prompt) + max(map(len, question.answers)) <= 80
+    with pytest.raises(UsageError, match="without its text"):
+        likelihood.ask(prompts, "dára", tokenizer, "completion", 20)
+
+
+def test_a_local_model_makes_a_run(ask: Callable[..., Run], tiny: Path, data: Path) -> None:
+    run = ask(model=str(tiny), shots=2, limit=9, max_length=200)
+    assert (run.base, run.method, run.language) == ("tiny-llama", "prompt-2", "yo")
+    assert run.predictions.columns == ["item", "gold", "predicted"]
+    assert set(predicted(run)) <= set(LABELS["sentiment"])
+    assert run.result["invalid"] == 0.0
+    assert str(tiny.parent) not in (run.folder / "manifest.json").read_text()
+    stamp = (run.folder / "manifest.json").stat().st_mtime_ns
+    assert ask(model=str(tiny), shots=2, limit=9, max_length=200).manifest == run.manifest
+    assert (run.folder / "manifest.json").stat().st_mtime_ns == stamp, "it is not done again"
+    chat = ask(model=str(tiny), limit=9, form="chat", normalise="mean")
+    topic = ask(model=str(tiny), task="topic", lang="ug", data=data)
+    assert chat.folder != run.folder
+    assert len(topic.predictions) == 14
+    with pytest.raises(LrlError, match="reads 256 tokens at most"):
+        ask(model=str(tiny), max_length=300)
+
+
+def test_the_command_prints_a_table(
+    data: Path, tmp_path: Path, tiny: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'lang = "yo"\ntask = "sentiment"\nbatch-tokens = 50\nout = "{tmp_path / "out"}"\nlimit = 6\n')
+    done = lrltrain("prompt", "--config", settings, "--data", data, "--model", tiny)
+    assert done.returncode == 0, done.stderr
+    for wanted in ("macro-F1", "tiny-llama", "sentiment (tiny)", "invalid", "0.0%"):
+        assert wanted in done.stdout
+    wrong = lrltrain("prompt", "--lang", "yo", "--data", data, "--model", "m", "--dry-run")
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith(f"error: {data}: holds no topic test set of Yoruba")
+    assert lrltrain("prompt", "--data", data, "--model", "m").returncode == 2
+
+
+def test_an_encoder_is_no_model_to_prompt(ask: Callable[..., Run]) -> None:
+    with pytest.raises(LrlError, match="no language modelling head for clm"):
+        ask(model=str(mini_path()))
