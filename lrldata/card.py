@@ -29,7 +29,8 @@ _HUB_TYPES = {
     "UInt32": "uint32",
     "Boolean": "bool",
 }
-_SAMPLE = "**This is a sample.** What is in it was written for trying out `lrldata`.\n\n"
+_SAMPLE = "**This is a sample.** What is in it was written for trying out `lrldata` and is not {} data.\n\n"
+_PUBLISHERS = {"conceptnet": "ConceptNet", "glotcc": "GlotCC"}
 
 
 def in_yaml(metadata: Mapping[str, Any]) -> str:
@@ -76,7 +77,7 @@ def folder_card(manifest: Mapping[str, Any], language: Language) -> str:
     head = in_yaml(metadata)
     return (
         f"---\n{head}---\n\n# {language.name} from {name}\n\n"
-        + (_SAMPLE if manifest["sample"] else "")
+        + (_SAMPLE.format(_PUBLISHERS.get(name, name)) if manifest["sample"] else "")
         + f"{sum(manifest['rows'].values()):,} rows, made by `lrldata build`. `lrldata stats` shows what was kept and "
         "what was thrown away, `lrl card` renders the card for publication.\n"
     )
