@@ -22,7 +22,7 @@ class _LettersAndMarks(dict[int, int]):
     """A table for str.translate: letters and their marks stay, all else is a space. Filled as characters are met."""
 
     def __missing__(self, point: int) -> int:
-        self[point] = point if unicodedata.category(chr(point))[0] in "LM" else 0x20
+        self[point] = point if point < _LAST and unicodedata.category(chr(point))[0] in "LM" else 0x20
         return self[point]
 
 
