@@ -199,7 +199,7 @@ def _recipe(config: BuildConfig, language: Language, book: Phrasebook, index: In
     """Return all that shapes a dataset: input, settings, sentences, language and library versions."""
     return {
         "source": config.source,
-        "language": language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),
+        "language": language.model_dump(exclude_none=True, exclude={"paper", "sentiment"}, mode="json"),
         "settings": {**config.recipe(), "scripts": list(scripts_of(config, language)) or [ALL_SCRIPTS]},
         "templates": book.as_json(),
         "inputs": [index.source],

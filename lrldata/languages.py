@@ -41,6 +41,7 @@ class Language(BaseModel):
     flores: str | None = None
     sib200: str | None = None
     wikiann: str | None = None
+    sentiment: str | None = None
     scripts: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     note: str | None = None

@@ -116,13 +116,24 @@ class EvalConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    task: Literal["pppl"] = "pppl"
+    task: Literal["pppl", "topic", "sentiment", "ner", "all"] = "pppl"
     adapter: list[Path] = []
+    baselines: list[str] = []
     base: str | None = None
     base_revision: str | None = None
     base_id: PublicId | None = None
     lang: str | None = None
-    data: str = "flores"
+    data: str | None = None
+    corpus: Path | None = None
+    transfer_from: str | None = None
+    transfer_adapter: Path | None = None
+    seeds: list[Seed] = Field(default=[1, 2, 3], min_length=1)
+    epochs: Count | None = None
+    batch_size: Count | None = None
+    learning_rate: float = Field(default=2e-5, gt=0.0, allow_inf_nan=False)
+    weight_decay: float = Field(default=0.01, ge=0.0, allow_inf_nan=False)
+    warmup: float = Field(default=0.05, ge=0.0, lt=1.0)
+    reduction_factor: float = Field(default=16.0, ge=1.0, allow_inf_nan=False)
     formula: Formula = "corrected"
     limit: int | None = Field(default=None, ge=1)
     batch_tokens: int | None = Field(default=None, ge=1)
@@ -135,9 +146,36 @@ class EvalConfig(BaseModel):
 
     @model_validator(mode="after")
     def _something_to_measure(self) -> "EvalConfig":
-        if not self.adapter and self.base is None:
+        if not self.adapter and self.base is None and (self.task == "pppl" or not self.baselines):
             raise ValueError("give --adapter DIR (one or more), or --base to measure a base model alone")
+        if self.task == "pppl":
+            for name in ("baselines", "corpus", "transfer_from", "transfer_adapter"):
+                if getattr(self, name):
+                    flag = name.replace("_", "-")
+                    raise ValueError(f"--{flag} is of tasks: use it with --task topic, sentiment, ner or all")
+        if self.transfer_adapter and not self.transfer_from:
+            raise ValueError("--transfer-adapter wants --transfer-from LANG, the language to learn the task in")
+        if self.transfer_from and self.adapter and not self.transfer_adapter:
+            raise ValueError("--transfer-from wants --transfer-adapter DIR, an adapter of that language to train on")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("--seeds names one twice")
         return self
+
+    @property
+    def text_data(self) -> str:
+        """Return what to measure perplexity on; of a folder that holds all data, its FLORES-200."""
+        held = Path(self.data or "", "flores200", "devtest")
+        return str(held) if self.data and held.is_dir() else self.data or "flores"
+
+    @property
+    def task_data(self) -> str | None:
+        """Return where the data of tasks is; None for the paper's, on the Hub."""
+        return None if self.data == "flores" else self.data
+
+    @property
+    def measures_text(self) -> bool:
+        """Return whether perplexity is asked for, and there is text for it."""
+        return self.task == "pppl" or (self.task == "all" and (self.data is None or self.text_data != self.data))
 
 
 def presets() -> list[str]:

@@ -1,4 +1,4 @@
-"""The recipe of `lrltrain eval`: measure a base model with and without adapters, and keep what was measured."""
+"""The recipe of `lrltrain eval --task pppl`: a base model with and without adapters, measured and kept."""
 
 import json
 from collections.abc import Mapping
@@ -17,14 +17,16 @@ from lrldata.manifest import MANIFEST, SCORES, file_entry, fingerprint, is_uncha
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
 from lrltrain.config import EvalConfig
-from lrltrain.evaluate.bootstrap import Interval, interval, mean_of_sentences, per_corpus, ratio
+from lrltrain.evaluate.bootstrap import interval, mean_of_sentences, per_corpus, ratio
 from lrltrain.evaluate.pseudo_perplexity import Likelihoods, likelihoods
+from lrltrain.evaluate.statistics import Interval
 from lrltrain.methods import load_adapted
 from lrltrain.models import MINI, Base, dtype_for, find_base, load_model, load_tokenizer, precision_of, slug
 from lrltrain.sentences import Sentences, open_sentences
 
 SCORES_FILE, SENTENCES_FILE = "scores.json", "sentences.parquet"
 LONGEST = 512
+PERPLEXITY = "pppl"
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,9 @@ def evaluate(config: EvalConfig, progress: Progress) -> list[Score]:
         scores.append(_score_base(config, progress))
     for folder in config.adapter:
         manifest = open_adapter(folder)
-        base = _base_of(manifest, config)
+        base = base_of(manifest, config)
         language = find(config.lang or manifest["language"]["code"])
-        text = open_sentences(config.data, language, config.limit)
+        text = open_sentences(config.text_data, language, config.limit)
         before = _measure(config, language.code, base, None, None, text, progress)
         after = _measure(config, language.code, base, folder, manifest, text, progress)
         scores.append(_score(config, language.code, base, manifest, text, after, before))
@@ -82,14 +84,14 @@ def _score_base(config: EvalConfig, progress: Progress) -> Score:
         raise UsageError("No language given.", "Use --lang CODE with --base.")
     language = find(config.lang)
     base = find_base(config.base or MINI, config.base_revision, config.base_id)
-    text = open_sentences(config.data, language, config.limit)
+    text = open_sentences(config.text_data, language, config.limit)
     measured = _measure(config, language.code, base, None, None, text, progress)
     score = _score(config, language.code, base, None, text, measured, None)
     _write_scores(score, measured)
     return score
 
 
-def _base_of(manifest: Mapping[str, Any], config: EvalConfig) -> Base:
+def base_of(manifest: Mapping[str, Any], config: EvalConfig) -> Base:
     """Find the base model that an adapter was trained on."""
     trained_on = manifest["base"]
     if config.base is None and trained_on["revision"] is None and trained_on["id"] != MINI:
@@ -114,7 +116,7 @@ def _measure(
     """Measure one model on one text, or read what was measured before."""
     formula = config.formula if base.objective == "mlm" else "perplexity"
     recipe = {
-        "task": config.task,
+        "task": PERPLEXITY,
         "data": text.provenance,
         "base": base.as_json(),
         "adapter": {"name": manifest["name"], "manifest_sha256": sha256_of(adapter / MANIFEST)}
@@ -124,7 +126,7 @@ def _measure(
         "made_with": made_with("adapters", "transformers", "tokenizers", "torch"),
     }
     name = manifest["name"] if manifest else "base"
-    measure = f"{config.task}-{text.name}-{formula}-{fingerprint(recipe)[:8]}"
+    measure = f"{PERPLEXITY}-{text.name}-{formula}-{fingerprint(recipe)[:8]}"
     folder = config.out / "scores" / language / slug(base.id) / name / measure
     home = folder.resolve()
     with lock(home):

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from lrldata.show import size, table
 from lrltrain.corpus import Counts
-from lrltrain.evaluate.bootstrap import Interval
+from lrltrain.evaluate.score_tasks import TaskScore
+from lrltrain.evaluate.statistics import Interval
 from lrltrain.fit import Fitted
 from lrltrain.scores import Score
 
@@ -63,6 +64,31 @@ def scores(results: Sequence[Score]) -> Table:
         name = f"{score.language}: with {score.method}" if score.adapter else alone
         against = f"{score.ratio.value:.3f} ({_ends(score.ratio, 3)})" if score.ratio else ""
         drawn.add_row(name, f"{score.after.value:,.2f}", _ends(score.after), against)
+    return drawn
+
+
+def task_scores(results: Sequence[TaskScore]) -> Table:
+    """Show the scores of tasks, their mean and standard deviation over seeds, and what test sets share."""
+    numbers = ("mean ± sd", "n")
+    drawn = table(
+        "Tasks", "language", "method", "task", "metric", *numbers, "test in train", "in corpus", numbers=numbers
+    )
+    for each in results:
+        told = each.as_json()
+        spread = f" ± {each.sd:.3f}" if each.sd is not None else ""
+        method = f"{told['method']} ({told['source']})" if told["source"] else told["method"]
+        shared = told["overlap"]["test_in_train"]
+        found = told["contamination"]
+        drawn.add_row(
+            told["language"],
+            method,
+            f"{told['task']} ({told['data']})",
+            told["metric"].replace("_", "-"),
+            f"{each.mean:.3f}{spread}",
+            str(told["n"]),
+            f"{shared['exact']} + {shared['near'] - shared['exact']} near of {shared['items']:,}",
+            f"{found['found']} of {found['items']:,}" if found else "",
+        )
     return drawn
 
 

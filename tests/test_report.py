@@ -269,7 +269,7 @@ def test_the_page_can_be_read_without_seeing_it(page: Document) -> None:
 
 
 def test_colours_are_far_enough_apart() -> None:
-    style = (Path(__file__).parents[1] / "lrldata" / "report" / "style.css").read_text("utf-8")
+    style = (Path(__file__).parents[1] / "lrldata" / "report" / "base.css").read_text("utf-8")
     light, dark = (
         dict(re.findall(r"--([\w-]+): (#\w+)", block)) for block in re.findall(r":root \{([^}]+#[^}]+)\}", style)[:2]
     )

@@ -1,33 +1,25 @@
 """The recipe of `lrldata report`: from a dataset folder to one HTML page that asks nothing of a network."""
 
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 from pydantic import ValidationError
 
 from lrldata.dataset import open_dataset
 from lrldata.errors import StorageError, UsageError
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import write_text
-from lrldata.report import chart
 from lrldata.report.funnel import funnel, step_of, steps_of, words_of
+from lrldata.report.html import STYLE, asset, environment, policy
 from lrldata.report.samples import Group, Sample, Samples, shown
-from lrldata.show import size
 from lrldata.split import content_hash
 
 SAMPLES = "samples.json"
 KEPT_SHOWN = 50  # kept rows, where the folder has no samples
-ASSETS = files("lrldata.report")
 _DETAILS = ("settings", "protected", "templates", "made_with")
 
 
@@ -42,9 +34,9 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     if path.resolve().is_relative_to(home):
         raise UsageError(f"{path}: lies in the dataset's folder.", "Name a file outside of it.")
     manifest, rows = open_dataset(home)
-    samples = _read_samples(home / SAMPLES)
+    samples = read_samples(home / SAMPLES)
     if samples is None:
-        samples = Samples(kept=_sample_of(rows))
+        samples = Samples(kept=sample_of(rows, KEPT_SHOWN))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, render(manifest, samples))
     return path
@@ -55,9 +47,9 @@ def render(manifest: Mapping[str, Any], samples: Samples) -> str:
     source = manifest["source"]
     ledger = from_json(manifest["ledger"])
     groups = list(_groups(samples, ledger, source))
-    style, script = _asset("style.css"), _asset("samples.js") + _asset("thresholds.js")
+    style, script = asset(STYLE) + asset("style.css"), asset("samples.js") + asset("thresholds.js")
     return (
-        _environment()
+        environment()
         .get_template("page.html.jinja")
         .render(
             manifest=manifest,
@@ -73,13 +65,13 @@ def render(manifest: Mapping[str, Any], samples: Samples) -> str:
             details=dict(_flat({key: manifest[key] for key in _DETAILS if manifest.get(key)})),
             style=style,
             script=script,
-            policy=_policy(style, script),
+            policy=policy(style, script),
         )
     )
 
 
-def _read_samples(path: Path) -> Samples | None:
-    """Return what samples.json holds; None where there is none."""
+def read_samples(path: Path) -> Samples | None:
+    """Return what samples.json holds; None where there is none. Raises StorageError."""
     try:
         return Samples.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -92,7 +84,7 @@ def _read_samples(path: Path) -> Samples | None:
         ) from error
 
 
-def _sample_of(rows: pl.LazyFrame) -> tuple[Sample, ...]:
+def sample_of(rows: pl.LazyFrame, most: int) -> tuple[Sample, ...]:
     """Return the kept rows with the lowest hashes of their text: at random, but the same each time."""
     known = rows.collect_schema().names()
     named = next((column for column in ("doc", "edge_uri") if column in known), None)
@@ -101,7 +93,7 @@ def _sample_of(rows: pl.LazyFrame) -> tuple[Sample, ...]:
         doc=pl.col(named) if named else pl.lit(""),
         url=pl.col("url") if "url" in known else pl.lit(None, pl.String),
     ).collect()
-    chosen = frame.with_columns(order=content_hash(frame["text"])).sort("order", "doc").head(KEPT_SHOWN)
+    chosen = frame.with_columns(order=content_hash(frame["text"])).sort("order", "doc").head(most)
     return tuple(Sample(**row) for row in chosen.drop("order").iter_rows(named=True))
 
 
@@ -132,51 +124,3 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, ", ".join(" ".join(map(str, each)) if isinstance(each, list) else str(each) for each in value)
     elif value is not None:
         yield name, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _policy(style: str, script: str) -> str:
-    """Return a Content-Security-Policy: nothing is loaded, and no script or style runs but the page's own."""
-    style_hash, script_hash = (b64encode(sha256(text.encode()).digest()).decode() for text in (style, script))
-    return (
-        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-@cache
-def _asset(name: str) -> str:
-    return ASSETS.joinpath(name).read_text("utf-8")
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("lrldata.report", "."),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "breakable": lambda name: escape(name).replace("_", Markup("_<wbr>")),
-        "count": lambda value: f"{value:,}",
-        "number": chart.number,
-        "share": share,
-        "size": size,
-    }
-    environment.globals |= {
-        "histogram": chart.histogram,
-        "segments": chart.segments,
-        "share": share,
-        "would_go": chart.would_go,
-    }
-    return environment
-
-
-def share(part: int, whole: int) -> str:
-    """Write a part of a whole in per cent."""
-    value = part / whole if whole else 0.0
-    if 0 < value < 0.0001:
-        return "<0.01%"
-    return f"{value:.1%}" if value >= 0.001 or value == 0 else f"{value:.2%}"

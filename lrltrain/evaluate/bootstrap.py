@@ -1,27 +1,12 @@
 """Confidence intervals of perplexities by the bootstrap over sentences (Efron 1979; percentile intervals). Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrltrain.evaluate.pseudo_perplexity import Likelihoods
-
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value with the ends of its 95 % confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def overlaps(self, other: "Interval") -> bool:
-        """Return whether the intervals have a number in common."""
-        return self.low <= other.high and other.low <= self.high
+from lrltrain.evaluate.statistics import Interval, percentiles
 
 
 def per_corpus(measured: Likelihoods, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -40,7 +25,7 @@ Statistic = Callable[[Likelihoods, NDArray[np.int64]], NDArray[np.float64]]
 def interval(measured: Likelihoods, statistic: Statistic, resamples: int, seed: int) -> Interval:
     """Return a perplexity with its interval."""
     value = statistic(measured, np.arange(len(measured.tokens)))
-    return _percentiles(
+    return percentiles(
         float(value), np.concatenate([statistic(measured, rows) for rows in _draws(measured, resamples, seed)])
     )
 
@@ -50,16 +35,10 @@ def ratio(after: Likelihoods, before: Likelihoods, statistic: Statistic, resampl
     everything = np.arange(len(after.tokens))
     value = statistic(after, everything) / statistic(before, everything)
     drawn = [statistic(after, rows) / statistic(before, rows) for rows in _draws(after, resamples, seed)]
-    return _percentiles(float(value), np.concatenate(drawn))
+    return percentiles(float(value), np.concatenate(drawn))
 
 
 def _draws(measured: Likelihoods, resamples: int, seed: int) -> list[NDArray[np.int64]]:
     draw = np.random.default_rng(seed)
     sentences = len(measured.tokens)
     return [draw.integers(0, sentences, (1, sentences)) for _ in range(resamples)]
-
-
-def _percentiles(value: float, drawn: NDArray[np.float64]) -> Interval:
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Interval(value, float(low), float(high))

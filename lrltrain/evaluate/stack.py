@@ -1,0 +1,125 @@
+"""A fresh task adapter stacked on a frozen language adapter, which can be swapped for another one's (MAD-X).
+
+Pfeiffer et al. (2020), "MAD-X: An Adapter-Based Framework for Multi-Task Cross-Lingual Transfer". A LoRA adapter is
+stacked as bottlenecks are: `adapters` applies it in the attention, and the task adapter after the feed-forward block,
+which gives what merging it into the weights gives.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from adapters import SeqBnConfig
+from adapters.composition import Stack
+
+from lrldata.errors import ModelError
+from lrldata.manifest import MANIFEST, sha256_of
+from lrltrain.artifact import open_adapter
+from lrltrain.methods import check_base, initialise
+from lrltrain.models import Base, load_model, quiet
+
+TASK = "task"
+
+
+@dataclass(frozen=True)
+class LanguageAdapter:
+    """An adapter that `lrltrain fit` made, or a base model that it has fully fine-tuned."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def method(self) -> str:
+        """Return seq_bn, seq_bn_inv, lora, fusion or full."""
+        return str(self.manifest["method"])
+
+    @property
+    def language(self) -> str:
+        """Return the code of its language."""
+        return str(self.manifest["language"]["code"])
+
+    @property
+    def name(self) -> str:
+        """Return its name, as ug_glotcc_seq_bn."""
+        return str(self.manifest["name"])
+
+    @property
+    def source(self) -> str:
+        """Return the source of the text that it was trained on."""
+        language = self.language.replace("-", "_")
+        return self.name.removeprefix(f"{language}_").removesuffix(f"_{self.method}")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a manifest says of it."""
+        return {"name": self.name, "manifest_sha256": sha256_of(self.folder / MANIFEST)}
+
+
+def open_language_adapter(folder: Path) -> LanguageAdapter:
+    """Open an adapter's folder. Raises StorageError."""
+    return LanguageAdapter(folder, open_adapter(folder))
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """An encoder with the task adapter active on a language adapter; `swap` puts the target language's below it."""
+
+    encoder: Any
+    on_source: Any
+    on_target: Any
+
+    def swap(self, *, target: bool) -> None:
+        """Stack the task adapter on that of the target language, or of the one that is trained in."""
+        with quiet():  # the library warns of the moment in which none is active
+            self.encoder.set_active_adapters(self.on_target if target else self.on_source)
+
+
+def stack(
+    base: Base, source: LanguageAdapter | None, target: LanguageAdapter | None, reduction_factor: float, seed: int
+) -> Stacked:
+    """Load a base model with a fresh task adapter on `source`, to be scored on `target`; the same where none transfers.
+
+    All but the task adapter is frozen. The weights of the task adapter come from `seed` alone. Raises ModelError.
+    """
+    if base.objective != "mlm":
+        raise ModelError(f"{base.id}: a decoder gets no task adapter here.", "Give an encoder, as XLM-R.")
+    transfers = source is not target
+    for each in {id(each): each for each in (source, target) if each}.values():
+        check_base(each.folder, each.manifest, base)
+        if transfers and each.method in ("full", "fusion"):
+            raise ModelError(
+                f"{each.folder}: {each.method} cannot be swapped below a task adapter.",
+                "Transfer wants seq_bn, seq_bn_inv or lora adapters of both languages.",
+            )
+    full = source is not None and source.method == "full"
+    model = load_model(replace(base, location=str(source.folder), revision=None) if source and full else base)
+    initialise(model)
+    with quiet():
+        below = None if full else _load(model, source, "language")
+        other = below if not transfers else _load(model, target, "target")
+    torch.manual_seed(seed)
+    with quiet():
+        model.add_adapter(TASK, config=SeqBnConfig(reduction_factor=reduction_factor))
+    encoder = model.base_model
+    for name, parameter in encoder.named_parameters():
+        parameter.requires_grad_(f"adapters.{TASK}." in name)
+    stacked = Stacked(encoder, _on(below), _on(other))
+    stacked.swap(target=False)
+    return stacked
+
+
+def _on(below: Any) -> Any:
+    return Stack(below, TASK) if below else Stack(TASK)
+
+
+def _load(model: Any, adapter: LanguageAdapter | None, name: str) -> Any:
+    """Load a language adapter and return what to stack on: its name, or the fusion."""
+    if adapter is None:
+        return None
+    if adapter.method != "fusion":
+        return model.load_adapter(str(adapter.folder), load_as=name)
+    for each in sorted((adapter.folder / "adapters").iterdir()):
+        model.load_adapter(str(each))
+    model.load_adapter_fusion(str(adapter.folder), set_active=True)
+    return model.active_adapters

@@ -1,0 +1,184 @@
+"""What can be said of scores: means over seeds, intervals over items, differences that are more than chance. Pure.
+
+All F1 scores are made from sums of counts over items, so that a resample of the items is one product of matrices.
+Randomness is seeded: the same counts give the same numbers.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL = 0.95
+ALPHA = 0.05  # a difference counts where its corrected p is below
+_AT_ONCE = 4_000_000  # weights that are held at once: 16 MB
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.float32]
+"""(items, seeds, classes, 3): true positives, predicted and gold. Sums stay exact below 2**24."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with the ends of its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def overlaps(self, other: "Interval") -> bool:
+        """Return whether the intervals have a number in common."""
+        return self.low <= other.high and other.low <= self.high
+
+
+def percentiles(value: float, drawn: Floats) -> Interval:
+    """Return a value with the percentile interval of what resamples gave, (resamples,)."""
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return Interval(value, float(low), float(high))
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Return the standard deviation over seeds (n - 1 below the line); None for a single one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def label_counts(gold: Sequence[str], predicted: Sequence[Sequence[str | None]], labels: Sequence[str]) -> Counts:
+    """Count labels: `gold` (items,) and `predicted` (seeds, items), where null is wrong and of no class."""
+    place = {label: index for index, label in enumerate(labels)}
+    counts = np.zeros((len(gold), len(predicted), len(labels), 3), np.float32)
+    rows = np.arange(len(gold))
+    right = np.array([place[label] for label in gold], np.int64)
+    for seed, several in enumerate(predicted):
+        said = np.array([-1 if label is None else place[label] for label in several], np.int64)
+        counts[rows, seed, right, 2] = 1
+        counts[rows[said >= 0], seed, said[said >= 0], 1] = 1
+        counts[rows[said == right], seed, right[said == right], 0] = 1
+    return counts
+
+
+def span_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[Sequence[str | None] | None]]) -> Counts:
+    """Count named entities: tags (items, tokens) and (seeds, items, tokens). Right is one of the same ends and type."""
+    counts = np.zeros((len(gold), len(predicted), 1, 3), np.float32)
+    for item, tags in enumerate(gold):
+        right = spans(tags)
+        for seed, several in enumerate(predicted):
+            said = spans(several[item] or ())
+            counts[item, seed, 0] = len(right & said), len(said), len(right)
+    return counts
+
+
+def spans(tags: Sequence[str | None]) -> set[tuple[str, int, int]]:
+    """Return the entities of IOB tags as (type, first, behind last), read as conlleval and seqeval do.
+
+    I begins an entity where none of its type is open. A tag that is null is O.
+    """
+    found: set[tuple[str, int, int]] = set()
+    kind, first = "", 0
+    for place, tag in enumerate([*tags, "O"]):
+        prefix, _, name = (tag or "O").partition("-")
+        name = name or "_"
+        goes_on = prefix == "I" and kind == name
+        if kind and not goes_on:
+            found.add((kind, first, place))
+            kind = ""
+        if prefix in ("B", "I") and not goes_on:
+            kind, first = name, place
+    return found
+
+
+def f1(sums: NDArray[np.floating]) -> Floats:
+    """Return F1 from sums (..., classes, 3), averaged over the classes that are there, in gold or predicted: (...).
+
+    With one class it is micro-F1, as seqeval has it; with several macro-F1, as scikit-learn has it. 0 where nothing is.
+    """
+    right, predicted, gold = np.moveaxis(sums.astype(np.float64), -1, 0)
+    both = predicted + gold
+    each = np.divide(2 * right, both, out=np.zeros_like(both), where=both > 0)
+    mean: Floats = each.sum(-1) / np.maximum((both > 0).sum(-1), 1)
+    return mean
+
+
+def by_seed(counts: Counts) -> Floats:
+    """Return the F1 of each seed, (seeds,)."""
+    return f1(counts.sum(0))
+
+
+def bootstrap(counts: Counts, resamples: int, seed: int) -> Floats:
+    """Return F1, averaged over seeds, of resamples of the items with what all seeds predicted of them, (resamples,).
+
+    Efron 1979. The same seed draws the same items, so that two methods on one test set can be compared by resample.
+    """
+    items = len(counts)
+    draw = np.random.default_rng(seed)
+    drawn = []
+    for many in _chunks(resamples, items):
+        chosen = draw.integers(0, items, (many, items)) + items * np.arange(many)[:, None]
+        weights = np.bincount(chosen.ravel(), minlength=many * items).reshape(many, items)
+        drawn.append(f1(_weighted(weights, counts)).mean(-1))
+    return np.concatenate(drawn)
+
+
+def randomisation(one: Counts, other: Counts, times: int, seed: int) -> float:
+    """Return p of the paired approximate randomisation test between two methods on the same items, two-sided.
+
+    Noreen 1989: for each item, what both predicted is exchanged or not, with all seeds together; p is the share of
+    exchanges that move F1, averaged over seeds, as far apart as it is, (1 + those) / (1 + `times`).
+    """
+    items = len(one)
+    draw = np.random.default_rng(seed)
+    sums, others = one.sum(0, dtype=np.float64), other.sum(0, dtype=np.float64)
+    seen = abs(f1(sums).mean() - f1(others).mean())
+    as_far = 0
+    for many in _chunks(times, items):
+        moved = _weighted(_coins(draw, many, items), other - one)
+        apart = np.abs(f1(sums + moved).mean(-1) - f1(others - moved).mean(-1))
+        as_far += int((apart >= seen - 1e-12).sum())
+    return (1 + as_far) / (1 + times)
+
+
+def sign_flips(differences: Floats, times: int, seed: int) -> float:
+    """Return p of the same test for a mean of differences (items,): exchanging two values flips a sign."""
+    draw = np.random.default_rng(seed)
+    seen = abs(float(differences.sum()))
+    as_far = 0
+    for many in _chunks(times, len(differences)):
+        signs = 1.0 - 2.0 * _coins(draw, many, len(differences))
+        as_far += int((np.abs(signs @ differences) >= seen * (1 - 1e-12)).sum())
+    return (1 + as_far) / (1 + times)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Return the p of many comparisons, corrected so that among all of them one false gain has the chance ALPHA.
+
+    Holm 1979: the smallest is multiplied by their number, the next by one less, and none is below one before it.
+    """
+    corrected = [0.0] * len(ps)
+    highest = 0.0
+    for rank, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        highest = max(highest, min(1.0, ps[place] * (len(ps) - rank)))
+        corrected[place] = highest
+    return corrected
+
+
+def times_for(comparisons: int) -> int:
+    """Return how many exchanges are needed, so that a clear difference can stay below ALPHA after the correction."""
+    return max(9_999, round(2 * comparisons / ALPHA) - 1)
+
+
+def _weighted(weights: NDArray[np.integer], counts: Counts) -> NDArray[np.float64]:
+    """Return sums of counts with each item weighted: (resamples, items) and (items, ...) give (resamples, ...)."""
+    flat = counts.reshape(len(counts), -1)
+    return (weights.astype(np.float32) @ flat).reshape(len(weights), *counts.shape[1:]).astype(np.float64)
+
+
+def _coins(draw: np.random.Generator, many: int, items: int) -> NDArray[np.uint8]:
+    """Toss coins: (many, items) of 0 and 1."""
+    return np.unpackbits(draw.integers(0, 256, (many, -(-items // 8)), np.uint8), axis=1, count=items)
+
+
+def _chunks(whole: int, items: int) -> Iterator[int]:
+    most = max(1, _AT_ONCE // max(1, items))
+    for start in range(0, whole, most):
+        yield min(most, whole - start)

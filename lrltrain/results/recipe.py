@@ -1,0 +1,103 @@
+"""The recipe of `lrltrain report`: a workspace as tables, plots and a page; the same one gives the same bytes. IO."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lrldata.errors import InputError, StorageError, UsageError
+from lrldata.manifest import write_text
+from lrltrain.evaluate.record import runs_in
+from lrltrain.evaluate.statistics import times_for
+from lrltrain.results.averages import averages
+from lrltrain.results.forms import as_csv, as_markdown, as_tex
+from lrltrain.results.links import links
+from lrltrain.results.material import read_material
+from lrltrain.results.page import render
+from lrltrain.results.perplexity import read_perplexities
+from lrltrain.results.plots import plots
+from lrltrain.results.tables import PPPL, RESAMPLES, Table, corrected, read_tasks
+
+PAGE = "report.html"
+_MADE_OF = ("datasets", "adapters", "scores", "cards")  # folders that a report may not be written into
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What was written, and how many comparisons are more than chance."""
+
+    page: Path
+    files: tuple[Path, ...]
+    scores: int
+    compared: int
+    gains: int
+    losses: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        return vars(self) | {"page": str(self.page), "files": [str(path) for path in self.files]}
+
+
+def report(workspace: Path, out: Path | None = None, resamples: int = RESAMPLES) -> Reported:
+    """Write results.md, results.csv, results.tex, plots/*.svg and report.html into `out`, WORKSPACE/report by default.
+
+    Raises UsageError where there is no workspace or `out` is a part of it, InputError where it has no score, and
+    StorageError for what is damaged.
+    """
+    home = _home(workspace, out)
+    with _understood(workspace):
+        times = times_for(_most_comparisons(workspace))
+        table = Table(corrected([*read_tasks(workspace, resamples, times), *read_perplexities(workspace, times)]))
+        if not table.cells:
+            raise InputError(
+                f"{workspace}: holds no scores to report.", "Measure an adapter first, with `lrltrain eval`."
+            )
+        material = read_material(workspace)
+    averaged, linked, drawn = averages(table), links(table, material), plots(table, material)
+    texts = {
+        "results.md": as_markdown(table, averaged, linked),
+        "results.csv": as_csv(table),
+        "results.tex": as_tex(table),
+        **{f"plots/{plot.name}.svg": plot.alone for plot in drawn},
+        PAGE: render(table, averaged, linked, drawn, material, home),
+    }
+    for name, text in texts.items():
+        home.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+        write_text(home / name, text)
+    verdicts = [cell.verdict for cell in table.cells if cell.against]
+    files = tuple(home / name for name in texts)
+    return Reported(home / PAGE, files, len(table.cells), len(verdicts), verdicts.count("gain"), verdicts.count("loss"))
+
+
+def _home(workspace: Path, out: Path | None) -> Path:
+    if not workspace.is_dir():
+        raise UsageError(
+            f"{workspace}: no such workspace.", "Name the folder that `lrltrain eval` wrote to with --out."
+        )
+    home = out or workspace / "report"
+    if any(home.resolve().is_relative_to((workspace / part).resolve()) for part in _MADE_OF):
+        raise UsageError(f"{home}: lies among what the report is made of.", "Name another folder with --out.")
+    return home
+
+
+def _most_comparisons(workspace: Path) -> int:
+    """Return a number that comparisons cannot exceed, before anything is read."""
+    groups = {run.folder.parent for run in runs_in(workspace)}
+    return len(groups) + sum(1 for _ in workspace.glob(f"scores/*/*/*/{PPPL}-*"))
+
+
+@contextmanager
+def _understood(workspace: Path) -> Iterator[None]:
+    """Say so where a manifest or a table is not as it is written here, as after it was edited by hand."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, pl.exceptions.PolarsError, json.JSONDecodeError) as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StorageError(
+            f"{workspace}: something in it cannot be understood ({told}).",
+            "Run with --debug to see what, and make it again.",
+        ) from error

@@ -1,0 +1,309 @@
+"""`lrltrain report`: what is counted from runs, in every form; what is refused, and what is hostile."""
+
+import csv
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from results import BASE, HOSTILE, change, fill, predictions, put_run, recipe
+
+from lrldata.errors import InputError, StorageError, UsageError
+from lrltrain.results.averages import ALL, averages, groups
+from lrltrain.results.links import links
+from lrltrain.results.material import read_material
+from lrltrain.results.plots import GREY, PALETTE
+from lrltrain.results.recipe import report
+from lrltrain.results.sizes import size_of
+from lrltrain.results.tables import Row, Table, corrected, read_tasks
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("filled") / "ws"
+    fill(out)
+    report(out)
+    return out
+
+
+def rows_of(out: Path) -> Iterator[dict[str, str]]:
+    yield from csv.DictReader((out / "report" / "results.csv").read_text("utf-8").splitlines())
+
+
+def row_of(out: Path, **wanted: str) -> dict[str, str]:
+    (found,) = (row for row in rows_of(out) if wanted.items() <= row.items())
+    return found
+
+
+def test_every_score_is_in_the_long_form(filled: Path) -> None:
+    rows = list(rows_of(filled))
+    assert len(rows) == 3 * (2 * 4 + 3), "languages, of each two tasks by four methods, and three perplexities"
+    metrics = pytest.importorskip("sklearn.metrics")
+    gold, _ = predictions("topic", 0, 0)
+    by_seed = {
+        method: [metrics.f1_score(gold, predictions("topic", share, 100 * seed)[1], average="macro") for seed in (1, 2)]
+        for method, share in (("none", 0.5), ("seq_bn_inv", 0.85))
+    }
+    row = row_of(filled, language="ro", method="seq_bn_inv", task="topic")
+    mean = sum(by_seed["seq_bn_inv"]) / 2
+    assert float(row["mean"]) == pytest.approx(mean, rel=1e-5)
+    assert float(row["sd"]) == pytest.approx(abs(by_seed["seq_bn_inv"][0] - mean) * 2**0.5, rel=1e-5)
+    assert float(row["delta"]) == pytest.approx(mean - sum(by_seed["none"]) / 2, rel=1e-5)
+    assert float(row["low"]) < mean < float(row["high"])
+    assert (row["seeds"], row["items"], row["source"], row["verdict"]) == ("2", "60", "conceptnet", "gain")
+    assert float(row["p_corrected"]) >= float(row["p"]) == 1e-4
+    none = row_of(filled, language="ro", method="none", task="topic")
+    assert not any(none[name] for name in ("delta", "p", "p_corrected", "verdict"))
+    prompted = row_of(filled, language="ro", method="prompt-0", task="ner")
+    assert (prompted["base"], prompted["p"]) == ("org/prompted-1B", ""), "it has no base model without an adapter"
+
+
+def test_a_perplexity_gains_by_falling(filled: Path) -> None:
+    row = row_of(filled, language="ro", method="seq_bn_inv", task="pppl")
+    assert float(row["mean"]) < float(row_of(filled, language="ro", method="none", task="pppl")["mean"])
+    assert float(row["delta"]) < 0
+    assert float(row["change"]) < 1
+    assert row["verdict"] == "gain"
+    assert row["source"] == "conceptnet"
+
+
+def test_what_is_worse_is_a_loss_and_what_is_the_same_is_nothing(tmp_path: Path) -> None:
+    gold, right = predictions("topic", 1.0, 1)
+    _, wrong = predictions("topic", 0.1, 1)
+    put_run(tmp_path, recipe("ro", "topic", "none", 1), gold, right)
+    put_run(tmp_path, recipe("ro", "topic", "lora", 1), gold, wrong)
+    put_run(tmp_path, recipe("ro", "topic", "full", 1), gold, right)
+    report(tmp_path)
+    assert row_of(tmp_path, method="lora")["verdict"] == "loss"
+    same = row_of(tmp_path, method="full")
+    assert (same["delta"], same["p"], same["verdict"], same["sd"]) == ("0", "1", "", "")
+
+
+def test_methods_are_compared_on_the_same_items_and_seeds_alone(tmp_path: Path) -> None:
+    gold, right = predictions("topic", 1.0, 1)
+    _, wrong = predictions("topic", 0.2, 1)
+    put_run(tmp_path, recipe("ro", "topic", "none", 1), gold, wrong)
+    put_run(tmp_path, recipe("ro", "topic", "none", 2), gold, right)
+    put_run(tmp_path, recipe("ro", "topic", "lora", 2), gold, right)
+    put_run(tmp_path, recipe("ro", "topic", "full", 3), gold[:40], right[:40])
+    (lora,) = (cell for cell in read_tasks(tmp_path, 100, 99) if cell.row.method == "lora")
+    assert lora.against
+    assert (lora.against.change.value, lora.against.p) == (0, 1), "the one seed that both have"
+    (full,) = (cell for cell in read_tasks(tmp_path, 100, 99) if cell.row.method == "full")
+    assert full.against is None
+
+
+def test_runs_of_other_settings_have_rows_of_their_own(tmp_path: Path) -> None:
+    gold, right = predictions("topic", 0.9, 1)
+    for steps in (10, 20):
+        for method in ("none", "lora"):
+            made = recipe("ro", "topic", method, 1, settings={"seed": 1, "steps": steps})
+            put_run(tmp_path, made, gold, right if steps == 10 else gold)
+    put_run(tmp_path, recipe("ro", "topic", "lora", 1), gold, right, name="other")
+    cells = read_tasks(tmp_path, 100, 99)
+    assert len({(cell.row, cell.column) for cell in cells}) == len(cells) == 5
+    compared = [cell.against.change.value for cell in cells if cell.against]
+    assert compared == [0, 0, 0], "each is compared with none of its own settings"
+
+
+def test_averages_are_over_groups_that_are_known(filled: Path) -> None:
+    table = Table(corrected(read_tasks(filled, 200, 9_999)))
+    found = averages(table)
+    (mine,) = (each for each in found if (each.group, each.method, each.column.task) == (ALL, "seq_bn_inv", "topic"))
+    cells = [table.by_place[Row(code, BASE, "seq_bn_inv", "conceptnet"), mine.column] for code in ("mt", "ro", "ug")]
+    assert not isinstance(mine.score, float)
+    assert mine.score.value == pytest.approx(sum(cell.score.value for cell in cells) / 3)
+    widths = [cell.score.high - cell.score.low for cell in cells]
+    assert 0 < mine.score.high - mine.score.low < min(widths), "an average is known better than one of its parts"
+    assert (mine.gains, mine.losses, mine.compared, mine.languages) == (3, 0, 3, ("mt", "ro", "ug"))
+    assert dict(groups(BASE, ["ro", "mt", "ug", "am"])) == {
+        ALL: ("ro", "mt", "ug", "am"),
+        "Joshi class 2": ("mt", "am"),
+        "in the base model's CC100": ("ro", "ug", "am"),
+        "script Latn": ("ro", "mt"),
+    }
+    assert dict(groups("some/other", ["ro", "mt"])) == {ALL: ("ro", "mt")}
+
+
+def test_sizes_are_those_of_the_published_tables(shared: Path) -> None:
+    for name, base in (
+        ("cc100", "FacebookAI/xlm-roberta-large"),
+        ("wikipedia", "google-bert/bert-base-multilingual-cased"),
+    ):
+        lines = (shared / "paper" / f"{name}_datasets_info.csv").read_text("utf-8").splitlines()
+        for row in csv.DictReader(lines):
+            size = size_of(base, row["Language"])
+            assert size == pytest.approx(float(row["Size (GB)"]) * 1000, abs=0.06) or (
+                name == "wikipedia" and size == 0
+            )
+    assert size_of(BASE, "mt") == 0
+    assert size_of(BASE, "fr") is None
+    assert size_of("lrl-mini", "ro") is None
+
+
+def test_correlations_are_over_languages(filled: Path) -> None:
+    table = Table(corrected(read_tasks(filled, 100, 999)))
+    found = {(link.of, link.to): link.found for link in links(table, read_material(filled))}
+    assert (
+        found["xlm-roberta-base, topic, sib200: change of lora, conceptnet", "bytes of text adapted to (log)"].points
+        == 3
+    )
+    assert {each.points for each in found.values()} == {3}
+
+
+def test_the_forms_agree(filled: Path) -> None:
+    row = row_of(filled, language="ro", method="seq_bn_inv", task="topic")
+    told = f"{100 * float(row['mean']):.1f} ± {100 * float(row['sd']):.1f}"
+    markdown = (filled / "report" / "results.md").read_text("utf-8")
+    assert any(told in line and "| ro |" in line and "†" in line for line in markdown.splitlines())
+    tex = (filled / "report" / "results.tex").read_text("utf-8")
+    typeset = told.replace("±", r"$\pm$")
+    assert rf"\textbf{{{typeset}}}$^{{\dagger}}$" in tex
+    assert told.partition(" ")[0] in (filled / "report" / "report.html").read_text("utf-8")
+    widths = {line.count(" | ") for line in markdown.partition("## Averages")[0].splitlines() if line.startswith("| ")}
+    assert len(widths) == 1
+
+
+def test_the_same_workspace_gives_the_same_bytes(filled: Path, tmp_path: Path) -> None:
+    before = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (filled / "report").rglob("*.*")}
+    report(filled)
+    assert before == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (filled / "report").rglob("*.*")
+    }
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(filled, moved)
+    report(moved)
+    assert before["report.html"] == hashlib.sha256((moved / "report" / "report.html").read_bytes()).hexdigest()
+
+
+def test_plots_are_read_on_light_and_on_dark_ground(filled: Path) -> None:
+    drawn = sorted((filled / "report" / "plots").glob("*.svg"))
+    names = ("adaptation", "funnels", "perplexity", "pretraining")
+    assert [path.stem.partition("-")[0] for path in drawn] == list(names)
+    for path in drawn:
+        text = path.read_text("utf-8")
+        ET.fromstring(text)  # noqa: S314 -- our own
+        assert "currentColor" in text
+        assert "style=" not in text, "the page's policy would not let it"
+        assert not re.findall(r'(?:href|src)="', text)
+    for colour in (*PALETTE, GREY):
+        for ground in ("#ffffff", "#111827"):
+            bright, faint = sorted((luminance(colour), luminance(ground)), reverse=True)
+            assert (bright + 0.05) / (faint + 0.05) >= 3, (colour, ground)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+class Elements(HTMLParser):
+    """All elements of a page with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_the_page_can_be_read_without_seeing_it(filled: Path) -> None:
+    found = Elements((filled / "report" / "report.html").read_text("utf-8")).found
+    ids = [attributes["id"] for _, attributes in found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    hrefs = [str(attributes["href"]) for tag, attributes in found if tag == "a"]
+    assert all(href[1:] in ids for href in hrefs if href.startswith("#"))
+    assert all((filled / "report" / href).exists() for href in hrefs if not href.startswith("#"))
+    assert "../cards/lrl-ro/index.html" in hrefs
+    levels = [int(tag[1]) for tag, _ in found if re.fullmatch(r"h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert all("scope" in attributes for tag, attributes in found if tag == "th")
+    assert all(attributes.get("aria-label") for tag, attributes in found if tag == "svg" and attributes.get("role"))
+    policy = next(str(attributes["content"]) for tag, attributes in found if attributes.get("http-equiv"))
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+
+
+def test_what_is_hostile_is_shown_as_text(tmp_path: Path) -> None:
+    fill(tmp_path, ["ro"], [1])
+    gold, predicted = predictions("topic", 0.5, 1)
+    data = {"name": HOSTILE, "files": {}, "counts": {}}
+    for method in ("none", "lora"):
+        base = {"id": f"org/{HOSTILE}", "revision": None}
+        made = recipe("ro", "topic", method, 1, data=data, base=base, source=HOSTILE)
+        folder = put_run(tmp_path, made | {"data": {**data, "name": "x"}, "base": {"id": "org/x"}}, gold, predicted)
+        change(folder, data=data, base=base, method=method)
+    put_run(tmp_path, recipe("ro", "topic", "=cmd()", 1), gold, predicted)
+    report(tmp_path)
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert "<img" not in page
+    assert "&lt;img src=x" in page
+    assert not list((tmp_path / "report" / "plots").glob("*[<>]*"))
+    markdown = (tmp_path / "report" / "results.md").read_text("utf-8")
+    assert r"\<img src=x" in markdown
+    assert "<img" not in markdown.replace(r"\<img", "")
+    tex = (tmp_path / "report" / "results.tex").read_text("utf-8")
+    assert r"\textless{}img src=x" in tex
+    assert r"\textbackslash{}\textbar{}*" in tex
+    assert row_of(tmp_path, method="'=cmd()")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")
+def test_the_table_can_be_typeset(filled: Path, tmp_path: Path) -> None:
+    shutil.copy(filled / "report" / "results.tex", tmp_path)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "results.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_workspace_without_scores_is_refused(tmp_path: Path, lrltrain: Command) -> None:
+    with pytest.raises(UsageError, match="no such workspace"):
+        report(tmp_path / "none")
+    with pytest.raises(InputError, match=r"holds no scores.*lrltrain eval"):
+        report(tmp_path)
+    done = lrltrain("report", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "holds no scores" in done.stderr
+    assert not (tmp_path / "report").exists()
+
+
+def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
+    gold, predicted = predictions("topic", 0.5, 1)
+    folder = put_run(tmp_path, recipe("ro", "topic", "none", 1), gold, predicted)
+    with pytest.raises(UsageError, match="lies among"):
+        report(tmp_path, tmp_path / "scores" / "report")
+    other = put_run(tmp_path, recipe("ro", "topic", "none", 2), gold[1:], predicted[1:])
+    with pytest.raises(StorageError, match="other items"):
+        report(tmp_path)
+    shutil.rmtree(other)
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    del manifest["language"]
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(StorageError, match="cannot be understood"):
+        report(tmp_path)
+    (folder / "predictions.parquet").write_bytes(b"PAR1")
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"language": "ro"}), encoding="utf-8")
+    with pytest.raises(StorageError, match="other bytes"):
+        report(tmp_path)
+
+
+def test_the_command_says_what_it_found(filled: Path, tmp_path: Path, lrltrain: Command) -> None:
+    done = lrltrain("report", filled, "--out", tmp_path / "r", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["scores"], told["compared"], told["losses"]) == (33, 18, 0)
+    assert told["gains"] == sum(row["verdict"] == "gain" for row in rows_of(filled))
+    assert all(Path(path).is_file() for path in told["files"])

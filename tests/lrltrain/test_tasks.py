@@ -1,0 +1,302 @@
+"""Data of tasks, scores, tokens and the model: read right, refused right, and the same cached and uncached."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from adapters import LoRAConfig
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lrldata.errors import InputError
+from lrldata.languages import find, languages
+from lrltrain.evaluate import tasks_on_hub
+from lrltrain.evaluate.features import batches, decoded, featurise, first_tokens
+from lrltrain.evaluate.heads import Inputs, TaskHead, TaskModel
+from lrltrain.evaluate.metrics import scores
+from lrltrain.evaluate.overlap import contamination, overlap
+from lrltrain.evaluate.stack import stack
+from lrltrain.evaluate.tasks import LABELS, SPLITS, Items, open_task
+from lrltrain.evaluate.training import Training, predict, train
+from lrltrain.loss import IGNORED
+from lrltrain.methods import initialise
+from lrltrain.models import find_base, load_model, load_tokenizer, quiet
+
+BASE = find_base("lrl-mini")
+TOKENIZER = load_tokenizer(BASE)
+ROMANIAN = find("ro")
+GOOD = {
+    "topic": "index_id\tcategory\ttext\n1\tsports\tEchipa a câștigat.\n2\thealth\tMedicul vine.\n",
+    "sentiment": "Un film minunat.\tpositive\n\nUn film slab.\tnegative\n",
+    "ner": "Ion\tB-PER\nvine\tO\n\nla\tO\nCluj\tB-LOC\n",
+}
+
+
+def write(folder: Path, task: str, **other: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        (folder / f"{split}.tsv").write_text(other.get(split, GOOD[task]), "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("task", "inside"), [("topic", "sib200/ron_Latn"), ("sentiment", "sa/ron_Latn/one"), ("ner", "")]
+)
+def test_a_task_is_read_from_the_folder_of_its_files_or_of_all(tmp_path: Path, task: Any, inside: str) -> None:
+    write(tmp_path / inside, task)
+    data = open_task(task, str(tmp_path), ROMANIAN)
+    assert [len(data.splits[split].labels) for split in SPLITS] == [2, 2, 2]
+    assert data.provenance["name"] == {"topic": "sib200", "sentiment": "one", "ner": tmp_path.name}[task]
+    assert len(data.provenance["files"]) == 3
+    if task == "ner":
+        assert data.splits["train"].words == (("Ion", "vine"), ("la", "Cluj"))
+        assert data.splits["train"].labels == (("B-PER", "O"), ("O", "B-LOC"))
+    assert open_task(task, str(tmp_path), ROMANIAN, limit=1).provenance["counts"] == dict.fromkeys(SPLITS, 1)
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "told"),
+    [
+        ("topic", "index_id\tcategory\ttext\n1\tcooking\tCeva.\n", "line 2 has the unknown label 'cooking'"),
+        ("topic", "1\tsports\tCeva.\n", "line 1 has 1, sports, Ceva., not index_id"),
+        ("topic", "index_id\tcategory\ttext\n", "holds no item"),
+        ("sentiment", "Ceva.\tneutral\n", "line 1 has the unknown label 'neutral'"),
+        ("sentiment", "Ceva.\tpositive\nCeva.\n", "line 2 has 1 columns, not 2"),
+        ("sentiment", "", "holds no item"),
+        ("ner", "Ion\tB-PER\nvine\tB-MISC\n", "line 2 has the unknown label 'B-MISC'"),
+        ("ner", "Ion B-PER\n", "line 1 has 1 columns, not 2"),
+    ],
+)
+def test_bad_data_is_refused_with_file_line_and_way_out(tmp_path: Path, task: Any, text: str, told: str) -> None:
+    write(tmp_path, task, test=text)
+    with pytest.raises(InputError, match=r"test\.tsv") as refused:
+        open_task(task, str(tmp_path), ROMANIAN)
+    assert told in str(refused.value)
+    assert refused.value.way_out
+
+
+def test_a_folder_without_the_task_or_with_two_sets_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no sa/ron_Latn/SET/train\.tsv"):
+        open_task("sentiment", str(tmp_path), ROMANIAN)
+    for name in ("one", "two"):
+        write(tmp_path / "sa" / "ron_Latn" / name, "sentiment")
+    with pytest.raises(InputError, match="several sets"):
+        open_task("sentiment", str(tmp_path), ROMANIAN)
+    (tmp_path / "sa" / "ron_Latn" / "one" / "dev.tsv").unlink()
+    with pytest.raises(InputError, match="no such file"):
+        open_task("sentiment", str(tmp_path / "sa" / "ron_Latn" / "one"), ROMANIAN)
+
+
+def test_data_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    from datasets import ClassLabel, Dataset, Features, Sequence, Value  # noqa: PLC0415
+
+    asked: list[Any] = []
+    names = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"]
+    tagged = Features({"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=names))})
+    sets = {
+        "Davlan/sib200": Dataset.from_dict({"text": ["Ceva."], "category": ["sports"]}),
+        "unimelb-nlp/wikiann": Dataset.from_dict({"tokens": [["la", "Cluj"]], "ner_tags": [[0, 5]]}, features=tagged),
+        "dgurgurov/romanian_sa": Dataset.from_dict({"text": ["Bun."], "label": [1]}),
+    }
+
+    def load(identifier: str, configuration: str | None) -> Any:
+        asked.append((identifier, configuration))
+        return dict.fromkeys(("train", "validation", "test"), sets[identifier])
+
+    monkeypatch.setattr(tasks_on_hub, "load_dataset", load)
+    assert open_task("topic", None, ROMANIAN).splits["dev"].labels == ("sports",)
+    assert open_task("ner", None, ROMANIAN).splits["test"].labels == (("O", "B-LOC"),)
+    assert open_task("sentiment", None, ROMANIAN).splits["train"].labels == ("positive",)
+    assert asked == [("Davlan/sib200", "ron_Latn"), ("unimelb-nlp/wikiann", "ro"), ("dgurgurov/romanian_sa", None)]
+    with pytest.raises(InputError, match="cannot be loaded"):
+        open_task("topic", "some/where", ROMANIAN)
+    with pytest.raises(InputError, match="has no column 'category'"):
+        open_task("topic", "dgurgurov/romanian_sa", ROMANIAN)
+
+
+def test_all_languages_of_the_paper_have_a_sentiment_set() -> None:
+    paper = [language for language in languages() if language.paper]
+    assert len({language.sentiment for language in paper}) == len(paper) == 30
+
+
+def test_scores_agree_with_counts_by_hand() -> None:
+    gold, predicted = ["a", "a", "b", "c"], ["a", "b", "b", "b"]
+    # a: 1 of 1 predicted, 1 of 2 found -> 2/3; b: 1 of 3, 1 of 1 -> 1/2; c: 0
+    assert scores("topic", gold, predicted) == pytest.approx({"macro_f1": (2 / 3 + 1 / 2) / 3, "accuracy": 0.5})
+    tags = [("B-PER", "I-PER", "O"), ("B-LOC", "O", "B-ORG")]
+    found = [("B-PER", "O", "O"), ("B-LOC", "O", "B-LOC")]
+    # three entities, three predicted, one whole and of its type
+    assert scores("ner", tags, found) == pytest.approx({"f1": 1 / 3, "precision": 1 / 3, "recall": 1 / 3})
+    assert scores("ner", [("O",)], [("O",)]) == {"f1": 0.0, "precision": 0.0, "recall": 0.0}
+
+
+WORD = st.text(st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S")), min_size=1, max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(WORD, st.sampled_from(LABELS["ner"])), min_size=1, max_size=30), st.integers(8, 40))
+def test_each_word_is_labelled_at_its_first_token_alone(sentence: list[tuple[str, str]], max_length: int) -> None:
+    words, tags = zip(*sentence, strict=True)
+    features = featurise(TOKENIZER, Items((" ".join(words),), (tags,), (words,)), LABELS["ner"], max_length)
+    assert features.first is not None
+    ids, labels, first = features.ids[0], features.labels[0], features.first[0]
+    read = first[first >= 0]
+    assert len(ids) == len(labels) <= max_length
+    assert len(first) == len(words)
+    assert (np.diff(read) > 0).all()
+    assert np.flatnonzero(labels != IGNORED).tolist() == read.tolist()
+    assert [LABELS["ner"][number] for number in labels[read]] == [tags[word] for word in np.flatnonzero(first >= 0)]
+    gold = decoded([np.where(labels == IGNORED, 1, labels)], features, LABELS["ner"])[0]
+    assert gold == tuple(tag if place >= 0 else "O" for tag, place in zip(tags, first, strict=True))
+
+
+def test_words_cut_off_have_no_token() -> None:
+    assert first_tokens([None, 0, 0, 1, None], 3).tolist() == [1, 3, -1]
+
+
+@pytest.mark.parametrize("draw", [None, 3])
+def test_batches_hold_each_item_once(draw: int | None) -> None:
+    lengths = np.arange(1, 1_001)[::-1] % 97
+    cut = batches(lengths, 16, None if draw is None else np.random.default_rng(draw))
+    assert sorted(np.concatenate(cut).tolist()) == list(range(1_000))
+    padding = sum(len(each) * lengths[each].max() - lengths[each].sum() for each in cut) / lengths.sum()
+    assert padding < 0.1
+
+
+def test_planted_overlap_is_counted() -> None:
+    train = ["Pisica doarme pe canapeaua mare din bucătăria casei de la țară.", "Altceva cu totul, fără legătură."]
+    test = [
+        "pisica  doarme pe canapeaua mare din bucătăria casei de la țară.",
+        "Ieri pisica doarme pe canapeaua mare din bucătăria casei de la țară.",
+        "Nimic din ce s-a mai scris până acum în vreun alt rând.",
+    ]
+    assert overlap(test, train, spaced=True) == {"items": 3, "exact": 1, "near": 2}
+    assert overlap(test[2:], train, spaced=True) == {"items": 1, "exact": 0, "near": 0}
+
+
+def test_items_that_stand_in_the_corpus_are_counted(workspace: Path) -> None:
+    folder = workspace / "datasets" / "ro" / "conceptnet"
+    from lrldata.dataset import open_dataset  # noqa: PLC0415
+
+    rows = open_dataset(folder)[1].collect()
+    trained = rows.filter(split="train")["text"].to_list()
+    held = [text for text in rows.filter(split="test")["text"].to_list() if text not in trained]
+    texts = (trained[0], trained[1].upper(), held[0], "Nimic din ce s-a mai scris până acum în vreun alt rând.")
+    counted = contamination(folder, Items(texts, ("sports",) * 4), ROMANIAN)
+    assert (counted["items"], counted["found"], counted["whole"]) == (4, 2, 2)
+    with pytest.raises(InputError, match="holds ro, not ug"):
+        contamination(folder, Items(texts, ("sports",) * 4), find("ug"))
+
+
+def small(tokens: bool, dropout: float | None = None, seed: int = 1) -> tuple[TaskModel, Inputs]:
+    stacked = stack(BASE, None, None, 4.0, seed)
+    if dropout is not None:
+        for module in stacked.encoder.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = dropout
+            elif hasattr(module, "dropout_prob"):
+                module.dropout_prob = dropout
+    task = "ner" if tokens else "topic"
+    rate = 0.1 if dropout is None else dropout
+    model = TaskModel(stacked.encoder, TaskHead(128, len(LABELS[task]), rate, tokens=tokens))
+    draw = np.random.default_rng(0)
+    words = tuple(tuple(draw.choice(["casa", "Cluj", "mergea", "Ion"], size)) for size in (3, 9, 5, 2, 14, 7))
+    if tokens:
+        gold: tuple[Any, ...] = tuple(tuple("B-LOC" if word == "Cluj" else "O" for word in each) for each in words)
+        items = Items(tuple(map(" ".join, words)), gold, words)
+    else:
+        items = Items(tuple(map(" ".join, words)), ("sports", "health") * 3)
+    return model, Inputs(featurise(TOKENIZER, items, LABELS[task], 64), TOKENIZER.pad_token_id, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("tokens", [False, True])
+def test_cached_and_whole_give_the_same_logits_and_gradients(tokens: bool) -> None:
+    model, inputs = small(tokens, dropout=0.0)
+    assert model.splits
+    inputs.keep(model, 4, nullcontext())
+    model.train()
+    chosen = np.array([4, 0, 2])
+    found: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
+    cached, ids_and_mask = inputs.logits(model, chosen), inputs._tokens(chosen)  # noqa: SLF001
+    seen = ids_and_mask[1].bool() if tokens else slice(None)
+    for logits in (cached, model(*ids_and_mask), model.whole(*ids_and_mask)):
+        model.zero_grad()
+        logits[seen].square().sum().backward()
+        found.append(
+            (logits[seen].detach(), [each.grad.clone() for each in model.parameters() if each.grad is not None])
+        )
+    for logits, gradients in found[1:]:
+        torch.testing.assert_close(logits, found[0][0], atol=1e-5, rtol=1e-4)
+        for one, other in zip(gradients, found[0][1], strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_cached_training_is_uncached_training_dropout_included(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lrltrain.evaluate import heads  # noqa: PLC0415
+
+    losses = []
+    for most in (heads.MOST_BYTES, 0):
+        monkeypatch.setattr(heads, "MOST_BYTES", most)
+        model, inputs = small(tokens=False)
+        dev = Items(("",) * 6, ("sports", "health") * 3)
+        how = Training(3, 2, 1e-3, 0.01, 0.05, 7)
+        trained = train(model, (inputs, inputs), dev, "topic", LABELS["topic"], how, lambda *_: None)
+        assert (inputs.kept is None) == (most == 0)
+        losses.append(trained.loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_only_the_task_adapter_and_the_head_train() -> None:
+    model, inputs = small(tokens=False)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    dev = Items(("",) * 6, ("sports", "health") * 3)
+    how = Training(2, 2, 1e-2, 0.01, 0.05, 7)
+    train(model, (inputs, inputs), dev, "topic", LABELS["topic"], how, lambda *_: None)
+    changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(".adapters.task." in name or name.startswith("head.") for name in changed)
+    assert len(predict(model, inputs, LABELS["topic"], how)) == 6
+
+
+def test_stacking_on_lora_is_stacking_on_weights_it_is_merged_into() -> None:
+    from adapters import SeqBnConfig  # noqa: PLC0415
+    from adapters.composition import Stack  # noqa: PLC0415
+
+    model = load_model(BASE)
+    initialise(model)
+    with quiet():
+        model.add_adapter("language", config=LoRAConfig(r=4, alpha=4))
+        model.add_adapter("task", config=SeqBnConfig(reduction_factor=16))
+    for name, parameter in model.named_parameters():
+        if ".language." in name or ".task." in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    ids = torch.arange(5, 15)[None]
+    with torch.no_grad():
+        model.eval().set_active_adapters(Stack("language", "task"))
+        stacked = model.base_model(ids).last_hidden_state
+        model.set_active_adapters("task")
+        alone = model.base_model(ids).last_hidden_state
+        model.merge_adapter("language")
+        merged = model.base_model(ids).last_hidden_state
+    assert not torch.allclose(alone, stacked, atol=1e-2)
+    torch.testing.assert_close(merged, stacked, atol=1e-4, rtol=1e-3)
+
+
+def test_the_real_sets_can_be_read(shared: Path) -> None:
+    uyghur = find("ug")
+    assert open_task("topic", str(shared), uyghur).provenance["counts"] == {"train": 701, "dev": 99, "test": 204}
+    assert len(open_task("ner", str(shared), uyghur).splits["test"].labels) > 100
+    assert (
+        len(open_task("sentiment", str(shared / "sa" / "yor_Latn" / "yosm"), find("yo")).splits["test"].labels) == 500
+    )
+
+
+def test_quotes_of_topics_are_read_as_sib200_writes_them(tmp_path: Path) -> None:
+    rows = ['1\ttravel\t"Флотът (""Kriegsmarine"") бил силен."', "2\ttravel\tБез кавички."]
+    for split in SPLITS:
+        (tmp_path / f"{split}.tsv").write_text("\n".join(["index_id\tcategory\ttext", *rows]), "utf-8")
+    data = open_task("topic", str(tmp_path), find("bg"))
+    assert data.splits["test"].texts == ('Флотът ("Kriegsmarine") бил силен.', "Без кавички.")

@@ -1,0 +1,226 @@
+"""`lrltrain eval` of tasks: every kind of adapter, runs that are not repeated, transfer, and what is refused."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+
+from lrldata.errors import LrlError, ModelError, UsageError
+from lrldata.manifest import MANIFEST
+from lrldata.progress import Progress
+from lrltrain.config import load_eval_config, load_fit_config
+from lrltrain.evaluate import score_tasks as recipe
+from lrltrain.evaluate.record import runs_in
+from lrltrain.evaluate.score_tasks import TaskScore, score_tasks
+from lrltrain.evaluate.stack import open_language_adapter, stack
+from lrltrain.evaluate.tasks import SPLITS
+from lrltrain.fit import fit as fit_adapter
+from lrltrain.models import find_base
+
+QUIET = Progress(quiet=True)
+BASE = find_base("lrl-mini")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with all tasks in Romanian, and topics in Uyghur."""
+    root = tmp_path_factory.mktemp("tasks")
+    sentences = {"sports": "Echipa a câștigat meciul {}.", "health": "Medicul vine la spital la ora {}."}
+    for code in ("ron_Latn", "uig_Arab"):
+        for folder in (root / "sib200" / code, root / "sa" / code / "films", root / "ner" / code / "names"):
+            folder.mkdir(parents=True)
+            for number, split in enumerate(SPLITS):
+                numbers = range(number * 8, number * 8 + 8)
+                rows = [f"{n}\t{label}\t{text.format(n)}" for n in numbers for label, text in sentences.items()]
+                texts = {
+                    "sib200": "\n".join(["index_id\tcategory\ttext", *rows]),
+                    "sa": "".join(f"Bun {n}.\tpositive\nSlab {n}.\tnegative\n" for n in numbers),
+                    "ner": "".join(f"Ion\tB-PER\n{n}\tO\nla\tO\nCluj\tB-LOC\n\n" for n in numbers),
+                }
+                (folder / f"{split}.tsv").write_text(texts[folder.relative_to(root).parts[0]], "utf-8")
+    return root
+
+
+@pytest.fixture(scope="session")
+def adapters(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Fit an adapter of a kind and language once, in four steps, and return its folder."""
+    made: dict[tuple[str, str], Path] = {}
+    out = tmp_path_factory.mktemp("adapters")
+
+    def make(method: str = "seq_bn", lang: str = "ro") -> Path:
+        if (method, lang) not in made:
+            options: dict[str, Any] = {"base": "lrl-mini", "steps": 4, "max_length": 32, "batch_size": 2}
+            options["learning_rate"] = 3e-4 if method == "full" else 0.05  # beyond, the best step is none
+            if method == "fusion":
+                options["adapters"] = [make("seq_bn"), make("seq_bn_inv")]
+            text = out / "text.txt"
+            text.write_text("".join(f"Propoziția {n} este despre pisici.\n" for n in range(200)), "utf-8")
+            where = {"lang": lang, "method": method, "text": [text], "out": out, "cache": out / "cache"}
+            made[method, lang] = fit_adapter(load_fit_config(None, {**where, **options}), QUIET).path
+        return made[method, lang]
+
+    return make
+
+
+def score(out: Path, data: Path, **options: Any) -> list[TaskScore]:
+    given = {"lang": "ro", "base": "lrl-mini", "task": "topic", "seeds": [1], "epochs": 2, "learning_rate": 5e-3}
+    return score_tasks(load_eval_config(None, {**given, "data": str(data), "out": out, **options}), QUIET)
+
+
+@pytest.mark.parametrize("method", ["seq_bn", "seq_bn_inv", "lora", "fusion", "full"])
+def test_a_task_is_learned_on_every_kind_of_adapter(
+    method: str, adapters: Callable[..., Path], data: Path, tmp_path: Path
+) -> None:
+    folder = adapters(method)
+    (scored,) = score(tmp_path, data, adapter=[folder])
+    assert (scored.as_json()["method"], scored.as_json()["source"]) == (method, "text")
+    manifest = scored.runs[0].manifest
+    assert manifest["trained"]["frozen_part_kept"]
+    assert manifest["overlap"]["test_in_train"]["items"] == 16
+
+    adapter = open_language_adapter(folder)
+    on, alone = stack(BASE, adapter, adapter, 16, 1), stack(BASE, None, None, 16, 1)
+    ids = torch.arange(5, 20)[None]
+    with torch.no_grad():
+        states = [each.encoder.eval()(ids).last_hidden_state for each in (on, alone)]
+    assert not torch.allclose(*states, atol=1e-4)
+    trained = {name for name, value in on.encoder.named_parameters() if value.requires_grad}
+    assert trained == {name for name, _ in on.encoder.named_parameters() if ".adapters.task." in name}
+    names = dict(alone.encoder.named_parameters())
+    assert all(torch.equal(value, names[name]) for name, value in on.encoder.named_parameters() if name in trained)
+
+
+def test_all_tasks_with_a_baseline_are_recorded(data: Path, tmp_path: Path) -> None:
+    scored = score(tmp_path, data, task="all", baselines=["none"], seeds=[1, 2])
+    assert [(each.runs[0].task, len(each.values)) for each in scored] == [("topic", 2), ("sentiment", 2), ("ner", 2)]
+    runs = list(runs_in(tmp_path))
+    assert {(run.task, run.method, run.seed) for run in runs} == {
+        (task, "none", seed) for task in ("topic", "sentiment", "ner") for seed in (1, 2)
+    }
+    for run in runs:
+        assert run.predictions.columns == ["item", "gold", "predicted"]
+        assert len(run.predictions) == (8 if run.task == "ner" else 16)
+        if run.task == "ner":
+            assert (run.predictions["gold"].list.len() == run.predictions["predicted"].list.len()).all()
+            assert run.predictions["gold"].dtype == pl.List(pl.String)
+
+
+def test_an_easy_task_is_learned(data: Path, tmp_path: Path) -> None:
+    (scored,) = score(tmp_path, data, baselines=["none"], epochs=12, learning_rate=1e-2, batch_size=4)
+    assert scored.mean == 1.0
+
+
+def test_finished_runs_are_not_repeated(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int] = []
+    real = recipe._train  # noqa: SLF001
+
+    def count(job: Any, config: Any, how: Any, progress: Any) -> Any:
+        trained.append(how.seed)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return real(job, config, how, progress)
+
+    monkeypatch.setattr(recipe, "_train", count)
+    with pytest.raises(KeyboardInterrupt):
+        score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
+    first = score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
+    assert trained == [1, 2, 2, 3]
+    again = score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
+    assert trained == [1, 2, 2, 3]
+    assert again[0].as_json() == first[0].as_json()
+    (first[0].runs[2].folder / MANIFEST).unlink()
+    repeated = score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
+    assert trained == [1, 2, 2, 3, 3]
+    assert repeated[0].values == first[0].values
+    score(tmp_path, data, baselines=["none"], seeds=[1], epochs=1)
+    assert trained[-1] == 1
+    score(tmp_path, data, baselines=["none"], seeds=[1], epochs=1, overwrite=True)
+    assert trained[-2:] == [1, 1]
+
+
+def test_a_corpus_is_looked_through_also_for_finished_runs(
+    data: Path, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (before,) = score(tmp_path, data, baselines=["none"])
+    assert before.as_json()["contamination"] is None
+    monkeypatch.setattr(recipe, "_train", lambda *_: pytest.fail("trained again"))
+    (after,) = score(tmp_path, data, baselines=["none"], corpus=workspace / "datasets" / "ro" / "conceptnet")
+    assert after.as_json()["contamination"]["found"] == 0
+    assert after.runs[0].manifest["trained"] == before.runs[0].manifest["trained"]
+    (without,) = score(tmp_path, data, baselines=["none"])
+    assert without.as_json()["contamination"]["items"] == 16
+
+
+def test_transfer_learns_on_one_adapter_and_is_scored_on_the_other(
+    adapters: Callable[..., Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    active: list[str] = []
+    real_train, real_predict = recipe.train, recipe.predict
+
+    def train(model: Any, *rest: Any) -> Any:
+        active.append(str(model.encoder.active_adapters))
+        return real_train(model, *rest)
+
+    def predict(model: Any, *rest: Any) -> Any:
+        active.append(str(model.encoder.active_adapters))
+        return real_predict(model, *rest)
+
+    monkeypatch.setattr(recipe, "train", train)
+    monkeypatch.setattr(recipe, "predict", predict)
+    ro, ug = adapters("seq_bn", "ro"), adapters("seq_bn_inv", "ug")
+    options = {"adapter": [ug], "lang": "ug", "baselines": ["none"], "transfer_from": "ro", "transfer_adapter": ro}
+    alone, scored = score(tmp_path, data, **options)
+    assert active == ["Stack[task]"] * 2 + ["Stack[language, task]", "Stack[target, task]"]
+    assert (alone.runs[0].method, scored.runs[0].method) == ("none-from-ro", "seq_bn_inv-from-ro")
+    assert scored.runs[0].manifest["transfer"]["adapter"]["name"] == open_language_adapter(ro).name
+
+    both = stack(BASE, open_language_adapter(ro), open_language_adapter(ug), 16, 1)
+    own = open_language_adapter(ug)
+    target = stack(BASE, own, own, 16, 1)
+    ids = torch.arange(5, 20)[None]
+    with torch.no_grad():
+        before = both.encoder.eval()(ids).last_hidden_state
+        both.swap(target=True)
+        after, wanted = (each.encoder.eval()(ids).last_hidden_state for each in (both, target))
+    torch.testing.assert_close(after, wanted)
+    assert not torch.allclose(before, after, atol=1e-4)
+
+
+def test_what_cannot_be_meant_is_refused(adapters: Callable[..., Path], data: Path, tmp_path: Path) -> None:
+    ro, ug = adapters("seq_bn", "ro"), adapters("seq_bn_inv", "ug")
+    cases: list[tuple[type[LrlError], str, dict[str, Any]]] = [
+        (UsageError, "--transfer-from wants --transfer-adapter", {"adapter": [ro], "transfer_from": "ug"}),
+        (UsageError, "--transfer-adapter wants", {"adapter": [ro], "transfer_adapter": ug}),
+        (UsageError, "is an adapter of ro", {"adapter": [ug], "transfer_from": "ug", "transfer_adapter": ro}),
+        (UsageError, "of tasks", {"task": "pppl", "adapter": [ro], "corpus": tmp_path}),
+        (UsageError, "names one twice", {"adapter": [ro], "seeds": [1, 1]}),
+        (UsageError, "reads 256 tokens", {"baselines": ["none"], "max_length": 300}),
+        (UsageError, "Nothing is to be scored", {}),
+        (LrlError, "no fully fine-tuned", {"baselines": ["full"]}),
+        (
+            ModelError,
+            "cannot be swapped",
+            {"adapter": [adapters("fusion")], "transfer_from": "ug", "transfer_adapter": ug},
+        ),
+    ]
+    for kind, told, options in cases:
+        with pytest.raises(kind, match=told) as refused:
+            score(tmp_path, data, **options)
+        assert refused.value.way_out or refused.type is UsageError
+
+
+def test_the_command(lrltrain: Callable[..., subprocess.CompletedProcess[str]], data: Path, tmp_path: Path) -> None:
+    options = ("eval", "--lang", "ro", "--base", "lrl-mini", "--task", "ner", "--baselines", "none", "--data", data)
+    options += ("--epochs", "1", "--seeds", "1,2", "--out", tmp_path / "out")
+    done = lrltrain(*options, "--json")
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout)["tasks"]
+    assert (told["language"], told["task"], told["n"], told["metric"]) == ("ro", "ner", 2, "f1")
+    shown = lrltrain(*options)
+    assert "mean ± sd" in shown.stdout
+    assert "of 8" in shown.stdout
