@@ -16,7 +16,7 @@ $(VENV)/.dev: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,train,push]"
 	touch $@
 
-# The main job on built-in data: two datasets, and a page on what was dropped from the one of web text; an adapter, pseudo-perplexity before and after, and all of it published to
+# The main job on built-in data: two datasets, and a page on what was dropped from the one of web text; an adapter, pseudo-perplexity before and after, the page of results, and all of it published to
 # a Hub on this machine and loaded from there.
 demo: $(VENV)/.base
 	$(BIN)/lrldata build --lang ro --source conceptnet --sample --out $(DEMO) --cache $(DEMO)/cache
@@ -25,6 +25,7 @@ demo: $(VENV)/.base
 	$(BIN)/lrltrain fit $(FIT) --out $(DEMO) --cache $(DEMO)/cache
 	$(BIN)/lrltrain eval --adapter $(DEMO)/adapters/ro/lrl-mini/conceptnet-seq_bn_inv \
 	  --data $(DEMO)/datasets/ro/conceptnet --out $(DEMO)
+	$(BIN)/lrltrain report $(DEMO)
 	$(BIN)/python tools/rehearse.py $(DEMO) --lang ro
 
 # What the tests leave behind is searched for tokens: no file, log or journal may hold one.

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Group
+from rich.markdown import Markdown
 
 from lrldata import __version__
 from lrldata.command import DEBUG_HELP, run, show_or_dump
@@ -372,7 +373,8 @@ def report_command(
     shown = f"{reported.scores} scores; of {reported.compared} comparisons {reported.gains} are gains and "
     shown += f"{reported.losses} losses by more than chance.\n"
     shown += f"{reported.page}: open it in a browser; it asks for nothing from the network."
-    show_or_dump(as_json, reported.as_json(), shown)
+    tables = Markdown((reported.page.parent / "results.md").read_text("utf-8"))
+    show_or_dump(as_json, reported.as_json(), Group(tables, "", shown))
 
 
 def _parts(flag: str, value: str) -> list[str]:
