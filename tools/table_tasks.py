@@ -1,6 +1,6 @@
 """Scores of tasks with and without language adapters, on real data, with lrl-mini.
 
-    python tools/table_tasks.py DATA WORKSPACE [LANG ...] [--methods seq_bn_inv full] [--ner-limit 1000]
+    python tools/table_tasks.py DATA WORKSPACE [LANG ...] [--methods seq_bn_inv full] [--tasks topic ner]
     lrltrain report WORKSPACE
 
 lrl-mini has not seen these languages. DATA holds `text/LANG_Script/*.txt`, `flores200/devtest`, `sib200`, `sa` and
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("languages", nargs="*", default=LANGUAGES)
     parser.add_argument("--methods", nargs="+", default=["seq_bn_inv", "full"])
+    parser.add_argument("--tasks", nargs="+", default=list(FOLDERS))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument(
         "--ner-limit", type=int, default=1_000, help="sentences of each split; WikiANN has 20,000 in bg"
@@ -52,9 +53,9 @@ def main() -> None:
         devtest = given.data / "flores200" / "devtest"
         evaluate(load_eval_config(None, asked | {"data": str(devtest), "limit": given.flores_limit}), Progress())
         asked |= {"base": "lrl-mini", "baselines": ["none"], "learning_rate": TASK_RATE}
-        for task, folder in FOLDERS.items():
+        for task in given.tasks:
             limit = given.ner_limit if task == "ner" else None
-            for data in _sets(given.data / folder / str(language.flores)):
+            for data in _sets(given.data / FOLDERS[task] / str(language.flores)):
                 score_tasks(
                     load_eval_config(None, asked | {"task": task, "data": str(data), "limit": limit}), Progress()
                 )
