@@ -10,7 +10,7 @@ Topic is SIB-200 (Adelani et al. 2024), seven classes; sentiment is positive or 
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -100,14 +100,13 @@ def counts(splits: dict[str, Items]) -> dict[str, int]:
 
 def has_task(task: Task, data: str, language: Language) -> bool:
     """Return whether a folder holds the task for the language."""
-    return not Path(data).exists() or bool(_candidates(task, Path(data), language))
+    return not Path(data).exists() or bool(folders_of(task, Path(data), language))
 
 
 def _in_folder(task: Task, root: Path, language: Language) -> TaskData:
-    found = _candidates(task, root, language)
-    code = _code(language)
+    found = folders_of(task, root, language)
     if not found:
-        where = f"{FOLDERS[task]}/{code}" + ("" if task == "topic" else "/SET")
+        where = f"{FOLDERS[task]}/{_code(language)}" + ("" if task == "topic" else "/SET")
         raise InputError(
             f"{root}: has no train.tsv, and no {where}/train.tsv, for {task} in {language.name}.",
             "Name the folder of the language's train.tsv, dev.tsv and test.tsv, or the one that holds all, or leave "
@@ -116,14 +115,18 @@ def _in_folder(task: Task, root: Path, language: Language) -> TaskData:
     if len(found) > 1:
         sets = ", ".join(str(each) for each in found)
         raise InputError(f"{root}: has several sets for {task} in {language.name}: {sets}.", "Name one with --data.")
-    folder = found[0]
-    files = [folder / f"{split}.tsv" for split in SPLITS]
+    return read_set(task, found[0], language)
+
+
+def read_set(task: Task, folder: Path, language: Language, wanted: Sequence[str] = SPLITS) -> TaskData:
+    """Read splits of one set. It is called as its folder, or, where that is a language's, as the one above."""
+    files = [folder / f"{split}.tsv" for split in wanted]
     for file in files:
         if not file.is_file():
-            raise InputError(f"{file}: no such file.", "train.tsv, dev.tsv and test.tsv are wanted.")
-    splits = {split: READERS[task](file) for split, file in zip(SPLITS, files, strict=True)}
+            raise InputError(f"{file}: no such file.", f"{', '.join(each.name for each in files)} are wanted.")
+    splits = {split: READERS[task](file) for split, file in zip(wanted, files, strict=True)}
     resolved = folder.resolve()
-    name = resolved.parent.name if resolved.name == code else resolved.name
+    name = (resolved.parent.name if resolved.name == _code(language) else resolved.name).replace(" ", "_")
     provenance = {"name": name, "files": [file_entry(file, folder) for file in files], "counts": counts(splits)}
     return TaskData(task, language.code, splits, provenance)
 
@@ -132,14 +135,15 @@ def _code(language: Language) -> str:
     return language.sib200 or language.flores or language.code
 
 
-def _candidates(task: Task, root: Path, language: Language) -> list[Path]:
-    if (root / "train.tsv").is_file():
+def folders_of(task: Task, root: Path, language: Language, split: str = "train") -> list[Path]:
+    """Return the folders under `root` that hold the task for the language: those with a file of the split."""
+    if (root / f"{split}.tsv").is_file():
         return [root]
     code = _code(language)
-    for folder in (root / FOLDERS[task] / code, root / code):
-        if (folder / "train.tsv").is_file():
+    for folder in (root / FOLDERS[task] / code, root / code, *([root] if root.resolve().name == code else [])):
+        if (folder / f"{split}.tsv").is_file():
             return [folder]
-        if found := sorted(file.parent for file in folder.glob("*/train.tsv")):
+        if found := sorted(file.parent for file in folder.glob(f"*/{split}.tsv")):
             return found
     return []
 

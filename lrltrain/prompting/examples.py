@@ -1,22 +1,14 @@
-"""Labelled texts to prompt with: SIB-200's files for topic, `text TAB label` for sentiment. IO."""
+"""The test sets to prompt about, and the examples to show, drawn from training sets."""
 
-import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from lrldata.errors import InputError, UsageError
 from lrldata.languages import Language
-from lrldata.manifest import file_entry
-
-LABELS = {
-    "topic": ("science/technology", "travel", "politics", "sports", "health", "entertainment", "geography"),
-    "sentiment": ("positive", "negative"),
-}
-LAYOUT = {"topic": "sib200", "sentiment": "sa"}
-_HEADER = ["index_id", "category", "text"]
+from lrltrain.evaluate.tasks import Task, TaskData, folders_of, read_set
 
 
 class Example(NamedTuple):
@@ -37,22 +29,28 @@ class TestSet:
     provenance: dict[str, Any]
 
 
-def open_test_sets(data: Path, task: str, language: Language, shots: int) -> list[TestSet]:
+def open_test_sets(data: Path, task: Task, language: Language, shots: int) -> list[TestSet]:
     """Read each test set of a language: `data` is its folder, or a parent as sib200/LANG_Script, sa/LANG_Script/SET.
 
     The training half is read only where there are shots to draw. Raises InputError.
     """
-    codes = [code for code in dict.fromkeys((language.sib200, language.flores)) if code]
-    places = [data, *(data / code for code in codes), *(data / LAYOUT[task] / code for code in codes)]
-    for place in places:
-        inside = sorted(place.glob("*/test.tsv")) if place != data or data.name in codes else []
-        found = [place] if (place / "test.tsv").is_file() else [path.parent for path in inside]
-        if found:
-            return [_open(folder, task, language, shots, codes) for folder in found]
-    raise InputError(
-        f"{data}: holds no {task} test set of {language.name} ({' or '.join(codes) or language.code}).",
-        "Give the folder with its test.tsv, or a parent of LANG_Script folders.",
-    )
+    found = folders_of(task, data, language, "test")
+    if not found:
+        raise InputError(
+            f"{data}: holds no {task} test set of {language.name} ({language.sib200 or language.flores}).",
+            "Give the folder with its test.tsv, or a parent of LANG_Script folders.",
+        )
+    return [
+        _open(read_set(task, folder, language, ("test", "train") if shots else ("test",)), language) for folder in found
+    ]
+
+
+def _open(read: TaskData, language: Language) -> TestSet:
+    parts = {
+        split: tuple(Example(text, str(label)) for text, label in zip(items.texts, items.labels, strict=True))
+        for split, items in read.splits.items()
+    }
+    return TestSet(read.provenance["name"], language, parts["test"], parts.get("train", ()), read.provenance)
 
 
 def draw(train: Sequence[Example], test: Sequence[Example], shots: int, seed: int) -> list[Example]:
@@ -78,47 +76,3 @@ def draw(train: Sequence[Example], test: Sequence[Example], shots: int, seed: in
 
 def _lot(seed: int, *parts: str) -> str:
     return hashlib.sha256("\0".join((str(seed), *parts)).encode()).hexdigest()
-
-
-def _open(folder: Path, task: str, language: Language, shots: int, codes: Sequence[str]) -> TestSet:
-    name = folder.resolve().name
-    if name in codes:  # as sib200/uig_Arab: the set is called after the folder of all its languages
-        name = folder.resolve().parent.name
-    parts = {part: tuple(_rows(folder / f"{part}.tsv", task)) for part in (("test", "train") if shots else ("test",))}
-    return TestSet(
-        name.replace(" ", "_"),
-        language,
-        parts["test"],
-        parts.get("train", ()),
-        {
-            "name": name.replace(" ", "_"),
-            "files": [file_entry(folder / f"{part}.tsv", folder) for part in parts],
-            "counts": {part: len(rows) for part, rows in parts.items()},
-        },
-    )
-
-
-def _rows(path: Path, task: str) -> Iterator[Example]:
-    """Yield the rows of a file. SIB-200 puts texts in quotes, as CSV does; in sentiment files a quote is a quote."""
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if task == "topic" else csv.QUOTE_NONE
-    count = 0
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.reader(stream, delimiter="\t", quoting=quoting, strict=True)
-            if task == "topic" and next(rows, None) != _HEADER:
-                raise InputError(f"{path}: the header is not {' TAB '.join(_HEADER)}.", "--task topic reads SIB-200.")
-            for row in rows:
-                text, label = (row[2], row[1]) if task == "topic" and len(row) == 3 else (row[0], row[-1])
-                if len(row) != (3 if task == "topic" else 2) or label not in LABELS[task] or not text.strip():
-                    raise InputError(
-                        f"{path}: line {rows.line_num} is no text with a label of --task {task}.",
-                        f"Labels: {', '.join(LABELS[task])}.",
-                    )
-                yield Example(text.strip(), label)
-                count += 1
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file.", "--shots draws examples from train.tsv.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not UTF-8 with tabs between columns: {error}.") from error
-    if not count:
-        raise InputError(f"{path}: holds no text.")

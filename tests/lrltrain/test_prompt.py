@@ -20,12 +20,13 @@ from lrldata.errors import EndpointError, InputError, LrlError, StorageError, Us
 from lrldata.languages import find
 from lrldata.progress import Progress
 from lrltrain.evaluate.record import Run, runs_in
+from lrltrain.evaluate.tasks import LABELS
 from lrltrain.models import mini_path
 from lrltrain.prompting import likelihood
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.cache import Answer, open_answers, read_answers
 from lrltrain.prompting.config import load_prompt_config
-from lrltrain.prompting.examples import LABELS, Example, draw, open_test_sets
+from lrltrain.prompting.examples import Example, draw, open_test_sets
 from lrltrain.prompting.measure import measure
 from lrltrain.prompting.plan import plan
 from lrltrain.prompting.prompt import prompt
@@ -60,7 +61,9 @@ def data(tmp_path: Path) -> Path:
     words = {"positive": "good", "negative": "bad"}
     for part, count in (("train", 30), ("test", 40)):
         rows = [
-            (f'"{part} {n} is {words[label]}', label) for n in range(count) for label in [LABELS["sentiment"][n % 2]]
+            (f'"{part} {n} is {words[label]}', label)
+            for n in range(count)
+            for label in [("positive", "negative")[n % 2]]
         ]
         (sentiment / f"{part}.tsv").write_text("".join(f"{text}\t{label}\n" for text, label in rows), "utf-8")
         rows = [(f'"{part} ""{n}"" of {label}"', label) for n in range(14) for label in [LABELS["topic"][n % 7]]]
@@ -103,13 +106,13 @@ def test_test_sets_are_found_by_their_folder_or_a_parent(data: Path) -> None:
         assert found.train == ()
     for folder in (data, data / "sib200", data / "sib200/uig_Arab"):
         (found,) = open_test_sets(folder, "topic", uyghur, 1)
-        assert (found.name, found.test[1]) == ("sib200", Example('test "1" of travel', "travel"))
+        assert (found.name, found.test[1]) == ("sib200", Example('test "1" of geography', "geography"))
         assert found.provenance["counts"] == {"test": 14, "train": 14}
     with pytest.raises(InputError, match="no topic test set of Yoruba"):
         open_test_sets(data, "topic", yoruba, 0)
     broken = data / "sa/yor_Latn/tiny/test.tsv"
     broken.write_text("one\tpositive\ntwo\tneutral\n")
-    with pytest.raises(InputError, match="line 2 is no text with a label"):
+    with pytest.raises(InputError, match="line 2 has"):
         open_test_sets(data, "sentiment", yoruba, 0)
 
 
