@@ -17,6 +17,7 @@ from hub_cards.source import Source
 from hub_cards.workspace import Adapter, Dataset, Workspace
 from lrldata.errors import UsageError
 from lrldata.manifest import MANIFEST, fingerprint, sha256_of
+from lrltrain.names import base_name
 
 Kind = Literal["dataset", "model"]
 What = Literal["dataset", "adapter", "base"]
@@ -148,10 +149,8 @@ def adapter_repository(
 ) -> Repository:
     """Return the repository of an adapter, NAMESPACE/BASE-LANGUAGE-SOURCE-METHOD."""
     manifest = adapter.manifest
-    slug = base.rsplit("/", maxsplit=1)[-1]
-    name = _checked(
-        f"{namespace}/{slug}-{manifest['language']['code']}-{adapter.source}-{adapter.method}", adapter.folder
-    )
+    language = manifest["language"]["code"]
+    name = _checked(f"{namespace}/{base_name(base)}-{language}-{adapter.source}-{adapter.method}", adapter.folder)
     paths = [entry["path"] for entry in manifest["outputs"]]
     files = [
         *(

@@ -35,9 +35,9 @@ from lrltrain.models import (
     mixed,
     precision_of,
     quiet,
-    slug,
     word_starts,
 )
+from lrltrain.names import base_name
 from lrltrain.runs import claim, first_process, in_words, last_checkpoint, processes, run_folder
 from lrltrain.text import Text, open_text
 from lrltrain.trainer import FullTrainer, LabelledLoss, LanguageAdapterTrainer, Report
@@ -93,7 +93,7 @@ def prepare(config: FitConfig) -> Plan:
         "settings": config.shaping() | {"processes": processes()},
         "made_with": made_with("adapters", "transformers", "tokenizers", "torch"),
     }
-    folder = config.out / "adapters" / language.code / slug(base.id) / f"{config.source_name}-{config.method}"
+    folder = config.out / "adapters" / language.code / base_name(base.id) / f"{config.source_name}-{config.method}"
     return Plan(config, language, text, base, tokenizer, folder, recipe)
 
 
@@ -235,7 +235,7 @@ def _trainer(
         remove_unused_columns=False,
         label_names=["labels"],
         report_to=list(config.tracker) or "none",
-        logging_dir=str(config.out / "runs" / plan.language.code / f"{slug(plan.base.id)}-{plan.folder.name}"),
+        logging_dir=str(config.out / "runs" / plan.language.code / f"{base_name(plan.base.id)}-{plan.folder.name}"),
         disable_tqdm=True,
         log_level="error",
     )

@@ -145,11 +145,6 @@ def mixed(model: Any) -> torch.autocast:
     return torch.autocast(model.device.type, torch.bfloat16, enabled=model.dtype == torch.bfloat16)
 
 
-def slug(identifier: str) -> str:
-    """Return the last part of a model's id, as folders and repositories are named: xlm-roberta-base."""
-    return identifier.rstrip("/").split("/")[-1]
-
-
 def word_starts(tokenizer: Any) -> torch.Tensor:
     """Return which tokens of a vocabulary begin a word. Shape (vocabulary,), bool.
 

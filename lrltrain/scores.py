@@ -21,7 +21,8 @@ from lrltrain.evaluate.bootstrap import interval, mean_of_sentences, per_corpus,
 from lrltrain.evaluate.pseudo_perplexity import Likelihoods, likelihoods
 from lrltrain.evaluate.statistics import Interval
 from lrltrain.methods import load_adapted
-from lrltrain.models import MINI, Base, dtype_for, find_base, load_model, load_tokenizer, precision_of, slug
+from lrltrain.models import MINI, Base, dtype_for, find_base, load_model, load_tokenizer, precision_of
+from lrltrain.names import base_name
 from lrltrain.sentences import Sentences, open_sentences
 
 SCORES_FILE, SENTENCES_FILE = "scores.json", "sentences.parquet"
@@ -127,7 +128,7 @@ def _measure(
     }
     name = manifest["name"] if manifest else "base"
     measure = f"{PERPLEXITY}-{text.name}-{formula}-{fingerprint(recipe)[:8]}"
-    folder = config.out / "scores" / language / slug(base.id) / name / measure
+    folder = config.out / "scores" / language / base_name(base.id) / name / measure
     home = folder.resolve()
     with lock(home):
         if config.overwrite or not is_unchanged(home, SCORES, fingerprint(recipe)):

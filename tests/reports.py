@@ -115,3 +115,21 @@ def told(page: Path, scratch: Path, script: str, before: str = "") -> Any:
     found = re.search(r"<title>(.*?)</title>", dumped, re.DOTALL)
     assert found
     return json.loads(html.unescape(found[1]))
+
+
+def assert_fits(page: Path, scratch: Path, width: int) -> None:
+    """See that nothing in a page, all of it unfolded, is wider than a window of this width in pixels."""
+    script = """
+      for (const each of document.querySelectorAll("details")) each.open = true;
+      const inside = document.documentElement.scrollWidth <= innerWidth;
+      parent.postMessage(`${inside ? "fits" : document.documentElement.scrollWidth} ${innerWidth}`, "*");
+      tell(0);"""
+    told(page, scratch, script)
+    frame = scratch / "frame.html"  # a window of a browser without a screen is never as narrow
+    frame.write_text(
+        f'<!doctype html><title></title><iframe src="copy.html" width="{width}" height="900" frameborder="0"></iframe>'
+        "<script>onmessage = ({ data }) => { document.title = data; };</script>",
+        encoding="utf-8",
+    )
+    dumped = chromium(scratch / "profile", "--virtual-time-budget=5000", "--dump-dom", frame.as_uri())
+    assert f"<title>fits {width}</title>" in dumped

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reports import CHROMIUM, ROMANIAN, build_dataset, chromium, lines, put_samples, samples, told
+from reports import CHROMIUM, ROMANIAN, assert_fits, build_dataset, chromium, lines, put_samples, samples, told
 
 from lrldata.report.page import render, write_report
 from lrldata.report.samples import Samples
@@ -188,19 +188,7 @@ def test_nothing_is_wider_than_the_window(page: Path, tmp_path: Path, width: int
     ]
     value = samples() | {"kept": wide, "dropped": {"r" * 80: wide, **samples()["dropped"]}}
     (tmp_path / "wide.html").write_text(render(manifest, Samples.model_validate(value)), encoding="utf-8")
-    script = """
-      for (const each of document.querySelectorAll("details")) each.open = true;
-      const inside = document.documentElement.scrollWidth <= innerWidth;
-      parent.postMessage(`${inside ? "fits" : document.documentElement.scrollWidth} ${innerWidth}`, "*");"""
-    told(tmp_path / "wide.html", tmp_path, script + "tell(0);")
-    frame = tmp_path / "frame.html"  # a window of a browser without a screen is never as narrow
-    frame.write_text(
-        f'<!doctype html><title></title><iframe src="copy.html" width="{width}" height="900" frameborder="0"></iframe>'
-        "<script>onmessage = ({ data }) => { document.title = data; };</script>",
-        encoding="utf-8",
-    )
-    dumped = chromium(tmp_path / "profile", "--virtual-time-budget=5000", "--dump-dom", frame.as_uri())
-    assert f"<title>fits {width}</title>" in dumped
+    assert_fits(tmp_path / "wide.html", tmp_path, width)
 
 
 def test_what_is_hostile_in_a_line_does_not_run(page: Path, tmp_path: Path) -> None:

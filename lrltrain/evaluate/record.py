@@ -16,6 +16,7 @@ import polars as pl
 
 from lrldata.folder import lock, replaced
 from lrldata.manifest import SCORES, file_entry, fingerprint, is_unchanged, read_manifest, write_json
+from lrltrain.names import base_name
 
 PREDICTIONS = "predictions.parquet"
 TASKS = {"topic": "macro_f1", "sentiment": "macro_f1", "ner": "f1"}  # and what each is measured by
@@ -84,8 +85,15 @@ def folder_of(out: Path, recipe: Mapping[str, Any], name: str) -> Path:
     """Return where a run belongs; runs that differ in their seed alone are side by side."""
     alike = {**recipe, "settings": {key: value for key, value in recipe["settings"].items() if key != "seed"}}
     measure = f"{recipe['task']}-{recipe['data']['name']}-{fingerprint(alike)[:8]}"
-    slug = str(recipe["base"]["id"]).rstrip("/").rsplit("/", maxsplit=1)[-1]
-    return out / "scores" / recipe["language"] / slug / name / measure / f"seed-{recipe['settings']['seed']}"
+    return (
+        out
+        / "scores"
+        / recipe["language"]
+        / base_name(recipe["base"]["id"])
+        / name
+        / measure
+        / f"seed-{recipe['settings']['seed']}"
+    )
 
 
 def find_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,11 @@ from lrltrain.evaluate.metrics import scores
 from lrltrain.evaluate.overlap import contamination, overlaps
 from lrltrain.evaluate.record import TASKS, Run, find_run, folder_of, write_run
 from lrltrain.evaluate.stack import LanguageAdapter, open_language_adapter, stack
+from lrltrain.evaluate.statistics import deviation
 from lrltrain.evaluate.tasks import Label, Task, TaskData, has_task, open_task
 from lrltrain.evaluate.training import DEFAULTS, Training, predict, train
-from lrltrain.models import MINI, Base, find_base, load_tokenizer, precision_of, slug
+from lrltrain.models import MINI, Base, find_base, load_tokenizer, precision_of
+from lrltrain.names import base_name
 from lrltrain.scores import base_of
 
 LONGEST = 256  # tokens, by default
@@ -52,7 +54,7 @@ class TaskScore:
     @property
     def sd(self) -> float | None:
         """Return the standard deviation over seeds (n - 1); None for a single one."""
-        return stdev(self.values) if len(self.values) > 1 else None
+        return deviation(self.values)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
@@ -149,7 +151,7 @@ def _baselines(config: EvalConfig, language: Language, base: Base) -> Iterator[L
         if named == "none":
             yield None
         elif named == FULL:
-            root = config.out / "adapters" / language.code / slug(base.id)
+            root = config.out / "adapters" / language.code / base_name(base.id)
             folders = sorted(root.glob(f"*-{FULL}"))
             if not folders:
                 raise StorageError(

@@ -13,13 +13,13 @@ import polars as pl
 from lrldata.languages import parse
 from lrldata.manifest import made_with
 from lrldata.progress import Progress
+from lrltrain.evaluate.metrics import scores
 from lrltrain.evaluate.record import Run, find_run, folder_of, write_run
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.cache import Answer, key_of, open_answers
 from lrltrain.prompting.config import PromptConfig
 from lrltrain.prompting.endpoint import Endpoint, ask_all, find_endpoint
 from lrltrain.prompting.examples import TestSet, draw, open_test_sets
-from lrltrain.prompting.measure import measure
 from lrltrain.prompting.template import Prompts, Template, open_template
 
 
@@ -185,5 +185,6 @@ def _keep(config: PromptConfig, asked: Asked, recipe: Mapping[str, Any], outcome
     )
     if outcome.answers is not None:
         predictions = predictions.with_columns(answer=pl.Series(outcome.answers, dtype=pl.String))
-    result = measure(asked.gold, outcome.predicted)
+    invalid = sum(label is None for label in outcome.predicted) / len(outcome.predicted)
+    result = scores(config.task, asked.gold, outcome.predicted) | {"invalid": invalid}
     return write_run(_folder(config, recipe), recipe, predictions, result, **outcome.more)

@@ -7,10 +7,11 @@ from math import log10
 import numpy as np
 
 from lrltrain.evaluate.correlation import Correlation, correlate
+from lrltrain.names import base_name
 from lrltrain.results.material import Material
 from lrltrain.results.sizes import CORPORA, corpus_of, size_of
 from lrltrain.results.tables import Cell, Column, Table
-from lrltrain.results.words import base_name, column_name, method_name, p_value
+from lrltrain.results.words import column_name, method_name, p_value
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from lrldata.errors import LanguageError
 from lrldata.languages import Language, find
 from lrldata.report.html import STYLE, asset, environment, policy
+from lrltrain.names import base_name
 from lrltrain.results import words
 from lrltrain.results.averages import Average
 from lrltrain.results.forms import READING
@@ -67,6 +68,7 @@ def render(
             sections=list(_sections(table, material, home)),
             reading=READING,
             words=words,
+            base_name=base_name,
             compared=len(compared),
             gains=sum(cell.verdict == "gain" for cell in compared),
             losses=sum(cell.verdict == "loss" for cell in compared),
@@ -126,7 +128,7 @@ def _facts(language: Language | None, table: Table) -> Iterator[tuple[str, str]]
     for base in dict.fromkeys(row.base for row in table.rows):
         corpus, size = corpus_of(base), size_of(base, language.code)
         if corpus and size is not None:
-            yield f"{CORPORA[corpus]} of {words.base_name(base)}", f"{size:,.1f} MB" if size else "none"
+            yield f"{CORPORA[corpus]} of {base_name(base)}", f"{size:,.1f} MB" if size else "none"
 
 
 def _card(card: CardPage, home: Path) -> Card:

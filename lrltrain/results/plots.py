@@ -8,11 +8,12 @@ from typing import Any
 
 import altair as alt
 
+from lrltrain.names import base_name
 from lrltrain.results.links import Point, by_adaptation, by_perplexity, by_pretraining
 from lrltrain.results.material import Adapter, Material
 from lrltrain.results.sizes import CORPORA, corpus_of
 from lrltrain.results.tables import NONE, Column, Table
-from lrltrain.results.words import base_name, column_name, method_name
+from lrltrain.results.words import column_name, method_name
 
 # Three to one or better against both grounds, and apart for those who see few colours together with the shapes.
 GREY = "#7a828e"

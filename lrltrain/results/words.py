@@ -18,11 +18,6 @@ def language_name(code: str) -> str:
         return code
 
 
-def base_name(base: str) -> str:
-    """Return the last part of a model's id, which is what tables have room for."""
-    return base.rstrip("/").rsplit("/", maxsplit=1)[-1]
-
-
 def method_name(row: Row | Average) -> str:
     """Return the method with the source of its text: lora, glotcc."""
     parts = [row.method, row.source or ""]

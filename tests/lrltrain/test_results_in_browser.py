@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from reports import CHROMIUM, chromium, told
+from reports import CHROMIUM, assert_fits, chromium, told
 from results import HOSTILE, fill, predictions, put_run, recipe
 
 from lrltrain.results.recipe import report
@@ -125,17 +125,4 @@ def test_a_link_opens_the_section_of_a_language_and_nothing_hostile_runs(page: P
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_nothing_is_wider_than_the_window(page: Path, tmp_path: Path, width: int) -> None:
-    script = """
-      for (const each of document.querySelectorAll("details")) each.open = true;
-      const inside = document.documentElement.scrollWidth <= innerWidth;
-      parent.postMessage(`${inside ? "fits" : document.documentElement.scrollWidth} ${innerWidth}`, "*");
-      tell(0);"""
-    told(page, tmp_path, script)
-    frame = tmp_path / "frame.html"  # a window of a browser without a screen is never as narrow
-    frame.write_text(
-        f'<!doctype html><title></title><iframe src="copy.html" width="{width}" height="900" frameborder="0"></iframe>'
-        "<script>onmessage = ({ data }) => { document.title = data; };</script>",
-        encoding="utf-8",
-    )
-    dumped = chromium(tmp_path / "profile", "--virtual-time-budget=5000", "--dump-dom", frame.as_uri())
-    assert f"<title>fits {width}</title>" in dumped
+    assert_fits(page, tmp_path, width)

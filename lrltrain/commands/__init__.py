@@ -1,0 +1,1 @@
+"""The commands of `lrltrain`, a module each: parse, call the recipe, print."""

@@ -1,0 +1,116 @@
+"""`lrltrain fit`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lrldata.command import show_or_dump
+from lrldata.languages import find
+from lrldata.progress import Progress
+from lrltrain.commands.options import BaseId, BaseRevision, Config, Json, Out, Quiet, given, libraries
+from lrltrain.config import load_fit_config
+
+
+def fit_command(
+    lang: Annotated[str | None, typer.Option(help="Code or name of the language: ug, uig_Arab, Uyghur.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Source of the dataset in the workspace.", show_default="conceptnet")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Dataset folder or Hub id, in place of the workspace's.")] = None,
+    dataset_revision: Annotated[str | None, typer.Option(help="Revision of a dataset on the Hub.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Plain text instead: FILE,FILE, a sentence or paragraph a line.")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Base model: folder, Hub id, or lrl-mini (built in).", show_default="FacebookAI/xlm-roberta-base"
+        ),
+    ] = None,
+    base_revision: BaseRevision = None,
+    base_id: BaseId = None,
+    method: Annotated[
+        str | None, typer.Option(help="seq_bn | seq_bn_inv | lora | full | fusion", show_default="seq_bn_inv")
+    ] = None,
+    adapters: Annotated[str | None, typer.Option(help="For fusion: DIR,DIR of adapters made before.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="paper-conceptnet | paper-glotcc | paper-llama; all below stands above it.")
+    ] = None,
+    objective: Annotated[str | None, typer.Option(help="mlm | clm", show_default="the model's")] = None,
+    batching: Annotated[
+        str | None,
+        typer.Option(
+            help="packed: lines share a block unseen by each other; joined: seen; line: one a block, as the paper.",
+            show_default="packed",
+        ),
+    ] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens a block.", show_default="256")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Blocks a step and process.", show_default="16")] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Batches whose gradients make a step.", show_default="1")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the optimizer.", show_default="2000")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak of the learning rate.", show_default="5e-4; full: 5e-5")
+    ] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Share of the steps in which the rate rises.", show_default="0.05")
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay of AdamW.", show_default="0.01")] = None,
+    reduction_factor: Annotated[
+        float | None, typer.Option(help="Hidden size over bottleneck size.", show_default="16")
+    ] = None,
+    lora_r: Annotated[int | None, typer.Option(help="Rank of LoRA.", show_default="8")] = None,
+    lora_alpha: Annotated[int | None, typer.Option(help="Scaling of LoRA.", show_default="8")] = None,
+    mask_probability: Annotated[
+        float | None, typer.Option(help="Share of tokens to predict.", show_default="0.15")
+    ] = None,
+    whole_word: Annotated[bool | None, typer.Option("--whole-word/--no-whole-word", help="Mask whole words.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Dropout everywhere.", show_default="the model's")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order and masks.", show_default="42")] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(help="Steps between evaluations, each a checkpoint.", show_default="a tenth")
+    ] = None,
+    eval_batch_size: Annotated[
+        int | None, typer.Option(help="Blocks a batch of validation.", show_default="batch size")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto | fp32 | bf16 | fp16", show_default="auto: bf16 on a GPU")
+    ] = None,
+    torch_compile: Annotated[bool | None, typer.Option("--torch-compile", help="Compile the model.")] = None,
+    tracker: Annotated[str | None, typer.Option(help="tensorboard,trackio,wandb", show_default="none")] = None,
+    out: Out = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where tokenised text is kept.", show_default="the user's cache")
+    ] = None,
+    config: Config = None,
+    dry_run: Annotated[
+        bool | None, typer.Option("--dry-run", help="Say what would run: tokens, steps, parameters, memory, time.")
+    ] = None,
+    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace what is in the output folder.")] = None,
+    resume: Annotated[
+        bool | None, typer.Option("--resume", help="Go on with an unfinished run although settings differ.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train an adapter for a language. A killed run goes on when the same command is given again."""
+    flags = given(locals(), lists=("text", "adapters", "tracker"))
+    settings = load_fit_config(config, flags)
+    find(settings.lang)  # a typo should not wait for torch
+    progress = Progress(quiet)
+    with libraries(progress):
+        from lrltrain import show
+        from lrltrain.estimate import estimate
+        from lrltrain.fit import fit
+    if settings.dry_run:
+        estimated = estimate(settings, progress)
+        show_or_dump(as_json, estimated, show.estimate(estimated))
+        return
+    result = fit(settings, progress)
+    if os.environ.get("RANK", "0") == "0":
+        show_or_dump(as_json, result.as_json(), show.fitted(result))
+        if not as_json and result.status == "unchanged":
+            print("Unchanged: the same text, base model and settings, so nothing was done. --overwrite trains again.")

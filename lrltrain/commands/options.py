@@ -1,0 +1,44 @@
+"""Options that commands share, and how what was typed becomes settings."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lrldata.errors import UsageError
+from lrldata.progress import Progress
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars, no log lines.")]
+Config = Annotated[
+    Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")
+]
+Out = Annotated[Path | None, typer.Option(help="The workspace.", show_default="lrl-workspace")]
+BaseRevision = Annotated[str | None, typer.Option(help="Revision of the base model on the Hub.")]
+BaseId = Annotated[str | None, typer.Option(help="Public id of a base model that is given as a folder.")]
+_NOT_SETTINGS = {"config", "as_json", "quiet"}
+
+
+def given(options: Mapping[str, Any], lists: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the settings that were typed; `lists` names those that are parts between commas. Raises UsageError."""
+    flags = {name: value for name, value in options.items() if name not in _NOT_SETTINGS and value is not None}
+    for name in lists:
+        if name in flags:
+            flags[name] = [part for part in flags[name].split(",") if part]
+            if not flags[name]:
+                raise UsageError(f"--{name}: nothing is named.")
+    return flags
+
+
+@contextmanager
+def libraries(progress: Progress) -> Iterator[None]:
+    """Import what is slow, and say what to install where it is missing."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        with progress.waiting("Loading libraries"):
+            yield
+    except ModuleNotFoundError as error:
+        raise UsageError(f"training needs {error.name}.", "Use `pip install 'lrl[train]'`.") from error
