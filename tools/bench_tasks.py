@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--base", default="lrl-mini")
     parser.add_argument("--adapter", type=Path, help="a language adapter to stack on")
     parser.add_argument("--learning-rate", type=float, default=5e-3)
+    parser.add_argument("--reduction-factor", type=float, default=2.0)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--plain-epochs", type=int, help="epochs of plain, to save time")
     parser.add_argument("--seeds", type=int, default=1)
@@ -54,8 +55,10 @@ def main() -> None:
     rows: dict[str, list[tuple[float, float, float]]] = {"plain": [], "lrl": []}
     for seed in range(1, options.seeds + 1):
         how = Training(options.epochs, 16, options.learning_rate, 0.01, 0.05, seed)
-        rows["lrl"].append(ours(base, data, options.adapter, how))
-        rows["plain"].append(plain(base, data, options.adapter, how, options.plain_epochs or options.epochs))
+        rows["lrl"].append(ours(base, data, options.adapter, how, options.reduction_factor))
+        rows["plain"].append(
+            plain(base, data, options.adapter, how, options.reduction_factor, options.plain_epochs or options.epochs)
+        )
     print(
         f"{torch.get_num_threads()} threads, {len(data.splits['train'].labels)} examples, seeds 1 to {options.seeds}\n"
     )
@@ -69,12 +72,14 @@ def main() -> None:
     print(f"\nratio {np.divide(*(statistics.median(run[0] for run in rows[name]) for name in ('lrl', 'plain'))):.2f}")
 
 
-def ours(base: Base, data: TaskData, folder: Path | None, how: Training) -> tuple[float, float, float]:
+def ours(
+    base: Base, data: TaskData, folder: Path | None, how: Training, reduction: float
+) -> tuple[float, float, float]:
     """Return examples a second, seconds and macro-F1 of our way, all preparation included."""
     began = time.perf_counter()
     tokenizer = load_tokenizer(base)
     adapter = open_language_adapter(folder) if folder else None
-    stacked = stack(base, adapter, adapter, 16, how.seed)
+    stacked = stack(base, adapter, adapter, reduction, how.seed)
     config = stacked.encoder.config
     head = TaskHead(config.hidden_size, len(data.labels), config.hidden_dropout_prob, tokens=False)
     model = TaskModel(stacked.encoder, head)
@@ -104,7 +109,9 @@ class StopAfter(TrainerCallback):
         control.should_training_stop = (state.epoch or 0) >= self.epochs
 
 
-def plain(base: Base, data: TaskData, folder: Path | None, how: Training, epochs: int) -> tuple[float, float, float]:
+def plain(
+    base: Base, data: TaskData, folder: Path | None, how: Training, reduction: float, epochs: int
+) -> tuple[float, float, float]:
     """Return the same of a plain setup."""
     began = time.perf_counter()
     tokenizer = load_tokenizer(base)
@@ -112,7 +119,7 @@ def plain(base: Base, data: TaskData, folder: Path | None, how: Training, epochs
     with quiet():
         model = AutoAdapterModel.from_pretrained(base.location)
         below = model.load_adapter(str(folder)) if folder else None
-        model.add_adapter("task", config=SeqBnConfig(reduction_factor=16))
+        model.add_adapter("task", config=SeqBnConfig(reduction_factor=reduction))
         model.add_classification_head("task", num_labels=len(data.labels))
         model.train_adapter("task")
         model.set_active_adapters(Stack(below, "task") if below else "task")

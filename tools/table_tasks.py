@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(FOLDERS))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument(
-        "--ner-limit", type=int, default=1_000, help="sentences of each split; WikiANN has 20,000 in bg"
+        "--limit", type=int, default=500, help="items of each split, but in topic; WikiANN has 20,000 in bg"
     )
     parser.add_argument("--flores-limit", type=int, default=200)
     given = parser.parse_args()
@@ -53,9 +53,14 @@ def main() -> None:
         asked: dict[str, Any] = {"lang": code, "adapter": folders, "out": given.workspace}
         devtest = given.data / "flores200" / "devtest"
         evaluate(load_eval_config(None, asked | {"data": str(devtest), "limit": given.flores_limit}), Progress())
-        asked |= {"base": "lrl-mini", "baselines": ["none"], "learning_rate": TASK_RATE, "reduction_factor": TASK_REDUCTION}
+        asked |= {
+            "base": "lrl-mini",
+            "baselines": ["none"],
+            "learning_rate": TASK_RATE,
+            "reduction_factor": TASK_REDUCTION,
+        }
         for task in given.tasks:
-            limit = given.ner_limit if task == "ner" else None
+            limit = None if task == "topic" else given.limit
             for data in _sets(given.data / FOLDERS[task] / str(language.flores)):
                 score_tasks(
                     load_eval_config(None, asked | {"task": task, "data": str(data), "limit": limit}), Progress()
