@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers of two threads each fight for two cores
 collect_ignore = [] if find_spec("adapters") else ["lrltrain"]  # the data half is tested without torch too
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
