@@ -3,9 +3,9 @@
     python tools/table_tasks.py DATA WORKSPACE [LANG ...] [--methods seq_bn_inv full] [--tasks topic ner]
     lrltrain report WORKSPACE
 
-lrl-mini has not seen these languages. DATA holds `text/LANG_Script/*.txt`, `flores200/devtest`, `sib200`, `sa` and
-`ner`. Of each language: adapters on its running text, then every task that DATA has for it, with the base model alone
-beside them, three seeds each. What is finished is not repeated.
+lrl-mini has seen text of da, jv, ne and yo, and none of bg, mt and ug. DATA holds `text/LANG_Script/*.txt`,
+`flores200/devtest`, `sib200`, `sa` and `ner`. Of each language: adapters on its running text, then every task that DATA
+has for it, with the base model alone beside them, three seeds each. What is finished is not repeated.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(FOLDERS))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument(
-        "--limit", type=int, default=500, help="items of each split, but in topic; WikiANN has 20,000 in bg"
+        "--limit", type=int, default=500, help="items drawn of each split, but in topic; WikiANN has 20,000 in bg"
     )
     parser.add_argument("--flores-limit", type=int, default=200)
     given = parser.parse_args()

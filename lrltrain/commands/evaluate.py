@@ -73,7 +73,9 @@ def eval_command(
     formula: Annotated[
         str | None, typer.Option(help="pppl: corrected | paper | within_word_l2r", show_default="corrected")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many sentences, of each split.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only so many sentences: the first for pppl; for tasks drawn, of each split.")
+    ] = None,
     batch_tokens: Annotated[int | None, typer.Option(help="pppl: tokens a batch.", show_default="by device")] = None,
     max_length: Annotated[
         int | None,

@@ -41,7 +41,9 @@ def prompt_command(
     template: Annotated[
         Path | None, typer.Option(help="Own prompt in TOML, as prompting/templates/topic.toml.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many texts.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only so many texts, drawn at random, the same in each run.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the examples.", show_default="42")] = None,
     normalise: Annotated[
         str | None, typer.Option(help="Local: sum of a label's log-probabilities, or mean a token.", show_default="sum")

@@ -24,7 +24,7 @@ from lrltrain.evaluate.overlap import contamination, overlaps
 from lrltrain.evaluate.record import TASKS, Run, find_run, folder_of, write_run
 from lrltrain.evaluate.stack import LanguageAdapter, open_language_adapter, stack
 from lrltrain.evaluate.statistics import deviation
-from lrltrain.evaluate.tasks import Label, Task, TaskData, has_task, open_task
+from lrltrain.evaluate.tasks import Label, Task, TaskData, check_labels, has_task, open_task
 from lrltrain.evaluate.training import DEFAULTS, Training, predict, train
 from lrltrain.models import MINI, Base, find_base, load_tokenizer, precision_of
 from lrltrain.names import base_name
@@ -126,6 +126,7 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
         tested_on = open_task(task, config.task_data, language, config.limit)
         origin = find(config.transfer_from) if config.transfer_from else None
         trained_on = open_task(task, config.task_data, origin, config.limit) if origin else tested_on
+        check_labels(trained_on)
         found = _found(config, trained_on, tested_on, language)
         for each in models:
             source = _source(config, each)

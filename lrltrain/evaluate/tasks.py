@@ -16,6 +16,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from lrldata.errors import InputError
 from lrldata.languages import Language
 from lrldata.manifest import file_entry, fingerprint
@@ -47,9 +49,11 @@ class Items:
     labels: tuple[Label, ...]
     words: tuple[tuple[str, ...], ...] | None = None
 
-    def first(self, count: int | None) -> "Items":
-        """Return the first so many items."""
-        return Items(self.texts[:count], self.labels[:count], self.words[:count] if self.words else None)
+    def sampled(self, count: int) -> "Items":
+        """Return so many of the items, as `sample` has them."""
+        places = sample(len(self.labels), count)
+        words = tuple(self.words[place] for place in places) if self.words else None
+        return Items(tuple(self.texts[place] for place in places), tuple(self.labels[place] for place in places), words)
 
     @property
     def digest(self) -> str:
@@ -75,8 +79,8 @@ class TaskData:
 def open_task(task: Task, data: str | None, language: Language, limit: int | None = None) -> TaskData:
     """Read what `--data` names: a folder, or an id on the Hub, where None is the paper's set. Raises InputError.
 
-    A folder is the one of the language's files, or holds all: sib200/LANG, sa/LANG/SET, ner/LANG/SET. `limit` takes the
-    first so many items of each split.
+    A folder is the one of the language's files, or holds all: sib200/LANG, sa/LANG/SET, ner/LANG/SET. `limit` draws so
+    many items of each split.
     """
     if data is None or (not Path(data).exists() and _HUB_ID.fullmatch(data)):
         from lrltrain.evaluate.tasks_on_hub import load_task  # noqa: PLC0415 -- half a second that folders need not wait
@@ -87,10 +91,32 @@ def open_task(task: Task, data: str | None, language: Language, limit: int | Non
     for split, items in opened.splits.items():
         if not items.labels:
             raise InputError(f"{opened.provenance['name']}: its split {split} holds no item.", WAY_OUT[task])
-    if limit is None:
-        return opened
-    splits = {split: items.first(limit) for split, items in opened.splits.items()}
-    return replace(opened, splits=splits, provenance={**opened.provenance, "counts": counts(splits), "first": limit})
+    if limit is not None:
+        splits = {split: items.sampled(limit) for split, items in opened.splits.items()}
+        opened = replace(
+            opened, splits=splits, provenance={**opened.provenance, "counts": counts(splits), "sampled": limit}
+        )
+    return opened
+
+
+def sample(length: int, count: int | None) -> list[int]:
+    """Return so many of the places 0 to `length`, in order: always the same, and those of a smaller count among them.
+
+    The first ones would not do: files are sorted, as AfriSenti's by label.
+    """
+    if count is None:
+        return list(range(length))
+    return sorted(np.random.default_rng(0).permutation(length)[:count].tolist())
+
+
+def check_labels(data: TaskData) -> None:
+    """Raise InputError where the training items have all the same label, of which nothing can be learned."""
+    found = {tag for label in data.splits["train"].labels for tag in ([label] if isinstance(label, str) else label)}
+    if len(found) == 1:
+        raise InputError(
+            f"{data.provenance['name']}: every item of its split train is {found.pop()!r}.",
+            "Train on items of two labels or more; with --limit, on more of them.",
+        )
 
 
 def counts(splits: dict[str, Items]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from lrldata.manifest import made_with
 from lrldata.progress import Progress
 from lrltrain.evaluate.metrics import scores
 from lrltrain.evaluate.record import Run, find_run, folder_of, write_run
+from lrltrain.evaluate.tasks import sample
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.cache import Answer, key_of, open_answers
 from lrltrain.prompting.config import PromptConfig
@@ -79,7 +80,7 @@ def cost_of(prices: list[float], read: float, written: float) -> float:
 
 def _asked(config: PromptConfig, template: Template, test: TestSet) -> Asked:
     shots = draw(test.train, test.test, config.shots, config.seed)
-    tested = test.test[: config.limit]
+    tested = [test.test[place] for place in sample(len(test.test), config.limit)]
     folder = re.sub(r"[^\w-]+", "-", config.model.rstrip("/").rsplit("/", maxsplit=1)[-1])
     return Asked(
         test,

@@ -21,7 +21,7 @@ from lrldata.languages import find
 from lrldata.progress import Progress
 from lrltrain.evaluate.metrics import scores
 from lrltrain.evaluate.record import Run, runs_in
-from lrltrain.evaluate.tasks import LABELS
+from lrltrain.evaluate.tasks import LABELS, open_task
 from lrltrain.models import mini_path
 from lrltrain.prompting import likelihood
 from lrltrain.prompting.answers import label_in
@@ -76,7 +76,9 @@ def data(tmp_path: Path) -> Path:
 def ask(data: Path, tmp_path: Path) -> Callable[..., Run]:
     """Prompt about the sentiment test set in this process."""
 
-    def run(server: Server | None = None, **options: Any) -> Run:
+    def run(server: Server | None = None, items: int = 40, **options: Any) -> Run:
+        file = data / "sa/yor_Latn/tiny/test.tsv"
+        file.write_text("".join(file.read_text("utf-8").splitlines(keepends=True)[:items]), "utf-8")
         flags = {"lang": "yo", "task": "sentiment", "data": data, "out": tmp_path / "out", "cache": tmp_path / "cache"}
         if server is not None:
             flags |= {"model": "org/some-model", "endpoint": server.url}
@@ -244,6 +246,16 @@ def test_an_endpoint_is_asked_once_for_each_text(ask: Callable[..., Run], tmp_pa
     assert run.predictions["answer"][0] == "Positive."
 
 
+def test_a_limit_asks_about_the_items_that_adapters_are_tested_on(ask: Callable[..., Run], data: Path) -> None:
+    folder = data / "sa/yor_Latn/tiny"
+    (folder / "dev.tsv").write_text("A text.\tpositive\n", "utf-8")
+    with serve(by_word) as server:
+        ask(server, limit=10, shots=0, concurrency=1)
+        asked = {number_in(text) for text in server.asked}
+    assert asked == set(map(number_in, open_task("sentiment", str(folder), find("yo"), 10).splits["test"].texts))
+    assert max(asked) > 10
+
+
 def test_answers_without_a_label_are_wrong_and_counted(ask: Callable[..., Run]) -> None:
     odd = {0: "positive or negative", 1: "", 2: None, 3: "hard to say"}
 
@@ -252,7 +264,7 @@ def test_answers_without_a_label_are_wrong_and_counted(ask: Callable[..., Run]) 
         return Reply(odd[number]) if number in odd else by_word(text, count)
 
     with serve(script) as server:
-        run = ask(server, limit=10)
+        run = ask(server, items=10)
     assert predicted(run)[:4] == [None] * 4
     assert None not in predicted(run)[4:]
     assert run.result["invalid"] == pytest.approx(0.4)
@@ -277,7 +289,7 @@ def test_faults_that_pass_are_waited_for(ask: Callable[..., Run]) -> None:
         return faults[number] if number < len(faults) and count == 1 else by_word(text, count)
 
     with serve(script) as server:
-        run = ask(server, limit=12, timeout=0.5, concurrency=3)
+        run = ask(server, items=12, timeout=0.5, concurrency=3)
         assert run.result["macro_f1"] == 1.0
         assert server.calls == 12 + len(faults)
 
@@ -289,7 +301,7 @@ def test_retry_after_holds_for_all_calls(ask: Callable[..., Run]) -> None:
         return by_word(text, count)
 
     with serve(script) as server:
-        ask(server, limit=20, concurrency=1)
+        ask(server, items=20, concurrency=1)
         moments = np.diff(server.moments)
     assert moments[0] >= 0.5
 
@@ -302,7 +314,7 @@ def test_what_stays_without_a_choice_is_an_invalid_answer(ask: Callable[..., Run
         return empty if "test 0 " in text else refusal if "test 1 " in text else by_word(text, count)
 
     with serve(script) as server:
-        run = ask(server, limit=4)
+        run = ask(server, items=4)
         assert server.calls == 3 + 3
         assert predicted(run) == [None, None, "positive", "negative"]
         assert run.manifest["tokens"] is None, "not all was counted"
@@ -318,10 +330,10 @@ def test_patience_has_an_end_and_what_was_answered_is_kept(ask: Callable[..., Ru
 
     with serve(script) as server:
         with pytest.raises(EndpointError, match=r"answered 500.*--patience"):
-            ask(server, limit=10, patience=0.2, concurrency=1)
+            ask(server, items=10, patience=0.2, concurrency=1)
         before = server.calls
         broken = False
-        ask(server, limit=10)
+        ask(server, items=10)
         assert server.calls == before + 5, "5 were answered before"
 
 
@@ -352,7 +364,7 @@ def test_as_many_calls_at_once_as_asked_for(ask: Callable[..., Run]) -> None:
 
 def test_extra_changes_the_request(ask: Callable[..., Run]) -> None:
     with serve() as server:
-        ask(server, limit=1, extra={"max_tokens": None, "max_completion_tokens": 9})
+        ask(server, items=1, extra={"max_tokens": None, "max_completion_tokens": 9})
         assert "max_tokens" not in server.bodies[0]
         assert server.bodies[0]["max_completion_tokens"] == 9
 

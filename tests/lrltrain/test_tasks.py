@@ -19,7 +19,7 @@ from lrltrain.evaluate.heads import Inputs, TaskHead, TaskModel
 from lrltrain.evaluate.metrics import scores
 from lrltrain.evaluate.overlap import contamination, overlap
 from lrltrain.evaluate.stack import stack
-from lrltrain.evaluate.tasks import LABELS, SPLITS, Items, open_task
+from lrltrain.evaluate.tasks import LABELS, SPLITS, Items, check_labels, open_task
 from lrltrain.evaluate.training import Training, predict, train
 from lrltrain.loss import IGNORED
 from lrltrain.methods import initialise
@@ -55,6 +55,22 @@ def test_a_task_is_read_from_the_folder_of_its_files_or_of_all(tmp_path: Path, t
         assert data.splits["train"].words == (("Ion", "vine"), ("la", "Cluj"))
         assert data.splits["train"].labels == (("B-PER", "O"), ("O", "B-LOC"))
     assert open_task(task, str(tmp_path), ROMANIAN, limit=1).provenance["counts"] == dict.fromkeys(SPLITS, 1)
+
+
+def test_a_limit_draws_from_all_of_a_sorted_file(tmp_path: Path) -> None:
+    rows = [f"Text {number}.\t{'positive' if number < 500 else 'negative'}" for number in range(1000)]
+    write(tmp_path, "sentiment", **dict.fromkeys(SPLITS, "\n".join(rows)))
+    several, few = (open_task("sentiment", str(tmp_path), ROMANIAN, limit).splits["test"] for limit in (100, 40))
+    assert 30 < several.labels.count("positive") < 70
+    assert set(few.texts) < set(several.texts)  # what is measured on a few is part of what is measured on more
+    assert list(several.texts) == sorted(several.texts, key=lambda text: int(text[5:-1]))
+
+
+def test_training_items_of_one_label_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "sentiment", train="Bun.\tpositive\nFrumos.\tpositive\n")
+    with pytest.raises(InputError, match=r"every item of its split train is 'positive'"):
+        check_labels(open_task("sentiment", str(tmp_path), ROMANIAN))
+    check_labels(open_task("ner", str(write(tmp_path / "ner" / "ron_Latn" / "one", "ner")), ROMANIAN))
 
 
 @pytest.mark.parametrize(
