@@ -40,7 +40,7 @@ from lrltrain.models import (
 from lrltrain.names import base_name
 from lrltrain.runs import claim, first_process, in_words, last_checkpoint, processes, run_folder
 from lrltrain.text import Text, open_text
-from lrltrain.trainer import FullTrainer, LabelledLoss, LanguageAdapterTrainer, Report
+from lrltrain.trainer import FullTrainer, LabelledLoss, LanguageAdapterTrainer, Report, told_once
 from lrltrain.wiring import Wiring, find_wiring
 
 UNKNOWN = 0.05  # share of unknown tokens at which to warn
@@ -146,9 +146,7 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
     if not first_process():
         return Fitted(plan.folder, "fitted", {}, 0.0)
 
-    log = [
-        {key: value for key, value in entry.items() if key in KEPT_IN_LOG} for entry in trainer.state.log_history[:-1]
-    ]
+    log = told_once(trainer.state.log_history[:-1])
     sizes = {name: value.numel() for name, value in model.named_parameters()}
     trained = {
         "steps": trainer.state.global_step,
@@ -170,9 +168,6 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
     return Fitted(plan.folder, "fitted", complete, time.perf_counter() - began)
 
 
-KEPT_IN_LOG = {"step", "epoch", "loss", "learning_rate", "grad_norm", "eval_loss"}
-
-
 def _wire(plan: Plan, model: Any) -> tuple[Wiring, Batching]:
     """Find out how lines of a block are kept apart; where the model cannot, they are joined, and that is said."""
     config, objective = plan.config, plan.base.objective
@@ -186,6 +181,10 @@ def _wire(plan: Plan, model: Any) -> tuple[Wiring, Batching]:
     if config.batching != "packed" or wiring.first_position is None:
         return Wiring(objective), "line" if config.batching == "line" else "joined"
     return wiring, "packed"
+
+
+def _divisor(number: int, most: int) -> int:
+    return next(each for each in range(max(1, most), 0, -1) if number % each == 0)
 
 
 def _width(config: FitConfig) -> int | None:
@@ -216,7 +215,7 @@ def _trainer(
         eval_steps=config.every,
         save_steps=config.every,
         eval_on_start=True,
-        logging_steps=max(1, config.every // 5),
+        logging_steps=_divisor(config.every, config.every // 5),  # so that none spans a checkpoint
         logging_nan_inf_filter=False,
         save_total_limit=2,
         load_best_model_at_end=True,

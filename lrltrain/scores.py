@@ -1,6 +1,5 @@
 """The recipe of `lrltrain eval --task pppl`: a base model with and without adapters, measured and kept."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -226,7 +225,4 @@ def _score(
 
 def _write_scores(score: Score, measured: Measured) -> None:
     """Write what people read; the manifest vouches for the likelihoods, from which it can be computed again."""
-    kept = score.as_json() | {"path": None}
-    previous = measured.folder / SCORES_FILE
-    if not previous.is_file() or json.loads(previous.read_text("utf-8")) != kept:
-        write_json(previous, kept)
+    write_json(measured.folder / SCORES_FILE, score.as_json() | {"path": None})

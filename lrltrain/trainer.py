@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +161,15 @@ class Report(TrainerCallback):
     def speed(self) -> float:
         """Return real tokens a second of this process since training began."""
         return self.blocks() * self.tokens_a_block / max(1e-9, time.perf_counter() - self.began)
+
+
+KEPT_IN_LOG = ("step", "epoch", "loss", "learning_rate", "grad_norm", "eval_loss")
+
+
+def told_once(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a trainer's log as it is without interruptions: a run that goes on evaluates its checkpoint again."""
+    kept: dict[tuple[int, bool], dict[str, Any]] = {}
+    for entry in history:
+        told = {key: entry[key] for key in KEPT_IN_LOG if key in entry}
+        kept.setdefault((entry["step"], "eval_loss" in entry), told)
+    return list(kept.values())
