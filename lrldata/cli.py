@@ -99,7 +99,8 @@ def build_command(
     conceptnet_db: Annotated[Path | None, typer.Option(help="Read a conceptnet-lite database instead.")] = None,
     index: Annotated[Path | None, typer.Option(help="Read an index folder made before instead.")] = None,
     sample: Annotated[
-        bool | None, typer.Option("--sample", help="Read the built-in sample (Romanian) of the source instead.")
+        bool | None,
+        typer.Option("--sample", help="Read the built-in sample instead: Romanian; conceptnet has bg and mt too."),
     ] = None,
     templates: Annotated[
         str | None, typer.Option(help="english | native | paper | FILE.toml", show_default="english")

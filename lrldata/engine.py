@@ -67,12 +67,12 @@ class Crew:
             os.environ.setdefault(
                 "POLARS_MAX_THREADS", "1"
             )  # read by the processes that begin; this one has its threads
-            self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), _begin)
+            self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), leave_with_parent)
         return self._pool
 
 
-def _begin() -> None:
-    """Prepare a worker: it ends when the process that began it is gone, however that went."""
+def leave_with_parent() -> None:
+    """Let this worker end when the process that began it is gone, however that went."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_leave_with, args=(parent,), daemon=True).start()

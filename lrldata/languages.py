@@ -119,13 +119,18 @@ def find(typed: str) -> Language:
 
 
 def parse(typed: str) -> list[Language]:
-    """Read a `--lang` value: codes or names separated by commas, `paper` (the 30) or `all` (all in ConceptNet)."""
+    """Read a `--lang` value: codes or names separated by commas, `paper` (the 30), or `all` (all in ConceptNet).
+
+    `every` is all that ConceptNet or GlotCC-V1 hold.
+    """
     chosen: dict[str, Language] = {}
     for part in filter(None, (piece.strip() for piece in typed.split(","))):
         if part == "paper":
             rows = [language for language in languages() if language.paper]
         elif part == "all":
             rows = [language for language in languages() if language.conceptnet == language.code]
+        elif part == "every":
+            rows = [language for language in languages() if language.sources]
         else:
             rows = [find(part)]
         chosen |= {language.code: language for language in rows}

@@ -35,14 +35,18 @@ def check(
     try:
         return model(**dict(values) | dict(flags))
     except ValidationError as error:
-        fault = error.errors()[0]
+        faults = error.errors()
+        fault = next(
+            (each for each in faults if each["type"] == "extra_forbidden"), faults[0]
+        )  # a typo, before what it left out
         key = ".".join(map(str, fault["loc"])) or "settings"
         if fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, model.model_fields, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(model.model_fields)}."
             raise UsageError(f"{file}: unknown key {key!r}.", hint) from error
         if fault["type"] == "missing":
-            what = "No language given." if key == "lang" else f"--{key.replace('_', '-')} is missing."
+            lacking = f"{file}: {key} is missing." if file else f"--{key.replace('_', '-')} is missing."
+            what = "No language given." if key == "lang" else lacking
             raise UsageError(what, missing) from error
         top = key.split(".")[0]
         where = f"--{top.replace('_', '-')}" if top in flags else f"{file}: {key}" if top in values else ""

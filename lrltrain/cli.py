@@ -8,6 +8,7 @@ from lrldata import __version__
 from lrldata.command import DEBUG_HELP, run
 from lrltrain.commands.evaluate import eval_command
 from lrltrain.commands.fit import fit_command
+from lrltrain.commands.grid import grid_command, status_command
 from lrltrain.commands.prompt import prompt_command
 from lrltrain.commands.report import report_command
 
@@ -33,6 +34,8 @@ app.command("fit")(fit_command)
 app.command("eval")(eval_command)
 app.command("prompt")(prompt_command)
 app.command("report")(report_command)
+app.command("grid")(grid_command)
+app.command("status")(status_command)
 
 
 def main() -> None:

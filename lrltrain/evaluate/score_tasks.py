@@ -24,8 +24,8 @@ from lrltrain.evaluate.overlap import contamination, overlaps
 from lrltrain.evaluate.record import TASKS, Run, find_run, folder_of, write_run
 from lrltrain.evaluate.stack import LanguageAdapter, open_language_adapter, stack
 from lrltrain.evaluate.statistics import deviation
-from lrltrain.evaluate.tasks import Label, Task, TaskData, check_labels, has_task, open_task
-from lrltrain.evaluate.training import DEFAULTS, Training, predict, train
+from lrltrain.evaluate.tasks import DEFAULTS, Label, Task, TaskData, check_labels, has_task, open_task
+from lrltrain.evaluate.training import Training, predict, train
 from lrltrain.models import MINI, Base, find_base, load_tokenizer, precision_of
 from lrltrain.names import base_name
 from lrltrain.scores import base_of

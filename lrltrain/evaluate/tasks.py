@@ -31,6 +31,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "sentiment": ("negative", "positive"),
     "ner": ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"),
 }
+DEFAULTS: dict[Task, tuple[int, int]] = {"topic": (20, 16), "ner": (25, 8), "sentiment": (25, 8)}  # epochs, batch size
 FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # in a folder that holds all tasks
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 HEADER = ["index_id", "category", "text"]

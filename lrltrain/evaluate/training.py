@@ -22,7 +22,6 @@ from lrltrain.loss import IGNORED
 
 CLIPPED = 1.0  # norm of the gradient, as the trainer of transformers has it
 AT_ONCE = 64  # items, where nothing trains
-DEFAULTS: dict[Task, tuple[int, int]] = {"topic": (20, 16), "ner": (25, 8), "sentiment": (25, 8)}  # epochs, batch size
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,116 @@
+"""Recipes of `lrltrain grid`: frozen, checked, with unknown keys an error.
+
+    languages = "paper"                 # as --lang: ro,mt,ug | paper | all
+    out = "lrl-workspace"
+
+    [build.glotcc]                      # a table a source: options of `lrldata build`
+    max-bytes = 100_000_000
+
+    [[fit]]                             # a table a product of sources, models and methods
+    sources = ["glotcc"]
+    models = ["FacebookAI/xlm-roberta-base"]
+    methods = ["seq_bn_inv", "lora"]
+    preset = "paper-glotcc"             # and any option of `lrltrain fit`
+
+    [eval]                              # options of `lrltrain eval`, for all tasks
+    tasks = ["pppl", "topic"]
+    [eval.topic]                        # and for one
+    learning-rate = 1e-4
+
+    [push]                              # where it is there: options of `lrl push-hub`
+    namespace = "my-org"
+
+In values that are texts, {lang}, {flores}, {source} and {workspace} stand for a job's own.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from platformdirs import user_cache_path
+from pydantic import BaseModel, ConfigDict, Field
+
+from lrldata.settings import check, read_toml
+from lrltrain.config import Method, Seed
+
+TaskName = Literal["pppl", "topic", "sentiment", "ner"]
+Source = Literal["conceptnet", "glotcc", "web"]
+Options = dict[str, Any]
+
+
+class Fits(BaseModel):
+    """Adapters to train: the product of sources, models and methods, for `languages` or for all of the recipe.
+
+    `tasks` are those that they are measured by; without it all are. `fuse` names the adapters that a fusion is of.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    languages: str | list[str] | None = None
+    sources: list[Source] = Field(min_length=1)
+    models: list[str] = Field(min_length=1)
+    methods: list[Method] = Field(min_length=1)
+    fuse: Literal["seq_bn", "seq_bn_inv"] = "seq_bn_inv"
+    tasks: list[TaskName] | None = None
+
+    @property
+    def options(self) -> Options:
+        """Return what else is in the table: options of `lrltrain fit`."""
+        return dict(self.model_extra or {})
+
+
+class Evals(BaseModel):
+    """What is measured, of each adapter and of each base model without one."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    tasks: list[TaskName] = ["pppl"]
+    seeds: list[Seed] = Field(default=[1, 2, 3], min_length=1)
+    baselines: list[Literal["none"]] = ["none"]
+
+    def options(self, task: str) -> Options:
+        """Return the options of `lrltrain eval` for a task: its own above those of all."""
+        extra = dict(self.model_extra or {})
+        own = extra.get(task, {})
+        return {key: value for key, value in extra.items() if not isinstance(value, dict)} | own
+
+
+class GridConfig(BaseModel):
+    """A whole study.
+
+    `threads` is how many each job has. It is fixed, and not what is free, as sums in another order are other bits.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    languages: str | list[str]
+    build: dict[Source, Options] = {}
+    fit: list[Fits] = []
+    eval: Evals | None = None
+    report: bool = True
+    threads: int = Field(default=1, ge=1)
+    push: Options | None = None
+    out: str = "lrl-workspace"
+    cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
+
+    @property
+    def lang(self) -> str:
+        """Return the languages as `--lang` has them."""
+        return as_lang(self.languages)
+
+
+def as_lang(languages: str | list[str]) -> str:
+    """Return languages as `--lang` has them: between commas."""
+    return languages if isinstance(languages, str) else ",".join(languages)
+
+
+def load_grid_config(file: Path, flags: Mapping[str, Any]) -> GridConfig:
+    """Read a recipe and put the given flags above it. Raises UsageError."""
+    return check(GridConfig, _underscored(read_toml(file)), flags, file)
+
+
+def _underscored(value: Any) -> Any:
+    """Write the keys of tables within tables as Python does too."""
+    if isinstance(value, dict):
+        return {key.replace("-", "_"): _underscored(each) for key, each in value.items()}
+    return [_underscored(each) for each in value] if isinstance(value, list) else value

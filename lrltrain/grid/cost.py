@@ -1,0 +1,170 @@
+"""What jobs would take, before anything is read: estimates by formula, with what they assume in one place. Pure.
+
+Training computes 2 products a weight and token forward, as many backward by input, and as many by weight where that
+trains (Kaplan et al. 2020, arXiv 2001.08361, section 2.1). By its data sheet an H100 does 989e12 a second in bf16; here
+it reaches a fifth of that, and a step takes at least the time to launch its kernels.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from lrldata.languages import find
+from lrltrain.config import FitConfig, load_fit_config
+from lrltrain.evaluate.tasks import DEFAULTS
+from lrltrain.grid.jobs import Job
+
+if TYPE_CHECKING:
+    from lrltrain.grid.config import TaskName
+
+H100 = 0.2 * 989e12  # products a second
+LAUNCH = 0.001  # seconds a layer and step, forward and backward
+TOKENS_A_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
+ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # to train on, of the sets that the paper uses
+TOKENS_AN_ITEM = {"topic": 40, "sentiment": 40, "ner": 15}
+FLORES, FLORES_TOKENS = 1_012, 40  # sentences, and tokens of one
+BYTES_A_ROW = {"conceptnet": 60}  # of Parquet, with the columns of a fact
+DATASET_SHARE = 0.5  # of a corpus' bytes, as Parquet
+LIBRARIES = 1 << 30  # bytes of memory that a process has before it holds a model
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's size: `weights` in all, and what the vocabulary's matrix is made of."""
+
+    weights: int
+    hidden: int
+    layers: int
+    words: int
+
+    @property
+    def inner(self) -> int:
+        """Return the weights outside the vocabulary's matrix."""
+        return self.weights - self.hidden * self.words
+
+
+KNOWN = {  # as their own cards and configurations say
+    "lrl-mini": Shape(1_900_000, 128, 4, 8_002),
+    "google-bert/bert-base-multilingual-cased": Shape(177_853_440, 768, 12, 119_547),
+    "FacebookAI/xlm-roberta-base": Shape(278_043_648, 768, 12, 250_002),
+    "FacebookAI/xlm-roberta-large": Shape(559_890_432, 1_024, 24, 250_002),
+    "meta-llama/Meta-Llama-3-8B": Shape(8_030_261_248, 4_096, 32, 128_256),
+}
+USUAL = KNOWN["FacebookAI/xlm-roberta-base"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What jobs take: `gpu_seconds` on one H100, and bytes on the disk when they are done and that they read."""
+
+    jobs: int = 0
+    gpu_seconds: float = 0.0
+    disk: int = 0
+    reads: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.jobs + other.jobs,
+            self.gpu_seconds + other.gpu_seconds,
+            self.disk + other.disk,
+            self.reads + other.reads,
+        )
+
+
+def cost_of(jobs: Iterable[Job]) -> Cost:
+    """Return what jobs take together."""
+    return sum((_cost(job) for job in jobs), Cost())
+
+
+def memory_of(job: Job) -> int:
+    """Return the bytes of memory that a job wants, roughly."""
+    if job.kind not in ("fit", "eval"):
+        return LIBRARIES
+    shape = shape_of(job.labels["model"])
+    a_weight = 16 if job.labels["method"] == "full" else 5
+    return LIBRARIES + a_weight * shape.weights
+
+
+@cache
+def shape_of(model: str) -> Shape:
+    """Return the size of a base model: known, or read from its folder; else that of XLM-R base."""
+    if model in KNOWN:
+        return KNOWN[model]
+    try:
+        config = json.loads((Path(model) / "config.json").read_text("utf-8"))
+        hidden, layers, words = config["hidden_size"], config["num_hidden_layers"], config["vocab_size"]
+        return Shape(12 * hidden * hidden * layers + hidden * words, hidden, layers, words)
+    except (OSError, ValueError, KeyError, TypeError):
+        return USUAL
+
+
+def _cost(job: Job) -> Cost:
+    if job.kind == "build":
+        return _of_build(job)
+    if job.kind == "fit":
+        return _of_fit(job)
+    return _of_eval(job) if job.kind == "eval" else Cost(1)
+
+
+def _of_build(job: Job) -> Cost:
+    paper = find(job.labels["lang"]).paper
+    if paper is None or job.labels["source"] == "web":
+        return Cost(1)
+    if job.labels["source"] == "conceptnet":
+        return Cost(1, 0.0, paper.conceptnet_sentences * 10 // 8 * BYTES_A_ROW["conceptnet"])
+    read = min(paper.glotcc_mb * 1e6, float(job.settings.get("max_bytes", 1e9)))
+    return Cost(1, 0.0, int(read * DATASET_SHARE), int(paper.glotcc_mb * 1e6))
+
+
+def _of_fit(job: Job) -> Cost:
+    shape = shape_of(job.labels["model"])
+    config = load_fit_config(None, dict(job.settings))
+    a_block = TOKENS_A_LINE[job.labels["source"]] if config.batching == "line" else config.max_length
+    tokens = config.batch_size * config.accumulate * min(a_block, config.max_length)
+    labelled = tokens if _is_decoder(shape) else tokens * config.mask_probability
+    passes = 6 if config.method == "full" else 4
+    products = passes * (shape.inner * tokens + (shape.weights - shape.inner) * labelled)
+    seconds = config.steps * max(products / H100, LAUNCH * shape.layers * config.accumulate)
+    return Cost(1, seconds, 2 * 4 * _trained(config, shape) if config.method != "full" else 4 * shape.weights)
+
+
+def _of_eval(job: Job) -> Cost:
+    shape, task = shape_of(job.labels["model"]), cast("TaskName", job.labels["task"])
+    if task == "pppl":
+        copies = 1 if _is_decoder(shape) else FLORES_TOKENS
+        products = 2 * FLORES * copies * (FLORES_TOKENS * shape.inner + shape.weights - shape.inner)
+        return Cost(1, products / H100, 100_000)
+    usual_epochs, usual_batch = DEFAULTS[task]
+    epochs = int(job.settings.get("epochs", usual_epochs))
+    batch = int(job.settings.get("batch_size", usual_batch))
+    items = min(ITEMS[task], int(job.settings.get("limit", ITEMS[task])))
+    products = 4 * items * TOKENS_AN_ITEM[task] * shape.inner * epochs
+    return Cost(1, max(products / H100, LAUNCH * shape.layers * items / batch * epochs), 30_000)
+
+
+def _trained(config: FitConfig, shape: Shape) -> int:
+    """Return how many weights an adapter has."""
+    if config.method == "lora":
+        return shape.layers * 2 * 2 * shape.hidden * config.lora_r
+    bottleneck = shape.layers * 2 * shape.hidden * int(shape.hidden / config.reduction_factor)
+    if config.method == "seq_bn_inv":
+        return bottleneck + 4 * (shape.hidden // 2) ** 2 // 2
+    return bottleneck + (3 * shape.layers * shape.hidden**2 if config.method == "fusion" else 0)
+
+
+def _is_decoder(shape: Shape) -> bool:
+    return shape == KNOWN["meta-llama/Meta-Llama-3-8B"]
+
+
+def tree(jobs: Iterable[Job]) -> Mapping[str, Mapping[str, list[Job]]]:
+    """Return jobs by kind, and within by what tells them apart first: source, model and method, task."""
+    grown: dict[str, dict[str, list[Job]]] = {}
+    for job in jobs:
+        names = {"build": ("source",), "fit": ("source", "model", "method"), "eval": ("task", "model")}.get(
+            job.kind, ()
+        )
+        grown.setdefault(job.kind, {}).setdefault(", ".join(job.labels[name] for name in names), []).append(job)
+    return grown

@@ -1,0 +1,277 @@
+"""From a recipe to its jobs. A job is known by a hash of its settings, of its inputs and of the jobs it needs."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lrldata.config import load_config
+from lrldata.errors import LrlError, UsageError
+from lrldata.glotcc.config import load_web_config
+from lrldata.languages import Language, parse
+from lrldata.manifest import fingerprint
+from lrltrain.config import load_eval_config, load_fit_config
+from lrltrain.evaluate.tasks import folders_of
+from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
+from lrltrain.names import base_name
+
+Kind = Literal["build", "fit", "eval", "report", "push"]
+KINDS: tuple[Kind, ...] = ("build", "fit", "eval", "push", "report")
+NONE = "none"
+_HELD_IN = {
+    "topic": "sib200",
+    "sentiment": "sentiment",
+    "ner": "wikiann",
+    "pppl": "flores",
+}  # columns of languages.toml
+Key = tuple[str, str, str, str]  # of an adapter: language, source, model, method
+_IDENTITY_IS_NOT = {"out", "cache", "workers", "eval_batch_size", "batch_tokens", "tracker"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do: `settings` are options of the command, `labels` say which part of the study it is.
+
+    `needs` are the ids of jobs that have to be done before; of a report they are those that it waits for, done or not.
+    """
+
+    kind: Kind
+    labels: Mapping[str, str]
+    settings: Mapping[str, Any]
+    needs: tuple[str, ...] = ()
+    id: str = field(default="")
+
+    @property
+    def name(self) -> str:
+        """Return it in words: fit ug glotcc xlm-roberta-base lora."""
+        return " ".join([self.kind, *(base_name(each) for each in self.labels.values())])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """The job that makes an adapter, and the tasks that it is measured by; None means all."""
+
+    job: str
+    tasks: Sequence[TaskName] | None
+
+
+def job_of(value: Mapping[str, Any]) -> Job:
+    """Read a job from what `as_json` made of it."""
+    return Job(**{**value, "needs": tuple(value["needs"])})
+
+
+def jobs_of(config: GridConfig) -> list[Job]:
+    """Return all jobs of a recipe, each after those that it needs. Raises UsageError, LanguageError."""
+    languages = parse(config.lang)
+    made: dict[str, Job] = {}
+
+    def add(job: Job) -> str:
+        named = replace(job, id=_identity(job))
+        made.setdefault(named.id, named)
+        return named.id
+
+    builds = {
+        (language.code, source): add(_build(config, language, source, options))
+        for source, options in config.build.items()
+        for language in languages
+        if source == "web" or source in language.sources
+    }
+    adapters: dict[Key, Adapter] = {}
+    for number, fits in enumerate(config.fit, 1):
+        try:
+            for job, key in _fits(config, fits, languages, builds, adapters):
+                adapters[key] = Adapter(add(job), fits.tasks)
+        except LrlError as error:
+            raise type(error)(f"[[fit]] {number}: {error.message}", error.way_out) from error
+    if config.eval:
+        for job in list(_evals(config, config.eval, languages, builds, adapters)):
+            add(job)
+    if config.push is not None:
+        for language in languages:
+            needs = tuple(job.id for job in made.values() if job.labels.get("lang") == language.code)
+            add(Job("push", {"lang": language.code}, config.push | {"lang": language.code}, needs))
+    if config.report and config.eval:
+        add(Job("report", {}, {}, tuple(job.id for job in made.values() if job.kind == "eval")))
+    return list(made.values())
+
+
+def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
+    """Return the jobs with these labels (`lang=ug`; of one label several are either-or), and what they need.
+
+    Of a label that a job does not have, nothing is asked. Raises UsageError.
+    """
+    everything = list(jobs)
+    known = {label for job in everything for label in job.labels}
+    wanted: dict[str, set[str]] = {}
+    for each in (part for text in only for part in text.split(",")):
+        label, equals, value = each.partition("=")
+        if not equals or label not in known:
+            raise UsageError(f"--only {each!r}: not LABEL=VALUE.", f"Labels are {', '.join(sorted(known))}.")
+        wanted.setdefault(label, set()).add(value)
+    for label, values in wanted.items():
+        held = {base_name(job.labels[label]) for job in everything if label in job.labels}
+        if strange := values - held:
+            raise UsageError(f"--only {label}={strange.pop()}: no job has it.", f"There are {', '.join(sorted(held))}.")
+
+    def chosen(job: Job) -> bool:
+        return all(
+            label not in job.labels or base_name(job.labels[label]) in values for label, values in wanted.items()
+        )
+
+    by_id = {job.id: job for job in everything}
+    kept: set[str] = set()
+    todo = [job.id for job in everything if job.kind != "report" and chosen(job) and _says(job, wanted)]
+    while todo:
+        if (each := todo.pop()) not in kept:
+            kept.add(each)
+            todo += by_id[each].needs
+    selected = [job for job in everything if job.id in kept]
+    for job in everything:
+        if job.kind == "report":
+            partial = replace(job, needs=tuple(need for need in job.needs if need in kept))
+            selected.append(replace(partial, id=_identity(partial)))
+    return selected
+
+
+def _says(job: Job, wanted: Mapping[str, set[str]]) -> bool:
+    """Return whether a job is chosen for itself: a dataset is not for a method, unless an adapter needs it."""
+    return job.kind != "build" or all(label in job.labels for label in wanted)
+
+
+def _build(config: GridConfig, language: Language, source: str, options: Mapping[str, Any]) -> Job:
+    labels = {"lang": language.code, "source": source}
+    settings = _filled({"source": source, **options, "lang": language.code}, config, language, source)
+    load = load_config if source == "conceptnet" else load_web_config
+    try:
+        load(None, settings | {"out": Path(config.out), "cache": config.cache})
+    except UsageError as error:
+        raise UsageError(f"[build.{source}]: {error.message}", error.way_out) from error
+    return Job("build", labels, settings)
+
+
+def _fits(
+    config: GridConfig,
+    fits: Fits,
+    languages: list[Language],
+    builds: Mapping[tuple[str, Source], str],
+    adapters: Mapping[Key, Adapter],
+) -> Iterator[tuple[Job, Key]]:
+    """Yield the adapters of one table, each with the key by which a fusion and its scores find it."""
+    for language in parse(as_lang(fits.languages)) if fits.languages else languages:
+        for source in fits.sources:
+            if source != "web" and source not in language.sources:
+                continue
+            for model in fits.models:
+                for method in fits.methods:
+                    labels = {"lang": language.code, "source": source, "model": model, "method": method}
+                    settings = _filled(fits.options, config, language, source)
+                    settings |= {"lang": language.code, "source": source, "base": model, "method": method}
+                    held = "text" in settings or "dataset" in settings
+                    needs = [] if held or (language.code, source) not in builds else [builds[language.code, source]]
+                    if method == "fusion":
+                        parts = {key: each for key, each in adapters.items() if key[0] == language.code}
+                        fused = {key[1]: parts[key] for key in parts if key[2:] == (model, fits.fuse)}
+                        if len(fused) < 2:
+                            raise UsageError(
+                                f"a fusion for {language.code} wants {fits.fuse} adapters of two sources on {model}.",
+                                "Put a [[fit]] table for them above.",
+                            )
+                        needs += [each.job for each in fused.values()]
+                        folder = Path("adapters", language.code, base_name(model))
+                        settings["adapters"] = [str(folder / f"{each}-{fits.fuse}") for each in fused]
+                    load_fit_config(None, settings)
+                    key = (language.code, source, model, method)
+                    if key in adapters:
+                        raise UsageError(f"{' '.join(key)} is in a table above.", "Two would be one folder.")
+                    yield Job("fit", labels, settings, tuple(needs)), key
+
+
+def _evals(
+    config: GridConfig,
+    evals: Evals,
+    languages: list[Language],
+    builds: Mapping[tuple[str, Source], str],
+    adapters: Mapping[Key, Adapter],
+) -> Iterator[Job]:
+    """Yield what is measured of each base model, and of each adapter: tasks by seed, perplexity once."""
+    by_code = {language.code: language for language in [*languages, *_languages_of(adapters)]}
+    for task in evals.tasks:
+        asked = [key for key, adapter in adapters.items() if adapter.tasks is None or task in adapter.tasks]
+        bases = dict.fromkeys((code, NONE, model, NONE) for code, _, model, _ in asked if evals.baselines)
+        for key in [*bases, *asked]:
+            code, source, model, method = key
+            language = by_code[code]
+            labels = {"lang": code, "source": source, "model": model, "method": method, "task": task}
+            needs: tuple[str, ...] = (adapters[key].job,) if key in adapters else ()
+            settings = _filled(evals.options(task), config, language, source)
+            if task != "pppl" and "data" not in settings and getattr(language, _HELD_IN[task]) is None:
+                continue
+            if key in adapters:
+                settings["adapter"] = [str(Path("adapters", code, base_name(model), f"{source}-{method}"))]
+                if task != "pppl" and (code, source) in builds:
+                    settings["corpus"] = str(Path("datasets", code, source))
+            settings |= {"lang": code, "task": task, "base": model}
+            needs += tuple(
+                build for made, build in builds.items() if settings.get("data") == "/".join(("datasets", *made))
+            )
+            if task == "pppl":
+                load_eval_config(None, settings)
+                yield Job("eval", labels, settings, needs)
+                continue
+            if key not in adapters:
+                settings["baselines"] = [NONE]
+            for data in _sets(task, settings.get("data"), language):
+                for seed in evals.seeds:
+                    own = settings | {"seeds": [seed]} | ({"data": data} if data else {})
+                    load_eval_config(None, own)
+                    name = {"data": Path(data).name} if data else {}
+                    yield Job("eval", labels | name | {"seed": str(seed)}, own, needs)
+
+
+def _languages_of(adapters: Mapping[Key, Adapter]) -> list[Language]:
+    """Return the languages of adapters."""
+    codes = ",".join(dict.fromkeys(key[0] for key in adapters))
+    return parse(codes) if codes else []
+
+
+def _sets(task: Any, data: str | None, language: Language) -> list[str | None]:
+    """Return the sets of a task that a folder has for a language; None stands for the one on the Hub."""
+    if data is None or not Path(data).exists():
+        return [data]
+    return [str(folder) for folder in folders_of(task, Path(data), language)]
+
+
+def _filled(options: Mapping[str, Any], config: GridConfig, language: Language, source: str) -> dict[str, Any]:
+    """Put a job's own words into texts."""
+    words = {"lang": language.code, "flores": language.flores or "", "source": source, "workspace": config.out}
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, str):
+            for word, meant in words.items():
+                value = value.replace(f"{{{word}}}", meant)
+            return value
+        return [fill(each) for each in value] if isinstance(value, list) else value
+
+    return {key: fill(value) for key, value in options.items()}
+
+
+def _identity(job: Job) -> str:
+    """Return the hash of all that shapes what a job makes. Of local files it is their size and time, to be quick."""
+    shaping = {key: value for key, value in job.settings.items() if key not in _IDENTITY_IS_NOT}
+    given = [each for value in shaping.values() for each in (value if isinstance(value, list) else [value])]
+    files = [_stat(Path(each)) for each in given if isinstance(each, str) and _is_outside(each)]
+    return fingerprint([job.kind, dict(job.labels), shaping, files, sorted(job.needs)])[:16]
+
+
+def _is_outside(value: str) -> bool:
+    """Return whether a text names something on this machine that is not what another job makes."""
+    return "/" in value and not value.startswith(("datasets/", "adapters/")) and Path(value).exists()
+
+
+def _stat(path: Path) -> list[Any]:
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [[each.name, each.stat().st_size, each.stat().st_mtime_ns] for each in found if each.is_file()]

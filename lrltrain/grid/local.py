@@ -1,0 +1,84 @@
+"""Jobs on processes of this machine: each slot a process of its own, so that one that dies takes one job with it."""
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import Self
+
+from lrldata.engine import leave_with_parent
+from lrltrain.grid.act import perform
+from lrltrain.grid.jobs import Job
+from lrltrain.grid.records import Record
+
+THREADS = ("OMP_NUMTHREADS", "POLARS_MAXTHREADS", "RAYON_NUMTHREADS", "MKL_NUMTHREADS")
+
+
+@dataclass
+class Slot:
+    """A process that does one job after the other, or none yet; its GPU is a number, or none."""
+
+    gpu: str | None
+    pool: ProcessPoolExecutor | None = None
+
+
+@dataclass
+class Local:
+    """An engine of so many slots, which share this machine's cores, and its GPUs in turn."""
+
+    slots: int
+    threads: int
+    workspace: str
+    cache: str
+    gpus: tuple[str, ...] = ()
+    _free: list[Slot] = field(default_factory=list)
+    _busy: dict[Future[Record], tuple[Slot, Job, float]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        count = len(self.gpus)
+        self._free = [Slot(self.gpus[number % count] if count else None) for number in range(self.slots)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for slot in [*self._free, *(slot for slot, _, _ in self._busy.values())]:
+            if slot.pool is not None:
+                slot.pool.shutdown(wait=False, cancel_futures=True)
+
+    def submit(self, job: Job) -> None:
+        """Start a job in a free slot."""
+        slot = self._free.pop(0)
+        if slot.pool is None:
+            threads = dict.fromkeys(THREADS, str(self.threads))
+            slot.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (threads, slot.gpu))
+        future = slot.pool.submit(perform, job.as_json(), self.workspace, self.cache)
+        self._busy[future] = (slot, job, time.perf_counter())
+
+    def finished(self, seconds: float) -> list[Record]:
+        """Return the records of jobs that ended; `lost` where the process was ended from outside."""
+        if not self._busy:
+            time.sleep(seconds)
+            return []
+        ended, _ = wait(self._busy, timeout=seconds, return_when=FIRST_COMPLETED)
+        records = []
+        for future in ended:
+            slot, job, began = self._busy.pop(future)
+            try:
+                records.append(future.result())
+            except BrokenProcessPool:
+                slot.pool = None
+                gone = time.perf_counter() - began
+                error = "its process was ended from outside: too little memory? Try again with fewer --workers."
+                records.append(Record(job.id, job.name, "lost", gone, error=error))
+            self._free.insert(0, slot)
+        return records
+
+
+def _begin(environment: dict[str, str], gpu: str | None) -> None:
+    """Prepare a process before it imports what is slow: its threads, its GPU, and that it ends with its parent."""
+    os.environ |= environment
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    leave_with_parent()

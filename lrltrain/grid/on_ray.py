@@ -1,0 +1,75 @@
+"""Jobs on a Ray cluster: one that is there, or one that Ray starts on this machine. Resources and retries are Ray's."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import ray
+from ray.exceptions import RayError
+
+from lrldata.errors import LrlError
+from lrltrain.grid.act import perform
+from lrltrain.grid.jobs import Job
+from lrltrain.grid.local import THREADS
+from lrltrain.grid.records import Record
+
+_AHEAD = 4  # jobs a core that are handed to Ray before they can begin
+
+
+@dataclass
+class OnRay:
+    """An engine that hands jobs to Ray, with `gpus` (a part of one, or 0) for each job that trains or measures."""
+
+    address: str | None
+    workspace: str
+    cache: str
+    threads: int = 1
+    gpus: float = 0.0
+    retries: int = 2
+    slots: int = 1
+    _busy: dict[Any, tuple[Job, float]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        here = {"env_vars": dict.fromkeys(THREADS, str(self.threads))}
+        try:
+            ray.init(
+                address=self.address,
+                runtime_env=here,
+                log_to_driver=False,
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            told = str(error).strip().split("\n")[0]
+            raise LrlError(f"--address {self.address}: {told}", "Is the cluster up? `ray status` says.") from error
+        self.slots = max(1, int(ray.cluster_resources().get("CPU", 1))) * _AHEAD
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ray.shutdown()
+
+    def submit(self, job: Job) -> None:
+        """Hand a job to Ray."""
+        gpus = self.gpus if job.kind in ("fit", "eval") else 0.0
+        remote = ray.remote(perform).options(
+            num_cpus=self.threads, num_gpus=gpus, max_retries=self.retries, name=job.name
+        )
+        self._busy[remote.remote(job.as_json(), self.workspace, self.cache)] = (job, time.perf_counter())
+
+    def finished(self, seconds: float) -> list[Record]:
+        """Return the records of jobs that ended; `lost` where Ray gave one up."""
+        if not self._busy:
+            time.sleep(seconds)
+            return []
+        ended, _ = ray.wait(list(self._busy), num_returns=1, timeout=seconds)
+        records = []
+        for reference in ended:
+            job, began = self._busy.pop(reference)
+            try:
+                records.append(ray.get(reference))
+            except RayError as error:
+                gone = time.perf_counter() - began
+                told = str(error).strip().split("\n")[0]
+                records.append(Record(job.id, job.name, "lost", gone, error=told))
+        return records

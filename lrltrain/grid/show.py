@@ -1,0 +1,143 @@
+"""How a grid is printed: its jobs as a tree, where it stands, and what failed."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from lrldata.show import table
+from lrltrain.grid.cost import Cost, cost_of, tree
+from lrltrain.grid.jobs import KINDS, Job
+from lrltrain.grid.records import Record, Records
+from lrltrain.grid.schedule import Schedule
+
+WORDS = {"build": "datasets", "fit": "adapters", "eval": "scores", "push": "languages to publish", "report": "report"}
+
+
+def plan(jobs: list[Job], done: set[str]) -> Tree:
+    """Draw the jobs, by what they make, with what they take."""
+    grown = Tree(f"[bold]{_told(cost_of(jobs))}; {len(done):,} of them done already")
+    by_kind = tree(jobs)
+    for kind in KINDS:
+        if kind in by_kind:
+            inside = [job for group in by_kind[kind].values() for job in group]
+            branch = grown.add(f"[bold]{WORDS[kind]}[/]: {_told(cost_of(inside))}")
+            for name, group in by_kind[kind].items():
+                if name:
+                    held = len({job.labels["lang"] for job in group})
+                    many = f"{held} language{'s' if held > 1 else ''}"
+                    branch.add(f"{escape(name)}: {many}, {_told(cost_of(group))}")
+    return grown
+
+
+def plan_as_json(jobs: list[Job], done: set[str]) -> dict[str, Any]:
+    """Return the same as JSON-like values."""
+    by_kind = {
+        kind: {name: vars(cost_of(group)) for name, group in groups.items()} for kind, groups in tree(jobs).items()
+    }
+    return {"total": vars(cost_of(jobs)), "done": len(done), "jobs": by_kind}
+
+
+def _told(cost: Cost) -> str:
+    parts = [f"{cost.jobs:,} job{'' if cost.jobs == 1 else 's'}"]
+    if cost.gpu_seconds:
+        parts.append(f"about {hours(cost.gpu_seconds)} of an H100")
+    if cost.reads:
+        parts.append(f"reads {size(cost.reads)}")
+    if cost.disk:
+        parts.append(f"{size(cost.disk)} on disk")
+    return ", ".join(parts)
+
+
+def hours(seconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3_600 else f"{seconds / 3_600:,.1f} h"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1_000:
+            return f"{count:,.0f} {unit}"
+        count /= 1_000
+    return f"{count:,.1f} TB"
+
+
+def ended(state: Schedule, total: int, record: Record) -> str:
+    """Return the line that tells that a job ended."""
+    told = f"{record.seconds:.1f} s" if record.status == "done" else f"[red]{record.status}[/]: {escape(record.error)}"
+    again = "" if record.status == "done" or record.id in state.failed else " (is tried again)"
+    return f"[{state.ended}/{total}] {escape(record.name)}: {told}{again}".replace("[", r"\[", 1)
+
+
+def outcome(jobs: list[Job], state: Schedule, records: Records) -> Group:
+    """Draw what became of a grid, with what failed and where its log is."""
+    kept = f", {len(state.kept):,} of them before" if state.kept else ""
+    lines = [f"{len(state.done):,} of {len(jobs):,} jobs done{kept}."]
+    if state.blocked:
+        lines.append(f"{len(state.blocked):,} wait for what failed.")
+    return Group(*lines, *([failures(state.failed.values(), records)] if state.failed else []))
+
+
+def failures(failed: Iterable[Record], records: Records) -> Table:
+    """Draw the jobs that failed."""
+    drawn = table("Failed", "job", "attempts", "error", "log", numbers=("attempts",))
+    for record in failed:
+        drawn.add_row(
+            escape(record.name), str(record.attempts), escape(record.error), escape(str(records.log(record.id)))
+        )
+    return drawn
+
+
+def status(jobs: list[Job], slots: int, records: Records) -> tuple[Group, dict[str, Any]]:
+    """Say where the last grid of a workspace stands, drawn and as JSON-like values."""
+    found = {job.id: records.read(job.id) for job in jobs}
+    running = [job for job in jobs if records.is_running(job.id)]
+    held = {job.id for job in running}
+    counted: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    states: dict[str, str] = {}
+    for job in jobs:
+        record = found[job.id]
+        what = "running" if job.id in held else "left" if record is None else record.status
+        states[job.id] = what
+        counted[job.kind][what] += 1
+    seconds = _seconds_left(jobs, found, states)
+    names = ("done", "running", "failed", "left")
+    drawn = table(f"{records.workspace}", "what", *names, numbers=names)
+    for kind, counts in counted.items():
+        if counts:
+            drawn.add_row(WORDS[kind], *(f"{counts[name]:,}" for name in names))
+    totals = {name: sum(counts[name] for counts in counted.values()) for name in names}
+    drawn.add_row("all", *(f"{totals[name]:,}" for name in names))
+    failed = [record for job, record in found.items() if record is not None and states[job] == "failed"]
+    now = [f"running: {job.name}" for job in running]
+    left = [] if seconds is None else [f"About {hours(seconds / slots)} left, at {slots} jobs at once."]
+    value = {
+        **totals,
+        "running_now": [job.name for job in running],
+        "failures": [{"name": each.name, "error": each.error, "log": str(records.log(each.id))} for each in failed],
+        "seconds_left": None if seconds is None else round(seconds / slots, 1),
+        "at": round(time.time()),
+    }
+    return Group(drawn, *now, *left, *([failures(failed, records)] if failed else [])), value
+
+
+def _seconds_left(jobs: list[Job], found: dict[str, Record | None], states: dict[str, str]) -> float | None:
+    """Return the seconds of work that is left, by the mean of what is done of each kind; None where nothing tells."""
+    known: dict[str, list[float]] = {}
+    for job in jobs:
+        record = found[job.id]
+        if record is not None and states[job.id] == "done":
+            known.setdefault(job.kind, []).append(record.seconds)
+    if not known:
+        return None
+    usual = sum(map(sum, known.values())) / sum(map(len, known.values()))
+    means = {kind: sum(each) / len(each) for kind, each in known.items()}
+    return sum(means.get(job.kind, usual) for job in jobs if states[job.id] in ("left", "running"))

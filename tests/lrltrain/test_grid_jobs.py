@@ -1,0 +1,124 @@
+"""Recipes and the jobs that come of them: counts, identities, selections, mistakes. Nothing is run."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from grids import write_recipe
+
+from lrldata.errors import UsageError
+from lrltrain.grid.config import load_grid_config
+from lrltrain.grid.cost import cost_of
+from lrltrain.grid.jobs import Job, job_of, jobs_of, select
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+def jobs(file: Path) -> list[Job]:
+    return jobs_of(load_grid_config(file, {}))
+
+
+def test_the_papers_recipe_has_the_papers_counts() -> None:
+    made = jobs(RECIPES / "paper.toml")
+    fits = Counter(
+        (job.labels["source"], job.labels["model"], job.labels["method"]) for job in made if job.kind == "fit"
+    )
+    encoders = ("google-bert/bert-base-multilingual-cased", "FacebookAI/xlm-roberta-base")
+    for source in ("conceptnet", "glotcc"):
+        for model in encoders:
+            assert [fits[source, model, method] for method in ("seq_bn", "seq_bn_inv", "lora", "full")] == [30] * 4
+        assert fits[source, "meta-llama/Meta-Llama-3-8B", "seq_bn_inv"] == 5
+    assert [fits["glotcc", model, "fusion"] for model in encoders] == [30, 30]
+    assert sum(fits.values()) == 480 + 60 + 10
+    assert Counter(job.kind for job in made)["build"] == 60
+    scored = Counter((job.labels["task"], job.labels["model"]) for job in made if job.kind == "eval")
+    for model in encoders:  # 9 adapters and the base model alone
+        assert scored["pppl", model] == 30 * 10
+        assert scored["topic", model] == scored["sentiment", model] == scored["ner", model] == 30 * 10 * 3
+    assert scored["pppl", "meta-llama/Meta-Llama-3-8B"] == 5 * 3
+    assert len({job.id for job in made}) == len(made)
+    settings = {
+        job.labels["source"]: job.settings for job in made if job.kind == "fit" and job.labels["method"] == "lora"
+    }
+    assert {name: each["preset"] for name, each in settings.items()} == {
+        "conceptnet": "paper-conceptnet",
+        "glotcc": "paper-glotcc",
+    }
+
+
+def test_every_shipped_recipe_can_be_planned() -> None:
+    assert len([job for job in jobs(RECIPES / "demo.toml") if job.kind == "fit"]) == 3 * 2
+    everything = jobs(RECIPES / "all-languages.toml")
+    held = {job.labels["lang"] for job in everything if job.kind == "build"}
+    assert len(held) > 350
+    assert cost_of(everything).gpu_seconds > 0
+
+
+def test_jobs_come_after_what_they_need_and_are_the_same_each_time(tmp_path: Path) -> None:
+    made = jobs(write_recipe(tmp_path, tmp_path / "out"))
+    assert Counter(job.kind for job in made) == {"build": 2, "fit": 4, "eval": 6, "report": 1}
+    seen: set[str] = set()
+    for job in made:
+        assert set(job.needs) <= seen
+        seen.add(job.id)
+        assert job_of(job.as_json()) == job
+    assert jobs(write_recipe(tmp_path, tmp_path / "elsewhere")) == made, "a workspace can be moved"
+
+
+def test_a_changed_setting_changes_what_depends_on_it_alone(tmp_path: Path) -> None:
+    before = {job.name: job.id for job in jobs(write_recipe(tmp_path, tmp_path))}
+
+    def changed(**options: int) -> set[str]:
+        after = {job.name: job.id for job in jobs(write_recipe(tmp_path, tmp_path, **options))}
+        return {name.split()[0] for name in before if before[name] != after[name]}
+
+    assert changed() == set()
+    assert changed(resamples=300) == {"eval", "report"}
+    assert changed(steps=5) == {"fit", "eval", "report"}
+    names = {job.name for job in jobs(write_recipe(tmp_path, tmp_path, steps=5)) if job.id not in before.values()}
+    assert "eval bg none lrl-mini none pppl" not in names
+
+
+def test_a_file_that_changes_changes_the_jobs_that_read_it(tmp_path: Path) -> None:
+    recipe, text = write_recipe(tmp_path, tmp_path), tmp_path / "text.txt"
+    text.write_text("One.\n")
+    recipe.write_text(recipe.read_text().replace("steps = 4", f'steps = 4\ntext = ["{text}"]'))
+    before = [job.id for job in jobs(recipe) if job.kind == "fit"]
+    text.write_text("One.\nTwo.\n")
+    assert not set(before) & {job.id for job in jobs(recipe) if job.kind == "fit"}
+
+
+def test_a_part_can_be_selected_with_what_it_needs(tmp_path: Path) -> None:
+    made = jobs(write_recipe(tmp_path, tmp_path))
+    some = select(made, ["lang=bg,method=lora"])
+    assert sorted(job.name for job in some) == [
+        "build bg conceptnet",
+        "eval bg conceptnet lrl-mini lora pppl",
+        "fit bg conceptnet lrl-mini lora",
+        "report",
+    ]
+    assert Counter(job.kind for job in select(made, ["lang=bg", "lang=mt"])) == Counter(job.kind for job in made)
+    for wrong, told in ((["lang"], "LABEL=VALUE"), (["tongue=bg"], "Labels are"), (["lang=ro"], "There are bg, mt")):
+        with pytest.raises(UsageError, match=told):
+            select(made, wrong)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("steps = 4", "stepps = 4", r"\[\[fit\]\] 1: .*unknown key 'stepps'.*'steps'"),
+        ("steps = 4", "steps = 0", r"\[\[fit\]\] 1: --steps"),
+        ("sample = true", "smaple = true", r"\[build.conceptnet\]: .*'sample'"),
+        ('["seq_bn_inv", "lora"]', '["seq_bn", "lore"]', "fit.0.methods.1"),
+        ('["seq_bn_inv", "lora"]', '["fusion"]', "wants seq_bn_inv adapters of two sources"),
+        ('["seq_bn_inv", "lora"]', '["lora", "lora"]', "is in a table above"),
+        ("resamples = 200", "resamples = 1", "--resamples"),
+        ('languages = "bg,mt"', 'languages = "bg,klingon"', "Unknown language 'klingon'"),
+        ('languages = "bg,mt"', 'langs = "bg"', "unknown key 'langs'"),
+    ],
+)
+def test_mistakes_in_a_recipe_are_named(tmp_path: Path, old: str, new: str, told: str) -> None:
+    recipe = write_recipe(tmp_path, tmp_path)
+    recipe.write_text(recipe.read_text().replace(old, new))
+    with pytest.raises(UsageError, match=told):
+        jobs(recipe)
