@@ -15,14 +15,15 @@ from lrldata.build import Built, IncompleteError, build
 from lrldata.command import DEBUG_HELP, run, show_or_dump
 from lrldata.conceptnet.source import find_index
 from lrldata.conceptnet.verbalise import all_built_in, built_in, expected_sets, missing, problems, read_templates
-from lrldata.config import load_config
+from lrldata.config import BuildConfig, load_config
 from lrldata.dataset import open_dataset
 from lrldata.errors import InputError
-from lrldata.glotcc.config import is_web, load_web_config
-from lrldata.languages import find, languages
+from lrldata.glotcc.config import WebConfig, is_web, load_web_config
+from lrldata.languages import find, languages, parse
 from lrldata.ledger import from_json
 from lrldata.plan import Step, plan
 from lrldata.progress import Progress
+from lrldata.remote import is_remote, opened
 
 app = typer.Typer(
     help="Clean, versioned datasets for low-resource languages.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -122,7 +123,9 @@ def build_command(
     max_rejected: Annotated[
         float | None, typer.Option(help="Share of bad lines at which to stop.", show_default="0.001")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The workspace.", show_default="lrl-workspace")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="The workspace: a folder, or s3://BUCKET/FOLDER.", show_default="lrl-workspace")
+    ] = None,
     cache: Cache = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")
@@ -139,27 +142,36 @@ def build_command(
     flags = {
         "input" if name == "documents" else name: value
         for name, value in options.items()
-        if name not in ("config", "as_json", "quiet") and value is not None
+        if name not in ("config", "as_json", "quiet", "out") and value is not None
     }
     if protect:
         flags["protect"] = [part for part in protect.split(",") if part]
+    if out is not None and not is_remote(out):
+        flags["out"] = Path(out)
     began = time.perf_counter()
-    if is_web(config, flags):
+    web = is_web(config, flags)
+    asked: BuildConfig | WebConfig = (load_web_config if web else load_config)(config, flags)
+    makes = [f"datasets/{language.code}/{asked.source}" for language in parse(asked.lang)]
+    with opened(out, makes, [] if asked.dry_run else makes, asked.cache) as folder:
+        wanted = asked.model_copy(update={"out": folder}) if out and is_remote(out) else asked
+        _build(wanted, as_json, quiet, began)
+
+
+def _build(wanted: BuildConfig | WebConfig, as_json: bool, quiet: bool, began: float) -> None:
+    if isinstance(wanted, WebConfig):
         from lrldata.glotcc.build import build_web, plan_web
 
-        wanted = load_web_config(config, flags)
         if wanted.dry_run:
             _show_plan(plan_web(wanted), as_json)
         else:
             _show_built(build_web(wanted, Progress(quiet)), as_json, began)
         return
-    settings = load_config(config, flags)
-    if settings.dry_run:
-        _show_plan(plan(settings), as_json)
+    if wanted.dry_run:
+        _show_plan(plan(wanted), as_json)
         return
     failure = None
     try:
-        results = build(settings, Progress(quiet))
+        results = build(wanted, Progress(quiet))
     except IncompleteError as error:
         results, failure = error.built, error
     _show_built(results, as_json, began)

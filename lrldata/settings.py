@@ -32,6 +32,13 @@ def check(
     Raises UsageError that names the flag, or the file and the key; for a mistyped key it names the nearest one.
     `missing` is the way out where a setting that must be there is not.
     """
+    if (
+        file
+        and "out" not in flags
+        and "://" in str(values.get("out", ""))
+        and model.model_fields["out"].annotation is Path
+    ):
+        raise UsageError(f"{file}: out: {values['out']} is no folder.", "Give a remote workspace with --out.")
     try:
         return model(**dict(values) | dict(flags))
     except ValidationError as error:

@@ -11,7 +11,7 @@ from lrldata.errors import LrlError
 from lrltrain.commands.options import Json, Quiet, given
 from lrltrain.grid import show
 from lrltrain.grid.config import load_grid_config
-from lrltrain.grid.grid import EngineName, Options, grid, planned
+from lrltrain.grid.grid import EngineName, Options, grid, home_of, planned
 from lrltrain.grid.records import Record, Records
 from lrltrain.grid.schedule import Schedule
 
@@ -62,7 +62,7 @@ def grid_command(
         only=tuple(only or ()),
     )
     jobs = planned(config, options.only)
-    records = Records(Path(config.out).resolve())
+    records = Records(home_of(config).resolve())
     if dry_run:
         done = {job.id for job in jobs if records.is_done(job)}
         show_or_dump(as_json, show.plan_as_json(jobs, done), show.plan(jobs, done))

@@ -9,11 +9,19 @@ from rich.markdown import Markdown
 
 from lrldata.command import show_or_dump
 from lrldata.progress import Progress
+from lrldata.remote import opened
 from lrltrain.commands.options import Json, Quiet, libraries
+
+READS = ("scores", "datasets", "adapters", "cards")
+
+
+def _is_read(name: str) -> bool:
+    """Return whether a report reads a file: not the weights of adapters."""
+    return not name.endswith((".bin", ".safetensors"))
 
 
 def report_command(
-    workspace: Annotated[Path, typer.Argument(help="The workspace, e.g. lrl-workspace.")],
+    workspace: Annotated[str, typer.Argument(help="The workspace: a folder, or s3://BUCKET/FOLDER.")],
     out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="WORKSPACE/report")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -22,8 +30,8 @@ def report_command(
     progress = Progress(quiet)
     with libraries(progress):
         from lrltrain.results.recipe import report
-    with progress.waiting("Counting"):
-        reported = report(workspace, out)
+    with opened(workspace, READS, [] if out else ["report"], wanted=_is_read) as folder, progress.waiting("Counting"):
+        reported = report(folder, out)
     shown = f"{reported.scores} scores; of {reported.compared} comparisons {reported.gains} are gains and "
     shown += f"{reported.losses} losses by more than chance.\n"
     shown += f"{reported.page}: open it in a browser; it asks for nothing from the network."

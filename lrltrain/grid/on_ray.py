@@ -1,8 +1,11 @@
 """Jobs on a Ray cluster: one that is there, or one that Ray starts on this machine. Resources and retries are Ray's."""
 
 import logging
+import os
+import socket
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import ray
@@ -31,6 +34,7 @@ class OnRay:
     _busy: dict[Any, tuple[Job, float]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
+        _look_for(self.address)
         here = {"env_vars": dict.fromkeys(THREADS, str(self.threads))}
         try:
             ray.init(
@@ -52,10 +56,13 @@ class OnRay:
     def submit(self, job: Job) -> None:
         """Hand a job to Ray."""
         gpus = self.gpus if job.kind in ("fit", "eval") else 0.0
-        remote = ray.remote(perform).options(
+        remote = ray.remote(_perform).options(
             num_cpus=self.threads, num_gpus=gpus, max_retries=self.retries, name=job.name
         )
-        self._busy[remote.remote(job.as_json(), self.workspace, self.cache)] = (job, time.perf_counter())
+        self._busy[remote.remote(str(Path.cwd()), job.as_json(), self.workspace, self.cache)] = (
+            job,
+            time.perf_counter(),
+        )
 
     def finished(self, seconds: float) -> list[Record]:
         """Return the records of jobs that ended; `lost` where Ray gave one up."""
@@ -73,3 +80,20 @@ class OnRay:
                 told = str(error).strip().split("\n")[0]
                 records.append(Record(job.id, job.name, "lost", gone, error=told))
         return records
+
+
+def _look_for(address: str | None) -> None:
+    """Raise LrlError where nobody listens at an address, which Ray would try to reach for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise LrlError(f"--address {address}: {error}.", "Is the cluster up? `ray status` says.") from error
+
+
+def _perform(home: str, described: dict[str, Any], workspace: str, cache: str) -> Record:
+    """Do a job in the folder in which the grid was started, where the node has it: recipes name files from there."""
+    if Path(home).is_dir():
+        os.chdir(home)
+    return perform(described, workspace, cache)

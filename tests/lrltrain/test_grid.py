@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import s3fs
 from grids import start, write_recipe
+from moto.server import ThreadedMotoServer
 from torture_grid import hashes, torture
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -174,3 +176,28 @@ def test_an_interrupted_grid_says_how_to_go_on(tmp_path: Path, lrltrain: Run) ->
 def test_status_without_a_grid_says_so(tmp_path: Path, lrltrain: Run) -> None:
     told = lrltrain("status", tmp_path)
     assert (told.returncode, "no grid has run here" in told.stderr) == (1, True)
+
+
+def test_a_remote_workspace_goes_on_elsewhere_and_is_reported(whole: Path, tmp_path: Path, lrltrain: Run) -> None:
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    told = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    told["AWS_DEFAULT_REGION"] = "us-east-1"
+    try:
+        where = {"endpoint_url": told["AWS_ENDPOINT_URL"]}
+        s3fs.S3FileSystem(key="a", secret="b", client_kwargs=where).mkdir("some-bucket")  # noqa: S106 -- of that server
+        recipe = write_recipe(tmp_path, tmp_path / "unused")
+        there = ("--out", "s3://some-bucket/ws", "--quiet", "--json", "--workers", 1)
+        first = lrltrain("grid", recipe, *there, "--only", "lang=bg", "--cache", tmp_path / "one", **told)
+        assert first.returncode == 0, first.stderr
+        second = lrltrain("grid", recipe, *there, "--cache", tmp_path / "two", **told)
+        assert second.returncode == 0, second.stderr
+        counts = json.loads(second.stdout)
+        assert (counts["done"], counts["kept"]) == (13, 6), "what one machine has done, another does not do again"
+        (mirror,) = (tmp_path / "two" / "workspaces").iterdir()
+        assert hashes(mirror) == hashes(whole)
+        reported = lrltrain("report", "s3://some-bucket/ws", "--json", **told)
+        assert json.loads(reported.stdout)["scores"] == 6
+    finally:
+        server.stop()

@@ -1,0 +1,99 @@
+"""The same grid on a Ray cluster of two nodes, started here: the same bytes, and a dead node or driver costs little."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from grids import start, write_recipe
+from torture_grid import hashes
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.xdist_group("ray")
+CLUSTER = """
+import sys, time
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+node = cluster.add_node(num_cpus=1)
+cluster.wait_for_nodes()
+print(cluster.address, flush=True)
+for line in sys.stdin:
+    if line.strip() == "kill":
+        cluster.remove_node(node, allow_graceful=False)
+        print("killed", flush=True)
+"""
+
+
+@pytest.fixture
+def cluster() -> Iterator[subprocess.Popen[str]]:
+    """Start a cluster of two nodes of one core; it takes the word `kill` for the second."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        yield process
+        os.killpg(process.pid, signal.SIGKILL)
+    subprocess.run([sys.executable, "-m", "ray.scripts.scripts", "stop", "--force"], check=False, capture_output=True)
+
+
+def address_of(cluster: subprocess.Popen[str]) -> str:
+    assert cluster.stdout is not None
+    return cluster.stdout.readline().strip()
+
+
+def wait_for(workspace: Path, jobs: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(list(workspace.glob("grid/jobs/*.json"))) < jobs:
+        assert time.monotonic() < deadline, "the grid does not get on"
+        time.sleep(0.1)
+
+
+def test_a_cluster_gives_the_same_and_a_dead_node_or_driver_costs_only_what_it_did(
+    cluster: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    here = start("grid", write_recipe(tmp_path / "here", tmp_path / "here" / "out"), "--quiet", cwd=tmp_path)
+    here.communicate(timeout=300)
+    assert here.returncode == 0
+    where, out = address_of(cluster), tmp_path / "there" / "out"
+    assert re.fullmatch(r"[\d.]+:\d+", where)
+    recipe = write_recipe(tmp_path / "there", out)
+    command = ("grid", recipe, "--engine", "ray", "--address", where)
+    first = start(*command, cwd=tmp_path)
+    wait_for(out, 3)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    finished = {path.name: path.stat().st_mtime_ns for path in out.glob("grid/jobs/*.json")}
+    second = start(*command, cwd=tmp_path)
+    wait_for(out, 6)
+    assert cluster.stdin is not None
+    assert cluster.stdout is not None
+    cluster.stdin.write("kill\n")
+    cluster.stdin.flush()
+    assert cluster.stdout.readline() == "killed\n"
+    told, errors = second.communicate(timeout=400)
+    assert second.returncode == 0, errors
+    assert "13 of 13 jobs done" in told
+    assert hashes(out) == hashes(tmp_path / "here" / "out")
+    for name, written in finished.items():
+        assert (out / "grid" / "jobs" / name).stat().st_mtime_ns == written, "what was finished is not done again"
+    begun = [len(re.findall("^-- ", log.read_text(), re.MULTILINE)) for log in out.glob("grid/logs/*.log")]
+    assert sum(begun) <= 13 + 2 + 2, "two processes died with the driver at most, and one or two with the node"
+
+
+def test_an_address_that_nobody_listens_at_is_an_error(tmp_path: Path) -> None:
+    refused = start(
+        "grid", write_recipe(tmp_path, tmp_path / "out"), "--engine", "ray", "--address", "127.0.0.1:9", cwd=tmp_path
+    )
+    _, errors = refused.communicate(timeout=200)
+    assert refused.returncode == 1
+    assert errors.strip().split("\n")[-1].startswith("error: --address 127.0.0.1:9")
+    assert "Traceback" not in errors
