@@ -59,16 +59,13 @@ def build_web(config: WebConfig, progress: Progress) -> list[Built]:
 def _build_one(config: WebConfig, language: Language, progress: Progress) -> Built:
     began = time.perf_counter()
     folder = folder_of(config, language)
-    shards, revision = find_input(config, language)
-    task = steps.Task(language.code, config.lid, config.cache, tuple(config.protect), config.benchmarks, config.unit)
-    recipe = _recipe(config, task, shards, revision)
+    shards, task, recipe, work = _prepare(config, language)
     if not config.force and is_unchanged(folder, DATASET, fingerprint(recipe)):
         manifest = read_manifest(folder, DATASET) or {}
         return Built(
             language, folder, manifest["version"], "unchanged", manifest["rows"], from_json(manifest["ledger"]), 0.0
         )
 
-    work = config.cache / "glotcc" / fingerprint(recipe)[:16]
     home = folder.resolve()
     with lock(work), lock(home):
         cleaned = clean_corpus(config, task, shards, work, progress)
@@ -89,6 +86,26 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Bui
     return Built(
         language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, time.perf_counter() - began
     )
+
+
+def judge_shard(config: WebConfig, number: int) -> None:
+    """Do the steps for lines to one shard (from 0) of a language, which `build_web` then finds done in the cache.
+
+    So the shards of a language can be shared out to machines that have the cache in common. Raises LrlError.
+    """
+    (language,) = parse(config.lang)
+    shards, task, _, work = _prepare(config, language)
+    columns = Columns(config.text_column, config.url_column)
+    with Crew(config.workers) as crew:
+        judge_all(task, shards, columns, work, crew, lambda _: None, skip_bad=config.skip_bad, only=number)
+
+
+def _prepare(config: WebConfig, language: Language) -> tuple[list[Shard], steps.Task, dict[str, Any], Path]:
+    """Return what is read, what each process needs to know, the recipe, and the folder for what is between."""
+    shards, revision = find_input(config, language)
+    task = steps.Task(language.code, config.lid, config.cache, tuple(config.protect), config.benchmarks, config.unit)
+    recipe = _recipe(config, task, shards, revision)
+    return shards, task, recipe, config.cache / "glotcc" / fingerprint(recipe)[:16]
 
 
 def plan_web(config: WebConfig) -> list[Step]:

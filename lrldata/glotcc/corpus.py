@@ -39,15 +39,16 @@ def judge_all(
     advance: Callable[[int], None],
     *,
     skip_bad: bool,
+    only: int | None = None,
 ) -> tuple[list[Part], dict[str, str]]:
-    """Do the steps for lines to all shards; what is done already is not done again.
+    """Do the steps for lines to all shards, or to `only` one of them; what is done already is not done again.
 
     Returns the parts in the order of the shards, and which shards were skipped, and why. Raises InputError for a shard
     that cannot be read, unless `skip_bad`.
     """
     work.mkdir(parents=True, exist_ok=True)
     state = _State(work)
-    for name, size in crew.spread(_judge, state.pending(task, shards, columns, skip_bad=skip_bad)):
+    for name, size in crew.spread(_judge, state.pending(task, shards, columns, skip_bad=skip_bad, only=only)):
         state.ended[name] += 1
         state.finish(name)
         advance(size)
@@ -67,12 +68,12 @@ class _State:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def pending(
-        self, task: steps.Task, shards: Sequence[Shard], columns: Columns, *, skip_bad: bool
+        self, task: steps.Task, shards: Sequence[Shard], columns: Columns, *, skip_bad: bool, only: int | None
     ) -> Iterator[tuple[str, steps.Task, Part, pl.DataFrame]]:
         """Yield the parts that are not judged yet, as they are read."""
         for number, shard in enumerate(shards):
             name = f"{number:05d}"
-            if self._done(name).is_file():
+            if self._done(name).is_file() or only not in (None, number):
                 continue
             try:
                 yield from ((name, task, part, documents) for part, documents in self._parts(name, shard, columns))

@@ -88,10 +88,25 @@ def _build(job: Job, workspace: Path, cache: Path) -> list[Path]:
     from lrldata.glotcc.build import build_web
     from lrldata.glotcc.config import load_web_config
 
-    settings = dict(job.settings) | {"out": workspace, "cache": cache}
+    settings = {"workers": _threads(), **job.settings, "out": workspace, "cache": cache}
     if job.settings["source"] == "conceptnet":
+        del settings["workers"]
         return [each.path for each in build(load_config(None, settings), QUIET)]
     return [each.path for each in build_web(load_web_config(None, settings), QUIET)]
+
+
+def _shard(job: Job, workspace: Path, cache: Path) -> list[Path]:
+    """Clean one file of web text, into the cache."""
+    from lrldata.glotcc.build import judge_shard
+    from lrldata.glotcc.config import load_web_config
+
+    settings = {"workers": _threads(), **job.settings, "out": workspace, "cache": cache}
+    judge_shard(load_web_config(None, settings), int(job.labels["shard"]))
+    return []
+
+
+def _threads() -> int:
+    return int(os.environ.get("OMP_NUM_THREADS", "1"))
 
 
 def _fit(job: Job, workspace: Path, cache: Path) -> list[Path]:
@@ -141,6 +156,7 @@ def _typed(value: Any) -> str:
 
 
 DO: Mapping[str, Callable[[Job, Path, Path], list[Path]]] = {
+    "shard": _shard,
     "build": _build,
     "fit": _fit,
     "eval": _eval,

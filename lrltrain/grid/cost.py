@@ -163,8 +163,9 @@ def tree(jobs: Iterable[Job]) -> Mapping[str, Mapping[str, list[Job]]]:
     """Return jobs by kind, and within by what tells them apart first: source, model and method, task."""
     grown: dict[str, dict[str, list[Job]]] = {}
     for job in jobs:
-        names = {"build": ("source",), "fit": ("source", "model", "method"), "eval": ("task", "model")}.get(
-            job.kind, ()
-        )
-        grown.setdefault(job.kind, {}).setdefault(", ".join(job.labels[name] for name in names), []).append(job)
+        name = ", ".join(job.labels[label] for label in _TOLD_BY.get(job.kind, ("source",)) if label in job.labels)
+        grown.setdefault(job.kind, {}).setdefault(name, []).append(job)
     return grown
+
+
+_TOLD_BY = {"fit": ("source", "model", "method"), "eval": ("task", "model")}

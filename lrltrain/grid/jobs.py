@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from lrldata.config import load_config
 from lrldata.errors import LrlError, UsageError
+from lrldata.glotcc.build import find_input
 from lrldata.glotcc.config import load_web_config
 from lrldata.languages import Language, parse
 from lrldata.manifest import fingerprint
@@ -15,15 +16,12 @@ from lrltrain.evaluate.tasks import folders_of
 from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
 from lrltrain.names import base_name
 
-Kind = Literal["build", "fit", "eval", "report", "push"]
-KINDS: tuple[Kind, ...] = ("build", "fit", "eval", "push", "report")
+Kind = Literal["shard", "build", "fit", "eval", "report", "push"]
+KINDS: tuple[Kind, ...] = ("shard", "build", "fit", "eval", "push", "report")
 NONE = "none"
-_HELD_IN = {
-    "topic": "sib200",
-    "sentiment": "sentiment",
-    "ner": "wikiann",
-    "pppl": "flores",
-}  # columns of languages.toml
+SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: a job a file, before that of the whole
+_HELD_IN = {"topic": "sib200", "sentiment": "sentiment", "ner": "wikiann", "pppl": "flores"}  # in languages.toml
+_FILES = {"dump", "conceptnet_db", "index", "input", "protect", "templates", "text", "dataset", "data", "base"}
 Key = tuple[str, str, str, str]  # of an adapter: language, source, model, method
 _IDENTITY_IS_NOT = {"out", "cache", "workers", "eval_batch_size", "batch_tokens", "tracker"}
 
@@ -68,35 +66,42 @@ def jobs_of(config: GridConfig) -> list[Job]:
     """Return all jobs of a recipe, each after those that it needs. Raises UsageError, LanguageError."""
     languages = parse(config.lang)
     made: dict[str, Job] = {}
-
-    def add(job: Job) -> str:
-        named = replace(job, id=_identity(job))
-        made.setdefault(named.id, named)
-        return named.id
-
     builds = {
-        (language.code, source): add(_build(config, language, source, options))
-        for source, options in config.build.items()
-        for language in languages
-        if source == "web" or source in language.sources
+        where: _add(made, replace(whole, needs=tuple(_add(made, file) for file in files)))
+        for where, files, whole in _builds(config, languages)
     }
+    adapters = _adapters(config, languages, builds, made)
+    if config.eval:
+        for job in _evals(config, config.eval, languages, builds, adapters):
+            _add(made, job)
+    if config.push is not None:
+        for language in languages:
+            needs = tuple(job.id for job in made.values() if job.labels.get("lang") == language.code)
+            _add(made, Job("push", {"lang": language.code}, config.push | {"lang": language.code}, needs))
+    if config.report and config.eval:
+        _add(made, Job("report", {}, {}, tuple(job.id for job in made.values() if job.kind == "eval")))
+    return list(made.values())
+
+
+def _add(made: dict[str, Job], job: Job) -> str:
+    """Give a job its identity, and return that."""
+    named = replace(job, id=_identity(job))
+    made.setdefault(named.id, named)
+    return named.id
+
+
+def _adapters(
+    config: GridConfig, languages: list[Language], builds: Mapping[tuple[str, Source], str], made: dict[str, Job]
+) -> dict[Key, Adapter]:
+    """Add the jobs of all tables of adapters, and return them by what they are found by."""
     adapters: dict[Key, Adapter] = {}
     for number, fits in enumerate(config.fit, 1):
         try:
             for job, key in _fits(config, fits, languages, builds, adapters):
-                adapters[key] = Adapter(add(job), fits.tasks)
+                adapters[key] = Adapter(_add(made, job), fits.tasks)
         except LrlError as error:
             raise type(error)(f"[[fit]] {number}: {error.message}", error.way_out) from error
-    if config.eval:
-        for job in list(_evals(config, config.eval, languages, builds, adapters)):
-            add(job)
-    if config.push is not None:
-        for language in languages:
-            needs = tuple(job.id for job in made.values() if job.labels.get("lang") == language.code)
-            add(Job("push", {"lang": language.code}, config.push | {"lang": language.code}, needs))
-    if config.report and config.eval:
-        add(Job("report", {}, {}, tuple(job.id for job in made.values() if job.kind == "eval")))
-    return list(made.values())
+    return adapters
 
 
 def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
@@ -142,15 +147,34 @@ def _says(job: Job, wanted: Mapping[str, set[str]]) -> bool:
     return job.kind != "build" or all(label in job.labels for label in wanted)
 
 
+def _builds(config: GridConfig, languages: list[Language]) -> Iterator[tuple[tuple[str, Source], list[Job], Job]]:
+    """Yield language and source of each dataset, the jobs for its files, if they are asked for, and its own."""
+    for source, options in config.build.items():
+        for language in languages:
+            if source == "web" or source in language.sources:
+                whole = _build(config, language, source, options)
+                yield (language.code, source), _shards(config, whole) if options.get(SHARD_JOBS) else [], whole
+
+
 def _build(config: GridConfig, language: Language, source: str, options: Mapping[str, Any]) -> Job:
     labels = {"lang": language.code, "source": source}
-    settings = _filled({"source": source, **options, "lang": language.code}, config, language, source)
+    given = {key: value for key, value in options.items() if key != SHARD_JOBS}
+    settings = _filled({"source": source, **given, "lang": language.code}, config, language, source)
     load = load_config if source == "conceptnet" else load_web_config
     try:
         load(None, settings | {"out": Path(config.out), "cache": config.cache})
     except UsageError as error:
         raise UsageError(f"[build.{source}]: {error.message}", error.way_out) from error
     return Job("build", labels, settings)
+
+
+def _shards(config: GridConfig, build: Job) -> list[Job]:
+    """Return a job for each file of web text that a dataset is built from: they are listed, on the Hub or here."""
+    asked = load_web_config(None, {**build.settings, "out": Path(config.out), "cache": config.cache})
+    files, _ = find_input(asked, parse(asked.lang)[0])
+    corpus = fingerprint([file.sha256 for file in files])[:8]
+    labels = [{**build.labels, "corpus": corpus, "shard": str(number)} for number in range(len(files))]
+    return [Job("shard", each, build.settings) for each in labels]
 
 
 def _fits(
@@ -262,14 +286,18 @@ def _filled(options: Mapping[str, Any], config: GridConfig, language: Language, 
 def _identity(job: Job) -> str:
     """Return the hash of all that shapes what a job makes. Of local files it is their size and time, to be quick."""
     shaping = {key: value for key, value in job.settings.items() if key not in _IDENTITY_IS_NOT}
-    given = [each for value in shaping.values() for each in (value if isinstance(value, list) else [value])]
-    files = [_stat(Path(each)) for each in given if isinstance(each, str) and _is_outside(each)]
+    given = [each for key in _FILES & shaping.keys() for each in _listed(shaping[key]) if not _is_made(str(each))]
+    files = sorted(_stat(Path(each)) for each in given if Path(each).exists())
     return fingerprint([job.kind, dict(job.labels), shaping, files, sorted(job.needs)])[:16]
 
 
-def _is_outside(value: str) -> bool:
-    """Return whether a text names something on this machine that is not what another job makes."""
-    return "/" in value and not value.startswith(("datasets/", "adapters/")) and Path(value).exists()
+def _is_made(name: str) -> bool:
+    """Return whether a setting names what another job makes."""
+    return name.startswith(("datasets/", "adapters/"))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _stat(path: Path) -> list[Any]:

@@ -16,7 +16,8 @@ from lrltrain.grid.jobs import KINDS, Job
 from lrltrain.grid.records import Record, Records
 from lrltrain.grid.schedule import Schedule
 
-WORDS = {"build": "datasets", "fit": "adapters", "eval": "scores", "push": "languages to publish", "report": "report"}
+WORDS = {"shard": "files of web text", "build": "datasets", "fit": "adapters", "eval": "scores"}
+WORDS |= {"push": "languages to publish", "report": "report"}
 
 
 def plan(jobs: list[Job], done: set[str]) -> Tree:

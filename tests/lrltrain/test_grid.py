@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from grids import start, write_recipe
 from moto.server import ThreadedMotoServer
 from torture_grid import hashes, torture
 
+SAMPLE = Path(str(files("lrldata.glotcc").joinpath("sample.jsonl")))
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -201,3 +203,24 @@ def test_a_remote_workspace_goes_on_elsewhere_and_is_reported(whole: Path, tmp_p
         assert json.loads(reported.stdout)["scores"] == 6
     finally:
         server.stop()
+
+
+def test_web_text_is_cleaned_a_file_a_job_and_merged_to_the_same_bytes(tmp_path: Path, lrltrain: Run) -> None:
+    documents = [json.loads(line) for line in SAMPLE.read_text("utf-8").splitlines()]
+    for number in range(3):
+        part = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in documents[number::3])
+        (tmp_path / "web").mkdir(exist_ok=True)
+        (tmp_path / "web" / f"{number}.jsonl").write_text(part, "utf-8")
+    recipe = tmp_path / "recipe.toml"
+    text = 'languages = "ro"\nout = "{out}"\ncache = "{out}/cache"\n[build.web]\ninput = "web"\nshard-jobs = {shards}\n'
+    recipe.write_text(text.format(out="whole", shards="false"))
+    assert finished(lrltrain, recipe)["jobs"] == 1
+    recipe.write_text(text.format(out="parts", shards="true"))
+    result = finished(lrltrain, recipe)
+    assert (result["jobs"], result["done"]) == (4, 4)
+    assert hashes(tmp_path / "parts") == hashes(tmp_path / "whole")
+    logs = {log.read_text().split()[1] for log in (tmp_path / "parts" / "grid" / "logs").iterdir()}
+    assert logs == {"shard", "build"}
+    assert finished(lrltrain, recipe)["kept"] == 4
+    (tmp_path / "web" / "1.jsonl").write_text(json.dumps(documents[0], ensure_ascii=False) + "\n", "utf-8")
+    assert finished(lrltrain, recipe)["kept"] == 0, "the folder is an input of each"
