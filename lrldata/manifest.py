@@ -44,7 +44,7 @@ def made_with(*libraries: str) -> dict[str, str]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text so that `path` holds either the old or the whole new one."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two may write it at once
     with partial.open("w", encoding="utf-8", newline="\n") as stream:
         stream.write(text)
         stream.flush()

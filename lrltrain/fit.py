@@ -138,7 +138,9 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
         trainer.add_callback(callback)
         trainer.remove_callback(PrinterCallback)
         with quiet(), in_words(run, config.batch_size):
-            trainer.train(resume_from_checkpoint=last_checkpoint(run))
+            stopped_at = last_checkpoint(run)
+            if stopped_at is None or not trainer.take_up(stopped_at):
+                trainer.train(resume_from_checkpoint=stopped_at)
         trainer.remove_callback(callback)
     loss = trainer.evaluate()["eval_loss"]
     if not math.isfinite(loss):

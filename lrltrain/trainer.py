@@ -12,6 +12,7 @@ from adapters import AdapterTrainer
 from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
 from lrldata.errors import TrainingError
 from lrltrain.batches import Shuffled
@@ -34,6 +35,18 @@ class LabelledLoss(Trainer):
         self.head = LabelledHead(self.model)
         self.blocks_seen = 0
         self._unchecked: tuple[int, Tensor, Tensor] | None = None
+
+    def take_up(self, checkpoint: str) -> bool:
+        """Take state and best weights of a run that was stopped after its last step; False where one is left to do.
+
+        `train` would do one step too many.
+        """
+        state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
+        if state.global_step < self.args.max_steps or not Path(state.best_model_checkpoint or "", "").is_dir():
+            return False
+        self.state = state
+        self._load_best_model()
+        return True
 
     def compute_loss(
         self,

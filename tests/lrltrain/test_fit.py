@@ -23,8 +23,11 @@ from transformers import (
     ElectraForMaskedLM,
 )
 
+import lrltrain.fit as recipe
 from lrldata.manifest import MANIFEST, damaged
+from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
+from lrltrain.config import load_fit_config
 from lrltrain.models import find_base, load_tokenizer, mini_path
 
 RELOAD = """
@@ -133,6 +136,25 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_weights(
         assert torch.equal(value, expected[name]), name
     assert (folder / "pytorch_adapter.bin").read_bytes() == whole
     assert not run.exists()
+
+
+@pytest.mark.parametrize("method", ["seq_bn_inv", "full"])
+def test_a_run_that_is_killed_after_its_last_step_trains_no_further(
+    method: str, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(out: Path) -> Path:
+        flags: dict[str, Any] = {"lang": "ro", "base": "lrl-mini", "method": method, "steps": 3, "batch_size": 4}
+        flags |= {"dataset": str(workspace / "datasets/ro/conceptnet"), "cache": workspace / "cache", "max_length": 64}
+        return recipe.fit(load_fit_config(None, flags | {"out": out}), Progress(quiet=True)).path
+
+    whole = run(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(recipe, "write_adapter", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "stopped")
+    stopped = run(tmp_path / "stopped")
+    for name in ("manifest.json", "log.json"):
+        assert (stopped / name).read_text() == (whole / name).read_text()
 
 
 def test_two_processes_train_as_one_does_at_the_same_global_batch(fit: Any, workspace: Path, tmp_path: Path) -> None:

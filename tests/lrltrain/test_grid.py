@@ -16,6 +16,7 @@ from grids import start, write_recipe
 from moto.server import ThreadedMotoServer
 from torture_grid import hashes, torture
 
+pytestmark = pytest.mark.xdist_group("grid")  # which share the workspace of `whole`
 SAMPLE = Path(str(files("lrldata.glotcc").joinpath("sample.jsonl")))
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -82,8 +83,10 @@ def test_a_job_that_fails_is_listed_and_stops_only_what_needs_it(tmp_path: Path,
     assert finished(lrltrain, recipe)["kept"] == 6
 
 
-@pytest.mark.parametrize("harmed", ["datasets/bg/conceptnet/data/train-*", "adapters/mt/*/*lora/*.safetensors"])
-@pytest.mark.parametrize("same_time", [False, True])
+@pytest.mark.parametrize(
+    ("harmed", "same_time"),
+    [("datasets/bg/conceptnet/data/train-*", False), ("adapters/mt/*/*lora/*.safetensors", True)],
+)
 def test_one_flipped_byte_is_found_and_mended(
     harmed: str, same_time: bool, copy: Path, whole: Path, tmp_path: Path, lrltrain: Run
 ) -> None:
@@ -125,7 +128,7 @@ def test_two_grids_in_one_workspace_share_the_work(whole: Path, tmp_path: Path) 
 
 def test_kills_at_random_end_in_the_same_bytes(whole: Path, tmp_path: Path) -> None:
     """So many kills of the driver or of one of its processes; tools/torture_grid.py does more of them."""
-    assert torture(write_recipe(tmp_path, tmp_path / "out"), tmp_path / "out", kills=6, seed=1, longest=6.0) >= 6
+    assert torture(write_recipe(tmp_path, tmp_path / "out"), tmp_path / "out", kills=4, seed=1, longest=6.0) >= 4
     assert hashes(tmp_path / "out") == hashes(whole)
 
 
