@@ -13,7 +13,7 @@ from lrltrain.grid.act import perform
 from lrltrain.grid.jobs import Job
 from lrltrain.grid.records import Record
 
-THREADS = ("OMP_NUMTHREADS", "POLARS_MAXTHREADS", "RAYON_NUMTHREADS", "MKL_NUMTHREADS")
+THREADS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass
@@ -50,8 +50,7 @@ class Local:
         """Start a job in a free slot."""
         slot = self._free.pop(0)
         if slot.pool is None:
-            threads = dict.fromkeys(THREADS, str(self.threads))
-            slot.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (threads, slot.gpu))
+            slot.pool = process_of(self.threads, slot.gpu)
         future = slot.pool.submit(perform, job.as_json(), self.workspace, self.cache)
         self._busy[future] = (slot, job, time.perf_counter())
 
@@ -73,6 +72,12 @@ class Local:
                 records.append(Record(job.id, job.name, "lost", gone, error=error))
             self._free.insert(0, slot)
         return records
+
+
+def process_of(threads: int, gpu: str | None) -> ProcessPoolExecutor:
+    """Return a process that computes with so many threads, on this GPU or none."""
+    environment = dict.fromkeys(THREADS, str(threads))
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (environment, gpu))
 
 
 def _begin(environment: dict[str, str], gpu: str | None) -> None:

@@ -10,11 +10,15 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
+import polars
 import pytest
 import s3fs
+import torch
 from grids import start, write_recipe
 from moto.server import ThreadedMotoServer
 from torture_grid import hashes, torture
+
+from lrltrain.grid.local import THREADS, process_of
 
 pytestmark = pytest.mark.xdist_group("grid")  # which share the workspace of `whole`
 SAMPLE = Path(str(files("lrldata.glotcc").joinpath("sample.jsonl")))
@@ -53,6 +57,14 @@ def test_a_grid_makes_datasets_adapters_scores_and_a_report(whole: Path) -> None
 
 
 @pytest.mark.usefixtures("whole")
+def test_a_worker_computes_with_as_many_threads_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    with process_of(1, None) as alone:
+        assert alone.submit(torch.get_num_threads).result() == 1
+        assert alone.submit(polars.thread_pool_size).result() == 1
+
+
 def test_a_second_run_does_nothing_and_a_changed_setting_little(copy: Path, tmp_path: Path, lrltrain: Run) -> None:
     again = finished(lrltrain, write_recipe(tmp_path, copy))
     assert (again["done"], again["kept"]) == (13, 13)
