@@ -75,15 +75,20 @@ class Local:
 
 
 def process_of(threads: int, gpu: str | None) -> ProcessPoolExecutor:
-    """Return a process that computes with so many threads, on this GPU or none."""
-    environment = dict.fromkeys(THREADS, str(threads))
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (environment, gpu))
+    """Start a process that computes with so many threads, on this GPU or none.
 
-
-def _begin(environment: dict[str, str], gpu: str | None) -> None:
-    """Prepare a process before it imports what is slow: its threads, its GPU, and that it ends with its parent."""
-    os.environ |= environment
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    It inherits the variables that say so: libraries read them as they are imported, ahead of any call.
+    """
+    wanted = dict.fromkeys(THREADS, str(threads)) | {"TOKENIZERS_PARALLELISM": "true"}
     if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    leave_with_parent()
+        wanted["CUDA_VISIBLE_DEVICES"] = gpu
+    before = dict(os.environ)
+    os.environ |= wanted
+    try:
+        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), leave_with_parent)
+        pool.submit(os.getpid)  # it is started with the first that it is given
+    finally:
+        for name in wanted.keys() - before.keys():
+            del os.environ[name]
+        os.environ |= before
+    return pool

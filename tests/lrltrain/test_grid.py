@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-import polars
+import polars as pl
 import pytest
 import s3fs
 import torch
@@ -62,7 +62,7 @@ def test_a_worker_computes_with_as_many_threads_as_the_recipe_says(monkeypatch: 
         monkeypatch.delenv(name, raising=False)
     with process_of(1, None) as alone:
         assert alone.submit(torch.get_num_threads).result() == 1
-        assert alone.submit(polars.thread_pool_size).result() == 1
+        assert alone.submit(pl.thread_pool_size).result() == 1
 
 
 def test_a_second_run_does_nothing_and_a_changed_setting_little(copy: Path, tmp_path: Path, lrltrain: Run) -> None:
