@@ -30,6 +30,7 @@ demo: $(VENV)/.base
 
 # What the tests leave behind is searched for tokens: no file, log or journal may hold one.
 test: $(VENV)/.dev
+	mkdir -p build
 	$(BIN)/python -m pytest --basetemp build/tests
 	! grep -rlE 'hf_test_[a-z]+' build/tests
 
@@ -42,6 +43,7 @@ test-data: constraints-data.txt
 	$(PYTHON) -m venv .venv-data
 	.venv-data/bin/python -m pip install --quiet --constraint constraints-data.txt --editable ".[dev,push]"
 	! .venv-data/bin/python -c "import torch" 2> /dev/null
+	mkdir -p build
 	.venv-data/bin/python -m pytest --basetemp build/tests-data
 	! grep -rlE 'hf_test_[a-z]+' build/tests-data
 
