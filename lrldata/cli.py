@@ -89,6 +89,9 @@ def build_command(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that clean web text.", show_default="one a core")
     ] = None,
+    scratch: Annotated[
+        Path | None, typer.Option(help="Folder for what is between web text and dataset.", show_default="in the cache")
+    ] = None,
     max_bytes: Annotated[
         int | None, typer.Option(help="Most bytes of web text a language.", show_default="1 GB")
     ] = None,

@@ -1,23 +1,27 @@
 """Workspaces on object stores (s3://, gs://, hf://, any that fsspec knows): mirrored in a folder of this machine. IO.
 
 What a command reads is fetched before it, and what it made is sent after it: the files of an artifact first and its
-manifest last, so that one whose manifest is there is whole. Files that are there already, unchanged, stay.
+manifest last, so that one whose manifest is there is whole; to the Hub in one commit, as it allows few of them. Files
+that are there already, unchanged, stay.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
+from filelock import FileLock
 from platformdirs import user_cache_path
 
 from lrldata.errors import StorageError, UsageError
 from lrldata.manifest import MANIFEST, fingerprint, write_json
 
 STATE = ".mirror.json"  # of each file what the store said of it, and size and time here
+LOCK = ".mirror.lock"  # held while files are moved: jobs of one machine share a mirror
 DEFAULT = "lrl-workspace"
 
 
@@ -68,9 +72,11 @@ class Mirror:
     folder: Path
 
     def fetch(self, below: Iterable[str], wanted: Callable[[str], bool] = lambda _: True) -> None:
-        """Fetch the files below these paths that are new or changed; remove here what is no longer there."""
-        state = self._state()
-        with _in_words(self.url):
+        """Fetch the files below these paths that are new or changed; remove here what is no longer there.
+
+        What was made here and not sent yet stays.
+        """
+        with self._moving() as state:
             self.store.invalidate_cache()
             for part in below:
                 there = self.listing(part)
@@ -83,40 +89,80 @@ class Mirror:
                         partial.replace(target)
                         state[name] = [mark, *_times(target)]
                 for name in self._here(part):
-                    if name not in there:
+                    if name not in there and name in state:
                         (self.folder / name).unlink()
-                        state.pop(name, None)
-        write_json(self.folder / STATE, state)
+                        del state[name]
 
     def send(self, below: Iterable[str]) -> None:
-        """Send the files below these paths that are new or changed, manifests last; remove there what is gone here."""
-        state = self._state()
-        with _in_words(self.url):
+        """Send the files below these paths that are new or changed; remove there what is gone here."""
+        with self._moving() as state:
             for part in below:
-                here = self._here(part)
-                there = self.listing(part)
+                here, there = self._here(part), self.listing(part)
                 changed = {name for name in here if not self._is_current(name, there.get(name), state)}
-                homes = {Path(name).parent for name in changed}
-                manifests = {name: Path(name).parent for name in there if name.endswith(f"/{MANIFEST}")}
-                withdrawn = {name for name, home in manifests.items() if any(map(_inside(home), homes))}
-                for name in withdrawn:  # until it is whole again, an artifact is unfinished
-                    self.store.rm_file(f"{self.root}/{name}")
-                changed |= withdrawn & set(here)
-                for name in sorted(changed, key=lambda name: (name.endswith(MANIFEST), name)):
-                    self.store.put_file(str(self.folder / name), f"{self.root}/{name}")
-                    state[name] = [_mark(self.store.info(f"{self.root}/{name}")), *_times(self.folder / name)]
-                for name in there.keys() - set(here) - withdrawn:
-                    self.store.rm_file(f"{self.root}/{name}")
+                gone = there.keys() - set(here)
+                sent = (self._commit if self._is_hub else self._put)(changed, gone, there)
                 self.store.invalidate_cache()
-        write_json(self.folder / STATE, state)
+                for name in sent:
+                    state[name] = [_mark(self.store.info(f"{self.root}/{name}")), *_times(self.folder / name)]
+                for name in gone:
+                    state.pop(name, None)
+
+    def _put(self, changed: AbstractSet[str], gone: AbstractSet[str], there: Iterable[str]) -> list[str]:
+        """Send file by file, manifests last, and return which: an artifact has no manifest until it is whole again."""
+        homes = {Path(name).parent for name in changed}
+        manifests = {name: Path(name).parent for name in there if name.endswith(f"/{MANIFEST}")}
+        withdrawn = {name for name, home in manifests.items() if any(map(_inside(home), homes))}
+        for name in withdrawn:
+            self.store.rm_file(f"{self.root}/{name}")
+        ordered = sorted(changed | (withdrawn - gone), key=lambda name: (name.endswith(MANIFEST), name))
+        for name in ordered:
+            self.store.put_file(str(self.folder / name), f"{self.root}/{name}")
+        for name in gone - withdrawn:
+            self.store.rm_file(f"{self.root}/{name}")
+        return ordered
+
+    def _commit(self, changed: AbstractSet[str], gone: AbstractSet[str], _there: Iterable[str]) -> list[str]:
+        """Send all in one commit to the Hub, which has it whole or not at all. Return what was sent."""
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi  # noqa: PLC0415 -- slow
+
+        at = self.store.resolve_path(self.root)
+        added = [CommitOperationAdd(str(Path(at.path_in_repo, name)), self.folder / name) for name in sorted(changed)]
+        removed = [CommitOperationDelete(str(Path(at.path_in_repo, name))) for name in sorted(gone)]
+        if added or removed:
+            HfApi(endpoint=self.store.endpoint, token=self.store.token).create_commit(
+                at.repo_id,
+                [*added, *removed],
+                commit_message=f"{len(added)} files of a workspace",
+                repo_type=at.repo_type,
+                revision=at.revision,
+            )
+        return sorted(changed)
 
     def listing(self, below: str) -> dict[str, str]:
         """Return the files there below a path, each with what the store says of its content."""
+        return {name: _mark(info) for name, info in self._found(below).items()}
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each file there. Raises StorageError."""
+        with _in_words(self.url):
+            self.store.invalidate_cache()
+            return {name: info["size"] for name, info in self._found("").items()}
+
+    def _found(self, below: str) -> dict[str, dict[str, Any]]:
+        absent: tuple[type[Exception], ...] = (FileNotFoundError,)
+        if self._is_hub:
+            from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415 -- slow
+
+            absent = (FileNotFoundError, EntryNotFoundError)
         try:
-            found = self.store.find(f"{self.root}/{below}", detail=True)
-        except FileNotFoundError:
+            found = self.store.find(f"{self.root}/{below}".rstrip("/"), detail=True)
+        except absent:
             return {}
-        return {path.removeprefix(f"{self.root}/"): _mark(info) for path, info in sorted(found.items())}
+        return {path.removeprefix(f"{self.root}/"): info for path, info in sorted(found.items())}
+
+    @property
+    def _is_hub(self) -> bool:
+        return bool(self.store.protocol == "hf")
 
     def _here(self, below: str) -> list[str]:
         top = self.folder / below
@@ -128,6 +174,16 @@ class Mirror:
         """Return whether a file is the same here and there, as it was when it was last fetched or sent."""
         file = self.folder / name
         return mark is not None and file.is_file() and state.get(name) == [mark, *_times(file)]
+
+    @contextmanager
+    def _moving(self) -> Iterator[dict[str, list[Any]]]:
+        """Hold the mirror while files are moved, and keep what is known of each, also if not all could be."""
+        with FileLock(self.folder / LOCK), _in_words(self.url):
+            state = self._state()
+            try:
+                yield state
+            finally:
+                write_json(self.folder / STATE, state)
 
     def _state(self) -> dict[str, list[Any]]:
         try:
@@ -148,7 +204,8 @@ def _inside(home: Path) -> Callable[[Path], bool]:
 
 def _mark(info: dict[str, Any]) -> str:
     """Return what tells one content from another, by the names that stores have for it."""
-    told = next((info[key] for key in ("ETag", "etag", "md5Hash", "sha", "mtime", "created") if info.get(key)), "")
+    keys = ("ETag", "etag", "md5Hash", "blob_id", "sha", "mtime", "created")
+    told = next((info[key] for key in keys if info.get(key)), "")
     return f"{info.get('size')} {told}"
 
 

@@ -4,11 +4,12 @@ import gzip
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from warm import Warm
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers of two threads each fight for two cores
 collect_ignore = [] if find_spec("adapters") else ["lrltrain"]  # the data half is tested without torch too
@@ -34,6 +35,22 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("real data (../shared/data) is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Return what runs `lrltrain` without importing its libraries anew."""
+    with Warm() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Start an S3-compatible server, and return its address."""
+    from s3 import s3_server  # noqa: PLC0415 -- slow
+
+    with s3_server() as address:
+        yield address
 
 
 @pytest.fixture

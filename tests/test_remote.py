@@ -3,12 +3,15 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import s3fs
-from moto.server import ThreadedMotoServer
+from clients import ACCOUNTS, TOKEN, environment
+from local_hub import start
+from s3 import make_bucket
+from stores import commits, git, store
 
 from lrldata.errors import StorageError, UsageError
 from lrldata.remote import Mirror, mirror_of, opened
@@ -17,32 +20,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 BUILD = ("build", "--lang", "ro", "--sample", "--out")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Start a server, and tell the real clients where it is by the environment variables that they read."""
-    running = ThreadedMotoServer(port=0, verbose=False)
-    running.start()
-    _, port = running.get_host_and_port()
-    told = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "someone",
-        "AWS_SECRET_ACCESS_KEY": "something",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in told.items():
-            patch.setenv(name, value)
-        yield told["AWS_ENDPOINT_URL"]
-    running.stop()
-
-
 @pytest.fixture
-def bucket(server: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    assert server
-    name = f"bucket-{abs(hash(request.node.name)) % 10**8}-{os.getpid()}"
-    s3fs.S3FileSystem(skip_instance_cache=True).mkdir(name)
-    assert tmp_path
-    return f"s3://{name}/ws"
+def bucket(s3: str, request: pytest.FixtureRequest) -> str:
+    assert s3
+    return make_bucket(f"bucket-{abs(hash(request.node.name)) % 10**8}-{os.getpid()}")
 
 
 def names(bucket: str, cache: Path) -> set[str]:
@@ -110,8 +91,27 @@ def test_an_interrupted_sending_is_not_taken_for_whole(
     assert "datasets/xx/web/manifest.json" in names(bucket, tmp_path / "look")
 
 
-def test_a_store_that_is_not_there_is_one_line(server: str, lrldata: Run, tmp_path: Path) -> None:
-    assert server
+def test_a_workspace_on_the_hub_has_a_commit_for_what_was_made(lrldata: Run, tmp_path: Path) -> None:
+    with start(tmp_path / "hub", accounts=ACCOUNTS) as hub:
+        told = environment(hub, tmp_path / "home", TOKEN)
+        there = "hf://datasets/my-org/ws/all"
+        make = "from huggingface_hub import HfApi; HfApi().create_repo('my-org/ws', repo_type='dataset')"
+        subprocess.run([sys.executable, "-c", make], env=told, check=True)
+        made = lrldata(*BUILD, there, "--cache", tmp_path / "one", "--json", **told)
+        assert made.returncode == 0, made.stderr
+        again = json.loads(lrldata(*BUILD, there, "--cache", tmp_path / "two", "--json", **told).stdout)
+        assert again["status"] == "unchanged"
+        changed = lrldata(*BUILD, there, "--min-weight", 2, "--cache", tmp_path / "three", "--json", **told)
+        assert json.loads(changed.stdout)["version"] == "1.1.0"
+        third = tmp_path / "three" / "workspaces"
+        (kept,) = third.glob("*/datasets/ro/conceptnet/manifest.json")
+        repository = store(hub.root, "datasets", "my-org/ws")
+        assert commits(repository) == 2, "an unchanged build adds none"
+        assert git(repository, "show", "main:all/datasets/ro/conceptnet/manifest.json") == kept.read_text().strip()
+
+
+def test_a_store_that_is_not_there_is_one_line(s3: str, lrldata: Run, tmp_path: Path) -> None:
+    assert s3
     lost = lrldata(*BUILD, "s3://no-such-bucket-here/ws", "--cache", tmp_path / "cache")
     assert lost.returncode == 1
     assert lost.stderr.startswith("error: s3://no-such-bucket-here/ws: ")

@@ -140,7 +140,7 @@ def test_a_build_that_is_killed_goes_on_to_the_same_bytes(moments: tuple[float, 
         with subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             time.sleep(moment)
             os.kill(process.pid, signal.SIGKILL)
-        judged.append(len(list((tmp_path / "killed" / "glotcc").glob("*/*.json"))))
+        judged.append(len(list((tmp_path / "killed" / "glotcc").glob("*/*/*.json"))))
         assert not (tmp_path / "killed" / "datasets" / "ro" / "web" / "manifest.json").exists()
     assert judged == sorted(judged)
     done = subprocess.run(command("killed"), capture_output=True, text=True, check=True)

@@ -88,16 +88,23 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Bui
     )
 
 
-def judge_shard(config: WebConfig, number: int) -> None:
-    """Do the steps for lines to one shard (from 0) of a language, which `build_web` then finds done in the cache.
+def judge_shard(config: WebConfig, number: int) -> Path:
+    """Do the steps for lines to one shard (from 0) of a language, and return the folder of what came of it.
 
-    So the shards of a language can be shared out to machines that have the cache in common. Raises LrlError.
+    `build_web` finds it done, so that the shards of a language can be shared out to machines. Raises LrlError.
     """
     (language,) = parse(config.lang)
     shards, task, _, work = _prepare(config, language)
     columns = Columns(config.text_column, config.url_column)
     with Crew(config.workers) as crew:
         judge_all(task, shards, columns, work, crew, lambda _: None, skip_bad=config.skip_bad, only=number)
+    return work / f"{number:05d}"
+
+
+def scratch_of(config: WebConfig) -> Path:
+    """Return the folder for what is between the documents of a language and its dataset. Raises LrlError."""
+    (language,) = parse(config.lang)
+    return _prepare(config, language)[3]
 
 
 def _prepare(config: WebConfig, language: Language) -> tuple[list[Shard], steps.Task, dict[str, Any], Path]:
@@ -105,7 +112,7 @@ def _prepare(config: WebConfig, language: Language) -> tuple[list[Shard], steps.
     shards, revision = find_input(config, language)
     task = steps.Task(language.code, config.lid, config.cache, tuple(config.protect), config.benchmarks, config.unit)
     recipe = _recipe(config, task, shards, revision)
-    return shards, task, recipe, config.cache / "glotcc" / fingerprint(recipe)[:16]
+    return shards, task, recipe, (config.scratch or config.cache / "glotcc") / fingerprint(recipe)[:16]
 
 
 def plan_web(config: WebConfig) -> list[Step]:

@@ -53,13 +53,13 @@ def judge_all(
         state.finish(name)
         advance(size)
     bad = {f"{number:05d}" for number, shard in enumerate(shards) if shard.name in state.skipped}
-    stems = sorted(path.name.removesuffix(".json") for path in work.glob("*-*.json"))
-    return [Part(work / stem) for stem in stems if stem.split("-")[0] not in bad], state.skipped
+    judged = sorted(work.glob("*/*-*.json"), key=lambda path: path.name)
+    return [Part(path.with_suffix("")) for path in judged if path.parent.name not in bad], state.skipped
 
 
 @dataclass
 class _State:
-    """How far each shard is, by its name in the folder: its parts begun and ended, and all of them once it is read."""
+    """How far each shard is, by its folder's name: its parts begun and ended, and all of them once it is read."""
 
     work: Path
     begun: Counter[str] = field(default_factory=Counter)
@@ -75,6 +75,7 @@ class _State:
             name = f"{number:05d}"
             if self._done(name).is_file() or only not in (None, number):
                 continue
+            self.work.joinpath(name).mkdir(parents=True, exist_ok=True)
             try:
                 yield from ((name, task, part, documents) for part, documents in self._parts(name, shard, columns))
             except InputError as error:
@@ -87,7 +88,7 @@ class _State:
 
     def _parts(self, name: str, shard: Shard, columns: Columns) -> Iterator[tuple[Part, pl.DataFrame]]:
         for place, documents in enumerate(read_parts(shard, columns)):
-            part = Part(self.work / f"{name}-{place:05d}")
+            part = Part(self.work / name / f"{name}-{place:05d}")
             self.begun[name] += 1
             if part.is_judged():
                 self.ended[name] += 1
@@ -100,7 +101,7 @@ class _State:
             whole(self._done(name), lambda path: path.write_text(str(self.read[name])))
 
     def _done(self, name: str) -> Path:
-        return self.work / f"{name}.done"
+        return self.work / name / "done"
 
 
 def _judge(name: str, task: steps.Task, part: Part, documents: pl.DataFrame) -> tuple[str, int]:

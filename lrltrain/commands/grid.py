@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from platformdirs import user_cache_path
 from rich.console import Console
 
 from lrldata.command import show_or_dump
 from lrldata.errors import LrlError
+from lrldata.remote import DEFAULT
 from lrltrain.commands.options import Json, Quiet, given
 from lrltrain.grid import show
 from lrltrain.grid.config import load_grid_config
-from lrltrain.grid.grid import EngineName, Options, grid, home_of, planned
-from lrltrain.grid.records import Record, Records
+from lrltrain.grid.grid import EngineName, Options, grid, planned
+from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.schedule import Schedule
 
 
@@ -62,8 +64,9 @@ def grid_command(
         only=tuple(only or ()),
     )
     jobs = planned(config, options.only)
-    records = Records(home_of(config).resolve())
+    records = records_of(config.out, config.cache)
     if dry_run:
+        records.fetch(["grid/jobs"])
         done = {job.id for job in jobs if records.is_done(job)}
         show_or_dump(as_json, show.plan_as_json(jobs, done), show.plan(jobs, done))
         return
@@ -79,16 +82,19 @@ def grid_command(
         names = ", ".join(record.name for record in list(outcome.state.failed.values())[:3])
         raise LrlError(
             f"{len(outcome.state.failed)} of {len(jobs)} jobs failed: {names}.",
-            f"Their logs are in {records.folder / 'logs'}; the same command tries them again.",
+            f"Their logs are in {records.address(records.folder / 'logs')}; the same command tries them again.",
         )
 
 
 def status_command(
-    workspace: Annotated[Path, typer.Argument(help="The workspace of a grid.")] = Path("lrl-workspace"),
+    workspace: Annotated[
+        str, typer.Argument(help="The workspace of a grid: a folder, or s3://BUCKET/FOLDER.")
+    ] = DEFAULT,
+    cache: Annotated[Path | None, typer.Option(help="That of the grid.", show_default="the user's")] = None,
     as_json: Json = False,
 ) -> None:
     """Say where a grid stands: done, running, failed, left, and how long it will take."""
-    records = Records(workspace.resolve())
+    records = records_of(workspace, cache or user_cache_path("lrl"))
     jobs, slots = records.read_plan()
     drawn, value = show.status(jobs, slots, records)
     show_or_dump(as_json, value, drawn)

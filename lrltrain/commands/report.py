@@ -12,13 +12,6 @@ from lrldata.progress import Progress
 from lrldata.remote import opened
 from lrltrain.commands.options import Json, Quiet, libraries
 
-READS = ("scores", "datasets", "adapters", "cards")
-
-
-def _is_read(name: str) -> bool:
-    """Return whether a report reads a file: not the weights of adapters."""
-    return not name.endswith((".bin", ".safetensors"))
-
 
 def report_command(
     workspace: Annotated[str, typer.Argument(help="The workspace: a folder, or s3://BUCKET/FOLDER.")],
@@ -29,8 +22,8 @@ def report_command(
     """Write tables, plots and a page of all scores, with intervals, and with what is a gain by more than chance."""
     progress = Progress(quiet)
     with libraries(progress):
-        from lrltrain.results.recipe import report
-    with opened(workspace, READS, [] if out else ["report"], wanted=_is_read) as folder, progress.waiting("Counting"):
+        from lrltrain.results.recipe import MADE_OF, is_read, report
+    with opened(workspace, MADE_OF, [] if out else ["report"], wanted=is_read) as folder, progress.waiting("Counting"):
         reported = report(folder, out)
     shown = f"{reported.scores} scores; of {reported.compared} comparisons {reported.gains} are gains and "
     shown += f"{reported.losses} losses by more than chance.\n"

@@ -9,42 +9,50 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lrldata.errors import LrlError, StorageError, UsageError
 from lrldata.progress import Progress
 from lrltrain.grid.jobs import Job, job_of
-from lrltrain.grid.records import Record, Records
+from lrltrain.grid.places import SCRATCH, folders_of, home_of, placed, read_by
+from lrltrain.grid.records import Record, Records, records_of
+
+if TYPE_CHECKING:
+    from lrldata.glotcc.config import WebConfig
 
 QUIET = Progress(quiet=True)
-_IN_WORKSPACE = {"adapters", "adapter", "corpus"}  # settings that name what other jobs make
 
 
 def perform(described: Mapping[str, Any], workspace: str, cache: str) -> Record:
-    """Do a job and write its record; one that another process is at, or has done, is left to it."""
-    job, records = job_of(described), Records(Path(workspace))
+    """Do a job and write its record; one that another process is at, or has done, is left to it.
+
+    Where the workspace is remote, what the job reads is fetched before it and what it made is sent after it.
+    """
+    job = job_of(described)
     try:
+        records = records_of(workspace, Path(cache))
         held = records.hold(job.id)
-    except OSError as error:
-        return Record(job.id, job.name, "failed", error=_in_words(error), final=isinstance(error, PermissionError))
-    if held is None:
-        return Record(job.id, job.name, "elsewhere")
-    try:
-        before = records.read(job.id)
-        if before is not None and records.is_done(job, verify=True):
-            return before
-        attempts = before.attempts + 1 if before is not None and before.status != "done" else 1
-        if before is not None and before.status == "done":
-            job = _afresh(job, before, records)
-        record = _attempt(job, records, Path(cache))
-        record = replace(record, attempts=attempts)
+        if held is None:
+            return Record(job.id, job.name, "elsewhere")
         try:
-            records.write(record)
-        except OSError as error:
-            return replace(record, status="failed", error=_in_words(error), files={})
-        return record
-    finally:
-        held.release()
+            return _perform(job, records, Path(cache))
+        finally:
+            held.release()
+    except (LrlError, OSError) as error:
+        return _failed(job, error, 0.0)
+
+
+def _perform(job: Job, records: Records, cache: Path) -> Record:
+    records.fetch([records.name(job.id)])
+    before = records.read(job.id)
+    if before is not None and records.is_done(job, verify=True):
+        return before
+    attempts = before.attempts + 1 if before is not None and before.status != "done" else 1
+    if before is not None and before.status == "done":
+        job = _afresh(job, before, records)
+    record = replace(_attempt(job, records, cache), attempts=attempts)
+    records.write(record)
+    return record
 
 
 def _afresh(job: Job, before: Record, records: Records) -> Job:
@@ -64,15 +72,20 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
     try:
         with _told_to(records.log(job.id), job.name):
             try:
-                made = DO[job.kind](job, records.workspace, cache)
-                files = records.described(made)
+                records.fetch(read_by(job))
+                files = records.described(DO[job.kind](job, records, cache))
+                records.send(folders_of(files))
             except BaseException:
                 traceback.print_exc()
                 raise
     except Exception as error:  # noqa: BLE001 -- whatever it is, the other jobs go on, and it is listed
-        final = isinstance(error, UsageError | PermissionError)
-        return Record(job.id, job.name, "failed", time.perf_counter() - began, error=_in_words(error), final=final)
+        return _failed(job, error, time.perf_counter() - began)
     return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files)
+
+
+def _failed(job: Job, error: Exception, seconds: float) -> Record:
+    final = isinstance(error, UsageError | PermissionError)
+    return Record(job.id, job.name, "failed", seconds, error=_in_words(error), final=final)
 
 
 def _in_words(error: BaseException) -> str:
@@ -82,67 +95,80 @@ def _in_words(error: BaseException) -> str:
     return told if isinstance(error, LrlError) else f"{type(error).__name__}: {told}"
 
 
-def _build(job: Job, workspace: Path, cache: Path) -> list[Path]:
+def _build(job: Job, records: Records, cache: Path) -> list[Path]:
+    """Build a dataset; of web text whose files were jobs of their own, from what came of them, which then goes."""
     from lrldata.build import build
     from lrldata.config import load_config
-    from lrldata.glotcc.build import build_web
-    from lrldata.glotcc.config import load_web_config
+    from lrldata.glotcc.build import build_web, scratch_of
 
-    settings = {"workers": _threads(), **job.settings, "out": workspace, "cache": cache}
     if job.settings["source"] == "conceptnet":
-        del settings["workers"]
-        return [each.path for each in build(load_config(None, settings), QUIET)]
-    return [each.path for each in build_web(load_web_config(None, settings), QUIET)]
+        config = load_config(None, {**job.settings, "out": records.workspace, "cache": cache})
+        return [each.path for each in build(config, QUIET)]
+    asked = _web(job, records, cache)
+    between = [scratch_of(asked).relative_to(records.workspace).as_posix()] if job.needs else []
+    records.fetch(between)
+    made = [each.path for each in build_web(asked, QUIET)]
+    records.send([str(home_of(job)), *between])
+    return made
 
 
-def _shard(job: Job, workspace: Path, cache: Path) -> list[Path]:
-    """Clean one file of web text, into the cache."""
+def _shard(job: Job, records: Records, cache: Path) -> list[Path]:
+    """Clean one file of web text. What comes of it is no artifact, and is gone when the dataset is there."""
     from lrldata.glotcc.build import judge_shard
+
+    folder = judge_shard(_web(job, records, cache), int(job.labels["shard"]))
+    records.send([folder.relative_to(records.workspace).as_posix()])
+    return []
+
+
+def _web(job: Job, records: Records, cache: Path) -> "WebConfig":
     from lrldata.glotcc.config import load_web_config
 
-    settings = {"workers": _threads(), **job.settings, "out": workspace, "cache": cache}
-    judge_shard(load_web_config(None, settings), int(job.labels["shard"]))
-    return []
+    several = job.kind == "shard" or bool(job.needs)
+    own = {"scratch": records.workspace / SCRATCH} if several else {}
+    settings = {"workers": _threads(), **job.settings, **own, "out": records.workspace, "cache": cache}
+    return load_web_config(None, settings)
 
 
 def _threads() -> int:
     return int(os.environ.get("OMP_NUM_THREADS", "1"))
 
 
-def _fit(job: Job, workspace: Path, cache: Path) -> list[Path]:
+def _fit(job: Job, records: Records, cache: Path) -> list[Path]:
     """Train an adapter; one of other settings in its place is replaced."""
     from lrldata.manifest import ADAPTER, fingerprint, is_unchanged
     from lrltrain.config import load_fit_config
     from lrltrain.fit import fit, prepare
 
-    config = load_fit_config(None, _placed(job, workspace) | {"out": workspace, "cache": cache})
+    config = load_fit_config(None, placed(job, records.workspace) | {"out": records.workspace, "cache": cache})
     plan = prepare(config)
     done = is_unchanged(plan.folder.resolve(), ADAPTER, fingerprint(plan.recipe))
     return [fit(config if done else config.model_copy(update={"overwrite": True}), QUIET).path]
 
 
-def _eval(job: Job, workspace: Path, _cache: Path) -> list[Path]:
+def _eval(job: Job, records: Records, _cache: Path) -> list[Path]:
     from lrltrain.config import load_eval_config
     from lrltrain.evaluate.score_tasks import score_tasks
     from lrltrain.scores import evaluate
 
-    config = load_eval_config(None, _placed(job, workspace) | {"out": workspace})
+    config = load_eval_config(None, placed(job, records.workspace) | {"out": records.workspace})
     if config.task == "pppl":
         return [score.path for score in evaluate(config, QUIET)]
     return [run.folder for score in score_tasks(config, QUIET) for run in score.runs]
 
 
-def _report(_job: Job, workspace: Path, _cache: Path) -> list[Path]:
-    from lrltrain.results.recipe import report
+def _report(_job: Job, records: Records, _cache: Path) -> list[Path]:
+    from lrltrain.results.recipe import MADE_OF, is_read, report
 
-    return list(report(workspace).files)
+    records.fetch(MADE_OF, is_read)
+    return list(report(records.workspace).files)
 
 
-def _push(job: Job, workspace: Path, _cache: Path) -> list[Path]:
+def _push(job: Job, records: Records, _cache: Path) -> list[Path]:
     """Publish a language, by the command of its own package, which stands above this one."""
     typed = [f"--{key.replace('_', '-')}={_typed(value)}" for key, value in job.settings.items() if value is not True]
     typed += [f"--{key.replace('_', '-')}" for key, value in job.settings.items() if value is True]
-    command = [sys.executable, "-m", "hub_cards.cli", "push-hub", *typed, "--out", str(workspace), "--quiet"]
+    command = [sys.executable, "-m", "hub_cards.cli", "push-hub", *typed, "--out", str(records.workspace), "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(done.stdout, done.stderr)
     if done.returncode:
@@ -155,7 +181,7 @@ def _typed(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-DO: Mapping[str, Callable[[Job, Path, Path], list[Path]]] = {
+DO: Mapping[str, Callable[[Job, Records, Path], list[Path]]] = {
     "shard": _shard,
     "build": _build,
     "fit": _fit,
@@ -163,18 +189,6 @@ DO: Mapping[str, Callable[[Job, Path, Path], list[Path]]] = {
     "report": _report,
     "push": _push,
 }
-
-
-def _placed(job: Job, workspace: Path) -> dict[str, Any]:
-    """Return a job's settings, with what other jobs make in its place in the workspace."""
-
-    def place(value: Any) -> Any:
-        return [place(each) for each in value] if isinstance(value, list) else workspace / value
-
-    placed = {key: place(value) if key in _IN_WORKSPACE else value for key, value in job.settings.items()}
-    if isinstance(held := placed.get("data"), str) and held.startswith("datasets/"):
-        placed["data"] = str(workspace / held)
-    return placed
 
 
 @contextmanager

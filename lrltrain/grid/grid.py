@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from lrldata.engine import cores
-from lrldata.errors import UsageError
-from lrldata.remote import is_remote, mirror_of
+from lrldata.remote import is_remote
 from lrltrain.grid.config import GridConfig
 from lrltrain.grid.cost import memory_of
 from lrltrain.grid.jobs import Job, jobs_of, select
 from lrltrain.grid.local import Local
-from lrltrain.grid.records import Record, Records
+from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.schedule import Engine, Schedule, run
 
 
@@ -73,54 +72,17 @@ def grid(
 ) -> Outcome:
     """Do all that a recipe asks for and that is not done, and write down what fails. Raises LrlError."""
     jobs = planned(config, options.only) if jobs is None else jobs
-    if not is_remote(config.out):
-        return _run(config, options, jobs, Records(Path(config.out).resolve()), tell)
-    if options.engine is EngineName.RAY:
-        raise UsageError(f"{config.out}: --engine ray wants a folder that every node has.", "Mount it, and name that.")
-    mirror = mirror_of(config.out, config.cache.resolve())
-    mirror.fetch(_PARTS)
-
-    def send(schedule: Schedule, record: Record) -> None:
-        mirror.send([*_folders(record), f"grid/jobs/{record.id}.json"])
-        tell(schedule, record)
-
-    try:
-        return _run(config, options, jobs, Records(mirror.folder.resolve()), send)
-    finally:
-        mirror.send(["grid"])
-
-
-def home_of(config: GridConfig) -> Path:
-    """Return the folder of the workspace on this machine; of a remote one, that of its mirror."""
-    return mirror_of(config.out, config.cache.resolve()).folder if is_remote(config.out) else Path(config.out)
-
-
-_PARTS = ("datasets", "adapters", "scores", "report", "grid")
-
-
-def _run(
-    config: GridConfig,
-    options: Options,
-    jobs: Sequence[Job],
-    records: Records,
-    tell: Callable[[Schedule, Record], None],
-) -> Outcome:
-    with _engine(config, options, jobs, records) as engine:
+    records = records_of(config.out, config.cache)
+    records.fetch(["grid/jobs"])
+    with _engine(config, options, jobs) as engine:
         records.write_plan(jobs, engine.slots)
         schedule = run(jobs, records, engine, retries=options.retries, verify=options.verify, tell=tell)
     return Outcome(jobs, schedule)
 
 
-def _folders(record: Record) -> list[str]:
-    """Return the folders of what a job made, none inside another."""
-    parents = sorted({Path(name).parent for name in record.files})
-    return [str(each) for each in parents if not any(each != other and each.is_relative_to(other) for other in parents)]
-
-
-def _engine(
-    config: GridConfig, options: Options, jobs: Sequence[Job], records: Records
-) -> AbstractContextManager[Engine]:
-    where, found = (str(records.workspace), str(config.cache.resolve())), gpus()
+def _engine(config: GridConfig, options: Options, jobs: Sequence[Job]) -> AbstractContextManager[Engine]:
+    workspace = config.out if is_remote(config.out) else str(Path(config.out).resolve())
+    where, found = (workspace, str(config.cache.resolve())), gpus()
     if options.engine is EngineName.RAY:
         from lrltrain.grid.on_ray import OnRay  # noqa: PLC0415 -- an extra
 

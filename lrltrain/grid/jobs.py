@@ -13,6 +13,7 @@ from lrldata.languages import Language, parse
 from lrldata.manifest import fingerprint
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluate.tasks import folders_of
+from lrltrain.grid import places
 from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
 from lrltrain.names import base_name
 
@@ -23,7 +24,7 @@ SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: a job a file, before that of the
 _HELD_IN = {"topic": "sib200", "sentiment": "sentiment", "ner": "wikiann", "pppl": "flores"}  # in languages.toml
 _FILES = {"dump", "conceptnet_db", "index", "input", "protect", "templates", "text", "dataset", "data", "base"}
 Key = tuple[str, str, str, str]  # of an adapter: language, source, model, method
-_IDENTITY_IS_NOT = {"out", "cache", "workers", "eval_batch_size", "batch_tokens", "tracker"}
+_IDENTITY_IS_NOT = {"out", "cache", "workers", "eval_batch_size", "batch_tokens", "tracker", "scratch"}
 
 
 @dataclass(frozen=True)
@@ -205,8 +206,7 @@ def _fits(
                                 "Put a [[fit]] table for them above.",
                             )
                         needs += [each.job for each in fused.values()]
-                        folder = Path("adapters", language.code, base_name(model))
-                        settings["adapters"] = [str(folder / f"{each}-{fits.fuse}") for each in fused]
+                        settings["adapters"] = [places.adapter(language.code, model, each, fits.fuse) for each in fused]
                     load_fit_config(None, settings)
                     key = (language.code, source, model, method)
                     if key in adapters:
@@ -235,13 +235,11 @@ def _evals(
             if task != "pppl" and "data" not in settings and getattr(language, _HELD_IN[task]) is None:
                 continue
             if key in adapters:
-                settings["adapter"] = [str(Path("adapters", code, base_name(model), f"{source}-{method}"))]
+                settings["adapter"] = [places.adapter(code, model, source, method)]
                 if task != "pppl" and (code, source) in builds:
-                    settings["corpus"] = str(Path("datasets", code, source))
+                    settings["corpus"] = places.dataset(code, source)
             settings |= {"lang": code, "task": task, "base": model}
-            needs += tuple(
-                build for made, build in builds.items() if settings.get("data") == "/".join(("datasets", *made))
-            )
+            needs += tuple(build for made, build in builds.items() if settings.get("data") == places.dataset(*made))
             if task == "pppl":
                 load_eval_config(None, settings)
                 yield Job("eval", labels, settings, needs)
@@ -286,18 +284,11 @@ def _filled(options: Mapping[str, Any], config: GridConfig, language: Language, 
 def _identity(job: Job) -> str:
     """Return the hash of all that shapes what a job makes. Of local files it is their size and time, to be quick."""
     shaping = {key: value for key, value in job.settings.items() if key not in _IDENTITY_IS_NOT}
-    given = [each for key in _FILES & shaping.keys() for each in _listed(shaping[key]) if not _is_made(str(each))]
+    given = [
+        each for key in _FILES & shaping.keys() for each in places.listed(shaping[key]) if not places.is_made(each)
+    ]
     files = sorted(_stat(Path(each)) for each in given if Path(each).exists())
     return fingerprint([job.kind, dict(job.labels), shaping, files, sorted(job.needs)])[:16]
-
-
-def _is_made(name: str) -> bool:
-    """Return whether a setting names what another job makes."""
-    return name.startswith(("datasets/", "adapters/"))
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def _stat(path: Path) -> list[Any]:

@@ -92,7 +92,10 @@ def failures(failed: Iterable[Record], records: Records) -> Table:
     drawn = table("Failed", "job", "attempts", "error", "log", numbers=("attempts",))
     for record in failed:
         drawn.add_row(
-            escape(record.name), str(record.attempts), escape(record.error), escape(str(records.log(record.id)))
+            escape(record.name),
+            str(record.attempts),
+            escape(record.error),
+            escape(records.address(records.log(record.id))),
         )
     return drawn
 
@@ -111,7 +114,7 @@ def status(jobs: list[Job], slots: int, records: Records) -> tuple[Group, dict[s
         counted[job.kind][what] += 1
     seconds = _seconds_left(jobs, found, states)
     names = ("done", "running", "failed", "left")
-    drawn = table(f"{records.workspace}", "what", *names, numbers=names)
+    drawn = table(escape(records.address(records.workspace)), "what", *names, numbers=names)
     for kind, counts in counted.items():
         if counts:
             drawn.add_row(WORDS[kind], *(f"{counts[name]:,}" for name in names))
@@ -123,7 +126,9 @@ def status(jobs: list[Job], slots: int, records: Records) -> tuple[Group, dict[s
     value = {
         **totals,
         "running_now": [job.name for job in running],
-        "failures": [{"name": each.name, "error": each.error, "log": str(records.log(each.id))} for each in failed],
+        "failures": [
+            {"name": each.name, "error": each.error, "log": records.address(records.log(each.id))} for each in failed
+        ],
         "seconds_left": None if seconds is None else round(seconds / slots, 1),
         "at": round(time.time()),
     }

@@ -23,7 +23,7 @@ from lrltrain.results.plots import plots
 from lrltrain.results.tables import PPPL, RESAMPLES, Table, corrected, read_tasks
 
 PAGE = "report.html"
-_MADE_OF = ("datasets", "adapters", "scores", "cards")  # folders that a report may not be written into
+MADE_OF = ("datasets", "adapters", "scores", "cards")  # folders that a report reads, and may not be written into
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Reported:
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
         return vars(self) | {"page": str(self.page), "files": [str(path) for path in self.files]}
+
+
+def is_read(name: str) -> bool:
+    """Return whether a report reads a file below MADE_OF: not the weights of adapters."""
+    return not name.endswith((".bin", ".safetensors"))
 
 
 def report(workspace: Path, out: Path | None = None, resamples: int = RESAMPLES) -> Reported:
@@ -79,7 +84,7 @@ def _home(workspace: Path, out: Path | None) -> Path:
             f"{workspace}: no such workspace.", "Name the folder that `lrltrain eval` wrote to with --out."
         )
     home = out or workspace / "report"
-    if any(home.resolve().is_relative_to((workspace / part).resolve()) for part in _MADE_OF):
+    if any(home.resolve().is_relative_to((workspace / part).resolve()) for part in MADE_OF):
         raise UsageError(f"{home}: lies among what the report is made of.", "Name another folder with --out.")
     return home
 

@@ -16,6 +16,7 @@ from clients import TOKEN, environment
 from huggingface_hub import ModelCard
 from local_hub import Hub, start
 from stores import commits, git, store, tags
+from warm import FIXED, Warm
 
 from hub_cards.lint import lint
 from lrldata.manifest import sha256_of
@@ -27,15 +28,15 @@ BASE = "lrl-mini"
 
 
 @pytest.fixture(scope="module")
-def trained(sample_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(sample_workspace: Path, tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Path:
     """Return a workspace with a dataset, adapters of every kind that publishes differently, and a score."""
     out = tmp_path_factory.mktemp("trained") / "ws"
     shutil.copytree(sample_workspace, out)
     adapters = out / "adapters" / "ro" / BASE
 
     def call(*arguments: object) -> None:
-        command = [sys.executable, "-m", "lrltrain.cli", *map(str, arguments), "--out", str(out), "--quiet"]
-        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        done = warm.run([*map(str, arguments), "--out", str(out), "--quiet"], out, os.environ | FIXED)
+        assert done.returncode == 0, done.stderr
 
     cache = ("--cache", sample_workspace.parent / "cache")
     for method in ("seq_bn_inv", "seq_bn", "lora", "full"):

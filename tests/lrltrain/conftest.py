@@ -2,11 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from grids import start, write_recipe
+from warm import FIXED, Warm
 
 from lrldata.build import build
 from lrldata.config import load_config
@@ -34,26 +35,24 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the workspace of an undisturbed grid; tests that change one make their own copy."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = start("grid", write_recipe(folder, folder / "out"), "--quiet", "--workers", 1, cwd=folder)
+    told, errors = done.communicate(timeout=300)
+    assert done.returncode == 0, errors
+    assert "13 of 13 jobs done." in told
+    return folder / "out"
+
+
 @pytest.fixture
-def lrltrain(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def lrltrain(tmp_path: Path, warm: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command in a process of its own, offline."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "lrltrain.cli", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env=os.environ
-            | {
-                "XDG_CACHE_HOME": str(tmp_path / "cache"),
-                "COLUMNS": "200",
-                "HF_HUB_OFFLINE": "1",
-                "OMP_NUM_THREADS": "1",
-            }
-            | environment,
-        )
+        own = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"}
+        return warm.run(list(map(str, arguments)), tmp_path, os.environ | own | FIXED | environment)
 
     return run
 

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import s3fs
 import torch
 from grids import start, write_recipe
-from moto.server import ThreadedMotoServer
 from torture_grid import hashes, torture
 
 from lrltrain.grid.local import THREADS, process_of
@@ -23,17 +21,6 @@ from lrltrain.grid.local import THREADS, process_of
 pytestmark = pytest.mark.xdist_group("grid")  # which share the workspace of `whole`
 SAMPLE = Path(str(files("lrldata.glotcc").joinpath("sample.jsonl")))
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the workspace of an undisturbed grid; tests that change one make their own copy."""
-    folder = tmp_path_factory.mktemp("whole")
-    done = start("grid", write_recipe(folder, folder / "out"), "--quiet", "--workers", 1, cwd=folder)
-    told, errors = done.communicate(timeout=300)
-    assert done.returncode == 0, errors
-    assert "13 of 13 jobs done." in told
-    return folder / "out"
 
 
 @pytest.fixture
@@ -193,31 +180,6 @@ def test_an_interrupted_grid_says_how_to_go_on(tmp_path: Path, lrltrain: Run) ->
 def test_status_without_a_grid_says_so(tmp_path: Path, lrltrain: Run) -> None:
     told = lrltrain("status", tmp_path)
     assert (told.returncode, "no grid has run here" in told.stderr) == (1, True)
-
-
-def test_a_remote_workspace_goes_on_elsewhere_and_is_reported(whole: Path, tmp_path: Path, lrltrain: Run) -> None:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    told = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-    told["AWS_DEFAULT_REGION"] = "us-east-1"
-    try:
-        where = {"endpoint_url": told["AWS_ENDPOINT_URL"]}
-        s3fs.S3FileSystem(key="a", secret="b", client_kwargs=where).mkdir("some-bucket")  # noqa: S106 -- of that server
-        recipe = write_recipe(tmp_path, tmp_path / "unused")
-        there = ("--out", "s3://some-bucket/ws", "--quiet", "--json", "--workers", 1)
-        first = lrltrain("grid", recipe, *there, "--only", "lang=bg", "--cache", tmp_path / "one", **told)
-        assert first.returncode == 0, first.stderr
-        second = lrltrain("grid", recipe, *there, "--cache", tmp_path / "two", **told)
-        assert second.returncode == 0, second.stderr
-        counts = json.loads(second.stdout)
-        assert (counts["done"], counts["kept"]) == (13, 6), "what one machine has done, another does not do again"
-        (mirror,) = (tmp_path / "two" / "workspaces").iterdir()
-        assert hashes(mirror) == hashes(whole)
-        reported = lrltrain("report", "s3://some-bucket/ws", "--json", **told)
-        assert json.loads(reported.stdout)["scores"] == 6
-    finally:
-        server.stop()
 
 
 def test_web_text_is_cleaned_a_file_a_job_and_merged_to_the_same_bytes(tmp_path: Path, lrltrain: Run) -> None:

@@ -1,0 +1,79 @@
+"""Which parts of a workspace a job reads, and which it makes: paths below it. Pure."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrltrain.names import base_name
+
+if TYPE_CHECKING:
+    from lrltrain.grid.jobs import Job
+
+SCRATCH = "parts"  # of web text that is cleaned a file a job: what is between the files and the dataset
+_NAMED = ("adapters", "adapter", "corpus", "data")  # settings that may name what other jobs make
+
+
+def dataset(lang: str, source: str) -> str:
+    """Return where a dataset is."""
+    return f"datasets/{lang}/{source}"
+
+
+def adapter(lang: str, model: str, source: str, method: str) -> str:
+    """Return where an adapter is, or a model that was fine-tuned."""
+    return f"adapters/{lang}/{base_name(model)}/{source}-{method}"
+
+
+def is_made(value: Any) -> bool:
+    """Return whether the value of a setting names what a job makes."""
+    return isinstance(value, str) and value.startswith(("datasets/", "adapters/"))
+
+
+def listed(value: Any) -> list[Any]:
+    """Return the values of a setting that may be a list of them."""
+    return value if isinstance(value, list) else [value]
+
+
+def home_of(job: "Job") -> str | None:
+    """Return the folder that a job makes whatever its settings are: of a dataset or an adapter; None for others."""
+    told = job.labels
+    if job.kind == "build":
+        return dataset(told["lang"], told["source"])
+    if job.kind == "fit":
+        return adapter(told["lang"], told["model"], told["source"], told["method"])
+    return None
+
+
+def read_by(job: "Job") -> list[str]:
+    """Return what a job reads of what others made, and of what it makes anew: the versions of a dataset go on.
+
+    Reports, which read of all that is there, and builds of files that others cleaned fetch these themselves.
+    """
+    told = job.labels
+    if job.kind == "push":
+        return [f"{part}/{told['lang']}" for part in ("datasets", "adapters", "scores")]
+    if job.kind not in ("build", "fit", "eval"):
+        return []
+    named = [each for key in _NAMED for each in listed(job.settings.get(key)) if is_made(each)]
+    if job.kind == "fit" and not {"text", "dataset"} & job.settings.keys():
+        named.append(dataset(told["lang"], told["source"]))
+    if job.kind == "eval":  # where the base model was measured already
+        named.append(f"scores/{told['lang']}/{base_name(told['model'])}/base")
+    home = home_of(job)
+    return named if home is None else [*named, home]
+
+
+def placed(job: "Job", workspace: Path) -> dict[str, Any]:
+    """Return a job's settings, with what other jobs make in its place in the workspace."""
+
+    def place(value: Any) -> Any:
+        if isinstance(value, list):
+            return [place(each) for each in value]
+        return str(workspace / value) if is_made(value) else value
+
+    return {key: place(value) if key in _NAMED else value for key, value in job.settings.items()}
+
+
+def folders_of(files: Iterable[str]) -> list[str]:
+    """Return the folders that hold files, none inside another."""
+    parents = sorted({Path(name).parent for name in files})
+    return [str(each) for each in parents if not any(each != other and each.is_relative_to(other) for other in parents)]
