@@ -107,7 +107,9 @@ def test_a_workspace_on_the_hub_has_a_commit_for_what_was_made(lrldata: Run, tmp
         (kept,) = third.glob("*/datasets/ro/conceptnet/manifest.json")
         repository = store(hub.root, "datasets", "my-org/ws")
         assert commits(repository) == 2, "an unchanged build adds none"
-        assert git(repository, "show", "main:all/datasets/ro/conceptnet/manifest.json") == kept.read_text().strip()
+        assert (
+            git(repository, "show", "main:all/datasets/ro/conceptnet/manifest.json").strip() == kept.read_text().strip()
+        )
 
 
 def test_a_store_that_is_not_there_is_one_line(s3: str, lrldata: Run, tmp_path: Path) -> None:
