@@ -29,7 +29,9 @@ def grid_command(
         int | None,
         typer.Option(min=1, help="Jobs at once, of the local engine.", show_default="by cores, memory and GPUs"),
     ] = None,
-    jobs_per_gpu: Annotated[int, typer.Option(min=1, help="Jobs that share a GPU.")] = 1,
+    jobs_per_gpu: Annotated[
+        int | None, typer.Option(min=1, help="Jobs that share a GPU.", show_default="as many as fit, at most 4")
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(help="Of a Ray cluster: auto | HOST:PORT.", show_default="RAY_ADDRESS, or one made here"),

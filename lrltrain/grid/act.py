@@ -38,8 +38,16 @@ def perform(described: Mapping[str, Any], workspace: str, cache: str) -> Record:
             return _perform(job, records, Path(cache))
         finally:
             held.release()
+            _let_go()
     except (LrlError, OSError) as error:
         return _failed(job, error, 0.0)
+
+
+def _let_go() -> None:
+    """Give back what this process keeps of a GPU's memory for its next job: others may want it meanwhile."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _perform(job: Job, records: Records, cache: Path) -> Record:

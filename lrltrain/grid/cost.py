@@ -88,6 +88,21 @@ def memory_of(job: Job) -> int:
     return LIBRARIES + a_weight * shape.weights
 
 
+def gpu_memory_of(job: Job) -> int:
+    """Return the bytes of a GPU's memory that a job wants, roughly: libraries, weights, and what a step keeps.
+
+    In bf16 a layer keeps some 34 bytes a token and dimension for the way back (Korthikanti et al. 2022, arXiv
+    2205.05198, equation 1, without attention's scores, which are not kept); the loss has logits in single precision.
+    """
+    shape = shape_of(job.labels["model"])
+    tokens = labelled = 0.0
+    if job.kind == "fit":
+        config = load_fit_config(None, dict(job.settings))
+        tokens = config.batch_size * config.max_length
+        labelled = tokens if _is_decoder(shape) else tokens * config.mask_probability
+    return int(memory_of(job) + 34 * tokens * shape.hidden * shape.layers + 8 * labelled * shape.words)
+
+
 @cache
 def shape_of(model: str) -> Shape:
     """Return the size of a base model: known, or read from its folder; else that of XLM-R base."""

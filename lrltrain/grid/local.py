@@ -11,28 +11,34 @@ from typing import Self
 from lrldata.engine import leave_with_parent
 from lrltrain.grid.act import perform
 from lrltrain.grid.jobs import Job
+from lrltrain.grid.machine import Gpu, share_of
 from lrltrain.grid.records import Record
 
+_ROUNDING = 1e-6  # three thirds are one
 THREADS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass
 class Slot:
-    """A process that does one job after the other, or none yet; its GPU is a number, or none."""
+    """A process that does one job after the other, or none yet, and the GPU that it has, if there are any."""
 
-    gpu: str | None
+    gpu: Gpu | None
     pool: ProcessPoolExecutor | None = None
 
 
 @dataclass
 class Local:
-    """An engine of so many slots, which share this machine's cores, and its GPUs in turn."""
+    """An engine of so many slots, which share this machine's cores, and its GPUs in turn.
 
-    slots: int
-    threads: int
+    On a GPU are as many jobs at once as it has memory for, or `jobs_per_gpu`.
+    """
+
     workspace: str
     cache: str
-    gpus: tuple[str, ...] = ()
+    threads: int
+    jobs_per_gpu: int | None
+    slots: int
+    gpus: tuple[Gpu, ...] = ()
     _free: list[Slot] = field(default_factory=list)
     _busy: dict[Future[Record], tuple[Slot, Job, float]] = field(default_factory=dict)
 
@@ -46,13 +52,26 @@ class Local:
             if slot.pool is not None:
                 slot.pool.shutdown(wait=False, cancel_futures=True)
 
+    def takes(self, job: Job) -> bool:
+        """Return whether there is a free slot, on a GPU with room for the job where there are GPUs."""
+        return self._slot_for(job) is not None
+
     def submit(self, job: Job) -> None:
         """Start a job in a free slot."""
-        slot = self._free.pop(0)
+        slot = self._slot_for(job)
+        assert slot is not None, "it was asked whether there is room"  # noqa: S101 -- for the type checker
+        self._free.remove(slot)
         if slot.pool is None:
-            slot.pool = process_of(self.threads, slot.gpu)
+            slot.pool = process_of(self.threads, slot.gpu.name if slot.gpu else None)
         future = slot.pool.submit(perform, job.as_json(), self.workspace, self.cache)
         self._busy[future] = (slot, job, time.perf_counter())
+
+    def _slot_for(self, job: Job) -> Slot | None:
+        return next((slot for slot in self._free if slot.gpu is None or self._has_room(slot.gpu, job)), None)
+
+    def _has_room(self, gpu: Gpu, job: Job) -> bool:
+        here = [job, *(other for slot, other, _ in self._busy.values() if slot.gpu == gpu)]
+        return sum(share_of(each, gpu.memory, self.jobs_per_gpu) for each in here) < 1 + _ROUNDING
 
     def finished(self, seconds: float) -> list[Record]:
         """Return the records of jobs that ended; `lost` where the process was ended from outside."""

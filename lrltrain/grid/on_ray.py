@@ -15,6 +15,7 @@ from lrldata.errors import LrlError
 from lrltrain.grid.act import perform
 from lrltrain.grid.jobs import Job
 from lrltrain.grid.local import THREADS
+from lrltrain.grid.machine import gpus, share_of
 from lrltrain.grid.records import Record
 
 _AHEAD = 4  # jobs a core that are handed to Ray before they can begin
@@ -22,15 +23,20 @@ _AHEAD = 4  # jobs a core that are handed to Ray before they can begin
 
 @dataclass
 class OnRay:
-    """An engine that hands jobs to Ray, with `gpus` (a part of one, or 0) for each job that trains or measures."""
+    """An engine that hands jobs to Ray, each that trains or measures with a GPU, or a part of one, where there are any.
 
-    address: str | None
+    Ray does not say how much memory a GPU has: that of this machine's is taken for that of all.
+    """
+
     workspace: str
     cache: str
-    threads: int = 1
-    gpus: float = 0.0
+    threads: int
+    jobs_per_gpu: int | None
+    address: str | None = None
     retries: int = 2
     slots: int = 1
+    _has_gpus: bool = False
+    _memory: int = 0
     _busy: dict[Any, tuple[Job, float]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -47,17 +53,24 @@ class OnRay:
         except (ConnectionError, ValueError, RuntimeError) as error:
             told = str(error).strip().split("\n")[0]
             raise LrlError(f"--address {self.address}: {told}", "Is the cluster up? `ray status` says.") from error
-        self.slots = max(1, int(ray.cluster_resources().get("CPU", 1))) * _AHEAD
+        there = ray.cluster_resources()
+        self.slots = max(1, int(there.get("CPU", 1))) * _AHEAD
+        self._has_gpus = there.get("GPU", 0) > 0
+        self._memory = min((gpu.memory for gpu in gpus()), default=0)
         return self
 
     def __exit__(self, *_: object) -> None:
         ray.shutdown()
 
+    def takes(self, job: Job) -> bool:  # noqa: ARG002 -- where it runs is Ray's to say
+        """Return whether a job may be handed to Ray, which may let it wait."""
+        return len(self._busy) < self.slots
+
     def submit(self, job: Job) -> None:
         """Hand a job to Ray."""
-        gpus = self.gpus if job.kind in ("fit", "eval") else 0.0
+        share = share_of(job, self._memory, self.jobs_per_gpu) if self._has_gpus else 0.0
         remote = ray.remote(_perform).options(
-            num_cpus=self.threads, num_gpus=gpus, max_retries=self.retries, name=job.name
+            num_cpus=self.threads, num_gpus=share, max_retries=self.retries, name=job.name
         )
         self._busy[remote.remote(str(Path.cwd()), job.as_json(), self.workspace, self.cache)] = (
             job,

@@ -16,6 +16,9 @@ class Engine(Protocol):
 
     slots: int
 
+    def takes(self, job: Job) -> bool:
+        """Return whether there is room for a job now."""
+
     def submit(self, job: Job) -> None:
         """Start a job."""
 
@@ -122,7 +125,11 @@ def run(
     schedule = Schedule({job.id: job for job in jobs}, records, retries)
     schedule.find_done(verify=verify)
     while not schedule.is_over:
-        for job in schedule.ready()[: engine.slots - len(schedule.running)]:
+        waiting: set[str] = set()  # kinds of jobs of which one has no room: others may not overtake it
+        for job in schedule.ready():
+            if job.kind in waiting or not engine.takes(job):
+                waiting.add(job.kind)
+                continue
             engine.submit(job)
             schedule.running.add(job.id)
         for record in engine.finished(POLL):

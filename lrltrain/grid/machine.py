@@ -1,0 +1,71 @@
+"""What this machine has for jobs: cores, memory, GPUs. IO."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrldata.engine import cores
+from lrltrain.grid.cost import gpu_memory_of, memory_of
+from lrltrain.grid.jobs import Job
+
+ON_A_GPU = ("fit", "eval")  # kinds of jobs that compute on one
+TOGETHER = 4  # jobs at most that share a GPU, where nobody says otherwise
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU: its name as CUDA_VISIBLE_DEVICES has it, and its bytes of memory."""
+
+    name: str
+    memory: int
+
+
+def share_of(job: Job, memory: int, most: int | None) -> float:
+    """Return the part of a GPU with so much memory that a job has to itself: one of `most`, where so many fit.
+
+    None means as many as fit, TOGETHER at most. A job that is no training and no measuring wants none.
+    """
+    if job.kind not in ON_A_GPU:
+        return 0.0
+    fitting = most or min(TOGETHER, int(memory // gpu_memory_of(job)))
+    return 1 / max(1, fitting)
+
+
+def slots_for(jobs: Iterable[Job], threads: int, found: Sequence[Gpu]) -> int:
+    """Return how many jobs run at once: as many as there are cores, and as memory holds; one a GPU at least."""
+    largest = max((memory_of(job) for job in jobs), default=1)
+    return max(1, len(found), min(cores() // threads, int(free_memory() // largest)))
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """Return the GPUs that may be used. torch, which knows too, starts slowly."""
+    if (program := shutil.which("nvidia-smi")) is None:
+        return ()
+    asked = [program, "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
+    told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    rows = [[part.strip() for part in line.split(",")] for line in told.splitlines() if line.count(",") == 2]
+    memory = {name: int(size) << 20 for index, uuid, size in rows if size.isdigit() for name in (index, uuid)}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [index for index, _, _ in rows] if visible is None else [each.strip() for each in visible.split(",")]
+    return tuple(Gpu(name, memory[name]) for name in names if name in memory)
+
+
+def free_memory() -> int:
+    """Return how many bytes of memory can be had, of the machine and of this process's group."""
+    limits = [_number(Path("/sys/fs/cgroup/memory.max"))]
+    try:
+        told = Path("/proc/meminfo").read_text("ascii")
+        limits.append(int(told.split("MemAvailable:")[1].split()[0]) * 1024)
+    except (OSError, IndexError, ValueError):
+        limits.append(8 << 30)  # not Linux: a usual laptop's
+    return min(limit for limit in limits if limit)
+
+
+def _number(file: Path) -> int:
+    try:
+        return int(file.read_text("ascii"))
+    except (OSError, ValueError):  # no such file, or `max`
+        return 0

@@ -1,0 +1,126 @@
+"""Which jobs run at once: by cores, memory and GPUs, of which there are none here; so that jobs wait for a signal."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from lrltrain.grid import local
+from lrltrain.grid.config import load_grid_config
+from lrltrain.grid.jobs import Job, jobs_of
+from lrltrain.grid.local import Local
+from lrltrain.grid.machine import Gpu, gpus, share_of, slots_for
+from lrltrain.grid.records import Record, Records
+from lrltrain.grid.schedule import run
+
+H100 = Gpu("0", 80 << 30)
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+NVIDIA = """#!/bin/sh
+echo "0, GPU-aa, 81559"
+echo "1, GPU-bb, 24564"
+"""
+
+
+@pytest.fixture(scope="module")
+def paper() -> list[Job]:
+    return jobs_of(load_grid_config(RECIPES / "paper.toml", {}))
+
+
+def first(jobs: list[Job], **wanted: str) -> Job:
+    return next(job for job in jobs if wanted.items() <= (job.labels | {"kind": job.kind}).items())
+
+
+def test_small_jobs_share_a_gpu_and_a_large_model_has_it_alone(paper: list[Job]) -> None:
+    small = first(paper, kind="fit", model="FacebookAI/xlm-roberta-base", method="lora")
+    large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
+    assert share_of(small, H100.memory, None) == 1 / 4
+    assert share_of(small, 12 << 30, None) > 1 / 4
+    assert share_of(large, H100.memory, None) == 1
+    assert share_of(small, H100.memory, 2) == 1 / 2
+    assert share_of(first(paper, kind="build"), H100.memory, None) == 0
+
+
+def test_slots_are_limited_by_cores_memory_and_threads(paper: list[Job]) -> None:
+    cores = len(os.sched_getaffinity(0))
+    build = [first(paper, kind="build")]
+    assert slots_for(build, 1, ()) == cores
+    assert slots_for(build, 2, ()) == max(1, cores // 2)
+    assert slots_for(build, 64, (H100, H100)) == 2
+    large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
+    assert slots_for([large], 1, ()) < max(2, cores), "a model of 8 billion weights does not fit twice into a laptop"
+
+
+def test_jobs_go_to_gpus_with_room_and_others_to_any_slot(paper: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    going_on, begun = Event(), list[str | None]()
+
+    def wait_for_it(described: dict[str, str], _workspace: str, _cache: str) -> Record:
+        going_on.wait(30)
+        return Record(described["id"], "", "done")
+
+    def process_of(_threads: int, gpu: str | None) -> ThreadPoolExecutor:
+        begun.append(gpu)
+        return ThreadPoolExecutor(1)
+
+    monkeypatch.setattr(local, "process_of", process_of)
+    monkeypatch.setattr(local, "perform", wait_for_it)
+    small = [job for job in paper if job.kind == "fit" and job.labels["method"] == "lora"]
+    large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
+    with Local("", "", 1, None, 12, (H100, Gpu("1", 80 << 30))) as engine:
+        for job in small[:8]:
+            assert engine.takes(job)
+            engine.submit(job)
+        assert not engine.takes(small[8])
+        assert not engine.takes(large)
+        assert engine.takes(first(paper, kind="build"))
+        assert sorted(map(str, begun)) == ["0"] * 4 + ["1"] * 4
+        going_on.set()
+        ended = 0
+        while ended < 8:
+            ended += len(engine.finished(1))
+        assert engine.takes(large)
+
+
+def test_no_job_is_overtaken_by_one_of_its_kind(paper: list[Job], tmp_path: Path) -> None:
+    class Narrow:
+        """An engine that takes a job of a large model only when it has nothing else."""
+
+        slots = 3
+
+        def __init__(self) -> None:
+            self.busy: list[Job] = []
+            self.order: list[str] = []
+
+        def takes(self, job: Job) -> bool:
+            is_large = "8B" in job.labels.get("model", "")
+            return len(self.busy) < self.slots and not (is_large and self.busy)
+
+        def submit(self, job: Job) -> None:
+            self.busy.append(job)
+            self.order.append(job.name)
+
+        def finished(self, seconds: float) -> list[Record]:
+            assert seconds
+            job = self.busy.pop(0)
+            return [Record(job.id, job.name, "done")]
+
+    fits = [Job(job.kind, job.labels, job.settings, (), job.id) for job in paper if job.kind == "fit"]
+    large = next(job for job in fits if "8B" in job.labels["model"])
+    small = [job for job in fits if "8B" not in job.labels["model"]]
+    jobs, engine = [*small[:2], large, *small[2:4]], Narrow()
+    run(jobs, Records(tmp_path), engine, retries=0, verify=False, tell=lambda *_: None)
+    assert engine.order == [job.name for job in jobs]
+
+
+def test_gpus_are_those_that_may_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(NVIDIA)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [(gpu.name, gpu.memory >> 30) for gpu in gpus()] == [("0", 79), ("1", 23)]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bb")
+    assert [gpu.name for gpu in gpus()] == ["GPU-bb"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpus() == ()
