@@ -89,6 +89,9 @@ def build_command(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that clean web text.", show_default="one a core")
     ] = None,
+    memory: Annotated[
+        int | None, typer.Option(help="Bytes of memory to compare the lines of web text in.", show_default="500 MB")
+    ] = None,
     scratch: Annotated[
         Path | None, typer.Option(help="Folder for what is between web text and dataset.", show_default="in the cache")
     ] = None,

@@ -1,7 +1,7 @@
 """What the documents of a language have in common: lines of pages, documents that are there again, lines again.
 
-Every step reads what it needs of all parts, a column at a time, and many lines in as many turns as memory wants, so
-that it does not grow with the corpus. Of what is the same, that which stays is chosen by content: it does not depend on
+Every step reads what it needs of all parts, a column at a time, and lines in turns, each of those whose hashes fall to
+it, so many at a time that memory does not grow with the corpus. Of what is the same, that which stays is chosen by content: it does not depend on
 the order of files. IO: reads parts.
 """
 
@@ -17,17 +17,20 @@ from lrldata.glotcc.parts import Fates, Part
 from lrldata.ledger import WEB_REASONS
 
 CODES = {reason: number for number, reason in enumerate(WEB_REASONS, start=1)}
-LINES_AT_ONCE = 1_000_000
+BYTES_A_LINE = 400  # that a turn takes in memory at its peak
 
 Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
 
-def repeated_lines(parts: Sequence[Part]) -> Keys:
-    """Return the (folded) hashes of the lines that so many documents have that they are parts of pages, in order."""
+def repeated_lines(parts: Sequence[Part], memory: int) -> Keys:
+    """Return the (folded) hashes of the lines that so many documents have that they are parts of pages, in order.
+
+    A turn takes `memory` bytes.
+    """
     counts = [part.summary()["left"] for part in parts]
     found = []
-    for turn, turns in _turns(sum(counts)):
+    for turn, turns in _turns(sum(counts), memory):
         keys = []
         for part in parts:
             lines = part.read("lines", "doc", "folded").filter(pl.col("folded") % turns == turn)
@@ -75,12 +78,13 @@ def _signatures(parts: Sequence[Part], part_of: pl.Series, chosen: Numbers, kind
     return made
 
 
-def duplicate_lines(parts: Sequence[Part], fates: Sequence[Fates], orders: Sequence[Keys]) -> None:
+def duplicate_lines(parts: Sequence[Part], fates: Sequence[Fates], orders: Sequence[Keys], memory: int) -> None:
     """Put into `fates`, of each part, which lines are there before: in a document that comes first by its `order`.
 
     `orders` has for each line the order of its document. A line that is the same but for case has a reason of its own.
+    A turn takes `memory` bytes.
     """
-    for turn, turns in _turns(sum(int((each == 0).sum()) for each in fates)):
+    for turn, turns in _turns(sum(int((each == 0).sum()) for each in fates), memory):
         frames = []
         for number, part in enumerate(parts):
             lines = part.read("lines", "exact", "folded").with_row_index("line")
@@ -96,6 +100,6 @@ def duplicate_lines(parts: Sequence[Part], fates: Sequence[Fates], orders: Seque
             fates[int(str(number))][lines["line"].to_numpy()] = lines["code"].to_numpy()
 
 
-def _turns(lines: int) -> Iterator[tuple[int, int]]:
-    turns = lines // LINES_AT_ONCE + 1
+def _turns(lines: int, memory: int) -> Iterator[tuple[int, int]]:
+    turns = lines * BYTES_A_LINE // memory + 1
     return ((turn, turns) for turn in range(turns))

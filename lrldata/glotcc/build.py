@@ -138,7 +138,7 @@ def clean_corpus(
         with progress.bytes(f"Cleaning {task.language}", None) as advance:
             parts, skipped = judge_all(task, shards, columns, work, crew, advance, skip_bad=config.skip_bad)
         with progress.waiting("Comparing documents"):
-            chosen = choose(task, parts, work, crew, config.max_bytes)
+            chosen = choose(task, parts, work, crew, most=config.max_bytes, memory=config.memory)
         with progress.waiting("Gathering"):
             written = _write_parts(task, parts, chosen, work, crew)
     counts = [part.summary() for part in parts]

@@ -33,6 +33,7 @@ class WebConfig(BaseModel):
     unit: Literal["sentences", "lines", "documents"] = "lines"
     skip_bad: bool = False
     workers: int = Field(default_factory=cores, ge=1)
+    memory: int = Field(default=500_000_000, ge=1_000_000)
     scratch: Path | None = None
     out: Path = Path("lrl-workspace")
     cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))

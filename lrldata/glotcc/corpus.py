@@ -108,11 +108,14 @@ def _judge(name: str, task: steps.Task, part: Part, documents: pl.DataFrame) -> 
     return name, steps.judge(task, part, documents)
 
 
-def choose(task: steps.Task, parts: Sequence[Part], work: Path, crew: Crew, most: int) -> Chosen:
-    """Compare the documents of all parts and say what stays of them, at most `most` bytes, and in which split."""
+def choose(task: steps.Task, parts: Sequence[Part], work: Path, crew: Crew, *, most: int, memory: int) -> Chosen:
+    """Compare the documents of all parts and say what stays of them, at most `most` bytes, and in which split.
+
+    To compare lines it takes `memory` bytes, or somewhat more.
+    """
     repeated = work / "repeated.npy"
     if not repeated.is_file():
-        found = repeated_lines(parts)
+        found = repeated_lines(parts, memory)
         whole(repeated, partial(_save, array=found))
     pending = ((task, part, repeated) for part in parts if not part.is_described())
     for _ in crew.spread(steps.describe, pending):
@@ -124,7 +127,7 @@ def choose(task: steps.Task, parts: Sequence[Part], work: Path, crew: Crew, most
     described = _all(parts, "described")
     _drop(parts, fates, described, duplicate_documents(parts, described))
     of_documents = [each.copy() for each in fates]
-    duplicate_lines(parts, fates, _orders(parts, described))
+    duplicate_lines(parts, fates, _orders(parts, described), memory)
     touched = ((number, task, part, fates[number], of_documents[number]) for number, part in enumerate(parts))
     for number, settled in crew.spread(_settle, touched):
         fates[number] = settled
