@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from warm import Warm
+from warm import FIXED, Warm
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers of two threads each fight for two cores
 collect_ignore = [] if find_spec("adapters") else ["lrltrain"]  # the data half is tested without torch too
@@ -40,7 +40,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm]:
     """Return what runs `lrltrain` without importing its libraries anew."""
-    with Warm() as running:
+    with Warm(os.environ | FIXED) as running:
         yield running
 
 

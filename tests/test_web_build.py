@@ -114,12 +114,11 @@ def test_processes_make_the_same_bytes_as_one(lrldata: Run, tmp_path: Path) -> N
     assert made[1] == made[2]
 
 
-@pytest.mark.parametrize("moments", [(0.9, 1.3, 1.8), (1.1, 1.5, 2.2)])
-def test_a_build_that_is_killed_goes_on_to_the_same_bytes(moments: tuple[float, ...], tmp_path: Path) -> None:
+def test_a_build_that_is_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     given = tmp_path / "in"
     given.mkdir()
     for number in range(2):
-        pl.DataFrame({"text": prose(20_000, number * 20_000)}).write_parquet(given / f"{number}.parquet")
+        pl.DataFrame({"text": prose(14_000, number * 14_000)}).write_parquet(given / f"{number}.parquet")
 
     def command(out: str) -> list[str]:
         options = [
@@ -136,7 +135,7 @@ def test_a_build_that_is_killed_goes_on_to_the_same_bytes(moments: tuple[float, 
 
     whole = subprocess.run(command("whole"), capture_output=True, text=True, check=True)
     judged: list[int] = []
-    for moment in moments:
+    for moment in (0.9, 1.2, 1.5, 1.8, 2.2):  # seconds
         with subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             time.sleep(moment)
             os.kill(process.pid, signal.SIGKILL)
@@ -323,7 +322,7 @@ def test_a_file_that_cannot_be_read_is_named_or_left_out(
 def test_odd_documents_are_counted_and_nothing_is_lost(lrldata: Run, tmp_path: Path) -> None:
     rows = [{"text": text} for text in prose(3)]
     rows += [
-        {"text": "cuvânt " * 7_000_000},
+        {"text": "cuvânt " * 2_000_000},
         {"text": None},
         {"text": ""},
         {"text": "\ud800\udfff \ud83d"},

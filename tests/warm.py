@@ -15,7 +15,10 @@ FIXED = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # libraries read them a
 
 
 class Warm:
-    """A process that forks itself for each run of `lrltrain`."""
+    """A process that forks itself for each run of `lrltrain`, in the surroundings in which it was begun."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -23,7 +26,7 @@ class Warm:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | FIXED,
+            env=self.environment,
         )
         return self
 

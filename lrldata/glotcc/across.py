@@ -1,8 +1,8 @@
 """What the documents of a language have in common: lines of pages, documents that are there again, lines again.
 
 Every step reads what it needs of all parts, a column at a time, and lines in turns, each of those whose hashes fall to
-it, so many at a time that memory does not grow with the corpus. Of what is the same, that which stays is chosen by content: it does not depend on
-the order of files. IO: reads parts.
+it, so many at a time that memory does not grow with the corpus. Of what is the same, that which stays is chosen by
+content: it does not depend on the order of files. IO: reads parts.
 """
 
 from collections.abc import Iterator, Sequence

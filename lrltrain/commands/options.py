@@ -10,6 +10,7 @@ import typer
 
 from lrldata.errors import UsageError
 from lrldata.progress import Progress
+from lrltrain.imports import many_imports
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars, no log lines.")]
@@ -38,7 +39,7 @@ def libraries(progress: Progress) -> Iterator[None]:
     """Import what is slow, and say what to install where it is missing."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
-        with progress.waiting("Loading libraries"):
+        with progress.waiting("Loading libraries"), many_imports():
             yield
     except ModuleNotFoundError as error:
         raise UsageError(f"training needs {error.name}.", "Use `pip install 'lrl[train]'`.") from error

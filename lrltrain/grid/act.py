@@ -16,6 +16,7 @@ from lrldata.progress import Progress
 from lrltrain.grid.jobs import Job, job_of
 from lrltrain.grid.places import SCRATCH, folders_of, home_of, placed, read_by
 from lrltrain.grid.records import Record, Records, records_of
+from lrltrain.imports import many_imports
 
 if TYPE_CHECKING:
     from lrldata.glotcc.config import WebConfig
@@ -146,7 +147,9 @@ def _fit(job: Job, records: Records, cache: Path) -> list[Path]:
     """Train an adapter; one of other settings in its place is replaced."""
     from lrldata.manifest import ADAPTER, fingerprint, is_unchanged
     from lrltrain.config import load_fit_config
-    from lrltrain.fit import fit, prepare
+
+    with many_imports():
+        from lrltrain.fit import fit, prepare
 
     config = load_fit_config(None, placed(job, records.workspace) | {"out": records.workspace, "cache": cache})
     plan = prepare(config)
@@ -156,8 +159,10 @@ def _fit(job: Job, records: Records, cache: Path) -> list[Path]:
 
 def _eval(job: Job, records: Records, _cache: Path) -> list[Path]:
     from lrltrain.config import load_eval_config
-    from lrltrain.evaluate.score_tasks import score_tasks
-    from lrltrain.scores import evaluate
+
+    with many_imports():
+        from lrltrain.evaluate.score_tasks import score_tasks
+        from lrltrain.scores import evaluate
 
     config = load_eval_config(None, placed(job, records.workspace) | {"out": records.workspace})
     if config.task == "pppl":
@@ -166,8 +171,8 @@ def _eval(job: Job, records: Records, _cache: Path) -> list[Path]:
 
 
 def _report(_job: Job, records: Records, _cache: Path) -> list[Path]:
-    from lrltrain.results.recipe import MADE_OF, is_read, report
-
+    with many_imports():
+        from lrltrain.results.recipe import MADE_OF, is_read, report
     records.fetch(MADE_OF, is_read)
     return list(report(records.workspace).files)
 
