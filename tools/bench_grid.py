@@ -1,6 +1,6 @@
 """Speed of the grid: a rerun that has nothing to do, what the engine costs beside the work, and one worker against two.
 
-    python tools/bench_grid.py [--jobs 1000] [--steps 400]
+    python tools/bench_grid.py [--jobs 1000] [--steps 100]
 
 Rerun: the paper's recipe, cut to so many jobs, of which all have their record and their files (of a kilobyte), is run
 again. Engine: the adapters of three languages by two methods with lrl-mini, on one worker and on two, in new
@@ -41,7 +41,7 @@ def main() -> None:
     """Measure, and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1_000)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=100)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = [rerun(Path(folder), given.jobs), *engine(Path(folder), given.steps)]

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from importlib.resources import files
@@ -180,6 +182,25 @@ def test_a_workspace_that_cannot_be_written_is_an_error(tmp_path: Path, lrltrain
     assert refused.stderr.startswith("error: ")
     assert "file" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_workspace_without_permission_is_an_error_and_goes_on_when_there_is_some(
+    whole: Path, copy: Path, tmp_path: Path, lrltrain: Run
+) -> None:
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("root may do everything, and there is no setpriv")
+    mortal = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    recipe = write_recipe(tmp_path, copy)
+    shutil.rmtree(copy / "scores" / "bg")
+    (copy / "scores").chmod(0o555)
+    command = [sys.executable, "-m", "lrltrain.cli", "grid", str(recipe), "--workers", "1"]
+    refused = subprocess.run([*mortal, *command], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert refused.returncode == 1, refused.stdout
+    assert f"{copy}/scores/bg: permission denied" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    (copy / "scores").chmod(0o755)
+    assert finished(lrltrain, recipe)["done"] == 13
+    assert hashes(copy) == hashes(whole)
 
 
 def test_an_interrupted_grid_says_how_to_go_on(tmp_path: Path, lrltrain: Run) -> None:
