@@ -97,9 +97,9 @@ def test_the_built_in_sample_shows_every_step_and_has_a_report(lrldata: Run, tmp
 def test_processes_make_the_same_bytes_as_one(lrldata: Run, tmp_path: Path) -> None:
     given = tmp_path / "in"
     given.mkdir()
-    for number in range(3):
+    for number in range(5):
         rows = [
-            {"text": text, "url": f"https://s{at}.org/{number}"} for at, text in enumerate(prose(1500, number * 1500))
+            {"text": text, "url": f"https://s{at}.org/{number}"} for at, text in enumerate(prose(900, number * 900))
         ]
         pl.DataFrame([*rows, {"text": ENGLISH, "url": None}]).write_parquet(
             given / f"{number}.parquet", compression="uncompressed"

@@ -97,7 +97,7 @@ def judge_shard(config: WebConfig, number: int) -> Path:
     shards, task, _, work = _prepare(config, language)
     columns = Columns(config.text_column, config.url_column)
     with Crew(config.workers) as crew:
-        judge_all(task, shards, columns, work, crew, lambda _: None, skip_bad=config.skip_bad, only=number)
+        judge_all(task, [(number, shards[number])], columns, work, crew, lambda _: None, skip_bad=config.skip_bad)
     return work / f"{number:05d}"
 
 
@@ -136,7 +136,8 @@ def clean_corpus(
     columns = Columns(config.text_column, config.url_column)
     with Crew(workers) as crew:
         with progress.bytes(f"Cleaning {task.language}", None) as advance:
-            parts, skipped = judge_all(task, shards, columns, work, crew, advance, skip_bad=config.skip_bad)
+            files = list(enumerate(shards))
+            parts, skipped = judge_all(task, files, columns, work, crew, advance, skip_bad=config.skip_bad)
         with progress.waiting("Comparing documents"):
             chosen = choose(task, parts, work, crew, most=config.max_bytes, memory=config.memory)
         with progress.waiting("Gathering"):

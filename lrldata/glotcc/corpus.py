@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lrldata.engine import Crew
+from lrldata.engine import AHEAD, Crew
 from lrldata.errors import InputError
 from lrldata.glotcc import steps
 from lrldata.glotcc.across import CODES, Keys, duplicate_documents, duplicate_lines, repeated_lines
@@ -32,29 +32,44 @@ class Chosen:
 
 def judge_all(
     task: steps.Task,
-    shards: Sequence[Shard],
+    files: Sequence[tuple[int, Shard]],
     columns: Columns,
     work: Path,
     crew: Crew,
     advance: Callable[[int], None],
     *,
     skip_bad: bool,
-    only: int | None = None,
 ) -> tuple[list[Part], dict[str, str]]:
-    """Do the steps for lines to all shards, or to `only` one of them; what is done already is not done again.
+    """Do the steps for lines to these files, each with its number; what is done already is not done again.
 
-    Returns the parts in the order of the shards, and which shards were skipped, and why. Raises InputError for a shard
-    that cannot be read, unless `skip_bad`.
+    Returns all parts that there are, in the order of files, and which of these files were skipped, and why. Raises
+    InputError for a file that cannot be read, unless `skip_bad`.
     """
     work.mkdir(parents=True, exist_ok=True)
-    state = _State(work)
-    for name, size in crew.spread(_judge, state.pending(task, shards, columns, skip_bad=skip_bad, only=only)):
-        state.ended[name] += 1
-        state.finish(name)
-        advance(size)
-    bad = {f"{number:05d}" for number, shard in enumerate(shards) if shard.name in state.skipped}
+    skipped: dict[str, str] = {}
+    if crew.workers > 1 and len(files) >= crew.workers * AHEAD:  # enough for each process to read files of its own
+        each = ((task, file, columns, work, skip_bad) for file in files)
+        for size, bad in crew.spread(_judge_file, each):
+            advance(size)
+            skipped |= bad
+    else:
+        state = _State(work, skipped)
+        for name, size in crew.spread(_judge, state.pending(task, files, columns, skip_bad=skip_bad)):
+            state.ended[name] += 1
+            state.finish(name)
+            advance(size)
+    passed_over = {f"{number:05d}" for number, shard in files if shard.name in skipped}
     judged = sorted(work.glob("*/*-*.json"), key=lambda path: path.name)
-    return [Part(path.with_suffix("")) for path in judged if path.parent.name not in bad], state.skipped
+    return [Part(path.with_suffix("")) for path in judged if path.parent.name not in passed_over], skipped
+
+
+def _judge_file(
+    task: steps.Task, file: tuple[int, Shard], columns: Columns, work: Path, skip_bad: bool
+) -> tuple[int, dict[str, str]]:
+    """Do the steps for lines to a file in this process; returns the bytes of it, and why it was skipped, if it was."""
+    sizes: list[int] = []
+    _, skipped = judge_all(task, [file], columns, work, Crew(1), sizes.append, skip_bad=skip_bad)
+    return sum(sizes), skipped
 
 
 @dataclass
@@ -62,18 +77,18 @@ class _State:
     """How far each shard is, by its folder's name: its parts begun and ended, and all of them once it is read."""
 
     work: Path
+    skipped: dict[str, str]
     begun: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     read: dict[str, int] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
 
     def pending(
-        self, task: steps.Task, shards: Sequence[Shard], columns: Columns, *, skip_bad: bool, only: int | None
+        self, task: steps.Task, files: Sequence[tuple[int, Shard]], columns: Columns, *, skip_bad: bool
     ) -> Iterator[tuple[str, steps.Task, Part, pl.DataFrame]]:
         """Yield the parts that are not judged yet, as they are read."""
-        for number, shard in enumerate(shards):
+        for number, shard in files:
             name = f"{number:05d}"
-            if self._done(name).is_file() or only not in (None, number):
+            if self._done(name).is_file():
                 continue
             self.work.joinpath(name).mkdir(parents=True, exist_ok=True)
             try:

@@ -1,5 +1,8 @@
 """GlotCC-V1 on the Hub: the shards of a language at one revision, read over the network a piece at a time. IO."""
 
+from functools import partial
+from typing import BinaryIO
+
 from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
@@ -48,5 +51,11 @@ def _shard(file: RepoFile, commit: str) -> Shard:
         place,
         file.size,
         digest,
-        lambda: HfFileSystem().open(place, "rb", block_size=BLOCK, cache_type="readahead"),
+        partial(_open, place),
     )
+
+
+def _open(place: str) -> BinaryIO:
+    """Open a file of the Hub, which is fetched a piece at a time as it is read."""
+    stream: BinaryIO = HfFileSystem().open(place, "rb", block_size=BLOCK, cache_type="readahead")
+    return stream

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -70,7 +71,11 @@ def find_shards(given: Path, configuration: str | None) -> list[Shard]:
 
 
 def _local(path: Path, name: str) -> Shard:
-    return Shard(name, str(path), path.stat().st_size, sha256_of(path), lambda: path.open("rb"))
+    return Shard(name, str(path), path.stat().st_size, sha256_of(path), partial(_open, path))
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 def read_parts(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
