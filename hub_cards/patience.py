@@ -2,15 +2,14 @@
 
 import http.client
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from hub_cards.secrets import redact
 from lrldata.errors import LrlError, PublishError
 from lrldata.network import TRANSPORT
+from lrldata.output import note, redact
 
 T = TypeVar("T")
 # 409 and 412: somebody else has written in between, so that the tip has to be read again.
@@ -45,7 +44,7 @@ class Patience:
                     raise PublishError(f"{what}: {in_words(error)}", way_out(error)) from error
                 wait = max(pause, _asked_to_wait(error))
                 if wait >= TELLING:
-                    print(f"note: {what}: {in_words(error)} Trying again in {wait:.0f} s.", file=sys.stderr)
+                    note(f"note: {what}: {in_words(error)} Trying again in {wait:.0f} s.")
                 if waited + wait > self.seconds:
                     raise PublishError(
                         f"{what}: {in_words(error)} After {waited:.0f} s of waiting, {wait:.0f} s more are asked for.",

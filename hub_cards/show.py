@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from rich.console import Group
-from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
 from hub_cards.plan import Plan
 from hub_cards.publish import Collected, Prepared, Published
+from lrldata.output import shown
 from lrldata.show import size, table
 
 MARKS = {"added": "+", "changed": "~", "removed": "-"}
@@ -21,16 +21,15 @@ def plan(prepared: Prepared) -> Group:
     )
     drawn.columns[0].no_wrap = True
     for each in prepared.plans:
-        drawn.add_row(escape(each.repository.id), each.action, _versions(each), _counts(each), size(_bytes(each)))
+        drawn.add_row(each.repository.id, each.action, _versions(each), _counts(each), size(_bytes(each)))
     parts: list[object] = [drawn]
     for each in prepared.plans:
         if each.action not in ("tag", "unchanged"):
             parts.append(_files(each))
             if each.action == "update" and each.card:
-                parts.append(Syntax(each.card, "diff", background_color="default", word_wrap=True))
+                parts.append(Syntax(shown(each.card), "diff", background_color="default", word_wrap=True))
     parts += [
-        f"The collection “{escape(wanted.title)}” would hold {len(wanted.items)} of these."
-        for wanted in prepared.collections
+        f"The collection “{wanted.title}” would hold {len(wanted.items)} of these." for wanted in prepared.collections
     ]
     return Group(*parts)  # type: ignore[arg-type]  # all of them are drawn by rich
 
@@ -50,9 +49,9 @@ def _bytes(each: Plan) -> int:
 
 
 def _files(each: Plan) -> Table:
-    drawn = table(escape(each.repository.id), "", "file", "size", numbers=("size",))
+    drawn = table(each.repository.id, "", "file", "size", numbers=("size",))
     for change in each.changes:
-        drawn.add_row(MARKS.get(change.action, "="), escape(change.path), size(change.bytes))
+        drawn.add_row(MARKS.get(change.action, "="), change.path, size(change.bytes))
     return drawn
 
 

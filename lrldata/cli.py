@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from lrldata import __version__, show
 from lrldata.build import Built, IncompleteError, build
@@ -21,9 +19,11 @@ from lrldata.errors import InputError
 from lrldata.glotcc.config import WebConfig, is_web, load_web_config
 from lrldata.languages import find, languages, parse
 from lrldata.ledger import from_json
+from lrldata.output import say
+from lrldata.output import show as draw
 from lrldata.plan import Step, plan
 from lrldata.progress import Progress
-from lrldata.remote import is_remote, opened
+from lrldata.remote import as_folder, is_remote, opened
 
 app = typer.Typer(
     help="Clean, versioned datasets for low-resource languages.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -41,7 +41,7 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     if version:
-        print(f"lrldata {__version__}")
+        say(f"lrldata {__version__}")
         raise typer.Exit
     _ = debug  # read from the arguments by `main`, so that it holds for usage errors too
 
@@ -153,7 +153,7 @@ def build_command(
     if protect:
         flags["protect"] = [part for part in protect.split(",") if part]
     if out is not None and not is_remote(out):
-        flags["out"] = Path(out)
+        flags["out"] = as_folder(out)
     began = time.perf_counter()
     web = is_web(config, flags)
     asked: BuildConfig | WebConfig = (load_web_config if web else load_config)(config, flags)
@@ -199,7 +199,7 @@ def _show_built(results: list[Built], as_json: bool, began: float) -> None:
         several = {"datasets": objects, "seconds": seconds}
         show_or_dump(as_json, single if len(objects) == 1 else several, show.built(results))
     if not as_json and results and all(result.status == "unchanged" for result in results):
-        print("Unchanged: the same input and settings give the same bytes, so nothing was done.")
+        say("Unchanged: the same input and settings give the same bytes, so nothing was done.")
 
 
 @app.command("index")
@@ -229,7 +229,7 @@ def stats_command(
     if as_json:
         show_or_dump(True, counted | {"samples": examples}, "")
     else:
-        show.dataset(counted, from_json(manifest["ledger"]), examples, Console())
+        draw(show.dataset(counted, from_json(manifest["ledger"]), examples))
 
 
 @app.command("report")
@@ -274,7 +274,7 @@ def langs_command(
     if not as_json and names:
         for row in rows:
             if row.note:
-                print(f"{row.name} ({row.code}): {row.note}")
+                say(f"{row.name} ({row.code}): {row.note}")
 
 
 @templates_app.command("check")
@@ -295,10 +295,10 @@ def templates_check(
         falls_back = "" if each.language == "en" else ", ".join(absent)
         count = sum(map(len, each.relations.values()))
         drawn.add_row(each.name, str(len(each.relations)), str(count), "yes" if each.reviewed else "no", falls_back)
-    Console().print(drawn)
+    draw(drawn)
     if faults:
         raise InputError(f"{len(faults)} faults:\n  " + "\n  ".join(faults))
-    print("No faults.")
+    say("No faults.")
 
 
 @templates_app.command("show")
@@ -307,8 +307,8 @@ def templates_show(name: Annotated[str, typer.Argument(help="english, paper, nat
     drawn = show.table(name, "relation", "sentence")
     for relation, sentences in built_in(name).relations.items():
         for sentence in sentences:
-            drawn.add_row(escape(relation), escape(sentence))
-    Console().print(drawn)
+            drawn.add_row(relation, sentence)
+    draw(drawn)
 
 
 def main() -> None:

@@ -2,34 +2,36 @@
 
 import errno
 import io
-import json
 import os
 import sys
 from typing import Any
 
 import polars as pl
 import typer
-from rich.console import Console
+from rich.console import RenderableType
 
 from lrldata.errors import LrlError
+from lrldata.output import guard, note, say_json, say_traceback, show
 
 INTERRUPTED = 130  # as the shell counts an interrupt
 DEBUG_HELP = "Show the traceback of an error."
 _FORESEEN = (LrlError, OSError, pl.exceptions.PolarsError, MemoryError)
 
 
-def show_or_dump(as_json: bool, value: dict[str, Any], drawn: object) -> None:
+def show_or_dump(as_json: bool, value: dict[str, Any], drawn: RenderableType) -> None:
     """Print a result: as one JSON object, or drawn for people."""
     if as_json:
-        print(json.dumps(value, ensure_ascii=False))
+        say_json(value)
     else:
-        Console().print(drawn, soft_wrap=isinstance(drawn, str))
+        show(drawn)
 
 
 def run(app: typer.Typer, program: str) -> None:
     """Run a command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter should not end the program
-        sys.stdout.reconfigure(errors="backslashreplace")
+    guard()
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter should not end the program
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
@@ -43,11 +45,11 @@ def run(app: typer.Typer, program: str) -> None:
         sys.exit(1)
     except _FORESEEN as error:
         if debug:
-            raise
+            say_traceback(error)
         sys.exit(_fail(_in_words(error), error.exit_code if isinstance(error, LrlError) else 1))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 -- whatever it is, it is told in one line
         if debug:
-            raise
+            say_traceback(error)
         sys.exit(_fail(f"{type(error).__name__}: {error}. This is a bug; run with --debug and report it.", 1))
 
 
@@ -63,5 +65,5 @@ def _in_words(error: BaseException) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    note(f"error: {message}")
     return code

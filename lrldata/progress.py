@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -19,6 +18,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.progress import Progress as Bars
+
+from lrldata.output import Screen, shown
+
+_TEXT = TextColumn("{task.description}", markup=False)
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,13 @@ class Progress:
         return not self.quiet and sys.stderr.isatty()
 
     def _bars(self, *columns: Any) -> Bars:
-        return Bars(*columns, console=Console(stderr=True), disable=not self.shown, transient=True)
+        return Bars(*columns, console=Screen(stderr=True), disable=not self.shown, transient=True)
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         """Show a spinner and the time gone, for a step whose length is not known."""
-        with self._bars(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as bars:
-            bars.add_task(what, total=None)
+        with self._bars(SpinnerColumn(), _TEXT, TimeElapsedColumn()) as bars:
+            bars.add_task(shown(what), total=None)
             yield
 
     @contextmanager
@@ -48,9 +51,9 @@ class Progress:
         if not self.shown:
             yield lambda frame: frame
             return
-        rate = TextColumn("{task.fields[rate]}")
-        with self._bars(TextColumn("{task.description}"), BarColumn(), rate, TimeRemainingColumn()) as bars:
-            task = bars.add_task(what, total=about, rate="")
+        rate = TextColumn("{task.fields[rate]}", markup=False)
+        with self._bars(_TEXT, BarColumn(), rate, TimeRemainingColumn()) as bars:
+            task = bars.add_task(shown(what), total=about, rate="")
 
             def advance(batch: pl.DataFrame) -> pl.DataFrame:
                 bars.advance(task, len(batch))
@@ -63,15 +66,13 @@ class Progress:
     @contextmanager
     def items(self, what: str, total: int) -> Iterator[Callable[[str], None]]:
         """Yield a function to call as each of `total` items is begun, with its name."""
-        with self._bars(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        ) as bars:
-            task = bars.add_task(what, total=total)
+        with self._bars(_TEXT, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bars:
+            task = bars.add_task(shown(what), total=total)
             begun = False
 
             def begin(name: str) -> None:
                 nonlocal begun
-                bars.update(task, description=f"{what} {name}", advance=1 if begun else 0)
+                bars.update(task, description=shown(f"{what} {name}"), advance=1 if begun else 0)
                 begun = True
 
             yield begin
@@ -80,14 +81,14 @@ class Progress:
     def bytes(self, what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
         """Yield a function that takes the number of bytes that came in."""
         columns = (
-            TextColumn("{task.description}"),
+            _TEXT,
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
         )
         with self._bars(*columns) as bars:
-            task = bars.add_task(what, total=total, completed=done)
+            task = bars.add_task(shown(what), total=total, completed=done)
             yield lambda count: bars.advance(task, count)
 
     @contextmanager
@@ -97,16 +98,16 @@ class Progress:
         Where no bar is drawn, the lines are still written, for the log of a batch system; `quiet` silences them.
         """
         columns = (
-            TextColumn("{task.description}"),
+            _TEXT,
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
         )
         with self._bars(*columns, TimeRemainingColumn()) as bars:
-            task = bars.add_task(what, total=total, rate="")
+            task = bars.add_task(shown(what), total=total, rate="")
 
             def say(line: str) -> None:
                 if not self.quiet:
-                    bars.console.print(line, highlight=False, soft_wrap=True)
+                    bars.console.print(line, soft_wrap=True)
 
             yield lambda done, rate: bars.update(task, completed=done, rate=rate), say

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich import box
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from lrldata.build import Built
@@ -38,7 +37,7 @@ def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
     return made
 
 
-def built(results: Sequence[Built]) -> Table:
+def built(results: Sequence[Built]) -> Group:
     """Show what a build made, and in which folders."""
     came_in = "edges" if results[0].path.name == "conceptnet" else "lines"
     numbers = ("train", "valid.", "test", "kept", came_in, "s")
@@ -53,16 +52,14 @@ def built(results: Sequence[Built]) -> Table:
     if len(folders) > FOLDERS_SHOWN:
         source = results[0].path
         folders = [f"{source.parent.parent}/LANGUAGE/{source.name}"]
-    drawn.caption = escape("\n".join(folders))
-    drawn.caption_justify, drawn.caption_style = "left", ""
-    return drawn
+    return Group(drawn, *folders)
 
 
 def plan(steps: Iterable[Step]) -> Table:
     """Show what a build would do."""
     drawn = table("Nothing is done yet; a build would", "action", "what", "size", "", numbers=("size",))
     for step in steps:
-        drawn.add_row(step.action, escape(step.what), size(step.bytes), step.note)
+        drawn.add_row(step.action, step.what, size(step.bytes), step.note)
     return drawn
 
 
@@ -77,7 +74,7 @@ def ledger(account: Ledger, source: str) -> Table:
         drawn.add_row(f"- {reason}", f"{tally.rows:,}", f"{tally.rows / total:.1%}", reasons_of(source)[reason])
         if reason == "relation_unsaid":
             for relation, count in account.unsaid.items():
-                drawn.add_row(f"    {escape(relation)}", f"{count:,}", f"{count / total:.1%}", "")
+                drawn.add_row(f"    {relation}", f"{count:,}", f"{count / total:.1%}", "")
     drawn.add_row("= kept", f"{account.kept.rows:,}", f"{account.share_kept:.1%}", "", style="bold")
     return drawn
 
@@ -102,24 +99,23 @@ def statistics(manifest: Mapping[str, Any], rows: pl.LazyFrame) -> dict[str, Any
     }
 
 
-def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str], console: Console) -> None:
+def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str]) -> Group:
     """Show a dataset folder: ledger, relations, lengths, samples."""
     rows = ", ".join(f"{split} {count:,}" for split, count in counted["rows"].items())
     rejected = sum(source["rejected_lines"] for source in counted["inputs"])
-    console.print(f"[bold]{counted['language']}[/] version {counted['version']}: {rows}; {rejected:,} lines rejected")
-    console.print(ledger(account, counted["source"]))
+    head = f"{counted['language']} version {counted['version']}: {rows}; {rejected:,} lines rejected"
+    drawn: list[RenderableType] = [head, ledger(account, counted["source"])]
     if counted["relations"]:
         relations = table("Relations", "relation", "sentences", numbers=("sentences",))
         for relation, count in counted["relations"].items():
-            relations.add_row(escape(relation), f"{count:,}")
-        console.print(relations)
+            relations.add_row(relation, f"{count:,}")
+        drawn.append(relations)
     lengths = table("Characters a row", *counted["characters"], numbers=list(counted["characters"]))
     lengths.add_row(*(f"{value:,}" for value in counted["characters"].values()))
-    console.print(lengths)
     examples = table("Samples", "sentence")
     for sample in samples:
-        examples.add_row(escape(sample))
-    console.print(examples)
+        examples.add_row(sample)
+    return Group(*drawn, lengths, examples)
 
 
 def explained(told: Sequence["Explained"]) -> Table:
@@ -127,7 +123,7 @@ def explained(told: Sequence["Explained"]) -> Table:
     drawn = table("Lines", "", "line", "taken for", "why", numbers=())
     for line in told:
         taken = f"{line.language} {line.probability:.2f}" if line.language else ""
-        drawn.add_row("-" if line.reason else "+", escape(line.text), taken, f"{line.reason or ''} {line.why}".strip())
+        drawn.add_row("-" if line.reason else "+", line.text, taken, f"{line.reason or ''} {line.why}".strip())
     return drawn
 
 

@@ -6,6 +6,7 @@ import typer
 
 from lrldata import __version__
 from lrldata.command import DEBUG_HELP, run
+from lrldata.output import say
 from lrltrain.commands.evaluate import eval_command
 from lrltrain.commands.fit import fit_command
 from lrltrain.commands.grid import grid_command, status_command
@@ -25,7 +26,7 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     if version:
-        print(f"lrltrain {__version__}")
+        say(f"lrltrain {__version__}")
         raise typer.Exit
     _ = debug  # read from the arguments by `run`
 

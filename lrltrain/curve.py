@@ -1,19 +1,25 @@
 """The loss curve of a run, as a picture."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 
+from lrldata.output import drawable
+
 
 def draw_losses(log: Sequence[Mapping[str, Any]], best: int, title: str, path: Path) -> None:
-    """Write training and validation loss (nats a token) against steps as a PNG; a rule marks the step that was kept."""
+    """Write training and validation loss (nats a token) against steps as a PNG; a rule marks the step that was kept.
+
+    What is not a number is left out: a log is read from a checkpoint too, and a picture that fails would end the run.
+    """
     rows = [
         {"step": entry["step"], "loss": entry[key], "split": split}
         for entry in log
         for key, split in (("loss", "training"), ("eval_loss", "validation"))
-        if key in entry
+        if _is_number(entry.get("step")) and _is_number(entry.get(key))
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("step:Q", title="step", axis=alt.Axis(format="~s")),
@@ -22,5 +28,9 @@ def draw_losses(log: Sequence[Mapping[str, Any]], best: int, title: str, path: P
     )
     dots = base.mark_point(filled=True, size=25).transform_filter("datum.split == 'validation'")
     rule = alt.Chart(alt.Data(values=[{"step": best}])).mark_rule(strokeDash=[4, 4], color="#57606a").encode(x="step:Q")
-    chart = (base.mark_line() + dots + rule).properties(width=480, height=260, title=title)
+    chart = (base.mark_line() + dots + rule).properties(width=480, height=260, title=drawable(title))
     chart.save(str(path), scale_factor=2)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < 2**53 and math.isfinite(value)

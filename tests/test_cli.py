@@ -55,7 +55,7 @@ def test_errors_say_what_and_the_way_out_without_a_traceback(
 def test_debug_shows_the_traceback(lrldata: Run) -> None:
     done = lrldata("--debug", "build", "--lang", "xxxx", "--sample")
     assert "Traceback" in done.stderr
-    assert done.returncode == 1
+    assert done.returncode == 2, "as without it"
 
 
 def test_settings_come_from_a_file_and_flags_stand_above_it(lrldata: Run, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from lrldata.command import show_or_dump
 from lrldata.languages import find
+from lrldata.output import say
 from lrldata.progress import Progress
 from lrltrain.commands.options import BaseId, BaseRevision, Config, Json, Out, Quiet, given, libraries
 from lrltrain.config import load_fit_config
@@ -113,4 +114,4 @@ def fit_command(
     if os.environ.get("RANK", "0") == "0":
         show_or_dump(as_json, result.as_json(), show.fitted(result))
         if not as_json and result.status == "unchanged":
-            print("Unchanged: the same text, base model and settings, so nothing was done. --overwrite trains again.")
+            say("Unchanged: the same text, base model and settings, so nothing was done. --overwrite trains again.")

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 from platformdirs import user_cache_path
-from rich.console import Console
 
 from lrldata.command import show_or_dump
 from lrldata.errors import LrlError
+from lrldata.output import Screen
 from lrldata.remote import DEFAULT
 from lrltrain.commands.options import Json, Quiet, given
 from lrltrain.grid import show
@@ -72,11 +72,11 @@ def grid_command(
         done = {job.id for job in jobs if records.is_done(job)}
         show_or_dump(as_json, show.plan_as_json(jobs, done), show.plan(jobs, done))
         return
-    console = Console(stderr=True)
+    screen = Screen(stderr=True)
 
     def tell(state: Schedule, record: Record) -> None:
         if not quiet:
-            console.print(show.ended(state, len(jobs), record), highlight=False, soft_wrap=True)
+            screen.print(show.ended(state, len(jobs), record), soft_wrap=True)
 
     outcome = grid(config, options, tell, jobs)
     show_or_dump(as_json, outcome.as_json(), show.outcome(jobs, outcome.state, records))

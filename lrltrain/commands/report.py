@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.markdown import Markdown
 
 from lrldata.command import show_or_dump
+from lrldata.output import shown as printable
 from lrldata.progress import Progress
 from lrldata.remote import opened
 from lrltrain.commands.options import Json, Quiet, libraries
@@ -28,5 +29,5 @@ def report_command(
     shown = f"{reported.scores} scores; of {reported.compared} comparisons {reported.gains} are gains and "
     shown += f"{reported.losses} losses by more than chance.\n"
     shown += f"{reported.page}: open it in a browser; it asks for nothing from the network."
-    tables = Markdown((reported.page.parent / "results.md").read_text("utf-8"))
+    tables = Markdown(printable((reported.page.parent / "results.md").read_text("utf-8")))
     show_or_dump(as_json, reported.as_json(), Group(tables, "", shown))

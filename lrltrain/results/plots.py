@@ -8,6 +8,7 @@ from typing import Any
 
 import altair as alt
 
+from lrldata.output import drawable
 from lrltrain.names import base_name
 from lrltrain.results.links import Point, by_adaptation, by_perplexity, by_pretraining
 from lrltrain.results.material import Adapter, Material
@@ -281,10 +282,19 @@ def _beside(panels: Sequence[Any]) -> Any:
     return panels[0] if len(panels) == 1 else alt.concat(*panels, columns=3, spacing=72, bounds="flush")
 
 
+def _drawable(value: Any) -> Any:
+    """Return what a chart is described by, with every text in it fit for a picture."""
+    if isinstance(value, str):
+        return drawable(value)
+    if isinstance(value, dict):
+        return {drawable(key): _drawable(each) for key, each in value.items()}
+    return [_drawable(each) for each in value] if isinstance(value, list) else value
+
+
 def _svg(chart: Any) -> str:
     """Draw a chart; its colours are those of the page, and its ids its own, so that several fit on a page."""
     drawn = StringIO()
-    chart.configure(**_CONFIG).save(drawn, format="svg")
+    alt.Chart.from_dict(_drawable(chart.configure(**_CONFIG).to_dict())).save(drawn, format="svg")
     return _own(drawn.getvalue())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from local_hub import Hub
 
-from hub_cards.secrets import keep_out, redact
+from lrldata.output import guard, keep_out, redact
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,7 @@ def test_log_records_are_redacted_before_any_handler_has_them(
     factory = logging.getLogRecordFactory()
     try:
         keep_out("s3cret")
+        guard()
         logging.getLogger("huggingface_hub.any").warning("retrying %s with %s", "https://x.org/a?sig=1", "s3cret")
     finally:
         logging.setLogRecordFactory(factory)
