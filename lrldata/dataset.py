@@ -1,27 +1,42 @@
 """Dataset folders: Parquet shards named as the Hub names them, a card, and the manifest last. IO."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lrldata.errors import StorageError
 from lrldata.folder import replaced
-from lrldata.manifest import DATASET, MANIFEST, damaged, file_entry, fingerprint, read_manifest, write_json
+from lrldata.manifest import (
+    DATASET,
+    MANIFEST,
+    DamagedError,
+    entries,
+    fault_of,
+    file_entry,
+    fingerprint,
+    from_held,
+    manifest_in,
+    read_manifest,
+    write_manifest,
+)
+from lrldata.paths import Held
 from lrldata.split import SPLITS
 
 CARD, SAMPLES = "README.md", "samples.json"  # of what was dropped and kept, for the report: not for publication
 ROWS_A_SHARD = 1_000_000
 ROWS_A_GROUP = 100_000  # fixed, so that the bytes do not depend on the number of threads
 FIRST_VERSION = "1.0.0"
-_SHARD = re.compile(r"data/[a-z]+-\d+-of-\d+\.parquet")
-
-
-def shard_names(manifest: Mapping[str, Any], split: str) -> list[str]:
-    """Return the paths of the shards of a split, in their order; none for an empty split."""
-    return sorted(entry["path"] for entry in manifest["outputs"] if entry["path"].startswith(f"data/{split}-"))
+_SHARD = re.compile(r"data/([a-z]+)-\d+-of-\d+\.parquet")
 
 
 def write_dataset(
@@ -38,13 +53,8 @@ def write_dataset(
     goes up by a minor number where they change, and by a major one where the columns do.
     """
     previous = read_manifest(folder, DATASET)
-    if strangers := sorted(_strangers(folder)):
-        raise StorageError(
-            f"{folder}: holds what is not the dataset's: {', '.join(strangers[:5])}.",
-            "Move that away, or name another --out.",
-        )
-    with replaced(folder) as partial:
-        partial.joinpath("data").mkdir()
+    with replaced(folder, _is_own, "the dataset") as new:
+        new.joinpath("data").mkdir()
         columns: dict[str, str] = {}
         rows, num_bytes = dict.fromkeys(splits, 0), dict.fromkeys(splits, 0)
         for split, given in splits.items():
@@ -53,14 +63,13 @@ def write_dataset(
                 columns = {name: str(dtype) for name, dtype in shard.schema.items()}
                 rows[split], num_bytes[split] = rows[split] + len(shard), num_bytes[split] + arrow_bytes(shard)
                 if len(shard):
-                    written.append(_write_shard(shard, partial / "data" / f"{split}-{len(written):05d}"))
+                    written.append(_write_shard(shard, new / "data" / f"{split}-{len(written):05d}"))
             for number, path in enumerate(written):  # as the Hub names them
                 path.rename(path.with_name(f"{split}-{number:05d}-of-{len(written):05d}.parquet"))
-        shards = [file_entry(path, partial) for path in sorted(partial.joinpath("data").iterdir())]
+        shards = [file_entry(path, new) for path in sorted(new.joinpath("data").iterdir())]
         content = {"columns": columns, "shards": [[entry["path"], entry["sha256"]] for entry in shards]}
         version, history = _next_version(previous, fingerprint(content), columns)
         manifest: dict[str, Any] = {
-            "kind": DATASET,
             "version": version,
             **provenance,
             "rows": rows,
@@ -69,12 +78,12 @@ def write_dataset(
             "outputs": shards,
             "history": history,
         }
-        partial.joinpath(CARD).write_text(card(manifest), encoding="utf-8", newline="\n")
-        manifest["outputs"] = [*shards, file_entry(partial / CARD, partial)]
+        new.joinpath(CARD).write_text(card(manifest), encoding="utf-8", newline="\n")
         if samples is not None:
-            partial.joinpath(SAMPLES).write_text(samples, encoding="utf-8", newline="\n")
-        write_json(partial / MANIFEST, manifest)
-    return manifest
+            new.joinpath(SAMPLES).write_text(samples, encoding="utf-8", newline="\n")
+        beside = [name for name in (CARD, SAMPLES) if new.joinpath(name).is_file()]
+        manifest["outputs"] = [*shards, *(file_entry(new / name, new) for name in beside)]
+        return write_manifest(new / MANIFEST, DATASET, manifest)
 
 
 def _write_shard(shard: pl.DataFrame, path: Path) -> Path:
@@ -84,12 +93,9 @@ def _write_shard(shard: pl.DataFrame, path: Path) -> Path:
     return path
 
 
-def _strangers(folder: Path) -> Iterator[str]:
-    """Yield the files in a dataset folder that this module has not written, which a rebuild must not delete."""
-    for path in folder.rglob("*") if folder.is_dir() else ():
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in (CARD, MANIFEST, SAMPLES) and not _SHARD.fullmatch(name):
-            yield name
+def _is_own(name: str) -> bool:
+    """Return whether this module writes a file of this path, which a rebuild may replace."""
+    return name in (CARD, MANIFEST, SAMPLES) or _SHARD.fullmatch(name) is not None
 
 
 def arrow_bytes(frame: pl.DataFrame) -> int:
@@ -113,21 +119,100 @@ def _next_version(
     return version, [*history, {"version": version, "content": content}]
 
 
-def open_dataset(folder: Path) -> tuple[dict[str, Any], pl.LazyFrame]:
-    """Open a dataset folder: its manifest, and its rows with a column `split`.
+@dataclass(frozen=True)
+class Opened:
+    """A dataset that was checked: its manifest, its shards, open, by split, and other files that were asked for.
 
-    Raises StorageError when the folder is unfinished or its bytes are not those of the manifest.
+    They stay those of one build, though the folder is built again meanwhile, and are closed when nobody has this.
     """
-    manifest = read_manifest(folder, DATASET)
-    if manifest is None:
+
+    manifest: dict[str, Any]
+    shards: Mapping[str, Sequence[BufferedReader]]
+    files: Mapping[str, bytes]
+
+    def __post_init__(self) -> None:
+        finalize(self, _close, [stream for shards in self.shards.values() for stream in shards])
+
+    def rows(self) -> pl.LazyFrame:
+        """Return all rows, with a column `split`."""
+        return pl.concat(
+            [
+                pl.scan_parquet(shard).with_columns(split=pl.lit(split))
+                for split, shards in self.shards.items()
+                for shard in shards
+            ]
+        )
+
+
+def open_dataset(folder: Path) -> tuple[dict[str, Any], pl.LazyFrame]:
+    """Open a dataset folder: its manifest, and its rows with a column `split`. Raises StorageError as `open_shards`."""
+    opened = open_shards(folder)
+    return opened.manifest, opened.rows()
+
+
+def open_shards(folder: Path, *names: str) -> Opened:
+    """Open a dataset folder, and read of the other files that it has these.
+
+    Raises StorageError when the folder is unfinished, or its bytes or rows are not those of the manifest.
+    """
+    try:
+        return from_held(folder, partial(_open, names=names))
+    except (FileNotFoundError, NotADirectoryError) as error:
         inside = ", ".join(sorted(str(path.parent) for path in folder.glob(f"**/{MANIFEST}"))[:3])
         hint = f"Datasets below it: {inside}." if inside else "Make one with `lrldata build`."
-        raise StorageError(f"{folder}: no finished dataset in this folder ({MANIFEST} is missing).", hint)
-    for fault in damaged(folder, manifest):
-        raise StorageError(f"{folder}: {fault}.", "Run `lrldata build` again to mend it.")
-    scans = [
-        pl.scan_parquet(folder / name, glob=False).with_columns(split=pl.lit(split))
-        for split in SPLITS
-        for name in shard_names(manifest, split)
-    ]
-    return manifest, pl.concat(scans)
+        raise StorageError(f"{folder}: no finished dataset in this folder ({MANIFEST} is missing).", hint) from error
+    except DamagedError as error:
+        raise DamagedError(error.message, "Run `lrldata build` again to repair it.") from error
+
+
+def _close(streams: Iterable[BufferedReader]) -> None:
+    for stream in streams:
+        stream.close()
+
+
+def _open(held: Held, names: Sequence[str]) -> Opened:
+    with ExitStack() as opened:
+        return _opened(held, names, opened)
+
+
+def _opened(held: Held, names: Sequence[str], streams: ExitStack) -> Opened:
+    """Open what a folder has; the streams are closed with `streams`, unless all is well."""
+    manifest = manifest_in(held, DATASET)
+    shards: dict[str, list[BufferedReader]] = {}
+    counted: dict[str, int] = dict.fromkeys(manifest["rows"], 0)
+    for entry in sorted(entries(manifest), key=lambda entry: str(entry["path"])):
+        stream = streams.enter_context(_checked(held, entry))
+        if (found := _SHARD.fullmatch(entry["path"])) is None:
+            stream.close()
+            continue
+        try:
+            footer = pq.read_metadata(stream)
+        except pa.ArrowException as error:
+            raise DamagedError(f"{held.folder}: {entry['path']} is not Parquet.") from error
+        columns = footer.schema.to_arrow_schema().names
+        if found[1] not in counted or columns != list(manifest["columns"]):
+            raise DamagedError(f"{held.folder}: {entry['path']} is not of the splits and columns of {MANIFEST}.")
+        counted[found[1]] += footer.num_rows
+        stream.seek(0)
+        shards.setdefault(found[1], []).append(stream)
+    if counted != manifest["rows"]:
+        raise DamagedError(f"{held.folder}: {MANIFEST} says {manifest['rows']} rows, and there are {counted}.")
+    if not any(counted.values()):
+        raise DamagedError(f"{held.folder}: has no rows.")
+    files: dict[str, bytes] = {}
+    for name in names:
+        with suppress(FileNotFoundError):
+            files[name] = held.read(name)
+    streams.pop_all()
+    return Opened(manifest, {split: shards[split] for split in SPLITS if split in shards}, files)
+
+
+def _checked(held: Held, entry: Mapping[str, Any]) -> BufferedReader:
+    try:
+        stream = held.open(entry["path"])
+    except FileNotFoundError as error:
+        raise DamagedError(f"{held.folder}: {entry['path']} is missing.") from error
+    if fault := fault_of(stream, entry):
+        stream.close()
+        raise DamagedError(f"{held.folder}: {fault}.")
+    return stream

@@ -1,24 +1,87 @@
-"""Artifacts' folders: locked while they are made, and exchanged as a whole. IO."""
+"""Artifacts' folders: locked while they are made, held while they are published, exchanged as a whole. IO.
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+Two locks of a folder lie beside it, in `.locks`. NAME.lock is held by whoever makes the artifact, for as long as that
+takes. exchange.lock is for the moment in which a new folder takes the place of the old one: whoever exchanges takes it
+alone, and those who must not see it happen, as publications, take it together.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+from lrldata.errors import StorageError
+from lrldata.output import note
+from lrldata.paths import remove_tree, walk
+
+LOCKS = ".locks"
 
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Hold the lock of an artifact's folder, and put an interrupted exchange right."""
-    locks = folder.parent / ".locks"
+    locks = folder.parent / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{folder.name}.lock"):
-        if not folder.exists() and _old(folder).exists():
-            _old(folder).rename(folder)
-        shutil.rmtree(_old(folder), ignore_errors=True)
-        shutil.rmtree(_partial(folder), ignore_errors=True)
+    with waited(locks / f"{folder.name}.lock", f"{folder}: another process is making it"):
+        with _exchange(folder, fcntl.LOCK_EX):
+            if not folder.exists() and _old(folder).is_dir() and not _old(folder).is_symlink():
+                _old(folder).rename(folder)
+        remove_tree(_old(folder))
+        remove_tree(_partial(folder))
         yield
+
+
+@contextmanager
+def waited(path: Path, why: str) -> Iterator[None]:
+    """Hold a lock file; where another process has it, say so and wait."""
+    held = FileLock(path)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        note(f"note: {why}; waiting for it to end.")
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def kept_in_place(folders: Iterable[Path]) -> Iterator[None]:
+    """Let no folder of these be exchanged meanwhile: who has made a new one waits. For several at once, as a push.
+
+    A workspace that cannot be written to is not locked, as nothing can be exchanged in it by this user.
+    """
+    with ExitStack() as held:
+        for folder in {each.resolve().parent: each.resolve() for each in folders}.values():
+            held.enter_context(_exchange(folder, fcntl.LOCK_SH))
+        yield
+
+
+@contextmanager
+def _exchange(folder: Path, how: int) -> Iterator[None]:
+    path = _exchange_lock(folder)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError:
+        if how == fcntl.LOCK_EX:
+            raise
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            doing = "publishing what is in" if how == fcntl.LOCK_EX else "replacing a folder of"
+            note(f"note: another process is {doing} {folder.parent}; waiting for it to end.")
+            fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _partial(folder: Path) -> Path:
@@ -29,16 +92,53 @@ def _old(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.old")
 
 
+def is_exchanged(folder: Path) -> bool:
+    """Return whether a new folder is taking this one's place just now, so that for a moment there is none."""
+    try:
+        descriptor = os.open(_exchange_lock(folder), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _exchange_lock(folder: Path) -> Path:
+    return folder.parent / LOCKS / "exchange.lock"
+
+
 @contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
+def replaced(folder: Path, is_own: Callable[[str], bool], what: str) -> Iterator[Path]:
     """Yield a new folder to fill, which then takes the place of `folder`; call it under `lock(folder)`.
 
-    Whatever happens, `folder` is the old one or the new one, whole.
+    Whatever happens, `folder` is the old one or the new one, whole. Raises StorageError where the old one holds a file
+    that is not an artifact's own, by its path in it: that would be lost. `what` names the artifact, as `a dataset`.
     """
+    refuse_strangers(folder, is_own, what)
     partial = _partial(folder)
     partial.mkdir(parents=True)
     yield partial
-    if folder.exists():
-        folder.rename(_old(folder))
-    partial.rename(folder)
-    shutil.rmtree(_old(folder), ignore_errors=True)
+    with _exchange(folder, fcntl.LOCK_EX):
+        if folder.exists():
+            folder.rename(_old(folder))
+        try:
+            partial.rename(folder)
+        except BaseException:
+            if _old(folder).exists() and not folder.exists():
+                _old(folder).rename(folder)
+            raise
+    remove_tree(_old(folder))
+
+
+def refuse_strangers(folder: Path, is_own: Callable[[str], bool], what: str) -> None:
+    """Raise StorageError where a folder holds what is not an artifact's own."""
+    names = (path.relative_to(folder).as_posix() for path in walk(folder))
+    if strangers := [name for name in names if not is_own(name)]:
+        raise StorageError(
+            f"{folder}: holds what is not {what}'s: {', '.join(strangers[:5])}.",
+            "Move that away, or name another --out.",
+        )

@@ -106,7 +106,7 @@ class Ledger:
 def from_json(value: Mapping[str, Any]) -> Ledger:
     """Read a ledger back from a manifest; the sums are checked."""
     dropped = {reason: Tally(**tally) for reason, tally in value["dropped"].items()}
-    return Ledger(Tally(**value["in"]), Tally(**value["kept"]), dropped, dict(value["unsaid_relations"]))
+    return Ledger(Tally(**value["in"]), Tally(**value["kept"]), dropped, dict(value.get("unsaid_relations", {})))
 
 
 def settle(came_in: Tally, judged: pl.DataFrame, source: str = "conceptnet") -> Ledger:

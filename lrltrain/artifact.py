@@ -1,7 +1,8 @@
 """An adapter's folder: weights that load anywhere, what was done, and the manifest last. IO."""
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,24 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from lrldata.errors import StorageError
 from lrldata.folder import replaced
-from lrldata.manifest import ADAPTER, MANIFEST, damaged, file_entry, read_manifest, write_json
+from lrldata.manifest import (
+    ADAPTER,
+    MANIFEST,
+    DamagedError,
+    damaged,
+    entries,
+    file_entry,
+    load_manifest,
+    read_manifest,
+    write_json,
+    write_manifest,
+)
+from lrldata.paths import Held, walk
 from lrltrain.curve import draw_losses
 
 REFERENCE, LOG, RUN, CURVE = "reference.safetensors", "log.json", "run.json", "loss.png"
+_AGAIN = "Make it again with `lrltrain fit --overwrite`."
 WORDS_KEPT = 256  # of the vocabulary, in the reference logits
-UNTRACKED = {RUN}  # time and machine differ from run to run
 
 
 def write_adapter(
@@ -30,19 +43,36 @@ def write_adapter(
     reference: Mapping[str, torch.Tensor],
 ) -> dict[str, Any]:
     """Write an adapter's folder whole, or leave what was there; call it under `lock(folder)`. Returns the manifest."""
-    with replaced(folder) as partial:
+    with replaced(folder, owned_by(folder), "an adapter") as partial:
         _save_weights(model, tokenizer, name, manifest["method"], partial)
         save_file({key: value.contiguous() for key, value in reference.items()}, partial / REFERENCE)
         write_json(partial / LOG, log)
         write_json(partial / RUN, run)
         draw_losses(log, manifest["trained"]["best_step"], name, partial / CURVE)
-        files = sorted(path for path in partial.rglob("*") if path.is_file())
-        outputs = [file_entry(path, partial) for path in files if path.name not in UNTRACKED]
-        complete = {"kind": ADAPTER, **manifest, "outputs": outputs}
-        write_json(partial / MANIFEST, complete)
+        outputs = [file_entry(path, partial) for path in walk(partial) if path.name != RUN]
+        # Time and machine differ from run to run, and the manifest's own hash does not depend on them.
+        machine = file_entry(partial / RUN, partial)
+        complete = write_manifest(partial / MANIFEST, ADAPTER, {**manifest, "outputs": outputs, "run": machine})
         for path in partial.rglob("*"):  # safetensors writes for the owner's eyes alone
             path.chmod(0o755 if path.is_dir() else 0o644 & ~_umask())
     return complete
+
+
+def owned_by(folder: Path) -> Callable[[str], bool]:
+    """Return what tells whether a file of an adapter's folder is the adapter's, by its path in it."""
+    manifest = read_manifest(folder, ADAPTER) or _damaged_manifest(folder)
+    known = {MANIFEST, RUN, *(entry["path"] for entry in entries(manifest))} if manifest else set()
+    return known.__contains__
+
+
+def _damaged_manifest(folder: Path) -> dict[str, Any]:
+    """Return what a manifest says that does not hold what it should, so that its adapter can be replaced."""
+    try:
+        with Held(folder) as held:
+            found = json.loads(held.read(MANIFEST))
+        return found if all(isinstance(entry["path"], str) for entry in found["outputs"]) else {}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return {}
 
 
 def _umask() -> int:
@@ -98,11 +128,16 @@ def reference_logits(model: Any, input_ids: torch.Tensor) -> dict[str, torch.Ten
 
 def open_adapter(folder: Path) -> dict[str, Any]:
     """Return the manifest of an adapter's folder. Raises StorageError where it is unfinished, damaged or no adapter."""
-    manifest = read_manifest(folder, ADAPTER)
-    if manifest is None:
+    try:
+        manifest = load_manifest(folder, ADAPTER)
+    except (FileNotFoundError, NotADirectoryError) as error:
         inside = ", ".join(sorted(str(path.parent) for path in folder.glob(f"**/{MANIFEST}"))[:3])
         hint = f"Finished artifacts below it: {inside}." if inside else "Make one with `lrltrain fit`."
-        raise StorageError(f"{folder}: no finished adapter in this folder ({MANIFEST} is missing).", hint)
+        raise StorageError(f"{folder}: no finished adapter in this folder ({MANIFEST} is missing).", hint) from error
+    except DamagedError as error:
+        raise DamagedError(error.message, _AGAIN) from error
+    for _ in walk(folder):  # a link beside the files that the manifest names would be read by a library
+        pass
     for fault in damaged(folder, manifest):
-        raise StorageError(f"{folder}: {fault}.", "Make it again with `lrltrain fit --overwrite`.")
+        raise DamagedError(f"{folder}: {fault}.", _AGAIN)
     return manifest

@@ -5,8 +5,6 @@ several whole lines that do not see each other; in `joined` they do; in `line` i
 length, as in the paper. Files are named by a hash of text, tokenizer and settings, so that several adapters share them.
 """
 
-import json
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -16,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrldata.errors import InputError
+from lrldata.errors import InputError, StorageError
 from lrldata.folder import lock, replaced
-from lrldata.manifest import fingerprint, write_json
+from lrldata.manifest import DamagedError, fingerprint, is_cached, read_beside, sealed, write_json, xxh3_of
+from lrldata.output import note
+from lrldata.paths import inside, remove_tree, walk
 from lrltrain.config import Batching
 from lrltrain.text import Text
 
@@ -80,32 +80,53 @@ def tokenise(text: Text, split: str, tokenizer: Any, *, batching: Batching, max_
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "batching": batching,
         "max_length": max_length,
-        "format": 2,
+        "format": 3,
     }
     folder = cache / "tokens" / fingerprint(recipe)[:32]
     with lock(folder):
-        if not (folder / COUNTS).is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            with replaced(folder) as partial:
-                counts = _write(text, split, tokenizer, batching, max_length, partial)
-                if not counts.blocks:
-                    raise InputError(
-                        f"{text.name}: no line of text for {split}.", "More text is needed: some hundred lines."
-                    )
-                write_json(partial / COUNTS, asdict(counts))
-    return _open(folder)
+        if (made := _open(folder)) is not None:
+            return made
+        remove_tree(folder)
+        with replaced(folder, _any, "tokens") as partial:
+            counts = _write(text, split, tokenizer, batching, max_length, partial)
+            if not counts.blocks:
+                raise InputError(
+                    f"{text.name}: no line of text for {split}.", "More text is needed: some hundred lines."
+                )
+            files = {path.name: xxh3_of(path) for path in walk(partial)}
+            write_json(partial / COUNTS, sealed({"counts": asdict(counts), "files": files}))
+        made = _open(folder)
+    if made is None:
+        raise StorageError(f"{folder}: what was written there is not what is read.", "Check the disk.")
+    return made
 
 
-def _open(folder: Path) -> Corpus:
-    counts = Counts(**json.loads((folder / COUNTS).read_text("utf-8")))
-    (file,) = folder.glob("tokens.*")
-    kind = np.dtype(file.suffix.removeprefix("."))
-    return Corpus(
-        np.memmap(file, kind, "r"),
-        np.memmap(folder / "offsets.int64", np.int64, "r"),
-        np.memmap(folder / "starts.int64", np.int64, "r"),
-        counts,
-    )
+def _any(_name: str) -> bool:
+    return True  # a folder of the cache, named by a hash, is ours
+
+
+def _open(folder: Path) -> Corpus | None:
+    """Open what was tokenized before; None where there is nothing, or something that was damaged since."""
+    try:
+        found = read_beside(folder, COUNTS)
+        if found is None:
+            return None
+        counts, files = Counts(**found["counts"]), dict(found["files"])
+        changed = [name for name, digest in files.items() if not is_cached(inside(folder, name), digest)]
+        if changed:
+            note(f"note: {folder}: {', '.join(changed)} changed since it was written. The text is tokenized again.")
+            return None
+        (tokens,) = (name for name in files if name.startswith("tokens."))
+        kind = np.dtype(tokens.removeprefix("tokens."))
+        return Corpus(
+            np.memmap(folder / tokens, kind, "r"),
+            np.memmap(folder / "offsets.int64", np.int64, "r"),
+            np.memmap(folder / "starts.int64", np.int64, "r"),
+            counts,
+        )
+    except (DamagedError, OSError, ValueError, TypeError, KeyError):
+        note(f"note: {folder}: damaged since it was written. The text is tokenized again.")
+        return None
 
 
 def _write(text: Text, split: str, tokenizer: Any, batching: Batching, longest: int, folder: Path) -> Counts:

@@ -2,8 +2,6 @@
 
 import math
 import platform
-import shutil
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -18,8 +16,9 @@ from transformers import PrinterCallback, TrainingArguments
 from lrldata.errors import ModelError, TrainingError, UsageError
 from lrldata.folder import lock
 from lrldata.languages import Language, find
-from lrldata.manifest import ADAPTER, fingerprint, is_unchanged, made_with, sha256_of
-from lrldata.manifest import MANIFEST as MANIFEST_NAME
+from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with
+from lrldata.output import note
+from lrldata.paths import remove_tree
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter, reference_logits, write_adapter
 from lrltrain.batches import VALIDATION_SEED, Blocks, Collator, Masking, Vocabulary
@@ -107,7 +106,7 @@ def fit(config: FitConfig, progress: Progress) -> Fitted:
     home = plan.folder.resolve()
     with lock(home) if first_process() else nullcontext():
         if is_unchanged(home, ADAPTER, fingerprint(plan.recipe)) and not config.overwrite:
-            shutil.rmtree(run_folder(home), ignore_errors=True)  # of a run that was killed after its last act
+            remove_tree(run_folder(home))  # of a run that was killed after its last act
             return Fitted(plan.folder, "unchanged", open_adapter(home), 0.0)
         return _train(plan, home, progress, began)
 
@@ -166,7 +165,7 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
     with mixed(model):
         reference = reference_logits(model, sample.to(model.device))
     complete = write_adapter(home, model, plan.tokenizer, name, manifest, log, machine, reference)
-    shutil.rmtree(run, ignore_errors=True)
+    remove_tree(run)
     return Fitted(plan.folder, "fitted", complete, time.perf_counter() - began)
 
 
@@ -179,7 +178,7 @@ def _wire(plan: Plan, model: Any) -> tuple[Wiring, Batching]:
         most = positions - (wiring.first_position or 0)
         raise UsageError(f"--max-length {config.max_length}: {plan.base.id} reads {most} tokens at most.")
     if config.batching == "packed" and wiring.first_position is None and first_process():
-        print(f"note: {plan.base.id} cannot keep lines of a block apart, so that they are joined.", file=sys.stderr)
+        note(f"note: {plan.base.id} cannot keep lines of a block apart, so that they are joined.")
     if config.batching != "packed" or wiring.first_position is None:
         return Wiring(objective), "line" if config.batching == "line" else "joined"
     return wiring, "packed"
@@ -271,10 +270,9 @@ def _tokenise(plan: Plan, split: str, progress: Progress) -> Corpus:
 def _warn_of_unknown(plan: Plan, train: Corpus) -> None:
     share = train.counts.unknown_share
     if share >= UNKNOWN and first_process():
-        print(
+        note(
             f"warning: {share:.0%} of the tokens of {plan.language.name} are unknown to {plan.base.id}: its vocabulary "
             "does not have this script or these letters, and an adapter cannot learn what the model cannot read.",
-            file=sys.stderr,
         )
 
 
@@ -284,7 +282,7 @@ def _adapter_entry(folder: Path, base: Base) -> dict[str, Any]:
     if manifest["method"] not in ("seq_bn", "seq_bn_inv"):  # fusion is over the outputs of bottlenecks
         raise ModelError(f"{folder}: {manifest['method']} cannot be fused.", "Give seq_bn or seq_bn_inv adapters.")
     check_base(folder, manifest, base)
-    return {"kind": ADAPTER, "name": manifest["name"], "manifest_sha256": sha256_of(folder / MANIFEST_NAME)}
+    return {"kind": ADAPTER, "name": manifest["name"], "manifest_sha256": identity(folder, manifest)}
 
 
 def _tokens_a_block(corpus: Corpus) -> float:

@@ -1,6 +1,5 @@
 """Runs that are not finished: whose folder it is, what it was begun with, and from where it goes on. IO."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,8 +12,20 @@ from safetensors import SafetensorError
 from transformers.trainer_utils import get_last_checkpoint
 
 from lrldata.errors import StorageError, TrainingError
-from lrldata.manifest import ADAPTER, MANIFEST, damaged, file_entry, read_manifest, write_json
-from lrltrain.artifact import UNTRACKED
+from lrldata.folder import refuse_strangers
+from lrldata.manifest import (
+    ADAPTER,
+    DamagedError,
+    damaged,
+    file_entry,
+    load_manifest,
+    read_manifest,
+    read_sealed,
+    sealed,
+    write_json,
+)
+from lrldata.paths import inside, remove_tree, walk
+from lrltrain.artifact import owned_by
 from lrltrain.config import FitConfig
 
 RECIPE, FILES = "recipe.json", "files.json"
@@ -28,39 +39,45 @@ def run_folder(home: Path) -> Path:
 
 def claim(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -> None:
     """Refuse a folder that is in use for something else; begin a run, or clear the way for one that goes on."""
+    inside(run.parent, run.name)
     before, under_way = _recipe_of(run), last_checkpoint(run) is not None
     if home.exists() and any(home.iterdir()) and not (config.resume and under_way):
-        manifest = read_manifest(home, ADAPTER)
-        known = {MANIFEST, *UNTRACKED, *(entry["path"] for entry in manifest["outputs"])} if manifest else set()
-        files = (path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file())
-        if strangers := sorted(name for name in files if name not in known):
-            raise StorageError(
-                f"{home}: holds what is not an adapter's: {', '.join(strangers[:5])}.",
-                "Move that away, or name another --out.",
-            )
+        refuse_strangers(home, owned_by(home), "an adapter")
+        manifest = read_manifest(home, ADAPTER) if config.overwrite else _held_in(home)
         if manifest and not config.overwrite:
             raise StorageError(
                 f"{home}: holds an adapter already ({_difference(manifest, recipe)}).",
                 "Use --overwrite to replace it, or another --out.",
             )
     if config.overwrite and before != recipe:  # where it is the same, it is this very run, which was interrupted
-        shutil.rmtree(run, ignore_errors=True)
+        remove_tree(run)
     elif before != recipe and under_way and not config.resume:
         raise StorageError(
             f"{run}: a run of other settings was not finished ({_difference(before, recipe)}).",
             "Use --resume to go on with its weights under the new settings, or --overwrite to begin again.",
         )
     run.mkdir(parents=True, exist_ok=True)
-    write_json(run / RECIPE, recipe)
+    write_json(run / RECIPE, sealed({"recipe": dict(recipe)}))
+
+
+def _held_in(home: Path) -> dict[str, Any] | None:
+    """Return the manifest of the adapter in a folder; None where there is none. Raises DamagedError."""
+    try:
+        return load_manifest(home, ADAPTER)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except DamagedError as error:
+        raise DamagedError(error.message, "Use --overwrite to make it again.") from error
 
 
 def _recipe_of(run: Path) -> dict[str, Any]:
     """Return the recipe with which a run was begun; an empty one where that cannot be read."""
     try:
-        found = json.loads((run / RECIPE).read_text("utf-8"))
-    except (OSError, ValueError):
+        found = read_sealed((run / RECIPE).read_bytes(), run / RECIPE)
+    except (OSError, StorageError):
         return {}
-    return found if isinstance(found, dict) else {}
+    recipe = found.get("recipe")
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -73,21 +90,22 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 def vouch(checkpoint: Path) -> None:
     """Write down the files of a checkpoint by hash, as its last file: one without it was not written whole."""
-    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != FILES)
-    write_json(checkpoint / FILES, [file_entry(path, checkpoint) for path in files])
+    files = [file_entry(path, checkpoint) for path in walk(checkpoint) if path.name != FILES]
+    write_json(checkpoint / FILES, sealed({"outputs": files}))
 
 
 def last_checkpoint(run: Path) -> str | None:
     """Return the last checkpoint that was written whole and is unharmed. Later ones are removed."""
     while run.is_dir() and (last := get_last_checkpoint(str(run))) is not None:
         try:
-            whole = not list(damaged(Path(last), {"outputs": json.loads((Path(last) / FILES).read_text("utf-8"))}))
-        except (OSError, ValueError, TypeError, KeyError):
+            file = Path(last) / FILES
+            whole = not list(damaged(Path(last), read_sealed(file.read_bytes(), file)))
+        except (OSError, StorageError, TypeError, KeyError):
             whole = False
         if whole:
             return last
         if first_process():
-            shutil.rmtree(last, ignore_errors=True)
+            remove_tree(Path(last))
     return None
 
 

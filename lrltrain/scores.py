@@ -10,9 +10,20 @@ import polars as pl
 import torch
 
 from lrldata.errors import InputError, ModelError, StorageError, UsageError
-from lrldata.folder import lock, replaced
+from lrldata.folder import lock, refuse_strangers, replaced
 from lrldata.languages import find
-from lrldata.manifest import MANIFEST, SCORES, file_entry, fingerprint, is_unchanged, made_with, sha256_of, write_json
+from lrldata.manifest import (
+    MANIFEST,
+    SCORES,
+    file_entry,
+    fingerprint,
+    identity,
+    is_unchanged,
+    made_with,
+    sealed,
+    write_json,
+    write_manifest,
+)
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
 from lrltrain.config import EvalConfig
@@ -25,6 +36,7 @@ from lrltrain.names import base_name
 from lrltrain.sentences import Sentences, open_sentences
 
 SCORES_FILE, SENTENCES_FILE = "scores.json", "sentences.parquet"
+OWN = {MANIFEST, SCORES_FILE, SENTENCES_FILE}  # the files of a folder of scores
 LONGEST = 512
 PERPLEXITY = "pppl"
 
@@ -119,7 +131,7 @@ def _measure(
         "task": PERPLEXITY,
         "data": text.provenance,
         "base": base.as_json(),
-        "adapter": {"name": manifest["name"], "manifest_sha256": sha256_of(adapter / MANIFEST)}
+        "adapter": {"name": manifest["name"], "manifest_sha256": identity(adapter, manifest)}
         if adapter and manifest
         else None,
         "settings": {"formula": formula, "max_length": config.max_length, "precision": config.precision},
@@ -130,9 +142,10 @@ def _measure(
     folder = config.out / "scores" / language / base_name(base.id) / name / measure
     home = folder.resolve()
     with lock(home):
+        refuse_strangers(home, OWN.__contains__, "a score")
         if config.overwrite or not is_unchanged(home, SCORES, fingerprint(recipe)):
             values = _likelihoods(config, base, adapter, manifest, text, progress)
-            with replaced(home) as partial:
+            with replaced(home, OWN.__contains__, "a score") as partial:
                 _write_likelihoods(partial, text, values, recipe)
     table = pl.read_parquet(home / SENTENCES_FILE).filter(pl.col("tokens") > 0)
     if table.is_empty():
@@ -192,7 +205,7 @@ def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recip
     )
     table.write_parquet(folder / SENTENCES_FILE, compression="zstd", statistics=False)
     outputs = [file_entry(folder / SENTENCES_FILE, folder)]
-    write_json(folder / MANIFEST, {"kind": SCORES, **recipe, "recipe": fingerprint(recipe), "outputs": outputs})
+    write_manifest(folder / MANIFEST, SCORES, {**recipe, "recipe": fingerprint(recipe), "outputs": outputs})
 
 
 def _score(
@@ -225,4 +238,4 @@ def _score(
 
 def _write_scores(score: Score, measured: Measured) -> None:
     """Write what people read; the manifest vouches for the likelihoods, from which it can be computed again."""
-    write_json(measured.folder / SCORES_FILE, score.as_json() | {"path": None})
+    write_json(measured.folder / SCORES_FILE, sealed(score.as_json() | {"path": None}))

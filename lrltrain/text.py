@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 from xxhash import xxh3_64_intdigest
 
-from lrldata.dataset import open_dataset, shard_names
+from lrldata.dataset import open_shards
 from lrldata.errors import InputError, StorageError
 from lrldata.languages import Language
-from lrldata.manifest import MANIFEST, fingerprint, sha256_of
+from lrldata.manifest import fingerprint, identity, sha256_of
 from lrltrain.config import FitConfig
 
 LINES_A_BATCH = 1_000
@@ -51,7 +51,8 @@ def open_text(config: FitConfig, language: Language) -> Text:
 
 
 def _folder(folder: Path, language: Language) -> Text:
-    manifest, _ = open_dataset(folder)
+    opened = open_shards(folder)
+    manifest = opened.manifest
     held = manifest["language"]["code"]
     if held != language.code:
         raise InputError(f"{folder}: holds {held}, not {language.code}.", f"Use --lang {held}.")
@@ -59,17 +60,16 @@ def _folder(folder: Path, language: Language) -> Text:
         raise InputError(f"{folder}: has no rows to train on or none to validate on.", "A larger dataset is needed.")
 
     def read(split: str) -> Iterator[str]:
-        for name in shard_names(manifest, split):
-            with pq.ParquetFile(folder / name) as shard:
-                for batch in shard.iter_batches(batch_size=LINES_A_BATCH, columns=["text"]):
-                    yield from batch.column(0).to_pylist()
+        for stream in opened.shards.get(split, ()):
+            for batch in pq.ParquetFile(stream).iter_batches(batch_size=LINES_A_BATCH, columns=["text"]):
+                yield from batch.column(0).to_pylist()
 
     provenance = {
         "kind": "dataset",
         "name": manifest["source"],
         "version": manifest["version"],
         "recipe": manifest["recipe"],
-        "manifest_sha256": sha256_of(folder / MANIFEST),
+        "manifest_sha256": identity(folder, manifest),
         "rows": manifest["rows"],
     }
     return Text(str(folder), provenance, read)

@@ -8,11 +8,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from manifests import change
+
+from lrldata.dataset import SAMPLES
 from lrldata.glotcc.build import build_web
 from lrldata.glotcc.config import load_web_config
-from lrldata.manifest import MANIFEST, file_entry, write_json
+from lrldata.manifest import MANIFEST, write_json
 from lrldata.progress import Progress
-from lrldata.report.page import SAMPLES
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ROMANIAN = (
@@ -79,9 +81,8 @@ def put_samples(folder: Path, value: object) -> None:
     path = folder / SAMPLES
     write_json(path, value)
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    others = [entry for entry in manifest["outputs"] if entry["path"] != SAMPLES]
-    if others != manifest["outputs"]:
-        write_json(folder / MANIFEST, manifest | {"outputs": [*others, file_entry(path, folder)]})
+    if any(entry["path"] == SAMPLES for entry in manifest["outputs"]):
+        change(folder)
 
 
 def chromium(profile: Path, *arguments: str) -> str:

@@ -8,6 +8,7 @@ driver ends with it, or is started again by it. The workspace is compared with t
 
 import argparse
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -81,10 +82,18 @@ def hashes(workspace: Path) -> dict[str, str]:
     files = [path for part in PARTS for path in sorted((workspace / part).rglob("*")) if path.is_file()]
     names = {path: path.relative_to(workspace) for path in files}
     return {
-        name.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        name.as_posix(): hashlib.sha256(_without_run(path)).hexdigest()
         for path, name in names.items()
         if path.name not in OF_THE_RUN and not any(part.startswith(".") for part in name.parts)
     }
+
+
+def _without_run(path: Path) -> bytes:
+    """Return the bytes of a file; of a manifest without its hash of run.json."""
+    data = path.read_bytes()
+    if path.name != "manifest.json":
+        return data
+    return json.dumps({key: value for key, value in json.loads(data).items() if key != "run"}).encode()
 
 
 def _grid(recipe: Path, out: Path) -> subprocess.Popen[bytes]:

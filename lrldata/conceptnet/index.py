@@ -5,9 +5,7 @@ It is named after the content of the dump, made under a lock and renamed into pl
 """
 
 import errno
-import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from filelock import FileLock
 
 from lrldata.conceptnet.read import (
     count_database,
@@ -31,7 +28,22 @@ from lrldata.conceptnet.read import (
 )
 from lrldata.conceptnet.relations import EXTERNAL_URL
 from lrldata.errors import InputError
-from lrldata.manifest import INDEX, MANIFEST, read_manifest, sha256_of, write_json
+from lrldata.folder import waited
+from lrldata.manifest import (
+    INDEX,
+    MANIFEST,
+    DamagedError,
+    is_cached,
+    load_manifest,
+    read_beside,
+    sealed,
+    sha256_of,
+    write_json,
+    write_manifest,
+    xxh3_of,
+)
+from lrldata.output import note
+from lrldata.paths import find, remove_tree
 from lrldata.progress import Progress
 
 FORMAT = 1  # part of the folder's name: another format is another index
@@ -72,10 +84,21 @@ def open_index(folder: Path) -> Index:
 
 def find_made(folder: Path) -> Index | None:
     """Return the index in a folder, or None where there is none that is whole and of this format."""
-    manifest, edges = read_manifest(folder, INDEX), folder / EDGES
-    if manifest is None or manifest["format"] != FORMAT:
+    try:
+        manifest = load_manifest(folder, INDEX)
+        edges = find(folder, EDGES)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return Index(folder, manifest) if edges.is_file() and edges.stat().st_size == manifest["bytes"] else None
+    except DamagedError as error:
+        note(f"note: {error.message} The index is made again where its dump is at hand.")
+        return None
+    if manifest["format"] != FORMAT or edges is None:
+        return None
+    digest = manifest.get("xxh3")  # older ones have none
+    if edges.stat().st_size != manifest["bytes"] or (digest and not is_cached(edges, digest)):
+        note(f"note: {edges}: has other bytes than were written. The index is made again where its dump is at hand.")
+        return None
+    return Index(folder, manifest)
 
 
 def index_folder(cache: Path, sha256: str) -> Path:
@@ -92,16 +115,16 @@ def fingerprint_file(path: Path, cache: Path) -> str:
     if key not in known:
         sha256 = sha256_of(path)
         memory.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(memory.with_suffix(".lock")):
+        with waited(memory.with_suffix(".lock"), f"{memory}: another process is writing it"):
             known = _read_memory(memory) | {key: sha256}
-            write_json(memory, known)
+            write_json(memory, sealed({"files": known}))
     return known[key]
 
 
 def _read_memory(memory: Path) -> dict[str, str]:
     try:
-        known = json.loads(memory.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
+        known = (read_beside(memory.parent, memory.name) or {}).get("files", {})
+    except DamagedError:
         return {}
     return known if isinstance(known, dict) else {}
 
@@ -121,18 +144,18 @@ def make_index(path: Path, cache: Path, *, max_rejected: float = 0.001, progress
     folder = index_folder(cache, sha256)
     rejects = folder.with_suffix(".rejects.tsv")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with waited(folder.with_suffix(".lock"), f"{folder}: another process is making the index"):
         index = find_made(folder)  # perhaps by another build, while this one waited
         if index is None:
             partial = folder.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(partial)
+            remove_tree(folder)
             partial.mkdir()
             rejected = _write_edges(path, partial, rejects, max_rejected, progress)
             source = {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256}
-            manifest = {"kind": INDEX, "format": FORMAT, "source": source, "rejected": rejected}
-            written = {"bytes": (partial / EDGES).stat().st_size}
-            write_json(partial / MANIFEST, manifest | _survey(partial / EDGES) | written)
+            manifest = {"format": FORMAT, "source": source, "rejected": rejected, **_survey(partial / EDGES)}
+            written = {"bytes": (partial / EDGES).stat().st_size, "xxh3": xxh3_of(partial / EDGES)}
+            write_manifest(partial / MANIFEST, INDEX, manifest | written)
             partial.rename(folder)
             return open_index(folder)
     # It may have been made with a more lenient limit.

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from pydantic import ValidationError
 
-from lrldata.dataset import open_dataset
+from lrldata.dataset import SAMPLES, Opened, open_shards
 from lrldata.errors import StorageError, UsageError
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import write_text
@@ -18,7 +18,6 @@ from lrldata.report.html import STYLE, asset, environment, policy
 from lrldata.report.samples import Group, Sample, Samples, shown
 from lrldata.split import content_hash
 
-SAMPLES = "samples.json"
 KEPT_SHOWN = 50  # kept rows, where the folder has no samples
 _DETAILS = ("settings", "protected", "templates", "made_with")
 
@@ -33,10 +32,11 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     path = out or home.with_name(f"{home.name}.report.html")
     if path.resolve().is_relative_to(home):
         raise UsageError(f"{path}: lies in the dataset's folder.", "Name a file outside of it.")
-    manifest, rows = open_dataset(home)
-    samples = read_samples(home / SAMPLES)
+    opened = open_shards(home, SAMPLES)
+    manifest = opened.manifest
+    samples = read_samples(opened, home)
     if samples is None:
-        samples = Samples(kept=sample_of(rows, KEPT_SHOWN))
+        samples = Samples(kept=sample_of(opened.rows(), KEPT_SHOWN))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, render(manifest, samples))
     return path
@@ -70,17 +70,18 @@ def render(manifest: Mapping[str, Any], samples: Samples) -> str:
     )
 
 
-def read_samples(path: Path) -> Samples | None:
-    """Return what samples.json holds; None where there is none. Raises StorageError."""
-    try:
-        return Samples.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+def read_samples(opened: Opened, folder: Path) -> Samples | None:
+    """Return what samples.json of a dataset holds; None where there is none. Raises StorageError."""
+    if SAMPLES not in opened.files:
         return None
+    try:
+        return Samples.model_validate_json(opened.files[SAMPLES])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise StorageError(
-            f"{path}: not as a build writes it ({where}: {first['msg']}).", "Run `lrldata build` again to mend it."
+            f"{folder / SAMPLES}: not as a build writes it ({where}: {first['msg']}).",
+            "Run `lrldata build` again to repair it.",
         ) from error
 
 

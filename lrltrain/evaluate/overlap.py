@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from lrldata.dataset import open_dataset, shard_names
+from lrldata.dataset import Opened, open_shards
 from lrldata.errors import InputError
 from lrldata.glotcc.near import clusters, signatures
 from lrldata.glotcc.protect import CHARACTERS, WORDS, hash_sentences
 from lrldata.glotcc.repair import is_spaced, main_script, repair
 from lrldata.languages import Language
-from lrldata.manifest import MANIFEST, sha256_of
+from lrldata.manifest import identity
 from lrldata.split import normalised
 from lrltrain.evaluate.tasks import Items
 
@@ -55,7 +55,8 @@ def contamination(folder: Path, items: Items, language: Language) -> dict[str, A
     protects benchmarks: `found` have at least one in the corpus, `whole` all of them. An item shorter than a shingle is
     found only where it is a whole line. The corpus is streamed. Raises InputError, StorageError.
     """
-    manifest, _ = open_dataset(folder)
+    opened = open_shards(folder)
+    manifest = opened.manifest
     held = manifest["language"]["code"]
     if held != language.code:
         raise InputError(f"{folder}: holds {held}, not {language.code}.", f"Give a corpus of {language.name}.")
@@ -64,7 +65,7 @@ def contamination(folder: Path, items: Items, language: Language) -> dict[str, A
     hashes, offsets = hash_sentences(texts, spaced=spaced)
     wanted = np.unique(hashes)
     seen = np.zeros(len(wanted), dtype=np.bool_)
-    for rows in _texts(folder, manifest):
+    for rows in _texts(opened):
         found, _ = hash_sentences(rows, spaced=spaced)
         places = np.minimum(np.searchsorted(wanted, found), max(0, len(wanted) - 1))
         if len(wanted):
@@ -74,7 +75,7 @@ def contamination(folder: Path, items: Items, language: Language) -> dict[str, A
     shared = known[ends] - known[begins]
     return {
         "corpus": {"source": manifest["source"], "version": manifest["version"]}
-        | {"manifest_sha256": sha256_of(folder / MANIFEST)},
+        | {"manifest_sha256": identity(folder, manifest)},
         "shingle": f"{WORDS} words" if spaced else f"{CHARACTERS} characters",
         "items": len(items.texts),
         "found": int((shared > 0).sum()),
@@ -82,10 +83,9 @@ def contamination(folder: Path, items: Items, language: Language) -> dict[str, A
     }
 
 
-def _texts(folder: Path, manifest: dict[str, Any]) -> Iterator[pl.Series]:
-    for name in shard_names(manifest, "train"):
-        with pq.ParquetFile(folder / name) as file:
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=["text"]):
-                frame = pl.from_arrow(batch)
-                if isinstance(frame, pl.DataFrame):
-                    yield frame["text"]
+def _texts(opened: Opened) -> Iterator[pl.Series]:
+    for stream in opened.shards.get("train", ()):
+        for batch in pq.ParquetFile(stream).iter_batches(batch_size=ROWS_AT_ONCE, columns=["text"]):
+            frame = pl.from_arrow(batch)
+            if isinstance(frame, pl.DataFrame):
+                yield frame["text"]

@@ -15,7 +15,17 @@ from typing import Any
 import polars as pl
 
 from lrldata.folder import lock, replaced
-from lrldata.manifest import SCORES, file_entry, fingerprint, is_unchanged, read_manifest, write_json
+from lrldata.manifest import (
+    MANIFEST,
+    SCORES,
+    DamagedError,
+    file_entry,
+    fingerprint,
+    is_unchanged,
+    load_manifest,
+    read_manifest,
+    write_manifest,
+)
 from lrltrain.names import base_name
 
 PREDICTIONS = "predictions.parquet"
@@ -113,17 +123,22 @@ def write_run(
     was found out, as overlap, contamination, seconds, tokens or cost, as JSON-like values.
     """
     home = folder.resolve()
-    with lock(home), replaced(home) as partial:
+    with lock(home), replaced(home, {MANIFEST, PREDICTIONS}.__contains__, "a run") as partial:
         predictions.write_parquet(partial / PREDICTIONS, compression="zstd", statistics=False)
         outputs = [file_entry(partial / PREDICTIONS, partial)]
-        manifest = {"kind": SCORES, **recipe, "recipe": fingerprint(recipe), "result": dict(result), **more}
-        write_json(partial / "manifest.json", {**manifest, "outputs": outputs})
-    return Run(folder, read_manifest(folder, SCORES) or {})
+        manifest = {**recipe, "recipe": fingerprint(recipe), "result": dict(result), **more, "outputs": outputs}
+        written = write_manifest(partial / MANIFEST, SCORES, manifest)
+    return Run(folder, written)
 
 
 def runs_in(workspace: Path) -> Iterator[Run]:
-    """Yield the finished runs of a workspace, in the order of their folders."""
+    """Yield the finished runs of a workspace, in the order of their folders. Raises DamagedError."""
     for path in sorted(workspace.glob("scores/*/*/*/*/seed-*")):
-        manifest = read_manifest(path, SCORES)
-        if manifest is not None and _RUN.fullmatch(path.name) and manifest["task"] in TASKS:
+        try:
+            manifest = load_manifest(path, SCORES)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except DamagedError as error:
+            raise DamagedError(error.message, "Measure it again with `lrltrain eval --overwrite`.") from error
+        if _RUN.fullmatch(path.name) and manifest["task"] in TASKS:
             yield Run(path, manifest)

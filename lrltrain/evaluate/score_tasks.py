@@ -1,6 +1,5 @@
 """The recipe of `lrltrain eval` for topic, sentiment and ner: adapters and baselines over seeds, each run a folder."""
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch
 from lrldata.errors import StorageError, UsageError
 from lrldata.languages import Language, find
 from lrldata.manifest import made_with
+from lrldata.output import note
 from lrldata.progress import Progress
 from lrltrain.config import EvalConfig
 from lrltrain.evaluate.features import featurise
@@ -121,7 +121,7 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
         if task == "pppl":
             continue
         if config.task == "all" and config.task_data and not has_task(task, config.task_data, language):
-            print(f"note: {config.task_data} has no data for {task} in {language.name}.", file=sys.stderr)
+            note(f"note: {config.task_data} has no data for {task} in {language.name}.")
             continue
         tested_on = open_task(task, config.task_data, language, config.limit)
         origin = find(config.transfer_from) if config.transfer_from else None

@@ -15,7 +15,7 @@ from adapters import SeqBnConfig
 from adapters.composition import Stack
 
 from lrldata.errors import ModelError
-from lrldata.manifest import MANIFEST, sha256_of
+from lrldata.manifest import identity
 from lrltrain.artifact import open_adapter
 from lrltrain.methods import check_base, initialise
 from lrltrain.models import Base, load_model, quiet
@@ -53,7 +53,7 @@ class LanguageAdapter:
 
     def as_json(self) -> dict[str, Any]:
         """Return what a manifest says of it."""
-        return {"name": self.name, "manifest_sha256": sha256_of(self.folder / MANIFEST)}
+        return {"name": self.name, "manifest_sha256": identity(self.folder, self.manifest)}
 
 
 def open_language_adapter(folder: Path) -> LanguageAdapter:

@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 import yaml
 
-from lrldata.dataset import SAMPLES, open_dataset
+from lrldata.dataset import SAMPLES, open_shards
 from lrldata.errors import LanguageError
 from lrldata.languages import find
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest
+from lrldata.paths import Held
 from lrldata.report.funnel import Step, funnel
 from lrldata.report.page import read_samples, sample_of
 from lrldata.report.samples import Shown, shown
@@ -89,8 +90,9 @@ def _datasets(workspace: Path) -> Iterator[Dataset]:
     for folder in sorted(workspace.glob("datasets/*/*")):
         if folder.name.startswith(".") or read_manifest(folder, DATASET) is None:
             continue
-        manifest, rows = open_dataset(folder)
-        samples = read_samples(folder / SAMPLES)
+        opened = open_shards(folder, SAMPLES)
+        manifest, rows = opened.manifest, opened.rows()
+        samples = read_samples(opened, folder)
         kept = samples.kept[:SHOWN] if samples and samples.kept else sample_of(rows, SHOWN)
         train = rows.filter(pl.col("split") == "train").select(pl.len(), bytes=pl.col("text").str.len_bytes().sum())
         many, size = train.collect().row(0)
@@ -114,9 +116,11 @@ def _adapters(workspace: Path) -> Iterator[Adapter]:
         if manifest is None or path.parent.name.startswith("."):
             continue
         try:
-            log = json.loads((path.parent / LOG).read_text("utf-8"))
-        except (OSError, ValueError):  # scores can be told without it
+            with Held(path.parent) as held:
+                log = json.loads(held.read(LOG))
+        except (OSError, ValueError, RecursionError):  # scores can be told without it
             log = []
+        log = log if isinstance(log, list) else []
         entries = tuple(entry for entry in log if isinstance(entry, dict) and "step" in entry)
         language, base = str(manifest["language"]["code"]), str(manifest["base"]["id"])
         yield Adapter(language, base, path.parent.name, manifest, entries)

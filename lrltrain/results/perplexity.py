@@ -1,6 +1,5 @@
 """Pseudo-perplexities of a workspace as cells of the table: with an adapter, and of the base model alone. IO."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,18 @@ import numpy as np
 import polars as pl
 
 from lrldata.errors import StorageError
-from lrldata.manifest import ADAPTER, MANIFEST, SCORES, damaged, fingerprint, read_manifest, sha256_of
+from lrldata.manifest import (
+    ADAPTER,
+    MANIFEST,
+    SCORES,
+    DamagedError,
+    damaged,
+    fingerprint,
+    identity,
+    load_manifest,
+    read_beside,
+    read_manifest,
+)
 from lrltrain.evaluate import statistics
 from lrltrain.evaluate.statistics import Interval
 from lrltrain.results.tables import NONE, PPPL, Against, Cell, Column, Row
@@ -28,10 +38,9 @@ def read_perplexities(workspace: Path, times: int) -> list[Cell]:
     alone = {_alike(manifest, folder): folder for folder, manifest in measured if manifest["adapter"] is None}
     cells: dict[tuple[Row, Column], Cell] = {}
     for folder, manifest in measured:
-        file = folder / "scores.json"
-        if not file.is_file():
+        score = read_beside(folder, "scores.json")
+        if score is None:
             continue  # the likelihoods of a base model, which the scores of adapters have as `before`
-        score = json.loads(file.read_text("utf-8"))
         column = Column(PPPL, str(manifest["data"]["name"]), str(score["metric"]))
         base = Row(score["language"], score["base"], NONE, None)
         before = Interval(**(score["before"] or score["after"]))
@@ -50,9 +59,12 @@ def read_perplexities(workspace: Path, times: int) -> list[Cell]:
 
 def _measured(workspace: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for folder in sorted(workspace.glob(f"scores/*/*/*/{PPPL}-*")):
-        manifest = read_manifest(folder, SCORES)
-        if manifest is None:
+        try:
+            manifest = load_manifest(folder, SCORES)
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except DamagedError as error:
+            raise DamagedError(error.message, _AGAIN) from error
         for fault in damaged(folder, manifest):
             raise StorageError(f"{folder}: {fault}.", _AGAIN)
         yield folder, manifest
@@ -63,7 +75,7 @@ def _sources(workspace: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(workspace.glob(f"adapters/*/*/*/{MANIFEST}")):
         manifest = read_manifest(path.parent, ADAPTER)
         if manifest is not None:
-            yield sha256_of(path), path.parent.name.removesuffix(f"-{manifest['method']}")
+            yield identity(path.parent, manifest), path.parent.name.removesuffix(f"-{manifest['method']}")
 
 
 def _source(score: Mapping[str, Any]) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from manifests import change
 
 from lrldata.build import build
 from lrldata.config import load_config
-from lrldata.manifest import ADAPTER, MANIFEST, SCORES, file_entry, fingerprint, sha256_of, write_json
+from lrldata.manifest import ADAPTER, MANIFEST, SCORES, file_entry, fingerprint, sealed, write_json, write_manifest
 from lrldata.progress import Progress
 from lrltrain.evaluate.record import TASKS, folder_of, write_run
 
@@ -69,17 +70,16 @@ def build_dataset(out: Path, *languages: str) -> None:
     for place, language in enumerate(languages):
         folder = out / "datasets" / language / "conceptnet"
         shutil.copytree(home, folder)
-        for shard in folder.glob("data/train-*"):
-            table = pl.read_parquet(shard)
-            table.head(len(table) // (place + 2)).write_parquet(shard)
-        change(folder, language={"code": language, "name": language, "hub_code": language})
-
-
-def change(folder: Path, **values: Any) -> None:
-    """Change a manifest, and vouch for the files as they are."""
-    manifest = json.loads((folder / MANIFEST).read_text("utf-8")) | values
-    outputs = [file_entry(folder / entry["path"], folder) for entry in manifest["outputs"]]
-    write_json(folder / MANIFEST, manifest | {"outputs": outputs})
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        (shard,) = folder.glob("data/train-*")
+        table = pl.read_parquet(shard)
+        kept, gone = len(table) // (place + 2), len(table) - len(table) // (place + 2)
+        table.head(kept).write_parquet(shard)
+        manifest["ledger"]["kept"]["rows"] -= gone
+        manifest["ledger"]["dropped"]["self_loop"]["rows"] += gone
+        rows = manifest["rows"] | {"train": kept}
+        language_is = {"code": language, "name": language, "hub_code": language}
+        change(folder, language=language_is, rows=rows, ledger=manifest["ledger"])
 
 
 def put_adapter(out: Path, language: str, method: str, losses: Sequence[float]) -> str:
@@ -88,10 +88,13 @@ def put_adapter(out: Path, language: str, method: str, losses: Sequence[float]) 
     folder.mkdir(parents=True)
     entries = [{"step": 100 * place, "eval_loss": loss} for place, loss in enumerate(losses)]
     write_json(folder / "log.json", entries)
-    made: dict[str, Any] = {"kind": ADAPTER, "name": f"{language}_conceptnet_{method}", "method": method, "recipe": "r"}
-    made |= {"language": {"code": language}, "base": {"id": BASE}, "inputs": [], "settings": {}, "trained": {}}
-    write_json(folder / MANIFEST, made | {"outputs": [file_entry(folder / "log.json", folder)]})
-    return sha256_of(folder / MANIFEST)
+    made: dict[str, Any] = {"name": f"{language}_conceptnet_{method}", "method": method, "recipe": "r"}
+    made |= {"language": {"code": language, "name": language}, "base": {"id": BASE}, "inputs": [], "settings": {}}
+    numbers = dict.fromkeys(("steps", "best_step", "tokens", "parameters", "parameters_of_base"), 1)
+    losses_of = {"validation_loss_before": losses[0], "validation_loss": losses[-1]}
+    made["trained"] = {**numbers, **losses_of, "corpus": {}, "batching": "packed"}
+    outputs = [file_entry(folder / "log.json", folder)]
+    return str(write_manifest(folder / MANIFEST, ADAPTER, made | {"outputs": outputs})["sha256"])
 
 
 def put_perplexity(out: Path, language: str, method: str, hashed: str, better: float) -> float:
@@ -110,14 +113,14 @@ def put_perplexity(out: Path, language: str, method: str, hashed: str, better: f
         table = {"sentence": ["a"] * 40, "log_likelihood": likelihoods, "tokens": [20] * 40, "characters": [80] * 40}
         pl.DataFrame(table).write_parquet(folder / "sentences.parquet")
         outputs = [file_entry(folder / "sentences.parquet", folder)]
-        write_json(folder / MANIFEST, {"kind": SCORES, **made, "recipe": fingerprint(made), "outputs": outputs})
+        write_manifest(folder / MANIFEST, SCORES, {**made, "recipe": fingerprint(made), "outputs": outputs})
         kept[name] = float(np.exp(-likelihoods.sum() / 800))
     low, high = kept.values()
     score = {"language": language, "base": BASE, "adapter": name, "method": method, "data": "flores devtest"}
     score |= {"metric": "pseudo-perplexity (corrected)", "sentences": 40, "bits_per_character": 1.0, "path": None}
     for key, value in (("before", low), ("after", high), ("ratio", high / low)):
         score[key] = {"value": value, "low": value * 0.9, "high": value * 1.1}
-    write_json(folder / "scores.json", score)
+    write_json(folder / "scores.json", sealed(score))
     return high
 
 

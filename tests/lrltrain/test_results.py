@@ -13,16 +13,19 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from results import BASE, HOSTILE, change, fill, predictions, put_run, recipe
+from manifests import change
+from results import BASE, HOSTILE, fill, predictions, put_run, recipe
 
 from lrldata.errors import InputError, StorageError, UsageError
+from lrltrain.evaluate.statistics import Interval
 from lrltrain.results.averages import ALL, averages, groups
+from lrltrain.results.forms import as_csv, as_markdown, as_tex
 from lrltrain.results.links import links
 from lrltrain.results.material import read_material
 from lrltrain.results.plots import GREY, PALETTE
 from lrltrain.results.recipe import report
 from lrltrain.results.sizes import size_of
-from lrltrain.results.tables import Row, Table, corrected, read_tasks
+from lrltrain.results.tables import Cell, Column, Row, Table, corrected, read_tasks
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -261,6 +264,41 @@ def test_what_is_hostile_is_shown_as_text(tmp_path: Path) -> None:
     assert row_of(tmp_path, method="'=cmd()")
 
 
+def table_of(name: str) -> Table:
+    """Return a table in which everything has this name."""
+    return Table((Cell(Row(name, name, name, name, name), Column("topic", name, "f1"), 1, 9, Interval(0.5, 0.4, 0.6)),))
+
+
+FORMULAS = (
+    "=1+1", " =1+1", "\t=1+1", "\n=1+1", "\xa0=1+1", "\u3000=1+1", "\u200b=1+1", "\ufeff=1+1", "\x00=1+1", "\r\n +1",
+    "-1", "@SUM(1)", "\uff1d1", " \uff0b1", "\uff0d1", "\uff20SUM(1)", "\ufe661", "\u22121", "\u202e=1", "\u2028=1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMULAS, ids=ascii)
+def test_no_name_is_a_formula_to_a_spreadsheet(name: str) -> None:
+    (row,) = csv.DictReader(as_csv(table_of(name)).splitlines())
+    cells = {row[key] for key in ("language", "base", "method", "source", "variant", "data")}
+    assert {cell[0] for cell in cells} == {"'"}
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", "".join(cells))
+
+
+def test_a_name_stays_in_its_cell_in_every_form() -> None:
+    name = "[1cm]\x1b[31m *a\r\n| <b>x</b> `c`\x00\x85\u2028d \ud800 \\input{e} <!-- lrl:end use -->"
+    table = table_of(name)
+    for text in (as_csv(table), as_markdown(table, [], []), as_tex(table)):
+        text.encode()
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028]", text)
+    assert len(as_csv(table).splitlines()) == 2
+    lines = [line for line in as_markdown(table, [], []).splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {5}
+    assert not re.search(r"(?<!\\)[<`*](?!\*)", lines[-1].replace("**", ""))
+    rows = as_tex(table).splitlines()
+    (row,) = (line for line in rows if line.startswith("{}["))  # which is no argument of the rule above it
+    assert "{}[1cm][U+001B][31m *a \\textbar{} \\textless{}b\\textgreater{}" in row
+    assert not any(line.startswith(("[", "*")) for line in rows)
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")
 def test_the_table_can_be_typeset(filled: Path, tmp_path: Path) -> None:
     shutil.copy(filled / "report" / "results.tex", tmp_path)
@@ -289,13 +327,11 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="other items"):
         report(tmp_path)
     shutil.rmtree(other)
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    del manifest["language"]
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(StorageError, match="cannot be understood"):
+    change(folder, language=None)
+    with pytest.raises(StorageError, match="a run of a task has them"):
         report(tmp_path)
+    change(folder, language="ro")
     (folder / "predictions.parquet").write_bytes(b"PAR1")
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"language": "ro"}), encoding="utf-8")
     with pytest.raises(StorageError, match="other bytes"):
         report(tmp_path)
 
