@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrldata.errors import LrlError, StorageError, UsageError
+from lrldata.output import guard, note, redact, say_traceback
+from lrldata.paths import remove
 from lrldata.progress import Progress
 from lrltrain.grid.jobs import Job, job_of
-from lrltrain.grid.places import SCRATCH, folders_of, home_of, placed, read_by
+from lrltrain.grid.places import SCRATCH, folders_of, home_of, made_by, placed, read_by
 from lrltrain.grid.records import Record, Records, records_of
 from lrltrain.imports import many_imports
 
@@ -29,6 +30,7 @@ def perform(described: Mapping[str, Any], workspace: str, cache: str) -> Record:
 
     Where the workspace is remote, what the job reads is fetched before it and what it made is sent after it.
     """
+    guard()
     job = job_of(described)
     try:
         records = records_of(workspace, Path(cache))
@@ -72,7 +74,8 @@ def _afresh(job: Job, before: Record, records: Records) -> Job:
     if job.kind == "build":
         return replace(job, settings={**job.settings, "force": True})
     for name in before.files if job.kind in ("fit", "eval") else ():
-        records.workspace.joinpath(name).unlink(missing_ok=True)
+        if name.startswith(tuple(f"{folder}/" for folder in made_by(job))):  # whatever else a record may say
+            remove(records.workspace, name)
     return job
 
 
@@ -84,8 +87,8 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
                 records.fetch(read_by(job))
                 files = records.described(DO[job.kind](job, records, cache))
                 records.send(folders_of(files))
-            except BaseException:
-                traceback.print_exc()
+            except BaseException as error:
+                say_traceback(error)
                 raise
     except Exception as error:  # noqa: BLE001 -- whatever it is, the other jobs go on, and it is listed
         return _failed(job, error, time.perf_counter() - began)
@@ -101,7 +104,7 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {(error.strerror or str(error)).lower()}."
     told = " ".join(str(error).split())
-    return told if isinstance(error, LrlError) else f"{type(error).__name__}: {told}"
+    return redact(told) if isinstance(error, LrlError) else redact(f"{type(error).__name__}: {told}")
 
 
 def _build(job: Job, records: Records, cache: Path) -> list[Path]:
@@ -183,7 +186,7 @@ def _push(job: Job, records: Records, _cache: Path) -> list[Path]:
     typed += [f"--{key.replace('_', '-')}" for key, value in job.settings.items() if value is True]
     command = [sys.executable, "-m", "hub_cards.cli", "push-hub", *typed, "--out", str(records.workspace), "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    print(done.stdout, done.stderr)
+    note(done.stdout + done.stderr)
     if done.returncode:
         told = done.stderr.strip().split("\n")[-1].removeprefix("error: ")
         raise (UsageError if done.returncode == UsageError.exit_code else StorageError)(told)

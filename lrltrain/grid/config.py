@@ -25,17 +25,22 @@ In values that are texts, {lang}, {flores}, {source} and {workspace} stand for a
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from lrldata.remote import DEFAULT, as_folder, is_remote
 from lrldata.settings import check, read_toml
 from lrltrain.config import Method, Seed
 
 TaskName = Literal["pppl", "topic", "sentiment", "ner"]
 Source = Literal["conceptnet", "glotcc", "web"]
 Options = dict[str, Any]
+
+
+def _without_scheme(workspace: str) -> str:
+    return workspace if is_remote(workspace) else str(as_folder(workspace))
 
 
 class Fits(BaseModel):
@@ -90,7 +95,7 @@ class GridConfig(BaseModel):
     report: bool = True
     threads: int = Field(default=1, ge=1)
     push: Options | None = None
-    out: str = "lrl-workspace"
+    out: Annotated[str, AfterValidator(_without_scheme)] = DEFAULT
     cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
 
     @property

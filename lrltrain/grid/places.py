@@ -43,6 +43,15 @@ def home_of(job: "Job") -> str | None:
     return None
 
 
+def made_by(job: "Job") -> list[str]:
+    """Return the folders in which a job's files are."""
+    told = job.labels
+    home = home_of(job)
+    if home is not None:
+        return [home]
+    return [f"scores/{told['lang']}/{base_name(told['model'])}"] if job.kind == "eval" else []
+
+
 def read_by(job: "Job") -> list[str]:
     """Return what a job reads of what others made, and of what it makes anew: the versions of a dataset go on.
 

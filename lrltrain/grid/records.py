@@ -6,43 +6,81 @@ WORKSPACE/grid/logs/ID.log        what it said
 WORKSPACE/grid/locks/ID.lock      held while it runs
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from lrldata.errors import StorageError
-from lrldata.manifest import sha256_of, write_json
-from lrldata.remote import Mirror, is_remote, mirror_of
-from lrltrain.grid.jobs import Job, job_of
+from lrldata.manifest import DamagedError, read_beside, sealed, sha256_of, write_json
+from lrldata.manifest_schema import Sha256
+from lrldata.output import note
+from lrldata.paths import PathError, find, inside, safe_name, walk
+from lrldata.remote import Mirror, as_folder, is_remote, mirror_of
+from lrltrain.grid.jobs import Job, Kind, job_of
 from lrltrain.grid.places import folders_of
 
 Status = Literal["done", "failed", "lost", "elsewhere"]
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True)
 class Record:
     """How a job ended: `files` are those that it made, each with size, time of change in ns and SHA-256."""
 
     id: str
     name: str
     status: Status
-    seconds: float = 0.0
-    attempts: int = 1
+    seconds: FiniteFloat = 0.0
+    attempts: NonNegativeInt = 1
     error: str = ""
     final: bool = False  # trying again would not help
-    files: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)
+    files: dict[Annotated[str, AfterValidator(safe_name)], tuple[NonNegativeInt, int, Sha256]] = field(
+        default_factory=dict
+    )
+
+
+class PlannedJob(BaseModel):
+    """A job of a plan."""
+
+    kind: Kind
+    labels: dict[str, str]
+    settings: dict[str, Any]
+    needs: list[str]
+    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+
+
+class Plan(BaseModel):
+    """What a grid was about to do."""
+
+    slots: PositiveInt
+    jobs: list[PlannedJob]
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        fault = error.errors()[0]
+        return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+    return error.message if isinstance(error, StorageError) else str(error)
 
 
 def records_of(workspace: str, cache: Path) -> "Records":
     """Return the records of a workspace; of a remote one those of its mirror below the cache. Raises LrlError."""
     if not is_remote(workspace):
-        return Records(Path(workspace).resolve())
+        return Records(as_folder(workspace).resolve())
     mirror = mirror_of(workspace, cache.resolve())
     return Records(mirror.folder.resolve(), mirror)
 
@@ -71,7 +109,7 @@ class Records:
 
     def log(self, job: str) -> Path:
         """Return the file of what a job says."""
-        return self.folder / "logs" / f"{job}.log"
+        return inside(self.workspace, f"grid/logs/{job}.log")
 
     def address(self, path: Path) -> str:
         """Return how people find a file of the workspace."""
@@ -80,16 +118,18 @@ class Records:
     def read(self, job: str) -> Record | None:
         """Return the record of a job; None where there is none, or it is damaged."""
         try:
-            found = json.loads((self.workspace / self.name(job)).read_text("utf-8"))
-            return Record(**{**found, "files": {name: tuple(each) for name, each in found["files"].items()}})
-        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+            found = read_beside(self.workspace, self.name(job))
+            record = Record(**found) if found is not None else None
+        except (DamagedError, PathError, ValidationError, TypeError) as error:
+            note(f"note: {self.workspace / self.name(job)} is not used: not as lrl wrote it ({_first_line(error)}).")
             return None
+        return record if record is not None and record.id == job else None
 
     def write(self, record: Record) -> None:
         """Write a record."""
-        path = self.workspace / self.name(record.id)
+        path = inside(self.workspace, self.name(record.id))
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, asdict(record))
+        write_json(path, sealed(asdict(record)))
         self.send([f"grid/logs/{record.id}.log", self.name(record.id)])
 
     @staticmethod
@@ -101,10 +141,9 @@ class Records:
         """Describe the files of artifacts' folders, by their path in the workspace. Hidden ones are nobody's."""
         found = {}
         for path in paths:
-            inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-            for file in inside:
+            for file in walk(path) if path.is_dir() else [path]:
                 name = file.relative_to(self.workspace)
-                if file.is_file() and not any(part.startswith(".") for part in name.parts):
+                if not any(part.startswith(".") for part in name.parts):
                     found[name.as_posix()] = (*_times(file), sha256_of(file))
         return found
 
@@ -122,7 +161,7 @@ class Records:
             return [name for name, entry in record.files.items() if self._sizes.get(name) != entry[0]]
         self.fetch(folders_of(record.files))
         return [
-            name for name, entry in record.files.items() if not _is_same(self.workspace / name, entry, verify=verify)
+            name for name, entry in record.files.items() if not _is_same(self.workspace, name, entry, verify=verify)
         ]
 
     @cached_property
@@ -132,7 +171,7 @@ class Records:
 
     def hold(self, job: str) -> FileLock | None:
         """Take the lock of a job; None where another process has it."""
-        path = self.folder / "locks" / f"{job}.lock"
+        path = inside(self.workspace, f"grid/locks/{job}.lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(path)
         try:
@@ -155,22 +194,26 @@ class Records:
         """Write down what a grid is about to do, for `lrltrain status`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         value = {"began": time.time(), "slots": slots, "jobs": [job.as_json() for job in jobs]}
-        write_json(self.folder / "plan.json", value)
+        write_json(inside(self.workspace, "grid/plan.json"), sealed(value))
         self.send(["grid/plan.json"])
 
     def read_plan(self) -> tuple[list[Job], int]:
         """Return the jobs of the last grid, and how many ran at once. Raises StorageError."""
         path = self.folder / "plan.json"
         self.fetch(["grid/plan.json", "grid/jobs"])
+        again = "Start the grid again: it writes a new one."
         try:
-            found = json.loads(path.read_text("utf-8"))
-            return [job_of(each) for each in found["jobs"]], int(found["slots"])
-        except FileNotFoundError as error:
+            found = read_beside(self.workspace, "grid/plan.json")
+            plan = Plan.model_validate(found) if found is not None else None
+        except DamagedError as error:
+            raise DamagedError(error.message, again) from error
+        except ValidationError as error:
+            raise DamagedError(f"{path}: not a plan that lrl wrote ({_first_line(error)}).", again) from error
+        if plan is None:
             raise StorageError(
                 f"{self.address(self.workspace)}: no grid has run here.", "Start one with `lrltrain grid`."
-            ) from error
-        except (ValueError, TypeError, KeyError) as error:
-            raise StorageError(f"{path}: cannot be read.", "Start the grid again: it is written anew.") from error
+            )
+        return [job_of(each.model_dump()) for each in plan.jobs], plan.slots
 
 
 def _times(file: Path) -> tuple[int, int]:
@@ -178,12 +221,12 @@ def _times(file: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _is_same(file: Path, entry: tuple[int, int, str], *, verify: bool) -> bool:
+def _is_same(workspace: Path, name: str, entry: tuple[int, int, str], *, verify: bool) -> bool:
     size, changed, digest = entry
-    try:
-        now = _times(file)
-    except OSError:
+    file = find(workspace, name)
+    if file is None:
         return False
+    now = _times(file)
     if now[0] != size:
         return False
     return (now[1] == changed and not verify) or sha256_of(file) == digest

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
+from lrldata.output import shown, styled
 from lrldata.show import table
 from lrltrain.grid.cost import Cost, cost_of, tree
 from lrltrain.grid.jobs import KINDS, Job
@@ -22,17 +23,17 @@ WORDS |= {"push": "languages to publish", "report": "report"}
 
 def plan(jobs: list[Job], done: set[str]) -> Tree:
     """Draw the jobs, by what they make, with what they take."""
-    grown = Tree(f"[bold]{_told(cost_of(jobs))}; {len(done):,} of them done already")
+    grown = Tree(styled(f"{_told(cost_of(jobs))}; {len(done):,} of them done already", "bold"))
     by_kind = tree(jobs)
     for kind in KINDS:
         if kind in by_kind:
             inside = [job for group in by_kind[kind].values() for job in group]
-            branch = grown.add(f"[bold]{WORDS[kind]}[/]: {_told(cost_of(inside))}")
+            branch = grown.add(Text.assemble(styled(WORDS[kind], "bold"), f": {_told(cost_of(inside))}"))
             for name, group in by_kind[kind].items():
                 if name:
                     held = len({job.labels["lang"] for job in group})
                     many = f"{held} language{'s' if held > 1 else ''}"
-                    branch.add(f"{escape(name)}: {many}, {_told(cost_of(group))}")
+                    branch.add(f"{name}: {many}, {_told(cost_of(group))}")
     return grown
 
 
@@ -71,11 +72,13 @@ def size(count: float) -> str:
     return f"{count:,.1f} TB"
 
 
-def ended(state: Schedule, total: int, record: Record) -> str:
+def ended(state: Schedule, total: int, record: Record) -> Text:
     """Return the line that tells that a job ended."""
-    told = f"{record.seconds:.1f} s" if record.status == "done" else f"[red]{record.status}[/]: {escape(record.error)}"
-    again = "" if record.status == "done" or record.id in state.failed else " (is tried again)"
-    return f"[{state.ended}/{total}] {escape(record.name)}: {told}{again}".replace("[", r"\[", 1)
+    head = f"[{state.ended}/{total}] {shown(record.name)}: "
+    if record.status == "done":
+        return Text(f"{head}{record.seconds:.1f} s")
+    again = "" if record.id in state.failed else " (is tried again)"
+    return Text.assemble(head, (record.status, "red"), f": {shown(record.error)}{again}")
 
 
 def outcome(jobs: list[Job], state: Schedule, records: Records) -> Group:
@@ -92,10 +95,10 @@ def failures(failed: Iterable[Record], records: Records) -> Table:
     drawn = table("Failed", "job", "attempts", "error", "log", numbers=("attempts",))
     for record in failed:
         drawn.add_row(
-            escape(record.name),
+            record.name,
             str(record.attempts),
-            escape(record.error),
-            escape(records.address(records.log(record.id))),
+            record.error,
+            records.address(records.log(record.id)),
         )
     return drawn
 
@@ -114,7 +117,7 @@ def status(jobs: list[Job], slots: int, records: Records) -> tuple[Group, dict[s
         counted[job.kind][what] += 1
     seconds = _seconds_left(jobs, found, states)
     names = ("done", "running", "failed", "left")
-    drawn = table(escape(records.address(records.workspace)), "what", *names, numbers=names)
+    drawn = table(records.address(records.workspace), "what", *names, numbers=names)
     for kind, counts in counted.items():
         if counts:
             drawn.add_row(WORDS[kind], *(f"{counts[name]:,}" for name in names))

@@ -1,0 +1,267 @@
+"""Workspaces that others have written to: records, links, damaged files, secrets."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from grids import write_recipe
+from manifests import change
+from results import predictions, put_adapter, put_perplexity, put_run, recipe
+
+from lrldata.errors import LrlError, StorageError
+from lrldata.manifest import ADAPTER, MANIFEST, damaged, load_manifest, sealed, write_json
+from lrldata.paths import PathError
+from lrldata.progress import Progress
+from lrltrain import scores
+from lrltrain.artifact import open_adapter
+from lrltrain.config import load_eval_config, load_fit_config
+from lrltrain.corpus import tokenise
+from lrltrain.evaluate.record import find_run, folder_of, runs_in, write_run
+from lrltrain.fit import prepare
+from lrltrain.grid.act import _afresh, perform
+from lrltrain.grid.config import load_grid_config
+from lrltrain.grid.jobs import Job, jobs_of
+from lrltrain.grid.records import Record, records_of
+from lrltrain.grid.show import status
+from lrltrain.results.perplexity import read_perplexities
+from lrltrain.results.recipe import report
+
+JOB = Job("fit", {"lang": "ro", "source": "conceptnet", "model": "lrl-mini", "method": "lora"}, {}, (), "0" * 16)
+HOME = "adapters/ro/lrl-mini/conceptnet-lora"
+NAMES = ("../victim", "/etc/hostname", "adapters/../../victim", "adapters//x", "a\\..\\b", "")
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    file = tmp_path / "victim"
+    file.write_text("mine")
+    return file
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("vouched", [True, False])
+def test_a_record_that_names_others_files_is_not_used(
+    name: str, vouched: bool, tmp_path: Path, victim: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = records_of(str(tmp_path / "ws"), tmp_path)
+    value = asdict(Record(JOB.id, JOB.name, "done")) | {"files": {name: [4, 0, "0" * 64]}}
+    file = records.workspace / records.name(JOB.id)
+    file.parent.mkdir(parents=True)
+    write_json(file, sealed(value) if vouched else value)
+    assert records.read(JOB.id) is None
+    assert "not as lrl wrote it" in capsys.readouterr().err
+    done = perform(JOB.as_json(), str(records.workspace), str(tmp_path))
+    assert done.status == "failed", "for the settings that it lacks"
+    assert victim.read_text() == "mine"
+
+
+def test_what_a_record_says_of_others_artifacts_is_not_removed(tmp_path: Path) -> None:
+    records = records_of(str(tmp_path), tmp_path)
+    own, other = tmp_path / HOME / "adapter.safetensors", tmp_path / "datasets/mt/conceptnet/manifest.json"
+    for file in (own, other):
+        file.parent.mkdir(parents=True)
+        file.write_text("x")
+    files = {file.relative_to(tmp_path).as_posix(): (1, 0, "0" * 64) for file in (own, other)}
+    _afresh(JOB, Record(JOB.id, JOB.name, "done", files=files), records)
+    assert (own.exists(), other.exists()) == (False, True)
+
+
+def test_a_record_that_leads_through_a_link_is_refused_by_name(tmp_path: Path, victim: Path) -> None:
+    records = records_of(str(tmp_path / "ws"), tmp_path)
+    (tmp_path / "ws/adapters").mkdir(parents=True)
+    (tmp_path / "ws/adapters/ro").symlink_to(tmp_path)
+    record = Record(JOB.id, JOB.name, "done", files={"adapters/ro/victim": (4, 0, "0" * 64)})
+    records.write(record)
+    with pytest.raises(PathError, match="adapters/ro: a link"):
+        records.is_done(JOB)
+    for planted in ("grid/logs", "grid/jobs"):
+        shutil.rmtree(tmp_path / "ws" / planted, ignore_errors=True)
+        (tmp_path / "ws" / planted).symlink_to(tmp_path)
+    assert perform(JOB.as_json(), str(tmp_path / "ws"), str(tmp_path)).status == "failed"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["victim"]
+    assert victim.read_text() == "mine"
+
+
+def test_records_and_plans_of_any_content_end_in_words(tmp_path: Path, workspace: Path) -> None:
+    config = load_grid_config(write_recipe(tmp_path, tmp_path / "ws"), {})
+    records = records_of(config.out, tmp_path)
+    jobs = jobs_of(config)
+    records.write_plan(jobs, 2)
+    records.write(Record(jobs[0].id, jobs[0].name, "done", files={"a": (1, 2, "0" * 64)}))
+    plan, record = records.folder / "plan.json", records.workspace / records.name(jobs[0].id)
+    draw = random.Random(0)
+    odd = [None, 0, -1, 1e400, "x", "../x", [], {}, [[]], {"a": {}}, True, "\udc80", "9" * 5_000]
+    told = 0
+    for file in (plan, record):
+        whole = json.loads(file.read_text("utf-8"))
+        for number in range(150):
+            value = json.loads(json.dumps(whole))
+            at: Any = value
+            while isinstance(at, dict | list) and at and draw.random() < 0.8:
+                key = draw.choice(list(at)) if isinstance(at, dict) else draw.randrange(len(at))
+                if not isinstance(at[key], dict | list) or draw.random() < 0.3:
+                    at[key] = draw.choice(odd)
+                    break
+                at = at[key]
+            file.write_text(json.dumps(sealed(value) if number % 2 else {**value, "sha256": None}), "utf-8")
+            try:
+                planned, slots = records.read_plan()
+                status(planned, slots, records)
+            except LrlError:
+                told += 1
+        file.write_text(json.dumps(whole), "utf-8")
+    assert told > 50
+    assert workspace.is_dir()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"[" * 50_000, b"\xff", b'{"jobs": 1, "slots": []}'])
+def test_a_damaged_plan_is_said_to_be_so(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "grid").mkdir()
+    (tmp_path / "grid/plan.json").write_bytes(content)
+    with pytest.raises(StorageError, match="Start the grid again"):
+        records_of(str(tmp_path), tmp_path).read_plan()
+
+
+def test_secrets_in_addresses_are_in_no_plan_record_or_log(tmp_path: Path) -> None:
+    address = "https://user:hunter2@127.0.0.1:9/dump.csv?Signature=hunter2"
+    settings = {"lang": "ro", "source": "conceptnet", "dump": address, "max_rejected": "hunter2"}
+    job = Job("build", {"lang": "ro", "source": "conceptnet"}, {**settings, "templates": address}, (), "1" * 16)
+    records = records_of(str(tmp_path / "ws"), tmp_path)
+    records.write_plan([job], 1)
+    record = perform(
+        Job(job.kind, job.labels, {"lang": "ro", "templates": address, "source": "conceptnet"}, (), job.id).as_json(),
+        str(records.workspace),
+        str(tmp_path),
+    )
+    assert record.status == "failed"
+    written = [path for path in records.folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert {path.name for path in written} == {"plan.json", f"{job.id}.json", f"{job.id}.log"}
+    for path in written:
+        assert "user:hunter2" not in path.read_text("utf-8"), path
+        assert "Signature=hunter2" not in path.read_text("utf-8"), path
+
+
+def test_a_link_at_the_name_of_a_run_is_not_emptied(tmp_path: Path) -> None:
+    made, home = recipe("ro", "topic", "none", 1), tmp_path / "home"
+    home.mkdir()
+    (home / "letters.txt").write_text("mine")
+    folder = folder_of(tmp_path / "ws", made, "none")
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(home)
+    with pytest.raises(StorageError, match=r"holds what is not a run's: letters\.txt"):
+        write_run(folder, made, pl.DataFrame({"item": [0]}), {"macro_f1": 0.5})
+    assert (home / "letters.txt").read_text() == "mine"
+
+
+def test_a_link_at_the_name_of_a_score_is_not_emptied(tmp_path: Path, workspace: Path) -> None:
+    data = tmp_path / "text.txt"
+    data.write_text("O propoziție.\n", encoding="utf-8")
+    config = load_eval_config(None, {"lang": "ro", "base": "lrl-mini", "data": str(data), "out": tmp_path / "ws"})
+    (score,) = scores.evaluate(config, Progress(quiet=True))
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "letters.txt").write_text("mine")
+    shutil.rmtree(score.path)
+    score.path.symlink_to(home)
+    for overwrite in (False, True):
+        with pytest.raises(StorageError, match=r"holds what is not a score's: letters\.txt"):
+            scores.evaluate(config.model_copy(update={"overwrite": overwrite}), Progress(quiet=True))
+    assert (home / "letters.txt").read_text() == "mine"
+    assert workspace.is_dir()
+
+
+def flipped(file: Path, count: int) -> list[bytes]:
+    data = file.read_bytes()
+    found = []
+    for place in random.Random(1).sample(range(len(data)), min(count, len(data))):
+        changed = bytearray(data)
+        changed[place] ^= 4
+        found.append(bytes(changed))
+    return found
+
+
+def test_each_file_of_an_adapter_is_in_its_manifest(fit: Callable[..., Path]) -> None:
+    folder = fit(method="lora", steps=2)
+    manifest = open_adapter(folder)
+    named = {entry["path"] for entry in manifest["outputs"]} | {manifest["run"]["path"], MANIFEST}
+    assert {path.name for path in folder.iterdir()} == named
+    for name in ("run.json", "log.json", "loss.png", "reference.safetensors", MANIFEST):
+        whole = (folder / name).read_bytes()
+        for changed in flipped(folder / name, 40):
+            (folder / name).write_bytes(changed)
+            if name == MANIFEST:
+                try:
+                    found = load_manifest(folder, ADAPTER)
+                except StorageError:
+                    continue
+                assert {**found, "sha256": ""} == {**manifest, "sha256": ""} or list(damaged(folder, found))
+            else:
+                with pytest.raises(StorageError, match=f"{name} has other bytes"):
+                    open_adapter(folder)
+        (folder / name).write_bytes(whole)
+    elsewhere = folder.parent / "secret"
+    (folder / "run.json").rename(elsewhere)
+    (folder / "run.json").symlink_to(elsewhere)
+    with pytest.raises(PathError, match=r"run\.json: a link"):
+        open_adapter(folder)
+    (folder / "run.json").unlink()
+    elsewhere.rename(folder / "run.json")
+    (folder / "adapters").symlink_to(folder.parent)
+    with pytest.raises(PathError, match="adapters: a link"):
+        open_adapter(folder)
+
+
+def test_a_changed_score_is_found(tmp_path: Path) -> None:
+    put_perplexity(tmp_path, "ro", "lora", put_adapter(tmp_path, "ro", "lora", [5.0, 4.0]), 0.8)
+    (file,) = tmp_path.glob("scores/*/*/ro_*/*/scores.json")
+    right = read_perplexities(tmp_path, 100)
+    noticed = 0
+    for changed in flipped(file, 80):
+        file.write_bytes(changed)
+        try:
+            assert read_perplexities(tmp_path, 100) == right, "what is not noticed changes nothing"
+        except StorageError:
+            noticed += 1
+    assert noticed > 50
+
+
+def test_runs_of_any_content_end_in_words(tmp_path: Path) -> None:
+    gold, predicted = predictions("topic", 0.5, 1)
+    made = recipe("ro", "topic", "none", 1)
+    folder = put_run(tmp_path, made, gold, predicted)
+    whole = load_manifest(folder, "scores")
+    for key in (*made, "result", "outputs", "recipe"):
+        for odd in (None, 1, "x", [], {}, ["../x"], {"name": "../x"}, float("nan")):
+            if odd != whole.get(key):
+                change(folder, **{"outputs": whole["outputs"], key: odd})
+                assert find_run(folder, made) is None or key in made
+                with suppress(LrlError):
+                    list(runs_in(tmp_path))
+                with suppress(LrlError):
+                    report(tmp_path, resamples=20)
+                change(folder, **whole)
+
+
+def test_damaged_tokens_are_made_again(tmp_path: Path, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = {"lang": "ro", "base": "lrl-mini", "dataset": str(workspace / "datasets/ro/conceptnet"), "out": tmp_path}
+    plan = prepare(load_fit_config(None, flags | {"cache": tmp_path / "cache"}))
+
+    def made() -> list[list[int]]:
+        given = {"batching": "packed", "max_length": 64, "cache": tmp_path / "cache"}
+        corpus = tokenise(plan.text, "validation", plan.tokenizer, **given)
+        return [[int(token) for piece in corpus.block(place) for token in piece] for place in range(len(corpus))]
+
+    right = made()
+    (folder,) = (path for path in (tmp_path / "cache/tokens").iterdir() if not path.name.startswith("."))
+    for file in sorted(folder.iterdir()):
+        for changed in flipped(file, 6):
+            file.write_bytes(changed)
+            assert made() == right
+    assert capsys.readouterr().err.count("The text is tokenized again") > 15
