@@ -1,33 +1,41 @@
 """Workspaces on object stores (s3://, gs://, hf://, any that fsspec knows): mirrored in a folder of this machine. IO.
 
-What a command reads is fetched before it, and what it made is sent after it: the files of an artifact first and its
-manifest last, so that one whose manifest is there is whole; to the Hub in one commit, as it allows few of them. Files
-that are there already, unchanged, stay.
+What a command reads is fetched before it, and what it made is sent after it (see sending.py). Files that are there
+already, unchanged, stay.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec  # type: ignore[import-untyped]
-from filelock import FileLock
 from platformdirs import user_cache_path
 
 from lrldata.errors import StorageError, UsageError
-from lrldata.manifest import MANIFEST, fingerprint, write_json
+from lrldata.folder import kept_in_place, waited
+from lrldata.manifest import MANIFEST, DamagedError, fingerprint, read_beside, sealed, write_json
+from lrldata.output import keep_out_of, redact
+from lrldata.paths import find, inside, is_safe, remove, safe_name, walk
+from lrldata.sending import State, commit, mark_of, put, times_of
 
 STATE = ".mirror.json"  # of each file what the store said of it, and size and time here
 LOCK = ".mirror.lock"  # held while files are moved: jobs of one machine share a mirror
 DEFAULT = "lrl-workspace"
+FILE = "file://"
 
 
 def is_remote(workspace: str) -> bool:
     """Return whether a workspace is not a folder of this machine."""
-    return "://" in workspace
+    return "://" in workspace and not workspace.startswith(FILE)
+
+
+def as_folder(workspace: str) -> Path:
+    """Return the folder of a workspace that is not remote: a path, or an address as file:///home/me/workspace."""
+    return Path(unquote(workspace.removeprefix(FILE)) if workspace.startswith(FILE) else workspace)
 
 
 @contextmanager
@@ -40,21 +48,24 @@ def opened(
 ) -> Iterator[Path]:
     """Yield a workspace's folder; where it is remote, its mirror, with the files below `reads` that are `wanted`.
 
-    What is below `makes` is sent in the end, also after a failure: finished artifacts are not lost with it.
+    What is below `makes` is sent in the end; after an error what is finished of it, and then nothing is deleted.
     """
     if workspace is None or not is_remote(workspace):
-        yield Path(workspace or DEFAULT)
+        yield as_folder(workspace or DEFAULT)
         return
     mirror = mirror_of(workspace, cache)
     mirror.fetch(reads, wanted)
     try:
         yield mirror.folder
-    finally:
-        mirror.send(makes)
+    except Exception:  # not an interrupt: who stops a command does not wait for it to send
+        mirror.send(makes, delete=False)
+        raise
+    mirror.send(makes)
 
 
 def mirror_of(workspace: str, cache: Path | None = None) -> "Mirror":
     """Return the mirror of a remote workspace, below the cache. Raises UsageError, StorageError."""
+    keep_out_of(workspace)
     home = (cache or user_cache_path("lrl")) / "workspaces" / fingerprint(workspace.rstrip("/"))[:16]
     home.mkdir(parents=True, exist_ok=True)
     with _in_words(workspace):
@@ -79,68 +90,55 @@ class Mirror:
         with self._moving() as state:
             self.store.invalidate_cache()
             for part in below:
-                there = self.listing(part)
-                for name, mark in there.items():
-                    if wanted(name) and not self._is_current(name, mark, state):
-                        target = self.folder / name
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        partial = target.with_name(f".{target.name}.partial")
-                        self.store.get_file(f"{self.root}/{name}", str(partial))
-                        partial.replace(target)
-                        state[name] = [mark, *_times(target)]
+                there = self._found(part)
+                for name, info in there.items():
+                    if wanted(name) and not self._is_current(name, mark_of(info), state):
+                        state[name] = [mark_of(info), *times_of(self._get(name, info))]
                 for name in self._here(part):
                     if name not in there and name in state:
-                        (self.folder / name).unlink()
+                        remove(self.folder, name)
                         del state[name]
 
-    def send(self, below: Iterable[str]) -> None:
-        """Send the files below these paths that are new or changed; remove there what is gone here."""
+    def _get(self, name: str, info: dict[str, Any]) -> Path:
+        target = inside(self.folder, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = inside(
+            self.folder, name.rpartition("/")[0] + f"/.{target.name}.partial" if "/" in name else f".{name}"
+        )
+        self.store.get_file(f"{self.root}/{name}", str(partial))
+        if partial.stat().st_size != info["size"]:
+            raise StorageError(
+                f"{self.url}/{name}: {partial.stat().st_size:,} bytes came of {info['size']:,}.", "Try again."
+            )
+        partial.replace(target)
+        return target
+
+    def send(self, below: Iterable[str], *, delete: bool = True) -> None:
+        """Send the files below these paths that are new or changed; then remove there what is gone here, with `delete`.
+
+        Of an artifact that is not whole here, nothing is sent and nothing removed. Raises StorageError where another
+        writer is at one of them, or has changed it since it was fetched.
+        """
         with self._moving() as state:
             for part in below:
-                here, there = self._here(part), self.listing(part)
-                changed = {name for name in here if not self._is_current(name, there.get(name), state)}
-                gone = there.keys() - set(here)
-                sent = (self._commit if self._is_hub else self._put)(changed, gone, there)
                 self.store.invalidate_cache()
-                for name in sent:
-                    state[name] = [_mark(self.store.info(f"{self.root}/{name}")), *_times(self.folder / name)]
-                for name in gone:
-                    state.pop(name, None)
-
-    def _put(self, changed: AbstractSet[str], gone: AbstractSet[str], there: Iterable[str]) -> list[str]:
-        """Send file by file, manifests last, and return which: an artifact has no manifest until it is whole again."""
-        homes = {Path(name).parent for name in changed}
-        manifests = {name: Path(name).parent for name in there if name.endswith(f"/{MANIFEST}")}
-        withdrawn = {name for name, home in manifests.items() if any(map(_inside(home), homes))}
-        for name in withdrawn:
-            self.store.rm_file(f"{self.root}/{name}")
-        ordered = sorted(changed | (withdrawn - gone), key=lambda name: (name.endswith(MANIFEST), name))
-        for name in ordered:
-            self.store.put_file(str(self.folder / name), f"{self.root}/{name}")
-        for name in gone - withdrawn:
-            self.store.rm_file(f"{self.root}/{name}")
-        return ordered
-
-    def _commit(self, changed: AbstractSet[str], gone: AbstractSet[str], _there: Iterable[str]) -> list[str]:
-        """Send all in one commit to the Hub, which has it whole or not at all. Return what was sent."""
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi  # noqa: PLC0415 -- slow
-
-        at = self.store.resolve_path(self.root)
-        added = [CommitOperationAdd(str(Path(at.path_in_repo, name)), self.folder / name) for name in sorted(changed)]
-        removed = [CommitOperationDelete(str(Path(at.path_in_repo, name))) for name in sorted(gone)]
-        if added or removed:
-            HfApi(endpoint=self.store.endpoint, token=self.store.token).create_commit(
-                at.repo_id,
-                [*added, *removed],
-                commit_message=f"{len(added)} files of a workspace",
-                repo_type=at.repo_type,
-                revision=at.revision,
-            )
-        return sorted(changed)
+                here, there = set(self._here(part)), self.listing(part)
+                homes = _homes(there, part) | _homes(here, part)
+                whole = {home for home in homes if find(self.folder, f"{home}/{MANIFEST}")}
+                lacking = homes - whole
+                changed = {name for name in here if not self._is_current(name, there.get(name), state)}
+                changed = {name for name in changed if _home_of(name, homes) not in lacking}
+                gone = (
+                    {name for name in there.keys() - here if _home_of(name, homes) not in lacking} if delete else set()
+                )
+                touched = {home for name in changed | gone if (home := _home_of(name, homes)) is not None}
+                with kept_in_place(self.folder / home for home in touched):
+                    send_all = commit if self.is_hub else put
+                    send_all(self, changed, gone, touched, state)
 
     def listing(self, below: str) -> dict[str, str]:
         """Return the files there below a path, each with what the store says of its content."""
-        return {name: _mark(info) for name, info in self._found(below).items()}
+        return {name: mark_of(info) for name, info in self._found(below).items()}
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each file there. Raises StorageError."""
@@ -149,8 +147,9 @@ class Mirror:
             return {name: info["size"] for name, info in self._found("").items()}
 
     def _found(self, below: str) -> dict[str, dict[str, Any]]:
+        """Return what the store says of each file below a path; hidden ones are nobody's. Raises PathError."""
         absent: tuple[type[Exception], ...] = (FileNotFoundError,)
-        if self._is_hub:
+        if self.is_hub:
             from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415 -- slow
 
             absent = (FileNotFoundError, EntryNotFoundError)
@@ -158,55 +157,59 @@ class Mirror:
             found = self.store.find(f"{self.root}/{below}".rstrip("/"), detail=True)
         except absent:
             return {}
-        return {path.removeprefix(f"{self.root}/"): info for path, info in sorted(found.items())}
+        names = {path.removeprefix(f"{self.root}/"): info for path, info in sorted(found.items())}
+        files = {safe_name(name): info for name, info in names.items() if name and not name.endswith("/")}
+        return {name: info for name, info in files.items() if not _is_hidden(name)}
 
     @property
-    def _is_hub(self) -> bool:
+    def is_hub(self) -> bool:
+        """Return whether the store is the Hub, where what belongs together is a commit."""
         return bool(self.store.protocol == "hf")
 
     def _here(self, below: str) -> list[str]:
-        top = self.folder / below
-        files = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
-        names = [path.relative_to(self.folder) for path in files]
-        return [name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)]
+        top = inside(self.folder, below.rstrip("/")) if below else self.folder
+        files = [top] if top.is_file() else walk(top)
+        names = [path.relative_to(self.folder).as_posix() for path in files]
+        return [name for name in names if not _is_hidden(name)]
 
-    def _is_current(self, name: str, mark: str | None, state: dict[str, list[Any]]) -> bool:
+    def _is_current(self, name: str, mark: str | None, state: State) -> bool:
         """Return whether a file is the same here and there, as it was when it was last fetched or sent."""
-        file = self.folder / name
-        return mark is not None and file.is_file() and state.get(name) == [mark, *_times(file)]
+        file = find(self.folder, name)
+        return mark is not None and file is not None and state.get(name) == [mark, *times_of(file)]
 
     @contextmanager
-    def _moving(self) -> Iterator[dict[str, list[Any]]]:
+    def _moving(self) -> Iterator[State]:
         """Hold the mirror while files are moved, and keep what is known of each, also if not all could be."""
-        with FileLock(self.folder / LOCK), _in_words(self.url):
+        with waited(self.folder / LOCK, f"{self.url}: another process moves files of it"), _in_words(self.url):
             state = self._state()
             try:
                 yield state
             finally:
-                write_json(self.folder / STATE, state)
+                write_json(self.folder / STATE, sealed({"files": state}))
 
-    def _state(self) -> dict[str, list[Any]]:
+    def _state(self) -> State:
         try:
-            found = json.loads((self.folder / STATE).read_text("utf-8"))
-        except (OSError, ValueError):
+            found = (read_beside(self.folder, STATE) or {}).get("files", {})
+        except DamagedError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return {name: known for name, known in found.items() if is_safe(name)} if isinstance(found, dict) else {}
 
 
-def _times(file: Path) -> list[int]:
-    found = file.stat()
-    return [found.st_size, found.st_mtime_ns]
+def _homes(names: Iterable[str], below: str) -> set[str]:
+    """Return the folders of artifacts among files: those with a manifest, and of a path that is one's, itself."""
+    found = {name.removesuffix(f"/{MANIFEST}") for name in names if name.endswith(f"/{MANIFEST}")}
+    return found | ({below} if below.count("/") > 1 and below.startswith(("datasets/", "adapters/")) else set())
 
 
-def _inside(home: Path) -> Callable[[Path], bool]:
-    return lambda folder: folder.is_relative_to(home)
+def _home_of(name: str, homes: AbstractSet[str]) -> str | None:
+    """Return the folder of the artifact that a file is of; None where it is of none."""
+    parts = name.split("/")
+    above = ("/".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
+    return next((each for each in above if each in homes), None)
 
 
-def _mark(info: dict[str, Any]) -> str:
-    """Return what tells one content from another, by the names that stores have for it."""
-    keys = ("ETag", "etag", "md5Hash", "blob_id", "sha", "mtime", "created")
-    told = next((info[key] for key in keys if info.get(key)), "")
-    return f"{info.get('size')} {told}"
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 @contextmanager
@@ -214,13 +217,19 @@ def _in_words(workspace: str) -> Iterator[None]:
     """Say what went wrong with a store, whichever library speaks to it."""
     try:
         yield
+    except (StorageError, UsageError):
+        raise
     except ImportError as error:
         scheme = workspace.split("://", maxsplit=1)[0]
-        raise UsageError(f"{workspace}: {' '.join(str(error).split())}.", f"Is `lrl[{scheme}]` installed?") from error
+        told = " ".join(str(error).split())
+        raise UsageError(f"{redact(workspace)}: {redact(told)}.", f"Is `lrl[{scheme}]` installed?") from error
     except ValueError as error:
-        raise UsageError(f"{workspace}: {error}.", "Use a folder, or an address as s3://BUCKET/FOLDER.") from error
+        raise UsageError(
+            f"{redact(workspace)}: {redact(str(error))}.", "Use a folder, or an address as s3://BUCKET/FOLDER."
+        ) from error
     except Exception as error:  # every store has errors of its own
         told = " ".join(str(error).split())
         raise StorageError(
-            f"{workspace}: {told or type(error).__name__}.", "Check the address, the network and your rights to it."
+            f"{redact(workspace)}: {redact(told) or type(error).__name__}.",
+            "Check the address, the network and your rights to it.",
         ) from error

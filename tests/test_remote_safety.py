@@ -1,0 +1,218 @@
+"""Workspaces on object stores that others write to: hostile keys, interruptions, and two who write at once."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec  # type: ignore[import-untyped]
+import pytest
+from s3 import make_bucket
+
+from lrldata import lease
+from lrldata.errors import StorageError
+from lrldata.lease import leased
+from lrldata.paths import PathError
+from lrldata.remote import Mirror, mirror_of, opened
+
+HOME = "datasets/xx/web"
+
+
+@pytest.fixture
+def store(s3: str, request: pytest.FixtureRequest) -> str:
+    """Return the address of an empty workspace on a server, which refuses to create what is there already."""
+    assert s3
+    return make_bucket(f"safe-{abs(hash(request.node.name)) % 10**8}-{os.getpid()}")
+
+
+def fill(mirror: Mirror, content: str, home: str = HOME, names: tuple[str, ...] = ("a", "b")) -> None:
+    folder = mirror.folder / home
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (*names, "manifest.json"):
+        (folder / name).write_text(content)
+
+
+def there(mirror: Mirror) -> dict[str, str]:
+    mirror.store.invalidate_cache()
+    return {name: mirror.store.cat_file(f"{mirror.root}/{name}").decode() for name in mirror.listing("")}
+
+
+@pytest.mark.parametrize("key", ["../../../victim/.bashrc", "../victim", "a//b", "./x", "x\\..\\y", "a/\x1b[31m"])
+def test_no_key_of_a_bucket_leads_out_of_the_mirror(key: str, tmp_path: Path) -> None:
+    store = fsspec.filesystem("memory")
+    root = f"/evil-{abs(hash(key))}/ws"
+    mirror = Mirror(f"memory:/{root}", store, root, tmp_path / "cache" / "mirror")
+    mirror.folder.mkdir(parents=True)
+    canary = tmp_path / "cache" / "victim"
+    canary.write_text("mine")
+    known = {f"{root}/grid/jobs/{key}": {"size": 4, "name": "x", "type": "file"}}
+    hostile: Any = type("Hostile", (), {"protocol": "memory", "invalidate_cache": lambda _: None})()
+    hostile.find = lambda *_, **__: known
+    hostile.get_file = lambda _, target: Path(target).write_text("evil")
+    with pytest.raises(PathError, match="not a path inside"):
+        Mirror(mirror.url, hostile, root, mirror.folder).fetch(["grid/jobs"])
+    assert canary.read_text() == "mine"
+    assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()].count("victim") == 1
+
+
+def test_a_link_in_the_mirror_is_not_written_through(store: str, tmp_path: Path) -> None:
+    mirror, other = mirror_of(store, tmp_path / "one"), mirror_of(store, tmp_path / "two")
+    fill(mirror, "1")
+    mirror.send(["datasets"])
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (other.folder / "datasets").symlink_to(outside)
+    with pytest.raises(PathError, match="a link"):
+        other.fetch(["datasets"])
+    assert not list(outside.iterdir())
+
+
+def test_an_error_or_an_interrupt_deletes_nothing(store: str, tmp_path: Path) -> None:
+    mirror = mirror_of(store, tmp_path)
+    fill(mirror, "1")
+    mirror.send([HOME])
+    before = there(mirror)
+
+    def lose(error: BaseException) -> None:
+        with opened(store, [HOME], [HOME], tmp_path) as folder:
+            (folder / HOME).rename(folder / "datasets/xx/.web.old")  # the first of two renames, and no second one
+            raise error
+
+    for error in (KeyboardInterrupt(), StorageError("full")):
+        with pytest.raises(type(error)):
+            lose(error)
+        assert there(mirror) == before
+        (mirror.folder / "datasets/xx/.web.old").rename(mirror.folder / HOME)
+    (mirror.folder / HOME / "b").unlink()
+    with pytest.raises(StorageError), opened(store, [], [HOME], tmp_path):
+        raise StorageError("another language failed")
+    assert there(mirror) == before, "after an error nothing is deleted"
+    with opened(store, [], [HOME], tmp_path):
+        pass
+    assert there(mirror).keys() == before.keys() - {f"{HOME}/b"}, "it is after success"
+    for name in ("a", "manifest.json"):
+        (mirror.folder / HOME / name).unlink()
+    mirror.send([HOME])
+    assert f"{HOME}/a" in there(mirror), "what was not made again is not deleted"
+
+
+def test_the_manifest_is_sent_when_the_rest_is_there_and_deletions_come_last(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = mirror_of(store, tmp_path)
+    fill(mirror, "1", names=("a", "old"))
+    mirror.send([HOME])
+    fill(mirror, "2", names=("a", "new"))
+    (mirror.folder / HOME / "old").unlink()
+    done: list[str] = []
+
+    def watch(name: str, call: Callable[..., Any], place: int) -> Callable[..., Any]:
+        def watched(*arguments: Any, **options: Any) -> Any:
+            if lease.LEASES not in str(arguments[place]):
+                done.append(f"{name} {Path(str(arguments[place])).name}")
+            return call(*arguments, **options)
+
+        return watched
+
+    for name, place in (("put_file", 1), ("pipe_file", 0), ("rm_file", 0)):
+        monkeypatch.setattr(mirror.store, name, watch(name, getattr(mirror.store, name), place))
+    mirror.send([HOME])
+    assert done == ["put_file a", "put_file new", "pipe_file manifest.json", "rm_file old"]
+
+
+def test_what_arrives_and_is_not_what_was_sent_is_found(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = mirror_of(store, tmp_path)
+    fill(mirror, "1")
+    put = mirror.store.put_file
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            mirror.store, "put_file", lambda here, path: (put(here, path), mirror.store.pipe_file(path, b"22"))
+        )
+        with pytest.raises(StorageError, match="what arrived is not what was sent"):
+            mirror.send([HOME])
+    assert f"{HOME}/manifest.json" not in there(mirror)
+
+
+def test_two_who_built_on_the_same_are_noticed_and_one_stops(store: str, tmp_path: Path) -> None:
+    one, two = mirror_of(store, tmp_path / "one"), mirror_of(store, tmp_path / "two")
+    fill(one, "1")
+    one.send([HOME])
+    two.fetch([HOME])
+    fill(one, "2")
+    fill(two, "3")
+    one.send([HOME])
+    with pytest.raises(StorageError, match="another process has written it since"):
+        two.send([HOME])
+    assert set(there(one).values()) == {"2"}
+    two.fetch([HOME])
+    assert (two.folder / HOME / "a").read_text() == "2"
+    fill(two, "3")
+    two.send([HOME])
+    assert set(there(one).values()) == {"3"}
+
+
+def test_two_who_build_the_same_bytes_do_not_stop_each_other(store: str, tmp_path: Path) -> None:
+    for each in ("one", "two"):
+        mirror = mirror_of(store, tmp_path / each)
+        fill(mirror, "1")
+        mirror.send([HOME])
+    assert set(there(mirror).values()) == {"1"}
+
+
+def test_who_sends_while_another_does_is_told_and_stops(store: str, tmp_path: Path) -> None:
+    mirror = mirror_of(store, tmp_path)
+    fill(mirror, "1")
+    with leased(mirror.store, mirror.root, HOME, "ws"), pytest.raises(StorageError, match="another process is writing"):
+        mirror.send([HOME])
+    assert not there(mirror)
+    mirror.send([HOME])
+    assert len(there(mirror)) == 3
+
+
+def test_the_lease_of_a_writer_that_died_ends(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = mirror_of(store, tmp_path)
+    fill(mirror, "1")
+    held = leased(mirror.store, mirror.root, HOME, "ws")
+    held.__enter__()
+    now = time.time()
+    monkeypatch.setattr(lease.time, "time", lambda: now + lease.SECONDS + 1)
+    mirror.send([HOME])
+    assert len(there(mirror)) == 3
+
+
+def test_a_manifest_that_changes_in_the_last_moment_is_not_overwritten(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = mirror_of(store, tmp_path)
+    fill(mirror, "1")
+    mirror.send([HOME])
+    fill(mirror, "2")
+    put = mirror.store.put_file
+
+    def interfere(here: str, path: str) -> None:
+        put(here, path)
+        mirror.store.pipe_file(f"{mirror.root}/{HOME}/manifest.json", b"3")  # by one that knows no leases
+
+    monkeypatch.setattr(mirror.store, "put_file", interfere)
+    with pytest.raises(StorageError):
+        mirror.send([HOME])
+    assert there(mirror)[f"{HOME}/manifest.json"] == "3"
+
+
+def test_an_address_of_a_folder_is_that_folder(lrldata: Any, tmp_path: Path) -> None:
+    place = tmp_path / "my ws"
+    made = lrldata("build", "--lang", "ro", "--sample", "--out", place.as_uri(), "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["path"] == str(place / "datasets" / "ro" / "conceptnet")
+    assert (place / "datasets/ro/conceptnet/manifest.json").is_file()
+
+
+def test_passwords_in_addresses_are_in_no_message(lrldata: Any) -> None:
+    for address in ("s3://user:hunter2@nowhere/ws?sig=hunter2", "nosuch://user:hunter2@host/ws?sig=hunter2"):
+        failed = lrldata("build", "--lang", "ro", "--sample", "--out", address, AWS_MAX_ATTEMPTS="1")
+        assert failed.returncode in (1, 2), failed.stdout
+        assert "hunter2" not in failed.stdout + failed.stderr
