@@ -1,7 +1,6 @@
 """The command `lrl`: parse, call the recipe, print."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,6 +12,8 @@ import typer
 from lrldata import __version__
 from lrldata.command import DEBUG_HELP, run, show_or_dump
 from lrldata.errors import InputError, UsageError
+from lrldata.folder import kept_in_place
+from lrldata.output import keep_out, note, say
 from lrldata.progress import Progress
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     if version:
-        print(f"lrl {__version__}")
+        say(f"lrl {__version__}")
         raise typer.Exit
     _ = debug  # read from the arguments by `main`, so that it holds for usage errors too
 
@@ -71,6 +72,9 @@ def push_command(
     endpoint: Annotated[
         str | None, typer.Option(help="Address of the Hub.", show_default="HF_ENDPOINT, or the public one")
     ] = None,
+    allow_http: Annotated[
+        bool | None, typer.Option("--allow-http", help="Send the token to http:// too, where others may read it.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The workspace.", show_default="lrl-workspace")] = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")
@@ -110,19 +114,19 @@ def push_command(
         from hub_cards import show
         from hub_cards.hub import Hub
         from hub_cards.publish import prepare, publish, refuse_conflicts
-        from hub_cards.secrets import keep_out
-    hub = Hub(endpoint)
+        from hub_cards.workspace import artifacts_of
+    hub = Hub(endpoint, allow_http=settings.allow_http)
     keep_out(hub.token or "")
-    prepared = prepare(settings, hub, progress)
-    if settings.dry_run:
-        plans = [plan.as_json() for plan in prepared.plans]
-        collections = [{"title": wanted.title, "items": len(wanted.items)} for wanted in prepared.collections]
-        show_or_dump(
-            as_json, {"namespace": prepared.namespace, "plan": plans, "collections": collections}, show.plan(prepared)
-        )
-        refuse_conflicts(prepared.plans)
-        return
-    results, collected = publish(prepared, settings, hub, progress)
+    with kept_in_place(artifacts_of(settings.out, settings.lang)):  # what is planned is what is published
+        prepared = prepare(settings, hub, progress)
+        if settings.dry_run:
+            plans = [plan.as_json() for plan in prepared.plans]
+            collections = [{"title": wanted.title, "items": len(wanted.items)} for wanted in prepared.collections]
+            planned = {"namespace": prepared.namespace, "plan": plans, "collections": collections}
+            show_or_dump(as_json, planned, show.plan(prepared))
+            refuse_conflicts(prepared.plans)
+            return
+        results, collected = publish(prepared, settings, hub, progress)
     told = {"repositories": [asdict(each) for each in results], "collections": [asdict(each) for each in collected]}
     show_or_dump(as_json, told, show.published(results, collected))
     if (
@@ -130,7 +134,7 @@ def push_command(
         and not any(each.added for each in collected)
         and all(each.action == "unchanged" for each in results)
     ):
-        print("Unchanged: the Hub holds all of it, so nothing was written.")
+        say("Unchanged: the Hub holds all of it, so nothing was written.")
 
 
 @app.command("card")
@@ -158,14 +162,14 @@ def card_command(
         if as_json:
             show_or_dump(True, {"faults": faults}, "")
         elif not faults:
-            print(f"{path}: the card keeps the Hub's rules.")
+            say(f"{path}: the card keeps the Hub's rules.")
         if faults:
             raise InputError(f"{path}: {len(faults)} faults:\n  " + "\n  ".join(faults))
         return
     made = local.render(path, namespace, out)
     show_or_dump(as_json, made.as_json(), f"{made.markdown}\n{made.page}")
     for fault in made.faults:
-        print(f"note: {fault}", file=sys.stderr)
+        note(f"note: {fault}")
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class PushConfig(BaseModel):
     private: bool = False
     patience: float = Field(default=300.0, ge=0.0)
     endpoint: str | None = None
+    allow_http: bool = False
     out: Path = Path("lrl-workspace")
     dry_run: bool = False
 

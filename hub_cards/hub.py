@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from huggingface_hub.hf_api import RepoFile
 
 from hub_cards.plan import README, Held, Plan, Remote
 from hub_cards.record import RECORD, order_of, read_record, tag_of
-from hub_cards.repository import Kind, Repository
+from hub_cards.repository import File, Kind, Repository
 from lrldata import __version__
-from lrldata.errors import PublishError
+from lrldata.errors import PublishError, UsageError
+from lrldata.network import is_private
 
 MAIN = "main"
+IN_MEMORY = 4_000_000  # bytes up to which a file is read whole before it is sent
 _MAY_WRITE = {"admin", "write", "contributor"}
 _LOGIN = "Log in with `hf auth login`, or set HF_TOKEN to a token with write access."
 
@@ -45,15 +48,41 @@ class Collection:
         return cls(f"{language}: text and language adapters", description, items)
 
 
+def _addition(file: File, repository: str, opened: ExitStack) -> CommitOperationAdd:
+    """Return what adds a file to a commit, from one opening of it. Raises PublishError where it is another one now."""
+    content: Any  # bytes, or an open file
+    try:
+        if isinstance(file.content, bytes):
+            content = file.content
+        elif file.size <= IN_MEMORY:
+            content = file.content.read()
+        else:
+            content = opened.enter_context(file.content.open())
+        addition = CommitOperationAdd(file.path, content)
+    except FileNotFoundError:
+        addition = None
+    if addition is None or addition.upload_info.sha256.hex() != file.sha256:
+        raise PublishError(
+            f"{repository}: {file.path} was changed while it was being published, and nothing of it was sent.",
+            "Give the same command again when nothing is built there.",
+        )
+    return addition
+
+
 class Hub:
     """One Hub, at an endpoint, with a token; without one, what is public can be read."""
 
-    def __init__(self, endpoint: str | None = None, token: str | None = None) -> None:
+    def __init__(self, endpoint: str | None = None, token: str | None = None, *, allow_http: bool = False) -> None:
         self.token = (token or get_token() or "").strip() or None
         if self.token and not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
             raise PublishError("the token has characters that no token has.", _LOGIN)
         self._api = HfApi(endpoint=endpoint, token=self.token or False, library_name="lrl", library_version=__version__)
         self.endpoint = str(self._api.endpoint)
+        if self.token and not allow_http and not is_private(self.endpoint):
+            raise UsageError(
+                f"{self.endpoint}: the token would be sent where others on the way can read it.",
+                "Use https, or --allow-http if that is what you want.",
+            )
 
     def account(self) -> Account:
         """Return whose the token is. Raises PublishError without one."""
@@ -117,21 +146,39 @@ class Hub:
         self._api.create_repo(identifier, repo_type=kind, private=private, exist_ok=True)
 
     def commit(self, plan: Plan, tip: str, *, message: str) -> str:
-        """Make one commit of all that a plan changes, on top of `tip`, and return its name."""
-        operations: list[Any] = [
-            CommitOperationAdd(file.path, str(file.content) if isinstance(file.content, Path) else file.content)
-            for file in plan.files
-        ]
-        operations += [CommitOperationDelete(path) for path in plan.removed]
-        done = self._api.create_commit(
-            plan.repository.id,
-            operations,
-            commit_message=message,
-            repo_type=plan.repository.kind,
-            revision=MAIN,
-            parent_commit=tip,
-        )
+        """Make one commit of all that a plan changes, on top of `tip`, and return its name.
+
+        What is sent is what was hashed: each file is read from one opening, and what arrived is compared.
+        """
+        with ExitStack() as opened:
+            operations: list[Any] = [_addition(file, plan.repository.id, opened) for file in plan.files]
+            operations += [CommitOperationDelete(path) for path in plan.removed]
+            done = self._api.create_commit(
+                plan.repository.id,
+                operations,
+                commit_message=message,
+                repo_type=plan.repository.kind,
+                revision=MAIN,
+                parent_commit=tip,
+            )
+        self._check_arrived(plan, str(done.oid))
         return str(done.oid)
+
+    def _check_arrived(self, plan: Plan, commit: str) -> None:
+        """Hold what the Hub says that a commit has against what was to be sent. Raises PublishError."""
+        repository, sent = plan.repository, {file.path: file for file in plan.files}
+        found = self._api.get_paths_info(repository.id, list(sent), revision=commit, repo_type=repository.kind)
+        same = {
+            entry.path
+            for entry in found
+            if isinstance(entry, RepoFile)
+            and (entry.lfs.sha256 == sent[entry.path].sha256 if entry.lfs else entry.blob_id == sent[entry.path].blob)
+        }
+        if others := sorted(sent.keys() - same):
+            raise PublishError(
+                f"{repository.id}: at {commit} the Hub has other bytes than were sent of: {', '.join(others[:5])}.",
+                "No version was tagged. Give the same command again.",
+            )
 
     def tag(self, repository: Repository, version: str, commit: str) -> None:
         """Set the tag of a version on a commit."""

@@ -11,11 +11,12 @@ from hub_cards.lint import lint
 from hub_cards.page import card_page
 from hub_cards.plan import README
 from hub_cards.record import FIRST
-from hub_cards.repository import Repository, adapter_repository, dataset_repository
+from hub_cards.repository import Local, Repository, adapter_repository, dataset_repository
 from hub_cards.source import source_of
 from hub_cards.workspace import Workspace, open_workspace, read_adapter, read_dataset, understood
 from lrldata.errors import InputError, StorageError
-from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest, write_text
+from lrldata.manifest import ADAPTER, DATASET, MANIFEST, kind_of, write_text
+from lrldata.paths import inside
 
 PAGE = "index.html"
 UNKNOWN = Licence("unknown")
@@ -54,12 +55,15 @@ def render(path: Path, namespace: str, out: Path | None) -> Rendered:
     text = _text(repository)
     pictures = {picture.path: picture.drawn for picture in repository.pictures}
     for place, drawn in pictures.items():
-        folder.joinpath(place).parent.mkdir(parents=True, exist_ok=True)
-        folder.joinpath(place).write_bytes(drawn)
+        target = inside(folder, place)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(drawn)
     for file in repository.files:
-        if file.path.endswith(".png") and isinstance(file.content, Path):
-            pictures[file.path] = file.content.read_bytes()
-            folder.joinpath(file.path).write_bytes(pictures[file.path])
+        if file.path.endswith(".png") and isinstance(file.content, Local):
+            pictures[file.path] = file.content.read()
+            target = inside(folder, file.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(pictures[file.path])
     sizes = {file.path: file.size for file in repository.files} | {README: len(text.encode())}
     sizes |= {place: len(drawn) for place, drawn in pictures.items()}
     page = card_page(text, repository.id, repository.kind, pictures, sizes)
@@ -89,13 +93,14 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
     A dataset's folder stands for its source alone. Raises StorageError for a folder that is neither.
     """
     path = path.resolve()
-    if read_manifest(path, DATASET):
+    kind = kind_of(path)
+    if kind == DATASET:
         dataset = read_dataset(path)
         with understood(path):
             licence = licences.of_dataset(dataset.manifest) or UNKNOWN
             code = dataset.manifest["language"]["code"]
             return dataset_repository((dataset,), {dataset.source: licence}, namespace, code), _root(path, 2)
-    if read_manifest(path, ADAPTER):
+    if kind == ADAPTER:
         adapter = read_adapter(path)
         code, root = adapter.manifest["language"]["code"], _root(path, 3)
         workspace = open_workspace(root, {code}) if root != path else Workspace(root, {}, {code: (adapter,)})
@@ -106,7 +111,7 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
             base_id = f"{namespace}/{MINI}" if base == MINI else base
             return adapter_repository(adapter, workspace, licence, text, base_id, namespace), root
     below = (each.parent for pattern in ("*", "*/*", "*/*/*") for each in path.glob(f"{pattern}/{MANIFEST}"))
-    found = (each for each in below if read_manifest(each, DATASET) or read_manifest(each, ADAPTER))
+    found = (each for each in below if kind_of(each) in (DATASET, ADAPTER))
     inside = ", ".join(sorted(map(str, found))[:3])
     raise StorageError(
         f"{path}: no finished dataset or adapter in this folder.",

@@ -1,7 +1,6 @@
 """The recipe of `lrl push-hub`: plan what each repository needs, then do it."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from hub_cards.source import source_of
 from hub_cards.workspace import Adapter, Workspace, open_workspace, understood
 from lrldata.errors import PublishError, UsageError
 from lrldata.languages import find, parse
+from lrldata.output import note
 from lrldata.progress import Progress
 
 
@@ -68,7 +68,7 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
         )
     codes = _languages(config, workspace)
     for folder in workspace.unfinished:
-        print(f"note: {folder} is not finished, and stays here.", file=sys.stderr)
+        note(f"note: {folder} is not finished, and stays here.")
     plans: dict[str, Plan] = {}
     collections: list[Collection] = []
     with progress.items("Planning", len(codes)) as begin:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +16,10 @@ from hub_cards.lint import is_repository
 from hub_cards.pictures import draw_ledger
 from hub_cards.source import Source
 from hub_cards.workspace import Adapter, Dataset, Workspace
+from lrldata.dataset import SAMPLES
 from lrldata.errors import UsageError
-from lrldata.manifest import MANIFEST, fingerprint, sha256_of
+from lrldata.manifest import MANIFEST, entries, file_entry, fingerprint
+from lrldata.paths import Held, walk
 from lrltrain.names import base_name
 
 Kind = Literal["dataset", "model"]
@@ -26,25 +29,46 @@ NOT_WEIGHTS = {"reference.safetensors"}
 
 
 @dataclass(frozen=True)
+class Local:
+    """A file of an artifact's folder."""
+
+    folder: Path
+    name: str
+
+    def open(self) -> BufferedReader:
+        """Open it, through no link. Raises PathError, FileNotFoundError."""
+        with Held(self.folder) as held:
+            return held.open(self.name)
+
+    def read(self) -> bytes:
+        """Return its bytes."""
+        with self.open() as stream:
+            return stream.read()
+
+
+@dataclass(frozen=True)
 class File:
     """A file by its path in the repository; `content` is where it is, or what it is."""
 
     path: str
-    content: Path | bytes
+    content: Local | bytes
     size: int
     sha256: str
 
     @classmethod
-    def of(cls, path: str, content: Path | bytes) -> "File":
-        """Describe a file here, or bytes."""
-        if isinstance(content, Path):
-            return cls(path, content, content.stat().st_size, sha256_of(content))
+    def of(cls, path: str, content: bytes) -> "File":
+        """Describe a file that is held in memory."""
         return cls(path, content, len(content), hashlib.sha256(content).hexdigest())
 
-    @property
+    @classmethod
+    def listed(cls, path: str, folder: Path, entry: Mapping[str, Any]) -> "File":
+        """Describe a file of an artifact's folder, by what its manifest says."""
+        return cls(path, Local(folder, entry["path"]), entry["bytes"], entry["sha256"])
+
+    @cached_property
     def blob(self) -> str:
         """Return its name as an object of git, by which the Hub knows small files."""
-        data = self.content.read_bytes() if isinstance(self.content, Path) else self.content
+        data = self.content if isinstance(self.content, bytes) else self.content.read()
         return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
@@ -113,10 +137,11 @@ def dataset_repository(
         manifest, source = dataset.manifest, dataset.source
         own = [
             *(
-                File(f"{source}/{entry['path']}", dataset.folder / entry["path"], entry["bytes"], entry["sha256"])
+                File.listed(f"{source}/{entry['path']}", dataset.folder, entry)
                 for entry in manifest["outputs"]
+                if entry["path"] != SAMPLES
             ),
-            File.of(f"{source}/{MANIFEST}", dataset.folder / MANIFEST),
+            File.of(f"{source}/{MANIFEST}", dataset.manifest_bytes),
         ]
         picture = f"pictures/{source}-ledger.png"
         ledger = manifest["ledger"]
@@ -153,11 +178,8 @@ def adapter_repository(
     name = _checked(f"{namespace}/{base_name(base)}-{language}-{adapter.source}-{adapter.method}", adapter.folder)
     paths = [entry["path"] for entry in manifest["outputs"]]
     files = [
-        *(
-            File(each["path"], adapter.folder / each["path"], each["bytes"], each["sha256"])
-            for each in manifest["outputs"]
-        ),
-        *(File.of(each, adapter.folder / each) for each in (MANIFEST, "run.json") if (adapter.folder / each).is_file()),
+        *(File.listed(each["path"], adapter.folder, each) for each in entries(manifest)),
+        File.of(MANIFEST, adapter.manifest_bytes),
     ]
     weights = [
         [entry["path"], entry["sha256"]]
@@ -194,7 +216,7 @@ def adapter_repository(
 def base_repository(folder: Path, made_from: Mapping[str, Any], namespace: str) -> Repository:
     """Return the repository of lrl-mini, NAMESPACE/lrl-mini, without which its adapters cannot be loaded."""
     name = f"{namespace}/{MINI}"
-    files = tuple(File.of(path.name, path) for path in sorted(folder.iterdir()) if path.is_file())
+    files = tuple(File.listed(path.name, folder, file_entry(path, folder)) for path in walk(folder))
     weights = [[file.path, file.sha256] for file in files if file.path.endswith(WEIGHTS)]
     configuration = next(file.sha256 for file in files if file.path == "config.json")
     part = Part(configuration, fingerprint(weights), "", tuple(file.path for file in files), {})

@@ -1,6 +1,5 @@
 """What a workspace holds: finished datasets, adapters and scores, checked against their manifests. IO."""
 
-import json
 import math
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
@@ -10,15 +9,32 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import BaseModel, FiniteFloat, NonNegativeInt, ValidationError
 
-from lrldata.dataset import open_dataset
+from lrldata.dataset import open_shards
 from lrldata.errors import StorageError
-from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES, damaged, read_manifest, sha256_of
+from lrldata.languages import parse
+from lrldata.manifest import (
+    ADAPTER,
+    DATASET,
+    MANIFEST,
+    SCORES,
+    DamagedError,
+    damaged,
+    entries,
+    fault_in,
+    from_held,
+    identity,
+    load_manifest,
+    manifest_in,
+    read_beside,
+    read_manifest,
+)
+from lrldata.paths import Held, walk
 
 SAMPLES = 8
 LONGEST_SAMPLE = 300  # characters
 TOLERANCE = 1e-6  # relative, between a score and what its sentences give
-_A = {DATASET: "a dataset", ADAPTER: "an adapter", SCORES: "scores"}
 FOLDERS = {DATASET: "datasets/*/*", ADAPTER: "adapters/*/*/*", SCORES: "scores/*/*/*/*"}
 
 
@@ -32,6 +48,7 @@ class Dataset:
     folder: Path
     manifest: Mapping[str, Any]
     manifest_sha256: str
+    manifest_bytes: bytes
     samples: tuple[str, ...]
 
     @property
@@ -47,6 +64,7 @@ class Adapter:
     folder: Path
     manifest: Mapping[str, Any]
     manifest_sha256: str
+    manifest_bytes: bytes
     run: Mapping[str, Any]
 
     @property
@@ -58,6 +76,14 @@ class Adapter:
     def method(self) -> str:
         """Return the method."""
         return str(self.manifest["method"])
+
+
+class Ran(BaseModel):
+    """What run.json says: how long training took, and on what."""
+
+    seconds: FiniteFloat
+    device: str
+    processes: NonNegativeInt
 
 
 @dataclass(frozen=True)
@@ -130,30 +156,28 @@ def open_workspace(root: Path, languages: Collection[str] | None = None) -> Work
     )
 
 
+def artifacts_of(root: Path, lang: str | None) -> list[Path]:
+    """Return the folders of datasets and adapters of languages (as --lang names them; None: of all)."""
+    codes = {language.code for language in parse(lang)} if lang else None
+    folders = (folder for kind in (DATASET, ADAPTER) for folder in sorted(root.glob(FOLDERS[kind])))
+    return [folder for folder in folders if folder.is_dir() and _concerns(folder, root, codes)]
+
+
 def _folders(root: Path, kind: str, languages: Collection[str] | None) -> Iterator[Path]:
     """Yield the finished folders. Raises StorageError for one whose manifest cannot be read, or is another's."""
     for folder in sorted(root.glob(FOLDERS[kind])):
         if _concerns(folder, root, languages) and (folder / MANIFEST).exists():
-            manifest = read_manifest(folder, kind)
-            if manifest is None:
-                raise StorageError(
-                    f"{folder / MANIFEST}: is no manifest of {_A[kind]}.", "Make the folder again, or move it away."
-                )
+            try:
+                manifest = load_manifest(folder, kind)
+            except DamagedError as error:
+                raise DamagedError(error.message, "Make the folder again, or move it away.") from error
             with understood(folder):
-                if any(not _inside(entry["path"]) for entry in manifest["outputs"]):
-                    raise StorageError(
-                        f"{folder / MANIFEST}: names files outside of the folder.", "Make the folder again."
-                    )
                 code = folder.relative_to(root).parts[1] if kind == SCORES else manifest["language"]["code"]
             if code != folder.relative_to(root).parts[1] or (kind == DATASET and manifest["source"] != folder.name):
                 raise StorageError(
                     f"{folder}: by its manifest this belongs elsewhere.", "Move it back to where it was made."
                 )
             yield folder
-
-
-def _inside(path: str) -> bool:
-    return not path.startswith("/") and ".." not in path.split("/") and bool(path)
 
 
 @contextmanager
@@ -176,38 +200,53 @@ def _concerns(folder: Path, root: Path, languages: Collection[str] | None) -> bo
 
 def read_dataset(folder: Path) -> Dataset:
     """Read a dataset folder. Raises StorageError where it is not finished, or its bytes are not those it says."""
-    manifest, rows = open_dataset(folder)
+    opened = open_shards(folder, MANIFEST)
+    manifest, rows = opened.manifest, opened.rows()
     first = rows.unique("doc", keep="first", maintain_order=True) if "doc" in manifest["columns"] else rows
     samples = first.select("text").head(SAMPLES).collect()["text"].to_list()
     short = tuple(textwrap.shorten(sample, LONGEST_SAMPLE, placeholder=" …") for sample in samples)
-    return Dataset(folder, manifest, sha256_of(folder / MANIFEST), short)
+    return Dataset(folder, manifest, identity(folder, manifest), opened.files[MANIFEST], short)
 
 
 def read_adapter(folder: Path) -> Adapter:
     """Read an adapter's folder. Raises StorageError where it is not finished, or its bytes are not those it says."""
-    manifest = read_manifest(folder, ADAPTER)
-    if manifest is None:
-        raise StorageError(f"{folder}: no finished adapter in this folder.", "Make one with `lrltrain fit`.")
-    for fault in damaged(folder, manifest):
-        raise StorageError(f"{folder}: {fault}.", "Make it again with `lrltrain fit --overwrite`.")
+    again = "Make it again with `lrltrain fit --overwrite`."
     try:
-        run = json.loads((folder / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):  # it is the one file that no manifest vouches for
-        run = {}
-    known = isinstance(run, dict) and {"seconds", "device", "processes"} <= run.keys()
-    return Adapter(folder, manifest, sha256_of(folder / MANIFEST), run if known else {})
+        return from_held(folder, _adapter_in)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StorageError(f"{folder}: no finished adapter in this folder.", "Make one with `lrltrain fit`.") from error
+    except DamagedError as error:
+        raise DamagedError(error.message, again) from error
+
+
+def _adapter_in(held: Held) -> Adapter:
+    folder, manifest = held.folder, manifest_in(held, ADAPTER)
+    for _ in walk(folder):  # nothing in it may be a link
+        pass
+    for entry in entries(manifest):
+        if fault := fault_in(held, entry):
+            raise DamagedError(f"{folder}: {fault}.")
+    return Adapter(folder, manifest, identity(folder, manifest), held.read(MANIFEST), _run_in(held))
+
+
+def _run_in(held: Held) -> Mapping[str, Any]:
+    """Return what run.json says of how long training took, and on what; nothing where that cannot be read."""
+    try:
+        return Ran.model_validate_json(held.read("run.json")).model_dump()
+    except (FileNotFoundError, ValidationError):
+        return {}
 
 
 def _scores(root: Path, languages: Collection[str] | None) -> Iterator[Score]:
     for folder in _folders(root, SCORES, languages):
         manifest = read_manifest(folder, SCORES) or {}
         for fault in damaged(folder, manifest):
-            raise StorageError(f"{folder}: {fault}.", "Measure it again with `lrltrain eval --overwrite`.")
+            raise DamagedError(f"{folder}: {fault}.", "Measure it again with `lrltrain eval --overwrite`.")
         file = folder / "scores.json"
-        if not file.is_file():
+        result = read_beside(folder, file.name)
+        if result is None:
             continue  # of a base model alone, or interrupted: the likelihoods are there, `eval` writes the rest
         with understood(folder):
-            result = json.loads(file.read_text("utf-8"))
             if abs(result["after"]["value"] / _perplexity(folder, manifest) - 1) > TOLERANCE:
                 raise StorageError(
                     f"{file}: is not what the sentences beside it give.", "Write it again with `lrltrain eval`."

@@ -1,7 +1,9 @@
 """Failures of the network, whatever library of whatever version of the Hub's client raises them."""
 
+import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -14,6 +16,21 @@ def is_of_network(error: BaseException) -> bool:
     """Return whether an exception comes from talking to a server."""
     roots = {kind.__module__.split(".")[0] for kind in type(error).__mro__}
     return isinstance(error, HfHubHTTPError | ConnectionError | TimeoutError) or bool(roots & TRANSPORT)
+
+
+def is_private(address: str) -> bool:
+    """Return whether what is sent to an address cannot be read on the way: by https, or to this machine."""
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.scheme == "https":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @contextmanager

@@ -32,6 +32,8 @@ def check(
     Raises UsageError that names the flag, or the file and the key; for a mistyped key it names the nearest one.
     `missing` is the way out where a setting that must be there is not.
     """
+    if "allow_http" in values:
+        raise UsageError(f"{file}: allow_http: a settings file may not say so.", "Give --allow-http.")
     if (
         file
         and "out" not in flags

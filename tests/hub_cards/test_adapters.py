@@ -1,6 +1,5 @@
 """Adapters on the Hub: loaded by name and tag by people who have only `adapters`, described in cards that run."""
 
-import hashlib
 import json
 import os
 import re
@@ -16,11 +15,12 @@ import pytest
 from clients import TOKEN, environment
 from huggingface_hub import ModelCard
 from local_hub import Hub, start
+from manifests import change
 from stores import commits, git, store, tags
 from warm import FIXED, Warm
 
 from hub_cards.lint import lint
-from lrldata.manifest import sha256_of
+from lrldata.manifest import sealed, sha256_of, write_json
 
 FAST = "--base lrl-mini --steps 4 --batch-size 4 --max-length 64 --learning-rate 5e-3 --reduction-factor 4".split()
 pytestmark = pytest.mark.xdist_group("adapters")  # so that what they share is trained once
@@ -201,8 +201,8 @@ def test_the_cards_keep_the_hub_s_rules_and_say_what_was_measured(published: Hub
     assert (result.dataset_type, result.dataset_config, result.dataset_split, result.dataset_revision) == (
         "my-org/lrl-ro", "conceptnet", "test", "v1.0.0",
     )  # fmt: skip
-    manifest = (trained / "datasets" / "ro" / "conceptnet" / "manifest.json").read_bytes()
-    assert hashlib.sha256(manifest).hexdigest() in text, "the card traces to the dataset"
+    manifest = json.loads((trained / "datasets" / "ro" / "conceptnet" / "manifest.json").read_bytes())
+    assert manifest["sha256"] in text, "the card traces to the dataset"
 
 
 def test_a_new_score_is_a_new_card_and_new_weights_are_a_new_version(trained: Path, tmp_path: Path, hub: Hub) -> None:
@@ -250,7 +250,7 @@ def test_two_folders_of_one_repository_and_a_score_that_was_edited_are_refused(
     shutil.rmtree(out / "adapters" / "ro" / "old")
     (file,) = out.glob("scores/ro/lrl-mini/ro_*/*/scores.json")
     score = json.loads(file.read_text("utf-8"))
-    file.write_text(json.dumps(score | {"after": score["after"] | {"value": 0.001}}), encoding="utf-8")
+    write_json(file, sealed(score | {"after": score["after"] | {"value": 0.001}}))
     edited = publish(hub, out, tmp_path)
     assert edited.returncode == 1
     assert "is not what the sentences beside it give" in edited.stderr
@@ -259,10 +259,9 @@ def test_two_folders_of_one_repository_and_a_score_that_was_edited_are_refused(
 
 def test_a_base_model_that_was_a_folder_wants_an_id(trained: Path, tmp_path: Path, hub: Hub) -> None:
     out = shutil.copytree(trained, tmp_path / "ws")
-    path = out / "adapters" / "ro" / BASE / "conceptnet-lora" / "manifest.json"
-    manifest = json.loads(path.read_text("utf-8"))
-    manifest["base"]["id"] = "my-folder"
-    path.write_text(json.dumps(manifest), encoding="utf-8")
+    folder = out / "adapters" / "ro" / BASE / "conceptnet-lora"
+    base = json.loads((folder / "manifest.json").read_text("utf-8"))["base"]
+    change(folder, base=base | {"id": "my-folder"})
     only = ("--kind", "adapter", "--method", "lora", "--no-collection")
     refused = publish(hub, out, tmp_path, *only)
     assert refused.returncode == 2

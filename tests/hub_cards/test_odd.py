@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from local_hub import Hub
+from manifests import change, unseal
 from stores import commits, git, store, tags
 from test_plan import repository as some_repository
 
@@ -19,8 +20,11 @@ from hub_cards.plan import Held, Remote, make_plan
 from hub_cards.publish import _converge
 from hub_cards.workspace import read_dataset
 from lrldata.errors import PublishError, UsageError
+from lrldata.manifest import DATASET, DamagedError, load_manifest
 
 API = 'from huggingface_hub import HfApi\napi = HfApi(token="hf_test_write")\n'
+KEPT = {"rows": 346, "bytes": 9825}
+ALL_KEPT = {"in": KEPT, "kept": KEPT, "dropped": {}, "unsaid_relations": {}}
 ID = '"my-org/lrl-ro", repo_type="dataset"'
 
 
@@ -65,7 +69,7 @@ def test_a_configuration_whose_files_are_gone_goes_from_the_card(
     assert push(out=workspace).returncode == 0
     shutil.copytree(workspace / "datasets" / "ro" / "conceptnet", workspace / "datasets" / "ro" / "glotcc")
     path = workspace / "datasets" / "ro" / "glotcc" / "manifest.json"
-    path.write_text(path.read_text("utf-8").replace('"source": "conceptnet"', '"source": "glotcc"'), encoding="utf-8")
+    change(path.parent, source="glotcc", ledger=ALL_KEPT)
     assert push(out=workspace).returncode == 0
     repository = store(hub.root, "datasets", "my-org/lrl-ro")
     assert "glotcc/data/train" in git(repository, "show", "v1.1.0:README.md")
@@ -109,16 +113,23 @@ def test_a_record_that_is_gone_is_found_at_its_tag(hub: Hub, push: Any, fresh: A
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda _: "{garbage", "is no manifest"),
-        (lambda text: text.replace('"ledger"', '"leger"', 1), "is no manifest"),
-        (lambda text: text.replace('"kept": {', '"kepd": {', 1), "cannot be understood"),
-        (lambda text: text.replace('"path": "data/test', '"path": "/data/test', 1), "outside of the folder"),
+        (lambda _: "{garbage", "not JSON"),
+        (lambda text: text.replace('"ledger"', '"leger"', 1), "ledger: Field required"),
+        (lambda text: text.replace('"kept": {', '"kepd": {', 1), "ledger.kept: Field required"),
+        (lambda text: text.replace('"train": 270', '"train": 370', 1), "rows: not as many as the ledger keeps"),
+        (lambda text: text.replace('"path": "data/test', '"path": "/data/test', 1), "not a path inside of the folder"),
+        (lambda text: text.replace('"path": "data/test', '"path": "data/../../test', 1), "not a path inside of the"),
         (lambda text: text.replace('"code": "ro"', '"code": "mt"', 1), "belongs elsewhere"),
     ],
 )
 def test_a_manifest_that_was_edited_is_named(damage: Any, words: str, push: Any, workspace: Path) -> None:
     path = workspace / "datasets" / "ro" / "conceptnet" / "manifest.json"
-    path.write_text(damage(path.read_text("utf-8")), encoding="utf-8")
+    whole = path.read_text("utf-8")
+    path.write_text(damage(whole), encoding="utf-8")
+    with pytest.raises(DamagedError):
+        load_manifest(path.parent, DATASET)
+    if words != "not JSON":
+        unseal(path.parent)  # of before there were hashes, the schema finds it
     done = push(out=workspace)
     assert done.returncode == 1
     assert words in done.stderr

@@ -1,0 +1,211 @@
+"""What is published is what was looked at: nothing that is exchanged, changed or linked meanwhile."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients import TOKEN
+from local_hub import Hub as Server
+from manifests import change, unseal
+from stores import commits, git, store, tags
+
+from hub_cards import repository
+from hub_cards.config import PushConfig, load_push_config
+from hub_cards.hub import Hub
+from hub_cards.local import render
+from hub_cards.publish import Prepared, prepare, publish
+from hub_cards.workspace import read_dataset
+from lrldata.build import build
+from lrldata.config import load_config
+from lrldata.errors import LrlError, PublishError, StorageError, UsageError
+from lrldata.manifest import DATASET, MANIFEST, file_entry, load_manifest
+from lrldata.network import is_private
+from lrldata.paths import PathError
+from lrldata.progress import Progress
+
+QUIET = Progress(quiet=True)
+SHARD = "data/train-00000-of-00001.parquet"
+Publish = Callable[..., Any]
+
+
+@pytest.fixture
+def workspace(sample_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(repository, "draw_ledger", lambda *_: b"\x89PNG\r\n\x1a\n")
+    return Path(shutil.copytree(sample_workspace, tmp_path / "ws"))
+
+
+@pytest.fixture
+def pushing(
+    hub: Server, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Callable[[], Prepared], Publish, Hub]:
+    """Return planning and publishing, apart, and the Hub that they speak to."""
+    config = PushConfig(lang="ro", namespace="my-org", out=workspace, collection=False, patience=1)
+    addresses = "{repo_id}/resolve/{revision}/{filename}"  # as the client makes them of HF_ENDPOINT when it is imported
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+    monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", f"{hub.endpoint}/{addresses}")
+    client = Hub(hub.endpoint, TOKEN)
+    return (
+        lambda: prepare(config, client, QUIET),
+        lambda prepared: publish(prepared, config, client, QUIET),
+        client,
+    )
+
+
+def built_again(workspace: Path) -> None:
+    flags = {"lang": "ro", "sample": True, "out": workspace, "cache": workspace / "cache", "min_weight": 2}
+    build(load_config(None, flags), QUIET)
+
+
+def removed(workspace: Path) -> None:
+    shutil.rmtree(workspace / "datasets/ro/conceptnet")
+
+
+def edited(workspace: Path) -> None:
+    file = workspace / "datasets/ro/conceptnet" / SHARD
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def linked(workspace: Path) -> None:
+    file = workspace / "datasets/ro/conceptnet" / SHARD
+    file.rename(workspace / "elsewhere")
+    file.symlink_to(workspace / "elsewhere")
+
+
+@pytest.mark.parametrize("happens", [built_again, removed, edited, linked])
+@pytest.mark.parametrize("most_in_memory", [0, 4_000_000])
+def test_what_changes_between_plan_and_publication_is_not_published(
+    happens: Callable[[Path], None],
+    most_in_memory: int,
+    pushing: Any,
+    workspace: Path,
+    hub: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan, push, _ = pushing
+    monkeypatch.setattr("hub_cards.hub.IN_MEMORY", most_in_memory)
+    prepared = plan()
+    happens(workspace)
+    with pytest.raises((PublishError, PathError), match=r"was changed while it was being published|a link"):
+        push(prepared)
+    there = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert (commits(there), tags(there)) == (0, {})
+    if happens is built_again:
+        push(plan())
+        manifest = load_manifest(workspace / "datasets/ro/conceptnet", DATASET)
+        assert manifest["sha256"] in git(there, "show", "v1.0.0:conceptnet/manifest.json")
+
+
+def test_what_the_hub_has_is_compared_with_what_was_sent(
+    pushing: Any, hub: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, push, client = pushing
+    prepared = plan()
+    api: Any = vars(client)["_api"]
+    ask, tip = api.get_paths_info, "0" * 40
+
+    def lose(*given: Any, **more: Any) -> Any:
+        found = ask(*given, **more)
+        return found[1:] if len(found) > 5 and more["revision"] not in ("main", tip) else found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(api, "get_paths_info", lose)
+        with pytest.raises(PublishError, match="has other bytes than were sent of"):
+            push(prepared)
+    repository_there = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert tags(repository_there) == {}
+    (published,), _ = push(plan())
+    assert published.version == "1.0.0"
+    assert list(tags(repository_there)) == ["v1.0.0"]
+
+
+def test_the_second_of_two_pushes_finds_what_the_first_has_done(pushing: Any, hub: Server) -> None:
+    plan, push, _ = pushing
+    first, second = plan(), plan()
+    assert [each.action for each in push(first)[0]] == ["created"]
+    push(second)
+    there = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert (commits(there), list(tags(there))) == (1, ["v1.0.0"])
+
+
+@pytest.mark.parametrize("name", [SHARD, "README.md", MANIFEST, "extra"])
+def test_no_link_is_published(name: str, push: Any, workspace: Path, tmp_path: Path, hub: Server) -> None:
+    secret = tmp_path / "id_rsa"
+    file = workspace / "datasets/ro/conceptnet" / name
+    if file.exists():
+        file.rename(secret)
+    else:
+        secret.write_text("private")
+    file.symlink_to(secret)
+    done = push(out=workspace)
+    if name == "extra":  # it is in no manifest, and stays here
+        assert done.returncode == 0, done.stderr
+        tree = git(store(hub.root, "datasets", "my-org/lrl-ro"), "ls-tree", "-r", "--name-only", "main")
+        assert "extra" not in tree
+        return
+    assert (done.returncode, f"{file}: a link" in done.stderr) == (1, True), done.stderr
+    assert not list(hub.root.glob("repos/*/*/*"))
+
+
+@pytest.mark.parametrize("path", ["../x.png", "/x.png", "a/../../x.png"])
+def test_a_card_is_written_into_its_own_folder(path: str, workspace: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(workspace / "datasets/ro/conceptnet", tmp_path / "alone/deep/conceptnet")
+    entry = file_entry(folder / "README.md", folder)
+    outputs = load_manifest(folder, DATASET)["outputs"]
+    change(folder, outputs=[*outputs, entry | {"path": path}])
+    for _ in range(2):
+        with pytest.raises(StorageError, match="not a path inside of the folder"):
+            render(folder, "my-org", tmp_path / "out")
+        with pytest.raises(StorageError, match="not a path inside of the folder"):
+            read_dataset(folder)
+        unseal(folder)
+    assert not list(tmp_path.rglob("x.png"))
+
+
+def test_a_card_does_not_write_through_a_link(workspace: Path, tmp_path: Path) -> None:
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    victim.mkdir()
+    out.mkdir()
+    (out / "pictures").symlink_to(victim)
+    with pytest.raises(PathError, match="pictures: a link"):
+        render(workspace / "datasets/ro/conceptnet", "my-org", out)
+    assert not list(victim.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("address", "private"),
+    [
+        ("https://huggingface.co", True),
+        ("http://127.0.0.1:8000", True),
+        ("http://localhost", True),
+        ("http://[::1]:8", True),
+        ("http://huggingface.co", False),
+        ("http://127.0.0.1.example.org", False),
+        ("http://localhost.example.org", False),
+        ("http://localhost@example.org", False),
+        ("http://192.168.0.1", False),
+        ("ftp://x", False),
+        ("http://[", False),
+    ],
+)
+def test_a_token_goes_over_https_or_stays_here(address: str, private: bool) -> None:
+    assert is_private(address) is private
+    if private:
+        Hub(address, TOKEN)
+    else:
+        with pytest.raises(UsageError, match="others on the way can read it"):
+            Hub(address, TOKEN)
+        Hub(address, TOKEN, allow_http=True)
+
+
+def test_a_settings_file_cannot_send_a_token_over_http(tmp_path: Path, push: Any) -> None:
+    file = tmp_path / "push.toml"
+    file.write_text('endpoint = "http://example.org"\n', encoding="utf-8")
+    done = push("--config", file, HF_ENDPOINT="")
+    assert (done.returncode, "others on the way can read it" in done.stderr) == (2, True), done.stderr
+    file.write_text('endpoint = "http://example.org"\nallow-http = true\n', encoding="utf-8")
+    with pytest.raises(LrlError, match="a settings file may not say so"):
+        load_push_config(file, {"lang": "ro"})
