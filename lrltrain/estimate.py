@@ -73,7 +73,7 @@ def _hollow(location: str, revision: str | None, objective: str) -> Any:
     """Lay out a model without its weights."""
     maker = AutoModelForMaskedLM if objective == "mlm" else AutoModelForCausalLM
     with torch.device("meta"):
-        return maker.from_config(AutoConfig.from_pretrained(location, revision=revision))
+        return maker.from_config(AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False))
 
 
 def _products_a_second() -> float:

@@ -12,15 +12,17 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
-from lrldata.errors import ModelError, UsageError
+from lrldata.errors import LrlError, ModelError, UsageError
 from lrldata.manifest import fingerprint, sha256_of
 from lrltrain.config import Objective
+from lrltrain.hub_cache import drop_damaged
+from lrltrain.trust import HUB_ID, check_files
 
 MINI = "lrl-mini"
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _SNAPSHOT = re.compile(r"models--([\w.-]+?)--([\w.-]+)/snapshots/([0-9a-f]+)")
 
 
@@ -56,17 +58,12 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
     location = str(mini_path()) if name == MINI else name
     folder = Path(location)
     with _in_one_line(name):
-        config = AutoConfig.from_pretrained(location, revision=revision)
-    kind = config.model_type
-    can: list[Objective] = ["mlm"] if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES else []
-    if not can and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:  # an encoder would see the tokens that it is to predict
-        can = ["clm"]
-    if not can or (objective and objective not in can):
-        wanted = f" for {objective}" if objective and can else ""
-        raise ModelError(
-            f"{name}: a model of type {kind!r} has no language modelling head{wanted}.",
-            "Use an encoder such as FacebookAI/xlm-roberta-base or a decoder of the LLaMA family.",
-        )
+        checked = check_files(name, location, revision)
+        declared: Any = checked.config.get("model_type")
+        if declared in CONFIG_MAPPING_NAMES:  # before there is one: those of some types load other models
+            _objectives(name, declared, objective)
+        config = AutoConfig.from_pretrained(location, revision=checked.commit or revision, trust_remote_code=False)
+    can = _objectives(name, config.model_type, objective)
     content = None
     if folder.is_dir():
         snapshot = _SNAPSHOT.search(folder.resolve().as_posix())
@@ -75,20 +72,39 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
             public, revision = public or f"{snapshot[1]}/{snapshot[2]}", snapshot[3]
         elif name == MINI:
             public = MINI
-        elif _ID.fullmatch(known) and "/" in known and not Path(known).exists():
+        elif HUB_ID.fullmatch(known) and "/" in known and not Path(known).exists():
             public = public or known
         weights = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
         content = fingerprint({path.name: sha256_of(path) for path in weights})
         public = public or folder.resolve().name
     else:
-        public, revision = public or name, getattr(config, "_commit_hash", None) or revision
-    return Base(public, location, revision, objective or can[0], kind, content)
+        public, revision = public or name, checked.commit or revision
+        if revision:
+            drop_damaged(name, revision)
+    return Base(public, location, revision, objective or can[0], config.model_type, content)
+
+
+def _objectives(name: str, kind: str, wanted: Objective | None) -> list[Objective]:
+    """Return what a model of this type can be trained for, the wanted objective among it. Raises ModelError."""
+    can: list[Objective] = ["mlm"] if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES else []
+    if not can and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:  # an encoder would see the tokens that it is to predict
+        can = ["clm"]
+    if not can or (wanted and wanted not in can):
+        suffix = f" for {wanted}" if wanted and can else ""
+        raise ModelError(
+            f"{name}: a model of type {kind!r} has no language modelling head{suffix}.",
+            "Use an encoder such as FacebookAI/xlm-roberta-base or a decoder of the LLaMA family.",
+        )
+    return can
 
 
 def load_tokenizer(base: Base) -> Any:
     """Load the fast tokenizer of a base model. Raises ModelError."""
     with _in_one_line(base.id):
-        tokenizer = AutoTokenizer.from_pretrained(base.location, revision=base.revision, use_fast=True)
+        check_files(base.id, base.location, base.revision)
+        tokenizer = AutoTokenizer.from_pretrained(
+            base.location, revision=base.revision, use_fast=True, trust_remote_code=False
+        )
     if not tokenizer.is_fast:
         raise ModelError(f"{base.id}: has no fast tokenizer.", "Convert it with transformers, and name that folder.")
     return tokenizer
@@ -101,8 +117,14 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
     """
     maker = AutoModelForMaskedLM if base.objective == "mlm" else AutoModelForCausalLM
     with _in_one_line(base.id), quiet():
+        check_files(base.id, base.location, base.revision)
         loading: Any = maker.from_pretrained(
-            base.location, revision=base.revision, dtype=dtype, output_loading_info=True
+            base.location,
+            revision=base.revision,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=False,
+            weights_only=True,  # of pickles (.bin) tensors are read, and nothing is run
         )
     model, loaded = loading
     tied = model._tied_weights_keys or []  # noqa: SLF001 -- it has no other name
@@ -183,6 +205,8 @@ def quiet() -> Iterator[None]:
 def _in_one_line(name: str) -> Iterator[None]:
     try:
         yield
+    except LrlError:
+        raise
     except Exception as error:
         first = str(error).strip().split("\n")[0][:200]
         raise ModelError(

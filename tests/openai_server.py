@@ -15,7 +15,7 @@ KEY = "sk-test-0123456789"
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent back: an answer as text, or a body as it is, after a while, with headers."""
+    """What is sent back: an answer as text, or a body as it is (whole, or in pieces), after a while, with headers."""
 
     text: str | None = "positive"
     status: int = 200
@@ -92,12 +92,15 @@ def serve(script: Script = by_word, key: str | None = None) -> Iterator[Server]:
                 reply = server.script(prompt_of(body), number)
             time.sleep(reply.after)
             sent = reply.body if reply.body is not None else wrapped(self.path, body, reply)
-            data = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
+            pieces = sent if isinstance(sent, Iterator) else None
+            data = b"" if pieces else sent if isinstance(sent, bytes) else json.dumps(sent).encode()
             self.send_response(reply.status)
-            for name, value in ({"Content-Length": str(len(data))} | reply.headers).items():
+            length = {"Connection": "close"} if pieces else {"Content-Length": str(len(data))}
+            for name, value in (length | reply.headers).items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(data)
+            for piece in pieces or [data]:
+                self.wfile.write(piece)
 
         def log_message(self, *_: object) -> None:
             pass

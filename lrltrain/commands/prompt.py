@@ -32,6 +32,9 @@ def prompt_command(
     key_env: Annotated[
         str | None, typer.Option(help="Environment variable with its key.", show_default="OPENAI_API_KEY, if set")
     ] = None,
+    allow_http: Annotated[
+        bool | None, typer.Option("--allow-http", help="Send the key to http:// too, where others may read it.")
+    ] = None,
     form: Annotated[
         str | None, typer.Option(help="chat | completion", show_default="chat; of a local model completion")
     ] = None,
@@ -103,8 +106,8 @@ def prompt_command(
 def _json(flag: str, value: str) -> dict[str, Any]:
     try:
         found = json.loads(value)
-    except ValueError as error:
-        raise UsageError(f"{flag}: no JSON: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{flag}: not JSON: {error}.") from error
     if not isinstance(found, dict):
-        raise UsageError(f"{flag}: no JSON object.", "As '{\"top_p\": 1}'.")
+        raise UsageError(f"{flag}: not a JSON object.", "As '{\"top_p\": 1}'.")
     return found

@@ -1,5 +1,6 @@
 """Answers of an endpoint on disk, so that none is paid for twice: a line of JSON each, there before it is used. IO."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,12 +14,16 @@ from filelock import FileLock, Timeout
 from lrldata.errors import StorageError
 from lrldata.manifest import fingerprint
 
+HASH = 16  # hexadecimal digits
+MOST_TOKENS = 10**9  # of one call; an endpoint that counts more counts nothing
+
 
 @dataclass(frozen=True)
 class Answer:
     """What a model said, and the tokens that it read and wrote, where the endpoint counts them.
 
-    `finish` is the endpoint's word for why it ended; `none` where there was no answer in what came.
+    `finish` is the endpoint's word for why it ended; `none` where there was no answer in what came. Texts are valid
+    Unicode, and counts are from 0 to MOST_TOKENS.
     """
 
     text: str
@@ -46,7 +51,7 @@ class AnswerFile:
 
     def keep(self, key: str, answer: Answer) -> None:
         """Write an answer; when this returns, it outlives the process and the machine's power."""
-        line = json.dumps({"key": key, **asdict(answer)}, ensure_ascii=True).encode() + b"\n"
+        line = _line(key, answer)
         while line:
             line = line[os.write(self._descriptor, line) :]
         os.fsync(self._descriptor)
@@ -74,20 +79,48 @@ def open_answers(path: Path) -> Iterator[AnswerFile]:
 
 
 def read_answers(path: Path) -> dict[str, Answer]:
-    """Return the answers of a file, none if there is no file; a line that was cut when the process died is left out."""
+    """Return the answers of a file, none if there is no file; lines that were cut or altered are left out."""
     answers: dict[str, Answer] = {}
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return answers
     for line in lines:
-        try:
-            entry = json.loads(line)
-            key = entry.pop("key")
-            answers[key] = Answer(**entry)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            continue
+        with contextlib.suppress(ValueError, RecursionError):
+            key, answer = _read(line)
+            answers[key] = answer
     return answers
+
+
+def is_count(value: object) -> bool:
+    """Return whether a value counts the tokens of a call."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+
+
+def _line(key: str, answer: Answer) -> bytes:
+    """Write an entry with a hash of itself, by which one that was altered later is known."""
+    entry = {"key": key, **asdict(answer)}
+    return json.dumps(entry | {"hash": fingerprint(entry)[:HASH]}, ensure_ascii=True).encode() + b"\n"
+
+
+def _read(line: bytes) -> tuple[str, Answer]:
+    """Read an entry. Raises ValueError, or RecursionError, for what is not one."""
+    entry = json.loads(line)
+    if not isinstance(entry, dict):
+        raise ValueError("not an object")  # noqa: TRY004 -- of the file, not of a call
+    kept = {name: value for name, value in entry.items() if name != "hash"}
+    counts = [kept.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    json.dumps(kept, ensure_ascii=False).encode()  # half of a surrogate pair is no text: UnicodeEncodeError
+    own = fingerprint(kept)[:HASH]
+    if (
+        kept.keys() != {"key", *Answer.__dataclass_fields__}
+        or not (isinstance(kept["key"], str) and isinstance(kept["text"], str))
+        or not (kept["finish"] is None or isinstance(kept["finish"], str))
+        or not all(count is None or is_count(count) for count in counts)
+        or entry.get("hash", own) != own  # files of older versions have no hashes
+    ):
+        raise ValueError("not an entry")
+    return kept.pop("key"), Answer(**kept)
 
 
 def _end_last_line(descriptor: int) -> None:

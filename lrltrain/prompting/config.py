@@ -32,6 +32,7 @@ class PromptConfig(BaseModel):
     model_id: PublicId | None = None
     endpoint: str | None = None
     key_env: str | None = Field(default=None, min_length=1)
+    allow_http: bool = False
     form: Form | None = None
     shots: int = Field(default=0, ge=0, le=1_000)
     template: Path | None = None
@@ -57,7 +58,7 @@ class PromptConfig(BaseModel):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         here = ("model_revision", "model_id", "normalise", "batch_tokens", "max_length", "precision")
-        there = ("key_env", "concurrency", "timeout", "patience", "temperature", "max_tokens", "extra")
+        there = ("key_env", "allow_http", "concurrency", "timeout", "patience", "temperature", "max_tokens", "extra")
         for name in here if self.endpoint else (*there, "price_in", "price_out"):
             if name in self.model_fields_set:
                 whose = "a model on this machine, not of an endpoint" if self.endpoint else "an --endpoint"

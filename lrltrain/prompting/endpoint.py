@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import email.utils
+import ipaddress
+import json
+import math
 import os
 import re
 import time
@@ -13,6 +16,7 @@ from typing import Any
 import httpx
 
 from lrldata.errors import EndpointError, LrlError, UsageError
+from lrltrain.prompting.answers import answer_in, error_in, parse, printable
 from lrltrain.prompting.cache import Answer, AnswerFile, key_of
 from lrltrain.prompting.config import KEY, Form, PromptConfig
 
@@ -22,6 +26,9 @@ _SPENT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_activ
 _REFUSED = {"content_filter", "content_policy_violation"}  # of one text, not of the run
 _KEY = re.compile(r"[!-~]+")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+LONGEST_BODY = 4 * 2**20  # bytes of an answer, unpacked; a label and its reasons have some thousands
+LONGEST_WAIT = 3_600.0  # seconds that an endpoint may ask to wait for; later it is asked again
+_PACKED = {"", "identity", "gzip", "deflate"}  # once: packed several times over, a few bytes become any number
 EMPTY_TRIES = 3  # answers without a choice, after which there is none
 
 
@@ -35,18 +42,21 @@ class Endpoint:
     key: str | None = field(repr=False)
 
     def redact(self, text: str) -> str:
-        """Return a text of the endpoint in one line, short and without the key."""
-        return " ".join(text.replace(self.key, "[key]").split() if self.key else text.split())[:200]
+        """Return a text of the endpoint in one line that can be printed, short and without the key."""
+        line = printable(text)
+        return (line.replace(self.key, "[key]") if self.key else line)[:200]
 
 
 def find_endpoint(config: PromptConfig) -> Endpoint:
     """Return the endpoint that --endpoint names: its base URL, as https://api.openai.com/v1, or the whole one.
 
-    The key is in an environment variable; a server on this machine may need none. Raises UsageError.
+    The key is in an environment variable; a server on this machine may need none. It leaves this machine encrypted,
+    unless --allow-http is given. Raises UsageError.
     """
     given = (config.endpoint or "").strip()
     try:
         url = httpx.URL(given)
+        host = url.host  # which is decoded only now
     except (httpx.InvalidURL, ValueError) as error:
         raise UsageError("--endpoint: is no URL.", "As https://api.openai.com/v1.") from error
     if url.userinfo or url.query or url.fragment:
@@ -54,7 +64,7 @@ def find_endpoint(config: PromptConfig) -> Endpoint:
             "--endpoint: a URL with a name, a password or a query would be written into manifests.",
             "Give the address alone, and the key in the environment.",
         )
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host or (url.port or 0) > 65_535:
         raise UsageError(f"--endpoint: {given!r} is no address on the web.", "As https://api.openai.com/v1.")
     base = str(url).rstrip("/")
     for path in _PATHS.values():
@@ -67,7 +77,29 @@ def find_endpoint(config: PromptConfig) -> Endpoint:
         raise UsageError(f"--key-env: {name} is not set.", f"Set it, as export {name}=...")
     if key and not _KEY.fullmatch(key):
         raise UsageError(f"{name}: has a space or a letter that no key has.", "Copy the key again.")
+    if key and url.scheme == "http" and not _stays_here(url) and not config.allow_http:
+        raise UsageError(
+            f"--endpoint: the key in {name} would be sent to {host} unencrypted.",
+            f"Use https://, or unset {name} if none is needed; --allow-http sends it all the same.",
+        )
+    try:
+        json.dumps(config.request(), ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise UsageError("--model, --extra: hold what JSON has no word for: NaN, infinity, half a letter.") from error
     return Endpoint(f"{base}{_PATHS[config.wanted_form]}", config.wanted_form, name, key or None)
+
+
+def _stays_here(url: httpx.URL) -> bool:
+    """Return whether what is sent there unencrypted stays on this machine."""
+    try:
+        return url.scheme == "http" and ipaddress.ip_address(url.host).is_loopback
+    except ValueError:
+        return url.host == "localhost"
+
+
+async def _stay(response: httpx.Response) -> None:
+    """Forget where a response points to: httpx reads that even where it does not follow, and fails at what is odd."""
+    response.headers.pop("Location", None)
 
 
 async def ask_all(
@@ -86,7 +118,14 @@ async def ask_all(
     queue = [(key, request) for key, request in waiting.items() if answers.get(key) is None]
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
     limits = httpx.Limits(max_connections=config.concurrency, max_keepalive_connections=config.concurrency)
-    async with httpx.AsyncClient(headers=headers, timeout=config.timeout, limits=limits) as client:
+    async with httpx.AsyncClient(
+        headers=headers | {"Accept-Encoding": "gzip, deflate"},
+        timeout=config.timeout,
+        limits=limits,
+        follow_redirects=False,  # the key is for this address
+        event_hooks={"response": [_stay]},
+        trust_env=not _stays_here(httpx.URL(endpoint.url)),  # a proxy would read what is for this machine alone
+    ) as client:
         asking = _Asking(endpoint, client, config.patience)
         pending, done = iter(queue), 0
 
@@ -171,7 +210,7 @@ class _Asking:
     async def _call(self, request: Mapping[str, Any]) -> Answer:
         try:
             # The timeout of httpx is for each read; a server that drips must end as well.
-            response = await asyncio.wait_for(self.client.post(self.endpoint.url, json=request), self._longest)
+            response, content = await asyncio.wait_for(self._fetch(request), self._longest)
         except (TimeoutError, httpx.TimeoutException):
             raise _FaultError("no answer came in time.") from None
         except httpx.UnsupportedProtocol as error:
@@ -182,13 +221,20 @@ class _Asking:
                     f"{self.endpoint.url}: its certificate is not trusted, or it speaks no TLS.", "Check --endpoint."
                 ) from None
             raise _FaultError(f"cannot be reached, or breaks off ({type(error).__name__}).") from None
-        told, code = self._told(response)
-        if response.status_code == httpx.codes.OK and not told:
-            return _read(response, self.endpoint.form)
+        try:
+            body = parse(content)
+        except ValueError:
+            body = None
+        message, code = error_in(body or {})
+        if response.status_code == httpx.codes.OK and not message:
+            if body is None:
+                raise _FaultError("answered with what is not a JSON object.")
+            return answer_in(body, self.endpoint.form)
+        told = f" ({self.endpoint.redact(message)})" if message else ""
         if code in _REFUSED:
             return Answer("", "content_filter", None, None)
         if response.status_code in _PASSING | {200} and code not in _SPENT:
-            raise _FaultError(f"answered {response.status_code}{told}.", _retry_after(response))
+            raise _FaultError(f"answered {response.status_code}{told}.", retry_after(response.headers))
         raise EndpointError(
             f"{self.endpoint.url}: answered {response.status_code}{told}.", self._way_out(response.status_code)
         )
@@ -198,18 +244,22 @@ class _Asking:
         timeout = self.client.timeout.read
         return 2 * timeout if timeout else 600.0
 
-    def _told(self, response: httpx.Response) -> tuple[str, str]:
-        """Return what the endpoint says of an error, in brackets, and its code; both empty where there is none."""
-        try:
-            body = response.json()
-        except ValueError:
-            return "", ""
-        error = body.get("error") if isinstance(body, dict) else None
-        if not error:
-            return "", ""
-        if not isinstance(error, dict):
-            return f" ({self.endpoint.redact(str(error))})", ""
-        return f" ({self.endpoint.redact(str(error.get('message', '')))})", str(error.get("code") or error.get("type"))
+    async def _fetch(self, request: Mapping[str, Any]) -> tuple[httpx.Response, bytes]:
+        """Return a response and its body. Raises EndpointError as soon as that is too long."""
+        async with self.client.stream("POST", self.endpoint.url, json=request) as response:
+            if response.headers.get("Content-Encoding", "").strip().lower() not in _PACKED:
+                raise EndpointError(
+                    f"{self.endpoint.url}: its answer is packed in a way that was not asked for.", "Check --endpoint."
+                )
+            content = bytearray()
+            async for piece in response.aiter_bytes():
+                content += piece
+                if len(content) > LONGEST_BODY:
+                    raise EndpointError(
+                        f"{self.endpoint.url}: its answer has more than {LONGEST_BODY // 2**20} MB.",
+                        "Check --endpoint and --max-tokens.",
+                    )
+            return response, bytes(content)
 
     def _way_out(self, status: int) -> str:
         key = self.endpoint.key_name
@@ -226,38 +276,14 @@ class _Asking:
         }.get(status, "Check --endpoint, --model and --form.")
 
 
-def _read(response: httpx.Response, form: Form) -> Answer:
-    """Read an answer. Raises _FaultError for what is no JSON object."""
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Return how long the endpoint asks to wait, in seconds: a number, or a date; within bounds, whatever it says."""
+    given = headers.get("Retry-After", "")
     try:
-        body = response.json()
+        seconds = float(given)
     except ValueError:
-        raise _FaultError("answered with what is no JSON.") from None
-    if not isinstance(body, dict):
-        raise _FaultError("answered with what is no JSON object.")
-    usage = body.get("usage")
-    counts = usage if isinstance(usage, dict) else {}
-    tokens = [counts.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    read, written = (count if isinstance(count, int) else None for count in tokens)
-    choices = body.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
-    if choice is None:
-        return Answer("", "none", read, written)
-    message = choice.get("message") or {}
-    text = message.get("content") if form == "chat" and isinstance(message, dict) else choice.get("text")
-    if isinstance(text, list):  # parts, as some servers have them
-        text = "".join(str(part.get("text", "")) for part in text if isinstance(part, dict))
-    finish = choice.get("finish_reason")
-    return Answer(text if isinstance(text, str) else "", str(finish) if finish else None, read, written)
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """Return how long the endpoint asks to wait, in seconds: a number, or a date."""
-    given = response.headers.get("Retry-After", "")
-    try:
-        return max(0.0, float(given))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(given).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return 0.0
+        try:
+            seconds = email.utils.parsedate_to_datetime(given).timestamp() - time.time()
+        except (TypeError, ValueError, IndexError, OverflowError, OSError):
+            return 0.0
+    return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)

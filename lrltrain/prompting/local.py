@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 
-from lrldata.errors import UsageError
+from lrldata.errors import ModelError, UsageError
 from lrldata.progress import Progress
 from lrltrain.models import Base, dtype_for, find_base, load_model, load_tokenizer, precision_of
 from lrltrain.prompting.config import PromptConfig
@@ -30,7 +31,12 @@ class Local:
     ) -> tuple[list[str | None], int, int]:
         """Return the likeliest label of each text, how many tokens were read, and how many texts were cut."""
         form = self.config.wanted_form
-        asked = [ask(prompts, text, self.tokenizer, form, self.longest) for text in texts]
+        try:
+            asked = [ask(prompts, text, self.tokenizer, form, self.longest) for text in texts]
+        except TemplateError as error:  # which comes with the model
+            raise ModelError(
+                f"{self.config.model}: its chat template fails: {str(error)[:200]}.", "Use --form completion."
+            ) from error
         questions = [question for question, _ in asked]
         with progress.steps(f"Reading {name}", len(texts)) as (advance, _):
             done = 0
@@ -59,7 +65,8 @@ def open_local(config: PromptConfig, base: Base, progress: Progress) -> Local:
         tokenizer = load_tokenizer(base)
         model = load_model(base, dtype_for("clm", precision_of(config.precision)))
         model = model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()
-    positions = getattr(model.config, "max_position_embeddings", None)
+    said = getattr(model.config, "max_position_embeddings", None)  # a configuration may say anything
+    positions = said if isinstance(said, int) and said > 0 else None
     if config.max_length and positions and config.max_length > positions:
         raise UsageError(f"--max-length {config.max_length}: {base.id} reads {positions} tokens at most.")
     return Local(config, model, tokenizer, config.max_length or positions or LONGEST)

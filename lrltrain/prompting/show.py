@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from lrldata.show import table
@@ -19,8 +18,8 @@ def prompted(runs: Sequence[Run]) -> Table:
         scores = run.result
         drawn.add_row(
             run.language,
-            escape(run.base),
-            f"{run.task} ({escape(run.data)})",
+            run.base,
+            f"{run.task} ({run.data})",
             str(run.manifest["settings"]["shots"]),
             f"{scores['macro_f1']:.3f}",
             f"{scores['accuracy']:.3f}",
@@ -37,7 +36,7 @@ def planned(plans: Sequence[Plan]) -> Table:
     drawn = table("Nothing is asked yet; it would be", "language", "model", "data", *numbers, numbers=numbers)
     for each in plans:
         drawn.add_row(
-            *(each.language, escape(each.model), escape(each.data), str(each.shots)),
+            *(each.language, each.model, each.data, str(each.shots)),
             *(f"{count:,}" for count in (each.items, each.calls, each.prompt_tokens, each.completion_tokens)),
             _cost(each.cost),
         )

@@ -453,6 +453,19 @@ def test_the_key_is_sent_and_nowhere_else(
         assert key.encode() not in written
 
 
+def test_a_key_goes_over_http_only_where_a_flag_says_so(
+    data: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    line = ["prompt", "--lang", "yo", "--task", "sentiment", "--data", data, "--model", "m", "--dry-run"]
+    line += ["--endpoint", "http://models.example.org/v1"]
+    refused = lrltrain(*line, OPENAI_API_KEY=KEY)
+    assert refused.returncode == 2
+    assert "would be sent to models.example.org unencrypted. Use https://" in refused.stderr
+    assert KEY not in refused.stderr
+    assert lrltrain(*line, "--allow-http", OPENAI_API_KEY=KEY).returncode == 0
+    assert lrltrain(*line).returncode == 0, "without a key there is nothing to give away"
+
+
 def test_a_dry_run_counts_the_calls_that_are_left(
     ask: Callable[..., Run], data: Path, tmp_path: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

@@ -1,0 +1,303 @@
+"""Models are data: whatever their files say, none of their code is run, also where standard input says yes."""
+
+import io
+import json
+import pickle
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM
+from transformers.integrations import hub_kernels
+
+from lrldata.errors import LrlError, ModelError
+from lrldata.progress import Progress
+from lrltrain.curve import draw_losses
+from lrltrain.models import Base, find_base, load_model, load_tokenizer, mini_path
+from lrltrain.prompting.config import load_prompt_config
+from lrltrain.prompting.local import find_local, open_local
+from lrltrain.prompting.template import Prompts, open_template
+from lrltrain.trust import DEEPEST, LARGEST, faults
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CODE = """
+import pathlib
+pathlib.Path({canary!r}).write_text("run")
+from transformers import PretrainedConfig, PreTrainedTokenizerFast, XLMRobertaForMaskedLM
+
+def generate(*_, **__): pass
+
+class Config(PretrainedConfig): model_type = "planted"
+
+class Tokenizer(PreTrainedTokenizerFast): pass
+"""
+CONFIG, TOKENIZER = "config.json", "tokenizer_config.json"
+OWN = {"AutoConfig": "planted.Config", "AutoModelForMaskedLM": "planted.Model"}
+REFUSED = [
+    (CONFIG, {"auto_map": OWN}, "auto_map asks for"),
+    (CONFIG, {"model_type": "planted", "auto_map": OWN}, "auto_map asks for"),
+    (
+        CONFIG,
+        {"text_config": {"deeper": [{"auto_map": {"AutoConfig": "org/other--planted.Config"}}]}},
+        "deeper.0.auto_map",
+    ),
+    (CONFIG, {"custom_pipelines": {"x": {"impl": "planted.Pipeline"}}}, "custom_pipelines asks for"),
+    (CONFIG, {"_attn_implementation": "org/kernel"}, "_attn_implementation is .org/kernel"),
+    (CONFIG, {"_attn_implementation_internal": "org/kernel@main:forward"}, "_attn_implementation_internal is"),
+    (CONFIG, {"attn_implementation": {"": "sdpa", "text_config": "org/kernel:f"}}, "attn_implementation is"),
+    (CONFIG, {"attn_implementation": "sdpa|org/kernel"}, "attn_implementation is"),
+    (CONFIG, {"text_config": {"_attn_implementation": "org/kernel"}}, "text_config._attn_implementation is"),
+    (CONFIG, {"_experts_implementation": "org/kernel"}, "_experts_implementation is"),
+    (CONFIG, {"mask_implementation": "org/own"}, "mask_implementation is"),
+    ("generation_config.json", {"attn_implementation": "my_own"}, "attn_implementation is"),
+    (CONFIG, {"kernel_config": {"RMSNorm": "org/kernel:RMSNorm"}}, "kernel_config is"),
+    (CONFIG, {"trust_remote_code": True}, "trust_remote_code asks for"),
+    (CONFIG, {"vision_config": {"use_remote_code": "yes"}}, "vision_config.use_remote_code asks"),
+    (CONFIG, {"model_type": "planted.Config"}, "model_type is"),
+    (CONFIG, {"architectures": ["org/model--planted.Model"]}, "architectures is"),
+    (CONFIG, {"architectures": [{"a": 1}, 5]}, "architectures is"),
+    (CONFIG, {"tokenizer_class": "planted.Tokenizer"}, "tokenizer_class is"),
+    (CONFIG, {"configuration_files": ["config.json", "config.4.0.0.json"]}, "auto_map asks for"),
+    (CONFIG, {"configuration_files": ["config.9.json"]}, "is missing"),
+    (CONFIG, {"configuration_files": ["config.json", "config./../../x.json"]}, "configuration_files names"),
+    (CONFIG, {"configuration_files": 5}, "configuration_files is not"),
+    (TOKENIZER, {"auto_map": ["planted.Tokenizer", "planted.Tokenizer"]}, "auto_map asks for"),
+    (TOKENIZER, {"auto_map": {"AutoTokenizer": [None, "planted.Tokenizer"]}, "tokenizer_class": "Own"}, "auto_map"),
+    (TOKENIZER, {"tokenizer_class": "a/b"}, "tokenizer_class is"),
+    ("generation_config.json", {"custom_generate": "org/model"}, "custom_generate asks for"),
+    ("processor_config.json", {"auto_map": OWN}, "auto_map asks for"),
+    ("adapter_config.json", {"auto_mapping": {"parent_library": "planted"}}, "auto_mapping asks for"),
+    ("adapter_config.json", {"base_model_name_or_path": "org/other"}, "base_model_name_or_path is"),
+    ("custom_generate/generate.py", None, "is code that would be run"),
+]
+FINE = [
+    {"auto_map": None},
+    {"auto_map": {}},
+    {"_attn_implementation": None, "_attn_implementation_autoset": True},
+    {"_attn_implementation": "sdpa", "text_config": {"attn_implementation": "flash_attention_2"}},
+    {"attn_implementation": {"": "eager", "text_config": None}, "_attn_implementation_internal": "paged|sdpa"},
+    {"_experts_implementation": "grouped_mm"},
+    {"trust_remote_code": False, "kernel_size": [3, 3], "use_mamba_kernels": True, "attn_impl": "torch"},
+    {"architectures": None, "model_type": "kosmos-2.5", "tokenizer_class": ["ATokenizer", "ATokenizerFast"]},
+    {"cache_implementation": "hybrid", "quantization_config": {"quant_method": "awq"}},
+    {"_name_or_path": "org/model", "id2label": {"0": "a/b.c"}},
+]
+
+
+@pytest.fixture(autouse=True)
+def canary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Answer every question with yes, and see that the planted code was never run, nor a kernel fetched."""
+    file = tmp_path / "canary"
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 100))
+    monkeypatch.setattr(hub_kernels, "_kernels_available", True)
+    monkeypatch.setattr(hub_kernels, "get_kernel", lambda *_, **__: file.write_text("kernel"), raising=False)
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    yield file
+    assert not file.exists()
+
+
+@pytest.fixture
+def mini(tmp_path: Path, canary: Path) -> Path:
+    """Return a copy of lrl-mini with code beside it."""
+    return with_code(shutil.copytree(mini_path(), tmp_path / "mini"), canary)
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small decoder with the tokenizer of lrl-mini."""
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=8002, max_position_embeddings=256, **sizes)).save_pretrained(folder)
+    for name in ("tokenizer.json", TOKENIZER, "special_tokens_map.json"):
+        shutil.copy(mini_path() / name, folder / name)
+    return folder
+
+
+def with_code(folder: Path, canary: Path) -> Path:
+    (folder / "planted.py").write_text(CODE.format(canary=str(canary)))
+    (folder / "config.4.0.0.json").write_text(json.dumps(read(folder) | {"auto_map": OWN}))
+    return folder
+
+
+def read(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+    return json.loads((folder / name).read_text("utf-8")) if (folder / name).exists() else {}
+
+
+def plant(folder: Path, name: str, change: dict[str, Any] | None) -> None:
+    """Change a file of a model; None stands for a copy of its code."""
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(
+        (folder / "planted.py").read_bytes() if change is None else json.dumps(read(folder, name) | change).encode()
+    )
+
+
+@pytest.mark.parametrize(("name", "change", "told"), REFUSED)
+def test_what_names_code_is_refused_before_a_library_reads_it(
+    mini: Path, name: str, change: dict[str, Any] | None, told: str
+) -> None:
+    base = find_base(str(mini))
+    plant(mini, name, change)
+    for load in (lambda _: find_base(str(mini)), load_tokenizer, load_model):
+        with pytest.raises(ModelError, match=rf"{Path(name).stem}.*{told}"):
+            load(base)
+
+
+@pytest.mark.parametrize(("name", "change", "told"), REFUSED)
+def test_a_model_to_prompt_is_held_to_the_same(
+    decoder: Path, tmp_path: Path, canary: Path, name: str, change: dict[str, Any] | None, told: str
+) -> None:
+    folder = with_code(shutil.copytree(decoder, tmp_path / "llama"), canary)
+    config = prompting(folder)
+    base, _ = find_local(config)
+    plant(folder, name, change)
+    for load in (lambda: find_local(config), lambda: open_local(config, base, Progress(quiet=True))):
+        with pytest.raises(ModelError, match=rf"{Path(name).stem}.*{told}"):
+            load()
+
+
+@pytest.mark.parametrize("config", FINE, ids=lambda config: next(iter(config)))
+def test_what_names_no_code_is_let_through(config: dict[str, Any]) -> None:
+    assert list(faults(config)) == []
+
+
+def test_a_model_with_a_word_for_its_attention_is_loaded(mini: Path) -> None:
+    plant(mini, CONFIG, {"_attn_implementation": "eager", "_attn_implementation_autoset": True})
+    assert load_model(find_base(str(mini))).config.hidden_size == 128
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[" * 100_000, "is nested more than"),
+        ('{"a": ' * (DEEPEST + 2) + "1" + "}" * (DEEPEST + 2), "is nested more than"),
+        ('{"a": ' + "[" * (DEEPEST + 2) + "]" * (DEEPEST + 2) + "}", "is nested more than"),
+        (" " * (LARGEST + 1), "has more than"),
+        ("[1]", "is not a JSON object"),
+        ("{", "is not JSON"),
+        ('{"a": ' + "9" * 5_000 + "}", "is not JSON"),
+        ("\udcff", "is not JSON"),
+    ],
+    ids=lambda value: value[:12],
+)
+@pytest.mark.parametrize("name", [CONFIG, TOKENIZER])
+def test_a_configuration_that_cannot_be_one_is_refused(mini: Path, name: str, content: str, told: str) -> None:
+    (mini / name).write_text(content, "utf-8", errors="surrogateescape")
+    with pytest.raises(ModelError, match=rf"{name}: .*{told}"):
+        find_base(str(mini))
+
+
+def test_a_type_that_is_not_trained_is_refused_before_it_loads_another_model(
+    mini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(mini, CONFIG, {"model_type": "lightglue", "keypoint_detector_config": {"_name_or_path": "org/other"}})
+    monkeypatch.setattr("lrltrain.models.AutoConfig", None)
+    with pytest.raises(ModelError, match="'lightglue' has no language modelling head"):
+        find_base(str(mini))
+
+
+@pytest.mark.parametrize("name", ["mini/config.json", "http://127.0.0.1:1/config.json", "/no/such/folder", "../x", ""])
+def test_what_is_neither_a_folder_nor_an_id_is_refused(mini: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(mini.parent)
+    with pytest.raises(ModelError, match="neither a folder nor an id"):
+        find_base(name)
+
+
+def test_nobody_is_asked_whether_code_may_run(mini: Path) -> None:
+    plant(mini, CONFIG, {"model_type": "planted", "auto_map": OWN})
+    with pytest.raises(ValueError, match="custom code"):  # as where a part of a model is loaded with no argument
+        AutoConfig.from_pretrained(mini)
+
+
+@pytest.mark.parametrize("change", [{"_attn_implementation": "org/kernel"}, {"auto_map": OWN}])
+def test_a_model_on_the_hub_is_held_to_the_same(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    repository = tmp_path / "hub" / "models--org--mini"
+    shutil.copytree(mini, repository / "snapshots" / COMMIT)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    monkeypatch.setattr("transformers.utils.hub.TRANSFORMERS_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    base = find_base("org/mini")
+    assert (base.id, base.revision) == ("org/mini", COMMIT)
+    assert load_tokenizer(base).is_fast
+    plant(repository / "snapshots" / COMMIT, CONFIG, change)
+    for load in (lambda _: find_base("org/mini"), load_tokenizer, load_model):
+        with pytest.raises(ModelError, match=rf"org/mini: {CONFIG}: {next(iter(change))}"):
+            load(base)
+
+
+class Payload:
+    """What is a call once it is unpickled."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.write_text, (self.canary, "run"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pickled_weights_run_nothing(mini: Path, canary: Path, *, zipped: bool) -> None:
+    base = find_base(str(mini))
+    weights = load_file(mini / "model.safetensors")
+    (mini / "model.safetensors").unlink()
+    torch.save(weights, mini / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    assert load_model(base).num_parameters() > 1_000_000, "a pickle of tensors is read"
+    torch.save(weights | {"x": Payload(canary)}, mini / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(base)
+    (mini / "pytorch_model.bin").write_bytes(pickle.dumps(Payload(canary)))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(base)
+    assert not canary.exists()
+
+
+def prompting(folder: Path, **options: Any) -> Any:
+    return load_prompt_config(None, {"lang": "yo", "data": "d", "model": str(folder)} | options)
+
+
+@pytest.mark.parametrize("template", ["{{ a.b.c }}", "{% for %}", "{{ ''.__class__.__mro__[1].__subclasses__() }}"])
+def test_a_chat_template_that_fails_is_an_error_of_the_model(decoder: Path, tmp_path: Path, template: str) -> None:
+    folder = shutil.copytree(decoder, tmp_path / "llama")
+    plant(folder, TOKENIZER, {"chat_template": template})
+    config = prompting(folder, form="chat")
+    local = open_local(config, find_local(config)[0], Progress(quiet=True))
+    prompts = Prompts(open_template(None, "topic"), "Yoruba")
+    with pytest.raises(LrlError, match="chat template fails"):
+        local.classify("x", prompts, ["text"], Progress(quiet=True))
+
+
+@pytest.mark.parametrize("positions", ["many", -5, None, [1]])
+def test_a_number_of_positions_that_is_none_is_not_taken(
+    decoder: Path, monkeypatch: pytest.MonkeyPatch, positions: Any
+) -> None:
+    config = prompting(decoder, max_length=100)
+    base, _ = find_local(config)
+    model = load_model(base)
+    model.config.max_position_embeddings = positions
+    monkeypatch.setattr("lrltrain.prompting.local.load_model", lambda *_: model)
+    assert open_local(config, base, Progress(quiet=True)).longest == 100
+
+
+def test_another_base_by_the_same_name_is_checked_as_well(mini: Path) -> None:
+    base = replace(find_base("lrl-mini"), location=str(mini))
+    plant(mini, CONFIG, {"auto_map": OWN})
+    with pytest.raises(ModelError, match=r"lrl-mini: config\.json: auto_map"):
+        load_model(base)
+    assert isinstance(base, Base)
+
+
+def test_a_curve_of_an_odd_log_is_drawn(tmp_path: Path) -> None:
+    odd: list[dict[str, Any]] = [{"step": "\udc00", "loss": "x"}, {"loss": 1.0}, {"step": 10**400, "loss": 1.0}]
+    log = [{"step": 1, "loss": 2.0}, {"step": 2, "eval_loss": float("nan")}, *odd]
+    draw_losses(
+        log, 1, "a\x00\x1b[31m\ufffe\udc00", tmp_path / "curve.png"
+    )  # of which the converter aborts the process
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
