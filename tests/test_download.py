@@ -4,9 +4,11 @@ import gzip
 import hashlib
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from dumps import line
 
@@ -45,13 +47,23 @@ class Handler(BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         if fault == "no ranges" or self.headers.get("If-Range") != self.server.etag:
             start = 0
-        body = b"<html>" if fault == "html" else CONTENT[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        if start > len(CONTENT):
+            self.send_error(416)
+            return
+        body = {"html": b"<html>", "empty": b""}.get(fault, CONTENT[start:])
+        body = body[: len(body) // 2] if fault == "half" else body[1:] if fault == "shifted" else body
+        if start and fault in ("other tag", "other size", "no content range"):
+            body = body[::-1]
+        begin, total = start + (fault == "shifted"), len(CONTENT) + (fault == "other size")
+        self.send_response(206 if start or fault == "unasked" else 200)
+        if start and fault != "no content range":
+            self.send_header("Content-Range", f"bytes {begin}-{begin + len(body) - 1}/{total}")
+        self.send_header("Content-Length", {"words": "many", "endless": "9" * 5000}.get(fault, str(len(body))))
         self.send_header("Content-Type", "text/html" if fault == "html" else "application/gzip")
-        self.send_header("ETag", self.server.etag)
+        if fault != "no tag":
+            self.send_header("ETag", '"two"' if fault == "other tag" else self.server.etag)
         self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if fault == "drop" else body)
+        self.wfile.write(body[: len(body) // 2] if fault in ("drop", "no tag") else body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -60,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         yield running
         running.shutdown()
 
@@ -100,8 +112,108 @@ def test_a_partial_file_of_an_earlier_run_is_continued_only_if_the_file_is_the_s
 
 
 @pytest.mark.parametrize(
+    "fault", ["shifted", "other size", "other tag", "no content range", "half", "empty", "words", "endless"]
+)
+def test_a_rest_that_is_not_the_rest_of_the_file_is_not_put_behind_it(
+    fault: str, server: Server, tmp_path: Path
+) -> None:
+    server.faults = ["drop", fault]
+    assert download(Remote(server.url), tmp_path, QUIET).read_bytes() == CONTENT
+
+
+def test_a_weak_tag_is_neither_kept_nor_asked_with(server: Server, tmp_path: Path) -> None:
+    server.etag, server.faults = 'W/"one"', ["drop"]
+    assert download(Remote(server.url), tmp_path, QUIET).read_bytes() == CONTENT
+    assert server.ranges == [None, None]
+
+
+def test_a_tag_of_an_older_answer_is_not_that_of_a_newer_one_without(server: Server, tmp_path: Path) -> None:
+    server.faults = ["drop", "503", "no tag"]
+    server.etag = '"one"'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lrldata.conceptnet.download.TRIES", 1)
+        for _ in range(3):
+            with pytest.raises(DownloadError):
+                download(Remote(server.url), tmp_path, QUIET)
+            server.etag = '"two"'  # the file is another one
+    server.etag = '"one"'
+    assert download(Remote(server.url), tmp_path, QUIET).read_bytes() == CONTENT
+    assert server.ranges[-1] is None
+
+
+def test_more_bytes_than_the_file_has_are_thrown_away(server: Server, tmp_path: Path) -> None:
+    folder = local_path(Remote(server.url), tmp_path).parent
+    beside = folder.with_name(f"{folder.name}.unfinished")
+    beside.mkdir(parents=True)
+    beside.joinpath("part").write_bytes(b"x" * (len(CONTENT) + 1))
+    beside.joinpath("etag").write_text(server.etag)
+    assert download(Remote(server.url), tmp_path, QUIET).read_bytes() == CONTENT
+
+
+def test_a_redirect_to_where_anybody_can_read_along_is_not_followed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        onward = {
+            "https://a.example/": "https://b.example/x",
+            "https://b.example/x": "http://c.example/y?signature=geheim",
+        }
+        return httpx.Response(302, headers={"Location": onward[str(request.url)]})
+
+    client = partial(httpx.Client, transport=httpx.MockTransport(answer))
+    monkeypatch.setattr("lrldata.conceptnet.download.httpx.Client", client)
+    with pytest.raises(DownloadError, match="redirects from https to http://c") as error:
+        download(Remote("https://a.example/"), tmp_path, QUIET)
+    assert asked == ["https://a.example/", "https://b.example/x"]
+    assert "geheim" not in str(error.value)
+
+
+@pytest.mark.parametrize("faults", [["404"], ["503"] * 5, ["html"], ["empty"] * 5, ["drop"] * 5, ["words"] * 5])
+def test_no_message_shows_a_password_or_a_signature(faults: list[str], server: Server, tmp_path: Path) -> None:
+    server.faults = faults
+    address = server.url.replace("://", "://somebody:geheim@") + "?X-Signature=geheim"
+    for url in (address, address.replace(f":{server.server_port}", ":9"), address.replace("127.0.0.1", "[::1")):
+        with pytest.raises(DownloadError, match="edges/dump") as error:
+            download(Remote(url), tmp_path, QUIET)
+        assert "geheim" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://a.example/x", "file:///etc/hostname", "http://", "http://[::1/x", "http://xn--/x", "http://a\0b/x"]
+)
+def test_what_is_not_an_address_of_the_web_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="not an address"):
+        download(Remote(url), tmp_path, QUIET)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("conceptnet-assertions-5.7.0.csv.gz", "conceptnet-assertions-5.7.0.csv.gz"),
+        ("a/..", "dump"),
+        ("", "dump"),
+        ("a%2f..%2f..%2fx", "a%2f..%2f..%2fx"),
+        ("..\\..\\x.gz", ".._.._x.gz"),
+        ("c:x\0\x1b", "c_x__"),
+        ("ß" * 300 + ".gz", "ß" * 57 + ".gz"),
+    ],
+)
+def test_a_name_from_an_address_stays_in_the_folder(path: str, name: str, tmp_path: Path) -> None:
+    found = local_path(Remote(f"http://a.example/edges/{path}"), tmp_path)
+    assert found.name == name
+    assert found.parent.parent == tmp_path / "conceptnet" / "dumps"
+
+
+@pytest.mark.parametrize(
     ("faults", "message"),
     [
+        (["empty"] * 5, "the server sends nothing"),
+        (["words"] * 5, "http"),
+        (["unasked"] * 5, "another file"),
+        (["204"], "the server answers 204"),
         (["html"], "HTML page"),
         (["404"], "the server answers 404"),
         (["503"] * 5, "503"),

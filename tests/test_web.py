@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
-from lrldata.glotcc import lines, near, personal
+from lrldata.engine import Crew
+from lrldata.glotcc import lines, near, personal, samples
 from lrldata.glotcc.build import clean_corpus
 from lrldata.glotcc.characters import count
 from lrldata.glotcc.clean import Means, clean, rules
@@ -329,3 +330,43 @@ def test_documents_go_by_what_is_left_of_them(text: str, reason: str | None) -> 
     split = text.split("\n")
     made = judge(pl.DataFrame({"doc": pl.Series([0] * len(split), dtype=pl.UInt32), "text": split}), find("ro"))
     assert made["reason"].to_list() == [reason]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_order_in_which_processes_are_done_changes_no_sample(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every shard has the same documents, so that each dropped text could be shown from any of them."""
+    shards = [frame(3, 6) for _ in range(4)]
+    _, expected = cleaned(*shards)
+    spread, order = Crew.spread, random.Random(seed)
+
+    def as_it_comes(crew: Crew, task: Any, arguments: Any) -> Any:
+        results = list(spread(crew, task, arguments))
+        order.shuffle(results)
+        return iter(results)
+
+    monkeypatch.setattr(Crew, "spread", as_it_comes)
+    _, made = cleaned(*shards)
+    assert made.samples == expected.samples
+    assert made.ledger == expected.ledger
+
+
+def test_samples_put_together_in_any_order_are_the_same() -> None:
+    def sample(text: int, doc: str | None, away: float = 0.0) -> dict[str, Any]:
+        return {"hash": text, "doc": doc, "away": away}
+
+    draw = random.Random(1)
+    parts = [
+        {"menu": [sample(draw.randrange(40), f"{part}.txt#{at}", draw.random()) for at in range(9)]}
+        for part in range(9)
+    ]
+    parts.append({"menu": [sample(1, None), sample(1, "0.txt#0")]})
+    measured = [
+        {"shortest_line": {"rows": [1], "bytes": [2], "near": [each for each in part["menu"] if each["doc"]]}}
+        for part in parts
+    ]
+    merged, thresholds = samples.merge(parts, 3), samples.thresholds(measured)
+    for _ in range(10):
+        draw.shuffle(parts)
+        draw.shuffle(measured)
+        assert samples.merge(parts, 3) == merged
+        assert samples.thresholds(measured) == thresholds

@@ -25,7 +25,11 @@ from lrldata.errors import InputError
 
 RAW_SCHEMA = dict.fromkeys(("uri", "relation", "start", "end", "metadata"), pl.String)
 GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_LINE = 16 << 20  # bytes without its end
 TAIL = 20  # characters: `"weight": ` and a number of nine, as `2.828` or `12.345678`, and the brace
+_TOO_LONG = f"longer than {LONGEST_LINE >> 20} MiB"
+_REASON = 200  # letters: some quote what they refuse
+_LONGEST_NAME = 1_000  # letters of dataset and licence together: escaped they must not make a line too long
 _HEAD_END = '", "sources": ['
 _TAIL = re.compile(r'"weight": (-?[0-9]+(?:\.[0-9]+)?)\}$')
 _DATABASE_BATCH = 100_000
@@ -45,10 +49,11 @@ def understand(raw: pl.LazyFrame, *, origin: bool = True) -> pl.LazyFrame:
     the edge URI can be rebuilt from them.
     """
     metadata = pl.col("metadata")
+    size = pl.sum_horizontal(pl.col(RAW_SCHEMA.keys()).str.len_bytes().cast(pl.Int64)) + len(RAW_SCHEMA) - 1
     columns = {
         "start_lang": pl.when(~pl.col("uri").str.contains("\0", literal=True)).then(language_of(pl.col("start"))),
         "end_lang": language_of(pl.col("end")),
-        "tail": metadata.str.tail(TAIL),
+        "tail": pl.when(size <= LONGEST_LINE).then(metadata.str.tail(TAIL)),
     }
     if origin:
         columns["head"] = metadata.str.head(metadata.str.find(_HEAD_END, literal=True))
@@ -66,7 +71,9 @@ def parse_head(text: str) -> tuple[str, str] | None:
 def _origin(fields: Any) -> tuple[str, str]:
     """Return dataset and licence. Raises KeyError, TypeError or ValueError where they are no proper text."""
     dataset, licence = fields["dataset"], fields["license"]
-    (dataset + licence).encode()  # lone surrogates are no text
+    (dataset + licence).encode()  # lone surrogates are not text
+    if len(dataset + licence) > _LONGEST_NAME:
+        raise ValueError(f"longer than {_LONGEST_NAME} letters")
     return dataset, licence
 
 
@@ -80,9 +87,14 @@ def sniff(path: Path) -> None:
     """Refuse what is plainly not a dump. Raises InputError naming the file and what it is instead."""
     with _open(path) as stream:
         try:
-            head = stream.read(1 << 16).lstrip().lower()
+            head = stream.read(1 << 16)
+            if head and b"\n" not in head:  # Polars would hold the line whole, however long it is
+                head += stream.readline(LONGEST_LINE)
         except (EOFError, OSError, zlib.error) as error:
             raise InputError(f"{path}: damaged gzip file ({error}).", "Download it again.") from error
+    if len(head) > LONGEST_LINE:
+        raise InputError(f"{path}, line 1: {_TOO_LONG}.", "Is this ConceptNet's dump?")
+    head = head[: 1 << 16].lstrip().lower()
     if not head:
         raise InputError(f"{path}: the file is empty.", "Give a ConceptNet dump with --dump, or try --sample.")
     if head.startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -104,6 +116,17 @@ def _open(path: Path) -> BinaryIO:
     return cast("BinaryIO", gzip.open(path, "rb")) if is_gzip(path) else path.open("rb")
 
 
+def _lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines with their ends; of one that is too long only as much as shows that it is."""
+    try:
+        while line := stream.readline(LONGEST_LINE + len(b"\r\n")):
+            yield line
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(LONGEST_LINE)
+    except zlib.error as error:
+        raise InputError(f"{path}: damaged gzip file ({error}).", "Download it again.") from error
+
+
 class BadLineError(ValueError):
     """One line that is not an edge; the message is the reason."""
 
@@ -116,6 +139,8 @@ def check_line(line: bytes) -> tuple[str, str, str, str, str]:
 
     Returns uri, relation, start, end, metadata; the metadata in the order that `understand` expects.
     """
+    if len(line) > LONGEST_LINE:
+        raise BadLineError(_TOO_LONG)
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -138,7 +163,7 @@ def check_line(line: bytes) -> tuple[str, str, str, str, str]:
 
 
 def _readable(metadata: str) -> str:
-    """Return metadata in the form that `understand` reads: unchanged where it has that, or else written anew.
+    """Return metadata in the form that `understand` reads: unchanged where it has that, or else written again in it.
 
     What the fast way accepts is accepted here too, so that no line's fate depends on the others.
     """
@@ -183,7 +208,7 @@ def sift(path: Path, clean: Path, rejects: Path) -> tuple[int, int]:
         rejects.open("w", encoding="utf-8", newline="\n") as refused,
     ):
         refused.write("line\treason\ttext\n")
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(_lines(path, lines), start=1):
             stripped = line.rstrip(b"\r\n")
             if not stripped:
                 continue
@@ -193,7 +218,7 @@ def sift(path: Path, clean: Path, rejects: Path) -> tuple[int, int]:
             except BadLineError as reason:
                 bad += 1
                 shown = stripped[:500].decode("utf-8", "backslashreplace").replace("\t", "\\t").replace("\0", "\\0")
-                refused.write(f"{number}\t{reason}\t{shown}\n")
+                refused.write(f"{number}\t{str(reason)[:_REASON]}\t{shown}\n")
     return good, bad
 
 

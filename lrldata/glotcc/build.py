@@ -24,7 +24,7 @@ from lrldata.glotcc.config import WebConfig
 from lrldata.glotcc.corpus import Chosen, choose, judge_all
 from lrldata.glotcc.documents import thresholds
 from lrldata.glotcc.hub import REPOSITORY, hub_shards
-from lrldata.glotcc.parts import Part
+from lrldata.glotcc.parts import Fates, Part
 from lrldata.glotcc.read import Columns, Shard, find_shards
 from lrldata.languages import Language, parse
 from lrldata.ledger import Ledger, Tally, from_json, reasons_of
@@ -169,16 +169,25 @@ _SMALL = 2_000_000  # bytes of input a process, below which starting one costs m
 def _write_parts(
     task: steps.Task, parts: Sequence[Part], chosen: Chosen, work: Path, crew: Crew
 ) -> list[dict[str, Any]]:
-    """Write the rows that stay into a folder for each shard of the dataset."""
+    """Write the rows that stay into a folder for each shard of the dataset; returns what each part had, in their order.
+
+    What is done first by several processes depends on how busy each is.
+    """
     rows = work / "rows"
     shutil.rmtree(rows, ignore_errors=True)
     for split, shard in chosen.places.select("split", "shard").unique().iter_rows():
         rows.joinpath(f"{split}-{shard}").mkdir(parents=True)
     jobs = (
-        (task, part, chosen.fates[number], chosen.places.filter(pl.col("part") == number).drop("part"), rows)
+        (number, task, part, chosen.fates[number], chosen.places.filter(pl.col("part") == number).drop("part"), rows)
         for number, part in enumerate(parts)
     )
-    return list(crew.spread(steps.write, jobs))
+    return [written for _, written in sorted(crew.spread(_write, jobs), key=lambda each: each[0])]
+
+
+def _write(
+    number: int, task: steps.Task, part: Part, fates: Fates, places: pl.DataFrame, rows: Path
+) -> tuple[int, dict[str, Any]]:
+    return number, steps.write(task, part, fates, places, rows)
 
 
 def folder_of(config: WebConfig, language: Language) -> Path:

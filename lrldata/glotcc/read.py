@@ -1,11 +1,16 @@
-"""Documents, from files of Parquet, JSONL or plain text: a few megabytes at a time. IO."""
+"""Documents, from files of Parquet, JSONL or plain text: a few megabytes at a time. IO.
 
+What a file holds is not believed: whatever it is, it is read, or ends in an InputError, in bounded memory.
+"""
+
+import codecs
 import gzip
-import io
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +18,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lrldata.errors import InputError
+from lrldata.errors import InputError, LrlError
+from lrldata.glotcc.parquet import ColumnError, read_frames
 from lrldata.manifest import sha256_of
 from lrldata.network import reached
 
@@ -28,7 +34,17 @@ METADATA: Mapping[str, tuple[str, pl.DataType]] = {  # what GlotCC knows of a do
 }
 PART = 4_000_000  # bytes of text, from which on a part ends
 LINES = 100  # of a paragraph of plain text, from which on another document begins: it is a list of sentences
+LONGEST_LINE = 32 << 20  # bytes of a line of a file: JSON takes up to thirty times as many to be read
+LONGEST_TEXT = 16 << 20  # bytes of a document: to clean it takes fifty times as many
 _ROWS = 500
+_NAMES, _NAME = 20, 50  # columns that an error lists, and their letters
+_TOO_LONG, _SPLIT = f"longer than {LONGEST_TEXT >> 20} MiB", "Split it, or leave the file out with --skip-bad."
+_JSON = json.JSONDecoder(parse_int=float)  # an integer may have a million digits, which Python refuses
+_HINT = "Correct it, or leave the file out with --skip-bad."
+_UNREADABLE = (
+    pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, zlib.error, OSError, EOFError,
+    ValueError, TypeError, OverflowError, RecursionError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,10 +104,17 @@ def read_parts(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
     try:
         with reached(f"{shard.place} cannot be read", "Try again: what is done is kept."):
             yield from _numbered(shard, _grouped(_rows(shard, columns)))
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
-        first = str(error).strip().split("\n")[0][:150]
+    except LrlError:
+        raise
+    except ColumnError as error:
         raise InputError(
-            f"{shard.place}: cannot be read ({first}).", "Mend or remove it, or leave it out with --skip-bad."
+            f"{shard.place}: {error}.",
+            "Name another with --text-column or --url-column, or leave the file out with --skip-bad.",
+        ) from error
+    except _UNREADABLE as error:
+        first = str(error).strip().split("\n")[0][:150] or type(error).__name__
+        raise InputError(
+            f"{shard.place}: cannot be read ({first}).", "Repair or remove it, or leave it out with --skip-bad."
         ) from error
 
 
@@ -102,59 +125,110 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
             return
         plain: Any = gzip.GzipFile(fileobj=stream) if shard.name.endswith(".gz") else stream
         rows = _jsonl if ".jsonl" in shard.name else _paragraphs
-        with io.TextIOWrapper(plain, "utf-8-sig", newline="\n") as lines:
-            yield from rows(shard, lines, columns)
+        yield from rows(shard, _lines(shard, plain), columns)
+
+
+def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
+    """Yield the lines of a file with their ends. Raises InputError for one that is too long or not UTF-8."""
+    number = 0
+    while line := stream.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"{shard.place}: line {number:,} is longer than {LONGEST_LINE >> 20} MiB.", _HINT)
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{shard.place}: cannot be read (line {number:,} is not UTF-8 at byte {error.start + 1}).", _HINT
+            ) from error
+        yield text
 
 
 def _parquet(shard: Shard, stream: BinaryIO, columns: Columns) -> Iterator[pl.DataFrame]:
     file = pq.ParquetFile(stream)
     text, url = _choose(shard, file.schema_arrow.names, columns)
-    asked = [text, *([url] if url else []), *(name for name in METADATA if name in file.schema_arrow.names)]
-    for batch in file.iter_batches(_ROWS, columns=asked, use_threads=False):
-        frame = pl.from_arrow(pa.Table.from_batches([batch]))
-        if isinstance(frame, pl.DataFrame):
-            yield _shaped(shard, frame, text, url)
+    for frame in read_frames(file, stream, list(dict.fromkeys([text, *([url] if url else [])])), list(METADATA)):
+        yield _shaped(frame, text, url)
 
 
 def _jsonl(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterator[pl.DataFrame]:
-    found: list[dict[str, Any]] = []
+    """Yield the rows; each is read by the columns that it has itself, so that no row's fate depends on others."""
+    found: list[tuple[int, dict[str, Any]]] = []
+    names: dict[str, None] = {}
+    size = count = 0
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(
-                f"{shard.place}: line {number:,} is no JSON ({error}).",
-                "Mend it, or leave the file out with --skip-bad.",
-            ) from error
-        if not isinstance(row, dict):
-            raise InputError(
-                f"{shard.place}: line {number:,} is no JSON object.", 'A line is a document: {{"text": ...}}.'
-            )
-        found.append(row)
-        if len(found) == _ROWS:
+        row = _parse(shard, number, line)
+        if count < _ROWS:
+            wanted = (name for name in (columns.text, columns.url, *TEXT_COLUMNS) if name in row)
+            names |= dict.fromkeys([*wanted, *(name[:_NAME] for name in islice(row, _NAMES))])
+        found.append((number, row))
+        size, count = size + len(line), count + 1
+        if count == _ROWS:
+            _choose(shard, list(names), columns)
+        if size >= PART or len(found) == _ROWS:
             yield _from_json(shard, found, columns)
-            found = []
+            found, size = [], 0
+    if 0 < count < _ROWS:
+        _choose(shard, list(names), columns)
     if found:
         yield _from_json(shard, found, columns)
 
 
-def _from_json(shard: Shard, found: list[dict[str, Any]], columns: Columns) -> pl.DataFrame:
-    text, url = _choose(shard, list(dict.fromkeys(key for row in found for key in row)), columns)
-    taken: dict[str, list[Any]] = {text: [_as_text(row.get(text)) for row in found]}
-    if url:
-        taken[url] = [_as_text(row.get(url)) for row in found]
-    taken |= {name: [row.get(name) for row in found] for name in METADATA if any(row.get(name) for row in found)}
-    return _shaped(shard, pl.DataFrame(taken, strict=False), text, url)
+def _parse(shard: Shard, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = _JSON.decode(line)
+    except (ValueError, RecursionError) as error:
+        why = "nested too deep" if isinstance(error, RecursionError) else error
+        raise InputError(f"{shard.place}: line {number:,} is no JSON that can be read ({why}).", _HINT) from error
+    if not isinstance(row, dict):
+        raise InputError(f"{shard.place}: line {number:,} is no JSON object.", 'A line is a document: {"text": "..."}.')
+    return row
 
 
-def _as_text(value: Any) -> str | None:
-    """Return a JSON value as text; half of a surrogate pair, which is no character, becomes its replacement."""
+def _from_json(shard: Shard, found: list[tuple[int, dict[str, Any]]], columns: Columns) -> pl.DataFrame:
+    texts = (columns.text,) if columns.text else TEXT_COLUMNS
+    urls = (columns.url,) if columns.url else URL_COLUMNS
+    taken = {
+        "url": pl.Series([_text(shard, number, row, urls) for number, row in found], dtype=pl.String),
+        "text": pl.Series([_text(shard, number, row, texts) for number, row in found], dtype=pl.String),
+    }
+    for name, (_, dtype) in METADATA.items():
+        if any(name in row for _, row in found):
+            plain = _as_number if dtype == pl.Float64 else _as_texts
+            taken[name] = pl.Series([plain(row.get(name)) for _, row in found], dtype=dtype)
+    return _shaped(pl.DataFrame(taken), "text", "url")
+
+
+def _text(shard: Shard, number: int, row: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    """Return the text of the first of these columns that a row has. Raises InputError where it is something else."""
+    name = next((name for name in names if name in row), None)
+    value = None if name is None else row[name]
     if value is None:
         return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, str):
+        kind = {dict: "an object", list: "a list", bool: "a boolean"}.get(type(value), "a number")
+        raise InputError(f"{shard.place}: line {number:,}: {name!r} is {kind}, not text.", _HINT)
+    if len(value) > LONGEST_TEXT // 4 and len(value.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
+        raise InputError(f"{shard.place}: line {number:,}: {name!r} is {_TOO_LONG}.", _SPLIT)
+    return _whole(value)
+
+
+def _whole(text: str) -> str:
+    """Return a text in which half of a surrogate pair, which is not a character, is a replacement character."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _as_number(value: Any) -> float | None:
+    return value if isinstance(value, float) else None
+
+
+def _as_texts(value: Any) -> list[str] | None:
+    is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return [_whole(each) for each in value] if is_list else None
 
 
 def _paragraphs(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterator[pl.DataFrame]:
@@ -162,43 +236,46 @@ def _paragraphs(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterato
         raise InputError(f"{shard.place}: a text file has no columns.", "Leave out --text-column and --url-column.")
     texts: list[str] = []
     paragraph: list[str] = []
+    size = held = 0
     for line in lines:
         if line.strip():
             paragraph.append(line)
-        if paragraph and (not line.strip() or len(paragraph) == LINES):
+            held += len(line)
+        if paragraph and (not line.strip() or len(paragraph) == LINES or held >= PART):
             texts.append("".join(paragraph))
-            paragraph = []
-        if len(texts) == _ROWS:
-            yield _shaped(shard, pl.DataFrame({"text": texts}), "text", None)
-            texts = []
+            paragraph, size, held = [], size + held, 0
+        if len(texts) == _ROWS or size >= PART:
+            yield _of_texts(texts)
+            texts, size = [], 0
     texts += ["".join(paragraph)] if paragraph else []
     if texts:
-        yield _shaped(shard, pl.DataFrame({"text": texts}), "text", None)
+        yield _of_texts(texts)
+
+
+def _of_texts(texts: list[str]) -> pl.DataFrame:
+    return _shaped(pl.DataFrame({"text": texts}), "text", None)
 
 
 def _choose(shard: Shard, names: list[str], columns: Columns) -> tuple[str, str | None]:
     """Return the columns of text and address. Raises InputError."""
+    shown = ", ".join([name[:_NAME] for name in names[:_NAMES]] + ["..."] * (len(names) > _NAMES))
     for asked, flag in ((columns.text, "--text-column"), (columns.url, "--url-column")):
         if asked and asked not in names:
-            raise InputError(f"{shard.place}: has no column {asked!r} ({flag}).", f"It has: {', '.join(names)}.")
+            raise InputError(f"{shard.place}: has no column {asked!r} ({flag}).", f"It has: {shown}.")
     text = columns.text or next((name for name in TEXT_COLUMNS if name in names), None)
     if text is None:
         raise InputError(
-            f"{shard.place}: has no column {' or '.join(TEXT_COLUMNS)}.",
-            f"It has {', '.join(names)}: use --text-column.",
+            f"{shard.place}: has no column {' or '.join(TEXT_COLUMNS)}.", f"It has {shown}: use --text-column."
         )
     return text, columns.url or next((name for name in URL_COLUMNS if name in names), None)
 
 
-def _shaped(shard: Shard, frame: pl.DataFrame, text: str, url: str | None) -> pl.DataFrame:
-    try:
-        return frame.select(
-            (pl.col(url).cast(pl.String) if url else pl.lit(None, pl.String)).alias("url"),
-            pl.col(text).cast(pl.String).alias("text"),
-            *(_metadata(frame, name) for name in METADATA),
-        )
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"{shard.place}: column {text!r} is no text.", "Name another with --text-column.") from error
+def _shaped(frame: pl.DataFrame, text: str, url: str | None) -> pl.DataFrame:
+    return frame.select(
+        (pl.col(url) if url else pl.lit(None, pl.String)).alias("url"),
+        pl.col(text).alias("text"),
+        *(_metadata(frame, name) for name in METADATA),
+    )
 
 
 def _metadata(frame: pl.DataFrame, name: str) -> pl.Expr:
@@ -206,6 +283,7 @@ def _metadata(frame: pl.DataFrame, name: str) -> pl.Expr:
     known = name in frame.columns
     if known and dtype == pl.Float64 and frame.schema[name].is_numeric():
         value = pl.col(name).cast(pl.Float64)
+        value = pl.when(value.is_finite()).then(value)
         return pl.when(value > 1).then(value / 100).otherwise(value).alias(column)  # a share, or a percentage
     if known and frame.schema[name] == dtype:
         return pl.col(name).alias(column)
@@ -232,9 +310,13 @@ def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 def _numbered(shard: Shard, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Name each document by its shard and its number in it."""
+    """Name each document by its shard and its number in it. Raises InputError for one that is too long."""
     begin = 0
     for frame in frames:
+        sizes = frame["text"].str.len_bytes().fill_null(0)
+        if (sizes > LONGEST_TEXT).any():
+            at = begin + int((sizes > LONGEST_TEXT).arg_max() or 0) + 1
+            raise InputError(f"{shard.place}: document {at:,} is {_TOO_LONG}.", _SPLIT)
         number = pl.int_range(begin, begin + len(frame), dtype=pl.Int64, eager=True).cast(pl.String)
         yield frame.with_columns(doc=shard.name + "#" + number)
         begin += len(frame)

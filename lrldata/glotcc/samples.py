@@ -52,7 +52,9 @@ def draw(rows: pl.DataFrame, reasons: Iterable[str | None], most: int) -> dict[s
     In: columns reason, text, and of doc, url, taken_for, probability those that are known.
     """
     wanted = rows.filter(pl.col("reason").is_in(list(reasons), nulls_equal=True))
-    wanted = wanted.with_columns(hash=pl.col("text").hash(_SEED)).unique(["reason", "hash"], maintain_order=True)
+    wanted = wanted.with_columns(hash=pl.col("text").hash(_SEED)).unique(
+        ["reason", "hash"], keep="first", maintain_order=True
+    )
     lowest = wanted.sort("hash").group_by("reason", maintain_order=True).head(most)
     return {
         reason: [_sample(row) for row in some.iter_rows(named=True)] for (reason,), some in lowest.group_by("reason")
@@ -72,14 +74,26 @@ def _sample(row: Mapping[str, Any]) -> Sample:
 
 
 def merge(drawn: Iterable[Mapping[Any, list[Sample]]], most: int) -> dict[str, list[Sample]]:
-    """Put samples together: again the lowest hashes, each text once."""
+    """Put samples together: again the lowest hashes, each text once. The order in which they come does not matter."""
     found: dict[str, dict[int, Sample]] = defaultdict(dict)
     for each in drawn:
         for reason, some in each.items():
-            found[reason].update({sample["hash"]: sample for sample in some})
+            _keep_first(found[reason], some)
             if len(found[reason]) > 10 * most:
                 found[reason] = dict(sorted(found[reason].items())[:most])
     return {reason: [sample for _, sample in sorted(some.items())[:most]] for reason, some in found.items()}
+
+
+def _keep_first(found: dict[int, Sample], more: Iterable[Sample]) -> None:
+    """Add samples; of those of one text that stays whose document comes first by name."""
+    for sample in more:
+        known = found.setdefault(sample["hash"], sample)
+        if _rank(sample) < _rank(known):
+            found[sample["hash"]] = sample
+
+
+def _rank(sample: Sample) -> tuple[float, str]:
+    return sample.get("away", 0.0), sample["doc"] or ""
 
 
 def measure(judged: pl.DataFrame, named: pl.DataFrame | None = None) -> dict[str, Any]:
@@ -106,8 +120,10 @@ def measure(judged: pl.DataFrame, named: pl.DataFrame | None = None) -> dict[str
 def _nearest(reached: pl.DataFrame, threshold: Threshold, named: pl.DataFrame) -> list[Sample]:
     away = (pl.col(threshold.measure) - value_of(threshold.rule)).abs()
     kept = reached.filter(pl.col("reason").is_null()).with_columns(away=away, hash=pl.col("text").hash(_SEED))
-    some = kept.bottom_k(50 * NEAR, by=["away", "hash"]).sort("away", "hash")
-    some = some.unique("hash", maintain_order=True).head(NEAR).join(named, on="doc", maintain_order="left")
+    some = kept.bottom_k(50 * NEAR, by=["away", "hash", "doc"]).sort("away", "hash", "doc")
+    some = (
+        some.unique("hash", keep="first", maintain_order=True).head(NEAR).join(named, on="doc", maintain_order="left")
+    )
     some = some.drop("doc").rename({"name": "doc"})
     return [_sample(row) | {"away": row["away"]} for row in some.iter_rows(named=True)]
 
@@ -127,8 +143,8 @@ def thresholds(measured: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             )
             for key in ("rows", "bytes"):
                 into[key] = [one + other for one, other in zip(into[key], found[key], strict=True)]
-            near = into["near"] | {sample["hash"]: sample for sample in found["near"]}
-            into["near"] = dict(sorted(near.items(), key=lambda item: (item[1]["away"], item[0]))[:NEAR])
+            _keep_first(into["near"], found["near"])
+            into["near"] = dict(sorted(into["near"].items(), key=lambda item: (item[1]["away"], item[0]))[:NEAR])
     return [
         {
             "rule": each.rule, "reason": each.reason, "what": each.what, "value": value_of(each.rule),

