@@ -46,7 +46,7 @@ def serve(tmp_path: Path, port: int) -> Serve:
     @contextmanager
     def serving() -> Iterator[Hub]:
         root = tmp_path / f"hub{next(numbers)}"
-        with start(root, accounts=ACCOUNTS, port=port) as server:
+        with start(root, accounts=ACCOUNTS, port=port, to_kill=tmp_path / "pid") as server:
             yield server
 
     return serving
@@ -89,13 +89,13 @@ def undisturbed(serve: Serve, push: Push) -> tuple[Content, list[str]]:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_at_each_request_in_turn_a_rerun_ends_with_one_commit_and_one_tag(
-    when: str, serve: Serve, push: Push, undisturbed: tuple[Content, list[str]], tmp_path: Path
+    when: str, serve: Serve, push: Push, undisturbed: tuple[Content, list[str]]
 ) -> None:
     content, requests = undisturbed
     assert len(requests) > 20
     for number, request in enumerate(requests, 1):
         with serve() as hub:
-            hub.faults({"do": "kill", "pid_file": str(tmp_path / "pid"), "nth": number, "when": when})
+            hub.faults({"do": "kill", "nth": number, "when": when})
             assert push(hub) == runs.KILLED, request
             hub.reset_faults()
             assert push(hub) == runs.DONE, request

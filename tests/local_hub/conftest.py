@@ -1,12 +1,14 @@
 """A local Hub, and the real clients in processes of their own, as they read HF_ENDPOINT when they are imported."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from clients import ACCOUNTS, TOKEN, check_store, environment
 from local_hub import Hub, start
@@ -33,8 +35,11 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    """Serve an empty folder; afterwards no token may be anywhere in it, and git must find nothing wrong."""
-    with start(tmp_path / "hub", accounts=ACCOUNTS, page=3, part=1000) as server:
+    """Serve an empty folder; afterwards no token may be anywhere in it, and git must find nothing wrong.
+
+    What a `kill` fault ends is the process whose id is in the file `pid`.
+    """
+    with start(tmp_path / "hub", accounts=ACCOUNTS, page=3, part=1000, to_kill=tmp_path / "pid") as server:
         yield server
     check_store(tmp_path / "hub")
 
@@ -57,3 +62,31 @@ def client(hub: Hub, tmp_path: Path) -> Run:
         return json.loads(done.stdout.strip().rpartition("\n")[2])
 
     return run
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """Serve one folder for all tests of a file, as none of them may do anything to it."""
+    folder = tmp_path_factory.mktemp("shared")
+    with start(folder / "hub", accounts=ACCOUNTS, page=3, part=1000, to_kill=folder / "pid") as server:
+        yield server
+    check_store(folder / "hub")
+
+
+@pytest.fixture(scope="module")
+def sender(shared: Hub) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with httpx.Client(base_url=shared.endpoint, headers=headers, trust_env=False, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+def http(shared: Hub, sender: httpx.Client) -> Iterator[httpx.Client]:
+    """Return a client of the shared server, with a repository that is there for one test."""
+    repository = {"name": "m", "organization": "my-org"}
+    assert sender.post("/api/repos/create", json=repository).status_code == 200
+    yield sender
+    shared.reset_faults()
+    assert sender.request("DELETE", "/api/repos/delete", json=repository).status_code == 200
+    for name in ("lfs", "parts"):
+        shutil.rmtree(shared.root / name, ignore_errors=True)

@@ -17,6 +17,7 @@ from filelock import Timeout
 from local_hub import Hub, start
 from local_hub.answers import span
 from local_hub.git import is_ref_name
+from local_hub.guard import HEADER
 from local_hub.patterns import is_ignored, is_large
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
@@ -110,6 +111,7 @@ give(Path(path).read_bytes() == bytes(range(256)) * 20)
 
 
 def test_rules_come_over_the_network_and_bad_ones_are_refused(hub: Hub, asked: httpx.Client) -> None:
+    asked.headers.update(HEADER)
     assert asked.post("/_local/faults", json=[{"path": "whoami", "do": "status"}]).json() == {"rules": 1}
     assert asked.get("/api/whoami-v2").status_code == 503
     assert asked.post("/_local/faults", json=[{"do": "nonsense"}]).status_code == 400
@@ -202,7 +204,7 @@ create_tag("my-org/k", tag="v1.0.0", exist_ok=True)
     with httpx.Client(base_url=hub.endpoint, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False) as http:
         for nth in range(1, 20):
             when = "after" if nth % 2 else "before"
-            hub.faults({"nth": nth, "do": "kill", "when": when, "pid_file": str(tmp_path / "pid")})
+            hub.faults({"nth": nth, "do": "kill", "when": when})
             if publish() == 0:
                 break
             hub.reset_faults()

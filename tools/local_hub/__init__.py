@@ -2,9 +2,11 @@
 
     PYTHONPATH=tools python -m local_hub --root DIR [--port 0]
 
-prints the `HF_ENDPOINT` to export; `start` runs it in a thread. It serves the loopback interface only.
+prints the `HF_ENDPOINT` to export; `start` runs it in a thread. It serves the loopback interface only, programs but
+not pages of others in a browser, and nothing that would fill the disk or keep it busy for long.
 
     server.py run.py           the table of routes; the life of a server
+    guard.py limits.py         who is answered at all; how much a request may ask for
     journal.py faults.py       what every request passes through: it is written down, and may go wrong on demand
     access.py                  who asks, and what they may do
     repositories.py refs.py    the pages: repositories; branches, tags, history

@@ -11,7 +11,8 @@ from aiohttp import web
 from filelock import Timeout
 
 from local_hub.access import Accounts
-from local_hub.faults import Faults
+from local_hub.faults import Faults, end_this_process
+from local_hub.limits import FILE
 from local_hub.run import PART, ROWS, alone, serve
 from local_hub.server import application
 
@@ -24,9 +25,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="Port on 127.0.0.1; 0 takes a free one.")
     parser.add_argument("--accounts", type=Path, help="Users and tokens, TOML or JSON; see access.py.")
     parser.add_argument("--faults", type=Path, help="Rules, a JSON list; see faults.py.")
-    parser.add_argument("--page", type=int, default=ROWS, help="Rows a page of a list.")
-    parser.add_argument("--part", type=int, default=PART, help="Bytes a part of a large file.")
+    parser.add_argument("--kill-pid-file", type=Path, help="Of the process that `kill` faults end, if not ours.")
+    parser.add_argument("--page", type=_positive, default=ROWS, help="Rows a page of a list.")
+    parser.add_argument("--part", type=_positive, default=PART, help="Bytes a part of a large file.")
+    parser.add_argument(
+        "--largest", type=_positive, default=FILE, help="Bytes of the largest file; half of the free disk at most."
+    )
     return parser.parse_args()
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise ValueError(text)
+    return value
 
 
 async def _until_told(app: web.Application, port: int) -> None:
@@ -43,15 +54,16 @@ def main() -> int:
     """Run the server. Exit codes: 0 told to end, 1 could not start."""
     asked = _arguments()
     try:
-        faults = Faults(own_process=True)
+        faults = Faults(asked.kill_pid_file or end_this_process)
         faults.set(json.loads(asked.faults.read_text("utf-8")) if asked.faults else [])
         with alone(asked.root):
-            app = application(asked.root, Accounts.read(asked.accounts), faults, page=asked.page, part=asked.part)
+            accounts = Accounts.read(asked.accounts)
+            app = application(asked.root, accounts, faults, page=asked.page, part=asked.part, largest=asked.largest)
             asyncio.run(_until_told(app, asked.port))
     except Timeout:
         print(f"error: another server has {asked.root}. End it, or give another --root.", file=sys.stderr)
         return 1
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         print(f"error: {error!r}. Check --accounts, --faults, --root and --port.", file=sys.stderr)
         return 1
     return 0

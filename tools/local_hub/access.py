@@ -57,7 +57,7 @@ class Token:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()  # a header may hold any bytes
 
 
 class Accounts:

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ WROTE = web.RequestKey("wrote", bool)  # something on disk may be another thing 
 CUT = web.RequestKey("cut", int)  # a fault: how many bytes of a large file are sent
 BEGUN = web.RequestKey("begun", bool)  # the answer is on its way, too late for another
 _CHUNK = 1 << 16
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+_DIGITS = 18  # of a number in a request; Python refuses to read thousands
+_SHOWN = 500  # characters of a message: what is wrong may be quoted in it, and a header has little room
 
 
 def refused(status: int, message: str, code: str | None = None, **more: object) -> web.HTTPException:
     """Return an error to raise. Clients tell errors apart by the code, and show the message."""
+    message = message if len(message) <= _SHOWN else f"{message[:_SHOWN]}..."
     headers = {"X-Error-Message": re.sub(r"[^\x20-\x7e]", " ", message)}
     if code:
         headers["X-Error-Code"] = code
@@ -26,16 +30,19 @@ def refused(status: int, message: str, code: str | None = None, **more: object) 
     return error
 
 
-def _error_class(status: int) -> type[web.HTTPException]:
-    return {
+def _error_class(status: int) -> Callable[..., web.HTTPException]:
+    classes: dict[int, Callable[..., web.HTTPException]] = {
         400: web.HTTPBadRequest,
         401: web.HTTPUnauthorized,
         403: web.HTTPForbidden,
         404: web.HTTPNotFound,
         409: web.HTTPConflict,
         412: web.HTTPPreconditionFailed,
+        413: partial(web.HTTPRequestEntityTooLarge, 0),
+        415: web.HTTPUnsupportedMediaType,
         422: web.HTTPUnprocessableEntity,
-    }[status]
+    }
+    return classes[status]
 
 
 def no_repository() -> web.HTTPException:
@@ -60,11 +67,20 @@ def truth(value: object) -> bool:
     return str(value).lower() in {"1", "true", "yes"}
 
 
+def number(text: str, standard: int) -> int:
+    """Return the number that a query holds, or the standard where it is empty. Raises 400 for anything else."""
+    if not text:
+        return standard
+    if not re.fullmatch(f"[0-9]{{1,{_DIGITS}}}", text):
+        raise refused(400, f"{text[:40]} is not a number of at most {_DIGITS} digits")
+    return int(text)
+
+
 def page(request: web.Request, rows: Sequence[Any], size: int) -> web.Response:
     """Return one page of the rows, with a link to the next one where there is one."""
     query = request.query
-    start = int(query["cursor"]) if query.get("cursor", "").isdigit() else 0
-    limit = min(size, int(query["limit"])) if query.get("limit", "").isdigit() else size
+    start = number(query.get("cursor", ""), 0)
+    limit = min(size, number(query.get("limit", ""), size))
     end = start + max(limit, 1)
     headers = {"X-Total-Count": str(len(rows))}
     if end < len(rows):
@@ -80,7 +96,7 @@ def span(header: str | None, size: int) -> tuple[int, int] | None:
     """
     if header is None or (asked := _RANGE.fullmatch(header.strip())) is None or asked.groups() == ("", ""):
         return None
-    first, last = asked.groups()
+    first, last = (digits if len(digits) <= _DIGITS else "9" * _DIGITS for digits in asked.groups())
     start = int(first) if first else max(size - int(last), 0)
     end = min(int(last) + 1, size) if first and last else size
     if start >= end:

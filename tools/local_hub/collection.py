@@ -9,9 +9,11 @@ from aiohttp import web
 
 from local_hub.answers import WROTE, page, refused
 from local_hub.disk import write_json
-from local_hub.repositories import ACCOUNTS, PAGE, STORE, json_of
+from local_hub.limits import check_count, json_of, text_of
+from local_hub.repositories import ACCOUNTS, PAGE, STORE
 from local_hub.store import KINDS, stamp
 
+_TITLE, _ITEMS = 59, 1_000  # characters of a title; items of a collection
 _CHANGEABLE = {"title": str, "description": str, "private": bool, "theme": str, "position": int}
 
 
@@ -22,6 +24,12 @@ def _id(*parts: str) -> str:
 def _slug(namespace: str, title: str, ending: str) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     return f"{namespace}/{words}-{ending}"
+
+
+def _checked_title(title: str) -> str:
+    if not title or len(title) > _TITLE:
+        raise refused(400, f"A collection needs a title of at most {_TITLE} characters")
+    return title
 
 
 def _found(request: web.Request, *, to_change: bool = False) -> dict[str, Any]:
@@ -52,10 +60,10 @@ async def create(request: web.Request) -> web.Response:
     body = await json_of(request)
     accounts = request.app[ACCOUNTS]
     token = accounts.must_be_known(request)
-    namespace, title = str(body.get("namespace") or token.user), str(body.get("title") or "")
+    namespace, title = str(body.get("namespace") or token.user), text_of(body.get("title"), "title")
     accounts.must_write(request, namespace)
-    if not title or len(title) > 59:
-        raise refused(400, "A collection needs a title of at most 59 characters")
+    _checked_title(title)
+    description = text_of(body.get("description"), "description") or None
     for other in request.app[STORE].collections():
         if (other["owner"]["name"], other["title"]) == (namespace, title):
             raise refused(409, "This collection exists already", slug=other["slug"])
@@ -63,7 +71,7 @@ async def create(request: web.Request) -> web.Response:
     value: dict[str, Any] = {
         "slug": slug,
         "title": title,
-        "description": body.get("description"),
+        "description": description,
         "owner": {"type": "user" if namespace == token.user else "org", "name": namespace, "fullname": namespace},
         "items": [],
         "private": bool(body.get("private")),
@@ -105,7 +113,8 @@ async def change(request: web.Request) -> web.Response:
     for key, new in (await json_of(request)).items():
         if not isinstance(new, _CHANGEABLE.get(key, ())):
             raise refused(400, f"{key} cannot be changed so")
-        value[key] = new
+        value[key] = text_of(new, key) if isinstance(new, str) else new
+    _checked_title(value["title"])
     old = request.app[STORE].collection(*value["slug"].split("/"))
     value["slug"] = _slug(value["owner"]["name"], value["title"], value["slug"].rpartition("-")[2])
     _keep(request, value)
@@ -126,8 +135,10 @@ async def add_item(request: web.Request) -> web.Response:
     """Add a repository, or something that is not ours to look up."""
     value = _found(request, to_change=True)
     body = await json_of(request)
-    item = body.get("item") or {}
-    name, kind = str(item.get("id") or ""), str(item.get("type") or "")
+    item = body.get("item")
+    if not isinstance(item, dict):
+        raise refused(400, "An item is an object with a type and an id")
+    name, kind = text_of(item.get("id"), "id", 300), text_of(item.get("type"), "type")
     if kind in KINDS:
         namespace, _, rest = name.partition("/")
         repo = request.app[STORE].repo(KINDS[kind], namespace, rest)
@@ -138,12 +149,14 @@ async def add_item(request: web.Request) -> web.Response:
     if any(each["_id"] == new["_id"] for each in value["items"]):
         raise refused(409, "This item is already in the collection")
     value["items"].append(new)
+    check_count(len(value["items"]), "items", _ITEMS)
     _keep(request, value)
     return web.json_response(value)
 
 
 def _note(body: dict[str, Any]) -> dict[str, str] | None:
-    return {"text": body["note"], "html": body["note"]} if body.get("note") else None
+    note = text_of(body.get("note"), "note")
+    return {"text": note, "html": note} if note else None
 
 
 def _item(request: web.Request, value: dict[str, Any]) -> dict[str, Any]:
@@ -158,10 +171,12 @@ async def change_item(request: web.Request) -> web.Response:
     value = _found(request, to_change=True)
     body = await json_of(request)
     old = _item(request, value)
-    place = value["items"].index(old)
+    place = body.get("position", value["items"].index(old))
+    if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < _ITEMS:
+        raise refused(400, f"The position is not a number below {_ITEMS}")
     value["items"].remove(old)
     new = old | ({"note": _note(body)} if "note" in body else {})
-    value["items"].insert(int(body.get("position", place)), new)
+    value["items"].insert(place, new)
     _keep(request, value)
     return web.json_response({"success": True})
 

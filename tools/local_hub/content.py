@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 from aiohttp import web
 
 from local_hub import git
-from local_hub.answers import no_entry, page, send_bytes, truth
+from local_hub.answers import no_entry, page, refused, send_bytes, truth
 from local_hub.git import Commit, Entry
 from local_hub.lfs import address
+from local_hub.limits import ROWS, body_of, check_count, parse
 from local_hub.repositories import PAGE, found, found_with_files, origin
 from local_hub.store import Repo, stamp
 
@@ -34,17 +35,27 @@ async def tree(request: web.Request) -> web.Response:
 async def paths_info(request: web.Request) -> web.Response:
     """Tell what is at some paths; a path with nothing there is left out."""
     repo = found(request)
+    asked, expand = _asked(request.content_type, await body_of(request))
     commit = repo.at(request.match_info["rev"])
-    if request.content_type == "application/json":
-        body = await request.json()
-        asked, expand = body.get("paths", []), truth(body.get("expand"))
-    else:
-        form = await request.post()
-        asked, expand = [str(path) for path in form.getall("paths", [])], truth(form.get("expand"))
     every = repo.git.flat(commit.tree)
-    wanted = [asked] if isinstance(asked, str) else asked
-    there = {path.strip("/"): every[path.strip("/")] for path in wanted if path.strip("/") in every}
+    there = {path.strip("/"): every[path.strip("/")] for path in asked if path.strip("/") in every}
     return web.json_response(_rows(repo, commit, there, expand=expand))
+
+
+def _asked(content_type: str, body: bytes) -> tuple[list[str], bool]:
+    """Return the paths that are asked about, and whether all is to be told of them. Raises 400 or 413."""
+    value: Any
+    if content_type == "application/json":
+        value = parse(body)
+    else:
+        form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+        value = {"paths": form.get("paths", []), "expand": form.get("expand", [""])[0]}
+    paths = value.get("paths", []) if isinstance(value, dict) else None
+    paths = [paths] if isinstance(paths, str) else paths
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise refused(400, "The paths are not a list of texts")
+    check_count(len(paths), "paths", ROWS)
+    return paths, truth(value.get("expand"))
 
 
 def _rows(repo: Repo, commit: Commit, entries: Mapping[str, Entry], *, expand: bool) -> list[dict[str, Any]]:

@@ -5,11 +5,19 @@ is a rehearsal.
 """
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+_RESERVE = 256 << 20  # bytes that stay free: a full disk stops more than this server
+
+
+def spare(folder: Path) -> int:
+    """Return how many bytes may still be written to the disk of a folder."""
+    return max(shutil.disk_usage(folder).free - _RESERVE, 0)
 
 
 @contextmanager

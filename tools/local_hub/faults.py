@@ -2,25 +2,25 @@
 
     {"method": "POST", "path": "/commit/", "nth": 2, "times": 1, "when": "after", "do": "drop"}
 
-`method` and `path` are regular expressions, the whole of the one and any part of the other. The rule comes true at
-the `nth` request that fits (1 if not given) and `times` in a row (1; 0 for ever). `when` is `before` what was asked
-for happens, so that it does not, or `after` it. What it does:
+`method` is the whole method and `path` a part of the path, both as plain text; left out, all fit. The rule comes true
+at the `nth` request that fits (1 if not given) and `times` in a row (1; 0 without end). `when` is `before` what was
+asked for happens, so that it does not, or `after` it. What it does:
 
 - `status`: answers `status` (503 if not given), with `retry_after` seconds if given; with `html` as a page;
 - `drop`: closes the connection without an answer;
 - `slow`: waits for `seconds` (1);
 - `cut`: says the whole length, sends the first `bytes` (0) of the body, and closes the connection;
-- `kill`: ends the process whose id is `pid`, or is in the file `pid_file`, or else the server itself; then drops.
-  A kill hook of the server works only where it is a process of its own;
-- `call`: calls `hook`, a function without arguments, then drops (for `start` in a test).
+- `kill`: ends a process, then drops. Which one is never said by a rule, which may have come over the network: who
+  starts the server says it, as `to_kill`. It is the server itself where it is a process of its own;
+- `call`: calls `hook`, a function without arguments, then drops (for `start` in a test; no JSON holds a function).
 """
 
 import asyncio
 import os
-import re
 import signal
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,12 @@ from aiohttp import web
 
 from local_hub.answers import BEGUN, CUT
 
+ToKill = Path | Callable[[], object]  # a file that holds the id of a process, or a function that ends one
 _DOES = {"status", "drop", "slow", "cut", "kill", "call"}
+_TEXTS, _YES_OR_NO = ("do", "method", "path", "when"), ("html",)
+_RANGES = {"nth": (1, 1 << 30), "times": (0, 1 << 30), "status": (200, 599), "retry_after": (0, 86_400)}
+_RANGES |= {"seconds": (0, 600), "bytes": (0, 1 << 40)}
+_RULES = 1_000
 _PAGE = (
     "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0} a fault that was asked for</h1></body></html>"
 )
@@ -39,7 +44,7 @@ class Rule:
     """One rule, and how many requests have fitted it."""
 
     do: str
-    method: str = ".*"
+    method: str = ""
     path: str = ""
     nth: int = 1
     times: int = 1
@@ -49,20 +54,31 @@ class Rule:
     html: bool = False
     seconds: float = 1.0
     bytes: int = 0
-    pid: int | None = None
-    pid_file: str | None = None
     hook: Callable[[], object] | None = None
     seen: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
+        for name in _TEXTS:
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} of a fault is a text")
+        if set("*|^\\") & {*self.method, *self.path}:
+            raise ValueError("method and path of a fault are plain text, not regular expressions")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            kinds = int | float if name == "seconds" else int
+            number = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
+            if not number and not (name == "retry_after" and value is None):
+                raise ValueError(f"{name} of a fault is a number from {low} to {high}")
+        if not isinstance(self.html, bool):
+            raise TypeError("html of a fault is true or false")
         if self.do not in _DOES or self.when not in {"before", "after"}:
             raise ValueError(f"a fault cannot {self.do!r} {self.when!r}: see the head of faults.py")
-        re.compile(self.method)
-        re.compile(self.path)
+        if not (callable(self.hook) or (self.hook is None and self.do != "call")):
+            raise TypeError("hook of a fault is a function")
 
     def comes_true(self, method: str, path: str) -> bool:
         """Count a request if it fits, and return whether it is one of those that go wrong."""
-        if not (re.fullmatch(self.method, method) and re.search(self.path, path)):
+        if self.method not in {"", method} or self.path not in path:
             return False
         self.seen += 1
         return self.seen >= self.nth and (not self.times or self.seen < self.nth + self.times)
@@ -80,15 +96,26 @@ class Rule:
         return web.json_response({"error": "a fault that was asked for"}, status=self.status, headers=headers)
 
 
-class Faults:
-    """The rules of a server; `own_process` says whether it may end itself."""
+_KEYS = {each.name for each in fields(Rule) if each.init}
 
-    def __init__(self, *, own_process: bool = False) -> None:
+
+class Faults:
+    """The rules of a server, and what its `kill` rules end: nothing, so that there can be none, if it is not given."""
+
+    def __init__(self, to_kill: ToKill | None = None) -> None:
         self.rules: list[Rule] = []
-        self._own_process = own_process
+        self._to_kill = to_kill
 
     def set(self, rules: Iterable[Mapping[str, Any]]) -> None:
         """Take other rules in place of those so far. Raises TypeError or ValueError for one that cannot be meant."""
+        rules = list(rules)
+        if len(rules) > _RULES or not all(isinstance(rule, Mapping) for rule in rules):
+            raise TypeError(f"faults are a list of at most {_RULES} objects")
+        for rule in rules:
+            if unknown := sorted(rule.keys() - _KEYS):
+                raise ValueError(f"a fault has no {unknown[0]!r}: see the head of faults.py")
+            if rule.get("do") == "kill" and self._to_kill is None:
+                raise ValueError("no process was given to end when this server was started: see `to_kill`")
         self.rules = [Rule(**rule) for rule in rules]
 
     def pick(self, request: web.Request) -> Rule | None:
@@ -96,21 +123,37 @@ class Faults:
         true = [rule for rule in self.rules if rule.comes_true(request.method, request.path)]
         return true[0] if true else None
 
-    def kill(self, rule: Rule) -> None:
+    def come_true(self, rule: Rule) -> None:
         """Do what a `kill` or `call` rule says."""
-        if rule.hook:
-            rule.hook()
-        elif rule.pid or rule.pid_file:
-            _end(rule.pid or int(Path(rule.pid_file or "").read_text("utf-8")))
-        elif rule.do == "kill" and self._own_process:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if rule.do == "call":
+            if rule.hook is not None:
+                rule.hook()
+        elif isinstance(self._to_kill, Path):
+            _end(self._to_kill)
+        elif self._to_kill is not None:
+            self._to_kill()
 
 
-def _end(process: int) -> None:
+def end_this_process() -> None:
+    """Kill the process of the server, as if by another one."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _end(pid_file: Path) -> None:
+    """Kill the process whose id is in a file. Prints a warning where there is none."""
     try:
-        os.kill(process, signal.SIGKILL)
+        os.kill(_process_in(pid_file), signal.SIGKILL)
     except ProcessLookupError:
         return  # it was quicker
+    except (OSError, ValueError) as error:
+        print(f"warning: {pid_file} names no process to end: {error}", file=sys.stderr)
+
+
+def _process_in(pid_file: Path) -> int:
+    process = int(pid_file.read_text("utf-8"))
+    if process <= 1:  # 0 and less are groups of processes
+        raise ValueError(f"{process} is not the id of a process to end")
+    return process
 
 
 Handler = Callable[[web.Request], Any]
@@ -120,7 +163,8 @@ async def with_fault(faults: Faults, rule: Rule, request: web.Request, handler: 
     """Serve a request that goes wrong; None means that the connection was closed without an answer."""
     if rule.do == "cut":
         request[CUT] = rule.bytes
-        return await _cut(request, await _settled(request, handler), rule.bytes)
+        await _cut(request, await _settled(request, handler), rule.bytes)
+        return None
     if rule.when == "before" and rule.do == "slow":
         await asyncio.sleep(rule.seconds)
         return await _settled(request, handler)
@@ -134,8 +178,9 @@ async def with_fault(faults: Faults, rule: Rule, request: web.Request, handler: 
     if rule.do == "status" and BEGUN not in request:
         return rule.answer()
     if rule.do in {"kill", "call"}:
-        faults.kill(rule)
-    return _drop(request)
+        faults.come_true(rule)
+    _drop(request)
+    return None
 
 
 async def _settled(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -18,6 +18,7 @@ from pathlib import Path
 from local_hub.disk import write_bytes
 
 FOLDER, FILE = "40000", "100644"
+_SMALL, _KEPT = 16 << 10, 512  # bytes of an object that is kept in memory; how many are
 _ID = re.compile(r"[0-9a-f]{7,40}")  # shorter, it could be too many
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 # As `git check-ref-format` has it, and nothing that a URL or a file system could misread.
@@ -63,7 +64,8 @@ def blob_id(data: bytes) -> str:
 
 def is_ref_name(name: str) -> bool:
     """Return whether a branch or tag can be named so."""
-    return len(name) <= 200 and _REF_NAME.fullmatch(name) is not None
+    # A file has the name, and a temporary one beside it a longer one.
+    return len(name.encode()) <= 200 and _REF_NAME.fullmatch(name) is not None
 
 
 def _id_of(kind: str, data: bytes) -> str:
@@ -76,7 +78,7 @@ class Repository:
     def __init__(self, path: Path) -> None:
         self.path = path
         # Objects never change, so what was read once stays true.
-        self.read = lru_cache(maxsize=512)(self._read)
+        self._known: dict[str, tuple[str, bytes]] = {}
         self.flat = lru_cache(maxsize=64)(self._flat)
 
     @classmethod
@@ -100,8 +102,16 @@ class Repository:
             write_bytes(self._object(name), zlib.compress(b"%s %d\0" % (kind.encode(), len(data)) + data, 1))
         return name
 
-    def _read(self, name: str) -> tuple[str, bytes]:
+    def read(self, name: str) -> tuple[str, bytes]:
         """Return the kind and the bytes of an object. Raises KeyError where there is none."""
+        value = self._known.get(name) or self._read(name)
+        if len(value[1]) <= _SMALL:
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            self._known[name] = value
+        return value
+
+    def _read(self, name: str) -> tuple[str, bytes]:
         try:
             raw = zlib.decompress(self._object(name).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
@@ -164,11 +174,11 @@ class Repository:
     def commit(self, name: str) -> Commit:
         """Return the commit of an id, or the one that a tag of that id is on. Raises KeyError where there is none."""
         kind, data = self.read(name)
+        if kind not in {"commit", "tag"}:
+            raise KeyError(name)
         head, _, message = data.decode().partition("\n\n")
         if kind == "tag":
             return self.commit(head.partition("\n")[0].removeprefix("object "))
-        if kind != "commit":
-            raise KeyError(name)
         fields = [line.partition(" ")[::2] for line in head.split("\n")]
         author, when, _ = next(value for key, value in fields if key == "author").rsplit(" ", 2)
         return Commit(

@@ -7,7 +7,8 @@ from aiohttp import web
 
 from local_hub.answers import WROTE, no_revision, page, refused, truth
 from local_hub.git import Commit, is_ref_name
-from local_hub.repositories import PAGE, found, json_of, to_change
+from local_hub.limits import json_of, text_of
+from local_hub.repositories import PAGE, found, to_change
 from local_hub.store import Repo, stamp
 
 _BRANCHES, _TAGS, _REQUESTS = "refs/heads/", "refs/tags/", "refs/pr/"
@@ -36,7 +37,7 @@ async def create_tag(request: web.Request) -> web.Response:
     """Tag a revision: with a message as an annotated tag, without as a plain one."""
     repo, token = to_change(request)
     body = await json_of(request)
-    name, message = str(body.get("tag") or ""), body.get("message")
+    name, message = text_of(body.get("tag"), "tag"), text_of(body.get("message"), "message")
     commit = repo.at(request.match_info["rev"])
     if not is_ref_name(f"{_TAGS}{name}"):
         raise refused(400, f"Invalid reference name: {name}")
@@ -59,7 +60,7 @@ async def create_branch(request: web.Request) -> web.Response:
     """Make a branch at a revision, `main` if none is given."""
     repo, _ = to_change(request)
     body = await json_of(request) if request.can_read_body else {}
-    start = repo.at(str(body.get("startingPoint") or "main"))
+    start = repo.at(text_of(body.get("startingPoint"), "starting point") or "main")
     _new(repo, _BRANCHES + request.match_info["rev"], start.id)
     request[WROTE] = True
     return web.Response(text="OK")

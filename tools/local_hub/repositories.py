@@ -7,6 +7,7 @@ from aiohttp import web
 from local_hub.access import Accounts, Token
 from local_hub.answers import WROTE, page, refused, truth
 from local_hub.describe import described, narrowed, repository_id
+from local_hub.limits import json_of
 from local_hub.store import KINDS, Repo, Store
 
 STORE = web.AppKey("store", Store)
@@ -63,17 +64,6 @@ def origin(request: web.Request) -> str:
     return str(request.url.origin())
 
 
-async def json_of(request: web.Request) -> dict[str, Any]:
-    """Return the JSON object in the body. Raises 400 where there is none."""
-    try:
-        value = await request.json()
-    except ValueError as error:
-        raise refused(400, f"The body is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise refused(400, "The body is not a JSON object")
-    return value
-
-
 async def whoami(request: web.Request) -> web.Response:
     """Say whose token it is."""
     accounts = request.app[ACCOUNTS]
@@ -84,9 +74,9 @@ def _named(request: web.Request, body: dict[str, Any]) -> tuple[str, str, str, T
     """Return kind, namespace and name of a repository to create or delete, and who asks."""
     accounts = request.app[ACCOUNTS]
     token = accounts.must_be_known(request)
-    kind = KINDS.get(body.get("type") or "model")
+    kind = KINDS.get(str(body.get("type") or "model"))
     head, _, name = str(body.get("name") or "").rpartition("/")
-    namespace = body.get("organization") or head or token.user
+    namespace = str(body.get("organization") or head or token.user)
     if kind is None or not name:
         raise refused(400, "A repository needs a name and a type")
     return kind, namespace, name, accounts.must_write(request, namespace)
@@ -146,7 +136,9 @@ async def settings(request: web.Request) -> web.Response:
     body = await json_of(request)
     if body.get("gated", False) not in ("auto", "manual", False):
         raise refused(400, '"gated" must be one of ["auto", "manual", false]')
-    changed: dict[str, Any] = {key: body[key] for key in ("gated", "xetEnabled") if key in body}
+    changed: dict[str, Any] = {"gated": body["gated"]} if "gated" in body else {}
+    if "xetEnabled" in body:
+        changed["xetEnabled"] = bool(body["xetEnabled"])
     if "private" in body or "visibility" in body:
         changed["private"] = _private(body, standard=repo.private)
     if changed:

@@ -12,8 +12,9 @@ from aiohttp import web
 from filelock import FileLock
 
 from local_hub.access import Accounts
-from local_hub.faults import Faults
+from local_hub.faults import Faults, ToKill
 from local_hub.journal import entries
+from local_hub.limits import FILE
 from local_hub.server import application
 
 HOST = "127.0.0.1"
@@ -67,12 +68,19 @@ def start(
     rules: Iterable[Mapping[str, Any]] = (),
     page: int = ROWS,
     part: int = PART,
+    largest: int = FILE,
+    to_kill: ToKill | None = None,
 ) -> Iterator[Hub]:
-    """Serve a folder from a thread; `accounts` are as in access.py. Raises OSError where the port is taken."""
-    faults = Faults()
+    """Serve a folder from a thread; `accounts` are as in access.py. Raises OSError where the port is taken.
+
+    `largest` is how many bytes a large file may have. `to_kill` is what `kill` faults end: a file that will hold the
+    id of a process, or a function; without it there can be none.
+    """
+    faults = Faults(to_kill)
     faults.set(rules)
+    known = Accounts(accounts) if accounts else Accounts.read(None)
     with alone(root):
-        app = application(root, Accounts(accounts) if accounts else Accounts.read(None), faults, page=page, part=part)
+        app = application(root, known, faults, page=page, part=part, largest=largest)
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="local-hub", daemon=True)
         thread.start()

@@ -1,5 +1,6 @@
 """The application: its routes, and what every request passes through."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -9,15 +10,14 @@ from local_hub import collection, content, lfs, refs, repositories, uploads
 from local_hub.access import Accounts
 from local_hub.answers import refused
 from local_hub.faults import Faults, with_fault
+from local_hub.guard import CONTROL, check_control, check_sender, is_control
 from local_hub.journal import Journal, entries
+from local_hub.limits import COMMIT, body_of, parse
 from local_hub.repositories import ACCOUNTS, PAGE, STORE
 from local_hub.store import Store
 
 JOURNAL = web.AppKey("journal", Journal)
 FAULTS = web.AppKey("faults", Faults)
-CONTROL = "/_local"
-BODY = 2 << 30  # bytes; a commit holds all its small files
-_HOSTS = {"127.0.0.1", "localhost"}
 _KIND = "{kind:models|datasets|spaces}"
 _NAME = r"{ns:[^/{}]+}/{name:[^/{}]+}"
 _REPO = f"/api/{_KIND}/{_NAME}"
@@ -28,9 +28,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @web.middleware
 async def _passed(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Write a request down, and let it go wrong where a rule says so."""
-    if request.url.host not in _HOSTS:  # a page in a browser must not reach this under a name of its own
-        raise refused(403, "This server answers to 127.0.0.1 and localhost alone")
-    if request.path.startswith(CONTROL):
+    check_sender(request)
+    if is_control(request):
         return await handler(request)
     journal, faults = request.app[JOURNAL], request.app[FAULTS]
     number = journal.begin()
@@ -64,19 +63,25 @@ async def _nothing(request: web.Request) -> web.StreamResponse:
 
 async def _set_faults(request: web.Request) -> web.Response:
     """Take rules, a list of them, in the place of those so far."""
+    check_control(request)
+    rules = parse(await body_of(request))
+    if not isinstance(rules, list):
+        raise refused(400, "Faults are a list of objects")
     try:
-        request.app[FAULTS].set(await request.json())
+        request.app[FAULTS].set(rules)
     except (TypeError, ValueError) as error:
         raise refused(400, str(error)) from error
     return web.json_response({"rules": len(request.app[FAULTS].rules)})
 
 
 async def _reset_faults(request: web.Request) -> web.Response:
+    check_control(request)
     request.app[FAULTS].set([])
     return web.json_response({"rules": 0})
 
 
 async def _journal(request: web.Request) -> web.Response:
+    check_control(request)
     return web.json_response(entries(request.app[JOURNAL].path))
 
 
@@ -128,11 +133,17 @@ def _routes() -> list[web.AbstractRouteDef]:
     return [*routes, web.route("*", "/{rest:.*}", _nothing)]
 
 
-def application(root: Path, accounts: Accounts, faults: Faults, *, page: int, part: int) -> web.Application:
-    """Return the application on a folder: `page` rows a page of a list, large files in parts of `part` bytes."""
-    app = web.Application(middlewares=[_passed], client_max_size=BODY)
+def application(
+    root: Path, accounts: Accounts, faults: Faults, *, page: int, part: int, largest: int
+) -> web.Application:
+    """Return the application on a folder.
+
+    A list comes in pages of `page` rows; large files in parts of `part` bytes, and up to `largest` bytes.
+    """
+    app = web.Application(middlewares=[_passed], client_max_size=COMMIT)
     app[STORE], app[ACCOUNTS], app[FAULTS] = Store(root), accounts, faults
     app[JOURNAL] = Journal(root / "journal.jsonl", accounts.redact)
-    app[PAGE], app[lfs.PART] = page, part
+    app[PAGE], app[lfs.PART], app[lfs.LARGEST] = page, part, largest
+    app[lfs.JOINING] = asyncio.Lock()
     app.add_routes(_routes())
     return app

@@ -28,6 +28,7 @@ from local_hub.patterns import DEFAULT_ATTRIBUTES
 
 KINDS = {"model": "models", "dataset": "datasets", "space": "spaces"}
 _INFO, _MOVED = "hub.json", ".moved"
+_LENGTH = 96  # characters of the name of a repository, with its namespace
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]*(?<![.-])")
 
 
@@ -101,7 +102,7 @@ def stamp(seconds: float | None = None) -> str:
 
 
 def _can_be(namespace: str, name: str) -> bool:
-    return bool(_NAME.fullmatch(namespace) and _NAME.fullmatch(name))
+    return max(len(namespace), len(name)) <= _LENGTH and bool(_NAME.fullmatch(namespace) and _NAME.fullmatch(name))
 
 
 class Store:
@@ -170,7 +171,7 @@ class Store:
 
     def _new_folder(self, kind: str, namespace: str, name: str) -> Path:
         """Return the folder of a repository that is to be. Raises 400 for a name that cannot be."""
-        if not _NAME.fullmatch(name) or len(f"{namespace}/{name}") > 96 or name.endswith(".git"):
+        if not _NAME.fullmatch(name) or len(f"{namespace}/{name}") > _LENGTH or name.endswith(".git"):
             raise refused(400, f"Invalid repo name: {namespace}/{name}")
         return self._folder(kind, namespace, name)
 
@@ -214,7 +215,7 @@ class Store:
 
     def collection(self, namespace: str, slug: str) -> Path:
         """Return the path of a collection. Raises 404 for a name that cannot be."""
-        if not (_NAME.fullmatch(namespace) and re.fullmatch(r"[\w-]+", slug)):
+        if not (_can_be(namespace, "_") and re.fullmatch(r"[A-Za-z0-9_-]{1,150}", slug)):
             raise refused(404, "Collection not found")
         return self.root / "collections" / namespace / f"{slug}.json"
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +11,10 @@ from local_hub import git
 from local_hub.answers import WROTE, no_revision, refused, truth
 from local_hub.cards import check
 from local_hub.changes import Asked, Large, Operation, apply, parse
-from local_hub.patterns import is_ignored, is_large
-from local_hub.repositories import STORE, json_of, origin, to_change, to_suggest
+from local_hub.disk import spare
+from local_hub.limits import COMMIT, LINE, body_of, json_of, path_of, rows_of, size_of, text_of
+from local_hub.patterns import check_effort, is_ignored, is_large
+from local_hub.repositories import STORE, origin, to_change, to_suggest
 from local_hub.store import Repo, Store
 
 LARGE = 10 << 20  # bytes; a bigger file is a large one, whatever its name
@@ -21,23 +22,24 @@ LARGE = 10 << 20  # bytes; a bigger file is a large one, whatever its name
 
 async def validate_yaml(request: web.Request) -> web.Response:
     """Check the metadata of a README."""
-    errors, warnings = check(str((await json_of(request)).get("content") or ""))
+    readme = text_of((await json_of(request)).get("content"), "content", LINE)
+    errors, warnings = await asyncio.to_thread(check, readme)
     value = {"errors": [{"message": each} for each in errors], "warnings": [{"message": each} for each in warnings]}
     return web.json_response(value, status=400 if errors else 200)
 
 
 async def preupload(request: web.Request) -> web.Response:
     """Say of each file whether it is a large one, is to be left out, and what is there now under its path."""
-    repo, _ = to_suggest(request) if truth(request.query.get("create_pr")) else to_change(request)
+    may = to_suggest if truth(request.query.get("create_pr")) else to_change
+    repo, _ = may(request)
     commit = repo.at(request.match_info["rev"])
     body = await json_of(request)
-    attributes = body.get("gitAttributes") or repo.text(commit, ".gitattributes")
-    ignore = body.get("gitIgnore") or repo.text(commit, ".gitignore")
+    attributes = text_of(body.get("gitAttributes"), ".gitattributes", LINE) or repo.text(commit, ".gitattributes")
+    ignore = text_of(body.get("gitIgnore"), ".gitignore", LINE) or repo.text(commit, ".gitignore")
+    rows = await asyncio.to_thread(_modes, rows_of(body.get("files"), "files"), attributes, ignore)
+    repo, _ = may(request)  # it may have gone meanwhile
+    commit = repo.at(request.match_info["rev"])
     there = repo.git.flat(commit.tree)
-    try:
-        rows = [_mode(each, attributes, ignore) for each in body["files"]]
-    except (KeyError, TypeError, binascii.Error) as error:
-        raise refused(400, f"The files cannot be read: {error!r}") from error
     for row in rows:
         entry = there.get(row["path"])
         if entry and entry.mode == git.FILE:
@@ -46,9 +48,17 @@ async def preupload(request: web.Request) -> web.Response:
     return web.json_response({"files": rows, "commitOid": commit.id})
 
 
+def _modes(files: list[dict[str, Any]], attributes: str, ignore: str) -> list[dict[str, Any]]:
+    check_effort([path_of(each.get("path")) for each in files], attributes, ignore)
+    return [_mode(each, attributes, ignore) for each in files]
+
+
 def _mode(asked: dict[str, Any], attributes: str, ignore: str) -> dict[str, Any]:
-    path, size = asked["path"], asked["size"]
-    binary = b"\0" in base64.b64decode(asked.get("sample") or "")
+    path, size = asked["path"], size_of(asked.get("size"))
+    try:
+        binary = b"\0" in base64.b64decode(text_of(asked.get("sample"), "sample"))
+    except ValueError as error:
+        raise refused(400, f"The sample of {path} is not base64: {error}") from error
     large = size > 0 and (size > LARGE or binary or is_large(path, attributes))
     return {
         "path": path,
@@ -63,8 +73,9 @@ async def commit(request: web.Request) -> web.Response:
     wanted = truth(request.query.get("create_pr"))
     may = to_suggest if wanted else to_change
     may(request)  # before the body is read
-    body = await request.read()
-    asked = await asyncio.to_thread(parse, body)
+    if (request.content_length or 0) > spare(request.app[STORE].root):
+        raise refused(413, "The disk has no room for this commit")
+    asked = await asyncio.to_thread(parse, await body_of(request, COMMIT))
     repo, token = may(request)
     # From here to the reference nothing waits, so that commits come one after another.
     revision = request.match_info["rev"]
@@ -120,7 +131,7 @@ def _with_sizes(store: Store, asked: Asked) -> list[Operation]:
 async def super_squash(request: web.Request) -> web.Response:
     """Make all commits of a branch one."""
     repo, token = to_change(request)
-    message = str((await json_of(request)).get("message") or "squashed")
+    message = text_of((await json_of(request)).get("message"), "message") or "squashed"
     ref = _ref(repo, request.match_info["rev"])
     tip = repo.at(ref)
     repo.git.set_ref(ref, repo.git.write_commit(tip.tree, (), token.user, tip.when, message))
