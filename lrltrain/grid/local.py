@@ -51,9 +51,9 @@ class Local:
         for slot in self._free:
             if slot.pool is not None:  # waited for: as it exits, Python may close what its threads still write to
                 slot.pool.shutdown(wait=True, cancel_futures=True)
-        for busy, *_ in self._busy.values():
-            if busy.pool is not None:
-                busy.pool.shutdown(wait=False, cancel_futures=True)
+        for slot in [entry[0] for entry in self._busy.values()]:
+            if slot.pool is not None:
+                slot.pool.shutdown(wait=False, cancel_futures=True)
 
     def takes(self, job: Job) -> bool:
         """Return whether there is a free slot, on a GPU with room for the job where there are GPUs."""
