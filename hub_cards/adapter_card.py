@@ -6,8 +6,9 @@ from typing import Any
 from hub_cards.card import Card
 from hub_cards.energy import estimate
 from hub_cards.licences import Licence
-from hub_cards.render import in_lines, sections
+from hub_cards.render import code, in_lines, linked, sections, shell_word, titled
 from hub_cards.source import Source
+from lrldata.card import Markdown, inline
 from lrldata.languages import find
 from lrltrain.config import FitConfig
 
@@ -82,7 +83,7 @@ def adapter_card(
         "chain": _chain(manifest, text),
         "small_base": manifest["base"]["id"] == MINI,
         "small": trained["corpus"]["train"]["tokens"] < SMALL,
-        "licence": licence,
+        "licence": titled(licence),
     }
     return Card(
         _metadata(manifest, results, source, text, base, licence, repository), sections("adapter_card", **values)
@@ -154,7 +155,7 @@ def _build_first(manifest: Mapping[str, Any], text: Source) -> str | None:
     if entry is None or text.repository:
         return None
     sample = " --sample" if text.sample else ""
-    return f"lrldata build --lang {manifest['language']['code']} --source {entry['name']}{sample}"
+    return f"lrldata build --lang {manifest['language']['code']} --source {shell_word(entry['name'])}{sample}"
 
 
 def _text_of(source: str, text: Source) -> str:
@@ -170,12 +171,12 @@ def _fused(manifest: Mapping[str, Any]) -> list[str]:
     return sorted(folders, key=lambda name: int(name.rpartition("_")[2]))
 
 
-def _data_in_words(manifest: Mapping[str, Any], source: str, text: Source) -> str:
+def _data_in_words(manifest: Mapping[str, Any], source: str, text: Source) -> Markdown:
     lines = f"{manifest['trained']['corpus']['train']['lines']:,} lines"
     if text.repository:
         link = f"https://huggingface.co/datasets/{text.repository}/tree/v{text.version}"
-        return f"{lines} of [{text.repository}]({link}), `{source}`, v{text.version}"
-    return f"{lines} of {_text_of(source, text)}"
+        return Markdown(f"{lines} of {linked(text.repository, link)}, {code(source)}, v{inline(text.version)}")
+    return Markdown(f"{lines} of {inline(_text_of(source, text))}")
 
 
 def _masked(sample: str) -> str:
@@ -188,27 +189,30 @@ def _masked(sample: str) -> str:
     return " ".join([*words[:place], "MASK", *words[place + 1 :]]) + tail
 
 
-def _chain(manifest: Mapping[str, Any], text: Source) -> list[str]:
+def _chain(manifest: Mapping[str, Any], text: Source) -> list[Markdown]:
     """Say from what the adapter was made, from near to far, each step by its hash."""
     steps = []
     for entry in manifest["inputs"]:
         if entry["kind"] == "dataset":
             link = f"https://huggingface.co/datasets/{text.repository}/tree/v{text.version}"
-            where = f" ([{text.repository}]({link}), `{entry['name']}/manifest.json`)" if text.repository else ""
-            steps.append(f"a dataset, by the SHA-256 of its manifest: `{entry['manifest_sha256']}`{where}")
+            place = code(f"{entry['name']}/manifest.json")
+            where = f" ({linked(text.repository, link)}, {place})" if text.repository else ""
+            steps.append(f"a dataset, by the SHA-256 of its manifest: {code(entry['manifest_sha256'])}{where}")
             steps += [
-                f"`{each['name']}`, from which that dataset was made: SHA-256 `{each['sha256']}`"
+                f"{code(each['name'])}, from which that dataset was made: SHA-256 {code(each['sha256'])}"
                 for each in text.inputs
             ]
         elif entry["kind"] == "adapter":
-            steps.append(f"the adapter `{entry['name']}`, by the SHA-256 of its manifest: `{entry['manifest_sha256']}`")
+            name, digest = code(entry["name"]), code(entry["manifest_sha256"])
+            steps.append(f"the adapter {name}, by the SHA-256 of its manifest: {digest}")
         elif entry["kind"] == "hub":
-            steps.append(f"the dataset `{entry['name']}` on the Hub, revision `{entry['revision'] or 'newest'}`")
+            revision = code(entry["revision"] or "newest")
+            steps.append(f"the dataset {code(entry['name'])} on the Hub, revision {revision}")
         else:
-            steps += [f"the file `{name}`: SHA-256 `{digest}`" for name, digest in entry["files"]]
+            steps += [f"the file {code(name)}: SHA-256 {code(digest)}" for name, digest in entry["files"]]
     if manifest["base"].get("content"):
-        steps.append(f"the base model's weights, by a hash of their hashes: `{manifest['base']['content']}`")
-    return steps
+        steps.append(f"the base model's weights, by a hash of their hashes: {code(manifest['base']['content'])}")
+    return [Markdown(step) for step in steps]
 
 
 def fit_command(manifest: Mapping[str, Any], source: str, text: Source, base: str) -> str:
@@ -256,5 +260,9 @@ def base_card(made_from: Mapping[str, Any], licence: Licence, repository: str, v
         "pipeline_tag": "fill-mask",
         "tags": ["xlm-roberta", "low-resource-languages", "lrl"],
     }
-    values = {"made_from": made_from, "languages": [language.name for language in languages], "licence": licence}
+    values = {
+        "made_from": made_from,
+        "languages": [language.name for language in languages],
+        "licence": titled(licence),
+    }
     return Card(metadata, sections("base_card", repository=repository, version=version, **values))

@@ -5,7 +5,7 @@ from typing import Any
 
 from hub_cards.card import Card
 from hub_cards.licences import Licence
-from hub_cards.render import in_lines, sections
+from hub_cards.render import in_lines, sections, titled
 from lrldata.card import configuration, size_category
 from lrldata.conceptnet.download import OFFICIAL
 from lrldata.glotcc.config import GIGABYTE
@@ -43,7 +43,7 @@ def _metadata(parts: list[dict[str, Any]], language: str, code: str) -> dict[str
         entry, info = configuration(part["manifest"], part["name"], f"{part['name']}/")
         entries.append({"config_name": part["name"], **({"default": True} if number == 0 else {}), **entry})
         described.append(info)
-    licences = list(dict.fromkeys(part["licence"] for part in parts))
+    licences = list(dict.fromkeys(part["terms"] for part in parts))
     named: dict[str, Any] = {}
     for licence in licences:
         named |= {key: value for key, value in licence.metadata().items() if key != "license"}
@@ -82,7 +82,8 @@ def _describe(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
         "name": name,
         "manifest": manifest,
         "samples": part["samples"],
-        "licence": Licence(**part["licence"]),
+        "terms": Licence(**part["licence"]),
+        "licence": titled(Licence(**part["licence"])),
         "shards": shards,
         "official": manifest["inputs"][0]["sha256"] == OFFICIAL.sha256,
         "bytes": sum(entry["bytes"] for entry in shards),

@@ -44,7 +44,8 @@ def check(path: Path, namespace: str) -> list[str]:
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: is not UTF-8.", "Give a README.md.") from error
     repository, _ = repository_of(path, namespace)
-    return _faults(repository)
+    with understood(path):
+        return _faults(repository)
 
 
 def render(path: Path, namespace: str, out: Path | None) -> Rendered:
@@ -52,7 +53,9 @@ def render(path: Path, namespace: str, out: Path | None) -> Rendered:
     repository, root = repository_of(path, namespace)
     folder = out or root / "cards" / repository.id.split("/")[-1]
     folder.mkdir(parents=True, exist_ok=True)
-    text = _text(repository)
+    with understood(path):
+        text = _text(repository)
+        faults = tuple(_faults(repository))
     pictures = {picture.path: picture.drawn for picture in repository.pictures}
     for place, drawn in pictures.items():
         target = inside(folder, place)
@@ -69,7 +72,7 @@ def render(path: Path, namespace: str, out: Path | None) -> Rendered:
     page = card_page(text, repository.id, repository.kind, pictures, sizes)
     write_text(folder / README, text)
     write_text(folder / PAGE, page)
-    return Rendered(repository.id, folder / README, folder / PAGE, tuple(_faults(repository)))
+    return Rendered(repository.id, folder / README, folder / PAGE, faults)
 
 
 def _text(repository: Repository) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hub_cards.card import Card, Readme, join, mark, read, replace_section
+from hub_cards.card import Card, Readme, join, mark, read, replace_section, same
 from lrldata.card import in_yaml
 from lrldata.manifest import fingerprint
 
@@ -40,8 +40,8 @@ def merge(ours: Card, readme: str | None, record: Mapping[str, Any] | None, pref
     metadata = _metadata(ours, theirs, known["metadata"], prefer, merged)
     body = _body(ours, theirs, known["sections"], prefer, merged)
     # The bytes of what is the same stay, whoever laid them out.
-    same = metadata == dict(theirs.metadata) and body == _ended(theirs.body)
-    merged.text = readme if same else join(metadata, body, theirs)
+    unchanged = same(metadata, theirs.metadata) and body == _ended(theirs.body)
+    merged.text = readme if unchanged else join(metadata, body, theirs)
     return merged
 
 
@@ -49,12 +49,12 @@ def _metadata(ours: Card, theirs: Readme, base: Mapping[str, Any], prefer: Prefe
     result: dict[str, Any] = {}
     for key in dict.fromkeys((*ours.metadata, *theirs.metadata, *base)):
         was, own, found = (side.get(key, _ABSENT) for side in (base, ours.metadata, theirs.metadata))
-        if own not in (found, was) and found != was:
+        if not any(same(*pair) for pair in ((own, found), (own, was), (found, was))):
             if prefer == "ask":
                 merged.conflicts.append(_difference(key, *(_one(key, value) for value in (found, own))))
             chosen = own if prefer == "ours" else found
         else:
-            chosen = own if found in (was, own) else found
+            chosen = own if same(found, was) or same(found, own) else found
         if chosen is not _ABSENT:
             result[key] = chosen
     return result

@@ -6,15 +6,18 @@ import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
+from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
 from hub_cards.card import read
-from hub_cards.render import page
+from hub_cards.render import page, style
+from lrldata.report.html import policy
 
 _CHIPS = (
     "license",
@@ -26,6 +29,16 @@ _CHIPS = (
     "base_model",
     "datasets",
 )
+_SCHEMES = {"http", "https", "mailto"}
+
+
+class _Markdown(MarkdownIt):
+    """Markdown without HTML, whose links lead to the web, to an address of mail, or to a place beside the page."""
+
+    def validateLink(self, url: str) -> bool:  # noqa: N802 (the library's name)
+        """Return whether a link may be one: none that runs anything, or opens what it holds itself."""
+        scheme, colon, _ = re.split(r"[/?#]", url, maxsplit=1)[0].partition(":")
+        return not colon or scheme.lower() in _SCHEMES
 
 
 def card_page(readme: str, repository: str, kind: str, pictures: Mapping[str, bytes], files: Mapping[str, int]) -> str:
@@ -36,27 +49,45 @@ def card_page(readme: str, repository: str, kind: str, pictures: Mapping[str, by
     card = read(readme)
     namespace, _, name = repository.partition("/")
     chips = [(key.replace("_", " "), str(value)) for key in _CHIPS for value in _listed(card.metadata.get(key))]
+    look = style("page") + HtmlFormatter(style="friendly").get_style_defs(".code")
     return page(
         "page",
         namespace=namespace,
         name=name,
         kind=kind,
         chips=chips,
-        tags=_listed(card.metadata.get("tags")),
+        tags=map(str, _listed(card.metadata.get("tags"))),
         body=_as_html(card.body, pictures),
         files=sorted(files.items()),
-        style=HtmlFormatter(style="friendly").get_style_defs(".code"),
+        style=look,
+        policy=policy(look),
     )
 
 
 def _as_html(text: str, pictures: Mapping[str, bytes]) -> str:
-    markdown = MarkdownIt("commonmark", {"highlight": _coloured, "html": False}).enable("table")
+    markdown = _Markdown("commonmark", {"highlight": _coloured, "html": False}).enable("table")
     tokens = markdown.parse(re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL))
     for before, token in pairwise(tokens):
         if before.type == "heading_open":
             before.attrSet("id", re.sub(r"[^\w-]", "", token.content.lower().replace(" ", "-")))
-    html = str(markdown.renderer.render(tokens, markdown.options, {}))
-    return re.sub(r'(<img src=")([^":]+)(")', lambda found: found[1] + _inlined(found[2], pictures) + found[3], html)
+    for token in tokens:
+        side = str(token.attrs.pop("style", ""))  # of a cell, as text-align:right, which the page's policy would refuse
+        if side:
+            token.attrSet("class", side.partition(":")[2])
+        for each in token.children or ():
+            if each.type == "image":
+                _inline_picture(each, pictures)
+    return str(markdown.renderer.render(tokens, markdown.options, {}))
+
+
+def _inline_picture(token: Token, pictures: Mapping[str, bytes]) -> None:
+    """Put a picture into the page; of one that is not at hand, its words are shown."""
+    path = unquote(str(token.attrs.get("src", "")))
+    if path not in pictures:
+        token.type, token.tag = "text", ""
+        return
+    kind = mimetypes.guess_type(path)[0] or "image/png"
+    token.attrSet("src", f"data:{kind};base64,{base64.b64encode(pictures[path]).decode()}")
 
 
 def _coloured(code: str, language: str, _attributes: str) -> str:
@@ -65,13 +96,6 @@ def _coloured(code: str, language: str, _attributes: str) -> str:
     except ClassNotFound:
         lexer = get_lexer_by_name("text")
     return f'<pre class="code">{highlight(code, lexer, HtmlFormatter(nowrap=True))}</pre>'
-
-
-def _inlined(path: str, pictures: Mapping[str, bytes]) -> str:
-    if path not in pictures:
-        return path
-    kind = mimetypes.guess_type(path)[0] or "image/png"
-    return f"data:{kind};base64,{base64.b64encode(pictures[path]).decode()}"
 
 
 def _listed(value: Any) -> list[Any]:

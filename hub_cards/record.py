@@ -5,44 +5,159 @@ rendered it, and which manifests were in which version.
 """
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from hub_cards.card import Card
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hub_cards.card import DEEPEST, Card
+from hub_cards.dataset_card import dataset_card
 from hub_cards.repository import Part, Repository
-from lrldata.errors import PublishError
+from lrldata.errors import LrlError, PublishError
 
 RECORD = "lrl.json"
 FORMAT = 1
 FIRST = "1.0.0"
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
-_KEYS = {"version": str, "parts": dict, "pictures": dict, "card": dict, "history": list}
+Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _Licence(_Strict):
+    id: str
+    name: str | None = None
+    link: str | None = None
+
+
+class _Input(_Strict):
+    name: str
+    sha256: str
+
+
+class _Text(_Strict):
+    """Where the text of an adapter came from, as `Source` has it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    samples: list[str] = []
+    repository: str | None = None
+    version: str | None = None
+    inputs: list[_Input] = []
+    sample: bool = False
+
+
+class _Value(_Strict):
+    value: float
+    low: float
+    high: float
+
+
+class _Measured(_Strict):
+    name: str
+    split: str
+
+
+class _Result(_Strict):
+    metric: str
+    data: str
+    sentences: int
+    after: _Value
+    before: _Value | None
+    ratio: _Value | None
+    task: str
+    of: _Measured
+
+
+class _Model(_Strict):
+    """What a card says of an adapter, beside its own manifest; of a base model it says nothing."""
+
+    licence: _Licence
+    results: list[_Result]
+    text: _Text
+
+
+class _Part(_Strict):
+    model_config = ConfigDict(extra="forbid")
+
+    schema_: str = Field(alias="schema")
+    data: str
+    manifest_sha256: str
+    files: list[str]
+    facts: dict[str, Any]
+
+
+class _Entry(_Strict):
+    version: Version
+    parts: dict[str, str]
+
+
+class _Card(_Strict):
+    metadata: dict[str, Any]
+    sections: dict[str, str]
+
+
+class _Record(_Strict):
+    format: int = Field(ge=FORMAT, le=FORMAT)
+    kind: Literal["dataset", "model"]
+    version: Version
+    parts: dict[str, _Part]
+    pictures: dict[str, str]
+    card: _Card
+    history: list[_Entry]
+
+
+class _FactsError(ValueError):
+    """Facts of which no card can be made; its arguments are their place in the record."""
 
 
 def read_record(repository: str, text: str) -> dict[str, Any]:
     """Read lrl.json. Raises PublishError where it is damaged, or of a newer version of ours."""
     try:
         record = json.loads(text)
-        if isinstance(record.get("format"), int) and record["format"] > FORMAT:
-            raise PublishError(f"{repository}: was published by a newer version of lrl.", "Install that.")
-        right = record["format"] == FORMAT and all(isinstance(record[key], kind) for key, kind in _KEYS.items())
-        right = (
-            right and _VERSION.fullmatch(record["version"]) and all(Part(**part) for part in record["parts"].values())
-        )
-        right = right and all(isinstance(record["card"][key], dict) for key in ("metadata", "sections"))
-        right = right and all(
-            _VERSION.fullmatch(entry["version"]) and entry["parts"].get for entry in record["history"]
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        right = False
-    if not right:
+        newer = isinstance(record, dict) and type(record.get("format")) is int and record["format"] > FORMAT
+        if not newer:
+            _Record.model_validate(record)
+            _check_depth(record, DEEPEST)
+            for name, part in record["parts"].items():
+                _check_facts(repository, name, part["facts"], record["kind"])
+            json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair could not be written again
+    except (ValueError, RecursionError) as error:
         raise PublishError(
-            f"{repository}: {RECORD} on the Hub is damaged.",
+            f"{repository}: {RECORD} on the Hub is damaged{_where(error)}.",
             "Put it back as it was, from the history of the repository.",
-        )
+        ) from error
+    if newer:
+        raise PublishError(f"{repository}: was published by a newer version of lrl.", "Install that.")
     return dict(record)
+
+
+def _check_depth(value: object, left: int) -> None:
+    """Raise ValueError for what is too deep to copy."""
+    if not left:
+        raise ValueError
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_depth(part, left - 1)
+
+
+def _check_facts(repository: str, name: str, facts: Mapping[str, Any], kind: str) -> None:
+    """Raise _FactsError for facts of which no card can be made: of a dataset that is not here, they are all we have."""
+    try:
+        if kind == "dataset":
+            dataset_card({name: facts}, repository, FIRST)
+        elif facts:
+            _Model.model_validate(facts)
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, LrlError) as error:
+        raise _FactsError("parts", name, "facts") from error
+
+
+def _where(error: Exception) -> str:
+    place: tuple[object, ...] = error.args if isinstance(error, _FactsError) else ()
+    if isinstance(error, ValidationError):
+        place = error.errors(include_input=False)[0]["loc"]
+    return f" ({'.'.join(map(str, place))[:200]})" if place else ""
 
 
 def write_record(
@@ -93,7 +208,7 @@ def next_version(parts: Mapping[str, Part], record: Mapping[str, Any] | None, ta
 
 
 def bump(version: str, place: int) -> str:
-    """Raise the number at a place, and set those behind it to nought."""
+    """Raise the number at a place, and set those behind it to zero."""
     numbers = order_of(version)
     return ".".join(
         str(number + 1 if at == place else number if at < place else 0) for at, number in enumerate(numbers)

@@ -3,6 +3,8 @@
 This is the least that `load_dataset` wants, and a pointer; the card for publication is rendered by hub_cards.
 """
 
+import html
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,11 +33,45 @@ _HUB_TYPES = {
 }
 _SAMPLE = "**This is a sample.** What is in it was written for trying out `lrldata` and is not {} data.\n\n"
 _PUBLISHERS = {"conceptnet": "ConceptNet", "glotcc": "GlotCC"}
+_BREAK = re.compile(r"[\t-\r\x1c-\x1e\x85\u2028\u2029]")
+# Control characters, ends of lines, what turns the direction of the text around it, and halves of surrogate pairs.
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# An underscore between letters means nothing to Markdown, and is in many names.
+_SPECIAL = re.compile(r"((?<=[^\W_])_+(?=[^\W_]))|[\\`*_{}\[\]#|~$]")
+
+
+class Markdown(str):
+    """Text that is Markdown already, and is not to be escaped again."""
+
+    __slots__ = ()
+
+
+def visible(text: str) -> str:
+    """Return text in one line, without characters that cannot be seen."""
+    return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", _BREAK.sub(" ", text))
+
+
+def inline(value: object) -> Markdown:
+    """Return a name, or other text within a line, so that Markdown, and HTML in it, takes none of it for its own."""
+    escaped = html.escape(visible(str(value)), quote=False)
+    return Markdown(_SPECIAL.sub(lambda found: found[1] or f"\\{found[0]}", escaped))
 
 
 def in_yaml(metadata: Mapping[str, Any]) -> str:
     """Return metadata in YAML, in their order; codes that YAML takes for a boolean, as `no`, are quoted."""
-    return str(yaml.dump(dict(metadata), Dumper=_DUMPER, allow_unicode=True, sort_keys=False, width=1000))
+    try:
+        return str(yaml.dump(dict(metadata), Dumper=_DUMPER, allow_unicode=True, sort_keys=False, width=1000))
+    except UnicodeEncodeError:
+        return in_yaml(_whole(metadata))
+
+
+def _whole(value: Any) -> Any:
+    """Return JSON-like values in which no text has half a surrogate pair, as the name of a file may."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_whole(key): _whole(part) for key, part in value.items()}
+    return list(map(_whole, value)) if isinstance(value, list | tuple) else value
 
 
 def size_category(rows: int) -> str:
@@ -76,8 +112,8 @@ def folder_card(manifest: Mapping[str, Any], language: Language) -> str:
     }
     head = in_yaml(metadata)
     return (
-        f"---\n{head}---\n\n# {language.name} from {name}\n\n"
-        + (_SAMPLE.format(_PUBLISHERS.get(name, name)) if manifest["sample"] else "")
+        f"---\n{head}---\n\n# {inline(language.name)} from {inline(name)}\n\n"
+        + (_SAMPLE.format(_PUBLISHERS.get(name) or inline(name)) if manifest["sample"] else "")
         + f"{sum(manifest['rows'].values()):,} rows, made by `lrldata build`. `lrldata stats` shows what was kept and "
         "what was thrown away, `lrl card` renders the card for publication.\n"
     )

@@ -21,11 +21,12 @@ def asset(name: str, package: str = HOME) -> str:
     return files(package).joinpath(name).read_text("utf-8")
 
 
-def policy(style: str, script: str) -> str:
+def policy(style: str, script: str = "") -> str:
     """Return a Content-Security-Policy: nothing is loaded, and no script or style runs but the page's own."""
     style_hash, script_hash = (b64encode(sha256(text.encode()).digest()).decode() for text in (style, script))
+    scripts = f" script-src 'sha256-{script_hash}';" if script else ""
     return (
-        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; img-src data:; "
+        f"default-src 'none'; style-src 'sha256-{style_hash}';{scripts} img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
 

@@ -3,9 +3,11 @@
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from lrldata.card import visible
 from lrltrain.results import words
 from lrltrain.results.averages import Average
 from lrltrain.results.links import Link
@@ -23,6 +25,7 @@ READING = (
     "chance: p < 0.05 in a paired randomisation test, corrected for all comparisons of this report (Holm)."
 )
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>|~$&#]")
+_FORMULA = tuple("=+-@\N{MINUS SIGN}")  # what a formula begins with, for a spreadsheet
 _NOT_T1 = "ªºµĦħĸŉĿŀŦŧ"  # of the Latin letters that Unicode has first
 _TEX = {each: rf"\{each}" for each in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -65,7 +68,13 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = "" if value is None else str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return f"'{visible(text)}" if _is_formula(text) else visible(text)
+
+
+def _is_formula(text: str) -> bool:
+    """Return whether a spreadsheet would compute a text: it passes over blanks, and may know signs in full width."""
+    first = next((each for each in text if unicodedata.category(each)[0] not in "ZC"), "")
+    return unicodedata.normalize("NFKC", first).startswith(_FORMULA)
 
 
 def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link]) -> str:
@@ -115,7 +124,7 @@ def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -
 
 
 def _escaped(text: str) -> str:
-    return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\g<0>", " ".join(visible(text).split()))
 
 
 def as_tex(table: Table) -> str:
@@ -167,7 +176,9 @@ def _tex_cell(cell: Cell | None, best: set[Cell]) -> str:
 
 
 def _tex_line(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    line = " & ".join(cells) + r" \\"
+    # To the \\ or the rule of the line above, a bracket or a star would be an argument.
+    return "{}" + line if line.startswith(("[", "*")) else line
 
 
 def _tex(text: str) -> str:

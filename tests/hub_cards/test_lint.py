@@ -97,6 +97,17 @@ def test_code_may_say_what_prose_may_not() -> None:
     assert lint(readme("# T\n\n`{{ x }}`\n\n```bibtex\n@a{title = {{X}}, year = {None}}\n```")) == []
 
 
+def test_a_path_in_a_link_may_have_blanks_by_number() -> None:
+    assert lint(readme("# T\n\n![x](pictures/a%20b.png)"), present={"pictures/a b.png"}) == []
+
+
+def test_what_is_of_another_type_is_a_fault_and_not_an_error() -> None:
+    results = [RESULT | {"task": {"type": ["fill-mask"]}, "metrics": ["x", {"type": "x", "value": [1]}]}, "x"]
+    faults = lint(readme(language=[["ro"]], license=[{}], **{"model-index": [{"name": "x", "results": results}]}))
+    assert len(faults) == 6, faults
+    assert all(len(fault) < 250 for fault in lint(readme(language=["x" * 10_000], base_model=[["x"] * 1000] * 9)))
+
+
 def test_every_language_of_ours_has_a_code_that_the_hub_takes() -> None:
     known = rules()["languages"]
     assert len(known) > 8_000

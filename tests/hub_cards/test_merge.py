@@ -1,10 +1,15 @@
 """A person's words in a card survive, and where two have changed the same part, it is said."""
 
+import random
+import re
+from dataclasses import replace
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from hub_cards.card import Card, CardError, mark, read
+from hub_cards.card import LINES, LONGEST, LONGEST_HEAD, Card, CardError, mark, read, same
+from hub_cards.lint import lint
 from hub_cards.merge import merge
 
 FIRST = Card({"language": ["ro"], "license": "cc0-1.0", "tags": ["lrl"]}, {"about": "# Title\n\nOne.", "use": "Two."})
@@ -85,15 +90,189 @@ def test_a_readme_that_cannot_be_read_is_said_to_be_so(readme: str) -> None:
         merge(FIRST, readme, FIRST.record())
 
 
-LINES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=12)
+BEFORE = Card({"language": ["ro"], "license": "cc0-1.0", "tags": ["lrl"]}, {"about": "# T\n\nOne.", "use": "Two."})
+AFTER = Card({"language": ["ro"], "license": "mit", "pretty_name": "x: y"}, {"about": "# T\n\n1.", "limits": "3."})
+LAUGH = "\n".join(f"{name}: &{name} [{', '.join([f'*{of}'] * 9)}]" for of, name in zip("abcdef", "bcdefg", strict=True))
+MERGED = "\n".join(
+    f"{name}: &{name} {{<<: [{', '.join([f'*{of}'] * 9)}]}}" for of, name in zip("abcdef", "bcdefg", strict=True)
+)
+
+
+def person_s(head: str, body: str = "# Mine\n") -> str:
+    return f"---\n{head}\n---\n{body}"
+
+
+REFUSED = {
+    "a date that no month has": "date: 2024-13-45",
+    "a number of 4,301 digits": f"n: {'1' * 4301}",
+    "a number in hexadecimal": f"n: 0x{'f' * 290}",
+    "a number to the base of 60": f"n: 1{':30' * 200}",
+    "a list in a list in a list": f"a: {'[' * 500}{']' * 500}",
+    "dashes": "- " * 1000,
+    "a billion laughs": f"a: &a [x, x]\n{LAUGH}",
+    "a billion laughs of merge keys": f"a: &a {{x: y}}\n{MERGED}",
+    "a list in itself": "a: &a [*a]",
+    "a mapping in itself": "a: &a {<<: *a}",
+    "an alias of nothing": f"a: *{'b' * 1000}",
+    "a list as a key": "? [a, b]\n: c",
+    "a number as a key": "1: a",
+    "nothing as a key": "~: a",
+    "a truth as a key": "no: a",
+    "NaN as a key": "a: {.nan: b}",
+    "keys that are one number": "a: {1: b, true: c}",
+    "a key twice": "tags: [a]\nlicense: mit\ntags: [b]",
+    "a key twice below": "a:\n- b: 1\n  b: 2",
+    "a set": "a: !!set {b, c}",
+    "bytes": "a: !!binary aGk=",
+    "an object of Python": "a: !!python/object/apply:os.system [id]",
+    "a tag of its own": "a: !mine b",
+    "no truth": "a: !!bool b",
+    "no number": "a: !!int ''",
+    "no date": "a: !!timestamp b",
+    "a time zone of a hundred hours": "a: 2001-01-01 00:00:00+99:99",
+    "half a surrogate pair": 'a: "\\ud800"',
+    "a letter beyond Unicode": 'a: "\\UFFFFFFFF"',
+    "a control character": "a: \x01",
+    "a list alone": "- a",
+    "a text alone": "a",
+    "false alone": "false",
+    "two documents": "a: b\n...\nc: d",
+    "what it is": f"a: {'b' * LONGEST_HEAD}",
+}
+
+
+@pytest.mark.parametrize("head", REFUSED.values(), ids=REFUSED.keys())
+def test_metadata_that_cannot_be_handled_are_said_to_be_so(head: str) -> None:
+    with pytest.raises(CardError) as caught:
+        merge(AFTER, person_s(head), BEFORE.record())
+    assert lint(person_s(head)) == [str(caught.value)]
+    assert len(str(caught.value)) < 300
+
+
+def test_a_key_that_is_there_twice_is_reported_with_its_line() -> None:
+    (fault,) = lint(person_s("license: mit\n# mine\nlicense: cc0-1.0"))
+    assert fault == "line 4: the metadata cannot be read: the key 'license' is there twice; keep one of them"
+
+
+def test_a_readme_of_any_length_is_answered_soon() -> None:
+    for readme in ("x" * (LONGEST + 1), "\n" * (LINES + 1)):
+        with pytest.raises(CardError, match="at most"):
+            read(readme)
+    for text in ("[" * 100_000, "[](" * 100_000, "`" * 100_000, "<!-- lrl:begin x -->\n" * 10_000, "````` ` " * 10_000):
+        assert isinstance(lint(person_s("language: ro", "# T\n\n" + text), {"a"}), list)
+
+
+ODD = (  # metadata that YAML allows and nobody expects
+    "language: [[ro]]", "language: {a: b}", "language: 2024-01-01", "language: .nan", "language: no",
+    "license: [[mit], {a: b}]", "license: {}", "base_model: [[a], 1, .inf]", "base_model_relation: [a]", "tags: {a: 1}",
+    "tags: [1, ~, [2]]", "task_categories: [{a: b}, [c]]", "pipeline_tag: [fill-mask, [x]]", "size_categories: 1e400",
+    "configs: [{config_name: [a]}]", "configs: {config_name: a}", "configs: [{config_name: a, data_files: 1}]",
+    "dataset_info: [{config_name: [a]}, {config_name: b}, 1, {a: b}]", "dataset_info: a", "model-index: a",
+    "model-index: [{name: x, results: ~}]", "model-index: [{name: x, results: [a, {task: [b], metrics: d}]}]",
+    "model-index: [{name: x, results: [{metrics: [1, {type: [a], value: 9" + "9" * 250 + "}]}]}]",
+    "model-index: [{name: x, results: [{task: {type: [a]}, metrics: [{type: a, value: 0x" + "f" * 240 + "}]}]}]",
+    "extra: &e [1, 2]", "more: *e", "when: 2001-12-14t21:59:43.10-05:00", "not: .nan", "<<: {from: merge}",
+    "mine: {1: a, ~: b}", "long: |+\n  # no comment\n  text\n\n", "folded: >-  # ☃ behind it\n  text",
+    'quoted: "a\n  b # no comment"', "? key\n: value",
+    "pretty_name: [x,  # ☃ within\n  y]", "own:\n- a\n# ☃ between\n- b", "# ☃ alone", "'a: b': c", "é: ü", "null_: ~",
+    "other: {a: 1}  # ☃ at its end", "base60: 1:30", "octal: 010", "license: mit  # ☃ by us",
+)  # fmt: skip
+HEADS = (
+    "b: &x a\n*x : 2  # ☃ by its other name",
+    "{license: mit, a: [b]}  # ☃ all in one",
+    "a: b\n...",
+    "  a: b\n  c: d  # ☃ indented",
+    "# ☃ nothing else",
+)
+BODIES = (
+    "# T",
+    "---",
+    "```\n",
+    "<!-- a comment -->",
+    "<!-- lrl:x -->",
+    "a\r\nb",
+    "  text  ",
+    "- [x](y)",
+    "{{ z }}",
+    "None",
+)
+BROKEN = (
+    "<!-- lrl:begin use -->",
+    "<!-- lrl:end use -->\n",
+    "<!-- lrl:begin x",
+    "<!-- lrl:end X -->",
+    "<!-- lrl:begin a -->x",
+)
+
+
+def odd_readme(draw: random.Random) -> tuple[str, list[str]]:
+    """Return a README that a person and we wrote, and what of it is the person's."""
+    head = "\n".join(draw.sample(ODD, draw.randrange(5))) if draw.random() < 0.85 else draw.choice(HEADS)
+    if draw.random() < 0.3:
+        head = f"{head}\nlanguage:\n- ro".strip()
+    theirs = []
+    parts = [f"<!-- lrl:begin {name} -->\n{text}\n<!-- lrl:end {name} -->" for name, text in BEFORE.sections.items()]
+    for place in sorted(draw.choices(range(len(parts) + 1), k=3), reverse=True):
+        words = "\n".join(draw.choices(BODIES, k=2)) + f"\n☂{place}{draw.random()}"
+        parts.insert(place, words)
+        theirs.append(words.replace("\r\n", "\n"))
+    if draw.random() < 0.1:
+        parts.insert(draw.randrange(len(parts)), draw.choice(BROKEN))
+    return person_s(head, "\n\n".join(parts) + "\n"), theirs + re.findall("# ☃.*", head)
+
+
+def test_whatever_a_readme_holds_it_is_merged_and_nothing_is_lost_or_it_is_refused() -> None:
+    assert all(isinstance(fault, str) for head in (*ODD, *HEADS) for fault in lint(person_s(head)))
+    draw, done = random.Random(7), 0
+    for _ in range(300):
+        readme, theirs = odd_readme(draw)
+        assert all(isinstance(fault, str) for fault in lint(readme, {"README.md"}))
+        record = draw.choice((BEFORE.record(), None, AFTER.record()))
+        try:
+            merged = merge(AFTER, readme, record, draw.choice(("ask", "ours", "theirs")))
+        except CardError:
+            continue
+        done += 1
+        found, before = read(merged.text), read(readme)
+        for words in theirs:
+            assert words in merged.text.replace("\r\n", "\n"), (readme, merged.text)
+        mine = before.metadata.keys() - AFTER.metadata.keys() - BEFORE.metadata.keys()
+        assert all(same(found.metadata[key], before.metadata[key]) for key in mine)
+        assert merge(AFTER, merged.text, AFTER.record(), "theirs").text == merged.text
+    assert done > 150
+
+
+@pytest.mark.parametrize(
+    ("head", "merged"),
+    [
+        ("license: cc0-1.0  # asked\n# of tags\ntags: [lrl]", "# asked\nlicense: mit\n# of tags\n"),
+        ("license: cc0-1.0\nx: .nan  # kept\ntags: [lrl]", "license: mit\nx: .nan  # kept\n"),
+        ("tags:\n- lrl\n# why\nlicense: cc0-1.0\na: &a [b]\nc: *a", "# why\nlicense: mit\na: &a [b]\nc: *a\n"),
+        ("{license: cc0-1.0, tags: [lrl], a: b}  # mine", "# mine\n"),
+        ("license: |-  # odd\n  cc0-1.0\ntags: [lrl]", "# odd\nlicense: mit\n"),
+    ],
+)
+def test_what_a_person_wrote_beside_a_key_of_ours_stays_when_it_changes(head: str, merged: str) -> None:
+    ours = replace(AFTER, metadata={"license": "mit"})
+    text = merge(ours, person_s(head), {"metadata": {"license": "cc0-1.0", "tags": ["lrl"]}, "sections": {}}).text
+    assert text.startswith(f"---\n{merged}")
+    assert read(text).metadata["license"] == "mit"
+    assert "tags" not in read(text).metadata
+
+
+def test_a_rule_at_the_top_of_a_text_is_not_the_end_of_metadata() -> None:
+    assert read("---\n---\n\n# Mine\n\n---\nText.\n").body == "# Mine\n\n---\nText.\n"
+
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=12)
 TEXTS = (
-    st.lists(LINES, max_size=3)
+    st.lists(WORDS, max_size=3)
     .map(lambda lines: "\n".join(["x", *lines]).strip())
     .filter(lambda text: "lrl:" not in text)
 )
 CARDS = st.builds(
     Card,
-    st.dictionaries(st.sampled_from("abcd"), st.one_of(st.booleans(), st.integers(0, 9), LINES), min_size=1),
+    st.dictionaries(st.sampled_from("abcd"), st.one_of(st.booleans(), st.integers(0, 9), WORDS), min_size=1),
     st.dictionaries(st.sampled_from(["one", "two", "three", "four"]), TEXTS, min_size=1),
 )
 

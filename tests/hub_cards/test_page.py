@@ -1,5 +1,6 @@
 """A card as people see it: rendered here, and looked at in a browser."""
 
+import html
 import re
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ from PIL import Image
 from hub_cards import local
 from hub_cards.page import card_page
 from hub_cards.pictures import KEPT
+from lrldata.report.html import policy
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+POLICY = re.compile('<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 
@@ -54,7 +57,8 @@ def test_the_page_is_drawn_whole_with_its_picture(rendered: Path, tmp_path: Path
 def test_nothing_is_wider_than_the_window(rendered: Path, tmp_path: Path, width: int) -> None:
     measuring = tmp_path / "measure.html"
     script = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script></body>"
-    measuring.write_text(rendered.read_text("utf-8").replace("</body>", script), encoding="utf-8")
+    page = POLICY.sub("", rendered.read_text("utf-8"))  # it would not let the script run
+    measuring.write_text(page.replace("</body>", script), encoding="utf-8")
     told = chromium(f"--window-size={width},900", "--dump-dom", measuring.as_uri()).stdout
     found = re.search(r"<title>(\d+) of (\d+)</title>", told)
     assert found
@@ -62,18 +66,56 @@ def test_nothing_is_wider_than_the_window(rendered: Path, tmp_path: Path, width:
 
 
 def test_a_page_needs_nothing_but_itself_and_its_links_lead_to_headings(rendered: Path) -> None:
-    html = rendered.read_text("utf-8")
-    assert not re.search(r'(src|href)="(?!data:|https?://|#)', html)
-    assert "<script" not in html
-    for anchor in re.findall(r'href="#([^"]+)"', html):
-        assert f'id="{anchor}"' in html
-    assert "lrl:begin" not in html
-    assert "prefers-color-scheme: dark" in html
+    page = rendered.read_text("utf-8")
+    assert not re.search(r'(src|href)="(?!data:|https?://|#)', page)
+    assert "<script" not in page
+    for anchor in re.findall(r'href="#([^"]+)"', page):
+        assert f'id="{anchor}"' in page
+    assert "lrl:begin" not in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_a_page_may_load_nothing_and_run_nothing(rendered: Path) -> None:
+    page = rendered.read_text("utf-8")
+    (policed,), (look,) = POLICY.findall(page), re.findall("<style>(.*?)</style>", page, re.DOTALL)
+    assert html.unescape(policed) == policy(look), "the hash is that of the page's own style"
+    assert policed.startswith("default-src &#39;none&#39;; style-src &#39;sha256-")
+    assert "script-src" not in policed
+    assert "unsafe" not in policed
+    assert page.index(policed) < page.index("<style>")
+    assert "style=" not in page, "which the policy would refuse"
+    assert page.count('<td class="right">') > 10
+    assert page.count('<img src="data:image/png;base64,') == page.count("<img") == 1
+    assert "script-src 'sha256-" in policy(look, "x")
+
+
+LINKS = (
+    "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java&#x0A;script:alert(1)", "&#106;avascript:alert(1)",
+    "\x01javascript:x", "vbscript:x", "data:text/html,x", "data:image/png;base64,xx", "file:///etc/passwd", "blob:x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("target", LINKS)
+def test_a_link_that_would_run_something_is_text(target: str) -> None:
+    forms = f"[a]({target})\n\n[b](<{target}>)\n\n<{target}>\n\n[c]\n\n![d]({target})\n\n[c]: {target}\n"
+    page = card_page(f"---\nlanguage: ro\n---\n# T\n\n{forms}", "my-org/x", "dataset", {}, {})
+    assert not re.search("<a |<img", page)
+
+
+def test_links_to_the_web_are_links_and_pictures_from_it_are_their_words() -> None:
+    links = ("https://x.org/a?b=c:d#e", "http://x.org", "mailto:a@x.org", "#there", "beside/it.png")
+    forms = "\n".join(f"[a]({target})" for target in links)
+    pictures = "![the bars](a%20b.png) ![far](https://x.org/i.png) ![gone](no.png)\n"
+    readme = f"---\nlanguage: ro\n---\n# T\n\n{forms}\n\n{pictures}"
+    page = card_page(readme, "my-org/x", "dataset", {"a b.png": b"x"}, {})
+    assert re.findall('<a href="([^"]*)"', page) == list(links)
+    assert re.findall('<img src="([^"]*)" alt="([^"]*)"', page) == [("data:image/png;base64,eA==", "the bars")]
+    assert " far gone</p>" in page
 
 
 def test_what_a_sample_holds_is_shown_and_not_run() -> None:
     readme = "---\nlanguage: [ro]\n---\n# T\n\n<script>alert(1)</script>\n\n- \\<b\\>x\\</b\\>\n\n`<i>`\n"
-    html = card_page(readme, "my-org/<x>", "dataset", {}, {"<y>": 1})
-    assert "<script>" not in html
+    page = card_page(readme, "my-org/<x>", "dataset", {}, {"<y>": 1})
+    assert "<script>" not in page
     for shown in ("&lt;script&gt;", "&lt;b&gt;", "&lt;i&gt;", "&lt;x&gt;", "&lt;y&gt;"):
-        assert shown in html
+        assert shown in page
