@@ -1,0 +1,333 @@
+"""What tools/fuzz.py feeds: for each kind of input a function that makes a folder ready and returns what feeds it once.
+
+What feeds takes a seeded source of chance, and raises LrlError where an input is refused in words.
+"""
+
+import json
+import string
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from lrldata.errors import LrlError
+from lrldata.manifest import sealed
+
+Feed = Callable[[Random], object]
+ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 10**400, 0.5, float("nan"), float("inf"), "", "x", "../x", "/etc/passwd", "a/../../x", "\udc80",
+    "\x1b[31m", "{{7*7}}", "<!-- lrl:begin x -->", "=1+1", "9" * 5_000, "ţ" * 300, [], {}, [[]],
+    ["../x"], {"a": {"b": []}},
+)  # fmt: skip
+TEXT = string.printable + "ţعབ\u202e\x00\udc80"
+
+
+def mutated(draw: Random, value: Any) -> Any:
+    """Return a JSON-like value with one to three of its parts taken away, doubled or replaced."""
+    copy = json.loads(json.dumps(value))
+    for _ in range(draw.randint(1, 3)):
+        at = copy
+        while isinstance(at, dict | list) and at:
+            key: Any = draw.choice(list(at)) if isinstance(at, dict) else draw.randrange(len(at))
+            if isinstance(at[key], dict | list) and at[key] and draw.random() < 0.8:
+                at = at[key]
+                continue
+            what = draw.random()
+            if what < 0.15:
+                del at[key]
+            elif what < 0.25 and isinstance(at, dict):
+                at[odd_text(draw)] = at.pop(key)
+            elif what < 0.35 and isinstance(at[key], int) and not isinstance(at[key], bool):
+                at[key] += draw.choice([-1, 1, 10**9])
+            else:
+                at[key] = deepcopy(draw.choice(ODD))
+            break
+    return copy
+
+
+def odd_text(draw: Random, longest: int = 40) -> str:
+    """Return a text of odd characters."""
+    return "".join(draw.choices(TEXT, k=draw.randint(0, longest)))
+
+
+def damaged(draw: Random, data: bytes) -> bytes:
+    """Return bytes of which some are changed, cut off, or there twice."""
+    changed = bytearray(data)
+    for _ in range(draw.choice([1, 1, 2, 8])):
+        if changed:
+            changed[draw.randrange(len(changed))] ^= 1 << draw.randrange(8)
+    place = draw.randrange(len(changed) + 1)
+    return bytes(draw.choice([changed, changed[:place], changed + changed[:place], changed[place:]]))
+
+
+def as_json(draw: Random, value: Any) -> bytes:
+    """Return JSON of a value that was changed: vouched for by its hash, or not, or damaged afterwards."""
+    how = draw.random()
+    changed = mutated(draw, value)
+    if how < 0.4 and isinstance(changed, dict):
+        changed = sealed(changed)
+    elif how < 0.7 and isinstance(changed, dict):
+        changed = {key: each for key, each in changed.items() if key != "sha256"}
+    data = json.dumps(changed).encode()
+    return damaged(draw, data) if how > 0.9 else data
+
+
+def built(folder: Path) -> Path:
+    """Build the sample, and return its dataset."""
+    from lrldata.build import build
+    from lrldata.config import load_config
+    from lrldata.progress import Progress
+
+    flags = {"lang": "ro", "sample": True, "out": folder / "ws", "cache": folder / "cache"}
+    return build(load_config(None, flags), Progress(quiet=True))[0].path
+
+
+def manifests(folder: Path) -> Feed:
+    """Return what feeds manifests of datasets."""
+    from hub_cards.local import render
+    from lrldata.dataset import open_shards
+    from lrldata.manifest import DATASET, is_unchanged
+
+    home = built(folder)
+    file = home / "manifest.json"
+    whole = json.loads(file.read_text("utf-8"))
+
+    def feed(draw: Random) -> object:
+        file.write_bytes(as_json(draw, whole))
+        is_unchanged(home, DATASET, whole["recipe"])
+        opened = open_shards(home, "samples.json")
+        return render(home, "my-org", folder / "cards") if draw.random() < 0.2 else opened.rows().head(1).collect()
+
+    return feed
+
+
+def records(folder: Path) -> Feed:
+    """Return what feeds records and plans of grids."""
+    from lrltrain.grid.act import _afresh
+    from lrltrain.grid.jobs import Job
+    from lrltrain.grid.records import Record, records_of
+    from lrltrain.grid.show import status
+
+    job = Job("fit", {"lang": "ro", "source": "web", "model": "m", "method": "lora"}, {"lang": "ro"}, (), "0" * 16)
+    known = records_of(str(folder / "ws"), folder / "cache")
+    known.write_plan([job, job], 2)
+    known.write(Record(job.id, job.name, "done", files={"adapters/ro/m/web-lora/a": (1, 2, "0" * 64)}))
+    files = {path: json.loads(path.read_text("utf-8")) for path in known.folder.rglob("*.json")}
+
+    def feed(draw: Random) -> object:
+        for path, value in files.items():
+            path.write_bytes(as_json(draw, value) if draw.random() < 0.7 else json.dumps(value).encode())
+        record = known.read(job.id)
+        if record is not None:
+            known.is_done(job, verify=draw.random() < 0.5)
+            _afresh(job, record, known)
+        return status(*known.read_plan(), known)
+
+    return feed
+
+
+def settings(folder: Path) -> Feed:
+    """Return what feeds settings files of all commands."""
+    from hub_cards.config import load_push_config
+    from lrldata.config import load_config
+    from lrldata.glotcc.config import load_web_config
+    from lrltrain.config import load_eval_config, load_fit_config
+    from lrltrain.grid.config import load_grid_config
+    from lrltrain.prompting.config import load_prompt_config
+
+    loaders: list[tuple[Callable[[Path, dict[str, Any]], Any], dict[str, Any]]] = [
+        (load_config, {"lang": "ro", "min-weight": 1.5, "scripts": "Latn", "dump": "https://a/b"}),
+        (load_web_config, {"lang": "ro", "source": "web", "input": "x", "protect": ["a"], "memory": 1_000_000}),
+        (load_fit_config, {"lang": "ro", "source": "conceptnet", "text": ["a"], "steps": 5, "learning-rate": 1e-4}),
+        (load_eval_config, {"lang": "ro", "adapter": ["a"], "task": "topic", "seeds": [1, 2], "limit": 3}),
+        (load_push_config, {"lang": "ro", "namespace": "a", "method": ["lora"], "version": "1.0.0", "endpoint": "http://x"}),
+        (load_prompt_config, {"lang": "ro", "model": "a", "data": "x", "endpoint": "http://x", "extra": {"a": 1}}),
+        (load_grid_config, {"languages": "ro", "out": "s3://a/b", "build": {"conceptnet": {"sample": True}},
+                            "fit": [{"sources": ["conceptnet"], "models": ["m"], "methods": ["lora"]}], "eval": {}}),
+    ]  # fmt: skip
+    file = folder / "settings.toml"
+
+    def feed(draw: Random) -> object:
+        load, value = draw.choice(loaders)
+        text = toml(mutated(draw, value))
+        data = text.encode("utf-8", "surrogatepass")
+        file.write_bytes(damaged(draw, data) if draw.random() < 0.3 else data)
+        return load(file, {})
+
+    return feed
+
+
+def toml(value: Any) -> str:
+    """Write settings as TOML, more or less."""
+
+    def one(each: Any) -> str:
+        if isinstance(each, dict):
+            return "{" + ", ".join(f"{json.dumps(str(key))} = {one(inner)}" for key, inner in each.items()) + "}"
+        if isinstance(each, list):
+            return "[" + ", ".join(map(one, each)) + "]"
+        return {None: '""', True: "true", False: "false"}.get(each) or json.dumps(each).replace("NaN", "nan").replace(
+            "Infinity", "inf"
+        )
+
+    return "\n".join(f"{json.dumps(str(key))} = {one(each)}" for key, each in dict(value).items())
+
+
+def cards(folder: Path) -> Feed:
+    """Return what feeds cards that people have edited."""
+    from hub_cards.card import Card, CardError
+    from hub_cards.lint import lint
+    from hub_cards.merge import merge
+    from lrldata.card import in_yaml
+
+    built(folder)
+    metadata = {"language": ["ro"], "license": "mit", "tags": ["a"], "configs": [{"config_name": "a", "default": True}]}
+    card = Card(metadata, {"use": "text", "limits": "more"})
+
+    def feed(draw: Random) -> object:
+        try:
+            head = in_yaml(mutated(draw, metadata))
+        except (ValueError, TypeError):
+            head = odd_text(draw)
+        body = draw.choice([card.text.partition("\n---\n")[2], odd_text(draw, 200), card.text])
+        readme = f"---\n{head}---\n{body}"
+        if draw.random() < 0.5:
+            place = draw.randrange(len(readme))
+            readme = (
+                readme[:place]
+                + draw.choice(["<!-- lrl:begin use -->", "---\n", "&a *a", odd_text(draw)])
+                + readme[place:]
+            )
+        lint(readme, ["README.md"])
+        try:
+            return merge(
+                card, readme, card.record() if draw.random() < 0.5 else None, draw.choice(["ask", "ours", "theirs"])
+            )
+        except CardError as error:
+            raise LrlError(str(error)) from error
+
+    return feed
+
+
+def keys(folder: Path) -> Feed:
+    """Return what feeds keys of a bucket, and what it says of them."""
+    from lrldata.remote import Mirror
+
+    class Store:
+        protocol = "memory"
+        found: dict[str, dict[str, Any]]
+
+        def invalidate_cache(self) -> None:
+            pass
+
+        def find(self, _path: str, *, detail: bool) -> dict[str, dict[str, Any]]:
+            assert detail
+            return self.found
+
+        def get_file(self, _path: str, target: str) -> None:
+            Path(target).write_bytes(b"evil")
+
+    store = Store()
+    mirror = Mirror("memory://ws", store, "ws", folder / "mirror")
+    mirror.folder.mkdir()
+    ordinary = ["a", "b", "grid", "jobs", "x.json"]
+    parts = ["..", ".", "", "a", "b", "...", "grid", "jobs", ".x", "~", "C:", "\\", "a\x00", "ţ", "\n", "x" * 300]
+
+    def feed(draw: Random) -> object:
+        chosen = ordinary if draw.random() < 0.4 else parts
+        names = ["/".join(draw.choices(chosen, k=draw.randint(1, 7))) for _ in range(draw.randint(1, 4))]
+        store.found = {f"ws/{name}": {"size": draw.choice([4, 4, 4, 10**18]), "ETag": odd_text(draw)} for name in names}
+        return mirror.fetch([""])
+
+    return feed
+
+
+def models(folder: Path) -> Feed:
+    """Return what feeds models of fastText, most with another header."""
+    from importlib.resources import files
+
+    from lrldata.langid.modelfile import read_layout
+
+    whole = Path(str(files("lrldata.langid").joinpath("compact.ftz"))).read_bytes()
+    file = folder / "model.ftz"
+
+    def feed(draw: Random) -> object:
+        changed = bytearray(whole)
+        if draw.random() < 0.8:
+            place = 4 * draw.randrange(30)
+            changed[place : place + 4] = draw.choice([0, -1, 1, 2**31 - 1, draw.randrange(2**31)]).to_bytes(
+                4, "little", signed=True
+            )
+        else:
+            changed = bytearray(damaged(draw, whole))
+        file.write_bytes(changed)
+        return read_layout(file)
+
+    return feed
+
+
+def answers(folder: Path) -> Feed:
+    """Return what feeds answers of an endpoint, and those that are kept."""
+    from lrltrain.prompting.answers import answer_in, error_in, label_in, parse
+    from lrltrain.prompting.cache import open_answers, read_answers
+
+    choice = {"message": {"content": "positive"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 1, "completion_tokens": 2}
+    body = {"choices": [choice], "error": {"message": "x", "code": "y"}, "usage": usage}
+    file = folder / "answers.jsonl"
+
+    def feed(draw: Random) -> object:
+        data = json.dumps(mutated(draw, body)).encode()
+        try:
+            found = parse(damaged(draw, data) if draw.random() < 0.3 else data)
+        except ValueError as error:
+            raise LrlError(str(error)) from error
+        answer = answer_in(found, draw.choice(["chat", "completion"]))
+        error_in(found)
+        label_in(answer.text, {"positive": ["positive"], "negative": ["negative"]})
+        file.unlink(missing_ok=True)
+        with open_answers(file) as kept:
+            kept.keep("key", answer)
+        assert read_answers(file) == {"key": answer}
+        file.write_bytes(damaged(draw, file.read_bytes()))
+        with open_answers(file) as kept:
+            kept.get("key")
+        return answer
+
+    return feed
+
+
+def documents(folder: Path) -> Feed:
+    """Return what feeds files of documents: JSONL, Parquet, text, packed or not."""
+    import gzip
+
+    import polars as pl
+
+    from lrldata.glotcc.read import Columns, find_shards, read_parts
+
+    rows = [{"text": "Un text.\nDouă.", "url": "https://a/b", "quality-warnings": ["noisy"]}, {"text": None}] * 3
+    inside = folder / "in"
+    inside.mkdir()
+    pl.DataFrame(rows).write_parquet(folder / "whole.parquet")
+    parquet = (folder / "whole.parquet").read_bytes()
+
+    def feed(draw: Random) -> object:
+        lines = "\n".join(json.dumps(mutated(draw, row)) for row in rows).encode()
+        name, data = draw.choice(
+            [
+                ("a.jsonl", lines),
+                ("a.parquet", parquet),
+                ("a.txt", odd_text(draw, 300).encode("utf-8", "surrogatepass")),
+            ]
+        )
+        data = damaged(draw, data) if draw.random() < 0.6 else data
+        if name != "a.parquet" and draw.random() < 0.3:
+            packed = gzip.compress(data)
+            name, data = f"{name}.gz", damaged(draw, packed) if draw.random() < 0.5 else packed
+        for path in inside.iterdir():
+            path.unlink()
+        (inside / name).write_bytes(data)
+        columns = Columns(draw.choice([None, None, "text", "url"]))
+        return [len(part) for shard in find_shards(inside, None) for part in read_parts(shard, columns)]
+
+    return feed
