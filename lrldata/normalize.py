@@ -1,0 +1,35 @@
+"""Text as it enters: composed, in lines, without control characters. Pure.
+
+The same sentence may be written with composed letters or with letters and marks, with line ends of three systems, and
+with nulls and form feeds of whatever it was extracted from. Every source goes through here (files, datasets of the Hub,
+ConceptNet, task data), so that a text gives one number however it was stored.
+"""
+
+import re
+import unicodedata
+
+import polars as pl
+
+_LINE_END = r"\r\n?|[\u2028\u2029]"
+# They become spaces, as they stand between words. Those from U+0080 stay: most are letters of Windows-1252 that were
+# read as Latin-1, which the repair of web text restores.
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f]"
+_HALF = re.compile("[\ud800-\udfff]")
+_CHANGES = re.compile(rf"{_LINE_END}|{_CONTROL}|{_HALF.pattern}")
+
+
+def normalize(text: str) -> str:
+    r"""Return a text in NFC, with `\n` for each line end, a space for each ASCII control but tab and newline.
+
+    Half of a surrogate pair, which is no character, becomes U+FFFD. Idempotent.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    if _CHANGES.search(text):
+        text = _HALF.sub("\N{REPLACEMENT CHARACTER}", re.sub(_CONTROL, " ", re.sub(_LINE_END, "\n", text)))
+    return unicodedata.normalize("NFC", text)
+
+
+def normalized(text: pl.Expr) -> pl.Expr:
+    """Return the same of a column of texts; null stays null."""
+    return text.str.replace_all(_LINE_END, "\n").str.replace_all(_CONTROL, " ").str.normalize("NFC")
