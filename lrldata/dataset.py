@@ -11,8 +11,6 @@ from typing import Any
 from weakref import finalize
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lrldata.errors import StorageError
 from lrldata.folder import replaced
@@ -186,13 +184,13 @@ def _opened(held: Held, names: Sequence[str], streams: ExitStack) -> Opened:
             stream.close()
             continue
         try:
-            footer = pq.read_metadata(stream)
-        except pa.ArrowException as error:
+            footer = pl.scan_parquet(stream)
+            columns, rows = footer.collect_schema().names(), int(footer.select(pl.len()).collect().item())
+        except (pl.exceptions.PolarsError, OSError) as error:
             raise DamagedError(f"{held.folder}: {entry['path']} is not Parquet.") from error
-        columns = footer.schema.to_arrow_schema().names
         if found[1] not in counted or columns != list(manifest["columns"]):
             raise DamagedError(f"{held.folder}: {entry['path']} is not of the splits and columns of {MANIFEST}.")
-        counted[found[1]] += footer.num_rows
+        counted[found[1]] += rows
         stream.seek(0)
         shards.setdefault(found[1], []).append(stream)
     if counted != manifest["rows"]:

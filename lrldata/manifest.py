@@ -57,7 +57,12 @@ def fingerprint(value: object) -> str:
 
 def made_with(*libraries: str) -> dict[str, str]:
     """Name the versions of the code and of the libraries that shape the bytes."""
-    return {name: version(name) for name in ("lrl", *libraries)}
+    return {name: _version(name) for name in ("lrl", *libraries)}
+
+
+@cache
+def _version(name: str) -> str:
+    return version(name)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -78,12 +83,13 @@ def write_json(path: Path, value: object) -> None:
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object with the hash of its own content as its last key, and addresses in it without secrets."""
     content = {key: each for key, each in redacted(value).items() if key != SEAL}
-    return {**content, SEAL: _seal_of(content)}
+    return {**content, SEAL: _seal_of(json.loads(json.dumps(content)))}
 
 
 def _seal_of(value: Mapping[str, Any]) -> str:
-    plain = json.loads(json.dumps({key: each for key, each in value.items() if key not in (SEAL, RUN)}))
-    return fingerprint(plain)
+    """Return the hash of an object as JSON gives it back. Raises UnicodeEncodeError for half a letter."""
+    content = {key: each for key, each in value.items() if key not in (SEAL, RUN)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def read_sealed(data: bytes, where: Path) -> dict[str, Any]:
@@ -95,14 +101,14 @@ def read_sealed(data: bytes, where: Path) -> dict[str, Any]:
         raise DamagedError(f"{where}: {len(data):,} bytes are more than lrl writes.")
     try:
         value = json.loads(data)
-        json.dumps(value, ensure_ascii=False).encode()
+        seal = _seal_of(value) if isinstance(value, dict) else ""
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, half a letter, or too deep
         raise DamagedError(f"{where}: not JSON ({str(error)[:100]}).") from error
     if not isinstance(value, dict):
         raise DamagedError(f"{where}: not a JSON object.")
     if SEAL not in value:
         _note_unsealed(where)
-    elif value[SEAL] != _seal_of(value):
+    elif value[SEAL] != seal:
         raise DamagedError(f"{where}: was changed after it was written: its hash is not that of its content.")
     return value
 
@@ -179,7 +185,8 @@ def from_held(folder: Path, read: Callable[[Held], Read]) -> Read:
     So what is read is of one build. Raises FileNotFoundError where there is no folder, and what `read` does.
     """
     for attempt in range(TRIES):
-        time.sleep(PAUSE if attempt else 0)
+        if attempt:
+            time.sleep(PAUSE)
         try:
             opened = Held(folder)
         except FileNotFoundError:

@@ -27,7 +27,7 @@ def _safe(name: str) -> str:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)  # not every command reads a manifest
 
 
 class File(_Part):

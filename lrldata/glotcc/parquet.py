@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROWS = 500
@@ -77,6 +76,8 @@ def _rows_at_once(file: pq.ParquetFile, stream: BinaryIO, group: int, texts: Seq
 
     Only what reading raises for is looked at: to ask Arrow for the description of a damaged column ends the process.
     """
+    import pyarrow.compute as pc  # noqa: PLC0415 -- slow, and for Parquet alone
+
     claimed, size = file.metadata.row_group(group).total_byte_size, stream.seek(0, io.SEEK_END)
     if claimed > max(AT_ONCE, _RATIO * size):
         raise ValueError(f"its {size:,} bytes would become {claimed:,}")

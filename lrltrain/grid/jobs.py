@@ -1,7 +1,7 @@
 """From a recipe to its jobs. A job is known by a hash of its settings, of its inputs and of the jobs it needs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,7 +47,13 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
-        return asdict(self)
+        return {
+            "kind": self.kind,
+            "labels": dict(self.labels),
+            "settings": dict(self.settings),
+            "needs": list(self.needs),
+            "id": self.id,
+        }
 
 
 @dataclass(frozen=True)

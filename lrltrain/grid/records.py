@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from pydantic import (
     AfterValidator,
     BaseModel,
+    ConfigDict,
     FiniteFloat,
     NonNegativeInt,
     PositiveInt,
@@ -56,6 +57,8 @@ class Record:
 class PlannedJob(BaseModel):
     """A job of a plan."""
 
+    model_config = ConfigDict(defer_build=True)
+
     kind: Kind
     labels: dict[str, str]
     settings: dict[str, Any]
@@ -65,6 +68,8 @@ class PlannedJob(BaseModel):
 
 class Plan(BaseModel):
     """What a grid was about to do."""
+
+    model_config = ConfigDict(defer_build=True)
 
     slots: PositiveInt
     jobs: list[PlannedJob]
@@ -152,8 +157,13 @@ class Records:
 
         A file of the size and time that it had is taken to be the same, unless `verify` is set.
         """
+        return self.done(job, verify=verify) is not None
+
+    def done(self, job: Job, *, verify: bool = False) -> Record | None:
+        """Return the record of a job for which `is_done` says yes; None for others."""
         record = self.read(job.id)
-        return record is not None and record.status == "done" and not self.harmed(record, verify=verify)
+        is_done = record is not None and record.status == "done" and not self.harmed(record, verify=verify)
+        return record if is_done else None
 
     def harmed(self, record: Record, *, verify: bool = False) -> list[str]:
         """Name the files of a record that are missing or have other bytes. Remote ones are fetched to be verified."""

@@ -49,8 +49,9 @@ class Schedule:
         """Find the jobs that are done; with `verify` every file is read. A report is, where all that it needs is."""
         for job in self.jobs.values():
             is_current = job.kind != "report" or all(need in self.kept for need in job.needs)
-            if is_current and self.records.is_done(job, verify=verify):
-                self.done[job.id] = self.records.read(job.id) or Record(job.id, job.name, "done")
+            record = self.records.done(job, verify=verify) if is_current else None
+            if record is not None:
+                self.done[job.id] = record
                 self.kept.add(job.id)
 
     @property
