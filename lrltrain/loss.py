@@ -21,10 +21,14 @@ ROWS, WORDS = 1024, 4096  # of a piece of the logits on the CPU: its second pass
 class LabelledHead:
     """Makes the head of `model` see only chosen positions. Use it as a context around the model's forward pass.
 
-    `model` is a transformers model with a language modelling head, with or without adapters.
+    `model` is a transformers model with a language modelling head, with or without adapters. `dtype` is the precision
+    of its last projection; without one it is that of autocast where that is on, else that of the weights. On a GPU the
+    trainer computes the model alone under autocast and turns what comes out into single precision: the projection is
+    computed outside of it, and where its weights are held in bf16 that fails.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, dtype: torch.dtype | None = None) -> None:
+        self._dtype = dtype
         self._projection = model.get_output_embeddings()
         self._positions: Tensor | None = None
         self._projection_forward: Callable[..., Tensor] = self._projection.forward
@@ -63,20 +67,24 @@ class LabelledHead:
 
         Labels of -100 do not count.
         """
-        weight, bias = self._projection.weight, self._projection.bias
-        kind = hidden.device.type
-        if torch.is_autocast_enabled(kind):
-            hidden, weight = (each.to(torch.get_autocast_dtype(kind)) for each in (hidden, weight))
-        if kind != "cpu":
+        hidden, weight, bias = self._operands(hidden)
+        if hidden.device.type != "cpu" and hasattr(functional, "linear_cross_entropy"):  # since torch 2.13
             return torch_linear_cross_entropy(hidden, weight, bias, labels)
         return linear_cross_entropy(hidden, weight, bias, labels)
 
     @torch.no_grad()
     def losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Return the cross entropy in nats of each label, (labels,), zero where it is -100; without gradients."""
-        weight, bias = self._projection.weight, self._projection.bias
+        hidden, weight, bias = self._operands(hidden)
         parts = zip(hidden.split(ROWS), labels.split(ROWS), strict=True)
         return torch.cat([_entropies(part, weight, bias, wanted)[0] for part, wanted in parts])
+
+    def _operands(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return hidden, weight and bias of the last projection in the precision in which it is computed."""
+        weight, bias, kind = self._projection.weight, self._projection.bias, hidden.device.type
+        cast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        dtype = self._dtype or cast
+        return hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
 def torch_linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:

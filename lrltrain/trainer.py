@@ -32,7 +32,9 @@ class LabelledLoss(Trainer):
         super().__init__(*arguments, compute_metrics=_mean_loss, **options)
         self.model_accepts_loss_kwargs = True  # which makes the trainer count the labels of a step
         self.wiring = wiring
-        self.head = LabelledHead(self.model)
+        self.head = LabelledHead(
+            self.model, torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None
+        )
         self.blocks_seen = 0
         self._unchecked: tuple[int, Tensor, Tensor] | None = None
 

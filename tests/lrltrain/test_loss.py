@@ -113,6 +113,37 @@ def equal_gradients(model: Any, kind: str, names: list[str]) -> None:
     torch.testing.assert_close(model(input_ids=ids, labels=labels).loss, expected)
 
 
+@pytest.mark.parametrize("kind", ["xlm-roberta", "llama"])
+@pytest.mark.parametrize("method", ["seq_bn_inv", "lora"])
+def test_the_way_of_a_gpu_gives_the_loss_and_gradients_of_the_cpu(kind: str, method: str) -> None:
+    """On a GPU autocast is around the model's forward pass alone, and its output is turned into single precision."""
+    draw = torch.Generator().manual_seed(1)
+    ids = torch.randint(5, 5_000, (3, 17), generator=draw)
+    positions, labels = torch.arange(4, 40, 3), torch.randint(5, 5_000, (12,), generator=draw)
+    results = []
+    for on_gpu in (False, True):
+        model = model_of(kind).to(torch.bfloat16 if kind == "llama" else torch.float32)
+        with quiet():
+            names = attach(model, "x", FitConfig(lang="ro", method=method, reduction_factor=4))
+        for name, value in model.named_parameters():
+            if name in names:
+                value.data = value.data.float()
+        torch.manual_seed(2)
+        randomise(model)
+        head = LabelledHead(model, torch.bfloat16)
+        with head.at(positions), torch.autocast("cpu", torch.bfloat16):
+            hidden = model(input_ids=ids).logits[0]
+            loss = None if on_gpu else head.loss(hidden, labels)
+            each = None if on_gpu else head.losses(hidden, labels)
+        if on_gpu:
+            loss, each = head.loss(hidden.float(), labels), head.losses(hidden.float(), labels)
+        loss.backward()
+        gradients = {name: value.grad for name, value in model.named_parameters() if name in names}
+        results.append((loss, each, gradients))
+    torch.testing.assert_close(results[1], results[0], atol=1e-3, rtol=1e-3)
+    assert any(gradient.abs().sum() > 0 for gradient in results[1][2].values())
+
+
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_the_loss_of_the_gpu_equals_that_of_the_cpu(with_bias: bool) -> None:
     draw = torch.Generator().manual_seed(3)
