@@ -55,11 +55,11 @@ def redact(text: str, *secrets: str) -> str:
 
 
 def redacted(value: Any) -> Any:
-    """Return JSON-like values with every text in them redacted."""
+    """Return JSON-like values with every text in them redacted, and valid: names of files may be no UTF-8."""
     if isinstance(value, str):
-        return redact(value)
+        return redact(value).encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
-        return {key: redacted(each) for key, each in value.items()}
+        return {redacted(key): redacted(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [redacted(each) for each in value]
     return value
