@@ -12,6 +12,7 @@ from rich.console import RenderableType
 
 from lrldata.errors import LrlError
 from lrldata.output import guard, note, say_json, say_traceback, show
+from lrldata.threads import limit_threads
 
 INTERRUPTED = 130  # as the shell counts an interrupt
 DEBUG_HELP = "Show the traceback of an error."
@@ -29,6 +30,8 @@ def show_or_dump(as_json: bool, value: dict[str, Any], drawn: RenderableType) ->
 def run(app: typer.Typer, program: str) -> None:
     """Run a command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
     guard()
+    limit_threads()
+    os.environ["PYTHONSAFEPATH"] = "1"  # processes that libraries start find no modules in the current folder either
     for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter should not end the program
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

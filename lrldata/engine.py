@@ -1,30 +1,87 @@
-"""Run independent tasks: here, or on several processes of this machine."""
+"""Run independent tasks: here, or on several processes of this machine.
+
+Processes that we start import nothing from the current folder, where anything may lie, as a `types.py` or `requests.py`
+of somebody's own. Python would look there first, for what it is given by `-m` or `-c`, as multiprocessing does.
+"""
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from threading import Thread
+from types import ModuleType
 from typing import Any, Self, TypeVar
 
 from lrldata.errors import LrlError
+from lrldata.threads import cores
+
+__all__ = ["AHEAD", "APART", "SOURCES", "Crew", "cores", "leave_with_parent", "start_pool", "variables"]
 
 Result = TypeVar("Result")
 AHEAD = 2  # tasks a process that are handed out before they can begin
+APART = {"PYTHONSAFEPATH": "1"}  # the variable that keeps Python from looking in the current folder
+SOURCES = Path(__file__).resolve().parents[1]  # the folder that this package was imported from
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+@contextmanager
+def variables(wanted: dict[str, str]) -> Iterator[None]:
+    """Set variables of the environment for what is started meanwhile: it reads them as it begins, ahead of any call."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ |= wanted
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def start_pool(processes: int) -> ProcessPoolExecutor:
+    """Return a pool of so many processes; each starts when it is needed, and ends with this one, however it ends."""
+    with variables(APART):  # multiprocessing starts one of its own here, which watches over locks
+        return ProcessPoolExecutor(processes, _Apart(), leave_with_parent)
+
+
+class _Process(SpawnProcess):
+    """A process of the pool. Polars has one thread in it, if nobody says otherwise, as others have the other cores."""
+
+    def start(self) -> None:
+        """Start it, without the current folder, and without running the script again that started this one."""
+        path, script = sys.path, sys.modules["__main__"]
+        with variables({"POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", "1")} | APART):
+            sys.path, sys.modules["__main__"] = searched(path), ModuleType("__main__")
+            try:
+                super().start()
+            finally:
+                sys.path, sys.modules["__main__"] = path, script
+
+
+class _Apart(SpawnContext):
+    Process = _Process
+
+
+def searched(path: list[str]) -> list[str]:
+    """Return where modules are looked for, without the current folder, unless our own sources are in it."""
+    here = Path.cwd()
+    if here == SOURCES:
+        return path
+    kept = [each for place, each in enumerate(path) if each and (place or Path(each).resolve() != here)]
+    return kept if str(SOURCES) in kept else [*kept, str(SOURCES)]
 
 
 class Crew:
     """Some processes that work on tasks; with one worker there are none, and all is done here.
 
     They are started when there is something to do, and end with the `with` that holds the crew, or with this process,
-    however it ends. Each has a core to itself, so that Polars has one thread in it.
+    however it ends.
     """
 
     def __init__(self, workers: int) -> None:
@@ -64,10 +121,7 @@ class Crew:
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            os.environ.setdefault(
-                "POLARS_MAX_THREADS", "1"
-            )  # read by the processes that begin; this one has its threads
-            self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), leave_with_parent)
+            self._pool = start_pool(self.workers)
         return self._pool
 
 

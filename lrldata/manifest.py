@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from xxhash import xxh3_128
 
+from lrldata import __version__
 from lrldata.errors import StorageError
 from lrldata.folder import is_exchanged
 from lrldata.manifest_schema import ADAPTER, DATASET, INDEX, SCHEMAS, SCORES
@@ -62,7 +63,12 @@ def made_with(*libraries: str) -> dict[str, str]:
 
 @cache
 def _version(name: str) -> str:
-    return version(name)
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        if name != "lrl":
+            raise
+        return __version__  # run from its source, without being installed
 
 
 def write_text(path: Path, text: str) -> None:

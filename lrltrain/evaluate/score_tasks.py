@@ -13,7 +13,7 @@ import torch
 
 from lrldata.errors import StorageError, UsageError
 from lrldata.languages import Language, find
-from lrldata.manifest import made_with
+from lrldata.manifest import ADAPTER, made_with, read_manifest
 from lrldata.output import note
 from lrldata.progress import Progress
 from lrltrain.config import EvalConfig
@@ -27,7 +27,6 @@ from lrltrain.evaluate.statistics import deviation
 from lrltrain.evaluate.tasks import DEFAULTS, Label, Task, TaskData, check_labels, has_task, open_task
 from lrltrain.evaluate.training import Training, predict, train
 from lrltrain.models import MINI, Base, find_base, load_tokenizer, precision_of
-from lrltrain.names import base_name
 from lrltrain.scores import base_of
 
 LONGEST = 256  # tokens, by default
@@ -143,7 +142,9 @@ def _language(config: EvalConfig, adapters: Sequence[LanguageAdapter]) -> Langua
 
 def _base(config: EvalConfig, adapters: Sequence[LanguageAdapter]) -> Base:
     """Find the base model, which is the same for all."""
-    return base_of(adapters[0].manifest, config) if adapters else find_base(config.base or MINI, config.base_revision)
+    if adapters:
+        return base_of(adapters[0].manifest, config)
+    return find_base(config.base or MINI, config.base_revision, config.base_id)
 
 
 def _baselines(config: EvalConfig, language: Language, base: Base) -> Iterator[LanguageAdapter | None]:
@@ -152,13 +153,15 @@ def _baselines(config: EvalConfig, language: Language, base: Base) -> Iterator[L
         if named == "none":
             yield None
         elif named == FULL:
-            root = config.out / "adapters" / language.code / base_name(base.id)
-            folders = sorted(root.glob(f"*-{FULL}"))
-            if not folders:
+            root = config.out / "adapters" / language.code
+            held = {folder: read_manifest(folder, ADAPTER) for folder in sorted(root.glob(f"*/*-{FULL}"))}
+            own = [folder for folder, manifest in held.items() if not manifest or manifest["base"]["id"] == base.id]
+            if not own:
                 raise StorageError(
-                    f"{root}: has no fully fine-tuned model.", "Make one with `lrltrain fit --method full`, or name it."
+                    f"{root}: has no fully fine-tuned model of {base.id}.",
+                    "Make one with `lrltrain fit --method full`, or name it.",
                 )
-            yield from map(open_language_adapter, folders)
+            yield from map(open_language_adapter, own)
         else:
             yield open_language_adapter(Path(named))
 
@@ -252,7 +255,7 @@ def _recipe(job: Job, config: EvalConfig, how: Training) -> dict[str, Any]:
             "max_length": config.max_length or LONGEST,
             "precision": how.precision,
         },
-        "made_with": made_with("adapters", "transformers", "tokenizers", "torch", "scikit-learn", "seqeval"),
+        "made_with": made_with("adapters", "transformers", "tokenizers", "torch", "scikit-learn"),
     }
 
 

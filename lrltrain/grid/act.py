@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrldata.engine import SOURCES
 from lrldata.errors import LrlError, StorageError, UsageError
 from lrldata.output import guard, note, redact, say_traceback
 from lrldata.paths import remove
@@ -85,7 +86,7 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
         with _told_to(records.log(job.id), job.name):
             try:
                 records.fetch(read_by(job))
-                files = records.described(DO[job.kind](job, records, cache))
+                files = _files(job, records, cache)
                 records.send(folders_of(files))
             except BaseException as error:
                 say_traceback(error)
@@ -93,6 +94,13 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
     except Exception as error:  # noqa: BLE001 -- whatever it is, the other jobs go on, and it is listed
         return _failed(job, error, time.perf_counter() - began)
     return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files)
+
+
+def _files(job: Job, records: Records, cache: Path) -> dict[str, tuple[int, int, str]]:
+    files = records.described(DO[job.kind](job, records, cache))
+    if not files and job.kind in ("fit", "eval"):
+        raise StorageError(f"{job.name}: made nothing.", "See its log.")
+    return files
 
 
 def _failed(job: Job, error: Exception, seconds: float) -> Record:
@@ -148,16 +156,20 @@ def _threads() -> int:
 
 def _fit(job: Job, records: Records, cache: Path) -> list[Path]:
     """Train an adapter; one of other settings in its place is replaced."""
-    from lrldata.manifest import ADAPTER, fingerprint, is_unchanged
     from lrltrain.config import load_fit_config
 
     with many_imports():
-        from lrltrain.fit import fit, prepare
+        from lrltrain.fit import fit, is_made, prepare
 
     config = load_fit_config(None, placed(job, records.workspace) | {"out": records.workspace, "cache": cache})
     plan = prepare(config)
-    done = is_unchanged(plan.folder.resolve(), ADAPTER, fingerprint(plan.recipe))
-    return [fit(config if done else config.model_copy(update={"overwrite": True}), QUIET).path]
+    home = records.workspace / str(home_of(job))
+    if plan.folder.resolve() != home.resolve():  # what needs it looks for it there
+        raise StorageError(
+            f"{plan.folder}: would be made there, and not in {home}: the base model has changed its name.",
+            "Start the grid again.",
+        )
+    return [fit(config if is_made(plan) else config.model_copy(update={"overwrite": True}), QUIET).path]
 
 
 def _eval(job: Job, records: Records, _cache: Path) -> list[Path]:
@@ -181,10 +193,15 @@ def _report(_job: Job, records: Records, _cache: Path) -> list[Path]:
 
 
 def _push(job: Job, records: Records, _cache: Path) -> list[Path]:
-    """Publish a language, by the command of its own package, which stands above this one."""
+    """Publish a language, by the command of its own package, which stands above this one.
+
+    The process looks for modules where Python was installed, and for ours where this package is: not in the current
+    folder, where `-m` would look first.
+    """
     typed = [f"--{key.replace('_', '-')}={_typed(value)}" for key, value in job.settings.items() if value is not True]
     typed += [f"--{key.replace('_', '-')}" for key, value in job.settings.items() if value is True]
-    command = [sys.executable, "-m", "hub_cards.cli", "push-hub", *typed, "--out", str(records.workspace), "--quiet"]
+    start = f"import sys; sys.path.append({str(SOURCES)!r}); from hub_cards.cli import main; main()"
+    command = [sys.executable, "-P", "-c", start, "push-hub", *typed, "--out", str(records.workspace), "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     note(done.stdout + done.stderr)
     if done.returncode:

@@ -1,6 +1,5 @@
 """Jobs on processes of this machine: each slot a process of its own, so that one that dies takes one job with it."""
 
-import multiprocessing
 import os
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -8,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Self
 
-from lrldata.engine import leave_with_parent
+from lrldata.engine import start_pool, variables
 from lrltrain.grid.act import perform
 from lrltrain.grid.jobs import Job
 from lrltrain.grid.machine import Gpu, share_of
@@ -104,13 +103,7 @@ def process_of(threads: int, gpu: str | None) -> ProcessPoolExecutor:
     wanted = dict.fromkeys(THREADS, str(threads)) | {"TOKENIZERS_PARALLELISM": "true"}
     if gpu is not None:
         wanted["CUDA_VISIBLE_DEVICES"] = gpu
-    before = dict(os.environ)
-    os.environ |= wanted
-    try:
-        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), leave_with_parent)
+    with variables(wanted):
+        pool = start_pool(1)
         pool.submit(os.getpid)  # it is started with the first that it is given
-    finally:
-        for name in wanted.keys() - before.keys():
-            del os.environ[name]
-        os.environ |= before
     return pool

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrldata.engine import cores
+from lrldata.threads import cores
 from lrltrain.grid.cost import gpu_memory_of, memory_of
 from lrltrain.grid.jobs import Job
 

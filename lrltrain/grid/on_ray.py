@@ -6,11 +6,13 @@ import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import ray
 from ray.exceptions import RayError
 
+from lrldata.engine import APART, SOURCES, variables
 from lrldata.errors import LrlError
 from lrltrain.grid.act import perform
 from lrltrain.grid.jobs import Job
@@ -41,15 +43,19 @@ class OnRay:
 
     def __enter__(self) -> Self:
         _look_for(self.address)
-        here = {"env_vars": dict.fromkeys(THREADS, str(self.threads))}
+        chosen: dict[str, str] = dict.fromkeys(THREADS, str(self.threads)) | APART
         try:
-            ray.init(
-                address=self.address,
-                runtime_env=here,
-                log_to_driver=False,
-                include_dashboard=False,
-                logging_level=logging.ERROR,
-            )
+            with variables(APART), TemporaryDirectory() as empty:
+                # Without a folder to work in, Ray has each process look for modules in the current folder, before all
+                # others. That is right where our own sources are in it.
+                folder = {} if Path.cwd() == SOURCES else {"working_dir": empty}
+                ray.init(
+                    address=self.address,
+                    runtime_env={"env_vars": chosen, **folder},
+                    log_to_driver=False,
+                    include_dashboard=False,
+                    logging_level=logging.ERROR,
+                )
         except (ConnectionError, ValueError, RuntimeError) as error:
             told = str(error).strip().split("\n")[0]
             raise LrlError(f"--address {self.address}: {told}", "Is the cluster up? `ray status` says.") from error

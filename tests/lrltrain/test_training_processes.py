@@ -1,0 +1,184 @@
+"""Processes that training starts, the threads of torch, what every command prints as JSON, entities without seqeval."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from hub_cards.cli import app as hub_app
+from lrldata.errors import LrlError, UsageError
+from lrltrain.cli import app as train_app
+from lrltrain.evaluate.metrics import entity_scores, scores
+from lrltrain.grid.act import _push
+from lrltrain.grid.jobs import Job
+from lrltrain.grid.records import Records
+
+SHADOWS = ("types", "random", "colorsys", "polars", "requests", "hub_cards")
+STUDY = """
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from lrltrain.grid.local import process_of
+for name in sys.argv[1:]:
+    Path(name + ".py").write_text(f"raise SystemExit('own {name}')")
+pool = process_of(1, None)
+print(*(pool.submit(find_spec, name).result().origin for name in ("colorsys", "hub_cards")))
+pool.shutdown()
+"""
+
+
+def test_workers_of_a_grid_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", STUDY, *SHADOWS], cwd=tmp_path, env=clean, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path) not in done.stdout
+
+
+def test_publishing_in_a_grid_imports_nothing_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SHADOWS:
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('own {name}')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    with pytest.raises(UsageError, match="not known"):  # the command's own words
+        _push(Job("push", {"lang": "ro"}, {"lang": "no_Such", "namespace": "me"}), Records(tmp_path), tmp_path)
+
+
+def test_ray_is_asked_not_to_look_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    from lrltrain.grid.on_ray import OnRay  # noqa: PLC0415
+
+    asked: dict[str, Any] = {}
+
+    def init(**given: Any) -> None:
+        environment = given["runtime_env"]
+        files = list(Path(environment["working_dir"]).iterdir())
+        asked.update(environment["env_vars"], files=files, here=os.environ["PYTHONSAFEPATH"])
+        raise ValueError("enough")
+
+    monkeypatch.setattr(ray, "init", init)
+    (tmp_path / "types.py").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LrlError, match="enough"), OnRay(str(tmp_path), str(tmp_path), 1, None):
+        pass
+    assert (asked["PYTHONSAFEPATH"], asked["here"], asked["files"]) == ("1", "1", [])
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "1000"), ({"GOMP_SPINCOUNT": "70000"}, "70000")])
+def test_the_threads_of_torch_wait_as_lrltrain_says_unless_the_user_says(given: dict[str, str], expected: str) -> None:
+    clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    code = "import sys, lrltrain; assert 'torch' not in sys.modules; import ctypes, pathlib, importlib.util as u\n"
+    code += "folder = pathlib.Path(u.find_spec('torch').origin).parent\n"
+    code += "found = [*folder.glob('lib/libgomp*'), *folder.parent.glob('torch.libs/libgomp*')]\n"
+    code += (
+        "ctypes.CDLL(str(found[0])) if found else print('GOMP_SPINCOUNT = none')"  # loaded as with torch, but sooner
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean | given | {"OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    if "GOMP_SPINCOUNT = none" in done.stdout:
+        pytest.skip("this torch has no libgomp")
+    assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr
+
+
+def test_every_command_can_print_json() -> None:
+    for app in (train_app, hub_app):
+        command = typer.main.get_command(app)
+        assert isinstance(command, typer.main.TyperGroup | typer.core.TyperGroup)
+        for name, each in command.commands.items():
+            assert any("--json" in option.opts for option in each.params), name
+
+
+# Gold, predicted, and what seqeval 1.2.2 gave: F1, precision, recall. Items are apart by |.
+SEQEVAL = [
+    ("B-PER I-PER O", "B-PER I-PER O", [1.0, 1.0, 1.0]),
+    ("B-PER I-PER O", "B-PER O O", [0.0, 0.0, 0.0]),
+    ("B-PER I-PER O", "I-PER I-PER O", [1.0, 1.0, 1.0]),
+    ("O O O", "O O O", [0.0, 0.0, 0.0]),
+    ("O O O", "B-PER O O", [0.0, 0.0, 0.0]),
+    ("B-PER O O", "O O O", [0.0, 0.0, 0.0]),
+    ("O", "O", [0.0, 0.0, 0.0]),
+    ("I-LOC", "B-LOC", [1.0, 1.0, 1.0]),
+    ("I-LOC", "I-LOC", [1.0, 1.0, 1.0]),
+    ("B-LOC I-PER", "B-LOC I-PER", [1.0, 1.0, 1.0]),
+    ("B-LOC I-PER", "B-LOC B-PER", [1.0, 1.0, 1.0]),
+    ("B-LOC I-PER", "B-LOC I-LOC", [0.0, 0.0, 0.0]),
+    ("B-LOC I-LOC I-PER I-PER", "B-LOC I-LOC B-PER I-PER", [1.0, 1.0, 1.0]),
+    ("B-LOC B-LOC", "B-LOC I-LOC", [0.0, 0.0, 0.0]),
+    ("B-LOC I-LOC", "B-LOC B-LOC", [0.0, 0.0, 0.0]),
+    ("B-LOC B-LOC", "B-LOC B-LOC", [1.0, 1.0, 1.0]),
+    ("O I-ORG I-ORG O", "O B-ORG I-ORG O", [1.0, 1.0, 1.0]),
+    ("I-ORG O I-ORG", "B-ORG O B-ORG", [1.0, 1.0, 1.0]),
+    ("I-ORG B-ORG", "B-ORG B-ORG", [1.0, 1.0, 1.0]),
+    ("I-ORG I-ORG B-ORG I-ORG", "I-ORG I-ORG I-ORG I-ORG", [0.0, 0.0, 0.0]),
+    ("B-PER I-LOC I-PER", "B-PER I-PER I-PER", [0.0, 0.0, 0.0]),
+    ("B-PER I-LOC I-PER", "B-PER B-LOC B-PER", [1.0, 1.0, 1.0]),
+    ("B-PER O I-PER", "B-PER I-PER I-PER", [0.0, 0.0, 0.0]),
+    ("B-PER I-PER | B-LOC", "B-PER I-PER | B-LOC", [1.0, 1.0, 1.0]),
+    ("B-PER | I-PER", "B-PER | I-PER", [1.0, 1.0, 1.0]),
+    ("B-PER | I-PER", "I-PER | B-PER", [1.0, 1.0, 1.0]),
+    ("O | B-PER I-PER", "B-PER | B-PER I-PER", [0.6666666666666666, 0.5, 1.0]),
+    ("O O | O", "O O | O", [0.0, 0.0, 0.0]),
+    ("", "", [0.0, 0.0, 0.0]),
+    ("B-PER | ", "B-PER | ", [1.0, 1.0, 1.0]),
+    ("B-PER I-PER I-PER I-PER I-PER", "B-PER I-PER I-PER I-PER O", [0.0, 0.0, 0.0]),
+    ("B-PER O B-LOC O B-ORG", "B-PER O B-ORG O B-ORG", [0.6666666666666666, 0.6666666666666666, 0.6666666666666666]),
+    ("B-PER O B-LOC O B-ORG", "B-LOC O B-PER O O", [0.0, 0.0, 0.0]),
+    (
+        "I-LOC O O | O B-LOC O I-ORG B-PER O O I-LOC I-LOC",
+        "I-LOC O O | O O O I-ORG O O O I-LOC I-LOC",
+        [0.7499999999999999, 1.0, 0.6],
+    ),
+    (
+        "I-ORG O O B-PER B-LOC | I-ORG O | B-PER",
+        "I-ORG O B-ORG B-PER B-LOC | I-ORG B-PER | B-PER",
+        [0.8333333333333333, 0.7142857142857143, 1.0],
+    ),
+    (
+        "B-ORG B-LOC B-ORG I-PER O O I-ORG I-LOC O | O B-ORG I-LOC O O I-ORG",
+        "B-ORG B-LOC B-ORG I-PER O O I-PER I-LOC O | I-PER B-ORG I-LOC O O B-LOC",
+        [0.7368421052631577, 0.7, 0.7777777777777778],
+    ),
+    ("B-ORG O", "B-ORG O", [1.0, 1.0, 1.0]),
+    (
+        "I-LOC I-LOC B-ORG O | B-ORG I-LOC I-ORG | O I-LOC I-ORG I-PER I-LOC",
+        "I-LOC O B-ORG O | O I-LOC I-ORG | O I-LOC I-ORG I-PER I-LOC",
+        [0.823529411764706, 0.875, 0.7777777777777778],
+    ),
+    (
+        "O B-ORG I-ORG I-LOC I-LOC I-LOC I-LOC O B-ORG",
+        "O B-ORG B-ORG I-LOC I-LOC I-LOC I-LOC O B-ORG",
+        [0.5714285714285715, 0.5, 0.6666666666666666],
+    ),
+    ("O | I-LOC O I-PER B-LOC", "B-ORG | I-LOC B-ORG I-PER B-LOC", [0.7499999999999999, 0.6, 1.0]),
+    ("B-LOC I-PER", "B-LOC I-ORG", [0.5, 0.5, 0.5]),
+    ("I-ORG B-LOC O I-ORG", "I-ORG B-LOC O I-PER", [0.6666666666666666, 0.6666666666666666, 0.6666666666666666]),
+    (
+        "B-PER I-LOC B-PER B-PER | B-ORG B-LOC O O I-PER B-ORG I-PER B-PER",
+        "B-PER I-LOC O O | B-PER B-LOC O B-LOC I-PER I-LOC I-PER O",
+        [0.5555555555555556, 0.625, 0.5],
+    ),
+    ("O", "O", [0.0, 0.0, 0.0]),
+]
+
+
+@pytest.mark.parametrize(("gold", "predicted", "expected"), SEQEVAL)
+def test_entities_are_scored_as_seqeval_does_to_the_last_bit(gold: str, predicted: str, expected: list[float]) -> None:
+    tags, guess = ([item.split() for item in text.split("|")] for text in (gold, predicted))
+    assert list(entity_scores(tags, guess).values()) == expected
+
+
+def test_a_sentence_of_which_nothing_was_predicted_has_no_entities() -> None:
+    found = scores("ner", [("B-PER", "O"), ("B-LOC",)], [None, ("B-LOC",)])
+    assert found == {"f1": pytest.approx(2 / 3), "precision": 1, "recall": 0.5}
