@@ -24,7 +24,8 @@ from lrldata.manifest import (
     write_json,
     write_manifest,
 )
-from lrldata.paths import Held, walk
+from lrldata.output import note
+from lrldata.paths import Held, remove, walk
 from lrltrain.curve import draw_losses
 
 REFERENCE, LOG, RUN, CURVE = "reference.safetensors", "log.json", "run.json", "loss.png"
@@ -48,7 +49,7 @@ def write_adapter(
         save_file({key: value.contiguous() for key, value in reference.items()}, partial / REFERENCE)
         write_json(partial / LOG, log)
         write_json(partial / RUN, run)
-        draw_losses(log, manifest["trained"]["best_step"], name, partial / CURVE)
+        draw_curve(log, manifest["trained"]["best_step"], name, partial / CURVE)
         outputs = [file_entry(path, partial) for path in walk(partial) if path.name != RUN]
         # Time and machine differ from run to run, and the manifest's own hash does not depend on them.
         machine = file_entry(partial / RUN, partial)
@@ -56,6 +57,16 @@ def write_adapter(
         for path in partial.rglob("*"):  # safetensors writes for the owner's eyes alone
             path.chmod(0o755 if path.is_dir() else 0o644 & ~_umask())
     return complete
+
+
+def draw_curve(log: Sequence[Mapping[str, Any]], best: int, name: str, path: Path) -> None:
+    """Draw the loss curve; where that fails, say so: hours of training are not lost for a picture."""
+    try:
+        draw_losses(log, best, name, path)
+    except Exception as error:  # noqa: BLE001 -- a library is missing, or its own renderer fails in a way of its own
+        remove(path.parent, path.name)
+        told = " ".join(str(error).split())[:200]
+        note(f"note: {path.name} was not drawn, and the adapter has none: {type(error).__name__}: {told}")
 
 
 def owned_by(folder: Path) -> Callable[[str], bool]:

@@ -3,6 +3,8 @@
 Flags stand above the settings file, and the file above the preset.
 """
 
+import re
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,12 +25,14 @@ PublicId = Annotated[
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)?$"
     ),
 ]
+FolderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=96)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 ADAPTER_RATE, FULL_RATE = 5e-4, 5e-5
 NOT_SHAPING = {"out", "cache", "dry_run", "overwrite", "resume", "tracker", "preset", "base", "base_id", "text"}
 NOT_SHAPING |= {"dataset", "adapters", "lang", "eval_batch_size"}  # of these, what they lead to is in the recipe
+NOT_SHAPING |= {"base_folder"}
 
 
 class FitConfig(BaseModel):
@@ -37,15 +41,17 @@ class FitConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     lang: str
-    source: str = Field(default="conceptnet", pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")
+    source: str = Field(default="conceptnet", pattern=r"^[^<>:/\\|?*\x00-\x1f\x7f]+$", max_length=200)
     dataset: str | None = None
     dataset_revision: str | None = None
     text: list[Path] = []
     base: str = "FacebookAI/xlm-roberta-base"
     base_revision: str | None = None
     base_id: PublicId | None = None
+    base_folder: FolderName | None = None
     method: Method = "seq_bn_inv"
     adapters: list[Path] = []
+    fuse_invertible: Literal["first", "none"] = "first"
     preset: str | None = None
     objective: Objective | None = None
     batching: Batching = "packed"
@@ -82,6 +88,8 @@ class FitConfig(BaseModel):
             raise ValueError("--method fusion wants --adapters DIR,DIR (two or more), and no other method takes them")
         if self.method == "fusion" and len(self.adapters) < 2:
             raise ValueError("--method fusion wants two adapters or more: --adapters DIR,DIR")
+        if self.fuse_invertible != "first" and self.method != "fusion":
+            raise ValueError("--fuse-invertible is of a fusion: use it with --method fusion")
         if len(set(self.adapters)) < len(self.adapters):
             raise ValueError("--adapters names one twice")
         if self.overwrite and self.resume:
@@ -100,12 +108,17 @@ class FitConfig(BaseModel):
 
     @property
     def source_name(self) -> str:
-        """Return the name of the source in folders: `text` for plain text."""
-        return "text" if self.text and self.source == "conceptnet" else self.source
+        """Return the name of the source in folders: `text` for plain text, else the source in letters, digits and _."""
+        name = "text" if self.text and self.source == "conceptnet" else self.source
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_]*", name):
+            return name
+        plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:80]
+        return plain or f"source_{sha256(name.encode()).hexdigest()[:6]}"
 
     def shaping(self) -> dict[str, Any]:
-        """Return the settings that shape the weights, as JSON-like values."""
-        return self.model_dump(mode="json", exclude=NOT_SHAPING) | {
+        """Return the settings that shape the weights, as JSON-like values; later ones where they are not as usual."""
+        left_out = NOT_SHAPING | ({"fuse_invertible"} if self.fuse_invertible == "first" else set())
+        return self.model_dump(mode="json", exclude=left_out) | {
             "learning_rate": self.rate,
             "eval_every": self.every,
         }

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import altair as alt
-
 from lrldata.output import drawable
 
 
@@ -15,6 +13,8 @@ def draw_losses(log: Sequence[Mapping[str, Any]], best: int, title: str, path: P
 
     What is not a number is left out: a log is read from a checkpoint too, and a picture that fails would end the run.
     """
+    import altair as alt  # noqa: PLC0415 -- a fit needs neither it nor what it draws with
+
     rows = [
         {"step": entry["step"], "loss": entry[key], "split": split}
         for entry in log

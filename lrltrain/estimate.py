@@ -10,9 +10,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
 from lrltrain.corpus import pack
-from lrltrain.fit import adapter_name, device_name, prepare
+from lrltrain.fit import adapter_name, device_name, is_made, prepare
 from lrltrain.methods import attach
 from lrltrain.models import load_model, quiet
+from lrltrain.runs import refuse_other_base
 
 SAMPLE = 2  # thousands of lines that are tokenised
 EFFICIENCY = 0.6  # of the speed of one large matrix product
@@ -23,6 +24,8 @@ ACTIVATIONS = 34  # bytes a token, layer and hidden unit that the backward pass 
 def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     """Say what `fit` would do with this configuration, without doing any of it. Raises LrlError as it would."""
     plan = prepare(config)
+    if not is_made(plan):
+        refuse_other_base(plan.folder.resolve(), plan.base, overwrite=config.overwrite)
     with progress.waiting("Tokenising a sample"):
         lines, lengths = 0, []
         for batch in islice(plan.text.lines("train"), SAMPLE):

@@ -5,7 +5,7 @@ import platform
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from transformers import PrinterCallback, TrainingArguments
 from lrldata.errors import ModelError, TrainingError, UsageError
 from lrldata.folder import lock
 from lrldata.languages import Language, find
-from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with
+from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with, read_manifest
 from lrldata.output import note
 from lrldata.paths import remove_tree
 from lrldata.progress import Progress
@@ -24,7 +24,7 @@ from lrltrain.artifact import open_adapter, reference_logits, write_adapter
 from lrltrain.batches import VALIDATION_SEED, Blocks, Collator, Masking, Vocabulary
 from lrltrain.config import Batching, FitConfig
 from lrltrain.corpus import Corpus, tokenise, tokenizer_fingerprint
-from lrltrain.methods import assert_active, attach, check_base
+from lrltrain.methods import assert_active, attach, check_base, fused_invertible
 from lrltrain.models import (
     Base,
     dtype_for,
@@ -37,7 +37,16 @@ from lrltrain.models import (
     word_starts,
 )
 from lrltrain.names import base_name
-from lrltrain.runs import claim, first_process, in_words, last_checkpoint, processes, run_folder
+from lrltrain.runs import (
+    claim,
+    first_process,
+    in_words,
+    last_checkpoint,
+    like,
+    processes,
+    refuse_other_base,
+    run_folder,
+)
 from lrltrain.text import Text, open_text
 from lrltrain.trainer import FullTrainer, LabelledLoss, LanguageAdapterTrainer, Report, told_once
 from lrltrain.wiring import Wiring, find_wiring
@@ -92,7 +101,8 @@ def prepare(config: FitConfig) -> Plan:
         "settings": config.shaping() | {"processes": processes()},
         "made_with": made_with("adapters", "transformers", "tokenizers", "torch"),
     }
-    folder = config.out / "adapters" / language.code / base_name(base.id) / f"{config.source_name}-{config.method}"
+    called = config.base_folder or base_name(base.id)
+    folder = config.out / "adapters" / language.code / called / f"{config.source_name}-{config.method}"
     return Plan(config, language, text, base, tokenizer, folder, recipe)
 
 
@@ -105,17 +115,29 @@ def fit(config: FitConfig, progress: Progress) -> Fitted:
     plan = prepare(config)
     home = plan.folder.resolve()
     with lock(home) if first_process() else nullcontext():
-        if is_unchanged(home, ADAPTER, fingerprint(plan.recipe)) and not config.overwrite:
+        if is_made(plan) and not config.overwrite:
             remove_tree(run_folder(home))  # of a run that was killed after its last act
             return Fitted(plan.folder, "unchanged", open_adapter(home), 0.0)
+        refuse_other_base(home, plan.base, overwrite=config.overwrite)
         return _train(plan, home, progress, began)
+
+
+def is_made(plan: Plan) -> bool:
+    """Return whether the folder holds, undamaged, what this plan makes.
+
+    With --resume it may also be what a run made whose settings were changed to these on the way.
+    """
+    home = plan.folder.resolve()
+    manifest = read_manifest(home, ADAPTER)
+    recipe = like(plan.recipe, manifest or {}, resumed=plan.config.resume)
+    return is_unchanged(home, ADAPTER, fingerprint(recipe))
 
 
 def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
     config, name = plan.config, adapter_name(plan.language, plan.config)
     run = run_folder(home)
     if first_process():
-        claim(home, run, plan.recipe, config)
+        plan = replace(plan, recipe=claim(home, run, plan.recipe, config))
 
     train, validation = (_tokenise(plan, split, progress) for split in ("train", "validation"))
     _warn_of_unknown(plan, train)
@@ -160,7 +182,9 @@ def _train(plan: Plan, home: Path, progress: Progress, began: float) -> Fitted:
         "parameters_of_base": sum(sizes.values()) - sum(sizes[each] for each in parameters if config.method != "full"),
         "batching": batching,
     }
-    manifest = {**plan.recipe, "recipe": fingerprint(plan.recipe), "name": name, "trained": trained}
+    inverse = {"fused_invertible": fused_invertible(config)} if config.method == "fusion" else {}
+    recipe = {**plan.recipe, "recipe": fingerprint(plan.recipe)}
+    manifest = {**recipe, "name": name, **inverse, "trained": trained}
     machine = {"seconds": time.perf_counter() - began, "device": device_name(), "processes": processes()}
     with mixed(model):
         reference = reference_logits(model, sample.to(model.device))
@@ -235,7 +259,7 @@ def _trainer(
         remove_unused_columns=False,
         label_names=["labels"],
         report_to=list(config.tracker) or "none",
-        logging_dir=str(config.out / "runs" / plan.language.code / f"{base_name(plan.base.id)}-{plan.folder.name}"),
+        logging_dir=str(config.out / "runs" / plan.language.code / f"{plan.folder.parent.name}-{plan.folder.name}"),
         disable_tqdm=True,
         log_level="error",
     )

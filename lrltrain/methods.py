@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,15 @@ from adapters.model_mixin import InvertibleAdaptersMixin
 from torch import nn
 
 from lrldata.errors import ModelError, TrainingError
+from lrldata.manifest import made_with
+from lrldata.output import note
+from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
-from lrltrain.models import Base, load_model, mixed, quiet
+from lrltrain.corpus import tokenizer_fingerprint
+from lrltrain.models import Base, load_model, load_tokenizer, mixed, quiet
 
 PERTURBATION = 0.1
+_READERS = ("transformers", "tokenizers")
 
 
 def adapter_config(config: FitConfig) -> AdapterConfig:
@@ -45,6 +50,8 @@ def attach(model: Any, name: str, config: FitConfig) -> list[str]:
     initialise(model)
     if config.method == "fusion":
         names = load_for_fusion(model, config.adapters)
+        if config.fuse_invertible == "none":
+            drop_inversion(model, names)
         model.add_adapter_fusion(names)
         model.set_active_adapters(Fuse(*names))
         model.train_adapter_fusion(Fuse(*names))
@@ -101,8 +108,28 @@ def load_for_fusion(model: Any, folders: list[Path]) -> list[str]:
     return names
 
 
+def drop_inversion(model: Any, names: list[str]) -> None:
+    """Take the invertible parts out of adapters: neither the embeddings nor the last projection see them again.
+
+    They go from the adapters' configurations too, with which they are saved, so that whoever loads them gets the same.
+    """
+    for name in names:
+        model.base_model.delete_invertible_adapter(name)
+        loaded = model.adapters_config.get(name)
+        settings = {**loaded.to_dict(), "inv_adapter": None, "inv_adapter_reduction_factor": None}
+        del model.adapters_config.adapters[name]
+        model.adapters_config.add(name, config=type(loaded).from_dict(settings))
+
+
+def fused_invertible(config: FitConfig) -> str | None:
+    """Name the adapter of a fusion whose invertible part is used: the library takes that of the first alone."""
+    first = open_adapter(config.adapters[0])
+    uses = config.fuse_invertible == "first" and first["method"] == "seq_bn_inv"
+    return str(first["name"]) if uses else None
+
+
 def check_base(folder: Path, manifest: Mapping[str, Any], base: Base) -> None:
-    """Make sure that an adapter was trained on this base model. Raises ModelError."""
+    """Make sure that an adapter was trained on this base model, and with its tokenizer. Raises ModelError."""
     trained_on = manifest["base"]
     known, here = (
         (trained_on.get("content"), base.content) if base.content else (trained_on.get("revision"), base.revision)
@@ -112,6 +139,24 @@ def check_base(folder: Path, manifest: Mapping[str, Any], base: Base) -> None:
             f"{folder}: was trained on {trained_on['id']} ({known}), not on {base.id} ({here}).",
             "Give its own base model with --base, and its revision with --base-revision.",
         )
+    same_files = trained_on.get("reading") == base.reading if base.reading else known and known == here
+    wanted = manifest.get("tokenizer")
+    if same_files or not wanted or wanted == _tokenizer_of(base):
+        return
+    own, now = manifest.get("made_with", {}), made_with(*_READERS)
+    if any(own.get(name) != now[name] for name in _READERS):  # which may write down one tokenizer in two ways
+        note(f"note: {folder}: made with another version of {' or '.join(_READERS)}, by which its tokenizer differs.")
+        return
+    raise ModelError(
+        f"{folder}: was trained with another tokenizer than {base.id} has here ({wanted[:12]}, now "
+        f"{_tokenizer_of(base)[:12]}): its weights mean other tokens.",
+        "Give the base model its own tokenizer back, or train the adapter again.",
+    )
+
+
+@cache
+def _tokenizer_of(base: Base) -> str:
+    return tokenizer_fingerprint(load_tokenizer(base))
 
 
 def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base, dtype: torch.dtype = torch.float32) -> Any:

@@ -20,15 +20,19 @@ from lrldata.errors import LrlError, ModelError, UsageError
 from lrldata.manifest import fingerprint, sha256_of
 from lrltrain.config import Objective
 from lrltrain.hub_cache import drop_damaged
-from lrltrain.trust import HUB_ID, check_files
+from lrltrain.names import BUILT_IN, declared_id, snapshot_of
+from lrltrain.reading import check_tokenizer, reading_of
+from lrltrain.trust import check_files
 
-MINI = "lrl-mini"
-_SNAPSHOT = re.compile(r"models--([\w.-]+?)--([\w.-]+)/snapshots/([0-9a-f]+)")
+MINI = BUILT_IN
 
 
 @dataclass(frozen=True)
 class Base:
-    """A base model: `id` is its public name, `location` where it is loaded from, `content` a hash of its bytes."""
+    """A base model: `id` is its public name, `location` where it is loaded from.
+
+    Of one that is a folder, `content` is a hash of its weights, and `reading` of its configuration and tokenizer.
+    """
 
     id: str
     location: str
@@ -36,10 +40,12 @@ class Base:
     objective: Objective
     architecture: str
     content: str | None = None
+    reading: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what a manifest says of it; never the location, which is this machine's own."""
-        return {key: value for key, value in asdict(self).items() if key != "location"}
+        left_out = {"location"} if self.reading else {"location", "reading"}  # on the Hub, the revision says it all
+        return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
 def mini_path() -> Path:
@@ -64,24 +70,24 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
             _objectives(name, declared, objective)
         config = AutoConfig.from_pretrained(location, revision=checked.commit or revision, trust_remote_code=False)
     can = _objectives(name, config.model_type, objective)
-    content = None
+    content = reading = None
     if folder.is_dir():
-        snapshot = _SNAPSHOT.search(folder.resolve().as_posix())
-        known = getattr(config, "_name_or_path", "") or ""
+        snapshot = snapshot_of(folder)
         if snapshot:
-            public, revision = public or f"{snapshot[1]}/{snapshot[2]}", snapshot[3]
+            public, revision = public or snapshot[0], snapshot[1]
         elif name == MINI:
             public = MINI
-        elif HUB_ID.fullmatch(known) and "/" in known and not Path(known).exists():
-            public = public or known
+        else:
+            public = public or declared_id(checked.config)
         weights = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
         content = fingerprint({path.name: sha256_of(path) for path in weights})
+        reading = reading_of(folder)
         public = public or folder.resolve().name
     else:
         public, revision = public or name, checked.commit or revision
         if revision:
             drop_damaged(name, revision)
-    return Base(public, location, revision, objective or can[0], config.model_type, content)
+    return Base(public, location, revision, objective or can[0], config.model_type, content, reading)
 
 
 def _objectives(name: str, kind: str, wanted: Objective | None) -> list[Objective]:
@@ -99,14 +105,18 @@ def _objectives(name: str, kind: str, wanted: Objective | None) -> list[Objectiv
 
 
 def load_tokenizer(base: Base) -> Any:
-    """Load the fast tokenizer of a base model. Raises ModelError."""
+    """Load the fast tokenizer of a base model, held against the model's embeddings. Raises ModelError."""
     with _in_one_line(base.id):
         check_files(base.id, base.location, base.revision)
+        config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(
             base.location, revision=base.revision, use_fast=True, trust_remote_code=False
         )
     if not tokenizer.is_fast:
         raise ModelError(f"{base.id}: has no fast tokenizer.", "Convert it with transformers, and name that folder.")
+    check_tokenizer(base.id, tokenizer, config, masked=base.objective == "mlm")
+    if base.objective == "mlm" and tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from transformers.trainer_utils import get_last_checkpoint
 
-from lrldata.errors import StorageError, TrainingError
+from lrldata.errors import StorageError, TrainingError, UsageError
 from lrldata.folder import refuse_strangers
 from lrldata.manifest import (
     ADAPTER,
@@ -27,8 +27,13 @@ from lrldata.manifest import (
 from lrldata.paths import inside, remove_tree, walk
 from lrltrain.artifact import owned_by
 from lrltrain.config import FitConfig
+from lrltrain.models import Base
+from lrltrain.names import base_name, distinct
 
 RECIPE, FILES = "recipe.json", "files.json"
+# Settings that may change on the way. Others are in the shapes or in what the loss is of, or the trainer takes them
+# from the checkpoint whatever is asked for.
+CONTINUED = {"steps", "warmup", "learning_rate", "weight_decay", "eval_every", "dropout", "torch_compile"}
 SPACE_NEEDED = 1 << 20  # bytes free on the disk below which a failure is put down to it
 
 
@@ -37,11 +42,15 @@ def run_folder(home: Path) -> Path:
     return home.with_name(f".{home.name}.run")
 
 
-def claim(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -> None:
-    """Refuse a folder that is in use for something else; begin a run, or clear the way for one that goes on."""
+def claim(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -> dict[str, Any]:
+    """Refuse a folder that is in use for something else; begin a run, or clear the way for one that goes on.
+
+    Returns the recipe of the run: the given one, and under `resumed`, where settings were changed on the way, at which
+    step that was and what they were before. Raises StorageError, UsageError.
+    """
     inside(run.parent, run.name)
-    before, under_way = _recipe_of(run), last_checkpoint(run) is not None
-    if home.exists() and any(home.iterdir()) and not (config.resume and under_way):
+    before, last = _recipe_of(run), last_checkpoint(run)
+    if home.exists() and any(home.iterdir()) and not (config.resume and last):
         refuse_strangers(home, owned_by(home), "an adapter")
         manifest = read_manifest(home, ADAPTER) if config.overwrite else _held_in(home)
         if manifest and not config.overwrite:
@@ -49,15 +58,92 @@ def claim(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -
                 f"{home}: holds an adapter already ({_difference(manifest, recipe)}).",
                 "Use --overwrite to replace it, or another --out.",
             )
-    if config.overwrite and before != recipe:  # where it is the same, it is this very run, which was interrupted
+    whole = dict(recipe)
+    if config.overwrite and not _is_same(before, recipe):  # where it is the same, it is this very run, interrupted
         remove_tree(run)
-    elif before != recipe and under_way and not config.resume:
-        raise StorageError(
-            f"{run}: a run of other settings was not finished ({_difference(before, recipe)}).",
-            "Use --resume to go on with its weights under the new settings, or --overwrite to begin again.",
-        )
+    elif last and not config.overwrite:
+        whole |= _resumed(run, before, recipe, int(last.rsplit("-", maxsplit=1)[-1]), resume=config.resume)
     run.mkdir(parents=True, exist_ok=True)
-    write_json(run / RECIPE, sealed({"recipe": dict(recipe)}))
+    write_json(run / RECIPE, sealed({"recipe": whole}))
+    return whole
+
+
+def like(recipe: Mapping[str, Any], before: Mapping[str, Any], *, resumed: bool = False) -> dict[str, Any]:
+    """Return a recipe as the version of lrl that wrote `before` had it: without what it did not yet write down.
+
+    With `resumed`, the two are held to be the same where settings were changed on the way to `before`.
+    """
+    base = dict(recipe.get("base", {}))
+    if "reading" not in before.get("base", {}):
+        base.pop("reading", None)
+    on_the_way = {"resumed": before["resumed"]} if resumed and "resumed" in before else {}
+    return {**recipe, **({"base": base} if base else {}), **on_the_way}
+
+
+def _is_same(before: Mapping[str, Any], recipe: Mapping[str, Any], *, resumed: bool = False) -> bool:
+    return before == like(recipe, before, resumed=resumed)
+
+
+def _resumed(
+    run: Path, before: Mapping[str, Any], recipe: Mapping[str, Any], step: int, *, resume: bool
+) -> dict[str, Any]:
+    """Return what a recipe says of a run that goes on from a step. Raises StorageError, UsageError where it cannot."""
+    if _is_same(before, recipe, resumed=resume):
+        return {"resumed": before["resumed"]} if "resumed" in before else {}
+    old, new = before.get("settings", {}), recipe["settings"]
+    changed = [key for key in {*old, *new} if old.get(key) != new.get(key)]
+    parts = [key for key in like(recipe, before) if key not in ("settings", "made_with")]
+    fixed = [key for key in changed if key not in CONTINUED]
+    fixed += [key for key in parts if before.get(key) != like(recipe, before)[key]]
+    if not resume or fixed:
+        if not before:
+            told = "what it was begun with cannot be read"
+        else:
+            told = f"a run of other settings was not finished ({_difference(before, recipe, first=fixed)})"
+        cannot = " They shape the weights, so that it cannot go on under them." if resume and before else ""
+        hint = "" if fixed else "Use --resume to go on with its weights under the new settings, or "
+        raise StorageError(
+            f"{run}: {told}.{cannot}", f"{hint}{'--' if hint else 'Use --'}overwrite to begin again, or another --out."
+        )
+    if new.get("steps", step) < step:
+        raise UsageError(
+            f"--steps {new['steps']}: the unfinished run is at step {step} already.",
+            f"Give --steps {step} or more, or --overwrite to begin again.",
+        )
+    entry = {"step": step, "settings": {key: old.get(key) for key in sorted(changed)}}
+    if before.get("made_with") != recipe.get("made_with"):
+        entry["made_with"] = before.get("made_with")
+    return {"resumed": [*before.get("resumed", []), entry]}
+
+
+def refuse_other_base(home: Path, base: Base, *, overwrite: bool) -> None:
+    """Refuse a folder of adapters of another base model of the same last name. Raises StorageError."""
+    parent = home.parent
+    for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
+        held = _base_in(folder)
+        contents = {held.get("content"), base.content}
+        if not held or (held["id"] == base.id and (overwrite or None in contents or len(contents) == 1)):
+            continue
+        if held["id"] != base.id:
+            names = distinct({"": parent.name, base.id: base_name(base.id)}, {"": "", base.id: base.id})
+            raise StorageError(
+                f"{parent}: holds adapters of {held['id']}, another base model than {base.id}.",
+                f"Give this one a folder of its own with --base-folder {names[base.id]}, or use another --out.",
+            )
+        raise StorageError(
+            f"{parent}: holds adapters of another base model that is called {base.id}, of other weights.",
+            f"Tell them apart with --base-id, as --base-id my-org/{parent.name}-2, or use another --out. "
+            "Where it is the same model, changed since, --overwrite replaces its adapter.",
+        )
+
+
+def _base_in(folder: Path) -> Mapping[str, Any]:
+    """Return what an adapter's manifest says of its base model; nothing where there is no adapter that can be read."""
+    try:
+        manifest = None if folder.name.startswith(".") else read_manifest(folder, ADAPTER)
+    except (OSError, StorageError):  # a link, or a folder of others: it is not this one that is written
+        return {}
+    return manifest["base"] if manifest else {}
 
 
 def _held_in(home: Path) -> dict[str, Any] | None:
@@ -80,12 +166,18 @@ def _recipe_of(run: Path) -> dict[str, Any]:
     return recipe if isinstance(recipe, dict) else {}
 
 
-def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """Name what differs between two recipes, the settings by name."""
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any], first: Iterable[str] = ()) -> str:
+    """Name what differs between two recipes, the settings by name; of many, those that are to come first."""
     old, new = before.get("settings", {}), after["settings"]
-    named = [f"{key}: {old.get(key)} before, now {new.get(key)}" for key in new if old.get(key) != new.get(key)]
-    named += [key for key in ("base", "tokenizer", "inputs", "made_with") if before.get(key) != after.get(key)]
-    return "; ".join(named[:3]) or "of the same settings, but with damaged files"
+    named = {key: f"{key}: {old.get(key)} before, now {new[key]}" for key in new if old.get(key) != new[key]}
+    other = like(after, before)
+    parts = ("base", "tokenizer", "inputs", "made_with")
+    named |= {key: key for key in parts if before.get(key) != other.get(key)}
+    for each in before.get("resumed", []):
+        settings = ", ".join(f"{key}: {value}" for key, value in each["settings"].items())
+        named["resumed"] = f"resumed at step {each['step']} of a run with {settings or 'other libraries'}"
+    ordered = [*(named[key] for key in first if key in named), *(named[key] for key in named if key not in first)]
+    return "; ".join(ordered[:3]) or "of the same settings, but with damaged files"
 
 
 def vouch(checkpoint: Path) -> None:

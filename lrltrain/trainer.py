@@ -44,6 +44,7 @@ class LabelledLoss(Trainer):
         `train` would do one step too many.
         """
         state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
+        state.best_model_checkpoint = _in_place(state, Path(checkpoint).parent)
         if state.global_step < self.args.max_steps or not Path(state.best_model_checkpoint or "", "").is_dir():
             return False
         self.state = state
@@ -105,9 +106,35 @@ class LabelledLoss(Trainer):
         sums = torch.zeros(blocks, 2, device=losses.device).index_add_(0, row, counted)
         return None, sums, sums[:, 1]
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Take up what a checkpoint holds, but with the rate and weight decay that are asked for now.
+
+        Both stand in the checkpoint too, and would silently be those of before.
+        """
+        if checkpoint is None or self.optimizer is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        asked = ("initial_lr", "weight_decay")
+        groups = [{key: group[key] for key in asked if key in group} for group in self.optimizer.param_groups]
+        scheduler: Any = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
+        rates = list(scheduler.base_lrs)
+        super()._load_optimizer_and_scheduler(checkpoint)
+        scheduler.base_lrs = rates
+        shares = [share(scheduler.last_epoch) for share in scheduler.lr_lambdas]
+        for group, kept, rate, share in zip(self.optimizer.param_groups, groups, rates, shares, strict=True):
+            group.update(kept, lr=rate * share)
+        scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]  # noqa: SLF001 -- what is logged
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
         return Shuffled(len(dataset), self.args.seed)
+
+
+def _in_place(state: TrainerState, run: Path) -> str | None:
+    """Return the best checkpoint of a run where the run is now: a workspace may have been moved since."""
+    best = state.best_model_checkpoint
+    here = run / Path(best).name if best else run
+    return str(here) if best and here.is_dir() else best
 
 
 class FullTrainer(LabelledLoss):
@@ -140,7 +167,9 @@ class Report(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start the clock."""
+        """Start the clock; of a run that goes on, evaluate and save as is asked for now."""
+        state.compute_steps(args, state.max_steps)
+        state.best_model_checkpoint = _in_place(state, Path(str(args.output_dir)))
         self.began, self.first_step = time.perf_counter(), state.global_step
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

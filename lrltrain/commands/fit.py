@@ -32,10 +32,22 @@ def fit_command(
     ] = None,
     base_revision: BaseRevision = None,
     base_id: BaseId = None,
+    base_folder: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the base model's adapters below adapters/LANG.", show_default="its id's last part"
+        ),
+    ] = None,
     method: Annotated[
         str | None, typer.Option(help="seq_bn | seq_bn_inv | lora | full | fusion", show_default="seq_bn_inv")
     ] = None,
     adapters: Annotated[str | None, typer.Option(help="For fusion: DIR,DIR of adapters made before.")] = None,
+    fuse_invertible: Annotated[
+        str | None,
+        typer.Option(
+            help="For fusion: first: invert as the first adapter does; none: as none does.", show_default="first"
+        ),
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help="paper-conceptnet | paper-glotcc | paper-llama; all below stands above it.")
     ] = None,
@@ -92,7 +104,7 @@ def fit_command(
     ] = None,
     overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace what is in the output folder.")] = None,
     resume: Annotated[
-        bool | None, typer.Option("--resume", help="Go on with an unfinished run although settings differ.")
+        bool | None, typer.Option("--resume", help="Go on with an unfinished run although steps or rate differ.")
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -15,6 +15,7 @@ from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluate.tasks import folders_of
 from lrltrain.grid import places
 from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
+from lrltrain.grid.models import Model, models_of
 from lrltrain.names import base_name
 
 Kind = Literal["shard", "build", "fit", "eval", "report", "push"]
@@ -43,7 +44,7 @@ class Job:
     @property
     def name(self) -> str:
         """Return it in words: fit ug glotcc xlm-roberta-base lora."""
-        return " ".join([self.kind, *(base_name(each) for each in self.labels.values())])
+        return " ".join([self.kind, *(_called(self, label) for label in self.labels if label != places.BASE_FOLDER)])
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
@@ -54,6 +55,11 @@ class Job:
             "needs": list(self.needs),
             "id": self.id,
         }
+
+
+def _called(job: Job, label: str) -> str:
+    """Return the value of a label as people see it: of a model, the folder of its adapters."""
+    return places.base_folder(job) if label == "model" else base_name(job.labels[label])
 
 
 @dataclass(frozen=True)
@@ -77,9 +83,10 @@ def jobs_of(config: GridConfig) -> list[Job]:
         where: _add(made, replace(whole, needs=tuple(_add(made, file) for file in files)))
         for where, files, whole in _builds(config, languages)
     }
-    adapters = _adapters(config, languages, builds, made)
+    models = models_of(config.fit)
+    adapters = _adapters(config, languages, builds, models, made)
     if config.eval:
-        for job in _evals(config, config.eval, languages, builds, adapters):
+        for job in _evals(config, config.eval, languages, builds, adapters, models):
             _add(made, job)
     if config.push is not None:
         for language in languages:
@@ -98,13 +105,17 @@ def _add(made: dict[str, Job], job: Job) -> str:
 
 
 def _adapters(
-    config: GridConfig, languages: list[Language], builds: Mapping[tuple[str, Source], str], made: dict[str, Job]
+    config: GridConfig,
+    languages: list[Language],
+    builds: Mapping[tuple[str, Source], str],
+    models: Mapping[str, Model],
+    made: dict[str, Job],
 ) -> dict[Key, Adapter]:
     """Add the jobs of all tables of adapters, and return them by what they are found by."""
     adapters: dict[Key, Adapter] = {}
     for number, fits in enumerate(config.fit, 1):
         try:
-            for job, key in _fits(config, fits, languages, builds, adapters):
+            for job, key in _fits(config, fits, languages, builds, adapters, models):
                 adapters[key] = Adapter(_add(made, job), fits.tasks)
         except LrlError as error:
             raise type(error)(f"[[fit]] {number}: {error.message}", error.way_out) from error
@@ -117,7 +128,7 @@ def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
     Of a label that a job does not have, nothing is asked. Raises UsageError.
     """
     everything = list(jobs)
-    known = {label for job in everything for label in job.labels}
+    known = {label for job in everything for label in job.labels} - {places.BASE_FOLDER}
     wanted: dict[str, set[str]] = {}
     for each in (part for text in only for part in text.split(",")):
         label, equals, value = each.partition("=")
@@ -125,14 +136,12 @@ def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
             raise UsageError(f"--only {each!r}: not LABEL=VALUE.", f"Labels are {', '.join(sorted(known))}.")
         wanted.setdefault(label, set()).add(value)
     for label, values in wanted.items():
-        held = {base_name(job.labels[label]) for job in everything if label in job.labels}
+        held = {name for job in everything if label in job.labels for name in _names(job, label)}
         if strange := values - held:
             raise UsageError(f"--only {label}={strange.pop()}: no job has it.", f"There are {', '.join(sorted(held))}.")
 
     def chosen(job: Job) -> bool:
-        return all(
-            label not in job.labels or base_name(job.labels[label]) in values for label, values in wanted.items()
-        )
+        return all(label not in job.labels or _names(job, label) & values for label, values in wanted.items())
 
     by_id = {job.id: job for job in everything}
     kept: set[str] = set()
@@ -147,6 +156,10 @@ def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
             partial = replace(job, needs=tuple(need for need in job.needs if need in kept))
             selected.append(replace(partial, id=_identity(partial)))
     return selected
+
+
+def _names(job: Job, label: str) -> set[str]:
+    return {job.labels[label], _called(job, label)}
 
 
 def _says(job: Job, wanted: Mapping[str, set[str]]) -> bool:
@@ -190,17 +203,20 @@ def _fits(
     languages: list[Language],
     builds: Mapping[tuple[str, Source], str],
     adapters: Mapping[Key, Adapter],
+    models: Mapping[str, Model],
 ) -> Iterator[tuple[Job, Key]]:
     """Yield the adapters of one table, each with the key by which a fusion and its scores find it."""
     for language in parse(as_lang(fits.languages)) if fits.languages else languages:
         for source in fits.sources:
             if source != "web" and source not in language.sources:
                 continue
-            for model in fits.models:
+            for called in map(models.__getitem__, fits.models):
+                model = called.model
                 for method in fits.methods:
                     labels = {"lang": language.code, "source": source, "model": model, "method": method}
                     settings = _filled(fits.options, config, language, source)
                     settings |= {"lang": language.code, "source": source, "base": model, "method": method}
+                    settings |= called.of_fit
                     held = "text" in settings or "dataset" in settings
                     needs = [] if held or (language.code, source) not in builds else [builds[language.code, source]]
                     if method == "fusion":
@@ -212,12 +228,14 @@ def _fits(
                                 "Put a [[fit]] table for them above.",
                             )
                         needs += [each.job for each in fused.values()]
-                        settings["adapters"] = [places.adapter(language.code, model, each, fits.fuse) for each in fused]
+                        settings["adapters"] = [
+                            places.adapter(language.code, called.folder, each, fits.fuse) for each in fused
+                        ]
                     load_fit_config(None, settings)
                     key = (language.code, source, model, method)
                     if key in adapters:
                         raise UsageError(f"{' '.join(key)} is in a table above.", "Two would be one folder.")
-                    yield Job("fit", labels, settings, tuple(needs)), key
+                    yield Job("fit", labels | called.labels, settings, tuple(needs)), key
 
 
 def _evals(
@@ -226,6 +244,7 @@ def _evals(
     languages: list[Language],
     builds: Mapping[tuple[str, Source], str],
     adapters: Mapping[Key, Adapter],
+    models: Mapping[str, Model],
 ) -> Iterator[Job]:
     """Yield what is measured of each base model, and of each adapter: tasks by seed, perplexity once."""
     by_code = {language.code: language for language in [*languages, *_languages_of(adapters)]}
@@ -235,16 +254,17 @@ def _evals(
         for key in [*bases, *asked]:
             code, source, model, method = key
             language = by_code[code]
-            labels = {"lang": code, "source": source, "model": model, "method": method, "task": task}
+            called = models[model]
+            labels = {"lang": code, "source": source, "model": model, "method": method, "task": task} | called.labels
             needs: tuple[str, ...] = (adapters[key].job,) if key in adapters else ()
             settings = _filled(evals.options(task), config, language, source)
             if task != "pppl" and "data" not in settings and getattr(language, _HELD_IN[task]) is None:
                 continue
             if key in adapters:
-                settings["adapter"] = [places.adapter(code, model, source, method)]
+                settings["adapter"] = [places.adapter(code, called.folder, source, method)]
                 if task != "pppl" and (code, source) in builds:
                     settings["corpus"] = places.dataset(code, source)
-            settings |= {"lang": code, "task": task, "base": model}
+            settings |= {"lang": code, "task": task, "base": model} | called.of_eval
             needs += tuple(build for made, build in builds.items() if settings.get("data") == places.dataset(*made))
             if task == "pppl":
                 load_eval_config(None, settings)

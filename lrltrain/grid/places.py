@@ -1,15 +1,19 @@
-"""Which parts of a workspace a job reads, and which it makes: paths below it. Pure."""
+"""Which parts of a workspace a job reads, and which it makes: paths below it.
+
+Of a base model that is a folder, its configuration is read, which may know it by another name.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrltrain.names import base_name
+from lrltrain.names import base_name, public_id
 
 if TYPE_CHECKING:
     from lrltrain.grid.jobs import Job
 
 SCRATCH = "parts"  # of web text that is cleaned a file a job: what is between the files and the dataset
+BASE_FOLDER = "base_folder"  # the label of jobs whose model has another folder than its name says
 _NAMED = ("adapters", "adapter", "corpus", "data")  # settings that may name what other jobs make
 
 
@@ -18,9 +22,20 @@ def dataset(lang: str, source: str) -> str:
     return f"datasets/{lang}/{source}"
 
 
-def adapter(lang: str, model: str, source: str, method: str) -> str:
-    """Return where an adapter is, or a model that was fine-tuned."""
-    return f"adapters/{lang}/{base_name(model)}/{source}-{method}"
+def adapter(lang: str, base_folder: str, source: str, method: str) -> str:
+    """Return where an adapter is, or a model that was fine-tuned, in the folder of its base model."""
+    return f"adapters/{lang}/{base_folder}/{source}-{method}"
+
+
+def base_folder(job: "Job") -> str:
+    """Return the folder of a job's base model below `adapters/LANG`: its name, or what tells it apart."""
+    told = job.labels
+    return told.get(BASE_FOLDER) or base_name(told["model"])
+
+
+def _scores(job: "Job") -> str:
+    told = job.labels
+    return f"scores/{told['lang']}/{base_name(job.settings.get('base_id') or public_id(told['model']))}"
 
 
 def is_made(value: Any) -> bool:
@@ -39,17 +54,16 @@ def home_of(job: "Job") -> str | None:
     if job.kind == "build":
         return dataset(told["lang"], told["source"])
     if job.kind == "fit":
-        return adapter(told["lang"], told["model"], told["source"], told["method"])
+        return adapter(told["lang"], base_folder(job), told["source"], told["method"])
     return None
 
 
 def made_by(job: "Job") -> list[str]:
     """Return the folders in which a job's files are."""
-    told = job.labels
     home = home_of(job)
     if home is not None:
         return [home]
-    return [f"scores/{told['lang']}/{base_name(told['model'])}"] if job.kind == "eval" else []
+    return [_scores(job)] if job.kind == "eval" else []
 
 
 def read_by(job: "Job") -> list[str]:
@@ -66,7 +80,7 @@ def read_by(job: "Job") -> list[str]:
     if job.kind == "fit" and not {"text", "dataset"} & job.settings.keys():
         named.append(dataset(told["lang"], told["source"]))
     if job.kind == "eval":  # where the base model was measured already
-        named.append(f"scores/{told['lang']}/{base_name(told['model'])}/base")
+        named.append(f"{_scores(job)}/base")
     home = home_of(job)
     return named if home is None else [*named, home]
 

@@ -1,0 +1,407 @@
+"""What happens in everyday use: models of one name, runs that go on otherwise, tokenizers of other models, fusions."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
+from inspect import unwrap
+from pathlib import Path
+from typing import Any
+
+import adapters
+import pytest
+import torch
+from grids import write_recipe
+from safetensors.torch import load_file
+from transformers import AutoConfig
+
+import lrldata
+from lrldata import manifest as manifests
+from lrldata.errors import ModelError, StorageError, UsageError
+from lrldata.manifest import ADAPTER, MANIFEST, read_manifest, write_manifest
+from lrldata.progress import Progress
+from lrltrain import artifact, estimate, methods
+from lrltrain.config import FitConfig
+from lrltrain.fit import fit
+from lrltrain.grid import places
+from lrltrain.grid.act import _files
+from lrltrain.grid.config import load_grid_config
+from lrltrain.grid.jobs import Job, jobs_of, select
+from lrltrain.grid.models import models_of
+from lrltrain.grid.records import Records
+from lrltrain.methods import check_base, load_adapted
+from lrltrain.models import Base, find_base, load_tokenizer, mini_path
+from lrltrain.names import distinct, public_id
+from lrltrain.reading import check_tokenizer
+from lrltrain.runs import claim, refuse_other_base, run_folder, vouch
+from lrltrain.trainer import Report
+
+QUIET = Progress(quiet=True)
+SENTENCE = "Casa numărul {} are {} ferestre mari și o ușă verde spre grădină."
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("text") / "ro.txt"
+    file.write_text("".join(SENTENCE.format(number, number % 7) + "\n" for number in range(200)))
+    return file
+
+
+def asked(text: Path, out: Path, **options: Any) -> FitConfig:
+    small = {"base": "lrl-mini", "batch_size": 2, "max_length": 32, "steps": 2, "out": out, "cache": out / "cache"}
+    return FitConfig(**{"lang": "ro", "text": [text], "reduction_factor": 4, **small, **options})
+
+
+@pytest.fixture(scope="module")
+def fitted(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of an adapter with an invertible part; tests change copies of it."""
+    return fit(asked(text, tmp_path_factory.mktemp("fitted")), QUIET).path
+
+
+def with_base(folder: Path, source: Path, **base: Any) -> Path:
+    """Write an adapter's folder that differs from another in what its manifest says of the base model."""
+    shutil.copytree(source, folder)
+    manifest = read_manifest(folder, ADAPTER) or {}
+    write_manifest(folder / MANIFEST, ADAPTER, manifest | {"base": manifest["base"] | base})
+    return folder
+
+
+# Two models of one name
+
+
+def model_folders(tmp_path: Path) -> list[str]:
+    folders = [tmp_path / "org-a" / "bert", tmp_path / "org-b" / "bert"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text('{"model_type": "bert"}')
+    return [str(folder) for folder in folders]
+
+
+def jobs(tmp_path: Path, models: list[str]) -> list[Job]:
+    recipe = write_recipe(tmp_path, tmp_path / "out")
+    recipe.write_text(recipe.read_text().replace('["lrl-mini"]', json.dumps(models)))
+    return jobs_of(load_grid_config(recipe, {}))
+
+
+def test_two_folders_of_one_name_are_two_models_with_folders_names_and_ids_of_their_own(tmp_path: Path) -> None:
+    made = jobs(tmp_path, model_folders(tmp_path))
+    homes = [places.home_of(job) for job in made if job.kind == "fit"]
+    assert len(homes) == len(set(homes)) == 8
+    assert len({job.name for job in made}) == len(made)
+    ids = {job.settings["base"][-10:]: job.settings.get("base_id") for job in made if job.kind in ("fit", "eval")}
+    assert ids == {"org-a/bert": None, "org-b/bert": "org-b--bert"}, "the report tells them apart by id"
+    for job in made:
+        if job.kind == "eval" and "adapter" in job.settings:
+            (needed,) = [each for each in made if each.id in job.needs and each.kind == "fit"]
+            assert job.settings["adapter"] == [places.home_of(needed)]
+    second = select(made, ["model=org-b--bert"])
+    assert {job.settings["base"][-10:] for job in second if job.kind == "fit"} == {"org-b/bert"}
+
+
+def test_two_models_of_the_hub_with_one_name_keep_their_ids(tmp_path: Path) -> None:
+    made = [job for job in jobs(tmp_path, ["org-a/bert", "org-b/Bert"]) if job.kind == "fit"]
+    told = {job.labels["model"]: (job.settings.get("base_id"), job.settings.get("base_folder")) for job in made}
+    assert told == {"org-a/bert": (None, None), "org-b/Bert": (None, "org-b--Bert")}, "folders may ignore case"
+
+
+def test_the_jobs_of_ordinary_models_are_what_they_were(tmp_path: Path) -> None:
+    fits = [job for job in jobs(tmp_path, ["org-a/bert", "org-a/xlm"]) if job.kind == "fit"]
+    assert not any({"base_id", "base_folder"} & (job.settings.keys() | job.labels.keys()) for job in fits)
+    assert {str(places.home_of(job)).split("/")[2] for job in fits} == {"bert", "xlm"}
+
+
+def test_a_folder_that_knows_its_id_is_looked_for_where_fit_writes(tmp_path: Path) -> None:
+    (first, _) = model_folders(tmp_path)
+    Path(first, "config.json").write_text('{"model_type": "bert", "_name_or_path": "my-org/my-bert"}')
+    assert public_id(first) == "my-org/my-bert"
+    homes = [str(places.home_of(job)) for job in jobs(tmp_path, [first]) if job.kind == "fit"]
+    assert all("/my-bert/" in home for home in homes)
+
+
+def test_names_are_told_apart_whatever_they_are_made_of() -> None:
+    origins = ["a/bert", "x/a/bert", "a b/bert", "ö/bert", "org/a--bert"]
+    names = distinct({each: each.rsplit("/", maxsplit=1)[-1] for each in origins}, {each: each for each in origins})
+    assert list(names.values())[:2] == ["bert", "a--bert"]
+    assert len(set(names.values())) == 5
+    assert all(name.isascii() and "/" not in name and " " not in name for name in names.values())
+
+
+def test_one_id_for_several_models_of_a_table_is_a_mistake(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, tmp_path)
+    said = recipe.read_text().replace('["lrl-mini"]', '["a/bert", "b/bert"]')
+    recipe.write_text(said.replace("steps = 4", 'steps = 4\nbase-id = "my/bert"'))
+    with pytest.raises(UsageError, match=r"\[\[fit\]\] 1: base-id is for one model, and there are 2"):
+        models_of(load_grid_config(recipe, {}).fit)
+
+
+def test_fit_refuses_a_folder_of_another_base_model(text: Path, fitted: Path, tmp_path: Path) -> None:
+    parent = tmp_path / "adapters" / "ro" / "lrl-mini"
+    with_base(parent / "glotcc-lora", fitted, id="org-b/lrl-mini", content=None)
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(StorageError, match="adapters of org-b/lrl-mini, another base model than lrl-mini") as told:
+            fit(asked(text, tmp_path, **options), QUIET)
+        assert "--base-folder" in told.value.way_out
+    with pytest.raises(StorageError, match="org-b/lrl-mini"):
+        estimate.estimate(asked(text, tmp_path, dry_run=True), QUIET)
+    made = fit(asked(text, tmp_path, base_folder="mini-2"), QUIET)
+    assert made.path == tmp_path / "adapters" / "ro" / "mini-2" / "text-seq_bn_inv"
+    assert made.manifest["recipe"] == (read_manifest(fitted, ADAPTER) or {})["recipe"], "a folder shapes no weights"
+
+
+def test_a_model_of_the_same_id_and_other_weights_is_another_one(fitted: Path, tmp_path: Path) -> None:
+    base = find_base("lrl-mini")
+    home = with_base(tmp_path / "bert" / "glotcc-lora", fitted, content="0" * 64).with_name("text-seq_bn")
+    with pytest.raises(StorageError, match="of other weights"):
+        refuse_other_base(home, base, overwrite=False)
+    refuse_other_base(home, base, overwrite=True)
+    refuse_other_base(home, replace(base, content=None, revision="1"), overwrite=False)
+    shutil.rmtree(home.with_name("glotcc-lora"))
+    home.with_name("link").symlink_to(tmp_path / "nowhere")
+    home.with_name("notes.txt").write_text("mine")
+    refuse_other_base(home, replace(base, content="0" * 64), overwrite=False)
+
+
+def test_a_job_that_makes_nothing_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrltrain.grid.act.DO", {"fit": lambda *_: []})
+    labels = {"lang": "ro", "source": "conceptnet", "model": "bert", "method": "lora"}
+    with pytest.raises(StorageError, match="fit ro conceptnet bert lora: made nothing"):
+        _files(Job("fit", labels, {}), Records(tmp_path), tmp_path)
+
+
+# Runs that go on
+
+
+def recipe_of(**settings: Any) -> dict[str, Any]:
+    inputs = [settings.pop("text", "a")]
+    return {"base": {"id": "x"}, "inputs": inputs, "settings": {"steps": 9, "lora_r": 8, "batch_size": 4, **settings}}
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> tuple[Path, Path]:
+    """Return home and run of an unfinished adapter, stopped at step 5 of 9."""
+    home, run = tmp_path / "home", tmp_path / ".home.run"
+    claim(home, run, recipe_of(), FitConfig(lang="ro"))
+    (run / "checkpoint-5").mkdir()
+    vouch(run / "checkpoint-5")
+    return home, run
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [({"lora_r": 4}, "lora_r: 8 before, now 4"), ({"batch_size": 2}, "batch_")]
+)
+def test_a_run_cannot_go_on_under_settings_of_other_shapes(
+    stopped: tuple[Path, Path], change: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(StorageError, match=f"{told}.* cannot go on"):
+        claim(*stopped, recipe_of(**change, steps=20), FitConfig(lang="ro", resume=True))
+
+
+def test_a_run_cannot_go_on_with_another_text(stopped: tuple[Path, Path]) -> None:
+    for resume in (False, True):
+        with pytest.raises(StorageError, match="inputs") as refused:
+            claim(*stopped, recipe_of(text="b"), FitConfig(lang="ro", resume=resume))
+        assert "--resume" not in refused.value.way_out
+
+
+def test_fewer_steps_than_are_done_are_an_error_with_both_numbers(stopped: tuple[Path, Path]) -> None:
+    with pytest.raises(UsageError, match="--steps 4: the unfinished run is at step 5"):
+        claim(*stopped, recipe_of(steps=4), FitConfig(lang="ro", resume=True))
+    assert claim(*stopped, recipe_of(steps=5), FitConfig(lang="ro", resume=True))["resumed"]
+
+
+def test_what_was_changed_on_the_way_stands_in_the_recipe_each_time(stopped: tuple[Path, Path]) -> None:
+    resume = FitConfig(lang="ro", resume=True)
+    first = {"step": 5, "settings": {"steps": 9}}
+    assert claim(*stopped, recipe_of(steps=20), resume)["resumed"] == [first]
+    assert claim(*stopped, recipe_of(steps=20), resume)["resumed"] == [first], "it was stopped again"
+    with pytest.raises(StorageError, match="resumed at step 5 of a run with steps: 9"):
+        claim(*stopped, recipe_of(steps=20), FitConfig(lang="ro"))
+    second = {"step": 5, "settings": {"steps": 20}}
+    assert claim(*stopped, recipe_of(steps=30), resume)["resumed"] == [first, second]
+    assert "resumed" not in claim(*stopped, recipe_of(steps=30), FitConfig(lang="ro", overwrite=True))
+
+
+def test_a_run_that_an_older_version_began_goes_on(stopped: tuple[Path, Path]) -> None:
+    now = recipe_of() | {"base": {"id": "x", "reading": "0"}}
+    assert "resumed" not in claim(*stopped, now, FitConfig(lang="ro"))
+
+
+def test_a_resumed_adapter_says_so_has_the_new_rate_and_is_not_what_the_plain_command_makes(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = asked(text, tmp_path, method="lora", steps=20, eval_every=2)
+    save = Report.on_save
+
+    def killed(self: Report, *arguments: Any, **options: Any) -> None:
+        save(self, *arguments, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Report, "on_save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(plain, QUIET)
+    moved = tmp_path / "moved"
+    shutil.move(tmp_path / "adapters", moved / "adapters")
+    options = {"steps": 4, "learning_rate": 1e-3, "eval_every": 1, "warmup": 0.0, "resume": True}
+    config = FitConfig(**(plain.model_dump() | options | {"out": moved}))
+    made = fit(config, QUIET)
+    (told,) = made.manifest["resumed"]
+    assert told["step"] == 2
+    assert told["settings"] == {"steps": 20, "eval_every": 2, "learning_rate": 5e-4, "warmup": 0.05}
+    log = json.loads((made.path / "log.json").read_text())
+    rates = {entry["step"]: entry["learning_rate"] for entry in log if "learning_rate" in entry}
+    assert rates[3] == pytest.approx(1e-3 / 2), "of four steps, in the third the rate is half of its peak"
+    assert {3, 4} <= {entry["step"] for entry in log if "eval_loss" in entry}
+    assert fit(config, QUIET).status == "unchanged"
+    with pytest.raises(StorageError, match=r"resumed at step 2 of a run with .*steps: 20"):
+        fit(config.model_copy(update={"resume": False}), QUIET)
+    assert not run_folder(made.path.resolve()).exists()
+
+
+# Tokenizers
+
+
+@pytest.fixture
+def tokenizer() -> Any:
+    return load_tokenizer(find_base("lrl-mini"))
+
+
+def config_of(**changes: Any) -> Any:
+    settings = AutoConfig.from_pretrained(mini_path())
+    for key, value in changes.items():
+        setattr(settings, key, value)
+    return settings
+
+
+def test_a_token_beyond_the_embeddings_is_named_with_its_id_and_their_number(tokenizer: Any) -> None:
+    check_tokenizer("mini", tokenizer, config_of(), masked=True)
+    with pytest.raises(ModelError, match=r"mini: the mask token of the tokenizer, '<mask>', has id 8,001.*8,001 embe"):
+        check_tokenizer("mini", tokenizer, config_of(vocab_size=8_001), masked=True)
+    tokenizer.add_tokens(["casă", "drumul"])
+    with pytest.raises(ModelError, match=r"'casă' .* has id 8,002, but the model has 8,002 embeddings \(2 tokens"):
+        check_tokenizer("mini", tokenizer, config_of(), masked=True)
+
+
+def test_padding_beyond_the_embeddings_is_an_error_in_tokenizer_and_configuration(tokenizer: Any) -> None:
+    with pytest.raises(ModelError, match=r"pad_token_id in config\.json is 9,000"):
+        check_tokenizer("mini", tokenizer, config_of(pad_token_id=9_000), masked=True)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    with pytest.raises(ModelError, match=r"the pad token of the tokenizer, '\[PAD\]', has id 8,002"):
+        check_tokenizer("mini", tokenizer, config_of(), masked=False)
+
+
+def test_a_tokenizer_without_what_is_needed_is_refused(tokenizer: Any) -> None:
+    tokenizer.pad_token = None
+    check_tokenizer("mini", tokenizer, config_of(), masked=True)  # it pads with the token that ends a text
+    tokenizer.eos_token = None
+    with pytest.raises(ModelError, match="neither a padding token nor one that ends a text"):
+        check_tokenizer("mini", tokenizer, config_of(), masked=False)
+    tokenizer.mask_token = None
+    with pytest.raises(ModelError, match="no mask token"):
+        check_tokenizer("mini", tokenizer, config_of(), masked=True)
+
+
+@pytest.fixture
+def other_tokenizer(tmp_path: Path) -> Base:
+    """Return lrl-mini with two pieces of its vocabulary exchanged."""
+    folder = shutil.copytree(mini_path(), tmp_path / "other")
+    content = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    vocabulary[100], vocabulary[101] = vocabulary[101], vocabulary[100]
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    return find_base(str(folder), public="lrl-mini")
+
+
+def test_an_adapter_is_refused_on_another_tokenizer(fitted: Path, other_tokenizer: Base) -> None:
+    manifest, mini = read_manifest(fitted, ADAPTER) or {}, find_base("lrl-mini")
+    assert other_tokenizer.content == mini.content
+    assert other_tokenizer.as_json() != mini.as_json(), "a score of the one is none of the other"
+    check_base(fitted, manifest, mini)
+    with pytest.raises(ModelError, match="was trained with another tokenizer"):
+        check_base(fitted, manifest, other_tokenizer)
+
+
+def test_an_adapter_of_an_older_version_is_held_against_the_tokenizer_alone(
+    fitted: Path, other_tokenizer: Base, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = read_manifest(fitted, ADAPTER) or {}
+    older = manifest | {"base": {key: value for key, value in manifest["base"].items() if key != "reading"}}
+    check_base(fitted, older, find_base("lrl-mini"))
+    with pytest.raises(ModelError, match="another tokenizer"):
+        check_base(fitted, older, other_tokenizer)
+    check_base(fitted, older | {"made_with": {"tokenizers": "0.1"}}, other_tokenizer)
+    assert "another version of transformers or tokenizers" in capsys.readouterr().err
+
+
+def test_an_adapter_of_an_older_version_is_unchanged(text: Path, fitted: Path, tmp_path: Path) -> None:
+    config = asked(text, tmp_path)
+    folder = shutil.copytree(fitted, tmp_path / "adapters" / "ro" / "lrl-mini" / fitted.name)
+    manifest = read_manifest(folder, ADAPTER) or {}
+    shaping = ("language", "method", "tokenizer", "inputs", "settings", "made_with")
+    base = {key: value for key, value in manifest["base"].items() if key != "reading"}
+    older = {key: manifest[key] for key in shaping} | {"base": base}
+    digest = manifests.fingerprint(older)
+    write_manifest(folder / MANIFEST, ADAPTER, manifest | {"base": base, "recipe": digest})
+    assert fit(config, QUIET).status == "unchanged"
+
+
+def test_a_model_on_the_hub_is_described_as_it_was() -> None:
+    assert "reading" not in Base("a/b", "a/b", "1", "mlm", "bert").as_json()
+    assert find_base("lrl-mini").as_json()["reading"]
+
+
+# Fusions
+
+
+def test_a_fusion_names_whose_inverse_it_uses_and_can_use_none(text: Path, fitted: Path, tmp_path: Path) -> None:
+    second = shutil.copytree(fitted, tmp_path / "second")
+    pair = {"method": "fusion", "adapters": [fitted, second]}
+    usual = asked(text, tmp_path, **pair)
+    assert methods.fused_invertible(usual) == "ro_text_seq_bn_inv"
+    assert "fuse_invertible" not in usual.shaping(), "fusions of before stay unchanged"
+    made = fit(asked(text, tmp_path, **pair, fuse_invertible="none"), QUIET)
+    assert made.manifest["fused_invertible"] is None
+    assert made.manifest["settings"]["fuse_invertible"] == "none"
+    for folder in sorted((made.path / "adapters").iterdir()):
+        assert json.loads((folder / "adapter_config.json").read_text())["config"]["inv_adapter"] is None
+        assert not any("invertible" in name for name in load_file(folder / "adapter.safetensors"))
+    reference = load_file(made.path / "reference.safetensors")
+    ours = load_adapted(made.path, made.manifest, find_base("lrl-mini"))
+    theirs = adapters.AutoAdapterModel.from_pretrained(mini_path())
+    for folder in sorted((made.path / "adapters").iterdir()):
+        theirs.load_adapter(str(folder))
+    theirs.load_adapter_fusion(str(made.path), set_active=True)
+    for model in (ours, theirs.eval()):
+        assert not model.base_model.invertible_adapters
+        with torch.no_grad():
+            logits = model(input_ids=reference["input_ids"]).logits[..., reference["words"]]
+        torch.testing.assert_close(logits, reference["logits"], atol=1e-4, rtol=1e-4)
+
+
+def test_what_to_do_with_inverses_is_asked_of_fusions_alone() -> None:
+    with pytest.raises(ValueError, match="--fuse-invertible is of a fusion"):
+        FitConfig(lang="ro", fuse_invertible="none")
+
+
+# What is missing
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_cost_the_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "altair", None)
+    artifact.draw_curve([{"step": 1, "loss": 2.0}], 1, "x", tmp_path / "loss.png")
+    assert not list(tmp_path.iterdir())
+    assert "note: loss.png was not drawn" in capsys.readouterr().err
+
+
+def test_lrl_knows_its_version_without_being_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(manifests, "version", missing)
+    monkeypatch.setattr(manifests, "_version", unwrap(vars(manifests)["_version"]))  # without its cache
+    assert manifests.made_with() == {"lrl": lrldata.__version__}
+    with pytest.raises(PackageNotFoundError):
+        manifests.made_with("torch")
