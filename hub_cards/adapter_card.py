@@ -6,6 +6,7 @@ from typing import Any
 from hub_cards.card import Card
 from hub_cards.energy import estimate
 from hub_cards.licences import Licence
+from hub_cards.measured import entries, is_of_task, rounded, rows
 from hub_cards.render import code, in_lines, linked, sections, shell_word, titled
 from hub_cards.source import Source
 from lrldata.card import Markdown, inline
@@ -50,6 +51,7 @@ def adapter_card(
     language = find(manifest["language"]["code"])
     method, settings, trained = manifest["method"], manifest["settings"], manifest["trained"]
     about_base = {**manifest["base"], "id": base, "link": f"https://huggingface.co/{base}"}
+    perplexities = [result for result in results if not is_of_task(result)]
     sample = next((each for each in text.samples if not any(word in each for word in UNFIT)), "")
     values = {
         "language": language,
@@ -69,8 +71,9 @@ def adapter_card(
         "manifest_sha256": manifest_sha256,
         "run": run,
         "energy": estimate(run) if run else None,
-        "results": results,
-        "headline": next((result for result in results if result["before"]), None),
+        "results": perplexities,
+        "tasks": rows(results, manifest["language"]["code"]),
+        "headline": next((result for result in perplexities if result["before"]), None),
         "source": source,
         "text_of": _text_of(source, text),
         "of_sample": text.sample,
@@ -79,6 +82,7 @@ def adapter_card(
         "masked": _masked(sample),
         "begun": " ".join(sample.split()[:3]) or language.native_name or language.name,
         "fused": _fused(manifest),
+        "invertible": _invertible(manifest),
         "command": fit_command(manifest, source, text, base),
         "chain": _chain(manifest, text),
         "small_base": manifest["base"]["id"] == MINI,
@@ -105,7 +109,10 @@ def _metadata(
     model_index = [
         {
             "name": repository.rsplit("/", maxsplit=1)[-1],
-            "results": [_result(result, pipeline, text, language.flores) for result in results],
+            "results": [
+                *(_result(each, pipeline, text, language.flores) for each in results if not is_of_task(each)),
+                *entries(results),
+            ],
         }
     ]
     corpus = f"adapterhub:{language.hub_code}/{'sample' if text.sample else source}"
@@ -133,20 +140,20 @@ def _result(result: Mapping[str, Any], pipeline: str, text: Source, flores: str 
     elif text.repository:
         dataset |= {"type": text.repository, "config": name, "revision": f"v{text.version}"}
     before = [
-        {"type": "perplexity", "name": f"{result['metric']} of the base model", "value": _rounded(result["before"])}
+        {
+            "type": "perplexity",
+            "name": f"{result['metric']} of the base model",
+            "value": rounded(result["before"]["value"]),
+        }
     ]
     return {
         "task": {"type": pipeline},
         "dataset": dataset,
         "metrics": [
-            {"type": "perplexity", "name": result["metric"], "value": _rounded(result["after"])},
+            {"type": "perplexity", "name": result["metric"], "value": rounded(result["after"]["value"])},
             *(before if result["before"] else []),
         ],
     }
-
-
-def _rounded(value: Mapping[str, float]) -> float:
-    return float(f"{value['value']:.6g}")
 
 
 def _build_first(manifest: Mapping[str, Any], text: Source) -> str | None:
@@ -169,6 +176,19 @@ def _fused(manifest: Mapping[str, Any]) -> list[str]:
     """Return the names of a fusion's adapters, which lie in its folder under these, in the order of their fusion."""
     folders = {entry["path"].split("/")[1] for entry in manifest["outputs"] if entry["path"].startswith("adapters/")}
     return sorted(folders, key=lambda name: int(name.rpartition("_")[2]))
+
+
+def _invertible(manifest: Mapping[str, Any]) -> str:
+    """Say which invertible adapter a fusion uses; empty where its manifest does not say."""
+    if manifest["method"] != "fusion" or "fused_invertible" not in manifest:
+        return ""
+    name = manifest["fused_invertible"]
+    if name is None:
+        return "It uses no invertible adapter at the embeddings."
+    return Markdown(
+        f"Of the invertible adapters that it fuses, it uses that of {code(name)} alone: as in the library `adapters`, "
+        "the first one counts, and the others are not used."
+    )
 
 
 def _data_in_words(manifest: Mapping[str, Any], source: str, text: Source) -> Markdown:

@@ -13,7 +13,7 @@ from hub_cards.plan import README
 from hub_cards.record import FIRST
 from hub_cards.repository import Local, Repository, adapter_repository, dataset_repository
 from hub_cards.source import source_of
-from hub_cards.workspace import Workspace, open_workspace, read_adapter, read_dataset, understood
+from hub_cards.workspace import Workspace, open_workspace, read_adapter, read_dataset, read_datasets, understood
 from lrldata.errors import InputError, StorageError
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, kind_of, write_text
 from lrldata.paths import inside
@@ -93,16 +93,19 @@ def _is_unknown(text: str) -> bool:
 def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
     """Return the repository that a folder would be published as, and the root of its workspace.
 
-    A dataset's folder stands for its source alone. Raises StorageError for a folder that is neither.
+    A dataset's folder stands for all datasets of its language in the workspace, as they are published together. Raises
+    StorageError for a folder that is neither.
     """
     path = path.resolve()
     kind = kind_of(path)
     if kind == DATASET:
-        dataset = read_dataset(path)
+        dataset, root = read_dataset(path), _root(path, 2)
         with understood(path):
-            licence = licences.of_dataset(dataset.manifest) or UNKNOWN
             code = dataset.manifest["language"]["code"]
-            return dataset_repository((dataset,), {dataset.source: licence}, namespace, code), _root(path, 2)
+            at_home = root != path and path == root / "datasets" / code / dataset.source
+            datasets = read_datasets(root, code) if at_home else (dataset,)
+            known = {each.source: licences.of_dataset(each.manifest) or UNKNOWN for each in datasets}
+            return dataset_repository(datasets, known, namespace, code), root
     if kind == ADAPTER:
         adapter = read_adapter(path)
         code, root = adapter.manifest["language"]["code"], _root(path, 3)

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from hub_cards.card import CardError
 from hub_cards.lint import lint
+from hub_cards.measured import each_once
 from hub_cards.merge import Prefer, difference, merge
 from hub_cards.record import RECORD, bump, free, next_version, order_of, tag_of, write_record
 from hub_cards.repository import File, Part, Repository
 from lrldata.errors import PublishError, UsageError
-from lrldata.manifest import fingerprint
 
 README = "README.md"
 IGNORED = ".gitignore"
@@ -142,15 +142,10 @@ def _all_parts(repository: Repository, remote: Remote) -> dict[str, Part]:
 
 
 def _joined(facts: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    first = {_measure(result): result for result in (*known["results"], *facts["results"])}
-    joined = {**facts, "results": sorted(first.values(), key=_measure)}
+    joined = {**facts, "results": each_once((*known["results"], *facts["results"]))}
     if not facts["text"]["inputs"] and known.get("text", {}).get("inputs"):
         joined |= {"text": known["text"], "licence": known["licence"]}
     return joined
-
-
-def _measure(result: Mapping[str, Any]) -> str:
-    return fingerprint([result["task"], result["metric"], result["of"]])
 
 
 def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mapping[str, Part], prefer: Prefer) -> Plan:

@@ -9,15 +9,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
 
 from hub_cards.card import DEEPEST, Card
 from hub_cards.dataset_card import dataset_card
+from hub_cards.measured import is_of_task
 from hub_cards.repository import Part, Repository
 from lrldata.errors import LrlError, PublishError
 
 RECORD = "lrl.json"
 FORMAT = 1
+WITH_TASKS = 2  # the format of a record that has scores of tasks, which older versions of ours cannot read
 FIRST = "1.0.0"
 Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")]
 
@@ -71,11 +73,50 @@ class _Result(_Strict):
     of: _Measured
 
 
+class _Score(_Strict):
+    value: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+
+
+class _Change(_Strict):
+    change: _Score
+    p: FiniteFloat
+    p_corrected: FiniteFloat
+    comparisons: PositiveInt
+
+
+class _Data(_Measured):
+    id: str | None = None
+    configuration: str | None = None
+
+
+class _Transfer(_Strict):
+    language: str
+
+
+class _TaskResult(_Strict):
+    """A score of a task, as `task_result` has it."""
+
+    task: Literal["topic", "sentiment", "ner"]
+    metric: str
+    of: _Data
+    language: str
+    transfer: _Transfer | None
+    settings: dict[str, Any]
+    made_with: dict[str, Any]
+    items: NonNegativeInt
+    seeds: PositiveInt
+    score: _Score
+    sd: FiniteFloat | None
+    against: _Change | None
+
+
 class _Model(_Strict):
     """What a card says of an adapter, beside its own manifest; of a base model it says nothing."""
 
     licence: _Licence
-    results: list[_Result]
+    results: list[_TaskResult | _Result]
     text: _Text
 
 
@@ -100,7 +141,7 @@ class _Card(_Strict):
 
 
 class _Record(_Strict):
-    format: int = Field(ge=FORMAT, le=FORMAT)
+    format: int = Field(ge=FORMAT, le=WITH_TASKS)
     kind: Literal["dataset", "model"]
     version: Version
     parts: dict[str, _Part]
@@ -117,7 +158,7 @@ def read_record(repository: str, text: str) -> dict[str, Any]:
     """Read lrl.json. Raises PublishError where it is damaged, or of a newer version of ours."""
     try:
         record = json.loads(text)
-        newer = isinstance(record, dict) and type(record.get("format")) is int and record["format"] > FORMAT
+        newer = isinstance(record, dict) and type(record.get("format")) is int and record["format"] > WITH_TASKS
         if not newer:
             _Record.model_validate(record)
             _check_depth(record, DEEPEST)
@@ -173,7 +214,7 @@ def write_record(
             {"version": version, "parts": {name: part.manifest_sha256 for name, part in sorted(parts.items())}}
         )
     value = {
-        "format": FORMAT,
+        "format": WITH_TASKS if any(map(_has_tasks, parts.values())) else FORMAT,
         "kind": repository.kind,
         "version": version,
         "parts": {name: asdict(part) for name, part in sorted(parts.items())},
@@ -182,6 +223,10 @@ def write_record(
         "history": history,
     }
     return dict(json.loads(json.dumps(value)))  # tuples become lists
+
+
+def _has_tasks(part: Part) -> bool:
+    return any(map(is_of_task, part.facts.get("results", ())))
 
 
 def tag_of(version: str) -> str:

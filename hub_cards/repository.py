@@ -13,6 +13,7 @@ from hub_cards.card import Card
 from hub_cards.dataset_card import dataset_card
 from hub_cards.licences import MINI_LICENCE, Licence
 from hub_cards.lint import is_repository
+from hub_cards.measured import each_once, task_result
 from hub_cards.pictures import draw_ledger
 from hub_cards.source import Source
 from hub_cards.workspace import Adapter, Dataset, Workspace
@@ -186,7 +187,10 @@ def adapter_repository(
         for entry in manifest["outputs"]
         if entry["path"].endswith(WEIGHTS) and entry["path"] not in NOT_WEIGHTS
     ]
-    results = [results_of(score.manifest, score.result) for score in workspace.scores_of(adapter)]
+    measured = [
+        *(results_of(score.manifest, score.result) for score in workspace.scores_of(adapter)),
+        *(task_result(score) for score in workspace.task_scores_of(adapter)),
+    ]
 
     def card(facts: Mapping[str, Mapping[str, Any]], version: str) -> Card:
         known = facts["adapter"]
@@ -208,7 +212,7 @@ def adapter_repository(
         fingerprint(weights),
         adapter.manifest_sha256,
         tuple(dict.fromkeys((*paths, *(file.path for file in files)))),
-        {"results": results, "text": asdict(text), "licence": asdict(licence)},
+        {"results": each_once(measured), "text": asdict(text), "licence": asdict(licence)},
     )
     return Repository(name, "model", "adapter", tuple(files), {"adapter": part}, card)
 

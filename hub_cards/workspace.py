@@ -5,12 +5,14 @@ import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from pydantic import BaseModel, FiniteFloat, NonNegativeInt, ValidationError
 
+from hub_cards.task_scores import TaskScore, read_task_scores
 from lrldata.dataset import open_shards
 from lrldata.errors import StorageError
 from lrldata.languages import parse
@@ -118,6 +120,15 @@ class Workspace:
             if (score.manifest["adapter"] or {}).get("manifest_sha256") == adapter.manifest_sha256
         ]
 
+    @cached_property
+    def _task_scores(self) -> Mapping[str, tuple[TaskScore, ...]]:
+        hashes = {adapter.manifest_sha256 for several in self.adapters.values() for adapter in several}
+        return read_task_scores(self.root, hashes)
+
+    def task_scores_of(self, adapter: Adapter) -> tuple[TaskScore, ...]:
+        """Return what exactly these weights scored in tasks, counted when it is first asked for."""
+        return self._task_scores.get(adapter.manifest_sha256, ())
+
     def dataset_of(self, manifest_sha256: str) -> Dataset | None:
         """Return the dataset with this manifest."""
         held = (each for several in self.datasets.values() for each in several)
@@ -154,6 +165,11 @@ def open_workspace(root: Path, languages: Collection[str] | None = None) -> Work
         tuple(_scores(root, languages)),
         tuple(sorted(path for path in begun - finished if _concerns(path, root, languages))),
     )
+
+
+def read_datasets(root: Path, code: str) -> tuple[Dataset, ...]:
+    """Read the finished datasets of one language. Raises StorageError for what is damaged."""
+    return tuple(map(read_dataset, _folders(root, DATASET, {code})))
 
 
 def artifacts_of(root: Path, lang: str | None) -> list[Path]:
@@ -256,7 +272,8 @@ def _scores(root: Path, languages: Collection[str] | None) -> Iterator[Score]:
 
 def _perplexity(folder: Path, manifest: Mapping[str, Any]) -> float:
     """Compute a score again from the likelihoods of its sentences, by the formula it names."""
-    rows = pl.read_parquet(folder / "sentences.parquet").filter(pl.col("tokens") > 0)
+    with (folder / "sentences.parquet").open("rb") as stream:  # polars would take its path for a pattern
+        rows = pl.read_parquet(stream).filter(pl.col("tokens") > 0)
     if manifest["settings"]["formula"] == "paper":
         return float(rows.select((-pl.col("log_likelihood") / pl.col("tokens")).exp().mean()).item())
     return math.exp(-float(rows["log_likelihood"].sum()) / int(rows["tokens"].sum()))

@@ -86,8 +86,11 @@ def main() -> int:
                 base = f"{NAMESPACE}/lrl-mini"
                 subprocess.run([sys.executable, "-c", LOAD_ADAPTER, name, tag, base], env=stranger, check=True)
     print("Cards, as Markdown and as pages:")
-    folders = [*asked.workspace.glob(f"datasets/{asked.lang}/*"), *asked.workspace.glob(f"adapters/{asked.lang}/*/*")]
-    for folder in sorted(path for path in folders if (path / "manifest.json").is_file()):
+    datasets, adapters = (
+        sorted(path.parent for path in asked.workspace.glob(f"{kind}/manifest.json"))
+        for kind in (f"datasets/{asked.lang}/*", f"adapters/{asked.lang}/*/*")
+    )
+    for folder in [*adapters, *datasets[:1]]:  # the datasets of a language have one card
         subprocess.run([*lrl, "card", str(folder)], check=True)
     return 0
 

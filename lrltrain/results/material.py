@@ -139,5 +139,8 @@ def _language_of(readme: Path) -> str | None:
         metadata = yaml.safe_load(readme.read_text("utf-8").split("---\n")[1])
         named = metadata["language"]
         return find(str(named[0] if isinstance(named, list) else named)).code
-    except (OSError, ValueError, IndexError, KeyError, TypeError, yaml.YAMLError, LanguageError):
+    except (
+        *(OSError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError),
+        *(yaml.YAMLError, LanguageError),
+    ):
         return None

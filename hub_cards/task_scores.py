@@ -1,0 +1,78 @@
+"""The scores of tasks in a workspace, by adapter, counted and corrected as `lrltrain report` does. IO."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lrldata.errors import StorageError
+from lrltrain.evaluate.record import Run, runs_in
+from lrltrain.evaluate.statistics import times_for
+from lrltrain.results.perplexity import read_perplexities
+from lrltrain.results.tables import PPPL, RESAMPLES, Cell, corrected, read_tasks
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """A score of a task: what was counted of its runs, and the manifest of one of them, which differ in the seed alone.
+
+    `comparisons` is the number of those in the workspace, for all of which p is corrected.
+    """
+
+    cell: Cell
+    manifest: Mapping[str, Any]
+    comparisons: int
+
+
+def read_task_scores(root: Path, adapters: Collection[str]) -> dict[str, tuple[TaskScore, ...]]:
+    """Return the scores of tasks of adapters, by the hash of their manifests. Raises StorageError for what is damaged.
+
+    Where one of them has any, all scores of the workspace are counted, as p is corrected for all comparisons.
+    """
+    with _understood(root):
+        groups: dict[Path, list[Run]] = {}
+        for run in runs_in(root):
+            groups.setdefault(run.folder.parent, []).append(run)
+        owners = [_owner(runs) for runs in groups.values()]
+        if not any(owner in adapters for owner in owners):
+            return {}
+        # As many exchanges as the report makes, which give the same p.
+        times = times_for(len(groups) + sum(1 for _ in root.glob(f"scores/*/*/*/{PPPL}-*")))
+        tasks = read_tasks(root, RESAMPLES, times)  # a cell a folder of runs, in the order of the folders
+        cells = corrected([*tasks, *read_perplexities(root, times)])
+        comparisons = sum(cell.against is not None for cell in cells)
+        firsts = [runs[0] for runs in groups.values()]
+        if [_place(run) for run in firsts] != [(cell.row[:4], cell.column[:2]) for cell in tasks]:
+            raise StorageError(f"{root}: scores were written while they were read.", "Run the same command again.")
+    found: dict[str, tuple[TaskScore, ...]] = {}
+    for owner, run, cell in zip(owners, firsts, cells, strict=False):  # perplexities come last
+        if owner in adapters:
+            found[str(owner)] = (*found.get(str(owner), ()), TaskScore(cell, run.manifest, comparisons))
+    return found
+
+
+def _owner(runs: Collection[Run]) -> str | None:
+    """Return the hash of the manifest of the adapter that runs are of; None where there is none."""
+    owners = {(run.manifest["adapter"] or {}).get("manifest_sha256") for run in runs}
+    return owners.pop() if len(owners) == 1 else None
+
+
+def _place(run: Run) -> tuple[tuple[str | None, ...], tuple[str, str]]:
+    return (run.language, run.base, run.method, run.source), (run.task, run.data)
+
+
+@contextmanager
+def _understood(root: Path) -> Iterator[None]:
+    """Say so where a manifest or a table is not as it is written here, as after it was edited by hand."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, pl.exceptions.PolarsError, json.JSONDecodeError) as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StorageError(
+            f"{root / 'scores'}: something in it cannot be understood ({told}).",
+            "`lrltrain report --debug` shows what; measure it again with `lrltrain eval --overwrite`.",
+        ) from error

@@ -1,0 +1,300 @@
+"""Scores of tasks on an adapter's card: those of the report, of these weights alone, kept by later publications."""
+
+import json
+import random
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients import TOKEN
+from huggingface_hub import ModelCard
+from local_hub import Hub as Server
+from manifests import change
+from stores import git, store
+from test_hostile_cards import ADAPTER, NAMES, is_harmless, swapped
+
+from hub_cards.adapter_card import adapter_card
+from hub_cards.card import Card
+from hub_cards.config import PushConfig
+from hub_cards.hub import Hub
+from hub_cards.licences import Licence
+from hub_cards.lint import lint
+from hub_cards.local import render, repository_of
+from hub_cards.plan import Plan, Remote, make_plan
+from hub_cards.publish import prepare, publish
+from hub_cards.record import read_record
+from hub_cards.source import Source
+from hub_cards.workspace import open_workspace
+from lrldata.errors import PublishError, StorageError
+from lrldata.manifest import file_entry, sealed
+from lrldata.progress import Progress
+from lrltrain.evaluate.statistics import times_for
+from lrltrain.results.perplexity import read_perplexities
+from lrltrain.results.tables import RESAMPLES, Cell, corrected, read_tasks
+
+sys.path.append(str(Path(__file__).parents[1] / "lrltrain"))  # where the runs that are made up are at home
+from results import BASE, SHARES, predictions, put_adapter, put_perplexity, put_run, recipe
+
+NAME = "my-org/xlm-roberta-base-ro-conceptnet-seq_bn_inv"
+HOME = Path("adapters/ro/xlm-roberta-base/conceptnet-seq_bn_inv")
+
+
+def add_adapter(out: Path, language: str, method: str) -> str:
+    """Write an adapter of whose manifest a card can be made; return its identity."""
+    put_adapter(out, language, method, [8, 6, 5])
+    folder = out / "adapters" / language / "xlm-roberta-base" / f"conceptnet-{method}"
+    (folder / "loss.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    settings = {**ADAPTER["settings"], "learning_rate": 1e-4, "weight_decay": 0.01, "seed": 1, "precision": "fp32"}
+    base = {"id": BASE, "revision": "0" * 40, "objective": "mlm", "architecture": "xlm-roberta"}
+    outputs = [file_entry(folder / name, folder) for name in ("log.json", "loss.png")]
+    more = {"settings": settings | {"lora_r": 8, "lora_alpha": 8}, "base": base, "trained": ADAPTER["trained"]}
+    return str(change(folder, **more, made_with={"lrl": "0"}, outputs=outputs)["sha256"])
+
+
+def add_runs(out: Path, language: str, task: str, method: str, identity: str | None, **more: Any) -> None:
+    """Write the runs of two seeds."""
+    adapter = {"name": f"{language}_conceptnet_{method}", "manifest_sha256": identity} if identity else None
+    for seed in (1, 2):
+        made = recipe(language, task, method, seed, adapter=adapter)
+        made["settings"] |= more
+        put_run(out, made, *predictions(task, SHARES[method], 100 * seed))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a workspace of two languages, with adapters, runs of tasks, and a perplexity; no dataset."""
+    out = tmp_path_factory.mktemp("scored") / "ws[1]"
+    for language in ("ro", "mt"):
+        for task in ("topic", "ner"):
+            add_runs(out, language, task, "none", None)
+        for method in ("seq_bn_inv", "lora"):
+            identity = add_adapter(out, language, method)
+            for task in ("topic", "ner"):
+                add_runs(out, language, task, method, identity)
+    add_runs(out, "ro", "topic", "lora", "f" * 64)  # of weights that were since replaced
+    ours = open_workspace(out, {"ro"}).adapters["ro"][1]
+    put_perplexity(out, "ro", "seq_bn_inv", ours.manifest_sha256, 0.7)
+    for folder in out.glob("scores/ro/*/*/pppl-*"):
+        data = json.loads((folder / "manifest.json").read_text("utf-8"))["data"]
+        change(folder, data=data | {"split": "devtest"})
+    return out
+
+
+def cells_of(out: Path) -> tuple[Cell, ...]:
+    """Count as `lrltrain report` does."""
+    groups = {path.parent for path in out.glob("scores/*/*/*/*/seed-*")}
+    times = times_for(len(groups) + len([*out.glob("scores/*/*/*/pppl-*")]))
+    return corrected([*read_tasks(out, RESAMPLES, times), *read_perplexities(out, times)])
+
+
+def card_of(folder: Path) -> str:
+    repository, _ = repository_of(folder, "my-org")
+    return repository.card({name: part.facts for name, part in repository.parts.items()}, "1.0.0").text
+
+
+@pytest.fixture
+def pushing(hub: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[str]]:
+    """Return what publishes the adapter of Romanian to the Hub."""
+    client = Hub(hub.endpoint, TOKEN)
+    addresses = "{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+    monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", f"{hub.endpoint}/{addresses}")
+
+    def run(out: Path) -> list[str]:
+        config = PushConfig(
+            lang="ro", namespace="my-org", out=out, method=["seq_bn_inv"], collection=False, license="cc0-1.0"
+        )
+        quiet = Progress(quiet=True)
+        return [each.action for each in publish(prepare(config, client, quiet), config, client, quiet)[0]]
+
+    return run
+
+
+def test_scores_are_read_back_from_a_published_card_by_huggingface_hub_alone(
+    filled: Path, hub: Server, fresh: Callable[..., str], pushing: Callable[[Path], list[str]]
+) -> None:
+    assert pushing(filled) == ["created"]
+    script = (
+        "import json\nfrom huggingface_hub import ModelCard\n"
+        f"found = ModelCard.load({NAME!r}).data.eval_results\n"
+        "print(json.dumps([vars(each) for each in found]))"
+    )
+    found = [each for each in json.loads(fresh(script)) if each["metric_type"] == "f1"]
+    cells = {
+        cell.column.task: cell
+        for cell in cells_of(filled)
+        if (cell.row.language, cell.row.method) == ("ro", "seq_bn_inv") and not cell.column.falls
+    }
+    assert [(each["task_type"], each["dataset_type"], each["dataset_config"]) for each in found] == [
+        ("text-classification", "Davlan/sib200", "ron_Latn"), ("token-classification", "unimelb-nlp/wikiann", "ro"),
+    ]  # fmt: skip
+    for each, task, data in zip(found, ("topic", "ner"), ("sib200", "wikiann"), strict=True):
+        assert each["metric_value"] == pytest.approx(cells[task].score.value, rel=1e-5)
+        assert (each["dataset_name"], each["dataset_split"]) == (data, "test")
+        assert "mean of 2 seeds" in each["metric_name"]
+
+    assert pushing(filled) == ["unchanged"], "several scores come back in the order in which they went"
+    (text, head) = (git(store(hub.root, "models", NAME), "show", f"main:{name}") for name in ("README.md", "lrl.json"))
+    assert lint(text, {"README.md", "loss.png"}) == []
+    assert json.loads(head)["format"] == 2
+
+
+def test_the_table_of_tasks_is_that_of_the_report(filled: Path) -> None:
+    text = card_of(filled / HOME)
+    cells = cells_of(filled)
+    compared = sum(cell.against is not None for cell in cells)
+    (cell,) = (
+        cell
+        for cell in cells
+        if (cell.row.language, cell.row.method, cell.column.task) == ("ro", "seq_bn_inv", "topic")
+    )
+    assert cell.against
+    assert cell.sd is not None
+    score, change = cell.score, cell.against.change
+    wanted = (
+        f"| topic | sib200 | 60 | 2 | {100 * score.value:.1f} ± {100 * cell.sd:.1f} "
+        f"({100 * score.low:.1f} to {100 * score.high:.1f}) | {100 * change.value:+.1f}† "
+        f"({100 * change.low:+.1f} to {100 * change.high:+.1f}) |"
+    )
+    assert wanted in text
+    (row,) = (line for line in text.splitlines() if line.startswith("| topic |"))
+    assert row.endswith(f"| {compared} |")
+    assert compared == 10, "of both languages, and the perplexity"
+    assert "| flores devtest |" in text, "perplexity beside it"
+    assert "It has not been measured" not in text
+    assert "has not been measured" not in card_of(filled / "adapters/mt/xlm-roberta-base/conceptnet-lora")
+
+
+def test_scores_of_other_weights_are_not_on_a_card(filled: Path, tmp_path: Path) -> None:
+    found = ModelCard(card_of(filled / HOME.with_name("conceptnet-lora"))).data.eval_results
+    assert found is not None
+    assert len(found) == 2, "not that of the weights before"
+    out = tmp_path / "ws"
+    add_runs(out, "ro", "topic", "none", None)
+    add_runs(out, "ro", "topic", "seq_bn_inv", "f" * 64)
+    add_adapter(out, "ro", "seq_bn_inv")
+    assert "model-index" not in card_of(out / HOME)
+
+
+def test_scores_that_were_measured_elsewhere_stay_on_the_card(filled: Path, tmp_path: Path) -> None:
+    repository, _ = repository_of(filled / HOME, "my-org")
+    plan = make_plan(repository, Remote())
+    record = read_record(NAME, json.dumps(plan.record))
+    remote = Remote("tip", False, {}, frozenset({"v1.0.0"}), card_of(filled / HOME), record)
+    out = tmp_path / "ws"
+    shutil.copytree(filled / "adapters", out / "adapters")
+    identity = open_workspace(out).adapters["ro"][1].manifest_sha256
+    add_runs(out, "ro", "topic", "seq_bn_inv", identity, steps=20)
+    elsewhere, _ = repository_of(out / HOME, "my-org")
+    assert len(elsewhere.parts["adapter"].facts["results"]) == 1
+    joined = make_plan(elsewhere, remote).record["parts"]["adapter"]["facts"]["results"]
+    assert sorted(each["task"] for each in joined) == ["ner", "pppl", "topic", "topic"]
+    text = elsewhere.card({"adapter": {**elsewhere.parts["adapter"].facts, "results": joined}}, "1.0.1").text
+    rows = re.findall(r"^\| (topic[^|]*) \|", text, re.MULTILINE)
+    assert sorted(rows) == ["topic (steps 10)", "topic (steps 20)"], "two of one task are told apart"
+
+
+def with_results(filled: Path, results: list[Any]) -> Plan:
+    repository, _ = repository_of(filled / HOME, "my-org")
+    part = repository.parts["adapter"]
+    return make_plan(
+        replace(repository, parts={"adapter": replace(part, facts={**part.facts, "results": results})}), Remote()
+    )
+
+
+def test_records_without_scores_of_tasks_stay_as_they_were(filled: Path) -> None:
+    repository, _ = repository_of(filled / HOME, "my-org")
+    results = repository.parts["adapter"].facts["results"]
+    record = with_results(filled, [each for each in results if each["task"] == "pppl"]).record
+    assert record["format"] == 1
+    assert read_record(NAME, json.dumps(record)) == record
+
+
+def test_a_record_whose_scores_are_damaged_is_refused_or_makes_a_card(filled: Path) -> None:
+    repository, _ = repository_of(filled / HOME, "my-org")
+    record = dict(make_plan(repository, Remote()).record)
+    draw, refused = random.Random(5), 0
+    for _ in range(150):
+        facts = json.loads(swapped({"results": record["parts"]["adapter"]["facts"]["results"]}, draw))
+        held = json.loads(json.dumps(record))
+        held["parts"]["adapter"]["facts"] |= facts
+        try:
+            found = read_record(NAME, json.dumps(held))
+        except PublishError:
+            refused += 1
+            continue
+        repository.card({"adapter": found["parts"]["adapter"]["facts"]}, "1.0.0").text.encode()
+    assert 50 < refused < 150
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_names_of_task_data_are_text_in_the_card(name: str) -> None:
+    value = {"value": 0.5, "low": 0.25, "high": 0.75}
+    result: dict[str, Any] = {
+        "task": "topic", "metric": name, "of": {"name": name, "split": name, "id": name, "configuration": name},
+        "language": name or "zz", "transfer": {"language": name}, "settings": {name: name}, "made_with": {name: name},
+        "items": 9, "seeds": 1, "score": value, "sd": None, "against": None,
+    }  # fmt: skip
+    is_harmless(rendered({"method": "seq_bn"}, [result, result | {"settings": {name: 1}, "made_with": {}}]))
+
+
+def rendered(changes: Mapping[str, Any], results: list[dict[str, Any]]) -> Card:
+    manifest: dict[str, Any] = json.loads(json.dumps(ADAPTER)) | {"made_with": {"lrl": "0"}, "inputs": []}
+    manifest["base"] |= {"id": "org/base", "revision": None}
+    if changes["method"] == "fusion":
+        manifest["inputs"] = [{"kind": "adapter", "name": name, "manifest_sha256": "0"} for name in ("ro_a", "ro_b")]
+    manifest["settings"] |= {"learning_rate": 1, "weight_decay": 0, "seed": 1, "precision": "fp32"}
+    return adapter_card(
+        manifest | changes, "0" * 64, {}, results, source="text", text=Source(), base="org/base",
+        licence=Licence("cc0-1.0"), repository="my-org/x", version="1.0.0",
+    )  # fmt: skip
+
+
+def test_runs_that_cannot_be_read_are_named(filled: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(filled, tmp_path / "ws"))
+    file = next(out.glob("scores/mt/*/none/topic-*/seed-1/predictions.parquet"))
+    file.write_bytes(b"x")
+    with pytest.raises(StorageError, match=r"scores/mt/.*seed-1"):
+        card_of(out / HOME)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"method": "fusion", "fused_invertible": "ro_a"}, "it uses that of `ro_a` alone"),
+        ({"method": "fusion", "fused_invertible": None}, "It uses no invertible adapter"),
+        ({"method": "fusion"}, ""),
+        ({"method": "seq_bn_inv"}, ""),
+    ],
+)
+def test_the_card_of_a_fusion_says_which_invertible_adapter_it_uses(changes: dict[str, Any], said: str) -> None:
+    limits = rendered(changes, []).sections["limits"]
+    assert said in limits
+    assert ("invertible" in limits) == bool(said)
+
+
+def test_a_dataset_s_card_here_is_that_of_all_sources_which_is_published(
+    sample_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub_cards.repository.draw_ledger", lambda *_: b"\x89PNG\r\n\x1a\n")
+    out = Path(shutil.copytree(sample_workspace, tmp_path / "ws"))
+    first = out / "datasets" / "ro" / "conceptnet"
+    alone = card_of(first)
+    second = Path(shutil.copytree(first, first.with_name("web")))
+    manifest = json.loads((second / "manifest.json").read_text("utf-8"))
+    manifest["ledger"] = {"in": {"rows": 346, "bytes": 9825}, "kept": {"rows": 346, "bytes": 9825}, "dropped": {}}
+    (second / "manifest.json").write_text(json.dumps(sealed(manifest | {"source": "web"})), encoding="utf-8")
+    made = [render(folder, "my-org", None) for folder in (first, second)]
+    assert made[0] == made[1]
+    text = made[0].markdown.read_text("utf-8")
+    assert re.findall(r"config_name: (\w+)\n  d", text) == ["conceptnet", "web"]
+    assert {path.name for path in made[0].markdown.parent.joinpath("pictures").iterdir()} == {
+        "conceptnet-ledger.png", "web-ledger.png",
+    }  # fmt: skip
+    shutil.rmtree(second)
+    assert card_of(first) == alone
