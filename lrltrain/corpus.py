@@ -21,6 +21,7 @@ from lrldata.output import note
 from lrldata.paths import inside, remove_tree, walk
 from lrltrain.config import Batching
 from lrltrain.text import Text
+from lrltrain.tokens import encode
 
 MAPPED = 1 << 16  # ids of a smaller vocabulary take two bytes
 WINDOW = 8_192  # pieces that are packed together
@@ -80,7 +81,7 @@ def tokenise(text: Text, split: str, tokenizer: Any, *, batching: Batching, max_
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "batching": batching,
         "max_length": max_length,
-        "format": 3,
+        "format": 4,
     }
     folder = cache / "tokens" / fingerprint(recipe)[:32]
     with lock(folder):
@@ -160,9 +161,8 @@ def _write(text: Text, split: str, tokenizer: Any, batching: Batching, longest: 
         window: list[list[int]] = []
         for batch in text.lines(split):
             lines += len(batch)
-            for ids in tokenizer(batch, add_special_tokens=False, return_attention_mask=False, verbose=False)[
-                "input_ids"
-            ]:
+            read = encode(tokenizer, batch, add_special_tokens=False, return_attention_mask=False, verbose=False)
+            for ids in read["input_ids"]:
                 parts = list(_cut(ids, tokenizer, longest))
                 cut += len(parts) > 1
                 window.extend(parts[:1] if batching == "line" else parts)

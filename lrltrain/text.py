@@ -1,6 +1,10 @@
-"""Where the text of a language comes from: a dataset folder, a dataset on the Hub, or plain text files. IO."""
+"""Where the text of a language comes from: a dataset folder, a dataset on the Hub, or plain text files. IO.
 
-from collections.abc import Callable, Iterator
+Each text is normalized as it enters, so that letters composed and letters with marks are the same lines.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,10 +17,15 @@ from lrldata.dataset import open_shards
 from lrldata.errors import InputError, StorageError
 from lrldata.languages import Language
 from lrldata.manifest import fingerprint, identity, sha256_of
+from lrldata.normalize import normalize
+from lrldata.output import note
+from lrldata.paths import safe_name
 from lrltrain.config import FitConfig
 
 LINES_A_BATCH = 1_000
-HELD_OUT = 20  # of plain text, one line in so many is for validation
+HELD_OUT = 20  # of text that has no split for validation, one line in so many is for it
+LONGEST_NAME = 150  # bytes, of the 255 of a name of a folder
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,16 @@ class Text:
             yield batch
 
 
+def label_of(name: str) -> str:
+    """Return the name of a file as manifests and folders have it: bytes that are no UTF-8, and controls, as %E3."""
+
+    def escaped(found: re.Match[str]) -> str:
+        return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape"))
+
+    whole = _NOT_IN_NAMES.sub(escaped, name)
+    return whole if len(whole.encode()) <= LONGEST_NAME else whole.encode()[:LONGEST_NAME].decode(errors="ignore")
+
+
 def open_text(config: FitConfig, language: Language) -> Text:
     """Open what `--text`, `--dataset` or `--lang` and `--source` name. Raises InputError, StorageError."""
     if config.text:
@@ -41,7 +60,7 @@ def open_text(config: FitConfig, language: Language) -> Text:
     if config.dataset and not Path(config.dataset).exists():
         return _on_hub(config.dataset, config.source, config.dataset_revision)
     given = Path(config.dataset) if config.dataset else None
-    folder = given or config.out / "datasets" / language.code / config.source
+    folder = given or config.out / "datasets" / language.code / safe_name(config.source)
     if given is None and not folder.exists():
         raise InputError(
             f"{folder}: no dataset of {language.name} from {config.source} in this workspace.",
@@ -62,7 +81,7 @@ def _folder(folder: Path, language: Language) -> Text:
     def read(split: str) -> Iterator[str]:
         for stream in opened.shards.get(split, ()):
             for batch in pq.ParquetFile(stream).iter_batches(batch_size=LINES_A_BATCH, columns=["text"]):
-                yield from batch.column(0).to_pylist()
+                yield from map(normalize, batch.drop_null().column(0).to_pylist())
 
     provenance = {
         "kind": "dataset",
@@ -86,12 +105,17 @@ def _on_hub(identifier: str, configuration: str, revision: str | None) -> Text:
             f"{identifier}: neither a folder here nor a dataset that can be loaded from the Hub: {first}",
             f"Check --dataset, --source (its configuration, now {configuration!r}) and --dataset-revision.",
         ) from error
-    if not {"train", "validation"} <= parts.keys() or "text" not in parts["train"].column_names:
-        raise InputError(f"{identifier}: wants the splits train and validation and a column `text`.")
+    if "train" not in parts:
+        raise InputError(f"{identifier}: has no split train.", f"It has: {', '.join(map(str, parts))}.")
+    wanted = {"train", "validation"} & parts.keys()
+    nulls = {split: _nulls(f"{identifier}: its split {split}", parts[split]) for split in sorted(wanted)}
+
+    def texts(split: str) -> Iterator[str]:
+        for batch in parts[split].select_columns("text").iter(LINES_A_BATCH):
+            yield from (normalize(text) for text in batch["text"] if text is not None)
 
     def read(split: str) -> Iterator[str]:
-        for batch in parts[split].select_columns("text").iter(LINES_A_BATCH):
-            yield from batch["text"]
+        return texts(split) if "validation" in wanted else held_out(texts("train"), split)
 
     digest = {split: part._fingerprint for split, part in parts.items()}  # noqa: SLF001 -- its only hash of content
     provenance = {
@@ -99,9 +123,31 @@ def _on_hub(identifier: str, configuration: str, revision: str | None) -> Text:
         "name": f"{identifier}/{configuration}",
         "revision": revision,
         "content": fingerprint(digest),
-        "rows": {split: part.num_rows for split, part in parts.items()},
+        "rows": {split: part.num_rows - nulls.get(split, 0) for split, part in parts.items()},
     }
     return Text(identifier, provenance, read)
+
+
+def held_out(lines: Iterable[str], split: str) -> Iterator[str]:
+    """Yield the lines that are of a split: one in HELD_OUT, by a hash of the line, is for validation."""
+    for line in lines:
+        if (xxh3_64_intdigest(line.strip().encode()) % HELD_OUT == 0) == (split == "validation"):
+            yield line
+
+
+def _nulls(where: str, part: Any) -> int:
+    """Count the texts of a split of the Hub that are null, which are left out. Raises InputError for other columns."""
+    if "text" not in part.column_names:
+        raise InputError(f"{where} has no column `text`.", f"It has: {', '.join(part.column_names)}.")
+    nulls = int(part.data.column("text").null_count)
+    if nulls and nulls == part.num_rows:
+        raise InputError(f"{where} has a column `text` in which every text is null.", "Check --source.")
+    kind = getattr(part.features["text"], "dtype", None)
+    if kind not in ("string", "large_string", "string_view"):
+        raise InputError(f"{where} has a column `text` that is not of texts ({kind or part.features['text']}).")
+    if nulls:
+        note(f"note: {where} has {nulls:,} null texts of {part.num_rows:,}, which are left out.")
+    return nulls
 
 
 def _plain(files: list[Path]) -> Text:
@@ -115,18 +161,20 @@ def _plain(files: list[Path]) -> Text:
 
     def read(split: str) -> Iterator[str]:
         for file in files:
-            with file.open(encoding="utf-8-sig") as stream:
-                done = 0
-                try:
-                    for line in stream:
-                        done += 1
-                        held_out = xxh3_64_intdigest(line.strip().encode()) % HELD_OUT == 0
-                        if held_out == (split == "validation"):
-                            yield line
-                except UnicodeDecodeError as error:
-                    raise InputError(
-                        f"{file}: line {done + 1} or soon after is not UTF-8.", "Convert the file with iconv."
-                    ) from error
+            yield from held_out(_lines(file), split)
 
-    provenance = {"kind": "text", "name": "text", "files": [[file.name, sha256_of(file)] for file in files]}
+    provenance = {"kind": "text", "name": "text", "files": [[label_of(file.name), sha256_of(file)] for file in files]}
     return Text(", ".join(map(str, files)), provenance, read)
+
+
+def _lines(file: Path) -> Iterator[str]:
+    with file.open(encoding="utf-8-sig") as stream:
+        done = 0
+        try:
+            for line in stream:
+                done += 1
+                yield from normalize(line).removesuffix("\n").split("\n")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{file}: line {done + 1} or soon after is not UTF-8.", "Convert the file with iconv."
+            ) from error

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lrltrain.evaluate.tasks import Items, Label
 from lrltrain.loss import IGNORED
+from lrltrain.tokens import encode
 
 CHUNK = 32  # batches whose items are sorted by length together
 
@@ -38,11 +39,15 @@ def featurise(tokenizer: Any, items: Items, labels: Sequence[str], max_length: i
     """Tokenise a split; what is beyond `max_length` tokens is cut off, and its words count as O in the score."""
     numbers = {label: number for number, label in enumerate(labels)}
     if items.words is None:
-        encoded = tokenizer(list(items.texts), truncation=True, max_length=max_length)
+        encoded = encode(tokenizer, items.texts, truncation=True, max_length=max_length)
         gold = [np.array(numbers[str(label)], dtype=np.int64) for label in items.labels]
         return Features([np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]], gold)
-    encoded = tokenizer(
-        [list(words) for words in items.words], is_split_into_words=True, truncation=True, max_length=max_length
+    encoded = encode(
+        tokenizer,
+        [list(words) for words in items.words],
+        is_split_into_words=True,
+        truncation=True,
+        max_length=max_length,
     )
     ids = [np.array(each, dtype=np.int64) for each in encoded["input_ids"]]
     first = [first_tokens(encoded.word_ids(item), len(words)) for item, words in enumerate(items.words)]

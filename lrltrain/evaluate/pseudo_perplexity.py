@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lrltrain.config import Formula, Objective
 from lrltrain.loss import LabelledHead
 from lrltrain.models import word_starts
+from lrltrain.tokens import encode
 
 TOKENS_A_BATCH = {"cpu": 4_096, "cuda": 131_072}
 
@@ -59,7 +60,7 @@ def likelihoods(
     device = next(model.parameters()).device
     budget = batch_tokens or TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cpu"])
     head = LabelledHead(model)
-    read = tokenizer(list(sentences), truncation=True, max_length=max_length, return_offsets_mapping=True)
+    read = encode(tokenizer, sentences, truncation=True, max_length=max_length, return_offsets_mapping=True)
     encoded = read["input_ids"]
     characters = [max((end for _, end in offsets), default=0) for offsets in read["offset_mapping"]]
     starts = word_starts(tokenizer).numpy()

@@ -88,7 +88,8 @@ class Run:
 
         A label each, or for ner a list of tags, equally long. A prediction that is none is null.
         """
-        return pl.read_parquet(self.folder / PREDICTIONS)
+        with (self.folder / PREDICTIONS).open("rb") as stream:  # polars would take its path for a pattern
+            return pl.read_parquet(stream)
 
 
 def folder_of(out: Path, recipe: Mapping[str, Any], name: str) -> Path:
@@ -124,16 +125,24 @@ def write_run(
     """
     home = folder.resolve()
     with lock(home), replaced(home, {MANIFEST, PREDICTIONS}.__contains__, "a run") as partial:
-        predictions.write_parquet(partial / PREDICTIONS, compression="zstd", statistics=False)
+        with (partial / PREDICTIONS).open("wb") as stream:
+            predictions.write_parquet(stream, compression="zstd", statistics=False)
         outputs = [file_entry(partial / PREDICTIONS, partial)]
         manifest = {**recipe, "recipe": fingerprint(recipe), "result": dict(result), **more, "outputs": outputs}
         written = write_manifest(partial / MANIFEST, SCORES, manifest)
     return Run(folder, written)
 
 
+def is_hidden(path: Path, workspace: Path) -> bool:
+    """Return whether a path is below a hidden folder of a workspace."""
+    return any(part.startswith(".") for part in path.relative_to(workspace).parts)
+
+
 def runs_in(workspace: Path) -> Iterator[Run]:
     """Yield the finished runs of a workspace, in the order of their folders. Raises DamagedError."""
     for path in sorted(workspace.glob("scores/*/*/*/*/seed-*")):
+        if is_hidden(path, workspace):
+            continue  # of an exchange that was interrupted, or of another program
         try:
             manifest = load_manifest(path, SCORES)
         except (FileNotFoundError, NotADirectoryError):

@@ -21,6 +21,9 @@ import numpy as np
 from lrldata.errors import InputError
 from lrldata.languages import Language
 from lrldata.manifest import file_entry, fingerprint
+from lrldata.normalize import normalize
+from lrldata.output import note
+from lrltrain.text import label_of
 
 Task = Literal["topic", "sentiment", "ner"]
 Label = str | tuple[str, ...]
@@ -33,6 +36,7 @@ LABELS: dict[str, tuple[str, ...]] = {
 }
 DEFAULTS: dict[Task, tuple[int, int]] = {"topic": (20, 16), "ner": (25, 8), "sentiment": (25, 8)}  # epochs, batch size
 FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # in a folder that holds all tasks
+LONGEST_FIELD = 1 << 30  # characters: a limit of the reader of CSV, which else stops at 131,072
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 HEADER = ["index_id", "category", "text"]
 WAY_OUT = {
@@ -130,8 +134,16 @@ def has_task(task: Task, data: str, language: Language) -> bool:
     return not Path(data).exists() or bool(folders_of(task, Path(data), language))
 
 
+def find_sets(task: Task, root: Path, language: Language, split: str = "train") -> list[Path]:
+    """Return the folders under `root` that hold the task for the language; hidden ones are left out, with a note."""
+    found, hidden = _search(task, root, language, split)
+    for folder in hidden:
+        note(f"note: {folder}: is left out, as other hidden folders and those of archives are.")
+    return found
+
+
 def _in_folder(task: Task, root: Path, language: Language) -> TaskData:
-    found = folders_of(task, root, language)
+    found = find_sets(task, root, language)
     if not found:
         where = f"{FOLDERS[task]}/{_code(language)}" + ("" if task == "topic" else "/SET")
         raise InputError(
@@ -153,7 +165,8 @@ def read_set(task: Task, folder: Path, language: Language, wanted: Sequence[str]
             raise InputError(f"{file}: no such file.", f"{', '.join(each.name for each in files)} are wanted.")
     splits = {split: READERS[task](file) for split, file in zip(wanted, files, strict=True)}
     resolved = folder.resolve()
-    name = (resolved.parent.name if resolved.name == _code(language) else resolved.name).replace(" ", "_")
+    called = resolved.parent.name if resolved.name == _code(language) else resolved.name
+    name = label_of(called).replace(" ", "_")
     provenance = {"name": name, "files": [file_entry(file, folder) for file in files], "counts": counts(splits)}
     return TaskData(task, language.code, splits, provenance)
 
@@ -164,15 +177,28 @@ def _code(language: Language) -> str:
 
 def folders_of(task: Task, root: Path, language: Language, split: str = "train") -> list[Path]:
     """Return the folders under `root` that hold the task for the language: those with a file of the split."""
+    return _search(task, root, language, split)[0]
+
+
+def _search(task: Task, root: Path, language: Language, split: str) -> tuple[list[Path], list[Path]]:
+    """Return the folders under `root` that have a file of the split for the language, and hidden ones beside them."""
     if (root / f"{split}.tsv").is_file():
-        return [root]
+        return [root], []
     code = _code(language)
+    hidden: list[Path] = []
     for folder in (root / FOLDERS[task] / code, root / code, *([root] if root.resolve().name == code else [])):
         if (folder / f"{split}.tsv").is_file():
-            return [folder]
-        if found := sorted(file.parent for file in folder.glob(f"*/{split}.tsv")):
-            return found
-    return []
+            return [folder], hidden
+        found = sorted(file.parent for file in folder.glob(f"*/{split}.tsv") if file.is_file())
+        hidden += filter(_is_hidden, found)
+        if shown := [each for each in found if not _is_hidden(each)]:
+            return shown, hidden
+    return [], hidden
+
+
+def _is_hidden(folder: Path) -> bool:
+    """Return whether a folder is of a program, as .ipynb_checkpoints, and not of whoever put the data there."""
+    return folder.name.startswith(".") or folder.name == "__MACOSX"
 
 
 def _topic(file: Path) -> Items:
@@ -229,18 +255,20 @@ def _checked(
 
 
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and columns of each line; a line of spaces is one empty column."""
+    """Yield number and columns of each line, normalized; a line of spaces is one empty column."""
     try:
         lines = file.read_text("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         bad = file.read_bytes()[: error.start].count(b"\n") + 1
         raise InputError(f"{file}: line {bad} is not UTF-8.", "Convert the file with iconv.") from error
     for number, line in enumerate(lines, 1):
-        yield number, [column.strip() for column in line.split("\t")] if line.strip() else [""]
+        columns = [normalize(column).replace("\n", " ").strip() for column in line.split("\t")]
+        yield number, columns if any(columns) else [""]
 
 
 def _unquoted(file: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows as SIB-200 writes them, where a text that holds a quote stands in quotes, its own ones doubled."""
+    csv.field_size_limit(LONGEST_FIELD)
     for number, row in _rows(file):
         yield number, next(csv.reader(["\t".join(row)], delimiter="\t")) if row != [""] else row
 

@@ -1,11 +1,14 @@
 """The data of a task from the Hub: SIB-200, WikiANN, and any set of texts with positive and negative labels. IO."""
 
+from math import isnan
 from typing import Any
 
 from datasets import load_dataset
 
 from lrldata.errors import InputError
 from lrldata.languages import Language
+from lrldata.normalize import normalize
+from lrldata.output import note
 from lrltrain.evaluate.tasks import LABELS, SPLITS, Items, Task, TaskData, counts
 
 TOPIC, NER = "Davlan/sib200", "unimelb-nlp/wikiann"
@@ -36,31 +39,53 @@ def load_task(task: Task, identifier: str | None, language: Language) -> TaskDat
         found = next((name for name in SPLIT_NAMES[split] if name in parts), None)
         if found is None:
             raise InputError(f"{chosen}: has no split {split}.", f"It has: {', '.join(parts)}.")
-        splits[split] = _items(task, chosen, parts[found])
+        splits[split] = _items(task, f"{chosen}: its split {found}", parts[found])
     digests = {split: items.digest for split, items in splits.items()}
     name = chosen.rsplit("/", maxsplit=1)[-1]
     provenance = {"name": name, "id": chosen, "configuration": configuration, "counts": counts(splits)}
     return TaskData(task, language.code, splits, provenance | {"sha256": digests})
 
 
-def _items(task: Task, identifier: str, rows: Any) -> Items:
+def _items(task: Task, where: str, rows: Any) -> Items:
+    """Return the items of a split; those of which a text, a token, a label or a tag is null are left out."""
     inputs, labels = COLUMNS[task]
     for column in (inputs, labels):
         if column not in rows.column_names:
             held = ", ".join(rows.column_names)
-            raise InputError(
-                f"{identifier}: has no column {column!r}.", f"It has {held}; {task} wants {COLUMNS[task]}."
-            )
+            raise InputError(f"{where} has no column {column!r}.", f"It has {held}; {task} wants {COLUMNS[task]}.")
     names = _names(rows.features[labels])
-    if task == "ner":
-        kept = [(words, tags) for words, tags in zip(rows[inputs], rows[labels], strict=True) if words]
-        words = tuple(tuple(sentence) for sentence, _ in kept)
-        gold = tuple(tuple(_label(task, identifier, tag, names) for tag in tags) for _, tags in kept)
-        return Items(tuple(map(" ".join, words)), gold, words)
-    kept = [(text, label) for text, label in zip(rows[inputs], rows[labels], strict=True) if text and text.strip()]
-    return Items(
-        tuple(text.strip() for text, _ in kept), tuple(_label(task, identifier, label, names) for _, label in kept)
-    )
+    pairs = list(zip(rows[inputs], rows[labels], strict=True))
+    whole = [(number, pair) for number, pair in enumerate(pairs) if not any(map(_is_null, pair))]
+    for column, values in zip((inputs, labels), zip(*pairs, strict=True), strict=False):
+        if all(map(_is_null, values)):
+            raise InputError(f"{where} has nothing but null in its column {column!r}.", "Give other data with --data.")
+    if len(whole) < len(pairs):
+        left_out = len(pairs) - len(whole)
+        note(f"note: {where} has {left_out:,} of {len(pairs):,} items with null in {inputs} or {labels}: left out.")
+    if task != "ner":
+        kept = [(_text(where, number, text).strip(), label) for number, (text, label) in whole]
+        kept = [(text, label) for text, label in kept if text]
+        return Items(tuple(text for text, _ in kept), tuple(_label(task, where, label, names) for _, label in kept))
+    for number, (tokens, tags) in whole:
+        if not (isinstance(tokens, list) and isinstance(tags, list) and len(tokens) == len(tags)):
+            raise InputError(f"{where}: row {number + 1} has not as many {labels} as {inputs}.", "Check the dataset.")
+    sentences = [(number, tokens, tags) for number, (tokens, tags) in whole if tokens]
+    words = tuple(tuple(_text(where, number, word) for word in tokens) for number, tokens, _ in sentences)
+    gold = tuple(tuple(_label(task, where, tag, names) for tag in tags) for _, _, tags in sentences)
+    return Items(tuple(map(" ".join, words)), gold, words)
+
+
+def _is_null(value: Any) -> bool:
+    """Return whether a value, or one of a list of them, is null; a number that is none stands for it in floats."""
+    if isinstance(value, list):
+        return any(map(_is_null, value))
+    return value is None or (isinstance(value, float) and isnan(value))
+
+
+def _text(where: str, number: int, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{where}: row {number + 1} has {value!r} where a text should be.", "Check the dataset.")
+    return normalize(value)
 
 
 def _names(feature: Any) -> list[str] | None:
@@ -69,12 +94,14 @@ def _names(feature: Any) -> list[str] | None:
     return getattr(inner, "names", None)
 
 
-def _label(task: Task, identifier: str, value: Any, names: list[str] | None) -> str:
+def _label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
+    if isinstance(value, float) and value.is_integer():  # of a column that had nulls
+        value = int(value)
     if isinstance(value, int):
         numbered = names or list(LABELS[task])  # without names, 0 is negative and 1 positive, and tags are WikiANN's
         value = numbered[value] if 0 <= value < len(numbered) else value
     label = str(value).lower() if task != "ner" else str(value)
     label = {"pos": "positive", "neg": "negative", "0": "negative", "1": "positive"}.get(label, label)
     if label not in LABELS[task]:
-        raise InputError(f"{identifier}: has the unknown label {value!r}.", f"Known: {', '.join(LABELS[task])}.")
+        raise InputError(f"{where} has the unknown label {value!r}.", f"Known: {', '.join(LABELS[task])}.")
     return label

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from lrldata.errors import InputError, UsageError
 from lrldata.languages import Language
-from lrltrain.evaluate.tasks import Task, TaskData, folders_of, read_set
+from lrltrain.evaluate.tasks import Task, TaskData, find_sets, read_set
 
 
 class Example(NamedTuple):
@@ -34,7 +34,7 @@ def open_test_sets(data: Path, task: Task, language: Language, shots: int) -> li
 
     The training half is read only where there are shots to draw. Raises InputError.
     """
-    found = folders_of(task, data, language, "test")
+    found = find_sets(task, data, language, "test")
     if not found:
         raise InputError(
             f"{data}: holds no {task} test set of {language.name} ({language.sib200 or language.flores}).",

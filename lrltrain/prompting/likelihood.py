@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lrldata.errors import ModelError, UsageError
 from lrltrain.prompting.config import Form, Normalise
 from lrltrain.prompting.template import Prompts
+from lrltrain.tokens import encode, encode_chat
 
 TOKENS_A_BATCH = {"cpu": 2_048, "cuda": 16_384}
 Ids = NDArray[np.int64]
@@ -67,13 +68,14 @@ def _tokens(prompts: Prompts, text: str, tokenizer: Any, form: Form) -> Question
     if form == "chat":
         if not tokenizer.chat_template:
             raise ModelError("the model has no chat template.", "Use --form completion.")
-        prompt = tokenizer.apply_chat_template(prompts.chat(text), tokenize=False, add_generation_prompt=True)
-        answers, begin = [prompts.answer(label).strip() for label in labels], []
+        begin: list[int] = []
+        alone, *whole = encode_chat(tokenizer, prompts.chat(text), [prompts.answer(label).strip() for label in labels])
     else:
         prompt = prompts.completion(text)
         answers = [prompts.answer(label) for label in labels]
         begin = [each for each in tokenizer("")["input_ids"][:1] if each == tokenizer.bos_token_id]
-    alone, *whole = tokenizer([prompt, *(prompt + answer for answer in answers)], add_special_tokens=False)["input_ids"]
+        read = encode(tokenizer, [prompt, *(prompt + answer for answer in answers)], add_special_tokens=False)
+        alone, *whole = read["input_ids"]
     shared = min(_in_common(alone, ids) for ids in whole)
     if shared + len(begin) == 0:
         raise ModelError("the tokenizer takes the whole prompt and the label for one token.")

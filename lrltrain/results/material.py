@@ -18,6 +18,7 @@ from lrldata.paths import Held
 from lrldata.report.funnel import Step, funnel
 from lrldata.report.page import read_samples, sample_of
 from lrldata.report.samples import Shown, shown
+from lrltrain.evaluate.record import is_hidden
 
 SHOWN = 8  # samples of a dataset
 LOG = "log.json"  # of an adapter, as lrltrain.artifact writes it, which needs torch
@@ -88,7 +89,7 @@ def read_material(workspace: Path) -> Material:
 
 def _datasets(workspace: Path) -> Iterator[Dataset]:
     for folder in sorted(workspace.glob("datasets/*/*")):
-        if folder.name.startswith(".") or read_manifest(folder, DATASET) is None:
+        if is_hidden(folder, workspace) or read_manifest(folder, DATASET) is None:
             continue
         opened = open_shards(folder, SAMPLES)
         manifest, rows = opened.manifest, opened.rows()
@@ -113,7 +114,7 @@ def _datasets(workspace: Path) -> Iterator[Dataset]:
 def _adapters(workspace: Path) -> Iterator[Adapter]:
     for path in sorted(workspace.glob(f"adapters/*/*/*/{MANIFEST}")):
         manifest = read_manifest(path.parent, ADAPTER)
-        if manifest is None or path.parent.name.startswith("."):
+        if manifest is None or is_hidden(path, workspace):
             continue
         try:
             with Held(path.parent) as held:

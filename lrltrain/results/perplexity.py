@@ -1,6 +1,8 @@
 """Pseudo-perplexities of a workspace as cells of the table: with an adapter, and of the base model alone. IO."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,9 @@ from lrldata.manifest import (
     read_manifest,
 )
 from lrltrain.evaluate import statistics
+from lrltrain.evaluate.record import is_hidden
 from lrltrain.evaluate.statistics import Interval
+from lrltrain.results.data_names import key_of, names_of
 from lrltrain.results.tables import NONE, PPPL, Against, Cell, Column, Row
 
 _AGAIN = "Measure it again with `lrltrain eval --overwrite`."
@@ -34,31 +38,53 @@ def read_perplexities(workspace: Path, times: int) -> list[Cell]:
     or, by the paper's formula, as perplexity.
     """
     sources = dict(_sources(workspace))
-    measured = list(_measured(workspace))
-    alone = {_alike(manifest, folder): folder for folder, manifest in measured if manifest["adapter"] is None}
-    cells: dict[tuple[Row, Column], Cell] = {}
-    for folder, manifest in measured:
+    measured = [
+        (folder, manifest, key_of(folder.relative_to(workspace).parts[1], PPPL, manifest["data"]))
+        for folder, manifest in _measured(workspace)
+    ]
+    called = names_of(key for _, _, key in measured)
+    alone = {_alike(manifest, folder): folder for folder, manifest, _ in measured if manifest["adapter"] is None}
+    cells = _Cells()
+    for folder, manifest, key in measured:
         score = read_beside(folder, "scores.json")
         if score is None:
             continue  # the likelihoods of a base model, which the scores of adapters have as `before`
-        column = Column(PPPL, str(manifest["data"]["name"]), str(score["metric"]))
+        column, alike = Column(PPPL, called[key], str(score["metric"])), _alike(manifest, folder)
         base = Row(score["language"], score["base"], NONE, None)
         before = Interval(**(score["before"] or score["after"]))
-        cells.setdefault((base, column), Cell(base, column, 1, score["sentences"], before))
+        cells.add(Cell(base, column, 1, score["sentences"], before), alike)
         if score["adapter"] is None:
             continue
         hashed = manifest["adapter"]["manifest_sha256"]
         row = base._replace(method=score["method"], source=sources.get(hashed) or _source(score))
-        if (row, column) in cells:
-            row = row._replace(variant=f"{score['adapter']} {hashed[:6]}")
-        p = _p(folder, alone.get(_alike(manifest, folder)), manifest["settings"]["formula"], times)
+        p = _p(folder, alone.get(alike), manifest["settings"]["formula"], times)
         against = Against(Interval(**score["ratio"]), p) if score["ratio"] and p is not None else None
-        cells[row, column] = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=against)
-    return list(cells.values())
+        cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=against)
+        cells.add(cell, f"{alike} {hashed}", f"{score['adapter']} {hashed[:6]}")
+    return list(cells.held.values())
+
+
+class _Cells:
+    """Cells by their places, where another than the one that is there gets a row of its own."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[Row, Column], Cell] = {}
+        self._made_of: dict[tuple[Row, Column], str] = {}
+
+    def add(self, cell: Cell, made_of: str, variant: str = "") -> None:
+        """Add a cell; `made_of` is what it is the score of, and `variant` how its row differs from one of its name."""
+        names = chain(["", *filter(None, [variant])], (f"{variant} settings {number}".strip() for number in count(2)))
+        for name in names:
+            place = cell.row._replace(variant=name), cell.column
+            if self._made_of.setdefault(place, made_of) == made_of:
+                self.held.setdefault(place, replace(cell, row=place[0]))
+                return
 
 
 def _measured(workspace: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for folder in sorted(workspace.glob(f"scores/*/*/*/{PPPL}-*")):
+        if is_hidden(folder, workspace):
+            continue  # of an exchange that was interrupted, or of another program
         try:
             manifest = load_manifest(folder, SCORES)
         except (FileNotFoundError, NotADirectoryError):
@@ -102,4 +128,5 @@ def _p(folder: Path, alone: Path | None, formula: str, times: int) -> float | No
 
 
 def _likelihoods(folder: Path) -> pl.DataFrame:
-    return pl.read_parquet(folder / "sentences.parquet").filter(pl.col("tokens") > 0)
+    with (folder / "sentences.parquet").open("rb") as stream:  # polars would take its path for a pattern
+        return pl.read_parquet(stream).filter(pl.col("tokens") > 0)

@@ -15,6 +15,7 @@ from lrldata.manifest import damaged
 from lrltrain.evaluate import statistics
 from lrltrain.evaluate.record import TASKS, Run, runs_in
 from lrltrain.evaluate.statistics import ALPHA, Counts, Floats, Interval
+from lrltrain.results.data_names import Key, key_of, names_of
 
 NONE = "none"  # the method without a language adapter, with which the others are compared
 PPPL = "pppl"
@@ -170,11 +171,12 @@ def _groups(runs: Iterable[Run]) -> list[Group]:
     names: dict[Row, set[str]] = {}
     for folder, several in folders.items():
         names.setdefault(_row(several[0]), set()).add(folder.parent.name)
+    called = names_of(_tested(several[0]) for several in folders.values())
     taken: dict[tuple[Row, Column], int] = {}
     groups = []
     for folder, several in folders.items():
         row, name = _row(several[0]), folder.parent.name
-        column = Column(several[0].task, several[0].data, TASKS[several[0].task])
+        column = Column(several[0].task, called[_tested(several[0])], TASKS[several[0].task])
         variant = name if len(names[row]) > 1 else ""
         row = row._replace(variant=variant)
         taken[row, column] = taken.get((row, column), 0) + 1
@@ -190,6 +192,10 @@ def _check(run: Run) -> None:
     table = run.predictions
     if not {"item", "gold", "predicted"} <= set(table.columns) or table.is_empty() or table["gold"].null_count():
         raise StorageError(f"{run.folder}: its predictions are not as a run writes them.", _AGAIN)
+
+
+def _tested(run: Run) -> Key:
+    return key_of(run.language, run.task, run.manifest["data"])
 
 
 def _row(run: Run) -> Row:
