@@ -14,6 +14,7 @@ from lrltrain.fit import adapter_name, device_name, is_made, prepare
 from lrltrain.methods import attach
 from lrltrain.models import load_model, quiet
 from lrltrain.runs import refuse_other_base
+from lrltrain.tokens import encode
 
 SAMPLE = 2  # thousands of lines that are tokenised
 EFFICIENCY = 0.6  # of the speed of one large matrix product
@@ -30,7 +31,8 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
         lines, lengths = 0, []
         for batch in islice(plan.text.lines("train"), SAMPLE):
             lines += len(batch)
-            lengths += [min(len(ids), config.max_length) for ids in plan.tokenizer(batch, verbose=False)["input_ids"]]
+            encoded = encode(plan.tokenizer, batch, verbose=False)["input_ids"]
+            lengths += [min(len(ids), config.max_length) for ids in encoded]
     rows = plan.text.provenance.get("rows", {}).get("train") or sum(map(len, plan.text.lines("train")))
     tokens = round(sum(lengths) / max(1, lines) * rows)
     blocks_of_sample = len(lengths) if config.batching == "line" else len(pack(lengths, config.max_length))

@@ -147,7 +147,8 @@ def _measure(
             values = _likelihoods(config, base, adapter, manifest, text, progress)
             with replaced(home, OWN.__contains__, "a score") as partial:
                 _write_likelihoods(partial, text, values, recipe)
-    table = pl.read_parquet(home / SENTENCES_FILE).filter(pl.col("tokens") > 0)
+    with (home / SENTENCES_FILE).open("rb") as stream:  # polars would take brackets in a path for a pattern
+        table = pl.read_parquet(stream).filter(pl.col("tokens") > 0)
     if table.is_empty():
         raise InputError(f"{text.name}: no sentence has a token that the model knows how to read.", "Check --data.")
     return Measured(
@@ -203,7 +204,8 @@ def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recip
             "characters": values.characters,
         }
     )
-    table.write_parquet(folder / SENTENCES_FILE, compression="zstd", statistics=False)
+    with (folder / SENTENCES_FILE).open("wb") as stream:  # polars takes no path that is not UTF-8
+        table.write_parquet(stream, compression="zstd", statistics=False)
     outputs = [file_entry(folder / SENTENCES_FILE, folder)]
     write_manifest(folder / MANIFEST, SCORES, {**recipe, "recipe": fingerprint(recipe), "outputs": outputs})
 

@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerFast
 from lrldata.errors import InputError, LrlError
 from lrldata.languages import find
 from lrldata.manifest import SCORES, file_entry, fingerprint, sealed, write_json, write_manifest
-from lrltrain.config import FitConfig
+from lrldata.progress import Progress
+from lrltrain.config import EvalConfig, FitConfig
 from lrltrain.corpus import tokenise
 from lrltrain.evaluate import tasks_on_hub
 from lrltrain.evaluate.features import featurise
@@ -27,6 +28,7 @@ from lrltrain.prompting.likelihood import ask
 from lrltrain.prompting.template import Prompts, open_template
 from lrltrain.results.perplexity import read_perplexities
 from lrltrain.results.tables import read_tasks
+from lrltrain.scores import evaluate
 from lrltrain.sentences import open_sentences
 from lrltrain.text import open_text
 from lrltrain.tokens import encode, encode_chat
@@ -401,3 +403,12 @@ def test_a_manifest_of_scores_may_be_below_a_folder_that_is_not_utf8(tmp_path: P
     write_run(folder_of(workspace, recipe, "base"), recipe, table, {"macro_f1": 1.0})
     assert [len(run.predictions) for run in runs_in(workspace)] == [1]
     assert json.loads(next(workspace.rglob("manifest.json")).read_text("utf-8"))["task"] == "topic"
+
+
+def test_scores_are_written_and_read_below_a_folder_that_looks_like_a_pattern(tmp_path: Path) -> None:
+    data, workspace = tmp_path / "exp[1]" / "test.txt", tmp_path / "ws*[1]"
+    data.parent.mkdir()
+    data.write_text("\n".join(LINES), "utf-8")
+    config = EvalConfig(lang="yo", base="lrl-mini", data=str(data), out=workspace)
+    first, again = evaluate(config, Progress(quiet=True)), evaluate(config, Progress(quiet=True))
+    assert first == again
