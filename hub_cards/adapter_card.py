@@ -235,13 +235,19 @@ def _chain(manifest: Mapping[str, Any], text: Source) -> list[Markdown]:
     return [Markdown(step) for step in steps]
 
 
+def _configuration(manifest: Mapping[str, Any], source: str) -> str:
+    """Return the configuration of a dataset of the Hub as it is there: a folder's name has "_" for "-" and "."."""
+    return next((entry["name"].rpartition("/")[2] for entry in manifest["inputs"] if entry["kind"] == "hub"), source)
+
+
 def fit_command(manifest: Mapping[str, Any], source: str, text: Source, base: str) -> str:
     """Return the command that trains an adapter again, from the Hub where its dataset is there."""
     settings, language = manifest["settings"], manifest["language"]["code"]
     words = ["lrltrain", "fit"]
     if settings["processes"] > 1:
         words = ["torchrun", "--nproc-per-node", str(settings["processes"]), "-m", "lrltrain.cli", "fit"]
-    words += ["--lang", language, "--source", source, "--base", MINI if manifest["base"]["id"] == MINI else base]
+    words += ["--lang", language, "--source", _configuration(manifest, source)]
+    words += ["--base", MINI if manifest["base"]["id"] == MINI else base]
     if manifest["base"]["revision"]:
         words += ["--base-revision", manifest["base"]["revision"]]
     words += ["--method", manifest["method"]]
