@@ -15,9 +15,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-from filelock import FileLock
 
 from lrldata.errors import DownloadError, StorageError
+from lrldata.folder import waited
 from lrldata.manifest import sha256_of
 from lrldata.output import redact
 from lrldata.progress import Progress
@@ -126,7 +126,7 @@ def download(remote: Remote, cache: Path, progress: Progress) -> Path:
     # Their own folder, as a dump may be named anything.
     part = _Part(target.parent.with_name(f"{target.parent.name}.unfinished"))
     part.folder.mkdir(exist_ok=True)
-    with FileLock(part.folder / "lock"):
+    with waited(part.folder / "lock", f"another process downloads {remote.name}"):
         if target.is_file():
             return target
         for attempt in range(1, TRIES + 1):
