@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from dumps import line
+from filelock import FileLock
 
 from lrldata.conceptnet.download import OFFICIAL, Remote, download, local_path
 from lrldata.conceptnet.source import find_index, remote_of
@@ -256,3 +257,28 @@ def test_the_official_dump_is_the_default_and_is_checked(tmp_path: Path) -> None
     assert (OFFICIAL.bytes, (OFFICIAL.sha256 or "")[:8]) == (497_963_447, "accd65fe")
     first, *_ = plan(config)
     assert (first.action, first.what, first.bytes) == ("download", OFFICIAL.url, 497_963_447)
+
+
+def test_a_download_that_another_process_makes_is_waited_for_and_said(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = Remote(server.url)
+    unfinished = local_path(remote, tmp_path).parent
+    unfinished = unfinished.with_name(f"{unfinished.name}.unfinished")
+    unfinished.mkdir(parents=True)
+    locked, told, notes = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        with FileLock(unfinished / "lock"):
+            locked.set()
+            told.wait(10)
+
+    def tell(text: str) -> None:
+        notes.append(text)
+        told.set()
+
+    monkeypatch.setattr("lrldata.folder.note", tell)
+    threading.Thread(target=hold).start()
+    assert locked.wait(10)
+    assert download(remote, tmp_path, QUIET).read_bytes() == CONTENT
+    assert notes == ["note: another process downloads dump.csv.gz; waiting for it to end."]
