@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,15 @@ import polars as pl
 from lrldata.card import folder_card
 from lrldata.conceptnet.index import Index
 from lrldata.conceptnet.source import find_index
-from lrldata.conceptnet.triples import is_script, judge, part_links, read_fields, touching, turn_symmetric
+from lrldata.conceptnet.triples import (
+    is_script,
+    judge,
+    name_decomposed,
+    part_links,
+    read_fields,
+    touching,
+    turn_symmetric,
+)
 from lrldata.conceptnet.uri import edge_uri_of
 from lrldata.conceptnet.verbalise import Phrasebook, phrasebook, say
 from lrldata.config import BuildConfig
@@ -41,6 +49,7 @@ class Built:
     rows: Mapping[str, int]
     ledger: Ledger
     seconds: float
+    notes: Mapping[str, Any] = field(default_factory=dict)  # of the input, where there is something to say of it
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
@@ -51,6 +60,7 @@ class Built:
             "status": self.status,
             "rows": dict(self.rows),
             "ledger": self.ledger.as_json(),
+            **self.notes,
             "seconds": round(self.seconds, 3),
         }
 
@@ -158,6 +168,7 @@ def make_rows(
         .pipe(turn_symmetric, code, as_stored=as_stored)
         .pipe(say, book.sentences)
         .pipe(mark_duplicates)
+        .pipe(name_decomposed)
     )
     accounted = [links, judged.filter(pl.col("reason").is_not_null()), said]
     came_in = Tally(len(edges), int(facts["bytes"].sum()) + int(links["bytes"].sum()))

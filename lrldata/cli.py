@@ -1,6 +1,5 @@
 """The command `lrldata`: parse, call the recipe, print."""
 
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,23 +11,22 @@ from lrldata import __version__, show
 from lrldata.build import Built, IncompleteError, build
 from lrldata.command import DEBUG_HELP, run, show_or_dump
 from lrldata.conceptnet.source import find_index
-from lrldata.conceptnet.verbalise import all_built_in, built_in, expected_sets, missing, problems, read_templates
 from lrldata.config import BuildConfig, load_config
 from lrldata.dataset import open_dataset
-from lrldata.errors import InputError
+from lrldata.errors import UsageError
 from lrldata.glotcc.config import WebConfig, is_web, load_web_config
 from lrldata.languages import find, languages, parse
 from lrldata.ledger import from_json
-from lrldata.output import say
+from lrldata.output import note, say
 from lrldata.output import show as draw
 from lrldata.plan import Step, plan
 from lrldata.progress import Progress
 from lrldata.remote import as_folder, is_remote, opened
+from lrldata.templates import templates_app
 
 app = typer.Typer(
     help="Clean, versioned datasets for low-resource languages.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-templates_app = typer.Typer(help="The sentences into which facts are put.", no_args_is_help=True)
 app.add_typer(templates_app, name="templates")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -48,17 +46,23 @@ def _options(
 
 @app.command("build")
 def build_command(
-    lang: Annotated[str | None, typer.Option(help="Codes or names: ro | ro,mt,ug | paper (its 30) | all.")] = None,
+    lang: Annotated[
+        str | None, typer.Option(help="Codes or names: ro | ro,mt,ug | paper (its 30) | all (in ConceptNet) | every.")
+    ] = None,
     source: Annotated[
         str | None, typer.Option(help="conceptnet | glotcc | web (documents of your own).", show_default="conceptnet")
     ] = None,
-    documents: Annotated[
+    given: Annotated[
         Path | None,
         typer.Option(
             "--input",
-            help="Documents: a folder or file of .parquet, .jsonl or .txt.",
+            help="Documents: a folder or file of .parquet, .jsonl, .json, .csv, .tsv or .txt.",
             show_default="GlotCC-V1 on the Hub",
         ),
+    ] = None,
+    documents: Annotated[
+        str | None,
+        typer.Option(help="A document of a text file: paragraphs | lines.", show_default="paragraphs"),
     ] = None,
     revision: Annotated[
         str | None, typer.Option(help="Revision of GlotCC-V1: commit, tag or branch.", show_default="main")
@@ -117,7 +121,11 @@ def build_command(
     ] = None,
     min_weight: Annotated[float | None, typer.Option(help="Drop edges below this weight.", show_default="0")] = None,
     scripts: Annotated[
-        str | None, typer.Option(help="Scripts to keep: Latn,Cyrl or any.", show_default="the language's")
+        str | None,
+        typer.Option(
+            help="Scripts to keep: Latn,Cyrl, or for conceptnet any; of web text those of the language table.",
+            show_default="the language's",
+        ),
     ] = None,
     split: Annotated[
         str | None,
@@ -146,7 +154,7 @@ def build_command(
     """Build a dataset of sentences for each language, ready for `load_dataset`."""  # fmt: skip
     options = locals() | {}
     flags = {
-        "input" if name == "documents" else name: value
+        "input" if name == "given" else name: value
         for name, value in options.items()
         if name not in ("config", "as_json", "quiet", "out") and value is not None
     }
@@ -156,6 +164,9 @@ def build_command(
         flags["out"] = as_folder(out)
     began = time.perf_counter()
     web = is_web(config, flags)
+    if not web and (foreign := sorted(flags.keys() - BuildConfig.model_fields.keys())):
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
+        raise UsageError(f"{named}: not for --source conceptnet.", "`lrldata build --help` says what is.")
     asked: BuildConfig | WebConfig = (load_web_config if web else load_config)(config, flags)
     makes = [f"datasets/{language.code}/{asked.source}" for language in parse(asked.lang)]
     with opened(out, makes, [] if asked.dry_run else makes, asked.cache) as folder:
@@ -198,8 +209,19 @@ def _show_built(results: list[Built], as_json: bool, began: float) -> None:
     if results:
         several = {"datasets": objects, "seconds": seconds}
         show_or_dump(as_json, single if len(objects) == 1 else several, show.built(results))
+    if not as_json:
+        _note_inputs(results)
     if not as_json and results and all(result.status == "unchanged" for result in results):
         say("Unchanged: the same input and settings give the same bytes, so nothing was done.")
+
+
+def _note_inputs(results: list[Built]) -> None:
+    """Say which files were skipped, and where the text of documents is from several columns."""
+    for result in results:
+        for name, why in result.notes.get("skipped", {}).items():
+            note(f"note: skipped: {name}: {why}")
+        if columns := result.notes.get("text_column"):
+            note(f"note: {show.text_columns(columns)}")
 
 
 @app.command("index")
@@ -247,17 +269,22 @@ def report_command(
 
 @app.command("explain")
 def explain_command(
-    text: Annotated[str, typer.Argument(help="A text, or - to read it from standard input.")],
+    text: Annotated[str, typer.Argument(help="A text, the path of a file of text, or - for standard input.")],
     lang: Annotated[str, typer.Option(help="The language that it should be in.")],
     lid: Annotated[
         str, typer.Option(help="Language identification: compact | glotlid | lid176 | FILE.bin")
     ] = "compact",
+    scripts: Annotated[
+        str | None, typer.Option(help="Scripts to keep, of those of the language.", show_default="the language's")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say line by line what the cleaning of web text would do with a text, and why."""
-    from lrldata.glotcc.explain import explain
+    from lrldata.glotcc.explain import explain, find_text
+    from lrldata.glotcc.scripts import scripts_asked
 
-    told = explain(sys.stdin.read() if text == "-" else text.replace("\\n", "\n"), find(lang), lid)
+    language = find(lang)
+    told = explain(find_text(text), language, lid, scripts=scripts_asked(language, lang, scripts))
     show_or_dump(as_json, {"lines": [asdict(line) for line in told]}, show.explained(told))
 
 
@@ -275,40 +302,6 @@ def langs_command(
         for row in rows:
             if row.note:
                 say(f"{row.name} ({row.code}): {row.note}")
-
-
-@templates_app.command("check")
-def templates_check(
-    file: Annotated[list[Path] | None, typer.Argument(help="Your own files; none: the built-in sets.")] = None,
-) -> None:
-    """Check template sets: every relation, both slots, the script of the language."""
-    sets = [read_templates(path, path.stem) for path in file] if file else [built_in(name) for name in all_built_in()]
-    drawn = show.table(
-        "Templates", "set", "relations", "sentences", "reviewed", "says in English", numbers=("relations", "sentences")
-    )
-    faults = [f"{name}: no such set" for name in expected_sets() if not file and name not in all_built_in()]
-    for each in sets:
-        absent = missing(each)
-        faults += [f"{each.name}: {problem}" for problem in problems(each)]
-        if absent and each.language == "en" and not each.as_stored:
-            faults.append(f"{each.name}: no sentence for {', '.join(absent)}")
-        falls_back = "" if each.language == "en" else ", ".join(absent)
-        count = sum(map(len, each.relations.values()))
-        drawn.add_row(each.name, str(len(each.relations)), str(count), "yes" if each.reviewed else "no", falls_back)
-    draw(drawn)
-    if faults:
-        raise InputError(f"{len(faults)} faults:\n  " + "\n  ".join(faults))
-    say("No faults.")
-
-
-@templates_app.command("show")
-def templates_show(name: Annotated[str, typer.Argument(help="english, paper, native/ro, ...")]) -> None:
-    """Show the sentences of a built-in set."""
-    drawn = show.table(name, "relation", "sentence")
-    for relation, sentences in built_in(name).relations.items():
-        for sentence in sentences:
-            drawn.add_row(relation, sentence)
-    draw(drawn)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from lrldata.build import Built
+from lrldata.glotcc.inputs import in_words
 from lrldata.languages import Language
 from lrldata.ledger import Ledger, reasons_of
 from lrldata.plan import Step
@@ -96,6 +97,7 @@ def statistics(manifest: Mapping[str, Any], rows: pl.LazyFrame) -> dict[str, Any
         "characters": {"min": lengths.min(), **quantiles, "max": lengths.max()},
         "ledger": manifest["ledger"],
         "inputs": manifest["inputs"],
+        **{key: manifest[key] for key in ("skipped", "left_out", "text_column") if manifest.get(key)},
     }
 
 
@@ -110,12 +112,27 @@ def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str])
         for relation, count in counted["relations"].items():
             relations.add_row(relation, f"{count:,}")
         drawn.append(relations)
+    drawn += _inputs(counted)
     lengths = table("Characters a row", *counted["characters"], numbers=list(counted["characters"]))
     lengths.add_row(*(f"{value:,}" for value in counted["characters"].values()))
     examples = table("Samples", "sentence")
     for sample in samples:
         examples.add_row(sample)
     return Group(*drawn, lengths, examples)
+
+
+def _inputs(counted: Mapping[str, Any]) -> list[RenderableType]:
+    """Say which files were skipped or left out, and of which columns the text is, where it is more than one."""
+    drawn: list[RenderableType] = [f"skipped: {name}: {why}" for name, why in counted.get("skipped", {}).items()]
+    drawn += list(in_words(counted.get("left_out", {})))
+    if columns := counted.get("text_column"):
+        drawn.append(text_columns(columns))
+    return drawn
+
+
+def text_columns(columns: Mapping[str, int]) -> str:
+    """Say of how many documents the text is from which column."""
+    return "text: " + ", ".join(f"of the column {name} in {count:,} documents" for name, count in columns.items())
 
 
 def explained(told: Sequence["Explained"]) -> Table:

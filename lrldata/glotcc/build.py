@@ -5,7 +5,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,29 @@ from lrldata.glotcc.config import WebConfig
 from lrldata.glotcc.corpus import Chosen, choose, judge_all
 from lrldata.glotcc.documents import thresholds
 from lrldata.glotcc.hub import REPOSITORY, hub_shards
+from lrldata.glotcc.inputs import LEFT_OUT, find_files, in_words
 from lrldata.glotcc.parts import Fates, Part
-from lrldata.glotcc.read import Columns, Shard, find_shards
+from lrldata.glotcc.scripts import scripts_asked
+from lrldata.glotcc.shards import Columns, Shard, find_shards, shards_of
 from lrldata.languages import Language, parse
 from lrldata.ledger import Ledger, Tally, from_json, reasons_of
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
+from lrldata.output import note
 from lrldata.plan import Step
 from lrldata.progress import Progress
 from lrldata.split import SPLITS
 
 LIBRARIES = ("polars", "xxhash", "ftfy", "rensa", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The shards of an input, of which commit of GlotCC-V1; which files cannot be read; and what is left out."""
+
+    shards: list[Shard]
+    revision: str | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,7 @@ class Cleaned:
     replaced: Mapping[str, int]
     samples: Mapping[str, Any]
     skipped: Mapping[str, str]
+    columns: Mapping[str, int]  # documents by the column that their text is from
 
     def rows(self, split: str) -> Iterator[pl.DataFrame]:
         """Yield the rows of a split (columns of schema.WEB), a shard at a time."""
@@ -59,21 +73,30 @@ def build_web(config: WebConfig, progress: Progress) -> list[Built]:
 def _build_one(config: WebConfig, language: Language, progress: Progress) -> Built:
     began = time.perf_counter()
     folder = folder_of(config, language)
-    shards, task, recipe, work = _prepare(config, language)
+    found, task, recipe, work = _prepare(config, language)
+    shards = found.shards
+    for line in in_words(found.left_out):
+        note(f"note: {config.input}: {line}.")
     if not config.force and is_unchanged(folder, DATASET, fingerprint(recipe)):
         manifest = read_manifest(folder, DATASET) or {}
-        return Built(
-            language, folder, manifest["version"], "unchanged", manifest["rows"], from_json(manifest["ledger"]), 0.0
-        )
+        if manifest.get("left_out", {}) == found.left_out and found.skipped.items() <= manifest["skipped"].items():
+            ledger = from_json(manifest["ledger"])
+            notes = _notes(manifest)
+            return Built(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0, notes)
 
     home = folder.resolve()
     with lock(work), lock(home):
         cleaned = clean_corpus(config, task, shards, work, progress)
+        skipped = dict(sorted({**found.skipped, **cleaned.skipped}.items()))
         if not cleaned.ledger.kept.rows:
             went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in cleaned.ledger.dropped.items())
             came = f"{cleaned.ledger.came_in.rows:,} lines of {language.name}"
-            raise InputError(f"Nothing is left of {came}: {went or 'no text'}.", "Check the input and --lang.")
-        account = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": cleaned.skipped}
+            beside = f" Skipped: {', '.join(list(skipped)[:3])}{', ...' * (len(skipped) > 3)}." if skipped else ""
+            raise InputError(f"Nothing is left of {came}: {went or 'no text'}.{beside}", "Check the input and --lang.")
+        account = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": skipped}
+        # Of what is as everywhere nothing is said, so that the manifest's bytes stay.
+        account |= {"left_out": found.left_out} if found.left_out else {}
+        account |= {"text_column": dict(cleaned.columns)} if len(cleaned.columns) > 1 else {}
         with progress.waiting("Writing"):
             manifest = write_dataset(
                 home,
@@ -83,9 +106,13 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Bui
                 json.dumps(cleaned.samples, ensure_ascii=False, indent=1) + "\n",
             )
         shutil.rmtree(work)
-    return Built(
-        language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, time.perf_counter() - began
-    )
+    seconds, notes = time.perf_counter() - began, _notes(manifest)
+    return Built(language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, seconds, notes)
+
+
+def _notes(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a manifest says of the input that is not as everywhere."""
+    return {key: manifest[key] for key in ("skipped", "left_out", "text_column") if manifest.get(key)}
 
 
 def judge_shard(config: WebConfig, number: int) -> Path:
@@ -94,8 +121,8 @@ def judge_shard(config: WebConfig, number: int) -> Path:
     `build_web` finds it done, so that the shards of a language can be shared out to machines. Raises LrlError.
     """
     (language,) = parse(config.lang)
-    shards, task, _, work = _prepare(config, language)
-    columns = Columns(config.text_column, config.url_column)
+    found, task, _, work = _prepare(config, language)
+    shards, columns = found.shards, _columns(config)
     with Crew(config.workers) as crew:
         judge_all(task, [(number, shards[number])], columns, work, crew, lambda _: None, skip_bad=config.skip_bad)
     return work / f"{number:05d}"
@@ -107,24 +134,36 @@ def scratch_of(config: WebConfig) -> Path:
     return _prepare(config, language)[3]
 
 
-def _prepare(config: WebConfig, language: Language) -> tuple[list[Shard], steps.Task, dict[str, Any], Path]:
+def _prepare(config: WebConfig, language: Language) -> tuple[Found, steps.Task, dict[str, Any], Path]:
     """Return what is read, what each process needs to know, the recipe, and the folder for what is between."""
-    shards, revision = find_input(config, language)
-    task = steps.Task(language.code, config.lid, config.cache, tuple(config.protect), config.benchmarks, config.unit)
-    recipe = _recipe(config, task, shards, revision)
-    return shards, task, recipe, (config.scratch or config.cache / "glotcc") / fingerprint(recipe)[:16]
+    found = look_for_input(config, language)
+    scripts = scripts_asked(language, config.lang, config.scripts)
+    protect = tuple(config.protect)
+    task = steps.Task(language.code, config.lid, config.cache, protect, config.benchmarks, config.unit, scripts)
+    recipe = _recipe(config, task, found.shards, found.revision)
+    return found, task, recipe, (config.scratch or config.cache / "glotcc") / fingerprint(recipe)[:16]
+
+
+def _columns(config: WebConfig) -> Columns:
+    return Columns(config.text_column, config.url_column, lines=config.documents == "lines")
 
 
 def plan_web(config: WebConfig) -> list[Step]:
     """Say what `build_web` would read and write, without doing it. Raises LrlError."""
     planned = []
     for language in parse(config.lang):
-        shards, revision = find_input(config, language)
-        where = f"{REPOSITORY} at {revision}" if revision else "here"
-        planned += [Step("read", shard.name, shard.size, where) for shard in shards]
+        found = look_for_input(config, language)
+        scripts_asked(language, config.lang, config.scripts)
+        where = f"{REPOSITORY} at {found.revision}" if found.revision else "here"
+        planned += [Step("read", shard.name, shard.size, where) for shard in found.shards]
+        planned += [Step("skip", name, None, why) for name, why in found.skipped.items()]
+        for reason, what in found.left_out.items():
+            planned += [Step("leave out", name, None, LEFT_OUT[reason]) for name in what["names"]]
+            more = what["count"] - len(what["names"])
+            planned += [Step("leave out", f"{more:,} more", None, LEFT_OUT[reason])] if more else []
         folder = folder_of(config, language)
-        note = "replaces what is there, unless unchanged" if read_manifest(folder, DATASET) else "new"
-        planned.append(Step("write", str(folder), None, note))
+        there = "replaces what is there, unless unchanged" if read_manifest(folder, DATASET) else "new"
+        planned.append(Step("write", str(folder), None, there))
     return planned
 
 
@@ -133,7 +172,7 @@ def clean_corpus(
 ) -> Cleaned:
     """Clean the documents of all shards, with the folder `work` for what is between: some may be there already."""
     workers = config.workers if sum(shard.size for shard in shards) > config.workers * _SMALL else 1
-    columns = Columns(config.text_column, config.url_column)
+    columns = _columns(config)
     with Crew(workers) as crew:
         with progress.bytes(f"Cleaning {task.language}", None) as advance:
             files = list(enumerate(shards))
@@ -160,7 +199,8 @@ def clean_corpus(
     }
     rows = work / "rows"
     made = {split: sorted(rows.glob(f"{split}-*"), key=lambda path: int(path.name.split("-")[1])) for split in SPLITS}
-    return Cleaned(made, ledger, dict(sorted(replaced.items())), seen, skipped)
+    of_columns = sum((Counter(each.get("columns", {})) for each in counts), Counter[str]())
+    return Cleaned(made, ledger, dict(sorted(replaced.items())), seen, skipped, dict(sorted(of_columns.items())))
 
 
 _SMALL = 2_000_000  # bytes of input a process, below which starting one costs more than it helps
@@ -197,13 +237,22 @@ def folder_of(config: WebConfig, language: Language) -> Path:
 
 def find_input(config: WebConfig, language: Language) -> tuple[list[Shard], str | None]:
     """Return the shards that are to be read, and the commit of GlotCC-V1 where they are the Hub's. Raises LrlError."""
+    found = look_for_input(config, language)
+    return found.shards, found.revision
+
+
+def look_for_input(config: WebConfig, language: Language) -> Found:
+    """Return what is to be read, and what is not, and why. Raises LrlError."""
     if config.sample:
         if language.code != "ro":
             raise InputError("The built-in sample is in Romanian (ro).", "Use --lang ro --sample.")
-        return find_shards(Path(str(files("lrldata.glotcc").joinpath("sample.jsonl"))), None), None
-    if config.input is not None:
-        return find_shards(config.input, language.glotcc), None
-    return hub_shards(language, config.revision)
+        return Found(find_shards(Path(str(files("lrldata.glotcc").joinpath("sample.jsonl"))), None))
+    if config.input is None:
+        shards, revision = hub_shards(language, config.revision)
+        return Found(shards, revision)
+    inputs = find_files(config.input, language.glotcc)
+    shards, skipped = shards_of(inputs, skip_bad=config.skip_bad)
+    return Found(shards, None, skipped, inputs.left_out())
 
 
 def _recipe(config: WebConfig, task: steps.Task, shards: Sequence[Shard], revision: str | None) -> dict[str, Any]:
@@ -215,7 +264,7 @@ def _recipe(config: WebConfig, task: steps.Task, shards: Sequence[Shard], revisi
     return {
         "source": config.source,
         "language": means.language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),
-        "settings": config.recipe() | numbers,
+        "settings": config.recipe() | numbers | ({"scripts": list(task.scripts)} if task.scripts else {}),
         "protected": list(means.protected.named) if means.protected else [],
         "repository": {"id": REPOSITORY, "revision": revision} if revision else None,
         "inputs": [shard.entry() for shard in shards],

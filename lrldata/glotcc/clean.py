@@ -21,6 +21,8 @@ from lrldata.languages import Language
 # Marks that end a sentence where a space follows, in any script, with what may close it; and those that need no space.
 SENTENCE_END = r"([.!?…؟۔।॥።፧፨។៕၊။།༎]+[\"'»”’)\]]*) +|([。！？]+[」』”）]*)"  # noqa: RUF001
 
+_BEST, _SURE = ("first", "second"), ("first_probability", "second_probability")
+
 
 @cache
 def rules() -> Mapping[str, Any]:
@@ -36,6 +38,7 @@ class Means:
     model: LanguageModel
     protected: Protected | None = None
     unit: str = "lines"
+    kin: frozenset[str] = frozenset()  # languages for which the model takes this one, as it does not know its script
 
 
 def clean(documents: pl.DataFrame, means: Means) -> pl.DataFrame:
@@ -92,10 +95,25 @@ def _has(column: str, names: list[str]) -> pl.Expr:
     return pl.col(column).list.eval(pl.element().is_in(names)).list.any()
 
 
+def _taken_in(found: pl.DataFrame, code: str, kin: frozenset[str]) -> pl.DataFrame:
+    """Count what is taken for kin of a language as the language's own."""
+    if not kin:
+        return found
+    first, second = (pl.when(pl.col(name).is_in(list(kin))).then(pl.lit(code)).otherwise(name) for name in _BEST)
+    both = (first == second).fill_null(False)
+    return found.with_columns(
+        first=first,
+        first_probability=pl.when(both).then(pl.sum_horizontal(_SURE)).otherwise("first_probability"),
+        second=pl.when(~both).then(second),
+        second_probability=pl.when(~both).then("second_probability"),
+    )
+
+
 def _identify(judged: pl.DataFrame, means: Means) -> pl.DataFrame:
     """Identify the lines that are left: those of another language go, and those of documents that mostly are."""
     code, staying = means.language.code, judged["reason"].is_null()
     found = means.model.predict_two(judged.filter(staying)["text"].str.head(rules()["identified"]).to_list())
+    found = _taken_in(found, code, means.kin)
     kind = decide_all(found, code, threshold_of(means.model.name, code), margins_of(code))
     told = found.select(taken_for="first", probability="first_probability").with_columns(kind=kind)
     places = staying.arg_true()

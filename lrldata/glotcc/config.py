@@ -31,6 +31,8 @@ class WebConfig(BaseModel):
     benchmarks: bool = True
     max_bytes: int = Field(default=GIGABYTE, ge=1)
     unit: Literal["sentences", "lines", "documents"] = "lines"
+    documents: Literal["paragraphs", "lines"] = "paragraphs"
+    scripts: str | None = None
     skip_bad: bool = False
     workers: int = Field(default_factory=cores, ge=1)
     memory: int = Field(default=500_000_000, ge=1_000_000)
@@ -50,7 +52,8 @@ class WebConfig(BaseModel):
 
     def recipe(self) -> dict[str, Any]:
         """Return the settings that shape the rows, as JSON-like values; model and benchmarks are told apart."""
-        return self.model_dump(include={"text_column", "url_column", "max_bytes", "unit", "skip_bad"})
+        given = {"documents"} if self.documents != "paragraphs" else set()
+        return self.model_dump(include={"text_column", "url_column", "max_bytes", "unit", "skip_bad"} | given)
 
 
 def is_web(file: Path | None, flags: Mapping[str, Any]) -> bool:

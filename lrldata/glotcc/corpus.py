@@ -16,7 +16,8 @@ from lrldata.errors import InputError
 from lrldata.glotcc import steps
 from lrldata.glotcc.across import CODES, Keys, duplicate_documents, duplicate_lines, repeated_lines
 from lrldata.glotcc.parts import Fates, Part, whole
-from lrldata.glotcc.read import Columns, Shard, read_parts
+from lrldata.glotcc.read import read_parts
+from lrldata.glotcc.shards import Columns, Shard
 from lrldata.split import by_pair, content_hash
 
 SHARD_BYTES = 100_000_000  # of text in a file of the dataset

@@ -8,7 +8,7 @@ from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, 
 from huggingface_hub.hf_api import RepoFile
 
 from lrldata.errors import DownloadError, UsageError
-from lrldata.glotcc.read import Shard
+from lrldata.glotcc.shards import Shard
 from lrldata.languages import Language
 from lrldata.network import reached
 

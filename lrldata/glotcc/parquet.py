@@ -34,7 +34,7 @@ def read_frames(
     for name in texts:
         if schema.names.count(name) > 1:
             raise ColumnError(f"column {name!r} is there {schema.names.count(name)} times")
-        if not _is_text(schema.field(name).type):
+        if not is_text(schema.field(name).type):
             raise ColumnError(f"column {name!r} is {schema.field(name).type}, not text")
     known = [name for name in others if name not in texts and schema.names.count(name) == 1]
     wanted = [*texts, *(name for name in known if _is_plain(schema.field(name).type))]
@@ -54,7 +54,7 @@ def _series(name: str, column: pa.Array, dtype: type[pl.String] | None) -> pl.Se
         raise ColumnError(f"column {name!r} cannot be read ({str(error)[:100]})") from error
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
     """Return whether a type is text, or bytes that may be text, or nothing at all."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     tests: list[Callable[[Any], bool]] = [

@@ -12,16 +12,17 @@ import numpy.typing as npt
 import polars as pl
 
 from lrldata.errors import InputError
+from lrldata.glotcc.inputs import as_utf8, is_packed, type_of
 from lrldata.glotcc.repair import is_spaced, main_script, repair
 from lrldata.glotcc.shingles import Hashes, gaps_closed, shingles
 from lrldata.languages import Language
 from lrldata.manifest import sha256_of
+from lrldata.normalize import normalize
 
 WORDS, CHARACTERS = 8, 30  # in a row that a line shares with protected text, from which on it is taken for a part of it
 BENCHMARKS = "benchmarks.npz"
 KEPT_OF = {True: 4, False: 16}  # of so many words or characters one stands for a sentence of a benchmark, one at least
-
-
+_LINES = {None, "text", "tsv", "csv"}  # types of files that can be protected: JSON writes letters otherwise
 _SIEVED = np.uint64(44)
 
 
@@ -59,13 +60,17 @@ def protect(language: Language, given: Sequence[Path], *, benchmarks: bool = Tru
     spaced = is_spaced(main_script(language))
     sentences: list[str] = []
     for file in given:
+        if type_of(file.name) not in _LINES or is_packed(file.name):
+            raise InputError(
+                f"{file}: not a file of lines.", "Give --protect files of text: a sentence a line, or TSV."
+            )
         try:
-            lines = file.read_text("utf-8-sig").split("\n")
+            lines = normalize(file.read_text("utf-8-sig")).split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{file}: cannot be read ({error}).", "Give --protect files of UTF-8 text.") from error
         sentences += [field for line in lines for field in line.split("\t") if field.strip()]
     hashes, _ = hash_sentences(_repaired(sentences, language), spaced=spaced)
-    named: list[dict[str, Any]] = [{"name": file.name, "sha256": sha256_of(file)} for file in given]
+    named: list[dict[str, Any]] = [{"name": as_utf8(file.name), "sha256": sha256_of(file)} for file in given]
     path = Path(str(files("lrldata.glotcc").joinpath(BENCHMARKS)))
     with np.load(path) as held:
         if benchmarks and language.code in held.files:

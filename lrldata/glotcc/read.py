@@ -1,4 +1,4 @@
-"""Documents, from files of Parquet, JSONL or plain text: a few megabytes at a time. IO.
+"""Documents, from files of Parquet, JSON, CSV or plain text: a few megabytes at a time. IO.
 
 What a file holds is not believed: whatever it is, it is read, or ends in an InputError, in bounded memory.
 """
@@ -6,12 +6,10 @@ What a file holds is not believed: whatever it is, it is read, or ends in an Inp
 import codecs
 import gzip
 import json
+import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import polars as pl
@@ -19,11 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lrldata.errors import InputError, LrlError
-from lrldata.glotcc.parquet import ColumnError, read_frames
-from lrldata.manifest import sha256_of
+from lrldata.glotcc.inputs import is_packed, type_of
+from lrldata.glotcc.parquet import ColumnError, is_text, read_frames
+from lrldata.glotcc.shards import Columns, Shard, find_shards
+from lrldata.glotcc.tables import Row, read_csv, read_json
 from lrldata.network import reached
+from lrldata.normalize import normalized
 
-ENDINGS = (".parquet", ".jsonl", ".jsonl.gz", ".txt", ".txt.gz")
+__all__ = ["Columns", "Shard", "find_shards", "read_parts"]
+
 TEXT_COLUMNS = ("content", "text")  # GlotCC's, and everybody's
 URL_COLUMNS = ("warc-target-uri", "url")
 METADATA: Mapping[str, tuple[str, pl.DataType]] = {  # what GlotCC knows of a document, and what it is here
@@ -37,69 +39,26 @@ LINES = 100  # of a paragraph of plain text, from which on another document begi
 LONGEST_LINE = 32 << 20  # bytes of a line of a file: JSON takes up to thirty times as many to be read
 LONGEST_TEXT = 16 << 20  # bytes of a document: to clean it takes fifty times as many
 _ROWS = 500
+_BLOCK = 1 << 20  # bytes of JSON that are decoded at once
 _NAMES, _NAME = 20, 50  # columns that an error lists, and their letters
 _TOO_LONG, _SPLIT = f"longer than {LONGEST_TEXT >> 20} MiB", "Split it, or leave the file out with --skip-bad."
 _JSON = json.JSONDecoder(parse_int=float)  # an integer may have a million digits, which Python refuses
 _HINT = "Correct it, or leave the file out with --skip-bad."
+_LINE_END = re.compile(r"[\u2028\u2029]")  # beside those of `_lines`
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _UNREADABLE = (
     pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, zlib.error, OSError, EOFError,
     ValueError, TypeError, OverflowError, RecursionError,
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One file of documents: where it is, how it is opened, and what a manifest says of it."""
-
-    name: str
-    place: str
-    size: int  # bytes
-    sha256: str
-    open: Callable[[], BinaryIO]
-
-    def entry(self) -> dict[str, object]:
-        """Describe it for a manifest."""
-        return {"name": self.name, "bytes": self.size, "sha256": self.sha256, "rejected_lines": 0}
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns that are asked for; None means those that are usual."""
-
-    text: str | None = None
-    url: str | None = None
-
-
-def find_shards(given: Path, configuration: str | None) -> list[Shard]:
-    """Return the files of documents of a folder, by name; of a copy of GlotCC-V1 those of the language alone.
-
-    `configuration` is GlotCC's name for the language, as mlt-Latn. Raises InputError where there is none.
-    """
-    if given.is_file():
-        return [_local(given, given.name)]
-    if not given.is_dir():
-        raise InputError(f"{given}: no such file or folder.", f"Give --input a folder of {', '.join(ENDINGS)} files.")
-    inside = [path for path in sorted(given.rglob("*")) if path.is_file() and path.name.endswith(ENDINGS)]
-    own = [path for path in inside if configuration and configuration in path.relative_to(given).parts]
-    if not inside:
-        raise InputError(f"{given}: holds no document.", f"Files of these kinds are read: {', '.join(ENDINGS)}.")
-    return [_local(path, path.relative_to(given).as_posix()) for path in own or inside]
-
-
-def _local(path: Path, name: str) -> Shard:
-    return Shard(name, str(path), path.stat().st_size, sha256_of(path), partial(_open, path))
-
-
-def _open(path: Path) -> BinaryIO:
-    return path.open("rb")
-
-
 def read_parts(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
     """Yield the documents of a shard, some megabytes of text at a time, cut at the same places each time.
 
     Columns: doc (an id that is its own everywhere), url and text (null where there is none), and of METADATA what the
-    shard has. A plain text file has a document a paragraph: lines up to an empty one, or LINES of them. Raises
-    InputError for a file that cannot be read, or that lacks a column.
+    shard has; and column, from which the text is (null where there is none). A plain text file has a document a
+    paragraph: lines up to an empty one, or LINES of them; or one a line. Text is normalized. Raises InputError for a
+    file that cannot be read, or of which no row has the column.
     """
     try:
         with reached(f"{shard.place} cannot be read", "Try again: what is done is kept."):
@@ -119,17 +78,31 @@ def read_parts(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
 
 
 def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
+    kind = type_of(shard.name)
     with shard.open() as stream:
-        if shard.name.endswith(".parquet"):
+        if kind == "parquet":
             yield from _parquet(shard, stream, columns)
             return
-        plain: Any = gzip.GzipFile(fileobj=stream) if shard.name.endswith(".gz") else stream
-        rows = _jsonl if ".jsonl" in shard.name else _paragraphs
-        yield from rows(shard, _lines(shard, plain), columns)
+        plain: Any = gzip.GzipFile(fileobj=stream) if is_packed(shard.name) else stream
+        if kind == "json":
+            yield from _tables(shard, read_json(_blocks(plain), _JSON, LONGEST_LINE), columns)
+        elif kind in ("csv", "tsv"):
+
+            def again() -> Iterator[str]:
+                plain.seek(0)
+                return _lines(shard, plain)
+
+            yield from _tables(shard, read_csv(again, LONGEST_LINE, tabs=kind == "tsv"), columns)
+        else:
+            rows = _jsonl if kind == "jsonl" else _paragraphs
+            yield from rows(shard, _lines(shard, plain), columns)
 
 
 def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
-    """Yield the lines of a file with their ends. Raises InputError for one that is too long or not UTF-8."""
+    r"""Yield the lines of a file with their ends: \n, \r\n or \r.
+
+    Raises InputError for one that is too long or not UTF-8.
+    """
     number = 0
     while line := stream.readline(LONGEST_LINE + 1):
         number += 1
@@ -143,39 +116,63 @@ def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
             raise InputError(
                 f"{shard.place}: cannot be read (line {number:,} is not UTF-8 at byte {error.start + 1}).", _HINT
             ) from error
-        yield text
+        if "\r" not in text:
+            yield text
+            continue
+        pieces = _LINE.findall(text)
+        number += len(pieces) - 1
+        yield from pieces
+
+
+def _blocks(stream: BinaryIO) -> Iterator[str]:
+    """Yield the text of a file, some of it at a time."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    while block := stream.read(_BLOCK):
+        yield decoder.decode(block) or " "  # which means nothing between two parts of JSON
+    yield decoder.decode(b"", final=True)
 
 
 def _parquet(shard: Shard, stream: BinaryIO, columns: Columns) -> Iterator[pl.DataFrame]:
     file = pq.ParquetFile(stream)
-    text, url = _choose(shard, file.schema_arrow.names, columns)
-    for frame in read_frames(file, stream, list(dict.fromkeys([text, *([url] if url else [])])), list(METADATA)):
-        yield _shaped(frame, text, url)
+    schema: pa.Schema = file.schema_arrow
+    text, url = _choose(shard, schema.names, columns)
+    others = [] if columns.text else [name for name in TEXT_COLUMNS if name != text and schema.names.count(name) == 1]
+    texts = [text, *(name for name in others if is_text(schema.field(name).type))]
+    for frame in read_frames(file, stream, list(dict.fromkeys([*texts, *([url] if url else [])])), list(METADATA)):
+        yield _shaped(frame, texts, url)
 
 
 def _jsonl(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterator[pl.DataFrame]:
-    """Yield the rows; each is read by the columns that it has itself, so that no row's fate depends on others."""
-    found: list[tuple[int, dict[str, Any]]] = []
+    rows = (
+        Row(f"line {number:,}", len(line), _parse(shard, number, line))
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    )
+    return _tables(shard, rows, columns)
+
+
+def _tables(shard: Shard, rows: Iterable[Row], columns: Columns) -> Iterator[pl.DataFrame]:
+    """Yield the rows; each is read by the columns that it has itself, so that no row's fate depends on others.
+
+    Raises InputError at the end where no row has a column of text, or one that was asked for.
+    """
+    found: list[Row] = []
     names: dict[str, None] = {}
-    size = count = 0
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        row = _parse(shard, number, line)
-        if count < _ROWS:
-            wanted = (name for name in (columns.text, columns.url, *TEXT_COLUMNS) if name in row)
-            names |= dict.fromkeys([*wanted, *(name[:_NAME] for name in islice(row, _NAMES))])
-        found.append((number, row))
-        size, count = size + len(line), count + 1
-        if count == _ROWS:
-            _choose(shard, list(names), columns)
+    wanted = [name for name in (columns.text, columns.url, *TEXT_COLUMNS) if name]
+    size = 0
+    for row in rows:
+        names |= dict.fromkeys(name for name in wanted if name in row.values)
+        if len(names) < _NAMES:
+            names |= dict.fromkeys(name[:_NAME] for name in islice(row.values, _NAMES) if name not in TEXT_COLUMNS)
+        found.append(row)
+        size += row.size
         if size >= PART or len(found) == _ROWS:
-            yield _from_json(shard, found, columns)
+            yield _from_rows(shard, found, columns)
             found, size = [], 0
-    if 0 < count < _ROWS:
-        _choose(shard, list(names), columns)
     if found:
-        yield _from_json(shard, found, columns)
+        yield _from_rows(shard, found, columns)
+    if names:
+        _choose(shard, list(names), columns)
 
 
 def _parse(shard: Shard, number: int, line: str) -> dict[str, Any]:
@@ -189,32 +186,38 @@ def _parse(shard: Shard, number: int, line: str) -> dict[str, Any]:
     return row
 
 
-def _from_json(shard: Shard, found: list[tuple[int, dict[str, Any]]], columns: Columns) -> pl.DataFrame:
+def _from_rows(shard: Shard, found: list[Row], columns: Columns) -> pl.DataFrame:
     texts = (columns.text,) if columns.text else TEXT_COLUMNS
     urls = (columns.url,) if columns.url else URL_COLUMNS
+    read = [_text(shard, row, texts) for row in found]
     taken = {
-        "url": pl.Series([_text(shard, number, row, urls) for number, row in found], dtype=pl.String),
-        "text": pl.Series([_text(shard, number, row, texts) for number, row in found], dtype=pl.String),
+        "url": pl.Series([_text(shard, row, urls)[0] for row in found], dtype=pl.String),
+        "text": pl.Series([text for text, _ in read], dtype=pl.String),
+        "column": pl.Series([name for _, name in read], dtype=pl.String),
     }
     for name, (_, dtype) in METADATA.items():
-        if any(name in row for _, row in found):
+        if any(name in row.values for row in found):
             plain = _as_number if dtype == pl.Float64 else _as_texts
-            taken[name] = pl.Series([plain(row.get(name)) for _, row in found], dtype=dtype)
-    return _shaped(pl.DataFrame(taken), "text", "url")
+            taken[name] = pl.Series([plain(row.values.get(name)) for row in found], dtype=dtype)
+    frame = pl.DataFrame(taken)
+    return frame.select("url", normalized(pl.col("text")), "column", *(_metadata(frame, name) for name in METADATA))
 
 
-def _text(shard: Shard, number: int, row: Mapping[str, Any], names: Iterable[str]) -> str | None:
-    """Return the text of the first of these columns that a row has. Raises InputError where it is something else."""
-    name = next((name for name in names if name in row), None)
-    value = None if name is None else row[name]
-    if value is None:
-        return None
+def _text(shard: Shard, row: Row, names: Iterable[str]) -> tuple[str | None, str | None]:
+    """Return the text of the first of these columns in which a row has something, and the column.
+
+    Raises InputError where it is something else than text.
+    """
+    name = next((name for name in names if row.values.get(name) is not None), None)
+    if name is None:
+        return None, None
+    value = row.values[name]
     if not isinstance(value, str):
         kind = {dict: "an object", list: "a list", bool: "a boolean"}.get(type(value), "a number")
-        raise InputError(f"{shard.place}: line {number:,}: {name!r} is {kind}, not text.", _HINT)
+        raise InputError(f"{shard.place}: {row.where}: {name!r} is {kind}, not text.", _HINT)
     if len(value) > LONGEST_TEXT // 4 and len(value.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
-        raise InputError(f"{shard.place}: line {number:,}: {name!r} is {_TOO_LONG}.", _SPLIT)
-    return _whole(value)
+        raise InputError(f"{shard.place}: {row.where}: {name!r} is {_TOO_LONG}.", _SPLIT)
+    return _whole(value), name
 
 
 def _whole(text: str) -> str:
@@ -223,6 +226,11 @@ def _whole(text: str) -> str:
 
 
 def _as_number(value: Any) -> float | None:
+    if isinstance(value, str):  # of CSV, which has no numbers
+        try:
+            return float(value)
+        except ValueError:
+            return None
     return value if isinstance(value, float) else None
 
 
@@ -236,12 +244,13 @@ def _paragraphs(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterato
         raise InputError(f"{shard.place}: a text file has no columns.", "Leave out --text-column and --url-column.")
     texts: list[str] = []
     paragraph: list[str] = []
+    longest = 1 if columns.lines else LINES
     size = held = 0
-    for line in lines:
+    for line in _parted(lines):
         if line.strip():
             paragraph.append(line)
             held += len(line)
-        if paragraph and (not line.strip() or len(paragraph) == LINES or held >= PART):
+        if paragraph and (not line.strip() or len(paragraph) == longest or held >= PART):
             texts.append("".join(paragraph))
             paragraph, size, held = [], size + held, 0
         if len(texts) == _ROWS or size >= PART:
@@ -252,8 +261,17 @@ def _paragraphs(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterato
         yield _of_texts(texts)
 
 
+def _parted(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines, and those within a line that ends of Unicode's own set apart."""
+    for line in lines:
+        if "\u2028" in line or "\u2029" in line:
+            yield from _LINE.findall(_LINE_END.sub("\n", line))
+        else:
+            yield line
+
+
 def _of_texts(texts: list[str]) -> pl.DataFrame:
-    return _shaped(pl.DataFrame({"text": texts}), "text", None)
+    return _shaped(pl.DataFrame({"text": texts}), ["text"], None).with_columns(column=pl.lit(None, pl.String))
 
 
 def _choose(shard: Shard, names: list[str], columns: Columns) -> tuple[str, str | None]:
@@ -270,10 +288,12 @@ def _choose(shard: Shard, names: list[str], columns: Columns) -> tuple[str, str 
     return text, columns.url or next((name for name in URL_COLUMNS if name in names), None)
 
 
-def _shaped(frame: pl.DataFrame, text: str, url: str | None) -> pl.DataFrame:
+def _shaped(frame: pl.DataFrame, texts: Sequence[str], url: str | None) -> pl.DataFrame:
+    """Bring the columns of a file into the form of documents; the text is that of the first that has one in a row."""
     return frame.select(
         (pl.col(url) if url else pl.lit(None, pl.String)).alias("url"),
-        pl.col(text).alias("text"),
+        normalized(pl.coalesce(texts)).alias("text"),
+        pl.coalesce(pl.when(pl.col(name).is_not_null()).then(pl.lit(name)) for name in texts).alias("column"),
         *(_metadata(frame, name) for name in METADATA),
     )
 

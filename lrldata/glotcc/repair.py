@@ -5,18 +5,19 @@ Only what looks like mojibake leaves Polars for ftfy (Speer, "ftfy"), as that co
 
 import re
 import unicodedata
-from functools import cache
 
 import polars as pl
 from ftfy import TextFixerConfig, fix_text
 
 from lrldata.languages import Language
+from lrldata.normalize import loose
 
 # A letter that begins a sequence in UTF-8, read as Latin-1 or Windows-1252, and what may follow it there.
 MOJIBAKE = (
     r"[\u00C2-\u00F4][\u0080-\u00BF\u0152\u0153\u0160\u0161\u0178\u017D\u017E\u0192\u02C6\u02DC\u2013\u2014\u2018-\u201E"
     r"\u2020-\u2022\u2026\u2030\u2039\u203A\u20AC\u2122]"
 )
+WINDOWS = r"[\x80-\x84\x86-\x9F]"  # quotation marks and dashes of Windows-1252, read as Latin-1
 ENTITY = r"&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,5});"
 _FTFY = TextFixerConfig(
     unescape_html=True, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, normalization=None
@@ -39,7 +40,7 @@ LETTERS = {"ro": {"ş": "ș", "ţ": "ț", "Ş": "Ș", "Ţ": "Ț"}}  # the cedill
 
 def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Series:
     r"""Return the texts repaired, with their line breaks as \\n; `script` (ISO 15924) is the language's main one."""
-    suspect = texts.str.contains(MOJIBAKE) | texts.str.contains(ENTITY)
+    suspect = texts.str.contains(MOJIBAKE) | texts.str.contains(ENTITY) | texts.str.contains(WINDOWS)
     if suspect.any():
         fixed = pl.Series([fix_text(text, _FTFY) for text in texts.filter(suspect)], dtype=pl.String)
         texts = texts.scatter(suspect.arg_true(), fixed)
@@ -47,9 +48,9 @@ def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Serie
     if shaped.any():
         plain_letters = [_SHAPED.sub(_letters, text) for text in texts.filter(shaped)]
         texts = texts.scatter(shaped.arg_true(), pl.Series(plain_letters, dtype=pl.String))
-    loose = texts.str.contains(_loose())
-    if loose.any():
-        texts = texts.scatter(loose.arg_true(), texts.filter(loose).str.normalize("NFC"))
+    apart = texts.str.contains(loose())
+    if apart.any():
+        texts = texts.scatter(apart.arg_true(), texts.filter(apart).str.normalize("NFC"))
     plain = (
         texts.str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n")
         .str.replace_all(CONTROLS, "")
@@ -60,13 +61,6 @@ def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Serie
     if script not in RIGHT_TO_LEFT:
         plain = plain.str.replace_all(MARKS_OF_DIRECTION, "")
     return plain if script in UNSPACED else plain.str.replace_all(ZERO_WIDTH_SPACE, "", literal=True)
-
-
-@cache
-def _loose() -> str:
-    """Return a class of the characters that may not be as NFC wants them: marks, jamo, what NFC writes otherwise."""
-    named = [chr(point) for point in range(0xA0, 0x30000) if not unicodedata.is_normalized("NFC", chr(point))]
-    return r"[\p{M}\u1160-\u11FF" + "".join(named) + "]"
 
 
 def _letters(shapes: re.Match[str]) -> str:

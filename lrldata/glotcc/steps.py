@@ -13,8 +13,9 @@ from lrldata.glotcc.across import CODES, Keys
 from lrldata.glotcc.clean import Means, clean
 from lrldata.glotcc.parts import Fates, Part, whole
 from lrldata.glotcc.protect import protect
+from lrldata.glotcc.scripts import kin_of, written_in
 from lrldata.langid import load_model
-from lrldata.languages import find
+from lrldata.languages import Language, find
 from lrldata.schema import WEB
 from lrldata.split import content_hash
 
@@ -32,14 +33,22 @@ class Task:
     protect: tuple[Path, ...]
     benchmarks: bool
     unit: str
+    scripts: tuple[str, ...] | None = None  # other ones than the language's
+
+
+def language_of(task: Task) -> Language:
+    """Return the language, as it is written in the scripts that are asked for."""
+    return written_in(find(task.language), task.scripts)
 
 
 @cache
 def means(task: Task) -> Means:
     """Load, once a process, what documents are judged with."""
-    language = find(task.language)
+    language = language_of(task)
     protected = protect(language, task.protect, benchmarks=task.benchmarks)
-    return Means(language, load_model(task.lid, task.cache), protected, task.unit)
+    model = load_model(task.lid, task.cache)
+    kin = kin_of(language, task.scripts, model.languages, model.name)
+    return Means(language, model, protected, task.unit, kin)
 
 
 def judge(task: Task, part: Part, read: pl.DataFrame) -> int:
@@ -58,9 +67,15 @@ def judge(task: Task, part: Part, read: pl.DataFrame) -> int:
         "dropped": tallies(dropped),
         "samples": samples.draw(dropped.drop("doc").rename({"name": "doc"}), CODES, samples.DROPPED),
         "measured": samples.measure(judged.with_columns(rival=rival), named),
+        "columns": _columns(read),
     }
     part.write_summary(summary)
     return int(judged["bytes"].sum())
+
+
+def _columns(read: pl.DataFrame) -> dict[str, int]:
+    """Return of how many documents the text is from which column; empty for files without columns."""
+    return dict(sorted(read["column"].drop_nulls().value_counts().iter_rows())) if "column" in read.columns else {}
 
 
 def tallies(rows: pl.DataFrame) -> dict[str, dict[str, int]]:
@@ -87,7 +102,7 @@ def describe(task: Task, part: Part, repeated: Path) -> None:
 
 def _describe(task: Task, part: Part, lines: pl.DataFrame) -> tuple[pl.DataFrame, documents.Described]:
     """Judge the documents that these lines are of, and describe those that stay: with the site that they are of."""
-    judged, described = documents.describe(lines.select("doc", "text"), find(task.language))
+    judged, described = documents.describe(lines.select("doc", "text"), language_of(task))
     frame = described.documents.join(_named(part), on="doc", maintain_order="left")
     site, tie = (content_hash(frame[column].fill_null("")) for column in ("site", "url"))
     return judged, described._replace(documents=frame.drop("name", "url").with_columns(site=site, tie=tie))

@@ -1,0 +1,176 @@
+"""Rows of files that are not a row a line: CSV, TSV, and arrays of JSON; a row at a time. Pure.
+
+A row comes with where it stands, for messages, and its size in characters. Raises ValueError for a file that is not
+what it should be; the message says where.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+_DELIMITERS = ",;\t"  # of CSV, as programs in different countries write it
+_QUOTED = re.compile(r'"[^"]*"')
+_SPACE = re.compile(r"[\s\ufeff]*")
+_BLOCK = 1 << 16  # characters that are decoded at once
+
+
+class Row(NamedTuple):
+    """A row by the names of its columns, where it stands in its file, and how many characters it took."""
+
+    where: str
+    size: int
+    values: dict[str, Any]
+
+
+def read_csv(lines: Callable[[], Iterable[str]], longest: int, *, tabs: bool) -> Iterator[Row]:
+    """Yield the rows of CSV; `lines` gives its lines from the first on, as often as it is called.
+
+    A file with `tabs` (TSV) has quotation marks around fields, as CSV has, or they mean nothing in it: where they do
+    not pair up in the whole file they are text.
+    """
+    if not tabs:
+        yield from _rows(lines(), longest, None, csv.QUOTE_MINIMAL)
+        return
+    try:
+        for _ in _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL):
+            pass
+    except ValueError:
+        yield from _rows(lines(), longest, "\t", csv.QUOTE_NONE)
+    else:
+        yield from _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL)
+
+
+def _rows(lines: Iterable[str], longest: int, delimiter: str | None, quoting: Any) -> Iterator[Row]:
+    csv.field_size_limit(longest)
+    feed = _Feed(lines, longest)
+    first = next((line for line in feed if line.strip()), None)
+    if first is None:
+        return
+    feed.back(first)
+    chosen = delimiter or _delimiter(first)
+    reader = csv.reader(feed, delimiter=chosen, strict=True, quoting=quoting)
+    header: list[str] | None = None
+    try:
+        for fields in reader:
+            size, feed.held = feed.held, 0
+            if header is None:
+                header = [name.strip() for name in fields]
+                _check_header(header)
+            elif len(fields) > len(header):
+                raise ValueError(f"line {feed.number:,} has {len(fields):,} fields, and the header {len(header):,}")
+            elif fields:
+                yield Row(f"line {feed.number:,}", size, dict(zip(header, fields, strict=False)))
+    except csv.Error as error:
+        raise ValueError(f"line {feed.number:,}: {error}") from error
+
+
+def _check_header(header: list[str]) -> None:
+    again = sorted({name for name in header if name and header.count(name) > 1}) if len(header) < 10_000 else []
+    if again:
+        raise ValueError(f"column {again[0]!r} is there {header.count(again[0])} times")
+
+
+def _delimiter(header: str) -> str:
+    bare = _QUOTED.sub("", header)
+    return max(_DELIMITERS, key=bare.count)
+
+
+class _Feed(Iterator[str]):
+    """Lines that are handed on; it counts them, and the characters since a row ended, which are not without limit."""
+
+    def __init__(self, lines: Iterable[str], longest: int) -> None:
+        self._lines, self._longest = iter(lines), longest
+        self._again: list[str] = []
+        self.number = self.held = 0
+
+    def back(self, line: str) -> None:
+        """Hand a line on once more."""
+        self._again.append(line)
+
+    def __next__(self) -> str:
+        if self._again:
+            return self._again.pop()
+        line = next(self._lines)
+        self.number += 1
+        self.held += len(line)
+        if self.held > self._longest:
+            raise ValueError(f"the row that ends in line {self.number:,} or beyond is longer than {self._longest:,}")
+        return line
+
+
+def read_json(texts: Iterable[str], decoder: json.JSONDecoder, longest: int) -> Iterator[Row]:
+    """Yield the objects of an array of JSON, or of a file that has objects one after another."""
+    held = _Held(iter(texts), longest)
+    opening = held.next()
+    is_array = opening == "["
+    if opening not in ("", "[", "{"):
+        raise ValueError('no array of objects of JSON: [{"text": "..."}, ...]')
+    held.take(int(is_array))
+    number = 0
+    while (mark := held.next()) not in ("", "]"):
+        number += 1
+        if number > 1 and is_array:
+            if mark != ",":
+                raise ValueError(f"item {number:,}: a comma is missing before it")
+            held.take(1)
+            mark = held.next()
+        if mark != "{":
+            raise ValueError(f"item {number:,} is not an object" if mark else "ends within an array")
+        value, size = held.value(decoder, f"item {number:,}")
+        yield Row(f"item {number:,}", size, value)
+    if is_array:
+        held.take(1)
+        if mark != "]":
+            raise ValueError("ends within an array")
+    if held.next():
+        raise ValueError(f"something stands after item {number:,}, where the file should end")
+
+
+class _Held:
+    """What is read of a file of JSON and not yet decoded."""
+
+    def __init__(self, texts: Iterator[str], longest: int) -> None:
+        self._texts, self._longest = texts, longest
+        self._text, self._at = "", 0
+
+    def _more(self, least: int) -> bool:
+        """Read on, so many characters at least; returns whether there were any."""
+        parts, count = [], 0
+        while count < least and (part := next(self._texts, "")):
+            parts.append(part)
+            count += len(part)
+        self._text, self._at = self._text[self._at :] + "".join(parts), 0
+        return count > 0
+
+    def next(self) -> str:
+        """Return the next character that is no space, without taking it; empty at the end."""
+        while True:
+            space = _SPACE.match(self._text, self._at)
+            self._at = space.end() if space else self._at
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more(_BLOCK):
+                return ""
+
+    def take(self, count: int) -> None:
+        """Go on behind so many characters."""
+        self._at += count
+
+    def value(self, decoder: json.JSONDecoder, where: str) -> tuple[Any, int]:
+        """Return the object that begins here, and its size; more is read until it is whole."""
+        while True:
+            try:
+                value, end = decoder.raw_decode(self._text, self._at)
+            except ValueError as error:
+                rest = len(self._text) - self._at
+                if rest > self._longest:
+                    raise ValueError(f"{where} is longer than {self._longest:,} characters") from error
+                if not self._more(max(rest, _BLOCK)):
+                    raise ValueError(f"{where} is not JSON that can be read ({error})") from error
+            except RecursionError as error:
+                raise ValueError(f"{where} is nested too deep") from error
+            else:
+                size, self._at = end - self._at, end
+                return value, size
