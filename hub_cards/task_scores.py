@@ -46,7 +46,7 @@ def read_task_scores(root: Path, adapters: Collection[str]) -> dict[str, tuple[T
         cells = corrected([*tasks, *read_perplexities(root, times)])
         comparisons = sum(cell.against is not None for cell in cells)
         firsts = [runs[0] for runs in groups.values()]
-        if [_place(run) for run in firsts] != [(cell.row[:4], cell.column[:2]) for cell in tasks]:
+        if [_place(run) for run in firsts] != [(cell.row[:4], cell.column[0]) for cell in tasks]:
             raise StorageError(f"{root}: scores were written while they were read.", "Run the same command again.")
     found: dict[str, tuple[TaskScore, ...]] = {}
     for owner, run, cell in zip(owners, firsts, cells, strict=False):  # perplexities come last
@@ -61,8 +61,9 @@ def _owner(runs: Collection[Run]) -> str | None:
     return owners.pop() if len(owners) == 1 else None
 
 
-def _place(run: Run) -> tuple[tuple[str | None, ...], tuple[str, str]]:
-    return (run.language, run.base, run.method, run.source), (run.task, run.data)
+def _place(run: Run) -> tuple[tuple[str | None, ...], str]:
+    """Return the place of a run in a report, but for the name of its data, which has a hash where two have one name."""
+    return (run.language, run.base, run.method, run.source), run.task
 
 
 @contextmanager
