@@ -1,19 +1,16 @@
 """The scores of tasks in a workspace, by adapter, counted and corrected as `lrltrain report` does. IO."""
 
-import json
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import polars as pl
 
 from lrldata.errors import StorageError
 from lrltrain.evaluate.record import Run, runs_in
 from lrltrain.evaluate.statistics import times_for
 from lrltrain.results.perplexity import read_perplexities
-from lrltrain.results.tables import PPPL, RESAMPLES, Cell, corrected, read_tasks
+from lrltrain.results.recipe import most_comparisons, understood
+from lrltrain.results.tables import RESAMPLES, Cell, corrected, read_tasks
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ def read_task_scores(root: Path, adapters: Collection[str]) -> dict[str, tuple[T
 
     Where one of them has any, all scores of the workspace are counted, as p is corrected for all comparisons.
     """
-    with _understood(root):
+    with understood(root):
         groups: dict[Path, list[Run]] = {}
         for run in runs_in(root):
             groups.setdefault(run.folder.parent, []).append(run)
@@ -41,7 +38,7 @@ def read_task_scores(root: Path, adapters: Collection[str]) -> dict[str, tuple[T
         if not any(owner in adapters for owner in owners):
             return {}
         # As many exchanges as the report makes, which give the same p.
-        times = times_for(len(groups) + sum(1 for _ in root.glob(f"scores/*/*/*/{PPPL}-*")))
+        times = times_for(most_comparisons(root))
         tasks = read_tasks(root, RESAMPLES, times)  # a cell a folder of runs, in the order of the folders
         cells = corrected([*tasks, *read_perplexities(root, times)])
         comparisons = sum(cell.against is not None for cell in cells)
@@ -64,16 +61,3 @@ def _owner(runs: Collection[Run]) -> str | None:
 def _place(run: Run) -> tuple[tuple[str | None, ...], str]:
     """Return the place of a run in a report, but for the name of its data, which has a hash where two have one name."""
     return (run.language, run.base, run.method, run.source), run.task
-
-
-@contextmanager
-def _understood(root: Path) -> Iterator[None]:
-    """Say so where a manifest or a table is not as it is written here, as after it was edited by hand."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, pl.exceptions.PolarsError, json.JSONDecodeError) as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        raise StorageError(
-            f"{root / 'scores'}: something in it cannot be understood ({told}).",
-            "`lrltrain report --debug` shows what; measure it again with `lrltrain eval --overwrite`.",
-        ) from error

@@ -54,8 +54,8 @@ def report(workspace: Path, out: Path | None = None, resamples: int = RESAMPLES)
     StorageError for what is damaged.
     """
     home = _home(workspace, out)
-    with _understood(workspace):
-        times = times_for(_most_comparisons(workspace))
+    with understood(workspace):
+        times = times_for(most_comparisons(workspace))
         table = Table(corrected([*read_tasks(workspace, resamples, times), *read_perplexities(workspace, times)]))
         if not table.cells:
             raise InputError(
@@ -89,14 +89,14 @@ def _home(workspace: Path, out: Path | None) -> Path:
     return home
 
 
-def _most_comparisons(workspace: Path) -> int:
+def most_comparisons(workspace: Path) -> int:
     """Return a number that comparisons cannot exceed, before anything is read."""
     groups = {run.folder.parent for run in runs_in(workspace)}
     return len(groups) + sum(1 for _ in workspace.glob(f"scores/*/*/*/{PPPL}-*"))
 
 
 @contextmanager
-def _understood(workspace: Path) -> Iterator[None]:
+def understood(workspace: Path) -> Iterator[None]:
     """Say so where a manifest or a table is not as it is written here, as after it was edited by hand."""
     try:
         yield
