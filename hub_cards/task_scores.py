@@ -7,10 +7,8 @@ from typing import Any
 
 from lrldata.errors import StorageError
 from lrltrain.evaluate.record import Run, runs_in
-from lrltrain.evaluate.statistics import times_for
-from lrltrain.results.perplexity import read_perplexities
-from lrltrain.results.recipe import most_comparisons, understood
-from lrltrain.results.tables import RESAMPLES, Cell, corrected, read_tasks
+from lrltrain.results.cells import read_cells, understood
+from lrltrain.results.tables import PPPL, Cell
 
 
 @dataclass(frozen=True)
@@ -37,16 +35,14 @@ def read_task_scores(root: Path, adapters: Collection[str]) -> dict[str, tuple[T
         owners = [_owner(runs) for runs in groups.values()]
         if not any(owner in adapters for owner in owners):
             return {}
-        # As many exchanges as the report makes, which give the same p.
-        times = times_for(most_comparisons(root))
-        tasks = read_tasks(root, RESAMPLES, times)  # a cell a folder of runs, in the order of the folders
-        cells = corrected([*tasks, *read_perplexities(root, times)])
+        cells = read_cells(root)
         comparisons = sum(cell.against is not None for cell in cells)
         firsts = [runs[0] for runs in groups.values()]
-        if [_place(run) for run in firsts] != [(cell.row[:4], cell.column[0]) for cell in tasks]:
+        tasks = [cell for cell in cells if cell.column.task != PPPL]
+        if [_place(run) for run in firsts] != [(cell.row[:4], cell.column.task) for cell in tasks]:
             raise StorageError(f"{root}: scores were written while they were read.", "Run the same command again.")
     found: dict[str, tuple[TaskScore, ...]] = {}
-    for owner, run, cell in zip(owners, firsts, cells, strict=False):  # perplexities come last
+    for owner, run, cell in zip(owners, firsts, tasks, strict=True):
         if owner in adapters:
             found[str(owner)] = (*found.get(str(owner), ()), TaskScore(cell, run.manifest, comparisons))
     return found

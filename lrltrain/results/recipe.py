@@ -1,26 +1,19 @@
 """The recipe of `lrltrain report`: a workspace as tables, plots and a page; the same one gives the same bytes. IO."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from lrldata.errors import InputError, StorageError, UsageError
+from lrldata.errors import InputError, UsageError
 from lrldata.manifest import write_text
-from lrltrain.evaluate.record import runs_in
-from lrltrain.evaluate.statistics import times_for
 from lrltrain.results.averages import averages
+from lrltrain.results.cells import read_cells, understood
 from lrltrain.results.forms import as_csv, as_markdown, as_tex
 from lrltrain.results.links import links
 from lrltrain.results.material import read_material
 from lrltrain.results.page import render
-from lrltrain.results.perplexity import read_perplexities
 from lrltrain.results.plots import plots
-from lrltrain.results.tables import PPPL, RESAMPLES, Table, corrected, read_tasks
+from lrltrain.results.tables import RESAMPLES, Table
 
 PAGE = "report.html"
 MADE_OF = ("datasets", "adapters", "scores", "cards")  # folders that a report reads, and may not be written into
@@ -55,8 +48,7 @@ def report(workspace: Path, out: Path | None = None, resamples: int = RESAMPLES)
     """
     home = _home(workspace, out)
     with understood(workspace):
-        times = times_for(most_comparisons(workspace))
-        table = Table(corrected([*read_tasks(workspace, resamples, times), *read_perplexities(workspace, times)]))
+        table = Table(read_cells(workspace, resamples))
         if not table.cells:
             raise InputError(
                 f"{workspace}: holds no scores to report.", "Measure an adapter first, with `lrltrain eval`."
@@ -87,22 +79,3 @@ def _home(workspace: Path, out: Path | None) -> Path:
     if any(home.resolve().is_relative_to((workspace / part).resolve()) for part in MADE_OF):
         raise UsageError(f"{home}: lies among what the report is made of.", "Name another folder with --out.")
     return home
-
-
-def most_comparisons(workspace: Path) -> int:
-    """Return a number that comparisons cannot exceed, before anything is read."""
-    groups = {run.folder.parent for run in runs_in(workspace)}
-    return len(groups) + sum(1 for _ in workspace.glob(f"scores/*/*/*/{PPPL}-*"))
-
-
-@contextmanager
-def understood(workspace: Path) -> Iterator[None]:
-    """Say so where a manifest or a table is not as it is written here, as after it was edited by hand."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, pl.exceptions.PolarsError, json.JSONDecodeError) as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        raise StorageError(
-            f"{workspace}: something in it cannot be understood ({told}).",
-            "Run with --debug to see what, and make it again.",
-        ) from error

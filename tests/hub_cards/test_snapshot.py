@@ -44,7 +44,9 @@ def pushing(
     config = PushConfig(lang="ro", namespace="my-org", out=workspace, collection=False, patience=1)
     addresses = "{repo_id}/resolve/{revision}/{filename}"  # as the client makes them of HF_ENDPOINT when it is imported
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
-    monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", f"{hub.endpoint}/{addresses}")
+    for module in ("constants", "file_download"):  # where versions 1.x and 0.36 of the client look it up
+        name = f"huggingface_hub.{module}.HUGGINGFACE_CO_URL_TEMPLATE"
+        monkeypatch.setattr(name, f"{hub.endpoint}/{addresses}", raising=False)
     client = Hub(hub.endpoint, TOKEN)
     return (
         lambda: prepare(config, client, QUIET),
