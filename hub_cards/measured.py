@@ -9,6 +9,7 @@ from lrldata.languages import Language, find
 from lrldata.manifest import fingerprint
 from lrltrain.evaluate.record import TASKS
 from lrltrain.evaluate.statistics import ALPHA, Interval
+from lrltrain.results.data_names import key_of, names_of
 from lrltrain.results.tables import Column
 from lrltrain.results.words import MARK, changed, language_name, number, p_value
 
@@ -83,11 +84,11 @@ def of_tasks(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def rows(results: Iterable[Mapping[str, Any]], language: str) -> list[dict[str, Any]]:
     """Return the rows of the card's table of tasks; `language` is the adapter's."""
     chosen = of_tasks(results)
-    places = [(_name(result, language), result["of"]["name"]) for result in chosen]
+    places = [(_name(result, language), called) for result, called in zip(chosen, _called(chosen), strict=True)]
     made = []
     for place, result in zip(places, chosen, strict=True):
         told = _differing(result, [other for at, other in zip(places, chosen, strict=True) if at == place])
-        made.append(_row(f"{place[0]} ({told})" if told else place[0], result))
+        made.append(_row(f"{place[0]} ({told})" if told else place[0], place[1], result))
     return made
 
 
@@ -107,13 +108,21 @@ def _differing(result: Mapping[str, Any], twins: Sequence[Mapping[str, Any]]) ->
     return ", ".join(f"{key.replace('_', ' ')} {ours[key]}" for key in told)
 
 
-def _row(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
-    column = Column(result["task"], result["of"]["name"], result["metric"])
+def _called(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the test set of each score is called, as in reports: two of one name are told apart."""
+    sets = [{key: value for key, value in result["of"].items() if key != "split"} for result in results]
+    keys = [key_of(result["language"], result["task"], data) for result, data in zip(results, sets, strict=True)]
+    names = names_of(keys)
+    return [names[key] for key in keys]
+
+
+def _row(name: str, data: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    column = Column(result["task"], data, result["metric"])
     score, against = result["score"], result["against"]
     sd = "" if result["sd"] is None else f" ± {number(result['sd'], column)}"
     row = {
         "name": name,
-        "data": result["of"]["name"],
+        "data": data,
         "tested": result["items"],
         "seeds": result["seeds"],
         "score": f"{number(score['value'], column)}{sd} "
@@ -132,15 +141,16 @@ def _row(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
 def entries(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the scores of tasks for `model-index`, where F1 is of 0 to 1."""
-    return [_entry(result) for result in of_tasks(results)]
+    chosen = of_tasks(results)
+    return [_entry(result, called) for result, called in zip(chosen, _called(chosen), strict=True)]
 
 
-def _entry(result: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(result: Mapping[str, Any], data: str) -> dict[str, Any]:
     seeds = f"mean of {result['seeds']} seeds" if result["seeds"] > 1 else "1 seed"
     metric = f"{METRICS.get(result['metric'], result['metric'])}, {seeds}"
     return {
         "task": dict(TYPES[result["task"]]),
-        "dataset": _dataset(result),
+        "dataset": {"name": data, **_dataset(result)},
         "metrics": [{"type": "f1", "name": metric, "value": result["score"]["value"]}],
     }
 
@@ -153,7 +163,6 @@ def _dataset(result: Mapping[str, Any]) -> dict[str, Any]:
     if not data.get("id") and known and language:
         configuration = language.sib200 if result["task"] == "topic" else language.wikiann
     return {
-        "name": data["name"],
         "type": data.get("id") or known or data["name"],
         **({"config": configuration} if configuration else {}),
         "split": data["split"],

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from local_hub import Hub
 
 TOKEN = "hf_test_write"  # noqa: S105 (of a server that is made for a test)
@@ -44,3 +45,11 @@ def environment(hub: Hub, home: Path, token: str) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "NO_PROXY": "127.0.0.1",
     }
+
+
+def point_at(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the Hub's client in this process speak to `hub`; it takes its address from HF_ENDPOINT when imported."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+    for module in ("constants", "file_download"):  # where versions 1.x and 0.36 look the template up
+        name = f"huggingface_hub.{module}.HUGGINGFACE_CO_URL_TEMPLATE"
+        monkeypatch.setattr(name, f"{hub.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}", raising=False)

@@ -4,7 +4,8 @@
 
 lrl-mini has not seen these languages. DATA holds `text/LANG_Script/*.txt`, `flores200/devtest` and ConceptNet edges. Of
 each language: adapters of every shape and full fine-tuning on its running text, an adapter on its ConceptNet sentences,
-and the fusion of both bottleneck adapters. Finished ones are not made again.
+and the fusion of both invertible ones in either order, as the first one's inverse alone is used. Finished ones are not
+made again.
 """
 
 import argparse
@@ -61,10 +62,12 @@ def main() -> None:
 
         made = {method: train(method, text=texts) for method in ("seq_bn", "seq_bn_inv", "lora", "full")}
         made["seq_bn_inv, ConceptNet"] = train("seq_bn_inv")
-        both = [made["seq_bn_inv, ConceptNet"], made["seq_bn_inv"]]
-        made["fusion of both seq_bn_inv"] = train("fusion", text=texts, adapters=both)
+        both = [made["seq_bn_inv"], made["seq_bn_inv, ConceptNet"]]
+        made["fusion of seq_bn_inv, text first"] = train("fusion", text=texts, adapters=both)
+        copy = given.workspace / "other-order"  # a fusion's folder is named by its text alone
+        made["fusion of seq_bn_inv, ConceptNet first"] = train("fusion", text=texts, adapters=both[::-1], out=copy)
         for name, folder in made.items():
-            flags = {"adapter": [folder], "data": str(given.data / "flores200" / "devtest"), "out": given.workspace}
+            flags = {"adapter": [folder], "data": str(given.data / "flores200" / "devtest"), "out": folder.parents[3]}
             flags |= {"limit": given.limit} if given.limit else {}
             rows.append((name, evaluate(load_eval_config(None, flags), Progress())[0]))
     first = rows[0][1]

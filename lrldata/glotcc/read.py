@@ -180,9 +180,11 @@ def _parse(shard: Shard, number: int, line: str) -> dict[str, Any]:
         row = _JSON.decode(line)
     except (ValueError, RecursionError) as error:
         why = "nested too deep" if isinstance(error, RecursionError) else error
-        raise InputError(f"{shard.place}: line {number:,} is no JSON that can be read ({why}).", _HINT) from error
+        raise InputError(f"{shard.place}: line {number:,} is not valid JSON ({why}).", _HINT) from error
     if not isinstance(row, dict):
-        raise InputError(f"{shard.place}: line {number:,} is no JSON object.", 'A line is a document: {"text": "..."}.')
+        raise InputError(
+            f"{shard.place}: line {number:,} is not a JSON object.", 'A line is a document: {"text": "..."}.'
+        )
     return row
 
 

@@ -17,9 +17,10 @@ def content_of(data: Mapping[str, Any]) -> str:
     digest = data.get("sha256")
     if isinstance(digest, Mapping):  # of the Hub, by split
         digest = digest.get("test")
-    for entry in data.get("files", ()):
-        if entry["path"] == "test.tsv":
-            digest = entry["sha256"]
+    files = data.get("files")
+    for entry in files if isinstance(files, list) else ():
+        if isinstance(entry, Mapping) and entry.get("path") == "test.tsv":
+            digest = entry.get("sha256")
     return str(digest) if digest else fingerprint(data)
 
 

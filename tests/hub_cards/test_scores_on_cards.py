@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import TOKEN
+from clients import TOKEN, point_at
 from huggingface_hub import ModelCard
 from local_hub import Hub as Server
 from manifests import change
@@ -101,9 +101,7 @@ def card_of(folder: Path) -> str:
 def pushing(hub: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[str]]:
     """Return what publishes the adapter of Romanian to the Hub."""
     client = Hub(hub.endpoint, TOKEN)
-    addresses = "{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
-    monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", f"{hub.endpoint}/{addresses}")
+    point_at(hub, monkeypatch)
 
     def run(out: Path) -> list[str]:
         config = PushConfig(
@@ -205,6 +203,22 @@ def with_results(filled: Path, results: list[Any]) -> Plan:
     return make_plan(
         replace(repository, parts={"adapter": replace(part, facts={**part.facts, "results": results})}), Remote()
     )
+
+
+def test_two_test_sets_of_one_name_are_told_apart_as_in_the_report(filled: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(filled, tmp_path / "ws"))
+    identity = open_workspace(out, {"ro"}).adapters["ro"][1].manifest_sha256
+    for run in sorted(out.glob("scores/ro/*/*/topic-*/seed-*")):
+        manifest = json.loads((run / "manifest.json").read_text("utf-8"))
+        if (manifest["adapter"] or {}).get("manifest_sha256") == identity:
+            copy = Path(shutil.copytree(run, run.parent.with_name("topic-other") / run.name))
+            change(copy, data=manifest["data"] | {"sha256": "c0ffee" * 10 + "0000"})
+    named = [cell.column.data for cell in cells_of(out) if cell.row.language == "ro" and cell.column.task == "topic"]
+    card = card_of(out / HOME)
+    results = [each for each in ModelCard(card).data.eval_results or [] if each.task_type == "text-classification"]
+    assert sorted(each.dataset_name for each in results) == sorted(set(named))
+    assert len(set(named)) == 2
+    assert all(f"| {name} |" in card for name in named)
 
 
 def test_records_without_scores_of_tasks_stay_as_they_were(filled: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import TOKEN
+from clients import TOKEN, point_at
 from local_hub import Hub as Server
 from manifests import change, unseal
 from stores import commits, git, store, tags
@@ -42,11 +42,7 @@ def pushing(
 ) -> tuple[Callable[[], Prepared], Publish, Hub]:
     """Return planning and publishing, apart, and the Hub that they speak to."""
     config = PushConfig(lang="ro", namespace="my-org", out=workspace, collection=False, patience=1)
-    addresses = "{repo_id}/resolve/{revision}/{filename}"  # as the client makes them of HF_ENDPOINT when it is imported
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
-    for module in ("constants", "file_download"):  # where versions 1.x and 0.36 of the client look it up
-        name = f"huggingface_hub.{module}.HUGGINGFACE_CO_URL_TEMPLATE"
-        monkeypatch.setattr(name, f"{hub.endpoint}/{addresses}", raising=False)
+    point_at(hub, monkeypatch)
     client = Hub(hub.endpoint, TOKEN)
     return (
         lambda: prepare(config, client, QUIET),
