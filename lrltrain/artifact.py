@@ -35,17 +35,19 @@ WORDS_KEPT = 256  # of the vocabulary, in the reference logits
 
 def write_adapter(
     folder: Path,
-    model: Any,
-    tokenizer: Any,
+    save: Callable[[Path], None],
     name: str,
     manifest: Mapping[str, Any],
     log: Sequence[Mapping[str, Any]],
     run: Mapping[str, Any],
     reference: Mapping[str, torch.Tensor],
 ) -> dict[str, Any]:
-    """Write an adapter's folder whole, or leave what was there; call it under `lock(folder)`. Returns the manifest."""
+    """Write an adapter's folder whole, or leave what was there; call it under `lock(folder)`. Returns the manifest.
+
+    `save` writes the weights into a folder.
+    """
     with replaced(folder, owned_by(folder), "an adapter") as partial:
-        _save_weights(model, tokenizer, name, manifest["method"], partial)
+        save(partial)
         save_file({key: value.contiguous() for key, value in reference.items()}, partial / REFERENCE)
         write_json(partial / LOG, log)
         write_json(partial / RUN, run)
@@ -90,24 +92,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _save_weights(model: Any, tokenizer: Any, name: str, method: str, folder: Path) -> None:
-    """Save as `adapters` reads it: the .bin that `load_adapter` looks for first, and safetensors for those who ask."""
-    if method == "full":
-        save_model(model, folder)
-        tokenizer.save_pretrained(folder)
-        return
-    for safe in (True, False):
-        if method == "fusion":
-            fused = model.active_adapters
-            model.save_adapter_fusion(str(folder), fused, use_safetensors=safe)
-            for each in fused.flatten():
-                inner = folder / "adapters" / each
-                inner.mkdir(parents=True, exist_ok=True)
-                model.save_adapter(str(inner), each, with_head=False, use_safetensors=safe)
-        else:
-            model.save_adapter(str(folder), name, with_head=False, use_safetensors=safe)
 
 
 def save_model(model: Any, folder: Path) -> None:

@@ -12,7 +12,7 @@ from lrltrain.config import FitConfig
 from lrltrain.corpus import pack
 from lrltrain.fit import adapter_name, device_name, is_made, prepare
 from lrltrain.methods import attach
-from lrltrain.models import load_model, quiet
+from lrltrain.models import load_model
 from lrltrain.runs import refuse_other_base
 from lrltrain.tokens import encode
 
@@ -45,9 +45,9 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
             model = load_model(plan.base)
         model.config.name_or_path = plan.base.id
         everything = sum(parameter.numel() for parameter in model.parameters())
-        with quiet(), torch.device("meta" if config.method != "fusion" else "cpu"):
-            chosen = set(attach(model, adapter_name(plan.language, config), config))
-    trained = sum(value.numel() for name, value in model.named_parameters() if name in chosen)
+        with torch.device("meta" if config.method != "fusion" else "cpu"):
+            attached = attach(model, config, [adapter_name(plan.language, config)], [config.seed])
+    trained = sum(parameter.numel() for _, parameter in attached.parameters)
     settings = model.config
     hidden, layers, words = settings.hidden_size, settings.num_hidden_layers, settings.vocab_size
     in_a_step = round(tokens / blocks * min(a_step, blocks))

@@ -1,17 +1,13 @@
-"""Ways of adapting a base model: adapters of several shapes, fusion, full fine-tuning. On the library `adapters`."""
+"""Ways of adapting a base model: adapters of several shapes, fusion, full fine-tuning."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import cache, partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import adapters
 import torch
-from adapters.composition import Fuse
-from adapters.configuration import AdapterConfig, LoRAConfig, SeqBnConfig, SeqBnInvConfig
-from adapters.model_mixin import InvertibleAdaptersMixin
-from torch import nn
+from torch import Tensor, nn
 
 from lrldata.errors import ModelError, TrainingError
 from lrldata.manifest import made_with
@@ -19,106 +15,75 @@ from lrldata.output import note
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
 from lrltrain.corpus import tokenizer_fingerprint
-from lrltrain.models import Base, load_model, load_tokenizer, mixed, quiet
+from lrltrain.models import Base, load_model, load_tokenizer
+from lrltrain.modules.files import load_adapter_files, load_fusion
+from lrltrain.modules.insert import AdapterStack, FusedStack, insert
+from lrltrain.modules.settings import Bottlenecks, LowRanks, Settings
 
 PERTURBATION = 0.1
 _READERS = ("transformers", "tokenizers")
 
 
-def adapter_config(config: FitConfig) -> AdapterConfig:
-    """Return the library's configuration of a method.
+@dataclass(frozen=True)
+class Attached:
+    """What of a model trains, by name: a stack of adapters, a fusion, or without either the whole model.
+
+    `penalty` is what is added to the loss besides.
+    """
+
+    parameters: list[tuple[str, nn.Parameter]]
+    stack: AdapterStack | FusedStack | None = None
+    penalty: Callable[[], Tensor] | None = None
+
+
+def settings_of(config: FitConfig) -> Settings:
+    """Return the settings of a method's adapters.
 
     A bottleneck after each layer's feed-forward block (Pfeiffer et al. 2020), the same with an invertible one at the
     embeddings (MAD-X, with NICE), or LoRA on queries and values (Hu et al. 2021).
     """
-    if config.method == "seq_bn":
-        return SeqBnConfig(reduction_factor=config.reduction_factor)
-    if config.method == "seq_bn_inv":
-        return SeqBnInvConfig(reduction_factor=config.reduction_factor)
-    return LoRAConfig(r=config.lora_r, alpha=config.lora_alpha)
+    if config.method == "lora":
+        return LowRanks(rank=config.lora_r, alpha=config.lora_alpha)
+    return Bottlenecks(reduction_factor=config.reduction_factor, invertible=config.method == "seq_bn_inv")
 
 
-def attach(model: Any, name: str, config: FitConfig) -> list[str]:
-    """Put the adapter called `name` into the model, active, it alone to be trained. Returns what trains, by name.
+def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[int]) -> Attached:
+    """Put adapters of these names into the model, each initialised from its seed; they alone are to be trained.
 
     `full` trains the model itself; `fusion` loads the adapters of `config.adapters` and trains an AdapterFusion over
-    them (Pfeiffer et al. 2021). Raises ModelError where `adapters` does not know the model.
+    them (Pfeiffer et al. 2021). Raises ModelError where the model's family is not supported.
     """
     if config.method == "full":
         model.requires_grad_(True)
-        return trainable(model)
-    initialise(model)
+        return Attached(list(model.named_parameters()))
+    model.requires_grad_(False)
     if config.method == "fusion":
-        names = load_for_fusion(model, config.adapters)
-        if config.fuse_invertible == "none":
-            drop_inversion(model, names)
-        model.add_adapter_fusion(names)
-        model.set_active_adapters(Fuse(*names))
-        model.train_adapter_fusion(Fuse(*names))
-        intended = [f"adapter_fusion_layer.{','.join(names)}."]
-    else:
-        model.add_adapter(name, config=adapter_config(config))
-        model.train_adapter(name)
-        intended = [f"adapters.{name}.", f"loras.{name}.", f"invertible_adapters.{name}."]
-    for parameter, value in model.named_parameters():
-        # the library freezes the encoder alone: the head would train too, and not be saved with the adapter
-        value.requires_grad_(any(part in parameter for part in intended))
-    if not trainable(model):
+        members = [_member(model, folder, number, config) for number, folder in enumerate(config.adapters)]
+        fused = FusedStack(model, members)
+        fused.draw(seeds[0])
+        fused.members.requires_grad_(False)
+        insert(model, fused)
+        return Attached(list(fused.fusions.named_parameters()), fused, fused.penalty)
+    stack = AdapterStack(model, settings_of(config), names)
+    for number, seed in enumerate(seeds):
+        stack.draw(seed, number)
+    insert(model, stack)
+    parameters = list(stack.named_parameters())
+    if not parameters:
         raise TrainingError(
             f"nothing would train: {config.method} adds no parameter to this base model.", "Try another --method."
         )
-    return trainable(model)
+    return Attached(parameters, stack)
 
 
-def initialise(model: Any) -> None:
-    """Make a model ready for adapters. Raises ModelError where the library does not support it.
-
-    An invertible adapter is undone before the last projection (MAD-X, Pfeiffer et al. 2020, section 3.2.3). The library
-    does so in its own heads, with which AutoAdapterModel loads what is trained here, but not in those of transformers.
-    """
-    try:
-        adapters.init(model)
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{model.config.name_or_path}: `adapters` does not support models of type {model.config.model_type!r}.",
-            "Its documentation lists those that it does; --method full needs no support.",
-        ) from error
-    if isinstance(model.base_model, InvertibleAdaptersMixin):
-        model.get_output_embeddings().register_forward_pre_hook(partial(_undo_inversion, model.base_model))
-
-
-def _undo_inversion(base_model: Any, _projection: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    inverse = base_model.get_invertible_adapter()  # of the active setup, as the library's own heads take it
-    return None if inverse is None else (inverse(inputs[0], rev=True), *inputs[1:])
-
-
-def load_for_fusion(model: Any, folders: list[Path]) -> list[str]:
-    """Load adapters under the names of their folders' settings, frozen. Returns the names, in the order given."""
-    names: list[str] = []
-    for number, folder in enumerate(folders):
-        try:
-            with quiet():
-                names.append(
-                    model.load_adapter(str(folder), load_as=f"{folder.resolve().name}_{number}".replace("-", "_"))
-                )
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"{folder}: no adapter that fits the base model.", "Make it with `lrltrain fit`."
-            ) from error
-    return names
-
-
-def drop_inversion(model: Any, names: list[str]) -> None:
-    """Take the invertible parts out of adapters: neither the embeddings nor the last projection see them again.
-
-    They go from the adapters' configurations too, with which they are saved, so that whoever loads them gets the same.
-    """
-    for name in names:
-        model.base_model.delete_invertible_adapter(name)
-        loaded = model.adapters_config.get(name)
-        settings = {**loaded.to_dict(), "inv_adapter": None, "inv_adapter_reduction_factor": None}
-        del model.adapters_config.adapters[name]
-        model.adapters_config.add(name, config=type(loaded).from_dict(settings))
+def _member(model: Any, folder: Path, number: int, config: FitConfig) -> AdapterStack:
+    """Load an adapter that is fused, under the name of its folder, and without its invertible part if asked."""
+    name = f"{folder.resolve().name}_{number}".replace("-", "_")
+    member = load_adapter_files(folder, model, name)
+    if config.fuse_invertible == "none" and isinstance(member.settings, Bottlenecks):
+        member.coupling = None
+        member.settings = replace(member.settings, invertible=False)  # with which it is saved
+    return member
 
 
 def fused_invertible(config: FitConfig) -> str | None:
@@ -165,43 +130,35 @@ def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base, dtype: t
     if manifest["method"] == "full":
         return load_model(replace(base, location=str(folder), revision=None), dtype).eval()
     model = load_model(base, dtype)
-    initialise(model)
-    with quiet():
-        if manifest["method"] == "fusion":
-            for each in sorted((folder / "adapters").iterdir()):
-                model.load_adapter(str(each))
-            model.load_adapter_fusion(str(folder), set_active=True)
-        else:
-            model.load_adapter(str(folder), set_active=True)
+    insert(model, load_stack(folder, manifest["method"], model))
     return model.eval()
 
 
-def trainable(model: nn.Module) -> list[str]:
-    """Name the parameters that train."""
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+def load_stack(folder: Path, method: str, model: Any) -> AdapterStack | FusedStack:
+    """Read the adapter of a folder that `lrltrain fit` made, for a model; frozen. Raises ModelError."""
+    stack = load_fusion(folder, model) if method == "fusion" else load_adapter_files(folder, model)
+    return stack.requires_grad_(False)
 
 
 @torch.no_grad()
-def assert_active(model: Any, input_ids: torch.Tensor) -> None:
+def assert_active(model: Any, attached: Attached, input_ids: torch.Tensor) -> None:
     """Make sure that what trains has a say in the output: logits differ when it is perturbed. Restores all weights.
 
-    `input_ids` of shape (1, length). Raises TrainingError.
+    `input_ids` of shape (adapters, length). Raises TrainingError.
     """
     was_training = model.training
     model.eval()
-    with mixed(model):
-        before = model(input_ids).logits
-    kept = [(parameter, parameter.clone()) for parameter in model.parameters() if parameter.requires_grad]
+    before = model(input_ids).logits
+    kept = [(parameter, parameter.clone()) for _, parameter in attached.parameters]
     noise = torch.Generator().manual_seed(0)
     for parameter, _ in kept:
         shift = torch.randn(parameter.shape, generator=noise) * PERTURBATION
         parameter.add_(shift.to(parameter.device, parameter.dtype))
-    with mixed(model):  # anew, for autocast keeps the weights that it has cast
-        after = model(input_ids).logits
+    after = model(input_ids).logits
     for parameter, value in kept:
         parameter.copy_(value)
     model.train(was_training)
-    if torch.allclose(before, after, atol=1e-5):
+    if any(torch.allclose(one, other, atol=1e-5) for one, other in zip(before, after, strict=True)):
         raise TrainingError(
             "the adapter is not active: the output does not change with its weights.",
             "This base model does not work with this method; try another --method.",

@@ -1,12 +1,10 @@
 """Base models: found, loaded, and named by their public id."""
 
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -164,17 +162,13 @@ def precision_of(wanted: str) -> str:
     """Return the precision to compute in: what is asked for, or with `auto` bf16 on a GPU that has it, else fp32."""
     if wanted != "auto":
         return wanted
-    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    has_it = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if has_it else "fp32"
 
 
 def dtype_for(objective: Objective, precision: str) -> torch.dtype:
-    """Return how to hold the weights: those of a decoder, which is large, in bf16 where it computes so."""
+    """Return how to hold the weights to measure: of a decoder, which is large, in bf16 where it computes so."""
     return torch.bfloat16 if objective == "clm" and precision == "bf16" else torch.float32
-
-
-def mixed(model: Any) -> torch.autocast:
-    """Return a context in which an adapter in single precision runs in a model that is held in bf16."""
-    return torch.autocast(model.device.type, torch.bfloat16, enabled=model.dtype == torch.bfloat16)
 
 
 def word_starts(tokenizer: Any) -> torch.Tensor:
@@ -196,19 +190,12 @@ def word_starts(tokenizer: Any) -> torch.Tensor:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep the libraries' warnings about what does not concern us (a pooler, a tied head) from the user."""
-    before, other = logging.get_verbosity(), getLogger("adapters")
-    level = other.level
+    before = logging.get_verbosity()
     logging.set_verbosity_error()
-    other.setLevel(ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "mtime may not be reliable"
-            )  # the trainer then goes by number, as it should
-            yield
+        yield
     finally:
         logging.set_verbosity(before)
-        other.setLevel(level)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Runs that are not finished: whose folder it is, what it was begun with, and from where it goes on. IO."""
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,28 +8,26 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers.trainer_utils import get_last_checkpoint
 
 from lrldata.errors import StorageError, TrainingError, UsageError
 from lrldata.folder import refuse_strangers
 from lrldata.manifest import (
     ADAPTER,
     DamagedError,
-    damaged,
-    file_entry,
     load_manifest,
     read_manifest,
     read_sealed,
     sealed,
     write_json,
 )
-from lrldata.paths import inside, remove_tree, walk
+from lrldata.paths import inside, remove_tree
 from lrltrain.artifact import owned_by
 from lrltrain.config import FitConfig
 from lrltrain.models import Base
 from lrltrain.names import base_name, distinct
+from lrltrain.training.checkpoints import whole_steps
 
-RECIPE, FILES = "recipe.json", "files.json"
+RECIPE = "recipe.json"
 # Settings that may change on the way. Others are in the shapes or in what the loss is of, or the trainer takes them
 # from the checkpoint whatever is asked for.
 CONTINUED = {"steps", "warmup", "learning_rate", "weight_decay", "eval_every", "dropout", "torch_compile"}
@@ -42,14 +39,14 @@ def run_folder(home: Path) -> Path:
     return home.with_name(f".{home.name}.run")
 
 
-def claim(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -> dict[str, Any]:
+def start_or_resume(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -> dict[str, Any]:
     """Refuse a folder that is in use for something else; begin a run, or clear the way for one that goes on.
 
     Returns the recipe of the run: the given one, and under `resumed`, where settings were changed on the way, at which
     step that was and what they were before. Raises StorageError, UsageError.
     """
     inside(run.parent, run.name)
-    before, last = _recipe_of(run), last_checkpoint(run)
+    before, last = _recipe_of(run), max(whole_steps(run), default=0)
     if home.exists() and any(home.iterdir()) and not (config.resume and last):
         refuse_strangers(home, owned_by(home), "an adapter")
         manifest = read_manifest(home, ADAPTER) if config.overwrite else _held_in(home)
@@ -62,7 +59,7 @@ def claim(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -
     if config.overwrite and not _is_same(before, recipe):  # where it is the same, it is this very run, interrupted
         remove_tree(run)
     elif last and not config.overwrite:
-        whole |= _resumed(run, before, recipe, int(last.rsplit("-", maxsplit=1)[-1]), resume=config.resume)
+        whole |= _resumed(run, before, recipe, last, resume=config.resume)
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / RECIPE, sealed({"recipe": whole}))
     return whole
@@ -180,29 +177,8 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any], first: Iter
     return "; ".join(ordered[:3]) or "of the same settings, but with damaged files"
 
 
-def vouch(checkpoint: Path) -> None:
-    """Write down the files of a checkpoint by hash, as its last file: one without it was not written whole."""
-    files = [file_entry(path, checkpoint) for path in walk(checkpoint) if path.name != FILES]
-    write_json(checkpoint / FILES, sealed({"outputs": files}))
-
-
-def last_checkpoint(run: Path) -> str | None:
-    """Return the last checkpoint that was written whole and is unharmed. Later ones are removed."""
-    while run.is_dir() and (last := get_last_checkpoint(str(run))) is not None:
-        try:
-            file = Path(last) / FILES
-            whole = not list(damaged(Path(last), read_sealed(file.read_bytes(), file)))
-        except (OSError, StorageError, TypeError, KeyError):
-            whole = False
-        if whole:
-            return last
-        if first_process():
-            remove_tree(Path(last))
-    return None
-
-
 @contextmanager
-def in_words(run: Path, batch_size: int) -> Iterator[None]:
+def translate_errors(run: Path, batch_size: int) -> Iterator[None]:
     """Say what went wrong in training that is not a bug: memory that ran out, or the disk."""
     try:
         yield
@@ -217,13 +193,3 @@ def in_words(run: Path, batch_size: int) -> Iterator[None]:
                 f"{run}: no space left on the disk.", "Make room and give the same command again, or use another --out."
             ) from error
         raise
-
-
-def processes() -> int:
-    """Return how many processes train together, as torchrun says."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def first_process() -> bool:
-    """Return whether this process is the one that writes and speaks."""
-    return os.environ.get("RANK", "0") == "0"

@@ -4,17 +4,16 @@
 
 Both train the same adapter on the same lines with the same masks, in one process, in turn:
 
-plain   AdapterTrainer, a line a row, padded to the longest of the batch, the library's loss over all logits, fp32
-lrl     the trainer of this package: the same lines packed into blocks, the loss at the labelled positions
+plain   as most people write it: a line a row, padded to the longest of the batch, the model's own loss over all logits
+lrl     the step of this package: the same lines packed into rows, the loss at the labelled positions
 
 The loss of each batch must be equal to 1e-4. `products` replays every matrix product of a step alone: the floor that no
-way of computing the same gradients on this machine can go below. On a GPU it also times bf16 with torch.compile. Real
-tokens are those that are not padding. Dropout is off, or losses could not be compared.
+way of computing the same gradients on this machine can go below. Real tokens are those that are not padding. Dropout is
+off, or losses could not be compared. tools/gpu_check.py times what a GPU can do.
 """
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,18 +21,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from adapters import AdapterTrainer
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import TrainingArguments, XLMRobertaConfig, XLMRobertaForMaskedLM
+from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
-from lrltrain.batches import Collator, Masking, Vocabulary
 from lrltrain.config import FitConfig
-from lrltrain.corpus import pack
-from lrltrain.loss import IGNORED
-from lrltrain.methods import attach
-from lrltrain.models import find_base, load_tokenizer, quiet, word_starts
-from lrltrain.trainer import LanguageAdapterTrainer
-from lrltrain.wiring import find_wiring
+from lrltrain.methods import Attached, attach
+from lrltrain.models import find_base, load_tokenizer, word_starts
+from lrltrain.training.batches import Batch, Block, Layout, Masking, Vocabulary
+from lrltrain.training.loss import IGNORED
+from lrltrain.training.packing import probe_packing
+from lrltrain.training.step import Step
+from lrltrain.training.weights import CLIPPED, Rates, Weights
 
 CLOSE = 1e-4
 WIDTH = 256
@@ -54,31 +52,21 @@ def main() -> None:
     tokenizer = load_tokenizer(find_base("lrl-mini"))
     vocabulary = Vocabulary.of(tokenizer, word_starts(tokenizer))
     batches = make_batches(read_lines(given.text), tokenizer, vocabulary, given)
-    model = make_model(given, device)
-    with tempfile.TemporaryDirectory() as scratch:
-        options = {"output_dir": scratch, "report_to": "none", "use_cpu": device.type == "cpu", "log_level": "error"}
-        plain = AdapterTrainer(model, TrainingArguments(**options))
-        times: dict[str, list[float]] = {"plain": [], "lrl": [], "products": []}
-        losses: dict[str, list[float]] = {"plain": [], "lrl": []}
-        for way in ("plain", "lrl"):  # one after the other: the second puts its hooks into the model
-            if way == "lrl":
-                wiring = find_wiring(model, "mlm", vocabulary.starts.size)
-                ours = LanguageAdapterTrainer(model, TrainingArguments(**options), wiring=wiring)
-            trainer = plain if way == "plain" else ours
-            optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=0.0)
-            for number, batch in enumerate(batches):
-                inputs = {name: value.to(device) for name, value in batch[way].items()}
-                seconds, loss = timed(lambda: step(trainer, model, inputs, optimizer), device)  # noqa: B023
-                if number:
-                    times[way].append(seconds)
-                losses[way].append(loss)
-                if way == "lrl" and number:
-                    replay = products(lambda: step(trainer, model, inputs, optimizer))  # noqa: B023
-                    replay()
-                    times["products"].append(timed(replay, device)[0])
-        report(batches, times, losses, device, given)
-        if device.type == "cuda":
-            fastest(model, ours, batches, device, times)
+    model, attached = make_model(given, device)
+    times: dict[str, list[float]] = {"plain": [], "lrl": [], "products": []}
+    losses: dict[str, list[float]] = {"plain": [], "lrl": []}
+    for way, make in (("plain", plain_step), ("lrl", our_step)):  # the second puts its hooks into the model
+        step = make(model, attached, vocabulary, device)
+        for number, batch in enumerate(batches):
+            seconds, loss = timed(lambda: step(batch[way]), device)  # noqa: B023
+            if number:
+                times[way].append(seconds)
+            losses[way].append(loss)
+            if way == "lrl" and number:
+                replay = products(lambda: step(batch[way]))  # noqa: B023
+                replay()
+                times["products"].append(timed(replay, device)[0])
+    report(batches, times, losses, device, given)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -101,15 +89,7 @@ def make_batches(lines: list[str], tokenizer: Any, vocabulary: Vocabulary, given
         labels = np.full_like(ids, IGNORED)
         for row, (inputs, wanted) in enumerate(masked):
             ids[row, : len(inputs)], labels[row, : len(inputs)] = inputs, wanted
-        blocks = [
-            {
-                "input_ids": np.concatenate([masked[each][0] for each in group]),
-                "labels": np.concatenate([masked[each][1] for each in group]),
-                "lengths": [len(pieces[each]) for each in group],
-                "block": 0,
-            }
-            for group in pack([len(piece) for piece in pieces], WIDTH)
-        ]
+        blocks = [Block(*each, [len(piece)], 0) for each, piece in zip(masked, pieces, strict=True)]
         plain = {
             "input_ids": ids,
             "labels": labels,
@@ -118,7 +98,7 @@ def make_batches(lines: list[str], tokenizer: Any, vocabulary: Vocabulary, given
         made.append(
             {
                 "plain": {name: torch.from_numpy(value) for name, value in plain.items()},
-                "lrl": Collator(vocabulary, "packed")(blocks),
+                "lrl": Layout(vocabulary, "line", True, WIDTH)([blocks]),
                 "tokens": sum(map(len, pieces)),
                 "padded": ids.size,
             }
@@ -126,7 +106,7 @@ def make_batches(lines: list[str], tokenizer: Any, vocabulary: Vocabulary, given
     return made
 
 
-def make_model(given: Any, device: torch.device) -> Any:
+def make_model(given: Any, device: torch.device) -> tuple[Any, Attached]:
     """Return XLM-R base's architecture with random weights and an adapter."""
     torch.manual_seed(0)
     config = XLMRobertaConfig(
@@ -137,20 +117,39 @@ def make_model(given: Any, device: torch.device) -> Any:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
-    model = XLMRobertaForMaskedLM(config)
-    with quiet():
-        attach(model, "x", FitConfig(lang="ro", method=given.method))
-    return model.to(device)
+    model = XLMRobertaForMaskedLM(config).train()
+    attached = attach(model, FitConfig(lang="ro", method=given.method), ["x"], [0])
+    return model.to(device), attached
 
 
-def step(trainer: Any, model: Any, inputs: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> float:
-    """Run one step of a trainer: forward, backward, update. Returns the loss."""
-    model.train()
-    loss = trainer.compute_loss(model, dict(inputs))
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    return float(loss.detach())
+def plain_step(model: Any, attached: Attached, _vocabulary: Vocabulary, device: torch.device) -> Callable[..., float]:
+    """Return the plain step, whose rate is zero so that losses can be compared."""
+    parameters = [parameter for _, parameter in attached.parameters]
+    optimizer = torch.optim.AdamW(parameters, lr=0.0)
+
+    def step(batch: dict[str, torch.Tensor]) -> float:
+        loss = model(**{name: value.to(device) for name, value in batch.items()}).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, CLIPPED)
+        optimizer.step()
+        optimizer.zero_grad()
+        return float(loss.detach())
+
+    return step
+
+
+def our_step(model: Any, attached: Attached, vocabulary: Vocabulary, device: torch.device) -> Callable[..., float]:
+    """Return the step of this package, whose rate is zero too."""
+    attention = probe_packing(model, "mlm", vocabulary.starts.size)
+    weights = Weights(attached.parameters, 1, stacked=True)
+    weights.optimizer(Rates(0.0, 0.0, 0.0))
+    steps = Step(model, weights, attention)
+
+    def step(batch: Batch) -> float:
+        steps.accumulate(batch, torch.tensor(1.0 / batch.counts, dtype=torch.float32, device=device))
+        return float(steps.update()[0])
+
+    return step
 
 
 def timed(function: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
@@ -206,7 +205,7 @@ def report(batches: list[Any], times: Any, losses: Any, device: torch.device, gi
     tokens = [batch["tokens"] for batch in batches[1:]]
     speed = {way: sum(tokens) / sum(times[way]) for way in times}
     apart = max(abs(one - other) for one, other in zip(losses["plain"], losses["lrl"], strict=True))
-    blocks = [batch["lrl"]["input_ids"].numel() for batch in batches[1:]]
+    blocks = [batch["lrl"].tensors["input_ids"].numel() for batch in batches[1:]]
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{name}; {given.method}, {given.lines} lines a batch, {sum(tokens) / len(tokens):.0f} real tokens\n")
     print("| way | real tokens/s | seconds a step | padding | against plain |\n| --- | ---: | ---: | ---: | ---: |")
@@ -221,31 +220,6 @@ def report(batches: list[Any], times: Any, losses: Any, device: torch.device, gi
     print(f"largest difference of a loss: {apart:.1e} (at most {CLOSE:.0e})")
     if apart > CLOSE:
         raise SystemExit("the losses differ")
-
-
-def fastest(model: Any, trainer: Any, batches: list[Any], device: torch.device, times: Any) -> None:
-    """Time bf16 with torch.compile on the GPU, at a batch that fills it."""
-    one = batches[1]["lrl"]
-    many = {name: torch.cat([one[name]] * 32) for name in ("input_ids", "pieces", "places")}
-    size = one["input_ids"].numel()
-    many["positions"] = torch.cat([one["positions"] + number * size for number in range(32)])
-    many["labels"] = torch.cat([one["labels"]] * 32)
-    inputs = {name: value.to(device) for name, value in many.items()}
-    model.base_model.encoder.compile()
-    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=0.0)
-
-    def run() -> float:
-        with torch.autocast("cuda", torch.bfloat16):
-            return step(trainer, model, inputs, optimizer)
-
-    for _ in range(3):
-        run()
-    seconds = statistics.median(timed(run, device)[0] for _ in range(5))
-    speed = 32 * batches[1]["tokens"] / seconds
-    plain = sum(batch["tokens"] for batch in batches[1:]) / sum(times["plain"])
-    print(
-        f"\nbf16, torch.compile, 32 such batches at once: {speed:,.0f} tokens/s, {speed / plain:.1f} x plain (target 8)"
-    )
 
 
 if __name__ == "__main__":

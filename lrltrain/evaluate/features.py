@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrltrain.evaluate.tasks import Items, Label
-from lrltrain.loss import IGNORED
 from lrltrain.tokens import encode
+from lrltrain.training.loss import IGNORED
 
 CHUNK = 32  # batches whose items are sorted by length together
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lrltrain.evaluate.features import Features, batches, padded
 
@@ -79,13 +80,14 @@ class TaskModel(nn.Module):
         """Return logits from what `lower` gave."""
         first, *rest = self.encoder.encoder.layer
         states, residual = lower.chunk(2, dim=-1)
-        states = first.output.bottleneck_layer_forward(first.output.dropout(states), residual, first.output.LayerNorm)
+        states = first.output.LayerNorm(first.output.dropout(states) + residual)  # where adapters are hooked in
         added = _added(mask, self.encoder.dtype)
         for number, layer in enumerate(rest, 1):
             if number == len(rest) and not self.head.tokens:
                 states = _first_alone(layer, states, added)
             else:
-                states = layer(states, added)[0]
+                made = layer(states, added)
+                states = made[0] if isinstance(made, tuple) else made  # of transformers 4
         return self.head(states)
 
     @torch.no_grad()
@@ -111,9 +113,14 @@ class TaskModel(nn.Module):
 
 def _first_alone(layer: Any, states: Tensor, added: Tensor) -> Tensor:
     """Return what a layer gives at the first token, which is all that the head reads: (items, 1, hidden)."""
-    asked = states[:, :1]
-    attended = layer.attention.self(asked, added, encoder_hidden_states=states)[0]  # queries of one, keys of all
-    attended = layer.attention.output(attended, asked)
+    attention, asked = layer.attention.self, states[:, :1]
+    queries, keys, values = (
+        linear(inputs).unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)
+        for linear, inputs in ((attention.query, asked), (attention.key, states), (attention.value, states))
+    )
+    dropout = attention.dropout.p if attention.training else 0.0
+    attended = functional.scaled_dot_product_attention(queries, keys, values, added.to(queries.dtype), dropout)
+    attended = layer.attention.output(attended.transpose(1, 2).flatten(2), asked)
     return layer.output(layer.intermediate(attended), attended)
 
 

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from lrltrain.config import Formula, Objective
-from lrltrain.loss import LabelledHead
 from lrltrain.models import word_starts
 from lrltrain.tokens import encode
+from lrltrain.training.loss import LabelledHead
 
 TOKENS_A_BATCH = {"cpu": 4_096, "cuda": 131_072}
 

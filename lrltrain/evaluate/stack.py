@@ -1,8 +1,8 @@
 """A fresh task adapter stacked on a frozen language adapter, which can be swapped for another one's (MAD-X).
 
 Pfeiffer et al. (2020), "MAD-X: An Adapter-Based Framework for Multi-Task Cross-Lingual Transfer". A LoRA adapter is
-stacked as bottlenecks are: `adapters` applies it in the attention, and the task adapter after the feed-forward block,
-which gives what merging it into the weights gives.
+stacked as bottlenecks are: it is applied in the attention, and the task adapter after the feed-forward block, which
+gives what merging it into the weights gives.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from adapters import SeqBnConfig
-from adapters.composition import Stack
 
 from lrldata.errors import ModelError
 from lrldata.manifest import identity
 from lrltrain.artifact import open_adapter
-from lrltrain.methods import check_base, initialise
-from lrltrain.models import Base, load_model, quiet
+from lrltrain.methods import check_base, load_stack
+from lrltrain.models import Base, load_model
+from lrltrain.modules.families import base_of
+from lrltrain.modules.insert import AdapterStack, FusedStack, insert, take_out
+from lrltrain.modules.settings import Bottlenecks
 
 TASK = "task"
+Below = AdapterStack | FusedStack | None
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,21 @@ def open_language_adapter(folder: Path) -> LanguageAdapter:
 
 @dataclass(frozen=True)
 class Stacked:
-    """An encoder with the task adapter active on a language adapter; `swap` puts the target language's below it."""
+    """An encoder with a task adapter above a language adapter; `swap` puts the target language's below it."""
 
     encoder: Any
-    on_source: Any
-    on_target: Any
+    task: AdapterStack
+    source: Below
+    target: Below
 
     def swap(self, *, target: bool) -> None:
         """Stack the task adapter on that of the target language, or of the one that is trained in."""
-        with quiet():  # the library warns of the moment in which none is active
-            self.encoder.set_active_adapters(self.on_target if target else self.on_source)
+        below = self.target if target else self.source
+        take_out(self.encoder)
+        for stack in (below, self.task):
+            if stack is not None:
+                stack.to(self.encoder.device)
+        insert(self.encoder, *([below] if below else []), self.task)
 
 
 def stack(
@@ -94,32 +101,16 @@ def stack(
             )
     full = source is not None and source.method == "full"
     model = load_model(replace(base, location=str(source.folder), revision=None) if source and full else base)
-    initialise(model)
-    with quiet():
-        below = None if full else _load(model, source, "language")
-        other = below if not transfers else _load(model, target, "target")
-    torch.manual_seed(seed)
-    with quiet():
-        model.add_adapter(TASK, config=SeqBnConfig(reduction_factor=reduction_factor))
-    encoder = model.base_model
-    for name, parameter in encoder.named_parameters():
-        parameter.requires_grad_(f"adapters.{TASK}." in name)
-    stacked = Stacked(encoder, _on(below), _on(other))
+    encoder = base_of(model).requires_grad_(False)
+    below = None if full else _load(encoder, source)
+    other = below if not transfers else _load(encoder, target)
+    task = AdapterStack(encoder, Bottlenecks(reduction_factor=reduction_factor), [TASK])
+    task.draw(seed)
+    torch.manual_seed(seed)  # of the head, which is made next
+    stacked = Stacked(encoder, task, below, other)
     stacked.swap(target=False)
     return stacked
 
 
-def _on(below: Any) -> Any:
-    return Stack(below, TASK) if below else Stack(TASK)
-
-
-def _load(model: Any, adapter: LanguageAdapter | None, name: str) -> Any:
-    """Load a language adapter and return what to stack on: its name, or the fusion."""
-    if adapter is None:
-        return None
-    if adapter.method != "fusion":
-        return model.load_adapter(str(adapter.folder), load_as=name)
-    for each in sorted((adapter.folder / "adapters").iterdir()):
-        model.load_adapter(str(each))
-    model.load_adapter_fusion(str(adapter.folder), set_active=True)
-    return model.active_adapters
+def _load(encoder: Any, adapter: LanguageAdapter | None) -> Below:
+    return None if adapter is None else load_stack(adapter.folder, adapter.method, encoder)

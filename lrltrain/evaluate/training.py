@@ -18,7 +18,7 @@ from lrltrain.evaluate.heads import Inputs, TaskModel
 from lrltrain.evaluate.metrics import scores
 from lrltrain.evaluate.record import TASKS
 from lrltrain.evaluate.tasks import Items, Label, Task
-from lrltrain.loss import IGNORED
+from lrltrain.training.loss import IGNORED
 
 CLIPPED = 1.0  # norm of the gradient, as the trainer of transformers has it
 AT_ONCE = 64  # items, where nothing trains

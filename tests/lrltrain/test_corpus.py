@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,13 @@ from hypothesis import strategies as st
 
 from lrldata.errors import InputError
 from lrldata.languages import find
-from lrltrain.batches import Blocks, Collator, Masking, Shuffled, Vocabulary
 from lrltrain.config import FitConfig
 from lrltrain.corpus import Corpus, pack, tokenise
-from lrltrain.loss import IGNORED, LabelledHead
 from lrltrain.models import find_base, load_model, load_tokenizer, word_starts
 from lrltrain.text import open_text
-from lrltrain.wiring import find_wiring
+from lrltrain.training.batches import Block, Blocks, Layout, Masking, Vocabulary, order
+from lrltrain.training.loss import IGNORED, LabelledHead
+from lrltrain.training.packing import probe_packing
 
 BASE = find_base("lrl-mini")
 TOKENIZER = load_tokenizer(BASE)
@@ -89,12 +90,12 @@ def test_masking_is_seeded_by_epoch_and_block(tmp_path: Path, whole_word: bool) 
     rates, changed = [], 0
     for index in range(len(corpus)):
         one, other, next_epoch = blocks[index], again[index], blocks[index + len(corpus)]
-        assert np.array_equal(one["input_ids"], other["input_ids"])
-        changed += not np.array_equal(one["labels"], next_epoch["labels"])
+        assert np.array_equal(one.input_ids, other.input_ids)
+        changed += not np.array_equal(one.labels, next_epoch.labels)
         original = np.concatenate(corpus.block(index))
-        chosen = one["labels"] != IGNORED
-        assert np.array_equal(one["labels"][chosen], original[chosen])
-        assert np.array_equal(one["input_ids"][~chosen], original[~chosen])
+        chosen = one.labels != IGNORED
+        assert np.array_equal(one.labels[chosen], original[chosen])
+        assert np.array_equal(one.input_ids[~chosen], original[~chosen])
         assert not VOCABULARY.special[original[chosen]].any()
         if whole_word:
             boundary = VOCABULARY.starts[original] | VOCABULARY.special[original]
@@ -105,13 +106,16 @@ def test_masking_is_seeded_by_epoch_and_block(tmp_path: Path, whole_word: bool) 
 
 
 def test_an_epoch_visits_every_block_once_in_another_order() -> None:
-    sampler = Shuffled(10_000, seed=1)
-    first = list(sampler)
-    sampler.set_epoch(1)
-    second = list(sampler)
+    drawn = list(islice(order(10_000, seed=1), 20_000))
+    first, second = drawn[:10_000], drawn[10_000:]
     assert sorted(first) == list(range(10_000))
     assert sorted(second) == list(range(10_000, 20_000))
     assert [index % 10_000 for index in second] != first
+
+
+@given(st.integers(0, 30_000))
+def test_a_run_that_goes_on_takes_the_blocks_that_are_next(start: int) -> None:
+    assert list(islice(order(9_001, 1, start), 50)) == list(islice(order(9_001, 1), start, start + 50))
 
 
 @settings(deadline=None, max_examples=10)
@@ -120,23 +124,20 @@ def test_packed_lines_give_the_loss_of_lines_alone(seed: int) -> None:
     draw = np.random.default_rng(seed)
     pieces = [np.asarray(TOKENIZER(line)["input_ids"]) for line in sentences(40)[:6]]
     masked = [Masking("mlm").apply(piece, VOCABULARY, draw) for piece in pieces]
-    parts = [{"input_ids": ids, "labels": labels, "lengths": [len(ids)], "block": 0} for ids, labels in masked]
-    together = {
-        "input_ids": np.concatenate([ids for ids, _ in masked]),
-        "labels": np.concatenate([labels for _, labels in masked]),
-        "lengths": [len(ids) for ids, _ in masked],
-        "block": 0,
-    }
+    parts = [Block(ids, labels, [len(ids)], 0) for ids, labels in masked]
+    whole = [np.concatenate(each) for each in zip(*masked, strict=True)]
+    together = Block(whole[0], whole[1], [len(ids) for ids, _ in masked], 0)
     model = load_model(BASE).eval()
-    wiring = find_wiring(model, "mlm", len(TOKENIZER))
-    assert wiring.first_position == 2
+    attention = probe_packing(model, "mlm", len(TOKENIZER))
+    assert attention.first_position == 2
     head = LabelledHead(model)
     sums = []
-    for blocks in (parts, [together]):
-        batch = Collator(VOCABULARY, "packed")(blocks)
+    for blocks, batching, static in ((parts, "packed", False), ([together], "packed", False), (parts, "line", True)):
+        batch = Layout(VOCABULARY, batching, True, 128, static)([blocks]).tensors
         with torch.no_grad(), head.at(batch["positions"]):
-            hidden = model(**wiring.inputs(batch)).logits[0]
+            hidden = model(**attention.inputs(batch)).logits[0]
         sums.append(head.losses(hidden, batch["labels"]).sum())
+    torch.testing.assert_close(sums[0], sums[2], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(sums[0], sums[1], rtol=1e-4, atol=1e-4)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from oracle import HAS_ADAPTERS
 from safetensors.torch import load_file
 from transformers import (
     BertConfig,
@@ -30,6 +31,23 @@ from lrltrain.artifact import open_adapter
 from lrltrain.config import load_fit_config
 from lrltrain.models import find_base, load_tokenizer, mini_path
 
+CLOSE = 2e-5  # of logits of some 10, computed in another order
+PLAIN = """
+import sys
+from pathlib import Path
+import lrltrain
+from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM
+folder, base, method = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+for kind in sys.argv[4:]:
+    model = AutoModelForMaskedLM.from_pretrained(folder if method == "full" else base)
+    if method != "full":
+        lrltrain.load_adapter(model, folder)
+    assert "adapters" not in sys.modules
+    kept = load_file(folder / "reference.safetensors")
+    logits = model.eval()(kept["input_ids"]).logits[..., kept["words"]]
+    print(float((logits - kept["logits"]).abs().max()))
+"""
 RELOAD = """
 import sys, json, torch
 from pathlib import Path
@@ -52,24 +70,31 @@ for kind in sys.argv[4:]:
 
 
 def reload(folder: Path, method: str, *kinds: str) -> list[float]:
-    """Load weights of each kind in a fresh process that knows `adapters` alone; return how far logits are from ours."""
-    done = subprocess.run(
-        [sys.executable, "-c", RELOAD, str(folder), str(mini_path()), method, *kinds],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return [float(each) for each in done.stdout.split()]
+    """Load weights of each kind in fresh processes, one of which knows `adapters` alone where that is installed.
+
+    Returns how far logits are from those of the folder.
+    """
+    found = []
+    for script in (PLAIN, *([RELOAD] if HAS_ADAPTERS else [])):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(folder), str(mini_path()), method, *kinds],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        found += [float(each) for each in done.stdout.split()]
+    return found
 
 
 @pytest.mark.parametrize("method", ["seq_bn", "seq_bn_inv", "lora", "full"])
 def test_an_adapter_loads_in_a_fresh_process_and_says_the_same(fit: Any, method: str) -> None:
-    folder = fit(method=method, steps=4)
+    folder = fit("--learning-rate", 5e-4 if method == "full" else 5e-3, method=method, steps=4)
     far = reload(folder, method, "bin", "safe")
-    assert (len(far), max(far) < 1e-6) == (2, True)
+    assert far
+    assert max(far) < CLOSE
     manifest = open_adapter(folder)
     assert not list(damaged(folder, manifest))
     assert manifest["trained"]["validation_loss"] < manifest["trained"]["validation_loss_before"]
@@ -84,7 +109,7 @@ def test_an_adapter_loads_in_a_fresh_process_and_says_the_same(fit: Any, method:
 def test_fusion_of_two_adapters_loads_in_a_fresh_process(fit: Any) -> None:
     first, second = fit(method="seq_bn_inv"), fit(method="seq_bn")
     folder = fit("--adapters", f"{first},{second}", method="fusion", steps=4)
-    assert reload(folder, "fusion", "bin")[0] < 1e-6
+    assert max(reload(folder, "fusion", "bin")) < CLOSE
     inputs = open_adapter(folder)["inputs"]
     assert [entry["kind"] for entry in inputs] == ["dataset", "adapter", "adapter"]
 
@@ -272,7 +297,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
     assert "blocks [" in done.stderr
     assert "--learning-rate" in done.stderr
     assert "Traceback" not in done.stderr
-    assert list((tmp_path / "out").rglob("checkpoint-1/trainer_state.json"))
+    assert list((tmp_path / "out").rglob("checkpoint-1/files.json"))
 
 
 def test_models_of_other_kinds_are_trained_too(

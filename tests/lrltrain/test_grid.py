@@ -158,7 +158,7 @@ def test_a_full_disk_is_an_error_and_the_grid_goes_on_when_there_is_room(
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk]
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]
     if subprocess.run(mounted, check=False, capture_output=True).returncode:
         pytest.skip("this machine does not let a disk be mounted")
     try:

@@ -13,8 +13,9 @@ from lrldata.errors import ModelError, StorageError
 from lrldata.languages import find
 from lrltrain.config import FitConfig
 from lrltrain.models import find_base, load_model, mini_path
-from lrltrain.runs import claim, last_checkpoint, vouch
+from lrltrain.runs import start_or_resume
 from lrltrain.text import open_text
+from lrltrain.training.checkpoints import seal_checkpoint, whole_steps
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 RECIPE: dict[str, Any] = {"settings": {"steps": 5}}
@@ -25,7 +26,7 @@ def checkpoint(run: Path, step: int) -> Path:
     (folder / "x").mkdir(parents=True)
     for name in ("optimizer.pt", "trainer_state.json", "x/pytorch_adapter.bin"):
         (folder / name).write_text(f"{name} of step {step}")
-    vouch(folder)
+    seal_checkpoint(folder)
     return folder
 
 
@@ -34,14 +35,14 @@ def checkpoint(run: Path, step: int) -> Path:
 def test_a_checkpoint_that_is_harmed_in_any_file_gives_way_to_the_one_before(
     tmp_path: Path, name: str, harm: str
 ) -> None:
-    first, second = checkpoint(tmp_path, 10), checkpoint(tmp_path, 20)
-    assert last_checkpoint(tmp_path) == str(second)
+    _, second = checkpoint(tmp_path, 10), checkpoint(tmp_path, 20)
+    assert whole_steps(tmp_path) == [10, 20]
     harmed = second / name
     if harm == "gone":
         harmed.unlink()
     else:
         harmed.write_text(harmed.read_text()[:-3] if harm == "cut" else "")
-    assert last_checkpoint(tmp_path) == str(first)
+    assert whole_steps(tmp_path) == [10]
     assert not second.exists()
 
 
@@ -51,18 +52,18 @@ def test_claiming_a_folder_never_takes_what_is_not_ours(tmp_path: Path) -> None:
     home.mkdir()
     (home / "notes.txt").write_text("mine")
     with pytest.raises(StorageError, match=r"notes\.txt"):
-        claim(home, run, RECIPE, config)
+        start_or_resume(home, run, RECIPE, config)
     (home / "notes.txt").unlink()
-    claim(home, run, RECIPE, config)
+    start_or_resume(home, run, RECIPE, config)
     kept = checkpoint(run, 5)
-    claim(home, run, RECIPE, config)
+    start_or_resume(home, run, RECIPE, config)
     assert kept.exists(), "an interrupted --overwrite goes on"
     other = {"settings": {"steps": 6}}
     with pytest.raises(StorageError, match="steps: 5 before, now 6"):
-        claim(home, run, other, FitConfig(lang="ro"))
-    claim(home, run, other, FitConfig(lang="ro", resume=True))
+        start_or_resume(home, run, other, FitConfig(lang="ro"))
+    start_or_resume(home, run, other, FitConfig(lang="ro", resume=True))
     assert kept.exists()
-    claim(home, run, RECIPE, config)
+    start_or_resume(home, run, RECIPE, config)
     assert not kept.exists()
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from adapters import LoRAConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,9 +20,10 @@ from lrltrain.evaluate.overlap import contamination, overlap
 from lrltrain.evaluate.stack import stack
 from lrltrain.evaluate.tasks import LABELS, SPLITS, Items, check_labels, open_task
 from lrltrain.evaluate.training import Training, predict, train
-from lrltrain.loss import IGNORED
-from lrltrain.methods import initialise
-from lrltrain.models import find_base, load_model, load_tokenizer, quiet
+from lrltrain.models import find_base, load_model, load_tokenizer
+from lrltrain.modules.insert import HELD, AdapterStack, insert, take_out
+from lrltrain.modules.settings import Bottlenecks, LowRanks
+from lrltrain.training.loss import IGNORED
 
 BASE = find_base("lrl-mini")
 TOKENIZER = load_tokenizer(BASE)
@@ -273,29 +273,28 @@ def test_only_the_task_adapter_and_the_head_train() -> None:
     train(model, (inputs, inputs), dev, "topic", LABELS["topic"], how, lambda *_: None)
     changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
     assert changed
-    assert all(".adapters.task." in name or name.startswith("head.") for name in changed)
+    assert all(f".{HELD}." in name or name.startswith("head.") for name in changed)
     assert len(predict(model, inputs, LABELS["topic"], how)) == 6
 
 
 def test_stacking_on_lora_is_stacking_on_weights_it_is_merged_into() -> None:
-    from adapters import SeqBnConfig  # noqa: PLC0415
-    from adapters.composition import Stack  # noqa: PLC0415
-
-    model = load_model(BASE)
-    initialise(model)
-    with quiet():
-        model.add_adapter("language", config=LoRAConfig(r=4, alpha=4))
-        model.add_adapter("task", config=SeqBnConfig(reduction_factor=16))
-    for name, parameter in model.named_parameters():
-        if ".language." in name or ".task." in name:
-            torch.nn.init.normal_(parameter, std=0.1)
+    model = load_model(BASE).eval()
+    language = AdapterStack(model, LowRanks(rank=4, alpha=4), ["language"])
+    task = AdapterStack(model, Bottlenecks(reduction_factor=16), ["task"])
+    for parameter in (*language.parameters(), *task.parameters()):
+        torch.nn.init.normal_(parameter, std=0.1)
     ids = torch.arange(5, 15)[None]
     with torch.no_grad():
-        model.eval().set_active_adapters(Stack("language", "task"))
+        insert(model, language, task)
         stacked = model.base_model(ids).last_hidden_state
-        model.set_active_adapters("task")
+        take_out(model)
+        insert(model, task)
         alone = model.base_model(ids).last_hidden_state
-        model.merge_adapter("language")
+        for number, layer in enumerate(model.base_model.encoder.layer):
+            for places, linear in ((language.queries, "query"), (language.values, "value")):
+                change = places[str(number)]
+                weight = getattr(layer.attention.self, linear).weight
+                weight += change.lora_B[0] @ change.lora_A[0] * change.scaling
         merged = model.base_model(ids).last_hidden_state
     assert not torch.allclose(alone, stacked, atol=1e-2)
     torch.testing.assert_close(merged, stacked, atol=1e-4, rtol=1e-3)

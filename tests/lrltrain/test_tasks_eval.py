@@ -21,6 +21,7 @@ from lrltrain.evaluate.stack import open_language_adapter, stack
 from lrltrain.evaluate.tasks import SPLITS
 from lrltrain.fit import fit as fit_adapter
 from lrltrain.models import find_base
+from lrltrain.modules.insert import HELD, inserted
 
 QUIET = Progress(quiet=True)
 BASE = find_base("lrl-mini")
@@ -89,10 +90,10 @@ def test_a_task_is_learned_on_every_kind_of_adapter(
     with torch.no_grad():
         states = [each.encoder.eval()(ids).last_hidden_state for each in (on, alone)]
     assert not torch.allclose(*states, atol=1e-4)
+    task = f"{HELD}.{0 if method == 'full' else 1}."  # above the language adapter
     trained = {name for name, value in on.encoder.named_parameters() if value.requires_grad}
-    assert trained == {name for name, _ in on.encoder.named_parameters() if ".adapters.task." in name}
-    names = dict(alone.encoder.named_parameters())
-    assert all(torch.equal(value, names[name]) for name, value in on.encoder.named_parameters() if name in trained)
+    assert trained == {name for name, _ in on.encoder.named_parameters() if name.startswith(task)}
+    assert all(map(torch.equal, on.task.parameters(), alone.task.parameters()))
 
 
 def test_all_tasks_with_a_baseline_are_recorded(data: Path, tmp_path: Path) -> None:
@@ -159,15 +160,15 @@ def test_a_corpus_is_looked_through_also_for_finished_runs(
 def test_transfer_learns_on_one_adapter_and_is_scored_on_the_other(
     adapters: Callable[..., Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    active: list[str] = []
+    active: list[list[str]] = []
     real_train, real_predict = recipe.train, recipe.predict
 
     def train(model: Any, *rest: Any) -> Any:
-        active.append(str(model.encoder.active_adapters))
+        active.append([name for each in inserted(model.encoder) for name in each.names])
         return real_train(model, *rest)
 
     def predict(model: Any, *rest: Any) -> Any:
-        active.append(str(model.encoder.active_adapters))
+        active.append([name for each in inserted(model.encoder) for name in each.names])
         return real_predict(model, *rest)
 
     monkeypatch.setattr(recipe, "train", train)
@@ -175,7 +176,7 @@ def test_transfer_learns_on_one_adapter_and_is_scored_on_the_other(
     ro, ug = adapters("seq_bn", "ro"), adapters("seq_bn_inv", "ug")
     options = {"adapter": [ug], "lang": "ug", "baselines": ["none"], "transfer_from": "ro", "transfer_adapter": ro}
     alone, scored = score(tmp_path, data, **options)
-    assert active == ["Stack[task]"] * 2 + ["Stack[language, task]", "Stack[target, task]"]
+    assert active == [["task"]] * 2 + [["ro_text_seq_bn", "task"], ["ug_text_seq_bn_inv", "task"]]
     assert (alone.runs[0].method, scored.runs[0].method) == ("none-from-ro", "seq_bn_inv-from-ro")
     assert scored.runs[0].manifest["transfer"]["adapter"]["name"] == open_language_adapter(ro).name
 

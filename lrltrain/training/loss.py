@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 IGNORED = -100
@@ -62,15 +62,14 @@ class LabelledHead:
         finally:
             self._positions = None
 
-    def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Return the sum of the cross entropy in nats of labels (labels,) given `hidden` (labels, hidden).
+    def loss(self, hidden: Tensor, labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of the losses, each times its share, and the losses in nats, (labels,), without gradient.
 
-        Labels of -100 do not count.
+        `hidden` (labels, hidden) is what would go into the last projection, `shares` (labels,) what each label counts.
+        Those of -100 do not count.
         """
         hidden, weight, bias = self._operands(hidden)
-        if hidden.device.type != "cpu" and hasattr(functional, "linear_cross_entropy"):  # since torch 2.13
-            return torch_linear_cross_entropy(hidden, weight, bias, labels)
-        return linear_cross_entropy(hidden, weight, bias, labels)
+        return linear_cross_entropy(hidden, weight, bias, labels, shares)
 
     @torch.no_grad()
     def losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
@@ -87,45 +86,38 @@ class LabelledHead:
         return hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
-def torch_linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
-    """Return the same as `linear_cross_entropy` by torch's own kernel, which never holds all logits: for the GPU."""
-    return functional.linear_cross_entropy(
-        hidden,
-        weight,
-        labels,
-        linear_bias=None if bias is None else bias.to(weight.dtype),
-        reduction="sum",
-        ignore_index=IGNORED,
-        options=nn.LinearCrossEntropyOptions(),
-    )
-
-
-def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
-    """Return the sum of the cross entropy in nats of `hidden @ weight.T + bias`, (labels, vocabulary), with `labels`.
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, shares: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted sum and the values of the cross entropy of `hidden @ weight.T + bias` with `labels`, in nats.
 
     Holds the logits of at most ROWS positions, takes them in pieces that fit the cache, and makes the gradient in the
     same pass; torch's own way goes some ten times over all logits, which on a CPU costs as much as the products.
     """
-    parts = zip(hidden.split(ROWS), labels.split(ROWS), strict=True)
-    losses = [_LinearCrossEntropy.apply(part, weight, bias, wanted) for part, wanted in parts]
-    return torch.stack(losses).sum()
+    parts = zip(hidden.split(ROWS), labels.split(ROWS), shares.split(ROWS), strict=True)
+    made = [_LinearCrossEntropy.apply(part, weight, bias, wanted, share) for part, wanted, share in parts]
+    return torch.stack([total for total, _ in made]).sum(), torch.cat([losses for _, losses in made])
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     """Cross entropy of a linear layer; the gradient, softmax less one-hot, is made while the logits are at hand."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, shares: Tensor
+    ) -> tuple[Tensor, Tensor]:
         wants = any(ctx.needs_input_grad)
         losses, norm, pieces = _entropies(hidden, weight, bias, labels, keep=wants)
         if wants:
-            ctx.save_for_backward(*_gradients(ctx.needs_input_grad, hidden, weight, pieces, norm, labels))
-        return losses.sum()
+            ctx.save_for_backward(*_gradients(ctx.needs_input_grad, hidden, weight, pieces, norm, labels, shares))
+        ctx.mark_non_differentiable(losses)
+        return (losses * shares).sum(), losses
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, outer: Tensor, _losses: Tensor) -> tuple[Tensor | None, ...]:
         kept = iter(ctx.saved_tensors)
-        return (*(next(kept) * outer if needed else None for needed in ctx.needs_input_grad[:3]), None)
+        grads = ((next(kept) if needed else None) for needed in ctx.needs_input_grad[:3])
+        return (*(None if grad is None else grad * outer.to(grad.dtype) for grad in grads), None, None)
 
 
 def _entropies(
@@ -150,10 +142,16 @@ def _entropies(
 
 
 def _gradients(
-    needed: tuple[bool, ...], hidden: Tensor, weight: Tensor, pieces: list[Tensor], norm: Tensor, labels: Tensor
+    needed: tuple[bool, ...],
+    hidden: Tensor,
+    weight: Tensor,
+    pieces: list[Tensor],
+    norm: Tensor,
+    labels: Tensor,
+    shares: Tensor,
 ) -> list[Tensor]:
-    """Return the gradients of the sum of losses by hidden, weight and bias, as far as they are needed."""
-    counts = (labels != IGNORED)[:, None]
+    """Return the gradients of the weighted sum of losses by hidden, weight and bias, as far as they are needed."""
+    counts = torch.where(labels != IGNORED, shares, 0.0)[:, None]
     of_hidden = torch.zeros_like(hidden)
     of_weight = torch.empty_like(weight) if needed[1] else None
     of_bias = torch.empty_like(weight[:, 0]) if needed[2] else None

@@ -1,0 +1,107 @@
+"""Where adapters go in the models of a family, and what those places are called in the files of `adapters`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from torch import nn
+
+from lrldata.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Family:
+    """The places of a family; paths are from the base model, or from one of its layers.
+
+    `placement` says where a bottleneck A is, with s the sum of a feed-forward block's output h and its input x:
+    `post_norm` models (BERT) compute LN(s + A(LN(s))), `pre_norm` models (LLaMA) s + A(s), and `sandwich` models
+    (Gemma 2 and 3) x + LN(h + A(LN(s))). `bottleneck` is the module under which `adapters` keeps it in files.
+    """
+
+    layers: str
+    embeddings: str
+    queries: str
+    values: str
+    bottleneck: str
+    placement: Literal["post_norm", "pre_norm", "sandwich"]
+    norm: str = ""
+    before: str = ""
+    projection: str = ""
+    base: str = ""  # where the base model is in one with a head, if transformers does not say so
+
+
+_BERT = Family(
+    layers="encoder.layer",
+    embeddings="embeddings",
+    queries="attention.self.query",
+    values="attention.self.value",
+    bottleneck="output",
+    placement="post_norm",
+    norm="output.LayerNorm",
+)
+_DISTILBERT = Family(
+    layers="transformer.layer",
+    embeddings="embeddings",
+    queries="attention.q_lin",
+    values="attention.v_lin",
+    bottleneck="output_adapters",
+    placement="post_norm",
+    norm="output_layer_norm",
+)
+_LLAMA = Family(
+    layers="layers",
+    embeddings="embed_tokens",
+    queries="self_attn.q_proj",
+    values="self_attn.v_proj",
+    bottleneck="output_adapters",
+    placement="pre_norm",
+)
+_GEMMA = Family(
+    layers="layers",
+    embeddings="embed_tokens",
+    queries="self_attn.q_proj",
+    values="self_attn.v_proj",
+    bottleneck="output_adapters",
+    placement="sandwich",
+    norm="post_feedforward_layernorm",
+    before="pre_feedforward_layernorm",
+    projection="mlp.down_proj",
+)
+FAMILIES: dict[str, Family] = {  # by `model_type` of config.json
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "camembert": _BERT,
+    "electra": _BERT,
+    "distilbert": _DISTILBERT,
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "qwen2": _LLAMA,
+    "qwen3": _LLAMA,
+    "gemma2": _GEMMA,
+    "gemma3_text": replace(_GEMMA, base="model"),
+}
+
+
+def family_of(model: Any) -> Family:
+    """Return the family of a transformers model. Raises ModelError that names those that are supported."""
+    kind = model.config.model_type
+    family = FAMILIES.get(kind)
+    if family is None:
+        raise ModelError(
+            f"{model.config.name_or_path or 'the model'}: adapters cannot be put into models of type {kind!r}.",
+            f"Supported are {', '.join(FAMILIES)}; --method full needs no support.",
+        )
+    return family
+
+
+def base_of(model: Any) -> Any:
+    """Return the base model of a transformers model, which may be itself."""
+    family = FAMILIES.get(model.config.model_type)
+    inner = getattr(model, family.base, None) if family and family.base else None
+    return model.base_model if inner is None else inner
+
+
+def layers_of(model: Any, family: Family) -> Iterator[tuple[int, nn.Module]]:
+    """Yield the layers of a model with their numbers."""
+    yield from enumerate(base_of(model).get_submodule(family.layers))

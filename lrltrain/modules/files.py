@@ -1,0 +1,194 @@
+"""Adapters in the files of `adapters`: adapter_config.json, pytorch_adapter.bin and adapter.safetensors. IO."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lrldata.errors import ModelError
+from lrltrain.modules.families import Family, base_of, family_of
+from lrltrain.modules.insert import AdapterStack, FusedStack
+from lrltrain.modules.settings import VERSION, read_settings
+
+CONFIG, WEIGHTS, SAFE_WEIGHTS = "adapter_config.json", "pytorch_adapter.bin", "adapter.safetensors"
+FUSION_CONFIG, FUSION_WEIGHTS = "adapter_fusion_config.json", "pytorch_model_adapter_fusion.bin"
+SAFE_FUSION_WEIGHTS = "model_adapter_fusion.safetensors"
+_FUSION = {  # what `adapters` writes for its dynamic AdapterFusion, which is the one that is computed here
+    "dropout_prob": None,
+    "key": True,
+    "query": True,
+    "query_before_ln": False,
+    "regularization": True,
+    "residual_before": False,
+    "temperature": False,
+    "value": True,
+    "value_before_softmax": True,
+    "value_initialized": True,
+}
+_AGAIN = "Fetch it again, or make it again with `lrltrain fit`."
+
+
+def save_adapter(folder: Path, model: Any, stack: AdapterStack, number: int = 0) -> None:
+    """Write one adapter of a stack, in both formats of weights; the folder must exist."""
+    name = stack.names[number]
+    settings = stack.settings.as_json()
+    _write_config(folder / CONFIG, model, name=name, config=settings)
+    prefix = _prefix(model)
+    weights = {
+        prefix + key: parameter[number].detach().cpu().clone()
+        for key, parameter in _parameters(stack, family_of(model), name)
+    }
+    save_file(weights, folder / SAFE_WEIGHTS)
+    torch.save(weights, folder / WEIGHTS)
+
+
+def load_adapter_files(folder: Path, model: Any, name: str | None = None) -> AdapterStack:
+    """Read an adapter of a folder, for `insert`, under its own name or another. Raises ModelError."""
+    config = read_config(folder / CONFIG)
+    own = str(config.get("name", ""))
+    stack = AdapterStack(model, read_settings(config.get("config"), f"{folder}/{CONFIG}"), [name or own])
+    _fill(folder, model, (SAFE_WEIGHTS, WEIGHTS), config, dict(_parameters(stack, family_of(model), own)))
+    return stack
+
+
+def save_fusion(folder: Path, model: Any, fused: FusedStack) -> None:
+    """Write the fusion's own weights, and each of its adapters in adapters/NAME."""
+    name = ",".join(fused.names)
+    _write_config(folder / FUSION_CONFIG, model, name=name, adapter_names=fused.names, config=_FUSION)
+    prefix = _prefix(model)
+    weights = {
+        prefix + key: parameter.detach().cpu().clone()
+        for key, parameter in _fusion_parameters(fused, family_of(model), name)
+    }
+    save_file(weights, folder / SAFE_FUSION_WEIGHTS)
+    torch.save(weights, folder / FUSION_WEIGHTS)
+    for member in fused.members:
+        inner = folder / "adapters" / member.names[0]
+        inner.mkdir(parents=True, exist_ok=True)
+        save_adapter(inner, model, member)
+
+
+def load_fusion(folder: Path, model: Any) -> FusedStack:
+    """Read a fusion with its adapters. Raises ModelError."""
+    config = read_config(folder / FUSION_CONFIG)
+    odd = next((key for key, value in dict(config.get("config") or {}).items() if value != _FUSION.get(key)), None)
+    if odd is not None:
+        raise ModelError(f"{folder}/{FUSION_CONFIG}: {odd} is not as AdapterFusion has it here.", _AGAIN)
+    name = str(config.get("name", ""))
+    names = [str(each) for each in config.get("adapter_names") or name.split(",")]
+    folders = {read_config(each / CONFIG).get("name"): each for each in sorted((folder / "adapters").iterdir())}
+    missing = next((each for each in names if each not in folders), None)
+    if missing is not None:
+        raise ModelError(f"{folder}: the adapter {missing!r}, which is fused, is missing in adapters/.", _AGAIN)
+    fused = FusedStack(model, [load_adapter_files(folders[each], model) for each in names])
+    parameters = dict(_fusion_parameters(fused, family_of(model), name))
+    _fill(folder, model, (SAFE_FUSION_WEIGHTS, FUSION_WEIGHTS), config, parameters)
+    return fused
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read adapter_config.json or one of its kin. Raises ModelError."""
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ModelError(
+            f"{path.parent}: has no {path.name}.", "It is not an adapter that `adapters` reads."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: is not valid JSON: {error}.", _AGAIN) from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path}: is not a JSON object.", _AGAIN)
+    return config
+
+
+def _write_config(path: Path, model: Any, **more: Any) -> None:
+    settings = {
+        "hidden_size": model.config.hidden_size,
+        "model_class": type(model).__name__,
+        "model_name": model.config.name_or_path,
+        "model_type": model.config.model_type,
+        "version": VERSION,
+        **more,
+    }
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True), "utf-8")
+
+
+def _prefix(model: Any) -> str:
+    """Return what the names of weights begin with: that of the base model in a model with a head."""
+    base = base_of(model)
+    return next((f"{name}." for name, module in model.named_children() if module is base), "")
+
+
+def _parameters(stack: AdapterStack, family: Family, name: str) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield the stacked parameters with their names in a file, in the order of layers."""
+    for key, module in stack.bottlenecks.items():
+        yield from _named(f"{family.layers}.{key}.{family.bottleneck}.adapters.{name}.", module)
+    for key in stack.queries or stack.values:
+        for places, path in ((stack.queries, family.queries), (stack.values, family.values)):
+            if key in places:
+                yield from _named(f"{family.layers}.{key}.{path}.loras.{name}.", places[key])
+    if stack.coupling is not None:
+        yield from _named(f"invertible_adapters.{name}.", stack.coupling)
+
+
+def _fusion_parameters(fused: FusedStack, family: Family, name: str) -> Iterator[tuple[str, nn.Parameter]]:
+    for key, module in fused.fusions.items():
+        yield from _named(f"{family.layers}.{key}.{family.bottleneck}.adapter_fusion_layer.{name}.", module)
+
+
+def _named(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    for name, parameter in module.named_parameters():
+        yield prefix + name, parameter
+
+
+@torch.no_grad()
+def _fill(
+    folder: Path, model: Any, files: tuple[str, str], config: Mapping[str, Any], parameters: Mapping[str, nn.Parameter]
+) -> None:
+    """Copy the weights of a folder into parameters. Raises ModelError where one is missing or of another shape."""
+    hidden, here = config.get("hidden_size"), model.config.hidden_size
+    if hidden != here:
+        raise ModelError(
+            f"{folder}: was trained in a model of hidden size {hidden}, and this one has {here}.",
+            f"Use its own base model, {config.get('model_name')}.",
+        )
+    path, weights = _read_weights(folder, files)
+    found = {name: value for stored, value in weights.items() for name in parameters if _is(stored, name)}
+    for name, parameter in parameters.items():
+        value = found.get(name)
+        if value is None:
+            raise ModelError(f"{path}: lacks {name}.", f"Use its own base model, {config.get('model_name')}.")
+        held = parameter[0] if parameter.ndim > value.ndim else parameter
+        if held.shape != value.shape:
+            raise ModelError(
+                f"{path}: {name} has the shape {tuple(value.shape)}, not {tuple(held.shape)}.",
+                f"Use its own base model, {config.get('model_name')}.",
+            )
+        held.copy_(value)
+    more = sorted(stored for stored in weights if not any(_is(stored, name) for name in parameters))
+    if more:
+        raise ModelError(f"{path}: holds {more[0]}, which is no weight of this adapter.", _AGAIN)
+
+
+def _is(stored: str, name: str) -> bool:
+    """Return whether a weight in a file is that of this name in the base model; its own model may have had a head."""
+    return stored == name or stored.endswith(f".{name}")
+
+
+def _read_weights(folder: Path, files: tuple[str, str]) -> tuple[Path, dict[str, Tensor]]:
+    safe, pickled = (folder / name for name in files)
+    try:
+        if safe.is_file():
+            return safe, load_file(safe)
+        return pickled, dict(torch.load(pickled, map_location="cpu", weights_only=True))
+    except (OSError, SafetensorError, ValueError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        path = safe if safe.is_file() else pickled
+        told = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path}: cannot be read: {told}.", _AGAIN) from error
+    except Exception as error:  # torch raises what pickle raises: UnpicklingError, AttributeError and others
+        raise ModelError(f"{pickled}: cannot be read as weights: {type(error).__name__}.", _AGAIN) from error

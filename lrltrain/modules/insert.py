@@ -1,0 +1,222 @@
+"""Puts stacks of adapters into a transformers model, by hooks; nothing of the model's own code is changed."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrldata.errors import ModelError
+from lrltrain.modules.families import Family, base_of, family_of, layers_of
+from lrltrain.modules.settings import Bottlenecks, Settings
+from lrltrain.modules.stacks import Bottleneck, Coupling, Fusion, LowRank
+
+Adding = Callable[[Tensor], Tensor]  # what is added to hidden states
+HELD = "lrl_adapters"  # the module of a model that holds what was put into it
+
+
+class AdapterStack(nn.Module):
+    """K adapters of the same settings in one model.
+
+    The modules are kept by layer, so that their names tell where they are; `insert` puts them into the model.
+    """
+
+    def __init__(self, model: Any, settings: Settings, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names, self.settings = list(names), settings
+        family, count, hidden = family_of(model), len(names), int(model.config.hidden_size)
+        self.bottlenecks: Any = nn.ModuleDict()  # by the number of the layer
+        self.queries: Any = nn.ModuleDict()
+        self.values: Any = nn.ModuleDict()
+        self.coupling: Coupling | None = None
+        for number, layer in layers_of(model, family):
+            if number in settings.leave_out:
+                continue
+            if isinstance(settings, Bottlenecks):
+                inner = max(1, int(hidden // settings.reduction_factor))
+                self.bottlenecks[str(number)] = Bottleneck(
+                    count, hidden, inner, settings.non_linearity, settings.scaling
+                )
+                continue
+            for key, places, path in (("q", self.queries, family.queries), ("v", self.values, family.values)):
+                if key in settings.matrices:
+                    linear: Any = layer.get_submodule(path)
+                    places[str(number)] = LowRank(
+                        count, int(linear.in_features), int(linear.out_features), settings.rank, settings.alpha
+                    )
+        if isinstance(settings, Bottlenecks) and settings.invertible:
+            size = int(getattr(model.config, "embedding_size", hidden))
+            self.coupling = Coupling(count, size, settings.non_linearity, settings.invertible_reduction_factor)
+        self.to(next(model.parameters()).device)
+
+    def draw(self, seed: int, number: int = 0) -> None:
+        """Initialise the weights of one of the adapters from a seed: the same in a stack of any size."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for places in (self.bottlenecks, self.queries, self.values):
+                for module in places.values():
+                    module.draw(number)
+            if self.coupling is not None:
+                self.coupling.draw(number)
+
+
+class FusedStack(nn.Module):
+    """An AdapterFusion over bottlenecks of one model, frozen or not; the first one's coupling is used, as MAD-X's.
+
+    `members` are stacks of one adapter each.
+    """
+
+    def __init__(self, model: Any, members: Sequence[AdapterStack]) -> None:
+        super().__init__()
+        self.members: Any = nn.ModuleList(members)
+        hidden, dropout = int(model.config.hidden_size), getattr(model.config, "attention_probs_dropout_prob", 0.0)
+        shared = [key for key in members[0].bottlenecks if all(key in each.bottlenecks for each in members)]
+        if not shared or any(not isinstance(each.settings, Bottlenecks) for each in members):
+            raise ModelError("Adapters without bottlenecks cannot be fused.", "Give seq_bn or seq_bn_inv adapters.")
+        self.fusions: Any = nn.ModuleDict({key: Fusion(hidden, dropout) for key in shared})
+        self.to(next(model.parameters()).device)
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the fused adapters, in order."""
+        return [each.names[0] for each in self._stacks()]
+
+    @property
+    def coupling(self) -> Coupling | None:
+        """Return the invertible adapter that is used."""
+        return self._stacks()[0].coupling
+
+    def draw(self, seed: int) -> None:
+        """Initialise the fusion's own weights from a seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for fusion in self.fusions.values():
+                fusion.draw()
+
+    def at(self, key: str) -> Adding:
+        """Return what is added to the hidden states at a layer."""
+        fusion, bottlenecks = self.fusions[key], [each.bottlenecks[key] for each in self._stacks()]
+        return lambda states: fusion(states, [bottleneck(states) for bottleneck in bottlenecks])
+
+    def penalty(self) -> Tensor:
+        """Return the regularisation that belongs to the loss."""
+        return torch.stack([fusion.penalty() for fusion in self.fusions.values()]).sum()
+
+    def _stacks(self) -> list[AdapterStack]:
+        return list(self.members)
+
+
+class Inserted(nn.ModuleList):
+    """What was put into a model, the lower adapters first; it is a module of the model, and can be taken out again."""
+
+    def __init__(self, model: Any, stacks: Sequence[AdapterStack | FusedStack]) -> None:
+        super().__init__(stacks)
+        self._handles: list[Any] = []
+        family = family_of(model)
+        for number, layer in layers_of(model, family):
+            self._hook_layer(family, layer, str(number))
+        coupling = next((stack.coupling for stack in stacks if stack.coupling is not None), None)
+        if coupling is not None:
+            embeddings = base_of(model).get_submodule(family.embeddings)
+            self._add(embeddings.register_forward_hook(partial(_couple, coupling)))
+            output = model.get_output_embeddings()
+            if output is not None:  # an encoder without a head has no last projection
+                self._add(output.register_forward_pre_hook(partial(_uncouple, coupling)))
+
+    def release(self) -> None:
+        """Take the hooks out of the model."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _stacks(self) -> list[Any]:
+        return list(self)
+
+    def _add(self, handle: Any) -> None:
+        self._handles.append(handle)
+
+    def _hook_layer(self, family: Family, layer: nn.Module, key: str) -> None:
+        chain: list[Adding] = []
+        for stack in self._stacks():
+            if isinstance(stack, FusedStack):
+                chain += [stack.at(key)] if key in stack.fusions else []
+                continue
+            chain += [stack.bottlenecks[key]] if key in stack.bottlenecks else []
+            for places, path in ((stack.queries, family.queries), (stack.values, family.values)):
+                if key in places:
+                    self._add(layer.get_submodule(path).register_forward_hook(partial(_add_low_rank, places[key])))
+        if not chain:
+            return
+        if family.placement == "post_norm":
+            self._add(layer.get_submodule(family.norm).register_forward_hook(partial(_after_norm, chain)))
+        elif family.placement == "pre_norm":
+            self._add(layer.register_forward_hook(partial(_after_layer, chain)))
+        else:
+            inputs: list[Tensor] = []
+            before, norm = layer.get_submodule(family.before), layer.get_submodule(family.norm)
+            self._add(before.register_forward_pre_hook(partial(_keep, inputs)))
+            projection = layer.get_submodule(family.projection)
+            self._add(projection.register_forward_hook(partial(_after_projection, chain, norm, inputs)))
+
+
+def insert(model: Any, *stacks: AdapterStack | FusedStack) -> None:
+    """Put stacks into a model, above those that are in it: each bottleneck sees what the one below it gives.
+
+    Raises ModelError where the model's family is not supported.
+    """
+    setattr(model, HELD, Inserted(model, [*take_out(model), *stacks]))
+
+
+def inserted(model: Any) -> list[AdapterStack | FusedStack]:
+    """Return what is in a model, the lower stacks first."""
+    return list(getattr(model, HELD, []))
+
+
+def take_out(model: Any) -> list[AdapterStack | FusedStack]:
+    """Give a model back as it was, and return what was in it."""
+    held = inserted(model)
+    if held:
+        getattr(model, HELD).release()
+        delattr(model, HELD)
+    return held
+
+
+def _after_norm(chain: Sequence[Adding], norm: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    total, seen = inputs[0], output
+    for adapter in chain:
+        total = total + adapter(seen)
+        seen = norm.forward(total)  # not called, for that would run this hook
+    return seen
+
+
+def _after_layer(chain: Sequence[Adding], _layer: Any, _inputs: Any, output: Any) -> Any:
+    states = output[0] if isinstance(output, tuple) else output
+    for adapter in chain:
+        states = states + adapter(states)
+    return (states, *output[1:]) if isinstance(output, tuple) else states
+
+
+def _keep(held: list[Tensor], _norm: Any, inputs: tuple[Tensor]) -> None:
+    held[:] = [inputs[0]]
+
+
+def _after_projection(
+    chain: Sequence[Adding], norm: Any, held: list[Tensor], _linear: Any, _in: Any, output: Tensor
+) -> Tensor:
+    residual = held.pop()
+    states = output
+    for adapter in chain:
+        states = states + adapter(norm.forward(states + residual))
+    return states
+
+
+def _add_low_rank(change: LowRank, _linear: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    return output + change(inputs[0])
+
+
+def _couple(coupling: Coupling, _embeddings: Any, _inputs: Any, output: Tensor) -> Tensor:
+    return coupling(output)
+
+
+def _uncouple(coupling: Coupling, _projection: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (coupling(inputs[0], inverse=True), *inputs[1:])

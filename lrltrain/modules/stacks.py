@@ -1,0 +1,169 @@
+"""K adapters of one shape as stacked weights: bottleneck, invertible coupling, low rank; and AdapterFusion.
+
+A stack works on hidden states whose rows belong to its adapters in turn: of R rows the first R / K to the first. They
+are computed as batched products of shape (K, tokens, hidden). Weights are held as `adapters` writes them, stacked, and
+are cast to the type of the hidden states, so that a base model may be held in bf16 while its adapters are in fp32.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.activations import get_activation
+
+STD = 0.02  # of initial weights, as BERT has it
+PENALTY = 0.01  # of the value matrix's distance from identity (AdapterFusion, as `adapters` trains it)
+
+
+class Linears(nn.Module):
+    """K linear layers: `weight` (K, out, in) and `bias` (K, out)."""
+
+    def __init__(self, count: int, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(count, outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(count, outputs)) if bias else None
+
+    @torch.no_grad()
+    def draw(self, number: int) -> None:
+        """Initialise one of the layers as BERT does; drawn on the CPU, so that it is the same on every device."""
+        self.weight[number].copy_(torch.empty(self.weight[number].shape, device="cpu").normal_(0.0, STD))
+        if self.bias is not None:
+            self.bias[number].zero_()
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return outputs (K, tokens, out) of states (K, tokens, in)."""
+        weight = self.weight.to(states.dtype)
+        bias = None if self.bias is None else self.bias.to(states.dtype)
+        if len(weight) == 1:
+            return functional.linear(states, weight[0], None if bias is None else bias[0])
+        if bias is None:
+            return torch.bmm(states, weight.mT)
+        return torch.baddbmm(bias[:, None], states, weight.mT)
+
+
+class Bottleneck(nn.Module):
+    """K sequential bottlenecks (Pfeiffer et al. 2020): scaling * (U f(D x + b) + c), without the residual.
+
+    The parameters' names are those of `adapters`.
+    """
+
+    def __init__(self, count: int, hidden: int, inner: int, non_linearity: str = "relu", scaling: float = 1.0) -> None:
+        super().__init__()
+        self.adapter_down: Any = nn.ModuleList([Linears(count, hidden, inner)])
+        self.adapter_up = Linears(count, inner, hidden)
+        self.activation = get_activation(non_linearity)
+        self.scaling = scaling
+
+    def draw(self, number: int) -> None:
+        """Initialise one of the adapters."""
+        self.adapter_down[0].draw(number)
+        self.adapter_up.draw(number)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return what is added to hidden states (rows, tokens, hidden), of the same shape."""
+        grouped = states.reshape(len(self.adapter_up.weight), -1, states.shape[-1])
+        up = self.adapter_up(self.activation(self.adapter_down[0](grouped)))
+        return (up if self.scaling == 1.0 else up * self.scaling).view(states.shape)
+
+
+class Coupling(nn.Module):
+    """K invertible adapters by NICE (Dinh et al. 2015), which MAD-X puts at the embeddings and undoes at the end.
+
+    y1 = x1 + F(x2), y2 = x2 + G(y1), x1 and x2 being the halves of a hidden state.
+    """
+
+    def __init__(self, count: int, hidden: int, non_linearity: str = "relu", reduction_factor: float = 2) -> None:
+        super().__init__()
+        self.first, second = hidden // 2, hidden - hidden // 2
+        self.activation = get_activation(non_linearity)
+        inner_f, inner_g = int(second // reduction_factor), int(self.first // reduction_factor)
+        self.F: Any = nn.ModuleDict({"0": Linears(count, second, inner_f), "2": Linears(count, inner_f, self.first)})
+        self.G: Any = nn.ModuleDict({"0": Linears(count, self.first, inner_g), "2": Linears(count, inner_g, second)})
+
+    def draw(self, number: int) -> None:
+        """Initialise one of the adapters."""
+        for net in (self.F, self.G):
+            for layer in net.values():
+                layer.draw(number)
+
+    def forward(self, states: Tensor, *, inverse: bool = False) -> Tensor:
+        """Return hidden states (rows, tokens, hidden) transformed, or with `inverse` as they were before."""
+        grouped = states.reshape(len(self.F["0"].weight), -1, states.shape[-1])
+        one, two = grouped[..., : self.first], grouped[..., self.first :]
+        if inverse:
+            two = two - self._net(self.G, one)
+            one = one - self._net(self.F, two)
+        else:
+            one = one + self._net(self.F, two)
+            two = two + self._net(self.G, one)
+        return torch.cat([one, two], -1).view(states.shape)
+
+    def _net(self, net: Any, states: Tensor) -> Tensor:
+        return net["2"](self.activation(net["0"](states)))
+
+
+class LowRank(nn.Module):
+    """K low-rank changes of a linear layer (LoRA, Hu et al. 2021): x A^T B^T * alpha / r."""
+
+    def __init__(self, count: int, inputs: int, outputs: int, rank: int, alpha: float) -> None:
+        super().__init__()
+        self.lora_A = nn.Parameter(torch.zeros(count, rank, inputs))
+        self.lora_B = nn.Parameter(torch.zeros(count, outputs, rank))
+        self.scaling = alpha / rank
+
+    @torch.no_grad()
+    def draw(self, number: int) -> None:
+        """Initialise one of the adapters: A as torch initialises a linear layer, B with zeros."""
+        drawn = torch.empty(self.lora_A[number].shape, device="cpu")
+        self.lora_A[number].copy_(nn.init.kaiming_uniform_(drawn, a=math.sqrt(5)))
+        self.lora_B[number].zero_()
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return what is added to the layer's outputs (rows, tokens, out) at its inputs (rows, tokens, in)."""
+        grouped = states.reshape(len(self.lora_A), -1, states.shape[-1])
+        low, high = self.lora_A.to(states.dtype), self.lora_B.to(states.dtype)
+        change = torch.bmm(torch.bmm(grouped, low.mT), high.mT) * self.scaling
+        return change.view(*states.shape[:-1], change.shape[-1])
+
+
+class Fusion(nn.Module):
+    """Attention over the outputs of several bottlenecks (AdapterFusion, Pfeiffer et al. 2021), at one layer.
+
+    Query is the bottlenecks' common input, keys and values their outputs; `value` begins as the identity.
+    """
+
+    def __init__(self, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.query = nn.Linear(hidden, hidden)
+        self.key = nn.Linear(hidden, hidden)
+        self.value = nn.Linear(hidden, hidden, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    @torch.no_grad()
+    def draw(self) -> None:
+        """Initialise the weights as `adapters` does."""
+        for layer in (self.query, self.key):
+            layer.weight.copy_(torch.empty(layer.weight.shape, device="cpu").normal_(0.0, STD))
+        self.query.bias.zero_()
+        self.key.bias.zero_()
+        self.value.weight.fill_(1e-6).fill_diagonal_(1.0)
+
+    def forward(self, states: Tensor, outputs: list[Tensor]) -> Tensor:
+        """Return what is added to hidden states (rows, tokens, hidden), given each bottleneck's output at them."""
+        ups = torch.stack(outputs, dim=-2)  # (rows, tokens, adapters, hidden)
+        keys = self._linear(self.key, ups)
+        scores = torch.matmul(keys, self._linear(self.query, states)[..., None]).squeeze(-1)
+        shares = self.dropout(scores).softmax(-1)
+        return torch.matmul(shares[..., None, :], self._linear(self.value, ups)).squeeze(-2)
+
+    def penalty(self) -> Tensor:
+        """Return the regularisation that belongs to the loss."""
+        weight = self.value.weight
+        return PENALTY * (torch.eye(len(weight), device=weight.device) - weight).pow(2).sum()
+
+    @staticmethod
+    def _linear(layer: nn.Linear, states: Tensor) -> Tensor:
+        bias = None if layer.bias is None else layer.bias.to(states.dtype)
+        return functional.linear(states, layer.weight.to(states.dtype), bias)

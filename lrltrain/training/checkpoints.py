@@ -1,0 +1,98 @@
+"""Checkpoints of one adapter: weights, moments, the best weights so far, and what the loop knows. IO."""
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lrldata.errors import StorageError
+from lrldata.manifest import damaged, file_entry, read_sealed, sealed, write_json
+from lrldata.paths import remove_tree, walk
+from lrltrain.training.processes import first_process
+
+KEPT = 2  # checkpoints
+STATE, TENSORS, FILES = "state.json", "tensors.safetensors", "files.json"
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass
+class Progressed:
+    """What is known of one adapter's training, but for its weights."""
+
+    step: int = 0
+    best_step: int = 0
+    best_loss: float = float("inf")
+    log: list[dict[str, Any]] = field(default_factory=list)
+    failed: str = ""
+
+
+def save_checkpoint(run: Path, progressed: Progressed, tensors: dict[str, Tensor]) -> None:
+    """Write the checkpoint of a step, sealed when all of it is there; older ones but the last are removed."""
+    folder = run / f"checkpoint-{progressed.step}"
+    remove_tree(folder)
+    folder.mkdir(parents=True)
+    save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, folder / TENSORS)
+    write_json(folder / STATE, asdict(progressed))
+    seal_checkpoint(folder)
+    for step in steps_of(run)[:-KEPT]:
+        remove_tree(run / f"checkpoint-{step}")
+
+
+def seal_checkpoint(folder: Path) -> None:
+    """Write down the files of a checkpoint by hash, as its last file: one without it was not written whole."""
+    files = [file_entry(path, folder) for path in walk(folder) if path.name != FILES]
+    write_json(folder / FILES, sealed({"outputs": files}))
+
+
+def steps_of(run: Path) -> list[int]:
+    """Return the steps of which there is a checkpoint, rising, whether it is whole or not."""
+    names = (_NAME.fullmatch(path.name) for path in run.iterdir()) if run.is_dir() else ()
+    return sorted(int(match[1]) for match in names if match)
+
+
+def whole_steps(run: Path) -> list[int]:
+    """Return the steps of which there is a checkpoint that is whole and undamaged, rising; the others are removed."""
+    found = []
+    for step in steps_of(run):
+        folder = run / f"checkpoint-{step}"
+        try:
+            file = folder / FILES
+            whole = not list(damaged(folder, read_sealed(file.read_bytes(), file)))
+        except (OSError, StorageError, TypeError, KeyError):
+            whole = False
+        if whole:
+            found.append(step)
+        elif first_process():
+            remove_tree(folder)
+    return found
+
+
+def load_checkpoint(run: Path, step: int) -> tuple[Progressed, dict[str, Tensor]]:
+    """Read a checkpoint. Raises StorageError where it is of another version of lrl."""
+    folder = run / f"checkpoint-{step}"
+    try:
+        state = Progressed(**json.loads((folder / STATE).read_text("utf-8")))
+        return state, load_file(folder / TENSORS)
+    except (OSError, ValueError, TypeError) as error:
+        raise StorageError(
+            f"{folder}: is not a checkpoint that this version of lrl can go on from.",
+            "Begin again with --overwrite, or use another --out.",
+        ) from error
+
+
+def random_state() -> dict[str, Tensor]:
+    """Return the state of torch's generators."""
+    found = {"random.cpu": torch.get_rng_state()}
+    return found | ({"random.cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
+
+
+def set_random_state(tensors: dict[str, Tensor]) -> None:
+    """Set torch's generators to what a checkpoint holds; another kind of device has none of it."""
+    torch.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])

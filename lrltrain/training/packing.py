@@ -1,0 +1,80 @@
+"""How a model is told which tokens of a row see each other, and that each segment begins at its first position.
+
+Models differ in this, and nothing in their interface says how. So it is tried out: two short segments in one row must
+give the logits that each gives alone.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lrltrain.config import Objective
+
+Form = Literal["added", "ones"]
+SAME, ROUGHLY = 1e-3, 5e-2  # of logits, in fp32 and in halves; other attention kernels add up in another order
+
+
+@dataclass(frozen=True)
+class PackedAttention:
+    """What turns the tensors of a `Batch` into the inputs of a model.
+
+    `first_position` is the number of a segment's first place (2 in XLM-R, 0 in BERT); None where the model cannot keep
+    segments apart, and is left to number its positions itself. `mask` is the form in which the model takes what sees
+    what: `added` to the scores, (rows, 1, length, length), or as ones and zeros, (rows, length, length).
+    """
+
+    objective: Objective
+    first_position: int | None = None
+    mask: Form = "added"
+    dtype: torch.dtype = torch.float32
+
+    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the keyword arguments for the model, on the device of the batch."""
+        segments = batch["segments"]
+        if self.first_position is None:
+            return {"input_ids": batch["input_ids"], "attention_mask": (segments != 0).long()}
+        seen = segments[:, :, None] == segments[:, None, :]  # padding sees padding, so that no row is without any
+        if self.objective == "clm":
+            length = segments.shape[1]
+            seen = seen & torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
+        if self.mask == "ones":
+            mask = seen.to(self.dtype)
+        else:
+            hidden = torch.full((), torch.finfo(self.dtype).min, dtype=self.dtype, device=segments.device)
+            mask = torch.where(seen, torch.zeros_like(hidden), hidden)[:, None]
+        return {
+            "input_ids": batch["input_ids"],
+            "attention_mask": mask,
+            "position_ids": batch["places"] + self.first_position,
+        }
+
+
+@torch.no_grad()
+def probe_packing(model: Any, objective: Objective, vocabulary: int) -> PackedAttention:
+    """Try out how `model` keeps the segments of a row apart; where it cannot, `first_position` is None."""
+    was_training = model.training
+    model.eval()
+    first = next(model.parameters())
+    one, two = (torch.arange(5, 5 + size, device=first.device) % vocabulary for size in (7, 4))
+    alone = torch.cat([model(input_ids=piece[None]).logits[0] for piece in (one, two)])
+    batch = {
+        "input_ids": torch.cat([one, two])[None],
+        "segments": torch.tensor([[1] * len(one) + [2] * len(two)], device=first.device),
+        "places": torch.cat([torch.arange(len(one)), torch.arange(len(two))])[None].to(first.device),
+    }
+    padding = model.config.pad_token_id or 0
+    close = SAME if first.dtype == torch.float32 else ROUGHLY
+    forms: tuple[Form, ...] = ("added",) if objective == "clm" else ("added", "ones")
+    ways = [PackedAttention(objective, position, form, first.dtype) for form in forms for position in (0, padding + 1)]
+    found = PackedAttention(objective, dtype=first.dtype)
+    for way in ways:
+        with contextlib.suppress(TypeError, ValueError, RuntimeError, IndexError):
+            together = model(**way.inputs(batch)).logits[0]
+            if torch.allclose(together.float(), alone.float(), atol=close, rtol=close):
+                found = way
+                break
+    model.train(was_training)
+    return found

@@ -1,0 +1,54 @@
+"""The processes that train together under torchrun, and the trackers, by accelerate's own primitives."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's number, how many there are, and how they add tensors up and wait for each other."""
+
+    rank: int = 0
+    count: int = 1
+    add: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    wait: Callable[[], None] = lambda: None
+    log: Callable[[Mapping[str, float], int], None] = lambda *_: None
+
+
+@contextmanager
+def joined(trackers: Sequence[str], folder: Path) -> Iterator[Processes]:
+    """Join the other processes, if there are any, and open the trackers that are asked for, which write to `folder`."""
+    if processes() == 1 and not trackers:
+        yield Processes()
+        return
+    from accelerate import Accelerator  # noqa: PLC0415 -- a fit in one process needs none of it
+
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), log_with=list(trackers) or None, project_dir=folder)
+    if trackers:
+        accelerator.init_trackers(folder.name)
+    try:
+        yield Processes(
+            accelerator.process_index,
+            accelerator.num_processes,
+            lambda tensor: accelerator.reduce(tensor, "sum") if accelerator.num_processes > 1 else tensor,
+            accelerator.wait_for_everyone,
+            lambda values, step: accelerator.log(dict(values), step=step),
+        )
+    finally:
+        accelerator.end_training()
+
+
+def processes() -> int:
+    """Return how many processes train together, as torchrun says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def first_process() -> bool:
+    """Return whether this process is the one that writes and speaks."""
+    return os.environ.get("RANK", "0") == "0"

@@ -1,0 +1,169 @@
+"""What trains: the weights of K adapters, or of a whole model, as flat tensors (K, n)."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Gradients lie as the weights do, which are views of flat tensors; torch expects that of dense ones alone.
+warnings.filterwarnings("ignore", "grad and param do not obey the gradient layout contract")
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+CLIPPED = 1.0  # norm of an adapter's gradient, as the trainer of transformers has it
+SCALE = 2.0**15  # of the loss in fp16, halved for an adapter whenever its gradients overflow
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Peak learning rate, share of the steps in which it rises, and weight decay, which is of matrices alone."""
+
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+
+    def at(self, step: int, steps: int) -> float:
+        """Return the learning rate of a step, from 0: it rises linearly, and falls linearly to zero."""
+        rising = -(-steps * self.warmup // 1)
+        share = step / max(1, rising) if step < rising else max(0.0, (steps - step) / max(1, steps - rising))
+        return self.learning_rate * share
+
+
+class Weights:
+    """The parameters that train, laid out flat, with their gradients and AdamW's moments.
+
+    Of a stack of K adapters the parameters are (K, ...), and become views of few tensors (K, n), so that clipping and
+    the optimizer take few kernels. Those of a whole model are K = 1, and stay where they are. Each adapter's gradient
+    is clipped by its own norm, and AdamW works on each number alone: each adapter is trained as it would be alone.
+    With `half`, for fp16, the loss is scaled, for each adapter apart.
+    """
+
+    def __init__(
+        self, parameters: Sequence[tuple[str, nn.Parameter]], count: int, *, stacked: bool, half: bool = False
+    ) -> None:
+        self.count = count
+        self.device = parameters[0][1].device
+        self.flat: list[nn.Parameter] = []
+        self._decays: list[bool] = []
+        decayed = [parameter for name, parameter in parameters if not _is_plain(name)]
+        plain = [parameter for name, parameter in parameters if _is_plain(name)]
+        for decays, chosen in ((True, decayed), (False, plain)):
+            made = ([_joined(chosen, count)] if chosen else []) if stacked else [_alone(each) for each in chosen]
+            self.flat += made
+            self._decays += [decays] * len(made)
+        self.scale = torch.full((count,), SCALE if half else 1.0, device=self.device)
+        self._half = half
+        self._rate = torch.zeros((), device=self.device)
+
+    def optimizer(self, rates: Rates) -> None:
+        """Make the optimizer."""
+        groups = [
+            {
+                "params": [each for each, decays in zip(self.flat, self._decays, strict=True) if decays == decayed],
+                "weight_decay": rates.weight_decay if decayed else 0.0,
+            }
+            for decayed in (True, False)
+        ]
+        on_gpu = self.device.type == "cuda"
+        self._adam = torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            lr=self._rate if on_gpu else 0.0,
+            betas=BETAS,
+            eps=EPSILON,
+            fused=True,
+            capturable=on_gpu,
+        )
+        for group in self._adam.param_groups:  # so that what a checkpoint holds is there from the first step on
+            for each in group["params"]:
+                moments = {name: torch.zeros_like(each) for name in ("exp_avg", "exp_avg_sq")}
+                self._adam.state[each] = {"step": torch.zeros((), device=self.device), **moments}
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the next step."""
+        if self.device.type == "cuda":
+            self._rate.fill_(rate)
+            return
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+
+    @torch.no_grad()
+    def update(self) -> Tensor:
+        """Clip, step, and clear the gradients. Returns the norm of each adapter's gradient, (K,)."""
+        gradients = [each.grad for each in self.flat if each.grad is not None]
+        if self._half:
+            for gradient in gradients:
+                gradient.div_(self.scale[:, None])
+        norms = torch.stack([torch.linalg.vector_norm(gradient, dim=1) for gradient in gradients])
+        norm = torch.linalg.vector_norm(norms, dim=0)
+        if self._half:  # a step whose gradients overflow is left out, and the next is scaled less
+            fits = norm.isfinite()
+            for gradient in gradients:
+                gradient.copy_(torch.where(fits[:, None], gradient, 0.0))
+            self.scale.mul_(torch.where(fits, 1.0, 0.5))
+        factor = (CLIPPED / (norm + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(factor[:, None])
+        self._adam.step()
+        for gradient in gradients:
+            gradient.zero_()
+        return norm
+
+    def tensors(self, number: int) -> dict[str, Tensor]:
+        """Return the weights and moments of one adapter, by name, as views: what a checkpoint holds."""
+        found = {}
+        for place, each in enumerate(self.flat):
+            state = self._adam.state[each]
+            found[f"weights.{place}"] = each.detach()[number]
+            found |= {f"{name}.{place}": state[name][number] for name in ("exp_avg", "exp_avg_sq")}
+        return found | {"scale": self.scale[number]}
+
+    def set_step(self, step: int) -> None:
+        """Say how many steps were taken, of a run that goes on."""
+        for count in self.steps():
+            count.fill_(step)
+
+    def steps(self) -> list[Tensor]:
+        """Return the optimizer's own counts of steps."""
+        return [state["step"] for state in self._adam.state.values()]
+
+    def values(self, number: int) -> list[Tensor]:
+        """Return the weights of one adapter, as views."""
+        return [each.detach()[number] for each in self.flat]
+
+    @torch.no_grad()
+    def put(self, number: int, values: Iterable[Tensor]) -> None:
+        """Set the weights of one adapter."""
+        for each, value in zip(self.flat, values, strict=True):
+            each[number].copy_(value)
+
+
+def _is_plain(name: str) -> bool:
+    """Return whether a parameter gets no weight decay: biases and norms, as the trainer of transformers has it."""
+    return name.endswith("bias") or "norm" in name.lower().rsplit(".", 2)[-2 if "." in name else -1]
+
+
+def _joined(parameters: Sequence[nn.Parameter], count: int) -> nn.Parameter:
+    """Lay parameters (K, ...) side by side, and make them views of that."""
+    flat = nn.Parameter(torch.cat([each.detach().reshape(count, -1) for each in parameters], dim=1))
+    flat.grad = torch.zeros_like(flat)
+    begin = 0
+    for each in parameters:
+        end = begin + each[0].numel()
+        each.data = flat.data[:, begin:end].view(each.shape)
+        each.grad = flat.grad[:, begin:end].view(each.shape)
+        begin = end
+    return flat
+
+
+def _alone(parameter: nn.Parameter) -> nn.Parameter:
+    flat = nn.Parameter(parameter.data.view(1, -1))
+    flat.grad = torch.zeros_like(flat)
+    parameter.grad = flat.grad.view(parameter.shape)
+    return flat
+
+
+def trainable(module: Any) -> list[tuple[str, nn.Parameter]]:
+    """Return the parameters of a module that train, with their names."""
+    return [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
