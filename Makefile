@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO ?= build/demo
+ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loss.py modules.py)
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
 
-.PHONY: demo test test-data test-upstream check docs bench bench-glotcc clean
+.PHONY: demo test test-data test-adapters test-upstream check docs bench bench-glotcc clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,14 +39,22 @@ test: $(VENV)/.dev
 test-upstream: $(VENV)/.dev
 	$(BIN)/python tools/upstream_tests.py
 
-# The data half alone, without torch, with the newest libraries.
-test-data: constraints-data.txt
+# The data half alone, without torch.
+test-data: constraints.txt
 	$(PYTHON) -m venv .venv-data
-	.venv-data/bin/python -m pip install --quiet --constraint constraints-data.txt --editable ".[dev,push]"
+	.venv-data/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,push]"
 	! .venv-data/bin/python -c "import torch" 2> /dev/null
 	mkdir -p build
 	.venv-data/bin/python -m pytest --basetemp build/tests-data
 	! grep -rlE 'hf_test_[a-z]+' build/tests-data
+
+# Against the library `adapters`, and on the older libraries that it wants: modules, files, publishing.
+test-adapters: constraints-adapters.txt
+	$(PYTHON) -m venv .venv-adapters
+	.venv-adapters/bin/python -m pip install --quiet --constraint constraints-adapters.txt \
+	  --editable ".[adapters,dev,train,push]"
+	mkdir -p build
+	.venv-adapters/bin/python -m pytest --basetemp build/tests-adapters tests/hub_cards $(ORACLE)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -63,11 +72,11 @@ bench: $(VENV)/.dev
 	test -z "$(TEXT)" || $(BIN)/python tools/bench_fit.py $(TEXT)
 	test -z "$(TEXT)" || $(BIN)/python tools/bench_pppl.py $(TEXT)
 
-# Web text, against datatrove and datasketch, which want other libraries than `adapters` does.
-bench-glotcc: constraints-data.txt
+# Web text, against datatrove and datasketch.
+bench-glotcc: constraints.txt
 	$(PYTHON) -m venv .venv-data
-	.venv-data/bin/python -m pip install --quiet --constraint constraints-data.txt --editable ".[dev,push,bench]"
+	.venv-data/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,push,bench]"
 	.venv-data/bin/python tools/bench_glotcc.py $(BENCH)
 
 clean:
-	rm -rf $(VENV) .venv-data build site bench lrl-workspace
+	rm -rf $(VENV) .venv-adapters .venv-data build site bench lrl-workspace

@@ -19,12 +19,13 @@ DEBUG_HELP = "Show the traceback of an error."
 _FORESEEN = (LrlError, OSError, pl.exceptions.PolarsError, MemoryError)
 
 
-def show_or_dump(as_json: bool, value: dict[str, Any], drawn: RenderableType) -> None:
-    """Print a result: as one JSON object, or drawn for people."""
+def show_or_dump(as_json: bool, value: Any, *drawn: RenderableType) -> None:
+    """Print a result: as JSON, an object or of several a list, or drawn for people."""
     if as_json:
         say_json(value)
-    else:
-        show(drawn)
+        return
+    for each in drawn:
+        show(each)
 
 
 def run(app: typer.Typer, program: str) -> None:

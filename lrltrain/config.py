@@ -32,7 +32,7 @@ Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 ADAPTER_RATE, FULL_RATE = 5e-4, 5e-5
 NOT_SHAPING = {"out", "cache", "dry_run", "overwrite", "resume", "tracker", "preset", "base", "base_id", "text"}
 NOT_SHAPING |= {"dataset", "adapters", "lang", "eval_batch_size"}  # of these, what they lead to is in the recipe
-NOT_SHAPING |= {"base_folder"}
+NOT_SHAPING |= {"base_folder", "group"}
 
 
 class FitConfig(BaseModel):
@@ -74,6 +74,7 @@ class FitConfig(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     torch_compile: bool = False
     tracker: list[Literal["tensorboard", "trackio", "wandb"]] = []
+    group: Literal["auto"] | Annotated[int, Field(ge=1, le=1_024)] = "auto"
     out: Path = Path("lrl-workspace")
     cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False

@@ -15,7 +15,7 @@ from warm import FIXED, Warm
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers of two threads each fight for two cores
 settings.register_profile("any machine", deadline=None)  # one that others use too may be slow
 settings.load_profile("any machine")
-collect_ignore = [] if find_spec("adapters") else ["lrltrain"]  # the data half is tested without torch too
+collect_ignore = [] if find_spec("torch") else ["lrltrain"]  # the data half is tested without torch too
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -6,7 +6,7 @@
 
 DATA (default: shared/data beside the project) has pages/LANG_Script.wikipedia.jsonl. Every contender runs in processes
 of its own, on one core unless said otherwise, in turn with the others, --runs times; shown are medians (and the best).
-Peers are of the extra `bench` (pip install --constraint constraints-data.txt ".[bench]"); without it their parts are
+Peers are of the extra `bench` (pip install --constraint constraints.txt ".[bench]"); without it their parts are
 left out. The exit status says whether all could be measured, not whether the targets are met.
 """
 
@@ -35,7 +35,7 @@ QUICK = ("pipeline", "rules", "minhash", "cores")
 CORES_MB = 128  # of mixed pages, in shards of 4
 OURS, BARE = "ours: `lrldata build`", "bare fastText prediction"
 DATATROVE = {"datatrove": "spacy", "datatrove, words by `str.split`": "split"}
-WITHOUT = '{} is left out: {} is not installed. Do: pip install --constraint constraints-data.txt ".[bench]"'
+WITHOUT = '{} is left out: {} is not installed. Do: pip install --constraint constraints.txt ".[bench]"'
 
 
 def build(language: Language, folder: Path, workers: int, out: str) -> list[str]:

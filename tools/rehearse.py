@@ -3,7 +3,7 @@
     python tools/rehearse.py WORKSPACE --lang ro
 
 The Hub is started for this and ended after it; what it holds stays in WORKSPACE/hub. `lrl push-hub` publishes, and a
-process that knows nothing of us loads each dataset and adapter by name and tag.
+process of its own loads each dataset and adapter by name and tag.
 """
 
 import argparse
@@ -26,16 +26,16 @@ print(f"load_dataset({name!r}, revision={tag!r})")
 print(load_dataset(name, revision=tag))
 """
 LOAD_ADAPTER = """
-import logging, sys
-logging.disable(logging.WARNING)  # `adapters` speaks of none that is active while it loads one
-from adapters import AutoAdapterModel
+import sys
+import lrltrain
 from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM
 
 name, tag, base = sys.argv[1:]
-print(f"AutoAdapterModel.from_pretrained({base!r}).load_adapter({name!r}, version={tag!r})")
-model = AutoAdapterModel.from_pretrained(base)
-model.load_adapter(name, version=tag, set_active=True)
+print(f"lrltrain.load_adapter(AutoModelForMaskedLM.from_pretrained({base!r}), {name!r}, revision={tag!r})")
+model = AutoModelForMaskedLM.from_pretrained(base)
+lrltrain.load_adapter(model, name, revision=tag)
 kept = load_file(hf_hub_download(name, "reference.safetensors", revision=tag))
 logits = model.eval()(kept["input_ids"]).logits[..., kept["words"]]
 print(f"its logits differ from those after training by {(logits - kept['logits']).abs().max():.1e} at most")

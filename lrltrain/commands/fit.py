@@ -1,6 +1,7 @@
 """`lrltrain fit`."""
 
 import os
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +14,15 @@ from lrldata.progress import Progress
 from lrltrain.commands.options import BaseId, BaseRevision, Config, Json, Out, Quiet, given, libraries
 from lrltrain.config import load_fit_config
 
+SEVERAL = ("lang", "source", "method")  # of each of these, an adapter is trained with each of the others
+
 
 def fit_command(
-    lang: Annotated[str | None, typer.Option(help="Code or name of the language: ug, uig_Arab, Uyghur.")] = None,
+    lang: Annotated[
+        str | None, typer.Option(help="Code or name of the language: ug, uig_Arab, Uyghur; or several: ug,mt,sw.")
+    ] = None,
     source: Annotated[
-        str | None, typer.Option(help="Source of the dataset in the workspace.", show_default="conceptnet")
+        str | None, typer.Option(help="Source of the dataset in the workspace, or several.", show_default="conceptnet")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Dataset folder or Hub id, in place of the workspace's.")] = None,
     dataset_revision: Annotated[str | None, typer.Option(help="Revision of a dataset on the Hub.")] = None,
@@ -39,7 +44,8 @@ def fit_command(
         ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="seq_bn | seq_bn_inv | lora | full | fusion", show_default="seq_bn_inv")
+        str | None,
+        typer.Option(help="seq_bn | seq_bn_inv | lora | full | fusion, or several", show_default="seq_bn_inv"),
     ] = None,
     adapters: Annotated[str | None, typer.Option(help="For fusion: DIR,DIR of adapters made before.")] = None,
     fuse_invertible: Annotated[
@@ -93,6 +99,10 @@ def fit_command(
         str | None, typer.Option(help="auto | fp32 | bf16 | fp16", show_default="auto: bf16 on a GPU")
     ] = None,
     torch_compile: Annotated[bool | None, typer.Option("--torch-compile", help="Compile the model.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Of several adapters, how many are trained at once: auto | N.", show_default="auto"),
+    ] = None,
     tracker: Annotated[str | None, typer.Option(help="tensorboard,trackio,wandb", show_default="none")] = None,
     out: Out = None,
     cache: Annotated[
@@ -109,21 +119,33 @@ def fit_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train an adapter for a language. A killed run goes on when the same command is given again."""
-    flags = given(locals(), lists=("text", "adapters", "tracker"))
-    settings = load_fit_config(config, flags)
-    find(settings.lang)  # a typo should not wait for torch
+    """Train adapters for one or several languages. A killed run goes on when the same command is given again."""
+    flags = given(locals(), lists=("text", "adapters", "tracker", *_lists(dataset)))
+    several = {key: flags.pop(key) for key in _lists(dataset) if len(flags.get(key, ())) > 1}
+    flags |= {key: flags[key][0] for key in _lists(dataset) if key in flags}
+    settings = [
+        load_fit_config(config, flags | dict(zip(several, values, strict=True)))
+        for values in product(*several.values())
+    ]
+    for each in settings:
+        find(each.lang)  # a typo should not wait for torch
     progress = Progress(quiet)
     with libraries(progress):
         from lrltrain import show
         from lrltrain.estimate import estimate
-        from lrltrain.fit import fit
-    if settings.dry_run:
-        estimated = estimate(settings, progress)
-        show_or_dump(as_json, estimated, show.estimate(estimated))
+        from lrltrain.groups import fit_all
+    if settings[0].dry_run:
+        estimated = [estimate(each, progress) for each in settings]
+        show_or_dump(as_json, estimated if several else estimated[0], *map(show.estimate, estimated))
         return
-    result = fit(settings, progress)
+    results = fit_all(settings, progress)
     if os.environ.get("RANK", "0") == "0":
-        show_or_dump(as_json, result.as_json(), show.fitted(result))
-        if not as_json and result.status == "unchanged":
+        told = [each.as_json() for each in results]
+        show_or_dump(as_json, told if several else told[0], *map(show.fitted, results))
+        if not as_json and all(each.status == "unchanged" for each in results):
             say("Unchanged: the same text, base model and settings, so nothing was done. --overwrite trains again.")
+
+
+def _lists(dataset: str | None) -> tuple[str, ...]:
+    """Return which options may name several; the configurations of a dataset may have commas in their names."""
+    return SEVERAL if dataset is None else tuple(key for key in SEVERAL if key != "source")

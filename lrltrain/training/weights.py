@@ -1,15 +1,10 @@
 """What trains: the weights of K adapters, or of a whole model, as flat tensors (K, n)."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-# Gradients lie as the weights do, which are views of flat tensors; torch expects that of dense ones alone.
-warnings.filterwarnings("ignore", "grad and param do not obey the gradient layout contract")
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 CLIPPED = 1.0  # norm of an adapter's gradient, as the trainer of transformers has it
@@ -32,12 +27,11 @@ class Rates:
 
 
 class Weights:
-    """The parameters that train, laid out flat, with their gradients and AdamW's moments.
+    """The parameters that train, as views (K, n), with their gradients and AdamW's moments.
 
-    Of a stack of K adapters the parameters are (K, ...), and become views of few tensors (K, n), so that clipping and
-    the optimizer take few kernels. Those of a whole model are K = 1, and stay where they are. Each adapter's gradient
-    is clipped by its own norm, and AdamW works on each number alone: each adapter is trained as it would be alone.
-    With `half`, for fp16, the loss is scaled, for each adapter apart.
+    Of a stack of K adapters the parameters are (K, ...); those of a whole model are K = 1. Each adapter's gradient is
+    clipped by its own norm, and AdamW works on each number alone: each adapter is trained as it would be alone. With
+    `half`, for fp16, the loss is scaled, for each adapter apart.
     """
 
     def __init__(
@@ -45,14 +39,9 @@ class Weights:
     ) -> None:
         self.count = count
         self.device = parameters[0][1].device
-        self.flat: list[nn.Parameter] = []
-        self._decays: list[bool] = []
-        decayed = [parameter for name, parameter in parameters if not _is_plain(name)]
-        plain = [parameter for name, parameter in parameters if _is_plain(name)]
-        for decays, chosen in ((True, decayed), (False, plain)):
-            made = ([_joined(chosen, count)] if chosen else []) if stacked else [_alone(each) for each in chosen]
-            self.flat += made
-            self._decays += [decays] * len(made)
+        rows = count if stacked else 1
+        self.flat = [_rows(parameter, rows) for _, parameter in parameters]
+        self._decays = [not _is_plain(name) for name, _ in parameters]
         self.scale = torch.full((count,), SCALE if half else 1.0, device=self.device)
         self._half = half
         self._rate = torch.zeros((), device=self.device)
@@ -95,19 +84,23 @@ class Weights:
         if self._half:
             for gradient in gradients:
                 gradient.div_(self.scale[:, None])
-        norms = torch.stack([torch.linalg.vector_norm(gradient, dim=1) for gradient in gradients])
-        norm = torch.linalg.vector_norm(norms, dim=0)
+        if self.count == 1:
+            norm = torch.stack(torch._foreach_norm(gradients)).norm()[None]  # noqa: SLF001 -- as clip_grad_norm_ does
+        else:
+            norm = torch.stack([torch.linalg.vector_norm(gradient, dim=1) for gradient in gradients]).norm(dim=0)
         if self._half:  # a step whose gradients overflow is left out, and the next is scaled less
             fits = norm.isfinite()
             for gradient in gradients:
                 gradient.copy_(torch.where(fits[:, None], gradient, 0.0))
             self.scale.mul_(torch.where(fits, 1.0, 0.5))
         factor = (CLIPPED / (norm + 1e-6)).clamp(max=1.0)
-        for gradient in gradients:
-            gradient.mul_(factor[:, None])
+        if self.count == 1:
+            torch._foreach_mul_(gradients, factor[0])
+        else:
+            for gradient in gradients:
+                gradient.mul_(factor[:, None])
         self._adam.step()
-        for gradient in gradients:
-            gradient.zero_()
+        torch._foreach_zero_(gradients)
         return norm
 
     def tensors(self, number: int) -> dict[str, Tensor]:
@@ -144,26 +137,9 @@ def _is_plain(name: str) -> bool:
     return name.endswith("bias") or "norm" in name.lower().rsplit(".", 2)[-2 if "." in name else -1]
 
 
-def _joined(parameters: Sequence[nn.Parameter], count: int) -> nn.Parameter:
-    """Lay parameters (K, ...) side by side, and make them views of that."""
-    flat = nn.Parameter(torch.cat([each.detach().reshape(count, -1) for each in parameters], dim=1))
-    flat.grad = torch.zeros_like(flat)
-    begin = 0
-    for each in parameters:
-        end = begin + each[0].numel()
-        each.data = flat.data[:, begin:end].view(each.shape)
-        each.grad = flat.grad[:, begin:end].view(each.shape)
-        begin = end
-    return flat
-
-
-def _alone(parameter: nn.Parameter) -> nn.Parameter:
-    flat = nn.Parameter(parameter.data.view(1, -1))
+def _rows(parameter: nn.Parameter, count: int) -> nn.Parameter:
+    """Return a view (count, n) of a parameter, and give both a gradient."""
+    flat = nn.Parameter(parameter.data.view(count, -1))
     flat.grad = torch.zeros_like(flat)
     parameter.grad = flat.grad.view(parameter.shape)
     return flat
-
-
-def trainable(module: Any) -> list[tuple[str, nn.Parameter]]:
-    """Return the parameters of a module that train, with their names."""
-    return [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]

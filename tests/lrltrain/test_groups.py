@@ -1,0 +1,174 @@
+"""Adapters that are trained together: each as alone, stopped and gone on together, and one that fails alone."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lrldata.errors import TrainingError, UsageError
+from lrldata.progress import Progress
+from lrltrain import groups
+from lrltrain.artifact import open_adapter
+from lrltrain.config import FitConfig
+from lrltrain.fit import Fitted, fit, fit_group
+from lrltrain.training.loop import Loop
+from lrltrain.training.weights import Rates, Weights
+
+QUIET = Progress(quiet=True)
+LANGUAGES = ("ro", "mt", "ug")
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("texts")
+    made = {}
+    for number, language in enumerate(LANGUAGES):
+        draw = random.Random(number)
+        words = ["".join(draw.choices("abcdeilmnorstu", k=draw.randint(2, 8))) for _ in range(40)]
+        lines = [" ".join(draw.choices(words, k=draw.randint(3, 20))) for _ in range(150 + 60 * number)]
+        made[language] = folder / f"{language}.txt"
+        made[language].write_text("\n".join(lines), "utf-8")
+    return made
+
+
+def config(texts: dict[str, Path], out: Path, language: str, **options: Any) -> FitConfig:
+    small = {"base": "lrl-mini", "batch_size": 2, "max_length": 32, "learning_rate": 5e-3, "reduction_factor": 4}
+    where = {"lang": language, "text": [texts[language]], "out": out, "cache": out / "cache"}
+    return FitConfig(**(small | where | {"steps": 100, "eval_every": 25, "dropout": 0.0} | options))
+
+
+@pytest.mark.parametrize("method", ["seq_bn_inv", "lora"])
+def test_an_adapter_of_a_group_ends_as_it_would_alone(method: str, texts: dict[str, Path], tmp_path: Path) -> None:
+    options = {"method": method, "batching": "line" if method == "lora" else "packed"}
+    grouped = fit_group([config(texts, tmp_path / "group", each, **options) for each in LANGUAGES], QUIET)
+    for language, made in zip(LANGUAGES, grouped, strict=True):
+        alone = fit(config(texts, tmp_path / "alone", language, **options), QUIET)
+        assert made.manifest["group"] == [f"{each}_text_{method}" for each in sorted(LANGUAGES)]
+        assert "group" not in alone.manifest
+        assert made.manifest["recipe"] == alone.manifest["recipe"]
+        logs = [json.loads((each.path / "log.json").read_text("utf-8")) for each in (made, alone)]
+        assert len(logs[0]) == len(logs[1])
+        for one, other in zip(*logs, strict=True):
+            assert one.keys() == other.keys()
+            losses = ({key: entry[key] for key in entry if key.endswith("loss")} for entry in (one, other))
+            assert next(losses) == pytest.approx(next(losses), abs=1e-5)
+        weights, expected = (load_file(each.path / "adapter.safetensors") for each in (made, alone))
+        assert weights.keys() == expected.keys()
+        for name, value in weights.items():
+            torch.testing.assert_close(value, expected[name], atol=1e-4, rtol=0)
+        assert made.manifest["trained"]["validation_loss"] < made.manifest["trained"]["validation_loss_before"]
+
+
+def test_one_whose_loss_is_not_a_number_stops_alone(
+    texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = Loop._evaluate  # noqa: SLF001 -- its weights are spoiled right after the first
+
+    def spoiled(self: Loop, number: int) -> None:
+        evaluate(self, number)
+        if number == 2:
+            self.weights.put(1, [value * torch.nan for value in self.weights.values(1)])  # of ro, in order
+
+    monkeypatch.setattr(Loop, "_evaluate", spoiled)
+    configs = [config(texts, tmp_path, each, steps=6, eval_every=2) for each in LANGUAGES]
+    with pytest.raises(
+        TrainingError, match="ro_text_seq_bn_inv: the loss is nan at step 3, in the batch of blocks"
+    ) as said:
+        fit_group(configs, QUIET)
+    assert "mt_text" not in said.value.message
+    monkeypatch.undo()
+    undisturbed = [fit(config(texts, tmp_path / "alone", each, steps=6, eval_every=2), QUIET) for each in ("mt", "ug")]
+    for made in undisturbed:
+        folder = tmp_path / made.path.relative_to(tmp_path / "alone")
+        weights, expected = (load_file(each / "adapter.safetensors") for each in (folder, made.path))
+        assert all(torch.allclose(weights[name], expected[name], atol=1e-4) for name in expected)
+    assert not (tmp_path / "adapters" / "ro" / "lrl-mini" / "text-seq_bn_inv" / "manifest.json").exists()
+
+
+def test_a_group_is_made_of_fits_alike(texts: dict[str, Path], tmp_path: Path) -> None:
+    alike = [config(texts, tmp_path, each) for each in LANGUAGES]
+    other = [config(texts, tmp_path, each, method=method) for each in ("ro", "mt") for method in ("lora", "full")]
+    assert list(groups.groups([*alike, *other])) == [[0, 1, 2], [3, 5], [4], [6]]
+    assert list(groups.groups([each.model_copy(update={"group": 2}) for each in alike])) == [[0, 1], [2]]
+    with pytest.raises(UsageError, match="two of these adapters have this folder"):
+        fit_group([alike[0], alike[0]], QUIET)
+
+
+def test_a_group_that_does_not_fit_into_memory_is_halved(
+    texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[list[str]] = []
+
+    def full(configs: list[FitConfig], _progress: Progress) -> list[Fitted]:
+        tried.append([each.lang for each in configs])
+        if len(configs) > 1:
+            raise TrainingError("out of memory", "hint") from torch.OutOfMemoryError()
+        return [Fitted(Path(configs[0].lang), "fitted", {}, 0.0)]
+
+    monkeypatch.setattr(groups, "fit_group", full)
+    configs = [config(texts, tmp_path, each) for each in LANGUAGES]
+    made = groups.fit_all(configs, QUIET)
+    assert [str(each.path) for each in made] == list(LANGUAGES)
+    assert tried == [["ro", "mt", "ug"], ["ro"], ["mt", "ug"], ["mt"], ["ug"]]
+    with pytest.raises(TrainingError, match="out of memory"):
+        groups.fit_all([each.model_copy(update={"group": 3}) for each in configs], QUIET)
+
+
+def test_gradients_are_clipped_and_moments_kept_for_each_adapter_apart() -> None:
+    small, large = torch.randn(1, 3, 4), torch.randn(1, 3, 4) * 100
+    apart = []
+    for gradients in (small, large, torch.cat([small, large])):
+        parameter = torch.nn.Parameter(torch.ones(len(gradients), 3, 4))
+        weights = Weights([("x.weight", parameter)], len(gradients), stacked=True)
+        weights.optimizer(Rates(0.1, 0.0, 0.01))
+        for _ in range(3):
+            weights.set_rate(0.1)
+            assert parameter.grad is not None
+            parameter.grad.copy_(gradients)
+            norm = weights.update()
+            torch.testing.assert_close(norm, gradients.flatten(1).norm(dim=1))
+        apart.append(parameter.detach().clone())
+    torch.testing.assert_close(apart[2], torch.cat(apart[:2]))
+
+
+def test_three_languages_in_one_command_end_in_the_same_bytes_after_kills(
+    texts: dict[str, Path], lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """So many kills; `python tools/torture_fit.py` does more of them."""
+    command = [
+        *("fit", "--lang", "ro,mt,ug", "--text", texts["ro"], "--base", "lrl-mini", "--batch-size", 2, "--steps", 24),
+        *("--max-length", 32, "--eval-every", 3, "--learning-rate", 5e-3, "--cache", tmp_path / "cache", "--json"),
+    ]
+    done = lrltrain(*command, "--out", tmp_path / "whole")
+    assert done.returncode == 0, done.stderr
+    folders = [Path(each["path"]) for each in json.loads(done.stdout)]
+    assert [open_adapter(folder)["language"]["code"] for folder in folders] == list(LANGUAGES)
+    out, draw, kills = tmp_path / "killed", random.Random(5), 0
+    run = [sys.executable, "-m", "lrltrain.cli", *map(str, command), "--out", str(out), "--quiet"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    while True:
+        process = subprocess.Popen(run, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        began, wait = time.monotonic(), draw.uniform(3.0, 6.0) if kills < 3 else 300.0
+        while process.poll() is None and time.monotonic() - began < wait:
+            time.sleep(0.05)
+        if process.poll() is not None:
+            assert process.returncode == 0
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    for folder in folders:
+        again = out / folder.relative_to(tmp_path / "whole")
+        for name in ("adapter.safetensors", "pytorch_adapter.bin", "log.json"):
+            assert (again / name).read_bytes() == (folder / name).read_bytes(), name
+    assert not list(out.rglob("*.run"))
