@@ -21,7 +21,7 @@ from lrldata.output import note
 from lrldata.paths import inside, remove_tree, walk
 from lrltrain.config import Batching
 from lrltrain.text import Text
-from lrltrain.tokens import encode
+from lrltrain.tokens import encode, special_tokens_around
 
 MAPPED = 1 << 16  # ids of a smaller vocabulary take two bytes
 WINDOW = 8_192  # pieces that are packed together
@@ -134,6 +134,7 @@ def _write(text: Text, split: str, tokenizer: Any, batching: Batching, longest: 
     kind = "uint16" if len(tokenizer) < MAPPED else "uint32"
     lines = pieces = blocks = tokens = unknown = cut = 0
     unk = -1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id
+    around = special_tokens_around(tokenizer)
     with (
         (folder / f"tokens.{kind}").open("wb") as flat,
         (folder / "offsets.int64").open("wb") as offsets,
@@ -163,7 +164,7 @@ def _write(text: Text, split: str, tokenizer: Any, batching: Batching, longest: 
             lines += len(batch)
             read = encode(tokenizer, batch, add_special_tokens=False, return_attention_mask=False, verbose=False)
             for ids in read["input_ids"]:
-                parts = list(_cut(ids, tokenizer, longest))
+                parts = list(_cut(ids, *around, longest))
                 cut += len(parts) > 1
                 window.extend(parts[:1] if batching == "line" else parts)
             while len(window) >= WINDOW:
@@ -173,11 +174,11 @@ def _write(text: Text, split: str, tokenizer: Any, batching: Batching, longest: 
     return Counts(lines, pieces, blocks, tokens, unknown, cut)
 
 
-def _cut(ids: Sequence[int], tokenizer: Any, longest: int) -> Iterator[list[int]]:
+def _cut(ids: Sequence[int], before: Sequence[int], after: Sequence[int], longest: int) -> Iterator[list[int]]:
     """Yield a line in pieces of at most `longest` tokens, each with the special tokens at its ends."""
-    room = longest - tokenizer.num_special_tokens_to_add()
+    room = longest - len(before) - len(after)
     for start in range(0, len(ids), room):
-        yield tokenizer.build_inputs_with_special_tokens(list(ids[start : start + room]))
+        yield [*before, *ids[start : start + room], *after]
 
 
 def pack(lengths: Iterable[int], capacity: int) -> list[list[int]]:

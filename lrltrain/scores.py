@@ -135,7 +135,7 @@ def _measure(
         if adapter and manifest
         else None,
         "settings": {"formula": formula, "max_length": config.max_length, "precision": config.precision},
-        "made_with": made_with("adapters", "transformers", "tokenizers", "torch"),
+        "made_with": made_with("transformers", "tokenizers", "torch"),
     }
     name = manifest["name"] if manifest else "base"
     measure = f"{PERPLEXITY}-{text.name}-{formula}-{fingerprint(recipe)[:8]}"

@@ -156,3 +156,11 @@ def _makes(names: Iterable[str], pair: str | Sequence[str]) -> bool:
     """Return whether a merge of BPE is of or into a special token."""
     left, right = pair.split(" ") if isinstance(pair, str) else pair
     return not {left, right, left + right}.isdisjoint(names)
+
+
+def special_tokens_around(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Return the special tokens that a tokenizer puts before a text, and those that it puts after it."""
+    bare = list(tokenizer("a", add_special_tokens=False)["input_ids"])
+    whole = list(tokenizer("a")["input_ids"])
+    start = next(at for at in range(len(whole)) if whole[at : at + len(bare)] == bare)
+    return whole[:start], whole[start + len(bare) :]

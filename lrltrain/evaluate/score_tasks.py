@@ -255,7 +255,7 @@ def _recipe(job: Job, config: EvalConfig, how: Training) -> dict[str, Any]:
             "max_length": config.max_length or LONGEST,
             "precision": how.precision,
         },
-        "made_with": made_with("adapters", "transformers", "tokenizers", "torch", "scikit-learn"),
+        "made_with": made_with("transformers", "tokenizers", "torch", "scikit-learn"),
     }
 
 
