@@ -140,6 +140,7 @@ def _score_batch(model: Any, questions: Sequence[Question]) -> torch.Tensor:
         **({"logits_to_keep": 1} if _keeps_logits(model) else {}),
     )
     first = read.logits[:, -1].float().log_softmax(-1)
+    cache = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"  # transformers 4
     scores = []
     for label in range(len(questions[0].answers)):
         ids, real = _padded([question.answers[label] for question in questions], left=False)
@@ -151,10 +152,8 @@ def _score_batch(model: Any, questions: Sequence[Question]) -> torch.Tensor:
                 input_ids=ids[:, :-1],
                 attention_mask=torch.cat([there, torch.ones_like(real[:, :-1])], 1).to(device),
                 position_ids=(positions[:, -1:] + 1 + steps).to(device),
-                past_key_values=copy.deepcopy(
-                    read.past_key_values
-                ),  # which the call adds to; not every kind can be cut
                 use_cache=True,
+                **{cache: copy.deepcopy(getattr(read, cache))},  # which the call adds to; not every kind can be cut
             )
             each = later.logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
             likelihood = torch.cat([likelihood, each.double() * mask[:, 1:]], 1)

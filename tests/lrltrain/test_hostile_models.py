@@ -94,7 +94,7 @@ def canary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Answer every question with yes, and see that the planted code was never run, nor a kernel fetched."""
     file = tmp_path / "canary"
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 100))
-    monkeypatch.setattr(hub_kernels, "_kernels_available", True)
+    monkeypatch.setattr(hub_kernels, "_kernels_available", True, raising=False)
     monkeypatch.setattr(hub_kernels, "get_kernel", lambda *_, **__: file.write_text("kernel"), raising=False)
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     yield file
@@ -222,7 +222,8 @@ def test_a_model_on_the_hub_is_held_to_the_same(
     shutil.copytree(mini, repository / "snapshots" / COMMIT)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
-    monkeypatch.setattr("transformers.utils.hub.TRANSFORMERS_CACHE", str(tmp_path / "hub"))
+    for place in ("transformers.utils.hub.TRANSFORMERS_CACHE", "huggingface_hub.constants.HF_HUB_CACHE"):  # of 4 and 5
+        monkeypatch.setattr(place, str(tmp_path / "hub"), raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     base = find_base("org/mini")
     assert (base.id, base.revision) == ("org/mini", COMMIT)
@@ -281,7 +282,7 @@ def test_a_number_of_positions_that_is_none_is_not_taken(
     config = prompting(decoder, max_length=100)
     base, _ = find_local(config)
     model = load_model(base)
-    model.config.max_position_embeddings = positions
+    object.__setattr__(model.config, "max_position_embeddings", positions)  # transformers 5 checks what it sets itself
     monkeypatch.setattr("lrltrain.prompting.local.load_model", lambda *_: model)
     assert open_local(config, base, Progress(quiet=True)).longest == 100
 
