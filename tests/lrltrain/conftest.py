@@ -27,6 +27,13 @@ FAST = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask no Hub for anything: huggingface_hub 2 tries again for half a minute before it says that there is none."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a workspace with the built-in dataset in it; tests write their adapters elsewhere."""
