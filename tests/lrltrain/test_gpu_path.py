@@ -1,5 +1,8 @@
 """The code's way on a GPU, on the CPU: frozen weights in bf16, shapes that repeat, autocast around the model alone."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +56,13 @@ def test_a_model_is_trained_and_measured_by_the_way_of_a_gpu(
     (score,) = evaluate(load_eval_config(None, asked | {"precision": "bf16", "resamples": 100}), QUIET)
     assert score.before is not None
     assert score.after.value < score.before.value
+
+
+def test_the_check_of_a_gpu_runs_on_the_cpu_by_the_gpu_s_own_path(tmp_path: Path) -> None:
+    tool = Path(__file__).resolve().parents[2] / "tools" / "gpu_check.py"
+    command = [sys.executable, str(tool), "--minutes", "0.1", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = json.loads((tmp_path / "gpu_check.json").read_text("utf-8"))["equality"]
+    assert checks
+    assert all(check["equal"] for check in checks)

@@ -1,12 +1,8 @@
 """Adapters that are trained together: each as alone, stopped and gone on together, and one that fails alone."""
 
 import json
-import os
 import random
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torture_fit import differing, torture
 
 from lrldata.errors import TrainingError, UsageError
 from lrldata.progress import Progress
@@ -153,22 +150,6 @@ def test_three_languages_in_one_command_end_in_the_same_bytes_after_kills(
     assert done.returncode == 0, done.stderr
     folders = [Path(each["path"]) for each in json.loads(done.stdout)]
     assert [open_adapter(folder)["language"]["code"] for folder in folders] == list(LANGUAGES)
-    out, draw, kills = tmp_path / "killed", random.Random(5), 0
-    run = [sys.executable, "-m", "lrltrain.cli", *map(str, command), "--out", str(out), "--quiet"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    while True:
-        process = subprocess.Popen(run, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        began, wait = time.monotonic(), draw.uniform(3.0, 6.0) if kills < 3 else 300.0
-        while process.poll() is None and time.monotonic() - began < wait:
-            time.sleep(0.05)
-        if process.poll() is not None:
-            assert process.returncode == 0
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
-    for folder in folders:
-        again = out / folder.relative_to(tmp_path / "whole")
-        for name in ("adapter.safetensors", "pytorch_adapter.bin", "log.json"):
-            assert (again / name).read_bytes() == (folder / name).read_bytes(), name
-    assert not list(out.rglob("*.run"))
+    killed = [*map(str, command), "--out", str(tmp_path / "killed")]
+    torture(killed, kills=3, seed=5, longest=6.0)
+    assert not differing(tmp_path / "whole", tmp_path / "killed")
