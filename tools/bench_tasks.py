@@ -7,7 +7,8 @@ lrl     `lrltrain.evaluate`: batches of similar length, the frozen part computed
 
 Both train the same kind of adapter with the same settings, and keep the epoch that is best on dev. Examples a second
 are of whole epochs, with the evaluation on dev. `--plain-epochs` lets plain run fewer, with the schedule of all of
-them, to save time; then its score is not comparable, and is left out.
+them, to save time; then its score is not comparable, and is left out. It needs the library `adapters`: run it in the
+environment that `make test-adapters` makes.
 """
 
 import argparse
