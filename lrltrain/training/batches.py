@@ -116,7 +116,7 @@ class Blocks:
         draw = np.random.default_rng((self.seed, epoch, block))
         pieces = self.corpus.block(block)
         masked = [self.masking.apply(piece, self.vocabulary, draw) for piece in pieces]
-        if all((labels == IGNORED).all() for _, labels in masked):  # so that no block is read in vain
+        if all((labels == IGNORED).all() for _, labels in masked):  # every block is to have a label
             masked[0] = self.masking.apply(pieces[0], self.vocabulary, draw, at_least_one=True)
         return Block(
             np.concatenate([inputs for inputs, _ in masked]),

@@ -93,6 +93,7 @@ class Weights:
             for gradient in gradients:
                 gradient.copy_(torch.where(fits[:, None], gradient, 0.0))
             self.scale.mul_(torch.where(fits, 1.0, 0.5))
+            norm = torch.where(fits, norm, 0.0)  # of a NaN, the factor below would be one too
         factor = (CLIPPED / (norm + 1e-6)).clamp(max=1.0)
         if self.count == 1:
             torch._foreach_mul_(gradients, factor[0])

@@ -138,6 +138,21 @@ def test_gradients_are_clipped_and_moments_kept_for_each_adapter_apart() -> None
     torch.testing.assert_close(apart[2], torch.cat(apart[:2]))
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_step_that_overflows_in_fp16_is_left_out_for_its_adapter_alone(value: float) -> None:
+    parameter = torch.nn.Parameter(torch.ones(2, 3, 4))
+    weights = Weights([("x.weight", parameter)], 2, stacked=True, half=True)
+    weights.optimizer(Rates(0.1, 0.0, 0.0))
+    weights.set_rate(0.1)
+    assert parameter.grad is not None
+    parameter.grad.copy_(torch.stack([torch.full((3, 4), value), torch.ones(3, 4)]))
+    before = weights.scale.tolist()
+    weights.update()
+    assert torch.equal(parameter[0], torch.ones(3, 4))
+    assert (parameter[1] < 1).all()
+    assert weights.scale.tolist() == [before[0] / 2, before[1]]
+
+
 def test_three_languages_in_one_command_end_in_the_same_bytes_after_kills(
     texts: dict[str, Path], lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
