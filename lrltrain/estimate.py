@@ -10,9 +10,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
 from lrltrain.corpus import pack
-from lrltrain.fit import adapter_name, device_name, is_made, prepare
+from lrltrain.fit import device_name
 from lrltrain.methods import attach
 from lrltrain.models import load_model
+from lrltrain.plan import adapter_name, is_made, prepare
 from lrltrain.runs import refuse_other_base
 from lrltrain.tokens import encode
 

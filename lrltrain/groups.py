@@ -7,8 +7,9 @@ import torch
 from lrldata.errors import TrainingError
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
-from lrltrain.fit import Fitted, fit_group
+from lrltrain.fit import fit_group
 from lrltrain.names import BUILT_IN
+from lrltrain.plan import Fitted
 
 OWN = {"lang", "source", "dataset", "dataset_revision", "text", "seed", "out", "overwrite", "resume"}  # of each adapter
 MOST = {"cuda": 32, "cpu": 8}  # adapters of a group, before it is tried whether memory holds them

@@ -9,7 +9,7 @@ from lrldata.show import size, table
 from lrltrain.corpus import Counts
 from lrltrain.evaluate.score_tasks import TaskScore
 from lrltrain.evaluate.statistics import Interval
-from lrltrain.fit import Fitted
+from lrltrain.plan import Fitted
 from lrltrain.scores import Score
 
 

@@ -159,7 +159,8 @@ def _fit(job: Job, records: Records, cache: Path) -> list[Path]:
     from lrltrain.config import load_fit_config
 
     with many_imports():
-        from lrltrain.fit import fit, is_made, prepare
+        from lrltrain.fit import fit
+        from lrltrain.plan import is_made, prepare
 
     config = load_fit_config(None, placed(job, records.workspace) | {"out": records.workspace, "cache": cache})
     plan = prepare(config)

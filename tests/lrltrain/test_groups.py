@@ -17,7 +17,8 @@ from lrldata.progress import Progress
 from lrltrain import groups
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
-from lrltrain.fit import Fitted, fit, fit_group
+from lrltrain.fit import fit, fit_group
+from lrltrain.plan import Fitted
 from lrltrain.training.loop import Loop
 from lrltrain.training.weights import Rates, Weights
 

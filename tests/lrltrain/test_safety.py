@@ -24,12 +24,12 @@ from lrltrain.artifact import open_adapter
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.corpus import tokenise
 from lrltrain.evaluate.record import find_run, folder_of, runs_in, write_run
-from lrltrain.fit import prepare
 from lrltrain.grid.act import _afresh, perform
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.jobs import Job, jobs_of
 from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.show import status
+from lrltrain.plan import prepare
 from lrltrain.results.perplexity import read_perplexities
 from lrltrain.results.recipe import report
 
