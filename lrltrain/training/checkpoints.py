@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -83,16 +82,3 @@ def load_checkpoint(run: Path, step: int) -> tuple[Progressed, dict[str, Tensor]
             f"{folder}: is not a checkpoint that this version of lrl can go on from.",
             "Begin again with --overwrite, or use another --out.",
         ) from error
-
-
-def random_state() -> dict[str, Tensor]:
-    """Return the state of torch's generators."""
-    found = {"random.cpu": torch.get_rng_state()}
-    return found | ({"random.cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
-
-
-def set_random_state(tensors: dict[str, Tensor]) -> None:
-    """Set torch's generators to what a checkpoint holds; another kind of device has none of it."""
-    torch.set_rng_state(tensors["random.cpu"])
-    if torch.cuda.is_available() and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])

@@ -19,14 +19,7 @@ from torch import Tensor
 
 from lrldata.errors import TrainingError
 from lrltrain.training.batches import Batch, Blocks, Layout, order
-from lrltrain.training.checkpoints import (
-    Progressed,
-    load_checkpoint,
-    random_state,
-    save_checkpoint,
-    set_random_state,
-    whole_steps,
-)
+from lrltrain.training.checkpoints import Progressed, load_checkpoint, save_checkpoint, whole_steps
 from lrltrain.training.processes import Processes
 from lrltrain.training.step import Step
 from lrltrain.training.weights import Rates, Weights
@@ -98,6 +91,7 @@ class Loop:
         """Train. Raises TrainingError where a loss is not a number: of a group, when the others are done."""
         self.weights.optimizer(self.schedule.rates)
         done = self._go_on()
+        self._seed(done)
         self._began, self._first = time.perf_counter(), done
         if not done:
             self._evaluate(0)
@@ -116,6 +110,7 @@ class Loop:
             if number % self.schedule.every == 0 or number == self.schedule.steps:
                 self._evaluate(number)
                 self._save()
+                self._seed(number)
         return [Outcome(known, best) for known, best in zip(self.known, self.best, strict=True)]
 
     def _take(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
@@ -227,12 +222,20 @@ class Loop:
         counted = self.processes.add(torch.from_numpy(counts).to(self.weights.device))
         return (self.processes.add(sums) / counted.clamp(min=1)).tolist()
 
+    def _seed(self, number: int) -> None:
+        """Seed dropout anew for the steps after a checkpoint: a run that goes on there draws what this one would.
+
+        Each process has a seed of its own, so that two do not drop the same units.
+        """
+        seeds = [self.members[0].train.seed, self.processes.rank, number]
+        torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1))
+
     def _save(self) -> None:
         for place, (member, known) in enumerate(zip(self.members, self.known, strict=True)):
             if self.processes.rank or known.failed:
                 continue
             best = {f"best.{number}": value for number, value in enumerate(self.best[place])}
-            save_checkpoint(member.run, known, self.weights.tensors(place) | best | random_state())
+            save_checkpoint(member.run, known, self.weights.tensors(place) | best)
         self.processes.wait()
 
     def _go_on(self) -> int:
@@ -249,7 +252,6 @@ class Loop:
             self.best[place] = [
                 tensors[f"best.{number}"].to(value.device) for number, value in enumerate(self.best[place])
             ]
-            set_random_state(tensors)
         self.weights.set_step(done)
         return done
 

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import typer
 
 from hub_cards.cli import app as hub_app
@@ -182,3 +184,17 @@ def test_entities_are_scored_as_seqeval_does_to_the_last_bit(gold: str, predicte
 def test_a_sentence_of_which_nothing_was_predicted_has_no_entities() -> None:
     found = scores("ner", [("B-PER", "O"), ("B-LOC",)], [None, ("B-LOC",)])
     assert found == {"f1": pytest.approx(2 / 3), "precision": 1, "recall": 0.5}
+
+
+def test_each_process_draws_its_own_dropout_and_the_same_again_after_a_checkpoint() -> None:
+    from lrltrain.training.loop import Loop  # noqa: PLC0415
+    from lrltrain.training.processes import Processes  # noqa: PLC0415
+
+    def drawn(rank: int, step: int, seed: int = 42) -> list[float]:
+        loop = Loop.__new__(Loop)
+        loop.members, loop.processes = [SimpleNamespace(train=SimpleNamespace(seed=seed))], Processes(rank, 2)
+        loop._seed(step)  # noqa: SLF001
+        return torch.rand(3).tolist()
+
+    assert drawn(1, 10) == drawn(1, 10)
+    assert len({tuple(drawn(*each)) for each in ((0, 0), (1, 0), (0, 10), (1, 10), (0, 10, 43))}) == 5
