@@ -68,15 +68,15 @@ docs: $(VENV)/.dev
 
 # 34 million lines, as ConceptNet has, with `make bench BENCH=--full`; TEXT is any text, a sentence a line.
 bench: $(VENV)/.dev
-	$(BIN)/python tools/bench_conceptnet.py $(BENCH)
-	test -z "$(TEXT)" || $(BIN)/python tools/bench_fit.py $(TEXT)
-	test -z "$(TEXT)" || $(BIN)/python tools/bench_pppl.py $(TEXT)
+	$(BIN)/python tools/benchmarks/bench_conceptnet.py $(BENCH)
+	test -z "$(TEXT)" || $(BIN)/python tools/benchmarks/bench_fit.py $(TEXT)
+	test -z "$(TEXT)" || $(BIN)/python tools/benchmarks/bench_pppl.py $(TEXT)
 
 # Web text, against datatrove and datasketch.
 bench-glotcc: constraints.txt
 	$(PYTHON) -m venv .venv-data
 	.venv-data/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,push,bench]"
-	.venv-data/bin/python tools/bench_glotcc.py $(BENCH)
+	.venv-data/bin/python tools/benchmarks/bench_glotcc.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) .venv-adapters .venv-data build site bench lrl-workspace

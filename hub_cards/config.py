@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hub_cards.lint import is_repository
-from hub_cards.merge import Prefer
+from hub_cards.cards.lint import is_repository
+from hub_cards.cards.merge import Prefer
 from lrldata.settings import check, read_toml
 from lrltrain.config import Method
 

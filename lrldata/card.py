@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lrldata.languages import Language
+from lrldata.language import Language
 
 _SIZES = (
     (1_000, "n<1K"),

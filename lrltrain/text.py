@@ -15,7 +15,7 @@ from xxhash import xxh3_64_intdigest
 
 from lrldata.dataset import open_shards
 from lrldata.errors import InputError, StorageError
-from lrldata.languages import Language
+from lrldata.language import Language
 from lrldata.manifest import fingerprint, identity, sha256_of
 from lrldata.normalize import normalize
 from lrldata.output import note

@@ -75,8 +75,8 @@ def as_json(draw: Random, value: Any) -> bytes:
 
 def built(folder: Path) -> Path:
     """Build the sample, and return its dataset."""
-    from lrldata.build import build
-    from lrldata.config import load_config
+    from lrldata.conceptnet.build import build
+    from lrldata.conceptnet.config import load_config
     from lrldata.progress import Progress
 
     flags = {"lang": "ro", "sample": True, "out": folder / "ws", "cache": folder / "cache"}
@@ -85,7 +85,7 @@ def built(folder: Path) -> Path:
 
 def manifests(folder: Path) -> Feed:
     """Return what feeds manifests of datasets."""
-    from hub_cards.local import render
+    from hub_cards.cards.local import render
     from lrldata.dataset import open_shards
     from lrldata.manifest import DATASET, is_unchanged
 
@@ -130,8 +130,8 @@ def records(folder: Path) -> Feed:
 def settings(folder: Path) -> Feed:
     """Return what feeds settings files of all commands."""
     from hub_cards.config import load_push_config
-    from lrldata.config import load_config
-    from lrldata.glotcc.config import load_web_config
+    from lrldata.conceptnet.config import load_config
+    from lrldata.web.config import load_web_config
     from lrltrain.config import load_eval_config, load_fit_config
     from lrltrain.grid.config import load_grid_config
     from lrltrain.prompting.config import load_prompt_config
@@ -175,9 +175,9 @@ def toml(value: Any) -> str:
 
 def cards(folder: Path) -> Feed:
     """Return what feeds cards that people have edited."""
-    from hub_cards.card import Card, CardError
-    from hub_cards.lint import lint
-    from hub_cards.merge import merge
+    from hub_cards.cards.card import Card, CardError
+    from hub_cards.cards.lint import lint
+    from hub_cards.cards.merge import merge
     from lrldata.card import in_yaml
 
     built(folder)
@@ -303,7 +303,7 @@ def documents(folder: Path) -> Feed:
 
     import polars as pl
 
-    from lrldata.glotcc.read import Columns, find_shards, read_parts
+    from lrldata.web.read import Columns, find_shards, read_parts
 
     rows = [{"text": "Un text.\nDouă.", "url": "https://a/b", "quality-warnings": ["noisy"]}, {"text": None}] * 3
     inside = folder / "in"

@@ -26,8 +26,8 @@ from gpu_speed import measure, name_of_device
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from lrltrain.config import FitConfig, Objective
-from lrltrain.corpus import Corpus, Counts
-from lrltrain.evaluate.pseudo_perplexity import likelihoods
+from lrltrain.evaluation.pseudo_perplexity import likelihoods
+from lrltrain.fitting.corpus import Corpus, Counts
 from lrltrain.methods import attach
 from lrltrain.models import find_base, load_tokenizer, mini_path, word_starts
 from lrltrain.modules.insert import AdapterStack, take_out

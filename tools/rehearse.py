@@ -13,8 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local_hub import start
-from local_hub.access import DEFAULTS
+from hub_cards.local_hub import start
+from hub_cards.local_hub.access import DEFAULTS
 
 NAMESPACE = "my-org"
 LOAD_DATASET = """

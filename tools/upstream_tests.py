@@ -25,7 +25,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from local_hub import start
+from hub_cards.local_hub import start
 
 RELEASE = "huggingface_hub==0.36.2"
 NEEDED = (RELEASE, "pytest==9.2.0", "pytest-mock==3.17.0", "pytest-timeout==2.4.0", "jedi==0.20.1", "Jinja2")

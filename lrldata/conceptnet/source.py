@@ -3,10 +3,10 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lrldata.conceptnet.config import BuildConfig
 from lrldata.conceptnet.download import OFFICIAL, Remote, download
 from lrldata.conceptnet.index import Index, find_made, fingerprint_file, index_folder, make_index, open_index
 from lrldata.conceptnet.sample import sample_path
-from lrldata.config import BuildConfig
 from lrldata.errors import InputError, UsageError
 from lrldata.progress import Progress
 

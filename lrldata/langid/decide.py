@@ -84,7 +84,7 @@ def decide_all(
 def margins_of(language: str) -> Mapping[str, float]:
     """Return the languages that a language is confused with, each with the margin (0 to 1) that is wanted between them.
 
-    Codes are those of `lrldata.languages`; the margins are in confusable.toml.
+    Codes are those of `lrldata.language`; the margins are in confusable.toml.
     """
     return _margins().get(language, {})
 

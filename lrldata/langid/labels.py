@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
-from lrldata.languages import languages
+from lrldata.language import languages
 
 
 def codes_of(labels: Iterable[str]) -> dict[str, str | None]:
-    """Return the code in `lrldata.languages` that each label of one model means, or None where the table has no row.
+    """Return the code in `lrldata.language` that each label of one model means, or None where the table has no row.
 
     Labels come without `__label__`: `ron_Latn`, `ron-Latn`, `ron` or `ro`. They are read together, as the same three
     letters mean one language in Wikipedia's codes (with two letters among them) and another in ISO 639-3.

@@ -21,7 +21,7 @@ _PREFIX = "__label__"
 class Prediction(NamedTuple):
     """The best languages of a text, best first, with their probabilities (0 to 1); both empty where it has no letter.
 
-    A language is a code of `lrldata.languages`, or where the model knows one that the table lacks, the model's own
+    A language is a code of `lrldata.language`, or where the model knows one that the table lacks, the model's own
     label.
     """
 

@@ -68,7 +68,7 @@ def _read_made() -> dict[str, Any]:
 
 
 def _by_path(path: Path, binding: str | None) -> LanguageModel:
-    """Load a file; the JSON that tools/make_lid.py writes beside it says how to ask it."""
+    """Load a file; the JSON that tools/make/make_lid.py writes beside it says how to ask it."""
     letters_only = _is_letters_only(path.with_suffix(".json"))
     _make_sure(path, binding)
     return open_file(path, path.name, letters_only=letters_only, binding=binding)

@@ -8,8 +8,8 @@ from importlib.resources import files
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from lrldata.cli.tables import size
 from lrldata.report import chart
-from lrldata.show import size
 
 HOME = "lrldata.report"
 STYLE = "base.css"  # what all reports look like

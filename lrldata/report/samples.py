@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, 
 from xxhash import xxh3_64_hexdigest
 
 from lrldata.errors import LanguageError
-from lrldata.languages import find
+from lrldata.language import find
 
 LONGEST_TEXT, LONGEST_NAME = 700, 160  # characters; what is longer is cut
 # Control characters, but for tab and newline, have pictures in Unicode.

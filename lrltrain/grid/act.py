@@ -21,7 +21,7 @@ from lrltrain.grid.records import Record, Records, records_of
 from lrltrain.imports import many_imports
 
 if TYPE_CHECKING:
-    from lrldata.glotcc.config import WebConfig
+    from lrldata.web.config import WebConfig
 
 QUIET = Progress(quiet=True)
 
@@ -117,9 +117,9 @@ def _in_words(error: BaseException) -> str:
 
 def _build(job: Job, records: Records, cache: Path) -> list[Path]:
     """Build a dataset; of web text whose files were jobs of their own, from what came of them, which then goes."""
-    from lrldata.build import build
-    from lrldata.config import load_config
-    from lrldata.glotcc.build import build_web, scratch_of
+    from lrldata.conceptnet.build import build
+    from lrldata.conceptnet.config import load_config
+    from lrldata.web.build import build_web, scratch_of
 
     if job.settings["source"] == "conceptnet":
         config = load_config(None, {**job.settings, "out": records.workspace, "cache": cache})
@@ -134,7 +134,7 @@ def _build(job: Job, records: Records, cache: Path) -> list[Path]:
 
 def _shard(job: Job, records: Records, cache: Path) -> list[Path]:
     """Clean one file of web text. What comes of it is no artifact, and is gone when the dataset is there."""
-    from lrldata.glotcc.build import judge_shard
+    from lrldata.web.build import judge_shard
 
     folder = judge_shard(_web(job, records, cache), int(job.labels["shard"]))
     records.send([folder.relative_to(records.workspace).as_posix()])
@@ -142,7 +142,7 @@ def _shard(job: Job, records: Records, cache: Path) -> list[Path]:
 
 
 def _web(job: Job, records: Records, cache: Path) -> "WebConfig":
-    from lrldata.glotcc.config import load_web_config
+    from lrldata.web.config import load_web_config
 
     several = job.kind == "shard" or bool(job.needs)
     own = {"scratch": records.workspace / SCRATCH} if several else {}
@@ -159,8 +159,8 @@ def _fit(job: Job, records: Records, cache: Path) -> list[Path]:
     from lrltrain.config import load_fit_config
 
     with many_imports():
-        from lrltrain.fit import fit
-        from lrltrain.plan import is_made, prepare
+        from lrltrain.fitting.fit import fit
+        from lrltrain.fitting.plan import is_made, prepare
 
     config = load_fit_config(None, placed(job, records.workspace) | {"out": records.workspace, "cache": cache})
     plan = prepare(config)
@@ -177,8 +177,8 @@ def _eval(job: Job, records: Records, _cache: Path) -> list[Path]:
     from lrltrain.config import load_eval_config
 
     with many_imports():
-        from lrltrain.evaluate.score_tasks import score_tasks
-        from lrltrain.scores import evaluate
+        from lrltrain.evaluation.score_tasks import score_tasks
+        from lrltrain.evaluation.score_text import evaluate
 
     config = load_eval_config(None, placed(job, records.workspace) | {"out": records.workspace})
     if config.task == "pppl":
@@ -188,7 +188,7 @@ def _eval(job: Job, records: Records, _cache: Path) -> list[Path]:
 
 def _report(_job: Job, records: Records, _cache: Path) -> list[Path]:
     with many_imports():
-        from lrltrain.results.recipe import MADE_OF, is_read, report
+        from lrltrain.reporting.report import MADE_OF, is_read, report
     records.fetch(MADE_OF, is_read)
     return list(report(records.workspace).files)
 

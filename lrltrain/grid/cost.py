@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from lrldata.languages import find
+from lrldata.language import find
 from lrltrain.config import FitConfig, load_fit_config
-from lrltrain.evaluate.tasks import DEFAULTS
+from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.grid.jobs import Job
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from lrldata.config import load_config
+from lrldata.conceptnet.config import load_config
 from lrldata.errors import LrlError, UsageError
-from lrldata.glotcc.build import find_input
-from lrldata.glotcc.config import load_web_config
-from lrldata.languages import Language, parse
+from lrldata.language import Language, parse
 from lrldata.manifest import fingerprint
+from lrldata.web.build import find_input
+from lrldata.web.config import load_web_config
 from lrltrain.config import load_eval_config, load_fit_config
-from lrltrain.evaluate.tasks import folders_of
+from lrltrain.evaluation.tasks import folders_of
 from lrltrain.grid import places
 from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
 from lrltrain.grid.models import Model, models_of

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from lrldata.cli.tables import table
 from lrldata.output import shown, styled
-from lrldata.show import table
 from lrltrain.grid.cost import Cost, cost_of, tree
 from lrltrain.grid.jobs import KINDS, Job
 from lrltrain.grid.records import Record, Records

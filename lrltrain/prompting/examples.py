@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lrldata.errors import InputError, UsageError
-from lrldata.languages import Language
-from lrltrain.evaluate.tasks import Task, TaskData, find_sets, read_set
+from lrldata.language import Language
+from lrltrain.evaluation.tasks import Task, TaskData, find_sets, read_set
 
 
 class Example(NamedTuple):

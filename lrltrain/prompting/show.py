@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from lrldata.show import table
-from lrltrain.evaluate.record import Run
+from lrldata.cli.tables import table
+from lrltrain.evaluation.record import Run
 from lrltrain.prompting.plan import Plan
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrltrain.config import Batching, Objective
-from lrltrain.corpus import Corpus, pack
+from lrltrain.fitting.corpus import Corpus, pack
 from lrltrain.training.loss import IGNORED
 
 CHUNK = 4_096  # blocks that are shuffled together

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from clients import ACCOUNTS, TOKEN, check_store, environment
-from local_hub import Hub, start
 
-from lrldata.build import build
-from lrldata.config import load_config
+from hub_cards.local_hub import Hub, start
+from lrldata.conceptnet.build import build
+from lrldata.conceptnet.config import load_config
 from lrldata.progress import Progress
 
 collect_ignore = [] if find_spec("torch") else ["test_adapters.py"]  # the data half is tested without torch too

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from clients import TOKEN, environment
 from huggingface_hub import ModelCard
-from local_hub import Hub, start
 from manifests import change
 from oracle import HAS_ADAPTERS
 from stores import commits, git, store, tags
 from warm import FIXED, Warm
 
-from hub_cards.lint import lint
+from hub_cards.cards.lint import lint
+from hub_cards.local_hub import Hub, start
 from lrldata.manifest import sealed, sha256_of, write_json
 
 FAST = "--base lrl-mini --steps 4 --batch-size 4 --max-length 64 --learning-rate 5e-3 --reduction-factor 4".split()

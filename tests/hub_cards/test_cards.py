@@ -11,10 +11,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from hub_cards.dataset_card import dataset_card, rebuild_command
-from hub_cards.energy import estimate
-from hub_cards.render import duration, plain, share, short
-from hub_cards.workspace import read_dataset
+from hub_cards.cards.dataset_card import dataset_card, rebuild_command
+from hub_cards.cards.energy import estimate
+from hub_cards.cards.render import duration, plain, share, short
+from hub_cards.publish.artifacts import read_dataset
 from lrldata.conceptnet.download import OFFICIAL
 from lrldata.errors import StorageError
 from lrldata.manifest import sha256_of

@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from hub_cards.adapter_card import adapter_card
-from hub_cards.card import Card, read
-from hub_cards.dataset_card import dataset_card
-from hub_cards.licences import Licence
-from hub_cards.lint import lint
-from hub_cards.local import repository_of
-from hub_cards.page import card_page
-from hub_cards.plan import Remote, make_plan
-from hub_cards.record import read_record
-from hub_cards.render import in_lines
-from hub_cards.source import Source
+from hub_cards.cards.adapter_card import adapter_card
+from hub_cards.cards.card import Card, read
+from hub_cards.cards.dataset_card import dataset_card
+from hub_cards.cards.licenses import Licence
+from hub_cards.cards.lint import lint
+from hub_cards.cards.local import repository_of
+from hub_cards.cards.page import card_page
+from hub_cards.cards.render import in_lines
+from hub_cards.cards.source import Source
+from hub_cards.publish.plan import Remote, make_plan
+from hub_cards.publish.record import read_record
 from lrldata.card import folder_card, inline
 from lrldata.errors import PublishError
-from lrldata.languages import find, languages
+from lrldata.language import find, languages
 
 NAMES = (
     "<!-- lrl:begin about -->", "<!-- lrl:end use -->", "a\n<!-- lrl:end rebuild -->\n\n# b", "```\n# x", "a`b", "``",

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import runs
 from clients import ACCOUNTS, TOKEN, check_store
-from local_hub import Hub, start
 from stores import commits, git, store, tags, tree
+
+from hub_cards.local_hub import Hub, start
 
 Push = Callable[[Hub], int]
 Serve = Callable[[], Any]

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from hub_cards.card import Card
-from hub_cards.lint import is_repository, lint, rules
-from lrldata.languages import languages
+from hub_cards.cards.card import Card
+from hub_cards.cards.lint import is_repository, lint, rules
+from lrldata.language import languages
 
 GOOD: dict[str, Any] = {
     "language": ["ro"],

@@ -8,9 +8,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from hub_cards.card import LINES, LONGEST, LONGEST_HEAD, Card, CardError, mark, read, same
-from hub_cards.lint import lint
-from hub_cards.merge import merge
+from hub_cards.cards.card import LINES, LONGEST, LONGEST_HEAD, Card, CardError, mark, read, same
+from hub_cards.cards.lint import lint
+from hub_cards.cards.merge import merge
 
 FIRST = Card({"language": ["ro"], "license": "cc0-1.0", "tags": ["lrl"]}, {"about": "# Title\n\nOne.", "use": "Two."})
 SECOND = Card(

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_hub import Hub
 from manifests import change, unseal
 from stores import commits, git, store, tags
 from test_plan import repository as some_repository
 
-from hub_cards.card import Card, read
+from hub_cards.cards.card import Card, read
+from hub_cards.cards.dataset_card import dataset_card
+from hub_cards.cards.lint import lint
+from hub_cards.cards.merge import merge
 from hub_cards.config import PushConfig
-from hub_cards.dataset_card import dataset_card
-from hub_cards.lint import lint
-from hub_cards.merge import merge
-from hub_cards.plan import Held, Remote, make_plan
-from hub_cards.publish import _converge
-from hub_cards.workspace import read_dataset
+from hub_cards.local_hub import Hub
+from hub_cards.publish.artifacts import read_dataset
+from hub_cards.publish.plan import Held, Remote, make_plan
+from hub_cards.publish.publish import _converge
 from lrldata.errors import PublishError, UsageError
 from lrldata.manifest import DATASET, DamagedError, load_manifest
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from hub_cards.card import Card
-from hub_cards.plan import Held, Plan, Remote, make_plan
-from hub_cards.repository import File, Part, Repository
+from hub_cards.cards.card import Card
+from hub_cards.publish.plan import Held, Plan, Remote, make_plan
+from hub_cards.publish.repository import File, Part, Repository
 from lrldata.errors import UsageError
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import polars as pl
 import pytest
 from huggingface_hub import DatasetCard
-from local_hub import Hub
 from stores import commits, git, store, tags
 
-from hub_cards.lint import lint
+from hub_cards.cards.lint import lint
+from hub_cards.local_hub import Hub
 from lrldata.card import folder_card
 from lrldata.dataset import write_dataset
-from lrldata.languages import find
+from lrldata.language import find
 from lrldata.manifest import fingerprint, read_manifest
 
 LOAD = """
@@ -136,8 +136,8 @@ def test_the_plan_is_what_is_then_done(hub: Hub, push: Any, written: Callable[[]
 
 
 def rebuild(workspace: Path, *options: str) -> None:
-    from lrldata.build import build  # noqa: PLC0415 - its names would hide the fixture's
-    from lrldata.config import load_config  # noqa: PLC0415
+    from lrldata.conceptnet.build import build  # noqa: PLC0415 - its names would hide the fixture's
+    from lrldata.conceptnet.config import load_config  # noqa: PLC0415
     from lrldata.progress import Progress  # noqa: PLC0415
 
     flags = dict(zip((option.lstrip("-") for option in options[::2]), options[1::2], strict=True))
@@ -308,8 +308,8 @@ def test_all_publishes_every_language_and_gathers_each_in_a_collection(
 
     dump = tmp_path / "bg.csv"
     dump.write_text("".join(line("IsA", f"bg:дума{n}", "bg:нещо") + "\n" for n in range(40)), encoding="utf-8")
-    from lrldata.build import build  # noqa: PLC0415
-    from lrldata.config import load_config  # noqa: PLC0415
+    from lrldata.conceptnet.build import build  # noqa: PLC0415
+    from lrldata.conceptnet.config import load_config  # noqa: PLC0415
     from lrldata.progress import Progress  # noqa: PLC0415
 
     flags = {"lang": "bg", "dump": str(dump), "out": workspace, "cache": tmp_path / "cache"}

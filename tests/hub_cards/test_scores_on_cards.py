@@ -4,7 +4,6 @@ import json
 import random
 import re
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,32 +12,30 @@ from typing import Any
 import pytest
 from clients import TOKEN, point_at
 from huggingface_hub import ModelCard
-from local_hub import Hub as Server
 from manifests import change
+from results import BASE, SHARES, predictions, put_adapter, put_perplexity, put_run, recipe
 from stores import git, store
 from test_hostile_cards import ADAPTER, NAMES, is_harmless, swapped
 
-from hub_cards.adapter_card import adapter_card
-from hub_cards.card import Card
+from hub_cards.cards.adapter_card import adapter_card
+from hub_cards.cards.card import Card
+from hub_cards.cards.licenses import Licence
+from hub_cards.cards.lint import lint
+from hub_cards.cards.local import render, repository_of
+from hub_cards.cards.source import Source
 from hub_cards.config import PushConfig
-from hub_cards.hub import Hub
-from hub_cards.licences import Licence
-from hub_cards.lint import lint
-from hub_cards.local import render, repository_of
-from hub_cards.plan import Plan, Remote, make_plan
-from hub_cards.publish import prepare, publish
-from hub_cards.record import read_record
-from hub_cards.source import Source
-from hub_cards.workspace import open_workspace
+from hub_cards.local_hub import Hub as Server
+from hub_cards.publish.artifacts import open_workspace
+from hub_cards.publish.hub import Hub
+from hub_cards.publish.plan import Plan, Remote, make_plan
+from hub_cards.publish.publish import prepare, publish
+from hub_cards.publish.record import read_record
 from lrldata.errors import PublishError, StorageError
 from lrldata.manifest import file_entry, sealed
 from lrldata.progress import Progress
-from lrltrain.evaluate.statistics import times_for
-from lrltrain.results.perplexity import read_perplexities
-from lrltrain.results.tables import RESAMPLES, Cell, corrected, read_tasks
-
-sys.path.append(str(Path(__file__).parents[1] / "lrltrain"))  # where the runs that are made up are at home
-from results import BASE, SHARES, predictions, put_adapter, put_perplexity, put_run, recipe
+from lrltrain.evaluation.statistics import times_for
+from lrltrain.reporting.perplexity import read_perplexities
+from lrltrain.reporting.tables import RESAMPLES, Cell, corrected, read_tasks
 
 NAME = "my-org/xlm-roberta-base-ro-conceptnet-seq_bn_inv"
 HOME = Path("adapters/ro/xlm-roberta-base/conceptnet-seq_bn_inv")
@@ -295,7 +292,7 @@ def test_the_card_of_a_fusion_says_which_invertible_adapter_it_uses(changes: dic
 def test_a_dataset_s_card_here_is_that_of_all_sources_which_is_published(
     sample_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub_cards.repository.draw_ledger", lambda *_: b"\x89PNG\r\n\x1a\n")
+    monkeypatch.setattr("hub_cards.publish.repository.draw_ledger", lambda *_: b"\x89PNG\r\n\x1a\n")
     out = Path(shutil.copytree(sample_workspace, tmp_path / "ws"))
     first = out / "datasets" / "ro" / "conceptnet"
     alone = card_of(first)

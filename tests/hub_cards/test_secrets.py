@@ -5,8 +5,8 @@ import sys
 from typing import Any
 
 import pytest
-from local_hub import Hub
 
+from hub_cards.local_hub import Hub
 from lrldata.output import guard, keep_out, redact
 
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 from clients import TOKEN, point_at
-from local_hub import Hub as Server
 from manifests import change, unseal
 from stores import commits, git, store, tags
 
-from hub_cards import repository
+from hub_cards.cards.local import render
 from hub_cards.config import PushConfig, load_push_config
-from hub_cards.hub import Hub
-from hub_cards.local import render
-from hub_cards.publish import Prepared, prepare, publish
-from hub_cards.workspace import read_dataset
-from lrldata.build import build
-from lrldata.config import load_config
+from hub_cards.local_hub import Hub as Server
+from hub_cards.publish import repository
+from hub_cards.publish.artifacts import read_dataset
+from hub_cards.publish.hub import Hub
+from hub_cards.publish.publish import Prepared, prepare, publish
+from lrldata.conceptnet.build import build
+from lrldata.conceptnet.config import load_config
 from lrldata.errors import LrlError, PublishError, StorageError, UsageError
 from lrldata.manifest import DATASET, MANIFEST, file_entry, load_manifest
 from lrldata.network import is_private
@@ -84,7 +84,7 @@ def test_what_changes_between_plan_and_publication_is_not_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plan, push, _ = pushing
-    monkeypatch.setattr("hub_cards.hub.IN_MEMORY", most_in_memory)
+    monkeypatch.setattr("hub_cards.publish.hub.IN_MEMORY", most_in_memory)
     prepared = plan()
     happens(workspace)
     with pytest.raises((PublishError, PathError), match=r"was changed while it was being published|a link"):

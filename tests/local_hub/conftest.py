@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from clients import ACCOUNTS, TOKEN, check_store, environment
-from local_hub import Hub, start
+
+from hub_cards.local_hub import Hub, start
 
 _HEAD = """
 import json, warnings

@@ -4,7 +4,7 @@
 
 from typing import Any
 
-from local_hub import Hub
+from hub_cards.local_hub import Hub
 
 FOLDER = """
 folder = Path("folder")

@@ -14,13 +14,14 @@ import httpx
 import pytest
 from clients import ACCOUNTS, TOKEN, check_store, environment
 from filelock import Timeout
-from local_hub import Hub, start
-from local_hub.answers import span
-from local_hub.git import is_ref_name
-from local_hub.guard import HEADER
-from local_hub.patterns import is_ignored, is_large
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
+from hub_cards.local_hub import Hub, start
+from hub_cards.local_hub.answers import span
+from hub_cards.local_hub.git import is_ref_name
+from hub_cards.local_hub.guard import HEADER
+from hub_cards.local_hub.patterns import is_ignored, is_large
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -153,9 +154,9 @@ def test_a_server_that_is_started_again_goes_on(tmp_path: Path) -> None:
 
 @contextmanager
 def _command(root: Path, *more: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "local_hub", "--root", str(root), *map(str, more)]
+    command = [sys.executable, "-m", "hub_cards.local_hub", "--root", str(root), *map(str, more)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(TOOLS)}
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     ) as server:
         assert server.stdout is not None
         try:

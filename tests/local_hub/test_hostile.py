@@ -12,8 +12,9 @@ import httpx
 import pytest
 from asking import MODEL, OID, commit, file, raw, refused
 from clients import TOKEN
-from local_hub import Hub, start
-from local_hub.guard import HEADER
+
+from hub_cards.local_hub import Hub, start
+from hub_cards.local_hub.guard import HEADER
 
 DROP = [{"do": "drop"}]
 

@@ -11,10 +11,11 @@ import httpx
 import pytest
 from asking import BATCH, MODEL, OID, commit, file, refused
 from clients import TOKEN
-from local_hub import Hub, cards, limits
-from local_hub.cards import check, metadata
-from local_hub.changes import Operation, apply
-from local_hub.guard import HEADER
+
+from hub_cards.local_hub import Hub, cards, limits
+from hub_cards.local_hub.cards import check, metadata
+from hub_cards.local_hub.changes import Operation, apply
+from hub_cards.local_hub.guard import HEADER
 
 # Nesting, lists, numbers, kinds
 

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from asking import BATCH, MODEL, OID, batch, commit, file, refused
 from clients import ACCOUNTS, TOKEN
-from local_hub import Hub, lfs, start
-from local_hub.patterns import is_ignored, is_large
+
+from hub_cards.local_hub import Hub, lfs, start
+from hub_cards.local_hub.patterns import is_ignored, is_large
 
 # Large files
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 from clients import ACCOUNTS, TOKEN
-from local_hub import Hub, start
-from local_hub.changes import Large
+
+from hub_cards.local_hub import Hub, start
+from hub_cards.local_hub.changes import Large
 
 
 def test_an_old_name_leads_to_the_new_one_until_it_is_taken(client: Any) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from clients import ACCOUNTS, TOKEN, check_store, environment
-from local_hub import Hub, start
-from local_hub.changes import Large
+
+from hub_cards.local_hub import Hub, start
+from hub_cards.local_hub.changes import Large
 
 SOURCE = Path(__file__).parent / "npm"
 LARGE = os.urandom(11 << 20)  # too much for a regular file, whatever its name

@@ -5,7 +5,7 @@
 
 from typing import Any
 
-from local_hub import Hub
+from hub_cards.local_hub import Hub
 
 
 def test_a_repository_is_created_described_and_deleted(client: Any) -> None:

@@ -9,8 +9,8 @@ import pytest
 from grids import start, write_recipe
 from warm import FIXED, Warm
 
-from lrldata.build import build
-from lrldata.config import load_config
+from lrldata.conceptnet.build import build
+from lrldata.conceptnet.config import load_config
 from lrldata.progress import Progress
 
 FAST = [

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrldata.errors import InputError
-from lrldata.languages import find
+from lrldata.language import find
 from lrltrain.config import FitConfig
-from lrltrain.corpus import Corpus, pack, tokenise
+from lrltrain.fitting.corpus import Corpus, pack, tokenise
 from lrltrain.models import find_base, load_model, load_tokenizer, word_starts
 from lrltrain.text import open_text
 from lrltrain.training.batches import Block, Blocks, Layout, Masking, Vocabulary, order
@@ -144,9 +144,9 @@ def test_packed_lines_give_the_loss_of_lines_alone(seed: int) -> None:
 PEAK = """
 import resource, sys
 from pathlib import Path
-from lrldata.languages import find
+from lrldata.language import find
 from lrltrain.config import FitConfig
-from lrltrain.corpus import tokenise
+from lrltrain.fitting.corpus import tokenise
 from lrltrain.models import find_base, load_tokenizer
 from lrltrain.text import open_text
 tokenizer = load_tokenizer(find_base("lrl-mini"))

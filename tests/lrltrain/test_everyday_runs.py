@@ -21,9 +21,11 @@ from lrldata import manifest as manifests
 from lrldata.errors import ModelError, StorageError, UsageError
 from lrldata.manifest import ADAPTER, MANIFEST, read_manifest, write_manifest
 from lrldata.progress import Progress
-from lrltrain import artifact, estimate, methods
+from lrltrain import artifact, methods
 from lrltrain.config import FitConfig
-from lrltrain.fit import fit
+from lrltrain.fitting import estimate
+from lrltrain.fitting.fit import fit
+from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume
 from lrltrain.grid import places
 from lrltrain.grid.act import _files
 from lrltrain.grid.config import load_grid_config
@@ -35,7 +37,6 @@ from lrltrain.models import Base, find_base, load_tokenizer, mini_path
 from lrltrain.modules.insert import inserted
 from lrltrain.names import distinct, public_id
 from lrltrain.reading import check_tokenizer
-from lrltrain.runs import refuse_other_base, run_folder, start_or_resume
 from lrltrain.training.checkpoints import seal_checkpoint
 from lrltrain.training.loop import Loop
 

@@ -13,23 +13,23 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from lrldata.errors import InputError, LrlError
-from lrldata.languages import find
+from lrldata.language import find
 from lrldata.manifest import SCORES, file_entry, fingerprint, sealed, write_json, write_manifest
 from lrldata.progress import Progress
 from lrltrain.config import EvalConfig, FitConfig
-from lrltrain.corpus import tokenise
-from lrltrain.evaluate import tasks_on_hub
-from lrltrain.evaluate.features import featurise
-from lrltrain.evaluate.record import folder_of, runs_in, write_run
-from lrltrain.evaluate.tasks import LABELS, SPLITS, Items, has_task, open_task
+from lrltrain.evaluation import tasks_on_hub
+from lrltrain.evaluation.features import featurise
+from lrltrain.evaluation.record import folder_of, runs_in, write_run
+from lrltrain.evaluation.score_text import evaluate
+from lrltrain.evaluation.sentences import open_sentences
+from lrltrain.evaluation.tasks import LABELS, SPLITS, Items, has_task, open_task
+from lrltrain.fitting.corpus import tokenise
 from lrltrain.models import find_base, load_tokenizer
 from lrltrain.prompting.examples import open_test_sets
 from lrltrain.prompting.likelihood import ask
 from lrltrain.prompting.template import Prompts, open_template
-from lrltrain.results.perplexity import read_perplexities
-from lrltrain.results.tables import read_tasks
-from lrltrain.scores import evaluate
-from lrltrain.sentences import open_sentences
+from lrltrain.reporting.perplexity import read_perplexities
+from lrltrain.reporting.tables import read_tasks
 from lrltrain.text import open_text
 from lrltrain.tokens import encode, encode_chat
 

@@ -24,7 +24,7 @@ from transformers import (
     ElectraForMaskedLM,
 )
 
-import lrltrain.fit as recipe
+import lrltrain.fitting.fit as recipe
 from lrldata.manifest import MANIFEST, damaged
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
@@ -183,7 +183,7 @@ def test_a_run_that_is_killed_after_its_last_step_trains_no_further(
 
     whole = run(tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr("lrltrain.writing.write_adapter", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("lrltrain.fitting.writing.write_adapter", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "stopped")
     stopped = run(tmp_path / "stopped")

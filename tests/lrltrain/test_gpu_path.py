@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from lrldata.progress import Progress
-from lrltrain import fit as pipeline
 from lrltrain.config import load_eval_config, load_fit_config
-from lrltrain.fit import fit
+from lrltrain.evaluation.score_text import evaluate
+from lrltrain.fitting import fit as pipeline
+from lrltrain.fitting.fit import fit
 from lrltrain.models import mini_path
-from lrltrain.scores import evaluate
 
 QUIET = Progress(quiet=True)
 

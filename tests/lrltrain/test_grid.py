@@ -21,7 +21,7 @@ from torture_grid import hashes, torture
 from lrltrain.grid.local import THREADS, process_of
 
 pytestmark = pytest.mark.xdist_group("grid")  # which share the workspace of `whole`
-SAMPLE = Path(str(files("lrldata.glotcc").joinpath("sample.jsonl")))
+SAMPLE = Path(str(files("lrldata.web").joinpath("sample.jsonl")))
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

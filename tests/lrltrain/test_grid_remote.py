@@ -19,7 +19,7 @@ from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.jobs import Job, jobs_of, select
 
 pytestmark = [pytest.mark.xdist_group("grid"), pytest.mark.usefixtures("s3")]  # one server, and one `whole`
-SAMPLE = Path(str(files("lrldata.glotcc").joinpath("sample.jsonl")))
+SAMPLE = Path(str(files("lrldata.web").joinpath("sample.jsonl")))
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -14,11 +14,11 @@ from torture_fit import differing, torture
 
 from lrldata.errors import TrainingError, UsageError
 from lrldata.progress import Progress
-from lrltrain import groups
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
-from lrltrain.fit import fit, fit_group
-from lrltrain.plan import Fitted
+from lrltrain.fitting import groups
+from lrltrain.fitting.fit import fit, fit_group
+from lrltrain.fitting.plan import Fitted
 from lrltrain.training.loop import Loop
 from lrltrain.training.weights import Rates, Weights
 

@@ -12,7 +12,7 @@ from openai_server import KEY, Reply, Server, serve
 
 from lrldata.errors import EndpointError, UsageError
 from lrldata.progress import Progress
-from lrltrain.evaluate.record import Run
+from lrltrain.evaluation.record import Run
 from lrltrain.prompting.answers import LONGEST, answer_in, label_in, parse
 from lrltrain.prompting.cache import MOST_TOKENS, Answer, open_answers, read_answers
 from lrltrain.prompting.config import load_prompt_config

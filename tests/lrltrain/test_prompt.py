@@ -17,11 +17,11 @@ import torch
 from openai_server import KEY, Reply, Server, by_word, serve
 
 from lrldata.errors import EndpointError, InputError, LrlError, StorageError, UsageError
-from lrldata.languages import find
+from lrldata.language import find
 from lrldata.progress import Progress
-from lrltrain.evaluate.metrics import scores
-from lrltrain.evaluate.record import Run, runs_in
-from lrltrain.evaluate.tasks import LABELS, open_task
+from lrltrain.evaluation.metrics import scores
+from lrltrain.evaluation.record import Run, runs_in
+from lrltrain.evaluation.tasks import LABELS, open_task
 from lrltrain.models import mini_path
 from lrltrain.prompting import likelihood
 from lrltrain.prompting.answers import label_in

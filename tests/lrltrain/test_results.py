@@ -17,15 +17,15 @@ from manifests import change
 from results import BASE, HOSTILE, fill, predictions, put_run, recipe
 
 from lrldata.errors import InputError, StorageError, UsageError
-from lrltrain.evaluate.statistics import Interval
-from lrltrain.results.averages import ALL, averages, groups
-from lrltrain.results.forms import as_csv, as_markdown, as_tex
-from lrltrain.results.links import links
-from lrltrain.results.material import read_material
-from lrltrain.results.plots import GREY, PALETTE
-from lrltrain.results.recipe import report
-from lrltrain.results.sizes import size_of
-from lrltrain.results.tables import Cell, Column, Row, Table, corrected, read_tasks
+from lrltrain.evaluation.statistics import Interval
+from lrltrain.reporting.averages import ALL, averages, groups
+from lrltrain.reporting.exporters import as_csv, as_markdown, as_tex
+from lrltrain.reporting.links import links
+from lrltrain.reporting.material import read_material
+from lrltrain.reporting.plots import GREY, PALETTE
+from lrltrain.reporting.report import report
+from lrltrain.reporting.sizes import size_of
+from lrltrain.reporting.tables import Cell, Column, Row, Table, corrected, read_tasks
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

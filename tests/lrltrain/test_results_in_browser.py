@@ -7,7 +7,7 @@ import pytest
 from reports import CHROMIUM, assert_fits, chromium, told
 from results import HOSTILE, fill, predictions, put_run, recipe
 
-from lrltrain.results.recipe import report
+from lrltrain.reporting.report import report
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 MEANS = """

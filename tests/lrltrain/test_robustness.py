@@ -10,10 +10,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from lrldata.errors import ModelError, StorageError
-from lrldata.languages import find
+from lrldata.language import find
 from lrltrain.config import FitConfig
+from lrltrain.fitting.runs import start_or_resume
 from lrltrain.models import find_base, load_model, mini_path
-from lrltrain.runs import start_or_resume
 from lrltrain.text import open_text
 from lrltrain.training.checkpoints import seal_checkpoint, whole_steps
 

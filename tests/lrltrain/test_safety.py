@@ -19,19 +19,19 @@ from lrldata.errors import LrlError, StorageError
 from lrldata.manifest import ADAPTER, MANIFEST, damaged, load_manifest, sealed, write_json
 from lrldata.paths import PathError
 from lrldata.progress import Progress
-from lrltrain import scores
 from lrltrain.artifact import open_adapter
 from lrltrain.config import load_eval_config, load_fit_config
-from lrltrain.corpus import tokenise
-from lrltrain.evaluate.record import find_run, folder_of, runs_in, write_run
+from lrltrain.evaluation import score_text
+from lrltrain.evaluation.record import find_run, folder_of, runs_in, write_run
+from lrltrain.fitting.corpus import tokenise
+from lrltrain.fitting.plan import prepare
 from lrltrain.grid.act import _afresh, perform
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.jobs import Job, jobs_of
 from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.show import status
-from lrltrain.plan import prepare
-from lrltrain.results.perplexity import read_perplexities
-from lrltrain.results.recipe import report
+from lrltrain.reporting.perplexity import read_perplexities
+from lrltrain.reporting.report import report
 
 JOB = Job("fit", {"lang": "ro", "source": "conceptnet", "model": "lrl-mini", "method": "lora"}, {}, (), "0" * 16)
 HOME = "adapters/ro/lrl-mini/conceptnet-lora"
@@ -164,7 +164,7 @@ def test_a_link_at_the_name_of_a_score_is_not_emptied(tmp_path: Path, workspace:
     data = tmp_path / "text.txt"
     data.write_text("O propoziție.\n", encoding="utf-8")
     config = load_eval_config(None, {"lang": "ro", "base": "lrl-mini", "data": str(data), "out": tmp_path / "ws"})
-    (score,) = scores.evaluate(config, Progress(quiet=True))
+    (score,) = score_text.evaluate(config, Progress(quiet=True))
     home = tmp_path / "home"
     home.mkdir()
     (home / "letters.txt").write_text("mine")
@@ -172,7 +172,7 @@ def test_a_link_at_the_name_of_a_score_is_not_emptied(tmp_path: Path, workspace:
     score.path.symlink_to(home)
     for overwrite in (False, True):
         with pytest.raises(StorageError, match=r"holds what is not a score's: letters\.txt"):
-            scores.evaluate(config.model_copy(update={"overwrite": overwrite}), Progress(quiet=True))
+            score_text.evaluate(config.model_copy(update={"overwrite": overwrite}), Progress(quiet=True))
     assert (home / "letters.txt").read_text() == "mine"
     assert workspace.is_dir()
 

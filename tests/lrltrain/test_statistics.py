@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lrltrain.evaluate import statistics
-from lrltrain.evaluate.correlation import correlate
-from lrltrain.evaluate.statistics import ALPHA, Counts
+from lrltrain.evaluation import statistics
+from lrltrain.evaluation.correlation import correlate
+from lrltrain.evaluation.statistics import ALPHA, Counts
 
 LABELS = ("a", "b", "c", "d")
 

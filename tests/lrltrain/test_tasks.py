@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrldata.errors import InputError
-from lrldata.languages import find, languages
-from lrltrain.evaluate import tasks_on_hub
-from lrltrain.evaluate.features import batches, decoded, featurise, first_tokens
-from lrltrain.evaluate.heads import Inputs, TaskHead, TaskModel
-from lrltrain.evaluate.metrics import scores
-from lrltrain.evaluate.overlap import contamination, overlap
-from lrltrain.evaluate.stack import stack
-from lrltrain.evaluate.tasks import LABELS, SPLITS, Items, check_labels, open_task
-from lrltrain.evaluate.training import Training, predict, train
+from lrldata.language import find, languages
+from lrltrain.evaluation import tasks_on_hub
+from lrltrain.evaluation.features import batches, decoded, featurise, first_tokens
+from lrltrain.evaluation.heads import Inputs, TaskHead, TaskModel
+from lrltrain.evaluation.metrics import scores
+from lrltrain.evaluation.overlap import contamination, overlap
+from lrltrain.evaluation.stack import stack
+from lrltrain.evaluation.tasks import LABELS, SPLITS, Items, check_labels, open_task
+from lrltrain.evaluation.training import Training, predict, train
 from lrltrain.models import find_base, load_model, load_tokenizer
 from lrltrain.modules.insert import HELD, AdapterStack, insert, take_out
 from lrltrain.modules.settings import Bottlenecks, LowRanks
@@ -251,7 +251,7 @@ def test_cached_and_whole_give_the_same_logits_and_gradients(tokens: bool) -> No
 
 
 def test_cached_training_is_uncached_training_dropout_included(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lrltrain.evaluate import heads  # noqa: PLC0415
+    from lrltrain.evaluation import heads  # noqa: PLC0415
 
     losses = []
     for most in (heads.MOST_BYTES, 0):

@@ -14,12 +14,12 @@ from lrldata.errors import LrlError, ModelError, UsageError
 from lrldata.manifest import MANIFEST
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
-from lrltrain.evaluate import score_tasks as recipe
-from lrltrain.evaluate.record import runs_in
-from lrltrain.evaluate.score_tasks import TaskScore, score_tasks
-from lrltrain.evaluate.stack import open_language_adapter, stack
-from lrltrain.evaluate.tasks import SPLITS
-from lrltrain.fit import fit as fit_adapter
+from lrltrain.evaluation import score_tasks as recipe
+from lrltrain.evaluation.record import runs_in
+from lrltrain.evaluation.score_tasks import TaskScore, score_tasks
+from lrltrain.evaluation.stack import open_language_adapter, stack
+from lrltrain.evaluation.tasks import SPLITS
+from lrltrain.fitting.fit import fit as fit_adapter
 from lrltrain.models import find_base
 from lrltrain.modules.insert import HELD, inserted
 

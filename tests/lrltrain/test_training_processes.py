@@ -11,10 +11,10 @@ import pytest
 import torch
 import typer
 
-from hub_cards.cli import app as hub_app
+from hub_cards.cli.app import app as hub_app
 from lrldata.errors import LrlError, UsageError
-from lrltrain.cli import app as train_app
-from lrltrain.evaluate.metrics import entity_scores, scores
+from lrltrain.cli.app import app as train_app
+from lrltrain.evaluation.metrics import entity_scores, scores
 from lrltrain.grid.act import _push
 from lrltrain.grid.jobs import Job
 from lrltrain.grid.records import Records

@@ -1,0 +1,1 @@
+"""Cards: what the repositories of the Hub say of datasets and adapters."""

@@ -1,0 +1,294 @@
+"""The card of a model repository: an adapter, a fusion or a full fine-tuning, or lrl-mini. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hub_cards.cards.card import Card
+from hub_cards.cards.energy import estimate
+from hub_cards.cards.licenses import Licence
+from hub_cards.cards.measured import entries, is_of_task, rounded, rows
+from hub_cards.cards.render import code, in_lines, linked, sections, shell_word, titled
+from hub_cards.cards.source import Source
+from lrldata.card import Markdown, inline
+from lrldata.language import find
+from lrltrain.config import FitConfig
+
+METHODS = {
+    "seq_bn": "a bottleneck after each layer's feed-forward block (Pfeiffer et al. 2020)",
+    "seq_bn_inv": "bottlenecks after each layer, and an invertible one at the embeddings (MAD-X, Pfeiffer et al. 2020)",
+    "lora": "low-rank matrices on queries and values (LoRA, Hu et al. 2022)",
+    "full": "full fine-tuning of all weights",
+    "fusion": "AdapterFusion over several language adapters (Pfeiffer et al. 2021)",
+}
+SETTINGS = {"seq_bn": ["reduction_factor"], "seq_bn_inv": ["reduction_factor"], "lora": ["lora_r", "lora_alpha"]}
+MINI = "lrl-mini"  # the base model that comes with lrltrain
+FLORES = "openlanguagedata/flores_plus"
+SMALL = 1_000_000  # tokens of training text below which the card warns
+UNFIT = ("`", "MASK", "<!--")  # what a sentence may not hold to stand in a snippet
+UNMASKED = 2  # the shortest word that is masked in the example
+
+
+def results_of(manifest: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a card needs to know of a folder of scores."""
+    kept = ("metric", "data", "sentences", "after", "before", "ratio")
+    return {key: result[key] for key in kept} | {"task": manifest["task"], "of": manifest["data"]}
+
+
+def adapter_card(
+    manifest: Mapping[str, Any],
+    manifest_sha256: str,
+    run: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    *,
+    source: str,
+    text: Source,
+    base: str,
+    licence: Licence,
+    repository: str,
+    version: str,
+) -> Card:
+    """Return the card of an adapter; `base` is the id of its base model on the Hub."""
+    language = find(manifest["language"]["code"])
+    method, settings, trained = manifest["method"], manifest["settings"], manifest["trained"]
+    about_base = {**manifest["base"], "id": base, "link": f"https://huggingface.co/{base}"}
+    perplexities = [result for result in results if not is_of_task(result)]
+    sample = next((each for each in text.samples if not any(word in each for word in UNFIT)), "")
+    values = {
+        "language": language,
+        "repository": repository,
+        "version": version,
+        "method": method,
+        "method_in_words": METHODS[method],
+        "kind_of_model": {"full": "A language model", "fusion": "A fusion of language adapters"}.get(
+            method, "A language adapter"
+        ),
+        "auto_class": "AutoModelForMaskedLM" if about_base["objective"] == "mlm" else "AutoModelForCausalLM",
+        "base": about_base,
+        "trained": trained,
+        "settings": settings,
+        "method_settings": {name.replace("_", " "): settings[name] for name in SETTINGS.get(method, [])},
+        "made_with": manifest["made_with"],
+        "manifest_sha256": manifest_sha256,
+        "run": run,
+        "energy": estimate(run) if run else None,
+        "results": perplexities,
+        "tasks": rows(results, manifest["language"]["code"]),
+        "headline": next((result for result in perplexities if result["before"]), None),
+        "source": source,
+        "text_of": _text_of(source, text),
+        "of_sample": text.sample,
+        "build_first": _build_first(manifest, text),
+        "data_in_words": _data_in_words(manifest, source, text),
+        "masked": _masked(sample),
+        "begun": " ".join(sample.split()[:3]) or language.native_name or language.name,
+        "fused": _fused(manifest),
+        "invertible": _invertible(manifest),
+        "command": fit_command(manifest, source, text, base),
+        "chain": _chain(manifest, text),
+        "small_base": manifest["base"]["id"] == MINI,
+        "small": trained["corpus"]["train"]["tokens"] < SMALL,
+        "licence": titled(licence),
+    }
+    return Card(
+        _metadata(manifest, results, source, text, base, licence, repository), sections("adapter_card", **values)
+    )
+
+
+def _metadata(
+    manifest: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    source: str,
+    text: Source,
+    base: str,
+    licence: Licence,
+    repository: str,
+) -> dict[str, Any]:
+    language, method = find(manifest["language"]["code"]), manifest["method"]
+    pipeline = "fill-mask" if manifest["base"]["objective"] == "mlm" else "text-generation"
+    full = method == "full"
+    model_index = [
+        {
+            "name": repository.rsplit("/", maxsplit=1)[-1],
+            "results": [
+                *(_result(each, pipeline, text, language.flores) for each in results if not is_of_task(each)),
+                *entries(results),
+            ],
+        }
+    ]
+    corpus = f"adapterhub:{language.hub_code}/{'sample' if text.sample else source}"
+    return {
+        "language": [language.hub_code],
+        **licence.metadata(),
+        "library_name": "transformers" if full else "adapter-transformers",
+        **({"pipeline_tag": pipeline} if full else {}),
+        "base_model": base,
+        "base_model_relation": "finetune" if full else "adapter",
+        **({"datasets": [text.repository]} if text.repository else {}),
+        "tags": [
+            *([] if full else ["adapter-transformers", corpus]),
+            *(manifest["base"]["architecture"], method, "language-adaptation", "low-resource-languages", "lrl"),
+        ],
+        **({"model-index": model_index} if results else {}),
+    }
+
+
+def _result(result: Mapping[str, Any], pipeline: str, text: Source, flores: str | None) -> dict[str, Any]:
+    name, split = result["of"]["name"], result["of"]["split"]
+    dataset: dict[str, Any] = {"name": name, "type": name, "split": split}
+    if name in ("flores", "flores_plus"):
+        dataset |= {"name": "FLORES-200", "type": FLORES, "config": flores}
+    elif text.repository:
+        dataset |= {"type": text.repository, "config": name, "revision": f"v{text.version}"}
+    before = [
+        {
+            "type": "perplexity",
+            "name": f"{result['metric']} of the base model",
+            "value": rounded(result["before"]["value"]),
+        }
+    ]
+    return {
+        "task": {"type": pipeline},
+        "dataset": dataset,
+        "metrics": [
+            {"type": "perplexity", "name": result["metric"], "value": rounded(result["after"]["value"])},
+            *(before if result["before"] else []),
+        ],
+    }
+
+
+def _build_first(manifest: Mapping[str, Any], text: Source) -> str | None:
+    """Return the command that makes the text first, where it is a dataset that is not on the Hub."""
+    entry = next((each for each in manifest["inputs"] if each["kind"] == "dataset"), None)
+    if entry is None or text.repository:
+        return None
+    sample = " --sample" if text.sample else ""
+    return f"lrldata build --lang {manifest['language']['code']} --source {shell_word(entry['name'])}{sample}"
+
+
+def _text_of(source: str, text: Source) -> str:
+    if text.sample:
+        return "the built-in sample of sentences"
+    names = {"conceptnet": "sentences made of ConceptNet", "glotcc": "web text of GlotCC-V1", "text": "plain text"}
+    return names.get(source, f"text from {source}")
+
+
+def _fused(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the names of a fusion's adapters, which lie in its folder under these, in the order of their fusion."""
+    folders = {entry["path"].split("/")[1] for entry in manifest["outputs"] if entry["path"].startswith("adapters/")}
+    return sorted(folders, key=lambda name: int(name.rpartition("_")[2]))
+
+
+def _invertible(manifest: Mapping[str, Any]) -> str:
+    """Say which invertible adapter a fusion uses; empty where its manifest does not say."""
+    if manifest["method"] != "fusion" or "fused_invertible" not in manifest:
+        return ""
+    name = manifest["fused_invertible"]
+    if name is None:
+        return "It uses no invertible adapter at the embeddings."
+    return Markdown(
+        f"Of the invertible adapters that it fuses, it uses that of {code(name)} alone: as in the library `adapters`, "
+        "the first one counts, and the others are not used."
+    )
+
+
+def _data_in_words(manifest: Mapping[str, Any], source: str, text: Source) -> Markdown:
+    lines = f"{manifest['trained']['corpus']['train']['lines']:,} lines"
+    if text.repository:
+        link = f"https://huggingface.co/datasets/{text.repository}/tree/v{text.version}"
+        return Markdown(f"{lines} of {linked(text.repository, link)}, {code(source)}, v{inline(text.version)}")
+    return Markdown(f"{lines} of {inline(_text_of(source, text))}")
+
+
+def _masked(sample: str) -> str:
+    """Return a sentence with its last word exchanged for MASK."""
+    words = sample.rstrip(" .!?।").split()
+    place = next((number for number in range(len(words) - 1, 0, -1) if len(words[number]) > UNMASKED), None)
+    if place is None:
+        return "MASK."
+    tail = sample.rstrip()[len(sample.rstrip(" .!?।")) :]
+    return " ".join([*words[:place], "MASK", *words[place + 1 :]]) + tail
+
+
+def _chain(manifest: Mapping[str, Any], text: Source) -> list[Markdown]:
+    """Say from what the adapter was made, from near to far, each step by its hash."""
+    steps = []
+    for entry in manifest["inputs"]:
+        if entry["kind"] == "dataset":
+            link = f"https://huggingface.co/datasets/{text.repository}/tree/v{text.version}"
+            place = code(f"{entry['name']}/manifest.json")
+            where = f" ({linked(text.repository, link)}, {place})" if text.repository else ""
+            steps.append(f"a dataset, by the SHA-256 of its manifest: {code(entry['manifest_sha256'])}{where}")
+            steps += [
+                f"{code(each['name'])}, from which that dataset was made: SHA-256 {code(each['sha256'])}"
+                for each in text.inputs
+            ]
+        elif entry["kind"] == "adapter":
+            name, digest = code(entry["name"]), code(entry["manifest_sha256"])
+            steps.append(f"the adapter {name}, by the SHA-256 of its manifest: {digest}")
+        elif entry["kind"] == "hub":
+            revision = code(entry["revision"] or "newest")
+            steps.append(f"the dataset {code(entry['name'])} on the Hub, revision {revision}")
+        else:
+            steps += [f"the file {code(name)}: SHA-256 {code(digest)}" for name, digest in entry["files"]]
+    if manifest["base"].get("content"):
+        steps.append(f"the base model's weights, by a hash of their hashes: {code(manifest['base']['content'])}")
+    return [Markdown(step) for step in steps]
+
+
+def _configuration(manifest: Mapping[str, Any], source: str) -> str:
+    """Return the configuration of a dataset of the Hub as it is there: a folder's name has "_" for "-" and "."."""
+    return next((entry["name"].rpartition("/")[2] for entry in manifest["inputs"] if entry["kind"] == "hub"), source)
+
+
+def fit_command(manifest: Mapping[str, Any], source: str, text: Source, base: str) -> str:
+    """Return the command that trains an adapter again, from the Hub where its dataset is there."""
+    settings, language = manifest["settings"], manifest["language"]["code"]
+    words = ["lrltrain", "fit"]
+    if settings["processes"] > 1:
+        words = ["torchrun", "--nproc-per-node", str(settings["processes"]), "-m", "lrltrain.cli", "fit"]
+    words += ["--lang", language, "--source", _configuration(manifest, source)]
+    words += ["--base", MINI if manifest["base"]["id"] == MINI else base]
+    if manifest["base"]["revision"]:
+        words += ["--base-revision", manifest["base"]["revision"]]
+    words += ["--method", manifest["method"]]
+    for entry in manifest["inputs"]:
+        if entry["kind"] == "text":
+            words += ["--text", ",".join(name for name, _ in entry["files"])]
+        elif entry["kind"] == "hub":
+            words += ["--dataset", entry["name"].rpartition("/")[0]]
+            words += ["--dataset-revision", entry["revision"]] if entry["revision"] else []
+        elif entry["kind"] == "dataset" and text.repository:
+            words += ["--dataset", text.repository, "--dataset-revision", f"v{text.version}"]
+    fused = [entry["name"] for entry in manifest["inputs"] if entry["kind"] == "adapter"]
+    words += ["--adapters", ",".join(fused)] if fused else []
+    usual = FitConfig(lang=language, method=manifest["method"], adapters=fused, steps=settings["steps"]).shaping()
+    for key, value in settings.items():
+        if (
+            key in usual
+            and value != usual[key]
+            and key not in ("source", "dataset_revision", "base_revision", "method")
+        ):
+            flag = f"--{key.replace('_', '-')}"
+            words += [flag] if value is True else [flag, str(value)]
+    if settings["steps"] != FitConfig.model_fields["steps"].default:
+        words += ["--steps", str(settings["steps"])]
+    return in_lines(words)
+
+
+def base_card(made_from: Mapping[str, Any], licence: Licence, repository: str, version: str) -> Card:
+    """Return the card of lrl-mini, which goes to the Hub with adapters that were trained on it."""
+    spoken = sorted({path.split("/")[0] for path in made_from["text"]})
+    languages = [find(code) for code in spoken]
+    metadata = {
+        "language": sorted(language.hub_code for language in languages),
+        **licence.metadata(),
+        "library_name": "transformers",
+        "pipeline_tag": "fill-mask",
+        "tags": ["xlm-roberta", "low-resource-languages", "lrl"],
+    }
+    values = {
+        "made_from": made_from,
+        "languages": [language.name for language in languages],
+        "licence": titled(licence),
+    }
+    return Card(metadata, sections("base_card", repository=repository, version=version, **values))

@@ -1,0 +1,106 @@
+"""Under which licence an artifact may be published: it follows from its sources. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hub_cards.cards.lint import rules
+from hub_cards.cards.source import Source, source_of
+from hub_cards.publish.artifacts import Adapter, Workspace
+from lrldata.errors import UsageError
+from lrldata.manifest import ADAPTER
+
+
+@dataclass(frozen=True)
+class Licence:
+    """A licence by the Hub's identifier; `name` and `link` say more where that is `other`."""
+
+    id: str
+    name: str | None = None
+    link: str | None = None
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the keys of a card's metadata."""
+        more = {"license_name": self.name, "license_link": self.link} if self.id == "other" else {}
+        return {"license": self.id, **more}
+
+    @property
+    def title(self) -> str:
+        """Return the licence's name for people, with its link where there is one."""
+        title = TITLES.get(self.id, self.name or self.id)
+        link = self.link or LINKS.get(self.id)
+        return f"[{title}]({link})" if link else title
+
+
+CC_BY_SA = Licence("cc-by-sa-4.0")
+CC0 = Licence("cc0-1.0")
+COMMON_CRAWL = Licence("other", "common-crawl-terms-of-use", "https://commoncrawl.org/terms-of-use")
+SOURCES = {"conceptnet": CC_BY_SA, "glotcc": COMMON_CRAWL}  # GlotCC's packaging is CC0; its text is Common Crawl's
+MINI_LICENCE = CC_BY_SA
+MIT, APACHE = Licence("mit"), Licence("apache-2.0")
+PERMISSIVE = (CC0, MIT, APACHE)  # of which a work made of it may take another licence
+BASES = {  # as their cards say
+    "lrl-mini": MINI_LICENCE,
+    "FacebookAI/xlm-roberta-base": MIT,
+    "FacebookAI/xlm-roberta-large": MIT,
+    "xlm-roberta-base": MIT,
+    "xlm-roberta-large": MIT,
+    "google-bert/bert-base-multilingual-cased": APACHE,
+    "bert-base-multilingual-cased": APACHE,
+}
+TITLES = {
+    "cc-by-sa-4.0": "CC BY-SA 4.0",
+    "cc-by-4.0": "CC BY 4.0",
+    "cc0-1.0": "CC0 1.0",
+    "apache-2.0": "Apache License 2.0",
+    "mit": "MIT License",
+    "common-crawl-terms-of-use": "the terms of use of Common Crawl",
+}
+LINKS = {
+    "cc-by-sa-4.0": "https://creativecommons.org/licenses/by-sa/4.0/",
+    "cc-by-4.0": "https://creativecommons.org/licenses/by/4.0/",
+    "cc0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
+}
+
+
+def asked_for(identifier: str, name: str | None = None, link: str | None = None) -> Licence:
+    """Return the licence of --license. Raises UsageError where the Hub would not take it."""
+    if identifier not in rules()["licences"]:
+        raise UsageError(
+            f"--license: the Hub does not know {identifier!r}.",
+            "Use an identifier such as cc-by-4.0, or `other` with --license-name and --license-link.",
+        )
+    if identifier == "other" and not (name and link and link.startswith(("https://", "http://"))):
+        raise UsageError("--license other wants --license-name, and --license-link with an address.")
+    return Licence(identifier, name, link)
+
+
+def of_dataset(manifest: Mapping[str, Any]) -> Licence | None:
+    """Return the licence that a dataset has from its source; None where it is not known."""
+    return CC0 if manifest.get("sample") else SOURCES.get(manifest["source"])
+
+
+def of_adapter(adapter: Adapter, workspace: Workspace, text: Source) -> Licence | None:
+    """Return the licence that an adapter has from its text; None where that of a source is not known.
+
+    Of several sources the first that asks for anything counts (CC0 asks for nothing). The weights of a full fine-tuning
+    are made of the base model's, so that its licence counts as well.
+    """
+    found = [_of_input(entry, workspace, text) for entry in adapter.manifest["inputs"]]
+    if adapter.method == "full":
+        found.append(BASES.get(adapter.manifest["base"]["id"]))
+    if not found or None in found:
+        return None
+    asking = list(dict.fromkeys(licence for licence in found if licence not in (None, *PERMISSIVE)))
+    if len(asking) > 1:
+        return None  # which of two licences holds is for a person to say
+    return asking[0] if asking else CC0
+
+
+def _of_input(entry: Mapping[str, Any], workspace: Workspace, text: Source) -> Licence | None:
+    if entry["kind"] == "dataset":
+        return CC0 if text.sample else SOURCES.get(entry["name"])
+    if entry["kind"] == ADAPTER:
+        fused = workspace.adapter_of(entry["manifest_sha256"])
+        return of_adapter(fused, workspace, source_of(fused, workspace)) if fused else None
+    return None

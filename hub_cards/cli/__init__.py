@@ -1,0 +1,8 @@
+"""The command `lrl`: a module a command, over the functions of the Python API."""
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
+    from hub_cards.cli.app import main as run
+
+    run()

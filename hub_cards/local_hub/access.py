@@ -1,0 +1,215 @@
+"""Who asks, and what they may do: users, organisations, tokens with roles.
+
+A file names them (TOML or JSON); without one there are the defaults below. Tokens are compared by their SHA-256 and
+are kept nowhere else.
+
+    [users.tester]
+    organisations = { my-org = "admin" }   # admin, write, contributor, read
+    fullname = "Test Er"                   # as shown; the name, where it is not given
+
+    [organisations.my-org]                 # may be left out
+    fullname = "My Organisation"
+    private = true                         # its new repositories are private if nothing else is asked for
+
+    [[tokens]]
+    token = "..."                          # or sha256 = "..."
+    user = "tester"
+    role = "fineGrained"                   # read, write, fineGrained
+    scopes = { my-org = ["repo.write"] }   # of a fine-grained one: rights by namespace
+"""
+
+import hashlib
+import hmac
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from hub_cards.local_hub.answers import no_repository, refused
+
+READ, WRITE, FINE = "read", "write", "fineGrained"
+_MAY_WRITE = {"admin", "write", "contributor"}
+_REDACTED = "[redacted]"
+# For an empty machine: not secrets, which is why they may stand here.
+DEFAULTS: dict[str, Any] = {
+    "users": {"tester": {"organisations": {"my-org": "admin"}}, "stranger": {"organisations": {}}},
+    "tokens": [
+        {"token": "hf_test_write", "user": "tester", "role": WRITE},
+        {"token": "hf_test_read", "user": "tester", "role": READ},
+        {"token": "hf_test_fine", "user": "tester", "role": FINE, "scopes": {"my-org": ["repo.write"]}},
+        {"token": "hf_test_stranger", "user": "stranger", "role": WRITE},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token, without its text."""
+
+    user: str
+    role: str
+    scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()  # a header may hold any bytes
+
+
+class Accounts:
+    """The users with their organisations, and the tokens."""
+
+    def __init__(self, described: Mapping[str, Any]) -> None:
+        self.users: dict[str, dict[str, str]] = {
+            name: dict(user.get("organisations", {})) for name, user in described["users"].items()
+        }
+        self._organisations: dict[str, Any] = dict(described.get("organisations", {}))
+        self._fullnames = {
+            name: str(each["fullname"])
+            for name, each in [*self._organisations.items(), *described["users"].items()]
+            if "fullname" in each
+        }
+        self._tokens: dict[str, Token] = {}
+        self._texts: list[str] = []
+        for each in described["tokens"]:
+            if each["role"] not in {READ, WRITE, FINE} or each["user"] not in self.users:
+                raise ValueError(
+                    f"a token of {each['user']} has the role {each['role']}: no such user, or no such role"
+                )
+            scopes = {name: tuple(rights) for name, rights in each.get("scopes", {}).items()}
+            digest = each.get("sha256") or _digest(each["token"])
+            self._tokens[digest] = Token(each["user"], each["role"], scopes)
+            self._texts += [each["token"]] if "token" in each else []
+
+    @classmethod
+    def read(cls, path: Path | None) -> "Accounts":
+        """Read a TOML or JSON file; without one, the defaults."""
+        if path is None:
+            return cls(DEFAULTS)
+        text = path.read_text("utf-8")
+        return cls(json.loads(text) if path.suffix == ".json" else tomllib.loads(text))
+
+    def redact(self, text: str) -> str:
+        """Return the text without any token that is known or has the look of one."""
+        for known in self._texts:
+            text = text.replace(known, _REDACTED)
+        return re.sub(r"hf_[A-Za-z0-9]{24,}", _REDACTED, text)
+
+    def asker(self, request: web.Request) -> Token | None:
+        """Return the token that came with a request, or None without one. Raises 401 for one that is not known."""
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        if not scheme:
+            return None
+        digest = _digest(text.strip())
+        for known, token in self._tokens.items():
+            if hmac.compare_digest(known, digest):
+                return token
+        raise refused(401, "Invalid credentials in Authorization header")
+
+    def must_be_known(self, request: web.Request) -> Token:
+        """Return the token that came with a request. Raises 401 without one."""
+        token = self.asker(request)
+        if token is None:
+            raise refused(401, "Invalid username or password.")
+        return token
+
+    def sees(self, token: Token | None, namespace: str) -> bool:
+        """Return whether what is private in a namespace is shown."""
+        if token is None or (token.user != namespace and namespace not in self.users[token.user]):
+            return False
+        return token.role != FINE or bool(token.scopes.get(namespace))
+
+    def writes(self, token: Token, namespace: str) -> bool:
+        """Return whether repositories and collections of a namespace may be changed."""
+        place = "admin" if token.user == namespace else self.users[token.user].get(namespace)
+        if place not in _MAY_WRITE or token.role == READ:
+            return False
+        return token.role == WRITE or "repo.write" in token.scopes.get(namespace, ())
+
+    def suggests(self, token: Token, namespace: str, *, private: bool) -> bool:
+        """Return whether pull requests to a repository may be opened."""
+        return self.writes(token, namespace) or (token.role == WRITE and (not private or self.sees(token, namespace)))
+
+    def makes_private(self, namespace: str) -> bool:
+        """Return whether new repositories of a namespace are private by themselves."""
+        return bool(self._organisations.get(namespace, {}).get("private"))
+
+    def must_see(self, request: web.Request, namespace: str, *, private: bool) -> None:
+        """Raise what the Hub answers to those from whom a private repository is hidden."""
+        token = self.asker(request)
+        if private and not self.sees(token, namespace):
+            if token is None:
+                raise refused(401, "Invalid username or password.", "RepoNotFound")
+            raise no_repository()
+
+    def must_write(self, request: web.Request, namespace: str) -> Token:
+        """Return the token that came with a request. Raises 401 or 403 where it may not change the namespace."""
+        token = self.must_be_known(request)
+        if not self.writes(token, namespace):
+            raise refused(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
+        return token
+
+    def must_pass_gate(self, request: web.Request, namespace: str, name: str) -> None:
+        """Raise what the Hub answers to those who may know of a gated repository but not have its files."""
+        token = self.asker(request)
+        if token is None:
+            raise refused(401, f"Access to {name} is restricted. You must be authenticated to access it.", "GatedRepo")
+        if not self.sees(token, namespace):
+            message = f"Access to {name} is restricted and you are not in the authorized list."
+            raise refused(403, message, "GatedRepo")
+
+    def whoami(self, token: Token) -> dict[str, Any]:
+        """Describe the owner of a token, and the token."""
+        access: dict[str, Any] = {
+            "displayName": f"{token.user}'s {token.role} token",
+            "role": token.role,
+            "createdAt": "2024-01-01T00:00:00.000Z",
+        }
+        if token.role == FINE:
+            scoped = [
+                {
+                    "entity": {
+                        "_id": _id(name),
+                        "type": "user" if name == token.user else "org",
+                        "name": name,
+                    },
+                    "permissions": list(rights),
+                }
+                for name, rights in token.scopes.items()
+            ]
+            access["fineGrained"] = {"canReadGatedRepos": False, "global": [], "scoped": scoped}
+        return {
+            "type": "user",
+            "id": _id(token.user),
+            "name": token.user,
+            "fullname": self._fullnames.get(token.user, token.user),
+            "email": f"{token.user}@localhost",
+            "emailVerified": True,
+            "canPay": False,
+            "isPro": False,
+            "periodEnd": None,
+            "avatarUrl": "",
+            "orgs": [
+                {
+                    "type": "org",
+                    "id": _id(name),
+                    "name": name,
+                    "fullname": self._fullnames.get(name, name),
+                    "email": None,
+                    "canPay": False,
+                    "isEnterprise": False,
+                    "avatarUrl": "",
+                    "roleInOrg": place,
+                }
+                for name, place in self.users[token.user].items()
+            ],
+            "auth": {"type": "access_token", "accessToken": access},
+        }
+
+
+def _id(name: str) -> str:
+    return _digest(name)[:24]

@@ -1,0 +1,211 @@
+"""Faults on demand. A rule says which request goes wrong, and how; rules are JSON, in a file or over the network.
+
+    {"method": "POST", "path": "/commit/", "nth": 2, "times": 1, "when": "after", "do": "drop"}
+
+`method` is the whole method and `path` a part of the path, both as plain text; left out, all fit. The rule comes true
+at the `nth` request that fits (1 if not given) and `times` in a row (1; 0 without end). `when` is `before` what was
+asked for happens, so that it does not, or `after` it. What it does:
+
+- `status`: answers `status` (503 if not given), with `retry_after` seconds if given; with `html` as a page;
+- `drop`: closes the connection without an answer;
+- `slow`: waits for `seconds` (1);
+- `cut`: says the whole length, sends the first `bytes` (0) of the body, and closes the connection;
+- `kill`: ends a process, then drops. Which one is never said by a rule, which may have come over the network: who
+  starts the server says it, as `to_kill`. It is the server itself where it is a process of its own;
+- `call`: calls `hook`, a function without arguments, then drops (for `start` in a test; no JSON holds a function).
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from hub_cards.local_hub.answers import BEGUN, CUT
+
+ToKill = Path | Callable[[], object]  # a file that holds the id of a process, or a function that ends one
+_DOES = {"status", "drop", "slow", "cut", "kill", "call"}
+_TEXTS, _YES_OR_NO = ("do", "method", "path", "when"), ("html",)
+_RANGES = {"nth": (1, 1 << 30), "times": (0, 1 << 30), "status": (200, 599), "retry_after": (0, 86_400)}
+_RANGES |= {"seconds": (0, 600), "bytes": (0, 1 << 40)}
+_RULES = 1_000
+_PAGE = (
+    "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0} a fault that was asked for</h1></body></html>"
+)
+
+
+@dataclass
+class Rule:
+    """One rule, and how many requests have fitted it."""
+
+    do: str
+    method: str = ""
+    path: str = ""
+    nth: int = 1
+    times: int = 1
+    when: str = "before"
+    status: int = 503
+    retry_after: int | None = None
+    html: bool = False
+    seconds: float = 1.0
+    bytes: int = 0
+    hook: Callable[[], object] | None = None
+    seen: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        for name in _TEXTS:
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} of a fault is a text")
+        if set("*|^\\") & {*self.method, *self.path}:
+            raise ValueError("method and path of a fault are plain text, not regular expressions")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            kinds = int | float if name == "seconds" else int
+            number = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
+            if not number and not (name == "retry_after" and value is None):
+                raise ValueError(f"{name} of a fault is a number from {low} to {high}")
+        if not isinstance(self.html, bool):
+            raise TypeError("html of a fault is true or false")
+        if self.do not in _DOES or self.when not in {"before", "after"}:
+            raise ValueError(f"a fault cannot {self.do!r} {self.when!r}: see the head of faults.py")
+        if not (callable(self.hook) or (self.hook is None and self.do != "call")):
+            raise TypeError("hook of a fault is a function")
+
+    def comes_true(self, method: str, path: str) -> bool:
+        """Count a request if it fits, and return whether it is one of those that go wrong."""
+        if self.method not in {"", method} or self.path not in path:
+            return False
+        self.seen += 1
+        return self.seen >= self.nth and (not self.times or self.seen < self.nth + self.times)
+
+    def answer(self) -> web.Response:
+        """Return the answer of a `status` rule."""
+        headers = {}
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+            headers["RateLimit"] = f'"api";r=0;t={self.retry_after}'
+        if self.html:
+            return web.Response(
+                status=self.status, text=_PAGE.format(self.status), content_type="text/html", headers=headers
+            )
+        return web.json_response({"error": "a fault that was asked for"}, status=self.status, headers=headers)
+
+
+_KEYS = {each.name for each in fields(Rule) if each.init}
+
+
+class Faults:
+    """The rules of a server, and what its `kill` rules end: nothing, so that there can be none, if it is not given."""
+
+    def __init__(self, to_kill: ToKill | None = None) -> None:
+        self.rules: list[Rule] = []
+        self._to_kill = to_kill
+
+    def set(self, rules: Iterable[Mapping[str, Any]]) -> None:
+        """Take other rules in place of those so far. Raises TypeError or ValueError for one that cannot be meant."""
+        rules = list(rules)
+        if len(rules) > _RULES or not all(isinstance(rule, Mapping) for rule in rules):
+            raise TypeError(f"faults are a list of at most {_RULES} objects")
+        for rule in rules:
+            if unknown := sorted(rule.keys() - _KEYS):
+                raise ValueError(f"a fault has no {unknown[0]!r}: see the head of faults.py")
+            if rule.get("do") == "kill" and self._to_kill is None:
+                raise ValueError("no process was given to end when this server was started: see `to_kill`")
+        self.rules = [Rule(**rule) for rule in rules]
+
+    def pick(self, request: web.Request) -> Rule | None:
+        """Return the first rule that comes true for a request; all of them count it."""
+        true = [rule for rule in self.rules if rule.comes_true(request.method, request.path)]
+        return true[0] if true else None
+
+    def come_true(self, rule: Rule) -> None:
+        """Do what a `kill` or `call` rule says."""
+        if rule.do == "call":
+            if rule.hook is not None:
+                rule.hook()
+        elif isinstance(self._to_kill, Path):
+            _end(self._to_kill)
+        elif self._to_kill is not None:
+            self._to_kill()
+
+
+def end_this_process() -> None:
+    """Kill the process of the server, as if by another one."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _end(pid_file: Path) -> None:
+    """Kill the process whose id is in a file. Prints a warning where there is none."""
+    try:
+        os.kill(_process_in(pid_file), signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it was quicker
+    except (OSError, ValueError) as error:
+        print(f"warning: {pid_file} names no process to end: {error}", file=sys.stderr)
+
+
+def _process_in(pid_file: Path) -> int:
+    process = int(pid_file.read_text("utf-8"))
+    if process <= 1:  # 0 and less are groups of processes
+        raise ValueError(f"{process} is not the id of a process to end")
+    return process
+
+
+Handler = Callable[[web.Request], Any]
+
+
+async def with_fault(faults: Faults, rule: Rule, request: web.Request, handler: Handler) -> web.StreamResponse | None:
+    """Serve a request that goes wrong; None means that the connection was closed without an answer."""
+    if rule.do == "cut":
+        request[CUT] = rule.bytes
+        await _cut(request, await _settled(request, handler), rule.bytes)
+        return None
+    if rule.when == "before" and rule.do == "slow":
+        await asyncio.sleep(rule.seconds)
+        return await _settled(request, handler)
+    if rule.when == "after":
+        if rule.do != "slow":
+            request[CUT] = 0  # a file that is sent piece by piece sends none
+        response = await _settled(request, handler)
+        if rule.do == "slow":
+            await asyncio.sleep(rule.seconds)
+            return response
+    if rule.do == "status" and BEGUN not in request:
+        return rule.answer()
+    if rule.do in {"kill", "call"}:
+        faults.come_true(rule)
+    _drop(request)
+    return None
+
+
+async def _settled(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Return a handler's answer, be it an error."""
+    try:
+        response: web.StreamResponse = await handler(request)
+    except web.HTTPException as error:
+        response = web.Response(status=error.status, body=error.body, headers=error.headers)
+    if response.prepared:
+        request[BEGUN] = True
+    return response
+
+
+def _drop(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _cut(request: web.Request, response: web.StreamResponse, length: int) -> None:
+    """Send the head of an answer and the first bytes of its body."""
+    if isinstance(response, web.Response) and not response.prepared:
+        body = response.body if isinstance(response.body, bytes) else b""
+        short = web.StreamResponse(status=response.status, headers=response.headers)
+        short.content_length = len(body)
+        await short.prepare(request)
+        await short.write(body[:length])
+    if request.transport is not None:
+        request.transport.close()  # unlike abort(), after what was written

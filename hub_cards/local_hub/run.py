@@ -1,0 +1,97 @@
+"""The life of a server: on the loopback interface, alone on its folder, until it is told to end."""
+
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from filelock import FileLock
+
+from hub_cards.local_hub.access import Accounts
+from hub_cards.local_hub.faults import Faults, ToKill
+from hub_cards.local_hub.journal import entries
+from hub_cards.local_hub.limits import FILE
+from hub_cards.local_hub.server import application
+
+HOST = "127.0.0.1"
+ROWS, PART = 1000, 64 << 20  # rows a page; bytes a part of a large file
+_ENDING = 1.0  # seconds that requests under way have when the server ends
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Hold the lock of a folder. Raises filelock.Timeout where another server has it."""
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".lock", timeout=0):
+        yield
+
+
+async def serve(app: web.Application, port: int) -> tuple[web.AppRunner, str]:
+    """Start serving; return the runner, to be cleaned up, and the endpoint."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_ENDING)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, port).start()
+    return runner, f"http://{HOST}:{runner.addresses[0][1]}"
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A server that runs in this process."""
+
+    endpoint: str
+    root: Path
+    _faults: Faults
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return what was asked so far; see journal.py."""
+        return entries(self.root / "journal.jsonl")
+
+    def faults(self, *rules: Mapping[str, Any]) -> None:
+        """Let requests go wrong by these rules and no others; see faults.py."""
+        self._faults.set(rules)
+
+    def reset_faults(self) -> None:
+        """Let nothing go wrong any more."""
+        self._faults.set([])
+
+
+@contextmanager
+def start(
+    root: Path,
+    *,
+    port: int = 0,
+    accounts: Mapping[str, Any] | None = None,
+    rules: Iterable[Mapping[str, Any]] = (),
+    page: int = ROWS,
+    part: int = PART,
+    largest: int = FILE,
+    to_kill: ToKill | None = None,
+) -> Iterator[Hub]:
+    """Serve a folder from a thread; `accounts` are as in access.py. Raises OSError where the port is taken.
+
+    `largest` is how many bytes a large file may have. `to_kill` is what `kill` faults end: a file that will hold the
+    id of a process, or a function; without it there can be none.
+    """
+    faults = Faults(to_kill)
+    faults.set(rules)
+    known = Accounts(accounts) if accounts else Accounts.read(None)
+    with alone(root):
+        app = application(root, known, faults, page=page, part=part, largest=largest)
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="local-hub", daemon=True)
+        thread.start()
+        try:
+            runner, endpoint = asyncio.run_coroutine_threadsafe(serve(app, port), loop).result()
+            try:
+                yield Hub(endpoint, root, faults)
+            finally:
+                asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()

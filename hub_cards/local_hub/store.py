@@ -1,0 +1,232 @@
+"""What the server keeps on disk: repositories, large files, collections, and the key that signs addresses. IO.
+
+ROOT/repos/{models,datasets,spaces}/NAMESPACE/NAME.git    bare git repositories; hub.json within has what git has not
+ROOT/repos/{models,datasets,spaces}/NAMESPACE/NAME.moved  the name that a repository got instead
+ROOT/lfs/AB/CD/SHA256                                     large files, shared by all repositories
+ROOT/parts/SHA256/                                        parts of large files that are on their way
+ROOT/collections/NAMESPACE/SLUG.json
+ROOT/journal.jsonl  ROOT/key  ROOT/.lock
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hub_cards.local_hub import git
+from hub_cards.local_hub.answers import no_repository, no_revision, refused
+from hub_cards.local_hub.changes import Large, read_pointer
+from hub_cards.local_hub.disk import read_json, write_bytes, write_json
+from hub_cards.local_hub.git import Commit, Repository
+from hub_cards.local_hub.patterns import DEFAULT_ATTRIBUTES
+
+KINDS = {"model": "models", "dataset": "datasets", "space": "spaces"}
+_INFO, _MOVED = "hub.json", ".moved"
+_LENGTH = 96  # characters of the name of a repository, with its namespace
+_NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]*(?<![.-])")
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A repository of the Hub. `kind` is plural, as in paths of the API."""
+
+    kind: str
+    namespace: str
+    name: str
+    git: Repository
+
+    @property
+    def id(self) -> str:
+        """Return the name with the namespace."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def page(self) -> str:
+        """Return the path of the repository's page; models have no prefix."""
+        return self.id if self.kind == "models" else f"{self.kind}/{self.id}"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Return what git does not know of it."""
+        return dict(read_json(self.git.path / _INFO))
+
+    @property
+    def private(self) -> bool:
+        """Return whether only its namespace sees it."""
+        return bool(self.info["private"])
+
+    @property
+    def gated(self) -> str | bool:
+        """Return whether its files are only for those whom its namespace lets in: `auto`, `manual` or False."""
+        gated: str | bool = self.info.get("gated", False)
+        return gated
+
+    def change(self, **settings: object) -> None:
+        """Change what git does not know of it."""
+        write_json(self.git.path / _INFO, self.info | settings)
+
+    def at(self, revision: str) -> Commit:
+        """Return the commit of a branch, tag or id. Raises 404 where there is none."""
+        commit = self.git.resolve(revision)
+        if commit is None:
+            raise no_revision(revision)
+        return commit
+
+    def text(self, commit: Commit, path: str) -> str:
+        """Return the text of a file in a commit, empty where it is not there."""
+        entry = self.git.flat(commit.tree).get(path)
+        return self.git.read(entry.id)[1].decode("utf-8", "replace") if entry and entry.mode == git.FILE else ""
+
+    def facts(self, blob: str) -> tuple[int, Large | None]:
+        """Return the size of a file in bytes and, of a large one, what it points to."""
+        return _facts(self.git, blob)
+
+
+@lru_cache(maxsize=1 << 16)
+def _facts(repository: Repository, blob: str) -> tuple[int, Large | None]:
+    data = repository.read(blob)[1]
+    large = read_pointer(data)
+    return (large.size if large else len(data)), large
+
+
+def stamp(seconds: float | None = None) -> str:
+    """Return a time, or now, as the Hub writes it."""
+    moment = time.gmtime(time.time() if seconds is None else seconds)
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", moment)
+
+
+def _can_be(namespace: str, name: str) -> bool:
+    return max(len(namespace), len(name)) <= _LENGTH and bool(_NAME.fullmatch(namespace) and _NAME.fullmatch(name))
+
+
+class Store:
+    """All that is kept below a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+        if not (root / "key").exists():
+            write_bytes(root / "key", secrets.token_bytes(32))
+        self._key = (root / "key").read_bytes()
+        self._open = lru_cache(maxsize=256)(Repository)
+
+    def sign(self, what: str) -> str:
+        """Return the signature that lets someone without a token use an address; it never expires."""
+        return hmac.new(self._key, what.encode(), hashlib.sha256).hexdigest()
+
+    def is_signed(self, what: str, signature: str) -> bool:
+        """Return whether a signature is ours."""
+        return hmac.compare_digest(self.sign(what).encode(), signature.encode())
+
+    # Repositories
+
+    def _folder(self, kind: str, namespace: str, name: str) -> Path:
+        if not _can_be(namespace, name):
+            raise no_repository()
+        return self.root / "repos" / kind / namespace / f"{name}.git"
+
+    def repo(self, kind: str, namespace: str, name: str) -> Repo:
+        """Return a repository by its name, be it in another case, or by one that it had. Raises 404."""
+        if repo := self.named(kind, namespace, name):
+            return repo
+        if moved := read_json(self._folder(kind, namespace, name).with_suffix(_MOVED)):
+            return self.repo(kind, moved["namespace"], moved["name"])
+        raise no_repository()
+
+    def named(self, kind: str, namespace: str, name: str) -> Repo | None:
+        """Return the repository that has a name now, be it in another case."""
+        if not _can_be(namespace, name):
+            return None
+        folder = self._folder(kind, namespace, name)
+        if folder.is_dir():
+            return Repo(kind, namespace, name, self._open(folder))
+        asked = f"{namespace}/{name}".lower()
+        return next((repo for repo in self.repos(kind) if repo.id.lower() == asked), None)
+
+    def repos(self, kind: str) -> Iterator[Repo]:
+        """Yield all repositories of a kind, by name."""
+        for folder in sorted((self.root / "repos" / kind).glob("[!.]*/[!.]*.git")):
+            yield Repo(kind, folder.parent.name, folder.name.removesuffix(".git"), self._open(folder))
+
+    def create(self, kind: str, namespace: str, name: str, author: str, *, private: bool) -> Repo:
+        """Make a repository with a .gitattributes in its first commit. Raises 400 for a name that cannot be."""
+        folder = self._new_folder(kind, namespace, name)
+        unfinished = folder.with_name(f".{folder.name}.partial")
+        if unfinished.exists():  # of a server that was killed
+            git.remove(Repository(unfinished))
+        new = Repository.create(unfinished)
+        blob = new.write("blob", DEFAULT_ATTRIBUTES.encode())
+        now = int(time.time())
+        tree = new.write_tree({".gitattributes": blob})
+        new.set_ref("refs/heads/main", new.write_commit(tree, (), author, now, "initial commit"))
+        write_json(unfinished / _INFO, {"private": private, "createdAt": stamp(now)})
+        self._place(unfinished, folder)
+        return self.repo(kind, namespace, name)
+
+    def _new_folder(self, kind: str, namespace: str, name: str) -> Path:
+        """Return the folder of a repository that is to be. Raises 400 for a name that cannot be."""
+        if not _NAME.fullmatch(name) or len(f"{namespace}/{name}") > _LENGTH or name.endswith(".git"):
+            raise refused(400, f"Invalid repo name: {namespace}/{name}")
+        return self._folder(kind, namespace, name)
+
+    def _place(self, folder: Path, target: Path) -> None:
+        """Put a repository under a name, which leads nowhere else from then on."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(target)
+        target.with_suffix(_MOVED).unlink(missing_ok=True)
+
+    def move(self, repo: Repo, namespace: str, name: str) -> None:
+        """Give a repository another name. Raises 400 for a name that cannot be."""
+        self._place(repo.git.path, self._new_folder(repo.kind, namespace, name))
+        write_json(repo.git.path.with_suffix(_MOVED), {"namespace": namespace, "name": name})
+        self._open.cache_clear()
+
+    def delete(self, repo: Repo) -> None:
+        """Remove a repository; large files stay, as others may share them."""
+        git.remove(repo.git)
+        self._open.cache_clear()
+
+    def commit(self, repo: Repo, ref: str, parent: Commit, files: dict[str, str], author: str, message: str) -> Commit:
+        """Put a commit on a reference, if it changes anything, and return the commit that the reference is on."""
+        tree = repo.git.write_tree(files)
+        if tree == parent.tree:
+            return parent
+        new = repo.git.write_commit(tree, (parent.id,), author, int(time.time()), message)
+        repo.git.set_ref(ref, new)
+        return repo.git.commit(new)
+
+    # Large files
+
+    def large(self, oid: str) -> Path:
+        """Return the path of a large file, be it there or not."""
+        return self.root / "lfs" / oid[:2] / oid[2:4] / oid
+
+    def part(self, oid: str, number: int) -> Path:
+        """Return the path of a part of a large file."""
+        return self.root / "parts" / oid / f"{number:05}"
+
+    # Collections
+
+    def collection(self, namespace: str, slug: str) -> Path:
+        """Return the path of a collection. Raises 404 for a name that cannot be."""
+        if not (_can_be(namespace, "_") and re.fullmatch(r"[A-Za-z0-9_-]{1,150}", slug)):
+            raise refused(404, "Collection not found")
+        return self.root / "collections" / namespace / f"{slug}.json"
+
+    def find_collection(self, namespace: str, slug: str) -> dict[str, Any] | None:
+        """Return a collection: by its slug, or by a former one, of which the ending is the same."""
+        ending = slug.rpartition("-")[2]
+        path = self.collection(namespace, slug)
+        value: dict[str, Any] | None = read_json(path)
+        return value or next((read_json(each) for each in sorted(path.parent.glob(f"[!.]*-{ending}.json"))), None)
+
+    def collections(self) -> Iterator[dict[str, Any]]:
+        """Yield all collections, by slug."""
+        for path in sorted((self.root / "collections").glob("[!.]*/[!.]*.json")):
+            yield read_json(path)

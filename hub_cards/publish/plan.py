@@ -1,0 +1,208 @@
+"""What is to be done to a repository, from what it is to hold and what it holds. Pure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from hub_cards.cards.card import CardError
+from hub_cards.cards.lint import lint
+from hub_cards.cards.measured import each_once
+from hub_cards.cards.merge import Prefer, difference, merge
+from hub_cards.publish.record import RECORD, bump, free, next_version, order_of, tag_of, write_record
+from hub_cards.publish.repository import File, Part, Repository
+from lrldata.errors import PublishError, UsageError
+
+README = "README.md"
+IGNORED = ".gitignore"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A file as the Hub has it: `sha256` of a large one, `blob` (git's name) of a small one."""
+
+    bytes: int
+    sha256: str | None
+    blob: str | None
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A repository as it is on the Hub; without a `tip` there is none."""
+
+    tip: str | None = None
+    private: bool = False
+    files: Mapping[str, Held] | None = None
+    tags: frozenset[str] = frozenset()
+    readme: str | None = None
+    record: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file of the repository and what happens to it."""
+
+    path: str
+    action: Literal["added", "changed", "unchanged", "removed"]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done to one repository, on top of `tip`. `files` has what is to be uploaded.
+
+    `owed` is the version before where its tag is missing, as after a run that was killed.
+    """
+
+    repository: Repository
+    tip: str | None
+    action: Literal["create", "update", "tag", "unchanged"]
+    version: str
+    previous: str | None
+    owed: str | None
+    changes: tuple[Change, ...]
+    card: str
+    conflicts: tuple[str, ...]
+    record: Mapping[str, Any]
+    files: tuple[File, ...] = ()
+
+    @property
+    def removed(self) -> list[str]:
+        """Return the paths of files that are to go."""
+        return [change.path for change in self.changes if change.action == "removed"]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        return {
+            "id": self.repository.id,
+            "kind": self.repository.kind,
+            "what": self.repository.what,
+            "action": self.action,
+            "version": self.version,
+            "previous_version": self.previous,
+            "files": [asdict(change) for change in self.changes],
+            "card": self.card,
+            "conflicts": list(self.conflicts),
+        }
+
+
+def make_plan(repository: Repository, remote: Remote, asked: str | None = None, prefer: Prefer = "ask") -> Plan:
+    """Say what has to be done so that the Hub holds what it is to hold.
+
+    The version stays where data, schema and card stay; it goes up by the third number where only the card or another
+    accompanying file changes, by the second for other data, by the first for another schema. `asked` overrides it.
+    Raises UsageError where that version is taken or lower, PublishError for what stands in the way on the Hub.
+    """
+    _check_remote(repository, remote)
+    record = remote.record
+    parts = _all_parts(repository, remote)
+    previous = str(record["version"]) if record else None
+    if asked and previous and order_of(asked) < order_of(previous):
+        raise UsageError(
+            f"{repository.id}: v{previous} is published, so --version {asked} would go back.", "Use a higher one."
+        )
+    version = asked or next_version(parts, record, remote.tags)
+    plan = _plan_at(version, repository, remote, parts, prefer)
+    if asked is None and plan.action == "update" and version == previous:
+        plan = _plan_at(free(bump(version, 2), remote.tags), repository, remote, parts, prefer)
+    if plan.action in ("create", "update") and tag_of(plan.version) in remote.tags:
+        raise UsageError(
+            f"{repository.id}: v{version} is published, and holds something else.", "Use another --version."
+        )
+    return plan
+
+
+def _check_remote(repository: Repository, remote: Remote) -> None:
+    """Refuse a repository in which others' files would be overwritten, or ours left out."""
+    held = remote.files or {}
+    if IGNORED in held:
+        raise PublishError(f"{repository.id}: has a {IGNORED}, by which the Hub leaves files out.", "Remove it there.")
+    others = [file.path for file in repository.files if remote.record is None and _action(file, held) == "changed"]
+    if others:
+        raise PublishError(
+            f"{repository.id}: holds files that lrl did not put there: {', '.join(others[:5])}.",
+            "Move them away, or use another --namespace.",
+        )
+
+
+def _all_parts(repository: Repository, remote: Remote) -> dict[str, Part]:
+    """Return our parts; and those that are published and not here, where they are to stay and are still there.
+
+    Of a model whose weights are the published ones, what is known of them only there is kept: scores that were measured
+    elsewhere, and where its text came from.
+    """
+    record, held = remote.record, remote.files or {}
+    published = {name: Part(**part) for name, part in record["parts"].items()} if record else {}
+    parts = {name: part for name, part in published.items() if repository.keeps and set(part.files) <= held.keys()}
+    for name, part in repository.parts.items():
+        known = published.get(name)
+        same = known is not None and known.data == part.data and "results" in part.facts
+        parts[name] = replace(part, facts=_joined(part.facts, known.facts)) if known and same else part
+    return parts
+
+
+def _joined(facts: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    joined = {**facts, "results": each_once((*known["results"], *facts["results"]))}
+    if not facts["text"]["inputs"] and known.get("text", {}).get("inputs"):
+        joined |= {"text": known["text"], "licence": known["licence"]}
+    return joined
+
+
+def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mapping[str, Part], prefer: Prefer) -> Plan:
+    record, held = remote.record, remote.files or {}
+    card = repository.card({name: part.facts for name, part in parts.items()}, version)
+    ours = sorted({README, RECORD, *(path for part in parts.values() for path in part.files)})
+    if faults := lint(card.text, ours):
+        raise PublishError(f"{repository.id}: the card is against the Hub's rules: {'; '.join(faults)}.")
+    try:
+        merged = merge(card, remote.readme, record["card"] if record else None, prefer)
+    except CardError as error:
+        raise PublishError(f"{repository.id}: {README} on the Hub: {error}.", "Mend it there.") from error
+    new_record = write_record(repository, record, version, parts, card)
+    known = record["pictures"] if record else {}
+    files = [*repository.files, File.of(README, merged.text.encode())]
+    files += [
+        File.of(picture.path, picture.drawn)
+        for picture in repository.pictures
+        if picture.path not in held or known.get(picture.path) != picture.shows
+    ]
+    if new_record != record or RECORD not in held:
+        files.append(File.of(RECORD, (json.dumps(new_record, ensure_ascii=False, indent=1) + "\n").encode()))
+    before = {path for part in record["parts"].values() for path in part["files"]} if record else set()
+    changes = [Change(file.path, _action(file, held), file.size) for file in files]
+    there = {change.path for change in changes}
+    changes += [Change(path, "unchanged", held[path].bytes) for path in ours if path not in there and path in held]
+    changes += [
+        Change(path, "removed", held[path].bytes) for path in sorted(before) if path not in ours and path in held
+    ]
+    differs = [change.path for change in changes if change.action != "unchanged"]
+    previous = str(record["version"]) if record else None
+    return Plan(
+        repository,
+        remote.tip,
+        _what_to_do(remote, bool(differs), version),
+        version,
+        previous,
+        previous if previous and previous != version and tag_of(previous) not in remote.tags else None,
+        tuple(sorted(changes, key=lambda change: change.path)),
+        difference(remote.readme, merged.text),
+        tuple(merged.conflicts),
+        new_record,
+        tuple(file for file in files if file.path in differs),
+    )
+
+
+def _what_to_do(remote: Remote, differs: bool, version: str) -> Literal["create", "update", "tag", "unchanged"]:
+    if remote.tip is None:
+        return "create"
+    if differs:
+        return "update"
+    return "unchanged" if tag_of(version) in remote.tags else "tag"
+
+
+def _action(file: File, held: Mapping[str, Held]) -> Literal["added", "changed", "unchanged"]:
+    there = held.get(file.path)
+    if there is None:
+        return "added"
+    same = there.sha256 == file.sha256 if there.sha256 else there.bytes == file.size and there.blob == file.blob
+    return "unchanged" if same else "changed"

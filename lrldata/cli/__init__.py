@@ -1,0 +1,8 @@
+"""The command `lrldata`: a module a command, over the functions of the Python API."""
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
+    from lrldata.cli.app import main as run
+
+    run()

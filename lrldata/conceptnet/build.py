@@ -1,0 +1,225 @@
+"""The recipe of `lrldata build`: from the dump to a dataset folder for each language."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lrldata.card import folder_card
+from lrldata.conceptnet.config import BuildConfig
+from lrldata.conceptnet.dedup import mark_duplicates
+from lrldata.conceptnet.index import Index
+from lrldata.conceptnet.source import find_index
+from lrldata.conceptnet.triples import (
+    is_script,
+    judge,
+    name_decomposed,
+    part_links,
+    read_fields,
+    touching,
+    turn_symmetric,
+)
+from lrldata.conceptnet.uri import edge_uri_of
+from lrldata.conceptnet.verbalize import Phrasebook, phrasebook, say
+from lrldata.dataset import write_dataset
+from lrldata.errors import InputError, UsageError
+from lrldata.folder import lock
+from lrldata.language import Language, parse
+from lrldata.ledger import Ledger, Tally, from_json, settle
+from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
+from lrldata.progress import Progress
+from lrldata.schema import CONCEPTNET
+from lrldata.split import SPLITS, at_random, by_pair
+
+ALL_SCRIPTS = "any"
+COMPOSITE_SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
+
+
+@dataclass(frozen=True)
+class Built:
+    """One dataset folder after a build; `status` is `built` or `unchanged`."""
+
+    language: Language
+    path: Path
+    version: str
+    status: str
+    rows: Mapping[str, int]
+    ledger: Ledger
+    seconds: float
+    notes: Mapping[str, Any] = field(default_factory=dict)  # of the input, where there is something to say of it
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        return {
+            "language": self.language.code,
+            "path": str(self.path),
+            "version": self.version,
+            "status": self.status,
+            "rows": dict(self.rows),
+            "ledger": self.ledger.as_json(),
+            **self.notes,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class IncompleteError(InputError):
+    """Some of the languages could not be built; `built` has the others."""
+
+    def __init__(self, message: str, way_out: str, built: list[Built]) -> None:
+        super().__init__(message, way_out)
+        self.built = built
+
+
+def build(config: BuildConfig, progress: Progress) -> list[Built]:
+    """Build the datasets that `config` asks for, all from one index. Unchanged ones are left alone.
+
+    A language that the dump does not hold, or of which nothing is left, does not stop the others: IncompleteError
+    names it when they are built.
+    """
+    chosen = parse(config.lang)
+    books = {language.code: phrasebook(config.templates, language) for language in chosen}
+    for language in chosen:
+        scripts_of(config, language)
+        if language.conceptnet is None:
+            raise UsageError(f"ConceptNet 5.7 has no {language.name} ({language.code}).", "See `lrldata langs`.")
+
+    index = find_index(config, progress)
+    held = [language for language in chosen if index.edges_of(language.conceptnet or "")]
+    recipes = {language.code: _recipe(config, language, books[language.code], index) for language in held}
+
+    results: dict[str, Built | str] = {
+        language.code: _as_found(language, folder_of(config, language))
+        for language in held
+        if not config.force and is_unchanged(folder_of(config, language), DATASET, fingerprint(recipes[language.code]))
+    }
+    pending = [language for language in held if language.code not in results]
+    if pending:
+        with progress.waiting("Reading the index"):
+            edges = _read_index(index, pending)
+        with progress.items("Building", len(pending)) as begin:
+            for language in pending:
+                begin(language.name)
+                results[language.code] = _build_one(
+                    edges, language, books[language.code], recipes[language.code], config
+                )
+
+    built = [result for language in held if isinstance(result := results[language.code], Built)]
+    lacking = [f"{language.name} ({language.code})" for language in chosen if language not in held]
+    faults = [f"{index.source['name']} holds no edge of {', '.join(lacking)}."] if lacking else []
+    faults += [fault for fault in results.values() if isinstance(fault, str)]
+    if faults:
+        raise IncompleteError(" ".join(faults), "What else was asked for is built." if built else "", built)
+    return built
+
+
+def _read_index(index: Index, pending: Sequence[Language]) -> pl.DataFrame:
+    """Return the edges that touch the languages."""
+    codes = {language.conceptnet or "" for language in pending}
+    try:
+        return pl.scan_parquet(index.edges, glob=False).pipe(touching, codes).collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(
+            f"{index.folder}: the index is damaged.", "Delete that folder, and it is made again."
+        ) from error
+
+
+def _build_one(
+    edges: pl.DataFrame, language: Language, book: Phrasebook, recipe: dict[str, Any], config: BuildConfig
+) -> Built | str:
+    """Make the rows of one language and write them; where no row is left, say why."""
+    began = time.perf_counter()
+    folder = folder_of(config, language)
+    here = (pl.col("start_lang") == language.conceptnet) | (pl.col("end_lang") == language.conceptnet)
+    rows, ledger = make_rows(edges.filter(here), language, book, config)
+    if rows.is_empty():
+        went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in ledger.dropped.items())
+        return f"Nothing is left of {ledger.came_in.rows:,} edges of {language.name}: {went}."
+    splits = {split: rows.filter(pl.col("split") == split).drop("split") for split in SPLITS}
+    provenance = {**recipe, "recipe": fingerprint(recipe), "ledger": ledger.as_json()}
+    home = folder.resolve()  # where the folder is a link, what it points to is replaced, and not the link
+    with lock(home):
+        manifest = write_dataset(home, splits, lambda manifest: folder_card(manifest, language), provenance)
+    return Built(language, folder, manifest["version"], "built", manifest["rows"], ledger, time.perf_counter() - began)
+
+
+def make_rows(
+    edges: pl.DataFrame, language: Language, book: Phrasebook, config: BuildConfig
+) -> tuple[pl.DataFrame, Ledger]:
+    """Turn the edges that touch a language into dataset rows with their split, and account for the rest. Pure.
+
+    Out: columns of schema.CONCEPTNET and `split`, in the order of their content's hash.
+    """
+    code, as_stored = language.conceptnet or "", book.chosen.as_stored
+    facts, links = part_links(edges)
+    judged = facts.pipe(read_fields).pipe(
+        judge,
+        code,
+        scripts=scripts_of(config, language),
+        mode=config.edges,
+        min_weight=config.min_weight,
+        said=book.sentences,
+        as_stored=as_stored,
+    )
+    said = (
+        judged.filter(pl.col("reason").is_null())
+        .pipe(turn_symmetric, code, as_stored=as_stored)
+        .pipe(say, book.sentences)
+        .pipe(mark_duplicates)
+        .pipe(name_decomposed)
+    )
+    accounted = [links, judged.filter(pl.col("reason").is_not_null()), said]
+    came_in = Tally(len(edges), int(facts["bytes"].sum()) + int(links["bytes"].sum()))
+    judgements = [frame.select("reason", "bytes", pl.col("relation").cast(pl.String)) for frame in accounted]
+    ledger = settle(came_in, pl.concat(judgements))
+    uri = edge_uri_of(pl.concat_str([pl.lit("/r/"), "relation"]), pl.col("start_node"), pl.col("end_node"))
+    rows = (
+        said.filter(pl.col("reason").is_null())
+        .with_columns(edge_uri=uri)
+        .select(*CONCEPTNET.names(), "pair_hash")
+        .sort("pair_hash", maintain_order=True)  # facts of one pair keep the order of mark_duplicates
+    )
+    split = by_pair(pl.col("pair_hash")) if config.split == "pair" else pl.Series(at_random(len(rows), config.seed))
+    return rows.with_columns(split=split).drop("pair_hash"), ledger
+
+
+def folder_of(config: BuildConfig, language: Language) -> Path:
+    """Return the dataset's folder in the workspace."""
+    return config.out / "datasets" / language.code / config.source
+
+
+def scripts_of(config: BuildConfig, language: Language) -> tuple[str, ...]:
+    """Return the scripts in which terms of the language are kept; none means any. Raises UsageError."""
+    if config.scripts is None:
+        return language.scripts
+    if config.scripts.lower() == ALL_SCRIPTS:
+        return ()
+    typed = [script.strip().title() for script in config.scripts.split(",")]
+    scripts = tuple(script for name in typed for script in COMPOSITE_SCRIPTS.get(name, (name,)))
+    for script in scripts:
+        if not is_script(script):
+            raise UsageError(
+                f"--scripts: {script!r} is no script.", "Use codes as Latn or Cyrl,Latn (ISO 15924), or any."
+            )
+    return scripts
+
+
+def _recipe(config: BuildConfig, language: Language, book: Phrasebook, index: Index) -> dict[str, Any]:
+    """Return all that shapes a dataset: input, settings, sentences, language and library versions."""
+    return {
+        "source": config.source,
+        "language": language.model_dump(exclude_none=True, exclude={"paper", "sentiment"}, mode="json"),
+        "settings": {**config.recipe(), "scripts": list(scripts_of(config, language)) or [ALL_SCRIPTS]},
+        "templates": book.as_json(),
+        "inputs": [index.source],
+        "sample": config.sample,
+        "made_with": made_with("polars", "xxhash"),
+    }
+
+
+def _as_found(language: Language, folder: Path) -> Built:
+    manifest = read_manifest(folder, DATASET) or {}
+    ledger = from_json(manifest["ledger"])
+    return Built(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0)

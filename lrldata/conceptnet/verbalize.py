@@ -1,0 +1,197 @@
+"""Sentences from facts: template sets as data, one TOML file each, and the one function that fills them in."""
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lrldata.conceptnet.relations import relations
+from lrldata.conceptnet.triples import in_scripts
+from lrldata.errors import InputError, UsageError
+from lrldata.language import Language, find, languages
+from lrldata.manifest import fingerprint
+
+SLOTS = re.compile(r"\{(start|end)\}")
+BUILT_IN = ("english", "paper", "native")
+
+
+class TemplateSet(BaseModel):
+    """Sentences with the slots {start} and {end}, by relation, in one language.
+
+    `reviewed_by` names who has checked them. With `as_stored`, symmetric facts are neither turned round nor
+    merged, and edges whose ends read the same are said, as in the paper.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    language: str
+    script: str | None = None
+    description: str
+    reviewed: bool
+    reviewed_by: tuple[str, ...]
+    as_stored: bool = False
+    relations: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Phrasebook:
+    """The sentences for one build: those of `chosen`, and of `fallback` where it has none for a relation."""
+
+    chosen: TemplateSet
+    fallback: TemplateSet | None = None
+
+    @property
+    def sentences(self) -> dict[str, tuple[str, ...]]:
+        """Return the phrasings by relation."""
+        return {**(self.fallback.relations if self.fallback else {}), **self.chosen.relations}
+
+    @property
+    def fallback_relations(self) -> list[str]:
+        """Name the relations that are said in the fallback's language."""
+        return sorted(set(self.sentences) - set(self.chosen.relations))
+
+    def as_json(self) -> dict[str, object]:
+        """Describe the phrasebook for a manifest."""
+        return {
+            "name": self.chosen.name,
+            "language": self.chosen.language,
+            "reviewed": self.chosen.reviewed,
+            "reviewed_by": list(self.chosen.reviewed_by),
+            "fallback_relations": self.fallback_relations,
+            "sha256": fingerprint({"sentences": self.sentences, "as_stored": self.chosen.as_stored}),
+        }
+
+
+def _folder() -> Traversable:
+    return files("lrldata.conceptnet").joinpath("templates")
+
+
+def read_templates(file: Traversable | Path, name: str) -> TemplateSet:
+    """Read a template set. Raises InputError naming the file and the key that is wrong."""
+    try:
+        return TemplateSet(name=name, **tomllib.loads(file.read_text("utf-8-sig")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not a TOML file: {error}.") from error
+    except (ValidationError, TypeError) as error:
+        where = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        key = ".".join(map(str, where["loc"]))
+        raise InputError(
+            f"{file}: {key}: {where['msg']}.", "`lrldata templates show english` shows the form."
+        ) from error
+
+
+@cache
+def built_in(name: str) -> TemplateSet:
+    """Return the set `english`, `paper` or `native/CODE`. Raises UsageError where there is none."""
+    file = _folder().joinpath(f"{name}.toml")
+    if not file.is_file():
+        raise UsageError(f"No template set {name!r}.", f"There are: {', '.join(all_built_in())}.")
+    return read_templates(file, name)
+
+
+def all_built_in() -> list[str]:
+    """Name every built-in set."""
+    native = sorted(file.name.removesuffix(".toml") for file in _folder().joinpath("native").iterdir())
+    return ["english", "paper", *(f"native/{code}" for code in native)]
+
+
+def phrasebook(templates: str, language: Language) -> Phrasebook:
+    """Return the sentences for a language: `english`, `paper`, `native`, or the path of a TOML file."""
+    if templates.endswith(".toml"):
+        if not Path(templates).is_file():
+            raise UsageError(f"{templates}: no such template file.", f"Built in: {', '.join(BUILT_IN)}.")
+        chosen = read_templates(Path(templates), Path(templates).stem)
+        for problem in problems(chosen):
+            raise InputError(f"{templates}: {problem}.", f"`lrldata templates check {templates}` lists all faults.")
+        return Phrasebook(chosen, None if chosen.language == "en" else built_in("english"))
+    if templates == "native":
+        name = f"native/{language.code}"
+        if name not in all_built_in():
+            raise UsageError(
+                f"No sentences in {language.name} ({language.code}) yet.",
+                "Use --templates english, or write a file like lrldata/conceptnet/templates/native/ro.toml "
+                "and name it with --templates.",
+            )
+        return Phrasebook(built_in(name), built_in("english"))
+    if templates not in BUILT_IN:
+        raise UsageError(f"No template set {templates!r}.", f"There are: {', '.join(BUILT_IN)}, or a file.toml.")
+    return Phrasebook(built_in(templates))
+
+
+def problems(templates: TemplateSet) -> Iterator[str]:
+    """Yield what is wrong with a set: unknown relations, slots, Unicode form, letters of another script."""
+    spoken = find(templates.language)
+    scripts = (templates.script,) if templates.script else spoken.scripts
+    for relation, sentences in templates.relations.items():
+        if relation not in relations():
+            yield f"{relation}: no relation of ConceptNet 5.7"
+        if not sentences:
+            yield f"{relation}: no sentence"
+        for sentence in sentences:
+            if sorted(SLOTS.findall(sentence)) != ["end", "start"]:
+                yield f"{relation}: {sentence!r} needs {{start}} and {{end}}, once each"
+            if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in sentence):
+                yield f"{relation}: {sentence!r} has a control character"
+            if not unicodedata.is_normalized("NFC", sentence):
+                yield f"{relation}: {sentence!r} is not in NFC"
+            words = pl.DataFrame(
+                {"word": re.findall(r"[^\W\d_]+", SLOTS.sub(" ", sentence))}, schema={"word": pl.String}
+            )
+            foreign = words.filter(~in_scripts(pl.col("word"), scripts))["word"].to_list()
+            if foreign:
+                yield f"{relation}: {', '.join(foreign)} is not in {'/'.join(scripts)}"
+
+
+def missing(templates: TemplateSet) -> list[str]:
+    """Name the relations of ConceptNet 5.7 that a set does not say."""
+    return [relation for relation in relations() if relation not in templates.relations]
+
+
+def expected_sets() -> list[str]:
+    """Name the sets that must be there: English, the paper's, and one for each of its 30 languages."""
+    return ["english", "paper", *(f"native/{language.code}" for language in languages() if language.paper)]
+
+
+def say(facts: pl.DataFrame, sentences: Mapping[str, tuple[str, ...]]) -> pl.DataFrame:
+    """Add `text`: each fact in a sentence; the phrasing is chosen by `pair_hash`, so it never changes. Pure.
+
+    Takes columns relation, start, end (terms) and pair_hash; relations without a sentence get null.
+    """
+    pieces = pl.DataFrame(
+        [
+            (relation, variant, len(phrasings), *_cut(sentence))
+            for relation, phrasings in sentences.items()
+            for variant, sentence in enumerate(phrasings)
+        ],
+        schema={
+            "relation": pl.String, "_variant": pl.UInt64, "_variants": pl.UInt64,
+            "_before": pl.String, "_between": pl.String, "_after": pl.String, "_start_first": pl.Boolean,
+        },
+        orient="row",
+    )  # fmt: skip
+    counts = pieces.group_by("relation").agg(pl.col("_variants").first())
+    first = pl.when("_start_first").then("start").otherwise("end")
+    second = pl.when("_start_first").then("end").otherwise("start")
+    return (
+        facts.join(counts, on="relation", how="left", maintain_order="left")
+        # The last digit of the hash chooses the split, so the phrasing is taken from the others.
+        .with_columns(_variant=(pl.col("pair_hash") // 10) % pl.col("_variants"))
+        .drop("_variants")
+        .join(pieces.drop("_variants"), on=["relation", "_variant"], how="left", maintain_order="left")
+        .with_columns(text=pl.concat_str(["_before", first, "_between", second, "_after"]))
+        .drop("_variant", "_before", "_between", "_after", "_start_first")
+    )
+
+
+def _cut(sentence: str) -> tuple[str, str, str, bool]:
+    before, slot, between, _, after = SLOTS.split(sentence)
+    return before, between, after, slot == "start"

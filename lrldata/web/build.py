@@ -1,0 +1,273 @@
+"""The recipe of `lrldata build --source glotcc` and `--source web`: from documents to a dataset folder."""
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lrldata.card import folder_card
+from lrldata.conceptnet.build import Built
+from lrldata.conceptnet.plan import Step
+from lrldata.dataset import write_dataset
+from lrldata.engine import Crew
+from lrldata.errors import InputError
+from lrldata.folder import lock
+from lrldata.language import Language, parse
+from lrldata.ledger import Ledger, Tally, from_json, reasons_of
+from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
+from lrldata.output import note
+from lrldata.progress import Progress
+from lrldata.split import SPLITS
+from lrldata.web import samples, stages
+from lrldata.web.chunks import Fates, Part
+from lrldata.web.clean import rules
+from lrldata.web.config import WebConfig
+from lrldata.web.corpus import Chosen, choose, judge_all
+from lrldata.web.document_filters import thresholds
+from lrldata.web.hub import REPOSITORY, hub_shards
+from lrldata.web.inputs import LEFT_OUT, find_files, in_words
+from lrldata.web.scripts import scripts_asked
+from lrldata.web.shards import Columns, Shard, find_shards, shards_of
+
+LIBRARIES = ("polars", "xxhash", "ftfy", "rensa", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The shards of an input, of which commit of GlotCC-V1; which files cannot be read; and what is left out."""
+
+    shards: list[Shard]
+    revision: str | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What is left of a corpus, as shards of rows for each split, and an account of the rest."""
+
+    shards: Mapping[str, Sequence[Path]]
+    ledger: Ledger
+    replaced: Mapping[str, int]
+    samples: Mapping[str, Any]
+    skipped: Mapping[str, str]
+    columns: Mapping[str, int]  # documents by the column that their text is from
+
+    def rows(self, split: str) -> Iterator[pl.DataFrame]:
+        """Yield the rows of a split (columns of schema.WEB), a shard at a time."""
+        return (stages.read_rows(path) for path in self.shards[split])
+
+
+def build_web(config: WebConfig, progress: Progress) -> list[Built]:
+    """Build the datasets that `config` asks for from documents. Unchanged ones are left alone. Raises LrlError."""
+    return [_build_one(config, language, progress) for language in parse(config.lang)]
+
+
+def _build_one(config: WebConfig, language: Language, progress: Progress) -> Built:
+    began = time.perf_counter()
+    folder = folder_of(config, language)
+    found, task, recipe, work = _prepare(config, language)
+    shards = found.shards
+    for line in in_words(found.left_out):
+        note(f"note: {config.input}: {line}.")
+    if not config.force and is_unchanged(folder, DATASET, fingerprint(recipe)):
+        manifest = read_manifest(folder, DATASET) or {}
+        if manifest.get("left_out", {}) == found.left_out and found.skipped.items() <= manifest["skipped"].items():
+            ledger = from_json(manifest["ledger"])
+            notes = _notes(manifest)
+            return Built(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0, notes)
+
+    home = folder.resolve()
+    with lock(work), lock(home):
+        cleaned = clean_corpus(config, task, shards, work, progress)
+        skipped = dict(sorted({**found.skipped, **cleaned.skipped}.items()))
+        if not cleaned.ledger.kept.rows:
+            went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in cleaned.ledger.dropped.items())
+            came = f"{cleaned.ledger.came_in.rows:,} lines of {language.name}"
+            beside = f" Skipped: {', '.join(list(skipped)[:3])}{', ...' * (len(skipped) > 3)}." if skipped else ""
+            raise InputError(f"Nothing is left of {came}: {went or 'no text'}.{beside}", "Check the input and --lang.")
+        account = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": skipped}
+        # Of what is as everywhere nothing is said, so that the manifest's bytes stay.
+        account |= {"left_out": found.left_out} if found.left_out else {}
+        account |= {"text_column": dict(cleaned.columns)} if len(cleaned.columns) > 1 else {}
+        with progress.waiting("Writing"):
+            manifest = write_dataset(
+                home,
+                {split: cleaned.rows(split) for split in SPLITS},
+                lambda manifest: folder_card(manifest, language),
+                {**recipe, "recipe": fingerprint(recipe), **account},
+                json.dumps(cleaned.samples, ensure_ascii=False, indent=1) + "\n",
+            )
+        shutil.rmtree(work)
+    seconds, notes = time.perf_counter() - began, _notes(manifest)
+    return Built(language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, seconds, notes)
+
+
+def _notes(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a manifest says of the input that is not as everywhere."""
+    return {key: manifest[key] for key in ("skipped", "left_out", "text_column") if manifest.get(key)}
+
+
+def judge_shard(config: WebConfig, number: int) -> Path:
+    """Do the steps for lines to one shard (from 0) of a language, and return the folder of what came of it.
+
+    `build_web` finds it done, so that the shards of a language can be shared out to machines. Raises LrlError.
+    """
+    (language,) = parse(config.lang)
+    found, task, _, work = _prepare(config, language)
+    shards, columns = found.shards, _columns(config)
+    with Crew(config.workers) as crew:
+        judge_all(task, [(number, shards[number])], columns, work, crew, lambda _: None, skip_bad=config.skip_bad)
+    return work / f"{number:05d}"
+
+
+def scratch_of(config: WebConfig) -> Path:
+    """Return the folder for what is between the documents of a language and its dataset. Raises LrlError."""
+    (language,) = parse(config.lang)
+    return _prepare(config, language)[3]
+
+
+def _prepare(config: WebConfig, language: Language) -> tuple[Found, stages.Task, dict[str, Any], Path]:
+    """Return what is read, what each process needs to know, the recipe, and the folder for what is between."""
+    found = look_for_input(config, language)
+    scripts = scripts_asked(language, config.lang, config.scripts)
+    protect = tuple(config.protect)
+    task = stages.Task(language.code, config.lid, config.cache, protect, config.benchmarks, config.unit, scripts)
+    recipe = _recipe(config, task, found.shards, found.revision)
+    return found, task, recipe, (config.scratch or config.cache / "glotcc") / fingerprint(recipe)[:16]
+
+
+def _columns(config: WebConfig) -> Columns:
+    return Columns(config.text_column, config.url_column, lines=config.documents == "lines")
+
+
+def plan_web(config: WebConfig) -> list[Step]:
+    """Say what `build_web` would read and write, without doing it. Raises LrlError."""
+    planned = []
+    for language in parse(config.lang):
+        found = look_for_input(config, language)
+        scripts_asked(language, config.lang, config.scripts)
+        where = f"{REPOSITORY} at {found.revision}" if found.revision else "here"
+        planned += [Step("read", shard.name, shard.size, where) for shard in found.shards]
+        planned += [Step("skip", name, None, why) for name, why in found.skipped.items()]
+        for reason, what in found.left_out.items():
+            planned += [Step("leave out", name, None, LEFT_OUT[reason]) for name in what["names"]]
+            more = what["count"] - len(what["names"])
+            planned += [Step("leave out", f"{more:,} more", None, LEFT_OUT[reason])] if more else []
+        folder = folder_of(config, language)
+        there = "replaces what is there, unless unchanged" if read_manifest(folder, DATASET) else "new"
+        planned.append(Step("write", str(folder), None, there))
+    return planned
+
+
+def clean_corpus(
+    config: WebConfig, task: stages.Task, shards: Sequence[Shard], work: Path, progress: Progress
+) -> Cleaned:
+    """Clean the documents of all shards, with the folder `work` for what is between: some may be there already."""
+    workers = config.workers if sum(shard.size for shard in shards) > config.workers * _SMALL else 1
+    columns = _columns(config)
+    with Crew(workers) as crew:
+        with progress.bytes(f"Cleaning {task.language}", None) as advance:
+            files = list(enumerate(shards))
+            parts, skipped = judge_all(task, files, columns, work, crew, advance, skip_bad=config.skip_bad)
+        with progress.waiting("Comparing documents"):
+            chosen = choose(task, parts, work, crew, most=config.max_bytes, memory=config.memory)
+        with progress.waiting("Gathering"):
+            written = _write_parts(task, parts, chosen, work, crew)
+    counts = [part.summary() for part in parts]
+    kept = sum((Tally(**each["kept"]) for each in written), Tally())
+    came_in = sum((Tally(**each["in"]) for each in counts), Tally())
+    dropped: dict[str, Tally] = {}
+    for each in [*counts, *written]:
+        for reason, tally in each["dropped"].items():
+            dropped[reason] = dropped.get(reason, Tally()) + Tally(**tally)
+    ledger = Ledger(came_in, kept, {reason: dropped[reason] for reason in reasons_of("web") if reason in dropped}, {})
+    replaced = sum((Counter(each["replaced"]) for each in written), Counter[str]())
+    drawn = samples.merge((each["samples"] for each in [*counts, *written]), samples.DROPPED)
+    shown = samples.merge(({"": each["shown"]} for each in written), samples.KEPT).get("", [])
+    seen = {
+        "thresholds": samples.thresholds([each["measured"] | each.get("documents", {}) for each in counts]),
+        "dropped": {reason: [samples.shown(one) for one in drawn[reason]] for reason in ledger.dropped},
+        "kept": [samples.shown(one) for one in shown],
+    }
+    rows = work / "rows"
+    made = {split: sorted(rows.glob(f"{split}-*"), key=lambda path: int(path.name.split("-")[1])) for split in SPLITS}
+    of_columns = sum((Counter(each.get("columns", {})) for each in counts), Counter[str]())
+    return Cleaned(made, ledger, dict(sorted(replaced.items())), seen, skipped, dict(sorted(of_columns.items())))
+
+
+_SMALL = 2_000_000  # bytes of input a process, below which starting one costs more than it helps
+
+
+def _write_parts(
+    task: stages.Task, parts: Sequence[Part], chosen: Chosen, work: Path, crew: Crew
+) -> list[dict[str, Any]]:
+    """Write the rows that stay into a folder for each shard of the dataset; returns what each part had, in their order.
+
+    What is done first by several processes depends on how busy each is.
+    """
+    rows = work / "rows"
+    shutil.rmtree(rows, ignore_errors=True)
+    for split, shard in chosen.places.select("split", "shard").unique().iter_rows():
+        rows.joinpath(f"{split}-{shard}").mkdir(parents=True)
+    jobs = (
+        (number, task, part, chosen.fates[number], chosen.places.filter(pl.col("part") == number).drop("part"), rows)
+        for number, part in enumerate(parts)
+    )
+    return [written for _, written in sorted(crew.spread(_write, jobs), key=lambda each: each[0])]
+
+
+def _write(
+    number: int, task: stages.Task, part: Part, fates: Fates, places: pl.DataFrame, rows: Path
+) -> tuple[int, dict[str, Any]]:
+    return number, stages.write(task, part, fates, places, rows)
+
+
+def folder_of(config: WebConfig, language: Language) -> Path:
+    """Return the dataset's folder in the workspace."""
+    return config.out / "datasets" / language.code / config.source
+
+
+def find_input(config: WebConfig, language: Language) -> tuple[list[Shard], str | None]:
+    """Return the shards that are to be read, and the commit of GlotCC-V1 where they are the Hub's. Raises LrlError."""
+    found = look_for_input(config, language)
+    return found.shards, found.revision
+
+
+def look_for_input(config: WebConfig, language: Language) -> Found:
+    """Return what is to be read, and what is not, and why. Raises LrlError."""
+    if config.sample:
+        if language.code != "ro":
+            raise InputError("The built-in sample is in Romanian (ro).", "Use --lang ro --sample.")
+        return Found(find_shards(Path(str(files("lrldata.web").joinpath("sample.jsonl"))), None))
+    if config.input is None:
+        shards, revision = hub_shards(language, config.revision)
+        return Found(shards, revision)
+    inputs = find_files(config.input, language.glotcc)
+    shards, skipped = shards_of(inputs, skip_bad=config.skip_bad)
+    return Found(shards, None, skipped, inputs.left_out())
+
+
+def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revision: str | None) -> dict[str, Any]:
+    """Return all that shapes a dataset: input, settings, rules, model, language and library versions."""
+    means = stages.means(task)
+    model, own = means.model, thresholds(task.language)
+    binding = "fasttext-new" if model.binding == "fasttext_new" else "fasttext-community"
+    numbers = {"rules": {**rules(), **own}, "lid": model.name, "lid_sha256": model.sha256}
+    return {
+        "source": config.source,
+        "language": means.language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),
+        "settings": config.recipe() | numbers | ({"scripts": list(task.scripts)} if task.scripts else {}),
+        "protected": list(means.protected.named) if means.protected else [],
+        "repository": {"id": REPOSITORY, "revision": revision} if revision else None,
+        "inputs": [shard.entry() for shard in shards],
+        "sample": config.sample,
+        "made_with": made_with(*LIBRARIES, binding),
+    }

@@ -1,0 +1,210 @@
+"""The documents of a language, all of them: judged part by part, compared, and chosen from. IO: parts."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from lrldata.engine import AHEAD, Crew
+from lrldata.errors import InputError
+from lrldata.split import by_pair, content_hash
+from lrldata.web import stages
+from lrldata.web.chunks import Fates, Part, whole
+from lrldata.web.cross_dedup import CODES, Keys, duplicate_documents, duplicate_lines, repeated_lines
+from lrldata.web.read import read_parts
+from lrldata.web.shards import Columns, Shard
+
+SHARD_BYTES = 100_000_000  # of text in a file of the dataset
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The fate of each line of each part, and of the documents that stay: part, doc, order, split, shard."""
+
+    fates: list[Fates]
+    places: pl.DataFrame
+
+
+def judge_all(
+    task: stages.Task,
+    files: Sequence[tuple[int, Shard]],
+    columns: Columns,
+    work: Path,
+    crew: Crew,
+    advance: Callable[[int], None],
+    *,
+    skip_bad: bool,
+) -> tuple[list[Part], dict[str, str]]:
+    """Do the steps for lines to these files, each with its number; what is done already is not done again.
+
+    Returns all parts that there are, in the order of files, and which of these files were skipped, and why. Raises
+    InputError for a file that cannot be read, unless `skip_bad`.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    skipped: dict[str, str] = {}
+    if crew.workers > 1 and len(files) >= crew.workers * AHEAD:  # enough for each process to read files of its own
+        each = ((task, file, columns, work, skip_bad) for file in files)
+        for size, bad in crew.spread(_judge_file, each):
+            advance(size)
+            skipped |= bad
+    else:
+        state = _State(work, skipped)
+        for name, size in crew.spread(_judge, state.pending(task, files, columns, skip_bad=skip_bad)):
+            state.ended[name] += 1
+            state.finish(name)
+            advance(size)
+    passed_over = {f"{number:05d}" for number, shard in files if shard.name in skipped}
+    judged = sorted(work.glob("*/*-*.json"), key=lambda path: path.name)
+    return [Part(path.with_suffix("")) for path in judged if path.parent.name not in passed_over], skipped
+
+
+def _judge_file(
+    task: stages.Task, file: tuple[int, Shard], columns: Columns, work: Path, skip_bad: bool
+) -> tuple[int, dict[str, str]]:
+    """Do the steps for lines to a file in this process; returns the bytes of it, and why it was skipped, if it was."""
+    sizes: list[int] = []
+    _, skipped = judge_all(task, [file], columns, work, Crew(1), sizes.append, skip_bad=skip_bad)
+    return sum(sizes), skipped
+
+
+@dataclass
+class _State:
+    """How far each shard is, by its folder's name: its parts begun and ended, and all of them once it is read."""
+
+    work: Path
+    skipped: dict[str, str]
+    begun: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+    read: dict[str, int] = field(default_factory=dict)
+
+    def pending(
+        self, task: stages.Task, files: Sequence[tuple[int, Shard]], columns: Columns, *, skip_bad: bool
+    ) -> Iterator[tuple[str, stages.Task, Part, pl.DataFrame]]:
+        """Yield the parts that are not judged yet, as they are read."""
+        for number, shard in files:
+            name = f"{number:05d}"
+            if self._done(name).is_file():
+                continue
+            self.work.joinpath(name).mkdir(parents=True, exist_ok=True)
+            try:
+                yield from ((name, task, part, documents) for part, documents in self._parts(name, shard, columns))
+            except InputError as error:
+                if not skip_bad:
+                    raise
+                self.skipped[shard.name] = error.message
+            else:
+                self.read[name] = self.begun[name]
+                self.finish(name)
+
+    def _parts(self, name: str, shard: Shard, columns: Columns) -> Iterator[tuple[Part, pl.DataFrame]]:
+        for place, documents in enumerate(read_parts(shard, columns)):
+            part = Part(self.work / name / f"{name}-{place:05d}")
+            self.begun[name] += 1
+            if part.is_judged():
+                self.ended[name] += 1
+            else:
+                yield part, documents
+
+    def finish(self, name: str) -> None:
+        """Note that a shard is done, once it is read to its end and all its parts are."""
+        if self.read.get(name) == self.ended[name]:
+            whole(self._done(name), lambda path: path.write_text(str(self.read[name])))
+
+    def _done(self, name: str) -> Path:
+        return self.work / name / "done"
+
+
+def _judge(name: str, task: stages.Task, part: Part, documents: pl.DataFrame) -> tuple[str, int]:
+    return name, stages.judge(task, part, documents)
+
+
+def choose(task: stages.Task, parts: Sequence[Part], work: Path, crew: Crew, *, most: int, memory: int) -> Chosen:
+    """Compare the documents of all parts and say what stays of them, at most `most` bytes, and in which split.
+
+    To compare lines it takes `memory` bytes, or somewhat more.
+    """
+    repeated = work / "repeated.npy"
+    if not repeated.is_file():
+        found = repeated_lines(parts, memory)
+        whole(repeated, partial(_save, array=found))
+    pending = ((task, part, repeated) for part in parts if not part.is_described())
+    for _ in crew.spread(stages.describe, pending):
+        pass
+    if not parts:
+        return Chosen([], pl.DataFrame(schema={"part": pl.UInt32, "split": pl.String, "shard": pl.Int64}))
+    before = [part.array("fates") for part in parts]
+    fates = [each.copy() for each in before]
+    described = _all(parts, "described")
+    _drop(parts, fates, described, duplicate_documents(parts, described))
+    of_documents = [each.copy() for each in fates]
+    duplicate_lines(parts, fates, _orders(parts, described), memory)
+    touched = ((number, task, part, fates[number], of_documents[number]) for number, part in enumerate(parts))
+    for number, settled in crew.spread(_settle, touched):
+        fates[number] = settled
+    documents = _all(parts, "settled")
+    gone = duplicate_documents(parts, documents, "settled-")
+    _drop(parts, fates, documents, gone)
+    kept, beyond = _place(documents.filter(pl.Series(gone == 0)), most)
+    _drop(parts, fates, beyond, np.full(len(beyond), CODES["above_max_bytes"], dtype=np.uint8))
+    return Chosen(fates, kept)
+
+
+def _all(parts: Sequence[Part], kind: str) -> pl.DataFrame:
+    return pl.concat([part.read(kind).with_columns(part=pl.lit(n, pl.UInt32)) for n, part in enumerate(parts)])
+
+
+def _drop(parts: Sequence[Part], fates: Sequence[Fates], documents: pl.DataFrame, codes: Fates) -> None:
+    """Give the lines of documents that are left the fates of their documents."""
+    for (number,), some in documents.with_columns(code=pl.Series(codes)).filter(pl.col("code") > 0).group_by("part"):
+        here = fates[int(str(number))]
+        code = _by_doc(parts[int(str(number))], some["doc"], some["code"].to_numpy())
+        np.copyto(here, code, where=here == 0)
+
+
+def _orders(parts: Sequence[Part], documents: pl.DataFrame) -> list[Keys]:
+    """Return for each line of each part the order of its document."""
+    found = {int(str(number)): some for (number,), some in documents.group_by("part")}
+    empty = documents.clear()
+    return [
+        _by_doc(part, found.get(number, empty)["doc"], found.get(number, empty)["order"].to_numpy())
+        for number, part in enumerate(parts)
+    ]
+
+
+def _by_doc(part: Part, docs: pl.Series, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Spread a value for each document over the lines of a part; 0 for those of others."""
+    lines = part.read("lines", "doc")["doc"].to_numpy()
+    table = np.zeros(int(lines.max(initial=0)) + 1, dtype=values.dtype)
+    table[docs.to_numpy()] = values
+    return np.asarray(table[lines])
+
+
+def _save(path: Path, array: Keys) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, array)
+
+
+def _settle(number: int, task: stages.Task, part: Part, fates: Fates, before: Fates) -> tuple[int, Fates]:
+    return number, stages.settle(task, part, fates, before)
+
+
+def _place(documents: pl.DataFrame, most: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Put documents into splits and shards in the order of their content's hash; return also those beyond `most` bytes.
+
+    All documents of a site are in one split, but for a site that has many.
+    """
+    ordered = documents.sort("order", "part", "doc")
+    within = ordered.select(pl.col("bytes").cum_sum() <= most)["bytes"]
+    kept = ordered.filter(within)
+    many = pl.len().over("site") > stages.LARGE_SITE * len(kept)
+    nowhere = pl.col("site") == content_hash(pl.Series([""]))[0]
+    placed = kept.with_columns(split=by_pair(pl.when(nowhere | many).then("order").otherwise("site")))
+    shard = (pl.col("bytes").cum_sum().over("split") - pl.col("bytes")) // SHARD_BYTES
+    columns = ("part", "doc", "order", "split", "shard")
+    return placed.with_columns(shard=shard.cast(pl.Int64)).select(columns), ordered.filter(~within)

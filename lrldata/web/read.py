@@ -1,0 +1,344 @@
+"""Documents, from files of Parquet, JSON, CSV or plain text: a few megabytes at a time. IO.
+
+What a file holds is not believed: whatever it is, it is read, or ends in an InputError, in bounded memory.
+"""
+
+import codecs
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, BinaryIO
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lrldata.errors import InputError, LrlError
+from lrldata.network import reached
+from lrldata.normalize import normalized
+from lrldata.web.inputs import is_packed, type_of
+from lrldata.web.parquet import ColumnError, is_text, read_frames
+from lrldata.web.shards import Columns, Shard, find_shards
+from lrldata.web.tables import Row, read_csv, read_json
+
+__all__ = ["Columns", "Shard", "find_shards", "read_parts"]
+
+TEXT_COLUMNS = ("content", "text")  # GlotCC's, and everybody's
+URL_COLUMNS = ("warc-target-uri", "url")
+METADATA: Mapping[str, tuple[str, pl.DataType]] = {  # what GlotCC knows of a document, and what it is here
+    "quality-warnings": ("warnings", pl.List(pl.String())),
+    "categories": ("categories", pl.List(pl.String())),
+    "identification-consistency": ("consistency", pl.Float64()),
+    "script-percentage": ("script_share", pl.Float64()),
+}
+PART = 4_000_000  # bytes of text, from which on a part ends
+LINES = 100  # of a paragraph of plain text, from which on another document begins: it is a list of sentences
+LONGEST_LINE = 32 << 20  # bytes of a line of a file: JSON takes up to thirty times as many to be read
+LONGEST_TEXT = 16 << 20  # bytes of a document: to clean it takes fifty times as many
+_ROWS = 500
+_BLOCK = 1 << 20  # bytes of JSON that are decoded at once
+_NAMES, _NAME = 20, 50  # columns that an error lists, and their letters
+_TOO_LONG, _SPLIT = f"longer than {LONGEST_TEXT >> 20} MiB", "Split it, or leave the file out with --skip-bad."
+_JSON = json.JSONDecoder(parse_int=float)  # an integer may have a million digits, which Python refuses
+_HINT = "Correct it, or leave the file out with --skip-bad."
+_LINE_END = re.compile(r"[\u2028\u2029]")  # beside those of `_lines`
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+_UNREADABLE = (
+    pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, zlib.error, OSError, EOFError,
+    ValueError, TypeError, OverflowError, RecursionError,
+)  # fmt: skip
+
+
+def read_parts(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
+    """Yield the documents of a shard, some megabytes of text at a time, cut at the same places each time.
+
+    Columns: doc (an id that is its own everywhere), url and text (null where there is none), and of METADATA what the
+    shard has; and column, from which the text is (null where there is none). A plain text file has a document a
+    paragraph: lines up to an empty one, or LINES of them; or one a line. Text is normalized. Raises InputError for a
+    file that cannot be read, or of which no row has the column.
+    """
+    try:
+        with reached(f"{shard.place} cannot be read", "Try again: what is done is kept."):
+            yield from _numbered(shard, _grouped(_rows(shard, columns)))
+    except LrlError:
+        raise
+    except ColumnError as error:
+        raise InputError(
+            f"{shard.place}: {error}.",
+            "Name another with --text-column or --url-column, or leave the file out with --skip-bad.",
+        ) from error
+    except _UNREADABLE as error:
+        first = str(error).strip().split("\n")[0][:150] or type(error).__name__
+        raise InputError(
+            f"{shard.place}: cannot be read ({first}).", "Repair or remove it, or leave it out with --skip-bad."
+        ) from error
+
+
+def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
+    kind = type_of(shard.name)
+    with shard.open() as stream:
+        if kind == "parquet":
+            yield from _parquet(shard, stream, columns)
+            return
+        plain: Any = gzip.GzipFile(fileobj=stream) if is_packed(shard.name) else stream
+        if kind == "json":
+            yield from _tables(shard, read_json(_blocks(plain), _JSON, LONGEST_LINE), columns)
+        elif kind in ("csv", "tsv"):
+
+            def again() -> Iterator[str]:
+                plain.seek(0)
+                return _lines(shard, plain)
+
+            yield from _tables(shard, read_csv(again, LONGEST_LINE, tabs=kind == "tsv"), columns)
+        else:
+            rows = _jsonl if kind == "jsonl" else _paragraphs
+            yield from rows(shard, _lines(shard, plain), columns)
+
+
+def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
+    r"""Yield the lines of a file with their ends: \n, \r\n or \r.
+
+    Raises InputError for one that is too long or not UTF-8.
+    """
+    number = 0
+    while line := stream.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"{shard.place}: line {number:,} is longer than {LONGEST_LINE >> 20} MiB.", _HINT)
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{shard.place}: cannot be read (line {number:,} is not UTF-8 at byte {error.start + 1}).", _HINT
+            ) from error
+        if "\r" not in text:
+            yield text
+            continue
+        pieces = _LINE.findall(text)
+        number += len(pieces) - 1
+        yield from pieces
+
+
+def _blocks(stream: BinaryIO) -> Iterator[str]:
+    """Yield the text of a file, some of it at a time."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    while block := stream.read(_BLOCK):
+        yield decoder.decode(block) or " "  # which means nothing between two parts of JSON
+    yield decoder.decode(b"", final=True)
+
+
+def _parquet(shard: Shard, stream: BinaryIO, columns: Columns) -> Iterator[pl.DataFrame]:
+    file = pq.ParquetFile(stream)
+    schema: pa.Schema = file.schema_arrow
+    text, url = _choose(shard, schema.names, columns)
+    others = [] if columns.text else [name for name in TEXT_COLUMNS if name != text and schema.names.count(name) == 1]
+    texts = [text, *(name for name in others if is_text(schema.field(name).type))]
+    for frame in read_frames(file, stream, list(dict.fromkeys([*texts, *([url] if url else [])])), list(METADATA)):
+        yield _shaped(frame, texts, url)
+
+
+def _jsonl(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterator[pl.DataFrame]:
+    rows = (
+        Row(f"line {number:,}", len(line), _parse(shard, number, line))
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    )
+    return _tables(shard, rows, columns)
+
+
+def _tables(shard: Shard, rows: Iterable[Row], columns: Columns) -> Iterator[pl.DataFrame]:
+    """Yield the rows; each is read by the columns that it has itself, so that no row's fate depends on others.
+
+    Raises InputError at the end where no row has a column of text, or one that was asked for.
+    """
+    found: list[Row] = []
+    names: dict[str, None] = {}
+    wanted = [name for name in (columns.text, columns.url, *TEXT_COLUMNS) if name]
+    size = 0
+    for row in rows:
+        names |= dict.fromkeys(name for name in wanted if name in row.values)
+        if len(names) < _NAMES:
+            names |= dict.fromkeys(name[:_NAME] for name in islice(row.values, _NAMES) if name not in TEXT_COLUMNS)
+        found.append(row)
+        size += row.size
+        if size >= PART or len(found) == _ROWS:
+            yield _from_rows(shard, found, columns)
+            found, size = [], 0
+    if found:
+        yield _from_rows(shard, found, columns)
+    if names:
+        _choose(shard, list(names), columns)
+
+
+def _parse(shard: Shard, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = _JSON.decode(line)
+    except (ValueError, RecursionError) as error:
+        why = "nested too deep" if isinstance(error, RecursionError) else error
+        raise InputError(f"{shard.place}: line {number:,} is not valid JSON ({why}).", _HINT) from error
+    if not isinstance(row, dict):
+        raise InputError(
+            f"{shard.place}: line {number:,} is not a JSON object.", 'A line is a document: {"text": "..."}.'
+        )
+    return row
+
+
+def _from_rows(shard: Shard, found: list[Row], columns: Columns) -> pl.DataFrame:
+    texts = (columns.text,) if columns.text else TEXT_COLUMNS
+    urls = (columns.url,) if columns.url else URL_COLUMNS
+    read = [_text(shard, row, texts) for row in found]
+    taken = {
+        "url": pl.Series([_text(shard, row, urls)[0] for row in found], dtype=pl.String),
+        "text": pl.Series([text for text, _ in read], dtype=pl.String),
+        "column": pl.Series([name for _, name in read], dtype=pl.String),
+    }
+    for name, (_, dtype) in METADATA.items():
+        if any(name in row.values for row in found):
+            plain = _as_number if dtype == pl.Float64 else _as_texts
+            taken[name] = pl.Series([plain(row.values.get(name)) for row in found], dtype=dtype)
+    frame = pl.DataFrame(taken)
+    return frame.select("url", normalized(pl.col("text")), "column", *(_metadata(frame, name) for name in METADATA))
+
+
+def _text(shard: Shard, row: Row, names: Iterable[str]) -> tuple[str | None, str | None]:
+    """Return the text of the first of these columns in which a row has something, and the column.
+
+    Raises InputError where it is something else than text.
+    """
+    name = next((name for name in names if row.values.get(name) is not None), None)
+    if name is None:
+        return None, None
+    value = row.values[name]
+    if not isinstance(value, str):
+        kind = {dict: "an object", list: "a list", bool: "a boolean"}.get(type(value), "a number")
+        raise InputError(f"{shard.place}: {row.where}: {name!r} is {kind}, not text.", _HINT)
+    if len(value) > LONGEST_TEXT // 4 and len(value.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
+        raise InputError(f"{shard.place}: {row.where}: {name!r} is {_TOO_LONG}.", _SPLIT)
+    return _whole(value), name
+
+
+def _whole(text: str) -> str:
+    """Return a text in which half of a surrogate pair, which is not a character, is a replacement character."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _as_number(value: Any) -> float | None:
+    if isinstance(value, str):  # of CSV, which has no numbers
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, float) else None
+
+
+def _as_texts(value: Any) -> list[str] | None:
+    is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return [_whole(each) for each in value] if is_list else None
+
+
+def _paragraphs(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterator[pl.DataFrame]:
+    if columns.text or columns.url:
+        raise InputError(f"{shard.place}: a text file has no columns.", "Leave out --text-column and --url-column.")
+    texts: list[str] = []
+    paragraph: list[str] = []
+    longest = 1 if columns.lines else LINES
+    size = held = 0
+    for line in _parted(lines):
+        if line.strip():
+            paragraph.append(line)
+            held += len(line)
+        if paragraph and (not line.strip() or len(paragraph) == longest or held >= PART):
+            texts.append("".join(paragraph))
+            paragraph, size, held = [], size + held, 0
+        if len(texts) == _ROWS or size >= PART:
+            yield _of_texts(texts)
+            texts, size = [], 0
+    texts += ["".join(paragraph)] if paragraph else []
+    if texts:
+        yield _of_texts(texts)
+
+
+def _parted(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines, and those within a line that ends of Unicode's own set apart."""
+    for line in lines:
+        if "\u2028" in line or "\u2029" in line:
+            yield from _LINE.findall(_LINE_END.sub("\n", line))
+        else:
+            yield line
+
+
+def _of_texts(texts: list[str]) -> pl.DataFrame:
+    return _shaped(pl.DataFrame({"text": texts}), ["text"], None).with_columns(column=pl.lit(None, pl.String))
+
+
+def _choose(shard: Shard, names: list[str], columns: Columns) -> tuple[str, str | None]:
+    """Return the columns of text and address. Raises InputError."""
+    shown = ", ".join([name[:_NAME] for name in names[:_NAMES]] + ["..."] * (len(names) > _NAMES))
+    for asked, flag in ((columns.text, "--text-column"), (columns.url, "--url-column")):
+        if asked and asked not in names:
+            raise InputError(f"{shard.place}: has no column {asked!r} ({flag}).", f"It has: {shown}.")
+    text = columns.text or next((name for name in TEXT_COLUMNS if name in names), None)
+    if text is None:
+        raise InputError(
+            f"{shard.place}: has no column {' or '.join(TEXT_COLUMNS)}.", f"It has {shown}: use --text-column."
+        )
+    return text, columns.url or next((name for name in URL_COLUMNS if name in names), None)
+
+
+def _shaped(frame: pl.DataFrame, texts: Sequence[str], url: str | None) -> pl.DataFrame:
+    """Bring the columns of a file into the form of documents; the text is that of the first that has one in a row."""
+    return frame.select(
+        (pl.col(url) if url else pl.lit(None, pl.String)).alias("url"),
+        normalized(pl.coalesce(texts)).alias("text"),
+        pl.coalesce(pl.when(pl.col(name).is_not_null()).then(pl.lit(name)) for name in texts).alias("column"),
+        *(_metadata(frame, name) for name in METADATA),
+    )
+
+
+def _metadata(frame: pl.DataFrame, name: str) -> pl.Expr:
+    column, dtype = METADATA[name]
+    known = name in frame.columns
+    if known and dtype == pl.Float64 and frame.schema[name].is_numeric():
+        value = pl.col(name).cast(pl.Float64)
+        value = pl.when(value.is_finite()).then(value)
+        return pl.when(value > 1).then(value / 100).otherwise(value).alias(column)  # a share, or a percentage
+    if known and frame.schema[name] == dtype:
+        return pl.col(name).alias(column)
+    return pl.lit(None, dtype).alias(column)
+
+
+def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Put frames together, or cut them, so that each has PART bytes of text, and its last document what is above."""
+    held: list[pl.DataFrame] = []
+    size = 0
+    for frame in frames:
+        rest = frame
+        while len(rest):
+            sizes = rest["text"].str.len_bytes().fill_null(0).cast(pl.Int64).cum_sum() + size
+            take = int((sizes < PART).sum()) + 1
+            held.append(rest[:take])
+            size = int(sizes[min(take, len(rest)) - 1])
+            rest = rest[take:]
+            if size >= PART:
+                yield pl.concat(held)
+                held, size = [], 0
+    if held:
+        yield pl.concat(held)
+
+
+def _numbered(shard: Shard, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Name each document by its shard and its number in it. Raises InputError for one that is too long."""
+    begin = 0
+    for frame in frames:
+        sizes = frame["text"].str.len_bytes().fill_null(0)
+        if (sizes > LONGEST_TEXT).any():
+            at = begin + int((sizes > LONGEST_TEXT).arg_max() or 0) + 1
+            raise InputError(f"{shard.place}: document {at:,} is {_TOO_LONG}.", _SPLIT)
+        number = pl.int_range(begin, begin + len(frame), dtype=pl.Int64, eager=True).cast(pl.String)
+        yield frame.with_columns(doc=shard.name + "#" + number)
+        begin += len(frame)

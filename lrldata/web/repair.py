@@ -1,0 +1,77 @@
+"""Repair of text: mojibake undone, NFC, control characters and odd spaces out. Pure.
+
+Only what looks like mojibake leaves Polars for ftfy (Speer, "ftfy"), as that costs a hundred times as much.
+"""
+
+import re
+import unicodedata
+
+import polars as pl
+from ftfy import TextFixerConfig, fix_text
+
+from lrldata.language import Language
+from lrldata.normalize import loose
+
+# A letter that begins a sequence in UTF-8, read as Latin-1 or Windows-1252, and what may follow it there.
+MOJIBAKE = (
+    r"[\u00C2-\u00F4][\u0080-\u00BF\u0152\u0153\u0160\u0161\u0178\u017D\u017E\u0192\u02C6\u02DC\u2013\u2014\u2018-\u201E"
+    r"\u2020-\u2022\u2026\u2030\u2039\u203A\u20AC\u2122]"
+)
+WINDOWS = r"[\x80-\x84\x86-\x9F]"  # quotation marks and dashes of Windows-1252, read as Latin-1
+ENTITY = r"&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,5});"
+_FTFY = TextFixerConfig(
+    unescape_html=True, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, normalization=None
+)
+_SHAPED = re.compile(r"[\uFB1D-\uFDFF\uFE70-\uFEFC]+")
+CONTROLS = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F\u00AD\u2060\uFEFF\uFFF9-\uFFFC]"
+MARKS_OF_DIRECTION = r"[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]"
+_ODD_SPACE = r"\t\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000"
+SPACES = rf"[ {_ODD_SPACE}]{{2,}}|[{_ODD_SPACE}]"  # a single plain space is left alone, as nearly all are such
+# Shapes of letters that old fonts and keyboards put for the letters themselves, in Arabic and in Hebrew.
+PRESENTATION_FORMS = r"[\uFB1D-\uFDFF\uFE70-\uFEFC]"
+ZERO_WIDTH_SPACE = "\u200b"  # where scripts without spaces may break a line, and rubbish elsewhere
+RIGHT_TO_LEFT = {"Arab", "Hebr", "Syrc", "Thaa", "Nkoo", "Adlm", "Rohg"}
+UNSPACED = {"Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Hani", "Hira", "Kana", "Jpan", "Lana", "Talu", "Java", "Bali"}
+
+
+# Letters that older keyboards and code pages put for those of a language's own alphabet.
+LETTERS = {"ro": {"ş": "ș", "ţ": "ț", "Ş": "Ș", "Ţ": "Ț"}}  # the cedilla for the comma
+
+
+def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Series:
+    r"""Return the texts repaired, with their line breaks as \\n; `script` (ISO 15924) is the language's main one."""
+    suspect = texts.str.contains(MOJIBAKE) | texts.str.contains(ENTITY) | texts.str.contains(WINDOWS)
+    if suspect.any():
+        fixed = pl.Series([fix_text(text, _FTFY) for text in texts.filter(suspect)], dtype=pl.String)
+        texts = texts.scatter(suspect.arg_true(), fixed)
+    shaped = texts.str.contains(PRESENTATION_FORMS)
+    if shaped.any():
+        plain_letters = [_SHAPED.sub(_letters, text) for text in texts.filter(shaped)]
+        texts = texts.scatter(shaped.arg_true(), pl.Series(plain_letters, dtype=pl.String))
+    apart = texts.str.contains(loose())
+    if apart.any():
+        texts = texts.scatter(apart.arg_true(), texts.filter(apart).str.normalize("NFC"))
+    plain = (
+        texts.str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n")
+        .str.replace_all(CONTROLS, "")
+        .str.replace_all(SPACES, " ")
+    )
+    if letters := LETTERS.get(language):
+        plain = plain.str.replace_many(letters)
+    if script not in RIGHT_TO_LEFT:
+        plain = plain.str.replace_all(MARKS_OF_DIRECTION, "")
+    return plain if script in UNSPACED else plain.str.replace_all(ZERO_WIDTH_SPACE, "", literal=True)
+
+
+def _letters(shapes: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", shapes[0])
+
+
+def main_script(language: Language) -> str | None:
+    """Return the script that a language is mostly written in."""
+    return language.scripts[0] if language.scripts else None
+
+
+def is_spaced(script: str | None) -> bool:
+    """Return whether words of the script are set apart by spaces, so that they can be counted."""
+    return script not in UNSPACED

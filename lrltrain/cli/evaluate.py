@@ -1,0 +1,108 @@
+"""`lrltrain eval`."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group
+
+from lrldata.cli.run import show_or_dump
+from lrldata.progress import Progress
+from lrltrain.cli.options import BaseId, BaseRevision, Config, Json, Out, Quiet, given, libraries
+from lrltrain.config import load_eval_config
+
+
+def eval_command(
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="pppl: pseudo-perplexity, or a decoder's perplexity | topic | sentiment | ner | all.",
+            show_default="pppl",
+        ),
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="DIR,DIR of adapters; in pppl each is compared with its base model.")
+    ] = None,
+    baselines: Annotated[
+        str | None,
+        typer.Option(
+            help="Tasks: none (a task adapter alone), full (the workspace's fully fine-tuned), DIR of one; by commas."
+        ),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Base model: folder, Hub id or lrl-mini.", show_default="the adapter's")
+    ] = None,
+    base_revision: BaseRevision = None,
+    base_id: BaseId = None,
+    lang: Annotated[str | None, typer.Option(help="Language of the text.", show_default="the adapter's")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="pppl: flores (Hub), a Hub id, a folder of LANG.devtest files, a dataset folder (its test split), or a text file. Tasks: a folder of train.tsv, dev.tsv, test.tsv, one with sib200/, sa/, ner/ in it, or a Hub id.",
+            show_default="the paper's, on the Hub",
+        ),
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(help="Tasks: dataset folder of the adapter's text; test items in it are counted.")
+    ] = None,
+    transfer_from: Annotated[
+        str | None, typer.Option(help="Tasks: learn the task in this language, score in --lang.")
+    ] = None,
+    transfer_adapter: Annotated[
+        Path | None, typer.Option(help="Tasks: adapter of that language, swapped for --adapter to score.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Tasks: seeds, by commas.", show_default="1,2,3")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Tasks: epochs, of which the best on dev counts.", show_default="topic 20, else 25"),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Tasks: items a step.", show_default="topic 16, else 8")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Tasks: peak of the rate; lrl-mini wants about 5e-3.", show_default="2e-5")
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Tasks: of AdamW.", show_default="0.01")] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Tasks: share of the steps in which the rate rises.", show_default="0.05")
+    ] = None,
+    reduction_factor: Annotated[
+        float | None, typer.Option(help="Tasks: hidden size over the task adapter's.", show_default="16")
+    ] = None,
+    formula: Annotated[
+        str | None, typer.Option(help="pppl: corrected | paper | within_word_l2r", show_default="corrected")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only so many sentences: the first for pppl; for tasks drawn, of each split.")
+    ] = None,
+    batch_tokens: Annotated[int | None, typer.Option(help="pppl: tokens a batch.", show_default="by device")] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(help="Longest sentence in tokens; the rest is cut.", show_default="pppl the model's, tasks 256"),
+    ] = None,
+    resamples: Annotated[
+        int | None, typer.Option(help="pppl: resamples of the bootstrap.", show_default="1000")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="pppl: seed of the bootstrap.", show_default="42")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 | bf16 | auto", show_default="fp32")] = None,
+    out: Out = None,
+    config: Config = None,
+    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Measure again.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure adapters: pseudo-perplexity with and without them, or the score of a task learned on top of them."""
+    flags = given(locals(), lists=("adapter", "baselines", "seeds"))
+    settings = load_eval_config(config, flags)
+    progress = Progress(quiet)
+    began = time.perf_counter()
+    with libraries(progress):
+        from lrltrain.cli import tables
+        from lrltrain.evaluation.score_tasks import score_tasks
+        from lrltrain.evaluation.score_text import evaluate
+    tasks = score_tasks(settings, progress) if settings.task != "pppl" else []
+    results = evaluate(settings, progress) if settings.measures_text else []
+    value = {"scores": [each.as_json() for each in results], "tasks": [each.as_json() for each in tasks]}
+    drawn = [*([tables.task_scores(tasks)] if tasks else []), *([tables.scores(results)] if results else [])]
+    show_or_dump(as_json, value | {"seconds": round(time.perf_counter() - began, 3)}, Group(*drawn))

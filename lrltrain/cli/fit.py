@@ -1,0 +1,151 @@
+"""`lrltrain fit`."""
+
+import os
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lrldata.cli.run import show_or_dump
+from lrldata.language import find
+from lrldata.output import say
+from lrldata.progress import Progress
+from lrltrain.cli.options import BaseId, BaseRevision, Config, Json, Out, Quiet, given, libraries
+from lrltrain.config import load_fit_config
+
+SEVERAL = ("lang", "source", "method")  # of each of these, an adapter is trained with each of the others
+
+
+def fit_command(
+    lang: Annotated[
+        str | None, typer.Option(help="Code or name of the language: ug, uig_Arab, Uyghur; or several: ug,mt,sw.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Source of the dataset in the workspace, or several.", show_default="conceptnet")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Dataset folder or Hub id, in place of the workspace's.")] = None,
+    dataset_revision: Annotated[str | None, typer.Option(help="Revision of a dataset on the Hub.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Plain text instead: FILE,FILE, a sentence or paragraph a line.")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Base model: folder, Hub id, or lrl-mini (built in).", show_default="FacebookAI/xlm-roberta-base"
+        ),
+    ] = None,
+    base_revision: BaseRevision = None,
+    base_id: BaseId = None,
+    base_folder: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the base model's adapters below adapters/LANG.", show_default="its id's last part"
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="seq_bn | seq_bn_inv | lora | full | fusion, or several", show_default="seq_bn_inv"),
+    ] = None,
+    adapters: Annotated[str | None, typer.Option(help="For fusion: DIR,DIR of adapters made before.")] = None,
+    fuse_invertible: Annotated[
+        str | None,
+        typer.Option(
+            help="For fusion: first: invert as the first adapter does; none: as none does.", show_default="first"
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="paper-conceptnet | paper-glotcc | paper-llama; all below stands above it.")
+    ] = None,
+    objective: Annotated[str | None, typer.Option(help="mlm | clm", show_default="the model's")] = None,
+    batching: Annotated[
+        str | None,
+        typer.Option(
+            help="packed: lines share a block unseen by each other; joined: seen; line: one a block, as the paper.",
+            show_default="packed",
+        ),
+    ] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens a block.", show_default="256")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Blocks a step and process.", show_default="16")] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Batches whose gradients make a step.", show_default="1")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the optimizer.", show_default="2000")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak of the learning rate.", show_default="5e-4; full: 5e-5")
+    ] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Share of the steps in which the rate rises.", show_default="0.05")
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay of AdamW.", show_default="0.01")] = None,
+    reduction_factor: Annotated[
+        float | None, typer.Option(help="Hidden size over bottleneck size.", show_default="16")
+    ] = None,
+    lora_r: Annotated[int | None, typer.Option(help="Rank of LoRA.", show_default="8")] = None,
+    lora_alpha: Annotated[int | None, typer.Option(help="Scaling of LoRA.", show_default="8")] = None,
+    mask_probability: Annotated[
+        float | None, typer.Option(help="Share of tokens to predict.", show_default="0.15")
+    ] = None,
+    whole_word: Annotated[bool | None, typer.Option("--whole-word/--no-whole-word", help="Mask whole words.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Dropout everywhere.", show_default="the model's")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order and masks.", show_default="42")] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(help="Steps between evaluations, each a checkpoint.", show_default="a tenth")
+    ] = None,
+    eval_batch_size: Annotated[
+        int | None, typer.Option(help="Blocks a batch of validation.", show_default="batch size")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto | fp32 | bf16 | fp16", show_default="auto: bf16 on a GPU")
+    ] = None,
+    torch_compile: Annotated[bool | None, typer.Option("--torch-compile", help="Compile the model.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Of several adapters, how many are trained at once: auto | N.", show_default="auto"),
+    ] = None,
+    tracker: Annotated[str | None, typer.Option(help="tensorboard,trackio,wandb", show_default="none")] = None,
+    out: Out = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where tokenised text is kept.", show_default="the user's cache")
+    ] = None,
+    config: Config = None,
+    dry_run: Annotated[
+        bool | None, typer.Option("--dry-run", help="Say what would run: tokens, steps, parameters, memory, time.")
+    ] = None,
+    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace what is in the output folder.")] = None,
+    resume: Annotated[
+        bool | None, typer.Option("--resume", help="Go on with an unfinished run although steps or rate differ.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train adapters for one or several languages. A killed run goes on when the same command is given again."""
+    flags = given(locals(), lists=("text", "adapters", "tracker", *_lists(dataset)))
+    several = {key: flags.pop(key) for key in _lists(dataset) if len(flags.get(key, ())) > 1}
+    flags |= {key: flags[key][0] for key in _lists(dataset) if key in flags}
+    settings = [
+        load_fit_config(config, flags | dict(zip(several, values, strict=True)))
+        for values in product(*several.values())
+    ]
+    for each in settings:
+        find(each.lang)  # a typo should not wait for torch
+    progress = Progress(quiet)
+    with libraries(progress):
+        from lrltrain.cli import tables
+        from lrltrain.fitting.estimate import estimate
+        from lrltrain.fitting.groups import fit_all
+    if settings[0].dry_run:
+        estimated = [estimate(each, progress) for each in settings]
+        show_or_dump(as_json, estimated if several else estimated[0], *map(tables.estimate, estimated))
+        return
+    results = fit_all(settings, progress)
+    if os.environ.get("RANK", "0") == "0":
+        told = [each.as_json() for each in results]
+        show_or_dump(as_json, told if several else told[0], *map(tables.fitted, results))
+        if not as_json and all(each.status == "unchanged" for each in results):
+            say("Unchanged: the same text, base model and settings, so nothing was done. --overwrite trains again.")
+
+
+def _lists(dataset: str | None) -> tuple[str, ...]:
+    """Return which options may name several; the configurations of a dataset may have commas in their names."""
+    return SEVERAL if dataset is None else tuple(key for key in SEVERAL if key != "source")

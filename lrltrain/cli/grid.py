@@ -1,0 +1,102 @@
+"""`lrltrain grid` and `lrltrain status`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from platformdirs import user_cache_path
+
+from lrldata.cli.run import show_or_dump
+from lrldata.errors import LrlError
+from lrldata.output import Screen
+from lrldata.remote import DEFAULT
+from lrltrain.cli.options import Json, Quiet, given
+from lrltrain.grid import show
+from lrltrain.grid.config import load_grid_config
+from lrltrain.grid.grid import EngineName, Options, grid, planned
+from lrltrain.grid.records import Record, records_of
+from lrltrain.grid.schedule import Schedule
+
+
+def grid_command(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/demo.toml.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these jobs, and what they need: lang=ug,method=lora. May be given again."),
+    ] = None,
+    engine: Annotated[EngineName, typer.Option(help="Processes of this machine, or a Ray cluster.")] = EngineName.LOCAL,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Jobs at once, of the local engine.", show_default="by cores, memory and GPUs"),
+    ] = None,
+    jobs_per_gpu: Annotated[
+        int | None, typer.Option(min=1, help="Jobs that share a GPU.", show_default="as many as fit, at most 4")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray cluster: auto | HOST:PORT.", show_default="RAY_ADDRESS, or one made here"),
+    ] = None,
+    retries: Annotated[int, typer.Option(min=0, help="How often a job that failed is tried again.")] = 1,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read every finished file and compare its hash, not its size and time alone."),
+    ] = False,
+    out: Annotated[
+        str | None, typer.Option(help="The workspace.", show_default="the recipe's, or lrl-workspace")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where dumps, indexes and tokens are kept.", show_default="the recipe's, or the user's"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the jobs as a tree, with GPU hours and bytes, and do nothing.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a whole study: datasets, adapters, scores, report. What is done is not done again; give the command again."""
+    config = load_grid_config(recipe, given({"out": out, "cache": cache}))
+    options = Options(
+        engine=engine,
+        workers=workers,
+        address=address,
+        jobs_per_gpu=jobs_per_gpu,
+        retries=retries,
+        verify=verify,
+        only=tuple(only or ()),
+    )
+    jobs = planned(config, options.only)
+    records = records_of(config.out, config.cache)
+    if dry_run:
+        records.fetch(["grid/jobs"])
+        done = {job.id for job in jobs if records.is_done(job)}
+        show_or_dump(as_json, show.plan_as_json(jobs, done), show.plan(jobs, done))
+        return
+    screen = Screen(stderr=True)
+
+    def tell(state: Schedule, record: Record) -> None:
+        if not quiet:
+            screen.print(show.ended(state, len(jobs), record), soft_wrap=True)
+
+    outcome = grid(config, options, tell, jobs)
+    show_or_dump(as_json, outcome.as_json(), show.outcome(jobs, outcome.state, records))
+    if outcome.state.failed:
+        names = ", ".join(record.name for record in list(outcome.state.failed.values())[:3])
+        raise LrlError(
+            f"{len(outcome.state.failed)} of {len(jobs)} jobs failed: {names}.",
+            f"Their logs are in {records.address(records.folder / 'logs')}; the same command tries them again.",
+        )
+
+
+def status_command(
+    workspace: Annotated[
+        str, typer.Argument(help="The workspace of a grid: a folder, or s3://BUCKET/FOLDER.")
+    ] = DEFAULT,
+    cache: Annotated[Path | None, typer.Option(help="That of the grid.", show_default="the user's")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say where a grid stands: done, running, failed, left, and how long it will take."""
+    records = records_of(workspace, cache or user_cache_path("lrl"))
+    jobs, slots = records.read_plan()
+    drawn, value = show.status(jobs, slots, records)
+    show_or_dump(as_json, value, drawn)

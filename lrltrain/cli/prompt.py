@@ -1,0 +1,113 @@
+"""`lrltrain prompt`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lrldata.cli.run import show_or_dump
+from lrldata.errors import UsageError
+from lrldata.progress import Progress
+from lrltrain.cli.options import Config, Json, Out, Quiet, given, libraries
+from lrltrain.prompting.config import load_prompt_config
+
+
+def prompt_command(
+    lang: Annotated[str | None, typer.Option(help="Languages: ro | am,yo | paper.")] = None,
+    task: Annotated[str | None, typer.Option(help="topic | sentiment", show_default="topic")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of test.tsv and train.tsv, or a parent: sib200/LANG_Script, sa/LANG_Script/SET."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Causal model: folder or Hub id; with --endpoint, its name there.")
+    ] = None,
+    model_revision: Annotated[str | None, typer.Option(help="Revision of the model on the Hub.")] = None,
+    model_id: Annotated[str | None, typer.Option(help="Public id of a model that is given as a folder.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible server to ask instead: https://HOST/v1.")
+    ] = None,
+    key_env: Annotated[
+        str | None, typer.Option(help="Environment variable with its key.", show_default="OPENAI_API_KEY, if set")
+    ] = None,
+    allow_http: Annotated[
+        bool | None, typer.Option("--allow-http", help="Send the key to http:// too, where others may read it.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option(help="chat | completion", show_default="chat; of a local model completion")
+    ] = None,
+    shots: Annotated[
+        int | None, typer.Option(help="Examples shown, drawn from train.tsv, balanced over labels.", show_default="0")
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="Own prompt in TOML, as prompting/templates/topic.toml.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only so many texts, drawn at random, the same in each run.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the examples.", show_default="42")] = None,
+    normalise: Annotated[
+        str | None, typer.Option(help="Local: sum of a label's log-probabilities, or mean a token.", show_default="sum")
+    ] = None,
+    batch_tokens: Annotated[int | None, typer.Option(help="Local: tokens a batch.", show_default="by device")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Local: longest prompt in tokens; its text is cut.", show_default="the model's")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Local: auto | fp32 | bf16", show_default="auto: bf16 on a GPU")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Calls at once.", show_default="8")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds to wait for an answer.", show_default="60")] = None,
+    patience: Annotated[
+        float | None, typer.Option(help="Seconds to try again for, a call.", show_default="300")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the answers.", show_default="0")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest answer.", show_default="32")] = None,
+    extra: Annotated[
+        str | None, typer.Option(help="JSON object to add to each request; null takes a key away.")
+    ] = None,
+    price_in: Annotated[float | None, typer.Option(help="Price of a million tokens read.")] = None,
+    price_out: Annotated[float | None, typer.Option(help="Price of a million tokens written.")] = None,
+    out: Out = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where answers are kept, so that none is paid for twice.", show_default="the user's cache"),
+    ] = None,
+    config: Config = None,
+    dry_run: Annotated[
+        bool | None, typer.Option("--dry-run", help="Say how many calls there would be, and about how many tokens.")
+    ] = None,
+    overwrite: Annotated[
+        bool | None, typer.Option("--overwrite", help="Score again; answers that are kept are not asked for again.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Prompt a language model about test sets. A killed run goes on when the same command is given again."""
+    flags = given(locals())
+    if extra is not None:
+        flags["extra"] = _json("--extra", extra)
+    settings = load_prompt_config(config, flags)
+    progress = Progress(quiet)
+    with libraries(progress):
+        from lrltrain.prompting import show
+        from lrltrain.prompting.plan import plan
+        from lrltrain.prompting.prompt import prompt
+    if settings.dry_run:
+        plans = plan(settings)
+        show_or_dump(as_json, {"planned": [asdict(each) for each in plans]}, show.planned(plans))
+        return
+    runs = prompt(settings, progress)
+    show_or_dump(as_json, {"runs": [show.as_json(run) for run in runs]}, show.prompted(runs))
+
+
+def _json(flag: str, value: str) -> dict[str, Any]:
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{flag}: not JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{flag}: not a JSON object.", "As '{\"top_p\": 1}'.")
+    return found

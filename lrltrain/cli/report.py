@@ -1,0 +1,33 @@
+"""`lrltrain report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.markdown import Markdown
+
+from lrldata.cli.run import show_or_dump
+from lrldata.output import shown as printable
+from lrldata.progress import Progress
+from lrldata.remote import opened
+from lrltrain.cli.options import Json, Quiet, libraries
+
+
+def report_command(
+    workspace: Annotated[str, typer.Argument(help="The workspace: a folder, or s3://BUCKET/FOLDER.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="WORKSPACE/report")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write tables, plots and a page of all scores, with intervals, and with what is a gain by more than chance."""
+    progress = Progress(quiet)
+    with libraries(progress):
+        from lrltrain.reporting.report import MADE_OF, is_read, report
+    with opened(workspace, MADE_OF, [] if out else ["report"], wanted=is_read) as folder, progress.waiting("Counting"):
+        reported = report(folder, out)
+    shown = f"{reported.scores} scores; of {reported.compared} comparisons {reported.gains} are gains and "
+    shown += f"{reported.losses} losses by more than chance.\n"
+    shown += f"{reported.page}: open it in a browser; it asks for nothing from the network."
+    tables = Markdown(printable((reported.page.parent / "results.md").read_text("utf-8")))
+    show_or_dump(as_json, reported.as_json(), Group(tables, "", shown))

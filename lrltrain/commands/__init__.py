@@ -1,1 +1,0 @@
-"""The commands of `lrltrain`, a module each: parse, call the recipe, print."""

@@ -1,0 +1,243 @@
+"""The recipe of `lrltrain eval --task pppl`: a base model with and without adapters, measured and kept."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from lrldata.errors import InputError, ModelError, StorageError, UsageError
+from lrldata.folder import lock, refuse_strangers, replaced
+from lrldata.language import find
+from lrldata.manifest import (
+    MANIFEST,
+    SCORES,
+    file_entry,
+    fingerprint,
+    identity,
+    is_unchanged,
+    made_with,
+    sealed,
+    write_json,
+    write_manifest,
+)
+from lrldata.progress import Progress
+from lrltrain.artifact import open_adapter
+from lrltrain.config import EvalConfig
+from lrltrain.evaluation.bootstrap import interval, mean_of_sentences, per_corpus, ratio
+from lrltrain.evaluation.pseudo_perplexity import Likelihoods, likelihoods
+from lrltrain.evaluation.sentences import Sentences, open_sentences
+from lrltrain.evaluation.statistics import Interval
+from lrltrain.methods import load_adapted
+from lrltrain.models import MINI, Base, dtype_for, find_base, load_model, load_tokenizer, precision_of
+from lrltrain.names import base_name
+
+SCORES_FILE, SENTENCES_FILE = "scores.json", "sentences.parquet"
+OWN = {MANIFEST, SCORES_FILE, SENTENCES_FILE}  # the files of a folder of scores
+LONGEST = 512
+PERPLEXITY = "pppl"
+
+
+@dataclass(frozen=True)
+class Score:
+    """Perplexity of one model on one text: with the adapter, and, if there is one, without it and their ratio."""
+
+    language: str
+    base: str
+    adapter: str | None
+    method: str
+    metric: str
+    data: str
+    sentences: int
+    after: Interval
+    before: Interval | None
+    ratio: Interval | None
+    bits_per_character: float
+    path: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        return asdict(self) | {"path": str(self.path)}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A folder of scores, with the likelihoods that it holds."""
+
+    folder: Path
+    values: Likelihoods
+
+
+def evaluate(config: EvalConfig, progress: Progress) -> list[Score]:
+    """Measure each adapter and its base model; what was measured before, with the same settings, is read again.
+
+    Raises LrlError.
+    """
+    scores: list[Score] = []
+    if not config.adapter:
+        scores.append(_score_base(config, progress))
+    for folder in config.adapter:
+        manifest = open_adapter(folder)
+        base = base_of(manifest, config)
+        language = find(config.lang or manifest["language"]["code"])
+        text = open_sentences(config.text_data, language, config.limit)
+        before = _measure(config, language.code, base, None, None, text, progress)
+        after = _measure(config, language.code, base, folder, manifest, text, progress)
+        scores.append(_score(config, language.code, base, manifest, text, after, before))
+        _write_scores(scores[-1], after)
+    return scores
+
+
+def _score_base(config: EvalConfig, progress: Progress) -> Score:
+    if config.lang is None:
+        raise UsageError("No language given.", "Use --lang CODE with --base.")
+    language = find(config.lang)
+    base = find_base(config.base or MINI, config.base_revision, config.base_id)
+    text = open_sentences(config.text_data, language, config.limit)
+    measured = _measure(config, language.code, base, None, None, text, progress)
+    score = _score(config, language.code, base, None, text, measured, None)
+    _write_scores(score, measured)
+    return score
+
+
+def base_of(manifest: Mapping[str, Any], config: EvalConfig) -> Base:
+    """Find the base model that an adapter was trained on."""
+    trained_on = manifest["base"]
+    if config.base is None and trained_on["revision"] is None and trained_on["id"] != MINI:
+        raise ModelError(
+            f"the base model {trained_on['id']} was a folder when the adapter was trained.",
+            "Name it with --base FOLDER.",
+        )
+    name = config.base or trained_on["id"]
+    revision = config.base_revision or (trained_on["revision"] if config.base is None else None)
+    return find_base(name, revision, config.base_id or trained_on["id"], trained_on["objective"])
+
+
+def _measure(
+    config: EvalConfig,
+    language: str,
+    base: Base,
+    adapter: Path | None,
+    manifest: Mapping[str, Any] | None,
+    text: Sentences,
+    progress: Progress,
+) -> Measured:
+    """Measure one model on one text, or read what was measured before."""
+    formula = config.formula if base.objective == "mlm" else "perplexity"
+    recipe = {
+        "task": PERPLEXITY,
+        "data": text.provenance,
+        "base": base.as_json(),
+        "adapter": {"name": manifest["name"], "manifest_sha256": identity(adapter, manifest)}
+        if adapter and manifest
+        else None,
+        "settings": {"formula": formula, "max_length": config.max_length, "precision": config.precision},
+        "made_with": made_with("transformers", "tokenizers", "torch"),
+    }
+    name = manifest["name"] if manifest else "base"
+    measure = f"{PERPLEXITY}-{text.name}-{formula}-{fingerprint(recipe)[:8]}"
+    folder = config.out / "scores" / language / base_name(base.id) / name / measure
+    home = folder.resolve()
+    with lock(home):
+        refuse_strangers(home, OWN.__contains__, "a score")
+        if config.overwrite or not is_unchanged(home, SCORES, fingerprint(recipe)):
+            values = _likelihoods(config, base, adapter, manifest, text, progress)
+            with replaced(home, OWN.__contains__, "a score") as partial:
+                _write_likelihoods(partial, text, values, recipe)
+    with (home / SENTENCES_FILE).open("rb") as stream:  # polars would take brackets in a path for a pattern
+        table = pl.read_parquet(stream).filter(pl.col("tokens") > 0)
+    if table.is_empty():
+        raise InputError(f"{text.name}: no sentence has a token that the model knows how to read.", "Check --data.")
+    return Measured(
+        folder, Likelihoods(*(table[name].to_numpy() for name in ("log_likelihood", "tokens", "characters")))
+    )
+
+
+def _likelihoods(
+    config: EvalConfig,
+    base: Base,
+    adapter: Path | None,
+    manifest: Mapping[str, Any] | None,
+    text: Sentences,
+    progress: Progress,
+) -> Likelihoods:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = precision_of(config.precision)
+    dtype = dtype_for(base.objective, precision)
+    tokenizer = load_tokenizer(base)
+    model = load_adapted(adapter, manifest, base, dtype) if adapter and manifest else load_model(base, dtype)
+    positions = getattr(model.config, "max_position_embeddings", LONGEST) - (2 if base.objective == "mlm" else 0)
+    if config.max_length and config.max_length > positions:
+        raise UsageError(f"--max-length {config.max_length}: {base.id} reads {positions} tokens at most.")
+    with progress.steps(f"Measuring {manifest['name'] if manifest else base.id}", len(text.sentences)) as (advance, _):
+        done = 0
+
+        def add(count: int) -> None:
+            nonlocal done
+            done += count
+            advance(min(done, len(text.sentences)), "")
+
+        return likelihoods(
+            model.to(device).eval(),
+            tokenizer,
+            text.sentences,
+            base.objective,
+            formula=config.formula,
+            max_length=config.max_length or min(LONGEST, positions),
+            batch_tokens=config.batch_tokens,
+            precision=precision,
+            advance=add,
+        )
+
+
+def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recipe: Mapping[str, Any]) -> None:
+    if not np.isfinite(values.log_likelihood).all():
+        raise StorageError("a sentence has a likelihood that is not a number.", "Try --precision fp32.")
+    table = pl.DataFrame(
+        {
+            "sentence": text.sentences,
+            "log_likelihood": values.log_likelihood,
+            "tokens": values.tokens,
+            "characters": values.characters,
+        }
+    )
+    with (folder / SENTENCES_FILE).open("wb") as stream:  # polars takes no path that is not UTF-8
+        table.write_parquet(stream, compression="zstd", statistics=False)
+    outputs = [file_entry(folder / SENTENCES_FILE, folder)]
+    write_manifest(folder / MANIFEST, SCORES, {**recipe, "recipe": fingerprint(recipe), "outputs": outputs})
+
+
+def _score(
+    config: EvalConfig,
+    language: str,
+    base: Base,
+    manifest: Mapping[str, Any] | None,
+    text: Sentences,
+    after: Measured,
+    before: Measured | None,
+) -> Score:
+    paper = base.objective == "mlm" and config.formula == "paper"
+    statistic = mean_of_sentences if paper else per_corpus
+    options = (statistic, config.resamples, config.seed)
+    return Score(
+        language,
+        base.id,
+        manifest["name"] if manifest else None,
+        manifest["method"] if manifest else "none",
+        f"pseudo-perplexity ({config.formula})" if base.objective == "mlm" else "perplexity",
+        f"{text.name} {text.split}",
+        len(after.values.tokens),
+        interval(after.values, *options),
+        interval(before.values, *options) if before else None,
+        ratio(after.values, before.values, *options) if before else None,
+        float(-after.values.log_likelihood.sum() / np.log(2) / after.values.characters.sum()),
+        after.folder,
+    )
+
+
+def _write_scores(score: Score, measured: Measured) -> None:
+    """Write what people read; the manifest vouches for the likelihoods, from which it can be computed again."""
+    write_json(measured.folder / SCORES_FILE, sealed(score.as_json() | {"path": None}))

@@ -1,0 +1,276 @@
+"""The data of a task: sentences or words with gold labels, in three splits, from a folder or the Hub. IO.
+
+Topic is SIB-200 (Adelani et al. 2024), seven classes; sentiment is positive or negative; ner has the tags of WikiANN
+(Pan et al. 2017). Files are UTF-8, a `train.tsv`, `dev.tsv` and `test.tsv` each:
+
+    topic       a header index_id, category, text, then a row an item; quotes as in CSV
+    sentiment   text TAB label
+    ner         token TAB tag, with an empty line between sentences
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lrldata.errors import InputError
+from lrldata.language import Language
+from lrldata.manifest import file_entry, fingerprint
+from lrldata.normalize import normalize
+from lrldata.output import note
+from lrltrain.text import label_of
+
+Task = Literal["topic", "sentiment", "ner"]
+Label = str | tuple[str, ...]
+
+SPLITS = ("train", "dev", "test")
+LABELS: dict[str, tuple[str, ...]] = {
+    "topic": ("entertainment", "geography", "health", "politics", "science/technology", "sports", "travel"),
+    "sentiment": ("negative", "positive"),
+    "ner": ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"),
+}
+DEFAULTS: dict[Task, tuple[int, int]] = {"topic": (20, 16), "ner": (25, 8), "sentiment": (25, 8)}  # epochs, batch size
+FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # in a folder that holds all tasks
+LONGEST_FIELD = 1 << 30  # characters: a limit of the reader of CSV, which else stops at 131,072
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+HEADER = ["index_id", "category", "text"]
+WAY_OUT = {
+    "topic": "A file of topics has the header index_id, category, text (as SIB-200), and one row an item.",
+    "sentiment": "A file of sentiments has text TAB positive or negative on each line.",
+    "ner": "A file of names has token TAB tag on each line, and an empty line between sentences.",
+}
+
+
+@dataclass(frozen=True)
+class Items:
+    """One split: `texts`, each split into `words` for ner alone, and a gold label each, for ner a tag a word."""
+
+    texts: tuple[str, ...]
+    labels: tuple[Label, ...]
+    words: tuple[tuple[str, ...], ...] | None = None
+
+    def sampled(self, count: int) -> "Items":
+        """Return so many of the items, as `sample` has them."""
+        places = sample(len(self.labels), count)
+        words = tuple(self.words[place] for place in places) if self.words else None
+        return Items(tuple(self.texts[place] for place in places), tuple(self.labels[place] for place in places), words)
+
+    @property
+    def digest(self) -> str:
+        """Return a hash of all that is in it."""
+        return fingerprint([self.words or self.texts, self.labels])
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The data of a task in a language; `provenance` is what a manifest says of it, its `name` fit for a folder's."""
+
+    task: Task
+    language: str
+    splits: dict[str, Items]
+    provenance: dict[str, Any]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels of the task, in a fixed order."""
+        return LABELS[self.task]
+
+
+def open_task(task: Task, data: str | None, language: Language, limit: int | None = None) -> TaskData:
+    """Read what `--data` names: a folder, or an id on the Hub, where None is the paper's set. Raises InputError.
+
+    A folder is the one of the language's files, or holds all: sib200/LANG, sa/LANG/SET, ner/LANG/SET. `limit` draws so
+    many items of each split.
+    """
+    if data is None or (not Path(data).exists() and _HUB_ID.fullmatch(data)):
+        from lrltrain.evaluation.tasks_on_hub import load_task  # noqa: PLC0415 -- half a second that folders need not wait
+
+        opened = load_task(task, data, language)
+    else:
+        opened = _in_folder(task, Path(data), language)
+    for split, items in opened.splits.items():
+        if not items.labels:
+            raise InputError(f"{opened.provenance['name']}: its split {split} holds no item.", WAY_OUT[task])
+    if limit is not None:
+        splits = {split: items.sampled(limit) for split, items in opened.splits.items()}
+        opened = replace(
+            opened, splits=splits, provenance={**opened.provenance, "counts": counts(splits), "sampled": limit}
+        )
+    return opened
+
+
+def sample(length: int, count: int | None) -> list[int]:
+    """Return so many of the places 0 to `length`, in order: always the same, and those of a smaller count among them.
+
+    The first ones would not do: files are sorted, as AfriSenti's by label.
+    """
+    if count is None:
+        return list(range(length))
+    return sorted(np.random.default_rng(0).permutation(length)[:count].tolist())
+
+
+def check_labels(data: TaskData) -> None:
+    """Raise InputError where the training items have all the same label, of which nothing can be learned."""
+    found = {tag for label in data.splits["train"].labels for tag in ([label] if isinstance(label, str) else label)}
+    if len(found) == 1:
+        raise InputError(
+            f"{data.provenance['name']}: every item of its split train is {found.pop()!r}.",
+            "Train on items of two labels or more; with --limit, on more of them.",
+        )
+
+
+def counts(splits: dict[str, Items]) -> dict[str, int]:
+    """Return the number of items of each split."""
+    return {split: len(items.labels) for split, items in splits.items()}
+
+
+def has_task(task: Task, data: str, language: Language) -> bool:
+    """Return whether a folder holds the task for the language."""
+    return not Path(data).exists() or bool(folders_of(task, Path(data), language))
+
+
+def find_sets(task: Task, root: Path, language: Language, split: str = "train") -> list[Path]:
+    """Return the folders under `root` that hold the task for the language; hidden ones are left out, with a note."""
+    found, hidden = _search(task, root, language, split)
+    for folder in hidden:
+        note(f"note: {folder}: is left out, as other hidden folders and those of archives are.")
+    return found
+
+
+def _in_folder(task: Task, root: Path, language: Language) -> TaskData:
+    found = find_sets(task, root, language)
+    if not found:
+        where = f"{FOLDERS[task]}/{_code(language)}" + ("" if task == "topic" else "/SET")
+        raise InputError(
+            f"{root}: has no train.tsv, and no {where}/train.tsv, for {task} in {language.name}.",
+            "Name the folder of the language's train.tsv, dev.tsv and test.tsv, or the one that holds all, or leave "
+            "--data out to take them from the Hub.",
+        )
+    if len(found) > 1:
+        sets = ", ".join(str(each) for each in found)
+        raise InputError(f"{root}: has several sets for {task} in {language.name}: {sets}.", "Name one with --data.")
+    return read_set(task, found[0], language)
+
+
+def read_set(task: Task, folder: Path, language: Language, wanted: Sequence[str] = SPLITS) -> TaskData:
+    """Read splits of one set. It is called as its folder, or, where that is a language's, as the one above."""
+    files = [folder / f"{split}.tsv" for split in wanted]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file}: no such file.", f"{', '.join(each.name for each in files)} are wanted.")
+    splits = {split: READERS[task](file) for split, file in zip(wanted, files, strict=True)}
+    resolved = folder.resolve()
+    called = resolved.parent.name if resolved.name == _code(language) else resolved.name
+    name = label_of(called).replace(" ", "_")
+    provenance = {"name": name, "files": [file_entry(file, folder) for file in files], "counts": counts(splits)}
+    return TaskData(task, language.code, splits, provenance)
+
+
+def _code(language: Language) -> str:
+    return language.sib200 or language.flores or language.code
+
+
+def folders_of(task: Task, root: Path, language: Language, split: str = "train") -> list[Path]:
+    """Return the folders under `root` that hold the task for the language: those with a file of the split."""
+    return _search(task, root, language, split)[0]
+
+
+def _search(task: Task, root: Path, language: Language, split: str) -> tuple[list[Path], list[Path]]:
+    """Return the folders under `root` that have a file of the split for the language, and hidden ones beside them."""
+    if (root / f"{split}.tsv").is_file():
+        return [root], []
+    code = _code(language)
+    hidden: list[Path] = []
+    for folder in (root / FOLDERS[task] / code, root / code, *([root] if root.resolve().name == code else [])):
+        if (folder / f"{split}.tsv").is_file():
+            return [folder], hidden
+        found = sorted(file.parent for file in folder.glob(f"*/{split}.tsv") if file.is_file())
+        hidden += filter(_is_hidden, found)
+        if shown := [each for each in found if not _is_hidden(each)]:
+            return shown, hidden
+    return [], hidden
+
+
+def _is_hidden(folder: Path) -> bool:
+    """Return whether a folder is of a program, as .ipynb_checkpoints, and not of whoever put the data there."""
+    return folder.name.startswith(".") or folder.name == "__MACOSX"
+
+
+def _topic(file: Path) -> Items:
+    rows = list(_unquoted(file))
+    if not rows or rows[0][1] != HEADER:
+        found = ", ".join(rows[0][1]) if rows else "nothing"
+        raise InputError(f"{file}: line 1 has {found}, not {', '.join(HEADER)}.", WAY_OUT["topic"])
+    pairs = [(text, label) for _, (_, label, text) in _checked(file, rows[1:], "topic", 3, 1)]
+    return _sentences(file, pairs, "topic")
+
+
+def _sentiment(file: Path) -> Items:
+    pairs = [(text, label) for _, (text, label) in _checked(file, _rows(file), "sentiment", 2, 1)]
+    return _sentences(file, pairs, "sentiment")
+
+
+def _sentences(file: Path, pairs: list[tuple[str, str]], task: Task) -> Items:
+    if not pairs:
+        raise InputError(f"{file}: holds no item.", WAY_OUT[task])
+    return Items(tuple(text for text, _ in pairs), tuple(label for _, label in pairs))
+
+
+def _ner(file: Path) -> Items:
+    sentences: list[list[list[str]]] = [[]]
+    for _, row in chain(_checked(file, _rows(file), "ner", 2, 1, gaps=True), [(0, [""])]):
+        if row == [""]:
+            sentences.append([])
+        else:
+            sentences[-1].append(row)
+    sentences = [sentence for sentence in sentences if sentence]
+    if not sentences:
+        raise InputError(f"{file}: holds no item.", WAY_OUT["ner"])
+    words = tuple(tuple(word for word, _ in sentence) for sentence in sentences)
+    return Items(tuple(map(" ".join, words)), tuple(tuple(tag for _, tag in each) for each in sentences), words)
+
+
+def _checked(
+    file: Path, rows: Iterable[tuple[int, list[str]]], task: Task, columns: int, label: int, *, gaps: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that have their columns and a known label; empty ones are left out, or kept with `gaps`."""
+    for number, row in rows:
+        if row == [""]:
+            if gaps:
+                yield number, row
+            continue
+        if len(row) != columns:
+            raise InputError(f"{file}: line {number} has {len(row)} columns, not {columns}.", WAY_OUT[task])
+        if row[label] not in LABELS[task]:
+            known = ", ".join(LABELS[task])
+            raise InputError(f"{file}: line {number} has the unknown label {row[label]!r}.", f"Known: {known}.")
+        if not all(row):
+            raise InputError(f"{file}: line {number} has an empty column.", WAY_OUT[task])
+        yield number, row
+
+
+def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and columns of each line, normalized; a line of spaces is one empty column."""
+    try:
+        lines = file.read_text("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        bad = file.read_bytes()[: error.start].count(b"\n") + 1
+        raise InputError(f"{file}: line {bad} is not UTF-8.", "Convert the file with iconv.") from error
+    for number, line in enumerate(lines, 1):
+        columns = [normalize(column).replace("\n", " ").strip() for column in line.split("\t")]
+        yield number, columns if any(columns) else [""]
+
+
+def _unquoted(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows as SIB-200 writes them, where a text that holds a quote stands in quotes, its own ones doubled."""
+    csv.field_size_limit(LONGEST_FIELD)
+    for number, row in _rows(file):
+        yield number, next(csv.reader(["\t".join(row)], delimiter="\t")) if row != [""] else row
+
+
+READERS: dict[Task, Callable[[Path], Items]] = {"topic": _topic, "sentiment": _sentiment, "ner": _ner}

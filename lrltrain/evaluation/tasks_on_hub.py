@@ -1,0 +1,107 @@
+"""The data of a task from the Hub: SIB-200, WikiANN, and any set of texts with positive and negative labels. IO."""
+
+from math import isnan
+from typing import Any
+
+from datasets import load_dataset
+
+from lrldata.errors import InputError
+from lrldata.language import Language
+from lrldata.normalize import normalize
+from lrldata.output import note
+from lrltrain.evaluation.tasks import LABELS, SPLITS, Items, Task, TaskData, counts
+
+TOPIC, NER = "Davlan/sib200", "unimelb-nlp/wikiann"
+SPLIT_NAMES = {"train": ("train",), "dev": ("validation", "dev", "valid"), "test": ("test",)}
+COLUMNS = {"topic": ("text", "category"), "sentiment": ("text", "label"), "ner": ("tokens", "ner_tags")}
+
+
+def load_task(task: Task, identifier: str | None, language: Language) -> TaskData:
+    """Load a task's data from the Hub; without an id the set that the paper used. Raises InputError."""
+    paper, configuration = {
+        "topic": (TOPIC, language.sib200),
+        "ner": (NER, language.wikiann),
+        "sentiment": (language.sentiment, None),
+    }[task]
+    known = configuration is not None or task == "sentiment"
+    chosen = identifier or (paper if known else None)
+    if chosen is None:
+        raise InputError(f"No data for {task} in {language.name} is known on the Hub.", "Give a folder with --data.")
+    try:
+        parts = load_dataset(chosen, configuration)
+    except Exception as error:
+        first = str(error).strip().split("\n")[0][:200]
+        raise InputError(
+            f"{chosen}: cannot be loaded from the Hub: {first}", "Give a folder of its files with --data FOLDER."
+        ) from error
+    splits: dict[str, Items] = {}
+    for split in SPLITS:
+        found = next((name for name in SPLIT_NAMES[split] if name in parts), None)
+        if found is None:
+            raise InputError(f"{chosen}: has no split {split}.", f"It has: {', '.join(parts)}.")
+        splits[split] = _items(task, f"{chosen}: its split {found}", parts[found])
+    digests = {split: items.digest for split, items in splits.items()}
+    name = chosen.rsplit("/", maxsplit=1)[-1]
+    provenance = {"name": name, "id": chosen, "configuration": configuration, "counts": counts(splits)}
+    return TaskData(task, language.code, splits, provenance | {"sha256": digests})
+
+
+def _items(task: Task, where: str, rows: Any) -> Items:
+    """Return the items of a split; those of which a text, a token, a label or a tag is null are left out."""
+    inputs, labels = COLUMNS[task]
+    for column in (inputs, labels):
+        if column not in rows.column_names:
+            held = ", ".join(rows.column_names)
+            raise InputError(f"{where} has no column {column!r}.", f"It has {held}; {task} wants {COLUMNS[task]}.")
+    names = _names(rows.features[labels])
+    pairs = list(zip(rows[inputs], rows[labels], strict=True))
+    whole = [(number, pair) for number, pair in enumerate(pairs) if not any(map(_is_null, pair))]
+    for column, values in zip((inputs, labels), zip(*pairs, strict=True), strict=False):
+        if all(map(_is_null, values)):
+            raise InputError(f"{where} has nothing but null in its column {column!r}.", "Give other data with --data.")
+    if len(whole) < len(pairs):
+        left_out = len(pairs) - len(whole)
+        note(f"note: {where} has {left_out:,} of {len(pairs):,} items with null in {inputs} or {labels}: left out.")
+    if task != "ner":
+        kept = [(_text(where, number, text).strip(), label) for number, (text, label) in whole]
+        kept = [(text, label) for text, label in kept if text]
+        return Items(tuple(text for text, _ in kept), tuple(_label(task, where, label, names) for _, label in kept))
+    for number, (tokens, tags) in whole:
+        if not (isinstance(tokens, list) and isinstance(tags, list) and len(tokens) == len(tags)):
+            raise InputError(f"{where}: row {number + 1} has not as many {labels} as {inputs}.", "Check the dataset.")
+    sentences = [(number, tokens, tags) for number, (tokens, tags) in whole if tokens]
+    words = tuple(tuple(_text(where, number, word) for word in tokens) for number, tokens, _ in sentences)
+    gold = tuple(tuple(_label(task, where, tag, names) for tag in tags) for _, _, tags in sentences)
+    return Items(tuple(map(" ".join, words)), gold, words)
+
+
+def _is_null(value: Any) -> bool:
+    """Return whether a value, or one of a list of them, is null; a number that is none stands for it in floats."""
+    if isinstance(value, list):
+        return any(map(_is_null, value))
+    return value is None or (isinstance(value, float) and isnan(value))
+
+
+def _text(where: str, number: int, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{where}: row {number + 1} has {value!r} where a text should be.", "Check the dataset.")
+    return normalize(value)
+
+
+def _names(feature: Any) -> list[str] | None:
+    """Return the names behind numbers, from a ClassLabel or a list of them."""
+    inner = getattr(feature, "feature", feature)
+    return getattr(inner, "names", None)
+
+
+def _label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
+    if isinstance(value, float) and value.is_integer():  # of a column that had nulls
+        value = int(value)
+    if isinstance(value, int):
+        numbered = names or list(LABELS[task])  # without names, 0 is negative and 1 positive, and tags are WikiANN's
+        value = numbered[value] if 0 <= value < len(numbered) else value
+    label = str(value).lower() if task != "ner" else str(value)
+    label = {"pos": "positive", "neg": "negative", "0": "negative", "1": "positive"}.get(label, label)
+    if label not in LABELS[task]:
+        raise InputError(f"{where} has the unknown label {value!r}.", f"Known: {', '.join(LABELS[task])}.")
+    return label

@@ -1,0 +1,94 @@
+"""What a fit would take, for `--dry-run`: counted where counting is quick, estimated from there."""
+
+import time
+from itertools import islice
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
+
+from lrldata.progress import Progress
+from lrltrain.config import FitConfig
+from lrltrain.fitting.corpus import pack
+from lrltrain.fitting.fit import device_name
+from lrltrain.fitting.plan import adapter_name, is_made, prepare
+from lrltrain.fitting.runs import refuse_other_base
+from lrltrain.methods import attach
+from lrltrain.models import load_model
+from lrltrain.tokens import encode
+
+SAMPLE = 2  # thousands of lines that are tokenised
+EFFICIENCY = 0.6  # of the speed of one large matrix product
+BYTES_A_TRAINED = 16  # weight, gradient and two moments
+ACTIVATIONS = 34  # bytes a token, layer and hidden unit that the backward pass needs, in fp32 with a 4 x feed-forward
+
+
+def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
+    """Say what `fit` would do with this configuration, without doing any of it. Raises LrlError as it would."""
+    plan = prepare(config)
+    if not is_made(plan):
+        refuse_other_base(plan.folder.resolve(), plan.base, overwrite=config.overwrite)
+    with progress.waiting("Tokenising a sample"):
+        lines, lengths = 0, []
+        for batch in islice(plan.text.lines("train"), SAMPLE):
+            lines += len(batch)
+            encoded = encode(plan.tokenizer, batch, verbose=False)["input_ids"]
+            lengths += [min(len(ids), config.max_length) for ids in encoded]
+    rows = plan.text.provenance.get("rows", {}).get("train") or sum(map(len, plan.text.lines("train")))
+    tokens = round(sum(lengths) / max(1, lines) * rows)
+    blocks_of_sample = len(lengths) if config.batching == "line" else len(pack(lengths, config.max_length))
+    blocks = max(1, round(blocks_of_sample / max(1, lines) * rows))
+    a_step = config.batch_size * config.accumulate
+
+    with progress.waiting("Laying out the model"):
+        model = _hollow(plan.base.location, plan.base.revision, plan.base.objective)
+        if config.method == "fusion":  # whose adapters have to be read
+            model = load_model(plan.base)
+        model.config.name_or_path = plan.base.id
+        everything = sum(parameter.numel() for parameter in model.parameters())
+        with torch.device("meta" if config.method != "fusion" else "cpu"):
+            attached = attach(model, config, [adapter_name(plan.language, config)], [config.seed])
+    trained = sum(parameter.numel() for _, parameter in attached.parameters)
+    settings = model.config
+    hidden, layers, words = settings.hidden_size, settings.num_hidden_layers, settings.vocab_size
+    in_a_step = round(tokens / blocks * min(a_step, blocks))
+    labels = in_a_step if plan.base.objective == "clm" else round(in_a_step * config.mask_probability)
+    inner = everything - words * hidden
+    passes = 6 if config.method == "full" else 4  # forward, gradient by input, gradient by weight: two each
+    work = config.steps * passes * (inner * in_a_step + words * hidden * labels)
+    memory = 4 * everything + BYTES_A_TRAINED * trained
+    memory += ACTIVATIONS * hidden * layers * config.batch_size * config.max_length + 8 * min(labels, 1024) * words
+    return {
+        "text": plan.text.name,
+        "lines": rows,
+        "tokens": tokens,
+        "blocks": blocks,
+        "steps": config.steps,
+        "epochs": round(config.steps * a_step / blocks, 1),
+        "tokens_to_train_on": in_a_step * config.steps,
+        "base_model": f"{plan.base.id}, {everything:,} parameters",
+        "trainable_parameters": trained,
+        "memory_bytes": memory,
+        "device": device_name(),
+        "seconds": round(work / (EFFICIENCY * _products_a_second()), 1),
+        "writes": str(plan.folder),
+    }
+
+
+def _hollow(location: str, revision: str | None, objective: str) -> Any:
+    """Lay out a model without its weights."""
+    maker = AutoModelForMaskedLM if objective == "mlm" else AutoModelForCausalLM
+    with torch.device("meta"):
+        return maker.from_config(AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False))
+
+
+def _products_a_second() -> float:
+    """Measure this device: floating point operations a second in one matrix product."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    size = 8_192 if device == "cuda" else 1_024
+    one = torch.rand(size, size, device=device, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
+    (one @ one).sum().item()
+    began = time.perf_counter()
+    for _ in range(3):
+        (one @ one).sum().item()
+    return 3 * 2 * size**3 / (time.perf_counter() - began)

@@ -1,0 +1,251 @@
+"""The recipe of `lrltrain fit`: from the text of languages to the folders of adapters, one or several at once."""
+
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lrldata.errors import TrainingError, UsageError
+from lrldata.folder import lock
+from lrldata.output import note
+from lrldata.paths import remove_tree
+from lrldata.progress import Progress
+from lrltrain.artifact import open_adapter
+from lrltrain.config import Batching, FitConfig
+from lrltrain.fitting.corpus import Corpus, tokenise
+from lrltrain.fitting.plan import Fitted, Plan, adapter_name, is_made, prepare
+from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, translate_errors
+from lrltrain.fitting.writing import Writer
+from lrltrain.methods import Attached, assert_active, attach
+from lrltrain.models import load_model, precision_of, word_starts
+from lrltrain.modules.families import base_of, family_of, layers_of
+from lrltrain.modules.insert import AdapterStack
+from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
+from lrltrain.training.loop import Loop, Member, Schedule, Told
+from lrltrain.training.packing import PackedAttention, probe_packing
+from lrltrain.training.processes import Processes, first_process, joined, processes
+from lrltrain.training.step import Step
+from lrltrain.training.weights import Rates, Weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+UNKNOWN = 0.05  # share of unknown tokens at which to warn
+SHORT = 24  # tokens of the reference input
+
+
+def fit(config: FitConfig, progress: Progress) -> Fitted:
+    """Train the adapter that `config` asks for and write its folder; an unchanged one is left alone.
+
+    A run that was killed goes on from its last checkpoint. Raises LrlError.
+    """
+    return fit_group([config], progress)[0]
+
+
+def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Fitted]:
+    """Train the adapters of several configurations together, each as it would be trained alone.
+
+    Those that are made already are left alone. Raises LrlError.
+    """
+    began = time.perf_counter()
+    plans: list[Plan] = []
+    for config in configs:
+        plans.append(prepare(config, plans[0] if plans else None))
+    _refuse_twins(plans)
+    found: dict[Path, Fitted] = {}
+    with ExitStack() as held:
+        left = []
+        for plan in sorted(plans, key=lambda plan: str(plan.folder)):
+            home = plan.folder.resolve()
+            if first_process():
+                held.enter_context(lock(home))
+            if is_made(plan) and not plan.config.overwrite:
+                remove_tree(run_folder(home))  # of a run that was killed after its last act
+                found[plan.folder] = Fitted(plan.folder, "unchanged", open_adapter(home), 0.0)
+                continue
+            refuse_other_base(home, plan.base, overwrite=plan.config.overwrite)
+            left.append(plan)
+        if left:
+            found |= {made.path: made for made in _train(left, progress, began)}
+    return [found[plan.folder] for plan in plans]
+
+
+def _refuse_twins(plans: Sequence[Plan]) -> None:
+    folders = [plan.folder for plan in plans]
+    twin = next((folder for folder in folders if folders.count(folder) > 1), None)
+    if twin:
+        raise UsageError(f"{twin}: two of these adapters have this folder.", "Use another --out for one of them.")
+
+
+def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Fitted]:
+    """Train what is not made yet."""
+    first = plans[0]
+    trackers = first.config.out / "runs" / first.language.code / f"{first.folder.parent.name}-{first.folder.name}"
+    with joined(first.config.tracker, trackers) as together:
+        if first_process():
+            plans = [_begin(plan) for plan in plans]
+        together.wait()
+        corpora = [tuple(_tokenise(plan, split, progress) for split in ("train", "validation")) for plan in plans]
+        for plan, (train, _) in zip(plans, corpora, strict=True):
+            _warn_of_unknown(plan, train)
+        names = [adapter_name(plan.language, plan.config) for plan in plans]
+
+        model = _load(first)
+        attention, batching = _pack(first, model)
+        attached = attach(model, first.config, names, [plan.config.seed for plan in plans])
+        sample = torch.from_numpy(corpora[0][0].block(0)[0][:SHORT])[None]
+        assert_active(model, attached, sample.to(model.device).expand(len(plans), -1))
+
+        step = _step(first, model, attached, attention, len(plans), together)
+        vocabulary = Vocabulary.of(first.tokenizer, word_starts(first.tokenizer))
+        apart = attention.first_position is not None
+        layout = Layout(vocabulary, batching, apart, first.config.max_length, _is_static(first.config))
+        members = [
+            _member(plan, name, corpus, vocabulary) for plan, name, corpus in zip(plans, names, corpora, strict=True)
+        ]
+        with progress.steps("Training", first.config.steps) as (advance, say):
+            told = Told(advance, say if first_process() else _nothing)
+            loop = Loop(members, step, layout, _schedule(first.config), together, told)
+            with translate_errors(members[0].run, first.config.batch_size):
+                outcomes = loop.run()
+        step.release()
+        if not first_process():
+            return [Fitted(plan.folder, "fitted", {}, 0.0) for plan in plans]
+        machine = {"device": device_name(), "processes": processes()}
+        writer = Writer(first, model, attached, step.weights, batching, sample, names)
+        made = [
+            writer.write(
+                number, plan, corpora[number], outcomes[number], machine | {"seconds": time.perf_counter() - began}
+            )
+            for number, plan in enumerate(plans)
+            if not outcomes[number].progressed.failed
+        ]
+    failed = [
+        f"{name}: {outcome.progressed.failed}"
+        for name, outcome in zip(names, outcomes, strict=True)
+        if outcome.progressed.failed
+    ]
+    if failed:
+        raise TrainingError(
+            " ".join(failed), "The others of the group are finished. Lower --learning-rate for these, and begin again."
+        )
+    return made
+
+
+def _begin(plan: Plan) -> Plan:
+    home = plan.folder.resolve()
+    return replace(plan, recipe=start_or_resume(home, run_folder(home), plan.recipe, plan.config))
+
+
+def _load(plan: Plan) -> Any:
+    """Load the base model: to be trained itself in single precision, frozen in the one in which it computes."""
+    torch.manual_seed(plan.config.seed)
+    held = torch.float32 if plan.config.method == "full" else HALVES.get(precision_of(plan.config.precision))
+    model = load_model(plan.base, held or torch.float32, plan.config.dropout)
+    if torch.cuda.is_available():
+        torch.backends.cuda.matmul.allow_tf32 = True
+        model.to("cuda")
+    return model
+
+
+def _pack(plan: Plan, model: Any) -> tuple[PackedAttention, Batching]:
+    """Find out how lines of a block are kept apart; where the model cannot, they are joined, and that is said."""
+    config, objective = plan.config, plan.base.objective
+    attention = probe_packing(model, objective, model.config.vocab_size)
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions and config.max_length > positions - (attention.first_position or 0):
+        most = positions - (attention.first_position or 0)
+        raise UsageError(f"--max-length {config.max_length}: {plan.base.id} reads {most} tokens at most.")
+    if config.batching == "packed" and attention.first_position is None and first_process():
+        note(f"note: {plan.base.id} cannot keep lines of a block apart, so that they are joined.")
+    if config.batching == "joined":
+        return PackedAttention(objective, dtype=attention.dtype), "joined"
+    if config.batching == "line":
+        return attention, "line"
+    return attention, "packed" if attention.first_position is not None else "joined"
+
+
+def _is_static(config: FitConfig) -> bool:
+    """Return whether shapes have to repeat: for the graphs of a GPU, and for a compiler."""
+    return torch.cuda.is_available() or config.torch_compile
+
+
+def _step(
+    plan: Plan, model: Any, attached: Attached, attention: PackedAttention, count: int, together: Processes
+) -> Step:
+    config, half = plan.config, HALVES.get(precision_of(plan.config.precision))
+    if config.torch_compile:
+        layers = layers_of(model, family_of(model)) if config.method != "full" else [(0, base_of(model))]
+        for _, layer in layers:
+            layer.compile(dynamic=False)
+    share = 1 / (config.accumulate * together.count)  # of what is added to the loss once a step
+    penalty = attached.penalty
+    return Step(
+        model,
+        Weights(
+            attached.parameters, count, stacked=isinstance(attached.stack, AdapterStack), half=half == torch.float16
+        ),
+        attention,
+        autocast=half if config.method == "full" else None,
+        penalty=None if penalty is None else lambda: penalty() * share,
+        graphs=torch.cuda.is_available(),
+    )
+
+
+def _member(plan: Plan, name: str, corpus: Sequence[Corpus], vocabulary: Vocabulary) -> Member:
+    config = plan.config
+    masking = Masking(plan.base.objective, config.mask_probability, config.whole_word)
+    train = Blocks(corpus[0], vocabulary, masking, config.seed)
+    return Member(
+        name, train, Blocks(corpus[1], vocabulary, masking, VALIDATION_SEED), run_folder(plan.folder.resolve())
+    )
+
+
+def _schedule(config: FitConfig) -> Schedule:
+    return Schedule(
+        config.steps,
+        config.every,
+        config.batch_size,
+        config.eval_batch_size or config.batch_size,
+        config.accumulate,
+        Rates(config.rate, config.warmup, config.weight_decay),
+    )
+
+
+def _tokenise(plan: Plan, split: str, progress: Progress) -> Corpus:
+    with progress.waiting(f"Tokenising {split}"):
+        return tokenise(
+            plan.text,
+            split,
+            plan.tokenizer,
+            batching=plan.config.batching,
+            max_length=plan.config.max_length,
+            cache=plan.config.cache,
+        )
+
+
+def _warn_of_unknown(plan: Plan, train: Corpus) -> None:
+    share = train.counts.unknown_share
+    if share >= UNKNOWN and first_process():
+        note(
+            f"warning: {share:.0%} of the tokens of {plan.language.name} are unknown to {plan.base.id}: its vocabulary "
+            "does not have this script or these letters, and an adapter cannot learn what the model cannot read.",
+        )
+
+
+def device_name() -> str:
+    """Name the machine's processor, as a card should."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    threads = torch.get_num_threads()
+    return f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _nothing(_line: str) -> None:
+    """Say nothing, as processes but the first do."""

@@ -1,0 +1,62 @@
+"""Which fits are trained together: those that share base model, method and settings, as many as memory holds."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from lrldata.errors import TrainingError
+from lrldata.progress import Progress
+from lrltrain.config import FitConfig
+from lrltrain.fitting.fit import fit_group
+from lrltrain.fitting.plan import Fitted
+from lrltrain.names import BUILT_IN
+
+OWN = {"lang", "source", "dataset", "dataset_revision", "text", "seed", "out", "overwrite", "resume"}  # of each adapter
+MOST = {"cuda": 32, "cpu": 8}  # adapters of a group, before it is tried whether memory holds them
+APART = {"full", "fusion"}  # methods of which one is trained at a time
+
+
+def fit_all(
+    configs: Sequence[FitConfig], progress: Progress, told: Callable[[Fitted], None] = lambda _: None
+) -> list[Fitted]:
+    """Train adapters in groups, and say of each when it is there; returns them in order.
+
+    A group that does not fit into the memory of a GPU is halved. Raises LrlError.
+    """
+    found: dict[int, Fitted] = {}
+    waiting = list(groups(configs))
+    while waiting:
+        group = waiting.pop(0)
+        try:
+            made = fit_group([configs[number] for number in group], progress)
+        except TrainingError as error:
+            full = isinstance(error.__cause__, torch.OutOfMemoryError)
+            if not full or len(group) == 1 or configs[group[0]].group != "auto":
+                raise
+            half = len(group) // 2
+            waiting[:0] = [group[:half], group[half:]]
+            continue
+        for number, one in zip(group, made, strict=True):
+            found[number] = one
+            told(one)
+    return [found[number] for number in range(len(configs))]
+
+
+def groups(configs: Sequence[FitConfig]) -> Iterator[list[int]]:
+    """Yield which of some fits are trained together, by number."""
+    alike: dict[str, list[int]] = {}
+    for number, config in enumerate(configs):
+        key = config.model_dump_json(exclude=OWN) + (str(number) if config.method in APART else "")
+        alike.setdefault(key, []).append(number)
+    for numbers in alike.values():
+        size = _size(configs[numbers[0]])
+        yield from (numbers[begin : begin + size] for begin in range(0, len(numbers), size))
+
+
+def _size(config: FitConfig) -> int:
+    """Return how many adapters a group has at most; on a CPU a large model gains nothing by it."""
+    if isinstance(config.group, int):
+        return config.group
+    if torch.cuda.is_available():
+        return MOST["cuda"]
+    return MOST["cpu"] if config.base == BUILT_IN else 1

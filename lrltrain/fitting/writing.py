@@ -1,0 +1,108 @@
+"""From trained weights to the folders of adapters. IO."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lrldata.errors import TrainingError
+from lrldata.manifest import fingerprint
+from lrldata.paths import remove_tree
+from lrltrain.artifact import reference_logits, save_model, write_adapter
+from lrltrain.config import Batching
+from lrltrain.fitting.corpus import Corpus
+from lrltrain.fitting.plan import Fitted, Plan
+from lrltrain.fitting.runs import run_folder
+from lrltrain.methods import Attached, fused_invertible
+from lrltrain.models import dtype_for, load_model, precision_of
+from lrltrain.modules.files import save_adapter, save_fusion
+from lrltrain.modules.insert import AdapterStack, FusedStack, insert, take_out
+from lrltrain.training.loop import Outcome
+from lrltrain.training.processes import processes
+from lrltrain.training.weights import Weights
+
+
+class Writer:
+    """Writes the folders of what was trained: each adapter's best weights, with logits for reference."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        model: Any,
+        attached: Attached,
+        weights: Weights,
+        batching: Batching,
+        sample: torch.Tensor,
+        names: Sequence[str],
+    ) -> None:
+        self.model, self.attached, self.weights, self.batching, self.names = model, attached, weights, batching, names
+        self.sample = sample
+        self.trained = sum(parameter.numel() for _, parameter in attached.parameters) // weights.count
+        stacks = take_out(model)
+        self.base_parameters = sum(parameter.numel() for parameter in model.parameters())
+        wanted = dtype_for(plan.base.objective, precision_of(plan.config.precision))
+        if attached.stack is not None and model.dtype != wanted:  # an encoder's reference is in single precision
+            self.model = load_model(plan.base, wanted).to(model.device)
+        if isinstance(attached.stack, FusedStack):
+            insert(self.model, *stacks)
+        self._alone: AdapterStack | None = None
+        if isinstance(attached.stack, AdapterStack):
+            self._alone = AdapterStack(self.model, attached.stack.settings, names[:1]).to(model.device)
+            insert(self.model, self._alone)
+
+    def write(
+        self, number: int, plan: Plan, corpus: Sequence[Corpus], outcome: Outcome, machine: Mapping[str, Any]
+    ) -> Fitted:
+        """Write one folder. Raises TrainingError where the loss in the end is not a number."""
+        home, known = plan.folder.resolve(), outcome.progressed
+        if not math.isfinite(known.best_loss):
+            raise TrainingError(
+                f"the validation loss is {known.log[-1].get('eval_loss')} in the end.",
+                "Lower --learning-rate, and use --overwrite.",
+            )
+        train, validation = corpus
+        self.weights.put(number, outcome.best)
+        self._take(number)
+        steps, a_step = plan.config.steps, plan.config.batch_size * plan.config.accumulate * processes()
+        trained = {
+            "steps": steps,
+            "best_step": known.best_step,
+            "validation_loss_before": next(entry["eval_loss"] for entry in known.log if "eval_loss" in entry),
+            "validation_loss": known.best_loss,
+            "tokens": round(train.counts.tokens * steps * a_step / len(train)),
+            "corpus": {"train": asdict(train.counts), "validation": asdict(validation.counts)},
+            "parameters": self.trained,
+            "parameters_of_base": self.base_parameters,
+            "batching": self.batching,
+        }
+        inverse = {"fused_invertible": fused_invertible(plan.config)} if plan.config.method == "fusion" else {}
+        group = {"group": list(self.names)} if len(self.names) > 1 else {}
+        recipe = {**plan.recipe, "recipe": fingerprint(plan.recipe)}
+        manifest = {**recipe, "name": self.names[number], **inverse, **group, "trained": trained}
+        reference = reference_logits(self.model, self.sample.to(self.model.device))
+        complete = write_adapter(
+            home, lambda folder: self._save(folder, plan), self.names[number], manifest, known.log, machine, reference
+        )
+        remove_tree(run_folder(home))
+        return Fitted(plan.folder, "fitted", complete, float(machine["seconds"]))
+
+    @torch.no_grad()
+    def _take(self, number: int) -> None:
+        """Put one adapter's weights into the stack of one."""
+        if self._alone is None or not isinstance(self.attached.stack, AdapterStack):
+            return
+        self._alone.names = [self.names[number]]
+        for alone, stacked in zip(self._alone.parameters(), self.attached.stack.parameters(), strict=True):
+            alone[0].copy_(stacked[number])
+
+    def _save(self, folder: Path, plan: Plan) -> None:
+        if self._alone is not None:
+            save_adapter(folder, self.model, self._alone)
+        elif isinstance(self.attached.stack, FusedStack):
+            save_fusion(folder, self.model, self.attached.stack)
+        else:
+            save_model(self.model, folder)
+            plan.tokenizer.save_pretrained(folder)

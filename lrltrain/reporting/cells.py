@@ -1,0 +1,42 @@
+"""All scores of a workspace as cells of one table, which reports and cards share; needs no SciPy. IO."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from lrldata.errors import StorageError
+from lrltrain.evaluation.record import runs_in
+from lrltrain.evaluation.statistics import times_for
+from lrltrain.reporting.perplexity import read_perplexities
+from lrltrain.reporting.tables import PPPL, RESAMPLES, Cell, corrected, read_tasks
+
+
+def read_cells(workspace: Path, resamples: int = RESAMPLES) -> tuple[Cell, ...]:
+    """Return the scores of tasks, a cell a folder of runs in the order of the folders, and then the perplexities.
+
+    p is corrected for all comparisons in the workspace. Raises StorageError for what is damaged.
+    """
+    times = times_for(_most_comparisons(workspace))
+    return corrected([*read_tasks(workspace, resamples, times), *read_perplexities(workspace, times)])
+
+
+@contextmanager
+def understood(workspace: Path) -> Iterator[None]:
+    """Say so where a manifest or a table is not as it is written here, as after it was edited by hand."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, pl.exceptions.PolarsError, json.JSONDecodeError) as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StorageError(
+            f"{workspace}: something in it cannot be understood ({told}).",
+            "Run with --debug to see what, and make it again.",
+        ) from error
+
+
+def _most_comparisons(workspace: Path) -> int:
+    """Return a number that comparisons cannot exceed, before anything is read."""
+    groups = {run.folder.parent for run in runs_in(workspace)}
+    return len(groups) + sum(1 for _ in workspace.glob(f"scores/*/*/*/{PPPL}-*"))

@@ -1,0 +1,72 @@
+"""How rows, columns and numbers are written, in every form of the results. Pure."""
+
+from lrldata.errors import LanguageError
+from lrldata.language import find
+from lrltrain.evaluation.statistics import Interval
+from lrltrain.reporting.averages import Average
+from lrltrain.reporting.tables import Cell, Column, Row
+
+MARK = "\N{DAGGER}"  # beside a change that is more than chance
+MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
+
+
+def language_name(code: str) -> str:
+    """Name a language in English; a code that is in no table stays a code."""
+    try:
+        return find(code).name
+    except LanguageError:
+        return code
+
+
+def method_name(row: Row | Average) -> str:
+    """Return the method with the source of its text: lora, glotcc."""
+    parts = [row.method, row.source or ""]
+    if isinstance(row, Row):
+        parts.append(row.variant)
+    return ", ".join(filter(None, parts))
+
+
+def column_name(column: Column) -> str:
+    """Return the task with its data: topic, sib200."""
+    return f"{column.task}, {column.data}"
+
+
+def number(value: float, column: Column) -> str:
+    """Write a score: F1 in per cent, a perplexity as it is."""
+    return f"{value:,.2f}" if column.falls else f"{100 * value:.1f}"
+
+
+def score(cell: Cell) -> str:
+    """Write mean and standard deviation."""
+    mean = number(cell.score.value, cell.column)
+    return mean if cell.sd is None else f"{mean} ± {number(cell.sd, cell.column)}"
+
+
+def ends(interval: Interval, column: Column) -> str:
+    """Write the ends of an interval."""
+    return f"{number(interval.low, column)} to {number(interval.high, column)}"
+
+
+def changed(value: float, column: Column) -> str:
+    """Write a change: of F1 in points, with its sign; of a perplexity as the ratio."""
+    if column.falls:
+        return f"{TIMES} {value:.3f}"
+    points = f"{100 * value:+.1f}".replace("-", MINUS)
+    return "0.0" if points in ("+0.0", f"{MINUS}0.0") else points
+
+
+def change(cell: Cell) -> str:
+    """Write the change against `none`, marked where it is more than chance; empty where nothing was compared."""
+    if cell.against is None:
+        return ""
+    return changed(cell.against.change.value, cell.column) + (MARK if cell.verdict else "")
+
+
+def p_value(p: float) -> str:
+    """Write p."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def interval_of(value: Interval | float) -> float:
+    """Return the value of an interval, or of a number that has none."""
+    return value.value if isinstance(value, Interval) else value

@@ -1,0 +1,147 @@
+"""What a workspace holds beside scores: datasets with samples, adapters with their losses, pages of cards. IO."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from lrldata.dataset import SAMPLES, open_shards
+from lrldata.errors import LanguageError
+from lrldata.language import find
+from lrldata.ledger import Ledger, from_json
+from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest
+from lrldata.paths import Held
+from lrldata.report.funnel import Step, funnel
+from lrldata.report.page import read_samples, sample_of
+from lrldata.report.samples import Shown, shown
+from lrltrain.evaluation.record import is_hidden
+
+SHOWN = 8  # samples of a dataset
+LOG = "log.json"  # of an adapter, as lrltrain.artifact writes it, which needs torch
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset: where its rows went, how much text there is to train on, and some of it."""
+
+    language: str
+    source: str
+    manifest: Mapping[str, Any]
+    ledger: Ledger
+    steps: tuple[Step, ...]
+    samples: tuple[Shown, ...]
+    train_rows: int
+    train_bytes: int
+
+    @property
+    def unit(self) -> str:
+        """Return what its rows are made from."""
+        return "edges" if self.source == "conceptnet" else "lines"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter with what its training logged."""
+
+    language: str
+    base: str
+    name: str
+    manifest: Mapping[str, Any]
+    log: tuple[Mapping[str, Any], ...]
+
+    @property
+    def source(self) -> str:
+        """Return the source of its text."""
+        return self.name.removesuffix(f"-{self.manifest['method']}")
+
+
+@dataclass(frozen=True)
+class CardPage:
+    """A page that `lrl card` has written."""
+
+    language: str
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Material:
+    """All of it, by folder."""
+
+    datasets: tuple[Dataset, ...]
+    adapters: tuple[Adapter, ...]
+    cards: tuple[CardPage, ...]
+
+    def train_bytes(self, language: str, source: str | None) -> int | None:
+        """Return how many bytes of text a language has of a source; None where the workspace has it not."""
+        found = (each for each in self.datasets if (each.language, each.source) == (language, source))
+        return next((each.train_bytes for each in found if each.train_bytes), None)
+
+
+def read_material(workspace: Path) -> Material:
+    """Read it. Raises StorageError for a dataset that is damaged."""
+    return Material(tuple(_datasets(workspace)), tuple(_adapters(workspace)), tuple(_cards(workspace)))
+
+
+def _datasets(workspace: Path) -> Iterator[Dataset]:
+    for folder in sorted(workspace.glob("datasets/*/*")):
+        if is_hidden(folder, workspace) or read_manifest(folder, DATASET) is None:
+            continue
+        opened = open_shards(folder, SAMPLES)
+        manifest, rows = opened.manifest, opened.rows()
+        samples = read_samples(opened, folder)
+        kept = samples.kept[:SHOWN] if samples and samples.kept else sample_of(rows, SHOWN)
+        train = rows.filter(pl.col("split") == "train").select(pl.len(), bytes=pl.col("text").str.len_bytes().sum())
+        many, size = train.collect().row(0)
+        ledger = from_json(manifest["ledger"])
+        source = str(manifest["source"])
+        yield Dataset(
+            str(manifest["language"]["code"]),
+            source,
+            manifest,
+            ledger,
+            tuple(funnel(ledger, source)),
+            shown(kept, "kept"),
+            many,
+            size or 0,
+        )
+
+
+def _adapters(workspace: Path) -> Iterator[Adapter]:
+    for path in sorted(workspace.glob(f"adapters/*/*/*/{MANIFEST}")):
+        manifest = read_manifest(path.parent, ADAPTER)
+        if manifest is None or is_hidden(path, workspace):
+            continue
+        try:
+            with Held(path.parent) as held:
+                log = json.loads(held.read(LOG))
+        except (OSError, ValueError, RecursionError):  # scores can be told without it
+            log = []
+        log = log if isinstance(log, list) else []
+        entries = tuple(entry for entry in log if isinstance(entry, dict) and "step" in entry)
+        language, base = str(manifest["language"]["code"]), str(manifest["base"]["id"])
+        yield Adapter(language, base, path.parent.name, manifest, entries)
+
+
+def _cards(workspace: Path) -> Iterator[CardPage]:
+    for path in sorted(workspace.glob("cards/*/index.html")):
+        language = _language_of(path.with_name("README.md"))
+        if language:
+            yield CardPage(language, path.parent.name, path)
+
+
+def _language_of(readme: Path) -> str | None:
+    """Return the language that a card says it is of."""
+    try:
+        metadata = yaml.safe_load(readme.read_text("utf-8").split("---\n")[1])
+        named = metadata["language"]
+        return find(str(named[0] if isinstance(named, list) else named)).code
+    except (
+        *(OSError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError),
+        *(yaml.YAMLError, LanguageError),
+    ):
+        return None

@@ -1,0 +1,136 @@
+"""The results as one HTML page, self-contained: tables to sort and filter, plots, a section a language. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os.path import relpath
+from pathlib import Path
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from lrldata.errors import LanguageError
+from lrldata.language import Language, find
+from lrldata.report.html import STYLE, asset, environment, policy
+from lrltrain.names import base_name
+from lrltrain.reporting import formatting
+from lrltrain.reporting.averages import Average
+from lrltrain.reporting.exporters import READING
+from lrltrain.reporting.links import Link
+from lrltrain.reporting.material import CardPage, Dataset, Material
+from lrltrain.reporting.plots import Plot, in_order, losses
+from lrltrain.reporting.sizes import CORPORA, corpus_of, size_of
+from lrltrain.reporting.tables import Column, Table
+
+HOME = "lrltrain.reporting"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A page of a card: its name, and the way to it from the report."""
+
+    name: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """What there is to say of one language."""
+
+    code: str
+    name: str
+    language: Language | None
+    facts: tuple[tuple[str, str], ...]
+    table: Table
+    datasets: tuple[Dataset, ...]
+    losses: Plot | None
+    cards: tuple[Card, ...]
+
+
+def render(
+    table: Table,
+    averaged: Sequence[Average],
+    links: Sequence[Link],
+    plots: Sequence[Plot],
+    material: Material,
+    home: Path,
+) -> str:
+    """Return the page; `home` is the folder in which it will lie. Pure."""
+    style, script = asset(STYLE) + asset("results.css", HOME), asset("results.js", HOME)
+    compared = [cell for cell in table.cells if cell.against]
+    return (
+        environment(HOME)
+        .get_template("results.html.jinja")
+        .render(
+            table=table,
+            averages=list(_beside(averaged)),
+            links=links,
+            plots=plots,
+            sections=list(_sections(table, material, home)),
+            reading=READING,
+            formatting=formatting,
+            base_name=base_name,
+            compared=len(compared),
+            gains=sum(cell.verdict == "gain" for cell in compared),
+            losses=sum(cell.verdict == "loss" for cell in compared),
+            runs=sum(cell.seeds for cell in table.cells if not cell.column.falls),
+            drawn=drawn,
+            style=style,
+            script=script,
+            policy=policy(style, script),
+        )
+    )
+
+
+def _beside(averaged: Sequence[Average]) -> Iterator[tuple[Average, Mapping[Column, Average]]]:
+    """Yield the averages of one group and method by column, and the first, which tells what they are of."""
+    rows: dict[tuple[str, str, str, str | None], dict[Column, Average]] = {}
+    for each in averaged:
+        rows.setdefault((each.group, each.base, each.method, each.source), {})[each.column] = each
+    for columns in rows.values():
+        yield next(iter(columns.values())), columns
+
+
+def drawn(plot: Plot) -> Markup:
+    """Return the SVG of a plot for the page, which says what it shows; its texts were escaped when it was drawn."""
+    return Markup(plot.svg).replace("<svg ", Markup('<svg role="img" aria-label="{}" ').format(plot.about), 1)  # noqa: S704
+
+
+def _sections(table: Table, material: Material, home: Path) -> Iterator[Section]:
+    scored = [row.language for row in table.rows]
+    others = [each.language for each in material.datasets] + [each.language for each in material.adapters]
+    series = in_order(table, material)
+    for code in dict.fromkeys([*scored, *sorted(others)]):
+        try:
+            language = find(code)
+        except LanguageError:
+            language = None
+        part = table.of(code)
+        trained = [adapter for adapter in material.adapters if adapter.language == code]
+        yield Section(
+            code,
+            formatting.language_name(code),
+            language,
+            tuple(_facts(language, part)),
+            part,
+            tuple(dataset for dataset in material.datasets if dataset.language == code),
+            losses(code, trained, series),
+            tuple(_card(card, home) for card in material.cards if card.language == code),
+        )
+
+
+def _facts(language: Language | None, table: Table) -> Iterator[tuple[str, str]]:
+    if language is None:
+        return
+    if language.scripts:
+        yield "script", ", ".join(language.scripts)
+    if language.paper:
+        yield "Joshi class", str(language.paper.joshi_class)
+    for base in dict.fromkeys(row.base for row in table.rows):
+        corpus, size = corpus_of(base), size_of(base, language.code)
+        if corpus and size is not None:
+            yield f"{CORPORA[corpus]} of {base_name(base)}", f"{size:,.1f} MB" if size else "none"
+
+
+def _card(card: CardPage, home: Path) -> Card:
+    way = relpath(card.path.resolve(), home.resolve())
+    return Card(card.name, quote(Path(way).as_posix()))

@@ -1,0 +1,81 @@
+"""The recipe of `lrltrain report`: a workspace as tables, plots and a page; the same one gives the same bytes. IO."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrldata.errors import InputError, UsageError
+from lrldata.manifest import write_text
+from lrltrain.reporting.averages import averages
+from lrltrain.reporting.cells import read_cells, understood
+from lrltrain.reporting.exporters import as_csv, as_markdown, as_tex
+from lrltrain.reporting.links import links
+from lrltrain.reporting.material import read_material
+from lrltrain.reporting.page import render
+from lrltrain.reporting.plots import plots
+from lrltrain.reporting.tables import RESAMPLES, Table
+
+PAGE = "report.html"
+MADE_OF = ("datasets", "adapters", "scores", "cards")  # folders that a report reads, and may not be written into
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What was written, and how many comparisons are more than chance."""
+
+    page: Path
+    files: tuple[Path, ...]
+    scores: int
+    compared: int
+    gains: int
+    losses: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        return vars(self) | {"page": str(self.page), "files": [str(path) for path in self.files]}
+
+
+def is_read(name: str) -> bool:
+    """Return whether a report reads a file below MADE_OF: not the weights of adapters."""
+    return not name.endswith((".bin", ".safetensors"))
+
+
+def report(workspace: Path, out: Path | None = None, resamples: int = RESAMPLES) -> Reported:
+    """Write results.md, results.csv, results.tex, plots/*.svg and report.html into `out`, WORKSPACE/report by default.
+
+    Raises UsageError where there is no workspace or `out` is a part of it, InputError where it has no score, and
+    StorageError for what is damaged.
+    """
+    home = _home(workspace, out)
+    with understood(workspace):
+        table = Table(read_cells(workspace, resamples))
+        if not table.cells:
+            raise InputError(
+                f"{workspace}: holds no scores to report.", "Measure an adapter first, with `lrltrain eval`."
+            )
+        material = read_material(workspace)
+    averaged, linked, drawn = averages(table), links(table, material), plots(table, material)
+    texts = {
+        "results.md": as_markdown(table, averaged, linked),
+        "results.csv": as_csv(table),
+        "results.tex": as_tex(table),
+        **{f"plots/{plot.name}.svg": plot.alone for plot in drawn},
+        PAGE: render(table, averaged, linked, drawn, material, home),
+    }
+    for name, text in texts.items():
+        home.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+        write_text(home / name, text)
+    verdicts = [cell.verdict for cell in table.cells if cell.against]
+    files = tuple(home / name for name in texts)
+    return Reported(home / PAGE, files, len(table.cells), len(verdicts), verdicts.count("gain"), verdicts.count("loss"))
+
+
+def _home(workspace: Path, out: Path | None) -> Path:
+    if not workspace.is_dir():
+        raise UsageError(
+            f"{workspace}: no such workspace.", "Name the folder that `lrltrain eval` wrote to with --out."
+        )
+    home = out or workspace / "report"
+    if any(home.resolve().is_relative_to((workspace / part).resolve()) for part in MADE_OF):
+        raise UsageError(f"{home}: lies among what the report is made of.", "Name another folder with --out.")
+    return home

@@ -1,0 +1,426 @@
+"""Inputs as people have them: what is read of a folder and what is left out, tables, odd names, and scripts."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from test_web import ENGLISH, ROMANIAN
+from test_web_build import prose
+from typer.testing import CliRunner
+
+from lrldata.cli.app import app
+from lrldata.conceptnet.build import build
+from lrldata.conceptnet.config import BuildConfig
+from lrldata.errors import InputError, UsageError
+from lrldata.language import find
+from lrldata.progress import Progress
+from lrldata.web import read
+from lrldata.web.build import build_web
+from lrldata.web.config import WebConfig
+from lrldata.web.decontaminate import protect
+from lrldata.web.explain import explain, find_text
+from lrldata.web.inputs import find_files, in_words, type_of
+from lrldata.web.read import Columns, find_shards, read_parts
+from lrldata.web.repair import repair
+from lrldata.web.scripts import scripts_asked
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+DOCUMENTS = prose(12)
+
+
+def built(given: Path, out: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Build from documents in this process; return what was built, and the manifest."""
+    config = WebConfig(lang="ro", source="web", input=given, out=out, cache=out / "cache", workers=1, **options)
+    (made,) = build_web(config, Progress(quiet=True))
+    return made, json.loads((made.path / "manifest.json").read_text("utf-8"))
+
+
+def documents(path: Path, columns: Columns | None = None) -> list[str | None]:
+    return [
+        text
+        for shard in find_shards(path, None)
+        for part in read_parts(shard, columns or Columns())
+        for text in part["text"]
+    ]
+
+
+# Which files are read
+
+
+def test_every_file_below_a_folder_is_read_or_named(tmp_path: Path) -> None:
+    given, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
+    for folder in (given / ".git", given / "__MACOSX", given / "sub.jsonl", elsewhere):
+        folder.mkdir(parents=True)
+    texts = iter(DOCUMENTS)
+    read_ones = [given / "one.txt", given / "TWO.TXT", given / "sub.jsonl" / "part.txt", elsewhere / "three.txt"]
+    for path in [*read_ones, given / ".git" / "notes.txt"]:
+        path.write_text(next(texts), "utf-8")
+    (given / "__MACOSX" / "._one.txt").write_bytes(b"\0\xff")
+    (given / "._one.txt").write_bytes(b"\0\xff")
+    (given / "page.html").write_text("<p>x</p>")
+    (given / "link").symlink_to(elsewhere)
+    (given / "linked.txt").symlink_to(elsewhere / "three.txt")
+    (given / "up").symlink_to(tmp_path)
+    (given / "sub.jsonl" / "loop").symlink_to(given / "sub.jsonl")
+    (given / "gone.txt").symlink_to(tmp_path / "nothing.txt")
+    os.mkfifo(given / "pipe.txt")
+    made, manifest = built(given, tmp_path / "ws")
+    assert [each["name"] for each in manifest["inputs"]] == [
+        "TWO.TXT",
+        "link/three.txt",
+        "one.txt",
+        "sub.jsonl/part.txt",
+    ]
+    assert manifest["left_out"] == {
+        "hidden": {"count": 3, "names": ["._one.txt", ".git", "__MACOSX"]},
+        "unknown_type": {"count": 1, "names": ["page.html"]},
+        "again": {"count": 1, "names": ["linked.txt"]},
+        "circle": {"count": 2, "names": ["sub.jsonl/loop", "up"]},
+        "broken_link": {"count": 1, "names": ["gone.txt"]},
+        "not_regular": {"count": 1, "names": ["pipe.txt"]},
+    }
+    assert made.as_json()["left_out"] == manifest["left_out"]
+    assert "left out, hidden: 3 (._one.txt, .git, __MACOSX)" in list(in_words(manifest["left_out"]))
+
+
+def test_an_ordinary_folder_says_nothing_of_what_is_left_out(tmp_path: Path) -> None:
+    given = tmp_path / "in"
+    given.mkdir()
+    (given / "one.txt").write_text(DOCUMENTS[0], "utf-8")
+    made, manifest = built(given, tmp_path / "ws")
+    assert not {"left_out", "text_column"} & manifest.keys()
+    assert not {"documents", "scripts"} & manifest["settings"].keys()
+    (given / "more.doc").write_text("x")
+    made, manifest = built(given, tmp_path / "ws")
+    assert (made.status, made.version) == ("built", "1.0.0")
+    assert manifest["left_out"]["unknown_type"]["names"] == ["more.doc"]
+    assert built(given, tmp_path / "ws")[0].status == "unchanged"
+
+
+def test_what_lies_beside_the_folder_of_the_language_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ron-Latn").mkdir()
+    (tmp_path / "ron-Latn" / "a.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "mine.txt").write_text("b")
+    found = find_files(tmp_path, "ron-Latn")
+    assert [name for name, _ in found.files] == ["ron-Latn/a.jsonl"]
+    assert found.left_out() == {"other_folder": {"count": 1, "names": ["mine.txt"]}}
+    assert len(find_files(tmp_path, "mlt-Latn").files) == 2
+
+
+def test_links_alone_are_read_and_two_to_one_folder_once(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.txt").write_text("a")
+    (tmp_path / "in").mkdir()
+    for name in ("x", "y"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / "real")
+    found = find_files(tmp_path / "in")
+    assert ([name for name, _ in found.files], found.names) == (["x/a.txt"], {"again": ["y"]})
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "a", "a.parquet.gz", "a.jsonl.bak", "jsonl"])
+def test_a_file_of_unknown_type_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(ROMANIAN[0])
+    with pytest.raises(InputError, match=rf"{name}: the type of this file is not known.* \.csv"):
+        find_files(tmp_path / name)
+    with pytest.raises(InputError, match=rf"holds no document: left out, of a type that is not read: 1 \({name}\)"):
+        find_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("from.jsonl.parts/a.txt", "text"), ("a.JSONL", "jsonl"), ("a.Txt.GZ", "text"), ("a.csv.gz", "csv"),
+        ("x.txt/a.tsv", "tsv"), ("a.ndjson", "jsonl"), ("a.json", "json"), ("a.jsonl.txt", "text"), ("a.txt/b", None),
+    ],
+)  # fmt: skip
+def test_a_type_goes_by_the_files_own_ending(name: str, kind: str | None) -> None:
+    assert type_of(name) == kind
+
+
+def test_a_name_that_is_not_utf8_is_refused_or_skipped(lrldata: Run, tmp_path: Path) -> None:
+    given = tmp_path / "in"
+    given.mkdir()
+    (given / "ok.txt").write_text("\n\n".join(DOCUMENTS), "utf-8")
+    with open(os.fsencode(given) + b"/pagin\xe3.txt", "w", encoding="utf-8") as stream:  # noqa: PTH123 -- bytes
+        stream.write(DOCUMENTS[0])
+    command = ("build", "--lang", "ro", "--source", "web", "--input", given, "--out", tmp_path / "ws", "--json")
+    done = lrldata(*command)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert r"pagin\udce3.txt: the name of this file is not UTF-8" in done.stderr
+    made = json.loads(lrldata(*command, "--skip-bad").stdout)
+    manifest = json.loads((Path(made["path"]) / "manifest.json").read_bytes().decode())
+    assert list(manifest["skipped"]) == list(made["skipped"]) == [r"pagin\xe3.txt"]
+    assert [each["name"] for each in manifest["inputs"]] == ["ok.txt"]
+    with pytest.raises(InputError, match="is not UTF-8"):
+        find_shards(Path(os.fsdecode(os.fsencode(given) + b"/pagin\xe3.txt")), None)
+
+
+# Columns and tables
+
+
+@pytest.mark.parametrize("at", [0, 498, 499, 500, 501, 599])
+def test_a_row_without_text_is_counted_wherever_it_stands(at: int, tmp_path: Path) -> None:
+    rows = [{"text": str(number)} for number in range(600)]
+    rows[at] = {"id": "x"}
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert documents(tmp_path) == [None if number == at else str(number) for number in range(600)]
+
+
+def test_a_file_is_refused_only_where_no_row_has_text(tmp_path: Path) -> None:
+    path = tmp_path / "late.jsonl"
+    path.write_text('{"id": 1}\n' * 700 + '{"text": "a"}\n')
+    assert documents(path) == [None] * 700 + ["a"]
+    path.write_text('{"id": 1, "title": "x"}\n' * 700)
+    with pytest.raises(InputError, match=r"late\.jsonl: has no column content or text.* It has id, title"):
+        documents(path)
+    with pytest.raises(InputError, match="has no column 'url' "):
+        documents(path, Columns(text="title", url="url"))
+
+
+def test_the_column_that_has_something_is_read_and_said_where_there_are_two(tmp_path: Path) -> None:
+    given = tmp_path / "in"
+    given.mkdir()
+    rows = [{"content": None, "text": DOCUMENTS[0]}, {"content": DOCUMENTS[1], "text": "altceva"}]
+    (given / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pl.DataFrame({"content": [None, DOCUMENTS[2]], "text": [DOCUMENTS[3], None]}).write_parquet(given / "b.parquet")
+    assert documents(given) == [DOCUMENTS[number] for number in (0, 1, 3, 2)]
+    made, manifest = built(given, tmp_path / "ws")
+    assert manifest["text_column"] == made.notes["text_column"] == {"content": 2, "text": 2}
+
+
+def as_csv(delimiter: str, rows: list[list[Any]]) -> str:
+    held = io.StringIO()
+    csv.writer(held, delimiter=delimiter).writerows(rows)
+    return held.getvalue()
+
+
+TEXTS = [*DOCUMENTS[:3], 'Zise: "Da", și\tplecă.', ""]
+TABLE: list[list[Any]] = [["id", "text"], *([number, text] for number, text in enumerate(TEXTS))]
+OBJECTS = [{"id": number, "text": text} for number, text in enumerate(TEXTS)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", as_csv(",", TABLE)),
+        ("a.CSV", as_csv(";", TABLE)),
+        ("a.csv.gz", as_csv("\t", TABLE)),
+        ("a.tsv", as_csv("\t", TABLE)),
+        ("mac.csv", as_csv(",", TABLE).replace("\r\n", "\r")),
+        ("a.json", json.dumps(OBJECTS)),
+        ("b.json", json.dumps(OBJECTS, indent=2, ensure_ascii=False)),
+        ("lines.json", "\n".join(map(json.dumps, OBJECTS))),
+        ("pretty.json.gz", "\n".join(json.dumps(each, indent=1) for each in OBJECTS)),
+        ("bom.json", "\ufeff" + json.dumps(OBJECTS)),
+    ],
+)
+def test_tables_and_arrays_are_read_as_what_they_are(
+    name: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "_BLOCK", 7)  # so that letters and objects are cut
+    data = content.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    assert documents(tmp_path) == TEXTS
+
+
+def test_quotation_marks_of_a_tsv_that_mean_nothing_are_text(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('id\ttext\n1\t"Da" zise el\n2\t"Nu\n3\tbine\n', "utf-8")
+    assert documents(tmp_path) == ['"Da" zise el', '"Nu', "bine"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", "id,text\n1,a\n2,b,c\n", "line 3 has 3 fields, and the header 2"),
+        ("a.csv", 'id,text\n1,"a\n' + "b\n" * 3, "line 5: unexpected end of data"),
+        ("a.csv", "id,body\n1,a\n", "has no column content or text.* It has id, body"),
+        ("a.csv", "text,text\n1,a\n", "column 'text' is there 2 times"),
+        ("a.json", "3", "no array of objects"),
+        ("a.json", '[{"text": "a"}', "ends within an array"),
+        ("a.json", '[{"text": "a"} {"text": "b"}]', "item 2: a comma is missing"),
+        ("a.json", '[{"text": "a"}, 3]', "item 2 is not an object"),
+        ("a.json", '[{"text": "a"}, {"text": ]', "item 2 is not JSON"),
+        ("a.json", '[{"text": "a"}] x', "something stands after item 1"),
+        ("a.json", '[{"text": ["a"]}]', "item 1: 'text' is a list, not text"),
+        ("a.json", '[{"text": ' + "[" * 200_000, "item 1 is nested too deep"),
+        ("a.json", '{"data": [{"text": "a"}]}', "has no column content or text.* It has data"),
+    ],
+)
+def test_a_table_that_is_damaged_is_named(name: str, content: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content, "utf-8")
+    with pytest.raises(InputError, match=rf"a\.(csv|json): .*{words}"):
+        documents(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", 'text\n"' + "x\n" * 900), ("a.json", '[{"text": "' + "x" * 3000), ("a.tsv", "text\n" + "x" * 3000)],
+)
+def test_a_row_is_read_to_a_limit(name: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(read, "_BLOCK", 100)
+    monkeypatch.setattr("lrldata.web.tables._BLOCK", 100)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match="longer than"):
+        documents(tmp_path)
+
+
+# Text
+
+
+NFD = unicodedata.normalize("NFD", ROMANIAN[0])
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.csv", "a.parquet"])
+def test_text_is_normalized_where_it_enters_whatever_the_file(name: str, tmp_path: Path) -> None:
+    text = f"{NFD}\r\nunu\x0bdoi\u2028trei"
+    path = tmp_path / name
+    if name.endswith(".parquet"):
+        pl.DataFrame({"text": [text]}).write_parquet(path)
+    elif name.endswith(".txt"):
+        path.write_text(text, "utf-8", newline="")
+    elif name.endswith(".csv"):
+        path.write_text(as_csv(",", [["text"], [text]]), "utf-8", newline="")
+    else:
+        path.write_text(json.dumps([{"text": text}] if name == "a.json" else {"text": text}), "utf-8")
+    assert documents(path) == [f"{ROMANIAN[0]}\nunu doi\ntrei"]
+
+
+def test_letters_of_windows_that_stand_alone_are_repaired_and_glue_no_words() -> None:
+    assert repair(pl.Series(["drumul \x96 spre\x96munte"]), "Latn").to_list() == ["drumul – spre–munte"]
+
+
+def test_explained_and_protected_text_is_normalized(tmp_path: Path) -> None:
+    told = explain(f"{NFD}\ndrumul\x0cspre munte este lung și foarte frumos", find("ro"))
+    assert [line.text for line in told] == [ROMANIAN[0], "drumul spre munte este lung și foarte frumos"]
+    protected = []
+    for form in ("NFC", "NFD"):
+        path = tmp_path / f"{form}.txt"
+        path.write_text(unicodedata.normalize(form, "\n".join(ROMANIAN)), "utf-8")
+        found = protect(find("ro"), [path], benchmarks=False)
+        assert found is not None
+        protected.append(found.hashes.tolist())
+    assert protected[0] == protected[1]
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}')
+    with pytest.raises(InputError, match=r"a\.jsonl: not a file of lines"):
+        protect(find("ro"), [tmp_path / "a.jsonl"])
+
+
+def test_terms_of_conceptnet_are_composed(make_dump: Callable[..., Path], tmp_path: Path) -> None:
+    from dumps import line  # noqa: PLC0415
+
+    rows = []
+    for form in ("NFC", "NFD"):
+        dump = make_dump([line("IsA", unicodedata.normalize(form, "ro:câine"), "ro:animal")], f"{form}.csv.gz")
+        asked = BuildConfig(lang="ro", dump=str(dump), out=tmp_path / form, cache=tmp_path / "cache", max_rejected=1)
+        (made,) = build(asked, Progress(quiet=True))
+        (shard,) = made.path.joinpath("data").iterdir()
+        rows.append(pl.read_parquet(shard).select("text", "start", "end").rows())
+    assert rows[0] == rows[1]
+
+
+def test_each_line_can_be_a_document_of_its_own(tmp_path: Path) -> None:
+    lines = [f"{text} Iar noi am plecat acasă pe jos, prin ploaie." for text in ROMANIAN[:4]]
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join([lines[0], *[ENGLISH] * 9, *lines[1:]]), "utf-8")
+    with pytest.raises(InputError, match="document_other_language"):
+        built(path, tmp_path / "ws")
+    made, manifest = built(path, tmp_path / "ws", documents="lines")
+    assert made.ledger.kept.rows == 4
+    assert manifest["settings"]["documents"] == "lines"
+
+
+# explain
+
+
+def test_the_file_that_is_named_is_what_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("page.txt").write_text("\ufeff" + "\n".join(ROMANIAN[:2]), "utf-8")
+    assert find_text("page.txt") == "\n".join(ROMANIAN[:2])
+    for text in (f"{ROMANIAN[0]}\\n{ROMANIAN[1]}", "x" * 5000, "a\0b"):
+        assert find_text(text) == text.replace("\\n", "\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [("", "The text is empty"), (" ", "The text is empty"), (".", "not a file"), ("a.jsonl", "not plain text"),
+     ("old.txt", r"old\.txt: line 2 is not UTF-8"), ("-", "standard input: holds no text")],
+)  # fmt: skip
+def test_a_text_that_cannot_be_explained_is_named(
+    given: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.jsonl").write_text("{}")
+    Path("old.txt").write_bytes(b"a\n\xfe\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
+    with pytest.raises(InputError, match=words):
+        find_text(given)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("printf 'O propozi\\xfeie' | RUN -", "standard input: line 1 is not UTF-8"),
+        ("RUN - <&-", "Standard input is closed"),
+        ("RUN - 0> out", "Standard input cannot be read"),
+    ],
+)
+def test_standard_input_that_cannot_be_read_is_one_line(command: str, words: str, tmp_path: Path) -> None:
+    command = command.replace("RUN", f"{sys.executable} -m lrldata.cli explain --lang ro")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert words in done.stderr
+
+
+# Scripts
+
+
+SERBIAN = [
+    "Deca su juče gledala lepu predstavu u pozorištu.",
+    "Posle toga su svi zajedno otišli na večeru kod bake.",
+    "Sutra će verovatno padati kiša u celoj Srbiji.",
+]
+
+
+def test_a_script_of_the_table_is_kept_where_it_is_asked_for() -> None:
+    serbian = find("sr")
+    for typed, asked in (("sr-Latn", None), ("sr", "Latn"), ("ro,sr_Latn", None)):
+        scripts = scripts_asked(serbian, typed, asked)
+        assert scripts == ("Latn",)
+        assert [line.reason for line in explain("\n".join(SERBIAN), serbian, scripts=scripts)] == [None] * 3
+    assert scripts_asked(serbian, "sr", None) is None
+    assert scripts_asked(serbian, "srp-Cyrl", None) is None
+    other = explain(f"{SERBIAN[0]}\n{ROMANIAN[1]}\n{SERBIAN[1]}", serbian, scripts=("Latn",))
+    assert [line.reason for line in other] == [None, "other_language", None]
+
+
+def test_a_script_that_cannot_be_kept_is_refused_with_the_reason() -> None:
+    with pytest.raises(UsageError, match=r"has Romanian \(ro\) in Latn, not Cyrl"):
+        scripts_asked(find("ro"), "ro", "Cyrl")
+    kazakh = find("kk")
+    with pytest.raises(UsageError, match="knows Kazakh in Cyrl alone: text in Arab would go"):
+        explain("x", kazakh, scripts=scripts_asked(kazakh, "kk", "Arab"))
+
+
+# JSON
+
+
+def test_templates_are_described_in_json(tmp_path: Path) -> None:
+    shown = json.loads(CliRunner().invoke(app, ["templates", "show", "native/ro", "--json"]).stdout)
+    assert shown["language"] == "ro"
+    file = tmp_path / "mine.toml"
+    head = 'language = "ro"\ndescription = ""\nreviewed = false\nreviewed_by = []\n[relations]\n'
+    file.write_text(head + 'IsA = ["{start} este."]\n')
+    done = CliRunner().invoke(app, ["templates", "check", str(file), "--json"])
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["sets"][0]["name"], len(found["faults"])) == (1, "mine", 1)

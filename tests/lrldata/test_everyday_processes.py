@@ -1,0 +1,154 @@
+"""Processes and threads: nothing of the current folder is imported, and no more cores are used than there are."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lrldata import engine, threads
+from lrldata.engine import Crew, variables
+from lrldata.threads import cores, limit_threads, quota
+
+ROOT = Path(__file__).resolve().parents[2]
+SHADOWS = ("types", "random", "colorsys", "polars")  # what multiprocessing, a library and we import, and nobody
+STUDY = """
+import os, sys
+from importlib.util import find_spec
+from pathlib import Path
+from lrldata.engine import Crew
+for name in sys.argv[1:]:
+    Path(name + ".py").write_text(f"raise SystemExit('own {name}')")
+before = dict(os.environ)
+with Crew(2) as crew:
+    print(*(spec.origin for spec in crew.spread(find_spec, [("colorsys",), ("lrldata",)])), sep="\\n")
+assert dict(os.environ) == before
+print("end")
+"""
+
+
+@pytest.mark.parametrize("way", ["code", "script"])
+def test_workers_import_nothing_from_the_current_folder_and_run_no_script_again(tmp_path: Path, way: str) -> None:
+    (tmp_path / "study.py").write_text(STUDY)
+    start = ["-c", STUDY] if way == "code" else ["study.py"]  # both look in the current folder first
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [sys.executable, *start, *SHADOWS], cwd=tmp_path, env=clean, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    *origins, end = done.stdout.splitlines()
+    assert set(origins) == {importlib.util.find_spec(name).origin for name in ("colorsys", "lrldata")}  # type: ignore[union-attr]
+    assert (end, done.stderr) == ("end", "")
+
+
+def test_workers_look_where_this_process_does_and_for_our_sources_wherever_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own, other = str(engine.SOURCES), str(tmp_path / "other")
+    assert engine.searched(["", "/lib", own]) == ["/lib", own]
+    assert engine.searched([str(tmp_path), other, own]) == [other, own]
+    assert engine.searched([other, str(tmp_path), own]) == [other, str(tmp_path), own]  # put there by somebody
+    assert engine.searched(["", "/lib"]) == ["/lib", own]
+    monkeypatch.setattr(engine, "SOURCES", tmp_path)
+    assert engine.searched(["", "/lib"]) == ["", "/lib"]
+
+
+def test_variables_are_set_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRL_ONE", "before")
+    monkeypatch.delenv("LRL_TWO", raising=False)
+    with variables({"LRL_ONE": "1", "LRL_TWO": "2"}):
+        assert (os.environ["LRL_ONE"], os.environ["LRL_TWO"]) == ("1", "2")
+    assert (os.environ["LRL_ONE"], "LRL_TWO" in os.environ) == ("before", False)
+
+
+def test_a_worker_has_one_thread_of_polars_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POLARS_MAX_THREADS", raising=False)
+    with Crew(2) as crew:
+        assert list(crew.spread(os.getenv, [("POLARS_MAX_THREADS",)])) == ["1"]
+    monkeypatch.setenv("POLARS_MAX_THREADS", "3")
+    with Crew(2) as crew:
+        assert list(crew.spread(os.getenv, [("POLARS_MAX_THREADS",)])) == ["3"]
+
+
+GROUPS = {
+    "none": ("", {}, None),
+    "version 2": ("0::/a/b\n", {"a/b/cpu.max": "150000 100000\n"}, 1.5),
+    "version 2, a group around it": ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "200000 100000"}, 2.0),
+    "version 2, the least of all": ("0::/a/b\n", {"a/b/cpu.max": "400000 100000", "a/cpu.max": "50000 100000"}, 0.5),
+    "version 2, no limit": ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+    "version 2, a container": ("0::/../..\n", {"cpu.max": "300000 100000\n"}, 3.0),
+    "version 1": (
+        "4:cpu,cpuacct:/a\n3:cpuset:/z\n",
+        {"cpu,cpuacct/a/cpu.cfs_quota_us": "250000\n", "cpu,cpuacct/a/cpu.cfs_period_us": "100000\n"},
+        2.5,
+    ),
+    "version 1, a container": (
+        "4:cpu,cpuacct:/docker/ab\n",
+        {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"},
+        1.0,
+    ),
+    "version 1, no limit": (
+        "1:cpu:/\n0::/\n",
+        {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+        None,
+    ),
+    "both": (
+        "1:cpu:/\n0::/\n",
+        {"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000", "unified/cpu.max": "max 100000"},
+        2.0,
+    ),
+    "odd": ("0::/a\n", {"cpu.max": "", "a/cpu.max": "100000 0\n"}, None),
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_a_limit_of_time_is_found_in_either_version_of_control_groups(tmp_path: Path, case: str) -> None:
+    own, files, expected = GROUPS[case]
+    for name, text in {"proc/self/cgroup": own, **{f"sys/fs/cgroup/{name}": files[name] for name in files}}.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert quota(tmp_path) == expected
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(None, 8), (16.0, 8), (2.9, 2), (0.5, 1)])
+def test_cores_are_those_that_may_be_used_and_no_more_than_the_time_for_them(
+    monkeypatch: pytest.MonkeyPatch, limit: float | None, expected: int
+) -> None:
+    monkeypatch.setattr(threads, "_allowed", lambda: 8)
+    monkeypatch.setattr(threads, "quota", lambda: limit)
+    monkeypatch.setattr(os, "environ", {})
+    assert cores() == expected
+    limit_threads()
+    assert os.environ.get("OMP_NUM_THREADS") == (None if expected == 8 else str(expected))
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
+
+
+@pytest.mark.parametrize("given", [{"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}])
+def test_what_the_user_has_set_about_threads_stands(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
+    monkeypatch.setattr(threads, "quota", lambda: 0.5)
+    monkeypatch.setattr(os, "environ", {**given, "OMP_NUM_THREADS": "5"})
+    limit_threads()
+    assert os.environ == {**given, "OMP_NUM_THREADS": "5"}
+
+
+def test_a_command_sets_how_threads_wait_and_where_processes_look_before_it_begins() -> None:
+    show = "import json, os, typer; from lrldata.cli.run import run; app = typer.Typer()\n"
+    show += "@app.command()\ndef tell(): print(json.dumps(dict(os.environ)))\nrun(app, 'tell')"
+    clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "PYTHONSAFEPATH")}
+    done = subprocess.run([sys.executable, "-c", show], env=clean, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert (told["GOMP_SPINCOUNT"], told["PYTHONSAFEPATH"]) == ("1000", "1")
+
+
+def test_training_asks_for_a_range_of_torch_and_not_for_seqeval() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert "torch>=2.8" in extras["train"]
+    pinned = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    assert [line.split("==")[0] for line in pinned if line.startswith(("torch=", "seqeval="))] == ["torch"]
+    assert not [each for names in extras.values() for each in names if each.startswith("seqeval")]

@@ -1,0 +1,292 @@
+"""From edges to sentences: what is dropped and why, directions, phrasings, splits."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from dumps import line
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrldata.conceptnet.build import make_rows
+from lrldata.conceptnet.config import BuildConfig
+from lrldata.conceptnet.index import make_index
+from lrldata.conceptnet.relations import relations, symmetric_relations
+from lrldata.conceptnet.triples import in_scripts
+from lrldata.conceptnet.verbalize import (
+    TemplateSet,
+    all_built_in,
+    built_in,
+    expected_sets,
+    missing,
+    phrasebook,
+    problems,
+    say,
+)
+from lrldata.errors import InputError, UsageError
+from lrldata.language import find
+from lrldata.ledger import Ledger, Tally
+
+Rows = Callable[..., tuple[pl.DataFrame, Ledger]]
+
+
+@pytest.fixture
+def rows_of(make_dump: Callable[..., Path], tmp_path: Path) -> Rows:
+    def make(lines: list[str], lang: str = "ro", **settings: object) -> tuple[pl.DataFrame, Ledger]:
+        language, config = find(lang), BuildConfig(lang=lang, **settings)  # type: ignore[arg-type]
+        edges = pl.read_parquet(make_index(make_dump(lines), tmp_path).edges)
+        touching = edges.filter(
+            (pl.col("start_lang") == language.conceptnet) | (pl.col("end_lang") == language.conceptnet)
+        )
+        return make_rows(touching, language, phrasebook(config.templates, language), config)
+
+    return make
+
+
+DROPS = {
+    line("ExternalURL", "ro:a", "http://ro.example.org/a"): "external_url",
+    line("RelatedTo", "ro:_", "ro:b"): "empty_term",
+    line("RelatedTo", "ro:a\u0007", "ro:b"): "control_character",
+    line("RelatedTo", "ro:banc/n", "ro:banc/v"): "self_loop",
+    line("RelatedTo", "ro:radio", "en:radio"): "same_term_in_two_languages",
+    line("RelatedTo", "ro:лимбэ", "ro:limbă"): "wrong_script",
+    line("RelatedTo", "ro:limbă", "ro:лимбэ"): "wrong_script",
+    line("NotIsA", "ro:a", "ro:b"): "relation_unsaid",
+    line("RelatedTo", "ro:slab", "ro:tare", 0.1): "below_min_weight",
+}
+
+
+@pytest.mark.parametrize("dropped", DROPS, ids=DROPS.values())
+def test_each_reason_for_dropping_an_edge(dropped: str, rows_of: Rows) -> None:
+    kept, ledger = rows_of([dropped, line("IsA", "ro:câine", "ro:animal")], min_weight=0.25)
+    assert {reason: tally.rows for reason, tally in ledger.dropped.items()} == {DROPS[dropped]: 1}
+    assert kept["start"].to_list() == ["câine"]
+    assert ledger.came_in.rows == 2
+
+
+def test_foreign_terms_are_not_held_to_the_script_of_the_language(rows_of: Rows) -> None:
+    kept, _ = rows_of([line("Synonym", "ro:limbă", "ru:язык"), line("RelatedTo", "ro:112", "ro:urgență")])
+    assert sorted(kept["start"]) == ["112", "limbă"]
+
+
+def test_every_script_is_kept_when_asked(rows_of: Rows) -> None:
+    kept, _ = rows_of([line("RelatedTo", "ro:лимбэ", "ro:limbă")], scripts="any")
+    assert len(kept) == 1
+    kurdish = [line("Synonym", "ku:ئاو", "en:water"), line("Synonym", "ku:av", "en:water")]
+    assert [rows_of(kurdish, lang=lang)[0]["start"].to_list() for lang in ("ckb", "kmr")] == [["ئاو"], ["av"]]
+
+
+def test_edges_by_the_ends_that_are_in_the_language(rows_of: Rows) -> None:
+    lines = [line("IsA", "ro:a", "ro:b"), line("IsA", "ro:c", "en:d"), line("IsA", "en:e", "ro:f")]
+    kept = {mode: sorted(rows_of(lines, edges=mode)[0]["start"]) for mode in ("any", "start", "target")}
+    assert kept == {"any": ["a", "c", "e"], "start": ["a", "c"], "target": ["a"]}
+    _, ledger = rows_of(lines, edges="target")
+    assert {reason: tally.rows for reason, tally in ledger.dropped.items()} == {
+        "language_only_at_end": 1,
+        "language_only_at_start": 1,
+    }
+
+
+@pytest.mark.parametrize("relation", symmetric_relations())
+def test_a_symmetric_fact_is_one_whichever_way_it_is_stored(relation: str, rows_of: Rows) -> None:
+    there, back = line(relation, "ro:b", "ro:a"), line(relation, "ro:a", "ro:b")
+    columns = ["text", "start", "end"]
+    alone = [rows_of([each])[0].select(columns).rows() for each in (there, back)]
+    both, ledger = rows_of([there, back])
+    assert alone[0] == alone[1] == both.select(columns).rows()
+    assert ledger.dropped == {"stored_both_ways": Tally(1, 2 * len("/c/ro/a"))}
+
+
+def test_the_word_of_the_language_comes_first_in_a_symmetric_fact(rows_of: Rows) -> None:
+    kept, _ = rows_of([line("Synonym", "en:house/n", "ro:casă"), line("IsA", "en:castle", "ro:casă")])
+    assert kept.sort("relation").select("start", "start_lang", "end", "end_lang").rows() == [
+        ("castle", "en", "casă", "ro"),
+        ("casă", "ro", "house", "en"),
+    ]
+    assert "/a/[/r/Synonym/,/c/en/house/n/,/c/ro/casă/]" in kept["edge_uri"].to_list()
+
+
+def test_equal_duplicates_do_not_depend_on_the_order_of_lines(rows_of: Rows) -> None:
+    lines = [line("IsA", "ro:a", "ro:b", dataset="/d/x"), line("IsA", "ro:a", "ro:b", dataset="/d/y")]
+    kept = [rows_of(order)[0]["source_dataset"].to_list() for order in (lines, lines[::-1])]
+    assert kept == [["/d/x"], ["/d/x"]]
+
+
+def test_of_duplicates_the_heaviest_stays(rows_of: Rows) -> None:
+    lines = [line("IsA", "ro:banc/n", "ro:glumă", 1.0), line("IsA", "ro:banc/n/wikt/ro_1", "ro:glumă", 2.0)]
+    lines += [line("IsA", "ro:Banc", "ro:glumă", 0.5)]
+    kept, ledger = rows_of(lines)
+    assert kept["weight"].to_list() == [2.0]
+    assert {reason: tally.rows for reason, tally in ledger.dropped.items()} == {
+        "exact_duplicate": 1,
+        "normalised_duplicate": 1,
+    }
+
+
+_letters = st.text("abc", min_size=1, max_size=2)
+_edges = st.tuples(
+    st.sampled_from(["IsA", "RelatedTo", "Synonym", "NotIsA", "HasA"]),
+    _letters,
+    _letters,
+    st.sampled_from(["ro", "en"]),
+)
+
+
+@given(st.lists(_edges, min_size=1, max_size=40, unique=True))
+def test_ledgers_add_up_and_no_pair_straddles_splits(facts: list[tuple[str, str, str, str]]) -> None:
+    text = [line(relation, f"ro:{start}", f"{lang}:{end}") for relation, start, end, lang in facts]
+    columns = [each.split("\t") for each in text]
+    index = pl.DataFrame(
+        {
+            "relation": [each[1] for each in columns],
+            "start": [each[2] for each in columns],
+            "end": [each[3] for each in columns],
+            "start_lang": ["ro"] * len(facts),
+            "end_lang": [lang for *_, lang in facts],
+            "tail": ['"weight": 1.0}'] * len(facts),
+            "head": ['{"dataset": "/d/x", "license": "cc:by/4.0'] * len(facts),
+        }
+    )
+    language = find("ro")
+    rows, ledger = make_rows(index, language, phrasebook("english", language), BuildConfig(lang="ro"))
+    assert ledger.came_in.rows == len(facts) == ledger.kept.rows + sum(tally.rows for tally in ledger.dropped.values())
+    assert ledger.kept.rows == len(rows)
+    splits: dict[frozenset[str], set[str]] = {}
+    for start, end, split in rows.select("start", "end", "split").iter_rows():
+        splits.setdefault(frozenset((start, end)), set()).add(split)
+    assert all(len(held) == 1 for held in splits.values())
+    assert rows["text"].is_unique().all()
+
+
+def test_a_ledger_that_does_not_add_up_cannot_be_made() -> None:
+    with pytest.raises(AssertionError, match="does not add up"):
+        Ledger(Tally(3, 3), Tally(1, 1), {"self_loop": Tally(1, 1)}, {})
+
+
+# --- sentences -----------------------------------------------------------------------------------------------
+
+
+def test_built_in_sets_have_no_faults_and_none_is_missing() -> None:
+    assert sorted(all_built_in()) == sorted(expected_sets())
+    for name in all_built_in():
+        assert list(problems(built_in(name))) == [], name
+    assert missing(built_in("english")) == []
+    for name in expected_sets()[2:]:
+        assert len(missing(built_in(name))) <= 5, name
+
+
+def test_problems_are_found() -> None:
+    bad = TemplateSet(
+        name="bad",
+        language="bg",
+        description="",
+        reviewed=False,
+        reviewed_by=(),
+        relations={"IsA": ("{start} is a {end}.",), "HasA": ("{start} има.",), "Nonsense": ("{start} и {end}.",),
+                   "PartOf": ("{start} е и\u0306 {end}.",)},
+    )  # fmt: skip
+    found = "\n".join(problems(bad))
+    assert "is, a is not in Cyrl" in found
+    assert "'{start} има.' needs {start} and {end}" in found
+    assert "Nonsense: no relation" in found
+    assert "is not in NFC" in found
+
+
+def test_the_paper_set_is_the_papers_table(shared: Path) -> None:
+    table = pl.read_csv(shared / "paper" / "predicates.tsv", separator="\t")
+    assert len(table) == 33
+    said = {relation: (f"{{start}} {predicate} {{end}}.",) for relation, predicate in table.iter_rows()}
+    assert dict(built_in("paper").relations) == said
+
+
+def test_directions_of_the_default_set_are_conceptnets_and_not_the_papers(rows_of: Rows) -> None:
+    # The examples of ConceptNet's documentation; for each, what a reader must not find.
+    wrong = {
+        "HasA": "bird belongs to wing",
+        "AtLocation": "butter is a typical location",
+        "HasSubevent": "eating is something that happens during chewing",
+        "CreatedBy": "cake creates bake",
+        "ObstructedBy": "sleep is an obstacle",
+        "MotivatedByGoal": "The goal of win",
+        "PartOf": "car is a part of gearshift",
+    }
+    for relation, reading in wrong.items():
+        start, end = relations()[relation].example
+        for phrasing in built_in("english").relations[relation]:
+            assert reading not in phrasing.format(start=start, end=end)
+    paper, _ = rows_of([line("HasA", "ro:pasăre", "ro:aripă")], templates="paper")
+    assert paper["text"].to_list() == ["pasăre belongs to aripă."]
+    english, _ = rows_of([line("HasA", "ro:pasăre", "ro:aripă")])
+    assert english["text"].item() in ("pasăre has aripă.", "Something that pasăre has is aripă.")
+
+
+def test_the_paper_set_leaves_facts_as_they_are_stored(rows_of: Rows) -> None:
+    lines = [
+        line("Synonym", "en:house", "ro:casă"),
+        line("Synonym", "ro:casă", "en:house"),
+        line("RelatedTo", "ro:radio", "en:radio"),
+    ]
+    kept, _ = rows_of(lines, templates="paper", edges="any")
+    assert sorted(kept["text"]) == [
+        "casă is a synonym of house.",
+        "house is a synonym of casă.",
+        "radio is related to radio.",
+    ]
+
+
+def test_native_falls_back_to_english_relation_by_relation() -> None:
+    book = phrasebook("native", find("yo"))
+    assert book.fallback_relations == ["dbpedia/genre", "dbpedia/genus"]
+    assert set(book.sentences) == set(relations())
+    with pytest.raises(UsageError, match="No sentences in Finnish"):
+        phrasebook("native", find("fi"))
+
+
+def test_one_toml_file_makes_a_new_language(rows_of: Rows, tmp_path: Path) -> None:
+    file = tmp_path / "fi.toml"
+    file.write_text(
+        'language = "fi"\ndescription = ""\nreviewed = true\nreviewed_by = ["x"]\n'
+        '[relations]\nIsA = ["{start} on {end}."]\n'
+    )
+    kept, _ = rows_of(
+        [line("IsA", "fi:koira", "fi:eläin"), line("HasA", "fi:lintu", "fi:siipi")], lang="fi", templates=str(file)
+    )
+    assert "koira on eläin." in kept["text"].to_list()
+    assert len(kept) == 2  # HasA is said in English
+    whole = file.read_text()
+    for broken in ('"{start} on."', '"{start} on {end} {end}."', '"{start} \\n {end}."', '""'):
+        file.write_text(whole.replace('"{start} on {end}."', broken))
+        with pytest.raises(InputError, match=r"fi\.toml: IsA"):
+            phrasebook(str(file), find("fi"))
+    file.write_text(whole.replace("reviewed =", "revewed ="))
+    with pytest.raises(InputError, match=r"fi\.toml"):
+        phrasebook(str(file), find("fi"))
+
+
+def facts_of(relations: list[str], starts: list[str], ends: list[str]) -> pl.DataFrame:
+    columns = {"relation": relations, "start": starts, "end": ends, "pair_hash": range(len(starts))}
+    return pl.DataFrame(columns, schema_overrides={"pair_hash": pl.UInt64})
+
+
+def test_slots_are_filled_and_not_filled_again() -> None:
+    facts = facts_of(["IsA", "Other"], ["{end}", "a"], ["{start}", "b"])
+    said = say(facts, {"IsA": ("A {end} is what {start} is.",)})["text"].to_list()
+    assert said == ["A {start} is what {end} is.", None]
+
+
+def test_all_phrasings_are_used_about_equally() -> None:
+    phrasings = ("{start} a {end}", "{start} b {end}", "{end} c {start}")
+    used = Counter(say(facts_of(["IsA"] * 3000, ["x"] * 3000, ["y"] * 3000), {"IsA": phrasings})["text"])
+    assert len(used) == 3
+    assert min(used.values()) == max(used.values()) == 1000
+
+
+@pytest.mark.parametrize(
+    ("term", "scripts", "held"),
+    [("casă", ["Latn"], True), ("лимба", ["Latn"], False), ("dvd плеър", ["Cyrl"], True), ("112", ["Latn"], True),
+     ("oʻzbek", ["Latn"], True), ("日本", ["Hira", "Hani"], True), ("anything", [], True), ("ئۇيغۇر", ["Arab"], True)],
+)  # fmt: skip
+def test_scripts_of_terms(term: str, scripts: list[str], held: bool) -> None:
+    assert pl.DataFrame({"t": [term]}).select(in_scripts(pl.col("t"), scripts)).item() is held

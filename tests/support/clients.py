@@ -1,0 +1,57 @@
+"""What the tests of the local Hub share: its accounts, the surroundings of a client, and checks of what is on disk."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub_cards.local_hub import Hub
+
+TOKEN = "hf_test_write"  # noqa: S105 (of a server that is made for a test)
+ACCOUNTS: dict[str, Any] = {
+    "users": {"tester": {"organisations": {"my-org": "admin"}}, "stranger": {}},
+    "tokens": [
+        {"token": TOKEN, "user": "tester", "role": "write"},
+        {"token": "hf_test_read", "user": "tester", "role": "read"},
+        {"token": "hf_test_fine", "user": "tester", "role": "fineGrained", "scopes": {"my-org": ["repo.write"]}},
+        {"token": "hf_test_stranger", "user": "stranger", "role": "write"},
+    ],
+}
+
+
+def check_store(root: Path) -> None:
+    for repository in root.glob("repos/*/*/*.git"):
+        done = subprocess.run(
+            ["git", "fsck", "--strict", "--no-dangling"], cwd=repository, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    for path in root.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            for account in ACCOUNTS["tokens"]:
+                assert account["token"].encode() not in data, path
+
+
+def environment(hub: Hub, home: Path, token: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    return kept | {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(home),
+        "HF_TOKEN": token,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "OMP_NUM_THREADS": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def point_at(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the Hub's client in this process speak to `hub`; it takes its address from HF_ENDPOINT when imported."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # which this Hub does not speak
+    for module in ("constants", "file_download"):  # where versions 1.x and 0.36 look the template up
+        name = f"huggingface_hub.{module}.HUGGINGFACE_CO_URL_TEMPLATE"
+        monkeypatch.setattr(name, f"{hub.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}", raising=False)

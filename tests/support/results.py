@@ -1,0 +1,144 @@
+"""A workspace with runs that were made up, of which every number is known beforehand, and with a real small dataset."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from manifests import change
+
+from lrldata.conceptnet.build import build
+from lrldata.conceptnet.config import load_config
+from lrldata.manifest import ADAPTER, MANIFEST, SCORES, file_entry, fingerprint, sealed, write_json, write_manifest
+from lrldata.progress import Progress
+from lrltrain.evaluation.record import TASKS, folder_of, write_run
+
+BASE = "FacebookAI/xlm-roberta-base"
+LABELS = ("health", "politics", "science", "sports")
+ITEMS = {"topic": 60, "ner": 60}
+SHARES = {"none": 0.5, "seq_bn_inv": 0.85, "lora": 0.55}  # of the items that are predicted right
+HOSTILE = '<img src=x onerror="window.ran=1">&_$%{}\\|*`'
+
+
+def recipe(language: str, task: str, method: str, seed: int, **changes: Any) -> dict[str, Any]:
+    """Return the recipe of a run."""
+    adapted = method != "none" and not method.startswith("prompt")
+    made: dict[str, Any] = {
+        "task": task,
+        "language": language,
+        "data": {"name": "sib200" if task == "topic" else "wikiann", "files": {}, "counts": {}},
+        "base": {"id": "org/prompted-1B" if method.startswith("prompt") else BASE, "revision": "0" * 40},
+        "adapter": {"name": f"{language}_conceptnet_{method}", "manifest_sha256": "0" * 64} if adapted else None,
+        "method": method,
+        "source": "conceptnet" if adapted else None,
+        "settings": {"seed": seed, "steps": 10},
+        "made_with": {"lrl": "0"},
+    }
+    return made | changes
+
+
+def put_run(out: Path, made: dict[str, Any], gold: Sequence[Any], predicted: Sequence[Any], name: str = "") -> Path:
+    """Write a run with these predictions."""
+    table = pl.DataFrame({"item": range(len(gold)), "gold": list(gold), "predicted": list(predicted)}, strict=False)
+    folder = folder_of(out, made, name or (made["adapter"] or {}).get("name", made["method"]))
+    write_run(folder, made, table, {TASKS[made["task"]]: 0.5})
+    return folder
+
+
+def predictions(task: str, share: float, seed: int) -> tuple[list[Any], list[Any]]:
+    """Return gold and predicted, of which about this share is right."""
+    items = ITEMS[task]
+    draw = np.random.default_rng(seed)
+    right = draw.random(items) < share
+    if task == "topic":
+        gold = [LABELS[place % len(LABELS)] for place in range(items)]
+        return gold, [
+            label if fine else LABELS[(LABELS.index(label) + 1) % 4] for label, fine in zip(gold, right, strict=True)
+        ]
+    tags = [["B-PER", "I-PER", "O", "B-LOC"] if place % 2 else ["O", "B-ORG", "I-ORG", "O"] for place in range(items)]
+    return tags, [each if fine else ["O"] * 4 for each, fine in zip(tags, right, strict=True)]
+
+
+def build_dataset(out: Path, *languages: str) -> None:
+    """Build the sample of ConceptNet, and give it to other languages too, with fewer rows in each."""
+    flags = {"lang": "ro", "sample": True, "out": out, "cache": out / "cache"}
+    build(load_config(None, flags), Progress(quiet=True))
+    home = out / "datasets" / "ro" / "conceptnet"
+    for place, language in enumerate(languages):
+        folder = out / "datasets" / language / "conceptnet"
+        shutil.copytree(home, folder)
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        (shard,) = folder.glob("data/train-*")
+        table = pl.read_parquet(shard)
+        kept, gone = len(table) // (place + 2), len(table) - len(table) // (place + 2)
+        table.head(kept).write_parquet(shard)
+        manifest["ledger"]["kept"]["rows"] -= gone
+        manifest["ledger"]["dropped"]["self_loop"]["rows"] += gone
+        rows = manifest["rows"] | {"train": kept}
+        language_is = {"code": language, "name": language, "hub_code": language}
+        change(folder, language=language_is, rows=rows, ledger=manifest["ledger"])
+
+
+def put_adapter(out: Path, language: str, method: str, losses: Sequence[float]) -> str:
+    """Write an adapter's manifest and its log, without weights; return the hash of the manifest."""
+    folder = out / "adapters" / language / "xlm-roberta-base" / f"conceptnet-{method}"
+    folder.mkdir(parents=True)
+    entries = [{"step": 100 * place, "eval_loss": loss} for place, loss in enumerate(losses)]
+    write_json(folder / "log.json", entries)
+    made: dict[str, Any] = {"name": f"{language}_conceptnet_{method}", "method": method, "recipe": "r"}
+    made |= {"language": {"code": language, "name": language}, "base": {"id": BASE}, "inputs": [], "settings": {}}
+    numbers = dict.fromkeys(("steps", "best_step", "tokens", "parameters", "parameters_of_base"), 1)
+    losses_of = {"validation_loss_before": losses[0], "validation_loss": losses[-1]}
+    made["trained"] = {**numbers, **losses_of, "corpus": {}, "batching": "packed"}
+    outputs = [file_entry(folder / "log.json", folder)]
+    return str(write_manifest(folder / MANIFEST, ADAPTER, made | {"outputs": outputs})["sha256"])
+
+
+def put_perplexity(out: Path, language: str, method: str, hashed: str, better: float) -> float:
+    """Write the scores of an adapter and of its base model, and return the perplexity after."""
+    draw = np.random.default_rng(len(language + method))
+    before = -draw.gamma(9, 8, 40)
+    kept: dict[str, float] = {}
+    for name, likelihoods in (("base", before), (f"{language}_conceptnet_{method}", before * better)):
+        adapter = {"name": name, "manifest_sha256": hashed} if name != "base" else None
+        made: dict[str, Any] = {"task": "pppl", "data": {"name": "flores"}, "base": {"id": BASE}, "adapter": adapter}
+        made |= {"settings": {"formula": "corrected", "max_length": None, "precision": "fp32"}}
+        folder = (
+            out / "scores" / language / "xlm-roberta-base" / name / f"pppl-flores-corrected-{fingerprint(made)[:8]}"
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        table = {"sentence": ["a"] * 40, "log_likelihood": likelihoods, "tokens": [20] * 40, "characters": [80] * 40}
+        pl.DataFrame(table).write_parquet(folder / "sentences.parquet")
+        outputs = [file_entry(folder / "sentences.parquet", folder)]
+        write_manifest(folder / MANIFEST, SCORES, {**made, "recipe": fingerprint(made), "outputs": outputs})
+        kept[name] = float(np.exp(-likelihoods.sum() / 800))
+    low, high = kept.values()
+    score = {"language": language, "base": BASE, "adapter": name, "method": method, "data": "flores devtest"}
+    score |= {"metric": "pseudo-perplexity (corrected)", "sentences": 40, "bits_per_character": 1.0, "path": None}
+    for key, value in (("before", low), ("after", high), ("ratio", high / low)):
+        score[key] = {"value": value, "low": value * 0.9, "high": value * 1.1}
+    write_json(folder / "scores.json", sealed(score))
+    return high
+
+
+def fill(out: Path, languages: Sequence[str] = ("ro", "mt", "ug"), seeds: Sequence[int] = (1, 2)) -> None:
+    """Fill a workspace: two tasks, three methods and a prompted model, perplexities, adapters, datasets, a card."""
+    build_dataset(out, *(language for language in languages if language != "ro"))
+    for place, language in enumerate(languages):
+        for task in ("topic", "ner"):
+            for method, share in (*SHARES.items(), ("prompt-0", 0.4)):
+                for seed in seeds:
+                    gold, predicted = predictions(task, share - 0.05 * place, 100 * seed + place)
+                    if method == "prompt-0":
+                        predicted = [None, *predicted[1:]]
+                    put_run(out, recipe(language, task, method, seed), gold, predicted)
+        for method, better in (("seq_bn_inv", 0.7), ("lora", 0.95)):
+            hashed = put_adapter(out, language, method, [8 - place, 6, 5.5, 5 + better])
+            put_perplexity(out, language, method, hashed, better - 0.05 * place)
+    card = out / "cards" / "lrl-ro"
+    card.mkdir(parents=True)
+    card.joinpath("README.md").write_text("---\nlanguage:\n- ro\n---\n# Card\n", encoding="utf-8")
+    card.joinpath("index.html").write_text("<!doctype html><title>Card</title>", encoding="utf-8")

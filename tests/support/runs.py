@@ -1,0 +1,33 @@
+"""One publication in a process of its own, forked from one that has the libraries loaded already."""
+
+import os
+import time
+from pathlib import Path
+
+from hub_cards.config import PushConfig
+from hub_cards.publish import repository
+from hub_cards.publish.hub import Hub
+from hub_cards.publish.publish import prepare, publish
+from lrldata.errors import LrlError
+from lrldata.progress import Progress
+
+DONE, FAILED, KILLED = 0, 7, -9
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8  # to draw one takes longer than the whole publication
+
+
+def push(endpoint: str, token: str, workspace: str, pid_file: str) -> None:
+    """Publish Romanian, and end with DONE or, where it was said in words why not, FAILED. Waits take no time.
+
+    The process's id is written to a file first, so that the server can kill it; what was said is in `said` beside it.
+    """
+    Path(pid_file).write_text(str(os.getpid()), encoding="utf-8")
+    time.sleep, asleep = (lambda seconds: asleep(min(seconds, 0.01))), time.sleep
+    repository.draw_ledger = lambda *_: PICTURE
+    hub = Hub(endpoint, token)
+    config = PushConfig(lang="ro", namespace="my-org", out=Path(workspace), kind=["dataset"])
+    try:
+        publish(prepare(config, hub, Progress(quiet=True)), config, hub, Progress(quiet=True))
+    except LrlError as error:
+        Path(pid_file).with_name("said").write_text(str(error), encoding="utf-8")
+        os._exit(FAILED)
+    os._exit(DONE)

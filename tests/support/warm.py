@@ -1,0 +1,84 @@
+"""Commands in processes of their own, forked from one that has the libraries loaded: importing them takes seconds."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+LOADED = (
+    "lrltrain.fitting.fit",
+    "lrltrain.evaluation.score_text",
+    "lrltrain.evaluation.score_tasks",
+    "lrltrain.reporting.report",
+    "datasets",
+)
+FIXED = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # libraries read them as they are loaded
+
+
+class Warm:
+    """A process that forks itself for each run of `lrltrain`, in the surroundings in which it was begun."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def run(self, arguments: list[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """Run the command and wait for it, as subprocess.run does."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with TemporaryDirectory() as folder:
+            streams = [os.path.join(folder, name) for name in ("stdout", "stderr")]  # noqa: PTH118 -- they are sent
+            asked = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment), "streams": streams}
+            self._process.stdin.write(json.dumps(asked) + "\n")
+            self._process.stdin.flush()
+            code = int(self._process.stdout.readline())
+            told = [Path(stream).read_text("utf-8") for stream in streams]
+        return subprocess.CompletedProcess(["lrltrain", *arguments], code, *told)
+
+
+def serve() -> None:
+    """Fork a process for each line of standard input, and print its exit code."""
+    for name in LOADED:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        process = os.fork()
+        if process == 0:
+            become(**json.loads(line))
+            return
+        _, status = os.waitpid(process, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def become(arguments: list[str], cwd: str, environment: Mapping[str, str], streams: list[str]) -> None:
+    """Be the command."""
+    from lrltrain.cli.app import main  # noqa: PLC0415 -- quick, as its parts are there
+
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, stream in enumerate(streams, 1):
+        os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
+    sys.argv = ["lrltrain", *arguments]
+    main()
+
+
+if __name__ == "__main__":
+    serve()

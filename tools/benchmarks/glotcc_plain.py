@@ -1,0 +1,156 @@
+"""The rules for lines of web text said once more, in plain Python, for bench_glotcc.py to hold the fast ones against.
+
+A loop over characters for each rule, and `re` for the patterns: slow, and easy to read. Tables (phrases, patterns,
+numbers) are those of lrldata.web, as it is what is done with them that is checked here. In three parts, in the order
+in which they are applied to a document:
+
+    repair       as lrldata/web/repair.py
+    replace      as lrldata/web/pii.py
+    line_reason  as lrldata/web/line_filters.py; REASONS are those that it gives, first come first served
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+
+from ftfy import TextFixerConfig, fix_text
+
+from lrldata.web import line_filters as tables
+from lrldata.web import pii
+from lrldata.web import repair as forms
+
+Rules = Mapping[str, float]
+
+# --- repair ------------------------------------------------------------------------------------------------
+
+_FTFY = TextFixerConfig(
+    unescape_html=True, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, normalization=None
+)
+
+
+def repair(text: str, script: str | None, language: str) -> str:
+    """Return a text repaired: mojibake undone, NFC, one kind of line break, no controls, single spaces."""
+    if re.search(forms.MOJIBAKE, text) or re.search(forms.ENTITY, text):
+        text = fix_text(text, _FTFY)
+    text = re.sub(forms.PRESENTATION_FORMS, lambda shape: unicodedata.normalize("NFKC", shape[0]), text)
+    text = unicodedata.normalize("NFC", text)
+    for line_break in ("\r\n", "\r", "\u2028", "\u2029", "\x85"):
+        text = text.replace(line_break, "\n")
+    text = re.sub(forms.CONTROLS, "", text)
+    text = re.sub(forms.SPACES, " ", text)
+    for old, own in forms.LETTERS.get(language, {}).items():
+        text = text.replace(old, own)
+    if script not in forms.RIGHT_TO_LEFT:
+        text = re.sub(forms.MARKS_OF_DIRECTION, "", text)
+    return text if script in forms.UNSPACED else text.replace(forms.ZERO_WIDTH_SPACE, "")
+
+
+# --- personal data -----------------------------------------------------------------------------------------
+
+
+def replace(text: str) -> str:
+    """Return a text with <email>, <ip>, <iban> and <phone> in place of such data, in this order."""
+    for kind, pattern in pii.PATTERNS.items():
+        text = re.sub(pattern, f"<{kind}>", text)
+    return text
+
+
+# --- lines -------------------------------------------------------------------------------------------------
+
+
+def line_reason(line: str, rules: Rules, scripts: Sequence[str]) -> str | None:
+    """Return the reason for which a line goes, None where it stays. `scripts` are the language's; none means any."""
+    for reason, goes in _RULES.items():
+        if goes(line, rules, scripts):
+            return reason
+    return None
+
+
+def _no_letters(line: str, _rules: Rules, _scripts: Sequence[str]) -> bool:
+    return _letters(line) == 0
+
+
+def _url(line: str, _rules: Rules, _scripts: Sequence[str]) -> bool:
+    rest = re.sub(tables.ADDRESS, "", line)
+    return re.match(tables.BEGINS_WITH_ADDRESS, line) is not None or 2 * len(rest) < len(line)
+
+
+def _code(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
+    line = re.sub(pii.PLACEHOLDERS, "", line)
+    if len(re.findall(tables.CODE_MARKS, line)) < rules["least_code_marks"]:
+        return False
+    return re.search(tables.TAG, line) is not None or re.search(tables.STATEMENT, line) is not None
+
+
+def _boilerplate(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
+    if len(line) > rules["longest_boilerplate"]:
+        return False
+    folded = f" {line.lower()} "
+    return any(
+        not before.isalpha() and not after.isalpha()
+        for phrase in tables.PHRASES
+        for found in re.finditer(rf"(?=(.){re.escape(phrase)}s?(.))", folded)
+        for before, after in [found.groups()]
+    )
+
+
+def _menu(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
+    separators = len(re.findall(tables.SEPARATORS, line))
+    return separators >= rules["least_separators"] and separators * rules["menu_item"] >= len(line)
+
+
+def _few_letters(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
+    lettered = sum(_kind(character) in "LM" for character in line)
+    return lettered < rules["least_letters"] * len(line)
+
+
+def _short_line(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
+    return _letters(line) < rules["shortest_line"]
+
+
+def _wrong_script(line: str, rules: Rules, scripts: Sequence[str]) -> bool:
+    own = sum(_is_of(character, script) for character in line for script in scripts)
+    return bool(scripts) and own < rules["least_script"] * _letters(line)
+
+
+_RULES: Mapping[str, Callable[[str, Rules, Sequence[str]], bool]] = {
+    "no_letters": _no_letters,
+    "url": _url,
+    "code": _code,
+    "boilerplate": _boilerplate,
+    "menu": _menu,
+    "few_letters": _few_letters,
+    "short_line": _short_line,
+    "wrong_script": _wrong_script,
+}
+REASONS = tuple(_RULES)
+
+# What the names of a script's letters begin with in Unicode, which unicodedata has, and the script itself it has not.
+_NAMES = {
+    "Arab": "ARABIC", "Armn": "ARMENIAN", "Beng": "BENGALI", "Cyrl": "CYRILLIC", "Deva": "DEVANAGARI",
+    "Ethi": "ETHIOPIC", "Geor": "GEORGIAN", "Grek": "GREEK", "Hani": "CJK", "Hebr": "HEBREW", "Khmr": "KHMER",
+    "Laoo": "LAO", "Latn": "LATIN", "Mymr": "MYANMAR", "Taml": "TAMIL", "Telu": "TELUGU", "Thai": "THAI",
+    "Tibt": "TIBETAN",
+}  # fmt: skip
+# Arabic vowel signs, and the stroke that lengthens a word: Unicode has them as of no script, for several use them.
+_OF_NONE = {*map(chr, range(0x64B, 0x656)), "\u0640", "\u0670"}
+
+
+@cache
+def _kind(character: str) -> str:
+    """Return the first letter of a character's category: L letter, M mark, N number, P punctuation and so on."""
+    return unicodedata.category(character)[0]
+
+
+def _letters(line: str) -> int:
+    return sum(_kind(character) == "L" for character in line)
+
+
+@cache
+def _is_of(character: str, script: str) -> bool:
+    return (
+        _kind(character) == "L"
+        and character not in _OF_NONE
+        and unicodedata.name(character, "").startswith(_NAMES[script])
+    )
