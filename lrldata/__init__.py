@@ -1,3 +1,52 @@
-"""Datasets for low-resource languages: ConceptNet facts as sentences, versioned for the Hugging Face Hub."""
+"""Datasets for low-resource languages: ConceptNet facts as sentences and cleaned web text, versioned for the Hub.
 
-__version__ = "0.1.0"
+    import lrldata
+    dataset = lrldata.build("ro", source="conceptnet", sample=True)
+    dataset.path, dataset.version, dataset.rows, dataset.ledger, dataset.load()
+
+Names are imported when they are used, so that `import lrldata` takes no time.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.2.0"
+
+if TYPE_CHECKING:
+    from lrldata.api import build, explain, find_language, identify, languages, open_dataset
+    from lrldata.errors import LrlError
+    from lrldata.workspace import Dataset, Workspace, open_workspace
+
+__all__ = [
+    "Dataset",
+    "LrlError",
+    "Workspace",
+    "__version__",
+    "build",
+    "explain",
+    "find_language",
+    "identify",
+    "languages",
+    "open_dataset",
+    "open_workspace",
+]
+
+_HOMES = {
+    "Dataset": "lrldata.workspace",
+    "LrlError": "lrldata.errors",
+    "Workspace": "lrldata.workspace",
+    "open_workspace": "lrldata.workspace",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what the API names when it is asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    found = globals()[name] = getattr(import_module(_HOMES.get(name, "lrldata.api")), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

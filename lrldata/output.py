@@ -30,6 +30,8 @@ _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}|(?<=Bearer )[\w.~+/=-]+")
 _USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#\"'<>]*@", re.IGNORECASE)
 _QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?\"'<>]+)\?[^\s\"'<>)]+", re.IGNORECASE)
 _SECRETS: list[str] = []
+LOGGER = logging.getLogger("lrldata")
+_LEVELS = {"note": logging.INFO, "warning": logging.WARNING}
 
 
 def clean(text: str) -> str:
@@ -82,7 +84,11 @@ def keep_out_of(address: str) -> None:
 
 
 def guard() -> None:
-    """Let log records and tracebacks of this process, the libraries' too, through the same door."""
+    """Let log records and tracebacks of this process, the libraries' too, through the same door.
+
+    Commands call it, and processes that they start: notes are printed from then on.
+    """
+    print_notes()
     make = logging.getLogRecordFactory()
     if getattr(make, "__name__", "") == "guarded":  # it is in place
         return
@@ -114,13 +120,36 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line on standard error, where it does not mix with results."""
+    """Log a note, or a warning: by the logger `lrldata`, whose lines commands print on standard error."""
+    prefix, _, message = text.partition(": ")
+    level = _LEVELS.get(prefix)
+    LOGGER.log(level or logging.INFO, "%s", shown(message if level else text))
+
+
+def tell(text: str) -> None:
+    """Print lines on standard error, where they do not mix with results."""
     print(shown(text), file=sys.stderr)
+
+
+class _OnStandardError(logging.Handler):
+    """What commands do with notes and warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        word = next((word for word, level in _LEVELS.items() if level == record.levelno), record.levelname.lower())
+        print(f"{word}: {shown(record.getMessage())}", file=sys.stderr)
+
+
+def print_notes() -> None:
+    """Print notes and warnings of this process on standard error, as commands do."""
+    if not any(isinstance(handler, _OnStandardError) for handler in LOGGER.handlers):
+        LOGGER.addHandler(_OnStandardError())
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
 
 
 def say_traceback(error: BaseException) -> None:
     """Print a traceback on standard error."""
-    note("".join(traceback.format_exception(error)).rstrip("\n"))
+    tell("".join(traceback.format_exception(error)).rstrip("\n"))
 
 
 def styled(text: str, style: str) -> Text:

@@ -1,21 +1,39 @@
-"""Language adapters: training them, and measuring what they did."""
+"""Language adapters: training them, and measuring what they did.
+
+    import lrldata, lrltrain
+    dataset = lrldata.build("ro", source="conceptnet", sample=True)
+    adapter = lrltrain.fit(dataset, base="lrl-mini", method="seq_bn_inv", steps=200)
+    lrltrain.evaluate(adapter, task="pppl").to_frame()
+    lrltrain.report("lrl-workspace")
+
+Names are imported when they are used: torch takes seconds.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 from lrldata.threads import limit_threads
 
 if TYPE_CHECKING:
+    from lrltrain.api import Scores, evaluate, fit, prompt, report
+    from lrltrain.fitting.plan import Adapter
     from lrltrain.modules.load import load_adapter
 
 limit_threads()  # before torch is imported, which starts its threads as they are set then
 
-__all__ = ["load_adapter"]
+__all__ = ["Adapter", "Scores", "evaluate", "fit", "load_adapter", "prompt", "report"]
+
+_HOMES = {"Adapter": "lrltrain.fitting.plan", "load_adapter": "lrltrain.modules.load"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what the API names when it is asked for: torch takes seconds."""
-    if name != "load_adapter":
+    """Import what the API names when it is asked for."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lrltrain.modules.load import load_adapter  # noqa: PLC0415
+    from importlib import import_module  # noqa: PLC0415
 
-    return load_adapter
+    found = globals()[name] = getattr(import_module(_HOMES.get(name, "lrltrain.api")), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

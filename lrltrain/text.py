@@ -20,6 +20,7 @@ from lrldata.manifest import fingerprint, identity, sha256_of
 from lrldata.normalize import normalize
 from lrldata.output import note
 from lrldata.paths import safe_name
+from lrldata.workspace import dataset_path
 from lrltrain.config import FitConfig
 
 LINES_A_BATCH = 1_000
@@ -60,13 +61,18 @@ def open_text(config: FitConfig, language: Language) -> Text:
     if config.dataset and not Path(config.dataset).exists():
         return _on_hub(config.dataset, config.source, config.dataset_revision)
     given = Path(config.dataset) if config.dataset else None
-    folder = given or config.out / "datasets" / language.code / safe_name(config.source)
+    folder = given or dataset_folder(config, language)
     if given is None and not folder.exists():
         raise InputError(
             f"{folder}: no dataset of {language.name} from {config.source} in this workspace.",
             f"Make it with `lrldata build --lang {language.code} --source {config.source}`, or use --dataset, --text.",
         )
     return _folder(folder, language)
+
+
+def dataset_folder(config: FitConfig, language: Language) -> Path:
+    """Return where the workspace has the dataset of a language and source."""
+    return config.out / dataset_path(language.code, safe_name(config.source))
 
 
 def _folder(folder: Path, language: Language) -> Text:

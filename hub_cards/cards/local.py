@@ -17,6 +17,7 @@ from hub_cards.publish.repository import Local, Repository, adapter_repository, 
 from lrldata.errors import InputError, StorageError
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, kind_of, write_text
 from lrldata.paths import inside
+from lrldata.workspace import ADAPTERS, DATASETS, card_path, dataset_path
 
 PAGE = "index.html"
 UNKNOWN = Licence("unknown")
@@ -51,7 +52,7 @@ def check(path: Path, namespace: str) -> list[str]:
 def render(path: Path, namespace: str, out: Path | None) -> Rendered:
     """Write the card of a dataset's or an adapter's folder below `out`, or below cards/ of its workspace."""
     repository, root = repository_of(path, namespace)
-    folder = out or root / "cards" / repository.id.split("/")[-1]
+    folder = out or root / card_path(repository.id)
     folder.mkdir(parents=True, exist_ok=True)
     with understood(path):
         text = _text(repository)
@@ -102,7 +103,7 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
         dataset, root = read_dataset(path), _root(path, 2)
         with understood(path):
             code = dataset.manifest["language"]["code"]
-            at_home = root != path and path == root / "datasets" / code / dataset.source
+            at_home = root != path and path == root / dataset_path(code, dataset.source)
             datasets = read_datasets(root, code) if at_home else (dataset,)
             known = {each.source: licenses.of_dataset(each.manifest) or UNKNOWN for each in datasets}
             return dataset_repository(datasets, known, namespace, code), root
@@ -128,4 +129,4 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
 def _root(path: Path, depth: int) -> Path:
     """Return the workspace that a folder lies in; the folder itself where it lies in none."""
     above = path.parents[depth] if len(path.parents) > depth else path
-    return above if path.parts[len(above.parts) : len(above.parts) + 1] in (("datasets",), ("adapters",)) else path
+    return above if path.parts[len(above.parts) : len(above.parts) + 1] in ((DATASETS,), (ADAPTERS,)) else path

@@ -1,19 +1,16 @@
 """Serve a folder until interrupted: `python -m hub_cards.local_hub --root DIR [--port 0]`."""
 
 import argparse
-import asyncio
 import json
-import signal
 import sys
 from pathlib import Path
 
-from aiohttp import web
 from filelock import Timeout
 
 from hub_cards.local_hub.access import Accounts
 from hub_cards.local_hub.faults import Faults, end_this_process
 from hub_cards.local_hub.limits import FILE
-from hub_cards.local_hub.run import PART, ROWS, alone, serve
+from hub_cards.local_hub.run import PART, ROWS, alone, run_until_told
 from hub_cards.local_hub.server import application
 
 
@@ -40,16 +37,6 @@ def _positive(text: str) -> int:
     return value
 
 
-async def _until_told(app: web.Application, port: int) -> None:
-    told = asyncio.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(each, told.set)
-    runner, endpoint = await serve(app, port)
-    print(f"export HF_ENDPOINT={endpoint}", flush=True)
-    await told.wait()
-    await runner.cleanup()
-
-
 def main() -> int:
     """Run the server. Exit codes: 0 told to end, 1 could not start."""
     asked = _arguments()
@@ -59,7 +46,7 @@ def main() -> int:
         with alone(asked.root):
             accounts = Accounts.read(asked.accounts)
             app = application(asked.root, accounts, faults, page=asked.page, part=asked.part, largest=asked.largest)
-            asyncio.run(_until_told(app, asked.port))
+            run_until_told(app, asked.port, lambda endpoint: print(f"export HF_ENDPOINT={endpoint}", flush=True))
     except Timeout:
         print(f"error: another server has {asked.root}. End it, or give another --root.", file=sys.stderr)
         return 1

@@ -7,7 +7,7 @@ was sent; `wrote` says that something on disk may be another thing than before; 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -21,10 +21,12 @@ _SHOWN = {"recursive", "expand", "expand[]", "blobs", "cursor", "limit", "owner"
 
 
 class Journal:
-    """The journal in a file; `redact` takes tokens out of a text."""
+    """The journal in a file; `redact` takes tokens out of a text, and `told` is told of each entry."""
 
-    def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, redact: Callable[[str], str], told: Callable[[Mapping[str, Any]], None] = lambda _: None
+    ) -> None:
+        self.path, self._told = path, told
         self._redact = redact
         self._count = max((entry["n"] for entry in entries(path)), default=0)
 
@@ -46,6 +48,7 @@ class Journal:
             entry["fault"] = fault
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        self._told(entry)
 
 
 def shown(path: str, query: str) -> str:

@@ -1,8 +1,9 @@
 """The life of a server: on the loopback interface, alone on its folder, until it is told to end."""
 
 import asyncio
+import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,21 @@ async def serve(app: web.Application, port: int) -> tuple[web.AppRunner, str]:
     await runner.setup()
     await web.TCPSite(runner, HOST, port).start()
     return runner, f"http://{HOST}:{runner.addresses[0][1]}"
+
+
+def run_until_told(app: web.Application, port: int, started: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `started` is told the endpoint. Raises OSError where the port is taken."""
+    asyncio.run(_until_told(app, port, started))
+
+
+async def _until_told(app: web.Application, port: int, started: Callable[[str], None]) -> None:
+    ended = asyncio.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, ended.set)
+    runner, endpoint = await serve(app, port)
+    started(endpoint)
+    await ended.wait()
+    await runner.cleanup()
 
 
 @dataclass(frozen=True)

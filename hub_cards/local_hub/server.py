@@ -1,8 +1,9 @@
 """The application: its routes, and what every request passes through."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -134,15 +135,23 @@ def _routes() -> list[web.AbstractRouteDef]:
 
 
 def application(
-    root: Path, accounts: Accounts, faults: Faults, *, page: int, part: int, largest: int
+    root: Path,
+    accounts: Accounts,
+    faults: Faults,
+    *,
+    page: int,
+    part: int,
+    largest: int,
+    told: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> web.Application:
     """Return the application on a folder.
 
-    A list comes in pages of `page` rows; large files in parts of `part` bytes, and up to `largest` bytes.
+    A list comes in pages of `page` rows; large files in parts of `part` bytes, and up to `largest` bytes. `told` is
+    told of each request that has ended, as the journal has it.
     """
     app = web.Application(middlewares=[_passed], client_max_size=COMMIT)
     app[STORE], app[ACCOUNTS], app[FAULTS] = Store(root), accounts, faults
-    app[JOURNAL] = Journal(root / "journal.jsonl", accounts.redact)
+    app[JOURNAL] = Journal(root / "journal.jsonl", accounts.redact, told)
     app[PAGE], app[lfs.PART], app[lfs.LARGEST] = page, part, largest
     app[lfs.JOINING] = asyncio.Lock()
     app.add_routes(_routes())

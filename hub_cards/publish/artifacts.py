@@ -33,11 +33,11 @@ from lrldata.manifest import (
     read_manifest,
 )
 from lrldata.paths import Held, walk
+from lrldata.workspace import PATTERNS, source_of_adapter
 
 SAMPLES = 8
 LONGEST_SAMPLE = 300  # characters
 TOLERANCE = 1e-6  # relative, between a score and what its sentences give
-FOLDERS = {DATASET: "datasets/*/*", ADAPTER: "adapters/*/*/*", SCORES: "scores/*/*/*/*"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Adapter:
     @property
     def source(self) -> str:
         """Return the name of the source of its text."""
-        return self.folder.name.removesuffix(f"-{self.manifest['method']}")
+        return source_of_adapter(self.folder, self.manifest["method"])
 
     @property
     def method(self) -> str:
@@ -155,9 +155,9 @@ def open_workspace(root: Path, languages: Collection[str] | None = None) -> Work
     for folder in _folders(root, ADAPTER, languages):
         adapter = read_adapter(folder)
         adapters.setdefault(adapter.manifest["language"]["code"], []).append(adapter)
-    finished = {path.parent for pattern in FOLDERS.values() for path in root.glob(f"{pattern}/{MANIFEST}")}
-    begun = {path for pattern in FOLDERS.values() for path in root.glob(pattern) if path.is_dir()}
-    begun -= {path.parent for path in root.glob(f"{FOLDERS[SCORES]}/seed-*")}  # tasks have a folder a seed
+    finished = {path.parent for pattern in PATTERNS.values() for path in root.glob(f"{pattern}/{MANIFEST}")}
+    begun = {path for pattern in PATTERNS.values() for path in root.glob(pattern) if path.is_dir()}
+    begun -= {path.parent for path in root.glob(f"{PATTERNS[SCORES]}/seed-*")}  # tasks have a folder a seed
     return Workspace(
         root,
         {code: tuple(several) for code, several in datasets.items()},
@@ -175,13 +175,13 @@ def read_datasets(root: Path, code: str) -> tuple[Dataset, ...]:
 def artifacts_of(root: Path, lang: str | None) -> list[Path]:
     """Return the folders of datasets and adapters of languages (as --lang names them; None: of all)."""
     codes = {language.code for language in parse(lang)} if lang else None
-    folders = (folder for kind in (DATASET, ADAPTER) for folder in sorted(root.glob(FOLDERS[kind])))
+    folders = (folder for kind in (DATASET, ADAPTER) for folder in sorted(root.glob(PATTERNS[kind])))
     return [folder for folder in folders if folder.is_dir() and _concerns(folder, root, codes)]
 
 
 def _folders(root: Path, kind: str, languages: Collection[str] | None) -> Iterator[Path]:
     """Yield the finished folders. Raises StorageError for one whose manifest cannot be read, or is another's."""
-    for folder in sorted(root.glob(FOLDERS[kind])):
+    for folder in sorted(root.glob(PATTERNS[kind])):
         if _concerns(folder, root, languages) and (folder / MANIFEST).exists():
             try:
                 manifest = load_manifest(folder, kind)

@@ -4,19 +4,37 @@ import errno
 import io
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 import typer
 from rich.console import RenderableType
 
+from lrldata import __version__
 from lrldata.errors import LrlError
-from lrldata.output import guard, note, say_json, say_traceback, show
+from lrldata.output import guard, say, say_json, say_traceback, show, tell
 from lrldata.threads import limit_threads
 
 INTERRUPTED = 130  # as the shell counts an interrupt
 DEBUG_HELP = "Show the traceback of an error."
 _FORESEEN = (LrlError, OSError, pl.exceptions.PolarsError, MemoryError)
+
+
+def new_app(program: str, what: str) -> typer.Typer:
+    """Return a command line without commands yet, with the options that all have: --version and --debug."""
+    app = typer.Typer(help=what, no_args_is_help=True, pretty_exceptions_enable=False)
+
+    @app.callback(invoke_without_command=True)
+    def _options(
+        version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+        debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+    ) -> None:
+        if version:
+            say(f"{program} {__version__}")
+            raise typer.Exit
+        _ = debug  # read from the arguments by `run`, so that it holds for usage errors too
+
+    return app
 
 
 def show_or_dump(as_json: bool, value: Any, *drawn: RenderableType) -> None:
@@ -69,5 +87,5 @@ def _in_words(error: BaseException) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    note(f"error: {message}")
+    tell(f"error: {message}")
     return code

@@ -8,11 +8,11 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from lrldata.conceptnet.build import Built
 from lrldata.conceptnet.plan import Step
 from lrldata.language import Language
 from lrldata.ledger import Ledger, reasons_of
 from lrldata.web.inputs import in_words
+from lrldata.workspace import Dataset
 
 if TYPE_CHECKING:  # what it needs is slow to import
     from lrldata.web.explain import Explained
@@ -38,7 +38,7 @@ def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
     return made
 
 
-def built(results: Sequence[Built]) -> Group:
+def built(results: Sequence[Dataset]) -> Group:
     """Show what a build made, and in which folders."""
     came_in = "edges" if results[0].path.name == "conceptnet" else "lines"
     numbers = ("train", "valid.", "test", "kept", came_in, "s")

@@ -1,8 +1,7 @@
 """The recipe of `lrldata build`: from the dump to a dataset folder for each language."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,47 +32,21 @@ from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read
 from lrldata.progress import Progress
 from lrldata.schema import CONCEPTNET
 from lrldata.split import SPLITS, at_random, by_pair
+from lrldata.workspace import Dataset, dataset_path
 
 ALL_SCRIPTS = "any"
 COMPOSITE_SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
 
 
-@dataclass(frozen=True)
-class Built:
-    """One dataset folder after a build; `status` is `built` or `unchanged`."""
-
-    language: Language
-    path: Path
-    version: str
-    status: str
-    rows: Mapping[str, int]
-    ledger: Ledger
-    seconds: float
-    notes: Mapping[str, Any] = field(default_factory=dict)  # of the input, where there is something to say of it
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
-        return {
-            "language": self.language.code,
-            "path": str(self.path),
-            "version": self.version,
-            "status": self.status,
-            "rows": dict(self.rows),
-            "ledger": self.ledger.as_json(),
-            **self.notes,
-            "seconds": round(self.seconds, 3),
-        }
-
-
 class IncompleteError(InputError):
     """Some of the languages could not be built; `built` has the others."""
 
-    def __init__(self, message: str, way_out: str, built: list[Built]) -> None:
+    def __init__(self, message: str, way_out: str, built: list[Dataset]) -> None:
         super().__init__(message, way_out)
         self.built = built
 
 
-def build(config: BuildConfig, progress: Progress) -> list[Built]:
+def build(config: BuildConfig, progress: Progress) -> list[Dataset]:
     """Build the datasets that `config` asks for, all from one index. Unchanged ones are left alone.
 
     A language that the dump does not hold, or of which nothing is left, does not stop the others: IncompleteError
@@ -90,7 +63,7 @@ def build(config: BuildConfig, progress: Progress) -> list[Built]:
     held = [language for language in chosen if index.edges_of(language.conceptnet or "")]
     recipes = {language.code: _recipe(config, language, books[language.code], index) for language in held}
 
-    results: dict[str, Built | str] = {
+    results: dict[str, Dataset | str] = {
         language.code: _as_found(language, folder_of(config, language))
         for language in held
         if not config.force and is_unchanged(folder_of(config, language), DATASET, fingerprint(recipes[language.code]))
@@ -106,7 +79,7 @@ def build(config: BuildConfig, progress: Progress) -> list[Built]:
                     edges, language, books[language.code], recipes[language.code], config
                 )
 
-    built = [result for language in held if isinstance(result := results[language.code], Built)]
+    built = [result for language in held if isinstance(result := results[language.code], Dataset)]
     lacking = [f"{language.name} ({language.code})" for language in chosen if language not in held]
     faults = [f"{index.source['name']} holds no edge of {', '.join(lacking)}."] if lacking else []
     faults += [fault for fault in results.values() if isinstance(fault, str)]
@@ -128,7 +101,7 @@ def _read_index(index: Index, pending: Sequence[Language]) -> pl.DataFrame:
 
 def _build_one(
     edges: pl.DataFrame, language: Language, book: Phrasebook, recipe: dict[str, Any], config: BuildConfig
-) -> Built | str:
+) -> Dataset | str:
     """Make the rows of one language and write them; where no row is left, say why."""
     began = time.perf_counter()
     folder = folder_of(config, language)
@@ -142,7 +115,9 @@ def _build_one(
     home = folder.resolve()  # where the folder is a link, what it points to is replaced, and not the link
     with lock(home):
         manifest = write_dataset(home, splits, lambda manifest: folder_card(manifest, language), provenance)
-    return Built(language, folder, manifest["version"], "built", manifest["rows"], ledger, time.perf_counter() - began)
+    return Dataset(
+        language, folder, manifest["version"], "built", manifest["rows"], ledger, time.perf_counter() - began
+    )
 
 
 def make_rows(
@@ -187,7 +162,7 @@ def make_rows(
 
 def folder_of(config: BuildConfig, language: Language) -> Path:
     """Return the dataset's folder in the workspace."""
-    return config.out / "datasets" / language.code / config.source
+    return config.out / dataset_path(language.code, config.source)
 
 
 def scripts_of(config: BuildConfig, language: Language) -> tuple[str, ...]:
@@ -219,7 +194,7 @@ def _recipe(config: BuildConfig, language: Language, book: Phrasebook, index: In
     }
 
 
-def _as_found(language: Language, folder: Path) -> Built:
+def _as_found(language: Language, folder: Path) -> Dataset:
     manifest = read_manifest(folder, DATASET) or {}
     ledger = from_json(manifest["ledger"])
-    return Built(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0)
+    return Dataset(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0)

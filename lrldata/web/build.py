@@ -13,7 +13,6 @@ from typing import Any
 import polars as pl
 
 from lrldata.card import folder_card
-from lrldata.conceptnet.build import Built
 from lrldata.conceptnet.plan import Step
 from lrldata.dataset import write_dataset
 from lrldata.engine import Crew
@@ -35,6 +34,7 @@ from lrldata.web.hub import REPOSITORY, hub_shards
 from lrldata.web.inputs import LEFT_OUT, find_files, in_words
 from lrldata.web.scripts import scripts_asked
 from lrldata.web.shards import Columns, Shard, find_shards, shards_of
+from lrldata.workspace import Dataset, dataset_path
 
 LIBRARIES = ("polars", "xxhash", "ftfy", "rensa", "pyarrow")
 
@@ -65,12 +65,12 @@ class Cleaned:
         return (stages.read_rows(path) for path in self.shards[split])
 
 
-def build_web(config: WebConfig, progress: Progress) -> list[Built]:
+def build_web(config: WebConfig, progress: Progress) -> list[Dataset]:
     """Build the datasets that `config` asks for from documents. Unchanged ones are left alone. Raises LrlError."""
     return [_build_one(config, language, progress) for language in parse(config.lang)]
 
 
-def _build_one(config: WebConfig, language: Language, progress: Progress) -> Built:
+def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dataset:
     began = time.perf_counter()
     folder = folder_of(config, language)
     found, task, recipe, work = _prepare(config, language)
@@ -82,7 +82,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Bui
         if manifest.get("left_out", {}) == found.left_out and found.skipped.items() <= manifest["skipped"].items():
             ledger = from_json(manifest["ledger"])
             notes = _notes(manifest)
-            return Built(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0, notes)
+            return Dataset(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0, notes)
 
     home = folder.resolve()
     with lock(work), lock(home):
@@ -107,7 +107,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Bui
             )
         shutil.rmtree(work)
     seconds, notes = time.perf_counter() - began, _notes(manifest)
-    return Built(language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, seconds, notes)
+    return Dataset(language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, seconds, notes)
 
 
 def _notes(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def _write(
 
 def folder_of(config: WebConfig, language: Language) -> Path:
     """Return the dataset's folder in the workspace."""
-    return config.out / "datasets" / language.code / config.source
+    return config.out / dataset_path(language.code, config.source)
 
 
 def find_input(config: WebConfig, language: Language) -> tuple[list[Shard], str | None]:

@@ -1,36 +1,13 @@
-"""The command `lrltrain`. What needs torch is imported when a command runs."""
+"""The command `lrltrain`: its commands, each a module beside this one. What needs torch is imported when one runs."""
 
-from typing import Annotated
-
-import typer
-
-from lrldata import __version__
-from lrldata.cli.run import DEBUG_HELP, run
-from lrldata.output import say
+from lrldata.cli.run import new_app, run
 from lrltrain.cli.evaluate import eval_command
 from lrltrain.cli.fit import fit_command
 from lrltrain.cli.grid import grid_command, status_command
 from lrltrain.cli.prompt import prompt_command
 from lrltrain.cli.report import report_command
 
-app = typer.Typer(
-    help="Language adapters: train them, and measure what they did.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-
-
-@app.callback(invoke_without_command=True)
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
-) -> None:
-    if version:
-        say(f"lrltrain {__version__}")
-        raise typer.Exit
-    _ = debug  # read from the arguments by `run`
-
-
+app = new_app("lrltrain", "Language adapters: train them, and measure what they did.")
 app.command("fit")(fit_command)
 app.command("eval")(eval_command)
 app.command("prompt")(prompt_command)

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Group
 
+from lrldata.cli.options import Config, Json
 from lrldata.cli.run import show_or_dump
 from lrldata.progress import Progress
-from lrltrain.cli.options import BaseId, BaseRevision, Config, Json, Out, Quiet, given, libraries
+from lrltrain.cli.options import BaseId, BaseRevision, Out, Quiet, given, libraries
 from lrltrain.config import load_eval_config
 
 
@@ -100,9 +101,9 @@ def eval_command(
     with libraries(progress):
         from lrltrain.cli import tables
         from lrltrain.evaluation.score_tasks import score_tasks
-        from lrltrain.evaluation.score_text import evaluate
+        from lrltrain.evaluation.score_text import score_text
     tasks = score_tasks(settings, progress) if settings.task != "pppl" else []
-    results = evaluate(settings, progress) if settings.measures_text else []
+    results = score_text(settings, progress) if settings.measures_text else []
     value = {"scores": [each.as_json() for each in results], "tasks": [each.as_json() for each in tasks]}
     drawn = [*([tables.task_scores(tasks)] if tasks else []), *([tables.scores(results)] if results else [])]
     show_or_dump(as_json, value | {"seconds": round(time.perf_counter() - began, 3)}, Group(*drawn))

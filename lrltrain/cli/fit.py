@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from lrldata.cli.options import Config, Json
 from lrldata.cli.run import show_or_dump
 from lrldata.language import find
 from lrldata.output import say
 from lrldata.progress import Progress
-from lrltrain.cli.options import BaseId, BaseRevision, Config, Json, Out, Quiet, given, libraries
+from lrltrain.cli.options import BaseId, BaseRevision, Out, Quiet, given, libraries
 from lrltrain.config import load_fit_config
 
 SEVERAL = ("lang", "source", "method")  # of each of these, an adapter is trained with each of the others

@@ -12,11 +12,7 @@ from lrldata.errors import UsageError
 from lrldata.progress import Progress
 from lrltrain.imports import many_imports
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars, no log lines.")]
-Config = Annotated[
-    Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")
-]
 Out = Annotated[Path | None, typer.Option(help="The workspace.", show_default="lrl-workspace")]
 BaseRevision = Annotated[str | None, typer.Option(help="Revision of the base model on the Hub.")]
 BaseId = Annotated[str | None, typer.Option(help="Public id of a base model that is given as a folder.")]

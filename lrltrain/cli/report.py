@@ -7,11 +7,12 @@ import typer
 from rich.console import Group
 from rich.markdown import Markdown
 
+from lrldata.cli.options import Json
 from lrldata.cli.run import show_or_dump
 from lrldata.output import shown as printable
 from lrldata.progress import Progress
 from lrldata.remote import opened
-from lrltrain.cli.options import Json, Quiet, libraries
+from lrltrain.cli.options import Quiet, libraries
 
 
 def report_command(

@@ -10,10 +10,10 @@ from lrltrain.evaluation.score_tasks import TaskScore
 from lrltrain.evaluation.score_text import Score
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.fitting.corpus import Counts
-from lrltrain.fitting.plan import Fitted
+from lrltrain.fitting.plan import Adapter
 
 
-def fitted(result: Fitted) -> Table:
+def fitted(result: Adapter) -> Table:
     """Show an adapter that was made."""
     trained = result.manifest["trained"]
     drawn = table("Adapter", "", "")

@@ -26,6 +26,7 @@ from lrldata.manifest import (
     read_manifest,
     write_manifest,
 )
+from lrldata.workspace import TASK_RUNS, score_path
 from lrltrain.names import base_name
 
 PREDICTIONS = "predictions.parquet"
@@ -96,15 +97,8 @@ def folder_of(out: Path, recipe: Mapping[str, Any], name: str) -> Path:
     """Return where a run belongs; runs that differ in their seed alone are side by side."""
     alike = {**recipe, "settings": {key: value for key, value in recipe["settings"].items() if key != "seed"}}
     measure = f"{recipe['task']}-{recipe['data']['name']}-{fingerprint(alike)[:8]}"
-    return (
-        out
-        / "scores"
-        / recipe["language"]
-        / base_name(recipe["base"]["id"])
-        / name
-        / measure
-        / f"seed-{recipe['settings']['seed']}"
-    )
+    base, seed = base_name(recipe["base"]["id"]), recipe["settings"]["seed"]
+    return out / score_path(recipe["language"], base, name, measure, seed)
 
 
 def find_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
@@ -140,7 +134,7 @@ def is_hidden(path: Path, workspace: Path) -> bool:
 
 def runs_in(workspace: Path) -> Iterator[Run]:
     """Yield the finished runs of a workspace, in the order of their folders. Raises DamagedError."""
-    for path in sorted(workspace.glob("scores/*/*/*/*/seed-*")):
+    for path in sorted(workspace.glob(TASK_RUNS)):
         if is_hidden(path, workspace):
             continue  # of an exchange that was interrupted, or of another program
         try:

@@ -16,6 +16,7 @@ from lrldata.language import Language, find
 from lrldata.manifest import ADAPTER, made_with, read_manifest
 from lrldata.output import note
 from lrldata.progress import Progress
+from lrldata.workspace import adapter_path
 from lrltrain.config import EvalConfig
 from lrltrain.evaluation.features import featurise
 from lrltrain.evaluation.heads import Inputs, TaskHead, TaskModel
@@ -153,12 +154,12 @@ def _baselines(config: EvalConfig, language: Language, base: Base) -> Iterator[L
         if named == "none":
             yield None
         elif named == FULL:
-            root = config.out / "adapters" / language.code
-            held = {folder: read_manifest(folder, ADAPTER) for folder in sorted(root.glob(f"*/*-{FULL}"))}
+            found = config.out.glob(adapter_path(language.code, "*", "*", FULL))
+            held = {folder: read_manifest(folder, ADAPTER) for folder in sorted(found)}
             own = [folder for folder, manifest in held.items() if not manifest or manifest["base"]["id"] == base.id]
             if not own:
                 raise StorageError(
-                    f"{root}: has no fully fine-tuned model of {base.id}.",
+                    f"{config.out}: has no fully fine-tuned model of {base.id}.",
                     "Make one with `lrltrain fit --method full`, or name it.",
                 )
             yield from map(open_language_adapter, own)

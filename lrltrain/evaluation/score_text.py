@@ -25,6 +25,7 @@ from lrldata.manifest import (
     write_manifest,
 )
 from lrldata.progress import Progress
+from lrldata.workspace import score_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import EvalConfig
 from lrltrain.evaluation.bootstrap import interval, mean_of_sentences, per_corpus, ratio
@@ -71,7 +72,7 @@ class Measured:
     values: Likelihoods
 
 
-def evaluate(config: EvalConfig, progress: Progress) -> list[Score]:
+def score_text(config: EvalConfig, progress: Progress) -> list[Score]:
     """Measure each adapter and its base model; what was measured before, with the same settings, is read again.
 
     Raises LrlError.
@@ -139,7 +140,7 @@ def _measure(
     }
     name = manifest["name"] if manifest else "base"
     measure = f"{PERPLEXITY}-{text.name}-{formula}-{fingerprint(recipe)[:8]}"
-    folder = config.out / "scores" / language / base_name(base.id) / name / measure
+    folder = config.out / score_path(language, base_name(base.id), name, measure)
     home = folder.resolve()
     with lock(home):
         refuse_strangers(home, OWN.__contains__, "a score")

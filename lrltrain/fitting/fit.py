@@ -14,10 +14,11 @@ from lrldata.folder import lock
 from lrldata.output import note
 from lrldata.paths import remove_tree
 from lrldata.progress import Progress
+from lrldata.workspace import tracker_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import Batching, FitConfig
 from lrltrain.fitting.corpus import Corpus, tokenise
-from lrltrain.fitting.plan import Fitted, Plan, adapter_name, is_made, prepare
+from lrltrain.fitting.plan import Adapter, Plan, adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, translate_errors
 from lrltrain.fitting.writing import Writer
 from lrltrain.methods import Attached, assert_active, attach
@@ -40,7 +41,7 @@ UNKNOWN = 0.05  # share of unknown tokens at which to warn
 SHORT = 24  # tokens of the reference input
 
 
-def fit(config: FitConfig, progress: Progress) -> Fitted:
+def fit(config: FitConfig, progress: Progress) -> Adapter:
     """Train the adapter that `config` asks for and write its folder; an unchanged one is left alone.
 
     A run that was killed goes on from its last checkpoint. Raises LrlError.
@@ -48,7 +49,7 @@ def fit(config: FitConfig, progress: Progress) -> Fitted:
     return fit_group([config], progress)[0]
 
 
-def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Fitted]:
+def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]:
     """Train the adapters of several configurations together, each as it would be trained alone.
 
     Those that are made already are left alone. Raises LrlError.
@@ -58,7 +59,7 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Fitted]:
     for config in configs:
         plans.append(prepare(config, plans[0] if plans else None))
     _refuse_twins(plans)
-    found: dict[Path, Fitted] = {}
+    found: dict[Path, Adapter] = {}
     with ExitStack() as held:
         left = []
         for plan in sorted(plans, key=lambda plan: str(plan.folder)):
@@ -67,7 +68,7 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Fitted]:
                 held.enter_context(lock(home))
             if is_made(plan) and not plan.config.overwrite:
                 remove_tree(run_folder(home))  # of a run that was killed after its last act
-                found[plan.folder] = Fitted(plan.folder, "unchanged", open_adapter(home), 0.0)
+                found[plan.folder] = plan.adapter("unchanged", open_adapter(home), 0.0)
                 continue
             refuse_other_base(home, plan.base, overwrite=plan.config.overwrite)
             left.append(plan)
@@ -83,10 +84,10 @@ def _refuse_twins(plans: Sequence[Plan]) -> None:
         raise UsageError(f"{twin}: two of these adapters have this folder.", "Use another --out for one of them.")
 
 
-def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Fitted]:
+def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adapter]:
     """Train what is not made yet."""
     first = plans[0]
-    trackers = first.config.out / "runs" / first.language.code / f"{first.folder.parent.name}-{first.folder.name}"
+    trackers = first.config.out / tracker_path(first.language.code, first.folder.parent.name, first.folder.name)
     with joined(first.config.tracker, trackers) as together:
         if first_process():
             plans = [_begin(plan) for plan in plans]
@@ -116,7 +117,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Fitt
                 outcomes = loop.run()
         step.release()
         if not first_process():
-            return [Fitted(plan.folder, "fitted", {}, 0.0) for plan in plans]
+            return [plan.adapter("fitted", {}, 0.0) for plan in plans]
         machine = {"device": device_name(), "processes": processes()}
         writer = Writer(first, model, attached, step.weights, batching, sample, names)
         made = [

@@ -8,7 +8,7 @@ from lrldata.errors import TrainingError
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
 from lrltrain.fitting.fit import fit_group
-from lrltrain.fitting.plan import Fitted
+from lrltrain.fitting.plan import Adapter
 from lrltrain.names import BUILT_IN
 
 OWN = {"lang", "source", "dataset", "dataset_revision", "text", "seed", "out", "overwrite", "resume"}  # of each adapter
@@ -17,13 +17,13 @@ APART = {"full", "fusion"}  # methods of which one is trained at a time
 
 
 def fit_all(
-    configs: Sequence[FitConfig], progress: Progress, told: Callable[[Fitted], None] = lambda _: None
-) -> list[Fitted]:
+    configs: Sequence[FitConfig], progress: Progress, told: Callable[[Adapter], None] = lambda _: None
+) -> list[Adapter]:
     """Train adapters in groups, and say of each when it is there; returns them in order.
 
     A group that does not fit into the memory of a GPU is halved. Raises LrlError.
     """
-    found: dict[int, Fitted] = {}
+    found: dict[int, Adapter] = {}
     waiting = list(groups(configs))
     while waiting:
         group = waiting.pop(0)

@@ -9,6 +9,7 @@ from typing import Any
 from lrldata.errors import ModelError, UsageError
 from lrldata.language import Language, find
 from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with, read_manifest
+from lrldata.workspace import adapter_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
 from lrltrain.fitting.corpus import tokenizer_fingerprint
@@ -16,18 +17,54 @@ from lrltrain.fitting.runs import like
 from lrltrain.methods import check_base
 from lrltrain.models import Base, find_base, load_tokenizer
 from lrltrain.names import base_name
-from lrltrain.text import Text, open_text
+from lrltrain.text import Text, dataset_folder, open_text
 from lrltrain.training.processes import processes
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """An adapter's folder after a fit; `status` is `fitted` or `unchanged`."""
+class Adapter:
+    """An adapter's folder after a fit; `status` is `fitted` or `unchanged`.
+
+    `dataset` is the folder of the dataset that it was trained on, where it was one of this machine.
+    """
 
     path: Path
     status: str
     manifest: Mapping[str, Any]
     seconds: float
+    workspace: Path
+    dataset: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the name under which a model knows it."""
+        return str(self.manifest["name"])
+
+    @property
+    def method(self) -> str:
+        """Return seq_bn, seq_bn_inv, lora, full or fusion."""
+        return str(self.manifest["method"])
+
+    @property
+    def language(self) -> str:
+        """Return the code of its language."""
+        return str(self.manifest["language"]["code"])
+
+    @property
+    def base(self) -> str:
+        """Return the id of its base model."""
+        return str(self.manifest["base"]["id"])
+
+    @property
+    def validation_loss(self) -> float:
+        """Return the lowest loss on the validation split, in nats a label."""
+        return float(self.manifest["trained"]["validation_loss"])
+
+    def load(self, model: Any) -> Any:
+        """Put it into a model of transformers, active; see `lrltrain.load_adapter`. Raises ModelError."""
+        from lrltrain.modules.load import load_adapter  # noqa: PLC0415
+
+        return load_adapter(model, self.path)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
@@ -46,6 +83,13 @@ class Plan:
     tokenizer: Any
     folder: Path
     recipe: dict[str, Any]
+
+    def adapter(self, status: str, manifest: Mapping[str, Any], seconds: float) -> Adapter:
+        """Return what came of it."""
+        config = self.config
+        named = Path(config.dataset) if config.dataset else dataset_folder(config, self.language)
+        dataset = named if not config.text and named.is_dir() else None
+        return Adapter(self.folder, status, manifest, seconds, config.out, dataset)
 
 
 def prepare(config: FitConfig, beside: Plan | None = None) -> Plan:
@@ -70,7 +114,7 @@ def prepare(config: FitConfig, beside: Plan | None = None) -> Plan:
         "made_with": made_with("transformers", "tokenizers", "torch"),
     }
     called = config.base_folder or base_name(base.id)
-    folder = config.out / "adapters" / language.code / called / f"{config.source_name}-{config.method}"
+    folder = config.out / adapter_path(language.code, called, config.source_name, config.method)
     return Plan(config, language, text, base, tokenizer, folder, recipe)
 
 

@@ -14,7 +14,7 @@ from lrldata.paths import remove_tree
 from lrltrain.artifact import reference_logits, save_model, write_adapter
 from lrltrain.config import Batching
 from lrltrain.fitting.corpus import Corpus
-from lrltrain.fitting.plan import Fitted, Plan
+from lrltrain.fitting.plan import Adapter, Plan
 from lrltrain.fitting.runs import run_folder
 from lrltrain.methods import Attached, fused_invertible
 from lrltrain.models import dtype_for, load_model, precision_of
@@ -55,7 +55,7 @@ class Writer:
 
     def write(
         self, number: int, plan: Plan, corpus: Sequence[Corpus], outcome: Outcome, machine: Mapping[str, Any]
-    ) -> Fitted:
+    ) -> Adapter:
         """Write one folder. Raises TrainingError where the loss in the end is not a number."""
         home, known = plan.folder.resolve(), outcome.progressed
         if not math.isfinite(known.best_loss):
@@ -87,7 +87,7 @@ class Writer:
             home, lambda folder: self._save(folder, plan), self.names[number], manifest, known.log, machine, reference
         )
         remove_tree(run_folder(home))
-        return Fitted(plan.folder, "fitted", complete, float(machine["seconds"]))
+        return plan.adapter("fitted", complete, float(machine["seconds"]))
 
     @torch.no_grad()
     def _take(self, number: int) -> None:

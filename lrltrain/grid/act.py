@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrldata.engine import SOURCES
 from lrldata.errors import LrlError, StorageError, UsageError
-from lrldata.output import guard, note, redact, say_traceback
+from lrldata.output import guard, redact, say_traceback, tell
 from lrldata.paths import remove
 from lrldata.progress import Progress
 from lrltrain.grid.jobs import Job, job_of
@@ -178,11 +178,11 @@ def _eval(job: Job, records: Records, _cache: Path) -> list[Path]:
 
     with many_imports():
         from lrltrain.evaluation.score_tasks import score_tasks
-        from lrltrain.evaluation.score_text import evaluate
+        from lrltrain.evaluation.score_text import score_text
 
     config = load_eval_config(None, placed(job, records.workspace) | {"out": records.workspace})
     if config.task == "pppl":
-        return [score.path for score in evaluate(config, QUIET)]
+        return [score.path for score in score_text(config, QUIET)]
     return [run.folder for score in score_tasks(config, QUIET) for run in score.runs]
 
 
@@ -204,7 +204,7 @@ def _push(job: Job, records: Records, _cache: Path) -> list[Path]:
     start = f"import sys; sys.path.append({str(SOURCES)!r}); from hub_cards.cli import main; main()"
     command = [sys.executable, "-P", "-c", start, "push-hub", *typed, "--out", str(records.workspace), "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    note(done.stdout + done.stderr)
+    tell(done.stdout + done.stderr)
     if done.returncode:
         told = done.stderr.strip().split("\n")[-1].removeprefix("error: ")
         raise (UsageError if done.returncode == UsageError.exit_code else StorageError)(told)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrldata.workspace import ADAPTERS, DATASETS, SCORES_FOLDER, adapter_path, dataset_path, score_path
 from lrltrain.names import base_name, public_id
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ _NAMED = ("adapters", "adapter", "corpus", "data")  # settings that may name wha
 
 def dataset(lang: str, source: str) -> str:
     """Return where a dataset is."""
-    return f"datasets/{lang}/{source}"
+    return dataset_path(lang, source)
 
 
 def adapter(lang: str, base_folder: str, source: str, method: str) -> str:
     """Return where an adapter is, or a model that was fine-tuned, in the folder of its base model."""
-    return f"adapters/{lang}/{base_folder}/{source}-{method}"
+    return adapter_path(lang, base_folder, source, method)
 
 
 def base_folder(job: "Job") -> str:
@@ -35,12 +36,12 @@ def base_folder(job: "Job") -> str:
 
 def _scores(job: "Job") -> str:
     told = job.labels
-    return f"scores/{told['lang']}/{base_name(job.settings.get('base_id') or public_id(told['model']))}"
+    return score_path(told["lang"], base_name(job.settings.get("base_id") or public_id(told["model"])))
 
 
 def is_made(value: Any) -> bool:
     """Return whether the value of a setting names what a job makes."""
-    return isinstance(value, str) and value.startswith(("datasets/", "adapters/"))
+    return isinstance(value, str) and value.startswith((f"{DATASETS}/", f"{ADAPTERS}/"))
 
 
 def listed(value: Any) -> list[Any]:
@@ -73,7 +74,7 @@ def read_by(job: "Job") -> list[str]:
     """
     told = job.labels
     if job.kind == "push":
-        return [f"{part}/{told['lang']}" for part in ("datasets", "adapters", "scores")]
+        return [f"{part}/{told['lang']}" for part in (DATASETS, ADAPTERS, SCORES_FOLDER)]
     if job.kind not in ("build", "fit", "eval"):
         return []
     named = [each for key in _NAMED for each in listed(job.settings.get(key)) if is_made(each)]

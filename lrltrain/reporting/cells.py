@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from lrldata.errors import StorageError
+from lrldata.workspace import score_path
 from lrltrain.evaluation.record import runs_in
 from lrltrain.evaluation.statistics import times_for
 from lrltrain.reporting.perplexity import read_perplexities
@@ -39,4 +40,4 @@ def understood(workspace: Path) -> Iterator[None]:
 def _most_comparisons(workspace: Path) -> int:
     """Return a number that comparisons cannot exceed, before anything is read."""
     groups = {run.folder.parent for run in runs_in(workspace)}
-    return len(groups) + sum(1 for _ in workspace.glob(f"scores/*/*/*/{PPPL}-*"))
+    return len(groups) + sum(1 for _ in workspace.glob(score_path("*", "*", "*", f"{PPPL}-*")))

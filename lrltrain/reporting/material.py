@@ -18,6 +18,7 @@ from lrldata.paths import Held
 from lrldata.report.funnel import Step, funnel
 from lrldata.report.page import read_samples, sample_of
 from lrldata.report.samples import Shown, shown
+from lrldata.workspace import CARDS, PATTERNS
 from lrltrain.evaluation.record import is_hidden
 
 SHOWN = 8  # samples of a dataset
@@ -88,7 +89,7 @@ def read_material(workspace: Path) -> Material:
 
 
 def _datasets(workspace: Path) -> Iterator[Dataset]:
-    for folder in sorted(workspace.glob("datasets/*/*")):
+    for folder in sorted(workspace.glob(PATTERNS[DATASET])):
         if is_hidden(folder, workspace) or read_manifest(folder, DATASET) is None:
             continue
         opened = open_shards(folder, SAMPLES)
@@ -112,7 +113,7 @@ def _datasets(workspace: Path) -> Iterator[Dataset]:
 
 
 def _adapters(workspace: Path) -> Iterator[Adapter]:
-    for path in sorted(workspace.glob(f"adapters/*/*/*/{MANIFEST}")):
+    for path in sorted(workspace.glob(f"{PATTERNS[ADAPTER]}/{MANIFEST}")):
         manifest = read_manifest(path.parent, ADAPTER)
         if manifest is None or is_hidden(path, workspace):
             continue
@@ -128,7 +129,7 @@ def _adapters(workspace: Path) -> Iterator[Adapter]:
 
 
 def _cards(workspace: Path) -> Iterator[CardPage]:
-    for path in sorted(workspace.glob("cards/*/index.html")):
+    for path in sorted(workspace.glob(f"{CARDS}/*/index.html")):
         language = _language_of(path.with_name("README.md"))
         if language:
             yield CardPage(language, path.parent.name, path)

@@ -22,6 +22,7 @@ from lrldata.manifest import (
     read_beside,
     read_manifest,
 )
+from lrldata.workspace import PATTERNS, score_path, source_of_adapter
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
@@ -82,7 +83,7 @@ class _Cells:
 
 
 def _measured(workspace: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    for folder in sorted(workspace.glob(f"scores/*/*/*/{PPPL}-*")):
+    for folder in sorted(workspace.glob(score_path("*", "*", "*", f"{PPPL}-*"))):
         if is_hidden(folder, workspace):
             continue  # of an exchange that was interrupted, or of another program
         try:
@@ -98,10 +99,10 @@ def _measured(workspace: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 
 def _sources(workspace: Path) -> Iterator[tuple[str, str]]:
     """Yield the source of each adapter in the workspace by the hash of its manifest."""
-    for path in sorted(workspace.glob(f"adapters/*/*/*/{MANIFEST}")):
+    for path in sorted(workspace.glob(f"{PATTERNS[ADAPTER]}/{MANIFEST}")):
         manifest = read_manifest(path.parent, ADAPTER)
         if manifest is not None:
-            yield identity(path.parent, manifest), path.parent.name.removesuffix(f"-{manifest['method']}")
+            yield identity(path.parent, manifest), source_of_adapter(path.parent, manifest["method"])
 
 
 def _source(score: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lrldata.errors import InputError, UsageError
 from lrldata.manifest import write_text
+from lrldata.workspace import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrltrain.reporting.averages import averages
 from lrltrain.reporting.cells import read_cells, understood
 from lrltrain.reporting.exporters import as_csv, as_markdown, as_tex
@@ -16,7 +17,7 @@ from lrltrain.reporting.plots import plots
 from lrltrain.reporting.tables import RESAMPLES, Table
 
 PAGE = "report.html"
-MADE_OF = ("datasets", "adapters", "scores", "cards")  # folders that a report reads, and may not be written into
+MADE_OF = (DATASETS, ADAPTERS, SCORES_FOLDER, CARDS)  # folders that a report reads, and may not be written into
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _home(workspace: Path, out: Path | None) -> Path:
         raise UsageError(
             f"{workspace}: no such workspace.", "Name the folder that `lrltrain eval` wrote to with --out."
         )
-    home = out or workspace / "report"
+    home = out or workspace / REPORT
     if any(home.resolve().is_relative_to((workspace / part).resolve()) for part in MADE_OF):
         raise UsageError(f"{home}: lies among what the report is made of.", "Name another folder with --out.")
     return home

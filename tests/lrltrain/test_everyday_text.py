@@ -20,7 +20,7 @@ from lrltrain.config import EvalConfig, FitConfig
 from lrltrain.evaluation import tasks_on_hub
 from lrltrain.evaluation.features import featurise
 from lrltrain.evaluation.record import folder_of, runs_in, write_run
-from lrltrain.evaluation.score_text import evaluate
+from lrltrain.evaluation.score_text import score_text
 from lrltrain.evaluation.sentences import open_sentences
 from lrltrain.evaluation.tasks import LABELS, SPLITS, Items, has_task, open_task
 from lrltrain.fitting.corpus import tokenise
@@ -410,5 +410,5 @@ def test_scores_are_written_and_read_below_a_folder_that_looks_like_a_pattern(tm
     data.parent.mkdir()
     data.write_text("\n".join(LINES), "utf-8")
     config = EvalConfig(lang="yo", base="lrl-mini", data=str(data), out=workspace)
-    first, again = evaluate(config, Progress(quiet=True)), evaluate(config, Progress(quiet=True))
+    first, again = score_text(config, Progress(quiet=True)), score_text(config, Progress(quiet=True))
     assert first == again

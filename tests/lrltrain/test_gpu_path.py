@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
-from lrltrain.evaluation.score_text import evaluate
+from lrltrain.evaluation.score_text import score_text
 from lrltrain.fitting import fit as pipeline
 from lrltrain.fitting.fit import fit
 from lrltrain.models import mini_path
@@ -53,7 +53,7 @@ def test_a_model_is_trained_and_measured_by_the_way_of_a_gpu(
     weights = load_file(made.path / f"{'model' if method == 'full' else 'adapter'}.safetensors")
     assert {value.dtype for value in weights.values()} == {torch.float32}
     asked = {"adapter": [made.path], "base": flags["base"], "data": flags["dataset"], "out": tmp_path, "limit": 8}
-    (score,) = evaluate(load_eval_config(None, asked | {"precision": "bf16", "resamples": 100}), QUIET)
+    (score,) = score_text(load_eval_config(None, asked | {"precision": "bf16", "resamples": 100}), QUIET)
     assert score.before is not None
     assert score.after.value < score.before.value
 

@@ -18,7 +18,7 @@ from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
 from lrltrain.fitting import groups
 from lrltrain.fitting.fit import fit, fit_group
-from lrltrain.fitting.plan import Fitted
+from lrltrain.fitting.plan import Adapter
 from lrltrain.training.loop import Loop
 from lrltrain.training.weights import Rates, Weights
 
@@ -107,11 +107,11 @@ def test_a_group_that_does_not_fit_into_memory_is_halved(
 ) -> None:
     tried: list[list[str]] = []
 
-    def full(configs: list[FitConfig], _progress: Progress) -> list[Fitted]:
+    def full(configs: list[FitConfig], _progress: Progress) -> list[Adapter]:
         tried.append([each.lang for each in configs])
         if len(configs) > 1:
             raise TrainingError("out of memory", "hint") from torch.OutOfMemoryError()
-        return [Fitted(Path(configs[0].lang), "fitted", {}, 0.0)]
+        return [Adapter(Path(configs[0].lang), "fitted", {}, 0.0)]
 
     monkeypatch.setattr(groups, "fit_group", full)
     configs = [config(texts, tmp_path, each) for each in LANGUAGES]

@@ -164,7 +164,7 @@ def test_a_link_at_the_name_of_a_score_is_not_emptied(tmp_path: Path, workspace:
     data = tmp_path / "text.txt"
     data.write_text("O propoziție.\n", encoding="utf-8")
     config = load_eval_config(None, {"lang": "ro", "base": "lrl-mini", "data": str(data), "out": tmp_path / "ws"})
-    (score,) = score_text.evaluate(config, Progress(quiet=True))
+    (score,) = score_text.score_text(config, Progress(quiet=True))
     home = tmp_path / "home"
     home.mkdir()
     (home / "letters.txt").write_text("mine")
@@ -172,7 +172,7 @@ def test_a_link_at_the_name_of_a_score_is_not_emptied(tmp_path: Path, workspace:
     score.path.symlink_to(home)
     for overwrite in (False, True):
         with pytest.raises(StorageError, match=r"holds what is not a score's: letters\.txt"):
-            score_text.evaluate(config.model_copy(update={"overwrite": overwrite}), Progress(quiet=True))
+            score_text.score_text(config.model_copy(update={"overwrite": overwrite}), Progress(quiet=True))
     assert (home / "letters.txt").read_text() == "mine"
     assert workspace.is_dir()
 

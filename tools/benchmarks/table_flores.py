@@ -17,7 +17,7 @@ from lrldata.conceptnet.config import load_config
 from lrldata.language import find
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
-from lrltrain.evaluation.score_text import evaluate
+from lrltrain.evaluation.score_text import score_text
 from lrltrain.fitting.fit import fit
 
 EDGES = {
@@ -69,7 +69,7 @@ def main() -> None:
         for name, folder in made.items():
             flags = {"adapter": [folder], "data": str(given.data / "flores200" / "devtest"), "out": folder.parents[3]}
             flags |= {"limit": given.limit} if given.limit else {}
-            rows.append((name, evaluate(load_eval_config(None, flags), Progress())[0]))
+            rows.append((name, score_text(load_eval_config(None, flags), Progress())[0]))
     first = rows[0][1]
     print(f"\n{first.metric}, {first.data}, {first.sentences:,} sentences, {given.steps} steps\n")
     print("| language | method | before | after | after / before (95 % CI) |\n| --- | --- | ---: | ---: | ---: |")

@@ -18,7 +18,7 @@ from lrldata.language import find
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation.score_tasks import score_tasks
-from lrltrain.evaluation.score_text import evaluate
+from lrltrain.evaluation.score_text import score_text
 from lrltrain.evaluation.tasks import FOLDERS
 from lrltrain.fitting.fit import fit
 
@@ -52,7 +52,7 @@ def main() -> None:
             folders.append(fit(load_fit_config(None, flags), Progress()).path)
         asked: dict[str, Any] = {"lang": code, "adapter": folders, "out": given.workspace}
         devtest = given.data / "flores200" / "devtest"
-        evaluate(load_eval_config(None, asked | {"data": str(devtest), "limit": given.flores_limit}), Progress())
+        score_text(load_eval_config(None, asked | {"data": str(devtest), "limit": given.flores_limit}), Progress())
         asked |= {
             "base": "lrl-mini",
             "baselines": ["none"],

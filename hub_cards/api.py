@@ -1,0 +1,170 @@
+"""The Python API of hub_cards. `import hub_cards` finds these lazily; the commands call the same functions."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+from hub_cards.cards.lint import is_repository
+from hub_cards.config import PushConfig, load_push_config
+from lrldata.arguments import call_of, naming_arguments, with_options
+from lrldata.errors import UsageError
+from lrldata.folder import kept_in_place
+from lrldata.output import keep_out
+from lrldata.progress import Progress
+
+if TYPE_CHECKING:
+    from hub_cards.cards.local import Rendered
+    from hub_cards.publish.publish import Collected, Prepared, Published
+
+PathLike = str | Path
+
+
+class PushOptions(TypedDict, total=False):
+    """The options of `lrl push-hub`, as keyword arguments; what is left out has its default."""
+
+    all: bool
+    namespace: str
+    kind: Sequence[Literal["dataset", "adapter"]]
+    source: Sequence[str]
+    method: Sequence[Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]]
+    version: str
+    license: str
+    license_name: str
+    license_link: str
+    base_id: str
+    card: Literal["ask", "ours", "theirs"]
+    collection: bool
+    private: bool
+    patience: float
+    endpoint: str
+    allow_http: bool
+    out: PathLike
+    dry_run: bool
+    config: PathLike
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What was planned, and what was done: nothing, after a dry run."""
+
+    prepared: "Prepared"
+    repositories: "tuple[Published, ...]" = ()
+    collections: "tuple[Collected, ...]" = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values: the plan of a dry run, else what was done."""
+        if self.repositories:
+            done = [asdict(each) for each in self.repositories]
+            return {"repositories": done, "collections": [asdict(each) for each in self.collections]}
+        plans = [plan.as_json() for plan in self.prepared.plans]
+        planned = [{"title": each.title, "items": len(each.items)} for each in self.prepared.collections]
+        return {"namespace": self.prepared.namespace, "plan": plans, "collections": planned}
+
+
+@with_options(PushOptions)
+def push(lang: str | Sequence[str] | None = None, **options: Unpack[PushOptions]) -> Pushed:
+    """Publish the datasets, adapters and cards of a language. What is on the Hub already, unchanged, is left alone.
+
+    The token is that of `hf auth login` or HF_TOKEN. Called again after an interruption, it goes on.
+
+    Args:
+        lang: Code of a language, several between commas or in a list; None with `all=True`.
+        **options: The options of `lrl push-hub`. With `dry_run=True` nothing is written. `endpoint` is the address of
+            another Hub, such as the one of `lrl serve-hub`.
+
+    Returns:
+        `prepared`, the plan of each repository, and `repositories` and `collections`, what was done.
+
+    Raises:
+        UsageError: An argument that cannot be meant.
+        PublishError: The Hub refuses or cannot be reached, or a card was edited on the Hub.
+
+    """
+    named = lang if lang is None or isinstance(lang, str) else ",".join(lang)
+    call = call_of(PushOptions, options, lang=named)
+    if "HF_ENDPOINT" in os.environ:
+        call.flags.setdefault("endpoint", os.environ["HF_ENDPOINT"])
+    with naming_arguments(PushOptions.__annotations__.keys() | {"lang"}):
+        settings = load_push_config(call.config, call.flags)
+        prepare_environment(settings)
+        return push_settings(settings, call.progress)
+
+
+def prepare_environment(settings: PushConfig) -> None:
+    """Set what huggingface_hub reads from the environment when it is imported."""
+    if settings.endpoint:
+        os.environ["HF_ENDPOINT"] = settings.endpoint.rstrip("/")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # so that every version of it speaks the one protocol
+
+
+def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
+    """Plan what is asked for, and do it unless it is a dry run. Raises LrlError."""
+    from hub_cards.publish.artifacts import artifacts_of  # noqa: PLC0415 -- imports huggingface_hub
+    from hub_cards.publish.hub import Hub  # noqa: PLC0415
+    from hub_cards.publish.publish import prepare, publish  # noqa: PLC0415
+
+    hub = Hub(settings.endpoint and settings.endpoint.rstrip("/"), allow_http=settings.allow_http)
+    keep_out(hub.token or "")
+    with kept_in_place(artifacts_of(settings.out, settings.lang)):  # what is planned is what is published
+        prepared = prepare(settings, hub, progress)
+        if settings.dry_run:
+            return Pushed(prepared)
+        repositories, collections = publish(prepared, settings, hub, progress)
+    return Pushed(prepared, tuple(repositories), tuple(collections))
+
+
+def render_card(path: PathLike, *, namespace: str = "my-org", out: PathLike | None = None) -> "Rendered":
+    """Render the card of a dataset's or an adapter's folder here, as Markdown and as a page.
+
+    Args:
+        path: The folder; or datasets/LANG of a workspace, for the one card of all sources of a language.
+        namespace: User or organisation that the card names.
+        out: Folder to write to; `cards/` in the workspace by default.
+
+    Returns:
+        What was written: `markdown`, `page`, and `faults` by the Hub's rules.
+
+    Raises:
+        UsageError: No such folder, or no name of a user.
+        StorageError: The folder is unfinished or damaged.
+
+    """
+    from hub_cards.cards.local import render  # noqa: PLC0415 -- imports the libraries that draw
+
+    with naming_arguments({"namespace", "out"}):
+        check_arguments(Path(path), namespace)
+        return render(Path(path), namespace, None if out is None else Path(out))
+
+
+def check_card(path: PathLike, *, namespace: str = "my-org") -> list[str]:
+    """Check a card against the Hub's rules, offline.
+
+    Args:
+        path: A README.md, or the folder of a dataset or an adapter.
+        namespace: User or organisation that the card of a folder names.
+
+    Returns:
+        What is wrong with it; nothing where it keeps the rules.
+
+    Raises:
+        UsageError: No such file or folder, or no name of a user.
+        InputError: A file that is not UTF-8.
+
+    """
+    from hub_cards.cards.local import check  # noqa: PLC0415 -- imports the libraries that draw
+
+    with naming_arguments({"namespace"}):
+        check_arguments(Path(path), namespace)
+        return check(Path(path), namespace)
+
+
+def check_arguments(path: Path, namespace: str) -> None:
+    """Raise UsageError for a path that is not there, and a name that no user can have."""
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder.")
+    if "/" in namespace or not is_repository(namespace):
+        raise UsageError(f"--namespace: {namespace!r} is no name of a user or an organisation.")

@@ -1,0 +1,41 @@
+"""`lrl card`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hub_cards.cli.needs import libraries
+from lrldata.cli.options import Json
+from lrldata.cli.run import show_or_dump
+from lrldata.errors import InputError
+from lrldata.output import note, say
+
+
+def card_command(
+    path: Annotated[Path, typer.Argument(help="Folder of a dataset or an adapter; with --check also a README.md.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check the card against the Hub's rules, offline.")
+    ] = False,
+    namespace: Annotated[str, typer.Option(help="User or organisation that the card names.")] = "my-org",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to.", show_default="cards/ in the workspace")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Render the card of a dataset or an adapter here, as Markdown and as a page; or check it."""
+    with libraries():
+        from hub_cards.api import check_card, render_card
+    if check:
+        faults = check_card(path, namespace=namespace)
+        if as_json:
+            show_or_dump(True, {"faults": faults}, "")
+        elif not faults:
+            say(f"{path}: the card keeps the Hub's rules.")
+        if faults:
+            raise InputError(f"{path}: {len(faults)} faults:\n  " + "\n  ".join(faults))
+        return
+    made = render_card(path, namespace=namespace, out=out)
+    show_or_dump(as_json, made.as_json(), f"{made.markdown}\n{made.page}")
+    for fault in made.faults:
+        note(f"note: {fault}")

@@ -1,0 +1,55 @@
+"""`lrl serve-hub`."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hub_cards.cli.needs import libraries
+from lrldata.errors import StorageError, UsageError
+from lrldata.output import say, tell
+
+
+def serve_command(
+    root: Annotated[Path, typer.Option(help="Folder of all that is kept; made where there is none.")],
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    accounts: Annotated[
+        Path | None, typer.Option(help="Users and tokens, TOML or JSON.", show_default="tester, of my-org")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print a line for each request.")] = False,
+) -> None:
+    """Serve a Hub on this machine: what you push to it can be loaded from it, and nothing leaves the machine.
+
+    Prints the variable to export; Ctrl-C ends it, and what was pushed stays in the folder.
+    """
+    with libraries():
+        from filelock import Timeout
+
+        from hub_cards.local_hub.access import DEFAULTS, Accounts
+        from hub_cards.local_hub.faults import Faults
+        from hub_cards.local_hub.limits import FILE
+        from hub_cards.local_hub.run import PART, ROWS, alone, run_until_told
+        from hub_cards.local_hub.server import application
+
+    def told(entry: Mapping[str, Any]) -> None:
+        if verbose:
+            tell(f"{entry['status']} {entry['method']} {entry['path']}")
+
+    def started(endpoint: str) -> None:
+        say(f"export HF_ENDPOINT={endpoint}")
+        if accounts is None:  # its token is no secret: whoever reads this program knows it
+            say(f"export HF_TOKEN={DEFAULTS['tokens'][0]['token']}")
+        sys.stdout.flush()
+
+    try:
+        with alone(root):
+            app = application(root, Accounts.read(accounts), Faults(), page=ROWS, part=PART, largest=FILE, told=told)
+            run_until_told(app, port, started)
+    except Timeout as error:
+        raise StorageError(f"{root}: another server has this folder.", "End it, or give another --root.") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(
+            f"{accounts}: {error}.", "The file hub_cards/local_hub/access.py says what it holds."
+        ) from error

@@ -1,0 +1,96 @@
+"""Keyword arguments of the Python API as options of the commands. Pure.
+
+Errors of a command name its options, and those of a function its arguments.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lrldata.errors import LrlError, UsageError
+from lrldata.progress import Progress
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_COMMANDS = re.compile(r"(`[^`]*`)")
+_OPTION = re.compile(
+    r"--([a-z][a-z0-9-]*)"  # and a value, where one follows: in capitals, or a word at the end of a clause
+    r"(?:[ =]((?!(?:and|or|for|to)\b)(?:[A-Z][A-Z,]+|[\w./,-]*[\w/-](?=,? or\b| --|[,;.](?:\s|$)|$))))?"
+)
+
+
+def given(arguments: Mapping[str, Any], *without: str) -> dict[str, Any]:
+    """Return the arguments that were given, from `locals()` of a function whose defaults are None."""
+    return {name: value for name, value in arguments.items() if value is not None and name not in without}
+
+
+@dataclass(frozen=True)
+class Call:
+    """The options of a call: those that are settings, the file of others, and whether to show progress."""
+
+    flags: dict[str, Any]
+    config: Path | None
+    progress: Progress
+
+
+def call_of(known: type[Any], options: Mapping[str, Any], **flags: Any) -> Call:
+    """Return what keyword arguments say; those that are None say nothing. Raises UsageError for one not of `known`."""
+    for name in options.keys() - known.__annotations__.keys():
+        near = difflib.get_close_matches(name, known.__annotations__, n=1)
+        raise UsageError(f"unknown argument {name!r}.", f"Did you mean {near[0]!r}?" if near else "")
+    settings = {key: value for key, value in (dict(options) | flags).items() if value is not None}
+    config, quiet = settings.pop("config", None), bool(settings.pop("quiet", False))
+    for key, value in settings.items():
+        if isinstance(value, tuple):
+            settings[key] = list(value)
+    if "out" in settings:
+        settings["out"] = str(settings["out"])
+    return Call(settings, None if config is None else Path(config), Progress(quiet))
+
+
+def with_options(options: type[Any]) -> Callable[[Function], Function]:
+    """Let `help` and notebooks show the keyword arguments that a function takes as `**options`."""
+
+    def shown(function: Function) -> Function:
+        own = signature(function)
+        named = [each for each in own.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+        keywords = [
+            Parameter(key, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for key, kind in options.__annotations__.items()
+        ]
+        function.__signature__ = own.replace(parameters=[*named, *keywords])  # type: ignore[attr-defined]
+        return function
+
+    return shown
+
+
+@contextmanager
+def naming_arguments(names: Collection[str]) -> Iterator[None]:
+    """Let errors name arguments: `--learning-rate` becomes `learning_rate`, `--lang ro` becomes `lang="ro"`.
+
+    Options that are none of `names` stay as they are, and so do commands between backquotes.
+    """
+    try:
+        yield
+    except LrlError as error:
+        error.message, error.way_out = (in_python(text, names) for text in (error.message, error.way_out))
+        error.args = (f"{error.message} {error.way_out}".strip(),)
+        raise
+
+
+def in_python(text: str, names: Collection[str]) -> str:
+    """Return a message with options written as arguments."""
+
+    def written(found: re.Match[str]) -> str:
+        name, value = found[1].replace("-", "_"), found[2]
+        if name not in names:
+            return found[0]
+        return f'{name}="{value}"' if value else name
+
+    parts = _COMMANDS.split(text)
+    return "".join(part if number % 2 else _OPTION.sub(written, part) for number, part in enumerate(parts))

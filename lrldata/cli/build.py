@@ -1,0 +1,181 @@
+"""`lrldata build`."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lrldata.api import build_datasets, load_settings
+from lrldata.arguments import given
+from lrldata.cli import tables
+from lrldata.cli.options import Cache, Json, Quiet
+from lrldata.cli.run import show_or_dump
+from lrldata.conceptnet.build import IncompleteError
+from lrldata.conceptnet.config import BuildConfig
+from lrldata.conceptnet.plan import plan
+from lrldata.output import note, say
+from lrldata.progress import Progress
+from lrldata.web.config import WebConfig
+from lrldata.workspace import Dataset
+
+
+def build_command(
+    lang: Annotated[
+        str | None, typer.Option(help="Codes or names: ro | ro,mt,ug | paper (its 30) | all (in ConceptNet) | every.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="conceptnet | glotcc | web (documents of your own).", show_default="conceptnet")
+    ] = None,
+    given_input: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            help="Documents: a folder or file of .parquet, .jsonl, .json, .csv, .tsv or .txt.",
+            show_default="GlotCC-V1 on the Hub",
+        ),
+    ] = None,
+    documents: Annotated[
+        str | None,
+        typer.Option(help="A document of a text file: paragraphs | lines.", show_default="paragraphs"),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Revision of GlotCC-V1: commit, tag or branch.", show_default="main")
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of the text.", show_default="content, else text")
+    ] = None,
+    url_column: Annotated[
+        str | None, typer.Option(help="Column of the address.", show_default="warc-target-uri, else url")
+    ] = None,
+    lid: Annotated[
+        str | None,
+        typer.Option(help="Language identification: compact | glotlid | lid176 | FILE.bin", show_default="compact"),
+    ] = None,
+    protect: Annotated[
+        str | None, typer.Option(help="FILE,FILE of benchmarks' text, a sentence a line: lines that have it go.")
+    ] = None,
+    benchmarks: Annotated[
+        bool | None,
+        typer.Option(help="Take out text of FLORES-200 and SIB-200 (35 languages).", show_default="benchmarks"),
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="A row of web text: sentences | lines | documents.", show_default="lines")
+    ] = None,
+    skip_bad: Annotated[
+        bool | None, typer.Option("--skip-bad", help="Leave out files of documents that cannot be read.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that clean web text.", show_default="one a core")
+    ] = None,
+    memory: Annotated[
+        int | None, typer.Option(help="Bytes of memory to compare the lines of web text in.", show_default="500 MB")
+    ] = None,
+    scratch: Annotated[
+        Path | None, typer.Option(help="Folder for what is between web text and dataset.", show_default="in the cache")
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(help="Most bytes of web text a language.", show_default="1 GB")
+    ] = None,
+    dump: Annotated[
+        str | None,
+        typer.Option(help="Dump of ConceptNet 5.7: path or URL, .csv.gz or .csv.", show_default="the official address"),
+    ] = None,
+    dump_sha256: Annotated[str | None, typer.Option(help="Refuse a dump with another SHA-256.")] = None,
+    conceptnet_db: Annotated[Path | None, typer.Option(help="Read a conceptnet-lite database instead.")] = None,
+    index: Annotated[Path | None, typer.Option(help="Read an index folder made before instead.")] = None,
+    sample: Annotated[
+        bool | None,
+        typer.Option("--sample", help="Read the built-in sample instead: Romanian; conceptnet has bg and mt too."),
+    ] = None,
+    templates: Annotated[
+        str | None, typer.Option(help="english | native | paper | FILE.toml", show_default="english")
+    ] = None,
+    edges: Annotated[
+        str | None, typer.Option(help="Ends in the language: any | start | target (both).", show_default="any")
+    ] = None,
+    min_weight: Annotated[float | None, typer.Option(help="Drop edges below this weight.", show_default="0")] = None,
+    scripts: Annotated[
+        str | None,
+        typer.Option(
+            help="Scripts to keep: Latn,Cyrl, or for conceptnet any; of web text those of the language table.",
+            show_default="the language's",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="80/10/10 by hash of the pair of terms, or random as in the paper: pair | random.", show_default="pair"
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the random split.", show_default="42")] = None,
+    max_rejected: Annotated[
+        float | None, typer.Option(help="Share of bad lines at which to stop.", show_default="0.001")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="The workspace: a folder, or s3://BUCKET/FOLDER.", show_default="lrl-workspace")
+    ] = None,
+    cache: Cache = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")
+    ] = None,
+    dry_run: Annotated[
+        bool | None, typer.Option("--dry-run", help="Say what would be read, downloaded and written.")
+    ] = None,
+    force: Annotated[bool | None, typer.Option("--force", help="Build again even if nothing changed.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build a dataset of sentences for each language, ready for `load_dataset`."""  # fmt: skip
+    flags = given(locals(), "given_input", "config", "as_json", "quiet") | (
+        {} if given_input is None else {"input": given_input}
+    )
+    if protect:
+        flags["protect"] = [part for part in protect.split(",") if part]
+    began = time.perf_counter()
+    settings = load_settings(config, flags)
+    if settings.dry_run:
+        _show_plan(settings, as_json)
+        return
+    failure = None
+    try:
+        built = build_datasets(settings, out, Progress(quiet))
+    except IncompleteError as error:
+        built, failure = error.built, error
+    _show_built(built, as_json, began)
+    if failure:
+        raise failure
+
+
+def _show_plan(settings: BuildConfig | WebConfig, as_json: bool) -> None:
+    """Print what a build would do."""
+    if isinstance(settings, WebConfig):
+        from lrldata.web.build import plan_web
+
+        steps = plan_web(settings)
+    else:
+        steps = plan(settings)
+    show_or_dump(as_json, {"plan": [vars(step) for step in steps]}, tables.plan(steps))
+
+
+def _show_built(results: list[Dataset], as_json: bool, began: float) -> None:
+    """Print what a build made."""
+    objects = [result.as_json() for result in results]
+    seconds = round(time.perf_counter() - began, 3)
+    single = objects[0] | {"seconds": seconds} if objects else {}
+    if results:
+        several = {"datasets": objects, "seconds": seconds}
+        show_or_dump(as_json, single if len(objects) == 1 else several, tables.built(results))
+    if not as_json:
+        _note_inputs(results)
+    if not as_json and results and all(result.status == "unchanged" for result in results):
+        say("Unchanged: the same input and settings give the same bytes, so nothing was done.")
+
+
+def _note_inputs(results: list[Dataset]) -> None:
+    """Say which files were skipped, and where the text of documents is from several columns."""
+    for result in results:
+        for name, why in result.notes.get("skipped", {}).items():
+            note(f"note: skipped: {name}: {why}")
+        if columns := result.notes.get("text_column"):
+            note(f"note: {tables.text_columns(columns)}")

@@ -1,0 +1,31 @@
+"""`lrldata explain`."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from lrldata.cli import tables
+from lrldata.cli.options import Json
+from lrldata.cli.run import show_or_dump
+from lrldata.language import find
+
+
+def explain_command(
+    text: Annotated[str, typer.Argument(help="A text, the path of a file of text, or - for standard input.")],
+    lang: Annotated[str, typer.Option(help="The language that it should be in.")],
+    lid: Annotated[
+        str, typer.Option(help="Language identification: compact | glotlid | lid176 | FILE.bin")
+    ] = "compact",
+    scripts: Annotated[
+        str | None, typer.Option(help="Scripts to keep, of those of the language.", show_default="the language's")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say line by line what the cleaning of web text would do with a text, and why."""
+    from lrldata.web.explain import explain, find_text
+    from lrldata.web.scripts import scripts_asked
+
+    language = find(lang)
+    told = explain(find_text(text), language, lid, scripts=scripts_asked(language, lang, scripts))
+    show_or_dump(as_json, {"lines": [asdict(line) for line in told]}, tables.explained(told))

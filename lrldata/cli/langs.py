@@ -1,0 +1,26 @@
+"""`lrldata langs`."""
+
+from typing import Annotated
+
+import typer
+
+from lrldata.cli import tables
+from lrldata.cli.options import Json
+from lrldata.cli.run import show_or_dump
+from lrldata.language import find, languages
+from lrldata.output import say
+
+
+def langs_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Codes or names; none: all.")] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="Only the paper's 30.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List languages: codes in every system, scripts, sizes in the paper, and which sources hold them."""
+    rows = [find(name) for name in names] if names else [row for row in languages() if row.paper or not paper]
+    described = [row.model_dump(exclude_none=True, mode="json") | {"sources": row.sources} for row in rows]
+    show_or_dump(as_json, {"languages": described}, tables.languages(rows))
+    if not as_json and names:
+        for row in rows:
+            if row.note:
+                say(f"{row.name} ({row.code}): {row.note}")

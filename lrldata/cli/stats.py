@@ -1,0 +1,28 @@
+"""`lrldata stats`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lrldata.cli import tables
+from lrldata.cli.options import Json
+from lrldata.cli.run import show_or_dump
+from lrldata.dataset import open_dataset
+from lrldata.ledger import from_json
+from lrldata.output import show as draw
+
+
+def stats_command(
+    folder: Annotated[Path, typer.Argument(help="A dataset folder, e.g. lrl-workspace/datasets/ro/conceptnet.")],
+    samples: Annotated[int, typer.Option(min=0, help="Sentences to show.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show the ledger, relations, lengths and samples of a dataset."""
+    manifest, rows = open_dataset(folder)
+    counted = tables.statistics(manifest, rows)
+    examples = rows.select("text").head(samples).collect()["text"].to_list()
+    if as_json:
+        show_or_dump(True, counted | {"samples": examples}, "")
+    else:
+        draw(tables.dataset(counted, from_json(manifest["ledger"]), examples))

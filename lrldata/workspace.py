@@ -1,0 +1,176 @@
+"""Where everything lies in a workspace: the one place that spells its paths; and datasets as objects. IO.
+
+WORKSPACE/
+datasets/LANG/SOURCE/                       `lrldata build`
+adapters/LANG/BASE/SOURCE-METHOD/           `lrltrain fit`
+scores/LANG/BASE/ADAPTER/MEASURE/           `lrltrain eval` (perplexity)
+scores/LANG/BASE/ADAPTER/MEASURE/seed-N/    `lrltrain eval` (a task), `lrltrain prompt`
+runs/LANG/BASE-SOURCE-METHOD/               what trackers log
+cards/REPOSITORY/                           `lrl card`
+report/                                     `lrltrain report`
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrldata.dataset import open_dataset
+from lrldata.errors import StorageError
+from lrldata.language import Language, find
+from lrldata.ledger import Ledger, from_json
+from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES
+
+if TYPE_CHECKING:
+    import polars as pl
+
+DATASETS, ADAPTERS, SCORES_FOLDER, CARDS, REPORT, RUNS = "datasets", "adapters", "scores", "cards", "report", "runs"
+PATTERNS = {DATASET: f"{DATASETS}/*/*", ADAPTER: f"{ADAPTERS}/*/*/*", SCORES: f"{SCORES_FOLDER}/*/*/*/*"}
+TASK_RUNS = f"{SCORES_FOLDER}/*/*/*/*/seed-*"
+
+
+def dataset_path(lang: str, source: str) -> str:
+    """Return where a dataset lies, relative to the workspace: datasets/ro/conceptnet."""
+    return f"{DATASETS}/{lang}/{source}"
+
+
+def adapter_path(lang: str, base: str, source: str, method: str) -> str:
+    """Return where an adapter or a fine-tuned model lies: adapters/ro/xlm-roberta-base/conceptnet-lora."""
+    return f"{ADAPTERS}/{lang}/{base}/{source}-{method}"
+
+
+def source_of_adapter(folder: Path, method: str) -> str:
+    """Return the source of an adapter's text, as its folder names it."""
+    return folder.name.removesuffix(f"-{method}")
+
+
+def score_path(lang: str, base: str, adapter: str = "", measure: str = "", seed: int | None = None) -> str:
+    """Return where scores lie: of a base model, and in that of one adapter, measure and seed."""
+    parts = [SCORES_FOLDER, lang, base, adapter, measure, f"seed-{seed}" if seed is not None else ""]
+    return "/".join(filter(None, parts))
+
+
+def tracker_path(lang: str, base: str, name: str) -> str:
+    """Return where trackers write of one adapter's training."""
+    return f"{RUNS}/{lang}/{base}-{name}"
+
+
+def card_path(repository: str) -> str:
+    """Return where the card of a repository of the Hub is rendered."""
+    return f"{CARDS}/{repository.rpartition('/')[2]}"
+
+
+def find_folders(workspace: Path, kind: str) -> list[Path]:
+    """Return the folders of a kind of artifact (DATASET, ADAPTER, SCORES), finished or not, by name."""
+    return sorted(path for path in workspace.glob(PATTERNS[kind]) if path.is_dir())
+
+
+def finished(workspace: Path, kind: str) -> list[Path]:
+    """Return the folders of a kind of artifact that have a manifest, by name."""
+    return [folder for folder in find_folders(workspace, kind) if (folder / MANIFEST).is_file()]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset folder: one source of one language.
+
+    `status` is `built` or `unchanged` after a build, `found` for one that was opened. `rows` counts each split.
+    `notes` says of the input what is not as everywhere: files that were skipped, several columns of text.
+    """
+
+    language: Language
+    path: Path
+    version: str
+    status: str
+    rows: Mapping[str, int]
+    ledger: Ledger
+    seconds: float = 0.0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Dataset":
+        """Open a dataset folder and check it against its manifest. Raises StorageError."""
+        folder = Path(path)
+        manifest, _ = open_dataset(folder)
+        language = find(manifest["language"]["code"])
+        return cls(language, folder, manifest["version"], "found", manifest["rows"], from_json(manifest["ledger"]))
+
+    @property
+    def source(self) -> str:
+        """Return the name of the source, e.g. conceptnet; it is that of the folder, and of the Hub's configuration."""
+        return self.path.name
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Return the manifest: input, settings, libraries, ledger, hashes of files. Raises StorageError."""
+        return open_dataset(self.path)[0]
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return all rows as a Polars frame, with a column `split`. Raises StorageError."""
+        return open_dataset(self.path)[1].collect()
+
+    def load(self) -> Any:
+        """Return the rows as a datasets.DatasetDict of the splits that have rows. Raises StorageError."""
+        from datasets import load_dataset  # noqa: PLC0415 -- takes a second
+
+        open_dataset(self.path)  # what is damaged is told in words
+        return load_dataset(str(self.path))
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write a page that shows what was kept, what was thrown away and why. Raises StorageError."""
+        from lrldata.report.page import write_report  # noqa: PLC0415
+
+        return write_report(self.path, None if out is None else Path(out))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        return {
+            "language": self.language.code,
+            "path": str(self.path),
+            "version": self.version,
+            "status": self.status,
+            "rows": dict(self.rows),
+            "ledger": self.ledger.as_json(),
+            **self.notes,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder that commands share. What is in it is looked up when it is asked for."""
+
+    root: Path
+
+    def datasets(self) -> Iterator[Dataset]:
+        """Yield the finished datasets, by language and source. Raises StorageError for a damaged one."""
+        return (Dataset.open(folder) for folder in finished(self.root, DATASET))
+
+    def dataset(self, lang: str, source: str = "conceptnet") -> Dataset:
+        """Open the dataset of a language and source. Raises LanguageError, StorageError."""
+        return Dataset.open(self.root / dataset_path(find(lang).code, source))
+
+    def adapters(self) -> list[Path]:
+        """Return the folders of finished adapters and fine-tuned models."""
+        return finished(self.root, ADAPTER)
+
+    def scores(self) -> list[Path]:
+        """Return the folders of finished scores: perplexities, then runs of tasks."""
+        runs = sorted(path for path in self.root.glob(TASK_RUNS) if (path / MANIFEST).is_file())
+        return finished(self.root, SCORES) + runs
+
+
+def open_workspace(path: str | Path = "lrl-workspace") -> Workspace:
+    """Open a workspace. Raises StorageError where there is no such folder.
+
+    Example:
+        >>> import lrldata
+        >>> built = lrldata.build("ro", sample=True, out="workspace")
+        >>> [dataset.path.as_posix() for dataset in lrldata.open_workspace("workspace").datasets()]
+        ['workspace/datasets/ro/conceptnet']
+
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise StorageError(f"{root}: no such workspace.", "`lrldata build --out` makes one.")
+    return Workspace(root)

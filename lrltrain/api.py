@@ -1,0 +1,349 @@
+"""The Python API of lrltrain. `import lrltrain` finds these lazily; the commands call the same functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+
+from lrldata.arguments import call_of, naming_arguments, with_options
+from lrldata.errors import UsageError
+from lrldata.manifest import MANIFEST
+from lrldata.workspace import DATASETS, Dataset
+from lrltrain.config import load_eval_config, load_fit_config
+from lrltrain.imports import many_imports
+from lrltrain.prompting.config import load_prompt_config
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from lrltrain.evaluation.record import Run
+    from lrltrain.evaluation.score_tasks import TaskScore
+    from lrltrain.evaluation.score_text import Score
+    from lrltrain.fitting.plan import Adapter
+    from lrltrain.reporting.report import Reported
+
+PathLike = str | Path
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class FitOptions(TypedDict, total=False):
+    """The options of `lrltrain fit`, as keyword arguments; what is left out has its default."""
+
+    source: str
+    dataset: PathLike
+    dataset_revision: str
+    text: Sequence[PathLike]
+    base: PathLike
+    base_revision: str
+    base_id: str
+    base_folder: str
+    method: Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
+    adapters: Sequence[PathLike]
+    fuse_invertible: Literal["first", "none"]
+    preset: str
+    objective: Literal["mlm", "clm"]
+    batching: Literal["packed", "joined", "line"]
+    max_length: int
+    batch_size: int
+    accumulate: int
+    steps: int
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    reduction_factor: float
+    lora_r: int
+    lora_alpha: int
+    mask_probability: float
+    whole_word: bool
+    dropout: float
+    seed: int
+    eval_every: int
+    eval_batch_size: int
+    precision: Precision
+    torch_compile: bool
+    tracker: Sequence[Literal["tensorboard", "trackio", "wandb"]]
+    group: int | Literal["auto"]
+    out: PathLike
+    cache: PathLike
+    overwrite: bool
+    resume: bool
+    config: PathLike
+    quiet: bool
+
+
+class EvalOptions(TypedDict, total=False):
+    """The options of `lrltrain eval`, as keyword arguments; what is left out has its default."""
+
+    task: Literal["pppl", "topic", "sentiment", "ner", "all"]
+    baselines: Sequence[str]
+    base: PathLike
+    base_revision: str
+    base_id: str
+    lang: str
+    data: PathLike
+    corpus: PathLike
+    transfer_from: str
+    transfer_adapter: PathLike
+    seeds: Sequence[int]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup: float
+    reduction_factor: float
+    formula: Literal["corrected", "paper", "within_word_l2r"]
+    limit: int
+    batch_tokens: int
+    max_length: int
+    resamples: int
+    seed: int
+    precision: Precision
+    out: PathLike
+    overwrite: bool
+    config: PathLike
+    quiet: bool
+
+
+class PromptOptions(TypedDict, total=False):
+    """The options of `lrltrain prompt`, as keyword arguments; what is left out has its default."""
+
+    task: Literal["topic", "sentiment"]
+    data: PathLike
+    model: PathLike
+    model_revision: str
+    model_id: str
+    endpoint: str
+    key_env: str
+    allow_http: bool
+    form: Literal["chat", "completion"]
+    shots: int
+    template: PathLike
+    limit: int
+    seed: int
+    normalise: Literal["sum", "mean"]
+    batch_tokens: int
+    max_length: int
+    precision: Precision
+    concurrency: int
+    timeout: float
+    patience: float
+    temperature: float
+    max_tokens: int
+    extra: dict[str, Any]
+    price_in: float
+    price_out: float
+    out: PathLike
+    cache: PathLike
+    overwrite: bool
+    config: PathLike
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What was measured: perplexities (`texts`) and scores of tasks (`tasks`), each read again from its folder."""
+
+    texts: "tuple[Score, ...]" = ()
+    tasks: "tuple[TaskScore, ...]" = ()
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return a Polars frame, a row a score.
+
+        Columns: language, base, method, task, data, metric; value with low and high, the ends of its 95 % interval
+        (perplexities: over sentences); before, the base model's perplexity, and ratio to it; of tasks (F1, 0 to 1)
+        the standard deviation sd over n seeds.
+        """
+        import polars as pl  # noqa: PLC0415
+
+        rows = [_row(each) for each in self.texts]
+        for task in self.tasks:
+            told = task.as_json()
+            same = ("language", "base", "method", "task", "data", "metric", "sd", "n")
+            rows.append({"value": told["mean"]} | {key: told[key] for key in same})
+        return pl.DataFrame(rows, schema=_SCORES)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        return {
+            "scores": [each.as_json() for each in self.texts],
+            "tasks": [each.as_json() for each in self.tasks],
+        }
+
+
+_TEXTS = ("language", "base", "method", "task", "data", "metric")
+_NUMBERS = ("value", "low", "high", "before", "ratio", "sd")
+_SCORES: dict[str, Any] = {**dict.fromkeys(_TEXTS, str), **dict.fromkeys(_NUMBERS, float), "n": int}
+
+
+def _row(score: "Score") -> dict[str, Any]:
+    known = {key: getattr(score, key) for key in ("language", "base", "method", "data", "metric")}
+    after, before, ratio = score.after, score.before, score.ratio
+    return known | {
+        "task": "pppl",
+        "value": after.value,
+        "low": after.low,
+        "high": after.high,
+        "before": before.value if before else None,
+        "ratio": ratio.value if ratio else None,
+        "sd": None,
+        "n": 1,
+    }
+
+
+@overload
+def fit(data: Dataset | PathLike, **options: Unpack[FitOptions]) -> "Adapter": ...
+@overload
+def fit(data: Sequence[Dataset | Path] | list[str], **options: Unpack[FitOptions]) -> "list[Adapter]": ...
+@with_options(FitOptions)
+def fit(data: Any, **options: Any) -> Any:
+    """Train an adapter on a dataset, or several together, each as it would be trained alone.
+
+    A run that was killed goes on from its last checkpoint when it is called again with the same arguments; an adapter
+    that is there, unchanged, is left alone.
+
+    Args:
+        data: A dataset of `lrldata`, a dataset's folder, or the code of a language whose dataset is in the workspace
+            `out` (or that `text` is in). A list of them is trained together.
+        **options: The options of `lrltrain fit`, e.g. `base`, `method`, `steps`. `out` is the dataset's workspace
+            where it lies in one.
+
+    Returns:
+        The adapter: `path`, `method`, `validation_loss`, `load(model)`; of a list, a list.
+
+    Raises:
+        UsageError: An argument that cannot be meant.
+        LrlError: Anything else that stops training; the message says what to do.
+
+    Example:
+        >>> import lrldata, lrltrain
+        >>> dataset = lrldata.build("ro", sample=True, out="workspace")
+        >>> adapter = lrltrain.fit(dataset, base="lrl-mini", method="seq_bn_inv", steps=2, batch_size=2, max_length=32)
+        >>> adapter.path.as_posix()
+        'workspace/adapters/ro/lrl-mini/conceptnet-seq_bn_inv'
+
+    """
+    several = list(data) if isinstance(data, list | tuple) else [data]
+    with naming_arguments(FitOptions.__annotations__.keys() | {"lang"}):
+        calls = [call_of(FitOptions, _where(each, options) | options, **_what(each)) for each in several]
+        settings = [load_fit_config(call.config, call.flags) for call in calls]
+        with many_imports():
+            from lrltrain.fitting.groups import fit_all  # noqa: PLC0415 -- imports torch
+        made = fit_all(settings, calls[0].progress) if calls else []
+    return made if isinstance(data, list | tuple) else made[0]
+
+
+def _what(data: Dataset | PathLike) -> dict[str, Any]:
+    """Return the options that say what is trained on."""
+    if not isinstance(data, Dataset):
+        if not (Path(data) / MANIFEST).is_file():
+            if isinstance(data, Path):
+                Dataset.open(data)  # which says what is wrong
+            return {"lang": str(data)}
+        data = Dataset.open(data)
+    return {"lang": data.language.code, "source": data.source, "dataset": str(data.path)}
+
+
+def _where(data: Dataset | PathLike, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the workspace that a dataset lies in, where none is named."""
+    path = data.path if isinstance(data, Dataset) else Path(data)
+    within = len(path.parts) > 2 and path.parts[-3] == DATASETS
+    return {"out": path.parents[2]} if within and not options.get("out") else {}
+
+
+@with_options(EvalOptions)
+def evaluate(
+    adapter: "Adapter | PathLike | Sequence[Adapter | Path] | list[str] | None" = None, **options: Unpack[EvalOptions]
+) -> Scores:
+    """Measure adapters: perplexity with and without them, or the score of a task learned on top of them.
+
+    What was measured before, with the same arguments, is read again.
+
+    Args:
+        adapter: An adapter of `fit`, the folder of one, or a list of these; None measures the model `base` alone.
+        **options: The options of `lrltrain eval`. Without `data`, perplexity is measured on FLORES-200 from the Hub;
+            of an adapter that `fit` returned, on the test split of the dataset that it was trained on, which asks
+            for nothing from the network. The frame's column `data` says which it was.
+
+    Returns:
+        The scores: `to_frame()`, `texts`, `tasks`.
+
+    Raises:
+        UsageError: An argument that cannot be meant.
+        LrlError: Data, model or adapter that cannot be used.
+
+    Example:
+        >>> import lrldata, lrltrain
+        >>> dataset = lrldata.build("ro", sample=True, out="workspace")
+        >>> adapter = lrltrain.fit(dataset, base="lrl-mini", method="seq_bn_inv", steps=2, batch_size=2, max_length=32)
+        >>> lrltrain.evaluate(adapter, task="pppl", limit=2).to_frame()["metric"].to_list()
+        ['pseudo-perplexity (corrected)']
+
+    """
+    several: list[Any] = [] if adapter is None else list(adapter) if isinstance(adapter, list | tuple) else [adapter]
+    given: dict[str, Any] = {**options}
+    fitted = [each for each in several if not isinstance(each, str | Path)]
+    if fitted and len(fitted) == len(several):
+        given.setdefault("out", fitted[0].workspace)
+        own = {each.dataset for each in fitted}
+        if given.get("task", "pppl") == "pppl" and given.get("data") is None and len(own) == 1 and None not in own:
+            given["data"] = own.pop()
+    if given.get("data") is not None:
+        given["data"] = str(given["data"])
+    paths = [each if isinstance(each, str | Path) else each.path for each in several]
+    call = call_of(EvalOptions, given, adapter=paths)
+    with naming_arguments(EvalOptions.__annotations__.keys() | {"adapter"}):
+        settings = load_eval_config(call.config, call.flags)
+        with many_imports():
+            from lrltrain.evaluation.score_tasks import score_tasks  # noqa: PLC0415 -- imports torch
+            from lrltrain.evaluation.score_text import score_text  # noqa: PLC0415
+        tasks = score_tasks(settings, call.progress) if settings.task != "pppl" else []
+        texts = score_text(settings, call.progress) if settings.measures_text else []
+    return Scores(tuple(texts), tuple(tasks))
+
+
+@with_options(PromptOptions)
+def prompt(lang: str, **options: Unpack[PromptOptions]) -> "list[Run]":
+    """Prompt a language model about the test sets of a task, and score what it answers.
+
+    Args:
+        lang: Code of a language, or several between commas.
+        **options: The options of `lrltrain prompt`; `model` and `data` have no default.
+
+    Returns:
+        A run for each language and test set: `result` has the scores, `folder` what was predicted.
+
+    Raises:
+        UsageError: An argument that cannot be meant.
+        LrlError: Data, model or endpoint that cannot be used.
+
+    """
+    call = call_of(PromptOptions, options, lang=lang)
+    with naming_arguments(PromptOptions.__annotations__.keys() | {"lang"}):
+        settings = load_prompt_config(call.config, call.flags)
+        with many_imports():
+            from lrltrain.prompting.prompt import prompt as ask  # noqa: PLC0415 -- imports torch
+        return ask(settings, call.progress)
+
+
+def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None) -> "Reported":
+    """Write the results of a workspace as tables (Markdown, CSV, LaTeX), plots (SVG) and one HTML page.
+
+    Args:
+        workspace: The folder.
+        out: Where to write to; `report` in the workspace by default.
+
+    Returns:
+        What was written: `page`, `files`, and how many comparisons are more than chance.
+
+    Raises:
+        UsageError: No such workspace.
+        InputError: It holds no scores.
+        StorageError: A score or dataset is damaged.
+
+    """
+    with many_imports():
+        from lrltrain.reporting.report import report as write  # noqa: PLC0415 -- imports the libraries that draw
+    with naming_arguments({"out"}):
+        if "://" in str(workspace):
+            raise UsageError(f"{workspace}: not a folder of this machine.", "Use `lrltrain report` for remote ones.")
+        return write(Path(workspace), None if out is None else Path(out))

@@ -1,0 +1,147 @@
+"""The Python API of lrltrain and hub_cards: from a dataset to a score and a plan of publication, in one process."""
+
+import doctest
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from clients import TOKEN
+
+import hub_cards
+import lrldata
+import lrltrain
+from hub_cards.config import PushConfig
+from hub_cards.local_hub import start
+from lrltrain import api
+from lrltrain.config import EvalConfig, FitConfig
+from lrltrain.models import find_base, load_model
+from lrltrain.prompting.config import PromptConfig
+
+SMALL: dict[str, Any] = {"base": "lrl-mini", "steps": 2, "batch_size": 2, "max_length": 32, "quiet": True}
+SCRIPT = """
+import polars
+import lrldata, lrltrain, hub_cards
+
+dataset = lrldata.build("ro", source="conceptnet", sample=True)
+several: list[lrldata.Dataset] = lrldata.build(["ro", "mt"], sample=True)
+adapter = lrltrain.fit(dataset, base="lrl-mini", method="seq_bn_inv", steps=200)
+adapters: list[lrltrain.Adapter] = lrltrain.fit(several, base="lrl-mini")
+frame: polars.DataFrame = lrltrain.evaluate(adapter, task="pppl").to_frame()
+rows: int = dataset.rows["train"]
+hub_cards.push("ro", namespace="my-org", dry_run=True)
+page: str = str(lrltrain.report("lrl-workspace").page)
+"""
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> lrldata.Dataset:
+    return lrldata.build("ro", source="conceptnet", sample=True, out=tmp_path, cache=tmp_path / "cache", quiet=True)
+
+
+def test_the_api_is_these_names_and_no_others() -> None:
+    assert set(dir(lrltrain)) == {"Adapter", "Scores", "evaluate", "fit", "load_adapter", "prompt", "report"}
+    assert set(dir(hub_cards)) == {"Pushed", "check_card", "push", "render_card"}
+    for package in (lrltrain, hub_cards):
+        assert all(getattr(package, name) for name in package.__all__)
+        with pytest.raises(AttributeError):
+            _ = package.nonsense
+
+
+@pytest.mark.parametrize(
+    ("function", "config", "first", "lacks"),
+    [
+        (lrltrain.fit, FitConfig, "data", {"lang", "dry_run"}),
+        (lrltrain.evaluate, EvalConfig, "adapter", {"adapter"}),
+        (lrltrain.prompt, PromptConfig, "lang", {"dry_run", "lang"}),
+        (hub_cards.push, PushConfig, "lang", {"lang"}),
+    ],
+)
+def test_keyword_arguments_are_the_options_of_the_command(
+    function: Any, config: Any, first: str, lacks: set[str]
+) -> None:
+    named = inspect.signature(function).parameters
+    assert set(named) - {first} == (config.model_fields.keys() - lacks) | {"config", "quiet"}
+    told = inspect.getdoc(function) or ""
+    assert all(part in told for part in ("Args:", "Returns:", "Raises:"))
+
+
+def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = doctest.testmod(api)
+    assert ran.attempted >= 6
+    assert not ran.failed
+
+
+def test_from_a_dataset_to_a_plan_of_publication(
+    dataset: lrldata.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = lrltrain.fit(dataset, method="seq_bn_inv", cache=tmp_path / "cache", **SMALL)
+    assert adapter.path == tmp_path / "adapters/ro/lrl-mini/conceptnet-seq_bn_inv"
+    assert (adapter.language, adapter.method, adapter.base) == ("ro", "seq_bn_inv", "lrl-mini")
+    assert lrltrain.fit(dataset, method="seq_bn_inv", cache=tmp_path / "cache", **SMALL).status == "unchanged"
+
+    model = load_model(find_base("lrl-mini"), torch.float32).eval()
+    ids = torch.arange(20, 30)[None]
+    with torch.no_grad():
+        before = model(ids).logits
+        adapter.load(model)
+        assert not torch.equal(model(ids).logits, before)
+
+    score = lrltrain.evaluate(adapter, task="pppl", limit=3, resamples=100)
+    (row,) = score.to_frame().to_dicts()
+    assert row["data"].startswith("conceptnet")
+    assert row["low"] < row["value"] < row["high"]
+    assert row["ratio"] == pytest.approx(row["value"] / row["before"])
+    assert lrltrain.report(tmp_path).page.is_file()
+
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with start(tmp_path / "hub") as hub:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        pushed = hub_cards.push("ro", namespace="my-org", out=tmp_path, dry_run=True, endpoint=hub.endpoint)
+        assert not any(entry["wrote"] for entry in hub.journal())
+    assert [plan["action"] for plan in pushed.as_json()["plan"]] == ["create"] * 3
+    card = hub_cards.render_card(dataset.path, out=tmp_path / "card")
+    assert hub_cards.check_card(card.markdown) == []
+
+
+def test_a_list_trains_together(tmp_path: Path) -> None:
+    datasets = lrldata.build(["ro", "mt"], sample=True, out=tmp_path, cache=tmp_path / "cache", quiet=True)
+    made = lrltrain.fit(datasets, method="lora", cache=tmp_path / "cache", **SMALL)
+    assert [each.language for each in made] == ["ro", "mt"]
+    assert made[0].manifest["group"] == ["mt_conceptnet_lora", "ro_conceptnet_lora"]
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: lrltrain.fit("mt", base="lrl-mini", out="nowhere"), "or use dataset, text."),
+        (lambda: lrltrain.fit("ro", learning_rate=-1.0), "learning_rate: Input should be greater than 0."),
+        (lambda: lrltrain.fit("ro", metod="lora"), "unknown argument 'metod'. Did you mean 'method'?"),
+        (lambda: lrltrain.fit(Path("nowhere")), "nowhere: no finished dataset"),
+        (lrltrain.evaluate, 'give adapter="DIR" (one or more), or base'),
+        (lambda: lrltrain.prompt("ro", model="x"), "data is missing"),
+        (hub_cards.push, 'give either lang="CODE"'),
+        (lambda: lrltrain.report("nowhere"), "nowhere: no such workspace."),
+        (lambda: hub_cards.render_card("nowhere"), "nowhere: no such file or folder."),
+    ],
+)
+def test_errors_name_arguments_and_no_flags(call: Any, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    with pytest.raises(lrldata.LrlError) as raised:
+        call()
+    assert says in str(raised.value)
+
+
+def test_a_users_script_passes_strict_type_checks(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    options = ["--strict", "--cache-dir", str(tmp_path / "cache"), "--follow-imports", "silent"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, str(script)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
