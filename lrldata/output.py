@@ -152,6 +152,16 @@ def say_traceback(error: BaseException) -> None:
     tell("".join(traceback.format_exception(error)).rstrip("\n"))
 
 
+def size(count: int | None) -> str:
+    """Write a number of bytes for people; empty when it is not known."""
+    if count is None:
+        return ""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"
+
+
 def styled(text: str, style: str) -> Text:
     """Return a text in a style of Rich's, as `bold`."""
     return Text(shown(text), style)

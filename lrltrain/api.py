@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from lrldata.arguments import call_of, naming_arguments, with_options
 from lrldata.errors import UsageError
@@ -11,6 +11,7 @@ from lrldata.manifest import MANIFEST
 from lrldata.workspace import DATASETS, Dataset
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.imports import many_imports
+from lrltrain.options import EvalOptions, FitOptions, PathLike, PromptOptions
 from lrltrain.prompting.config import load_prompt_config
 
 if TYPE_CHECKING:
@@ -21,122 +22,6 @@ if TYPE_CHECKING:
     from lrltrain.evaluation.score_text import Score
     from lrltrain.fitting.plan import Adapter
     from lrltrain.reporting.report import Reported
-
-PathLike = str | Path
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-
-
-class FitOptions(TypedDict, total=False):
-    """The options of `lrltrain fit`, as keyword arguments; what is left out has its default."""
-
-    source: str
-    dataset: PathLike
-    dataset_revision: str
-    text: Sequence[PathLike]
-    base: PathLike
-    base_revision: str
-    base_id: str
-    base_folder: str
-    method: Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
-    adapters: Sequence[PathLike]
-    fuse_invertible: Literal["first", "none"]
-    preset: str
-    objective: Literal["mlm", "clm"]
-    batching: Literal["packed", "joined", "line"]
-    max_length: int
-    batch_size: int
-    accumulate: int
-    steps: int
-    learning_rate: float
-    warmup: float
-    weight_decay: float
-    reduction_factor: float
-    lora_r: int
-    lora_alpha: int
-    mask_probability: float
-    whole_word: bool
-    dropout: float
-    seed: int
-    eval_every: int
-    eval_batch_size: int
-    precision: Precision
-    torch_compile: bool
-    tracker: Sequence[Literal["tensorboard", "trackio", "wandb"]]
-    group: int | Literal["auto"]
-    out: PathLike
-    cache: PathLike
-    overwrite: bool
-    resume: bool
-    config: PathLike
-    quiet: bool
-
-
-class EvalOptions(TypedDict, total=False):
-    """The options of `lrltrain eval`, as keyword arguments; what is left out has its default."""
-
-    task: Literal["pppl", "topic", "sentiment", "ner", "all"]
-    baselines: Sequence[str]
-    base: PathLike
-    base_revision: str
-    base_id: str
-    lang: str
-    data: PathLike
-    corpus: PathLike
-    transfer_from: str
-    transfer_adapter: PathLike
-    seeds: Sequence[int]
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warmup: float
-    reduction_factor: float
-    formula: Literal["corrected", "paper", "within_word_l2r"]
-    limit: int
-    batch_tokens: int
-    max_length: int
-    resamples: int
-    seed: int
-    precision: Precision
-    out: PathLike
-    overwrite: bool
-    config: PathLike
-    quiet: bool
-
-
-class PromptOptions(TypedDict, total=False):
-    """The options of `lrltrain prompt`, as keyword arguments; what is left out has its default."""
-
-    task: Literal["topic", "sentiment"]
-    data: PathLike
-    model: PathLike
-    model_revision: str
-    model_id: str
-    endpoint: str
-    key_env: str
-    allow_http: bool
-    form: Literal["chat", "completion"]
-    shots: int
-    template: PathLike
-    limit: int
-    seed: int
-    normalise: Literal["sum", "mean"]
-    batch_tokens: int
-    max_length: int
-    precision: Precision
-    concurrency: int
-    timeout: float
-    patience: float
-    temperature: float
-    max_tokens: int
-    extra: dict[str, Any]
-    price_in: float
-    price_out: float
-    out: PathLike
-    cache: PathLike
-    overwrite: bool
-    config: PathLike
-    quiet: bool
 
 
 @dataclass(frozen=True)

@@ -189,13 +189,16 @@ def word_starts(tokenizer: Any) -> torch.Tensor:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' warnings about what does not concern us (a pooler, a tied head) from the user."""
-    before = logging.get_verbosity()
+    """Keep the libraries' warnings about what does not concern us (a pooler, a tied head), and bars, from the user."""
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
 
 
 @contextmanager

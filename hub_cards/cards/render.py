@@ -18,7 +18,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined, UndefinedError
 
 from lrldata.card import UNSEEN, Markdown, inline, visible
-from lrldata.cli.tables import size
+from lrldata.output import size
 
 if TYPE_CHECKING:
     from hub_cards.cards.licenses import Licence

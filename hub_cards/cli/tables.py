@@ -8,8 +8,8 @@ from rich.table import Table
 
 from hub_cards.publish.plan import Plan
 from hub_cards.publish.publish import Collected, Prepared, Published
-from lrldata.cli.tables import size, table
-from lrldata.output import shown
+from lrldata.cli.tables import table
+from lrldata.output import shown, size
 
 MARKS = {"added": "+", "changed": "~", "removed": "-"}
 

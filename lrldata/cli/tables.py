@@ -11,6 +11,7 @@ from rich.table import Table
 from lrldata.conceptnet.plan import Step
 from lrldata.language import Language
 from lrldata.ledger import Ledger, reasons_of
+from lrldata.output import size
 from lrldata.web.inputs import in_words
 from lrldata.workspace import Dataset
 
@@ -18,16 +19,6 @@ if TYPE_CHECKING:  # what it needs is slow to import
     from lrldata.web.explain import Explained
 
 FOLDERS_SHOWN = 5
-
-
-def size(count: int | None) -> str:
-    """Write a number of bytes for people; empty when it is not known."""
-    if count is None:
-        return ""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count} B"
 
 
 def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:

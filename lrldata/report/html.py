@@ -8,7 +8,7 @@ from importlib.resources import files
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from lrldata.cli.tables import size
+from lrldata.output import size
 from lrldata.report import chart
 
 HOME = "lrldata.report"

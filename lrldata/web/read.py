@@ -5,7 +5,6 @@ What a file holds is not believed: whatever it is, it is read, or ends in an Inp
 
 import codecs
 import gzip
-import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,8 @@ import pyarrow.parquet as pq
 from lrldata.errors import InputError, LrlError
 from lrldata.network import reached
 from lrldata.normalize import normalized
+from lrldata.web import fields
+from lrldata.web.fields import HINT, SPLIT, TOO_LONG, as_number, as_texts, parse_line, text_of
 from lrldata.web.inputs import is_packed, type_of
 from lrldata.web.parquet import ColumnError, is_text, read_frames
 from lrldata.web.shards import Columns, Shard, find_shards
@@ -37,13 +38,9 @@ METADATA: Mapping[str, tuple[str, pl.DataType]] = {  # what GlotCC knows of a do
 PART = 4_000_000  # bytes of text, from which on a part ends
 LINES = 100  # of a paragraph of plain text, from which on another document begins: it is a list of sentences
 LONGEST_LINE = 32 << 20  # bytes of a line of a file: JSON takes up to thirty times as many to be read
-LONGEST_TEXT = 16 << 20  # bytes of a document: to clean it takes fifty times as many
 _ROWS = 500
 _BLOCK = 1 << 20  # bytes of JSON that are decoded at once
 _NAMES, _NAME = 20, 50  # columns that an error lists, and their letters
-_TOO_LONG, _SPLIT = f"longer than {LONGEST_TEXT >> 20} MiB", "Split it, or leave the file out with --skip-bad."
-_JSON = json.JSONDecoder(parse_int=float)  # an integer may have a million digits, which Python refuses
-_HINT = "Correct it, or leave the file out with --skip-bad."
 _LINE_END = re.compile(r"[\u2028\u2029]")  # beside those of `_lines`
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _UNREADABLE = (
@@ -85,7 +82,7 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
             return
         plain: Any = gzip.GzipFile(fileobj=stream) if is_packed(shard.name) else stream
         if kind == "json":
-            yield from _tables(shard, read_json(_blocks(plain), _JSON, LONGEST_LINE), columns)
+            yield from _tables(shard, read_json(_blocks(plain), fields.JSON, LONGEST_LINE), columns)
         elif kind in ("csv", "tsv"):
 
             def again() -> Iterator[str]:
@@ -107,14 +104,14 @@ def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
     while line := stream.readline(LONGEST_LINE + 1):
         number += 1
         if len(line) > LONGEST_LINE:
-            raise InputError(f"{shard.place}: line {number:,} is longer than {LONGEST_LINE >> 20} MiB.", _HINT)
+            raise InputError(f"{shard.place}: line {number:,} is longer than {LONGEST_LINE >> 20} MiB.", HINT)
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
             raise InputError(
-                f"{shard.place}: cannot be read (line {number:,} is not UTF-8 at byte {error.start + 1}).", _HINT
+                f"{shard.place}: cannot be read (line {number:,} is not UTF-8 at byte {error.start + 1}).", HINT
             ) from error
         if "\r" not in text:
             yield text
@@ -144,7 +141,7 @@ def _parquet(shard: Shard, stream: BinaryIO, columns: Columns) -> Iterator[pl.Da
 
 def _jsonl(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterator[pl.DataFrame]:
     rows = (
-        Row(f"line {number:,}", len(line), _parse(shard, number, line))
+        Row(f"line {number:,}", len(line), parse_line(shard, number, line))
         for number, line in enumerate(lines, start=1)
         if line.strip()
     )
@@ -175,70 +172,21 @@ def _tables(shard: Shard, rows: Iterable[Row], columns: Columns) -> Iterator[pl.
         _choose(shard, list(names), columns)
 
 
-def _parse(shard: Shard, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = _JSON.decode(line)
-    except (ValueError, RecursionError) as error:
-        why = "nested too deep" if isinstance(error, RecursionError) else error
-        raise InputError(f"{shard.place}: line {number:,} is not valid JSON ({why}).", _HINT) from error
-    if not isinstance(row, dict):
-        raise InputError(
-            f"{shard.place}: line {number:,} is not a JSON object.", 'A line is a document: {"text": "..."}.'
-        )
-    return row
-
-
 def _from_rows(shard: Shard, found: list[Row], columns: Columns) -> pl.DataFrame:
     texts = (columns.text,) if columns.text else TEXT_COLUMNS
     urls = (columns.url,) if columns.url else URL_COLUMNS
-    read = [_text(shard, row, texts) for row in found]
+    read = [text_of(shard, row, texts) for row in found]
     taken = {
-        "url": pl.Series([_text(shard, row, urls)[0] for row in found], dtype=pl.String),
+        "url": pl.Series([text_of(shard, row, urls)[0] for row in found], dtype=pl.String),
         "text": pl.Series([text for text, _ in read], dtype=pl.String),
         "column": pl.Series([name for _, name in read], dtype=pl.String),
     }
     for name, (_, dtype) in METADATA.items():
         if any(name in row.values for row in found):
-            plain = _as_number if dtype == pl.Float64 else _as_texts
+            plain = as_number if dtype == pl.Float64 else as_texts
             taken[name] = pl.Series([plain(row.values.get(name)) for row in found], dtype=dtype)
     frame = pl.DataFrame(taken)
     return frame.select("url", normalized(pl.col("text")), "column", *(_metadata(frame, name) for name in METADATA))
-
-
-def _text(shard: Shard, row: Row, names: Iterable[str]) -> tuple[str | None, str | None]:
-    """Return the text of the first of these columns in which a row has something, and the column.
-
-    Raises InputError where it is something else than text.
-    """
-    name = next((name for name in names if row.values.get(name) is not None), None)
-    if name is None:
-        return None, None
-    value = row.values[name]
-    if not isinstance(value, str):
-        kind = {dict: "an object", list: "a list", bool: "a boolean"}.get(type(value), "a number")
-        raise InputError(f"{shard.place}: {row.where}: {name!r} is {kind}, not text.", _HINT)
-    if len(value) > LONGEST_TEXT // 4 and len(value.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
-        raise InputError(f"{shard.place}: {row.where}: {name!r} is {_TOO_LONG}.", _SPLIT)
-    return _whole(value), name
-
-
-def _whole(text: str) -> str:
-    """Return a text in which half of a surrogate pair, which is not a character, is a replacement character."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _as_number(value: Any) -> float | None:
-    if isinstance(value, str):  # of CSV, which has no numbers
-        try:
-            return float(value)
-        except ValueError:
-            return None
-    return value if isinstance(value, float) else None
-
-
-def _as_texts(value: Any) -> list[str] | None:
-    is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
-    return [_whole(each) for each in value] if is_list else None
 
 
 def _paragraphs(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterator[pl.DataFrame]:
@@ -336,9 +284,9 @@ def _numbered(shard: Shard, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataF
     begin = 0
     for frame in frames:
         sizes = frame["text"].str.len_bytes().fill_null(0)
-        if (sizes > LONGEST_TEXT).any():
-            at = begin + int((sizes > LONGEST_TEXT).arg_max() or 0) + 1
-            raise InputError(f"{shard.place}: document {at:,} is {_TOO_LONG}.", _SPLIT)
+        if (sizes > fields.LONGEST_TEXT).any():
+            at = begin + int((sizes > fields.LONGEST_TEXT).arg_max() or 0) + 1
+            raise InputError(f"{shard.place}: document {at:,} is {TOO_LONG}.", SPLIT)
         number = pl.int_range(begin, begin + len(frame), dtype=pl.Int64, eager=True).cast(pl.String)
         yield frame.with_columns(doc=shard.name + "#" + number)
         begin += len(frame)

@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from lrldata.cli.tables import size, table
+from lrldata.cli.tables import table
+from lrldata.output import size
 from lrltrain.evaluation.score_tasks import TaskScore
 from lrltrain.evaluation.score_text import Score
 from lrltrain.evaluation.statistics import Interval

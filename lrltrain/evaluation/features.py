@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lrltrain.evaluation.tasks import Items, Label
+from lrltrain.evaluation.items import Items, Label
 from lrltrain.tokens import encode
 from lrltrain.training.loss import IGNORED
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from sklearn.metrics import accuracy_score, f1_score
 
+from lrltrain.evaluation.items import Label, Task
 from lrltrain.evaluation.statistics import spans
-from lrltrain.evaluation.tasks import Label, Task
 
 
 def scores(task: Task, gold: Sequence[Label], predicted: Sequence[Label | None]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from lrldata.split import normalised
 from lrldata.web.decontaminate import CHARACTERS, WORDS, hash_sentences
 from lrldata.web.minhash import clusters, signatures
 from lrldata.web.repair import is_spaced, main_script, repair
-from lrltrain.evaluation.tasks import Items
+from lrltrain.evaluation.items import Items
 
 ROWS_AT_ONCE = 10_000
 

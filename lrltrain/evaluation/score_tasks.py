@@ -20,13 +20,14 @@ from lrldata.workspace import adapter_path
 from lrltrain.config import EvalConfig
 from lrltrain.evaluation.features import featurise
 from lrltrain.evaluation.heads import Inputs, TaskHead, TaskModel
+from lrltrain.evaluation.items import Label, Task, TaskData
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.overlap import contamination, overlaps
 from lrltrain.evaluation.record import TASKS, Run, find_run, folder_of, write_run
 from lrltrain.evaluation.score_text import base_of
 from lrltrain.evaluation.stack import LanguageAdapter, open_language_adapter, stack
 from lrltrain.evaluation.statistics import deviation
-from lrltrain.evaluation.tasks import DEFAULTS, Label, Task, TaskData, check_labels, has_task, open_task
+from lrltrain.evaluation.tasks import DEFAULTS, check_labels, has_task, open_task
 from lrltrain.evaluation.training import Training, predict, train
 from lrltrain.models import MINI, Base, find_base, load_tokenizer, precision_of
 

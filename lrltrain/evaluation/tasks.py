@@ -11,29 +11,18 @@ Topic is SIB-200 (Adelani et al. 2024), seven classes; sentiment is positive or 
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
 
 from lrldata.errors import InputError
 from lrldata.language import Language
-from lrldata.manifest import file_entry, fingerprint
+from lrldata.manifest import file_entry
 from lrldata.normalize import normalize
 from lrldata.output import note
+from lrltrain.evaluation.items import LABELS, SPLITS, Items, Task, TaskData, counts
 from lrltrain.text import label_of
 
-Task = Literal["topic", "sentiment", "ner"]
-Label = str | tuple[str, ...]
-
-SPLITS = ("train", "dev", "test")
-LABELS: dict[str, tuple[str, ...]] = {
-    "topic": ("entertainment", "geography", "health", "politics", "science/technology", "sports", "travel"),
-    "sentiment": ("negative", "positive"),
-    "ner": ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"),
-}
 DEFAULTS: dict[Task, tuple[int, int]] = {"topic": (20, 16), "ner": (25, 8), "sentiment": (25, 8)}  # epochs, batch size
 FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # in a folder that holds all tasks
 LONGEST_FIELD = 1 << 30  # characters: a limit of the reader of CSV, which else stops at 131,072
@@ -44,41 +33,6 @@ WAY_OUT = {
     "sentiment": "A file of sentiments has text TAB positive or negative on each line.",
     "ner": "A file of names has token TAB tag on each line, and an empty line between sentences.",
 }
-
-
-@dataclass(frozen=True)
-class Items:
-    """One split: `texts`, each split into `words` for ner alone, and a gold label each, for ner a tag a word."""
-
-    texts: tuple[str, ...]
-    labels: tuple[Label, ...]
-    words: tuple[tuple[str, ...], ...] | None = None
-
-    def sampled(self, count: int) -> "Items":
-        """Return so many of the items, as `sample` has them."""
-        places = sample(len(self.labels), count)
-        words = tuple(self.words[place] for place in places) if self.words else None
-        return Items(tuple(self.texts[place] for place in places), tuple(self.labels[place] for place in places), words)
-
-    @property
-    def digest(self) -> str:
-        """Return a hash of all that is in it."""
-        return fingerprint([self.words or self.texts, self.labels])
-
-
-@dataclass(frozen=True)
-class TaskData:
-    """The data of a task in a language; `provenance` is what a manifest says of it, its `name` fit for a folder's."""
-
-    task: Task
-    language: str
-    splits: dict[str, Items]
-    provenance: dict[str, Any]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return the labels of the task, in a fixed order."""
-        return LABELS[self.task]
 
 
 def open_task(task: Task, data: str | None, language: Language, limit: int | None = None) -> TaskData:
@@ -104,16 +58,6 @@ def open_task(task: Task, data: str | None, language: Language, limit: int | Non
     return opened
 
 
-def sample(length: int, count: int | None) -> list[int]:
-    """Return so many of the places 0 to `length`, in order: always the same, and those of a smaller count among them.
-
-    The first ones would not do: files are sorted, as AfriSenti's by label.
-    """
-    if count is None:
-        return list(range(length))
-    return sorted(np.random.default_rng(0).permutation(length)[:count].tolist())
-
-
 def check_labels(data: TaskData) -> None:
     """Raise InputError where the training items have all the same label, of which nothing can be learned."""
     found = {tag for label in data.splits["train"].labels for tag in ([label] if isinstance(label, str) else label)}
@@ -122,11 +66,6 @@ def check_labels(data: TaskData) -> None:
             f"{data.provenance['name']}: every item of its split train is {found.pop()!r}.",
             "Train on items of two labels or more; with --limit, on more of them.",
         )
-
-
-def counts(splits: dict[str, Items]) -> dict[str, int]:
-    """Return the number of items of each split."""
-    return {split: len(items.labels) for split, items in splits.items()}
 
 
 def has_task(task: Task, data: str, language: Language) -> bool:

@@ -9,7 +9,7 @@ from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.normalize import normalize
 from lrldata.output import note
-from lrltrain.evaluation.tasks import LABELS, SPLITS, Items, Task, TaskData, counts
+from lrltrain.evaluation.items import LABELS, SPLITS, Items, Task, TaskData, counts
 
 TOPIC, NER = "Davlan/sib200", "unimelb-nlp/wikiann"
 SPLIT_NAMES = {"train": ("train",), "dev": ("validation", "dev", "valid"), "test": ("test",)}

@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from lrldata.errors import TrainingError
 from lrltrain.evaluation.features import Features, batches, decoded
 from lrltrain.evaluation.heads import Inputs, TaskModel
+from lrltrain.evaluation.items import Items, Label, Task
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import TASKS
-from lrltrain.evaluation.tasks import Items, Label, Task
 from lrltrain.training.loss import IGNORED
 
 CLIPPED = 1.0  # norm of the gradient, as the trainer of transformers has it

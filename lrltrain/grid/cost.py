@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from lrldata.language import find
 from lrltrain.config import FitConfig, load_fit_config
 from lrltrain.evaluation.tasks import DEFAULTS
-from lrltrain.grid.jobs import Job
+from lrltrain.grid.job import Job
 
 if TYPE_CHECKING:
     from lrltrain.grid.config import TaskName

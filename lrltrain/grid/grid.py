@@ -9,11 +9,13 @@ from typing import Any
 
 from lrldata.remote import is_remote
 from lrltrain.grid.config import GridConfig
-from lrltrain.grid.jobs import Job, jobs_of, select
+from lrltrain.grid.job import Job
+from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.local import Local
 from lrltrain.grid.machine import gpus, slots_for
 from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.schedule import Engine, Schedule, run
+from lrltrain.grid.select import select
 
 
 class EngineName(StrEnum):

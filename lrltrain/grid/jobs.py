@@ -1,9 +1,9 @@
 """From a recipe to its jobs. A job is known by a hash of its settings, of its inputs and of the jobs it needs."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lrldata.conceptnet.config import load_config
 from lrldata.errors import LrlError, UsageError
@@ -15,11 +15,9 @@ from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation.tasks import folders_of
 from lrltrain.grid import places
 from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
+from lrltrain.grid.job import Job
 from lrltrain.grid.models import Model, models_of
-from lrltrain.names import base_name
 
-Kind = Literal["shard", "build", "fit", "eval", "report", "push"]
-KINDS: tuple[Kind, ...] = ("shard", "build", "fit", "eval", "push", "report")
 NONE = "none"
 SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: a job a file, before that of the whole
 _HELD_IN = {"topic": "sib200", "sentiment": "sentiment", "ner": "wikiann", "pppl": "flores"}  # in languages.toml
@@ -29,50 +27,11 @@ _IDENTITY_IS_NOT = {"out", "cache", "workers", "eval_batch_size", "batch_tokens"
 
 
 @dataclass(frozen=True)
-class Job:
-    """One thing to do: `settings` are options of the command, `labels` say which part of the study it is.
-
-    `needs` are the ids of jobs that have to be done before; of a report they are those that it waits for, done or not.
-    """
-
-    kind: Kind
-    labels: Mapping[str, str]
-    settings: Mapping[str, Any]
-    needs: tuple[str, ...] = ()
-    id: str = field(default="")
-
-    @property
-    def name(self) -> str:
-        """Return it in words: fit ug glotcc xlm-roberta-base lora."""
-        return " ".join([self.kind, *(_called(self, label) for label in self.labels if label != places.BASE_FOLDER)])
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
-        return {
-            "kind": self.kind,
-            "labels": dict(self.labels),
-            "settings": dict(self.settings),
-            "needs": list(self.needs),
-            "id": self.id,
-        }
-
-
-def _called(job: Job, label: str) -> str:
-    """Return the value of a label as people see it: of a model, the folder of its adapters."""
-    return places.base_folder(job) if label == "model" else base_name(job.labels[label])
-
-
-@dataclass(frozen=True)
 class Adapter:
     """The job that makes an adapter, and the tasks that it is measured by; None means all."""
 
     job: str
     tasks: Sequence[TaskName] | None
-
-
-def job_of(value: Mapping[str, Any]) -> Job:
-    """Read a job from what `as_json` made of it."""
-    return Job(**{**value, "needs": tuple(value["needs"])})
 
 
 def jobs_of(config: GridConfig) -> list[Job]:
@@ -99,7 +58,7 @@ def jobs_of(config: GridConfig) -> list[Job]:
 
 def _add(made: dict[str, Job], job: Job) -> str:
     """Give a job its identity, and return that."""
-    named = replace(job, id=_identity(job))
+    named = replace(job, id=identity(job))
     made.setdefault(named.id, named)
     return named.id
 
@@ -120,51 +79,6 @@ def _adapters(
         except LrlError as error:
             raise type(error)(f"[[fit]] {number}: {error.message}", error.way_out) from error
     return adapters
-
-
-def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
-    """Return the jobs with these labels (`lang=ug`; of one label several are either-or), and what they need.
-
-    Of a label that a job does not have, nothing is asked. Raises UsageError.
-    """
-    everything = list(jobs)
-    known = {label for job in everything for label in job.labels} - {places.BASE_FOLDER}
-    wanted: dict[str, set[str]] = {}
-    for each in (part for text in only for part in text.split(",")):
-        label, equals, value = each.partition("=")
-        if not equals or label not in known:
-            raise UsageError(f"--only {each!r}: not LABEL=VALUE.", f"Labels are {', '.join(sorted(known))}.")
-        wanted.setdefault(label, set()).add(value)
-    for label, values in wanted.items():
-        held = {name for job in everything if label in job.labels for name in _names(job, label)}
-        if strange := values - held:
-            raise UsageError(f"--only {label}={strange.pop()}: no job has it.", f"There are {', '.join(sorted(held))}.")
-
-    def chosen(job: Job) -> bool:
-        return all(label not in job.labels or _names(job, label) & values for label, values in wanted.items())
-
-    by_id = {job.id: job for job in everything}
-    kept: set[str] = set()
-    todo = [job.id for job in everything if job.kind != "report" and chosen(job) and _says(job, wanted)]
-    while todo:
-        if (each := todo.pop()) not in kept:
-            kept.add(each)
-            todo += by_id[each].needs
-    selected = [job for job in everything if job.id in kept]
-    for job in everything:
-        if job.kind == "report":
-            partial = replace(job, needs=tuple(need for need in job.needs if need in kept))
-            selected.append(replace(partial, id=_identity(partial)))
-    return selected
-
-
-def _names(job: Job, label: str) -> set[str]:
-    return {job.labels[label], _called(job, label)}
-
-
-def _says(job: Job, wanted: Mapping[str, set[str]]) -> bool:
-    """Return whether a job is chosen for itself: a dataset is not for a method, unless an adapter needs it."""
-    return job.kind != "build" or all(label in job.labels for label in wanted)
 
 
 def _builds(config: GridConfig, languages: list[Language]) -> Iterator[tuple[tuple[str, Source], list[Job], Job]]:
@@ -307,7 +221,7 @@ def _filled(options: Mapping[str, Any], config: GridConfig, language: Language, 
     return {key: fill(value) for key, value in options.items()}
 
 
-def _identity(job: Job) -> str:
+def identity(job: Job) -> str:
     """Return the hash of all that shapes what a job makes. Of local files it is their size and time, to be quick."""
     shaping = {key: value for key, value in job.settings.items() if key not in _IDENTITY_IS_NOT}
     given = [

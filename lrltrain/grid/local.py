@@ -9,7 +9,7 @@ from typing import Self
 
 from lrldata.engine import start_pool, variables
 from lrltrain.grid.act import perform
-from lrltrain.grid.jobs import Job
+from lrltrain.grid.job import Job
 from lrltrain.grid.machine import Gpu, share_of
 from lrltrain.grid.records import Record
 

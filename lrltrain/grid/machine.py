@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lrldata.threads import cores
 from lrltrain.grid.cost import gpu_memory_of, memory_of
-from lrltrain.grid.jobs import Job
+from lrltrain.grid.job import Job
 
 ON_A_GPU = ("fit", "eval")  # kinds of jobs that compute on one
 TOGETHER = 4  # jobs at most that share a GPU, where nobody says otherwise

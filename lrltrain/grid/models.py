@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lrldata.errors import UsageError
 from lrltrain.grid.config import Fits
-from lrltrain.grid.places import BASE_FOLDER
+from lrltrain.grid.job import BASE_FOLDER
 from lrltrain.names import BUILT_IN, base_name, distinct, public_id
 
 

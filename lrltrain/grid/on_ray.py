@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from lrldata.engine import APART, SOURCES, variables
 from lrldata.errors import LrlError
 from lrltrain.grid.act import perform
-from lrltrain.grid.jobs import Job
+from lrltrain.grid.job import Job
 from lrltrain.grid.local import THREADS
 from lrltrain.grid.machine import gpus, share_of
 from lrltrain.grid.records import Record

@@ -5,16 +5,13 @@ Of a base model that is a folder, its configuration is read, which may know it b
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lrldata.workspace import ADAPTERS, DATASETS, SCORES_FOLDER, adapter_path, dataset_path, score_path
+from lrltrain.grid.job import Job, base_folder
 from lrltrain.names import base_name, public_id
 
-if TYPE_CHECKING:
-    from lrltrain.grid.jobs import Job
-
 SCRATCH = "parts"  # of web text that is cleaned a file a job: what is between the files and the dataset
-BASE_FOLDER = "base_folder"  # the label of jobs whose model has another folder than its name says
 _NAMED = ("adapters", "adapter", "corpus", "data")  # settings that may name what other jobs make
 
 
@@ -28,13 +25,7 @@ def adapter(lang: str, base_folder: str, source: str, method: str) -> str:
     return adapter_path(lang, base_folder, source, method)
 
 
-def base_folder(job: "Job") -> str:
-    """Return the folder of a job's base model below `adapters/LANG`: its name, or what tells it apart."""
-    told = job.labels
-    return told.get(BASE_FOLDER) or base_name(told["model"])
-
-
-def _scores(job: "Job") -> str:
+def _scores(job: Job) -> str:
     told = job.labels
     return score_path(told["lang"], base_name(job.settings.get("base_id") or public_id(told["model"])))
 
@@ -49,7 +40,7 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def home_of(job: "Job") -> str | None:
+def home_of(job: Job) -> str | None:
     """Return the folder that a job makes whatever its settings are: of a dataset or an adapter; None for others."""
     told = job.labels
     if job.kind == "build":
@@ -59,7 +50,7 @@ def home_of(job: "Job") -> str | None:
     return None
 
 
-def made_by(job: "Job") -> list[str]:
+def made_by(job: Job) -> list[str]:
     """Return the folders in which a job's files are."""
     home = home_of(job)
     if home is not None:
@@ -67,7 +58,7 @@ def made_by(job: "Job") -> list[str]:
     return [_scores(job)] if job.kind == "eval" else []
 
 
-def read_by(job: "Job") -> list[str]:
+def read_by(job: Job) -> list[str]:
     """Return what a job reads of what others made, and of what it makes anew: the versions of a dataset go on.
 
     Reports, which read of all that is there, and builds of files that others cleaned fetch these themselves.
@@ -86,7 +77,7 @@ def read_by(job: "Job") -> list[str]:
     return named if home is None else [*named, home]
 
 
-def placed(job: "Job", workspace: Path) -> dict[str, Any]:
+def placed(job: Job, workspace: Path) -> dict[str, Any]:
     """Return a job's settings, with what other jobs make in its place in the workspace."""
 
     def place(value: Any) -> Any:

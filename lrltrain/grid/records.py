@@ -32,7 +32,7 @@ from lrldata.manifest_schema import Sha256
 from lrldata.output import note
 from lrldata.paths import PathError, find, inside, safe_name, walk
 from lrldata.remote import Mirror, as_folder, is_remote, mirror_of
-from lrltrain.grid.jobs import Job, Kind, job_of
+from lrltrain.grid.job import Job, Kind, job_of
 from lrltrain.grid.places import folders_of
 
 Status = Literal["done", "failed", "lost", "elsewhere"]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lrltrain.grid.jobs import Job
+from lrltrain.grid.job import Job
 from lrltrain.grid.records import Record, Records
 
 POLL = 1.0  # seconds between looks at jobs that another grid is at

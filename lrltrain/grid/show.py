@@ -13,7 +13,7 @@ from rich.tree import Tree
 from lrldata.cli.tables import table
 from lrldata.output import shown, styled
 from lrltrain.grid.cost import Cost, cost_of, tree
-from lrltrain.grid.jobs import KINDS, Job
+from lrltrain.grid.job import KINDS, Job
 from lrltrain.grid.records import Record, Records
 from lrltrain.grid.schedule import Schedule
 

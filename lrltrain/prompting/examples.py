@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from lrldata.errors import InputError, UsageError
 from lrldata.language import Language
-from lrltrain.evaluation.tasks import Task, TaskData, find_sets, read_set
+from lrltrain.evaluation.items import Task, TaskData
+from lrltrain.evaluation.tasks import find_sets, read_set
 
 
 class Example(NamedTuple):

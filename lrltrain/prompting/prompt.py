@@ -13,9 +13,9 @@ import polars as pl
 from lrldata.language import parse
 from lrldata.manifest import made_with
 from lrldata.progress import Progress
+from lrltrain.evaluation.items import sample
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import Run, find_run, folder_of, write_run
-from lrltrain.evaluation.tasks import sample
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.cache import Answer, key_of, open_answers
 from lrltrain.prompting.config import PromptConfig

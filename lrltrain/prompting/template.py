@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lrldata.errors import UsageError
 from lrldata.settings import check, read_toml
-from lrltrain.evaluation.tasks import LABELS
+from lrltrain.evaluation.items import LABELS
 from lrltrain.prompting.examples import Example
 
 _MAY = {"instruction": {"language", "labels"}, "question": {"language", "labels", "text"}, "answer": {"label"}}

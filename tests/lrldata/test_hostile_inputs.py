@@ -252,7 +252,7 @@ def test_documents_of_many_megabytes_are_held_a_few_at_a_time(tmp_path: Path, mo
 
 @pytest.mark.parametrize("name", ["big.jsonl", "big.parquet", "big.txt"])
 def test_a_document_beyond_the_limit_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read, "LONGEST_TEXT", 1000)
+    monkeypatch.setattr("lrldata.web.fields.LONGEST_TEXT", 1000)
     path = tmp_path / name
     texts = ["ă" * 499, "ă" * 501]
     if name.endswith(".parquet"):

@@ -29,9 +29,11 @@ from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume
 from lrltrain.grid import places
 from lrltrain.grid.act import _files
 from lrltrain.grid.config import load_grid_config
-from lrltrain.grid.jobs import Job, jobs_of, select
+from lrltrain.grid.job import Job
+from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.models import models_of
 from lrltrain.grid.records import Records
+from lrltrain.grid.select import select
 from lrltrain.methods import check_base, load_adapted
 from lrltrain.models import Base, find_base, load_tokenizer, mini_path
 from lrltrain.modules.insert import inserted

@@ -19,10 +19,11 @@ from lrldata.progress import Progress
 from lrltrain.config import EvalConfig, FitConfig
 from lrltrain.evaluation import tasks_on_hub
 from lrltrain.evaluation.features import featurise
+from lrltrain.evaluation.items import LABELS, SPLITS, Items
 from lrltrain.evaluation.record import folder_of, runs_in, write_run
 from lrltrain.evaluation.score_text import score_text
 from lrltrain.evaluation.sentences import open_sentences
-from lrltrain.evaluation.tasks import LABELS, SPLITS, Items, has_task, open_task
+from lrltrain.evaluation.tasks import has_task, open_task
 from lrltrain.fitting.corpus import tokenise
 from lrltrain.models import find_base, load_tokenizer
 from lrltrain.prompting.examples import open_test_sets

@@ -9,7 +9,9 @@ from grids import write_recipe
 from lrldata.errors import UsageError
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.cost import cost_of
-from lrltrain.grid.jobs import Job, job_of, jobs_of, select
+from lrltrain.grid.job import Job, job_of
+from lrltrain.grid.jobs import jobs_of
+from lrltrain.grid.select import select
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 

@@ -9,7 +9,8 @@ import pytest
 
 from lrltrain.grid import local
 from lrltrain.grid.config import load_grid_config
-from lrltrain.grid.jobs import Job, jobs_of
+from lrltrain.grid.job import Job
+from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.local import Local
 from lrltrain.grid.machine import Gpu, gpus, share_of, slots_for
 from lrltrain.grid.records import Record, Records

@@ -16,7 +16,9 @@ from torture_grid import hashes
 from lrldata.remote import mirror_of
 from lrltrain.grid.act import perform
 from lrltrain.grid.config import load_grid_config
-from lrltrain.grid.jobs import Job, jobs_of, select
+from lrltrain.grid.job import Job
+from lrltrain.grid.jobs import jobs_of
+from lrltrain.grid.select import select
 
 pytestmark = [pytest.mark.xdist_group("grid"), pytest.mark.usefixtures("s3")]  # one server, and one `whole`
 SAMPLE = Path(str(files("lrldata.web").joinpath("sample.jsonl")))

@@ -19,9 +19,10 @@ from openai_server import KEY, Reply, Server, by_word, serve
 from lrldata.errors import EndpointError, InputError, LrlError, StorageError, UsageError
 from lrldata.language import find
 from lrldata.progress import Progress
+from lrltrain.evaluation.items import LABELS
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import Run, runs_in
-from lrltrain.evaluation.tasks import LABELS, open_task
+from lrltrain.evaluation.tasks import open_task
 from lrltrain.models import mini_path
 from lrltrain.prompting import likelihood
 from lrltrain.prompting.answers import label_in

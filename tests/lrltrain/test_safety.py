@@ -27,7 +27,8 @@ from lrltrain.fitting.corpus import tokenise
 from lrltrain.fitting.plan import prepare
 from lrltrain.grid.act import _afresh, perform
 from lrltrain.grid.config import load_grid_config
-from lrltrain.grid.jobs import Job, jobs_of
+from lrltrain.grid.job import Job
+from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.show import status
 from lrltrain.reporting.perplexity import read_perplexities

@@ -15,10 +15,11 @@ from lrldata.language import find, languages
 from lrltrain.evaluation import tasks_on_hub
 from lrltrain.evaluation.features import batches, decoded, featurise, first_tokens
 from lrltrain.evaluation.heads import Inputs, TaskHead, TaskModel
+from lrltrain.evaluation.items import LABELS, SPLITS, Items
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.overlap import contamination, overlap
 from lrltrain.evaluation.stack import stack
-from lrltrain.evaluation.tasks import LABELS, SPLITS, Items, check_labels, open_task
+from lrltrain.evaluation.tasks import check_labels, open_task
 from lrltrain.evaluation.training import Training, predict, train
 from lrltrain.models import find_base, load_model, load_tokenizer
 from lrltrain.modules.insert import HELD, AdapterStack, insert, take_out

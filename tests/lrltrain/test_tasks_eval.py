@@ -15,10 +15,10 @@ from lrldata.manifest import MANIFEST
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation import score_tasks as recipe
+from lrltrain.evaluation.items import SPLITS
 from lrltrain.evaluation.record import runs_in
 from lrltrain.evaluation.score_tasks import TaskScore, score_tasks
 from lrltrain.evaluation.stack import open_language_adapter, stack
-from lrltrain.evaluation.tasks import SPLITS
 from lrltrain.fitting.fit import fit as fit_adapter
 from lrltrain.models import find_base
 from lrltrain.modules.insert import HELD, inserted

@@ -16,7 +16,7 @@ from lrldata.errors import LrlError, UsageError
 from lrltrain.cli.app import app as train_app
 from lrltrain.evaluation.metrics import entity_scores, scores
 from lrltrain.grid.act import _push
-from lrltrain.grid.jobs import Job
+from lrltrain.grid.job import Job
 from lrltrain.grid.records import Records
 
 SHADOWS = ("types", "random", "colorsys", "polars", "requests", "hub_cards")

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 from lrltrain.grid.config import load_grid_config
-from lrltrain.grid.jobs import Job, jobs_of
+from lrltrain.grid.job import Job
+from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.records import Record, Records
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"

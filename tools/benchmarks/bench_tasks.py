@@ -28,9 +28,10 @@ from transformers import TrainerCallback, TrainingArguments
 from lrldata.language import find
 from lrltrain.evaluation.features import featurise
 from lrltrain.evaluation.heads import Inputs, TaskHead, TaskModel
+from lrltrain.evaluation.items import TaskData
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.stack import open_language_adapter, stack
-from lrltrain.evaluation.tasks import TaskData, open_task
+from lrltrain.evaluation.tasks import open_task
 from lrltrain.evaluation.training import Training, predict, train
 from lrltrain.models import Base, find_base, load_tokenizer, quiet
 

@@ -1,0 +1,66 @@
+"""Fields of documents that stand in rows: a line of JSON, a text, a number, or an InputError. Pure."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from lrldata.errors import InputError
+from lrldata.web.shards import Shard
+from lrldata.web.tables import Row
+
+LONGEST_TEXT = 16 << 20  # bytes of a document: to clean it takes fifty times as many
+HINT = "Correct it, or leave the file out with --skip-bad."
+TOO_LONG, SPLIT = f"longer than {LONGEST_TEXT >> 20} MiB", "Split it, or leave the file out with --skip-bad."
+JSON = json.JSONDecoder(parse_int=float)  # an integer may have a million digits, which Python refuses
+
+
+def parse_line(shard: Shard, number: int, line: str) -> dict[str, Any]:
+    """Return the object of a line of JSON. Raises InputError."""
+    try:
+        row = JSON.decode(line)
+    except (ValueError, RecursionError) as error:
+        why = "nested too deep" if isinstance(error, RecursionError) else error
+        raise InputError(f"{shard.place}: line {number:,} is not valid JSON ({why}).", HINT) from error
+    if not isinstance(row, dict):
+        raise InputError(
+            f"{shard.place}: line {number:,} is not a JSON object.", 'A line is a document: {"text": "..."}.'
+        )
+    return row
+
+
+def text_of(shard: Shard, row: Row, names: Iterable[str]) -> tuple[str | None, str | None]:
+    """Return the text of the first of these columns in which a row has something, and the column.
+
+    Raises InputError where it is something else than text.
+    """
+    name = next((name for name in names if row.values.get(name) is not None), None)
+    if name is None:
+        return None, None
+    value = row.values[name]
+    if not isinstance(value, str):
+        kind = {dict: "an object", list: "a list", bool: "a boolean"}.get(type(value), "a number")
+        raise InputError(f"{shard.place}: {row.where}: {name!r} is {kind}, not text.", HINT)
+    if len(value) > LONGEST_TEXT // 4 and len(value.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
+        raise InputError(f"{shard.place}: {row.where}: {name!r} is {TOO_LONG}.", SPLIT)
+    return _whole(value), name
+
+
+def _whole(text: str) -> str:
+    """Return a text in which half of a surrogate pair, which is not a character, is a replacement character."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def as_number(value: Any) -> float | None:
+    """Return a number, None for what is none."""
+    if isinstance(value, str):  # of CSV, which has no numbers
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, float) else None
+
+
+def as_texts(value: Any) -> list[str] | None:
+    """Return a list of texts, None for what is none."""
+    is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return [_whole(each) for each in value] if is_list else None

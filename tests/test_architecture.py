@@ -1,0 +1,76 @@
+"""How the packages hang together: imports run one way and in no circle, and a file is one thought."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ORDER = ("lrldata", "lrltrain", "hub_cards")  # each may import itself and those before it
+LONGEST = 320  # lines
+RETIRED = ("lrldata/glotcc", "lrltrain/results", "lrltrain/evaluate", "lrltrain/commands", "tools/local_hub")
+FILES = sorted(path for package in ORDER for path in (ROOT / package).rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def imported(path: Path, *, at_once: bool) -> Iterator[str]:
+    """Yield the modules of ours that a file imports; `at_once`: only when it is imported itself."""
+    tree = ast.parse(path.read_text("utf-8"))
+    nodes: list[ast.AST] = [*tree.body] if at_once else [*ast.walk(tree)]
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
+
+
+def test_imports_run_from_publishing_to_training_to_data() -> None:
+    for path in FILES:
+        package = path.relative_to(ROOT).parts[0]
+        allowed = ORDER[: ORDER.index(package) + 1]
+        for name in imported(path, at_once=False):
+            assert name.split(".")[0] in allowed, f"{module_of(path)} imports {name}"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {module_of(path): set(imported(path, at_once=False)) - {module_of(path)} for path in FILES}
+    lazy = {name for name in graph if name in ORDER}  # __init__.py of the packages name their API, lazily
+    graph = {name: needs - lazy for name, needs in graph.items() if name not in lazy}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_data_never_needs_torch() -> None:
+    for path in (ROOT / "lrldata").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {"torch", "transformers"} & {name.split(".")[0] for name in names}, path
+
+
+@pytest.mark.parametrize("folder", [*ORDER, "tools", "tests"])
+def test_no_file_is_longer_than_a_thought(folder: str) -> None:
+    longest = 1_000 if folder == "tests" else LONGEST
+    long = {
+        path.relative_to(ROOT).as_posix(): lines
+        for path in (ROOT / folder).rglob("*.py")
+        if (lines := path.read_text("utf-8").count("\n")) > longest
+    }
+    assert long == {}
+
+
+def test_old_rooms_are_gone() -> None:
+    assert not [name for name in RETIRED if (ROOT / name).exists()]
+    assert not list(ROOT.glob("lrl*/**/utils.py"))
