@@ -10,22 +10,42 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from lrldata.errors import StorageError
 from lrldata.lease import Lease, leased, make_parent
 from lrldata.manifest import MANIFEST
 from lrldata.paths import inside, safe_name
 
-if TYPE_CHECKING:
-    from lrldata.remote import Mirror
-
 State = dict[str, list[Any]]  # of each file what the store said of it, and size and time here
 HUB_TRIES = 5  # of a commit, where another one came first
 
 
+class Mirrored(Protocol):
+    """A folder of this machine for a workspace on a store; see remote.Mirror."""
+
+    @property
+    def url(self) -> str:
+        """Return the address of the workspace."""
+
+    @property
+    def store(self) -> Any:
+        """Return the file system of fsspec."""
+
+    @property
+    def root(self) -> str:
+        """Return the workspace's path on the store."""
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder here."""
+
+    def listing(self, below: str) -> dict[str, str]:
+        """Return the files of the store below a path, with what tells whether one changed."""
+
+
 def put(
-    mirror: "Mirror", changed: AbstractSet[str], gone: AbstractSet[str], homes: AbstractSet[str], state: State
+    mirror: Mirrored, changed: AbstractSet[str], gone: AbstractSet[str], homes: AbstractSet[str], state: State
 ) -> None:
     """Send file by file: what manifests name, then manifests, and delete last."""
     with ExitStack() as held:
@@ -42,7 +62,7 @@ def put(
             state.pop(name, None)
 
 
-def _sent(mirror: "Mirror", name: str, state: State, leases: Iterable[Lease]) -> list[Any]:
+def _sent(mirror: Mirrored, name: str, state: State, leases: Iterable[Lease]) -> list[Any]:
     """Send a file, look at what arrived, and return what is known of it then."""
     for lease in leases:
         lease.renew()
@@ -60,7 +80,7 @@ def _sent(mirror: "Mirror", name: str, state: State, leases: Iterable[Lease]) ->
     return [mark_of(info), *before]
 
 
-def _is_same(mirror: "Mirror", path: str, file: Path, info: dict[str, Any]) -> bool:
+def _is_same(mirror: Mirrored, path: str, file: Path, info: dict[str, Any]) -> bool:
     """Return whether an object has the bytes of a file, by its MD5 where the store says that at once."""
     told = str(info.get("ETag") or "").strip('"')
     if len(told) != 32:  # of an object in several parts it is not the MD5 of the whole
@@ -70,7 +90,7 @@ def _is_same(mirror: "Mirror", path: str, file: Path, info: dict[str, Any]) -> b
     return bool(mirror.store.cat_file(path) == file.read_bytes())  # encrypted, it is the MD5 of something else
 
 
-def _unless_changed(mirror: "Mirror", name: str, state: State) -> dict[str, str]:
+def _unless_changed(mirror: Mirrored, name: str, state: State) -> dict[str, str]:
     """Return what makes S3 refuse to write an object that is not the one that we know."""
     if "s3" not in mirror.store.protocol:
         return {}
@@ -79,7 +99,7 @@ def _unless_changed(mirror: "Mirror", name: str, state: State) -> dict[str, str]
     return {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
 
 
-def _refuse_changed(mirror: "Mirror", home: str, state: State) -> None:
+def _refuse_changed(mirror: Mirrored, home: str, state: State) -> None:
     """Raise StorageError where an artifact's manifest is not the one that was fetched, but another's."""
     name = f"{home}/{MANIFEST}"
     known, there = state.get(name), mirror.listing(home).get(name)
@@ -97,7 +117,7 @@ def _refuse_changed(mirror: "Mirror", home: str, state: State) -> None:
 
 
 def commit(
-    mirror: "Mirror", changed: AbstractSet[str], gone: AbstractSet[str], homes: AbstractSet[str], state: State
+    mirror: Mirrored, changed: AbstractSet[str], gone: AbstractSet[str], homes: AbstractSet[str], state: State
 ) -> None:
     """Send all in one commit to the Hub, which has it whole or not at all."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi  # noqa: PLC0415 -- slow
