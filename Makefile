@@ -61,6 +61,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lrldata templates check
+	$(BIN)/python tools/make/check_words.py
 	$(BIN)/mkdocs build --strict --quiet
 
 docs: $(VENV)/.dev

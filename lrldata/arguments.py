@@ -78,8 +78,8 @@ def naming_arguments(names: Collection[str]) -> Iterator[None]:
     try:
         yield
     except LrlError as error:
-        error.message, error.way_out = (in_python(text, names) for text in (error.message, error.way_out))
-        error.args = (f"{error.message} {error.way_out}".strip(),)
+        error.message, error.hint = (in_python(text, names) for text in (error.message, error.hint))
+        error.args = (f"{error.message} {error.hint}".strip(),)
         raise
 
 

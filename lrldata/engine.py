@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar
 from lrldata.errors import LrlError
 from lrldata.threads import cores
 
-__all__ = ["AHEAD", "APART", "SOURCES", "Crew", "cores", "leave_with_parent", "start_pool", "variables"]
+__all__ = ["AHEAD", "APART", "SOURCES", "WorkerPool", "cores", "leave_with_parent", "start_pool", "variables"]
 
 Result = TypeVar("Result")
 AHEAD = 2  # tasks a process that are handed out before they can begin
@@ -77,10 +77,10 @@ def searched(path: list[str]) -> list[str]:
     return kept if str(SOURCES) in kept else [*kept, str(SOURCES)]
 
 
-class Crew:
+class WorkerPool:
     """Some processes that work on tasks; with one worker there are none, and all is done here.
 
-    They are started when there is something to do, and end with the `with` that holds the crew, or with this process,
+    They are started when there is something to do, and end with the `with` that holds the pool, or with this process,
     however it ends.
     """
 
@@ -95,7 +95,7 @@ class Crew:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def spread(self, task: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
+    def imap_unordered(self, task: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
         """Call `task` with each of the arguments and yield what comes back, as it comes: in any order.
 
         With more than one worker `task` and its arguments must be picklable. The arguments are taken from their

@@ -14,14 +14,14 @@ LrlError                 anything that a user can act upon; exit code 1
 
 
 class LrlError(Exception):
-    """A failure with a one-line message and, in `way_out`, what the user can do."""
+    """A failure with a one-line message and, in `hint`, what the user can do."""
 
     exit_code = 1
 
-    def __init__(self, message: str, way_out: str = "") -> None:
-        super().__init__(f"{message} {way_out}".strip())
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(f"{message} {hint}".strip())
         self.message = message
-        self.way_out = way_out
+        self.hint = hint
 
 
 class UsageError(LrlError):

@@ -109,7 +109,7 @@ def from_json(value: Mapping[str, Any]) -> Ledger:
     return Ledger(Tally(**value["in"]), Tally(**value["kept"]), dropped, dict(value.get("unsaid_relations", {})))
 
 
-def settle(came_in: Tally, judged: pl.DataFrame, source: str = "conceptnet") -> Ledger:
+def build_ledger(came_in: Tally, judged: pl.DataFrame, source: str = "conceptnet") -> Ledger:
     """Make the ledger of a frame of all rows with columns `reason` (null: kept), `bytes` and `relation`.
 
     The reasons are those of the source. `came_in` is counted before the rows were judged, so that a row lost on the way

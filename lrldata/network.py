@@ -34,7 +34,7 @@ def is_private(address: str) -> bool:
 
 
 @contextmanager
-def reached(what: str, way_out: str) -> Iterator[None]:
+def reached(what: str, hint: str) -> Iterator[None]:
     """Turn a failure of the network into a DownloadError that names what was wanted."""
     try:
         yield
@@ -44,4 +44,4 @@ def reached(what: str, way_out: str) -> Iterator[None]:
         if not is_of_network(error):
             raise
         first = str(error).strip().split("\n")[0] or type(error).__name__
-        raise DownloadError(f"{what}: {first[:200]}.", way_out) from error
+        raise DownloadError(f"{what}: {first[:200]}.", hint) from error

@@ -68,7 +68,7 @@ def mirror_of(workspace: str, cache: Path | None = None) -> "Mirror":
     keep_out_of(workspace)
     home = (cache or user_cache_path("lrl")) / "workspaces" / fingerprint(workspace.rstrip("/"))[:16]
     home.mkdir(parents=True, exist_ok=True)
-    with _in_words(workspace):
+    with _translate_errors(workspace):
         store, root = fsspec.core.url_to_fs(workspace.rstrip("/"))
     return Mirror(workspace.rstrip("/"), store, root, home)
 
@@ -142,7 +142,7 @@ class Mirror:
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each file there. Raises StorageError."""
-        with _in_words(self.url):
+        with _translate_errors(self.url):
             self.store.invalidate_cache()
             return {name: info["size"] for name, info in self._found("").items()}
 
@@ -180,7 +180,7 @@ class Mirror:
     @contextmanager
     def _moving(self) -> Iterator[State]:
         """Hold the mirror while files are moved, and keep what is known of each, also if not all could be."""
-        with waited(self.folder / LOCK, f"{self.url}: another process moves files of it"), _in_words(self.url):
+        with waited(self.folder / LOCK, f"{self.url}: another process moves files of it"), _translate_errors(self.url):
             state = self._state()
             try:
                 yield state
@@ -213,7 +213,7 @@ def _is_hidden(name: str) -> bool:
 
 
 @contextmanager
-def _in_words(workspace: str) -> Iterator[None]:
+def _translate_errors(workspace: str) -> Iterator[None]:
     """Say what went wrong with a store, whichever library speaks to it."""
     try:
         yield

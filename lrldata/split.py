@@ -28,7 +28,7 @@ def content_hash(keys: pl.Series) -> pl.Series:
 
 
 def by_pair(pair_hash: pl.Expr) -> pl.Expr:
-    """Assign 80/10/10 by the hash of a pair of terms: all facts of a pair share a split, for ever."""
+    """Assign 80/10/10 by the hash of a pair of terms: all facts of a pair share a split, permanently."""
     return (pair_hash % len(TENTHS)).replace_strict(range(len(TENTHS)), TENTHS, return_dtype=pl.String)
 
 

@@ -84,7 +84,7 @@ class FitConfig(BaseModel):
     @model_validator(mode="after")
     def _makes_sense(self) -> "FitConfig":
         if self.text and self.dataset:
-            raise ValueError("--text and --dataset exclude each other: give one input")
+            raise ValueError("--text and --dataset are mutually exclusive: give one input")
         if (self.method == "fusion") != bool(self.adapters):
             raise ValueError("--method fusion wants --adapters DIR,DIR (two or more), and no other method takes them")
         if self.method == "fusion" and len(self.adapters) < 2:
@@ -94,7 +94,7 @@ class FitConfig(BaseModel):
         if len(set(self.adapters)) < len(self.adapters):
             raise ValueError("--adapters names one twice")
         if self.overwrite and self.resume:
-            raise ValueError("--overwrite and --resume exclude each other")
+            raise ValueError("--overwrite and --resume are mutually exclusive")
         return self
 
     @property

@@ -45,7 +45,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm]:
-    """Return what runs `lrltrain` without importing its libraries anew."""
+    """Return what runs `lrltrain` without importing its libraries again."""
     with Warm(os.environ | FIXED) as running:
         yield running
 

@@ -118,7 +118,7 @@ def fx_cache_dir(request):
 
 
 def fetch(work: Path) -> Path:
-    """Return the interpreter that runs the tests, with the tests unpacked anew beside it."""
+    """Return the interpreter that runs the tests, with the tests unpacked again beside it."""
     python = work / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not python.exists():
         venv.create(work / "venv", with_pip=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from hub_cards.cards.card import Card
 from hub_cards.cards.energy import estimate
-from hub_cards.cards.licenses import Licence
+from hub_cards.cards.licenses import License
 from hub_cards.cards.measured import entries, is_of_task, rounded, rows
 from hub_cards.cards.render import code, in_lines, linked, sections, shell_word, titled
 from hub_cards.cards.source import Source
@@ -43,7 +43,7 @@ def adapter_card(
     source: str,
     text: Source,
     base: str,
-    licence: Licence,
+    licence: License,
     repository: str,
     version: str,
 ) -> Card:
@@ -100,7 +100,7 @@ def _metadata(
     source: str,
     text: Source,
     base: str,
-    licence: Licence,
+    licence: License,
     repository: str,
 ) -> dict[str, Any]:
     language, method = find(manifest["language"]["code"]), manifest["method"]
@@ -275,7 +275,7 @@ def fit_command(manifest: Mapping[str, Any], source: str, text: Source, base: st
     return in_lines(words)
 
 
-def base_card(made_from: Mapping[str, Any], licence: Licence, repository: str, version: str) -> Card:
+def base_card(made_from: Mapping[str, Any], licence: License, repository: str, version: str) -> Card:
     """Return the card of lrl-mini, which goes to the Hub with adapters that were trained on it."""
     spoken = sorted({path.split("/")[0] for path in made_from["text"]})
     languages = [find(code) for code in spoken]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hub_cards.cards.card import Card
-from hub_cards.cards.licenses import Licence
+from hub_cards.cards.licenses import License
 from hub_cards.cards.render import in_lines, sections, titled
 from lrldata.card import configuration, size_category
 from lrldata.conceptnet.download import OFFICIAL
@@ -82,8 +82,8 @@ def _describe(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
         "name": name,
         "manifest": manifest,
         "samples": part["samples"],
-        "terms": Licence(**part["licence"]),
-        "licence": titled(Licence(**part["licence"])),
+        "terms": License(**part["licence"]),
+        "licence": titled(License(**part["licence"])),
         "shards": shards,
         "official": manifest["inputs"][0]["sha256"] == OFFICIAL.sha256,
         "bytes": sum(entry["bytes"] for entry in shards),

@@ -12,7 +12,7 @@ from lrldata.manifest import ADAPTER
 
 
 @dataclass(frozen=True)
-class Licence:
+class License:
     """A licence by the Hub's identifier; `name` and `link` say more where that is `other`."""
 
     id: str
@@ -32,12 +32,12 @@ class Licence:
         return f"[{title}]({link})" if link else title
 
 
-CC_BY_SA = Licence("cc-by-sa-4.0")
-CC0 = Licence("cc0-1.0")
-COMMON_CRAWL = Licence("other", "common-crawl-terms-of-use", "https://commoncrawl.org/terms-of-use")
+CC_BY_SA = License("cc-by-sa-4.0")
+CC0 = License("cc0-1.0")
+COMMON_CRAWL = License("other", "common-crawl-terms-of-use", "https://commoncrawl.org/terms-of-use")
 SOURCES = {"conceptnet": CC_BY_SA, "glotcc": COMMON_CRAWL}  # GlotCC's packaging is CC0; its text is Common Crawl's
 MINI_LICENCE = CC_BY_SA
-MIT, APACHE = Licence("mit"), Licence("apache-2.0")
+MIT, APACHE = License("mit"), License("apache-2.0")
 PERMISSIVE = (CC0, MIT, APACHE)  # of which a work made of it may take another licence
 BASES = {  # as their cards say
     "lrl-mini": MINI_LICENCE,
@@ -63,7 +63,7 @@ LINKS = {
 }
 
 
-def asked_for(identifier: str, name: str | None = None, link: str | None = None) -> Licence:
+def asked_for(identifier: str, name: str | None = None, link: str | None = None) -> License:
     """Return the licence of --license. Raises UsageError where the Hub would not take it."""
     if identifier not in rules()["licences"]:
         raise UsageError(
@@ -72,15 +72,15 @@ def asked_for(identifier: str, name: str | None = None, link: str | None = None)
         )
     if identifier == "other" and not (name and link and link.startswith(("https://", "http://"))):
         raise UsageError("--license other wants --license-name, and --license-link with an address.")
-    return Licence(identifier, name, link)
+    return License(identifier, name, link)
 
 
-def of_dataset(manifest: Mapping[str, Any]) -> Licence | None:
+def of_dataset(manifest: Mapping[str, Any]) -> License | None:
     """Return the licence that a dataset has from its source; None where it is not known."""
     return CC0 if manifest.get("sample") else SOURCES.get(manifest["source"])
 
 
-def of_adapter(adapter: Adapter, workspace: Workspace, text: Source) -> Licence | None:
+def of_adapter(adapter: Adapter, workspace: Workspace, text: Source) -> License | None:
     """Return the licence that an adapter has from its text; None where that of a source is not known.
 
     Of several sources the first that asks for anything counts (CC0 asks for nothing). The weights of a full fine-tuning
@@ -97,7 +97,7 @@ def of_adapter(adapter: Adapter, workspace: Workspace, text: Source) -> Licence 
     return asking[0] if asking else CC0
 
 
-def _of_input(entry: Mapping[str, Any], workspace: Workspace, text: Source) -> Licence | None:
+def _of_input(entry: Mapping[str, Any], workspace: Workspace, text: Source) -> License | None:
     if entry["kind"] == "dataset":
         return CC0 if text.sample else SOURCES.get(entry["name"])
     if entry["kind"] == ADAPTER:

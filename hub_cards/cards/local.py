@@ -1,4 +1,4 @@
-"""The recipe of `lrl card`: render the card of an artifact here, as Markdown and as a page, or check it. IO."""
+"""The pipeline of `lrl card`: render the card of an artifact here, as Markdown and as a page, or check it. IO."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from hub_cards.cards import licenses
 from hub_cards.cards.adapter_card import MINI
 from hub_cards.cards.card import read
-from hub_cards.cards.licenses import Licence
+from hub_cards.cards.licenses import License
 from hub_cards.cards.lint import lint
 from hub_cards.cards.page import card_page
 from hub_cards.cards.source import source_of
@@ -20,7 +20,7 @@ from lrldata.paths import inside
 from lrldata.workspace import ADAPTERS, DATASETS, card_path, dataset_path
 
 PAGE = "index.html"
-UNKNOWN = Licence("unknown")
+UNKNOWN = License("unknown")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from lrldata.card import UNSEEN, Markdown, inline, visible
 from lrldata.output import size
 
 if TYPE_CHECKING:
-    from hub_cards.cards.licenses import Licence
+    from hub_cards.cards.licenses import License
 
 WIDE = 64  # characters of a command after which the next option begins a line
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$])")
@@ -154,7 +154,7 @@ def linked(text: object, target: str) -> Markdown:
     return Markdown(f"[{inline(text)}]({address(target)})") if is_web(target) else inline(text)
 
 
-def titled(licence: "Licence") -> Markdown:
+def titled(licence: "License") -> Markdown:
     """Return a licence's name for people, with its link where there is one."""
     link = address(licence.link) if licence.link and is_web(licence.link) else None
     name = inline(licence.name) if licence.name else None

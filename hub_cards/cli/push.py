@@ -30,7 +30,7 @@ def push_command(
     ] = None,
     license_id: Annotated[
         str | None,
-        typer.Option("--license", help="Licence, where the sources do not say it.", show_default="the sources'"),
+        typer.Option("--license", help="License, where the sources do not say it.", show_default="the sources'"),
     ] = None,
     license_name: Annotated[str | None, typer.Option(help="Name of the licence, with --license other.")] = None,
     license_link: Annotated[str | None, typer.Option(help="Its address, with --license other.")] = None,

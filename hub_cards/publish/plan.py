@@ -51,7 +51,7 @@ class Change:
 class Plan:
     """What is to be done to one repository, on top of `tip`. `files` has what is to be uploaded.
 
-    `owed` is the version before where its tag is missing, as after a run that was killed.
+    `missing_tag` is the version before where its tag is missing, as after a run that was killed.
     """
 
     repository: Repository
@@ -59,7 +59,7 @@ class Plan:
     action: Literal["create", "update", "tag", "unchanged"]
     version: str
     previous: str | None
-    owed: str | None
+    missing_tag: str | None
     changes: tuple[Change, ...]
     card: str
     conflicts: tuple[str, ...]

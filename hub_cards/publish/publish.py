@@ -1,4 +1,4 @@
-"""The recipe of `lrl push-hub`: plan what each repository needs, then do it."""
+"""The pipeline of `lrl push-hub`: plan what each repository needs, then do it."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 from hub_cards.cards import licenses
 from hub_cards.cards.adapter_card import MINI
-from hub_cards.cards.licenses import Licence
+from hub_cards.cards.licenses import License
 from hub_cards.cards.lint import is_repository
 from hub_cards.cards.source import source_of
 from hub_cards.config import PushConfig
@@ -76,7 +76,7 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
             begin(code)
             of_language = list(_plans_of(code, workspace, config, namespace, hub, patience))
             for plan in of_language:
-                _refuse_twins(plan, plans.get(plan.repository.id))
+                _check_duplicates(plan, plans.get(plan.repository.id))
                 plans[plan.repository.id] = plan
             if config.collection and of_language:
                 items = tuple((plan.repository.id, plan.repository.kind) for plan in of_language)
@@ -98,12 +98,12 @@ def publish(
     with progress.items("Publishing", len(prepared.plans)) as begin:
         for plan in prepared.plans:
             begin(plan.repository.id)
-            published.append(patience.until_done(plan.repository.id, _converge(plan, config, hub)))
+            published.append(patience.retry_until_done(plan.repository.id, _converge(plan, config, hub)))
     collected = []
     for wanted in prepared.collections:
         with progress.waiting(f"Collecting {wanted.title}"):
             gather = partial(hub.collect, prepared.namespace, wanted, private=config.private)
-            slug, added = patience.until_done(f"the collection {wanted.title!r}", gather)
+            slug, added = patience.retry_until_done(f"the collection {wanted.title!r}", gather)
         collected.append(Collected(wanted.title, f"{hub.endpoint}/collections/{slug}", added))
     return published, collected
 
@@ -131,8 +131,8 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
             hub.create(repository.id, repository.kind, private=config.private)
             done.append("created")
             return None  # to look again, as a repository begins with a commit of the Hub's own
-        if plan.owed:
-            hub.tag(repository, plan.owed, commit)
+        if plan.missing_tag:
+            hub.tag(repository, plan.missing_tag, commit)
         if plan.action == "update":
             done.append("updated")
             commit = hub.commit(plan, commit, message=f"{repository.what} v{plan.version}")
@@ -146,7 +146,7 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
     return step
 
 
-def _refuse_twins(plan: Plan, other: Plan | None) -> None:
+def _check_duplicates(plan: Plan, other: Plan | None) -> None:
     """Raise UsageError where two folders would be published as one repository; lrl-mini is for all languages."""
     if other and plan.repository.what != "base":
         one, two = (next((str(file.content) for file in each.repository.files), "") for each in (other, plan))
@@ -171,7 +171,7 @@ def _check_account(config: PushConfig, hub: Hub, patience: Patience) -> Account 
         if config.namespace is None:
             raise UsageError("--namespace is missing.", "Without a token, whose repositories are meant is not known.")
         return None
-    account = patience.until_done("the token", hub.account)
+    account = patience.retry_until_done("the token", hub.account)
     wanted = config.namespace or account.name
     if wanted not in account.namespaces:
         may = ", ".join(account.namespaces) or "nowhere"
@@ -208,7 +208,7 @@ def _plans_of(
     """Plan the repositories of a language: its dataset first, as adapters name the version of their text."""
 
     def planned(repository: Repository) -> Plan:
-        remote = patience.until_done(repository.id, lambda: hub.read(repository.id, repository.kind))
+        remote = patience.retry_until_done(repository.id, lambda: hub.read(repository.id, repository.kind))
         if config.private and remote.tip and not remote.private:
             raise PublishError(
                 f"{repository.id}: is public already, and --private holds for new repositories.",
@@ -231,7 +231,7 @@ def _plans_of(
     if not chosen:
         return
     if record is None:
-        remote: Remote = patience.until_done(name, lambda: hub.read(name, "dataset"))
+        remote: Remote = patience.retry_until_done(name, lambda: hub.read(name, "dataset"))
         record = remote.record
     if any(adapter.manifest["base"]["id"] == MINI for adapter in chosen):
         folder = Path(str(files("lrltrain").joinpath("mini")))
@@ -253,7 +253,7 @@ def _is_chosen(adapter: Adapter, config: PushConfig) -> bool:
     )
 
 
-def _licence(config: PushConfig, known: Licence | None, folder: Path) -> Licence:
+def _licence(config: PushConfig, known: License | None, folder: Path) -> License:
     """Return the licence of an artifact: that of its sources, else the one that was asked for. Raises UsageError."""
     asked = licenses.asked_for(config.license, config.license_name, config.license_link) if config.license else None
     if (licence := known or asked) is None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from hub_cards.cards.adapter_card import MINI, adapter_card, base_card, results_of
 from hub_cards.cards.card import Card
 from hub_cards.cards.dataset_card import dataset_card
-from hub_cards.cards.licenses import MINI_LICENCE, Licence
+from hub_cards.cards.licenses import MINI_LICENCE, License
 from hub_cards.cards.lint import is_repository
 from hub_cards.cards.measured import each_once, task_result
 from hub_cards.cards.pictures import draw_ledger
@@ -129,7 +129,7 @@ def _checked(name: str, folder: Path) -> str:
 
 
 def dataset_repository(
-    datasets: tuple[Dataset, ...], licences: Mapping[str, Licence], namespace: str, language: str
+    datasets: tuple[Dataset, ...], licences: Mapping[str, License], namespace: str, language: str
 ) -> Repository:
     """Return the repository of a language's datasets, NAMESPACE/lrl-LANGUAGE; licences by source."""
     name = _checked(f"{namespace}/lrl-{language}", datasets[0].folder)
@@ -171,7 +171,7 @@ def dataset_repository(
 
 
 def adapter_repository(
-    adapter: Adapter, workspace: Workspace, licence: Licence, text: Source, base: str, namespace: str
+    adapter: Adapter, workspace: Workspace, licence: License, text: Source, base: str, namespace: str
 ) -> Repository:
     """Return the repository of an adapter, NAMESPACE/BASE-LANGUAGE-SOURCE-METHOD."""
     manifest = adapter.manifest
@@ -202,7 +202,7 @@ def adapter_repository(
             source=adapter.source,
             text=Source(**known["text"]),
             base=base,
-            licence=Licence(**known["licence"]),
+            licence=License(**known["licence"]),
             repository=name,
             version=version,
         )

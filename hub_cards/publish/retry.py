@@ -18,7 +18,7 @@ _RETRY_AFTER = "Retry-After"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 TELLING = 4.0  # seconds of waiting from which on it is said
 # What does not pass, though it comes from the transport: no network by choice, or an address that is none.
-_LASTING = {"OfflineModeIsEnabled", "SSLError", "MissingSchema", "InvalidSchema", "InvalidURL", "UnsupportedProtocol"}
+_PERMANENT = {"OfflineModeIsEnabled", "SSLError", "MissingSchema", "InvalidSchema", "InvalidURL", "UnsupportedProtocol"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Patience:
 
     seconds: float = 300.0
 
-    def until_done(self, what: str, step: Callable[[], T | None]) -> T:
+    def retry_until_done(self, what: str, step: Callable[[], T | None]) -> T:
         """Call `step` until it returns something; it is called again after an error that passes by itself.
 
         `step` begins with a look at how things are, so that an answer that was lost does no harm. Raises PublishError
@@ -40,14 +40,14 @@ class Patience:
             except LrlError:
                 raise
             except Exception as error:
-                if not passes(error):
-                    raise PublishError(f"{what}: {in_words(error)}", way_out(error)) from error
+                if not is_transient(error):
+                    raise PublishError(f"{what}: {describe(error)}", hint(error)) from error
                 wait = max(pause, _asked_to_wait(error))
                 if wait >= TELLING:
-                    note(f"note: {what}: {in_words(error)} Trying again in {wait:.0f} s.")
+                    note(f"note: {what}: {describe(error)} Trying again in {wait:.0f} s.")
                 if waited + wait > self.seconds:
                     raise PublishError(
-                        f"{what}: {in_words(error)} After {waited:.0f} s of waiting, {wait:.0f} s more are asked for.",
+                        f"{what}: {describe(error)} After {waited:.0f} s of waiting, {wait:.0f} s more are asked for.",
                         "What is published stays. Give the same command again later, or a longer --patience.",
                     ) from error
                 time.sleep(wait)
@@ -57,7 +57,7 @@ class Patience:
                 return result
 
 
-def passes(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Return whether an error is one that may be gone the next time."""
     status = status_of(error)
     if status is not None:
@@ -78,7 +78,7 @@ def _lasting(error: BaseException) -> str | None:
     """Return the name of an error that does not pass; of certificates, and of ports that speak no TLS, too."""
     names = (type(each).__name__ for each in _chain(error))
     told = " ".join(map(str, _chain(error)))
-    return next((name for name in names if name in _LASTING), "SSL" if "[SSL" in told or "SSL:" in told else None)
+    return next((name for name in names if name in _PERMANENT), "SSL" if "[SSL" in told or "SSL:" in told else None)
 
 
 def status_of(error: BaseException) -> int | None:
@@ -91,7 +91,7 @@ def status_of(error: BaseException) -> int | None:
     return None
 
 
-def in_words(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Say in one line what the Hub answered, or why there was no answer."""
     status = status_of(error)
     message = next((str(text) for each in _chain(error) if (text := getattr(each, "server_message", None))), "")
@@ -106,7 +106,7 @@ def in_words(error: BaseException) -> str:
     return f"the Hub gave no answer that can be read ({type(last).__name__})."
 
 
-def way_out(error: BaseException) -> str:
+def hint(error: BaseException) -> str:
     """Say what can be done about an answer."""
     if status_of(error) is None:
         return "Check --endpoint or HF_ENDPOINT, and that HF_HUB_OFFLINE is not set; --debug shows all of it."

@@ -60,7 +60,7 @@ def run(app: typer.Typer, program: str) -> None:
         app(args=arguments, prog_name=program)
     except SystemExit as ending:
         if ending.code == INTERRUPTED:
-            _fail("stopped. What was finished is kept, and the same command goes on from there.", INTERRUPTED)
+            _fail("stopped. Finished work is kept; run the same command again to resume.", INTERRUPTED)
         raise
     except BrokenPipeError:  # the reader of standard output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,14 +68,14 @@ def run(app: typer.Typer, program: str) -> None:
     except _FORESEEN as error:
         if debug:
             say_traceback(error)
-        sys.exit(_fail(_in_words(error), error.exit_code if isinstance(error, LrlError) else 1))
+        sys.exit(_fail(_describe(error), error.exit_code if isinstance(error, LrlError) else 1))
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is told in one line
         if debug:
             say_traceback(error)
         sys.exit(_fail(f"{type(error).__name__}: {error}. This is a bug; run with --debug and report it.", 1))
 
 
-def _in_words(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         where = f"{error.filename}: {(error.strerror or str(error)).lower()}."
         return f"{where} Check the path and the rights to it; --out and --cache name other folders to write to."

@@ -12,7 +12,7 @@ from lrldata.conceptnet.plan import Step
 from lrldata.language import Language
 from lrldata.ledger import Ledger, reasons_of
 from lrldata.output import size
-from lrldata.web.inputs import in_words
+from lrldata.web.inputs import describe_left_out
 from lrldata.workspace import Dataset
 
 if TYPE_CHECKING:  # what it needs is slow to import
@@ -115,7 +115,7 @@ def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str])
 def _inputs(counted: Mapping[str, Any]) -> list[RenderableType]:
     """Say which files were skipped or left out, and of which columns the text is, where it is more than one."""
     drawn: list[RenderableType] = [f"skipped: {name}: {why}" for name, why in counted.get("skipped", {}).items()]
-    drawn += list(in_words(counted.get("left_out", {})))
+    drawn += list(describe_left_out(counted.get("left_out", {})))
     if columns := counted.get("text_column"):
         drawn.append(text_columns(columns))
     return drawn

@@ -1,4 +1,4 @@
-"""The recipe of `lrldata build`: from the dump to a dataset folder for each language."""
+"""The pipeline of `lrldata build`: from the dump to a dataset folder for each language."""
 
 import time
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from lrldata.dataset import write_dataset
 from lrldata.errors import InputError, UsageError
 from lrldata.folder import lock
 from lrldata.language import Language, parse
-from lrldata.ledger import Ledger, Tally, from_json, settle
+from lrldata.ledger import Ledger, Tally, build_ledger, from_json
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.progress import Progress
 from lrldata.schema import CONCEPTNET
@@ -41,8 +41,8 @@ COMPOSITE_SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hir
 class IncompleteError(InputError):
     """Some of the languages could not be built; `built` has the others."""
 
-    def __init__(self, message: str, way_out: str, built: list[Dataset]) -> None:
-        super().__init__(message, way_out)
+    def __init__(self, message: str, hint: str, built: list[Dataset]) -> None:
+        super().__init__(message, hint)
         self.built = built
 
 
@@ -148,7 +148,7 @@ def make_rows(
     accounted = [links, judged.filter(pl.col("reason").is_not_null()), said]
     came_in = Tally(len(edges), int(facts["bytes"].sum()) + int(links["bytes"].sum()))
     judgements = [frame.select("reason", "bytes", pl.col("relation").cast(pl.String)) for frame in accounted]
-    ledger = settle(came_in, pl.concat(judgements))
+    ledger = build_ledger(came_in, pl.concat(judgements))
     uri = edge_uri_of(pl.concat_str([pl.lit("/r/"), "relation"]), pl.col("start_node"), pl.col("end_node"))
     rows = (
         said.filter(pl.col("reason").is_null())

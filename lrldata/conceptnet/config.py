@@ -50,7 +50,7 @@ class BuildConfig(BaseModel):
             if value
         ]  # fmt: skip
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} exclude each other: give one input")
+            raise ValueError(f"{' and '.join(given)} are mutually exclusive: give one input")
         if self.dump_sha256 and not self.dump:
             raise ValueError("--dump-sha256 goes with --dump")
         return self

@@ -100,14 +100,14 @@ def _make_sure(path: Path, binding: str | None) -> None:
 
 def _fetch_glotlid(cache: Path | None) -> Path:
     what = f"GlotLID ({_GLOTLID_REPOSITORY}, {_GLOTLID_FILE}, 1.7 GB) could not be fetched from the Hub"
-    way_out = f"Try again, give the path of a copy, or use the built-in model {COMPACT!r}."
+    hint = f"Try again, give the path of a copy, or use the built-in model {COMPACT!r}."
     try:
-        with reached(what, way_out):
+        with reached(what, hint):
             return Path(
                 hf_hub_download(_GLOTLID_REPOSITORY, _GLOTLID_FILE, revision=_GLOTLID_REVISION, cache_dir=cache)
             )
     except OSError as error:  # it is not in the cache, and the network is not to be asked; or the disk is full
-        raise DownloadError(f"{what}: {str(error).splitlines()[0]}", way_out) from error
+        raise DownloadError(f"{what}: {str(error).splitlines()[0]}", hint) from error
 
 
 def _find_lid176() -> Path:

@@ -1,4 +1,4 @@
-"""The recipe of `lrldata build --source glotcc` and `--source web`: from documents to a dataset folder."""
+"""The pipeline of `lrldata build --source glotcc` and `--source web`: from documents to a dataset folder."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ import polars as pl
 from lrldata.card import folder_card
 from lrldata.conceptnet.plan import Step
 from lrldata.dataset import write_dataset
-from lrldata.engine import Crew
+from lrldata.engine import WorkerPool
 from lrldata.errors import InputError
 from lrldata.folder import lock
 from lrldata.language import Language, parse
@@ -25,13 +25,13 @@ from lrldata.output import note
 from lrldata.progress import Progress
 from lrldata.split import SPLITS
 from lrldata.web import samples, stages
-from lrldata.web.chunks import Fates, Part
+from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.clean import rules
 from lrldata.web.config import WebConfig
 from lrldata.web.corpus import Chosen, choose, judge_all
 from lrldata.web.document_filters import thresholds
 from lrldata.web.hub import REPOSITORY, hub_shards
-from lrldata.web.inputs import LEFT_OUT, find_files, in_words
+from lrldata.web.inputs import LEFT_OUT, describe_left_out, find_files
 from lrldata.web.scripts import scripts_asked
 from lrldata.web.shards import Columns, Shard, find_shards, shards_of
 from lrldata.workspace import Dataset, dataset_path
@@ -75,7 +75,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
     folder = folder_of(config, language)
     found, task, recipe, work = _prepare(config, language)
     shards = found.shards
-    for line in in_words(found.left_out):
+    for line in describe_left_out(found.left_out):
         note(f"note: {config.input}: {line}.")
     if not config.force and is_unchanged(folder, DATASET, fingerprint(recipe)):
         manifest = read_manifest(folder, DATASET) or {}
@@ -123,8 +123,8 @@ def judge_shard(config: WebConfig, number: int) -> Path:
     (language,) = parse(config.lang)
     found, task, _, work = _prepare(config, language)
     shards, columns = found.shards, _columns(config)
-    with Crew(config.workers) as crew:
-        judge_all(task, [(number, shards[number])], columns, work, crew, lambda _: None, skip_bad=config.skip_bad)
+    with WorkerPool(config.workers) as pool:
+        judge_all(task, [(number, shards[number])], columns, work, pool, lambda _: None, skip_bad=config.skip_bad)
     return work / f"{number:05d}"
 
 
@@ -173,14 +173,14 @@ def clean_corpus(
     """Clean the documents of all shards, with the folder `work` for what is between: some may be there already."""
     workers = config.workers if sum(shard.size for shard in shards) > config.workers * _SMALL else 1
     columns = _columns(config)
-    with Crew(workers) as crew:
+    with WorkerPool(workers) as pool:
         with progress.bytes(f"Cleaning {task.language}", None) as advance:
             files = list(enumerate(shards))
-            parts, skipped = judge_all(task, files, columns, work, crew, advance, skip_bad=config.skip_bad)
+            parts, skipped = judge_all(task, files, columns, work, pool, advance, skip_bad=config.skip_bad)
         with progress.waiting("Comparing documents"):
-            chosen = choose(task, parts, work, crew, most=config.max_bytes, memory=config.memory)
+            chosen = choose(task, parts, work, pool, most=config.max_bytes, memory=config.memory)
         with progress.waiting("Gathering"):
-            written = _write_parts(task, parts, chosen, work, crew)
+            written = _write_parts(task, parts, chosen, work, pool)
     counts = [part.summary() for part in parts]
     kept = sum((Tally(**each["kept"]) for each in written), Tally())
     came_in = sum((Tally(**each["in"]) for each in counts), Tally())
@@ -207,7 +207,7 @@ _SMALL = 2_000_000  # bytes of input a process, below which starting one costs m
 
 
 def _write_parts(
-    task: stages.Task, parts: Sequence[Part], chosen: Chosen, work: Path, crew: Crew
+    task: stages.Task, parts: Sequence[Part], chosen: Chosen, work: Path, pool: WorkerPool
 ) -> list[dict[str, Any]]:
     """Write the rows that stay into a folder for each shard of the dataset; returns what each part had, in their order.
 
@@ -218,16 +218,23 @@ def _write_parts(
     for split, shard in chosen.places.select("split", "shard").unique().iter_rows():
         rows.joinpath(f"{split}-{shard}").mkdir(parents=True)
     jobs = (
-        (number, task, part, chosen.fates[number], chosen.places.filter(pl.col("part") == number).drop("part"), rows)
+        (
+            number,
+            task,
+            part,
+            chosen.drop_codes[number],
+            chosen.places.filter(pl.col("part") == number).drop("part"),
+            rows,
+        )
         for number, part in enumerate(parts)
     )
-    return [written for _, written in sorted(crew.spread(_write, jobs), key=lambda each: each[0])]
+    return [written for _, written in sorted(pool.imap_unordered(_write, jobs), key=lambda each: each[0])]
 
 
 def _write(
-    number: int, task: stages.Task, part: Part, fates: Fates, places: pl.DataFrame, rows: Path
+    number: int, task: stages.Task, part: Part, drop_codes: DropCodes, places: pl.DataFrame, rows: Path
 ) -> tuple[int, dict[str, Any]]:
-    return number, stages.write(task, part, fates, places, rows)
+    return number, stages.write(task, part, drop_codes, places, rows)
 
 
 def folder_of(config: WebConfig, language: Language) -> Path:
@@ -257,15 +264,15 @@ def look_for_input(config: WebConfig, language: Language) -> Found:
 
 def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revision: str | None) -> dict[str, Any]:
     """Return all that shapes a dataset: input, settings, rules, model, language and library versions."""
-    means = stages.means(task)
-    model, own = means.model, thresholds(task.language)
+    context = stages.context_of(task)
+    model, own = context.model, thresholds(task.language)
     binding = "fasttext-new" if model.binding == "fasttext_new" else "fasttext-community"
     numbers = {"rules": {**rules(), **own}, "lid": model.name, "lid_sha256": model.sha256}
     return {
         "source": config.source,
-        "language": means.language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),
+        "language": context.language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),
         "settings": config.recipe() | numbers | ({"scripts": list(task.scripts)} if task.scripts else {}),
-        "protected": list(means.protected.named) if means.protected else [],
+        "protected": list(context.protected.named) if context.protected else [],
         "repository": {"id": REPOSITORY, "revision": revision} if revision else None,
         "inputs": [shard.entry() for shard in shards],
         "sample": config.sample,

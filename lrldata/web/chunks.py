@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-Fates = npt.NDArray[np.uint8]
+DropCodes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Part:
     documents   name and url, by doc
     described   documents that the steps for documents left: doc, order, folded, size, site, tie (a hash of the URL)
     settled     the same of those that duplicates left, with bytes and rows
-    fates       for each of the lines: 0, or the number of the reason for which it goes
+    drop_codes       for each of the lines: 0, or the number of the reason for which it goes
     """
 
     stem: Path

@@ -31,7 +31,7 @@ def rules() -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True)
-class Means:
+class CleaningContext:
     """What documents are judged with: language, model, protected text, and what a row is to be."""
 
     language: Language
@@ -41,7 +41,7 @@ class Means:
     kin: frozenset[str] = frozenset()  # languages for which the model takes this one, as it does not know its script
 
 
-def clean(documents: pl.DataFrame, means: Means) -> pl.DataFrame:
+def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     """Judge every line of some documents on its own and within its document.
 
     In: a row a document as read.py gives it: text (null or blank: nothing), and where they are known warnings,
@@ -50,9 +50,9 @@ def clean(documents: pl.DataFrame, means: Means) -> pl.DataFrame:
     ledger.WEB_REASONS); taken_for and probability, where it was identified; and what line_filters.judge measures. A
     document without text is one such row. With the unit `sentences` a line is a sentence.
     """
-    script = main_script(means.language)
-    cut = repair(documents["text"].fill_null(""), script, means.language.code)
-    if means.unit == "sentences":
+    script = main_script(context.language)
+    cut = repair(documents["text"].fill_null(""), script, context.language.code)
+    if context.unit == "sentences":
         cut = cut.str.replace_all(SENTENCE_END, "$1$2\n")
     pieces = (
         pl.DataFrame({"text": cut, "whole": _judge_metadata(documents)})
@@ -63,14 +63,14 @@ def clean(documents: pl.DataFrame, means: Means) -> pl.DataFrame:
         .filter((pl.col("text") != "") | (pl.col("whole") == "no_text"))
         .with_columns(pl.col("text").map_batches(pii.replace))
     )
-    measured = line_filters.judge(pieces["text"], rules(), means.language.scripts)
+    measured = line_filters.judge(pieces["text"], rules(), context.language.scripts)
     judged = pl.concat([pieces, measured], how="horizontal").with_columns(
         reason=pl.coalesce("whole", "reason"), bytes=pl.col("text").str.len_bytes()
     )
-    if means.protected is not None:
-        found = pl.Series(means.protected.found_in(judged["text"]))
+    if context.protected is not None:
+        found = pl.Series(context.protected.found_in(judged["text"]))
         judged = judged.with_columns(reason=pl.when(found).then(pl.lit("contaminated")).otherwise("reason"))
-    return _identify(judged.drop("whole"), means)
+    return _identify(judged.drop("whole"), context)
 
 
 def _judge_metadata(documents: pl.DataFrame) -> pl.Series:
@@ -109,12 +109,12 @@ def _taken_in(found: pl.DataFrame, code: str, kin: frozenset[str]) -> pl.DataFra
     )
 
 
-def _identify(judged: pl.DataFrame, means: Means) -> pl.DataFrame:
+def _identify(judged: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     """Identify the lines that are left: those of another language go, and those of documents that mostly are."""
-    code, staying = means.language.code, judged["reason"].is_null()
-    found = means.model.predict_two(judged.filter(staying)["text"].str.head(rules()["identified"]).to_list())
-    found = _taken_in(found, code, means.kin)
-    kind = decide_all(found, code, threshold_of(means.model.name, code), margins_of(code))
+    code, staying = context.language.code, judged["reason"].is_null()
+    found = context.model.predict_two(judged.filter(staying)["text"].str.head(rules()["identified"]).to_list())
+    found = _taken_in(found, code, context.kin)
+    kind = decide_all(found, code, threshold_of(context.model.name, code), margins_of(code))
     told = found.select(taken_for="first", probability="first_probability").with_columns(kind=kind)
     places = staying.arg_true()
     nothing = told.clear(len(judged))

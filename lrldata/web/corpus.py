@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lrldata.engine import AHEAD, Crew
+from lrldata.engine import AHEAD, WorkerPool
 from lrldata.errors import InputError
 from lrldata.split import by_pair, content_hash
 from lrldata.web import stages
-from lrldata.web.chunks import Fates, Part, whole
+from lrldata.web.chunks import DropCodes, Part, whole
 from lrldata.web.cross_dedup import CODES, Keys, duplicate_documents, duplicate_lines, repeated_lines
 from lrldata.web.read import read_parts
 from lrldata.web.shards import Columns, Shard
@@ -27,7 +27,7 @@ SHARD_BYTES = 100_000_000  # of text in a file of the dataset
 class Chosen:
     """The fate of each line of each part, and of the documents that stay: part, doc, order, split, shard."""
 
-    fates: list[Fates]
+    drop_codes: list[DropCodes]
     places: pl.DataFrame
 
 
@@ -36,7 +36,7 @@ def judge_all(
     files: Sequence[tuple[int, Shard]],
     columns: Columns,
     work: Path,
-    crew: Crew,
+    pool: WorkerPool,
     advance: Callable[[int], None],
     *,
     skip_bad: bool,
@@ -48,14 +48,14 @@ def judge_all(
     """
     work.mkdir(parents=True, exist_ok=True)
     skipped: dict[str, str] = {}
-    if crew.workers > 1 and len(files) >= crew.workers * AHEAD:  # enough for each process to read files of its own
+    if pool.workers > 1 and len(files) >= pool.workers * AHEAD:  # enough for each process to read files of its own
         each = ((task, file, columns, work, skip_bad) for file in files)
-        for size, bad in crew.spread(_judge_file, each):
+        for size, bad in pool.imap_unordered(_judge_file, each):
             advance(size)
             skipped |= bad
     else:
         state = _State(work, skipped)
-        for name, size in crew.spread(_judge, state.pending(task, files, columns, skip_bad=skip_bad)):
+        for name, size in pool.imap_unordered(_judge, state.pending(task, files, columns, skip_bad=skip_bad)):
             state.ended[name] += 1
             state.finish(name)
             advance(size)
@@ -69,7 +69,7 @@ def _judge_file(
 ) -> tuple[int, dict[str, str]]:
     """Do the steps for lines to a file in this process; returns the bytes of it, and why it was skipped, if it was."""
     sizes: list[int] = []
-    _, skipped = judge_all(task, [file], columns, work, Crew(1), sizes.append, skip_bad=skip_bad)
+    _, skipped = judge_all(task, [file], columns, work, WorkerPool(1), sizes.append, skip_bad=skip_bad)
     return sum(sizes), skipped
 
 
@@ -124,7 +124,7 @@ def _judge(name: str, task: stages.Task, part: Part, documents: pl.DataFrame) ->
     return name, stages.judge(task, part, documents)
 
 
-def choose(task: stages.Task, parts: Sequence[Part], work: Path, crew: Crew, *, most: int, memory: int) -> Chosen:
+def choose(task: stages.Task, parts: Sequence[Part], work: Path, pool: WorkerPool, *, most: int, memory: int) -> Chosen:
     """Compare the documents of all parts and say what stays of them, at most `most` bytes, and in which split.
 
     To compare lines it takes `memory` bytes, or somewhat more.
@@ -134,35 +134,35 @@ def choose(task: stages.Task, parts: Sequence[Part], work: Path, crew: Crew, *, 
         found = repeated_lines(parts, memory)
         whole(repeated, partial(_save, array=found))
     pending = ((task, part, repeated) for part in parts if not part.is_described())
-    for _ in crew.spread(stages.describe, pending):
+    for _ in pool.imap_unordered(stages.describe, pending):
         pass
     if not parts:
         return Chosen([], pl.DataFrame(schema={"part": pl.UInt32, "split": pl.String, "shard": pl.Int64}))
-    before = [part.array("fates") for part in parts]
-    fates = [each.copy() for each in before]
+    before = [part.array("drop_codes") for part in parts]
+    drop_codes = [each.copy() for each in before]
     described = _all(parts, "described")
-    _drop(parts, fates, described, duplicate_documents(parts, described))
-    of_documents = [each.copy() for each in fates]
-    duplicate_lines(parts, fates, _orders(parts, described), memory)
-    touched = ((number, task, part, fates[number], of_documents[number]) for number, part in enumerate(parts))
-    for number, settled in crew.spread(_settle, touched):
-        fates[number] = settled
-    documents = _all(parts, "settled")
-    gone = duplicate_documents(parts, documents, "settled-")
-    _drop(parts, fates, documents, gone)
+    _drop(parts, drop_codes, described, duplicate_documents(parts, described))
+    of_documents = [each.copy() for each in drop_codes]
+    duplicate_lines(parts, drop_codes, _orders(parts, described), memory)
+    touched = ((number, task, part, drop_codes[number], of_documents[number]) for number, part in enumerate(parts))
+    for number, reassessed in pool.imap_unordered(_reassess, touched):
+        drop_codes[number] = reassessed
+    documents = _all(parts, "reassessed")
+    gone = duplicate_documents(parts, documents, "reassessed-")
+    _drop(parts, drop_codes, documents, gone)
     kept, beyond = _place(documents.filter(pl.Series(gone == 0)), most)
-    _drop(parts, fates, beyond, np.full(len(beyond), CODES["above_max_bytes"], dtype=np.uint8))
-    return Chosen(fates, kept)
+    _drop(parts, drop_codes, beyond, np.full(len(beyond), CODES["above_max_bytes"], dtype=np.uint8))
+    return Chosen(drop_codes, kept)
 
 
 def _all(parts: Sequence[Part], kind: str) -> pl.DataFrame:
     return pl.concat([part.read(kind).with_columns(part=pl.lit(n, pl.UInt32)) for n, part in enumerate(parts)])
 
 
-def _drop(parts: Sequence[Part], fates: Sequence[Fates], documents: pl.DataFrame, codes: Fates) -> None:
-    """Give the lines of documents that are left the fates of their documents."""
+def _drop(parts: Sequence[Part], drop_codes: Sequence[DropCodes], documents: pl.DataFrame, codes: DropCodes) -> None:
+    """Give the lines of documents that are left the drop_codes of their documents."""
     for (number,), some in documents.with_columns(code=pl.Series(codes)).filter(pl.col("code") > 0).group_by("part"):
-        here = fates[int(str(number))]
+        here = drop_codes[int(str(number))]
         code = _by_doc(parts[int(str(number))], some["doc"], some["code"].to_numpy())
         np.copyto(here, code, where=here == 0)
 
@@ -190,8 +190,10 @@ def _save(path: Path, array: Keys) -> None:
         np.save(stream, array)
 
 
-def _settle(number: int, task: stages.Task, part: Part, fates: Fates, before: Fates) -> tuple[int, Fates]:
-    return number, stages.settle(task, part, fates, before)
+def _reassess(
+    number: int, task: stages.Task, part: Part, drop_codes: DropCodes, before: DropCodes
+) -> tuple[int, DropCodes]:
+    return number, stages.reassess_documents(task, part, drop_codes, before)
 
 
 def _place(documents: pl.DataFrame, most: int) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -13,7 +13,7 @@ import polars as pl
 
 from lrldata.ledger import WEB_REASONS
 from lrldata.web import minhash
-from lrldata.web.chunks import Fates, Part
+from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.clean import rules
 
 CODES = {reason: number for number, reason in enumerate(WEB_REASONS, start=1)}
@@ -40,25 +40,25 @@ def repeated_lines(parts: Sequence[Part], memory: int) -> Keys:
     return np.sort(np.concatenate(found))
 
 
-def duplicate_documents(parts: Sequence[Part], documents: pl.DataFrame, kind: str = "") -> Fates:
+def duplicate_documents(parts: Sequence[Part], documents: pl.DataFrame, kind: str = "") -> DropCodes:
     """Return the fate of each document, 0 where it stays: of those that are the same, or nearly, the longest does.
 
     In: all described documents, in the order of the parts: columns part (its number), order, folded, size, tie. `kind`
     is what the names of their signatures and bands begin with.
     """
-    fates = np.zeros(len(documents), dtype=np.uint8)
+    drop_codes = np.zeros(len(documents), dtype=np.uint8)
     ranked = documents.select("folded", "order", "size", "tie").with_row_index("number")
     ranked = ranked.sort("size", "order", "tie", "number", descending=[True, False, False, False])
     first = ranked["folded"].is_first_distinct()
-    fates[ranked.filter(~first)["number"].to_numpy()] = CODES["document_duplicate"]
+    drop_codes[ranked.filter(~first)["number"].to_numpy()] = CODES["document_duplicate"]
     left = ranked.filter(first)["number"].to_numpy().astype(np.int64)  # the longest first
     cluster = minhash.join(
         len(left),
         _bands(parts, left, f"{kind}bands"),
         lambda asked: _signatures(parts, documents["part"], left[asked], f"{kind}signatures"),
     )
-    fates[left[cluster != np.arange(len(left))]] = CODES["near_duplicate"]
-    return fates
+    drop_codes[left[cluster != np.arange(len(left))]] = CODES["near_duplicate"]
+    return drop_codes
 
 
 def _bands(parts: Sequence[Part], chosen: Numbers, kind: str) -> Iterator[Keys]:
@@ -78,17 +78,19 @@ def _signatures(parts: Sequence[Part], part_of: pl.Series, chosen: Numbers, kind
     return made
 
 
-def duplicate_lines(parts: Sequence[Part], fates: Sequence[Fates], orders: Sequence[Keys], memory: int) -> None:
-    """Put into `fates`, of each part, which lines are there before: in a document that comes first by its `order`.
+def duplicate_lines(
+    parts: Sequence[Part], drop_codes: Sequence[DropCodes], orders: Sequence[Keys], memory: int
+) -> None:
+    """Put into `drop_codes`, of each part, which lines are there before: in a document that comes first by its `order`.
 
     `orders` has for each line the order of its document. A line that is the same but for case has a reason of its own.
     A turn takes `memory` bytes.
     """
-    for turn, turns in _turns(sum(int((each == 0).sum()) for each in fates), memory):
+    for turn, turns in _turns(sum(int((each == 0).sum()) for each in drop_codes), memory):
         frames = []
         for number, part in enumerate(parts):
             lines = part.read("lines", "exact", "folded").with_row_index("line")
-            some = lines.filter(pl.Series(fates[number] == 0) & (pl.col("folded") % turns == turn))
+            some = lines.filter(pl.Series(drop_codes[number] == 0) & (pl.col("folded") % turns == turn))
             order = pl.Series("order", orders[number][some["line"].to_numpy()])
             frames.append(some.select("exact", "folded", "line", order, part=pl.lit(number, pl.UInt32)))
         several = pl.concat(frames).filter(pl.col("folded").is_duplicated()).sort("folded", "order", "line")
@@ -97,7 +99,7 @@ def duplicate_lines(parts: Sequence[Part], fates: Sequence[Fates], orders: Seque
         code = pl.when(same).then(CODES["exact_duplicate"]).otherwise(CODES["normalised_duplicate"])
         dropped = several.with_columns(code=pl.select(code).to_series()).filter(again)
         for (number,), lines in dropped.group_by("part"):
-            fates[int(str(number))][lines["line"].to_numpy()] = lines["code"].to_numpy()
+            drop_codes[int(str(number))][lines["line"].to_numpy()] = lines["code"].to_numpy()
 
 
 def _turns(lines: int, memory: int) -> Iterator[tuple[int, int]]:

@@ -52,7 +52,7 @@ class Protected:
         return sieve
 
 
-def protect(language: Language, given: Sequence[Path], *, benchmarks: bool = True) -> Protected | None:
+def open_protected(language: Language, given: Sequence[Path], *, benchmarks: bool = True) -> Protected | None:
     """Protect the sentences of files, and with `benchmarks` those of FLORES-200 and SIB-200; None where there is none.
 
     A file has a sentence a line; of tab-separated ones every field counts. Raises InputError.

@@ -1,4 +1,4 @@
-"""The recipe of `lrldata explain`: what the cleaning of web text would do with a text, line by line. IO: the text."""
+"""The pipeline of `lrldata explain`: what the cleaning of web text would do with a text, line by line. IO: the text."""
 
 import sys
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from lrldata.language import Language
 from lrldata.ledger import WEB_REASONS
 from lrldata.normalize import normalize
 from lrldata.web import document_filters
-from lrldata.web.clean import Means, clean
-from lrldata.web.decontaminate import protect
+from lrldata.web.clean import CleaningContext, clean
+from lrldata.web.decontaminate import open_protected
 from lrldata.web.inputs import is_packed, type_of
 from lrldata.web.scripts import kin_of, written_in
 
@@ -92,8 +92,10 @@ def explain(
     `scripts` (ISO 15924) are those in which the language is kept, where they are not all of its own.
     """
     model, language = load_model(lid, cache), written_in(language, scripts)
-    means = Means(language, model, protect(language, []), kin=kin_of(language, scripts, model.languages, model.name))
-    judged = clean(pl.DataFrame({"text": [normalize(text)]}), means)
+    context = CleaningContext(
+        language, model, open_protected(language, []), kin=kin_of(language, scripts, model.languages, model.name)
+    )
+    judged = clean(pl.DataFrame({"text": [normalize(text)]}), context)
     left = judged.filter(pl.col("reason").is_null())
     whole = (
         document_filters.judge(left.select("doc", "text"), language)["reason"]
@@ -113,7 +115,7 @@ def explain(
         .then(pl.lit("normalised_duplicate"))
         .otherwise(pl.lit(whole[0], pl.String))
     )
-    found = means.model.predict(judged["text"].to_list())
+    found = context.model.predict(judged["text"].to_list())
     return [
         Explained(
             line,

@@ -15,7 +15,7 @@ from lrldata.web.shards import Shard
 REPOSITORY = "cis-lmu/GlotCC-V1"  # Kargaran et al. (2024), arXiv 2410.23825
 FOLDER = "v1.0"
 BLOCK = 8 << 20  # bytes of a request
-WAY_OUT = "Try again: what is done is kept. Or name a copy with --input FOLDER."
+HINTS = "Try again: what is done is kept. Or name a copy with --input FOLDER."
 
 
 def hub_shards(language: Language, revision: str) -> tuple[list[Shard], str]:
@@ -23,7 +23,7 @@ def hub_shards(language: Language, revision: str) -> tuple[list[Shard], str]:
     if language.glotcc is None:
         raise UsageError(f"GlotCC-V1 has no {language.name} ({language.code}).", "See `lrldata langs`.")
     api = HfApi()
-    with reached(f"{REPOSITORY} cannot be listed", WAY_OUT):
+    with reached(f"{REPOSITORY} cannot be listed", HINTS):
         try:
             commit = api.dataset_info(REPOSITORY, revision=revision).sha or revision
             tree = api.list_repo_tree(
@@ -35,7 +35,7 @@ def hub_shards(language: Language, revision: str) -> tuple[list[Shard], str]:
                 f"{REPOSITORY} has no revision {revision!r}.", "Name a branch, a tag or a commit."
             ) from error
         except RepositoryNotFoundError as error:
-            raise DownloadError(f"The Hub has no dataset {REPOSITORY}, or does not show it.", WAY_OUT) from error
+            raise DownloadError(f"The Hub has no dataset {REPOSITORY}, or does not show it.", HINTS) from error
         except EntryNotFoundError:
             files = []
     if not files:

@@ -69,7 +69,7 @@ def is_utf8(name: str) -> bool:
     return as_utf8(name) == name
 
 
-def in_words(left_out: Mapping[str, Mapping[str, object]]) -> Iterator[str]:
+def describe_left_out(left_out: Mapping[str, Mapping[str, object]]) -> Iterator[str]:
     """Yield a line for each reason for which something was left out: how much, why, and the first names."""
     for reason, what in left_out.items():
         names = list(islice(_texts(what["names"]), SHOWN))
@@ -121,7 +121,7 @@ def _in_folder(given: Path, configuration: str | None) -> Inputs:
         else:
             inputs.files.append((name, path))
     if not inputs.files:
-        left = " ".join(f"{line}." for line in in_words(inputs.left_out()))
+        left = " ".join(f"{line}." for line in describe_left_out(inputs.left_out()))
         raise InputError(
             f"{given}: holds no document{': ' + left if left else '.'}", f"Files of these kinds are read: {KINDS}."
         )

@@ -13,10 +13,10 @@ from lrldata.language import Language, find
 from lrldata.schema import WEB
 from lrldata.split import content_hash
 from lrldata.web import document_filters, pii, samples
-from lrldata.web.chunks import Fates, Part, whole
-from lrldata.web.clean import Means, clean
+from lrldata.web.chunks import DropCodes, Part, whole
+from lrldata.web.clean import CleaningContext, clean
 from lrldata.web.cross_dedup import CODES, Keys
-from lrldata.web.decontaminate import protect
+from lrldata.web.decontaminate import open_protected
 from lrldata.web.scripts import kin_of, written_in
 
 LARGE_SITE = 0.05  # share of the documents from which on a site is parted, or one split would have most of them
@@ -42,18 +42,18 @@ def language_of(task: Task) -> Language:
 
 
 @cache
-def means(task: Task) -> Means:
+def context_of(task: Task) -> CleaningContext:
     """Load, once a process, what documents are judged with."""
     language = language_of(task)
-    protected = protect(language, task.protect, benchmarks=task.benchmarks)
+    protected = open_protected(language, task.protect, benchmarks=task.benchmarks)
     model = load_model(task.lid, task.cache)
     kin = kin_of(language, task.scripts, model.languages, model.name)
-    return Means(language, model, protected, task.unit, kin)
+    return CleaningContext(language, model, protected, task.unit, kin)
 
 
 def judge(task: Task, part: Part, read: pl.DataFrame) -> int:
     """Do the steps for lines, and keep what is left; returns the bytes that came in. `read` is as read.py gives it."""
-    judged = clean(read, means(task))
+    judged = clean(read, context_of(task))
     named = read.select(pl.col("doc").alias("name"), "url").with_row_index("doc")
     left = judged.filter(pl.col("reason").is_null())
     folded = pl.col("text").str.to_lowercase().hash(1)
@@ -88,12 +88,12 @@ def describe(task: Task, part: Part, repeated: Path) -> None:
     """Take out lines that many documents have, do the steps for documents, and describe those that stay."""
     lines = part.read("lines")
     again = np.isin(lines["folded"].to_numpy(), _keys(repeated))
-    fates = np.where(again, np.uint8(CODES["repeated_line"]), np.uint8(0))
+    drop_codes = np.where(again, np.uint8(CODES["repeated_line"]), np.uint8(0))
     left = lines.filter(pl.Series(~again))
     judged, described = _describe(task, part, left)
-    _put(fates, lines["doc"], judged)
+    _put(drop_codes, lines["doc"], judged)
     sizes = left.group_by("doc", maintain_order=True).agg(pl.col("bytes").sum())
-    part.write_array("fates", fates)
+    part.write_array("drop_codes", drop_codes)
     part.write_array("signatures", described.signatures)
     part.write_array("bands", described.bands)
     part.write_summary(part.summary() | {"documents": samples.measure(judged.join(sizes, on="doc"))})
@@ -113,13 +113,13 @@ def _keys(path: Path) -> Keys:
     return np.asarray(np.load(path))
 
 
-def _put(fates: Fates, doc: pl.Series, judged: pl.DataFrame) -> None:
+def _put(drop_codes: DropCodes, doc: pl.Series, judged: pl.DataFrame) -> None:
     """Give the lines of documents that go the reason for which their document does."""
     gone = judged.filter(pl.col("reason").is_not_null())
     codes = np.zeros(int(doc.max() or 0) + 1, dtype=np.uint8)  # type: ignore[arg-type]
     codes[gone["doc"].to_numpy()] = gone["reason"].replace_strict(CODES, return_dtype=pl.UInt8).to_numpy()
     of_line = codes[doc.to_numpy()]
-    np.copyto(fates, of_line, where=(fates == 0) & (of_line > 0))
+    np.copyto(drop_codes, of_line, where=(drop_codes == 0) & (of_line > 0))
 
 
 def _named(part: Part) -> pl.DataFrame:
@@ -127,19 +127,19 @@ def _named(part: Part) -> pl.DataFrame:
     return part.read("documents").with_row_index("doc").with_columns(site=host)
 
 
-def settle(task: Task, part: Part, fates: Fates, before: Fates) -> Fates:
-    """Judge and describe once more the documents that lost lines since they were described; returns the fates.
+def reassess_documents(task: Task, part: Part, drop_codes: DropCodes, before: DropCodes) -> DropCodes:
+    """Judge and describe once more the documents that lost lines since they were described; returns the drop_codes.
 
     What is left of a document may be too little, or nearly the same as another's. All that stay are described as
     `settled`, with their bytes and lines.
     """
     lines = part.read("lines", "doc", "text", "bytes")
-    touched = lines.filter(pl.Series((fates != before) & (fates > 0)))["doc"].unique()
-    alive = pl.Series(fates == 0)
+    touched = lines.filter(pl.Series((drop_codes != before) & (drop_codes > 0)))["doc"].unique()
+    alive = pl.Series(drop_codes == 0)
     judged, again = _describe(task, part, lines.filter(alive & lines["doc"].is_in(touched.implode())))
-    fates = fates.copy()
-    _put(fates, lines["doc"], judged)
-    left = lines.filter(pl.Series(fates == 0)).group_by("doc").agg(pl.col("bytes").sum(), rows=pl.len())
+    drop_codes = drop_codes.copy()
+    _put(drop_codes, lines["doc"], judged)
+    left = lines.filter(pl.Series(drop_codes == 0)).group_by("doc").agg(pl.col("bytes").sum(), rows=pl.len())
     described = part.read("described")
     same = described.select(pl.col("doc").is_in(left["doc"].implode()) & ~pl.col("doc").is_in(touched.implode()))["doc"]
     frame = pl.concat([described.filter(same), again.documents])
@@ -147,16 +147,16 @@ def settle(task: Task, part: Part, fates: Fates, before: Fates) -> Fates:
     part.write_frame("settled", frame.join(left, on="doc", maintain_order="left"))
     part.write_array("settled-signatures", np.concatenate([part.array("signatures")[chosen], again.signatures]))
     part.write_array("settled-bands", np.concatenate([part.array("bands")[:, chosen], again.bands], axis=1))
-    return fates
+    return drop_codes
 
 
-def write(task: Task, part: Part, fates: Fates, places: pl.DataFrame, folder: Path) -> dict[str, Any]:
+def write(task: Task, part: Part, drop_codes: DropCodes, places: pl.DataFrame, folder: Path) -> dict[str, Any]:
     """Write what stays of a part as rows, a file for each shard of the dataset, and count and sample what goes.
 
     `places` has for the documents that stay: doc, order, split, shard.
     """
     named = _named(part).drop("site")
-    lines = part.read("lines", "doc", "text", "bytes").with_row_index("line").with_columns(code=pl.Series(fates))
+    lines = part.read("lines", "doc", "text", "bytes").with_row_index("line").with_columns(code=pl.Series(drop_codes))
     reason = pl.col("code").replace_strict(REASONS, default=None, return_dtype=pl.String)
     gone = lines.filter(pl.col("code") > 0).with_columns(reason=reason).join(named, on="doc", maintain_order="left")
     rows = lines.filter(pl.col("code") == 0).join(places, on="doc", maintain_order="left")

@@ -107,7 +107,7 @@ def fit_command(
     tracker: Annotated[str | None, typer.Option(help="tensorboard,trackio,wandb", show_default="none")] = None,
     out: Out = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Where tokenised text is kept.", show_default="the user's cache")
+        Path | None, typer.Option(help="Where tokenized text is kept.", show_default="the user's cache")
     ] = None,
     config: Config = None,
     dry_run: Annotated[

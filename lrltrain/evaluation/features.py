@@ -35,8 +35,8 @@ class Features:
         return np.array([len(each) for each in self.ids], dtype=np.int64)
 
 
-def featurise(tokenizer: Any, items: Items, labels: Sequence[str], max_length: int) -> Features:
-    """Tokenise a split; what is beyond `max_length` tokens is cut off, and its words count as O in the score."""
+def featurize(tokenizer: Any, items: Items, labels: Sequence[str], max_length: int) -> Features:
+    """Tokenize a split; what is beyond `max_length` tokens is cut off, and its words count as O in the score."""
     numbers = {label: number for number, label in enumerate(labels)}
     if items.words is None:
         encoded = encode(tokenizer, items.texts, truncation=True, max_length=max_length)

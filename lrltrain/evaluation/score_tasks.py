@@ -1,4 +1,4 @@
-"""The recipe of `lrltrain eval` for topic, sentiment and ner: adapters and baselines over seeds, each run a folder."""
+"""The pipeline of `lrltrain eval` for tasks: adapters and baselines over seeds, each run a folder."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from lrldata.output import note
 from lrldata.progress import Progress
 from lrldata.workspace import adapter_path
 from lrltrain.config import EvalConfig
-from lrltrain.evaluation.features import featurise
+from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.heads import Inputs, TaskHead, TaskModel
 from lrltrain.evaluation.items import Label, Task, TaskData
 from lrltrain.evaluation.metrics import scores
@@ -28,7 +28,7 @@ from lrltrain.evaluation.score_text import base_of
 from lrltrain.evaluation.stack import LanguageAdapter, open_language_adapter, stack
 from lrltrain.evaluation.statistics import deviation
 from lrltrain.evaluation.tasks import DEFAULTS, check_labels, has_task, open_task
-from lrltrain.evaluation.training import Training, predict, train
+from lrltrain.evaluation.training import TaskTrainingArgs, predict, train
 from lrltrain.models import MINI, Base, find_base, load_tokenizer, precision_of
 
 LONGEST = 256  # tokens, by default
@@ -194,8 +194,8 @@ def _found(config: EvalConfig, trained_on: TaskData, tested_on: TaskData, langua
 def _run(job: Job, config: EvalConfig, seed: int, found: dict[str, Any], progress: Progress) -> Run:
     """Return the run of one seed, done before or now."""
     task = job.tested_on.task
-    how = _training(config, task, seed)
-    recipe = _recipe(job, config, how)
+    args = _training(config, task, seed)
+    recipe = _recipe(job, config, args)
     folder = folder_of(config.out, recipe, job.name)
     run = None if config.overwrite else find_run(folder.resolve(), recipe)
     if run is not None:
@@ -204,7 +204,7 @@ def _run(job: Job, config: EvalConfig, seed: int, found: dict[str, Any], progres
         kept = {key: run.manifest[key] for key in ("trained", "seconds", "contamination") if key in run.manifest}
         return write_run(folder, recipe, run.predictions, run.result, **kept | found)
     began = time.perf_counter()
-    predicted, trained = _train(job, config, how, progress)
+    predicted, trained = _train(job, config, args, progress)
     gold = job.tested_on.splits["test"].labels
     labels = {"gold": list(map(_plain, gold)), "predicted": list(map(_plain, predicted))}
     table = pl.DataFrame({"item": np.arange(len(gold))} | labels)
@@ -217,9 +217,9 @@ def _plain(label: Label) -> str | list[str]:
     return label if isinstance(label, str) else list(label)
 
 
-def _training(config: EvalConfig, task: Task, seed: int) -> Training:
+def _training(config: EvalConfig, task: Task, seed: int) -> TaskTrainingArgs:
     epochs, size = DEFAULTS[task]
-    return Training(
+    return TaskTrainingArgs(
         config.epochs or epochs,
         config.batch_size or size,
         config.learning_rate,
@@ -230,7 +230,7 @@ def _training(config: EvalConfig, task: Task, seed: int) -> Training:
     )
 
 
-def _recipe(job: Job, config: EvalConfig, how: Training) -> dict[str, Any]:
+def _recipe(job: Job, config: EvalConfig, args: TaskTrainingArgs) -> dict[str, Any]:
     """Return all that shapes a run."""
     transfer = {
         "language": job.trained_on.language,
@@ -247,26 +247,28 @@ def _recipe(job: Job, config: EvalConfig, how: Training) -> dict[str, Any]:
         "source": job.target.source if job.target else None,
         **({"transfer": transfer} if job.transfers else {}),
         "settings": {
-            "seed": how.seed,
-            "epochs": how.epochs,
-            "batch_size": how.batch_size,
-            "learning_rate": how.learning_rate,
-            "weight_decay": how.weight_decay,
-            "warmup": how.warmup,
+            "seed": args.seed,
+            "epochs": args.epochs,
+            "batch_size": args.batch_size,
+            "learning_rate": args.learning_rate,
+            "weight_decay": args.weight_decay,
+            "warmup": args.warmup,
             "reduction_factor": config.reduction_factor,
             "max_length": config.max_length or LONGEST,
-            "precision": how.precision,
+            "precision": args.precision,
         },
         "made_with": made_with("transformers", "tokenizers", "torch", "scikit-learn"),
     }
 
 
-def _train(job: Job, config: EvalConfig, how: Training, progress: Progress) -> tuple[list[Label], dict[str, Any]]:
+def _train(
+    job: Job, config: EvalConfig, args: TaskTrainingArgs, progress: Progress
+) -> tuple[list[Label], dict[str, Any]]:
     """Train on one language's data and predict the test set of the other, or the same one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     labels, task = job.tested_on.labels, job.tested_on.task
     tokenizer = load_tokenizer(job.base)
-    stacked = stack(job.base, job.source, job.target, config.reduction_factor, how.seed)
+    stacked = stack(job.base, job.source, job.target, config.reduction_factor, args.seed)
     settings = stacked.encoder.config
     longest = config.max_length or LONGEST
     positions = getattr(settings, "max_position_embeddings", longest + 2) - 2
@@ -277,16 +279,16 @@ def _train(job: Job, config: EvalConfig, how: Training, progress: Progress) -> t
     splits = {"train": job.trained_on, "dev": job.trained_on, "test": job.tested_on}
     inputs = {
         split: Inputs(
-            featurise(tokenizer, data.splits[split], labels, min(longest, positions)), tokenizer.pad_token_id, device
+            featurize(tokenizer, data.splits[split], labels, min(longest, positions)), tokenizer.pad_token_id, device
         )
         for split, data in splits.items()
     }
-    what = f"{job.language.code} {task} {job.method} seed {how.seed}"
-    with progress.steps(f"Training {what}", how.epochs) as (advance, _):
+    what = f"{job.language.code} {task} {job.method} seed {args.seed}"
+    with progress.steps(f"Training {what}", args.epochs) as (advance, _):
         dev = job.trained_on.splits["dev"]
-        trained = train(model, (inputs["train"], inputs["dev"]), dev, task, labels, how, advance)
+        trained = train(model, (inputs["train"], inputs["dev"]), dev, task, labels, args, advance)
     stacked.swap(target=True)
-    predicted = predict(model, inputs["test"], labels, how)
+    predicted = predict(model, inputs["test"], labels, args)
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     cut = sum(int((first < 0).sum()) for first in inputs["test"].features.first or ())
     told = {"best_epoch": trained.best_epoch, "dev": trained.dev, "loss": trained.loss, "parameters": parameters}

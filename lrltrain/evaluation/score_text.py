@@ -1,4 +1,4 @@
-"""The recipe of `lrltrain eval --task pppl`: a base model with and without adapters, measured and kept."""
+"""The pipeline of `lrltrain eval --task pppl`: a base model with and without adapters, measured and kept."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -28,7 +28,7 @@ FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # in a folder th
 LONGEST_FIELD = 1 << 30  # characters: a limit of the reader of CSV, which else stops at 131,072
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 HEADER = ["index_id", "category", "text"]
-WAY_OUT = {
+HINTS = {
     "topic": "A file of topics has the header index_id, category, text (as SIB-200), and one row an item.",
     "sentiment": "A file of sentiments has text TAB positive or negative on each line.",
     "ner": "A file of names has token TAB tag on each line, and an empty line between sentences.",
@@ -49,7 +49,7 @@ def open_task(task: Task, data: str | None, language: Language, limit: int | Non
         opened = _in_folder(task, Path(data), language)
     for split, items in opened.splits.items():
         if not items.labels:
-            raise InputError(f"{opened.provenance['name']}: its split {split} holds no item.", WAY_OUT[task])
+            raise InputError(f"{opened.provenance['name']}: its split {split} holds no item.", HINTS[task])
     if limit is not None:
         splits = {split: items.sampled(limit) for split, items in opened.splits.items()}
         opened = replace(
@@ -144,7 +144,7 @@ def _topic(file: Path) -> Items:
     rows = list(_unquoted(file))
     if not rows or rows[0][1] != HEADER:
         found = ", ".join(rows[0][1]) if rows else "nothing"
-        raise InputError(f"{file}: line 1 has {found}, not {', '.join(HEADER)}.", WAY_OUT["topic"])
+        raise InputError(f"{file}: line 1 has {found}, not {', '.join(HEADER)}.", HINTS["topic"])
     pairs = [(text, label) for _, (_, label, text) in _checked(file, rows[1:], "topic", 3, 1)]
     return _sentences(file, pairs, "topic")
 
@@ -156,7 +156,7 @@ def _sentiment(file: Path) -> Items:
 
 def _sentences(file: Path, pairs: list[tuple[str, str]], task: Task) -> Items:
     if not pairs:
-        raise InputError(f"{file}: holds no item.", WAY_OUT[task])
+        raise InputError(f"{file}: holds no item.", HINTS[task])
     return Items(tuple(text for text, _ in pairs), tuple(label for _, label in pairs))
 
 
@@ -169,7 +169,7 @@ def _ner(file: Path) -> Items:
             sentences[-1].append(row)
     sentences = [sentence for sentence in sentences if sentence]
     if not sentences:
-        raise InputError(f"{file}: holds no item.", WAY_OUT["ner"])
+        raise InputError(f"{file}: holds no item.", HINTS["ner"])
     words = tuple(tuple(word for word, _ in sentence) for sentence in sentences)
     return Items(tuple(map(" ".join, words)), tuple(tuple(tag for _, tag in each) for each in sentences), words)
 
@@ -184,12 +184,12 @@ def _checked(
                 yield number, row
             continue
         if len(row) != columns:
-            raise InputError(f"{file}: line {number} has {len(row)} columns, not {columns}.", WAY_OUT[task])
+            raise InputError(f"{file}: line {number} has {len(row)} columns, not {columns}.", HINTS[task])
         if row[label] not in LABELS[task]:
             known = ", ".join(LABELS[task])
             raise InputError(f"{file}: line {number} has the unknown label {row[label]!r}.", f"Known: {known}.")
         if not all(row):
-            raise InputError(f"{file}: line {number} has an empty column.", WAY_OUT[task])
+            raise InputError(f"{file}: line {number} has an empty column.", HINTS[task])
         yield number, row
 
 

@@ -25,7 +25,7 @@ AT_ONCE = 64  # items, where nothing trains
 
 
 @dataclass(frozen=True)
-class Training:
+class TaskTrainingArgs:
     """How a task adapter is trained; the defaults of `lrltrain eval` are the paper's."""
 
     epochs: int
@@ -52,7 +52,7 @@ def train(
     dev: Items,
     task: Task,
     labels: tuple[str, ...],
-    how: Training,
+    args: TaskTrainingArgs,
     advance: Callable[[int, str], None],
 ) -> Trained:
     """Train what of `model` trains on the first of `data`, and leave it as it was after the epoch best on the second.
@@ -62,11 +62,11 @@ def train(
     """
     inputs, held_out = data
     for each in data:
-        each.keep(model, AT_ONCE, precision(how, each.device))
-    torch.manual_seed(how.seed)
-    draw = np.random.default_rng(how.seed)
-    epochs = [batches(inputs.lengths, how.batch_size, draw) for _ in range(how.epochs)]
-    optimizer, schedule = _optimizer(model, how, sum(map(len, epochs)))
+        each.keep(model, AT_ONCE, precision(args, each.device))
+    torch.manual_seed(args.seed)
+    draw = np.random.default_rng(args.seed)
+    epochs = [batches(inputs.lengths, args.batch_size, draw) for _ in range(args.epochs)]
+    optimizer, schedule = _optimizer(model, args, sum(map(len, epochs)))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     best: list[Tensor] = []
     measured: list[float] = []
@@ -75,7 +75,7 @@ def train(
         model.train()
         total = torch.zeros((), device=inputs.device)
         for chosen in epoch:
-            with precision(how, inputs.device):
+            with precision(args, inputs.device):
                 loss = _loss(inputs.logits(model, chosen), inputs.labels(chosen, IGNORED))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, CLIPPED)
@@ -88,7 +88,7 @@ def train(
             raise TrainingError(
                 f"the loss of epoch {number} is {losses[-1]}.", "Lower --learning-rate, or use --precision fp32."
             )
-        found = predict(model, held_out, labels, how)
+        found = predict(model, held_out, labels, args)
         measured.append(scores(task, dev.labels, found)[TASKS[task]])
         if measured[-1] > max(measured[:-1], default=-1.0):
             best = [parameter.detach().clone() for parameter in trained]
@@ -100,22 +100,22 @@ def train(
 
 
 @torch.no_grad()
-def predict(model: TaskModel, inputs: Inputs, labels: tuple[str, ...], how: Training) -> list[Label]:
+def predict(model: TaskModel, inputs: Inputs, labels: tuple[str, ...], args: TaskTrainingArgs) -> list[Label]:
     """Return the predictions of all items, in their order: a label each, or for ner a tag a word."""
     model.eval()
     features: Features = inputs.features
     found = [np.zeros(0, np.int64)] * len(features.ids)
     for chosen in batches(inputs.lengths, AT_ONCE):
-        with precision(how, inputs.device):
+        with precision(args, inputs.device):
             predicted = inputs.logits(model, chosen).argmax(dim=-1).cpu().numpy()
         for item, each in zip(chosen, predicted, strict=True):
             found[item] = each
     return decoded(found, features, labels)
 
 
-def precision(how: Training, device: torch.device) -> Any:
+def precision(args: TaskTrainingArgs, device: torch.device) -> Any:
     """Return the context to compute in."""
-    return torch.autocast(device.type, torch.bfloat16) if how.precision == "bf16" else nullcontext()
+    return torch.autocast(device.type, torch.bfloat16) if args.precision == "bf16" else nullcontext()
 
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -124,15 +124,15 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=IGNORED)
 
 
-def _optimizer(model: TaskModel, how: Training, steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
+def _optimizer(model: TaskModel, args: TaskTrainingArgs, steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
     """Return AdamW, with weight decay on matrices alone, and a rate that rises in `warmup` of the steps and falls."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": how.weight_decay},
+        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": args.weight_decay},
         {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=how.learning_rate)
-    rising = math.ceil(steps * how.warmup)
+    optimizer = torch.optim.AdamW(groups, lr=args.learning_rate)
+    rising = math.ceil(steps * args.warmup)
 
     def share(step: int) -> float:
         return step / max(1, rising) if step < rising else max(0.0, (steps - step) / max(1, steps - rising))

@@ -1,4 +1,4 @@
-"""Tokenised text on disk: read once, packed into blocks, then mapped into memory as training asks for it.
+"""Tokenized text on disk: read once, packed into blocks, then mapped into memory as training asks for it.
 
 Tokens of a corpus lie in one flat file; a block is what fills one row of a batch. In `packed` batching a block holds
 several whole lines that do not see each other; in `joined` they do; in `line` it is one line, cut at the longest
@@ -30,7 +30,7 @@ COUNTS = "counts.json"
 
 @dataclass(frozen=True)
 class Counts:
-    """What a tokenised split holds: real tokens with the special ones, unknown ones, lines, and blocks."""
+    """What a tokenized split holds: real tokens with the special ones, unknown ones, lines, and blocks."""
 
     lines: int = 0
     pieces: int = 0
@@ -51,7 +51,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A tokenised split, mapped from disk.
+    """A tokenized split, mapped from disk.
 
     `tokens` lie flat; `offsets` (pieces + 1) point into them, and `starts` (blocks + 1) into the pieces.
     """
@@ -70,8 +70,8 @@ class Corpus:
         return [self.tokens[low:high].astype(np.int64) for low, high in pairwise(bounds)]
 
 
-def tokenise(text: Text, split: str, tokenizer: Any, *, batching: Batching, max_length: int, cache: Path) -> Corpus:
-    """Tokenise and pack a split, or find it done before. Memory does not grow with the text.
+def tokenize(text: Text, split: str, tokenizer: Any, *, batching: Batching, max_length: int, cache: Path) -> Corpus:
+    """Tokenize and pack a split, or find it done before. Memory does not grow with the text.
 
     Raises InputError where the split holds no line.
     """

@@ -17,7 +17,7 @@ from lrltrain.methods import attach
 from lrltrain.models import load_model
 from lrltrain.tokens import encode
 
-SAMPLE = 2  # thousands of lines that are tokenised
+SAMPLE = 2  # thousands of lines that are tokenized
 EFFICIENCY = 0.6  # of the speed of one large matrix product
 BYTES_A_TRAINED = 16  # weight, gradient and two moments
 ACTIVATIONS = 34  # bytes a token, layer and hidden unit that the backward pass needs, in fp32 with a 4 x feed-forward
@@ -28,7 +28,7 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     plan = prepare(config)
     if not is_made(plan):
         refuse_other_base(plan.folder.resolve(), plan.base, overwrite=config.overwrite)
-    with progress.waiting("Tokenising a sample"):
+    with progress.waiting("Tokenizing a sample"):
         lines, lengths = 0, []
         for batch in islice(plan.text.lines("train"), SAMPLE):
             lines += len(batch)

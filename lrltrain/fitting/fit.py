@@ -1,4 +1,4 @@
-"""The recipe of `lrltrain fit`: from the text of languages to the folders of adapters, one or several at once."""
+"""The pipeline of `lrltrain fit`: from the text of languages to the folders of adapters, one or several at once."""
 
 import platform
 import time
@@ -17,7 +17,7 @@ from lrldata.progress import Progress
 from lrldata.workspace import tracker_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import Batching, FitConfig
-from lrltrain.fitting.corpus import Corpus, tokenise
+from lrltrain.fitting.corpus import Corpus, tokenize
 from lrltrain.fitting.plan import Adapter, Plan, adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, translate_errors
 from lrltrain.fitting.writing import Writer
@@ -58,7 +58,7 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
     plans: list[Plan] = []
     for config in configs:
         plans.append(prepare(config, plans[0] if plans else None))
-    _refuse_twins(plans)
+    _check_duplicates(plans)
     found: dict[Path, Adapter] = {}
     with ExitStack() as held:
         left = []
@@ -77,7 +77,7 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
     return [found[plan.folder] for plan in plans]
 
 
-def _refuse_twins(plans: Sequence[Plan]) -> None:
+def _check_duplicates(plans: Sequence[Plan]) -> None:
     folders = [plan.folder for plan in plans]
     twin = next((folder for folder in folders if folders.count(folder) > 1), None)
     if twin:
@@ -220,8 +220,8 @@ def _schedule(config: FitConfig) -> Schedule:
 
 
 def _tokenise(plan: Plan, split: str, progress: Progress) -> Corpus:
-    with progress.waiting(f"Tokenising {split}"):
-        return tokenise(
+    with progress.waiting(f"Tokenizing {split}"):
+        return tokenize(
             plan.text,
             split,
             plan.tokenizer,

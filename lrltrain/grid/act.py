@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 QUIET = Progress(quiet=True)
 
 
-def perform(described: Mapping[str, Any], workspace: str, cache: str) -> Record:
+def run_job(described: Mapping[str, Any], workspace: str, cache: str) -> Record:
     """Do a job and write its record; one that another process is at, or has done, is left to it.
 
     Where the workspace is remote, what the job reads is fetched before it and what it made is sent after it.
@@ -42,12 +42,12 @@ def perform(described: Mapping[str, Any], workspace: str, cache: str) -> Record:
             return _perform(job, records, Path(cache))
         finally:
             held.release()
-            _let_go()
+            _release_gpu_memory()
     except (LrlError, OSError) as error:
         return _failed(job, error, 0.0)
 
 
-def _let_go() -> None:
+def _release_gpu_memory() -> None:
     """Give back what this process keeps of a GPU's memory for its next job: others may want it meanwhile."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -83,7 +83,7 @@ def _afresh(job: Job, before: Record, records: Records) -> Job:
 def _attempt(job: Job, records: Records, cache: Path) -> Record:
     began = time.perf_counter()
     try:
-        with _told_to(records.log(job.id), job.name):
+        with _redirect_output(records.log(job.id), job.name):
             try:
                 records.fetch(read_by(job))
                 files = _files(job, records, cache)
@@ -97,7 +97,7 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
 
 
 def _files(job: Job, records: Records, cache: Path) -> dict[str, tuple[int, int, str]]:
-    files = records.described(DO[job.kind](job, records, cache))
+    files = records.described(HANDLERS[job.kind](job, records, cache))
     if not files and job.kind in ("fit", "eval"):
         raise StorageError(f"{job.name}: made nothing.", "See its log.")
     return files
@@ -105,10 +105,10 @@ def _files(job: Job, records: Records, cache: Path) -> dict[str, tuple[int, int,
 
 def _failed(job: Job, error: Exception, seconds: float) -> Record:
     final = isinstance(error, UsageError | PermissionError)
-    return Record(job.id, job.name, "failed", seconds, error=_in_words(error), final=final)
+    return Record(job.id, job.name, "failed", seconds, error=_describe(error), final=final)
 
 
-def _in_words(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {(error.strerror or str(error)).lower()}."
     told = " ".join(str(error).split())
@@ -215,7 +215,7 @@ def _typed(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-DO: Mapping[str, Callable[[Job, Records, Path], list[Path]]] = {
+HANDLERS: Mapping[str, Callable[[Job, Records, Path], list[Path]]] = {
     "shard": _shard,
     "build": _build,
     "fit": _fit,
@@ -226,7 +226,7 @@ DO: Mapping[str, Callable[[Job, Records, Path], list[Path]]] = {
 
 
 @contextmanager
-def _told_to(log: Path, name: str) -> Iterator[None]:
+def _redirect_output(log: Path, name: str) -> Iterator[None]:
     """Let all that is printed, by libraries in C too, go into a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The recipe of `lrltrain grid`: from a recipe file to a finished study."""
+"""The pipeline of `lrltrain grid`: from a recipe file to a finished study."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager

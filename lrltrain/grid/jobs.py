@@ -77,7 +77,7 @@ def _adapters(
             for job, key in _fits(config, fits, languages, builds, adapters, models):
                 adapters[key] = Adapter(_add(made, job), fits.tasks)
         except LrlError as error:
-            raise type(error)(f"[[fit]] {number}: {error.message}", error.way_out) from error
+            raise type(error)(f"[[fit]] {number}: {error.message}", error.hint) from error
     return adapters
 
 
@@ -98,7 +98,7 @@ def _build(config: GridConfig, language: Language, source: str, options: Mapping
     try:
         load(None, settings | {"out": Path(config.out), "cache": config.cache})
     except UsageError as error:
-        raise UsageError(f"[build.{source}]: {error.message}", error.way_out) from error
+        raise UsageError(f"[build.{source}]: {error.message}", error.hint) from error
     return Job("build", labels, settings)
 
 

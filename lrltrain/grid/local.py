@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from lrldata.engine import start_pool, variables
-from lrltrain.grid.act import perform
+from lrltrain.grid.act import run_job
 from lrltrain.grid.job import Job
 from lrltrain.grid.machine import Gpu, share_of
 from lrltrain.grid.records import Record
@@ -65,7 +65,7 @@ class Local:
         self._free.remove(slot)
         if slot.pool is None:
             slot.pool = process_of(self.threads, slot.gpu.name if slot.gpu else None)
-        future = slot.pool.submit(perform, job.as_json(), self.workspace, self.cache)
+        future = slot.pool.submit(run_job, job.as_json(), self.workspace, self.cache)
         self._busy[future] = (slot, job, time.perf_counter())
 
     def _slot_for(self, job: Job) -> Slot | None:

@@ -12,7 +12,7 @@ from lrltrain.grid.cost import gpu_memory_of, memory_of
 from lrltrain.grid.job import Job
 
 ON_A_GPU = ("fit", "eval")  # kinds of jobs that compute on one
-TOGETHER = 4  # jobs at most that share a GPU, where nobody says otherwise
+MAX_JOBS_PER_GPU = 4  # jobs at most that share a GPU, where nobody says otherwise
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Gpu:
 def share_of(job: Job, memory: int, most: int | None) -> float:
     """Return the part of a GPU with so much memory that a job has to itself: one of `most`, where so many fit.
 
-    None means as many as fit, TOGETHER at most. A job that is no training and no measuring wants none.
+    None means as many as fit, MAX_JOBS_PER_GPU at most. A job that is no training and no measuring wants none.
     """
     if job.kind not in ON_A_GPU:
         return 0.0
-    fitting = most or min(TOGETHER, int(memory // gpu_memory_of(job)))
+    fitting = most or min(MAX_JOBS_PER_GPU, int(memory // gpu_memory_of(job)))
     return 1 / max(1, fitting)
 
 

@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from lrldata.engine import APART, SOURCES, variables
 from lrldata.errors import LrlError
-from lrltrain.grid.act import perform
+from lrltrain.grid.act import run_job
 from lrltrain.grid.job import Job
 from lrltrain.grid.local import THREADS
 from lrltrain.grid.machine import gpus, share_of
@@ -115,4 +115,4 @@ def _perform(home: str, described: dict[str, Any], workspace: str, cache: str) -
     """Do a job in the folder in which the grid was started, where the node has it: recipes name files from there."""
     if Path(home).is_dir():
         os.chdir(home)
-    return perform(described, workspace, cache)
+    return run_job(described, workspace, cache)

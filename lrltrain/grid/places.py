@@ -59,7 +59,7 @@ def made_by(job: Job) -> list[str]:
 
 
 def read_by(job: Job) -> list[str]:
-    """Return what a job reads of what others made, and of what it makes anew: the versions of a dataset go on.
+    """Return what a job reads of what others made, and of what it makes again: the versions of a dataset go on.
 
     Reports, which read of all that is there, and builds of files that others cleaned fetch these themselves.
     """

@@ -162,10 +162,10 @@ class Records:
     def done(self, job: Job, *, verify: bool = False) -> Record | None:
         """Return the record of a job for which `is_done` says yes; None for others."""
         record = self.read(job.id)
-        is_done = record is not None and record.status == "done" and not self.harmed(record, verify=verify)
+        is_done = record is not None and record.status == "done" and not self.changed_files(record, verify=verify)
         return record if is_done else None
 
-    def harmed(self, record: Record, *, verify: bool = False) -> list[str]:
+    def changed_files(self, record: Record, *, verify: bool = False) -> list[str]:
         """Name the files of a record that are missing or have other bytes. Remote ones are fetched to be verified."""
         if self.mirror is not None and not verify:
             return [name for name, entry in record.files.items() if self._sizes.get(name) != entry[0]]

@@ -101,7 +101,7 @@ class Schedule:
     def _mend(self, job: Job) -> None:
         """Where a job failed because of what it needs is damaged, let that be made again."""
         for need in job.needs:
-            if need in self.done and self.records.harmed(self.done[need], verify=True):
+            if need in self.done and self.records.changed_files(self.done[need], verify=True):
                 del self.done[need]
                 self.kept.discard(need)
 

@@ -1,4 +1,4 @@
-"""The recipe of `lrltrain prompt`: ask a language model about test sets, and keep what it says as a run for each."""
+"""The pipeline of `lrltrain prompt`: ask a language model about test sets, and keep what it says as a run for each."""
 
 import asyncio
 import re

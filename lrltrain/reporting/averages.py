@@ -89,7 +89,7 @@ def _average(group: str, way: Row, column: Column, cells: Sequence[Cell]) -> Ave
     changes = [each.change.value for each in compared]
     score: Interval | float
     change: Interval | float | None = None
-    if column.falls:
+    if column.lower_is_better:
         score = geometric_mean(cell.score.value for cell in cells)
         change = geometric_mean(changes) if changes else None
     else:

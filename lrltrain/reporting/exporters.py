@@ -164,7 +164,7 @@ def _best(
         held = [cells[row, column] for row in rows if row.language == language and (row, column) in cells]
         if len(held) > 1:
             values = [cell.score.value for cell in held]
-            top = min(values) if column.falls else max(values)
+            top = min(values) if column.lower_is_better else max(values)
             found |= {cell for cell in held if cell.score.value == top}
     return found
 

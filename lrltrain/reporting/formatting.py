@@ -33,7 +33,7 @@ def column_name(column: Column) -> str:
 
 def number(value: float, column: Column) -> str:
     """Write a score: F1 in per cent, a perplexity as it is."""
-    return f"{value:,.2f}" if column.falls else f"{100 * value:.1f}"
+    return f"{value:,.2f}" if column.lower_is_better else f"{100 * value:.1f}"
 
 
 def score(cell: Cell) -> str:
@@ -49,7 +49,7 @@ def ends(interval: Interval, column: Column) -> str:
 
 def changed(value: float, column: Column) -> str:
     """Write a change: of F1 in points, with its sign; of a perplexity as the ratio."""
-    if column.falls:
+    if column.lower_is_better:
         return f"{TIMES} {value:.3f}"
     points = f"{100 * value:+.1f}".replace("-", MINUS)
     return "0.0" if points in ("+0.0", f"{MINUS}0.0") else points

@@ -56,9 +56,11 @@ def by_adaptation(table: Table, material: Material) -> list[Point]:
 
 def by_perplexity(table: Table) -> list[Point]:
     """Return changes of F1 in points against the ratio of perplexities, of the same language, base model and method."""
-    ratios = {cell.row: cell.against.change.value for cell in table.cells if cell.column.falls and cell.against}
+    ratios = {
+        cell.row: cell.against.change.value for cell in table.cells if cell.column.lower_is_better and cell.against
+    }
     several = (point for point in _points(table, lambda cell: ratios.get(cell.row), _change, log10))
-    return [point for point in several if not point.column.falls]
+    return [point for point in several if not point.column.lower_is_better]
 
 
 def links(table: Table, material: Material) -> list[Link]:
@@ -99,14 +101,14 @@ def _points(
 
 
 def _score(cell: Cell) -> float:
-    return cell.score.value if cell.column.falls else 100 * cell.score.value
+    return cell.score.value if cell.column.lower_is_better else 100 * cell.score.value
 
 
 def _change(cell: Cell) -> float | None:
     if cell.against is None:
         return None
     value = cell.against.change.value
-    return log10(value) if cell.column.falls else 100 * value
+    return log10(value) if cell.column.lower_is_better else 100 * value
 
 
 def _log_of_size(size: float) -> float:

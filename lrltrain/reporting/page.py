@@ -72,7 +72,7 @@ def render(
             compared=len(compared),
             gains=sum(cell.verdict == "gain" for cell in compared),
             losses=sum(cell.verdict == "loss" for cell in compared),
-            runs=sum(cell.seeds for cell in table.cells if not cell.column.falls),
+            runs=sum(cell.seeds for cell in table.cells if not cell.column.lower_is_better),
             drawn=drawn,
             style=style,
             script=script,

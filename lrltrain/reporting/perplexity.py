@@ -27,7 +27,7 @@ from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.data_names import key_of, names_of
-from lrltrain.reporting.tables import NONE, PPPL, Against, Cell, Column, Row
+from lrltrain.reporting.tables import NONE, PPPL, Cell, Column, Comparison, Row
 
 _AGAIN = "Measure it again with `lrltrain eval --overwrite`."
 
@@ -59,7 +59,7 @@ def read_perplexities(workspace: Path, times: int) -> list[Cell]:
         hashed = manifest["adapter"]["manifest_sha256"]
         row = base._replace(method=score["method"], source=sources.get(hashed) or _source(score))
         p = _p(folder, alone.get(alike), manifest["settings"]["formula"], times)
-        against = Against(Interval(**score["ratio"]), p) if score["ratio"] and p is not None else None
+        against = Comparison(Interval(**score["ratio"]), p) if score["ratio"] and p is not None else None
         cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=against)
         cells.add(cell, f"{alike} {hashed}", f"{score['adapter']} {hashed[:6]}")
     return list(cells.held.values())

@@ -153,7 +153,7 @@ def _pretraining(points: Sequence[Point], series: Sequence[str], base: str, corp
         f"Scores by how much text of a language {base_name(base)} was trained on ({corpus}; 0: none). Grey is the base "
         "model without a language adapter; the codes of languages stand above, as far as there is room."
     )
-    svg = _scatter(points, series, x, lambda column: "perplexity" if column.falls else "F1, %", changes=False)
+    svg = _scatter(points, series, x, lambda column: "perplexity" if column.lower_is_better else "F1, %", changes=False)
     return Plot(_file("pretraining", base), f"Before and after, by pre-training text: {base_name(base)}", about, svg)
 
 
@@ -166,7 +166,11 @@ def _adaptation(points: Sequence[Point], series: Sequence[str], base: str) -> Pl
     )
     about = f"Change against {base_name(base)} without a language adapter, by how much text the adapter was trained on."
     svg = _scatter(
-        points, series, x, lambda column: "log10 of the ratio" if column.falls else "change, points of F1", changes=True
+        points,
+        series,
+        x,
+        lambda column: "log10 of the ratio" if column.lower_is_better else "change, points of F1",
+        changes=True,
     )
     return Plot(_file("adaptation", base), f"Change, by text adapted to: {base_name(base)}", about, svg)
 

@@ -1,4 +1,4 @@
-"""The recipe of `lrltrain report`: a workspace as tables, plots and a page; the same one gives the same bytes. IO."""
+"""The pipeline of `lrltrain report`: a workspace as tables, plots and a page; the same one gives the same bytes. IO."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -42,13 +42,13 @@ class Column(NamedTuple):
     metric: str
 
     @property
-    def falls(self) -> bool:
+    def lower_is_better(self) -> bool:
         """Return whether less is better."""
         return self.task == PPPL
 
 
 @dataclass(frozen=True)
-class Against:
+class Comparison:
     """A comparison with the same base model, language and task without an adapter.
 
     `change` is a difference of F1, or the ratio of two perplexities; `drawn` what resamples gave of it.
@@ -70,7 +70,7 @@ class Cell:
     items: int
     score: Interval
     sd: float | None = None
-    against: Against | None = None
+    against: Comparison | None = None
     drawn: Floats | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -78,8 +78,8 @@ class Cell:
         """Return whether it is better or worse than `none` by more than chance, among all comparisons of the report."""
         if self.against is None or self.against.p_corrected >= ALPHA:
             return ""
-        up = self.against.change.value > (1 if self.column.falls else 0)
-        return "gain" if up != self.column.falls else "loss"
+        up = self.against.change.value > (1 if self.column.lower_is_better else 0)
+        return "gain" if up != self.column.lower_is_better else "loss"
 
     @property
     def delta(self) -> float | None:
@@ -87,7 +87,7 @@ class Cell:
         if self.against is None:
             return None
         change = self.against.change.value
-        return self.score.value - self.score.value / change if self.column.falls else change
+        return self.score.value - self.score.value / change if self.column.lower_is_better else change
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def _cell(group: Group, base: Group | None, drawn: Mapping[int, Floats], resampl
     return Cell(group.row, group.column, len(by_seed), len(group.counts), score, sd, against, drawn[id(group)])
 
 
-def _compare(group: Group, base: Group, drawn: Mapping[int, Floats], resamples: int, times: int) -> Against:
+def _compare(group: Group, base: Group, drawn: Mapping[int, Floats], resamples: int, times: int) -> Comparison:
     """Compare over the seeds that both have; where they have none in common, over as many of each as the fewer has."""
     shared = [seed for seed in group.seeds if seed in base.seeds]
     few = min(len(group.seeds), len(base.seeds))
@@ -262,7 +262,7 @@ def _compare(group: Group, base: Group, drawn: Mapping[int, Floats], resamples: 
     (one, ours), (other, theirs) = sides
     value = float(statistics.by_seed(one).mean() - statistics.by_seed(other).mean())
     p = statistics.randomisation(one, other, times, _seed(group))
-    return Against(statistics.percentiles(value, ours - theirs), p, drawn=ours - theirs)
+    return Comparison(statistics.percentiles(value, ours - theirs), p, drawn=ours - theirs)
 
 
 def _seed(group: Group) -> int:

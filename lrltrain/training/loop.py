@@ -223,7 +223,7 @@ class Loop:
         return (self.processes.add(sums) / counted.clamp(min=1)).tolist()
 
     def _seed(self, number: int) -> None:
-        """Seed dropout anew for the steps after a checkpoint: a run that goes on there draws what this one would.
+        """Seed dropout again for the steps after a checkpoint: a run that goes on there draws what this one would.
 
         Each process has a seed of its own, so that two do not drop the same units.
         """

@@ -14,7 +14,7 @@ import pytest
 from hub_cards.cards.adapter_card import adapter_card
 from hub_cards.cards.card import Card, read
 from hub_cards.cards.dataset_card import dataset_card
-from hub_cards.cards.licenses import Licence
+from hub_cards.cards.licenses import License
 from hub_cards.cards.lint import lint
 from hub_cards.cards.local import repository_of
 from hub_cards.cards.page import card_page
@@ -144,7 +144,7 @@ def test_names_of_an_adapter_are_text_in_its_card(name: str, method: str) -> Non
             source=name,
             text=Source([name], repository, name, [{"name": name, "sha256": name}]),
             base=name,
-            licence=Licence("other", name, f"https://{name}"),
+            licence=License("other", name, f"https://{name}"),
             repository="my-org/x",
             version="1.0.0",
         )

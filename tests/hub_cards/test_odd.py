@@ -188,7 +188,7 @@ def test_a_version_whose_tag_was_never_set_is_tagged_before_the_next() -> None:
     readme = next(bytes(file.content).decode() for file in first.files if file.path == "README.md")
     remote = Remote("tip", False, held, frozenset(), readme, first.record)
     plan = make_plan(some_repository(data="e"), remote)
-    assert (plan.owed, plan.version, plan.action) == ("1.0.0", "1.1.0", "update")
+    assert (plan.missing_tag, plan.version, plan.action) == ("1.0.0", "1.1.0", "update")
     with pytest.raises(UsageError, match="would go back"):
         make_plan(some_repository(data="e"), remote, "0.9.0")
 

@@ -19,7 +19,7 @@ from test_hostile_cards import ADAPTER, NAMES, is_harmless, swapped
 
 from hub_cards.cards.adapter_card import adapter_card
 from hub_cards.cards.card import Card
-from hub_cards.cards.licenses import Licence
+from hub_cards.cards.licenses import License
 from hub_cards.cards.lint import lint
 from hub_cards.cards.local import render, repository_of
 from hub_cards.cards.source import Source
@@ -123,7 +123,7 @@ def test_scores_are_read_back_from_a_published_card_by_huggingface_hub_alone(
     cells = {
         cell.column.task: cell
         for cell in cells_of(filled)
-        if (cell.row.language, cell.row.method) == ("ro", "seq_bn_inv") and not cell.column.falls
+        if (cell.row.language, cell.row.method) == ("ro", "seq_bn_inv") and not cell.column.lower_is_better
     }
     assert [(each["task_type"], each["dataset_type"], each["dataset_config"]) for each in found] == [
         ("text-classification", "Davlan/sib200", "ron_Latn"), ("token-classification", "unimelb-nlp/wikiann", "ro"),
@@ -262,7 +262,7 @@ def rendered(changes: Mapping[str, Any], results: list[dict[str, Any]]) -> Card:
     manifest["settings"] |= {"learning_rate": 1, "weight_decay": 0, "seed": 1, "precision": "fp32"}
     return adapter_card(
         manifest | changes, "0" * 64, {}, results, source="text", text=Source(), base="org/base",
-        licence=Licence("cc0-1.0"), repository="my-org/x", version="1.0.0",
+        licence=License("cc0-1.0"), repository="my-org/x", version="1.0.0",
     )  # fmt: skip
 
 

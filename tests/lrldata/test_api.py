@@ -119,7 +119,7 @@ def test_a_list_of_languages_gives_a_list(tmp_path: Path) -> None:
     ("lang", "options", "says"),
     [
         ("ro,mt", {}, "lang: 'ro,mt' names several languages. Give a list"),
-        ("ro", {"dump": "x", "sample": True}, "dump and sample exclude each other"),
+        ("ro", {"dump": "x", "sample": True}, "dump and sample are mutually exclusive"),
         ("ro", {"min_weight": -1.0}, "min_weight: Input should be greater than or equal to 0."),
         ("ro", {"source": "web"}, 'Use source="web" input="FOLDER".'),
         ("ro", {"unit": "lines"}, "unit: not for source"),

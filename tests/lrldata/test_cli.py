@@ -21,7 +21,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
         (["build", "--lang", "ro", "--min-weight", "-1", "--sample"], 2, "--min-weight"),
         (["build", "--lang", "ro", "--templates", "klingon", "--sample"], 2, "english, paper, native"),
         (["build", "--lang", "fi", "--templates", "native", "--sample"], 2, "No sentences in Finnish"),
-        (["build", "--lang", "ro", "--sample", "--dump", "x"], 2, "--dump and --sample exclude each other"),
+        (["build", "--lang", "ro", "--sample", "--dump", "x"], 2, "--dump and --sample are mutually exclusive"),
         (["build", "--lang", "ro", "--scripts", "Latin", "--sample"], 2, "ISO 15924"),
         (["build", "--lang", "ro", "--scripts", "Xxxx", "--sample"], 2, "ISO 15924"),
         (["build", "--lang", "ro", "--sample", "--dump-sha256", "0" * 64], 2, "--dump-sha256 goes with --dump"),

@@ -228,8 +228,8 @@ def test_failures_name_the_address_and_the_way_out(
     with pytest.raises(DownloadError, match=message) as error:
         download(Remote(server.url), tmp_path, QUIET)
     assert server.url in error.value.message
-    assert "--dump" in error.value.way_out
-    assert "--sample" in error.value.way_out
+    assert "--dump" in error.value.hint
+    assert "--sample" in error.value.hint
 
 
 def test_wrong_size_and_wrong_hash_are_refused_and_not_kept(server: Server, tmp_path: Path) -> None:

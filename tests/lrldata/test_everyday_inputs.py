@@ -27,9 +27,9 @@ from lrldata.progress import Progress
 from lrldata.web import read
 from lrldata.web.build import build_web
 from lrldata.web.config import WebConfig
-from lrldata.web.decontaminate import protect
+from lrldata.web.decontaminate import open_protected
 from lrldata.web.explain import explain, find_text
-from lrldata.web.inputs import find_files, in_words, type_of
+from lrldata.web.inputs import describe_left_out, find_files, type_of
 from lrldata.web.read import Columns, find_shards, read_parts
 from lrldata.web.repair import repair
 from lrldata.web.scripts import scripts_asked
@@ -90,7 +90,7 @@ def test_every_file_below_a_folder_is_read_or_named(tmp_path: Path) -> None:
         "not_regular": {"count": 1, "names": ["pipe.txt"]},
     }
     assert made.as_json()["left_out"] == manifest["left_out"]
-    assert "left out, hidden: 3 (._one.txt, .git, __MACOSX)" in list(in_words(manifest["left_out"]))
+    assert "left out, hidden: 3 (._one.txt, .git, __MACOSX)" in list(describe_left_out(manifest["left_out"]))
 
 
 def test_an_ordinary_folder_says_nothing_of_what_is_left_out(tmp_path: Path) -> None:
@@ -307,13 +307,13 @@ def test_explained_and_protected_text_is_normalized(tmp_path: Path) -> None:
     for form in ("NFC", "NFD"):
         path = tmp_path / f"{form}.txt"
         path.write_text(unicodedata.normalize(form, "\n".join(ROMANIAN)), "utf-8")
-        found = protect(find("ro"), [path], benchmarks=False)
+        found = open_protected(find("ro"), [path], benchmarks=False)
         assert found is not None
         protected.append(found.hashes.tolist())
     assert protected[0] == protected[1]
     (tmp_path / "a.jsonl").write_text('{"text": "a"}')
     with pytest.raises(InputError, match=r"a\.jsonl: not a file of lines"):
-        protect(find("ro"), [tmp_path / "a.jsonl"])
+        open_protected(find("ro"), [tmp_path / "a.jsonl"])
 
 
 def test_terms_of_conceptnet_are_composed(make_dump: Callable[..., Path], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lrldata import engine, threads
-from lrldata.engine import Crew, variables
+from lrldata.engine import WorkerPool, variables
 from lrldata.threads import cores, limit_threads, quota
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,12 +20,12 @@ STUDY = """
 import os, sys
 from importlib.util import find_spec
 from pathlib import Path
-from lrldata.engine import Crew
+from lrldata.engine import WorkerPool
 for name in sys.argv[1:]:
     Path(name + ".py").write_text(f"raise SystemExit('own {name}')")
 before = dict(os.environ)
-with Crew(2) as crew:
-    print(*(spec.origin for spec in crew.spread(find_spec, [("colorsys",), ("lrldata",)])), sep="\\n")
+with WorkerPool(2) as pool:
+    print(*(spec.origin for spec in pool.imap_unordered(find_spec, [("colorsys",), ("lrldata",)])), sep="\\n")
 assert dict(os.environ) == before
 print("end")
 """
@@ -68,11 +68,11 @@ def test_variables_are_set_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_worker_has_one_thread_of_polars_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("POLARS_MAX_THREADS", raising=False)
-    with Crew(2) as crew:
-        assert list(crew.spread(os.getenv, [("POLARS_MAX_THREADS",)])) == ["1"]
+    with WorkerPool(2) as pool:
+        assert list(pool.imap_unordered(os.getenv, [("POLARS_MAX_THREADS",)])) == ["1"]
     monkeypatch.setenv("POLARS_MAX_THREADS", "3")
-    with Crew(2) as crew:
-        assert list(crew.spread(os.getenv, [("POLARS_MAX_THREADS",)])) == ["3"]
+    with WorkerPool(2) as pool:
+        assert list(pool.imap_unordered(os.getenv, [("POLARS_MAX_THREADS",)])) == ["3"]
 
 
 GROUPS = {

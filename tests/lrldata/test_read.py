@@ -127,7 +127,7 @@ def test_more_than_a_thousandth_of_bad_lines_stops_the_build(make_dump: Make, tm
         InputError, match=r"4 of 3,004 lines are bad .*line 3001: 2 columns instead of 5.*rejects\.tsv"
     ) as error:
         make_index(dump, tmp_path)
-    assert "--max-rejected" in error.value.way_out
+    assert "--max-rejected" in error.value.hint
     assert make_index(dump, tmp_path, max_rejected=0.01).manifest["rejected"] == 4
     with pytest.raises(InputError, match="4 of 3,004 lines are bad"):
         make_index(dump, tmp_path)  # an index made with a lenient limit does not pass a strict one

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
-from lrldata.engine import Crew
+from lrldata.engine import WorkerPool
 from lrldata.langid import load_model
 from lrldata.language import find
 from lrldata.ledger import WEB_REASONS
@@ -20,9 +20,9 @@ from lrldata.progress import Progress
 from lrldata.web import line_filters, minhash, pii, samples
 from lrldata.web.build import clean_corpus
 from lrldata.web.characters import count
-from lrldata.web.clean import Means, clean, rules
+from lrldata.web.clean import CleaningContext, clean, rules
 from lrldata.web.config import WebConfig
-from lrldata.web.decontaminate import protect
+from lrldata.web.decontaminate import open_protected
 from lrldata.web.document_filters import judge
 from lrldata.web.minhash import signatures
 from lrldata.web.read import find_shards
@@ -61,7 +61,7 @@ def cleaned(*shards: pl.DataFrame, code: str = "ro", **options: Any) -> tuple[pl
 
 
 def reasons(*texts: str, code: str = "ro") -> list[str | None]:
-    means = Means(find(code), load_model())
+    means = CleaningContext(find(code), load_model())
     return clean(documents(*texts), means)["reason"].to_list()
 
 
@@ -209,19 +209,19 @@ THAI = [
 @pytest.mark.parametrize(("code", "words"), [("ro", ROMANIAN), ("th", THAI)])
 def test_text_of_a_benchmark_is_found_whole_and_in_parts(code: str, words: list[str], tmp_path: Path) -> None:
     (tmp_path / "bench.tsv").write_text(f"1\t{words[0]}\n", encoding="utf-8")
-    known = protect(find(code), [tmp_path / "bench.tsv"], benchmarks=False)
+    known = open_protected(find(code), [tmp_path / "bench.tsv"], benchmarks=False)
     assert known is not None
     shouted, within = words[0].upper().replace(" ", "  "), f"{words[1]} {words[0]}"
     assert known.found_in(pl.Series([words[0], shouted, within, words[1], "", "1"])).tolist() == [
         True, True, True, False, False, True,
     ]  # fmt: skip
-    found = clean(documents("\n".join(words)), Means(find(code), load_model(), known))
+    found = clean(documents("\n".join(words)), CleaningContext(find(code), load_model(), known))
     assert found["reason"][0] == "contaminated"
 
 
 def test_the_benchmarks_are_protected_without_their_text(shared: Path) -> None:
     for code, name in (("ro", "ron_Latn"), ("th", "tha_Thai"), ("bo", "bod_Tibt")):
-        known = protect(find(code), [])
+        known = open_protected(find(code), [])
         assert known is not None
         text = (shared / "flores200" / "devtest" / f"{name}.devtest").read_text("utf-8").strip().split("\n")
         assert known.found_in(repair(pl.Series(text), None, code)).all()
@@ -310,7 +310,7 @@ def test_what_glotcc_knows_of_a_document_is_used() -> None:
             "script_share": [1.0, None, 1.0, 0.2, 0.9, None, None],
         }
     )
-    found = clean(known, Means(find("ro"), load_model()))
+    found = clean(known, CleaningContext(find("ro"), load_model()))
     first = found.group_by("doc", maintain_order=True).agg(pl.col("reason").first())["reason"].to_list()
     assert first == ["quality_warning", "category", "inconsistent", "document_wrong_script", None, "no_text", "no_text"]
 
@@ -337,14 +337,14 @@ def test_the_order_in_which_processes_are_done_changes_no_sample(seed: int, monk
     """Every shard has the same documents, so that each dropped text could be shown from any of them."""
     shards = [frame(3, 6) for _ in range(4)]
     _, expected = cleaned(*shards)
-    spread, order = Crew.spread, random.Random(seed)
+    spread, order = WorkerPool.imap_unordered, random.Random(seed)
 
-    def as_it_comes(crew: Crew, task: Any, arguments: Any) -> Any:
-        results = list(spread(crew, task, arguments))
+    def as_it_comes(pool: WorkerPool, task: Any, arguments: Any) -> Any:
+        results = list(spread(pool, task, arguments))
         order.shuffle(results)
         return iter(results)
 
-    monkeypatch.setattr(Crew, "spread", as_it_comes)
+    monkeypatch.setattr(WorkerPool, "imap_unordered", as_it_comes)
     _, made = cleaned(*shards)
     assert made.samples == expected.samples
     assert made.ledger == expected.ledger

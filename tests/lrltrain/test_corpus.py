@@ -1,4 +1,4 @@
-"""Packing, tokenising and masking."""
+"""Packing, tokenizing and masking."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lrldata.errors import InputError
 from lrldata.language import find
 from lrltrain.config import FitConfig
-from lrltrain.fitting.corpus import Corpus, pack, tokenise
+from lrltrain.fitting.corpus import Corpus, pack, tokenize
 from lrltrain.models import find_base, load_model, load_tokenizer, word_starts
 from lrltrain.text import open_text
 from lrltrain.training.batches import Block, Blocks, Layout, Masking, Vocabulary, order
@@ -31,7 +31,7 @@ def corpus_of(lines: list[str], folder: Path, batching: str = "packed", length: 
     file = folder / "text.txt"
     file.write_text("\n".join(lines), "utf-8")
     text = open_text(FitConfig(lang="ro", text=[file]), find("ro"))
-    return tokenise(text, "train", TOKENIZER, batching=batching, max_length=length, cache=folder / "cache")
+    return tokenize(text, "train", TOKENIZER, batching=batching, max_length=length, cache=folder / "cache")
 
 
 def sentences(count: int) -> list[str]:
@@ -146,7 +146,7 @@ import resource, sys
 from pathlib import Path
 from lrldata.language import find
 from lrltrain.config import FitConfig
-from lrltrain.fitting.corpus import tokenise
+from lrltrain.fitting.corpus import tokenize
 from lrltrain.models import find_base, load_tokenizer
 from lrltrain.text import open_text
 tokenizer = load_tokenizer(find_base("lrl-mini"))
@@ -154,7 +154,7 @@ tokenizer(["warm up"])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 file = Path(sys.argv[1])
 text = open_text(FitConfig(lang="ro", text=[file]), find("ro"))
-corpus = tokenise(text, "train", tokenizer, batching="packed", max_length=128, cache=file.parent / "cache")
+corpus = tokenize(text, "train", tokenizer, batching="packed", max_length=128, cache=file.parent / "cache")
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, corpus.counts.lines)
 """
 

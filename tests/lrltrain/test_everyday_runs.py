@@ -146,7 +146,7 @@ def test_fit_refuses_a_folder_of_another_base_model(text: Path, fitted: Path, tm
     for options in ({}, {"overwrite": True}):
         with pytest.raises(StorageError, match="adapters of org-b/lrl-mini, another base model than lrl-mini") as told:
             fit(asked(text, tmp_path, **options), QUIET)
-        assert "--base-folder" in told.value.way_out
+        assert "--base-folder" in told.value.hint
     with pytest.raises(StorageError, match="org-b/lrl-mini"):
         estimate.estimate(asked(text, tmp_path, dry_run=True), QUIET)
     made = fit(asked(text, tmp_path, base_folder="mini-2"), QUIET)
@@ -168,7 +168,7 @@ def test_a_model_of_the_same_id_and_other_weights_is_another_one(fitted: Path, t
 
 
 def test_a_job_that_makes_nothing_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrltrain.grid.act.DO", {"fit": lambda *_: []})
+    monkeypatch.setattr("lrltrain.grid.act.HANDLERS", {"fit": lambda *_: []})
     labels = {"lang": "ro", "source": "conceptnet", "model": "bert", "method": "lora"}
     with pytest.raises(StorageError, match="fit ro conceptnet bert lora: made nothing"):
         _files(Job("fit", labels, {}), Records(tmp_path), tmp_path)
@@ -206,7 +206,7 @@ def test_a_run_cannot_go_on_with_another_text(stopped: tuple[Path, Path]) -> Non
     for resume in (False, True):
         with pytest.raises(StorageError, match="inputs") as refused:
             start_or_resume(*stopped, recipe_of(text="b"), FitConfig(lang="ro", resume=resume))
-        assert "--resume" not in refused.value.way_out
+        assert "--resume" not in refused.value.hint
 
 
 def test_fewer_steps_than_are_done_are_an_error_with_both_numbers(stopped: tuple[Path, Path]) -> None:

@@ -18,13 +18,13 @@ from lrldata.manifest import SCORES, file_entry, fingerprint, sealed, write_json
 from lrldata.progress import Progress
 from lrltrain.config import EvalConfig, FitConfig
 from lrltrain.evaluation import tasks_on_hub
-from lrltrain.evaluation.features import featurise
+from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.items import LABELS, SPLITS, Items
 from lrltrain.evaluation.record import folder_of, runs_in, write_run
 from lrltrain.evaluation.score_text import score_text
 from lrltrain.evaluation.sentences import open_sentences
 from lrltrain.evaluation.tasks import has_task, open_task
-from lrltrain.fitting.corpus import tokenise
+from lrltrain.fitting.corpus import tokenize
 from lrltrain.models import find_base, load_tokenizer
 from lrltrain.prompting.examples import open_test_sets
 from lrltrain.prompting.likelihood import ask
@@ -102,13 +102,13 @@ def test_special_tokens_in_plain_text_are_text(tmp_path: Path) -> None:
         assert max(end for _, end in read["offset_mapping"][0]) == len(each)
     assert encode(TOKENIZER, ["<unk> ☃"], add_special_tokens=False)["input_ids"][0].count(TOKENIZER.unk_token_id) == 2
     items = Items((ODD,), (("B-PER", "O", "O"),), (("<mask>", "</s>a", "b"),))
-    features = featurise(TOKENIZER, items, LABELS["ner"], 64)
+    features = featurize(TOKENIZER, items, LABELS["ner"], 64)
     assert special_in(features.ids[0][1:-1]) in ([], ["<unk>"] * 2)
     assert (features.first or [[-1]])[0].tolist()[0] == 1
-    assert special_in(featurise(TOKENIZER, Items((ODD,), ("sports",)), LABELS["topic"], 64).ids[0])[0] == "<s>"
+    assert special_in(featurize(TOKENIZER, Items((ODD,), ("sports",)), LABELS["topic"], 64).ids[0])[0] == "<s>"
     (tmp_path / "a.txt").write_text("".join(f"{ODD} {number}\n" for number in range(60)), "utf-8")
     text = open_text(fit_config(tmp_path, text=[tmp_path / "a.txt"]), ROMANIAN)
-    corpus = tokenise(text, "train", TOKENIZER, batching="line", max_length=128, cache=tmp_path)
+    corpus = tokenize(text, "train", TOKENIZER, batching="line", max_length=128, cache=tmp_path)
     inner = {
         token for block in range(len(corpus)) for piece in corpus.block(block) for token in special_in(piece[1:-1])
     }

@@ -65,7 +65,7 @@ def test_jobs_go_to_gpus_with_room_and_others_to_any_slot(paper: list[Job], monk
         return ThreadPoolExecutor(1)
 
     monkeypatch.setattr(local, "process_of", process_of)
-    monkeypatch.setattr(local, "perform", wait_for_it)
+    monkeypatch.setattr(local, "run_job", wait_for_it)
     small = [job for job in paper if job.kind == "fit" and job.labels["method"] == "lora"]
     large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
     with Local("", "", 1, None, 12, (H100, Gpu("1", 80 << 30))) as engine:

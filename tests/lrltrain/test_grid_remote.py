@@ -14,7 +14,7 @@ from s3 import make_bucket
 from torture_grid import hashes
 
 from lrldata.remote import mirror_of
-from lrltrain.grid.act import perform
+from lrltrain.grid.act import run_job
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
@@ -34,7 +34,7 @@ def fetched(url: str, folder: Path) -> Path:
 
 def alone(job: Job, url: str, machine: Path) -> dict[str, int]:
     """Do a job as a machine does that has nothing yet; return the files that it then has, and their sizes."""
-    record = perform(job.as_json(), url, str(machine))
+    record = run_job(job.as_json(), url, str(machine))
     assert record.status == "done", record.error
     (mirror,) = machine.glob("workspaces/*")
     return {path.relative_to(mirror).as_posix(): path.stat().st_size for path in mirror.rglob("*") if path.is_file()}

@@ -185,7 +185,7 @@ def test_a_model_of_another_family_is_refused_with_those_that_are_known(tmp_path
     )
     with pytest.raises(ModelError, match="type 'gpt2'") as refused:
         AdapterStack(model, METHODS["seq_bn"], ["x"])
-    assert "xlm-roberta" in refused.value.way_out
+    assert "xlm-roberta" in refused.value.hint
     with pytest.raises(ModelError, match="neither a folder nor an id"):
         lrltrain.load_adapter(model, tmp_path / "missing")
 

@@ -23,9 +23,9 @@ from lrltrain.artifact import open_adapter
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation import score_text
 from lrltrain.evaluation.record import find_run, folder_of, runs_in, write_run
-from lrltrain.fitting.corpus import tokenise
+from lrltrain.fitting.corpus import tokenize
 from lrltrain.fitting.plan import prepare
-from lrltrain.grid.act import _afresh, perform
+from lrltrain.grid.act import _afresh, run_job
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
@@ -58,7 +58,7 @@ def test_a_record_that_names_others_files_is_not_used(
     write_json(file, sealed(value) if vouched else value)
     assert records.read(JOB.id) is None
     assert "not as lrl wrote it" in capsys.readouterr().err
-    done = perform(JOB.as_json(), str(records.workspace), str(tmp_path))
+    done = run_job(JOB.as_json(), str(records.workspace), str(tmp_path))
     assert done.status == "failed", "for the settings that it lacks"
     assert victim.read_text() == "mine"
 
@@ -85,7 +85,7 @@ def test_a_record_that_leads_through_a_link_is_refused_by_name(tmp_path: Path, v
     for planted in ("grid/logs", "grid/jobs"):
         shutil.rmtree(tmp_path / "ws" / planted, ignore_errors=True)
         (tmp_path / "ws" / planted).symlink_to(tmp_path)
-    assert perform(JOB.as_json(), str(tmp_path / "ws"), str(tmp_path)).status == "failed"
+    assert run_job(JOB.as_json(), str(tmp_path / "ws"), str(tmp_path)).status == "failed"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["victim"]
     assert victim.read_text() == "mine"
 
@@ -136,7 +136,7 @@ def test_secrets_in_addresses_are_in_no_plan_record_or_log(tmp_path: Path) -> No
     job = Job("build", {"lang": "ro", "source": "conceptnet"}, {**settings, "templates": address}, (), "1" * 16)
     records = records_of(str(tmp_path / "ws"), tmp_path)
     records.write_plan([job], 1)
-    record = perform(
+    record = run_job(
         Job(job.kind, job.labels, {"lang": "ro", "templates": address, "source": "conceptnet"}, (), job.id).as_json(),
         str(records.workspace),
         str(tmp_path),
@@ -256,7 +256,7 @@ def test_damaged_tokens_are_made_again(tmp_path: Path, workspace: Path, capsys: 
 
     def made() -> list[list[int]]:
         given = {"batching": "packed", "max_length": 64, "cache": tmp_path / "cache"}
-        corpus = tokenise(plan.text, "validation", plan.tokenizer, **given)
+        corpus = tokenize(plan.text, "validation", plan.tokenizer, **given)
         return [[int(token) for piece in corpus.block(place) for token in piece] for place in range(len(corpus))]
 
     right = made()

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from lrldata.errors import InputError
 from lrldata.language import find, languages
 from lrltrain.evaluation import tasks_on_hub
-from lrltrain.evaluation.features import batches, decoded, featurise, first_tokens
+from lrltrain.evaluation.features import batches, decoded, featurize, first_tokens
 from lrltrain.evaluation.heads import Inputs, TaskHead, TaskModel
 from lrltrain.evaluation.items import LABELS, SPLITS, Items
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.overlap import contamination, overlap
 from lrltrain.evaluation.stack import stack
 from lrltrain.evaluation.tasks import check_labels, open_task
-from lrltrain.evaluation.training import Training, predict, train
+from lrltrain.evaluation.training import TaskTrainingArgs, predict, train
 from lrltrain.models import find_base, load_model, load_tokenizer
 from lrltrain.modules.insert import HELD, AdapterStack, insert, take_out
 from lrltrain.modules.settings import Bottlenecks, LowRanks
@@ -92,7 +92,7 @@ def test_bad_data_is_refused_with_file_line_and_way_out(tmp_path: Path, task: An
     with pytest.raises(InputError, match=r"test\.tsv") as refused:
         open_task(task, str(tmp_path), ROMANIAN)
     assert told in str(refused.value)
-    assert refused.value.way_out
+    assert refused.value.hint
 
 
 def test_a_folder_without_the_task_or_with_two_sets_is_refused(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ WORD = st.text(st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S")
 @given(st.lists(st.tuples(WORD, st.sampled_from(LABELS["ner"])), min_size=1, max_size=30), st.integers(8, 40))
 def test_each_word_is_labelled_at_its_first_token_alone(sentence: list[tuple[str, str]], max_length: int) -> None:
     words, tags = zip(*sentence, strict=True)
-    features = featurise(TOKENIZER, Items((" ".join(words),), (tags,), (words,)), LABELS["ner"], max_length)
+    features = featurize(TOKENIZER, Items((" ".join(words),), (tags,), (words,)), LABELS["ner"], max_length)
     assert features.first is not None
     ids, labels, first = features.ids[0], features.labels[0], features.first[0]
     read = first[first >= 0]
@@ -226,7 +226,7 @@ def small(tokens: bool, dropout: float | None = None, seed: int = 1) -> tuple[Ta
         items = Items(tuple(map(" ".join, words)), gold, words)
     else:
         items = Items(tuple(map(" ".join, words)), ("sports", "health") * 3)
-    return model, Inputs(featurise(TOKENIZER, items, LABELS[task], 64), TOKENIZER.pad_token_id, torch.device("cpu"))
+    return model, Inputs(featurize(TOKENIZER, items, LABELS[task], 64), TOKENIZER.pad_token_id, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("tokens", [False, True])
@@ -259,7 +259,7 @@ def test_cached_training_is_uncached_training_dropout_included(monkeypatch: pyte
         monkeypatch.setattr(heads, "MOST_BYTES", most)
         model, inputs = small(tokens=False)
         dev = Items(("",) * 6, ("sports", "health") * 3)
-        how = Training(3, 2, 1e-3, 0.01, 0.05, 7)
+        how = TaskTrainingArgs(3, 2, 1e-3, 0.01, 0.05, 7)
         trained = train(model, (inputs, inputs), dev, "topic", LABELS["topic"], how, lambda *_: None)
         assert (inputs.kept is None) == (most == 0)
         losses.append(trained.loss)
@@ -270,7 +270,7 @@ def test_only_the_task_adapter_and_the_head_train() -> None:
     model, inputs = small(tokens=False)
     before = {name: value.clone() for name, value in model.named_parameters()}
     dev = Items(("",) * 6, ("sports", "health") * 3)
-    how = Training(2, 2, 1e-2, 0.01, 0.05, 7)
+    how = TaskTrainingArgs(2, 2, 1e-2, 0.01, 0.05, 7)
     train(model, (inputs, inputs), dev, "topic", LABELS["topic"], how, lambda *_: None)
     changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
     assert changed

@@ -212,7 +212,7 @@ def test_what_cannot_be_meant_is_refused(adapters: Callable[..., Path], data: Pa
     for kind, told, options in cases:
         with pytest.raises(kind, match=told) as refused:
             score(tmp_path, data, **options)
-        assert refused.value.way_out or refused.type is UsageError
+        assert refused.value.hint or refused.type is UsageError
 
 
 def test_the_command(lrltrain: Callable[..., subprocess.CompletedProcess[str]], data: Path, tmp_path: Path) -> None:

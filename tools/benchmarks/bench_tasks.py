@@ -26,13 +26,13 @@ from datasets import Dataset
 from transformers import TrainerCallback, TrainingArguments
 
 from lrldata.language import find
-from lrltrain.evaluation.features import featurise
+from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.heads import Inputs, TaskHead, TaskModel
 from lrltrain.evaluation.items import TaskData
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.stack import open_language_adapter, stack
 from lrltrain.evaluation.tasks import open_task
-from lrltrain.evaluation.training import Training, predict, train
+from lrltrain.evaluation.training import TaskTrainingArgs, predict, train
 from lrltrain.models import Base, find_base, load_tokenizer, quiet
 
 WIDTH = 256
@@ -56,7 +56,7 @@ def main() -> None:
     data = open_task("topic", str(options.data), find(options.data.resolve().name))
     rows: dict[str, list[tuple[float, float, float]]] = {"plain": [], "lrl": []}
     for seed in range(1, options.seeds + 1):
-        how = Training(options.epochs, 16, options.learning_rate, 0.01, 0.05, seed)
+        how = TaskTrainingArgs(options.epochs, 16, options.learning_rate, 0.01, 0.05, seed)
         rows["lrl"].append(ours(base, data, options.adapter, how, options.reduction_factor))
         rows["plain"].append(
             plain(base, data, options.adapter, how, options.reduction_factor, options.plain_epochs or options.epochs)
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def ours(
-    base: Base, data: TaskData, folder: Path | None, how: Training, reduction: float
+    base: Base, data: TaskData, folder: Path | None, how: TaskTrainingArgs, reduction: float
 ) -> tuple[float, float, float]:
     """Return examples a second, seconds and macro-F1 of our way, all preparation included."""
     began = time.perf_counter()
@@ -87,7 +87,7 @@ def ours(
     model = TaskModel(stacked.encoder, head)
     inputs = [
         Inputs(
-            featurise(tokenizer, data.splits[split], data.labels, WIDTH), tokenizer.pad_token_id, torch.device("cpu")
+            featurize(tokenizer, data.splits[split], data.labels, WIDTH), tokenizer.pad_token_id, torch.device("cpu")
         )
         for split in ("train", "dev", "test")
     ]
@@ -112,7 +112,7 @@ class StopAfter(TrainerCallback):
 
 
 def plain(
-    base: Base, data: TaskData, folder: Path | None, how: Training, reduction: float, epochs: int
+    base: Base, data: TaskData, folder: Path | None, how: TaskTrainingArgs, reduction: float, epochs: int
 ) -> tuple[float, float, float]:
     """Return the same of a plain setup."""
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Documents for bench_glotcc.py: real pages in shards, noise and near-duplicates put into them, and pages mixed anew.
+"""Documents for bench_glotcc.py: real pages in shards, noise and near-duplicates put into them, and pages mixed again.
 
 All that is drawn is drawn with a seed.
 """

@@ -11,7 +11,7 @@ from glotcc_table import Table, Targets
 
 from lrldata.langid import load_model
 from lrldata.language import Language
-from lrldata.web.clean import Means, clean, rules
+from lrldata.web.clean import CleaningContext, clean, rules
 from lrldata.web.repair import main_script
 
 FOREIGN_MB = 0.3
@@ -52,7 +52,7 @@ def compare(data: Path, languages: Sequence[Language], megabytes: float, targets
 
 def _judged_by_pipeline(texts: Sequence[str], language: Language) -> list[Judged]:
     """Return for each text its lines as `clean` judges them; reasons that the plain statement has not count as none."""
-    judged = clean(pl.DataFrame({"text": list(texts)}), Means(language, load_model()))
+    judged = clean(pl.DataFrame({"text": list(texts)}), CleaningContext(language, load_model()))
     found: Mapping[int, Judged] = defaultdict(list)
     for doc, text, reason in judged.select("doc", "text", "reason").iter_rows():
         found[doc].append((text, reason if reason in glotcc_plain.REASONS else None))

@@ -1,0 +1,77 @@
+"""Finds names and phrases that were retired: `python tools/make/check_words.py` lists them by file and line.
+
+The project writes plain English and the field's terms. A word comes here when a better one has taken its place
+everywhere, with the better one beside it; docs/reference has a glossary of the terms that stay.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = ("lrldata", "lrltrain", "hub_cards", "tools", "tests", "docs", "examples", "recipes", "README.md")
+KINDS = {".py", ".md", ".toml", ".jinja", ".js", ".ipynb"}
+RETIRED = {
+    "way_out": "hint",
+    "told_once": "dedupe_log",
+    "take_up": "restore_finished",
+    "LabelledLoss": "LabelledLossTrainer",
+    "find_wiring": "probe_packing",
+    "Crew": "WorkerPool",
+    "Means(": "CleaningContext(",
+    "Fates": "DropCodes",
+    "TOGETHER": "MAX_JOBS_PER_GPU",
+    "_told_to": "redirect_output",
+    "_let_go": "release_gpu_memory",
+    "until_done": "retry_until_done",
+    "_refuse_twins": "check_duplicates",
+    "_LASTING": "PERMANENT",
+    "tokenise": "tokenize",
+    "tokenising": "tokenizing",
+    "featurise": "featurize",
+    "verbalise": "verbalize",
+    "glotcc/": "web/",
+    "lrltrain.results": "lrltrain.reporting",
+    "lrltrain.commands": "lrltrain.cli",
+    "for ever": "permanently",
+    "anew": "again",
+    "nought": "zero",
+    "exclude each other": "are mutually exclusive",
+    "The recipe of": "The pipeline of",
+    "What was finished is kept, and the same command goes on": "Finished work is kept; run the same command again",
+}
+ALLOWED = ("datasets/", "/glotcc/", "glotcc/data", "build.glotcc")  # a dataset's folder and a repository have the name of their source
+
+
+def main() -> int:
+    """Print what was found. Exit codes: 0 nothing, 1 something."""
+    found = list(search())
+    for line in found:
+        print(line)
+    return bool(found)
+
+
+def search() -> Iterator[str]:
+    """Yield each place where a retired word stands."""
+    own = Path(__file__).resolve()
+    words = {word: _pattern(word) for word in RETIRED}
+    for place in PLACES:
+        top = ROOT / place
+        files = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.suffix in KINDS)
+        for path in files:
+            if path.resolve() == own:
+                continue
+            for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+                for word, pattern in words.items():
+                    if pattern.search(line) and not any(each in line for each in ALLOWED):
+                        yield f"{path.relative_to(ROOT)}:{number}: {word!r}: say {RETIRED[word]!r}"
+
+
+def _pattern(word: str) -> re.Pattern[str]:
+    begins = r"(?<![\w-])" if word[0].isalnum() or word[0] == "_" else ""
+    return re.compile(begins + re.escape(word) + (r"(?!\w)" if word[-1].isalnum() else ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
