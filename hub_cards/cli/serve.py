@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from hub_cards.cli.needs import libraries
+from lrldata.cli.options import Json
+from lrldata.cli.run import show_or_dump
 from lrldata.errors import StorageError, UsageError
-from lrldata.output import say, tell
+from lrldata.output import tell
 
 
 def serve_command(
@@ -19,6 +21,7 @@ def serve_command(
         Path | None, typer.Option(help="Users and tokens, TOML or JSON.", show_default="tester, of my-org")
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print a line for each request.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Serve a Hub on this machine: what you push to it can be loaded from it, and nothing leaves the machine.
 
@@ -38,9 +41,10 @@ def serve_command(
             tell(f"{entry['status']} {entry['method']} {entry['path']}")
 
     def started(endpoint: str) -> None:
-        say(f"export HF_ENDPOINT={endpoint}")
+        known = {"HF_ENDPOINT": endpoint}
         if accounts is None:  # its token is no secret: whoever reads this program knows it
-            say(f"export HF_TOKEN={DEFAULTS['tokens'][0]['token']}")
+            known["HF_TOKEN"] = DEFAULTS["tokens"][0]["token"]
+        show_or_dump(as_json, known, *(f"export {name}={value}" for name, value in known.items()))
         sys.stdout.flush()
 
     try:

@@ -9,6 +9,7 @@ import typer
 from lrldata.api import build_datasets, load_settings
 from lrldata.arguments import given
 from lrldata.cli import tables
+from lrldata.cli.completion import complete_from, complete_languages
 from lrldata.cli.options import Cache, Json, Quiet
 from lrldata.cli.run import show_or_dump
 from lrldata.conceptnet.build import IncompleteError
@@ -22,10 +23,20 @@ from lrldata.workspace import Dataset
 
 def build_command(
     lang: Annotated[
-        str | None, typer.Option(help="Codes or names: ro | ro,mt,ug | paper (its 30) | all (in ConceptNet) | every.")
+        str | None,
+        typer.Option(
+            help="Codes or names: ro | ro,mt,ug | paper (its 30) | all (in ConceptNet) | every (there or in GlotCC-V1).",
+            metavar="LANG,LANG",
+            autocompletion=complete_languages,
+        ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="conceptnet | glotcc | web (documents of your own).", show_default="conceptnet")
+        str | None,
+        typer.Option(
+            help="conceptnet | glotcc | web (documents of your own).",
+            show_default="conceptnet",
+            autocompletion=complete_from("conceptnet", "glotcc", "web"),
+        ),
     ] = None,
     given_input: Annotated[
         Path | None,
@@ -53,7 +64,10 @@ def build_command(
         typer.Option(help="Language identification: compact | glotlid | lid176 | FILE.bin", show_default="compact"),
     ] = None,
     protect: Annotated[
-        str | None, typer.Option(help="FILE,FILE of benchmarks' text, a sentence a line: lines that have it go.")
+        str | None,
+        typer.Option(
+            metavar="FILE,FILE", help="FILE,FILE of benchmarks' text, a sentence a line: lines that have it go."
+        ),
     ] = None,
     benchmarks: Annotated[
         bool | None,
@@ -122,7 +136,9 @@ def build_command(
     dry_run: Annotated[
         bool | None, typer.Option("--dry-run", help="Say what would be read, downloaded and written.")
     ] = None,
-    force: Annotated[bool | None, typer.Option("--force", help="Build again even if nothing changed.")] = None,
+    force: Annotated[
+        bool | None, typer.Option("--force", "--overwrite", help="Build again even if nothing changed.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -23,7 +23,7 @@ def eval_command(
         ),
     ] = None,
     adapter: Annotated[
-        str | None, typer.Option(help="DIR,DIR of adapters; in pppl each is compared with its base model.")
+        str | None, typer.Option(metavar="DIR,DIR", help="Adapters; in pppl each is compared with its base model.")
     ] = None,
     baselines: Annotated[
         str | None,
@@ -53,7 +53,7 @@ def eval_command(
     transfer_adapter: Annotated[
         Path | None, typer.Option(help="Tasks: adapter of that language, swapped for --adapter to score.")
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Tasks: seeds, by commas.", show_default="1,2,3")] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="N,N", help="Tasks: seeds.", show_default="1,2,3")] = None,
     epochs: Annotated[
         int | None,
         typer.Option(help="Tasks: epochs, of which the best on dev counts.", show_default="topic 20, else 25"),
@@ -89,7 +89,7 @@ def eval_command(
     precision: Annotated[str | None, typer.Option(help="fp32 | bf16 | auto", show_default="fp32")] = None,
     out: Out = None,
     config: Config = None,
-    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Measure again.")] = None,
+    overwrite: Annotated[bool | None, typer.Option("--overwrite", "--force", help="Measure again.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

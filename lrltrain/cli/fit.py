@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from lrldata.cli.completion import complete_from, complete_languages
 from lrldata.cli.options import Config, Json
 from lrldata.cli.run import show_or_dump
 from lrldata.language import find
 from lrldata.output import say
 from lrldata.progress import Progress
-from lrltrain.cli.options import BaseId, BaseRevision, Out, Quiet, given, libraries
+from lrltrain.cli.options import BASES, BaseId, BaseRevision, Out, Quiet, given, libraries
 from lrltrain.config import load_fit_config
 
 SEVERAL = ("lang", "source", "method")  # of each of these, an adapter is trained with each of the others
@@ -20,7 +21,12 @@ SEVERAL = ("lang", "source", "method")  # of each of these, an adapter is traine
 
 def fit_command(
     lang: Annotated[
-        str | None, typer.Option(help="Code or name of the language: ug, uig_Arab, Uyghur; or several: ug,mt,sw.")
+        str | None,
+        typer.Option(
+            help="Code or name of the language: ug, uig_Arab, Uyghur; or several: ug,mt,sw.",
+            metavar="LANG,LANG",
+            autocompletion=complete_languages,
+        ),
     ] = None,
     source: Annotated[
         str | None, typer.Option(help="Source of the dataset in the workspace, or several.", show_default="conceptnet")
@@ -33,7 +39,9 @@ def fit_command(
     base: Annotated[
         str | None,
         typer.Option(
-            help="Base model: folder, Hub id, or lrl-mini (built in).", show_default="FacebookAI/xlm-roberta-base"
+            help="Base model: folder, Hub id, or lrl-mini (built in).",
+            show_default="FacebookAI/xlm-roberta-base",
+            autocompletion=complete_from(*BASES),
         ),
     ] = None,
     base_revision: BaseRevision = None,
@@ -46,9 +54,13 @@ def fit_command(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="seq_bn | seq_bn_inv | lora | full | fusion, or several", show_default="seq_bn_inv"),
+        typer.Option(
+            help="seq_bn | seq_bn_inv | lora | full | fusion, or several",
+            show_default="seq_bn_inv",
+            autocompletion=complete_from("seq_bn", "seq_bn_inv", "lora", "full", "fusion"),
+        ),
     ] = None,
-    adapters: Annotated[str | None, typer.Option(help="For fusion: DIR,DIR of adapters made before.")] = None,
+    adapters: Annotated[str | None, typer.Option(metavar="DIR,DIR", help="For fusion: adapters made before.")] = None,
     fuse_invertible: Annotated[
         str | None,
         typer.Option(
@@ -56,7 +68,11 @@ def fit_command(
         ),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="paper-conceptnet | paper-glotcc | paper-llama; all below stands above it.")
+        str | None,
+        typer.Option(
+            help="paper-conceptnet | paper-glotcc | paper-llama; all below stands above it.",
+            autocompletion=complete_from("paper-conceptnet", "paper-glotcc", "paper-llama"),
+        ),
     ] = None,
     objective: Annotated[str | None, typer.Option(help="mlm | clm", show_default="the model's")] = None,
     batching: Annotated[
@@ -113,7 +129,9 @@ def fit_command(
     dry_run: Annotated[
         bool | None, typer.Option("--dry-run", help="Say what would run: tokens, steps, parameters, memory, time.")
     ] = None,
-    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace what is in the output folder.")] = None,
+    overwrite: Annotated[
+        bool | None, typer.Option("--overwrite", "--force", help="Replace what is in the output folder.")
+    ] = None,
     resume: Annotated[
         bool | None, typer.Option("--resume", help="Go on with an unfinished run although steps or rate differ.")
     ] = None,

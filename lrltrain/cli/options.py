@@ -16,6 +16,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars, no log l
 Out = Annotated[Path | None, typer.Option(help="The workspace.", show_default="lrl-workspace")]
 BaseRevision = Annotated[str | None, typer.Option(help="Revision of the base model on the Hub.")]
 BaseId = Annotated[str | None, typer.Option(help="Public id of a base model that is given as a folder.")]
+BASES = ("lrl-mini", "FacebookAI/xlm-roberta-base", "google-bert/bert-base-multilingual-cased")  # to complete
 _NOT_SETTINGS = {"config", "as_json", "quiet"}
 
 

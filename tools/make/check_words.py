@@ -41,7 +41,8 @@ RETIRED = {
     "The recipe of": "The pipeline of",
     "What was finished is kept, and the same command goes on": "Finished work is kept; run the same command again",
 }
-ALLOWED = ("datasets/", "/glotcc/", "glotcc/data", "build.glotcc")  # a dataset's folder and a repository have the name of their source
+# Folders of datasets and repositories are named by their source.
+ALLOWED = ("datasets/", "/glotcc/", "glotcc/data", "build.glotcc")
 
 
 def main() -> int:
