@@ -190,6 +190,7 @@ class AdapterManifest(_Artifact):
     language: Language
     method: Annotated[str, Text(pattern=r"^\w{1,40}$")]
     base: Base
+    source: str | None = None
     inputs: list[AdapterInput]
     settings: dict[str, Any]
     trained: Trained

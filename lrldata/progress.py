@@ -1,9 +1,10 @@
-"""Progress on standard error: bars with rate and time left on a terminal, silence elsewhere."""
+"""Progress on standard error: bars with rate and time left on a terminal or in a notebook, silence elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import polars as pl
@@ -24,16 +25,21 @@ from lrldata.output import Screen, shown
 _TEXT = TextColumn("{task.description}", markup=False)
 
 
+def _is_notebook() -> bool:
+    """Return whether this is a Jupyter kernel in which Rich can draw bars."""
+    return "ipykernel" in sys.modules and find_spec("ipywidgets") is not None
+
+
 @dataclass(frozen=True)
 class Progress:
-    """Shows bars when standard error is a terminal and `quiet` is not set."""
+    """Shows bars on a terminal, and in a notebook that has ipywidgets, where `quiet` is not set."""
 
     quiet: bool = False
 
     @property
     def shown(self) -> bool:
         """Return whether anything is drawn."""
-        return not self.quiet and sys.stderr.isatty()
+        return not self.quiet and (sys.stderr.isatty() or _is_notebook())
 
     def _bars(self, *columns: Any) -> Bars:
         return Bars(*columns, console=Screen(stderr=True), disable=not self.shown, transient=True)

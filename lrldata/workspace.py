@@ -39,9 +39,12 @@ def adapter_path(lang: str, base: str, source: str, method: str) -> str:
     return f"{ADAPTERS}/{lang}/{base}/{source}-{method}"
 
 
-def source_of_adapter(folder: Path, method: str) -> str:
-    """Return the source of an adapter's text, as its folder names it."""
-    return folder.name.removesuffix(f"-{method}")
+def source_of_adapter(folder: str, manifest: Mapping[str, Any]) -> str:
+    """Return the source of an adapter's text: what the manifest says, else what the name of its folder does.
+
+    Manifests of before version 0.2 do not say it.
+    """
+    return str(manifest.get("source") or folder.removesuffix(f"-{manifest['method']}"))
 
 
 def score_path(lang: str, base: str, adapter: str = "", measure: str = "", seed: int | None = None) -> str:

@@ -72,7 +72,7 @@ class Adapter:
     @property
     def source(self) -> str:
         """Return the name of the source of its text."""
-        return source_of_adapter(self.folder, self.manifest["method"])
+        return source_of_adapter(self.folder.name, self.manifest)
 
     @property
     def method(self) -> str:

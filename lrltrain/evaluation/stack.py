@@ -50,6 +50,8 @@ class LanguageAdapter:
     @property
     def source(self) -> str:
         """Return the source of the text that it was trained on."""
+        if self.manifest.get("source"):
+            return str(self.manifest["source"])
         language = self.language.replace("-", "_")
         return self.name.removeprefix(f"{language}_").removesuffix(f"_{self.method}")
 

@@ -81,7 +81,8 @@ class Writer:
         inverse = {"fused_invertible": fused_invertible(plan.config)} if plan.config.method == "fusion" else {}
         group = {"group": list(self.names)} if len(self.names) > 1 else {}
         recipe = {**plan.recipe, "recipe": fingerprint(plan.recipe)}
-        manifest = {**recipe, "name": self.names[number], **inverse, **group, "trained": trained}
+        told = {"name": self.names[number], "source": plan.config.source_name}
+        manifest = {**recipe, **told, **inverse, **group, "trained": trained}
         reference = reference_logits(self.model, self.sample.to(self.model.device))
         complete = write_adapter(
             home, lambda folder: self._save(folder, plan), self.names[number], manifest, known.log, machine, reference

@@ -18,7 +18,7 @@ from lrldata.paths import Held
 from lrldata.report.funnel import Step, funnel
 from lrldata.report.page import read_samples, sample_of
 from lrldata.report.samples import Shown, shown
-from lrldata.workspace import CARDS, PATTERNS
+from lrldata.workspace import CARDS, PATTERNS, source_of_adapter
 from lrltrain.evaluation.record import is_hidden
 
 SHOWN = 8  # samples of a dataset
@@ -57,7 +57,7 @@ class Adapter:
     @property
     def source(self) -> str:
         """Return the source of its text."""
-        return self.name.removesuffix(f"-{self.manifest['method']}")
+        return source_of_adapter(self.name, self.manifest)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def _sources(workspace: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(workspace.glob(f"{PATTERNS[ADAPTER]}/{MANIFEST}")):
         manifest = read_manifest(path.parent, ADAPTER)
         if manifest is not None:
-            yield identity(path.parent, manifest), source_of_adapter(path.parent, manifest["method"])
+            yield identity(path.parent, manifest), source_of_adapter(path.parent.name, manifest)
 
 
 def _source(score: Mapping[str, Any]) -> str:

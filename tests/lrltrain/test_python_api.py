@@ -82,6 +82,7 @@ def test_from_a_dataset_to_a_plan_of_publication(
     adapter = lrltrain.fit(dataset, method="seq_bn_inv", cache=tmp_path / "cache", **SMALL)
     assert adapter.path == tmp_path / "adapters/ro/lrl-mini/conceptnet-seq_bn_inv"
     assert (adapter.language, adapter.method, adapter.base) == ("ro", "seq_bn_inv", "lrl-mini")
+    assert adapter.manifest["source"] == "conceptnet"
     assert lrltrain.fit(dataset, method="seq_bn_inv", cache=tmp_path / "cache", **SMALL).status == "unchanged"
 
     model = load_model(find_base("lrl-mini"), torch.float32).eval()
