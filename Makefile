@@ -6,7 +6,7 @@ DEMO ?= build/demo
 ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loss.py modules.py)
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
 
-.PHONY: demo test test-data test-adapters test-upstream check docs bench bench-glotcc clean
+.PHONY: demo test test-data test-adapters test-wheel test-upstream check docs bench bench-glotcc clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,14 @@ test: $(VENV)/.dev
 	mkdir -p build
 	$(BIN)/python -m pytest --basetemp build/tests
 	! grep -rlE 'hf_test_[a-z]+' build/tests
+
+# The wheel in an environment of its own, away from the source tree: API, notebooks, commands.
+test-wheel: constraints.txt
+	rm -rf build/wheel .venv-wheel
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip install --quiet --constraint constraints.txt "$$(echo build/wheel/*.whl)[train,push]"
+	cd build/wheel && ../../.venv-wheel/bin/python -P ../../tools/check_wheel.py ../../examples/*.ipynb
 
 # huggingface_hub's own tests against the local Hub.
 test-upstream: $(VENV)/.dev
