@@ -68,6 +68,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict tests/support/users_script.py
 	$(BIN)/lrldata templates check
 	$(BIN)/python tools/make/check_words.py
 	$(BIN)/mkdocs build --strict --quiet

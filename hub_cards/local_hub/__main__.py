@@ -12,6 +12,7 @@ from hub_cards.local_hub.faults import Faults, end_this_process
 from hub_cards.local_hub.limits import FILE
 from hub_cards.local_hub.run import PART, ROWS, alone, run_until_told
 from hub_cards.local_hub.server import application
+from lrldata.output import say, tell
 
 
 def _arguments() -> argparse.Namespace:
@@ -37,6 +38,11 @@ def _positive(text: str) -> int:
     return value
 
 
+def _started(endpoint: str) -> None:
+    say(f"export HF_ENDPOINT={endpoint}")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Run the server. Exit codes: 0 told to end, 1 could not start."""
     asked = _arguments()
@@ -46,12 +52,12 @@ def main() -> int:
         with alone(asked.root):
             accounts = Accounts.read(asked.accounts)
             app = application(asked.root, accounts, faults, page=asked.page, part=asked.part, largest=asked.largest)
-            run_until_told(app, asked.port, lambda endpoint: print(f"export HF_ENDPOINT={endpoint}", flush=True))
+            run_until_told(app, asked.port, _started)
     except Timeout:
-        print(f"error: another server has {asked.root}. End it, or give another --root.", file=sys.stderr)
+        tell(f"error: another server has {asked.root}. End it, or give another --root.")
         return 1
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        print(f"error: {error!r}. Check --accounts, --faults, --root and --port.", file=sys.stderr)
+        tell(f"error: {error!r}. Check --accounts, --faults, --root and --port.")
         return 1
     return 0
 

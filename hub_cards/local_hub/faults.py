@@ -18,7 +18,6 @@ asked for happens, so that it does not, or `after` it. What it does:
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 from aiohttp import web
 
 from hub_cards.local_hub.answers import BEGUN, CUT
+from lrldata.output import tell
 
 ToKill = Path | Callable[[], object]  # a file that holds the id of a process, or a function that ends one
 _DOES = {"status", "drop", "slow", "cut", "kill", "call"}
@@ -146,7 +146,7 @@ def _end(pid_file: Path) -> None:
     except ProcessLookupError:
         return  # it was quicker
     except (OSError, ValueError) as error:
-        print(f"warning: {pid_file} names no process to end: {error}", file=sys.stderr)
+        tell(f"warning: {pid_file} names no process to end: {error}")
 
 
 def _process_in(pid_file: Path) -> int:

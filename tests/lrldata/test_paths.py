@@ -120,9 +120,15 @@ REMOVERS = {"unlink", "rmtree", "rmdir", "removedirs", "rm_file", "rm"}
 
 
 def _calls() -> Iterator[tuple[str, str, ast.Call]]:
-    """Yield file, enclosing function and node of each call in the packages."""
+    """Yield file, enclosing function and node of each call in the packages.
+
+    The local Hub has a gate of its own, as its names are those of repositories and requests (limits.py, patterns.py);
+    tests/local_hub/test_hostile*.py try it.
+    """
     for package in ("lrldata", "lrltrain", "hub_cards"):
         for file in sorted((ROOT / package).rglob("*.py")):
+            if file.is_relative_to(ROOT / "hub_cards" / "local_hub"):
+                continue
             tree = ast.parse(file.read_text("utf-8"))
             owners = {
                 inner: each.name

@@ -111,7 +111,7 @@ def test_a_group_that_does_not_fit_into_memory_is_halved(
         tried.append([each.lang for each in configs])
         if len(configs) > 1:
             raise TrainingError("out of memory", "hint") from torch.OutOfMemoryError()
-        return [Adapter(Path(configs[0].lang), "fitted", {}, 0.0)]
+        return [Adapter(Path(configs[0].lang), "fitted", {}, 0.0, tmp_path)]
 
     monkeypatch.setattr(groups, "fit_group", full)
     configs = [config(texts, tmp_path, each) for each in LANGUAGES]

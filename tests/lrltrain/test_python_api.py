@@ -2,8 +2,6 @@
 
 import doctest
 import inspect
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +20,6 @@ from lrltrain.models import find_base, load_model
 from lrltrain.prompting.config import PromptConfig
 
 SMALL: dict[str, Any] = {"base": "lrl-mini", "steps": 2, "batch_size": 2, "max_length": 32, "quiet": True}
-SCRIPT = """
-import polars
-import lrldata, lrltrain, hub_cards
-
-dataset = lrldata.build("ro", source="conceptnet", sample=True)
-several: list[lrldata.Dataset] = lrldata.build(["ro", "mt"], sample=True)
-adapter = lrltrain.fit(dataset, base="lrl-mini", method="seq_bn_inv", steps=200)
-adapters: list[lrltrain.Adapter] = lrltrain.fit(several, base="lrl-mini")
-frame: polars.DataFrame = lrltrain.evaluate(adapter, task="pppl").to_frame()
-rows: int = dataset.rows["train"]
-hub_cards.push("ro", namespace="my-org", dry_run=True)
-page: str = str(lrltrain.report("lrl-workspace").page)
-"""
 
 
 @pytest.fixture
@@ -135,14 +120,3 @@ def test_errors_name_arguments_and_no_flags(call: Any, says: str, monkeypatch: p
     with pytest.raises(lrldata.LrlError) as raised:
         call()
     assert says in str(raised.value)
-
-
-def test_a_users_script_passes_strict_type_checks(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    options = ["--strict", "--cache-dir", str(tmp_path / "cache"), "--follow-imports", "silent"]
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", *options, str(script)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
