@@ -7,6 +7,7 @@ alone, and those who must not see it happen, as publications, take it together.
 
 import fcntl
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,9 +16,10 @@ from filelock import FileLock, Timeout
 
 from lrldata.errors import StorageError
 from lrldata.output import note
-from lrldata.paths import remove_tree, walk
+from lrldata.paths import remove, remove_tree, walk
 
 LOCKS = ".locks"
+_UNFINISHED = re.compile(r"\..+\.\d+\.partial")  # a text that is being written, by a process; see manifest.write_text
 
 
 @contextmanager
@@ -31,6 +33,9 @@ def lock(folder: Path) -> Iterator[None]:
                 _old(folder).rename(folder)
         remove_tree(_old(folder))
         remove_tree(_partial(folder))
+        for path in list(folder.iterdir()) if folder.is_dir() else []:
+            if _UNFINISHED.fullmatch(path.name):  # whoever wrote it was killed
+                remove(folder, path.name)
         yield
 
 

@@ -24,7 +24,7 @@ from lrldata.errors import StorageError
 from lrldata.folder import is_exchanged
 from lrldata.manifest_schema import ADAPTER, DATASET, INDEX, SCHEMAS, SCORES
 from lrldata.output import note, redacted
-from lrldata.paths import Held
+from lrldata.paths import Held, remove
 
 __all__ = ["ADAPTER", "DATASET", "INDEX", "MANIFEST", "SCORES"]
 
@@ -74,11 +74,15 @@ def _version(name: str) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write a text so that `path` holds either the old or the whole new one."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two may write it at once
-    with partial.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except BaseException:  # the disk may be full: what is left would be taken for somebody else's file
+        remove(path.parent, partial.name)
+        raise
 
 
 def write_json(path: Path, value: object) -> None:

@@ -1,5 +1,6 @@
 """Manifests and caches: what was changed after it was written is found, whichever byte it is."""
 
+import errno
 import json
 import random
 import re
@@ -32,6 +33,7 @@ from lrldata.manifest import (
     read_manifest,
     read_sealed,
     sealed,
+    write_text,
 )
 from lrldata.paths import PathError
 from lrldata.progress import Progress
@@ -315,3 +317,26 @@ def test_every_way_of_reading_a_dataset_ends_in_words(folder: Path, lrldata: Cal
         assert (failed.returncode, "not JSON" in failed.stderr, "bug" in failed.stderr) == (1, True, False)
     with pytest.raises(LrlError):
         open_dataset(folder / "data")
+
+
+def test_a_text_that_cannot_be_written_leaves_nothing_and_one_of_a_killed_process_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "score"
+    folder.mkdir()
+    (folder / "scores.json").write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lrldata.manifest.os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            write_text(folder / "scores.json", "new")
+    assert [path.name for path in folder.iterdir()] == ["scores.json"]
+    assert (folder / "scores.json").read_text() == "old"
+
+    (folder / ".scores.json.4711.partial").write_text("ne")
+    (folder / ".mine.partial").write_text("a person's")
+    with lock(folder):
+        assert {path.name for path in folder.iterdir()} == {"scores.json", ".mine.partial"}
