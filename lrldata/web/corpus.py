@@ -147,8 +147,8 @@ def choose(task: stages.Task, parts: Sequence[Part], work: Path, pool: WorkerPoo
     touched = ((number, task, part, drop_codes[number], of_documents[number]) for number, part in enumerate(parts))
     for number, reassessed in pool.imap_unordered(_reassess, touched):
         drop_codes[number] = reassessed
-    documents = _all(parts, "reassessed")
-    gone = duplicate_documents(parts, documents, "reassessed-")
+    documents = _all(parts, "settled")
+    gone = duplicate_documents(parts, documents, "settled-")
     _drop(parts, drop_codes, documents, gone)
     kept, beyond = _place(documents.filter(pl.Series(gone == 0)), most)
     _drop(parts, drop_codes, beyond, np.full(len(beyond), CODES["above_max_bytes"], dtype=np.uint8))
