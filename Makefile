@@ -6,7 +6,7 @@ DEMO ?= build/demo
 ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loss.py modules.py)
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
 
-.PHONY: demo test test-data test-adapters test-wheel test-upstream check docs bench bench-glotcc clean
+.PHONY: demo test coverage test-data test-adapters test-wheel test-upstream check docs serve-docs bench bench-glotcc clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -14,7 +14,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,train,push]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,docs,train,push]"
 	touch $@
 
 # The main job on built-in data: two datasets, and a page on what was dropped from the one of web text; an adapter, pseudo-perplexity before and after, the page of results, and all of it published to
@@ -71,10 +71,16 @@ check: $(VENV)/.dev
 	$(BIN)/mypy --strict tests/support/users_script.py
 	$(BIN)/lrldata templates check
 	$(BIN)/python tools/make/check_words.py
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python tools/make/make_cli_reference.py --check
+	$(BIN)/python tools/make/make_schema_reference.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+# The documentation, in site/. `make serve-docs` shows it while you write.
 docs: $(VENV)/.dev
-	$(BIN)/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+serve-docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 # 34 million lines, as ConceptNet has, with `make bench BENCH=--full`; TEXT is any text, a sentence a line.
 bench: $(VENV)/.dev

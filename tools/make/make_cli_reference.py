@@ -1,0 +1,88 @@
+"""Make docs/reference/cli.md from the commands themselves.
+
+    python tools/make/make_cli_reference.py [--check]
+
+With --check nothing is written, and the exit code is 1 where the page is not as the commands are.
+"""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from generated import code, table, write_pages
+from typer.main import get_command
+
+from hub_cards.cli.app import app as lrl
+from lrldata.cli.app import app as lrldata
+from lrltrain.cli.app import app as lrltrain
+
+COMMAND = "python tools/make/make_cli_reference.py"
+PROGRAMS = {"lrldata": lrldata, "lrltrain": lrltrain, "lrl": lrl}
+INTRODUCTION = """# Commands
+
+Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted. `PROGRAM --install-completion` sets up completion in your
+shell, `PROGRAM --version` prints the version, and `PROGRAM --debug COMMAND ...` shows the traceback of an error. An
+option without a default is off, or not needed. `--config FILE.toml` takes the same names as keys:
+[Settings](settings.md).
+"""
+
+
+def main() -> None:
+    """Write the page, or compare it."""
+    sections = [INTRODUCTION]
+    for program, app in PROGRAMS.items():
+        group = get_command(app)
+        sections.append(f"## {program}\n\n{group.help}")
+        sections += [_section(path, command) for path, command in commands(program, group)]
+    write_pages({"reference/cli.md": "\n\n".join(sections)}, COMMAND)
+
+
+def commands(path: str, group: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each command by what is typed for it, those of a group within a group too."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(f"{path} {name}", command)
+        else:
+            yield f"{path} {name}", command
+
+
+def _section(path: str, command: Any) -> str:
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    options = [each for each in command.params if each.param_type_name == "option" and "--help" not in each.opts]
+    needed = [f"{each.opts[0]} {_value(each)}" for each in options if each.required]
+    usage = " ".join([path, *needed, "[OPTIONS]" if len(needed) < len(options) else "", *map(_placeholder, arguments)])
+    parts = [f"### {path}", inspect.cleandoc(command.help), f"    {' '.join(usage.split())}"]
+    rows = [[_placeholder(each), "", each.help or ""] for each in arguments]
+    rows += [[_spelling(each), _default(each), each.help or ""] for each in options]
+    return "\n\n".join([*parts, table(("option", "default", ""), ([code(row[0]), *row[1:]] for row in rows))])
+
+
+def _placeholder(argument: Any) -> str:
+    name = argument.name.upper() + ("..." if argument.nargs == -1 else "")
+    return name if argument.required else f"[{name}]"
+
+
+def _spelling(option: Any) -> str:
+    spelled = ", ".join(option.opts) + "".join(f" / {each}" for each in option.secondary_opts)
+    return spelled if option.is_flag else f"{spelled} {_value(option)}"
+
+
+def _value(option: Any) -> str:
+    """Return what stands for the value of an option: its own word for it, else its type's."""
+    words = {int: "N", float: "X", Path: "PATH"}
+    kind = option.type_descriptor.annotation
+    known = next((word for each, word in words.items() if each in (kind, *get_args(kind))), "TEXT")
+    return option.metavar or known
+
+
+def _default(option: Any) -> str:
+    if option.required:
+        return "required"
+    if isinstance(option.show_default, str):
+        return str(option.show_default)
+    return "" if option.default is None or option.is_flag or callable(option.default) else code(str(option.default))
+
+
+if __name__ == "__main__":
+    main()
