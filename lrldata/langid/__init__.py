@@ -4,7 +4,7 @@
     for line, found in zip(lines, model.predict(lines), strict=True):
         verdict = decide(*found, "ro", threshold_of(model.name, "ro"), margins_of("ro"))
 
-A model of our own is in the package; see docs/identification.md for how it was made and what it can do.
+A model of our own is in the package; see docs/explanation/identification.md for how it was made and what it can do.
 """
 
 from lrldata.langid.binding import BINDINGS, is_right
