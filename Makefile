@@ -72,6 +72,7 @@ check: $(VENV)/.dev
 	$(BIN)/lrldata templates check
 	$(BIN)/python tools/make/check_words.py
 	$(BIN)/python tools/make/make_cli_reference.py --check
+	$(BIN)/python tools/make/make_notebook_page.py --check
 	$(BIN)/python tools/make/make_schema_reference.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 

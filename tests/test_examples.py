@@ -1,0 +1,50 @@
+"""The notebooks in examples/ run from top to bottom, offline, and give what they show."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+# Runs the cells of a notebook as a kernel does, and prints as JSON what each cell's last expression is, as a text.
+RUN = """
+import ast, json, sys
+
+names, values = {}, []
+for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
+    if cell["cell_type"] != "code":
+        continue
+    tree = ast.parse("".join(cell["source"]))
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "cell", "exec"), names)
+    values.append(repr(eval(compile(ast.Expression(last.value), "cell", "eval"), names)) if last else "")
+print("\\n" + json.dumps(values))
+"""
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="the notebook trains an adapter: torch is not installed")
+def test_the_notebook_runs_offline_and_gives_what_it_shows(tmp_path: Path) -> None:
+    notebook = EXAMPLES / "from_code_to_card.ipynb"
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(notebook)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    values = json.loads(done.stdout.splitlines()[-1])
+    cells = [cell for cell in json.loads(notebook.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+    shown = ["".join(output.get("data", {}).get("text/plain", "")) for cell in cells for output in cell["outputs"][-1:]]
+    assert len(values) == len(cells)
+    same = [value for value, text in zip(values, shown, strict=True) if value == text]
+    assert "('1.0.0', {'train': 270, 'validation': 41, 'test': 35})" in same
+    assert "'lrl-workspace/adapters/ro/lrl-mini/conceptnet-seq_bn_inv'" in same
+    assert "'unchanged'" in same, "the same fit again trained again"
+    assert "[]" in same, "the card breaks a rule of the Hub"
+    assert len(same) >= len(cells) - 3, "only the ledger's line breaks, the scores and what is printed may differ"
