@@ -38,8 +38,8 @@ SETTINGS: Mapping[str, tuple[str, type[BaseModel]]] = {
 SETTINGS_PAGE = """# Settings
 
 These are the keys of a settings file (`--config FILE.toml`), and the keyword arguments of the [Python API](api.md).
-In a file, `learning-rate` and `learning_rate` are the same key. Options on the command line stand above the file, the
-file above a preset, and a preset above the defaults. A key that is not known is an error. In the file of a study, a
+In a file, `learning-rate` and `learning_rate` are the same key. Options on the command line override the file, the
+file overrides a preset, and a preset the defaults. A key that is not known is an error. In the file of a study, a
 table `[build.SOURCE]`, `[[fit]]`, `[eval]` or `[push]` takes the settings of its command too.
 """
 MANIFESTS_PAGE = """# Manifests
