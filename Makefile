@@ -43,6 +43,11 @@ test-wheel: constraints.txt
 	.venv-wheel/bin/python -m pip install --quiet --constraint constraints.txt "$$(echo build/wheel/*.whl)[train,push]"
 	cd build/wheel && ../../.venv-wheel/bin/python -P ../../tools/check_wheel.py ../../examples/*.ipynb
 
+# The tests once more, with the lines and branches that they reach.
+coverage: $(VENV)/.dev
+	mkdir -p build
+	$(BIN)/python -m pytest --basetemp build/tests --cov --cov-report term
+
 # huggingface_hub's own tests against the local Hub.
 test-upstream: $(VENV)/.dev
 	$(BIN)/python tools/upstream_tests.py
