@@ -1,7 +1,7 @@
 """The ledger: every row that came in was either kept or dropped for a named reason, and the sums match. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -34,11 +34,19 @@ WEB_REASONS = {
     "no_letters": "a line without a letter",
     "url": "a line that is an address, or mostly",
     "code": "a line of code or markup",
+    "markup": "a line of JSON, or of a wiki's or a page's markup",
     "boilerplate": "what a page says of itself: cookies, copyright, logging in",
-    "menu": "a line of items between separators",
+    "captcha": "a line that asks for a proof that one is no machine",
+    "shop": "a line of a shop: goods, a price, a button",
+    "spam": "a line of words of gambling, pills and bought followers",
+    "adult": "a line of words of adult pages",
+    "menu": "a line of items between separators, or of entries of menus",
+    "byline": "a line of a name and a time",
+    "garbled": "a line with signs within its words, as of a bad scan",
     "few_letters": "a line of which less than half is letters",
     "short_line": "a line of few letters",
     "wrong_script": "a line in a script that is not the language's",
+    "gibberish": "a line of letters that do not follow one another in the language",
     "other_language": "a line in another language",
     "document_other_language": "a document that is mostly in another language",
     "repeated_line": "a line that many documents have: a part of the pages, not of their text",
@@ -74,13 +82,15 @@ class Tally:
 class Ledger:
     """What came in, what was kept, and what was dropped for each reason.
 
-    `unsaid` splits the reason `relation_unsaid` by relation.
+    `unsaid` splits the reason `relation_unsaid` by relation; `repaired` says how many rows were changed, kept or not,
+    by what was repaired.
     """
 
     came_in: Tally
     kept: Tally
     dropped: Mapping[str, Tally]
     unsaid: Mapping[str, int]
+    repaired: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if sum(self.dropped.values(), self.kept) != self.came_in:
@@ -100,16 +110,20 @@ class Ledger:
             "kept": vars(self.kept),
             "dropped": {reason: vars(tally) for reason, tally in self.dropped.items()},
             "unsaid_relations": dict(self.unsaid),
+            **({"repaired": dict(self.repaired)} if self.repaired else {}),
         }
 
 
 def from_json(value: Mapping[str, Any]) -> Ledger:
     """Read a ledger back from a manifest; the sums are checked."""
     dropped = {reason: Tally(**tally) for reason, tally in value["dropped"].items()}
-    return Ledger(Tally(**value["in"]), Tally(**value["kept"]), dropped, dict(value.get("unsaid_relations", {})))
+    unsaid, repaired = dict(value.get("unsaid_relations", {})), dict(value.get("repaired", {}))
+    return Ledger(Tally(**value["in"]), Tally(**value["kept"]), dropped, unsaid, repaired)
 
 
-def build_ledger(came_in: Tally, judged: pl.DataFrame, source: str = "conceptnet") -> Ledger:
+def build_ledger(
+    came_in: Tally, judged: pl.DataFrame, source: str = "conceptnet", repaired: Mapping[str, int] | None = None
+) -> Ledger:
     """Make the ledger of a frame of all rows with columns `reason` (null: kept), `bytes` and `relation`.
 
     The reasons are those of the source. `came_in` is counted before the rows were judged, so that a row lost on the way
@@ -119,4 +133,4 @@ def build_ledger(came_in: Tally, judged: pl.DataFrame, source: str = "conceptnet
     tallies = {reason: Tally(rows, size) for reason, rows, size in sums.iter_rows()}
     unsaid = judged.filter(pl.col("reason") == "relation_unsaid").group_by("relation").len().sort("relation")
     dropped = {reason: tallies[reason] for reason in reasons_of(source) if reason in tallies}
-    return Ledger(came_in, tallies.get(None, Tally()), dropped, dict(unsaid.iter_rows()))
+    return Ledger(came_in, tallies.get(None, Tally()), dropped, dict(unsaid.iter_rows()), repaired or {})

@@ -99,6 +99,7 @@ class LedgerPart(_Part):
     kept: _Tally
     dropped: dict[str, _Tally]
     unsaid_relations: Counts = {}
+    repaired: Counts = {}
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:

@@ -76,6 +76,9 @@ def build_command(
     unit: Annotated[
         str | None, typer.Option(help="A row of web text: sentences | lines | documents.", show_default="lines")
     ] = None,
+    handles: Annotated[
+        bool | None, typer.Option("--handles", help="Replace handles in web text (@name) by <handle>.")
+    ] = None,
     skip_bad: Annotated[
         bool | None, typer.Option("--skip-bad", help="Leave out files of documents that cannot be read.")
     ] = None,

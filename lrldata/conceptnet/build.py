@@ -148,7 +148,8 @@ def make_rows(
     accounted = [links, judged.filter(pl.col("reason").is_not_null()), said]
     came_in = Tally(len(edges), int(facts["bytes"].sum()) + int(links["bytes"].sum()))
     judgements = [frame.select("reason", "bytes", pl.col("relation").cast(pl.String)) for frame in accounted]
-    ledger = build_ledger(came_in, pl.concat(judgements))
+    restored = int(judged["restored"].sum())
+    ledger = build_ledger(came_in, pl.concat(judgements), repaired={"hamza": restored} if restored else {})
     uri = edge_uri_of(pl.concat_str([pl.lit("/r/"), "relation"]), pl.col("start_node"), pl.col("end_node"))
     rows = (
         said.filter(pl.col("reason").is_null())

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
+from lrldata.conceptnet.hamza import restore_hamza
 from lrldata.conceptnet.read import parse_head, parse_tail
 from lrldata.conceptnet.relations import symmetric_relations
 from lrldata.conceptnet.uri import term_of
@@ -37,7 +38,7 @@ def read_fields(edges: pl.DataFrame) -> pl.DataFrame:
     """Read the fields of index rows: terms, weight, dataset and licence.
 
     `start` and `end` become the terms; their URIs move to `start_node` and `end_node`. `start_folded` and
-    `end_folded` are the terms in the form in which duplicates are equal.
+    `end_folded` are the terms in the form in which duplicates are equal. `restored` says where one was repaired.
     """
     tails, heads = (edges[column].unique().cast(pl.String) for column in ("tail", "head"))
     origins = [parse_head(head) or ("", "") for head in heads]
@@ -60,6 +61,7 @@ def read_fields(edges: pl.DataFrame) -> pl.DataFrame:
             start=composed(term_of(pl.col("start"))),
             end=composed(term_of(pl.col("end"))),
         )
+        .pipe(restore_hamza)
         .with_columns(
             start_folded=normalised(pl.col("start")),
             end_folded=normalised(pl.col("end")),

@@ -65,16 +65,21 @@ def decide_all(
     language: str,
     threshold: float,
     margins: Mapping[str, float] | None = None,
-    other_threshold: float = 0.5,
+    other_threshold: float | pl.Series = 0.5,
 ) -> pl.Series:
-    """Return the kind of verdict that `decide` gives on each row of `LanguageModel.predict_two`."""
+    """Return the kind of verdict that `decide` gives on each row of `LanguageModel.predict_two`.
+
+    `other_threshold` may be a number for each row.
+    """
     margins = margins or {}
     probability, second = pl.col("first_probability"), pl.col("second_probability").fill_null(0.0)
     own = pl.col("first") == language
     rival = pl.when(own).then("second").otherwise("first")
     margin = rival.replace_strict(margins, default=0.0, return_dtype=pl.Float64).fill_null(0.0)
     behind = pl.when(own | (pl.col("second") == language)).then(second).otherwise(0.0)
-    unsure = (probability < pl.when(own).then(threshold).otherwise(other_threshold)) | (probability - behind < margin)
+    unsure = (probability < pl.when(own).then(threshold).otherwise(pl.lit(other_threshold))) | (
+        probability - behind < margin
+    )
     kind = (
         pl.when(unsure.fill_null(True)).then(pl.lit("unsure")).when(own).then(pl.lit("keep")).otherwise(pl.lit("other"))
     )

@@ -1,11 +1,13 @@
 """A language identification model: texts in, languages and probabilities out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from lrldata.errors import InputError
@@ -90,6 +92,17 @@ class LanguageModel:
             for (name, dtype), column in zip(TWO.items(), columns, strict=True)
         ]
         return pl.DataFrame([found[each.name].scatter(asked, each) for each in given])
+
+    def least(self, texts: Sequence[str], languages: Collection[str], share: float) -> npt.NDArray[np.bool_]:
+        """Return for each text whether these languages together have this probability (0 to 1) at least.
+
+        So many of the best labels are looked at that none beyond can have as much alone. False where no letter is.
+        """
+        found = self.predict(texts, k=min(len(self.languages), math.ceil(1 / share)))
+        return np.array(
+            [sum(value for label, value in zip(*each, strict=True) if label in languages) >= share for each in found],
+            dtype=np.bool_,
+        )
 
     def predict_one(self, text: str, k: int = 2) -> Prediction:
         """Identify one text; the same as a batch of one."""

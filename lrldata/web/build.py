@@ -18,7 +18,7 @@ from lrldata.dataset import write_dataset
 from lrldata.engine import WorkerPool
 from lrldata.errors import InputError
 from lrldata.folder import lock
-from lrldata.language import Language, parse
+from lrldata.language import Language, languages, parse
 from lrldata.ledger import Ledger, Tally, from_json, reasons_of
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.output import note
@@ -36,6 +36,7 @@ from lrldata.web.scripts import scripts_asked
 from lrldata.web.shards import Columns, Shard, find_shards, shards_of
 from lrldata.workspace import Dataset, dataset_path
 
+_MANY = 0.2  # share of lines in another script from which on it is said which language that may be
 LIBRARIES = ("polars", "xxhash", "ftfy", "rensa", "pyarrow")
 
 
@@ -91,6 +92,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
         if not cleaned.ledger.kept.rows:
             went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in cleaned.ledger.dropped.items())
             came = f"{cleaned.ledger.came_in.rows:,} lines of {language.name}"
+            _note_kin(language, cleaned.ledger)
             beside = f" Skipped: {', '.join(list(skipped)[:3])}{', ...' * (len(skipped) > 3)}." if skipped else ""
             raise InputError(f"Nothing is left of {came}: {went or 'no text'}.{beside}", "Check the input and --lang.")
         account = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": skipped}
@@ -106,8 +108,18 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
                 json.dumps(cleaned.samples, ensure_ascii=False, indent=1) + "\n",
             )
         shutil.rmtree(work)
+    _note_kin(language, cleaned.ledger)
     seconds, notes = time.perf_counter() - began, _notes(manifest)
     return Dataset(language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, seconds, notes)
+
+
+def _note_kin(language: Language, ledger: Ledger) -> None:
+    """Say where many lines are in the script of a language that is often asked for by the same code, as Kurmanji is."""
+    lines = ledger.dropped.get("wrong_script", Tally()).rows
+    kin = [row for row in languages() if row.conceptnet and row.conceptnet == language.conceptnet and row != language]
+    if kin and lines > _MANY * ledger.came_in.rows:
+        others = " or ".join(f"{row.name} (--lang {row.code}) is written in {', '.join(row.scripts)}" for row in kin)
+        note(f"note: {lines:,} of {ledger.came_in.rows:,} lines are not in {', '.join(language.scripts)}: {others}.")
 
 
 def _notes(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +151,9 @@ def _prepare(config: WebConfig, language: Language) -> tuple[Found, stages.Task,
     found = look_for_input(config, language)
     scripts = scripts_asked(language, config.lang, config.scripts)
     protect = tuple(config.protect)
-    task = stages.Task(language.code, config.lid, config.cache, protect, config.benchmarks, config.unit, scripts)
+    task = stages.Task(
+        language.code, config.lid, config.cache, protect, config.benchmarks, config.unit, scripts, config.handles
+    )
     recipe = _recipe(config, task, found.shards, found.revision)
     return found, task, recipe, (config.scratch or config.cache / "glotcc") / fingerprint(recipe)[:16]
 

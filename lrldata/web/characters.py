@@ -4,8 +4,10 @@ A table with an entry a code point says it, made from Unicode's properties as Po
 three counts of a character share one number, so that a batch of lines is counted in one pass over an array.
 """
 
+import tomllib
 from collections.abc import Sequence
 from functools import cache
+from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +28,19 @@ class LineCounts(NamedTuple):
     letters: Counts
     lettered: Counts  # letters and marks
     own: Counts  # letters in a script of the language
+
+
+@cache
+def _lengths() -> dict[str, float]:
+    return tomllib.loads(files("lrldata.web").joinpath("lengths.toml").read_text("utf-8"))
+
+
+def scale_of(scripts: Sequence[str]) -> float:
+    """Return how many letters and marks the first of these scripts takes for what Latin script says in one.
+
+    From parallel text (FLORES-200, lengths.toml); 1 for scripts that it lacks.
+    """
+    return _lengths().get(scripts[0], 1.0) if scripts else 1.0
 
 
 @cache

@@ -6,7 +6,7 @@ Pure, but for the model that is handed in. What documents have in common is look
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -38,6 +38,7 @@ class CleaningContext:
     model: LanguageModel
     protected: Protected | None = None
     unit: str = "lines"
+    handles: bool = False  # names of people on social networks, as @name, are replaced as personal data is
     kin: frozenset[str] = frozenset()  # languages for which the model takes this one, as it does not know its script
 
 
@@ -61,9 +62,11 @@ def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
         .explode("text", empty_as_null=False)
         .with_columns(pl.col("text").str.strip_chars())
         .filter((pl.col("text") != "") | (pl.col("whole") == "no_text"))
-        .with_columns(pl.col("text").map_batches(pii.replace))
+        .with_columns(
+            pl.col("text").map_batches(partial(pii.replace, language=context.language.code, handles=context.handles))
+        )
     )
-    measured = line_filters.judge(pieces["text"], rules(), context.language.scripts)
+    measured = line_filters.judge(pieces["text"], rules(), context.language.scripts, context.language.code)
     judged = pl.concat([pieces, measured], how="horizontal").with_columns(
         reason=pl.coalesce("whole", "reason"), bytes=pl.col("text").str.len_bytes()
     )
@@ -109,12 +112,33 @@ def _taken_in(found: pl.DataFrame, code: str, kin: frozenset[str]) -> pl.DataFra
     )
 
 
+def _floored(kind: pl.Series, found: pl.DataFrame, lines: pl.DataFrame, context: CleaningContext) -> pl.Series:
+    """Turn to `other` what is in no language surely, but surely not in this one: lists of words, mash, lorem ipsum."""
+    code, numbers = context.language.code, rules()
+    told = pl.DataFrame({"kind": kind, "letters": lines["letters"], **found.select(_BEST).to_dict()})
+    named = (pl.col("first") == code).fill_null(False) | (pl.col("second") == code).fill_null(False)
+    asked = (pl.col("kind") == "unsure") & (pl.col("letters") >= numbers["least_own_letters"]) & ~named
+    places = told.select(asked.alias("asked"))["asked"].arg_true()
+    if not len(places):
+        return kind
+    texts = lines["text"].gather(places).str.head(numbers["identified"]).to_list()
+    own = context.model.least(texts, {code, *context.kin}, numbers["least_own"])
+    return kind.scatter(places.filter(pl.Series(~own)), "other")
+
+
 def _identify(judged: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     """Identify the lines that are left: those of another language go, and those of documents that mostly are."""
     code, staying = context.language.code, judged["reason"].is_null()
-    found = context.model.predict_two(judged.filter(staying)["text"].str.head(rules()["identified"]).to_list())
+    begins = judged.filter(staying).select(pl.col("text").str.head(rules()["identified"]))
+    distinct = begins.unique(maintain_order=True)  # a line that is there often is asked for once
+    found = context.model.predict_two(distinct["text"].to_list())
+    if len(distinct) < len(begins):
+        found = begins.join(distinct.hstack(found), on="text", how="left", maintain_order="left").drop("text")
     found = _taken_in(found, code, context.kin)
-    kind = decide_all(found, code, threshold_of(context.model.name, code), margins_of(code))
+    short = judged.filter(staying)["letters"] < rules()["least_own_letters"]
+    other = short.replace_strict({True: rules()["surely_other"], False: 0.5}, return_dtype=pl.Float64)
+    kind = decide_all(found, code, threshold_of(context.model.name, code), margins_of(code), other)
+    kind = _floored(kind, found, judged.filter(staying), context)
     told = found.select(taken_for="first", probability="first_probability").with_columns(kind=kind)
     places = staying.arg_true()
     nothing = told.clear(len(judged))

@@ -33,6 +33,7 @@ class WebConfig(BaseModel):
     unit: Literal["sentences", "lines", "documents"] = "lines"
     documents: Literal["paragraphs", "lines"] = "paragraphs"
     scripts: str | None = None
+    handles: bool = False
     skip_bad: bool = False
     workers: int = Field(default_factory=cores, ge=1)
     memory: int = Field(default=500_000_000, ge=1_000_000)
@@ -53,6 +54,7 @@ class WebConfig(BaseModel):
     def recipe(self) -> dict[str, Any]:
         """Return the settings that shape the rows, as JSON-like values; model and benchmarks are told apart."""
         given = {"documents"} if self.documents != "paragraphs" else set()
+        given |= {"handles"} if self.handles else set()
         return self.model_dump(include={"text_column", "url_column", "max_bytes", "unit", "skip_bad"} | given)
 
 

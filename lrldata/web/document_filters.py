@@ -17,6 +17,7 @@ import polars as pl
 
 from lrldata.language import Language
 from lrldata.split import content_hash
+from lrldata.web.characters import scale_of
 from lrldata.web.clean import rules
 from lrldata.web.minhash import SHINGLE, Signatures, bands, sign
 from lrldata.web.repair import is_spaced, main_script
@@ -88,7 +89,7 @@ def _judge(
     size = pl.col("text").str.len_chars()
     again = pl.when(~pl.struct("doc", "text").is_first_distinct()).then(size).otherwise(0)
     measured = (
-        lines.with_columns(size=size, again=again)
+        lines.with_columns(size=size, again=again, end=pl.col("text").str.tail(numbers["shared_end"]))
         .group_by("doc", maintain_order=True)
         .agg(
             size=pl.col("size").sum(),
@@ -97,17 +98,20 @@ def _judge(
             ended=pl.col("text").str.contains(ENDED).mean(),
             ellipses=pl.col("text").str.contains(ELLIPSIS).mean(),
             bullets=pl.col("text").str.contains(BULLET).mean(),
+            numbered=pl.col("text").str.contains(r"\p{Nd}").mean(),
+            shared=pl.col("end").is_duplicated().mean(),
         )
     )
     words = joined.select(words=pl.col("text").str.count_matches("[ \n፡]") + 1)["words"]
     measured = measured.with_columns(
+        length=pl.col("size") / scale_of(language.scripts),
         repeated_shingles=pl.Series(_repeated(hashes, offsets)),
         word_length=pl.col("size") / words if is_spaced(main_script(language)) else None,
     )
     several = pl.col("lines") >= numbers["several_lines"]
     short, long = own["word_length"]
     fits = {
-        "document_short": pl.col("size") < numbers["shortest_document"],
+        "document_short": pl.col("length") < numbers["shortest_document"],
         "document_repetition": (pl.col("repeated") > numbers["most_repeated"])
         | (pl.col("repeated_shingles") > own["most_repeated_shingles"]),
         "document_words": (pl.col("word_length") < short) | (pl.col("word_length") > long),
@@ -115,7 +119,11 @@ def _judge(
         & (
             (pl.col("bullets") > numbers["most_bullets"])
             | (pl.col("ellipses") > numbers["most_ellipses"])
-            | (pl.col("ended") < own["least_ended"])
+            | (
+                (pl.col("ended") < numbers["least_ended"])
+                & (pl.col("numbered") > numbers["most_numbered"])
+                & (pl.col("shared") > numbers["most_shared"])
+            )
         ),
     }
     reason = pl.coalesce(*(pl.when(fit.fill_null(False)).then(pl.lit(name)) for name, fit in fits.items()))

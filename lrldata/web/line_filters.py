@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from lrldata.web.characters import Counts, count
+from lrldata.web import garbled, phrases
+from lrldata.web.characters import Counts, count, scale_of
 from lrldata.web.pii import PLACEHOLDERS
+from lrldata.web.repair import is_spaced
 
 # What pages say of themselves, whatever their language; looked for in lower case, in short lines only.
 PHRASES = (
@@ -24,39 +26,74 @@ PHRASES = (
     "no comments",
     "previous post", "next post", "wordpress", "blogspot",
 )  # fmt: skip
-ADDRESS_SIGNS = ("http", "www.", ".com", ".org", ".net", ".info", ".io")
-ADDRESS = r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|org|net|info|io)\b\S*"
+ADDRESS_SIGNS = ("http", "www.", ".com", ".org", ".net", ".info", ".io", ".edu", ".gov", ".tv", "/")
+# With a scheme, of a domain that everybody knows, or of any two letters before a path, as bit.ly/abc has.
+ADDRESS = (
+    r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|org|net|info|io|edu|gov|tv)\b\S*"
+    r"|\b(?:[A-Za-z0-9-]+\.)+[a-z]{2,3}/[\w%~#?=&./-]+"
+)
 BEGINS_WITH_ADDRESS = r"^(?:https?://|www\.)\S+"
 TAG, STATEMENT = r"</?[a-zA-Z]\w*[^>]*>", r"[{}]\s*;?\s*$|\bfunction\s*\(|\bvar \w+ ?=|\{\{|\{\\|\w\([^)]*\);"
 CODE_MARKS = r"[{}<>;=\\]|\(\)"
+# JSON: a name in quotation marks and a colon; tables, links, templates and comments of wikis and HTML; CSS.
+MARKUP_SIGNS = r"\":|\{\||\[\[|\|\||<!--|-->|\{\{|\}\}|<ref|^=="
+MARKUP = (
+    r"(?:^|[{,])\s*\"[a-z_@$][\w@$-]*\":\s*(?:[\[{\"\d]|true|false|null)|^\{\||^\|[-}|+]|^\|.*(?:\|\||\[\[)|<!--|-->"
+    r"|\[\[(?:[^\]|]*:)[^\]]*\||\{\{[^}]*\}\}|<ref\b|^={2,}[^=]+={2,}$"
+)
 SEPARATORS = r"[|»›•·▪►→]"  # noqa: RUF001 (an angle quotation mark, which menus have)
 
 
-def judge(texts: pl.Series, rules: Mapping[str, float], scripts: Sequence[str]) -> pl.DataFrame:
+def judge(texts: pl.Series, rules: Mapping[str, float], scripts: Sequence[str], language: str = "") -> pl.DataFrame:
     """Return for each line the reason for which it goes, null where it stays; the first rule that fits counts.
 
-    `rules` are the numbers of rules.toml; `scripts` (ISO 15924) are those of the language, of which none means any.
-    Out: columns reason, and what was measured: letters (how many), letter_share (of the characters, with marks),
-    script_share (of the letters).
+    `rules` are the numbers of rules.toml; `scripts` (ISO 15924) are those of the language, of which none means any;
+    `language` is its code, by which phrases and pairs of letters are known.
+    Out: columns reason, and what was measured: letters (how many, with marks, as many as Latin script would have for as
+    much text), letter_share (of the characters, with marks), script_share (of the letters).
     """
     counts = count(texts, scripts)
     letter_share = counts.lettered / np.maximum(counts.characters, 1)
+    letters = counts.lettered / scale_of(scripts)
     script_share = counts.own / np.maximum(counts.letters, 1)
+    script = scripts[0] if scripts else None
+    named = _named(texts, counts.characters, scripts, language, rules)
     fits = {
         "no_letters": counts.letters == 0,
         "url": _of(texts, texts.str.contains_any(list(ADDRESS_SIGNS)), _is_address),
         "code": _of(texts, texts.str.contains(CODE_MARKS), lambda few: _is_code(few, rules)),
-        "boilerplate": _of(texts, _short_with_phrase(texts, counts.characters, rules), _is_boilerplate),
-        "menu": _of(texts, texts.str.contains(SEPARATORS), lambda few: _is_menu(few, rules)),
+        "markup": _of(texts, texts.str.contains(MARKUP_SIGNS), _is_markup),
+        "boilerplate": _of(texts, _short_with_phrase(texts, counts.characters, rules), _is_boilerplate)
+        | named["boilerplate"],
+        "captcha": named["captcha"],
+        "shop": named["shop"],
+        "spam": named["spam"],
+        "adult": named["adult"],
+        "menu": _of(texts, texts.str.contains(SEPARATORS), lambda few: _is_menu(few, rules)) | named["menu"],
+        "byline": named["byline"],
+        "garbled": garbled.is_garbled(texts, counts.lettered, letter_share, rules, spaced=is_spaced(script)),
         "few_letters": letter_share < rules["least_letters"],
-        "short_line": counts.letters < rules["shortest_line"],
+        "short_line": letters < rules["shortest_line"],
         "wrong_script": script_share < (rules["least_script"] if scripts else 0.0),
+        "gibberish": garbled.is_gibberish(texts, letters >= rules["least_pairs"], language),
     }
     chosen = pl.Series("reason", [None], dtype=pl.String).new_from_index(0, len(texts))
     for reason, fit in reversed(fits.items()):
         chosen = chosen.set(pl.Series(fit), reason)
-    measured = {"letters": counts.letters, "letter_share": letter_share, "script_share": script_share}
-    return pl.DataFrame({"reason": chosen, **measured}, schema_overrides={"letters": pl.UInt32})
+    return pl.DataFrame(
+        {"reason": chosen, "letters": letters, "letter_share": letter_share, "script_share": script_share}
+    )
+
+
+def _named(
+    texts: pl.Series, characters: Counts, scripts: Sequence[str], language: str, rules: Mapping[str, float]
+) -> dict[str, pl.Series]:
+    """Return for each kind of phrases.KINDS which lines are of it; only short ones are looked at."""
+    short = pl.Series(characters <= rules["longest_boilerplate"])
+    some = texts.filter(short)
+    found = phrases.judge(some, language, scripts[0] if scripts else None, rules)
+    kinds = pl.Series([None], dtype=pl.String).new_from_index(0, len(texts)).scatter(short.arg_true(), found)
+    return {kind: (kinds == kind).fill_null(False) for kind in phrases.KINDS}
 
 
 def _of(texts: pl.Series, suspect: pl.Series, rule: Callable[[pl.Series], pl.Series]) -> pl.Series:
@@ -84,6 +121,10 @@ def _is_code(texts: pl.Series, rules: Mapping[str, float]) -> pl.Series:
     return (written.str.count_matches(CODE_MARKS) >= rules["least_code_marks"]) & (
         written.str.contains(TAG) | written.str.contains(STATEMENT)
     )
+
+
+def _is_markup(texts: pl.Series) -> pl.Series:
+    return texts.str.contains(MARKUP)
 
 
 def _is_menu(texts: pl.Series, rules: Mapping[str, float]) -> pl.Series:

@@ -11,6 +11,7 @@ from ftfy import TextFixerConfig, fix_text
 
 from lrldata.language import Language
 from lrldata.normalize import loose
+from lrldata.web.letters import join_hyphens, repair_letters, without_joiners
 
 # A letter that begins a sequence in UTF-8, read as Latin-1 or Windows-1252, and what may follow it there.
 MOJIBAKE = (
@@ -23,19 +24,17 @@ _FTFY = TextFixerConfig(
     unescape_html=True, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, normalization=None
 )
 _SHAPED = re.compile(r"[\uFB1D-\uFDFF\uFE70-\uFEFC]+")
-CONTROLS = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F\u00AD\u2060\uFEFF\uFFF9-\uFFFC]"
-MARKS_OF_DIRECTION = r"[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]"
+# With the marks of direction, which say how a line is drawn and not what is in it.
+CONTROLS = (
+    r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F\u00AD\u061C\u200E\u200F\u202A-\u202E\u2060\u2066-\u2069\uFEFF\uFFF9-\uFFFC]"
+)
 _ODD_SPACE = r"\t\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000"
 SPACES = rf"[ {_ODD_SPACE}]{{2,}}|[{_ODD_SPACE}]"  # a single plain space is left alone, as nearly all are such
 # Shapes of letters that old fonts and keyboards put for the letters themselves, in Arabic and in Hebrew.
 PRESENTATION_FORMS = r"[\uFB1D-\uFDFF\uFE70-\uFEFC]"
-ZERO_WIDTH_SPACE = "\u200b"  # where scripts without spaces may break a line, and rubbish elsewhere
-RIGHT_TO_LEFT = {"Arab", "Hebr", "Syrc", "Thaa", "Nkoo", "Adlm", "Rohg"}
+ZERO_WIDTH_SPACE = "\u200b"
+WITH_ZERO_WIDTH_SPACE = {"Khmr", "Laoo", "Mymr", "Lana", "Java", "Bali"}  # writers set it between words
 UNSPACED = {"Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Hani", "Hira", "Kana", "Jpan", "Lana", "Talu", "Java", "Bali"}
-
-
-# Letters that older keyboards and code pages put for those of a language's own alphabet.
-LETTERS = {"ro": {"ş": "ș", "ţ": "ț", "Ş": "Ș", "Ţ": "Ț"}}  # the cedilla for the comma
 
 
 def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Series:
@@ -51,16 +50,11 @@ def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Serie
     apart = texts.str.contains(loose())
     if apart.any():
         texts = texts.scatter(apart.arg_true(), texts.filter(apart).str.normalize("NFC"))
-    plain = (
-        texts.str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n")
-        .str.replace_all(CONTROLS, "")
-        .str.replace_all(SPACES, " ")
-    )
-    if letters := LETTERS.get(language):
-        plain = plain.str.replace_many(letters)
-    if script not in RIGHT_TO_LEFT:
-        plain = plain.str.replace_all(MARKS_OF_DIRECTION, "")
-    return plain if script in UNSPACED else plain.str.replace_all(ZERO_WIDTH_SPACE, "", literal=True)
+    texts = join_hyphens(texts.str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n"), script, language)
+    texts = texts.str.replace_all(CONTROLS, "").str.replace_all(SPACES, " ")
+    if script not in WITH_ZERO_WIDTH_SPACE:
+        texts = texts.str.replace_all(ZERO_WIDTH_SPACE, "", literal=True)
+    return without_joiners(repair_letters(texts, script, language), script, language)
 
 
 def _letters(shapes: re.Match[str]) -> str:

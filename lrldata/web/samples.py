@@ -32,13 +32,19 @@ class Threshold(NamedTuple):
 _SHARES = tuple(round(step / 20, 2) for step in range(21))
 THRESHOLDS = (
     Threshold("least_letters", "few_letters", "letter_share", "share of letters and marks in a line", "below", _SHARES),
-    Threshold("shortest_line", "short_line", "letters", "letters in a line", "below", tuple(range(0, 62, 2))),
+    Threshold(
+        "shortest_line", "short_line", "letters", "letters and marks in a line, as Latin script counts", "below",
+        tuple(range(0, 62, 2)),
+    ),
     Threshold("least_script", "wrong_script", "script_share", "share of letters in its script", "below", _SHARES),
     Threshold(
         "other_language", "other_language", "rival", "probability of another language, where it is the likeliest",
         "above", _SHARES,
     ),
-    Threshold("shortest_document", "document_short", "size", "letters left of it", "below", tuple(range(0, 620, 20))),
+    Threshold(
+        "shortest_document", "document_short", "length", "letters left of it, as Latin script counts", "below",
+        tuple(range(0, 620, 20)),
+    ),
     Threshold(
         "most_repeated", "document_repetition", "repeated", "share of a document in lines that it has had",
         "above", _SHARES,

@@ -34,6 +34,7 @@ class Task:
     benchmarks: bool
     unit: str
     scripts: tuple[str, ...] | None = None  # other ones than the language's
+    handles: bool = False
 
 
 def language_of(task: Task) -> Language:
@@ -48,7 +49,7 @@ def context_of(task: Task) -> CleaningContext:
     protected = open_protected(language, task.protect, benchmarks=task.benchmarks)
     model = load_model(task.lid, task.cache)
     kin = kin_of(language, task.scripts, model.languages, model.name)
-    return CleaningContext(language, model, protected, task.unit, kin)
+    return CleaningContext(language, model, protected, task.unit, task.handles, kin)
 
 
 def judge(task: Task, part: Part, read: pl.DataFrame) -> int:

@@ -26,7 +26,7 @@ from lrldata.web.decontaminate import open_protected
 from lrldata.web.document_filters import judge
 from lrldata.web.minhash import signatures
 from lrldata.web.read import find_shards
-from lrldata.web.repair import repair
+from lrldata.web.repair import main_script, repair
 from lrldata.web.shingles import gaps_closed, shingles
 from lrldata.web.stages import Task
 
@@ -76,7 +76,13 @@ def reasons(*texts: str, code: str = "ro") -> list[str | None]:
         ("a &amp; b", "a & b", "Latn"),
         ("ﺑﺎﻻ ﺳﯧﻠﯩﻨﻰ", "بالا سېلىنى", "Arab"),
         ("a\u200bb \u200fc", "ab c", "Latn"),
-        ("ก\u200bข", "ก\u200bข", "Thai"),
+        ("ก\u200bข", "กข", "Thai"),
+        ("ក\u200bខ", "ក\u200bខ", "Khmr"),
+        ("ক্\u200dয র\u200dক", "ক্\u200dয রক", "Beng"),
+        ("\u200fשלום\u202c", "שלום", "Hebr"),
+        ("cu\u00ad vânt, mân-\ncare", "cuvânt, mâncare", "Latn"),
+        ("twаjjеb, с а", "twajjeb, c a", "Latn"),
+        ("село сaмo с X", "село само с Х", "Cyrl"),
         ("می\u200cروم", "می\u200cروم", "Arab"),
     ],
 )
@@ -107,6 +113,69 @@ def test_each_rule_for_lines_has_its_reason(line: str, reason: str | None) -> No
     assert line_filters.judge(pl.Series([line, ROMANIAN[1]]), rules(), ("Latn",))["reason"].to_list() == [reason, None]
 
 
+@pytest.mark.parametrize(
+    ("line", "reason", "code"),
+    [
+        ("Toate drepturile rezervate 2021", "boilerplate", "ro"),
+        ("Iż-żona tal-kukis: nużaw il-kukis.", "boilerplate", "mt"),
+        ("คุณสามารถเปลี่ยนการตั้งค่าคุกกี้ได้", "boilerplate", "th"),
+        ("ይህን ድረ ገጽ በመጠቀም በግላዊነት ፖሊሲያችን ተስማምተዋል።", "boilerplate", "am"),
+        ("Introdu caracterele din imagine", "captcha", "ro"),
+        ("Pantofi negri mărimea 42 250 lei Adaugă în coș", "shop", "ro"),
+        ("Geacă mărime XL preț 300 lei", "shop", "ro"),
+        ("Guvernul a redus prețul la 300 lei pentru mărimea mică.", None, "ro"),
+        ("Cazinou online cu bonus fără depunere", "spam", "ro"),
+        ("A jucat la cazinou în orașul de pe malul mării.", None, "ro"),
+        ("Filme porno gratis cu femei", "adult", "ro"),
+        ("Acasă Știri Sport Cultură Contact", "menu", "ro"),
+        ("Știri despre cultură și sport din orașele mari ale țării", None, "ro"),
+        ("@ion_popescu · acum 3 ore", "byline", "ro"),
+        ("Publicat la 12.03.2019, 14:35", "byline", "ro"),
+        ("Între 41 și 50 de kilometri plata este de 264 000 de lei", None, "ro"),
+        ('{"id": 4711, "title": "Satul nostru de sub munte"}', "markup", "ro"),
+        ("<!-- wp:paragraph --> Satul nostru", "markup", "ro"),
+        ("bit.ly/3xYzAbC și youtu.be/dQw4w9WgXcQ", "url", "ro"),
+        ("S~tul n§str^ se a*lă la ma`ginea un¬i păd|ri ma;i de f^g", "garbled", "ro"),
+        ("Ei vorbesc azi,mâine:poate,sau;nu despre pădurile mari", None, "ro"),
+        ("xqjk wvzqk kqxjw zzqvk jxqwk qkzvx", "gibberish", "ro"),
+        ("རྡོ་སྣུམ་གྱི་རིན་གོང་ཡར་འཕར་བ", None, "bo"),
+    ],
+)
+def test_noise_of_pages_goes_for_its_reason_and_text_stays(line: str, reason: str | None, code: str) -> None:
+    judged = line_filters.judge(pl.Series([line, ROMANIAN[1]]), rules(), find(code).scripts, code)
+    assert judged["reason"][0] == reason
+
+
+def test_lengths_count_marks_and_what_a_script_says_in_a_letter() -> None:
+    short = pl.Series(["አትረብሽ አንተ", "অপেক্ষা করবি না।", "abc defg"])
+    kept = [
+        line_filters.judge(short, rules(), (script,))["reason"][at]
+        for at, script in enumerate(("Ethi", "Beng", "Latn"))
+    ]
+    assert kept == [None, None, "short_line"]
+
+
+def test_what_is_surely_not_in_the_language_goes_however_unsure_what_it_is() -> None:
+    latin = (
+        "Ut enim ad minim veniam, quis nostrud exercitation ullamco laboris nisi ut aliquip ex ea commodo consequat."
+    )
+    maltese = [
+        "It-tfal marru l-iskola bil-mixi dalgħodu u raw ħafna fjuri fit-triq li tieħu lejn il-knisja.",
+        "Ix-xita waqgħet il-lejl kollu, u l-għelieqi ta' wara d-dar għadhom mimlijin bl-ilma.",
+    ]
+    assert reasons("\n".join([*maltese, latin]), code="mt") == [None, None, "other_language"]
+
+
+def test_poems_and_headlines_stay_and_lists_of_goods_go() -> None:
+    poem = [line.removesuffix(".") for line in ROMANIAN]
+    goods = [f"Ulcior de lut smălțuit numărul {number} la prețul de {number}9 lei" for number in range(11, 19)]
+    made = [
+        judge(pl.DataFrame({"doc": pl.Series([0] * len(some), dtype=pl.UInt32), "text": some}), find("ro"))["reason"][0]
+        for some in (poem, goods)
+    ]
+    assert made == [None, "document_list"]
+
+
 def test_every_reason_is_explained() -> None:
     folder = Path(line_filters.__file__).parent
     source = "".join(path.read_text("utf-8") for path in sorted(folder.glob("*.py")))
@@ -131,6 +200,56 @@ def test_personal_data_is_replaced_and_years_are_not(text: str, shown: str) -> N
     assert replaced.to_list() == [shown, "nimic"]
     assert pii.replace(replaced).to_list() == replaced.to_list()
     assert sum(pii.count(replaced).values()) == shown.count("<")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "code"),
+    [
+        ("ফোন ০১৭১২-৩৪৫৬৭৮", "ফোন <phone>", "bn"),
+        ("98765 43210 দিনে", "<phone> দিনে", "bn"),
+        ("በስልክ 0911 23 45 67 ይደውሉ", "በስልክ <phone> ይደውሉ", "am"),
+        ("Ċempel fuq 2122 1234 llum", "Ċempel fuq <phone> llum", "mt"),
+        ("simu namba 255712345678", "simu namba <phone>", "sw"),
+        ("abebe [at] example [dot] com, maria(at)example.com, info @ example.com", "<email>, <email>, <email>", "ro"),
+        ("jan at example dot com", "<email>", "ro"),
+        ("IP 10.0.0.1", "IP <ip>", "ro"),
+        ("2.5.2.1 și 1.0.2.3/ 1.0.1.3", "2.5.2.1 și 1.0.2.3/ 1.0.1.3", "ro"),
+        ("5 000-8 000 de lei/kg, 50 000-51 500", "5 000-8 000 de lei/kg, 50 000-51 500", "ro"),
+        ("MH17 2014 2015, GT24 2023 2024 2025", "MH17 2014 2015, GT24 2023 2024 2025", "ro"),
+        ("RO48 AAAA 1B31 0075 9384 0000", "RO48 AAAA 1B31 0075 9384 0000", "ro"),
+        ("04.2020-05.2020, +10 000 000, 06/1998 07/2001", "04.2020-05.2020, +10 000 000, 06/1998 07/2001", "ro"),
+        ("Tel Aviv 1939-1945, ISBN 978-3-16-148410-0", "Tel Aviv 1939-1945, ISBN 978-3-16-148410-0", "ro"),
+        ("@ion_pop scrie", "@ion_pop scrie", "ro"),
+    ],
+)
+def test_personal_data_is_told_by_checksums_words_and_local_forms(text: str, shown: str, code: str) -> None:
+    assert pii.replace(pl.Series([text]), code).to_list() == [shown]
+
+
+def test_handles_are_replaced_where_that_is_asked_for() -> None:
+    text = "@ion_pop, scrie la a@b.ro sau pe@acasa"
+    assert pii.replace(pl.Series([text]), handles=True)[0] == "<handle>, scrie la <email> sau pe@acasa"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant", "code"),
+    [
+        ("تەجریبیسیگە کۆپ تايینیپ", "تەجرىبىسىگە كۆپ تايىنىپ", "ug"),
+        ("ههندێك له ناوچهكاني", "هەندێک لە ناوچەکانی", "ku"),
+        ("لەسەر ههواي", "لەسەر ههوای", "ku"),
+        ("كتاب ميں", "کتاب میں", "ur"),
+        ("เเละน้ํานํา", "และน้ำนำ", "th"),
+        ("བོད༌སྐད", "བོད་སྐད", "bo"),
+        ("o̩mo̩", "ọmọ", "yo"),
+        ("ነው፡፡", "ነው።", "am"),
+        ("il-\nqorti dinja ta-\nqbida", "il-qorti dinja taqbida", "mt"),
+    ],
+)
+def test_letters_of_other_keyboards_become_those_that_are_meant(typed: str, meant: str, code: str) -> None:
+    language = find(code)
+    repaired = repair(pl.Series([typed]), main_script(language), code)
+    assert repaired.to_list() == [meant]
+    assert repair(repaired, main_script(language), code).to_list() == [meant]
 
 
 def test_near_duplicates_are_found_and_others_are_not() -> None:
@@ -161,7 +280,7 @@ def test_a_line_in_another_language_goes_and_a_document_in_another_goes_whole() 
 
 
 def test_a_document_in_no_language_goes_whole() -> None:
-    assert set(reasons("asdfg hjkl qwert zxcv poiuy lkjhg mnbvc\nQWxhIGJhbGEgcG9ydG9jYWxh L2ltZy9zdGVsZS5wbmc")) == {
+    assert set(reasons("Bolo mira tasu pelani, doru kase vilo.\nTumi sola neru, pado lima resu kati.", code="cy")) == {
         "document_other_language"
     }
 

@@ -1,8 +1,9 @@
 """The rules for lines of web text said once more, in plain Python, for bench_glotcc.py to hold the fast ones against.
 
 A loop over characters for each rule, and `re` for the patterns: slow, and easy to read. Tables (phrases, patterns,
-numbers) are those of lrldata.web, as it is what is done with them that is checked here. In three parts, in the order
-in which they are applied to a document:
+numbers) are those of lrldata.web, as it is what is done with them that is checked here. The rules of letters.py,
+pii.py, phrases.py and garbled.py are asked for one line at a time, which shows that a line's fate does not depend on
+its batch. In three parts, in the order in which they are applied to a document:
 
     repair       as lrldata/web/repair.py
     replace      as lrldata/web/pii.py
@@ -14,11 +15,14 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
+import numpy as np
+import polars as pl
 from ftfy import TextFixerConfig, fix_text
 
+from lrldata.web import garbled, letters, phrases, pii
 from lrldata.web import line_filters as tables
-from lrldata.web import pii
 from lrldata.web import repair as forms
+from lrldata.web.characters import scale_of
 
 Rules = Mapping[str, float]
 
@@ -37,32 +41,45 @@ def repair(text: str, script: str | None, language: str) -> str:
     text = unicodedata.normalize("NFC", text)
     for line_break in ("\r\n", "\r", "\u2028", "\u2029", "\x85"):
         text = text.replace(line_break, "\n")
+    text = letters.join_hyphens(pl.Series([text]), script, language)[0]
     text = re.sub(forms.CONTROLS, "", text)
     text = re.sub(forms.SPACES, " ", text)
-    for old, own in forms.LETTERS.get(language, {}).items():
-        text = text.replace(old, own)
-    if script not in forms.RIGHT_TO_LEFT:
-        text = re.sub(forms.MARKS_OF_DIRECTION, "", text)
-    return text if script in forms.UNSPACED else text.replace(forms.ZERO_WIDTH_SPACE, "")
+    if script not in forms.WITH_ZERO_WIDTH_SPACE:
+        text = text.replace(forms.ZERO_WIDTH_SPACE, "")
+    meant = letters.repair_letters(pl.Series([text]), script, language)
+    plain: str = letters.without_joiners(meant, script, language)[0]
+    return plain
 
 
 # --- personal data -----------------------------------------------------------------------------------------
 
 
-def replace(text: str) -> str:
+def replace(text: str, language: str) -> str:
     """Return a text with <email>, <ip>, <iban> and <phone> in place of such data, in this order."""
-    for kind, pattern in pii.PATTERNS.items():
-        text = re.sub(pattern, f"<{kind}>", text)
-    return text
+    replaced: str = pii.replace(pl.Series([text]), language)[0]
+    return replaced
 
 
 # --- lines -------------------------------------------------------------------------------------------------
 
 
-def line_reason(line: str, rules: Rules, scripts: Sequence[str]) -> str | None:
+def line_reason(line: str, rules: Rules, scripts: Sequence[str], language: str) -> str | None:
     """Return the reason for which a line goes, None where it stays. `scripts` are the language's; none means any."""
-    for reason, goes in _RULES.items():
-        if goes(line, rules, scripts):
+    script, one = scripts[0] if scripts else None, pl.Series([line])
+    kind = phrases.judge(one, language, script, rules)[0] if len(line) <= rules["longest_boilerplate"] else None
+    lettered = np.array([sum(_kind(character) in "LM" for character in line)])
+    other = {
+        "garbled": lambda: garbled.is_garbled(
+            one, lettered, lettered / max(len(line), 1), rules, spaced=forms.is_spaced(script)
+        )[0],
+        "gibberish": lambda: garbled.is_gibberish(one, lettered / scale_of(scripts) >= rules["least_pairs"], language)[
+            0
+        ],
+    }
+    for reason in REASONS:
+        if kind == reason or (reason in _RULES and _RULES[reason](line, rules, scripts)):
+            return reason
+        if reason in other and other[reason]():
             return reason
     return None
 
@@ -105,8 +122,12 @@ def _few_letters(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
     return lettered < rules["least_letters"] * len(line)
 
 
-def _short_line(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
-    return _letters(line) < rules["shortest_line"]
+def _markup(line: str, _rules: Rules, _scripts: Sequence[str]) -> bool:
+    return re.search(tables.MARKUP, line) is not None
+
+
+def _short_line(line: str, rules: Rules, scripts: Sequence[str]) -> bool:
+    return sum(_kind(character) in "LM" for character in line) / scale_of(scripts) < rules["shortest_line"]
 
 
 def _wrong_script(line: str, rules: Rules, scripts: Sequence[str]) -> bool:
@@ -118,13 +139,17 @@ _RULES: Mapping[str, Callable[[str, Rules, Sequence[str]], bool]] = {
     "no_letters": _no_letters,
     "url": _url,
     "code": _code,
+    "markup": _markup,
     "boilerplate": _boilerplate,
     "menu": _menu,
     "few_letters": _few_letters,
     "short_line": _short_line,
     "wrong_script": _wrong_script,
 }
-REASONS = tuple(_RULES)
+REASONS = (
+    "no_letters", "url", "code", "markup", "boilerplate", "captcha", "shop", "spam", "adult", "menu", "byline",
+    "garbled", "few_letters", "short_line", "wrong_script", "gibberish",
+)  # fmt: skip
 
 # What the names of a script's letters begin with in Unicode, which unicodedata has, and the script itself it has not.
 _NAMES = {

@@ -61,8 +61,8 @@ def _judged_by_pipeline(texts: Sequence[str], language: Language) -> list[Judged
 
 def _judged_plainly(text: str, language: Language) -> Judged:
     repaired = glotcc_plain.repair(text, main_script(language), language.code)
-    lines = [glotcc_plain.replace(line) for each in repaired.split("\n") if (line := each.strip())]
-    return [(line, glotcc_plain.line_reason(line, rules(), language.scripts)) for line in lines]
+    lines = [glotcc_plain.replace(line, language.code) for each in repaired.split("\n") if (line := each.strip())]
+    return [(line, glotcc_plain.line_reason(line, rules(), language.scripts, language.code)) for line in lines]
 
 
 def _difference(fast: Judged, plain: Judged) -> str:

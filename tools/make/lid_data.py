@@ -18,6 +18,9 @@ Row = tuple[str, str]
 
 TRAIN, UDHR = "lid/sib200_train.txt.gz", "lid/udhr.txt.gz"
 PAPER = [row.sib200 for row in languages() if row.paper and row.sib200]
+# Letters that keyboards lack, and what people type for them, where no rule can bring them back (letters.toml has those
+# that one can): the model learns such lines too.
+TYPED: dict[str, dict[str, str | int | None]] = {"azj_Latn": {"ə": "e", "Ə": "E"}}
 _HELD_OUT = 14  # one line in this many is never trained on: some 50 a language
 _NO_SPACES = ("Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Hans", "Hant", "Jpan")
 _LETTERS_A_WORD = 5  # where words are not parted by spaces
@@ -38,6 +41,15 @@ def is_held_out(text: str) -> bool:
 def training_rows(data: Path) -> list[Row]:
     """Return what the model learns from."""
     return [row for row in read(data / TRAIN) if not is_held_out(row[1])]
+
+
+def typed_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of some languages as people type them whose keyboards lack letters."""
+    return [
+        (label, changed)
+        for label, text in rows
+        if (changed := text.translate(str.maketrans(TYPED.get(label, {})))) != text
+    ]
 
 
 def held_out_rows(data: Path) -> list[Row]:
@@ -106,6 +118,20 @@ def scores(model: LanguageModel, rows: Sequence[Row]) -> dict[str, Score]:
         label: Score(right[label] / said[label] if said[label] else 0.0, right[label] / true[label])
         for label in PAPER
         if true[label]
+    }
+
+
+def confusions(model: LanguageModel, rows: Sequence[Row], most: int = 2) -> dict[str, list[tuple[str, float]]]:
+    """Return what lines of each of the paper's languages are most often taken for wrongly, with the share of them."""
+    own = [row for row in rows if row[0] in PAPER]
+    wrong: dict[str, Counter[str]] = {label: Counter() for label in PAPER}
+    for (label, _), guess in zip(own, predict(model, own), strict=True):
+        wrong[label][guess] += guess != label
+    counts = Counter(label for label, _ in own)
+    return {
+        label: [(guess, times / counts[label]) for guess, times in found.most_common(most) if times]
+        for label, found in wrong.items()
+        if counts[label]
     }
 
 

@@ -11,7 +11,7 @@ import argparse
 import time
 from pathlib import Path
 
-from lid_data import PAPER, UDHR, Row, Score, macro_f1, read, scores, test_sets
+from lid_data import PAPER, UDHR, Row, Score, confusions, macro_f1, read, scores, test_sets
 
 from lrldata.langid import LanguageModel, decide, load_model, margins_of, threshold_of
 from lrldata.language import find
@@ -45,6 +45,11 @@ def main() -> None:
     for model in models:
         print(f"\n### {model.name}\n")
         print_table(found[model.name])
+        print("\n| language | whole lines are taken for | short lines are taken for |\n| --- | --- | --- |")
+        whole, short = (confusions(model, sets[name]) for name in ("SIB-200 test", "short lines"))
+        for label in sorted(whole):
+            cells = [", ".join(f"{guess} {share:.3f}" for guess, share in each[label]) for each in (whole, short)]
+            print(f"| {find(label).code} | {cells[0]} | {cells[1]} |")
 
 
 def print_table(found: dict[str, dict[str, Score]]) -> None:

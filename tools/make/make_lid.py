@@ -4,7 +4,8 @@
 
 Reads `DATA/lid/sib200_train.txt.gz` (lines of `__label__ron_Latn TEXT`, 205 languages), less the lines that are held
 out to measure. Each line is there whole and as random crops of a few words, as lines of web pages are short. Letters
-alone are looked at. One thread and a seed: the same bytes each time, on the same libraries. Beside the model goes a
+alone are looked at. Of languages whose letters keyboards lack (TYPED in lid_data.py) each line is there also as
+people type it. One thread and a seed: the same bytes each time, on the same libraries. Beside the model goes a
 JSON with what it was made from, its scores, and answers by which a library is proven (see lrldata/langid/binding.py).
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import fasttext
-from lid_data import TRAIN, Row, crop, macro_f1, scores, test_sets, training_rows
+from lid_data import TRAIN, Row, crop, macro_f1, scores, test_sets, training_rows, typed_rows
 
 from lrldata.langid import LanguageModel, codes_of, prepare
 from lrldata.langid.modelfile import read_layout
@@ -56,7 +57,10 @@ def main() -> None:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "lines.txt"
-        lines.write_text("".join(f"{line}\n" for line in training_lines(rows, given.crops, given.seed)), "utf-8")
+        lines.write_text(
+            "".join(f"{line}\n" for line in training_lines([*rows, *typed_rows(rows)], given.crops, given.seed)),
+            "utf-8",
+        )
         model = train(lines, settings)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     model.save_model(str(given.out))

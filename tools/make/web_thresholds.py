@@ -24,7 +24,6 @@ HEAD = """# Numbers of the rules for documents that differ between languages, as
 [default]
 word_length = [1.5, 20.0]      # characters a word: lowest and highest mean of a document
 most_repeated_shingles = 0.35  # share of a document's runs of five words (or characters) that it has had before
-least_ended = 0.0              # share of lines that end as a sentence does
 """
 
 
@@ -59,8 +58,6 @@ def main(data: Path) -> int:
             text += f"word_length = [{max(short, 1.0):.1f}, {long:.1f}]\n"
         repeated = max(limit(found["repeated_shingles"], 1 - RARE), 0.2)
         text += f"most_repeated_shingles = {min(repeated, 0.9):.2f}\n"
-        if float(found["ended"].median() or 0) > 0.8:  # it ends its sentences
-            text += "least_ended = 0.1\n"
     target = Path(lrldata.web.__file__).with_name("document_filters.toml")
     target.write_text(text, encoding="utf-8", newline="\n")
     print(text)

@@ -1,0 +1,125 @@
+"""Rules for lines that are no words: badly scanned text, keyboard mash. Pure.
+
+What a language's words are made of is known by pairs of letters that follow one another in it, in the training text of
+SIB-200 (pairs.npz, by tools/make/web_pairs.py): text has hardly any other, letters at random have many.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from lrldata.web.characters import Counts
+from lrldata.web.pii import PLACEHOLDERS
+
+PAIRS = "pairs.npz"
+_LAST = 0x323B0  # no script has letters beyond, up to Unicode 16
+# Between letters, or anywhere where writers use none: signs that scanners put for what they cannot read. Commas and
+# stops are not among them, as many writers leave out the space behind.
+_WITHIN = r"[\p{L}\p{M}་][~^°`§¬|*!;:<>\\{}\[\]_=+#%&$@\"\p{Nd}]+[\p{L}\p{M}་]"
+_ALIEN = r"[\p{L}\p{M}--\p{Latin}][A-Za-z]{1,2}[\p{L}\p{M}--\p{Latin}]"  # Latin letters in words of other scripts
+_ODD = r"[~^`§¬|*\\{}<>=°]"
+_SURELY_TEXT = {True: 0.78, False: 0.9}  # share of letters, with and without spaces between words
+_LOOKED_AT = 100
+_FEWEST = 15  # pairs that say something
+_ADDRESS = PLACEHOLDERS + r"|(?:https?://|www\.)\S+|\S+@\S+|\b[\w-]+(?:\.[\w-]+)+\b"
+
+
+class _Pairs(NamedTuple):
+    """Of each code point its number among the letters of a language, which pairs of numbers it has, and its limit.
+
+    0 is for letters of others, 1 for what is between words; the limit is the share of unknown pairs that text may have.
+    """
+
+    number: npt.NDArray[np.uint16]
+    seen: npt.NDArray[np.bool_]
+    limit: float
+
+
+def is_garbled(
+    texts: pl.Series, letters: Counts, share: npt.NDArray[np.float64], numbers: Mapping[str, float], *, spaced: bool
+) -> pl.Series:
+    """Return whether lines have so many signs within words that they are badly scanned.
+
+    In: how many letters and marks each line has, and which share of its characters they are. A line of which nearly all
+    are is not looked at.
+    """
+    fits = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(texts))
+    places = pl.Series(np.flatnonzero(share < _SURELY_TEXT[spaced]))
+    if not len(places):
+        return fits
+    plain = texts.gather(places).str.replace_all(_ADDRESS, " ")
+    signs = plain.str.count_matches(_WITHIN) + plain.str.count_matches(_ODD) + plain.str.count_matches(_ALIEN)
+    many = (signs >= numbers["least_signs"]) & (signs * numbers["letters_a_sign"] >= pl.Series(letters[places]))
+    return fits.scatter(places, many)
+
+
+def is_gibberish(texts: pl.Series, long: npt.NDArray[np.bool_], language: str) -> pl.Series:
+    """Return whether lines have more pairs of letters that their language does not have than its text has.
+
+    Only those that are `long` are looked at, and of these the beginning.
+    """
+    fits = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(texts))
+    if not long.any() or limit_of(language) >= 1:
+        return fits
+    places = pl.Series(np.flatnonzero(long))
+    return fits.scatter(
+        places, pl.Series(unknown_pairs(texts.gather(places).str.head(_LOOKED_AT), language) > limit_of(language))
+    )
+
+
+def unknown_pairs(texts: pl.Series, language: str) -> npt.NDArray[np.float64]:
+    """Return for each text which share (0 to 1) of its pairs of letters the language does not have, (texts,).
+
+    The beginning and the end of a word count as a letter; pairs with letters of others do not count. 0 where few
+    count, and for a language of which the pairs are not known.
+    """
+    pairs = _pairs(language)
+    if pairs is None or not len(texts):
+        return np.zeros(len(texts))
+    lower = texts.str.to_lowercase()
+    sizes = lower.str.len_chars().to_numpy().astype(np.int64) + 1
+    points = np.frombuffer((lower.str.join("\n").item() + "\n").encode("utf-32-le"), dtype=np.uint32)
+    number = pairs.number[np.minimum(points, _LAST)]
+    first, second = number[:-1], number[1:]
+    counted = (first > 0) & (second > 0) & ((first > 1) | (second > 1))  # 1 is what is between words
+    unknown = counted & ~pairs.seen[first, second]
+    begins = np.cumsum(sizes) - sizes
+    sums = [np.add.reduceat(np.append(each, False).astype(np.int64), begins) for each in (unknown, counted)]
+    return np.asarray(np.where(sums[1] >= _FEWEST, sums[0] / np.maximum(sums[1], 1), 0.0))
+
+
+@cache
+def _pairs(language: str) -> _Pairs | None:
+    with np.load(Path(str(files("lrldata.web").joinpath(PAIRS)))) as held:
+        if f"{language}.letters" not in held.files:
+            return None
+        letters = held[f"{language}.letters"]
+        bits = np.unpackbits(held[f"{language}.seen"])
+        limit = float(held[f"{language}.limit"])
+    size = len(letters) + 1
+    number = np.ones(_LAST + 1, dtype=np.uint16)
+    number[_letters()] = 0
+    number[letters] = np.arange(2, len(letters) + 2)
+    seen = np.zeros((size + 1, size + 1), dtype=np.bool_)
+    seen[1:, 1:] = bits[: size * size].reshape(size, size).astype(np.bool_)
+    return _Pairs(number, seen, limit)
+
+
+def limit_of(language: str) -> float:
+    """Return the share of unknown pairs above which a line is no text; 1 where they are not known."""
+    pairs = _pairs(language)
+    return 1.0 if pairs is None else pairs.limit
+
+
+@cache
+def _letters() -> npt.NDArray[np.int64]:
+    """Return the code points of all letters and marks."""
+    points = np.array([point for point in range(_LAST) if not 0xD800 <= point < 0xE000], dtype=np.uint32)
+    each = pl.Series(list(points.tobytes().decode("utf-32-le")), dtype=pl.String)
+    return np.asarray(points[each.str.contains(r"[\p{L}\p{M}]").to_numpy()], dtype=np.int64)

@@ -1,0 +1,151 @@
+"""Rules for lines by the words of pages: furniture, menus, shops, spam, adult pages, captchas. Pure.
+
+The words are those of a language and of all (phrases.toml). Only short lines are looked at, as a long one that names a
+cookie is an article about cookies; and of those that end as a sentence does more is asked. Few lines have a word of
+them at all, and only those leave Polars.
+"""
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+import polars as pl
+
+from lrldata.web.repair import UNSPACED
+
+# What a sentence ends in: no colon, as headings have one.
+SENTENCE_END = r"[.!?؟۔।॥።፧፨៕။།༎。！？]['\"»”’)\]]*$"  # noqa: RUF001
+KINDS = ("boilerplate", "captcha", "shop", "spam", "adult", "menu", "byline")
+_SPECIFIC = ("boilerplate", "captcha", "cart", "spam", "adult")  # few lines have them, and these may be sentences
+_EVERYDAY = ("shop", "menu", "byline")  # their words are in many lines
+_LIKE_A_SENTENCE = 80  # characters
+_WITH_PREFIXES, _SHORT = {"Ethi", "Hebr"}, 3  # scripts that write prepositions and articles onto words
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bb\u02bc\u02b9\u0060\u00b4", "'"))
+_HANDLE = r"@[\w.]{2,30}"
+_TIME = r"\d+(?:[.:/\-\u066b]\d+)*"
+_CLOCK = re.compile(r"\d{1,2}:\d\d|\d{1,4}([./-])\d{1,2}\1\d{2,4}")
+_NUMBER = re.compile(r"\d")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    return tomllib.loads(files("lrldata.web").joinpath("phrases.toml").read_text("utf-8"))
+
+
+def folded(texts: pl.Series) -> pl.Series:
+    """Return texts as phrases are looked for in them: in lower case, with one apostrophe."""
+    return texts.str.to_lowercase().str.replace_all("[\u2018\u2019\u02bb\u02bc\u02b9\u0060\u00b4]", "'")
+
+
+def judge(texts: pl.Series, language: str, script: str | None, numbers: Mapping[str, float]) -> pl.Series:
+    """Return for each short line which of KINDS it is of, null where it is of none.
+
+    `language` is a code of `lrldata.language`, `script` its main one; `numbers` are those of rules.toml.
+    """
+    lower, ended = folded(texts), texts.str.contains(SENTENCE_END)
+    if script in UNSPACED:  # where few sentences have an end that one can see
+        ended |= texts.str.len_chars() > _LIKE_A_SENTENCE
+    hit = lower.str.contains_any(list(_needles(language, _SPECIFIC)))
+    hit |= ~ended & (lower.str.contains_any(list(_needles(language, _EVERYDAY))) | lower.str.contains("@"))
+    places = hit.arg_true()
+    words = {kind: _words(language, kind, script) for kind in (*_SPECIFIC, *_EVERYDAY)}
+    found = [
+        _kind(text, end, words, numbers) for text, end in zip(lower.gather(places), ended.gather(places), strict=True)
+    ]
+    return pl.Series([None], dtype=pl.String).new_from_index(0, len(texts)).scatter(places, found)
+
+
+def _kind(text: str, ended: bool, words: Mapping[str, re.Pattern[str]], numbers: Mapping[str, float]) -> str | None:
+    """Return the kind of a folded line; `ended` tells whether it ends as a sentence does."""
+    for kind in ("captcha", "boilerplate"):
+        if words[kind].search(text):
+            return kind
+    least = int(numbers["least_words_of_a_kind"]) + ended
+    for kind in ("adult", "spam"):
+        if len({found[0] for found in words[kind].finditer(text)}) >= least:
+            return kind
+    if ended:
+        return None
+    letters = len(_LETTER.findall(text))
+    shop = {found[0] for found in words["shop"].finditer(text)}
+    if words["cart"].search(text) or (_NUMBER.search(text) and len(shop) >= numbers["least_words_of_a_shop"]):
+        return "shop"
+    entries = [found[0] for found in words["menu"].finditer(text)]
+    if len(set(entries)) >= numbers["least_entries"] and _size(entries) >= numbers["most_entries"] * letters:
+        return "menu"
+    return "byline" if _is_byline(text, letters, words["byline"], numbers) else None
+
+
+def _size(found: Sequence[str]) -> int:
+    return sum(len(_LETTER.findall(each)) for each in found)
+
+
+def _is_byline(text: str, letters: int, words: re.Pattern[str], numbers: Mapping[str, float]) -> bool:
+    """Return whether a line says who wrote when, and next to nothing else."""
+    if letters > numbers["longest_byline"]:
+        return False
+    rest, handles = re.subn(_HANDLE, " ", text)
+    rest, times = re.subn(_TIME, " ", rest)
+    named = [found[0] for found in words.finditer(rest)]
+    rest = words.sub(" ", rest)
+    # A short word beside any number is nothing: "5 de lei".
+    dated = times and named and (_CLOCK.search(text) or any(len(word) > _SHORT for word in named))
+    if not (handles or dated):
+        return False
+    return len(_LETTER.findall(rest)) < numbers["shortest_line"] or (
+        bool(handles) and text.startswith("@") and len(_LETTER.findall(rest)) < 2 * numbers["shortest_line"]
+    )
+
+
+@cache
+def _phrases(language: str, kind: str) -> tuple[str, ...]:
+    """Return the words of a kind; in Latin script also as they are typed without marks."""
+    rows = [*_table()["any"].get(kind, ()), *_table().get(language, {}).get(kind, ())]
+    forms: dict[str, None] = {}
+    for row in rows:
+        plain = unicodedata.normalize("NFC", row.lower().translate(_APOSTROPHES))
+        forms[plain] = None
+        bare = "".join(each for each in unicodedata.normalize("NFD", plain) if unicodedata.category(each) != "Mn")
+        bare = bare.replace("ə", "e").replace("ħ", "h").replace("\u0131", "i")
+        if bare.rstrip("*").replace(" ", "").isascii() and len(bare) > 4:
+            forms[bare] = None
+    return tuple(forms)
+
+
+@cache
+def _needles(language: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple({phrase.rstrip("*") for kind in kinds for phrase in _phrases(language, kind)})
+
+
+@cache
+def _words(language: str, kind: str, script: str | None) -> re.Pattern[str]:
+    """Return a pattern of the words of a kind: whole ones, but for scripts without spaces and for open ends."""
+    inside = _inside()
+    groups: dict[tuple[str, str], list[str]] = {}
+    for phrase in sorted(_phrases(language, kind), key=lambda each: (-len(each), each)):
+        bare, is_open = phrase.rstrip("*"), phrase.endswith("*")
+        letters = "a-z" if script in UNSPACED else inside
+        lettered = bare.isascii() or script not in UNSPACED
+        begin = f"(?<![{letters}])" if lettered and unicodedata.category(bare[0])[0] in "LM" else ""
+        begin = "" if script in _WITH_PREFIXES and len(bare) > _SHORT else begin
+        closed = lettered and unicodedata.category(bare[-1])[0] in "LM"
+        end = (f"[{letters}]*" if is_open else f"(?![{letters}])") if closed else ""
+        groups.setdefault((begin, end), []).append(re.escape(bare))
+    return re.compile("|".join(f"{begin}(?:{'|'.join(each)}){end}" for (begin, end), each in groups.items()))
+
+
+@cache
+def _inside() -> str:
+    """Return a class of what is inside words: letters, and the marks that `re` does not count as such."""
+    points = [point for point in range(0x41, 0x20000) if unicodedata.category(chr(point))[0] in "LM"]
+    ranges: list[list[int]] = []
+    for point in points:
+        if ranges and point == ranges[-1][1] + 1:
+            ranges[-1][1] = point
+        else:
+            ranges.append([point, point])
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)

@@ -1,0 +1,40 @@
+"""Find how much a script says in a letter: lrldata/web/lengths.toml.
+
+    python tools/make/web_lengths.py DATA
+
+DATA has lid/sib200_train.txt.gz: the same sentences of FLORES-200 in 205 languages. A script's figure is the mean
+number of letters and marks of a sentence in it, over its languages, divided by that of Latin script.
+"""
+
+import sys
+import unicodedata
+from collections import defaultdict
+from pathlib import Path
+
+from lid_data import TRAIN, read
+
+import lrldata.web
+from lrldata.manifest import write_text
+
+HEAD = """# Letters and marks that a script takes for as much text as Latin script says in one, by
+# tools/make/web_lengths.py. Lengths in rules.toml that count letters are of Latin script, and are multiplied by this.
+# Scripts that are not here count as Latin.
+"""
+
+
+def main(data: Path) -> int:
+    """Write the file."""
+    sizes: dict[str, list[int]] = defaultdict(list)
+    for label, text in read(data / TRAIN):
+        sizes[label].append(sum(unicodedata.category(letter)[0] in "LM" for letter in text))
+    means: dict[str, list[float]] = defaultdict(list)
+    for label, found in sizes.items():
+        means[label.partition("_")[2]].append(sum(found) / len(found))
+    of_script = {script: sum(each) / len(each) for script, each in means.items()}
+    rows = (f"{script} = {size / of_script['Latn']:.2f}\n" for script, size in sorted(of_script.items()))
+    write_text(Path(lrldata.web.__file__).with_name("lengths.toml"), HEAD + "\n" + "".join(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
