@@ -6,7 +6,7 @@ DEMO ?= build/demo
 ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loss.py modules.py)
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
 
-.PHONY: demo test coverage test-data test-adapters test-wheel test-upstream check docs serve-docs bench bench-glotcc clean
+.PHONY: demo test coverage test-data test-adapters test-oracles test-real test-wheel test-upstream check docs serve-docs bench bench-glotcc clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +68,20 @@ test-adapters: constraints-adapters.txt
 	  --editable ".[adapters,dev,train,push]"
 	mkdir -p build
 	.venv-adapters/bin/python -m pytest --basetemp build/tests-adapters tests/hub_cards $(ORACLE)
+
+$(VENV)/.oracles: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,oracles,push,train]"
+	touch $@
+
+# Against minicons, PEFT and lm-evaluation-harness.
+test-oracles: $(VENV)/.oracles
+	$(BIN)/python -m pytest -n 0 tests/lrltrain/test_against_others.py
+
+# On real models, made of packages by name (build/real keeps them, 2 GB), and against the programs that run them: small.
+test-real: $(VENV)/.oracles
+	mkdir -p build
+	$(BIN)/python -m pytest -n 0 -m real --basetemp build/tests-real tests/real
+	$(BIN)/python -m pytest -n 0 tests/lrltrain/test_against_others.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -92,6 +92,7 @@ class PromptOptions(TypedDict, total=False):
     task: Literal["topic", "sentiment"]
     data: PathLike
     model: PathLike
+    answers: PathLike
     model_revision: str
     model_id: str
     endpoint: str

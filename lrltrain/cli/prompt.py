@@ -25,8 +25,16 @@ def prompt_command(
     model: Annotated[
         str | None, typer.Option(help="Causal model: folder or Hub id; with --endpoint, its name there.")
     ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score recorded answers instead: a table with text and answer, or a folder of LANG_Script.tsv."
+        ),
+    ] = None,
     model_revision: Annotated[str | None, typer.Option(help="Revision of the model on the Hub.")] = None,
-    model_id: Annotated[str | None, typer.Option(help="Public id of a model that is given as a folder.")] = None,
+    model_id: Annotated[
+        str | None, typer.Option(help="Public id of a model that is given as a folder, or that gave --answers.")
+    ] = None,
     endpoint: Annotated[
         str | None, typer.Option(help="OpenAI-compatible server to ask instead: https://HOST/v1.")
     ] = None,
@@ -71,6 +79,10 @@ def prompt_command(
     ] = None,
     price_in: Annotated[float | None, typer.Option(help="Price of a million tokens read.")] = None,
     price_out: Annotated[float | None, typer.Option(help="Price of a million tokens written.")] = None,
+    export_lm_eval: Annotated[
+        Path | None,
+        typer.Option(help="Ask nothing: write test sets and prompts as tasks of lm-evaluation-harness into a folder."),
+    ] = None,
     out: Out = None,
     cache: Annotated[
         Path | None,
@@ -96,6 +108,14 @@ def prompt_command(
         from lrltrain.prompting import show
         from lrltrain.prompting.plan import plan
         from lrltrain.prompting.prompt import prompt
+    if settings.export_lm_eval:
+        from lrltrain.prompting.lm_eval import export
+
+        tasks = export(settings, settings.export_lm_eval)
+        show_or_dump(
+            as_json, {"tasks": [asdict(each) | {"file": str(each.file)} for each in tasks]}, show.exported(tasks)
+        )
+        return
     if settings.dry_run:
         plans = plan(settings)
         show_or_dump(as_json, {"planned": [asdict(each) for each in plans]}, show.planned(plans))

@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lrltrain.prompting.cache import Answer, is_count
@@ -77,20 +77,32 @@ def label_in(answer: str, labels: Mapping[str, Sequence[str]], *, one_line: bool
     ones first. What a model thinks aloud in <think> is no answer. `one_line` reads the first line that says anything,
     since a model that continues a text goes on with examples of its own.
     """
+    named: set[str] = set()
+    for label, denied in _mentions(answer, labels, one_line=one_line):
+        if denied:
+            return None
+        named.add(label)
+    return named.pop() if len(named) == 1 else None
+
+
+def first_label_in(answer: str, labels: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the label that an answer names first, whatever it names later; one that it denies is passed over."""
+    return next((label for label, denied in _mentions(answer, labels) if not denied), None)
+
+
+def _mentions(
+    answer: str, labels: Mapping[str, Sequence[str]], *, one_line: bool = False
+) -> Iterator[tuple[str, bool]]:
+    """Yield the labels that an answer names, in its order, and whether it says that it is not this one."""
     spoken = _THOUGHTS.sub("", answer).strip()
     if one_line:
         spoken = spoken.split("\n", maxsplit=1)[0]
     if len(spoken) > LONGEST:  # to normalize marks without end takes time that grows with their square
-        return None
+        return
     said = unicodedata.normalize("NFKC", spoken).casefold().strip()
     owner = {
         unicodedata.normalize("NFKC", word).casefold().strip(): label for label in labels for word in labels[label]
     }
     longest_first = sorted(owner, key=len, reverse=True)
-    found = re.finditer(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", said)
-    named: set[str] = set()
-    for match in found:
-        if _NOT.search(said, max(0, match.start() - _REACH), match.start()):
-            return None
-        named.add(owner[match[0]])
-    return named.pop() if len(named) == 1 else None
+    for match in re.finditer(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", said):
+        yield owner[match[0]], bool(_NOT.search(said, max(0, match.start() - _REACH), match.start()))

@@ -27,6 +27,8 @@ class PromptConfig(BaseModel):
     lang: str
     task: Task = "topic"
     data: Path
+    answers: Path | None = None
+    export_lm_eval: Path | None = None
     model: str = Field(min_length=1)
     model_revision: str | None = None
     model_id: PublicId | None = None
@@ -55,13 +57,28 @@ class PromptConfig(BaseModel):
     dry_run: bool = False
     overwrite: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _model_elsewhere(cls, values: Any) -> Any:
+        """Name a model that need not be here: of recorded answers the one that gave them, of an export any."""
+        if not isinstance(values, dict) or "model" in values:
+            return values
+        if values.get("answers") is not None:
+            if not values.get("model_id"):
+                raise ValueError("--answers wants --model-id NAME: the model that gave them")
+            return values | {"model": values["model_id"]}
+        return values | ({"model": "any"} if values.get("export_lm_eval") is not None else {})
+
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         here = ("model_revision", "model_id", "normalise", "batch_tokens", "max_length", "precision")
         there = ("key_env", "allow_http", "concurrency", "timeout", "patience", "temperature", "max_tokens", "extra")
-        for name in here if self.endpoint else (*there, "price_in", "price_out"):
+        priced = (*there, "price_in", "price_out")
+        asked = {*here, *priced, "endpoint", "form", "shots", "dry_run", "export_lm_eval"} - {"model_id"}
+        for name in asked if self.answers else here if self.endpoint else priced:
             if name in self.model_fields_set:
                 whose = "a model on this machine, not of an endpoint" if self.endpoint else "an --endpoint"
+                whose = "a model that is asked, not of recorded --answers" if self.answers else whose
                 raise ValueError(f"--{name.replace('_', '-')} is an option of {whose}")
         if (self.price_in is None) != (self.price_out is None):
             raise ValueError("--price-in and --price-out belong together: a price for each million tokens")
@@ -82,6 +99,8 @@ class PromptConfig(BaseModel):
     def shaping(self) -> dict[str, Any]:
         """Return the settings that shape the predictions, without the template, as JSON-like values."""
         names = {"shots", "limit", "seed"}
+        if self.answers is not None:
+            return self.model_dump(mode="json", include=names)
         if self.endpoint is None:
             names |= {"normalise", "max_length", "precision"}
         return self.model_dump(mode="json", include=names) | {"form": self.wanted_form}

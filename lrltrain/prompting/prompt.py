@@ -4,14 +4,14 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from lrldata.language import parse
-from lrldata.manifest import made_with
+from lrldata.manifest import file_entry, made_with
 from lrldata.progress import Progress
 from lrltrain.evaluation.items import sample
 from lrltrain.evaluation.metrics import scores
@@ -21,15 +21,17 @@ from lrltrain.prompting.cache import Answer, key_of, open_answers
 from lrltrain.prompting.config import PromptConfig
 from lrltrain.prompting.endpoint import Endpoint, ask_all, find_endpoint
 from lrltrain.prompting.examples import TestSet, draw, open_test_sets
+from lrltrain.prompting.recorded import find_recorded, match, read_recorded, reread
 from lrltrain.prompting.template import Prompts, Template, open_template
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A test set with its prompts, and the file of an endpoint's answers."""
+    """A test set with its prompts, the places of what is asked about, and the file of an endpoint's answers."""
 
     test: TestSet
     prompts: Prompts
+    places: tuple[int, ...]
     texts: tuple[str, ...]
     gold: tuple[str, ...]
     answers: Path
@@ -42,16 +44,23 @@ class Asked:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Labels of all texts, None where there is none; an endpoint's answers in full; and what else was found out."""
+    """Labels of all texts, None where there is none; answers in full where they are texts; and what else was found out.
+
+    `columns` and `scores` are of the other rules by which recorded answers are read.
+    """
 
     predicted: list[str | None]
     answers: list[str] | None
     more: dict[str, Any]
+    columns: Mapping[str, pl.Series] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 def prompt(config: PromptConfig, progress: Progress) -> list[Run]:
     """Prompt a model about the test sets of each language; a run that is finished is read again. Raises LrlError."""
     asked = open_asked(config)
+    if config.answers:
+        return _of_record(config, config.answers, asked)
     return _through_endpoint(config, asked, progress) if config.endpoint else _on_this_machine(config, asked, progress)
 
 
@@ -80,15 +89,33 @@ def cost_of(prices: list[float], read: float, written: float) -> float:
 
 def _asked(config: PromptConfig, template: Template, test: TestSet) -> Asked:
     shots = draw(test.train, test.test, config.shots, config.seed)
-    tested = [test.test[place] for place in sample(len(test.test), config.limit)]
+    places = sample(len(test.test), config.limit)
+    tested = [test.test[place] for place in places]
     folder = re.sub(r"[^\w-]+", "-", config.model.rstrip("/").rsplit("/", maxsplit=1)[-1])
     return Asked(
         test,
         Prompts(template, test.language.name, tuple(shots)),
+        tuple(places),
         tuple(example.text for example in tested),
         tuple(example.label for example in tested),
         config.cache / "answers" / folder / f"{config.task}-{test.name}-{test.language.code}.jsonl",
     )
+
+
+def _of_record(config: PromptConfig, answers: Path, asked: list[Asked]) -> list[Run]:
+    """Score answers that exist; all files are found before the first is read."""
+    runs: list[Run] = []
+    for each, file in zip(asked, find_recorded(answers, [each.test.language for each in asked]), strict=True):
+        base = {"id": config.model, "revision": None}
+        settings = {"answers": file_entry(file, file.parent)}
+        recipe = _recipe(config, each, base, settings, made_with("scikit-learn"))
+        run = _finished(config, recipe)
+        if run is None:
+            told = match(read_recorded(file), each.test, file)
+            read = reread([told[place] for place in each.places], each.gold, each.prompts.template.labels, config.task)
+            run = _keep(config, each, recipe, Outcome(read.strict, read.answers, {}, read.columns, read.scores))
+        runs.append(run)
+    return runs
 
 
 def _through_endpoint(config: PromptConfig, asked: list[Asked], progress: Progress) -> list[Run]:
@@ -185,7 +212,7 @@ def _keep(config: PromptConfig, asked: Asked, recipe: Mapping[str, Any], outcome
         schema={"item": pl.Int64, "gold": pl.String, "predicted": pl.String},
     )
     if outcome.answers is not None:
-        predictions = predictions.with_columns(answer=pl.Series(outcome.answers, dtype=pl.String))
+        predictions = predictions.with_columns(answer=pl.Series(outcome.answers, dtype=pl.String), **outcome.columns)
     invalid = sum(label is None for label in outcome.predicted) / len(outcome.predicted)
-    result = scores(config.task, asked.gold, outcome.predicted) | {"invalid": invalid}
+    result = scores(config.task, asked.gold, outcome.predicted) | {"invalid": invalid} | dict(outcome.scores)
     return write_run(_folder(config, recipe), recipe, predictions, result, **outcome.more)

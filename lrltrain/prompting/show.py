@@ -7,6 +7,7 @@ from rich.table import Table
 
 from lrldata.cli.tables import table
 from lrltrain.evaluation.record import Run
+from lrltrain.prompting.lm_eval import Exported
 from lrltrain.prompting.plan import Plan
 
 
@@ -40,6 +41,20 @@ def planned(plans: Sequence[Plan]) -> Table:
             *(f"{count:,}" for count in (each.items, each.calls, each.prompt_tokens, each.completion_tokens)),
             _cost(each.cost),
         )
+    return drawn
+
+
+def exported(tasks: Sequence[Exported]) -> Table:
+    """Show the tasks that were written for lm-evaluation-harness."""
+    drawn = table(
+        "Written; run them with `lm_eval --include_path FOLDER --tasks TASK`",
+        "task",
+        "file",
+        "items",
+        numbers=("items",),
+    )
+    for each in tasks:
+        drawn.add_row(each.name, str(each.file), f"{each.items:,}")
     return drawn
 
 

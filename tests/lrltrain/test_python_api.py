@@ -41,7 +41,7 @@ def test_the_api_is_these_names_and_no_others() -> None:
     [
         (lrltrain.fit, FitConfig, "data", {"lang", "dry_run"}),
         (lrltrain.evaluate, EvalConfig, "adapter", {"adapter"}),
-        (lrltrain.prompt, PromptConfig, "lang", {"dry_run", "lang"}),
+        (lrltrain.prompt, PromptConfig, "lang", {"dry_run", "lang", "export_lm_eval"}),
         (hub_cards.push, PushConfig, "lang", {"lang"}),
     ],
 )

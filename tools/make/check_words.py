@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("lrldata", "lrltrain", "hub_cards", "tools", "tests", "docs", "examples", "recipes", "README.md")
 KINDS = {".py", ".md", ".toml", ".jinja", ".js", ".ipynb"}
 RETIRED = {
-    "way_out": "hint",
+    "hint": "hint",
     "told_once": "dedupe_log",
     "take_up": "restore_finished",
     "LabelledLoss": "LabelledLossTrainer",
@@ -27,13 +27,13 @@ RETIRED = {
     "until_done": "retry_until_done",
     "_refuse_twins": "check_duplicates",
     "_LASTING": "PERMANENT",
-    "tokenise": "tokenize",
+    "tokenize": "tokenize",
     "tokenising": "tokenizing",
-    "featurise": "featurize",
+    "featurize": "featurize",
     "verbalise": "verbalize",
     "glotcc/": "web/",
-    "lrltrain.results": "lrltrain.reporting",
-    "lrltrain.commands": "lrltrain.cli",
+    "lrltrain.reporting": "lrltrain.reporting",
+    "lrltrain.cli": "lrltrain.cli",
     "for ever": "permanently",
     "anew": "again",
     "nought": "zero",

@@ -1,0 +1,82 @@
+"""Write test sets with their prompts as tasks of lm-evaluation-harness (0.4), so that it asks the same of a model.
+
+    lm_eval --model hf --model_args pretrained=MODEL --include_path DIR --tasks lrl_topic_sib200_ug
+
+A task is a YAML file and a line of JSON an item: the prompt as `query`, shots and all, the answer of each label as
+`choices`, the place of the right one as `gold`. Both programs then take the label whose tokens are likeliest in sum.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lrldata.errors import UsageError
+from lrldata.manifest import fingerprint, write_text
+from lrltrain.prompting.config import PromptConfig
+from lrltrain.prompting.prompt import Asked, open_asked
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A task of the harness: its name, its file, and how many items it has."""
+
+    name: str
+    file: Path
+    items: int
+
+
+def export(config: PromptConfig, folder: Path) -> list[Exported]:
+    """Write a task for each test set of `config` into a folder. Raises LrlError."""
+    if config.wanted_form != "completion" or config.normalise != "sum":
+        raise UsageError(
+            "--export-lm-eval: the harness gets prompts to be continued, and sums a label's log-probabilities.",
+            "Leave out --form chat and --normalise mean.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_write(config, asked, folder) for asked in open_asked(config)]
+
+
+def _write(config: PromptConfig, asked: Asked, folder: Path) -> Exported:
+    name = re.sub(r"\W+", "_", f"lrl_{config.task}_{asked.test.name}_{asked.test.language.code}")
+    items = folder / f"{name}.jsonl"
+    write_text(items, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(asked)))
+    file = folder / f"{name}.yaml"
+    write_text(file, yaml.safe_dump(_task(name, items, asked), sort_keys=False, allow_unicode=True))
+    return Exported(name, file, len(asked.texts))
+
+
+def rows_of(asked: Asked) -> Sequence[dict[str, Any]]:
+    """Return the items of a test set as the harness reads them."""
+    labels = list(asked.prompts.template.words)
+    choices = [asked.prompts.answer(label) for label in labels]
+    return [
+        {"query": asked.prompts.completion(text), "choices": choices, "gold": labels.index(label)}
+        for text, label in zip(asked.texts, asked.gold, strict=True)
+    ]
+
+
+def _task(name: str, items: Path, asked: Asked) -> dict[str, Any]:
+    """Return the settings of a task; an answer brings the space before it along, so that nothing is put between."""
+    return {
+        "task": name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(items.resolve())}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{query}}",
+        "doc_to_choice": "{{choices}}",
+        "doc_to_target": "{{gold}}",
+        "target_delimiter": "",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+        "metadata": {
+            "version": 1.0,
+            "language": asked.test.language.code,
+            "data": asked.test.provenance,
+            "template": fingerprint(asked.prompts.template.model_dump())[:16],
+        },
+    }

@@ -1,0 +1,213 @@
+"""Other programs give the same numbers: minicons, PEFT and lm-evaluation-harness. Skipped where they are not installed.
+
+`make test-oracles` installs them.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lrldata.language import find
+from lrldata.progress import Progress
+from lrltrain.evaluation.items import LABELS
+from lrltrain.evaluation.pseudo_perplexity import likelihoods
+from lrltrain.evaluation.record import Run
+from lrltrain.models import find_base, load_model, load_tokenizer, mini_path
+from lrltrain.modules.insert import AdapterStack, insert
+from lrltrain.modules.settings import LowRanks
+from lrltrain.prompting.config import load_prompt_config
+from lrltrain.prompting.prompt import prompt
+from lrltrain.training.batches import Batch
+from lrltrain.training.packing import PackedAttention
+from lrltrain.training.step import Step
+from lrltrain.training.weights import Rates, Weights
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # theirs, of one another
+REASON = "is not installed: `make test-oracles`"
+SENTENCES = [
+    "Drumul spre casă este lung, dar frumos.",
+    "Bilioteca universitară s-a deschis astăzi.",
+    "Il-belt Valletta hija l-kapitali ta' Malta.",
+    "One word",
+    "Internaționalizare",
+]
+
+
+@pytest.mark.parametrize(("formula", "metric"), [("corrected", "original"), ("within_word_l2r", "within_word_l2r")])
+def test_pseudo_perplexity_is_that_of_minicons(formula: Any, metric: str) -> None:
+    scorer = pytest.importorskip("minicons.scorer", reason=f"minicons {REASON}")
+    base = find_base("lrl-mini")
+    model, tokenizer = load_model(base), load_tokenizer(base)
+    tokens = {token for each in tokenizer(SENTENCES)["input_ids"] for token in each}
+    assert tokenizer.unk_token_id not in tokens, "minicons asks for unknown ones too"
+    ours = likelihoods(model, tokenizer, SENTENCES, "mlm", formula=formula)
+    theirs = scorer.MaskedLMScorer(model, "cpu", tokenizer=tokenizer, PLL_metric=metric)
+    read = tokenizer(SENTENCES, padding="longest")  # which minicons would do by a name that transformers 5 has not
+    sums = theirs.sequence_score(read, reduction=lambda each: each.sum().item(), PLL_metric=metric)
+    np.testing.assert_allclose(ours.log_likelihood, sums, atol=1e-4, rtol=1e-4)
+    assert ours.tokens.tolist() == [len(asked) for *_, asked, _ in theirs.prepare_text(read, PLL_metric=metric)]
+    other = likelihoods(model, tokenizer, SENTENCES, "mlm", formula="paper").log_likelihood
+    assert not np.allclose(other, sums, atol=1e-1), "another formula gives another number"
+
+
+def test_lora_is_after_two_steps_that_of_peft() -> None:
+    """The first step moves B alone, which begins at zero; the second both."""
+    peft = pytest.importorskip("peft", reason=f"PEFT {REASON}")
+    from transformers import LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    torch.manual_seed(1)
+    plain = LlamaForCausalLM(LlamaConfig(vocab_size=64, intermediate_size=48, max_position_embeddings=40, **sizes))
+    plain.requires_grad_(False)
+    state = {name: value.clone() for name, value in plain.state_dict().items()}
+    ids = torch.randint(0, 64, (3, 12), generator=torch.Generator().manual_seed(2))
+    rate = 1e-2
+
+    stack = AdapterStack(plain, LowRanks(4, 12), ["a"])
+    stack.draw(3)
+    drawn = {name: value.detach().clone() for name, value in stack.named_parameters()}
+    insert(plain, stack)
+    weights = Weights(list(stack.named_parameters()), 1, stacked=True)
+    weights.optimizer(Rates(rate, 0.0, 0.01))
+    weights.set_rate(rate)
+    step = Step(plain, weights, PackedAttention("clm", 0))
+    losses = []
+    for _ in range(2):
+        step.accumulate(_all_of(ids), torch.full((1,), 1 / (ids.numel() - len(ids))))
+        losses.append(step.update()[0].item())
+    step.release()
+
+    other = LlamaForCausalLM(plain.config)
+    other.load_state_dict(state)
+    config = peft.LoraConfig(r=4, lora_alpha=12, target_modules=["q_proj", "v_proj"], lora_dropout=0.0)
+    theirs = peft.get_peft_model(other, config)
+    matrices = _matrices_of(theirs, stack)
+    with torch.no_grad():
+        for name, (parameter, _) in matrices.items():
+            parameter.copy_(drawn[name][0])
+    optimizer = torch.optim.AdamW([each for each, _ in matrices.values()], lr=rate, weight_decay=0.01)
+    for expected in losses:
+        loss = theirs(input_ids=ids, labels=ids).loss
+        assert loss.item() == pytest.approx(expected, abs=1e-5)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([each for each, _ in matrices.values()], 1.0)
+        optimizer.step()
+    for name, (parameter, mine) in matrices.items():
+        assert not torch.equal(mine, drawn[name]), f"{name} was trained"
+        torch.testing.assert_close(mine[0], parameter.detach(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(plain(ids).logits, theirs(ids).logits, atol=1e-5, rtol=1e-4)
+
+
+def _all_of(ids: torch.Tensor) -> Batch:
+    """Return whole rows as a batch in which each next token is a label."""
+    rows, length = ids.shape
+    places = torch.arange(length).expand(rows, -1)
+    tensors = {
+        "input_ids": ids,
+        "segments": torch.ones_like(ids),
+        "places": places,
+        "positions": torch.arange(rows * length).view(rows, length)[:, :-1].reshape(-1),
+        "labels": ids[:, 1:].reshape(-1),
+    }
+    return Batch(tensors, np.array([rows * (length - 1)]), [[0]], ids.numel())
+
+
+def _matrices_of(theirs: Any, stack: AdapterStack) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return PEFT's parameter and ours, by our name, of the same matrices."""
+    named, found = dict(theirs.named_parameters()), {}
+    for name, mine in stack.named_parameters():
+        place, layer, matrix = name.split(".")
+        path = f"layers.{layer}.self_attn.{'q_proj' if place == 'queries' else 'v_proj'}.{matrix}.default.weight"
+        (key,) = (each for each in named if each.endswith(path))
+        found[name] = (named[key], mine.detach())
+    return found
+
+
+@pytest.fixture
+def topics(tmp_path: Path) -> Path:
+    folder = tmp_path / "sib200" / "uig_Arab"
+    folder.mkdir(parents=True)
+    for split, count in (("train", 14), ("test", 21)):
+        rows = [f"{n}\t{LABELS['topic'][n % 7]}\t{split} text {n} of {LABELS['topic'][n % 7]}" for n in range(count)]
+        (folder / f"{split}.tsv").write_text("\n".join(["index_id\tcategory\ttext", *rows]) + "\n", "utf-8")
+    return tmp_path / "sib200"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """Return the folder of a small LLaMA with random weights and the tokenizer of lrl-mini."""
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: PLC0415
+
+    folder = tmp_path / "tiny"
+    marks = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(mini_path() / "tokenizer.json"), **marks)
+    tokenizer.backend_tokenizer.post_processor = None
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _asked(topics: Path, tiny: Path, **options: Any) -> Run:
+    flags = {"lang": "ug", "data": topics, "model": str(tiny), "out": topics.parent / "out"} | options
+    (run,) = prompt(load_prompt_config(None, flags), Progress(quiet=True))
+    return run
+
+
+@pytest.mark.parametrize("shots", [0, 3])
+def test_lm_evaluation_harness_predicts_the_same_from_an_exported_task(
+    topics: Path,
+    tiny: Path,
+    tmp_path: Path,
+    shots: int,
+    lrltrain: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("lm_eval", reason=f"lm-evaluation-harness {REASON}")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    from lm_eval import simple_evaluate  # noqa: PLC0415
+    from lm_eval.models.huggingface import HFLM  # noqa: PLC0415
+    from lm_eval.tasks import TaskManager  # noqa: PLC0415
+
+    template = tmp_path / "template.toml"  # in which a model of random weights has one label as likely as another
+    words = "\n".join(f'"{label}" = ["{letter}"]' for label, letter in zip(LABELS["topic"], "abcdefg", strict=True))
+    lines = ['task = "topic"', 'instruction = "In {language}:"', 'question = "{text}"', 'answer = " {label}"']
+    template.write_text("\n".join([*lines, "[labels]", words]), "utf-8")
+    done = lrltrain(
+        *("prompt", "--lang", "ug", "--data", topics, "--shots", shots, "--template", template),
+        *("--export-lm-eval", tmp_path / "tasks", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    (task,) = json.loads(done.stdout)["tasks"]
+    assert (task["name"], task["items"]) == ("lrl_topic_sib200_ug", 21)
+    found = simple_evaluate(
+        model=HFLM(pretrained=str(tiny), device="cpu", dtype="float32", batch_size=4),
+        tasks=[task["name"]],
+        task_manager=TaskManager(include_path=str(tmp_path / "tasks"), include_defaults=False),
+        log_samples=True,
+        bootstrap_iters=0,
+    )
+    samples = sorted(found["samples"][task["name"]], key=lambda each: each["doc_id"])
+    theirs = [int(np.argmax([float(each[0]) for each in sample["filtered_resps"]])) for sample in samples]
+    ours = _asked(topics, tiny, shots=shots, template=template)
+    labels = list(ours.manifest["settings"]["template"]["labels"])
+    assert [labels[place] for place in theirs] == ours.predictions["predicted"].to_list()
+    assert len(set(theirs)) > 1, "not every text has the same label"
+    assert found["results"][task["name"]]["acc,none"] == pytest.approx(ours.result["accuracy"])
+    assert find("ug").name in samples[0]["doc"]["query"]
