@@ -37,6 +37,9 @@ FOREIGN = {  # options of other programs that the pages name
         "--cpus-per-task",
         "--time",
         "--address",
+        "--include_path",
+        "--model_args",
+        "--tasks",
     ),
     *("--min-nodes", "--constraint", "--full", "--install-completion"),
 }
@@ -182,7 +185,7 @@ def options() -> set[str]:
 def test_options_that_are_named_exist(page: Path) -> None:
     known = options()
     for code in re.findall(r"`([^`\n]+)`", without_fences(page.read_text("utf-8"))):
-        for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", code):
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]*", code):
             assert option in known, f"{option} in `{code}`"
 
 

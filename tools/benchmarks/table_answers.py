@@ -4,7 +4,8 @@
 
 DATA holds `sib200/LANG_Script` and `sib200_llm/{gpt4,gpt3.5}/LANG_Script.tsv` (SIB-200's llm-results). What is scored
 is kept in WORKSPACE. Of the runs on topics that it holds of other models, as tools/benchmarks/table_real.py makes them,
-each is compared with GPT-4 on the same items (strict rule): paired randomisation, Holm over all comparisons of the table.
+each is compared with GPT-4 on the same items (strict rule): paired randomisation, Holm over all comparisons of
+the table.
 """
 
 import argparse

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("lrldata", "lrltrain", "hub_cards", "tools", "tests", "docs", "examples", "recipes", "README.md")
 KINDS = {".py", ".md", ".toml", ".jinja", ".js", ".ipynb"}
 RETIRED = {
-    "hint": "hint",
+    "way_out": "hint",
     "told_once": "dedupe_log",
     "take_up": "restore_finished",
     "LabelledLoss": "LabelledLossTrainer",
@@ -27,13 +27,13 @@ RETIRED = {
     "until_done": "retry_until_done",
     "_refuse_twins": "check_duplicates",
     "_LASTING": "PERMANENT",
-    "tokenize": "tokenize",
+    "tokenise": "tokenize",
     "tokenising": "tokenizing",
-    "featurize": "featurize",
+    "featurise": "featurize",
     "verbalise": "verbalize",
     "glotcc/": "web/",
-    "lrltrain.reporting": "lrltrain.reporting",
-    "lrltrain.cli": "lrltrain.cli",
+    "lrltrain.results": "lrltrain.reporting",
+    "lrltrain.commands": "lrltrain.cli",
     "for ever": "permanently",
     "anew": "again",
     "nought": "zero",
