@@ -35,6 +35,7 @@ class BuildOptions(TypedDict, total=False):
     benchmarks: bool
     unit: Literal["sentences", "lines", "documents"]
     skip_bad: bool
+    verdicts: PathLike
     workers: int
     memory: int
     scratch: PathLike

@@ -34,7 +34,9 @@ CARD, SAMPLES = "README.md", "samples.json"  # of what was dropped and kept, for
 ROWS_A_SHARD = 1_000_000
 ROWS_A_GROUP = 100_000  # fixed, so that the bytes do not depend on the number of threads
 FIRST_VERSION = "1.0.0"
+VERDICTS = "verdicts"  # what speakers said of the lines, and which they were asked about; not for publication either
 _SHARD = re.compile(r"data/([a-z]+)-\d+-of-\d+\.parquet")
+_VERDICT = re.compile(rf"{VERDICTS}/[^/]+\.jsonl?")
 
 
 def write_dataset(
@@ -51,7 +53,7 @@ def write_dataset(
     goes up by a minor number where they change, and by a major one where the columns do.
     """
     previous = read_manifest(folder, DATASET)
-    with replaced(folder, _is_own, "the dataset") as new:
+    with replaced(folder, _is_own, "the dataset", keeps=VERDICTS) as new:
         new.joinpath("data").mkdir()
         columns: dict[str, str] = {}
         rows, num_bytes = dict.fromkeys(splits, 0), dict.fromkeys(splits, 0)
@@ -92,8 +94,8 @@ def _write_shard(shard: pl.DataFrame, path: Path) -> Path:
 
 
 def _is_own(name: str) -> bool:
-    """Return whether this module writes a file of this path, which a rebuild may replace."""
-    return name in (CARD, MANIFEST, SAMPLES) or _SHARD.fullmatch(name) is not None
+    """Return whether a dataset's folder has a file of this path, which a rebuild may replace, or keeps."""
+    return name in (CARD, MANIFEST, SAMPLES) or any(form.fullmatch(name) for form in (_SHARD, _VERDICT))
 
 
 def arrow_bytes(frame: pl.DataFrame) -> int:

@@ -8,6 +8,7 @@ alone, and those who must not see it happen, as publications, take it together.
 import fcntl
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from lrldata.errors import StorageError
 from lrldata.output import note
-from lrldata.paths import remove, remove_tree, walk
+from lrldata.paths import inside, remove, remove_tree, walk
 
 LOCKS = ".locks"
 _UNFINISHED = re.compile(r"\..+\.\d+\.partial")  # a text that is being written, by a process; see manifest.write_text
@@ -117,17 +118,22 @@ def _exchange_lock(folder: Path) -> Path:
 
 
 @contextmanager
-def replaced(folder: Path, is_own: Callable[[str], bool], what: str) -> Iterator[Path]:
+def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str | None = None) -> Iterator[Path]:
     """Yield a new folder to fill, which then takes the place of `folder`; call it under `lock(folder)`.
 
     Whatever happens, `folder` is the old one or the new one, whole. Raises StorageError where the old one holds a file
-    that is not an artifact's own, by its path in it: that would be lost. `what` names the artifact, as `a dataset`.
+    that is not an artifact's own, by its path in it: that would be lost. `what` names the artifact, as `a dataset`, and
+    `keeps` a folder in the old one that the new one gets a copy of, as it is at the moment of the exchange.
     """
     refuse_strangers(folder, is_own, what)
     partial = _partial(folder)
     partial.mkdir(parents=True)
     yield partial
     with _exchange(folder, fcntl.LOCK_EX):
+        if keeps and inside(folder, keeps).is_dir():  # others may have added to it meanwhile
+            for _ in walk(folder / keeps):  # nothing in it may be a link
+                pass
+            shutil.copytree(folder / keeps, partial / keeps)
         if folder.exists():
             folder.rename(_old(folder))
         try:

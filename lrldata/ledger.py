@@ -21,6 +21,7 @@ EDGE_REASONS = {
     "stored_both_ways": "a symmetric fact that is also stored the other way round",
     "exact_duplicate": "the same sentence, from another sense or source",
     "normalised_duplicate": "the same sentence but for case, spaces or Unicode form",
+    "judged_wrong": "a sentence that speakers called wrong (--verdicts)",
 }
 # The same for a line of web text.
 WEB_REASONS = {
@@ -59,6 +60,7 @@ WEB_REASONS = {
     "exact_duplicate": "the same line again",
     "normalised_duplicate": "the same line but for case",
     "above_max_bytes": "beyond the most that was asked for (--max-bytes)",
+    "judged_wrong": "a line that speakers called wrong (--verdicts)",
 }
 
 
@@ -83,7 +85,7 @@ class Ledger:
     """What came in, what was kept, and what was dropped for each reason.
 
     `unsaid` splits the reason `relation_unsaid` by relation; `repaired` says how many rows were changed, kept or not,
-    by what was repaired.
+    by what was repaired. Of what was kept `judged_right` would have gone, had speakers not said that it is right.
     """
 
     came_in: Tally
@@ -91,12 +93,15 @@ class Ledger:
     dropped: Mapping[str, Tally]
     unsaid: Mapping[str, int]
     repaired: Mapping[str, int] = field(default_factory=dict)
+    judged_right: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
         if sum(self.dropped.values(), self.kept) != self.came_in:
             raise AssertionError(f"the ledger does not add up: {self}")
         if sum(self.unsaid.values()) != self.dropped.get("relation_unsaid", Tally()).rows:
             raise AssertionError(f"unsaid relations do not add up: {self}")
+        if self.judged_right.rows > self.kept.rows:
+            raise AssertionError(f"more lines were judged right than kept: {self}")
 
     @property
     def share_kept(self) -> float:
@@ -111,6 +116,7 @@ class Ledger:
             "dropped": {reason: vars(tally) for reason, tally in self.dropped.items()},
             "unsaid_relations": dict(self.unsaid),
             **({"repaired": dict(self.repaired)} if self.repaired else {}),
+            **({"judged_right": vars(self.judged_right)} if self.judged_right.rows else {}),
         }
 
 
@@ -118,7 +124,8 @@ def from_json(value: Mapping[str, Any]) -> Ledger:
     """Read a ledger back from a manifest; the sums are checked."""
     dropped = {reason: Tally(**tally) for reason, tally in value["dropped"].items()}
     unsaid, repaired = dict(value.get("unsaid_relations", {})), dict(value.get("repaired", {}))
-    return Ledger(Tally(**value["in"]), Tally(**value["kept"]), dropped, unsaid, repaired)
+    right = Tally(**value.get("judged_right", {}))
+    return Ledger(Tally(**value["in"]), Tally(**value["kept"]), dropped, unsaid, repaired, right)
 
 
 def build_ledger(

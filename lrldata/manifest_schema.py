@@ -100,12 +100,14 @@ class LedgerPart(_Part):
     dropped: dict[str, _Tally]
     unsaid_relations: Counts = {}
     repaired: Counts = {}
+    judged_right: _Tally | None = None
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
         dropped = {reason: each.tally() for reason, each in self.dropped.items()}
         try:
-            Ledger(self.came_in.tally(), self.kept.tally(), dropped, self.unsaid_relations)
+            right = self.judged_right.tally() if self.judged_right else Tally()
+            Ledger(self.came_in.tally(), self.kept.tally(), dropped, self.unsaid_relations, right)
         except AssertionError as error:
             raise ValueError("the ledger does not add up") from error
         return self

@@ -10,6 +10,7 @@ from lrldata.card import configuration, size_category
 from lrldata.conceptnet.download import OFFICIAL
 from lrldata.language import find
 from lrldata.ledger import reasons_of
+from lrldata.review.wording import agreement, headline
 from lrldata.web.config import GIGABYTE
 
 ORIGINS = {"conceptnet": "conceptnet5/conceptnet5", "glotcc": "cis-lmu/GlotCC-V1"}
@@ -82,6 +83,8 @@ def _describe(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
         "name": name,
         "manifest": manifest,
         "samples": part["samples"],
+        "speakers": part.get("speakers"),
+        "found": _found(part, manifest["language"]["name"]),
         "terms": License(**part["licence"]),
         "licence": titled(License(**part["licence"])),
         "shards": shards,
@@ -103,11 +106,21 @@ def _describe(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _found(part: Mapping[str, Any], language: str) -> list[str]:
+    """Say what speakers found, in sentences; nothing where none has looked."""
+    speakers = part.get("speakers")
+    if not speakers:
+        return []
+    unit = "sentences" if part["manifest"]["source"] == "conceptnet" else "lines"
+    return [sentence for sentence in (headline(speakers, language, unit), agreement(speakers)) if sentence]
+
+
 def rebuild_command(manifest: Mapping[str, Any]) -> str:
     """Return the command that makes a dataset again."""
     language, source = manifest["language"], manifest["source"]
     words = ["lrldata", "build", "--lang", language["code"], "--source", source]
-    return in_lines(words + (_of_graph(manifest) if source == "conceptnet" else _of_documents(manifest)))
+    words += _of_graph(manifest) if source == "conceptnet" else _of_documents(manifest)
+    return in_lines(words + (["--verdicts", "VERDICTS"] if manifest.get("verdicts") else []))
 
 
 def _of_graph(manifest: Mapping[str, Any]) -> list[str]:

@@ -33,6 +33,7 @@ from lrldata.manifest import (
     read_manifest,
 )
 from lrldata.paths import Held, walk
+from lrldata.review.summary import summary_of
 from lrldata.workspace import PATTERNS, source_of_adapter
 
 SAMPLES = 8
@@ -44,7 +45,7 @@ TOLERANCE = 1e-6  # relative, between a score and what its sentences give
 class Dataset:
     """A dataset folder: one source of a language.
 
-    `samples` are its first rows, one a document; their order is by hash.
+    `samples` are its first rows, one a document; their order is by hash. `speakers` is what speakers said of it.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Dataset:
     manifest_sha256: str
     manifest_bytes: bytes
     samples: tuple[str, ...]
+    speakers: Mapping[str, Any] | None = None
 
     @property
     def source(self) -> str:
@@ -221,7 +223,8 @@ def read_dataset(folder: Path) -> Dataset:
     first = rows.unique("doc", keep="first", maintain_order=True) if "doc" in manifest["columns"] else rows
     samples = first.select("text").head(SAMPLES).collect()["text"].to_list()
     short = tuple(textwrap.shorten(sample, LONGEST_SAMPLE, placeholder=" …") for sample in samples)
-    return Dataset(folder, manifest, identity(folder, manifest), opened.files[MANIFEST], short)
+    speakers = summary_of(folder.resolve())
+    return Dataset(folder, manifest, identity(folder, manifest), opened.files[MANIFEST], short, speakers)
 
 
 def read_adapter(folder: Path) -> Adapter:

@@ -155,7 +155,12 @@ def dataset_repository(
             fingerprint(shards),
             dataset.manifest_sha256,
             (*(file.path for file in own), picture),
-            {"manifest": manifest, "samples": list(dataset.samples), "licence": asdict(licences[source])},
+            {
+                "manifest": manifest,
+                "samples": list(dataset.samples),
+                "licence": asdict(licences[source]),
+                **({"speakers": dict(dataset.speakers)} if dataset.speakers else {}),
+            },
         )
         files += own
     return Repository(

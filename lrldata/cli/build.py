@@ -109,7 +109,8 @@ def build_command(
         str | None, typer.Option(help="english | native | paper | FILE.toml", show_default="english")
     ] = None,
     edges: Annotated[
-        str | None, typer.Option(help="Ends in the language: any | start | target (both).", show_default="any")
+        str | None,
+        typer.Option(help="Ends in the language: any | start | target (both).", show_default="any"),
     ] = None,
     min_weight: Annotated[float | None, typer.Option(help="Drop edges below this weight.", show_default="0")] = None,
     scripts: Annotated[
@@ -126,6 +127,9 @@ def build_command(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random split.", show_default="42")] = None,
+    verdicts: Annotated[
+        Path | None, typer.Option(help="Verdicts of speakers, a file or folder: lines stay or go as they say.")
+    ] = None,
     max_rejected: Annotated[
         float | None, typer.Option(help="Share of bad lines at which to stop.", show_default="0.001")
     ] = None,

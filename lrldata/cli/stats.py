@@ -19,8 +19,12 @@ def stats_command(
     as_json: Json = False,
 ) -> None:
     """Show the ledger, relations, lengths and samples of a dataset."""
+    from lrldata.review.summary import summary_of
+
     manifest, rows = open_dataset(folder)
     counted = tables.statistics(manifest, rows)
+    if speakers := summary_of(folder.resolve()):
+        counted["speakers"] = speakers
     examples = rows.select("text").head(samples).collect()["text"].to_list()
     if as_json:
         show_or_dump(True, counted | {"samples": examples}, "")

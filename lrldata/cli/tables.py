@@ -9,9 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from lrldata.conceptnet.plan import Step
-from lrldata.language import Language
+from lrldata.language import Language, find
 from lrldata.ledger import Ledger, reasons_of
 from lrldata.output import size
+from lrldata.review.wording import agreement, headline
 from lrldata.web.inputs import describe_left_out
 from lrldata.workspace import Dataset
 
@@ -104,12 +105,26 @@ def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str])
             relations.add_row(relation, f"{count:,}")
         drawn.append(relations)
     drawn += _inputs(counted)
+    if speakers := counted.get("speakers"):
+        drawn.append(judged(speakers, counted["language"]))
     lengths = table("Characters a row", *counted["characters"], numbers=list(counted["characters"]))
     lengths.add_row(*(f"{value:,}" for value in counted["characters"].values()))
     examples = table("Samples", "sentence")
     for sample in samples:
         examples.add_row(sample)
     return Group(*drawn, lengths, examples)
+
+
+def judged(speakers: Mapping[str, Any], code: str) -> Group:
+    """Show what speakers said of a dataset (review.summary.summarize)."""
+    names = ("lines", "judged", "right", "share", "95 % interval")
+    drawn = table(f"Speakers on version {speakers['version']}", *names, numbers=names[1:])
+    kept = {"kept, and good": speakers["kept"]} if speakers["kept"] else {}
+    dropped = {f"dropped, and rightly: {reason}": each for reason, each in speakers["dropped"].items()}
+    for name, share in {**kept, **dropped}.items():
+        interval = f"{share['low']:.1%} to {share['high']:.1%}"
+        drawn.add_row(name, f"{share['judged']:,}", f"{share['right']:,}", f"{share['share']:.1%}", interval)
+    return Group(drawn, *filter(None, (headline(speakers, find(code).name), agreement(speakers))))
 
 
 def _inputs(counted: Mapping[str, Any]) -> list[RenderableType]:

@@ -30,6 +30,8 @@ from lrldata.language import Language, parse
 from lrldata.ledger import Ledger, Tally, build_ledger, from_json
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.progress import Progress
+from lrldata.review.decisions import Decisions, read_decisions
+from lrldata.review.verdicts import line_id
 from lrldata.schema import CONCEPTNET
 from lrldata.split import SPLITS, at_random, by_pair
 from lrldata.workspace import Dataset, dataset_path
@@ -61,7 +63,8 @@ def build(config: BuildConfig, progress: Progress) -> list[Dataset]:
 
     index = find_index(config, progress)
     held = [language for language in chosen if index.edges_of(language.conceptnet or "")]
-    recipes = {language.code: _recipe(config, language, books[language.code], index) for language in held}
+    decided = {each.code: read_decisions(config.verdicts, each.code, config.source) for each in held}
+    recipes = {each.code: _recipe(config, each, books[each.code], index, decided[each.code]) for each in held}
 
     results: dict[str, Dataset | str] = {
         language.code: _as_found(language, folder_of(config, language))
@@ -75,9 +78,8 @@ def build(config: BuildConfig, progress: Progress) -> list[Dataset]:
         with progress.items("Building", len(pending)) as begin:
             for language in pending:
                 begin(language.name)
-                results[language.code] = _build_one(
-                    edges, language, books[language.code], recipes[language.code], config
-                )
+                code = language.code
+                results[code] = _build_one(edges, language, books[code], recipes[code], config, decided[code])
 
     built = [result for language in held if isinstance(result := results[language.code], Dataset)]
     lacking = [f"{language.name} ({language.code})" for language in chosen if language not in held]
@@ -100,13 +102,18 @@ def _read_index(index: Index, pending: Sequence[Language]) -> pl.DataFrame:
 
 
 def _build_one(
-    edges: pl.DataFrame, language: Language, book: Phrasebook, recipe: dict[str, Any], config: BuildConfig
+    edges: pl.DataFrame,
+    language: Language,
+    book: Phrasebook,
+    recipe: dict[str, Any],
+    config: BuildConfig,
+    decided: Decisions | None,
 ) -> Dataset | str:
     """Make the rows of one language and write them; where no row is left, say why."""
     began = time.perf_counter()
     folder = folder_of(config, language)
     here = (pl.col("start_lang") == language.conceptnet) | (pl.col("end_lang") == language.conceptnet)
-    rows, ledger = make_rows(edges.filter(here), language, book, config)
+    rows, ledger = make_rows(edges.filter(here), language, book, config, decided)
     if rows.is_empty():
         went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in ledger.dropped.items())
         return f"Nothing is left of {ledger.came_in.rows:,} edges of {language.name}: {went}."
@@ -121,7 +128,11 @@ def _build_one(
 
 
 def make_rows(
-    edges: pl.DataFrame, language: Language, book: Phrasebook, config: BuildConfig
+    edges: pl.DataFrame,
+    language: Language,
+    book: Phrasebook,
+    config: BuildConfig,
+    decided: Decisions | None = None,
 ) -> tuple[pl.DataFrame, Ledger]:
     """Turn the edges that touch a language into dataset rows with their split, and account for the rest. Pure.
 
@@ -144,6 +155,7 @@ def make_rows(
         .pipe(say, book.sentences)
         .pipe(mark_duplicates)
         .pipe(name_decomposed)
+        .pipe(mark_wrong, decided.wrong if decided else frozenset())
     )
     accounted = [links, judged.filter(pl.col("reason").is_not_null()), said]
     came_in = Tally(len(edges), int(facts["bytes"].sum()) + int(links["bytes"].sum()))
@@ -159,6 +171,16 @@ def make_rows(
     )
     split = by_pair(pl.col("pair_hash")) if config.split == "pair" else pl.Series(at_random(len(rows), config.seed))
     return rows.with_columns(split=split).drop("pair_hash"), ledger
+
+
+def mark_wrong(said: pl.DataFrame, wrong: frozenset[str]) -> pl.DataFrame:
+    """Give the sentences that speakers called wrong a reason of their own, where they have none. Pure."""
+    if not wrong:
+        return said
+    found = pl.Series([line_id(text) in wrong for text in said["text"]], dtype=pl.Boolean)
+    return said.with_columns(
+        reason=pl.when(pl.col("reason").is_null() & found).then(pl.lit("judged_wrong")).otherwise("reason")
+    )
 
 
 def folder_of(config: BuildConfig, language: Language) -> Path:
@@ -182,13 +204,16 @@ def scripts_of(config: BuildConfig, language: Language) -> tuple[str, ...]:
     return scripts
 
 
-def _recipe(config: BuildConfig, language: Language, book: Phrasebook, index: Index) -> dict[str, Any]:
+def _recipe(
+    config: BuildConfig, language: Language, book: Phrasebook, index: Index, decided: Decisions | None
+) -> dict[str, Any]:
     """Return all that shapes a dataset: input, settings, sentences, language and library versions."""
     return {
         "source": config.source,
         "language": language.model_dump(exclude_none=True, exclude={"paper", "sentiment"}, mode="json"),
         "settings": {**config.recipe(), "scripts": list(scripts_of(config, language)) or [ALL_SCRIPTS]},
         "templates": book.as_json(),
+        **({"verdicts": decided.as_json()} if decided else {}),
         "inputs": [index.source],
         "sample": config.sample,
         "made_with": made_with("polars", "xxhash"),

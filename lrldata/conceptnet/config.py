@@ -31,6 +31,7 @@ class BuildConfig(BaseModel):
     scripts: str | None = None
     split: Literal["pair", "random"] = "pair"
     seed: int = 42
+    verdicts: Path | None = None
     max_rejected: float = Field(default=0.001, ge=0.0, le=1.0)
     out: Path = Path("lrl-workspace")
     cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))

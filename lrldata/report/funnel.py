@@ -44,6 +44,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
         "normalised_duplicate",
     ),
     "Size": ("above_max_bytes",),
+    "Speakers": ("judged_wrong",),
 }
 # The same for ConceptNet (ledger.EDGE_REASONS).
 EDGE_STEPS: Mapping[str, tuple[str, ...]] = {
@@ -53,7 +54,9 @@ EDGE_STEPS: Mapping[str, tuple[str, ...]] = {
     "Weight and script": ("below_min_weight", "wrong_script"),
     "Sentences": ("relation_unsaid",),
     "Duplicates": ("stored_both_ways", "exact_duplicate", "normalised_duplicate"),
+    "Speakers": ("judged_wrong",),
 }
+SPEAKERS = "Speakers"  # a step that is left out where they have dropped nothing: few datasets were reviewed
 OTHER = "Other"  # for reasons that no step has
 
 
@@ -112,7 +115,7 @@ def _steps(ledger: Ledger, source: str) -> Iterator[Step]:
                 gone = ledger.dropped[reason]
                 left = _less(left, gone)
                 drops.append(Drop(reason, words_of(reason, source), gone, left))
-        if reasons:
+        if drops or (reasons and name != SPEAKERS):
             yield Step(name, tuple(drops), _less(before, left), left)
 
 

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pydantic import ValidationError
 
-from lrldata.dataset import SAMPLES, Opened, open_shards
-from lrldata.errors import StorageError, UsageError
+from lrldata.dataset import SAMPLES, open_shards
+from lrldata.errors import UsageError
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import write_text
 from lrldata.report.funnel import funnel, step_of, steps_of, words_of
 from lrldata.report.html import STYLE, asset, environment, policy
+from lrldata.report.read import read_samples
 from lrldata.report.samples import Group, Sample, Samples, shown
+from lrldata.review.summary import summary_of
+from lrldata.review.wording import agreement, headline
 from lrldata.split import content_hash
 
 KEPT_SHOWN = 50  # kept rows, where the folder has no samples
@@ -38,12 +40,12 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     if samples is None:
         samples = Samples(kept=sample_of(opened.rows(), KEPT_SHOWN))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, render(manifest, samples))
+    write_text(path, render(manifest, samples, summary_of(home)))
     return path
 
 
-def render(manifest: Mapping[str, Any], samples: Samples) -> str:
-    """Return the page of a dataset. Pure."""
+def render(manifest: Mapping[str, Any], samples: Samples, speakers: Mapping[str, Any] | None = None) -> str:
+    """Return the page of a dataset; `speakers` is what review.summary gives. Pure."""
     source = manifest["source"]
     ledger = from_json(manifest["ledger"])
     groups = list(_groups(samples, ledger, source))
@@ -58,6 +60,8 @@ def render(manifest: Mapping[str, Any], samples: Samples) -> str:
             unit="edges" if source == "conceptnet" else "lines",
             steps=funnel(ledger, source),
             thresholds=samples.thresholds,
+            speakers=speakers,
+            told=[headline(speakers, manifest["language"]["name"]), agreement(speakers)] if speakers else [],
             groups=groups,
             by_step=[(step, list(members)) for step, members in groupby(groups, attrgetter("step"))],
             names={group.name for group in groups},
@@ -68,21 +72,6 @@ def render(manifest: Mapping[str, Any], samples: Samples) -> str:
             policy=policy(style, script),
         )
     )
-
-
-def read_samples(opened: Opened, folder: Path) -> Samples | None:
-    """Return what samples.json of a dataset holds; None where there is none. Raises StorageError."""
-    if SAMPLES not in opened.files:
-        return None
-    try:
-        return Samples.model_validate_json(opened.files[SAMPLES])
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise StorageError(
-            f"{folder / SAMPLES}: not as a build writes it ({where}: {first['msg']}).",
-            "Run `lrldata build` again to repair it.",
-        ) from error
 
 
 def sample_of(rows: pl.LazyFrame, most: int) -> tuple[Sample, ...]:

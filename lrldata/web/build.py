@@ -23,8 +23,9 @@ from lrldata.ledger import Ledger, Tally, from_json, reasons_of
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.output import note
 from lrldata.progress import Progress
+from lrldata.review.decisions import read_decisions
 from lrldata.split import SPLITS
-from lrldata.web import samples, stages
+from lrldata.web import pii, samples, spoken, stages
 from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.clean import rules
 from lrldata.web.config import WebConfig
@@ -151,8 +152,17 @@ def _prepare(config: WebConfig, language: Language) -> tuple[Found, stages.Task,
     found = look_for_input(config, language)
     scripts = scripts_asked(language, config.lang, config.scripts)
     protect = tuple(config.protect)
+    decided = read_decisions(config.verdicts, language.code, config.source)
     task = stages.Task(
-        language.code, config.lid, config.cache, protect, config.benchmarks, config.unit, scripts, config.handles
+        language.code,
+        config.lid,
+        config.cache,
+        protect,
+        config.benchmarks,
+        config.unit,
+        scripts,
+        handles=config.handles,
+        decided=decided,
     )
     recipe = _recipe(config, task, found.shards, found.revision)
     return found, task, recipe, (config.scratch or config.cache / "glotcc") / fingerprint(recipe)[:16]
@@ -195,20 +205,27 @@ def clean_corpus(
             chosen = choose(task, parts, work, pool, most=config.max_bytes, memory=config.memory)
         with progress.waiting("Gathering"):
             written = _write_parts(task, parts, chosen, work, pool)
+            saved = spoken.save(parts, chosen.drop_codes, task.decided)
+            spoken.write_saved(saved, work / "rows")
     counts = [part.summary() for part in parts]
-    kept = sum((Tally(**each["kept"]) for each in written), Tally())
+    kept = sum((Tally(**each["kept"]) for each in written), saved.tally)
     came_in = sum((Tally(**each["in"]) for each in counts), Tally())
     dropped: dict[str, Tally] = {}
     for each in [*counts, *written]:
         for reason, tally in each["dropped"].items():
             dropped[reason] = dropped.get(reason, Tally()) + Tally(**tally)
-    ledger = Ledger(came_in, kept, {reason: dropped[reason] for reason in reasons_of("web") if reason in dropped}, {})
-    replaced = sum((Counter(each["replaced"]) for each in written), Counter[str]())
+    dropped = saved.less(dropped)
+    ordered = {reason: dropped[reason] for reason in reasons_of("web") if reason in dropped}
+    ledger = Ledger(came_in, kept, ordered, {}, saved.tally)
+    replaced = sum((Counter(each["replaced"]) for each in written), Counter(pii.count(saved.rows["text"])))
     drawn = samples.merge((each["samples"] for each in [*counts, *written]), samples.DROPPED)
     shown = samples.merge(({"": each["shown"]} for each in written), samples.KEPT).get("", [])
     seen = {
         "thresholds": samples.thresholds([each["measured"] | each.get("documents", {}) for each in counts]),
-        "dropped": {reason: [samples.shown(one) for one in drawn[reason]] for reason in ledger.dropped},
+        "dropped": {
+            reason: [samples.shown(one) for one in drawn[reason] if one["text"] not in saved.texts]
+            for reason in ledger.dropped
+        },
         "kept": [samples.shown(one) for one in shown],
     }
     rows = work / "rows"
@@ -291,4 +308,5 @@ def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revis
         "inputs": [shard.entry() for shard in shards],
         "sample": config.sample,
         "made_with": made_with(*LIBRARIES, binding),
+        **({"verdicts": task.decided.as_json()} if task.decided else {}),
     }

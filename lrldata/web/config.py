@@ -34,6 +34,7 @@ class WebConfig(BaseModel):
     documents: Literal["paragraphs", "lines"] = "paragraphs"
     scripts: str | None = None
     handles: bool = False
+    verdicts: Path | None = None
     skip_bad: bool = False
     workers: int = Field(default_factory=cores, ge=1)
     memory: int = Field(default=500_000_000, ge=1_000_000)
@@ -47,6 +48,8 @@ class WebConfig(BaseModel):
     def _one_input(self) -> Self:
         if self.source == "web" and self.input is None:
             raise UsageError("--input is missing.", "Use --source web --input FOLDER.")
+        if self.verdicts and self.unit == "documents":
+            raise UsageError("--verdicts: not with --unit documents.", "Speakers judge lines or sentences.")
         if self.sample and (self.input is not None or self.source == "web"):
             raise UsageError("--sample and --input: two inputs.", "Give one of them.")
         return self

@@ -10,9 +10,10 @@ import polars as pl
 
 from lrldata.langid import load_model
 from lrldata.language import Language, find
+from lrldata.review.decisions import Decisions
 from lrldata.schema import WEB
 from lrldata.split import content_hash
-from lrldata.web import document_filters, pii, samples
+from lrldata.web import document_filters, pii, samples, spoken
 from lrldata.web.chunks import DropCodes, Part, whole
 from lrldata.web.clean import CleaningContext, clean
 from lrldata.web.cross_dedup import CODES, Keys
@@ -35,6 +36,7 @@ class Task:
     unit: str
     scripts: tuple[str, ...] | None = None  # other ones than the language's
     handles: bool = False
+    decided: Decisions | None = None  # what speakers said of lines
 
 
 def language_of(task: Task) -> Language:
@@ -55,12 +57,17 @@ def context_of(task: Task) -> CleaningContext:
 def judge(task: Task, part: Part, read: pl.DataFrame) -> int:
     """Do the steps for lines, and keep what is left; returns the bytes that came in. `read` is as read.py gives it."""
     judged = clean(read, context_of(task))
+    if task.decided:
+        judged = spoken.mark_wrong(judged, task.decided)
     named = read.select(pl.col("doc").alias("name"), "url").with_row_index("doc")
     left = judged.filter(pl.col("reason").is_null())
     folded = pl.col("text").str.to_lowercase().hash(1)
     part.write_frame("lines", left.select("doc", "text", "bytes", exact=pl.col("text").hash(1), folded=folded))
     part.write_frame("documents", named.select("name", "url"))
     dropped = judged.filter(pl.col("reason").is_not_null()).join(named, on="doc", maintain_order="left")
+    if task.decided:
+        right = spoken.right_among(dropped, task.decided)
+        part.write_frame("right", dropped.filter(right).select("doc", "text", "bytes", "reason"))
     rival = pl.when(pl.col("taken_for") != task.language).then("probability")
     summary = {
         "in": {"rows": len(judged), "bytes": int(judged["bytes"].sum())},

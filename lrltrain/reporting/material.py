@@ -16,7 +16,8 @@ from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest
 from lrldata.paths import Held
 from lrldata.report.funnel import Step, funnel
-from lrldata.report.page import read_samples, sample_of
+from lrldata.report.page import sample_of
+from lrldata.report.read import read_samples
 from lrldata.report.samples import Shown, shown
 from lrldata.workspace import CARDS, PATTERNS, source_of_adapter
 from lrltrain.evaluation.record import is_hidden

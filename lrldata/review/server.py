@@ -1,0 +1,191 @@
+"""The server of `lrldata review`: the page, and verdicts that are on the disk before the next line is shown. IO.
+
+It answers programs of this machine alone, under a path that only the printed address has, and no page of another
+origin: `Host` must be a name of the loopback interface, `Origin` and `Sec-Fetch-Site` the page's own, and what changes
+something is JSON with a header of its own, which another page cannot send unasked.
+"""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lrldata.dataset import VERDICTS
+from lrldata.errors import LrlError, UsageError
+from lrldata.review.frame import Frame
+from lrldata.review.page import Words, review_page
+from lrldata.review.sampling import OpenStratum, Queue
+from lrldata.review.verdicts import (
+    Alias,
+    Decision,
+    Line,
+    Note,
+    Verdict,
+    append,
+    now,
+    read_all,
+    standing,
+)
+
+HOST, PORT = "127.0.0.1", 8710
+HEADER = ("X-Lrl-Review", "1")
+DECISIONS = ("right", "wrong", "unsure")
+LARGEST = 16_000  # bytes of a request
+_NAMES = re.compile(r"(?:127\.0\.0\.1|localhost)(?::[0-9]{1,5})?")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Request(BaseModel):
+    """What the page asks: the next line, after a verdict on `line` where there is one, or after one was taken back."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reviewer: Alias
+    credit: bool = False
+    line: Line | None = None
+    decision: Decision | None = None
+    note: Note = ""
+    undo: bool = False
+
+
+class Review:
+    """A dataset that is judged: its frame, and the verdicts so far."""
+
+    def __init__(self, folder: Path, frame: Frame) -> None:
+        self.folder, self.frame = folder, frame
+        self._texts = {each.line: each.text for each in frame.lines}
+        self._queue = Queue(
+            OpenStratum(about.group, about.size, [each.line for each in frame.lines if each.stratum == number])
+            for number, about in enumerate(frame.strata)
+        )
+        self._given: dict[str, dict[str, Verdict]] = {}  # by reviewer and line, in the order of their time
+        latest = [each for some in standing(read_all(folder / VERDICTS)).values() for each in some.values()]
+        for verdict in sorted(latest, key=lambda each: each.time):
+            self._note(verdict)
+
+    def _note(self, verdict: Verdict) -> None:
+        mine = self._given.setdefault(verdict.reviewer, {})
+        mine.pop(verdict.line, None)
+        if verdict.decision == "none":
+            self._queue.take_back(verdict.line, verdict.reviewer)
+            return
+        mine[verdict.line] = verdict
+        vote = None if verdict.decision == "unsure" else verdict.decision == "right"
+        self._queue.put(verdict.line, verdict.reviewer, vote)
+
+    def answer(self, request: Request) -> dict[str, Any]:
+        """Save what a request says, and return the next line and how many the reviewer has judged."""
+        mine = self._given.setdefault(request.reviewer, {})
+        again = None
+        if request.undo and mine:
+            again = next(reversed(mine))
+            self._save(request, again, "none", "")
+        elif request.line in self._texts and request.decision in DECISIONS:
+            self._save(request, request.line, request.decision, request.note)
+        line = again or self._queue.next(request.reviewer)
+        return {
+            "line": line,
+            "text": self._texts[line] if line else "",
+            "judged": sum(each in self._texts for each in mine),
+            "lines": len(self._texts),
+            "can_undo": bool(mine),
+        }
+
+    def _save(self, request: Request, line: str, decision: str, note: str) -> None:
+        verdict = Verdict(
+            language=self.frame.language,
+            source=self.frame.source,
+            version=self.frame.version,
+            line=line,
+            decision=decision,  # type: ignore[arg-type]
+            reviewer=request.reviewer,
+            credit=request.credit,
+            time=now(),
+            note=note,
+        )
+        append(self.folder, [verdict])
+        self._note(verdict)
+
+    def reviewers(self) -> list[str]:
+        """Name those who have judged before."""
+        return sorted(name for name, given in self._given.items() if given)
+
+
+def application(review: Review, words: Words, language: str, key: str) -> web.Application:
+    """Return the application; the page is at /KEY/."""
+    lock = asyncio.Lock()
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        check_sender(request)
+        response = await handler(request)
+        response.headers.update({"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+        return response
+
+    async def page(_: web.Request) -> web.Response:
+        made = review_page(review.frame, words, language, reviewers=review.reviewers())
+        headers = {"Content-Security-Policy": "frame-ancestors 'none'", "Referrer-Policy": "no-referrer"}
+        return web.Response(text=made, content_type="text/html", charset="utf-8", headers=headers)
+
+    async def answer(request: web.Request) -> web.Response:
+        check_change(request)
+        try:
+            message = Request.model_validate(await request.json())
+            async with lock:
+                return web.json_response(review.answer(message))
+        except (ValidationError, JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise web.HTTPBadRequest(text=str(error).splitlines()[0]) from error
+        except (LrlError, OSError) as error:
+            raise web.HTTPInternalServerError(text=str(error)) from error
+
+    made = web.Application(middlewares=[check], client_max_size=LARGEST)
+    made.add_routes([web.get(f"/{key}/", page), web.post(f"/{key}/answer", answer)])
+    return made
+
+
+def check_sender(request: web.Request) -> None:
+    """Raise 403 for a request under a name that is not ours, or from a page of another origin."""
+    hosts = request.headers.getall("Host", [])
+    if len(hosts) != 1 or not _NAMES.fullmatch(hosts[0].lower()):
+        raise web.HTTPForbidden(text="This server answers to 127.0.0.1 and localhost alone.")
+    origins = {origin.lower() for origin in request.headers.getall("Origin", [])}
+    sites = {site.lower() for site in request.headers.getall("Sec-Fetch-Site", [])}
+    if not (origins <= {f"http://{hosts[0].lower()}"} and sites <= {"same-origin", "none"}):
+        raise web.HTTPForbidden(text="This server answers no page of another origin.")
+
+
+def check_change(request: web.Request) -> None:
+    """Raise 403 or 415 for a request that a page could have sent without asking first."""
+    name, value = HEADER
+    if request.headers.getall(name, []) != [value]:
+        raise web.HTTPForbidden(text=f"The header {name}: {value} is missing.")
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="The body must be application/json.")
+
+
+async def serve(app: web.Application, port: int, key: str, tell: Callable[[str], None]) -> None:
+    """Serve until this is cancelled; `tell` gets the address once it answers. Raises UsageError for a port in use."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, HOST, port).start()
+        except OSError as error:
+            raise UsageError(
+                f"--port {port}: cannot be used ({error.strerror or error}).", "Name another one, or 0 for any."
+            ) from error
+        tell(f"http://{HOST}:{runner.addresses[0][1]}/{key}/")
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+def new_key() -> str:
+    """Return a path that nobody guesses."""
+    return secrets.token_urlsafe(16)

@@ -1,0 +1,89 @@
+"""What the verdicts in a dataset's folder say: shares of good lines with intervals, and agreement. IO."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lrldata.dataset import VERDICTS
+from lrldata.paths import inside
+from lrldata.review.frame import KEPT, Frame, newest_frame
+from lrldata.review.statistics import Share, Stratum, estimate, krippendorff_alpha
+from lrldata.review.verdicts import Verdict, read_all, standing
+
+
+def summary_of(folder: Path) -> dict[str, Any] | None:
+    """Return what speakers said of a dataset, as JSON-like values; None where there are no verdicts.
+
+    Raises DamagedError or InputError for files in `verdicts/` that were changed.
+    """
+    place = inside(folder, VERDICTS)
+    frame = newest_frame(folder) if place.is_dir() else None
+    if frame is None:
+        return None
+    return summarize(frame, read_all(place))
+
+
+def summarize(frame: Frame, verdicts: Sequence[Verdict]) -> dict[str, Any] | None:
+    """Return what verdicts say of the dataset of a frame; None where none is on a line of it. Pure."""
+    offered = {each.line for each in frame.lines}
+    given = {line: by_reviewer for line, by_reviewer in standing(verdicts).items() if line in offered}
+    if not given:
+        return None
+    found = estimate(groups_of(frame, given))
+    decisions = Counter(each.decision for by_reviewer in given.values() for each in by_reviewer.values())
+    latest = {each.reviewer: each.credit for each in sorted(verdicts, key=lambda each: each.time)}
+    reviewers = sorted({reviewer for by_reviewer in given.values() for reviewer in by_reviewer})
+    alpha = krippendorff_alpha(
+        [[each.decision for each in some.values() if each.decision != "unsure"] for some in given.values()]
+    )
+    shares = {name: _as_json(share) for name, share in found.shares.items()}
+    return {
+        "version": frame.version,
+        "reviewers": len(reviewers),
+        "credited": [reviewer for reviewer in reviewers if latest[reviewer]],
+        "lines": len(given),
+        "verdicts": sum(decisions.values()),
+        "unsure": decisions["unsure"],
+        "shared": sum(len(by_reviewer) > 1 for by_reviewer in given.values()),
+        "alpha": None if alpha is None else round(alpha, 3),
+        "error": None if found.errors is None else round(sum(found.errors.values()) / len(found.errors), 3),
+        "kept": shares.pop(KEPT, None),
+        "dropped": {reason: _turned(share) for reason, share in shares.items()},
+    }
+
+
+def groups_of(frame: Frame, given: Mapping[str, Mapping[str, Verdict]]) -> dict[str, list[Stratum]]:
+    """Return the strata of a frame by group, with the votes on their lines. Pure."""
+    votes: list[list[dict[str, bool]]] = [[] for _ in frame.strata]
+    for each in frame.lines:
+        line_votes = {
+            reviewer: verdict.decision == "right"
+            for reviewer, verdict in given.get(each.line, {}).items()
+            if verdict.decision != "unsure"
+        }
+        if line_votes:
+            votes[each.stratum].append(line_votes)
+    groups: dict[str, list[Stratum]] = {}
+    for about, some in zip(frame.strata, votes, strict=True):
+        groups.setdefault(about.group, []).append(Stratum(about.size, some, about.right))
+    return groups
+
+
+def _as_json(share: Share) -> dict[str, Any]:
+    return {
+        "judged": share.judged,
+        "right": share.right,
+        **{name: round(getattr(share, name), 4) for name in ("share", "low", "high")},
+    }
+
+
+def _turned(share: dict[str, Any]) -> dict[str, Any]:
+    """Return a share of good lines as one of lines that it was right to drop."""
+    return {
+        "judged": share["judged"],
+        "right": share["judged"] - share["right"],
+        "share": round(1 - share["share"], 4),
+        "low": round(1 - share["high"], 4),
+        "high": round(1 - share["low"], 4),
+    }

@@ -1,0 +1,222 @@
+"""Verdict files: what speakers said of lines, appended to `verdicts/*.jsonl` in a dataset's folder. IO.
+
+A verdict is a line of JSON; nothing is ever taken out or changed. Who changes their mind, or takes a verdict back
+(decision `none`), adds another one, and of one reviewer on one line the latest counts. Each verdict in a dataset's
+folder names the hash of the one before it, so that a file that was edited is found out.
+"""
+
+import fcntl
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from lrldata.dataset import VERDICTS
+from lrldata.errors import InputError, UsageError
+from lrldata.folder import kept_in_place
+from lrldata.manifest import DamagedError
+from lrldata.output import note
+from lrldata.paths import inside, walk
+
+LONGEST_NOTE, LONGEST_ALIAS = 2_000, 60  # characters
+LONGEST_LINE, LARGEST = 20_000, 64_000_000  # bytes
+Decision = Literal["right", "wrong", "unsure", "none"]
+Line = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _seen(text: str) -> str:
+    if _UNSEEN.search(text.replace("\n", " ")):
+        raise ValueError("has control characters")
+    return text
+
+
+Alias = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_ALIAS), AfterValidator(_seen)
+]
+Note = Annotated[str, StringConstraints(max_length=LONGEST_NOTE), AfterValidator(_seen)]
+
+
+class Verdict(BaseModel):
+    """What a reviewer said of a line, which `line` names by its content; `version` is the dataset's.
+
+    `credit` says that the alias may be published. `after` is the hash of the verdict before it in its file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    format: Literal["lrl-verdict-1"] = "lrl-verdict-1"
+    language: str = Field(pattern=r"^[A-Za-z0-9-]{2,16}$")
+    source: str = Field(pattern=r"^[\w.-]{1,100}$")
+    version: str = Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")
+    line: Line
+    decision: Decision
+    reviewer: Alias
+    credit: bool = False
+    time: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")
+    note: Note = ""
+    after: str | None = None
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Return what makes it the same verdict as another, wherever it is stored."""
+        return self.reviewer, self.line, self.time, self.decision, self.note
+
+
+def line_id(text: str) -> str:
+    """Return the name of a line by its content: the first 128 bits of its SHA-256, in hexadecimal."""
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def now() -> str:
+    """Return the time, in UTC, as verdicts have it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def read_file(path: Path) -> list[Verdict]:
+    """Read a verdict file. Raises InputError that names the line; DamagedError where it was changed afterwards.
+
+    A last line without its end is one that was being written when the program was killed: it was never confirmed, and
+    is left out.
+    """
+    if path.stat().st_size > LARGEST:
+        raise InputError(f"{path}: larger than a verdict file can be ({LARGEST:,} bytes).")
+    return _parse(path.read_bytes(), path)
+
+
+def _parse(data: bytes, path: Path) -> list[Verdict]:
+    found: list[Verdict] = []
+    before = ""
+    for number, text in enumerate(_whole_lines(data), 1):
+        where = f"{path}: line {number:,}"
+        if len(text) > LONGEST_LINE:
+            raise InputError(f"{where}: longer than a verdict can be.")
+        try:
+            verdict = Verdict.model_validate_json(text)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            key = ".".join(map(str, fault["loc"]))
+            problem = f"{key}: {fault['msg']}" if key else fault["msg"]
+            raise InputError(
+                f"{where}: not a verdict ({problem}).", "Take the file as `lrldata review` wrote it."
+            ) from error
+        if (verdict.after is not None or (found and found[0].after is not None)) and verdict.after != before:
+            raise DamagedError(
+                f"{where}: does not follow the verdict before it: the file was changed after it was written.",
+                "Take it from a copy, or remove it and merge the reviewers' own files again.",
+            )
+        before = _hash(text)
+        found.append(verdict)
+    return found
+
+
+def _whole_lines(data: bytes) -> list[bytes]:
+    return data[: data.rfind(b"\n") + 1].splitlines()
+
+
+def _hash(line: bytes) -> str:
+    return sha256(line).hexdigest()[:32]
+
+
+def read_all(place: Path) -> list[Verdict]:
+    """Read the verdicts of a file, or of all files below a folder that end in .jsonl; none where there is no folder."""
+    if place.is_file():
+        return read_file(place)
+    return [verdict for path in walk(place) if path.suffix == ".jsonl" for verdict in read_file(path)]
+
+
+def read_given(place: Path) -> list[Verdict]:
+    """Read the verdicts that an option names. Raises UsageError where nothing is there."""
+    if not place.exists():
+        raise UsageError(f"{place}: no verdict file or folder of them.", "`lrldata review FOLDER` makes one.")
+    return read_all(place / VERDICTS if (place / VERDICTS).is_dir() else place)
+
+
+def append(folder: Path, verdicts: Iterable[Verdict]) -> int:
+    """Add verdicts to the files of their reviewers in a dataset's folder; they are on the disk when this returns.
+
+    Returns how many were added: what is there already is not added again.
+    """
+    by_file: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        by_file.setdefault(_file_name(verdict.reviewer), []).append(verdict)
+    with kept_in_place([folder]):  # a rebuild must not exchange the folder between opening and writing
+        inside(folder, VERDICTS).mkdir(exist_ok=True)
+        return sum(_append(inside(folder, f"{VERDICTS}/{name}"), some) for name, some in by_file.items())
+
+
+def _append(path: Path, verdicts: Iterable[Verdict]) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor, "r+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        data = stream.read()
+        known = {verdict.said for verdict in _parse(data, path)}
+        lines = _whole_lines(data)
+        end = sum(len(line) + 1 for line in lines)
+        if end < len(data):
+            note(f"note: {path}: the last verdict was cut off as it was written, and is left out.")
+            stream.truncate(end)
+        before = _hash(lines[-1]) if lines else ""
+        added = []
+        for verdict in verdicts:
+            if verdict.said not in known:
+                known.add(verdict.said)
+                added.append(verdict.model_copy(update={"after": before}).model_dump_json().encode())
+                before = _hash(added[-1])
+        stream.seek(end)
+        stream.write(b"".join(line + b"\n" for line in added))
+        stream.flush()
+        os.fsync(stream.fileno())
+    return len(added)
+
+
+def _file_name(alias: str) -> str:
+    """Return the file of a reviewer; the hash keeps apart names that differ in what a file's name cannot have."""
+    plain = re.sub(r"[^\w-]+", "-", alias)[:40].strip("-")
+    return f"{plain or 'reviewer'}-{sha256(alias.encode()).hexdigest()[:6]}.jsonl"
+
+
+def standing(verdicts: Iterable[Verdict]) -> dict[str, dict[str, Verdict]]:
+    """Return by line and reviewer the verdict that counts: the latest, but for those that were taken back. Pure."""
+    latest: dict[tuple[str, str], Verdict] = {}
+    for verdict in sorted(verdicts, key=lambda each: each.time):  # stable: within a time the later in the file
+        latest[verdict.line, verdict.reviewer] = verdict
+    found: dict[str, dict[str, Verdict]] = {}
+    for (line, reviewer), verdict in sorted(latest.items()):
+        if verdict.decision != "none":
+            found.setdefault(line, {})[reviewer] = verdict
+    return found
+
+
+def consensus(verdicts: Iterable[Verdict]) -> dict[str, str]:
+    """Return `right` or `wrong` for the lines on which more reviewers say the one than the other. Pure."""
+    return dict(_consensus(standing(verdicts)))
+
+
+def _consensus(given: Mapping[str, Mapping[str, Verdict]]) -> Iterator[tuple[str, str]]:
+    for line, by_reviewer in given.items():
+        votes = Counter(verdict.decision for verdict in by_reviewer.values())
+        if votes["right"] != votes["wrong"]:
+            yield line, "right" if votes["right"] > votes["wrong"] else "wrong"
+
+
+def check_same(verdicts: Iterable[Verdict], language: str, source: str, where: str) -> None:
+    """Raise InputError where a verdict is of another dataset."""
+    for verdict in verdicts:
+        if (verdict.language, verdict.source) != (language, source):
+            raise InputError(
+                f"{where}: has verdicts on {verdict.language} from {verdict.source}, not on {language} from {source}.",
+                "Name the file of this dataset.",
+            )
+
+
+def as_json_lines(verdicts: Iterable[Verdict]) -> str:
+    """Write verdicts as a file of their own."""
+    return "".join(json.dumps(each.model_dump(exclude={"after"}), ensure_ascii=False) + "\n" for each in verdicts)

@@ -1,0 +1,112 @@
+"""Lines of web text that speakers judged: those said to be wrong go, those said to be right stay. IO: parts.
+
+A line that is right, and would have gone, is a row all the same: with its document's name and address, in the split of
+its site. It stays out where the dataset has the same text already, and where it has text of a benchmark.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from lrldata.ledger import Tally
+from lrldata.review.decisions import Decisions
+from lrldata.review.verdicts import line_id
+from lrldata.schema import WEB
+from lrldata.split import SPLITS, by_pair, content_hash
+from lrldata.web.chunks import DropCodes, Part
+from lrldata.web.cross_dedup import CODES
+
+JUDGED_WRONG = "judged_wrong"
+NEVER_SAVED = ("no_text", "contaminated")  # whatever speakers say of them
+# Of these another copy stays, or room was wanting: they say nothing against the line.
+_NOT_SAVED = [*NEVER_SAVED, "exact_duplicate", "normalised_duplicate", "above_max_bytes", JUDGED_WRONG]
+_SAVED = pl.Schema(
+    {"text": pl.String, "doc": pl.String, "url": pl.String, "site": pl.String, "bytes": pl.UInt32, "reason": pl.String}
+)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The rows that are there since speakers said so, and what is to be taken off each reason for them."""
+
+    rows: pl.DataFrame
+
+    @property
+    def texts(self) -> frozenset[str]:
+        """Return their texts."""
+        return frozenset(self.rows["text"])
+
+    @property
+    def tally(self) -> Tally:
+        """Return how many rows they are."""
+        return Tally(len(self.rows), int(self.rows["bytes"].sum()))
+
+    def less(self, dropped: Mapping[str, Tally]) -> dict[str, Tally]:
+        """Return what was dropped for each reason, without these rows."""
+        left = dict(dropped)
+        for reason, rows, size in self.rows.group_by("reason").agg(pl.len(), pl.col("bytes").sum()).iter_rows():
+            left[reason] = Tally(left[reason].rows - rows, left[reason].bytes - size)
+        return {reason: tally for reason, tally in left.items() if tally.rows}
+
+
+def mark_wrong(judged: pl.DataFrame, decisions: Decisions) -> pl.DataFrame:
+    """Give the lines that speakers said are wrong a reason of their own, where they have none."""
+    wrong = _among(judged["text"], decisions.wrong)
+    reason = pl.when(pl.col("reason").is_null() & wrong).then(pl.lit(JUDGED_WRONG)).otherwise("reason")
+    return judged.with_columns(reason=reason)
+
+
+def right_among(dropped: pl.DataFrame, decisions: Decisions) -> pl.Series:
+    """Return which of the lines that go are right, as speakers say."""
+    return _among(dropped["text"], decisions.right) & ~dropped["reason"].is_in(_NOT_SAVED)
+
+
+def _among(texts: pl.Series, lines: frozenset[str]) -> pl.Series:
+    return pl.Series([line_id(text) in lines for text in texts], dtype=pl.Boolean)
+
+
+def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Decisions | None) -> Saved:
+    """Return the lines that are right and would go, each text once: that of the document that is first by its name."""
+    if decisions is None:
+        return Saved(pl.DataFrame(schema=_SAVED))
+    reasons = {number: reason for reason, number in CODES.items()}
+    found = []
+    for part, codes in zip(parts, drop_codes, strict=True):
+        gone = part.read("lines", "doc", "text", "bytes").with_columns(code=pl.Series(codes)).filter(pl.col("code") > 0)
+        reason = pl.col("code").replace_strict(reasons, return_dtype=pl.String)
+        gone = gone.with_columns(reason=reason).drop("code")
+        right = gone.filter(right_among(gone, decisions))
+        named = part.read("documents").with_row_index("doc")
+        some = pl.concat([part.read("right"), right], how="vertical_relaxed").join(named, on="doc")
+        site = pl.col("url").str.extract(r"^\w+://(?:www\.)?([^/:?#]+)", 1)
+        found.append(
+            some.with_columns(site=site).drop("doc").rename({"name": "doc"}).select(_SAVED.names()).cast(_SAVED)
+        )
+    rows = pl.concat([pl.DataFrame(schema=_SAVED), *found]).sort("text", "doc", "reason").unique("text", keep="first")
+    there = [
+        text
+        for part, codes in zip(parts, drop_codes, strict=True)
+        for text in part.read("lines", "text").filter(
+            pl.Series(codes == 0) & pl.col("text").is_in(rows["text"].implode())
+        )["text"]
+    ]
+    return Saved(rows.filter(~pl.col("text").is_in(there)).sort("text"))
+
+
+def write_saved(saved: Saved, rows: Path) -> None:
+    """Write rows into the last shard of their splits, below the folder `rows`: in the order of their content's hash."""
+    home = content_hash(saved.rows.select(pl.coalesce("site", "doc"))["site"])
+    placed = saved.rows.with_columns(
+        split=pl.select(by_pair(pl.lit(home))).to_series(),
+        order=content_hash(saved.rows["text"]),
+        line=pl.lit(0, pl.UInt32),
+    )
+    for split in SPLITS:
+        some = placed.filter(pl.col("split") == split)
+        shards = sorted(int(path.name.split("-")[1]) for path in rows.glob(f"{split}-*"))
+        folder = rows / f"{split}-{shards[-1] if shards else 0}"
+        if len(some):
+            folder.mkdir(parents=True, exist_ok=True)
+            some.select(*WEB.names(), "order", "line").write_ipc(folder / "saved", compression="lz4")

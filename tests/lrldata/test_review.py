@@ -1,0 +1,454 @@
+"""Review by speakers: the frame, the page, the server, and both by keyboard in a browser."""
+
+import asyncio
+import html
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+from browser import CHROMIUM, Page, browser
+from lrldata.cli.review import dataset_folder
+from typer.testing import CliRunner
+
+from lrldata.cli.app import app
+from lrldata.conceptnet.build import build
+from lrldata.conceptnet.config import load_config
+from lrldata.dataset import VERDICTS, open_shards
+from lrldata.errors import InputError, UsageError
+from lrldata.manifest import DamagedError
+from lrldata.progress import Progress
+from lrldata.report.page import write_report
+from lrldata.review.frame import NOT_ABOUT_THE_LINE, frame_of
+from lrldata.review.page import english, order, read_words, review_page, translations
+from lrldata.review.server import Review, application
+from lrldata.review.suggest import suggest
+from lrldata.review.summary import summary_of
+from lrldata.review.verdicts import Verdict, append, line_id, now, read_all, standing
+from lrldata.review.wording import headline
+from lrldata.web.build import build_web
+from lrldata.web.config import load_web_config
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+JSON = {"Content-Type": "application/json", "X-Lrl-Review": "1"}
+KEY = "key"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("review")
+    flags = {"lang": "ro", "sample": True, "out": root / "ws", "cache": root / "cache"}
+    build_web(load_web_config(None, flags | {"source": "glotcc"}), Progress(quiet=True))
+    build(load_config(None, flags), Progress(quiet=True))
+    return root / "ws"
+
+
+@pytest.fixture
+def folder(workspace: Path) -> Iterator[Path]:
+    home = workspace / "datasets/ro/glotcc"
+    frame_of(home)
+    yield home
+    for path in (home / VERDICTS).glob("*.jsonl"):
+        path.unlink()
+
+
+def test_a_frame_has_the_kept_lines_and_those_that_went_in_strata_of_known_size(folder: Path) -> None:
+    frame = frame_of(folder)
+    manifest = open_shards(folder).manifest
+    sizes: dict[str, int] = {}
+    for each in frame.strata:
+        sizes[each.group] = sizes.get(each.group, 0) + each.size
+    assert sizes.pop("kept") == sum(manifest["rows"].values())
+    assert sizes == {
+        reason: tally["rows"]
+        for reason, tally in manifest["ledger"]["dropped"].items()
+        if reason not in NOT_ABOUT_THE_LINE
+    }
+    rows = set(open_shards(folder).rows().select("text").collect()["text"])
+    for each in frame.lines:
+        assert line_id(each.text) == each.line
+        assert (each.text in rows) == (frame.strata[each.stratum].group == "kept")
+
+
+def test_lines_of_which_less_is_known_are_in_the_stratum_near(folder: Path) -> None:
+    frame = frame_of(folder)
+    lengths: dict[str, list[int]] = {}
+    for each in frame.lines:
+        about = frame.strata[each.stratum]
+        if about.group == "kept":
+            lengths.setdefault(about.name, []).append(len(each.text))
+    means = {name: sum(some) / len(some) for name, some in lengths.items()}
+    assert means["near"] < means["far"]
+
+
+def test_sentences_of_conceptnet_are_in_strata_by_relation(workspace: Path) -> None:
+    frame = frame_of(workspace / "datasets/ro/conceptnet")
+    rows = open_shards(workspace / "datasets/ro/conceptnet").rows().collect()
+    assert sum(each.size for each in frame.strata) == len(rows)
+    counts = dict(rows["relation"].value_counts().iter_rows())
+    named = {each.name: each.size for each in frame.strata if each.name != "rare"}
+    assert named == {name: counts[name] for name in named}
+
+
+def test_a_frame_that_was_changed_is_refused(folder: Path) -> None:
+    (path,) = (folder / VERDICTS).glob("frame-*.json")
+    before = path.read_text()
+    path.write_text(before.replace('"kept"', '"menu"', 1))
+    with pytest.raises(DamagedError, match="changed after it was written"):
+        frame_of(folder)
+    path.write_text(before)
+
+
+def test_the_page_does_not_say_what_the_program_decided(folder: Path) -> None:
+    frame = frame_of(folder)
+    served = review_page(frame, english(), "Romanian")
+    alone = review_page(frame, english(), "Romanian", alone=True)
+    for page in (served, alone):
+        for reason in {each.group for each in frame.strata if "_" in each.group}:
+            assert reason not in page
+        data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
+        assert "stratum" not in data["about"]
+    assert frame.lines[0].text not in served
+    assert "connect-src 'self'" in html.unescape(served)
+    assert "connect-src" not in alone
+
+
+def test_text_of_lines_and_names_is_escaped(folder: Path) -> None:
+    frame = frame_of(folder)
+    hostile = "</script><script>alert(1)</script>"
+    lines = [frame.lines[0].model_copy(update={"text": hostile})]
+    page = review_page(frame.model_copy(update={"lines": lines}), english(), "X", reviewers=[hostile], alone=True)
+    assert hostile not in page
+    assert page.count("</script>") == 2
+
+
+def test_without_answers_lines_are_asked_in_an_order_that_mixes_groups(folder: Path) -> None:
+    frame = frame_of(folder)
+    ordered = order(frame)
+    assert sorted(ordered) == sorted(each.line for each in frame.lines)
+    group = {each.line: frame.strata[each.stratum].group for each in frame.lines}
+    first = [group[line] for line in ordered[:60]]
+    assert 15 < first.count("kept") < 45
+    assert len(set(first)) > 8
+
+
+def test_the_words_of_the_page_can_be_translated(tmp_path: Path) -> None:
+    assert {*english()} == {*read_words("ro")}
+    assert {"en", "ro"} <= set(translations())
+    file = tmp_path / "mt.toml"
+    file.write_text('lang = "mt"\nright = "Tajjeb"\n[letters]\nright = "t"\n', encoding="utf-8")
+    words = read_words(str(file))
+    assert (words["right"], words["letters"]["right"], words["letters"]["wrong"]) == ("Tajjeb", "t", "w")
+    file.write_text('rihgt = "Tajjeb"\n', encoding="utf-8")
+    with pytest.raises(UsageError, match="rihgt"):
+        read_words(str(file))
+    with pytest.raises(UsageError, match="no such file"):
+        read_words("../../etc")
+
+
+def test_which_dataset_is_meant(workspace: Path, folder: Path) -> None:
+    assert dataset_folder(folder, None, None) == folder.resolve()
+    assert dataset_folder(workspace, "Romanian", "glotcc") == folder.resolve()
+    with pytest.raises(UsageError, match="has 2 datasets"):
+        dataset_folder(workspace, None, None)
+    with pytest.raises(UsageError, match="no dataset"):
+        dataset_folder(workspace, "mt", None)
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    served = application(Review(folder, frame_of(folder)), english(), "Romanian", KEY)
+    async with TestServer(served, host="127.0.0.1") as server, aiohttp.ClientSession() as client:
+        yield client, f"http://127.0.0.1:{server.port}/{KEY}/"
+
+
+def run(task: Callable[[aiohttp.ClientSession, str], Awaitable[Any]], folder: Path) -> Any:
+    async def whole() -> Any:
+        async with serving(folder) as (client, address):
+            return await task(client, address)
+
+    return asyncio.run(whole())
+
+
+async def ask(client: aiohttp.ClientSession, address: str, **request: Any) -> dict[str, Any]:
+    async with client.post(f"{address}answer", json={"reviewer": "Ana", **request}, headers=JSON) as answer:
+        assert answer.status == 200, await answer.text()
+        found: dict[str, Any] = await answer.json()
+        return found
+
+
+def test_a_verdict_is_on_the_disk_when_the_next_line_is_shown(folder: Path) -> None:
+    async def judge(client: aiohttp.ClientSession, address: str) -> None:
+        answer = await ask(client, address)
+        for number, decision in enumerate(("right", "wrong", "unsure"), 1):
+            before = answer["line"]
+            answer = await ask(client, address, line=before, decision=decision, note="vechi")
+            told = read_all(folder / VERDICTS)
+            assert (len(told), told[-1].line, told[-1].decision, told[-1].note) == (number, before, decision, "vechi")
+            assert answer["judged"] == number
+            assert answer["line"] != before
+
+    run(judge, folder)
+
+
+def test_undo_goes_back_through_all_that_was_judged_also_after_a_restart(folder: Path) -> None:
+    async def judge(client: aiohttp.ClientSession, address: str) -> list[str]:
+        lines, answer = [], await ask(client, address)
+        for _ in range(3):
+            lines.append(answer["line"])
+            answer = await ask(client, address, line=answer["line"], decision="right")
+        return lines
+
+    async def undo(client: aiohttp.ClientSession, address: str) -> list[str]:
+        return [(await ask(client, address, undo=True))["line"] for _ in range(3)]
+
+    lines = run(judge, folder)
+    assert run(undo, folder) == lines[::-1]
+    assert not standing(read_all(folder / VERDICTS))
+    assert len(read_all(folder / VERDICTS)) == 6
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"X-Lrl-Review": "2"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+    ],
+)
+def test_pages_of_other_origins_and_names_that_lead_here_are_refused(
+    folder: Path, headers: dict[str, str], status: int
+) -> None:
+    async def send(client: aiohttp.ClientSession, address: str) -> int:
+        body = json.dumps({"reviewer": "Eve", "line": frame_of(folder).lines[0].line, "decision": "wrong"})
+        async with client.post(f"{address}answer", data=body, headers=JSON | headers) as answer:
+            return answer.status
+
+    assert run(send, folder) == status
+    assert not read_all(folder / VERDICTS)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{", "[" * 9_000, "[]", '{"reviewer": ""}', '{"reviewer": "a\\u0007"}', '{"reviewer": "a", "line": "../x"}',
+        '{"reviewer": "a", "surprise": 1}',
+    ],
+)  # fmt: skip
+def test_requests_that_are_none_are_refused_and_change_nothing(folder: Path, body: str) -> None:
+    async def send(client: aiohttp.ClientSession, address: str) -> int:
+        async with client.post(f"{address}answer", data=body, headers=JSON) as answer:
+            return answer.status
+
+    assert run(send, folder) == 400
+    assert not read_all(folder / VERDICTS)
+
+
+def test_without_the_key_there_is_nothing(folder: Path) -> None:
+    async def get(client: aiohttp.ClientSession, address: str) -> list[int]:
+        found = []
+        for path in ("", KEY, f"{KEY}/../other/", "answer"):
+            async with client.get(address.removesuffix(f"{KEY}/") + path) as answer:
+                found.append(answer.status)
+        return found
+
+    assert run(get, folder) == [404] * 4
+
+
+@asynccontextmanager
+async def command(folder: Path) -> AsyncIterator[tuple[subprocess.Popen[str], str]]:
+    arguments = [sys.executable, "-u", "-m", "lrldata.cli", "review", str(folder), "--port", "0"]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=os.environ)  # noqa: ASYNC220
+    try:
+        assert process.stdout
+        found = re.search(r"http\S+", process.stdout.readline())
+        assert found
+        yield process, found[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def merge(folder: Path, file: Path, *options: str) -> str:
+    done = CliRunner().invoke(app, ["review", str(folder), "--merge", str(file), *options])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+async def judge_by_keys(page: Page, address: str, name: str, keys: str) -> list[str]:
+    """Begin under a name and press keys, each once the answer to the one before is there; returns the lines."""
+    await page.open(address)
+    await page.until("document.activeElement.id === 'name'")
+    await page.tell("document.activeElement.value = ''")
+    await page.type(name)
+    await page.press("Enter")
+    lines = []
+    for key in keys:
+        await page.until("document.activeElement.id === 'line'")
+        lines.append(await page.tell("document.getElementById('line').textContent"))
+        await page.tell(
+            "document.getElementById('count').textContent = document.getElementById('said').textContent = ''"
+        )
+        await page.press(key)
+        await page.until("document.getElementById('count').textContent !== ''")
+    assert not page.complaints
+    return lines
+
+
+@needs_browser
+def test_forty_lines_are_judged_by_keys_killed_in_between_resumed_and_merged(folder: Path, tmp_path: Path) -> None:
+    keys = "rrwr1" * 4
+
+    async def review() -> tuple[list[str], list[str], str]:
+        async with browser() as page:
+            async with command(folder) as (process, address):
+                first = await judge_by_keys(page, address, "Ana", keys)
+                process.send_signal(signal.SIGKILL)
+            async with command(folder) as (_, address):
+                second = await judge_by_keys(page, address, "Ana", keys)
+                return first, second, await page.tell("document.getElementById('count').textContent")
+
+    first, second, count = asyncio.run(review())
+    assert len({*first, *second}) == 40, "a line that was judged before the kill is not asked again"
+    assert count.startswith("You have judged 40 of")
+    told = read_all(folder / VERDICTS)
+    texts = {each.line: each.text for each in frame_of(folder).lines}
+    assert [texts[each.line] for each in told] == [*first, *second]
+    assert [each.decision for each in told] == ["right", "right", "wrong", "right", "right"] * 8
+
+    other = tmp_path / "ion.jsonl"
+    changed = [each.model_copy(update={"reviewer": "Ion", "credit": True, "after": None}) for each in told[:30]]
+    other.write_text("".join(f"{each.model_dump_json(exclude={'after'})}\n" for each in changed), encoding="utf-8")
+    for added in (30, 0):  # the second time nothing is new
+        answer = json.loads(merge(folder, other, "--json"))
+        assert answer["files"][str(other)]["added"] == added
+    assert answer["speakers"]["reviewers"] == 2
+    assert answer["speakers"]["credited"] == ["Ion"]
+    assert answer["speakers"]["alpha"] == 1.0
+
+
+@needs_browser
+def test_notes_undo_and_help_work_by_keys(folder: Path) -> None:
+    async def review() -> Any:
+        async with serving(folder) as (_, address), browser() as page:
+            await judge_by_keys(page, address, "Ana", "r")
+            await page.press("n")
+            await page.type("un cuvânt vechi, r w u")
+            await page.press("Enter")
+            await page.press("w")
+            await page.until("document.getElementById('count').textContent.includes(' 2 of')")
+            await page.press("?")
+            await page.until("document.getElementById('help').open")
+            await page.press("r")
+            await page.press("Escape")
+            await page.press("4")
+            await page.until("document.getElementById('count').textContent.includes(' 1 of')")
+            return await page.tell("document.getElementById('noting').hidden")
+
+    assert asyncio.run(review()) is True
+    told = read_all(folder / VERDICTS)
+    assert [(each.decision, each.note) for each in told] == [
+        ("right", ""),
+        ("wrong", "un cuvânt vechi, r w u"),
+        ("none", ""),
+    ]
+
+
+@needs_browser
+def test_a_file_works_alone_keeps_what_was_judged_and_saves_a_verdict_file(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "review.html"
+    file.write_text(review_page(frame_of(folder), english(), "Romanian", alone=True), encoding="utf-8")
+
+    async def review() -> tuple[str, str]:
+        async with browser() as page:
+            await judge_by_keys(page, file.as_uri(), "Eva", "rw3")
+            await judge_by_keys(page, file.as_uri(), "Eva", "rz")
+            count = await page.tell("document.getElementById('count').textContent")
+            script = """new Promise((tell) => {
+              URL.createObjectURL = (blob) => { blob.text().then(tell); return "#"; };
+              document.querySelector("[name=save]").click(); })"""
+            return count, await page.tell(script)
+
+    count, saved = asyncio.run(review())
+    assert count.startswith("You have judged 3 of")
+    path = tmp_path / "eva.jsonl"
+    path.write_text(saved, encoding="utf-8")
+    assert "Merged" in merge(folder, path)
+    told = [each.decision for each in read_all(folder / VERDICTS)]
+    assert told == ["right", "wrong", "unsure", "right", "none"]
+    summary = summary_of(folder)
+    assert summary
+    assert (summary["lines"], summary["unsure"]) == (3, 1)
+
+
+def test_a_sentence_says_what_speakers_found(folder: Path) -> None:
+    async def judge(client: aiohttp.ClientSession, address: str) -> None:
+        answer = await ask(client, address)
+        for _ in range(60):
+            answer = await ask(client, address, line=answer["line"], decision="right", credit=True)
+
+    run(judge, folder)
+    summary = summary_of(folder)
+    assert summary
+    told = headline(summary, "Romanian")
+    judged = summary["kept"]["judged"]
+    assert told.startswith(f"{judged} of {judged} sampled kept lines are good Romanian")
+    assert told.endswith("by 1 speaker (Ana).")
+    assert all(share["share"] < 0.2 for share in summary["dropped"].values()), "what is good was wrong to drop"
+
+
+def test_the_report_has_what_speakers_say(folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    write_report(folder, page)
+    assert "What speakers say" not in page.read_text("utf-8")
+    give(folder, {each.line: "right" for each in frame_of(folder).lines[:80]})
+    write_report(folder, page)
+    text = html.unescape(page.read_text("utf-8"))
+    summary = summary_of(folder)
+    assert summary
+    assert headline(summary, "Romanian") in text
+    assert "dropped: " in text or not summary["dropped"]
+
+
+def test_another_threshold_is_suggested_where_speakers_disagree_with_one(folder: Path) -> None:
+    with pytest.raises(InputError, match="nobody has judged"):
+        suggest(folder)
+    frame = frame_of(folder)
+    group = {each.line: frame.strata[each.stratum].group for each in frame.lines}
+    agreed = {line: "right" if name == "kept" else "wrong" for line, name in group.items()}
+    give(folder, agreed)
+    found = {each.rule: each for each in suggest(folder)}
+    assert found["shortest_line"].better == found["shortest_line"].now
+    assert found["shortest_line"].good_lost == found["shortest_line"].bad_kept == 0
+    give(folder, {line: "right" for line, name in group.items() if name == "short_line"}, reviewer="Ana")
+    short = {each.rule: each for each in suggest(folder)}["shortest_line"]
+    assert short.better < short.now
+    assert short.good_lost < short.good_lost_now
+    assert short.good_lost_now == sum(each.size for each in frame.strata if each.group == "short_line")
+
+
+def give(folder: Path, decisions: dict[str, str], reviewer: str = "Ana") -> None:
+    frame = frame_of(folder)
+    append(
+        folder,
+        [
+            Verdict(
+                language=frame.language, source=frame.source, version=frame.version, line=line, decision=decision,
+                reviewer=reviewer, time=now(),
+            )
+            for line, decision in decisions.items()
+        ],
+    )  # fmt: skip

@@ -1,0 +1,129 @@
+"""Verdict files: appended to, merged, read back, and found out where they were changed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lrldata.dataset import VERDICTS
+from lrldata.errors import InputError
+from lrldata.manifest import DamagedError
+from lrldata.review.verdicts import (
+    Verdict,
+    append,
+    as_json_lines,
+    check_same,
+    consensus,
+    line_id,
+    read_all,
+    read_file,
+    standing,
+)
+
+LINE, OTHER = line_id("Satul nostru."), line_id("Vezi mai mult")
+
+
+def verdict(line: str = LINE, decision: str = "right", reviewer: str = "Ana", second: int = 0) -> Verdict:
+    return Verdict(
+        language="ro", source="web", version="1.0.0", line=line, decision=decision, reviewer=reviewer,
+        time=f"2026-01-01T00:00:{second:02d}Z",
+    )  # fmt: skip
+
+
+def only_file(folder: Path) -> Path:
+    (path,) = folder.joinpath(VERDICTS).iterdir()
+    return path
+
+
+def test_what_is_appended_is_read_back_and_never_twice(tmp_path: Path) -> None:
+    given = [verdict(), verdict(OTHER, "wrong", second=1)]
+    assert append(tmp_path, given[:1]) == 1
+    before = only_file(tmp_path).read_bytes()
+    assert append(tmp_path, given) == 1
+    assert only_file(tmp_path).read_bytes().startswith(before)
+    assert [each.said for each in read_all(tmp_path / VERDICTS)] == [each.said for each in given]
+
+
+def test_a_changed_mind_counts_and_what_was_taken_back_does_not(tmp_path: Path) -> None:
+    append(tmp_path, [verdict(), verdict(OTHER, second=1), verdict(decision="wrong", second=2)])
+    append(tmp_path, [verdict(OTHER, "none", second=3)])
+    found = standing(read_all(tmp_path / VERDICTS))
+    assert {line: each["Ana"].decision for line, each in found.items()} == {LINE: "wrong"}
+    assert len(only_file(tmp_path).read_text().splitlines()) == 4
+
+
+def test_most_say_what_counts_and_where_none_do_nothing_does() -> None:
+    told = [verdict(), verdict(decision="wrong", reviewer="Ion"), verdict(OTHER, "unsure", "Ion"), verdict(OTHER)]
+    assert consensus(told) == {OTHER: "right"}
+    assert consensus([*told, verdict(decision="wrong", reviewer="Eva")])[LINE] == "wrong"
+
+
+@pytest.mark.parametrize("change", ["drop", "edit", "swap"])
+def test_a_file_that_was_changed_is_found_out(tmp_path: Path, change: str) -> None:
+    append(tmp_path, [verdict(second=number) for number in range(4)])
+    path = only_file(tmp_path)
+    lines = path.read_text().splitlines(keepends=True)
+    if change == "drop":
+        del lines[1]
+    elif change == "edit":
+        lines[1] = lines[1].replace('"right"', '"wrong"')
+    else:
+        lines[1], lines[2] = lines[2], lines[1]
+    path.write_text("".join(lines))
+    with pytest.raises(DamagedError, match=r"line [23]"):
+        read_file(path)
+    with pytest.raises(DamagedError):
+        append(tmp_path, [verdict(second=9)])
+
+
+def test_a_verdict_cut_off_by_a_kill_is_left_out_and_the_file_goes_on(tmp_path: Path) -> None:
+    append(tmp_path, [verdict(), verdict(OTHER, second=1)])
+    path = only_file(tmp_path)
+    path.write_bytes(path.read_bytes()[:-5])
+    assert [each.line for each in read_file(path)] == [LINE]
+    assert append(tmp_path, [verdict(OTHER, second=1)]) == 1
+    assert [each.line for each in read_file(path)] == [LINE, OTHER]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{}", "line 2: not a verdict"),
+        ("[" * 5000, "line 2: not a verdict"),
+        ("x" * 30_000, "longer than a verdict"),
+        ('{"decision": "maybe"}', "line 2: not a verdict"),
+    ],
+)
+def test_what_is_no_verdict_is_refused_by_line(tmp_path: Path, line: str, told: str) -> None:
+    path = tmp_path / "given.jsonl"
+    path.write_text(as_json_lines([verdict()]) + line + "\n")
+    with pytest.raises(InputError, match=told):
+        read_file(path)
+
+
+def test_names_with_control_characters_or_paths_lead_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="control characters"):
+        verdict(reviewer="Ana\u202e")
+    append(tmp_path, [verdict(reviewer="../../Ana"), verdict(reviewer="Мария ../"), verdict(reviewer="..")])
+    assert {path.parent for path in tmp_path.rglob("*.jsonl")} == {tmp_path / VERDICTS}
+    assert {each.reviewer for each in read_all(tmp_path / VERDICTS)} == {"../../Ana", "Мария ../", ".."}
+
+
+def test_a_link_in_the_place_of_a_file_is_not_written_through(tmp_path: Path) -> None:
+    append(tmp_path, [verdict()])
+    path, outside = only_file(tmp_path), tmp_path / "outside"
+    path.rename(outside)
+    path.symlink_to(outside)
+    before = outside.read_bytes()
+    with pytest.raises(Exception, match="link"):
+        append(tmp_path, [verdict(second=5)])
+    assert outside.read_bytes() == before
+
+
+def test_verdicts_on_another_dataset_are_refused() -> None:
+    with pytest.raises(InputError, match="mt from web"):
+        check_same([verdict().model_copy(update={"language": "mt"})], "ro", "web", "given.jsonl")
+
+
+def test_saved_files_have_no_hash_of_what_is_before() -> None:
+    assert "after" not in json.loads(as_json_lines([verdict()]))
