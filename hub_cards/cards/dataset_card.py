@@ -129,7 +129,8 @@ def _of_graph(manifest: Mapping[str, Any]) -> list[str]:
     if templates != "english":
         own = "" if templates == "paper" else ".toml"
         words += ["--templates", "native" if templates.startswith("native/") else f"{templates}{own}"]
-    words += _options(settings, {"edges": "any", "min_weight": 0.0, "split": "pair", "seed": 42})
+    edges = "target" if templates.startswith("native/") else "any"
+    words += _options(settings, {"edges": edges, "min_weight": 0.0, "split": "pair", "seed": 42})
     scripts = settings.get("scripts", [])
     if scripts != (language.get("scripts") or ALL_SCRIPTS):
         words += ["--scripts", ",".join(scripts)]

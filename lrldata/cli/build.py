@@ -110,7 +110,7 @@ def build_command(
     ] = None,
     edges: Annotated[
         str | None,
-        typer.Option(help="Ends in the language: any | start | target (both).", show_default="any"),
+        typer.Option(help="Ends in the language: any | start | target (both).", show_default="any; native: target"),
     ] = None,
     min_weight: Annotated[float | None, typer.Option(help="Drop edges below this weight.", show_default="0")] = None,
     scripts: Annotated[

@@ -13,10 +13,13 @@ from lrldata.conceptnet.verbalize import (
     built_in,
     expected_sets,
     missing,
+    phrasebook,
     problems,
     read_templates,
 )
 from lrldata.errors import InputError
+from lrldata.language import find
+from lrldata.manifest import write_text
 from lrldata.output import say
 
 templates_app = typer.Typer(help="The sentences into which facts are put.", no_args_is_help=True)
@@ -60,6 +63,25 @@ def _describe(templates: TemplateSet, absent: list[str]) -> dict[str, Any]:
         "reviewed": templates.reviewed,
         "missing": absent,
     }
+
+
+@templates_app.command("review")
+def templates_review(
+    lang: Annotated[str, typer.Option(help="Language of the sentences.")],
+    file: Annotated[Path | None, typer.Option(help="The page to write.", show_default="templates-LANG.html")] = None,
+    facts: Annotated[Path | None, typer.Option(help="A dataset of ConceptNet in the language, for real facts.")] = None,
+    templates: Annotated[str, typer.Option(help="native, or FILE.toml to go on with.")] = "native",
+    as_json: Json = False,
+) -> None:
+    """Write a page on which a speaker accepts, corrects or rejects each sentence, and saves the set as TOML."""
+    from lrldata.review.templates_page import read_facts, templates_page
+
+    language = find(lang)
+    chosen = phrasebook(templates, language).chosen
+    out = file or Path(f"templates-{language.code}.html")
+    write_text(out, templates_page(chosen, language, read_facts(facts, language) if facts else {}))
+    told = f"{out}: open it in a browser; it asks for nothing from the network."
+    show_or_dump(as_json, {"path": str(out), "relations": len(chosen.relations)}, told)
 
 
 @templates_app.command("show")

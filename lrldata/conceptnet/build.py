@@ -22,7 +22,7 @@ from lrldata.conceptnet.triples import (
     turn_symmetric,
 )
 from lrldata.conceptnet.uri import edge_uri_of
-from lrldata.conceptnet.verbalize import Phrasebook, phrasebook, say
+from lrldata.conceptnet.verbalize import Phrasebook, phrasebook, put_into_words
 from lrldata.dataset import write_dataset
 from lrldata.errors import InputError, UsageError
 from lrldata.folder import lock
@@ -152,7 +152,7 @@ def make_rows(
     said = (
         judged.filter(pl.col("reason").is_null())
         .pipe(turn_symmetric, code, as_stored=as_stored)
-        .pipe(say, book.sentences)
+        .pipe(put_into_words, book)
         .pipe(mark_duplicates)
         .pipe(name_decomposed)
         .pipe(mark_wrong, decided.wrong if decided else frozenset())

@@ -38,6 +38,13 @@ class BuildConfig(BaseModel):
     dry_run: bool = False
     force: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _native_is_of_one_language(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("templates") == "native":
+            return {"edges": "target", **given}  # a sentence with a foreign end would not be wholly in the language
+        return given
+
     @model_validator(mode="after")
     def _one_input(self) -> "BuildConfig":
         given = [

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,6 +20,9 @@ from lrldata.errors import InputError, UsageError
 from lrldata.language import Language, find, languages
 from lrldata.manifest import fingerprint
 
+PartOfSpeech = Literal["noun", "verb", "adjective", "adverb"]
+Case = tuple[str, PartOfSpeech]  # (end, verb): where the end is a verb
+LETTERS: Mapping[PartOfSpeech, str] = {"noun": "n", "verb": "v", "adjective": "as", "adverb": "r"}  # of nodes' URIs
 SLOTS = re.compile(r"\{(start|end)\}")
 BUILT_IN = ("english", "paper", "native")
 
@@ -26,8 +30,11 @@ BUILT_IN = ("english", "paper", "native")
 class TemplateSet(BaseModel):
     """Sentences with the slots {start} and {end}, by relation, in one language.
 
-    `reviewed_by` names who has checked them. With `as_stored`, symmetric facts are neither turned round nor
-    merged, and edges whose ends read the same are said, as in the paper.
+    `reviewed_by` names who has checked them: all, or those of `reviewed_relations`. With `as_stored`, symmetric facts
+    are neither turned round nor merged, and edges whose ends read the same are said, as in the paper. With
+    `capitalized`, a sentence begins with a capital letter, also where a term is first. Where `spaced_terms` is
+    `foreign`, as in scripts without spaces, a term of another script gets a space on each side. `start_is` and `end_is`
+    have other sentences for facts of which a term is of that part of speech, where ConceptNet's node says so.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,7 +46,20 @@ class TemplateSet(BaseModel):
     reviewed: bool
     reviewed_by: tuple[str, ...]
     as_stored: bool = False
+    capitalized: bool = False
+    spaced_terms: Literal["all", "foreign"] = "all"
     relations: Mapping[str, tuple[str, ...]]
+    reviewed_relations: tuple[str, ...] = ()
+    start_is: Mapping[PartOfSpeech, Mapping[str, tuple[str, ...]]] = {}
+    end_is: Mapping[PartOfSpeech, Mapping[str, tuple[str, ...]]] = {}
+
+    @property
+    def variants(self) -> dict[Case, Mapping[str, tuple[str, ...]]]:
+        """Return the sentences for parts of speech; what an end is counts before what the start is."""
+        cases: dict[Case, Mapping[str, tuple[str, ...]]] = {}
+        cases |= {("end", part): sentences for part, sentences in sorted(self.end_is.items())}
+        cases |= {("start", part): sentences for part, sentences in sorted(self.start_is.items())}
+        return cases
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,15 @@ class Phrasebook:
         return {**(self.fallback.relations if self.fallback else {}), **self.chosen.relations}
 
     @property
+    def variants(self) -> dict[Case, Mapping[str, tuple[str, ...]]]:
+        """Return the phrasings for parts of speech; of the fallback those for relations that are its own."""
+        found = dict(self.chosen.variants)
+        for case, sentences in (self.fallback.variants if self.fallback else {}).items():
+            own = {relation: some for relation, some in sentences.items() if relation not in self.chosen.relations}
+            found[case] = {**own, **found.get(case, {})}
+        return {case: sentences for case, sentences in found.items() if sentences}
+
+    @property
     def fallback_relations(self) -> list[str]:
         """Name the relations that are said in the fallback's language."""
         return sorted(set(self.sentences) - set(self.chosen.relations))
@@ -67,8 +96,18 @@ class Phrasebook:
             "reviewed": self.chosen.reviewed,
             "reviewed_by": list(self.chosen.reviewed_by),
             "fallback_relations": self.fallback_relations,
-            "sha256": fingerprint({"sentences": self.sentences, "as_stored": self.chosen.as_stored}),
+            **(
+                {"reviewed_relations": sorted(self.chosen.reviewed_relations)} if self.chosen.reviewed_relations else {}
+            ),
+            "sha256": fingerprint({"sentences": self.sentences, "as_stored": self.chosen.as_stored, **self._more()}),
         }
+
+    def _more(self) -> dict[str, object]:
+        """Return what else shapes the sentences, where it is not as everywhere."""
+        chosen = self.chosen
+        variants = {f"{slot} {part}": sentences for (slot, part), sentences in self.variants.items()}
+        form = {"capitalized": chosen.capitalized, "spaced_terms": chosen.spaced_terms == "foreign"}
+        return ({"variants": variants} if variants else {}) | {name: True for name, value in form.items() if value}
 
 
 def _folder() -> Traversable:
@@ -129,9 +168,15 @@ def phrasebook(templates: str, language: Language) -> Phrasebook:
 
 def problems(templates: TemplateSet) -> Iterator[str]:
     """Yield what is wrong with a set: unknown relations, slots, Unicode form, letters of another script."""
+    yield from (
+        f"{each}: reviewed, and not there" for each in templates.reviewed_relations if each not in templates.relations
+    )
     spoken = find(templates.language)
     scripts = (templates.script,) if templates.script else spoken.scripts
-    for relation, sentences in templates.relations.items():
+    everything = [templates.relations, *templates.variants.values()]
+    for relation, sentences in (item for each in everything for item in each.items()):
+        if relation not in templates.relations:
+            yield f"{relation}: has sentences for a part of speech, and none for others"
         if relation not in relations():
             yield f"{relation}: no relation of ConceptNet 5.7"
         if not sentences:
@@ -161,35 +206,81 @@ def expected_sets() -> list[str]:
     return ["english", "paper", *(f"native/{language.code}" for language in languages() if language.paper)]
 
 
-def say(facts: pl.DataFrame, sentences: Mapping[str, tuple[str, ...]]) -> pl.DataFrame:
+def say(
+    facts: pl.DataFrame,
+    sentences: Mapping[str, tuple[str, ...]],
+    variants: Mapping[Case, Mapping[str, tuple[str, ...]]] | None = None,
+) -> pl.DataFrame:
     """Add `text`: each fact in a sentence; the phrasing is chosen by `pair_hash`, so it never changes. Pure.
 
-    Takes columns relation, start, end (terms) and pair_hash; relations without a sentence get null.
+    Takes columns relation, start, end (terms) and pair_hash, with `variants` also start_node and end_node; relations
+    without a sentence get null.
     """
+    variants = variants or {}
+    tables = {"": sentences, **{f"{slot} {part} ": some for (slot, part), some in variants.items()}}
     pieces = pl.DataFrame(
         [
-            (relation, variant, len(phrasings), *_cut(sentence))
-            for relation, phrasings in sentences.items()
+            (f"{case}{relation}", variant, len(phrasings), *_cut(sentence))
+            for case, table in tables.items()
+            for relation, phrasings in table.items()
             for variant, sentence in enumerate(phrasings)
         ],
         schema={
-            "relation": pl.String, "_variant": pl.UInt64, "_variants": pl.UInt64,
+            "_case": pl.String, "_variant": pl.UInt64, "_variants": pl.UInt64,
             "_before": pl.String, "_between": pl.String, "_after": pl.String, "_start_first": pl.Boolean,
         },
         orient="row",
     )  # fmt: skip
-    counts = pieces.group_by("relation").agg(pl.col("_variants").first())
+    counts = pieces.group_by("_case").agg(pl.col("_variants").first())
     first = pl.when("_start_first").then("start").otherwise("end")
     second = pl.when("_start_first").then("end").otherwise("start")
     return (
-        facts.join(counts, on="relation", how="left", maintain_order="left")
+        facts.with_columns(_case=pl.coalesce(*_cases(variants), "relation"))
+        .join(counts, on="_case", how="left", maintain_order="left")
         # The last digit of the hash chooses the split, so the phrasing is taken from the others.
         .with_columns(_variant=(pl.col("pair_hash") // 10) % pl.col("_variants"))
         .drop("_variants")
-        .join(pieces.drop("_variants"), on=["relation", "_variant"], how="left", maintain_order="left")
+        .join(pieces.drop("_variants"), on=["_case", "_variant"], how="left", maintain_order="left")
         .with_columns(text=pl.concat_str(["_before", first, "_between", second, "_after"]))
-        .drop("_variant", "_before", "_between", "_after", "_start_first")
+        .drop("_case", "_variant", "_before", "_between", "_after", "_start_first")
     )
+
+
+def _cases(variants: Mapping[Case, Mapping[str, tuple[str, ...]]]) -> Iterator[pl.Expr]:
+    """Yield what to look a fact up by, null where a variant is not for it."""
+    for (slot, part), sentences in variants.items():
+        of_speech = pl.col(f"{slot}_node").str.extract(r"^/c/[^/]+/[^/]+/([a-z])(?:/|$)", 1)
+        fits = of_speech.is_in(list(LETTERS[part])) & pl.col("relation").is_in(list(sentences))
+        yield pl.when(fits).then(pl.concat_str([pl.lit(f"{slot} {part} "), "relation"]))
+
+
+def spaced(facts: pl.DataFrame, templates: TemplateSet) -> pl.DataFrame:
+    """Return facts whose terms of another script have spaces around them, where the script has none. Pure."""
+    if templates.spaced_terms == "all":
+        return facts
+    scripts = (templates.script,) if templates.script else find(templates.language).scripts
+    return facts.with_columns(
+        pl.when(in_scripts(pl.col(slot), scripts)).then(slot).otherwise(pl.concat_str([pl.lit(" "), slot, pl.lit(" ")]))
+        .alias(slot)
+        for slot in ("start", "end")
+    )  # fmt: skip
+
+
+def finished(text: pl.Expr, templates: TemplateSet) -> pl.Expr:
+    """Return sentences as they are written: no spaces at their ends, with a capital letter where the set says so."""
+    text = text.str.strip_chars(" ").str.replace_all("  ", " ") if templates.spaced_terms == "foreign" else text
+    if not templates.capitalized:
+        return text
+    letter = text.str.head(1)
+    if templates.language == "az":  # i has its dot in both cases
+        letter = letter.str.replace("i", "İ", literal=True)
+    return pl.concat_str([letter.str.to_uppercase(), text.str.slice(1)])
+
+
+def put_into_words(facts: pl.DataFrame, book: Phrasebook) -> pl.DataFrame:
+    """Add `text`, as `say` does, written as the set of the phrasebook wants it. Pure."""
+    said = facts.pipe(spaced, book.chosen).pipe(say, book.sentences, book.variants)
+    return said.with_columns(facts["start"], facts["end"], text=finished(pl.col("text"), book.chosen))
 
 
 def _cut(sentence: str) -> tuple[str, str, str, bool]:

@@ -1,0 +1,131 @@
+"""Template sets: forms by part of speech, spacing, capitals; and the page on which speakers correct them."""
+
+import asyncio
+from pathlib import Path
+
+import polars as pl
+import pytest
+from browser import CHROMIUM, browser
+
+from lrldata.conceptnet.config import load_config
+from lrldata.conceptnet.verbalize import (
+    Phrasebook,
+    TemplateSet,
+    all_built_in,
+    built_in,
+    phrasebook,
+    problems,
+    put_into_words,
+    read_templates,
+)
+from lrldata.language import find
+from lrldata.review.templates_page import templates_page
+
+
+def said(book: Phrasebook, *facts: tuple[str, str, str], pos: str = "") -> list[str]:
+    rows = [
+        {"relation": relation, "start": start, "end": end, "pair_hash": 0, "start_node": f"/c/en/{start}/n",
+         "end_node": f"/c/en/{end}{pos}"}
+        for relation, start, end in facts
+    ]  # fmt: skip
+    return put_into_words(pl.DataFrame(rows, schema_overrides={"pair_hash": pl.UInt64}), book)["text"].to_list()
+
+
+def test_a_verb_has_a_sentence_of_its_own_where_the_node_says_that_it_is_one() -> None:
+    book = Phrasebook(built_in("english"))
+    fact = ("UsedFor", "knife", "cut")
+    assert said(book, fact) == ["knife is used for cut."]
+    assert said(book, fact, pos="/v") == said(book, fact, pos="/v/wn/contact") == ["knife is used to cut."]
+    assert said(book, ("HasProperty", "snow", "white"), pos="/a") == ["snow can be white."]
+    assert said(book, ("AtLocation", "knife", "cut"), pos="/v") == ["knife is typically found at cut."]
+
+
+def test_a_set_in_another_language_is_not_said_by_english_variants() -> None:
+    book = phrasebook("native", find("ro"))
+    assert said(book, ("UsedFor", "cuțit", "tăia"), pos="/v") == said(book, ("UsedFor", "cuțit", "tăia"))
+
+
+def test_thai_has_no_space_between_thai_and_thai_and_one_around_other_scripts() -> None:
+    book = phrasebook("native", find("th"))
+    assert said(book, ("IsA", "แมว", "สัตว์"), ("IsA", "แมว", "cat"), ("IsA", "cat", "สัตว์")) == [
+        "แมวเป็นสัตว์ชนิดหนึ่ง",
+        "แมวเป็น cat ชนิดหนึ่ง",
+        "cat เป็นสัตว์ชนิดหนึ่ง",
+    ]
+
+
+def test_a_sentence_that_begins_with_a_term_begins_with_a_capital() -> None:
+    assert said(phrasebook("native", find("da")), ("HasProperty", "æble", "rød")) == ["Æble kan beskrives som rød."]
+    assert said(phrasebook("native", find("az")), ("HasProperty", "it", "x"))[0].startswith("İt")
+    book = phrasebook("native", find("da"))
+    rows = pl.DataFrame(
+        {"relation": ["IsA"], "start": ["æble"], "end": ["frugt"], "start_node": [""], "end_node": [""]}
+    ).with_columns(pair_hash=pl.lit(0, pl.UInt64))
+    assert put_into_words(rows, book)["start"].to_list() == ["æble"], "columns keep the terms as they are"
+
+
+def test_native_sentences_have_both_ends_in_the_language_unless_asked_otherwise() -> None:
+    assert load_config(None, {"lang": "ro", "templates": "native"}).edges == "target"
+    assert load_config(None, {"lang": "ro", "templates": "native", "edges": "any"}).edges == "any"
+    assert load_config(None, {"lang": "ro"}).edges == "any"
+
+
+@pytest.mark.parametrize("name", all_built_in())
+def test_built_in_sets_have_no_fault(name: str) -> None:
+    assert not list(problems(built_in(name)))
+
+
+def test_in_urdu_no_term_stands_before_a_postposition_without_a_carrier() -> None:
+    postpositions = ("کا", "کی", "کے", "کو", "سے", "میں", "پر")
+    for sentences in built_in("native/ur").relations.values():
+        for sentence in sentences:
+            words = sentence.split()
+            for slot in ("{start}", "{end}"):
+                place = words.index(slot) if slot in words else -1
+                if 0 <= place < len(words) - 1 and words[place + 1] in postpositions:
+                    carrier = words[place - 1] if place else ""
+                    carriers = ("لفظ", "عمل", "علاقہ", "شخصیت", "پارہ", "جاندار", "کمپنی", "اور")
+                    assert carrier in carriers, sentence
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_a_speaker_accepts_corrects_and_rejects_and_the_file_can_be_used_at_once(tmp_path: Path) -> None:
+    before = built_in("native/ro")
+    page_file = tmp_path / "templates.html"
+    page_file.write_text(templates_page(before, find("ro"), {"IsA": [("mâță", "animal")]}), encoding="utf-8")
+    script = """new Promise((tell) => {
+      const of = (relation) => [...document.querySelectorAll(`[data-relation="${relation}"] .one`)];
+      const choose = (one, value) => one.querySelector(`[value="${value}"]`).click();
+      const first = of("IsA")[0].querySelector(".filled").textContent;
+      for (const one of of("IsA")) choose(one, "right");
+      for (const one of of("MadeOf")) choose(one, "reject");
+      const field = of("Synonym")[0].querySelector(".sentence");
+      field.value = 'Cuvântul "{start}" are sensul cuvântului {end}.';
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      document.getElementById("name").value = "Ana";
+      URL.createObjectURL = (blob) => { blob.text().then((text) => tell([first, text])); return "#"; };
+      document.querySelector("button.main").click(); })"""
+
+    async def review() -> list[str]:
+        async with browser() as page:
+            await page.open(page_file.as_uri())
+            found: list[str] = await page.tell(script)
+            assert not page.complaints
+            return found
+
+    shown, saved = asyncio.run(review())
+    assert "mâță" in shown
+    assert "animal" in shown
+    file = tmp_path / "mine.toml"
+    file.write_text(saved, encoding="utf-8")
+    after: TemplateSet = read_templates(file, "mine")
+    assert not list(problems(after))
+    assert after.reviewed_by == ("Ana",)
+    assert after.reviewed_relations == ("IsA",), "a relation counts where all its sentences were looked at"
+    assert (after.reviewed, after.capitalized) == (False, True)
+    assert "MadeOf" not in after.relations
+    assert after.relations["Synonym"][0] == 'Cuvântul "{start}" are sensul cuvântului {end}.'
+    assert after.relations["Antonym"] == before.relations["Antonym"]
+    book = phrasebook(str(file), find("ro"))
+    assert book.fallback_relations == ["MadeOf"]
+    assert book.as_json()["reviewed_relations"] == ["IsA"]
