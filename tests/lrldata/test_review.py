@@ -17,10 +17,10 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 from browser import CHROMIUM, Page, browser
-from lrldata.cli.review import dataset_folder
 from typer.testing import CliRunner
 
 from lrldata.cli.app import app
+from lrldata.cli.review import dataset_folder
 from lrldata.conceptnet.build import build
 from lrldata.conceptnet.config import load_config
 from lrldata.dataset import VERDICTS, open_shards
