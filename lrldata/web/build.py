@@ -216,7 +216,7 @@ def clean_corpus(
             dropped[reason] = dropped.get(reason, Tally()) + Tally(**tally)
     dropped = saved.less(dropped)
     ordered = {reason: dropped[reason] for reason in reasons_of("web") if reason in dropped}
-    ledger = Ledger(came_in, kept, ordered, {}, saved.tally)
+    ledger = Ledger(came_in, kept, ordered, {}, judged_right=saved.tally)
     replaced = sum((Counter(each["replaced"]) for each in written), Counter(pii.count(saved.rows["text"])))
     drawn = samples.merge((each["samples"] for each in [*counts, *written]), samples.DROPPED)
     shown = samples.merge(({"": each["shown"]} for each in written), samples.KEPT).get("", [])
