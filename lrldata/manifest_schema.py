@@ -107,9 +107,7 @@ class LedgerPart(_Part):
         dropped = {reason: each.tally() for reason, each in self.dropped.items()}
         try:
             right = self.judged_right.tally() if self.judged_right else Tally()
-            Ledger(
-                self.came_in.tally(), self.kept.tally(), dropped, self.unsaid_relations, judged_right=right
-            )
+            Ledger(self.came_in.tally(), self.kept.tally(), dropped, self.unsaid_relations, judged_right=right)
         except AssertionError as error:
             raise ValueError("the ledger does not add up") from error
         return self
