@@ -36,6 +36,7 @@ class BuildOptions(TypedDict, total=False):
     unit: Literal["sentences", "lines", "documents"]
     skip_bad: bool
     verdicts: PathLike
+    handles: bool
     workers: int
     memory: int
     scratch: PathLike
