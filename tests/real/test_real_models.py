@@ -114,7 +114,7 @@ def _log_probability(server: Any, before: list[int], token: int) -> float:
 
 def test_the_tables_run_from_end_to_end_and_go_on(smollm2: Path, e5_mlm: Path, shared: Path, tmp_path: Path) -> None:
     assert smollm2.parent == e5_mlm.parent
-    command = [sys.executable, REPOSITORY / "tools" / "table_real.py", shared, tmp_path / "ws", BASES]
+    command = [sys.executable, REPOSITORY / "tools" / "benchmarks" / "table_real.py", shared, tmp_path / "ws", BASES]
     small = ["--lang", "mt", "--methods", "lora", "--steps", 2, "--text-bytes", 20_000, "--flores-limit", 3]
     small += ["--limit", 16, "--seeds", 1, "--epochs", 1, "--tasks", "topic"]
     told, times = [], []

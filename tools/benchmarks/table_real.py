@@ -17,13 +17,13 @@ all comparisons of the workspace (Holm), † marks what is more than chance.
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from make.sampled_text import sampled
 
 from lrldata.errors import InputError
 from lrldata.language import Language, find, languages
@@ -31,7 +31,7 @@ from lrldata.manifest import write_text
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation.score_tasks import score_tasks
-from lrltrain.evaluation.score_text import SENTENCES_FILE, Score, evaluate
+from lrltrain.evaluation.score_text import SENTENCES_FILE, Score, score_text
 from lrltrain.evaluation.tasks import FOLDERS
 from lrltrain.fitting.fit import fit
 from lrltrain.prompting.config import load_prompt_config
@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="items drawn of each split of a task, and of a prompted test set")
     parser.add_argument("--flores-limit", type=int, help="sentences of FLORES-200")
     given = parser.parse_args()
+    sys.path.append(str(Path(__file__).parents[1] / "make"))
     shown = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in _shown(given))
     print(f"Made with: {shown}.", flush=True)
     if "decoders" in given.parts:
@@ -101,7 +102,7 @@ def perplexities(given: argparse.Namespace, base: str, code: str) -> list[Score]
     ]
     flags = where | {"lang": code, "base": str(given.bases / base), "data": str(given.data / "flores200" / "devtest")}
     flags |= {"adapter": folders} | ({"limit": given.flores_limit} if given.flores_limit else {})
-    return evaluate(load_eval_config(None, flags), Progress())
+    return score_text(load_eval_config(None, flags), Progress())
 
 
 def tasks(given: argparse.Namespace, code: str) -> None:
@@ -244,6 +245,8 @@ def _known(folder: Path) -> list[str]:
 
 def _text(given: argparse.Namespace, language: Language) -> Path:
     """Write what adapters of a language are trained on, and return where."""
+    from sampled_text import sampled  # of tools/make
+
     path = given.workspace / "cache" / "text" / f"{language.code}-{given.text_bytes}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = sampled(given.data / "text" / str(language.flores), given.text_bytes)
