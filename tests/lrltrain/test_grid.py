@@ -214,7 +214,7 @@ def test_an_interrupted_grid_says_how_to_go_on(tmp_path: Path, lrltrain: Run) ->
     os.killpg(running.pid, signal.SIGINT)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "the same command goes on from there" in errors
+    assert "run the same command again to resume" in errors
 
 
 def test_status_without_a_grid_says_so(tmp_path: Path, lrltrain: Run) -> None:
