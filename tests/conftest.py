@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers of two threads each
 settings.register_profile("any machine", deadline=None)  # one that others use too may be slow
 settings.load_profile("any machine")
 print_notes()  # as commands do
-collect_ignore = [] if find_spec("torch") else ["lrltrain"]  # the data half is tested without torch too
+collect_ignore = [] if find_spec("torch") else ["lrltrain", "real"]  # the data half is tested without torch too
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -4,11 +4,13 @@ What a language's words are made of is known by pairs of letters that follow one
 SIB-200 (pairs.npz, by tools/make/web_pairs.py): text has hardly any other, letters at random have many.
 """
 
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,7 @@ _ODD = r"[~^`§¬|*\\{}<>=°]"
 _SURELY_TEXT = {True: 0.78, False: 0.9}  # share of letters, with and without spaces between words
 _LOOKED_AT = 100
 _FEWEST = 15  # pairs that say something
+_ALPHABETS = {"LATIN", "CYRILLIC", "GREEK"}  # in which other languages' names and words stand in text
 _ADDRESS = PLACEHOLDERS + r"|(?:https?://|www\.)\S+|\S+@\S+|\b[\w-]+(?:\.[\w-]+)+\b"
 
 
@@ -106,9 +109,17 @@ def _pairs(language: str) -> _Pairs | None:
     number = np.ones(_LAST + 1, dtype=np.uint16)
     number[_letters()] = 0
     number[letters] = np.arange(2, len(letters) + 2)
+    number[letters[_is_foreign(letters)]] = 0  # as names in it have: of text in that script nothing is known
     seen = np.zeros((size + 1, size + 1), dtype=np.bool_)
     seen[1:, 1:] = bits[: size * size].reshape(size, size).astype(np.bool_)
     return _Pairs(number, seen, limit)
+
+
+def _is_foreign(letters: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which letters are Latin, Cyrillic or Greek where most are of another script."""
+    scripts = [unicodedata.name(chr(point), "").partition(" ")[0] for point in letters]
+    main = Counter(scripts).most_common(1)[0][0]
+    return np.array([script in _ALPHABETS and script != main for script in scripts], dtype=np.bool_)
 
 
 def limit_of(language: str) -> float:

@@ -52,7 +52,8 @@ def test_every_uyghur_term_with_a_part_of_speech_is_right(dump: Path, tmp_path: 
     for uri, start, end, text in rows.select("edge_uri", "start", "end", "text").collect().iter_rows():
         _, *nodes = uri.removeprefix("/a/[").removesuffix("/]").split("/,")
         expected = [node.split("/")[3].replace("_", " ") for node in nodes]
-        assert sorted([start, end]) == sorted(expected)
+        repaired = [f"\u0626{term[1:]}" if term.startswith("\u064a") else term for term in expected]  # a lost hamza
+        assert {start, end} <= {*expected, *repaired}
         assert start in text
         assert end in text
         checked += any(len(node.split("/")) > 4 and node.startswith("/c/ug/") for node in nodes)
