@@ -36,7 +36,7 @@ def serve_command(
         from hub_cards.local_hub.run import PART, ROWS, alone, run_until_told
         from hub_cards.local_hub.server import application
 
-    def told(entry: Mapping[str, Any]) -> None:
+    def print_request(entry: Mapping[str, Any]) -> None:
         if verbose:
             tell(f"{entry['status']} {entry['method']} {entry['path']}")
 
@@ -49,7 +49,9 @@ def serve_command(
 
     try:
         with alone(root):
-            app = application(root, Accounts.read(accounts), Faults(), page=ROWS, part=PART, largest=FILE, told=told)
+            app = application(
+                root, Accounts.read(accounts), Faults(), page=ROWS, part=PART, largest=FILE, on_request=print_request
+            )
             run_until_told(app, port, started)
     except Timeout as error:
         raise StorageError(f"{root}: another server has this folder.", "End it, or give another --root.") from error

@@ -21,12 +21,12 @@ _SHOWN = {"recursive", "expand", "expand[]", "blobs", "cursor", "limit", "owner"
 
 
 class Journal:
-    """The journal in a file; `redact` takes tokens out of a text, and `told` is told of each entry."""
+    """The journal in a file; `redact` takes tokens out of a text, and `on_entry` is called with each entry."""
 
     def __init__(
-        self, path: Path, redact: Callable[[str], str], told: Callable[[Mapping[str, Any]], None] = lambda _: None
+        self, path: Path, redact: Callable[[str], str], on_entry: Callable[[Mapping[str, Any]], None] = lambda _: None
     ) -> None:
-        self.path, self._told = path, told
+        self.path, self._on_entry = path, on_entry
         self._redact = redact
         self._count = max((entry["n"] for entry in entries(path)), default=0)
 
@@ -48,7 +48,7 @@ class Journal:
             entry["fault"] = fault
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
-        self._told(entry)
+        self._on_entry(entry)
 
 
 def shown(path: str, query: str) -> str:

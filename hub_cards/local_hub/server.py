@@ -142,16 +142,16 @@ def application(
     page: int,
     part: int,
     largest: int,
-    told: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    on_request: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> web.Application:
     """Return the application on a folder.
 
-    A list comes in pages of `page` rows; large files in parts of `part` bytes, and up to `largest` bytes. `told` is
-    told of each request that has ended, as the journal has it.
+    A list comes in pages of `page` rows; large files in parts of `part` bytes, and up to `largest` bytes. `on_request`
+    is called with each request that has ended, as the journal has it.
     """
     app = web.Application(middlewares=[_passed], client_max_size=COMMIT)
     app[STORE], app[ACCOUNTS], app[FAULTS] = Store(root), accounts, faults
-    app[JOURNAL] = Journal(root / "journal.jsonl", accounts.redact, told)
+    app[JOURNAL] = Journal(root / "journal.jsonl", accounts.redact, on_request)
     app[PAGE], app[lfs.PART], app[lfs.LARGEST] = page, part, largest
     app[lfs.JOINING] = asyncio.Lock()
     app.add_routes(_routes())

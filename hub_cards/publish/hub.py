@@ -139,7 +139,7 @@ class Hub:
             try:
                 return Path(path).read_bytes().decode("utf-8")
             except UnicodeDecodeError as error:
-                raise PublishError(f"{identifier}: {name} on the Hub is not UTF-8.", "Mend it there.") from error
+                raise PublishError(f"{identifier}: {name} on the Hub is not UTF-8.", "Fix it there.") from error
 
     def create(self, identifier: str, kind: Kind, *, private: bool) -> None:
         """Make a repository; one that is there already is left as it is."""

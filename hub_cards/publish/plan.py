@@ -157,7 +157,7 @@ def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mappin
     try:
         merged = merge(card, remote.readme, record["card"] if record else None, prefer)
     except CardError as error:
-        raise PublishError(f"{repository.id}: {README} on the Hub: {error}.", "Mend it there.") from error
+        raise PublishError(f"{repository.id}: {README} on the Hub: {error}.", "Fix it there.") from error
     new_record = write_record(repository, record, version, parts, card)
     known = record["pictures"] if record else {}
     files = [*repository.files, File.of(README, merged.text.encode())]

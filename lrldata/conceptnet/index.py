@@ -168,7 +168,7 @@ def _check_rejected(path: Path, good: int, bad: int, max_rejected: float, reject
         raise InputError(
             f"{path}: {bad:,} of {good + bad:,} lines are bad ({bad / (good + bad or 1):.2%}, "
             f"limit {max_rejected:.2%}); the first is {_first_reject(rejects)}.",
-            f"All are in {rejects}. Mend the file, or raise --max-rejected." if good else "Is this ConceptNet's dump?",
+            f"All are in {rejects}. Fix the file, or raise --max-rejected." if good else "Is this ConceptNet's dump?",
         )
 
 

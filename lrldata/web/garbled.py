@@ -123,7 +123,7 @@ def _is_foreign(letters: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def limit_of(language: str) -> float:
-    """Return the share of unknown pairs above which a line is no text; 1 where they are not known."""
+    """Return the share of unknown pairs above which a line is not text; 1 where the pairs are not known."""
     pairs = _pairs(language)
     return 1.0 if pairs is None else pairs.limit
 

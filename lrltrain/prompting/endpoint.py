@@ -22,7 +22,7 @@ from lrltrain.prompting.config import KEY, Form, PromptConfig
 
 _PATHS: dict[Form, str] = {"chat": "/chat/completions", "completion": "/completions"}
 _PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
-_SPENT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}  # a 429 that no waiting mends
+_SPENT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}  # a 429 that waiting does not help
 _REFUSED = {"content_filter", "content_policy_violation"}  # of one text, not of the run
 _KEY = re.compile(r"[!-~]+")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0

@@ -66,7 +66,7 @@ def reasons(*texts: str, code: str = "ro") -> list[str | None]:
 
 
 @pytest.mark.parametrize(
-    ("broken", "mended", "script"),
+    ("broken", "repaired", "script"),
     [
         ("ÃŽn satul Ã®n care", "În satul în care", "Latn"),
         ("Ð¿Ñ€Ð¸Ð²ÐµÑ‚", "привет", "Cyrl"),
@@ -86,8 +86,8 @@ def reasons(*texts: str, code: str = "ro") -> list[str | None]:
         ("می\u200cروم", "می\u200cروم", "Arab"),
     ],
 )
-def test_text_is_repaired_as_its_script_wants_it(broken: str, mended: str, script: str) -> None:
-    assert repair(pl.Series([broken, "x"]), script).to_list() == [mended, "x"]
+def test_text_is_repaired_as_its_script_wants_it(broken: str, repaired: str, script: str) -> None:
+    assert repair(pl.Series([broken, "x"]), script).to_list() == [repaired, "x"]
 
 
 @pytest.mark.parametrize(

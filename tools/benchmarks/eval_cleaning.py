@@ -7,7 +7,7 @@ DATA is a folder with text/LANG_Script/*.txt (a sentence a line) and flores200/d
 are made of eight sentences of one file; into them go lines of other and of close languages, boilerplate, menus, code,
 addresses, template lines that many documents have, and benchmark sentences; beside them documents in another language,
 again, and nearly again. Prints for each language which share of the good lines stays, and of each kind of noise which
-share goes (of mojibake and personal data: is mended). With --kinds it prints the same for the kinds of
+share goes (mojibake: is repaired; personal data: is redacted). With --kinds it prints the same for the kinds of
 cleaning_kinds.py, a table of each group: noise, repairs, personal data, good text. CASES is a folder with
 web/06-boilerplate-in-the-language/LANG.txt, whose lines are one more kind.
 """
@@ -59,12 +59,14 @@ def sentences(data: Path, language: Language, draw: random.Random) -> list[list[
     made = []
     for file in sorted((data / "text" / (language.flores or "")).glob("*.txt")):
         lines = [line.strip() for line in file.read_text("utf-8").split("\n")]
-        mended = (
+        repaired = (
             repair(pl.Series(lines, dtype=pl.String), main_script(language), language.code)
             .str.strip_chars()
             .str.slice(0, LONGEST)
         )
-        own = mended.filter(mended.str.count_matches(rf"\p{{{main_script(language)}}}") * 2 > mended.str.len_chars())
+        own = repaired.filter(
+            repaired.str.count_matches(rf"\p{{{main_script(language)}}}") * 2 > repaired.str.len_chars()
+        )
         good = [line.strip() for line in dict.fromkeys(own) if len(line) >= SHORTEST and line not in seen]
         seen.update(good)
         made += [good[place : place + SENTENCES] for place in range(0, len(good) - SENTENCES, SENTENCES)]
@@ -124,7 +126,7 @@ def measure(data: Path, language: Language, seed: int) -> dict[str, float]:
     for kind, word in (("exact document", "copy-of-"), ("near document", "nearly-")):
         pairs = [(name, name.replace(word, "", 1)) for name in frame["url"] if word in name]
         result[kind] = sum(not {copy, original} <= left for copy, original in pairs) / len(pairs)
-    return result | mended(documents, language, draw)
+    return result | repaired(documents, language, draw)
 
 
 def clean(documents: pl.DataFrame, language: Language) -> pl.DataFrame:
@@ -139,7 +141,7 @@ def clean(documents: pl.DataFrame, language: Language) -> pl.DataFrame:
         return pl.concat(rows) if rows else pl.DataFrame(schema={"text": pl.String, "url": pl.String})
 
 
-def mended(documents: list[list[str]], language: Language, draw: random.Random) -> dict[str, float]:
+def repaired(documents: list[list[str]], language: Language, draw: random.Random) -> dict[str, float]:
     """Return the share of mojibake that is undone, and of personal data that is replaced."""
     script = main_script(language)
     clear = [line for document in documents[:40] for line in document if not line.isascii()]

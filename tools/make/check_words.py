@@ -37,6 +37,7 @@ RETIRED = {
     "for ever": "permanently",
     "anew": "again",
     "nought": "zero",
+    "mended": "fixed, repaired or corrected",
     "exclude each other": "are mutually exclusive",
     "The recipe of": "The pipeline of",
     "What was finished is kept, and the same command goes on": "Finished work is kept; run the same command again",
