@@ -1,7 +1,7 @@
 """The Python API of hub_cards. `import hub_cards` finds these lazily; the commands call the same functions."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -85,20 +85,22 @@ def push(lang: str | Sequence[str] | None = None, **options: Unpack[PushOptions]
     """
     named = lang if lang is None or isinstance(lang, str) else ",".join(lang)
     call = call_of(PushOptions, options, lang=named)
-    if "HF_ENDPOINT" in os.environ:
-        call.flags.setdefault("endpoint", os.environ["HF_ENDPOINT"])
     with naming_arguments(PushOptions.__annotations__.keys() | {"lang"}):
-        settings = load_push_config(call.config, call.flags)
-        prepare_environment(settings)
-        return push_settings(settings, call.progress)
+        return push_settings(read_settings(call.config, call.flags), call.progress)
 
 
-def prepare_environment(settings: PushConfig) -> None:
-    """Set what huggingface_hub reads from the environment when it is imported."""
+def read_settings(file: Path | None, flags: Mapping[str, Any]) -> PushConfig:
+    """Check the settings of a publication, and set what huggingface_hub reads from the environment when it is imported.
+
+    Raises UsageError.
+    """
+    known = {"endpoint": os.environ["HF_ENDPOINT"]} if "HF_ENDPOINT" in os.environ else {}
+    settings = load_push_config(file, known | dict(flags))
     if settings.endpoint:
         os.environ["HF_ENDPOINT"] = settings.endpoint.rstrip("/")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # so that every version of it speaks the one protocol
+    return settings
 
 
 def push_settings(settings: PushConfig, progress: Progress) -> Pushed:

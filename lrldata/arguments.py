@@ -24,11 +24,6 @@ _OPTION = re.compile(
 )
 
 
-def given(arguments: Mapping[str, Any], *without: str) -> dict[str, Any]:
-    """Return the arguments that were given, from `locals()` of a function whose defaults are None."""
-    return {name: value for name, value in arguments.items() if value is not None and name not in without}
-
-
 @dataclass(frozen=True)
 class Call:
     """The options of a call: those that are settings, the file of others, and whether to show progress."""

@@ -1,15 +1,13 @@
 """`lrl push-hub`."""
 
-import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hub_cards.cli.needs import libraries
-from lrldata.cli.options import Config, Json, Quiet
+from lrldata.cli.options import Config, Json, Quiet, given
 from lrldata.cli.run import show_or_dump
-from lrldata.errors import UsageError
 from lrldata.output import say
 from lrldata.progress import Progress
 
@@ -64,26 +62,11 @@ def push_command(
 
     The token is that of `hf auth login` or HF_TOKEN. Give the same command again after an interruption.
     """
-    options = locals() | {}
-    renamed = {"everything": "all", "license_id": "license"}
-    flags: dict[str, Any] = {
-        renamed.get(key, key): value
-        for key, value in options.items()
-        if key not in ("config", "as_json", "quiet") and value is not None
-    }
-    for listed in ("kind", "source", "method"):
-        if listed in flags:
-            flags[listed] = [part for part in flags[listed].split(",") if part]
-            if not flags[listed]:
-                raise UsageError(f"--{listed}: nothing is named.")
-    if "HF_ENDPOINT" in os.environ:
-        flags.setdefault("endpoint", os.environ["HF_ENDPOINT"])
+    flags = given(locals(), lists=("kind", "source", "method"), renamed={"everything": "all", "license_id": "license"})
     progress = Progress(quiet)
     with libraries():
-        from hub_cards.api import prepare_environment, push_settings
-        from hub_cards.config import load_push_config
-    settings = load_push_config(config, flags)
-    prepare_environment(settings)
+        from hub_cards.api import push_settings, read_settings
+    settings = read_settings(config, flags)
     with progress.waiting("Loading libraries"), libraries():
         from hub_cards.cli import tables
         from hub_cards.publish.publish import refuse_conflicts

@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from lrldata.api import build_datasets, load_settings
-from lrldata.arguments import given
 from lrldata.cli import tables
 from lrldata.cli.completion import complete_from, complete_languages
-from lrldata.cli.options import Cache, Json, Quiet
+from lrldata.cli.options import Cache, Json, Quiet, given
 from lrldata.cli.run import show_or_dump
 from lrldata.conceptnet.build import IncompleteError
 from lrldata.conceptnet.config import BuildConfig
@@ -150,11 +149,7 @@ def build_command(
     quiet: Quiet = False,
 ) -> None:
     """Build a dataset of sentences for each language, ready for `load_dataset`."""  # fmt: skip
-    flags = given(locals(), "given_input", "config", "as_json", "quiet") | (
-        {} if given_input is None else {"input": given_input}
-    )
-    if protect:
-        flags["protect"] = [part for part in protect.split(",") if part]
+    flags = given(locals(), lists=("protect",), renamed={"given_input": "input"})
     began = time.perf_counter()
     settings = load_settings(config, flags)
     if settings.dry_run:

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Group
 
-from lrldata.cli.options import Config, Json
+from lrldata.cli.options import Config, Json, given
 from lrldata.cli.run import show_or_dump
 from lrldata.progress import Progress
-from lrltrain.cli.options import BaseId, BaseRevision, Out, Quiet, given, libraries
+from lrltrain.cli.options import BaseId, BaseRevision, Out, Quiet, libraries
 from lrltrain.config import load_eval_config
 
 

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from lrldata.cli.completion import complete_from, complete_languages
-from lrldata.cli.options import Config, Json
+from lrldata.cli.options import Config, Json, given
 from lrldata.cli.run import show_or_dump
 from lrldata.language import find
 from lrldata.output import say
 from lrldata.progress import Progress
-from lrltrain.cli.options import BASES, BaseId, BaseRevision, Out, Quiet, given, libraries
+from lrltrain.cli.options import BASES, BaseId, BaseRevision, Out, Quiet, libraries
 from lrltrain.config import load_fit_config
 
 SEVERAL = ("lang", "source", "method")  # of each of these, an adapter is trained with each of the others

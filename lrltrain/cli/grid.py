@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 from platformdirs import user_cache_path
 
-from lrldata.cli.options import Json
+from lrldata.cli.options import Json, given
 from lrldata.cli.run import show_or_dump
 from lrldata.errors import LrlError
 from lrldata.output import Screen
 from lrldata.remote import DEFAULT
-from lrltrain.cli.options import Quiet, given
+from lrltrain.cli.options import Quiet
 from lrltrain.grid import show
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.grid import EngineName, Options, grid, planned

@@ -1,10 +1,10 @@
 """Options that commands share, and how what was typed becomes settings."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,18 +17,6 @@ Out = Annotated[Path | None, typer.Option(help="The workspace.", show_default="l
 BaseRevision = Annotated[str | None, typer.Option(help="Revision of the base model on the Hub.")]
 BaseId = Annotated[str | None, typer.Option(help="Public id of a base model that is given as a folder.")]
 BASES = ("lrl-mini", "FacebookAI/xlm-roberta-base", "google-bert/bert-base-multilingual-cased")  # to complete
-_NOT_SETTINGS = {"config", "as_json", "quiet"}
-
-
-def given(options: Mapping[str, Any], lists: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the settings that were typed; `lists` names those that are parts between commas. Raises UsageError."""
-    flags = {name: value for name, value in options.items() if name not in _NOT_SETTINGS and value is not None}
-    for name in lists:
-        if name in flags:
-            flags[name] = [part for part in flags[name].split(",") if part]
-            if not flags[name]:
-                raise UsageError(f"--{name}: nothing is named.")
-    return flags
 
 
 @contextmanager

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from lrldata.cli.options import Config, Json
+from lrldata.cli.options import Config, Json, given
 from lrldata.cli.run import show_or_dump
 from lrldata.errors import UsageError
 from lrldata.progress import Progress
-from lrltrain.cli.options import Out, Quiet, given, libraries
+from lrltrain.cli.options import Out, Quiet, libraries
 from lrltrain.prompting.config import load_prompt_config
 
 
