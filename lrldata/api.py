@@ -115,15 +115,16 @@ def load_settings(file: Path | None, flags: Mapping[str, Any]) -> BuildConfig | 
 
 def build_datasets(settings: BuildConfig | WebConfig, out: str | None, progress: Progress) -> list[Dataset]:
     """Build what is asked for, in a remote workspace where `out` is one. Raises LrlError."""
-    from lrldata.conceptnet.build import build as build_conceptnet  # noqa: PLC0415 -- each source its own libraries
-    from lrldata.web.build import build_web  # noqa: PLC0415
-
     makes = [dataset_path(language.code, settings.source) for language in parse(settings.lang)]
     with opened(out, makes, makes, settings.cache) as folder:
         wanted = settings.model_copy(update={"out": folder}) if out and is_remote(out) else settings
         if isinstance(wanted, WebConfig):
+            from lrldata.web.build import build_web  # noqa: PLC0415 -- each source its own libraries
+
             return build_web(wanted, progress)
-        return build_conceptnet(wanted, progress)
+        from lrldata.conceptnet.build import build  # noqa: PLC0415
+
+        return build(wanted, progress)
 
 
 def open_dataset(path: PathLike) -> Dataset:

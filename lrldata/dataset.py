@@ -100,9 +100,9 @@ def _is_own(name: str) -> bool:
 
 def arrow_bytes(frame: pl.DataFrame) -> int:
     """Return the size of a frame in Arrow's plain layout: text with four-byte offsets, eight bytes a number."""
-    text = [name for name, dtype in frame.schema.items() if dtype == pl.String]
-    held = sum(int(frame[name].str.len_bytes().sum()) for name in text)
-    return held + len(frame) * (4 * len(text) + 8 * (frame.width - len(text)))
+    sizes = frame.select(pl.col(pl.String).str.len_bytes().sum())
+    held = sum(map(int, sizes.row(0))) if sizes.width else 0
+    return held + len(frame) * (4 * sizes.width + 8 * (frame.width - sizes.width))
 
 
 def _next_version(

@@ -91,9 +91,9 @@ def write_json(path: Path, value: object) -> None:
 
 
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object with the hash of its own content as its last key, and addresses in it without secrets."""
-    content = {key: each for key, each in redacted(value).items() if key != SEAL}
-    return {**content, SEAL: _seal_of(json.loads(json.dumps(content)))}
+    """Return an object as JSON gives it back, addresses in it without secrets, with its own hash as the last key."""
+    content = json.loads(json.dumps({key: each for key, each in redacted(value).items() if key != SEAL}))
+    return {**content, SEAL: _seal_of(content)}
 
 
 def _seal_of(value: Mapping[str, Any]) -> str:
@@ -143,7 +143,7 @@ def _note_unsealed(where: Path) -> None:
 def write_manifest(path: Path, kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """Write and return the manifest of an artifact of a kind, sealed."""
     manifest = sealed({"kind": kind, **value})
-    SCHEMAS[kind].model_validate(json.loads(json.dumps(manifest)))
+    SCHEMAS[kind].model_validate(manifest)
     write_json(path, manifest)
     return manifest
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from lrldata.arguments import call_of, naming_arguments, with_options
 from lrldata.errors import UsageError
+from lrldata.imports import many_imports
 from lrldata.manifest import MANIFEST
 from lrldata.workspace import DATASETS, Dataset
 from lrltrain.config import load_eval_config, load_fit_config
-from lrltrain.imports import many_imports
 from lrltrain.options import EvalOptions, FitOptions, PathLike, PromptOptions
 from lrltrain.prompting.config import load_prompt_config
 

@@ -16,6 +16,8 @@ def restore_hamza(facts: pl.DataFrame) -> pl.DataFrame:
 
     In: columns start, end (terms), start_lang, end_lang.
     """
+    if not (facts["start_lang"] == LANGUAGE).any():
+        return facts.with_columns(restored=pl.lit(value=False))
     both = (pl.col("start_lang") == LANGUAGE) & (pl.col("end_lang") == LANGUAGE)
     lost = {term: both & _has_lost(pl.col(term), pl.col(other)) for term, other in (("start", "end"), ("end", "start"))}
     return facts.with_columns(

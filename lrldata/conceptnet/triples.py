@@ -82,15 +82,13 @@ def _composed(terms: pl.Series) -> pl.Series:
 
 def name_decomposed(facts: pl.DataFrame) -> pl.DataFrame:
     """Name duplicates as such that are equal to the one that stays only since their terms were brought to NFC."""
-    nodes = pl.concat_str(["start_node", "end_node"], separator="\n")
     numbered = facts.with_row_index("_row")
-    apart = numbered.filter(facts.select(nodes.str.contains(loose())).to_series())
-    apart = apart.filter(nodes != nodes.str.normalize("NFC"))
-    if apart.is_empty():  # nearly always
+    several = numbered.filter(pl.col("reason") == "exact_duplicate")["text"].unique()
+    nodes = pl.concat_str(["start_node", "end_node"], separator="\n")
+    same = numbered.filter(pl.col("text").is_in(several.implode())).with_columns(_apart=nodes.str.contains(loose()))
+    if not same["_apart"].any():  # nearly always
         return facts
-    same = numbered.filter(pl.col("text").is_in(apart["text"].implode())).with_columns(
-        _apart=pl.col("_row").is_in(apart["_row"].implode())
-    )
+    same = same.with_columns(_apart=nodes != nodes.str.normalize("NFC"))
     stays = pl.col("_apart").filter(pl.col("reason").is_null()).first().over("text")
     other = same.filter((pl.col("reason") == "exact_duplicate") & (pl.col("_apart") != stays))
     return facts.with_columns(facts["reason"].scatter(other["_row"], "normalised_duplicate"))

@@ -235,7 +235,7 @@ def say(
     first = pl.when("_start_first").then("start").otherwise("end")
     second = pl.when("_start_first").then("end").otherwise("start")
     return (
-        facts.with_columns(_case=pl.coalesce(*_cases(variants), "relation"))
+        facts.with_columns(_case=_case(variants))
         .join(counts, on="_case", how="left", maintain_order="left")
         # The last digit of the hash chooses the split, so the phrasing is taken from the others.
         .with_columns(_variant=(pl.col("pair_hash") // 10) % pl.col("_variants"))
@@ -246,12 +246,15 @@ def say(
     )
 
 
-def _cases(variants: Mapping[Case, Mapping[str, tuple[str, ...]]]) -> Iterator[pl.Expr]:
-    """Yield what to look a fact up by, null where a variant is not for it."""
-    for (slot, part), sentences in variants.items():
-        of_speech = pl.col(f"{slot}_node").str.extract(r"^/c/[^/]+/[^/]+/([a-z])(?:/|$)", 1)
-        fits = of_speech.is_in(list(LETTERS[part])) & pl.col("relation").is_in(list(sentences))
-        yield pl.when(fits).then(pl.concat_str([pl.lit(f"{slot} {part} "), "relation"]))
+def _case(variants: Mapping[Case, Mapping[str, tuple[str, ...]]]) -> pl.Expr:
+    """Return what a fact is looked up by: its relation, after `slot part` where a variant is for it."""
+    case = pl.lit("")
+    for (slot, part), sentences in reversed(list(variants.items())):  # the first is asked first
+        # Few relations have variants, and to read nodes is slow.
+        node = pl.when(pl.col("relation").is_in(list(sentences))).then(f"{slot}_node")
+        is_part = node.str.contains(rf"^/c/[^/]+/[^/]+/[{LETTERS[part]}](?:/|$)")
+        case = pl.when(is_part).then(pl.lit(f"{slot} {part} ")).otherwise(case)
+    return pl.concat_str([case, "relation"])
 
 
 def spaced(facts: pl.DataFrame, templates: TemplateSet) -> pl.DataFrame:

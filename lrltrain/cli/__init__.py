@@ -3,6 +3,8 @@
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
-    from lrltrain.cli.app import main as run
+    from lrldata.imports import many_imports
 
+    with many_imports():
+        from lrltrain.cli.app import main as run
     run()

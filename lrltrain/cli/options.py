@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from lrldata.errors import UsageError
+from lrldata.imports import many_imports
 from lrldata.progress import Progress
-from lrltrain.imports import many_imports
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars, no log lines.")]
 Out = Annotated[Path | None, typer.Option(help="The workspace.", show_default="lrl-workspace")]

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from lrldata.engine import SOURCES
 from lrldata.errors import LrlError, StorageError, UsageError
+from lrldata.imports import many_imports
 from lrldata.output import guard, redact, say_traceback, tell
 from lrldata.paths import remove
 from lrldata.progress import Progress
 from lrltrain.grid.job import Job, job_of
 from lrltrain.grid.places import SCRATCH, folders_of, home_of, made_by, placed, read_by
 from lrltrain.grid.records import Record, Records, records_of
-from lrltrain.imports import many_imports
 
 if TYPE_CHECKING:
     from lrldata.web.config import WebConfig
