@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,11 @@ from lrldata.review.decisions import Decisions, read_decisions
 from lrldata.review.verdicts import line_id
 from lrldata.schema import CONCEPTNET
 from lrldata.split import SPLITS, at_random, by_pair
+from lrldata.threads import cores
 from lrldata.workspace import Dataset, dataset_path
 
 ALL_SCRIPTS = "any"
+AT_ONCE = 4  # languages: one alone has too few rows to keep the cores busy
 COMPOSITE_SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
 
 
@@ -75,11 +78,14 @@ def build(config: BuildConfig, progress: Progress) -> list[Dataset]:
     if pending:
         with progress.waiting("Reading the index"):
             edges = _read_index(index, pending)
-        with progress.items("Building", len(pending)) as begin:
-            for language in pending:
+        with progress.items("Building", len(pending)) as begin, ThreadPoolExecutor(min(cores(), AT_ONCE)) as pool:
+
+            def make(language: Language) -> Dataset | str:
                 begin(language.name)
                 code = language.code
-                results[code] = _build_one(edges, language, books[code], recipes[code], config, decided[code])
+                return _build_one(edges, language, books[code], recipes[code], config, decided[code])
+
+            results |= zip((language.code for language in pending), pool.map(make, pending), strict=True)
 
     built = [result for language in held if isinstance(result := results[language.code], Dataset)]
     lacking = [f"{language.name} ({language.code})" for language in chosen if language not in held]
