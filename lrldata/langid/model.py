@@ -98,11 +98,17 @@ class LanguageModel:
 
         So many of the best labels are looked at that none beyond can have as much alone. False where no letter is.
         """
-        found = self.predict(texts, k=min(len(self.languages), math.ceil(1 / share)))
-        return np.array(
-            [sum(value for label, value in zip(*each, strict=True) if label in languages) >= share for each in found],
-            dtype=np.bool_,
-        )
+        lines = prepare_lines([_one_line(text) for text in texts], letters_only=self.letters_only)
+        asked = [at for at, line in enumerate(lines) if line]
+        is_own = np.zeros(len(lines), dtype=np.bool_)
+        if asked:
+            own = {_PREFIX + label for label, code in self.languages.items() if code in languages}
+            rows = self.fasttext.predict([lines[at] for at in asked], min(len(self.languages), math.ceil(1 / share)))
+            sums = [
+                sum(value for label, value in zip(*row, strict=True) if label in own) for row in zip(*rows, strict=True)
+            ]
+            is_own[asked] = np.array(sums) >= share
+        return is_own
 
     def predict_one(self, text: str, k: int = 2) -> Prediction:
         """Identify one text; the same as a batch of one."""

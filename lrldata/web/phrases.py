@@ -49,35 +49,49 @@ def judge(texts: pl.Series, language: str, script: str | None, numbers: Mapping[
     lower, ended = folded(texts), texts.str.contains(SENTENCE_END)
     if script in UNSPACED:  # where few sentences have an end that one can see
         ended |= texts.str.len_chars() > _LIKE_A_SENTENCE
-    hit = lower.str.contains_any(list(_needles(language, _SPECIFIC)))
-    hit |= ~ended & (lower.str.contains_any(list(_needles(language, _EVERYDAY))) | lower.str.contains("@"))
-    places = hit.arg_true()
-    words = {kind: _words(language, kind, script) for kind in (*_SPECIFIC, *_EVERYDAY)}
-    found = [
-        _kind(text, end, words, numbers) for text, end in zip(lower.gather(places), ended.gather(places), strict=True)
-    ]
+    # A text that has no word of a kind anywhere is not asked for whole words: few have one of any kind.
+    names = (*_SPECIFIC, *_EVERYDAY)
+    has = {kind: lower.str.contains_any(list(_needles(language, kind))) for kind in names}
+    has["byline"] |= lower.str.contains("@")
+    for kind in _EVERYDAY:
+        has[kind] &= ~ended
+    places = pl.DataFrame(has).select(pl.any_horizontal(pl.all())).to_series().arg_true()
+    words = {kind: _words(language, kind, script) for kind in names}
+    some = zip(lower.gather(places), ended.gather(places), pl.DataFrame(has)[places].rows(named=True), strict=True)
+    found = [_kind(text, end, {kind: words[kind] for kind in names if had[kind]}, numbers) for text, end, had in some]
     return pl.Series([None], dtype=pl.String).new_from_index(0, len(texts)).scatter(places, found)
 
 
 def _kind(text: str, ended: bool, words: Mapping[str, re.Pattern[str]], numbers: Mapping[str, float]) -> str | None:
-    """Return the kind of a folded line; `ended` tells whether it ends as a sentence does."""
+    """Return the kind of a folded line; `ended` tells whether it ends as a sentence does.
+
+    `words` are the patterns of those kinds alone of which the line may have a word.
+    """
     for kind in ("captcha", "boilerplate"):
-        if words[kind].search(text):
+        if kind in words and words[kind].search(text):
             return kind
     least = int(numbers["least_words_of_a_kind"]) + ended
     for kind in ("adult", "spam"):
-        if len({found[0] for found in words[kind].finditer(text)}) >= least:
+        if kind in words and len(_found(words[kind], text)) >= least:
             return kind
     if ended:
         return None
-    letters = len(_LETTER.findall(text))
-    shop = {found[0] for found in words["shop"].finditer(text)}
-    if words["cart"].search(text) or (_NUMBER.search(text) and len(shop) >= numbers["least_words_of_a_shop"]):
+    if ("cart" in words and words["cart"].search(text)) or (
+        "shop" in words
+        and _NUMBER.search(text)
+        and len(_found(words["shop"], text)) >= numbers["least_words_of_a_shop"]
+    ):
         return "shop"
-    entries = [found[0] for found in words["menu"].finditer(text)]
-    if len(set(entries)) >= numbers["least_entries"] and _size(entries) >= numbers["most_entries"] * letters:
-        return "menu"
-    return "byline" if _is_byline(text, letters, words["byline"], numbers) else None
+    letters = len(_LETTER.findall(text))
+    if "menu" in words:
+        entries = [found[0] for found in words["menu"].finditer(text)]
+        if len(set(entries)) >= numbers["least_entries"] and _size(entries) >= numbers["most_entries"] * letters:
+            return "menu"
+    return "byline" if "byline" in words and _is_byline(text, letters, words["byline"], numbers) else None
+
+
+def _found(words: re.Pattern[str], text: str) -> set[str]:
+    return {found[0] for found in words.finditer(text)}
 
 
 def _size(found: Sequence[str]) -> int:
@@ -117,8 +131,8 @@ def _phrases(language: str, kind: str) -> tuple[str, ...]:
 
 
 @cache
-def _needles(language: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple({phrase.rstrip("*") for kind in kinds for phrase in _phrases(language, kind)})
+def _needles(language: str, kind: str) -> tuple[str, ...]:
+    return tuple(phrase.rstrip("*") for phrase in _phrases(language, kind))
 
 
 @cache
