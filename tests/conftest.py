@@ -46,7 +46,14 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm]:
     """Return what runs `lrltrain` without importing its libraries again."""
-    with Warm(os.environ | FIXED) as running:
+    with Warm("lrltrain", os.environ | FIXED) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def warm_data() -> Iterator[Warm]:
+    """Return what runs `lrldata` without importing its libraries again."""
+    with Warm("lrldata", os.environ) as running:
         yield running
 
 
@@ -60,17 +67,23 @@ def s3() -> Iterator[str]:
 
 
 @pytest.fixture
-def lrldata(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command in a process of its own, with its workspace and cache below tmp_path."""
+def lrldata(tmp_path: Path, warm_data: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command in a process of its own, with its workspace and cache below tmp_path.
+
+    With variables of its own it starts anew, as libraries read some as they are loaded.
+    """
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        own = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"} | environment
+        if not environment:
+            return warm_data.run(list(map(str, arguments)), tmp_path, own)
         return subprocess.run(
             [sys.executable, "-m", "lrldata.cli", *map(str, arguments)],
             capture_output=True,
             text=True,
             check=False,
             cwd=tmp_path,
-            env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"} | environment,
+            env=own,
         )
 
     return run

@@ -10,25 +10,28 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
 
-LOADED = (
-    "lrltrain.fitting.fit",
-    "lrltrain.evaluation.score_text",
-    "lrltrain.evaluation.score_tasks",
-    "lrltrain.reporting.report",
-    "datasets",
-)
+LOADED = {
+    "lrldata": ("lrldata.conceptnet.build", "lrldata.web.build", "lrldata.web.explain"),
+    "lrltrain": (
+        "lrltrain.fitting.fit",
+        "lrltrain.evaluation.score_text",
+        "lrltrain.evaluation.score_tasks",
+        "lrltrain.reporting.report",
+        "datasets",
+    ),
+}
 FIXED = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # libraries read them as they are loaded
 
 
 class Warm:
-    """A process that forks itself for each run of `lrltrain`, in the surroundings in which it was begun."""
+    """A process that forks itself for each run of a command, in the surroundings in which it was begun."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.environment = environment
+    def __init__(self, program: str, environment: Mapping[str, str]) -> None:
+        self.program, self.environment = program, environment
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, self.program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -50,35 +53,34 @@ class Warm:
             self._process.stdin.flush()
             code = int(self._process.stdout.readline())
             told = [Path(stream).read_text("utf-8") for stream in streams]
-        return subprocess.CompletedProcess(["lrltrain", *arguments], code, *told)
+        return subprocess.CompletedProcess([self.program, *arguments], code, *told)
 
 
-def serve() -> None:
+def serve(program: str) -> None:
     """Fork a process for each line of standard input, and print its exit code."""
-    for name in LOADED:
+    for name in LOADED[program]:
         importlib.import_module(name)
     for line in sys.stdin:
         process = os.fork()
         if process == 0:
-            become(**json.loads(line))
+            become(program, **json.loads(line))
             return
         _, status = os.waitpid(process, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def become(arguments: list[str], cwd: str, environment: Mapping[str, str], streams: list[str]) -> None:
+def become(program: str, arguments: list[str], cwd: str, environment: Mapping[str, str], streams: list[str]) -> None:
     """Be the command."""
-    from lrltrain.cli.app import main  # noqa: PLC0415 -- quick, as its parts are there
-
+    main = importlib.import_module(f"{program}.cli.app").main  # quick, as its parts are there
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
-    sys.argv = ["lrltrain", *arguments]
+    sys.argv = [program, *arguments]
     main()
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1])

