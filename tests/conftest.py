@@ -70,7 +70,7 @@ def s3() -> Iterator[str]:
 def lrldata(tmp_path: Path, warm_data: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command in a process of its own, with its workspace and cache below tmp_path.
 
-    With variables of its own it starts anew, as libraries read some as they are loaded.
+    With variables of its own it is not forked, as libraries read some of them as they are loaded.
     """
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
