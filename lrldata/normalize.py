@@ -7,7 +7,8 @@ ConceptNet, task data), so that a text gives one number however it was stored.
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, partial
+from itertools import filterfalse
 
 import polars as pl
 
@@ -48,5 +49,5 @@ def _normalized(texts: pl.Series) -> pl.Series:
 @cache
 def loose() -> str:
     """Return a class of the characters that may not be as NFC wants them: marks, jamo, what NFC writes otherwise."""
-    named = [chr(point) for point in range(0xA0, 0x30000) if not unicodedata.is_normalized("NFC", chr(point))]
+    named = filterfalse(partial(unicodedata.is_normalized, "NFC"), map(chr, range(0xA0, 0x30000)))
     return r"[\p{M}\u1160-\u11FF" + "".join(named) + "]"

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -92,17 +92,16 @@ class _Tables(NamedTuple):
 
 @cache
 def _tables() -> _Tables:
-    kinds = [unicodedata.category(chr(point))[0] for point in range(_LAST)] + ["C"]
+    characters = [*map(chr, range(_LAST)), "\0"]
+    kinds = np.array([*map(unicodedata.category, characters)], dtype="S1")  # the first letter of each
     points = np.arange(len(kinds), dtype=np.uint32)
-    stays = np.array([kind in "LM" for kind in kinds])
+    stays = (kinds == b"L") | (kinds == b"M")
     stays[_NEWLINE] = True
     apostrophe = np.zeros(len(kinds), dtype=np.bool_)
     apostrophe[[ord(each) for each in _APOSTROPHES]] = True
     # The regular expression's letters: what is of a word, but no digit.
-    letter = np.array([chr(point).isalnum() and not chr(point).isdecimal() for point in range(len(kinds))])
+    letter = np.array([*map(str.isalnum, characters)]) & ~np.array([*map(str.isdecimal, characters)])
     # Marks, the vowels and finals of Hangul, and what is never in NFC by itself.
-    loose = np.array(
-        [kind == "M" or not unicodedata.is_normalized("NFC", chr(point)) for point, kind in enumerate(kinds)]
-    )
+    loose = (kinds == b"M") | ~np.array([*map(partial(unicodedata.is_normalized, "NFC"), characters)])
     loose[0x1160:0x1200] = True
     return _Tables(np.where(stays, points, np.uint32(_SPACE)), letter, apostrophe, loose)

@@ -155,11 +155,6 @@ def _words(language: str, kind: str, script: str | None) -> re.Pattern[str]:
 @cache
 def _inside() -> str:
     """Return a class of what is inside words: letters, and the marks that `re` does not count as such."""
-    points = [point for point in range(0x41, 0x20000) if unicodedata.category(chr(point))[0] in "LM"]
-    ranges: list[list[int]] = []
-    for point in points:
-        if ranges and point == ranges[-1][1] + 1:
-            ranges[-1][1] = point
-        else:
-            ranges.append([point, point])
-    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
+    kinds = "".join([unicodedata.category(chr(point))[0] for point in range(0x20000)])
+    # Written as they are: to read them as escapes takes most of the time in which a pattern is compiled.
+    return "".join(f"{chr(run.start())}-{chr(run.end() - 1)}" for run in re.finditer("[LM]+", kinds))
