@@ -35,7 +35,7 @@ _FTFY = TextFixerConfig(
 
 def repair(text: str, script: str | None, language: str) -> str:
     """Return a text repaired: mojibake undone, NFC, one kind of line break, no controls, single spaces."""
-    if re.search(forms.MOJIBAKE, text) or re.search(forms.ENTITY, text):
+    if any(re.search(pattern, text) for pattern in (forms.MOJIBAKE, forms.ENTITY, forms.WINDOWS)):
         text = fix_text(text, _FTFY)
     text = re.sub(forms.PRESENTATION_FORMS, lambda shape: unicodedata.normalize("NFKC", shape[0]), text)
     text = unicodedata.normalize("NFC", text)
