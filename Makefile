@@ -52,13 +52,13 @@ coverage: $(VENV)/.dev
 test-upstream: $(VENV)/.dev
 	$(BIN)/python tools/upstream_tests.py
 
-# The data half alone, without torch.
+# The data half alone, without torch; kills and faults are those of `make test`.
 test-data: constraints.txt
 	$(PYTHON) -m venv .venv-data
 	.venv-data/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,push]"
 	! .venv-data/bin/python -c "import torch" 2> /dev/null
 	mkdir -p build
-	.venv-data/bin/python -m pytest --basetemp build/tests-data
+	.venv-data/bin/python -m pytest -m 'not real and not slow' --basetemp build/tests-data
 	! grep -rlE 'hf_test_[a-z]+' build/tests-data
 
 # Against the library `adapters`, and on the older libraries that it wants: modules, files, publishing.

@@ -27,6 +27,8 @@ _WITHIN = r"[\p{L}\p{M}་][~^°`§¬|*!;:<>\\{}\[\]_=+#%&$@\"\p{Nd}]+[\p{L}\p{M
 _ALIEN = r"[\p{L}\p{M}--\p{Latin}][A-Za-z]{1,2}[\p{L}\p{M}--\p{Latin}]"  # Latin letters in words of other scripts
 _ODD = r"[~^`§¬|*\\{}<>=°]"
 _SURELY_TEXT = {True: 0.78, False: 0.9}  # share of letters, with and without spaces between words
+_ACRONYM = r"(\p{Hebrew})\""  # Hebrew's mark of acronyms, as keyboards have it
+_QUOTED = r"<<|>>"  # quotation marks of keyboards without them
 _LOOKED_AT = 100
 _FEWEST = 15  # pairs that say something
 _ALPHABETS = {"LATIN", "CYRILLIC", "GREEK"}  # in which other languages' names and words stand in text
@@ -56,7 +58,7 @@ def is_garbled(
     places = pl.Series(np.flatnonzero(share < _SURELY_TEXT[spaced]))
     if not len(places):
         return fits
-    plain = texts.gather(places).str.replace_all(_ADDRESS, " ")
+    plain = texts.gather(places).str.replace_all(f"{_ADDRESS}|{_QUOTED}", " ").str.replace_all(_ACRONYM, "$1")
     signs = plain.str.count_matches(_WITHIN) + plain.str.count_matches(_ODD) + plain.str.count_matches(_ALIEN)
     many = (signs >= numbers["least_signs"]) & (signs * numbers["letters_a_sign"] >= pl.Series(letters[places]))
     return fits.scatter(places, many)

@@ -19,6 +19,7 @@ from stores import commits, git, store, tags, tree
 
 from hub_cards.local_hub import Hub, start
 
+pytestmark = pytest.mark.slow
 Push = Callable[[Hub], int]
 Serve = Callable[[], Any]
 

@@ -184,6 +184,7 @@ def test_the_command_prints_the_endpoint_and_survives_being_killed_at_a_commit(t
     check_store(tmp_path / "hub")
 
 
+@pytest.mark.slow
 def test_a_client_killed_at_each_request_of_an_upload_leaves_one_commit_in_the_end(hub: Hub, tmp_path: Path) -> None:
     script = """
 import os

@@ -174,6 +174,7 @@ def test_shuffled_lines_give_the_same_rows_and_card(
     }
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_nothing_that_passes_for_whole_and_continues(
     dump: Path, reference: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -137,6 +137,8 @@ def test_each_rule_for_lines_has_its_reason(line: str, reason: str | None) -> No
         ("bit.ly/3xYzAbC și youtu.be/dQw4w9WgXcQ", "url", "ro"),
         ("S~tul n§str^ se a*lă la ma`ginea un¬i păd|ri ma;i de f^g", "garbled", "ro"),
         ("Ei vorbesc azi,mâine:poate,sau;nu despre pădurile mari", None, "ro"),
+        ('בדו"ח של האו"ם כתב מנכ"ל צה"ל על חו"ל ועל מו"מ', None, "he"),
+        ("ئۇ <<گۈل>> ۋە <<باھار>> دېگەن كىتابلارنى ئوقۇدى", None, "ug"),
         ("xqjk wvzqk kqxjw zzqvk jxqwk qkzvx", "gibberish", "ro"),
         ("རྡོ་སྣུམ་གྱི་རིན་གོང་ཡར་འཕར་བ", None, "bo"),
     ],

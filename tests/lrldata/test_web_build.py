@@ -114,6 +114,7 @@ def test_processes_make_the_same_bytes_as_one(lrldata: Run, tmp_path: Path) -> N
     assert made[1] == made[2]
 
 
+@pytest.mark.slow
 def test_a_build_that_is_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     given = tmp_path / "in"
     given.mkdir()
