@@ -94,8 +94,8 @@ def _each(texts: pl.Series, find: Callable[[str], Iterator[tuple[int, int, str]]
 @cache
 def _ascii() -> dict[int, str]:
     """Return a table that makes ASCII digits and dashes of all others, a character of each."""
-    points = (point for point in range(0x80, _LAST_DIGIT) if unicodedata.category(chr(point)) == "Nd")
-    return {point: str(unicodedata.digit(chr(point))) for point in points} | _DASHES
+    digits = filter(str.isdecimal, map(chr, range(0x80, _LAST_DIGIT)))
+    return {ord(digit): str(unicodedata.digit(digit)) for digit in digits} | _DASHES
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
