@@ -133,7 +133,7 @@ def test_an_adapter_is_loaded_from_the_hub_by_name_and_says_what_it_said(
 @pytest.fixture(scope="module")
 def others(published: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     """Run `lrltrain` for somebody who has only what is on the Hub."""
-    with Warm(environment(published, tmp_path_factory.mktemp("others"), "")) as running:
+    with Warm("lrltrain", environment(published, tmp_path_factory.mktemp("others"), "")) as running:
         yield running
 
 
