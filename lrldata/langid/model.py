@@ -58,13 +58,10 @@ class LanguageModel:
         """
         if k < 1:
             raise ValueError(f"k is {k}: ask for one label at least")
-        lines = prepare_lines([_one_line(text) for text in texts], letters_only=self.letters_only)
-        asked = [at for at, line in enumerate(lines) if line]
-        predictions = [NOTHING] * len(lines)
-        if asked:
-            rows = self.fasttext.predict([lines[at] for at in asked], k)
-            for at, labels, probabilities in zip(asked, *rows, strict=True):
-                predictions[at] = self._prediction(labels, probabilities)
+        texts = list(texts)
+        predictions = [NOTHING] * len(texts)
+        for at, labels, probabilities in zip(*self._ask(texts, k), strict=True):
+            predictions[at] = self._prediction(labels, probabilities)
         return predictions
 
     def predict_two(self, texts: Sequence[str]) -> pl.DataFrame:
@@ -72,12 +69,10 @@ class LanguageModel:
 
         Null where there is no letter, or no second. It makes no object a text, and so is faster.
         """
-        lines = prepare_lines([_one_line(text) for text in texts], letters_only=self.letters_only)
-        asked = [at for at, line in enumerate(lines) if line]
+        asked, labels, probabilities = self._ask(texts, 2)
         found = pl.DataFrame(schema=TWO).clear(len(texts))
         if not asked:
             return found
-        labels, probabilities = self.fasttext.predict([lines[at] for at in asked], 2)
         if any(len(row) != 2 for row in labels):
             return _as_frame(self.predict(texts))
         codes: list[Any] = [self.languages[label.removeprefix(_PREFIX)] for row in labels for label in row]
@@ -98,21 +93,21 @@ class LanguageModel:
 
         So many of the best labels are looked at that none beyond can have as much alone. False where no letter is.
         """
-        lines = prepare_lines([_one_line(text) for text in texts], letters_only=self.letters_only)
-        asked = [at for at, line in enumerate(lines) if line]
-        is_own = np.zeros(len(lines), dtype=np.bool_)
-        if asked:
-            own = {_PREFIX + label for label, code in self.languages.items() if code in languages}
-            rows = self.fasttext.predict([lines[at] for at in asked], min(len(self.languages), math.ceil(1 / share)))
-            sums = [
-                sum(value for label, value in zip(*row, strict=True) if label in own) for row in zip(*rows, strict=True)
-            ]
-            is_own[asked] = np.array(sums) >= share
+        own = {_PREFIX + label for label, code in self.languages.items() if code in languages}
+        is_own = np.zeros(len(texts), dtype=np.bool_)
+        for at, *found in zip(*self._ask(texts, min(len(self.languages), math.ceil(1 / share))), strict=True):
+            is_own[at] = sum(value for label, value in zip(*found, strict=True) if label in own) >= share
         return is_own
 
     def predict_one(self, text: str, k: int = 2) -> Prediction:
         """Identify one text; the same as a batch of one."""
         return self.predict([text], k)[0]
+
+    def _ask(self, texts: Sequence[str], k: int) -> tuple[Sequence[int], Sequence[Any], Sequence[Any]]:
+        """Return which texts have a letter, and of each of these the k best labels and their probabilities."""
+        lines = prepare_lines([_one_line(text) for text in texts], letters_only=self.letters_only)
+        asked = [at for at, line in enumerate(lines) if line]
+        return (asked, *self.fasttext.predict([lines[at] for at in asked], k)) if asked else ([], [], [])
 
     def _prediction(self, labels: Sequence[str], probabilities: Sequence[float]) -> Prediction:
         codes = [self.languages[label.removeprefix(_PREFIX)] for label in labels]

@@ -55,10 +55,14 @@ def judge(texts: pl.Series, language: str, script: str | None, numbers: Mapping[
     has["byline"] |= lower.str.contains("@")
     for kind in _EVERYDAY:
         has[kind] &= ~ended
-    places = pl.DataFrame(has).select(pl.any_horizontal(pl.all())).to_series().arg_true()
-    words = {kind: _words(language, kind, script) for kind in names}
-    some = zip(lower.gather(places), ended.gather(places), pl.DataFrame(has)[places].rows(named=True), strict=True)
-    found = [_kind(text, end, {kind: words[kind] for kind in names if had[kind]}, numbers) for text, end, had in some]
+    table = pl.DataFrame(has)
+    places = table.select(pl.any_horizontal(pl.all())).to_series().arg_true()
+    found = [
+        _kind(text, end, {kind: _words(language, kind, script) for kind in names if had[kind]}, numbers)
+        for text, end, had in zip(
+            lower.gather(places), ended.gather(places), table[places].iter_rows(named=True), strict=True
+        )
+    ]
     return pl.Series([None], dtype=pl.String).new_from_index(0, len(texts)).scatter(places, found)
 
 

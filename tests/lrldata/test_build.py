@@ -21,7 +21,7 @@ from lrldata.manifest import DATASET, damaged, read_manifest
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 LANGS = "ro,mt,ug,bg,el"
-KILLS = 10
+KILLS = 20
 
 
 def tree(folder: Path, without: tuple[str, ...] = ()) -> dict[str, bytes]:
