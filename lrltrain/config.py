@@ -33,6 +33,8 @@ ADAPTER_RATE, FULL_RATE = 5e-4, 5e-5
 NOT_SHAPING = {"out", "cache", "dry_run", "overwrite", "resume", "tracker", "preset", "base", "base_id", "text"}
 NOT_SHAPING |= {"dataset", "adapters", "lang", "eval_batch_size"}  # of these, what they lead to is in the recipe
 NOT_SHAPING |= {"base_folder", "group"}
+OF_EACH = {"lang", "source", "dataset", "dataset_revision", "text", "seed", "out", "overwrite", "resume"}
+TRAINED_ALONE = {"full", "fusion"}  # methods
 
 
 class FitConfig(BaseModel):
@@ -115,6 +117,10 @@ class FitConfig(BaseModel):
             return name
         plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:80]
         return plain or f"source_{sha256(name.encode()).hexdigest()[:6]}"
+
+    def group_key(self) -> str | None:
+        """Return what those share that can be trained together; None where the method is trained alone."""
+        return None if self.method in TRAINED_ALONE else self.model_dump_json(exclude=OF_EACH)
 
     def shaping(self) -> dict[str, Any]:
         """Return the settings that shape the weights, as JSON-like values; later ones where they are not as usual."""

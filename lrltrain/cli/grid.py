@@ -31,7 +31,8 @@ def grid_command(
         typer.Option(min=1, help="Jobs at once, of the local engine.", show_default="by cores, memory and GPUs"),
     ] = None,
     jobs_per_gpu: Annotated[
-        int | None, typer.Option(min=1, help="Jobs that share a GPU.", show_default="as many as fit, at most 4")
+        int | None,
+        typer.Option(min=1, help="Jobs that share a GPU.", show_default="fits in groups, others as fit, at most 4"),
     ] = None,
     address: Annotated[
         str | None,

@@ -11,9 +11,7 @@ from lrltrain.fitting.fit import fit_group
 from lrltrain.fitting.plan import Adapter
 from lrltrain.names import BUILT_IN
 
-OWN = {"lang", "source", "dataset", "dataset_revision", "text", "seed", "out", "overwrite", "resume"}  # of each adapter
 MOST = {"cuda": 32, "cpu": 8}  # adapters of a group, before it is tried whether memory holds them
-APART = {"full", "fusion"}  # methods of which one is trained at a time
 
 
 def fit_all(
@@ -46,8 +44,7 @@ def groups(configs: Sequence[FitConfig]) -> Iterator[list[int]]:
     """Yield which of some fits are trained together, by number."""
     alike: dict[str, list[int]] = {}
     for number, config in enumerate(configs):
-        key = config.model_dump_json(exclude=OWN) + (str(number) if config.method in APART else "")
-        alike.setdefault(key, []).append(number)
+        alike.setdefault(config.group_key() or str(number), []).append(number)
     for numbers in alike.values():
         size = _size(configs[numbers[0]])
         yield from (numbers[begin : begin + size] for begin in range(0, len(numbers), size))

@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,28 @@ from lrltrain.grid.records import Record, Records, records_of
 
 if TYPE_CHECKING:
     from lrldata.web.config import WebConfig
+    from lrltrain.config import FitConfig
 
 QUIET = Progress(quiet=True)
 
 
-def run_job(described: Mapping[str, Any], workspace: str, cache: str) -> Record:
+def run_jobs(described: Sequence[Mapping[str, Any]], workspace: str, cache: str) -> list[Record]:
+    """Do jobs, as `run_job` does one. Several are fits, which are trained as a group first.
+
+    What the group has made is then found made; what it has not, as it failed, is tried by itself.
+    """
+    began = time.perf_counter()
+    if len(described) > 1:
+        _train_together([job_of(each) for each in described], workspace, Path(cache))
+    each_has = (time.perf_counter() - began) / len(described)
+    return [run_job(each, workspace, cache, each_has) for each in described]
+
+
+def run_job(described: Mapping[str, Any], workspace: str, cache: str, spent: float = 0.0) -> Record:
     """Do a job and write its record; one that another process is at, or has done, is left to it.
 
-    Where the workspace is remote, what the job reads is fetched before it and what it made is sent after it.
+    Where the workspace is remote, what the job reads is fetched before it and what it made is sent after it. `spent`
+    seconds are its part of what was done for several jobs before.
     """
     guard()
     job = job_of(described)
@@ -39,7 +53,7 @@ def run_job(described: Mapping[str, Any], workspace: str, cache: str) -> Record:
         if held is None:
             return Record(job.id, job.name, "elsewhere")
         try:
-            return _perform(job, records, Path(cache))
+            return _perform(job, records, Path(cache), spent)
         finally:
             held.release()
             _release_gpu_memory()
@@ -54,7 +68,40 @@ def _release_gpu_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _perform(job: Job, records: Records, cache: Path) -> Record:
+def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
+    """Train those of some fits as a group that were not done before and that no other process is at.
+
+    It raises nothing: each fit is tried by itself next, and says what is wrong.
+    """
+    guard()
+    with suppress(LrlError, OSError), ExitStack() as held:
+        records = records_of(workspace, cache)
+        left = []
+        for job in jobs:
+            records.fetch([records.name(job.id)])
+            before = records.read(job.id)
+            was_done = before is not None and before.status == "done"  # and harmed since: what is left goes first
+            if not was_done and (lock := records.hold(job.id)) is not None:
+                held.callback(lock.release)
+                left.append(job)
+                records.fetch(read_by(job))
+        if left:
+            with _redirect_output(records.log(left[0].id), ", ".join(job.name for job in left)):
+                _fit_together(left, records, cache)
+
+
+def _fit_together(jobs: Sequence[Job], records: Records, cache: Path) -> None:
+    try:
+        with many_imports():
+            from lrltrain.fitting.groups import fit_all
+        fit_all([_fit_config(job, records, cache) for job in jobs], QUIET)
+    except Exception as error:  # noqa: BLE001 -- whatever it is
+        say_traceback(error)
+    finally:
+        _release_gpu_memory()
+
+
+def _perform(job: Job, records: Records, cache: Path, spent: float) -> Record:
     records.fetch([records.name(job.id)])
     before = records.read(job.id)
     if before is not None and records.is_done(job, verify=True):
@@ -62,7 +109,8 @@ def _perform(job: Job, records: Records, cache: Path) -> Record:
     attempts = before.attempts + 1 if before is not None and before.status != "done" else 1
     if before is not None and before.status == "done":
         job = _afresh(job, before, records)
-    record = replace(_attempt(job, records, cache), attempts=attempts)
+    record = _attempt(job, records, cache)
+    record = replace(record, attempts=attempts, seconds=round(record.seconds + spent, 3))
     records.write(record)
     return record
 
@@ -155,13 +203,17 @@ def _threads() -> int:
 
 
 def _fit(job: Job, records: Records, cache: Path) -> list[Path]:
-    """Train an adapter; one of other settings in its place is replaced."""
+    with many_imports():
+        from lrltrain.fitting.fit import fit
+    return [fit(_fit_config(job, records, cache), QUIET).path]
+
+
+def _fit_config(job: Job, records: Records, cache: Path) -> "FitConfig":
+    """Return what is asked of a fit: an adapter of other settings in its place is replaced. Raises LrlError."""
     from lrltrain.config import load_fit_config
 
     with many_imports():
-        from lrltrain.fitting.fit import fit
         from lrltrain.fitting.plan import is_made, prepare
-
     config = load_fit_config(None, placed(job, records.workspace) | {"out": records.workspace, "cache": cache})
     plan = prepare(config)
     home = records.workspace / str(home_of(job))
@@ -170,7 +222,7 @@ def _fit(job: Job, records: Records, cache: Path) -> list[Path]:
             f"{plan.folder}: would be made there, and not in {home}: the base model has changed its name.",
             "Start the grid again.",
         )
-    return [fit(config if is_made(plan) else config.model_copy(update={"overwrite": True}), QUIET).path]
+    return config if is_made(plan) else config.model_copy(update={"overwrite": True})
 
 
 def _eval(job: Job, records: Records, _cache: Path) -> list[Path]:

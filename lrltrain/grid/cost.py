@@ -2,7 +2,8 @@
 
 Training computes 2 products a weight and token forward, as many backward by input, and as many by weight where that
 trains (Kaplan et al. 2020, arXiv 2001.08361, section 2.1). By its data sheet an H100 does 989e12 a second in bf16; here
-it reaches a fifth of that, and a step takes at least the time to launch its kernels.
+it reaches a fifth of that. A step takes at least the time to launch its kernels; in a fit that of each layer's small
+operations, as `tools/gpu_check.py` measured it alone and in a group of 16.
 """
 
 import json
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from lrltrain.grid.config import TaskName
 
 H100 = 0.2 * 989e12  # products a second
-LAUNCH = 0.001  # seconds a layer and step, forward and backward
+LAUNCH = 0.001  # seconds a layer and step, forward and backward, in Python
+ALONE, GROUPED = 0.00048, 0.00024  # the same in the graphs of a fit, of each adapter
 TOKENS_A_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
 ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # to train on, of the sets that the paper uses
 TOKENS_AN_ITEM = {"topic": 40, "sentiment": 40, "ner": 15}
@@ -142,7 +144,8 @@ def _of_fit(job: Job) -> Cost:
     labelled = tokens if _is_decoder(shape) else tokens * config.mask_probability
     passes = 6 if config.method == "full" else 4
     products = passes * (shape.inner * tokens + (shape.weights - shape.inner) * labelled)
-    seconds = config.steps * max(products / H100, LAUNCH * shape.layers * config.accumulate)
+    a_layer = ALONE if config.group_key() is None or config.group == 1 else GROUPED
+    seconds = config.steps * max(products / H100, a_layer * shape.layers * config.accumulate)
     return Cost(1, seconds, 2 * 4 * _trained(config, shape) if config.method != "full" else 4 * shape.weights)
 
 

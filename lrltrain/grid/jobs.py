@@ -23,7 +23,17 @@ SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: a job a file, before that of the
 _HELD_IN = {"topic": "sib200", "sentiment": "sentiment", "ner": "wikiann", "pppl": "flores"}  # in languages.toml
 _FILES = {"dump", "conceptnet_db", "index", "input", "protect", "templates", "text", "dataset", "data", "base"}
 Key = tuple[str, str, str, str]  # of an adapter: language, source, model, method
-_IDENTITY_IS_NOT = {"out", "cache", "workers", "eval_batch_size", "batch_tokens", "tracker", "scratch", "memory"}
+_IDENTITY_IS_NOT = {
+    "out",
+    "cache",
+    "workers",
+    "eval_batch_size",
+    "batch_tokens",
+    "tracker",
+    "scratch",
+    "memory",
+    "group",
+}
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,18 @@
 
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Self
 
 from lrldata.engine import start_pool, variables
-from lrltrain.grid.act import run_job
+from lrltrain.grid.act import run_jobs
 from lrltrain.grid.job import Job
 from lrltrain.grid.machine import Gpu, share_of
 from lrltrain.grid.records import Record
+from lrltrain.grid.together import group_of
 
 _ROUNDING = 1e-6  # three thirds are one
 THREADS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "MKL_NUM_THREADS")
@@ -29,7 +31,8 @@ class Slot:
 class Local:
     """An engine of so many slots, which share this machine's cores, and its GPUs in turn.
 
-    On a GPU are as many jobs at once as it has memory for, or `jobs_per_gpu`.
+    On a GPU, fits that are alike are trained as a group, by one process; of other jobs as many are on it at once as it
+    has memory for. With `jobs_per_gpu` so many are, and there are no groups.
     """
 
     workspace: str
@@ -39,7 +42,7 @@ class Local:
     slots: int
     gpus: tuple[Gpu, ...] = ()
     _free: list[Slot] = field(default_factory=list)
-    _busy: dict[Future[Record], tuple[Slot, Job, float]] = field(default_factory=dict)
+    _busy: dict[Future[list[Record]], tuple[Slot, Sequence[Job], float]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         count = len(self.gpus)
@@ -58,22 +61,33 @@ class Local:
         """Return whether there is a free slot, on a GPU with room for the job where there are GPUs."""
         return self._slot_for(job) is not None
 
-    def submit(self, job: Job) -> None:
-        """Start a job in a free slot."""
+    def group(self, job: Job, ready: Sequence[Job]) -> list[Job]:
+        """Return the fits that are trained together with a job on the GPU that it gets, itself first."""
         slot = self._slot_for(job)
+        if slot is None or slot.gpu is None or self.jobs_per_gpu is not None:
+            return [job]
+        return group_of(job, ready, slot.gpu.memory * (1 - self._used(slot.gpu)), len(self.gpus))
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Start jobs in a free slot."""
+        slot = self._slot_for(jobs[0])
         assert slot is not None, "it was asked whether there is room"  # noqa: S101 -- for the type checker
         self._free.remove(slot)
         if slot.pool is None:
             slot.pool = process_of(self.threads, slot.gpu.name if slot.gpu else None)
-        future = slot.pool.submit(run_job, job.as_json(), self.workspace, self.cache)
-        self._busy[future] = (slot, job, time.perf_counter())
+        future = slot.pool.submit(run_jobs, [job.as_json() for job in jobs], self.workspace, self.cache)
+        self._busy[future] = (slot, jobs, time.perf_counter())
 
     def _slot_for(self, job: Job) -> Slot | None:
         return next((slot for slot in self._free if slot.gpu is None or self._has_room(slot.gpu, job)), None)
 
     def _has_room(self, gpu: Gpu, job: Job) -> bool:
-        here = [job, *(other for slot, other, _ in self._busy.values() if slot.gpu == gpu)]
-        return sum(share_of(each, gpu.memory, self.jobs_per_gpu) for each in here) < 1 + _ROUNDING
+        return self._used(gpu) + share_of(job, gpu.memory, self.jobs_per_gpu) < 1 + _ROUNDING
+
+    def _used(self, gpu: Gpu) -> float:
+        """Return the part of a GPU that the jobs on it have."""
+        here = [job for slot, jobs, _ in self._busy.values() if slot.gpu == gpu for job in jobs]
+        return sum(share_of(each, gpu.memory, self.jobs_per_gpu) for each in here)
 
     def finished(self, seconds: float) -> list[Record]:
         """Return the records of jobs that ended; `lost` where the process was ended from outside."""
@@ -83,14 +97,14 @@ class Local:
         ended, _ = wait(self._busy, timeout=seconds, return_when=FIRST_COMPLETED)
         records = []
         for future in ended:
-            slot, job, began = self._busy.pop(future)
+            slot, jobs, began = self._busy.pop(future)
             try:
-                records.append(future.result())
+                records += future.result()
             except BrokenProcessPool:
                 slot.pool = None
                 gone = time.perf_counter() - began
                 error = "its process was ended from outside: too little memory? Try again with fewer --workers."
-                records.append(Record(job.id, job.name, "lost", gone, error=error))
+                records += [Record(job.id, job.name, "lost", gone, error=error) for job in jobs]
             self._free.insert(0, slot)
         return records
 

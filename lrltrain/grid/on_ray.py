@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,8 +73,13 @@ class OnRay:
         """Return whether a job may be handed to Ray, which may let it wait."""
         return len(self._busy) < self.slots
 
-    def submit(self, job: Job) -> None:
+    def group(self, job: Job, ready: Sequence[Job]) -> list[Job]:  # noqa: ARG002 -- as Ray shares GPUs out itself
+        """Return the job: each is handed over by itself."""
+        return [job]
+
+    def submit(self, jobs: Sequence[Job]) -> None:
         """Hand a job to Ray."""
+        (job,) = jobs
         share = share_of(job, self._memory, self.jobs_per_gpu) if self._has_gpus else 0.0
         remote = ray.remote(_perform).options(
             num_cpus=self.threads, num_gpus=share, max_retries=self.retries, name=job.name

@@ -1,7 +1,7 @@
 """Hand jobs to an engine as those that they need are done; what fails is tried again, and does not stop the others."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,8 +19,11 @@ class Engine(Protocol):
     def takes(self, job: Job) -> bool:
         """Return whether there is room for a job now."""
 
-    def submit(self, job: Job) -> None:
-        """Start a job."""
+    def group(self, job: Job, ready: Sequence[Job]) -> list[Job]:
+        """Return a job and those of others that are ready which it is best done together with."""
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Start a job, or several that are done together."""
 
     def finished(self, seconds: float) -> list[Record]:
         """Return the records of jobs that ended, after waiting so long for one; `lost` where its process died."""
@@ -76,6 +79,10 @@ class Schedule:
             and self._later.get(job.id, 0.0) <= now
         ]
 
+    def fresh(self, jobs: Iterable[Job]) -> list[Job]:
+        """Return those of jobs that neither run nor have failed before; one that has is tried again by itself."""
+        return [job for job in jobs if job.id not in self.running and job.id not in self._tries]
+
     def end(self, record: Record) -> None:
         """Take note of how a job ended."""
         self.running.discard(record.id)
@@ -127,12 +134,17 @@ def run(
     schedule.find_done(verify=verify)
     while not schedule.is_over:
         waiting: set[str] = set()  # kinds of jobs of which one has no room: others may not overtake it
-        for job in schedule.ready():
+        ready = schedule.ready()
+        for job in ready:
+            if job.id in schedule.running:  # in the group of one before
+                continue
             if job.kind in waiting or not engine.takes(job):
                 waiting.add(job.kind)
                 continue
-            engine.submit(job)
-            schedule.running.add(job.id)
+            fresh = schedule.fresh(ready)
+            jobs_at_once = engine.group(job, fresh) if job in fresh else [job]
+            engine.submit(jobs_at_once)
+            schedule.running |= {each.id for each in jobs_at_once}
         for record in engine.finished(POLL):
             schedule.end(record)
             if record.status != "elsewhere":

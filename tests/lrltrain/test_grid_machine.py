@@ -1,6 +1,7 @@
 """Which jobs run at once: by cores, memory and GPUs, of which there are none here; so that jobs wait for a signal."""
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -56,22 +57,22 @@ def test_slots_are_limited_by_cores_memory_and_threads(paper: list[Job]) -> None
 def test_jobs_go_to_gpus_with_room_and_others_to_any_slot(paper: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
     going_on, begun = Event(), list[str | None]()
 
-    def wait_for_it(described: dict[str, str], _workspace: str, _cache: str) -> Record:
+    def wait_for_it(described: list[dict[str, str]], _workspace: str, _cache: str) -> list[Record]:
         going_on.wait(30)
-        return Record(described["id"], "", "done")
+        return [Record(each["id"], "", "done") for each in described]
 
     def process_of(_threads: int, gpu: str | None) -> ThreadPoolExecutor:
         begun.append(gpu)
         return ThreadPoolExecutor(1)
 
     monkeypatch.setattr(local, "process_of", process_of)
-    monkeypatch.setattr(local, "run_job", wait_for_it)
+    monkeypatch.setattr(local, "run_jobs", wait_for_it)
     small = [job for job in paper if job.kind == "fit" and job.labels["method"] == "lora"]
     large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
     with Local("", "", 1, None, 12, (H100, Gpu("1", 80 << 30))) as engine:
         for job in small[:8]:
             assert engine.takes(job)
-            engine.submit(job)
+            engine.submit([job])
         assert not engine.takes(small[8])
         assert not engine.takes(large)
         assert engine.takes(first(paper, kind="build"))
@@ -97,9 +98,13 @@ def test_no_job_is_overtaken_by_one_of_its_kind(paper: list[Job], tmp_path: Path
             is_large = "8B" in job.labels.get("model", "")
             return len(self.busy) < self.slots and not (is_large and self.busy)
 
-        def submit(self, job: Job) -> None:
-            self.busy.append(job)
-            self.order.append(job.name)
+        def group(self, job: Job, ready: Sequence[Job]) -> list[Job]:
+            assert job in ready
+            return [job]
+
+        def submit(self, jobs: Sequence[Job]) -> None:
+            self.busy += jobs
+            self.order += [job.name for job in jobs]
 
         def finished(self, seconds: float) -> list[Record]:
             assert seconds
