@@ -194,6 +194,7 @@ class AdapterManifest(_Artifact):
     method: Annotated[str, Text(pattern=r"^\w{1,40}$")]
     base: Base
     source: str | None = None
+    variant: Name | None = None
     inputs: list[AdapterInput]
     settings: dict[str, Any]
     trained: Trained

@@ -172,7 +172,7 @@ class Screen(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
-        if not self.is_terminal and "COLUMNS" not in os.environ:
+        if not self.is_terminal and not os.environ.get("COLUMNS"):
             self.width = UNLIMITED
 
     def render_str(self, text: str, **options: Any) -> Text:

@@ -2,7 +2,7 @@
 
 WORKSPACE/
 datasets/LANG/SOURCE/                       `lrldata build`
-adapters/LANG/BASE/SOURCE-METHOD/           `lrltrain fit`
+adapters/LANG/BASE/SOURCE-METHOD/           `lrltrain fit`; with a variant SOURCE-METHOD-VARIANT
 scores/LANG/BASE/ADAPTER/MEASURE/           `lrltrain eval` (perplexity)
 scores/LANG/BASE/ADAPTER/MEASURE/seed-N/    `lrltrain eval` (a task), `lrltrain prompt`
 runs/LANG/BASE-SOURCE-METHOD/               what trackers log
@@ -34,9 +34,9 @@ def dataset_path(lang: str, source: str) -> str:
     return f"{DATASETS}/{lang}/{source}"
 
 
-def adapter_path(lang: str, base: str, source: str, method: str) -> str:
+def adapter_path(lang: str, base: str, source: str, method: str, variant: str | None = None) -> str:
     """Return where an adapter or a fine-tuned model lies: adapters/ro/xlm-roberta-base/conceptnet-lora."""
-    return f"{ADAPTERS}/{lang}/{base}/{source}-{method}"
+    return f"{ADAPTERS}/{lang}/{base}/" + "-".join(filter(None, [source, method, variant]))
 
 
 def source_of_adapter(folder: str, manifest: Mapping[str, Any]) -> str:

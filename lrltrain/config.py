@@ -32,8 +32,8 @@ Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 ADAPTER_RATE, FULL_RATE = 5e-4, 5e-5
 NOT_SHAPING = {"out", "cache", "dry_run", "overwrite", "resume", "tracker", "preset", "base", "base_id", "text"}
 NOT_SHAPING |= {"dataset", "adapters", "lang", "eval_batch_size"}  # of these, what they lead to is in the recipe
-NOT_SHAPING |= {"base_folder", "group"}
-OF_EACH = {"lang", "source", "dataset", "dataset_revision", "text", "seed", "out", "overwrite", "resume"}
+NOT_SHAPING |= {"base_folder", "group", "variant"}
+OF_EACH = {"lang", "source", "dataset", "dataset_revision", "text", "seed", "variant", "out", "overwrite", "resume"}
 TRAINED_ALONE = {"full", "fusion"}  # methods
 
 
@@ -51,6 +51,7 @@ class FitConfig(BaseModel):
     base_revision: str | None = None
     base_id: PublicId | None = None
     base_folder: FolderName | None = None
+    variant: Annotated[FolderName, Field(max_length=40)] | None = None
     method: Method = "seq_bn_inv"
     adapters: list[Path] = []
     fuse_invertible: Literal["first", "none"] = "first"

@@ -19,6 +19,7 @@ class FitOptions(TypedDict, total=False):
     base_revision: str
     base_id: str
     base_folder: str
+    variant: str
     method: Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
     adapters: Sequence[PathLike]
     fuse_invertible: Literal["first", "none"]

@@ -178,10 +178,11 @@ def dataset_repository(
 def adapter_repository(
     adapter: Adapter, workspace: Workspace, licence: License, text: Source, base: str, namespace: str
 ) -> Repository:
-    """Return the repository of an adapter, NAMESPACE/BASE-LANGUAGE-SOURCE-METHOD."""
+    """Return the repository of an adapter, NAMESPACE/BASE-LANGUAGE-SOURCE-METHOD, of a variant with -VARIANT."""
     manifest = adapter.manifest
     language = manifest["language"]["code"]
-    name = _checked(f"{namespace}/{base_name(base)}-{language}-{adapter.source}-{adapter.method}", adapter.folder)
+    parts = [base_name(base), language, adapter.source, adapter.method, manifest.get("variant")]
+    name = _checked(f"{namespace}/{'-'.join(filter(None, parts))}", adapter.folder)
     paths = [entry["path"] for entry in manifest["outputs"]]
     files = [
         *(File.listed(each["path"], adapter.folder, each) for each in entries(manifest)),

@@ -16,7 +16,7 @@ from lrldata.progress import Progress
 from lrltrain.cli.options import BASES, BaseId, BaseRevision, Out, Quiet, libraries
 from lrltrain.config import load_fit_config
 
-SEVERAL = ("lang", "source", "method")  # of each of these, an adapter is trained with each of the others
+SEVERAL = ("lang", "source", "method", "seed")  # of each of these, an adapter is trained with each of the others
 
 
 def fit_command(
@@ -50,6 +50,13 @@ def fit_command(
         str | None,
         typer.Option(
             help="Folder of the base model's adapters below adapters/LANG.", show_default="its id's last part"
+        ),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="Tells an adapter apart from others of its language, base model, source and method.",
+            show_default="of several seeds: seed-N",
         ),
     ] = None,
     method: Annotated[
@@ -105,7 +112,10 @@ def fit_command(
     ] = None,
     whole_word: Annotated[bool | None, typer.Option("--whole-word/--no-whole-word", help="Mask whole words.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Dropout everywhere.", show_default="the model's")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights, order and masks.", show_default="42")] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(help="Seed of weights, order and masks, or several.", metavar="N,N", show_default="42"),
+    ] = None,
     eval_every: Annotated[
         int | None, typer.Option(help="Steps between evaluations, each a checkpoint.", show_default="a tenth")
     ] = None,
@@ -142,10 +152,11 @@ def fit_command(
     flags = given(locals(), lists=("text", "adapters", "tracker", *_lists(dataset)))
     several = {key: flags.pop(key) for key in _lists(dataset) if len(flags.get(key, ())) > 1}
     flags |= {key: flags[key][0] for key in _lists(dataset) if key in flags}
-    settings = [
-        load_fit_config(config, flags | dict(zip(several, values, strict=True)))
-        for values in product(*several.values())
-    ]
+    combined = [flags | dict(zip(several, values, strict=True)) for values in product(*several.values())]
+    if "seed" in several:
+        named = f"{variant}-seed" if variant else "seed"
+        combined = [each | {"variant": f"{named}-{each['seed']}"} for each in combined]
+    settings = [load_fit_config(config, each) for each in combined]
     for each in settings:
         find(each.lang)  # a typo should not wait for torch
     progress = Progress(quiet)

@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 from rich.console import Group
 from rich.markdown import Markdown
+from rich.text import Text
 
 from lrldata.cli.options import Json
 from lrldata.cli.run import show_or_dump
+from lrldata.output import UNLIMITED, Screen
 from lrldata.output import shown as printable
 from lrldata.progress import Progress
 from lrldata.remote import opened
@@ -30,5 +32,6 @@ def report_command(
     shown = f"{reported.scores} scores; of {reported.compared} comparisons {reported.gains} are gains and "
     shown += f"{reported.losses} losses by more than chance.\n"
     shown += f"{reported.page}: open it in a browser; it asks for nothing from the network."
-    tables = Markdown(printable((reported.page.parent / "results.md").read_text("utf-8")))
+    written = printable((reported.page.parent / "results.md").read_text("utf-8").rstrip())
+    tables = Text(written) if Screen().width == UNLIMITED else Markdown(written)  # which centres titles
     show_or_dump(as_json, reported.as_json(), Group(tables, "", shown))

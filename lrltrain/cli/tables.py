@@ -1,5 +1,6 @@
 """Tables for people, of what the recipes of `lrltrain` return."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,12 +58,14 @@ def scores(results: Sequence[Score]) -> Table:
     columns = ("model", "perplexity", "95 % interval", "to the base's")
     drawn = table(title, *columns, numbers=columns[1:])
     shown: set[tuple[str, str]] = set()
+    methods = Counter((score.language, score.base, score.method) for score in results)
     for score in results:
         alone = f"{score.language}: {score.base}"
         if score.before and (score.language, score.base) not in shown:
             drawn.add_row(alone, f"{score.before.value:,.2f}", _ends(score.before), "")
         shown.add((score.language, score.base))
-        name = f"{score.language}: with {score.method}" if score.adapter else alone
+        called = score.method if methods[score.language, score.base, score.method] == 1 else score.adapter
+        name = f"{score.language}: with {called}" if score.adapter else alone
         against = f"{score.ratio.value:.3f} ({_ends(score.ratio, 3)})" if score.ratio else ""
         drawn.add_row(name, f"{score.after.value:,.2f}", _ends(score.after), against)
     return drawn

@@ -1,5 +1,6 @@
 """What is known of a fit before a model is loaded: text, base model, tokenizer, folder, what shapes the weights. IO."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -114,7 +115,7 @@ def prepare(config: FitConfig, beside: Plan | None = None) -> Plan:
         "made_with": made_with("transformers", "tokenizers", "torch"),
     }
     called = config.base_folder or base_name(base.id)
-    folder = config.out / adapter_path(language.code, called, config.source_name, config.method)
+    folder = config.out / adapter_path(language.code, called, config.source_name, config.method, config.variant)
     return Plan(config, language, text, base, tokenizer, folder, recipe)
 
 
@@ -130,8 +131,9 @@ def is_made(plan: Plan) -> bool:
 
 
 def adapter_name(language: Language, config: FitConfig) -> str:
-    """Return the name under which the adapter is known inside a model: ug_conceptnet_seq_bn_inv."""
-    return f"{language.code}_{config.source_name}_{config.method}".replace("-", "_")
+    """Return the name under which the adapter is known inside a model: ug_conceptnet_seq_bn_inv[_VARIANT]."""
+    parts = [language.code, config.source_name, config.method, config.variant]
+    return re.sub(r"[-.]", "_", "_".join(filter(None, parts)))
 
 
 def _adapter_entry(folder: Path, base: Base) -> dict[str, Any]:

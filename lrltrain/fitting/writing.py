@@ -82,6 +82,7 @@ class Writer:
         group = {"group": list(self.names)} if len(self.names) > 1 else {}
         recipe = {**plan.recipe, "recipe": fingerprint(plan.recipe)}
         told = {"name": self.names[number], "source": plan.config.source_name}
+        told |= {"variant": plan.config.variant} if plan.config.variant else {}
         manifest = {**recipe, **told, **inverse, **group, "trained": trained}
         reference = reference_logits(self.model, self.sample.to(self.model.device))
         complete = write_adapter(

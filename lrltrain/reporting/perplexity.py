@@ -27,7 +27,7 @@ from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.data_names import key_of, names_of
-from lrltrain.reporting.tables import NONE, PPPL, Cell, Column, Comparison, Row
+from lrltrain.reporting.tables import NONE, PPPL, Cell, Column, Comparison, Row, variant_of
 
 _AGAIN = "Measure it again with `lrltrain eval --overwrite`."
 
@@ -58,6 +58,7 @@ def read_perplexities(workspace: Path, times: int) -> list[Cell]:
             continue
         hashed = manifest["adapter"]["manifest_sha256"]
         row = base._replace(method=score["method"], source=sources.get(hashed) or _source(score))
+        row = row._replace(variant=variant_of(str(score["adapter"]), row))
         p = _p(folder, alone.get(alike), manifest["settings"]["formula"], times)
         against = Comparison(Interval(**score["ratio"]), p) if score["ratio"] and p is not None else None
         cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=against)
@@ -74,7 +75,10 @@ class _Cells:
 
     def add(self, cell: Cell, made_of: str, variant: str = "") -> None:
         """Add a cell; `made_of` is what it is the score of, and `variant` how its row differs from one of its name."""
-        names = chain(["", *filter(None, [variant])], (f"{variant} settings {number}".strip() for number in count(2)))
+        names = chain(
+            [cell.row.variant, *filter(None, [variant])],
+            (f"{variant} settings {number}".strip() for number in count(2)),
+        )
         for name in names:
             place = cell.row._replace(variant=name), cell.column
             if self._made_of.setdefault(place, made_of) == made_of:

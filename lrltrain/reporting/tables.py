@@ -25,7 +25,7 @@ _AGAIN = "Run the task again with --overwrite."
 
 
 class Row(NamedTuple):
-    """What was tested. `variant` tells apart what is else the same: other names of adapters, or other settings."""
+    """What was tested. `variant` is the adapter's, or tells apart what is else the same: names, settings."""
 
     language: str
     base: str
@@ -154,6 +154,12 @@ def read_tasks(workspace: Path, resamples: int, times: int) -> list[Cell]:
     return [_cell(group, base, drawn, resamples, times) for group, base in pairs]
 
 
+def variant_of(name: str, row: Row) -> str:
+    """Return the variant in an adapter's name, LANGUAGE_SOURCE_METHOD_VARIANT; none where it is no such name."""
+    begin = f"{row.language}_{row.source}_{row.method}_".replace("-", "_")
+    return name.removeprefix(begin).replace("_", "-") if name.startswith(begin) else ""
+
+
 def corrected(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     """Correct the p of all comparisons of a report, as one family (Holm)."""
     ps = iter(statistics.holm([cell.against.p for cell in cells if cell.against]))
@@ -170,14 +176,14 @@ def _groups(runs: Iterable[Run]) -> list[Group]:
         folders.setdefault(run.folder.parent, []).append(run)
     names: dict[Row, set[str]] = {}
     for folder, several in folders.items():
-        names.setdefault(_row(several[0]), set()).add(folder.parent.name)
+        names.setdefault(_row(several[0], folder), set()).add(folder.parent.name)
     called = names_of(_tested(several[0]) for several in folders.values())
     taken: dict[tuple[Row, Column], int] = {}
     groups = []
     for folder, several in folders.items():
-        row, name = _row(several[0]), folder.parent.name
+        row, name = _row(several[0], folder), folder.parent.name
         column = Column(several[0].task, called[_tested(several[0])], TASKS[several[0].task])
-        variant = name if len(names[row]) > 1 else ""
+        variant = name if len(names[row]) > 1 else row.variant
         row = row._replace(variant=variant)
         taken[row, column] = taken.get((row, column), 0) + 1
         if taken[row, column] > 1:
@@ -198,8 +204,9 @@ def _tested(run: Run) -> Key:
     return key_of(run.language, run.task, run.manifest["data"])
 
 
-def _row(run: Run) -> Row:
-    return Row(run.language, run.base, run.method, run.source)
+def _row(run: Run, folder: Path) -> Row:
+    row = Row(run.language, run.base, run.method, run.source)
+    return row._replace(variant=variant_of(folder.parent.name, row))
 
 
 def _group(row: Row, column: Column, runs: Sequence[Run]) -> Group:

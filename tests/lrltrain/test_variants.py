@@ -1,0 +1,78 @@
+"""Adapters that differ in their seed or variant alone: a folder, a row and a repository each."""
+
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hub_cards.cards.licenses import asked_for
+from hub_cards.cards.source import Source
+from hub_cards.publish.artifacts import open_workspace
+from hub_cards.publish.repository import adapter_repository
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+SMALL = ("--base", "lrl-mini", "--method", "seq_bn", "--steps", 4, "--batch-size", 2, "--max-length", 32)
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    file = tmp_path / "mt.txt"
+    file.write_text("\n".join(f"linja ta test numru {7 * number} bil-Malti" for number in range(200)))
+    return file
+
+
+def test_several_seeds_are_several_adapters_in_all_that_is_made_of_them(
+    text: Path, tmp_path: Path, lrltrain: Run
+) -> None:
+    fit = ("fit", "--lang", "mt", "--text", text, *SMALL, "--dropout", 0, "--out", "out")
+    assert lrltrain(*fit, "--seed", "1,2").returncode == 0
+    home = tmp_path / "out" / "adapters" / "mt" / "lrl-mini"
+    folders = [home / f"text-seq_bn-seed-{seed}" for seed in (1, 2)]
+    one, two = (load_file(folder / "adapter.safetensors").values() for folder in folders)
+    assert not all(map(torch.equal, one, two))
+
+    assert lrltrain(*fit, "--seed", 2, "--variant", "alone").returncode == 0
+    for value, alone in zip(two, load_file(home / "text-seq_bn-alone" / "adapter.safetensors").values(), strict=True):
+        torch.testing.assert_close(value, alone, atol=1e-4, rtol=0)
+    manifest = json.loads((folders[1] / "manifest.json").read_text())
+    assert (manifest["variant"], manifest["name"], manifest["settings"]["seed"]) == (
+        "seed-2",
+        "mt_text_seq_bn_seed_2",
+        2,
+    )
+
+    given = ",".join(map(str, folders))
+    scored = lrltrain("eval", "--adapter", given, "--data", text, "--lang", "mt", "--limit", 5, "--out", "out")
+    assert "with mt_text_seq_bn_seed_2" in scored.stdout
+    assert lrltrain("report", "out").returncode == 0
+    with (tmp_path / "out" / "report" / "results.csv").open() as file:
+        rows = [row["variant"] for row in csv.DictReader(file) if row["method"] == "seq_bn"]
+    assert rows == ["seed-1", "seed-2"]
+
+    workspace = open_workspace(tmp_path / "out", ["mt"])
+    names = [
+        adapter_repository(adapter, workspace, asked_for("mit"), Source(), "lrl-mini", "org").id
+        for adapter in workspace.adapters["mt"]
+    ]
+    assert names == [f"org/lrl-mini-mt-text-seq_bn-{variant}" for variant in ("alone", "seed-1", "seed-2")]
+
+
+@pytest.mark.parametrize("seeds", ["1,x", "1,1", "1,-2"])
+def test_seeds_that_cannot_be_are_bad_usage(seeds: str, text: Path, lrltrain: Run) -> None:
+    refused = lrltrain("fit", "--lang", "mt", "--text", text, *SMALL, "--seed", seeds)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: ")
+
+
+def test_a_report_that_is_no_terminal_is_markdown(text: Path, tmp_path: Path, lrltrain: Run) -> None:
+    assert lrltrain("fit", "--lang", "mt", "--text", text, *SMALL, "--out", "out").returncode == 0
+    adapter = tmp_path / "out" / "adapters" / "mt" / "lrl-mini" / "text-seq_bn"
+    assert lrltrain("eval", "--adapter", adapter, "--data", text, "--lang", "mt", "--limit", 3, "--out", "out").stdout
+    told = lrltrain("report", "out", COLUMNS="").stdout
+    assert told.startswith("# Results\n")
+    assert max(map(len, told.splitlines())) < 1_000
