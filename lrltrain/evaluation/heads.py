@@ -170,8 +170,8 @@ class Inputs:
         return model.upper(self.kept[torch.from_numpy(rows).to(self.device)], mask)
 
     def labels(self, chosen: NDArray[np.int64], fill: int) -> Tensor:
-        """Return the labels of some items, (items,), or for ner (items, longest), with `fill` at padding."""
-        return padded([self.features.labels[item] for item in chosen], fill).to(self.device)
+        """Return the labels of some items, on the CPU: (items,), or for ner (items, longest), `fill` at padding."""
+        return padded([self.features.labels[item] for item in chosen], fill)
 
     def _tokens(self, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         ids = padded([self.features.ids[item] for item in chosen], self.pad)

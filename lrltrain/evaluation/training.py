@@ -119,9 +119,11 @@ def precision(args: TaskTrainingArgs, device: torch.device) -> Any:
 
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the loss of labels that are on the CPU: asking there, nothing waits for a GPU."""
     if not bool((labels != IGNORED).any()):  # all of its words are cut off
         return logits.sum() * 0.0
-    return functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=IGNORED)
+    gold = labels.flatten().to(logits.device, non_blocking=True)
+    return functional.cross_entropy(logits.flatten(0, -2).float(), gold, ignore_index=IGNORED)
 
 
 def _optimizer(model: TaskModel, args: TaskTrainingArgs, steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
