@@ -1,10 +1,9 @@
 """Training of a task adapter and its head: a few epochs, of which the best on the dev split is kept."""
 
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from lrltrain.evaluation.heads import Inputs, TaskModel
 from lrltrain.evaluation.items import Items, Label, Task
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import TASKS
+from lrltrain.training.attention import quick_attention
 from lrltrain.training.loss import IGNORED
 
 CLIPPED = 1.0  # norm of the gradient, as the trainer of transformers has it
@@ -61,6 +61,7 @@ def train(
     good epochs is kept. Raises TrainingError where a loss is not a number.
     """
     inputs, held_out = data
+    hold_in_precision(model, args)
     for each in data:
         each.keep(model, AT_ONCE, precision(args, each.device))
     torch.manual_seed(args.seed)
@@ -113,9 +114,21 @@ def predict(model: TaskModel, inputs: Inputs, labels: tuple[str, ...], args: Tas
     return decoded(found, features, labels)
 
 
-def precision(args: TaskTrainingArgs, device: torch.device) -> Any:
-    """Return the context to compute in."""
-    return torch.autocast(device.type, torch.bfloat16) if args.precision == "bf16" else nullcontext()
+def hold_in_precision(model: TaskModel, args: TaskTrainingArgs) -> None:
+    """Hold frozen matrices in the precision in which they are multiplied: autocast would cast them in each step."""
+    for module in model.modules() if args.precision == "bf16" else ():
+        if isinstance(module, torch.nn.Linear) and not any(each.requires_grad for each in module.parameters()):
+            module.to(torch.bfloat16)
+
+
+@contextmanager
+def precision(args: TaskTrainingArgs, device: torch.device) -> Iterator[None]:
+    """Compute in the precision that is asked for."""
+    if args.precision == "bf16":
+        with torch.autocast(device.type, torch.bfloat16), quick_attention(device, torch.bfloat16):
+            yield
+    else:
+        yield
 
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -133,7 +146,7 @@ def _optimizer(model: TaskModel, args: TaskTrainingArgs, steps: int) -> tuple[to
         {"params": [each for each in parameters if each.ndim > 1], "weight_decay": args.weight_decay},
         {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=args.learning_rate)
+    optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, fused=True)
     rising = math.ceil(steps * args.warmup)
 
     def share(step: int) -> float:

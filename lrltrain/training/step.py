@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lrltrain.training.attention import quick_attention
 from lrltrain.training.batches import Batch
 from lrltrain.training.loss import LabelledHead
 from lrltrain.training.packing import PackedAttention
@@ -97,7 +98,8 @@ class Step:
         """Compute the model under autocast alone, and the loss outside of it, on a GPU as on a CPU."""
         labels, shares = tensors["labels"], tensors["shares"]
         of_each = (shares * self.weights.scale).repeat_interleave(len(labels) // self.weights.count)
-        with self.head.at(tensors["positions"]), self._precision():
+        attending = quick_attention(self.weights.device, self._autocast or self.model.dtype)
+        with self.head.at(tensors["positions"]), self._precision(), attending:
             hidden = self.model(**self.attention.inputs(tensors)).logits[0]
         total, losses = self.head.loss(hidden, labels, of_each)
         if self._penalty is not None:
