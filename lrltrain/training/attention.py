@@ -21,7 +21,7 @@ class _InSingle(TorchFunctionMode):
     """Compute attention that a gradient goes through in single precision; its result is as it would be in halves.
 
     On the way back torch's kernel for CPUs multiplies the matrices of each item and head one by one, and in halves each
-    product is set up anew: 16 items of 48 tokens and 12 heads of 32 take 7 times as long as in single precision.
+    product is set up again: 16 items of 48 tokens and 12 heads of 32 take 7 times as long as in single precision.
     """
 
     def __torch_function__(
