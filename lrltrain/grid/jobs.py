@@ -130,6 +130,8 @@ def _fits(
     models: Mapping[str, Model],
 ) -> Iterator[tuple[Job, Key]]:
     """Yield the adapters of one table, each with the key by which a fusion and its scores find it."""
+    if "variant" in fits.options:
+        raise UsageError("a study has no variants.", "Put the table into a recipe of its own, with another `out`.")
     for language in parse(as_lang(fits.languages)) if fits.languages else languages:
         for source in fits.sources:
             if source != "web" and source not in language.sources:

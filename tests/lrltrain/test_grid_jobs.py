@@ -110,6 +110,7 @@ def test_a_part_can_be_selected_with_what_it_needs(tmp_path: Path) -> None:
     [
         ("steps = 4", "stepps = 4", r"\[\[fit\]\] 1: .*unknown key 'stepps'.*'steps'"),
         ("steps = 4", "steps = 0", r"\[\[fit\]\] 1: --steps"),
+        ("steps = 4", 'variant = "x"', "a study has no variants"),
         ("sample = true", "smaple = true", r"\[build.conceptnet\]: .*'sample'"),
         ('["seq_bn_inv", "lora"]', '["seq_bn", "lore"]', "fit.0.methods.1"),
         ('["seq_bn_inv", "lora"]', '["fusion"]', "wants seq_bn_inv adapters of two sources"),
