@@ -69,9 +69,10 @@ def _release_gpu_memory() -> None:
 
 
 def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
-    """Train those of some fits as a group that were not done before and that no other process is at.
+    """Train as a group those of some fits that were not done before and that no other process is at.
 
-    It raises nothing: each fit is tried by itself next, and says what is wrong.
+    One that was done has damaged files, which `run_job` removes first. It raises nothing: each fit is tried by itself
+    next, and says what is wrong.
     """
     guard()
     with suppress(LrlError, OSError), ExitStack() as held:
@@ -80,7 +81,7 @@ def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
         for job in jobs:
             records.fetch([records.name(job.id)])
             before = records.read(job.id)
-            was_done = before is not None and before.status == "done"  # and harmed since: what is left goes first
+            was_done = before is not None and before.status == "done"
             if not was_done and (lock := records.hold(job.id)) is not None:
                 held.callback(lock.release)
                 left.append(job)
