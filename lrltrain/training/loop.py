@@ -5,13 +5,11 @@ base model, the method and the settings. Dropout of the base model is the one th
 """
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +18,12 @@ from torch import Tensor
 from lrldata.errors import TrainingError
 from lrltrain.training.batches import Batch, Blocks, Layout, order
 from lrltrain.training.checkpoints import Progressed, load_checkpoint, save_checkpoint, whole_steps
+from lrltrain.training.prefetch import prefetched
 from lrltrain.training.processes import Processes
 from lrltrain.training.step import Step
 from lrltrain.training.weights import Rates, Weights
 
-AHEAD = 4  # steps that are laid out in advance, on a GPU
 LOGGED = 5  # times between two evaluations
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class Loop:
             self._evaluate(0)
         logged = max(1, self.schedule.every // LOGGED)
         total, norms, since = torch.zeros_like(self.step.losses), torch.zeros_like(self.step.losses), 0
-        for number, batches in enumerate(self._batches(done), done + 1):
+        for number, batches in enumerate(prefetched(self._batches(done), self.weights.device), done + 1):
             self.weights.set_rate(self.schedule.rates.at(number - 1, self.schedule.steps))
             losses, norms = self._take(batches)
             total, since = total + losses, since + 1
@@ -130,10 +127,6 @@ class Loop:
 
     def _batches(self, done: int) -> Iterator[list[Batch]]:
         """Yield the batches of each step that is left, of this process."""
-        made = self._laid_out(done)
-        return prefetched(made, AHEAD) if self.weights.device.type == "cuda" else made
-
-    def _laid_out(self, done: int) -> Iterator[list[Batch]]:
         size, processes = self.schedule.batch_size, self.processes
         a_step = size * self.schedule.accumulate * processes.count
         orders = [order(len(member.train), member.train.seed, done * a_step) for member in self.members]
@@ -258,34 +251,3 @@ class Loop:
     def _speed(self) -> float:
         """Return real tokens a second of this process since training began."""
         return self.tokens / max(1e-9, time.perf_counter() - self._began)
-
-
-def prefetched(items: Iterator[Item], ahead: int) -> Iterator[Item]:
-    """Yield items that a thread makes in advance; what it raises is raised here."""
-    queue: Queue[tuple[Item | None, BaseException | None]] = Queue(ahead)
-    stopped = threading.Event()
-
-    def work() -> None:
-        try:
-            for item in items:
-                queue.put((item, None))
-                if stopped.is_set():
-                    return
-            queue.put((None, None))
-        except BaseException as error:  # noqa: BLE001 -- it is raised again where it can be seen
-            queue.put((None, error))
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = queue.get()
-            if error is not None:
-                raise error
-            if item is None:
-                return
-            yield item
-    finally:
-        stopped.set()
-        while not queue.empty():
-            queue.get_nowait()

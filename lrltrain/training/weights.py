@@ -122,6 +122,13 @@ class Weights:
         """Return the optimizer's own counts of steps."""
         return [state["step"] for state in self._adam.state.values()]
 
+    def state(self) -> list[Tensor]:
+        """Return all that changes in a step: weights, moments, gradients, scale and counts of steps."""
+        found = [self.scale, *self.steps()]
+        for number in range(self.count):
+            found += self.tensors(number).values()
+        return found + [each.grad for each in self.flat if each.grad is not None]
+
     def values(self, number: int) -> list[Tensor]:
         """Return the weights of one adapter, as views."""
         return [each.detach()[number] for each in self.flat]
