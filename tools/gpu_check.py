@@ -4,7 +4,8 @@
 
 First speed, by tools/gpu_speed.py, for half of the time. Then equality, on small models with random weights: losses on
 the GPU against those on the CPU, for an encoder and a decoder, each method, one adapter and sixteen, in bf16 and fp32;
-a run that was stopped and goes on; a group against its adapters alone; the perplexity of both. Prints Markdown, writes
+a run that was stopped and goes on; a group against its adapters alone; the perplexity of both; task adapters of three
+seeds together against each alone on the CPU. Prints Markdown, writes
 DIR/gpu_check.json, and exits with 1 where something is not equal. Without a GPU all of it runs small on the CPU, by the
 GPU's own path: frozen weights in bf16, shapes that repeat.
 """
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,11 @@ import numpy as np
 import torch
 import transformers
 from gpu_speed import measure, name_of_device
+from gpu_tasks import task_losses
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from lrltrain.config import FitConfig, Objective
+from lrltrain.evaluation.items import Task
 from lrltrain.evaluation.pseudo_perplexity import likelihoods
 from lrltrain.fitting.corpus import Corpus, Counts
 from lrltrain.methods import attach
@@ -40,6 +44,7 @@ from lrltrain.training.weights import Rates, Weights
 STEPS, WIDTH, SIZE = 12, 64, 4
 CLOSE = {"fp32": 2e-3, "bf16": 3e-2}  # of losses of some 9 nats, after STEPS steps
 SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+TASKS: tuple[Task, ...] = ("topic", "ner")
 METHODS = ("seq_bn_inv", "seq_bn", "lora", "full")
 
 
@@ -73,6 +78,11 @@ def main() -> None:
 
 def equality(device: torch.device) -> Any:
     """Yield each check, and print its row."""
+    for task in TASKS if find_spec("sklearn") else TASKS[1:]:
+        alone = [task_losses(SMALL, task, "fp32", torch.device("cpu"), [seed]) for seed in range(3)]
+        for precision in ("fp32", "bf16"):
+            together = task_losses(SMALL, task, precision, device, range(3))
+            yield row(f"{task}, {precision}: seeds against each on the CPU", together, np.concatenate(alone), precision)
     for kind in ("encoder", "decoder"):
         for method in METHODS:
             for count in (1,) if method == "full" else (16, 1):

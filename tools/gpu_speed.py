@@ -1,9 +1,10 @@
 """Speed of training and measuring on a GPU: milliseconds a step of one adapter among K, beside what is possible.
 
 For tools/gpu_check.py. A model of XLM-R base's size with random weights and 250,002 words, 16 lines of 48 tokens an
-adapter and step, as in the paper; LLaMAs of 135 million and, where memory allows, of 8 billion weights. `floor` is the
-time that the matrix products of a step take alone, at the rate that the card reaches in one large product. `plain` is
-the loop as most people write it: hooks, padded lines, all logits, eager, fp32.
+adapter and step, as in the paper; task adapters of one and three seeds on it; LLaMAs of 135 million and, where memory
+allows, of 8 billion weights. `floor` is the time that the matrix products of a step take alone, at the rate that the
+card reaches in one large product. `plain` is the loop as most people write it: hooks, padded lines, all logits, eager,
+fp32.
 """
 
 import gc
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gpu_tasks import task_speed
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, XLMRobertaConfig, XLMRobertaForMaskedLM
 
@@ -62,6 +64,9 @@ def measure(until: float, *, small: bool) -> Iterator[dict[str, Any]]:
         if (method, count, compiled) == ("seq_bn_inv", 30, False):
             yield guarded(lambda: plain_step(encoder, device))
             yield guarded(lambda: pseudo_perplexity(encoder, device, small=small))
+            items = 64 if small else 1_024
+            for seeds, graphs in ((1, False), (1, True), (3, True)):
+                yield guarded(lambda: task_speed(without_head(encoder), device, items, seeds, graphs=graphs))  # noqa: B023
     if (
         device.type == "cuda"
         and not small
@@ -101,6 +106,11 @@ def make_encoder(small: bool) -> Callable[[], Any]:
             return XLMRobertaForMaskedLM(config)
 
     return make
+
+
+def without_head(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Return what makes the model without its language modelling head."""
+    return lambda: make().base_model
 
 
 def make_llama(sizes: dict[str, int], inner: int, words: int, *, small: bool) -> Any:

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lrltrain.evaluation.items import Items, Label
 from lrltrain.tokens import encode
@@ -85,16 +83,6 @@ def batches(lengths: NDArray[np.int64], size: int, draw: np.random.Generator | N
         some = some[np.argsort(lengths[some], kind="stable")]
         cut += [some[at : at + size] for at in range(0, len(some), size)]
     return [cut[number] for number in draw.permutation(len(cut))]
-
-
-def padded(values: Sequence[NDArray[np.int64]], fill: int) -> Tensor:
-    """Return values as one tensor, (items, longest), filled up; single numbers as (items,)."""
-    if values[0].ndim == 0:
-        return torch.from_numpy(np.stack(values))
-    table = np.full((len(values), max(map(len, values))), fill, dtype=np.int64)
-    for row, each in enumerate(values):
-        table[row, : len(each)] = each
-    return torch.from_numpy(table)
 
 
 def tags_of(

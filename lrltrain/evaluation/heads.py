@@ -1,4 +1,6 @@
-"""A task model: an encoder with adapters, and a head; the part below the first task adapter is computed once.
+"""A task model: an encoder with task adapters and their heads; the part below the first of them is computed once.
+
+K adapters and heads, one a seed, are held as stacked weights, and of R rows the first R / K are those of the first.
 
 Up to the output of the first layer's feed-forward block nothing trains: embeddings, their invertible adapter,
 attention, LoRA. That part runs without dropout, so that it gives the same in each epoch, and what it gives is kept for
@@ -7,44 +9,63 @@ layer what the head does not read is not computed. So cached and uncached traini
 from the paper's scripts in the dropout of the frozen part alone.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lrltrain.evaluation.features import Features, batches, padded
+from lrltrain.modules.stacks import STD, Linears
 
-MOST_BYTES = 2 << 30  # of what is kept, a split; beyond, nothing is
 CLOSE = 1e-4
 _LONG = 11  # tokens of the input on which it is tried out
 
 
-class TaskHead(nn.Module):
-    """A head as `adapters` makes them: for items two layers over the first token, for tokens one."""
+class TaskHeads(nn.Module):
+    """K heads as `adapters` makes them: for items two layers over the first token, for tokens one.
 
-    def __init__(self, hidden: int, labels: int, dropout: float, *, tokens: bool) -> None:
+    The weights of each come from its seed, and are the same among any number of heads.
+    """
+
+    def __init__(self, seeds: Sequence[int], hidden: int, labels: int, dropout: float, *, tokens: bool) -> None:
         super().__init__()
-        self.tokens = tokens
-        inner = [] if tokens else [nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.Tanh()]
-        self.layers = nn.Sequential(*inner, nn.Dropout(dropout), nn.Linear(hidden, labels))
-        for module in self.layers:
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+        self.count, self.tokens = len(seeds), tokens
+        self.inner = None if tokens else Linears(self.count, hidden, hidden)
+        self.output = Linears(self.count, hidden, labels)
+        self.dropout = nn.Dropout(dropout)
+        for number, seed in enumerate(seeds):
+            self._draw(number, seed)
+
+    @torch.no_grad()
+    def _draw(self, number: int, seed: int) -> None:
+        layers = [each for each in (self.inner, self.output) if each is not None]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made = [nn.Linear(each.weight.shape[2], each.weight.shape[1]) for each in layers]  # each draws, as there
+            for layer, drawn in zip(layers, made, strict=True):
+                layer.weight[number].copy_(nn.init.normal_(drawn.weight, std=STD))
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return logits, (items, labels) or (items, length, labels), of states (items, length, hidden)."""
-        return self.layers(states if self.tokens else states[:, 0])
+        """Return logits, (rows, labels) or (rows, length, labels), of states (rows, length, hidden).
+
+        The rows are those of each head in turn.
+        """
+        read = states if self.tokens else states[:, 0]
+        grouped = read.reshape(self.count, -1, states.shape[-1])
+        if self.inner is not None:
+            grouped = torch.tanh(self.inner(self.dropout(grouped)))
+        logits = self.output(self.dropout(grouped))
+        return logits.view(*read.shape[:-1], logits.shape[-1])
 
 
 class TaskModel(nn.Module):
-    """An encoder and a head. `splits` says whether the frozen part can be computed apart, which is tried out."""
+    """An encoder with K task adapters, and their heads.
 
-    def __init__(self, encoder: Any, head: TaskHead) -> None:
+    `splits` says whether the frozen part can be computed apart, which is tried out.
+    """
+
+    def __init__(self, encoder: Any, head: TaskHeads) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
         self.splits = False
@@ -92,13 +113,14 @@ class TaskModel(nn.Module):
 
     @torch.no_grad()
     def _can_split(self) -> bool:
-        """Compare both ways on two short inputs, of which one is padded."""
+        """Compare both ways on two short inputs a head, of which one is padded."""
         was_training = self.training
         self.eval()
         ids = torch.arange(5, 5 + 2 * _LONG, device=self.encoder.device).view(2, _LONG) % self.encoder.config.vocab_size
+        ids = ids.repeat(self.head.count, 1)
         mask = torch.ones_like(ids)
-        mask[1, _LONG // 2 :] = 0
-        ids[1, _LONG // 2 :] = self.encoder.config.pad_token_id or 0
+        mask[1::2, _LONG // 2 :] = 0
+        ids[1::2, _LONG // 2 :] = self.encoder.config.pad_token_id or 0
         try:
             apart = self.upper(self.lower(ids, mask), mask)
         except (AttributeError, TypeError, RuntimeError):  # another architecture
@@ -127,53 +149,3 @@ def _first_alone(layer: Any, states: Tensor, added: Tensor) -> Tensor:
 def _added(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Return a mask as what is added to attention scores, (items, 1, 1, length)."""
     return (1.0 - mask[:, None, None, :].to(dtype)) * torch.finfo(dtype).min
-
-
-class Inputs:
-    """A split as a task model takes it, with what the frozen part gives of it kept on the model's device."""
-
-    def __init__(self, features: Features, pad: int, device: torch.device) -> None:
-        self.features, self.pad, self.device = features, pad, device
-        self.lengths = features.lengths
-        self.begins = np.concatenate([[0], np.cumsum(self.lengths)])
-        self.kept: Tensor | None = None
-
-    @torch.no_grad()
-    def keep(self, model: TaskModel, size: int, precision: AbstractContextManager[Any]) -> None:
-        """Compute the frozen part for all items, if it fits into MOST_BYTES."""
-        hidden = 2 * int(model.encoder.config.hidden_size)
-        if not model.splits or int(self.begins[-1]) * hidden * 4 > MOST_BYTES:
-            self.kept = None
-            return
-        was_training = model.training
-        model.eval()
-        rows: list[Tensor] = []
-        order: list[NDArray[np.int64]] = []
-        with precision:
-            for chosen in batches(self.lengths, size):
-                ids, mask = self._tokens(chosen)
-                rows.append(model.lower(ids, mask)[mask.bool()])
-                order.extend(np.arange(self.begins[item], self.begins[item + 1]) for item in chosen)
-        kept = torch.cat(rows)
-        self.kept = torch.empty_like(kept)
-        self.kept[torch.from_numpy(np.concatenate(order)).to(self.device)] = kept
-        model.train(was_training)
-
-    def logits(self, model: TaskModel, chosen: NDArray[np.int64]) -> Tensor:
-        """Return the logits of some items: (items, labels), or for ner (items, longest, labels)."""
-        if self.kept is None:
-            return model(*self._tokens(chosen))
-        lengths = self.lengths[chosen]
-        places = np.arange(lengths.max())[None]
-        mask = torch.from_numpy((places < lengths[:, None]).astype(np.int64)).to(self.device)
-        rows = np.where(places < lengths[:, None], self.begins[chosen][:, None] + places, 0)
-        return model.upper(self.kept[torch.from_numpy(rows).to(self.device)], mask)
-
-    def labels(self, chosen: NDArray[np.int64], fill: int) -> Tensor:
-        """Return the labels of some items, on the CPU: (items,), or for ner (items, longest), `fill` at padding."""
-        return padded([self.features.labels[item] for item in chosen], fill)
-
-    def _tokens(self, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        ids = padded([self.features.ids[item] for item in chosen], self.pad)
-        mask = padded([np.ones_like(self.features.ids[item]) for item in chosen], 0)
-        return ids.to(self.device), mask.to(self.device)

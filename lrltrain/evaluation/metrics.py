@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from sklearn.metrics import accuracy_score, f1_score
-
 from lrltrain.evaluation.items import Label, Task
 from lrltrain.evaluation.statistics import spans
 
@@ -17,6 +15,8 @@ def scores(task: Task, gold: Sequence[Label], predicted: Sequence[Label | None])
     """
     if task == "ner":
         return entity_scores(gold, [each or () for each in predicted])
+    from sklearn.metrics import accuracy_score, f1_score  # noqa: PLC0415 -- a second that entities need not wait
+
     told = [label or "" for label in predicted]
     occurring = sorted({*gold, *told} - {""})
     return {

@@ -5,12 +5,10 @@ stacked as bottlenecks are: it is applied in the attention, and the task adapter
 gives what merging it into the weights gives.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from lrldata.errors import ModelError
 from lrldata.manifest import identity
@@ -21,7 +19,6 @@ from lrltrain.modules.families import base_of
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert, take_out
 from lrltrain.modules.settings import Bottlenecks
 
-TASK = "task"
 Below = AdapterStack | FusedStack | None
 
 
@@ -67,7 +64,7 @@ def open_language_adapter(folder: Path) -> LanguageAdapter:
 
 @dataclass(frozen=True)
 class Stacked:
-    """An encoder with a task adapter above a language adapter; `swap` puts the target language's below it."""
+    """An encoder with task adapters above a language adapter; `swap` puts the target language's below them."""
 
     encoder: Any
     task: AdapterStack
@@ -75,7 +72,7 @@ class Stacked:
     target: Below
 
     def swap(self, *, target: bool) -> None:
-        """Stack the task adapter on that of the target language, or of the one that is trained in."""
+        """Stack the task adapters on that of the target language, or of the one that is trained in."""
         below = self.target if target else self.source
         take_out(self.encoder)
         for stack in (below, self.task):
@@ -85,11 +82,15 @@ class Stacked:
 
 
 def stack(
-    base: Base, source: LanguageAdapter | None, target: LanguageAdapter | None, reduction_factor: float, seed: int
+    base: Base,
+    source: LanguageAdapter | None,
+    target: LanguageAdapter | None,
+    reduction_factor: float,
+    seeds: Sequence[int],
 ) -> Stacked:
-    """Load a base model with a fresh task adapter on `source`, to be scored on `target`; the same where none transfers.
+    """Load a base model with fresh task adapters on `source`, to be scored on `target`; the same where none transfers.
 
-    All but the task adapter is frozen. The weights of the task adapter come from `seed` alone. Raises ModelError.
+    There is one a seed, whose weights come from that alone; all else is frozen. Raises ModelError.
     """
     if base.objective != "mlm":
         raise ModelError(f"{base.id}: a decoder gets no task adapter here.", "Give an encoder, as XLM-R.")
@@ -106,9 +107,9 @@ def stack(
     encoder = base_of(model).requires_grad_(False)
     below = None if full else _load(encoder, source)
     other = below if not transfers else _load(encoder, target)
-    task = AdapterStack(encoder, Bottlenecks(reduction_factor=reduction_factor), [TASK])
-    task.draw(seed)
-    torch.manual_seed(seed)  # of the head, which is made next
+    task = AdapterStack(encoder, Bottlenecks(reduction_factor=reduction_factor), [f"seed-{seed}" for seed in seeds])
+    for number, seed in enumerate(seeds):
+        task.draw(seed, number)
     stacked = Stacked(encoder, task, below, other)
     stacked.swap(target=False)
     return stacked

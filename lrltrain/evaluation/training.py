@@ -1,117 +1,171 @@
-"""Training of a task adapter and its head: a few epochs, of which the best on the dev split is kept."""
+"""Training of task adapters and their heads, one a seed: a few epochs, of which the best on the dev split is kept.
+
+All seeds of a task are trained together, by one forward pass: each has its own weights, order of items, clipping and
+best epoch, and ends as it would alone, but for dropout, which is drawn for all together.
+"""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
 
 from lrldata.errors import TrainingError
-from lrltrain.evaluation.features import Features, batches, decoded
-from lrltrain.evaluation.heads import Inputs, TaskModel
+from lrltrain.evaluation.features import batches, decoded
+from lrltrain.evaluation.heads import TaskModel
+from lrltrain.evaluation.inputs import Inputs
 from lrltrain.evaluation.items import Items, Label, Task
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import TASKS
 from lrltrain.training.attention import quick_attention
+from lrltrain.training.graphs import Graphs
 from lrltrain.training.loss import IGNORED
+from lrltrain.training.prefetch import prefetched
+from lrltrain.training.weights import Rates, Weights
 
-CLIPPED = 1.0  # norm of the gradient, as the trainer of transformers has it
 AT_ONCE = 64  # items, where nothing trains
+HINT = "Lower --learning-rate, or use --precision fp32."
 
 
 @dataclass(frozen=True)
 class TaskTrainingArgs:
-    """How a task adapter is trained; the defaults of `lrltrain eval` are the paper's."""
+    """How task adapters are trained; the defaults of `lrltrain eval` are the paper's."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     weight_decay: float
     warmup: float
-    seed: int
     precision: str = "fp32"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Trained:
-    """What came of it: the best epoch, from 1, and the dev score and mean loss of each epoch."""
+    """What came of a seed: the dev score and mean loss of each epoch, and why it `failed`, if it did."""
 
-    best_epoch: int
-    dev: list[float]
-    loss: list[float]
+    dev: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    failed: str = ""
+
+    @property
+    def best_epoch(self) -> int:
+        """Return the first of the epochs that were best on dev, from 1."""
+        return int(np.argmax(self.dev)) + 1
 
 
-def train(
-    model: TaskModel,
-    data: tuple[Inputs, Inputs],
-    dev: Items,
-    task: Task,
-    labels: tuple[str, ...],
-    args: TaskTrainingArgs,
-    advance: Callable[[int, str], None],
-) -> Trained:
-    """Train what of `model` trains on the first of `data`, and leave it as it was after the epoch best on the second.
+class TaskTraining:
+    """Trains what of `model` trains, and predicts with it; on a GPU as CUDA graphs, where the model can be split.
 
-    Cross-entropy over items, or over first tokens of words; AdamW with a linear warm-up and decay. The first of equally
-    good epochs is kept. Raises TrainingError where a loss is not a number.
+    Cross-entropy over items, or over first tokens of words; AdamW with a linear warm-up and decay.
     """
-    inputs, held_out = data
-    hold_in_precision(model, args)
-    for each in data:
-        each.keep(model, AT_ONCE, precision(args, each.device))
-    torch.manual_seed(args.seed)
-    draw = np.random.default_rng(args.seed)
-    epochs = [batches(inputs.lengths, args.batch_size, draw) for _ in range(args.epochs)]
-    optimizer, schedule = _optimizer(model, args, sum(map(len, epochs)))
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    best: list[Tensor] = []
-    measured: list[float] = []
-    losses: list[float] = []
-    for number, epoch in enumerate(epochs, 1):
-        model.train()
-        total = torch.zeros((), device=inputs.device)
-        for chosen in epoch:
-            with precision(args, inputs.device):
-                loss = _loss(inputs.logits(model, chosen), inputs.labels(chosen, IGNORED))
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained, CLIPPED)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-            total += loss.detach()
-        losses.append(float(total) / len(epoch))
-        if not math.isfinite(losses[-1]):
-            raise TrainingError(
-                f"the loss of epoch {number} is {losses[-1]}.", "Lower --learning-rate, or use --precision fp32."
-            )
-        found = predict(model, held_out, labels, args)
-        measured.append(scores(task, dev.labels, found)[TASKS[task]])
-        if measured[-1] > max(measured[:-1], default=-1.0):
-            best = [parameter.detach().clone() for parameter in trained]
-        advance(number, f"dev {max(measured):.3f}")
-    with torch.no_grad():
-        for parameter, value in zip(trained, best, strict=True):
-            parameter.copy_(value)
-    return Trained(int(np.argmax(measured)) + 1, measured, losses)
 
+    def __init__(self, model: TaskModel, labels: Sequence[str], args: TaskTrainingArgs) -> None:
+        self.model, self.labels, self.args = model, labels, args
+        self.device, self.count = model.encoder.device, model.head.count
+        hold_in_precision(model, args)
+        trained = [each for each in model.named_parameters() if each[1].requires_grad]
+        self.weights = Weights(trained, self.count, stacked=True)
+        self.weights.optimizer(self._rates)
+        self.graphs = Graphs(self.device, self.weights.state, on=self.device.type == "cuda" and model.splits)
 
-@torch.no_grad()
-def predict(model: TaskModel, inputs: Inputs, labels: tuple[str, ...], args: TaskTrainingArgs) -> list[Label]:
-    """Return the predictions of all items, in their order: a label each, or for ner a tag a word."""
-    model.eval()
-    features: Features = inputs.features
-    found = [np.zeros(0, np.int64)] * len(features.ids)
-    for chosen in batches(inputs.lengths, AT_ONCE):
-        with precision(args, inputs.device):
-            predicted = inputs.logits(model, chosen).argmax(dim=-1).cpu().numpy()
-        for item, each in zip(chosen, predicted, strict=True):
-            found[item] = each
-    return decoded(found, features, labels)
+    @property
+    def _rates(self) -> Rates:
+        return Rates(self.args.learning_rate, self.args.warmup, self.args.weight_decay)
+
+    def fit(
+        self,
+        inputs: Inputs,
+        held_out: Inputs,
+        dev: Items,
+        task: Task,
+        seeds: Sequence[int],
+        advance: Callable[[int, str], None],
+    ) -> list[Trained]:
+        """Train on `inputs`, and leave each seed's weights as they were after its epoch best on `held_out`.
+
+        The first of equally good epochs is kept. A seed whose loss is not a number fails; the others go on. Raises
+        TrainingError where all fail.
+        """
+        for each in (inputs, held_out):
+            each.keep(self.model, AT_ONCE, precision(self.args, self.device))
+        draws = [np.random.default_rng(seed) for seed in seeds]
+        epochs = [
+            list(zip(*(batches(inputs.lengths, self.args.batch_size, draw) for draw in draws), strict=True))
+            for _ in range(self.args.epochs)
+        ]
+        torch.manual_seed(seeds[0])  # of dropout
+        known = [Trained() for _ in seeds]
+        best = [[value.clone() for value in self.weights.values(place)] for place in range(self.count)]
+        for number, epoch in enumerate(epochs, 1):
+            losses = self._train(inputs, epoch, (number - 1) * len(epoch), len(epochs) * len(epoch))
+            found = self.predict(held_out)
+            for place, trained in enumerate(known):
+                if trained.failed:
+                    continue
+                if not math.isfinite(losses[place]):
+                    trained.failed = f"the loss of epoch {number} is {losses[place]}."
+                    continue
+                trained.loss.append(losses[place])
+                trained.dev.append(scores(task, dev.labels, found[place])[TASKS[task]])
+                if trained.best_epoch == number:
+                    best[place] = [value.clone() for value in self.weights.values(place)]
+            if all(trained.failed for trained in known):
+                raise TrainingError(known[0].failed, HINT)
+            advance(number, f"dev {max(max(trained.dev, default=0.0) for trained in known):.3f}")
+        for place, values in enumerate(best):
+            self.weights.put(place, values)
+        return known
+
+    @torch.no_grad()
+    def predict(self, inputs: Inputs) -> list[list[Label]]:
+        """Return each seed's predictions of all items, in their order: a label each, or for ner a tag a word."""
+        self.model.eval()
+        chosen = batches(inputs.lengths, AT_ONCE)
+        found: list[Tensor] = []
+        for each in chosen:
+            tensors = inputs.layout([each] * self.count, static=self.graphs.on)
+            (predicted,) = self.graphs.run(("predict", inputs), lambda those: self._predict(inputs, those), tensors)
+            found.append(predicted.clone())
+        of_items = [[np.zeros(0, np.int64)] * len(inputs.lengths) for _ in range(self.count)]
+        for items, predicted in zip(chosen, found, strict=True):
+            grouped = predicted.cpu().numpy().reshape(self.count, len(items), *predicted.shape[1:])
+            for place, numbers in enumerate(grouped):
+                for item, each in zip(items, numbers, strict=True):
+                    of_items[place][item] = each
+        return [decoded(each, inputs.features, self.labels) for each in of_items]
+
+    def _train(
+        self, inputs: Inputs, epoch: Sequence[Sequence[NDArray[np.int64]]], done: int, steps: int
+    ) -> list[float]:
+        """Train an epoch, and return the mean loss of each seed."""
+        self.model.train()
+        total = torch.zeros(self.count, device=self.device)
+        laid_out = (inputs.layout(chosen, static=self.graphs.on) for chosen in epoch)
+        for number, tensors in enumerate(prefetched(laid_out, self.device), done):
+            self.weights.set_rate(self._rates.at(number, steps))
+            total += self.graphs.run(("train", inputs), lambda those: self._step(inputs, those), tensors)[0]
+        return (total / len(epoch)).tolist()
+
+    def _step(self, inputs: Inputs, tensors: dict[str, Tensor]) -> tuple[Tensor]:
+        """Take a step, and return the mean loss over each seed's labels, (K,): 0 where all its words are cut off."""
+        with precision(self.args, self.device):
+            logits = inputs.logits(self.model, tensors)
+        gold = tensors["labels"].flatten()
+        each = functional.cross_entropy(logits.flatten(0, -2).float(), gold, ignore_index=IGNORED, reduction="none")
+        counts = (gold != IGNORED).view(self.count, -1).sum(1)
+        losses = each.view(self.count, -1).sum(1) / counts.clamp(min=1)
+        losses.sum().backward()
+        self.weights.update()
+        return (losses.detach(),)
+
+    def _predict(self, inputs: Inputs, tensors: dict[str, Tensor]) -> tuple[Tensor]:
+        with precision(self.args, self.device):
+            return (inputs.logits(self.model, tensors).argmax(dim=-1),)
 
 
 def hold_in_precision(model: TaskModel, args: TaskTrainingArgs) -> None:
@@ -124,32 +178,10 @@ def hold_in_precision(model: TaskModel, args: TaskTrainingArgs) -> None:
 @contextmanager
 def precision(args: TaskTrainingArgs, device: torch.device) -> Iterator[None]:
     """Compute in the precision that is asked for."""
-    if args.precision == "bf16":
-        with torch.autocast(device.type, torch.bfloat16), quick_attention(device, torch.bfloat16):
-            yield
-    else:
+    if args.precision != "bf16":
         yield
-
-
-def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the loss of labels that are on the CPU: asking there, nothing waits for a GPU."""
-    if not bool((labels != IGNORED).any()):  # all of its words are cut off
-        return logits.sum() * 0.0
-    gold = labels.flatten().to(logits.device, non_blocking=True)
-    return functional.cross_entropy(logits.flatten(0, -2).float(), gold, ignore_index=IGNORED)
-
-
-def _optimizer(model: TaskModel, args: TaskTrainingArgs, steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
-    """Return AdamW, with weight decay on matrices alone, and a rate that rises in `warmup` of the steps and falls."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": args.weight_decay},
-        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, fused=True)
-    rising = math.ceil(steps * args.warmup)
-
-    def share(step: int) -> float:
-        return step / max(1, rising) if step < rising else max(0.0, (steps - step) / max(1, steps - rising))
-
-    return optimizer, LambdaLR(optimizer, share)
+        return
+    # What autocast has cast once is kept for its context, and would be a stale copy in a graph.
+    casting = torch.autocast(device.type, torch.bfloat16, cache_enabled=device.type == "cpu")
+    with casting, quick_attention(device, torch.bfloat16):
+        yield

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 from torch.nn.functional import scaled_dot_product_attention
 
-from lrltrain.evaluation.heads import TaskHead, TaskModel
+from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.stack import stack
 from lrltrain.evaluation.training import TaskTrainingArgs, hold_in_precision, precision
 from lrltrain.models import find_base
@@ -51,9 +51,10 @@ def test_without_a_gradient_and_elsewhere_it_is_torch_s_own() -> None:
 
 def test_frozen_matrices_held_in_bf16_give_what_autocast_gives() -> None:
     found = []
-    args = TaskTrainingArgs(1, 2, 1e-3, 0.01, 0.05, 7, "bf16")
+    args = TaskTrainingArgs(1, 2, 1e-3, 0.01, 0.05, "bf16")
     for held in (False, True):
-        model = TaskModel(stack(find_base("lrl-mini"), None, None, 4.0, 1).encoder, TaskHead(128, 7, 0.0, tokens=False))
+        encoder = stack(find_base("lrl-mini"), None, None, 4.0, [1]).encoder
+        model = TaskModel(encoder, TaskHeads([1], 128, 7, 0.0, tokens=False))
         model.eval()
         if held:
             hold_in_precision(model, args)

@@ -1,6 +1,5 @@
-"""Data of tasks, scores, tokens and the model: read right, refused right, and the same cached and uncached."""
+"""Data of tasks, scores and tokens: read right, and refused right; and what adapters are stacked on."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,12 @@ from lrldata.errors import InputError
 from lrldata.language import find, languages
 from lrltrain.evaluation import tasks_on_hub
 from lrltrain.evaluation.features import batches, decoded, featurize, first_tokens
-from lrltrain.evaluation.heads import Inputs, TaskHead, TaskModel
 from lrltrain.evaluation.items import LABELS, SPLITS, Items
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.overlap import contamination, overlap
-from lrltrain.evaluation.stack import stack
 from lrltrain.evaluation.tasks import check_labels, open_task
-from lrltrain.evaluation.training import TaskTrainingArgs, predict, train
 from lrltrain.models import find_base, load_model, load_tokenizer
-from lrltrain.modules.insert import HELD, AdapterStack, insert, take_out
+from lrltrain.modules.insert import AdapterStack, insert, take_out
 from lrltrain.modules.settings import Bottlenecks, LowRanks
 from lrltrain.training.loss import IGNORED
 
@@ -206,76 +202,6 @@ def test_items_that_stand_in_the_corpus_are_counted(workspace: Path) -> None:
     assert (counted["items"], counted["found"], counted["whole"]) == (4, 2, 2)
     with pytest.raises(InputError, match="holds ro, not ug"):
         contamination(folder, Items(texts, ("sports",) * 4), find("ug"))
-
-
-def small(tokens: bool, dropout: float | None = None, seed: int = 1) -> tuple[TaskModel, Inputs]:
-    stacked = stack(BASE, None, None, 4.0, seed)
-    if dropout is not None:
-        for module in stacked.encoder.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = dropout
-            elif hasattr(module, "dropout_prob"):
-                module.dropout_prob = dropout
-    task = "ner" if tokens else "topic"
-    rate = 0.1 if dropout is None else dropout
-    model = TaskModel(stacked.encoder, TaskHead(128, len(LABELS[task]), rate, tokens=tokens))
-    draw = np.random.default_rng(0)
-    words = tuple(tuple(draw.choice(["casa", "Cluj", "mergea", "Ion"], size)) for size in (3, 9, 5, 2, 14, 7))
-    if tokens:
-        gold: tuple[Any, ...] = tuple(tuple("B-LOC" if word == "Cluj" else "O" for word in each) for each in words)
-        items = Items(tuple(map(" ".join, words)), gold, words)
-    else:
-        items = Items(tuple(map(" ".join, words)), ("sports", "health") * 3)
-    return model, Inputs(featurize(TOKENIZER, items, LABELS[task], 64), TOKENIZER.pad_token_id, torch.device("cpu"))
-
-
-@pytest.mark.parametrize("tokens", [False, True])
-def test_cached_and_whole_give_the_same_logits_and_gradients(tokens: bool) -> None:
-    model, inputs = small(tokens, dropout=0.0)
-    assert model.splits
-    inputs.keep(model, 4, nullcontext())
-    model.train()
-    chosen = np.array([4, 0, 2])
-    found: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
-    cached, ids_and_mask = inputs.logits(model, chosen), inputs._tokens(chosen)  # noqa: SLF001
-    seen = ids_and_mask[1].bool() if tokens else slice(None)
-    for logits in (cached, model(*ids_and_mask), model.whole(*ids_and_mask)):
-        model.zero_grad()
-        logits[seen].square().sum().backward()
-        found.append(
-            (logits[seen].detach(), [each.grad.clone() for each in model.parameters() if each.grad is not None])
-        )
-    for logits, gradients in found[1:]:
-        torch.testing.assert_close(logits, found[0][0], atol=1e-5, rtol=1e-4)
-        for one, other in zip(gradients, found[0][1], strict=True):
-            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
-
-
-def test_cached_training_is_uncached_training_dropout_included(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lrltrain.evaluation import heads  # noqa: PLC0415
-
-    losses = []
-    for most in (heads.MOST_BYTES, 0):
-        monkeypatch.setattr(heads, "MOST_BYTES", most)
-        model, inputs = small(tokens=False)
-        dev = Items(("",) * 6, ("sports", "health") * 3)
-        how = TaskTrainingArgs(3, 2, 1e-3, 0.01, 0.05, 7)
-        trained = train(model, (inputs, inputs), dev, "topic", LABELS["topic"], how, lambda *_: None)
-        assert (inputs.kept is None) == (most == 0)
-        losses.append(trained.loss)
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-
-
-def test_only_the_task_adapter_and_the_head_train() -> None:
-    model, inputs = small(tokens=False)
-    before = {name: value.clone() for name, value in model.named_parameters()}
-    dev = Items(("",) * 6, ("sports", "health") * 3)
-    how = TaskTrainingArgs(2, 2, 1e-2, 0.01, 0.05, 7)
-    train(model, (inputs, inputs), dev, "topic", LABELS["topic"], how, lambda *_: None)
-    changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
-    assert changed
-    assert all(f".{HELD}." in name or name.startswith("head.") for name in changed)
-    assert len(predict(model, inputs, LABELS["topic"], how)) == 6
 
 
 def test_stacking_on_lora_is_stacking_on_weights_it_is_merged_into() -> None:

@@ -10,15 +10,16 @@ import polars as pl
 import pytest
 import torch
 
-from lrldata.errors import LrlError, ModelError, UsageError
+from lrldata.errors import LrlError, ModelError, TrainingError, UsageError
 from lrldata.manifest import MANIFEST
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
-from lrltrain.evaluation import score_tasks as recipe
+from lrltrain.evaluation import task_runs
 from lrltrain.evaluation.items import SPLITS
 from lrltrain.evaluation.record import runs_in
 from lrltrain.evaluation.score_tasks import TaskScore, score_tasks
 from lrltrain.evaluation.stack import open_language_adapter, stack
+from lrltrain.evaluation.training import TaskTraining
 from lrltrain.fitting.fit import fit as fit_adapter
 from lrltrain.models import find_base
 from lrltrain.modules.insert import HELD, inserted
@@ -85,7 +86,7 @@ def test_a_task_is_learned_on_every_kind_of_adapter(
     assert manifest["overlap"]["test_in_train"]["items"] == 16
 
     adapter = open_language_adapter(folder)
-    on, alone = stack(BASE, adapter, adapter, 16, 1), stack(BASE, None, None, 16, 1)
+    on, alone = stack(BASE, adapter, adapter, 16, [1]), stack(BASE, None, None, 16, [1])
     ids = torch.arange(5, 20)[None]
     with torch.no_grad():
         states = [each.encoder.eval()(ids).last_hidden_state for each in (on, alone)]
@@ -118,15 +119,15 @@ def test_an_easy_task_is_learned(data: Path, tmp_path: Path) -> None:
 
 def test_finished_runs_are_not_repeated(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[int] = []
-    real = recipe._train  # noqa: SLF001
+    real = task_runs._train  # noqa: SLF001
 
-    def count(job: Any, config: Any, how: Any, progress: Any) -> Any:
-        trained.append(how.seed)
+    def count(job: Any, config: Any, args: Any, recipes: Any, *more: Any) -> Any:
+        trained.extend(recipes)
         if len(trained) == 2:
             raise KeyboardInterrupt
-        return real(job, config, how, progress)
+        return real(job, config, args, recipes, *more)
 
-    monkeypatch.setattr(recipe, "_train", count)
+    monkeypatch.setattr(task_runs, "_train", count)
     with pytest.raises(KeyboardInterrupt):
         score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
     first = score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
@@ -144,12 +145,52 @@ def test_finished_runs_are_not_repeated(data: Path, tmp_path: Path, monkeypatch:
     assert trained[-2:] == [1, 1]
 
 
+def test_seeds_that_train_together_are_runs_of_their_own(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"baselines": ["none"], "seeds": [1, 2, 3]}
+    (alone,) = score(tmp_path / "alone", data, **options)
+    monkeypatch.setattr(task_runs, "_at_once", lambda seeds: [seeds])
+    (first,) = score(tmp_path / "together", data, **{**options, "seeds": [2]})
+    (together,) = score(tmp_path / "together", data, **options)
+    assert together.runs[1].manifest == first.runs[0].manifest, "what was done is left as it is"
+    for one, other in zip(alone.runs, together.runs, strict=True):
+        mine, theirs = (run.manifest | {"trained": {**run.manifest["trained"]}} for run in (one, other))
+        assert theirs["trained"].pop("together", None) == (None if one.seed == 2 else [1, 3])
+        assert mine["settings"] == theirs["settings"]
+        assert one.folder.name == other.folder.name
+        assert mine["trained"]["parameters"] == theirs["trained"]["parameters"]
+        assert one.predictions["gold"].equals(other.predictions["gold"])
+
+
+def test_a_seed_that_fails_stops_none_of_the_others(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = task_runs._model  # noqa: SLF001
+
+    def poisoned(job: Any, config: Any, seeds: Any) -> Any:
+        stacked, model = real(job, config, seeds)
+        with torch.no_grad():
+            for place, seed in enumerate(seeds):
+                if seed == 2:
+                    model.head.output.weight[place, 0, 0] = torch.nan
+        return stacked, model
+
+    monkeypatch.setattr(task_runs, "_model", poisoned)
+    monkeypatch.setattr(task_runs, "_at_once", lambda seeds: [seeds])
+    with pytest.raises(TrainingError, match="seed 2: the loss of epoch 1 is nan"):
+        score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
+    assert sorted(run.seed for run in runs_in(tmp_path)) == [1, 3]
+    with pytest.raises(TrainingError, match="the loss of epoch 1 is nan"):
+        score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
+
+
 def test_a_corpus_is_looked_through_also_for_finished_runs(
     data: Path, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (before,) = score(tmp_path, data, baselines=["none"])
     assert before.as_json()["contamination"] is None
-    monkeypatch.setattr(recipe, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(task_runs, "_train", lambda *_: pytest.fail("trained again"))
     (after,) = score(tmp_path, data, baselines=["none"], corpus=workspace / "datasets" / "ro" / "conceptnet")
     assert after.as_json()["contamination"]["found"] == 0
     assert after.runs[0].manifest["trained"] == before.runs[0].manifest["trained"]
@@ -161,28 +202,35 @@ def test_transfer_learns_on_one_adapter_and_is_scored_on_the_other(
     adapters: Callable[..., Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     active: list[list[str]] = []
-    real_train, real_predict = recipe.train, recipe.predict
 
-    def train(model: Any, *rest: Any) -> Any:
-        active.append([name for each in inserted(model.encoder) for name in each.names])
-        return real_train(model, *rest)
+    class Watched(TaskTraining):
+        """Keeps which adapters are in the model when it trains and when it predicts the test set."""
 
-    def predict(model: Any, *rest: Any) -> Any:
-        active.append([name for each in inserted(model.encoder) for name in each.names])
-        return real_predict(model, *rest)
+        def fit(self, *args: Any) -> Any:
+            self._look()
+            trained = super().fit(*args)
+            self.fitted = True
+            return trained
 
-    monkeypatch.setattr(recipe, "train", train)
-    monkeypatch.setattr(recipe, "predict", predict)
+        def predict(self, inputs: Any) -> Any:
+            if hasattr(self, "fitted"):
+                self._look()
+            return super().predict(inputs)
+
+        def _look(self) -> None:
+            active.append([name for each in inserted(self.model.encoder) for name in each.names])
+
+    monkeypatch.setattr(task_runs, "TaskTraining", Watched)
     ro, ug = adapters("seq_bn", "ro"), adapters("seq_bn_inv", "ug")
     options = {"adapter": [ug], "lang": "ug", "baselines": ["none"], "transfer_from": "ro", "transfer_adapter": ro}
     alone, scored = score(tmp_path, data, **options)
-    assert active == [["task"]] * 2 + [["ro_text_seq_bn", "task"], ["ug_text_seq_bn_inv", "task"]]
+    assert active == [["seed-1"]] * 2 + [["ro_text_seq_bn", "seed-1"], ["ug_text_seq_bn_inv", "seed-1"]]
     assert (alone.runs[0].method, scored.runs[0].method) == ("none-from-ro", "seq_bn_inv-from-ro")
     assert scored.runs[0].manifest["transfer"]["adapter"]["name"] == open_language_adapter(ro).name
 
-    both = stack(BASE, open_language_adapter(ro), open_language_adapter(ug), 16, 1)
+    both = stack(BASE, open_language_adapter(ro), open_language_adapter(ug), 16, [1])
     own = open_language_adapter(ug)
-    target = stack(BASE, own, own, 16, 1)
+    target = stack(BASE, own, own, 16, [1])
     ids = torch.arange(5, 20)[None]
     with torch.no_grad():
         before = both.encoder.eval()(ids).last_hidden_state

@@ -27,12 +27,13 @@ from transformers import TrainerCallback, TrainingArguments
 
 from lrldata.language import find
 from lrltrain.evaluation.features import featurize
-from lrltrain.evaluation.heads import Inputs, TaskHead, TaskModel
+from lrltrain.evaluation.heads import TaskHeads, TaskModel
+from lrltrain.evaluation.inputs import Inputs
 from lrltrain.evaluation.items import TaskData
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.stack import open_language_adapter, stack
 from lrltrain.evaluation.tasks import open_task
-from lrltrain.evaluation.training import TaskTrainingArgs, predict, train
+from lrltrain.evaluation.training import TaskTraining, TaskTrainingArgs
 from lrltrain.models import Base, find_base, load_tokenizer, quiet
 
 WIDTH = 256
@@ -56,11 +57,10 @@ def main() -> None:
     data = open_task("topic", str(options.data), find(options.data.resolve().name))
     rows: dict[str, list[tuple[float, float, float]]] = {"plain": [], "lrl": []}
     for seed in range(1, options.seeds + 1):
-        how = TaskTrainingArgs(options.epochs, 16, options.learning_rate, 0.01, 0.05, seed)
-        rows["lrl"].append(ours(base, data, options.adapter, how, options.reduction_factor))
-        rows["plain"].append(
-            plain(base, data, options.adapter, how, options.reduction_factor, options.plain_epochs or options.epochs)
-        )
+        how = TaskTrainingArgs(options.epochs, 16, options.learning_rate, 0.01, 0.05)
+        rows["lrl"].append(ours(base, data, options.adapter, how, options.reduction_factor, seed))
+        epochs = options.plain_epochs or options.epochs
+        rows["plain"].append(plain(base, data, options.adapter, how, options.reduction_factor, epochs, seed))
     print(
         f"{torch.get_num_threads()} threads, {len(data.splits['train'].labels)} examples, seeds 1 to {options.seeds}\n"
     )
@@ -75,15 +75,15 @@ def main() -> None:
 
 
 def ours(
-    base: Base, data: TaskData, folder: Path | None, how: TaskTrainingArgs, reduction: float
+    base: Base, data: TaskData, folder: Path | None, how: TaskTrainingArgs, reduction: float, seed: int
 ) -> tuple[float, float, float]:
     """Return examples a second, seconds and macro-F1 of our way, all preparation included."""
     began = time.perf_counter()
     tokenizer = load_tokenizer(base)
     adapter = open_language_adapter(folder) if folder else None
-    stacked = stack(base, adapter, adapter, reduction, how.seed)
+    stacked = stack(base, adapter, adapter, reduction, [seed])
     config = stacked.encoder.config
-    head = TaskHead(config.hidden_size, len(data.labels), config.hidden_dropout_prob, tokens=False)
+    head = TaskHeads([seed], config.hidden_size, len(data.labels), config.hidden_dropout_prob, tokens=False)
     model = TaskModel(stacked.encoder, head)
     inputs = [
         Inputs(
@@ -92,9 +92,10 @@ def ours(
         for split in ("train", "dev", "test")
     ]
     started = time.perf_counter()
-    train(model, (inputs[0], inputs[1]), data.splits["dev"], "topic", data.labels, how, lambda *_: None)
+    training = TaskTraining(model, data.labels, how)
+    training.fit(inputs[0], inputs[1], data.splits["dev"], "topic", [seed], lambda *_: None)
     seconds = time.perf_counter() - started
-    found = predict(model, inputs[2], data.labels, how)
+    (found,) = training.predict(inputs[2])
     score = scores("topic", data.splits["test"].labels, found)["macro_f1"]
     return how.epochs * len(data.splits["train"].labels) / seconds, time.perf_counter() - began, score
 
@@ -112,12 +113,12 @@ class StopAfter(TrainerCallback):
 
 
 def plain(
-    base: Base, data: TaskData, folder: Path | None, how: TaskTrainingArgs, reduction: float, epochs: int
+    base: Base, data: TaskData, folder: Path | None, how: TaskTrainingArgs, reduction: float, epochs: int, seed: int
 ) -> tuple[float, float, float]:
     """Return the same of a plain setup."""
     began = time.perf_counter()
     tokenizer = load_tokenizer(base)
-    torch.manual_seed(how.seed)
+    torch.manual_seed(seed)
     with quiet():
         model = AutoAdapterModel.from_pretrained(base.location)
         below = model.load_adapter(str(folder)) if folder else None
@@ -151,7 +152,7 @@ def plain(
                 save_total_limit=2,
                 load_best_model_at_end=True,
                 metric_for_best_model="macro_f1",
-                seed=how.seed,
+                seed=seed,
                 use_cpu=True,
                 report_to="none",
                 disable_tqdm=True,

@@ -1,0 +1,206 @@
+"""The runs of one method on one task: seeds are trained, together where there is a GPU, and each is written."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from lrldata.errors import TrainingError, UsageError
+from lrldata.language import Language
+from lrldata.manifest import made_with
+from lrldata.progress import Progress
+from lrltrain.config import EvalConfig
+from lrltrain.evaluation.features import featurize
+from lrltrain.evaluation.heads import TaskHeads, TaskModel
+from lrltrain.evaluation.inputs import Inputs
+from lrltrain.evaluation.items import Label, Task, TaskData
+from lrltrain.evaluation.metrics import scores
+from lrltrain.evaluation.record import Run, find_run, folder_of, write_run
+from lrltrain.evaluation.stack import LanguageAdapter, Stacked, stack
+from lrltrain.evaluation.tasks import DEFAULTS
+from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
+from lrltrain.models import Base, load_tokenizer, precision_of
+
+LONGEST = 256  # tokens, by default
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one task: `source` is the adapter that is trained on, `target` the one that is scored on."""
+
+    base: Base
+    source: LanguageAdapter | None
+    target: LanguageAdapter | None
+    trained_on: TaskData
+    tested_on: TaskData
+    language: Language
+
+    @property
+    def transfers(self) -> bool:
+        """Return whether the task is learned in another language than it is tested in."""
+        return self.trained_on.language != self.tested_on.language
+
+    @property
+    def method(self) -> str:
+        """Return the method as tables name it: seq_bn, none, seq_bn-from-am."""
+        method = self.target.method if self.target else "none"
+        return f"{method}-from-{self.trained_on.language}" if self.transfers else method
+
+    @property
+    def name(self) -> str:
+        """Return the name of the folder of scores."""
+        name = self.target.name if self.target else "base"
+        return f"{name}-from-{self.trained_on.language}" if self.transfers else name
+
+
+def task_runs(job: Job, config: EvalConfig, found: dict[str, Any], progress: Progress) -> tuple[Run, ...]:
+    """Return the runs of all seeds, done before or now. Those that are left train together on a GPU."""
+    args = _training(config, job.tested_on.task)
+    recipes = {seed: _recipe(job, config, args, seed) for seed in config.seeds}
+    runs = {seed: _finished(job, config, recipe, found) for seed, recipe in recipes.items()}
+    left = [seed for seed, run in runs.items() if run is None]
+    for seeds in _at_once(left):
+        runs |= _train(job, config, args, {seed: recipes[seed] for seed in seeds}, found, progress)
+    return tuple(run for run in map(runs.get, config.seeds) if run is not None)
+
+
+def _at_once(seeds: Sequence[int]) -> list[Sequence[int]]:
+    """Return the seeds that train together: on a CPU each alone, so that its bytes do not depend on others."""
+    together = bool(seeds) and torch.cuda.is_available()
+    return [seeds] if together else [[seed] for seed in seeds]
+
+
+def _finished(job: Job, config: EvalConfig, recipe: dict[str, Any], found: dict[str, Any]) -> Run | None:
+    """Return a run that was done before, told again what is `found` in its data; None where there is none."""
+    folder = folder_of(config.out, recipe, job.name)
+    run = None if config.overwrite else find_run(folder.resolve(), recipe)
+    if run is None or all(run.manifest.get(key) == value for key, value in found.items()):
+        return Run(folder, run.manifest) if run else None
+    kept = {key: run.manifest[key] for key in ("trained", "seconds", "contamination") if key in run.manifest}
+    return write_run(folder, recipe, run.predictions, run.result, **kept | found)
+
+
+def _training(config: EvalConfig, task: Task) -> TaskTrainingArgs:
+    epochs, size = DEFAULTS[task]
+    return TaskTrainingArgs(
+        config.epochs or epochs,
+        config.batch_size or size,
+        config.learning_rate,
+        config.weight_decay,
+        config.warmup,
+        precision_of(config.precision),
+    )
+
+
+def _recipe(job: Job, config: EvalConfig, args: TaskTrainingArgs, seed: int) -> dict[str, Any]:
+    """Return all that shapes a run."""
+    transfer = {
+        "language": job.trained_on.language,
+        "data": job.trained_on.provenance,
+        "adapter": job.source.as_json() if job.source else None,
+    }
+    return {
+        "task": job.tested_on.task,
+        "language": job.language.code,
+        "data": job.tested_on.provenance,
+        "base": job.base.as_json(),
+        "adapter": job.target.as_json() if job.target else None,
+        "method": job.method,
+        "source": job.target.source if job.target else None,
+        **({"transfer": transfer} if job.transfers else {}),
+        "settings": {
+            "seed": seed,
+            "epochs": args.epochs,
+            "batch_size": args.batch_size,
+            "learning_rate": args.learning_rate,
+            "weight_decay": args.weight_decay,
+            "warmup": args.warmup,
+            "reduction_factor": config.reduction_factor,
+            "max_length": config.max_length or LONGEST,
+            "precision": args.precision,
+        },
+        "made_with": made_with("transformers", "tokenizers", "torch", "scikit-learn"),
+    }
+
+
+def _train(
+    job: Job,
+    config: EvalConfig,
+    args: TaskTrainingArgs,
+    recipes: Mapping[int, dict[str, Any]],
+    found: dict[str, Any],
+    progress: Progress,
+) -> dict[int, Run]:
+    """Train seeds together on one language's data, predict the test set of the other, or the same one, and write runs.
+
+    Raises TrainingError for a seed that fails, when the others are written.
+    """
+    began = time.perf_counter()
+    seeds, task = list(recipes), job.tested_on.task
+    stacked, model = _model(job, config, seeds)
+    inputs = _inputs(job, config, model)
+    training = TaskTraining(model, job.tested_on.labels, args)
+    numbers = ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
+    with progress.steps(f"Training {job.language.code} {task} {job.method} {numbers}", args.epochs) as (advance, _):
+        dev = job.trained_on.splits["dev"]
+        trained = training.fit(inputs["train"], inputs["dev"], dev, task, seeds, advance)
+    stacked.swap(target=True)
+    predicted = training.predict(inputs["test"])
+    seconds = round((time.perf_counter() - began) / len(seeds), 3)
+    gold = job.tested_on.splits["test"].labels
+    told = {
+        "parameters": sum(each.numel() for each in model.parameters() if each.requires_grad) // len(seeds),
+        "frozen_part_kept": model.splits,
+        "words_cut_off": sum(int((first < 0).sum()) for first in inputs["test"].features.first or ()),
+    } | ({"together": seeds} if len(seeds) > 1 else {})
+    runs = {}
+    for (seed, recipe), known, labels in zip(recipes.items(), trained, predicted, strict=True):
+        if not known.failed:
+            said = {"best_epoch": known.best_epoch, "dev": known.dev, "loss": known.loss} | told
+            folder, result = folder_of(config.out, recipe, job.name), scores(task, gold, labels)
+            table = _table(gold, labels)
+            runs[seed] = write_run(folder, recipe, table, result, **found, trained=said, seconds=seconds)
+    for seed, known in zip(seeds, trained, strict=True):
+        if known.failed:
+            raise TrainingError(f"seed {seed}: {known.failed}", f"The other seeds are done. {HINT}")
+    return runs
+
+
+def _model(job: Job, config: EvalConfig, seeds: Sequence[int]) -> tuple[Stacked, TaskModel]:
+    stacked = stack(job.base, job.source, job.target, config.reduction_factor, seeds)
+    settings, labels = stacked.encoder.config, len(job.tested_on.labels)
+    by_token = job.tested_on.task == "ner"
+    head = TaskHeads(seeds, settings.hidden_size, labels, settings.hidden_dropout_prob, tokens=by_token)
+    return stacked, TaskModel(stacked.encoder, head).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _inputs(job: Job, config: EvalConfig, model: TaskModel) -> dict[str, Inputs]:
+    """Return the splits as tokens. Raises UsageError where the model does not read as many as are asked for."""
+    tokenizer, device = load_tokenizer(job.base), model.encoder.device
+    longest = config.max_length or LONGEST
+    positions = getattr(model.encoder.config, "max_position_embeddings", longest + 2) - 2
+    if config.max_length and longest > positions:
+        raise UsageError(f"--max-length {longest}: {job.base.id} reads {positions} tokens at most.")
+    splits = {"train": job.trained_on, "dev": job.trained_on, "test": job.tested_on}
+    return {
+        split: Inputs(
+            featurize(tokenizer, data.splits[split], job.tested_on.labels, min(longest, positions)),
+            tokenizer.pad_token_id,
+            device,
+        )
+        for split, data in splits.items()
+    }
+
+
+def _table(gold: Sequence[Label], predicted: Sequence[Label]) -> pl.DataFrame:
+    """Return a row an item; of ner the labels are lists."""
+    labels = {"gold": list(map(_plain, gold)), "predicted": list(map(_plain, predicted))}
+    return pl.DataFrame({"item": np.arange(len(gold))} | labels)
+
+
+def _plain(label: Label) -> str | list[str]:
+    return label if isinstance(label, str) else list(label)

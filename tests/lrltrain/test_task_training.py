@@ -1,0 +1,224 @@
+"""Training of task adapters: cached and uncached, seeds together and alone, by graphs and without, are the same."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from itertools import count, islice
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lrltrain.evaluation import inputs as inputs_module
+from lrltrain.evaluation.features import featurize
+from lrltrain.evaluation.heads import TaskHeads, TaskModel
+from lrltrain.evaluation.inputs import Inputs
+from lrltrain.evaluation.items import LABELS, Items
+from lrltrain.evaluation.stack import stack
+from lrltrain.evaluation.training import TaskTraining, TaskTrainingArgs, Trained
+from lrltrain.models import find_base, load_tokenizer
+from lrltrain.modules.insert import HELD
+from lrltrain.training.graphs import Graphs
+from lrltrain.training.loss import IGNORED
+from lrltrain.training.prefetch import prefetched
+
+BASE = find_base("lrl-mini")
+TOKENIZER = load_tokenizer(BASE)
+ARGS = TaskTrainingArgs(3, 4, 1e-2, 0.01, 0.05)
+CPU = torch.device("cpu")
+
+
+def some(tokens: bool) -> tuple[Items, Inputs]:
+    """Return six items, which make a batch of four and one of two."""
+    draw = np.random.default_rng(0)
+    words = tuple(tuple(draw.choice(["casa", "Cluj", "mergea", "Ion"], size)) for size in (3, 9, 5, 2, 14, 7))
+    texts = tuple(map(" ".join, words))
+    if tokens:
+        gold: tuple[Any, ...] = tuple(tuple("B-LOC" if word == "Cluj" else "O" for word in each) for each in words)
+        items = Items(texts, gold, words)
+    else:
+        items = Items(texts, ("sports", "health") * 3)
+    features = featurize(TOKENIZER, items, LABELS["ner" if tokens else "topic"], 64)
+    return items, Inputs(features, TOKENIZER.pad_token_id, CPU)
+
+
+def model_of(tokens: bool, seeds: list[int], dropout: float | None = None) -> TaskModel:
+    stacked = stack(BASE, None, None, 4.0, seeds)
+    if dropout is not None:
+        for module in stacked.encoder.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = dropout
+            elif hasattr(module, "dropout_prob"):
+                module.dropout_prob = dropout
+    rate = 0.1 if dropout is None else dropout
+    labels = len(LABELS["ner" if tokens else "topic"])
+    return TaskModel(stacked.encoder, TaskHeads(seeds, 128, labels, rate, tokens=tokens))
+
+
+def fit(tokens: bool, seeds: list[int], dropout: float | None = 0.0, *, graphs: bool = False) -> Any:
+    """Train a model; return the training, what came of each seed, and its predictions of what it was trained on."""
+    items, inputs = some(tokens)
+    task = "ner" if tokens else "topic"
+    training = TaskTraining(model_of(tokens, seeds, dropout), LABELS[task], ARGS)
+    if graphs:
+        training.graphs = Replayed(CPU, training.weights.state)
+    trained = training.fit(inputs, some(tokens)[1], items, task, seeds, lambda *_: None)
+    return training, trained, training.predict(inputs)
+
+
+class Graph:
+    """Runs again what was captured, on the tensors that it was captured with, as a graph of a GPU does."""
+
+    def __init__(self, function: Any, inputs: dict[str, Tensor], outputs: tuple[Tensor, ...]) -> None:
+        self.function, self.inputs, self.outputs = function, inputs, outputs
+
+    def replay(self) -> None:
+        with torch.set_grad_enabled(self.outputs[0].dtype.is_floating_point):
+            for output, made in zip(self.outputs, self.function(self.inputs), strict=True):
+                output.copy_(made)
+
+
+class Replayed(Graphs):
+    """Graphs on a CPU: warmed up, captured, put back and replayed as on a GPU, whose own part alone is left out."""
+
+    def __init__(self, device: torch.device, state: Any) -> None:
+        super().__init__(device, state, on=False)
+        self.on, self.captures = True, 0
+
+    def _capture(self, function: Any, inputs: dict[str, Tensor]) -> Any:
+        self.captures += 1
+        kept = [(tensor, tensor.clone()) for tensor in self._state()]
+        function(inputs)
+        outputs = tuple(each.clone() for each in function(inputs))
+        with torch.no_grad():
+            for tensor, value in kept:
+                tensor.copy_(value)
+        return Graph(function, inputs, outputs), inputs, outputs
+
+
+@pytest.mark.parametrize("tokens", [False, True])
+def test_cached_and_whole_give_the_same_logits_and_gradients(tokens: bool) -> None:
+    model = model_of(tokens, [1], dropout=0.0)
+    _, inputs = some(tokens)
+    assert model.splits
+    chosen = [np.array([4, 0, 2])]
+    of_ids = inputs.layout(chosen)
+    seen = of_ids["mask"].bool() if tokens else slice(None)
+    inputs.keep(model, 4, nullcontext())
+    model.train()
+    found: list[tuple[Tensor, list[Tensor]]] = []
+    ids_and_mask = of_ids["tokens"], of_ids["mask"]
+    for logits in (inputs.logits(model, inputs.layout(chosen)), model(*ids_and_mask), model.whole(*ids_and_mask)):
+        model.zero_grad()
+        logits[seen].square().sum().backward()
+        gradients = [each.grad.clone() for each in model.parameters() if each.grad is not None]
+        found.append((logits[seen].detach(), gradients))
+    for logits, gradients in found[1:]:
+        torch.testing.assert_close(logits, found[0][0], atol=1e-5, rtol=1e-4)
+        for one, other in zip(gradients, found[0][1], strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_cached_training_is_uncached_training_dropout_included(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = []
+    for most in (inputs_module.MOST_BYTES, 0):
+        monkeypatch.setattr(inputs_module, "MOST_BYTES", most)
+        items, inputs = some(tokens=False)
+        training = TaskTraining(model_of(False, [7]), LABELS["topic"], ARGS)
+        (trained,) = training.fit(inputs, inputs, items, "topic", [7], lambda *_: None)
+        assert (inputs.kept is None) == (most == 0)
+        losses.append(trained.loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_only_the_task_adapter_and_the_head_train() -> None:
+    items, inputs = some(tokens=False)
+    model = model_of(False, [1])
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    training = TaskTraining(model, LABELS["topic"], ARGS)
+    training.fit(inputs, inputs, items, "topic", [7], lambda *_: None)
+    changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(f".{HELD}." in name or name.startswith("head.") for name in changed)
+    assert [len(each) for each in training.predict(inputs)] == [6]
+
+
+@pytest.mark.parametrize("tokens", [False, True])
+def test_seeds_together_end_as_each_alone(tokens: bool) -> None:
+    together, known, predicted = fit(tokens, [1, 2, 3])
+    for place, seed in enumerate((1, 2, 3)):
+        alone, (expected,), (labels,) = fit(tokens, [seed])
+        assert known[place].loss == pytest.approx(expected.loss, rel=1e-4)
+        assert known[place].dev == pytest.approx(expected.dev)
+        assert predicted[place] == labels
+        for one, other in zip(together.weights.values(place), alone.weights.values(0), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+    assert len({tuple(each.loss) for each in known}) == 3, "each has weights and an order of its own"
+
+
+@pytest.mark.parametrize("tokens", [False, True])
+def test_graphs_give_what_is_given_without_them(tokens: bool) -> None:
+    graphed, known, predicted = fit(tokens, [1, 2], graphs=True)
+    _, expected, labels = fit(tokens, [1, 2])
+    assert [each.loss for each in known] == [pytest.approx(each.loss, rel=1e-4) for each in expected]
+    assert predicted == labels
+    assert 2 <= graphed.graphs.captures < 8, "shapes repeat"
+
+
+def test_a_seed_whose_loss_is_not_a_number_stops_none_of_the_others() -> None:
+    items, inputs = some(tokens=True)
+    model = model_of(True, [1, 2], dropout=0.0)
+    with torch.no_grad():
+        model.head.output.weight[0, 0, 0] = torch.nan
+    training = TaskTraining(model, LABELS["ner"], ARGS)
+    known: list[Trained] = training.fit(inputs, inputs, items, "ner", [1, 2], lambda *_: None)
+    assert known[0].failed == "the loss of epoch 1 is nan."
+    assert (known[1].failed, known[1].loss) == ("", pytest.approx(fit(True, [2])[1][0].loss, rel=1e-4))
+
+
+def test_a_seed_with_fewer_items_gets_one_again_without_its_label() -> None:
+    for tokens in (False, True):
+        _, inputs = some(tokens)
+        made = inputs.layout([np.array([0, 1]), np.array([4])], static=True)
+        assert made["tokens"].shape == (4, int(inputs.lengths.max()))
+        assert torch.equal(made["tokens"][2], made["tokens"][3])
+        assert made["mask"].sum(1).tolist() == inputs.lengths[[0, 1, 4, 4]].tolist()
+        assert (made["labels"][3] == IGNORED).all()
+        assert (made["labels"][:3] != IGNORED).any(-1).all()
+
+
+def test_graphs_are_one_for_each_shape_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    total = torch.zeros(())
+
+    def add(tensors: Mapping[str, Tensor]) -> tuple[Tensor]:
+        total.add_(tensors["x"].sum())
+        return (tensors["x"] * 2,)
+
+    graphs = Replayed(CPU, lambda: [total])
+    monkeypatch.setattr("lrltrain.training.graphs.MOST_GRAPHS", 2)
+    for length in (1, 2, 3, 1, 2, 3):
+        (made,) = graphs.run("add", add, {"x": torch.full((length,), float(length))})
+        assert made.tolist() == [2.0 * length] * length
+    assert graphs.captures == 2
+    assert total == 2 * (1 + 4 + 9), "what the runs before a capture add is taken back"
+    graphs.run("other", add, {"x": torch.ones(1)})
+    assert graphs.captures == 3, "functions do not share graphs"
+    graphs.clear()
+    graphs.run("add", add, {"x": torch.ones(1)})
+    assert graphs.captures == 4
+
+
+def test_what_is_prefetched_comes_in_order_and_errors_are_raised_where_they_are_seen() -> None:
+    gpu = torch.device("cuda")
+    assert list(prefetched(iter(range(50)), gpu)) == list(range(50)) == list(prefetched(iter(range(50)), CPU))
+    assert list(islice(prefetched(count(), gpu), 3)) == [0, 1, 2], "an endless source is left"
+
+    def failing() -> Iterator[int]:
+        yield 1
+        raise ValueError("here")
+
+    made = prefetched(failing(), gpu)
+    assert next(made) == 1
+    with pytest.raises(ValueError, match="here"):
+        next(made)
