@@ -2,11 +2,13 @@
 
 Training computes 2 products a weight and token forward, as many backward by input, and as many by weight where that
 trains (Kaplan et al. 2020, arXiv 2001.08361, section 2.1). By its data sheet an H100 does 989e12 a second in bf16; here
-it reaches a fifth of that. A step takes at least the time to launch its kernels; in a fit that of each layer's small
-operations, as `tools/gpu_check.py` measured it alone and in a group of 16.
+it reaches a fifth of that. A step takes at least the time of each layer's small operations, as `tools/gpu_check.py`
+measured it in a fit, alone and in a group of 16. The seeds of a task share a step, which is taken to be as long as that
+of one fit: this has not been measured.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,14 +18,13 @@ from typing import TYPE_CHECKING, cast
 from lrldata.language import find
 from lrltrain.config import FitConfig, load_fit_config
 from lrltrain.evaluation.tasks import DEFAULTS
-from lrltrain.grid.job import Job
+from lrltrain.grid.job import Job, task_of
 
 if TYPE_CHECKING:
     from lrltrain.grid.config import TaskName
 
 H100 = 0.2 * 989e12  # products a second
-LAUNCH = 0.001  # seconds a layer and step, forward and backward, in Python
-ALONE, GROUPED = 0.00048, 0.00024  # the same in the graphs of a fit, of each adapter
+ALONE, GROUPED = 0.00048, 0.00024  # seconds a layer and step, in the graphs of a fit, of each adapter
 TOKENS_A_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
 ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # to train on, of the sets that the paper uses
 TOKENS_AN_ITEM = {"topic": 40, "sentiment": 40, "ner": 15}
@@ -77,8 +78,10 @@ class Cost:
 
 
 def cost_of(jobs: Iterable[Job]) -> Cost:
-    """Return what jobs take together."""
-    return sum((_cost(job) for job in jobs), Cost())
+    """Return what jobs take together; the seeds of a task share its steps."""
+    made = list(jobs)
+    seeds = Counter(map(task_of, made))
+    return sum((_cost(job, seeds[task_of(job)]) for job in made), Cost())
 
 
 def memory_of(job: Job) -> int:
@@ -118,12 +121,12 @@ def shape_of(model: str) -> Shape:
         return USUAL
 
 
-def _cost(job: Job) -> Cost:
+def _cost(job: Job, seeds: int) -> Cost:
     if job.kind == "build":
         return _of_build(job)
     if job.kind == "fit":
         return _of_fit(job)
-    return _of_eval(job) if job.kind == "eval" else Cost(1)
+    return _of_eval(job, seeds) if job.kind == "eval" else Cost(1)
 
 
 def _of_build(job: Job) -> Cost:
@@ -149,7 +152,7 @@ def _of_fit(job: Job) -> Cost:
     return Cost(1, seconds, 2 * 4 * _trained(config, shape) if config.method != "full" else 4 * shape.weights)
 
 
-def _of_eval(job: Job) -> Cost:
+def _of_eval(job: Job, seeds: int) -> Cost:
     shape, task = shape_of(job.labels["model"]), cast("TaskName", job.labels["task"])
     if task == "pppl":
         copies = 1 if _is_decoder(shape) else FLORES_TOKENS
@@ -160,7 +163,7 @@ def _of_eval(job: Job) -> Cost:
     batch = int(job.settings.get("batch_size", usual_batch))
     items = min(ITEMS[task], int(job.settings.get("limit", ITEMS[task])))
     products = 4 * items * TOKENS_AN_ITEM[task] * shape.inner * epochs
-    return Cost(1, max(products / H100, LAUNCH * shape.layers * items / batch * epochs), 30_000)
+    return Cost(1, max(products / H100, ALONE * shape.layers * items / batch * epochs / seeds), 30_000)
 
 
 def _trained(config: FitConfig, shape: Shape) -> int:

@@ -1,5 +1,6 @@
 """A job of a study: what it does, with which settings, and which jobs it needs. Pure."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -38,6 +39,14 @@ class Job:
             "needs": list(self.needs),
             "id": self.id,
         }
+
+
+def task_of(job: Job) -> str | None:
+    """Return what jobs have in common that are the seeds of one task; None of other jobs."""
+    if job.kind != "eval" or job.labels["task"] == "pppl":
+        return None
+    settings = {key: value for key, value in job.settings.items() if key != "seeds"}
+    return json.dumps([settings, sorted(job.needs)], sort_keys=True)
 
 
 def called(job: Job, label: str) -> str:

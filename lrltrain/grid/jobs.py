@@ -202,7 +202,7 @@ def _evals(
                 for seed in evals.seeds:
                     own = settings | {"seeds": [seed]} | ({"data": data} if data else {})
                     load_eval_config(None, own)
-                    name = {"data": Path(data).name} if data else {}
+                    name = {"data": Path(data).name or Path(data).resolve().name} if data else {}
                     yield Job("eval", labels | name | {"seed": str(seed)}, own, needs)
 
 

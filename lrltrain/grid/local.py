@@ -31,8 +31,9 @@ class Slot:
 class Local:
     """An engine of so many slots, which share this machine's cores, and its GPUs in turn.
 
-    On a GPU, fits that are alike are trained as a group, by one process; of other jobs as many are on it at once as it
-    has memory for. With `jobs_per_gpu` so many are, and there are no groups.
+    On a GPU, fits that are alike are trained as a group, by one process, and so are the seeds of a task; of other jobs,
+    and of groups of seeds, as many are on it at once as it has memory for. With `jobs_per_gpu` so many are, and there
+    are no groups.
     """
 
     workspace: str
@@ -62,7 +63,7 @@ class Local:
         return self._slot_for(job) is not None
 
     def group(self, job: Job, ready: Sequence[Job]) -> list[Job]:
-        """Return the fits that are trained together with a job on the GPU that it gets, itself first."""
+        """Return the jobs that are done together with one on the GPU that it gets, itself first."""
         slot = self._slot_for(job)
         if slot is None or slot.gpu is None or self.jobs_per_gpu is not None:
             return [job]
@@ -85,8 +86,11 @@ class Local:
         return self._used(gpu) + share_of(job, gpu.memory, self.jobs_per_gpu) < 1 + _ROUNDING
 
     def _used(self, gpu: Gpu) -> float:
-        """Return the part of a GPU that the jobs on it have."""
-        here = [job for slot, jobs, _ in self._busy.values() if slot.gpu == gpu for job in jobs]
+        """Return the part of a GPU that the jobs on it have; the seeds of a task have that of one job."""
+        groups = [
+            jobs if jobs[0].kind == "fit" else jobs[:1] for slot, jobs, _ in self._busy.values() if slot.gpu == gpu
+        ]
+        here = [job for jobs in groups for job in jobs]
         return sum(share_of(each, gpu.memory, self.jobs_per_gpu) for each in here)
 
     def finished(self, seconds: float) -> list[Record]:

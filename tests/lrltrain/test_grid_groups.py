@@ -1,9 +1,10 @@
-"""Fits of a grid that are trained as a group: which, and what comes of them. The GPU is one in name alone."""
+"""Jobs of a grid that are trained as a group: which, and what comes of them. The GPU is one in name alone."""
 
 import json
 import os
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from safetensors.torch import load_file
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
+from lrltrain.grid.local import Local
+from lrltrain.grid.machine import MAX_JOBS_PER_GPU, Gpu
 from lrltrain.grid.together import group_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -49,8 +52,8 @@ def on_gpu(tmp_path: Path, lrltrain: Run) -> Callable[..., subprocess.CompletedP
         lines = (f"line {word * (number + 2)} of {language}" for word in range(1, 120))
         (tmp_path / f"{language}.txt").write_text("\n".join(lines))
 
-    def run(out: str, *more: object) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "recipe.toml").write_text(RECIPE.format(out=out))
+    def run(out: str, *more: object, evals: str = "") -> subprocess.CompletedProcess[str]:
+        (tmp_path / "recipe.toml").write_text(RECIPE.format(out=out) + evals)
         path = f"{program.parent}:{os.environ['PATH']}"
         return lrltrain("grid", "recipe.toml", "--json", *more, PATH=path, CUDA_VISIBLE_DEVICES="0")
 
@@ -58,8 +61,13 @@ def on_gpu(tmp_path: Path, lrltrain: Run) -> Callable[..., subprocess.CompletedP
 
 
 @pytest.fixture(scope="module")
-def fits() -> list[Job]:
-    return [job for job in jobs_of(load_grid_config(RECIPES / "paper.toml", {})) if job.kind == "fit"]
+def jobs() -> list[Job]:
+    return jobs_of(load_grid_config(RECIPES / "paper.toml", {}))
+
+
+@pytest.fixture(scope="module")
+def fits(jobs: list[Job]) -> list[Job]:
+    return [job for job in jobs if job.kind == "fit"]
 
 
 def alike(job: Job, other: Job) -> bool:
@@ -80,6 +88,49 @@ def test_a_group_is_of_fits_that_are_alike_and_as_large_as_memory(fits: list[Job
     for method in ("full", "fusion"):
         alone = next(job for job in fits if job.labels["method"] == method)
         assert group_of(alone, fits, 1_000 * GB, 1) == [alone]
+
+
+def test_the_seeds_of_a_task_are_a_group(jobs: list[Job]) -> None:
+    evals = [job for job in jobs if job.kind == "eval"]
+    for task in ("topic", "ner", "pppl"):
+        first = next(job for job in evals if job.labels["task"] == task and job.labels["method"] == "lora")
+        group = group_of(first, evals, 0.0, 8)
+        if task == "pppl":
+            assert group == [first]
+            continue
+        assert group[0] == first
+        assert sorted(job.labels["seed"] for job in group) == ["1", "2", "3"]
+        assert len({json.dumps({**job.labels, "seed": ""}) for job in group}) == 1
+
+
+def test_the_seeds_of_a_task_have_the_room_of_one_job(jobs: list[Job]) -> None:
+    gpu = Gpu("GPU-aa", 80 * GB)
+    topics = [job for job in jobs if job.kind == "eval" and job.labels["task"] == "topic"]
+    engine = Local("out", "cache", 1, None, MAX_JOBS_PER_GPU + 1, (gpu,))
+    with engine:
+        for _ in range(MAX_JOBS_PER_GPU):
+            assert engine.takes(topics[0])
+            slot = engine._free.pop()  # noqa: SLF001
+            engine._busy[Future()] = slot, group_of(topics[0], topics, 0.0, 1), 0.0  # noqa: SLF001
+        assert not engine.takes(topics[0])
+
+
+def test_a_grid_on_a_gpu_scores_the_seeds_of_a_task_in_one_process(tmp_path: Path, on_gpu: Run) -> None:
+    for split in ("train", "dev", "test"):
+        rows = (f"{n}\t{'sports' if n % 2 else 'health'}\tline {n} of {split}" for n in range(16))
+        (tmp_path / f"{split}.tsv").write_text("\n".join(["index_id\tcategory\ttext", *rows]))
+    evals = '[eval]\ntasks = ["topic"]\nseeds = [1, 2]\nepochs = 2\nbaselines = []\ntopic = {data = "."}\n'
+    for out, more in (("group", ()), ("alone", ("--jobs-per-gpu", 1))):
+        done = on_gpu(out, *more, evals=evals)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["done"] == 10
+        runs = [each for each in (tmp_path / out / "scores").rglob("seed-*") if (each / "manifest.json").exists()]
+        assert sorted((each.parts[-5], each.name) for each in runs) == [
+            (language, f"seed-{seed}") for language in ("bg", "mt", "ug") for seed in (1, 2)
+        ]
+    heads = [file.read_text().split("\n")[0] for file in (tmp_path / "group").rglob("*.log")]
+    assert sum(head.count("eval") == 2 for head in heads) == 3
+    assert all(f" {tmp_path.name} " in head for head in heads if "eval" in head), "of a set that is the current folder"
 
 
 def test_a_grid_on_a_gpu_trains_fits_as_a_group_and_each_is_as_alone(tmp_path: Path, on_gpu: Run) -> None:

@@ -15,7 +15,7 @@ from hub_cards.cli.app import app as hub_app
 from lrldata.errors import LrlError, UsageError
 from lrltrain.cli.app import app as train_app
 from lrltrain.evaluation.metrics import entity_scores, scores
-from lrltrain.grid.act import _push
+from lrltrain.grid.handlers import _push
 from lrltrain.grid.job import Job
 from lrltrain.grid.records import Records
 

@@ -1,0 +1,158 @@
+"""What each kind of job does: it calls the pipeline of its command. They return the paths of what was made."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrldata.engine import SOURCES
+from lrldata.errors import StorageError, UsageError
+from lrldata.imports import many_imports
+from lrldata.output import tell
+from lrldata.progress import Progress
+from lrltrain.grid.job import Job
+from lrltrain.grid.places import SCRATCH, home_of, placed
+from lrltrain.grid.records import Records
+
+if TYPE_CHECKING:
+    from lrldata.web.config import WebConfig
+    from lrltrain.config import EvalConfig, FitConfig
+
+QUIET = Progress(quiet=True)
+
+
+def _build(job: Job, records: Records, cache: Path) -> list[Path]:
+    """Build a dataset; of web text whose files were jobs of their own, from what came of them, which then goes."""
+    from lrldata.conceptnet.build import build
+    from lrldata.conceptnet.config import load_config
+    from lrldata.web.build import build_web, scratch_of
+
+    if job.settings["source"] == "conceptnet":
+        config = load_config(None, {**job.settings, "out": records.workspace, "cache": cache})
+        return [each.path for each in build(config, QUIET)]
+    asked = _web(job, records, cache)
+    between = [scratch_of(asked).relative_to(records.workspace).as_posix()] if job.needs else []
+    records.fetch(between)
+    made = [each.path for each in build_web(asked, QUIET)]
+    records.send([str(home_of(job)), *between])
+    return made
+
+
+def _shard(job: Job, records: Records, cache: Path) -> list[Path]:
+    """Clean one file of web text. What comes of it is no artifact, and is gone when the dataset is there."""
+    from lrldata.web.build import judge_shard
+
+    folder = judge_shard(_web(job, records, cache), int(job.labels["shard"]))
+    records.send([folder.relative_to(records.workspace).as_posix()])
+    return []
+
+
+def _web(job: Job, records: Records, cache: Path) -> "WebConfig":
+    from lrldata.web.config import load_web_config
+
+    several = job.kind == "shard" or bool(job.needs)
+    own = {"scratch": records.workspace / SCRATCH} if several else {}
+    settings = {"workers": _threads(), **job.settings, **own, "out": records.workspace, "cache": cache}
+    return load_web_config(None, settings)
+
+
+def _threads() -> int:
+    return int(os.environ.get("OMP_NUM_THREADS", "1"))
+
+
+def _fit(job: Job, records: Records, cache: Path) -> list[Path]:
+    with many_imports():
+        from lrltrain.fitting.fit import fit
+    return [fit(_fit_config(job, records, cache), QUIET).path]
+
+
+def _fits(jobs: Sequence[Job], records: Records, cache: Path) -> None:
+    with many_imports():
+        from lrltrain.fitting.groups import fit_all
+    fit_all([_fit_config(job, records, cache) for job in jobs], QUIET)
+
+
+def _fit_config(job: Job, records: Records, cache: Path) -> "FitConfig":
+    """Return what is asked of a fit: an adapter of other settings in its place is replaced. Raises LrlError."""
+    from lrltrain.config import load_fit_config
+
+    with many_imports():
+        from lrltrain.fitting.plan import is_made, prepare
+    config = load_fit_config(None, placed(job, records.workspace) | {"out": records.workspace, "cache": cache})
+    plan = prepare(config)
+    home = records.workspace / str(home_of(job))
+    if plan.folder.resolve() != home.resolve():  # what needs it looks for it there
+        raise StorageError(
+            f"{plan.folder}: would be made there, and not in {home}: the base model has changed its name.",
+            "Start the grid again.",
+        )
+    return config if is_made(plan) else config.model_copy(update={"overwrite": True})
+
+
+def _eval(job: Job, records: Records, _cache: Path) -> list[Path]:
+    with many_imports():
+        from lrltrain.evaluation.score_tasks import score_tasks
+        from lrltrain.evaluation.score_text import score_text
+
+    config = _eval_config(job, records)
+    if config.task == "pppl":
+        return [score.path for score in score_text(config, QUIET)]
+    return [run.folder for score in score_tasks(config, QUIET) for run in score.runs]
+
+
+def _evals(jobs: Sequence[Job], records: Records, _cache: Path) -> None:
+    """Train the seeds of a task together: jobs that are the same but for these."""
+    with many_imports():
+        from lrltrain.evaluation.score_tasks import score_tasks
+
+    seeds = [seed for job in jobs for seed in job.settings["seeds"]]
+    score_tasks(_eval_config(jobs[0], records).model_copy(update={"seeds": seeds}), QUIET)
+
+
+def _eval_config(job: Job, records: Records) -> "EvalConfig":
+    from lrltrain.config import load_eval_config
+
+    return load_eval_config(None, placed(job, records.workspace) | {"out": records.workspace})
+
+
+def _report(_job: Job, records: Records, _cache: Path) -> list[Path]:
+    with many_imports():
+        from lrltrain.reporting.report import MADE_OF, is_read, report
+    records.fetch(MADE_OF, is_read)
+    return list(report(records.workspace).files)
+
+
+def _push(job: Job, records: Records, _cache: Path) -> list[Path]:
+    """Publish a language, by the command of its own package, which stands above this one.
+
+    The process looks for modules where Python was installed, and for ours where this package is: not in the current
+    folder, where `-m` would look first.
+    """
+    typed = [f"--{key.replace('_', '-')}={_typed(value)}" for key, value in job.settings.items() if value is not True]
+    typed += [f"--{key.replace('_', '-')}" for key, value in job.settings.items() if value is True]
+    start = f"import sys; sys.path.append({str(SOURCES)!r}); from hub_cards.cli import main; main()"
+    command = [sys.executable, "-P", "-c", start, "push-hub", *typed, "--out", str(records.workspace), "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    tell(done.stdout + done.stderr)
+    if done.returncode:
+        told = done.stderr.strip().split("\n")[-1].removeprefix("error: ")
+        raise (UsageError if done.returncode == UsageError.exit_code else StorageError)(told)
+    return []
+
+
+def _typed(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+HANDLERS: Mapping[str, Callable[[Job, Records, Path], list[Path]]] = {
+    "shard": _shard,
+    "build": _build,
+    "fit": _fit,
+    "eval": _eval,
+    "report": _report,
+    "push": _push,
+}
+
+GROUP_HANDLERS: Mapping[str, Callable[[Sequence[Job], Records, Path], None]] = {"fit": _fits, "eval": _evals}
