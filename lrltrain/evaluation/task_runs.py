@@ -150,6 +150,7 @@ def _train(
         trained = training.fit(inputs["train"], inputs["dev"], dev, task, seeds, advance)
     stacked.swap(target=True)
     predicted = training.predict(inputs["test"])
+    training.graphs.clear()
     seconds = round((time.perf_counter() - began) / len(seeds), 3)
     gold = job.tested_on.splits["test"].labels
     told = {

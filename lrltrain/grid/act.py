@@ -1,5 +1,6 @@
 """Do jobs in this process: call what does them, keep what it says, and write their records."""
 
+import gc
 import os
 import sys
 import time
@@ -53,9 +54,13 @@ def run_job(described: Mapping[str, Any], workspace: str, cache: str, spent: flo
 
 
 def _release_gpu_memory() -> None:
-    """Give back what this process keeps of a GPU's memory for its next job: others may want it meanwhile."""
+    """Give back what this process keeps of a GPU's memory for its next job: others may want it meanwhile.
+
+    A model and what is hooked into it refer to each other, and are not gone before they are looked for.
+    """
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
+        gc.collect()
         torch.cuda.empty_cache()
 
 
