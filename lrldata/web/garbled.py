@@ -1,7 +1,8 @@
 """Rules for lines that are no words: badly scanned text, keyboard mash. Pure.
 
-What a language's words are made of is known by pairs of letters that follow one another in it, in the training text of
-SIB-200 (pairs.npz, by tools/make/web_pairs.py): text has hardly any other, letters at random have many.
+What a language's words are made of is known by how much more often one letter follows another in it than it would by
+chance: their pointwise mutual information (Church and Hanks 1990), in the training text of SIB-200 (pairs.npz, by
+tools/make/web_pairs.py). Its mean over the pairs of a line is above zero in text, and far below in letters at random.
 """
 
 import unicodedata
@@ -20,6 +21,7 @@ from lrldata.web.characters import Counts
 from lrldata.web.pii import PLACEHOLDERS
 
 PAIRS = "pairs.npz"
+STEPS = 8  # of information, a nat
 _LAST = 0x323B0  # no script has letters beyond, up to Unicode 16
 # Between letters, or anywhere where writers use none: signs that scanners put for what they cannot read. Commas and
 # stops are not among them, as many writers leave out the space behind.
@@ -36,14 +38,13 @@ _ADDRESS = PLACEHOLDERS + r"|(?:https?://|www\.)\S+|\S+@\S+|\b[\w-]+(?:\.[\w-]+)
 
 
 class _Pairs(NamedTuple):
-    """Of each code point its number among the letters of a language, which pairs of numbers it has, and its limit.
+    """Of each code point its number among the letters of a language, and the information of each pair of numbers.
 
-    0 is for letters of others, 1 for what is between words; the limit is the share of unknown pairs that text may have.
+    0 is for letters of others, 1 for what is between words; the information is in STEPS a nat.
     """
 
     number: npt.NDArray[np.uint16]
-    seen: npt.NDArray[np.bool_]
-    limit: float
+    information: npt.NDArray[np.int8]
 
 
 def is_garbled(
@@ -64,22 +65,20 @@ def is_garbled(
     return fits.scatter(places, many)
 
 
-def is_gibberish(texts: pl.Series, long: npt.NDArray[np.bool_], language: str) -> pl.Series:
-    """Return whether lines have more pairs of letters that their language does not have than its text has.
+def is_gibberish(texts: pl.Series, long: npt.NDArray[np.bool_], language: str, least: float) -> pl.Series:
+    """Return whether letters follow one another in lines as they do not in the language: less than `least` nats a pair.
 
     Only those that are `long` are looked at, and of these the beginning.
     """
     fits = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(texts))
-    if not long.any() or limit_of(language) >= 1:
+    if not long.any() or _pairs(language) is None:
         return fits
     places = pl.Series(np.flatnonzero(long))
-    return fits.scatter(
-        places, pl.Series(unknown_pairs(texts.gather(places).str.head(_LOOKED_AT), language) > limit_of(language))
-    )
+    return fits.scatter(places, pl.Series(information(texts.gather(places).str.head(_LOOKED_AT), language) < least))
 
 
-def unknown_pairs(texts: pl.Series, language: str) -> npt.NDArray[np.float64]:
-    """Return for each text which share (0 to 1) of its pairs of letters the language does not have, (texts,).
+def information(texts: pl.Series, language: str) -> npt.NDArray[np.float64]:
+    """Return for each text the mean pointwise mutual information of its pairs of letters, in nats, (texts,).
 
     The beginning and the end of a word count as a letter; pairs with letters of others do not count. 0 where few
     count, and for a language of which the pairs are not known.
@@ -93,10 +92,10 @@ def unknown_pairs(texts: pl.Series, language: str) -> npt.NDArray[np.float64]:
     number = pairs.number[np.minimum(points, _LAST)]
     first, second = number[:-1], number[1:]
     counted = (first > 0) & (second > 0) & ((first > 1) | (second > 1))  # 1 is what is between words
-    unknown = counted & ~pairs.seen[first, second]
     begins = np.cumsum(sizes) - sizes
-    sums = [np.add.reduceat(np.append(each, False).astype(np.int64), begins) for each in (unknown, counted)]
-    return np.asarray(np.where(sums[1] >= _FEWEST, sums[0] / np.maximum(sums[1], 1), 0.0))
+    of_pairs = pairs.information[first, second] * counted
+    sums, counts = (np.add.reduceat(np.append(each, 0).astype(np.int64), begins) for each in (of_pairs, counted))
+    return np.asarray(np.where(counts >= _FEWEST, sums / (STEPS * np.maximum(counts, 1)), 0.0))
 
 
 @cache
@@ -104,17 +103,14 @@ def _pairs(language: str) -> _Pairs | None:
     with np.load(Path(str(files("lrldata.web").joinpath(PAIRS)))) as held:
         if f"{language}.letters" not in held.files:
             return None
-        letters = held[f"{language}.letters"]
-        bits = np.unpackbits(held[f"{language}.seen"])
-        limit = float(held[f"{language}.limit"])
-    size = len(letters) + 1
+        letters, known = held[f"{language}.letters"], held[f"{language}.information"]
     number = np.ones(_LAST + 1, dtype=np.uint16)
     number[_letters()] = 0
     number[letters] = np.arange(2, len(letters) + 2)
     number[letters[_is_foreign(letters)]] = 0  # as names in it have: of text in that script nothing is known
-    seen = np.zeros((size + 1, size + 1), dtype=np.bool_)
-    seen[1:, 1:] = bits[: size * size].reshape(size, size).astype(np.bool_)
-    return _Pairs(number, seen, limit)
+    table = np.zeros((len(letters) + 2, len(letters) + 2), dtype=np.int8)
+    table[1:, 1:] = known
+    return _Pairs(number, table)
 
 
 def _is_foreign(letters: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -122,12 +118,6 @@ def _is_foreign(letters: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     scripts = [unicodedata.name(chr(point), "").partition(" ")[0] for point in letters]
     main = Counter(scripts).most_common(1)[0][0]
     return np.array([script in _ALPHABETS and script != main for script in scripts], dtype=np.bool_)
-
-
-def limit_of(language: str) -> float:
-    """Return the share of unknown pairs above which a line is not text; 1 where the pairs are not known."""
-    pairs = _pairs(language)
-    return 1.0 if pairs is None else pairs.limit
 
 
 @cache

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from lrldata.web import garbled, phrases
@@ -41,6 +42,7 @@ MARKUP = (
     r"(?:^|[{,])\s*\"[a-z_@$][\w@$-]*\":\s*(?:[\[{\"\d]|true|false|null)|^\{\||^\|[-}|+]|^\|.*(?:\|\||\[\[)|<!--|-->"
     r"|\[\[(?:[^\]|]*:)[^\]]*\||\{\{[^}]*\}\}|<ref\b|^={2,}[^=]+={2,}$"
 )
+WORD = r"\p{L}\S*"
 SEPARATORS = r"[|»›•·▪►→]"  # noqa: RUF001 (an angle quotation mark, which menus have)
 
 
@@ -50,11 +52,12 @@ def judge(texts: pl.Series, rules: Mapping[str, float], scripts: Sequence[str], 
     `rules` are the numbers of rules.toml; `scripts` (ISO 15924) are those of the language, of which none means any;
     `language` is its code, by which phrases and pairs of letters are known.
     Out: columns reason, and what was measured: letters (how many, with marks, as many as Latin script would have for as
-    much text), letter_share (of the characters, with marks), script_share (of the letters).
+    much text; of a line with few also the gaps between its words), letter_share (of the characters, with marks),
+    script_share (of the letters).
     """
     counts = count(texts, scripts)
     letter_share = counts.lettered / np.maximum(counts.characters, 1)
-    letters = counts.lettered / scale_of(scripts)
+    letters = _with_gaps(texts, counts.lettered / scale_of(scripts), rules["shortest_line"])
     script_share = counts.own / np.maximum(counts.letters, 1)
     script = scripts[0] if scripts else None
     named = _named(texts, counts.characters, scripts, language, rules)
@@ -75,7 +78,7 @@ def judge(texts: pl.Series, rules: Mapping[str, float], scripts: Sequence[str], 
         "few_letters": letter_share < rules["least_letters"],
         "short_line": letters < rules["shortest_line"],
         "wrong_script": script_share < (rules["least_script"] if scripts else 0.0),
-        "gibberish": garbled.is_gibberish(texts, letters >= rules["least_pairs"], language),
+        "gibberish": garbled.is_gibberish(texts, letters >= rules["least_pairs"], language, rules["least_information"]),
     }
     chosen = pl.Series("reason", [None], dtype=pl.String).new_from_index(0, len(texts))
     for reason, fit in reversed(fits.items()):
@@ -83,6 +86,14 @@ def judge(texts: pl.Series, rules: Mapping[str, float], scripts: Sequence[str], 
     return pl.DataFrame(
         {"reason": chosen, "letters": letters, "letter_share": letter_share, "script_share": script_share}
     )
+
+
+def _with_gaps(texts: pl.Series, letters: npt.NDArray[np.float64], shortest: float) -> npt.NDArray[np.float64]:
+    """Return the letters of lines, and where they are few also the gaps between words: several say more than one."""
+    few = np.flatnonzero(letters < shortest)
+    if len(few):
+        letters[few] += np.maximum(texts.gather(pl.Series(few)).str.count_matches(WORD).to_numpy().astype(int) - 1, 0)
+    return letters
 
 
 def _named(

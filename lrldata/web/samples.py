@@ -33,7 +33,7 @@ _SHARES = tuple(round(step / 20, 2) for step in range(21))
 THRESHOLDS = (
     Threshold("least_letters", "few_letters", "letter_share", "share of letters and marks in a line", "below", _SHARES),
     Threshold(
-        "shortest_line", "short_line", "letters", "letters and marks in a line, as Latin script counts", "below",
+        "shortest_line", "short_line", "letters", "letters, marks and gaps between words in a line", "below",
         tuple(range(0, 62, 2)),
     ),
     Threshold("least_script", "wrong_script", "script_share", "share of letters in its script", "below", _SHARES),

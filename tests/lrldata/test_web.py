@@ -17,7 +17,7 @@ from lrldata.langid import load_model
 from lrldata.language import find
 from lrldata.ledger import WEB_REASONS
 from lrldata.progress import Progress
-from lrldata.web import line_filters, minhash, pii, samples
+from lrldata.web import garbled, line_filters, minhash, pii, samples
 from lrldata.web.build import clean_corpus
 from lrldata.web.characters import count
 from lrldata.web.clean import CleaningContext, clean, rules
@@ -140,12 +140,28 @@ def test_each_rule_for_lines_has_its_reason(line: str, reason: str | None) -> No
         ('בדו"ח של האו"ם כתב מנכ"ל צה"ל על חו"ל ועל מו"מ', None, "he"),
         ("ئۇ <<گۈل>> ۋە <<باھار>> دېگەن كىتابلارنى ئوقۇدى", None, "ug"),
         ("xqjk wvzqk kqxjw zzqvk jxqwk qkzvx", "gibberish", "ro"),
+        ("ይርወንነጥየከ ታድውክክችውት ነሰላሚይ ወሰመምገጥሚጥተ ብመወወትይ", "gibberish", "am"),
+        ("ںوڈاھآکع زحنضضجنی ھوٹچں ڈوہمخآچآد صہڈڈیں", "gibberish", "ur"),
+        ("ልጆቹ ዛሬ ጠዋት ወደ ትምህርት ቤት በእግራቸው ሄዱ", None, "am"),
+        ("بچے آج صبح پیدل سکول گئے اور راستے میں پھول دیکھے", None, "ur"),
+        ("lejn id-dar", None, "mt"),
+        ("Ilé ń pè wá o", None, "yo"),
+        ("Acasă", "short_line", "ro"),
+        ("Vezi tot", "short_line", "ro"),
         ("རྡོ་སྣུམ་གྱི་རིན་གོང་ཡར་འཕར་བ", None, "bo"),
     ],
 )
 def test_noise_of_pages_goes_for_its_reason_and_text_stays(line: str, reason: str | None, code: str) -> None:
     judged = line_filters.judge(pl.Series([line, ROMANIAN[1]]), rules(), find(code).scripts, code)
     assert judged["reason"][0] == reason
+
+
+def test_information_is_what_one_letter_says_of_the_next() -> None:
+    texts = pl.Series(["casa mare este goală", "asac eram etse ălaog", "ks zw", "大家都在学校学习中文和历史地理音乐"])
+    text, turned, few, other = garbled.information(texts, "ro")
+    assert text > 0.3 > turned
+    assert (few, other) == (0.0, 0.0), "few pairs, and pairs of letters that are not the language's, say nothing"
+    assert (garbled.information(texts, "xx") == 0).all()
 
 
 def test_lengths_count_marks_and_what_a_script_says_in_a_letter() -> None:

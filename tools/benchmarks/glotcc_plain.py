@@ -72,9 +72,9 @@ def line_reason(line: str, rules: Rules, scripts: Sequence[str], language: str) 
         "garbled": lambda: garbled.is_garbled(
             one, lettered, lettered / max(len(line), 1), rules, spaced=forms.is_spaced(script)
         )[0],
-        "gibberish": lambda: garbled.is_gibberish(one, lettered / scale_of(scripts) >= rules["least_pairs"], language)[
-            0
-        ],
+        "gibberish": lambda: garbled.is_gibberish(
+            one, lettered / scale_of(scripts) >= rules["least_pairs"], language, rules["least_information"]
+        )[0],
     }
     for reason in REASONS:
         if kind == reason or (reason in _RULES and _RULES[reason](line, rules, scripts)):
@@ -127,7 +127,9 @@ def _markup(line: str, _rules: Rules, _scripts: Sequence[str]) -> bool:
 
 
 def _short_line(line: str, rules: Rules, scripts: Sequence[str]) -> bool:
-    return sum(_kind(character) in "LM" for character in line) / scale_of(scripts) < rules["shortest_line"]
+    letters = sum(_kind(character) in "LM" for character in line) / scale_of(scripts)
+    words = sum(any(_kind(character)[0] == "L" for character in word) for word in line.split())
+    return letters + max(words - 1, 0) < rules["shortest_line"]
 
 
 def _wrong_script(line: str, rules: Rules, scripts: Sequence[str]) -> bool:

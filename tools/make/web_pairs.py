@@ -1,13 +1,15 @@
-"""Find which letters follow one another in a language: lrldata/web/pairs.npz.
+"""Find how letters follow one another in a language: lrldata/web/pairs.npz.
 
     python tools/make/web_pairs.py DATA
 
 DATA has lid/sib200_train.txt.gz: sentences of FLORES-200 in 205 languages, each about 650, of which those that no model
-is trained on are held out. For each language go in its letters and marks, in lower case; a bit for each pair of them
-that is there twice at least, where the first letter stands for the beginning and the end of a word; and the limit: as
-large a share of unknown pairs as a held-out line has at most, and half as much again, or as 0.3 % of the lines of each
-file of other text (text/LANG_Script/*.txt) have. Languages with more letters than
-MOST are left out: pairs of Han characters say little.
+is trained on are left out. For each language go in its letters and marks, in lower case, and the pointwise mutual
+information of each pair of them, where the first letter stands for the beginning and the end of a word:
+log(p(second | first) / p(second)), with SMOOTHED pairs more behind each letter, as chance has them. A letter that is
+there once is none. Languages with more letters than MOST are left out: pairs of Han characters say little.
+
+Then it prints, for the languages of the paper, the lowest .3 % of the lines of each file of other text
+(text/LANG_Script/*.txt), of which the limit of rules.toml must be short.
 """
 
 import sys
@@ -18,32 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from lid_data import TYPED, held_out_rows, training_rows
+from lid_data import TYPED, training_rows
 
 import lrldata.web
 from lrldata.language import languages
-from lrldata.web.garbled import PAIRS, unknown_pairs
+from lrldata.web.garbled import PAIRS, STEPS, information
 
-MOST, LEAST = 600, 2
-LOWEST, HIGHEST = 0.18, 0.4  # limits, as few lines are held out
+MOST, LEAST, SMOOTHED = 600, 2, 20
 SAMPLED, MOST_LINES, RARE, SHORTEST, LONGEST = 7, 1000, 0.003, 25, 100
-
-
-def limits(data: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Put into `arrays` the limits, of the pairs that the package has."""
-    held: dict[str, list[str]] = defaultdict(list)
-    for label, line in held_out_rows(data):
-        held[label].append(line)
-    for row in languages():
-        if f"{row.code}.limit" not in arrays or row.sib200 not in held:
-            continue
-        least = max(1.5 * float(unknown_pairs(pl.Series(held[row.sib200]), row.code).max()), LOWEST)
-        for file in sorted((data / "text" / (row.flores or "?")).glob("*.txt")):
-            lines = pl.Series(sorted(set(file.read_text("utf-8").split("\n")))[:: max(1, SAMPLED)], dtype=pl.String)
-            long = lines.filter(lines.str.len_chars() >= SHORTEST).str.head(LONGEST).head(MOST_LINES)
-            shares = unknown_pairs(long, row.code)
-            least = max(least, float(np.quantile(shares, 1 - RARE)) if len(shares) else 0.0)
-        arrays[f"{row.code}.limit"] = np.array(round(min(least, HIGHEST), 3))
 
 
 def main(data: Path) -> int:
@@ -53,27 +37,47 @@ def main(data: Path) -> int:
         for text in {line, line.translate(str.maketrans(TYPED.get(label, {})))}:
             lower = unicodedata.normalize("NFC", text.lower())
             letters = "".join(letter if unicodedata.category(letter)[0] in "LM" else " " for letter in f" {lower} ")
-            pairs[label].update(pairwise(letters))
+            pairs[label].update(pair for pair in pairwise(letters) if pair != (" ", " "))
     arrays: dict[str, np.ndarray] = {}
     for row in languages():
-        if row.sib200 not in pairs:
-            continue
-        seen = {pair for pair, count in pairs[row.sib200].items() if count >= LEAST}
-        alphabet = [" ", *sorted({letter for pair in seen for letter in pair} - {" "})]
-        if len(alphabet) > MOST:
-            continue
-        at = {letter: number for number, letter in enumerate(alphabet)}
-        table = np.zeros((len(alphabet), len(alphabet)), dtype=np.bool_)
-        for first, second in seen:
-            table[at[first], at[second]] = True
-        arrays[f"{row.code}.letters"] = np.array([ord(letter) for letter in alphabet[1:]], dtype=np.uint32)
-        arrays[f"{row.code}.seen"] = np.packbits(table)
-        arrays[f"{row.code}.limit"] = np.array(HIGHEST)
-    target = Path(lrldata.web.__file__).with_name(PAIRS)
-    np.savez_compressed(target, **arrays)
-    limits(data, arrays)
-    np.savez_compressed(target, **arrays)
+        found = pairs.get(row.sib200 or "", Counter())
+        often: Counter[str] = Counter()
+        for (first, _), times in found.items():
+            often[first] += times
+        alphabet = [" ", *sorted(letter for letter, times in often.items() if times >= LEAST and letter != " ")]
+        if 1 < len(alphabet) <= MOST:
+            arrays[f"{row.code}.letters"] = np.array([ord(letter) for letter in alphabet[1:]], dtype=np.uint32)
+            arrays[f"{row.code}.information"] = mutual_information(found, alphabet)
+    np.savez_compressed(Path(lrldata.web.__file__).with_name(PAIRS), **arrays)
+    for row in languages():
+        if row.paper is not None:
+            print(row.code, *(f"{name} {value:.2f}" for name, value in lowest(data, row.flores or "?", row.code)))
     return 0
+
+
+def mutual_information(pairs: Counter[tuple[str, str]], alphabet: list[str]) -> np.ndarray:
+    """Return the information of each pair, in STEPS a nat, (letters, letters)."""
+    at = {letter: number for number, letter in enumerate(alphabet)}
+    counts = np.zeros((len(alphabet), len(alphabet)))
+    for (first, second), times in pairs.items():
+        if first in at and second in at:
+            counts[at[first], at[second]] = times
+    chance = np.maximum(counts.sum(0), 1) / counts.sum()
+    share = (counts + SMOOTHED * chance) / (counts.sum(1, keepdims=True) + SMOOTHED)
+    return np.clip(np.rint(STEPS * np.log(share / chance)), -127, 127).astype(np.int8)
+
+
+def lowest(data: Path, folder: str, language: str) -> list[tuple[str, float]]:
+    """Return of each file of text the information that its lowest lines have."""
+    found = []
+    for file in sorted((data / "text" / folder).glob("*.txt")):
+        lines = pl.Series(
+            sorted(set(unicodedata.normalize("NFC", file.read_text("utf-8")).split("\n")))[::SAMPLED], dtype=pl.String
+        )
+        long = lines.filter(lines.str.len_chars() >= SHORTEST).str.head(LONGEST).head(MOST_LINES)
+        if len(long):
+            found.append((file.stem, float(np.quantile(information(long, language), RARE))))
+    return found
 
 
 if __name__ == "__main__":
