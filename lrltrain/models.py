@@ -166,6 +166,23 @@ def precision_of(wanted: str) -> str:
     return "bf16" if has_it else "fp32"
 
 
+@contextmanager
+def tf32(*, on: bool) -> Iterator[None]:
+    """Let a GPU multiply single precision as TF32, or not, and leave that as it was for what a process does next.
+
+    Training does, as 10 bits of mantissa are more than the 7 of bf16; what is measured is not to depend on it.
+    """
+    if not torch.cuda.is_available():
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if on else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def dtype_for(objective: Objective, precision: str) -> torch.dtype:
     """Return how to hold the weights to measure: of a decoder, which is large, in bf16 where it computes so."""
     return torch.bfloat16 if objective == "clm" and precision == "bf16" else torch.float32

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from lrltrain.config import Formula, Objective
-from lrltrain.models import word_starts
+from lrltrain.models import tf32, word_starts
 from lrltrain.tokens import encode
 from lrltrain.training.loss import LabelledHead
 
@@ -39,6 +39,7 @@ class Copies:
     ends: NDArray[np.int64]
 
 
+@tf32(on=False)
 def likelihoods(
     model: Any,
     tokenizer: Any,

@@ -23,7 +23,7 @@ from lrltrain.evaluation.record import Run, find_run, folder_of, write_run
 from lrltrain.evaluation.stack import LanguageAdapter, Stacked, stack
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
-from lrltrain.models import Base, load_tokenizer, precision_of
+from lrltrain.models import Base, load_tokenizer, precision_of, tf32
 
 LONGEST = 256  # tokens, by default
 
@@ -127,6 +127,7 @@ def _recipe(job: Job, config: EvalConfig, args: TaskTrainingArgs, seed: int) -> 
     }
 
 
+@tf32(on=True)
 def _train(
     job: Job,
     config: EvalConfig,

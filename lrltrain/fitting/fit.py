@@ -22,7 +22,7 @@ from lrltrain.fitting.plan import Adapter, Plan, adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, translate_errors
 from lrltrain.fitting.writing import Writer
 from lrltrain.methods import Attached, assert_active, attach
-from lrltrain.models import load_model, precision_of, word_starts
+from lrltrain.models import load_model, precision_of, tf32, word_starts
 from lrltrain.modules.families import base_of, family_of, layers_of
 from lrltrain.modules.insert import AdapterStack
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
@@ -84,6 +84,7 @@ def _check_duplicates(plans: Sequence[Plan]) -> None:
         raise UsageError(f"{twin}: two of these adapters have this folder.", "Use another --out for one of them.")
 
 
+@tf32(on=True)
 def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adapter]:
     """Train what is not made yet."""
     first = plans[0]
@@ -150,7 +151,6 @@ def _load(plan: Plan) -> Any:
     held = torch.float32 if plan.config.method == "full" else HALVES.get(precision_of(plan.config.precision))
     model = load_model(plan.base, held or torch.float32, plan.config.dropout)
     if torch.cuda.is_available():
-        torch.backends.cuda.matmul.allow_tf32 = True
         model.to("cuda")
     return model
 

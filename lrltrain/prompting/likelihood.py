@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from lrldata.errors import ModelError, UsageError
+from lrltrain.models import tf32
 from lrltrain.prompting.config import Form, Normalise
 from lrltrain.prompting.template import Prompts
 from lrltrain.tokens import encode, encode_chat
@@ -94,6 +95,7 @@ def _in_common(prompt: Sequence[int], whole: Sequence[int]) -> int:
     return alike
 
 
+@tf32(on=False)
 @torch.inference_mode()
 def score(
     model: Any,

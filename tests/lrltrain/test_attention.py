@@ -1,7 +1,8 @@
-"""Attention in halves on a CPU: computed in single precision where it trains, and there alone."""
+"""In what numbers are multiplied: attention in halves on a CPU, frozen matrices in bf16, TF32 on a GPU."""
 
 from typing import Any
 
+import pytest
 import torch
 from torch.nn import functional
 from torch.nn.functional import scaled_dot_product_attention
@@ -9,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.stack import stack
 from lrltrain.evaluation.training import TaskTrainingArgs, hold_in_precision, precision
-from lrltrain.models import find_base
+from lrltrain.models import find_base, tf32
 from lrltrain.training.attention import quick_attention
 
 CPU = torch.device("cpu")
@@ -67,3 +68,21 @@ def test_frozen_matrices_held_in_bf16_give_what_autocast_gives() -> None:
         logits.float().square().sum().backward()
         found.append([logits.detach(), *(each.grad for each in model.parameters() if each.grad is not None)])
     assert all(map(torch.equal, *found))
+
+
+def test_tf32_is_on_where_it_trains_alone_and_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = torch.get_float32_matmul_precision
+
+    @tf32(on=True)
+    def trained() -> str:
+        with tf32(on=False):  # what is measured in between
+            assert told() == "highest"
+        return told()
+
+    assert trained() == told() == "highest", "on a CPU nothing is set"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [trained(), trained()] == ["high", "high"]
+    assert told() == "highest"
+    with pytest.raises(KeyError), tf32(on=True):
+        raise KeyError
+    assert told() == "highest"
