@@ -88,13 +88,14 @@ def information(texts: pl.Series, language: str) -> npt.NDArray[np.float64]:
         return np.zeros(len(texts))
     lower = texts.str.to_lowercase()
     sizes = lower.str.len_chars().to_numpy().astype(np.int64) + 1
-    points = np.frombuffer((lower.str.join("\n").item() + "\n").encode("utf-32-le"), dtype=np.uint32)
+    between = "\n" + lower.str.join("\n").item() + "\n"  # so that each text has its own beginning and end
+    points = np.frombuffer(between.encode("utf-32-le"), dtype=np.uint32)
     number = pairs.number[np.minimum(points, _LAST)]
     first, second = number[:-1], number[1:]
     counted = (first > 0) & (second > 0) & ((first > 1) | (second > 1))  # 1 is what is between words
     begins = np.cumsum(sizes) - sizes
     of_pairs = pairs.information[first, second] * counted
-    sums, counts = (np.add.reduceat(np.append(each, 0).astype(np.int64), begins) for each in (of_pairs, counted))
+    sums, counts = (np.add.reduceat(each.astype(np.int64), begins) for each in (of_pairs, counted))
     return np.asarray(np.where(counts >= _FEWEST, sums / (STEPS * np.maximum(counts, 1)), 0.0))
 
 

@@ -162,6 +162,8 @@ def test_information_is_what_one_letter_says_of_the_next() -> None:
     assert text > 0.3 > turned
     assert (few, other) == (0.0, 0.0), "few pairs, and pairs of letters that are not the language's, say nothing"
     assert (garbled.information(texts, "xx") == 0).all()
+    alone = [float(garbled.information(texts[place : place + 1], "ro")[0]) for place in range(len(texts))]
+    assert alone == garbled.information(texts, "ro").tolist(), "of a text it does not depend on the next"
 
 
 def test_lengths_count_marks_and_what_a_script_says_in_a_letter() -> None:
