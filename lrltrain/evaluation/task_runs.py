@@ -63,8 +63,14 @@ def task_runs(job: Job, config: EvalConfig, found: dict[str, Any], progress: Pro
     recipes = {seed: _recipe(job, config, args, seed) for seed in config.seeds}
     runs = {seed: _finished(job, config, recipe, found) for seed, recipe in recipes.items()}
     left = [seed for seed, run in runs.items() if run is None]
-    for seeds in _at_once(left):
-        runs |= _train(job, config, args, {seed: recipes[seed] for seed in seeds}, found, progress)
+    waiting = _at_once(left)
+    while waiting:
+        seeds = waiting.pop(0)
+        made = _train_if_it_fits(job, config, args, {seed: recipes[seed] for seed in seeds}, found, progress)
+        if made is None:  # halved when what was tried is no longer in memory
+            waiting[:0] = [seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]]
+        else:
+            runs |= made
     return tuple(run for run in map(runs.get, config.seeds) if run is not None)
 
 
@@ -125,6 +131,19 @@ def _recipe(job: Job, config: EvalConfig, args: TaskTrainingArgs, seed: int) -> 
         },
         "made_with": made_with("transformers", "tokenizers", "torch", "scikit-learn"),
     }
+
+
+def _train_if_it_fits(
+    job: Job, config: EvalConfig, args: TaskTrainingArgs, recipes: Mapping[int, dict[str, Any]], *more: Any
+) -> dict[int, Run] | None:
+    """Train seeds together; None where the GPU has no memory for several. Raises TrainingError where not for one."""
+    try:
+        return _train(job, config, args, recipes, *more)
+    except torch.OutOfMemoryError as error:
+        if len(recipes) > 1:
+            return None
+        told = f"the GPU has no memory for batches of {args.batch_size}."
+        raise TrainingError(told, "Use a smaller --batch-size or --max-length, or a smaller model.") from error
 
 
 @tf32(on=True)

@@ -163,6 +163,28 @@ def test_seeds_that_train_together_are_runs_of_their_own(
         assert one.predictions["gold"].equals(other.predictions["gold"])
 
 
+def test_seeds_that_memory_does_not_hold_together_are_halved(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[list[int]] = []
+    real, most = task_runs._train, 1  # noqa: SLF001
+
+    def train(job: Any, config: Any, args: Any, recipes: Any, *more: Any) -> Any:
+        tried.append(list(recipes))
+        if len(recipes) > most:
+            raise torch.OutOfMemoryError
+        return real(job, config, args, recipes, *more)
+
+    monkeypatch.setattr(task_runs, "_train", train)
+    monkeypatch.setattr(task_runs, "_at_once", lambda seeds: [seeds])
+    (scored,) = score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
+    assert [run.seed for run in scored.runs] == [1, 2, 3]
+    assert tried == [[1, 2, 3], [1], [2, 3], [2], [3]]
+    most = 0
+    with pytest.raises(TrainingError, match="no memory for batches of 16"):
+        score(tmp_path, data, baselines=["none"], seeds=[4, 5])
+
+
 def test_a_seed_that_fails_stops_none_of_the_others(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
