@@ -12,6 +12,7 @@ import polars as pl
 
 from lrldata.errors import InputError
 from lrldata.langid.binding import Fasttext, open_model
+from lrldata.langid.dense import in_full
 from lrldata.langid.labels import codes_of
 from lrldata.langid.modelfile import read_layout
 from lrldata.langid.text import prepare_lines
@@ -147,7 +148,8 @@ def open_file(
             f"{path}: its SHA-256 is {found}, not {sha256}, so it is not the model {name!r}.",
             "Delete it and fetch or install it again, or give its path to use it as it is.",
         )
-    used, fasttext = open_model(path, binding)
+    with in_full(path, layout) as whole:
+        used, fasttext = open_model(whole, binding)
     codes = codes_of(layout.labels)
     return LanguageModel(
         name=name,

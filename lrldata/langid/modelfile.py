@@ -9,6 +9,7 @@ import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ _SUPERVISED = 3
 _WORD, _LABEL = 0, 1
 _HIERARCHICAL, _LOSSES = 1, (1, 2, 3, 4)  # hierarchical softmax, negative sampling, softmax, one against all
 _ENTRY = 10  # bytes of a word or label at least: its end, its count, its kind
-_CENTROIDS = 256  # of each part of a vector of a quantised matrix
+CENTROIDS = 256  # of each part of a vector of a quantised matrix
 _WIDEST, _LONGEST = 1 << 20, 100  # dimension; letters or words of an n-gram: the work grows with it
 _ROWS = 1 << 31  # rows are numbered in 32 bits
 _UNUSED = 10**15  # the count of a node of the tree of labels that is not made yet
@@ -29,11 +30,30 @@ _BLOCK = 1 << 24  # bytes
 _HINT = "Give a supervised fastText model, .bin or .ftz, as a whole: download or copy it again."
 
 
+class Quantised(NamedTuple):
+    """Where a file has a quantised matrix: the first byte of each of its parts, and `ends`, the first behind it.
+
+    A row has `subvectors` codes of a byte, each of which stands for `size` numbers (the last perhaps for fewer).
+    `norms` is for the codes of the rows' norms and for what they mean; None where rows have no norm of their own.
+    """
+
+    begins: int
+    rows: int
+    columns: int
+    codes: int
+    subvectors: int
+    size: int
+    centroids: int
+    norms: tuple[int, int] | None
+    ends: int
+
+
 @dataclass(frozen=True)
 class Layout:
     """What a model file says of itself: the width of its vectors, the lengths of its n-grams (letters), its labels.
 
-    `weights` says where its numbers are: the first byte and how many, for each stretch of them.
+    `weights` says where its numbers are: the first byte and how many, for each stretch of them. `quantised` is its
+    matrix of words where that is quantised, and `pruned` tells whether some n-grams have no row.
     """
 
     dimension: int
@@ -42,6 +62,8 @@ class Layout:
     buckets: int
     labels: tuple[str, ...]
     weights: tuple[tuple[int, int], ...]
+    quantised: Quantised | None
+    pruned: bool
 
 
 class _UnsoundError(ValueError):
@@ -81,29 +103,30 @@ class _Reader:
     def skip_weights(self, count: int) -> None:
         self.weights.append((self.skip(4 * count), count))
 
-    def skip_matrix(self, what: str, rows: int, columns: int, *, quantised: bool) -> None:
+    def skip_matrix(self, what: str, rows: int, columns: int, *, quantised: bool) -> Quantised | None:
         """Pass over a matrix, which must have these rows and columns."""
+        begins = self.at
         normed = self.flag(f"whether the {what} has norms") if quantised else False
         shape = self.take("qq")
         _require(shape == (rows, columns), f"the {what} is {shape[0]} by {shape[1]}, not {rows} by {columns}")
         if not quantised:
             self.skip_weights(rows * columns)
-            return
-        (codes,) = self.take("i")
-        self.skip(codes)
-        subvectors = self.skip_centroids(what, columns)
-        _require(codes == rows * subvectors, f"the {what} has {codes} codes, not {rows * subvectors}")
-        if normed:
-            self.skip(rows)
-            self.skip_centroids(f"norms of the {what}", 1)
+            return None
+        (count,) = self.take("i")
+        codes = self.skip(count)
+        subvectors, size, centroids = self.skip_centroids(what, columns)
+        _require(count == rows * subvectors, f"the {what} has {count} codes, not {rows * subvectors}")
+        norms = (self.skip(rows), self.skip_centroids(f"norms of the {what}", 1)[2]) if normed else None
+        return Quantised(begins, rows, columns, codes, subvectors, size, centroids, norms, self.at)
 
-    def skip_centroids(self, what: str, columns: int) -> int:
-        """Pass over what the codes of a quantised matrix mean; return how many codes a row has."""
+    def skip_centroids(self, what: str, columns: int) -> tuple[int, int, int]:
+        """Pass over what the codes of a quantised matrix mean: how many a row has, of how many numbers, and where."""
         width, subvectors, size, last = self.take("4i")
         fits = size > 0 and width == columns == (subvectors - 1) * size + last and 0 < last <= size
         _require(fits, f"the {what}: {width} numbers are not {subvectors - 1} times {size} and {last}")
-        self.skip_weights(width * _CENTROIDS)
-        return subvectors
+        begins = self.at
+        self.skip_weights(width * CENTROIDS)
+        return subvectors, size, begins
 
 
 def _require(fits: bool, otherwise: str) -> None:
@@ -150,12 +173,12 @@ def _read(reader: _Reader, path: Path) -> Layout:
     _require(rows < _ROWS, f"it has {rows} rows")
     quantised = reader.flag("whether it is quantised")
     _require(quantised or pruned < 0, "it is pruned, and not quantised")
-    reader.skip_matrix("matrix of words", rows, dimension, quantised=quantised)
+    matrix = reader.skip_matrix("matrix of words", rows, dimension, quantised=quantised)
     quantised &= reader.flag("whether its matrix of labels is quantised")
     reader.skip_matrix("matrix of labels", len(labels), dimension, quantised=quantised)
     if reader.at != len(reader.data):
         raise InputError(f"{path}: not a whole fastText model.", _HINT)
-    return Layout(dimension, shortest, longest, buckets, labels, tuple(reader.weights))
+    return Layout(dimension, shortest, longest, buckets, labels, tuple(reader.weights), matrix, pruned >= 0)
 
 
 def _read_words(reader: _Reader, *, hierarchical: bool) -> tuple[int, tuple[str, ...], int]:

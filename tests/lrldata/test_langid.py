@@ -1,11 +1,13 @@
 """Language identification: the shipped model on real text, the libraries that run it, labels, files, decisions."""
 
+import errno
 import gzip
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import types
 import unicodedata
 from collections.abc import Sequence
@@ -25,6 +27,7 @@ from lrldata.langid import (
     codes_of,
     decide,
     decide_all,
+    dense,
     has_letters,
     is_right,
     load_model,
@@ -330,6 +333,44 @@ def test_a_dense_model_of_ones_own_is_read_and_word_vectors_are_not(tmp_path: Pa
     assert read_layout(model.path).dimension == 4
     with pytest.raises(InputError, match="word vectors"):
         load_model(str(tmp_path / "vectors.bin"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "in_full"),
+    [
+        ({"dsub": 2}, True),
+        ({"dsub": 3, "qnorm": True}, True),  # of ten numbers the last part has one
+        ({"dsub": 2, "qnorm": True, "cutoff": 300}, False),  # fastText wants n-grams without a row quantised
+    ],
+)
+def test_a_quantised_model_says_what_it_would_as_it_is(tmp_path: Path, settings: dict[str, int], in_full: bool) -> None:
+    import fasttext  # noqa: PLC0415  # untyped, and wanted here alone
+
+    text, path = tmp_path / "text.txt", tmp_path / "own.ftz"
+    lines = [f"__label__{code} {SENTENCES[code]} {number}\n" for number in range(300) for code in SENTENCES]
+    text.write_text("".join(lines), "utf-8")
+    options = {"dim": 10, "minn": 2, "maxn": 4, "bucket": 2000, "thread": 1, "verbose": 0}
+    trained = fasttext.train_supervised(str(text), epoch=5, **options)
+    trained.quantize(input=str(text), **settings)
+    trained.save_model(str(path))
+    with dense.in_full(path, read_layout(path)) as loaded:
+        assert (loaded != path) is in_full
+    as_it_is, ours = fasttext.load_model(str(path)), load_model(str(path)).fasttext
+    texts = [word for sentence in SENTENCES.values() for word in (sentence, *sentence.split())]
+    wanted, found = (model.predict(texts, 3) for model in (as_it_is, ours))
+    assert found[0] == wanted[0]
+    assert [list(row) for row in found[1]] == [list(row) for row in wanted[1]]
+
+
+def test_without_room_for_it_in_full_a_model_is_loaded_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    wanted = load_model().predict(SENTENCES.values())
+    monkeypatch.setattr(dense, "_write", full)
+    assert load_model().predict(SENTENCES.values()) == wanted
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    assert load_model().predict(SENTENCES.values()) == wanted
 
 
 def test_another_file_under_a_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
