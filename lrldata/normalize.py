@@ -46,6 +46,12 @@ def _normalized(texts: pl.Series) -> pl.Series:
     return texts.scatter(found.arg_true(), some)
 
 
+def lowered(texts: pl.Series) -> pl.Series:
+    """Return texts in lower case; most scripts have no other, and to see that is four times as fast as to change it."""
+    some = texts.str.contains(r"\p{Changes_When_Lowercased}").arg_true()
+    return texts.scatter(some, texts.gather(some).str.to_lowercase()) if len(some) else texts
+
+
 @cache
 def loose() -> str:
     """Return a class of the characters that may not be as NFC wants them: marks, jamo, what NFC writes otherwise."""

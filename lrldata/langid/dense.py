@@ -44,7 +44,7 @@ def _write(data: bytes, matrix: Quantised, target: Path) -> Path:
     with target.open("wb") as stream:
         stream.write(data[: matrix.begins - len(_NOT_QUANTISED)] + _NOT_QUANTISED)
         stream.write(struct.pack("<qq", matrix.rows, matrix.columns))
-        stream.write(_numbers(data, matrix))
+        stream.write(_numbers(data, matrix).data)
         stream.write(data[matrix.ends :])
     return target
 

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,19 +76,21 @@ class LanguageModel:
         found = pl.DataFrame(schema=TWO).clear(len(texts))
         if not asked:
             return found
-        if any(len(row) != 2 for row in labels):
+        codes = list(map(self._code_of.__getitem__, chain.from_iterable(labels)))
+        if len(codes) != 2 * len(asked):
             return _as_frame(self.predict(texts))
-        codes: list[Any] = [self.languages[label.removeprefix(_PREFIX)] for row in labels for label in row]
-        shares = np.minimum(np.array(probabilities, dtype=np.float64), 1.0)
-        first, second = codes[::2], [*codes[1::2]]
-        for row in [at for at, pair in enumerate(zip(first, second, strict=True)) if pair[0] == pair[1]]:
-            second[row] = None  # two labels of one language are one
-            shares[row] = min(shares[row].sum(), 1.0), np.nan
-        columns: tuple[Any, ...] = (first, shares[:, 0], second, shares[:, 1])
-        given = [
-            pl.Series(name, column, dtype, nan_to_null=True)
-            for (name, dtype), column in zip(TWO.items(), columns, strict=True)
-        ]
+        shares = np.fromiter(chain.from_iterable(probabilities), np.float64, len(codes)).clip(max=1.0)
+        columns: tuple[Any, ...] = (codes[::2], shares[::2], codes[1::2], shares[1::2])
+        given = pl.DataFrame(
+            [pl.Series(name, column, dtype) for (name, dtype), column in zip(TWO.items(), columns, strict=True)]
+        )
+        one = pl.col("first") == pl.col("second")  # two labels of one language
+        both = pl.sum_horizontal("first_probability", "second_probability").clip(upper_bound=1.0)
+        given = given.with_columns(
+            first_probability=pl.when(one).then(both).otherwise("first_probability"),
+            second=pl.when(~one).then("second"),
+            second_probability=pl.when(~one).then("second_probability"),
+        )
         return pl.DataFrame([found[each.name].scatter(asked, each) for each in given])
 
     def least(self, texts: Sequence[str], languages: Collection[str], share: float) -> npt.NDArray[np.bool_]:
@@ -96,22 +100,30 @@ class LanguageModel:
         """
         own = {_PREFIX + label for label, code in self.languages.items() if code in languages}
         is_own = np.zeros(len(texts), dtype=np.bool_)
-        for at, *found in zip(*self._ask(texts, min(len(self.languages), math.ceil(1 / share))), strict=True):
-            is_own[at] = sum(value for label, value in zip(*found, strict=True) if label in own) >= share
+        for at, labels, probabilities in zip(
+            *self._ask(texts, min(len(self.languages), math.ceil(1 / share))), strict=True
+        ):
+            is_own[at] = sum(probabilities[labels.index(label)] for label in own if label in labels) >= share
         return is_own
 
     def predict_one(self, text: str, k: int = 2) -> Prediction:
         """Identify one text; the same as a batch of one."""
         return self.predict([text], k)[0]
 
+    @cached_property
+    def _code_of(self) -> Mapping[str, str]:
+        return {_PREFIX + label: code for label, code in self.languages.items()}
+
     def _ask(self, texts: Sequence[str], k: int) -> tuple[Sequence[int], Sequence[Any], Sequence[Any]]:
         """Return which texts have a letter, and of each of these the k best labels and their probabilities."""
-        lines = prepare_lines([_one_line(text) for text in texts], letters_only=self.letters_only)
+        if any("\n" in text for text in texts):
+            texts = [" ".join(text.splitlines()) if "\n" in text else text for text in texts]
+        lines = prepare_lines(texts, letters_only=self.letters_only)
         asked = [at for at, line in enumerate(lines) if line]
         return (asked, *self.fasttext.predict([lines[at] for at in asked], k)) if asked else ([], [], [])
 
     def _prediction(self, labels: Sequence[str], probabilities: Sequence[float]) -> Prediction:
-        codes = [self.languages[label.removeprefix(_PREFIX)] for label in labels]
+        codes = [self._code_of[label] for label in labels]
         if len(set(codes)) == len(codes):  # as nearly always, and best first as they come
             return Prediction(tuple(codes), tuple([min(float(each), 1.0) for each in probabilities]))
         found: dict[str, float] = {}
@@ -128,10 +140,6 @@ def _as_frame(predictions: Sequence[Prediction]) -> pl.DataFrame:
         for each in predictions
     ]
     return pl.DataFrame(rows, schema=TWO, orient="row")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.splitlines()) if "\n" in text else text
 
 
 def open_file(

@@ -68,7 +68,13 @@ def _letters(lines: Sequence[str]) -> list[str]:
     plain = table[points]
     plain[inside] = ord(_ONE_APOSTROPHE)
     prepared: list[str] = plain.tobytes().decode("utf-32-le").split("\n")
-    return [line if has_letters(line) else "" for line in prepared]
+    ends = np.flatnonzero(plain == _NEWLINE)
+    begins = np.concatenate([[0], ends + 1])
+    lettered = np.concatenate([[0], np.cumsum(letter[plain])])
+    has_none = lettered[np.append(ends, len(plain))] == lettered[begins]
+    for at in np.flatnonzero(has_none).tolist():
+        prepared[at] = ""
+    return prepared
 
 
 def _points(text: str) -> npt.NDArray[np.uint32]:

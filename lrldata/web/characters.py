@@ -1,14 +1,15 @@
 """What the characters of lines are: letters, marks, letters of the language's own scripts. Pure.
 
 A table with an entry a code point says it, made from Unicode's properties as Polars' regular expressions know them. The
-three counts of a character share one number, so that a batch of lines is counted in one pass over an array.
+three counts of a character share one number, so that lines are counted in one pass over an array.
 """
 
 import tomllib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import polars as pl
 LONGEST = (1 << 21) - 1  # characters of a line that can be counted: three such counts are in 64 bits
 _LAST, _SURROGATES = 0x323B0, range(0xD800, 0xE000)  # no script has letters beyond, up to Unicode 16
 _LETTERED, _OWN = 21, 42  # the bit at which a count begins; that of letters begins at 0
+_AT_ONCE = 1 << 17  # characters, so that the arrays stay in the processor's cache
 
 Counts = npt.NDArray[np.int64]
 
@@ -43,15 +45,35 @@ def scale_of(scripts: Sequence[str]) -> float:
     return _lengths().get(scripts[0], 1.0) if scripts else 1.0
 
 
+def points_of(lines: pl.Series) -> npt.NDArray[np.uint32]:
+    """Return the code points of lines, one after the other."""
+    text: str = lines.str.join("").item() if len(lines) else ""
+    return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+
+
+def in_turns(sizes: npt.NDArray[Any]) -> list[tuple[int, int]]:
+    """Return where to begin and end so that lines of these sizes are looked at some at a time."""
+    turn = np.cumsum(sizes) // _AT_ONCE
+    return list(pairwise([0, *(np.flatnonzero(np.diff(turn)) + 1).tolist(), len(sizes)]))
+
+
+def points_in(kind: str) -> npt.NDArray[np.uint32]:
+    """Return the code points of a class of characters, as Polars' regular expressions write it."""
+    return points_of(_every_character().str.replace_all(f"[^{kind}]+", ""))
+
+
+@cache
+def _every_character() -> pl.Series:
+    return pl.Series(["".join(chr(point) for point in range(_LAST) if point not in _SURROGATES)])
+
+
 @cache
 def _table(scripts: tuple[str, ...]) -> npt.NDArray[np.uint64]:
     """Return for each code point what it adds to the counts."""
-    points = np.array([point for point in range(_LAST) if point not in _SURROGATES], dtype=np.uint32)
-    each = pl.Series(list(points.tobytes().decode("utf-32-le")), dtype=pl.String)
     own = r"[\p{L}&&[" + "".join(rf"\p{{{script}}}" for script in scripts) + "]]" if scripts else r"\p{L}"
     table = np.zeros(_LAST + 1, dtype=np.uint64)
-    for bit, pattern in ((0, r"\p{L}"), (_LETTERED, r"[\p{L}\p{M}]"), (_OWN, own)):
-        table[points] += each.str.contains(pattern).to_numpy().astype(np.uint64) << np.uint64(bit)
+    for bit, kind in ((0, r"\p{L}"), (_LETTERED, r"\p{L}\p{M}"), (_OWN, own)):
+        table[points_in(kind)] += np.uint64(1 << bit)
     return table
 
 
@@ -62,11 +84,11 @@ def count(lines: pl.Series, scripts: Sequence[str] = ()) -> LineCounts:
     """
     lines = lines.str.head(LONGEST)
     sizes = lines.str.len_chars().to_numpy().astype(np.int64)
-    sums = np.zeros(len(lines), dtype=np.uint64)
-    if sizes.any():
-        text: str = lines.str.join("").item()
-        adds = _table(tuple(scripts))[np.minimum(np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32), _LAST)]
-        begins = (np.cumsum(sizes) - sizes)[sizes > 0]
-        sums[sizes > 0] = np.add.reduceat(adds, begins)
+    sums, table = np.zeros(len(lines), dtype=np.uint64), _table(tuple(scripts))
+    for begin, end in in_turns(sizes):
+        some = sizes[begin:end]
+        adds = table[np.minimum(points_of(lines[begin:end]), _LAST)]
+        if len(adds):
+            sums[begin:end][some > 0] = np.add.reduceat(adds, (np.cumsum(some) - some)[some > 0])
     fields = ((sums >> np.uint64(bit)) & np.uint64(LONGEST) for bit in (0, _LETTERED, _OWN))
     return LineCounts(sizes, *(field.astype(np.int64) for field in fields))

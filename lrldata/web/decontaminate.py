@@ -14,7 +14,7 @@ import polars as pl
 from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.manifest import sha256_of
-from lrldata.normalize import normalize
+from lrldata.normalize import lowered, normalize
 from lrldata.web.inputs import as_utf8, is_packed, type_of
 from lrldata.web.repair import is_spaced, main_script, repair
 from lrldata.web.shingles import Hashes, gaps_closed, shingles
@@ -96,5 +96,5 @@ def few_hashes(sentences: Iterable[str], language: Language) -> Hashes:
 
 def hash_sentences(texts: pl.Series, *, spaced: bool) -> tuple[Hashes, Hashes]:
     """Hash shingles of letters and digits alone, so that case and punctuation hide nothing; texts are repaired."""
-    words = gaps_closed(texts.str.to_lowercase().str.replace_all(r"[^\p{L}\p{M}\p{N}\s]+", ""))
+    words = gaps_closed(lowered(texts).str.replace_all(r"[^\p{L}\p{M}\p{N}\s]+", ""))
     return shingles(words, WORDS if spaced else CHARACTERS, spaced=spaced)

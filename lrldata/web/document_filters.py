@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from lrldata.language import Language
+from lrldata.normalize import lowered
 from lrldata.split import content_hash
 from lrldata.web.characters import scale_of
 from lrldata.web.clean import rules
@@ -66,19 +67,19 @@ def describe(lines: pl.DataFrame, language: Language) -> tuple[pl.DataFrame, Des
     chosen = np.repeat(stays.to_numpy(), counts)
     ends = np.concatenate([[0], np.cumsum(counts[stays.to_numpy()])]).astype(np.uint64)
     signatures = sign(hashes[chosen], ends)
-    folded = some["text"].str.to_lowercase().str.replace_all("\n", " ", literal=True)
     described = some.select(
         "doc",
         pl.col("text").str.len_chars().alias("size"),
         order=content_hash(some["text"]),
-        folded=content_hash(folded),
+        folded=content_hash(some["lower"].str.replace_all("\n", " ", literal=True)),
     )
     return judged, Described(described, signatures, bands(signatures))
 
 
 def _join(lines: pl.DataFrame, language: Language) -> tuple[pl.DataFrame, Hashes, Hashes]:
     joined = lines.group_by("doc", maintain_order=True).agg(pl.col("text").str.join("\n"))
-    hashes, offsets = shingles(joined["text"].str.to_lowercase(), SHINGLE, spaced=is_spaced(main_script(language)))
+    joined = joined.with_columns(lower=lowered(joined["text"]))
+    hashes, offsets = shingles(joined["lower"], SHINGLE, spaced=is_spaced(main_script(language)))
     return joined, hashes, offsets
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lrldata.web.characters import Counts
+from lrldata.normalize import lowered
+from lrldata.web.characters import Counts, points_in
 from lrldata.web.pii import PLACEHOLDERS
 
 PAIRS = "pairs.npz"
@@ -34,7 +35,7 @@ _QUOTED = r"<<|>>"  # quotation marks of keyboards without them
 _LOOKED_AT = 100
 _FEWEST = 15  # pairs that say something
 _ALPHABETS = {"LATIN", "CYRILLIC", "GREEK"}  # in which other languages' names and words stand in text
-_ADDRESS = PLACEHOLDERS + r"|(?:https?://|www\.)\S+|\S+@\S+|\b[\w-]+(?:\.[\w-]+)+\b"
+_ADDRESS = PLACEHOLDERS + r"|(?:https?://|www\.)\S+|\S+@\S+|[\w-]+(?:\.[\w-]+)+"
 
 
 class _Pairs(NamedTuple):
@@ -86,7 +87,7 @@ def information(texts: pl.Series, language: str) -> npt.NDArray[np.float64]:
     pairs = _pairs(language)
     if pairs is None or not len(texts):
         return np.zeros(len(texts))
-    lower = texts.str.to_lowercase()
+    lower = lowered(texts)
     sizes = lower.str.len_chars().to_numpy().astype(np.int64) + 1
     between = "\n" + lower.str.join("\n").item() + "\n"  # so that each text has its own beginning and end
     points = np.frombuffer(between.encode("utf-32-le"), dtype=np.uint32)
@@ -106,7 +107,7 @@ def _pairs(language: str) -> _Pairs | None:
             return None
         letters, known = held[f"{language}.letters"], held[f"{language}.information"]
     number = np.ones(_LAST + 1, dtype=np.uint16)
-    number[_letters()] = 0
+    number[points_in(r"\p{L}\p{M}")] = 0
     number[letters] = np.arange(2, len(letters) + 2)
     number[letters[_is_foreign(letters)]] = 0  # as names in it have: of text in that script nothing is known
     table = np.zeros((len(letters) + 2, len(letters) + 2), dtype=np.int8)
@@ -119,11 +120,3 @@ def _is_foreign(letters: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     scripts = [unicodedata.name(chr(point), "").partition(" ")[0] for point in letters]
     main = Counter(scripts).most_common(1)[0][0]
     return np.array([script in _ALPHABETS and script != main for script in scripts], dtype=np.bool_)
-
-
-@cache
-def _letters() -> npt.NDArray[np.int64]:
-    """Return the code points of all letters and marks."""
-    points = np.array([point for point in range(_LAST) if not 0xD800 <= point < 0xE000], dtype=np.uint32)
-    each = pl.Series(list(points.tobytes().decode("utf-32-le")), dtype=pl.String)
-    return np.asarray(points[each.str.contains(r"[\p{L}\p{M}]").to_numpy()], dtype=np.int64)

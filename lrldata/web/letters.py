@@ -104,6 +104,8 @@ def _unmixed(text: str, script: str) -> str:
     foreign = frozenset(map(chr, table))
 
     def whole(line: str) -> str:
+        if foreign.isdisjoint(line):
+            return line
         mixed = False
 
         def repaired(word: re.Match[str]) -> str:

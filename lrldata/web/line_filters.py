@@ -34,7 +34,9 @@ ADDRESS = (
     r"|\b(?:[A-Za-z0-9-]+\.)+[a-z]{2,3}/[\w%~#?=&./-]+"
 )
 BEGINS_WITH_ADDRESS = r"^(?:https?://|www\.)\S+"
-TAG, STATEMENT = r"</?[a-zA-Z]\w*[^>]*>", r"[{}]\s*;?\s*$|\bfunction\s*\(|\bvar \w+ ?=|\{\{|\{\\|\w\([^)]*\);"
+# Where a word begins is told by ASCII alone, as Unicode's rule takes the slow way in lines that are not ASCII.
+TAG = r"</?[a-zA-Z]\w*[^>]*>"
+STATEMENT = r"[{}]\s*;?\s*$|(?-u:\b)function\s*\(|(?-u:\b)var \w+ ?=|\{\{|\{\\|\w\([^)]*\);"
 CODE_MARKS = r"[{}<>;=\\]|\(\)"
 # JSON: a name in quotation marks and a colon; tables, links, templates and comments of wikis and HTML; CSS.
 MARKUP_SIGNS = r"\":|\{\||\[\[|\|\||<!--|-->|\{\{|\}\}|<ref|^=="
@@ -129,9 +131,8 @@ def _is_address(texts: pl.Series) -> pl.Series:
 
 def _is_code(texts: pl.Series, rules: Mapping[str, float]) -> pl.Series:
     written = texts.str.replace_all(PLACEHOLDERS, "")
-    return (written.str.count_matches(CODE_MARKS) >= rules["least_code_marks"]) & (
-        written.str.contains(TAG) | written.str.contains(STATEMENT)
-    )
+    marked = written.str.count_matches(CODE_MARKS) >= rules["least_code_marks"]
+    return _of(written, marked, lambda few: few.str.contains(TAG) | few.str.contains(STATEMENT))
 
 
 def _is_markup(texts: pl.Series) -> pl.Series:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 from rensa import RMinHash
 
+from lrldata.normalize import lowered
 from lrldata.web.shingles import Hashes, gaps_closed, shingles
 
 BANDS, ROWS = 14, 8  # pairs of a similarity of 0.72 are candidates half of the time, of 0.85 nearly always
@@ -29,7 +30,7 @@ def signatures(texts: pl.Series, *, spaced: bool) -> Signatures:
 
     A text shorter than a shingle is one shingle. `spaced` tells whether words are set apart by spaces.
     """
-    return sign(*shingles(gaps_closed(texts.str.to_lowercase()), SHINGLE, spaced=spaced))
+    return sign(*shingles(gaps_closed(lowered(texts)), SHINGLE, spaced=spaced))
 
 
 def sign(hashes: Hashes, offsets: Hashes) -> Signatures:

@@ -14,6 +14,7 @@ from importlib.resources import files
 
 import polars as pl
 
+from lrldata.normalize import lowered
 from lrldata.web.repair import UNSPACED
 
 # What a sentence ends in: no colon, as headings have one.
@@ -27,7 +28,6 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bb\u02bc\u02b9\u0060
 _HANDLE = r"@[\w.]{2,30}"
 _TIME = r"\d+(?:[.:/\-\u066b]\d+)*"
 _CLOCK = re.compile(r"\d{1,2}:\d\d|\d{1,4}([./-])\d{1,2}\1\d{2,4}")
-_NUMBER = re.compile(r"\d")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -38,7 +38,7 @@ def _table() -> Mapping[str, Mapping[str, Sequence[str]]]:
 
 def folded(texts: pl.Series) -> pl.Series:
     """Return texts as phrases are looked for in them: in lower case, with one apostrophe."""
-    return texts.str.to_lowercase().str.replace_all("[\u2018\u2019\u02bb\u02bc\u02b9\u0060\u00b4]", "'")
+    return lowered(texts).str.replace_all("[\u2018\u2019\u02bb\u02bc\u02b9\u0060\u00b4]", "'")
 
 
 def judge(texts: pl.Series, language: str, script: str | None, numbers: Mapping[str, float]) -> pl.Series:
@@ -49,10 +49,13 @@ def judge(texts: pl.Series, language: str, script: str | None, numbers: Mapping[
     lower, ended = folded(texts), texts.str.contains(SENTENCE_END)
     if script in UNSPACED:  # where few sentences have an end that one can see
         ended |= texts.str.len_chars() > _LIKE_A_SENTENCE
-    # A text that has no word of a kind anywhere is not asked for whole words: few have one of any kind.
+    # A text that has no word of a kind anywhere is not asked for whole words: few have one of any kind. What a shop
+    # says has a number, and what says when it was written has, or the name of an account.
     names = (*_SPECIFIC, *_EVERYDAY)
     has = {kind: lower.str.contains_any(list(_needles(language, kind))) for kind in names}
-    has["byline"] |= lower.str.contains("@")
+    numbered = lower.str.contains(r"\p{Nd}")
+    has["shop"] &= numbered
+    has["byline"] = (has["byline"] & numbered) | lower.str.contains("@", literal=True)
     for kind in _EVERYDAY:
         has[kind] &= ~ended
     table = pl.DataFrame(has)
@@ -81,9 +84,7 @@ def _kind(text: str, ended: bool, words: Mapping[str, re.Pattern[str]], numbers:
     if ended:
         return None
     if ("cart" in words and words["cart"].search(text)) or (
-        "shop" in words
-        and _NUMBER.search(text)
-        and len(_found(words["shop"], text)) >= numbers["least_words_of_a_shop"]
+        "shop" in words and len(_found(words["shop"], text)) >= numbers["least_words_of_a_shop"]
     ):
         return "shop"
     letters = len(_LETTER.findall(text))
@@ -142,23 +143,23 @@ def _needles(language: str, kind: str) -> tuple[str, ...]:
 @cache
 def _words(language: str, kind: str, script: str | None) -> re.Pattern[str]:
     """Return a pattern of the words of a kind: whole ones, but for scripts without spaces and for open ends."""
-    inside = _inside()
+    letter = "[a-z]" if script in UNSPACED else rf"(?:[^\W\d_]|[{_marks()}])"
+    before = "(?<![a-z])" if script in UNSPACED else rf"(?<![^\W\d_])(?<![{_marks()}])"
     groups: dict[tuple[str, str], list[str]] = {}
     for phrase in sorted(_phrases(language, kind), key=lambda each: (-len(each), each)):
         bare, is_open = phrase.rstrip("*"), phrase.endswith("*")
-        letters = "a-z" if script in UNSPACED else inside
         lettered = bare.isascii() or script not in UNSPACED
-        begin = f"(?<![{letters}])" if lettered and unicodedata.category(bare[0])[0] in "LM" else ""
+        begin = before if lettered and unicodedata.category(bare[0])[0] in "LM" else ""
         begin = "" if script in _WITH_PREFIXES and len(bare) > _SHORT else begin
         closed = lettered and unicodedata.category(bare[-1])[0] in "LM"
-        end = (f"[{letters}]*" if is_open else f"(?![{letters}])") if closed else ""
+        end = (f"{letter}*" if is_open else f"(?!{letter})") if closed else ""
         groups.setdefault((begin, end), []).append(re.escape(bare))
     return re.compile("|".join(f"{begin}(?:{'|'.join(each)}){end}" for (begin, end), each in groups.items()))
 
 
 @cache
-def _inside() -> str:
-    """Return a class of what is inside words: letters, and the marks that `re` does not count as such."""
+def _marks() -> str:
+    """Return the ranges of marks: they are inside words, and `re` does not count them as such."""
     kinds = "".join([unicodedata.category(chr(point))[0] for point in range(0x20000)])
     # Written as they are: to read them as escapes takes most of the time in which a pattern is compiled.
-    return "".join(f"{chr(run.start())}-{chr(run.end() - 1)}" for run in re.finditer("[LM]+", kinds))
+    return "".join(f"{chr(run.start())}-{chr(run.end() - 1)}" for run in re.finditer("M+", kinds))

@@ -31,6 +31,7 @@ _PHONE = re.compile(r"(?<![\w.,:/-])(?:\+ ?|\(\+?)?\d(?:[ ./()-]{0,2}\d){6,16}(?
 _LOOKS_LIKE_PHONE = r"\p{Nd}(?:[ ./()\-\u2010-\u2015]{0,2}\p{Nd}){6}"
 _LAST_DIGIT = 0x1FC00  # no script has digits beyond, up to Unicode 16
 _DASHES = dict.fromkeys(range(0x2010, 0x2016), "-")
+_NOT_ASCII = re.compile(r"(?![0-9])[\d\u2010-\u2015]")
 _YEARS = re.compile(r"(?:1\d|2[05])\d\d[ ./-]+(?:1\d|2[05])\d\d")
 _DATE = re.compile(r"(?<!\d)\d{1,2}([./-])\d{1,2}[./-](?:1[89]|2[05])\d\d(?!\d)|(?<!\d)(?:19|20)\d\d-\d\d-\d\d")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[ .]\d{3})+")
@@ -82,7 +83,7 @@ def _each(texts: pl.Series, find: Callable[[str], Iterator[tuple[int, int, str]]
     """Put words for the spans that are found in each text, whose digits and dashes are those of ASCII to `find`."""
     made = []
     for text in texts:
-        plain = text if text.isascii() else text.translate(_ascii())
+        plain = text.translate(_ascii()) if _NOT_ASCII.search(text) else text
         parts, end = [], 0
         for begin, stop, kind in find(plain):
             parts += [text[end:begin], f"<{kind}>"]

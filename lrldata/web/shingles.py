@@ -6,18 +6,18 @@ on every machine.
 """
 
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from lrldata.web.characters import in_turns, points_of
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse; 2^64 by the golden ratio
 _INVERSE = pow(_BASE, -1, 1 << 64)
-_AT_ONCE = 1 << 17  # characters, so that the arrays stay in the processor's cache
 
 
 def shingles(texts: pl.Series, size: int, *, spaced: bool) -> tuple[Hashes, Hashes]:
@@ -30,9 +30,7 @@ def shingles(texts: pl.Series, size: int, *, spaced: bool) -> tuple[Hashes, Hash
     if not spaced:
         texts = texts.str.replace_all(r"[ \n]", "")
     sizes = texts.str.len_chars().to_numpy().astype(np.int64)
-    chunk = np.cumsum(sizes) // _AT_ONCE
-    cuts = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(texts)]
-    parts = [_of_some(texts[begin:end], sizes[begin:end], size, spaced=spaced) for begin, end in pairwise(cuts)]
+    parts = [_of_some(texts[begin:end], sizes[begin:end], size, spaced=spaced) for begin, end in in_turns(sizes)]
     counts = np.concatenate([[0], *(count for _, count in parts)])
     return np.concatenate([hashes for hashes, _ in parts]), np.cumsum(counts).astype(np.uint64)
 
@@ -46,8 +44,7 @@ def gaps_closed(texts: pl.Series) -> pl.Series:
 
 def _of_some(texts: pl.Series, sizes: Numbers, size: int, *, spaced: bool) -> tuple[Hashes, Numbers]:
     """Return the shingles' hashes, and how many each text has."""
-    joined: str = texts.str.join("").item() if sizes.any() else ""
-    points = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
+    points = points_of(texts)
     ends = np.concatenate([[0], np.cumsum(sizes)])
     if spaced:
         begins = np.zeros(len(points) + 1, dtype=np.bool_)

@@ -10,6 +10,7 @@ import polars as pl
 
 from lrldata.langid import load_model
 from lrldata.language import Language, find
+from lrldata.normalize import lowered
 from lrldata.review.decisions import Decisions
 from lrldata.schema import WEB
 from lrldata.split import content_hash
@@ -61,8 +62,9 @@ def judge(task: Task, part: Part, read: pl.DataFrame) -> int:
         judged = spoken.mark_wrong(judged, task.decided)
     named = read.select(pl.col("doc").alias("name"), "url").with_row_index("doc")
     left = judged.filter(pl.col("reason").is_null())
-    folded = pl.col("text").str.to_lowercase().hash(1)
-    part.write_frame("lines", left.select("doc", "text", "bytes", exact=pl.col("text").hash(1), folded=folded))
+    part.write_frame(
+        "lines", left.select("doc", "text", "bytes", exact=pl.col("text").hash(1), folded=lowered(left["text"]).hash(1))
+    )
     part.write_frame("documents", named.select("name", "url"))
     dropped = judged.filter(pl.col("reason").is_not_null()).join(named, on="doc", maintain_order="left")
     if task.decided:
