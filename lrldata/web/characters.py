@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 LONGEST = (1 << 21) - 1  # characters of a line that can be counted: three such counts are in 64 bits
-_LAST, _SURROGATES = 0x323B0, range(0xD800, 0xE000)  # no script has letters beyond, up to Unicode 16
+_LAST, _SURROGATES = 0x323B0, slice(0xD800, 0xE000)  # no script has letters beyond, up to Unicode 16
 _LETTERED, _OWN = 21, 42  # the bit at which a count begins; that of letters begins at 0
 _AT_ONCE = 1 << 17  # characters, so that the arrays stay in the processor's cache
 
@@ -64,7 +64,8 @@ def points_in(kind: str) -> npt.NDArray[np.uint32]:
 
 @cache
 def _every_character() -> pl.Series:
-    return pl.Series(["".join(chr(point) for point in range(_LAST) if point not in _SURROGATES)])
+    points = np.delete(np.arange(_LAST, dtype=np.uint32), _SURROGATES)
+    return pl.Series([points.tobytes().decode("utf-32-le")])
 
 
 @cache

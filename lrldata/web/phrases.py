@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
+import numpy as np
 import polars as pl
 
 from lrldata.normalize import lowered
+from lrldata.web.characters import points_in
 from lrldata.web.repair import UNSPACED
 
 # What a sentence ends in: no colon, as headings have one.
@@ -160,6 +162,7 @@ def _words(language: str, kind: str, script: str | None) -> re.Pattern[str]:
 @cache
 def _marks() -> str:
     """Return the ranges of marks: they are inside words, and `re` does not count them as such."""
-    kinds = "".join([unicodedata.category(chr(point))[0] for point in range(0x20000)])
+    points = points_in(r"\p{M}")
+    runs = np.split(points, np.flatnonzero(np.diff(points) != 1) + 1)
     # Written as they are: to read them as escapes takes most of the time in which a pattern is compiled.
-    return "".join(f"{chr(run.start())}-{chr(run.end() - 1)}" for run in re.finditer("M+", kinds))
+    return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in runs)
