@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# What is imported is compiled then: to compile all that is installed takes longer than to install it.
+INSTALL = -m pip install --quiet --no-compile --constraint constraints.txt
 DEMO ?= build/demo
 ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loss.py modules.py)
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
@@ -10,11 +12,11 @@ FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --le
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,push]"
+	$(BIN)/python $(INSTALL) --editable ".[train,push]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,docs,train,push]"
+	$(BIN)/python $(INSTALL) --editable ".[dev,docs,train,push]"
 	touch $@
 
 # The main job on built-in data: two datasets, and a page on what was dropped from the one of web text; an adapter, pseudo-perplexity before and after, the page of results, and all of it published to
@@ -40,7 +42,7 @@ test-wheel: constraints.txt
 	rm -rf build/wheel .venv-wheel
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	$(PYTHON) -m venv .venv-wheel
-	.venv-wheel/bin/python -m pip install --quiet --constraint constraints.txt "$$(echo build/wheel/*.whl)[train,push]"
+	.venv-wheel/bin/python $(INSTALL) "$$(echo build/wheel/*.whl)[train,push]"
 	cd build/wheel && ../../.venv-wheel/bin/python -P ../../tools/check_wheel.py ../../examples/*.ipynb
 
 # The tests once more, with the lines and branches that they reach.
@@ -52,25 +54,27 @@ coverage: $(VENV)/.dev
 test-upstream: $(VENV)/.dev
 	$(BIN)/python tools/upstream_tests.py
 
-# The data half alone, without torch; kills and faults are those of `make test`.
+# The data half alone, without torch; what is slow and does not depend on that is in `make test` alone.
 test-data: constraints.txt
 	$(PYTHON) -m venv .venv-data
-	.venv-data/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,push]"
+	.venv-data/bin/python $(INSTALL) --editable ".[dev,push]"
 	! .venv-data/bin/python -c "import torch" 2> /dev/null
 	mkdir -p build
 	.venv-data/bin/python -m pytest -m 'not real and not slow' --basetemp build/tests-data
 	! grep -rlE 'hf_test_[a-z]+' build/tests-data
 
-# Against the library `adapters`, and on the older libraries that it wants: modules, files, publishing.
+# Against the library `adapters`, and on the older libraries that it wants: modules, files, publishing; kills and faults
+# are those of `make test`.
 test-adapters: constraints-adapters.txt
 	$(PYTHON) -m venv .venv-adapters
-	.venv-adapters/bin/python -m pip install --quiet --constraint constraints-adapters.txt \
+	.venv-adapters/bin/python -m pip install --quiet --no-compile --constraint constraints-adapters.txt \
 	  --editable ".[adapters,dev,train,push]"
 	mkdir -p build
-	.venv-adapters/bin/python -m pytest --basetemp build/tests-adapters tests/hub_cards $(ORACLE)
+	.venv-adapters/bin/python -m pytest -m 'not real and not slow' \
+	  --basetemp build/tests-adapters tests/hub_cards $(ORACLE)
 
 $(VENV)/.oracles: $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,oracles,push,train]"
+	$(BIN)/python $(INSTALL) --editable ".[dev,oracles,push,train]"
 	touch $@
 
 # Against minicons, PEFT and lm-evaluation-harness.
@@ -111,7 +115,7 @@ bench: $(VENV)/.dev
 # Web text, against datatrove and datasketch.
 bench-glotcc: constraints.txt
 	$(PYTHON) -m venv .venv-data
-	.venv-data/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,push,bench]"
+	.venv-data/bin/python $(INSTALL) --editable ".[dev,push,bench]"
 	.venv-data/bin/python tools/benchmarks/bench_glotcc.py $(BENCH)
 
 clean:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import ACCOUNTS, TOKEN, check_store, environment
+from clients import ACCOUNTS, TOKEN, check_store, environment, free_port
+from warm import Warm
 
 from hub_cards.local_hub import Hub, start
 from lrldata.conceptnet.build import build
@@ -27,27 +28,64 @@ def sample_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "ws"
 
 
+@pytest.fixture(scope="session")
+def port() -> int:
+    """Return the port of all Hubs, one after the other: their clients have read HF_ENDPOINT before there is one."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def link(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the HF_HOME of all clients: a link to the folder of the test."""
+    return tmp_path_factory.mktemp("link") / "home"
+
+
+@pytest.fixture(scope="session")
+def warm_lrl(port: int, link: Path) -> Iterator[Warm]:
+    """Return what runs `lrl` without importing its libraries again."""
+    with Warm("hub_cards", environment(f"http://127.0.0.1:{port}", link, "")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def warm_script(port: int, link: Path) -> Iterator[Warm]:
+    """Return what runs scripts without importing the Hub's clients again."""
+    with Warm("script", environment(f"http://127.0.0.1:{port}", link, "")) as running:
+        yield running
+
+
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Hub]:
+def hub(tmp_path: Path, port: int, link: Path) -> Iterator[Hub]:
     """Serve an empty folder; afterwards no token may be anywhere in it, and git must find nothing wrong."""
-    with start(tmp_path / "hub", accounts=ACCOUNTS) as server:
+    (tmp_path / "home").mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(tmp_path / "home")
+    with start(tmp_path / "hub", accounts=ACCOUNTS, port=port) as server:
         yield server
     check_store(tmp_path / "hub")
 
 
 @pytest.fixture
-def lrl(hub: Hub, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command in a process of its own; what it prints may hold no token and no signature."""
+def lrl(hub: Hub, tmp_path: Path, link: Path, warm_lrl: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command in a process of its own; what it prints may hold no token and no signature.
+
+    With variables of its own it is not forked, as libraries read some of them as they are loaded.
+    """
 
     def run(*arguments: object, token: str = TOKEN, **more: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "hub_cards.cli", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env=environment(hub, tmp_path / "home", token) | {"COLUMNS": "200"} | more,
-            timeout=300,
+        own = environment(hub, link, token) | {"COLUMNS": "200"} | more
+        done = (
+            subprocess.run(
+                [sys.executable, "-m", "hub_cards.cli", *map(str, arguments)],
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=tmp_path,
+                env=own,
+                timeout=300,
+            )
+            if more
+            else warm_lrl.run(list(map(str, arguments)), tmp_path, own)
         )
         for account in ACCOUNTS["tokens"]:
             assert account["token"] not in done.stdout + done.stderr
@@ -68,19 +106,11 @@ def push(lrl: Any, sample_workspace: Path) -> Callable[..., subprocess.Completed
 
 
 @pytest.fixture
-def fresh(hub: Hub, tmp_path: Path) -> Callable[..., str]:
+def fresh(hub: Hub, tmp_path: Path, link: Path, warm_script: Warm) -> Callable[..., str]:
     """Run a script of somebody who only has the real clients, and return what it prints."""
 
-    def run(script: str, **more: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env=environment(hub, tmp_path / "home", "") | {"HF_TOKEN": ""} | more,
-            timeout=300,
-        )
+    def run(script: str, *arguments: str) -> str:
+        done = warm_script.run([script, *arguments], tmp_path, environment(hub, link, ""))
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -6,8 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from lrldata.manifest import sealed, sha256_of, write_json
 
 FAST = "--base lrl-mini --steps 4 --batch-size 4 --max-length 64 --learning-rate 5e-3 --reduction-factor 4".split()
 pytestmark = pytest.mark.xdist_group("adapters")  # so that what they share is trained once
+Publish = Callable[..., subprocess.CompletedProcess[str]]
 METHODS = ("seq_bn_inv", "lora", "full", "fusion")
 BASE = "lrl-mini"
 
@@ -50,15 +50,12 @@ def trained(sample_workspace: Path, tmp_path_factory: pytest.TempPathFactory, wa
     return out
 
 
-def publish(hub: Hub, workspace: Path, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = ["push-hub", "--lang", "ro", "--namespace", "my-org", "--out", str(workspace), *options]
-    return subprocess.run(
-        [sys.executable, "-m", "hub_cards.cli", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(hub, home, TOKEN),
-    )
+PUSH = ("push-hub", "--lang", "ro", "--namespace", "my-org", "--out")
+
+
+@pytest.fixture
+def publish(lrl: Callable[..., subprocess.CompletedProcess[str]]) -> Publish:
+    return lambda workspace, *options: lrl(*PUSH, workspace, *options)
 
 
 @pytest.fixture(scope="module")
@@ -68,22 +65,24 @@ def published(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     root = tmp_path_factory.mktemp("published")
     with start(root / "hub", accounts=ACCOUNTS) as hub:
-        done = publish(hub, trained, root / "home")
+        with Warm("hub_cards", environment(hub, root / "home", TOKEN)) as lrl:
+            done = lrl.run([*PUSH, str(trained)], root, lrl.environment)
         assert done.returncode == 0, done.stderr
         yield hub
 
 
-def run(hub: Hub, home: Path, script: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env=environment(hub, home, "") | {"HF_TOKEN": ""},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture(scope="module")
+def read(published: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Run a script of somebody who has only the libraries, and return what it prints."""
+    home = tmp_path_factory.mktemp("readers")
+    with Warm("script", environment(published, home, "")) as running:
+
+        def run(script: str, *arguments: str) -> str:
+            done = running.run([script, *arguments], home, running.environment)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        yield run
 
 
 PLAIN = """
@@ -123,10 +122,9 @@ READERS = {"lrltrain": PLAIN} | ({"adapters": LOAD} if HAS_ADAPTERS else {})
 @pytest.mark.parametrize("script", READERS.values(), ids=READERS)
 @pytest.mark.parametrize("method", ["seq_bn_inv", "lora"])
 def test_an_adapter_is_loaded_from_the_hub_by_name_and_says_what_it_said(
-    method: str, script: str, published: Hub, tmp_path: Path
+    method: str, script: str, read: Callable[..., str]
 ) -> None:
-    name = f"my-org/lrl-mini-ro-conceptnet-{method}"
-    far = [float(each) for each in run(published, tmp_path, script, name).split()]
+    far = [float(each) for each in read(script, f"my-org/lrl-mini-ro-conceptnet-{method}").split()]
     assert (len(far), max(far) < 2e-5) == (2, True)
 
 
@@ -138,7 +136,9 @@ def others(published: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_snippet_of_a_card_runs(method: str, published: Hub, others: Warm, trained: Path, tmp_path: Path) -> None:
+def test_every_snippet_of_a_card_runs(
+    method: str, published: Hub, read: Callable[..., str], others: Warm, trained: Path, tmp_path: Path
+) -> None:
     name = f"my-org/lrl-mini-ro-conceptnet-{method}"
     card = git(store(published.root, "models", name), "show", "v1.0.0:README.md")
     blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
@@ -146,7 +146,7 @@ def test_every_snippet_of_a_card_runs(method: str, published: Hub, others: Warm,
     assert sum("lrltrain.load_adapter" in block for block in blocks) == (method != "full")
     code = "\n".join(block for block in blocks if HAS_ADAPTERS or "from adapters import" not in block)
     assert code.count("import") >= 2
-    printed = run(published, tmp_path, code)
+    printed = read(code)
     assert len(printed.strip().splitlines()) == 5, "five words for the mask"
 
     (command,) = re.findall(r"```bash\n(.*?)```", card, re.DOTALL)
@@ -171,7 +171,7 @@ def test_every_snippet_of_a_card_runs(method: str, published: Hub, others: Warm,
 
 
 def test_the_snippets_of_a_decoder_s_card_run_on_a_base_model_from_the_hub(
-    sample_workspace: Path, tmp_path: Path, hub: Hub
+    sample_workspace: Path, tmp_path: Path, hub: Hub, fresh: Callable[..., str], publish: Publish
 ) -> None:
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
 
@@ -190,19 +190,21 @@ api = HfApi(token="hf_test_write")
 api.create_repo("my-org/tiny-llama")
 api.upload_folder(repo_id="my-org/tiny-llama", folder_path=sys.argv[1])
 """
-    run(hub, tmp_path, upload, str(tmp_path / "llama"))
+    fresh(upload, str(tmp_path / "llama"))
     out = shutil.copytree(sample_workspace, tmp_path / "ws")
     fit = ["fit", "--lang", "ro", "--base", "my-org/tiny-llama", "--steps", "2", "--max-length", "64", "--quiet"]
-    command = [sys.executable, "-m", "lrltrain.cli", *fit, "--out", str(out), "--cache", str(tmp_path / "cache")]
-    subprocess.run(command, check=True, capture_output=True, env=environment(hub, tmp_path, ""))
-    done = publish(hub, out, tmp_path)
+    with Warm("lrltrain", environment(hub, tmp_path / "home", "")) as lrltrain:
+        command = [*fit, "--out", str(out), "--cache", str(tmp_path / "cache")]
+        done = lrltrain.run(command, tmp_path, lrltrain.environment)
+    assert done.returncode == 0, done.stderr
+    done = publish(out)
     assert done.returncode == 0, done.stderr
     name = "my-org/tiny-llama-ro-conceptnet-seq_bn_inv"
     card = git(store(hub.root, "models", name), "show", "v1.0.0:README.md")
     assert ModelCard(card).data.base_model == "my-org/tiny-llama"
     blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     code = "\n".join(block for block in blocks if HAS_ADAPTERS or "from adapters import" not in block)
-    printed = run(hub, tmp_path, code)
+    printed = fresh(code)
     assert len(printed.strip().splitlines()) >= 5
 
 
@@ -230,67 +232,71 @@ def test_the_cards_keep_the_hub_s_rules_and_say_what_was_measured(published: Hub
     assert manifest["sha256"] in text, "the card traces to the dataset"
 
 
-def test_a_new_score_is_a_new_card_and_new_weights_are_a_new_version(trained: Path, tmp_path: Path, hub: Hub) -> None:
+def test_a_new_score_is_a_new_card_and_new_weights_are_a_new_version(
+    trained: Path, tmp_path: Path, hub: Hub, publish: Publish, warm: Warm
+) -> None:
     out = shutil.copytree(trained, tmp_path / "ws")
     shutil.move(out / "scores", tmp_path / "scores")
     only = ("--kind", "adapter", "--method", "seq_bn_inv", "--no-collection")
-    assert publish(hub, out, tmp_path, *only).returncode == 0
+    assert publish(out, *only).returncode == 0
     repository = store(hub.root, "models", "my-org/lrl-mini-ro-conceptnet-seq_bn_inv")
     assert not list(hub.root.glob("repos/datasets/*/*"))
     shutil.move(tmp_path / "scores", out / "scores")
-    assert publish(hub, out, tmp_path, *only).returncode == 0
+    assert publish(out, *only).returncode == 0
     assert (commits(repository), sorted(tags(repository))) == (2, ["v1.0.0", "v1.0.1"])
     changed = git(repository, "diff", "--name-only", "v1.0.0", "v1.0.1").split()
     assert changed == ["README.md", "lrl.json"]
 
     shutil.move(out / "scores", tmp_path / "scores")  # as on the machine of somebody else
-    assert "Unchanged" in publish(hub, out, tmp_path, *only).stdout
+    assert "Unchanged" in publish(out, *only).stdout
 
     adapter = out / "adapters" / "ro" / BASE / "conceptnet-seq_bn_inv"
     fit = ["fit", "--lang", "ro", "--method", "seq_bn_inv", *FAST, "--seed", "7", "--overwrite", "--quiet"]
-    subprocess.run([sys.executable, "-m", "lrltrain.cli", *fit, "--out", str(out)], check=True, capture_output=True)
+    assert warm.run([*fit, "--out", str(out)], tmp_path, os.environ | FIXED).returncode == 0
     assert adapter.is_dir()
-    assert publish(hub, out, tmp_path, *only).returncode == 0
+    assert publish(out, *only).returncode == 0
     assert sorted(tags(repository)) == ["v1.0.0", "v1.0.1", "v1.1.0"]
     assert "model-index" not in git(repository, "show", "v1.1.0:README.md"), "the score was of other weights"
 
 
-def test_a_card_does_not_depend_on_what_lies_beside_the_adapter(trained: Path, tmp_path: Path, hub: Hub) -> None:
+def test_a_card_does_not_depend_on_what_lies_beside_the_adapter(
+    trained: Path, tmp_path: Path, publish: Publish
+) -> None:
     out = shutil.copytree(trained, tmp_path / "ws")
-    assert publish(hub, out, tmp_path, "--method", "lora").returncode == 0
+    assert publish(out, "--method", "lora").returncode == 0
     shutil.rmtree(out / "datasets")
     shutil.rmtree(out / "scores")
-    done = publish(hub, out, tmp_path, "--method", "lora")
+    done = publish(out, "--method", "lora")
     assert "Unchanged" in done.stdout, done.stdout + done.stderr
 
 
 def test_two_folders_of_one_repository_and_a_score_that_was_edited_are_refused(
-    trained: Path, tmp_path: Path, hub: Hub
+    trained: Path, tmp_path: Path, hub: Hub, publish: Publish
 ) -> None:
     out = shutil.copytree(trained, tmp_path / "ws")
     shutil.copytree(out / "adapters" / "ro" / BASE, out / "adapters" / "ro" / "old")
-    twins = publish(hub, out, tmp_path, "--kind", "adapter")
+    twins = publish(out, "--kind", "adapter")
     assert twins.returncode == 2
     assert "two folders would be this repository" in twins.stderr
     shutil.rmtree(out / "adapters" / "ro" / "old")
     (file,) = out.glob("scores/ro/lrl-mini/ro_*/*/scores.json")
     score = json.loads(file.read_text("utf-8"))
     write_json(file, sealed(score | {"after": score["after"] | {"value": 0.001}}))
-    edited = publish(hub, out, tmp_path)
+    edited = publish(out)
     assert edited.returncode == 1
     assert "is not what the sentences beside it give" in edited.stderr
     assert not list(hub.root.glob("repos/*/*/*"))
 
 
-def test_a_base_model_that_was_a_folder_wants_an_id(trained: Path, tmp_path: Path, hub: Hub) -> None:
+def test_a_base_model_that_was_a_folder_wants_an_id(trained: Path, tmp_path: Path, hub: Hub, publish: Publish) -> None:
     out = shutil.copytree(trained, tmp_path / "ws")
     folder = out / "adapters" / "ro" / BASE / "conceptnet-lora"
     base = json.loads((folder / "manifest.json").read_text("utf-8"))["base"]
     change(folder, base=base | {"id": "my-folder"})
     only = ("--kind", "adapter", "--method", "lora", "--no-collection")
-    refused = publish(hub, out, tmp_path, *only)
+    refused = publish(out, *only)
     assert refused.returncode == 2
     assert "--base-id" in refused.stderr
-    assert publish(hub, out, tmp_path, *only, "--base-id", "FacebookAI/xlm-roberta-base").returncode == 0
+    assert publish(out, *only, "--base-id", "FacebookAI/xlm-roberta-base").returncode == 0
     repository = store(hub.root, "models", "my-org/xlm-roberta-base-ro-conceptnet-lora")
     assert ModelCard(git(repository, "show", "main:README.md")).data.base_model == "FacebookAI/xlm-roberta-base"

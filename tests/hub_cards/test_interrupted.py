@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 import runs
-from clients import ACCOUNTS, TOKEN, check_store
+from clients import ACCOUNTS, TOKEN, check_store, free_port
 from stores import commits, git, store, tags, tree
 
 from hub_cards.local_hub import Hub, start
@@ -27,9 +26,7 @@ Serve = Callable[[], Any]
 @pytest.fixture(scope="session")
 def port() -> int:
     """Return one port for all servers: processes are forked from one that has read HF_ENDPOINT long ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = int(probe.getsockname()[1])
+    free = free_port()
     with pytest.MonkeyPatch.context() as patch:
         settings = {"HF_ENDPOINT": f"http://127.0.0.1:{free}", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
         settings |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -147,6 +147,7 @@ def test_the_manifest_is_a_chain_and_knows_no_clock_and_no_machine(reference: di
     assert str(dump.parent) not in reference["datasets/ro/conceptnet/manifest.json"].decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_bytes_do_not_depend_on_the_number_of_threads(
     threads: str, dump: Path, reference: dict[str, bytes], lrldata: Run, tmp_path: Path
@@ -203,6 +204,7 @@ def test_a_killed_build_leaves_nothing_that_passes_for_whole_and_continues(
     pytest.fail(f"only {killed} kills hit a running build")
 
 
+@pytest.mark.slow
 def test_two_builds_at_once_do_not_harm_each_other(dump: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
     both = [subprocess.Popen(command(dump, tmp_path), stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]

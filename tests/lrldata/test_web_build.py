@@ -94,6 +94,7 @@ def test_the_built_in_sample_shows_every_step_and_has_a_report(lrldata: Run, tmp
         assert counted > 0 or threshold["reason"] not in made["ledger"]["dropped"], threshold["rule"]
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_bytes_as_one(lrldata: Run, tmp_path: Path) -> None:
     given = tmp_path / "in"
     given.mkdir()
@@ -148,6 +149,7 @@ def test_a_build_that_is_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> Non
     assert content(tmp_path / "killed" / "datasets") == content(tmp_path / "whole" / "datasets")
 
 
+@pytest.mark.slow
 def test_parts_that_are_done_are_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from lrldata.errors import LrlError  # noqa: PLC0415
     from lrldata.progress import Progress  # noqa: PLC0415
@@ -346,6 +348,7 @@ def test_where_nothing_is_left_it_is_said_why(lrldata: Run, tmp_path: Path) -> N
     assert not (tmp_path / "ws" / "datasets" / "ro" / "web").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "place"),
     [

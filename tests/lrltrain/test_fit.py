@@ -133,6 +133,7 @@ def test_the_same_command_gives_the_same_bytes_and_does_nothing_the_second_time(
     assert not list(tmp_path.rglob("*.run"))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_weights(
     fit: Any, workspace: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """What the tests of the local Hub share: its accounts, the surroundings of a client, and checks of what is on disk."""
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,17 @@ def check_store(root: Path) -> None:
                 assert account["token"].encode() not in data, path
 
 
-def environment(hub: Hub, home: Path, token: str) -> dict[str, str]:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(hub: Hub | str, home: Path, token: str) -> dict[str, str]:
+    """Return the surroundings of a client of a Hub, or of an address."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     return kept | {
-        "HF_ENDPOINT": hub.endpoint,
+        "HF_ENDPOINT": hub if isinstance(hub, str) else hub.endpoint,
         "HF_HOME": str(home),
         "HF_TOKEN": token,
         "HF_HUB_DISABLE_XET": "1",

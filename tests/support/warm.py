@@ -1,4 +1,7 @@
-"""Commands in processes of their own, forked from one that has the libraries loaded: importing them takes seconds."""
+"""Commands in processes of their own, forked from one that has the libraries loaded: importing them takes seconds.
+
+Beside our commands a script of somebody else's can be run, who has the libraries alone.
+"""
 
 import importlib
 import json
@@ -6,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -19,12 +23,17 @@ LOADED = {
         "lrltrain.reporting.report",
         "datasets",
     ),
+    "hub_cards": ("hub_cards.api", "hub_cards.publish.publish", "hub_cards.cards.pictures", "vl_convert"),
+    "script": ("datasets", "huggingface_hub.hf_api", "transformers.modeling_utils"),
 }
 FIXED = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # libraries read them as they are loaded
 
 
 class Warm:
-    """A process that forks itself for each run of a command, in the surroundings in which it was begun."""
+    """A process that forks itself for each run of a command, in the surroundings in which it was begun.
+
+    What libraries read from the environment as they are imported is of the beginning: the Hub's address, its cache.
+    """
 
     def __init__(self, program: str, environment: Mapping[str, str]) -> None:
         self.program, self.environment = program, environment
@@ -59,7 +68,8 @@ class Warm:
 def serve(program: str) -> None:
     """Fork a process for each line of standard input, and print its exit code."""
     for name in LOADED[program]:
-        importlib.import_module(name)
+        if find_spec(name.partition(".")[0]):  # the data half is tested without transformers too
+            importlib.import_module(name)
     for line in sys.stdin:
         process = os.fork()
         if process == 0:
@@ -71,15 +81,18 @@ def serve(program: str) -> None:
 
 def become(program: str, arguments: list[str], cwd: str, environment: Mapping[str, str], streams: list[str]) -> None:
     """Be the command."""
-    main = importlib.import_module(f"{program}.cli.app").main  # quick, as its parts are there
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
+    if program == "script":
+        sys.argv, sys.path[0] = ["-c", *arguments[1:]], cwd
+        exec(arguments[0], {"__name__": "__main__"})  # noqa: S102 -- as `python -c` does
+        return
     sys.argv = [program, *arguments]
-    main()
+    importlib.import_module(f"{program}.cli.app").main()  # quick, as its parts are there
 
 
 if __name__ == "__main__":
