@@ -34,10 +34,15 @@ def lock(folder: Path) -> Iterator[None]:
                 _old(folder).rename(folder)
         remove_tree(_old(folder))
         remove_tree(_partial(folder))
-        for path in list(folder.iterdir()) if folder.is_dir() else []:
-            if _UNFINISHED.fullmatch(path.name):  # whoever wrote it was killed
-                remove(folder, path.name)
+        remove_unfinished(folder)
         yield
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove texts of which the writing was cut short by a kill; the caller holds the lock under which they are."""
+    for path in list(folder.iterdir()) if folder.is_dir() else []:
+        if _UNFINISHED.fullmatch(path.name):
+            remove(folder, path.name)
 
 
 @contextmanager

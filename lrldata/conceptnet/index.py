@@ -28,7 +28,7 @@ from lrldata.conceptnet.read import (
 )
 from lrldata.conceptnet.relations import EXTERNAL_URL
 from lrldata.errors import InputError
-from lrldata.folder import waited
+from lrldata.folder import remove_unfinished, waited
 from lrldata.manifest import (
     INDEX,
     MANIFEST,
@@ -116,6 +116,7 @@ def fingerprint_file(path: Path, cache: Path) -> str:
         sha256 = sha256_of(path)
         memory.parent.mkdir(parents=True, exist_ok=True)
         with waited(memory.with_suffix(".lock"), f"{memory}: another process is writing it"):
+            remove_unfinished(memory.parent)
             known = _read_memory(memory) | {key: sha256}
             write_json(memory, sealed({"files": known}))
     return known[key]

@@ -18,7 +18,7 @@ from reports import put_samples, samples
 from lrldata import manifest as manifests
 from lrldata.conceptnet.build import build
 from lrldata.conceptnet.config import load_config
-from lrldata.conceptnet.index import EDGES, find_made
+from lrldata.conceptnet.index import EDGES, find_made, fingerprint_file
 from lrldata.dataset import open_dataset, open_shards
 from lrldata.errors import LrlError, StorageError
 from lrldata.folder import kept_in_place, lock, replaced
@@ -308,6 +308,14 @@ def test_the_memory_of_fingerprints_that_was_damaged_is_not_used(index: Path, ma
     assert read_manifest(tmp_path / "out/datasets/ro/conceptnet", DATASET) == load_manifest(
         made / "datasets/ro/conceptnet", DATASET
     )
+
+
+def test_a_memory_of_fingerprints_whose_writing_was_cut_short_goes(index: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cache/conceptnet"
+    (folder / "fingerprints.json").unlink()
+    (folder / ".fingerprints.json.4711.partial").write_text('{"files": {')
+    fingerprint_file(index / MANIFEST, tmp_path / "cache")
+    assert not list(folder.glob(".*.partial"))
 
 
 def test_every_way_of_reading_a_dataset_ends_in_words(folder: Path, lrldata: Callable[..., Any]) -> None:
