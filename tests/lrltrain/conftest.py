@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +51,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, errors
     assert "13 of 13 jobs done." in told
     return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def scripts() -> Iterator[Warm]:
+    """Return what runs scripts of somebody who has the libraries, offline, without importing these again."""
+    with Warm("script", os.environ | FIXED) as running:
+        yield running
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from transformers import (
     ElectraConfig,
     ElectraForMaskedLM,
 )
+from warm import Warm
 
 import lrltrain.fitting.fit as recipe
 from lrldata.manifest import MANIFEST, damaged
@@ -69,28 +70,26 @@ for kind in sys.argv[4:]:
 """
 
 
-def reload(folder: Path, method: str, *kinds: str) -> list[float]:
+@pytest.fixture
+def reload(scripts: Warm) -> Callable[..., list[float]]:
     """Load weights of each kind in fresh processes, one of which knows `adapters` alone where that is installed.
 
     Returns how far logits are from those of the folder.
     """
-    found = []
-    for script in (PLAIN, *([RELOAD] if HAS_ADAPTERS else [])):
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(folder), str(mini_path()), method, *kinds],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-            env=os.environ | {"HF_HUB_OFFLINE": "1"},
-        )
-        assert done.returncode == 0, done.stderr
-        found += [float(each) for each in done.stdout.split()]
-    return found
+
+    def run(folder: Path, method: str, *kinds: str) -> list[float]:
+        found = []
+        for script in (PLAIN, *([RELOAD] if HAS_ADAPTERS else [])):
+            done = scripts.run([script, str(folder), str(mini_path()), method, *kinds], Path("/"), scripts.environment)
+            assert done.returncode == 0, done.stderr
+            found += [float(each) for each in done.stdout.split()]
+        return found
+
+    return run
 
 
 @pytest.mark.parametrize("method", ["seq_bn", "seq_bn_inv", "lora", "full"])
-def test_an_adapter_loads_in_a_fresh_process_and_says_the_same(fit: Any, method: str) -> None:
+def test_an_adapter_loads_in_a_fresh_process_and_says_the_same(fit: Any, reload: Any, method: str) -> None:
     folder = fit("--learning-rate", 5e-4 if method == "full" else 5e-3, method=method, steps=4)
     far = reload(folder, method, "bin", "safe")
     assert far
@@ -106,7 +105,7 @@ def test_an_adapter_loads_in_a_fresh_process_and_says_the_same(fit: Any, method:
         assert here not in file.read_text("utf-8"), f"{file.name} names a path of this machine"
 
 
-def test_fusion_of_two_adapters_loads_in_a_fresh_process(fit: Any) -> None:
+def test_fusion_of_two_adapters_loads_in_a_fresh_process(fit: Any, reload: Any) -> None:
     first, second = fit(method="seq_bn_inv"), fit(method="seq_bn")
     folder = fit("--adapters", f"{first},{second}", method="fusion", steps=4)
     assert max(reload(folder, "fusion", "bin")) < CLOSE

@@ -28,6 +28,7 @@ from lrltrain.reporting.sizes import size_of
 from lrltrain.reporting.tables import Cell, Column, Row, Table, corrected, read_tasks
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+pytestmark = pytest.mark.xdist_group("results")  # so that what they share is made once
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,10 @@ from results import HOSTILE, fill, predictions, put_run, recipe
 
 from lrltrain.reporting.report import report
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+    pytest.mark.xdist_group("results"),  # so that what they share is made once
+]
 MEANS = """
   const table = document.getElementById("scores-table");
   const heads = [...table.tHead.rows[0].cells];
