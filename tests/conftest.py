@@ -3,7 +3,6 @@
 import gzip
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,15 +74,6 @@ def lrldata(tmp_path: Path, warm_data: Warm) -> Callable[..., subprocess.Complet
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         own = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"} | environment
-        if not environment:
-            return warm_data.run(list(map(str, arguments)), tmp_path, own)
-        return subprocess.run(
-            [sys.executable, "-m", "lrldata.cli", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env=own,
-        )
+        return warm_data.run(list(map(str, arguments)), tmp_path, own, forked=not environment)
 
     return run

@@ -1,7 +1,6 @@
 """A workspace, a local Hub, and the command in processes of its own."""
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,19 +73,7 @@ def lrl(hub: Hub, tmp_path: Path, link: Path, warm_lrl: Warm) -> Callable[..., s
 
     def run(*arguments: object, token: str = TOKEN, **more: str) -> subprocess.CompletedProcess[str]:
         own = environment(hub, link, token) | {"COLUMNS": "200"} | more
-        done = (
-            subprocess.run(
-                [sys.executable, "-m", "hub_cards.cli", *map(str, arguments)],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=tmp_path,
-                env=own,
-                timeout=300,
-            )
-            if more
-            else warm_lrl.run(list(map(str, arguments)), tmp_path, own)
-        )
+        done = warm_lrl.run(list(map(str, arguments)), tmp_path, own, forked=not more)
         for account in ACCOUNTS["tokens"]:
             assert account["token"] not in done.stdout + done.stderr
         assert "Signature=" not in done.stdout + done.stderr

@@ -51,8 +51,15 @@ class Warm:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def run(self, arguments: list[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """Run the command and wait for it, as subprocess.run does."""
+    def run(
+        self, arguments: list[str], cwd: Path, environment: Mapping[str, str], *, forked: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command and wait for it, as subprocess.run does, and by that where it is not to be forked."""
+        if not forked:
+            command = [sys.executable, "-m", f"{self.program}.cli", *arguments]
+            return subprocess.run(
+                command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=300
+            )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with TemporaryDirectory() as folder:
