@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,9 +20,10 @@ from types import ModuleType
 from typing import Any, Self, TypeVar
 
 from lrldata.errors import LrlError
+from lrldata.imports import many_imports
 from lrldata.threads import cores
 
-__all__ = ["AHEAD", "APART", "SOURCES", "WorkerPool", "cores", "leave_with_parent", "start_pool", "variables"]
+__all__ = ["AHEAD", "APART", "SOURCES", "WorkerPool", "cores", "start_pool", "variables"]
 
 Result = TypeVar("Result")
 AHEAD = 2  # tasks a process that are handed out before they can begin
@@ -44,10 +46,13 @@ def variables(wanted: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def start_pool(processes: int) -> ProcessPoolExecutor:
-    """Return a pool of so many processes; each starts when it is needed, and ends with this one, however it ends."""
+def start_pool(processes: int, *modules: str) -> ProcessPoolExecutor:
+    """Return a pool of so many processes; each starts when it is needed, and ends with this one, however it ends.
+
+    They begin by importing these modules.
+    """
     with variables(APART):  # multiprocessing starts one of its own here, which watches over locks
-        return ProcessPoolExecutor(processes, _Apart(), leave_with_parent)
+        return ProcessPoolExecutor(processes, _Apart(), _begin, modules)
 
 
 class _Process(SpawnProcess):
@@ -107,7 +112,7 @@ class WorkerPool:
         waiting: set[Future[Result]] = set()
         try:
             for each in arguments:
-                waiting.add(self._start().submit(task, *each))
+                waiting.add(self._start(task.__module__).submit(task, *each))
                 if len(waiting) >= self.workers * AHEAD:
                     done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
@@ -119,17 +124,20 @@ class WorkerPool:
                 "A worker process was ended from outside.", "Too little memory? Try again with fewer --workers."
             ) from error
 
-    def _start(self) -> ProcessPoolExecutor:
+    def _start(self, module: str) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = start_pool(self.workers)
+            self._pool = start_pool(self.workers, module)
         return self._pool
 
 
-def leave_with_parent() -> None:
-    """Let this worker end when the process that began it is gone, however that went."""
+def _begin(*modules: str) -> None:
+    """Import what this worker needs, and let it end when the process that began it is gone, however that went."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    with many_imports():
+        for module in modules:
+            import_module(module)
 
 
 def _leave_with(parent: BaseProcess) -> None:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from lrldata.errors import LanguageError
 
+COMPOSITE_SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
+
 
 class PaperSizes(BaseModel):
     """Corpus sizes that Gurgurov et al. (2025) publish for a language; MB are 10**6 bytes."""

@@ -5,17 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from huggingface_hub.errors import HfHubHTTPError
-
 from lrldata.errors import DownloadError, LrlError
 
+# Those of the Hub's client are of the library that it talks by.
 TRANSPORT = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "anyio"}
 
 
 def is_of_network(error: BaseException) -> bool:
     """Return whether an exception comes from talking to a server."""
     roots = {kind.__module__.split(".")[0] for kind in type(error).__mro__}
-    return isinstance(error, HfHubHTTPError | ConnectionError | TimeoutError) or bool(roots & TRANSPORT)
+    return isinstance(error, ConnectionError | TimeoutError) or bool(roots & TRANSPORT)
 
 
 def is_private(address: str) -> bool:

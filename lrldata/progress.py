@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -21,6 +20,9 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from lrldata.output import Screen, shown
+
+if TYPE_CHECKING:  # slow to import, and not needed by all that show progress
+    import polars as pl
 
 _TEXT = TextColumn("{task.description}", markup=False)
 
@@ -52,7 +54,7 @@ class Progress:
             yield
 
     @contextmanager
-    def rows(self, what: str, about: int) -> Iterator[Callable[[pl.LazyFrame], pl.LazyFrame]]:
+    def rows(self, what: str, about: int) -> Iterator["Callable[[pl.LazyFrame], pl.LazyFrame]"]:
         """Yield a function that makes a lazy frame report the rows that stream through it, of `about` so many."""
         if not self.shown:
             yield lambda frame: frame
@@ -61,7 +63,7 @@ class Progress:
         with self._bars(_TEXT, BarColumn(), rate, TimeRemainingColumn()) as bars:
             task = bars.add_task(shown(what), total=about, rate="")
 
-            def advance(batch: pl.DataFrame) -> pl.DataFrame:
+            def advance(batch: "pl.DataFrame") -> "pl.DataFrame":
                 bars.advance(task, len(batch))
                 speed = bars.tasks[task].speed
                 bars.update(task, rate=f"{bars.tasks[task].completed:,.0f} rows, {speed or 0:,.0f}/s")

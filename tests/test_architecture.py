@@ -1,6 +1,8 @@
 """How the packages hang together: imports run one way and in no circle, and a file is one thought."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -58,6 +60,20 @@ def test_data_never_needs_torch() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {"torch", "transformers"} & {name.split(".")[0] for name in names}, path
+
+
+@pytest.mark.parametrize(
+    ("loaded", "without"),
+    [
+        *((f"{package}.cli.app", {"pydantic", "polars", "httpx", "huggingface_hub", "torch"}) for package in ORDER),
+        ("lrldata.web.corpus", {"httpx", "huggingface_hub.hf_api", "httpx2", "fsspec"}),  # each worker process loads it
+    ],
+)
+def test_nobody_waits_for_a_library_that_is_not_used(loaded: str, without: set[str]) -> None:
+    """A command shows its help, and a process begins to work, without what takes most of a second to import."""
+    told = f"import sys, {loaded}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not without & set(done.stdout.split())
 
 
 @pytest.mark.parametrize("folder", [*ORDER, "tools", "tests"])

@@ -7,7 +7,7 @@ from hub_cards.cards.card import Card
 from hub_cards.cards.licenses import License
 from hub_cards.cards.render import in_lines, sections, titled
 from lrldata.card import configuration, size_category
-from lrldata.conceptnet.download import OFFICIAL
+from lrldata.conceptnet.dump import OFFICIAL
 from lrldata.language import find
 from lrldata.ledger import reasons_of
 from lrldata.review.wording import agreement, headline

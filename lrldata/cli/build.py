@@ -2,22 +2,20 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lrldata.api import build_datasets, load_settings
-from lrldata.cli import tables
 from lrldata.cli.completion import complete_from, complete_languages
 from lrldata.cli.options import Cache, Json, Quiet, given
 from lrldata.cli.run import show_or_dump
-from lrldata.conceptnet.build import IncompleteError
-from lrldata.conceptnet.config import BuildConfig
-from lrldata.conceptnet.plan import plan
 from lrldata.output import note, say
 from lrldata.progress import Progress
-from lrldata.web.config import WebConfig
-from lrldata.workspace import Dataset
+
+if TYPE_CHECKING:
+    from lrldata.conceptnet.config import BuildConfig
+    from lrldata.web.config import WebConfig
+    from lrldata.workspace import Dataset
 
 
 def build_command(
@@ -150,6 +148,9 @@ def build_command(
 ) -> None:
     """Build a dataset of sentences for each language, ready for `load_dataset`."""  # fmt: skip
     flags = given(locals(), lists=("protect",), renamed={"given_input": "input"})
+    from lrldata.api import build_datasets, load_settings
+    from lrldata.conceptnet.build import IncompleteError
+
     began = time.perf_counter()
     settings = load_settings(config, flags)
     if settings.dry_run:
@@ -165,19 +166,26 @@ def build_command(
         raise failure
 
 
-def _show_plan(settings: BuildConfig | WebConfig, as_json: bool) -> None:
+def _show_plan(settings: "BuildConfig | WebConfig", as_json: bool) -> None:
     """Print what a build would do."""
+    from lrldata.cli import tables
+    from lrldata.web.config import WebConfig
+
     if isinstance(settings, WebConfig):
         from lrldata.web.build import plan_web
 
         steps = plan_web(settings)
     else:
+        from lrldata.conceptnet.plan import plan
+
         steps = plan(settings)
     show_or_dump(as_json, {"plan": [vars(step) for step in steps]}, tables.plan(steps))
 
 
-def _show_built(results: list[Dataset], as_json: bool, began: float) -> None:
+def _show_built(results: "list[Dataset]", as_json: bool, began: float) -> None:
     """Print what a build made."""
+    from lrldata.cli import tables
+
     objects = [result.as_json() for result in results]
     seconds = round(time.perf_counter() - began, 3)
     single = objects[0] | {"seconds": seconds} if objects else {}
@@ -190,8 +198,10 @@ def _show_built(results: list[Dataset], as_json: bool, began: float) -> None:
         say("Unchanged: the same input and settings give the same bytes, so nothing was done.")
 
 
-def _note_inputs(results: list[Dataset]) -> None:
+def _note_inputs(results: "list[Dataset]") -> None:
     """Say which files were skipped, and where the text of documents is from several columns."""
+    from lrldata.cli import tables
+
     for result in results:
         for name, why in result.notes.get("skipped", {}).items():
             note(f"note: skipped: {name}: {why}")

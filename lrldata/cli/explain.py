@@ -5,10 +5,8 @@ from typing import Annotated
 
 import typer
 
-from lrldata.cli import tables
 from lrldata.cli.options import Json
 from lrldata.cli.run import show_or_dump
-from lrldata.language import find
 
 
 def explain_command(
@@ -23,6 +21,8 @@ def explain_command(
     as_json: Json = False,
 ) -> None:
     """Say line by line what the cleaning of web text would do with a text, and why."""
+    from lrldata.cli import tables
+    from lrldata.language import find
     from lrldata.web.explain import explain, find_text
     from lrldata.web.scripts import scripts_asked
 

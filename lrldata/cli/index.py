@@ -6,8 +6,6 @@ import typer
 
 from lrldata.cli.options import Cache, Json, Quiet
 from lrldata.cli.run import show_or_dump
-from lrldata.conceptnet.config import load_config
-from lrldata.conceptnet.source import find_index
 from lrldata.progress import Progress
 
 
@@ -19,6 +17,9 @@ def index_command(
     quiet: Quiet = False,
 ) -> None:
     """Make the index of a dump, which every build shares, and print its folder."""
+    from lrldata.conceptnet.config import load_config
+    from lrldata.conceptnet.source import find_index
+
     flags = {"lang": "all", "dump": dump, "max_rejected": max_rejected} | ({"cache": cache} if cache else {})
     made = find_index(load_config(None, flags), Progress(quiet))
     show_or_dump(as_json, {"path": str(made.folder), **made.manifest}, str(made.folder))

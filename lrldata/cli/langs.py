@@ -4,10 +4,8 @@ from typing import Annotated
 
 import typer
 
-from lrldata.cli import tables
 from lrldata.cli.options import Json
 from lrldata.cli.run import show_or_dump
-from lrldata.language import find, languages
 from lrldata.output import say
 
 
@@ -17,6 +15,9 @@ def langs_command(
     as_json: Json = False,
 ) -> None:
     """List languages: codes in every system, scripts, sizes in the paper, and which sources hold them."""
+    from lrldata.cli import tables
+    from lrldata.language import find, languages
+
     rows = [find(name) for name in names] if names else [row for row in languages() if row.paper or not paper]
     described = [row.model_dump(exclude_none=True, mode="json") | {"sources": row.sources} for row in rows]
     show_or_dump(as_json, {"languages": described}, tables.languages(rows))

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lrldata.cli import tables
 from lrldata.cli.run import show_or_dump
 from lrldata.errors import UsageError
-from lrldata.language import find
-from lrldata.manifest import DATASET, MANIFEST, kind_of, write_text
 from lrldata.output import say
-from lrldata.review.wording import agreement, headline
 
 if TYPE_CHECKING:  # what they need is slow to import
     from lrldata.review.frame import Frame
@@ -41,6 +37,8 @@ def review_command(
     as_json: Json = False,
 ) -> None:
     """Let speakers judge lines in a browser; nothing leaves this machine."""
+    from lrldata.language import find
+    from lrldata.manifest import write_text
     from lrldata.review.frame import frame_of
     from lrldata.review.page import read_words, review_page
 
@@ -65,6 +63,7 @@ def review_command(
 
 
 def _serve(home: Path, frame: "Frame", words: dict[str, object], port: int | None) -> None:
+    from lrldata.language import find
     from lrldata.review.server import PORT, Review, application, new_key, serve
 
     key = new_key()
@@ -78,9 +77,12 @@ def _serve(home: Path, frame: "Frame", words: dict[str, object], port: int | Non
 
 
 def _merge(home: Path, files: list[Path], *, as_json: bool) -> None:
+    from lrldata.cli import tables
+    from lrldata.language import find
     from lrldata.review.frame import frame_of
     from lrldata.review.summary import summary_of
     from lrldata.review.verdicts import append, check_same, read_given
+    from lrldata.review.wording import agreement, headline
 
     frame = frame_of(home)
     known = {each.line for each in frame.lines}
@@ -108,6 +110,9 @@ def _merge(home: Path, files: list[Path], *, as_json: bool) -> None:
 
 def dataset_folder(folder: Path, lang: str | None, source: str | None) -> Path:
     """Return the dataset's folder that is meant. Raises UsageError where it is not one alone."""
+    from lrldata.language import find
+    from lrldata.manifest import DATASET, MANIFEST, kind_of
+
     if (folder / MANIFEST).is_file():
         if kind_of(folder) != DATASET:
             raise UsageError(f"{folder}: not a dataset.", "Name a folder below WORKSPACE/datasets.")
@@ -134,6 +139,7 @@ def thresholds_suggest(
     as_json: Json = False,
 ) -> None:
     """Say which thresholds would fit the verdicts of speakers better, and what they would cost."""
+    from lrldata.cli import tables
     from lrldata.review.suggest import suggest
 
     found = suggest(dataset_folder(folder, lang, source))

@@ -6,7 +6,6 @@ import os
 import sys
 from typing import Annotated, Any
 
-import polars as pl
 import typer
 from rich.console import RenderableType
 
@@ -17,7 +16,7 @@ from lrldata.threads import limit_threads
 
 INTERRUPTED = 130  # as the shell counts an interrupt
 DEBUG_HELP = "Show the traceback of an error."
-_FORESEEN = (LrlError, OSError, pl.exceptions.PolarsError, MemoryError)
+_FORESEEN = (LrlError, OSError, MemoryError)
 
 
 def new_app(program: str, what: str) -> typer.Typer:
@@ -65,14 +64,18 @@ def run(app: typer.Typer, program: str) -> None:
     except BrokenPipeError:  # the reader of standard output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except _FORESEEN as error:
-        if debug:
-            say_traceback(error)
-        sys.exit(_fail(_describe(error), error.exit_code if isinstance(error, LrlError) else 1))
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is told in one line
         if debug:
             say_traceback(error)
-        sys.exit(_fail(f"{type(error).__name__}: {error}. This is a bug; run with --debug and report it.", 1))
+        if not _is_foreseen(error):
+            sys.exit(_fail(f"{type(error).__name__}: {error}. This is a bug; run with --debug and report it.", 1))
+        sys.exit(_fail(_describe(error), error.exit_code if isinstance(error, LrlError) else 1))
+
+
+def _is_foreseen(error: Exception) -> bool:
+    """Return whether an error is no bug of ours: one that we raise, the system's, or one of Polars, if that is loaded."""
+    polars = sys.modules.get("polars")
+    return isinstance(error, _FORESEEN) or (polars is not None and isinstance(error, polars.exceptions.PolarsError))
 
 
 def _describe(error: BaseException) -> str:

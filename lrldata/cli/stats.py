@@ -5,11 +5,8 @@ from typing import Annotated
 
 import typer
 
-from lrldata.cli import tables
 from lrldata.cli.options import Json
 from lrldata.cli.run import show_or_dump
-from lrldata.dataset import open_dataset
-from lrldata.ledger import from_json
 from lrldata.output import show as draw
 
 
@@ -19,6 +16,9 @@ def stats_command(
     as_json: Json = False,
 ) -> None:
     """Show the ledger, relations, lengths and samples of a dataset."""
+    from lrldata.cli import tables
+    from lrldata.dataset import open_dataset
+    from lrldata.ledger import from_json
     from lrldata.review.summary import summary_of
 
     manifest, rows = open_dataset(folder)

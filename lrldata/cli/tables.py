@@ -8,11 +8,11 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from lrldata.conceptnet.plan import Step
 from lrldata.language import Language, find
 from lrldata.ledger import Ledger, reasons_of
 from lrldata.output import size
 from lrldata.review.wording import agreement, headline
+from lrldata.steps import Step
 from lrldata.web.inputs import describe_left_out
 from lrldata.workspace import Dataset
 

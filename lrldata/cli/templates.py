@@ -1,26 +1,16 @@
 """The commands `lrldata templates`: print sets of sentences, and what is wrong with them."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lrldata.cli import tables
 from lrldata.cli.run import show_or_dump
-from lrldata.conceptnet.verbalize import (
-    TemplateSet,
-    all_built_in,
-    built_in,
-    expected_sets,
-    missing,
-    phrasebook,
-    problems,
-    read_templates,
-)
 from lrldata.errors import InputError
-from lrldata.language import find
-from lrldata.manifest import write_text
 from lrldata.output import say
+
+if TYPE_CHECKING:
+    from lrldata.conceptnet.verbalize import TemplateSet
 
 templates_app = typer.Typer(help="The sentences into which facts are put.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -32,6 +22,9 @@ def templates_check(
     as_json: Json = False,
 ) -> None:
     """Check template sets: every relation, both slots, the script of the language."""
+    from lrldata.cli import tables
+    from lrldata.conceptnet.verbalize import all_built_in, built_in, expected_sets, missing, problems, read_templates
+
     sets = [read_templates(path, path.stem) for path in file] if file else [built_in(name) for name in all_built_in()]
     drawn = tables.table(
         "Templates", "set", "relations", "sentences", "reviewed", "says in English", numbers=("relations", "sentences")
@@ -54,7 +47,7 @@ def templates_check(
         say("No faults.")
 
 
-def _describe(templates: TemplateSet, absent: list[str]) -> dict[str, Any]:
+def _describe(templates: "TemplateSet", absent: list[str]) -> dict[str, Any]:
     return {
         "name": templates.name,
         "language": templates.language,
@@ -74,6 +67,9 @@ def templates_review(
     as_json: Json = False,
 ) -> None:
     """Write a page on which a speaker accepts, corrects or rejects each sentence, and saves the set as TOML."""
+    from lrldata.conceptnet.verbalize import phrasebook
+    from lrldata.language import find
+    from lrldata.manifest import write_text
     from lrldata.review.templates_page import read_facts, templates_page
 
     language = find(lang)
@@ -90,6 +86,9 @@ def templates_show(
     as_json: Json = False,
 ) -> None:
     """Show the sentences of a built-in set."""
+    from lrldata.cli import tables
+    from lrldata.conceptnet.verbalize import built_in
+
     found = built_in(name)
     drawn = tables.table(name, "relation", "sentence")
     for relation, sentences in found.relations.items():

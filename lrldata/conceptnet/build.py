@@ -27,7 +27,7 @@ from lrldata.conceptnet.verbalize import Phrasebook, phrasebook, put_into_words
 from lrldata.dataset import write_dataset
 from lrldata.errors import InputError, UsageError
 from lrldata.folder import lock
-from lrldata.language import Language, parse
+from lrldata.language import COMPOSITE_SCRIPTS, Language, parse
 from lrldata.ledger import Ledger, Tally, build_ledger, from_json
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.progress import Progress
@@ -40,7 +40,6 @@ from lrldata.workspace import Dataset, dataset_path
 
 ALL_SCRIPTS = "any"
 AT_ONCE = 4  # languages: one alone has too few rows to keep the cores busy
-COMPOSITE_SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
 
 
 class IncompleteError(InputError):

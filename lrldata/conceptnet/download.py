@@ -10,12 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
+from lrldata.conceptnet.dump import Remote, local_path
 from lrldata.errors import DownloadError, StorageError
 from lrldata.folder import waited
 from lrldata.manifest import sha256_of
@@ -24,8 +23,6 @@ from lrldata.progress import Progress
 
 TRIES = 5
 _REDIRECTS = 10
-_LONGEST_NAME = 60  # letters, of four bytes at most: file systems take 255 bytes
-_NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 _STRONG = re.compile(r'"[\x21\x23-\x7e]*"')  # a tag W/"..." says that two files are alike, not that they are the same
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _HINT = "Give a dump that you have with --dump FILE, or try the built-in --sample."
@@ -41,26 +38,6 @@ class _OtherFileError(_BrokenError):
 
 # ValueError: of numbers in an answer or an address that the libraries cannot take.
 _PASSING = (httpx.HTTPError, _BrokenError, ValueError, OverflowError)
-
-
-@dataclass(frozen=True)
-class Remote:
-    """A file at an address, with its size in bytes and SHA-256 where they are known."""
-
-    url: str
-    bytes: int | None = None
-    sha256: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Return the file's name: one that is a name in a folder, whatever the address is."""
-        name = _NOT_IN_NAMES.sub("_", urlsplit(self.url).path.rpartition("/")[2])[-_LONGEST_NAME:]
-        return name if name.strip(". ") else "dump"
-
-    @property
-    def shown(self) -> str:
-        """Return the address for messages."""
-        return redact(self.url)
 
 
 @dataclass(frozen=True)
@@ -97,19 +74,6 @@ class _Part:
         """Begin from the first byte again."""
         self._note.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
-
-
-OFFICIAL = Remote(
-    "https://s3.amazonaws.com/conceptnet/downloads/2019/edges/conceptnet-assertions-5.7.0.csv.gz",
-    bytes=497_963_447,
-    sha256="accd65fe94038584295574ddc26e1500c1919c8c4532bf771811cafd0948af7e",
-)
-
-
-def local_path(remote: Remote, cache: Path) -> Path:
-    """Return where a remote file is kept; files of one name from two addresses do not meet."""
-    place = sha256(remote.url.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return cache / "conceptnet" / "dumps" / place / remote.name
 
 
 def download(remote: Remote, cache: Path, progress: Progress) -> Path:

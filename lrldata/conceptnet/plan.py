@@ -1,11 +1,10 @@
 """What a build would do, for `--dry-run`."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from lrldata.conceptnet.build import folder_of, scripts_of
 from lrldata.conceptnet.config import BuildConfig
-from lrldata.conceptnet.download import local_path
+from lrldata.conceptnet.dump import local_path
 from lrldata.conceptnet.index import Index, index_folder, open_index
 from lrldata.conceptnet.sample import sample_path
 from lrldata.conceptnet.source import official_index, remote_of
@@ -13,16 +12,7 @@ from lrldata.conceptnet.verbalize import phrasebook
 from lrldata.errors import InputError
 from lrldata.language import parse
 from lrldata.manifest import DATASET, read_manifest
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that a build would do, for --dry-run; `bytes` is None where the size is not known."""
-
-    action: str
-    what: str
-    bytes: int | None
-    note: str = ""
+from lrldata.steps import Step
 
 
 def plan(config: BuildConfig) -> list[Step]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lrldata.conceptnet.config import BuildConfig
-from lrldata.conceptnet.download import OFFICIAL, Remote, download
+from lrldata.conceptnet.dump import OFFICIAL, Remote
 from lrldata.conceptnet.index import Index, find_made, fingerprint_file, index_folder, make_index, open_index
 from lrldata.conceptnet.sample import sample_path
 from lrldata.errors import InputError, UsageError
@@ -26,6 +26,8 @@ def find_index(config: BuildConfig, progress: Progress) -> Index:
     elif remote is None:
         path = Path(config.dump or "")
     else:
+        from lrldata.conceptnet.download import download  # noqa: PLC0415 -- slow
+
         path = download(remote, config.cache, progress)
     if config.dump_sha256 and path.is_file() and (found := fingerprint_file(path, config.cache)) != config.dump_sha256:
         raise InputError(f"{path}: its SHA-256 is {found}, not {config.dump_sha256}.", "Download it again.")

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
+import huggingface_hub  # which loads what it has when it is asked for
 
 from lrldata.errors import DownloadError, InputError, UsageError
 from lrldata.langid.binding import try_out
@@ -104,7 +104,9 @@ def _fetch_glotlid(cache: Path | None) -> Path:
     try:
         with reached(what, hint):
             return Path(
-                hf_hub_download(_GLOTLID_REPOSITORY, _GLOTLID_FILE, revision=_GLOTLID_REVISION, cache_dir=cache)
+                huggingface_hub.hf_hub_download(
+                    _GLOTLID_REPOSITORY, _GLOTLID_FILE, revision=_GLOTLID_REVISION, cache_dir=cache
+                )
             )
     except OSError as error:  # it is not in the cache, and the network is not to be asked; or the disk is full
         raise DownloadError(f"{what}: {str(error).splitlines()[0]}", hint) from error

@@ -13,7 +13,6 @@ from typing import Any
 import polars as pl
 
 from lrldata.card import folder_card
-from lrldata.conceptnet.plan import Step
 from lrldata.dataset import write_dataset
 from lrldata.engine import WorkerPool
 from lrldata.errors import InputError
@@ -25,13 +24,13 @@ from lrldata.output import note
 from lrldata.progress import Progress
 from lrldata.review.decisions import read_decisions
 from lrldata.split import SPLITS
+from lrldata.steps import Step
 from lrldata.web import pii, samples, spoken, stages
 from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.clean import rules
-from lrldata.web.config import WebConfig
+from lrldata.web.config import REPOSITORY, WebConfig
 from lrldata.web.corpus import Chosen, choose, judge_all
 from lrldata.web.document_filters import thresholds
-from lrldata.web.hub import REPOSITORY, hub_shards
 from lrldata.web.inputs import LEFT_OUT, describe_left_out, find_files
 from lrldata.web.scripts import scripts_asked
 from lrldata.web.shards import Columns, Shard, find_shards, shards_of
@@ -286,6 +285,8 @@ def look_for_input(config: WebConfig, language: Language) -> Found:
             raise InputError("The built-in sample is in Romanian (ro).", "Use --lang ro --sample.")
         return Found(find_shards(Path(str(files("lrldata.web").joinpath("sample.jsonl"))), None))
     if config.input is None:
+        from lrldata.web.hub import hub_shards  # noqa: PLC0415 -- slow
+
         shards, revision = hub_shards(language, config.revision)
         return Found(shards, revision)
     inputs = find_files(config.input, language.glotcc)

@@ -12,6 +12,7 @@ from lrldata.errors import UsageError
 from lrldata.settings import check, read_toml
 
 GIGABYTE = 1_000_000_000
+REPOSITORY = "cis-lmu/GlotCC-V1"  # Kargaran et al. (2024), arXiv 2410.23825
 
 
 class WebConfig(BaseModel):

@@ -10,9 +10,9 @@ from huggingface_hub.hf_api import RepoFile
 from lrldata.errors import DownloadError, UsageError
 from lrldata.language import Language
 from lrldata.network import reached
+from lrldata.web.config import REPOSITORY
 from lrldata.web.shards import Shard
 
-REPOSITORY = "cis-lmu/GlotCC-V1"  # Kargaran et al. (2024), arXiv 2410.23825
 FOLDER = "v1.0"
 BLOCK = 8 << 20  # bytes of a request
 HINTS = "Try again: what is done is kept. Or name a copy with --input FOLDER."

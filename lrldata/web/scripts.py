@@ -3,10 +3,9 @@
 import re
 from collections.abc import Iterable
 
-from lrldata.conceptnet.build import COMPOSITE_SCRIPTS
 from lrldata.errors import UsageError
 from lrldata.langid import margins_of
-from lrldata.language import Language, find, languages
+from lrldata.language import COMPOSITE_SCRIPTS, Language, find, languages
 
 _TAG = re.compile(r"[-_]([A-Za-z]{4})(?=[-_]|$)")
 _SAME = 0.3  # the margin of languages that are told apart by spelling alone

@@ -11,7 +11,6 @@ from lrldata.cli.options import Config, Json, given
 from lrldata.cli.run import show_or_dump
 from lrldata.progress import Progress
 from lrltrain.cli.options import BaseId, BaseRevision, Out, Quiet, libraries
-from lrltrain.config import load_eval_config
 
 
 def eval_command(
@@ -95,6 +94,8 @@ def eval_command(
 ) -> None:
     """Measure adapters: pseudo-perplexity with and without them, or the score of a task learned on top of them."""
     flags = given(locals(), lists=("adapter", "baselines", "seeds"))
+    from lrltrain.config import load_eval_config
+
     settings = load_eval_config(config, flags)
     progress = Progress(quiet)
     began = time.perf_counter()

@@ -10,11 +10,9 @@ import typer
 from lrldata.cli.completion import complete_from, complete_languages
 from lrldata.cli.options import Config, Json, given
 from lrldata.cli.run import show_or_dump
-from lrldata.language import find
 from lrldata.output import say
 from lrldata.progress import Progress
 from lrltrain.cli.options import BASES, BaseId, BaseRevision, Out, Quiet, libraries
-from lrltrain.config import load_fit_config
 
 SEVERAL = ("lang", "source", "method", "seed")  # of each of these, an adapter is trained with each of the others
 
@@ -156,6 +154,9 @@ def fit_command(
     if "seed" in several:
         named = f"{variant}-seed" if variant else "seed"
         combined = [each | {"variant": f"{named}-{each['seed']}"} for each in combined]
+    from lrldata.language import find
+    from lrltrain.config import load_fit_config
+
     settings = [load_fit_config(config, each) for each in combined]
     for each in settings:
         find(each.lang)  # a typo should not wait for torch

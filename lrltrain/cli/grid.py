@@ -1,22 +1,20 @@
 """`lrltrain grid` and `lrltrain status`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from platformdirs import user_cache_path
 
 from lrldata.cli.options import Json, given
 from lrldata.cli.run import show_or_dump
 from lrldata.errors import LrlError
 from lrldata.output import Screen
-from lrldata.remote import DEFAULT
 from lrltrain.cli.options import Quiet
-from lrltrain.grid import show
-from lrltrain.grid.config import load_grid_config
-from lrltrain.grid.grid import EngineName, Options, grid, planned
-from lrltrain.grid.records import Record, records_of
-from lrltrain.grid.schedule import Schedule
+from lrltrain.grid.options import EngineName, Options
+
+if TYPE_CHECKING:
+    from lrltrain.grid.records import Record
+    from lrltrain.grid.schedule import Schedule
 
 
 def grid_command(
@@ -57,6 +55,11 @@ def grid_command(
     quiet: Quiet = False,
 ) -> None:
     """Run a whole study: datasets, adapters, scores, report. What is done is not done again; give the command again."""
+    from lrltrain.grid import show
+    from lrltrain.grid.config import load_grid_config
+    from lrltrain.grid.grid import grid, planned
+    from lrltrain.grid.records import records_of
+
     config = load_grid_config(recipe, given({"out": out, "cache": cache}))
     options = Options(
         engine=engine,
@@ -76,7 +79,7 @@ def grid_command(
         return
     screen = Screen(stderr=True)
 
-    def tell(state: Schedule, record: Record) -> None:
+    def tell(state: "Schedule", record: "Record") -> None:
         if not quiet:
             screen.print(show.ended(state, len(jobs), record), soft_wrap=True)
 
@@ -93,11 +96,16 @@ def grid_command(
 def status_command(
     workspace: Annotated[
         str, typer.Argument(help="The workspace of a grid: a folder, or s3://BUCKET/FOLDER.")
-    ] = DEFAULT,
+    ] = "lrl-workspace",
     cache: Annotated[Path | None, typer.Option(help="That of the grid.", show_default="the user's")] = None,
     as_json: Json = False,
 ) -> None:
     """Say where a grid stands: done, running, failed, left, and how long it will take."""
+    from platformdirs import user_cache_path
+
+    from lrltrain.grid import show
+    from lrltrain.grid.records import records_of
+
     records = records_of(workspace, cache or user_cache_path("lrl"))
     jobs, slots = records.read_plan()
     drawn, value = show.status(jobs, slots, records)

@@ -12,7 +12,6 @@ from lrldata.cli.run import show_or_dump
 from lrldata.errors import UsageError
 from lrldata.progress import Progress
 from lrltrain.cli.options import Out, Quiet, libraries
-from lrltrain.prompting.config import load_prompt_config
 
 
 def prompt_command(
@@ -102,6 +101,8 @@ def prompt_command(
     flags = given(locals())
     if extra is not None:
         flags["extra"] = _json("--extra", extra)
+    from lrltrain.prompting.config import load_prompt_config
+
     settings = load_prompt_config(config, flags)
     progress = Progress(quiet)
     with libraries(progress):

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Group
-from rich.markdown import Markdown
 from rich.text import Text
 
 from lrldata.cli.options import Json
@@ -13,7 +12,6 @@ from lrldata.cli.run import show_or_dump
 from lrldata.output import UNLIMITED, Screen
 from lrldata.output import shown as printable
 from lrldata.progress import Progress
-from lrldata.remote import opened
 from lrltrain.cli.options import Quiet, libraries
 
 
@@ -24,6 +22,10 @@ def report_command(
     quiet: Quiet = False,
 ) -> None:
     """Write tables, plots and a page of all scores, with intervals, and with what is a gain by more than chance."""
+    from rich.markdown import Markdown
+
+    from lrldata.remote import opened
+
     progress = Progress(quiet)
     with libraries(progress):
         from lrltrain.reporting.report import MADE_OF, is_read, report

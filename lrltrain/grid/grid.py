@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,10 @@ from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.local import Local
 from lrltrain.grid.machine import gpus, slots_for
+from lrltrain.grid.options import EngineName, Options
 from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.schedule import Engine, Schedule, run
 from lrltrain.grid.select import select
-
-
-class EngineName(StrEnum):
-    """Where jobs run."""
-
-    LOCAL = "local"
-    RAY = "ray"
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a grid is run: none of it shapes what it makes."""
-
-    engine: EngineName = EngineName.LOCAL
-    workers: int | None = None
-    address: str | None = None
-    jobs_per_gpu: int | None = None
-    retries: int = 1
-    verify: bool = False
-    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from dumps import line
 from filelock import FileLock
 
 from lrldata.conceptnet.config import BuildConfig
-from lrldata.conceptnet.download import OFFICIAL, Remote, download, local_path
+from lrldata.conceptnet.download import download
+from lrldata.conceptnet.dump import OFFICIAL, Remote, local_path
 from lrldata.conceptnet.plan import plan
 from lrldata.conceptnet.source import find_index, remote_of
 from lrldata.errors import DownloadError

@@ -375,7 +375,7 @@ def test_without_room_for_it_in_full_a_model_is_loaded_as_it_is(monkeypatch: pyt
 
 def test_another_file_under_a_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(MODEL, tmp_path / "model_v3.bin")
-    monkeypatch.setattr("lrldata.langid.named.hf_hub_download", lambda *_, **__: str(tmp_path / "model_v3.bin"))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(tmp_path / "model_v3.bin"))
     with pytest.raises(InputError, match="so it is not the model 'glotlid'"):
         load_model("glotlid")
 
