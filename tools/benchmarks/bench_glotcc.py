@@ -32,7 +32,6 @@ from lrldata.language import Language, find
 HERE = Path(__file__).resolve()
 PEERS = HERE.with_name("glotcc_peers.py")
 QUICK = ("pipeline", "rules", "minhash", "cores")
-CORES_MB = 128  # of mixed pages, in shards of 4
 OURS, BARE = "ours: `lrldata build`", "bare fastText prediction"
 DATATROVE = {"datatrove": "spacy", "datatrove, words by `str.split`": "split"}
 WITHOUT = '{} is left out: {} is not installed. Do: pip install --constraint constraints.txt ".[bench]"'
@@ -169,14 +168,14 @@ def _show_stages(speed: Speed) -> None:
 # --- cores and memory ----------------------------------------------------------------------------------------
 
 
-def measure_cores(data: Path, language: Language, runs: int, targets: Targets, work: Path) -> None:
+def measure_cores(data: Path, language: Language, megabytes: int, runs: int, targets: Targets, work: Path) -> None:
     """Compare two workers on two cores with one on one."""
     print("\n## Cores\n")
     if len(CORES) < 2:
         print("Left out: there is one core.")
         return
     folder = work / "cores"
-    size = write_mixed(pages(data, language), folder, CORES_MB * 1_000_000, seed=1, shard=4_000_000) / 1e6
+    size = write_mixed(pages(data, language), folder, megabytes * 1_000_000, seed=1, shard=4_000_000) / 1e6
     taken: dict[int, list[float]] = defaultdict(list)
     for _, workers in itertools.product(range(runs), (1, 2)):
         with tempfile.TemporaryDirectory(dir=work) as out:
@@ -214,6 +213,7 @@ def main() -> None:
     parser.add_argument("--part", choices=[*QUICK, "memory", "all"], help="default: all but memory")
     parser.add_argument("--lang", default="mt,ug")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--cores-mb", type=int, default=512, help="size of the input that two cores are given")
     parser.add_argument("--memory-mb", default="200,2000", help="sizes of the input of which the memory is measured")
     parser.add_argument("--folder", type=Path, help="where inputs and outputs are put, for a time")
     asked = parser.parse_args()
@@ -233,7 +233,7 @@ def main() -> None:
         elif "minhash" in parts:
             glotcc_minhash.compare(asked.data, languages, asked.mb * 4, asked.runs, targets)
         if "cores" in parts:
-            measure_cores(asked.data, languages[0], asked.runs, targets, work)
+            measure_cores(asked.data, languages[0], asked.cores_mb, asked.runs, targets, work)
         if "memory" in parts:
             sizes = [int(size) for size in asked.memory_mb.split(",")]
             measure_memory(asked.data, languages[0], sizes, targets, work)
