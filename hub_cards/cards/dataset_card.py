@@ -12,6 +12,7 @@ from lrldata.language import find
 from lrldata.ledger import reasons_of
 from lrldata.review.wording import agreement, headline
 from lrldata.web.config import GIGABYTE
+from lrldata.web.decontaminate import NAMED, has_benchmarks
 
 ORIGINS = {"conceptnet": "conceptnet5/conceptnet5", "glotcc": "cis-lmu/GlotCC-V1"}
 ALL_SCRIPTS = ["any"]
@@ -145,9 +146,21 @@ def _of_graph(manifest: Mapping[str, Any]) -> list[str]:
 
 def _of_documents(manifest: Mapping[str, Any]) -> list[str]:
     inputs, settings = manifest["inputs"], manifest["settings"]
-    words = ["--input", inputs[0]["name"] if len(inputs) == 1 else "FOLDER"]
-    usual = {"text_column": None, "url_column": None, "lid": "compact", "max_bytes": GIGABYTE}
-    return words + _options(settings, usual)
+    if manifest.get("sample"):
+        words = ["--sample"]
+    elif manifest.get("repository"):
+        words = ["--revision", manifest["repository"]["revision"]]
+    else:
+        words = ["--input", inputs[0]["name"] if len(inputs) == 1 else "FOLDER"]
+    usual = {"text_column": None, "url_column": None, "lid": "compact", "max_bytes": GIGABYTE, "unit": "lines"}
+    words += _options(settings, usual | {"documents": "paragraphs"})
+    words += ["--scripts", ",".join(settings["scripts"])] if "scripts" in settings else []
+    words += [f"--{key.replace('_', '-')}" for key in ("handles", "skip_bad") if settings.get(key)]
+    protected = [each["name"] for each in manifest.get("protected", [])]
+    if files := [name for name in protected if name != NAMED]:
+        words += ["--protect", ",".join(files)]
+    left_out = NAMED not in protected and has_benchmarks(find(manifest["language"]["code"]))
+    return [*words, "--no-benchmarks"] if left_out else words
 
 
 def _options(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from lrldata.web.repair import is_spaced, main_script, repair
 from lrldata.web.shingles import Hashes, gaps_closed, shingles
 
 WORDS, CHARACTERS = 8, 30  # in a row that a line shares with protected text, from which on it is taken for a part of it
-BENCHMARKS = "benchmarks.npz"
+BENCHMARKS, NAMED = "benchmarks.npz", "FLORES-200 and SIB-200"  # the file, and what a manifest calls it
 KEPT_OF = {True: 4, False: 16}  # of so many words or characters one stands for a sentence of a benchmark, one at least
 _LINES = {None, "text", "tsv", "csv"}  # types of files that can be protected: JSON writes letters otherwise
 _SIEVED = np.uint64(44)
@@ -71,12 +71,21 @@ def open_protected(language: Language, given: Sequence[Path], *, benchmarks: boo
         sentences += [field for line in lines for field in line.split("\t") if field.strip()]
     hashes, _ = hash_sentences(_repaired(sentences, language), spaced=spaced)
     named: list[dict[str, Any]] = [{"name": as_utf8(file.name), "sha256": sha256_of(file)} for file in given]
-    path = Path(str(files("lrldata.web").joinpath(BENCHMARKS)))
-    with np.load(path) as held:
-        if benchmarks and language.code in held.files:
+    if benchmarks and has_benchmarks(language):
+        with np.load(_built_in()) as held:
             hashes = np.concatenate([hashes, held[language.code]])
-            named.append({"name": "FLORES-200 and SIB-200", "sha256": sha256_of(path)})
+        named.append({"name": NAMED, "sha256": sha256_of(_built_in())})
     return Protected(np.unique(hashes), tuple(named), spaced) if len(hashes) else None
+
+
+def has_benchmarks(language: Language) -> bool:
+    """Return whether the sentences of FLORES-200 and SIB-200 in a language are known here."""
+    with np.load(_built_in()) as held:
+        return language.code in held.files
+
+
+def _built_in() -> Path:
+    return Path(str(files("lrldata.web").joinpath(BENCHMARKS)))
 
 
 def _repaired(sentences: Iterable[str], language: Language) -> pl.Series:

@@ -5,6 +5,8 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ from hub_cards.publish.artifacts import read_dataset
 from lrldata.conceptnet.dump import OFFICIAL
 from lrldata.errors import StorageError
 from lrldata.manifest import sha256_of
+from lrldata.web.config import REPOSITORY
+from lrldata.web.decontaminate import NAMED
+
+SAMPLE = Path(str(files("lrldata.web").joinpath("sample.jsonl")))
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +80,66 @@ def test_the_command_has_what_differs_from_the_defaults(folder: Path, changes: d
     assert words in rebuild_command(manifest | changes).replace(" \\\n ", "")
     official = manifest | {"sample": False, "inputs": [{"name": "dump.csv.gz", "sha256": OFFICIAL.sha256}]}
     assert rebuild_command(official) == "lrldata build --lang ro --source conceptnet"
+
+
+SERBIAN = """Selo leži u dolini između dve planine, a kroz njega protiče reka koja se svakog proleća izliva.
+Deca idu u školu preko starog mosta, koji su meštani sami popravili posle velike poplave.
+Na trgu ispred opštine subotom je pijaca, na kojoj se prodaju sir, med i voće iz okolnih sela.
+Stariji ljudi sede pod lipom i pričaju o tome kako je nekada ovuda prolazila železnička pruga.
+"""
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Path:
+    """Return where a folder of several files lies, and others beside it."""
+    documents = [json.loads(line) for line in SAMPLE.read_text("utf-8").splitlines()]
+    texts = [each["content"] for each in documents if each["content"]]
+    folder = tmp_path / "FOLDER"
+    folder.mkdir()
+    for number in range(2):
+        rows = ({"text": text, "body": text, "link": f"https://x.org/{n}"} for n, text in enumerate(texts[number::2]))
+        (folder / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (tmp_path / "one.txt").write_text("\n\n".join(texts), "utf-8")
+    (tmp_path / "sr.txt").write_text(SERBIAN, "utf-8")
+    (tmp_path / "bench.txt").write_text("\n".join(texts[0].splitlines()[:3]), "utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--lang ro --source glotcc --sample",
+        "--lang ro --source web --input FOLDER",
+        "--lang ro --source glotcc --input FOLDER --text-column body --url-column link --lid compact",
+        "--lang ro --source web --input one.txt --documents lines --unit documents",
+        "--lang ro --source web --input FOLDER --unit sentences --handles --max-bytes 20000",
+        "--lang ro --source web --input FOLDER --protect bench.txt --no-benchmarks",
+        "--lang ro --source web --input FOLDER --skip-bad",
+        "--lang sr --source web --input sr.txt --scripts Latn",
+    ],
+)
+def test_the_command_for_documents_has_all_that_shapes_the_rows(
+    options: str, pages: Path, lrldata: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    if "--skip-bad" in options:
+        (pages / "FOLDER" / "2.parquet").write_bytes(b"not Parquet")
+    made = []
+    for out in ("first", "again"):
+        done = lrldata("build", *shlex.split(options), "--out", out, "--workers", 1)
+        assert done.returncode == 0, done.stderr
+        (file,) = (pages / out).rglob("manifest.json")
+        made.append(json.loads(file.read_text("utf-8")))
+        options = rebuild_command(made[0]).replace("\\\n", "").removeprefix("lrldata build")
+    assert [each["recipe"] for each in made] == [made[0]["recipe"]] * 2
+    assert made[0]["outputs"] == made[1]["outputs"]
+
+
+def test_the_command_for_glotcc_on_the_hub_names_the_commit(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    commit, inputs = "0" * 40, [{"name": f"v1.0/ron-Latn/{n}.parquet", "sha256": "1"} for n in range(2)]
+    found = {"source": "glotcc", "sample": False, "inputs": inputs, "settings": {}, "protected": [{"name": NAMED}]}
+    told = rebuild_command(manifest | found | {"repository": {"id": REPOSITORY, "revision": commit}})
+    assert told == f"lrldata build --lang ro --source glotcc --revision {commit}"
 
 
 def test_markdown_in_a_text_is_text() -> None:
