@@ -179,10 +179,8 @@ def evaluate(
     with naming_arguments(EvalOptions.__annotations__.keys() | {"adapter"}):
         settings = load_eval_config(call.config, call.flags)
         with many_imports():
-            from lrltrain.evaluation.score_tasks import score_tasks  # noqa: PLC0415 -- imports torch
-            from lrltrain.evaluation.score_text import score_text  # noqa: PLC0415
-        tasks = score_tasks(settings, call.progress) if settings.task != "pppl" else []
-        texts = score_text(settings, call.progress) if settings.measures_text else []
+            from lrltrain.evaluation.measure import measure  # noqa: PLC0415 -- imports torch
+        tasks, texts = measure(settings, call.progress)
     return Scores(tuple(texts), tuple(tasks))
 
 

@@ -6,6 +6,7 @@ Flags stand above the settings file, and the file above the preset.
 import re
 from hashlib import sha256
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,7 @@ NOT_SHAPING |= {"dataset", "adapters", "lang", "eval_batch_size"}  # of these, w
 NOT_SHAPING |= {"base_folder", "group", "variant"}
 OF_EACH = {"lang", "source", "dataset", "dataset_revision", "text", "seed", "variant", "out", "overwrite", "resume"}
 TRAINED_ALONE = {"full", "fusion"}  # methods
+SEVERAL = ("lang", "source", "method", "seed")  # of each of these, an adapter is trained with each of the others
 
 
 class FitConfig(BaseModel):
@@ -213,6 +215,32 @@ def load_fit_config(file: Path | None, flags: dict[str, Any]) -> FitConfig:
             raise UsageError(f"--preset: no preset {name!r}.", f"Known: {', '.join(presets())}.")
         values = read_toml(Path(str(files("lrltrain").joinpath("presets", f"{name}.toml")))) | values
     return check(FitConfig, values, flags, file, "Use --lang CODE, as --lang ug.")
+
+
+def load_fit_configs(file: Path | None, flags: dict[str, Any]) -> list[FitConfig]:
+    """Read the settings of each fit that is asked for: several languages, sources, methods and seeds, each with each.
+
+    Several are a list, or a text with commas. Each of several seeds is a variant of its own. Raises UsageError.
+    """
+    values = (read_toml(file) if file else {}) | flags
+    # The configurations of a dataset may have commas in their names.
+    keys = [key for key in SEVERAL if key in values and not (key == "source" and values.get("dataset"))]
+    parts = {key: _parts(key, values[key]) for key in keys}
+    several = {key: each for key, each in parts.items() if len(each) > 1}
+    one = flags | {key: each[0] for key, each in parts.items() if len(each) == 1}
+    combined = [one | dict(zip(several, chosen, strict=True)) for chosen in product(*several.values())]
+    if "seed" in several:
+        named = f"{values['variant']}-seed" if values.get("variant") else "seed"
+        combined = [each | {"variant": f"{named}-{each['seed']}"} for each in combined]
+    return [load_fit_config(file, each) for each in combined]
+
+
+def _parts(key: str, value: Any) -> list[Any]:
+    """Return what a setting names. Raises UsageError where it is nothing."""
+    parts = [part for part in value.split(",") if part] if isinstance(value, str) else value
+    if parts == []:
+        raise UsageError(f"--{key}: nothing is named.")
+    return list(parts) if isinstance(parts, list) else [parts]
 
 
 def load_eval_config(file: Path | None, flags: dict[str, Any]) -> EvalConfig:

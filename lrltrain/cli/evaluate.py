@@ -27,7 +27,7 @@ def eval_command(
     baselines: Annotated[
         str | None,
         typer.Option(
-            help="Tasks: none (a task adapter alone), full (the workspace's fully fine-tuned), DIR of one; by commas."
+            help="Tasks: none (a task adapter alone), full (the workspace's fully fine-tuned models), DIR of one; by commas."
         ),
     ] = None,
     base: Annotated[
@@ -39,7 +39,7 @@ def eval_command(
     data: Annotated[
         str | None,
         typer.Option(
-            help="pppl: flores (Hub), a Hub id, a folder of LANG.devtest files, a dataset folder (its test split), or a text file. Tasks: a folder of train.tsv, dev.tsv, test.tsv, one with sib200/, sa/, ner/ in it, or a Hub id.",
+            help="pppl: flores (Hub), a Hub id, a folder of LANG_Script.devtest files, a dataset folder (its test split), or a text file. Tasks: a folder of train.tsv, dev.tsv, test.tsv, one with sib200/, sa/, ner/ in it, or a Hub id.",
             show_default="the paper's, on the Hub",
         ),
     ] = None,
@@ -58,7 +58,7 @@ def eval_command(
         typer.Option(help="Tasks: epochs, of which the best on dev counts.", show_default="topic 20, else 25"),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Tasks: items a step.", show_default="topic 16, else 8")
+        int | None, typer.Option(help="Tasks: items per step.", show_default="topic 16, else 8")
     ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Tasks: peak of the rate; lrl-mini wants about 5e-3.", show_default="2e-5")
@@ -68,7 +68,8 @@ def eval_command(
         float | None, typer.Option(help="Tasks: share of the steps in which the rate rises.", show_default="0.05")
     ] = None,
     reduction_factor: Annotated[
-        float | None, typer.Option(help="Tasks: hidden size over the task adapter's.", show_default="16")
+        float | None,
+        typer.Option(help="Tasks: hidden size divided by the task adapter's bottleneck size.", show_default="16"),
     ] = None,
     formula: Annotated[
         str | None, typer.Option(help="pppl: corrected | paper | within_word_l2r", show_default="corrected")
@@ -101,10 +102,8 @@ def eval_command(
     began = time.perf_counter()
     with libraries(progress):
         from lrltrain.cli import tables
-        from lrltrain.evaluation.score_tasks import score_tasks
-        from lrltrain.evaluation.score_text import score_text
-    tasks = score_tasks(settings, progress) if settings.task != "pppl" else []
-    results = score_text(settings, progress) if settings.measures_text else []
+        from lrltrain.evaluation.measure import measure
+    tasks, results = measure(settings, progress)
     value = {"scores": [each.as_json() for each in results], "tasks": [each.as_json() for each in tasks]}
     drawn = [*([tables.task_scores(tasks)] if tasks else []), *([tables.scores(results)] if results else [])]
     show_or_dump(as_json, value | {"seconds": round(time.perf_counter() - began, 3)}, Group(*drawn))

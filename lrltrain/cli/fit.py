@@ -1,7 +1,6 @@
 """`lrltrain fit`."""
 
 import os
-from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +12,6 @@ from lrldata.cli.run import show_or_dump
 from lrldata.output import say
 from lrldata.progress import Progress
 from lrltrain.cli.options import BASES, BaseId, BaseRevision, Out, Quiet, libraries
-
-SEVERAL = ("lang", "source", "method", "seed")  # of each of these, an adapter is trained with each of the others
 
 
 def fit_command(
@@ -32,7 +29,7 @@ def fit_command(
     dataset: Annotated[str | None, typer.Option(help="Dataset folder or Hub id, in place of the workspace's.")] = None,
     dataset_revision: Annotated[str | None, typer.Option(help="Revision of a dataset on the Hub.")] = None,
     text: Annotated[
-        str | None, typer.Option(help="Plain text instead: FILE,FILE, a sentence or paragraph a line.")
+        str | None, typer.Option(help="Plain text instead: FILE,FILE, one sentence or paragraph per line.")
     ] = None,
     base: Annotated[
         str | None,
@@ -69,13 +66,13 @@ def fit_command(
     fuse_invertible: Annotated[
         str | None,
         typer.Option(
-            help="For fusion: first: invert as the first adapter does; none: as none does.", show_default="first"
+            help="Fusion: use the invertible part of the first adapter, or none: first | none", show_default="first"
         ),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="paper-conceptnet | paper-glotcc | paper-llama; all below stands above it.",
+            help="Settings of the paper, which other options override: paper-conceptnet | paper-glotcc | paper-llama",
             autocompletion=complete_from("paper-conceptnet", "paper-glotcc", "paper-llama"),
         ),
     ] = None,
@@ -83,14 +80,14 @@ def fit_command(
     batching: Annotated[
         str | None,
         typer.Option(
-            help="packed: lines share a block unseen by each other; joined: seen; line: one a block, as the paper.",
+            help="packed: lines share a block but do not attend to each other; joined: they do; line: one line per block, as in the paper.",
             show_default="packed",
         ),
     ] = None,
-    max_length: Annotated[int | None, typer.Option(help="Tokens a block.", show_default="256")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Blocks a step and process.", show_default="16")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens per block.", show_default="256")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Blocks per batch and process.", show_default="16")] = None,
     accumulate: Annotated[
-        int | None, typer.Option(help="Batches whose gradients make a step.", show_default="1")
+        int | None, typer.Option(help="Batches per step, whose gradients are summed.", show_default="1")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the optimizer.", show_default="2000")] = None,
     learning_rate: Annotated[
@@ -101,7 +98,7 @@ def fit_command(
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay of AdamW.", show_default="0.01")] = None,
     reduction_factor: Annotated[
-        float | None, typer.Option(help="Hidden size over bottleneck size.", show_default="16")
+        float | None, typer.Option(help="Hidden size divided by bottleneck size.", show_default="16")
     ] = None,
     lora_r: Annotated[int | None, typer.Option(help="Rank of LoRA.", show_default="8")] = None,
     lora_alpha: Annotated[int | None, typer.Option(help="Scaling of LoRA.", show_default="8")] = None,
@@ -118,7 +115,7 @@ def fit_command(
         int | None, typer.Option(help="Steps between evaluations, each a checkpoint.", show_default="a tenth")
     ] = None,
     eval_batch_size: Annotated[
-        int | None, typer.Option(help="Blocks a batch of validation.", show_default="batch size")
+        int | None, typer.Option(help="Blocks per batch of validation.", show_default="batch size")
     ] = None,
     precision: Annotated[
         str | None, typer.Option(help="auto | fp32 | bf16 | fp16", show_default="auto: bf16 on a GPU")
@@ -141,23 +138,20 @@ def fit_command(
         bool | None, typer.Option("--overwrite", "--force", help="Replace what is in the output folder.")
     ] = None,
     resume: Annotated[
-        bool | None, typer.Option("--resume", help="Go on with an unfinished run although steps or rate differ.")
+        bool | None,
+        typer.Option(
+            "--resume", help="Resume an unfinished run even if steps, learning rate and the like have changed."
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train adapters for one or several languages. A killed run goes on when the same command is given again."""
-    flags = given(locals(), lists=("text", "adapters", "tracker", *_lists(dataset)))
-    several = {key: flags.pop(key) for key in _lists(dataset) if len(flags.get(key, ())) > 1}
-    flags |= {key: flags[key][0] for key in _lists(dataset) if key in flags}
-    combined = [flags | dict(zip(several, values, strict=True)) for values in product(*several.values())]
-    if "seed" in several:
-        named = f"{variant}-seed" if variant else "seed"
-        combined = [each | {"variant": f"{named}-{each['seed']}"} for each in combined]
+    """Train adapters for one or several languages. Run the same command again to resume."""
+    flags = given(locals(), lists=("text", "adapters", "tracker"))
     from lrldata.language import find
-    from lrltrain.config import load_fit_config
+    from lrltrain.config import load_fit_configs
 
-    settings = [load_fit_config(config, each) for each in combined]
+    settings = load_fit_configs(config, flags)
     for each in settings:
         find(each.lang)  # a typo should not wait for torch
     progress = Progress(quiet)
@@ -165,6 +159,7 @@ def fit_command(
         from lrltrain.cli import tables
         from lrltrain.fitting.estimate import estimate
         from lrltrain.fitting.groups import fit_all
+    several = len(settings) > 1
     if settings[0].dry_run:
         estimated = [estimate(each, progress) for each in settings]
         show_or_dump(as_json, estimated if several else estimated[0], *map(tables.estimate, estimated))
@@ -175,8 +170,3 @@ def fit_command(
         show_or_dump(as_json, told if several else told[0], *map(tables.fitted, results))
         if not as_json and all(each.status == "unchanged" for each in results):
             say("Unchanged: the same text, base model and settings, so nothing was done. --overwrite trains again.")
-
-
-def _lists(dataset: str | None) -> tuple[str, ...]:
-    """Return which options may name several; the configurations of a dataset may have commas in their names."""
-    return SEVERAL if dataset is None else tuple(key for key in SEVERAL if key != "source")

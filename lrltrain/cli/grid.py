@@ -30,7 +30,11 @@ def grid_command(
     ] = None,
     jobs_per_gpu: Annotated[
         int | None,
-        typer.Option(min=1, help="Jobs that share a GPU.", show_default="fits in groups, others as fit, at most 4"),
+        typer.Option(
+            min=1,
+            help="Jobs that share a GPU.",
+            show_default="similar fits as a group, of other jobs as many as there is memory for, at most 4",
+        ),
     ] = None,
     address: Annotated[
         str | None,
@@ -54,7 +58,7 @@ def grid_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a whole study: datasets, adapters, scores, report. What is done is not done again; give the command again."""
+    """Run a whole study: datasets, adapters, scores, report. Finished jobs are skipped: run it again to resume."""
     from lrltrain.grid import show
     from lrltrain.grid.config import load_grid_config
     from lrltrain.grid.grid import grid, planned

@@ -57,9 +57,12 @@ def prompt_command(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the examples.", show_default="42")] = None,
     normalise: Annotated[
-        str | None, typer.Option(help="Local: sum of a label's log-probabilities, or mean a token.", show_default="sum")
+        str | None,
+        typer.Option(
+            help="Local: sum of a label's log-probabilities, or mean per token: sum | mean", show_default="sum"
+        ),
     ] = None,
-    batch_tokens: Annotated[int | None, typer.Option(help="Local: tokens a batch.", show_default="by device")] = None,
+    batch_tokens: Annotated[int | None, typer.Option(help="Local: tokens per batch.", show_default="by device")] = None,
     max_length: Annotated[
         int | None, typer.Option(help="Local: longest prompt in tokens; its text is cut.", show_default="the model's")
     ] = None,
@@ -69,7 +72,7 @@ def prompt_command(
     concurrency: Annotated[int | None, typer.Option(help="Calls at once.", show_default="8")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds to wait for an answer.", show_default="60")] = None,
     patience: Annotated[
-        float | None, typer.Option(help="Seconds to try again for, a call.", show_default="300")
+        float | None, typer.Option(help="Seconds to keep retrying each call.", show_default="300")
     ] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the answers.", show_default="0")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer.", show_default="32")] = None,
@@ -97,7 +100,7 @@ def prompt_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Prompt a language model about test sets. A killed run goes on when the same command is given again."""
+    """Prompt a language model about test sets. Run the same command again to resume."""
     flags = given(locals())
     if extra is not None:
         flags["extra"] = _json("--extra", extra)

@@ -16,6 +16,7 @@ from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation import task_runs
 from lrltrain.evaluation.items import SPLITS
+from lrltrain.evaluation.measure import measure
 from lrltrain.evaluation.record import runs_in
 from lrltrain.evaluation.score_tasks import TaskScore, score_tasks
 from lrltrain.evaluation.stack import open_language_adapter, stack
@@ -110,6 +111,18 @@ def test_all_tasks_with_a_baseline_are_recorded(data: Path, tmp_path: Path) -> N
         if run.task == "ner":
             assert (run.predictions["gold"].list.len() == run.predictions["predicted"].list.len()).all()
             assert run.predictions["gold"].dtype == pl.List(pl.String)
+
+
+def test_it_is_said_that_perplexity_is_left_out(
+    data: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lrltrain.evaluation.measure.score_tasks", lambda *_: [])
+    config = load_eval_config(
+        None, {"lang": "ro", "base": "lrl-mini", "task": "all", "baselines": ["none"], "data": str(data)}
+    )
+    with caplog.at_level("INFO", "lrldata"):
+        assert measure(config, QUIET) == ([], [])
+    assert f"{data}: has no flores200/devtest, so pseudo-perplexity is left out" in caplog.text
 
 
 def test_an_easy_task_is_learned(data: Path, tmp_path: Path) -> None:

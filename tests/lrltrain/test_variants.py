@@ -14,9 +14,29 @@ from hub_cards.cards.licenses import asked_for
 from hub_cards.cards.source import Source
 from hub_cards.publish.artifacts import open_workspace
 from hub_cards.publish.repository import adapter_repository
+from lrldata.errors import UsageError
+from lrltrain.config import load_fit_configs
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("--base", "lrl-mini", "--method", "seq_bn", "--steps", 4, "--batch-size", 2, "--max-length", 32)
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_of_several_languages_sources_methods_and_seeds_each_is_with_each(in_file: bool, tmp_path: Path) -> None:
+    file = tmp_path / "fit.toml"
+    file.write_text('lang = ["ug", "mt"]\nmethod = "lora,seq_bn"\nseed = [1, 2]\nvariant = "v"\n' if in_file else "")
+    flags = {} if in_file else {"lang": "ug,mt", "method": ["lora", "seq_bn"], "seed": "1,2", "variant": "v"}
+    found = load_fit_configs(file, flags)
+    assert [(each.lang, each.method, each.seed) for each in found] == [
+        (lang, method, seed) for lang in ("ug", "mt") for method in ("lora", "seq_bn") for seed in (1, 2)
+    ]
+    assert {each.variant for each in found} == {"v-seed-1", "v-seed-2"}
+    above = load_fit_configs(file, flags | {"lang": "yo", "seed": 3})
+    assert [(each.lang, each.method, each.variant) for each in above] == [("yo", "lora", "v"), ("yo", "seq_bn", "v")]
+    named = {"lang": "ug", "dataset": "org/name", "source": "a,b"}
+    assert [each.source for each in load_fit_configs(None, named)] == ["a,b"], "one configuration of a dataset"
+    with pytest.raises(UsageError, match="--method: nothing is named"):
+        load_fit_configs(None, {"lang": "ug", "method": ","})
 
 
 @pytest.fixture

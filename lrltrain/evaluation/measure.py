@@ -1,0 +1,16 @@
+"""The pipeline of `lrltrain eval`: the scores of tasks, and perplexity, as they are asked for."""
+
+from lrldata.output import note
+from lrldata.progress import Progress
+from lrltrain.config import EvalConfig
+from lrltrain.evaluation.score_tasks import TaskScore, score_tasks
+from lrltrain.evaluation.score_text import Score, score_text
+
+
+def measure(config: EvalConfig, progress: Progress) -> tuple[list[TaskScore], list[Score]]:
+    """Measure what `config` asks for; returns scores of tasks and perplexities. Raises LrlError."""
+    if config.task == "all" and not config.measures_text:
+        left_out = "has no flores200/devtest, so pseudo-perplexity is left out; measure it with --task pppl"
+        note(f"note: {config.data}: {left_out}.")
+    tasks = score_tasks(config, progress) if config.task != "pppl" else []
+    return tasks, score_text(config, progress) if config.measures_text else []
