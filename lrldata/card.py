@@ -115,5 +115,5 @@ def folder_card(manifest: Mapping[str, Any], language: Language) -> str:
         f"---\n{head}---\n\n# {inline(language.name)} from {inline(name)}\n\n"
         + (_SAMPLE.format(_PUBLISHERS.get(name) or inline(name)) if manifest["sample"] else "")
         + f"{sum(manifest['rows'].values()):,} rows, made by `lrldata build`. `lrldata stats` shows what was kept and "
-        "what was thrown away, `lrl card` renders the card for publication.\n"
+        "what was dropped, `lrl card` renders the card for publication.\n"
     )

@@ -120,7 +120,7 @@ class Dataset:
         return load_dataset(str(self.path))
 
     def report(self, out: str | Path | None = None) -> Path:
-        """Write a page that shows what was kept, what was thrown away and why. Raises StorageError."""
+        """Write a page that shows what was kept, what was dropped and why. Raises StorageError."""
         from lrldata.report.page import write_report  # noqa: PLC0415
 
         return write_report(self.path, None if out is None else Path(out))

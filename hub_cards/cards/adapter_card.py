@@ -161,14 +161,19 @@ def _build_first(manifest: Mapping[str, Any], text: Source) -> str | None:
     entry = next((each for each in manifest["inputs"] if each["kind"] == "dataset"), None)
     if entry is None or text.repository:
         return None
-    sample = " --sample" if text.sample else ""
+    sample = " --sample" if text.sample else " --input FOLDER" if entry["name"] == "web" else ""
     return f"lrldata build --lang {manifest['language']['code']} --source {shell_word(entry['name'])}{sample}"
 
 
 def _text_of(source: str, text: Source) -> str:
     if text.sample:
         return "the built-in sample of sentences"
-    names = {"conceptnet": "sentences made of ConceptNet", "glotcc": "web text of GlotCC-V1", "text": "plain text"}
+    names = {
+        "conceptnet": "sentences generated from ConceptNet",
+        "glotcc": "web text of GlotCC-V1",
+        "web": "documents of its publisher",
+        "text": "plain text",
+    }
     return names.get(source, f"text from {source}")
 
 

@@ -24,7 +24,7 @@ def push_command(
     ] = None,
     method: Annotated[str | None, typer.Option(help="Only adapters of these: seq_bn,lora.", show_default="all")] = None,
     version: Annotated[
-        str | None, typer.Option(help="Version to publish as, as 2.0.0.", show_default="by content")
+        str | None, typer.Option(help="Version to publish as, e.g. 2.0.0.", show_default="by content")
     ] = None,
     license_id: Annotated[
         str | None,
@@ -44,7 +44,7 @@ def push_command(
     ] = None,
     private: Annotated[bool | None, typer.Option("--private", help="Make new repositories private.")] = None,
     patience: Annotated[
-        float | None, typer.Option(help="Seconds to wait for a busy Hub, a repository.", show_default="300")
+        float | None, typer.Option(help="Seconds to wait for a busy Hub, per repository.", show_default="300")
     ] = None,
     endpoint: Annotated[
         str | None, typer.Option(help="Address of the Hub.", show_default="HF_ENDPOINT, or the public one")

@@ -15,7 +15,7 @@ from lrldata.output import tell
 
 
 def serve_command(
-    root: Annotated[Path, typer.Option(help="Folder of all that is kept; made where there is none.")],
+    root: Annotated[Path, typer.Option(help="Folder that everything is stored in; created if missing.")],
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     accounts: Annotated[
         Path | None, typer.Option(help="Users and tokens, TOML or JSON.", show_default="tester, of my-org")
@@ -25,7 +25,7 @@ def serve_command(
 ) -> None:
     """Serve a Hub on this machine: what you push to it can be loaded from it, and nothing leaves the machine.
 
-    Prints the variable to export; Ctrl-C ends it, and what was pushed stays in the folder.
+    Prints the variables to export; Ctrl-C ends it, and what was pushed stays in the folder.
     """
     with libraries():
         from filelock import Timeout

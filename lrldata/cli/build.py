@@ -63,7 +63,7 @@ def build_command(
     protect: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE,FILE", help="FILE,FILE of benchmarks' text, a sentence a line: lines that have it go."
+            metavar="FILE,FILE", help="Files of benchmark text, one sentence per line: lines that match are dropped."
         ),
     ] = None,
     benchmarks: Annotated[
@@ -80,16 +80,16 @@ def build_command(
         bool | None, typer.Option("--skip-bad", help="Leave out files of documents that cannot be read.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that clean web text.", show_default="one a core")
+        int | None, typer.Option(min=1, help="Processes that clean web text.", show_default="one per core")
     ] = None,
     memory: Annotated[
         int | None, typer.Option(help="Bytes of memory to compare the lines of web text in.", show_default="500 MB")
     ] = None,
     scratch: Annotated[
-        Path | None, typer.Option(help="Folder for what is between web text and dataset.", show_default="in the cache")
+        Path | None, typer.Option(help="Folder for intermediate files of web text.", show_default="in the cache")
     ] = None,
     max_bytes: Annotated[
-        int | None, typer.Option(help="Most bytes of web text a language.", show_default="1 GB")
+        int | None, typer.Option(help="Most bytes of web text per language.", show_default="1 GB")
     ] = None,
     dump: Annotated[
         str | None,
@@ -97,7 +97,7 @@ def build_command(
     ] = None,
     dump_sha256: Annotated[str | None, typer.Option(help="Refuse a dump with another SHA-256.")] = None,
     conceptnet_db: Annotated[Path | None, typer.Option(help="Read a conceptnet-lite database instead.")] = None,
-    index: Annotated[Path | None, typer.Option(help="Read an index folder made before instead.")] = None,
+    index: Annotated[Path | None, typer.Option(help="Read an existing index folder instead.")] = None,
     sample: Annotated[
         bool | None,
         typer.Option("--sample", help="Read the built-in sample instead: Romanian; conceptnet has bg and mt too."),
@@ -107,7 +107,10 @@ def build_command(
     ] = None,
     edges: Annotated[
         str | None,
-        typer.Option(help="Ends in the language: any | start | target (both).", show_default="any; native: target"),
+        typer.Option(
+            help="Ends of an edge that must be in the language: any | start | target (both).",
+            show_default="any; native: target",
+        ),
     ] = None,
     min_weight: Annotated[float | None, typer.Option(help="Drop edges below this weight.", show_default="0")] = None,
     scripts: Annotated[
@@ -125,7 +128,7 @@ def build_command(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random split.", show_default="42")] = None,
     verdicts: Annotated[
-        Path | None, typer.Option(help="Verdicts of speakers, a file or folder: lines stay or go as they say.")
+        Path | None, typer.Option(help="Verdicts of speakers, a file or folder: lines are kept or dropped accordingly.")
     ] = None,
     max_rejected: Annotated[
         float | None, typer.Option(help="Share of bad lines at which to stop.", show_default="0.001")
@@ -135,7 +138,7 @@ def build_command(
     ] = None,
     cache: Cache = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")
+        Path | None, typer.Option(help="Settings in TOML, by the names of these options, which override it.")
     ] = None,
     dry_run: Annotated[
         bool | None, typer.Option("--dry-run", help="Say what would be read, downloaded and written.")
@@ -146,7 +149,7 @@ def build_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Build a dataset of sentences for each language, ready for `load_dataset`."""  # fmt: skip
+    """Build a dataset for each language, ready for `load_dataset`."""  # fmt: skip
     flags = given(locals(), lists=("protect",), renamed={"given_input": "input"})
     from lrldata.api import build_datasets, load_settings
     from lrldata.conceptnet.build import IncompleteError

@@ -11,7 +11,7 @@ from lrldata.errors import UsageError
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 Config = Annotated[
-    Path | None, typer.Option(help="Settings in TOML, by the names of these options; flags stand above it.")
+    Path | None, typer.Option(help="Settings in TOML, by the names of these options, which override it.")
 ]
 Cache = Annotated[Path | None, typer.Option(help="Where dumps and indexes are kept.", show_default="the user's cache")]
 _NOT_SETTINGS = {"config", "as_json", "quiet"}

@@ -14,7 +14,7 @@ def report_command(
     out: Annotated[Path | None, typer.Option(help="The page to write.", show_default="FOLDER.report.html")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a page that shows what was kept, what was thrown away and why, for a speaker to judge."""
+    """Write a page that shows what was kept, what was dropped and why, for a speaker to judge."""
     from lrldata.report.page import write_report
 
     page = write_report(folder, out)

@@ -30,7 +30,9 @@ def review_command(
         int | None, typer.Option(min=0, max=65535, help="Port of this machine.", show_default="8710")
     ] = None,
     file: Annotated[Path | None, typer.Option(help="Write a page that works from a file, instead of serving.")] = None,
-    merge: Annotated[list[Path] | None, typer.Option(help="Add the verdicts of a file; may be given again.")] = None,
+    merge: Annotated[
+        list[Path] | None, typer.Option(help="Add the verdicts of a file; may be repeated for several.")
+    ] = None,
     words: Annotated[
         str | None, typer.Option(help="Language of the page (en, ro), or FILE.toml with its words.", show_default="en")
     ] = None,

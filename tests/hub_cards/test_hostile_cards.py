@@ -35,7 +35,7 @@ HEADINGS = (
     "Use it",
     "What is in it",
     "Samples",
-    "What was thrown away",
+    "What was dropped",
     "Make it again, byte for byte",
     "Known limits",
 )
