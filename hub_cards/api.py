@@ -123,7 +123,7 @@ def render_card(path: PathLike, *, namespace: str = "my-org", out: PathLike | No
     """Render the card of a dataset's or an adapter's folder here, as Markdown and as a page.
 
     Args:
-        path: The folder; or datasets/LANG of a workspace, for the one card of all sources of a language.
+        path: The folder of an adapter or of one dataset; the card of a dataset is that of all sources of its language.
         namespace: User or organisation that the card names.
         out: Folder to write to; `cards/` in the workspace by default.
 

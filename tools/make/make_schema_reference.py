@@ -37,10 +37,10 @@ SETTINGS: Mapping[str, tuple[str, type[BaseModel]]] = {
 }
 SETTINGS_PAGE = """# Settings
 
-These are the keys of a settings file (`--config FILE.toml`), and the keyword arguments of the [Python API](api.md).
-In a file, `learning-rate` and `learning_rate` are the same key. Options on the command line override the file, the
-file overrides a preset, and a preset the defaults. A key that is not known is an error. In the file of a study, a
-table `[build.SOURCE]`, `[[fit]]`, `[eval]` or `[push]` takes the settings of its command too.
+These are the keys of a settings file (`--config FILE.toml`), and the keyword arguments of the [Python API](api.md), of
+which only `push` has `dry_run`. In a file, `learning-rate` and `learning_rate` are the same key. Options on the command
+line override the file, the file overrides a preset, and a preset the defaults. A key that is not known is an error. In
+the file of a study, a table `[build.SOURCE]`, `[[fit]]`, `[eval]` or `[push]` takes the settings of its command too.
 
 The keys `lang`, `source`, `method` and `seed` of `lrltrain fit` may name several, in a file and on the command line, as
 a list or a text with commas: each is combined with each. In Python, give `fit` a list of datasets or languages.
