@@ -15,7 +15,7 @@ INDEX = pl.Schema(
     }
 )
 
-# A dataset of web text, as published: a row a line, in the order of their documents.
+# A dataset of web text, as published: a row per line, in the order of their documents.
 WEB = pl.Schema(
     {
         "text": pl.String,  # the line

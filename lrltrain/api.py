@@ -32,7 +32,7 @@ class Scores:
     tasks: "tuple[TaskScore, ...]" = ()
 
     def to_frame(self) -> "pl.DataFrame":
-        """Return a Polars frame, a row a score.
+        """Return a Polars frame, a row per score.
 
         Columns: language, base, method, task, data, metric; value with low and high, the ends of its 95 % interval
         (perplexities: over sentences); before, the base model's perplexity, and ratio to it; of tasks (F1, 0 to 1)

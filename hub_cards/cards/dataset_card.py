@@ -1,4 +1,4 @@
-"""The card of a dataset repository: one language, a configuration a source. Pure."""
+"""The card of a dataset repository: one language, a configuration per source. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -159,7 +159,7 @@ def open_workspace(root: Path, languages: Collection[str] | None = None) -> Work
         adapters.setdefault(adapter.manifest["language"]["code"], []).append(adapter)
     finished = {path.parent for pattern in PATTERNS.values() for path in root.glob(f"{pattern}/{MANIFEST}")}
     begun = {path for pattern in PATTERNS.values() for path in root.glob(pattern) if path.is_dir()}
-    begun -= {path.parent for path in root.glob(f"{PATTERNS[SCORES]}/seed-*")}  # tasks have a folder a seed
+    begun -= {path.parent for path in root.glob(f"{PATTERNS[SCORES]}/seed-*")}  # tasks have a folder per seed
     return Workspace(
         root,
         {code: tuple(several) for code, several in datasets.items()},

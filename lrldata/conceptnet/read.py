@@ -236,7 +236,7 @@ FROM edge JOIN relation ON relation.id = edge.relation_id
 JOIN concept sc ON sc.id = edge.start_id JOIN label sb ON sb.id = sc.label_id JOIN language sl ON sl.id = sb.language_id
 JOIN concept ec ON ec.id = edge.end_id JOIN label eb ON eb.id = ec.label_id LEFT JOIN language el ON el.id = eb.language_id
 ORDER BY edge.id
-"""  # noqa: E501 - a query reads best with one join a line
+"""  # noqa: E501 - a query reads best with one join per line
 
 
 def count_database(path: Path) -> int:

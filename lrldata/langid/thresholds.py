@@ -1,4 +1,4 @@
-"""From which probability on a line counts as a language's: one threshold a model and language. Pure."""
+"""From which probability on a line counts as a language's: one threshold per model and language. Pure."""
 
 import tomllib
 from functools import cache

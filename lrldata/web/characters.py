@@ -24,7 +24,7 @@ Counts = npt.NDArray[np.int64]
 
 
 class LineCounts(NamedTuple):
-    """How many characters a line has, and of what kind; arrays of a number a line."""
+    """How many characters a line has, and of what kind; arrays of a number per line."""
 
     characters: Counts
     letters: Counts

@@ -45,8 +45,8 @@ class CleaningContext:
 def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     """Judge every line of some documents on its own and within its document.
 
-    In: a row a document as read.py gives it: text (null or blank: nothing), and where they are known warnings,
-    categories, consistency and script_share. Out: a row a line that is not empty, in their order: doc (the row of its
+    In: a row per document as read.py gives it: text (null or blank: nothing), and where they are known warnings,
+    categories, consistency and script_share. Out: a row per line that is not empty, in their order: doc (the row of its
     document), text (repaired, personal data replaced), bytes, and reason: why it goes, null where it stays (those of
     ledger.WEB_REASONS); taken_for and probability, where it was identified; and what line_filters.judge measures. A
     document without text is one such row. With the unit `sentences` a line is a sentence.

@@ -55,14 +55,14 @@ class Protected:
 def open_protected(language: Language, given: Sequence[Path], *, benchmarks: bool = True) -> Protected | None:
     """Protect the sentences of files, and with `benchmarks` those of FLORES-200 and SIB-200; None where there is none.
 
-    A file has a sentence a line; of tab-separated ones every field counts. Raises InputError.
+    A file has a sentence per line; of tab-separated ones every field counts. Raises InputError.
     """
     spaced = is_spaced(main_script(language))
     sentences: list[str] = []
     for file in given:
         if type_of(file.name) not in _LINES or is_packed(file.name):
             raise InputError(
-                f"{file}: not a file of lines.", "Give --protect files of text: a sentence a line, or TSV."
+                f"{file}: not a file of lines.", "Give --protect files of text: a sentence per line, or TSV."
             )
         try:
             lines = normalize(file.read_text("utf-8-sig")).split("\n")

@@ -49,7 +49,7 @@ def thresholds(code: str) -> Mapping[str, Any]:
 
 
 def judge(lines: pl.DataFrame, language: Language) -> pl.DataFrame:
-    """Return a row a document, by what is left of it: doc, reason (null where it stays) and what was measured.
+    """Return a row per document, by what is left of it: doc, reason (null where it stays) and what was measured.
 
     In: rows doc and text of lines, those of a document together. The first rule that fits counts.
     """

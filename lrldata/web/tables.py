@@ -1,4 +1,4 @@
-"""Rows of files that are not a row a line: CSV, TSV, and arrays of JSON; a row at a time. Pure.
+"""Rows of files that are not a row per line: CSV, TSV, and arrays of JSON; a row at a time. Pure.
 
 A row comes with where it stands, for messages, and its size in characters. Raises ValueError for a file that is not
 what it should be; the message says where.

@@ -93,7 +93,7 @@ def tags_of(
 
 
 def decoded(predicted: Sequence[NDArray[np.int64]], features: Features, labels: Sequence[str]) -> list[Label]:
-    """Return predictions as labels: of each item one, or for ner a tag a word."""
+    """Return predictions as labels: of each item one, or for ner a tag per word."""
     if features.first is None:
         return [labels[int(each)] for each in predicted]
     return [tags_of(each, first, labels) for each, first in zip(predicted, features.first, strict=True)]

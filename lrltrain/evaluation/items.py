@@ -20,7 +20,7 @@ LABELS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Items:
-    """One split: `texts`, each split into `words` for ner alone, and a gold label each, for ner a tag a word."""
+    """One split: `texts`, each split into `words` for ner alone, and a gold label each, for ner a tag per word."""
 
     texts: tuple[str, ...]
     labels: tuple[Label, ...]

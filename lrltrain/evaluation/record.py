@@ -1,4 +1,4 @@
-"""Scores of tasks as artifacts: a folder a run, with what was predicted of every item, from which all is counted.
+"""Scores of tasks as artifacts: a folder per run, with what was predicted of every item, from which all is counted.
 
     WORKSPACE/scores/LANGUAGE/BASE/NAME/TASK-DATA-HASH/seed-SEED/{manifest.json, predictions.parquet}
 

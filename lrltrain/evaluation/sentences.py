@@ -89,6 +89,6 @@ def _lines(path: Path) -> list[str]:
 def _pack(name: str, split: str, texts: Sequence[str], limit: int | None) -> Sentences:
     kept = tuple(text for text in (normalize(text).strip() for text in texts) if text)[:limit]
     if not kept:
-        raise InputError(f"{name}: holds no sentence.", "One sentence a line is wanted.")
+        raise InputError(f"{name}: holds no sentence.", "One sentence per line is wanted.")
     digest = hashlib.sha256("\n".join(kept).encode()).hexdigest()
     return Sentences(name, split, kept, {"name": name, "split": split, "sentences": len(kept), "sha256": digest})

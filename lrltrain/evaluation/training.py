@@ -123,7 +123,7 @@ class TaskTraining:
 
     @torch.no_grad()
     def predict(self, inputs: Inputs) -> list[list[Label]]:
-        """Return each seed's predictions of all items, in their order: a label each, or for ner a tag a word."""
+        """Return each seed's predictions of all items, in their order: a label each, or for ner a tag per word."""
         self.model.eval()
         chosen = batches(inputs.lengths, AT_ONCE)
         found: list[Tensor] = []

@@ -3,7 +3,7 @@
     languages = "paper"                 # as --lang: ro,mt,ug | paper | all
     out = "lrl-workspace"
 
-    [build.glotcc]                      # a table a source: options of `lrldata build`
+    [build.glotcc]                      # a table per source: options of `lrldata build`
     max-bytes = 100_000_000
 
     [[fit]]                             # a table a product of sources, models and methods

@@ -19,7 +19,7 @@ from lrltrain.grid.job import Job
 from lrltrain.grid.models import Model, models_of
 
 NONE = "none"
-SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: a job a file, before that of the whole
+SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: a job per file, before that of the whole
 _HELD_IN = {"topic": "sib200", "sentiment": "sentiment", "ner": "wikiann", "pppl": "flores"}  # in languages.toml
 _FILES = {"dump", "conceptnet_db", "index", "input", "protect", "templates", "text", "dataset", "data", "base"}
 Key = tuple[str, str, str, str]  # of an adapter: language, source, model, method

@@ -11,7 +11,7 @@ from lrldata.workspace import ADAPTERS, DATASETS, SCORES_FOLDER, adapter_path, d
 from lrltrain.grid.job import Job, base_folder
 from lrltrain.names import base_name, public_id
 
-SCRATCH = "parts"  # of web text that is cleaned a file a job: what is between the files and the dataset
+SCRATCH = "parts"  # of web text that is cleaned a file per job: what is between the files and the dataset
 _NAMED = ("adapters", "adapter", "corpus", "data")  # settings that may name what other jobs make
 
 

@@ -43,7 +43,7 @@ _TEX = {each: rf"\{each}" for each in "&%$#_{}"} | {
 
 
 def as_csv(table: Table) -> str:
-    """Return a line a score: F1 of 0 to 1, perplexities as they are, `change` a difference of F1 or a ratio."""
+    """Return a line per score: F1 of 0 to 1, perplexities as they are, `change` a difference of F1 or a ratio."""
     written = io.StringIO()
     writer = csv.DictWriter(written, FIELDS, lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""The results as one HTML page, self-contained: tables to sort and filter, plots, a section a language. Pure."""
+"""The results as one HTML page, self-contained: tables to sort and filter, plots, a section per language. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

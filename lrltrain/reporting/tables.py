@@ -1,4 +1,4 @@
-"""Runs as a table: a row a language, base model, method and source, a column a task and its data. IO."""
+"""Runs as a table: a row per language, base model, method and source, a column per task and its data. IO."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

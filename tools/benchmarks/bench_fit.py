@@ -4,7 +4,7 @@
 
 Both train the same adapter on the same lines with the same masks, in one process, in turn:
 
-plain   as most people write it: a line a row, padded to the longest of the batch, the model's own loss over all logits
+plain   as most people write it: a line per row, padded to the longest of the batch, the loss of all logits
 lrl     the step of this package: the same lines packed into rows, the loss at the labelled positions
 bf16    the same with the frozen weights in bf16, as `--precision bf16` holds them
 

@@ -26,7 +26,7 @@ CLOSE = 1e-4
 def main() -> None:
     """Time both, check that they agree, and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("text", type=Path, help="a text of any language, a sentence a line")
+    parser.add_argument("text", type=Path, help="a text of any language, a sentence per line")
     parser.add_argument("--sentences", type=int, default=8)
     parser.add_argument("--words", type=int, default=12, help="sentences are cut after so many words")
     given = parser.parse_args()

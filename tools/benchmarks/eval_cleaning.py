@@ -3,7 +3,7 @@
     python tools/benchmarks/eval_cleaning.py DATA [--lang mt,ro,...] [--seed 1]
     python tools/benchmarks/eval_cleaning.py DATA --kinds [--cases CASES]
 
-DATA is a folder with text/LANG_Script/*.txt (a sentence a line) and flores200/devtest/LANG_Script.devtest. Documents
+DATA is a folder with text/LANG_Script/*.txt (a sentence per line) and flores200/devtest/LANG_Script.devtest. Documents
 are made of eight sentences of one file; into them go lines of other and of close languages, boilerplate, menus, code,
 addresses, template lines that many documents have, and benchmark sentences; beside them documents in another language,
 again, and nearly again. Prints for each language which share of the good lines stays, and of each kind of noise which

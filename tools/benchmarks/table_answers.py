@@ -54,7 +54,7 @@ def score(data: Path, folder: str, model: str, workspace: Path) -> dict[str, Run
 
 
 def rules_table(scored: dict[str, dict[str, Run]]) -> str:
-    """Return a line a language, and a mean: F1 in per cent of each model under each rule."""
+    """Return a line per language, and a mean: F1 in per cent of each model under each rule."""
     heads = [f"{model}, {rule}" for model in scored for rule in ("strict (95 % CI)", "first", "study's")]
     lines = [_line("language", *heads), _line("---", *["---:"] * len(heads))]
     for code in next(iter(scored.values())):
@@ -86,7 +86,7 @@ def _differences(runs: list[Run]) -> str:
 
 
 def encoder_table(gpt: dict[str, Run], others: Iterable[Run]) -> str:
-    """Return a line a language and model: its F1 in per cent, GPT-4's, the difference and its corrected p."""
+    """Return a line per language and model: its F1 in per cent, GPT-4's, the difference and its corrected p."""
     groups: dict[tuple[str, str, str, str], list[Run]] = {}
     for run in others:
         if run.language in gpt and run.predictions["gold"].equals(gpt[run.language].predictions["gold"]):

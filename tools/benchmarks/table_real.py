@@ -168,7 +168,7 @@ def _alone(score: Score) -> Path:
 
 
 def encoder_perplexities(cells: tuple[Cell, ...]) -> str:
-    """Return a line a language and adapter: pseudo-perplexity before and after."""
+    """Return a line per language and adapter: pseudo-perplexity before and after."""
     lines = [
         "| language | method | before | after | after / before (95 % CI) | p |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
@@ -203,7 +203,7 @@ def task_table(cells: tuple[Cell, ...]) -> str:
 
 
 def prompt_table(cells: tuple[Cell, ...]) -> str:
-    """Return a line a language: macro-F1 of the prompted decoder."""
+    """Return a line per language: macro-F1 of the prompted decoder."""
     lines = ["| language | data | items | SmolLM2-135M, prompted |", "| --- | --- | ---: | ---: |"]
     mine = [cell for cell in cells if cell.row.base == DECODER and cell.row.method.startswith("prompt")]
     lines += [f"| {cell.row.language} | {cell.column.data} | {cell.items} | {_score(cell)} |" for cell in mine]

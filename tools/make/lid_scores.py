@@ -18,7 +18,7 @@ from lrldata.language import find
 
 
 def main() -> None:
-    """Print the summary, then a table a model."""
+    """Print the summary, then a table per model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", action="append", default=[], help="a name or a path; several times for several")

@@ -30,7 +30,7 @@ FLOOR = 0.3
 SHORTEST, LONGEST = 3, 12  # words of a cut line
 NEWS_LINES = 400  # of NTREX a language, so that it does not crowd out the rest
 HEAD = """\
-# Thresholds of language identification, made by tools/make/lid_thresholds.py: a table a model, a row a language.
+# Thresholds of language identification, made by tools/make/lid_thresholds.py: a table per model, a row per language.
 #
 #   threshold   lines below this probability are not kept as the language's
 #   kept        share of good lines of the language that are at or above it

@@ -2,7 +2,7 @@
 
     python tools/make/make_benchmarks.py DATA
 
-DATA is a folder with flores200/devtest/LANG_Script.devtest (a sentence a line) and
+DATA is a folder with flores200/devtest/LANG_Script.devtest (a sentence per line) and
 sib200/LANG_Script/{train,dev,test}.tsv. Of each sentence one run of eight words in four is kept (of thirty characters
 one in sixteen, where a script has no spaces), as its hash: no text can be had from it.
 """

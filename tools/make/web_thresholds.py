@@ -2,7 +2,7 @@
 
     python tools/make/web_thresholds.py DATA
 
-DATA is a folder with text/LANG_Script/*.txt (a sentence a line). Documents are made of eight lines of one file; a
+DATA is a folder with text/LANG_Script/*.txt (a sentence per line). Documents are made of eight lines of one file; a
 number is where 0.1 % of them lie beyond, and as far again as that is from the median, as these texts are of few kinds.
 """
 
