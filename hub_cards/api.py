@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 from hub_cards.cards.lint import is_repository
 from hub_cards.config import PushConfig, load_push_config
 from lrldata.arguments import call_of, naming_arguments, with_options
+from lrldata.engine import variables
 from lrldata.errors import UsageError
 from lrldata.folder import kept_in_place
+from lrldata.language import Language, as_typed
 from lrldata.output import keep_out
 from lrldata.progress import Progress
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from hub_cards.publish.publish import Collected, Prepared, Published
 
 PathLike = str | Path
+
+PUBLIC = "https://huggingface.co"
 
 
 class PushOptions(TypedDict, total=False):
@@ -65,7 +70,9 @@ class Pushed:
 
 
 @with_options(PushOptions)
-def push(lang: str | Sequence[str] | None = None, **options: Unpack[PushOptions]) -> Pushed:
+def push(
+    lang: str | Language | Sequence[str] | Sequence[Language] | None = None, **options: Unpack[PushOptions]
+) -> Pushed:
     """Publish the datasets, adapters and cards of a language. What is on the Hub already, unchanged, is left alone.
 
     The token is that of `hf auth login` or HF_TOKEN. Called again after an interruption, it goes on.
@@ -83,10 +90,12 @@ def push(lang: str | Sequence[str] | None = None, **options: Unpack[PushOptions]
         PublishError: The Hub refuses or cannot be reached, or a card was edited on the Hub.
 
     """
-    named = lang if lang is None or isinstance(lang, str) else ",".join(lang)
+    named = None if lang is None else as_typed(lang)
     call = call_of(PushOptions, options, lang=named)
     with naming_arguments(PushOptions.__annotations__.keys() | {"lang"}):
-        return push_settings(read_settings(call.config, call.flags), call.progress)
+        settings = read_settings(call.config, call.flags)
+        with at_endpoint(settings):  # of this call, and of no other in the session
+            return push_settings(settings, call.progress)
 
 
 def read_settings(file: Path | None, flags: Mapping[str, Any]) -> PushConfig:
@@ -96,11 +105,14 @@ def read_settings(file: Path | None, flags: Mapping[str, Any]) -> PushConfig:
     """
     known = {"endpoint": os.environ["HF_ENDPOINT"]} if "HF_ENDPOINT" in os.environ else {}
     settings = load_push_config(file, known | dict(flags))
-    if settings.endpoint:
-        os.environ["HF_ENDPOINT"] = settings.endpoint.rstrip("/")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # so that every version of it speaks the one protocol
     return settings
+
+
+def at_endpoint(settings: PushConfig) -> AbstractContextManager[None]:
+    """Set the address that huggingface_hub 0.36 reads when it is imported, in place of what each call names."""
+    return variables({"HF_ENDPOINT": settings.endpoint.rstrip("/")} if settings.endpoint else {})
 
 
 def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
@@ -109,7 +121,7 @@ def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
     from hub_cards.publish.hub import Hub  # noqa: PLC0415
     from hub_cards.publish.publish import prepare, publish  # noqa: PLC0415
 
-    hub = Hub(settings.endpoint and settings.endpoint.rstrip("/"), allow_http=settings.allow_http)
+    hub = Hub((settings.endpoint or PUBLIC).rstrip("/"), allow_http=settings.allow_http)
     keep_out(hub.token or "")
     with kept_in_place(artifacts_of(settings.out, settings.lang)):  # what is planned is what is published
         prepared = prepare(settings, hub, progress)
@@ -123,7 +135,7 @@ def render_card(path: PathLike, *, namespace: str = "my-org", out: PathLike | No
     """Render the card of a dataset's or an adapter's folder here, as Markdown and as a page.
 
     Args:
-        path: The folder of an adapter or of one dataset; the card of a dataset is that of all sources of its language.
+        path: The folder, or datasets/LANG of a workspace. The card of a dataset is that of all sources of its language.
         namespace: User or organisation that the card names.
         out: Folder to write to; `cards/` in the workspace by default.
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hub_cards.cards.lint import is_repository
 from hub_cards.cards.merge import Prefer
-from lrldata.settings import check, read_toml
+from lrldata.settings import LocalPath, check, read_toml
 from lrltrain.config import Method
 
 _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
@@ -36,7 +36,7 @@ class PushConfig(BaseModel):
     patience: float = Field(default=300.0, ge=0.0)
     endpoint: str | None = None
     allow_http: bool = False
-    out: Path = Path("lrl-workspace")
+    out: LocalPath = Path("lrl-workspace")
     dry_run: bool = False
 
     @model_validator(mode="after")

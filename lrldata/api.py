@@ -1,13 +1,13 @@
 """The Python API of lrldata. `import lrldata` finds these lazily; the commands call the same functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from lrldata.arguments import call_of, naming_arguments, with_options
 from lrldata.conceptnet.config import BuildConfig, load_config
 from lrldata.errors import UsageError
-from lrldata.language import Language, find, parse
+from lrldata.language import Language, as_typed, find, parse
 from lrldata.language import languages as table
 from lrldata.progress import Progress
 from lrldata.remote import as_folder, is_remote, opened
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lrldata.web.explain import Explained
 
 PathLike = str | Path
+Several = list[str] | tuple[str, ...] | list[Language] | tuple[Language, ...]
 
 
 class BuildOptions(TypedDict, total=False):
@@ -61,15 +62,16 @@ class BuildOptions(TypedDict, total=False):
 
 
 @overload
-def build(lang: str, **options: Unpack[BuildOptions]) -> Dataset: ...
+def build(lang: str | Language, **options: Unpack[BuildOptions]) -> Dataset: ...
 @overload
-def build(lang: list[str] | tuple[str, ...], **options: Unpack[BuildOptions]) -> list[Dataset]: ...
+def build(lang: Several, **options: Unpack[BuildOptions]) -> list[Dataset]: ...
 @with_options(BuildOptions)
-def build(lang: str | list[str] | tuple[str, ...], **options: Any) -> Dataset | list[Dataset]:
+def build(lang: str | Language | Several, **options: Any) -> Dataset | list[Dataset]:
     """Build the dataset of a language from ConceptNet or web text. An unchanged one is left alone.
 
     Args:
-        lang: Code or name of one language ("ro"), which gives one dataset; or a list of them, which gives a list.
+        lang: Code or name of one language ("ro"), or one of `languages()`, which gives one dataset; or a list of them,
+            which gives a list.
             In a list, "paper" stands for the paper's 30 languages, "all" for all in ConceptNet.
         **options: The options of `lrldata build`, e.g. `source="glotcc"`; None means the default. `config` names
             settings in TOML, which arguments stand above; `quiet` shows no progress bars; `out` may be remote.
@@ -90,13 +92,13 @@ def build(lang: str | list[str] | tuple[str, ...], **options: Any) -> Dataset | 
         ['test', 'train', 'validation']
 
     """
-    call = call_of(BuildOptions, options, lang=lang if isinstance(lang, str) else ",".join(lang))
+    call = call_of(BuildOptions, options, lang=as_typed(lang))
     with naming_arguments(BuildOptions.__annotations__.keys() | {"lang"}):
         if isinstance(lang, str) and len(parse(lang)) > 1:
             raise UsageError(f"lang: {lang!r} names several languages.", "Give a list, which returns a list.")
         settings = load_settings(call.config, call.flags)
         built = build_datasets(settings, call.flags.get("out"), call.progress)
-    return built[0] if isinstance(lang, str) else built
+    return built[0] if isinstance(lang, str | Language) else built
 
 
 def load_settings(file: Path | None, flags: Mapping[str, Any]) -> BuildConfig | WebConfig:
@@ -167,7 +169,7 @@ def languages(*, paper: bool = False) -> tuple[Language, ...]:
     return tuple(language for language in table() if language.paper or not paper)
 
 
-def find_language(name: str) -> Language:
+def find_language(name: str | Language) -> Language:
     """Find a language by any code or name that people use.
 
     Args:
@@ -188,11 +190,11 @@ def find_language(name: str) -> Language:
     return find(name)
 
 
-def identify(texts: Sequence[str], *, lid: str = "compact", cache: PathLike | None = None) -> "list[Prediction]":
+def identify(texts: Iterable[str | None], *, lid: str = "compact", cache: PathLike | None = None) -> "list[Prediction]":
     """Say in which language texts are.
 
     Args:
-        texts: The texts; a line end in one counts as a space.
+        texts: The texts; a line end in one counts as a space, and None is a text without letters.
         lid: "compact" (built in), "glotlid", "lid176", or the path of a fastText model.
         cache: Folder for a model that comes from the Hub.
 
@@ -213,12 +215,15 @@ def identify(texts: Sequence[str], *, lid: str = "compact", cache: PathLike | No
 
     if isinstance(texts, str):
         raise UsageError("texts: one text was given.", "Give a list of texts.")
+    asked = ["" if text is None else text for text in texts]
+    if wrong := next((text for text in asked if not isinstance(text, str)), None):
+        raise UsageError(f"texts: {wrong!r:.60} is no text.", "Give a list of texts; None is one without letters.")
     with naming_arguments({"lid", "cache"}):
-        return list(load_model(lid, None if cache is None else Path(cache)).predict(list(texts)))
+        return list(load_model(lid, None if cache is None else Path(cache)).predict(asked))
 
 
 def explain(
-    text: str, lang: str, *, lid: str = "compact", scripts: str | None = None, cache: PathLike | None = None
+    text: str, lang: str | Language, *, lid: str = "compact", scripts: str | None = None, cache: PathLike | None = None
 ) -> "list[Explained]":
     """Say line by line what the cleaning of web text would do with a text, and why.
 
@@ -247,5 +252,5 @@ def explain(
 
     with naming_arguments({"lang", "lid", "scripts", "cache"}):
         language = find(lang)
-        asked = scripts_asked(language, lang, scripts)
+        asked = scripts_asked(language, as_typed(lang), scripts)
         return explain_text(text, language, lid, None if cache is None else Path(cache), scripts=asked)

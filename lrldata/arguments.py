@@ -9,18 +9,22 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Parameter, signature
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lrldata.errors import LrlError, UsageError
+from lrldata.errors import LrlError, StorageError, UsageError
 from lrldata.progress import Progress
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _COMMANDS = re.compile(r"(`[^`]*`)")
-_OPTION = re.compile(
-    r"--([a-z][a-z0-9-]*)"  # and a value, where one follows: in capitals, or a word at the end of a clause
-    r"(?:[ =]((?!(?:and|or|for|to)\b)(?:[A-Z][A-Z,]+|[\w./,-]*[\w/-](?=,? or\b| --|[,;.](?:\s|$)|$))))?"
+_OPTION = re.compile(r"--([a-z][a-z0-9-]*)(?:[ =]([A-Z]+(?:[,/][A-Z]+)*\b(?!\.\w)|\w[\w./,-]*\w))?")
+_CODE = re.compile(r"(?!(?:and|are|as|for|is|it|or|out|to)\b)[a-z]{2,3}(?:_[A-Za-z]+)?(?:,[a-z]{2,3})*")
+# What messages name as values: any other word after an option goes on with the sentence.
+_VALUES = set(
+    "any bf16 chat completion conceptnet documents english flores fp32 full fusion glotcc mean native none other ours "
+    "paper pppl theirs topic web".split()
 )
 
 
@@ -44,8 +48,15 @@ def call_of(known: type[Any], options: Mapping[str, Any], **flags: Any) -> Call:
         if isinstance(value, tuple):
             settings[key] = list(value)
     if "out" in settings:
-        settings["out"] = str(settings["out"])
+        settings["out"] = as_text(settings["out"], "out")
     return Call(settings, None if config is None else Path(config), Progress(quiet))
+
+
+def as_text(path: Any, name: str) -> str:
+    """Return a path as text. Raises UsageError for what is none."""
+    if not isinstance(path, str | PathLike) or isinstance(fspath(path), bytes):
+        raise UsageError(f"{name}: {path!r} is not a path.", "Give a text or a pathlib.Path.")
+    return str(path)
 
 
 def with_options(options: type[Any]) -> Callable[[Function], Function]:
@@ -76,6 +87,9 @@ def naming_arguments(names: Collection[str]) -> Iterator[None]:
         error.message, error.hint = (in_python(text, names) for text in (error.message, error.hint))
         error.args = (f"{error.message} {error.hint}".strip(),)
         raise
+    except OSError as error:
+        told = f"{error.filename}: {(error.strerror or str(error)).lower()}" if error.filename else str(error)
+        raise StorageError(f"{told}.", "Check the path and the rights to it.") from error
 
 
 def in_python(text: str, names: Collection[str]) -> str:
@@ -85,6 +99,8 @@ def in_python(text: str, names: Collection[str]) -> str:
         name, value = found[1].replace("-", "_"), found[2]
         if name not in names:
             return found[0]
+        if value and not (value in _VALUES or value[0].isupper() or (name == "lang" and _CODE.fullmatch(value))):
+            return f"{name} {value}"
         return f'{name}="{value}"' if value else name
 
     parts = _COMMANDS.split(text)

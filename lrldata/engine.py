@@ -90,7 +90,8 @@ class WorkerPool:
     """
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
+        # A process of multiprocessing.Pool may not start others.
+        self.workers = 1 if multiprocessing.current_process().daemon else workers
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:

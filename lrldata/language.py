@@ -3,6 +3,7 @@
 import difflib
 import re
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -90,13 +91,17 @@ def _by_spelling() -> dict[str, Language]:
     return found
 
 
-def find(typed: str) -> Language:
+def find(typed: "str | Language") -> Language:
     """Find a language by any code or name: ro, ron, rum, ron_Latn, ron-Latn, ro-RO, Romanian, română.
 
     A script in the tag picks among rows of one code (`ku-Latn` is Northern Kurdish); a region is ignored.
 
     Raises LanguageError with the nearest names.
     """
+    if isinstance(typed, Language):
+        return typed
+    if not isinstance(typed, str):
+        raise LanguageError(f"{typed!r} is no language.", "Give a code or a name, as ro.")
     table = _by_spelling()
     folded = _fold(typed)
     if folded in table:
@@ -118,6 +123,14 @@ def find(typed: str) -> Language:
     names = list(dict.fromkeys(f"{table[spelling].name} ({table[spelling].code})" for spelling in near))[:5]
     hint = f"Nearest: {', '.join(names)}." if names else ""
     raise LanguageError(f"Unknown language {typed!r}.", f"{hint} `lrldata langs` lists them all.".strip())
+
+
+def as_typed(given: "str | Language | Iterable[str | Language]") -> str:
+    """Return languages, or one, as they would be typed: codes and names with commas between. Raises LanguageError."""
+    if isinstance(given, str):
+        return given
+    several = [given] if isinstance(given, Language) or not isinstance(given, Iterable) else list(given)
+    return ",".join(each if isinstance(each, str) else find(each).code for each in several)
 
 
 def parse(typed: str) -> list[Language]:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:  # slow to import, and not needed by all that show progress
 _TEXT = TextColumn("{task.description}", markup=False)
 
 
+def _is_terminal(stream: Any) -> bool:
+    """Return whether a stream is a terminal; programs without one may have none, or something else in its place."""
+    return bool(getattr(stream, "isatty", bool)())
+
+
 def _is_notebook() -> bool:
     """Return whether this is a Jupyter kernel in which Rich can draw bars."""
     return "ipykernel" in sys.modules and find_spec("ipywidgets") is not None
@@ -41,7 +46,7 @@ class Progress:
     @property
     def shown(self) -> bool:
         """Return whether anything is drawn."""
-        return not self.quiet and (sys.stderr.isatty() or _is_notebook())
+        return not self.quiet and (_is_terminal(sys.stderr) or _is_notebook())
 
     def _bars(self, *columns: Any) -> Bars:
         return Bars(*columns, console=Screen(stderr=True), disable=not self.shown, transient=True)

@@ -35,7 +35,7 @@ def is_remote(workspace: str) -> bool:
 
 def as_folder(workspace: str) -> Path:
     """Return the folder of a workspace that is not remote: a path, or an address as file:///home/me/workspace."""
-    return Path(unquote(workspace.removeprefix(FILE)) if workspace.startswith(FILE) else workspace)
+    return Path(unquote(workspace.removeprefix(FILE)) if workspace.startswith(FILE) else workspace).expanduser()
 
 
 @contextmanager

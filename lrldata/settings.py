@@ -1,16 +1,37 @@
 """Settings of a command: a TOML file, with the flags of the command line above it; unknown keys are errors."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+from urllib.parse import unquote
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from lrldata.errors import UsageError
 
 Settings = TypeVar("Settings", bound=BaseModel)
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # a Path of it has one slash
+
+
+def on_this_machine(given: Any) -> Any:
+    """Return a path as it is meant: ~ is the user's folder, and file:// nothing. Raises ValueError for an address."""
+    if not isinstance(given, str | Path):
+        return given  # which is told by its type
+    address = _ADDRESS.match(str(given))
+    if address and address[1] != "file":
+        raise ValueError(f"{given} is an address: name a path of this machine")
+    return Path(unquote("/" + str(given)[address.end() :]) if address else given).expanduser()
+
+
+def _as_text(given: Any) -> Any:
+    return str(Path(given).expanduser()) if isinstance(given, Path) or str(given).startswith("~/") else given
+
+
+LocalPath = Annotated[Path, BeforeValidator(on_this_machine)]
+PathOrId = Annotated[str, BeforeValidator(_as_text)]  # of a folder or file, or an id on the Hub
 
 
 def read_toml(file: Path) -> dict[str, Any]:

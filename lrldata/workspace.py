@@ -12,6 +12,7 @@ report/                                     `lrltrain report`
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,8 +117,13 @@ class Dataset:
         """Return the rows as a datasets.DatasetDict of the splits that have rows. Raises StorageError."""
         from datasets import load_dataset  # noqa: PLC0415 -- takes a second
 
-        open_dataset(self.path)  # what is damaged is told in words
-        return load_dataset(str(self.path))
+        manifest, _ = open_dataset(self.path)  # what is damaged is told in words
+        folder = escape(str(self.path))
+        if folder == str(self.path):
+            return load_dataset(folder)
+        # Its name would be taken for a pattern, and one that is escaped is not found as a folder.
+        files = {split: f"{folder}/data/{split}-*.parquet" for split, rows in manifest["rows"].items() if rows}
+        return load_dataset("parquet", data_files=files)
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write a page that shows what was kept, what was dropped and why. Raises StorageError."""

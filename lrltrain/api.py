@@ -1,5 +1,6 @@
 """The Python API of lrltrain. `import lrltrain` finds these lazily; the commands call the same functions."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from lrldata.arguments import call_of, naming_arguments, with_options
 from lrldata.errors import UsageError
 from lrldata.imports import many_imports
+from lrldata.language import Language
 from lrldata.manifest import MANIFEST
 from lrldata.workspace import DATASETS, Dataset
 from lrltrain.config import load_eval_config, load_fit_config
@@ -108,28 +110,36 @@ def fit(data: Any, **options: Any) -> Any:
 
     """
     several = list(data) if isinstance(data, list | tuple) else [data]
+    if wrong := [each for each in several if not isinstance(each, Dataset | Language | str | Path)]:
+        raise UsageError(f"data: {wrong[0]!r:.60} is no dataset.", "Give one of lrldata, its folder, or a language.")
     with naming_arguments(FitOptions.__annotations__.keys() | {"lang"}):
         calls = [call_of(FitOptions, _where(each, options) | options, **_what(each)) for each in several]
         settings = [load_fit_config(call.config, call.flags) for call in calls]
         with many_imports():
             from lrltrain.fitting.groups import fit_all  # noqa: PLC0415 -- imports torch
-        made = fit_all(settings, calls[0].progress) if calls else []
+            from lrltrain.session import undisturbed  # noqa: PLC0415
+        with undisturbed():
+            made = fit_all(settings, calls[0].progress) if calls else []
     return made if isinstance(data, list | tuple) else made[0]
 
 
-def _what(data: Dataset | PathLike) -> dict[str, Any]:
+def _what(data: Dataset | Language | PathLike) -> dict[str, Any]:
     """Return the options that say what is trained on."""
+    if isinstance(data, Language):
+        return {"lang": data.code}
     if not isinstance(data, Dataset):
         if not (Path(data) / MANIFEST).is_file():
-            if isinstance(data, Path):
+            if isinstance(data, Path) or os.sep in data:
                 Dataset.open(data)  # which says what is wrong
             return {"lang": str(data)}
         data = Dataset.open(data)
     return {"lang": data.language.code, "source": data.source, "dataset": str(data.path)}
 
 
-def _where(data: Dataset | PathLike, options: dict[str, Any]) -> dict[str, Any]:
+def _where(data: Dataset | Language | PathLike, options: dict[str, Any]) -> dict[str, Any]:
     """Return the workspace that a dataset lies in, where none is named."""
+    if isinstance(data, Language):
+        return {}
     path = data.path if isinstance(data, Dataset) else Path(data)
     within = len(path.parts) > 2 and path.parts[-3] == DATASETS
     return {"out": path.parents[2]} if within and not options.get("out") else {}
@@ -165,22 +175,31 @@ def evaluate(
 
     """
     several: list[Any] = [] if adapter is None else list(adapter) if isinstance(adapter, list | tuple) else [adapter]
+    if wrong := [each for each in several if not isinstance(each, str | Path) and not hasattr(each, "workspace")]:
+        raise UsageError(f"adapter: {wrong[0]!r:.60} is no adapter.", "Give one of `fit`, or its folder.")
     given: dict[str, Any] = {**options}
     fitted = [each for each in several if not isinstance(each, str | Path)]
     if fitted and len(fitted) == len(several):
         given.setdefault("out", fitted[0].workspace)
-        own = {each.dataset for each in fitted}
-        if given.get("task", "pppl") == "pppl" and given.get("data") is None and len(own) == 1 and None not in own:
-            given["data"] = own.pop()
-    if given.get("data") is not None:
-        given["data"] = str(given["data"])
+        own = list(dict.fromkeys(each.dataset for each in fitted))
+        if given.get("task", "pppl") == "pppl" and given.get("data") is None and None not in own:
+            if len(own) > 1:  # each on what it was trained on
+                each_own = [evaluate([one for one in fitted if one.dataset == data], **options) for data in own]
+                return Scores(tuple(score for scores in each_own for score in scores.texts))
+            given["data"] = own[0]
+    if isinstance(data := given.get("data"), Dataset):
+        given["data"] = data.path
+    elif not isinstance(data, str | Path | None):
+        raise UsageError(f"data: {data!r:.60} is not a path.", "Give a dataset, a path or an id on the Hub.")
     paths = [each if isinstance(each, str | Path) else each.path for each in several]
     call = call_of(EvalOptions, given, adapter=paths)
     with naming_arguments(EvalOptions.__annotations__.keys() | {"adapter"}):
         settings = load_eval_config(call.config, call.flags)
         with many_imports():
             from lrltrain.evaluation.measure import measure  # noqa: PLC0415 -- imports torch
-        tasks, texts = measure(settings, call.progress)
+            from lrltrain.session import undisturbed  # noqa: PLC0415
+        with undisturbed():
+            tasks, texts = measure(settings, call.progress)
     return Scores(tuple(texts), tuple(tasks))
 
 
@@ -205,7 +224,9 @@ def prompt(lang: str, **options: Unpack[PromptOptions]) -> "list[Run]":
         settings = load_prompt_config(call.config, call.flags)
         with many_imports():
             from lrltrain.prompting.prompt import prompt as ask  # noqa: PLC0415 -- imports torch
-        return ask(settings, call.progress)
+            from lrltrain.session import undisturbed  # noqa: PLC0415
+        with undisturbed():
+            return ask(settings, call.progress)
 
 
 def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None) -> "Reported":

@@ -14,7 +14,7 @@ from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from lrldata.errors import UsageError
-from lrldata.settings import check, read_toml
+from lrldata.settings import LocalPath, PathOrId, check, read_toml
 
 Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
 Objective = Literal["mlm", "clm"]
@@ -46,16 +46,16 @@ class FitConfig(BaseModel):
 
     lang: str
     source: str = Field(default="conceptnet", pattern=r"^[^<>:/\\|?*\x00-\x1f\x7f]+$", max_length=200)
-    dataset: str | None = None
+    dataset: PathOrId | None = None
     dataset_revision: str | None = None
-    text: list[Path] = []
-    base: str = "FacebookAI/xlm-roberta-base"
+    text: list[LocalPath] = []
+    base: PathOrId = "FacebookAI/xlm-roberta-base"
     base_revision: str | None = None
     base_id: PublicId | None = None
     base_folder: FolderName | None = None
     variant: Annotated[FolderName, Field(max_length=40)] | None = None
     method: Method = "seq_bn_inv"
-    adapters: list[Path] = []
+    adapters: list[LocalPath] = []
     fuse_invertible: Literal["first", "none"] = "first"
     preset: str | None = None
     objective: Objective | None = None
@@ -80,8 +80,8 @@ class FitConfig(BaseModel):
     torch_compile: bool = False
     tracker: list[Literal["tensorboard", "trackio", "wandb"]] = []
     group: Literal["auto"] | Annotated[int, Field(ge=1, le=1_024)] = "auto"
-    out: Path = Path("lrl-workspace")
-    cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
+    out: LocalPath = Path("lrl-workspace")
+    cache: LocalPath = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     overwrite: bool = False
     resume: bool = False
@@ -140,16 +140,16 @@ class EvalConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: Literal["pppl", "topic", "sentiment", "ner", "all"] = "pppl"
-    adapter: list[Path] = []
+    adapter: list[LocalPath] = []
     baselines: list[str] = []
-    base: str | None = None
+    base: PathOrId | None = None
     base_revision: str | None = None
     base_id: PublicId | None = None
     lang: str | None = None
-    data: str | None = None
-    corpus: Path | None = None
+    data: PathOrId | None = None
+    corpus: LocalPath | None = None
     transfer_from: str | None = None
-    transfer_adapter: Path | None = None
+    transfer_adapter: LocalPath | None = None
     seeds: list[Seed] = Field(default=[1, 2, 3], min_length=1)
     epochs: Count | None = None
     batch_size: Count | None = None
@@ -164,7 +164,7 @@ class EvalConfig(BaseModel):
     resamples: int = Field(default=1_000, ge=100)
     seed: Seed = 42
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
-    out: Path = Path("lrl-workspace")
+    out: LocalPath = Path("lrl-workspace")
     overwrite: bool = False
 
     @model_validator(mode="after")

@@ -117,6 +117,9 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
             licence = licenses.of_adapter(adapter, workspace, text) or UNKNOWN
             base_id = f"{namespace}/{MINI}" if base == MINI else base
             return adapter_repository(adapter, workspace, licence, text, base_id, namespace), root
+    of_language = sorted(path.glob("*/")) if path.parent.name == DATASETS else []
+    if held := next((each for each in of_language if kind_of(each) == DATASET), None):
+        return repository_of(held, namespace)
     below = (each.parent for pattern in ("*", "*/*", "*/*/*") for each in path.glob(f"{pattern}/{MANIFEST}"))
     found = (each for each in below if kind_of(each) in (DATASET, ADAPTER))
     inside = ", ".join(sorted(map(str, found))[:3])

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from lrldata.settings import check, read_toml
+from lrldata.settings import LocalPath, PathOrId, check, read_toml
 
 INPUTS = {"dump", "dump_sha256", "conceptnet_db", "index", "sample"}
 SHA256 = r"^\s*[0-9a-fA-F]{64}\s*$"
@@ -20,10 +20,10 @@ class BuildConfig(BaseModel):
 
     lang: str
     source: Literal["conceptnet"] = "conceptnet"
-    dump: str | None = None
+    dump: PathOrId | None = None
     dump_sha256: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=SHA256)] | None = None
-    conceptnet_db: Path | None = None
-    index: Path | None = None
+    conceptnet_db: LocalPath | None = None
+    index: LocalPath | None = None
     sample: bool = False
     templates: str = "english"
     edges: Edges = "any"
@@ -31,10 +31,10 @@ class BuildConfig(BaseModel):
     scripts: str | None = None
     split: Literal["pair", "random"] = "pair"
     seed: int = 42
-    verdicts: Path | None = None
+    verdicts: LocalPath | None = None
     max_rejected: float = Field(default=0.001, ge=0.0, le=1.0)
-    out: Path = Path("lrl-workspace")
-    cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
+    out: LocalPath = Path("lrl-workspace")
+    cache: LocalPath = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     force: bool = False
 

@@ -44,7 +44,7 @@ class Part:
 
     def read(self, kind: str, *columns: str) -> pl.DataFrame:
         """Read columns of one of its frames; none named: all."""
-        return pl.read_ipc(self.path(kind), columns=list(columns) or None)
+        return read_frame(self.path(kind), *columns)
 
     def array(self, kind: str) -> npt.NDArray[Any]:
         """Read one of its arrays."""
@@ -71,6 +71,12 @@ class Part:
     def write_summary(self, value: object) -> None:
         """Write what was counted in it."""
         whole(self.path("json"), lambda path: path.write_text(json.dumps(value, ensure_ascii=False), "utf-8"))
+
+
+def read_frame(path: Path, *columns: str) -> pl.DataFrame:
+    """Read columns of a frame, or all, from a file: by its own name, which Polars would take for a pattern."""
+    with path.open("rb") as stream:
+        return pl.read_ipc(stream, columns=list(columns) or None)
 
 
 def whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lrldata.engine import cores
 from lrldata.errors import UsageError
-from lrldata.settings import check, read_toml
+from lrldata.settings import LocalPath, check, read_toml
 
 GIGABYTE = 1_000_000_000
 REPOSITORY = "cis-lmu/GlotCC-V1"  # Kargaran et al. (2024), arXiv 2410.23825
@@ -22,26 +22,26 @@ class WebConfig(BaseModel):
 
     lang: str
     source: Literal["glotcc", "web"]
-    input: Path | None = None
+    input: LocalPath | None = None
     revision: str = "main"
     sample: bool = False
     text_column: str | None = None
     url_column: str | None = None
     lid: str = "compact"
-    protect: list[Path] = []
+    protect: list[LocalPath] = []
     benchmarks: bool = True
     max_bytes: int = Field(default=GIGABYTE, ge=1)
     unit: Literal["sentences", "lines", "documents"] = "lines"
     documents: Literal["paragraphs", "lines"] = "paragraphs"
     scripts: str | None = None
     handles: bool = False
-    verdicts: Path | None = None
+    verdicts: LocalPath | None = None
     skip_bad: bool = False
     workers: int = Field(default_factory=cores, ge=1)
     memory: int = Field(default=500_000_000, ge=1_000_000)
-    scratch: Path | None = None
-    out: Path = Path("lrl-workspace")
-    cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
+    scratch: LocalPath | None = None
+    out: LocalPath = Path("lrl-workspace")
+    cache: LocalPath = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     force: bool = False
 

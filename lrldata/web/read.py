@@ -80,6 +80,8 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
         if kind == "parquet":
             yield from _parquet(shard, stream, columns)
             return
+        if is_packed(shard.name) and not shard.size:
+            raise EOFError("it is empty, and so no gzip file")
         plain: Any = gzip.GzipFile(fileobj=stream) if is_packed(shard.name) else stream
         if kind == "json":
             yield from _tables(shard, read_json(_blocks(plain), fields.JSON, LONGEST_LINE), columns)

@@ -15,7 +15,7 @@ from lrldata.review.decisions import Decisions
 from lrldata.schema import WEB
 from lrldata.split import content_hash
 from lrldata.web import document_filters, pii, samples, spoken
-from lrldata.web.chunks import DropCodes, Part, whole
+from lrldata.web.chunks import DropCodes, Part, read_frame, whole
 from lrldata.web.clean import CleaningContext, clean
 from lrldata.web.cross_dedup import CODES, Keys
 from lrldata.web.decontaminate import open_protected
@@ -192,4 +192,4 @@ def write(task: Task, part: Part, drop_codes: DropCodes, places: pl.DataFrame, f
 
 def read_rows(folder: Path) -> pl.DataFrame:
     """Return the rows of a shard of the dataset, in the order of their documents' content."""
-    return pl.concat([pl.read_ipc(path) for path in sorted(folder.iterdir())]).sort("order", "line").select(WEB.names())
+    return pl.concat([read_frame(path) for path in sorted(folder.iterdir())]).sort("order", "line").select(WEB.names())

@@ -15,6 +15,7 @@ from lrldata.manifest import MANIFEST
 from lrldata.normalize import normalize
 from lrldata.output import note
 from lrltrain.text import label_of
+from lrltrain.trust import HUB_ID
 
 FLORES = "openlanguagedata/flores_plus"
 
@@ -46,7 +47,7 @@ def open_sentences(data: str, language: Language, limit: int | None = None) -> S
         if language.flores is None or not found.is_file():
             raise InputError(f"{found}: no such file.", "Give a folder of LANG_Script.devtest files, or a text file.")
         return _pack("flores", "devtest", _lines(found), limit)
-    if data != "flores" and "/" not in data:
+    if data != "flores" and ("/" not in data or not HUB_ID.fullmatch(data)):
         raise InputError(f"{data}: no such file or folder.", "Use --data flores, a Hub id, a folder or a text file.")
     return _on_hub(FLORES if data == "flores" else data, language, limit)
 
@@ -60,7 +61,9 @@ def _on_hub(identifier: str, language: Language, limit: int | None) -> Sentences
         first = str(error).strip().split("\n")[0][:200]
         raise InputError(
             f"{identifier}: cannot be loaded from the Hub: {first}",
-            "FLORES is gated there: accept its terms and log in, or give --data FOLDER with LANG_Script.devtest files.",
+            "FLORES is gated there: accept its terms and log in, or give --data FOLDER with LANG_Script.devtest files."
+            if identifier == FLORES
+            else "Use --data flores, a Hub id, a folder or a text file.",
         ) from error
     split = next(name for name in ("devtest", "test", *parts) if name in parts)
     column = next((name for name in ("text", "sentence") if name in parts[split].column_names), None)

@@ -31,7 +31,7 @@ from platformdirs import user_cache_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lrldata.remote import DEFAULT, as_folder, is_remote
-from lrldata.settings import check, read_toml
+from lrldata.settings import LocalPath, check, read_toml
 from lrltrain.config import Method, Seed
 
 TaskName = Literal["pppl", "topic", "sentiment", "ner"]
@@ -96,7 +96,7 @@ class GridConfig(BaseModel):
     threads: int = Field(default=1, ge=1)
     push: Options | None = None
     out: Annotated[str, AfterValidator(_without_scheme)] = DEFAULT
-    cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
+    cache: LocalPath = Field(default_factory=lambda: user_cache_path("lrl"))
 
     @property
     def lang(self) -> str:

@@ -48,7 +48,7 @@ class AdapterStack(nn.Module):
         if isinstance(settings, Bottlenecks) and settings.invertible:
             size = int(getattr(model.config, "embedding_size", hidden))
             self.coupling = Coupling(count, size, settings.non_linearity, settings.invertible_reduction_factor)
-        self.to(next(model.parameters()).device)
+        self.to(_device_of(model))
 
     def draw(self, seed: int, number: int = 0) -> None:
         """Initialise the weights of one of the adapters from a seed: the same in a stack of any size."""
@@ -59,6 +59,16 @@ class AdapterStack(nn.Module):
                     module.draw(number)
             if self.coupling is not None:
                 self.coupling.draw(number)
+
+
+def _device_of(model: Any) -> torch.device:
+    """Return where a model is. Raises ModelError where its embeddings are offloaded, as nothing is put beside them."""
+    device: torch.device = next(model.parameters()).device
+    if device.type == "meta":
+        raise ModelError(
+            "The model's embeddings are offloaded, to disk or to the CPU.", "Load it with them on a device: device_map."
+        )
+    return device
 
 
 class FusedStack(nn.Module):
@@ -75,7 +85,7 @@ class FusedStack(nn.Module):
         if not shared or any(not isinstance(each.settings, Bottlenecks) for each in members):
             raise ModelError("Adapters without bottlenecks cannot be fused.", "Give seq_bn or seq_bn_inv adapters.")
         self.fusions: Any = nn.ModuleDict({key: Fusion(hidden, dropout) for key in shared})
-        self.to(next(model.parameters()).device)
+        self.to(_device_of(model))
 
     @property
     def names(self) -> list[str]:

@@ -9,6 +9,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from lrldata.errors import ModelError
 from lrltrain.modules.files import CONFIG, FUSION_CONFIG, load_adapter_files, load_fusion, read_config
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert
+from lrltrain.session import undisturbed
 from lrltrain.trust import HUB_ID, faults
 
 _FILES = ["*.json", "*.bin", "*.safetensors"]
@@ -35,7 +36,9 @@ def load_adapter(model: Any, source: str | Path, *, revision: str | None = None)
         >>> model = AutoModelForMaskedLM.from_pretrained("FacebookAI/xlm-roberta-base")
         >>> lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-seq_bn_inv")
     """
-    folder = _folder_of(str(source), revision)
+    if not isinstance(source, str | Path) or not hasattr(model, "config"):
+        raise ModelError("load_adapter takes a model of transformers, and the folder or id of an adapter.", "")
+    folder = _folder_of(str(Path(source).expanduser() if str(source).startswith("~/") else source), revision)
     fuses = (folder / FUSION_CONFIG).is_file()
     if not fuses and not (folder / CONFIG).is_file() and (folder / "config.json").is_file():
         raise ModelError(f"{source}: holds a whole model.", "Load it with from_pretrained of transformers.")
@@ -43,8 +46,9 @@ def load_adapter(model: Any, source: str | Path, *, revision: str | None = None)
     fault = next(faults(read_config(folder / name)), None)
     if fault:
         raise ModelError(f"{source}: {name}: {fault}.", "An adapter's own code is never run.")
-    stack = load_fusion(folder, model) if fuses else load_adapter_files(folder, model)
-    insert(model, stack)
+    with undisturbed():
+        stack = load_fusion(folder, model) if fuses else load_adapter_files(folder, model)
+        insert(model, stack)
     return stack
 
 

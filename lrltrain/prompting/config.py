@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lrldata.settings import check, read_toml
+from lrldata.settings import LocalPath, PathOrId, check, read_toml
 from lrltrain.config import PublicId, Seed
 
 Task = Literal["topic", "sentiment"]
@@ -26,10 +26,10 @@ class PromptConfig(BaseModel):
 
     lang: str
     task: Task = "topic"
-    data: Path
-    answers: Path | None = None
-    export_lm_eval: Path | None = None
-    model: str = Field(min_length=1)
+    data: LocalPath
+    answers: LocalPath | None = None
+    export_lm_eval: LocalPath | None = None
+    model: PathOrId = Field(min_length=1)
     model_revision: str | None = None
     model_id: PublicId | None = None
     endpoint: str | None = None
@@ -37,7 +37,7 @@ class PromptConfig(BaseModel):
     allow_http: bool = False
     form: Form | None = None
     shots: int = Field(default=0, ge=0, le=1_000)
-    template: Path | None = None
+    template: LocalPath | None = None
     limit: int | None = Field(default=None, ge=1)
     seed: Seed = 42
     normalise: Normalise = "sum"
@@ -52,8 +52,8 @@ class PromptConfig(BaseModel):
     extra: dict[str, Any] = {}
     price_in: Price | None = None
     price_out: Price | None = None
-    out: Path = Path("lrl-workspace")
-    cache: Path = Field(default_factory=lambda: user_cache_path("lrl"))
+    out: LocalPath = Path("lrl-workspace")
+    cache: LocalPath = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     overwrite: bool = False
 

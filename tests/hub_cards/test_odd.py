@@ -1,6 +1,7 @@
 """Workspaces and repositories that are not as they should be: told in words, and nothing lost."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from manifests import change, unseal
 from stores import commits, git, store, tags
 from test_plan import repository as some_repository
 
+from hub_cards.api import read_settings
 from hub_cards.cards.card import Card, read
 from hub_cards.cards.dataset_card import dataset_card
 from hub_cards.cards.lint import lint
@@ -135,6 +137,16 @@ def test_a_manifest_that_was_edited_is_named(damage: Any, words: str, push: Any,
     assert words in done.stderr
     assert str(path.parent.parent) in done.stderr
     assert "bug" not in done.stderr
+
+
+def test_an_endpoint_is_that_of_one_call(hub: Hub, push: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = "http://127.0.0.1:9"
+    assert push("--endpoint", hub.endpoint, HF_ENDPOINT=nowhere).returncode == 0, "no request goes anywhere else"
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    settings = read_settings(None, {"lang": "ro", "namespace": "my-org", "endpoint": hub.endpoint})
+    assert settings.endpoint == hub.endpoint
+    assert "HF_ENDPOINT" not in os.environ
+    assert read_settings(None, {"lang": "ro", "namespace": "my-org"}).endpoint is None
 
 
 def test_an_endpoint_may_end_in_a_slash_and_one_that_is_none_is_not_waited_for(hub: Hub, push: Any) -> None:

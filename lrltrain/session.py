@@ -1,0 +1,32 @@
+"""A Python session that computes other things too: ours is done as in a process of its own, and one call at a time."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import RLock
+
+import torch
+
+# transformers loads a model by settings of the whole process, and torch has one generator of random numbers.
+_ALONE = RLock()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Compute as if nothing had been set in this session, and leave it as it was, its random numbers too.
+
+    What is set aside: the default dtype, `torch.no_grad`, `torch.inference_mode`, autocast, and the precision of matrix
+    products. A call from another thread waits.
+    """
+    with _ALONE, ExitStack() as aside:
+        here = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+        aside.enter_context(torch.random.fork_rng(devices=here))
+        aside.enter_context(torch.inference_mode(mode=False))
+        aside.enter_context(torch.enable_grad())
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                aside.enter_context(torch.autocast(device, enabled=False))
+        aside.callback(torch.set_default_dtype, torch.get_default_dtype())
+        aside.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")
+        yield

@@ -1,0 +1,106 @@
+"""Calls as people make them in a session: of odd types, in odd folders, without a terminal, within a pool."""
+
+import multiprocessing
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lrldata
+from lrldata.arguments import in_python
+from lrldata.engine import WorkerPool
+from lrldata.errors import InputError, LanguageError, StorageError, UsageError
+from lrldata.settings import on_this_machine
+
+NAMES = {"scripts", "dump", "transfer_from", "transfer_adapter", "answers", "model_id", "private", "base_id", "lang"}
+NAMES |= {"form", "normalise", "precision", "data"}
+TEXT = """Satul nostru este așezat pe două dealuri, iar între ele curge un pârâu cu apă limpede și rece.
+Primele case au fost ridicate din bârne de stejar, iar acoperișurile lor erau făcute din paie de secară.
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ("Leave --scripts out, or name one.", "Leave scripts out, or name one."),
+        ("Give one with --dump FILE, or --dump instead.", 'Give one with dump="FILE", or dump instead.'),
+        ("--transfer-from wants --transfer-adapter DIR, an", 'transfer_from wants transfer_adapter="DIR", an'),
+        ("--answers wants --model-id NAME: the", 'answers wants model_id="NAME": the'),
+        ("Give --base-id ORG/NAME.", 'Give base_id="ORG/NAME".'),
+        ("Use --lang CODE, as --lang ug.", 'Use lang="CODE", as lang="ug".'),
+        ("Use --lang ro,mt,ug or --lang paper.", 'Use lang="ro,mt,ug" or lang="paper".'),
+        ("Leave out --form chat and --normalise mean.", 'Leave out form="chat" and normalise="mean".'),
+        ("give --data FOLDER with x, or --precision fp32", 'give data="FOLDER" with x, or precision="fp32"'),
+    ],
+)
+def test_options_in_messages_become_arguments(told: str, meant: str) -> None:
+    assert in_python(told, NAMES) == meant
+
+
+def test_languages_are_taken_as_they_are_given(tmp_path: Path) -> None:
+    common: dict[str, Any] = {"sample": True, "out": tmp_path, "cache": tmp_path / "cache", "quiet": True}
+    language = lrldata.find_language("ro")
+    assert lrldata.build(language, **common).language == language
+    assert [each.language.code for each in lrldata.build([language, lrldata.find_language("mt")], **common)] == [
+        "ro",
+        "mt",
+    ]
+    assert lrldata.find_language(language) is language
+    assert lrldata.explain("Citește mai mult", language)
+    for wrong in (None, 3, [None]):
+        with pytest.raises(LanguageError, match="is no language"):
+            lrldata.build(wrong, **common)  # type: ignore[call-overload]
+
+
+def test_a_column_with_nulls_is_identified() -> None:
+    found = lrldata.identify(iter(["Aceasta este o propoziție.", None]))
+    assert [each.labels[:1] for each in found] == [("ro",), ()]
+    with pytest.raises(UsageError, match="texts: nan is no text"):
+        lrldata.identify([float("nan")])  # type: ignore[list-item]
+
+
+def test_folders_whose_names_look_like_patterns(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    (tmp_path / "page.txt").write_text(TEXT, "utf-8")
+    folder = tmp_path / "w [1]*"
+    given: dict[str, Any] = {"source": "web", "input": tmp_path / "page.txt", "out": folder, "cache": folder / "cache"}
+    made = lrldata.build("ro", workers=1, quiet=True, **given)
+    assert len(made.to_frame()) == sum(made.load().num_rows.values()) == 2
+
+
+def test_a_path_is_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    made = lrldata.build("ro", sample=True, out="~/ws", cache="~/cache", quiet=True)
+    assert made.path == tmp_path / "ws" / "datasets" / "ro" / "conceptnet"
+    assert not (tmp_path / "~").exists()
+    assert on_this_machine("file:///a%20b/c") == on_this_machine(Path("file:///a b/c")) == Path("/a b/c")
+    for address in ("https://x.org/a.txt", Path("s3://bucket/a")):
+        with pytest.raises(UsageError, match=r"input: .* is an address"):
+            lrldata.build("ro", source="web", input=address, out=tmp_path, quiet=True)
+    for wrong in (b"ws", 3):
+        with pytest.raises(UsageError, match=r"out: .* is not a path"):
+            lrldata.build("ro", sample=True, out=wrong, quiet=True)  # type: ignore[typeddict-item]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file"):
+        lrldata.build("ro", sample=True, out=tmp_path / "file", cache=tmp_path / "cache", quiet=True)
+
+
+def test_without_standard_error_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert lrldata.build("ro", sample=True, out=tmp_path, cache=tmp_path / "cache").status == "built"
+
+
+def test_a_process_of_a_pool_starts_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(multiprocessing.current_process())["_config"], "daemon", True)
+    assert WorkerPool(4).workers == 1
+
+
+def test_an_empty_file_is_no_gzip_file(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text(TEXT, "utf-8")
+    (tmp_path / "in" / "b.jsonl.gz").write_bytes(b"")
+    with pytest.raises(InputError, match=r"b.jsonl.gz: cannot be read .*empty"):
+        lrldata.build("ro", source="web", input=tmp_path / "in", out=tmp_path / "out", cache=tmp_path / "c", quiet=True)

@@ -1,0 +1,108 @@
+"""Training in a session that computes other things: what is set in it changes nothing, and nothing of it is changed."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM
+
+import lrldata
+import lrltrain
+from lrldata.errors import LrlError, ModelError, UsageError
+from lrldata.manifest import sha256_of
+
+MINI = Path(lrltrain.__file__).parent / "mini"
+SMALL: dict[str, Any] = {"base": "lrl-mini", "method": "seq_bn", "steps": 2, "batch_size": 2, "max_length": 32}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> lrldata.Dataset:
+    folder = tmp_path_factory.mktemp("session")
+    return lrldata.build("ro", sample=True, out=folder, cache=folder / "cache", quiet=True)
+
+
+def fitted(dataset: lrldata.Dataset, out: Path) -> str:
+    adapter = lrltrain.fit(dataset, out=out, cache=out / "cache", quiet=True, **SMALL)
+    return sha256_of(adapter.path / "adapter.safetensors")
+
+
+@pytest.fixture(scope="module")
+def alone(dataset: lrldata.Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return fitted(dataset, tmp_path_factory.mktemp("alone"))
+
+
+@contextmanager
+def in_double_precision() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "session",
+    [torch.no_grad, torch.inference_mode, in_double_precision, lambda: torch.autocast("cpu", torch.bfloat16)],
+    ids=["no_grad", "inference_mode", "float64", "autocast"],
+)
+def test_what_is_set_in_a_session_changes_no_byte(
+    session: Any, dataset: lrldata.Dataset, alone: str, tmp_path: Path
+) -> None:
+    with session():
+        before = torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
+        assert fitted(dataset, tmp_path) == alone
+        assert (torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")) == before
+
+
+def test_random_numbers_of_a_session_stay_its_own(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    fitted(dataset, tmp_path)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_threads_wait_for_one_another(dataset: lrldata.Dataset, alone: str, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        made = list(threads.map(lambda name: fitted(dataset, tmp_path / name), ("a", "b")))
+    assert made == [alone, alone]
+
+
+def test_an_adapter_is_loaded_in_single_precision(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+    adapter = lrltrain.fit(dataset, out=tmp_path, cache=tmp_path / "cache", quiet=True, **SMALL)
+    model = AutoModelForMaskedLM.from_pretrained(MINI)
+    with in_double_precision(), torch.inference_mode():
+        stack = adapter.load(model)
+    assert {weight.dtype for weight in stack.parameters()} == {torch.float32}
+    assert not any(weight.is_inference() for weight in stack.parameters()), "it can be trained further"
+    with pytest.raises(ModelError, match="offloaded"):
+        adapter.load(AutoModelForMaskedLM.from_pretrained(MINI).to("meta"))
+
+
+def test_data_and_models_are_named_as_people_have_them(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    pair = lrldata.build(["ro", "mt"], sample=True, out=folder, cache=tmp_path / "cache", quiet=True)
+    adapters = lrltrain.fit(pair, cache=tmp_path / "cache", quiet=True, **SMALL)
+    both = lrltrain.evaluate(adapters, limit=2, quiet=True)
+    each = [lrltrain.evaluate(one, limit=2, quiet=True).texts[0].after.value for one in adapters]
+    assert [score.after.value for score in both.texts] == each
+    given = lrltrain.evaluate(adapters[0], data=pair[0], limit=2, quiet=True)
+    assert given.texts[0].after.value == each[0]
+    own = {**SMALL, "base": Path(lrltrain.__file__).parent / "mini"}
+    assert (
+        lrltrain.fit(dataset.language, dataset=dataset.path, out=tmp_path / "own", quiet=True, **own).status == "fitted"
+    )
+    with pytest.raises(UsageError, match=r"data: .* is not a path"):
+        lrltrain.evaluate(adapters[0], data=[pair[0].path], quiet=True)  # type: ignore[typeddict-item]
+    with pytest.raises(UsageError, match=r"adapter: .* is no adapter"):
+        lrltrain.evaluate(iter(adapters))  # type: ignore[arg-type]
+    with pytest.raises(LrlError, match="no such file or folder"):
+        lrltrain.evaluate(adapters[0], data="./nope.txt", quiet=True)
+    with pytest.raises(UsageError, match="out: s3://bucket/x is an address"):
+        lrltrain.fit(dataset, out="s3://bucket/x", **SMALL)
+    with pytest.raises(LrlError, match="no finished dataset"):
+        lrltrain.fit(str(folder / "datasets" / "ro" / "conceptnett"), **SMALL)
