@@ -8,12 +8,29 @@ DEMO ?= build/demo
 ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loss.py modules.py)
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
 
-.PHONY: demo test coverage test-data test-adapters test-oracles test-real test-wheel test-upstream check docs serve-docs bench bench-glotcc clean
+.PHONY: environments demo test coverage test-data test-adapters test-oracles test-real test-wheel test-upstream check docs serve-docs bench bench-glotcc clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(INSTALL) --editable ".[train,push]"
 	touch $@
+
+# The data half alone, without torch.
+.venv-data/.made: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-data
+	.venv-data/bin/python $(INSTALL) --editable ".[dev,push]"
+	! .venv-data/bin/python -c "import torch" 2> /dev/null
+	touch $@
+
+# The library `adapters`, and the older libraries that it wants.
+.venv-adapters/.made: pyproject.toml constraints-adapters.txt
+	$(PYTHON) -m venv .venv-adapters
+	.venv-adapters/bin/python -m pip install --quiet --no-compile --constraint constraints-adapters.txt \
+	  --editable ".[adapters,dev,train,push]"
+	touch $@
+
+# Of what the tests run in: an installation keeps one core busy, so that `make --jobs 2 environments` takes half as long.
+environments: $(VENV)/.base .venv-data/.made .venv-adapters/.made
 
 $(VENV)/.dev: $(VENV)/.base
 	$(BIN)/python $(INSTALL) --editable ".[dev,docs,train,push]"
@@ -54,21 +71,14 @@ coverage: $(VENV)/.dev
 test-upstream: $(VENV)/.dev
 	$(BIN)/python tools/upstream_tests.py
 
-# The data half alone, without torch; what is slow and does not depend on that is in `make test` alone.
-test-data: constraints.txt
-	$(PYTHON) -m venv .venv-data
-	.venv-data/bin/python $(INSTALL) --editable ".[dev,push]"
-	! .venv-data/bin/python -c "import torch" 2> /dev/null
+# Without torch; what is slow and does not depend on that, and the local Hub, is in `make test` alone.
+test-data: .venv-data/.made
 	mkdir -p build
-	.venv-data/bin/python -m pytest -m 'not real and not slow' --basetemp build/tests-data
+	.venv-data/bin/python -m pytest -m 'not real and not slow' --ignore tests/local_hub --basetemp build/tests-data
 	! grep -rlE 'hf_test_[a-z]+' build/tests-data
 
-# Against the library `adapters`, and on the older libraries that it wants: modules, files, publishing; kills and faults
-# are those of `make test`.
-test-adapters: constraints-adapters.txt
-	$(PYTHON) -m venv .venv-adapters
-	.venv-adapters/bin/python -m pip install --quiet --no-compile --constraint constraints-adapters.txt \
-	  --editable ".[adapters,dev,train,push]"
+# Against `adapters` and on older libraries: modules, files, publishing; kills and faults are those of `make test`.
+test-adapters: .venv-adapters/.made
 	mkdir -p build
 	.venv-adapters/bin/python -m pytest -m 'not real and not slow' \
 	  --basetemp build/tests-adapters tests/hub_cards $(ORACLE)
@@ -113,8 +123,7 @@ bench: $(VENV)/.dev
 	test -z "$(TEXT)" || $(BIN)/python tools/benchmarks/bench_pppl.py $(TEXT)
 
 # Web text, against datatrove and datasketch.
-bench-glotcc: constraints.txt
-	$(PYTHON) -m venv .venv-data
+bench-glotcc: .venv-data/.made
 	.venv-data/bin/python $(INSTALL) --editable ".[dev,push,bench]"
 	.venv-data/bin/python tools/benchmarks/bench_glotcc.py $(BENCH)
 

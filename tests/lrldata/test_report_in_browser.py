@@ -11,7 +11,7 @@ from reports import CHROMIUM, ROMANIAN, assert_fits, build_dataset, chromium, li
 from lrldata.report.page import render, write_report
 from lrldata.report.samples import Samples
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"), pytest.mark.slow]
 WILSON = "1 judged, 1 wrong: 100.0% (20.7% to 100.0%)"  # the lower end is 1 / (1 + 1.96 ** 2)
 
 

@@ -193,6 +193,7 @@ def test_a_run_that_is_killed_after_its_last_step_trains_no_further(
     assert manifests[0] == manifests[1]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does_at_the_same_global_batch(fit: Any, workspace: Path, tmp_path: Path) -> None:
     alone = json.loads(
         (fit("--batch-size", "8", "--dropout", "0", "--eval-every", "1", steps=4) / "log.json").read_text()

@@ -120,7 +120,7 @@ def test_a_grid_on_a_gpu_scores_the_seeds_of_a_task_in_one_process(tmp_path: Pat
         rows = (f"{n}\t{'sports' if n % 2 else 'health'}\tline {n} of {split}" for n in range(16))
         (tmp_path / f"{split}.tsv").write_text("\n".join(["index_id\tcategory\ttext", *rows]))
     evals = '[eval]\ntasks = ["topic"]\nseeds = [1, 2]\nepochs = 2\nbaselines = []\ntopic = {data = "."}\n'
-    for out, more in (("group", ()), ("alone", ("--jobs-per-gpu", 1))):
+    for out, more in (("group", ("--workers", 1)), ("alone", ("--jobs-per-gpu", 1))):
         done = on_gpu(out, *more, evals=evals)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["done"] == 10

@@ -14,7 +14,7 @@ from grids import start, write_recipe
 from torture_grid import hashes
 
 pytest.importorskip("ray")
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = pytest.mark.xdist_group("grid")  # which share the workspace of `whole`
 CLUSTER = """
 import sys, time
 from ray.cluster_utils import Cluster
@@ -58,11 +58,8 @@ def wait_for(workspace: Path, jobs: int) -> None:
 
 
 def test_a_cluster_gives_the_same_and_a_dead_node_or_driver_costs_only_what_it_did(
-    cluster: subprocess.Popen[str], tmp_path: Path
+    cluster: subprocess.Popen[str], whole: Path, tmp_path: Path
 ) -> None:
-    here = start("grid", write_recipe(tmp_path / "here", tmp_path / "here" / "out"), "--quiet", cwd=tmp_path)
-    here.communicate(timeout=300)
-    assert here.returncode == 0
     where, out = address_of(cluster), tmp_path / "there" / "out"
     assert re.fullmatch(r"[\d.]+:\d+", where)
     recipe = write_recipe(tmp_path / "there", out)
@@ -82,7 +79,7 @@ def test_a_cluster_gives_the_same_and_a_dead_node_or_driver_costs_only_what_it_d
     told, errors = second.communicate(timeout=400)
     assert second.returncode == 0, errors
     assert "13 of 13 jobs done" in told
-    assert hashes(out) == hashes(tmp_path / "here" / "out")
+    assert hashes(out) == hashes(whole)
     for name, written in finished.items():
         assert (out / "grid" / "jobs" / name).stat().st_mtime_ns == written, "what was finished is not done again"
     begun = [len(re.findall("^-- ", log.read_text(), re.MULTILINE)) for log in out.glob("grid/logs/*.log")]

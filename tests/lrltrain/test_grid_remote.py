@@ -104,7 +104,6 @@ def test_files_of_web_text_are_cleaned_on_machines_of_their_own(tmp_path: Path) 
     assert hashes(there) == hashes(tmp_path / "plain")
 
 
-@pytest.mark.xdist_group("ray")
 def test_ray_works_on_a_remote_workspace(tmp_path: Path, lrltrain: Run) -> None:
     pytest.importorskip("ray")
     url = make_bucket(f"ray-{os.getpid()}")
