@@ -5,13 +5,13 @@ Errors of a command name its options, and those of a function its arguments.
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Parameter, signature
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from lrldata.errors import LrlError, StorageError, UsageError
 from lrldata.progress import Progress
@@ -47,6 +47,8 @@ def call_of(known: type[Any], options: Mapping[str, Any], **flags: Any) -> Call:
     for key, value in settings.items():
         if isinstance(value, tuple):
             settings[key] = list(value)
+        elif get_origin(known.__annotations__.get(key)) is Sequence and isinstance(value, str | PathLike | int):
+            settings[key] = [value]  # one, where several may be given
     if "out" in settings:
         settings["out"] = as_text(settings["out"], "out")
     return Call(settings, None if config is None else Path(config), Progress(quiet))

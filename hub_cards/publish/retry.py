@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Patience:
                     raise PublishError(f"{what}: {describe(error)}", hint(error)) from error
                 wait = max(pause, _asked_to_wait(error))
                 if wait >= TELLING:
-                    note(f"note: {what}: {describe(error)} Trying again in {wait:.0f} s.")
+                    note(f"warning: {what}: {describe(error)} Trying again in {wait:.0f} s.")
                 if waited + wait > self.seconds:
                     raise PublishError(
                         f"{what}: {describe(error)} After {waited:.0f} s of waiting, {wait:.0f} s more are asked for.",
@@ -102,6 +103,8 @@ def describe(error: BaseException) -> str:
         return redact(" ".join(str(error).split()))
     if name := _lasting(error):
         return f"the Hub cannot be reached at all ({name})."
+    if any(isinstance(each, socket.gaierror) for each in _chain(error)):
+        return "the Hub's address is not known to this machine: is there a network?"
     last = list(_chain(error))[-1]
     return f"the Hub gave no answer that can be read ({type(last).__name__})."
 

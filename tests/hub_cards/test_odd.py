@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hub_cards.local_hub import Hub
 from hub_cards.publish.artifacts import read_dataset
 from hub_cards.publish.plan import Held, Remote, make_plan
 from hub_cards.publish.publish import _converge
+from hub_cards.publish.retry import describe
 from lrldata.errors import PublishError, UsageError
 from lrldata.manifest import DATASET, DamagedError, load_manifest
 
@@ -137,6 +139,12 @@ def test_a_manifest_that_was_edited_is_named(damage: Any, words: str, push: Any,
     assert words in done.stderr
     assert str(path.parent.parent) in done.stderr
     assert "bug" not in done.stderr
+
+
+def test_a_hub_whose_name_is_not_known_is_told_of() -> None:
+    error = ConnectionError("[Errno -2] Name or service not known")
+    error.__cause__ = socket.gaierror(-2, "Name or service not known")
+    assert describe(error) == "the Hub's address is not known to this machine: is there a network?"
 
 
 def test_an_endpoint_is_that_of_one_call(hub: Hub, push: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,17 @@ def test_languages_are_taken_as_they_are_given(tmp_path: Path) -> None:
             lrldata.build(wrong, **common)  # type: ignore[call-overload]
 
 
+def test_one_is_as_good_as_a_list_of_one(tmp_path: Path) -> None:
+    page, bench = tmp_path / "page.txt", tmp_path / "bench.txt"
+    page.write_text(TEXT, "utf-8")
+    bench.write_text(TEXT.splitlines()[0], "utf-8")
+    given: dict[str, Any] = {"source": "web", "input": page, "cache": tmp_path / "c", "quiet": True}
+    one = lrldata.build("ro", protect=str(bench), out=tmp_path / "a", **given)  # type: ignore[arg-type]
+    several = lrldata.build("ro", protect=[bench], out=tmp_path / "b", **given)
+    assert one.ledger == several.ledger
+    assert one.ledger.dropped["contaminated"].rows == 1
+
+
 def test_a_column_with_nulls_is_identified() -> None:
     found = lrldata.identify(iter(["Aceasta este o propoziție.", None]))
     assert [each.labels[:1] for each in found] == [("ro",), ()]
