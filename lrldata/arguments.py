@@ -90,6 +90,8 @@ def naming_arguments(names: Collection[str]) -> Iterator[None]:
         error.args = (f"{error.message} {error.hint}".strip(),)
         raise
     except OSError as error:
+        if error.errno is None:  # a library's, and not the system's
+            raise
         told = f"{error.filename}: {(error.strerror or str(error)).lower()}" if error.filename else str(error)
         raise StorageError(f"{told}.", "Check the path and the rights to it.") from error
 
