@@ -78,9 +78,9 @@ def _row(score: "Score") -> dict[str, Any]:
 
 
 @overload
-def fit(data: Dataset | PathLike, **options: Unpack[FitOptions]) -> "Adapter": ...
+def fit(data: Dataset | Language | PathLike, **options: Unpack[FitOptions]) -> "Adapter": ...
 @overload
-def fit(data: Sequence[Dataset | Path] | list[str], **options: Unpack[FitOptions]) -> "list[Adapter]": ...
+def fit(data: Sequence[Dataset | Language | Path] | list[str], **options: Unpack[FitOptions]) -> "list[Adapter]": ...
 @with_options(FitOptions)
 def fit(data: Any, **options: Any) -> Any:
     """Train an adapter on a dataset, or several together, each as it would be trained alone.
@@ -89,8 +89,8 @@ def fit(data: Any, **options: Any) -> Any:
     that is there, unchanged, is left alone.
 
     Args:
-        data: A dataset of `lrldata`, a dataset's folder, or the code of a language whose dataset is in the workspace
-            `out` (or that `text` is in). A list of them is trained together.
+        data: A dataset of `lrldata`, a dataset's folder, or a language (a code, or one of `lrldata.languages()`) whose
+            dataset is in the workspace `out` (or that `text` is in). A list of them is trained together.
         **options: The options of `lrltrain fit`, e.g. `base`, `method`, `steps`. `out` is the dataset's workspace
             where it lies in one.
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from lrldata.workspace import Dataset
+
 PathLike = str | Path
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -63,7 +65,7 @@ class EvalOptions(TypedDict, total=False):
     base_revision: str
     base_id: str
     lang: str
-    data: PathLike
+    data: PathLike | Dataset
     corpus: PathLike
     transfer_from: str
     transfer_adapter: PathLike
