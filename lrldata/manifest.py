@@ -103,7 +103,7 @@ def _seal_of(value: Mapping[str, Any]) -> str:
 
 
 def read_sealed(data: bytes, where: Path) -> dict[str, Any]:
-    """Read a JSON object and hold it against its own hash; one of before there were such hashes is taken, with a note.
+    """Read a JSON object and check it against its own hash; one of before there were such hashes is taken, with a note.
 
     Raises DamagedError.
     """

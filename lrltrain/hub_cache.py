@@ -1,4 +1,4 @@
-"""Weights in the Hub's cache, held against their hash, which is their name there. IO."""
+"""Weights in the Hub's cache, checked against their hash, which is their name there. IO."""
 
 import re
 from functools import cache

@@ -103,7 +103,7 @@ def _objectives(name: str, kind: str, wanted: Objective | None) -> list[Objectiv
 
 
 def load_tokenizer(base: Base) -> Any:
-    """Load the fast tokenizer of a base model, held against the model's embeddings. Raises ModelError."""
+    """Load the fast tokenizer of a base model, checked against the model's embeddings. Raises ModelError."""
     with _in_one_line(base.id):
         check_files(base.id, base.location, base.revision)
         config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)

@@ -1,4 +1,4 @@
-"""How a base model reads: the files that shape it, and its tokenizer held against its embeddings."""
+"""How a base model reads: the files that shape it, and its tokenizer checked against its embeddings."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Time the cleaning of web text, against other ways, and hold its rules against a plain statement of them, in one run.
+"""Time the cleaning of web text, against other ways, and compare its rules with a plain statement of them, in one run.
 
     python tools/benchmarks/bench_glotcc.py                        speed, rules, near-duplicates, cores: some minutes
     python tools/benchmarks/bench_glotcc.py --part memory          200 MB and 2 GB of text: half an hour, 3 GB of disk

@@ -1,4 +1,4 @@
-"""The rules for lines of web text said once more, in plain Python, for bench_glotcc.py to hold the fast ones against.
+"""The rules for lines of web text said once more, in plain Python, for bench_glotcc.py to compare the fast ones with.
 
 A loop over characters for each rule, and `re` for the patterns: slow, and easy to read. Tables (phrases, patterns,
 numbers) are those of lrldata.web, as it is what is done with them that is checked here. The rules of letters.py,
