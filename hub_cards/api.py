@@ -103,7 +103,8 @@ def read_settings(file: Path | None, flags: Mapping[str, Any]) -> PushConfig:
 
     Raises UsageError.
     """
-    known = {"endpoint": os.environ["HF_ENDPOINT"]} if "HF_ENDPOINT" in os.environ else {}
+    address = os.environ.get("HF_ENDPOINT")
+    known = {"endpoint": address} if address else {}
     settings = load_push_config(file, known | dict(flags))
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # so that every version of it speaks the one protocol

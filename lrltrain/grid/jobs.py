@@ -9,6 +9,7 @@ from lrldata.conceptnet.config import load_config
 from lrldata.errors import LrlError, UsageError
 from lrldata.language import Language, parse
 from lrldata.manifest import fingerprint
+from lrldata.remote import DEFAULT, as_folder, is_remote
 from lrldata.web.build import find_input
 from lrldata.web.config import load_web_config
 from lrltrain.config import load_eval_config, load_fit_config
@@ -73,6 +74,11 @@ def _add(made: dict[str, Job], job: Job) -> str:
     return named.id
 
 
+def _out(config: GridConfig) -> Path:
+    """Return where builds are planned to write: of a remote workspace any folder, as each machine has its mirror."""
+    return Path(DEFAULT) if is_remote(config.out) else as_folder(config.out)
+
+
 def _adapters(
     config: GridConfig,
     languages: list[Language],
@@ -106,7 +112,7 @@ def _build(config: GridConfig, language: Language, source: str, options: Mapping
     settings = _filled({"source": source, **given, "lang": language.code}, config, language, source)
     load = load_config if source == "conceptnet" else load_web_config
     try:
-        load(None, settings | {"out": Path(config.out), "cache": config.cache})
+        load(None, settings | {"out": _out(config), "cache": config.cache})
     except UsageError as error:
         raise UsageError(f"[build.{source}]: {error.message}", error.hint) from error
     return Job("build", labels, settings)
@@ -114,7 +120,7 @@ def _build(config: GridConfig, language: Language, source: str, options: Mapping
 
 def _shards(config: GridConfig, build: Job) -> list[Job]:
     """Return a job for each file of web text that a dataset is built from: they are listed, on the Hub or here."""
-    asked = load_web_config(None, {**build.settings, "out": Path(config.out), "cache": config.cache})
+    asked = load_web_config(None, {**build.settings, "out": _out(config), "cache": config.cache})
     files, _ = find_input(asked, parse(asked.lang)[0])
     corpus = fingerprint([file.sha256 for file in files])[:8]
     labels = [{**build.labels, "corpus": corpus, "shard": str(number)} for number in range(len(files))]

@@ -64,7 +64,7 @@ class AdapterStack(nn.Module):
 def _device_of(model: Any) -> torch.device:
     """Return where a model is. Raises ModelError where its embeddings are offloaded, as nothing is put beside them."""
     device: torch.device = next(model.parameters()).device
-    if device.type == "meta":
+    if device.type == "meta" and any(hasattr(each, "_hf_hook") for each in model.modules()):  # accelerate's
         raise ModelError(
             "The model's embeddings are offloaded, to disk or to the CPU.", "Load it with them on a device: device_map."
         )
