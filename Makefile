@@ -29,7 +29,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	  --editable ".[adapters,dev,train,push]"
 	touch $@
 
-# Of what the tests run in: an installation keeps one core busy, so that `make --jobs 2 environments` takes half as long.
+# What the tests run in. An installation keeps one core busy: `make --jobs 2 environments` makes them side by side.
 environments: $(VENV)/.base .venv-data/.made .venv-adapters/.made
 
 $(VENV)/.dev: $(VENV)/.base
