@@ -216,8 +216,8 @@ def identify(texts: Iterable[str | None], *, lid: str = "compact", cache: PathLi
     if isinstance(texts, str):
         raise UsageError("texts: one text was given.", "Give a list of texts.")
     asked = ["" if text is None else text for text in texts]
-    if wrong := next((text for text in asked if not isinstance(text, str)), None):
-        raise UsageError(f"texts: {wrong!r:.60} is no text.", "Give a list of texts; None is one without letters.")
+    if wrong := [text for text in asked if not isinstance(text, str)]:
+        raise UsageError(f"texts: {wrong[0]!r:.60} is not a text.", "Give a list of texts; None counts as one.")
     with naming_arguments({"lid", "cache"}):
         return list(load_model(lid, None if cache is None else Path(cache)).predict(asked))
 

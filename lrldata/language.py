@@ -101,7 +101,7 @@ def find(typed: "str | Language") -> Language:
     if isinstance(typed, Language):
         return typed
     if not isinstance(typed, str):
-        raise LanguageError(f"{typed!r} is no language.", "Give a code or a name, as ro.")
+        raise LanguageError(f"{typed!r} is not a language.", "Give a code or a name, as ro.")
     table = _by_spelling()
     folded = _fold(typed)
     if folded in table:

@@ -26,12 +26,13 @@ def on_this_machine(given: Any) -> Any:
     return Path(unquote("/" + str(given)[address.end() :]) if address else given).expanduser()
 
 
-def _as_text(given: Any) -> Any:
+def path_or_id(given: Any) -> Any:
+    """Return a path as text, with the user's folder for ~; ids on the Hub, and what is neither, stay as they are."""
     return str(Path(given).expanduser()) if isinstance(given, Path) or str(given).startswith("~/") else given
 
 
 LocalPath = Annotated[Path, BeforeValidator(on_this_machine)]
-PathOrId = Annotated[str, BeforeValidator(_as_text)]  # of a folder or file, or an id on the Hub
+PathOrId = Annotated[str, BeforeValidator(path_or_id)]  # of a folder or file, or an id on the Hub
 
 
 def read_toml(file: Path) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def fit(data: Any, **options: Any) -> Any:
     """
     several = list(data) if isinstance(data, list | tuple) else [data]
     if wrong := [each for each in several if not isinstance(each, Dataset | Language | str | Path)]:
-        raise UsageError(f"data: {wrong[0]!r:.60} is no dataset.", "Give one of lrldata, its folder, or a language.")
+        raise UsageError(f"data: {wrong[0]!r:.60} is not a dataset.", "Give one of lrldata, its folder, or a language.")
     with naming_arguments(FitOptions.__annotations__.keys() | {"lang"}):
         calls = [call_of(FitOptions, _where(each, options) | options, **_what(each)) for each in several]
         settings = [load_fit_config(call.config, call.flags) for call in calls]
@@ -176,7 +176,7 @@ def evaluate(
     """
     several: list[Any] = [] if adapter is None else list(adapter) if isinstance(adapter, list | tuple) else [adapter]
     if wrong := [each for each in several if not isinstance(each, str | Path) and not hasattr(each, "workspace")]:
-        raise UsageError(f"adapter: {wrong[0]!r:.60} is no adapter.", "Give one of `fit`, or its folder.")
+        raise UsageError(f"adapter: {wrong[0]!r:.60} is not an adapter.", "Give what `fit` returned, or its folder.")
     given: dict[str, Any] = {**options}
     fitted = [each for each in several if not isinstance(each, str | Path)]
     if fitted and len(fitted) == len(several):

@@ -104,7 +104,7 @@ def describe(error: BaseException) -> str:
     if name := _lasting(error):
         return f"the Hub cannot be reached at all ({name})."
     if any(isinstance(each, socket.gaierror) for each in _chain(error)):
-        return "the Hub's address is not known to this machine: is there a network?"
+        return "the Hub's address does not resolve: is there a network?"
     last = list(_chain(error))[-1]
     return f"the Hub gave no answer that can be read ({type(last).__name__})."
 

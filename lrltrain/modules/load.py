@@ -7,6 +7,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from lrldata.errors import ModelError
+from lrldata.settings import path_or_id
 from lrltrain.modules.files import CONFIG, FUSION_CONFIG, load_adapter_files, load_fusion, read_config
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert
 from lrltrain.session import undisturbed
@@ -38,7 +39,7 @@ def load_adapter(model: Any, source: str | Path, *, revision: str | None = None)
     """
     if not isinstance(source, str | Path) or not hasattr(model, "config"):
         raise ModelError("load_adapter takes a model of transformers, and the folder or id of an adapter.", "")
-    folder = _folder_of(str(Path(source).expanduser() if str(source).startswith("~/") else source), revision)
+    folder = _folder_of(path_or_id(source), revision)
     fuses = (folder / FUSION_CONFIG).is_file()
     if not fuses and not (folder / CONFIG).is_file() and (folder / "config.json").is_file():
         raise ModelError(f"{source}: holds a whole model.", "Load it with from_pretrained of transformers.")

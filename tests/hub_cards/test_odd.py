@@ -141,10 +141,10 @@ def test_a_manifest_that_was_edited_is_named(damage: Any, words: str, push: Any,
     assert "bug" not in done.stderr
 
 
-def test_a_hub_whose_name_is_not_known_is_told_of() -> None:
+def test_a_hub_whose_address_does_not_resolve_is_reported() -> None:
     error = ConnectionError("[Errno -2] Name or service not known")
     error.__cause__ = socket.gaierror(-2, "Name or service not known")
-    assert describe(error) == "the Hub's address is not known to this machine: is there a network?"
+    assert describe(error) == "the Hub's address does not resolve: is there a network?"
 
 
 def test_an_endpoint_is_that_of_one_call(hub: Hub, push: Any, monkeypatch: pytest.MonkeyPatch) -> None:

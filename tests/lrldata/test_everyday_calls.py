@@ -49,7 +49,7 @@ def test_languages_are_taken_as_they_are_given(tmp_path: Path) -> None:
     assert lrldata.find_language(language) is language
     assert lrldata.explain("Citește mai mult", language)
     for wrong in (None, 3, [None]):
-        with pytest.raises(LanguageError, match="is no language"):
+        with pytest.raises(LanguageError, match="is not a language"):
             lrldata.build(wrong, **common)  # type: ignore[call-overload]
 
 
@@ -67,8 +67,9 @@ def test_one_is_as_good_as_a_list_of_one(tmp_path: Path) -> None:
 def test_a_column_with_nulls_is_identified() -> None:
     found = lrldata.identify(iter(["Aceasta este o propoziție.", None]))
     assert [each.labels[:1] for each in found] == [("ro",), ()]
-    with pytest.raises(UsageError, match="texts: nan is no text"):
-        lrldata.identify([float("nan")])  # type: ignore[list-item]
+    for wrong in (float("nan"), 0):
+        with pytest.raises(UsageError, match=f"texts: {wrong} is not a text"):
+            lrldata.identify(["da", wrong])  # type: ignore[list-item]
 
 
 def test_folders_whose_names_look_like_patterns(tmp_path: Path) -> None:
