@@ -5,6 +5,7 @@ A mask depends on the run's seed, the epoch and the number of its block alone, s
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heapreplace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from lrltrain.training.loss import IGNORED
 
 CHUNK = 4_096  # blocks that are shuffled together
 TOKENS, LABELS = 64, 16  # where shapes repeat, the lengths of rows of lines and the labels are multiples of these
-WIDE = 1_024  # tokens of a row of lines on a GPU, which rather computes one long row than fills up several
+ATTENDED = 4_000  # tokens of a row: where the attention to it costs a token about what all else does
 VALIDATION_SEED = 20_250_213  # masks of the validation split are the same whatever the run's seed
 
 
@@ -152,7 +153,7 @@ class Layout:
 
     A row holds the segments of a block, or, for `line` batching of a model that can keep segments apart, as many lines
     as fit into `width`. With `static` shapes repeat, which a GPU's graph and a compiler need: rows are filled up to
-    `width`, those of lines and the labels to a multiple of a number.
+    `width`; lines are dealt out evenly to rows of any width, filled up to a multiple of a number, as labels are.
     """
 
     vocabulary: Vocabulary
@@ -163,7 +164,7 @@ class Layout:
 
     def __call__(self, groups: Sequence[Sequence[Block]]) -> Batch:
         """Lay out the blocks of each adapter."""
-        rows = [self._rows(blocks) for blocks in groups]
+        rows = self._rows(groups)
         count = max(map(len, rows))
         length = max(max((sum(row.lengths) for row in each), default=1) for each in rows)
         if self.static:
@@ -206,17 +207,50 @@ class Layout:
         """Return whether lines are put into rows here; blocks are rows already."""
         return self.batching == "line" and self.apart
 
-    def _rows(self, blocks: Sequence[Block]) -> Sequence[Block]:
-        """Return the rows of one adapter."""
+    def _rows(self, groups: Sequence[Sequence[Block]]) -> Sequence[Sequence[Block]]:
+        """Return the rows of each adapter."""
         if not self._packs:
-            return blocks
-        width = max(self.width, WIDE) if self.static else self.width
+            return groups
+        lengths = [[len(block.input_ids) for block in blocks] for blocks in groups]
+        dealt = even_rows(lengths) if self.static else [pack(each, self.width) for each in lengths]
         return [
-            Block(
-                np.concatenate([blocks[number].input_ids for number in row]),
-                np.concatenate([blocks[number].labels for number in row]),
-                [len(blocks[number].input_ids) for number in row],
-                -1,
-            )
-            for row in pack([len(block.input_ids) for block in blocks], width)
+            [
+                Block(
+                    np.concatenate([blocks[number].input_ids for number in row]),
+                    np.concatenate([blocks[number].labels for number in row]),
+                    [len(blocks[number].input_ids) for number in row],
+                    -1,
+                )
+                for row in rows
+            ]
+            for blocks, rows in zip(groups, dealt, strict=True)
         ]
+
+
+def even_rows(groups: Sequence[Sequence[int]]) -> list[list[list[int]]]:
+    """Deal the lines of each adapter out to rows, as many for each and all about as long: what costs a GPU least.
+
+    `groups` are the lengths of lines. Returns the numbers of the lines of each row. Many rows are filled up by more,
+    in few a token attends to more; their number is a power of two, so that few shapes come about.
+    """
+    most = max(map(len, groups))
+    ways = [[_deal(lengths, 2**power) for lengths in groups] for power in range(max(1, most.bit_length()))]
+    return min(ways, key=lambda way: _cost(way, groups))
+
+
+def _deal(lengths: Sequence[int], rows: int) -> list[list[int]]:
+    """Give each line, the longest first, to the shortest row (Graham 1969). Rows without a line are left out."""
+    dealt: list[list[int]] = [[] for _ in range(rows)]
+    shortest = [(0, row) for row in range(rows)]
+    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
+        length, row = shortest[0]
+        dealt[row].append(number)
+        heapreplace(shortest, (length + lengths[number], row))
+    return [row for row in dealt if row]
+
+
+def _cost(way: Sequence[Sequence[Sequence[int]]], groups: Sequence[Sequence[int]]) -> float:
+    """Return what an adapter's rows cost, in tokens: their number, and as many again for each ATTENDED in a row."""
+    longest = max(sum(lengths[line] for line in row) for rows, lengths in zip(way, groups, strict=True) for row in rows)
+    length = longest + -longest % TOKENS
+    return max(map(len, way)) * length * (1 + length / ATTENDED)

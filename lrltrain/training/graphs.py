@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 WARM = 3  # runs before a graph is captured, in which kernels are chosen and memory is laid out
-MOST_GRAPHS = 32  # of one function; beyond, its other shapes run without one
+MOST_GRAPHS = 64  # of one function; beyond, its other shapes run without one
 Function = Callable[[dict[str, Tensor]], tuple[Tensor, ...]]
 
 

@@ -122,11 +122,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 def _entropies(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *, keep: bool = False
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Return the loss at each position, the logarithm of the norm of its softmax, and, to `keep`, pieces of logits."""
+) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+    """Return the loss at each position, the logarithm of the norm of its softmax, and, to `keep`, pieces of logits.
+
+    Without a norm the one piece holds logarithms of probabilities.
+    """
     counts = labels != IGNORED
     wanted = labels.where(counts, 0)
     words = WORDS if hidden.device.type == "cpu" else len(weight)
+    if words >= len(weight):  # one kernel goes over all logits, and reads halves as they are
+        logits = functional.linear(hidden, weight, bias).log_softmax(-1, dtype=torch.float32)
+        return -logits.gather(1, wanted[:, None]).squeeze(1) * counts, None, [logits] if keep else []
     pieces: list[Tensor] = []
     norm = hidden.new_full((len(hidden),), -torch.inf, dtype=torch.float32)
     target = hidden.new_zeros((len(hidden),), dtype=torch.float32)
@@ -146,27 +152,35 @@ def _gradients(
     hidden: Tensor,
     weight: Tensor,
     pieces: list[Tensor],
-    norm: Tensor,
+    norm: Tensor | None,
     labels: Tensor,
     shares: Tensor,
 ) -> list[Tensor]:
-    """Return the gradients of the weighted sum of losses by hidden, weight and bias, as far as they are needed."""
+    """Return the gradients of the weighted sum of losses by hidden, weight and bias, as far as they are needed.
+
+    What a label counts is multiplied into its hidden state, which has fewer numbers than its logits.
+    """
     counts = torch.where(labels != IGNORED, shares, 0.0)[:, None]
+    scaled = (hidden * counts).to(hidden.dtype)
     of_hidden = torch.zeros_like(hidden)
     of_weight = torch.empty_like(weight) if needed[1] else None
     of_bias = torch.empty_like(weight[:, 0]) if needed[2] else None
     start = 0
     for logits in pieces:
         end = start + logits.shape[1]
-        error = logits.sub_(norm[:, None]).exp_()
-        inside = (labels >= start) & (labels < end)
-        column = (labels - start).clamp(0, logits.shape[1] - 1)[:, None]
-        error.scatter_add_(1, column, -inside[:, None].to(error.dtype))
-        error = error.mul_(counts).to(hidden.dtype)
+        error = _error(logits if norm is None else logits.sub_(norm[:, None]), labels - start, hidden.dtype)
         of_hidden.addmm_(error, weight[start:end].to(hidden.dtype))
         if of_weight is not None:
-            of_weight[start:end] = error.T @ hidden
+            of_weight[start:end] = error.T @ scaled
         if of_bias is not None:
-            of_bias[start:end] = error.sum(0)
+            of_bias[start:end] = (counts.T.to(error.dtype) @ error)[0]
         start = end
-    return [each for each in (of_hidden, of_weight, of_bias) if each is not None]
+    return [each for each in ((of_hidden * counts).to(hidden.dtype), of_weight, of_bias) if each is not None]
+
+
+def _error(log_p: Tensor, labels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the softmax less one-hot, in `dtype`; overwrites `log_p`. A label outside of it is another piece's."""
+    column = labels.clamp(0, log_p.shape[1] - 1)[:, None]
+    at_label = log_p.gather(1, column).exp() - (column == labels[:, None]).float()
+    error = torch.exp(log_p, out=log_p if log_p.dtype == dtype else torch.empty_like(log_p, dtype=dtype))
+    return error.scatter_(1, column, at_label.to(dtype))

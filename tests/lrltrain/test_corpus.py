@@ -18,7 +18,8 @@ from lrltrain.config import FitConfig
 from lrltrain.fitting.corpus import Corpus, pack, tokenize
 from lrltrain.models import find_base, load_model, load_tokenizer, word_starts
 from lrltrain.text import open_text
-from lrltrain.training.batches import Block, Blocks, Layout, Masking, Vocabulary, order
+from lrltrain.training import batches
+from lrltrain.training.batches import Block, Blocks, Layout, Masking, Vocabulary, even_rows, order
 from lrltrain.training.loss import IGNORED, LabelledHead
 from lrltrain.training.packing import probe_packing
 
@@ -131,14 +132,44 @@ def test_packed_lines_give_the_loss_of_lines_alone(seed: int) -> None:
     attention = probe_packing(model, "mlm", len(TOKENIZER))
     assert attention.first_position == 2
     head = LabelledHead(model)
-    sums = []
-    for blocks, batching, static in ((parts, "packed", False), ([together], "packed", False), (parts, "line", True)):
-        batch = Layout(VOCABULARY, batching, True, 128, static)([blocks]).tensors
-        with torch.no_grad(), head.at(batch["positions"]):
-            hidden = model(**attention.inputs(batch)).logits[0]
-        sums.append(head.losses(hidden, batch["labels"]).sum())
-    torch.testing.assert_close(sums[0], sums[2], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(sums[0], sums[1], rtol=1e-4, atol=1e-4)
+    sums, rows = [], []
+    ways = [([parts], "packed", False), ([[together]], "packed", False), ([parts], "line", False)]
+    for groups, batching, static in [*ways, ([parts], "line", True), ([parts[:1], parts], "line", True)]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batches, "ATTENDED", 100)  # so short that there are several rows
+            batch = Layout(VOCABULARY, batching, True, 128, static)(groups)
+        with torch.no_grad(), head.at(batch.tensors["positions"]):
+            hidden = model(**attention.inputs(batch.tensors)).logits[0]
+        losses = head.losses(hidden, batch.tensors["labels"]).view(len(groups), -1)
+        sums.append(losses[-1].sum())
+        rows.append(len(batch.tensors["input_ids"]) // len(groups))
+    assert rows[0] == 6 > rows[3] > rows[1] == 1
+    for each in sums[1:]:
+        torch.testing.assert_close(each, sums[0], rtol=1e-4, atol=1e-4)
+
+
+@given(st.lists(st.lists(st.integers(2, 256), min_size=1, max_size=20), min_size=1, max_size=4))
+def test_lines_are_dealt_to_rows_each_once(groups: list[list[int]]) -> None:
+    dealt = even_rows(groups)
+    for lengths, rows in zip(groups, dealt, strict=True):
+        assert sorted(line for row in rows for line in row) == list(range(len(lengths)))
+    longest = max(
+        sum(lengths[line] for line in row) for lengths, rows in zip(groups, dealt, strict=True) for row in rows
+    )
+    assert cost(max(map(len, dealt)), longest) <= cost(1, max(map(sum, groups)))
+
+
+def cost(rows: int, longest: int) -> float:
+    """Return what a GPU has to do: tokens, with what is filled up to 64, and each more where it attends to more."""
+    length = -(-longest // 64) * 64
+    return rows * length * (1 + length / 4_000)
+
+
+def test_rows_are_as_even_as_they_can_be() -> None:
+    assert [[len(row) for row in rows] for rows in even_rows([[48] * 16] * 2)] == [[4, 4, 4, 4]] * 2
+    more = even_rows([[60] * 16, [70] * 16])  # 1,024 tokens would hold the first and not the second
+    assert [[len(row) for row in rows] for rows in more] == [[8, 8], [8, 8]]
+    assert even_rows([[30, 20], []]) == [[[0, 1]], []]
 
 
 PEAK = """

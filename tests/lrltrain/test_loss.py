@@ -19,6 +19,7 @@ from lrltrain.config import FitConfig
 from lrltrain.methods import attach
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert
 from lrltrain.modules.settings import Bottlenecks
+from lrltrain.training import loss as loss_module
 from lrltrain.training.loss import IGNORED, LabelledHead, linear_cross_entropy
 
 SMALL: dict[str, Any] = {
@@ -118,8 +119,11 @@ def equal_gradients(model: Any, kind: str, names: list[str]) -> None:
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "llama"])
 @pytest.mark.parametrize("method", ["seq_bn_inv", "lora", "full"])
-def test_the_way_of_a_gpu_gives_the_loss_and_gradients_of_single_precision(kind: str, method: str) -> None:
+def test_the_way_of_a_gpu_gives_the_loss_and_gradients_of_single_precision(
+    kind: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A frozen model is held in bf16; one that trains is held in fp32, with autocast around its forward pass alone."""
+    monkeypatch.setattr(loss_module, "WORDS", 10_000)  # all at once
     draw = torch.Generator().manual_seed(1)
     ids = torch.randint(5, 5_000, (3, 17), generator=draw)
     positions, labels = torch.arange(4, 40, 3), torch.randint(5, 5_000, (12,), generator=draw)
@@ -144,8 +148,11 @@ def test_the_way_of_a_gpu_gives_the_loss_and_gradients_of_single_precision(kind:
     assert torch.nn.functional.cosine_similarity(gradient, rough, dim=0) > 0.99
 
 
+@pytest.mark.parametrize("words", [4_096, 10_000])
 @pytest.mark.parametrize("with_bias", [True, False])
-def test_each_label_counts_by_its_share(with_bias: bool) -> None:
+def test_each_label_counts_by_its_share(with_bias: bool, words: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pieces, as on a CPU, and all words at once, as on a GPU."""
+    monkeypatch.setattr(loss_module, "WORDS", words)
     draw = torch.Generator().manual_seed(3)
     values = [torch.randn(size, generator=draw).requires_grad_() for size in ((70, 16), (9_001, 16), (9_001,))]
     labels, shares = torch.randint(0, 9_001, (70,), generator=draw), torch.rand(70, generator=draw)
