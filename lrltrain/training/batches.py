@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrltrain.config import Batching, Objective
-from lrltrain.fitting.corpus import Corpus, pack
+from lrltrain.fitting.corpus import Corpus
 from lrltrain.training.loss import IGNORED
 
 CHUNK = 4_096  # blocks that are shuffled together
 TOKENS, LABELS = 64, 16  # where shapes repeat, the lengths of rows of lines and the labels are multiples of these
-ATTENDED = 4_000  # tokens of a row: where the attention to it costs a token about what all else does
+ATTENDED = 4_000  # tokens of a row where the attention to it costs a token about what all else does
 VALIDATION_SEED = 20_250_213  # masks of the validation split are the same whatever the run's seed
 
 
@@ -151,9 +151,9 @@ def order(size: int, seed: int, start: int = 0) -> Iterator[int]:
 class Layout:
     """Lays blocks of K adapters out into one batch.
 
-    A row holds the segments of a block, or, for `line` batching of a model that can keep segments apart, as many lines
-    as fit into `width`. With `static` shapes repeat, which a GPU's graph and a compiler need: rows are filled up to
-    `width`; lines are dealt out evenly to rows of any width, filled up to a multiple of a number, as labels are.
+    A row holds the segments of a block, or, for `line` batching of a model that can keep segments apart, several lines.
+    With `static` shapes repeat, which a GPU's graph and a compiler need: rows of segments are filled up to `width`,
+    those of lines and the labels to a multiple of a number.
     """
 
     vocabulary: Vocabulary
@@ -212,7 +212,6 @@ class Layout:
         if not self._packs:
             return groups
         lengths = [[len(block.input_ids) for block in blocks] for blocks in groups]
-        dealt = even_rows(lengths) if self.static else [pack(each, self.width) for each in lengths]
         return [
             [
                 Block(
@@ -223,19 +222,20 @@ class Layout:
                 )
                 for row in rows
             ]
-            for blocks, rows in zip(groups, dealt, strict=True)
+            for blocks, rows in zip(groups, even_rows(lengths, TOKENS if self.static else 1), strict=True)
         ]
 
 
-def even_rows(groups: Sequence[Sequence[int]]) -> list[list[list[int]]]:
-    """Deal the lines of each adapter out to rows, as many for each and all about as long: what costs a GPU least.
+def even_rows(groups: Sequence[Sequence[int]], multiple: int = 1) -> list[list[list[int]]]:
+    """Deal the lines of each adapter out to rows, as many for each and all about as long, in the cheapest way.
 
-    `groups` are the lengths of lines. Returns the numbers of the lines of each row. Many rows are filled up by more,
-    in few a token attends to more; their number is a power of two, so that few shapes come about.
+    `groups` are the lengths of lines; all rows are filled up to the longest, and that to a multiple. Returns the
+    numbers of the lines of each row. The more rows, the more is filled up; the fewer, the more does a token attend to.
+    Their number is a power of two, so that few shapes come about.
     """
     most = max(map(len, groups))
     ways = [[_deal(lengths, 2**power) for lengths in groups] for power in range(max(1, most.bit_length()))]
-    return min(ways, key=lambda way: _cost(way, groups))
+    return min(ways, key=lambda way: _cost(way, groups, multiple))
 
 
 def _deal(lengths: Sequence[int], rows: int) -> list[list[int]]:
@@ -249,8 +249,8 @@ def _deal(lengths: Sequence[int], rows: int) -> list[list[int]]:
     return [row for row in dealt if row]
 
 
-def _cost(way: Sequence[Sequence[Sequence[int]]], groups: Sequence[Sequence[int]]) -> float:
+def _cost(way: Sequence[Sequence[Sequence[int]]], groups: Sequence[Sequence[int]], multiple: int) -> float:
     """Return what an adapter's rows cost, in tokens: their number, and as many again for each ATTENDED in a row."""
     longest = max(sum(lengths[line] for line in row) for rows, lengths in zip(way, groups, strict=True) for row in rows)
-    length = longest + -longest % TOKENS
+    length = longest + -longest % multiple
     return max(map(len, way)) * length * (1 + length / ATTENDED)

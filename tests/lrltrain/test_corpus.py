@@ -150,7 +150,7 @@ def test_packed_lines_give_the_loss_of_lines_alone(seed: int) -> None:
 
 @given(st.lists(st.lists(st.integers(2, 256), min_size=1, max_size=20), min_size=1, max_size=4))
 def test_lines_are_dealt_to_rows_each_once(groups: list[list[int]]) -> None:
-    dealt = even_rows(groups)
+    dealt = even_rows(groups, 64)
     for lengths, rows in zip(groups, dealt, strict=True):
         assert sorted(line for row in rows for line in row) == list(range(len(lengths)))
     longest = max(
@@ -166,8 +166,8 @@ def cost(rows: int, longest: int) -> float:
 
 
 def test_rows_are_as_even_as_they_can_be() -> None:
-    assert [[len(row) for row in rows] for rows in even_rows([[48] * 16] * 2)] == [[4, 4, 4, 4]] * 2
-    more = even_rows([[60] * 16, [70] * 16])  # 1,024 tokens would hold the first and not the second
+    assert [[len(row) for row in rows] for rows in even_rows([[48] * 16] * 2, 64)] == [[4, 4, 4, 4]] * 2
+    more = even_rows([[60] * 16, [70] * 16], 64)  # 1,024 tokens would hold the first and not the second
     assert [[len(row) for row in rows] for rows in more] == [[8, 8], [8, 8]]
     assert even_rows([[30, 20], []]) == [[[0, 1]], []]
 
