@@ -37,7 +37,7 @@ class Linears(nn.Module):
         weight = self.weight.to(states.dtype)
         bias = None if self.bias is None else self.bias.to(states.dtype)
         if len(weight) == 1:
-            return functional.linear(states, weight[0], None if bias is None else bias[0])
+            return functional.linear(states, weight.squeeze(0), None if bias is None else bias.squeeze(0))
         if bias is None:
             return torch.bmm(states, weight.mT)
         return torch.baddbmm(bias[:, None], states, weight.mT)
