@@ -152,7 +152,7 @@ def one_step(
     attached = attach(model, config, [str(number) for number in range(count)], list(range(count)))
     if compiled:
         for _, layer in layers_of(model, family_of(model)):
-            layer.compile(dynamic=False)
+            layer.compile()
     weights = Weights(attached.parameters, count, stacked=isinstance(attached.stack, AdapterStack))
     weights.optimizer(Rates(1e-4, 0.05, 0.01))
     half = torch.bfloat16 if method == "full" else None

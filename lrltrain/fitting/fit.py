@@ -121,13 +121,14 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
             return [plan.adapter("fitted", {}, 0.0) for plan in plans]
         machine = {"device": device_name(), "processes": processes()}
         writer = Writer(first, model, attached, step.weights, batching, sample, names)
-        made = [
-            writer.write(
-                number, plan, corpora[number], outcomes[number], machine | {"seconds": time.perf_counter() - began}
-            )
-            for number, plan in enumerate(plans)
-            if not outcomes[number].progressed.failed
-        ]
+        with step.eager():
+            made = [
+                writer.write(
+                    number, plan, corpora[number], outcomes[number], machine | {"seconds": time.perf_counter() - began}
+                )
+                for number, plan in enumerate(plans)
+                if not outcomes[number].progressed.failed
+            ]
     failed = [
         f"{name}: {outcome.progressed.failed}"
         for name, outcome in zip(names, outcomes, strict=True)
@@ -184,7 +185,7 @@ def _step(
     if config.torch_compile:
         layers = layers_of(model, family_of(model)) if config.method != "full" else [(0, base_of(model))]
         for _, layer in layers:
-            layer.compile(dynamic=False)
+            layer.compile()
     share = 1 / (config.accumulate * together.count)  # of what is added to the loss once a step
     penalty = attached.penalty
     return Step(
@@ -196,6 +197,7 @@ def _step(
         autocast=half if config.method == "full" else None,
         penalty=None if penalty is None else lambda: penalty() * share,
         graphs=torch.cuda.is_available(),
+        compiled=config.torch_compile,
     )
 
 

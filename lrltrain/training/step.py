@@ -22,7 +22,7 @@ class Step:
 
     `autocast` is the precision of a model that is held in fp32 and computes in another; a frozen model is held in the
     one in which it computes. With `graphs`, both parts of a step are captured once for each shape of a batch, and then
-    replayed, so that nothing waits for the host.
+    replayed, so that nothing waits for the host. Of a `compiled` model only training runs what is compiled.
     """
 
     def __init__(
@@ -34,10 +34,11 @@ class Step:
         autocast: torch.dtype | None = None,
         penalty: Penalty | None = None,
         graphs: bool = False,
+        compiled: bool = False,
     ) -> None:
         self.model, self.weights, self.attention = model, weights, attention
         self.head = LabelledHead(model, autocast)
-        self._autocast, self._penalty = autocast, penalty
+        self._autocast, self._penalty, self._compiled = autocast, penalty, compiled
         self._graphs = Graphs(weights.device, self._state, on=graphs)
         self.losses = torch.zeros(weights.count, device=weights.device)  # of the step so far, (K,)
 
@@ -58,10 +59,14 @@ class Step:
         """Return the sum of the losses of a batch of each adapter, (K,), without training."""
         tensors = {name: value.to(self.weights.device) for name, value in batch.tensors.items()}
         with self.head.at(tensors["positions"]):
-            with self._precision():
+            with self._precision(), self.eager():
                 hidden = self.model(**self.attention.inputs(tensors)).logits[0]
             losses = self.head.losses(hidden, tensors["labels"])
         return losses.view(self.weights.count, -1).double().sum(1)
+
+    def eager(self) -> AbstractContextManager[Any]:
+        """Return the context in which nothing is compiled: it takes longer than a few passes do."""
+        return torch.compiler.set_stance("force_eager") if self._compiled else nullcontext()
 
     def release(self) -> None:
         """Give the model its head back."""

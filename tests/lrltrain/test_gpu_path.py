@@ -17,6 +17,7 @@ from lrltrain.evaluation.score_text import score_text
 from lrltrain.fitting import fit as pipeline
 from lrltrain.fitting.fit import fit
 from lrltrain.models import mini_path
+from lrltrain.training import batches
 
 QUIET = Progress(quiet=True)
 
@@ -56,6 +57,28 @@ def test_a_model_is_trained_and_measured_by_the_way_of_a_gpu(
     (score,) = score_text(load_eval_config(None, asked | {"precision": "bf16", "resamples": 100}), QUIET)
     assert score.before is not None
     assert score.after.value < score.before.value
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's, which it hides by another way
+def test_a_compiler_does_its_work_for_few_of_the_shapes(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is compiled is run as it is here, for writing machine code takes long; when it is compiled is the same."""
+    given = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda layer: given(layer, backend="eager"))
+    monkeypatch.setattr(batches, "TOKENS", 4)  # which makes for many shapes
+    torch._dynamo.reset()  # noqa: SLF001 -- and its counts
+    flags: dict[str, Any] = {"lang": "ro", "base": "lrl-mini", "method": "seq_bn_inv", "precision": "fp32"}
+    flags |= {"dataset": str(workspace / "datasets/ro/conceptnet"), "cache": workspace / "cache", "dropout": 0.0}
+    flags |= {"steps": 24, "batch_size": 8, "batching": "line", "max_length": 64, "learning_rate": 1e-2}
+    losses = []
+    for compiled in (True, False):
+        made = fit(load_fit_config(None, flags | {"out": tmp_path / str(compiled), "torch_compile": compiled}), QUIET)
+        losses.append(made.manifest["trained"]["validation_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    counted = torch._dynamo.utils.counters  # noqa: SLF001
+    assert not counted["graph_break"]
+    assert 1 <= counted["stats"]["unique_graphs"] <= 6
 
 
 def test_the_check_of_a_gpu_runs_on_the_cpu_by_the_gpu_s_own_path(tmp_path: Path) -> None:
