@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", help="all; given without one, the base models alone")
     parser.add_argument("--tasks", nargs="*", default=list(FOLDERS))
     parser.add_argument("--steps", type=int, default=2_000, help="of 16 blocks of 128 tokens, of each adapter")
-    parser.add_argument("--precision", default="auto", help="of training and prompts: auto (bf16 on a GPU) | fp32 | bf16")
+    parser.add_argument("--precision", default="auto", help="of training and prompts: auto | fp32 | bf16")
     parser.add_argument("--text-bytes", type=int, default=2_000_000, help="of running text, of each language")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of each task")
     parser.add_argument("--epochs", type=int, help="of each task; the paper's 20 or 25")
