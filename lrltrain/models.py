@@ -1,5 +1,6 @@
 """Base models: found, loaded, and named by their public id."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,6 +157,16 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
                 module.attention_dropout = dropout
     model.config.name_or_path = base.id  # which `adapters` writes into adapter_config.json
     return model
+
+
+def takes(model: Any, argument: str) -> bool:
+    """Return whether a model's forward pass has an argument."""
+    return argument in inspect.signature(model.forward).parameters
+
+
+def no_cache(model: Any) -> dict[str, bool]:
+    """Return what tells a decoder not to keep keys and values for tokens that follow; of an encoder, nothing."""
+    return {"use_cache": False} if takes(model, "use_cache") else {}
 
 
 def precision_of(wanted: str) -> str:

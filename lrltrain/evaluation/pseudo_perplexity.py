@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from lrltrain.config import Formula, Objective
-from lrltrain.models import tf32, word_starts
+from lrltrain.models import no_cache, tf32, word_starts
 from lrltrain.tokens import encode
 from lrltrain.training.loss import LabelledHead
 
@@ -76,9 +76,8 @@ def likelihoods(
             here = torch.from_numpy(positions).to(device)
             cast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
             with torch.inference_mode(), cast, head.at(here):
-                hidden = model(
-                    input_ids=torch.from_numpy(ids).to(device), attention_mask=mask.long().to(device)
-                ).logits[0]
+                given = {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": mask.long().to(device)}
+                hidden = model(**given, **no_cache(model)).logits[0]
                 losses = head.losses(hidden, torch.from_numpy(labels).to(device))
             np.subtract.at(total, owner, losses.double().cpu().numpy())
             advance(len(set(owner.tolist())))

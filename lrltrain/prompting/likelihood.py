@@ -8,7 +8,6 @@ The prompt is read once for all labels, and its keys and values are used again f
 """
 
 import copy
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from lrldata.errors import ModelError, UsageError
-from lrltrain.models import tf32
+from lrltrain.models import takes, tf32
 from lrltrain.prompting.config import Form, Normalise
 from lrltrain.prompting.template import Prompts
 from lrltrain.tokens import encode, encode_chat
@@ -139,10 +138,10 @@ def _score_batch(model: Any, questions: Sequence[Question]) -> torch.Tensor:
         attention_mask=there.to(device),
         position_ids=positions.to(device),
         use_cache=True,
-        **({"logits_to_keep": 1} if _keeps_logits(model) else {}),
+        **({"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}),
     )
     first = read.logits[:, -1].float().log_softmax(-1)
-    cache = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"  # transformers 4
+    cache = "cache" if takes(model, "cache") else "past_key_values"  # transformers 4
     scores = []
     for label in range(len(questions[0].answers)):
         ids, real = _padded([question.answers[label] for question in questions], left=False)
@@ -171,8 +170,3 @@ def _padded(rows: Sequence[Ids], *, left: bool) -> tuple[torch.Tensor, torch.Ten
         where = slice(longest - len(values), None) if left else slice(len(values))
         ids[row, where], there[row, where] = values, 1
     return torch.from_numpy(ids), torch.from_numpy(there)
-
-
-def _keeps_logits(model: Any) -> bool:
-    """Return whether the model can leave out the logits but the last, which would be (batch, length, vocabulary)."""
-    return "logits_to_keep" in inspect.signature(model.forward).parameters

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lrltrain.models import no_cache
 from lrltrain.training.attention import quick_attention
 from lrltrain.training.batches import Batch
 from lrltrain.training.graphs import Graphs
@@ -60,7 +61,7 @@ class Step:
         tensors = {name: value.to(self.weights.device) for name, value in batch.tensors.items()}
         with self.head.at(tensors["positions"]):
             with self._precision(), self.eager():
-                hidden = self.model(**self.attention.inputs(tensors)).logits[0]
+                hidden = self._hidden(tensors)
             losses = self.head.losses(hidden, tensors["labels"])
         return losses.view(self.weights.count, -1).double().sum(1)
 
@@ -79,7 +80,7 @@ class Step:
         of_each = (shares * self.weights.scale).repeat_interleave(len(labels) // self.weights.count)
         attending = quick_attention(self.weights.device, self._autocast or self.model.dtype)
         with self.head.at(tensors["positions"]), self._precision(), attending:
-            hidden = self.model(**self.attention.inputs(tensors)).logits[0]
+            hidden = self._hidden(tensors)
         total, losses = self.head.loss(hidden, labels, of_each)
         if self._penalty is not None:
             total = total + self._penalty() * self.weights.scale.sum()
@@ -92,6 +93,11 @@ class Step:
         losses, norms = self.losses.clone(), self.weights.update()
         self.losses.zero_()
         return losses, norms
+
+    def _hidden(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Return what goes into the last projection, (labels, hidden)."""
+        hidden: Tensor = self.model(**self.attention.inputs(tensors), **no_cache(self.model)).logits[0]
+        return hidden
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self._autocast is None:

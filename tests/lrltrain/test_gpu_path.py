@@ -48,7 +48,15 @@ def test_a_model_is_trained_and_measured_by_the_way_of_a_gpu(
         "learning_rate": 1e-3 if method == "full" else 1e-2,
         "precision": "bf16",
     }
+    kept: list[Any] = []
+
+    def look(model: Any, _inputs: Any, output: Any) -> None:
+        kept.extend([output.past_key_values] if model.training and isinstance(model, LlamaForCausalLM) else [])
+
+    handle = torch.nn.modules.module.register_module_forward_hook(look)
     made = fit(load_fit_config(None, flags | {"reduction_factor": 4}), QUIET)
+    handle.remove()
+    assert kept == [None] * (8 if base == "llama" else 0), "keys and values of a batch are of no use to the next"
     trained = made.manifest["trained"]
     assert trained["validation_loss"] < trained["validation_loss_before"]
     weights = load_file(made.path / f"{'model' if method == 'full' else 'adapter'}.safetensors")

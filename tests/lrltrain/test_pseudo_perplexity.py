@@ -69,7 +69,11 @@ def test_a_decoders_perplexity_is_the_librarys() -> None:
         vocab_size=len(TOKENIZER), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64
     )
     model = LlamaForCausalLM(config).eval()
+    kept = []
+    handle = model.register_forward_hook(lambda _model, _inputs, output: kept.append(output.past_key_values))
     measured = likelihoods(model, TOKENIZER, SENTENCES, "clm", max_length=256, batch_tokens=50)
+    handle.remove()
+    assert set(kept) == {None}, "keys and values of tokens that nothing follows are of no use"
     for row, sentence in enumerate(SENTENCES):
         ids = TOKENIZER(sentence, return_tensors="pt")["input_ids"]
         with torch.no_grad():
