@@ -130,7 +130,7 @@ def _entropies(
     counts = labels != IGNORED
     wanted = labels.where(counts, 0)
     words = WORDS if hidden.device.type == "cpu" else len(weight)
-    if words >= len(weight):  # one kernel goes over all logits, and reads halves as they are
+    if words >= len(weight):  # nothing is gained by pieces: one kernel goes over all logits
         logits = functional.linear(hidden, weight, bias).log_softmax(-1, dtype=torch.float32)
         return -logits.gather(1, wanted[:, None]).squeeze(1) * counts, None, [logits] if keep else []
     pieces: list[Tensor] = []
