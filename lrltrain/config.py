@@ -31,6 +31,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 ADAPTER_RATE, FULL_RATE = 5e-4, 5e-5
+EVAL_BLOCKS = 1_000  # of validation: of 100 MB of text it would else take many times as long as the training between
 NOT_SHAPING = {"out", "cache", "dry_run", "overwrite", "resume", "tracker", "preset", "base", "base_id", "text"}
 NOT_SHAPING |= {"dataset", "adapters", "lang", "eval_batch_size"}  # of these, what they lead to is in the recipe
 NOT_SHAPING |= {"base_folder", "group", "variant"}
@@ -75,6 +76,7 @@ class FitConfig(BaseModel):
     dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
     seed: Seed = 42
     eval_every: int | None = Field(default=None, ge=1)
+    eval_blocks: int = Field(default=EVAL_BLOCKS, ge=1)
     eval_batch_size: Count | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     torch_compile: bool = False
@@ -127,7 +129,8 @@ class FitConfig(BaseModel):
 
     def shaping(self) -> dict[str, Any]:
         """Return the settings that shape the weights, as JSON-like values; later ones where they are not as usual."""
-        left_out = NOT_SHAPING | ({"fuse_invertible"} if self.fuse_invertible == "first" else set())
+        usual = {"fuse_invertible": "first", "eval_blocks": EVAL_BLOCKS}
+        left_out = NOT_SHAPING | {name for name, value in usual.items() if getattr(self, name) == value}
         return self.model_dump(mode="json", exclude=left_out) | {
             "learning_rate": self.rate,
             "eval_every": self.every,

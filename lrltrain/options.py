@@ -43,6 +43,7 @@ class FitOptions(TypedDict, total=False):
     dropout: float
     seed: int
     eval_every: int
+    eval_blocks: int
     eval_batch_size: int
     precision: Precision
     torch_compile: bool

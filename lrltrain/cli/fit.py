@@ -114,6 +114,10 @@ def fit_command(
     eval_every: Annotated[
         int | None, typer.Option(help="Steps between evaluations, each a checkpoint.", show_default="a tenth")
     ] = None,
+    eval_blocks: Annotated[
+        int | None,
+        typer.Option(help="Blocks of the validation split that are measured, at most.", show_default="1000"),
+    ] = None,
     eval_batch_size: Annotated[
         int | None, typer.Option(help="Blocks per batch of validation.", show_default="batch size")
     ] = None,

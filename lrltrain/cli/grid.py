@@ -111,6 +111,5 @@ def status_command(
     from lrltrain.grid.records import records_of
 
     records = records_of(workspace, cache or user_cache_path("lrl"))
-    jobs, slots = records.read_plan()
-    drawn, value = show.status(jobs, slots, records)
+    drawn, value = show.status(*records.read_plan(), records)
     show_or_dump(as_json, value, drawn)

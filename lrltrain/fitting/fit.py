@@ -205,9 +205,8 @@ def _member(plan: Plan, name: str, corpus: Sequence[Corpus], vocabulary: Vocabul
     config = plan.config
     masking = Masking(plan.base.objective, config.mask_probability, config.whole_word)
     train = Blocks(corpus[0], vocabulary, masking, config.seed)
-    return Member(
-        name, train, Blocks(corpus[1], vocabulary, masking, VALIDATION_SEED), run_folder(plan.folder.resolve())
-    )
+    validation = Blocks(corpus[1], vocabulary, masking, VALIDATION_SEED, config.eval_blocks)
+    return Member(name, train, validation, run_folder(plan.folder.resolve()))
 
 
 def _schedule(config: FitConfig) -> Schedule:

@@ -101,7 +101,7 @@ def _perform(job: Job, records: Records, cache: Path, spent: float) -> Record:
     if before is not None and before.status == "done":
         job = _afresh(job, before, records)
     record = _attempt(job, records, cache)
-    record = replace(record, attempts=attempts, seconds=round(record.seconds + spent, 3))
+    record = replace(record, attempts=attempts, seconds=round(record.seconds + spent, 3), ended=round(time.time(), 3))
     records.write(record)
     return record
 

@@ -1,10 +1,11 @@
 """What jobs would take, before anything is read: estimates by formula, with what they assume in one place. Pure.
 
 Training computes 2 products a weight and token forward, as many backward by input, and as many by weight where that
-trains (Kaplan et al. 2020, arXiv 2001.08361, section 2.1). By its data sheet an H100 does 989e12 a second in bf16; here
-it reaches a fifth of that. A step takes at least the time of each layer's small operations, as `tools/gpu_check.py`
-measured it in a fit, alone and in a group of 16. The seeds of a task share a step, which is taken to be as long as that
-of one fit: this has not been measured.
+trains (Kaplan et al. 2020, arXiv 2001.08361, section 2.1); validation computes those forward. By its data sheet an H100
+does 989e12 a second in bf16; here it reaches a fifth of that. A step takes at least the time of each layer's small
+operations, as `tools/gpu_check.py` measured it in a fit, alone and in a group of 16. The seeds of a task share a step,
+which is taken to be as long as that of one fit: this has not been measured. Downloads, cleaning and tokenizing are not
+counted.
 """
 
 import json
@@ -148,7 +149,9 @@ def _of_fit(job: Job) -> Cost:
     passes = 6 if config.method == "full" else 4
     products = passes * (shape.inner * tokens + (shape.weights - shape.inner) * labelled)
     a_layer = ALONE if config.group_key() is None or config.group == 1 else GROUPED
-    seconds = config.steps * max(products / H100, a_layer * shape.layers * config.accumulate)
+    evaluations = 1 + -(-config.steps // config.every)
+    as_steps = evaluations * config.eval_blocks / (config.batch_size * config.accumulate) * 2 / passes
+    seconds = (config.steps + as_steps) * max(products / H100, a_layer * shape.layers * config.accumulate)
     return Cost(1, seconds, 2 * 4 * _trained(config, shape) if config.method != "full" else 4 * shape.weights)
 
 

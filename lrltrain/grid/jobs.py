@@ -190,7 +190,7 @@ def _evals(
             labels = {"lang": code, "source": source, "model": model, "method": method, "task": task} | called.labels
             needs: tuple[str, ...] = (adapters[key].job,) if key in adapters else ()
             settings = _filled(evals.options(task), config, language, source)
-            if task != "pppl" and "data" not in settings and getattr(language, _HELD_IN[task]) is None:
+            if "data" not in settings and getattr(language, _HELD_IN[task]) is None:
                 continue
             if key in adapters:
                 settings["adapter"] = [places.adapter(code, called.folder, source, method)]

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from lrldata.engine import start_pool, variables
+from lrldata.threads import cores
 from lrltrain.grid.act import run_jobs
 from lrltrain.grid.job import Job
-from lrltrain.grid.machine import Gpu, share_of
+from lrltrain.grid.machine import MAX_JOBS_PER_GPU, Gpu, share_of
 from lrltrain.grid.records import Record
 from lrltrain.grid.together import group_of
 
 _ROUNDING = 1e-6  # three thirds are one
-THREADS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "MKL_NUM_THREADS")
+TOKENIZING = "RAYON_NUM_THREADS"
+THREADS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", TOKENIZING, "MKL_NUM_THREADS")
 
 
 @dataclass
@@ -75,9 +77,13 @@ class Local:
         assert slot is not None, "it was asked whether there is room"  # noqa: S101 -- for the type checker
         self._free.remove(slot)
         if slot.pool is None:
-            slot.pool = process_of(self.threads, slot.gpu.name if slot.gpu else None)
+            slot.pool = process_of(self.threads, slot.gpu.name if slot.gpu else None, self._reading())
         future = slot.pool.submit(run_jobs, [job.as_json() for job in jobs], self.workspace, self.cache)
         self._busy[future] = (slot, jobs, time.perf_counter())
+
+    def _reading(self) -> int:
+        """Return how many threads tokenize, of each job: with GPUs more than the job has, so that these do not wait."""
+        return max(self.threads, cores() // (len(self.gpus) * MAX_JOBS_PER_GPU)) if self.gpus else self.threads
 
     def _slot_for(self, job: Job) -> Slot | None:
         return next((slot for slot in self._free if slot.gpu is None or self._has_room(slot.gpu, job)), None)
@@ -113,12 +119,12 @@ class Local:
         return records
 
 
-def process_of(threads: int, gpu: str | None) -> ProcessPoolExecutor:
-    """Start a process that computes with so many threads, on this GPU or none.
+def process_of(threads: int, gpu: str | None, reading: int) -> ProcessPoolExecutor:
+    """Start a process that computes with so many threads, tokenizes with `reading`, on this GPU or none.
 
     It inherits the variables that say so: libraries read them as they are imported, ahead of any call.
     """
-    wanted = dict.fromkeys(THREADS, str(threads)) | {"TOKENIZERS_PARALLELISM": "true"}
+    wanted = dict.fromkeys(THREADS, str(threads)) | {"TOKENIZERS_PARALLELISM": "true", TOKENIZING: str(reading)}
     if gpu is not None:
         wanted["CUDA_VISIBLE_DEVICES"] = gpu
     with variables(wanted):

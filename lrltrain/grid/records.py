@@ -49,6 +49,7 @@ class Record:
     attempts: NonNegativeInt = 1
     error: str = ""
     final: bool = False  # trying again would not help
+    ended: FiniteFloat = 0.0  # when, in seconds since 1970
     files: dict[Annotated[str, AfterValidator(safe_name)], tuple[NonNegativeInt, int, Sha256]] = field(
         default_factory=dict
     )
@@ -73,6 +74,7 @@ class Plan(BaseModel):
 
     slots: PositiveInt
     jobs: list[PlannedJob]
+    began: FiniteFloat = 0.0
 
 
 def _first_line(error: Exception) -> str:
@@ -207,8 +209,8 @@ class Records:
         write_json(inside(self.workspace, "grid/plan.json"), sealed(value))
         self.send(["grid/plan.json"])
 
-    def read_plan(self) -> tuple[list[Job], int]:
-        """Return the jobs of the last grid, and how many ran at once. Raises StorageError."""
+    def read_plan(self) -> tuple[list[Job], int, float]:
+        """Return the jobs of the last grid, how many may run at once, and when it began. Raises StorageError."""
         path = self.folder / "plan.json"
         self.fetch(["grid/plan.json", "grid/jobs"])
         again = "Start the grid again: it writes a new one."
@@ -223,7 +225,7 @@ class Records:
             raise StorageError(
                 f"{self.address(self.workspace)}: no grid has run here.", "Start one with `lrltrain grid`."
             )
-        return [job_of(each.model_dump()) for each in plan.jobs], plan.slots
+        return [job_of(each.model_dump()) for each in plan.jobs], plan.slots, plan.began
 
 
 def _times(file: Path) -> tuple[int, int]:

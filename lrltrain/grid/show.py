@@ -103,8 +103,11 @@ def failures(failed: Iterable[Record], records: Records) -> Table:
     return drawn
 
 
-def status(jobs: list[Job], slots: int, records: Records) -> tuple[Group, dict[str, Any]]:
-    """Say where the last grid of a workspace stands, drawn and as JSON-like values."""
+def status(jobs: list[Job], slots: int, began: float, records: Records) -> tuple[Group, dict[str, Any]]:
+    """Say where the last grid of a workspace stands, drawn and as JSON-like values.
+
+    `slots` is how many jobs may run at once; how many do, where they share a GPU, what has ended since it began tells.
+    """
     found = {job.id: records.read(job.id) for job in jobs}
     running = [job for job in jobs if records.is_running(job.id)]
     held = {job.id for job in running}
@@ -116,6 +119,7 @@ def status(jobs: list[Job], slots: int, records: Records) -> tuple[Group, dict[s
         states[job.id] = what
         counted[job.kind][what] += 1
     seconds = _seconds_left(jobs, found, states)
+    at_once = _at_once([record for record in found.values() if record is not None], slots, began)
     names = ("done", "running", "failed", "left")
     drawn = table(records.address(records.workspace), "what", *names, numbers=names)
     for kind, counts in counted.items():
@@ -125,17 +129,25 @@ def status(jobs: list[Job], slots: int, records: Records) -> tuple[Group, dict[s
     drawn.add_row("all", *(f"{totals[name]:,}" for name in names))
     failed = [record for job, record in found.items() if record is not None and states[job] == "failed"]
     now = [f"running: {job.name}" for job in running]
-    left = [] if seconds is None else [f"About {hours(seconds / slots)} left, at {slots} jobs at once."]
+    left = [] if seconds is None else [f"About {hours(seconds / at_once)} left, at {at_once:.2g} jobs at once."]
     value = {
         **totals,
         "running_now": [job.name for job in running],
         "failures": [
             {"name": each.name, "error": each.error, "log": records.address(records.log(each.id))} for each in failed
         ],
-        "seconds_left": None if seconds is None else round(seconds / slots, 1),
+        "seconds_left": None if seconds is None else round(seconds / at_once, 1),
         "at": round(time.time()),
     }
     return Group(drawn, *now, *left, *([failures(failed, records)] if failed else [])), value
+
+
+def _at_once(records: Iterable[Record], slots: int, began: float) -> float:
+    """Return how many jobs have run at once: seconds of those that ended since `began`, by the time that this took."""
+    ended = [record for record in records if record.ended > began]
+    took = max((record.ended for record in ended), default=began) - began
+    worked = sum(record.seconds for record in ended)
+    return min(float(slots), max(worked / took, 0.1)) if worked and took else float(slots)
 
 
 def _seconds_left(jobs: list[Job], found: dict[str, Record | None], states: dict[str, str]) -> float | None:

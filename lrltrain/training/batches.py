@@ -104,16 +104,23 @@ class Batch:
 
 
 class Blocks:
-    """Blocks with their masks. An index is epoch * len + block: a mask depends on the seed and it alone."""
+    """Blocks with their masks, `most` at most, from all over the corpus.
 
-    def __init__(self, corpus: Corpus, vocabulary: Vocabulary, masking: Masking, seed: int) -> None:
+    An index is epoch * len + place: a mask depends on the seed, the epoch and the block at this place alone.
+    """
+
+    def __init__(
+        self, corpus: Corpus, vocabulary: Vocabulary, masking: Masking, seed: int, most: int | None = None
+    ) -> None:
         self.corpus, self.vocabulary, self.masking, self.seed = corpus, vocabulary, masking, seed
+        self._count = min(len(corpus), most or len(corpus))
 
     def __len__(self) -> int:
-        return len(self.corpus)
+        return self._count
 
     def __getitem__(self, index: int) -> Block:
-        epoch, block = divmod(index, len(self.corpus))
+        epoch, place = divmod(index, len(self))
+        block = place * len(self.corpus) // len(self)
         draw = np.random.default_rng((self.seed, epoch, block))
         pieces = self.corpus.block(block)
         masked = [self.masking.apply(piece, self.vocabulary, draw) for piece in pieces]

@@ -106,6 +106,21 @@ def test_masking_is_seeded_by_epoch_and_block(tmp_path: Path, whole_word: bool) 
     assert 0.12 < np.concatenate(rates).mean() < 0.19
 
 
+def test_of_much_validation_some_is_measured_from_all_over_it(tmp_path: Path) -> None:
+    corpus = corpus_of(sentences(600), tmp_path)
+    whole = Blocks(corpus, VOCABULARY, Masking("mlm"), 3)
+    some, all_of_it = (Blocks(corpus, VOCABULARY, Masking("mlm"), 3, most) for most in (5, 10_000))
+    assert len(some) == 5 < len(whole) == len(all_of_it)
+    numbers = [some[place].number for place in range(5)]
+    assert numbers == [place * len(whole) // 5 for place in range(5)]
+    for place, number in enumerate(numbers):
+        assert np.array_equal(some[place].labels, whole[number].labels)
+    usual = FitConfig(lang="ro")
+    assert usual.eval_blocks == 1_000
+    assert "eval_blocks" not in usual.shaping(), "adapters of before stay what they are"
+    assert FitConfig(lang="ro", eval_blocks=5).shaping()["eval_blocks"] == 5
+
+
 def test_an_epoch_visits_every_block_once_in_another_order() -> None:
     drawn = list(islice(order(10_000, seed=1), 20_000))
     first, second = drawn[:10_000], drawn[10_000:]

@@ -49,7 +49,7 @@ def test_a_grid_makes_datasets_adapters_scores_and_a_report(whole: Path) -> None
 def test_a_worker_computes_with_as_many_threads_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in THREADS:
         monkeypatch.delenv(name, raising=False)
-    with process_of(1, None) as alone:
+    with process_of(1, None, 1) as alone:
         assert alone.submit(torch.get_num_threads).result() == 1
         assert alone.submit(pl.thread_pool_size).result() == 1
 

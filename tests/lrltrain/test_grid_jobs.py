@@ -7,11 +7,14 @@ import pytest
 from grids import write_recipe
 
 from lrldata.errors import UsageError
+from lrldata.language import find
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.cost import cost_of
 from lrltrain.grid.job import Job, job_of
 from lrltrain.grid.jobs import jobs_of
+from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.select import select
+from lrltrain.grid.show import status
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -53,6 +56,9 @@ def test_every_shipped_recipe_can_be_planned() -> None:
     everything = jobs(RECIPES / "all-languages.toml")
     held = {job.labels["lang"] for job in everything if job.kind == "build"}
     assert len(held) > 350
+    texts = {job.labels["lang"] for job in everything if job.labels.get("task") == "pppl"}
+    assert {code for code in texts if find(code).flores is None} == set(), "of what FLORES-200 does not have"
+    assert len(texts) > 100
     assert cost_of(everything).gpu_seconds > 0
 
 
@@ -125,3 +131,17 @@ def test_mistakes_in_a_recipe_are_named(tmp_path: Path, old: str, new: str, told
     recipe.write_text(recipe.read_text().replace(old, new))
     with pytest.raises(UsageError, match=told):
         jobs(recipe)
+
+
+def test_the_time_left_is_as_fast_as_it_has_been(tmp_path: Path) -> None:
+    """Of 16 slots two jobs ran at once, as they shared a GPU; what an earlier grid did says nothing of this one."""
+    made = [job for job in jobs(write_recipe(tmp_path, tmp_path / "out")) if job.kind in ("fit", "eval")]
+    records = records_of(str(tmp_path / "out"), tmp_path)
+    records.write_plan(made, 16)
+    planned, slots, began = records.read_plan()
+    assert status(planned, slots, began, records)[1]["seconds_left"] is None
+    earlier, *now = made[:5]
+    records.write(Record(earlier.id, earlier.name, "done", 100.0, ended=began - 1_000))
+    for number, job in enumerate(now, 1):
+        records.write(Record(job.id, job.name, "done", 100.0, ended=began + 50 * number))
+    assert status(planned, slots, began, records)[1]["seconds_left"] == pytest.approx(100 * (len(made) - 5) / 2)

@@ -61,11 +61,13 @@ def test_jobs_go_to_gpus_with_room_and_others_to_any_slot(paper: list[Job], monk
         going_on.wait(30)
         return [Record(each["id"], "", "done") for each in described]
 
-    def process_of(_threads: int, gpu: str | None) -> ThreadPoolExecutor:
+    def process_of(_threads: int, gpu: str | None, reading: int) -> ThreadPoolExecutor:
+        assert reading == 2, "of 16 cores, for 4 jobs on each of 2 GPUs"
         begun.append(gpu)
         return ThreadPoolExecutor(1)
 
     monkeypatch.setattr(local, "process_of", process_of)
+    monkeypatch.setattr(local, "cores", lambda: 16)
     monkeypatch.setattr(local, "run_jobs", wait_for_it)
     small = [job for job in paper if job.kind == "fit" and job.labels["method"] == "lora"]
     large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")

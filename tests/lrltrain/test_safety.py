@@ -113,8 +113,7 @@ def test_records_and_plans_of_any_content_end_in_words(tmp_path: Path, workspace
                 at = at[key]
             file.write_text(json.dumps(sealed(value) if number % 2 else {**value, "sha256": None}), "utf-8")
             try:
-                planned, slots = records.read_plan()
-                status(planned, slots, records)
+                status(*records.read_plan(), records)
             except LrlError:
                 told += 1
         file.write_text(json.dumps(whole), "utf-8")

@@ -27,7 +27,7 @@ from pathlib import Path
 from lrltrain.grid.local import process_of
 for name in sys.argv[1:]:
     Path(name + ".py").write_text(f"raise SystemExit('own {name}')")
-pool = process_of(1, None)
+pool = process_of(1, None, 1)
 print(*(pool.submit(find_spec, name).result().origin for name in ("colorsys", "hub_cards")))
 pool.shutdown()
 """
