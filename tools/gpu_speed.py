@@ -150,13 +150,13 @@ def one_step(
     words = model.config.vocab_size
     attention = probe_packing(model, objective, words)  # before there are adapters, of which each needs rows
     attached = attach(model, config, [str(number) for number in range(count)], list(range(count)))
-    if compiled:
-        for _, layer in layers_of(model, family_of(model)):
-            layer.compile()
     weights = Weights(attached.parameters, count, stacked=isinstance(attached.stack, AdapterStack))
     weights.optimizer(Rates(1e-4, 0.05, 0.01))
     half = torch.bfloat16 if method == "full" else None
     step = Step(model, weights, attention, autocast=half, graphs=device.type == "cuda")
+    if compiled:
+        for _, layer in layers_of(model, family_of(model)):
+            layer.compile()
     batch = lines(count, words, objective, attention.first_position is not None)
     shares = torch.from_numpy(1.0 / batch.counts).float().to(device)
     weights.set_rate(1e-4)

@@ -182,13 +182,9 @@ def _step(
     plan: Plan, model: Any, attached: Attached, attention: PackedAttention, count: int, together: Processes
 ) -> Step:
     config, half = plan.config, HALVES.get(precision_of(plan.config.precision))
-    if config.torch_compile:
-        layers = layers_of(model, family_of(model)) if config.method != "full" else [(0, base_of(model))]
-        for _, layer in layers:
-            layer.compile()
     share = 1 / (config.accumulate * together.count)  # of what is added to the loss once a step
     penalty = attached.penalty
-    return Step(
+    step = Step(
         model,
         Weights(
             attached.parameters, count, stacked=isinstance(attached.stack, AdapterStack), half=half == torch.float16
@@ -199,6 +195,11 @@ def _step(
         graphs=torch.cuda.is_available(),
         compiled=config.torch_compile,
     )
+    if config.torch_compile:
+        layers = layers_of(model, family_of(model)) if config.method != "full" else [(0, base_of(model))]
+        for _, layer in layers:
+            layer.compile()
+    return step
 
 
 def _member(plan: Plan, name: str, corpus: Sequence[Corpus], vocabulary: Vocabulary) -> Member:

@@ -14,6 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lrltrain.models import no_cache
+from lrltrain.modules.families import base_of
+from lrltrain.modules.insert import inserted
+
 IGNORED = -100
 ROWS, WORDS = 1024, 4096  # of a piece of the logits on the CPU: its second pass finds it in the cache
 
@@ -25,15 +29,19 @@ class LabelledHead:
     of its last projection; without one it is that of autocast where that is on, else that of the weights. On a GPU the
     trainer computes the model alone under autocast and turns what comes out into single precision: the projection is
     computed outside of it, and where its weights are held in bf16 that fails.
+
+    A model that does more to its logits than the last projection, as Gemma 2, which caps them, computes them itself.
     """
 
     def __init__(self, model: Any, dtype: torch.dtype | None = None) -> None:
         self._dtype = dtype
+        self._own_logits = False
         self._projection = model.get_output_embeddings()
         self._positions: Tensor | None = None
         self._projection_forward: Callable[..., Tensor] = self._projection.forward
         self._projection.forward = self._forward
-        self._hook = model.base_model.register_forward_hook(self._cut)
+        self._hook = base_of(model).register_forward_hook(self._cut)
+        self._own_logits = self._changes_logits(model)
 
     def release(self) -> None:
         """Give the model back as it was."""
@@ -48,13 +56,26 @@ class LabelledHead:
         return output
 
     def _forward(self, hidden: Tensor) -> Tensor:
-        return self._projection_forward(hidden) if self._positions is None else hidden
+        return self._projection_forward(hidden) if self._positions is None or self._own_logits else hidden
+
+    @torch.no_grad()
+    def _changes_logits(self, model: Any) -> bool:
+        """Return whether a model returns something else than what its last projection gives."""
+        rows = max((len(stack.names) for stack in inserted(model)), default=1)
+        weight, given = self._projection.weight, list[Tensor]()
+        ids = (torch.arange(5, 9, device=weight.device) % len(weight)).expand(rows, -1)
+        handle = self._projection.register_forward_hook(lambda _module, _inputs, output: given.append(output))
+        with self.at(torch.arange(0, ids.numel(), 4, device=weight.device)):
+            returned = model(input_ids=ids, **no_cache(model)).logits
+        handle.remove()
+        return not torch.equal(returned, given[0])
 
     @contextmanager
     def at(self, positions: Tensor) -> Iterator[None]:
         """Cut the encoder's output down to `positions`, of shape (labels,), into the flattened batch.
 
-        The model then returns as `logits` what would go into its last projection, (1, labels, hidden): for `loss`.
+        The model then returns as `logits` what would go into its last projection, (1, labels, hidden): for `loss`. One
+        that changes its logits returns these.
         """
         self._positions = positions
         try:
@@ -68,12 +89,17 @@ class LabelledHead:
         `hidden` (labels, hidden) is what would go into the last projection, `shares` (labels,) what each label counts.
         Those of -100 do not count.
         """
+        if self._own_logits:
+            losses = functional.cross_entropy(hidden.float(), labels, reduction="none", ignore_index=IGNORED)
+            return (losses * shares).sum(), losses.detach()
         hidden, weight, bias = self._operands(hidden)
         return linear_cross_entropy(hidden, weight, bias, labels, shares)
 
     @torch.no_grad()
     def losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Return the cross entropy in nats of each label, (labels,), zero where it is -100; without gradients."""
+        if self._own_logits:
+            return self.loss(hidden, labels, torch.ones_like(labels))[1]
         hidden, weight, bias = self._operands(hidden)
         parts = zip(hidden.split(ROWS), labels.split(ROWS), strict=True)
         return torch.cat([_entropies(part, weight, bias, wanted)[0] for part, wanted in parts])

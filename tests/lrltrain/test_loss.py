@@ -9,6 +9,8 @@ from transformers import (
     BertForMaskedLM,
     DistilBertConfig,
     DistilBertForMaskedLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     XLMRobertaConfig,
@@ -36,6 +38,9 @@ MODELS = {
         DistilBertConfig(vocab_size=5_003, dim=32, n_layers=2, n_heads=4, hidden_dim=64)
     ),
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SMALL)),
+    "gemma2": lambda: Gemma2ForCausalLM(
+        Gemma2Config(**SMALL, head_dim=8, num_key_value_heads=2, final_logit_softcapping=0.2)
+    ),
 }
 
 
@@ -44,7 +49,7 @@ def model_of(kind: str) -> Any:
     return MODELS[kind]().eval()
 
 
-@pytest.mark.parametrize("kind", ["xlm-roberta", "bert", "distilbert", "llama"])
+@pytest.mark.parametrize("kind", ["xlm-roberta", "bert", "distilbert", "llama", "gemma2"])
 @pytest.mark.parametrize("method", ["seq_bn", "seq_bn_inv", "lora", "full"])
 def test_gradients_equal_those_of_the_full_logits(kind: str, method: str) -> None:
     model = model_of(kind)
@@ -85,7 +90,8 @@ def equal_gradients(model: Any, kind: str, names: list[str]) -> None:
     draw = torch.Generator().manual_seed(1)
     ids = torch.randint(5, 5_000, (3, 17), generator=draw)
     labels = ids.where(torch.rand(ids.shape, generator=draw) < 0.2, IGNORED)
-    if kind == "llama":
+    decodes = kind in ("llama", "gemma2")
+    if decodes:
         labels = ids.clone()
     parameters = dict(model.named_parameters())
 
@@ -95,7 +101,7 @@ def equal_gradients(model: Any, kind: str, names: list[str]) -> None:
     gradients = {name: parameters[name].grad.clone() for name in names}
 
     head = LabelledHead(model)
-    shifted = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED) if kind == "llama" else labels
+    shifted = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED) if decodes else labels
     positions = (shifted.flatten() != IGNORED).nonzero().squeeze(1)
     wanted = shifted.flatten()[positions]
     model.zero_grad()
