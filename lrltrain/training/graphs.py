@@ -25,7 +25,8 @@ class Graphs:
     """Runs functions on `device`; with `on`, which wants a GPU, as graphs that share one memory.
 
     `state` returns the tensors that the functions change in place: after a capture, for which a function is run several
-    times, they are what they were before.
+    times, they are what they were before, and so are random numbers. Where there is no memory for a capture, as what
+    other graphs keep is not free for it, it is tried once more without them.
     """
 
     def __init__(self, device: torch.device, state: Callable[[], Iterable[Tensor]], *, on: bool) -> None:
@@ -33,6 +34,7 @@ class Graphs:
         self._state = state
         self._captured: dict[Hashable, dict[Hashable, Captured]] = {}
         self._pool = torch.cuda.graph_pool_handle() if on else None
+        self._side = torch.cuda.Stream(device) if on else None  # one, as each keeps memory for products
 
     def run(self, key: Hashable, function: Function, tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Return what the function gives of tensors on any device. `key` names the function.
@@ -45,31 +47,50 @@ class Graphs:
             return function({name: value.to(self.device, non_blocking=True) for name, value in tensors.items()})
         if shapes not in graphs:
             inputs = {name: value.to(self.device).clone() for name, value in tensors.items()}
-            graphs[shapes] = Captured(*self._capture(function, inputs))
-        captured = graphs[shapes]
+            captured = self._captured_if_it_fits(function, inputs)
+            if captured is None:  # and what was tried is no longer in memory
+                self.clear()
+                captured = Captured(*self._capture(function, inputs))
+            self._captured.setdefault(key, {})[shapes] = captured
+        captured = self._captured[key][shapes]
         for name, value in tensors.items():
+            if self.device.type == "cuda" and value.device.type == "cpu":
+                value = value.pin_memory()  # noqa: PLW2901 -- from other memory a copy waits for what the GPU does
             captured.inputs[name].copy_(value, non_blocking=True)
         captured.graph.replay()
         return captured.outputs
 
     def clear(self) -> None:
-        """Forget all graphs."""
+        """Forget all graphs, and give back their memory."""
         self._captured.clear()
+        if self._pool is not None:
+            self._pool = torch.cuda.graph_pool_handle()
+            torch.cuda.empty_cache()
+
+    def _captured_if_it_fits(self, function: Function, inputs: dict[str, Tensor]) -> Captured | None:
+        try:
+            return Captured(*self._capture(function, inputs))
+        except torch.OutOfMemoryError:
+            return None
 
     def _capture(
         self, function: Function, inputs: dict[str, Tensor]
     ) -> tuple[Any, dict[str, Tensor], tuple[Tensor, ...]]:
-        kept = [(tensor, tensor.clone()) for tensor in self._state()]
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM):
-                function(inputs)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            outputs = function(inputs)
-        with torch.no_grad():
-            for tensor, value in kept:
-                tensor.copy_(value)
+        assert self._side is not None  # noqa: S101 -- for the type checker
+        kept, random = [(tensor, tensor.clone()) for tensor in self._state()], torch.cuda.get_rng_state(self.device)
+        here, graph = torch.cuda.current_stream(self.device), torch.cuda.CUDAGraph()
+        try:
+            self._side.wait_stream(here)
+            with torch.cuda.stream(self._side):
+                for _ in range(WARM):
+                    function(inputs)
+            here.wait_stream(self._side)
+            torch.cuda.set_rng_state(random, self.device)
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._side):
+                outputs = function(inputs)
+        finally:
+            here.wait_stream(self._side)
+            with torch.no_grad():
+                for tensor, value in kept:
+                    tensor.copy_(value)
         return graph, inputs, outputs

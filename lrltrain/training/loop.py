@@ -92,6 +92,7 @@ class Loop:
         self._began, self._first = time.perf_counter(), done
         if not done:
             self._evaluate(0)
+        self.step.model.train()
         logged = max(1, self.schedule.every // LOGGED)
         total, norms, since = torch.zeros_like(self.step.losses), torch.zeros_like(self.step.losses), 0
         for number, batches in enumerate(prefetched(self._batches(done), self.weights.device), done + 1):
@@ -108,21 +109,23 @@ class Loop:
                 self._evaluate(number)
                 self._save()
                 self._seed(number)
+                self.step.model.train()  # not in each step: of hundreds of modules it takes a tenth of a GPU's time
         return [Outcome(known, best) for known, best in zip(self.known, self.best, strict=True)]
 
     def _take(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
         """Take one step of one or several batches. Returns the loss and gradient norm of each adapter, (K,)."""
-        counts = torch.from_numpy(np.sum([batch.counts for batch in batches], axis=0)).to(self.weights.device)
-        shares = 1.0 / self.processes.add(counts).clamp(min=1)
-        self.step.model.train()
+        counts = torch.from_numpy(np.sum([batch.counts for batch in batches], axis=0))
+        if self.processes.count > 1:
+            counts = self.processes.add(counts.to(self.weights.device))
+        shares = 1.0 / counts.clamp(min=1)
         for batch in batches:
             self.step.accumulate(batch, shares.float())
             self.tokens += batch.tokens
         if self.processes.count > 1:
-            for each in self.weights.flat:
-                if each.grad is not None:
-                    each.grad.copy_(self.processes.add(each.grad))
-            self.step.losses.copy_(self.processes.add(self.step.losses))
+            held = [self.step.losses, *(each.grad for each in self.weights.flat if each.grad is not None)]
+            added = self.processes.add(torch.cat([each.flatten() for each in held]))
+            for each, part in zip(held, added.split([each.numel() for each in held]), strict=True):
+                each.copy_(part.view_as(each))
         return self.step.update()
 
     def _batches(self, done: int) -> Iterator[list[Batch]]:

@@ -209,6 +209,29 @@ def test_graphs_are_one_for_each_shape_up_to_a_number(monkeypatch: pytest.Monkey
     assert graphs.captures == 4
 
 
+def test_a_graph_for_which_there_is_no_memory_beside_others_is_captured_without_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graphs, full = Replayed(CPU, list), [3]
+    capture = graphs._capture  # noqa: SLF001
+
+    def tried(function: Any, inputs: dict[str, Tensor]) -> Any:
+        if len(inputs["x"]) in full:
+            full.clear()
+            raise torch.OutOfMemoryError
+        return capture(function, inputs)
+
+    monkeypatch.setattr(graphs, "_capture", tried)
+    for length in (2, 3, 2):
+        (made,) = graphs.run("double", lambda those: (those["x"] * 2,), {"x": torch.ones(length)})
+        assert made.tolist() == [2.0] * length
+    assert graphs.captures == 3, "that of the others was forgotten"
+    full[:] = [4]
+    monkeypatch.setattr(graphs, "clear", lambda: full.append(4))
+    with pytest.raises(torch.OutOfMemoryError):
+        graphs.run("double", lambda those: (those["x"] * 2,), {"x": torch.ones(4)})
+
+
 def test_what_is_prefetched_comes_in_order_and_errors_are_raised_where_they_are_seen() -> None:
     gpu = torch.device("cuda")
     assert list(prefetched(iter(range(50)), gpu)) == list(range(50)) == list(prefetched(iter(range(50)), CPU))
