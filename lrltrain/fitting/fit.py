@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.utils import import_utils
 
 from lrldata.errors import TrainingError, UsageError
 from lrldata.folder import lock
@@ -98,23 +99,24 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
             _warn_of_unknown(plan, train)
         names = [adapter_name(plan.language, plan.config) for plan in plans]
 
-        model = _load(first)
-        attention, batching = _pack(first, model)
-        attached = attach(model, first.config, names, [plan.config.seed for plan in plans])
-        sample = torch.from_numpy(corpora[0][0].block(0)[0][:SHORT])[None]
-        assert_active(model, attached, sample.to(model.device).expand(len(plans), -1))
+        with translate_errors(run_folder(first.folder.resolve()), first.config.batch_size):
+            model = _load(first)
+            attention, batching = _pack(first, model)
+            attached = attach(model, first.config, names, [plan.config.seed for plan in plans])
+            sample = torch.from_numpy(corpora[0][0].block(0)[0][:SHORT])[None]
+            assert_active(model, attached, sample.to(model.device).expand(len(plans), -1))
 
-        step = _step(first, model, attached, attention, len(plans), together)
-        vocabulary = Vocabulary.of(first.tokenizer, word_starts(first.tokenizer))
-        apart = attention.first_position is not None
-        layout = Layout(vocabulary, batching, apart, first.config.max_length, _is_static(first.config))
-        members = [
-            _member(plan, name, corpus, vocabulary) for plan, name, corpus in zip(plans, names, corpora, strict=True)
-        ]
-        with progress.steps("Training", first.config.steps) as (advance, say):
-            told = Told(advance, say if first_process() else _nothing)
-            loop = Loop(members, step, layout, _schedule(first.config), together, told)
-            with translate_errors(members[0].run, first.config.batch_size):
+            step = _step(first, model, attached, attention, len(plans), together)
+            vocabulary = Vocabulary.of(first.tokenizer, word_starts(first.tokenizer))
+            apart = attention.first_position is not None
+            layout = Layout(vocabulary, batching, apart, first.config.max_length, _is_static(first.config))
+            members = [
+                _member(plan, name, corpus, vocabulary)
+                for plan, name, corpus in zip(plans, names, corpora, strict=True)
+            ]
+            with progress.steps("Training", first.config.steps) as (advance, say):
+                told = Told(advance, say if first_process() else _nothing)
+                loop = Loop(members, step, layout, _schedule(first.config), together, told)
                 outcomes = loop.run()
         step.release()
         if not first_process():
@@ -178,6 +180,11 @@ def _is_static(config: FitConfig) -> bool:
     return torch.cuda.is_available() or config.torch_compile
 
 
+def _can_be_captured(attention: PackedAttention) -> bool:
+    """Return whether a forward pass waits for nothing: transformers 4 looks into a mask of two dimensions."""
+    return attention.first_position is not None or hasattr(import_utils, "is_cuda_stream_capturing")
+
+
 def _step(
     plan: Plan, model: Any, attached: Attached, attention: PackedAttention, count: int, together: Processes
 ) -> Step:
@@ -192,7 +199,7 @@ def _step(
         attention,
         autocast=half if config.method == "full" else None,
         penalty=None if penalty is None else lambda: penalty() * share,
-        graphs=torch.cuda.is_available(),
+        graphs=torch.cuda.is_available() and _can_be_captured(attention),
         compiled=config.torch_compile,
     )
     if config.torch_compile:

@@ -9,7 +9,9 @@ from lrldata.progress import Progress
 from lrltrain.config import FitConfig
 from lrltrain.fitting.fit import fit_group
 from lrltrain.fitting.plan import Adapter
+from lrltrain.memory import release_gpu_memory
 from lrltrain.names import BUILT_IN
+from lrltrain.training.processes import processes
 
 MOST = {"cuda": 32, "cpu": 8}  # adapters of a group, before it is tried whether memory holds them
 
@@ -25,12 +27,9 @@ def fit_all(
     waiting = list(groups(configs))
     while waiting:
         group = waiting.pop(0)
-        try:
-            made = fit_group([configs[number] for number in group], progress)
-        except TrainingError as error:
-            full = isinstance(error.__cause__, torch.OutOfMemoryError)
-            if not full or len(group) == 1 or configs[group[0]].group != "auto":
-                raise
+        made = _fitted_if_it_fits([configs[number] for number in group], progress)
+        release_gpu_memory()
+        if made is None:
             half = len(group) // 2
             waiting[:0] = [group[:half], group[half:]]
             continue
@@ -38,6 +37,17 @@ def fit_all(
             found[number] = one
             told(one)
     return [found[number] for number in range(len(configs))]
+
+
+def _fitted_if_it_fits(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter] | None:
+    """Train a group; None where it is to be halved, which several processes would not agree on. Raises LrlError."""
+    try:
+        return fit_group(configs, progress)
+    except TrainingError as error:
+        full = isinstance(error.__cause__, torch.OutOfMemoryError)
+        if not full or len(configs) == 1 or configs[0].group != "auto" or processes() > 1:
+            raise
+        return None
 
 
 def groups(configs: Sequence[FitConfig]) -> Iterator[list[int]]:

@@ -17,7 +17,7 @@ from lrltrain.fitting.corpus import Corpus
 from lrltrain.fitting.plan import Adapter, Plan
 from lrltrain.fitting.runs import run_folder
 from lrltrain.methods import Attached, fused_invertible
-from lrltrain.models import dtype_for, load_model, precision_of
+from lrltrain.models import dtype_for, load_model, precision_of, tf32
 from lrltrain.modules.files import save_adapter, save_fusion
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert, take_out
 from lrltrain.training.loop import Outcome
@@ -84,7 +84,8 @@ class Writer:
         told = {"name": self.names[number], "source": plan.config.source_name}
         told |= {"variant": plan.config.variant} if plan.config.variant else {}
         manifest = {**recipe, **told, **inverse, **group, "trained": trained}
-        reference = reference_logits(self.model, self.sample.to(self.model.device))
+        with tf32(on=False):  # others compare with them, on a CPU too
+            reference = reference_logits(self.model, self.sample.to(self.model.device))
         complete = write_adapter(
             home, lambda folder: self._save(folder, plan), self.names[number], manifest, known.log, machine, reference
         )

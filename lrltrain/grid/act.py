@@ -1,6 +1,5 @@
 """Do jobs in this process: call what does them, keep what it says, and write their records."""
 
-import gc
 import os
 import sys
 import time
@@ -17,6 +16,7 @@ from lrltrain.grid.handlers import GROUP_HANDLERS, HANDLERS
 from lrltrain.grid.job import Job, job_of
 from lrltrain.grid.places import folders_of, made_by, read_by
 from lrltrain.grid.records import Record, Records, records_of
+from lrltrain.memory import release_gpu_memory
 
 
 def run_jobs(described: Sequence[Mapping[str, Any]], workspace: str, cache: str) -> list[Record]:
@@ -48,20 +48,9 @@ def run_job(described: Mapping[str, Any], workspace: str, cache: str, spent: flo
             return _perform(job, records, Path(cache), spent)
         finally:
             held.release()
-            _release_gpu_memory()
+            release_gpu_memory()
     except (LrlError, OSError) as error:
         return _failed(job, error, 0.0)
-
-
-def _release_gpu_memory() -> None:
-    """Give back what this process keeps of a GPU's memory for its next job: others may want it meanwhile.
-
-    A model and what is hooked into it refer to each other, and are not gone before they are looked for.
-    """
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        gc.collect()
-        torch.cuda.empty_cache()
 
 
 def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
@@ -89,7 +78,7 @@ def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
                 except Exception as error:  # noqa: BLE001 -- whatever it is
                     say_traceback(error)
                 finally:
-                    _release_gpu_memory()
+                    release_gpu_memory()
 
 
 def _perform(job: Job, records: Records, cache: Path, spent: float) -> Record:

@@ -1,5 +1,6 @@
 """The processes that train together under torchrun, and the trackers, by accelerate's own primitives."""
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,7 +42,15 @@ def joined(trackers: Sequence[str], folder: Path) -> Iterator[Processes]:
             lambda values, step: accelerator.log(dict(values), step=step),
         )
     finally:
-        accelerator.end_training()
+        for tracker in accelerator.trackers:  # not end_training, with which this process leaves the others for good
+            tracker.finish()
+        if accelerator.num_processes > 1:
+            atexit.register(_leave)
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def processes() -> int:

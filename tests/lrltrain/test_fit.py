@@ -204,7 +204,7 @@ def test_two_processes_train_as_one_does_at_the_same_global_batch(fit: Any, work
             *(*torchrun, "-m", "lrltrain.cli", "fit", "--lang", "ro", "--base", "lrl-mini", "--batch-size", "4"),
             *("--dataset", str(workspace / "datasets" / "ro" / "conceptnet"), "--max-length", "64", "--dropout", "0"),
             *("--learning-rate", "5e-3", "--reduction-factor", "4", "--steps", "4", "--eval-every", "1"),
-            *("--out", str(tmp_path / "two"), "--cache", str(workspace / "cache")),
+            *("--method", "seq_bn_inv,lora", "--out", str(tmp_path / "two"), "--cache", str(workspace / "cache")),
         ],
         capture_output=True,
         text=True,
@@ -218,7 +218,8 @@ def test_two_processes_train_as_one_does_at_the_same_global_batch(fit: Any, work
         one, two = ([entry[key] for entry in log if key in entry] for log in (alone, together))
         assert len(one) == len(two) >= 4
         assert one == pytest.approx(two, abs=2e-4), key
-    assert open_adapter(folder)["settings"]["processes"] == 2
+    for method in ("seq_bn_inv", "lora"):  # one after the other, by the same processes
+        assert open_adapter(folder.with_name(f"conceptnet-{method}"))["settings"]["processes"] == 2
 
 
 @pytest.mark.parametrize(
