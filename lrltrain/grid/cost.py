@@ -30,6 +30,7 @@ TOKENS_A_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
 ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # to train on, of the sets that the paper uses
 TOKENS_AN_ITEM = {"topic": 40, "sentiment": 40, "ner": 15}
 FLORES, FLORES_TOKENS = 1_012, 40  # sentences, and tokens of one
+MEASURED_TOKENS, MEASURED_LOGITS = 131_072, 1_024  # of perplexity: tokens of a batch on a GPU, positions at once
 BYTES_A_ROW = {"conceptnet": 60}  # of Parquet, with the columns of a fact
 DATASET_SHARE = 0.5  # of a corpus' bytes, as Parquet
 LIBRARIES = 1 << 30  # bytes of memory that a process has before it holds a model
@@ -99,6 +100,8 @@ def gpu_memory_of(job: Job) -> int:
 
     In bf16 a layer keeps some 34 bytes a token and dimension for the way back (Korthikanti et al. 2022, arXiv
     2205.05198, equation 1, without attention's scores, which are not kept); the loss has logits in single precision.
+    What is measured keeps nothing for the way back: a layer's tokens, and logits of some positions; of a task, what the
+    frozen part gives for all items, twice while it is put in order.
     """
     shape = shape_of(job.labels["model"])
     tokens = labelled = 0.0
@@ -106,6 +109,11 @@ def gpu_memory_of(job: Job) -> int:
         config = load_fit_config(None, dict(job.settings))
         tokens = config.batch_size * config.max_length
         labelled = tokens if _is_decoder(shape) else tokens * config.mask_probability
+    if job.kind == "eval":
+        task = job.labels["task"]
+        if task == "pppl":
+            return int(memory_of(job) + MEASURED_TOKENS * 40 * shape.hidden + 10 * MEASURED_LOGITS * shape.words)
+        return int(memory_of(job) + 2 * 8 * shape.hidden * ITEMS[task] * TOKENS_AN_ITEM[task])
     return int(memory_of(job) + 34 * tokens * shape.hidden * shape.layers + 8 * labelled * shape.words)
 
 

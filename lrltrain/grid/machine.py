@@ -49,7 +49,8 @@ def gpus() -> tuple[Gpu, ...]:
     rows = [[part.strip() for part in line.split(",")] for line in told.splitlines() if line.count(",") == 2]
     memory = {name: int(size) << 20 for index, uuid, size in rows if size.isdigit() for name in (index, uuid)}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [index for index, _, _ in rows] if visible is None else [each.strip() for each in visible.split(",")]
+    # Not by index where nothing asks for it: torch counts the fastest first, nvidia-smi by place.
+    names = [uuid for _, uuid, _ in rows] if visible is None else [each.strip() for each in visible.split(",")]
     return tuple(Gpu(name, memory[name]) for name in names if name in memory)
 
 

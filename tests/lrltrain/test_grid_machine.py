@@ -127,7 +127,7 @@ def test_gpus_are_those_that_may_be_used(tmp_path: Path, monkeypatch: pytest.Mon
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [(gpu.name, gpu.memory >> 30) for gpu in gpus()] == [("0", 79), ("1", 23)]
+    assert [(gpu.name, gpu.memory >> 30) for gpu in gpus()] == [("GPU-aa", 79), ("GPU-bb", 23)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bb")
     assert [gpu.name for gpu in gpus()] == ["GPU-bb"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
