@@ -70,7 +70,7 @@ def training_of(
     config = encoder.config
     head = TaskHeads(seeds, config.hidden_size, len(LABELS[task]), config.hidden_dropout_prob, tokens=task == "ner")
     args = TaskTrainingArgs(epochs, BATCH, 1e-3, 0.01, 0.05, precision)
-    return TaskTraining(TaskModel(encoder, head).to(device), LABELS[task], args)
+    return TaskTraining(TaskModel(encoder.to(device), head.to(device)), LABELS[task], args)
 
 
 def fit(training: TaskTraining, task: Task, count: int, seeds: Sequence[int]) -> Any:
