@@ -222,7 +222,8 @@ def _translate_errors(workspace: str) -> Iterator[None]:
     except ImportError as error:
         scheme = workspace.split("://", maxsplit=1)[0]
         told = " ".join(str(error).split())
-        raise UsageError(f"{redact(workspace)}: {redact(told)}.", f"Is `lrl[{scheme}]` installed?") from error
+        hint = f"In a checkout of lrl, use `pip install '.[{scheme}]'`."
+        raise UsageError(f"{redact(workspace)}: {redact(told)}.", hint) from error
     except ValueError as error:
         raise UsageError(
             f"{redact(workspace)}: {redact(str(error))}.", "Use a folder, or an address as s3://BUCKET/FOLDER."

@@ -12,4 +12,4 @@ def libraries() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise UsageError(f"this needs {error.name}.", "Use `pip install 'lrl[push]'`.") from error
+        raise UsageError(f"this needs {error.name}.", "In a checkout of lrl, use `pip install '.[push]'`.") from error

@@ -27,4 +27,6 @@ def libraries(progress: Progress) -> Iterator[None]:
         with progress.waiting("Loading libraries"), many_imports():
             yield
     except ModuleNotFoundError as error:
-        raise UsageError(f"training needs {error.name}.", "Use `pip install 'lrl[train]'`.") from error
+        raise UsageError(
+            f"training needs {error.name}.", "In a checkout of lrl, use `pip install '.[train]'`."
+        ) from error

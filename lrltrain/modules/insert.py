@@ -62,7 +62,9 @@ class AdapterStack(nn.Module):
 
 
 def _device_of(model: Any) -> torch.device:
-    """Return where a model is. Raises ModelError where its embeddings are offloaded, as nothing is put beside them."""
+    """Return where a model is. Raises ModelError where it is in several places, or its embeddings are offloaded."""
+    if len({each.device for each in model.parameters() if each.device.type != "meta"}) > 1:
+        raise ModelError("The model is split over several devices.", 'Load it on one: device_map={"": 0}.')
     device: torch.device = next(model.parameters()).device
     if device.type == "meta" and any(hasattr(each, "_hf_hook") for each in model.modules()):  # accelerate's
         raise ModelError(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import lrldata
 import lrltrain
 from lrldata.errors import LrlError, ModelError, UsageError
 from lrldata.manifest import sha256_of
+from lrltrain.modules import insert
 
 MINI = Path(lrltrain.__file__).parent / "mini"
 SMALL: dict[str, Any] = {"base": "lrl-mini", "method": "seq_bn", "steps": 2, "batch_size": 2, "max_length": 32}
@@ -80,6 +82,9 @@ def test_an_adapter_is_loaded_in_single_precision(dataset: lrldata.Dataset, tmp_
         stack = adapter.load(model)
     assert {weight.dtype for weight in stack.parameters()} == {torch.float32}
     assert not any(weight.is_inference() for weight in stack.parameters()), "it can be trained further"
+    split = [SimpleNamespace(device=torch.device("cuda", number)) for number in (0, 1)]
+    with pytest.raises(ModelError, match="split over several devices"):
+        insert._device_of(SimpleNamespace(parameters=lambda: split))  # noqa: SLF001 -- there are no two devices here
     with pytest.raises(ModelError, match="offloaded"):
         adapter.load(cpu_offload(AutoModelForMaskedLM.from_pretrained(MINI), torch.device("cpu")))
 

@@ -39,7 +39,7 @@ SETTINGS_PAGE = """# Settings
 
 These are the keys of a settings file (`--config FILE.toml`), and the keyword arguments of the [Python API](api.md), of
 which only `push` has `dry_run`. In a file, `learning-rate` and `learning_rate` are the same key. Options on the command
-line override the file, the file overrides a preset, and a preset the defaults. A key that is not known is an error. In
+line override the file, the file overrides a preset, and a preset the defaults. An unknown key is an error. In
 the file of a study, a table `[build.SOURCE]`, `[[fit]]`, `[eval]` or `[push]` takes the settings of its command too.
 
 The keys `lang`, `source`, `method` and `seed` of `lrltrain fit` may name several, in a file and on the command line, as
