@@ -23,6 +23,7 @@ from lrltrain.evaluation.record import Run, find_run, folder_of, write_run
 from lrltrain.evaluation.stack import LanguageAdapter, Stacked, stack
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
+from lrltrain.memory import release_gpu_memory
 from lrltrain.models import Base, load_tokenizer, precision_of, tf32
 
 LONGEST = 256  # tokens, by default
@@ -68,6 +69,7 @@ def task_runs(job: Job, config: EvalConfig, found: dict[str, Any], progress: Pro
         seeds = waiting.pop(0)
         made = _train_if_it_fits(job, config, args, {seed: recipes[seed] for seed in seeds}, found, progress)
         if made is None:  # halved when what was tried is no longer in memory
+            release_gpu_memory()
             waiting[:0] = [seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]]
         else:
             runs |= made

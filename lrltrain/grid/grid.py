@@ -11,7 +11,7 @@ from lrltrain.grid.config import GridConfig
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.local import Local
-from lrltrain.grid.machine import gpus, slots_for
+from lrltrain.grid.machine import free_memory, gpus, slots_for
 from lrltrain.grid.options import EngineName, Options
 from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.schedule import Engine, Schedule, run
@@ -66,4 +66,6 @@ def _engine(config: GridConfig, options: Options, jobs: Sequence[Job]) -> Abstra
 
         return OnRay(*where, options.jobs_per_gpu, options.address, options.retries)
     found = gpus()
-    return Local(*where, options.jobs_per_gpu, options.workers or slots_for(jobs, config.threads, found), found)
+    if options.workers:
+        return Local(*where, options.jobs_per_gpu, options.workers, found)
+    return Local(*where, options.jobs_per_gpu, slots_for(jobs, config.threads, found), found, free_memory())

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from math import inf
 from typing import Self
 
 from lrldata.engine import start_pool, variables
 from lrldata.threads import cores
 from lrltrain.grid.act import run_jobs
+from lrltrain.grid.cost import memory_of
 from lrltrain.grid.job import Job
 from lrltrain.grid.machine import MAX_JOBS_PER_GPU, Gpu, share_of
 from lrltrain.grid.records import Record
@@ -44,6 +46,7 @@ class Local:
     jobs_per_gpu: int | None
     slots: int
     gpus: tuple[Gpu, ...] = ()
+    memory: float = inf  # bytes of the machine that jobs may have together
     _free: list[Slot] = field(default_factory=list)
     _busy: dict[Future[list[Record]], tuple[Slot, Sequence[Job], float]] = field(default_factory=dict)
 
@@ -61,7 +64,7 @@ class Local:
                 slot.pool.shutdown(wait=False, cancel_futures=True)
 
     def takes(self, job: Job) -> bool:
-        """Return whether there is a free slot, on a GPU with room for the job where there are GPUs."""
+        """Return whether there are a slot and memory for the job, and room on a GPU where there are any."""
         return self._slot_for(job) is not None
 
     def group(self, job: Job, ready: Sequence[Job]) -> list[Job]:
@@ -86,6 +89,9 @@ class Local:
         return max(self.threads, cores() // (len(self.gpus) * MAX_JOBS_PER_GPU)) if self.gpus else self.threads
 
     def _slot_for(self, job: Job) -> Slot | None:
+        used = sum(memory_of(jobs[0]) for _, jobs, _ in self._busy.values())
+        if used and used + memory_of(job) > self.memory:
+            return None
         return next((slot for slot in self._free if slot.gpu is None or self._has_room(slot.gpu, job)), None)
 
     def _has_room(self, gpu: Gpu, job: Job) -> bool:

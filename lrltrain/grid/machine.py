@@ -35,9 +35,12 @@ def share_of(job: Job, memory: int, most: int | None) -> float:
 
 
 def slots_for(jobs: Iterable[Job], threads: int, found: Sequence[Gpu]) -> int:
-    """Return how many jobs run at once: as many as there are cores, and as memory holds; one a GPU at least."""
-    largest = max((memory_of(job) for job in jobs), default=1)
-    return max(1, len(found), min(cores() // threads, int(free_memory() // largest)))
+    """Return how many jobs run at once: as many as there are cores, and as memory holds; one a GPU at least.
+
+    It holds as many of the smallest; whether it holds a larger one beside others is seen when that is to begin.
+    """
+    smallest = min((memory_of(job) for job in jobs), default=1)
+    return max(1, len(found), min(cores() // threads, int(free_memory() // smallest)))
 
 
 def gpus() -> tuple[Gpu, ...]:

@@ -10,6 +10,7 @@ import pytest
 
 from lrltrain.grid import local
 from lrltrain.grid.config import load_grid_config
+from lrltrain.grid.cost import memory_of
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.local import Local
@@ -52,6 +53,23 @@ def test_slots_are_limited_by_cores_memory_and_threads(paper: list[Job]) -> None
     assert slots_for(build, 64, (H100, H100)) == 2
     large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
     assert slots_for([large], 1, ()) < max(2, cores), "a model of 8 billion weights does not fit twice into a laptop"
+    assert slots_for([*build, large], 1, ()) == cores, "other jobs run beside each other all the same"
+
+
+def test_a_job_begins_where_memory_holds_it_beside_others(paper: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    going_on = Event()
+    monkeypatch.setattr(local, "process_of", lambda *_: ThreadPoolExecutor(1))
+    monkeypatch.setattr(local, "run_jobs", lambda *_: going_on.wait(30) and [])
+    small = first(paper, kind="fit", model="FacebookAI/xlm-roberta-base", method="lora")
+    large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
+    with Local("", "", 1, None, 4, (), 1.5 * memory_of(large)) as engine:
+        engine.submit([large])
+        assert not engine.takes(large)
+        assert engine.takes(small)
+        engine.submit([small])
+        going_on.set()
+    with Local("", "", 1, None, 4, (), 0.5 * memory_of(large)) as engine:
+        assert engine.takes(large), "alone it is tried, or it would never begin"
 
 
 def test_jobs_go_to_gpus_with_room_and_others_to_any_slot(paper: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
