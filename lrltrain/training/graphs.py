@@ -62,6 +62,8 @@ class Graphs:
 
     def clear(self) -> None:
         """Forget all graphs, and give back their memory."""
+        for graphs in self._captured.values():
+            graphs.clear()  # which a caller may hold
         self._captured.clear()
         if self._pool is not None:
             self._pool = torch.cuda.graph_pool_handle()
