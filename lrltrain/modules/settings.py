@@ -152,7 +152,7 @@ def _check(config: Mapping[str, Any], known: Mapping[str, Any], taken: set[str],
     for key, value in config.items():
         if key in taken | _IRRELEVANT:
             continue
-        if value != known.get(key):  # of an unknown key, anything but null
+        if value != known.get(key):  # of a key that is not known, anything but null
             raise _unsupported(where, key, value)
 
 

@@ -41,7 +41,11 @@ class LabelledHead:
         self._projection_forward: Callable[..., Tensor] = self._projection.forward
         self._projection.forward = self._forward
         self._hook = base_of(model).register_forward_hook(self._cut)
-        self._own_logits = self._changes_logits(model)
+        try:
+            self._own_logits = self._changes_logits(model)
+        except BaseException:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Give the model back as it was."""
