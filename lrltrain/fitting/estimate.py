@@ -10,11 +10,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
 from lrltrain.fitting.corpus import pack
-from lrltrain.fitting.fit import device_name
+from lrltrain.fitting.fit import HALVES, device_name
 from lrltrain.fitting.plan import adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_other_base
+from lrltrain.grid.cost import ALONE
 from lrltrain.methods import attach
-from lrltrain.models import load_model
+from lrltrain.models import load_model, precision_of
 from lrltrain.tokens import encode
 
 SAMPLE = 2  # thousands of lines that are tokenized
@@ -56,7 +57,12 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     inner = everything - words * hidden
     passes = 6 if config.method == "full" else 4  # forward, gradient by input, gradient by weight: two each
     work = config.steps * passes * (inner * in_a_step + words * hidden * labels)
-    memory = 4 * everything + BYTES_A_TRAINED * trained
+    seconds = work / (EFFICIENCY * _products_a_second())
+    held = 4
+    if torch.cuda.is_available():
+        seconds = max(seconds, config.steps * config.accumulate * layers * ALONE)
+        held = 2 if config.method != "full" and precision_of(config.precision) in HALVES else 4
+    memory = held * everything + BYTES_A_TRAINED * trained
     memory += ACTIVATIONS * hidden * layers * config.batch_size * config.max_length + 8 * min(labels, 1024) * words
     return {
         "text": plan.text.name,
@@ -70,7 +76,7 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
         "trainable_parameters": trained,
         "memory_bytes": memory,
         "device": device_name(),
-        "seconds": round(work / (EFFICIENCY * _products_a_second()), 1),
+        "seconds": round(seconds, 1),
         "writes": str(plan.folder),
     }
 
