@@ -1,7 +1,6 @@
 """Base models: found, loaded, and named by their public id."""
 
 import inspect
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -136,12 +135,7 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
             weights_only=True,  # of pickles (.bin) tensors are read, and nothing is run
         )
     model, loaded = loading
-    tied = model._tied_weights_keys or []  # noqa: SLF001 -- it has no other name
-    missing = [
-        name
-        for name in loaded["missing_keys"]
-        if "pooler" not in name and not any(re.search(key, name) for key in tied)
-    ]
+    missing = [name for name in _untied(model, set(loaded["missing_keys"])) if "pooler" not in name]
     if missing:
         raise ModelError(
             f"{base.id}: lacks {len(missing)} weights of its language model, as {missing[0]}.",
@@ -157,6 +151,13 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
                 module.attention_dropout = dropout
     model.config.name_or_path = base.id  # which `adapters` writes into adapter_config.json
     return model
+
+
+def _untied(model: Any, missing: set[str]) -> list[str]:
+    """Return the names of missing weights that are not those of a name that was there, as of a head that is tied."""
+    named = dict(model.named_parameters(remove_duplicate=False))
+    there = {value.data_ptr() for name, value in named.items() if name not in missing}
+    return sorted(name for name in missing if name not in named or named[name].data_ptr() not in there)
 
 
 def takes(model: Any, argument: str) -> bool:
@@ -207,7 +208,8 @@ def word_starts(tokenizer: Any) -> torch.Tensor:
     """
     vocabulary = tokenizer.get_vocab()
     size = max(vocabulary.values()) + 1
-    marks = [mark for mark in ("▁", "Ġ") if any(token.startswith(mark) for token in vocabulary)]
+    pieces = type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"  # which may have words with a letter Ġ
+    marks = [mark for mark in ("▁", "Ġ") if not pieces and any(token.startswith(mark) for token in vocabulary)]
     starts = torch.zeros(size, dtype=torch.bool)
     for token, number in vocabulary.items():
         starts[number] = token.startswith(marks[0]) if marks else not token.startswith("##")

@@ -33,6 +33,12 @@ class Features:
         return np.array([len(each) for each in self.ids], dtype=np.int64)
 
 
+def _puts_spaces(tokenizer: Any) -> bool:
+    """Return whether a tokenizer reads words as the text that they make; some of byte-level BPE drop spaces."""
+    words = tokenizer(["a", "a"], is_split_into_words=True, add_special_tokens=False)["input_ids"]
+    return bool(words == tokenizer("a a", add_special_tokens=False)["input_ids"])
+
+
 def featurize(tokenizer: Any, items: Items, labels: Sequence[str], max_length: int) -> Features:
     """Tokenize a split; what is beyond `max_length` tokens is cut off, and its words count as O in the score."""
     numbers = {label: number for number, label in enumerate(labels)}
@@ -40,9 +46,10 @@ def featurize(tokenizer: Any, items: Items, labels: Sequence[str], max_length: i
         encoded = encode(tokenizer, items.texts, truncation=True, max_length=max_length)
         gold = [np.array(numbers[str(label)], dtype=np.int64) for label in items.labels]
         return Features([np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]], gold)
+    space = "" if _puts_spaces(tokenizer) else " "
     encoded = encode(
         tokenizer,
-        [list(words) for words in items.words],
+        [[*words[:1], *(f"{space}{word}" for word in words[1:])] for words in items.words],
         is_split_into_words=True,
         truncation=True,
         max_length=max_length,

@@ -23,7 +23,7 @@ TOKENS_A_BATCH = {"cpu": 4_096, "cuda": 131_072}
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """Log-likelihood in nats, tokens asked for and characters that were read of each sentence, (sentences,) each."""
+    """Log-likelihood in nats, tokens and characters asked for of each sentence, (sentences,) each."""
 
     log_likelihood: NDArray[np.float64]
     tokens: NDArray[np.int64]
@@ -63,10 +63,10 @@ def likelihoods(
     head = LabelledHead(model)
     read = encode(tokenizer, sentences, truncation=True, max_length=max_length, return_offsets_mapping=True)
     encoded = read["input_ids"]
-    characters = [max((end for _, end in offsets), default=0) for offsets in read["offset_mapping"]]
     starts = word_starts(tokenizer).numpy()
     special = np.isin(np.arange(len(starts)), tokenizer.all_special_ids)
     asked = [copies(np.asarray(ids), objective, formula, special, starts) for ids in encoded]
+    characters = [characters_of(each, spans) for each, spans in zip(asked, read["offset_mapping"], strict=True)]
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     total = np.zeros(len(sentences))
     try:
@@ -84,6 +84,17 @@ def likelihoods(
     finally:
         head.release()
     return Likelihoods(total, np.array([len(each.targets) for each in asked]), np.array(characters))
+
+
+def characters_of(asked: Copies, spans: Sequence[tuple[int, int]]) -> int:
+    """Return how many characters of a sentence are asked for: all but those of tokens that are not.
+
+    These are unknown ones, and the first of a decoder that puts nothing before a text. `spans` (length,) has where the
+    tokens begin and end.
+    """
+    left_out = set(range(len(spans))) - set(asked.targets.tolist())
+    read = max((end for _, end in spans), default=0)
+    return read - sum(spans[place][1] - spans[place][0] for place in left_out)
 
 
 def copies(

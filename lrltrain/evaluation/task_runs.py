@@ -197,8 +197,13 @@ def _model(job: Job, config: EvalConfig, seeds: Sequence[int]) -> tuple[Stacked,
     stacked = stack(job.base, job.source, job.target, config.reduction_factor, seeds)
     settings, labels = stacked.encoder.config, len(job.tested_on.labels)
     by_token = job.tested_on.task == "ner"
-    head = TaskHeads(seeds, settings.hidden_size, labels, settings.hidden_dropout_prob, tokens=by_token)
+    head = TaskHeads(seeds, settings.hidden_size, labels, dropout_of(settings), tokens=by_token)
     return stacked, TaskModel(stacked.encoder, head).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def dropout_of(config: Any) -> float:
+    """Return the rate of dropout of a model's configuration, by the name that it has there."""
+    return float(getattr(config, "hidden_dropout_prob", getattr(config, "dropout", 0.1)))
 
 
 def _inputs(job: Job, config: EvalConfig, model: TaskModel) -> dict[str, Inputs]:

@@ -161,7 +161,7 @@ def _load(plan: Plan) -> Any:
 def _pack(plan: Plan, model: Any) -> tuple[PackedAttention, Batching]:
     """Find out how lines of a block are kept apart; where the model cannot, they are joined, and that is said."""
     config, objective = plan.config, plan.base.objective
-    attention = probe_packing(model, objective, model.config.vocab_size)
+    attention = probe_packing(model, objective, model.config.vocab_size, config.max_length)
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions and config.max_length > positions - (attention.first_position or 0):
         most = positions - (attention.first_position or 0)

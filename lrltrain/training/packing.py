@@ -1,11 +1,13 @@
 """How a model is told which tokens of a row see each other, and that each segment begins at its first position.
 
 Models differ in this, and nothing in their interface says how. So it is tried out: two short segments in one row must
-give the logits that each gives alone.
+give the logits that each gives alone. A mask of what sees what stands for all layers: where some see a window alone (as
+in Gemma, Mistral and ModernBERT), segments that are longer than it cannot be packed.
 """
 
 import contextlib
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal
 
 import torch
@@ -53,8 +55,11 @@ class PackedAttention:
 
 
 @torch.no_grad()
-def probe_packing(model: Any, objective: Objective, vocabulary: int) -> PackedAttention:
-    """Try out how `model` keeps the segments of a row apart; where it cannot, `first_position` is None."""
+def probe_packing(model: Any, objective: Objective, vocabulary: int, longest: int = 0) -> PackedAttention:
+    """Try out how `model` keeps the segments of a row apart; where it cannot, `first_position` is None.
+
+    `longest` is how many tokens a segment may have.
+    """
     was_training = model.training
     model.eval()
     first = next(model.parameters())
@@ -70,7 +75,7 @@ def probe_packing(model: Any, objective: Objective, vocabulary: int) -> PackedAt
     forms: tuple[Form, ...] = ("added",) if objective == "clm" else ("added", "ones")
     ways = [PackedAttention(objective, position, form, first.dtype) for form in forms for position in (0, padding + 1)]
     found = PackedAttention(objective, dtype=first.dtype)
-    for way in ways:
+    for way in ways if longest <= window_of(model.config) else ():
         with contextlib.suppress(TypeError, ValueError, RuntimeError, IndexError):
             together = model(**way.inputs(batch)).logits[0]
             if torch.allclose(together.float(), alone.float(), atol=close, rtol=close):
@@ -78,3 +83,13 @@ def probe_packing(model: Any, objective: Objective, vocabulary: int) -> PackedAt
                 break
     model.train(was_training)
     return found
+
+
+def window_of(config: Any) -> float:
+    """Return how many tokens of a text all layers see of each other; infinity where no layer has a window."""
+    text = config.get_text_config()
+    kinds = getattr(text, "layer_types", None)
+    if getattr(text, "use_sliding_window", True) is False or (kinds and set(kinds) == {"full_attention"}):
+        return inf
+    sliding, around = getattr(text, "sliding_window", None), getattr(text, "local_attention", None)
+    return min(sliding or inf, around // 2 if around else inf)  # the one to the left alone, the other to both sides

@@ -1,0 +1,101 @@
+"""Models and tokenizers that differ from XLM-R's in a way that changes numbers without a word."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    DistilBertConfig,
+    DistilBertModel,
+    LlamaConfig,
+    LlamaModel,
+    MistralConfig,
+    MistralForCausalLM,
+    ModernBertConfig,
+    PreTrainedTokenizerFast,
+)
+
+from lrldata.errors import ModelError
+from lrltrain.evaluation.features import featurize
+from lrltrain.evaluation.items import LABELS, Items
+from lrltrain.evaluation.pseudo_perplexity import characters_of, copies
+from lrltrain.evaluation.task_runs import dropout_of
+from lrltrain.models import find_base, load_model, load_tokenizer, word_starts
+from lrltrain.training.packing import probe_packing, window_of
+
+UNKNOWN = "<unk>"
+SMALL: dict[str, Any] = {
+    "vocab_size": 200,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
+
+
+def test_segments_longer_than_a_window_of_some_layers_are_not_packed() -> None:
+    model = MistralForCausalLM(MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=12))
+    assert probe_packing(model, "clm", 200, longest=12).first_position == 0
+    assert probe_packing(model, "clm", 200, longest=13).first_position is None
+    assert window_of(ModernBertConfig(**SMALL, local_attention=16)) == 8, "to both sides"
+    assert window_of(LlamaConfig(**SMALL)) == float("inf")
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_decoder_saved_without_its_head_has_one_if_it_is_tied(tmp_path: Path, *, tied: bool) -> None:
+    torch.manual_seed(0)
+    LlamaModel(LlamaConfig(**SMALL, tie_word_embeddings=tied)).save_pretrained(tmp_path)
+    load_tokenizer(find_base("lrl-mini")).save_pretrained(tmp_path)
+    base = find_base(str(tmp_path), objective="clm")
+    if not tied:
+        with pytest.raises(ModelError, match="lacks 1 weights"):
+            load_model(base)
+        return
+    model = load_model(base)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def byte_level() -> PreTrainedTokenizerFast:
+    """Return a tokenizer of byte-level BPE that puts no space before a text, as RoBERTa's."""
+    pieces = [UNKNOWN, *"helworĠ", "he", "hel", "wo", "wor", "Ġhel", "Ġwor"]
+    merges = [("h", "e"), ("he", "l"), ("w", "o"), ("wo", "r"), ("Ġ", "hel"), ("Ġ", "wor")]
+    tokenizer = Tokenizer(models.BPE({piece: number for number, piece in enumerate(dict.fromkeys(pieces))}, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=UNKNOWN)
+
+
+def test_words_of_names_are_read_with_the_spaces_between_them() -> None:
+    tokenizer = byte_level()
+    words = ("hel", "wor", "hel")
+    features = featurize(tokenizer, Items((" ".join(words),), (("B-PER", "O", "O"),), (words,)), LABELS["ner"], 64)
+    assert features.ids[0].tolist() == tokenizer("hel wor hel", add_special_tokens=False)["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(features.ids[0].tolist()) == ["hel", "Ġwor", "Ġhel"]
+    assert features.first is not None
+    assert features.first[0].tolist() == [0, 1, 2]
+
+
+def test_a_word_of_wordpiece_may_begin_with_the_mark_of_another_kind() -> None:
+    vocabulary = {UNKNOWN: 0, "Ġunju": 1, "il": 2, "##la": 3}  # June, in Maltese
+    wordpiece = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN))
+    starts = word_starts(PreTrainedTokenizerFast(tokenizer_object=wordpiece, unk_token=UNKNOWN))
+    assert starts.tolist() == [True, True, True, False]
+
+
+def test_characters_are_those_of_the_tokens_that_are_asked_for() -> None:
+    ids, special = np.array([1, 3, 5, 3, 2]), np.zeros(10, bool)  # <s> UNK il UNK </s>
+    special[:4] = True
+    asked = copies(ids, "mlm", "corrected", special, np.ones(10, bool))
+    assert asked.targets.tolist() == [2]
+    assert characters_of(asked, [(0, 0), (0, 3), (4, 6), (7, 9), (0, 0)]) == 4, "il, and the spaces around it"
+    decoder = copies(np.array([5, 6]), "clm", "corrected", special, np.ones(10, bool))
+    assert characters_of(decoder, [(0, 4), (4, 9)]) == 5, (
+        "nothing foretells the first token of a text without a beginning"
+    )
+
+
+def test_distilbert_names_its_dropout_otherwise() -> None:
+    model = DistilBertModel(DistilBertConfig(vocab_size=200, dim=32, n_layers=2, n_heads=4, hidden_dim=64, dropout=0.3))
+    assert dropout_of(model.config) == 0.3
