@@ -9,12 +9,14 @@ The prompt is read once for all labels, and its keys and values are used again f
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from lrldata.errors import ModelError, UsageError
 from lrltrain.models import takes, tf32
@@ -22,6 +24,7 @@ from lrltrain.prompting.config import Form, Normalise
 from lrltrain.prompting.template import Prompts
 from lrltrain.tokens import encode, encode_chat
 
+WORDS = 8_192  # of the vocabulary that are in single precision at once
 TOKENS_A_BATCH = {"cpu": 2_048, "cuda": 16_384}
 Ids = NDArray[np.int64]
 
@@ -111,12 +114,34 @@ def score(
     labels = len(questions[0].answers)
     values = np.zeros((len(questions), labels))
     tokens = np.array([[len(answer) for answer in question.answers] for question in questions], np.int64)
-    for rows in _batches([len(question.prompt) for question in questions], budget):
-        values[rows] = _score_batch(model, [questions[row] for row in rows]).cpu().numpy()
-        advance(len(rows))
+    with _exact_logits(model):
+        for rows in _batches([len(question.prompt) for question in questions], budget):
+            values[rows] = _score_batch(model, [questions[row] for row in rows]).cpu().numpy()
+            advance(len(rows))
     if not np.isfinite(values).all():
         raise ModelError("the model gives a likelihood that is not a number.", "Try --precision fp32.")
     return Scores(values, tokens)
+
+
+@contextmanager
+def _exact_logits(model: Any) -> Iterator[None]:
+    """Compute a model's last projection in single precision: in halves labels would tie, and the first one be taken."""
+    projection = model.get_output_embeddings()
+    weight, bias = projection.weight, projection.bias
+    if weight.dtype == torch.float32:
+        yield
+        return
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        parts = weight.split(WORDS)
+        logits = torch.cat([functional.linear(hidden.float(), part.float()) for part in parts], -1)
+        return logits if bias is None else logits + bias.float()
+
+    projection.forward = forward
+    try:
+        yield
+    finally:
+        del projection.forward
 
 
 def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

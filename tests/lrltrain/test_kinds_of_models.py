@@ -11,6 +11,7 @@ from transformers import (
     DistilBertConfig,
     DistilBertModel,
     LlamaConfig,
+    LlamaForCausalLM,
     LlamaModel,
     MistralConfig,
     MistralForCausalLM,
@@ -24,6 +25,7 @@ from lrltrain.evaluation.items import LABELS, Items
 from lrltrain.evaluation.pseudo_perplexity import characters_of, copies
 from lrltrain.evaluation.task_runs import dropout_of
 from lrltrain.models import find_base, load_model, load_tokenizer, word_starts
+from lrltrain.prompting.likelihood import Question, score
 from lrltrain.training.packing import probe_packing, window_of
 
 UNKNOWN = "<unk>"
@@ -94,6 +96,18 @@ def test_characters_are_those_of_the_tokens_that_are_asked_for() -> None:
     assert characters_of(decoder, [(0, 4), (4, 9)]) == 5, (
         "nothing foretells the first token of a text without a beginning"
     )
+
+
+@torch.no_grad()
+def test_labels_do_not_tie_where_a_decoder_is_held_in_halves() -> None:
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(**SMALL)).to(torch.bfloat16).eval()
+    model.get_output_embeddings().weight.mul_(1_000)  # as far apart as logits of large models
+    draw = np.random.default_rng(0)
+    questions = [Question(draw.integers(5, 200, 9), tuple(np.array([word]) for word in range(100))) for _ in range(4)]
+    for found in score(model, questions).log_likelihood:
+        assert len(set(found.tolist())) == 100
+    assert "forward" not in vars(model.get_output_embeddings())
 
 
 def test_distilbert_names_its_dropout_otherwise() -> None:
