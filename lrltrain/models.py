@@ -126,10 +126,13 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
     maker = AutoModelForMaskedLM if base.objective == "mlm" else AutoModelForCausalLM
     with _in_one_line(base.id), quiet():
         check_files(base.id, base.location, base.revision)
+        config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)
+        caps = getattr(config.get_text_config(), "attn_logit_softcapping", None)  # which other kernels leave out
         loading: Any = maker.from_pretrained(
             base.location,
             revision=base.revision,
             dtype=dtype,
+            **({"attn_implementation": "eager"} if caps else {}),
             output_loading_info=True,
             trust_remote_code=False,
             weights_only=True,  # of pickles (.bin) tensors are read, and nothing is run

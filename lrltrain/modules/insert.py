@@ -131,7 +131,7 @@ class Inserted(nn.ModuleList):
         coupling = next((stack.coupling for stack in stacks if stack.coupling is not None), None)
         if coupling is not None:
             embeddings = base_of(model).get_submodule(family.embeddings)
-            self._add(embeddings.register_forward_hook(partial(_couple, coupling)))
+            self._add(embeddings.register_forward_hook(partial(_couple, coupling, _scale_of(model, embeddings))))
             output = model.get_output_embeddings()
             if output is not None:  # an encoder without a head has no last projection
                 self._add(output.register_forward_pre_hook(partial(_uncouple, coupling)))
@@ -226,8 +226,14 @@ def _add_low_rank(change: LowRank, _linear: Any, inputs: tuple[Tensor], output: 
     return output + change(inputs[0])
 
 
-def _couple(coupling: Coupling, _embeddings: Any, _inputs: Any, output: Tensor) -> Tensor:
-    return coupling(output)
+def _scale_of(model: Any, embeddings: Any) -> float:
+    """Return by what embeddings were scaled that a coupling sees unscaled: in Gemma 2, which did so later once."""
+    scales = model.config.model_type == "gemma2" and hasattr(embeddings, "embed_scale")
+    return float(embeddings.embed_scale) if scales else 1.0
+
+
+def _couple(coupling: Coupling, scale: float, _embeddings: Any, _inputs: Any, output: Tensor) -> Tensor:
+    return coupling(output) if scale == 1.0 else coupling(output / scale) * scale
 
 
 def _uncouple(coupling: Coupling, _projection: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

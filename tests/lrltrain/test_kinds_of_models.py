@@ -10,6 +10,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     DistilBertConfig,
     DistilBertModel,
+    Gemma2Config,
+    Gemma2Model,
     LlamaConfig,
     LlamaForCausalLM,
     LlamaModel,
@@ -25,6 +27,8 @@ from lrltrain.evaluation.items import LABELS, Items
 from lrltrain.evaluation.pseudo_perplexity import characters_of, copies
 from lrltrain.evaluation.task_runs import dropout_of
 from lrltrain.models import find_base, load_model, load_tokenizer, word_starts
+from lrltrain.modules.insert import AdapterStack, insert
+from lrltrain.modules.settings import Bottlenecks
 from lrltrain.prompting.likelihood import Question, score
 from lrltrain.training.packing import probe_packing, window_of
 
@@ -108,6 +112,22 @@ def test_labels_do_not_tie_where_a_decoder_is_held_in_halves() -> None:
     for found in score(model, questions).log_likelihood:
         assert len(set(found.tolist())) == 100
     assert "forward" not in vars(model.get_output_embeddings())
+
+
+@torch.no_grad()
+def test_the_coupling_of_gemma_2_sees_embeddings_before_they_are_scaled() -> None:
+    """As in transformers 4 and in the library `adapters`: newer versions scale them in the embedding itself."""
+    model = Gemma2Model(Gemma2Config(**SMALL, head_dim=8, num_key_value_heads=2)).eval()
+    stack = AdapterStack(model, Bottlenecks(reduction_factor=4, invertible=True), ["x"])
+    stack.draw(1)
+    assert stack.coupling is not None
+    seen: list[torch.Tensor] = []
+    insert(model, stack)
+    model.layers[0].register_forward_pre_hook(lambda _layer, inputs: seen.append(inputs[0]))
+    ids = torch.arange(5, 12)[None]
+    model(input_ids=ids)
+    expected = stack.coupling(model.embed_tokens.weight[ids]) * 32**0.5
+    torch.testing.assert_close(seen[0], expected)
 
 
 def test_distilbert_names_its_dropout_otherwise() -> None:
