@@ -71,15 +71,11 @@ def main() -> None:
     print(f"Made with: {shown}.", flush=True)
     if "decoders" in given.parts:
         scores = [each for code in given.lang or DECODER_LANGUAGES for each in perplexities(given, DECODER, code)]
-        cells = read_cells(given.workspace)
-        print(f"\n{decoder_table(scores, cells)}", flush=True)
     if "encoders" in given.parts:
         codes = given.lang or _known(given.data / "text")
         for code in codes:
             perplexities(given, ENCODER, code)
             tasks(given, code)
-        cells = read_cells(given.workspace)
-        print(f"\n{encoder_perplexities(cells)}\n\n{task_table(cells)}", flush=True)
     if "prompting" in given.parts:
         codes = ",".join(given.lang or _known(given.data / "sib200"))
         flags = {
@@ -90,7 +86,13 @@ def main() -> None:
             "out": given.workspace,
         }
         prompt(load_prompt_config(None, flags | ({"limit": given.limit} if given.limit else {})), QUIET)
-        print(f"\n{prompt_table(read_cells(given.workspace))}", flush=True)
+    cells = read_cells(given.workspace)  # when all is there, as every p is corrected for all comparisons
+    if "decoders" in given.parts:
+        print(f"\n{decoder_table(scores, cells)}")
+    if "encoders" in given.parts:
+        print(f"\n{encoder_perplexities(cells)}\n\n{task_table(cells)}")
+    if "prompting" in given.parts:
+        print(f"\n{prompt_table(cells)}")
 
 
 def perplexities(given: argparse.Namespace, base: str, code: str) -> list[Score]:
