@@ -68,7 +68,7 @@ def likelihoods(
     asked = [copies(np.asarray(ids), objective, formula, special, starts) for ids in encoded]
     characters = [characters_of(each, spans) for each, spans in zip(asked, read["offset_mapping"], strict=True)]
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    total = np.zeros(len(sentences))
+    total, uncached = np.zeros(len(sentences)), no_cache(model)
     try:
         for batch in batches(asked, objective, budget):
             ids, lengths, positions, labels, owner = lay_out(batch, asked, objective, tokenizer.mask_token_id, pad)
@@ -77,7 +77,7 @@ def likelihoods(
             cast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
             with torch.inference_mode(), cast, head.at(here):
                 given = {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": mask.long().to(device)}
-                hidden = model(**given, **no_cache(model)).logits[0]
+                hidden = model(**given, **uncached).logits[0]
                 losses = head.losses(hidden, torch.from_numpy(labels).to(device))
             np.subtract.at(total, owner, losses.double().cpu().numpy())
             advance(len(set(owner.tolist())))

@@ -40,6 +40,7 @@ class Step:
         self.model, self.weights, self.attention = model, weights, attention
         self.head = LabelledHead(model, autocast)
         self._autocast, self._penalty, self._compiled = autocast, penalty, compiled
+        self._uncached = no_cache(model)
         self._graphs = Graphs(weights.device, self._state, on=graphs)
         self.losses = torch.zeros(weights.count, device=weights.device)  # of the step so far, (K,)
 
@@ -96,7 +97,7 @@ class Step:
 
     def _hidden(self, tensors: dict[str, Tensor]) -> Tensor:
         """Return what goes into the last projection, (labels, hidden)."""
-        hidden: Tensor = self.model(**self.attention.inputs(tensors), **no_cache(self.model)).logits[0]
+        hidden: Tensor = self.model(**self.attention.inputs(tensors), **self._uncached).logits[0]
         return hidden
 
     def _precision(self) -> AbstractContextManager[Any]:

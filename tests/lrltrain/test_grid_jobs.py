@@ -8,6 +8,8 @@ from grids import write_recipe
 
 from lrldata.errors import UsageError
 from lrldata.language import find
+from lrltrain.evaluation.pseudo_perplexity import TOKENS_A_BATCH
+from lrltrain.grid import cost
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.cost import cost_of
 from lrltrain.grid.job import Job, job_of
@@ -15,6 +17,7 @@ from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.select import select
 from lrltrain.grid.show import status
+from lrltrain.training.loss import ROWS
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -131,6 +134,10 @@ def test_mistakes_in_a_recipe_are_named(tmp_path: Path, old: str, new: str, told
     recipe.write_text(recipe.read_text().replace(old, new))
     with pytest.raises(UsageError, match=told):
         jobs(recipe)
+
+
+def test_what_is_measured_is_taken_to_be_as_large_as_it_is() -> None:
+    assert (TOKENS_A_BATCH["cuda"], ROWS) == (cost.MEASURED_TOKENS, cost.MEASURED_LOGITS)
 
 
 def test_the_time_left_is_as_fast_as_it_has_been(tmp_path: Path) -> None:
