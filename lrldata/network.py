@@ -1,7 +1,10 @@
 """Failures of the network, whatever library of whatever version of the Hub's client raises them."""
 
+import email.utils
 import ipaddress
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -9,6 +12,7 @@ from lrldata.errors import DownloadError, LrlError
 
 # Those of the Hub's client are of the library that it talks by.
 TRANSPORT = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "anyio"}
+LONGEST_WAIT = 3_600.0  # seconds that a server may ask to wait for; later it is asked again
 
 
 def is_of_network(error: BaseException) -> bool:
@@ -30,6 +34,19 @@ def is_private(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Return how long a server asks to wait, in seconds: a number, or a date; within bounds, whatever it says."""
+    given = headers.get("Retry-After", "")
+    try:
+        seconds = float(given)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(given).timestamp() - time.time()
+        except (TypeError, ValueError, IndexError, OverflowError, OSError):
+            return 0.0
+    return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
 
 
 @contextmanager

@@ -24,6 +24,8 @@ from lrldata.language import find, parse
 from lrldata.output import note
 from lrldata.progress import Progress
 
+UNREACHED = 20.0  # seconds that a plan waits for a Hub that does not answer: there may be no network
+
 
 @dataclass(frozen=True)
 class Published:
@@ -59,7 +61,7 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
 
     Raises UsageError for what cannot be meant, PublishError where the Hub refuses or a card has a conflict.
     """
-    patience = Patience(config.patience)
+    patience = Patience(config.patience, UNREACHED)
     account = _check_account(config, hub, patience)
     namespace = config.namespace or (account.name if account else "")
     with progress.waiting("Checking the workspace"):

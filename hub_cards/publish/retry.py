@@ -2,20 +2,21 @@
 
 import http.client
 import json
+import math
 import socket
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lrldata.errors import LrlError, PublishError
-from lrldata.network import TRANSPORT
+from lrldata.network import TRANSPORT, retry_after
 from lrldata.output import note, redact
 
 T = TypeVar("T")
 # 409 and 412: somebody else has written in between, so that the tip has to be read again.
 _PASSING = {408, 409, 412, 423, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
-_RETRY_AFTER = "Retry-After"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 TELLING = 4.0  # seconds of waiting from which on it is said
 # What does not pass, though it comes from the transport: no network by choice, or an address that is none.
@@ -24,9 +25,10 @@ _PERMANENT = {"OfflineModeIsEnabled", "SSLError", "MissingSchema", "InvalidSchem
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait in all for one thing to come right, in seconds."""
+    """How long to wait in all for one thing to come right, in seconds; `unreached`, for a Hub that does not answer."""
 
     seconds: float = 300.0
+    unreached: float = math.inf
 
     def retry_until_done(self, what: str, step: Callable[[], T | None]) -> T:
         """Call `step` until it returns something; it is called again after an error that passes by itself.
@@ -41,12 +43,15 @@ class Patience:
             except LrlError:
                 raise
             except Exception as error:
+                if not is_of_hub(error):
+                    raise
                 if not is_transient(error):
                     raise PublishError(f"{what}: {describe(error)}", hint(error)) from error
                 wait = max(pause, _asked_to_wait(error))
+                most = self.seconds if status_of(error) else min(self.seconds, self.unreached)
                 if wait >= TELLING:
                     note(f"warning: {what}: {describe(error)} Trying again in {wait:.0f} s.")
-                if waited + wait > self.seconds:
+                if waited + wait > most:
                     raise PublishError(
                         f"{what}: {describe(error)} After {waited:.0f} s of waiting, {wait:.0f} s more are asked for.",
                         "What is published stays. Give the same command again later, or a longer --patience.",
@@ -56,6 +61,16 @@ class Patience:
                 continue
             if result is not None:
                 return result
+
+
+def is_of_hub(error: BaseException) -> bool:
+    """Return whether an error comes from the Hub or the way to it, and not from this program or this machine."""
+    if isinstance(error, OSError) and error.filename:
+        return False
+    frames = [frame for each in _chain(error) for frame, _ in traceback.walk_tb(each.__traceback__)]
+    names = {str(frame.f_globals.get("__name__")) for frame in frames}
+    talks = "hub_cards.publish.hub" in names or {name.split(".")[0] for name in names} & {*TRANSPORT, "huggingface_hub"}
+    return bool(talks) or status_of(error) is not None or is_transient(error)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -130,11 +145,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _asked_to_wait(error: BaseException) -> float:
-    for each in _chain(error):
-        headers: Any = getattr(getattr(each, "response", None), "headers", None)
-        if headers and _RETRY_AFTER in headers:
-            try:
-                return float(headers[_RETRY_AFTER])
-            except ValueError:  # a date; our own pauses do as well
-                return 0.0
-    return 0.0
+    headers = (getattr(getattr(each, "response", None), "headers", None) for each in _chain(error))
+    return max((retry_after(found) for found in headers if found), default=0.0)

@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import email.utils
-import ipaddress
 import json
-import math
 import os
 import re
 import time
@@ -16,6 +13,7 @@ from typing import Any
 import httpx
 
 from lrldata.errors import EndpointError, LrlError, UsageError
+from lrldata.network import is_private, retry_after
 from lrltrain.prompting.answers import answer_in, error_in, parse, printable
 from lrltrain.prompting.cache import Answer, AnswerFile, key_of
 from lrltrain.prompting.config import KEY, Form, PromptConfig
@@ -27,7 +25,6 @@ _REFUSED = {"content_filter", "content_policy_violation"}  # of one text, not of
 _KEY = re.compile(r"[!-~]+")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 LONGEST_BODY = 4 * 2**20  # bytes of an answer, unpacked; a label and its reasons have some thousands
-LONGEST_WAIT = 3_600.0  # seconds that an endpoint may ask to wait for; later it is asked again
 _PACKED = {"", "identity", "gzip", "deflate"}  # once: packed several times over, a few bytes become any number
 EMPTY_TRIES = 3  # answers without a choice, after which there is none
 
@@ -77,7 +74,7 @@ def find_endpoint(config: PromptConfig) -> Endpoint:
         raise UsageError(f"--key-env: {name} is not set.", f"Set it, as export {name}=...")
     if key and not _KEY.fullmatch(key):
         raise UsageError(f"{name}: has a space or a letter that no key has.", "Copy the key again.")
-    if key and url.scheme == "http" and not _stays_here(url) and not config.allow_http:
+    if key and not is_private(str(url)) and not config.allow_http:
         raise UsageError(
             f"--endpoint: the key in {name} would be sent to {host} unencrypted.",
             f"Use https://, or unset {name} if none is needed; --allow-http sends it all the same.",
@@ -87,14 +84,6 @@ def find_endpoint(config: PromptConfig) -> Endpoint:
     except (ValueError, RecursionError) as error:
         raise UsageError("--model, --extra: hold what JSON has no word for: NaN, infinity, half a letter.") from error
     return Endpoint(f"{base}{_PATHS[config.wanted_form]}", config.wanted_form, name, key or None)
-
-
-def _stays_here(url: httpx.URL) -> bool:
-    """Return whether what is sent there unencrypted stays on this machine."""
-    try:
-        return url.scheme == "http" and ipaddress.ip_address(url.host).is_loopback
-    except ValueError:
-        return url.host == "localhost"
 
 
 async def _stay(response: httpx.Response) -> None:
@@ -118,13 +107,14 @@ async def ask_all(
     queue = [(key, request) for key, request in waiting.items() if answers.get(key) is None]
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
     limits = httpx.Limits(max_connections=config.concurrency, max_keepalive_connections=config.concurrency)
+    stays_here = endpoint.url.startswith("http:") and is_private(endpoint.url)
     async with httpx.AsyncClient(
         headers=headers | {"Accept-Encoding": "gzip, deflate"},
         timeout=config.timeout,
         limits=limits,
         follow_redirects=False,  # the key is for this address
         event_hooks={"response": [_stay]},
-        trust_env=not _stays_here(httpx.URL(endpoint.url)),  # a proxy would read what is for this machine alone
+        trust_env=not stays_here,  # a proxy would read what is for this machine alone
     ) as client:
         asking = _Asking(endpoint, client, config.patience)
         pending, done = iter(queue), 0
@@ -236,7 +226,7 @@ class _Asking:
         if response.status_code in _PASSING | {200} and code not in _SPENT:
             raise _FaultError(f"answered {response.status_code}{told}.", retry_after(response.headers))
         raise EndpointError(
-            f"{self.endpoint.url}: answered {response.status_code}{told}.", self._way_out(response.status_code)
+            f"{self.endpoint.url}: answered {response.status_code}{told}.", self._hint(response.status_code)
         )
 
     @property
@@ -261,7 +251,7 @@ class _Asking:
                     )
             return response, bytes(content)
 
-    def _way_out(self, status: int) -> str:
+    def _hint(self, status: int) -> str:
         key = self.endpoint.key_name
         if status == httpx.codes.UNAUTHORIZED:
             which = f"the key in {key}" if self.endpoint.key else f"{key} is not set: the key"
@@ -274,16 +264,3 @@ class _Asking:
             404: "Check --endpoint, --model and --form.",
             429: "Its account lacks money, or has reached its limit.",
         }.get(status, "Check --endpoint, --model and --form.")
-
-
-def retry_after(headers: Mapping[str, str]) -> float:
-    """Return how long the endpoint asks to wait, in seconds: a number, or a date; within bounds, whatever it says."""
-    given = headers.get("Retry-After", "")
-    try:
-        seconds = float(given)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(given).timestamp() - time.time()
-        except (TypeError, ValueError, IndexError, OverflowError, OSError):
-            return 0.0
-    return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)

@@ -20,9 +20,10 @@ from hub_cards.cards.merge import merge
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub
 from hub_cards.publish.artifacts import read_dataset
+from hub_cards.publish.hub import Hub as PublishingHub
 from hub_cards.publish.plan import Held, Remote, make_plan
 from hub_cards.publish.publish import _converge
-from hub_cards.publish.retry import describe
+from hub_cards.publish.retry import Patience, describe
 from lrldata.errors import PublishError, UsageError
 from lrldata.manifest import DATASET, DamagedError, load_manifest
 
@@ -145,6 +146,29 @@ def test_a_hub_whose_address_does_not_resolve_is_reported() -> None:
     error = ConnectionError("[Errno -2] Name or service not known")
     error.__cause__ = socket.gaierror(-2, "Name or service not known")
     assert describe(error) == "the Hub's address does not resolve: is there a network?"
+
+
+def test_a_plan_waits_for_a_hub_that_does_not_answer_for_seconds_not_minutes() -> None:
+    def refused() -> None:
+        raise ConnectionRefusedError
+
+    with pytest.raises(PublishError, match="no answer"):
+        Patience(300.0, unreached=0.1).retry_until_done("the token", refused)
+
+
+@pytest.mark.parametrize("fault", [KeyError("kept"), PermissionError(13, "Permission denied", "data.parquet")])
+def test_a_fault_of_this_program_or_machine_is_not_said_to_be_the_hub_s(fault: Exception) -> None:
+    def plan() -> None:
+        raise fault
+
+    with pytest.raises(type(fault)):
+        Patience().retry_until_done("my-org/lrl-ro", plan)
+
+
+def test_an_account_without_a_name_is_said_to_be_the_hub_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.HfApi.whoami", lambda _: {"auth": {}})
+    with pytest.raises(PublishError, match="no answer that can be read"):
+        Patience().retry_until_done("the token", PublishingHub("http://127.0.0.1:9", "hf_test_write").account)
 
 
 def test_an_endpoint_is_that_of_one_call(hub: Hub, push: Any, monkeypatch: pytest.MonkeyPatch) -> None:

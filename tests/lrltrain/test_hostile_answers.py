@@ -11,12 +11,13 @@ import pytest
 from openai_server import KEY, Reply, Server, serve
 
 from lrldata.errors import EndpointError, UsageError
+from lrldata.network import LONGEST_WAIT, retry_after
 from lrldata.progress import Progress
 from lrltrain.evaluation.record import Run
 from lrltrain.prompting.answers import LONGEST, answer_in, label_in, parse
 from lrltrain.prompting.cache import MOST_TOKENS, Answer, open_answers, read_answers
 from lrltrain.prompting.config import load_prompt_config
-from lrltrain.prompting.endpoint import LONGEST_WAIT, ask_all, find_endpoint, retry_after
+from lrltrain.prompting.endpoint import ask_all, find_endpoint
 from lrltrain.prompting.prompt import prompt
 
 QUESTION = {"messages": [{"role": "user", "content": "good?"}], "model": "m"}
