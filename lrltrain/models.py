@@ -1,6 +1,7 @@
 """Base models: found, loaded, and named by their public id."""
 
 import inspect
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -171,6 +172,22 @@ def takes(model: Any, argument: str) -> bool:
 def no_cache(model: Any) -> dict[str, bool]:
     """Return what tells a decoder not to keep keys and values for tokens that follow; of an encoder, nothing."""
     return {"use_cache": False} if takes(model, "use_cache") else {}
+
+
+def longest_input(model: Any) -> float:
+    """Return how many tokens a model reads at most, infinity where its configuration does not say."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions <= 0:  # a configuration may say anything
+        return math.inf
+    tables = (module for name, module in model.named_modules() if name.endswith("embeddings.position_embeddings"))
+    padding = getattr(next(tables, None), "padding_idx", None)  # behind it RoBERTa's positions begin
+    return positions if padding is None else positions - padding - 1
+
+
+def check_length(wanted: int | None, model: Any, name: str) -> None:
+    """Raise UsageError where `--max-length` is more than a model reads."""
+    if wanted and wanted > longest_input(model):
+        raise UsageError(f"--max-length {wanted}: {name} reads {longest_input(model)} tokens at most.")
 
 
 def precision_of(wanted: str) -> str:

@@ -33,7 +33,17 @@ from lrltrain.evaluation.pseudo_perplexity import Likelihoods, likelihoods
 from lrltrain.evaluation.sentences import Sentences, open_sentences
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.methods import load_adapted
-from lrltrain.models import MINI, Base, dtype_for, find_base, load_model, load_tokenizer, precision_of
+from lrltrain.models import (
+    MINI,
+    Base,
+    check_length,
+    dtype_for,
+    find_base,
+    load_model,
+    load_tokenizer,
+    longest_input,
+    precision_of,
+)
 from lrltrain.names import base_name
 
 SCORES_FILE, SENTENCES_FILE = "scores.json", "sentences.parquet"
@@ -170,9 +180,7 @@ def _likelihoods(
     dtype = dtype_for(base.objective, precision)
     tokenizer = load_tokenizer(base)
     model = load_adapted(adapter, manifest, base, dtype) if adapter and manifest else load_model(base, dtype)
-    positions = getattr(model.config, "max_position_embeddings", LONGEST) - (2 if base.objective == "mlm" else 0)
-    if config.max_length and config.max_length > positions:
-        raise UsageError(f"--max-length {config.max_length}: {base.id} reads {positions} tokens at most.")
+    check_length(config.max_length, model, base.id)
     with progress.steps(f"Measuring {manifest['name'] if manifest else base.id}", len(text.sentences)) as (advance, _):
         done = 0
 
@@ -187,7 +195,7 @@ def _likelihoods(
             text.sentences,
             base.objective,
             formula=config.formula,
-            max_length=config.max_length or min(LONGEST, positions),
+            max_length=config.max_length or int(min(LONGEST, longest_input(model))),
             batch_tokens=config.batch_tokens,
             precision=precision,
             advance=add,

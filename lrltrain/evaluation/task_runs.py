@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from lrldata.errors import TrainingError, UsageError
+from lrldata.errors import TrainingError
 from lrldata.language import Language
 from lrldata.manifest import made_with
 from lrldata.progress import Progress
@@ -24,7 +24,7 @@ from lrltrain.evaluation.stack import LanguageAdapter, Stacked, stack
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
 from lrltrain.memory import release_gpu_memory
-from lrltrain.models import Base, load_tokenizer, precision_of, tf32
+from lrltrain.models import Base, check_length, load_tokenizer, longest_input, precision_of, tf32
 
 LONGEST = 256  # tokens, by default
 
@@ -209,14 +209,12 @@ def dropout_of(config: Any) -> float:
 def _inputs(job: Job, config: EvalConfig, model: TaskModel) -> dict[str, Inputs]:
     """Return the splits as tokens. Raises UsageError where the model does not read as many as are asked for."""
     tokenizer, device = load_tokenizer(job.base), model.encoder.device
-    longest = config.max_length or LONGEST
-    positions = getattr(model.encoder.config, "max_position_embeddings", longest + 2) - 2
-    if config.max_length and longest > positions:
-        raise UsageError(f"--max-length {longest}: {job.base.id} reads {positions} tokens at most.")
+    check_length(config.max_length, model.encoder, job.base.id)
+    longest = int(min(config.max_length or LONGEST, longest_input(model.encoder)))
     splits = {"train": job.trained_on, "dev": job.trained_on, "test": job.tested_on}
     return {
         split: Inputs(
-            featurize(tokenizer, data.splits[split], job.tested_on.labels, min(longest, positions)),
+            featurize(tokenizer, data.splits[split], job.tested_on.labels, longest),
             tokenizer.pad_token_id,
             device,
         )

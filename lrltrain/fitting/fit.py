@@ -23,7 +23,7 @@ from lrltrain.fitting.plan import Adapter, Plan, adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, translate_errors
 from lrltrain.fitting.writing import Writer
 from lrltrain.methods import Attached, assert_active, attach
-from lrltrain.models import load_model, precision_of, tf32, word_starts
+from lrltrain.models import check_length, load_model, precision_of, tf32, word_starts
 from lrltrain.modules.families import base_of, family_of, layers_of
 from lrltrain.modules.insert import AdapterStack
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
@@ -162,10 +162,7 @@ def _pack(plan: Plan, model: Any) -> tuple[PackedAttention, Batching]:
     """Find out how lines of a block are kept apart; where the model cannot, they are joined, and that is said."""
     config, objective = plan.config, plan.base.objective
     attention = probe_packing(model, objective, model.config.vocab_size, config.max_length)
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions and config.max_length > positions - (attention.first_position or 0):
-        most = positions - (attention.first_position or 0)
-        raise UsageError(f"--max-length {config.max_length}: {plan.base.id} reads {most} tokens at most.")
+    check_length(config.max_length, model, plan.base.id)
     if config.batching == "packed" and attention.first_position is None and first_process():
         note(f"note: {plan.base.id} cannot keep lines of a block apart, so that they are joined.")
     if config.batching == "joined":

@@ -1,5 +1,6 @@
 """A causal language model on this machine, and how it classifies."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +8,18 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 
-from lrldata.errors import ModelError, UsageError
+from lrldata.errors import ModelError
 from lrldata.progress import Progress
-from lrltrain.models import Base, dtype_for, find_base, load_model, load_tokenizer, precision_of
+from lrltrain.models import (
+    Base,
+    check_length,
+    dtype_for,
+    find_base,
+    load_model,
+    load_tokenizer,
+    longest_input,
+    precision_of,
+)
 from lrltrain.prompting.config import PromptConfig
 from lrltrain.prompting.likelihood import ask, score
 from lrltrain.prompting.template import Prompts
@@ -65,8 +75,6 @@ def open_local(config: PromptConfig, base: Base, progress: Progress) -> Local:
         tokenizer = load_tokenizer(base)
         model = load_model(base, dtype_for("clm", precision_of(config.precision)))
         model = model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()
-    said = getattr(model.config, "max_position_embeddings", None)  # a configuration may say anything
-    positions = said if isinstance(said, int) and said > 0 else None
-    if config.max_length and positions and config.max_length > positions:
-        raise UsageError(f"--max-length {config.max_length}: {base.id} reads {positions} tokens at most.")
-    return Local(config, model, tokenizer, config.max_length or positions or LONGEST)
+    check_length(config.max_length, model, base.id)
+    most = longest_input(model)
+    return Local(config, model, tokenizer, config.max_length or (LONGEST if most == math.inf else int(most)))

@@ -8,6 +8,9 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
     DistilBertConfig,
     DistilBertModel,
     Gemma2Config,
@@ -21,12 +24,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from lrldata.errors import ModelError
+from lrldata.errors import ModelError, UsageError
 from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.items import LABELS, Items
 from lrltrain.evaluation.pseudo_perplexity import characters_of, copies
 from lrltrain.evaluation.task_runs import dropout_of
-from lrltrain.models import find_base, load_model, load_tokenizer, word_starts
+from lrltrain.models import check_length, find_base, load_model, load_tokenizer, longest_input, word_starts
 from lrltrain.modules.insert import AdapterStack, insert
 from lrltrain.modules.settings import Bottlenecks
 from lrltrain.prompting.likelihood import Question, score
@@ -48,6 +51,24 @@ def test_segments_longer_than_a_window_of_some_layers_are_not_packed() -> None:
     assert probe_packing(model, "clm", 200, longest=13).first_position is None
     assert window_of(ModernBertConfig(**SMALL, local_attention=16)) == 8, "to both sides"
     assert window_of(LlamaConfig(**SMALL)) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("kind", "longest"),
+    [("bert", 40), ("distilbert", 40), ("electra", 40), ("xlm-roberta", 38), ("camembert", 38), ("roberta", 38)],
+)
+def test_a_model_reads_as_many_tokens_as_is_said_and_no_more(kind: str, longest: int) -> None:
+    special = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2} if longest < 40 else {"pad_token_id": 0}
+    sizes = SMALL | {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4} if kind == "distilbert" else SMALL
+    config = AutoConfig.for_model(kind, **sizes, **special, max_position_embeddings=40)
+    for model in (AutoModelForMaskedLM.from_config(config), AutoModel.from_config(config)):
+        assert longest_input(model) == longest
+        ids = torch.full((1, longest), 5)
+        model(input_ids=ids)
+        with pytest.raises((IndexError, RuntimeError)):
+            model(input_ids=torch.full((1, longest + 1), 5))
+        with pytest.raises(UsageError, match=f"kind reads {longest} tokens at most"):
+            check_length(longest + 1, model, "kind")
 
 
 @pytest.mark.parametrize("tied", [True, False])
