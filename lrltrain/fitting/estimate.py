@@ -13,7 +13,7 @@ from lrltrain.fitting.corpus import pack
 from lrltrain.fitting.fit import HALVES, device_name
 from lrltrain.fitting.plan import adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_other_base
-from lrltrain.grid.cost import ALONE
+from lrltrain.grid.cost import ACTIVATIONS, ALONE, LOGITS
 from lrltrain.methods import attach
 from lrltrain.models import load_model, precision_of
 from lrltrain.tokens import encode
@@ -21,7 +21,6 @@ from lrltrain.tokens import encode
 SAMPLE = 2  # thousands of lines that are tokenized
 EFFICIENCY = 0.6  # of the speed of one large matrix product
 BYTES_A_TRAINED = 16  # weight, gradient and two moments
-ACTIVATIONS = 34  # bytes a token, layer and hidden unit that the backward pass needs, in fp32 with a 4 x feed-forward
 
 
 def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
         seconds = max(seconds, config.steps * config.accumulate * layers * ALONE)
         held = 2 if config.method != "full" and precision_of(config.precision) in HALVES else 4
     memory = held * everything + BYTES_A_TRAINED * trained
-    memory += ACTIVATIONS * hidden * layers * config.batch_size * config.max_length + 8 * min(labels, 1024) * words
+    memory += ACTIVATIONS * hidden * layers * config.batch_size * config.max_length + 8 * min(labels, LOGITS) * words
     return {
         "text": plan.text.name,
         "lines": rows,

@@ -30,7 +30,9 @@ TOKENS_A_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
 ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # to train on, of the sets that the paper uses
 TOKENS_AN_ITEM = {"topic": 40, "sentiment": 40, "ner": 15}
 FLORES, FLORES_TOKENS = 1_012, 40  # sentences, and tokens of one
-MEASURED_TOKENS, MEASURED_LOGITS = 131_072, 1_024  # of perplexity: tokens of a batch on a GPU, positions at once
+MEASURED_TOKENS = 131_072  # of a batch of perplexity on a GPU
+ACTIVATIONS = 34  # bytes a token, layer and hidden unit that the backward pass needs
+LOGITS = 1_024  # positions whose logits are in memory at once, of a loss and of perplexity
 BYTES_A_ROW = {"conceptnet": 60}  # of Parquet, with the columns of a fact
 DATASET_SHARE = 0.5  # of a corpus' bytes, as Parquet
 LIBRARIES = 1 << 30  # bytes of memory that a process has before it holds a model
@@ -38,12 +40,13 @@ LIBRARIES = 1 << 30  # bytes of memory that a process has before it holds a mode
 
 @dataclass(frozen=True)
 class Shape:
-    """A model's size: `weights` in all, and what the vocabulary's matrix is made of."""
+    """A model's size: `weights` in all, and what the vocabulary's matrix is made of; a `decoder` labels every token."""
 
     weights: int
     hidden: int
     layers: int
     words: int
+    decoder: bool = False
 
     @property
     def inner(self) -> int:
@@ -56,7 +59,7 @@ KNOWN = {  # as their own cards and configurations say
     "google-bert/bert-base-multilingual-cased": Shape(177_853_440, 768, 12, 119_547),
     "FacebookAI/xlm-roberta-base": Shape(278_043_648, 768, 12, 250_002),
     "FacebookAI/xlm-roberta-large": Shape(559_890_432, 1_024, 24, 250_002),
-    "meta-llama/Meta-Llama-3-8B": Shape(8_030_261_248, 4_096, 32, 128_256),
+    "meta-llama/Meta-Llama-3-8B": Shape(8_030_261_248, 4_096, 32, 128_256, decoder=True),
 }
 USUAL = KNOWN["FacebookAI/xlm-roberta-base"]
 
@@ -99,7 +102,7 @@ def gpu_memory_of(job: Job) -> int:
     """Return the bytes of a GPU's memory that a job wants, roughly: libraries, weights, and what a step keeps.
 
     In bf16 a layer keeps some 34 bytes a token and dimension for the way back (Korthikanti et al. 2022, arXiv
-    2205.05198, equation 1, without attention's scores, which are not kept); the loss has logits in single precision.
+    2205.05198, equation 1, without attention's scores, which are not kept); the loss has the logits of some positions.
     What is measured keeps nothing for the way back: a layer's tokens, and logits of some positions; of a task, what the
     frozen part gives for all items, twice while it is put in order.
     """
@@ -108,13 +111,15 @@ def gpu_memory_of(job: Job) -> int:
     if job.kind == "fit":
         config = load_fit_config(None, dict(job.settings))
         tokens = config.batch_size * config.max_length
-        labelled = tokens if _is_decoder(shape) else tokens * config.mask_probability
+        labelled = tokens if shape.decoder else tokens * config.mask_probability
     if job.kind == "eval":
         task = job.labels["task"]
         if task == "pppl":
-            return int(memory_of(job) + MEASURED_TOKENS * 40 * shape.hidden + 10 * MEASURED_LOGITS * shape.words)
+            return int(memory_of(job) + MEASURED_TOKENS * 40 * shape.hidden + 10 * LOGITS * shape.words)
         return int(memory_of(job) + 2 * 8 * shape.hidden * ITEMS[task] * TOKENS_AN_ITEM[task])
-    return int(memory_of(job) + 34 * tokens * shape.hidden * shape.layers + 8 * labelled * shape.words)
+    return int(
+        memory_of(job) + ACTIVATIONS * tokens * shape.hidden * shape.layers + 8 * min(labelled, LOGITS) * shape.words
+    )
 
 
 @cache
@@ -125,7 +130,8 @@ def shape_of(model: str) -> Shape:
     try:
         config = json.loads((Path(model) / "config.json").read_text("utf-8"))
         hidden, layers, words = config["hidden_size"], config["num_hidden_layers"], config["vocab_size"]
-        return Shape(12 * hidden * hidden * layers + hidden * words, hidden, layers, words)
+        decoder = any(str(name).endswith("ForCausalLM") for name in config.get("architectures") or ())
+        return Shape(12 * hidden * hidden * layers + hidden * words, hidden, layers, words, decoder)
     except (OSError, ValueError, KeyError, TypeError):
         return USUAL
 
@@ -153,7 +159,7 @@ def _of_fit(job: Job) -> Cost:
     config = load_fit_config(None, dict(job.settings))
     a_block = TOKENS_A_LINE[job.labels["source"]] if config.batching == "line" else config.max_length
     tokens = config.batch_size * config.accumulate * min(a_block, config.max_length)
-    labelled = tokens if _is_decoder(shape) else tokens * config.mask_probability
+    labelled = tokens if shape.decoder else tokens * config.mask_probability
     passes = 6 if config.method == "full" else 4
     products = passes * (shape.inner * tokens + (shape.weights - shape.inner) * labelled)
     a_layer = ALONE if config.group_key() is None or config.group == 1 else GROUPED
@@ -166,7 +172,7 @@ def _of_fit(job: Job) -> Cost:
 def _of_eval(job: Job, seeds: int) -> Cost:
     shape, task = shape_of(job.labels["model"]), cast("TaskName", job.labels["task"])
     if task == "pppl":
-        copies = 1 if _is_decoder(shape) else FLORES_TOKENS
+        copies = 1 if shape.decoder else FLORES_TOKENS
         products = 2 * FLORES * copies * (FLORES_TOKENS * shape.inner + shape.weights - shape.inner)
         return Cost(1, products / H100, 100_000)
     usual_epochs, usual_batch = DEFAULTS[task]
@@ -185,10 +191,6 @@ def _trained(config: FitConfig, shape: Shape) -> int:
     if config.method == "seq_bn_inv":
         return bottleneck + 4 * (shape.hidden // 2) ** 2 // 2
     return bottleneck + (3 * shape.layers * shape.hidden**2 if config.method == "fusion" else 0)
-
-
-def _is_decoder(shape: Shape) -> bool:
-    return shape == KNOWN["meta-llama/Meta-Llama-3-8B"]
 
 
 def tree(jobs: Iterable[Job]) -> Mapping[str, Mapping[str, list[Job]]]:

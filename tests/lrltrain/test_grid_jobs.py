@@ -1,6 +1,8 @@
 """Recipes and the jobs that come of them: counts, identities, selections, mistakes. Nothing is run."""
 
+import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,7 +139,25 @@ def test_mistakes_in_a_recipe_are_named(tmp_path: Path, old: str, new: str, told
 
 
 def test_what_is_measured_is_taken_to_be_as_large_as_it_is() -> None:
-    assert (TOKENS_A_BATCH["cuda"], ROWS) == (cost.MEASURED_TOKENS, cost.MEASURED_LOGITS)
+    assert (TOKENS_A_BATCH["cuda"], ROWS) == (cost.MEASURED_TOKENS, cost.LOGITS)
+
+
+def test_a_decoder_in_a_folder_is_taken_for_one(tmp_path: Path) -> None:
+    written = {"hidden_size": 4_096, "num_hidden_layers": 32, "vocab_size": 128_256}
+    (tmp_path / "config.json").write_text(json.dumps(written | {"architectures": ["LlamaForCausalLM"]}))
+    known = cost.KNOWN["meta-llama/Meta-Llama-3-8B"]
+    assert cost.shape_of(str(tmp_path)).decoder
+    recipe = write_recipe(tmp_path, tmp_path)
+    fit = next(job for job in jobs(recipe) if job.kind == "fit")
+
+    def time_of(model: str) -> float:
+        return (
+            cost.cost_of([replace(fit, labels=fit.labels | {"model": model})]).gpu_seconds
+            / cost.shape_of(model).weights
+        )
+
+    assert time_of(str(tmp_path)) == pytest.approx(time_of("meta-llama/Meta-Llama-3-8B"), rel=0.02)
+    assert known.decoder
 
 
 def test_the_time_left_is_as_fast_as_it_has_been(tmp_path: Path) -> None:
