@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lrldata.errors import StorageError
-from lrltrain.evaluation.record import Run, runs_in
+from lrltrain.evaluation.record import Run
 from lrltrain.reporting.cells import read_cells, understood
+from lrltrain.reporting.current import current_runs
 from lrltrain.reporting.tables import PPPL, Cell
 
 
@@ -30,7 +31,7 @@ def read_task_scores(root: Path, adapters: Collection[str]) -> dict[str, tuple[T
     """
     with understood(root):
         groups: dict[Path, list[Run]] = {}
-        for run in runs_in(root):
+        for run in current_runs(root)[0]:
             groups.setdefault(run.folder.parent, []).append(run)
         owners = [_owner(runs) for runs in groups.values()]
         if not any(owner in adapters for owner in owners):

@@ -12,7 +12,8 @@ from lrldata.workspace import score_path
 from lrltrain.evaluation.record import runs_in
 from lrltrain.evaluation.statistics import times_for
 from lrltrain.reporting.perplexity import read_perplexities
-from lrltrain.reporting.tables import PPPL, RESAMPLES, Cell, corrected, read_tasks
+from lrltrain.reporting.tables import PPPL, RESAMPLES, Cell, corrected
+from lrltrain.reporting.task_cells import read_tasks
 
 
 def read_cells(workspace: Path, resamples: int = RESAMPLES) -> tuple[Cell, ...]:

@@ -1,8 +1,7 @@
 """Pseudo-perplexities of a workspace as cells of the table: with an adapter, and of the base model alone. IO."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,17 @@ from lrldata.manifest import (
     read_beside,
     read_manifest,
 )
+from lrldata.output import note
 from lrldata.workspace import PATTERNS, score_path, source_of_adapter
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
-from lrltrain.reporting.data_names import key_of, names_of
+from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
+from lrltrain.reporting.current import adapters_in, is_replaced, note_replaced
+from lrltrain.reporting.data_names import Key, key_of, names_of
 from lrltrain.reporting.tables import NONE, PPPL, Cell, Column, Comparison, Row, variant_of
 
+Measured = tuple[Path, Mapping[str, Any], Key]  # a folder, its manifest, and what was read
 _AGAIN = "Measure it again with `lrltrain eval --overwrite`."
 
 
@@ -36,16 +39,17 @@ def read_perplexities(workspace: Path, times: int) -> list[Cell]:
     """Return the perplexities of a workspace, each adapter's against its base model's. Raises StorageError.
 
     Values and intervals are those of scores.json; p is of sign flips of the differences of sentences, as log-likelihood
-    or, by the paper's formula, as perplexity.
+    or, by the paper's formula, as perplexity. Left out are those of adapters that have been trained again since, and
+    of base models on a text that was replaced by one of its name on which adapters were measured.
     """
-    sources = dict(_sources(workspace))
-    measured = [
-        (folder, manifest, key_of(folder.relative_to(workspace).parts[1], PPPL, manifest["data"]))
-        for folder, manifest in _measured(workspace)
-    ]
+    sources, here = dict(_sources(workspace)), adapters_in(workspace)
+    found = [(folder, manifest, _tested(folder, manifest, workspace)) for folder, manifest in _measured(workspace)]
+    replaced = [str(manifest["adapter"]["name"]) for _, manifest, _ in found if is_replaced(manifest, here)]
+    note_replaced("perplexities", replaced)
+    measured = _on_current_texts([each for each in found if not is_replaced(each[1], here)])
     called = names_of(key for _, _, key in measured)
     alone = {_alike(manifest, folder): folder for folder, manifest, _ in measured if manifest["adapter"] is None}
-    cells = _Cells()
+    cells: dict[tuple[str, str], tuple[Cell, Mapping[str, Any]]] = {}
     for folder, manifest, key in measured:
         score = read_beside(folder, "scores.json")
         if score is None:
@@ -53,37 +57,57 @@ def read_perplexities(workspace: Path, times: int) -> list[Cell]:
         column, alike = Column(PPPL, called[key], str(score["metric"])), _alike(manifest, folder)
         base = Row(score["language"], score["base"], NONE, None)
         before = Interval(**(score["before"] or score["after"]))
-        cells.add(Cell(base, column, 1, score["sentences"], before), alike)
+        cells.setdefault((alike, ""), (Cell(base, column, 1, score["sentences"], before), manifest))
         if score["adapter"] is None:
             continue
-        hashed = manifest["adapter"]["manifest_sha256"]
+        hashed = str(manifest["adapter"]["manifest_sha256"])
         row = base._replace(method=score["method"], source=sources.get(hashed) or _source(score))
         row = row._replace(variant=variant_of(str(score["adapter"]), row))
         p = _p(folder, alone.get(alike), manifest["settings"]["formula"], times)
         against = Comparison(Interval(**score["ratio"]), p) if score["ratio"] and p is not None else None
         cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=against)
-        cells.add(cell, f"{alike} {hashed}", f"{score['adapter']} {hashed[:6]}")
-    return list(cells.held.values())
+        cells.setdefault((alike, hashed), (cell, manifest))
+    return _told_apart(cells)
 
 
-class _Cells:
-    """Cells by their places, where another than the one that is there gets a row of its own."""
+def _on_current_texts(measured: Sequence[Measured]) -> list[Measured]:
+    """Leave out what was measured of base models alone, on a text of whose name there is one with adapters too."""
+    texts = [(manifest["base"]["id"], key) for _, manifest, key in measured]
+    adapted = {text for text, (_, manifest, _) in zip(texts, measured, strict=True) if manifest["adapter"]}
+    named = {(base, key._replace(content="")) for base, key in adapted}
+    kept = [
+        each
+        for (base, key), each in zip(texts, measured, strict=True)
+        if (base, key) in adapted or (base, key._replace(content="")) not in named
+    ]
+    if gone := len(measured) - len(kept):
+        note(f"note: {gone:,} perplexities of base models are left out, of texts that no adapter here was measured on.")
+    return kept
 
-    def __init__(self) -> None:
-        self.held: dict[tuple[Row, Column], Cell] = {}
-        self._made_of: dict[tuple[Row, Column], str] = {}
 
-    def add(self, cell: Cell, made_of: str, variant: str = "") -> None:
-        """Add a cell; `made_of` is what it is the score of, and `variant` how its row differs from one of its name."""
-        names = chain(
-            [cell.row.variant, *filter(None, [variant])],
-            (f"{variant} settings {number}".strip() for number in count(2)),
+def _told_apart(cells: Mapping[tuple[str, str], tuple[Cell, Mapping[str, Any]]]) -> list[Cell]:
+    """Name what else would share a place in the table; keys end in the hash of an adapter's manifest."""
+    made = [
+        Made(
+            (cell.row._replace(language=""), cell.column),
+            (cell.row.base, cell.column),
+            (cell.row, cell.column),
+            conditions_of(manifest),
+            manifest["made_with"],
+            1,
+            hashed,
         )
-        for name in names:
-            place = cell.row._replace(variant=name), cell.column
-            if self._made_of.setdefault(place, made_of) == made_of:
-                self.held.setdefault(place, replace(cell, row=place[0]))
-                return
+        for (_, hashed), (cell, manifest) in cells.items()
+    ]
+    held = (cell for cell, _ in cells.values())
+    return [
+        replace(cell, row=cell.row._replace(variant=f"{cell.row.variant} {name}".strip()))
+        for cell, name in zip(held, names_of_conditions(made), strict=True)
+    ]
+
+
+def _tested(folder: Path, manifest: Mapping[str, Any], workspace: Path) -> Key:
+    return key_of(folder.relative_to(workspace).parts[1], PPPL, manifest["data"], manifest.get("limit"))
 
 
 def _measured(workspace: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:

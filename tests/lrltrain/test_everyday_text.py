@@ -30,7 +30,7 @@ from lrltrain.prompting.examples import open_test_sets
 from lrltrain.prompting.likelihood import ask
 from lrltrain.prompting.template import Prompts, open_template
 from lrltrain.reporting.perplexity import read_perplexities
-from lrltrain.reporting.tables import read_tasks
+from lrltrain.reporting.task_cells import read_tasks
 from lrltrain.text import open_text
 from lrltrain.tokens import encode, encode_chat
 
@@ -366,7 +366,7 @@ def test_scores_of_two_files_of_one_name_both_stand_in_the_report(tmp_path: Path
         write_perplexity(tmp_path, data, value, {"max_length": None})
     write_perplexity(tmp_path, third, 40.0, {"max_length": 64})
     cells = {(cell.column.data, cell.row.variant): cell.score.value for cell in read_perplexities(tmp_path, 100)}
-    assert cells.keys() >= {("test aaaaaa", ""), ("test bbbbbb", ""), ("x", ""), ("x", "settings 2")}
+    assert cells.keys() >= {("test aaaaaa", ""), ("test bbbbbb", ""), ("x", ""), ("x", "max length 64")}
     assert sorted(cells.values()) == [10.0, 20.0, 30.0, 40.0]
 
 

@@ -25,7 +25,8 @@ from lrltrain.reporting.material import read_material
 from lrltrain.reporting.plots import GREY, PALETTE
 from lrltrain.reporting.report import report
 from lrltrain.reporting.sizes import size_of
-from lrltrain.reporting.tables import Cell, Column, Row, Table, corrected, read_tasks
+from lrltrain.reporting.tables import Cell, Column, Row, Table, corrected
+from lrltrain.reporting.task_cells import read_tasks
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.xdist_group("results")  # so that what they share is made once

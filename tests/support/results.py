@@ -105,7 +105,10 @@ def put_perplexity(out: Path, language: str, method: str, hashed: str, better: f
     for name, likelihoods in (("base", before), (f"{language}_conceptnet_{method}", before * better)):
         adapter = {"name": name, "manifest_sha256": hashed} if name != "base" else None
         made: dict[str, Any] = {"task": "pppl", "data": {"name": "flores"}, "base": {"id": BASE}, "adapter": adapter}
-        made |= {"settings": {"formula": "corrected", "max_length": None, "precision": "fp32"}}
+        made |= {
+            "settings": {"formula": "corrected", "max_length": None, "precision": "fp32"},
+            "made_with": {"lrl": "0"},
+        }
         folder = (
             out / "scores" / language / "xlm-roberta-base" / name / f"pppl-flores-corrected-{fingerprint(made)[:8]}"
         )
@@ -128,16 +131,18 @@ def fill(out: Path, languages: Sequence[str] = ("ro", "mt", "ug"), seeds: Sequen
     """Fill a workspace: two tasks, three methods and a prompted model, perplexities, adapters, datasets, a card."""
     build_dataset(out, *(language for language in languages if language != "ro"))
     for place, language in enumerate(languages):
+        adapters = {}
+        for method, better in (("seq_bn_inv", 0.7), ("lora", 0.95)):
+            hashed = put_adapter(out, language, method, [8 - place, 6, 5.5, 5 + better])
+            put_perplexity(out, language, method, hashed, better - 0.05 * place)
+            adapters[method] = {"name": f"{language}_conceptnet_{method}", "manifest_sha256": hashed}
         for task in ("topic", "ner"):
             for method, share in (*SHARES.items(), ("prompt-0", 0.4)):
                 for seed in seeds:
                     gold, predicted = predictions(task, share - 0.05 * place, 100 * seed + place)
                     if method == "prompt-0":
                         predicted = [None, *predicted[1:]]
-                    put_run(out, recipe(language, task, method, seed), gold, predicted)
-        for method, better in (("seq_bn_inv", 0.7), ("lora", 0.95)):
-            hashed = put_adapter(out, language, method, [8 - place, 6, 5.5, 5 + better])
-            put_perplexity(out, language, method, hashed, better - 0.05 * place)
+                    put_run(out, recipe(language, task, method, seed, adapter=adapters.get(method)), gold, predicted)
     card = out / "cards" / "lrl-ro"
     card.mkdir(parents=True)
     card.joinpath("README.md").write_text("---\nlanguage:\n- ro\n---\n# Card\n", encoding="utf-8")

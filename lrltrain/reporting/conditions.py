@@ -1,0 +1,102 @@
+"""What scores were made under, besides language, data and adapter; scores that are averaged or compared share it. Pure.
+
+Of several conditions of one method on one test set, those of most scores need no name; the others are named by what
+differs, in all languages alike. A name is the variant of a row, and averages leave variants out.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from lrldata.manifest import fingerprint
+
+SHOWN = 6  # digits of a hash
+MOST_NAMED = 2  # differences that make a name; more have a number
+LONGEST = 20  # characters of a value in a name
+Place = TypeVar("Place")
+
+
+@dataclass(frozen=True)
+class Made(Generic[Place]):
+    """A score: its `way`, what it shares with scores of other languages; its `place`, and what it was made under."""
+
+    way: Any
+    scope: Any  # of ways whose conditions should agree: the base model and test set
+    place: Place
+    conditions: Mapping[str, Any]
+    made_with: Mapping[str, str]
+    seeds: int
+    adapter: str = ""  # the hash of its manifest
+
+
+def conditions_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings and base model of a score, without its seed and without what belongs to its language."""
+    settings = {key: value for key, value in manifest["settings"].items() if key not in ("seed", "answers")}
+    base = {f"base {key}": manifest["base"].get(key) for key in ("revision", "content", "reading")}
+    learned = manifest.get("transfer")
+    return settings | base | ({"trained on": learned["data"]["name"]} if learned else {})
+
+
+def names_of_conditions(scores: Sequence[Made[Any]]) -> list[str]:
+    """Return for each score what tells it from others of its place, empty for the usual one."""
+    kinds = [fingerprint(score.conditions) for score in scores]
+    usual: Counter[tuple[Any, str]] = Counter()
+    for score, kind in zip(scores, kinds, strict=True):
+        usual[score.scope, kind] += 1
+    ways: dict[Any, dict[str, Made[Any]]] = {}
+    seeds: Counter[tuple[Any, str]] = Counter()
+    for score, kind in zip(scores, kinds, strict=True):
+        ways.setdefault(score.way, {}).setdefault(kind, score)
+        seeds[score.way, kind] += score.seeds
+    called: dict[tuple[Any, str], str] = {}
+    for way, several in ways.items():
+        first, *others = sorted(several, key=lambda kind: (-usual[several[kind].scope, kind], -seeds[way, kind], kind))
+        called[way, first] = ""
+        for number, kind in enumerate(others, 2):
+            differs = _difference(several[kind].conditions, several[first].conditions)
+            called[way, kind] = differs or f"settings {number}"
+    names = [called[score.way, kind] for score, kind in zip(scores, kinds, strict=True)]
+    twins: dict[tuple[Any, str], list[int]] = {}
+    for at, (score, name) in enumerate(zip(scores, names, strict=True)):
+        twins.setdefault((score.place, name), []).append(at)
+    for held in twins.values():
+        _tell_apart([scores[at] for at in held], held, names)
+    return names
+
+
+def _tell_apart(scores: Sequence[Made[Any]], places: Sequence[int], names: list[str]) -> None:
+    """Name scores of one place and the same conditions: by libraries or adapter; most seeds and newest come first."""
+    order = sorted(range(len(scores)), key=lambda at: (scores[at].seeds, _versions(scores[at].made_with)), reverse=True)
+    first, taken = scores[order[0]], {names[places[order[0]]]}
+    for number, at in enumerate(order[1:], 2):
+        score, named = scores[at], names[places[at]]
+        differs = _difference(score.made_with, first.made_with)
+        if score.adapter != first.adapter:
+            differs = score.adapter[:SHOWN]
+        name = f"{named} {differs}".strip()
+        names[places[at]] = name if differs and name not in taken else f"{named} settings {number}".strip()
+        taken.add(names[places[at]])
+
+
+def _difference(ours: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """Say in what conditions differ; nothing where it is nothing, or too much for a name."""
+    keys = [key for key in sorted({*ours, *usual}) if ours.get(key) != usual.get(key)]
+    values = [_shown(ours.get(key)) for key in keys]
+    if len(keys) > MOST_NAMED or None in values:
+        return ""
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in zip(keys, values, strict=True))
+
+
+def _shown(value: Any) -> str | None:
+    if value is None:
+        return "default"
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{40,64}", value):
+        return value[:SHOWN]
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    return shown if isinstance(value, str | int | float) and len(shown) <= LONGEST else None
+
+
+def _versions(made_with: Mapping[str, str]) -> list[tuple[str, list[int]]]:
+    return [(name, [int(part) for part in re.findall(r"\d+", version)]) for name, version in sorted(made_with.items())]

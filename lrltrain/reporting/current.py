@@ -1,0 +1,53 @@
+"""Which scores are of adapters that are still as they were measured. IO."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lrldata.manifest import ADAPTER, MANIFEST, identity, read_manifest
+from lrldata.output import note
+from lrldata.workspace import PATTERNS
+from lrltrain.evaluation.record import Run, is_hidden, runs_in
+from lrltrain.names import base_name
+
+SHOWN = 3  # names in a note
+Adapters = Mapping[tuple[str, str], str]
+
+
+def adapters_in(workspace: Path) -> Adapters:
+    """Return the hash of the manifest of each adapter in a workspace, by the name of its base model and its own."""
+    found = {}
+    for path in sorted(workspace.glob(f"{PATTERNS[ADAPTER]}/{MANIFEST}")):
+        manifest = read_manifest(path.parent, ADAPTER)
+        if manifest is not None and not is_hidden(path, workspace):
+            key = base_name(str(manifest["base"]["id"])), str(manifest["name"])
+            found[key] = identity(path.parent, manifest)
+    return found
+
+
+def is_replaced(manifest: Mapping[str, Any], adapters: Adapters) -> bool:
+    """Return whether a score is of an adapter that has been trained again; one from elsewhere has not."""
+    adapter = manifest["adapter"]
+    if not adapter:
+        return False
+    here = adapters.get((base_name(str(manifest["base"]["id"])), str(adapter["name"])))
+    return here is not None and here != adapter["manifest_sha256"]
+
+
+def current_runs(workspace: Path) -> tuple[list[Run], list[str]]:
+    """Return the runs of a workspace, and for those that are left out the names of their adapters."""
+    adapters, runs, replaced = adapters_in(workspace), [], []
+    for run in runs_in(workspace):
+        if is_replaced(run.manifest, adapters):
+            replaced.append(str(run.manifest["adapter"]["name"]))
+        else:
+            runs.append(run)
+    return runs, replaced
+
+
+def note_replaced(what: str, names: Sequence[str]) -> None:
+    """Say how many scores are left out, by the names of their adapters."""
+    if names:
+        several = sorted(set(names))
+        told = ", ".join(several[:SHOWN]) + (", ..." if len(several) > SHOWN else "")
+        note(f"note: {len(names):,} {what} are left out, of adapters that have been trained again since: {told}.")

@@ -1,0 +1,202 @@
+"""Runs of tasks as cells of the table: counted, and compared with the base model without an adapter. IO."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+from xxhash import xxh3_64_intdigest
+
+from lrldata.errors import StorageError
+from lrldata.manifest import damaged
+from lrldata.output import note
+from lrltrain.evaluation import statistics
+from lrltrain.evaluation.record import TASKS, Run
+from lrltrain.evaluation.statistics import Counts, Floats
+from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
+from lrltrain.reporting.current import SHOWN, current_runs, note_replaced
+from lrltrain.reporting.data_names import Key, key_of, names_of
+from lrltrain.reporting.tables import NONE, Cell, Column, Comparison, Row, variant_of
+
+FROM = "-from-"  # in the method of what learned the task in another language
+_AGAIN = "Run the task again with --overwrite."
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one method on one test set that differ in their seed alone."""
+
+    row: Row
+    column: Column
+    runs: tuple[Run, ...]
+    labels: tuple[str, ...]
+
+    @cached_property
+    def gold(self) -> pl.Series:
+        """Return what is right, by item."""
+        return self.runs[0].predictions["gold"]
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seeds, in the order of the runs."""
+        return tuple(run.seed for run in self.runs)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Count what each seed got right: (items, seeds, classes, 3), with the same classes for all methods."""
+        predicted = [run.predictions["predicted"].to_list() for run in self.runs]
+        if self.column.task == "ner":
+            return statistics.span_counts(self.gold.to_list(), predicted)
+        return statistics.label_counts(self.gold.to_list(), predicted, self.labels)
+
+
+def read_tasks(workspace: Path, resamples: int, times: int) -> list[Cell]:
+    """Count the scores of all task runs of a workspace; p is not corrected yet. Raises StorageError."""
+    runs, replaced = current_runs(workspace)
+    note_replaced("runs of tasks", replaced)
+    groups = _groups(runs)
+    fitting = {id(group): _fitting(group, groups) for group in groups}
+    pairs = [(group, _baseline(group, fitting[id(group)])) for group in groups]
+    _note_unlike([group for group, base in pairs if base is None and fitting[id(group)]])
+    drawn = {id(group): statistics.bootstrap(group.counts, resamples, _seed(group)) for group in groups}
+    return [_cell(group, base, drawn, resamples, times) for group, base in pairs]
+
+
+def _groups(runs: Iterable[Run]) -> list[Group]:
+    """Gather runs by all but their seed, and tell apart what else would share a place in the table."""
+    folders: dict[Path, list[Run]] = {}
+    for run in runs:
+        _check(run)
+        folders.setdefault(run.folder.parent, []).append(run)
+    firsts = {folder: several[0] for folder, several in folders.items()}
+    names: dict[Row, set[str]] = {}
+    for folder, run in firsts.items():
+        names.setdefault(_row(run), set()).add(folder.parent.name)
+    called = names_of(_tested(run) for run in firsts.values())
+    places = []
+    for folder, run in firsts.items():
+        row, name = _row(run), folder.parent.name
+        row = row._replace(variant=name if len(names[row]) > 1 else row.variant)
+        places.append((row, Column(run.task, called[_tested(run)], TASKS[run.task])))
+    made = [
+        Made(
+            (row._replace(language=""), column),
+            (row.base, column),
+            (row, column),
+            conditions_of(run.manifest),
+            run.manifest["made_with"],
+            len(folders[folder]),
+            (run.manifest["adapter"] or {}).get("manifest_sha256", ""),
+        )
+        for (row, column), (folder, run) in zip(places, firsts.items(), strict=True)
+    ]
+    groups = []
+    for (row, column), several, named in zip(places, folders.values(), names_of_conditions(made), strict=True):
+        row = row._replace(variant=f"{row.variant} {named}".strip())  # noqa: PLW2901
+        groups.append(_group(row, column, sorted(several, key=lambda run: run.seed)))
+    return _labelled(groups)
+
+
+def _check(run: Run) -> None:
+    for fault in damaged(run.folder, run.manifest):
+        raise StorageError(f"{run.folder}: {fault}.", _AGAIN)
+    table = run.predictions
+    if not {"item", "gold", "predicted"} <= set(table.columns) or table.is_empty() or table["gold"].null_count():
+        raise StorageError(f"{run.folder}: its predictions are not as a run writes them.", _AGAIN)
+
+
+def _tested(run: Run) -> Key:
+    return key_of(run.language, run.task, run.manifest["data"])
+
+
+def _row(run: Run) -> Row:
+    row, adapter = Row(run.language, run.base, run.method, run.source), run.manifest["adapter"]
+    return row._replace(variant=variant_of(str(adapter["name"]), row)) if adapter else row
+
+
+def _group(row: Row, column: Column, runs: Sequence[Run]) -> Group:
+    first = runs[0].predictions
+    for run in runs[1:]:
+        if not run.predictions["gold"].equals(first["gold"]):
+            raise StorageError(f"{run.folder}: was tested on other items than seed {runs[0].seed} beside it.", _AGAIN)
+    return Group(row, column, tuple(runs), ())
+
+
+def _labelled(groups: Sequence[Group]) -> list[Group]:
+    """Give all methods on a test set the same classes: those that are right, or that any of them has predicted."""
+    labels: dict[tuple[str, Column], set[str]] = {}
+    for group in groups:
+        if group.column.task != "ner":
+            said = labels.setdefault((group.row.language, group.column), set())
+            for run in group.runs:
+                said.update(*(run.predictions[name].drop_nulls().unique() for name in ("gold", "predicted")))
+    return [
+        replace(group, labels=tuple(sorted(labels.get((group.row.language, group.column), ())))) for group in groups
+    ]
+
+
+def _fitting(group: Group, groups: Sequence[Group]) -> list[Group]:
+    """Return the base model without an adapter, on the very same items, under whatever conditions.
+
+    Of what was learned in another language, that is the base model that learned there.
+    """
+    method, _, learned_in = group.row.method.partition(FROM)
+    if method == NONE:
+        return []
+    wanted = group.row.language, group.row.base, f"{NONE}{FROM}{learned_in}" if learned_in else NONE, group.column
+    return [
+        base
+        for base in groups
+        if (base.row.language, base.row.base, base.row.method, base.column) == wanted and base.gold.equals(group.gold)
+    ]
+
+
+def _baseline(group: Group, fitting: Sequence[Group]) -> Group | None:
+    """Return what a group is compared with: the one under the same conditions, of several that with most seeds.
+
+    Libraries may differ, where none has the same.
+    """
+    mine = group.runs[0].manifest
+    same = [base for base in fitting if conditions_of(base.runs[0].manifest) == conditions_of(mine)]
+    made_with = [base for base in same if base.runs[0].manifest["made_with"] == mine["made_with"]]
+    return max(made_with or same, key=lambda base: len(base.seeds), default=None)
+
+
+def _note_unlike(groups: Sequence[Group]) -> None:
+    """Say how many scores are compared with nothing, though there is a `none`."""
+    if groups:
+        told = [f"{each.row.language} {each.row.method} {each.column.task}" for each in groups[:SHOWN]]
+        note(
+            f"note: {len(groups):,} scores are compared with nothing, as `none` was measured under other conditions: "
+            f"{', '.join(told)}{', ...' if len(groups) > SHOWN else ''}."
+        )
+
+
+def _cell(group: Group, base: Group | None, drawn: Mapping[int, Floats], resamples: int, times: int) -> Cell:
+    by_seed = statistics.by_seed(group.counts).tolist()
+    score = statistics.percentiles(sum(by_seed) / len(by_seed), drawn[id(group)])
+    against = _compare(group, base, drawn, resamples, times) if base else None
+    sd = statistics.deviation(by_seed)
+    return Cell(group.row, group.column, len(by_seed), len(group.counts), score, sd, against, drawn[id(group)])
+
+
+def _compare(group: Group, base: Group, drawn: Mapping[int, Floats], resamples: int, times: int) -> Comparison:
+    """Compare over the seeds that both have; where they have none in common, over as many of each as the fewer has."""
+    shared = [seed for seed in group.seeds if seed in base.seeds]
+    few = min(len(group.seeds), len(base.seeds))
+    sides = []
+    for each in (group, base):
+        places = [each.seeds.index(seed) for seed in shared or each.seeds[:few]]
+        counts = each.counts if len(places) == len(each.seeds) else each.counts[:, places]
+        seen = drawn[id(each)] if counts is each.counts else statistics.bootstrap(counts, resamples, _seed(group))
+        sides.append((counts, seen))
+    (one, ours), (other, theirs) = sides
+    value = float(statistics.by_seed(one).mean() - statistics.by_seed(other).mean())
+    p = statistics.randomisation(one, other, times, _seed(group))
+    return Comparison(statistics.percentiles(value, ours - theirs), p, drawn=ours - theirs)
+
+
+def _seed(group: Group) -> int:
+    """Return a seed for one test set: the same for all methods, so that they are compared on the same resamples."""
+    return xxh3_64_intdigest("\0".join((group.row.language, *group.column)).encode())

@@ -1,0 +1,133 @@
+"""What a report puts side by side: nothing is averaged or compared that was not made under the same conditions."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from manifests import change
+from results import predictions, put_adapter, put_perplexity, put_run, recipe
+
+from lrltrain.reporting.averages import ALL, averages
+from lrltrain.reporting.perplexity import read_perplexities
+from lrltrain.reporting.tables import Cell, Table, corrected
+from lrltrain.reporting.task_cells import read_tasks
+
+LANGUAGES = ("bg", "mt", "ro", "ug")
+
+
+def put(out: Path, language: str, method: str, share: float, settings: dict[str, Any], **changes: Any) -> Path:
+    gold, predicted = predictions("topic", share, 1)
+    return put_run(
+        out, recipe(language, "topic", method, 1, settings={"seed": 1} | settings, **changes), gold, predicted
+    )
+
+
+def cells_of(out: Path) -> list[Cell]:
+    return list(corrected(read_tasks(out, 100, 99)))
+
+
+def test_the_same_conditions_have_one_name_in_all_languages(tmp_path: Path) -> None:
+    for language in LANGUAGES:
+        for epochs, share in ((20, 0.9), (1, 0.2)):
+            if (language, epochs) != ("ug", 1):
+                put(tmp_path, language, "lora", share, {"epochs": epochs})
+        put(tmp_path, language, "none", 0.5, {"epochs": 20})
+    cells = cells_of(tmp_path)
+    named = {(cell.row.language, cell.row.method, cell.row.variant) for cell in cells}
+    usual = {(language, method, "") for language in LANGUAGES for method in ("lora", "none")}
+    assert named == usual | {(language, "lora", "epochs 1") for language in ("bg", "ro", "mt")}
+    found = {(each.group, each.method): each for each in averages(Table(tuple(cells)))}
+    assert found[ALL, "lora"].languages == LANGUAGES
+    assert getattr(found[ALL, "lora"].score, "value", 0) > 0.8, "of 20 epochs alone"
+
+
+def test_a_score_is_compared_under_its_own_conditions_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    put(tmp_path, "ro", "none", 0.2, {"epochs": 1})
+    put(tmp_path, "ro", "lora", 0.9, {"epochs": 12})
+    with caplog.at_level(logging.INFO):
+        assert [cell.against for cell in cells_of(tmp_path)] == [None, None]
+    assert (
+        "1 scores are compared with nothing, as `none` was measured under other conditions: ro lora topic"
+        in caplog.text
+    )
+    put(
+        tmp_path,
+        "ro",
+        "none",
+        0.9,
+        {"epochs": 12},
+        base=recipe("ro", "topic", "none", 1)["base"] | {"revision": "1" * 40},
+    )
+    assert all(cell.against is None for cell in cells_of(tmp_path)), "nor with another revision of the base model"
+    put(tmp_path, "ro", "none", 0.9, {"epochs": 12}, made_with={"lrl": "1"})
+    (against,) = (cell.against for cell in cells_of(tmp_path) if cell.against)
+    assert against.change.value == 0, "libraries may be newer"
+
+
+def test_few_items_of_a_set_are_a_column_of_their_own(tmp_path: Path) -> None:
+    for language in LANGUAGES:
+        put(tmp_path, language, "lora", 0.9, {})
+        gold, predicted = predictions("topic", 0.3, 1)
+        few = recipe(language, "topic", "lora", 1, data={"name": "sib200", "files": {}, "sampled": 30})
+        put_run(tmp_path, few, gold[:30], predicted[:30])
+    cells = cells_of(tmp_path)
+    assert {(cell.column.data, cell.items, cell.row.variant) for cell in cells} == {
+        ("sib200", 60, ""),
+        ("sib200, at most 30", 30, ""),
+    }
+    assert {each.column.data: len(each.languages) for each in averages(Table(tuple(cells))) if each.group == ALL} == {
+        "sib200": 4,
+        "sib200, at most 30": 4,
+    }
+
+
+def test_scores_of_an_adapter_that_was_trained_again_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hashed = put_adapter(tmp_path, "ro", "lora", [8, 6, 5])
+    for manifest, share in (("0" * 64, 0.2), (hashed, 0.9)):
+        put(tmp_path, "ro", "lora", share, {}, adapter={"name": "ro_conceptnet_lora", "manifest_sha256": manifest})
+        put_perplexity(tmp_path, "ro", "lora", manifest, 0.7)
+    with caplog.at_level(logging.INFO):
+        (cell,) = cells_of(tmp_path)
+        perplexities = read_perplexities(tmp_path, 99)
+    assert (cell.row.variant, cell.score.value > 0.8) == ("", True)
+    assert sorted((each.row.method, each.row.variant) for each in perplexities) == [("lora", ""), ("none", "")]
+    assert caplog.text.count("trained again since: ro_conceptnet_lora") == 2
+
+
+def test_an_adapter_of_another_language_is_named(tmp_path: Path) -> None:
+    own = {"name": "ro_conceptnet_lora", "manifest_sha256": "1" * 64}
+    other = {"name": "bg_conceptnet_lora", "manifest_sha256": "2" * 64}
+    for adapter in (own, other):
+        put(tmp_path, "ro", "lora", 0.9, {}, adapter=adapter)
+    assert sorted(cell.row.variant for cell in cells_of(tmp_path)) == ["", "bg_conceptnet_lora"]
+
+
+def test_transfer_is_compared_with_the_base_model_s_own(tmp_path: Path) -> None:
+    learned = {"transfer": {"language": "bg", "data": {"name": "sib200"}, "adapter": None}}
+    put(tmp_path, "ro", "none", 0.9, {})
+    put(tmp_path, "ro", "none-from-bg", 0.4, {}, adapter=None, source=None, **learned)
+    put(tmp_path, "ro", "lora-from-bg", 0.4, {}, **learned)
+    changes = {cell.row.method: cell.against and cell.against.change.value for cell in cells_of(tmp_path)}
+    assert changes == {"none": None, "none-from-bg": None, "lora-from-bg": 0.0}
+
+
+def test_more_seeds_under_newer_libraries_do_not_hide_those_of_before(tmp_path: Path) -> None:
+    gold, predicted = predictions("topic", 0.9, 1)
+    for seed in (1, 2, 3):
+        put_run(tmp_path, recipe("ro", "topic", "lora", seed, settings={"seed": seed}), gold, predicted)
+    put_run(tmp_path, recipe("ro", "topic", "lora", 4, settings={"seed": 4}, made_with={"lrl": "1"}), gold, predicted)
+    assert {cell.row.variant: cell.seeds for cell in cells_of(tmp_path)} == {"": 3, "lrl 1": 1}
+
+
+def test_a_base_model_on_a_text_that_was_replaced_is_left_out(tmp_path: Path) -> None:
+    put_perplexity(tmp_path, "ro", "lora", "1" * 64, 0.7)
+    base = next(tmp_path.glob("scores/ro/*/base/pppl-*"))
+    copy = base.with_name("pppl-flores-corrected-other")
+    copy.mkdir()
+    for name in ("manifest.json", "sentences.parquet"):
+        (copy / name).write_bytes((base / name).read_bytes())
+    change(copy, data={"name": "flores", "sha256": "f" * 64})
+    assert {cell.column.data for cell in read_perplexities(tmp_path, 99)} == {"flores"}
