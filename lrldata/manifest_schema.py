@@ -214,6 +214,16 @@ class Data(_Part):
     name: Name
 
 
+class TextOfScores(_Part):
+    """What the sentences of a perplexity are of; only `limit` were read, and the end of `cut` was not."""
+
+    kind: Literal["flores", "hub", "dataset", "file"]
+    id: Name | None = None
+    manifest_sha256: Sha256 | None = None
+    limit: NonNegativeInt | None = None
+    cut: NonNegativeInt | None = None
+
+
 class ScoresManifest(_Artifact):
     """That of a perplexity, or of a run of a task, which has more."""
 
@@ -227,6 +237,7 @@ class ScoresManifest(_Artifact):
     method: Name | None = None
     source: str | None = None
     result: dict[str, FiniteFloat] | None = None
+    text: TextOfScores | None = None
 
     @model_validator(mode="after")
     def _is_one_or_the_other(self) -> Self:

@@ -6,7 +6,8 @@ from typing import Any
 from hub_cards.cards.card import Card
 from hub_cards.cards.energy import estimate
 from hub_cards.cards.licenses import License
-from hub_cards.cards.measured import entries, is_of_task, rounded, rows
+from hub_cards.cards.measured import entries, is_of_task, rows
+from hub_cards.cards.perplexities import perplexity_entry, perplexity_rows
 from hub_cards.cards.render import code, in_lines, linked, sections, shell_word, titled
 from hub_cards.cards.source import Source
 from lrldata.card import Markdown, inline
@@ -22,7 +23,6 @@ METHODS = {
 }
 SETTINGS = {"seq_bn": ["reduction_factor"], "seq_bn_inv": ["reduction_factor"], "lora": ["lora_r", "lora_alpha"]}
 MINI = "lrl-mini"  # the base model that comes with lrltrain
-FLORES = "openlanguagedata/flores_plus"
 SMALL = 1_000_000  # tokens of training text below which the card warns
 UNFIT = ("`", "MASK", "<!--")  # what a sentence may not hold to stand in a snippet
 UNMASKED = 2  # the shortest word that is masked in the example
@@ -31,7 +31,8 @@ UNMASKED = 2  # the shortest word that is masked in the example
 def results_of(manifest: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a card needs to know of a folder of scores."""
     kept = ("metric", "data", "sentences", "after", "before", "ratio")
-    return {key: result[key] for key in kept} | {"task": manifest["task"], "of": manifest["data"]}
+    told = {"task": manifest["task"], "of": manifest["data"], "language": result["language"]}
+    return {key: result[key] for key in kept} | told | {"text": manifest.get("text")}
 
 
 def adapter_card(
@@ -51,7 +52,7 @@ def adapter_card(
     language = find(manifest["language"]["code"])
     method, settings, trained = manifest["method"], manifest["settings"], manifest["trained"]
     about_base = {**manifest["base"], "id": base, "link": f"https://huggingface.co/{base}"}
-    perplexities = [result for result in results if not is_of_task(result)]
+    perplexities = perplexity_rows(results, language.code)
     sample = next((each for each in text.samples if not any(word in each for word in UNFIT)), "")
     values = {
         "language": language,
@@ -110,7 +111,7 @@ def _metadata(
         {
             "name": repository.rsplit("/", maxsplit=1)[-1],
             "results": [
-                *(_result(each, pipeline, text, language.flores) for each in results if not is_of_task(each)),
+                *(perplexity_entry(each, pipeline, manifest, text) for each in results if not is_of_task(each)),
                 *entries(results),
             ],
         }
@@ -129,30 +130,6 @@ def _metadata(
             *(manifest["base"]["architecture"], method, "language-adaptation", "low-resource-languages", "lrl"),
         ],
         **({"model-index": model_index} if results else {}),
-    }
-
-
-def _result(result: Mapping[str, Any], pipeline: str, text: Source, flores: str | None) -> dict[str, Any]:
-    name, split = result["of"]["name"], result["of"]["split"]
-    dataset: dict[str, Any] = {"name": name, "type": name, "split": split}
-    if name in ("flores", "flores_plus"):
-        dataset |= {"name": "FLORES-200", "type": FLORES, "config": flores}
-    elif text.repository:
-        dataset |= {"type": text.repository, "config": name, "revision": f"v{text.version}"}
-    before = [
-        {
-            "type": "perplexity",
-            "name": f"{result['metric']} of the base model",
-            "value": rounded(result["before"]["value"]),
-        }
-    ]
-    return {
-        "task": {"type": pipeline},
-        "dataset": dataset,
-        "metrics": [
-            {"type": "perplexity", "name": result["metric"], "value": rounded(result["after"]["value"])},
-            *(before if result["before"] else []),
-        ],
     }
 
 

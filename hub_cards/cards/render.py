@@ -73,6 +73,7 @@ def _environment(*, markup: bool = False) -> Environment:
         "size": size,
         "duration": duration,
         "interval": interval,
+        "ratio": ratio,
         "address": address,
         "code": code,
         "linked": linked,
@@ -181,6 +182,11 @@ def share(value: float) -> str:
 def interval(value: Mapping[str, float]) -> str:
     """Write a value with its confidence interval."""
     return f"{short(value['value'])} ({short(value['low'])} to {short(value['high'])})"
+
+
+def ratio(value: Mapping[str, float]) -> str:
+    """Write a ratio with its confidence interval: with three decimals on either side of 1."""
+    return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
 
 
 def duration(seconds: float) -> str:

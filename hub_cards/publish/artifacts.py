@@ -164,7 +164,7 @@ def open_workspace(root: Path, languages: Collection[str] | None = None) -> Work
         root,
         {code: tuple(several) for code, several in datasets.items()},
         {code: tuple(several) for code, several in adapters.items()},
-        tuple(_scores(root, languages)),
+        tuple(_scores(root, {adapter.manifest_sha256 for several in adapters.values() for adapter in several})),
         tuple(sorted(path for path in begun - finished if _concerns(path, root, languages))),
     )
 
@@ -256,9 +256,12 @@ def _run_in(held: Held) -> Mapping[str, Any]:
         return {}
 
 
-def _scores(root: Path, languages: Collection[str] | None) -> Iterator[Score]:
-    for folder in _folders(root, SCORES, languages):
+def _scores(root: Path, adapters: Collection[str]) -> Iterator[Score]:
+    """Yield the perplexities of adapters, in whichever language they were measured."""
+    for folder in _folders(root, SCORES, None):
         manifest = read_manifest(folder, SCORES) or {}
+        if (manifest.get("adapter") or {}).get("manifest_sha256") not in adapters:
+            continue
         for fault in damaged(folder, manifest):
             raise DamagedError(f"{folder}: {fault}.", "Measure it again with `lrltrain eval --overwrite`.")
         file = folder / "scores.json"

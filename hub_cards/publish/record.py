@@ -62,6 +62,15 @@ class _Measured(_Strict):
     split: str
 
 
+class _Origin(_Strict):
+    """What sentences are of, as a manifest of scores has it."""
+
+    kind: str
+    id: str | None = None
+    manifest_sha256: str | None = None
+    limit: PositiveInt | None = None
+
+
 class _Result(_Strict):
     metric: str
     data: str
@@ -71,6 +80,8 @@ class _Result(_Strict):
     ratio: _Value | None
     task: str
     of: _Measured
+    language: str | None = None
+    text: _Origin | None = None
 
 
 class _Score(_Strict):

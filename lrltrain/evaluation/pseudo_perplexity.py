@@ -23,11 +23,15 @@ TOKENS_A_BATCH = {"cpu": 4_096, "cuda": 131_072}
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """Log-likelihood in nats, tokens and characters asked for of each sentence, (sentences,) each."""
+    """Log-likelihood in nats, tokens and characters asked for of each sentence, (sentences,) each.
+
+    `cut` tells of how many sentences the end was not read, as they are longer than the model reads.
+    """
 
     log_likelihood: NDArray[np.float64]
     tokens: NDArray[np.int64]
     characters: NDArray[np.int64]
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ def likelihoods(
     advance: Callable[[int], None] = lambda _: None,
 ) -> Likelihoods:
     """Return the (pseudo-)log-likelihood of each sentence under `model`, which must be in evaluation mode.
+
+    What is longer than `max_length` tokens is cut there.
 
     `formula` is of encoders: `corrected` asks for each token but the special ones, `paper` for those too,
     `within_word_l2r` masks with a token the rest of its word (Kauf & Ivanova 2023). `advance` takes the number of
@@ -83,7 +89,12 @@ def likelihoods(
             advance(len(set(owner.tolist())))
     finally:
         head.release()
-    return Likelihoods(total, np.array([len(each.targets) for each in asked]), np.array(characters))
+    ends = (max((end for _, end in spans), default=0) for spans in read["offset_mapping"])
+    cut = sum(
+        len(ids) == max_length and bool(text[end:].strip())
+        for text, ids, end in zip(sentences, encoded, ends, strict=True)
+    )
+    return Likelihoods(total, np.array([len(each.targets) for each in asked]), np.array(characters), cut)
 
 
 def characters_of(asked: Copies, spans: Sequence[tuple[int, int]]) -> int:

@@ -24,6 +24,7 @@ from lrldata.manifest import (
     write_json,
     write_manifest,
 )
+from lrldata.output import note
 from lrldata.progress import Progress
 from lrldata.workspace import score_path
 from lrltrain.artifact import open_adapter
@@ -145,7 +146,7 @@ def _measure(
         "adapter": {"name": manifest["name"], "manifest_sha256": identity(adapter, manifest)}
         if adapter and manifest
         else None,
-        "settings": {"formula": formula, "max_length": config.max_length, "precision": config.precision},
+        "settings": {"formula": formula, "max_length": config.max_length, "precision": precision_of(config.precision)},
         "made_with": made_with("transformers", "tokenizers", "torch"),
     }
     name = manifest["name"] if manifest else "base"
@@ -162,9 +163,8 @@ def _measure(
         table = pl.read_parquet(stream).filter(pl.col("tokens") > 0)
     if table.is_empty():
         raise InputError(f"{text.name}: no sentence has a token that the model knows how to read.", "Check --data.")
-    return Measured(
-        folder, Likelihoods(*(table[name].to_numpy() for name in ("log_likelihood", "tokens", "characters")))
-    )
+    likelihood, tokens, characters = (table[name].to_numpy() for name in ("log_likelihood", "tokens", "characters"))
+    return Measured(folder, Likelihoods(likelihood, tokens, characters))
 
 
 def _likelihoods(
@@ -205,6 +205,8 @@ def _likelihoods(
 def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recipe: Mapping[str, Any]) -> None:
     if not np.isfinite(values.log_likelihood).all():
         raise StorageError("a sentence has a likelihood that is not a number.", "Try --precision fp32.")
+    if values.cut:
+        note(f"note: {values.cut:,} of {len(text.sentences):,} sentences are longer than the model reads, and are cut.")
     table = pl.DataFrame(
         {
             "sentence": text.sentences,
@@ -216,7 +218,8 @@ def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recip
     with (folder / SENTENCES_FILE).open("wb") as stream:  # polars takes no path that is not UTF-8
         table.write_parquet(stream, compression="zstd", statistics=False)
     outputs = [file_entry(folder / SENTENCES_FILE, folder)]
-    write_manifest(folder / MANIFEST, SCORES, {**recipe, "recipe": fingerprint(recipe), "outputs": outputs})
+    told = {"recipe": fingerprint(recipe), "text": text.origin | {"cut": values.cut}, "outputs": outputs}
+    write_manifest(folder / MANIFEST, SCORES, {**recipe, **told})
 
 
 def _score(

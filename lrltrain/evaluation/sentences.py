@@ -11,7 +11,7 @@ import polars as pl
 from lrldata.dataset import open_dataset
 from lrldata.errors import InputError
 from lrldata.language import Language
-from lrldata.manifest import MANIFEST
+from lrldata.manifest import MANIFEST, identity
 from lrldata.normalize import normalize
 from lrldata.output import note
 from lrltrain.text import label_of
@@ -22,31 +22,36 @@ FLORES = "openlanguagedata/flores_plus"
 
 @dataclass(frozen=True)
 class Sentences:
-    """Sentences with what a manifest says of them; `name` is short enough for a folder's name."""
+    """Sentences with what a manifest says of them; `name` is short enough for a folder's name.
+
+    `origin` says what they are of: `kind` (flores, hub, dataset or file), the `id` on the Hub or the
+    `manifest_sha256` of the dataset, and `limit` where only so many were read.
+    """
 
     name: str
     split: str
     sentences: tuple[str, ...]
     provenance: dict[str, Any]
+    origin: dict[str, Any]
 
 
 def open_sentences(data: str, language: Language, limit: int | None = None) -> Sentences:
     """Read what `--data` names. Raises InputError."""
     path = Path(data)
     if path.is_file():
-        return _pack(label_of(path.stem), "all", _lines(path), limit)
+        return _pack(label_of(path.stem), "all", _lines(path), limit, kind="file")
     if (path / MANIFEST).is_file():
         manifest, rows = open_dataset(path)
         if manifest["language"]["code"] != language.code:
             held = manifest["language"]["code"]
             raise InputError(f"{path}: holds {held}, not {language.code}.", f"Use --lang {held}.")
         texts = rows.filter(pl.col("split") == "test").select("text").collect()["text"].drop_nulls().to_list()
-        return _pack(manifest["source"], "test", texts, limit)
+        return _pack(manifest["source"], "test", texts, limit, kind="dataset", manifest_sha256=identity(path, manifest))
     if path.is_dir():
         found = path / f"{language.flores}.devtest"
         if language.flores is None or not found.is_file():
             raise InputError(f"{found}: no such file.", "Give a folder of LANG_Script.devtest files, or a text file.")
-        return _pack("flores", "devtest", _lines(found), limit)
+        return _pack("flores", "devtest", _lines(found), limit, kind="flores")
     if data != "flores" and ("/" not in data or not HUB_ID.fullmatch(data)):
         raise InputError(f"{data}: no such file or folder.", "Use --data flores, a Hub id, a folder or a text file.")
     return _on_hub(FLORES if data == "flores" else data, language, limit)
@@ -78,7 +83,8 @@ def _on_hub(identifier: str, language: Language, limit: int | None) -> Sentences
     kept = [text for text in texts if text is not None]
     if not all(isinstance(text, str) for text in kept):
         raise InputError(f"{where} is not of texts.", "Name another dataset with --data.")
-    return _pack(identifier.rsplit("/", maxsplit=1)[-1], split, kept, limit)
+    kind = "flores" if identifier == FLORES else "hub"
+    return _pack(identifier.rsplit("/", maxsplit=1)[-1], split, kept, limit, kind=kind, id=identifier)
 
 
 def _lines(path: Path) -> list[str]:
@@ -89,9 +95,11 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"{path}: line {line} is not UTF-8.", "Convert the file with iconv.") from error
 
 
-def _pack(name: str, split: str, texts: Sequence[str], limit: int | None) -> Sentences:
-    kept = tuple(text for text in (normalize(text).strip() for text in texts) if text)[:limit]
+def _pack(name: str, split: str, texts: Sequence[str], limit: int | None, **origin: Any) -> Sentences:
+    every = tuple(text for text in (normalize(text).strip() for text in texts) if text)
+    kept = every[:limit]
     if not kept:
         raise InputError(f"{name}: holds no sentence.", "One sentence per line is wanted.")
     digest = hashlib.sha256("\n".join(kept).encode()).hexdigest()
-    return Sentences(name, split, kept, {"name": name, "split": split, "sentences": len(kept), "sha256": digest})
+    provenance = {"name": name, "split": split, "sentences": len(kept), "sha256": digest}
+    return Sentences(name, split, kept, provenance, origin | ({"limit": limit} if len(kept) < len(every) else {}))

@@ -107,7 +107,9 @@ def _told_apart(cells: Mapping[tuple[str, str], tuple[Cell, Mapping[str, Any]]])
 
 
 def _tested(folder: Path, manifest: Mapping[str, Any], workspace: Path) -> Key:
-    return key_of(folder.relative_to(workspace).parts[1], PPPL, manifest["data"], manifest.get("limit"))
+    return key_of(
+        folder.relative_to(workspace).parts[1], PPPL, manifest["data"], (manifest.get("text") or {}).get("limit")
+    )
 
 
 def _measured(workspace: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:

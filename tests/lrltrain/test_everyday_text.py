@@ -20,12 +20,13 @@ from lrltrain.config import EvalConfig, FitConfig
 from lrltrain.evaluation import tasks_on_hub
 from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.items import LABELS, SPLITS, Items
+from lrltrain.evaluation.pseudo_perplexity import likelihoods
 from lrltrain.evaluation.record import folder_of, runs_in, write_run
 from lrltrain.evaluation.score_text import score_text
 from lrltrain.evaluation.sentences import open_sentences
 from lrltrain.evaluation.tasks import has_task, open_task
 from lrltrain.fitting.corpus import tokenize
-from lrltrain.models import find_base, load_tokenizer
+from lrltrain.models import find_base, load_model, load_tokenizer
 from lrltrain.prompting.examples import open_test_sets
 from lrltrain.prompting.likelihood import ask
 from lrltrain.prompting.template import Prompts, open_template
@@ -413,3 +414,17 @@ def test_scores_are_written_and_read_below_a_folder_that_looks_like_a_pattern(tm
     config = EvalConfig(lang="yo", base="lrl-mini", data=str(data), out=workspace)
     first, again = score_text(config, Progress(quiet=True)), score_text(config, Progress(quiet=True))
     assert first == again
+
+
+def test_what_sentences_are_of_is_told(tmp_path: Path) -> None:
+    (tmp_path / "flores.txt").write_text("unu\ndoi\ntrei\n", encoding="utf-8")
+    (tmp_path / "ron_Latn.devtest").write_text("unu\ndoi\n", encoding="utf-8")
+    assert open_sentences(str(tmp_path / "flores.txt"), ROMANIAN, 2).origin == {"kind": "file", "limit": 2}
+    assert open_sentences(str(tmp_path), ROMANIAN, 2).origin == {"kind": "flores"}, "all of them were read"
+
+
+def test_sentences_that_are_cut_are_counted() -> None:
+    base = find_base("lrl-mini")
+    model, tokenizer = load_model(base).eval(), load_tokenizer(base)
+    texts = ["Da.", "Un text mult mai lung, cu multe cuvinte, care nu se mai termină.   "]
+    assert [likelihoods(model, tokenizer, texts, "mlm", max_length=size).cut for size in (8, 64)] == [1, 0]

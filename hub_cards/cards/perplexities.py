@@ -1,0 +1,72 @@
+"""Perplexities of an adapter as its card has them: rows of a table, and entries of `model-index`. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hub_cards.cards.measured import is_of_task, rounded
+from hub_cards.cards.source import Source
+from lrldata.errors import LanguageError
+from lrldata.language import find
+from lrltrain.reporting.formatting import language_name
+
+FLORES = "openlanguagedata/flores_plus"
+SOURCES = ("conceptnet", "glotcc", "web")  # names of datasets, of which older scores do not say what they are of
+
+
+def perplexity_rows(results: Iterable[Mapping[str, Any]], language: str) -> list[Mapping[str, Any]]:
+    """Return the perplexities, with `data` as the table names it; those on FLORES in the adapter's language first."""
+    held = [result for result in results if not is_of_task(result)]
+    return [
+        {**result, "data": _name(result, language)}
+        for result in sorted(held, key=lambda each: (_language(each, language) != language, _kind(each) != "flores"))
+    ]
+
+
+def perplexity_entry(
+    result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any], text: Source
+) -> dict[str, Any]:
+    """Return an entry of `model-index`; `manifest` is the adapter's, and `text` what it was trained on."""
+    own, name = str(manifest["language"]["code"]), result["of"]["name"]
+    told, kind, tested = result.get("text") or {}, _kind(result), _language(result, own)
+    dataset: dict[str, Any] = {"name": name, "type": name, "split": result["of"]["split"]}
+    trained_on = {entry["manifest_sha256"] for entry in manifest["inputs"] if entry["kind"] == "dataset"}
+    if kind == "flores":
+        dataset |= {"name": "FLORES-200", "type": FLORES} | ({"config": code} if (code := _flores(tested)) else {})
+    elif kind == "hub":
+        dataset |= {"type": told["id"]}
+    elif kind == "dataset" and text.repository and told.get("manifest_sha256", "") in {"", *trained_on}:
+        dataset |= {"type": text.repository, "config": name, "revision": f"v{text.version}"}
+    elif tested != own:
+        dataset |= {"name": f"{name}, {language_name(tested)}"}
+    if limit := told.get("limit"):
+        dataset |= {"name": f"{dataset['name']}, the first {limit:,} sentences"}
+    metrics = [{"type": "perplexity", "name": result["metric"], "value": rounded(result["after"]["value"])}]
+    if result["before"]:
+        name = f"{result['metric']} of the base model"
+        metrics.append({"type": "perplexity", "name": name, "value": rounded(result["before"]["value"])})
+    return {"task": {"type": pipeline}, "dataset": dataset, "metrics": metrics}
+
+
+def _name(result: Mapping[str, Any], language: str) -> str:
+    tested, limit = _language(result, language), (result.get("text") or {}).get("limit")
+    name = str(result["data"]) + ("" if tested == language else f" in {language_name(tested)}")
+    return f"{name}, the first {limit:,} sentences" if limit else name
+
+
+def _kind(result: Mapping[str, Any]) -> str:
+    """Return what a text is of; of older scores, by its name."""
+    if told := result.get("text"):
+        return str(told["kind"])
+    name = result["of"]["name"]
+    return "flores" if name in ("flores", "flores_plus") else "dataset" if name in SOURCES else "file"
+
+
+def _language(result: Mapping[str, Any], own: str) -> str:
+    return str(result.get("language") or own)
+
+
+def _flores(code: str) -> str | None:
+    try:
+        return find(code).flores
+    except LanguageError:
+        return None

@@ -1,0 +1,57 @@
+"""What a perplexity is said to be of: language, data and version are those that it was measured on."""
+
+from typing import Any
+
+import pytest
+
+from hub_cards.cards.perplexities import FLORES, perplexity_entry, perplexity_rows
+from hub_cards.cards.render import ratio
+from hub_cards.cards.source import Source
+
+VALUE = {"value": 2.0, "low": 1.5, "high": 2.5}
+HERE, OTHER = "a" * 64, "b" * 64
+ADAPTER = {"language": {"code": "ug"}, "inputs": [{"kind": "dataset", "name": "web", "manifest_sha256": HERE}]}
+TEXT = Source(repository="my-org/lrl-ug", version="1.2.0")
+
+
+def measured(name: str, language: str = "ug", **text: Any) -> dict[str, Any]:
+    made = {"metric": "pseudo-perplexity (corrected)", "data": f"{name} test", "sentences": 9, "task": "pppl"}
+    of = {"name": name, "split": "test"}
+    return made | {"after": VALUE, "before": None, "ratio": None, "of": of, "language": language, "text": text or None}
+
+
+@pytest.mark.parametrize(
+    ("result", "wanted"),
+    [
+        (measured("flores", kind="flores"), {"name": "FLORES-200", "type": FLORES, "config": "uig_Arab"}),
+        (measured("flores", "ro", kind="flores"), {"name": "FLORES-200", "type": FLORES, "config": "ron_Latn"}),
+        (measured("flores", "ro"), {"name": "FLORES-200", "type": FLORES, "config": "ron_Latn"}),
+        (
+            measured("flores", kind="flores", limit=40),
+            {"name": "FLORES-200, the first 40 sentences", "type": FLORES, "config": "uig_Arab"},
+        ),
+        (measured("flores", kind="file"), {"name": "flores", "type": "flores"}),
+        (measured("novels", kind="file"), {"name": "novels", "type": "novels"}),
+        (measured("novels", "ro", kind="file"), {"name": "novels, Romanian", "type": "novels"}),
+        (measured("novels"), {"name": "novels", "type": "novels"}),
+        (measured("news", kind="hub", id="org/uy-news"), {"name": "news", "type": "org/uy-news"}),
+        (
+            measured("web", kind="dataset", manifest_sha256=HERE),
+            {"name": "web", "type": "my-org/lrl-ug", "config": "web", "revision": "v1.2.0"},
+        ),
+        (measured("web"), {"name": "web", "type": "my-org/lrl-ug", "config": "web", "revision": "v1.2.0"}),
+        (measured("web", kind="dataset", manifest_sha256=OTHER), {"name": "web", "type": "web"}),
+    ],
+)
+def test_an_entry_names_what_was_read(result: dict[str, Any], wanted: dict[str, Any]) -> None:
+    assert perplexity_entry(result, "fill-mask", ADAPTER, TEXT)["dataset"] == wanted | {"split": "test"}
+
+
+def test_the_table_begins_with_flores_in_the_adapter_s_language() -> None:
+    results = [measured("a", kind="file"), measured("flores", "ro", kind="flores"), measured("flores", kind="flores")]
+    rows = perplexity_rows(results, "ug")
+    assert [row["data"] for row in rows] == ["flores test", "a test", "flores test in Romanian"]
+
+
+def test_a_small_harm_is_told_as_one() -> None:
+    assert ratio({"value": 1.0031, "low": 1.0029, "high": 1.0042}) == "1.003 (1.003 to 1.004)"
