@@ -82,7 +82,10 @@ def _folder(folder: Path, language: Language) -> Text:
     if held != language.code:
         raise InputError(f"{folder}: holds {held}, not {language.code}.", f"Use --lang {held}.")
     if not manifest["rows"].get("train") or not manifest["rows"].get("validation"):
-        raise InputError(f"{folder}: has no rows to train on or none to validate on.", "A larger dataset is needed.")
+        raise InputError(
+            f"{folder}: has no rows to train on or none to validate on.",
+            "More documents are needed. Where each line is a sentence, build it with --documents lines.",
+        )
 
     def read(split: str) -> Iterator[str]:
         for stream in opened.shards.get(split, ()):

@@ -45,7 +45,9 @@ def build_command(
     ] = None,
     documents: Annotated[
         str | None,
-        typer.Option(help="A document of a text file: paragraphs | lines.", show_default="paragraphs"),
+        typer.Option(
+            help="A document of a text file: paragraphs | lines (for lists of sentences).", show_default="paragraphs"
+        ),
     ] = None,
     revision: Annotated[
         str | None, typer.Option(help="Revision of GlotCC-V1: commit, tag or branch.", show_default="main")

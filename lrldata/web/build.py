@@ -17,7 +17,7 @@ from lrldata.dataset import write_dataset
 from lrldata.engine import WorkerPool
 from lrldata.errors import InputError
 from lrldata.folder import lock
-from lrldata.language import Language, languages, parse
+from lrldata.language import Language, parse
 from lrldata.ledger import Ledger, Tally, from_json, reasons_of
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.output import note
@@ -30,13 +30,13 @@ from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.clean import rules
 from lrldata.web.config import REPOSITORY, WebConfig
 from lrldata.web.corpus import Chosen, choose, judge_all
-from lrldata.web.document_filters import thresholds
+from lrldata.web.document_filters import OF_PAGES, thresholds
+from lrldata.web.hints import note_kin, note_sentences
 from lrldata.web.inputs import LEFT_OUT, describe_left_out, find_files
 from lrldata.web.scripts import scripts_asked
 from lrldata.web.shards import Columns, Shard, find_shards, shards_of
 from lrldata.workspace import Dataset, dataset_path
 
-_MANY = 0.2  # share of lines in another script from which on it is said which language that may be
 LIBRARIES = ("polars", "xxhash", "ftfy", "rensa", "pyarrow")
 
 
@@ -92,7 +92,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
         if not cleaned.ledger.kept.rows:
             went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in cleaned.ledger.dropped.items())
             came = f"{cleaned.ledger.came_in.rows:,} lines of {language.name}"
-            _note_kin(language, cleaned.ledger)
+            note_kin(language, cleaned.ledger)
             beside = f" Skipped: {', '.join(list(skipped)[:3])}{', ...' * (len(skipped) > 3)}." if skipped else ""
             raise InputError(f"Nothing is left of {came}: {went or 'no text'}.{beside}", "Check the input and --lang.")
         account = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": skipped}
@@ -108,18 +108,10 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
                 json.dumps(cleaned.samples, ensure_ascii=False, indent=1) + "\n",
             )
         shutil.rmtree(work)
-    _note_kin(language, cleaned.ledger)
+    note_kin(language, cleaned.ledger)
+    note_sentences(config, cleaned.ledger, manifest["rows"])
     seconds, notes = time.perf_counter() - began, _notes(manifest)
     return Dataset(language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, seconds, notes)
-
-
-def _note_kin(language: Language, ledger: Ledger) -> None:
-    """Say where many lines are in the script of a language that is often asked for by the same code, as Kurmanji is."""
-    lines = ledger.dropped.get("wrong_script", Tally()).rows
-    kin = [row for row in languages() if row.conceptnet and row.conceptnet == language.conceptnet and row != language]
-    if kin and lines > _MANY * ledger.came_in.rows:
-        others = " or ".join(f"{row.name} (--lang {row.code}) is written in {', '.join(row.scripts)}" for row in kin)
-        note(f"note: {lines:,} of {ledger.came_in.rows:,} lines are not in {', '.join(language.scripts)}: {others}.")
 
 
 def _notes(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,6 +154,7 @@ def _prepare(config: WebConfig, language: Language) -> tuple[Found, stages.Task,
         scripts,
         handles=config.handles,
         decided=decided,
+        sentences=config.documents == "lines",
     )
     recipe = _recipe(config, task, found.shards, found.revision)
     return found, task, recipe, (config.scratch or config.cache / "glotcc") / fingerprint(recipe)[:16]
@@ -299,7 +292,8 @@ def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revis
     context = stages.context_of(task)
     model, own = context.model, thresholds(task.language)
     binding = "fasttext-new" if model.binding == "fasttext_new" else "fasttext-community"
-    numbers = {"rules": {**rules(), **own}, "lid": model.name, "lid_sha256": model.sha256}
+    left_out = {"without": list(OF_PAGES)} if task.sentences else {}
+    numbers = {"rules": {**rules(), **own, **left_out}, "lid": model.name, "lid_sha256": model.sha256}
     return {
         "source": config.source,
         "language": context.language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),

@@ -26,6 +26,7 @@ from lrldata.web.shingles import Hashes, Numbers, shingles
 
 ENDED = r"[.!?…:;፡。！？؟۔।॥།༎༑።፧፨។៕။၊։՞]['\"»”’)\]」』]*$"  # noqa: RUF001
 ELLIPSIS = r"(?:\.\.\.|…)$"
+OF_PAGES = ("document_short", "document_words")  # rules that do not hold for a single sentence
 BULLET = r"^[•●▪■◦‣\-–*·]"  # noqa: RUF001
 
 
@@ -48,19 +49,20 @@ def thresholds(code: str) -> Mapping[str, Any]:
     return {**table["default"], **table.get(code, {})}
 
 
-def judge(lines: pl.DataFrame, language: Language) -> pl.DataFrame:
+def judge(lines: pl.DataFrame, language: Language, *, sentences: bool = False) -> pl.DataFrame:
     """Return a row per document, by what is left of it: doc, reason (null where it stays) and what was measured.
 
-    In: rows doc and text of lines, those of a document together. The first rule that fits counts.
+    In: rows doc and text of lines, those of a document together. The first rule that fits counts. Of `sentences`, each
+    a document, none is too short, and none has too few words to tell how long they are.
     """
     joined, hashes, offsets = _join(lines, language)
-    return _judge(lines, joined, hashes, offsets, language)
+    return _judge(lines, joined, hashes, offsets, language, sentences=sentences)
 
 
-def describe(lines: pl.DataFrame, language: Language) -> tuple[pl.DataFrame, Described]:
+def describe(lines: pl.DataFrame, language: Language, *, sentences: bool = False) -> tuple[pl.DataFrame, Described]:
     """Judge documents as `judge` does, and describe those that stay, so that they can be compared."""
     joined, hashes, offsets = _join(lines, language)
-    judged = _judge(lines, joined, hashes, offsets, language)
+    judged = _judge(lines, joined, hashes, offsets, language, sentences=sentences)
     stays = judged["reason"].is_null()
     some = joined.filter(stays)
     counts = _counts(offsets)
@@ -84,7 +86,7 @@ def _join(lines: pl.DataFrame, language: Language) -> tuple[pl.DataFrame, Hashes
 
 
 def _judge(
-    lines: pl.DataFrame, joined: pl.DataFrame, hashes: Hashes, offsets: Hashes, language: Language
+    lines: pl.DataFrame, joined: pl.DataFrame, hashes: Hashes, offsets: Hashes, language: Language, *, sentences: bool
 ) -> pl.DataFrame:
     numbers, own = rules(), thresholds(language.code)
     size = pl.col("text").str.len_chars()
@@ -127,7 +129,8 @@ def _judge(
             )
         ),
     }
-    reason = pl.coalesce(*(pl.when(fit.fill_null(False)).then(pl.lit(name)) for name, fit in fits.items()))
+    held = {name: fit for name, fit in fits.items() if not (sentences and name in OF_PAGES)}
+    reason = pl.coalesce(*(pl.when(fit.fill_null(False)).then(pl.lit(name)) for name, fit in held.items()))
     return measured.with_columns(reason=reason)
 
 

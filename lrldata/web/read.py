@@ -5,7 +5,6 @@ What a file holds is not believed: whatever it is, it is read, or ends in an Inp
 
 import codecs
 import gzip
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -22,6 +21,7 @@ from lrldata.web import fields
 from lrldata.web.fields import HINT, SPLIT, TOO_LONG, as_number, as_texts, parse_line, text_of
 from lrldata.web.inputs import is_packed, type_of
 from lrldata.web.parquet import ColumnError, is_text, read_frames
+from lrldata.web.plain import LINE, PART, ROWS, paragraphs
 from lrldata.web.shards import Columns, Shard, find_shards
 from lrldata.web.tables import Row, read_csv, read_json
 
@@ -35,14 +35,9 @@ METADATA: Mapping[str, tuple[str, pl.DataType]] = {  # what GlotCC knows of a do
     "identification-consistency": ("consistency", pl.Float64()),
     "script-percentage": ("script_share", pl.Float64()),
 }
-PART = 4_000_000  # bytes of text, from which on a part ends
-LINES = 100  # of a paragraph of plain text, from which on another document begins: it is a list of sentences
 LONGEST_LINE = 32 << 20  # bytes of a line of a file: JSON takes up to thirty times as many to be read
-_ROWS = 500
 _BLOCK = 1 << 20  # bytes of JSON that are decoded at once
 _NAMES, _NAME = 20, 50  # columns that an error lists, and their letters
-_LINE_END = re.compile(r"[\u2028\u2029]")  # beside those of `_lines`
-_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _UNREADABLE = (
     pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, zlib.error, OSError, EOFError,
     ValueError, TypeError, OverflowError, RecursionError,
@@ -92,9 +87,10 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
                 return _lines(shard, plain)
 
             yield from _tables(shard, read_csv(again, LONGEST_LINE, tabs=kind == "tsv"), columns)
+        elif kind == "jsonl":
+            yield from _jsonl(shard, _lines(shard, plain), columns)
         else:
-            rows = _jsonl if kind == "jsonl" else _paragraphs
-            yield from rows(shard, _lines(shard, plain), columns)
+            yield from map(_of_texts, paragraphs(shard, _lines(shard, plain), columns))
 
 
 def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
@@ -118,7 +114,7 @@ def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
         if "\r" not in text:
             yield text
             continue
-        pieces = _LINE.findall(text)
+        pieces = LINE.findall(text)
         number += len(pieces) - 1
         yield from pieces
 
@@ -165,7 +161,7 @@ def _tables(shard: Shard, rows: Iterable[Row], columns: Columns) -> Iterator[pl.
             names |= dict.fromkeys(name[:_NAME] for name in islice(row.values, _NAMES) if name not in TEXT_COLUMNS)
         found.append(row)
         size += row.size
-        if size >= PART or len(found) == _ROWS:
+        if size >= PART or len(found) == ROWS:
             yield _from_rows(shard, found, columns)
             found, size = [], 0
     if found:
@@ -189,37 +185,6 @@ def _from_rows(shard: Shard, found: list[Row], columns: Columns) -> pl.DataFrame
             taken[name] = pl.Series([plain(row.values.get(name)) for row in found], dtype=dtype)
     frame = pl.DataFrame(taken)
     return frame.select("url", normalized(pl.col("text")), "column", *(_metadata(frame, name) for name in METADATA))
-
-
-def _paragraphs(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterator[pl.DataFrame]:
-    if columns.text or columns.url:
-        raise InputError(f"{shard.place}: a text file has no columns.", "Leave out --text-column and --url-column.")
-    texts: list[str] = []
-    paragraph: list[str] = []
-    longest = 1 if columns.lines else LINES
-    size = held = 0
-    for line in _parted(lines):
-        if line.strip():
-            paragraph.append(line)
-            held += len(line)
-        if paragraph and (not line.strip() or len(paragraph) == longest or held >= PART):
-            texts.append("".join(paragraph))
-            paragraph, size, held = [], size + held, 0
-        if len(texts) == _ROWS or size >= PART:
-            yield _of_texts(texts)
-            texts, size = [], 0
-    texts += ["".join(paragraph)] if paragraph else []
-    if texts:
-        yield _of_texts(texts)
-
-
-def _parted(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines, and those within a line that ends of Unicode's own set apart."""
-    for line in lines:
-        if "\u2028" in line or "\u2029" in line:
-            yield from _LINE.findall(_LINE_END.sub("\n", line))
-        else:
-            yield line
 
 
 def _of_texts(texts: list[str]) -> pl.DataFrame:

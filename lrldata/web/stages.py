@@ -38,6 +38,7 @@ class Task:
     scripts: tuple[str, ...] | None = None  # other ones than the language's
     handles: bool = False
     decided: Decisions | None = None  # what speakers said of lines
+    sentences: bool = False  # each document is one, and rules for pages do not hold
 
 
 def language_of(task: Task) -> Language:
@@ -112,7 +113,9 @@ def describe(task: Task, part: Part, repeated: Path) -> None:
 
 def _describe(task: Task, part: Part, lines: pl.DataFrame) -> tuple[pl.DataFrame, document_filters.Described]:
     """Judge the documents that these lines are of, and describe those that stay: with the site that they are of."""
-    judged, described = document_filters.describe(lines.select("doc", "text"), language_of(task))
+    judged, described = document_filters.describe(
+        lines.select("doc", "text"), language_of(task), sentences=task.sentences
+    )
     frame = described.documents.join(_named(part), on="doc", maintain_order="left")
     site, tie = (content_hash(frame[column].fill_null("")) for column in ("site", "url"))
     return judged, described._replace(documents=frame.drop("name", "url").with_columns(site=site, tie=tie))

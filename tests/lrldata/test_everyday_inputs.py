@@ -54,6 +54,41 @@ def documents(path: Path, columns: Columns | None = None) -> list[str | None]:
     ]
 
 
+# Lists of sentences
+
+
+def test_sentences_of_any_length_are_kept_and_divided_among_the_splits(tmp_path: Path) -> None:
+    """Sentences of lists are short: a rule for pages took most of them, or all were one document of the first split."""
+    verbs = ("vine", "pleacă", "doarme", "mănâncă", "citește", "aleargă", "tace", "cântă")
+    people = ("Mama", "Tata", "Bunica", "Vecinul", "Copilul", "Fratele", "Sora", "Unchiul", "Mătușa", "Profesorul")
+    sentences = [f"{who} {does} acasă acum." for who in people for does in verbs]
+    (tmp_path / "list.txt").write_text("\n".join(sentences), "utf-8")
+    made, manifest = built(tmp_path / "list.txt", tmp_path / "ws", documents="lines")
+    assert "document_short" not in made.ledger.dropped
+    assert sum(manifest["rows"].values()) > 0.8 * len(sentences)
+    assert all(manifest["rows"].values())
+
+
+def test_a_list_that_is_taken_for_pages_is_said_to_look_like_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "list.txt").write_text("\n\n".join(DOCUMENTS[:2]), "utf-8")
+    with caplog.at_level("INFO"):
+        built(tmp_path / "list.txt", tmp_path / "ws")
+    assert "too few for" in caplog.text
+    assert "--documents lines" in caplog.text
+
+
+def test_a_text_file_of_numbered_sentences_is_refused(tmp_path: Path) -> None:
+    """As those of the Leipzig corpora: the numbers would become part of the sentences."""
+    rows = [f"{number}\t{line}" for number, line in enumerate(DOCUMENTS[0].splitlines() * 3)]
+    (tmp_path / "ron-sentences.txt").write_text("\n".join(rows), "utf-8")
+    with pytest.raises(InputError, match=r"every line has 1 tab\. Keep the text alone, as with `cut -f2 ron-sentences"):
+        documents(tmp_path)
+    (tmp_path / "ron-sentences.txt").write_text("\n".join([*rows, "o linie fără număr"]), "utf-8")
+    assert len(documents(tmp_path)) == 1
+
+
 # Which files are read
 
 

@@ -27,7 +27,7 @@ from lrldata.errors import InputError
 from lrldata.langid import binding, load_model, named
 from lrldata.langid.modelfile import read_layout
 from lrldata.manifest import sha256_of
-from lrldata.web import parquet, read
+from lrldata.web import parquet, plain, read
 from lrldata.web.read import Columns, Shard, find_shards, read_parts
 
 Make = Callable[..., Path]
@@ -239,14 +239,20 @@ def test_a_line_is_read_to_a_limit_and_no_further(name: str, tmp_path: Path, mon
 
 def test_documents_of_many_megabytes_are_held_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read, "PART", 40_000)
+    monkeypatch.setattr(plain, "PART", 40_000)
     text = "cuvânt " * 2_000
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text + str(n)}) + "\n" for n in range(30)))
     (tmp_path / "b.txt").write_text(f"{text}\n" * 30)
     for shard in find_shards(tmp_path, None):
-        rows = read._jsonl if "jsonl" in shard.name else read._paragraphs  # noqa: SLF001
         with shard.open() as stream:
-            frames = rows(shard, read._lines(shard, stream), Columns())  # noqa: SLF001
-            sizes = [frame["text"].str.len_bytes().sum() for frame in frames]
+            lines = read._lines(shard, stream)  # noqa: SLF001
+            if "jsonl" in shard.name:
+                sizes = [
+                    frame["text"].str.len_bytes().sum()
+                    for frame in read._jsonl(shard, lines, Columns())  # noqa: SLF001
+                ]
+            else:
+                sizes = [len("".join(texts).encode()) for texts in plain.paragraphs(shard, lines, Columns())]
         assert max(sizes) < 2 * read.PART, shard.name
 
 

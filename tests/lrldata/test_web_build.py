@@ -17,7 +17,8 @@ from clients import ACCOUNTS, TOKEN, environment
 from test_web import ENGLISH, ROMANIAN, frame
 
 from hub_cards.local_hub import Hub, start
-from lrldata.web.read import PART, Columns, find_shards, read_parts
+from lrldata.web.plain import PART
+from lrldata.web.read import Columns, find_shards, read_parts
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -1,0 +1,32 @@
+"""What a build suggests where its input looks like something else than was asked for."""
+
+from collections.abc import Mapping
+
+from lrldata.language import Language, languages
+from lrldata.ledger import Ledger, Tally
+from lrldata.output import note
+from lrldata.split import SPLITS
+from lrldata.web.config import WebConfig
+
+MANY = 0.2  # share of the lines from which on something is said of why they went
+
+
+def note_kin(language: Language, ledger: Ledger) -> None:
+    """Say where many lines are in the script of a language that is often asked for by the same code, as Kurmanji is."""
+    lines = ledger.dropped.get("wrong_script", Tally()).rows
+    kin = [row for row in languages() if row.conceptnet and row.conceptnet == language.conceptnet and row != language]
+    if kin and lines > MANY * ledger.came_in.rows:
+        others = " or ".join(f"{row.name} (--lang {row.code}) is written in {', '.join(row.scripts)}" for row in kin)
+        note(f"note: {lines:,} of {ledger.came_in.rows:,} lines are not in {', '.join(language.scripts)}: {others}.")
+
+
+def note_sentences(config: WebConfig, ledger: Ledger, rows: Mapping[str, int]) -> None:
+    """Say where sentences seem to have been taken for pages, and where a split has nothing in it."""
+    told = []
+    short = ledger.dropped.get("document_short", Tally()).rows
+    if short > MANY * ledger.came_in.rows:
+        told.append(f"{short:,} of {ledger.came_in.rows:,} lines are documents that are too short for a page")
+    if empty := [split for split in SPLITS if not rows.get(split)]:
+        told.append(f"the documents are too few for {' and '.join(empty)} to have any")
+    if told and config.documents != "lines" and config.source == "web":
+        note(f"note: {', and '.join(told)}. If every line is a sentence by itself, use --documents lines.")

@@ -1,0 +1,72 @@
+"""Documents of a plain text file: paragraphs, or lines. Pure."""
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+from lrldata.errors import InputError
+from lrldata.web.shards import Columns, Shard
+
+PART = 4_000_000  # bytes of text, from which on a part ends
+LINES = 100  # of a paragraph of plain text, from which on another document begins: it is a list of sentences
+ROWS = 500  # texts at once
+_LOOKED_AT, _FEWEST = 100, 5  # lines in which columns are looked for, and of which they are believed
+_LINE_END = re.compile(r"[\u2028\u2029]")  # beside those of LINE
+LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")  # with its end
+
+
+def paragraphs(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterator[list[str]]:
+    """Yield the documents of a text file: its paragraphs, or with `columns.lines` its lines. Raises InputError."""
+    if columns.text or columns.url:
+        raise InputError(f"{shard.place}: a text file has no columns.", "Leave out --text-column and --url-column.")
+    texts: list[str] = []
+    paragraph: list[str] = []
+    first, lines = _peeked(lines)
+    _refuse_table(shard, first)
+    longest = 1 if columns.lines else LINES
+    size = held = 0
+    for line in _parted(lines):
+        if line.strip():
+            paragraph.append(line)
+            held += len(line)
+        if paragraph and (not line.strip() or len(paragraph) == longest or held >= PART):
+            texts.append("".join(paragraph))
+            paragraph, size, held = [], size + held, 0
+        if len(texts) == ROWS or size >= PART:
+            yield texts
+            texts, size = [], 0
+    texts += ["".join(paragraph)] if paragraph else []
+    if texts:
+        yield texts
+
+
+def _peeked(lines: Iterable[str]) -> tuple[list[str], Iterator[str]]:
+    """Return the first lines, and all of them."""
+    rest = iter(lines)
+    first = list(islice(rest, _LOOKED_AT))
+    return first, chain(first, rest)
+
+
+def _refuse_table(shard: Shard, lines: Sequence[str]) -> None:
+    """Raise InputError for a text whose lines have columns, as a number and a sentence: they would be one sentence."""
+    rows = [line.rstrip("\r\n").split("\t") for line in lines if line.strip()]
+    count = len(rows[0]) if rows else 1
+    if count < 2 or len(rows) < _FEWEST or any(len(row) != count for row in rows):
+        return
+    longest = max(range(count), key=lambda at: sum(len(row[at]) for row in rows))
+    name = shard.place.rsplit("/", maxsplit=1)[-1]
+    raise InputError(
+        f"{shard.place}: is a table: every line has {count - 1:,} tab{'s' * (count > 2)}.",
+        f"Keep the text alone, as with `cut -f{longest + 1} {shlex.quote(name)} > text.txt`, or write a line of names "
+        "above it and call it .tsv.",
+    )
+
+
+def _parted(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines, and those within a line that ends of Unicode's own set apart."""
+    for line in lines:
+        if "\u2028" in line or "\u2029" in line:
+            yield from LINE.findall(_LINE_END.sub("\n", line))
+        else:
+            yield line
