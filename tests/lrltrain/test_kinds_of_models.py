@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch.nn import functional
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -51,6 +52,31 @@ def test_segments_longer_than_a_window_of_some_layers_are_not_packed() -> None:
     assert probe_packing(model, "clm", 200, longest=13).first_position is None
     assert window_of(ModernBertConfig(**SMALL, local_attention=16)) == 8, "to both sides"
     assert window_of(LlamaConfig(**SMALL)) == float("inf")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize("heeded", [True, False])
+def test_segments_are_packed_though_kernels_differ_in_halves(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, noise: float, *, heeded: bool
+) -> None:
+    """On a GPU, attention without a mask is another kernel than with one; here it is one that adds noise."""
+    torch.manual_seed(0)
+    sizes = SMALL | {"vocab_size": 400, "hidden_size": 64}
+    model = LlamaForCausalLM(LlamaConfig(**sizes, initializer_range=0.2)).to(dtype).eval()
+    model.lm_head.weight.data *= 10
+    real = functional.scaled_dot_product_attention
+
+    def attention(*given: Any, attn_mask: Any = None, is_causal: bool = False, **more: Any) -> torch.Tensor:
+        if attn_mask is None:
+            found = real(*given, is_causal=is_causal, **more)
+            return found + noise * found.float().std().to(dtype) * torch.randn(found.shape).to(dtype)
+        return real(*given, attn_mask=attn_mask if heeded else None, is_causal=not heeded, **more)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", attention)
+    found = probe_packing(model, "clm", 400).first_position
+    exact = dtype == torch.float32 and noise
+    assert found == (0 if heeded and not exact else None)
 
 
 @pytest.mark.parametrize(
