@@ -11,16 +11,19 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers import __version__ as transformers_version
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
 from lrldata.errors import LrlError, ModelError, UsageError
 from lrldata.manifest import fingerprint, sha256_of
+from lrldata.output import note
 from lrltrain.config import Objective
 from lrltrain.hub_cache import drop_damaged
 from lrltrain.names import BUILT_IN, declared_id, snapshot_of
 from lrltrain.reading import check_tokenizer, reading_of
+from lrltrain.tokenizer_file import PROBE, read_as_in_file
 from lrltrain.trust import check_files
 
 MINI = BUILT_IN
@@ -113,6 +116,11 @@ def load_tokenizer(base: Base) -> Any:
         )
     if not tokenizer.is_fast:
         raise ModelError(f"{base.id}: has no fast tokenizer.", "Convert it with transformers, and name that folder.")
+    with _in_one_line(base.id):
+        differ = read_as_in_file(tokenizer, base.location, base.revision)
+    if differ:
+        told = f"transformers {transformers_version} reads text in another way"
+        note(f"note: {base.id}: its tokenizer.json is followed, from which {told} ({differ} of {len(PROBE)} probes).")
     check_tokenizer(base.id, tokenizer, config, masked=base.objective == "mlm")
     if base.objective == "mlm" and tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -1,5 +1,6 @@
 """From items to tokens and batches: labels at the first token of a word, batches of similar length. Pure."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,9 +47,11 @@ def featurize(tokenizer: Any, items: Items, labels: Sequence[str], max_length: i
         encoded = encode(tokenizer, items.texts, truncation=True, max_length=max_length)
         gold = [np.array(numbers[str(label)], dtype=np.int64) for label in items.labels]
         return Features([np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]], gold)
-    space = "" if _puts_spaces(tokenizer) else " "
+    reader = copy.copy(tokenizer)
+    reader.add_prefix_space = True  # transformers 4 wants it of some, to read words; it changes no token of a copy
+    space = "" if _puts_spaces(reader) else " "
     encoded = encode(
-        tokenizer,
+        reader,
         [[*words[:1], *(f"{space}{word}" for word in words[1:])] for words in items.words],
         is_split_into_words=True,
         truncation=True,

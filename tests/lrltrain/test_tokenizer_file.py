@@ -1,0 +1,101 @@
+"""A tokenizer reads as the model's tokenizer.json says, whatever a version of transformers makes of its class."""
+
+import json
+import logging
+import shutil
+import string
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import BertConfig, BertForMaskedLM, RobertaTokenizerFast
+
+from lrltrain.evaluation.features import featurize
+from lrltrain.evaluation.items import LABELS, Items
+from lrltrain.models import find_base, load_tokenizer, mini_path
+from lrltrain.tokens import encode
+
+
+def written(folder: Path, change: Callable[[dict[str, Any]], Any], config: dict[str, Any] | None) -> Any:
+    """Write lrl-mini with a changed tokenizer.json, and load its tokenizer as a model's."""
+    mini = mini_path()
+    for name in ("config.json", "model.safetensors", "special_tokens_map.json"):
+        shutil.copy(mini / name, folder)
+    tokenizer = json.loads((mini / "tokenizer.json").read_text("utf-8"))
+    change(tokenizer)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
+    named = json.loads((mini / "tokenizer_config.json").read_text("utf-8"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(named | (config or {})), "utf-8")
+    return load_tokenizer(find_base(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("change", "config"),
+    [
+        (lambda file: file["normalizer"]["normalizers"].append({"type": "Lowercase"}), None),
+        (lambda file: file.update(post_processor=None), None),
+        (lambda file: file["model"].update(unk_id=0), None),
+        (lambda file: file["pre_tokenizer"].update(prepend_scheme="never"), None),
+        (
+            lambda file: file.update(
+                pre_tokenizer={
+                    "type": "Sequence",
+                    "pretokenizers": [{"type": "Digits", "individual_digits": True}, file["pre_tokenizer"]],
+                }
+            ),
+            None,
+        ),
+        (lambda _: None, {"tokenizer_class": "RobertaTokenizer"}),
+    ],
+)
+def test_text_is_read_as_the_file_of_the_tokenizer_says(
+    tmp_path: Path,
+    change: Callable[[dict[str, Any]], Any],
+    config: dict[str, Any] | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        tokenizer = written(tmp_path, change, config)
+    file = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    text = "Un Text cu 123 de CIFRE \U0001d518 și altele."
+    assert tokenizer(text)["input_ids"] == file.encode(text).ids
+    assert [encode(tokenizer, [text])["input_ids"]] == [[file.encode(text).ids]]
+    rebuilt = version("transformers") >= "5"
+    assert ("its tokenizer.json is followed" in caplog.text) == rebuilt
+    assert tokenizer.mask_token_id == 8001
+    caplog.clear()
+    load_tokenizer(find_base("lrl-mini"))
+    assert not caplog.text, "where nothing differs, nothing is said"
+
+
+def test_what_a_cased_model_reads_is_not_turned_to_lower_case(tmp_path: Path) -> None:
+    """Without tokenizer_config.json, transformers takes a BERT for one without cases, whatever its file says."""
+    letters = [f"{before}{letter}" for letter in string.ascii_letters for before in ("", "##")]
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Una", "una", *letters]
+    words = {token: number for number, token in enumerate(names)}
+    made = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))  # noqa: S106 -- no password
+    made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(lowercase=False), pre_tokenizers.BertPreTokenizer()
+    made.save(str(tmp_path / "tokenizer.json"))
+    BertForMaskedLM(
+        BertConfig(vocab_size=len(names), hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    ).save_pretrained(tmp_path)
+    assert load_tokenizer(find_base(str(tmp_path)))("Una una", add_special_tokens=False)["input_ids"] == [5, 6]
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    assert load_tokenizer(find_base(str(tmp_path)))("Una una", add_special_tokens=False)["input_ids"] == [6, 6]
+
+
+def test_words_are_read_by_a_tokenizer_that_wants_spaces_before_them(tmp_path: Path) -> None:
+    """Those of RoBERTa refuse words on transformers 4, unless they are told to begin them with a space."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    names = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *letters]
+    made = Tokenizer(models.BPE({token: number for number, token in enumerate(names)}, [], unk_token="<unk>"))  # noqa: S106
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = RobertaTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
+    items = Items(("Una casă",), (("O", "B-LOC"),), (("Una", "casă"),))
+    features = featurize(tokenizer, items, LABELS["ner"], 32)
+    text = tokenizer("Una casă", add_special_tokens=False)["input_ids"]
+    assert [number for number in features.ids[0] if number > 4] == text
