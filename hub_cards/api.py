@@ -99,16 +99,10 @@ def push(
 
 
 def read_settings(file: Path | None, flags: Mapping[str, Any]) -> PushConfig:
-    """Check the settings of a publication, and set what huggingface_hub reads from the environment when it is imported.
-
-    Raises UsageError.
-    """
+    """Check the settings of a publication. Raises UsageError."""
     address = os.environ.get("HF_ENDPOINT")
     known = {"endpoint": address} if address else {}
-    settings = load_push_config(file, known | dict(flags))
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # so that every version of it speaks the one protocol
-    return settings
+    return load_push_config(file, known | dict(flags))
 
 
 def at_endpoint(settings: PushConfig) -> AbstractContextManager[None]:
@@ -119,12 +113,13 @@ def at_endpoint(settings: PushConfig) -> AbstractContextManager[None]:
 def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
     """Plan what is asked for, and do it unless it is a dry run. Raises LrlError."""
     from hub_cards.publish.artifacts import artifacts_of  # noqa: PLC0415 -- imports huggingface_hub
-    from hub_cards.publish.hub import Hub  # noqa: PLC0415
+    from hub_cards.publish.hub import Hub, plain_client  # noqa: PLC0415
     from hub_cards.publish.publish import prepare, publish  # noqa: PLC0415
 
     hub = Hub((settings.endpoint or PUBLIC).rstrip("/"), allow_http=settings.allow_http)
     keep_out(hub.token or "")
-    with kept_in_place(artifacts_of(settings.out, settings.lang)):  # what is planned is what is published
+    kept = kept_in_place(artifacts_of(settings.out, settings.lang))
+    with plain_client(), kept:  # what is planned is what is published
         prepared = prepare(settings, hub, progress)
         if settings.dry_run:
             return Pushed(prepared)

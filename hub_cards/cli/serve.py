@@ -41,7 +41,7 @@ def serve_command(
             tell(f"{entry['status']} {entry['method']} {entry['path']}")
 
     def started(endpoint: str) -> None:
-        known = {"HF_ENDPOINT": endpoint}
+        known = {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"}  # a protocol that this Hub does not speak
         if accounts is None:  # its token is no secret: whoever reads this program knows it
             known["HF_TOKEN"] = DEFAULTS["tokens"][0]["token"]
         show_or_dump(as_json, known, *(f"export {name}={value}" for name, value in known.items()))

@@ -2,14 +2,16 @@
 
 import re
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars  # type: ignore[attr-defined]
 
 from hub_cards.publish.plan import README, Held, Plan, Remote
 from hub_cards.publish.record import RECORD, order_of, read_record, tag_of
@@ -22,6 +24,21 @@ MAIN = "main"
 IN_MEMORY = 4_000_000  # bytes up to which a file is read whole before it is sent
 _MAY_WRITE = {"admin", "write", "contributor"}
 _LOGIN = "Log in with `hf auth login`, or set HF_TOKEN to a token with write access."
+
+
+@contextmanager
+def plain_client() -> Iterator[None]:
+    """Let huggingface_hub draw no bars, and speak the one protocol that all its versions do; afterwards, as before."""
+    bars, xet = not are_progress_bars_disabled(), constants.HF_HUB_DISABLE_XET
+    constants.HF_HUB_DISABLE_XET = True  # looked up in each upload; the variable, as the client is imported
+    if bars:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_XET = xet
+        if bars:
+            enable_progress_bars()
 
 
 @dataclass(frozen=True)

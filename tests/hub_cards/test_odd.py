@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clients import point_at
+from huggingface_hub import constants
 from manifests import change, unseal
 from stores import commits, git, store, tags
 from test_plan import repository as some_repository
 
+from hub_cards.api import push as publish
 from hub_cards.api import read_settings
 from hub_cards.cards.card import Card, read
 from hub_cards.cards.dataset_card import dataset_card
@@ -169,6 +172,20 @@ def test_an_account_without_a_name_is_said_to_be_the_hub_s(monkeypatch: pytest.M
     monkeypatch.setattr("huggingface_hub.HfApi.whoami", lambda _: {"auth": {}})
     with pytest.raises(PublishError, match="no answer that can be read"):
         Patience().retry_until_done("the token", PublishingHub("http://127.0.0.1:9", "hf_test_write").account)
+
+
+def test_a_session_that_has_the_hub_s_client_already_keeps_its_settings(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, workspace: Path
+) -> None:
+    """As in a notebook after `import datasets`: the client had read its variables, and uploads went by Xet."""
+    point_at(hub, monkeypatch)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
+    monkeypatch.setenv("HF_TOKEN", "hf_test_write")
+    before = {name: value for name, value in os.environ.items() if name.startswith("HF_")}
+    pushed = publish("ro", namespace="my-org", kind=["dataset"], out=workspace, endpoint=hub.endpoint, quiet=True)
+    assert pushed.repositories[0].action == "created"
+    assert constants.HF_HUB_DISABLE_XET is False
+    assert before == {name: value for name, value in os.environ.items() if name.startswith("HF_")}
 
 
 def test_an_endpoint_is_that_of_one_call(hub: Hub, push: Any, monkeypatch: pytest.MonkeyPatch) -> None:
