@@ -49,7 +49,7 @@ class PushConfig(BaseModel):
             raise ValueError("--base-id: not an id on the Hub, as ORG/NAME")
         if self.endpoint and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", self.endpoint):
             raise ValueError("--endpoint or HF_ENDPOINT: not an address, as http://127.0.0.1:8000")
-        if self.namespace and ("/" in self.namespace or not is_repository(self.namespace)):
+        if self.namespace is not None and ("/" in self.namespace or not is_repository(self.namespace)):
             raise ValueError("--namespace: not a name of a user or an organisation")
         return self
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 BUILT_IN = "lrl-mini"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _SNAPSHOT = re.compile(r"models--([\w.-]+?)--([\w.-]+)/snapshots/([0-9a-f]+)")
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 LARGEST = 32 * 2**20  # bytes of a configuration
@@ -27,7 +27,7 @@ def snapshot_of(folder: Path) -> tuple[str, str] | None:
 def declared_id(config: Mapping[str, object]) -> str | None:
     """Return the id on the Hub by which a model's own configuration knows it."""
     known = config.get("_name_or_path")
-    is_id = isinstance(known, str) and "/" in known and _HUB_ID.fullmatch(known) and not Path(known).exists()
+    is_id = isinstance(known, str) and "/" in known and HUB_ID.fullmatch(known) and not Path(known).exists()
     return str(known) if is_id else None
 
 

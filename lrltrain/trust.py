@@ -16,6 +16,7 @@ from transformers import dynamic_module_utils
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from lrldata.errors import ModelError
+from lrltrain.names import HUB_ID, LARGEST
 
 CONFIG = "config.json"
 _ADAPTER = "adapter_config.json"
@@ -27,8 +28,6 @@ _OTHERS = (
     "video_preprocessor_config.json",
 )
 _GENERATE = "custom_generate/generate.py"  # of a folder on this machine, transformers runs it without a question
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-LARGEST = 32 * 2**20  # bytes of one configuration; those of large vocabularies have some MB
 DEEPEST = 64  # levels; a configuration has five or so
 
 _VERSIONED = re.compile(r"config\.[\w.-]+\.json")

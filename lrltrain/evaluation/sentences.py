@@ -14,8 +14,8 @@ from lrldata.language import Language
 from lrldata.manifest import MANIFEST, identity
 from lrldata.normalize import normalize
 from lrldata.output import note
+from lrltrain.names import HUB_ID
 from lrltrain.text import label_of
-from lrltrain.trust import HUB_ID
 
 FLORES = "openlanguagedata/flores_plus"
 

@@ -23,12 +23,13 @@
 In values that are texts, {lang}, {flores}, {source} and {workspace} stand for a job's own.
 """
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
 from platformdirs import user_cache_path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from lrldata.remote import DEFAULT, as_folder, is_remote
 from lrldata.settings import LocalPath, check, read_toml
@@ -37,10 +38,22 @@ from lrltrain.config import Method, Seed
 TaskName = Literal["pppl", "topic", "sentiment", "ner"]
 Source = Literal["conceptnet", "glotcc", "web"]
 Options = dict[str, Any]
+OF_ALL_TASKS = {"seeds", "tasks", "baselines", "lang", "adapter", "base", "out"}
+PUSHED = {  # options of `lrl push-hub` that a study may set
+    *("namespace", "kind", "source", "method", "version", "license", "license_name", "license_link", "base_id"),
+    *("card", "collection", "private", "patience", "endpoint"),
+}
 
 
 def _without_scheme(workspace: str) -> str:
     return workspace if is_remote(workspace) else str(as_folder(workspace))
+
+
+def _known_to_push(options: Options) -> Options:
+    for name in options.keys() - PUSHED:
+        near = difflib.get_close_matches(name, PUSHED, n=1)
+        raise ValueError(f"unknown key {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return options
 
 
 class Fits(BaseModel):
@@ -73,6 +86,18 @@ class Evals(BaseModel):
     seeds: list[Seed] = Field(default=[1, 2, 3], min_length=1)
     baselines: list[Literal["none"]] = ["none"]
 
+    @model_validator(mode="after")
+    def _tables_are_of_tasks(self) -> Self:
+        for name, table in (self.model_extra or {}).items():
+            if not isinstance(table, dict):
+                continue
+            if name not in get_args(TaskName):
+                near = difflib.get_close_matches(name, get_args(TaskName), n=1)
+                raise ValueError(f"{name}: no task is called so" + (f"; did you mean {near[0]}?" if near else ""))
+            if fixed := sorted(OF_ALL_TASKS & table.keys()):
+                raise ValueError(f"{name}.{fixed[0]}: is of all tasks, and set in [eval] or by the study")
+        return self
+
     def options(self, task: str) -> Options:
         """Return the options of `lrltrain eval` for a task: its own above those of all."""
         extra = dict(self.model_extra or {})
@@ -94,7 +119,7 @@ class GridConfig(BaseModel):
     eval: Evals | None = None
     report: bool = True
     threads: int = Field(default=1, ge=1)
-    push: Options | None = None
+    push: Annotated[Options, AfterValidator(_known_to_push)] | None = None
     out: Annotated[str, AfterValidator(_without_scheme)] = DEFAULT
     cache: LocalPath = Field(default_factory=lambda: user_cache_path("lrl"))
 

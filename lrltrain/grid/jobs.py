@@ -18,6 +18,7 @@ from lrltrain.grid import places
 from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
 from lrltrain.grid.job import Job
 from lrltrain.grid.models import Model, models_of
+from lrltrain.names import HUB_ID
 
 NONE = "none"
 SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: a job per file, before that of the whole
@@ -198,6 +199,7 @@ def _evals(
                     settings["corpus"] = places.dataset(code, source)
             settings |= {"lang": code, "task": task, "base": model} | called.of_eval
             needs += tuple(build for made, build in builds.items() if settings.get("data") == places.dataset(*made))
+            _check_data(task, settings.get("data"))
             if task == "pppl":
                 load_eval_config(None, settings)
                 yield Job("eval", labels, settings, needs)
@@ -210,6 +212,14 @@ def _evals(
                     load_eval_config(None, own)
                     name = {"data": Path(data).name or Path(data).resolve().name} if data else {}
                     yield Job("eval", labels | name | {"seed": str(seed)}, own, needs)
+
+
+def _check_data(task: str, data: Any) -> None:
+    """Raise UsageError for data that are neither here, nor made by the study, nor an id on the Hub."""
+    if not isinstance(data, str) or places.is_made(data) or data == "flores" or Path(data).expanduser().exists():
+        return
+    if not HUB_ID.fullmatch(data) or "/" not in data:
+        raise UsageError(f"[eval] {task}: data: {data}: no such file or folder.", "Paths are from where you are.")
 
 
 def _languages_of(adapters: Mapping[Key, Adapter]) -> list[Language]:

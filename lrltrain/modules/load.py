@@ -10,8 +10,9 @@ from lrldata.errors import ModelError
 from lrldata.settings import path_or_id
 from lrltrain.modules.files import CONFIG, FUSION_CONFIG, load_adapter_files, load_fusion, read_config
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert
+from lrltrain.names import HUB_ID
 from lrltrain.session import undisturbed
-from lrltrain.trust import HUB_ID, faults
+from lrltrain.trust import faults
 
 _FILES = ["*.json", "*.bin", "*.safetensors"]
 

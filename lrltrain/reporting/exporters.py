@@ -24,6 +24,11 @@ READING = (
     "without a language adapter (none): points of F1, or the ratio of perplexities. † marks a change that is more than "
     "chance: p < 0.05 in a paired randomisation test, corrected for all comparisons of this report (Holm)."
 )
+CAPTION = (
+    "F1 in per cent, the mean over seeds ± its standard deviation; perplexities as they are, less is better. The best "
+    "of a language and task is in bold. † marks what differs from the same base model without a language adapter "
+    "(none) by more than chance: p < 0.05 in a paired randomisation test, corrected for all comparisons (Holm)."
+)
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>|~$&#]")
 _FORMULA = tuple("=+-@\N{MINUS SIGN}")  # what a formula begins with, for a spreadsheet
 _NOT_T1 = "ªºµĦħĸŉĿŀŦŧ"  # of the Latin letters that Unicode has first
@@ -134,15 +139,16 @@ def as_tex(table: Table) -> str:
     bases = dict.fromkeys(row.base for row in table.rows)
     tables = [_tex_table(base, [row for row in table.rows if row.base == base], table) for base in bases]
     head = [r"\documentclass{article}", r"\usepackage[utf8]{inputenc}", r"\usepackage[T1]{fontenc}"]
-    head += [r"\usepackage{booktabs}", r"\begin{document}"]
+    head += [r"\usepackage{booktabs,longtable}", r"\begin{document}"]
     return "\n".join([*head, *tables, r"\end{document}", ""])
 
 
 def _tex_table(base: str, rows: Sequence[Row], table: Table) -> str:
     columns = [column for column in table.columns if any((row, column) in table.by_place for row in rows)]
     heads = ["language", "method", *(column_name(column) for column in columns)]
-    lines = [r"\begin{table}", r"\centering", r"\small", rf"\caption{{{_tex(base)}. {_tex(READING)}}}"]
-    lines += [rf"\begin{{tabular}}{{ll{'r' * len(columns)}}}", r"\toprule", _tex_line(map(_tex, heads)), r"\midrule"]
+    head = [r"\toprule", _tex_line(map(_tex, heads)), r"\midrule"]
+    lines = [r"{\small", rf"\begin{{longtable}}{{ll{'r' * len(columns)}}}"]  # which goes on to the next page
+    lines += [rf"\caption{{{_tex(base)}. {_tex(CAPTION)}}}\\", *head, r"\endfirsthead", *head, r"\endhead"]
     before = ""
     for row in rows:
         if before and row.language != before:
@@ -152,7 +158,7 @@ def _tex_table(base: str, rows: Sequence[Row], table: Table) -> str:
         name = formatting.language_name(row.language) if row.language != before else ""
         lines.append(_tex_line([_tex(name), _tex(method_name(row)), *shown]))
         before = row.language
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+    return "\n".join([*lines, r"\bottomrule", r"\end{longtable}", "}"])
 
 
 def _best(

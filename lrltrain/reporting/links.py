@@ -54,13 +54,24 @@ def by_adaptation(table: Table, material: Material) -> list[Point]:
     )
 
 
-def by_perplexity(table: Table) -> list[Point]:
-    """Return changes of F1 in points against the ratio of perplexities, of the same language, base model and method."""
-    ratios = {
-        cell.row: cell.against.change.value for cell in table.cells if cell.column.lower_is_better and cell.against
-    }
-    several = (point for point in _points(table, lambda cell: ratios.get(cell.row), _change, log10))
-    return [point for point in several if not point.column.lower_is_better]
+def by_perplexity(table: Table) -> dict[Column, list[Point]]:
+    """Return changes of F1 in points against the ratio of perplexities, of the same language, base model and method.
+
+    They are by the text and formula of the perplexity: ratios of different ones are not of one scale.
+    """
+    found: dict[Column, list[Point]] = {}
+    for measured in (column for column in table.columns if column.lower_is_better):
+        cells = (cell for cell in table.cells if cell.column == measured)
+        ratios = {cell.row: cell.against.change.value for cell in cells if cell.against}
+        several = _points(table, lambda cell, held=ratios: held.get(cell.row), _change, log10)  # type: ignore[misc]
+        if points := [point for point in several if not point.column.lower_is_better]:
+            found[measured] = points
+    return found
+
+
+def ratio_name(column: Column) -> str:
+    """Return what a ratio of perplexities is of: ratio of perplexities, flores, pseudo-perplexity (corrected)."""
+    return f"ratio of perplexities, {column.data}, {column.metric}"
 
 
 def links(table: Table, material: Material) -> list[Link]:
@@ -71,7 +82,8 @@ def links(table: Table, material: Material) -> list[Link]:
         if corpus:
             found += _links(by_pretraining(table), base, "score", f"MB of {CORPORA[corpus]} (log)")
         found += _links(by_adaptation(table, material), base, "change", "bytes of text adapted to (log)")
-        found += _links(by_perplexity(table), base, "change", "ratio of perplexities (log)")
+        for measured, points in by_perplexity(table).items():
+            found += _links(points, base, "change", f"{ratio_name(measured)} (log)")
     return found
 
 

@@ -96,8 +96,9 @@ def plots(table: Table, material: Material) -> list[Plot]:
             made.append(_pretraining(points, series, base, corpus))
         if points := _of(base, adaptation):
             made.append(_adaptation(points, series, base))
-        if points := _of(base, perplexity):
-            made.append(_perplexity(points, series, base))
+        for measured, several in perplexity.items():
+            if points := _of(base, several):
+                made.append(_perplexity(points, series, base, measured))
     if material.datasets:
         made.append(_funnels(material))
     return made
@@ -175,7 +176,7 @@ def _adaptation(points: Sequence[Point], series: Sequence[str], base: str) -> Pl
     return Plot(_file("adaptation", base), f"Change, by text adapted to: {base_name(base)}", about, svg)
 
 
-def _perplexity(points: Sequence[Point], series: Sequence[str], base: str) -> Plot:
+def _perplexity(points: Sequence[Point], series: Sequence[str], base: str, measured: Column) -> Plot:
     x = alt.X(
         "x:Q",
         title="ratio of perplexities, after / before",
@@ -183,11 +184,12 @@ def _perplexity(points: Sequence[Point], series: Sequence[str], base: str) -> Pl
         axis=alt.Axis(tickCount=4, grid=False),
     )
     about = (
-        "Whether a lower pseudo-perplexity goes with a higher score: changes against "
+        f"Whether a lower {measured.metric} on {measured.data} goes with a higher score: changes against "
         f"{base_name(base)} without an adapter."
     )
     svg = _scatter(points, series, x, lambda _: "change, points of F1", changes=True)
-    return Plot(_file("perplexity", base), f"Perplexity and tasks: {base_name(base)}", about, svg)
+    name = _file("perplexity", f"{base}-{measured.data}-{measured.metric}")
+    return Plot(name, f"Perplexity on {measured.data} and tasks: {base_name(base)}", about, svg)
 
 
 def _scatter(

@@ -12,11 +12,13 @@ from huggingface_hub import DatasetCard
 from stores import commits, git, store, tags
 
 from hub_cards.cards.lint import lint
+from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub
 from lrldata.card import folder_card
 from lrldata.dataset import write_dataset
 from lrldata.language import find
 from lrldata.manifest import fingerprint, read_manifest
+from lrltrain.grid.config import PUSHED
 
 LOAD = """
 import json
@@ -284,6 +286,7 @@ def test_a_folder_that_is_damaged_or_not_finished_is_not_published(
         (["--lang", "bg", "--namespace", "my-org"], "holds nothing of bg"),
         (["--lang", "qqq", "--namespace", "my-org"], "Unknown language"),
         (["--lang", "ro", "--namespace", "my/org"], "--namespace"),
+        (["--lang", "ro", "--namespace", ""], "--namespace"),
         (["--lang", "ro", "--namespace", "my-org", "--version", "1.0"], "--version"),
         (["--lang", "ro", "--namespace", "my-org", "--kind", "model"], "--kind"),
         (["--lang", "ro", "--namespace", "my-org", "--kind", "adapter"], "nothing in the workspace"),
@@ -299,6 +302,12 @@ def test_bad_usage_says_what_is_wrong(options: list[str], words: str, lrl: Any, 
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_study_knows_the_options_of_a_publication() -> None:
+    """It checks them before its first job, without the package that publishes."""
+    of_the_command = {"lang", "all", "out", "dry_run", "allow_http"}
+    assert PushConfig.model_fields.keys() - of_the_command == PUSHED
 
 
 def test_all_publishes_every_language_and_gathers_each_in_a_collection(

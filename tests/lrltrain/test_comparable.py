@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from manifests import change
-from results import predictions, put_adapter, put_perplexity, put_run, recipe
+from results import BASE, predictions, put_adapter, put_perplexity, put_run, recipe
 
+from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages
+from lrltrain.reporting.links import by_perplexity
 from lrltrain.reporting.perplexity import read_perplexities
-from lrltrain.reporting.tables import Cell, Table, corrected
+from lrltrain.reporting.tables import Cell, Column, Comparison, Row, Table, corrected
 from lrltrain.reporting.task_cells import read_tasks
 
 LANGUAGES = ("bg", "mt", "ro", "ug")
@@ -103,6 +105,20 @@ def test_an_adapter_of_another_language_is_named(tmp_path: Path) -> None:
     for adapter in (own, other):
         put(tmp_path, "ro", "lora", 0.9, {}, adapter=adapter)
     assert sorted(cell.row.variant for cell in cells_of(tmp_path)) == ["", "bg_conceptnet_lora"]
+
+
+def test_ratios_of_different_formulas_are_not_put_on_one_axis() -> None:
+    cells = []
+    for language in LANGUAGES:
+        row = Row(language, BASE, "lora", "glotcc")
+        gain = Comparison(Interval(0.1, 0.0, 0.2), 0.5)
+        cells.append(Cell(row, Column("topic", "sib200", "f1"), 1, 60, Interval(0.5, 0.4, 0.6), against=gain))
+        for metric, ratio in (("corrected", 0.9), *([("paper", 0.3)] if language in ("mt", "ro") else [])):
+            of = Comparison(Interval(ratio, ratio, ratio), 0.5)
+            cells.append(Cell(row, Column("pppl", "flores", metric), 1, 60, Interval(5.0, 4.0, 6.0), against=of))
+    found = by_perplexity(Table(tuple(cells)))
+    told = {column.metric: [(point.language, point.x) for point in points] for column, points in found.items()}
+    assert told == {"corrected": [(code, 0.9) for code in LANGUAGES], "paper": [("mt", 0.3), ("ro", 0.3)]}
 
 
 def test_transfer_is_compared_with_the_base_model_s_own(tmp_path: Path) -> None:

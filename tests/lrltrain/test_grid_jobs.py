@@ -129,6 +129,11 @@ def test_a_part_can_be_selected_with_what_it_needs(tmp_path: Path) -> None:
         ("resamples = 200", "resamples = 1", "--resamples"),
         ('languages = "bg,mt"', 'languages = "bg,klingon"', "Unknown language 'klingon'"),
         ('languages = "bg,mt"', 'langs = "bg"', "unknown key 'langs'"),
+        ("[eval]", "[eval.topik]\nepochs = 1\n[eval]", "topik: no task is called so; did you mean topic"),
+        ("[eval]", "[eval.topic]\nseeds = [7]\n[eval]", r"topic\.seeds: is of all tasks"),
+        ("[eval]", '[push]\nnamespce = "my-org"\n[eval]', "unknown key 'namespce'; did you mean 'namespace'"),
+        ("[eval]", '[eval.pppl]\ndata = "x"\n[eval]', r"\[eval\] pppl: data: x: no such file or folder"),
+        ("[eval]", '[eval.pppl]\ndata = "./no/such"\n[eval]', "no such file or folder"),
     ],
 )
 def test_mistakes_in_a_recipe_are_named(tmp_path: Path, old: str, new: str, told: str) -> None:

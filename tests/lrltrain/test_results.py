@@ -17,6 +17,7 @@ from manifests import change
 from results import BASE, HOSTILE, fill, predictions, put_run, recipe
 
 from lrldata.errors import InputError, StorageError, UsageError
+from lrldata.language import languages
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages, groups
 from lrltrain.reporting.exporters import as_csv, as_markdown, as_tex
@@ -307,6 +308,21 @@ def test_the_table_can_be_typeset(filled: Path, tmp_path: Path) -> None:
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "results.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")
+def test_a_table_of_thirty_languages_goes_on_over_pages(tmp_path: Path) -> None:
+    column = Column("topic", "sib200", "f1")
+    rows = [
+        Row(code.code, BASE, method, "glotcc") for code in languages()[:30] for method in ("none", "lora", "seq_bn")
+    ]
+    table = Table(tuple(Cell(row, column, 3, 204, Interval(0.5, 0.4, 0.6), sd=0.01) for row in rows))
+    (tmp_path / "results.tex").write_text(as_tex(table), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "results.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Float too large" not in done.stdout
+    assert re.search(r"\([2-9] pages", done.stdout)
 
 
 def test_a_workspace_without_scores_is_refused(tmp_path: Path, lrltrain: Command) -> None:
