@@ -1,6 +1,6 @@
 """A tokenizer that reads as the model's tokenizer.json says.
 
-For most classes transformers 5 makes a tokenizer anew from the vocabulary, and leaves out what else the file says: its
+For most classes transformers 5 makes a tokenizer again from the vocabulary, and leaves out what else the file says: its
 normalizer, what it does before and after, options of its model. transformers 4 takes the file, but for what a class
 has as default where tokenizer_config.json does not say. A model was trained with what the file has.
 """

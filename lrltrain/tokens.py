@@ -90,7 +90,9 @@ def encode_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], answers: 
 
 
 def _chat(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
-    return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+    # A template that knows no thinking does not read that it is off; else a label would stand where thoughts begin.
+    options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+    return str(tokenizer.apply_chat_template(list(messages), **options))
 
 
 def _special(tokenizer: Any) -> _Special:

@@ -1,8 +1,8 @@
 """A stand-in for the Hugging Face Hub on this machine: for tests, and to rehearse a publication offline.
 
-    PYTHONPATH=tools python -m hub_cards.local_hub --root DIR [--port 0]
+    lrl serve-hub --root DIR [--port 0]
 
-prints the `HF_ENDPOINT` to export; `start` runs it in a thread. It serves the loopback interface only, programs but
+prints what to export; `start` runs it in a thread. It serves the loopback interface only, programs but
 not pages of others in a browser, and nothing that would fill the disk or keep it busy for long.
 
     server.py run.py           the table of routes; the life of a server

@@ -162,8 +162,8 @@ def refuse_conflicts(plans: tuple[Plan, ...] | list[Plan]) -> None:
     told = [f"{plan.repository.id}:\n{conflict}" for plan in plans for conflict in plan.conflicts]
     if told:
         raise PublishError(
-            "parts of a card are to change that a person has changed on the Hub. Use --card theirs to keep what is "
-            "there, or --card ours to replace it:\n" + "\n".join(told),
+            "This push would overwrite card sections edited on the Hub. Use --card theirs to keep what is there, or "
+            "--card ours to replace it:\n" + "\n".join(told),
         )
 
 

@@ -28,7 +28,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     """Write the report of a dataset folder, and return its path; the same folder gives the same bytes.
 
     It goes beside the folder, as FOLDER.report.html, unless `out` says where; not into it, as a dataset's folder holds
-    nothing else. Raises StorageError for a folder that is unfinished or harmed, UsageError for an `out` in it.
+    nothing else. Raises StorageError for a folder that is unfinished or damaged, UsageError for an `out` in it.
     """
     home = folder.resolve()
     path = out or home.with_name(f"{home.name}.report.html")

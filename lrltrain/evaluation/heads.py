@@ -123,6 +123,8 @@ class TaskModel(nn.Module):
         ids[1::2, _LONG // 2 :] = self.encoder.config.pad_token_id or 0
         try:
             apart = self.upper(self.lower(ids, mask), mask)
+        except torch.OutOfMemoryError:
+            raise
         except (AttributeError, TypeError, RuntimeError):  # another architecture
             return False
         else:

@@ -102,7 +102,7 @@ def folder_of(out: Path, recipe: Mapping[str, Any], name: str) -> Path:
 
 
 def find_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
-    """Return the run that is in the folder, if it is finished, unharmed, and of this recipe."""
+    """Return the run that is in the folder, if it is finished, undamaged, and of this recipe."""
     if not is_unchanged(folder, SCORES, fingerprint(recipe)):
         return None
     return Run(folder, read_manifest(folder, SCORES) or {})

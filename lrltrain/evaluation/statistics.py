@@ -27,10 +27,6 @@ class Interval:
     low: float
     high: float
 
-    def overlaps(self, other: "Interval") -> bool:
-        """Return whether the intervals have a number in common."""
-        return self.low <= other.high and other.low <= self.high
-
 
 def percentiles(value: float, drawn: Floats) -> Interval:
     """Return a value with the percentile interval of what resamples gave, (resamples,)."""

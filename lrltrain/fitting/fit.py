@@ -94,7 +94,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
         if first_process():
             plans = [_begin(plan) for plan in plans]
         together.wait()
-        corpora = [tuple(_tokenise(plan, split, progress) for split in ("train", "validation")) for plan in plans]
+        corpora = [tuple(_tokenize(plan, split, progress) for split in ("train", "validation")) for plan in plans]
         for plan, (train, _) in zip(plans, corpora, strict=True):
             _warn_of_unknown(plan, train)
         names = [adapter_name(plan.language, plan.config) for plan in plans]
@@ -225,7 +225,7 @@ def _schedule(config: FitConfig) -> Schedule:
     )
 
 
-def _tokenise(plan: Plan, split: str, progress: Progress) -> Corpus:
+def _tokenize(plan: Plan, split: str, progress: Progress) -> Corpus:
     with progress.waiting(f"Tokenizing {split}"):
         return tokenize(
             plan.text,

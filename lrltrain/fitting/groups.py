@@ -1,6 +1,6 @@
 """Which fits are trained together: those that share base model, method and settings, as many as memory holds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -16,10 +16,8 @@ from lrltrain.training.processes import processes
 MOST = {"cuda": 32, "cpu": 8}  # adapters of a group, before it is tried whether memory holds them
 
 
-def fit_all(
-    configs: Sequence[FitConfig], progress: Progress, told: Callable[[Adapter], None] = lambda _: None
-) -> list[Adapter]:
-    """Train adapters in groups, and say of each when it is there; returns them in order.
+def fit_all(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]:
+    """Train adapters in groups; returns them in order.
 
     A group that does not fit into the memory of a GPU is halved. Raises LrlError.
     """
@@ -33,9 +31,7 @@ def fit_all(
             half = len(group) // 2
             waiting[:0] = [group[:half], group[half:]]
             continue
-        for number, one in zip(group, made, strict=True):
-            found[number] = one
-            told(one)
+        found |= zip(group, made, strict=True)
     return [found[number] for number in range(len(configs))]
 
 

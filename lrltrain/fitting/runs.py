@@ -28,8 +28,7 @@ from lrltrain.names import base_name, distinct
 from lrltrain.training.checkpoints import whole_steps
 
 RECIPE = "recipe.json"
-# Settings that may change on the way. Others are in the shapes or in what the loss is of, or the trainer takes them
-# from the checkpoint whatever is asked for.
+# Settings that may change when a run is resumed; all others change the shapes of weights, or what the loss is of.
 CONTINUED = {"steps", "warmup", "learning_rate", "weight_decay", "eval_every", "dropout", "torch_compile"}
 SPACE_NEEDED = 1 << 20  # bytes free on the disk below which a failure is put down to it
 

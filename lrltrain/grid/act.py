@@ -88,15 +88,15 @@ def _perform(job: Job, records: Records, cache: Path, spent: float) -> Record:
         return before
     attempts = before.attempts + 1 if before is not None and before.status != "done" else 1
     if before is not None and before.status == "done":
-        job = _afresh(job, before, records)
+        job = _clear_corrupted(job, before, records)
     record = _attempt(job, records, cache)
     record = replace(record, attempts=attempts, seconds=round(record.seconds + spent, 3), ended=round(time.time(), 3))
     records.write(record)
     return record
 
 
-def _afresh(job: Job, before: Record, records: Records) -> Job:
-    """Make way for a job whose files were harmed: what is left of them is not to be taken for whole.
+def _clear_corrupted(job: Job, before: Record, records: Records) -> Job:
+    """Make way for a job whose files are corrupted: what is left of them is not to be taken for whole.
 
     A dataset is built over what is there, as its manifest has the history of its versions.
     """

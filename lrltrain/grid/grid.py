@@ -25,11 +25,6 @@ class Outcome:
     jobs: Sequence[Job]
     state: Schedule
 
-    @property
-    def is_whole(self) -> bool:
-        """Return whether every job is done."""
-        return len(self.state.done) == len(self.jobs)
-
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
         state = self.state

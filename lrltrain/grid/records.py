@@ -155,7 +155,7 @@ class Records:
         return found
 
     def is_done(self, job: Job, *, verify: bool = False) -> bool:
-        """Return whether a job is finished and what it made is unharmed.
+        """Return whether a job is finished and what it made is undamaged.
 
         A file of the size and time that it had is taken to be the same, unless `verify` is set.
         """

@@ -91,7 +91,7 @@ class Schedule:
         elif record.status == "done":
             self.done[record.id] = record
         else:
-            self._mend(self.jobs[record.id])
+            self._requeue_damaged(self.jobs[record.id])
             self._tries[record.id] = self._tries.get(record.id, 0) + 1
             if record.final or self._tries[record.id] > self.retries:
                 self.failed[record.id] = record
@@ -105,7 +105,7 @@ class Schedule:
             return not any(map(self._is_open, job.needs))
         return all(need in self.done for need in job.needs)
 
-    def _mend(self, job: Job) -> None:
+    def _requeue_damaged(self, job: Job) -> None:
         """Where a job failed because of what it needs is damaged, let that be made again."""
         for need in job.needs:
             if need in self.done and self.records.changed_files(self.done[need], verify=True):

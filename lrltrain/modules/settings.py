@@ -9,8 +9,8 @@ from transformers.activations import ACT2FN
 from lrldata.errors import ModelError
 
 VERSION = "adapters.1.3.0"  # whose format is written
-# What `adapters` 1.3 writes for its SeqBnConfig and LoRAConfig. Only the keys that Bottlenecks and LowRanks have as
-# fields may differ here from what an adapter has that is to be loaded.
+# What `adapters` 1.3 writes for its SeqBnConfig and LoRAConfig. What an adapter to be loaded has may differ from it
+# only in the fields of Bottlenecks and LowRanks, and in what changes nothing (_IRRELEVANT and _PHM).
 _BOTTLENECK = {
     "adapter_residual_before_ln": False,
     "cross_adapter": False,

@@ -20,26 +20,22 @@ PENALTY = 0.01  # of the value matrix's distance from identity (AdapterFusion, a
 class Linears(nn.Module):
     """K linear layers: `weight` (K, out, in) and `bias` (K, out)."""
 
-    def __init__(self, count: int, inputs: int, outputs: int, *, bias: bool = True) -> None:
+    def __init__(self, count: int, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(count, outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(count, outputs)) if bias else None
+        self.bias = nn.Parameter(torch.zeros(count, outputs))
 
     @torch.no_grad()
     def draw(self, number: int) -> None:
         """Initialise one of the layers as BERT does; drawn on the CPU, so that it is the same on every device."""
         self.weight[number].copy_(torch.empty(self.weight[number].shape, device="cpu").normal_(0.0, STD))
-        if self.bias is not None:
-            self.bias[number].zero_()
+        self.bias[number].zero_()
 
     def forward(self, states: Tensor) -> Tensor:
         """Return outputs (K, tokens, out) of states (K, tokens, in)."""
-        weight = self.weight.to(states.dtype)
-        bias = None if self.bias is None else self.bias.to(states.dtype)
+        weight, bias = self.weight.to(states.dtype), self.bias.to(states.dtype)
         if len(weight) == 1:
-            return functional.linear(states, weight.squeeze(0), None if bias is None else bias.squeeze(0))
-        if bias is None:
-            return torch.bmm(states, weight.mT)
+            return functional.linear(states, weight.squeeze(0), bias.squeeze(0))
         return torch.baddbmm(bias[:, None], states, weight.mT)
 
 

@@ -26,9 +26,8 @@ class LabelledHead:
     """Makes the head of `model` see only chosen positions. Use it as a context around the model's forward pass.
 
     `model` is a transformers model with a language modelling head, with or without adapters. `dtype` is the precision
-    of its last projection; without one it is that of autocast where that is on, else that of the weights. On a GPU the
-    trainer computes the model alone under autocast and turns what comes out into single precision: the projection is
-    computed outside of it, and where its weights are held in bf16 that fails.
+    of its last projection; without one it is that of autocast where that is on, else that of the weights. `Step`
+    computes the model under autocast and the loss outside of it, and so names the precision here.
 
     A model that does more to its logits than the last projection, as Gemma 2, which caps them, computes them itself.
     """

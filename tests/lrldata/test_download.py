@@ -222,7 +222,7 @@ def test_a_name_from_an_address_stays_in_the_folder(path: str, name: str, tmp_pa
         (["drop"] * 5, "will be continued"),
     ],
 )
-def test_failures_name_the_address_and_the_way_out(
+def test_failures_name_the_address_and_the_hint(
     faults: list[str], message: str, server: Server, tmp_path: Path
 ) -> None:
     server.faults = faults

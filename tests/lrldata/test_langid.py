@@ -380,7 +380,7 @@ def test_another_file_under_a_name_is_refused(tmp_path: Path, monkeypatch: pytes
         load_model("glotlid")
 
 
-def test_an_unknown_name_and_a_missing_package_name_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_and_a_missing_package_give_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="compact, glotlid, lid176"):
         load_model("glotlidd")
     with pytest.raises(InputError, match="no/such"):
@@ -390,7 +390,7 @@ def test_an_unknown_name_and_a_missing_package_name_the_way_out(monkeypatch: pyt
         load_model("lid176")
 
 
-def test_glotlid_without_the_hub_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+def test_glotlid_without_the_hub_is_an_error_with_a_hint(tmp_path: Path) -> None:
     code = "from lrldata.errors import DownloadError\nfrom lrldata.langid import load_model\n"
     code += "try: load_model('glotlid')\nexcept DownloadError as error: print(error)"
     offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}

@@ -107,7 +107,7 @@ def test_a_job_that_fails_is_listed_and_stops_only_what_needs_it(tmp_path: Path,
     ("harmed", "same_time"),
     [("datasets/bg/conceptnet/data/train-*", False), ("adapters/mt/*/*lora/*.safetensors", True)],
 )
-def test_one_flipped_byte_is_found_and_mended(
+def test_one_flipped_byte_is_found_and_made_again(
     harmed: str, same_time: bool, copy: Path, whole: Path, tmp_path: Path, lrltrain: Run
 ) -> None:
     file = next(iter(sorted(copy.glob(harmed))))

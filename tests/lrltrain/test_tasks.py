@@ -83,7 +83,7 @@ def test_training_items_of_one_label_are_refused(tmp_path: Path) -> None:
         ("ner", "Ion B-PER\n", "line 1 has 1 columns, not 2"),
     ],
 )
-def test_bad_data_is_refused_with_file_line_and_way_out(tmp_path: Path, task: Any, text: str, told: str) -> None:
+def test_bad_data_is_refused_with_file_line_and_hint(tmp_path: Path, task: Any, text: str, told: str) -> None:
     write(tmp_path, task, test=text)
     with pytest.raises(InputError, match=r"test\.tsv") as refused:
         open_task(task, str(tmp_path), ROMANIAN)

@@ -24,7 +24,6 @@ RETIRED = {
     "TOGETHER": "MAX_JOBS_PER_GPU",
     "_told_to": "redirect_output",
     "_let_go": "release_gpu_memory",
-    "until_done": "retry_until_done",
     "_refuse_twins": "check_duplicates",
     "_LASTING": "PERMANENT",
     "tokenise": "tokenize",
@@ -71,7 +70,7 @@ def search() -> Iterator[str]:
 
 
 def _pattern(word: str) -> re.Pattern[str]:
-    begins = r"(?<![\w-])" if word[0].isalnum() or word[0] == "_" else ""
+    begins = r"(?<![A-Za-z0-9-])" if word[0].isalnum() or word[0] == "_" else ""
     return re.compile(begins + re.escape(word) + (r"(?!\w)" if word[-1].isalnum() else ""))
 
 
