@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 from lrldata.workspace import Dataset
 
 PathLike = str | Path
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 class FitOptions(TypedDict, total=False):
@@ -45,7 +45,7 @@ class FitOptions(TypedDict, total=False):
     eval_every: int
     eval_blocks: int
     eval_batch_size: int
-    precision: Precision
+    precision: Precision | Literal["fp16"]
     torch_compile: bool
     tracker: Sequence[Literal["tensorboard", "trackio", "wandb"]]
     group: int | Literal["auto"]
