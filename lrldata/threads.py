@@ -34,21 +34,41 @@ def quota(root: Path = Path("/")) -> float | None:
     A group has no more than the groups around it. In a container the path of the group may be the host's, of which
     nothing is seen: the limit then stands where the groups begin.
     """
-    limits = []
+    return min((limit for group in _groups(root, "cpu") for limit in _limits(group)), default=None)
+
+
+def memory_left(root: Path = Path("/")) -> int | None:
+    """Return how many bytes of memory this process's cgroups still let it have; None where they set no limit.
+
+    What they keep of files that nobody reads now is given up when it is wanted, and counts as free.
+    """
+    left = []
+    for group in _groups(root, "memory"):
+        for most, used, stale in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            limit, taken = _text(group / most).strip(), _text(group / used).strip()
+            if limit.isdigit() and taken.isdigit():  # not `max`
+                told = dict(line.split(" ", 1) for line in _text(group / "memory.stat").splitlines() if " " in line)
+                left.append(max(0, int(limit) - int(taken) + int(told.get(stale, 0))))
+    return min(left, default=None)
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """Yield the folders of this process's cgroups of a controller, of either version, and of the groups around them."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         inner = [part for part in path.split("/") if part not in ("", "..")]
-        for top in _tops(root / "sys/fs/cgroup", controllers):
-            groups = [top.joinpath(*inner[:depth]) for depth in range(len(inner) + 1)]
-            limits += [limit for group in groups for limit in _limits(group)]
-    return min(limits, default=None)
+        for top in _tops(root / "sys/fs/cgroup", controllers, controller):
+            yield from (top.joinpath(*inner[:depth]) for depth in range(len(inner) + 1))
 
 
-def _tops(mounted: Path, controllers: str) -> list[Path]:
+def _tops(mounted: Path, controllers: str, controller: str) -> list[Path]:
     """Return the folders in which a hierarchy may begin: version 2 has no controllers in its line."""
     if not controllers:
         return [mounted, mounted / "unified"]
-    return [mounted / controllers, mounted / "cpu"] if "cpu" in controllers.split(",") else []
+    return [mounted / controllers, mounted / controller] if controller in controllers.split(",") else []
 
 
 def _limits(group: Path) -> Iterator[float]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrldata.threads import cores
+from lrldata.threads import cores, memory_left
 from lrltrain.grid.cost import gpu_memory_of, memory_of
 from lrltrain.grid.job import Job
 
@@ -58,18 +58,11 @@ def gpus() -> tuple[Gpu, ...]:
 
 
 def free_memory() -> int:
-    """Return how many bytes of memory can be had, of the machine and of this process's group."""
-    limits = [_number(Path("/sys/fs/cgroup/memory.max"))]
+    """Return how many bytes of memory can be had, of the machine and of this process's cgroups, as a job's of SLURM."""
     try:
         told = Path("/proc/meminfo").read_text("ascii")
-        limits.append(int(told.split("MemAvailable:")[1].split()[0]) * 1024)
+        free = int(told.split("MemAvailable:")[1].split()[0]) * 1024
     except (OSError, IndexError, ValueError):
-        limits.append(8 << 30)  # not Linux: a usual laptop's
-    return min(limit for limit in limits if limit)
-
-
-def _number(file: Path) -> int:
-    try:
-        return int(file.read_text("ascii"))
-    except (OSError, ValueError):  # no such file, or `max`
-        return 0
+        free = 8 << 30  # not Linux: a usual laptop's
+    left = memory_left()
+    return free if left is None else min(free, left)

@@ -12,7 +12,7 @@ import pytest
 
 from lrldata import engine, threads
 from lrldata.engine import WorkerPool, variables
-from lrldata.threads import cores, limit_threads, quota
+from lrldata.threads import cores, limit_threads, memory_left, quota
 
 ROOT = Path(__file__).resolve().parents[2]
 SHADOWS = ("types", "random", "colorsys", "polars")  # what multiprocessing, a library and we import, and nobody
@@ -114,6 +114,36 @@ def test_a_limit_of_time_is_found_in_either_version_of_control_groups(tmp_path: 
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     assert quota(tmp_path) == expected
+
+
+MEMORY = {
+    "version 2": (
+        "0::/a/job\n",
+        {"a/memory.max": "1000\n", "a/memory.current": "700\n", "a/memory.stat": "anon 1\ninactive_file 100\n"}
+        | {"a/job/memory.max": "max\n", "a/job/memory.current": "500\n"},
+        400,
+    ),
+    "version 1, a job": (
+        "4:memory:/slurm/uid_1/job_2\n3:cpuset:/z\n",
+        {
+            "memory/slurm/uid_1/job_2/memory.limit_in_bytes": "900",
+            "memory/slurm/uid_1/job_2/memory.usage_in_bytes": "1000",
+        },
+        0,
+    ),
+    "no limit": ("0::/a\n", {"a/memory.max": "max\n", "a/memory.current": "5\n"}, None),
+    "none": ("", {}, None),
+}
+
+
+@pytest.mark.parametrize("case", MEMORY)
+def test_memory_that_is_left_is_found_in_either_version_of_control_groups(tmp_path: Path, case: str) -> None:
+    own, files, expected = MEMORY[case]
+    for name, text in {"proc/self/cgroup": own, **{f"sys/fs/cgroup/{name}": files[name] for name in files}}.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert memory_left(tmp_path) == expected
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(None, 8), (16.0, 8), (2.9, 2), (0.5, 1)])
