@@ -12,13 +12,14 @@ from pathlib import Path
 
 from lrldata.errors import InputError
 
-# The type of a file by its own ending, in any case; of those in PACKED also with .gz behind it.
+# The type of a file by its own ending, in any case; of those in PACKED also with an ending of a packer behind it.
 TYPES: Mapping[str, str] = {
     ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv",
     ".txt": "text",
 }  # fmt: skip
+ENDINGS = (".gz", ".xz", ".bz2", ".zst")  # of packers
 PACKED = frozenset(TYPES.values()) - {"parquet"}
-KINDS = f"{', '.join(TYPES)}, and all but .parquet with .gz behind"
+KINDS = f"{', '.join(TYPES)}, and all but .parquet with {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} behind"
 HIDDEN = {"__MACOSX"}  # and what begins with a dot
 NAMED = 100  # names that are kept of what is left out, for each reason
 SHOWN = 3  # and that are shown
@@ -84,15 +85,20 @@ def _texts(names: object) -> Sequence[str]:
 def type_of(name: str) -> str | None:
     """Return the type of a file by its name; None for one that is not read."""
     bare = name.rpartition("/")[2].lower()
-    if bare.endswith(".gz"):
-        found = TYPES.get(Path(bare.removesuffix(".gz")).suffix)
+    if packed := ending_of(bare):
+        found = TYPES.get(Path(bare.removesuffix(packed)).suffix)
         return found if found in PACKED else None
     return TYPES.get(Path(bare).suffix)
 
 
+def ending_of(name: str) -> str:
+    """Return the ending that says how a file is packed, in any case; empty where it is not."""
+    return next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
+
+
 def is_packed(name: str) -> bool:
-    """Return whether a file is packed by gzip, by its name."""
-    return name.lower().endswith(".gz")
+    """Return whether a file is packed, by its name."""
+    return bool(ending_of(name))
 
 
 def find_files(given: Path, configuration: str | None = None) -> Inputs:

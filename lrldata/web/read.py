@@ -4,11 +4,11 @@ What a file holds is not believed: whatever it is, it is read, or ends in an Inp
 """
 
 import codecs
-import gzip
+import lzma
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import polars as pl
 import pyarrow as pa
@@ -19,7 +19,8 @@ from lrldata.network import reached
 from lrldata.normalize import normalized
 from lrldata.web import fields
 from lrldata.web.fields import HINT, SPLIT, TOO_LONG, as_number, as_texts, parse_line, text_of
-from lrldata.web.inputs import is_packed, type_of
+from lrldata.web.inputs import ending_of, type_of
+from lrldata.web.packed import unpacked
 from lrldata.web.parquet import ColumnError, is_text, read_frames
 from lrldata.web.plain import LINE, PART, ROWS, paragraphs
 from lrldata.web.shards import Columns, Shard, find_shards
@@ -39,8 +40,8 @@ LONGEST_LINE = 32 << 20  # bytes of a line of a file: JSON takes up to thirty ti
 _BLOCK = 1 << 20  # bytes of JSON that are decoded at once
 _NAMES, _NAME = 20, 50  # columns that an error lists, and their letters
 _UNREADABLE = (
-    pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, zlib.error, OSError, EOFError,
-    ValueError, TypeError, OverflowError, RecursionError,
+    pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, zlib.error, lzma.LZMAError, OSError,
+    EOFError, ValueError, TypeError, OverflowError, RecursionError,
 )  # fmt: skip
 
 
@@ -75,16 +76,15 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
         if kind == "parquet":
             yield from _parquet(shard, stream, columns)
             return
-        if is_packed(shard.name) and not shard.size:
-            raise EOFError("it is empty, and so no gzip file")
-        plain: Any = gzip.GzipFile(fileobj=stream) if is_packed(shard.name) else stream
+        if (packed := ending_of(shard.name)) and not shard.size:
+            raise EOFError(f"it is empty, and so no {packed} file")
+        plain = unpacked(stream, shard.name)
         if kind == "json":
             yield from _tables(shard, read_json(_blocks(plain), fields.JSON, LONGEST_LINE), columns)
         elif kind in ("csv", "tsv"):
 
             def again() -> Iterator[str]:
-                plain.seek(0)
-                return _lines(shard, plain)
+                return _lines(shard, unpacked(stream, shard.name))
 
             yield from _tables(shard, read_csv(again, LONGEST_LINE, tabs=kind == "tsv"), columns)
         elif kind == "jsonl":

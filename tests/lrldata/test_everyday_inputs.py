@@ -1,10 +1,13 @@
 """Inputs as people have them: what is read of a folder and what is left out, tables, odd names, and scripts."""
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 import os
+import random
 import subprocess
 import sys
 import unicodedata
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from test_web import ENGLISH, ROMANIAN
 from test_web_build import prose
@@ -29,7 +33,7 @@ from lrldata.web.build import build_web
 from lrldata.web.config import WebConfig
 from lrldata.web.decontaminate import open_protected
 from lrldata.web.explain import explain, find_text
-from lrldata.web.inputs import describe_left_out, find_files, type_of
+from lrldata.web.inputs import ENDINGS, describe_left_out, find_files, type_of
 from lrldata.web.read import Columns, find_shards, read_parts
 from lrldata.web.repair import repair
 from lrldata.web.scripts import scripts_asked
@@ -87,6 +91,47 @@ def test_a_text_file_of_numbered_sentences_is_refused(tmp_path: Path) -> None:
         documents(tmp_path)
     (tmp_path / "ron-sentences.txt").write_text("\n".join([*rows, "o linie fără număr"]), "utf-8")
     assert len(documents(tmp_path)) == 1
+
+
+# Packed files
+
+
+def packed(content: bytes, ending: str) -> bytes:
+    if ending == ".zst":
+        sink = pa.BufferOutputStream()
+        with pa.CompressedOutputStream(sink, "zstd") as stream:
+            stream.write(content)
+        return bytes(sink.getvalue())
+    packers: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
+    return packers[ending](content)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_packed_files_are_read_as_they_are_published(ending: str, tmp_path: Path) -> None:
+    """HPLT and OSCAR are .jsonl.zst, CC-100 is .txt.xz; several streams one after another are one file."""
+    rows = [f'{{"text": "rând {number}"}}\n'.encode() for number in range(3_000)]
+    (tmp_path / f"a.jsonl{ending}").write_bytes(
+        packed(b"".join(rows[:1_000]), ending) + packed(b"".join(rows[1_000:]), ending)
+    )
+    assert documents(tmp_path) == [f"rând {number}" for number in range(3_000)]
+    (tmp_path / f"a.jsonl{ending}").unlink()
+    (tmp_path / f"b.csv{ending.upper()}").write_bytes(packed(b"text,n\nunu,1\ndoi,2\n", ending))
+    assert documents(tmp_path) == ["unu", "doi"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("damage", ["cut", "changed", "not packed", "empty"])
+def test_packed_files_that_are_damaged_are_named(ending: str, damage: str, tmp_path: Path) -> None:
+    if (damage, ending) == ("changed", ".zst"):
+        pytest.skip("Arrow writes zstd without a sum to check")
+    draw = random.Random(1)
+    whole = packed("".join(f"cuvânt {draw.random()}\n" for _ in range(2_000)).encode(), ending)
+    changed = bytearray(whole)
+    changed[len(whole) // 2] ^= 255
+    content = {"cut": whole[: len(whole) // 2], "changed": bytes(changed), "not packed": b"text\n" * 9, "empty": b""}
+    (tmp_path / f"a.txt{ending}").write_bytes(content[damage])
+    with pytest.raises(InputError, match=rf"a\.txt{ending}: cannot be read"):
+        documents(tmp_path)
 
 
 # Which files are read
