@@ -1,14 +1,16 @@
 """Languages: one row each in languages.toml, found by any code or name that a person would type."""
 
 import difflib
+import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lrldata.errors import LanguageError
 
@@ -67,6 +69,8 @@ class Language(BaseModel):
         return {_fold(spelling) for spelling in typed if spelling}
 
 
+ADDED = "LRL_LANGUAGES"
+_CODE = re.compile(r"[a-z]{2,3}(_[A-Z][a-z]{3})?")
 _SUBTAG = re.compile(r"[a-z]{4}|[a-z]{2}|[0-9]{3}")  # a script or a region of a BCP 47 tag
 
 
@@ -76,9 +80,34 @@ def _fold(spelling: str) -> str:
 
 @cache
 def languages() -> tuple[Language, ...]:
-    """Return all languages: the 30 of the paper first, in its order, then the others by code."""
+    """Return all languages: the 30 of the paper first, in its order, then the others by code, then the user's own.
+
+    Those are in the file that the variable LRL_LANGUAGES names, in the form of languages.toml. Raises LanguageError.
+    """
     table: dict[str, dict[str, Any]] = tomllib.loads(files("lrldata").joinpath("languages.toml").read_text("utf-8"))
-    return tuple(Language(code=code, **row) for code, row in table.items())
+    known = [Language(code=code, **row) for code, row in table.items()]
+    return (*known, *_added(Path(os.environ[ADDED]), known)) if os.environ.get(ADDED) else tuple(known)
+
+
+def _added(file: Path, known: Sequence[Language]) -> list[Language]:
+    """Read rows of a user's own. Raises LanguageError for what is no such file, or of a language that is known."""
+    taken = {spelling: row for row in known for spelling in (_fold(row.code), _fold(row.iso639_3 or row.code))}
+    try:
+        table = tomllib.loads(file.read_text("utf-8-sig"))
+        added = [Language(code=code, **row) for code, row in table.items()]
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise LanguageError(f"{ADDED}: {file}: {told}.", "Its form is that of lrldata/languages.toml.") from error
+    for row in added:
+        if not _CODE.fullmatch(row.code):
+            raise LanguageError(
+                f"{ADDED}: {file}: [{row.code}]: no code of a language.", "Two or three letters are one."
+            )
+        if other := taken.get(_fold(row.code)) or taken.get(_fold(row.iso639_3 or row.code)):
+            raise LanguageError(
+                f"{ADDED}: {file}: [{row.code}]: is known, as {other.name} ({other.code}).", "Take it out."
+            )
+    return added
 
 
 @cache

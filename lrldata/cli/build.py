@@ -60,7 +60,9 @@ def build_command(
     ] = None,
     lid: Annotated[
         str | None,
-        typer.Option(help="Language identification: compact | glotlid | lid176 | FILE.bin", show_default="compact"),
+        typer.Option(
+            help="Language identification: compact | glotlid | lid176 | FILE.bin | none", show_default="compact"
+        ),
     ] = None,
     protect: Annotated[
         str | None,

@@ -11,7 +11,7 @@ from lrldata.langid.binding import BINDINGS, is_right
 from lrldata.langid.decide import Verdict, decide, decide_all, margins_of
 from lrldata.langid.labels import codes_of
 from lrldata.langid.model import LanguageModel, Prediction
-from lrldata.langid.named import COMPACT, GLOTLID, LID176, NAMES, load_model
+from lrldata.langid.named import COMPACT, GLOTLID, LID176, NAMES, NO_MODEL, load_model
 from lrldata.langid.text import has_letters, prepare
 from lrldata.langid.thresholds import threshold_of
 
@@ -21,6 +21,7 @@ __all__ = [
     "GLOTLID",
     "LID176",
     "NAMES",
+    "NO_MODEL",
     "LanguageModel",
     "Prediction",
     "Verdict",

@@ -16,6 +16,7 @@ from lrldata.manifest import sha256_of
 from lrldata.network import reached
 
 COMPACT, GLOTLID, LID176 = "compact", "glotlid", "lid176"
+NO_MODEL = "none"  # where a build takes all text to be in its language
 NAMES = (COMPACT, GLOTLID, LID176)
 
 # GlotLID v3 (Kargaran et al. 2023, arXiv 2310.16248), 1,687,094,687 bytes; the hash is that of the Hub's own record.

@@ -17,6 +17,7 @@ from lrldata.dataset import write_dataset
 from lrldata.engine import WorkerPool
 from lrldata.errors import InputError
 from lrldata.folder import lock
+from lrldata.langid import NO_MODEL
 from lrldata.language import Language, parse
 from lrldata.ledger import Ledger, Tally, from_json, reasons_of
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
@@ -291,9 +292,10 @@ def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revis
     """Return all that shapes a dataset: input, settings, rules, model, language and library versions."""
     context = stages.context_of(task)
     model, own = context.model, thresholds(task.language)
-    binding = "fasttext-new" if model.binding == "fasttext_new" else "fasttext-community"
+    binding = [] if model is None else ["fasttext-new" if model.binding == "fasttext_new" else "fasttext-community"]
+    identified = {"lid": model.name, "lid_sha256": model.sha256} if model else {"lid": NO_MODEL}
     left_out = {"without": list(OF_PAGES)} if task.sentences else {}
-    numbers = {"rules": {**rules(), **own, **left_out}, "lid": model.name, "lid_sha256": model.sha256}
+    numbers = {"rules": {**rules(), **own, **left_out}, **identified}
     return {
         "source": config.source,
         "language": context.language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),
@@ -302,6 +304,6 @@ def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revis
         "repository": {"id": REPOSITORY, "revision": revision} if revision else None,
         "inputs": [shard.entry() for shard in shards],
         "sample": config.sample,
-        "made_with": made_with(*LIBRARIES, binding),
+        "made_with": made_with(*LIBRARIES, *binding),
         **({"verdicts": task.decided.as_json()} if task.decided else {}),
     }

@@ -35,7 +35,7 @@ class CleaningContext:
     """What documents are judged with: language, model, protected text, and what a row is to be."""
 
     language: Language
-    model: LanguageModel
+    model: LanguageModel | None  # none: all text is taken to be in the language
     protected: Protected | None = None
     unit: str = "lines"
     handles: bool = False  # names of people on social networks, as @name, are replaced as personal data is
@@ -73,7 +73,7 @@ def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     if context.protected is not None:
         found = pl.Series(context.protected.found_in(judged["text"]))
         judged = judged.with_columns(reason=pl.when(found).then(pl.lit("contaminated")).otherwise("reason"))
-    return _identify(judged.drop("whole"), context)
+    return _identify(judged.drop("whole"), context, context.model) if context.model else _believed(judged.drop("whole"))
 
 
 def _judge_metadata(documents: pl.DataFrame) -> pl.Series:
@@ -112,7 +112,9 @@ def _taken_in(found: pl.DataFrame, code: str, kin: frozenset[str]) -> pl.DataFra
     )
 
 
-def _floored(kind: pl.Series, found: pl.DataFrame, lines: pl.DataFrame, context: CleaningContext) -> pl.Series:
+def _floored(
+    kind: pl.Series, found: pl.DataFrame, lines: pl.DataFrame, context: CleaningContext, model: LanguageModel
+) -> pl.Series:
     """Turn to `other` what is in no language surely, but surely not in this one: lists of words, mash, lorem ipsum."""
     code, numbers = context.language.code, rules()
     told = pl.DataFrame({"kind": kind, "letters": lines["letters"], **found.select(_BEST).to_dict()})
@@ -122,23 +124,27 @@ def _floored(kind: pl.Series, found: pl.DataFrame, lines: pl.DataFrame, context:
     if not len(places):
         return kind
     texts = lines["text"].gather(places).str.head(numbers["identified"]).to_list()
-    own = context.model.least(texts, {code, *context.kin}, numbers["least_own"])
+    own = model.least(texts, {code, *context.kin}, numbers["least_own"])
     return kind.scatter(places.filter(pl.Series(~own)), "other")
 
 
-def _identify(judged: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
+def _believed(judged: pl.DataFrame) -> pl.DataFrame:
+    return judged.with_columns(taken_for=pl.lit(None, pl.String), probability=pl.lit(None, pl.Float64))
+
+
+def _identify(judged: pl.DataFrame, context: CleaningContext, model: LanguageModel) -> pl.DataFrame:
     """Identify the lines that are left: those of another language go, and those of documents that mostly are."""
     code, staying = context.language.code, judged["reason"].is_null()
     begins = judged.filter(staying).select(pl.col("text").str.head(rules()["identified"]))
     distinct = begins.unique(maintain_order=True)  # a line that is there often is asked for once
-    found = context.model.predict_two(distinct["text"].to_list())
+    found = model.predict_two(distinct["text"].to_list())
     if len(distinct) < len(begins):
         found = begins.join(distinct.hstack(found), on="text", how="left", maintain_order="left").drop("text")
     found = _taken_in(found, code, context.kin)
     short = judged.filter(staying)["letters"] < rules()["least_own_letters"]
     other = short.replace_strict({True: rules()["surely_other"], False: 0.5}, return_dtype=pl.Float64)
-    kind = decide_all(found, code, threshold_of(context.model.name, code), margins_of(code), other)
-    kind = _floored(kind, found, judged.filter(staying), context)
+    kind = decide_all(found, code, threshold_of(model.name, code), margins_of(code), other)
+    kind = _floored(kind, found, judged.filter(staying), context, model)
     told = found.select(taken_for="first", probability="first_probability").with_columns(kind=kind)
     places = staying.arg_true()
     nothing = told.clear(len(judged))

@@ -115,7 +115,7 @@ def explain(
         .then(pl.lit("normalised_duplicate"))
         .otherwise(pl.lit(whole[0], pl.String))
     )
-    found = context.model.predict(judged["text"].to_list())
+    found = model.predict(judged["text"].to_list())
     return [
         Explained(
             line,

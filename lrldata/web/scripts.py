@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from lrldata.errors import UsageError
-from lrldata.langid import margins_of
+from lrldata.langid import GLOTLID, LanguageModel, margins_of
 from lrldata.language import COMPOSITE_SCRIPTS, Language, find, languages
 
 _TAG = re.compile(r"[-_]([A-Za-z]{4})(?=[-_]|$)")
@@ -65,6 +65,17 @@ def kin_of(language: Language, scripts: tuple[str, ...] | None, labels: Iterable
             )
         kin |= here
     return frozenset(kin)
+
+
+def check_known(language: Language, model: LanguageModel, kin: Iterable[str] = ()) -> None:
+    """Raise UsageError for a language that a model does not know: all its text would go as that of others."""
+    if {language.code, *kin}.isdisjoint(model.languages.values()):
+        others = "" if model.name == GLOTLID else "--lid glotlid knows more languages. "
+        raise UsageError(
+            f"--lid: the model {model.name!r} that identifies languages does not know {language.name} "
+            f"({language.code}): all text in it would go as that of another language.",
+            f"{others}With --lid none, all of your text is taken to be in {language.name}.",
+        )
 
 
 def _script_of(label: str, language: Language) -> str | None:

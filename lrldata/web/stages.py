@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lrldata.langid import load_model
+from lrldata.langid import NO_MODEL, load_model
 from lrldata.language import Language, find
 from lrldata.normalize import lowered
 from lrldata.review.decisions import Decisions
@@ -19,7 +19,7 @@ from lrldata.web.chunks import DropCodes, Part, read_frame, whole
 from lrldata.web.clean import CleaningContext, clean
 from lrldata.web.cross_dedup import CODES, Keys
 from lrldata.web.decontaminate import open_protected
-from lrldata.web.scripts import kin_of, written_in
+from lrldata.web.scripts import check_known, kin_of, written_in
 
 LARGE_SITE = 0.05  # share of the documents from which on a site is parted, or one split would have most of them
 REASONS = {number: reason for reason, number in CODES.items()}
@@ -51,8 +51,11 @@ def context_of(task: Task) -> CleaningContext:
     """Load, once a process, what documents are judged with."""
     language = language_of(task)
     protected = open_protected(language, task.protect, benchmarks=task.benchmarks)
+    if task.lid == NO_MODEL:
+        return CleaningContext(language, None, protected, task.unit, task.handles)
     model = load_model(task.lid, task.cache)
     kin = kin_of(language, task.scripts, model.languages, model.name)
+    check_known(language, model, kin)
     return CleaningContext(language, model, protected, task.unit, task.handles, kin)
 
 

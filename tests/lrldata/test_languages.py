@@ -1,11 +1,21 @@
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from lrldata import language as module
 from lrldata.conceptnet.triples import in_scripts
-from lrldata.errors import LanguageError
+from lrldata.errors import LanguageError, UsageError
+from lrldata.langid import load_model
 from lrldata.language import find, languages, parse
+from lrldata.manifest import DATASET, read_manifest
+from lrldata.progress import Progress
+from lrldata.web.build import build_web
+from lrldata.web.config import WebConfig
+from lrldata.web.scripts import check_known
 
 PAPER = """am az bn bo bg ku cy da el he jv ka lv mr mt mk ne ro si sk sl su sw te th ug ur uz yo ms""".split()
 SPELLINGS = """ro ron rum ron_Latn ron-Latn ro-RO RO Romanian română ro_Latn_RO""".split()
@@ -63,3 +73,65 @@ def test_codes_have_their_form_and_mean_one_row() -> None:
 def test_every_script_is_one_that_the_pattern_engine_knows() -> None:
     for script in {script for language in languages() for script in language.scripts}:
         assert pl.DataFrame({"t": ["1"]}).select(in_scripts(pl.col("t"), [script])).item()
+
+
+TALYSH = """[tly]
+name = "Talysh"
+native_name = "tolışi"
+iso639_3 = "tly"
+scripts = ["Latn", "Cyrl"]
+"""
+
+
+@pytest.fixture
+def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the file that LRL_LANGUAGES names."""
+    monkeypatch.setenv("LRL_LANGUAGES", str(tmp_path / "own.toml"))
+    caches = (languages, module._by_spelling)  # noqa: SLF001
+    for each in caches:
+        each.cache_clear()
+    yield tmp_path / "own.toml"
+    for each in caches:
+        each.cache_clear()
+
+
+def test_a_language_of_one_s_own_is_found_and_built(own_file: Path, tmp_path: Path) -> None:
+    own_file.write_text(TALYSH, "utf-8")
+    assert {find(typed).code for typed in ("tly", "Talysh", "tolışi", "tly_Latn")} == {"tly"}
+    assert languages()[-1].scripts == ("Latn", "Cyrl")
+    (tmp_path / "a.txt").write_text(
+        "\n".join(f"Az tolışi zıvonədə qəp jəydəm, {at} ruj çok be." for at in range(9)), "utf-8"
+    )
+    options: dict[str, Any] = {"lang": "tly", "source": "web", "input": tmp_path / "a.txt", "documents": "lines"}
+    options |= {"out": tmp_path, "cache": tmp_path, "workers": 1}
+    with pytest.raises(UsageError, match=r"does not know Talysh \(tly\).*--lid none"):
+        build_web(WebConfig(**options), Progress(quiet=True))
+    (made,) = build_web(WebConfig(**options, lid="none"), Progress(quiet=True))
+    assert sum(made.rows.values()) == 9
+    manifest = read_manifest(made.path, DATASET) or {}
+    assert (manifest["settings"]["lid"], manifest["language"]["name"]) == ("none", "Talysh")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "No such file"),
+        ("[tly", "Expected"),
+        ('[tly]\nnam = "x"', "nam"),
+        ('[ro]\nname = "x"', r"\[ro\]: is known, as Romanian"),
+        ('[zz]\nname = "x"\niso639_3 = "ron"', "is known, as Romanian"),
+        ('["../x"]\nname = "x"', "no code of a language"),
+        ("a = 1", "own.toml"),
+    ],
+)
+def test_a_file_of_languages_that_cannot_be_meant_is_refused(own_file: Path, text: str | None, told: str) -> None:
+    if text is not None:
+        own_file.write_text(text)
+    with pytest.raises(LanguageError, match=told):
+        languages()
+
+
+def test_every_language_of_the_paper_is_known_to_the_built_in_model() -> None:
+    for row in languages():
+        if row.paper:
+            check_known(row, load_model())
