@@ -64,8 +64,11 @@ def scores(results: Sequence[Score]) -> Table:
         if score.before and (score.language, score.base) not in shown:
             drawn.add_row(alone, f"{score.before.value:,.2f}", _ends(score.before), "")
         shown.add((score.language, score.base))
-        called = score.method if methods[score.language, score.base, score.method] == 1 else score.adapter
-        name = f"{score.language}: with {called}" if score.adapter else alone
+        alike = methods[score.language, score.base, score.method] > 1
+        own = (score.adapter or "").startswith(f"{score.language}_".replace("-", "_"))
+        name = (
+            f"{score.language}: with {score.method if own and not alike else score.adapter}" if score.adapter else alone
+        )
         against = f"{score.ratio.value:.3f} ({_ends(score.ratio, 3)})" if score.ratio else ""
         drawn.add_row(name, f"{score.after.value:,.2f}", _ends(score.after), against)
     return drawn
@@ -77,10 +80,15 @@ def task_scores(results: Sequence[TaskScore]) -> Table:
     drawn = table(
         "Tasks", "language", "method", "task", "metric", *numbers, "test in train", "in corpus", numbers=numbers
     )
+    rows = Counter(_row(each) for each in results)
     for each in results:
-        told = each.as_json()
+        told, adapter = each.as_json(), each.runs[0].manifest["adapter"]
         spread = f" ± {each.sd:.3f}" if each.sd is not None else ""
         method = f"{told['method']} ({told['source']})" if told["source"] else told["method"]
+        if adapter and (
+            rows[_row(each)] > 1 or not adapter["name"].startswith(f"{told['language']}_".replace("-", "_"))
+        ):
+            method = f"{told['method']} ({adapter['name']})"
         shared = told["overlap"]["test_in_train"]
         found = told["contamination"]
         drawn.add_row(
@@ -94,6 +102,12 @@ def task_scores(results: Sequence[TaskScore]) -> Table:
             f"{found['found']} of {found['items']:,}" if found else "",
         )
     return drawn
+
+
+def _row(score: TaskScore) -> tuple[str, ...]:
+    """Return what tells one line of the table from another, unless adapters are named."""
+    told = score.as_json()
+    return tuple(str(told[key]) for key in ("language", "base", "method", "source", "task", "data"))
 
 
 def _ends(value: Interval, digits: int = 2) -> str:

@@ -8,6 +8,9 @@ import pytest
 from manifests import change
 from results import BASE, predictions, put_adapter, put_perplexity, put_run, recipe
 
+from lrltrain.cli.tables import task_scores
+from lrltrain.evaluation.record import Run, runs_in
+from lrltrain.evaluation.score_tasks import TaskScore
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages
 from lrltrain.reporting.links import by_perplexity
@@ -147,3 +150,22 @@ def test_a_base_model_on_a_text_that_was_replaced_is_left_out(tmp_path: Path) ->
         (copy / name).write_bytes((base / name).read_bytes())
     change(copy, data={"name": "flores", "sha256": "f" * 64})
     assert {cell.column.data for cell in read_perplexities(tmp_path, 99)} == {"flores"}
+
+
+def test_the_command_names_adapters_that_a_table_would_not_tell_apart(tmp_path: Path) -> None:
+    gold, predicted = predictions("topic", 0.9, 1)
+    runs = []
+    for name in ("ro_conceptnet_lora", "bg_conceptnet_lora"):
+        made = recipe("ro", "topic", "lora", 1, adapter={"name": name, "manifest_sha256": f"{ord(name[0]):x}"[:1] * 64})
+        put_run(tmp_path, made, gold, predicted, name)
+    shared = {"overlap": {"test_in_train": {"exact": 0, "near": 0, "items": 9}}}
+    for run in runs_in(tmp_path):
+        result = {"result": {"macro_f1": 0.5}, "contamination": None}
+        runs.append(Run(run.folder, {**run.manifest, **shared, **result}))
+    scores = [TaskScore((run,)) for run in runs]
+    told = [list(task_scores(held).columns[1].cells) for held in (scores, scores[:1], scores[1:])]
+    assert told == [
+        ["lora (bg_conceptnet_lora)", "lora (ro_conceptnet_lora)"],
+        ["lora (bg_conceptnet_lora)"],
+        ["lora (conceptnet)"],
+    ]
