@@ -47,7 +47,7 @@ def manifests(folder: Path) -> Feed:
 
 def records(folder: Path) -> Feed:
     """Return what feeds records and plans of grids."""
-    from lrltrain.grid.act import _afresh
+    from lrltrain.grid.act import _clear_corrupted
     from lrltrain.grid.job import Job
     from lrltrain.grid.records import Record, records_of
     from lrltrain.grid.show import status
@@ -64,7 +64,7 @@ def records(folder: Path) -> Feed:
         record = known.read(job.id)
         if record is not None:
             known.is_done(job, verify=draw.random() < 0.5)
-            _afresh(job, record, known)
+            _clear_corrupted(job, record, known)
         return status(*known.read_plan(), known)
 
     return feed

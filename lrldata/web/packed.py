@@ -16,11 +16,10 @@ _MEMORY = 512 << 20  # bytes that a decompressor may take: xz at its highest lev
 
 
 def unpacked(stream: BinaryIO, name: str) -> BinaryIO:
-    """Return what is in a file, from its beginning.
+    """Return what is in a file from where it stands.
 
     Raises, as it is read, OSError, EOFError or lzma.LZMAError for one that is damaged, or ends too early.
     """
-    stream.seek(0)
     packed = ending_of(name)
     made: Any = stream
     if packed == ".gz":

@@ -78,19 +78,21 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
             return
         if (packed := ending_of(shard.name)) and not shard.size:
             raise EOFError(f"it is empty, and so no {packed} file")
-        plain = unpacked(stream, shard.name)
         if kind == "json":
-            yield from _tables(shard, read_json(_blocks(plain), fields.JSON, LONGEST_LINE), columns)
+            yield from _tables(
+                shard, read_json(_blocks(unpacked(stream, shard.name)), fields.JSON, LONGEST_LINE), columns
+            )
         elif kind in ("csv", "tsv"):
 
             def again() -> Iterator[str]:
+                stream.seek(0)
                 return _lines(shard, unpacked(stream, shard.name))
 
             yield from _tables(shard, read_csv(again, LONGEST_LINE, tabs=kind == "tsv"), columns)
         elif kind == "jsonl":
-            yield from _jsonl(shard, _lines(shard, plain), columns)
+            yield from _jsonl(shard, _lines(shard, unpacked(stream, shard.name)), columns)
         else:
-            yield from map(_of_texts, paragraphs(shard, _lines(shard, plain), columns))
+            yield from map(_of_texts, paragraphs(shard, _lines(shard, unpacked(stream, shard.name)), columns))
 
 
 def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:

@@ -25,7 +25,7 @@ from lrltrain.evaluation import score_text
 from lrltrain.evaluation.record import find_run, folder_of, runs_in, write_run
 from lrltrain.fitting.corpus import tokenize
 from lrltrain.fitting.plan import prepare
-from lrltrain.grid.act import _afresh, run_job
+from lrltrain.grid.act import _clear_corrupted, run_job
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
@@ -70,7 +70,7 @@ def test_what_a_record_says_of_others_artifacts_is_not_removed(tmp_path: Path) -
         file.parent.mkdir(parents=True)
         file.write_text("x")
     files = {file.relative_to(tmp_path).as_posix(): (1, 0, "0" * 64) for file in (own, other)}
-    _afresh(JOB, Record(JOB.id, JOB.name, "done", files=files), records)
+    _clear_corrupted(JOB, Record(JOB.id, JOB.name, "done", files=files), records)
     assert (own.exists(), other.exists()) == (False, True)
 
 
