@@ -52,9 +52,13 @@ class Patience:
                 if wait >= TELLING:
                     note(f"warning: {what}: {describe(error)} Trying again in {wait:.0f} s.")
                 if waited + wait > most:
+                    told = (
+                        f"{what}: {describe(error)} After {waited:.0f} s of waiting, {wait:.0f} s more are asked for."
+                    )
+                    if most < self.seconds:
+                        raise PublishError(told, f"Nothing was sent. {hint(error)}") from error
                     raise PublishError(
-                        f"{what}: {describe(error)} After {waited:.0f} s of waiting, {wait:.0f} s more are asked for.",
-                        "What is published stays. Give the same command again later, or a longer --patience.",
+                        told, "What is published stays. Give the same command again later, or a longer --patience."
                     ) from error
                 time.sleep(wait)
                 waited, pause = waited + wait, min(2 * pause, LONGEST_PAUSE)
