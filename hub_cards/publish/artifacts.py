@@ -206,7 +206,8 @@ def understood(folder: Path) -> Iterator[None]:
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         told = f"{type(error).__name__}: {error}"
         raise StorageError(
-            f"{folder}: its manifest cannot be understood ({told}).", "Make the folder again."
+            f"{folder}: its manifest cannot be understood ({told}).",
+            "Undo what was edited in it. If nothing was, this is a bug: run with --debug and report it.",
         ) from error
 
 

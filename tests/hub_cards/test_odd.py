@@ -155,7 +155,7 @@ def test_a_plan_waits_for_a_hub_that_does_not_answer_for_seconds_not_minutes() -
     def refused() -> None:
         raise ConnectionRefusedError
 
-    with pytest.raises(PublishError, match="no answer.*Nothing was sent. Check --endpoint"):
+    with pytest.raises(PublishError, match=r"no answer.*Nothing was sent\. Check --endpoint"):
         Patience(300.0, unreached=0.1).retry_until_done("the token", refused)
 
 
