@@ -6,29 +6,33 @@ differs, in all languages alike. A name is the variant of a row, and averages le
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from lrldata.manifest import fingerprint
 
 SHOWN = 6  # digits of a hash
 MOST_NAMED = 2  # differences that make a name; more have a number
 LONGEST = 20  # characters of a value in a name
-Place = TypeVar("Place")
 
 
 @dataclass(frozen=True)
-class Made(Generic[Place]):
-    """A score: its `way`, what it shares with scores of other languages; its `place`, and what it was made under."""
+class Made:
+    """A score by what it was made under.
 
-    way: Any
-    scope: Any  # of ways whose conditions should agree: the base model and test set
-    place: Place
+    `place` is where it stands in the table, `way` the same without its language, and `scope` what all methods share
+    that should have been measured under the same conditions: base model and test set. `adapter` is the hash of a
+    manifest.
+    """
+
+    way: Hashable
+    scope: Hashable
+    place: Hashable
     conditions: Mapping[str, Any]
     made_with: Mapping[str, str]
     seeds: int
-    adapter: str = ""  # the hash of its manifest
+    adapter: str = ""
 
 
 def conditions_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,18 +43,16 @@ def conditions_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return settings | base | ({"trained on": learned["data"]["name"]} if learned else {})
 
 
-def names_of_conditions(scores: Sequence[Made[Any]]) -> list[str]:
+def names_of_conditions(scores: Sequence[Made]) -> list[str]:
     """Return for each score what tells it from others of its place, empty for the usual one."""
     kinds = [fingerprint(score.conditions) for score in scores]
-    usual: Counter[tuple[Any, str]] = Counter()
-    for score, kind in zip(scores, kinds, strict=True):
-        usual[score.scope, kind] += 1
-    ways: dict[Any, dict[str, Made[Any]]] = {}
-    seeds: Counter[tuple[Any, str]] = Counter()
+    usual = Counter((score.scope, kind) for score, kind in zip(scores, kinds, strict=True))
+    ways: dict[Hashable, dict[str, Made]] = {}
+    seeds: Counter[tuple[Hashable, str]] = Counter()
     for score, kind in zip(scores, kinds, strict=True):
         ways.setdefault(score.way, {}).setdefault(kind, score)
         seeds[score.way, kind] += score.seeds
-    called: dict[tuple[Any, str], str] = {}
+    called: dict[tuple[Hashable, str], str] = {}
     for way, several in ways.items():
         first, *others = sorted(several, key=lambda kind: (-usual[several[kind].scope, kind], -seeds[way, kind], kind))
         called[way, first] = ""
@@ -58,7 +60,7 @@ def names_of_conditions(scores: Sequence[Made[Any]]) -> list[str]:
             differs = _difference(several[kind].conditions, several[first].conditions)
             called[way, kind] = differs or f"settings {number}"
     names = [called[score.way, kind] for score, kind in zip(scores, kinds, strict=True)]
-    twins: dict[tuple[Any, str], list[int]] = {}
+    twins: dict[tuple[Hashable, str], list[int]] = {}
     for at, (score, name) in enumerate(zip(scores, names, strict=True)):
         twins.setdefault((score.place, name), []).append(at)
     for held in twins.values():
@@ -66,7 +68,7 @@ def names_of_conditions(scores: Sequence[Made[Any]]) -> list[str]:
     return names
 
 
-def _tell_apart(scores: Sequence[Made[Any]], places: Sequence[int], names: list[str]) -> None:
+def _tell_apart(scores: Sequence[Made], places: Sequence[int], names: list[str]) -> None:
     """Name scores of one place and the same conditions: by libraries or adapter; most seeds and newest come first."""
     order = sorted(range(len(scores)), key=lambda at: (scores[at].seeds, _versions(scores[at].made_with)), reverse=True)
     first, taken = scores[order[0]], {names[places[order[0]]]}
