@@ -110,9 +110,10 @@ def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
-            raise InputError(
-                f"{shard.place}: cannot be read (line {number:,} is not UTF-8 at byte {error.start + 1}).", HINT
-            ) from error
+            wide = number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            what = "the file is UTF-16" if wide else f"line {number:,} is not UTF-8 at byte {error.start + 1}"
+            hint = f"Convert it, as with `iconv -f {'UTF-16' if wide else 'ENCODING'} -t UTF-8`, or leave it out with"
+            raise InputError(f"{shard.place}: cannot be read ({what}).", f"{hint} --skip-bad.") from error
         if "\r" not in text:
             yield text
             continue

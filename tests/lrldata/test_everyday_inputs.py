@@ -504,3 +504,14 @@ def test_templates_are_described_in_json(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["templates", "check", str(file), "--json"])
     found = json.loads(done.stdout)
     assert (done.exit_code, found["sets"][0]["name"], len(found["faults"])) == (1, "mine", 1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_file_of_another_encoding_is_named_with_how_to_convert_it(encoding: str, tmp_path: Path) -> None:
+    mark = "\ufeff" if encoding == "utf-16-be" else ""  # which Python writes in the other case
+    (tmp_path / "a.txt").write_bytes((mark + "În fiecare primăvară.\n").encode(encoding))
+    with pytest.raises(InputError, match=r"a\.txt: cannot be read \(the file is UTF-16\)\. .*iconv -f UTF-16 -t UTF-8"):
+        documents(tmp_path)
+    (tmp_path / "a.txt").write_bytes("primăvară\n".encode("iso8859-2"))
+    with pytest.raises(InputError, match=r"line 1 is not UTF-8 at byte 5\)\. .*iconv -f ENCODING -t UTF-8"):
+        documents(tmp_path)
