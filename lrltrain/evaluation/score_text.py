@@ -206,7 +206,7 @@ def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recip
     if not np.isfinite(values.log_likelihood).all():
         raise StorageError("a sentence has a likelihood that is not a number.", "Try --precision fp32.")
     if values.cut:
-        note(f"note: {values.cut:,} of {len(text.sentences):,} sentences are longer than the model reads, and are cut.")
+        note(f"note: {values.cut:,} of {len(text.sentences):,} sentences are too long to be read whole, and are cut.")
     table = pl.DataFrame(
         {
             "sentence": text.sentences,

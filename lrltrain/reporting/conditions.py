@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrldata.manifest import fingerprint
+from lrltrain.reporting.tables import Column, Row
 
 SHOWN = 6  # digits of a hash
 MOST_NAMED = 2  # differences that make a name; more have a number
@@ -19,20 +20,32 @@ LONGEST = 20  # characters of a value in a name
 
 @dataclass(frozen=True)
 class Made:
-    """A score by what it was made under.
+    """A score: its place in the table, the manifest of one of its runs, and how many seeds it has."""
 
-    `place` is where it stands in the table, `way` the same without its language, and `scope` what all methods share
-    that should have been measured under the same conditions: base model and test set. `adapter` is the hash of a
-    manifest.
-    """
+    row: Row
+    column: Column
+    manifest: Mapping[str, Any]
+    seeds: int = 1
 
-    way: Hashable
-    scope: Hashable
-    place: Hashable
-    conditions: Mapping[str, Any]
-    made_with: Mapping[str, str]
-    seeds: int
-    adapter: str = ""
+    @property
+    def way(self) -> tuple[Row, Column]:
+        """Return the place without its language."""
+        return self.row._replace(language=""), self.column
+
+    @property
+    def scope(self) -> tuple[str, Column]:
+        """Return what all methods share that should have been measured under the same conditions."""
+        return self.row.base, self.column
+
+    @property
+    def made_with(self) -> Mapping[str, str]:
+        """Return the libraries by name, with their versions."""
+        return dict(self.manifest["made_with"])
+
+    @property
+    def adapter(self) -> str:
+        """Return the hash of the adapter's manifest; empty without one."""
+        return str((self.manifest["adapter"] or {}).get("manifest_sha256", ""))
 
 
 def conditions_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +58,9 @@ def conditions_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def names_of_conditions(scores: Sequence[Made]) -> list[str]:
     """Return for each score what tells it from others of its place, empty for the usual one."""
-    kinds = [fingerprint(score.conditions) for score in scores]
+    conditions = [conditions_of(score.manifest) for score in scores]
+    kinds = [fingerprint(each) for each in conditions]
+    told = dict(zip(kinds, conditions, strict=True))
     usual = Counter((score.scope, kind) for score, kind in zip(scores, kinds, strict=True))
     ways: dict[Hashable, dict[str, Made]] = {}
     seeds: Counter[tuple[Hashable, str]] = Counter()
@@ -57,12 +72,12 @@ def names_of_conditions(scores: Sequence[Made]) -> list[str]:
         first, *others = sorted(several, key=lambda kind: (-usual[several[kind].scope, kind], -seeds[way, kind], kind))
         called[way, first] = ""
         for number, kind in enumerate(others, 2):
-            differs = _difference(several[kind].conditions, several[first].conditions)
+            differs = _difference(told[kind], told[first])
             called[way, kind] = differs or f"settings {number}"
     names = [called[score.way, kind] for score, kind in zip(scores, kinds, strict=True)]
-    twins: dict[tuple[Hashable, str], list[int]] = {}
+    twins: dict[tuple[Row, Column, str], list[int]] = {}
     for at, (score, name) in enumerate(zip(scores, names, strict=True)):
-        twins.setdefault((score.place, name), []).append(at)
+        twins.setdefault((score.row, score.column, name), []).append(at)
     for held in twins.values():
         _tell_apart([scores[at] for at in held], held, names)
     return names

@@ -26,7 +26,7 @@ from lrldata.workspace import PATTERNS, score_path, source_of_adapter
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
-from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
+from lrltrain.reporting.conditions import Made, names_of_conditions
 from lrltrain.reporting.current import adapters_in, is_replaced, note_replaced
 from lrltrain.reporting.data_names import Key, key_of, names_of
 from lrltrain.reporting.tables import NONE, PPPL, Cell, Column, Comparison, Row, variant_of
@@ -57,7 +57,8 @@ def read_perplexities(workspace: Path, times: int) -> list[Cell]:
         column, alike = Column(PPPL, called[key], str(score["metric"])), _alike(manifest, folder)
         base = Row(score["language"], score["base"], NONE, None)
         before = Interval(**(score["before"] or score["after"]))
-        cells.setdefault((alike, ""), (Cell(base, column, 1, score["sentences"], before), manifest))
+        alone_as = {**manifest, "adapter": None}
+        cells.setdefault((alike, ""), (Cell(base, column, 1, score["sentences"], before), alone_as))
         if score["adapter"] is None:
             continue
         hashed = str(manifest["adapter"]["manifest_sha256"])
@@ -67,7 +68,7 @@ def read_perplexities(workspace: Path, times: int) -> list[Cell]:
         against = Comparison(Interval(**score["ratio"]), p) if score["ratio"] and p is not None else None
         cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=against)
         cells.setdefault((alike, hashed), (cell, manifest))
-    return _told_apart(cells)
+    return _told_apart(list(cells.values()))
 
 
 def _on_current_texts(measured: Sequence[Measured]) -> list[Measured]:
@@ -85,24 +86,12 @@ def _on_current_texts(measured: Sequence[Measured]) -> list[Measured]:
     return kept
 
 
-def _told_apart(cells: Mapping[tuple[str, str], tuple[Cell, Mapping[str, Any]]]) -> list[Cell]:
-    """Name what else would share a place in the table; keys end in the hash of an adapter's manifest."""
-    made = [
-        Made(
-            (cell.row._replace(language=""), cell.column),
-            (cell.row.base, cell.column),
-            (cell.row, cell.column),
-            conditions_of(manifest),
-            manifest["made_with"],
-            1,
-            hashed,
-        )
-        for (_, hashed), (cell, manifest) in cells.items()
-    ]
-    held = (cell for cell, _ in cells.values())
+def _told_apart(cells: Sequence[tuple[Cell, Mapping[str, Any]]]) -> list[Cell]:
+    """Name what else would share a place in the table."""
+    names = names_of_conditions([Made(cell.row, cell.column, manifest) for cell, manifest in cells])
     return [
         replace(cell, row=cell.row._replace(variant=f"{cell.row.variant} {name}".strip()))
-        for cell, name in zip(held, names_of_conditions(made), strict=True)
+        for (cell, _), name in zip(cells, names, strict=True)
     ]
 
 

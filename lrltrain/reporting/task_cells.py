@@ -80,15 +80,7 @@ def _groups(runs: Iterable[Run]) -> list[Group]:
         row = row._replace(variant=name if len(names[row]) > 1 else row.variant)
         places.append((row, Column(run.task, called[_tested(run)], TASKS[run.task])))
     made = [
-        Made(
-            (row._replace(language=""), column),
-            (row.base, column),
-            (row, column),
-            conditions_of(run.manifest),
-            run.manifest["made_with"],
-            len(folders[folder]),
-            (run.manifest["adapter"] or {}).get("manifest_sha256", ""),
-        )
+        Made(row, column, run.manifest, len(folders[folder]))
         for (row, column), (folder, run) in zip(places, firsts.items(), strict=True)
     ]
     groups = []
