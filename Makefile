@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 # What is imported is compiled then: to compile all that is installed takes longer than to install it.
 INSTALL = -m pip install --quiet --no-compile --constraint constraints.txt
+# ... and kept, also where the environment says not to, as in many containers: to compile torch and transformers again
+# takes each command four seconds.
+export PYTHONDONTWRITEBYTECODE =
 DEMO ?= build/demo
 ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loss.py modules.py)
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
