@@ -60,3 +60,8 @@ class EndpointError(LrlError):
 
 class PublishError(LrlError):
     """Something could not be published."""
+
+
+def one_line(error: BaseException, longest: int | None = None) -> str:
+    """Return what another library's error says, on one line of so many characters; its kind where it says nothing."""
+    return " ".join(str(error).split())[:longest] or type(error).__name__

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lrldata.errors import LanguageError
+from lrldata.errors import LanguageError, one_line
 
 COMPOSITE_SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
 
@@ -96,7 +96,7 @@ def _added(file: Path, known: Sequence[Language]) -> list[Language]:
         table = tomllib.loads(file.read_text("utf-8-sig"))
         added = [Language(code=code, **row) for code, row in table.items()]
     except (OSError, ValueError, TypeError, ValidationError) as error:
-        told = " ".join(str(error).split())[:200]
+        told = one_line(error, 200)
         raise LanguageError(f"{ADDED}: {file}: {told}.", "Its form is that of lrldata/languages.toml.") from error
     for row in added:
         if not _CODE.fullmatch(row.code):

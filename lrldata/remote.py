@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import fsspec  # type: ignore[import-untyped]
 from platformdirs import user_cache_path
 
-from lrldata.errors import StorageError, UsageError
+from lrldata.errors import StorageError, UsageError, one_line
 from lrldata.folder import kept_in_place, waited
 from lrldata.manifest import MANIFEST, DamagedError, fingerprint, read_beside, sealed, write_json
 from lrldata.output import keep_out_of, redact
@@ -221,7 +221,7 @@ def _translate_errors(workspace: str) -> Iterator[None]:
         raise
     except ImportError as error:
         scheme = workspace.split("://", maxsplit=1)[0]
-        told = " ".join(str(error).split())
+        told = one_line(error)
         hint = f"In a checkout of lrl, use `pip install '.[{scheme}]'`."
         raise UsageError(f"{redact(workspace)}: {redact(told)}.", hint) from error
     except ValueError as error:
@@ -229,7 +229,7 @@ def _translate_errors(workspace: str) -> Iterator[None]:
             f"{redact(workspace)}: {redact(str(error))}.", "Use a folder, or an address as s3://BUCKET/FOLDER."
         ) from error
     except Exception as error:  # every store has errors of its own
-        told = " ".join(str(error).split())
+        told = one_line(error)
         raise StorageError(
             f"{redact(workspace)}: {redact(told) or type(error).__name__}.",
             "Check the address, the network and your rights to it.",

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from lrldata.errors import StorageError
+from lrldata.errors import StorageError, one_line
 from lrldata.folder import replaced
 from lrldata.manifest import (
     ADAPTER,
@@ -67,7 +67,7 @@ def draw_curve(log: Sequence[Mapping[str, Any]], best: int, name: str, path: Pat
         draw_losses(log, best, name, path)
     except Exception as error:  # noqa: BLE001 -- a library is missing, or its own renderer fails in a way of its own
         remove(path.parent, path.name)
-        told = " ".join(str(error).split())[:200]
+        told = one_line(error, 200)
         note(f"note: {path.name} was not drawn, and the adapter has none: {type(error).__name__}: {told}")
 
 

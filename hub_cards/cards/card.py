@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from lrldata.card import in_yaml
+from lrldata.errors import one_line
 from lrldata.manifest import fingerprint
 
 LONGEST, LINES = 1_000_000, 20_000  # characters and lines of a README: to compare more takes minutes
@@ -155,7 +156,7 @@ def _load(head: str, above: int = 0) -> dict[str, Any]:
         problem = ", ".join(filter(None, (error.context, error.problem)))[:200]
         raise CardError(f"{place}the metadata cannot be read: {problem}") from error
     except (yaml.YAMLError, *_ODD) as error:
-        raise CardError(f"the metadata cannot be read: {' '.join(str(error).split())}") from error
+        raise CardError(f"the metadata cannot be read: {one_line(error)}") from error
     if found is not None and not isinstance(found, dict):
         raise CardError("the metadata are not a mapping")
     return found or {}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lrldata.errors import LrlError, PublishError
+from lrldata.errors import LrlError, PublishError, one_line
 from lrldata.network import TRANSPORT, retry_after
 from lrldata.output import note, redact
 
@@ -119,7 +119,7 @@ def describe(error: BaseException) -> str:
         told = redact(" ".join(message.split()))
         return f"the Hub answered {status}{f' ({told})' if told else ''}."
     if isinstance(error, ValueError) and type(error).__module__.startswith("huggingface_hub"):
-        return redact(" ".join(str(error).split()))
+        return redact(one_line(error))
     if name := _lasting(error):
         return f"the Hub cannot be reached at all ({name})."
     if any(isinstance(each, socket.gaierror) for each in _chain(error)):

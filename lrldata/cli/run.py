@@ -10,7 +10,7 @@ import typer
 from rich.console import RenderableType
 
 from lrldata import __version__
-from lrldata.errors import LrlError
+from lrldata.errors import LrlError, one_line
 from lrldata.output import guard, say, say_json, say_traceback, show, tell
 from lrldata.threads import limit_threads
 
@@ -86,7 +86,7 @@ def _describe(error: BaseException) -> str:
         return "out of memory. Build fewer languages at once."
     if os.strerror(errno.ENOSPC) in str(error):  # as Polars reports it
         return f"{os.strerror(errno.ENOSPC).lower()} on the disk of --out or --cache. Make room or name another folder."
-    return str(error) if isinstance(error, LrlError) else " ".join(str(error).split())
+    return str(error) if isinstance(error, LrlError) else one_line(error)
 
 
 def _fail(message: str, code: int) -> int:

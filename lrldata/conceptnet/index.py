@@ -27,7 +27,7 @@ from lrldata.conceptnet.read import (
     understand,
 )
 from lrldata.conceptnet.relations import EXTERNAL_URL
-from lrldata.errors import InputError
+from lrldata.errors import InputError, one_line
 from lrldata.folder import remove_unfinished, waited
 from lrldata.manifest import (
     INDEX,
@@ -187,7 +187,7 @@ def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, 
     except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
         if os.strerror(errno.ENOSPC) in str(error):
             raise
-        faults = str(error).splitlines()[0]
+        faults = one_line(error, 200)
     except sqlite3.Error as error:
         raise InputError(f"{path}: the database cannot be read ({error}).", "Build it again, or use --dump.") from error
     if is_database and not faults:

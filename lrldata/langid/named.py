@@ -8,7 +8,7 @@ from typing import Any
 
 import huggingface_hub  # which loads what it has when it is asked for
 
-from lrldata.errors import DownloadError, InputError, UsageError
+from lrldata.errors import DownloadError, InputError, UsageError, one_line
 from lrldata.langid.binding import try_out
 from lrldata.langid.model import LanguageModel, open_file
 from lrldata.langid.modelfile import check_weights, read_layout
@@ -110,7 +110,7 @@ def _fetch_glotlid(cache: Path | None) -> Path:
                 )
             )
     except OSError as error:  # it is not in the cache, and the network is not to be asked; or the disk is full
-        raise DownloadError(f"{what}: {str(error).splitlines()[0]}", hint) from error
+        raise DownloadError(f"{what}: {one_line(error, 200)}", hint) from error
 
 
 def _find_lid176() -> Path:

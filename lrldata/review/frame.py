@@ -17,6 +17,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from lrldata.dataset import SAMPLES, VERDICTS, Opened, open_shards
+from lrldata.errors import one_line
 from lrldata.folder import kept_in_place
 from lrldata.langid import load_model
 from lrldata.ledger import from_json
@@ -113,7 +114,7 @@ def read_frame(path: Path) -> Frame:
             raise ValueError("a line of a stratum that is not there")  # noqa: TRY301 -- told as the others
     except (ValueError, AttributeError, RecursionError) as error:
         raise DamagedError(
-            f"{path}: not as `lrldata review` writes it ({str(error).splitlines()[0]}).",
+            f"{path}: not as `lrldata review` writes it ({one_line(error, 200)}).",
             "Remove it, and it is made again.",
         ) from error
     return frame

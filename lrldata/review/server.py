@@ -17,7 +17,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lrldata.dataset import VERDICTS
-from lrldata.errors import LrlError, UsageError
+from lrldata.errors import LrlError, UsageError, one_line
 from lrldata.review.frame import Frame
 from lrldata.review.page import Words, review_page
 from lrldata.review.sampling import OpenStratum, Queue
@@ -140,7 +140,7 @@ def application(review: Review, words: Words, language: str, key: str) -> web.Ap
             async with lock:
                 return web.json_response(review.answer(message))
         except (ValidationError, JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise web.HTTPBadRequest(text=str(error).splitlines()[0]) from error
+            raise web.HTTPBadRequest(text=one_line(error, 200)) from error
         except (LrlError, OSError) as error:
             raise web.HTTPInternalServerError(text=str(error)) from error
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrldata.errors import LrlError, StorageError, UsageError
+from lrldata.errors import LrlError, StorageError, UsageError, one_line
 from lrldata.output import guard, redact, say_traceback
 from lrldata.paths import remove
 from lrltrain.grid.handlers import GROUP_HANDLERS, HANDLERS
@@ -139,7 +139,7 @@ def _failed(job: Job, error: Exception, seconds: float) -> Record:
 def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {(error.strerror or str(error)).lower()}."
-    told = " ".join(str(error).split())
+    told = one_line(error)
     return redact(told) if isinstance(error, LrlError) else redact(f"{type(error).__name__}: {told}")
 
 

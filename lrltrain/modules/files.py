@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lrldata.errors import ModelError
+from lrldata.errors import ModelError, one_line
 from lrltrain.modules.families import Family, base_of, family_of
 from lrltrain.modules.insert import AdapterStack, FusedStack
 from lrltrain.modules.settings import VERSION, read_settings
@@ -188,7 +188,7 @@ def _read_weights(folder: Path, files: tuple[str, str]) -> tuple[Path, dict[str,
         return pickled, dict(torch.load(pickled, map_location="cpu", weights_only=True))
     except (OSError, SafetensorError, ValueError, RuntimeError, EOFError, KeyError, TypeError) as error:
         path = safe if safe.is_file() else pickled
-        told = " ".join(str(error).split())[:200]
+        told = one_line(error, 200)
         raise ModelError(f"{path}: cannot be read: {told}.", _AGAIN) from error
     except Exception as error:  # torch raises what pickle raises: UnpicklingError, AttributeError and others
         raise ModelError(f"{pickled}: cannot be read as weights: {type(error).__name__}.", _AGAIN) from error

@@ -6,7 +6,7 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from lrldata.errors import ModelError
+from lrldata.errors import ModelError, one_line
 from lrldata.settings import path_or_id
 from lrltrain.modules.files import CONFIG, FUSION_CONFIG, load_adapter_files, load_fusion, read_config
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert
@@ -64,7 +64,7 @@ def _folder_of(source: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        told = " ".join(str(error).split())[:200]
+        told = one_line(error, 200)
         raise ModelError(
             f"{source}: cannot be fetched from the Hub: {told}.", "Check id, revision and token."
         ) from error
