@@ -8,7 +8,7 @@ INSTALL = -m pip install --quiet --no-compile --constraint constraints.txt
 # takes each command four seconds.
 export PYTHONDONTWRITEBYTECODE =
 DEMO ?= build/demo
-ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loss.py modules.py)
+ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loaded.py loss.py modules.py)
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
 
 .PHONY: environments demo test coverage test-data test-adapters test-oracles test-real test-wheel test-upstream check docs serve-docs bench bench-glotcc clean

@@ -1,6 +1,7 @@
 """The card of a model repository: an adapter, a fusion or a full fine-tuning, or lrl-mini. Pure."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hub_cards.cards.card import Card
@@ -242,8 +243,10 @@ def fit_command(manifest: Mapping[str, Any], source: str, text: Source, base: st
         elif entry["kind"] == "dataset" and text.repository:
             words += ["--dataset", text.repository, "--dataset-revision", f"v{text.version}"]
     fused = [entry["name"] for entry in manifest["inputs"] if entry["kind"] == "adapter"]
-    words += ["--adapters", ",".join(fused)] if fused else []
-    usual = FitConfig(lang=language, method=manifest["method"], adapters=fused, steps=settings["steps"]).shaping()
+    names = fused if len(set(fused)) == len(fused) else _fused(manifest)  # of two workspaces they may be the same
+    words += ["--adapters", ",".join(names)] if names else []
+    given = [Path(name) for name in names]
+    usual = FitConfig(lang=language, method=manifest["method"], adapters=given, steps=settings["steps"]).shaping()
     for key, value in settings.items():
         if (
             key in usual

@@ -15,7 +15,8 @@ class Family:
 
     `placement` says where a bottleneck A is, with s the sum of a feed-forward block's output h and its input x:
     `post_norm` models (BERT) compute LN(s + A(LN(s))), `pre_norm` models (LLaMA) s + A(s), and `sandwich` models
-    (Gemma 2 and 3) x + LN(h + A(LN(s))). `bottleneck` is the module under which `adapters` keeps it in files.
+    (Gemma 2 and 3) x + LN(h + A(LN(s))). `before` is given x, and `projection` gives h. `bottleneck` is the module
+    under which `adapters` keeps it in files.
     """
 
     layers: str
@@ -55,6 +56,8 @@ _LLAMA = Family(
     values="self_attn.v_proj",
     bottleneck="output_adapters",
     placement="pre_norm",
+    before="post_attention_layernorm",
+    projection="mlp",
 )
 _GEMMA = Family(
     layers="layers",
@@ -104,4 +107,11 @@ def base_of(model: Any) -> Any:
 
 def layers_of(model: Any, family: Family) -> Iterator[tuple[int, nn.Module]]:
     """Yield the layers of a model with their numbers."""
-    yield from enumerate(base_of(model).get_submodule(family.layers))
+    try:
+        layers = base_of(model).get_submodule(family.layers)
+    except AttributeError as error:  # as PEFT's models wrap others
+        raise ModelError(
+            f"{type(model).__name__}: has no {family.layers}, as models of type {model.config.model_type} have.",
+            "Give the model of transformers itself; what wraps it, as PEFT does, comes after load_adapter.",
+        ) from error
+    yield from enumerate(layers)

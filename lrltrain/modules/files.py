@@ -81,7 +81,8 @@ def load_fusion(folder: Path, model: Any) -> FusedStack:
         raise ModelError(f"{folder}/{FUSION_CONFIG}: {odd} is not as AdapterFusion has it here.", _AGAIN)
     name = str(config.get("name", ""))
     names = [str(each) for each in config.get("adapter_names") or name.split(",")]
-    folders = {read_config(each / CONFIG).get("name"): each for each in sorted((folder / "adapters").iterdir())}
+    inner = [file.parent for file in sorted((folder / "adapters").glob(f"*/{CONFIG}"))]
+    folders = {read_config(each / CONFIG).get("name"): each for each in inner}
     missing = next((each for each in names if each not in folders), None)
     if missing is not None:
         raise ModelError(f"{folder}: the adapter {missing!r}, which is fused, is missing in adapters/.", _AGAIN)
@@ -151,23 +152,27 @@ def _fill(
     folder: Path, model: Any, files: tuple[str, str], config: Mapping[str, Any], parameters: Mapping[str, nn.Parameter]
 ) -> None:
     """Copy the weights of a folder into parameters. Raises ModelError where one is missing or of another shape."""
+    own_base = f"Use its own base model, {config.get('model_name')}."
+    kind, given = config.get("model_type"), model.config.model_type
+    if kind not in (None, given):
+        raise ModelError(f"{folder}: was trained in a model of type {kind}, and this one is of type {given}.", own_base)
     hidden, here = config.get("hidden_size"), model.config.hidden_size
     if hidden != here:
         raise ModelError(
             f"{folder}: was trained in a model of hidden size {hidden}, and this one has {here}.",
-            f"Use its own base model, {config.get('model_name')}.",
+            own_base,
         )
     path, weights = _read_weights(folder, files)
     found = {name: value for stored, value in weights.items() for name in parameters if _is(stored, name)}
     for name, parameter in parameters.items():
         value = found.get(name)
         if value is None:
-            raise ModelError(f"{path}: lacks {name}.", f"Use its own base model, {config.get('model_name')}.")
+            raise ModelError(f"{path}: lacks {name}.", own_base)
         held = parameter[0] if parameter.ndim > value.ndim else parameter
         if held.shape != value.shape:
             raise ModelError(
                 f"{path}: {name} has the shape {tuple(value.shape)}, not {tuple(held.shape)}.",
-                f"Use its own base model, {config.get('model_name')}.",
+                own_base,
             )
         held.copy_(value)
     more = sorted(stored for stored in weights if not any(_is(stored, name) for name in parameters))

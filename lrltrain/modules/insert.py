@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 
 from lrldata.errors import ModelError
@@ -14,6 +16,7 @@ from lrltrain.modules.stacks import Bottleneck, Coupling, Fusion, LowRank
 
 Adding = Callable[[Tensor], Tensor]  # what is added to hidden states
 HELD = "lrl_adapters"  # the module of a model that holds what was put into it
+RECORDS_CALLS = int(transformers.__version__.split(".")[0]) >= 5  # hidden states; before, what `forward` returns
 
 
 class AdapterStack(nn.Module):
@@ -108,8 +111,7 @@ class FusedStack(nn.Module):
 
     def at(self, key: str) -> Adding:
         """Return what is added to the hidden states at a layer."""
-        fusion, bottlenecks = self.fusions[key], [each.bottlenecks[key] for each in self._stacks()]
-        return lambda states: fusion(states, [bottleneck(states) for bottleneck in bottlenecks])
+        return partial(_fused, self.fusions[key], [each.bottlenecks[key] for each in self._stacks()])
 
     def penalty(self) -> Tensor:
         """Return the regularisation that belongs to the loss."""
@@ -161,11 +163,12 @@ class Inserted(nn.ModuleList):
             return
         if family.placement == "post_norm":
             self._add(layer.get_submodule(family.norm).register_forward_hook(partial(_after_norm, chain)))
-        elif family.placement == "pre_norm":
-            self._add(layer.register_forward_hook(partial(_after_layer, chain)))
+        elif family.placement == "pre_norm" and RECORDS_CALLS:  # ahead of the library's own hook, which may be there
+            self._add(layer.register_forward_hook(partial(_after_layer, chain), prepend=True))
         else:
-            inputs: list[Tensor] = []
-            before, norm = layer.get_submodule(family.before), layer.get_submodule(family.norm)
+            inputs: dict[int, Tensor] = {}
+            before = layer.get_submodule(family.before)
+            norm = layer.get_submodule(family.norm) if family.norm else nn.Identity()
             self._add(before.register_forward_pre_hook(partial(_keep, inputs)))
             projection = layer.get_submodule(family.projection)
             self._add(projection.register_forward_hook(partial(_after_projection, chain, norm, inputs)))
@@ -176,7 +179,8 @@ def insert(model: Any, *stacks: AdapterStack | FusedStack) -> None:
 
     Raises ModelError where the model's family is not supported.
     """
-    setattr(model, HELD, Inserted(model, [*take_out(model), *stacks]))
+    held = Inserted(model, [*take_out(model), *stacks])
+    setattr(model, HELD, held.train(model.training))
 
 
 def inserted(model: Any) -> list[AdapterStack | FusedStack]:
@@ -208,14 +212,23 @@ def _after_layer(chain: Sequence[Adding], _layer: Any, _inputs: Any, output: Any
     return (states, *output[1:]) if isinstance(output, tuple) else states
 
 
-def _keep(held: list[Tensor], _norm: Any, inputs: tuple[Tensor]) -> None:
-    held[:] = [inputs[0]]
+def _fused(fusion: Fusion, bottlenecks: Sequence[Bottleneck], states: Tensor) -> Tensor:
+    return fusion(states, [bottleneck(states) for bottleneck in bottlenecks])
+
+
+def _thread() -> int:
+    """Return who calls a model, as several threads may at once; a compiler cannot ask that."""
+    return 0 if torch.compiler.is_compiling() else get_ident()
+
+
+def _keep(held: dict[int, Tensor], _norm: Any, inputs: tuple[Tensor]) -> None:
+    held[_thread()] = inputs[0]
 
 
 def _after_projection(
-    chain: Sequence[Adding], norm: Any, held: list[Tensor], _linear: Any, _in: Any, output: Tensor
+    chain: Sequence[Adding], norm: Any, held: dict[int, Tensor], _linear: Any, _in: Any, output: Tensor
 ) -> Tensor:
-    residual = held.pop()
+    residual = held.pop(_thread())
     states = output
     for adapter in chain:
         states = states + adapter(norm.forward(states + residual))

@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from lrldata.errors import ModelError, one_line
+from lrldata.output import note
 from lrldata.settings import path_or_id
 from lrltrain.modules.files import CONFIG, FUSION_CONFIG, load_adapter_files, load_fusion, read_config
-from lrltrain.modules.insert import AdapterStack, FusedStack, insert
+from lrltrain.modules.insert import AdapterStack, FusedStack, insert, inserted, take_out
 from lrltrain.names import HUB_ID
 from lrltrain.session import undisturbed
 from lrltrain.trust import faults
@@ -32,7 +34,8 @@ def load_adapter(model: Any, source: str | Path, *, revision: str | None = None)
         The adapter, as a torch module that is now part of the model.
 
     Raises:
-        ModelError: the model's family is not supported, or the adapter is damaged, or was trained in another model.
+        ModelError: the model's family is not supported, or the adapter is damaged, was trained in another model, or is
+            in the model already.
 
     Example:
         >>> model = AutoModelForMaskedLM.from_pretrained("FacebookAI/xlm-roberta-base")
@@ -45,13 +48,55 @@ def load_adapter(model: Any, source: str | Path, *, revision: str | None = None)
     if not fuses and not (folder / CONFIG).is_file() and (folder / "config.json").is_file():
         raise ModelError(f"{source}: holds a whole model.", "Load it with from_pretrained of transformers.")
     name = FUSION_CONFIG if fuses else CONFIG
-    fault = next(faults(read_config(folder / name)), None)
+    config = read_config(folder / name)
+    fault = next(faults(config), None)
     if fault:
         raise ModelError(f"{source}: {name}: {fault}.", "An adapter's own code is never run.")
     with undisturbed():
         stack = load_fusion(folder, model) if fuses else load_adapter_files(folder, model)
+        before = inserted(model)
+        if any(each.names == stack.names for each in before):
+            raise ModelError(
+                f"{source}: {', '.join(stack.names)} is in the model already.", "lrltrain.unload_adapter takes it out."
+            )
+        if stack.coupling is not None and any(each.coupling is not None for each in before):
+            note(f"note: {source}: its invertible adapter is not used, as there is one in the model already.")
+        _note_base(source, str(config.get("model_name", "")), str(model.config.name_or_path))
         insert(model, stack)
+    torch.compiler.reset()  # what was compiled before does not have the adapter
     return stack
+
+
+def unload_adapter(model: Any, name: str | None = None) -> None:
+    """Take an adapter out of a model that `load_adapter` put in, or all of them; the others stay, in their order.
+
+    Args:
+        model: the model that was given to `load_adapter`.
+        name: one of the `names` of what `load_adapter` returned; all adapters without it.
+
+    Raises:
+        ModelError: there is no adapter of this name in the model.
+
+    Example:
+        >>> lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-seq_bn")
+        >>> lrltrain.unload_adapter(model)
+        >>> lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ug-glotcc-seq_bn")
+    """
+    kept = [each for each in inserted(model) if name is not None and name not in each.names]
+    if name is not None and len(kept) == len(inserted(model)):
+        held = ", ".join(each for stack in inserted(model) for each in stack.names)
+        raise ModelError(f"There is no adapter {name!r} in the model.", f"In it: {held or 'none'}.")
+    take_out(model)
+    if kept:
+        insert(model, *kept)
+    torch.compiler.reset()
+
+
+def _note_base(source: str | Path, trained: str, given: str) -> None:
+    """Say where an adapter was trained in a base model of another name; people have models under names of their own."""
+    known = all(HUB_ID.fullmatch(each) and not Path(each).exists() for each in (trained, given))
+    if known and trained.rpartition("/")[2].lower() != given.rpartition("/")[2].lower():
+        note(f"note: {source} was trained in {trained}, and this is {given}: is that a copy of it, or trained from it?")
 
 
 def _folder_of(source: str, revision: str | None) -> Path:

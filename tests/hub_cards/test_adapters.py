@@ -300,3 +300,15 @@ def test_a_base_model_that_was_a_folder_wants_an_id(trained: Path, tmp_path: Pat
     assert publish(out, *only, "--base-id", "FacebookAI/xlm-roberta-base").returncode == 0
     repository = store(hub.root, "models", "my-org/xlm-roberta-base-ro-conceptnet-lora")
     assert ModelCard(git(repository, "show", "main:README.md")).data.base_model == "FacebookAI/xlm-roberta-base"
+
+
+def test_a_fusion_of_adapters_of_one_name_from_two_workspaces_has_a_card(
+    trained: Path, tmp_path: Path, lrl: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    folder = shutil.copytree(trained / "adapters" / "ro" / BASE / "conceptnet-fusion", tmp_path / "fusion")
+    inputs = json.loads((folder / "manifest.json").read_text("utf-8"))["inputs"]
+    change(folder, inputs=[each | ({"name": "one"} if each["kind"] == "adapter" else {}) for each in inputs])
+    done = lrl("card", folder)
+    assert done.returncode == 0, done.stderr
+    card = Path(done.stdout.split()[0]).read_text("utf-8")
+    assert "--adapters ro_conceptnet_seq_bn_inv_0,ro_conceptnet_seq_bn_1" in card

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from models import IDS, METHODS, model_of
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 import lrltrain
 from lrldata.errors import ModelError
@@ -16,36 +17,6 @@ from lrltrain.modules.families import FAMILIES
 from lrltrain.modules.files import load_adapter_files, save_adapter
 from lrltrain.modules.insert import HELD, AdapterStack, insert, take_out
 from lrltrain.modules.settings import Bottlenecks, LowRanks, Settings, read_settings
-
-SMALL: dict[str, Any] = {
-    "vocab_size": 64,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 40,
-}
-DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text")
-METHODS: dict[str, Settings] = {
-    "seq_bn": Bottlenecks(reduction_factor=4),
-    "seq_bn_inv": Bottlenecks(reduction_factor=4, invertible=True),
-    "lora": LowRanks(rank=4, alpha=12),
-}
-IDS = torch.randint(5, 64, (3, 9), generator=torch.Generator().manual_seed(1))
-
-
-def model_of(kind: str, maker: Any = None) -> Any:
-    torch.manual_seed(7)
-    other: dict[str, Any] = {"electra": {"embedding_size": 24}}.get(kind, {})
-    sizes = SMALL | other
-    if kind == "distilbert":
-        sizes = {"vocab_size": 64, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
-    if kind in DECODERS:
-        sizes |= {"num_key_value_heads": 2, "head_dim": 8}
-    maker = maker or (AutoModelForCausalLM if kind in DECODERS else AutoModelForMaskedLM)
-    model = maker.from_config(AutoConfig.for_model(kind, **sizes)).eval()
-    model.config.name_or_path = "base"
-    return model
 
 
 def drawn(model: Any, settings: Settings, count: int) -> AdapterStack:

@@ -28,7 +28,9 @@ def dataset(tmp_path: Path) -> lrldata.Dataset:
 
 
 def test_the_api_is_these_names_and_no_others() -> None:
-    assert set(dir(lrltrain)) == {"Adapter", "Scores", "evaluate", "fit", "load_adapter", "prompt", "report"}
+    assert set(dir(lrltrain)) == {
+        *("Adapter", "Scores", "evaluate", "fit", "load_adapter", "prompt", "report", "unload_adapter"),
+    }
     assert set(dir(hub_cards)) == {"Pushed", "check_card", "push", "render_card"}
     for package in (lrltrain, hub_cards):
         assert all(getattr(package, name) for name in package.__all__)

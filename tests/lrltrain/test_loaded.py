@@ -1,0 +1,161 @@
+"""Adapters in use, as people do who load them: hidden states, copies, threads, compiled models, one after the other."""
+
+import copy
+import json
+import pickle
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from models import IDS, METHODS, model_of
+
+import lrltrain
+from lrldata.errors import ModelError
+from lrltrain.modules.families import FAMILIES, family_of, layers_of
+from lrltrain.modules.files import load_fusion, save_adapter, save_fusion
+from lrltrain.modules.insert import HELD, AdapterStack, FusedStack, insert
+
+
+def saved(kind: str, method: str, folder: Path, name: str = "own", seed: int = 5) -> Path:
+    """Write an adapter for `model_of(kind)`."""
+    model = model_of(kind)
+    stack = AdapterStack(model, METHODS[method], [name])
+    with torch.no_grad():
+        for parameter in stack.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)) / 3)
+    folder.mkdir(parents=True)
+    save_adapter(folder, model, stack)
+    return folder
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+@pytest.mark.parametrize("kind", sorted(FAMILIES))
+def test_hidden_states_are_what_the_next_layer_is_given(kind: str, asked_before: bool, tmp_path: Path) -> None:
+    model = model_of(kind)
+    if asked_before:
+        model(IDS, output_hidden_states=True)
+    lrltrain.load_adapter(model, saved(kind, "seq_bn", tmp_path / "a"))
+    given: list[torch.Tensor] = []
+    for _, layer in layers_of(model, family_of(model)):
+        layer.register_forward_pre_hook(
+            lambda _layer, inputs, named: given.append((*inputs, named.get("hidden_states"))[0]), with_kwargs=True
+        )
+    states = model(IDS, output_hidden_states=True).hidden_states
+    for told, seen in zip(states, given, strict=False):
+        assert torch.equal(told, seen)
+
+
+def fusion_of(model: Any) -> FusedStack:
+    members = [AdapterStack(model, METHODS["seq_bn"], [f"m{number}"]) for number in range(2)]
+    fused = FusedStack(model, members)
+    with torch.no_grad():
+        for number, parameter in enumerate(fused.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)) / 3)
+    return fused
+
+
+def test_a_fusion_in_a_model_that_is_used_draws_nothing_and_its_copy_has_weights_of_its_own() -> None:
+    model = model_of("xlm-roberta")
+    assert model.config.attention_probs_dropout_prob > 0
+    insert(model, fusion_of(model))
+    before = model(IDS).logits
+    assert torch.equal(model(IDS).logits, before), "no dropout"
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(model)))  # noqa: S301 -- our own
+    with torch.no_grad():
+        for parameter in getattr(model, HELD).parameters():
+            parameter.zero_()
+    assert torch.equal(copied(IDS).logits, before)
+    assert not torch.equal(model(IDS).logits, before)
+    model.train()
+    insert(model)
+    assert getattr(model, HELD).training
+
+
+def test_an_adapter_of_another_kind_of_model_is_refused(tmp_path: Path) -> None:
+    folder = saved("xlm-roberta", "seq_bn", tmp_path / "a")
+    with pytest.raises(ModelError, match="of type xlm-roberta, and this one is of type bert"):
+        lrltrain.load_adapter(model_of("bert"), folder)
+
+
+def test_an_adapter_of_another_base_model_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = saved("bert", "seq_bn", tmp_path / "a")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(config | {"model_name": "google/multilingual"}))
+    for given, told in (("google/multilingual", False), ("multilingual", False), ("my-org/another", True)):
+        model = model_of("bert")
+        model.config.name_or_path = given
+        lrltrain.load_adapter(model, folder)
+        assert ("was trained in google/multilingual, and this is" in capsys.readouterr().err) is told, given
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "llama", "bert"])
+def test_a_model_with_an_adapter_may_be_used_by_several_threads(kind: str, tmp_path: Path) -> None:
+    model = model_of(kind)
+    lrltrain.load_adapter(model, saved(kind, "seq_bn", tmp_path / "a"))
+    texts = [
+        torch.randint(5, 64, (1, 5 + number), generator=torch.Generator().manual_seed(number)) for number in range(4)
+    ]
+    expected = [model(each).logits for each in texts]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(15):
+            found = list(pool.map(lambda each: model(each).logits, texts))
+            assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
+
+
+def test_an_adapter_is_taken_out_by_name_and_not_put_in_twice(tmp_path: Path) -> None:
+    model = model_of("llama")
+    plain = model(IDS).logits
+    lower = saved("llama", "seq_bn_inv", tmp_path / "a", "lower", 1)
+    upper = saved("llama", "seq_bn", tmp_path / "b", "upper", 2)
+    lrltrain.load_adapter(model, upper)
+    alone = model(IDS).logits
+    lrltrain.unload_adapter(model)
+    assert torch.equal(model(IDS).logits, plain)
+    assert not hasattr(model, HELD)
+    lrltrain.load_adapter(model, lower)
+    lrltrain.load_adapter(model, upper)
+    with pytest.raises(ModelError, match=r"upper is in the model already.*unload_adapter"):
+        lrltrain.load_adapter(model, upper)
+    with pytest.raises(ModelError, match=r"no adapter 'another'.*lower, upper"):
+        lrltrain.unload_adapter(model, "another")
+    lrltrain.unload_adapter(model, "lower")
+    assert torch.equal(model(IDS).logits, alone)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="no compiler is here")
+@pytest.mark.parametrize("kind", ["bert", "gemma2"])
+def test_a_model_that_was_compiled_before_has_the_adapter(kind: str, tmp_path: Path) -> None:
+    model = model_of(kind)
+    compiled = torch.compile(model, backend="eager")
+    with torch.no_grad():
+        plain = compiled(IDS).logits
+        lrltrain.load_adapter(model, saved(kind, "seq_bn", tmp_path / "a"))
+        assert torch.allclose(compiled(IDS).logits, model(IDS).logits, atol=1e-5)
+        assert not torch.allclose(compiled(IDS).logits, plain, atol=1e-3)
+        lrltrain.unload_adapter(model)
+        assert torch.allclose(compiled(IDS).logits, plain, atol=1e-5)
+
+
+def test_a_fusion_s_folder_may_hold_what_a_system_leaves_there(tmp_path: Path) -> None:
+    model = model_of("bert")
+    save_fusion(tmp_path, model, fusion_of(model))
+    (tmp_path / "adapters" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "adapters" / ".DS_Store").write_bytes(b"")
+    assert load_fusion(tmp_path, model).names == ["m0", "m1"]
+    shutil.rmtree(tmp_path / "adapters")
+    with pytest.raises(ModelError, match="'m0', which is fused, is missing in adapters/"):
+        load_fusion(tmp_path, model)
+
+
+def test_a_model_that_something_wraps_is_refused(tmp_path: Path) -> None:
+    class Wrapped(torch.nn.Module):
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.base_model, self.config = model, model.config
+
+    with pytest.raises(ModelError, match=r"Wrapped: has no encoder\.layer"):
+        lrltrain.load_adapter(Wrapped(model_of("bert")), saved("bert", "seq_bn", tmp_path / "a"))
