@@ -36,16 +36,16 @@ class Scores:
     def to_frame(self) -> "pl.DataFrame":
         """Return a Polars frame, a row per score.
 
-        Columns: language, base, method, task, data, metric; value with low and high, the ends of its 95 % interval
-        (perplexities: over sentences); before, the base model's perplexity, and ratio to it; of tasks (F1, 0 to 1)
-        the standard deviation sd over n seeds.
+        Columns: language, base, adapter (its name), method, task, data, metric; value with low and high, the ends of
+        its 95 % interval (perplexities: over sentences); before, the base model's perplexity, and ratio to it; of tasks
+        (F1, 0 to 1) the standard deviation sd over n seeds.
         """
         import polars as pl  # noqa: PLC0415
 
         rows = [_row(each) for each in self.texts]
         for task in self.tasks:
             told = task.as_json()
-            same = ("language", "base", "method", "task", "data", "metric", "sd", "n")
+            same = ("language", "base", "adapter", "method", "task", "data", "metric", "sd", "n")
             rows.append({"value": told["mean"]} | {key: told[key] for key in same})
         return pl.DataFrame(rows, schema=_SCORES)
 
@@ -57,13 +57,13 @@ class Scores:
         }
 
 
-_TEXTS = ("language", "base", "method", "task", "data", "metric")
+_TEXTS = ("language", "base", "adapter", "method", "task", "data", "metric")
 _NUMBERS = ("value", "low", "high", "before", "ratio", "sd")
 _SCORES: dict[str, Any] = {**dict.fromkeys(_TEXTS, str), **dict.fromkeys(_NUMBERS, float), "n": int}
 
 
 def _row(score: "Score") -> dict[str, Any]:
-    known = {key: getattr(score, key) for key in ("language", "base", "method", "data", "metric")}
+    known = {key: getattr(score, key) for key in ("language", "base", "adapter", "method", "data", "metric")}
     after, before, ratio = score.after, score.before, score.ratio
     return known | {
         "task": "pppl",
@@ -184,8 +184,9 @@ def evaluate(
         own = list(dict.fromkeys(each.dataset for each in fitted))
         if given.get("task", "pppl") == "pppl" and given.get("data") is None and None not in own:
             if len(own) > 1:  # each on what it was trained on
-                each_own = [evaluate([one for one in fitted if one.dataset == data], **options) for data in own]
-                return Scores(tuple(score for scores in each_own for score in scores.texts))
+                each_own = {data: [one for one in fitted if one.dataset == data] for data in own}
+                told = {data: iter(evaluate(several, **options).texts) for data, several in each_own.items()}
+                return Scores(tuple(next(told[one.dataset]) for one in fitted))
             given["data"] = own[0]
     if isinstance(data := given.get("data"), Dataset):
         given["data"] = data.path

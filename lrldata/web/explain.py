@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from lrldata.encoding import not_utf8
 from lrldata.errors import InputError
 from lrldata.langid import load_model
 from lrldata.language import Language
@@ -73,7 +74,8 @@ def _decoded(content: bytes, where: str) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{where}: line {line:,} is not UTF-8.", "Convert it, as with `iconv -t UTF-8`.") from error
+        what, hint = not_utf8(content, line)
+        raise InputError(f"{where}: {what}.", hint) from error
     if not text.strip():
         raise InputError(f"{where}: holds no text.", "Give a text, the path of a file, or - for standard input.")
     return text

@@ -21,12 +21,13 @@ class Features:
 
     `ids`: the tokens of each item, with the special ones, (length,). `labels`: the class of each, (items,), or for ner
     that of each token, (length,), IGNORED but at the first token of a word. `first`: for ner the position of each
-    word's first token, (words,), -1 where the word is cut off or has none.
+    word's first token, (words,), -1 where the word is cut off or has none. `cut` counts the items whose end is cut off.
     """
 
     ids: list[NDArray[np.int64]]
     labels: list[NDArray[np.int64]]
     first: list[NDArray[np.int64]] | None = None
+    cut: int = 0
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -46,7 +47,7 @@ def featurize(tokenizer: Any, items: Items, labels: Sequence[str], max_length: i
     if items.words is None:
         encoded = encode(tokenizer, items.texts, truncation=True, max_length=max_length)
         gold = [np.array(numbers[str(label)], dtype=np.int64) for label in items.labels]
-        return Features([np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]], gold)
+        return Features([np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]], gold, cut=_cut(encoded))
     reader = copy.copy(tokenizer)
     reader.add_prefix_space = True  # transformers 4 wants it of some, to read words; it changes no token of a copy
     space = "" if _puts_spaces(reader) else " "
@@ -65,7 +66,12 @@ def featurize(tokenizer: Any, items: Items, labels: Sequence[str], max_length: i
         read = places >= 0
         each[places[read]] = np.array([numbers[tag] for tag in tags], dtype=np.int64)[read]
         aligned.append(each)
-    return Features(ids, aligned, first)
+    return Features(ids, aligned, first, _cut(encoded))
+
+
+def _cut(encoded: Any) -> int:
+    """Count the texts of which something is beyond the longest."""
+    return sum(bool(each.overflowing) for each in encoded.encodings)
 
 
 def first_tokens(word_ids: Sequence[int | None], words: int) -> NDArray[np.int64]:

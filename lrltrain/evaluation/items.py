@@ -20,17 +20,31 @@ LABELS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Items:
-    """One split: `texts`, each split into `words` for ner alone, and a gold label each, for ner a tag per word."""
+    """One split: `texts`, each split into `words` for ner alone, and a gold label each, for ner a tag per word.
+
+    `numbers` are those of the items in their file or split, from 0, where they are not all of it.
+    """
 
     texts: tuple[str, ...]
     labels: tuple[Label, ...]
     words: tuple[tuple[str, ...], ...] | None = None
+    numbers: tuple[int, ...] | None = None
+
+    @property
+    def numbered(self) -> tuple[int, ...]:
+        """Return the number of each item in its file or split."""
+        return tuple(range(len(self.labels))) if self.numbers is None else self.numbers
 
     def sampled(self, count: int) -> "Items":
         """Return so many of the items, as `sample` has them."""
         places = sample(len(self.labels), count)
         words = tuple(self.words[place] for place in places) if self.words else None
-        return Items(tuple(self.texts[place] for place in places), tuple(self.labels[place] for place in places), words)
+        return Items(
+            tuple(self.texts[place] for place in places),
+            tuple(self.labels[place] for place in places),
+            words,
+            tuple(self.numbered[place] for place in places),
+        )
 
     @property
     def digest(self) -> str:

@@ -85,9 +85,10 @@ class Run:
 
     @cached_property
     def predictions(self) -> pl.DataFrame:
-        """Return a row an item of the test set: item (its number), gold and predicted.
+        """Return a row an item of the test set: item (its number there, from 0), gold and predicted.
 
-        A label each, or for ner a list of tags, equally long. A prediction that is none is null.
+        A label each, or for ner a list of tags, equally long. A prediction that is none is null. Runs of a sample
+        (--limit) that earlier versions made number its own items.
         """
         with (self.folder / PREDICTIONS).open("rb") as stream:  # polars would take its path for a pattern
             return pl.read_parquet(stream)

@@ -20,7 +20,7 @@ from lrltrain.evaluation.score_text import base_of
 from lrltrain.evaluation.stack import LanguageAdapter, open_language_adapter
 from lrltrain.evaluation.statistics import deviation
 from lrltrain.evaluation.task_runs import Job, task_runs
-from lrltrain.evaluation.tasks import check_labels, has_task, open_task
+from lrltrain.evaluation.tasks import check_apart, check_labels, has_task, open_task
 from lrltrain.models import MINI, Base, find_base
 
 FULL = "full"
@@ -37,6 +37,12 @@ class TaskScore:
     def values(self) -> list[float]:
         """Return the main score of each run, 0 to 1."""
         return [run.result[TASKS[run.task]] for run in self.runs]
+
+    @property
+    def adapter(self) -> str | None:
+        """Return the name of the language adapter; None where there is none."""
+        adapter = self.runs[0].manifest["adapter"]
+        return str(adapter["name"]) if adapter else None
 
     @property
     def mean(self) -> float:
@@ -57,6 +63,7 @@ class TaskScore:
             "base": first.base,
             "method": first.method,
             "source": first.source,
+            "adapter": self.adapter,
             "task": first.task,
             "data": first.data,
             "metric": TASKS[first.task],
@@ -74,34 +81,59 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
     Raises LrlError.
     """
     adapters = [open_language_adapter(folder) for folder in config.adapter]
-    language = _language(config, adapters)
-    base = _base(config, adapters)
-    models = [*_baselines(config, language, base), *adapters]
-    if not models:
-        raise UsageError("Nothing is to be scored.", "Give --adapter DIR, or --baselines none.")
+    grouped = _by_language(config, adapters)
+    tasks = [each for each in (ALL if config.task == "all" else (config.task,)) if each != "pppl"]
+    origin = [find(config.transfer_from)] if config.transfer_from else []
     scored: list[TaskScore] = []
-    for task in ALL if config.task == "all" else (config.task,):
-        if task == "pppl":
-            continue
-        if config.task == "all" and config.task_data and not has_task(task, config.task_data, language):
-            note(f"note: {config.task_data} has no data for {task} in {language.name}.")
-            continue
-        tested_on = open_task(task, config.task_data, language, config.limit)
-        origin = find(config.transfer_from) if config.transfer_from else None
-        trained_on = open_task(task, config.task_data, origin, config.limit) if origin else tested_on
-        check_labels(trained_on)
-        found = _found(config, trained_on, tested_on, language)
-        for each in models:
-            source = _source(config, each)
-            job = Job(base, source, each, trained_on, tested_on, language)
-            scored.append(TaskScore(task_runs(job, config, found, progress)))
+    for task in tasks:
+        check_apart(config.task_data, task, [*map(find, grouped), *origin])
+        opened = {
+            language.code: open_task(task, config.task_data, language, config.limit)
+            for language in map(find, grouped)
+            if _has(config, task, language)
+        }
+        for code, tested_on in opened.items():
+            scored += _score(config, grouped[code], tested_on, progress)
     return scored
 
 
-def _language(config: EvalConfig, adapters: Sequence[LanguageAdapter]) -> Language:
+def _by_language(config: EvalConfig, adapters: Sequence[LanguageAdapter]) -> dict[str, list[LanguageAdapter]]:
+    """Return what is scored on the test set of each language: that of an adapter, if no other one is asked for."""
     if config.lang is None and not adapters:
         raise UsageError("No language given.", "Use --lang CODE, as --lang ug.")
-    return find(config.lang or adapters[0].language)
+    if not adapters and not config.baselines:
+        raise UsageError("Nothing is to be scored.", "Give --adapter DIR, or --baselines none.")
+    grouped: dict[str, list[LanguageAdapter]] = {} if adapters else {find(str(config.lang)).code: []}
+    for each in adapters:
+        grouped.setdefault(find(config.lang or each.language).code, []).append(each)
+    return grouped
+
+
+def _has(config: EvalConfig, task: Task, language: Language) -> bool:
+    """Return whether there may be data; of all tasks those that a folder does not hold are left out."""
+    if config.task != "all" or not config.task_data or has_task(task, config.task_data, language):
+        return True
+    note(f"note: {config.task_data} has no data for {task} in {language.name}.")
+    return False
+
+
+def _score(
+    config: EvalConfig, adapters: Sequence[LanguageAdapter], tested_on: TaskData, progress: Progress
+) -> Iterator[TaskScore]:
+    """Score baselines and adapters on the test set of one language."""
+    language, base = find(tested_on.language), _base(config, adapters)
+    origin = find(config.transfer_from) if config.transfer_from else None
+    trained_on = open_task(tested_on.task, config.task_data, origin, config.limit) if origin else tested_on
+    check_labels(trained_on)
+    found = _found(config, trained_on, tested_on, language)
+    for each in [*_baselines(config, language, base), *adapters]:
+        job = Job(base, _source(config, each), each, trained_on, tested_on, language)
+        runs = task_runs(job, config, found, progress)
+        cut = runs[0].manifest["trained"].get("cut", {}) if runs else {}
+        if any(cut.values()):
+            told = ", ".join(f"{count:,} of {split}" for split, count in cut.items() if count)
+            note(f"note: {language.code} {tested_on.task} {job.method}: the ends of long items are cut off: {told}.")
+        yield TaskScore(runs)
 
 
 def _base(config: EvalConfig, adapters: Sequence[LanguageAdapter]) -> Base:

@@ -1,15 +1,17 @@
 """Sentences to measure on: FLORES-200 from the Hub or a folder, a dataset's test split, or any text file. IO."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
 from lrldata.dataset import open_dataset
-from lrldata.errors import InputError
+from lrldata.encoding import not_utf8
+from lrldata.errors import InputError, one_line
 from lrldata.language import Language
 from lrldata.manifest import MANIFEST, identity
 from lrldata.normalize import normalize
@@ -18,6 +20,14 @@ from lrltrain.names import HUB_ID
 from lrltrain.text import label_of
 
 FLORES = "openlanguagedata/flores_plus"
+TEXT_COLUMNS = ("text", "sentence")
+_TABLES: dict[str, Callable[[IO[bytes]], pl.DataFrame]] = {
+    ".jsonl": pl.read_ndjson,
+    ".ndjson": pl.read_ndjson,
+    ".parquet": pl.read_parquet,
+    ".csv": partial(pl.read_csv, infer_schema=False),
+    ".tsv": partial(pl.read_csv, infer_schema=False, separator="\t"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ def open_sentences(data: str, language: Language, limit: int | None = None) -> S
     """Read what `--data` names. Raises InputError."""
     path = Path(data)
     if path.is_file():
-        return _pack(label_of(path.stem), "all", _lines(path), limit, kind="file")
+        return _pack(label_of(path.stem), "all", _texts(path), limit, kind="file")
     if (path / MANIFEST).is_file():
         manifest, rows = open_dataset(path)
         if manifest["language"]["code"] != language.code:
@@ -49,29 +59,44 @@ def open_sentences(data: str, language: Language, limit: int | None = None) -> S
         return _pack(manifest["source"], "test", texts, limit, kind="dataset", manifest_sha256=identity(path, manifest))
     if path.is_dir():
         found = path / f"{language.flores}.devtest"
-        if language.flores is None or not found.is_file():
+        inner = path / "devtest" / found.name  # of the folder that FLORES-200 unpacks to
+        if language.flores is None or not (found.is_file() or inner.is_file()):
             raise InputError(f"{found}: no such file.", "Give a folder of LANG_Script.devtest files, or a text file.")
-        return _pack("flores", "devtest", _lines(found), limit, kind="flores")
+        return _pack("flores", "devtest", _lines(found if found.is_file() else inner), limit, kind="flores")
     if data != "flores" and ("/" not in data or not HUB_ID.fullmatch(data)):
         raise InputError(f"{data}: no such file or folder.", "Use --data flores, a Hub id, a folder or a text file.")
     return _on_hub(FLORES if data == "flores" else data, language, limit)
 
 
-def _on_hub(identifier: str, language: Language, limit: int | None) -> Sentences:
-    from datasets import load_dataset  # noqa: PLC0415 -- half a second that other inputs need not wait
-
+def _texts(path: Path) -> list[str]:
+    """Read the lines of a text file, or the column `text` or `sentence` of a table."""
+    reader = _TABLES.get(path.suffix.lower())
+    if reader is None:
+        return _lines(path)
     try:
-        parts = load_dataset(identifier, language.flores)
-    except Exception as error:
-        first = str(error).strip().split("\n")[0][:200]
+        with path.open("rb") as stream:  # polars would take its path for a pattern
+            rows = reader(stream)
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {one_line(error, 200)}.", "Give a text file.") from error
+    column = next((name for name in TEXT_COLUMNS if rows.schema.get(name) == pl.String), None)
+    if column is None:
         raise InputError(
-            f"{identifier}: cannot be loaded from the Hub: {first}",
+            f"{path}: has no column `text` or `sentence` of texts.", f"It has: {', '.join(rows.columns) or 'none'}."
+        )
+    return list(rows[column].drop_nulls())
+
+
+def _on_hub(identifier: str, language: Language, limit: int | None) -> Sentences:
+    from lrltrain.evaluation.on_hub import load_parts  # noqa: PLC0415 -- half a second that other inputs need not wait
+
+    hint = "Use --data flores, a Hub id, a folder or a text file."
+    if identifier == FLORES:
+        hint = (
             "FLORES is gated there: accept its terms and log in, or give --data FOLDER with LANG_Script.devtest files."
-            if identifier == FLORES
-            else "Use --data flores, a Hub id, a folder or a text file.",
-        ) from error
+        )
+    parts, _ = load_parts(identifier, language.flores, language, hint)
     split = next(name for name in ("devtest", "test", *parts) if name in parts)
-    column = next((name for name in ("text", "sentence") if name in parts[split].column_names), None)
+    column = next((name for name in TEXT_COLUMNS if name in parts[split].column_names), None)
     if column is None:
         raise InputError(f"{identifier}: has no column `text` or `sentence`.")
     where, texts = f"{identifier}: column {column!r} of its split {split}", list(parts[split][column])
@@ -91,8 +116,9 @@ def _lines(path: Path) -> list[str]:
     try:
         return normalize(path.read_text("utf-8-sig")).split("\n")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}: line {line} is not UTF-8.", "Convert the file with iconv.") from error
+        content = path.read_bytes()
+        what, hint = not_utf8(content, content.count(b"\n", 0, error.start) + 1)
+        raise InputError(f"{path}: {what}.", hint) from error
 
 
 def _pack(name: str, split: str, texts: Sequence[str], limit: int | None, **origin: Any) -> Sentences:

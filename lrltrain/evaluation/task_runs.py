@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 
@@ -17,7 +16,7 @@ from lrltrain.config import EvalConfig
 from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.inputs import Inputs
-from lrltrain.evaluation.items import Label, Task, TaskData
+from lrltrain.evaluation.items import Items, Label, Task, TaskData
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import Run, find_run, folder_of, write_run
 from lrltrain.evaluation.stack import LanguageAdapter, Stacked, stack
@@ -179,13 +178,14 @@ def _train(
         "parameters": sum(each.numel() for each in model.parameters() if each.requires_grad) // len(seeds),
         "frozen_part_kept": model.splits,
         "words_cut_off": sum(int((first < 0).sum()) for first in inputs["test"].features.first or ()),
+        "cut": {split: each.features.cut for split, each in inputs.items()},
     } | ({"together": seeds} if len(seeds) > 1 else {})
     runs = {}
     for (seed, recipe), known, labels in zip(recipes.items(), trained, predicted, strict=True):
         if not known.failed:
             said = {"best_epoch": known.best_epoch, "dev": known.dev, "loss": known.loss} | told
             folder, result = folder_of(config.out, recipe, job.name), scores(task, gold, labels)
-            table = _table(gold, labels)
+            table = _table(job.tested_on.splits["test"], labels)
             runs[seed] = write_run(folder, recipe, table, result, **found, trained=said, seconds=seconds)
     for seed, known in zip(seeds, trained, strict=True):
         if known.failed:
@@ -222,10 +222,10 @@ def _inputs(job: Job, config: EvalConfig, model: TaskModel) -> dict[str, Inputs]
     }
 
 
-def _table(gold: Sequence[Label], predicted: Sequence[Label]) -> pl.DataFrame:
+def _table(test: Items, predicted: Sequence[Label]) -> pl.DataFrame:
     """Return a row an item; of ner the labels are lists."""
-    labels = {"gold": list(map(_plain, gold)), "predicted": list(map(_plain, predicted))}
-    return pl.DataFrame({"item": np.arange(len(gold))} | labels)
+    labels = {"gold": list(map(_plain, test.labels)), "predicted": list(map(_plain, predicted))}
+    return pl.DataFrame({"item": test.numbered} | labels)
 
 
 def _plain(label: Label) -> str | list[str]:

@@ -15,8 +15,9 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from lrldata.errors import InputError
-from lrldata.language import Language
+from lrldata.encoding import not_utf8
+from lrldata.errors import InputError, LanguageError, UsageError
+from lrldata.language import Language, find
 from lrldata.manifest import file_entry
 from lrldata.normalize import normalize
 from lrldata.output import note
@@ -27,6 +28,9 @@ DEFAULTS: dict[Task, tuple[int, int]] = {"topic": (20, 16), "ner": (25, 8), "sen
 FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # in a folder that holds all tasks
 LONGEST_FIELD = 1 << 30  # characters: a limit of the reader of CSV, which else stops at 131,072
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+_LANG_SCRIPT = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
+_PREFIX = re.compile(r"([a-z]{2,3}(?:-[a-z]+)?):.")  # of each token, as WikiANN was published
+_DOCUMENT = "-DOCSTART-"  # the line of CoNLL 2003 where a document begins
 HEADER = ["index_id", "category", "text"]
 HINTS = {
     "topic": "A file of topics has the header index_id, category, text (as SIB-200), and one row an item.",
@@ -56,6 +60,16 @@ def open_task(task: Task, data: str | None, language: Language, limit: int | Non
             opened, splits=splits, provenance={**opened.provenance, "counts": counts(splits), "sampled": limit}
         )
     return opened
+
+
+def check_apart(data: str | Path | None, task: Task, languages: Iterable[Language], split: str = "train") -> None:
+    """Raise UsageError where a folder of one set is named for several languages: it would be the data of each."""
+    codes = list(dict.fromkeys(each.code for each in languages))
+    if len(codes) > 1 and data is not None and (Path(data) / f"{split}.tsv").is_file():
+        raise UsageError(
+            f"{data}: is one set, and would be the data of {' and '.join(codes)}.",
+            f"Name a folder that holds a folder of each language, as {FOLDERS[task]}/LANG_Script.",
+        )
 
 
 def check_labels(data: TaskData) -> None:
@@ -122,6 +136,7 @@ def folders_of(task: Task, root: Path, language: Language, split: str = "train")
 def _search(task: Task, root: Path, language: Language, split: str) -> tuple[list[Path], list[Path]]:
     """Return the folders under `root` that have a file of the split for the language, and hidden ones beside them."""
     if (root / f"{split}.tsv").is_file():
+        _check_language(root, language)
         return [root], []
     code = _code(language)
     hidden: list[Path] = []
@@ -133,6 +148,21 @@ def _search(task: Task, root: Path, language: Language, split: str) -> tuple[lis
         if shown := [each for each in found if not _is_hidden(each)]:
             return shown, hidden
     return [], hidden
+
+
+def _check_language(folder: Path, language: Language) -> None:
+    """Raise UsageError for a folder that is named after another language, or lies in one that is."""
+    resolved = folder.resolve()
+    for name in (resolved.name, resolved.parent.name):
+        try:
+            held = find(name).code if _LANG_SCRIPT.fullmatch(name) else language.code
+        except LanguageError:
+            continue
+        if held != language.code and name != _code(language):
+            raise UsageError(
+                f"{folder}: is a folder of {held}, not of {language.name} ({language.code}).",
+                f"Use --lang {held}, or --data with the folder of the language or the one that holds all.",
+            )
 
 
 def _is_hidden(folder: Path) -> bool:
@@ -167,7 +197,11 @@ def _ner(file: Path) -> Items:
             sentences.append([])
         else:
             sentences[-1].append(row)
-    sentences = [sentence for sentence in sentences if sentence]
+    sentences = [sentence for sentence in sentences if sentence and sentence[0][0] != _DOCUMENT]
+    prefixes = {found[1] if (found := _PREFIX.match(word)) else "" for each in sentences for word, _ in each}
+    if len(prefixes) == 1 and (prefix := prefixes.pop()):
+        note(f"note: {file}: every token begins with {prefix}:, which is left out.")
+        sentences = [[[word.removeprefix(f"{prefix}:"), tag] for word, tag in each] for each in sentences]
     if not sentences:
         raise InputError(f"{file}: holds no item.", HINTS["ner"])
     words = tuple(tuple(word for word, _ in sentence) for sentence in sentences)
@@ -198,8 +232,9 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         lines = file.read_text("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        bad = file.read_bytes()[: error.start].count(b"\n") + 1
-        raise InputError(f"{file}: line {bad} is not UTF-8.", "Convert the file with iconv.") from error
+        content = file.read_bytes()
+        what, hint = not_utf8(content, content.count(b"\n", 0, error.start) + 1)
+        raise InputError(f"{file}: {what}.", hint) from error
     for number, line in enumerate(lines, 1):
         columns = [normalize(column).replace("\n", " ").strip() for column in line.split("\t")]
         yield number, columns if any(columns) else [""]

@@ -3,16 +3,15 @@
 from math import isnan
 from typing import Any
 
-from datasets import load_dataset
-
 from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.normalize import normalize
 from lrldata.output import note
 from lrltrain.evaluation.items import LABELS, SPLITS, Items, Task, TaskData, counts
+from lrltrain.evaluation.on_hub import load_parts
 
 TOPIC, NER = "Davlan/sib200", "unimelb-nlp/wikiann"
-SPLIT_NAMES = {"train": ("train",), "dev": ("validation", "dev", "valid"), "test": ("test",)}
+SPLIT_NAMES = {"train": ("train",), "dev": ("validation", "dev", "valid", "val"), "test": ("test",)}
 COLUMNS = {"topic": ("text", "category"), "sentiment": ("text", "label"), "ner": ("tokens", "ner_tags")}
 
 
@@ -27,13 +26,7 @@ def load_task(task: Task, identifier: str | None, language: Language) -> TaskDat
     chosen = identifier or (paper if known else None)
     if chosen is None:
         raise InputError(f"No data for {task} in {language.name} is known on the Hub.", "Give a folder with --data.")
-    try:
-        parts = load_dataset(chosen, configuration)
-    except Exception as error:
-        first = str(error).strip().split("\n")[0][:200]
-        raise InputError(
-            f"{chosen}: cannot be loaded from the Hub: {first}", "Give a folder of its files with --data FOLDER."
-        ) from error
+    parts, configuration = load_parts(chosen, configuration, language, "Give a folder of its files with --data FOLDER.")
     splits: dict[str, Items] = {}
     for split in SPLITS:
         found = next((name for name in SPLIT_NAMES[split] if name in parts), None)
@@ -63,16 +56,17 @@ def _items(task: Task, where: str, rows: Any) -> Items:
         left_out = len(pairs) - len(whole)
         note(f"note: {where} has {left_out:,} of {len(pairs):,} items with null in {inputs} or {labels}: left out.")
     if task != "ner":
-        kept = [(_text(where, number, text).strip(), label) for number, (text, label) in whole]
-        kept = [(text, label) for text, label in kept if text]
-        return Items(tuple(text for text, _ in kept), tuple(_label(task, where, label, names) for _, label in kept))
+        every = [(number, _text(where, number, text).strip(), label) for number, (text, label) in whole]
+        kept = [each for each in every if each[1]]
+        gold_of_texts = tuple(_label(task, where, label, names) for _, _, label in kept)
+        return Items(tuple(text for _, text, _ in kept), gold_of_texts, numbers=tuple(number for number, _, _ in kept))
     for number, (tokens, tags) in whole:
         if not (isinstance(tokens, list) and isinstance(tags, list) and len(tokens) == len(tags)):
             raise InputError(f"{where}: row {number + 1} has not as many {labels} as {inputs}.", "Check the dataset.")
     sentences = [(number, tokens, tags) for number, (tokens, tags) in whole if tokens]
     words = tuple(tuple(_text(where, number, word) for word in tokens) for number, tokens, _ in sentences)
     gold = tuple(tuple(_label(task, where, tag, names) for tag in tags) for _, _, tags in sentences)
-    return Items(tuple(map(" ".join, words)), gold, words)
+    return Items(tuple(map(" ".join, words)), gold, words, tuple(number for number, _, _ in sentences))
 
 
 def _is_null(value: Any) -> bool:

@@ -14,7 +14,12 @@ _WORD = 64  # characters of a reason to finish; `content_filter` has 14
 _REACH = 64  # characters before a label in which a negation may stand
 _DIGITS = 18  # of an integer; more count nothing, and hold up or refuse their conversion
 _HALVES = re.compile("[\ud800-\udfff]")
-_THOUGHTS = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
+_THINKS = "think|thinking|thought|reasoning"
+# What a model thinks aloud, up to where it last ends; where it begins may be in the prompt. And what it did not end.
+_THOUGHTS = re.compile(rf"\A.*(?:</(?:{_THINKS})>|\[/THINK\]|◁/think▷)", re.DOTALL | re.IGNORECASE)
+_UNENDED = re.compile(rf"(?:<(?:{_THINKS})>|\[THINK\]|◁think▷).*\Z", re.DOTALL | re.IGNORECASE)
+# Letters that words go on with; not an underscore, which marks emphasis, nor letters of scripts without spaces.
+_LETTER = "[^\\W_\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]"
 _NOT = re.compile(r"\b(?:not|never|neither|nor|isn['’]t)\s+(?:an?\s+|about\s+|the\s+)?['\"“‘*`]*$")  # noqa: RUF001
 
 
@@ -74,8 +79,8 @@ def label_in(answer: str, labels: Mapping[str, Sequence[str]], *, one_line: bool
     """Return the label that an answer names, or None if it names none, several, or says that it is not one.
 
     `labels` has the words for each label. Case, marks and what else is said do not matter; words count whole, longer
-    ones first. What a model thinks aloud in <think> is no answer. `one_line` reads the first line that says anything,
-    since a model that continues a text goes on with examples of its own.
+    ones first. What a model thinks aloud, in <think> or its kin, is no answer. `one_line` reads the first line that
+    says anything, since a model that continues a text goes on with examples of its own.
     """
     named: set[str] = set()
     for label, denied in _mentions(answer, labels, one_line=one_line):
@@ -94,7 +99,7 @@ def _mentions(
     answer: str, labels: Mapping[str, Sequence[str]], *, one_line: bool = False
 ) -> Iterator[tuple[str, bool]]:
     """Yield the labels that an answer names, in its order, and whether it says that it is not this one."""
-    spoken = _THOUGHTS.sub("", answer).strip()
+    spoken = _UNENDED.sub("", _THOUGHTS.sub("", answer)).strip()
     if one_line:
         spoken = spoken.split("\n", maxsplit=1)[0]
     if len(spoken) > LONGEST:  # to normalize marks without end takes time that grows with their square
@@ -104,5 +109,5 @@ def _mentions(
         unicodedata.normalize("NFKC", word).casefold().strip(): label for label in labels for word in labels[label]
     }
     longest_first = sorted(owner, key=len, reverse=True)
-    for match in re.finditer(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", said):
+    for match in re.finditer(rf"(?<!{_LETTER})(?:{'|'.join(map(re.escape, longest_first))})(?!{_LETTER})", said):
         yield owner[match[0]], bool(_NOT.search(said, max(0, match.start() - _REACH), match.start()))

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ import polars as pl
 
 from lrldata.language import parse
 from lrldata.manifest import file_entry, made_with
+from lrldata.output import note
 from lrldata.progress import Progress
 from lrltrain.evaluation.items import sample
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import Run, find_run, folder_of, write_run
+from lrltrain.evaluation.tasks import check_apart
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.cache import Answer, key_of, open_answers
-from lrltrain.prompting.config import PromptConfig
+from lrltrain.prompting.config import ANSWER, PromptConfig
 from lrltrain.prompting.endpoint import Endpoint, ask_all, find_endpoint
 from lrltrain.prompting.examples import TestSet, draw, open_test_sets
 from lrltrain.prompting.recorded import find_recorded, match, read_recorded, reread
@@ -67,9 +69,11 @@ def prompt(config: PromptConfig, progress: Progress) -> list[Run]:
 def open_asked(config: PromptConfig) -> list[Asked]:
     """Read template and test sets of all languages, before anything is asked. Raises LrlError."""
     template = open_template(config.template, config.task)
+    languages = parse(config.lang)
+    check_apart(config.data, config.task, languages, "test")
     return [
         _asked(config, template, test)
-        for language in parse(config.lang)
+        for language in languages
         for test in open_test_sets(config.data, config.task, language, config.shots)
     ]
 
@@ -126,6 +130,7 @@ def _through_endpoint(config: PromptConfig, asked: list[Asked], progress: Progre
         settings = {"endpoint": endpoint.url, "request": request}
         recipe = _recipe(config, each, {"id": config.model, "revision": None}, settings, made_with("scikit-learn"))
         runs.append(_finished(config, recipe) or _keep(config, each, recipe, _ask(config, endpoint, each, progress)))
+        _note_unfinished(config, each, runs[-1])
     return runs
 
 
@@ -191,7 +196,27 @@ def _ask(config: PromptConfig, endpoint: Endpoint, asked: Asked, progress: Progr
     one_line = endpoint.form == "completion"
     labels = asked.prompts.template.labels
     predicted = [label_in(answer.text, labels, one_line=one_line) for answer in answers]
-    return Outcome(predicted, [answer.text for answer in answers], _bill(dict(zip(keys, answers, strict=True)), config))
+    more = _bill(dict(zip(keys, answers, strict=True)), config) | _ended(answers)
+    return Outcome(predicted, [answer.text for answer in answers], more)
+
+
+def _ended(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Count the answers that ended at the limit of tokens, and the empty ones: the model may think first."""
+    return {
+        "unfinished": sum(answer.finish == "length" for answer in answers),
+        "empty": sum(not answer.text.strip() for answer in answers),
+    }
+
+
+def _note_unfinished(config: PromptConfig, asked: Asked, run: Run) -> None:
+    """Say of how many answers the end, where the label may stand, was not waited for."""
+    unfinished, empty = run.manifest.get("unfinished", 0), run.manifest.get("empty", 0)
+    if unfinished or empty:
+        told = f"{unfinished:,} of {len(asked.texts):,} answers end at --max-tokens {config.max_tokens or ANSWER}"
+        note(
+            f"note: {asked.name}: {told}, and {empty:,} are empty. A model that thinks first needs more tokens, or "
+            "thinking switched off with --extra."
+        )
 
 
 def _bill(answers: Mapping[str, Answer], config: PromptConfig) -> dict[str, Any]:
@@ -208,7 +233,7 @@ def _bill(answers: Mapping[str, Answer], config: PromptConfig) -> dict[str, Any]
 def _keep(config: PromptConfig, asked: Asked, recipe: Mapping[str, Any], outcome: Outcome) -> Run:
     """Write a run, with the answer in full beside each prediction, so that it can be seen why one is invalid."""
     predictions = pl.DataFrame(
-        {"item": range(len(asked.gold)), "gold": asked.gold, "predicted": outcome.predicted},
+        {"item": asked.places, "gold": asked.gold, "predicted": outcome.predicted},
         schema={"item": pl.Int64, "gold": pl.String, "predicted": pl.String},
     )
     if outcome.answers is not None:

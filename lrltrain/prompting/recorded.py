@@ -22,6 +22,7 @@ from pathlib import Path
 
 import polars as pl
 
+from lrldata.encoding import not_utf8
 from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.normalize import normalize
@@ -87,7 +88,9 @@ def read_recorded(file: Path) -> list[Recorded]:
                     rows.append(_row(file, line, header, row))
                 line = reader.line_num + 1
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}: is not UTF-8: {error.reason}.", "Convert the file with iconv.") from error
+        content = file.read_bytes()
+        what, hint = not_utf8(content, content.count(b"\n", 0, error.start) + 1)
+        raise InputError(f"{file}: {what}.", hint) from error
     except csv.Error as error:
         raise InputError(f"{file}: line {reader.line_num}: {error}.", _WANTED) from error
     if not rows:

@@ -1,0 +1,28 @@
+"""What a file is that was taken for UTF-8 text and is none: told by its first bytes, with what to do about it. Pure."""
+
+import codecs
+
+_LOOKED_AT = 8  # bytes
+_WIDE = "Convert it, as with `iconv -f UTF-16 -t UTF-8`."
+# First bytes of kinds of files that people have text in, what they are, and the way out.
+_KINDS: tuple[tuple[bytes, str, str], ...] = (
+    (b"PK\x03\x04", "a .zip archive, or a file of Word, Excel or LibreOffice", "Unpack it, or save its text as .txt."),
+    (b"%PDF", "a PDF", "Take its text out, as with `pdftotext`."),
+    (b"\x1f\x8b", "packed with gzip", "Unpack it, as with `gunzip`."),
+    (b"BZh", "packed with bzip2", "Unpack it, as with `bunzip2`."),
+    (b"\xfd7zXZ", "packed with xz", "Unpack it, as with `unxz`."),
+    (b"\x28\xb5\x2f\xfd", "packed with Zstandard", "Unpack it, as with `unzstd`."),
+    (b"PAR1", "a Parquet file", "Write its text to a .txt file, one sentence or paragraph a line."),
+    (b"\xd0\xcf\x11\xe0", "a file of an old Word or Excel", "Save its text as .txt."),
+    (codecs.BOM_UTF16_LE, "in UTF-16", _WIDE),
+    (codecs.BOM_UTF16_BE, "in UTF-16", _WIDE),
+)
+
+
+def not_utf8(content: bytes, line: int) -> tuple[str, str]:
+    """Return what a file with this beginning is, of which this line is not UTF-8, and what to do about it."""
+    head = content[:_LOOKED_AT]
+    for magic, what, hint in _KINDS:
+        if head.startswith(magic):
+            return f"is {what}, not UTF-8 text", hint
+    return f"line {line:,} is not UTF-8", "Convert it, as with `iconv -f ENCODING -t UTF-8`."

@@ -1,0 +1,53 @@
+"""Datasets of the Hub that are measured on, in the configuration of a language. IO."""
+
+from pathlib import Path
+from typing import Any
+
+from datasets import get_dataset_config_names, load_dataset
+
+from lrldata.errors import InputError, one_line
+from lrldata.language import Language
+
+_SHOWN = 8  # configurations that are named
+
+
+def load_parts(identifier: str, configuration: str | None, language: Language, hint: str) -> tuple[Any, str | None]:
+    """Load the splits of a dataset: in this configuration, or where it has no such one, in the language's own.
+
+    That is the only one, or the one that is named by a code or the name of the language; which one it was is returned
+    beside it. Raises InputError.
+    """
+    try:
+        return load_dataset(identifier, configuration), configuration
+    except Exception as error:
+        held = _configurations(identifier)
+        own = _of_language(held, language)
+        if own is not None and own != configuration:
+            return load_parts(identifier, own, language, hint)
+        if held and configuration not in held:
+            shown = ", ".join(held[:_SHOWN]) + (", ..." if len(held) > _SHOWN else "")
+            message = f"{identifier}: has no configuration for {language.name} ({language.code})."
+            raise InputError(message, f"It has: {shown}.") from error
+        if identifier.count("/") == 1 and Path(identifier).parent.is_dir():
+            hint = f"There is no folder of this name here either. {hint}"
+        raise InputError(f"{identifier}: cannot be loaded from the Hub: {_first_line(error)}", hint) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200] or one_line(error)
+
+
+def _configurations(identifier: str) -> list[str]:
+    """Return the configurations of a dataset; none where it cannot be asked for them."""
+    try:
+        return list(get_dataset_config_names(identifier))
+    except Exception:  # noqa: BLE001 -- what the first error said is told
+        return []
+
+
+def _of_language(held: list[str], language: Language) -> str | None:
+    if len(held) == 1:
+        return held[0]
+    spelled = language.spellings() | ({language.wikiann} if language.wikiann else set())
+    named = [each for each in held if each.casefold().replace("-", "_") in spelled]
+    return named[0] if len(named) == 1 else None

@@ -1,0 +1,256 @@
+"""Test data as people bring it: of several languages, in other forms, published otherwise, longer than is read."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from openai_server import Reply, serve
+
+import lrldata
+import lrltrain
+from lrldata.errors import InputError, LrlError, UsageError
+from lrldata.language import find
+from lrldata.progress import Progress
+from lrltrain.config import load_eval_config
+from lrltrain.evaluation.on_hub import load_parts
+from lrltrain.evaluation.score_tasks import TaskScore, score_tasks
+from lrltrain.evaluation.sentences import open_sentences
+from lrltrain.evaluation.tasks import open_task
+from lrltrain.prompting.answers import label_in
+from lrltrain.prompting.config import load_prompt_config
+from lrltrain.prompting.prompt import prompt
+
+QUIET = Progress(quiet=True)
+LABELS = {"sports": ["sports"], "health": ["health"]}
+SMALL: dict[str, Any] = {"base": "lrl-mini", "steps": 2, "batch_size": 2, "max_length": 32, "quiet": True}
+TOPICS = "index_id\tcategory\ttext\n"
+
+
+def write_topics(folder: Path, word: str, items: int = 6, longer: int = 1) -> Path:
+    """Write a set of topics in which each text says its number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in ("train", "dev", "test"):
+        rows = (f"{n}\t{('sports', 'health')[n % 2]}\t{word} {split} {n} {'a ' * longer}" for n in range(items))
+        (folder / f"{split}.tsv").write_text(TOPICS + "\n".join(rows), "utf-8")
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Return a folder with topics in Romanian and in Maltese."""
+    for code in ("ron_Latn", "mlt_Latn"):
+        write_topics(tmp_path / "data" / "sib200" / code, code)
+    return tmp_path / "data"
+
+
+def score(out: Path, data: Path, **options: Any) -> list[TaskScore]:
+    given = {"task": "topic", "seeds": [1], "epochs": 1, "learning_rate": 5e-3, "data": str(data), "out": out}
+    return score_tasks(load_eval_config(None, {**given, **options}), QUIET)
+
+
+def test_each_adapter_is_told_by_name_and_scored_in_its_own_language(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("".join(f"Propoziția {n} este despre pisici.\n" for n in range(200)), "utf-8")
+    options = SMALL | {"text": tmp_path / "text.txt", "out": tmp_path / "ws", "cache": tmp_path / "cache"}
+    ro, mt = (lrltrain.fit(lang, method="seq_bn", **options) for lang in ("ro", "mt"))
+    other = lrltrain.fit("ro", method="lora", **options)
+    scored = score(tmp_path / "ws", data, adapter=[ro.path, mt.path, other.path], baselines=["none"])
+    assert [(each.as_json()["language"], each.adapter) for each in scored] == [
+        ("ro", None), ("ro", "ro_text_seq_bn"), ("ro", "ro_text_lora"), ("mt", None), ("mt", "mt_text_seq_bn"),
+    ]  # fmt: skip
+    digests = {each.runs[0].language: each.runs[0].manifest["data"]["files"][-1]["sha256"] for each in scored}
+    assert digests["ro"] != digests["mt"]
+    frame = lrltrain.Scores(tasks=tuple(scored)).to_frame()
+    assert frame["adapter"].to_list()[1:3] == ["ro_text_seq_bn", "ro_text_lora"]
+
+
+def test_perplexities_come_in_the_order_of_the_adapters(tmp_path: Path) -> None:
+    places: dict[str, Any] = {"out": tmp_path, "cache": tmp_path / "cache", "quiet": True}
+    ro, mt = (lrldata.build(lang, source="conceptnet", sample=True, **places) for lang in ("ro", "mt"))
+    given = [lrltrain.fit(where, method=how, **SMALL) for where, how in ((ro, "seq_bn"), (mt, "lora"), (ro, "lora"))]
+    frame = lrltrain.evaluate(given, task="pppl", limit=2, resamples=100, quiet=True).to_frame()
+    assert frame["adapter"].to_list() == ["ro_conceptnet_seq_bn", "mt_conceptnet_lora", "ro_conceptnet_lora"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "options", "says"),
+    [
+        ("sib200/mlt_Latn", {"lang": "ro"}, "is a folder of mt, not of Romanian"),
+        ("plain", {"lang": "ro", "transfer_from": "mt"}, "would be the data of ro and mt"),
+        ("sib200/ron_Latn", {"lang": "ro", "transfer_from": "mt"}, "would be the data of ro and mt"),
+    ],
+)
+def test_a_folder_of_one_language_is_not_that_of_another(
+    folder: str, options: dict[str, Any], says: str, data: Path, tmp_path: Path
+) -> None:
+    write_topics(data / "plain", "text")
+    with pytest.raises(UsageError, match=says):
+        score(tmp_path / "ws", data / folder, base="lrl-mini", baselines=["none"], **options)
+
+
+def test_one_test_set_is_not_prompted_about_in_two_languages(data: Path, tmp_path: Path) -> None:
+    write_topics(data / "plain", "text")
+    settings = {"lang": "ro,mt", "data": data / "plain", "model": "m", "endpoint": "http://127.0.0.1:9/v1"}
+    with pytest.raises(UsageError, match="would be the data of ro and mt"):
+        prompt(load_prompt_config(None, settings | {"out": tmp_path}), QUIET)
+
+
+def test_predictions_bear_the_number_of_their_item_in_its_file(data: Path, tmp_path: Path) -> None:
+    write_topics(data / "sib200" / "ron_Latn", "ro", items=30)
+    text = pl.read_csv(data / "sib200" / "ron_Latn" / "test.tsv", separator="\t")
+    (scored,) = score(tmp_path / "ws", data, lang="ro", base="lrl-mini", baselines=["none"], limit=8)
+    with serve(lambda *_: Reply("sports")) as server:
+        settings = {"lang": "ro", "data": data, "model": "m", "endpoint": server.url, "limit": 8, "out": tmp_path}
+        (asked,) = prompt(load_prompt_config(None, settings | {"cache": tmp_path / "cache"}), QUIET)
+    for run in (scored.runs[0], asked):
+        rows = run.predictions
+        assert rows["item"].max() > 8
+        assert text[rows["item"].to_list()]["category"].to_list() == rows["gold"].to_list()
+
+
+def test_items_that_are_cut_are_counted_and_said(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_topics(data / "sib200" / "ron_Latn", "ro", longer=1)
+    options: dict[str, Any] = {"lang": "ro", "base": "lrl-mini", "baselines": ["none"]}
+    (whole,) = score(tmp_path / "ws", data, **options)
+    assert whole.runs[0].manifest["trained"]["cut"] == {"train": 0, "dev": 0, "test": 0}
+    assert "cut off" not in capsys.readouterr().err
+    write_topics(data / "sib200" / "ron_Latn", "ro", longer=90)
+    (cut,) = score(tmp_path / "ws", data, max_length=64, **options)
+    assert cut.runs[0].manifest["trained"]["cut"] == {"train": 6, "dev": 6, "test": 6}
+    assert "the ends of long items are cut off: 6 of train, 6 of dev, 6 of test" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("Is it about sports? No, it is not.\n</think>\n\nhealth", "health"),
+        ("<think>sports</think>health", "health"),
+        ("<think>a</think>sports?<think>b</think>health", "health"),
+        ("[THINK]sports[/THINK]health", "health"),
+        ("<reasoning>sports</reasoning>health", "health"),
+        ("◁think▷sports◁/think▷health", "health"),
+        ("<think>sports or health? It says", None),
+        ("_health_", "health"),
+        ("**health**", "health"),
+        ("答案是health。", "health"),
+        ("healthy", None),
+    ],
+)
+def test_what_a_model_thinks_is_no_answer(answer: str, label: str | None) -> None:
+    assert label_in(answer, LABELS) == label
+
+
+def test_labels_in_scripts_without_spaces_are_found_in_a_sentence() -> None:
+    assert label_in("答案是健康。", {"health": ["健康"], "sports": ["体育"]}) == "health"
+    assert label_in("คำตอบคือกีฬา", {"health": ["สุขภาพ"], "sports": ["กีฬา"]}) == "sports"
+
+
+def test_answers_that_ended_too_early_or_are_empty_are_counted_and_said(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def thinking(text: str, _: int) -> Reply:
+        says = None if " 0 " in text else "Is it about sports? Let me see"
+        return Reply(body={"choices": [{"message": {"content": says}, "finish_reason": "length"}]})
+
+    with serve(thinking) as server:
+        settings = {"lang": "ro", "data": data, "model": "m", "endpoint": server.url, "out": tmp_path}
+        for _ in range(2):  # said again of a run that is read again
+            (run,) = prompt(load_prompt_config(None, settings | {"cache": tmp_path / "cache"}), QUIET)
+            assert (run.manifest["unfinished"], run.manifest["empty"]) == (6, 1)
+            told = capsys.readouterr().err
+            assert "6 of 6 answers end at --max-tokens 32, and 1 are empty. A model that thinks first" in told
+
+
+def test_tables_of_sentences_are_read_by_their_column(tmp_path: Path) -> None:
+    texts = ["Bonġu.", "Kif int?", 'Qal "iva", imbagħad le.']
+    rows = pl.DataFrame({"id": [7, 8, 9], "url": ["https://a"] * 3, "text": texts})
+    (tmp_path / "plain.txt").write_text("\n".join(texts), "utf-8")
+    rows.write_ndjson(tmp_path / "a[1].jsonl")
+    rows.write_parquet(tmp_path / "a.parquet")
+    rows.write_csv(tmp_path / "a.csv")
+    rows.rename({"text": "sentence"}).write_csv(tmp_path / "a.tsv", separator="\t")
+    for name in ("plain.txt", "a[1].jsonl", "a.parquet", "a.csv", "a.tsv"):
+        assert list(open_sentences(str(tmp_path / name), find("mt")).sentences) == texts, name
+    rows.drop("text").write_csv(tmp_path / "none.csv")
+    with pytest.raises(InputError, match=r"none.csv: has no column `text` or `sentence` of texts\. It has: id, url\."):
+        open_sentences(str(tmp_path / "none.csv"), find("mt"))
+    (tmp_path / "bad.jsonl").write_text("{not json\n")
+    with pytest.raises(InputError, match=r"bad\.jsonl: cannot be read"):
+        open_sentences(str(tmp_path / "bad.jsonl"), find("mt"))
+
+
+def test_flores_is_found_in_the_folder_that_it_unpacks_to(tmp_path: Path) -> None:
+    (tmp_path / "devtest").mkdir()
+    (tmp_path / "devtest" / "mlt_Latn.devtest").write_text("Bonġu.\n", "utf-8")
+    assert open_sentences(str(tmp_path), find("mt")).sentences == ("Bonġu.",)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"PK\x03\x04\xff\xff", r"\.zip archive, or a file of Word"),
+        (b"%PDF-1.7\n\xff", "is a PDF.*pdftotext"),
+        (b"\x1f\x8b\x08\xff", "packed with gzip.*gunzip"),
+        (b"PAR1\xff", "a Parquet file"),
+        ("Bonġu".encode("utf-16"), "in UTF-16.*iconv -f UTF-16"),
+        ("bon\nà".encode("latin-1"), "line 2 is not UTF-8.*iconv"),
+    ],
+)
+def test_a_file_that_is_no_text_is_called_what_it_is(content: bytes, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "text.txt"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=says):
+        open_sentences(str(file), find("mt"))
+
+
+def test_names_are_read_as_wikiann_and_conll_publish_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "-DOCSTART-\tO\n\nyo:Ìbàdàn\tB-LOC\nyo::\tO\nyo:yo:\tO\n"
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}.tsv").write_text(rows, "utf-8")
+    items = open_task("ner", str(tmp_path), find("yo")).splits["test"]
+    assert items.words == (("Ìbàdàn", ":", "yo:"),)
+    assert "every token begins with yo:, which is left out" in capsys.readouterr().err
+    (tmp_path / "test.tsv").write_text("yo:Ìbàdàn\tB-LOC\nni\tO\n", "utf-8")
+    assert open_task("ner", str(tmp_path), find("yo")).splits["test"].words == (("yo:Ìbàdàn", "ni"),)
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Callable[..., str]:
+    """Write a dataset as it lies on the Hub, with these configurations; a folder is loaded as an id is."""
+
+    def write(*configurations: str) -> str:
+        known = []
+        for name in configurations:
+            (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": name}) + "\n")
+            known.append({"config_name": name, "data_files": [{"split": "test", "path": f"{name}.jsonl"}]})
+        (tmp_path / "README.md").write_text(f"---\nconfigs: {json.dumps(known)}\n---\n")
+        return str(tmp_path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "chosen"),
+    [
+        (("default",), "mlt_Latn", "default"),
+        (("mlt", "ron"), "mlt_Latn", "mlt"),
+        (("mt", "ro"), None, "mt"),
+        (("mlt_Latn", "mt"), "mlt_Latn", "mlt_Latn"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_the_configuration_of_a_language_is_found(
+    held: tuple[str, ...], asked: str | None, chosen: str, published: Callable[..., str]
+) -> None:
+    parts, configuration = load_parts(published(*held), asked, find("mt"), "")
+    assert configuration == chosen
+    assert parts["test"]["text"] == [chosen]
+
+
+def test_configurations_are_named_where_none_is_the_language_s(published: Callable[..., str]) -> None:
+    with pytest.raises(LrlError, match=r"has no configuration for Maltese \(mt\)\. It has: ro, yo\."):
+        load_parts(published("ro", "yo"), "mlt_Latn", find("mt"), "")
