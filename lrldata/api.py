@@ -223,15 +223,22 @@ def identify(texts: Iterable[str | None], *, lid: str = "compact", cache: PathLi
 
 
 def explain(
-    text: str, lang: str | Language, *, lid: str = "compact", scripts: str | None = None, cache: PathLike | None = None
+    text: str,
+    lang: str | Language,
+    *,
+    lid: str = "compact",
+    scripts: str | None = None,
+    documents: str = "page",
+    cache: PathLike | None = None,
 ) -> "list[Explained]":
     """Say line by line what the cleaning of web text would do with a text, and why.
 
     Args:
-        text: A document; its lines are judged on their own and within it.
+        text: A text; its lines are judged on their own and within their document.
         lang: The language that it should be in.
         lid: The model for identification, as in `identify`.
         scripts: Scripts to keep, of those of the language: "Latn" or "Latn,Cyrl".
+        documents: What is a document: "page" (the whole text), "paragraphs" or "lines", as `build` has it.
         cache: Folder for a model that comes from the Hub.
 
     Returns:
@@ -247,10 +254,13 @@ def explain(
         False
 
     """
+    from lrldata.web.explain import as_documents  # noqa: PLC0415
     from lrldata.web.explain import explain as explain_text  # noqa: PLC0415
     from lrldata.web.scripts import scripts_asked  # noqa: PLC0415
 
-    with naming_arguments({"lang", "lid", "scripts", "cache"}):
+    with naming_arguments({"lang", "lid", "scripts", "documents", "cache"}):
         language = find(lang)
         asked = scripts_asked(language, as_typed(lang), scripts)
-        return explain_text(text, language, lid, None if cache is None else Path(cache), scripts=asked)
+        cut = as_documents(documents)
+        home = None if cache is None else Path(cache)
+        return explain_text(text, language, lid, home, scripts=asked, documents=cut)

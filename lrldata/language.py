@@ -151,7 +151,8 @@ def find(typed: "str | Language") -> Language:
     near = difflib.get_close_matches(folded, table, n=8, cutoff=0.6)
     names = list(dict.fromkeys(f"{table[spelling].name} ({table[spelling].code})" for spelling in near))[:5]
     hint = f"Nearest: {', '.join(names)}." if names else ""
-    raise LanguageError(f"Unknown language {typed!r}.", f"{hint} `lrldata langs` lists them all.".strip())
+    more = f"`lrldata langs` lists them all; {ADDED} names a file of others."
+    raise LanguageError(f"Unknown language {typed!r}.", f"{hint} {more}".strip())
 
 
 def as_typed(given: "str | Language | Iterable[str | Language]") -> str:

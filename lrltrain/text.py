@@ -14,18 +14,24 @@ import pyarrow.parquet as pq
 from xxhash import xxh3_64_intdigest
 
 from lrldata.dataset import open_shards
+from lrldata.encoding import not_utf8
 from lrldata.errors import InputError, StorageError
 from lrldata.language import Language
 from lrldata.manifest import fingerprint, identity, sha256_of
 from lrldata.normalize import normalize
 from lrldata.output import note
 from lrldata.paths import safe_name
+from lrldata.web.inputs import is_packed, type_of
+from lrldata.web.plain import column_of_text
 from lrldata.workspace import dataset_path
 from lrltrain.config import FitConfig
 
 LINES_A_BATCH = 1_000
 HELD_OUT = 20  # of text that has no split for validation, one line in so many is for it
 LONGEST_NAME = 150  # bytes, of the 255 of a name of a folder
+_WANTED = "Give UTF-8 text files, one sentence or paragraph a line."
+_MARKED = {".srt", ".vtt", ".usfm", ".sfm", ".xml", ".tmx", ".eaf", ".flextext", ".html", ".htm", ".po"}
+_LOOKED_AT = 1 << 16  # bytes of a file by which it is told what it is
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 
 
@@ -162,11 +168,7 @@ def _nulls(where: str, part: Any) -> int:
 def _plain(files: list[Path]) -> Text:
     """Read files of one sentence or paragraph a line; one in HELD_OUT, by a hash of the line, is for validation."""
     for file in files:
-        if not file.is_file():
-            what = "is a folder" if file.is_dir() else "no such file"
-            raise InputError(f"{file}: {what}.", "Give UTF-8 text files, one sentence or paragraph a line.")
-        if file.stat().st_size == 0:
-            raise StorageError(f"{file}: is empty.", "Give UTF-8 text files, one sentence or paragraph a line.")
+        _check_plain(file)
 
     def read(split: str) -> Iterator[str]:
         for file in files:
@@ -174,6 +176,29 @@ def _plain(files: list[Path]) -> Text:
 
     provenance = {"kind": "text", "name": "text", "files": [[label_of(file.name), sha256_of(file)] for file in files]}
     return Text(", ".join(map(str, files)), provenance, read)
+
+
+def _check_plain(file: Path) -> None:
+    """Raise InputError for a file that is not of plain text: its marks, numbers and names would be trained on."""
+    if not file.is_file():
+        hint = f"For all of its text, `lrldata build --source web --input {file}`." if file.is_dir() else _WANTED
+        raise InputError(f"{file}: {'is a folder' if file.is_dir() else 'no such file'}.", hint)
+    if file.stat().st_size == 0:
+        raise StorageError(f"{file}: is empty.", _WANTED)
+    kind = type_of(file.name)
+    if kind not in (None, "text") or is_packed(file.name):
+        hint = (
+            f"Take the text out of it with `lrldata build --source web --input {file.name}`, and train on that dataset."
+        )
+        raise InputError(f"{file}: is not plain text, but {'packed' if is_packed(file.name) else kind}.", hint)
+    if file.suffix.lower() in _MARKED:
+        raise InputError(f"{file}: holds marks beside the text ({file.suffix}).", f"Take these out. {_WANTED}")
+    with file.open("rb") as stream:
+        first = stream.read(_LOOKED_AT).decode("utf-8", errors="replace").splitlines()[:-1]
+    if column := column_of_text(first):
+        raise InputError(
+            f"{file}: is a table.", f"Keep the text alone, as with `cut -f{column} {file.name} > text.txt`."
+        )
 
 
 def _lines(file: Path) -> Iterator[str]:
@@ -184,6 +209,6 @@ def _lines(file: Path) -> Iterator[str]:
                 done += 1
                 yield from normalize(line).removesuffix("\n").split("\n")
         except UnicodeDecodeError as error:
-            raise InputError(
-                f"{file}: line {done + 1} or soon after is not UTF-8.", "Convert the file with iconv."
-            ) from error
+            with file.open("rb") as raw:
+                what, hint = not_utf8(raw.read(_LOOKED_AT), done + 1)
+            raise InputError(f"{file}: {what}.", hint) from error

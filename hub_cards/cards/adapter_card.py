@@ -78,6 +78,7 @@ def adapter_card(
         "headline": next((result for result in perplexities if result["before"]), None),
         "source": source,
         "text_of": _text_of(source, text),
+        "text_repository": text.repository,
         "of_sample": text.sample,
         "build_first": _build_first(manifest, text),
         "data_in_words": _data_in_words(manifest, source, text),

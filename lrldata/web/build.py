@@ -32,7 +32,7 @@ from lrldata.web.clean import rules
 from lrldata.web.config import REPOSITORY, WebConfig
 from lrldata.web.corpus import Chosen, choose, judge_all
 from lrldata.web.document_filters import OF_PAGES, thresholds
-from lrldata.web.hints import note_kin, note_sentences
+from lrldata.web.hints import hint_on_nothing, note_kin, note_sentences
 from lrldata.web.inputs import LEFT_OUT, describe_left_out, find_files
 from lrldata.web.scripts import scripts_asked
 from lrldata.web.shards import Columns, Shard, find_shards, shards_of
@@ -95,7 +95,8 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
             came = f"{cleaned.ledger.came_in.rows:,} lines of {language.name}"
             note_kin(language, cleaned.ledger)
             beside = f" Skipped: {', '.join(list(skipped)[:3])}{', ...' * (len(skipped) > 3)}." if skipped else ""
-            raise InputError(f"Nothing is left of {came}: {went or 'no text'}.{beside}", "Check the input and --lang.")
+            hint = hint_on_nothing(config, cleaned.ledger)
+            raise InputError(f"Nothing is left of {came}: {went or 'no text'}.{beside}", hint)
         account = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": skipped}
         # Of what is as everywhere nothing is said, so that the manifest's bytes stay.
         account |= {"left_out": found.left_out} if found.left_out else {}
@@ -294,7 +295,7 @@ def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revis
     model, own = context.model, thresholds(task.language)
     binding = [] if model is None else ["fasttext-new" if model.binding == "fasttext_new" else "fasttext-community"]
     identified = {"lid": model.name, "lid_sha256": model.sha256} if model else {"lid": NO_MODEL}
-    left_out = {"without": list(OF_PAGES)} if task.sentences else {}
+    left_out = {"without": [*OF_PAGES, "repeated_line"]} if task.sentences else {}
     numbers = {"rules": {**rules(), **own, **left_out}, **identified}
     return {
         "source": config.source,

@@ -131,7 +131,8 @@ def choose(task: stages.Task, parts: Sequence[Part], work: Path, pool: WorkerPoo
     """
     repeated = work / "repeated.npy"
     if not repeated.is_file():
-        found = repeated_lines(parts, memory)
+        # A sentence that was recorded or written down more than once is the same again, and no part of a page.
+        found = np.zeros(0, np.uint64) if task.sentences else repeated_lines(parts, memory)
         whole(repeated, partial(_save, array=found))
     pending = ((task, part, repeated) for part in parts if not part.is_described())
     for _ in pool.imap_unordered(stages.describe, pending):

@@ -2,22 +2,28 @@
 
 import sys
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
+from typing import Literal, cast
 
 import polars as pl
 
 from lrldata.encoding import not_utf8
-from lrldata.errors import InputError
-from lrldata.langid import load_model
+from lrldata.errors import InputError, UsageError
+from lrldata.langid import NO_MODEL, Prediction, load_model
 from lrldata.language import Language
 from lrldata.ledger import WEB_REASONS
-from lrldata.normalize import normalize
+from lrldata.normalize import lowered, normalize
 from lrldata.web import document_filters
-from lrldata.web.clean import CleaningContext, clean
+from lrldata.web.clean import CleaningContext, clean, rules
 from lrldata.web.decontaminate import open_protected
 from lrldata.web.inputs import is_packed, type_of
-from lrldata.web.scripts import kin_of, written_in
+from lrldata.web.plain import paragraphs
+from lrldata.web.scripts import check_known, kin_of, written_in
+from lrldata.web.shards import Columns, Shard
 
+Documents = Literal["page", "paragraphs", "lines"]
 STDIN = "-"
 LONGEST = 16 << 20  # bytes of a text
 
@@ -33,6 +39,21 @@ class Explained:
     probability: float
 
 
+def as_documents(name: str) -> Documents:
+    """Return what is a document, by its name. Raises UsageError for none of these."""
+    if name not in ("page", "paragraphs", "lines"):
+        raise UsageError(f"--documents {name}: not known.", "Use page, paragraphs or lines.")
+    return cast("Documents", name)
+
+
+def is_path(given: str) -> bool:
+    """Return whether what is given is the path of something that is there."""
+    try:
+        return given != STDIN and bool(given.strip()) and Path(given).exists()
+    except (OSError, ValueError):  # too long for a path, or with a null
+        return False
+
+
 def find_text(given: str) -> str:
     """Return the text that is meant: of standard input (-), of the file of this path, or what is given itself.
 
@@ -41,11 +62,7 @@ def find_text(given: str) -> str:
     if given == STDIN:
         return _decoded(_standard_input(), "standard input")
     path = Path(given)
-    try:
-        is_path = bool(given.strip()) and path.exists()
-    except (OSError, ValueError):  # too long for a path, or with a null
-        is_path = False
-    if not is_path:
+    if not is_path(given):
         if not given.strip():
             raise InputError("The text is empty.", "Give a text, the path of a file, or - for standard input.")
         return given.replace("\\n", "\n")
@@ -88,36 +105,45 @@ def explain(
     cache: Path | None = None,
     *,
     scripts: tuple[str, ...] | None = None,
+    documents: Documents = "page",
 ) -> list[Explained]:
-    """Say of each line of one document whether it would stay, and why not. Raises LrlError for a model that is none.
+    """Say of each line of a text whether it would stay, and why not.
 
-    `scripts` (ISO 15924) are those in which the language is kept, where they are not all of its own.
+    `scripts` (ISO 15924) are those in which the language is kept, where they are not all of its own. `documents` says
+    what is a document: all of it, as a page of the web is, or as in a text file a paragraph, or a line. Raises LrlError
+    for a model that is none, or does not know the language.
     """
-    model, language = load_model(lid, cache), written_in(language, scripts)
-    context = CleaningContext(
-        language, model, open_protected(language, []), kin=kin_of(language, scripts, model.languages, model.name)
+    model, language = None if lid == NO_MODEL else load_model(lid, cache), written_in(language, scripts)
+    kin = kin_of(language, scripts, model.languages, model.name) if model else frozenset[str]()
+    if model:
+        check_known(language, model, kin)
+    context = CleaningContext(language, model, open_protected(language, []), kin=kin)
+    judged = clean(pl.DataFrame({"text": _documents(normalize(text), documents)}), context).with_row_index("line")
+    left = judged.filter(pl.col("reason").is_null()).select(
+        "line", "doc", "text", lower=pl.col("text").map_batches(lowered)
     )
-    judged = clean(pl.DataFrame({"text": [normalize(text)]}), context)
-    left = judged.filter(pl.col("reason").is_null())
-    whole = (
-        document_filters.judge(left.select("doc", "text"), language)["reason"]
-        if len(left)
-        else pl.Series([None], dtype=pl.String)
-    )
-    stays = pl.col("reason").is_null()
-    first, folded = (
-        pl.struct(key, stays).is_first_distinct() for key in (pl.col("text"), pl.col("text").str.to_lowercase())
-    )
-    judged = judged.with_columns(
-        reason=pl.when(~stays)
-        .then("reason")
-        .when(~first)
+    if documents != "lines":  # as parts of pages are
+        often = pl.col("doc").n_unique().over("lower") >= rules()["repeated_in"]
+        repeated = left.filter(often).select("line", repeated=pl.lit("repeated_line"))
+        left = left.filter(~often)
+    else:
+        repeated = pl.DataFrame(schema={"line": pl.UInt32, "repeated": pl.String})
+    fates = pl.DataFrame(schema={"doc": pl.UInt32, "of_document": pl.String})
+    if len(left):
+        found = document_filters.judge(left.select("doc", "text"), language, sentences=documents == "lines")
+        fates = found.select("doc", of_document="reason")
+    again = left.select(
+        "line",
+        pl.when(~pl.struct("text").is_first_distinct())
         .then(pl.lit("exact_duplicate"))
-        .when(~folded)
+        .when(~pl.col("lower").is_first_distinct())
         .then(pl.lit("normalised_duplicate"))
-        .otherwise(pl.lit(whole[0], pl.String))
+        .alias("again"),
     )
-    found = model.predict(judged["text"].to_list())
+    for each, key in ((repeated, "line"), (fates, "doc"), (again, "line")):
+        judged = judged.join(each, on=key, how="left", maintain_order="left")
+    judged = judged.with_columns(reason=pl.coalesce("reason", "repeated", "again", "of_document"))
+    taken = model.predict(judged["text"].to_list()) if model else [Prediction((), ())] * len(judged)
     return [
         Explained(
             line,
@@ -126,5 +152,14 @@ def explain(
             next(iter(each.labels), None),
             next(iter(each.probabilities), 0.0),
         )
-        for line, reason, each in zip(judged["text"], judged["reason"], found, strict=True)
+        for line, reason, each in zip(judged["text"], judged["reason"], taken, strict=True)
     ]
+
+
+def _documents(text: str, documents: Documents) -> list[str]:
+    """Cut a text into documents, as a text file is cut by a build. Raises InputError for one that is a table."""
+    if documents == "page":
+        return [text]
+    shard = Shard("text", "the text", len(text), "", lambda: BytesIO(text.encode()))
+    cut = paragraphs(shard, text.splitlines(keepends=True), Columns(lines=documents == "lines"))
+    return list(chain.from_iterable(cut))

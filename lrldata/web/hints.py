@@ -9,6 +9,8 @@ from lrldata.split import SPLITS
 from lrldata.web.config import WebConfig
 
 MANY = 0.2  # share of the lines from which on something is said of why they went
+OF_PAGES = ("document_", "repeated_line")  # what the reasons begin with for which lines go by rules for pages
+LINES = "If every line is a sentence by itself, use --documents lines."
 
 
 def note_kin(language: Language, ledger: Ledger) -> None:
@@ -24,9 +26,22 @@ def note_sentences(config: WebConfig, ledger: Ledger, rows: Mapping[str, int]) -
     """Say where sentences seem to have been taken for pages, and where a split has nothing in it."""
     told = []
     short = ledger.dropped.get("document_short", Tally()).rows
-    if short > MANY * ledger.came_in.rows:
-        told.append(f"{short:,} of {ledger.came_in.rows:,} lines are documents that are too short for a page")
+    repeated = ledger.dropped.get("repeated_line", Tally()).rows
+    for count, what in (
+        (short, "are documents that are too short for a page"),
+        (repeated, "are in many documents, as parts of pages are"),
+    ):
+        if count > MANY * ledger.came_in.rows:
+            told.append(f"{count:,} of {ledger.came_in.rows:,} lines {what}")
     if empty := [split for split in SPLITS if not rows.get(split)]:
         told.append(f"the documents are too few for {' and '.join(empty)} to have any")
     if told and config.documents != "lines" and config.source == "web":
-        note(f"note: {', and '.join(told)}. If every line is a sentence by itself, use --documents lines.")
+        note(f"note: {', and '.join(told)}. {LINES}")
+
+
+def hint_on_nothing(config: WebConfig, ledger: Ledger) -> str:
+    """Return what may help where nothing is left, by what most lines went for."""
+    most = max(ledger.dropped, key=lambda reason: ledger.dropped[reason].rows, default="")
+    if most.startswith(OF_PAGES) and most != "document_other_language" and config.source == "web":
+        return "Use --unit documents or longer documents." if config.documents == "lines" else LINES
+    return "Check the input and --lang; `lrldata explain` says line by line why one goes."

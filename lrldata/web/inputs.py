@@ -24,6 +24,13 @@ HIDDEN = {"__MACOSX"}  # and what begins with a dot
 NAMED = 100  # names that are kept of what is left out, for each reason
 SHOWN = 3  # and that are shown
 
+# How to get at the text of files that are not read, by their endings.
+_WAYS: Mapping[str, str] = {
+    ".doc .docx .odt .rtf .pages .xls .xlsx .ods": "save documents as .txt, and tables as .csv",
+    ".pdf": "take the text out of a .pdf, as with pdftotext",
+    ".zip .tar .tgz .7z .rar": "unpack archives",
+    ".srt .vtt .usfm .sfm .eaf .flextext .html .htm .xml": "save the text alone, without marks, as .txt",
+}
 # The reasons for which a file or folder is left out, in words.
 LEFT_OUT: Mapping[str, str] = {
     "hidden": "hidden",
@@ -75,7 +82,15 @@ def describe_left_out(left_out: Mapping[str, Mapping[str, object]]) -> Iterator[
     for reason, what in left_out.items():
         names = list(islice(_texts(what["names"]), SHOWN))
         more = ", ..." if what["count"] != len(names) else ""
-        yield f"left out, {LEFT_OUT[reason]}: {what['count']:,} ({', '.join(names)}{more})"
+        ways = {_way(name) for name in _texts(what["names"])} - {""} if reason == "unknown_type" else set()
+        out = f": {'; '.join(sorted(ways))}" if ways else ""
+        yield f"left out, {LEFT_OUT[reason]}: {what['count']:,} ({', '.join(names)}{more}){out}"
+
+
+def _way(name: str) -> str:
+    """Return how text in a file of this name can be read; empty where nothing is known."""
+    ending = Path(name).suffix.lower()
+    return next((way for endings, way in _WAYS.items() if ending in endings.split()), "")
 
 
 def _texts(names: object) -> Sequence[str]:

@@ -13,14 +13,17 @@ from typing import Any
 
 import polars as pl
 
-# Scripts in which a joiner or non-joiner shows in how letters are drawn: next to a sign that takes a vowel away, and in
-# Arabic script between letters. In other scripts nobody sees it.
+# Where a joiner or non-joiner shows in how letters are drawn: next to a sign that takes a vowel away, and between
+# Arabic letters. Anywhere else nobody sees it.
 _VIRAMAS = "\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d4d\u0dca\u1039\u17d2"
-_WITH_VIRAMA = {"Beng", "Deva", "Gujr", "Guru", "Knda", "Mlym", "Mymr", "Orya", "Sinh", "Taml", "Telu", "Khmr"}
+_ARABIC = "\u0620-\u064a\u066e-\u06d3\u06d5\u06ee\u06ef\u06fa-\u06ff\u0750-\u077f\u08a0-\u08c9"  # letters
 _WITHOUT_JOINERS = {"ug", "ku"}  # languages in Arabic script that have a letter for every vowel
 # Arabic letters that never join to the left, so that a non-joiner behind them says nothing.
 _UNJOINED = "اأإآدذرزژڕڎڈڑوۆۇۈۋؤۅۊىةەءں"
 _JOINERS = "[\u200c\u200d]"
+_ALL_JOINERS = re.compile(f"{_JOINERS}+")
+_VIRAMAS_SET = frozenset(_VIRAMAS)
+_ARABIC_LETTER = re.compile(f"[{_ARABIC}]")
 _WORD = re.compile(r"[^\W\d_]+")
 _MIXED = {
     "Latn": (r"\p{Latin}", r"[\p{Cyrillic}\p{Greek}]"),
@@ -48,15 +51,22 @@ def repair_letters(texts: pl.Series, script: str | None, language: str) -> pl.Se
     return texts
 
 
-def without_joiners(texts: pl.Series, script: str | None, language: str) -> pl.Series:
-    """Return texts without joiners and non-joiners where these change nothing."""
-    if script in _WITH_VIRAMA:
-        pattern = rf"(?<![{_VIRAMAS}]){_JOINERS}+(?![{_VIRAMAS}])|(?<={_JOINERS}){_JOINERS}+"
-        return _where(texts, _JOINERS, partial(re.sub, pattern, ""))
-    if script == "Arab" and language not in _WITHOUT_JOINERS:
-        pattern = rf"(?<![^\W\d_{_UNJOINED}]){_JOINERS}+|{_JOINERS}+(?![^\W\d_])|\u200d+|(?<=\u200c)\u200c+"
-        return _where(texts, _JOINERS, partial(re.sub, pattern, ""))
-    return texts.str.replace_all(_JOINERS, "")
+def without_joiners(texts: pl.Series, language: str) -> pl.Series:
+    """Return texts without joiners and non-joiners where these change nothing.
+
+    The letters beside them say so, whatever the language is mostly written in: many have several scripts.
+    """
+    return _where(texts, _JOINERS, partial(_ALL_JOINERS.sub, partial(_joiner, language=language)))
+
+
+def _joiner(found: re.Match[str], language: str) -> str:
+    """Return what stays of a run of joiners: one at most."""
+    text, begin, end = found.string, found.start(), found.end()
+    before, after = text[begin - 1 : begin], text[end : end + 1]
+    if before in _VIRAMAS_SET or after in _VIRAMAS_SET:
+        return found[0][0]
+    between = before not in _UNJOINED and _ARABIC_LETTER.match(before) and _ARABIC_LETTER.match(after)
+    return "\u200c" if between and "\u200c" in found[0] and language not in _WITHOUT_JOINERS else ""
 
 
 def join_hyphens(texts: pl.Series, script: str | None, language: str) -> pl.Series:

@@ -48,18 +48,26 @@ def _peeked(lines: Iterable[str]) -> tuple[list[str], Iterator[str]]:
     return first, chain(first, rest)
 
 
-def _refuse_table(shard: Shard, lines: Sequence[str]) -> None:
-    """Raise InputError for a text whose lines have columns, as a number and a sentence: they would be one sentence."""
-    rows = [line.rstrip("\r\n").split("\t") for line in lines if line.strip()]
+def column_of_text(lines: Sequence[str]) -> int:
+    """Return the number of the longest column, from 1, of lines that all have as many tabs; 0 where they have none."""
+    rows = [line.rstrip("\r\n").split("\t") for line in lines[:_LOOKED_AT] if line.strip()]
     count = len(rows[0]) if rows else 1
     if count < 2 or len(rows) < _FEWEST or any(len(row) != count for row in rows):
+        return 0
+    return max(range(count), key=lambda at: sum(len(row[at]) for row in rows)) + 1
+
+
+def _refuse_table(shard: Shard, lines: Sequence[str]) -> None:
+    """Raise InputError for a text whose lines have columns, as a number and a sentence: they would be one sentence."""
+    column = column_of_text(lines)
+    if not column:
         return
-    longest = max(range(count), key=lambda at: sum(len(row[at]) for row in rows))
+    tabs = next(line for line in lines if line.strip()).count("\t")
     name = shard.place.rsplit("/", maxsplit=1)[-1]
     raise InputError(
-        f"{shard.place}: is a table: every line has {count - 1:,} tab{'s' * (count > 2)}.",
-        f"Keep the text alone, as with `cut -f{longest + 1} {shlex.quote(name)} > text.txt`, or write a line of names "
-        "above it and call it .tsv.",
+        f"{shard.place}: is a table: every line has {tabs:,} tab{'s' * (tabs > 1)}.",
+        f"Keep the text alone, as with `cut -f{column} {shlex.quote(name)} > text.txt`, or call it .tsv: with a line "
+        f"of names, or --text-column {column}.",
     )
 
 

@@ -88,7 +88,8 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
                 stream.seek(0)
                 return _lines(shard, unpacked(stream, shard.name))
 
-            yield from _tables(shard, read_csv(again, LONGEST_LINE, tabs=kind == "tsv"), columns)
+            named = not (columns.text or "").isdecimal()
+            yield from _tables(shard, read_csv(again, LONGEST_LINE, tabs=kind == "tsv", named=named), columns)
         elif kind == "jsonl":
             yield from _jsonl(shard, _lines(shard, unpacked(stream, shard.name)), columns)
         else:
@@ -202,9 +203,11 @@ def _choose(shard: Shard, names: list[str], columns: Columns) -> tuple[str, str 
             raise InputError(f"{shard.place}: has no column {asked!r} ({flag}).", f"It has: {shown}.")
     text = columns.text or next((name for name in TEXT_COLUMNS if name in names), None)
     if text is None:
-        raise InputError(
-            f"{shard.place}: has no column {' or '.join(TEXT_COLUMNS)}.", f"It has {shown}: use --text-column."
-        )
+        hint = f"It has {shown}: use --text-column."
+        if any(" " in name.strip() or name.isdecimal() for name in names):
+            longest = max(range(len(names)), key=lambda number: len(names[number])) + 1
+            hint = f"If its first line has no names ({shown}), use --text-column {longest}, a number."
+        raise InputError(f"{shard.place}: has no column {' or '.join(TEXT_COLUMNS)}.", hint)
     return text, columns.url or next((name for name in URL_COLUMNS if name in names), None)
 
 

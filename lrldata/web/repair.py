@@ -33,7 +33,9 @@ SPACES = rf"[ {_ODD_SPACE}]{{2,}}|[{_ODD_SPACE}]"  # a single plain space is lef
 # Shapes of letters that old fonts and keyboards put for the letters themselves, in Arabic and in Hebrew.
 PRESENTATION_FORMS = r"[\uFB1D-\uFDFF\uFE70-\uFEFC]"
 ZERO_WIDTH_SPACE = "\u200b"
-WITH_ZERO_WIDTH_SPACE = {"Khmr", "Laoo", "Mymr", "Lana", "Java", "Bali"}  # writers set it between words
+# Letters between which writers set it to part words: Lao, Burmese, Khmer, Lanna, Balinese, Javanese.
+_PARTED = "\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df\uaa60-\uaa7f"
+UNUSED_SPACE = re.compile(rf"(?<![{_PARTED}])\u200b(?![{_PARTED}])")
 UNSPACED = {"Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Hani", "Hira", "Kana", "Jpan", "Lana", "Talu", "Java", "Bali"}
 
 
@@ -52,9 +54,11 @@ def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Serie
         texts = texts.scatter(apart.arg_true(), texts.filter(apart).str.normalize("NFC"))
     texts = join_hyphens(texts.str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n"), script, language)
     texts = texts.str.replace_all(CONTROLS, "").str.replace_all(SPACES, " ")
-    if script not in WITH_ZERO_WIDTH_SPACE:
-        texts = texts.str.replace_all(ZERO_WIDTH_SPACE, "", literal=True)
-    return without_joiners(repair_letters(texts, script, language), script, language)
+    spaced = texts.str.contains(ZERO_WIDTH_SPACE, literal=True)
+    if spaced.any():
+        kept = [UNUSED_SPACE.sub("", text) for text in texts.filter(spaced)]
+        texts = texts.scatter(spaced.arg_true(), pl.Series(kept, dtype=pl.String))
+    return without_joiners(repair_letters(texts, script, language), language)
 
 
 def _letters(shapes: re.Match[str]) -> str:

@@ -24,25 +24,46 @@ class Row(NamedTuple):
     values: dict[str, Any]
 
 
-def read_csv(lines: Callable[[], Iterable[str]], longest: int, *, tabs: bool) -> Iterator[Row]:
+def read_csv(lines: Callable[[], Iterable[str]], longest: int, *, tabs: bool, named: bool = True) -> Iterator[Row]:
     """Yield the rows of CSV; `lines` gives its lines from the first on, as often as it is called.
 
-    A file with `tabs` (TSV) has quotation marks around fields, as CSV has, or they mean nothing in it: where they do
-    not pair up in the whole file they are text.
+    A file with `tabs` (TSV) has quotation marks around fields, as CSV has, or they mean nothing in it: where each line
+    has all columns by itself, or they do not pair up in the whole file, they are text, but for those around a field.
+    Without names in its first line, columns are called by their number, from 1.
     """
     if not tabs:
-        yield from _rows(lines(), longest, None, csv.QUOTE_MINIMAL)
+        yield from _rows(lines(), longest, None, csv.QUOTE_MINIMAL, named=named)
+        return
+    if _fits_lines(lines()):
+        for row in _rows(lines(), longest, "\t", csv.QUOTE_NONE, named=named):
+            yield row._replace(values={name: _unquoted(field) for name, field in row.values.items()})
         return
     try:
-        for _ in _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL):
+        for _ in _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, named=named):
             pass
     except ValueError:
-        yield from _rows(lines(), longest, "\t", csv.QUOTE_NONE)
+        yield from _rows(lines(), longest, "\t", csv.QUOTE_NONE, named=named)
     else:
-        yield from _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL)
+        yield from _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, named=named)
 
 
-def _rows(lines: Iterable[str], longest: int, delimiter: str | None, quoting: Any) -> Iterator[Row]:
+def _fits_lines(lines: Iterable[str]) -> bool:
+    """Return whether every line has as many tabs as the first: then no field goes on in the next one."""
+    counts = (line.count("\t") for line in lines if line.strip())
+    first = next(counts, 0)
+    return all(count == first for count in counts)
+
+
+def _unquoted(field: str) -> str:
+    """Return a field without the quotation marks around it, and doubled ones in it once; others are text."""
+    inner = field[1:-1]
+    around = len(field) > 1 and field[0] == field[-1] == '"' and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if around else field
+
+
+def _rows(
+    lines: Iterable[str], longest: int, delimiter: str | None, quoting: Any, *, named: bool = True
+) -> Iterator[Row]:
     csv.field_size_limit(longest)
     feed = _Feed(lines, longest)
     first = next((line for line in feed if line.strip()), None)
@@ -56,9 +77,12 @@ def _rows(lines: Iterable[str], longest: int, delimiter: str | None, quoting: An
         for fields in reader:
             size, feed.held = feed.held, 0
             if header is None:
-                header = [name.strip() for name in fields]
-                _check_header(header)
-            elif len(fields) > len(header):
+                header = list(map(str, range(1, len(fields) + 1)))
+                if named:
+                    header = [_unquoted(name.strip()) for name in fields]
+                    _check_header(header)
+                    continue
+            if len(fields) > len(header):
                 raise ValueError(f"line {feed.number:,} has {len(fields):,} fields, and the header {len(header):,}")
             elif fields:
                 yield Row(f"line {feed.number:,}", size, dict(zip(header, fields, strict=False)))
@@ -101,7 +125,10 @@ class _Feed(Iterator[str]):
 
 
 def read_json(texts: Iterable[str], decoder: json.JSONDecoder, longest: int) -> Iterator[Row]:
-    """Yield the objects of an array of JSON, or of a file that has objects one after another."""
+    """Yield the objects of an array of JSON, or of a file that has objects one after another.
+
+    Of an array of texts each is the `text` of a row.
+    """
     held = _Held(iter(texts), longest)
     opening = held.next()
     is_array = opening == "["
@@ -116,10 +143,10 @@ def read_json(texts: Iterable[str], decoder: json.JSONDecoder, longest: int) -> 
                 raise ValueError(f"item {number:,}: a comma is missing before it")
             held.take(1)
             mark = held.next()
-        if mark != "{":
+        if mark not in ("{", '"' if is_array else "{"):
             raise ValueError(f"item {number:,} is not an object" if mark else "ends within an array")
         value, size = held.value(decoder, f"item {number:,}")
-        yield Row(f"item {number:,}", size, value)
+        yield Row(f"item {number:,}", size, {"text": value} if isinstance(value, str) else value)
     if is_array:
         held.take(1)
         if mark != "]":

@@ -24,7 +24,7 @@ NAMES = {
     *("open_dataset", "open_workspace"),
 }
 SIGNATURES = {
-    "explain": "text, lang, lid='compact', scripts=None, cache=None",
+    "explain": "text, lang, lid='compact', scripts=None, documents='page', cache=None",
     "find_language": "name",
     "identify": "texts, lid='compact', cache=None",
     "languages": "paper=False",

@@ -16,8 +16,7 @@ from lrldata.errors import InputError, LrlError
 from lrldata.language import find
 from lrldata.manifest import SCORES, file_entry, fingerprint, sealed, write_json, write_manifest
 from lrldata.progress import Progress
-from lrltrain.config import EvalConfig, FitConfig
-from lrltrain.evaluation import tasks_on_hub
+from lrltrain.config import EvalConfig, FitConfig, load_fit_config
 from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.items import LABELS, SPLITS, Items
 from lrltrain.evaluation.pseudo_perplexity import likelihoods
@@ -197,7 +196,7 @@ def on_hub(monkeypatch: pytest.MonkeyPatch, **splits: Dataset) -> list[Any]:
         return DatasetDict(splits)
 
     monkeypatch.setattr("datasets.load_dataset", load)
-    monkeypatch.setattr(tasks_on_hub, "load_dataset", load)
+    monkeypatch.setattr("lrltrain.evaluation.on_hub.load_dataset", load)
     return asked
 
 
@@ -428,3 +427,22 @@ def test_sentences_that_are_cut_are_counted() -> None:
     model, tokenizer = load_model(base).eval(), load_tokenizer(base)
     texts = ["Da.", "Un text mult mai lung, cu multe cuvinte, care nu se mai termină.   "]
     assert [likelihoods(model, tokenizer, texts, "mlm", max_length=size).cut for size in (8, 64)] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.jsonl", '{"text": "Bonġu"}\n', "is not plain text, but jsonl.*lrldata build --source web"),
+        ("a.tsv", "id\ttext\n", "is not plain text, but tsv"),
+        ("a.txt.gz", "x", "is not plain text, but packed"),
+        ("a.srt", "1\n00:01 --> 00:02\nBonġu\n", r"holds marks beside the text \(\.srt\)"),
+        ("a.txt", "".join(f"{n}\tBonġu {n}\n" for n in range(9)), "is a table.*cut -f2 a.txt"),
+        ("b.txt", b"PK\x03\x04\xff", r"is a \.zip archive, or a file of Word"),
+        ("c.txt", "Bonġu".encode("utf-16"), "in UTF-16.*iconv -f UTF-16"),
+    ],
+)
+def test_what_is_no_plain_text_is_not_trained_on(name: str, content: str | bytes, says: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(InputError, match=says):
+        list(open_text(load_fit_config(None, {"lang": "mt", "text": [file]}), find("mt")).lines("train"))

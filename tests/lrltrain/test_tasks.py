@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from lrldata.errors import InputError
 from lrldata.language import find, languages
-from lrltrain.evaluation import tasks_on_hub
 from lrltrain.evaluation.features import batches, decoded, featurize, first_tokens
 from lrltrain.evaluation.items import LABELS, SPLITS, Items
 from lrltrain.evaluation.metrics import scores
@@ -119,7 +118,7 @@ def test_data_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((identifier, configuration))
         return dict.fromkeys(("train", "validation", "test"), sets[identifier])
 
-    monkeypatch.setattr(tasks_on_hub, "load_dataset", load)
+    monkeypatch.setattr("lrltrain.evaluation.on_hub.load_dataset", load)
     assert open_task("topic", None, ROMANIAN).splits["dev"].labels == ("sports",)
     assert open_task("ner", None, ROMANIAN).splits["test"].labels == (("O", "B-LOC"),)
     assert open_task("sentiment", None, ROMANIAN).splits["train"].labels == ("positive",)

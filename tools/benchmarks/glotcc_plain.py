@@ -44,10 +44,9 @@ def repair(text: str, script: str | None, language: str) -> str:
     text = letters.join_hyphens(pl.Series([text]), script, language)[0]
     text = re.sub(forms.CONTROLS, "", text)
     text = re.sub(forms.SPACES, " ", text)
-    if script not in forms.WITH_ZERO_WIDTH_SPACE:
-        text = text.replace(forms.ZERO_WIDTH_SPACE, "")
+    text = forms.UNUSED_SPACE.sub("", text)
     meant = letters.repair_letters(pl.Series([text]), script, language)
-    plain: str = letters.without_joiners(meant, script, language)[0]
+    plain: str = letters.without_joiners(meant, language)[0]
     return plain
 
 

@@ -1,0 +1,151 @@
+"""Text as communities have it: recordings of sentences, tables without names, several scripts, documents by mistake."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lrldata.errors import InputError, UsageError
+from lrldata.language import find
+from lrldata.web.explain import as_documents, explain
+from lrldata.web.inputs import describe_left_out, find_files
+from lrldata.web.repair import repair
+from lrldata.web.tables import read_csv
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+MALTESE = [
+    f"Il-bniedem numru {number} mar il-belt biex jixtri ħobż frisk u jiltaqa' mal-ħbieb tiegħu fis-suq il-qadim."
+    for number in ("wieħed", "tnejn", "tlieta", "erbgħa", "ħamsa", "sitta", "sebgħa", "tmienja", "disgħa", "għaxra")
+]
+SHORT = [f"Il-bniedem numru {number} mar il-belt biex jixtri ħobż." for number in ("wieħed", "tnejn", "tlieta")]
+BUILD = ("build", "--lang", "mt", "--source", "web", "--json")
+
+
+def texts(folder: Path) -> list[str]:
+    shards = sorted(folder.rglob("*.parquet"))
+    return sorted(pl.concat([pl.read_parquet(shard) for shard in shards])["text"].to_list())
+
+
+def test_a_sentence_that_was_recorded_often_stays_once(lrldata: Run, tmp_path: Path) -> None:
+    rows = [f"{speaker}\t{text}" for number, text in enumerate(MALTESE) for speaker in range(1 + number)]
+    (tmp_path / "validated.tsv").write_text("client_id\tsentence\n" + "\n".join(rows) + "\n", "utf-8")
+    given = ("--input", "validated.tsv", "--text-column", "sentence", "--documents", "lines")
+    done = lrldata(*BUILD, *given)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert texts(tmp_path / told["path"]) == sorted(MALTESE)
+    manifest = json.loads((tmp_path / told["path"] / "manifest.json").read_text("utf-8"))
+    assert manifest["settings"]["rules"]["without"] == ["document_short", "document_words", "repeated_line"]
+
+
+def test_where_nothing_is_left_the_way_out_is_named_by_the_reason(lrldata: Run, tmp_path: Path) -> None:
+    (tmp_path / "blank.txt").write_text("\n\n".join(SHORT), "utf-8")
+    (tmp_path / "english.txt").write_text("This is an English sentence about bread and friends.\n" * 2, "utf-8")
+    nothing = lrldata(*BUILD, "--input", "blank.txt")
+    assert nothing.returncode == 1
+    assert "document_short" in nothing.stderr
+    assert "If every line is a sentence by itself, use --documents lines." in nothing.stderr
+    other = lrldata(*BUILD, "--input", "english.txt")
+    assert "Check the input and --lang; `lrldata explain` says" in other.stderr
+
+
+def test_a_text_is_explained_as_a_build_would_cut_it(lrldata: Run, tmp_path: Path) -> None:
+    (tmp_path / "blank.txt").write_text("\n\n".join(SHORT), "utf-8")
+
+    def reasons(*more: str) -> set[str | None]:
+        done = lrldata("explain", "blank.txt", "--lang", "mt", "--json", *more)
+        assert done.returncode == 0, done.stderr
+        return {line["reason"] for line in json.loads(done.stdout)["lines"]}
+
+    assert reasons() == {"document_short"}
+    assert reasons("--documents", "lines") == {None}
+    assert reasons("--documents", "page", "--lid", "none") == {None}
+    refrain = "\n\n".join(f"{MALTESE[0]}\n{text}" for text in MALTESE[1:7])
+    told = explain(refrain, find("mt"), documents="paragraphs")
+    assert {line.reason for line in told if line.text == MALTESE[0]} == {"repeated_line"}
+    with pytest.raises(UsageError, match=r"--documents pages: not known.*page, paragraphs or lines"):
+        as_documents("pages")
+
+
+def test_a_language_that_the_model_does_not_know_is_not_explained_away() -> None:
+    with pytest.raises(UsageError, match="does not know Cornish"):
+        explain("Dydh da", find("kw"))
+    assert explain("Dydh da, fatla genes hedhyw?", find("kw"), "none")[0].language is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("هیچ\u200cیک از می\u200cشود", "هیچ\u200cیک از می\u200cشود"),
+        ("د\u200cا بیا\u200c", "دا بیا"),
+        ("पुर\u094d\u200dयाइएको", "पुर\u094d\u200dयाइएको"),
+        ("a\u200cb a\u200db", "ab ab"),
+        ("ខ្ញុំ\u200bស្រលាញ់\u200bភាសា", "ខ្ញុំ\u200bស្រលាញ់\u200bភាសា"),
+        ("un\u200bu", "unu"),
+    ],
+)
+@pytest.mark.parametrize("script", ["Latn", "Arab", "Khmr", "Deva", None])
+def test_joiners_and_unseen_spaces_stay_by_the_letters_beside_them(text: str, kept: str, script: str | None) -> None:
+    assert repair(pl.Series([text]), script, "xx")[0] == kept
+
+
+def test_uyghur_has_no_non_joiners() -> None:
+    assert repair(pl.Series(["ھېچ\u200cبىر"]), "Arab", "ug")[0] == "ھېچبىر"
+
+
+def rows_of(content: str, *, named: bool = True) -> list[dict[str, str]]:
+    lines = content.splitlines(keepends=True)
+    return [row.values for row in read_csv(lambda: lines, 1 << 20, tabs=True, named=named)]
+
+
+def test_quotation_marks_that_pair_up_over_lines_of_a_table_are_text() -> None:
+    dialogue = (
+        'id\ttext\n1\t"Where are you going?\n2\tTo town," she said.\n3\t"Wait!"\n4\t"He said ""no"""\n5\t"a" or "b"\n'
+    )
+    assert [row["text"] for row in rows_of(dialogue)] == [
+        '"Where are you going?', 'To town," she said.', "Wait!", 'He said "no"', '"a" or "b"',
+    ]  # fmt: skip
+    assert rows_of('id\ttext\n1\t"two\nlines"\n') == [{"id": "1", "text": "two\nlines"}]
+
+
+def test_columns_without_names_have_numbers(lrldata: Run, tmp_path: Path) -> None:
+    assert rows_of("1\tmlt\tBonġu\n2\tmlt\tSaħħa\n", named=False)[0] == {"1": "1", "2": "mlt", "3": "Bonġu"}
+    (tmp_path / "tatoeba.tsv").write_text("\n".join(f"{n}\tmlt\t{text}" for n, text in enumerate(MALTESE)), "utf-8")
+    refused = lrldata(*BUILD, "--input", "tatoeba.tsv", "--documents", "lines")
+    assert "If its first line has no names" in refused.stderr
+    assert "use --text-column 3" in refused.stderr
+    done = lrldata(*BUILD, "--input", "tatoeba.tsv", "--documents", "lines", "--text-column", 3)
+    assert texts(tmp_path / json.loads(done.stdout)["path"]) == sorted(MALTESE)
+
+
+def test_an_array_of_texts_is_read(lrldata: Run, tmp_path: Path) -> None:
+    (tmp_path / "texts.json").write_text(json.dumps(MALTESE), "utf-8")
+    done = lrldata(*BUILD, "--input", "texts.json", "--documents", "lines")
+    assert done.returncode == 0, done.stderr
+    assert texts(tmp_path / json.loads(done.stdout)["path"]) == sorted(MALTESE)
+
+
+def test_files_that_are_not_read_are_named_with_a_way_to_their_text(tmp_path: Path) -> None:
+    for name in ("text.txt", "a.docx", "b.pdf", "c.zip", "README"):
+        (tmp_path / name).write_text("x")
+    (told,) = describe_left_out(find_files(tmp_path).left_out())
+    assert told.startswith("left out, of a type that is not read: 4 (README, a.docx, b.pdf, ...): ")
+    assert "pdftotext; unpack archives" not in told.split(": ")[1]
+    assert all(way in told for way in ("save documents as .txt", "pdftotext", "unpack archives"))
+
+
+def test_a_language_that_is_not_known_may_be_one_s_own(lrldata: Run) -> None:
+    assert "LRL_LANGUAGES names a file of others" in lrldata("langs", "tlyx").stderr
+
+
+def test_an_input_that_is_a_table_is_refused_with_both_ways_out(tmp_path: Path, lrldata: Run) -> None:
+    (tmp_path / "list.txt").write_text("".join(f"{n}\t{text}\n" for n, text in enumerate(MALTESE)), "utf-8")
+    told = lrldata(*BUILD, "--input", "list.txt").stderr
+    assert "is a table: every line has 1 tab." in told
+    assert "cut -f2 list.txt > text.txt" in told
+    assert "--text-column 2" in told
+    with pytest.raises(InputError, match="is a table"):
+        explain((tmp_path / "list.txt").read_text("utf-8"), find("mt"), documents="paragraphs")
