@@ -150,6 +150,7 @@ class EvalConfig(BaseModel):
     base_id: PublicId | None = None
     lang: str | None = None
     data: PathOrId | None = None
+    labels: Literal["task", "data"] = "task"
     corpus: LocalPath | None = None
     transfer_from: str | None = None
     transfer_adapter: LocalPath | None = None

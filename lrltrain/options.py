@@ -67,6 +67,7 @@ class EvalOptions(TypedDict, total=False):
     base_id: str
     lang: str
     data: PathLike | Dataset
+    labels: Literal["task", "data"]
     corpus: PathLike
     transfer_from: str
     transfer_adapter: PathLike

@@ -43,6 +43,13 @@ def eval_command(
             show_default="the paper's, on the Hub",
         ),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Tasks: labels: task (SIB-200's topics, positive and negative, WikiANN's tags) | data (those of the data).",
+            show_default="task",
+        ),
+    ] = None,
     corpus: Annotated[
         Path | None, typer.Option(help="Tasks: dataset folder of the adapter's text; test items in it are counted.")
     ] = None,

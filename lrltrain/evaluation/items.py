@@ -1,6 +1,6 @@
 """What the data of a task is made of: items with gold labels, in three splits. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -54,17 +54,27 @@ class Items:
 
 @dataclass(frozen=True)
 class TaskData:
-    """The data of a task in a language; `provenance` is what a manifest says of it, its `name` fit for a folder's."""
+    """The data of a task in a language; `provenance` is what a manifest says of it, its `name` fit for a folder's.
+
+    `own` are its labels, where they are not those of the task.
+    """
 
     task: Task
     language: str
     splits: dict[str, Items]
     provenance: dict[str, Any]
+    own: tuple[str, ...] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Return the labels of the task, in a fixed order."""
-        return LABELS[self.task]
+        """Return the labels, in a fixed order."""
+        return LABELS[self.task] if self.own is None else self.own
+
+    def with_labels(self, labels: tuple[str, ...]) -> "TaskData":
+        """Return the same data with labels of its own, if these are not those of the task."""
+        if labels == LABELS[self.task]:
+            return self
+        return replace(self, own=labels, provenance={**self.provenance, "labels": list(labels)})
 
 
 def sample(length: int, count: int | None) -> list[int]:

@@ -88,7 +88,7 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
     for task in tasks:
         check_apart(config.task_data, task, [*map(find, grouped), *origin])
         opened = {
-            language.code: open_task(task, config.task_data, language, config.limit)
+            language.code: _open(config, task, language)
             for language in map(find, grouped)
             if _has(config, task, language)
         }
@@ -109,6 +109,10 @@ def _by_language(config: EvalConfig, adapters: Sequence[LanguageAdapter]) -> dic
     return grouped
 
 
+def _open(config: EvalConfig, task: Task, language: Language) -> TaskData:
+    return open_task(task, config.task_data, language, config.limit, own_labels=config.labels == "data")
+
+
 def _has(config: EvalConfig, task: Task, language: Language) -> bool:
     """Return whether there may be data; of all tasks those that a folder does not hold are left out."""
     if config.task != "all" or not config.task_data or has_task(task, config.task_data, language):
@@ -123,7 +127,12 @@ def _score(
     """Score baselines and adapters on the test set of one language."""
     language, base = find(tested_on.language), _base(config, adapters)
     origin = find(config.transfer_from) if config.transfer_from else None
-    trained_on = open_task(tested_on.task, config.task_data, origin, config.limit) if origin else tested_on
+    trained_on = _open(config, tested_on.task, origin) if origin else tested_on
+    if trained_on.labels != tested_on.labels:
+        told = (
+            f"{trained_on.provenance['name']}: its labels are others in {trained_on.language} and {tested_on.language}."
+        )
+        raise UsageError(told, "A task is transferred between sets of the same labels.")
     check_labels(trained_on)
     found = _found(config, trained_on, tested_on, language)
     for each in [*_baselines(config, language, base), *adapters]:

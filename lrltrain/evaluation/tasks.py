@@ -10,7 +10,7 @@ Topic is SIB-200 (Adelani et al. 2024), seven classes; sentiment is positive or 
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -22,8 +22,10 @@ from lrldata.manifest import file_entry
 from lrldata.normalize import normalize
 from lrldata.output import note
 from lrltrain.evaluation.items import LABELS, SPLITS, Items, Task, TaskData, counts
+from lrltrain.evaluation.own_labels import labels_of, read_names, read_texts
 from lrltrain.text import label_of
 
+Reader = Callable[[Path], Items]
 DEFAULTS: dict[Task, tuple[int, int]] = {"topic": (20, 16), "ner": (25, 8), "sentiment": (25, 8)}  # epochs, batch size
 FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # in a folder that holds all tasks
 LONGEST_FIELD = 1 << 30  # characters: a limit of the reader of CSV, which else stops at 131,072
@@ -39,18 +41,22 @@ HINTS = {
 }
 
 
-def open_task(task: Task, data: str | None, language: Language, limit: int | None = None) -> TaskData:
+def open_task(
+    task: Task, data: str | None, language: Language, limit: int | None = None, *, own_labels: bool = False
+) -> TaskData:
     """Read what `--data` names: a folder, or an id on the Hub, where None is the paper's set. Raises InputError.
 
     A folder is the one of the language's files, or holds all: sib200/LANG, sa/LANG/SET, ner/LANG/SET. `limit` draws so
-    many items of each split.
+    many items of each split. With `own_labels` the labels are those that the data has, in any form of own_labels.py.
     """
     if data is None or (not Path(data).exists() and _HUB_ID.fullmatch(data)):
         from lrltrain.evaluation.tasks_on_hub import load_task  # noqa: PLC0415 -- half a second that folders need not wait
 
-        opened = load_task(task, data, language)
+        opened = load_task(task, data, language, own_labels=own_labels)
     else:
-        opened = _in_folder(task, Path(data), language)
+        opened = _in_folder(task, Path(data), language, OWN_READERS if own_labels else READERS)
+    if own_labels:
+        opened = opened.with_labels(labels_of(task, opened.splits, opened.provenance["name"]))
     for split, items in opened.splits.items():
         if not items.labels:
             raise InputError(f"{opened.provenance['name']}: its split {split} holds no item.", HINTS[task])
@@ -95,7 +101,7 @@ def find_sets(task: Task, root: Path, language: Language, split: str = "train") 
     return found
 
 
-def _in_folder(task: Task, root: Path, language: Language) -> TaskData:
+def _in_folder(task: Task, root: Path, language: Language, readers: Mapping[Task, Reader]) -> TaskData:
     found = find_sets(task, root, language)
     if not found:
         where = f"{FOLDERS[task]}/{_code(language)}" + ("" if task == "topic" else "/SET")
@@ -107,16 +113,23 @@ def _in_folder(task: Task, root: Path, language: Language) -> TaskData:
     if len(found) > 1:
         sets = ", ".join(str(each) for each in found)
         raise InputError(f"{root}: has several sets for {task} in {language.name}: {sets}.", "Name one with --data.")
-    return read_set(task, found[0], language)
+    return read_set(task, found[0], language, readers=readers)
 
 
-def read_set(task: Task, folder: Path, language: Language, wanted: Sequence[str] = SPLITS) -> TaskData:
+def read_set(
+    task: Task,
+    folder: Path,
+    language: Language,
+    wanted: Sequence[str] = SPLITS,
+    readers: Mapping[Task, Reader] | None = None,
+) -> TaskData:
     """Read splits of one set. It is called as its folder, or, where that is a language's, as the one above."""
     files = [folder / f"{split}.tsv" for split in wanted]
     for file in files:
         if not file.is_file():
             raise InputError(f"{file}: no such file.", f"{', '.join(each.name for each in files)} are wanted.")
-    splits = {split: READERS[task](file) for split, file in zip(wanted, files, strict=True)}
+    read = (readers or READERS)[task]
+    splits = {split: read(file) for split, file in zip(wanted, files, strict=True)}
     resolved = folder.resolve()
     called = resolved.parent.name if resolved.name == _code(language) else resolved.name
     name = label_of(called).replace(" ", "_")
@@ -221,7 +234,8 @@ def _checked(
             raise InputError(f"{file}: line {number} has {len(row)} columns, not {columns}.", HINTS[task])
         if row[label] not in LABELS[task]:
             known = ", ".join(LABELS[task])
-            raise InputError(f"{file}: line {number} has the unknown label {row[label]!r}.", f"Known: {known}.")
+            hint = f"Known: {known}. `lrltrain eval --labels data` takes those of the data."
+            raise InputError(f"{file}: line {number} has the unknown label {row[label]!r}.", hint)
         if not all(row):
             raise InputError(f"{file}: line {number} has an empty column.", HINTS[task])
         yield number, row
@@ -247,4 +261,13 @@ def _unquoted(file: Path) -> Iterator[tuple[int, list[str]]]:
         yield number, next(csv.reader(["\t".join(row)], delimiter="\t")) if row != [""] else row
 
 
-READERS: dict[Task, Callable[[Path], Items]] = {"topic": _topic, "sentiment": _sentiment, "ner": _ner}
+def _own_texts(file: Path) -> Items:
+    return read_texts(file, _unquoted(file))
+
+
+def _own_names(file: Path) -> Items:
+    return read_names(file, _rows(file))
+
+
+READERS: dict[Task, Reader] = {"topic": _topic, "sentiment": _sentiment, "ner": _ner}
+OWN_READERS: dict[Task, Reader] = {"topic": _own_texts, "sentiment": _own_texts, "ner": _own_names}

@@ -1,5 +1,6 @@
 """The data of a task from the Hub: SIB-200, WikiANN, and any set of texts with positive and negative labels. IO."""
 
+from functools import partial
 from math import isnan
 from typing import Any
 
@@ -9,14 +10,18 @@ from lrldata.normalize import normalize
 from lrldata.output import note
 from lrltrain.evaluation.items import LABELS, SPLITS, Items, Task, TaskData, counts
 from lrltrain.evaluation.on_hub import load_parts
+from lrltrain.evaluation.own_labels import as_iob, columns_of
 
 TOPIC, NER = "Davlan/sib200", "unimelb-nlp/wikiann"
 SPLIT_NAMES = {"train": ("train",), "dev": ("validation", "dev", "valid", "val"), "test": ("test",)}
 COLUMNS = {"topic": ("text", "category"), "sentiment": ("text", "label"), "ner": ("tokens", "ner_tags")}
 
 
-def load_task(task: Task, identifier: str | None, language: Language) -> TaskData:
-    """Load a task's data from the Hub; without an id the set that the paper used. Raises InputError."""
+def load_task(task: Task, identifier: str | None, language: Language, *, own_labels: bool = False) -> TaskData:
+    """Load a task's data from the Hub; without an id the set that the paper used. Raises InputError.
+
+    With `own_labels` all labels are taken.
+    """
     paper, configuration = {
         "topic": (TOPIC, language.sib200),
         "ner": (NER, language.wikiann),
@@ -32,21 +37,24 @@ def load_task(task: Task, identifier: str | None, language: Language) -> TaskDat
         found = next((name for name in SPLIT_NAMES[split] if name in parts), None)
         if found is None:
             raise InputError(f"{chosen}: has no split {split}.", f"It has: {', '.join(parts)}.")
-        splits[split] = _items(task, f"{chosen}: its split {found}", parts[found])
+        splits[split] = _items(task, f"{chosen}: its split {found}", parts[found], own_labels=own_labels)
     digests = {split: items.digest for split, items in splits.items()}
     name = chosen.rsplit("/", maxsplit=1)[-1]
     provenance = {"name": name, "id": chosen, "configuration": configuration, "counts": counts(splits)}
     return TaskData(task, language.code, splits, provenance | {"sha256": digests})
 
 
-def _items(task: Task, where: str, rows: Any) -> Items:
+def _items(task: Task, where: str, rows: Any, *, own_labels: bool) -> Items:
     """Return the items of a split; those of which a text, a token, a label or a tag is null are left out."""
     inputs, labels = COLUMNS[task]
+    if own_labels and task != "ner":
+        inputs, labels = columns_of(rows.column_names) or COLUMNS[task]
     for column in (inputs, labels):
         if column not in rows.column_names:
             held = ", ".join(rows.column_names)
             raise InputError(f"{where} has no column {column!r}.", f"It has {held}; {task} wants {COLUMNS[task]}.")
     names = _names(rows.features[labels])
+    label_of = partial(_own_label if own_labels else _label, task, where, names=names)
     pairs = list(zip(rows[inputs], rows[labels], strict=True))
     whole = [(number, pair) for number, pair in enumerate(pairs) if not any(map(_is_null, pair))]
     for column, values in zip((inputs, labels), zip(*pairs, strict=True), strict=False):
@@ -58,14 +66,14 @@ def _items(task: Task, where: str, rows: Any) -> Items:
     if task != "ner":
         every = [(number, _text(where, number, text).strip(), label) for number, (text, label) in whole]
         kept = [each for each in every if each[1]]
-        gold_of_texts = tuple(_label(task, where, label, names) for _, _, label in kept)
+        gold_of_texts = tuple(label_of(label) for _, _, label in kept)
         return Items(tuple(text for _, text, _ in kept), gold_of_texts, numbers=tuple(number for number, _, _ in kept))
     for number, (tokens, tags) in whole:
         if not (isinstance(tokens, list) and isinstance(tags, list) and len(tokens) == len(tags)):
             raise InputError(f"{where}: row {number + 1} has not as many {labels} as {inputs}.", "Check the dataset.")
     sentences = [(number, tokens, tags) for number, (tokens, tags) in whole if tokens]
     words = tuple(tuple(_text(where, number, word) for word in tokens) for number, tokens, _ in sentences)
-    gold = tuple(tuple(_label(task, where, tag, names) for tag in tags) for _, _, tags in sentences)
+    gold = tuple(tuple(map(label_of, tags)) for _, _, tags in sentences)
     return Items(tuple(map(" ".join, words)), gold, words, tuple(number for number, _, _ in sentences))
 
 
@@ -88,6 +96,16 @@ def _names(feature: Any) -> list[str] | None:
     return getattr(inner, "names", None)
 
 
+def _own_label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
+    if isinstance(value, float) and value.is_integer():  # of a column that had nulls
+        value = int(value)
+    label = names[value] if names and isinstance(value, int) and 0 <= value < len(names) else str(value)
+    told = as_iob(label) if task == "ner" else label
+    if told is None:
+        raise InputError(f"{where} has the tag {value!r}.", "Tags are of IOB, BIOES or BILOU, or numbers with names.")
+    return told
+
+
 def _label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
     if isinstance(value, float) and value.is_integer():  # of a column that had nulls
         value = int(value)
@@ -97,5 +115,6 @@ def _label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
     label = str(value).lower() if task != "ner" else str(value)
     label = {"pos": "positive", "neg": "negative", "0": "negative", "1": "positive"}.get(label, label)
     if label not in LABELS[task]:
-        raise InputError(f"{where} has the unknown label {value!r}.", f"Known: {', '.join(LABELS[task])}.")
+        hint = f"Known: {', '.join(LABELS[task])}. `lrltrain eval --labels data` takes those of the data."
+        raise InputError(f"{where} has the unknown label {value!r}.", hint)
     return label

@@ -1,0 +1,104 @@
+"""Task data with labels of its own, in the forms in which it is published: MasakhaNER, CoNLL, MasakhaNEWS, AfriSenti.
+
+Texts have a first line of names, among them one of TEXT and one of LABEL, or two columns; names are a token and a tag a
+line, the first and the last column, by tabs or spaces. IO.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from lrldata.errors import InputError
+from lrldata.output import note
+from lrltrain.evaluation.items import LABELS, Items, Task
+
+TEXT = ("text", "sentence", "tweet", "review", "content")
+LABEL = ("label", "category", "topic", "sentiment", "class")
+_TAG = re.compile(r"O|([BIESLU])-(\S+)")
+_AS_IOB = {"S": "B", "U": "B", "E": "I", "L": "I"}  # tags that end an entity, or are all of one
+_DOCUMENT = "-DOCSTART-"  # the line of CoNLL 2003 where a document begins
+_SHOWN = 20  # labels that are shown
+_NAMES = "The first line names the columns: one of them text, another label."
+_TOKENS = "A file of names has a token and a tag on each line, and an empty line between sentences."
+
+Rows = Iterable[tuple[int, list[str]]]
+
+
+def columns_of(names: Iterable[str]) -> tuple[str, str] | None:
+    """Return the columns of text and label among these, as they are written; None where one is missing."""
+    written = {name.strip().lower(): name for name in reversed(list(names))}
+    text, label = (next((written[name] for name in known if name in written), None) for known in (TEXT, LABEL))
+    return (text, label) if text is not None and label is not None else None
+
+
+def labels_of(task: Task, splits: Mapping[str, Items], name: str) -> tuple[str, ...]:
+    """Return the labels of data, in a fixed order: those of the task if it has no others, and says which it has."""
+    given = Counter(tag for items in splits.values() for label in items.labels for tag in _tags(label))
+    if given.keys() <= set(LABELS[task]):
+        return LABELS[task]
+    shown = ", ".join(f"{label} {count:,}" for label, count in given.most_common(_SHOWN))
+    note(f"note: {name}: labels of its own: {shown}{', ...' if len(given) > _SHOWN else ''}.")
+    if task != "ner":
+        return tuple(sorted(given))
+    types = sorted({tag[2:] for tag in given if tag != "O"})
+    return ("O", *(f"{begins}-{kind}" for kind in types for begins in "BI"))
+
+
+def as_iob(tag: str) -> str | None:
+    """Return a tag of IOB, BIOES or BILOU as one of IOB; None for what is none of these."""
+    found = _TAG.fullmatch(tag)
+    if found is None:
+        return None
+    return f"{_AS_IOB.get(found[1], found[1])}-{found[2]}" if found[1] else tag
+
+
+def read_texts(file: Path, rows: Rows) -> Items:
+    """Read texts with their labels. Raises InputError."""
+    filled = [(number, row) for number, row in rows if row != [""]]
+    if not filled:
+        raise InputError(f"{file}: holds no item.", _NAMES)
+    first = filled[0][1]
+    named = columns_of(first)
+    if named is None and len(first) != 2:
+        raise InputError(f"{file}: line {filled[0][0]} names no text and label: {', '.join(first)}.", _NAMES)
+    at = (first.index(named[0]), first.index(named[1])) if named else (0, 1)
+    pairs = []
+    for number, row in filled[1:] if named else filled:
+        if len(row) != len(first) or not (row[at[0]] and row[at[1]]):
+            told = f"{file}: line {number} has {len(row)} columns, not {len(first)}, or one of text or label is empty."
+            raise InputError(told, _NAMES)
+        pairs.append((row[at[0]], row[at[1]]))
+    if not pairs:
+        raise InputError(f"{file}: holds no item.", _NAMES)
+    return Items(tuple(text for text, _ in pairs), tuple(label for _, label in pairs))
+
+
+def read_names(file: Path, rows: Rows) -> Items:
+    """Read tokens with their tags. Raises InputError."""
+    sentences = [each for each in _sentences(file, rows) if each and each[0][0] != _DOCUMENT]
+    if not sentences:
+        raise InputError(f"{file}: holds no item.", _TOKENS)
+    words = tuple(tuple(word for word, _ in each) for each in sentences)
+    return Items(tuple(map(" ".join, words)), tuple(tuple(tag for _, tag in each) for each in sentences), words)
+
+
+def _sentences(file: Path, rows: Rows) -> Iterator[list[tuple[str, str]]]:
+    sentence: list[tuple[str, str]] = []
+    for number, row in rows:
+        cells = row if len(row) > 1 else row[0].split()
+        if not cells:
+            yield sentence
+            sentence = []
+            continue
+        tag = as_iob(cells[-1]) if len(cells) > 1 else None
+        if tag is None and cells[0].startswith("#"):
+            continue  # a comment, as CoNLL-U has them
+        if tag is None or not cells[0]:
+            raise InputError(f"{file}: line {number} has no token and tag: {' '.join(cells)[:60]!r}.", _TOKENS)
+        sentence.append((cells[0], tag))
+    yield sentence
+
+
+def _tags(label: str | tuple[str, ...]) -> Iterable[str]:
+    return (label,) if isinstance(label, str) else label

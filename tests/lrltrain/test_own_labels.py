@@ -1,0 +1,132 @@
+"""Task data with labels of its own, as MasakhaNER, MasakhaNEWS, AfriSenti and CoNLL are published."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, Sequence, Value
+
+from lrldata.errors import InputError, UsageError
+from lrldata.language import find
+from lrldata.progress import Progress
+from lrltrain.config import load_eval_config
+from lrltrain.evaluation.items import LABELS, SPLITS
+from lrltrain.evaluation.score_tasks import TaskScore, score_tasks
+from lrltrain.evaluation.tasks import open_task
+
+YORUBA = find("yo")
+NEWS = "category\theadline\ttext\n" + "".join(
+    f"{label}\tx\t{text} {n}\n" for n in range(4) for label, text in (("business", "owó ọjà"), ("religion", "àdúrà"))
+)
+TWEETS = "ID\ttweet\tlabel\n" + "".join(
+    f"{n}\ttweet {n}\t{label}\n" for n, label in enumerate(["positive", "neutral"] * 3)
+)
+CONLL = """-DOCSTART- -X- -X- O
+
+Adé NNP B-NP B-PER
+dé VBD B-VP O
+lọ́jọ́ NN B-NP S-DATE
+Ajé NN I-NP E-DATE
+
+# a comment
+Ìbàdàn NNP B-NP U-LOC
+"""
+
+
+def write(folder: Path, text: str, **other: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        (folder / f"{split}.tsv").write_text(other.get(split, text), "utf-8")
+    return folder
+
+
+def score(out: Path, folder: Path, task: str, **options: Any) -> TaskScore:
+    given = {"lang": "yo", "base": "lrl-mini", "baselines": ["none"], "task": task, "data": str(folder), "out": out}
+    given |= {"seeds": [1], "epochs": 2, "batch_size": 2, "learning_rate": 5e-3, "labels": "data"}
+    (scored,) = score_tasks(load_eval_config(None, {**given, **options}), Progress(quiet=True))
+    return scored
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "labels"),
+    [
+        ("topic", NEWS, ("business", "religion")),
+        ("sentiment", TWEETS, ("neutral", "positive")),
+        ("ner", CONLL, ("O", "B-DATE", "I-DATE", "B-LOC", "I-LOC", "B-PER", "I-PER")),
+        ("sentiment", "Ó dára.\tpositive\nKò dára.\tnegative\n", LABELS["sentiment"]),
+        ("ner", "Adé\tB-PER\ndé\tO\n\n", LABELS["ner"]),
+    ],
+)
+def test_labels_are_those_of_the_data_in_the_form_that_it_has(
+    task: Any, text: str, labels: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = open_task(task, str(write(tmp_path, text)), YORUBA, own_labels=True)
+    assert data.labels == labels
+    told = capsys.readouterr().err
+    assert ("labels of its own" in told) is (labels != LABELS[task])
+    assert data.provenance.get("labels", list(LABELS[task])) == list(labels)
+
+
+def test_tags_of_other_schemes_are_read_as_iob(tmp_path: Path) -> None:
+    items = open_task("ner", str(write(tmp_path, CONLL)), YORUBA, own_labels=True).splits["test"]
+    assert items.words == (("Adé", "dé", "lọ́jọ́", "Ajé"), ("Ìbàdàn",))
+    assert items.labels == (("B-PER", "O", "B-DATE", "I-DATE"), ("B-LOC",))
+
+
+def test_a_text_in_columns_is_read_by_their_names(tmp_path: Path) -> None:
+    items = open_task("topic", str(write(tmp_path, NEWS)), YORUBA, own_labels=True).splits["train"]
+    assert items.texts[:2] == ("owó ọjà 0", "àdúrà 0")
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "says"),
+    [
+        ("topic", "a\tb\tc\n", r"line 1 names no text and label: a, b, c\. The first line names"),
+        ("topic", "text\tlabel\nx\n", "line 2 has 1 columns, not 2"),
+        ("sentiment", "text\tlabel\n", "holds no item"),
+        ("ner", "Adé PER\n", r"line 1 has no token and tag: 'Adé PER'"),
+        ("ner", "\n\n", "holds no item"),
+    ],
+)
+def test_what_has_no_labels_is_named_with_its_line(task: Any, text: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=says):
+        open_task(task, str(write(tmp_path, text)), YORUBA, own_labels=True)
+
+
+def test_other_labels_are_taken_on_request_alone(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"unknown label 'neutral'.*lrltrain eval --labels data"):
+        open_task("sentiment", str(write(tmp_path, "Ó wà.\tneutral\n")), YORUBA)
+
+
+@pytest.mark.parametrize(("task", "text"), [("topic", NEWS), ("ner", CONLL)])
+def test_a_task_with_labels_of_its_own_is_learned(task: str, text: str, tmp_path: Path) -> None:
+    scored = score(tmp_path / "ws", write(tmp_path / "data", text), task, epochs=12)
+    run = scored.runs[0]
+    held = {tag for label in run.predictions["gold"] for tag in ([label] if isinstance(label, str) else label)}
+    assert held & {"business", "B-DATE"}
+    assert scored.mean > 0.6, "of what was trained on itself"
+
+
+def test_sets_of_other_labels_are_not_transferred_between(tmp_path: Path) -> None:
+    write(tmp_path / "sa" / "yor_Latn" / "one", TWEETS)
+    write(tmp_path / "sa" / "amh_Ethi" / "one", TWEETS.replace("neutral", "mixed"))
+    with pytest.raises(UsageError, match="its labels are others in am and yo"):
+        score(tmp_path / "ws", tmp_path, "sentiment", transfer_from="am")
+
+
+def test_labels_of_the_hub_are_taken_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    tags = ["O", "B-DATE", "I-DATE"]
+    tagged = Features({"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=tags))})
+    sets = {
+        "a/ner": Dataset.from_dict({"tokens": [["lọ́jọ́", "Ajé"]], "ner_tags": [[1, 2]]}, features=tagged),
+        "a/news": Dataset.from_dict({"headline": ["x"], "text": ["owó"], "label": ["business"]}),
+    }
+
+    def load(identifier: str, _: str | None) -> Any:
+        return dict.fromkeys(("train", "validation", "test"), sets[identifier])
+
+    monkeypatch.setattr("lrltrain.evaluation.on_hub.load_dataset", load)
+    names = open_task("ner", "a/ner", YORUBA, own_labels=True)
+    assert (names.labels, names.splits["test"].labels) == (tuple(tags), (("B-DATE", "I-DATE"),))
+    news = open_task("topic", "a/news", YORUBA, own_labels=True)
+    assert (news.labels, news.splits["test"].texts) == (("business",), ("owó",))
