@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -153,6 +153,18 @@ def find(typed: "str | Language") -> Language:
     hint = f"Nearest: {', '.join(names)}." if names else ""
     more = f"`lrldata langs` lists them all; {ADDED} names a file of others."
     raise LanguageError(f"Unknown language {typed!r}.", f"{hint} {more}".strip())
+
+
+def find_recorded(row: Mapping[str, Any]) -> Language:
+    """Return the language of a manifest: as the table has it, or, where it is not in the table, as the manifest has it.
+
+    So an adapter or dataset in a language of somebody's own can be used by others.
+    """
+    try:
+        return find(str(row["code"]))
+    except LanguageError:
+        known = {key: value for key, value in row.items() if key in Language.model_fields and key != "paper"}
+        return Language(**({"hub": row["hub_code"]} if row.get("hub_code") else {}) | known)
 
 
 def as_typed(given: "str | Language | Iterable[str | Language]") -> str:

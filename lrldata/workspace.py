@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrldata.dataset import open_dataset
 from lrldata.errors import StorageError
-from lrldata.language import Language, find
+from lrldata.language import Language, find, find_recorded
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES
 
@@ -96,7 +96,7 @@ class Dataset:
         """Open a dataset folder and check it against its manifest. Raises StorageError."""
         folder = Path(path)
         manifest, _ = open_dataset(folder)
-        language = find(manifest["language"]["code"])
+        language = find_recorded(manifest["language"])
         return cls(language, folder, manifest["version"], "found", manifest["rows"], from_json(manifest["ledger"]))
 
     @property

@@ -12,7 +12,7 @@ from hub_cards.cards.perplexities import perplexity_entry, perplexity_rows
 from hub_cards.cards.render import code, in_lines, linked, sections, shell_word, titled
 from hub_cards.cards.source import Source
 from lrldata.card import Markdown, inline
-from lrldata.language import find
+from lrldata.language import find, find_recorded
 from lrltrain.config import FitConfig
 
 METHODS = {
@@ -50,7 +50,7 @@ def adapter_card(
     version: str,
 ) -> Card:
     """Return the card of an adapter; `base` is the id of its base model on the Hub."""
-    language = find(manifest["language"]["code"])
+    language = find_recorded(manifest["language"])
     method, settings, trained = manifest["method"], manifest["settings"], manifest["trained"]
     about_base = {**manifest["base"], "id": base, "link": f"https://huggingface.co/{base}"}
     perplexities = perplexity_rows(results, language.code)
@@ -106,7 +106,7 @@ def _metadata(
     licence: License,
     repository: str,
 ) -> dict[str, Any]:
-    language, method = find(manifest["language"]["code"]), manifest["method"]
+    language, method = find_recorded(manifest["language"]), manifest["method"]
     pipeline = "fill-mask" if manifest["base"]["objective"] == "mlm" else "text-generation"
     full = method == "full"
     model_index = [

@@ -8,7 +8,7 @@ from hub_cards.cards.licenses import License
 from hub_cards.cards.render import in_lines, sections, titled
 from lrldata.card import configuration, size_category
 from lrldata.conceptnet.dump import OFFICIAL
-from lrldata.language import find
+from lrldata.language import find_recorded
 from lrldata.ledger import reasons_of
 from lrldata.review.wording import agreement, headline
 from lrldata.web.config import GIGABYTE
@@ -25,7 +25,7 @@ def dataset_card(parts: Mapping[str, Mapping[str, Any]], repository: str, versio
     known of a configuration, so that a card can be made where the rows are not.
     """
     described = [_describe(name, part) for name, part in sorted(parts.items())]
-    language = find(described[0]["manifest"]["language"]["code"])
+    language = find_recorded(described[0]["manifest"]["language"])
     values = {
         "parts": described,
         "cited": [part["name"] for part in described if not part["manifest"].get("sample")],
@@ -159,7 +159,7 @@ def _of_documents(manifest: Mapping[str, Any]) -> list[str]:
     protected = [each["name"] for each in manifest.get("protected", [])]
     if files := [name for name in protected if name != NAMED]:
         words += ["--protect", ",".join(files)]
-    left_out = NAMED not in protected and has_benchmarks(find(manifest["language"]["code"]))
+    left_out = NAMED not in protected and has_benchmarks(find_recorded(manifest["language"]))
     return [*words, "--no-benchmarks"] if left_out else words
 
 

@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Any
 
 from lrldata.errors import StorageError, UsageError
-from lrldata.language import Language, find
+from lrldata.language import Language, find, find_recorded
 from lrldata.manifest import ADAPTER, read_manifest
 from lrldata.output import note
 from lrldata.progress import Progress
@@ -86,26 +86,23 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
     origin = [find(config.transfer_from)] if config.transfer_from else []
     scored: list[TaskScore] = []
     for task in tasks:
-        check_apart(config.task_data, task, [*map(find, grouped), *origin])
-        opened = {
-            language.code: _open(config, task, language)
-            for language in map(find, grouped)
-            if _has(config, task, language)
-        }
-        for code, tested_on in opened.items():
-            scored += _score(config, grouped[code], tested_on, progress)
+        check_apart(config.task_data, task, [*grouped, *origin])
+        opened = {language: _open(config, task, language) for language in grouped if _has(config, task, language)}
+        for language, tested_on in opened.items():
+            scored += _score(config, language, grouped[language], tested_on, progress)
     return scored
 
 
-def _by_language(config: EvalConfig, adapters: Sequence[LanguageAdapter]) -> dict[str, list[LanguageAdapter]]:
+def _by_language(config: EvalConfig, adapters: Sequence[LanguageAdapter]) -> dict[Language, list[LanguageAdapter]]:
     """Return what is scored on the test set of each language: that of an adapter, if no other one is asked for."""
     if config.lang is None and not adapters:
         raise UsageError("No language given.", "Use --lang CODE, as --lang ug.")
     if not adapters and not config.baselines:
         raise UsageError("Nothing is to be scored.", "Give --adapter DIR, or --baselines none.")
-    grouped: dict[str, list[LanguageAdapter]] = {} if adapters else {find(str(config.lang)).code: []}
+    asked = find(config.lang) if config.lang is not None else None
+    grouped: dict[Language, list[LanguageAdapter]] = {asked: []} if asked and not adapters else {}
     for each in adapters:
-        grouped.setdefault(find(config.lang or each.language).code, []).append(each)
+        grouped.setdefault(asked or find_recorded(each.manifest["language"]), []).append(each)
     return grouped
 
 
@@ -122,10 +119,14 @@ def _has(config: EvalConfig, task: Task, language: Language) -> bool:
 
 
 def _score(
-    config: EvalConfig, adapters: Sequence[LanguageAdapter], tested_on: TaskData, progress: Progress
+    config: EvalConfig,
+    language: Language,
+    adapters: Sequence[LanguageAdapter],
+    tested_on: TaskData,
+    progress: Progress,
 ) -> Iterator[TaskScore]:
     """Score baselines and adapters on the test set of one language."""
-    language, base = find(tested_on.language), _base(config, adapters)
+    base = _base(config, adapters)
     origin = find(config.transfer_from) if config.transfer_from else None
     trained_on = _open(config, tested_on.task, origin) if origin else tested_on
     if trained_on.labels != tested_on.labels:

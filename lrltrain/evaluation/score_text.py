@@ -11,7 +11,7 @@ import torch
 
 from lrldata.errors import InputError, ModelError, StorageError, UsageError
 from lrldata.folder import lock, refuse_strangers, replaced
-from lrldata.language import find
+from lrldata.language import find, find_recorded
 from lrldata.manifest import (
     MANIFEST,
     SCORES,
@@ -94,7 +94,7 @@ def score_text(config: EvalConfig, progress: Progress) -> list[Score]:
     for folder in config.adapter:
         manifest = open_adapter(folder)
         base = base_of(manifest, config)
-        language = find(config.lang or manifest["language"]["code"])
+        language = find(config.lang) if config.lang else find_recorded(manifest["language"])
         text = open_sentences(config.text_data, language, config.limit)
         before = _measure(config, language.code, base, None, None, text, progress)
         after = _measure(config, language.code, base, folder, manifest, text, progress)

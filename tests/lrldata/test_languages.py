@@ -10,12 +10,13 @@ from lrldata import language as module
 from lrldata.conceptnet.triples import in_scripts
 from lrldata.errors import LanguageError, UsageError
 from lrldata.langid import load_model
-from lrldata.language import find, languages, parse
+from lrldata.language import find, find_recorded, languages, parse
 from lrldata.manifest import DATASET, read_manifest
 from lrldata.progress import Progress
 from lrldata.web.build import build_web
 from lrldata.web.config import WebConfig
 from lrldata.web.scripts import check_known
+from lrldata.workspace import Dataset
 
 PAPER = """am az bn bo bg ku cy da el he jv ka lv mr mt mk ne ro si sk sl su sw te th ug ur uz yo ms""".split()
 SPELLINGS = """ro ron rum ron_Latn ron-Latn ro-RO RO Romanian română ro_Latn_RO""".split()
@@ -95,7 +96,9 @@ def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         each.cache_clear()
 
 
-def test_a_language_of_one_s_own_is_found_and_built(own_file: Path, tmp_path: Path) -> None:
+def test_a_language_of_one_s_own_is_found_and_built(
+    own_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own_file.write_text(TALYSH, "utf-8")
     assert {find(typed).code for typed in ("tly", "Talysh", "tolışi", "tly_Latn")} == {"tly"}
     assert languages()[-1].scripts == ("Latn", "Cyrl")
@@ -110,6 +113,14 @@ def test_a_language_of_one_s_own_is_found_and_built(own_file: Path, tmp_path: Pa
     assert sum(made.rows.values()) == 9
     manifest = read_manifest(made.path, DATASET) or {}
     assert (manifest["settings"]["lid"], manifest["language"]["name"]) == ("none", "Talysh")
+    monkeypatch.delenv("LRL_LANGUAGES")  # as for whoever is given the dataset
+    languages.cache_clear()
+    module._by_spelling.cache_clear()  # noqa: SLF001
+    with pytest.raises(LanguageError):
+        find("tly")
+    assert Dataset.open(made.path).language == find_recorded(manifest["language"])
+    assert Dataset.open(made.path).language.scripts == ("Latn", "Cyrl")
+    assert find_recorded({"code": "tly", "name": "Talysh", "hub_code": "tly"}).hub_code == "tly"
 
 
 @pytest.mark.parametrize(

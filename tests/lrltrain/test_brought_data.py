@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from manifests import change
 from openai_server import Reply, serve
 
 import lrldata
@@ -254,3 +255,15 @@ def test_the_configuration_of_a_language_is_found(
 def test_configurations_are_named_where_none_is_the_language_s(published: Callable[..., str]) -> None:
     with pytest.raises(LrlError, match=r"has no configuration for Maltese \(mt\)\. It has: ro, yo\."):
         load_parts(published("ro", "yo"), "mlt_Latn", find("mt"), "")
+
+
+def test_an_adapter_in_a_language_of_somebody_s_own_is_measured_by_others(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("".join(f"Az tolışi zıvonədə qəp jəydəm, {n}.\n" for n in range(200)), "utf-8")
+    options = SMALL | {"text": tmp_path / "text.txt", "out": tmp_path / "ws", "cache": tmp_path / "cache"}
+    folder = lrltrain.fit("ro", method="seq_bn", **options).path
+    change(folder, language={"code": "tly", "name": "Talysh", "hub_code": "tly"})
+    scores = lrltrain.evaluate(folder, data=tmp_path / "text.txt", limit=3, out=tmp_path / "ws", quiet=True)
+    assert scores.to_frame()["language"].to_list() == ["tly"]
+    plain = write_topics(tmp_path / "plain", "text")
+    (scored,) = score(tmp_path / "ws", plain, adapter=[folder])
+    assert scored.as_json()["language"] == "tly"
