@@ -18,7 +18,7 @@ from lrldata.output import keep_out
 from lrldata.progress import Progress
 
 if TYPE_CHECKING:
-    from hub_cards.cards.local import Rendered
+    from hub_cards.publish.local import Rendered
     from hub_cards.publish.publish import Collected, Prepared, Published
 
 PathLike = str | Path
@@ -112,7 +112,7 @@ def at_endpoint(settings: PushConfig) -> AbstractContextManager[None]:
 
 def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
     """Plan what is asked for, and do it unless it is a dry run. Raises LrlError."""
-    from hub_cards.publish.artifacts import artifacts_of  # noqa: PLC0415 -- imports huggingface_hub
+    from hub_cards.artifacts import artifacts_of  # noqa: PLC0415 -- imports huggingface_hub
     from hub_cards.publish.hub import Hub, plain_client  # noqa: PLC0415
     from hub_cards.publish.publish import prepare, publish  # noqa: PLC0415
 
@@ -143,7 +143,7 @@ def render_card(path: PathLike, *, namespace: str = "my-org", out: PathLike | No
         StorageError: The folder is unfinished or damaged.
 
     """
-    from hub_cards.cards.local import render  # noqa: PLC0415 -- imports the libraries that draw
+    from hub_cards.publish.local import render  # noqa: PLC0415 -- imports the libraries that draw
 
     with naming_arguments({"namespace", "out"}):
         check_arguments(Path(path), namespace)
@@ -165,7 +165,7 @@ def check_card(path: PathLike, *, namespace: str = "my-org") -> list[str]:
         InputError: A file that is not UTF-8.
 
     """
-    from hub_cards.cards.local import check  # noqa: PLC0415 -- imports the libraries that draw
+    from hub_cards.publish.local import check  # noqa: PLC0415 -- imports the libraries that draw
 
     with naming_arguments({"namespace"}):
         check_arguments(Path(path), namespace)

@@ -26,7 +26,7 @@ from lrldata.manifest import (
 )
 from lrldata.output import note
 from lrldata.paths import Held, remove, walk
-from lrltrain.fitting.curve import draw_losses
+from lrltrain.curve import draw_losses
 
 REFERENCE, LOG, RUN, CURVE = "reference.safetensors", "log.json", "run.json", "loss.png"
 _AGAIN = "Make it again with `lrltrain fit --overwrite`."

@@ -14,11 +14,11 @@ from lrldata.manifest import made_with
 from lrldata.output import note
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
-from lrltrain.fitting.corpus import tokenizer_fingerprint
 from lrltrain.models import Base, load_model, load_tokenizer
 from lrltrain.modules.files import load_adapter_files, load_fusion
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert
 from lrltrain.modules.settings import Bottlenecks, LowRanks, Settings
+from lrltrain.training.corpus import tokenizer_fingerprint
 
 PERTURBATION = 0.1
 _READERS = ("transformers", "tokenizers")

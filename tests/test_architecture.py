@@ -54,6 +54,22 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
+@pytest.mark.parametrize("package", ["lrltrain", "hub_cards"])
+def test_folders_of_a_package_need_one_another_in_one_direction(package: str) -> None:
+    """All but the estimate of a fit, which takes the time of a step from what a study costs."""
+    graph: dict[str, set[str]] = {}
+    for path in FILES:
+        first, part, *rest = [*module_of(path).split("."), ""]
+        if first != package or not part or (part, rest[:1]) == ("fitting", ["estimate"]):
+            continue
+        needs = {name.split(".")[1] for name in imported(path, at_once=False) if name.startswith(f"{package}.")}
+        graph.setdefault(part, set()).update(needs - {part})
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
 def test_data_never_needs_torch() -> None:
     for path in (ROOT / "lrldata").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

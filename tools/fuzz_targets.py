@@ -28,7 +28,7 @@ def built(folder: Path) -> Path:
 
 def manifests(folder: Path) -> Feed:
     """Return what feeds manifests of datasets."""
-    from hub_cards.cards.local import render
+    from hub_cards.publish.local import render
     from lrldata.dataset import open_shards
     from lrldata.manifest import DATASET, is_unchanged
 

@@ -31,11 +31,11 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, XLMRobert
 from lrltrain.config import FitConfig, Objective
 from lrltrain.evaluation.items import Task
 from lrltrain.evaluation.pseudo_perplexity import likelihoods
-from lrltrain.fitting.corpus import Corpus, Counts
 from lrltrain.methods import attach
 from lrltrain.models import find_base, load_tokenizer, mini_path, word_starts
 from lrltrain.modules.insert import AdapterStack, take_out
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
+from lrltrain.training.corpus import Corpus, Counts
 from lrltrain.training.loop import Loop, Member, Schedule
 from lrltrain.training.packing import probe_packing
 from lrltrain.training.step import Step

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hub_cards.artifacts import Adapter, Workspace
 from hub_cards.cards.lint import rules
 from hub_cards.cards.source import Source, source_of
-from hub_cards.publish.artifacts import Adapter, Workspace
 from lrldata.errors import UsageError
 from lrldata.manifest import ADAPTER
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hub_cards.cards.task_scores import TaskScore
+from hub_cards.task_scores import TaskScore
 from lrldata.errors import LanguageError
 from lrldata.language import Language, find
 from lrldata.manifest import fingerprint

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hub_cards.publish.artifacts import Adapter, Workspace
+from hub_cards.artifacts import Adapter, Workspace
 
 
 @dataclass(frozen=True)

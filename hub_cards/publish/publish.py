@@ -8,13 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from hub_cards.artifacts import Adapter, Workspace, open_workspace, understood
 from hub_cards.cards import licenses
 from hub_cards.cards.adapter_card import MINI
 from hub_cards.cards.licenses import License
 from hub_cards.cards.lint import is_repository
 from hub_cards.cards.source import source_of
 from hub_cards.config import PushConfig
-from hub_cards.publish.artifacts import Adapter, Workspace, open_workspace, understood
 from hub_cards.publish.hub import Account, Collection, Hub
 from hub_cards.publish.plan import Plan, Remote, make_plan
 from hub_cards.publish.repository import Kind, Repository, adapter_repository, base_repository, dataset_repository

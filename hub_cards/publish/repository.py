@@ -8,6 +8,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
 
+from hub_cards.artifacts import Adapter, Dataset, Workspace
 from hub_cards.cards.adapter_card import MINI, adapter_card, base_card, results_of
 from hub_cards.cards.card import Card
 from hub_cards.cards.dataset_card import dataset_card
@@ -16,7 +17,6 @@ from hub_cards.cards.lint import is_repository
 from hub_cards.cards.measured import each_once, task_result
 from hub_cards.cards.pictures import draw_ledger
 from hub_cards.cards.source import Source
-from hub_cards.publish.artifacts import Adapter, Dataset, Workspace
 from lrldata.dataset import SAMPLES
 from lrldata.errors import UsageError
 from lrldata.manifest import MANIFEST, entries, file_entry, fingerprint

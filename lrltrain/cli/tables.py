@@ -11,8 +11,8 @@ from lrldata.output import size
 from lrltrain.evaluation.score_tasks import TaskScore
 from lrltrain.evaluation.score_text import Score
 from lrltrain.evaluation.statistics import Interval
-from lrltrain.fitting.corpus import Counts
 from lrltrain.fitting.plan import Adapter
+from lrltrain.training.corpus import Counts
 
 
 def fitted(result: Adapter) -> Table:

@@ -9,7 +9,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
-from lrltrain.fitting.corpus import pack
 from lrltrain.fitting.fit import HALVES, device_name
 from lrltrain.fitting.plan import adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_other_base
@@ -17,6 +16,7 @@ from lrltrain.grid.cost import ACTIVATIONS, ALONE, LOGITS
 from lrltrain.methods import attach
 from lrltrain.models import load_model, precision_of
 from lrltrain.tokens import encode
+from lrltrain.training.corpus import pack
 
 SAMPLE = 2  # thousands of lines that are tokenized
 EFFICIENCY = 0.6  # of the speed of one large matrix product

@@ -18,7 +18,6 @@ from lrldata.progress import Progress
 from lrldata.workspace import tracker_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import Batching, FitConfig
-from lrltrain.fitting.corpus import Corpus, tokenize
 from lrltrain.fitting.plan import Adapter, Plan, adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, translate_errors
 from lrltrain.fitting.writing import Writer
@@ -27,6 +26,7 @@ from lrltrain.models import check_length, load_model, precision_of, tf32, word_s
 from lrltrain.modules.families import base_of, family_of, layers_of
 from lrltrain.modules.insert import AdapterStack
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
+from lrltrain.training.corpus import Corpus, tokenize
 from lrltrain.training.loop import Loop, Member, Schedule, Told
 from lrltrain.training.packing import PackedAttention, probe_packing
 from lrltrain.training.processes import Processes, first_process, joined, processes

@@ -13,12 +13,12 @@ from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_
 from lrldata.workspace import adapter_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
-from lrltrain.fitting.corpus import tokenizer_fingerprint
 from lrltrain.fitting.runs import like
 from lrltrain.methods import check_base
 from lrltrain.models import Base, find_base, load_tokenizer
 from lrltrain.names import base_name
 from lrltrain.text import Text, dataset_folder, open_text
+from lrltrain.training.corpus import tokenizer_fingerprint
 from lrltrain.training.processes import processes
 
 

@@ -13,13 +13,13 @@ from lrldata.manifest import fingerprint
 from lrldata.paths import remove_tree
 from lrltrain.artifact import reference_logits, save_model, write_adapter
 from lrltrain.config import Batching
-from lrltrain.fitting.corpus import Corpus
 from lrltrain.fitting.plan import Adapter, Plan
 from lrltrain.fitting.runs import run_folder
 from lrltrain.methods import Attached, fused_invertible
 from lrltrain.models import dtype_for, load_model, precision_of, tf32
 from lrltrain.modules.files import save_adapter, save_fusion
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert, take_out
+from lrltrain.training.corpus import Corpus
 from lrltrain.training.loop import Outcome
 from lrltrain.training.processes import processes
 from lrltrain.training.weights import Weights

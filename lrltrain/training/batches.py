@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrltrain.config import Batching, Objective
-from lrltrain.fitting.corpus import Corpus
+from lrltrain.training.corpus import Corpus
 from lrltrain.training.loss import IGNORED
 
 CHUNK = 4_096  # blocks that are shuffled together

@@ -13,10 +13,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from hub_cards.artifacts import read_dataset
 from hub_cards.cards.dataset_card import dataset_card, rebuild_command
 from hub_cards.cards.energy import estimate
 from hub_cards.cards.render import duration, plain, share, short
-from hub_cards.publish.artifacts import read_dataset
 from lrldata.conceptnet.dump import OFFICIAL
 from lrldata.errors import StorageError
 from lrldata.manifest import sha256_of

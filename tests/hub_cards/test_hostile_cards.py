@@ -16,10 +16,10 @@ from hub_cards.cards.card import Card, read
 from hub_cards.cards.dataset_card import dataset_card
 from hub_cards.cards.licenses import License
 from hub_cards.cards.lint import lint
-from hub_cards.cards.local import repository_of
 from hub_cards.cards.page import card_page
 from hub_cards.cards.render import in_lines
 from hub_cards.cards.source import Source
+from hub_cards.publish.local import repository_of
 from hub_cards.publish.plan import Remote, make_plan
 from hub_cards.publish.record import read_record
 from lrldata.card import folder_card, inline

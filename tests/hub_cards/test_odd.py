@@ -16,13 +16,13 @@ from test_plan import repository as some_repository
 
 from hub_cards.api import push as publish
 from hub_cards.api import read_settings
+from hub_cards.artifacts import read_dataset
 from hub_cards.cards.card import Card, read
 from hub_cards.cards.dataset_card import dataset_card
 from hub_cards.cards.lint import lint
 from hub_cards.cards.merge import merge
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub
-from hub_cards.publish.artifacts import read_dataset
 from hub_cards.publish.hub import Hub as PublishingHub
 from hub_cards.publish.plan import Held, Remote, make_plan
 from hub_cards.publish.publish import _converge

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hub_cards.cards import local
 from hub_cards.cards.page import card_page
 from hub_cards.cards.pictures import KEPT
+from hub_cards.publish import local
 from lrldata.report.html import policy
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -17,16 +17,16 @@ from results import BASE, SHARES, predictions, put_adapter, put_perplexity, put_
 from stores import git, store
 from test_hostile_cards import ADAPTER, NAMES, is_harmless, swapped
 
+from hub_cards.artifacts import open_workspace
 from hub_cards.cards.adapter_card import adapter_card
 from hub_cards.cards.card import Card
 from hub_cards.cards.licenses import License
 from hub_cards.cards.lint import lint
-from hub_cards.cards.local import render, repository_of
 from hub_cards.cards.source import Source
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub as Server
-from hub_cards.publish.artifacts import open_workspace
 from hub_cards.publish.hub import Hub
+from hub_cards.publish.local import render, repository_of
 from hub_cards.publish.plan import Plan, Remote, make_plan
 from hub_cards.publish.publish import prepare, publish
 from hub_cards.publish.record import read_record

@@ -10,12 +10,12 @@ from clients import TOKEN, point_at
 from manifests import change, unseal
 from stores import commits, git, store, tags
 
-from hub_cards.cards.local import render
+from hub_cards.artifacts import read_dataset
 from hub_cards.config import PushConfig, load_push_config
 from hub_cards.local_hub import Hub as Server
 from hub_cards.publish import repository
-from hub_cards.publish.artifacts import read_dataset
 from hub_cards.publish.hub import Hub
+from hub_cards.publish.local import render
 from hub_cards.publish.publish import Prepared, prepare, publish
 from lrldata.conceptnet.build import build
 from lrldata.conceptnet.config import load_config

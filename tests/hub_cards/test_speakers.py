@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hub_cards.cards.local import render
+from hub_cards.publish.local import render
 from lrldata.conceptnet.build import build
 from lrldata.conceptnet.config import load_config
 from lrldata.progress import Progress

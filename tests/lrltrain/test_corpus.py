@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from lrldata.errors import InputError
 from lrldata.language import find
 from lrltrain.config import FitConfig
-from lrltrain.fitting.corpus import Corpus, pack, tokenize
 from lrltrain.models import find_base, load_model, load_tokenizer, word_starts
 from lrltrain.text import open_text
 from lrltrain.training import batches
 from lrltrain.training.batches import Block, Blocks, Layout, Masking, Vocabulary, even_rows, order
+from lrltrain.training.corpus import Corpus, pack, tokenize
 from lrltrain.training.loss import IGNORED, LabelledHead
 from lrltrain.training.packing import probe_packing
 
@@ -192,7 +192,7 @@ import resource, sys
 from pathlib import Path
 from lrldata.language import find
 from lrltrain.config import FitConfig
-from lrltrain.fitting.corpus import tokenize
+from lrltrain.training.corpus import tokenize
 from lrltrain.models import find_base, load_tokenizer
 from lrltrain.text import open_text
 tokenizer = load_tokenizer(find_base("lrl-mini"))

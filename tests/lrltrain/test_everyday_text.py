@@ -24,7 +24,6 @@ from lrltrain.evaluation.record import folder_of, runs_in, write_run
 from lrltrain.evaluation.score_text import score_text
 from lrltrain.evaluation.sentences import open_sentences
 from lrltrain.evaluation.tasks import has_task, open_task
-from lrltrain.fitting.corpus import tokenize
 from lrltrain.models import find_base, load_model, load_tokenizer
 from lrltrain.prompting.examples import open_test_sets
 from lrltrain.prompting.likelihood import ask
@@ -33,6 +32,7 @@ from lrltrain.reporting.perplexity import read_perplexities
 from lrltrain.reporting.task_cells import read_tasks
 from lrltrain.text import open_text
 from lrltrain.tokens import encode, encode_chat
+from lrltrain.training.corpus import tokenize
 
 TOKENIZER = load_tokenizer(find_base("lrl-mini"))
 ROMANIAN, YORUBA = find("ro"), find("yo")

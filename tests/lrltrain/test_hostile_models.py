@@ -17,7 +17,7 @@ from transformers.integrations import hub_kernels
 
 from lrldata.errors import LrlError, ModelError
 from lrldata.progress import Progress
-from lrltrain.fitting.curve import draw_losses
+from lrltrain.curve import draw_losses
 from lrltrain.models import Base, find_base, load_model, load_tokenizer, mini_path
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.local import find_local, open_local

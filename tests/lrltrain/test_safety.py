@@ -23,7 +23,6 @@ from lrltrain.artifact import open_adapter
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation import score_text
 from lrltrain.evaluation.record import find_run, folder_of, runs_in, write_run
-from lrltrain.fitting.corpus import tokenize
 from lrltrain.fitting.plan import prepare
 from lrltrain.grid.act import _clear_corrupted, run_job
 from lrltrain.grid.config import load_grid_config
@@ -33,6 +32,7 @@ from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.show import status
 from lrltrain.reporting.perplexity import read_perplexities
 from lrltrain.reporting.report import report
+from lrltrain.training.corpus import tokenize
 
 JOB = Job("fit", {"lang": "ro", "source": "conceptnet", "model": "lrl-mini", "method": "lora"}, {}, (), "0" * 16)
 HOME = "adapters/ro/lrl-mini/conceptnet-lora"

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from hub_cards.artifacts import open_workspace
 from hub_cards.cards.licenses import asked_for
 from hub_cards.cards.source import Source
-from hub_cards.publish.artifacts import open_workspace
 from hub_cards.publish.repository import adapter_repository
 from lrldata.errors import UsageError
 from lrltrain.config import load_fit_configs

@@ -17,10 +17,10 @@ from lrldata.language import languages
 from lrldata.manifest import fingerprint, made_with, sha256_of, write_text
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
-from lrltrain.fitting.corpus import Corpus, tokenize
 from lrltrain.models import word_starts
 from lrltrain.text import open_text
 from lrltrain.training.batches import VALIDATION_SEED, Block, Blocks, Layout, Masking, Vocabulary
+from lrltrain.training.corpus import Corpus, tokenize
 from lrltrain.training.loop import Loop, Member, Schedule, Told
 from lrltrain.training.packing import probe_packing
 from lrltrain.training.step import Step

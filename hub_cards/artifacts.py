@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 from pydantic import BaseModel, FiniteFloat, NonNegativeInt, ValidationError
 
-from hub_cards.cards.task_scores import TaskScore, read_task_scores
+from hub_cards.task_scores import TaskScore, read_task_scores
 from lrldata.dataset import open_shards
 from lrldata.errors import StorageError
 from lrldata.language import parse
