@@ -32,7 +32,7 @@ from lrldata.web.clean import rules
 from lrldata.web.config import REPOSITORY, WebConfig
 from lrldata.web.corpus import Chosen, choose, judge_all
 from lrldata.web.document_filters import OF_PAGES, thresholds
-from lrldata.web.hints import hint_on_nothing, note_kin, note_sentences
+from lrldata.web.hints import hint_on_nothing, note_kin, note_private, note_sentences
 from lrldata.web.inputs import LEFT_OUT, describe_left_out, find_files
 from lrldata.web.scripts import scripts_asked
 from lrldata.web.shards import Columns, Shard, find_shards, shards_of
@@ -61,6 +61,7 @@ class Cleaned:
     samples: Mapping[str, Any]
     skipped: Mapping[str, str]
     columns: Mapping[str, int]  # documents by the column that their text is from
+    private: int  # rows with letters of private use
 
     def rows(self, split: str) -> Iterator[pl.DataFrame]:
         """Yield the rows of a split (columns of schema.WEB), a shard at a time."""
@@ -112,6 +113,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
         shutil.rmtree(work)
     note_kin(language, cleaned.ledger)
     note_sentences(config, cleaned.ledger, manifest["rows"])
+    note_private(language, cleaned.private, sum(manifest["rows"].values()))
     seconds, notes = time.perf_counter() - began, _notes(manifest)
     return Dataset(language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, seconds, notes)
 
@@ -225,7 +227,10 @@ def clean_corpus(
     rows = work / "rows"
     made = {split: sorted(rows.glob(f"{split}-*"), key=lambda path: int(path.name.split("-")[1])) for split in SPLITS}
     of_columns = sum((Counter(each.get("columns", {})) for each in counts), Counter[str]())
-    return Cleaned(made, ledger, dict(sorted(replaced.items())), seen, skipped, dict(sorted(of_columns.items())))
+    private = sum(each.get("private", 0) for each in written)
+    return Cleaned(
+        made, ledger, dict(sorted(replaced.items())), seen, skipped, dict(sorted(of_columns.items())), private
+    )
 
 
 _SMALL = 2_000_000  # bytes of input a process, below which starting one costs more than it helps

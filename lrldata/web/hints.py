@@ -39,6 +39,13 @@ def note_sentences(config: WebConfig, ledger: Ledger, rows: Mapping[str, int]) -
         note(f"note: {', and '.join(told)}. {LINES}")
 
 
+def note_private(language: Language, count: int, rows: int) -> None:
+    """Say of how many rows the letters mean something in one font alone, as those of old fonts for a language do."""
+    if count:
+        told = f"{count:,} of {rows:,} rows have letters that one font alone shows (of Unicode's private use)"
+        note(f"note: {told}. Convert the text to the letters of {language.name} first.")
+
+
 def hint_on_nothing(config: WebConfig, ledger: Ledger) -> str:
     """Return what may help where nothing is left, by what most lines went for."""
     most = max(ledger.dropped, key=lambda reason: ledger.dropped[reason].rows, default="")

@@ -22,6 +22,7 @@ from lrldata.web.decontaminate import open_protected
 from lrldata.web.scripts import check_known, kin_of, written_in
 
 LARGE_SITE = 0.05  # share of the documents from which on a site is parted, or one split would have most of them
+PRIVATE_USE = r"[\u{E000}-\u{F8FF}\u{F0000}-\u{10FFFD}]"  # what a letter is there depends on the font
 REASONS = {number: reason for reason, number in CODES.items()}
 
 
@@ -192,7 +193,7 @@ def write(task: Task, part: Part, drop_codes: DropCodes, places: pl.DataFrame, f
     here = samples.draw(rows.with_columns(reason=pl.lit(None, pl.String)), [None], samples.KEPT)
     return {
         "kept": kept, "dropped": tallies(gone), "samples": shown, "shown": here.get(None, []),
-        "replaced": pii.count(rows["text"]),
+        "replaced": pii.count(rows["text"]), "private": int(rows["text"].str.contains(PRIVATE_USE).sum()),
     }  # fmt: skip
 
 

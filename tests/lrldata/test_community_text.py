@@ -149,3 +149,12 @@ def test_an_input_that_is_a_table_is_refused_with_both_ways_out(tmp_path: Path, 
     assert "--text-column 2" in told
     with pytest.raises(InputError, match="is a table"):
         explain((tmp_path / "list.txt").read_text("utf-8"), find("mt"), documents="paragraphs")
+
+
+def test_letters_of_an_old_font_are_said(lrldata: Run, tmp_path: Path) -> None:
+    texts_of_font = [text.replace("ħ", "\uf0e7") if number < 3 else text for number, text in enumerate(MALTESE)]
+    (tmp_path / "font.txt").write_text("\n".join(texts_of_font), "utf-8")
+    done = lrldata(*BUILD, "--input", "font.txt", "--documents", "lines", "--lid", "none")
+    assert "3 of 10 rows have letters that one font alone shows" in done.stderr
+    (tmp_path / "plain.txt").write_text("\n".join(MALTESE), "utf-8")
+    assert "one font" not in lrldata(*BUILD, "--input", "plain.txt", "--documents", "lines", "--lid", "none").stderr
