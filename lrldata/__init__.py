@@ -9,7 +9,7 @@ Names are imported when they are used, so that `import lrldata` takes no time.
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"
 
 if TYPE_CHECKING:
     from lrldata.api import build, explain, find_language, identify, languages, open_dataset

@@ -14,6 +14,7 @@ from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from lrldata.errors import UsageError
+from lrldata.manifest import DATASET, read_manifest
 from lrldata.settings import LocalPath, PathOrId, check, read_toml
 
 Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
@@ -218,7 +219,18 @@ def load_fit_config(file: Path | None, flags: dict[str, Any]) -> FitConfig:
         if name not in presets():
             raise UsageError(f"--preset: no preset {name!r}.", f"Known: {', '.join(presets())}.")
         values = read_toml(Path(str(files("lrltrain").joinpath("presets", f"{name}.toml")))) | values
-    return check(FitConfig, values, flags, file, "Use --lang CODE, as --lang ug.")
+    return _with_source(check(FitConfig, values, flags, file, "Use --lang CODE, as --lang ug."))
+
+
+def _with_source(config: FitConfig) -> FitConfig:
+    """Return the settings with the source that a dataset's folder has, which need not be named."""
+    manifest = read_manifest(Path(config.dataset), DATASET) if config.dataset else None
+    if manifest is None or manifest["source"] == config.source:
+        return config
+    if "source" in config.model_fields_set:
+        told = f"--source {config.source}: {config.dataset} is a dataset of {manifest['source']}"
+        raise UsageError(f"{told}.", "Leave --source out.")
+    return config.model_copy(update={"source": manifest["source"]})
 
 
 def load_fit_configs(file: Path | None, flags: dict[str, Any]) -> list[FitConfig]:

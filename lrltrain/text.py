@@ -4,9 +4,10 @@ Each text is normalized as it enters, so that letters composed and letters with 
 """
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -181,34 +182,47 @@ def _plain(files: list[Path]) -> Text:
 def _check_plain(file: Path) -> None:
     """Raise InputError for a file that is not of plain text: its marks, numbers and names would be trained on."""
     if not file.is_file():
-        hint = f"For all of its text, `lrldata build --source web --input {file}`." if file.is_dir() else _WANTED
+        build = f"`lrldata build --lang CODE --source web --input {shlex.quote(str(file))}`"
+        hint = f"For all of its text, {build}, and train on that dataset." if file.is_dir() else _WANTED
         raise InputError(f"{file}: {'is a folder' if file.is_dir() else 'no such file'}.", hint)
     if file.stat().st_size == 0:
         raise StorageError(f"{file}: is empty.", _WANTED)
     kind = type_of(file.name)
     if kind not in (None, "text") or is_packed(file.name):
-        hint = (
-            f"Take the text out of it with `lrldata build --source web --input {file.name}`, and train on that dataset."
-        )
-        raise InputError(f"{file}: is not plain text, but {'packed' if is_packed(file.name) else kind}.", hint)
+        build = f"`lrldata build --lang CODE --source web --input {shlex.quote(str(file))}`"
+        what = "packed" if is_packed(file.name) else kind
+        raise InputError(f"{file}: is not plain text, but {what}.", f"Make a dataset with {build}, and train on that.")
     if file.suffix.lower() in _MARKED:
         raise InputError(f"{file}: holds marks beside the text ({file.suffix}).", f"Take these out. {_WANTED}")
     with file.open("rb") as stream:
         first = stream.read(_LOOKED_AT).decode("utf-8", errors="replace").splitlines()[:-1]
     if column := column_of_text(first):
-        raise InputError(
-            f"{file}: is a table.", f"Keep the text alone, as with `cut -f{column} {file.name} > text.txt`."
-        )
+        hint = f"Keep the text alone, as with `cut -f{column} {shlex.quote(str(file))} > text.txt`."
+        raise InputError(f"{file}: is a table.", hint)
 
 
 def _lines(file: Path) -> Iterator[str]:
     with file.open(encoding="utf-8-sig") as stream:
-        done = 0
         try:
             for line in stream:
-                done += 1
                 yield from normalize(line).removesuffix("\n").split("\n")
         except UnicodeDecodeError as error:
-            with file.open("rb") as raw:
-                what, hint = not_utf8(raw.read(_LOOKED_AT), done + 1)
-            raise InputError(f"{file}: {what}.", hint) from error
+            raise InputError(*_not_utf8(file)) from error
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _not_utf8(file: Path) -> tuple[str, str]:
+    """Return what is wrong with a file that is not UTF-8, and what to do about it."""
+    with file.open("rb") as stream:
+        beginning = stream.read(_LOOKED_AT)
+        stream.seek(0)
+        line = 1 + sum(1 for _ in takewhile(_is_utf8, stream))
+    what, hint = not_utf8(beginning, line)
+    return f"{file}: {what}.", hint

@@ -36,5 +36,7 @@ def explain_command(
     language = find(lang)
     cut = as_documents(documents or ("paragraphs" if is_path(text) else "page"))
     asked = scripts_asked(language, lang, scripts)
-    told = explain(find_text(text), language, lid, scripts=asked, documents=cut)
+    told = explain(
+        find_text(text), language, lid, scripts=asked, documents=cut, name=text if is_path(text) else "the text"
+    )
     show_or_dump(as_json, {"lines": [asdict(line) for line in told]}, tables.explained(told))

@@ -106,19 +106,23 @@ def explain(
     *,
     scripts: tuple[str, ...] | None = None,
     documents: Documents = "page",
+    name: str = "the text",
 ) -> list[Explained]:
     """Say of each line of a text whether it would stay, and why not.
 
     `scripts` (ISO 15924) are those in which the language is kept, where they are not all of its own. `documents` says
-    what is a document: all of it, as a page of the web is, or as in a text file a paragraph, or a line. Raises LrlError
-    for a model that is none, or does not know the language.
+    what is a document: all of it, as a page of the web is, or as in a text file a paragraph, or a line. `name` is what
+    messages call it. Raises LrlError for a model that is none, or does not know the language.
     """
     model, language = None if lid == NO_MODEL else load_model(lid, cache), written_in(language, scripts)
     kin = kin_of(language, scripts, model.languages, model.name) if model else frozenset[str]()
     if model:
         check_known(language, model, kin)
     context = CleaningContext(language, model, open_protected(language, []), kin=kin)
-    judged = clean(pl.DataFrame({"text": _documents(normalize(text), documents)}), context).with_row_index("line")
+    cut = pl.DataFrame({"text": _documents(normalize(text), documents, name)}, schema={"text": pl.String})
+    if not cut["text"].str.contains(r"\S").any():
+        raise InputError("The text is empty.", "Give a text, the path of a file, or - for standard input.")
+    judged = clean(cut, context).with_row_index("line")
     left = judged.filter(pl.col("reason").is_null()).select(
         "line", "doc", "text", lower=pl.col("text").map_batches(lowered)
     )
@@ -156,10 +160,10 @@ def explain(
     ]
 
 
-def _documents(text: str, documents: Documents) -> list[str]:
+def _documents(text: str, documents: Documents, name: str) -> list[str]:
     """Cut a text into documents, as a text file is cut by a build. Raises InputError for one that is a table."""
     if documents == "page":
         return [text]
-    shard = Shard("text", "the text", len(text), "", lambda: BytesIO(text.encode()))
+    shard = Shard("text", name, len(text), "", lambda: BytesIO(text.encode()))
     cut = paragraphs(shard, text.splitlines(keepends=True), Columns(lines=documents == "lines"))
     return list(chain.from_iterable(cut))

@@ -54,6 +54,8 @@ def column_of_text(lines: Sequence[str]) -> int:
     count = len(rows[0]) if rows else 1
     if count < 2 or len(rows) < _FEWEST or any(len(row) != count for row in rows):
         return 0
+    if sum(any(row[at].strip() for row in rows) for at in range(count)) < 2:
+        return 0  # text that is indented, or has a tab at the end of each line
     return max(range(count), key=lambda at: sum(len(row[at]) for row in rows)) + 1
 
 

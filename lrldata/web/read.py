@@ -5,6 +5,7 @@ What a file holds is not believed: whatever it is, it is read, or ends in an Inp
 
 import codecs
 import lzma
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -29,6 +30,7 @@ from lrldata.web.tables import Row, read_csv, read_json
 __all__ = ["Columns", "Shard", "find_shards", "read_parts"]
 
 TEXT_COLUMNS = ("content", "text")  # GlotCC's, and everybody's
+_SENTENCE = re.compile(r"^\d+$|\w\W+\w+\W+\w|[.!?।။።]$")  # in a first line, where names would be
 URL_COLUMNS = ("warc-target-uri", "url")
 METADATA: Mapping[str, tuple[str, pl.DataType]] = {  # what GlotCC knows of a document, and what it is here
     "quality-warnings": ("warnings", pl.List(pl.String())),
@@ -88,8 +90,7 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
                 stream.seek(0)
                 return _lines(shard, unpacked(stream, shard.name))
 
-            named = not (columns.text or "").isdecimal()
-            yield from _tables(shard, read_csv(again, LONGEST_LINE, tabs=kind == "tsv", named=named), columns)
+            yield from _tables(shard, read_csv(again, LONGEST_LINE, tabs=kind == "tsv", asked=columns.text), columns)
         elif kind == "jsonl":
             yield from _jsonl(shard, _lines(shard, unpacked(stream, shard.name)), columns)
         else:
@@ -204,9 +205,8 @@ def _choose(shard: Shard, names: list[str], columns: Columns) -> tuple[str, str 
     text = columns.text or next((name for name in TEXT_COLUMNS if name in names), None)
     if text is None:
         hint = f"It has {shown}: use --text-column."
-        if any(" " in name.strip() or name.isdecimal() for name in names):
-            longest = max(range(len(names)), key=lambda number: len(names[number])) + 1
-            hint = f"If its first line has no names ({shown}), use --text-column {longest}, a number."
+        if type_of(shard.name) in ("csv", "tsv") and any(map(_SENTENCE.search, names)):
+            hint = f"{hint} If that is a first line of text, and not of names, give the number of the column, from 1."
         raise InputError(f"{shard.place}: has no column {' or '.join(TEXT_COLUMNS)}.", hint)
     return text, columns.url or next((name for name in URL_COLUMNS if name in names), None)
 

@@ -12,6 +12,23 @@ from typing import Any, NamedTuple
 
 _DELIMITERS = ",;\t"  # of CSV, as programs in different countries write it
 _QUOTED = re.compile(r'"[^"]*"')
+# Names of columns by which a first line is known to be one of names.
+_USUAL = frozenset(
+    (
+        "id",
+        "text",
+        "sentence",
+        "content",
+        "url",
+        "path",
+        "title",
+        "lang",
+        "language",
+        "label",
+        "client_id",
+        "translation",
+    )
+)
 _SPACE = re.compile(r"[\s\ufeff]*")
 _BLOCK = 1 << 16  # characters that are decoded at once
 
@@ -24,46 +41,46 @@ class Row(NamedTuple):
     values: dict[str, Any]
 
 
-def read_csv(lines: Callable[[], Iterable[str]], longest: int, *, tabs: bool, named: bool = True) -> Iterator[Row]:
+def read_csv(
+    lines: Callable[[], Iterable[str]], longest: int, *, tabs: bool, asked: str | None = None
+) -> Iterator[Row]:
     """Yield the rows of CSV; `lines` gives its lines from the first on, as often as it is called.
 
     A file with `tabs` (TSV) has quotation marks around fields, as CSV has, or they mean nothing in it: where each line
     has all columns by itself, or they do not pair up in the whole file, they are text, but for those around a field.
-    Without names in its first line, columns are called by their number, from 1.
+    Where a number is `asked` for that is no name in the first line, columns are called by their number, from 1.
     """
     if not tabs:
-        yield from _rows(lines(), longest, None, csv.QUOTE_MINIMAL, named=named)
+        yield from _rows(lines(), longest, None, csv.QUOTE_MINIMAL, asked)
         return
     if _fits_lines(lines()):
-        for row in _rows(lines(), longest, "\t", csv.QUOTE_NONE, named=named):
-            yield row._replace(values={name: _unquoted(field) for name, field in row.values.items()})
+        for row in _rows(lines(), longest, "\t", csv.QUOTE_NONE, asked):
+            yield row._replace(values={name: unquoted(field) for name, field in row.values.items()})
         return
     try:
-        for _ in _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, named=named):
+        for _ in _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, asked):
             pass
     except ValueError:
-        yield from _rows(lines(), longest, "\t", csv.QUOTE_NONE, named=named)
+        yield from _rows(lines(), longest, "\t", csv.QUOTE_NONE, asked)
     else:
-        yield from _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, named=named)
+        yield from _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, asked)
 
 
 def _fits_lines(lines: Iterable[str]) -> bool:
-    """Return whether every line has as many tabs as the first: then no field goes on in the next one."""
+    """Return whether every line has as many tabs as the first, and some: then no field goes on in the next one."""
     counts = (line.count("\t") for line in lines if line.strip())
     first = next(counts, 0)
-    return all(count == first for count in counts)
+    return first > 0 and all(count == first for count in counts)
 
 
-def _unquoted(field: str) -> str:
+def unquoted(field: str) -> str:
     """Return a field without the quotation marks around it, and doubled ones in it once; others are text."""
     inner = field[1:-1]
     around = len(field) > 1 and field[0] == field[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if around else field
 
 
-def _rows(
-    lines: Iterable[str], longest: int, delimiter: str | None, quoting: Any, *, named: bool = True
-) -> Iterator[Row]:
+def _rows(lines: Iterable[str], longest: int, delimiter: str | None, quoting: Any, asked: str | None) -> Iterator[Row]:
     csv.field_size_limit(longest)
     feed = _Feed(lines, longest)
     first = next((line for line in feed if line.strip()), None)
@@ -77,13 +94,18 @@ def _rows(
         for fields in reader:
             size, feed.held = feed.held, 0
             if header is None:
-                header = list(map(str, range(1, len(fields) + 1)))
-                if named:
-                    header = [_unquoted(name.strip()) for name in fields]
+                header = [unquoted(name.strip()) for name in fields]
+                if asked and asked.isdecimal() and asked not in header:
+                    numbers = list(map(str, range(1, len(fields) + 1)))
+                    named = bool(_USUAL.intersection(map(str.lower, header)))
+                    header = numbers
+                else:
+                    named = True
                     _check_header(header)
+                if named:
                     continue
             if len(fields) > len(header):
-                raise ValueError(f"line {feed.number:,} has {len(fields):,} fields, and the header {len(header):,}")
+                raise ValueError(f"line {feed.number:,} has {len(fields):,} fields, and the first one {len(header):,}")
             elif fields:
                 yield Row(f"line {feed.number:,}", size, dict(zip(header, fields, strict=False)))
     except csv.Error as error:

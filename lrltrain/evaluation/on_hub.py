@@ -5,8 +5,8 @@ from typing import Any
 
 from datasets import get_dataset_config_names, load_dataset
 
-from lrldata.errors import InputError, one_line
-from lrldata.language import Language
+from lrldata.errors import InputError, LanguageError, one_line
+from lrldata.language import Language, find
 
 _SHOWN = 8  # configurations that are named
 
@@ -33,6 +33,14 @@ def load_parts(identifier: str, configuration: str | None, language: Language, h
         raise InputError(f"{identifier}: cannot be loaded from the Hub: {_first_line(error)}", hint) from error
 
 
+def _may_be_of(configuration: str, language: Language) -> bool:
+    """Return whether a configuration is not named after another language."""
+    try:
+        return find(configuration).code == language.code
+    except LanguageError:
+        return True
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0][:200] or one_line(error)
 
@@ -46,7 +54,7 @@ def _configurations(identifier: str) -> list[str]:
 
 
 def _of_language(held: list[str], language: Language) -> str | None:
-    if len(held) == 1:
+    if len(held) == 1 and _may_be_of(held[0], language):
         return held[0]
     spelled = language.spellings() | ({language.wikiann} if language.wikiann else set())
     named = [each for each in held if each.casefold().replace("-", "_") in spelled]

@@ -6,11 +6,12 @@ line, the first and the last column, by tabs or spaces. IO.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lrldata.errors import InputError
 from lrldata.output import note
+from lrldata.web.tables import unquoted
 from lrltrain.evaluation.items import LABELS, Items, Task
 
 TEXT = ("text", "sentence", "tweet", "review", "content")
@@ -18,6 +19,8 @@ LABEL = ("label", "category", "topic", "sentiment", "class")
 _TAG = re.compile(r"O|([BIESLU])-(\S+)")
 _AS_IOB = {"S": "B", "U": "B", "E": "I", "L": "I"}  # tags that end an entity, or are all of one
 _DOCUMENT = "-DOCSTART-"  # the line of CoNLL 2003 where a document begins
+_PREFIX = re.compile(r"([a-z]{2,3}(?:-[a-z]+)?):.")  # of each token, as WikiANN was published
+_FEWEST = 30  # labels that any data may have
 _SHOWN = 20  # labels that are shown
 _NAMES = "The first line names the columns: one of them text, another label."
 _TOKENS = "A file of names has a token and a tag on each line, and an empty line between sentences."
@@ -55,12 +58,12 @@ def as_iob(tag: str) -> str | None:
 
 def read_texts(file: Path, rows: Rows) -> Items:
     """Read texts with their labels. Raises InputError."""
-    filled = [(number, row) for number, row in rows if row != [""]]
+    filled = [(number, list(map(unquoted, row))) for number, row in rows if row != [""]]
     if not filled:
         raise InputError(f"{file}: holds no item.", _NAMES)
     first = filled[0][1]
     named = columns_of(first)
-    if named is None and len(first) != 2:
+    if named is None and (len(first) != 2 or any(name.strip().lower() in (*TEXT, *LABEL) for name in first)):
         raise InputError(f"{file}: line {filled[0][0]} names no text and label: {', '.join(first)}.", _NAMES)
     at = (first.index(named[0]), first.index(named[1])) if named else (0, 1)
     pairs = []
@@ -71,16 +74,33 @@ def read_texts(file: Path, rows: Rows) -> Items:
         pairs.append((row[at[0]], row[at[1]]))
     if not pairs:
         raise InputError(f"{file}: holds no item.", _NAMES)
+    kinds = len({label for _, label in pairs})
+    if kinds > max(_FEWEST, len(pairs) // 2):
+        raise InputError(f"{file}: has {kinds:,} labels of {len(pairs):,} items: are they texts?", _NAMES)
     return Items(tuple(text for text, _ in pairs), tuple(label for _, label in pairs))
 
 
 def read_names(file: Path, rows: Rows) -> Items:
     """Read tokens with their tags. Raises InputError."""
-    sentences = [each for each in _sentences(file, rows) if each and each[0][0] != _DOCUMENT]
-    if not sentences:
+    return names_of(file, _sentences(file, rows))
+
+
+def names_of(file: Path, sentences: Iterable[Sequence[tuple[str, str]]]) -> Items:
+    """Return sentences of tokens and tags as items, without what is of the file's form. Raises InputError.
+
+    That is the line of CoNLL 2003 where a document begins, and the language before each token of WikiANN, as `yo:`.
+    """
+    kept = [list(each) for each in sentences if each and each[0][0] != _DOCUMENT]
+    if not kept:
         raise InputError(f"{file}: holds no item.", _TOKENS)
-    words = tuple(tuple(word for word, _ in each) for each in sentences)
-    return Items(tuple(map(" ".join, words)), tuple(tuple(tag for _, tag in each) for each in sentences), words)
+    if all(word.isdecimal() for each in kept for word, _ in each):
+        raise InputError(f"{file}: its first column is of numbers, and not of tokens.", _TOKENS)
+    prefixes = {found[1] if (found := _PREFIX.match(word)) else "" for each in kept for word, _ in each}
+    if len(prefixes) == 1 and (prefix := prefixes.pop()):
+        note(f"note: {file}: every token begins with {prefix}:, which is left out.")
+        kept = [[(word.removeprefix(f"{prefix}:"), tag) for word, tag in each] for each in kept]
+    words = tuple(tuple(word for word, _ in each) for each in kept)
+    return Items(tuple(map(" ".join, words)), tuple(tuple(tag for _, tag in each) for each in kept), words)
 
 
 def _sentences(file: Path, rows: Rows) -> Iterator[list[tuple[str, str]]]:
@@ -91,9 +111,9 @@ def _sentences(file: Path, rows: Rows) -> Iterator[list[tuple[str, str]]]:
             yield sentence
             sentence = []
             continue
+        if len(row) == 1 and cells[0] == "#" and not sentence:
+            continue  # a comment above a sentence, as CoNLL-U has them
         tag = as_iob(cells[-1]) if len(cells) > 1 else None
-        if tag is None and cells[0].startswith("#"):
-            continue  # a comment, as CoNLL-U has them
         if tag is None or not cells[0]:
             raise InputError(f"{file}: line {number} has no token and tag: {' '.join(cells)[:60]!r}.", _TOKENS)
         sentence.append((cells[0], tag))

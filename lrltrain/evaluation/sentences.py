@@ -1,33 +1,27 @@
 """Sentences to measure on: FLORES-200 from the Hub or a folder, a dataset's test split, or any text file. IO."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
 from lrldata.dataset import open_dataset
 from lrldata.encoding import not_utf8
-from lrldata.errors import InputError, one_line
+from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.manifest import MANIFEST, identity
 from lrldata.normalize import normalize
 from lrldata.output import note
+from lrldata.web.inputs import type_of
+from lrldata.web.read import Columns, find_shards, read_parts
 from lrltrain.names import HUB_ID
 from lrltrain.text import label_of
 
 FLORES = "openlanguagedata/flores_plus"
 TEXT_COLUMNS = ("text", "sentence")
-_TABLES: dict[str, Callable[[IO[bytes]], pl.DataFrame]] = {
-    ".jsonl": pl.read_ndjson,
-    ".ndjson": pl.read_ndjson,
-    ".parquet": pl.read_parquet,
-    ".csv": partial(pl.read_csv, infer_schema=False),
-    ".tsv": partial(pl.read_csv, infer_schema=False, separator="\t"),
-}
 
 
 @dataclass(frozen=True)
@@ -69,21 +63,19 @@ def open_sentences(data: str, language: Language, limit: int | None = None) -> S
 
 
 def _texts(path: Path) -> list[str]:
-    """Read the lines of a text file, or the column `text` or `sentence` of a table."""
-    reader = _TABLES.get(path.suffix.lower())
-    if reader is None:
+    """Read the lines of a text file, or a column of texts of a table, as a build reads it."""
+    if type_of(path.name) in (None, "text"):
         return _lines(path)
-    try:
-        with path.open("rb") as stream:  # polars would take its path for a pattern
-            rows = reader(stream)
-    except (pl.exceptions.PolarsError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {one_line(error, 200)}.", "Give a text file.") from error
-    column = next((name for name in TEXT_COLUMNS if rows.schema.get(name) == pl.String), None)
-    if column is None:
-        raise InputError(
-            f"{path}: has no column `text` or `sentence` of texts.", f"It has: {', '.join(rows.columns) or 'none'}."
-        )
-    return list(rows[column].drop_nulls())
+    (shard,) = find_shards(path, None)
+    faults = []
+    for column in (None, "sentence"):  # None: those that a build knows
+        try:
+            frames = list(read_parts(shard, Columns(text=column)))
+        except InputError as error:
+            faults.append(error)
+        else:
+            return [text for frame in frames for text in frame["text"].drop_nulls().to_list()]
+    raise InputError(faults[0].message, "Name a file with a column `text` or `sentence`, or of a sentence a line.")
 
 
 def _on_hub(identifier: str, language: Language, limit: int | None) -> Sentences:

@@ -22,7 +22,7 @@ from lrldata.manifest import file_entry
 from lrldata.normalize import normalize
 from lrldata.output import note
 from lrltrain.evaluation.items import LABELS, SPLITS, Items, Task, TaskData, counts
-from lrltrain.evaluation.own_labels import labels_of, read_names, read_texts
+from lrltrain.evaluation.own_labels import labels_of, names_of, read_names, read_texts
 from lrltrain.text import label_of
 
 Reader = Callable[[Path], Items]
@@ -31,8 +31,6 @@ FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # in a folder th
 LONGEST_FIELD = 1 << 30  # characters: a limit of the reader of CSV, which else stops at 131,072
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _LANG_SCRIPT = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
-_PREFIX = re.compile(r"([a-z]{2,3}(?:-[a-z]+)?):.")  # of each token, as WikiANN was published
-_DOCUMENT = "-DOCSTART-"  # the line of CoNLL 2003 where a document begins
 HEADER = ["index_id", "category", "text"]
 HINTS = {
     "topic": "A file of topics has the header index_id, category, text (as SIB-200), and one row an item.",
@@ -54,7 +52,7 @@ def open_task(
 
         opened = load_task(task, data, language, own_labels=own_labels)
     else:
-        opened = _in_folder(task, Path(data), language, OWN_READERS if own_labels else READERS)
+        opened = _in_folder(task, Path(data), language, own_labels=own_labels)
     if own_labels:
         opened = opened.with_labels(labels_of(task, opened.splits, opened.provenance["name"]))
     for split, items in opened.splits.items():
@@ -101,7 +99,7 @@ def find_sets(task: Task, root: Path, language: Language, split: str = "train") 
     return found
 
 
-def _in_folder(task: Task, root: Path, language: Language, readers: Mapping[Task, Reader]) -> TaskData:
+def _in_folder(task: Task, root: Path, language: Language, *, own_labels: bool = False) -> TaskData:
     found = find_sets(task, root, language)
     if not found:
         where = f"{FOLDERS[task]}/{_code(language)}" + ("" if task == "topic" else "/SET")
@@ -113,7 +111,19 @@ def _in_folder(task: Task, root: Path, language: Language, readers: Mapping[Task
     if len(found) > 1:
         sets = ", ".join(str(each) for each in found)
         raise InputError(f"{root}: has several sets for {task} in {language.name}: {sets}.", "Name one with --data.")
-    return read_set(task, found[0], language, readers=readers)
+    if own_labels and not _is_usual(task, found[0]):
+        return read_set(task, found[0], language, readers=OWN_READERS)
+    return read_set(task, found[0], language)
+
+
+def _is_usual(task: Task, folder: Path) -> bool:
+    """Return whether a set has the labels and the form of the task, so that it is read as any other."""
+    try:
+        for split in SPLITS:
+            READERS[task](folder / f"{split}.tsv")
+    except (InputError, OSError):
+        return False
+    return True
 
 
 def read_set(
@@ -171,7 +181,8 @@ def _check_language(folder: Path, language: Language) -> None:
             held = find(name).code if _LANG_SCRIPT.fullmatch(name) else language.code
         except LanguageError:
             continue
-        if held != language.code and name != _code(language):
+        own = {language.code, language.iso639_3, *language.aliases}
+        if held != language.code and name.split("_")[0] not in own and name != _code(language):
             raise UsageError(
                 f"{folder}: is a folder of {held}, not of {language.name} ({language.code}).",
                 f"Use --lang {held}, or --data with the folder of the language or the one that holds all.",
@@ -210,15 +221,7 @@ def _ner(file: Path) -> Items:
             sentences.append([])
         else:
             sentences[-1].append(row)
-    sentences = [sentence for sentence in sentences if sentence and sentence[0][0] != _DOCUMENT]
-    prefixes = {found[1] if (found := _PREFIX.match(word)) else "" for each in sentences for word, _ in each}
-    if len(prefixes) == 1 and (prefix := prefixes.pop()):
-        note(f"note: {file}: every token begins with {prefix}:, which is left out.")
-        sentences = [[[word.removeprefix(f"{prefix}:"), tag] for word, tag in each] for each in sentences]
-    if not sentences:
-        raise InputError(f"{file}: holds no item.", HINTS["ner"])
-    words = tuple(tuple(word for word, _ in sentence) for sentence in sentences)
-    return Items(tuple(map(" ".join, words)), tuple(tuple(tag for _, tag in each) for each in sentences), words)
+    return names_of(file, [[(word, tag) for word, tag in sentence] for sentence in sentences])
 
 
 def _checked(
@@ -262,7 +265,7 @@ def _unquoted(file: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _own_texts(file: Path) -> Items:
-    return read_texts(file, _unquoted(file))
+    return read_texts(file, _rows(file))
 
 
 def _own_names(file: Path) -> Items:

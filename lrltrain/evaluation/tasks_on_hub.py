@@ -99,10 +99,13 @@ def _names(feature: Any) -> list[str] | None:
 def _own_label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
     if isinstance(value, float) and value.is_integer():  # of a column that had nulls
         value = int(value)
-    label = names[value] if names and isinstance(value, int) and 0 <= value < len(names) else str(value)
+    label = names[value] if names and isinstance(value, int) and 0 <= value < len(names) else str(value).strip()
     told = as_iob(label) if task == "ner" else label
-    if told is None:
-        raise InputError(f"{where} has the tag {value!r}.", "Tags are of IOB, BIOES or BILOU, or numbers with names.")
+    if not told or value == -1:
+        hint = "Every item wants a label."
+        if task == "ner":
+            hint = "Tags are of IOB, BIOES or BILOU, or numbers with names."
+        raise InputError(f"{where} has the label {value!r}.", hint)
     return told
 
 

@@ -228,7 +228,8 @@ def _keep(held: dict[int, Tensor], _norm: Any, inputs: tuple[Tensor]) -> None:
 def _after_projection(
     chain: Sequence[Adding], norm: Any, held: dict[int, Tensor], _linear: Any, _in: Any, output: Tensor
 ) -> Tensor:
-    residual = held.pop(_thread())
+    who = _thread()  # or, where the layer's parts are compiled one by one, whoever has called it
+    residual = held.pop(who) if who in held else held.popitem()[1]
     states = output
     for adapter in chain:
         states = states + adapter(norm.forward(states + residual))

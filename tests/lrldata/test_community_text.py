@@ -96,9 +96,9 @@ def test_uyghur_has_no_non_joiners() -> None:
     assert repair(pl.Series(["ھېچ\u200cبىر"]), "Arab", "ug")[0] == "ھېچبىر"
 
 
-def rows_of(content: str, *, named: bool = True) -> list[dict[str, str]]:
+def rows_of(content: str, asked: str | None = None) -> list[dict[str, str]]:
     lines = content.splitlines(keepends=True)
-    return [row.values for row in read_csv(lambda: lines, 1 << 20, tabs=True, named=named)]
+    return [row.values for row in read_csv(lambda: lines, 1 << 20, tabs=True, asked=asked)]
 
 
 def test_quotation_marks_that_pair_up_over_lines_of_a_table_are_text() -> None:
@@ -109,14 +109,28 @@ def test_quotation_marks_that_pair_up_over_lines_of_a_table_are_text() -> None:
         '"Where are you going?', 'To town," she said.', "Wait!", 'He said "no"', '"a" or "b"',
     ]  # fmt: skip
     assert rows_of('id\ttext\n1\t"two\nlines"\n') == [{"id": "1", "text": "two\nlines"}]
+    assert rows_of('text\n"First\nsecond"\nplain\n') == [{"text": "First\nsecond"}, {"text": "plain"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "asked", "column", "found"),
+    [
+        ("0\t1\nHello\tBonġu\n", "1", "1", ["Bonġu"]),  # as pandas writes columns without names
+        ("id\t2021\n1\tBonġu\n", "2021", "2021", ["Bonġu"]),
+        ("id\tsentence\n1\tBonġu\n", "2", "2", ["Bonġu"]),
+        ("Kif int?\tx\nBonġu\ty\n", "1", "1", ["Kif int?", "Bonġu"]),
+    ],
+)
+def test_a_number_is_a_name_first_and_a_place_else(content: str, asked: str, column: str, found: list[str]) -> None:
+    assert [row[column] for row in rows_of(content, asked)] == found
 
 
 def test_columns_without_names_have_numbers(lrldata: Run, tmp_path: Path) -> None:
-    assert rows_of("1\tmlt\tBonġu\n2\tmlt\tSaħħa\n", named=False)[0] == {"1": "1", "2": "mlt", "3": "Bonġu"}
+    assert rows_of("1\tmlt\tBonġu\n2\tmlt\tSaħħa\n", "3")[0] == {"1": "1", "2": "mlt", "3": "Bonġu"}
     (tmp_path / "tatoeba.tsv").write_text("\n".join(f"{n}\tmlt\t{text}" for n, text in enumerate(MALTESE)), "utf-8")
     refused = lrldata(*BUILD, "--input", "tatoeba.tsv", "--documents", "lines")
-    assert "If its first line has no names" in refused.stderr
-    assert "use --text-column 3" in refused.stderr
+    assert "use --text-column." in refused.stderr
+    assert "first line of text, and not of names, give the number of the column" in refused.stderr
     done = lrldata(*BUILD, "--input", "tatoeba.tsv", "--documents", "lines", "--text-column", 3)
     assert texts(tmp_path / json.loads(done.stdout)["path"]) == sorted(MALTESE)
 
@@ -158,3 +172,16 @@ def test_letters_of_an_old_font_are_said(lrldata: Run, tmp_path: Path) -> None:
     assert "3 of 10 rows have letters that one font alone shows" in done.stderr
     (tmp_path / "plain.txt").write_text("\n".join(MALTESE), "utf-8")
     assert "one font" not in lrldata(*BUILD, "--input", "plain.txt", "--documents", "lines", "--lid", "none").stderr
+
+
+def test_a_text_without_a_line_is_not_explained(lrldata: Run, tmp_path: Path) -> None:
+    (tmp_path / "controls.txt").write_text("\x01\x02\n", "utf-8")
+    assert lrldata("explain", "controls.txt", "--lang", "mt").stderr.startswith("error: The text is empty.")
+    (tmp_path / "list.txt").write_text("".join(f"{n}\t{text}\n" for n, text in enumerate(MALTESE)), "utf-8")
+    assert "error: list.txt: is a table" in lrldata("explain", "list.txt", "--lang", "mt").stderr
+
+
+def test_text_that_is_indented_by_tabs_is_no_table(lrldata: Run, tmp_path: Path) -> None:
+    (tmp_path / "tabs.txt").write_text("".join(f"\t{text}\n" for text in MALTESE), "utf-8")
+    done = lrldata(*BUILD, "--input", "tabs.txt", "--documents", "lines")
+    assert done.returncode == 0, done.stderr

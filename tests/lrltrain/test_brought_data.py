@@ -176,11 +176,20 @@ def test_tables_of_sentences_are_read_by_their_column(tmp_path: Path) -> None:
     rows.rename({"text": "sentence"}).write_csv(tmp_path / "a.tsv", separator="\t")
     for name in ("plain.txt", "a[1].jsonl", "a.parquet", "a.csv", "a.tsv"):
         assert list(open_sentences(str(tmp_path / name), find("mt")).sentences) == texts, name
+    rows.with_columns(pl.col("text").cast(pl.Categorical)).write_parquet(tmp_path / "codes.parquet")
+    assert list(open_sentences(str(tmp_path / "codes.parquet"), find("mt")).sentences) == texts
+    mixed = [{"id": n, "text": None} for n in range(150)] + [{"id": "x", "score": 1.5, "text": texts[0]}]
+    (tmp_path / "mixed.jsonl").write_text("".join(json.dumps(each) + "\n" for each in mixed), "utf-8")
+    assert open_sentences(str(tmp_path / "mixed.jsonl"), find("mt")).sentences == (texts[0],)
+    (tmp_path / "list.json").write_text(json.dumps(texts), "utf-8")
+    assert list(open_sentences(str(tmp_path / "list.json"), find("mt")).sentences) == texts
+    (tmp_path / "said.tsv").write_text('id\ttext\n1\t"Fejn sejjer?\n2\tIl-belt," qalet.\n', "utf-8")
+    assert open_sentences(str(tmp_path / "said.tsv"), find("mt")).sentences == ('"Fejn sejjer?', 'Il-belt," qalet.')
     rows.drop("text").write_csv(tmp_path / "none.csv")
-    with pytest.raises(InputError, match=r"none.csv: has no column `text` or `sentence` of texts\. It has: id, url\."):
+    with pytest.raises(InputError, match=r"none\.csv: has no column content or text.*`text` or `sentence`"):
         open_sentences(str(tmp_path / "none.csv"), find("mt"))
     (tmp_path / "bad.jsonl").write_text("{not json\n")
-    with pytest.raises(InputError, match=r"bad\.jsonl: cannot be read"):
+    with pytest.raises(InputError, match=r"bad\.jsonl: "):
         open_sentences(str(tmp_path / "bad.jsonl"), find("mt"))
 
 
@@ -250,6 +259,16 @@ def test_the_configuration_of_a_language_is_found(
     parts, configuration = load_parts(published(*held), asked, find("mt"), "")
     assert configuration == chosen
     assert parts["test"]["text"] == [chosen]
+
+
+def test_the_only_configuration_is_not_taken_if_it_is_of_another_language(published: Callable[..., str]) -> None:
+    with pytest.raises(LrlError, match=r"has no configuration for Maltese \(mt\)\. It has: ron_Latn\."):
+        load_parts(published("ron_Latn"), "mlt_Latn", find("mt"), "")
+
+
+@pytest.mark.parametrize(("code", "folder"), [("sr", "srp_Latn"), ("no", "nor_Latn"), ("mt", "mlt_Latn")])
+def test_a_folder_in_another_script_of_the_language_is_its_own(code: str, folder: str, tmp_path: Path) -> None:
+    assert open_task("topic", str(write_topics(tmp_path / folder, "x")), find(code)).language == find(code).code
 
 
 def test_configurations_are_named_where_none_is_the_language_s(published: Callable[..., str]) -> None:

@@ -12,7 +12,8 @@ from datasets import Dataset, DatasetDict, Features, Value
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from lrldata.errors import InputError, LrlError
+import lrldata
+from lrldata.errors import InputError, LrlError, UsageError
 from lrldata.language import find
 from lrldata.manifest import SCORES, file_entry, fingerprint, sealed, write_json, write_manifest
 from lrldata.progress import Progress
@@ -432,11 +433,11 @@ def test_sentences_that_are_cut_are_counted() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.jsonl", '{"text": "Bonġu"}\n', "is not plain text, but jsonl.*lrldata build --source web"),
+        ("a.jsonl", '{"text": "Bonġu"}\n', "is not plain text, but jsonl.*lrldata build --lang CODE --source web"),
         ("a.tsv", "id\ttext\n", "is not plain text, but tsv"),
         ("a.txt.gz", "x", "is not plain text, but packed"),
         ("a.srt", "1\n00:01 --> 00:02\nBonġu\n", r"holds marks beside the text \(\.srt\)"),
-        ("a.txt", "".join(f"{n}\tBonġu {n}\n" for n in range(9)), "is a table.*cut -f2 a.txt"),
+        ("a.txt", "".join(f"{n}\tBonġu {n}\n" for n in range(9)), r"is a table.*cut -f2 /.*a\.txt"),
         ("b.txt", b"PK\x03\x04\xff", r"is a \.zip archive, or a file of Word"),
         ("c.txt", "Bonġu".encode("utf-16"), "in UTF-16.*iconv -f UTF-16"),
     ],
@@ -446,3 +447,23 @@ def test_what_is_no_plain_text_is_not_trained_on(name: str, content: str | bytes
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(InputError, match=says):
         list(open_text(load_fit_config(None, {"lang": "mt", "text": [file]}), find("mt")).lines("train"))
+
+
+def test_the_line_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes(b"Bon\n" * 300 + "Bonjour à tous\n".encode("latin-1"))
+    with pytest.raises(InputError, match="line 301 is not UTF-8"):
+        list(
+            open_text(load_fit_config(None, {"lang": "mt", "text": [tmp_path / "latin.txt"]}), find("mt")).lines(
+                "train"
+            )
+        )
+
+
+def test_a_dataset_s_folder_says_its_source(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("".join(f"Dan huwa kliem numru {n} dwar il-baħar.\n" for n in range(60)), "utf-8")
+    made = lrldata.build(
+        "mt", source="web", input=tmp_path / "t.txt", documents="lines", lid="none", out=tmp_path, cache=tmp_path
+    )
+    assert load_fit_config(None, {"lang": "mt", "dataset": str(made.path)}).source == "web"
+    with pytest.raises(UsageError, match=r"--source glotcc: .* is a dataset of web\. Leave --source out"):
+        load_fit_config(None, {"lang": "mt", "dataset": str(made.path), "source": "glotcc"})

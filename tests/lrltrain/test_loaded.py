@@ -159,3 +159,31 @@ def test_a_model_that_something_wraps_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match=r"Wrapped: has no encoder\.layer"):
         lrltrain.load_adapter(Wrapped(model_of("bert")), saved("bert", "seq_bn", tmp_path / "a"))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["gemma2", "llama"])
+def test_parts_of_a_layer_may_be_compiled_alone(kind: str, tmp_path: Path) -> None:
+    model = model_of(kind)
+    lrltrain.load_adapter(model, saved(kind, "seq_bn", tmp_path / "a"))
+    with torch.no_grad():
+        expected = model(IDS).logits
+        for _, layer in layers_of(model, family_of(model)):
+            layer.mlp.compile(backend="eager")  # type: ignore[operator, union-attr]
+        assert torch.allclose(model(IDS).logits, expected, atol=1e-5)
+
+
+def test_a_fusion_is_taken_out_by_any_of_its_names() -> None:
+    model = model_of("bert")
+    plain = model(IDS).logits
+    insert(model, fusion_of(model))
+    lrltrain.unload_adapter(model, "m1")
+    assert torch.equal(model(IDS).logits, plain)
+
+
+def test_a_second_invertible_adapter_is_noted_as_unused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = model_of("bert")
+    lrltrain.load_adapter(model, saved("bert", "seq_bn_inv", tmp_path / "a", "one", 1))
+    assert "not used" not in capsys.readouterr().err
+    lrltrain.load_adapter(model, saved("bert", "seq_bn_inv", tmp_path / "b", "two", 2))
+    assert "its invertible adapter is not used" in capsys.readouterr().err

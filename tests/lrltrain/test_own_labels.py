@@ -86,6 +86,9 @@ def test_a_text_in_columns_is_read_by_their_names(tmp_path: Path) -> None:
         ("sentiment", "text\tlabel\n", "holds no item"),
         ("ner", "Adé PER\n", r"line 1 has no token and tag: 'Adé PER'"),
         ("ner", "\n\n", "holds no item"),
+        ("ner", "1\tAdé\tB-PER\n2\tni\tO\n", "its first column is of numbers"),
+        ("topic", "headline\tcategory\nowó\tbusiness\n", "line 1 names no text and label: headline, category"),
+        ("sentiment", "".join(f"good\tday {n}\n" for n in range(99)), "has 99 labels of 99 items: are they texts"),
     ],
 )
 def test_what_has_no_labels_is_named_with_its_line(task: Any, text: str, says: str, tmp_path: Path) -> None:
@@ -130,3 +133,22 @@ def test_labels_of_the_hub_are_taken_by_name(monkeypatch: pytest.MonkeyPatch) ->
     assert (names.labels, names.splits["test"].labels) == (tuple(tags), (("B-DATE", "I-DATE"),))
     news = open_task("topic", "a/news", YORUBA, own_labels=True)
     assert (news.labels, news.splits["test"].texts) == (("business",), ("owó",))
+
+
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [
+        ("ner", "yo:Adé\tB-PER\nyo:ni\tO\n"),
+        ("sentiment", '"Good" day he said\tpositive\nA "bad day\tnegative\n'),
+        ("topic", 'index_id\tcategory\ttext\n1\tsports\t"He ""won"""\n2\thealth\tx\n'),
+    ],
+)
+def test_data_in_the_usual_form_is_read_the_same_with_and_without(task: Any, text: str, tmp_path: Path) -> None:
+    own, usual = (open_task(task, str(write(tmp_path, text)), YORUBA, own_labels=each) for each in (True, False))
+    assert own == usual
+
+
+def test_comments_above_a_sentence_are_no_tokens(tmp_path: Path) -> None:
+    text = "# text = I O\n# id 1\nAdé B-DATE\n# O\n"
+    items = open_task("ner", str(write(tmp_path, text)), YORUBA, own_labels=True).splits["test"]
+    assert items.words == (("Adé", "#"),)
