@@ -27,6 +27,7 @@ from lrldata.manifest import (
 from lrldata.output import note
 from lrldata.paths import Held, remove, walk
 from lrltrain.curve import draw_losses
+from lrltrain.models import quiet
 
 REFERENCE, LOG, RUN, CURVE = "reference.safetensors", "log.json", "run.json", "loss.png"
 _AGAIN = "Make it again with `lrltrain fit --overwrite`."
@@ -99,7 +100,8 @@ def save_model(model: Any, folder: Path) -> None:
 
     transformers keeps one of two names of a shared tensor; AutoAdapterModel looks for the other.
     """
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     file = folder / SAFE_WEIGHTS_NAME
     if file.is_file():  # a large model is in several, and is left as it is
         saved = load_file(file)

@@ -61,6 +61,9 @@ def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[
         members = [_member(model, folder, number, config) for number, folder in enumerate(config.adapters)]
         fused = FusedStack(model, members)
         fused.draw(seeds[0])
+        if config.dropout is not None:
+            for fusion in fused.fusions.values():
+                fusion.dropout.p = config.dropout
         fused.members.requires_grad_(False)
         insert(model, fused)
         return Attached(list(fused.fusions.named_parameters()), fused, fused.penalty)

@@ -16,7 +16,7 @@ from xxhash import xxh3_64_intdigest
 
 from lrldata.dataset import open_shards
 from lrldata.encoding import not_utf8
-from lrldata.errors import InputError, StorageError
+from lrldata.errors import InputError, StorageError, UsageError
 from lrldata.language import Language
 from lrldata.manifest import fingerprint, identity, sha256_of
 from lrldata.normalize import normalize
@@ -68,6 +68,8 @@ def open_text(config: FitConfig, language: Language) -> Text:
     if config.dataset and not Path(config.dataset).exists():
         return _on_hub(config.dataset, config.source, config.dataset_revision)
     given = Path(config.dataset) if config.dataset else None
+    if given and config.dataset_revision:
+        raise UsageError(f"--dataset-revision: {given} is a folder, which has none.", "Leave it out.")
     folder = given or dataset_folder(config, language)
     if given is None and not folder.exists():
         raise InputError(

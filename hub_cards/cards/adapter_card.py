@@ -88,6 +88,8 @@ def adapter_card(
         "invertible": _invertible(manifest),
         "command": fit_command(manifest, source, text, base),
         "chain": _chain(manifest, text),
+        "others": len(manifest.get("group", [""])) - 1,
+        "resumed": manifest.get("resumed", []),
         "small_base": manifest["base"]["id"] == MINI,
         "small": trained["corpus"]["train"]["tokens"] < SMALL,
         "licence": titled(licence),
@@ -235,6 +237,7 @@ def fit_command(manifest: Mapping[str, Any], source: str, text: Source, base: st
     if manifest["base"]["revision"]:
         words += ["--base-revision", manifest["base"]["revision"]]
     words += ["--method", manifest["method"]]
+    words += ["--variant", manifest["variant"]] if manifest.get("variant") else []
     for entry in manifest["inputs"]:
         if entry["kind"] == "text":
             words += ["--text", ",".join(name for name, _ in entry["files"])]

@@ -75,6 +75,8 @@ def run(app: typer.Typer, program: str) -> None:
 def _is_foreseen(error: Exception) -> bool:
     """Return whether an error is no bug of ours: one that we raise, the system's, or one of Polars, if that is loaded."""
     polars = sys.modules.get("polars")
+    if os.strerror(errno.ENOSPC) in str(error):  # whatever library says so
+        return True
     return isinstance(error, _FORESEEN) or (polars is not None and isinstance(error, polars.exceptions.PolarsError))
 
 

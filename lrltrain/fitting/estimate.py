@@ -1,20 +1,22 @@
 """What a fit would take, for `--dry-run`: counted where counting is quick, estimated from there."""
 
 import time
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
+from lrldata.errors import InputError
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
 from lrltrain.fitting.fit import HALVES, device_name
 from lrltrain.fitting.plan import adapter_name, is_made, prepare
-from lrltrain.fitting.runs import refuse_other_base
+from lrltrain.fitting.runs import refuse_in_use, refuse_other_base
 from lrltrain.grid.cost import ACTIVATIONS, ALONE, LOGITS
 from lrltrain.methods import attach
-from lrltrain.models import load_model, precision_of
+from lrltrain.models import check_length, load_model, precision_of
 from lrltrain.tokens import encode
 from lrltrain.training.corpus import pack
 
@@ -28,12 +30,16 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     plan = prepare(config)
     if not is_made(plan):
         refuse_other_base(plan.folder.resolve(), plan.base, overwrite=config.overwrite)
+        refuse_in_use(plan.folder.resolve(), plan.recipe, config)
+    if next(plan.text.lines("validation"), None) is None:
+        raise InputError(f"{plan.text.name}: no line of text for validation.", "Give more text.")
+    ends = plan.tokenizer.num_special_tokens_to_add()
     with progress.waiting("Tokenizing a sample"):
         lines, lengths = 0, []
         for batch in islice(plan.text.lines("train"), SAMPLE):
             lines += len(batch)
             encoded = encode(plan.tokenizer, batch, verbose=False)["input_ids"]
-            lengths += [min(len(ids), config.max_length) for ids in encoded]
+            lengths += [piece for ids in encoded for piece in _pieces(len(ids), ends, config)]
     rows = plan.text.provenance.get("rows", {}).get("train") or sum(map(len, plan.text.lines("train")))
     tokens = round(sum(lengths) / max(1, lines) * rows)
     blocks_of_sample = len(lengths) if config.batching == "line" else len(pack(lengths, config.max_length))
@@ -45,13 +51,14 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
         if config.method == "fusion":  # whose adapters have to be read
             model = load_model(plan.base)
         model.config.name_or_path = plan.base.id
+        check_length(config.max_length, model, plan.base.id)
         everything = sum(parameter.numel() for parameter in model.parameters())
         with torch.device("meta" if config.method != "fusion" else "cpu"):
             attached = attach(model, config, [adapter_name(plan.language, config)], [config.seed])
     trained = sum(parameter.numel() for _, parameter in attached.parameters)
     settings = model.config
     hidden, layers, words = settings.hidden_size, settings.num_hidden_layers, settings.vocab_size
-    in_a_step = round(tokens / blocks * min(a_step, blocks))
+    in_a_step = round(tokens / blocks * a_step)
     labels = in_a_step if plan.base.objective == "clm" else round(in_a_step * config.mask_probability)
     inner = everything - words * hidden
     passes = 6 if config.method == "full" else 4  # forward, gradient by input, gradient by weight: two each
@@ -78,6 +85,15 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "writes": str(plan.folder),
     }
+
+
+def _pieces(length: int, ends: int, config: FitConfig) -> Iterator[int]:
+    """Yield the lengths of the pieces in which a line is trained on; line by line, what is too long is cut off."""
+    if config.batching == "line":
+        yield min(length, config.max_length)
+        return
+    for begin in range(0, max(1, length - ends), config.max_length - ends):
+        yield min(length - ends - begin, config.max_length - ends) + ends
 
 
 def _hollow(location: str, revision: str | None, objective: str) -> Any:

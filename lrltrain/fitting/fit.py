@@ -26,6 +26,7 @@ from lrltrain.models import check_length, load_model, precision_of, tf32, word_s
 from lrltrain.modules.families import base_of, family_of, layers_of
 from lrltrain.modules.insert import AdapterStack
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
+from lrltrain.training.checkpoints import whole_steps
 from lrltrain.training.corpus import Corpus, tokenize
 from lrltrain.training.loop import Loop, Member, Schedule, Told
 from lrltrain.training.packing import PackedAttention, probe_packing
@@ -73,9 +74,26 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
                 continue
             refuse_other_base(home, plan.base, overwrite=plan.config.overwrite)
             left.append(plan)
-        if left:
-            found |= {made.path: made for made in _train(left, progress, began)}
+        for together in _in_step(left):
+            found |= {made.path: made for made in _train(together, progress, began)}
+            began = time.perf_counter()
     return [found[plan.folder] for plan in plans]
+
+
+def _in_step(plans: Sequence[Plan]) -> list[list[Plan]]:
+    """Return which of some plans go on together: those whose unfinished runs are at one step, and those without one.
+
+    A run that was stopped while its group was writing a checkpoint is at two steps, and has one in common.
+    """
+    begun = {plan.folder: whole_steps(run_folder(plan.folder.resolve())) for plan in plans}
+    steps = list(begun.values())
+    at_first = all(each[-1:] <= [plan.config.every] for plan, each in zip(plans, steps, strict=True))
+    if not plans or at_first or set(steps[0]).intersection(*steps[1:]):
+        return [list(plans)] if plans else []
+    parts: dict[int, list[Plan]] = {}
+    for plan in plans:
+        parts.setdefault(max(begun[plan.folder], default=0), []).append(plan)
+    return list(parts.values())
 
 
 def _check_duplicates(plans: Sequence[Plan]) -> None:
@@ -122,11 +140,15 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
         if not first_process():
             return [plan.adapter("fitted", {}, 0.0) for plan in plans]
         machine = {"device": device_name(), "processes": processes()}
-        writer = Writer(first, model, attached, step.weights, batching, sample, names)
-        with step.eager():
+        with translate_errors(run_folder(first.folder.resolve()), first.config.batch_size), step.eager():
+            writer = Writer(first, model, attached, step.weights, batching, sample, names)
             made = [
                 writer.write(
-                    number, plan, corpora[number], outcomes[number], machine | {"seconds": time.perf_counter() - began}
+                    number,
+                    plan,
+                    corpora[number],
+                    outcomes[number],
+                    machine | {"seconds": (loop.before + time.perf_counter() - began) / len(plans)},
                 )
                 for number, plan in enumerate(plans)
                 if not outcomes[number].progressed.failed

@@ -10,16 +10,17 @@ from typing import Any
 from lrldata.errors import ModelError, UsageError
 from lrldata.language import Language, find
 from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with, read_manifest
+from lrldata.output import note
 from lrldata.workspace import adapter_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
 from lrltrain.fitting.runs import like
 from lrltrain.methods import check_base
-from lrltrain.models import Base, find_base, load_tokenizer
-from lrltrain.names import base_name
+from lrltrain.models import MINI, Base, find_base, load_tokenizer
+from lrltrain.names import base_name, snapshot_of
 from lrltrain.text import Text, dataset_folder, open_text
 from lrltrain.training.corpus import tokenizer_fingerprint
-from lrltrain.training.processes import processes
+from lrltrain.training.processes import first_process, processes
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,14 @@ class Plan:
         return Adapter(self.folder, status, manifest, seconds, config.out, dataset)
 
 
+def _note_declared(config: FitConfig, base: Base) -> None:
+    """Say where a folder is taken for the model that it names: it may be one that was trained from that."""
+    folder = Path(config.base)
+    given = config.base_id is None and config.base != MINI and folder.is_dir() and snapshot_of(folder) is None
+    if given and base.id != folder.resolve().name and first_process():
+        note(f"note: {config.base} says that it is {base.id}. If it was trained further, name it with --base-id.")
+
+
 def prepare(config: FitConfig, beside: Plan | None = None) -> Plan:
     """Find text, base model and tokenizer, and name all that shapes the weights.
 
@@ -104,6 +113,8 @@ def prepare(config: FitConfig, beside: Plan | None = None) -> Plan:
             raise UsageError(f"--tracker: {tracker} is not installed.", f"Use `pip install {tracker}`.")
     text = open_text(config, language)
     base = beside.base if beside else find_base(config.base, config.base_revision, config.base_id, config.objective)
+    if beside is None:
+        _note_declared(config, base)
     tokenizer = beside.tokenizer if beside else load_tokenizer(base)
     recipe = {
         "language": {"code": language.code, "name": language.name, "hub_code": language.hub_code},

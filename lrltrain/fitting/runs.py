@@ -1,5 +1,7 @@
 """Runs that are not finished: whose folder it is, what it was begun with, and from where it goes on. IO."""
 
+import errno
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,14 +48,8 @@ def start_or_resume(home: Path, run: Path, recipe: Mapping[str, Any], config: Fi
     """
     inside(run.parent, run.name)
     before, last = _recipe_of(run), max(whole_steps(run), default=0)
-    if home.exists() and any(home.iterdir()) and not (config.resume and last):
-        refuse_strangers(home, owned_by(home), "an adapter")
-        manifest = read_manifest(home, ADAPTER) if config.overwrite else _held_in(home)
-        if manifest and not config.overwrite:
-            raise StorageError(
-                f"{home}: holds an adapter already ({_difference(manifest, recipe)}).",
-                "Use --overwrite to replace it, or another --out.",
-            )
+    if not (config.resume and last):
+        refuse_in_use(home, recipe, config)
     whole = dict(recipe)
     if config.overwrite and not _is_same(before, recipe):  # where it is the same, it is this very run, interrupted
         remove_tree(run)
@@ -62,6 +58,18 @@ def start_or_resume(home: Path, run: Path, recipe: Mapping[str, Any], config: Fi
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / RECIPE, sealed({"recipe": whole}))
     return whole
+
+
+def refuse_in_use(home: Path, recipe: Mapping[str, Any], config: FitConfig) -> None:
+    """Refuse a folder that holds an adapter of other settings, or files of others. Raises StorageError."""
+    if home.exists() and any(home.iterdir()):
+        refuse_strangers(home, owned_by(home), "an adapter")
+        manifest = read_manifest(home, ADAPTER) if config.overwrite else _held_in(home)
+        if manifest and not config.overwrite:
+            raise StorageError(
+                f"{home}: holds an adapter already ({_difference(manifest, recipe)}).",
+                "Use --overwrite to replace it, or another --out.",
+            )
 
 
 def like(recipe: Mapping[str, Any], before: Mapping[str, Any], *, resumed: bool = False) -> dict[str, Any]:
@@ -187,7 +195,8 @@ def translate_errors(run: Path, batch_size: int) -> Iterator[None]:
             "Lower --batch-size, and raise --accumulate by as much to keep the step, or lower --max-length.",
         ) from error
     except (RuntimeError, OSError, SafetensorError) as error:
-        if shutil.disk_usage(run).free < SPACE_NEEDED:
+        full = os.strerror(errno.ENOSPC) in str(error)  # of what could not be written whole, nothing is left
+        if full or shutil.disk_usage(run.parent).free < SPACE_NEEDED:
             raise StorageError(
                 f"{run}: no space left on the disk.", "Make room and give the same command again, or use another --out."
             ) from error

@@ -28,6 +28,7 @@ class Progressed:
     best_loss: float = float("inf")
     log: list[dict[str, Any]] = field(default_factory=list)
     failed: str = ""
+    seconds: float = 0.0  # of training, in all processes one after the other
 
 
 def save_checkpoint(run: Path, progressed: Progressed, tensors: dict[str, Tensor]) -> None:
@@ -69,6 +70,13 @@ def whole_steps(run: Path) -> list[int]:
         elif first_process():
             remove_tree(folder)
     return found
+
+
+def drop_beyond(run: Path, step: int) -> None:
+    """Remove checkpoints of later steps, when a run goes on from this one: else they would be taken for newer ones."""
+    for later in steps_of(run):
+        if later > step:
+            remove_tree(run / f"checkpoint-{later}")
 
 
 def load_checkpoint(run: Path, step: int) -> tuple[Progressed, dict[str, Tensor]]:

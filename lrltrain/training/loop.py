@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lrldata.errors import TrainingError
 from lrltrain.training.batches import Batch, Blocks, Layout, order
-from lrltrain.training.checkpoints import Progressed, load_checkpoint, save_checkpoint, whole_steps
+from lrltrain.training.checkpoints import Progressed, drop_beyond, load_checkpoint, save_checkpoint, whole_steps
 from lrltrain.training.prefetch import prefetched
 from lrltrain.training.processes import Processes
 from lrltrain.training.step import Step
@@ -82,6 +82,7 @@ class Loop:
         self.known = [Progressed() for _ in members]
         self.best = [[value.clone() for value in self.weights.values(number)] for number in range(len(self.members))]
         self.tokens = 0
+        self.before = 0.0  # seconds of the processes from which this one goes on
         self._began, self._first = time.perf_counter(), 0
 
     def run(self) -> list[Outcome]:
@@ -230,6 +231,7 @@ class Loop:
         for place, (member, known) in enumerate(zip(self.members, self.known, strict=True)):
             if self.processes.rank or known.failed:
                 continue
+            known.seconds = self.before + time.perf_counter() - self._began
             best = {f"best.{number}": value for number, value in enumerate(self.best[place])}
             save_checkpoint(member.run, known, self.weights.tensors(place) | best)
         self.processes.wait()
@@ -238,6 +240,8 @@ class Loop:
         """Take up the last step of which every adapter has a checkpoint; 0 where there is none."""
         steps = [set(whole_steps(member.run)) for member in self.members]
         done = max(set.intersection(*steps), default=0)
+        for member in self.members if self.processes.rank == 0 else []:
+            drop_beyond(member.run, done)
         if not done:
             return 0
         for place, member in enumerate(self.members):
@@ -249,6 +253,7 @@ class Loop:
                 tensors[f"best.{number}"].to(value.device) for number, value in enumerate(self.best[place])
             ]
         self.weights.set_step(done)
+        self.before = max(known.seconds for known in self.known)
         return done
 
     def _speed(self) -> float:

@@ -126,6 +126,7 @@ def test_names_of_an_adapter_are_text_in_its_card(name: str, method: str) -> Non
     manifest: dict[str, Any] = json.loads(json.dumps(ADAPTER)) | {"method": method, "made_with": {name: name}}
     manifest["base"] |= {"id": name, "revision": name, "content": name}
     manifest["settings"] |= {"learning_rate": name, "weight_decay": name, "seed": name, "precision": name}
+    manifest |= {"variant": name, "group": [name, name], "resumed": [{"step": 3, "settings": {name: name}}]}
     if method == "fusion":
         manifest["outputs"] = [{"path": f"adapters/{name.replace('/', '')}_1/x"}]
     kinds = {"dataset": name, "hub": name, "text": name}
@@ -149,6 +150,33 @@ def test_names_of_an_adapter_are_text_in_its_card(name: str, method: str) -> Non
             version="1.0.0",
         )
         is_harmless(card)
+
+
+@pytest.mark.parametrize(
+    ("more", "same", "says"),
+    [
+        ({}, True, ""),
+        ({"variant": "b"}, True, "--variant b"),
+        ({"group": ["a", "b", "c"]}, False, "trained together with 2 others, for which dropout was drawn at once"),
+        (
+            {"resumed": [{"step": 1200, "settings": {"learning_rate": 0.001}}]},
+            False,
+            "At step 1,200 it went on under other settings (before: learning rate 0.001), which the command does not",
+        ),
+    ],
+)
+def test_a_card_promises_the_same_bytes_where_the_command_gives_them(
+    more: dict[str, Any], same: bool, says: str
+) -> None:
+    manifest: dict[str, Any] = json.loads(json.dumps(ADAPTER)) | {"method": "seq_bn", "made_with": {}, "inputs": []}
+    manifest["base"] |= {"id": "a/b", "revision": None}
+    manifest["settings"] |= {"learning_rate": 0.1, "weight_decay": 0.0, "seed": 1, "precision": "fp32"}
+    run = {"processes": 1, "device": "x", "seconds": 9.0}
+    named = {"source": "conceptnet", "base": "a/b", "repository": "my-org/x", "version": "1.0.0"}
+    card = adapter_card(manifest | more, "0" * 64, run, [], text=Source(), licence=License("cc0-1.0"), **named)
+    body = " ".join(card.text.replace("\\\n", " ").split())
+    assert ("to the same bytes on the same machine" in body) is same
+    assert says in body
 
 
 def test_names_of_languages_stay_as_they_are() -> None:
