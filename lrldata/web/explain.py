@@ -123,30 +123,7 @@ def explain(
     if not cut["text"].str.contains(r"\S").any():
         raise InputError("The text is empty.", "Give a text, the path of a file, or - for standard input.")
     judged = clean(cut, context).with_row_index("line")
-    left = judged.filter(pl.col("reason").is_null()).select(
-        "line", "doc", "text", lower=pl.col("text").map_batches(lowered)
-    )
-    if documents != "lines":  # as parts of pages are
-        often = pl.col("doc").n_unique().over("lower") >= rules()["repeated_in"]
-        repeated = left.filter(often).select("line", repeated=pl.lit("repeated_line"))
-        left = left.filter(~often)
-    else:
-        repeated = pl.DataFrame(schema={"line": pl.UInt32, "repeated": pl.String})
-    fates = pl.DataFrame(schema={"doc": pl.UInt32, "of_document": pl.String})
-    if len(left):
-        found = document_filters.judge(left.select("doc", "text"), language, sentences=documents == "lines")
-        fates = found.select("doc", of_document="reason")
-    again = left.select(
-        "line",
-        pl.when(~pl.struct("text").is_first_distinct())
-        .then(pl.lit("exact_duplicate"))
-        .when(~pl.col("lower").is_first_distinct())
-        .then(pl.lit("normalised_duplicate"))
-        .alias("again"),
-    )
-    for each, key in ((repeated, "line"), (fates, "doc"), (again, "line")):
-        judged = judged.join(each, on=key, how="left", maintain_order="left")
-    judged = judged.with_columns(reason=pl.coalesce("reason", "repeated", "again", "of_document"))
+    reasons = _reasons(judged, language, sentences=documents == "lines")
     taken = model.predict(judged["text"].to_list()) if model else [Prediction((), ())] * len(judged)
     return [
         Explained(
@@ -156,8 +133,32 @@ def explain(
             next(iter(each.labels), None),
             next(iter(each.probabilities), 0.0),
         )
-        for line, reason, each in zip(judged["text"], judged["reason"], taken, strict=True)
+        for line, reason, each in zip(judged["text"], reasons, taken, strict=True)
     ]
+
+
+def _reasons(judged: pl.DataFrame, language: Language, *, sentences: bool) -> pl.Series:
+    """Return why each line goes: by itself, as part of pages, as a copy, with its document; null where it stays."""
+    lower = pl.col("text").map_batches(lowered)
+    left = judged.filter(pl.col("reason").is_null()).select("line", "doc", "text", lower=lower)
+    often = pl.lit(value=False) if sentences else pl.col("doc").n_unique().over("lower") >= rules()["repeated_in"]
+    left = left.with_columns(repeated=pl.when(often).then(pl.lit("repeated_line")))
+    some = left.filter(pl.col("repeated").is_null())
+    again = some.select(
+        "line",
+        again=pl.when(~pl.col("text").is_first_distinct())
+        .then(pl.lit("exact_duplicate"))
+        .when(~pl.col("lower").is_first_distinct())
+        .then(pl.lit("normalised_duplicate")),
+    )
+    fates = pl.DataFrame(schema={"doc": judged.schema["doc"], "fate": pl.String})
+    if len(some):
+        fates = document_filters.judge(some.select("doc", "text"), language, sentences=sentences).select(
+            "doc", fate="reason"
+        )
+    for each, key in ((left.select("line", "repeated"), "line"), (again, "line"), (fates, "doc")):
+        judged = judged.join(each, on=key, how="left", maintain_order="left")
+    return judged.select(pl.coalesce("reason", "repeated", "again", "fate")).to_series()
 
 
 def _documents(text: str, documents: Documents, name: str) -> list[str]:

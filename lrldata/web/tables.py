@@ -13,22 +13,7 @@ from typing import Any, NamedTuple
 _DELIMITERS = ",;\t"  # of CSV, as programs in different countries write it
 _QUOTED = re.compile(r'"[^"]*"')
 # Names of columns by which a first line is known to be one of names.
-_USUAL = frozenset(
-    (
-        "id",
-        "text",
-        "sentence",
-        "content",
-        "url",
-        "path",
-        "title",
-        "lang",
-        "language",
-        "label",
-        "client_id",
-        "translation",
-    )
-)
+_USUAL = frozenset("id text sentence content url path title lang language label client_id translation".split())
 _SPACE = re.compile(r"[\s\ufeff]*")
 _BLOCK = 1 << 16  # characters that are decoded at once
 
@@ -90,32 +75,32 @@ def _rows(lines: Iterable[str], longest: int, delimiter: str | None, quoting: An
     chosen = delimiter or _delimiter(first)
     reader = csv.reader(feed, delimiter=chosen, strict=True, quoting=quoting)
     header: list[str] | None = None
+    is_row = False  # the first line, and no header
     try:
         for fields in reader:
             size, feed.held = feed.held, 0
             if header is None:
-                header = [unquoted(name.strip()) for name in fields]
-                if asked and asked.isdecimal() and asked not in header:
-                    numbers = list(map(str, range(1, len(fields) + 1)))
-                    named = bool(_USUAL.intersection(map(str.lower, header)))
-                    header = numbers
-                else:
-                    named = True
-                    _check_header(header)
-                if named:
+                header, is_row = _header(fields, asked)
+                if not is_row:
                     continue
             if len(fields) > len(header):
-                raise ValueError(f"line {feed.number:,} has {len(fields):,} fields, and the first one {len(header):,}")
-            elif fields:
+                first = "the first line" if is_row else "the header"
+                raise ValueError(f"line {feed.number:,} has {len(fields):,} fields, and {first} {len(header):,}")
+            if fields:
                 yield Row(f"line {feed.number:,}", size, dict(zip(header, fields, strict=False)))
     except csv.Error as error:
         raise ValueError(f"line {feed.number:,}: {error}") from error
 
 
-def _check_header(header: list[str]) -> None:
-    again = sorted({name for name in header if name and header.count(name) > 1}) if len(header) < 10_000 else []
+def _header(fields: list[str], asked: str | None) -> tuple[list[str], bool]:
+    """Return what columns are called, by the first line, and whether this is a row itself."""
+    names = [unquoted(name.strip()) for name in fields]
+    if asked and asked.isdecimal() and asked not in names:
+        return list(map(str, range(1, len(fields) + 1))), _USUAL.isdisjoint(map(str.lower, names))
+    again = sorted({name for name in names if name and names.count(name) > 1}) if len(names) < 10_000 else []
     if again:
-        raise ValueError(f"column {again[0]!r} is there {header.count(again[0])} times")
+        raise ValueError(f"column {again[0]!r} is there {names.count(again[0])} times")
+    return names, False
 
 
 def _delimiter(header: str) -> str:
