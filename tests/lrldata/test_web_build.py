@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import polars as pl
 import pytest
 from clients import ACCOUNTS, TOKEN, environment
 from test_web import ENGLISH, ROMANIAN, frame
+from warm import Warm
 
 from hub_cards.local_hub import Hub, start
 from lrldata.web.plain import PART
@@ -117,35 +117,26 @@ def test_processes_make_the_same_bytes_as_one(lrldata: Run, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_build_that_is_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+def test_a_build_that_is_killed_goes_on_to_the_same_bytes(tmp_path: Path, warm_data: Warm) -> None:
     given = tmp_path / "in"
     given.mkdir()
     for number in range(2):
         pl.DataFrame({"text": prose(14_000, number * 14_000)}).write_parquet(given / f"{number}.parquet")
 
     def command(out: str) -> list[str]:
-        options = [
-            "--source",
-            "web",
-            "--input",
-            str(given),
-            "--out",
-            str(tmp_path / out),
-            "--cache",
-            str(tmp_path / out),
-        ]
-        return [sys.executable, "-m", "lrldata.cli", "build", "--lang", "ro", "--workers", "1", *options, "--json"]
+        options = ["--input", str(given), "--out", str(tmp_path / out), "--cache", str(tmp_path / out), "--json"]
+        return ["build", "--lang", "ro", "--source", "web", "--workers", "1", *options]
 
-    whole = subprocess.run(command("whole"), capture_output=True, text=True, check=True)
+    whole = warm_data.run(command("whole"), tmp_path, os.environ)
+    assert whole.returncode == 0, whole.stderr
     judged: list[int] = []
-    for moment in (0.9, 1.2, 1.5, 1.8, 2.2):  # seconds
-        with subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    for moment in (0.3, 0.6, 0.9, 1.2, 1.6):  # seconds
+        with warm_data.killed(command("killed"), tmp_path, os.environ):
             time.sleep(moment)
-            os.kill(process.pid, signal.SIGKILL)
         judged.append(len(list((tmp_path / "killed" / "glotcc").glob("*/*/*.json"))))
         assert not (tmp_path / "killed" / "datasets" / "ro" / "web" / "manifest.json").exists()
     assert judged == sorted(judged)
-    done = subprocess.run(command("killed"), capture_output=True, text=True, check=True)
+    done = warm_data.run(command("killed"), tmp_path, os.environ)
     assert json.loads(done.stdout)["ledger"] == json.loads(whole.stdout)["ledger"]
     assert content(tmp_path / "killed" / "datasets") == content(tmp_path / "whole" / "datasets")
 

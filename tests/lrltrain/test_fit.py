@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from transformers import (
     ElectraConfig,
     ElectraForMaskedLM,
 )
-from warm import Warm
+from warm import FIXED, Warm
 
 import lrltrain.fitting.fit as recipe
 from lrldata.manifest import MANIFEST, damaged
@@ -134,7 +133,7 @@ def test_the_same_command_gives_the_same_bytes_and_does_nothing_the_second_time(
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_weights(
-    fit: Any, workspace: Path, tmp_path: Path
+    fit: Any, workspace: Path, tmp_path: Path, warm: Warm
 ) -> None:
     steps, every = 12, 3
     arguments = ("--eval-every", every)
@@ -144,25 +143,21 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_weights(
     draw = random.Random(4)
     out = tmp_path / "killed"
     command = [
-        *(sys.executable, "-m", "lrltrain.cli", "fit", "--lang", "ro", "--base", "lrl-mini", "--batch-size", "4"),
+        *("fit", "--lang", "ro", "--base", "lrl-mini", "--batch-size", "4"),
         *("--dataset", str(workspace / "datasets" / "ro" / "conceptnet"), "--max-length", "64", "--learning-rate"),
         *("5e-3", "--reduction-factor", "4", "--steps", str(steps), "--eval-every", str(every), "--out", str(out)),
         *("--cache", str(workspace / "cache")),
     ]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | FIXED
     folder = out / "adapters" / "ro" / "lrl-mini" / "conceptnet-seq_bn_inv"
     run = folder.with_name(f".{folder.name}.run")
     for checkpoint in (3, 6, 9):  # in the middle of a checkpoint's writing, or soon after
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        try:
-            while process.poll() is None and not (run / f"checkpoint-{checkpoint}").exists():
+        with warm.killed(command, tmp_path, environment) as runs:
+            while runs() and not (run / f"checkpoint-{checkpoint}").exists():
                 time.sleep(0.002)
             time.sleep(draw.uniform(0, 0.1))
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
         assert not folder.exists(), "an unfinished adapter is not taken for a whole one"
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = warm.run(command, tmp_path, environment)
     assert done.returncode == 0, done.stderr
     assert "step 12 of 12" in done.stderr
     assert "step 3 of 12" not in done.stderr, "it went on, and did not begin again"

@@ -6,9 +6,11 @@ Beside our commands a script of somebody else's can be run, who has the librarie
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,20 +62,38 @@ class Warm:
             return subprocess.run(
                 command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=300
             )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         with TemporaryDirectory() as folder:
             streams = [os.path.join(folder, name) for name in ("stdout", "stderr")]  # noqa: PTH118 -- they are sent
-            asked = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment), "streams": streams}
-            self._process.stdin.write(json.dumps(asked) + "\n")
-            self._process.stdin.flush()
-            code = int(self._process.stdout.readline())
+            self._fork(arguments, cwd, environment, streams)
+            code = self._line()
             told = [Path(stream).read_text("utf-8") for stream in streams]
         return subprocess.CompletedProcess([self.program, *arguments], code, *told)
 
+    @contextmanager
+    def killed(self, arguments: list[str], cwd: Path, environment: Mapping[str, str]) -> Iterator[Callable[[], bool]]:
+        """Run the command meanwhile, and kill it afterwards; what is given tells whether it runs still."""
+        process = self._fork(arguments, cwd, environment, [os.devnull, os.devnull])
+        try:
+            yield Path(f"/proc/{process}").exists
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+            self._line()
+
+    def _fork(self, arguments: list[str], cwd: Path, environment: Mapping[str, str], streams: list[str]) -> int:
+        assert self._process.stdin is not None
+        asked = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment), "streams": streams}
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        return self._line()
+
+    def _line(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
 
 def serve(program: str) -> None:
-    """Fork a process for each line of standard input, and print its exit code."""
+    """Fork a process for each line of standard input, and print its number, and its exit code in the end."""
     for name in LOADED[program]:
         if find_spec(name.partition(".")[0]):  # the data half is tested without transformers too
             importlib.import_module(name)
@@ -82,6 +102,7 @@ def serve(program: str) -> None:
         if process == 0:
             become(program, **json.loads(line))
             return
+        print(process, flush=True)
         _, status = os.waitpid(process, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
