@@ -1,6 +1,10 @@
 """What a file is that was taken for UTF-8 text and is none: told by its first bytes, with what to do about it. Pure."""
 
 import codecs
+from collections.abc import Iterable
+from itertools import chain
+
+from lrldata.errors import InputError
 
 _LOOKED_AT = 8  # bytes
 _WIDE = "Convert it, as with `iconv -f UTF-16 -t UTF-8`."
@@ -19,10 +23,21 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
-def not_utf8(content: bytes, line: int) -> tuple[str, str]:
-    """Return what a file with this beginning is, of which this line is not UTF-8, and what to do about it."""
-    head = content[:_LOOKED_AT]
+def undecodable(place: object, lines: Iterable[bytes]) -> InputError:
+    """Return the error of a file, by its lines, that is not UTF-8: what it is, or which line of it, and the way out."""
+    rest = iter(lines)
+    first = next(rest, b"")
+    head = first[:_LOOKED_AT]
     for magic, what, hint in _KINDS:
         if head.startswith(magic):
-            return f"is {what}, not UTF-8 text", hint
-    return f"line {line:,} is not UTF-8", "Convert it, as with `iconv -f ENCODING -t UTF-8`."
+            return InputError(f"{place}: is {what}, not UTF-8 text.", hint)
+    number = next((number for number, line in enumerate(chain([first], rest), 1) if not _is_utf8(line)), 1)
+    return InputError(f"{place}: line {number:,} is not UTF-8.", "Convert it, as with `iconv -f ENCODING -t UTF-8`.")
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from xxhash import xxh3_64_intdigest
 
 from lrldata.dataset import open_shards
-from lrldata.encoding import not_utf8
+from lrldata.encoding import undecodable
 from lrldata.errors import InputError, StorageError, UsageError
 from lrldata.language import Language
 from lrldata.manifest import fingerprint, identity, sha256_of
@@ -209,22 +209,5 @@ def _lines(file: Path) -> Iterator[str]:
             for line in stream:
                 yield from normalize(line).removesuffix("\n").split("\n")
         except UnicodeDecodeError as error:
-            raise InputError(*_not_utf8(file)) from error
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _not_utf8(file: Path) -> tuple[str, str]:
-    """Return what is wrong with a file that is not UTF-8, and what to do about it."""
-    with file.open("rb") as stream:
-        beginning = stream.read(_LOOKED_AT)
-        stream.seek(0)
-        line = 1 + sum(1 for _ in takewhile(_is_utf8, stream))
-    what, hint = not_utf8(beginning, line)
-    return f"{file}: {what}.", hint
+            with file.open("rb") as raw:
+                raise undecodable(file, raw) from error

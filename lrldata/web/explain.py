@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 import polars as pl
 
-from lrldata.encoding import not_utf8
+from lrldata.encoding import undecodable
 from lrldata.errors import InputError, UsageError
 from lrldata.langid import NO_MODEL, Prediction, load_model
 from lrldata.language import Language
@@ -90,9 +90,7 @@ def _decoded(content: bytes, where: str) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        what, hint = not_utf8(content, line)
-        raise InputError(f"{where}: {what}.", hint) from error
+        raise undecodable(where, BytesIO(content)) from error
     if not text.strip():
         raise InputError(f"{where}: holds no text.", "Give a text, the path of a file, or - for standard input.")
     return text

@@ -1,7 +1,7 @@
 """Task data with labels of its own, in the forms in which it is published: MasakhaNER, CoNLL, MasakhaNEWS, AfriSenti.
 
 Texts have a first line of names, among them one of TEXT and one of LABEL, or two columns; names are a token and a tag a
-line, the first and the last column, by tabs or spaces. IO.
+line, the first and the last column, by tabs or spaces.
 """
 
 import re

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from lrldata.dataset import open_dataset
-from lrldata.encoding import not_utf8
+from lrldata.encoding import undecodable
 from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.manifest import MANIFEST, identity
@@ -108,9 +108,8 @@ def _lines(path: Path) -> list[str]:
     try:
         return normalize(path.read_text("utf-8-sig")).split("\n")
     except UnicodeDecodeError as error:
-        content = path.read_bytes()
-        what, hint = not_utf8(content, content.count(b"\n", 0, error.start) + 1)
-        raise InputError(f"{path}: {what}.", hint) from error
+        with path.open("rb") as raw:
+            raise undecodable(path, raw) from error
 
 
 def _pack(name: str, split: str, texts: Sequence[str], limit: int | None, **origin: Any) -> Sentences:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from lrldata.encoding import not_utf8
+from lrldata.encoding import undecodable
 from lrldata.errors import InputError, LanguageError, UsageError
 from lrldata.language import Language, find
 from lrldata.manifest import file_entry
@@ -111,19 +111,12 @@ def _in_folder(task: Task, root: Path, language: Language, *, own_labels: bool =
     if len(found) > 1:
         sets = ", ".join(str(each) for each in found)
         raise InputError(f"{root}: has several sets for {task} in {language.name}: {sets}.", "Name one with --data.")
-    if own_labels and not _is_usual(task, found[0]):
-        return read_set(task, found[0], language, readers=OWN_READERS)
-    return read_set(task, found[0], language)
-
-
-def _is_usual(task: Task, folder: Path) -> bool:
-    """Return whether a set has the labels and the form of the task, so that it is read as any other."""
     try:
-        for split in SPLITS:
-            READERS[task](folder / f"{split}.tsv")
-    except (InputError, OSError):
-        return False
-    return True
+        return read_set(task, found[0], language)
+    except InputError:
+        if not own_labels:
+            raise
+    return read_set(task, found[0], language, readers=OWN_READERS)
 
 
 def read_set(
@@ -249,9 +242,8 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         lines = file.read_text("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        content = file.read_bytes()
-        what, hint = not_utf8(content, content.count(b"\n", 0, error.start) + 1)
-        raise InputError(f"{file}: {what}.", hint) from error
+        with file.open("rb") as raw:
+            raise undecodable(file, raw) from error
     for number, line in enumerate(lines, 1):
         columns = [normalize(column).replace("\n", " ").strip() for column in line.split("\t")]
         yield number, columns if any(columns) else [""]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lrldata.encoding import not_utf8
+from lrldata.encoding import undecodable
 from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.normalize import normalize
@@ -88,9 +88,8 @@ def read_recorded(file: Path) -> list[Recorded]:
                     rows.append(_row(file, line, header, row))
                 line = reader.line_num + 1
     except UnicodeDecodeError as error:
-        content = file.read_bytes()
-        what, hint = not_utf8(content, content.count(b"\n", 0, error.start) + 1)
-        raise InputError(f"{file}: {what}.", hint) from error
+        with file.open("rb") as raw:
+            raise undecodable(file, raw) from error
     except csv.Error as error:
         raise InputError(f"{file}: line {reader.line_num}: {error}.", _WANTED) from error
     if not rows:

@@ -23,6 +23,7 @@ from lrltrain.evaluation.tasks import open_task
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.prompt import prompt
+from lrltrain.prompting.recorded import read_recorded
 
 QUIET = Progress(quiet=True)
 LABELS = {"sports": ["sports"], "health": ["health"]}
@@ -215,6 +216,23 @@ def test_a_file_that_is_no_text_is_called_what_it_is(content: bytes, says: str, 
     file.write_bytes(content)
     with pytest.raises(InputError, match=says):
         open_sentences(str(file), find("mt"))
+
+
+def test_the_line_that_is_not_utf_8_is_counted_in_all_of_a_long_file(tmp_path: Path) -> None:
+    good = "".join(f"A sentence of answers, number {n}.\tsports\n" for n in range(900))
+    (tmp_path / "answers.tsv").write_bytes(f"text\tanswer\n{good}".encode() + "à\tsports\n".encode("latin-1"))
+    with pytest.raises(InputError, match="line 902 is not UTF-8"):
+        read_recorded(tmp_path / "answers.tsv")
+
+
+def test_a_hub_that_cannot_be_reached_is_not_asked_for_configurations(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("lrltrain.evaluation.on_hub.load_dataset", unreachable)
+    monkeypatch.setattr("lrltrain.evaluation.on_hub.get_dataset_config_names", lambda _: pytest.fail("asked again"))
+    with pytest.raises(InputError, match=r"a/b: cannot be loaded from the Hub: no network"):
+        load_parts("a/b", None, find("mt"), "")
 
 
 def test_names_are_read_as_wikiann_and_conll_publish_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
