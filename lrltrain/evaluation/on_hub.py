@@ -20,7 +20,8 @@ def load_parts(identifier: str, configuration: str | None, language: Language, h
     try:
         return load_dataset(identifier, configuration), configuration
     except Exception as error:
-        held = _configurations(identifier)
+        # What cannot be reached is not asked again: that takes half a minute.
+        held = _configurations(identifier) if isinstance(error, ValueError) else []
         own = _of_language(held, language)
         if own is not None and own != configuration:
             return load_parts(identifier, own, language, hint)
