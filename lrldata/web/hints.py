@@ -9,7 +9,7 @@ from lrldata.split import SPLITS
 from lrldata.web.config import WebConfig
 
 MANY = 0.2  # share of the lines from which on something is said of why they went
-OF_PAGES = ("document_", "repeated_line")  # what the reasons begin with for which lines go by rules for pages
+_BY_PAGES = ("document_", "repeated_line")  # what the reasons begin with for which lines go by rules for pages
 LINES = "If every line is a sentence by itself, use --documents lines."
 
 
@@ -49,6 +49,6 @@ def note_private(language: Language, count: int, rows: int) -> None:
 def hint_on_nothing(config: WebConfig, ledger: Ledger) -> str:
     """Return what may help where nothing is left, by what most lines went for."""
     most = max(ledger.dropped, key=lambda reason: ledger.dropped[reason].rows, default="")
-    if most.startswith(OF_PAGES) and most != "document_other_language" and config.source == "web":
+    if most.startswith(_BY_PAGES) and most != "document_other_language" and config.source == "web":
         return "Use --unit documents or longer documents." if config.documents == "lines" else LINES
     return "Check the input and --lang; `lrldata explain` says line by line why one goes."

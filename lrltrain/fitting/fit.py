@@ -87,9 +87,11 @@ def _in_step(plans: Sequence[Plan]) -> list[list[Plan]]:
     """
     begun = {plan.folder: whole_steps(run_folder(plan.folder.resolve())) for plan in plans}
     steps = list(begun.values())
-    at_first = all(each[-1:] <= [plan.config.every] for plan, each in zip(plans, steps, strict=True))
-    if not plans or at_first or set(steps[0]).intersection(*steps[1:]):
-        return [list(plans)] if plans else []
+    if not plans:
+        return []
+    first_alone = all(max(each, default=0) <= plan.config.every for plan, each in zip(plans, steps, strict=True))
+    if first_alone or set(steps[0]).intersection(*steps[1:]):
+        return [list(plans)]
     parts: dict[int, list[Plan]] = {}
     for plan in plans:
         parts.setdefault(max(begun[plan.folder], default=0), []).append(plan)

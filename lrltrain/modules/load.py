@@ -75,7 +75,7 @@ def unload_adapter(model: Any, name: str | None = None) -> None:
         name: one of the `names` of what `load_adapter` returned; all adapters without it.
 
     Raises:
-        ModelError: there is no adapter of this name in the model.
+        ModelError: the model has no adapter with this name.
 
     Example:
         >>> lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-seq_bn")
@@ -85,7 +85,7 @@ def unload_adapter(model: Any, name: str | None = None) -> None:
     kept = [each for each in inserted(model) if name is not None and name not in each.names]
     if name is not None and len(kept) == len(inserted(model)):
         held = ", ".join(each for stack in inserted(model) for each in stack.names)
-        raise ModelError(f"There is no adapter {name!r} in the model.", f"In it: {held or 'none'}.")
+        raise ModelError(f"The model has no adapter {name!r}.", f"It has: {held or 'none'}.")
     take_out(model)
     if kept:
         insert(model, *kept)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from models import DECODERS, SMALL
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from lrltrain.modules.families import FAMILIES, family_of
@@ -26,19 +27,10 @@ adapters = pytest.importorskip("adapters", reason="the library adapters is not i
 
 from adapters.model_mixin import InvertibleAdaptersMixin  # noqa: E402
 
-SMALL: dict[str, Any] = {
-    "vocab_size": 64,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 40,
-}
 OTHER: dict[str, dict[str, Any]] = {
     "electra": {"embedding_size": 24},
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
 }
-DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text")
 UNKNOWN = {"camembert"}  # to `adapters`; it is RoBERTa's architecture
 IDS = torch.randint(5, 64, (2, 9), generator=torch.Generator().manual_seed(1))
 METHODS: dict[str, Any] = {
