@@ -136,10 +136,13 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
     with _in_one_line(base.id), quiet():
         check_files(base.id, base.location, base.revision)
         config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)
+        if hasattr(config, "reference_compile"):  # of ModernBERT, which transformers 4 compiles in parts
+            config.reference_compile = False
         caps = getattr(config.get_text_config(), "attn_logit_softcapping", None)  # which other kernels leave out
         loading: Any = maker.from_pretrained(
             base.location,
             revision=base.revision,
+            config=config,
             dtype=dtype,
             **({"attn_implementation": "eager"} if caps else {}),
             output_loading_info=True,

@@ -23,6 +23,10 @@ METHODS = {
     "fusion": "AdapterFusion over several language adapters (Pfeiffer et al. 2021)",
 }
 SETTINGS = {"seq_bn": ["reduction_factor"], "seq_bn_inv": ["reduction_factor"], "lora": ["lora_r", "lora_alpha"]}
+# How `adapters` 1.3 is given a model of a type: by its own classes, or by `init` for models of transformers. It does
+# not know CamemBERT, and gives the queries, keys and values of ModernBERT a random bias.
+OWN_CLASSES = {"bert", "distilbert", "electra", "llama", "mistral", "roberta", "xlm-roberta"}
+BY_INIT = {"gemma2", "gemma3_text", "qwen2", "qwen3"}
 MINI = "lrl-mini"  # the base model that comes with lrltrain
 SMALL = 1_000_000  # tokens of training text below which the card warns
 UNFIT = ("`", "MASK", "<!--")  # what a sentence may not hold to stand in a snippet
@@ -68,6 +72,7 @@ def adapter_card(
         "base": about_base,
         "trained": trained,
         "settings": settings,
+        "adapters_by": _adapters_by(about_base["architecture"]),
         "method_settings": {name.replace("_", " "): settings[name] for name in SETTINGS.get(method, [])},
         "made_with": manifest["made_with"],
         "manifest_sha256": manifest_sha256,
@@ -120,21 +125,29 @@ def _metadata(
             ],
         }
     ]
+    known = _adapters_by(manifest["base"]["architecture"])
+    library = "transformers" if full else "adapter-transformers" if known else None
     corpus = f"adapterhub:{language.hub_code}/{'sample' if text.sample else source}"
     return {
         "language": [language.hub_code],
         **licence.metadata(),
-        "library_name": "transformers" if full else "adapter-transformers",
+        **({"library_name": library} if library else {}),
         **({"pipeline_tag": pipeline} if full else {}),
         "base_model": base,
         "base_model_relation": "finetune" if full else "adapter",
         **({"datasets": [text.repository]} if text.repository else {}),
         "tags": [
-            *([] if full else ["adapter-transformers", corpus]),
+            *([library] if library and not full else []),
+            *([] if full else [corpus]),
             *(manifest["base"]["architecture"], method, "language-adaptation", "low-resource-languages", "lrl"),
         ],
         **({"model-index": model_index} if results else {}),
     }
+
+
+def _adapters_by(architecture: str) -> str | None:
+    """Return how `adapters` is given a base model of this type, `classes` or `init`; None where it does not work."""
+    return "classes" if architecture in OWN_CLASSES else "init" if architecture in BY_INIT else None
 
 
 def _build_first(manifest: Mapping[str, Any], text: Source) -> str | None:

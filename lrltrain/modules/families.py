@@ -15,8 +15,10 @@ class Family:
 
     `placement` says where a bottleneck A is, with s the sum of a feed-forward block's output h and its input x:
     `post_norm` models (BERT) compute LN(s + A(LN(s))), `pre_norm` models (LLaMA) s + A(s), and `sandwich` models
-    (Gemma 2 and 3) x + LN(h + A(LN(s))). `before` is given x, and `projection` gives h. `bottleneck` is the module
-    under which `adapters` keeps it in files.
+    (Gemma 2 and 3) x + LN(h + A(LN(s))). In `inner` models (ModernBERT) x is the block's input after its norm, as
+    `adapters` has it, and the layer adds h + A(s) to what it had before. `before` is given x, and `projection` gives
+    h. `bottleneck` is the module under which `adapters` keeps it in files. Where one matrix gives queries, keys and
+    values, it stands under both `queries` and `values`.
     """
 
     layers: str
@@ -24,11 +26,16 @@ class Family:
     queries: str
     values: str
     bottleneck: str
-    placement: Literal["post_norm", "pre_norm", "sandwich"]
+    placement: Literal["post_norm", "pre_norm", "sandwich", "inner"]
     norm: str = ""
     before: str = ""
     projection: str = ""
     base: str = ""  # where the base model is in one with a head, if transformers does not say so
+
+    @property
+    def joined(self) -> bool:
+        """Return whether one matrix gives queries, keys and values."""
+        return self.queries == self.values
 
 
 _BERT = Family(
@@ -48,6 +55,16 @@ _DISTILBERT = Family(
     bottleneck="output_adapters",
     placement="post_norm",
     norm="output_layer_norm",
+)
+_MODERNBERT = Family(
+    layers="layers",
+    embeddings="embeddings",
+    queries="attn.Wqkv",
+    values="attn.Wqkv",
+    bottleneck="output_adapters",
+    placement="inner",
+    before="mlp",
+    projection="mlp.Wo",
 )
 _LLAMA = Family(
     layers="layers",
@@ -77,6 +94,7 @@ FAMILIES: dict[str, Family] = {  # by `model_type` of config.json
     "camembert": _BERT,
     "electra": _BERT,
     "distilbert": _DISTILBERT,
+    "modernbert": _MODERNBERT,
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": _LLAMA,

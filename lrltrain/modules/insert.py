@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lrldata.errors import ModelError
 from lrltrain.modules.families import Family, base_of, family_of, layers_of
 from lrltrain.modules.settings import Bottlenecks, Settings
-from lrltrain.modules.stacks import Bottleneck, Coupling, Fusion, LowRank
+from lrltrain.modules.stacks import Bottleneck, Coupling, Fusion, JoinedLowRank, LowRank
 
 Adding = Callable[[Tensor], Tensor]  # what is added to hidden states
 HELD = "lrl_adapters"  # the module of a model that holds what was put into it
@@ -43,11 +43,10 @@ class AdapterStack(nn.Module):
                 )
                 continue
             for key, places, path in (("q", self.queries, family.queries), ("v", self.values, family.values)):
-                if key in settings.matrices:
+                if key in settings.matrices and not (family.joined and str(number) in self.queries):
                     linear: Any = layer.get_submodule(path)
-                    places[str(number)] = LowRank(
-                        count, int(linear.in_features), int(linear.out_features), settings.rank, settings.alpha
-                    )
+                    sizes = count, int(linear.in_features), int(linear.out_features), settings.rank, settings.alpha
+                    places[str(number)] = JoinedLowRank(*sizes, settings.matrices) if family.joined else LowRank(*sizes)
         if isinstance(settings, Bottlenecks) and settings.invertible:
             size = int(getattr(model.config, "embedding_size", hidden))
             self.coupling = Coupling(count, size, settings.non_linearity, settings.invertible_reduction_factor)
@@ -236,7 +235,7 @@ def _after_projection(
     return states
 
 
-def _add_low_rank(change: LowRank, _linear: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+def _add_low_rank(change: LowRank | JoinedLowRank, _linear: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
     return output + change(inputs[0])
 
 

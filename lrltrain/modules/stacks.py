@@ -6,6 +6,7 @@ are cast to the type of the hidden states, so that a base model may be held in b
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -109,12 +110,9 @@ class LowRank(nn.Module):
         self.lora_B = nn.Parameter(torch.zeros(count, outputs, rank))
         self.scaling = alpha / rank
 
-    @torch.no_grad()
     def draw(self, number: int) -> None:
-        """Initialise one of the adapters: A as torch initialises a linear layer, B with zeros."""
-        drawn = torch.empty(self.lora_A[number].shape, device="cpu")
-        self.lora_A[number].copy_(nn.init.kaiming_uniform_(drawn, a=math.sqrt(5)))
-        self.lora_B[number].zero_()
+        """Initialise one of the adapters."""
+        _draw_low_rank(self.lora_A[number], self.lora_B[number])
 
     def forward(self, states: Tensor) -> Tensor:
         """Return what is added to the layer's outputs (rows, tokens, out) at its inputs (rows, tokens, in)."""
@@ -122,6 +120,41 @@ class LowRank(nn.Module):
         low, high = self.lora_A.to(states.dtype), self.lora_B.to(states.dtype)
         change = torch.bmm(torch.bmm(grouped, low.mT), high.mT) * self.scaling
         return change.view(*states.shape[:-1], change.shape[-1])
+
+
+class JoinedLowRank(nn.Module):
+    """LoRA's changes of a layer that gives queries, keys and values: of two of the three, or one.
+
+    Their matrices are one above the other, as `adapters` keeps them: A (K, parts * r, in), B (K, parts * out / 3, r).
+    """
+
+    def __init__(self, count: int, inputs: int, outputs: int, rank: int, alpha: float, matrices: Sequence[str]) -> None:
+        super().__init__()
+        self.changed = [key in matrices for key in ("q", "k", "v")]
+        self.rank, self.size, self.scaling = rank, outputs // len(self.changed), alpha / rank
+        self.lora_A = nn.Parameter(torch.zeros(count, sum(self.changed) * rank, inputs))
+        self.lora_B = nn.Parameter(torch.zeros(count, sum(self.changed) * self.size, rank))
+
+    def draw(self, number: int) -> None:
+        """Initialise one of the adapters, as LoRA."""
+        _draw_low_rank(self.lora_A[number], self.lora_B[number])
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return what is added to the layer's outputs (rows, tokens, out) at its inputs (rows, tokens, in)."""
+        grouped = states.reshape(len(self.lora_A), -1, states.shape[-1])
+        low, high = self.lora_A.to(states.dtype), self.lora_B.to(states.dtype)
+        inner = torch.bmm(grouped, low.mT).split(self.rank, dim=-1)
+        changes = iter([torch.bmm(*each) for each in zip(inner, high.mT.split(self.size, dim=-1), strict=True)])
+        unchanged = grouped.new_zeros(*grouped.shape[:-1], self.size)
+        parts = [next(changes) * self.scaling if changed else unchanged for changed in self.changed]
+        return torch.cat(parts, -1).view(*states.shape[:-1], -1)
+
+
+@torch.no_grad()
+def _draw_low_rank(low: Tensor, high: Tensor) -> None:
+    """Initialise A as torch initialises a linear layer, on the CPU, and B with zeros."""
+    low.copy_(nn.init.kaiming_uniform_(torch.empty(low.shape, device="cpu"), a=math.sqrt(5)))
+    high.zero_()
 
 
 class Fusion(nn.Module):

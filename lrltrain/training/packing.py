@@ -1,8 +1,8 @@
 """How a model is told which tokens of a row see each other, and that each segment begins at its first position.
 
-Models differ in this, and nothing in their interface says how. So it is tried out: two short segments in one row must
-give the logits that each gives alone. A mask of what sees what stands for all layers: where some see a window alone (as
-in Gemma, Mistral and ModernBERT), segments that are longer than it cannot be packed.
+Models differ in this, and nothing in their interface says how. So it is tried out: two segments in one row must give
+the logits that each gives alone. A mask of what sees what stands for all layers. Where some see a window alone (as in
+Gemma, Mistral and ModernBERT) and segments are longer than it, the model must take a mask for each kind of layer.
 """
 
 from dataclasses import dataclass
@@ -26,15 +26,17 @@ class PackedAttention:
 
     `first_position` is the number of a segment's first place (2 in XLM-R, 0 in BERT); None where the model cannot keep
     segments apart, and is left to number its positions itself. `mask` is the form in which the model takes what sees
-    what: `added` to the scores, (rows, 1, length, length), or as ones and zeros, (rows, length, length).
+    what: `added` to the scores, (rows, 1, length, length), or as ones and zeros, (rows, length, length). With a
+    `reach`, layers with a window are given a mask of their own: what is at most so many tokens away.
     """
 
     objective: Objective
     first_position: int | None = None
     mask: Form = "added"
     dtype: torch.dtype = torch.float32
+    reach: int | None = None
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
         """Return the keyword arguments for the model, on the device of the batch."""
         segments = batch["segments"]
         if self.first_position is None:
@@ -43,16 +45,21 @@ class PackedAttention:
         if self.objective == "clm":
             length = segments.shape[1]
             seen = seen & torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-        if self.mask == "ones":
-            mask = seen.to(self.dtype)
-        else:
-            hidden = torch.full((), torch.finfo(self.dtype).min, dtype=self.dtype, device=segments.device)
-            mask = torch.where(seen, torch.zeros_like(hidden), hidden)[:, None]
+        mask: Any = self._in_form(seen)
+        if self.reach is not None:
+            far = (batch["places"][:, :, None] - batch["places"][:, None, :]).abs() > self.reach
+            mask = {"full_attention": mask, "sliding_attention": self._in_form(seen & ~far)}
         return {
             "input_ids": batch["input_ids"],
             "attention_mask": mask,
             "position_ids": batch["places"] + self.first_position,
         }
+
+    def _in_form(self, seen: Tensor) -> Tensor:
+        if self.mask == "ones":
+            return seen.to(self.dtype)
+        hidden = torch.full((), torch.finfo(self.dtype).min, dtype=self.dtype, device=seen.device)
+        return torch.where(seen, torch.zeros_like(hidden), hidden)[:, None]
 
 
 @torch.no_grad()
@@ -64,7 +71,11 @@ def probe_packing(model: Any, objective: Objective, vocabulary: int, longest: in
     was_training = model.training
     model.eval()
     first = next(model.parameters())
-    one, two = (torch.arange(5, 5 + size, device=first.device) % vocabulary for size in (7, 4))
+    window, reach = window_of(model.config), None
+    if longest > window:  # which the model's own masks keep to, and ours must too
+        reach = int(window) - (objective == "clm")
+    sizes = (7, 4) if reach is None else (int(window) + 7, 4)
+    one, two = (torch.arange(5, 5 + size, device=first.device) % vocabulary for size in sizes)
     alone = torch.cat([model(input_ids=piece[None]).logits[0] for piece in (one, two)])
     batch = {
         "input_ids": torch.cat([one, two])[None],
@@ -75,9 +86,9 @@ def probe_packing(model: Any, objective: Objective, vocabulary: int, longest: in
     reads = behind + len(one) <= (getattr(model.config, "max_position_embeddings", None) or 0)
     forms: tuple[Form, ...] = ("added",) if objective == "clm" else ("added", "ones")
     begins = (0, behind) if reads else (0,)  # a GPU does not get over an index beyond a table
-    ways = [PackedAttention(objective, begin, form, first.dtype) for form in forms for begin in begins]
+    ways = [PackedAttention(objective, begin, form, first.dtype, reach) for form in forms for begin in begins]
     joined = PackedAttention(objective, dtype=first.dtype)
-    tried = [(_difference(model, way, batch, alone), way) for way in ways if longest <= window_of(model.config)]
+    tried = [(_difference(model, way, batch, alone), way) for way in ways]
     least = min((difference for difference, _ in tried), default=inf)
     # In halves, kernels differ by more than a few logits show: what counts is how little segments see of each other.
     most = SHARE * _difference(model, joined, batch, alone)
@@ -95,14 +106,17 @@ def _difference(model: Any, way: PackedAttention, batch: dict[str, Tensor], alon
         logits = model(**way.inputs(batch)).logits[0].float()
     except torch.OutOfMemoryError:
         raise
-    except (TypeError, ValueError, RuntimeError, IndexError):
+    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError):
         return inf
     difference = ((logits - alone.float()).square().mean() / alone.float().square().mean()).sqrt().item()
     return difference if isfinite(difference) else inf
 
 
 def window_of(config: Any) -> float:
-    """Return how many tokens of a text all layers see of each other; infinity where no layer has a window."""
+    """Return how many tokens of a text all layers see of each other; infinity where no layer has a window.
+
+    In an encoder, which sees to both sides, it is how many tokens away another may be.
+    """
     text = config.get_text_config()
     kinds = getattr(text, "layer_types", None)
     if getattr(text, "use_sliding_window", True) is False or (kinds and set(kinds) == {"full_attention"}):

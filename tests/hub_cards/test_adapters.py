@@ -135,6 +135,11 @@ def others(published: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield running
 
 
+def runnable(blocks: list[str]) -> str:
+    """Return what of a card can run here: what needs the library `adapters` only where it is."""
+    return "\n".join(block for block in blocks if HAS_ADAPTERS or not re.search(r"(from|import) adapters\b", block))
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_snippet_of_a_card_runs(
     method: str, published: Hub, read: Callable[..., str], others: Warm, trained: Path, tmp_path: Path
@@ -144,7 +149,7 @@ def test_every_snippet_of_a_card_runs(
     blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     assert sum("from adapters import" in block for block in blocks) == (method != "full")
     assert sum("lrltrain.load_adapter" in block for block in blocks) == (method != "full")
-    code = "\n".join(block for block in blocks if HAS_ADAPTERS or "from adapters import" not in block)
+    code = runnable(blocks)
     assert code.count("import") >= 2
     printed = read(code)
     assert len(printed.strip().splitlines()) == 5, "five words for the mask"
@@ -170,41 +175,46 @@ def test_every_snippet_of_a_card_runs(
     assert sha256_of(after) == sha256_of(before), "trained from the dataset on the Hub: the same bytes"
 
 
-def test_the_snippets_of_a_decoder_s_card_run_on_a_base_model_from_the_hub(
-    sample_workspace: Path, tmp_path: Path, hub: Hub, fresh: Callable[..., str], publish: Publish
+UPLOAD = """
+import sys
+from huggingface_hub import HfApi
+api = HfApi(token="hf_test_write")
+api.create_repo("my-org/tiny")
+api.upload_folder(repo_id="my-org/tiny", folder_path=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "by"), [("llama", "from adapters import"), ("qwen3", "import adapters\n"), ("modernbert", None)]
+)
+def test_the_snippets_of_a_card_run_on_a_base_model_of_this_kind_from_the_hub(
+    kind: str, by: str | None, sample_workspace: Path, tmp_path: Path, hub: Hub, fresh: Any, publish: Publish
 ) -> None:
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
+    from models import model_of  # noqa: PLC0415
+    from transformers import AutoTokenizer  # noqa: PLC0415
 
     from lrltrain.models import mini_path  # noqa: PLC0415
 
     tokenizer = AutoTokenizer.from_pretrained(mini_path())
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4
-    )
-    LlamaForCausalLM(config).save_pretrained(tmp_path / "llama")
-    tokenizer.save_pretrained(tmp_path / "llama")
-    upload = """
-import sys
-from huggingface_hub import HfApi
-api = HfApi(token="hf_test_write")
-api.create_repo("my-org/tiny-llama")
-api.upload_folder(repo_id="my-org/tiny-llama", folder_path=sys.argv[1])
-"""
-    fresh(upload, str(tmp_path / "llama"))
+    more = {"vocab_size": len(tokenizer), "max_position_embeddings": 128, "pad_token_id": tokenizer.pad_token_id}
+    model_of(kind, **more).save_pretrained(tmp_path / "tiny")
+    tokenizer.save_pretrained(tmp_path / "tiny")
+    fresh(UPLOAD, str(tmp_path / "tiny"))
     out = shutil.copytree(sample_workspace, tmp_path / "ws")
-    fit = ["fit", "--lang", "ro", "--base", "my-org/tiny-llama", "--steps", "2", "--max-length", "64", "--quiet"]
+    fit = ["fit", "--lang", "ro", "--base", "my-org/tiny", "--steps", "2", "--max-length", "64", "--quiet"]
     with Warm("lrltrain", environment(hub, tmp_path / "home", "")) as lrltrain:
         command = [*fit, "--out", str(out), "--cache", str(tmp_path / "cache")]
         done = lrltrain.run(command, tmp_path, lrltrain.environment)
     assert done.returncode == 0, done.stderr
     done = publish(out)
     assert done.returncode == 0, done.stderr
-    name = "my-org/tiny-llama-ro-conceptnet-seq_bn_inv"
+    name = "my-org/tiny-ro-conceptnet-seq_bn_inv"
     card = git(store(hub.root, "models", name), "show", "v1.0.0:README.md")
-    assert ModelCard(card).data.base_model == "my-org/tiny-llama"
+    assert ModelCard(card).data.base_model == "my-org/tiny"
+    assert ModelCard(card).data.library_name == ("adapter-transformers" if by else None)
     blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    code = "\n".join(block for block in blocks if HAS_ADAPTERS or "from adapters import" not in block)
-    printed = fresh(code)
+    assert [by in block for block in blocks if "load_adapter" in block] == [True, False] if by else "adapters" in card
+    printed = fresh(runnable(blocks))
     assert len(printed.strip().splitlines()) >= 5
 
 

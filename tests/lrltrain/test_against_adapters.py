@@ -29,6 +29,7 @@ from adapters.model_mixin import InvertibleAdaptersMixin  # noqa: E402
 
 OTHER: dict[str, dict[str, Any]] = {
     "electra": {"embedding_size": 24},
+    "modernbert": {"reference_compile": False, "pad_token_id": 0, "local_attention": 8, "attention_bias": True},
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
 }
 UNKNOWN = {"camembert"}  # to `adapters`; it is RoBERTa's architecture

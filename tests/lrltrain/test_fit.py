@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from models import model_of
 from oracle import HAS_ADAPTERS
 from safetensors.torch import load_file
 from transformers import (
@@ -307,6 +308,7 @@ def test_models_of_other_kinds_are_trained_too(
     made = {
         "bert": BertForMaskedLM(BertConfig(**sizes, intermediate_size=64, pad_token_id=1)),
         "distilbert": DistilBertForMaskedLM(distil),
+        "modernbert": model_of("modernbert", vocab_size=words, pad_token_id=1, max_position_embeddings=64),
         "electra": ElectraForMaskedLM(ElectraConfig(**sizes, intermediate_size=64, embedding_size=32, pad_token_id=1)),
     }
     for name, model in made.items():
@@ -329,6 +331,7 @@ def test_models_of_other_kinds_are_trained_too(
         manifest = open_adapter(tmp_path / "adapters" / "ro" / name / "conceptnet-seq_bn_inv")
         assert manifest["base"]["id"] == name
         assert ("lines of a block" in done.stderr) == (manifest["trained"]["batching"] == "joined")
+        assert (name != "modernbert" or HAS_ADAPTERS) or manifest["trained"]["batching"] == "packed"
 
 
 def test_unknown_letters_are_warned_of_with_their_share(

@@ -1,11 +1,14 @@
 """Models and tokenizers that differ from XLM-R's in a way that changes numbers without a word."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers
+from models import model_of
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.nn import functional
 from transformers import (
@@ -52,6 +55,35 @@ def test_segments_longer_than_a_window_of_some_layers_are_not_packed() -> None:
     assert probe_packing(model, "clm", 200, longest=13).first_position is None
     assert window_of(ModernBertConfig(**SMALL, local_attention=16)) == 8, "to both sides"
     assert window_of(LlamaConfig(**SMALL)) == float("inf")
+
+
+@pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 takes one mask for all layers")
+@pytest.mark.parametrize(
+    ("kind", "objective", "more", "reach"),
+    [
+        ("modernbert", "mlm", {"local_attention": 16}, 8),
+        ("gemma3_text", "clm", {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"] * 2}, 7),
+    ],
+)
+def test_segments_longer_than_a_window_are_packed_where_layers_have_masks_of_their_own(
+    kind: str, objective: Any, more: dict[str, Any], reach: int
+) -> None:
+    model = model_of(kind, num_hidden_layers=4, initializer_range=0.5, **more)
+    attention = probe_packing(model, objective, 64, longest=20)
+    assert (attention.first_position, attention.reach) == (0, reach)
+    draw = torch.Generator().manual_seed(3)
+    ids = torch.randint(5, 64, (30,), generator=draw)
+    batch = {
+        "input_ids": ids[None],
+        "segments": torch.tensor([[1] * 18 + [2] * 12]),
+        "places": torch.cat([torch.arange(18), torch.arange(12)])[None],
+    }
+    with torch.no_grad():
+        packed = model(**attention.inputs(batch)).logits[0]
+        alone = torch.cat([model(input_ids=each[None]).logits[0] for each in (ids[:18], ids[18:])])
+        off = model(**replace(attention, reach=reach + 1).inputs(batch)).logits[0]
+    torch.testing.assert_close(packed, alone, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(off, alone, atol=1e-2), "one token more would be seen"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -13,6 +13,8 @@ from transformers import (
     Gemma2ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
     XLMRobertaConfig,
     XLMRobertaForMaskedLM,
 )
@@ -37,6 +39,7 @@ MODELS = {
     "distilbert": lambda: DistilBertForMaskedLM(
         DistilBertConfig(vocab_size=5_003, dim=32, n_layers=2, n_heads=4, hidden_dim=64)
     ),
+    "modernbert": lambda: ModernBertForMaskedLM(ModernBertConfig(**SMALL, pad_token_id=0, reference_compile=False)),
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SMALL)),
     "gemma2": lambda: Gemma2ForCausalLM(
         Gemma2Config(**SMALL, head_dim=8, num_key_value_heads=2, final_logit_softcapping=0.2)
@@ -49,7 +52,7 @@ def model_of(kind: str) -> Any:
     return MODELS[kind]().eval()
 
 
-@pytest.mark.parametrize("kind", ["xlm-roberta", "bert", "distilbert", "llama", "gemma2"])
+@pytest.mark.parametrize("kind", ["xlm-roberta", "bert", "distilbert", "modernbert", "llama", "gemma2"])
 @pytest.mark.parametrize("method", ["seq_bn", "seq_bn_inv", "lora", "full"])
 def test_gradients_equal_those_of_the_full_logits(kind: str, method: str) -> None:
     model = model_of(kind)
