@@ -8,7 +8,7 @@ from lrldata.errors import LanguageError
 from lrldata.language import Language, find
 from lrldata.manifest import fingerprint
 from lrltrain.evaluation.record import TASKS
-from lrltrain.evaluation.statistics import ALPHA, Interval
+from lrltrain.evaluation.statistics import Interval, is_clear
 from lrltrain.reporting.data_names import key_of, names_of
 from lrltrain.reporting.formatting import MARK, changed, language_name, number, p_value
 from lrltrain.reporting.tables import Column
@@ -132,7 +132,7 @@ def _row(name: str, data: str, result: Mapping[str, Any]) -> dict[str, Any]:
         "comparisons": "",
     }
     if against:
-        mark = MARK if against["p_corrected"] < ALPHA else ""
+        mark = MARK if is_clear(Interval(**against["change"]), against["p_corrected"]) else ""
         value, low, high = (changed(against["change"][key], column) for key in ("value", "low", "high"))
         row |= {"change": f"{value}{mark} ({low} to {high})", "p": p_value(against["p_corrected"])}
         row["comparisons"] = f"{against['comparisons']:,}"

@@ -1,14 +1,14 @@
 """Averages over groups of languages: all, by Joshi class, by script, by whether the base model has seen them. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, geometric_mean
 
 import numpy as np
 
 from lrldata.errors import LanguageError
 from lrldata.language import find
-from lrltrain.evaluation.statistics import Floats, Interval, percentiles
+from lrltrain.evaluation.statistics import ALPHA, Floats, Interval, holm, mirrored, sign_flips, times_for
 from lrltrain.reporting.sizes import CORPORA, corpus_of, size_of
 from lrltrain.reporting.tables import Cell, Column, Row, Table
 
@@ -20,9 +20,10 @@ FEWEST = 2  # languages that make an average
 class Average:
     """A method on a task, averaged over a group of languages.
 
-    F1 and its change are means, perplexities and their ratio geometric means. The intervals are over the items of all
-    test sets, which are drawn independently; of perplexities there is none. `change` is over `compared` languages, the
-    score over `languages`.
+    F1 and its change are means, perplexities and their ratio geometric means. The intervals are over seeds and the
+    items of all test sets, which are drawn independently; of perplexities there is none. `change` is over `compared`
+    languages, the score over `languages`. `p` is of these languages' changes, by flips of their signs: whether another
+    language can be expected to change in the same direction; `p_corrected` is among all averages of the group (Holm).
     """
 
     group: str
@@ -36,6 +37,20 @@ class Average:
     change: Interval | float | None
     gains: int
     losses: int
+    p: float | None = None
+    p_corrected: float | None = None
+
+    @property
+    def is_clear(self) -> bool:
+        """Return whether the change is more than chance over languages."""
+        return self.p_corrected is not None and self.p_corrected < ALPHA
+
+    @property
+    def is_gain(self) -> bool:
+        """Return whether the change is for the better."""
+        change = self.change.value if isinstance(self.change, Interval) else self.change
+        lower = self.column.lower_is_better
+        return change is not None and (change < 1 if lower else change > 0)
 
 
 def averages(table: Table) -> list[Average]:
@@ -51,7 +66,15 @@ def averages(table: Table) -> list[Average]:
                     several = [cell for cell in cells if cell.column == column and _fits(cell, way, members)]
                     if len(several) >= FEWEST:
                         made.append(_average(group, way, column, several))
-    return made
+    return _corrected(made)
+
+
+def _corrected(made: Sequence[Average]) -> list[Average]:
+    corrected: dict[int, float] = {}
+    for group in dict.fromkeys((each.base, each.group) for each in made):
+        places = [place for place, each in enumerate(made) if (each.base, each.group) == group and each.p is not None]
+        corrected |= zip(places, holm([float(made[place].p or 0) for place in places]), strict=True)
+    return [replace(each, p_corrected=corrected.get(place)) for place, each in enumerate(made)]
 
 
 def groups(base: str, languages: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -93,8 +116,9 @@ def _average(group: str, way: Row, column: Column, cells: Sequence[Cell]) -> Ave
         score = geometric_mean(cell.score.value for cell in cells)
         change = geometric_mean(changes) if changes else None
     else:
-        score = _mean([cell.score.value for cell in cells], [cell.drawn for cell in cells])
+        score = _mean([cell.score.value for cell in cells], [cell.drawn for cell in cells], least=0.0)
         change = _mean(changes, [each.drawn for each in compared]) if changes else None
+    ratios = np.log(changes) if column.lower_is_better else np.array(changes)
     return Average(
         group,
         way.base,
@@ -107,8 +131,9 @@ def _average(group: str, way: Row, column: Column, cells: Sequence[Cell]) -> Ave
         change,
         sum(cell.verdict == "gain" for cell in cells),
         sum(cell.verdict == "loss" for cell in cells),
+        sign_flips(ratios, times_for(1), seed=0) if len(changes) >= FEWEST else None,
     )
 
 
-def _mean(values: Sequence[float], drawn: Sequence[Floats | None]) -> Interval:
-    return percentiles(fmean(values), np.mean([each for each in drawn if each is not None], axis=0))
+def _mean(values: Sequence[float], drawn: Sequence[Floats | None], least: float = -1.0) -> Interval:
+    return mirrored(fmean(values), np.mean([each for each in drawn if each is not None], axis=0), least)

@@ -20,14 +20,22 @@ FIELDS = (
 )
 READING = (
     "F1 in per cent, the mean over seeds ± its standard deviation; perplexities as they are, less is better. The "
-    "interval (95 %) is over the items of the test set, by the bootstrap. A change is against the same base model "
-    "without a language adapter (none): points of F1, or the ratio of perplexities. † marks a change that is more than "
-    "chance: p < 0.05 in a paired randomisation test, corrected for all comparisons of this report (Holm)."
+    "interval (95 %) is over seeds and the items of the test set, by the bootstrap. A change is against the same base "
+    "model without a language adapter (none): points of F1, or the ratio of perplexities. † marks a change that is "
+    "more than chance: p < 0.05 in a paired randomisation test over items, corrected for all comparisons of this "
+    "report (Holm), and an interval of the change, over seeds too, that does not include no change."
+)
+READING_AVERAGES = (
+    "Means over languages, of perplexities geometric ones. The intervals are over seeds and the items of all test "
+    "sets; p is of the languages' changes, by flips of their signs, corrected for all averages of the group (Holm): "
+    "with fewer than six languages it cannot be below 0.05. † marks p < 0.05. Gains and losses count the languages "
+    "whose own change is more than chance."
 )
 CAPTION = (
     "F1 in per cent, the mean over seeds ± its standard deviation; perplexities as they are, less is better. The best "
     "of a language and task is in bold. † marks what differs from the same base model without a language adapter "
-    "(none) by more than chance: p < 0.05 in a paired randomisation test, corrected for all comparisons (Holm)."
+    "(none) by more than chance: p < 0.05 in a paired randomisation test over items, corrected for all comparisons "
+    "(Holm), and a 95 % bootstrap interval of the change, over seeds too, that does not include no change."
 )
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>|~$&#]")
 _FORMULA = tuple("=+-@\N{MINUS SIGN}")  # what a formula begins with, for a spreadsheet
@@ -87,7 +95,7 @@ def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link]
     parts = ["# Results", READING, "## Scores", _markdown(_heads(table), _rows(table), 3)]
     if averaged:
         rows = [[_escaped(text) for text in _average(each)] for each in averaged]
-        parts += ["## Averages", _markdown([*AVERAGE], rows, 4)]
+        parts += ["## Averages", READING_AVERAGES, _markdown([*AVERAGE], rows, 4)]
     if links:
         heads = ["of", "with", "points", "Spearman", "p", "Pearson", "p"]
         rows = [[_escaped(link.of), _escaped(link.to), *link.numbers()] for link in links]
@@ -95,15 +103,15 @@ def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link]
     return "\n\n".join(parts) + "\n"
 
 
-AVERAGE = ("group", "base model", "method", "task", "languages", "score", "change", "gains", "losses")
+AVERAGE = ("group", "base model", "method", "task", "languages", "score", "change", "p", "gains", "losses")
 
 
 def _average(each: Average) -> list[str]:
     score = formatting.number(formatting.interval_of(each.score), each.column)
     if not isinstance(each.score, float):
         score += f" ({formatting.ends(each.score, each.column)})"
-    change = formatting.changed(formatting.interval_of(each.change), each.column) if each.change is not None else ""
-    counts = [str(len(each.languages)), score, change, str(each.gains), str(each.losses)]
+    p = formatting.p_value(each.p_corrected) if each.p_corrected is not None else ""
+    counts = [str(len(each.languages)), score, formatting.average_change(each), p, str(each.gains), str(each.losses)]
     return [each.group, each.base, method_name(each), column_name(each.column), *counts]
 
 

@@ -62,6 +62,17 @@ def change(cell: Cell) -> str:
     return changed(cell.against.change.value, cell.column) + (MARK if cell.verdict else "")
 
 
+def average_change(each: Average) -> str:
+    """Write the change of an average with its interval, marked where languages agree; empty where there is none."""
+    if each.change is None:
+        return ""
+    told = changed(interval_of(each.change), each.column) + (MARK if each.is_clear else "")
+    if isinstance(each.change, Interval):
+        low, high = (changed(end, each.column) for end in (each.change.low, each.change.high))
+        told += f" ({low} to {high})"
+    return told
+
+
 def p_value(p: float) -> str:
     """Write p."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

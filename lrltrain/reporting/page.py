@@ -14,7 +14,7 @@ from lrldata.report.html import STYLE, asset, environment, policy
 from lrltrain.names import base_name
 from lrltrain.reporting import formatting
 from lrltrain.reporting.averages import Average
-from lrltrain.reporting.exporters import READING
+from lrltrain.reporting.exporters import READING, READING_AVERAGES
 from lrltrain.reporting.links import Link
 from lrltrain.reporting.material import CardPage, Dataset, Material
 from lrltrain.reporting.plots import Plot, in_order, losses
@@ -67,6 +67,7 @@ def render(
             plots=plots,
             sections=list(_sections(table, material, home)),
             reading=READING,
+            reading_averages=READING_AVERAGES,
             formatting=formatting,
             base_name=base_name,
             compared=len(compared),

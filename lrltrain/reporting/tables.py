@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from lrldata.language import languages
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import TASKS
-from lrltrain.evaluation.statistics import ALPHA, Floats, Interval
+from lrltrain.evaluation.statistics import Floats, Interval, is_clear
 
 NONE = "none"  # the method without a language adapter, with which the others are compared
 PPPL = "pppl"
@@ -54,7 +54,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Cell:
-    """A score: mean and standard deviation over seeds, with the interval over the items of the test set."""
+    """A score: mean and standard deviation over seeds, with the interval over seeds and the items of the test set."""
 
     row: Row
     column: Column
@@ -68,9 +68,10 @@ class Cell:
     @property
     def verdict(self) -> Literal["gain", "loss", ""]:
         """Return whether it is better or worse than `none` by more than chance, among all comparisons of the report."""
-        if self.against is None or self.against.p_corrected >= ALPHA:
+        same = 1.0 if self.column.lower_is_better else 0.0
+        if self.against is None or not is_clear(self.against.change, self.against.p_corrected, same):
             return ""
-        up = self.against.change.value > (1 if self.column.lower_is_better else 0)
+        up = self.against.change.value > same
         return "gain" if up != self.column.lower_is_better else "loss"
 
     @property

@@ -59,7 +59,7 @@ def read_tasks(workspace: Path, resamples: int, times: int) -> list[Cell]:
     fitting = {id(group): _fitting(group, groups) for group in groups}
     pairs = [(group, _baseline(group, fitting[id(group)])) for group in groups]
     _note_unlike([group for group, base in pairs if base is None and fitting[id(group)]])
-    drawn = {id(group): statistics.bootstrap(group.counts, resamples, _seed(group)) for group in groups}
+    drawn = {id(group): _drawn(group, group.counts, resamples) for group in groups}
     return [_cell(group, base, drawn, resamples, times) for group, base in pairs]
 
 
@@ -167,7 +167,7 @@ def _note_unlike(groups: Sequence[Group]) -> None:
 
 def _cell(group: Group, base: Group | None, drawn: Mapping[int, Floats], resamples: int, times: int) -> Cell:
     by_seed = statistics.by_seed(group.counts).tolist()
-    score = statistics.percentiles(sum(by_seed) / len(by_seed), drawn[id(group)])
+    score = statistics.mirrored(sum(by_seed) / len(by_seed), drawn[id(group)], least=0.0)
     against = _compare(group, base, drawn, resamples, times) if base else None
     sd = statistics.deviation(by_seed)
     return Cell(group.row, group.column, len(by_seed), len(group.counts), score, sd, against, drawn[id(group)])
@@ -181,12 +181,21 @@ def _compare(group: Group, base: Group, drawn: Mapping[int, Floats], resamples: 
     for each in (group, base):
         places = [each.seeds.index(seed) for seed in shared or each.seeds[:few]]
         counts = each.counts if len(places) == len(each.seeds) else each.counts[:, places]
-        seen = drawn[id(each)] if counts is each.counts else statistics.bootstrap(counts, resamples, _seed(group))
+        seen = drawn[id(each)] if counts is each.counts else _drawn(each, counts, resamples)
         sides.append((counts, seen))
     (one, ours), (other, theirs) = sides
     value = float(statistics.by_seed(one).mean() - statistics.by_seed(other).mean())
     p = statistics.randomisation(one, other, times, _seed(group))
-    return Comparison(statistics.percentiles(value, ours - theirs), p, drawn=ours - theirs)
+    return Comparison(statistics.mirrored(value, ours - theirs), p, drawn=ours - theirs)
+
+
+def _drawn(group: Group, counts: Counts, resamples: int) -> Floats:
+    """Resample items, the same for all methods on a test set, and seeds, each method's own."""
+    items = statistics.bootstrap(counts, resamples, _seed(group))
+    own = xxh3_64_intdigest(
+        "\0".join((*group.row[:3], str(group.row.source), group.row.variant, *group.column)).encode()
+    )
+    return statistics.with_seeds(items, statistics.by_seed(counts), own)
 
 
 def _seed(group: Group) -> int:

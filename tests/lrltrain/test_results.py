@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from manifests import change
 from results import BASE, HOSTILE, fill, predictions, put_run, recipe
@@ -26,7 +28,7 @@ from lrltrain.reporting.material import read_material
 from lrltrain.reporting.plots import GREY, PALETTE
 from lrltrain.reporting.report import report
 from lrltrain.reporting.sizes import size_of
-from lrltrain.reporting.tables import Cell, Column, Row, Table, corrected
+from lrltrain.reporting.tables import PPPL, Cell, Column, Comparison, Row, Table, corrected
 from lrltrain.reporting.task_cells import read_tasks
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -121,6 +123,46 @@ def test_runs_of_other_settings_have_rows_of_their_own(tmp_path: Path) -> None:
     assert compared == [0, 0, 0], "each is compared with none of its own settings"
 
 
+def test_what_seeds_may_have_done_is_not_marked() -> None:
+    def cell(change: Interval, task: str = "topic") -> Cell:
+        column = Column(task, "sib200", "macro_f1")
+        return Cell(Row("ro", BASE, "lora", "glotcc"), column, 3, 204, Interval(0.7, 0.6, 0.8), 0.01, compared(change))
+
+    def compared(change: Interval) -> Comparison:
+        return Comparison(change, p=0.001, p_corrected=0.01)
+
+    assert cell(Interval(0.02, 0.001, 0.04)).verdict == "gain"
+    assert cell(Interval(0.02, -0.001, 0.04)).verdict == ""
+    assert cell(Interval(-0.02, -0.04, -0.001)).verdict == "loss"
+    assert cell(Interval(0.8, 0.7, 0.99), PPPL).verdict == "gain"
+    assert cell(Interval(0.8, 0.7, 1.01), PPPL).verdict == ""
+
+
+def test_an_average_says_whether_languages_agree() -> None:
+    def cells(changes: list[float], task: str, metric: str) -> list[Cell]:
+        return [
+            Cell(
+                Row(code, BASE, "lora", "glotcc"),
+                Column(task, "x", metric),
+                *(1, 100, Interval(0.5, 0.4, 0.6), None),
+                Comparison(Interval(change, change, change), 0.5, drawn=np.full(10, change)),
+                np.full(10, 0.5),
+            )
+            for code, change in zip(("ro", "mt", "ug", "am", "yo", "si", "ka"), changes, strict=True)
+        ]
+
+    up, mixed = [0.01, 0.03, 0.02, 0.05, 0.04, 0.01, 0.02], [0.01, -0.03, 0.02, -0.05, 0.04, 0.01, -0.02]
+    ratios = [0.5, 0.9, 0.8, 0.7, 0.6, 0.9, 0.8]
+    table = Table((*cells(up, "topic", "macro_f1"), *cells(mixed, "ner", "f1"), *cells(ratios, PPPL, "bits")))
+    found = {each.column.task: each for each in averages(table) if each.group == ALL}
+    assert found["topic"].p == found[PPPL].p == 2 / 2**7
+    assert found["topic"].p_corrected == 3 * 2 / 2**7, "one of three"
+    assert [found[task].is_clear for task in ("topic", PPPL, "ner")] == [True, True, False]
+    assert [found[task].is_gain for task in ("topic", PPPL)] == [True, True]
+    told = as_markdown(table, list(found.values()), [])
+    assert "+2.6\N{DAGGER} (+2.6 to +2.6) | 0.047 | 0 | 0 |" in told
+
+
 def test_averages_are_over_groups_that_are_known(filled: Path) -> None:
     table = Table(corrected(read_tasks(filled, 200, 9_999)))
     found = averages(table)
@@ -129,7 +171,10 @@ def test_averages_are_over_groups_that_are_known(filled: Path) -> None:
     assert not isinstance(mine.score, float)
     assert mine.score.value == pytest.approx(sum(cell.score.value for cell in cells) / 3)
     widths = [cell.score.high - cell.score.low for cell in cells]
-    assert 0 < mine.score.high - mine.score.low < min(widths), "an average is known better than one of its parts"
+    assert mine.score.high - mine.score.low == pytest.approx(math.hypot(*widths) / 3, rel=0.15)
+    assert isinstance(mine.change, Interval)
+    assert mine.change.low > 0
+    assert (mine.p, mine.is_clear) == (1 / 4, False), "of 2**3 signs of three gains, all alike in 2"
     assert (mine.gains, mine.losses, mine.compared, mine.languages) == (3, 0, 3, ("mt", "ro", "ug"))
     assert dict(groups(BASE, ["ro", "mt", "ug", "am"])) == {
         ALL: ("ro", "mt", "ug", "am"),

@@ -1,5 +1,6 @@
 """Metrics as scikit-learn and seqeval have them, intervals that cover, tests that keep their promise, Holm."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -81,23 +82,78 @@ def test_an_interval_covers_what_it_should() -> None:
     # Of items that are right with probability 0.7 of two classes alike, macro-F1 is 0.7 in the long run.
     draw = np.random.default_rng(4)
     covered = 0
-    for time in range(200):
+    for trial in range(200):
         gold = [LABELS[place] for place in draw.integers(0, 2, 150)]
         right = draw.random(150) < 0.7
         said = [each if fine else "ab"[each == "a"] for each, fine in zip(gold, right, strict=True)]
         counts = counted(gold, [said])
-        found = statistics.percentiles(0.0, statistics.bootstrap(counts, 400, seed=time))
+        found = statistics.percentiles(0.0, statistics.bootstrap(counts, 400, seed=trial))
         covered += found.low <= 0.7 <= found.high
     assert 180 <= covered <= 198, "95 % of 200 is 190, with a standard deviation of 3"
+
+
+SIZES = np.array([51, 17, 19, 22, 25, 30, 40])  # of the classes of SIB-200's test sets
+ACCURACY = np.array([0.85, 0.55, 0.6, 0.65, 0.75, 0.7, 0.8])  # of a classifier, by class
+
+
+def classified(draw: np.random.Generator, items: int) -> tuple[list[str], list[str]]:
+    gold = draw.choice(7, items, p=SIZES / SIZES.sum())
+    said = np.where(draw.random(items) < ACCURACY[gold], gold, draw.integers(0, 7, items))
+    return [str(each) for each in gold], [str(each) for each in said]
+
+
+def test_the_interval_of_an_average_over_languages_covers_what_it_should() -> None:
+    draw = np.random.default_rng(1)
+    labels = [str(each) for each in range(7)]
+
+    def counts_of(items: int) -> statistics.Counts:
+        gold, said = classified(draw, items)
+        return statistics.label_counts(gold, [said], labels)
+
+    truth = statistics.by_seed(counts_of(200_000))[0]
+    covered, by_percentiles, times = 0, 0, 40
+    for _ in range(times):
+        languages = [counts_of(204) for _ in range(30)]
+        value = float(np.mean([statistics.by_seed(each)[0] for each in languages]))
+        drawn = np.mean([statistics.bootstrap(each, 200, seed) for seed, each in enumerate(languages)], axis=0)
+        found, plain = statistics.mirrored(value, drawn), statistics.percentiles(value, drawn)
+        covered += found.low <= truth <= found.high
+        by_percentiles += plain.low <= truth <= plain.high
+    assert covered >= 0.85 * times > by_percentiles
+
+
+def test_an_interval_keeps_to_what_a_score_can_be() -> None:
+    drawn = np.linspace(0.9, 1.0, 100)
+    assert statistics.mirrored(0.98, drawn) == statistics.Interval(0.98, pytest.approx(0.9625), 1.0)
+    assert statistics.mirrored(0.02, 1 - drawn, least=0.0).low == 0.0
+
+
+def test_seeds_widen_an_interval_as_far_as_they_differ() -> None:
+    items = np.random.default_rng(2).normal(0.6, 0.01, 20_000)
+    assert (statistics.with_seeds(items, np.array([0.6]), 1) == items).all(), "one tells nothing of others"
+    seeds = np.array([0.57, 0.6, 0.63])
+    wide = statistics.with_seeds(items, seeds, 1)
+    assert wide.std() == pytest.approx(np.hypot(0.01, seeds.std(ddof=1) / np.sqrt(3)), rel=0.03)
+    assert wide.mean() == pytest.approx(0.6, abs=1e-3)
+
+
+def test_a_test_that_ends_early_tells_the_same() -> None:
+    draw = np.random.default_rng(3)
+    differences = draw.normal(0.1, 1, 60)
+    early, whole = (statistics.sign_flips(differences, times, seed=1) for times in (400_000, 1_900))
+    assert early == pytest.approx(whole, rel=0.15)
+    began = time.process_time()
+    assert statistics.sign_flips(np.tile([1.0, -1.0], 500), 20_000_000, seed=1) == 1
+    assert time.process_time() - began < 5, "no more than shows that p is large"
 
 
 def test_p_is_uniform_where_two_methods_are_alike() -> None:
     draw = np.random.default_rng(5)
     ps = []
-    for time in range(150):
+    for trial in range(150):
         gold, one = noisy(draw, 80, 0.6)
         other = [[each if draw.random() < 0.6 else LABELS[draw.integers(0, 4)] for each in gold] for _ in range(2)]
-        ps.append(statistics.randomisation(counted(gold, one), counted(gold, other), 299, seed=time))
+        ps.append(statistics.randomisation(counted(gold, one), counted(gold, other), 299, seed=trial))
     assert stats.kstest(ps, "uniform").pvalue > 0.01
     assert np.mean([p < ALPHA for p in ps]) < 0.12
 
@@ -122,7 +178,8 @@ def test_p_by_chance_is_that_of_all_exchanges() -> None:
 
 def test_flips_of_signs_are_exact_for_a_few() -> None:
     # Of 2**4 signs of equal differences, all alike in 2.
-    assert statistics.sign_flips(np.ones(4), 20_000, seed=1) == pytest.approx(1 / 8, abs=0.01)
+    assert statistics.sign_flips(np.ones(4), 20_000, seed=1) == 1 / 8
+    assert statistics.sign_flips(np.array([1.0, 2, 3]), 99, seed=1) == 1 / 4
     assert statistics.sign_flips(np.zeros(4), 99, seed=1) == 1
 
 

@@ -61,7 +61,7 @@ def rules_table(scored: dict[str, dict[str, Run]]) -> str:
         cells = []
         for runs in scored.values():
             drawn = statistics.bootstrap(counts([runs[code]]), 1_000, 0)
-            strict = statistics.percentiles(runs[code].result["macro_f1"], drawn)
+            strict = statistics.mirrored(runs[code].result["macro_f1"], drawn, least=0.0)
             cells.append(f"{strict.value:.1%} ({strict.low:.1%} to {strict.high:.1%})".replace("%", ""))
             cells += [f"{100 * runs[code].result[rule]:.1f}" for rule in RULES[1:]]
         lines.append(_line(code, *cells))
@@ -95,18 +95,21 @@ def encoder_table(gpt: dict[str, Run], others: Iterable[Run]) -> str:
     for (base, method, _, language), runs in groups.items():
         ours, theirs = counts(runs), counts([gpt[language]])
         p = statistics.randomisation(ours, theirs, statistics.times_for(len(groups)), 0)
-        rows.append((base, method, language, len(runs), _f1(ours), _f1(theirs), p))
+        drawn = statistics.with_seeds(statistics.bootstrap(ours, 1_000, 0), statistics.by_seed(ours), 0)
+        change = statistics.mirrored(_f1(ours) - _f1(theirs), drawn - statistics.bootstrap(theirs, 1_000, 0))
+        rows.append((base, method, language, len(runs), _f1(ours), _f1(theirs), change, p))
     corrected = statistics.holm([row[-1] for row in rows])
-    heads = ("model", "method", "language", "seeds", "F1", "gpt-4, strict", "difference", "corrected p")
+    heads = ("model", "method", "language", "seeds", "F1", "gpt-4, strict", "difference (95 % CI)", "corrected p")
     lines = [_line(*heads), _line("---", "---", "---", *["---:"] * 5)]
-    for (base, method, language, seeds, mine, gpts, _), p in zip(rows, corrected, strict=True):
-        values = (f"{100 * mine:.1f}", f"{100 * gpts:.1f}", f"{100 * (mine - gpts):+.1f}", f"{p:.3f}")
+    for (base, method, language, seeds, mine, gpts, change, _), p in zip(rows, corrected, strict=True):
+        told = f"{100 * change.value:+.1f} ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
+        values = (f"{100 * mine:.1f}", f"{100 * gpts:.1f}", told, f"{p:.3f}")
         lines.append(_line(base, method, language, str(seeds), *values))
     for base, method in dict.fromkeys(row[:2] for row in rows):
         several = [(row, p) for row, p in zip(rows, corrected, strict=True) if row[:2] == (base, method)]
         ours, gpts = fmean(row[4] for row, _ in several), fmean(row[5] for row, _ in several)
-        better = sum(p < statistics.ALPHA and row[4] > row[5] for row, p in several)
-        worse = sum(p < statistics.ALPHA and row[4] < row[5] for row, p in several)
+        clear = [row[6].value for row, p in several if statistics.is_clear(row[6], p)]
+        better, worse = sum(value > 0 for value in clear), sum(value < 0 for value in clear)
         study = fmean(gpt[row[2]].result["study_f1"] for row, _ in several)
         told = f"mean {100 * ours:.1f}, of gpt-4 {100 * gpts:.1f} strict and {100 * study:.1f} by the study's rule"
         lines.append(f"\n{base}, {method}, {len(several)} languages: {told}; better in {better}, worse in {worse}.")
