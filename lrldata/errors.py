@@ -12,6 +12,9 @@ LrlError                 anything that a user can act upon; exit code 1
 └── PublishError         a Hub that refuses, or cannot be reached, or a card that two have changed
 """
 
+import errno
+import os
+
 
 class LrlError(Exception):
     """A failure with a one-line message and, in `hint`, what the user can do."""
@@ -60,6 +63,11 @@ class EndpointError(LrlError):
 
 class PublishError(LrlError):
     """Something could not be published."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether there was no room to write, whatever library says so: on the disk, or in the user's quota."""
+    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
 
 
 def one_line(error: BaseException, longest: int | None = None) -> str:

@@ -5,7 +5,6 @@ takes. exchange.lock is for the moment in which a new folder takes the place of 
 alone, and those who must not see it happen, as publications, take it together.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -13,13 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from lrldata.errors import StorageError
+from lrldata.locks import ALONE, TOGETHER, waited
+from lrldata.locks import lock as lock_file
 from lrldata.output import note
 from lrldata.paths import inside, remove, remove_tree, walk
 
 LOCKS = ".locks"
+# What macOS, Windows, NFS and Jupyter put beside files, mostly unseen, and make again.
+_OF_SYSTEMS = re.compile(r"(^|/)(\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+|\.ipynb_checkpoints/.*)$")
 _UNFINISHED = re.compile(r"\..+\.\d+\.partial")  # a text that is being written, by a process; see manifest.write_text
 
 
@@ -29,7 +30,7 @@ def lock(folder: Path) -> Iterator[None]:
     locks = folder.parent / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
     with waited(locks / f"{folder.name}.lock", f"{folder}: another process is making it"):
-        with _exchange(folder, fcntl.LOCK_EX):
+        with _exchange(folder, ALONE):
             if not folder.exists() and _old(folder).is_dir() and not _old(folder).is_symlink():
                 _old(folder).rename(folder)
         remove_tree(_old(folder))
@@ -46,21 +47,6 @@ def remove_unfinished(folder: Path) -> None:
 
 
 @contextmanager
-def waited(path: Path, why: str) -> Iterator[None]:
-    """Hold a lock file; where another process has it, say so and wait."""
-    held = FileLock(path)
-    try:
-        held.acquire(timeout=0)
-    except Timeout:
-        note(f"note: {why}; waiting for it to end.")
-        held.acquire()
-    try:
-        yield
-    finally:
-        held.release()
-
-
-@contextmanager
 def kept_in_place(folders: Iterable[Path]) -> Iterator[None]:
     """Let no folder of these be exchanged meanwhile: who has made a new one waits. For several at once, as a push.
 
@@ -68,7 +54,7 @@ def kept_in_place(folders: Iterable[Path]) -> Iterator[None]:
     """
     with ExitStack() as held:
         for folder in {each.resolve().parent: each.resolve() for each in folders}.values():
-            held.enter_context(_exchange(folder, fcntl.LOCK_SH))
+            held.enter_context(_exchange(folder, TOGETHER))
         yield
 
 
@@ -79,17 +65,17 @@ def _exchange(folder: Path, how: int) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError:
-        if how == fcntl.LOCK_EX:
+        if how == ALONE:
             raise
         yield
         return
     try:
         try:
-            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+            lock_file(descriptor, path, how)
         except BlockingIOError:
-            doing = "publishing what is in" if how == fcntl.LOCK_EX else "replacing a folder of"
+            doing = "publishing what is in" if how == ALONE else "replacing a folder of"
             note(f"note: another process is {doing} {folder.parent}; waiting for it to end.")
-            fcntl.flock(descriptor, how)
+            lock_file(descriptor, path, how, wait=True)
         yield
     finally:
         os.close(descriptor)
@@ -105,12 +91,13 @@ def _old(folder: Path) -> Path:
 
 def is_exchanged(folder: Path) -> bool:
     """Return whether a new folder is taking this one's place just now, so that for a moment there is none."""
+    path = _exchange_lock(folder)
     try:
-        descriptor = os.open(_exchange_lock(folder), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock_file(descriptor, path, TOGETHER)
     except BlockingIOError:
         return True
     finally:
@@ -134,7 +121,7 @@ def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str 
     partial = _partial(folder)
     partial.mkdir(parents=True)
     yield partial
-    with _exchange(folder, fcntl.LOCK_EX):
+    with _exchange(folder, ALONE):
         if keeps and inside(folder, keeps).is_dir():  # others may have added to it meanwhile
             for _ in walk(folder / keeps):  # nothing in it may be a link
                 pass
@@ -151,9 +138,9 @@ def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str 
 
 
 def refuse_strangers(folder: Path, is_own: Callable[[str], bool], what: str) -> None:
-    """Raise StorageError where a folder holds what is not an artifact's own."""
+    """Raise StorageError where a folder holds what is not an artifact's own; what systems leave there may go."""
     names = (path.relative_to(folder).as_posix() for path in walk(folder))
-    if strangers := [name for name in names if not is_own(name)]:
+    if strangers := [name for name in names if not is_own(name) and not _OF_SYSTEMS.search(name)]:
         raise StorageError(
             f"{folder}: holds what is not {what}'s: {', '.join(strangers[:5])}.",
             "Move that away, or name another --out.",

@@ -16,7 +16,8 @@ import fsspec  # type: ignore[import-untyped]
 from platformdirs import user_cache_path
 
 from lrldata.errors import StorageError, UsageError, one_line
-from lrldata.folder import kept_in_place, waited
+from lrldata.folder import kept_in_place
+from lrldata.locks import waited
 from lrldata.manifest import MANIFEST, DamagedError, fingerprint, read_beside, sealed, write_json
 from lrldata.output import keep_out_of, redact
 from lrldata.paths import find, inside, is_safe, remove, safe_name, walk

@@ -118,8 +118,9 @@ class Dataset:
         from datasets import load_dataset  # noqa: PLC0415 -- takes a second
 
         manifest, _ = open_dataset(self.path)  # what is damaged is told in words
-        folder = escape(str(self.path))
-        if folder == str(self.path):
+        plain = str(self.path.absolute())
+        folder = escape(plain)
+        if folder == plain:
             return load_dataset(folder)
         # Its name would be taken for a pattern, and one that is escaped is not found as a folder.
         files = {split: f"{folder}/data/{split}-*.parquet" for split, rows in manifest["rows"].items() if rows}

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def write_adapter(
         machine = file_entry(partial / RUN, partial)
         complete = write_manifest(partial / MANIFEST, ADAPTER, {**manifest, "outputs": outputs, "run": machine})
         for path in partial.rglob("*"):  # safetensors writes for the owner's eyes alone
-            path.chmod(0o755 if path.is_dir() else 0o644 & ~_umask())
+            with suppress(OSError):  # some file systems have no modes that could be changed
+                path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
     return complete
 
 

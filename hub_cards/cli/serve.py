@@ -28,8 +28,6 @@ def serve_command(
     Prints the variables to export; Ctrl-C ends it, and what was pushed stays in the folder.
     """
     with libraries():
-        from filelock import Timeout
-
         from hub_cards.local_hub.access import DEFAULTS, Accounts
         from hub_cards.local_hub.faults import Faults
         from hub_cards.local_hub.limits import FILE
@@ -53,7 +51,7 @@ def serve_command(
                 root, Accounts.read(accounts), Faults(), page=ROWS, part=PART, largest=FILE, on_request=print_request
             )
             run_until_told(app, port, started)
-    except Timeout as error:
+    except BlockingIOError as error:
         raise StorageError(f"{root}: another server has this folder.", "End it, or give another --root.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(

@@ -5,8 +5,6 @@ import json
 import sys
 from pathlib import Path
 
-from filelock import Timeout
-
 from hub_cards.local_hub.access import Accounts
 from hub_cards.local_hub.faults import Faults, end_this_process
 from hub_cards.local_hub.limits import FILE
@@ -53,7 +51,7 @@ def main() -> int:
             accounts = Accounts.read(asked.accounts)
             app = application(asked.root, accounts, faults, page=asked.page, part=asked.part, largest=asked.largest)
             run_until_told(app, asked.port, _started)
-    except Timeout:
+    except BlockingIOError:
         tell(f"error: another server has {asked.root}. End it, or give another --root.")
         return 1
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from filelock import FileLock
 
 from hub_cards.local_hub.access import Accounts
 from hub_cards.local_hub.faults import Faults, ToKill
 from hub_cards.local_hub.journal import entries
 from hub_cards.local_hub.limits import FILE
 from hub_cards.local_hub.server import application
+from lrldata.locks import Lock
 
 HOST = "127.0.0.1"
 ROWS, PART = 1000, 64 << 20  # rows a page; bytes a part of a large file
@@ -25,10 +25,13 @@ _ENDING = 1.0  # seconds that requests under way have when the server ends
 
 @contextmanager
 def alone(root: Path) -> Iterator[None]:
-    """Hold the lock of a folder. Raises filelock.Timeout where another server has it."""
+    """Hold the lock of a folder. Raises BlockingIOError where another server has it."""
     root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".lock", timeout=0):
+    held = Lock(root / ".lock")
+    try:
         yield
+    finally:
+        held.release()
 
 
 async def serve(app: web.Application, port: int) -> tuple[web.AppRunner, str]:

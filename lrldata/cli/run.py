@@ -10,7 +10,7 @@ import typer
 from rich.console import RenderableType
 
 from lrldata import __version__
-from lrldata.errors import LrlError, one_line
+from lrldata.errors import LrlError, is_full, one_line
 from lrldata.output import guard, say, say_json, say_traceback, show, tell
 from lrldata.threads import limit_threads
 
@@ -75,9 +75,14 @@ def run(app: typer.Typer, program: str) -> None:
 def _is_foreseen(error: Exception) -> bool:
     """Return whether an error is no bug of ours: one that we raise, the system's, or one of Polars, if that is loaded."""
     polars = sys.modules.get("polars")
-    if os.strerror(errno.ENOSPC) in str(error):  # whatever library says so
+    if is_full(error) or _is_homeless(error):
         return True
     return isinstance(error, _FORESEEN) or (polars is not None and isinstance(error, polars.exceptions.PolarsError))
+
+
+def _is_homeless(error: BaseException) -> bool:
+    """Return whether a user has no home directory, as in a container that runs as a number."""
+    return isinstance(error, RuntimeError) and "home directory" in str(error)
 
 
 def _describe(error: BaseException) -> str:
@@ -86,8 +91,15 @@ def _describe(error: BaseException) -> str:
         return f"{where} Check the path and the rights to it; --out and --cache name other folders to write to."
     if isinstance(error, MemoryError):
         return "out of memory. Build fewer languages at once."
-    if os.strerror(errno.ENOSPC) in str(error):  # as Polars reports it
-        return f"{os.strerror(errno.ENOSPC).lower()} on the disk of --out or --cache. Make room or name another folder."
+    if is_full(error):
+        return (
+            f"no space left on the disk of --out or --cache, or in your quota ({one_line(error, 200)}). "
+            "Make room or name another folder."
+        )
+    if _is_homeless(error):
+        return f"{one_line(error, 200).rstrip('.')}. Set HOME; --cache names where dumps and indexes are kept."
+    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        return "too many open files for this process. Raise the limit, as with `ulimit -n 4096`, and run it again."
     return str(error) if isinstance(error, LrlError) else one_line(error)
 
 

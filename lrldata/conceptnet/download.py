@@ -16,7 +16,7 @@ import httpx
 
 from lrldata.conceptnet.dump import Remote, local_path
 from lrldata.errors import DownloadError, StorageError
-from lrldata.folder import waited
+from lrldata.locks import waited
 from lrldata.manifest import sha256_of
 from lrldata.output import redact
 from lrldata.progress import Progress

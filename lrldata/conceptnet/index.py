@@ -4,8 +4,6 @@ It keeps the dump's own order, which is by relation and start language, so that 
 It is named after the content of the dump, made under a lock and renamed into place when whole.
 """
 
-import errno
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +25,9 @@ from lrldata.conceptnet.read import (
     understand,
 )
 from lrldata.conceptnet.relations import EXTERNAL_URL
-from lrldata.errors import InputError, one_line
-from lrldata.folder import remove_unfinished, waited
+from lrldata.errors import InputError, is_full, one_line
+from lrldata.folder import remove_unfinished
+from lrldata.locks import waited
 from lrldata.manifest import (
     INDEX,
     MANIFEST,
@@ -185,7 +184,7 @@ def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, 
             write_index(raw, partial / EDGES, progress, about=_guess_edges(path, is_database=is_database))
         faults = _faults(partial / EDGES)
     except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
-        if os.strerror(errno.ENOSPC) in str(error):
+        if is_full(error):
             raise
         faults = one_line(error, 200)
     except sqlite3.Error as error:

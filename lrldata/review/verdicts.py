@@ -5,7 +5,6 @@ A verdict is a line of JSON; nothing is ever taken out or changed. Who changes t
 folder names the hash of the one before it, so that a file that was edited is found out.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from lrldata.dataset import VERDICTS
 from lrldata.errors import InputError, UsageError
 from lrldata.folder import kept_in_place
+from lrldata.locks import lock
 from lrldata.manifest import DamagedError
 from lrldata.output import note
 from lrldata.paths import inside, walk
@@ -155,7 +155,7 @@ def append(folder: Path, verdicts: Iterable[Verdict]) -> int:
 def _append(path: Path, verdicts: Iterable[Verdict]) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     with os.fdopen(descriptor, "r+b") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        lock(descriptor, path, wait=True)
         data = stream.read()
         known = {verdict.said for verdict in _parse(data, path)}
         lines = _whole_lines(data)

@@ -63,7 +63,8 @@ def duplicate_documents(parts: Sequence[Part], documents: pl.DataFrame, kind: st
 
 def _bands(parts: Sequence[Part], chosen: Numbers, kind: str) -> Iterator[Keys]:
     for band in range(minhash.BANDS):
-        whole = np.concatenate([np.load(part.path(kind), mmap_mode="r")[band] for part in parts])
+        # Copies, as each view would keep its file open, of which there may be more than a process may have.
+        whole = np.concatenate([np.array(np.load(part.path(kind), mmap_mode="r")[band]) for part in parts])
         yield whole[chosen]
 
 

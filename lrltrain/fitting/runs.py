@@ -1,7 +1,5 @@
 """Runs that are not finished: whose folder it is, what it was begun with, and from where it goes on. IO."""
 
-import errno
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from lrldata.errors import StorageError, TrainingError, UsageError
+from lrldata.errors import StorageError, TrainingError, UsageError, is_full
 from lrldata.folder import refuse_strangers
 from lrldata.manifest import (
     ADAPTER,
@@ -195,9 +193,9 @@ def translate_errors(run: Path, batch_size: int) -> Iterator[None]:
             "Lower --batch-size, and raise --accumulate by as much to keep the step, or lower --max-length.",
         ) from error
     except (RuntimeError, OSError, SafetensorError) as error:
-        full = os.strerror(errno.ENOSPC) in str(error)  # of what could not be written whole, nothing is left
-        if full or shutil.disk_usage(run.parent).free < SPACE_NEEDED:
+        if is_full(error) or shutil.disk_usage(run.parent).free < SPACE_NEEDED:
             raise StorageError(
-                f"{run}: no space left on the disk.", "Make room and give the same command again, or use another --out."
+                f"{run}: no space left on the disk, or in your quota.",
+                "Make room and give the same command again, or use another --out.",
             ) from error
         raise

@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -27,6 +26,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from lrldata.errors import StorageError
+from lrldata.locks import Lock
 from lrldata.manifest import DamagedError, read_beside, sealed, sha256_of, write_json
 from lrldata.manifest_schema import Sha256
 from lrldata.output import note
@@ -181,16 +181,14 @@ class Records:
         """Return the size of each file of a remote workspace, as it was when it was first asked for."""
         return self.mirror.sizes() if self.mirror else {}
 
-    def hold(self, job: str) -> FileLock | None:
+    def hold(self, job: str) -> Lock | None:
         """Take the lock of a job; None where another process has it."""
         path = inside(self.workspace, f"grid/locks/{job}.lock")
         path.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(path)
         try:
-            held.acquire(timeout=0)
-        except Timeout:
+            return Lock(path)
+        except BlockingIOError:
             return None
-        return held
 
     def is_running(self, job: str) -> bool:
         """Return whether a process has the lock of a job."""

@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from lrldata.errors import StorageError
+from lrldata.locks import Lock
 from lrldata.manifest import fingerprint
 
 HASH = 16  # hexadecimal digits
@@ -63,19 +62,22 @@ def open_answers(path: Path) -> Iterator[AnswerFile]:
     """Open a file of answers to read and add to. Raises StorageError if another process has it open."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
-            answers = read_answers(path)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                _end_last_line(descriptor)
-                yield AnswerFile(path, descriptor, answers)
-            finally:
-                os.close(descriptor)
-    except Timeout as error:
+        held = Lock(path.with_name(f".{path.name}.lock"))
+    except BlockingIOError as error:
         raise StorageError(
             f"{path}: another process asks the same model about the same test set.",
             "Wait until it is done: its answers are then read from there.",
         ) from error
+    try:
+        answers = read_answers(path)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            _end_last_line(descriptor)
+            yield AnswerFile(path, descriptor, answers)
+        finally:
+            os.close(descriptor)
+    finally:
+        held.release()
 
 
 def read_answers(path: Path) -> dict[str, Answer]:

@@ -5,6 +5,7 @@ several whole lines that do not see each other; in `joined` they do; in `line` i
 length, as in the paper. Files are named by a hash of text, tokenizer and settings, so that several adapters share them.
 """
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -125,7 +126,12 @@ def _open(folder: Path) -> Corpus | None:
             np.memmap(folder / "starts.int64", np.int64, "r"),
             counts,
         )
-    except (DamagedError, OSError, ValueError, TypeError, KeyError):
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        note(f"note: {folder}: cannot be read ({error.strerror}). The text is tokenized again.")
+        return None
+    except (DamagedError, ValueError, TypeError, KeyError):
         note(f"note: {folder}: damaged since it was written. The text is tokenized again.")
         return None
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import httpx
 import pytest
 from dumps import line
-from filelock import FileLock
 
 from lrldata.conceptnet.config import BuildConfig
 from lrldata.conceptnet.download import download
@@ -19,6 +18,7 @@ from lrldata.conceptnet.dump import OFFICIAL, Remote, local_path
 from lrldata.conceptnet.plan import plan
 from lrldata.conceptnet.source import find_index, remote_of
 from lrldata.errors import DownloadError
+from lrldata.locks import Lock
 from lrldata.progress import Progress
 
 CONTENT = gzip.compress("".join(line("IsA", f"ro:a{n}", "ro:b") + "\n" for n in range(20_000)).encode(), mtime=0)
@@ -270,15 +270,16 @@ def test_a_download_that_another_process_makes_is_waited_for_and_said(
     locked, told, notes = threading.Event(), threading.Event(), []
 
     def hold() -> None:
-        with FileLock(unfinished / "lock"):
-            locked.set()
-            told.wait(10)
+        held = Lock(unfinished / "lock")
+        locked.set()
+        told.wait(10)
+        held.release()
 
     def tell(text: str) -> None:
         notes.append(text)
         told.set()
 
-    monkeypatch.setattr("lrldata.folder.note", tell)
+    monkeypatch.setattr("lrldata.locks.note", tell)
     threading.Thread(target=hold).start()
     assert locked.wait(10)
     assert download(remote, tmp_path, QUIET).read_bytes() == CONTENT

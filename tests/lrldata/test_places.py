@@ -1,0 +1,131 @@
+"""Where it runs: file systems without locks or modes, limits of a process, folders that others write into too."""
+
+import errno
+import fcntl
+import os
+import random
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from warm import FIXED
+
+import lrldata
+from lrldata import locks
+from lrldata.cli.run import _describe, _is_foreseen
+from lrldata.errors import StorageError
+from lrldata.folder import is_exchanged, kept_in_place, lock, replaced
+from lrldata.locks import Lock, waited
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_worked_on_without(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_descriptor: int, _how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / ".locks").mkdir()
+    (tmp_path / ".locks" / "made.lock").touch()  # as a process with locks has left it
+    monkeypatch.setattr(fcntl, "flock", refused)
+    monkeypatch.setattr(locks, "_told", set())
+    folder = tmp_path / "made"
+    with lock(folder), replaced(folder, lambda _: True, "a thing") as partial:
+        (partial / "it").touch()
+    with kept_in_place([folder]), waited(tmp_path / "a.lock", "somebody"):
+        assert not is_exchanged(folder)
+    assert (folder / "it").is_file()
+    told = capsys.readouterr().err
+    assert told.count("has no locks. Start one process at a time") == 1
+    assert "waiting" not in told
+
+
+def test_a_lock_keeps_others_out_and_goes_with_its_process(tmp_path: Path) -> None:
+    held = Lock(tmp_path / "lock")
+    with pytest.raises(BlockingIOError):
+        Lock(tmp_path / "lock")
+    held.release()
+    code = (
+        "import sys; from pathlib import Path; from lrldata.locks import Lock; Lock(Path(sys.argv[1])); print('has it')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "lock"], capture_output=True, text=True, check=True)
+    assert done.stdout == "has it\n"
+    Lock(tmp_path / "lock").release()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"):
+        Lock(tmp_path / "link")
+
+
+def test_a_lock_that_fails_otherwise_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_descriptor: int, _how: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(OSError, match="Input/output"):
+        Lock(tmp_path / "lock")
+
+
+def test_what_systems_leave_in_a_folder_is_not_somebody_s_data(tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    for name in (".DS_Store", "data/.DS_Store", "data/._train.parquet", "Thumbs.db", ".nfs0000a1", "it"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / ".ipynb_checkpoints").mkdir()
+    (folder / ".ipynb_checkpoints" / "README-checkpoint.md").touch()
+    with lock(folder), replaced(folder, {"it"}.__contains__, "a thing"):
+        pass
+    assert list(folder.iterdir()) == []
+    (folder / "my.DS_Store.txt").touch()
+    with lock(folder), pytest.raises(StorageError, match=r"my\.DS_Store\.txt"):  # noqa: SIM117
+        with replaced(folder, {"it"}.__contains__, "a thing"):
+            pass
+
+
+def test_more_parts_than_a_process_may_have_files_open(tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    words = "casa munte drum apă carte copil soare vânt pădure oraș sat lume viață seară zi noapte floare câmp".split()
+    draw = random.Random(1)
+    for number in range(90):
+        lines = [f"{' '.join(draw.sample(words, 9)).capitalize()} {number}." for _ in range(4)]
+        (tmp_path / "many" / f"{number}.txt").write_text("\n".join(lines), "utf-8")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    command = [sys.executable, "-m", "lrldata.cli", "build", "--lang", "ro", "--source", "web", "--input", "many"]
+    done = subprocess.run(
+        [*command, "--lid", "none", "--out", "out", "--cache", "cache", "--workers", "1", "--quiet"],
+        cwd=tmp_path,
+        env=os.environ | FIXED,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (60, before[1])),
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_dataset_loads_from_a_relative_folder_whose_name_is_a_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "[2024] thesis"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    lrldata.build("ro", sample=True, out="ws", cache=tmp_path / "cache")
+    loaded = lrldata.open_dataset("ws/datasets/ro/conceptnet").load()
+    assert loaded["train"].num_rows > 100
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_quota_is_told_as_a_full_disk_is(number: int) -> None:
+    error = RuntimeError(f"I/O error: {os.strerror(number)} (os error {number})")
+    assert _is_foreseen(error)
+    assert "or in your quota" in _describe(error)
+    assert "Make room" in _describe(error)
+
+
+def test_who_has_no_home_is_told_what_to_set() -> None:
+    error = RuntimeError("could not determine the home directory for '~/.cache'")
+    assert _is_foreseen(error)
+    assert "Set HOME" in _describe(error)
+    assert not _is_foreseen(RuntimeError("another"))
+    assert "ulimit -n" in _describe(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
