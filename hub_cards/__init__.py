@@ -9,6 +9,8 @@ Names are imported when they are used.
 
 from typing import TYPE_CHECKING, Any
 
+from lrldata.imports import imported
+
 if TYPE_CHECKING:
     from hub_cards.api import Pushed, check_card, push, render_card
 
@@ -19,9 +21,7 @@ def __getattr__(name: str) -> Any:
     """Import what the API names when it is asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
-
-    found = globals()[name] = getattr(import_module("hub_cards.api"), name)
+    found = globals()[name] = imported(name, "hub_cards.api", "push")
     return found
 
 

@@ -13,6 +13,7 @@ from lrldata.arguments import call_of, naming_arguments, with_options
 from lrldata.engine import variables
 from lrldata.errors import UsageError
 from lrldata.folder import kept_in_place
+from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
 from lrldata.output import keep_out
 from lrldata.progress import Progress
@@ -112,9 +113,10 @@ def at_endpoint(settings: PushConfig) -> AbstractContextManager[None]:
 
 def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
     """Plan what is asked for, and do it unless it is a dry run. Raises LrlError."""
-    from hub_cards.artifacts import artifacts_of  # noqa: PLC0415 -- imports huggingface_hub
-    from hub_cards.publish.hub import Hub, plain_client  # noqa: PLC0415
-    from hub_cards.publish.publish import prepare, publish  # noqa: PLC0415
+    with many_imports("push"):
+        from hub_cards.artifacts import artifacts_of  # noqa: PLC0415 -- imports huggingface_hub
+        from hub_cards.publish.hub import Hub, plain_client  # noqa: PLC0415
+        from hub_cards.publish.publish import prepare, publish  # noqa: PLC0415
 
     hub = Hub((settings.endpoint or PUBLIC).rstrip("/"), allow_http=settings.allow_http)
     keep_out(hub.token or "")
@@ -143,7 +145,8 @@ def render_card(path: PathLike, *, namespace: str = "my-org", out: PathLike | No
         StorageError: The folder is unfinished or damaged.
 
     """
-    from hub_cards.publish.local import render  # noqa: PLC0415 -- imports the libraries that draw
+    with many_imports("push"):
+        from hub_cards.publish.local import render  # noqa: PLC0415 -- imports the libraries that draw
 
     with naming_arguments({"namespace", "out"}):
         check_arguments(Path(path), namespace)
@@ -165,7 +168,8 @@ def check_card(path: PathLike, *, namespace: str = "my-org") -> list[str]:
         InputError: A file that is not UTF-8.
 
     """
-    from hub_cards.publish.local import check  # noqa: PLC0415 -- imports the libraries that draw
+    with many_imports("push"):
+        from hub_cards.publish.local import check  # noqa: PLC0415 -- imports the libraries that draw
 
     with naming_arguments({"namespace"}):
         check_arguments(Path(path), namespace)

@@ -11,6 +11,7 @@ Names are imported when they are used: torch takes seconds.
 
 from typing import TYPE_CHECKING, Any
 
+from lrldata.imports import imported
 from lrldata.threads import limit_threads
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ def __getattr__(name: str) -> Any:
     """Import what the API names when it is asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
-
-    found = globals()[name] = getattr(import_module(_HOMES.get(name, "lrltrain.api")), name)
+    found = globals()[name] = imported(name, _HOMES.get(name, "lrltrain.api"), "train")
     return found
 
 

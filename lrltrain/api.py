@@ -115,7 +115,7 @@ def fit(data: Any, **options: Any) -> Any:
     with naming_arguments(FitOptions.__annotations__.keys() | {"lang"}):
         calls = [call_of(FitOptions, _where(each, options) | options, **_what(each)) for each in several]
         settings = [load_fit_config(call.config, call.flags) for call in calls]
-        with many_imports():
+        with many_imports("train"):
             from lrltrain.fitting.groups import fit_all  # noqa: PLC0415 -- imports torch
             from lrltrain.session import undisturbed  # noqa: PLC0415
         with undisturbed():
@@ -196,7 +196,7 @@ def evaluate(
     call = call_of(EvalOptions, given, adapter=paths)
     with naming_arguments(EvalOptions.__annotations__.keys() | {"adapter"}):
         settings = load_eval_config(call.config, call.flags)
-        with many_imports():
+        with many_imports("train"):
             from lrltrain.evaluation.measure import measure  # noqa: PLC0415 -- imports torch
             from lrltrain.session import undisturbed  # noqa: PLC0415
         with undisturbed():
@@ -223,7 +223,7 @@ def prompt(lang: str, **options: Unpack[PromptOptions]) -> "list[Run]":
     call = call_of(PromptOptions, options, lang=lang)
     with naming_arguments(PromptOptions.__annotations__.keys() | {"lang"}):
         settings = load_prompt_config(call.config, call.flags)
-        with many_imports():
+        with many_imports("train"):
             from lrltrain.prompting.prompt import prompt as ask  # noqa: PLC0415 -- imports torch
             from lrltrain.session import undisturbed  # noqa: PLC0415
         with undisturbed():
@@ -246,7 +246,7 @@ def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None
         StorageError: A score or dataset is damaged.
 
     """
-    with many_imports():
+    with many_imports("train"):
         from lrltrain.reporting.report import report as write  # noqa: PLC0415 -- imports the libraries that draw
     with naming_arguments({"out"}):
         if "://" in str(workspace):

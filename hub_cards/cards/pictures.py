@@ -5,6 +5,7 @@ from io import BytesIO
 from typing import Any
 
 import altair as alt
+import vl_convert  # noqa: F401 -- by which altair draws; that it is missing altair tells as another error
 
 KEPT, DROPPED = "#1f6feb", "#9aa5b1"
 

@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 import altair as alt
+import vl_convert  # noqa: F401 -- by which altair draws; that it is missing altair tells as another error
 
 from lrldata.output import drawable
 from lrltrain.names import base_name

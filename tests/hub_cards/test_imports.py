@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 IMPORT_ALL = """
 import importlib, pkgutil, sys, hub_cards
 for module in pkgutil.walk_packages(hub_cards.__path__, "hub_cards."):
@@ -15,3 +17,20 @@ print(*sorted({name.partition(".")[0] for name in sys.modules} & for_training))
 def test_hub_cards_imports_none_of_the_packages_for_training() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("call", "module", "extra"),
+    [
+        ("lrltrain.fit('ro')", "torch", "train"),
+        ("lrltrain.report('.')", "vl_convert", "train"),
+        ("lrltrain.load_adapter", "torch", "train"),
+        ("hub_cards.push('ro', namespace='x', dry_run=True)", "vl_convert", "push"),
+        ("hub_cards.render_card('.')", "altair", "push"),
+    ],
+)
+def test_who_lacks_a_library_is_told_which_extra_has_it(call: str, module: str, extra: str) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None\nimport lrltrain, hub_cards\n{call}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    told = f"ModuleNotFoundError: This needs {module}. In a checkout of lrl, use `pip install '.[{extra}]'`."
+    assert done.stderr.splitlines()[-1] == told
