@@ -15,15 +15,16 @@ from lrltrain.reporting.links import Link
 from lrltrain.reporting.tables import NONE, Cell, Column, Row, Table
 
 FIELDS = (
-    *("language", "base", "method", "source", "variant", "task", "data", "metric", "items", "seeds", "mean", "sd"),
-    *("low", "high", "delta", "change", "change_low", "change_high", "p", "p_corrected", "verdict"),
+    *("language", "base", "method", "source", "variant", "task", "data", "metric", "items", "seeds", "train_seeds"),
+    *("mean", "sd", "low", "high", "delta", "change", "change_low", "change_high", "p", "p_corrected", "verdict"),
 )
 READING = (
-    "F1 in per cent, the mean over seeds ± its standard deviation; perplexities as they are, less is better. The "
-    "interval (95 %) is over seeds and the items of the test set, by the bootstrap. A change is against the same base "
-    "model without a language adapter (none): points of F1, or the ratio of perplexities. † marks a change that is "
-    "more than chance: p < 0.05 in a paired randomisation test over items, corrected for all comparisons of this "
-    "report (Holm), and an interval of the change, over seeds too, that does not include no change."
+    "F1 in per cent, the mean over seeds ± its standard deviation (of adapters trained with several seeds, that of the "
+    "means of each); perplexities as they are, lower is better. The interval (95 %) is over seeds and the items of the "
+    "test set, by the bootstrap. A change is against the same base model without a language adapter (none): points of "
+    "F1, or the ratio of perplexities. † marks a change that is more than chance: p < 0.05 in a paired randomisation "
+    "test over items, corrected for all comparisons of this report (Holm), and an interval of the change, over seeds "
+    "too, that does not include no change."
 )
 READING_AVERAGES = (
     "Means over languages, of perplexities geometric ones. The intervals are over seeds and the items of all test "
@@ -32,7 +33,7 @@ READING_AVERAGES = (
     "whose own change is more than chance."
 )
 CAPTION = (
-    "F1 in per cent, the mean over seeds ± its standard deviation; perplexities as they are, less is better. The best "
+    "F1 in per cent, the mean over seeds ± its standard deviation; perplexities as they are, lower is better. The best "
     "of a language and task is in bold. † marks what differs from the same base model without a language adapter "
     "(none) by more than chance: p < 0.05 in a paired randomisation test over items, corrected for all comparisons "
     "(Holm), and a 95 % bootstrap interval of the change, over seeds too, that does not include no change."
@@ -68,7 +69,8 @@ def as_csv(table: Table) -> str:
 
 
 def _values(cell: Cell) -> Iterator[Any]:
-    yield from (*cell.row, *cell.column, cell.items, cell.seeds)
+    task, data, metric = cell.column
+    yield from (*cell.row, task, cell.data or data, metric, cell.items, cell.seeds, cell.train_seeds)
     yield from (cell.score.value, cell.sd, cell.score.low, cell.score.high, cell.delta)
     against = cell.against
     yield from (against.change.value, against.change.low, against.change.high) if against else (None,) * 3

@@ -1,12 +1,14 @@
 """Pseudo-perplexities of a workspace as cells of the table: with an adapter, and of the base model alone. IO."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from lrldata.errors import StorageError
 from lrldata.manifest import (
@@ -30,17 +32,28 @@ from lrltrain.reporting.conditions import Made, names_of_conditions
 from lrltrain.reporting.current import adapters_in, is_replaced, note_replaced
 from lrltrain.reporting.data_names import Key, key_of, names_of
 from lrltrain.reporting.tables import NONE, PPPL, Cell, Column, Comparison, Row, variant_of
+from lrltrain.reporting.train_seeds import joined
 
 Measured = tuple[Path, Mapping[str, Any], Key]  # a folder, its manifest, and what was read
 _AGAIN = "Measure it again with `lrltrain eval --overwrite`."
 
 
-def read_perplexities(workspace: Path, times: int) -> list[Cell]:
+@dataclass(frozen=True)
+class Found:
+    """A cell, the manifest of its score, and by how much it differs from the base model's in each sentence."""
+
+    cell: Cell
+    manifest: Mapping[str, Any]
+    apart: NDArray[np.float64] | None = None
+
+
+def read_perplexities(workspace: Path, times: int, *, together: bool = False) -> list[Cell]:
     """Return the perplexities of a workspace, each adapter's against its base model's. Raises StorageError.
 
     Values and intervals are those of scores.json; p is of sign flips of the differences of sentences, as log-likelihood
     or, by the paper's formula, as perplexity. Left out are those of adapters that have been trained again since, and
-    of base models on a text that was replaced by one of its name on which adapters were measured.
+    of base models on a text that was replaced by one of its name on which adapters were measured. With `together`,
+    adapters that differ in the seed of their training alone have one cell.
     """
     sources, here = dict(_sources(workspace)), adapters_in(workspace)
     found = [(folder, manifest, _tested(folder, manifest, workspace)) for folder, manifest in _measured(workspace)]
@@ -49,7 +62,7 @@ def read_perplexities(workspace: Path, times: int) -> list[Cell]:
     measured = _on_current_texts([each for each in found if not is_replaced(each[1], here)])
     called = names_of(key for _, _, key in measured)
     alone = {_alike(manifest, folder): folder for folder, manifest, _ in measured if manifest["adapter"] is None}
-    cells: dict[tuple[str, str], tuple[Cell, Mapping[str, Any]]] = {}
+    cells: dict[tuple[str, str], Found] = {}
     for folder, manifest, key in measured:
         score = read_beside(folder, "scores.json")
         if score is None:
@@ -58,17 +71,44 @@ def read_perplexities(workspace: Path, times: int) -> list[Cell]:
         base = Row(score["language"], score["base"], NONE, None)
         before = Interval(**(score["before"] or score["after"]))
         alone_as = {**manifest, "adapter": None}
-        cells.setdefault((alike, ""), (Cell(base, column, 1, score["sentences"], before), alone_as))
+        cells.setdefault((alike, ""), Found(Cell(base, column, 1, score["sentences"], before), alone_as))
         if score["adapter"] is None:
             continue
         hashed = str(manifest["adapter"]["manifest_sha256"])
         row = base._replace(method=score["method"], source=sources.get(hashed) or _source(score))
         row = row._replace(variant=variant_of(str(score["adapter"]), row))
-        p = _p(folder, alone.get(alike), manifest["settings"]["formula"], times)
-        against = Comparison(Interval(**score["ratio"]), p) if score["ratio"] and p is not None else None
+        apart = _apart(folder, alone.get(alike), manifest["settings"]["formula"]) if score["ratio"] else None
+        against = None if apart is None else Comparison(Interval(**score["ratio"]), p=1.0)
         cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=against)
-        cells.setdefault((alike, hashed), (cell, manifest))
-    return _told_apart(list(cells.values()))
+        cells.setdefault((alike, hashed), Found(cell, manifest, apart))
+    told = _told_apart(list(cells.values()))
+    if together:
+        told = joined(told, lambda each: (each.cell.row, (each.cell.column, each.cell.items)), _join)
+    return [_tested_by_sentence(each, times) for each in told]
+
+
+def _tested_by_sentence(found: Found, times: int) -> Cell:
+    cell, apart = found.cell, found.apart
+    if cell.against is None or apart is None:
+        return cell
+    return replace(cell, against=replace(cell.against, p=statistics.sign_flips(apart, times, seed=0)))
+
+
+def _join(row: Row, several: list[Found]) -> Found:
+    """Make one of adapters from several seeds: geometric means, also of the ends of intervals over sentences."""
+    cells = [each.cell for each in several]
+    scores, changes = [cell.score for cell in cells], [cell.against.change for cell in cells if cell.against]
+    aparts = [each.apart for each in several if each.apart is not None]
+    whole = len(aparts) == len(changes) == len(cells) and len({len(each) for each in aparts}) == 1
+    against = Comparison(_geometric(changes), p=1.0) if whole else None
+    sd = statistics.deviation([score.value for score in scores])
+    many = len(cells)
+    cell = replace(cells[0], row=row, seeds=many, train_seeds=many, score=_geometric(scores), sd=sd, against=against)
+    return Found(cell, several[0].manifest, np.mean(aparts, axis=0) if whole else None)
+
+
+def _geometric(intervals: Sequence[Interval]) -> Interval:
+    return Interval(*(geometric_mean(getattr(each, end) for each in intervals) for end in ("value", "low", "high")))
 
 
 def _on_current_texts(measured: Sequence[Measured]) -> list[Measured]:
@@ -86,13 +126,14 @@ def _on_current_texts(measured: Sequence[Measured]) -> list[Measured]:
     return kept
 
 
-def _told_apart(cells: Sequence[tuple[Cell, Mapping[str, Any]]]) -> list[Cell]:
+def _told_apart(found: Sequence[Found]) -> list[Found]:
     """Name what else would share a place in the table."""
-    names = names_of_conditions([Made(cell.row, cell.column, manifest) for cell, manifest in cells])
-    return [
-        replace(cell, row=cell.row._replace(variant=f"{cell.row.variant} {name}".strip()))
-        for (cell, _), name in zip(cells, names, strict=True)
+    names = names_of_conditions([Made(each.cell.row, each.cell.column, each.manifest) for each in found])
+    rows = [
+        each.cell.row._replace(variant=f"{each.cell.row.variant} {name}".strip())
+        for each, name in zip(found, names, strict=True)
     ]
+    return [replace(each, cell=replace(each.cell, row=row)) for each, row in zip(found, rows, strict=True)]
 
 
 def _tested(folder: Path, manifest: Mapping[str, Any], workspace: Path) -> Key:
@@ -125,8 +166,8 @@ def _sources(workspace: Path) -> Iterator[tuple[str, str]]:
 
 
 def _source(score: Mapping[str, Any]) -> str:
-    """Return the source by the adapter's name, LANGUAGE_SOURCE_METHOD."""
-    return str(score["adapter"]).removeprefix(f"{score['language']}_").removesuffix(f"_{score['method']}")
+    """Return the source by the adapter's name, LANGUAGE_SOURCE_METHOD or LANGUAGE_SOURCE_METHOD_VARIANT."""
+    return str(score["adapter"]).removeprefix(f"{score['language']}_").partition(f"_{score['method']}")[0]
 
 
 def _alike(manifest: Mapping[str, Any], folder: Path) -> str:
@@ -134,7 +175,7 @@ def _alike(manifest: Mapping[str, Any], folder: Path) -> str:
     return fingerprint([folder.parents[1].as_posix(), *(manifest[key] for key in ("data", "base", "settings"))])
 
 
-def _p(folder: Path, alone: Path | None, formula: str, times: int) -> float | None:
+def _apart(folder: Path, alone: Path | None, formula: str) -> NDArray[np.float64] | None:
     if alone is None:
         return None
     after, before = (_likelihoods(each) for each in (folder, alone))
@@ -144,7 +185,8 @@ def _p(folder: Path, alone: Path | None, formula: str, times: int) -> float | No
     if formula == "paper":
         tokens = after["tokens"].to_numpy()
         one, other = np.exp(-one / tokens), np.exp(-other / tokens)
-    return statistics.sign_flips(one - other, times, seed=0)
+    differences: NDArray[np.float64] = one - other
+    return differences
 
 
 def _likelihoods(folder: Path) -> pl.DataFrame:

@@ -49,7 +49,7 @@ def report(workspace: Path, out: Path | None = None, resamples: int = RESAMPLES)
     """
     home = _home(workspace, out)
     with understood(workspace):
-        table = Table(read_cells(workspace, resamples))
+        table = Table(read_cells(workspace, resamples, together=True))
         if not table.cells:
             raise InputError(
                 f"{workspace}: holds no scores to report.", "Measure an adapter first, with `lrltrain eval`."

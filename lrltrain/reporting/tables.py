@@ -12,6 +12,7 @@ from lrltrain.evaluation.statistics import Floats, Interval, is_clear
 
 NONE = "none"  # the method without a language adapter, with which the others are compared
 PPPL = "pppl"
+OWN = "each language's own"  # in place of a test set's name
 RESAMPLES = 1_000
 _METHODS = (NONE, "seq_bn", "seq_bn_inv", "lora", "full", "fusion")
 
@@ -54,7 +55,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Cell:
-    """A score: mean and standard deviation over seeds, with the interval over seeds and the items of the test set."""
+    """A score: mean and standard deviation over seeds, with the interval over seeds and the items of the test set.
+
+    `seeds` counts all runs. Of adapters from several seeds of training, `train_seeds`, the deviation is of the means of
+    each. `data` is the name of the test set, where that of the column stands for those of several languages.
+    """
 
     row: Row
     column: Column
@@ -64,6 +69,8 @@ class Cell:
     sd: float | None = None
     against: Comparison | None = None
     drawn: Floats | None = field(default=None, compare=False, repr=False)
+    train_seeds: int = 1
+    data: str = ""
 
     @property
     def verdict(self) -> Literal["gain", "loss", ""]:
@@ -116,6 +123,28 @@ def variant_of(name: str, row: Row) -> str:
         return name
     begin = f"{row.language}_{row.source}_{row.method}_".replace("-", "_")
     return name.removeprefix(begin).replace("_", "-") if name.startswith(begin) else ""
+
+
+def own_sets(cells: Sequence[Cell]) -> list[Cell]:
+    """Put test sets of a task into one column, where each language has one and each set is of its own languages.
+
+    Sentiment is measured on another set in each language, and would be a column each, without an average.
+    """
+    kinds: dict[tuple[str, str], dict[Column, set[str]]] = {}
+    for cell in cells:
+        if not cell.column.lower_is_better:
+            columns = kinds.setdefault((cell.column.task, cell.column.metric), {})
+            columns.setdefault(cell.column, set()).add(cell.row.language)
+    apart = set()
+    for columns in kinds.values():
+        names = [column.data.partition(", at most ")[0] for column in columns]
+        tested = [language for several in columns.values() for language in several]
+        if len(columns) > 1 and len(set(names)) == len(names) and len(set(tested)) == len(tested):
+            apart |= set(columns)
+    return [
+        replace(cell, column=cell.column._replace(data=OWN), data=cell.column.data) if cell.column in apart else cell
+        for cell in cells
+    ]
 
 
 def corrected(cells: Sequence[Cell]) -> tuple[Cell, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from xxhash import xxh3_64_intdigest
 
@@ -16,8 +17,9 @@ from lrltrain.evaluation.record import TASKS, Run
 from lrltrain.evaluation.statistics import Counts, Floats
 from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
 from lrltrain.reporting.current import SHOWN, current_runs, note_replaced
-from lrltrain.reporting.data_names import Key, key_of, names_of
+from lrltrain.reporting.data_names import Key, content_of, key_of, names_of
 from lrltrain.reporting.tables import NONE, Cell, Column, Comparison, Row, variant_of
+from lrltrain.reporting.train_seeds import joined
 
 FROM = "-from-"  # in the method of what learned the task in another language
 _AGAIN = "Run the task again with --overwrite."
@@ -25,12 +27,13 @@ _AGAIN = "Run the task again with --overwrite."
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one method on one test set that differ in their seed alone."""
+    """The runs of one method on one test set that differ in seeds alone: the task's, and the adapter's."""
 
     row: Row
     column: Column
     runs: tuple[Run, ...]
     labels: tuple[str, ...]
+    adapters: tuple[int, ...] = ()  # of each run, which of several adapters it is of
 
     @cached_property
     def gold(self) -> pl.Series:
@@ -39,7 +42,7 @@ class Group:
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
-        """Return the seeds, in the order of the runs."""
+        """Return the seeds of the task, in the order of the runs."""
         return tuple(run.seed for run in self.runs)
 
     @cached_property
@@ -51,11 +54,16 @@ class Group:
         return statistics.label_counts(self.gold.to_list(), predicted, self.labels)
 
 
-def read_tasks(workspace: Path, resamples: int, times: int) -> list[Cell]:
-    """Count the scores of all task runs of a workspace; p is not corrected yet. Raises StorageError."""
+def read_tasks(workspace: Path, resamples: int, times: int, *, together: bool = False) -> list[Cell]:
+    """Count the scores of all task runs of a workspace; p is not corrected yet. Raises StorageError.
+
+    With `together`, adapters that differ in the seed of their training alone have one cell.
+    """
     runs, replaced = current_runs(workspace)
     note_replaced("runs of tasks", replaced)
     groups = _groups(runs)
+    if together:
+        groups = joined(groups, lambda group: (group.row, (group.column, _items(group))), _join)
     fitting = {id(group): _fitting(group, groups) for group in groups}
     pairs = [(group, _baseline(group, fitting[id(group)])) for group in groups]
     _note_unlike([group for group, base in pairs if base is None and fitting[id(group)]])
@@ -115,6 +123,17 @@ def _group(row: Row, column: Column, runs: Sequence[Run]) -> Group:
     return Group(row, column, tuple(runs), ())
 
 
+def _items(group: Group) -> str:
+    """Return a hash of what was tested on."""
+    return content_of(group.runs[0].manifest["data"])
+
+
+def _join(row: Row, groups: list[Group]) -> Group:
+    runs = [run for group in groups for run in group.runs]
+    adapters = [number for number, group in enumerate(groups) for _ in group.runs]
+    return replace(groups[0], row=row, runs=tuple(runs), adapters=tuple(adapters))
+
+
 def _labelled(groups: Sequence[Group]) -> list[Group]:
     """Give all methods on a test set the same classes: those that are right, or that any of them has predicted."""
     labels: dict[tuple[str, Column], set[str]] = {}
@@ -166,36 +185,52 @@ def _note_unlike(groups: Sequence[Group]) -> None:
 
 
 def _cell(group: Group, base: Group | None, drawn: Mapping[int, Floats], resamples: int, times: int) -> Cell:
-    by_seed = statistics.by_seed(group.counts).tolist()
-    score = statistics.mirrored(sum(by_seed) / len(by_seed), drawn[id(group)], least=0.0)
+    value = float(statistics.by_seed(group.counts).mean())
+    score = statistics.mirrored(value, drawn[id(group)], least=0.0)
     against = _compare(group, base, drawn, resamples, times) if base else None
-    sd = statistics.deviation(by_seed)
-    return Cell(group.row, group.column, len(by_seed), len(group.counts), score, sd, against, drawn[id(group)])
+    sd = statistics.deviation(_apart(group, group.counts, range(len(group.runs))).tolist())
+    many, adapters = len(group.runs), len(set(group.adapters)) or 1
+    return Cell(
+        group.row, group.column, many, len(group.counts), score, sd, against, drawn[id(group)], train_seeds=adapters
+    )
+
+
+def _apart(group: Group, counts: Counts, places: Sequence[int]) -> Floats:
+    """Return F1 by what seeds make of it: of several adapters the mean of each, else by seed of the task."""
+    values = statistics.by_seed(counts)
+    if not group.adapters:
+        return values
+    of = np.array([group.adapters[place] for place in places])
+    return np.array([values[of == adapter].mean() for adapter in dict.fromkeys(of.tolist())])
 
 
 def _compare(group: Group, base: Group, drawn: Mapping[int, Floats], resamples: int, times: int) -> Comparison:
-    """Compare over the seeds that both have; where they have none in common, over as many of each as the fewer has."""
-    shared = [seed for seed in group.seeds if seed in base.seeds]
-    few = min(len(group.seeds), len(base.seeds))
-    sides = []
-    for each in (group, base):
-        places = [each.seeds.index(seed) for seed in shared or each.seeds[:few]]
-        counts = each.counts if len(places) == len(each.seeds) else each.counts[:, places]
-        seen = drawn[id(each)] if counts is each.counts else _drawn(each, counts, resamples)
-        sides.append((counts, seen))
-    (one, ours), (other, theirs) = sides
+    """Compare over the seeds that both have; where they have none in common, over as many of each as the fewer has.
+
+    Of several adapters, each run is compared with that of the base model of its seed.
+    """
+    mine, its = (sorted(set(each.seeds)) for each in (group, base))
+    shared = [seed for seed in mine if seed in its]
+    pairs = dict(zip(shared or mine, shared or its, strict=False))
+    places = [place for place, seed in enumerate(group.seeds) if seed in pairs]
+    paired = [base.seeds.index(pairs[group.seeds[place]]) for place in places]
+    one, other = group.counts[:, places], base.counts[:, paired]
+    ours = drawn[id(group)] if len(places) == len(group.runs) else _drawn(group, one, resamples, places)
+    alone = sorted(set(paired))
+    theirs = drawn[id(base)] if len(alone) == len(base.runs) else _drawn(base, base.counts[:, alone], resamples, alone)
     value = float(statistics.by_seed(one).mean() - statistics.by_seed(other).mean())
     p = statistics.randomisation(one, other, times, _seed(group))
     return Comparison(statistics.mirrored(value, ours - theirs), p, drawn=ours - theirs)
 
 
-def _drawn(group: Group, counts: Counts, resamples: int) -> Floats:
+def _drawn(group: Group, counts: Counts, resamples: int, places: Sequence[int] | None = None) -> Floats:
     """Resample items, the same for all methods on a test set, and seeds, each method's own."""
+    apart = _apart(group, counts, range(len(group.runs)) if places is None else places)
     items = statistics.bootstrap(counts, resamples, _seed(group))
     own = xxh3_64_intdigest(
         "\0".join((*group.row[:3], str(group.row.source), group.row.variant, *group.column)).encode()
     )
-    return statistics.with_seeds(items, statistics.by_seed(counts), own)
+    return statistics.with_seeds(items, apart, own)
 
 
 def _seed(group: Group) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from statistics import fmean, geometric_mean, stdev
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from lrltrain.evaluation.record import Run, runs_in
 from lrltrain.evaluation.score_tasks import TaskScore
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages
+from lrltrain.reporting.exporters import as_csv
 from lrltrain.reporting.links import by_perplexity
 from lrltrain.reporting.perplexity import read_perplexities
-from lrltrain.reporting.tables import Cell, Column, Comparison, Row, Table, corrected
+from lrltrain.reporting.tables import OWN, Cell, Column, Comparison, Row, Table, corrected, own_sets
 from lrltrain.reporting.task_cells import read_tasks
 
 LANGUAGES = ("bg", "mt", "ro", "ug")
@@ -45,6 +47,102 @@ def test_the_same_conditions_have_one_name_in_all_languages(tmp_path: Path) -> N
     found = {(each.group, each.method): each for each in averages(Table(tuple(cells)))}
     assert found[ALL, "lora"].languages == LANGUAGES
     assert getattr(found[ALL, "lora"].score, "value", 0) > 0.8, "of 20 epochs alone"
+
+
+def put_seeds(out: Path, language: str, seeds: tuple[int, ...], tasks: tuple[int, ...] = (1, 2)) -> None:
+    """Write runs of adapters that were trained with these seeds, each on the task with those, and of none."""
+    for task in tasks:
+        gold, predicted = predictions("topic", 0.5, task)
+        put_run(out, recipe(language, "topic", "none", task), gold, predicted)
+        for seed in seeds:
+            name = f"{language}_conceptnet_lora_seed_{seed}"
+            adapter = {"name": name, "manifest_sha256": f"{seed}" * 64}
+            gold, predicted = predictions("topic", 0.7 + 0.05 * seed, 10 * seed + task)
+            put_run(out, recipe(language, "topic", "lora", task, adapter=adapter), gold, predicted)
+
+
+def test_adapters_of_several_seeds_are_one_method(tmp_path: Path) -> None:
+    for language in ("ro", "mt"):
+        put_seeds(tmp_path, language, (1, 2, 3))
+    alone = {cell.row.variant: cell for cell in cells_of(tmp_path) if cell.row[:3] == ("ro", BASE, "lora")}
+    assert set(alone) == {"seed-1", "seed-2", "seed-3"}, "as cards have them"
+    cells = list(corrected(read_tasks(tmp_path, 400, 999, together=True)))
+    assert [cell.row.variant for cell in cells] == [""] * 4
+    (lora,) = (cell for cell in cells if cell.row[:3] == ("ro", BASE, "lora"))
+    assert (lora.seeds, lora.train_seeds) == (6, 3)
+    means = [cell.score.value for cell in alone.values()]
+    assert lora.score.value == pytest.approx(fmean(means))
+    assert lora.sd == pytest.approx(stdev(means)), "of the means of each adapter"
+    (none,) = (cell for cell in cells if cell.row[:3] == ("ro", BASE, "none"))
+    assert lora.against is not None
+    assert lora.against.change.value == pytest.approx(lora.score.value - none.score.value)
+    assert lora.verdict == "gain"
+    (average,) = (each for each in averages(Table(tuple(cells))) if (each.group, each.method) == (ALL, "lora"))
+    assert average.languages == ("mt", "ro")
+
+
+def test_seeds_of_training_that_differ_are_no_gain(tmp_path: Path) -> None:
+    for task in (1, 2):
+        gold, predicted = predictions("topic", 0.5, task)
+        put_run(tmp_path, recipe("ro", "topic", "none", task), gold, predicted)
+        for seed, share in ((1, 0.2), (2, 0.98), (3, 0.98)):
+            adapter = {"name": f"ro_conceptnet_lora_seed_{seed}", "manifest_sha256": f"{seed}" * 64}
+            gold, predicted = predictions("topic", share, 10 * seed + task)
+            put_run(tmp_path, recipe("ro", "topic", "lora", task, adapter=adapter), gold, predicted)
+    (lora,) = (cell for cell in corrected(read_tasks(tmp_path, 400, 999, together=True)) if cell.row.method == "lora")
+    assert lora.against is not None
+    assert lora.against.p_corrected < 0.01, "of these three, over items"
+    assert lora.verdict == "", "a fourth may be as the first"
+
+
+def test_beside_an_adapter_of_the_usual_seed_others_have_a_name(tmp_path: Path) -> None:
+    put_seeds(tmp_path, "ro", (1, 2))
+    gold, predicted = predictions("topic", 0.9, 7)
+    put_run(tmp_path, recipe("ro", "topic", "lora", 1), gold, predicted)
+    cells = read_tasks(tmp_path, 100, 99, together=True)
+    assert {cell.row.variant: cell.seeds for cell in cells if cell.row.method == "lora"} == {"": 1, "seeds": 4}
+
+
+def test_perplexities_of_several_seeds_are_one_too(tmp_path: Path) -> None:
+    after = [
+        put_perplexity(tmp_path, "ro", "lora", f"{seed}" * 64, 0.6 + 0.1 * seed, f"_seed_{seed}") for seed in (1, 2)
+    ]
+    assert len([cell for cell in read_perplexities(tmp_path, 99) if cell.row.method == "lora"]) == 2
+    (lora,) = (cell for cell in read_perplexities(tmp_path, 999, together=True) if cell.row.method == "lora")
+    assert (lora.row.variant, lora.train_seeds) == ("", 2)
+    assert lora.score.value == pytest.approx(geometric_mean(after))
+    assert lora.sd == pytest.approx(stdev(after))
+    assert lora.against is not None
+    assert lora.against.p == 1 / 1000
+
+
+def test_test_sets_that_each_language_has_of_its_own_are_one_column(tmp_path: Path) -> None:
+    def put_set(language: str, name: str, method: str = "lora", **more: Any) -> None:
+        data = {"name": name, "files": {}, "counts": {}} | more
+        put(tmp_path, language, method, 0.8, {}, data=data)
+
+    for language in ("ro", "mt"):
+        put_set(language, f"{language}_sa")
+        put_set(language, f"{language}_sa", "none")
+    cells = own_sets(cells_of(tmp_path))
+    assert {(cell.column.data, cell.data) for cell in cells} == {(OWN, "ro_sa"), (OWN, "mt_sa")}
+    (average, _) = (each for each in averages(Table(tuple(cells))) if each.group == ALL)
+    assert average.languages == ("mt", "ro")
+    assert [row.split(",")[6] for row in as_csv(Table(tuple(cells))).splitlines()[1:]] == [
+        *2 * ["mt_sa"],
+        *2 * ["ro_sa"],
+    ]
+    put_set("ro", "another")
+    assert OWN not in {cell.column.data for cell in own_sets(cells_of(tmp_path))}, (
+        "of which no one knows which is meant"
+    )
+
+
+def test_of_one_test_set_samples_stay_apart(tmp_path: Path) -> None:
+    put(tmp_path, "ro", "lora", 0.8, {})
+    sampled = {"name": "sib200", "files": {}, "counts": {}, "sampled": 30}
+    put(tmp_path, "mt", "lora", 0.8, {}, data=sampled)
+    assert {cell.column.data for cell in own_sets(cells_of(tmp_path))} == {"sib200", "sib200, at most 30"}
 
 
 def test_a_score_is_compared_under_its_own_conditions_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

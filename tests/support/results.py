@@ -97,12 +97,12 @@ def put_adapter(out: Path, language: str, method: str, losses: Sequence[float]) 
     return str(write_manifest(folder / MANIFEST, ADAPTER, made | {"outputs": outputs})["sha256"])
 
 
-def put_perplexity(out: Path, language: str, method: str, hashed: str, better: float) -> float:
+def put_perplexity(out: Path, language: str, method: str, hashed: str, better: float, variant: str = "") -> float:
     """Write the scores of an adapter and of its base model, and return the perplexity after."""
     draw = np.random.default_rng(len(language + method))
     before = -draw.gamma(9, 8, 40)
     kept: dict[str, float] = {}
-    for name, likelihoods in (("base", before), (f"{language}_conceptnet_{method}", before * better)):
+    for name, likelihoods in (("base", before), (f"{language}_conceptnet_{method}{variant}", before * better)):
         adapter = {"name": name, "manifest_sha256": hashed} if name != "base" else None
         made: dict[str, Any] = {"task": "pppl", "data": {"name": "flores"}, "base": {"id": BASE}, "adapter": adapter}
         made |= {
