@@ -70,16 +70,27 @@ def check(
         fault = next(
             (each for each in faults if each["type"] == "extra_forbidden"), faults[0]
         )  # a typo, before what it left out
-        key = ".".join(map(str, fault["loc"])) or "settings"
+        key, begins = _told(fault["loc"]), f"{file}: " if file else ""
         if fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, model.model_fields, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(model.model_fields)}."
-            raise UsageError(f"{file}: unknown key {key!r}.", hint) from error
+            raise UsageError(f"{begins}unknown key {key!r}.", hint) from error
         if fault["type"] == "missing":
-            lacking = f"{file}: {key} is missing." if file else f"--{key.replace('_', '-')} is missing."
+            lacking = f"{begins}{key} is missing." if file else f"--{key.replace('_', '-')} is missing."
             what = "No language given." if key == "lang" else lacking
             raise UsageError(what, missing) from error
-        top = key.split(".")[0]
+        top = str(fault["loc"][0]) if fault["loc"] else key
         where = f"--{top.replace('_', '-')}" if top in flags else f"{file}: {key}" if top in values else ""
         message = fault["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}: {message}.".removeprefix(": ")) from error
+        ended = message if message.endswith("?") else f"{message}."
+        raise UsageError(f"{where}: {ended}".removeprefix(": ")) from error
+
+
+def _told(place: tuple[int | str, ...]) -> str:
+    """Write where a setting is: of a table of which there are several, which one."""
+    match place:
+        case (str(table), int(number), *rest) if rest:
+            return f"[[{table}]] {number + 1}: {'.'.join(map(str, rest))}"
+        case (str(table), int(number)):
+            return f"[[{table}]] {number + 1}"
+    return ".".join(map(str, place)) or "settings"

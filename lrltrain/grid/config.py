@@ -6,7 +6,7 @@
     [build.glotcc]                      # a table per source: options of `lrldata build`
     max-bytes = 100_000_000
 
-    [[fit]]                             # a table a product of sources, models and methods
+    [[fit]]                             # a table a product of sources, models, methods and seeds
     sources = ["glotcc"]
     models = ["FacebookAI/xlm-roberta-base"]
     methods = ["seq_bn_inv", "lora"]
@@ -38,6 +38,7 @@ from lrltrain.config import Method, Seed
 TaskName = Literal["pppl", "topic", "sentiment", "ner"]
 Source = Literal["conceptnet", "glotcc", "web"]
 Options = dict[str, Any]
+OF_THE_STUDY = {"lang": "languages", "source": "sources", "base": "models", "method": "methods", "out": "out"}
 OF_ALL_TASKS = {"seeds", "tasks", "baselines", "lang", "adapter", "base", "out"}
 PUSHED = {  # options of `lrl push-hub` that a study may set
     *("namespace", "kind", "source", "method", "version", "license", "license_name", "license_link", "base_id"),
@@ -57,7 +58,7 @@ def _known_to_push(options: Options) -> Options:
 
 
 class Fits(BaseModel):
-    """Adapters to train: the product of sources, models and methods, for `languages` or for all of the recipe.
+    """Adapters to train: the product of sources, models, methods and seeds, for `languages` or for all of the recipe.
 
     `tasks` are those that they are measured by; without it all are. `fuse` names the adapters that a fusion is of.
     """
@@ -70,6 +71,27 @@ class Fits(BaseModel):
     methods: list[Method] = Field(min_length=1)
     fuse: Literal["seq_bn", "seq_bn_inv"] = "seq_bn_inv"
     tasks: list[TaskName] | None = None
+    seeds: list[Seed] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _is_said_once(self) -> Self:
+        for name in OF_THE_STUDY.keys() & self.options.keys():
+            raise ValueError(f"{name}: is set by the study; did you mean {OF_THE_STUDY[name]!r}?")
+        seed = self.options.get("seed")
+        if isinstance(seed, list) or (self.seeds and seed is not None):
+            raise ValueError("seed: is one number; seeds = [1, 2, 3] trains several")
+        if self.seeds and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: names one twice")
+        return self
+
+    @property
+    def variants(self) -> dict[str, Options]:
+        """Return the options of each seed of training, by the variant that its adapters are; one seed makes none."""
+        if not self.seeds:
+            return {"": {}}
+        if len(self.seeds) == 1:
+            return {"": {"seed": self.seeds[0]}}
+        return {f"seed-{seed}": {"seed": seed, "variant": f"seed-{seed}"} for seed in self.seeds}
 
     @property
     def options(self) -> Options:
@@ -88,6 +110,8 @@ class Evals(BaseModel):
 
     @model_validator(mode="after")
     def _tables_are_of_tasks(self) -> Self:
+        if "seed" in (self.model_extra or {}):
+            raise ValueError("seed: is not known; did you mean 'seeds'?")
         for name, table in (self.model_extra or {}).items():
             if not isinstance(table, dict):
                 continue

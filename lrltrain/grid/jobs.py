@@ -1,9 +1,10 @@
 """From a recipe to its jobs. A job is known by a hash of its settings, of its inputs and of the jobs it needs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lrldata.conceptnet.config import load_config
 from lrldata.errors import LrlError, UsageError
@@ -24,7 +25,7 @@ NONE = "none"
 SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: a job per file, before that of the whole
 _HELD_IN = {"topic": "sib200", "sentiment": "sentiment", "ner": "wikiann", "pppl": "flores"}  # in languages.toml
 _FILES = {"dump", "conceptnet_db", "index", "input", "protect", "templates", "text", "dataset", "data", "base"}
-Key = tuple[str, str, str, str]  # of an adapter: language, source, model, method
+TRAIN_SEED = "train_seed"  # the label of adapters that are trained with several seeds
 _IDENTITY_IS_NOT = {
     "out",
     "cache",
@@ -36,6 +37,16 @@ _IDENTITY_IS_NOT = {
     "memory",
     "group",
 }
+
+
+class Key(NamedTuple):
+    """What an adapter is found by; the base model alone has no source."""
+
+    language: str
+    source: str
+    model: str
+    method: str
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,36 +150,44 @@ def _fits(
     """Yield the adapters of one table, each with the key by which a fusion and its scores find it."""
     if "variant" in fits.options:
         raise UsageError("a study has no variants.", "Put the table into a recipe of its own, with another `out`.")
-    for language in parse(as_lang(fits.languages)) if fits.languages else languages:
-        for source in fits.sources:
-            if source != "web" and source not in language.sources:
-                continue
-            for called in map(models.__getitem__, fits.models):
-                model = called.model
-                for method in fits.methods:
-                    labels = {"lang": language.code, "source": source, "model": model, "method": method}
-                    settings = _filled(fits.options, config, language, source)
-                    settings |= {"lang": language.code, "source": source, "base": model, "method": method}
-                    settings |= called.of_fit
-                    held = "text" in settings or "dataset" in settings
-                    needs = [] if held or (language.code, source) not in builds else [builds[language.code, source]]
-                    if method == "fusion":
-                        parts = {key: each for key, each in adapters.items() if key[0] == language.code}
-                        fused = {key[1]: parts[key] for key in parts if key[2:] == (model, fits.fuse)}
-                        if len(fused) < 2:
-                            raise UsageError(
-                                f"a fusion for {language.code} wants {fits.fuse} adapters of two sources on {model}.",
-                                "Put a [[fit]] table for them above.",
-                            )
-                        needs += [each.job for each in fused.values()]
-                        settings["adapters"] = [
-                            places.adapter(language.code, called.folder, each, fits.fuse) for each in fused
-                        ]
-                    load_fit_config(None, settings)
-                    key = (language.code, source, model, method)
-                    if key in adapters:
-                        raise UsageError(f"{' '.join(key)} is in a table above.", "Two would be one folder.")
-                    yield Job("fit", labels | called.labels, settings, tuple(needs)), key
+    asked = parse(as_lang(fits.languages)) if fits.languages else languages
+    for language, source, model, method in product(asked, fits.sources, fits.models, fits.methods):
+        if source != "web" and source not in language.sources:
+            continue
+        called = models[model]
+        for variant, seeded in fits.variants.items():
+            labels = {"lang": language.code, "source": source, "model": called.model, "method": method}
+            labels |= {TRAIN_SEED: str(seeded["seed"])} if variant else {}
+            settings = _filled(fits.options, config, language, source) | seeded
+            settings |= {"lang": language.code, "source": source, "base": called.model, "method": method}
+            settings |= called.of_fit
+            held = "text" in settings or "dataset" in settings
+            needs = [] if held or (language.code, source) not in builds else [builds[language.code, source]]
+            if method == "fusion":
+                fused = _fused(adapters, language.code, called.model, fits.fuse, variant)
+                needs += [adapters[each].job for each in fused]
+                settings["adapters"] = [
+                    places.adapter(language.code, called.folder, each.source, fits.fuse, each.variant) for each in fused
+                ]
+            load_fit_config(None, settings)
+            key = Key(language.code, source, called.model, method, variant)
+            if key in adapters:
+                raise UsageError(f"{' '.join(filter(None, key))} is in a table above.", "Two would be one folder.")
+            yield Job("fit", labels | called.labels, settings, tuple(needs)), key
+
+
+def _fused(adapters: Mapping[Key, Adapter], code: str, model: str, method: str, variant: str) -> list[Key]:
+    """Return the adapters that are fused, one of each source: of the fusion's own seed where there is such a one."""
+    found: dict[str, Key] = {}
+    for key in adapters:
+        if (key.language, key.model, key.method) == (code, model, method) and key.variant in ("", variant):
+            found[key.source] = max(found.get(key.source, key), key, key=lambda each: each.variant)
+    if len(found) < 2:
+        raise UsageError(
+            f"a fusion for {code} wants {method} adapters of two sources on {model}.",
+            "Put a [[fit]] table for them above" + (", with the same seeds." if variant else "."),
+        )
+    return list(found.values())
 
 
 def _evals(
@@ -183,25 +202,26 @@ def _evals(
     by_code = {language.code: language for language in [*languages, *_languages_of(adapters)]}
     for task in evals.tasks:
         asked = [key for key, adapter in adapters.items() if adapter.tasks is None or task in adapter.tasks]
-        bases = dict.fromkeys((code, NONE, model, NONE) for code, _, model, _ in asked if evals.baselines)
+        bases = dict.fromkeys(Key(key.language, NONE, key.model, NONE) for key in asked if evals.baselines)
         for key in [*bases, *asked]:
-            code, source, model, method = key
+            code, source, model, method, variant = key
             language = by_code[code]
             called = models[model]
             labels = {"lang": code, "source": source, "model": model, "method": method, "task": task} | called.labels
+            labels |= {TRAIN_SEED: variant.removeprefix("seed-")} if variant else {}
             needs: tuple[str, ...] = (adapters[key].job,) if key in adapters else ()
             settings = _filled(evals.options(task), config, language, source)
             if "data" not in settings and getattr(language, _HELD_IN[task]) is None:
                 continue
             if key in adapters:
-                settings["adapter"] = [places.adapter(code, called.folder, source, method)]
+                settings["adapter"] = [places.adapter(code, called.folder, source, method, variant)]
                 if task != "pppl" and (code, source) in builds:
                     settings["corpus"] = places.dataset(code, source)
             settings |= {"lang": code, "task": task, "base": model} | called.of_eval
             needs += tuple(build for made, build in builds.items() if settings.get("data") == places.dataset(*made))
-            _check_data(task, settings.get("data"))
+            _check_data(task, settings.get("data"), {places.dataset(*made) for made in builds}, config.out)
             if task == "pppl":
-                load_eval_config(None, settings)
+                _check_eval(task, settings)
                 yield Job("eval", labels, settings, needs)
                 continue
             if key not in adapters:
@@ -209,14 +229,29 @@ def _evals(
             for data in _sets(task, settings.get("data"), language):
                 for seed in evals.seeds:
                     own = settings | {"seeds": [seed]} | ({"data": data} if data else {})
-                    load_eval_config(None, own)
+                    _check_eval(task, own)
                     name = {"data": Path(data).name or Path(data).resolve().name} if data else {}
                     yield Job("eval", labels | name | {"seed": str(seed)}, own, needs)
 
 
-def _check_data(task: str, data: Any) -> None:
+def _check_eval(task: str, settings: dict[str, Any]) -> None:
+    """Raise UsageError that names the table, for settings that an eval would refuse."""
+    try:
+        load_eval_config(None, settings)
+    except UsageError as error:
+        raise UsageError(f"[eval], {task}: {error.message}", error.hint) from error
+
+
+def _check_data(task: str, data: Any, built: Collection[str], out: str) -> None:
     """Raise UsageError for data that are neither here, nor made by the study, nor an id on the Hub."""
-    if not isinstance(data, str) or places.is_made(data) or data == "flores" or Path(data).expanduser().exists():
+    if places.is_made(data):
+        if data not in built and not is_remote(out) and not (as_folder(out) / data).exists():
+            raise UsageError(
+                f"[eval] {task}: data: {data}: the study makes no such dataset, and {out} has none.",
+                f"What begins with datasets/ is of the workspace; a folder of yours is ./{data}.",
+            )
+        return
+    if not isinstance(data, str) or data == "flores" or Path(data).expanduser().exists():
         return
     if not HUB_ID.fullmatch(data) or "/" not in data:
         raise UsageError(f"[eval] {task}: data: {data}: no such file or folder.", "Paths are from where you are.")
@@ -224,7 +259,7 @@ def _check_data(task: str, data: Any) -> None:
 
 def _languages_of(adapters: Mapping[Key, Adapter]) -> list[Language]:
     """Return the languages of adapters."""
-    codes = ",".join(dict.fromkeys(key[0] for key in adapters))
+    codes = ",".join(dict.fromkeys(key.language for key in adapters))
     return parse(codes) if codes else []
 
 

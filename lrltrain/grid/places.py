@@ -20,9 +20,9 @@ def dataset(lang: str, source: str) -> str:
     return dataset_path(lang, source)
 
 
-def adapter(lang: str, base_folder: str, source: str, method: str) -> str:
+def adapter(lang: str, base_folder: str, source: str, method: str, variant: str = "") -> str:
     """Return where an adapter is, or a model that was fine-tuned, in the folder of its base model."""
-    return adapter_path(lang, base_folder, source, method)
+    return adapter_path(lang, base_folder, source, method, variant)
 
 
 def _scores(job: Job) -> str:
@@ -46,7 +46,7 @@ def home_of(job: Job) -> str | None:
     if job.kind == "build":
         return dataset(told["lang"], told["source"])
     if job.kind == "fit":
-        return adapter(told["lang"], base_folder(job), told["source"], told["method"])
+        return adapter(told["lang"], base_folder(job), told["source"], told["method"], job.settings.get("variant", ""))
     return None
 
 

@@ -11,7 +11,7 @@ from grids import write_recipe
 from lrldata.errors import UsageError
 from lrldata.language import find
 from lrltrain.evaluation.pseudo_perplexity import TOKENS_A_BATCH
-from lrltrain.grid import cost
+from lrltrain.grid import cost, places
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.cost import cost_of
 from lrltrain.grid.job import Job, job_of
@@ -116,14 +116,57 @@ def test_a_part_can_be_selected_with_what_it_needs(tmp_path: Path) -> None:
             select(made, wrong)
 
 
+def test_several_seeds_of_training_are_adapters_of_their_own(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, tmp_path)
+    before = jobs(recipe)
+    recipe.write_text(recipe.read_text().replace("steps = 4", "steps = 4\nseeds = [5, 7]"))
+    made = jobs(recipe)
+    fits = [job for job in made if job.kind == "fit"]
+    assert len(fits) == 2 * len([job for job in before if job.kind == "fit"])
+    assert {(job.settings["seed"], job.settings["variant"]) for job in fits} == {(5, "seed-5"), (7, "seed-7")}
+    homes = {places.home_of(job): job.id for job in fits}
+    assert len(homes) == len(fits)
+    assert all(str(home).endswith(("-seed-5", "-seed-7")) for home in homes)
+    for job in made:
+        if job.kind == "eval" and "adapter" in job.settings:
+            assert homes[job.settings["adapter"][0]] in job.needs
+    assert [job.name for job in select(made, ["lang=bg,method=lora,train_seed=7"]) if job.kind == "fit"] == [
+        "fit bg conceptnet lrl-mini lora 7"
+    ]
+    recipe.write_text(recipe.read_text().replace("seeds = [5, 7]", "seeds = [5]"))
+    assert {job.settings.get("variant") for job in jobs(recipe) if job.kind == "fit"} == {None}, "one is no variant"
+
+
+def test_a_fusion_of_a_seed_is_of_adapters_of_that_seed(tmp_path: Path) -> None:
+    table = (
+        '[[fit]]\nsources = ["glotcc", "conceptnet"]\nmodels = ["lrl-mini"]\nmethods = ["seq_bn_inv"]\nseeds = [1, 2]\n'
+    )
+    fused = '[[fit]]\nsources = ["glotcc"]\nmodels = ["lrl-mini"]\nmethods = ["fusion"]\nseeds = [1, 2]\n'
+    file = tmp_path / "study.toml"
+    file.write_text(f'languages = "mt"\n{table}{fused}')
+    fusions = [job for job in jobs(file) if job.labels.get("method") == "fusion"]
+    assert [job.settings["adapters"] for job in fusions] == [
+        [f"adapters/mt/lrl-mini/{source}-seq_bn_inv-seed-{seed}" for source in ("glotcc", "conceptnet")]
+        for seed in (1, 2)
+    ]
+    file.write_text(f'languages = "mt"\n{table}{fused.replace("[1, 2]", "[3, 4]")}')
+    with pytest.raises(UsageError, match="with the same seeds"):
+        jobs(file)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
         ("steps = 4", "stepps = 4", r"\[\[fit\]\] 1: .*unknown key 'stepps'.*'steps'"),
         ("steps = 4", "steps = 0", r"\[\[fit\]\] 1: --steps"),
+        ("steps = 4", 'method = ["full"]', r"\[\[fit\]\] 1: method: is set by the study; did you mean 'methods'\?$"),
+        ("steps = 4", "seed = [1, 2]", r"\[\[fit\]\] 1: seed: is one number; seeds = \[1, 2, 3\] trains several"),
+        ("steps = 4", "seeds = [1, 1]", r"\[\[fit\]\] 1: seeds: names one twice"),
+        ("[eval]", "[eval]\nseed = [1]", "eval: seed: is not known; did you mean 'seeds'"),
+        ("[eval]", "[eval.pppl]\nepoch = 1\n[eval]", r"^\[eval\], pppl: unknown key 'epoch'. Did you mean 'epochs'"),
         ("steps = 4", 'variant = "x"', "a study has no variants"),
         ("sample = true", "smaple = true", r"\[build.conceptnet\]: .*'sample'"),
-        ('["seq_bn_inv", "lora"]', '["seq_bn", "lore"]', "fit.0.methods.1"),
+        ('["seq_bn_inv", "lora"]', '["seq_bn", "lore"]', r"recipe.toml: \[\[fit\]\] 1: methods.1"),
         ('["seq_bn_inv", "lora"]', '["fusion"]', "wants seq_bn_inv adapters of two sources"),
         ('["seq_bn_inv", "lora"]', '["lora", "lora"]', "is in a table above"),
         ("resamples = 200", "resamples = 1", "--resamples"),
@@ -134,6 +177,12 @@ def test_a_part_can_be_selected_with_what_it_needs(tmp_path: Path) -> None:
         ("[eval]", '[push]\nnamespce = "my-org"\n[eval]', "unknown key 'namespce'; did you mean 'namespace'"),
         ("[eval]", '[eval.pppl]\ndata = "x"\n[eval]', r"\[eval\] pppl: data: x: no such file or folder"),
         ("[eval]", '[eval.pppl]\ndata = "./no/such"\n[eval]', "no such file or folder"),
+        (
+            '"datasets/{lang}/conceptnet"',
+            '"datasets/{lang}/{source}"',
+            "datasets/bg/none: the study makes no such dataset",
+        ),
+        ('"datasets/{lang}/conceptnet"', '"datasets/mine"', r"a folder of yours is \./datasets/mine"),
     ],
 )
 def test_mistakes_in_a_recipe_are_named(tmp_path: Path, old: str, new: str, told: str) -> None:
