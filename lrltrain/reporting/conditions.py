@@ -1,7 +1,8 @@
 """What scores were made under, besides language, data and adapter; scores that are averaged or compared share it. Pure.
 
-Of several conditions of one method on one test set, those of most scores need no name; the others are named by what
-differs, in all languages alike. A name is the variant of a row, and averages leave variants out.
+Of several conditions of one method on one test set, those of most scores need no name, and of as many the newest; the
+others are named by what differs, in all languages alike. A name is the variant of a row, and averages leave variants
+out.
 """
 
 import re
@@ -20,12 +21,13 @@ LONGEST = 20  # characters of a value in a name
 
 @dataclass(frozen=True)
 class Made:
-    """A score: its place in the table, the manifest of one of its runs, and how many seeds it has."""
+    """A score: its place in the table, the manifest of one of its runs, how many seeds it has, and when it was made."""
 
     row: Row
     column: Column
     manifest: Mapping[str, Any]
     seeds: int = 1
+    at: float = 0.0
 
     @property
     def way(self) -> tuple[Row, Column]:
@@ -62,6 +64,9 @@ def names_of_conditions(scores: Sequence[Made]) -> list[str]:
     kinds = [fingerprint(each) for each in conditions]
     told = dict(zip(kinds, conditions, strict=True))
     usual = Counter((score.scope, kind) for score, kind in zip(scores, kinds, strict=True))
+    newest: dict[tuple[Hashable, str], float] = {}
+    for score, kind in zip(scores, kinds, strict=True):
+        newest[score.scope, kind] = max(score.at, newest.get((score.scope, kind), 0.0))
     ways: dict[Hashable, dict[str, Made]] = {}
     seeds: Counter[tuple[Hashable, str]] = Counter()
     for score, kind in zip(scores, kinds, strict=True):
@@ -69,7 +74,12 @@ def names_of_conditions(scores: Sequence[Made]) -> list[str]:
         seeds[score.way, kind] += score.seeds
     called: dict[tuple[Hashable, str], str] = {}
     for way, several in ways.items():
-        first, *others = sorted(several, key=lambda kind: (-usual[several[kind].scope, kind], -seeds[way, kind], kind))
+
+        def rank(kind: str, way: Hashable = way, several: Mapping[str, Made] = several) -> tuple[int, int, float, str]:
+            scope = several[kind].scope
+            return -usual[scope, kind], -seeds[way, kind], -newest[scope, kind], kind
+
+        first, *others = sorted(several, key=rank)
         called[way, first] = ""
         for number, kind in enumerate(others, 2):
             differs = _difference(told[kind], told[first])

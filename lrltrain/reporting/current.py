@@ -1,5 +1,6 @@
 """Which scores are of adapters that are still as they were measured. IO."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,3 +52,20 @@ def note_replaced(what: str, names: Sequence[str]) -> None:
         several = sorted(set(names))
         told = ", ".join(several[:SHOWN]) + (", ..." if len(several) > SHOWN else "")
         note(f"note: {len(names):,} {what} are left out, of adapters that have been trained again since: {told}.")
+
+
+def made_at(folder: Path) -> float:
+    """Return when a score was written, in seconds."""
+    return (folder / MANIFEST).stat().st_mtime
+
+
+def note_unusual(what: str, names: Sequence[str]) -> None:
+    """Say how many scores have rows of their own, by the names that conditions gave them; empty ones are usual."""
+    counted = Counter(filter(None, names))
+    if counted:
+        told = ", ".join(f"{name} ({many:,})" for name, many in counted.most_common(SHOWN))
+        more = ", ..." if len(counted) > SHOWN else ""
+        note(
+            f"note: {counted.total():,} {what} were made under other settings than most of their kind. They have rows "
+            f"of their own and are in no average: {told}{more}."
+        )

@@ -29,7 +29,7 @@ from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.conditions import Made, names_of_conditions
-from lrltrain.reporting.current import adapters_in, is_replaced, note_replaced
+from lrltrain.reporting.current import adapters_in, is_replaced, made_at, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, key_of, names_of
 from lrltrain.reporting.tables import NONE, PPPL, Cell, Column, Comparison, Row, variant_of
 from lrltrain.reporting.train_seeds import joined
@@ -45,6 +45,7 @@ class Found:
     cell: Cell
     manifest: Mapping[str, Any]
     apart: NDArray[np.float64] | None = None
+    at: float = 0.0
 
 
 def read_perplexities(workspace: Path, times: int, *, together: bool = False) -> list[Cell]:
@@ -67,11 +68,12 @@ def read_perplexities(workspace: Path, times: int, *, together: bool = False) ->
         score = read_beside(folder, "scores.json")
         if score is None:
             continue  # the likelihoods of a base model, which the scores of adapters have as `before`
+        at = made_at(folder)
         column, alike = Column(PPPL, called[key], str(score["metric"])), _alike(manifest, folder)
         base = Row(score["language"], score["base"], NONE, None)
         before = Interval(**(score["before"] or score["after"]))
         alone_as = {**manifest, "adapter": None}
-        cells.setdefault((alike, ""), Found(Cell(base, column, 1, score["sentences"], before), alone_as))
+        cells.setdefault((alike, ""), Found(Cell(base, column, 1, score["sentences"], before), alone_as, at=at))
         if score["adapter"] is None:
             continue
         hashed = str(manifest["adapter"]["manifest_sha256"])
@@ -80,7 +82,7 @@ def read_perplexities(workspace: Path, times: int, *, together: bool = False) ->
         apart = _apart(folder, alone.get(alike), manifest["settings"]["formula"]) if score["ratio"] else None
         against = None if apart is None else Comparison(Interval(**score["ratio"]), p=1.0)
         cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=against)
-        cells.setdefault((alike, hashed), Found(cell, manifest, apart))
+        cells.setdefault((alike, hashed), Found(cell, manifest, apart, at))
     told = _told_apart(list(cells.values()))
     if together:
         told = joined(told, lambda each: (each.cell.row, (each.cell.column, each.cell.items)), _join)
@@ -128,7 +130,11 @@ def _on_current_texts(measured: Sequence[Measured]) -> list[Measured]:
 
 def _told_apart(found: Sequence[Found]) -> list[Found]:
     """Name what else would share a place in the table."""
-    names = names_of_conditions([Made(each.cell.row, each.cell.column, each.manifest) for each in found])
+    made = [Made(each.cell.row, each.cell.column, each.manifest, at=each.at) for each in found]
+    names = names_of_conditions(made)
+    note_unusual(
+        "perplexities", [name for name, each in zip(names, found, strict=True) if each.cell.row.method != NONE]
+    )
     rows = [
         each.cell.row._replace(variant=f"{each.cell.row.variant} {name}".strip())
         for each, name in zip(found, names, strict=True)

@@ -16,7 +16,7 @@ from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import TASKS, Run
 from lrltrain.evaluation.statistics import Counts, Floats
 from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
-from lrltrain.reporting.current import SHOWN, current_runs, note_replaced
+from lrltrain.reporting.current import SHOWN, current_runs, made_at, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, content_of, key_of, names_of
 from lrltrain.reporting.tables import NONE, Cell, Column, Comparison, Row, variant_of
 from lrltrain.reporting.train_seeds import joined
@@ -88,11 +88,13 @@ def _groups(runs: Iterable[Run]) -> list[Group]:
         row = row._replace(variant=name if len(names[row]) > 1 else row.variant)
         places.append((row, Column(run.task, called[_tested(run)], TASKS[run.task])))
     made = [
-        Made(row, column, run.manifest, len(folders[folder]))
+        Made(row, column, run.manifest, len(folders[folder]), made_at(run.folder))
         for (row, column), (folder, run) in zip(places, firsts.items(), strict=True)
     ]
     groups = []
-    for (row, column), several, named in zip(places, folders.values(), names_of_conditions(made), strict=True):
+    names_of_others = names_of_conditions(made)
+    note_unusual("scores", names_of_others)
+    for (row, column), several, named in zip(places, folders.values(), names_of_others, strict=True):
         row = row._replace(variant=f"{row.variant} {named}".strip())  # noqa: PLW2901
         groups.append(_group(row, column, sorted(several, key=lambda run: run.seed)))
     return _labelled(groups)

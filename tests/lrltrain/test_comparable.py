@@ -1,6 +1,7 @@
 """What a report puts side by side: nothing is averaged or compared that was not made under the same conditions."""
 
 import logging
+import os
 from pathlib import Path
 from statistics import fmean, geometric_mean, stdev
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from manifests import change
 from results import BASE, predictions, put_adapter, put_perplexity, put_run, recipe
 
+from lrldata.manifest import MANIFEST
 from lrltrain.cli.tables import task_scores
 from lrltrain.evaluation.record import Run, runs_in
 from lrltrain.evaluation.score_tasks import TaskScore
@@ -47,6 +49,23 @@ def test_the_same_conditions_have_one_name_in_all_languages(tmp_path: Path) -> N
     found = {(each.group, each.method): each for each in averages(Table(tuple(cells)))}
     assert found[ALL, "lora"].languages == LANGUAGES
     assert getattr(found[ALL, "lora"].score, "value", 0) > 0.8, "of 20 epochs alone"
+
+
+@pytest.mark.parametrize("newest", [10, 20, 25, 30])
+def test_of_as_many_scores_the_newest_are_the_usual_ones(
+    newest: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for at, epochs in enumerate(sorted((10, 20, 25, 30), key=lambda each: each == newest)):
+        for language in LANGUAGES:
+            folder = put(tmp_path, language, "lora", 0.5 + epochs / 100, {"epochs": epochs})
+            os.utime(folder / MANIFEST, (1e9 + at, 1e9 + at))
+    with caplog.at_level(logging.INFO):
+        cells = cells_of(tmp_path)
+    variants = {f"epochs {epochs}" for epochs in (10, 20, 25, 30) if epochs != newest} | {""}
+    assert {cell.row.variant for cell in cells} == variants
+    assert "12 scores were made under other settings than most of their kind" in caplog.text
+    put(tmp_path, "si", "lora", 0.9, {"epochs": 25})
+    assert "epochs 25" not in {cell.row.variant for cell in cells_of(tmp_path)}, "more are, whatever is newer"
 
 
 def put_seeds(out: Path, language: str, seeds: tuple[int, ...], tasks: tuple[int, ...] = (1, 2)) -> None:
