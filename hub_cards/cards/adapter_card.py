@@ -76,6 +76,7 @@ def adapter_card(
         "method_settings": {name.replace("_", " "): settings[name] for name in SETTINGS.get(method, [])},
         "made_with": manifest["made_with"],
         "manifest_sha256": manifest_sha256,
+        "weights": [each for each in manifest["outputs"] if Path(each["path"]).suffix in (".bin", ".safetensors")],
         "run": run,
         "energy": estimate(run) if run else None,
         "results": perplexities,
@@ -216,14 +217,14 @@ def _chain(manifest: Mapping[str, Any], text: Source) -> list[Markdown]:
             link = f"https://huggingface.co/datasets/{text.repository}/tree/v{text.version}"
             place = code(f"{entry['name']}/manifest.json")
             where = f" ({linked(text.repository, link)}, {place})" if text.repository else ""
-            steps.append(f"a dataset, by the SHA-256 of its manifest: {code(entry['manifest_sha256'])}{where}")
+            steps.append(f"a dataset, by the key `sha256` of its manifest: {code(entry['manifest_sha256'])}{where}")
             steps += [
                 f"{code(each['name'])}, from which that dataset was made: SHA-256 {code(each['sha256'])}"
                 for each in text.inputs
             ]
         elif entry["kind"] == "adapter":
             name, digest = code(entry["name"]), code(entry["manifest_sha256"])
-            steps.append(f"the adapter {name}, by the SHA-256 of its manifest: {digest}")
+            steps.append(f"the adapter {name}, by the key `sha256` of its manifest: {digest}")
         elif entry["kind"] == "hub":
             revision = code(entry["revision"] or "newest")
             steps.append(f"the dataset {code(entry['name'])} on the Hub, revision {revision}")

@@ -54,6 +54,5 @@ def serve_command(
     except BlockingIOError as error:
         raise StorageError(f"{root}: another server has this folder.", "End it, or give another --root.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError(
-            f"{accounts}: {error}.", "The file hub_cards/local_hub/access.py says what it holds."
-        ) from error
+        told = f"has no {error}" if isinstance(error, KeyError) else str(error)
+        raise UsageError(f"{accounts}: {told}.", "docs/how-to/publish.md shows a file of accounts.") from error

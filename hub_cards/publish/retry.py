@@ -49,17 +49,14 @@ class Patience:
                     raise PublishError(f"{what}: {describe(error)}", hint(error)) from error
                 wait = max(pause, _asked_to_wait(error))
                 most = self.seconds if status_of(error) else min(self.seconds, self.unreached)
+                if waited + wait > most:
+                    asks = f", as it asks for {wait:.0f} s more" if _asked_to_wait(error) > pause else ""
+                    told = f"{what}: {describe(error)} Gave up after {waited:.0f} s of waiting{asks}."
+                    kept = "What is published stays. Give the same command again later, or a longer --patience."
+                    out = f"Nothing was sent. {hint(error)}" if most < self.seconds else kept
+                    raise PublishError(told, out) from error
                 if wait >= TELLING:
                     note(f"warning: {what}: {describe(error)} Trying again in {wait:.0f} s.")
-                if waited + wait > most:
-                    told = (
-                        f"{what}: {describe(error)} After {waited:.0f} s of waiting, {wait:.0f} s more are asked for."
-                    )
-                    if most < self.seconds:
-                        raise PublishError(told, f"Nothing was sent. {hint(error)}") from error
-                    raise PublishError(
-                        told, "What is published stays. Give the same command again later, or a longer --patience."
-                    ) from error
                 time.sleep(wait)
                 waited, pause = waited + wait, min(2 * pause, LONGEST_PAUSE)
                 continue

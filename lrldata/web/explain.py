@@ -65,6 +65,10 @@ def find_text(given: str) -> str:
     if not is_path(given):
         if not given.strip():
             raise InputError("The text is empty.", "Give a text, the path of a file, or - for standard input.")
+        if _looks_like_path(given):
+            raise InputError(
+                f"{given}: no such file.", "Name a file that is there; for a text of one word, use - and a pipe."
+            )
         return given.replace("\\n", "\n")
     if not path.is_file():
         raise InputError(f"{path}: not a file.", "Name a file of plain text, or give a text.")
@@ -72,6 +76,11 @@ def find_text(given: str) -> str:
         raise InputError(f"{path}: not plain text.", "Give a .txt file, or a text itself.")
     with path.open("rb") as stream:
         return _decoded(stream.read(LONGEST + 1), str(path))
+
+
+def _looks_like_path(given: str) -> bool:
+    """Return whether a word can only be meant as the path of a file: it ends as one of text does."""
+    return not any(letter.isspace() for letter in given) and type_of(Path(given).name) is not None
 
 
 def _standard_input() -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -157,6 +158,18 @@ def test_a_plan_waits_for_a_hub_that_does_not_answer_for_seconds_not_minutes() -
 
     with pytest.raises(PublishError, match=r"no answer.*Nothing was sent\. Check --endpoint"):
         Patience(300.0, unreached=0.1).retry_until_done("the token", refused)
+
+
+def test_who_gives_up_does_not_say_that_it_tries_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused() -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("hub_cards.publish.retry.time.sleep", lambda _: None)
+    with pytest.raises(PublishError, match=r"Gave up after 8 s of waiting\. What is published stays"):
+        Patience(10.0).retry_until_done("the token", refused)
+    assert re.findall(r"Trying again in (\d+) s", capsys.readouterr().err) == ["4"]
 
 
 @pytest.mark.parametrize("fault", [KeyError("kept"), PermissionError(13, "Permission denied", "data.parquet")])

@@ -427,13 +427,14 @@ def test_the_file_that_is_named_is_what_is_explained(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     Path("page.txt").write_text("\ufeff" + "\n".join(ROMANIAN[:2]), "utf-8")
     assert find_text("page.txt") == "\n".join(ROMANIAN[:2])
-    for text in (f"{ROMANIAN[0]}\\n{ROMANIAN[1]}", "x" * 5000, "a\0b"):
+    for text in (f"{ROMANIAN[0]}\\n{ROMANIAN[1]}", "x" * 5000, "a\0b", "casă.", "see the file notes.txt"):
         assert find_text(text) == text.replace("\\n", "\n")
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [("", "The text is empty"), (" ", "The text is empty"), (".", "not a file"), ("a.jsonl", "not plain text"),
+     ("nofile.txt", r"nofile\.txt: no such file"), ("there/nofile.tsv", "no such file"),
      ("old.txt", r"old\.txt: line 2 is not UTF-8"), ("-", "standard input: holds no text")],
 )  # fmt: skip
 def test_a_text_that_cannot_be_explained_is_named(

@@ -7,6 +7,7 @@ sib200/LANG_Script/{train,dev,test}.tsv. Of each sentence one run of eight words
 one in sixteen, where a script has no spaces), as its hash: no text can be had from it.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def main(data: Path) -> int:
         if sentences:
             made[language.code] = few_hashes(sorted(sentences), language)
             print(f"{language.code}: {len(sentences):,} sentences, {len(made[language.code]):,} hashes")
+    if not made:
+        sys.exit(f"{data}: no flores200/devtest or sib200 of any language; {BENCHMARKS} is left as it was.")
     target = Path(lrldata.web.__file__).with_name(BENCHMARKS)
     np.savez(target, **made)
     print(f"{target.name}: {len(made)} languages, {target.stat().st_size:,} bytes")
@@ -39,4 +42,6 @@ def main(data: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    sys.exit(main(parser.parse_args().data))

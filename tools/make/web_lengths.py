@@ -6,6 +6,7 @@ DATA has lid/sib200_train.txt.gz: the same sentences of FLORES-200 in 205 langua
 number of letters and marks of a sentence in it, over its languages, divided by that of Latin script.
 """
 
+import argparse
 import sys
 import unicodedata
 from collections import defaultdict
@@ -37,4 +38,6 @@ def main(data: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    sys.exit(main(parser.parse_args().data))

@@ -12,6 +12,7 @@ Then it prints, for the languages of the paper, the lowest .3 % of the lines of 
 (text/LANG_Script/*.txt), of which the limit of rules.toml must be short.
 """
 
+import argparse
 import sys
 import unicodedata
 from collections import Counter, defaultdict
@@ -81,4 +82,6 @@ def lowest(data: Path, folder: str, language: str) -> list[tuple[str, float]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    sys.exit(main(parser.parse_args().data))

@@ -4,8 +4,11 @@
 
 DATA is a folder with text/LANG_Script/*.txt (a sentence per line). Documents are made of eight lines of one file; a
 number is where 0.1 % of them lie beyond, and as far again as that is from the median, as these texts are of few kinds.
+Languages that DATA has no text of keep their numbers.
 """
 
+import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -47,22 +50,29 @@ def limit(values: pl.Series, share: float) -> float:
 
 def main(data: Path) -> int:
     """Write the file."""
-    text = HEAD
+    target = Path(lrldata.web.__file__).with_name("document_filters.toml")
+    kept = dict(re.findall(r"^\[(\w+)\]\n((?:.+\n)*)", target.read_text("utf-8"), re.MULTILINE))
+    text, measured = HEAD, 0
     for language in languages():
         found = measure(data, language)
         if found.is_empty():
+            text += f"\n[{language.code}]\n{kept[language.code]}" if language.code in kept else ""
             continue
+        measured += 1
         text += f"\n[{language.code}]\n"
         if is_spaced(main_script(language)):
             short, long = (limit(found["word_length"], share) for share in (RARE, 1 - RARE))
             text += f"word_length = [{max(short, 1.0):.1f}, {long:.1f}]\n"
         repeated = max(limit(found["repeated_shingles"], 1 - RARE), 0.2)
         text += f"most_repeated_shingles = {min(repeated, 0.9):.2f}\n"
-    target = Path(lrldata.web.__file__).with_name("document_filters.toml")
+    if not measured:
+        sys.exit(f"{data}: no text/LANG_Script/*.txt of any language; {target.name} is left as it was.")
     target.write_text(text, encoding="utf-8", newline="\n")
     print(text)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    sys.exit(main(parser.parse_args().data))
