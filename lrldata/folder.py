@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lrldata.errors import StorageError
-from lrldata.locks import ALONE, TOGETHER, waited
+from lrldata.locks import EXCLUSIVE, SHARED, waited
 from lrldata.locks import lock as lock_file
 from lrldata.output import note
 from lrldata.paths import inside, remove, remove_tree, walk
@@ -30,7 +30,7 @@ def lock(folder: Path) -> Iterator[None]:
     locks = folder.parent / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
     with waited(locks / f"{folder.name}.lock", f"{folder}: another process is making it"):
-        with _exchange(folder, ALONE):
+        with _exchange(folder, EXCLUSIVE):
             if not folder.exists() and _old(folder).is_dir() and not _old(folder).is_symlink():
                 _old(folder).rename(folder)
         remove_tree(_old(folder))
@@ -54,7 +54,7 @@ def kept_in_place(folders: Iterable[Path]) -> Iterator[None]:
     """
     with ExitStack() as held:
         for folder in {each.resolve().parent: each.resolve() for each in folders}.values():
-            held.enter_context(_exchange(folder, TOGETHER))
+            held.enter_context(_exchange(folder, SHARED))
         yield
 
 
@@ -65,7 +65,7 @@ def _exchange(folder: Path, how: int) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError:
-        if how == ALONE:
+        if how == EXCLUSIVE:
             raise
         yield
         return
@@ -73,7 +73,7 @@ def _exchange(folder: Path, how: int) -> Iterator[None]:
         try:
             lock_file(descriptor, path, how)
         except BlockingIOError:
-            doing = "publishing what is in" if how == ALONE else "replacing a folder of"
+            doing = "publishing what is in" if how == EXCLUSIVE else "replacing a folder of"
             note(f"note: another process is {doing} {folder.parent}; waiting for it to end.")
             lock_file(descriptor, path, how, wait=True)
         yield
@@ -97,7 +97,7 @@ def is_exchanged(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        lock_file(descriptor, path, TOGETHER)
+        lock_file(descriptor, path, SHARED)
     except BlockingIOError:
         return True
     finally:
@@ -121,7 +121,7 @@ def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str 
     partial = _partial(folder)
     partial.mkdir(parents=True)
     yield partial
-    with _exchange(folder, ALONE):
+    with _exchange(folder, EXCLUSIVE):
         if keeps and inside(folder, keeps).is_dir():  # others may have added to it meanwhile
             for _ in walk(folder / keeps):  # nothing in it may be a link
                 pass

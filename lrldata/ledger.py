@@ -27,7 +27,7 @@ EDGE_REASONS = {
 WEB_REASONS = {
     "no_text": "a document without text",
     "document_long": "a document too long to be a page",
-    "quality_warning": "a document of which GlotCC itself warns",
+    "quality_warning": "a document that GlotCC itself flags",
     "category": "a document of a kind that is left out, as GlotCC files it",
     "inconsistent": "a document of which little is in the language, as GlotCC found",
     "document_wrong_script": "a document that is mostly in another script, as GlotCC found",

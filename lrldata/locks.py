@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lrldata.output import note
 
-ALONE, TOGETHER = fcntl.LOCK_EX, fcntl.LOCK_SH
+EXCLUSIVE, SHARED = fcntl.LOCK_EX, fcntl.LOCK_SH
 _LACKING = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 _told: set[Path] = set()
 
@@ -21,7 +21,7 @@ _told: set[Path] = set()
 class Lock:
     """The lock of a file, for this process until it is released. Raises BlockingIOError where another has it."""
 
-    def __init__(self, path: Path, how: int = ALONE, *, wait: bool = False) -> None:
+    def __init__(self, path: Path, how: int = EXCLUSIVE, *, wait: bool = False) -> None:
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             lock(self.descriptor, path, how, wait=wait)
@@ -34,7 +34,7 @@ class Lock:
         os.close(self.descriptor)
 
 
-def lock(descriptor: int, path: Path, how: int = ALONE, *, wait: bool = False) -> None:
+def lock(descriptor: int, path: Path, how: int = EXCLUSIVE, *, wait: bool = False) -> None:
     """Lock an open file. Raises BlockingIOError where another process has it, unless that is waited for."""
     try:
         fcntl.flock(descriptor, how if wait else how | fcntl.LOCK_NB)

@@ -162,7 +162,7 @@ def _build_first(manifest: Mapping[str, Any], text: Source) -> str | None:
 
 def _text_of(source: str, text: Source) -> str:
     if text.sample:
-        return "the built-in sample of sentences"
+        return f"the built-in sample of {'sentences' if source == 'conceptnet' else 'web pages'}"
     names = {
         "conceptnet": "sentences generated from ConceptNet",
         "glotcc": "web text of GlotCC-V1",

@@ -99,7 +99,7 @@ def build_command(
         str | None,
         typer.Option(help="Dump of ConceptNet 5.7: path or URL, .csv.gz or .csv.", show_default="the official address"),
     ] = None,
-    dump_sha256: Annotated[str | None, typer.Option(help="Refuse a dump with another SHA-256.")] = None,
+    dump_sha256: Annotated[str | None, typer.Option(help="Refuse the dump unless it has this SHA-256.")] = None,
     conceptnet_db: Annotated[Path | None, typer.Option(help="Read a conceptnet-lite database instead.")] = None,
     index: Annotated[Path | None, typer.Option(help="Read an existing index folder instead.")] = None,
     sample: Annotated[
@@ -120,7 +120,7 @@ def build_command(
     scripts: Annotated[
         str | None,
         typer.Option(
-            help="Scripts to keep: Latn,Cyrl, or for conceptnet any; of web text those of the language table.",
+            help="Scripts to keep, e.g. Latn,Cyrl. ConceptNet also takes any; web text takes only those listed for the language.",
             show_default="the language's",
         ),
     ] = None,

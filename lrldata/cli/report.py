@@ -18,4 +18,4 @@ def report_command(
     from lrldata.report.page import write_report
 
     page = write_report(folder, out)
-    show_or_dump(as_json, {"path": str(page)}, f"{page}: open it in a browser; it asks for nothing from the network.")
+    show_or_dump(as_json, {"path": str(page)}, f"{page}: open it in a browser; it works offline.")

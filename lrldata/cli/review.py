@@ -128,7 +128,7 @@ def dataset_folder(folder: Path, lang: str | None, source: str | None) -> Path:
     if len(found) == 1:
         return found[0].resolve()
     if not found:
-        raise UsageError(f"{folder}: no dataset in it that is meant.", "`lrldata build` makes one.")
+        raise UsageError(f"{folder}: no such dataset in this workspace.", "`lrldata build` makes one.")
     named = ", ".join(f"--lang {path.parent.name} --source {path.name}" for path in found[:5])
     raise UsageError(f"{folder}: has {len(found)} datasets.", f"Say which: {named}.")
 

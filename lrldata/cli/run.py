@@ -16,6 +16,7 @@ from lrldata.threads import limit_threads
 
 INTERRUPTED = 130  # as the shell counts an interrupt
 DEBUG_HELP = "Show the traceback of an error."
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FORESEEN = (LrlError, OSError, MemoryError)
 
 
@@ -88,7 +89,8 @@ def _is_homeless(error: BaseException) -> bool:
 def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         where = f"{error.filename}: {(error.strerror or str(error)).lower()}."
-        return f"{where} Check the path and the rights to it; --out and --cache name other folders to write to."
+        elsewhere = "; --out and --cache name other folders to write to" if error.errno in _REFUSED else ""
+        return f"{where} Check the path and the rights to it{elsewhere}."
     if isinstance(error, MemoryError):
         return "out of memory. Build fewer languages at once."
     if is_full(error):

@@ -76,7 +76,7 @@ def templates_review(
     chosen = phrasebook(templates, language).chosen
     out = file or Path(f"templates-{language.code}.html")
     write_text(out, templates_page(chosen, language, read_facts(facts, language) if facts else {}))
-    told = f"{out}: open it in a browser; it asks for nothing from the network."
+    told = f"{out}: open it in a browser; it works offline."
     show_or_dump(as_json, {"path": str(out), "relations": len(chosen.relations)}, told)
 
 

@@ -27,7 +27,7 @@ def plan(config: BuildConfig) -> list[Step]:
         size = sum(entry["bytes"] for entry in there["outputs"]) if there else None
         note = "replaces what is there, unless unchanged" if there else "new"
         if size is None and language.paper:
-            size, note = int(language.paper.conceptnet_mb * 1e6), "new; size of the paper's training text"
+            size, note = int(language.paper.conceptnet_mb * 1e6), "new; about as large as the paper's training text"
         if index is not None:
             note += f"; {index.edges_of(language.conceptnet or ''):,} edges touch the language"
         steps.append(Step("write", str(folder), size, note))

@@ -1,4 +1,4 @@
-"""The pipeline of `lrldata report`: from a dataset folder to one HTML page that asks nothing of a network."""
+"""The pipeline of `lrldata report`: from a dataset folder to one self-contained HTML page."""
 
 from collections.abc import Iterator, Mapping
 from itertools import groupby

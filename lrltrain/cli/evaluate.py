@@ -46,7 +46,7 @@ def eval_command(
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Tasks: labels: task (SIB-200's topics, positive and negative, WikiANN's tags) | data (those of the data).",
+            help="Tasks: label set: task (SIB-200's topics, positive and negative, WikiANN's tags) | data (the labels found in the data).",
             show_default="task",
         ),
     ] = None,

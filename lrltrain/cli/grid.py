@@ -101,7 +101,7 @@ def status_command(
     workspace: Annotated[
         str, typer.Argument(help="The workspace of a grid: a folder, or s3://BUCKET/FOLDER.")
     ] = "lrl-workspace",
-    cache: Annotated[Path | None, typer.Option(help="That of the grid.", show_default="the user's")] = None,
+    cache: Annotated[Path | None, typer.Option(help="The cache folder of the grid.", show_default="the user's")] = None,
     as_json: Json = False,
 ) -> None:
     """Say where a grid stands: done, running, failed, left, and how long it will take."""

@@ -21,7 +21,7 @@ def report_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write tables, plots and a page of all scores, with intervals, and with what is a gain by more than chance."""
+    """Write tables, plots and a page of all scores, with intervals, marking gains that are larger than chance."""
     from rich.markdown import Markdown
 
     from lrldata.remote import opened
@@ -33,7 +33,7 @@ def report_command(
         reported = report(folder, out)
     shown = f"{reported.scores} scores; of {reported.compared} comparisons {reported.gains} are gains and "
     shown += f"{reported.losses} losses by more than chance.\n"
-    shown += f"{reported.page}: open it in a browser; it asks for nothing from the network."
+    shown += f"{reported.page}: open it in a browser; it works offline."
     written = printable((reported.page.parent / "results.md").read_text("utf-8").rstrip())
     tables = Text(written) if Screen().width == UNLIMITED else Markdown(written)  # which centres titles
     show_or_dump(as_json, reported.as_json(), Group(tables, "", shown))

@@ -74,7 +74,7 @@ def report(workspace: Path, out: Path | None = None, resamples: int = RESAMPLES)
 def _home(workspace: Path, out: Path | None) -> Path:
     if not workspace.is_dir():
         raise UsageError(
-            f"{workspace}: no such workspace.", "Name the folder that `lrltrain eval` wrote to with --out."
+            f"{workspace}: no such workspace.", "Name the workspace that `lrltrain eval` wrote its scores to."
         )
     home = out or workspace / REPORT
     if any(home.resolve().is_relative_to((workspace / part).resolve()) for part in MADE_OF):

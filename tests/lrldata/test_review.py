@@ -160,7 +160,7 @@ def test_which_dataset_is_meant(workspace: Path, folder: Path) -> None:
     assert dataset_folder(workspace, "Romanian", "glotcc") == folder.resolve()
     with pytest.raises(UsageError, match="has 2 datasets"):
         dataset_folder(workspace, None, None)
-    with pytest.raises(UsageError, match="no dataset"):
+    with pytest.raises(UsageError, match="no such dataset"):
         dataset_folder(workspace, "mt", None)
 
 
