@@ -100,7 +100,7 @@ def _describe(error: BaseException) -> str:
         )
     if _is_homeless(error):
         return f"{one_line(error, 200).rstrip('.')}. Set HOME; --cache names where dumps and indexes are kept."
-    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+    if os.strerror(errno.EMFILE) in str(error):
         return "too many open files for this process. Raise the limit, as with `ulimit -n 4096`, and run it again."
     return str(error) if isinstance(error, LrlError) else one_line(error)
 

@@ -87,7 +87,7 @@ def test_more_parts_than_a_process_may_have_files_open(tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     words = "casa munte drum apă carte copil soare vânt pădure oraș sat lume viață seară zi noapte floare câmp".split()
     draw = random.Random(1)
-    for number in range(90):
+    for number in range(160):
         lines = [f"{' '.join(draw.sample(words, 9)).capitalize()} {number}." for _ in range(4)]
         (tmp_path / "many" / f"{number}.txt").write_text("\n".join(lines), "utf-8")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -99,7 +99,7 @@ def test_more_parts_than_a_process_may_have_files_open(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (60, before[1])),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, before[1])),
     )
     assert done.returncode == 0, done.stderr
 
