@@ -14,8 +14,8 @@ from lrldata.report.html import STYLE, asset, environment, policy
 from lrltrain.names import base_name
 from lrltrain.reporting import formatting
 from lrltrain.reporting.averages import Average
-from lrltrain.reporting.exporters import READING, READING_AVERAGES
 from lrltrain.reporting.links import Link
+from lrltrain.reporting.markdown import READING, READING_AVERAGES
 from lrltrain.reporting.material import CardPage, Dataset, Material
 from lrltrain.reporting.plots import Plot, in_order, losses
 from lrltrain.reporting.sizes import CORPORA, corpus_of, size_of

@@ -32,7 +32,7 @@ from lrltrain.reporting.conditions import Made, names_of_conditions
 from lrltrain.reporting.current import adapters_in, is_replaced, made_at, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, key_of, names_of
 from lrltrain.reporting.tables import NONE, PPPL, Cell, Column, Comparison, Row, variant_of
-from lrltrain.reporting.train_seeds import joined
+from lrltrain.reporting.train_seeds import joined, seed_of
 
 Measured = tuple[Path, Mapping[str, Any], Key]  # a folder, its manifest, and what was read
 _AGAIN = "Measure it again with `lrltrain eval --overwrite`."
@@ -91,6 +91,7 @@ def read_perplexities(workspace: Path, times: int, *, together: bool = False) ->
 
 def _tested_by_sentence(found: Found, times: int) -> Cell:
     cell, apart = found.cell, found.apart
+    cell = replace(cell, runs=cell.runs or ((None, None, cell.score.value),))
     if cell.against is None or apart is None:
         return cell
     return replace(cell, against=replace(cell.against, p=statistics.sign_flips(apart, times, seed=0)))
@@ -105,7 +106,9 @@ def _join(row: Row, several: list[Found]) -> Found:
     against = Comparison(_geometric(changes), p=1.0) if whole else None
     sd = statistics.deviation([score.value for score in scores])
     many = len(cells)
+    runs = tuple((seed_of(cell.row)[1], None, cell.score.value) for cell in cells)
     cell = replace(cells[0], row=row, seeds=many, train_seeds=many, score=_geometric(scores), sd=sd, against=against)
+    cell = replace(cell, runs=runs)
     return Found(cell, several[0].manifest, np.mean(aparts, axis=0) if whole else None)
 
 

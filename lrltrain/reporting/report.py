@@ -9,11 +9,13 @@ from lrldata.manifest import write_text
 from lrldata.workspace import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrltrain.reporting.averages import averages
 from lrltrain.reporting.cells import read_cells, understood
-from lrltrain.reporting.exporters import as_csv, as_markdown, as_tex
+from lrltrain.reporting.latex import as_tables, as_tex
 from lrltrain.reporting.links import links
+from lrltrain.reporting.markdown import as_markdown
 from lrltrain.reporting.material import read_material
 from lrltrain.reporting.page import render
 from lrltrain.reporting.plots import plots
+from lrltrain.reporting.spreadsheets import averages_csv, runs_csv, scores_csv
 from lrltrain.reporting.tables import RESAMPLES, Table
 
 PAGE = "report.html"
@@ -42,7 +44,7 @@ def is_read(name: str) -> bool:
 
 
 def report(workspace: Path, out: Path | None = None, resamples: int = RESAMPLES) -> Reported:
-    """Write results.md, results.csv, results.tex, plots/*.svg and report.html into `out`, WORKSPACE/report by default.
+    """Write results.md, CSV, LaTeX, plots/*.svg and report.html into `out`, WORKSPACE/report by default.
 
     Raises UsageError where there is no workspace or `out` is a part of it, InputError where it has no score, and
     StorageError for what is damaged.
@@ -58,8 +60,11 @@ def report(workspace: Path, out: Path | None = None, resamples: int = RESAMPLES)
     averaged, linked, drawn = averages(table), links(table, material), plots(table, material)
     texts = {
         "results.md": as_markdown(table, averaged, linked),
-        "results.csv": as_csv(table),
+        "results.csv": scores_csv(table),
+        "runs.csv": runs_csv(table),
+        "averages.csv": averages_csv(averaged),
         "results.tex": as_tex(table),
+        **{f"tables/{name}.tex": text for name, text in as_tables(table).items()},
         **{f"plots/{plot.name}.svg": plot.alone for plot in drawn},
         PAGE: render(table, averaged, linked, drawn, material, home),
     }

@@ -58,7 +58,8 @@ class Cell:
     """A score: mean and standard deviation over seeds, with the interval over seeds and the items of the test set.
 
     `seeds` counts all runs. Of adapters from several seeds of training, `train_seeds`, the deviation is of the means of
-    each. `data` is the name of the test set, where that of the column stands for those of several languages.
+    each. `data` is the name of the test set, where that of the column stands for those of several languages. `runs` has
+    the value of each: seed of training, if there are several, seed of the task, and F1 or perplexity.
     """
 
     row: Row
@@ -71,6 +72,7 @@ class Cell:
     drawn: Floats | None = field(default=None, compare=False, repr=False)
     train_seeds: int = 1
     data: str = ""
+    runs: tuple[tuple[int | None, int | None, float], ...] = ()
 
     @property
     def verdict(self) -> Literal["gain", "loss", ""]:

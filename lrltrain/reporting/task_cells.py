@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,7 @@ from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditio
 from lrltrain.reporting.current import SHOWN, current_runs, made_at, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, content_of, key_of, names_of
 from lrltrain.reporting.tables import NONE, Cell, Column, Comparison, Row, variant_of
-from lrltrain.reporting.train_seeds import joined
+from lrltrain.reporting.train_seeds import joined, seed_of
 
 FROM = "-from-"  # in the method of what learned the task in another language
 _AGAIN = "Run the task again with --overwrite."
@@ -33,7 +34,7 @@ class Group:
     column: Column
     runs: tuple[Run, ...]
     labels: tuple[str, ...]
-    adapters: tuple[int, ...] = ()  # of each run, which of several adapters it is of
+    adapters: tuple[int, ...] = ()  # of each run, with which of several seeds its adapter was trained
 
     @cached_property
     def gold(self) -> pl.Series:
@@ -132,7 +133,7 @@ def _items(group: Group) -> str:
 
 def _join(row: Row, groups: list[Group]) -> Group:
     runs = [run for group in groups for run in group.runs]
-    adapters = [number for number, group in enumerate(groups) for _ in group.runs]
+    adapters = [seed_of(group.row)[1] or 0 for group in groups for _ in group.runs]
     return replace(groups[0], row=row, runs=tuple(runs), adapters=tuple(adapters))
 
 
@@ -187,13 +188,15 @@ def _note_unlike(groups: Sequence[Group]) -> None:
 
 
 def _cell(group: Group, base: Group | None, drawn: Mapping[int, Floats], resamples: int, times: int) -> Cell:
-    value = float(statistics.by_seed(group.counts).mean())
-    score = statistics.mirrored(value, drawn[id(group)], least=0.0)
+    by_seed = statistics.by_seed(group.counts).tolist()
+    score = statistics.mirrored(fmean(by_seed), drawn[id(group)], least=0.0)
     against = _compare(group, base, drawn, resamples, times) if base else None
     sd = statistics.deviation(_apart(group, group.counts, range(len(group.runs))).tolist())
-    many, adapters = len(group.runs), len(set(group.adapters)) or 1
+    trained = group.adapters or (None,) * len(group.runs)
     return Cell(
-        group.row, group.column, many, len(group.counts), score, sd, against, drawn[id(group)], train_seeds=adapters
+        *(group.row, group.column, len(group.runs), len(group.counts), score, sd, against, drawn[id(group)]),
+        train_seeds=len(set(trained)),
+        runs=tuple(zip(trained, group.seeds, by_seed, strict=True)),
     )
 
 

@@ -16,9 +16,9 @@ from lrltrain.evaluation.record import Run, runs_in
 from lrltrain.evaluation.score_tasks import TaskScore
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages
-from lrltrain.reporting.exporters import as_csv
 from lrltrain.reporting.links import by_perplexity
 from lrltrain.reporting.perplexity import read_perplexities
+from lrltrain.reporting.spreadsheets import runs_csv, scores_csv
 from lrltrain.reporting.tables import OWN, Cell, Column, Comparison, Row, Table, corrected, own_sets
 from lrltrain.reporting.task_cells import read_tasks
 
@@ -96,6 +96,8 @@ def test_adapters_of_several_seeds_are_one_method(tmp_path: Path) -> None:
     assert lora.against is not None
     assert lora.against.change.value == pytest.approx(lora.score.value - none.score.value)
     assert lora.verdict == "gain"
+    told = [line.split(",")[8:10] for line in runs_csv(Table((lora,))).splitlines()[1:]]
+    assert told == [["1", "1"], ["1", "2"], ["2", "1"], ["2", "2"], ["3", "1"], ["3", "2"]]
     (average,) = (each for each in averages(Table(tuple(cells))) if (each.group, each.method) == (ALL, "lora"))
     assert average.languages == ("mt", "ro")
 
@@ -147,7 +149,7 @@ def test_test_sets_that_each_language_has_of_its_own_are_one_column(tmp_path: Pa
     assert {(cell.column.data, cell.data) for cell in cells} == {(OWN, "ro_sa"), (OWN, "mt_sa")}
     (average, _) = (each for each in averages(Table(tuple(cells))) if each.group == ALL)
     assert average.languages == ("mt", "ro")
-    assert [row.split(",")[6] for row in as_csv(Table(tuple(cells))).splitlines()[1:]] == [
+    assert [row.split(",")[6] for row in scores_csv(Table(tuple(cells))).splitlines()[1:]] == [
         *2 * ["mt_sa"],
         *2 * ["ro_sa"],
     ]

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -22,12 +23,14 @@ from lrldata.errors import InputError, StorageError, UsageError
 from lrldata.language import languages
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages, groups
-from lrltrain.reporting.exporters import as_csv, as_markdown, as_tex
+from lrltrain.reporting.latex import as_tables, as_tex
 from lrltrain.reporting.links import links
+from lrltrain.reporting.markdown import as_markdown
 from lrltrain.reporting.material import read_material
 from lrltrain.reporting.plots import GREY, PALETTE
 from lrltrain.reporting.report import report
 from lrltrain.reporting.sizes import size_of
+from lrltrain.reporting.spreadsheets import scores_csv
 from lrltrain.reporting.tables import PPPL, Cell, Column, Comparison, Row, Table, corrected
 from lrltrain.reporting.task_cells import read_tasks
 
@@ -325,7 +328,7 @@ FORMULAS = (
 
 @pytest.mark.parametrize("name", FORMULAS, ids=ascii)
 def test_no_name_is_a_formula_to_a_spreadsheet(name: str) -> None:
-    (row,) = csv.DictReader(as_csv(table_of(name)).splitlines())
+    (row,) = csv.DictReader(scores_csv(table_of(name)).splitlines())
     cells = {row[key] for key in ("language", "base", "method", "source", "variant", "data")}
     assert {cell[0] for cell in cells} == {"'"}
     assert not re.search(r"[\x00-\x1f\x7f-\x9f]", "".join(cells))
@@ -334,10 +337,13 @@ def test_no_name_is_a_formula_to_a_spreadsheet(name: str) -> None:
 def test_a_name_stays_in_its_cell_in_every_form() -> None:
     name = "[1cm]\x1b[31m *a\r\n| <b>x</b> `c`\x00\x85\u2028d \ud800 \\input{e} <!-- lrl:end use -->"
     table = table_of(name)
-    for text in (as_csv(table), as_markdown(table, [], []), as_tex(table)):
+    (wide,) = as_tables(Table(tuple(replace(cell, row=cell.row._replace(variant="")) for cell in table.cells))).values()
+    assert wide.startswith("% [1cm][U+001B]")
+    assert wide.count("\n") == 8
+    for text in (scores_csv(table), as_markdown(table, [], []), as_tex(table), wide):
         text.encode()
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028]", text)
-    assert len(as_csv(table).splitlines()) == 2
+    assert len(scores_csv(table).splitlines()) == 2
     lines = [line for line in as_markdown(table, [], []).splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {5}
     assert not re.search(r"(?<!\\)[<`*](?!\*)", lines[-1].replace("**", ""))
@@ -350,9 +356,48 @@ def test_a_name_stays_in_its_cell_in_every_form() -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")
 def test_the_table_can_be_typeset(filled: Path, tmp_path: Path) -> None:
     shutil.copy(filled / "report" / "results.tex", tmp_path)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "results.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout[-2000:]
+    names = sorted(path.name for path in (filled / "report" / "tables").iterdir())
+    assert names[0] == "ner-wikiann-prompted-1B.tex"
+    assert "topic-sib200-xlm-roberta-base.tex" in names
+    included = "\n\n".join(rf"\input{{{filled}/report/tables/{name}}}" for name in names)
+    preamble = r"\documentclass{article}\usepackage[utf8]{inputenc}\usepackage[T1]{fontenc}\usepackage{booktabs}"
+    paper = rf"{preamble}\begin{{document}}{included}\end{{document}}"
+    (tmp_path / "paper.tex").write_text(paper, encoding="utf-8")
+    for file in ("results.tex", "paper.tex"):
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", file]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_table_for_a_paper_has_methods_across_and_a_mean_of_what_all_have(filled: Path) -> None:
+    lines = (filled / "report" / "tables" / "topic-sib200-xlm-roberta-base.tex").read_text("utf-8").splitlines()
+    assert lines[3].split(" & ") == ["language", "none", "seq\\_bn\\_inv, conceptnet", "lora, conceptnet \\\\"]
+    means = {row["method"]: [] for row in rows_of(filled)}
+    for row in rows_of(filled):
+        if (row["task"], row["base"]) == ("topic", BASE):
+            means[row["method"]].append(100 * float(row["mean"]))
+    (mean,) = (line for line in lines if line.startswith("mean of 3"))
+    shown = [float(value) for value in mean.removesuffix(r" \\").split(" & ")[1:]]
+    assert shown == pytest.approx([sum(means[way]) / 3 for way in ("none", "seq_bn_inv", "lora")], abs=0.051)
+
+
+def test_values_of_runs_and_averages_are_data_too(filled: Path) -> None:
+    runs = list(csv.DictReader((filled / "report" / "runs.csv").read_text("utf-8").splitlines()))
+    mine = {"language": "ro", "base": BASE, "method": "lora", "task": "topic"}
+    found = [row for row in runs if mine.items() <= row.items()]
+    assert [row["seed"] for row in found] == ["1", "2"]
+    assert sum(float(row["value"]) for row in found) / 2 == pytest.approx(
+        float(row_of(filled, **mine)["mean"]), abs=1e-5
+    )
+    assert {row["seed"] for row in runs if row["task"] == PPPL} == {""}
+    averaged = list(csv.DictReader((filled / "report" / "averages.csv").read_text("utf-8").splitlines()))
+    (row,) = (
+        row
+        for row in averaged
+        if (row["group"], row["method"], row["task"], row["base"]) == (ALL, "lora", "topic", BASE)
+    )
+    assert (row["languages"], row["compared"], row["p"]) == ("3", "3", "0.25")
+    assert float(row["low"]) < float(row["mean"]) < float(row["high"])
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")

@@ -1,0 +1,94 @@
+"""The results as CSV in long form: a line per score, per run, per average. Pure.
+
+F1 is of 0 to 1 and perplexities are as they are; a change is a difference of F1 or a ratio of perplexities.
+"""
+
+import csv
+import io
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from lrldata.card import visible
+from lrltrain.evaluation.statistics import Interval
+from lrltrain.reporting.averages import Average
+from lrltrain.reporting.tables import Cell, Table
+
+_SCORES = (
+    *("language", "base", "method", "source", "variant", "task", "data", "metric", "items", "seeds", "train_seeds"),
+    *("mean", "sd", "low", "high", "delta", "change", "change_low", "change_high", "p", "p_corrected", "verdict"),
+)
+_RUNS = (*("language", "base", "method", "source", "variant", "task", "data", "metric", "train_seed", "seed", "value"),)
+_AVERAGES = (
+    *("group", "base", "method", "source", "task", "data", "metric", "languages", "mean", "low", "high"),
+    *("compared", "change", "change_low", "change_high", "p", "p_corrected", "gains", "losses"),
+)
+_FORMULA = tuple("=+-@\N{MINUS SIGN}")  # what a formula begins with, for a spreadsheet
+
+
+def scores_csv(table: Table) -> str:
+    """Return a line per score."""
+    return _csv(_SCORES, (list(_score(cell)) for cell in _in_order(table)))
+
+
+def runs_csv(table: Table) -> str:
+    """Return a line per run of a task, and per measured perplexity: the value of each seed."""
+    return _csv(_RUNS, ([*_place(cell), *run] for cell in _in_order(table) for run in cell.runs))
+
+
+def averages_csv(averaged: Sequence[Average]) -> str:
+    """Return a line per average."""
+    return _csv(_AVERAGES, (list(_average(each)) for each in averaged))
+
+
+def _csv(fields: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(fields)
+    writer.writerows([_plain(value) for value in line] for line in lines)
+    return written.getvalue()
+
+
+def _in_order(table: Table) -> Iterator[Cell]:
+    for row in table.rows:
+        for column in table.columns:
+            if cell := table.by_place.get((row, column)):
+                yield cell
+
+
+def _place(cell: Cell) -> Iterator[Any]:
+    task, data, metric = cell.column
+    yield from (*cell.row, task, cell.data or data, metric)
+
+
+def _score(cell: Cell) -> Iterator[Any]:
+    yield from (*_place(cell), cell.items, cell.seeds, cell.train_seeds)
+    yield from (cell.score.value, cell.sd, cell.score.low, cell.score.high, cell.delta)
+    against = cell.against
+    yield from _ends(against.change if against else None)
+    yield from (against.p, against.p_corrected) if against else (None,) * 2
+    yield cell.verdict
+
+
+def _average(each: Average) -> Iterator[Any]:
+    yield from (each.group, each.base, each.method, each.source, *each.column, len(each.languages))
+    yield from (*_ends(each.score), each.compared, *_ends(each.change), each.p, each.p_corrected)
+    yield from (each.gains, each.losses)
+
+
+def _ends(value: Interval | float | None) -> tuple[float | None, ...]:
+    return (value.value, value.low, value.high) if isinstance(value, Interval) else (value, None, None)
+
+
+def _plain(value: Any) -> str:
+    """Write a value; a text that a spreadsheet would take for a formula is quoted."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = "" if value is None else str(value)
+    return f"'{visible(text)}" if _is_formula(text) else visible(text)
+
+
+def _is_formula(text: str) -> bool:
+    """Return whether a spreadsheet would compute a text: it passes over blanks, and may know signs in full width."""
+    first = next((each for each in text if unicodedata.category(each)[0] not in "ZC"), "")
+    return unicodedata.normalize("NFKC", first).startswith(_FORMULA)
