@@ -31,6 +31,11 @@ def path_or_id(given: Any) -> Any:
     return str(Path(given).expanduser()) if isinstance(given, Path) or str(given).startswith("~/") else given
 
 
+def several(given: Any) -> Any:
+    """Return one path as a list of it, as a settings file may name one."""
+    return [given] if isinstance(given, str | Path) else given
+
+
 LocalPath = Annotated[Path, BeforeValidator(on_this_machine)]
 PathOrId = Annotated[str, BeforeValidator(path_or_id)]  # of a folder or file, or an id on the Hub
 

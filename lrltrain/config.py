@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from lrldata.errors import UsageError
 from lrldata.manifest import DATASET, read_manifest
-from lrldata.settings import LocalPath, PathOrId, check, read_toml
+from lrldata.settings import LocalPath, PathOrId, check, read_toml, several
 
 Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
 Objective = Literal["mlm", "clm"]
@@ -50,14 +50,14 @@ class FitConfig(BaseModel):
     source: str = Field(default="conceptnet", pattern=r"^[^<>:/\\|?*\x00-\x1f\x7f]+$", max_length=200)
     dataset: PathOrId | None = None
     dataset_revision: str | None = None
-    text: list[LocalPath] = []
+    text: Annotated[list[LocalPath], BeforeValidator(several)] = []
     base: PathOrId = "FacebookAI/xlm-roberta-base"
     base_revision: str | None = None
     base_id: PublicId | None = None
     base_folder: FolderName | None = None
     variant: Annotated[FolderName, Field(max_length=40)] | None = None
     method: Method = "seq_bn_inv"
-    adapters: list[LocalPath] = []
+    adapters: Annotated[list[LocalPath], BeforeValidator(several)] = []
     fuse_invertible: Literal["first", "none"] = "first"
     preset: str | None = None
     objective: Objective | None = None

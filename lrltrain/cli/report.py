@@ -9,7 +9,7 @@ from rich.text import Text
 
 from lrldata.cli.options import Json
 from lrldata.cli.run import show_or_dump
-from lrldata.output import UNLIMITED, Screen
+from lrldata.output import UNLIMITED, Screen, note
 from lrldata.output import shown as printable
 from lrldata.progress import Progress
 from lrltrain.cli.options import Quiet, libraries
@@ -28,9 +28,12 @@ def report_command(
 
     progress = Progress(quiet)
     with libraries(progress):
+        from lrltrain.grid.show import unfinished
         from lrltrain.reporting.report import MADE_OF, is_read, report
     with opened(workspace, MADE_OF, [] if out else ["report"], wanted=is_read) as folder, progress.waiting("Counting"):
         reported = report(folder, out)
+    if told := unfinished(folder):
+        note(f"note: {told}, so that tables may lack scores; `lrltrain status {workspace}` names them.")
     shown = f"{reported.scores} scores; of {reported.compared} comparisons {reported.gains} are gains and "
     shown += f"{reported.losses} losses by more than chance.\n"
     shown += f"{reported.page}: open it in a browser; it works offline."

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group
@@ -11,10 +12,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 from lrldata.cli.tables import table
+from lrldata.errors import StorageError
 from lrldata.output import shown, styled
 from lrltrain.grid.cost import Cost, cost_of, tree
 from lrltrain.grid.job import KINDS, Job
-from lrltrain.grid.records import Record, Records
+from lrltrain.grid.records import Record, Records, records_of
 from lrltrain.grid.schedule import Schedule
 
 WORDS = {"shard": "files of web text", "build": "datasets", "fit": "adapters", "eval": "scores"}
@@ -162,3 +164,16 @@ def _seconds_left(jobs: list[Job], found: dict[str, Record | None], states: dict
     usual = sum(map(sum, known.values())) / sum(map(len, known.values()))
     means = {kind: sum(each) / len(each) for kind, each in known.items()}
     return sum(means.get(job.kind, usual) for job in jobs if states[job.id] in ("left", "running"))
+
+
+def unfinished(workspace: Path) -> str:
+    """Say how many jobs of the last grid in a folder are not done; nothing where all are, or none has run."""
+    records = records_of(str(workspace), workspace)
+    try:
+        jobs = [job for job in records.read_plan()[0] if job.kind not in ("report", "push")]
+    except StorageError:
+        return ""
+    ended = [record.status if (record := records.read(job.id)) else "left" for job in jobs]
+    left = [status for status in ended if status != "done"]
+    failed = f", {left.count('failed'):,} of them failed" if "failed" in left else ""
+    return f"{len(left):,} of {len(jobs):,} jobs of the study in this workspace are not done{failed}" if left else ""

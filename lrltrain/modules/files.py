@@ -174,6 +174,8 @@ def _fill(
                 f"{path}: {name} has the shape {tuple(value.shape)}, not {tuple(held.shape)}.",
                 own_base,
             )
+        if not value.isfinite().all():
+            raise ModelError(f"{path}: {name} holds what is not a number.", _AGAIN)
         held.copy_(value)
     more = sorted(stored for stored in weights if not any(_is(stored, name) for name in parameters))
     if more:

@@ -19,6 +19,7 @@ from grids import start, write_recipe
 from torture_grid import hashes, torture
 
 from lrltrain.grid.local import THREADS, process_of
+from lrltrain.grid.show import unfinished
 
 pytestmark = pytest.mark.xdist_group("grid")  # which share the workspace of `whole`
 SAMPLE = Path(str(files("lrldata.web").joinpath("sample.jsonl")))
@@ -94,6 +95,7 @@ def test_a_job_that_fails_is_listed_and_stops_only_what_needs_it(tmp_path: Path,
     assert "holds no edge of Finnish" in failed.stdout
     status = json.loads(lrltrain("status", tmp_path / "out", "--json").stdout)
     assert (status["done"], status["failed"], status["left"], status["running"]) == (1, 2, 4, 0)
+    assert unfinished(tmp_path / "out") == "5 of 6 jobs of the study in this workspace are not done, 1 of them failed"
     listed = status["failures"][0]
     log = Path(listed["log"]).read_text()
     assert "Traceback" in log
@@ -101,6 +103,7 @@ def test_a_job_that_fails_is_listed_and_stops_only_what_needs_it(tmp_path: Path,
     assert "Traceback" not in failed.stderr
     recipe.write_text(PARTLY.split("[[fit]]", maxsplit=1)[0].replace("mt,fi", "mt"))
     assert finished(lrltrain, recipe)["kept"] == 1
+    assert unfinished(tmp_path / "out") == unfinished(tmp_path) == ""
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,9 @@ def test_weights_that_are_missing_or_too_many_are_named(tmp_path: Path) -> None:
     save_file({name: value for name, value in weights.items() if name != first}, file)
     with pytest.raises(ModelError, match=r"lacks encoder\.layer\.0\.output\.adapters\.adapter0\.adapter_down\.0\.bias"):
         load_adapter_files(tmp_path, model)
+    save_file(weights | {first: weights[first] * float("nan")}, file)
+    with pytest.raises(ModelError, match="holds what is not a number"):
+        load_adapter_files(tmp_path, model)
     save_file(weights | {"roberta.more": weights[first].clone()}, file)
     with pytest.raises(ModelError, match=r"holds roberta\.more"):
         load_adapter_files(tmp_path, model)
