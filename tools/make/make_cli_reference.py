@@ -53,7 +53,7 @@ def _section(path: str, command: Any) -> str:
     needed = [f"{each.opts[0]} {_value(each)}" for each in options if each.required]
     usage = " ".join([path, *needed, "[OPTIONS]" if len(needed) < len(options) else "", *map(_placeholder, arguments)])
     parts = [f"### {path}", inspect.cleandoc(command.help), f"    {' '.join(usage.split())}"]
-    rows = [[_placeholder(each), "", each.help or ""] for each in arguments]
+    rows = [[_placeholder(each), "" if each.required else _default(each), each.help or ""] for each in arguments]
     rows += [[_spelling(each), _default(each), each.help or ""] for each in options]
     return "\n\n".join([*parts, table(("option", "default", ""), ([code(row[0]), *row[1:]] for row in rows))])
 
@@ -81,7 +81,8 @@ def _default(option: Any) -> str:
         return "required"
     if isinstance(option.show_default, str):
         return str(option.show_default)
-    return "" if option.default is None or option.is_flag or callable(option.default) else code(str(option.default))
+    flag = getattr(option, "is_flag", False)
+    return "" if option.default is None or flag or callable(option.default) else code(str(option.default))
 
 
 if __name__ == "__main__":
