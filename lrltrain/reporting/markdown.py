@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from lrldata.card import visible
 from lrltrain.reporting import formatting
 from lrltrain.reporting.averages import Average
+from lrltrain.reporting.costs import HEADS, Cost
 from lrltrain.reporting.formatting import column_name, method_name
 from lrltrain.reporting.links import Link
 from lrltrain.reporting.tables import Cell, Table
@@ -24,11 +25,15 @@ READING_AVERAGES = (
     "with fewer than six languages it cannot be below 0.05. † marks p < 0.05. Gains and losses count the languages "
     "whose own change is more than chance."
 )
+READING_COSTS = (
+    "What one adapter took in the mean: parameters that were trained, tokens that were read with repetitions, and time "
+    "over all processes; of adapters that were trained as a group, each has its share of the time."
+)
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>|~$&#]")
 
 
-def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link]) -> str:
-    """Return the tables of all languages, of averages, and of what goes together with what."""
+def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link], took: Sequence[Cost] = ()) -> str:
+    """Return the tables of all languages, of averages, of what goes together with what, and of what adapters took."""
     parts = ["# Results", READING, "## Scores", _markdown(_heads(table), _rows(table), 3)]
     if averaged:
         rows = [[_escaped(text) for text in _average(each)] for each in averaged]
@@ -37,6 +42,9 @@ def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link]
         heads = ["of", "with", "points", "Spearman", "p", "Pearson", "p"]
         rows = [[_escaped(link.of), _escaped(link.to), *link.numbers()] for link in links]
         parts += ["## What goes together", _markdown(heads, rows, 2)]
+    if took:
+        told = [[_escaped(each.base), _escaped(f"{each.method}, {each.source}"), *each.numbers()] for each in took]
+        parts += ["## Adapters", READING_COSTS, _markdown(HEADS, told, 2)]
     return "\n\n".join(parts) + "\n"
 
 

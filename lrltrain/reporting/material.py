@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from lrldata.workspace import CARDS, PATTERNS, source_of_adapter
 from lrltrain.evaluation.record import is_hidden
 
 SHOWN = 8  # samples of a dataset
-LOG = "log.json"  # of an adapter, as lrltrain.artifact writes it, which needs torch
+LOG, RUN = "log.json", "run.json"  # of an adapter, as lrltrain.artifact writes them, which needs torch
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,14 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter with what its training logged."""
+    """An adapter with what its training logged, and with time and machine where they are known."""
 
     language: str
     base: str
     name: str
     manifest: Mapping[str, Any]
     log: tuple[Mapping[str, Any], ...]
+    run: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -118,15 +119,20 @@ def _adapters(workspace: Path) -> Iterator[Adapter]:
         manifest = read_manifest(path.parent, ADAPTER)
         if manifest is None or is_hidden(path, workspace):
             continue
-        try:
-            with Held(path.parent) as held:
-                log = json.loads(held.read(LOG))
-        except (OSError, ValueError, RecursionError):  # scores can be told without it
-            log = []
+        log, run = (_beside(path.parent, name) for name in (LOG, RUN))
         log = log if isinstance(log, list) else []
         entries = tuple(entry for entry in log if isinstance(entry, dict) and "step" in entry)
         language, base = str(manifest["language"]["code"]), str(manifest["base"]["id"])
-        yield Adapter(language, base, path.parent.name, manifest, entries)
+        yield Adapter(language, base, path.parent.name, manifest, entries, run if isinstance(run, dict) else {})
+
+
+def _beside(folder: Path, name: str) -> Any:
+    """Read a file of an adapter that scores can be told without; None where it cannot be read."""
+    try:
+        with Held(folder) as held:
+            return json.loads(held.read(name))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _cards(workspace: Path) -> Iterator[CardPage]:

@@ -14,8 +14,9 @@ from lrldata.report.html import STYLE, asset, environment, policy
 from lrltrain.names import base_name
 from lrltrain.reporting import formatting
 from lrltrain.reporting.averages import Average
+from lrltrain.reporting.costs import HEADS, Cost
 from lrltrain.reporting.links import Link
-from lrltrain.reporting.markdown import READING, READING_AVERAGES
+from lrltrain.reporting.markdown import READING, READING_AVERAGES, READING_COSTS
 from lrltrain.reporting.material import CardPage, Dataset, Material
 from lrltrain.reporting.plots import Plot, in_order, losses
 from lrltrain.reporting.sizes import CORPORA, corpus_of, size_of
@@ -50,6 +51,7 @@ def render(
     table: Table,
     averaged: Sequence[Average],
     links: Sequence[Link],
+    took: Sequence[Cost],
     plots: Sequence[Plot],
     material: Material,
     home: Path,
@@ -64,6 +66,9 @@ def render(
             table=table,
             averages=list(_beside(averaged)),
             links=links,
+            took=took,
+            cost_heads=HEADS,
+            reading_costs=READING_COSTS,
             plots=plots,
             sections=list(_sections(table, material, home)),
             reading=READING,

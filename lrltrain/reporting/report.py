@@ -9,13 +9,14 @@ from lrldata.manifest import write_text
 from lrldata.workspace import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrltrain.reporting.averages import averages
 from lrltrain.reporting.cells import read_cells, understood
+from lrltrain.reporting.costs import costs
 from lrltrain.reporting.latex import as_tables, as_tex
 from lrltrain.reporting.links import links
 from lrltrain.reporting.markdown import as_markdown
 from lrltrain.reporting.material import read_material
 from lrltrain.reporting.page import render
 from lrltrain.reporting.plots import plots
-from lrltrain.reporting.spreadsheets import averages_csv, runs_csv, scores_csv
+from lrltrain.reporting.spreadsheets import adapters_csv, averages_csv, runs_csv, scores_csv
 from lrltrain.reporting.tables import RESAMPLES, Table
 
 PAGE = "report.html"
@@ -57,16 +58,18 @@ def report(workspace: Path, out: Path | None = None, resamples: int = RESAMPLES)
                 f"{workspace}: holds no scores to report.", "Measure an adapter first, with `lrltrain eval`."
             )
         material = read_material(workspace)
+        took, listed = costs(material), adapters_csv(material)
     averaged, linked, drawn = averages(table), links(table, material), plots(table, material)
     texts = {
-        "results.md": as_markdown(table, averaged, linked),
+        "results.md": as_markdown(table, averaged, linked, took),
         "results.csv": scores_csv(table),
         "runs.csv": runs_csv(table),
         "averages.csv": averages_csv(averaged),
+        "adapters.csv": listed,
         "results.tex": as_tex(table),
         **{f"tables/{name}.tex": text for name, text in as_tables(table).items()},
         **{f"plots/{plot.name}.svg": plot.alone for plot in drawn},
-        PAGE: render(table, averaged, linked, drawn, material, home),
+        PAGE: render(table, averaged, linked, took, drawn, material, home),
     }
     for name, text in texts.items():
         home.joinpath(name).parent.mkdir(parents=True, exist_ok=True)

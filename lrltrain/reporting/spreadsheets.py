@@ -1,4 +1,4 @@
-"""The results as CSV in long form: a line per score, per run, per average. Pure.
+"""The results as CSV in long form: a line per score, per run, per average, per adapter. Pure.
 
 F1 is of 0 to 1 and perplexities are as they are; a change is a difference of F1 or a ratio of perplexities.
 """
@@ -12,6 +12,8 @@ from typing import Any
 from lrldata.card import visible
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import Average
+from lrltrain.reporting.costs import seconds_of
+from lrltrain.reporting.material import Adapter, Material
 from lrltrain.reporting.tables import Cell, Table
 
 _SCORES = (
@@ -22,6 +24,10 @@ _RUNS = (*("language", "base", "method", "source", "variant", "task", "data", "m
 _AVERAGES = (
     *("group", "base", "method", "source", "task", "data", "metric", "languages", "mean", "low", "high"),
     *("compared", "change", "change_low", "change_high", "p", "p_corrected", "gains", "losses"),
+)
+_ADAPTERS = (
+    *("language", "base", "method", "source", "name", "seed", "parameters", "parameters_of_base", "steps", "tokens"),
+    *("validation_loss_before", "validation_loss", "train_bytes", "seconds", "device"),
 )
 _FORMULA = tuple("=+-@\N{MINUS SIGN}")  # what a formula begins with, for a spreadsheet
 
@@ -39,6 +45,11 @@ def runs_csv(table: Table) -> str:
 def averages_csv(averaged: Sequence[Average]) -> str:
     """Return a line per average."""
     return _csv(_AVERAGES, (list(_average(each)) for each in averaged))
+
+
+def adapters_csv(material: Material) -> str:
+    """Return a line per adapter: its size, what it was trained on, and what that took."""
+    return _csv(_ADAPTERS, (list(_adapter(each, material)) for each in material.adapters))
 
 
 def _csv(fields: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
@@ -74,6 +85,15 @@ def _average(each: Average) -> Iterator[Any]:
     yield from (each.group, each.base, each.method, each.source, *each.column, len(each.languages))
     yield from (*_ends(each.score), each.compared, *_ends(each.change), each.p, each.p_corrected)
     yield from (each.gains, each.losses)
+
+
+def _adapter(each: Adapter, material: Material) -> Iterator[Any]:
+    manifest, trained = each.manifest, each.manifest["trained"]
+    seed = manifest["settings"].get("seed")
+    yield from (each.language, each.base, manifest["method"], each.source, manifest["name"], seed)
+    yield from (trained[key] for key in ("parameters", "parameters_of_base", "steps", "tokens"))
+    yield from (trained[key] for key in ("validation_loss_before", "validation_loss"))
+    yield from (material.train_bytes(each.language, each.source), seconds_of(each), each.run.get("device"))
 
 
 def _ends(value: Interval | float | None) -> tuple[float | None, ...]:

@@ -17,12 +17,13 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from manifests import change
-from results import BASE, HOSTILE, fill, predictions, put_run, recipe
+from results import BASE, HOSTILE, fill, predictions, put_adapter, put_run, recipe
 
 from lrldata.errors import InputError, StorageError, UsageError
 from lrldata.language import languages
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages, groups
+from lrltrain.reporting.costs import costs
 from lrltrain.reporting.latex import as_tables, as_tex
 from lrltrain.reporting.links import links
 from lrltrain.reporting.markdown import as_markdown
@@ -30,7 +31,7 @@ from lrltrain.reporting.material import read_material
 from lrltrain.reporting.plots import GREY, PALETTE
 from lrltrain.reporting.report import report
 from lrltrain.reporting.sizes import size_of
-from lrltrain.reporting.spreadsheets import scores_csv
+from lrltrain.reporting.spreadsheets import adapters_csv, scores_csv
 from lrltrain.reporting.tables import PPPL, Cell, Column, Comparison, Row, Table, corrected
 from lrltrain.reporting.task_cells import read_tasks
 
@@ -379,6 +380,24 @@ def test_a_table_for_a_paper_has_methods_across_and_a_mean_of_what_all_have(fill
     (mean,) = (line for line in lines if line.startswith("mean of 3"))
     shown = [float(value) for value in mean.removesuffix(r" \\").split(" & ")[1:]]
     assert shown == pytest.approx([sum(means[way]) / 3 for way in ("none", "seq_bn_inv", "lora")], abs=0.051)
+
+
+def test_what_adapters_took_is_told(tmp_path: Path) -> None:
+    for language, seconds in (("ro", 60), ("mt", 120)):
+        put_adapter(tmp_path, language, "lora", [8, 6])
+        home = tmp_path / "adapters" / language / "xlm-roberta-base" / "conceptnet-lora"
+        (home / "run.json").write_text(json.dumps({"seconds": seconds, "processes": 2, "device": "a GPU"}))
+    put_adapter(tmp_path, "ro", "seq_bn", [8, 6])  # of which nobody knows how long it took
+    (lora, bottleneck) = costs(read_material(tmp_path))
+    assert (lora.adapters, lora.seconds, bottleneck.seconds) == (2, 180, None)
+    assert lora.numbers() == ["2", "1", "100.00 %", "1", "3.0"]
+    assert bottleneck.numbers()[-1] == "\N{MINUS SIGN}"
+    rows = list(csv.DictReader(adapters_csv(read_material(tmp_path)).splitlines()))
+    assert [(row["language"], row["method"], row["seconds"], row["device"]) for row in rows] == [
+        ("mt", "lora", "240", "a GPU"),
+        ("ro", "lora", "120", "a GPU"),
+        ("ro", "seq_bn", "", ""),
+    ]
 
 
 def test_values_of_runs_and_averages_are_data_too(filled: Path) -> None:
