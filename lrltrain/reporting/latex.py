@@ -13,7 +13,7 @@ CAPTION = (
     "F1 in per cent, the mean over seeds ± its standard deviation; perplexities as they are, lower is better. The best "
     "of a language and task is in bold. † marks what differs from the same base model without a language adapter "
     "(none) by more than chance: p < 0.05 in a paired randomisation test over items, corrected for all comparisons "
-    "(Holm), and a 95 % bootstrap interval of the change, over seeds too, that does not include no change."
+    "(Holm), and a 95 % bootstrap interval of the change, over seeds and items, that excludes 0 (of a ratio, 1)."
 )
 _NOT_T1 = "ªºµĦħĸŉĿŀŦŧ"  # of the Latin letters that Unicode has first
 _TEX = {each: rf"\{each}" for each in "&%$#_{}"} | {

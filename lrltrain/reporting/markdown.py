@@ -17,7 +17,7 @@ READING = (
     "test set, by the bootstrap. A change is against the same base model without a language adapter (none): points of "
     "F1, or the ratio of perplexities. † marks a change that is more than chance: p < 0.05 in a paired randomisation "
     "test over items, corrected for all comparisons of this report (Holm), and an interval of the change, over seeds "
-    "too, that does not include no change."
+    "and items, that excludes 0 (of a ratio, 1)."
 )
 READING_AVERAGES = (
     "Means over languages, of perplexities geometric ones. The intervals are over seeds and the items of all test "
