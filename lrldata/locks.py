@@ -8,13 +8,13 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lrldata.output import note
 
 EXCLUSIVE, SHARED = fcntl.LOCK_EX, fcntl.LOCK_SH
-_LACKING = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+_LACKING = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 _told: set[Path] = set()
 
 
@@ -30,7 +30,9 @@ class Lock:
             raise
 
     def release(self) -> None:
-        """Let others have it."""
+        """Let others have it, though a child of this process still has the file open."""
+        with suppress(OSError):  # of a file system without locks
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
         os.close(self.descriptor)
 
 

@@ -75,7 +75,7 @@ def check(
         fault = next(
             (each for each in faults if each["type"] == "extra_forbidden"), faults[0]
         )  # a typo, before what it left out
-        key, begins = _told(fault["loc"]), f"{file}: " if file else ""
+        key, begins = _told(fault["loc"], fault["input"]), f"{file}: " if file else ""
         if fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, model.model_fields, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(model.model_fields)}."
@@ -91,11 +91,11 @@ def check(
         raise UsageError(f"{where}: {ended}".removeprefix(": ")) from error
 
 
-def _told(place: tuple[int | str, ...]) -> str:
+def _told(place: tuple[int | str, ...], value: Any) -> str:
     """Write where a setting is: of a table of which there are several, which one."""
     match place:
         case (str(table), int(number), *rest) if rest:
             return f"[[{table}]] {number + 1}: {'.'.join(map(str, rest))}"
-        case (str(table), int(number)):
-            return f"[[{table}]] {number + 1}"
+        case (str(name), int(number)):
+            return f"[[{name}]] {number + 1}" if isinstance(value, dict) else f"{name} {number + 1}"
     return ".".join(map(str, place)) or "settings"

@@ -87,10 +87,6 @@ def _is_homeless(error: BaseException) -> bool:
 
 
 def _describe(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.filename:
-        where = f"{error.filename}: {(error.strerror or str(error)).lower()}."
-        elsewhere = "; --out and --cache name other folders to write to" if error.errno in _REFUSED else ""
-        return f"{where} Check the path and the rights to it{elsewhere}."
     if isinstance(error, MemoryError):
         return "out of memory. Build fewer languages at once."
     if is_full(error):
@@ -102,6 +98,10 @@ def _describe(error: BaseException) -> str:
         return f"{one_line(error, 200).rstrip('.')}. Set HOME; --cache names where dumps and indexes are kept."
     if os.strerror(errno.EMFILE) in str(error):
         return "too many open files for this process. Raise the limit, as with `ulimit -n 4096`, and run it again."
+    if isinstance(error, OSError) and error.filename:
+        where = f"{error.filename}: {(error.strerror or str(error)).lower()}."
+        elsewhere = "; --out and --cache name other folders to write to" if error.errno in _REFUSED else ""
+        return f"{where} Check the path and the rights to it{elsewhere}."
     return str(error) if isinstance(error, LrlError) else one_line(error)
 
 

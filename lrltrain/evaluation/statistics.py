@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 LEVEL = 0.95
 ALPHA = 0.05  # a difference counts where its corrected p is below
 ENOUGH = 1_000  # exchanges that are as far apart as what was seen: then p is known to a few per cent of itself
+_NORMAL = 1.959964  # of 95 %
+# Student's t of 95 % by degrees of freedom; between them its logarithm is nearly linear in 1 / df.
+_STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 8: 2.306, 15: 2.131, 30: 2.042, np.inf: _NORMAL}
 _AT_ONCE = 4_000_000  # weights that are held at once: 16 MB
 _EXACT = 14  # differences whose signs are all tried
 
@@ -37,14 +40,37 @@ def percentiles(value: float, drawn: Floats) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def mirrored(value: float, drawn: Floats, least: float = -1.0, most: float = 1.0) -> Interval:
+def mirrored(value: float, drawn: Floats, least: float = -1.0, most: float = 1.0, wider: float = 1.0) -> Interval:
     """Return a value with the basic bootstrap interval: the percentiles of resamples, mirrored at the value.
 
     Davison and Hinkley 1997, 5.2. The F1 of a resample is lower than that of all items in the mean. A percentile
     interval has that error on top of the value's own; in an average over languages it is wider than the interval.
+    Both ends are `wider` times as far away.
     """
     across = percentiles(value, drawn)
-    return Interval(value, max(least, 2 * value - across.high), min(most, 2 * value - across.low))
+    low, high = wider * (across.high - value), wider * (value - across.low)
+    return Interval(value, max(least, value - low), min(most, value + high))
+
+
+def widening(drawn: Floats, *by_seed: Floats) -> float:
+    """Return by how much an interval of few seeds is too narrow: Student's t over the normal quantile.
+
+    The degrees of freedom are those of Welch and Satterthwaite: of each method's seeds, in the variance of `drawn`.
+    """
+    of_seeds = [(each.var(ddof=1) / len(each), len(each) - 1) for each in by_seed if len(each) > 1]
+    squares = sum(variance**2 / freedom for variance, freedom in of_seeds)
+    return _student(float(drawn.var() ** 2 / squares)) / _NORMAL if squares else 1.0
+
+
+def margin(by_seed: Floats) -> float:
+    """Return how far the ends of the interval of a mean over seeds are away, of seeds alone (Student's t)."""
+    return _student(len(by_seed) - 1) * float(by_seed.std(ddof=1)) / len(by_seed) ** 0.5
+
+
+def _student(freedom: float) -> float:
+    known = sorted(_STUDENT, reverse=True)
+    quantiles = [float(np.log(_STUDENT[each])) for each in known]
+    return float(np.exp(np.interp(1 / max(1.0, freedom), [1 / each for each in known], quantiles)))
 
 
 def with_seeds(drawn: Floats, by_seed: Floats, seed: int) -> Floats:

@@ -149,7 +149,9 @@ def _fits(
 ) -> Iterator[tuple[Job, Key]]:
     """Yield the adapters of one table, each with the key by which a fusion and its scores find it."""
     if "variant" in fits.options:
-        raise UsageError("a study has no variants.", "Put the table into a recipe of its own, with another `out`.")
+        raise UsageError(
+            "variants of a study are its seeds.", "Put the table into a recipe of its own, with another `out`."
+        )
     asked = parse(as_lang(fits.languages)) if fits.languages else languages
     for language, source, model, method in product(asked, fits.sources, fits.models, fits.methods):
         if source != "web" and source not in language.sources:
@@ -183,9 +185,11 @@ def _fused(adapters: Mapping[Key, Adapter], code: str, model: str, method: str, 
         if (key.language, key.model, key.method) == (code, model, method) and key.variant in ("", variant):
             found[key.source] = max(found.get(key.source, key), key, key=lambda each: each.variant)
     if len(found) < 2:
+        same = (key.variant for key in adapters if (key.language, key.model, key.method) == (code, model, method))
+        seeded = "with the same seeds" if variant or any(same) else "above it"
         raise UsageError(
             f"a fusion for {code} wants {method} adapters of two sources on {model}.",
-            "Put a [[fit]] table for them above" + (", with the same seeds." if variant else "."),
+            f"Put a [[fit]] table for them {seeded}.",
         )
     return list(found.values())
 
@@ -211,7 +215,7 @@ def _evals(
             labels |= {TRAIN_SEED: variant.removeprefix("seed-")} if variant else {}
             needs: tuple[str, ...] = (adapters[key].job,) if key in adapters else ()
             settings = _filled(evals.options(task), config, language, source)
-            if "data" not in settings and getattr(language, _HELD_IN[task]) is None:
+            if not _has_data(task, settings, language, {places.dataset(*made) for made in builds}, config.out):
                 continue
             if key in adapters:
                 settings["adapter"] = [places.adapter(code, called.folder, source, method, variant)]
@@ -219,7 +223,6 @@ def _evals(
                     settings["corpus"] = places.dataset(code, source)
             settings |= {"lang": code, "task": task, "base": model} | called.of_eval
             needs += tuple(build for made, build in builds.items() if settings.get("data") == places.dataset(*made))
-            _check_data(task, settings.get("data"), {places.dataset(*made) for made in builds}, config.out)
             if task == "pppl":
                 _check_eval(task, settings)
                 yield Job("eval", labels, settings, needs)
@@ -242,19 +245,28 @@ def _check_eval(task: str, settings: dict[str, Any]) -> None:
         raise UsageError(f"[eval], {task}: {error.message}", error.hint) from error
 
 
-def _check_data(task: str, data: Any, built: Collection[str], out: str) -> None:
-    """Raise UsageError for data that are neither here, nor made by the study, nor an id on the Hub."""
+def _has_data(task: str, settings: Mapping[str, Any], language: Language, built: Collection[str], out: str) -> bool:
+    """Return whether a language has data: not where the study makes a source of others that it has not.
+
+    Raises UsageError for data that are neither here, nor made by the study, nor an id on the Hub.
+    """
+    data: Any = settings.get("data")
+    if data is None:
+        return getattr(language, _HELD_IN[task]) is not None
     if places.is_made(data):
-        if data not in built and not is_remote(out) and not (as_folder(out) / data).exists():
-            raise UsageError(
-                f"[eval] {task}: data: {data}: the study makes no such dataset, and {out} has none.",
-                f"What begins with datasets/ is of the workspace; a folder of yours is ./{data}.",
-            )
-        return
+        if data in built or is_remote(out) or (as_folder(out) / data).exists():
+            return True
+        if Path(data).name in {Path(each).name for each in built}:
+            return False
+        raise UsageError(
+            f"[eval] {task}: data: {data}: the study makes no such dataset, and {out} has none.",
+            f"What begins with datasets/ is of the workspace; a folder of yours is ./{data}.",
+        )
     if not isinstance(data, str) or data == "flores" or Path(data).expanduser().exists():
-        return
+        return True
     if not HUB_ID.fullmatch(data) or "/" not in data:
         raise UsageError(f"[eval] {task}: data: {data}: no such file or folder.", "Paths are from where you are.")
+    return True
 
 
 def _languages_of(adapters: Mapping[Key, Adapter]) -> list[Language]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from lrldata.manifest import fingerprint
 from lrltrain.reporting.tables import Column, Row
+from lrltrain.reporting.train_seeds import seed_of
 
 SHOWN = 6  # digits of a hash
 MOST_NAMED = 2  # differences that make a name; more have a number
@@ -21,18 +22,21 @@ LONGEST = 20  # characters of a value in a name
 
 @dataclass(frozen=True)
 class Made:
-    """A score: its place in the table, the manifest of one of its runs, how many seeds it has, and when it was made."""
+    """A score: its place in the table, the manifest of one of its runs, how many seeds it has, and when it was made.
+
+    That is in whole minutes, as copies that lose it are made at about one time.
+    """
 
     row: Row
     column: Column
     manifest: Mapping[str, Any]
     seeds: int = 1
-    at: float = 0.0
+    at: int = 0
 
     @property
     def way(self) -> tuple[Row, Column]:
-        """Return the place without its language."""
-        return self.row._replace(language=""), self.column
+        """Return the place without its language, and without the seed that its adapter was trained with."""
+        return seed_of(self.row)[0]._replace(language=""), self.column
 
     @property
     def scope(self) -> tuple[str, Column]:
@@ -64,9 +68,9 @@ def names_of_conditions(scores: Sequence[Made]) -> list[str]:
     kinds = [fingerprint(each) for each in conditions]
     told = dict(zip(kinds, conditions, strict=True))
     usual = Counter((score.scope, kind) for score, kind in zip(scores, kinds, strict=True))
-    newest: dict[tuple[Hashable, str], float] = {}
+    newest: dict[tuple[Hashable, str], int] = {}
     for score, kind in zip(scores, kinds, strict=True):
-        newest[score.scope, kind] = max(score.at, newest.get((score.scope, kind), 0.0))
+        newest[score.scope, kind] = max(score.at, newest.get((score.scope, kind), 0))
     ways: dict[Hashable, dict[str, Made]] = {}
     seeds: Counter[tuple[Hashable, str]] = Counter()
     for score, kind in zip(scores, kinds, strict=True):
@@ -75,7 +79,7 @@ def names_of_conditions(scores: Sequence[Made]) -> list[str]:
     called: dict[tuple[Hashable, str], str] = {}
     for way, several in ways.items():
 
-        def rank(kind: str, way: Hashable = way, several: Mapping[str, Made] = several) -> tuple[int, int, float, str]:
+        def rank(kind: str, way: Hashable = way, several: Mapping[str, Made] = several) -> tuple[int, int, int, str]:
             scope = several[kind].scope
             return -usual[scope, kind], -seeds[way, kind], -newest[scope, kind], kind
 

@@ -54,9 +54,9 @@ def note_replaced(what: str, names: Sequence[str]) -> None:
         note(f"note: {len(names):,} {what} are left out, of adapters that have been trained again since: {told}.")
 
 
-def made_at(folder: Path) -> float:
-    """Return when a score was written, in seconds."""
-    return (folder / MANIFEST).stat().st_mtime
+def made_at(folder: Path) -> int:
+    """Return when a score was written, in minutes."""
+    return int((folder / MANIFEST).stat().st_mtime // 60)
 
 
 def note_unusual(what: str, names: Sequence[str]) -> None:

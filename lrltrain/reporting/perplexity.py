@@ -1,6 +1,6 @@
 """Pseudo-perplexities of a workspace as cells of the table: with an adapter, and of the base model alone. IO."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import geometric_mean
@@ -28,7 +28,7 @@ from lrldata.workspace import PATTERNS, score_path, source_of_adapter
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
-from lrltrain.reporting.conditions import Made, names_of_conditions
+from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
 from lrltrain.reporting.current import adapters_in, is_replaced, made_at, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, key_of, names_of
 from lrltrain.reporting.tables import NONE, PPPL, Cell, Column, Comparison, Row, variant_of
@@ -45,7 +45,7 @@ class Found:
     cell: Cell
     manifest: Mapping[str, Any]
     apart: NDArray[np.float64] | None = None
-    at: float = 0.0
+    at: int = 0
 
 
 def read_perplexities(workspace: Path, times: int, *, together: bool = False) -> list[Cell]:
@@ -85,7 +85,7 @@ def read_perplexities(workspace: Path, times: int, *, together: bool = False) ->
         cells.setdefault((alike, hashed), Found(cell, manifest, apart, at))
     told = _told_apart(list(cells.values()))
     if together:
-        told = joined(told, lambda each: (each.cell.row, (each.cell.column, each.cell.items)), _join)
+        told = joined("perplexities", told, _place, _join)
     return [_tested_by_sentence(each, times) for each in told]
 
 
@@ -97,9 +97,16 @@ def _tested_by_sentence(found: Found, times: int) -> Cell:
     return replace(cell, against=replace(cell.against, p=statistics.sign_flips(apart, times, seed=0)))
 
 
+def _place(found: Found) -> tuple[Row, Hashable]:
+    """Return where a perplexity is in the table, and what else those have in common that are joined."""
+    return found.cell.row, (found.cell.column, found.cell.items, fingerprint(conditions_of(found.manifest)))
+
+
 def _join(row: Row, several: list[Found]) -> Found:
-    """Make one of adapters from several seeds: geometric means, also of the ends of intervals over sentences."""
+    """Make one of adapters from several seeds, by geometric means, with intervals over sentences and seeds."""
     cells = [each.cell for each in several]
+    if len(cells) == 1:
+        return replace(several[0], cell=replace(cells[0], row=row))
     scores, changes = [cell.score for cell in cells], [cell.against.change for cell in cells if cell.against]
     aparts = [each.apart for each in several if each.apart is not None]
     whole = len(aparts) == len(changes) == len(cells) and len({len(each) for each in aparts}) == 1
@@ -113,7 +120,14 @@ def _join(row: Row, several: list[Found]) -> Found:
 
 
 def _geometric(intervals: Sequence[Interval]) -> Interval:
-    return Interval(*(geometric_mean(getattr(each, end) for each in intervals) for end in ("value", "low", "high")))
+    """Return the geometric mean; how far its ends are away adds up from sentences, all seeds' alike, and from seeds."""
+    value, low, high = (geometric_mean(getattr(each, end) for each in intervals) for end in ("value", "low", "high"))
+    apart = statistics.margin(np.log([each.value for each in intervals]))
+    return Interval(
+        value,
+        value * np.exp(-np.hypot(np.log(value / low), apart)),
+        value * np.exp(np.hypot(np.log(high / value), apart)),
+    )
 
 
 def _on_current_texts(measured: Sequence[Measured]) -> list[Measured]:

@@ -1,5 +1,6 @@
 """Scores as a table: a row per language, base model, method and source, a column per task and its data. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -128,21 +129,28 @@ def variant_of(name: str, row: Row) -> str:
 
 
 def own_sets(cells: Sequence[Cell]) -> list[Cell]:
-    """Put test sets of a task into one column, where each language has one and each set is of its own languages.
+    """Put test sets of a task that are of one language each into one column, which has an average then.
 
-    Sentiment is measured on another set in each language, and would be a column each, without an average.
+    Sentiment is measured on another set in each language. A set that languages share stays a column of its own, and so
+    do the sets of a language that has several.
     """
     kinds: dict[tuple[str, str], dict[Column, set[str]]] = {}
     for cell in cells:
         if not cell.column.lower_is_better:
             columns = kinds.setdefault((cell.column.task, cell.column.metric), {})
             columns.setdefault(cell.column, set()).add(cell.row.language)
-    apart = set()
+    apart: set[Column] = set()
     for columns in kinds.values():
-        names = [column.data.partition(", at most ")[0] for column in columns]
-        tested = [language for several in columns.values() for language in several]
-        if len(columns) > 1 and len(set(names)) == len(names) and len(set(tested)) == len(tested):
-            apart |= set(columns)
+        tested = Counter(language for several in columns.values() for language in several)
+        named = Counter(column.data.partition(", at most ")[0] for column in columns)
+        own = {
+            column
+            for column, several in columns.items()
+            if len(several) == 1
+            and all(tested[language] == 1 for language in several)
+            and named[column.data.partition(", at most ")[0]] == 1
+        }
+        apart |= own if len(own) > 1 else set()
     return [
         replace(cell, column=cell.column._replace(data=OWN), data=cell.column.data) if cell.column in apart else cell
         for cell in cells

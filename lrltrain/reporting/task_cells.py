@@ -1,6 +1,6 @@
 """Runs of tasks as cells of the table: counted, and compared with the base model without an adapter. IO."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ import polars as pl
 from xxhash import xxh3_64_intdigest
 
 from lrldata.errors import StorageError
-from lrldata.manifest import damaged
+from lrldata.manifest import damaged, fingerprint
 from lrldata.output import note
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import TASKS, Run
@@ -64,7 +64,7 @@ def read_tasks(workspace: Path, resamples: int, times: int, *, together: bool = 
     note_replaced("runs of tasks", replaced)
     groups = _groups(runs)
     if together:
-        groups = joined(groups, lambda group: (group.row, (group.column, _items(group))), _join)
+        groups = joined("scores of tasks", groups, _place, _join)
     fitting = {id(group): _fitting(group, groups) for group in groups}
     pairs = [(group, _baseline(group, fitting[id(group)])) for group in groups]
     _note_unlike([group for group, base in pairs if base is None and fitting[id(group)]])
@@ -126,15 +126,20 @@ def _group(row: Row, column: Column, runs: Sequence[Run]) -> Group:
     return Group(row, column, tuple(runs), ())
 
 
-def _items(group: Group) -> str:
-    """Return a hash of what was tested on."""
-    return content_of(group.runs[0].manifest["data"])
+def _place(group: Group) -> tuple[Row, Hashable]:
+    """Return where a group is in the table, and what else those have in common that are joined."""
+    manifest = group.runs[0].manifest
+    return group.row, (group.column, content_of(manifest["data"]), fingerprint(conditions_of(manifest)))
 
 
 def _join(row: Row, groups: list[Group]) -> Group:
-    runs = [run for group in groups for run in group.runs]
-    adapters = [seed_of(group.row)[1] or 0 for group in groups for _ in group.runs]
-    return replace(groups[0], row=row, runs=tuple(runs), adapters=tuple(adapters))
+    """Join what the seeds of training gave, over the seeds of the task that all have, so that each counts alike."""
+    if len(groups) == 1:
+        return replace(groups[0], row=row)
+    shared = set.intersection(*(set(group.seeds) for group in groups))
+    every = ((seed_of(group.row)[1] or 0, run) for group in groups for run in group.runs)
+    kept = [(seed, run) for seed, run in every if run.seed in shared or not shared]
+    return replace(groups[0], row=row, runs=tuple(run for _, run in kept), adapters=tuple(seed for seed, _ in kept))
 
 
 def _labelled(groups: Sequence[Group]) -> list[Group]:
@@ -189,9 +194,10 @@ def _note_unlike(groups: Sequence[Group]) -> None:
 
 def _cell(group: Group, base: Group | None, drawn: Mapping[int, Floats], resamples: int, times: int) -> Cell:
     by_seed = statistics.by_seed(group.counts).tolist()
-    score = statistics.mirrored(fmean(by_seed), drawn[id(group)], least=0.0)
+    seen, apart = drawn[id(group)], _apart(group, group.counts, range(len(group.runs)))
+    score = statistics.mirrored(fmean(by_seed), seen, least=0.0, wider=statistics.widening(seen, apart))
     against = _compare(group, base, drawn, resamples, times) if base else None
-    sd = statistics.deviation(_apart(group, group.counts, range(len(group.runs))).tolist())
+    sd = statistics.deviation(apart.tolist())
     trained = group.adapters or (None,) * len(group.runs)
     return Cell(
         *(group.row, group.column, len(group.runs), len(group.counts), score, sd, against, drawn[id(group)]),
@@ -225,7 +231,9 @@ def _compare(group: Group, base: Group, drawn: Mapping[int, Floats], resamples: 
     theirs = drawn[id(base)] if len(alone) == len(base.runs) else _drawn(base, base.counts[:, alone], resamples, alone)
     value = float(statistics.by_seed(one).mean() - statistics.by_seed(other).mean())
     p = statistics.randomisation(one, other, times, _seed(group))
-    return Comparison(statistics.mirrored(value, ours - theirs), p, drawn=ours - theirs)
+    apart = ours - theirs
+    wider = statistics.widening(apart, _apart(group, one, places), _apart(base, base.counts[:, alone], alone))
+    return Comparison(statistics.mirrored(value, apart, wider=wider), p, drawn=apart)
 
 
 def _drawn(group: Group, counts: Counts, resamples: int, places: Sequence[int] | None = None) -> Floats:

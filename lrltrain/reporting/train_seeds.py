@@ -1,12 +1,13 @@
-"""Adapters that differ in the seed that they were trained with: one method, measured several times. Pure."""
+"""Adapters that differ in the seed that they were trained with: one method, measured several times."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
+from lrldata.output import note
 from lrltrain.reporting.tables import Row
 
-_SEED = re.compile(r"(?:(.+)-)?seed-(\d+)")  # the variant that `lrltrain fit --seed 1,2,3` gives to each
+_SEED = re.compile(r"(?:(.+)[-_])?seed[-_](\d+)")  # the variant that `lrltrain fit --seed 1,2,3` gives to each
 T = TypeVar("T")
 
 
@@ -19,22 +20,43 @@ def seed_of(row: Row) -> tuple[Row, int | None]:
     return row._replace(variant=f"{found[1] or ''} {conditions}".strip()), int(found[2])
 
 
-def joined(found: Sequence[T], place: Callable[[T], tuple[Row, object]], join: Callable[[Row, list[T]], T]) -> list[T]:
+def joined(
+    what: str,
+    found: Sequence[T],
+    place: Callable[[T], tuple[Row, Hashable]],
+    join: Callable[[Row, list[T]], T],
+) -> list[T]:
     """Put together what differs in the seed of training alone, in the place of the first; two or more are joined.
 
-    `place` tells where something is in the table, and `join` makes one of several, in the given row.
+    `place` tells where something is in the table, and what else it has in common with what it may be joined with;
+    `join` makes one of several, or of one, in the given row. An adapter of the usual seed beside those joined has a row
+    of its own, and that is said, as of `what`.
     """
     places = [place(each) for each in found]
-    several: dict[tuple[Row, object], list[int]] = {}
+    several: dict[tuple[Row, Hashable], list[int]] = {}
     for number, (row, rest) in enumerate(places):
         without, seed = seed_of(row)
         if seed is not None:
             several.setdefault((without, rest), []).append(number)
-    taken = set(places)
-    made, gone = {}, set()
-    for (row, rest), numbers in several.items():
-        if len(numbers) > 1:  # beside an adapter of the usual seed, they keep a name of their own
-            own = row._replace(variant=f"{row.variant} seeds".strip()) if (row, rest) in taken else row
-            made[numbers[0]] = join(own, [found[number] for number in numbers])
-            gone |= set(numbers)
-    return [made.get(number, each) for number, each in enumerate(found) if number in made or number not in gone]
+    several = {key: numbers for key, numbers in several.items() if len(numbers) > 1}
+    gone = {number for numbers in several.values() for number in numbers[1:]}
+    rows = {numbers[0]: (row, numbers) for (row, _), numbers in several.items()}
+    beside = {(row, column_of(rest)) for row, rest in several}
+    lone = [number for number, (row, rest) in enumerate(places) if (row, column_of(rest)) in beside]
+    rows |= {number: (_renamed(places[number][0]), [number]) for number in lone}
+    if lone:
+        note(f"note: {len(lone):,} {what} are of one more adapter beside those of several seeds: rows `one seed`.")
+    return [
+        join(rows[number][0], [found[each] for each in rows[number][1]]) if number in rows else each
+        for number, each in enumerate(found)
+        if number not in gone
+    ]
+
+
+def column_of(rest: Hashable) -> Hashable:
+    """Return the column of what things to be joined have in common, which comes first."""
+    return rest[0] if isinstance(rest, tuple) else rest
+
+
+def _renamed(row: Row) -> Row:
+    return row._replace(variant=f"one seed {row.variant}".strip())

@@ -5,8 +5,10 @@ import fcntl
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,7 +48,14 @@ def test_a_lock_keeps_others_out_and_goes_with_its_process(tmp_path: Path) -> No
     held = Lock(tmp_path / "lock")
     with pytest.raises(BlockingIOError):
         Lock(tmp_path / "lock")
+    child = os.fork()
+    if child == 0:  # which has the file open, and not the lock once that is released
+        time.sleep(30)
+        os._exit(0)
     held.release()
+    Lock(tmp_path / "lock").release()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
     code = (
         "import sys; from pathlib import Path; from lrldata.locks import Lock; Lock(Path(sys.argv[1])); print('has it')"
     )
@@ -129,3 +138,7 @@ def test_who_has_no_home_is_told_what_to_set() -> None:
     assert "Set HOME" in _describe(error)
     assert not _is_foreseen(RuntimeError("another"))
     assert "ulimit -n" in _describe(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+    for number, told in ((errno.EMFILE, "ulimit -n"), (errno.EDQUOT, "Make room"), (errno.ENOSPC, "Make room")):
+        said = _describe(OSError(number, os.strerror(number), "ws/data.parquet"))
+        assert told in said
+        assert "ws/data.parquet" in said or number == errno.EMFILE

@@ -58,7 +58,7 @@ def test_of_as_many_scores_the_newest_are_the_usual_ones(
     for at, epochs in enumerate(sorted((10, 20, 25, 30), key=lambda each: each == newest)):
         for language in LANGUAGES:
             folder = put(tmp_path, language, "lora", 0.5 + epochs / 100, {"epochs": epochs})
-            os.utime(folder / MANIFEST, (1e9 + at, 1e9 + at))
+            os.utime(folder / MANIFEST, (1e9 + 90 * at, 1e9 + 90 * at))
     with caplog.at_level(logging.INFO):
         cells = cells_of(tmp_path)
     variants = {f"epochs {epochs}" for epochs in (10, 20, 25, 30) if epochs != newest} | {""}
@@ -116,12 +116,45 @@ def test_seeds_of_training_that_differ_are_no_gain(tmp_path: Path) -> None:
     assert lora.verdict == "", "a fourth may be as the first"
 
 
-def test_beside_an_adapter_of_the_usual_seed_others_have_a_name(tmp_path: Path) -> None:
-    put_seeds(tmp_path, "ro", (1, 2))
+def test_an_adapter_of_the_usual_seed_beside_others_has_a_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for language in ("ro", "mt"):
+        put_seeds(tmp_path, language, (1, 2))
     gold, predicted = predictions("topic", 0.9, 7)
     put_run(tmp_path, recipe("ro", "topic", "lora", 1), gold, predicted)
+    with caplog.at_level(logging.INFO):
+        cells = read_tasks(tmp_path, 100, 99, together=True)
+    told = {(cell.row.language, cell.row.variant): cell.seeds for cell in cells if cell.row.method == "lora"}
+    assert told == {("ro", ""): 4, ("ro", "one seed"): 1, ("mt", ""): 4}, "the plain name is the same in all languages"
+    assert "1 scores of tasks are of one more adapter beside those of several seeds" in caplog.text
+
+
+def test_seeds_under_other_settings_are_not_joined(tmp_path: Path) -> None:
+    for seed, steps, share in ((1, 10, 0.3), (2, 10, 0.35), (3, 500, 0.95)):
+        adapter = {"name": f"ro_conceptnet_lora_seed_{seed}", "manifest_sha256": f"{seed}" * 64}
+        put(tmp_path, "ro", "lora", share, {"steps": steps}, adapter=adapter)
     cells = read_tasks(tmp_path, 100, 99, together=True)
-    assert {cell.row.variant: cell.seeds for cell in cells if cell.row.method == "lora"} == {"": 1, "seeds": 4}
+    assert {cell.row.variant: cell.train_seeds for cell in cells} == {"": 2, "seed-3 steps 500": 1}
+
+
+def test_seeds_of_training_count_alike(tmp_path: Path) -> None:
+    for seed, tasks in ((1, (1, 2, 3)), (2, (1,))):
+        adapter = {"name": f"ro_conceptnet_lora_seed_{seed}", "manifest_sha256": f"{seed}" * 64}
+        for task in tasks:
+            gold, predicted = predictions("topic", 0.4 * seed, 10 * seed + task)
+            put_run(tmp_path, recipe("ro", "topic", "lora", task, adapter=adapter), gold, predicted)
+    (cell,) = read_tasks(tmp_path, 100, 99, together=True)
+    assert [run[:2] for run in cell.runs] == [(1, 1), (2, 1)], "of the seeds of the task that both have"
+    assert cell.score.value == pytest.approx(fmean(run[2] for run in cell.runs))
+
+
+def test_an_adapter_of_another_language_has_several_seeds_too(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        adapter = {"name": f"ro_conceptnet_lora_seed_{seed}", "manifest_sha256": f"{seed}" * 64}
+        put(tmp_path, "mt", "lora", 0.5, {}, adapter=adapter)
+    (cell,) = read_tasks(tmp_path, 100, 99, together=True)
+    assert (cell.row.variant, cell.train_seeds) == ("ro_conceptnet_lora", 2)
 
 
 def test_perplexities_of_several_seeds_are_one_too(tmp_path: Path) -> None:
@@ -135,6 +168,8 @@ def test_perplexities_of_several_seeds_are_one_too(tmp_path: Path) -> None:
     assert lora.sd == pytest.approx(stdev(after))
     assert lora.against is not None
     assert lora.against.p == 1 / 1000
+    change = lora.against.change
+    assert change.low < 0.9 * change.value < 1.1 * change.value < change.high, "wider than that of sentences alone"
 
 
 def test_test_sets_that_each_language_has_of_its_own_are_one_column(tmp_path: Path) -> None:
@@ -153,6 +188,9 @@ def test_test_sets_that_each_language_has_of_its_own_are_one_column(tmp_path: Pa
         *2 * ["mt_sa"],
         *2 * ["ro_sa"],
     ]
+    put_set("si", "shared")
+    put_set("yo", "shared")
+    assert {cell.column.data for cell in own_sets(cells_of(tmp_path))} == {OWN, "shared"}
     put_set("ro", "another")
     assert OWN not in {cell.column.data for cell in own_sets(cells_of(tmp_path))}, (
         "of which no one knows which is meant"

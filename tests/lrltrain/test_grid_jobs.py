@@ -137,6 +137,26 @@ def test_several_seeds_of_training_are_adapters_of_their_own(tmp_path: Path) -> 
     assert {job.settings.get("variant") for job in jobs(recipe) if job.kind == "fit"} == {None}, "one is no variant"
 
 
+def test_the_recipe_of_the_page_can_be_planned(tmp_path: Path) -> None:
+    page = (RECIPES.parent / "docs" / "how-to" / "studies.md").read_text("utf-8")
+    text = page.split("```toml\n")[1].split("```")[0].replace('data = "sib200/{flores}"', "epochs = 1")
+    (tmp_path / "study.toml").write_text(text)
+    made = jobs(tmp_path / "study.toml")
+    assert len([job for job in made if job.kind == "fit"]) == 2 * 3 * (2 * 2 + 1)
+    (tmp_path / "study.toml").write_text(text.replace("seeds = [1, 2, 3]\nfuse", "fuse"))
+    with pytest.raises(UsageError, match=r"wants seq_bn_inv adapters of two sources .* with the same seeds"):
+        jobs(tmp_path / "study.toml")
+
+
+def test_a_language_without_the_data_of_others_is_left_out(tmp_path: Path) -> None:
+    fits = '[[fit]]\nsources = ["glotcc", "conceptnet"]\nmodels = ["lrl-mini"]\nmethods = ["lora"]\n'
+    data = '[eval]\ntasks = ["pppl"]\n[eval.pppl]\ndata = "datasets/{lang}/glotcc"\n'
+    (tmp_path / "study.toml").write_text(f'languages = "ro,tl"\n[build.glotcc]\n[build.conceptnet]\n{fits}{data}')
+    made = jobs(tmp_path / "study.toml")
+    assert {job.labels["lang"] for job in made if job.kind == "eval"} == {"ro"}
+    assert {job.labels["lang"] for job in made if job.kind == "fit"} == {"ro", "tl"}
+
+
 def test_a_fusion_of_a_seed_is_of_adapters_of_that_seed(tmp_path: Path) -> None:
     table = (
         '[[fit]]\nsources = ["glotcc", "conceptnet"]\nmodels = ["lrl-mini"]\nmethods = ["seq_bn_inv"]\nseeds = [1, 2]\n'
@@ -164,7 +184,7 @@ def test_a_fusion_of_a_seed_is_of_adapters_of_that_seed(tmp_path: Path) -> None:
         ("steps = 4", "seeds = [1, 1]", r"\[\[fit\]\] 1: seeds: names one twice"),
         ("[eval]", "[eval]\nseed = [1]", "eval: seed: is not known; did you mean 'seeds'"),
         ("[eval]", "[eval.pppl]\nepoch = 1\n[eval]", r"^\[eval\], pppl: unknown key 'epoch'. Did you mean 'epochs'"),
-        ("steps = 4", 'variant = "x"', "a study has no variants"),
+        ("steps = 4", 'variant = "x"', "variants of a study are its seeds"),
         ("sample = true", "smaple = true", r"\[build.conceptnet\]: .*'sample'"),
         ('["seq_bn_inv", "lora"]', '["seq_bn", "lore"]', r"recipe.toml: \[\[fit\]\] 1: methods.1"),
         ('["seq_bn_inv", "lora"]', '["fusion"]', "wants seq_bn_inv adapters of two sources"),

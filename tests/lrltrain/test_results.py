@@ -174,8 +174,8 @@ def test_averages_are_over_groups_that_are_known(filled: Path) -> None:
     cells = [table.by_place[Row(code, BASE, "seq_bn_inv", "conceptnet"), mine.column] for code in ("mt", "ro", "ug")]
     assert not isinstance(mine.score, float)
     assert mine.score.value == pytest.approx(sum(cell.score.value for cell in cells) / 3)
-    widths = [cell.score.high - cell.score.low for cell in cells]
-    assert mine.score.high - mine.score.low == pytest.approx(math.hypot(*widths) / 3, rel=0.15)
+    spread = math.hypot(*(float(cell.drawn.std()) for cell in cells if cell.drawn is not None)) / 3
+    assert mine.score.high - mine.score.low == pytest.approx(2 * 1.96 * spread, rel=0.15)
     assert isinstance(mine.change, Interval)
     assert mine.change.low > 0
     assert (mine.p, mine.is_clear) == (1 / 4, False), "of 2**3 signs of three gains, all alike in 2"

@@ -137,6 +137,27 @@ def test_seeds_widen_an_interval_as_far_as_they_differ() -> None:
     assert wide.mean() == pytest.approx(0.6, abs=1e-3)
 
 
+def test_few_seeds_widen_an_interval_as_student_s_t_does() -> None:
+    draw = np.random.default_rng(5)
+    items = np.zeros(4_000)
+    for many in (2, 3, 5, 10):
+        covered = 0
+        for trial in range(300):
+            seeds = draw.normal(0.0, 0.03, many)
+            drawn = statistics.with_seeds(items + seeds.mean(), seeds, trial)
+            found = statistics.mirrored(seeds.mean(), drawn, wider=statistics.widening(drawn, seeds))
+            covered += found.low <= 0 <= found.high
+        assert 0.91 <= covered / 300 <= 0.985, many
+    wide = draw.normal(0, 0.05, 4_000)
+    assert statistics.widening(wide, np.array([0.0, 0.001, 0.002])) == pytest.approx(1, abs=0.01), "items alone matter"
+    assert statistics.widening(wide) == statistics.widening(wide, np.array([0.3])) == 1
+    for freedom in (1, 2, 3, 6, 11, 25, 100):
+        assert statistics._student(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=0.01)  # noqa: SLF001
+    seeds = np.array([0.1, 0.2, 0.4])
+    low, _ = stats.t.interval(0.95, 2, seeds.mean(), stats.sem(seeds))
+    assert statistics.margin(seeds) == pytest.approx(seeds.mean() - low, rel=0.001)
+
+
 def test_a_test_that_ends_early_tells_the_same() -> None:
     draw = np.random.default_rng(3)
     differences = draw.normal(0.1, 1, 60)
