@@ -16,7 +16,7 @@ from lrldata.threads import limit_threads
 
 INTERRUPTED = 130  # as the shell counts an interrupt
 DEBUG_HELP = "Show the traceback of an error."
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_REFUSED = {errno.EACCES, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 _FORESEEN = (LrlError, OSError, MemoryError)
 
 

@@ -185,7 +185,12 @@ api.upload_folder(repo_id="my-org/tiny", folder_path=sys.argv[1])
 
 
 @pytest.mark.parametrize(
-    ("kind", "by"), [("llama", "from adapters import"), ("qwen3", "import adapters\n"), ("modernbert", None)]
+    ("kind", "by"),
+    [
+        ("llama", "from adapters import"),
+        ("modernbert", None),
+        *([("qwen3", "import adapters\n")] if HAS_ADAPTERS else []),
+    ],
 )
 def test_the_snippets_of_a_card_run_on_a_base_model_of_this_kind_from_the_hub(
     kind: str, by: str | None, sample_workspace: Path, tmp_path: Path, hub: Hub, fresh: Any, publish: Publish

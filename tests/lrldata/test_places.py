@@ -96,7 +96,7 @@ def test_more_parts_than_a_process_may_have_files_open(tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     words = "casa munte drum apă carte copil soare vânt pădure oraș sat lume viață seară zi noapte floare câmp".split()
     draw = random.Random(1)
-    for number in range(160):
+    for number in range(115):
         lines = [f"{' '.join(draw.sample(words, 9)).capitalize()} {number}." for _ in range(4)]
         (tmp_path / "many" / f"{number}.txt").write_text("\n".join(lines), "utf-8")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -71,8 +71,10 @@ def test_several_seeds_are_several_adapters_in_all_that_is_made_of_them(
     assert "with mt_text_seq_bn_seed_2" in scored.stdout
     assert lrltrain("report", "out").returncode == 0
     with (tmp_path / "out" / "report" / "results.csv").open() as file:
-        rows = [row["variant"] for row in csv.DictReader(file) if row["method"] == "seq_bn"]
-    assert rows == ["seed-1", "seed-2"]
+        rows = [(row["variant"], row["train_seeds"]) for row in csv.DictReader(file) if row["method"] == "seq_bn"]
+    assert rows == [("", "2")]
+    with (tmp_path / "out" / "report" / "runs.csv").open() as file:
+        assert [row["train_seed"] for row in csv.DictReader(file) if row["method"] == "seq_bn"] == ["1", "2"]
 
     workspace = open_workspace(tmp_path / "out", ["mt"])
     names = [
