@@ -23,7 +23,7 @@ def test_hub_cards_imports_none_of_the_packages_for_training() -> None:
     ("call", "module", "extra"),
     [
         ("lrltrain.fit('ro')", "torch", "train"),
-        ("lrltrain.report('.')", "vl_convert", "train"),
+        ("lrltrain.report('.')", "scipy", "train"),
         ("lrltrain.load_adapter", "torch", "train"),
         ("hub_cards.push('ro', namespace='x', dry_run=True)", "vl_convert", "push"),
         ("hub_cards.render_card('.')", "altair", "push"),
