@@ -19,7 +19,8 @@ def many_imports(extra: str | None = None) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if extra is None:
             raise
-        told = f"This needs {error.name}. In a checkout of lrl, use `pip install '.[{extra}]'`."
+        package = (error.name or "a library").partition(".")[0]
+        told = f"This needs {package}. In a checkout of lrl, use `pip install '.[{extra}]'`."
         raise ModuleNotFoundError(told, name=error.name) from error
     finally:
         gc.freeze()
