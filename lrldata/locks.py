@@ -1,7 +1,7 @@
 """Locks of files by flock, which a process loses when it ends, however it ends. IO.
 
-Some file systems have none, as Lustre that is mounted without `flock`, or NFS without its lock daemon. There nothing is
-locked, and that is said: to refuse all work would help nobody, and a lock by a file's mere existence outlives a kill.
+Some file systems have none: Lustre mounted without `flock`, NFS without its lock daemon. There nothing is locked, and a
+note warns of it. Locking by the existence of a file instead would outlive a process that is killed.
 """
 
 import errno
@@ -10,16 +10,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 from lrldata.output import note
 
 EXCLUSIVE, SHARED = fcntl.LOCK_EX, fcntl.LOCK_SH
 _LACKING = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-_told: set[Path] = set()
+_told: set[int] = set()  # file systems, by device, of which it was said that they have none
 
 
 class Lock:
-    """The lock of a file, for this process until it is released. Raises BlockingIOError where another has it."""
+    """The lock of a file, for this process until it is released. Raises BlockingIOError where another has it.
+
+    As a context manager, it is released at the end.
+    """
 
     def __init__(self, path: Path, how: int = EXCLUSIVE, *, wait: bool = False) -> None:
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
@@ -28,6 +32,12 @@ class Lock:
         except BaseException:
             os.close(self.descriptor)
             raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def release(self) -> None:
         """Let others have it, though a child of this process still has the file open."""
@@ -43,10 +53,11 @@ def lock(descriptor: int, path: Path, how: int = EXCLUSIVE, *, wait: bool = Fals
     except OSError as error:
         if error.errno not in _LACKING:
             raise
-        folder = path.absolute().parent
-        if not _told:
+        device = os.fstat(descriptor).st_dev
+        if device not in _told:
+            folder = path.absolute().parent
             note(f"note: {folder}: its file system has no locks. Start one process at a time that writes there.")
-        _told.add(folder)
+        _told.add(device)
 
 
 @contextmanager
@@ -57,7 +68,5 @@ def waited(path: Path, why: str) -> Iterator[None]:
     except BlockingIOError:
         note(f"note: {why}; waiting for it to end.")
         held = Lock(path, wait=True)
-    try:
+    with held:
         yield
-    finally:
-        held.release()

@@ -27,11 +27,8 @@ _ENDING = 1.0  # seconds that requests under way have when the server ends
 def alone(root: Path) -> Iterator[None]:
     """Hold the lock of a folder. Raises BlockingIOError where another server has it."""
     root.mkdir(parents=True, exist_ok=True)
-    held = Lock(root / ".lock")
-    try:
+    with Lock(root / ".lock"):
         yield
-    finally:
-        held.release()
 
 
 async def serve(app: web.Application, port: int) -> tuple[web.AppRunner, str]:

@@ -68,7 +68,7 @@ def open_answers(path: Path) -> Iterator[AnswerFile]:
             f"{path}: another process asks the same model about the same test set.",
             "Wait until it is done: its answers are then read from there.",
         ) from error
-    try:
+    with held:
         answers = read_answers(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
@@ -76,8 +76,6 @@ def open_answers(path: Path) -> Iterator[AnswerFile]:
             yield AnswerFile(path, descriptor, answers)
         finally:
             os.close(descriptor)
-    finally:
-        held.release()
 
 
 def read_answers(path: Path) -> dict[str, Answer]:
