@@ -138,8 +138,7 @@ def _metadata(
         "base_model_relation": "finetune" if full else "adapter",
         **({"datasets": [text.repository]} if text.repository else {}),
         "tags": [
-            *([library] if library and not full else []),
-            *([] if full else [corpus]),
+            *([] if full else filter(None, [library, corpus])),
             *(manifest["base"]["architecture"], method, "language-adaptation", "low-resource-languages", "lrl"),
         ],
         **({"model-index": model_index} if results else {}),

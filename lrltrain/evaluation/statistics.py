@@ -14,7 +14,8 @@ LEVEL = 0.95
 ALPHA = 0.05  # a difference counts where its corrected p is below
 ENOUGH = 1_000  # exchanges that are as far apart as what was seen: then p is known to a few per cent of itself
 _NORMAL = 1.959964  # of 95 %
-# Student's t of 95 % by degrees of freedom; between them its logarithm is nearly linear in 1 / df.
+# Student's t of 95 % by degrees of freedom; between them its logarithm is nearly linear in 1 / df. SciPy has it, but
+# cards are made where that is not installed.
 _STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 8: 2.306, 15: 2.131, 30: 2.042, np.inf: _NORMAL}
 _AT_ONCE = 4_000_000  # weights that are held at once: 16 MB
 _EXACT = 14  # differences whose signs are all tried

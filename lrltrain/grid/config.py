@@ -75,7 +75,7 @@ class Fits(BaseModel):
 
     @model_validator(mode="after")
     def _is_said_once(self) -> Self:
-        for name in OF_THE_STUDY.keys() & self.options.keys():
+        for name in sorted(OF_THE_STUDY.keys() & self.options.keys()):
             raise ValueError(f"{name}: is set by the study; did you mean {OF_THE_STUDY[name]!r}?")
         seed = self.options.get("seed")
         if isinstance(seed, list) or (self.seeds and seed is not None):

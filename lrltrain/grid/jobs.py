@@ -204,6 +204,7 @@ def _evals(
 ) -> Iterator[Job]:
     """Yield what is measured of each base model, and of each adapter: tasks by seed, perplexity once."""
     by_code = {language.code: language for language in [*languages, *_languages_of(adapters)]}
+    built = {places.dataset(*made) for made in builds}
     for task in evals.tasks:
         asked = [key for key, adapter in adapters.items() if adapter.tasks is None or task in adapter.tasks]
         bases = dict.fromkeys(Key(key.language, NONE, key.model, NONE) for key in asked if evals.baselines)
@@ -215,7 +216,7 @@ def _evals(
             labels |= {TRAIN_SEED: variant.removeprefix("seed-")} if variant else {}
             needs: tuple[str, ...] = (adapters[key].job,) if key in adapters else ()
             settings = _filled(evals.options(task), config, language, source)
-            if not _has_data(task, settings, language, {places.dataset(*made) for made in builds}, config.out):
+            if not _has_data(task, settings, language, built, config.out):
                 continue
             if key in adapters:
                 settings["adapter"] = [places.adapter(code, called.folder, source, method, variant)]

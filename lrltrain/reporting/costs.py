@@ -14,8 +14,8 @@ HEADS = ("base model", "method", "adapters", "parameters", "of the base model", 
 class Cost:
     """The adapters of one method, source and size on a base model: how many, and the mean of what one took.
 
-    `tokens` counts those that were read in training, with repetitions. `seconds` is of one process, None where it is
-    not known; of adapters that were trained as a group, each has its share.
+    `tokens` counts those that were read in training, with repetitions. `seconds` is over all processes, None where it
+    is not known; of adapters that were trained as a group, each has its share.
     """
 
     base: str

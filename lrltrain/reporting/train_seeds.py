@@ -30,7 +30,7 @@ def joined(
 
     `place` tells where something is in the table, and what else it has in common with what it may be joined with;
     `join` makes one of several, or of one, in the given row. An adapter of the usual seed beside those joined has a row
-    of its own, and that is said, as of `what`.
+    of its own, of which a note tells; `what` says what it is of, as `perplexities`.
     """
     places = [place(each) for each in found]
     several: dict[tuple[Row, Hashable], list[int]] = {}
