@@ -230,25 +230,28 @@ def prompt(lang: str, **options: Unpack[PromptOptions]) -> "list[Run]":
             return ask(settings, call.progress)
 
 
-def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None) -> "Reported":
+def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None, against: str = "none") -> "Reported":
     """Write the results of a workspace as tables (Markdown, CSV, LaTeX), plots (SVG) and one HTML page.
 
     Args:
         workspace: The folder.
         out: Where to write to; `report` in the workspace by default.
+        against: What changes are against: a method (`lora`, or with its source `lora, glotcc`), of the same base
+            model; a model (`gpt-4`); or a model and its method (`gpt-4: prompt-0`). By default no adapter.
 
     Returns:
         What was written: `page`, `files`, and how many comparisons are more than chance.
 
     Raises:
-        UsageError: No such workspace.
+        UsageError: No such workspace, or no score in it is of what changes should be against.
         InputError: It holds no scores.
         StorageError: A score or dataset is damaged.
 
     """
     with many_imports("train"):
-        from lrltrain.reporting.report import report as write  # noqa: PLC0415 -- imports the libraries that draw
-    with naming_arguments({"out"}):
+        from lrltrain.reporting.reference import Reference  # noqa: PLC0415 -- imports the libraries that draw
+        from lrltrain.reporting.report import report as write  # noqa: PLC0415
+    with naming_arguments({"out", "against"}):
         if "://" in str(workspace):
             raise UsageError(f"{workspace}: not a folder of this machine.", "Use `lrltrain report` for remote ones.")
-        return write(Path(workspace), None if out is None else Path(out))
+        return write(Path(workspace), None if out is None else Path(out), against=Reference(against))

@@ -18,6 +18,9 @@ from lrltrain.cli.options import Quiet, libraries
 def report_command(
     workspace: Annotated[str, typer.Argument(help="The workspace: a folder, or s3://BUCKET/FOLDER.")],
     out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="WORKSPACE/report")] = None,
+    against: Annotated[
+        str, typer.Option(help="What changes are against: a method (lora), a model (gpt-4), or both (gpt-4:prompt-0).")
+    ] = "none",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -29,9 +32,10 @@ def report_command(
     progress = Progress(quiet)
     with libraries(progress):
         from lrltrain.grid.show import unfinished
+        from lrltrain.reporting.reference import Reference
         from lrltrain.reporting.report import MADE_OF, is_read, report
     with opened(workspace, MADE_OF, [] if out else ["report"], wanted=is_read) as folder, progress.waiting("Counting"):
-        reported = report(folder, out)
+        reported = report(folder, out, against=Reference(against))
     if told := unfinished(folder):
         note(f"note: {told}, so that tables may lack scores; `lrltrain status {workspace}` names them.")
     shown = f"{reported.scores} scores; of {reported.compared} comparisons {reported.gains} are gains and "

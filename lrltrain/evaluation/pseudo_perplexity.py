@@ -14,24 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from lrltrain.config import Formula, Objective
+from lrltrain.evaluation.bootstrap import Likelihoods
 from lrltrain.models import no_cache, tf32, word_starts
 from lrltrain.tokens import encode
 from lrltrain.training.loss import LabelledHead
 
 TOKENS_A_BATCH = {"cpu": 4_096, "cuda": 131_072}
-
-
-@dataclass(frozen=True)
-class Likelihoods:
-    """Log-likelihood in nats, tokens and characters asked for of each sentence, (sentences,) each.
-
-    `cut` tells of how many sentences the end was not read, as they are longer than the model reads.
-    """
-
-    log_likelihood: NDArray[np.float64]
-    tokens: NDArray[np.int64]
-    characters: NDArray[np.int64]
-    cut: int = 0
 
 
 @dataclass(frozen=True)

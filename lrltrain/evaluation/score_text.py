@@ -29,8 +29,8 @@ from lrldata.progress import Progress
 from lrldata.workspace import score_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import EvalConfig
-from lrltrain.evaluation.bootstrap import interval, mean_of_sentences, per_corpus, ratio
-from lrltrain.evaluation.pseudo_perplexity import Likelihoods, likelihoods
+from lrltrain.evaluation.bootstrap import Likelihoods, interval, ratio, statistic_of
+from lrltrain.evaluation.pseudo_perplexity import likelihoods
 from lrltrain.evaluation.sentences import Sentences, open_sentences
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.methods import load_adapted
@@ -231,8 +231,7 @@ def _score(
     after: Measured,
     before: Measured | None,
 ) -> Score:
-    paper = base.objective == "mlm" and config.formula == "paper"
-    statistic = mean_of_sentences if paper else per_corpus
+    statistic = statistic_of(config.formula if base.objective == "mlm" else "perplexity")
     options = (statistic, config.resamples, config.seed)
     return Score(
         language,

@@ -73,6 +73,12 @@ def average_change(each: Average) -> str:
     return told
 
 
+def languages_of(each: Average) -> str:
+    """Write over how many languages an average is, and its change where that is over fewer."""
+    many = str(len(each.languages))
+    return f"{many} ({each.compared} compared)" if 0 < each.compared < len(each.languages) else many
+
+
 def p_value(p: float) -> str:
     """Write p."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -2,18 +2,19 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean, geometric_mean
 
 from lrltrain.names import base_name
 from lrltrain.reporting import formatting
 from lrltrain.reporting.formatting import column_name, method_name
-from lrltrain.reporting.tables import NONE, Cell, Column, Row, Table
+from lrltrain.reporting.tables import Cell, Column, Row, Table
 
-CAPTION = (
+_CAPTION = (
     "F1 in per cent, the mean over seeds ± its standard deviation; perplexities as they are, lower is better. The best "
-    "of a language and task is in bold. † marks what differs from the same base model without a language adapter "
-    "(none) by more than chance: p < 0.05 in a paired randomisation test over items, corrected for all comparisons "
-    "(Holm), and a 95 % bootstrap interval of the change, over seeds and items, that excludes 0 (of a ratio, 1)."
+    "of a language and task is in bold. † marks what differs from {against} by more than chance: p < 0.05 in a paired "
+    "randomisation test over items, corrected for all comparisons (Holm), and a 95 % bootstrap interval of the change, "
+    "over seeds and items, that excludes 0 (of a ratio, 1)."
 )
 _NOT_T1 = "ªºµĦħĸŉĿŀŦŧ"  # of the Latin letters that Unicode has first
 _TEX = {each: rf"\{each}" for each in "&%$#_{}"} | {
@@ -45,7 +46,7 @@ def _tex_table(base: str, rows: Sequence[Row], table: Table) -> str:
     heads = ["language", "method", *(column_name(column) for column in columns)]
     head = [r"\toprule", _tex_line(map(_tex, heads)), r"\midrule"]
     lines = [r"{\small", rf"\begin{{longtable}}{{ll{'r' * len(columns)}}}"]  # which goes on to the next page
-    lines += [rf"\caption{{{_tex(base)}. {_tex(CAPTION)}}}\\", *head, r"\endfirsthead", *head, r"\endhead"]
+    lines += [rf"\caption{{{_tex(base)}. {_tex(_caption(table))}}}\\", *head, r"\endfirsthead", *head, r"\endhead"]
     before = ""
     for row in rows:
         if before and row.language != before:
@@ -75,12 +76,16 @@ def _best(
 def _tex_cell(cell: Cell | None, best: set[Cell], *, small: bool = False) -> str:
     if cell is None:
         return ""
-    mark = _tex(formatting.MARK) if cell.verdict and cell.row.method != NONE else ""
+    mark = _tex(formatting.MARK) if cell.verdict else ""
     text, deviation = _tex(formatting.score(cell)), ""
     if small and cell.sd is not None:
         text = _tex(formatting.number(cell.score.value, cell.column))
         deviation = rf" {{\scriptsize {_tex(f'± {formatting.number(cell.sd, cell.column)}')}}}"
     return (rf"\textbf{{{text}}}" if cell in best else text) + deviation + mark
+
+
+def _caption(table: Table) -> str:
+    return _CAPTION.format(against=table.against)
 
 
 def _tex_line(cells: Iterable[str]) -> str:
@@ -112,7 +117,7 @@ def as_tables(table: Table) -> dict[str, str]:
     for base in dict.fromkeys(row.base for row in table.rows):
         for column in table.columns:
             cells = [cell for cell in table.cells if cell.row.base == base and cell.column == column]
-            usual = Table(tuple(cell for cell in cells if not cell.row.variant))
+            usual = replace(table, cells=tuple(cell for cell in cells if not cell.row.variant))
             if usual.cells:
                 name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{column.task}-{column.data}-{base_name(base)}").strip("-")
                 several = sum(other == name or other.startswith(f"{name}--") for other in made)
@@ -125,7 +130,7 @@ def _wide(base: str, column: Column, table: Table) -> str:
     cells = {(cell.row.language, (cell.row.method, cell.row.source)): cell for cell in table.cells}
     languages = list(dict.fromkeys(row.language for row in table.rows))
     lines = [
-        f"% {_tex(base)}, {_tex(column_name(column))}, {_tex(column.metric)}. {_tex(CAPTION)}",
+        f"% {_tex(base)}, {_tex(column_name(column))}, {_tex(column.metric)}. {_tex(_caption(table))}",
         rf"\begin{{tabular}}{{l{'r' * len(ways)}}}",
         r"\toprule",
         _tex_line(["language", *(_tex(", ".join(filter(None, way))) for way in ways)]),

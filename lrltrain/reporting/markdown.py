@@ -11,13 +11,13 @@ from lrltrain.reporting.formatting import column_name, method_name
 from lrltrain.reporting.links import Link
 from lrltrain.reporting.tables import Cell, Table
 
-READING = (
+_READING = (
     "F1 in per cent, the mean over seeds ± its standard deviation (of adapters trained with several seeds, that of the "
     "means of each); perplexities as they are, lower is better. The interval (95 %) is over seeds and the items of the "
-    "test set, by the bootstrap. A change is against the same base model without a language adapter (none): points of "
-    "F1, or the ratio of perplexities. † marks a change that is more than chance: p < 0.05 in a paired randomisation "
-    "test over items, corrected for all comparisons of this report (Holm), and an interval of the change, over seeds "
-    "and items, that excludes 0 (of a ratio, 1)."
+    "test set, by the bootstrap. A change is against {against}: points of F1, or the ratio of perplexities. † marks a "
+    "change that is more than chance: p < 0.05 in a paired randomisation test over items, corrected for all "
+    "comparisons of this report (Holm), and an interval of the change, over seeds and items, that excludes 0 (of a "
+    "ratio, 1)."
 )
 READING_AVERAGES = (
     "Means over languages, of perplexities geometric ones. The intervals are over seeds and the items of all test "
@@ -32,9 +32,14 @@ READING_COSTS = (
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>|~$&#]")
 
 
+def reading(table: Table) -> str:
+    """Return how a table is to be read."""
+    return _READING.format(against=table.against)
+
+
 def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link], took: Sequence[Cost] = ()) -> str:
     """Return the tables of all languages, of averages, of what goes together with what, and of what adapters took."""
-    parts = ["# Results", READING, "## Scores", _markdown(_heads(table), _rows(table), 3)]
+    parts = ["# Results", reading(table), "## Scores", _markdown(_heads(table), _rows(table), 3)]
     if averaged:
         rows = [[_escaped(text) for text in _average(each)] for each in averaged]
         parts += ["## Averages", READING_AVERAGES, _markdown([*AVERAGE], rows, 4)]
@@ -56,7 +61,14 @@ def _average(each: Average) -> list[str]:
     if not isinstance(each.score, float):
         score += f" ({formatting.ends(each.score, each.column)})"
     p = formatting.p_value(each.p_corrected) if each.p_corrected is not None else ""
-    counts = [str(len(each.languages)), score, formatting.average_change(each), p, str(each.gains), str(each.losses)]
+    counts = [
+        formatting.languages_of(each),
+        score,
+        formatting.average_change(each),
+        p,
+        str(each.gains),
+        str(each.losses),
+    ]
     return [each.group, each.base, method_name(each), column_name(each.column), *counts]
 
 

@@ -16,7 +16,7 @@ from lrltrain.reporting import formatting
 from lrltrain.reporting.averages import Average
 from lrltrain.reporting.costs import HEADS, Cost
 from lrltrain.reporting.links import Link
-from lrltrain.reporting.markdown import READING, READING_AVERAGES, READING_COSTS
+from lrltrain.reporting.markdown import READING_AVERAGES, READING_COSTS, reading
 from lrltrain.reporting.material import CardPage, Dataset, Material
 from lrltrain.reporting.plots import Plot, in_order, losses
 from lrltrain.reporting.sizes import CORPORA, corpus_of, size_of
@@ -71,7 +71,7 @@ def render(
             reading_costs=READING_COSTS,
             plots=plots,
             sections=list(_sections(table, material, home)),
-            reading=READING,
+            reading=reading(table),
             reading_averages=READING_AVERAGES,
             formatting=formatting,
             base_name=base_name,

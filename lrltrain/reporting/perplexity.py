@@ -26,12 +26,14 @@ from lrldata.manifest import (
 from lrldata.output import note
 from lrldata.workspace import PATTERNS, score_path, source_of_adapter
 from lrltrain.evaluation import statistics
+from lrltrain.evaluation.bootstrap import Likelihoods, ratio, statistic_of
 from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
 from lrltrain.reporting.current import adapters_in, is_replaced, made_at, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, key_of, names_of
-from lrltrain.reporting.tables import NONE, PPPL, Cell, Column, Comparison, Row, variant_of
+from lrltrain.reporting.reference import BASE_MODEL, Reference
+from lrltrain.reporting.tables import NONE, PPPL, RESAMPLES, Cell, Column, Comparison, Row, variant_of
 from lrltrain.reporting.train_seeds import joined, seed_of
 
 Measured = tuple[Path, Mapping[str, Any], Key]  # a folder, its manifest, and what was read
@@ -40,20 +42,32 @@ _AGAIN = "Measure it again with `lrltrain eval --overwrite`."
 
 @dataclass(frozen=True)
 class Found:
-    """A cell, the manifest of its score, and by how much it differs from the base model's in each sentence."""
+    """A cell, the manifest of its score, and by how much each sentence differs from what it is compared with.
+
+    `folders` have the likelihoods of the sentences, of the adapter of each seed.
+    """
 
     cell: Cell
     manifest: Mapping[str, Any]
     apart: NDArray[np.float64] | None = None
     at: int = 0
+    folders: tuple[Path, ...] = ()
 
 
-def read_perplexities(workspace: Path, times: int, *, together: bool = False) -> list[Cell]:
-    """Return the perplexities of a workspace, each adapter's against its base model's. Raises StorageError.
+def read_perplexities(
+    workspace: Path,
+    times: int,
+    *,
+    together: bool = False,
+    against: Reference = BASE_MODEL,
+    resamples: int = RESAMPLES,
+) -> list[Cell]:
+    """Return the perplexities of a workspace, each adapter's against its base model's or others'. Raises StorageError.
 
-    Values and intervals are those of scores.json; p is of sign flips of the differences of sentences, as log-likelihood
-    or, by the paper's formula, as perplexity. Left out are those of adapters that have been trained again since, and
-    of base models on a text that was replaced by one of its name on which adapters were measured. With `together`,
+    Values and intervals are those of scores.json, except of changes against other adapters, which are computed here; p
+    is of sign flips of the differences of sentences, as log-likelihood or, by the paper's formula, as perplexity. Two
+    models are not compared, as their tokens differ. Left out are those of adapters that have been trained again since,
+    and of base models on a text that was replaced by one of its name on which adapters were measured. With `together`,
     adapters that differ in the seed of their training alone have one cell.
     """
     sources, here = dict(_sources(workspace)), adapters_in(workspace)
@@ -71,21 +85,23 @@ def read_perplexities(workspace: Path, times: int, *, together: bool = False) ->
         at = made_at(folder)
         column, alike = Column(PPPL, called[key], str(score["metric"])), _alike(manifest, folder)
         base = Row(score["language"], score["base"], NONE, None)
-        before = Interval(**(score["before"] or score["after"]))
-        alone_as = {**manifest, "adapter": None}
-        cells.setdefault((alike, ""), Found(Cell(base, column, 1, score["sentences"], before), alone_as, at=at))
+        before = Cell(base, column, 1, score["sentences"], Interval(**(score["before"] or score["after"])))
+        alone_as, alone_in = {**manifest, "adapter": None}, (alone[alike],) if alike in alone else ()
+        cells.setdefault((alike, ""), Found(before, alone_as, at=at, folders=alone_in))
         if score["adapter"] is None:
             continue
         hashed = str(manifest["adapter"]["manifest_sha256"])
         row = base._replace(method=score["method"], source=sources.get(hashed) or _source(score))
         row = row._replace(variant=variant_of(str(score["adapter"]), row))
         apart = _apart(folder, alone.get(alike), manifest["settings"]["formula"]) if score["ratio"] else None
-        against = None if apart is None else Comparison(Interval(**score["ratio"]), p=1.0)
-        cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=against)
-        cells.setdefault((alike, hashed), Found(cell, manifest, apart, at))
+        change = None if apart is None else Comparison(Interval(**score["ratio"]), p=1.0)
+        cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=change)
+        cells.setdefault((alike, hashed), Found(cell, manifest, apart, at, (folder,)))
     told = _told_apart(list(cells.values()))
     if together:
         told = joined("perplexities", told, _place, _join)
+    if against != BASE_MODEL:
+        told = [_compared(each, told, against, resamples) for each in told]
     return [_tested_by_sentence(each, times) for each in told]
 
 
@@ -116,7 +132,51 @@ def _join(row: Row, several: list[Found]) -> Found:
     runs = tuple((seed_of(cell.row)[1], None, cell.score.value) for cell in cells)
     cell = replace(cells[0], row=row, seeds=many, train_seeds=many, score=_geometric(scores), sd=sd, against=against)
     cell = replace(cell, runs=runs)
-    return Found(cell, several[0].manifest, np.mean(aparts, axis=0) if whole else None)
+    folders = tuple(folder for each in several for folder in each.folders)
+    return Found(cell, several[0].manifest, np.mean(aparts, axis=0) if whole else None, folders=folders)
+
+
+def _compared(found: Found, every: Sequence[Found], against: Reference, resamples: int) -> Found:
+    """Compare with what is named: adapters of several seeds one by one, a single one with each."""
+    other = _other(found, every, against)
+    found = replace(found, cell=replace(found.cell, against=None), apart=None)
+    pairs = _pairs(found.folders, other.folders) if other else []
+    read = {folder: _likelihoods(folder) for pair in pairs for folder in pair}
+    if not pairs or any(not read[one]["tokens"].equals(read[another]["tokens"]) for one, another in pairs):
+        return found
+    formula = found.manifest["settings"]["formula"]
+    statistic = statistic_of(formula)
+    changes = [
+        ratio(_measured_as(read[one]), _measured_as(read[another]), statistic, resamples, 0) for one, another in pairs
+    ]
+    apart = np.mean([_difference(read[one], read[another], formula) for one, another in pairs], axis=0)
+    change = _geometric(changes) if len(changes) > 1 else changes[0]
+    return replace(found, cell=replace(found.cell, against=Comparison(change, p=1.0)), apart=apart)
+
+
+def _other(found: Found, every: Sequence[Found], against: Reference) -> Found | None:
+    """Return what is compared with, under the same conditions; None where texts of several sources would fit."""
+    row, conditions = found.cell.row, conditions_of(found.manifest)
+    fitting = [
+        each
+        for each in every
+        if each.cell.column == found.cell.column
+        and against.fits(row, each.cell.row)
+        and conditions_of(each.manifest) == conditions
+    ]
+    if len({each.cell.row.source for each in fitting}) != 1:
+        return None
+    return max(fitting, key=lambda each: (each.cell.row.variant in (row.variant, ""), each.cell.seeds))
+
+
+def _pairs(ours: Sequence[Path], theirs: Sequence[Path]) -> list[tuple[Path, Path]]:
+    if 1 in (len(ours), len(theirs)):
+        return [(one, other) for one in ours for other in theirs]
+    return list(zip(ours, theirs, strict=False))
+
+
+def _measured_as(table: pl.DataFrame) -> Likelihoods:
+    return Likelihoods(table["log_likelihood"].to_numpy(), table["tokens"].to_numpy(), table["characters"].to_numpy())
 
 
 def _geometric(intervals: Sequence[Interval]) -> Interval:
@@ -204,6 +264,10 @@ def _apart(folder: Path, alone: Path | None, formula: str) -> NDArray[np.float64
     after, before = (_likelihoods(each) for each in (folder, alone))
     if not after["tokens"].equals(before["tokens"]):
         return None  # a tokenizer that changed: sentences cannot be compared
+    return _difference(after, before, formula)
+
+
+def _difference(after: pl.DataFrame, before: pl.DataFrame, formula: str) -> NDArray[np.float64]:
     one, other = (each["log_likelihood"].to_numpy() for each in (after, before))
     if formula == "paper":
         tokens = after["tokens"].to_numpy()

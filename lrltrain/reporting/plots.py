@@ -96,10 +96,10 @@ def plots(table: Table, material: Material) -> list[Plot]:
         if points := _of(base, pretraining):
             made.append(_pretraining(points, series, base, corpus))
         if points := _of(base, adaptation):
-            made.append(_adaptation(points, series, base))
+            made.append(_adaptation(points, series, base, table.against))
         for measured, several in perplexity.items():
             if points := _of(base, several):
-                made.append(_perplexity(points, series, base, measured))
+                made.append(_perplexity(points, series, base, measured, table.against))
     if material.datasets:
         made.append(_funnels(material))
     return made
@@ -159,14 +159,14 @@ def _pretraining(points: Sequence[Point], series: Sequence[str], base: str, corp
     return Plot(_file("pretraining", base), f"Before and after, by pre-training text: {base_name(base)}", about, svg)
 
 
-def _adaptation(points: Sequence[Point], series: Sequence[str], base: str) -> Plot:
+def _adaptation(points: Sequence[Point], series: Sequence[str], base: str, against: str) -> Plot:
     x = alt.X(
         "x:Q",
         title="bytes of text adapted to",
         scale=alt.Scale(type="log", nice=False, padding=16),
         axis=alt.Axis(format="~s", tickCount=4, grid=False),
     )
-    about = f"Change against {base_name(base)} without a language adapter, by how much text the adapter was trained on."
+    about = f"Change against {against}, by how much text the adapter was trained on."
     svg = _scatter(
         points,
         series,
@@ -177,17 +177,14 @@ def _adaptation(points: Sequence[Point], series: Sequence[str], base: str) -> Pl
     return Plot(_file("adaptation", base), f"Change, by text adapted to: {base_name(base)}", about, svg)
 
 
-def _perplexity(points: Sequence[Point], series: Sequence[str], base: str, measured: Column) -> Plot:
+def _perplexity(points: Sequence[Point], series: Sequence[str], base: str, measured: Column, against: str) -> Plot:
     x = alt.X(
         "x:Q",
         title="ratio of perplexities, after / before",
         scale=alt.Scale(type="log", nice=False, padding=16),
         axis=alt.Axis(tickCount=4, grid=False),
     )
-    about = (
-        f"Whether a lower {measured.metric} on {measured.data} goes with a higher score: changes against "
-        f"{base_name(base)} without an adapter."
-    )
+    about = f"Whether a lower {measured.metric} on {measured.data} goes with a higher score: changes against {against}."
     svg = _scatter(points, series, x, lambda _: "change, points of F1", changes=True)
     name = _file("perplexity", f"{base}-{measured.data}-{measured.metric}")
     return Plot(name, f"Perplexity on {measured.data} and tasks: {base_name(base)}", about, svg)

@@ -16,6 +16,7 @@ from lrltrain.reporting.markdown import as_markdown
 from lrltrain.reporting.material import read_material
 from lrltrain.reporting.page import render
 from lrltrain.reporting.plots import plots
+from lrltrain.reporting.reference import BASE_MODEL, Reference
 from lrltrain.reporting.spreadsheets import adapters_csv, averages_csv, runs_csv, scores_csv
 from lrltrain.reporting.tables import RESAMPLES, Table
 
@@ -44,15 +45,18 @@ def is_read(name: str) -> bool:
     return not name.endswith((".bin", ".safetensors"))
 
 
-def report(workspace: Path, out: Path | None = None, resamples: int = RESAMPLES) -> Reported:
+def report(
+    workspace: Path, out: Path | None = None, resamples: int = RESAMPLES, against: Reference = BASE_MODEL
+) -> Reported:
     """Write results.md, CSV, LaTeX, plots/*.svg and report.html into `out`, WORKSPACE/report by default.
 
-    Raises UsageError where there is no workspace or `out` is a part of it, InputError where it has no score, and
+    Changes are against `against`. Raises UsageError where there is no workspace, nothing in it is `against`, or `out`
+    is a part of it, InputError where it has no score, and
     StorageError for what is damaged.
     """
     home = _home(workspace, out)
     with understood(workspace):
-        table = Table(read_cells(workspace, resamples, together=True))
+        table = Table(read_cells(workspace, resamples, together=True, against=against), str(against))
         if not table.cells:
             raise InputError(
                 f"{workspace}: holds no scores to report.", "Measure an adapter first, with `lrltrain eval`."

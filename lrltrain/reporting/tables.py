@@ -12,6 +12,7 @@ from lrltrain.evaluation.record import TASKS
 from lrltrain.evaluation.statistics import Floats, Interval, is_clear
 
 NONE = "none"  # the method without a language adapter, with which the others are compared
+ALONE = "the same base model without a language adapter (none)"
 PPPL = "pppl"
 OWN = "each language's own"  # in place of a test set's name
 RESAMPLES = 1_000
@@ -43,7 +44,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison with the same base model, language and task without an adapter.
+    """A comparison on the same items: with the base model without an adapter, or what else the report names.
 
     `change` is a difference of F1, or the ratio of two perplexities; `drawn` what resamples gave of it.
     """
@@ -77,7 +78,7 @@ class Cell:
 
     @property
     def verdict(self) -> Literal["gain", "loss", ""]:
-        """Return whether it is better or worse than `none` by more than chance, among all comparisons of the report."""
+        """Return whether it is better or worse by more than chance, among all comparisons of the report."""
         same = 1.0 if self.column.lower_is_better else 0.0
         if self.against is None or not is_clear(self.against.change, self.against.p_corrected, same):
             return ""
@@ -86,7 +87,7 @@ class Cell:
 
     @property
     def delta(self) -> float | None:
-        """Return how much higher it is than without an adapter, in the unit of the score."""
+        """Return how much higher it is than what it is compared with, in the unit of the score."""
         if self.against is None:
             return None
         change = self.against.change.value
@@ -95,9 +96,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """All scores of a workspace, in their order."""
+    """All scores of a workspace, in their order, and what their changes are against."""
 
     cells: tuple[Cell, ...]
+    against: str = ALONE
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -117,7 +119,7 @@ class Table:
 
     def of(self, language: str) -> "Table":
         """Return what is of one language."""
-        return Table(tuple(cell for cell in self.cells if cell.row.language == language))
+        return replace(self, cells=tuple(cell for cell in self.cells if cell.row.language == language))
 
 
 def variant_of(name: str, row: Row) -> str:

@@ -19,10 +19,10 @@ from lrltrain.evaluation.statistics import Counts, Floats
 from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
 from lrltrain.reporting.current import SHOWN, current_runs, made_at, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, content_of, key_of, names_of
-from lrltrain.reporting.tables import NONE, Cell, Column, Comparison, Row, variant_of
+from lrltrain.reporting.reference import BASE_MODEL, Reference
+from lrltrain.reporting.tables import Cell, Column, Comparison, Row, variant_of
 from lrltrain.reporting.train_seeds import joined, seed_of
 
-FROM = "-from-"  # in the method of what learned the task in another language
 _AGAIN = "Run the task again with --overwrite."
 
 
@@ -35,6 +35,12 @@ class Group:
     runs: tuple[Run, ...]
     labels: tuple[str, ...]
     adapters: tuple[int, ...] = ()  # of each run, with which of several seeds its adapter was trained
+
+    @cached_property
+    def places(self) -> dict[tuple[int, int], int]:
+        """Return the place of each run by the seeds of its adapter, 0 where there is one adapter, and of its task."""
+        adapters = self.adapters or (0,) * len(self.runs)
+        return {pair: place for place, pair in enumerate(zip(adapters, self.seeds, strict=True))}
 
     @cached_property
     def gold(self) -> pl.Series:
@@ -55,7 +61,9 @@ class Group:
         return statistics.label_counts(self.gold.to_list(), predicted, self.labels)
 
 
-def read_tasks(workspace: Path, resamples: int, times: int, *, together: bool = False) -> list[Cell]:
+def read_tasks(
+    workspace: Path, resamples: int, times: int, *, together: bool = False, against: Reference = BASE_MODEL
+) -> list[Cell]:
     """Count the scores of all task runs of a workspace; p is not corrected yet. Raises StorageError.
 
     With `together`, adapters that differ in the seed of their training alone have one cell.
@@ -65,9 +73,9 @@ def read_tasks(workspace: Path, resamples: int, times: int, *, together: bool = 
     groups = _groups(runs)
     if together:
         groups = joined("scores of tasks", groups, _place, _join)
-    fitting = {id(group): _fitting(group, groups) for group in groups}
+    fitting = {id(group): _fitting(group, groups, against) for group in groups}
     pairs = [(group, _baseline(group, fitting[id(group)])) for group in groups]
-    _note_unlike([group for group, base in pairs if base is None and fitting[id(group)]])
+    _note_unlike([group for group, base in pairs if base is None and fitting[id(group)]], against)
     drawn = {id(group): _drawn(group, group.counts, resamples) for group in groups}
     return [_cell(group, base, drawn, resamples, times) for group, base in pairs]
 
@@ -155,39 +163,42 @@ def _labelled(groups: Sequence[Group]) -> list[Group]:
     ]
 
 
-def _fitting(group: Group, groups: Sequence[Group]) -> list[Group]:
-    """Return the base model without an adapter, on the very same items, under whatever conditions.
+def _fitting(group: Group, groups: Sequence[Group], against: Reference) -> list[Group]:
+    """Return what a group may be compared with, on the very same items, under whatever conditions.
 
-    Of what was learned in another language, that is the base model that learned there.
+    What has no source itself, as `none`, is compared with nothing where there are several.
     """
-    method, _, learned_in = group.row.method.partition(FROM)
-    if method == NONE:
-        return []
-    wanted = group.row.language, group.row.base, f"{NONE}{FROM}{learned_in}" if learned_in else NONE, group.column
-    return [
+    found = [
         base
         for base in groups
-        if (base.row.language, base.row.base, base.row.method, base.column) == wanted and base.gold.equals(group.gold)
+        if base.column == group.column and against.fits(group.row, base.row) and base.gold.equals(group.gold)
     ]
+    return found if len({base.row.source for base in found}) == 1 else []
 
 
 def _baseline(group: Group, fitting: Sequence[Group]) -> Group | None:
     """Return what a group is compared with: the one under the same conditions, of several that with most seeds.
 
-    Libraries may differ, where none has the same.
+    Libraries may differ, where none has the same. Of another model the conditions are its own.
     """
     mine = group.runs[0].manifest
-    same = [base for base in fitting if conditions_of(base.runs[0].manifest) == conditions_of(mine)]
+    same = [
+        base
+        for base in fitting
+        if base.row.base != group.row.base or conditions_of(base.runs[0].manifest) == conditions_of(mine)
+    ]
     made_with = [base for base in same if base.runs[0].manifest["made_with"] == mine["made_with"]]
-    return max(made_with or same, key=lambda base: len(base.seeds), default=None)
+    variants = (group.row.variant, "")
+    return max(made_with or same, key=lambda base: (base.row.variant in variants, len(base.seeds)), default=None)
 
 
-def _note_unlike(groups: Sequence[Group]) -> None:
-    """Say how many scores are compared with nothing, though there is a `none`."""
+def _note_unlike(groups: Sequence[Group], against: Reference) -> None:
+    """Say how many scores are compared with nothing, though there is something of that name."""
     if groups:
         told = [f"{each.row.language} {each.row.method} {each.column.task}" for each in groups[:SHOWN]]
         note(
-            f"note: {len(groups):,} scores are compared with nothing, as `none` was measured under other conditions: "
+            f"note: {len(groups):,} scores are compared with nothing, as `{against.name}` was measured under other "
+            "conditions: "
             f"{', '.join(told)}{', ...' if len(groups) > SHOWN else ''}."
         )
 
@@ -216,24 +227,42 @@ def _apart(group: Group, counts: Counts, places: Sequence[int]) -> Floats:
 
 
 def _compare(group: Group, base: Group, drawn: Mapping[int, Floats], resamples: int, times: int) -> Comparison:
-    """Compare over the seeds that both have; where they have none in common, over as many of each as the fewer has.
-
-    Of several adapters, each run is compared with that of the base model of its seed.
-    """
-    mine, its = (sorted(set(each.seeds)) for each in (group, base))
-    shared = [seed for seed in mine if seed in its]
-    pairs = dict(zip(shared or mine, shared or its, strict=False))
-    places = [place for place, seed in enumerate(group.seeds) if seed in pairs]
-    paired = [base.seeds.index(pairs[group.seeds[place]]) for place in places]
+    """Compare the runs that are paired; each is drawn as often as it is there, its seed once."""
+    places, paired = _paired(group, base)
     one, other = group.counts[:, places], base.counts[:, paired]
-    ours = drawn[id(group)] if len(places) == len(group.runs) else _drawn(group, one, resamples, places)
-    alone = sorted(set(paired))
+    mine, alone = sorted(set(places)), sorted(set(paired))
+    ours = drawn[id(group)] if len(mine) == len(group.runs) else _drawn(group, group.counts[:, mine], resamples, mine)
     theirs = drawn[id(base)] if len(alone) == len(base.runs) else _drawn(base, base.counts[:, alone], resamples, alone)
     value = float(statistics.by_seed(one).mean() - statistics.by_seed(other).mean())
     p = statistics.randomisation(one, other, times, _seed(group))
     apart = ours - theirs
-    wider = statistics.widening(apart, _apart(group, one, places), _apart(base, base.counts[:, alone], alone))
+    by_seed = ((each, each.counts[:, chosen], chosen) for each, chosen in ((group, mine), (base, alone)))
+    wider = statistics.widening(apart, *(_apart(*each) for each in by_seed))
     return Comparison(statistics.mirrored(value, apart, wider=wider), p, drawn=apart)
+
+
+def _paired(group: Group, base: Group) -> tuple[list[int], list[int]]:
+    """Return the runs of both that are compared, by place: those of the same seeds.
+
+    A single adapter is compared with each of several, and so is a single run of another model.
+    """
+    adapters = _matched(*([adapter for adapter, _ in each.places] for each in (group, base)), single=True)
+    seeds = _matched(group.seeds, base.seeds, single=group.row.base != base.row.base)
+    pairs = [((one, seed), (other, its)) for one, other in adapters for seed, its in seeds]
+    held = [
+        (group.places[one], base.places[other]) for one, other in pairs if one in group.places and other in base.places
+    ]
+    ours, theirs = zip(*held or [(0, 0)], strict=True)
+    return list(ours), list(theirs)
+
+
+def _matched(ours: Iterable[int], theirs: Iterable[int], *, single: bool) -> list[tuple[int, int]]:
+    """Match seeds: those that both have, or else as many of each as the fewer has; if `single`, one with each."""
+    mine, its = sorted(set(ours)), sorted(set(theirs))
+    if single and 1 in (len(mine), len(its)):
+        return [(one, other) for one in mine for other in its]
+    shared = [seed for seed in mine if seed in its]
+    return list(zip(shared or mine, shared or its, strict=False))
 
 
 def _drawn(group: Group, counts: Counts, resamples: int, places: Sequence[int] | None = None) -> Floats:
