@@ -1,4 +1,4 @@
-"""The Python API of hub_cards. `import hub_cards` finds these lazily; the commands call the same functions."""
+"""The Python API of hub_cards, which `import hub_cards` finds lazily. The commands run the same pipelines."""
 
 import os
 from collections.abc import Mapping, Sequence

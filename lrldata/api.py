@@ -1,4 +1,4 @@
-"""The Python API of lrldata. `import lrldata` finds these lazily; the commands call the same functions."""
+"""The Python API of lrldata, which `import lrldata` finds lazily. The commands run the same pipelines."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The Python API of lrltrain. `import lrltrain` finds these lazily; the commands call the same functions."""
+"""The Python API of lrltrain, which `import lrltrain` finds lazily. The commands run the same pipelines."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from lrldata.arguments import call_of, naming_arguments, with_options
 from lrldata.errors import UsageError
 from lrldata.imports import many_imports
-from lrldata.language import Language
+from lrldata.language import Language, as_typed
 from lrldata.manifest import MANIFEST
 from lrldata.workspace import DATASETS, Dataset
-from lrltrain.config import load_eval_config, load_fit_config
+from lrltrain.config import load_eval_config, load_fit_configs
 from lrltrain.options import EvalOptions, FitOptions, PathLike, PromptOptions
 from lrltrain.prompting.config import load_prompt_config
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from lrltrain.evaluation.record import Run
     from lrltrain.evaluation.score_tasks import TaskScore
     from lrltrain.evaluation.score_text import Score
     from lrltrain.fitting.plan import Adapter
@@ -49,6 +48,10 @@ class Scores:
             rows.append({"value": told["mean"]} | {key: told[key] for key in same})
         return pl.DataFrame(rows, schema=_SCORES)
 
+    def _repr_html_(self) -> str:
+        """Return the frame as notebooks show it."""
+        return self.to_frame()._repr_html_()
+
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
         return {
@@ -77,10 +80,14 @@ def _row(score: "Score") -> dict[str, Any]:
     }
 
 
+Data = Dataset | Language | PathLike
+Several = list[Dataset] | list[Language] | list[str] | list[Path] | tuple[Data, ...]
+
+
 @overload
-def fit(data: Dataset | Language | PathLike, **options: Unpack[FitOptions]) -> "Adapter": ...
+def fit(data: Data, **options: Unpack[FitOptions]) -> "Adapter": ...
 @overload
-def fit(data: Sequence[Dataset | Language | Path] | list[str], **options: Unpack[FitOptions]) -> "list[Adapter]": ...
+def fit(data: Several, **options: Unpack[FitOptions]) -> "list[Adapter]": ...
 @with_options(FitOptions)
 def fit(data: Any, **options: Any) -> Any:
     """Train an adapter on a dataset, or several together, each as it would be trained alone.
@@ -92,7 +99,8 @@ def fit(data: Any, **options: Any) -> Any:
         data: A dataset of `lrldata`, a dataset's folder, or a language (a code, or one of `lrldata.languages()`) whose
             dataset is in the workspace `out` (or that `text` is in). A list of them is trained together.
         **options: The options of `lrltrain fit`, e.g. `base`, `method`, `steps`. `out` is the dataset's workspace
-            where it lies in one.
+            where it lies in one. With a list as `data`, `source`, `method` and `seed` may be lists too, as in
+            `fit([dataset], seed=[1, 2, 3])`: an adapter is trained with each of the others.
 
     Returns:
         The adapter: `path`, `method`, `validation_loss`, `load(model)`; of a list, a list.
@@ -109,18 +117,21 @@ def fit(data: Any, **options: Any) -> Any:
         'workspace/adapters/ro/lrl-mini/conceptnet-seq_bn_inv'
 
     """
-    several = list(data) if isinstance(data, list | tuple) else [data]
+    listed = isinstance(data, list | tuple)
+    several = list(data) if listed else [data]
     if wrong := [each for each in several if not isinstance(each, Dataset | Language | str | Path)]:
         raise UsageError(f"data: {wrong[0]!r:.60} is not a dataset.", "Give one of lrldata, its folder, or a language.")
     with naming_arguments(FitOptions.__annotations__.keys() | {"lang"}):
         calls = [call_of(FitOptions, _where(each, options) | options, **_what(each)) for each in several]
-        settings = [load_fit_config(call.config, call.flags) for call in calls]
+        settings = [each for call in calls for each in load_fit_configs(call.config, call.flags)]
+        if not listed and len(settings) > 1:
+            raise UsageError("several adapters are asked for.", "Give a list as the data, which returns a list.")
         with many_imports("train"):
             from lrltrain.fitting.groups import fit_all  # noqa: PLC0415 -- imports torch
             from lrltrain.session import undisturbed  # noqa: PLC0415
         with undisturbed():
             made = fit_all(settings, calls[0].progress) if calls else []
-    return made if isinstance(data, list | tuple) else made[0]
+    return made if listed else made[0]
 
 
 def _what(data: Dataset | Language | PathLike) -> dict[str, Any]:
@@ -177,23 +188,34 @@ def evaluate(
     several: list[Any] = [] if adapter is None else list(adapter) if isinstance(adapter, list | tuple) else [adapter]
     if wrong := [each for each in several if not isinstance(each, str | Path) and not hasattr(each, "workspace")]:
         raise UsageError(f"adapter: {wrong[0]!r:.60} is not an adapter.", "Give what `fit` returned, or its folder.")
-    given: dict[str, Any] = {**options}
+    given: dict[str, Any] = {**options} | _languages(options)
     fitted = [each for each in several if not isinstance(each, str | Path)]
-    if fitted and len(fitted) == len(several):
-        given.setdefault("out", fitted[0].workspace)
-        own = list(dict.fromkeys(each.dataset for each in fitted))
-        if given.get("task", "pppl") == "pppl" and given.get("data") is None and None not in own:
-            if len(own) > 1:  # each on what it was trained on
-                each_own = {data: [one for one in fitted if one.dataset == data] for data in own}
-                told = {data: iter(evaluate(several, **options).texts) for data, several in each_own.items()}
-                return Scores(tuple(next(told[one.dataset]) for one in fitted))
-            given["data"] = own[0]
-    if isinstance(data := given.get("data"), Dataset):
-        given["data"] = data.path
+    if not fitted or len(fitted) < len(several):
+        return _measured(several, given)
+    given.setdefault("out", fitted[0].workspace)
+    own = [each.dataset for each in fitted]
+    if given.get("task", "pppl") != "pppl" or given.get("data") is not None or None in own:
+        return _measured(fitted, given)
+    of_each = {data: [each for each in fitted if each.dataset == data] for data in own}
+    texts = {data: iter(_measured(alike, given | {"data": data}).texts) for data, alike in of_each.items()}
+    return Scores(tuple(next(texts[data]) for data in own))
+
+
+def _languages(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are languages, as they would be typed."""
+    return {key: as_typed(options[key]) for key in ("lang", "transfer_from") if options.get(key) is not None}
+
+
+def _measured(adapters: "Sequence[Adapter | PathLike]", options: dict[str, Any]) -> Scores:
+    """Measure adapters on the same data. Raises LrlError."""
+    data = options.get("data")
+    if isinstance(data, Dataset):
+        options = options | {"data": data.path}
     elif not isinstance(data, str | Path | None):
         raise UsageError(f"data: {data!r:.60} is not a path.", "Give a dataset, a path or an id on the Hub.")
-    paths = [each if isinstance(each, str | Path) else each.path for each in several]
-    call = call_of(EvalOptions, given, adapter=paths)
+    call = call_of(
+        EvalOptions, options, adapter=[each if isinstance(each, str | Path) else each.path for each in adapters]
+    )
     with naming_arguments(EvalOptions.__annotations__.keys() | {"adapter"}):
         settings = load_eval_config(call.config, call.flags)
         with many_imports("train"):
@@ -205,29 +227,31 @@ def evaluate(
 
 
 @with_options(PromptOptions)
-def prompt(lang: str, **options: Unpack[PromptOptions]) -> "list[Run]":
+def prompt(lang: str | Language | list[str] | list[Language], **options: Unpack[PromptOptions]) -> Scores:
     """Prompt a language model about the test sets of a task, and score what it answers.
 
     Args:
-        lang: Code of a language, or several between commas.
+        lang: Code of a language, or one of `lrldata.languages()`; several in a list, or between commas.
         **options: The options of `lrltrain prompt`; `model` and `data` have no default.
 
     Returns:
-        A run for each language and test set: `result` has the scores, `folder` what was predicted.
+        The scores: `to_frame()`, and `tasks`, a score for each language. Its run, `runs[0]`, has all metrics in
+        `result` and every answer in `predictions`.
 
     Raises:
         UsageError: An argument that cannot be meant.
         LrlError: Data, model or endpoint that cannot be used.
 
     """
-    call = call_of(PromptOptions, options, lang=lang)
+    call = call_of(PromptOptions, options, lang=as_typed(lang))
     with naming_arguments(PromptOptions.__annotations__.keys() | {"lang"}):
         settings = load_prompt_config(call.config, call.flags)
         with many_imports("train"):
-            from lrltrain.prompting.prompt import prompt as ask  # noqa: PLC0415 -- imports torch
+            from lrltrain.evaluation.score_tasks import TaskScore  # noqa: PLC0415 -- imports torch
+            from lrltrain.prompting.prompt import prompt as ask  # noqa: PLC0415
             from lrltrain.session import undisturbed  # noqa: PLC0415
         with undisturbed():
-            return ask(settings, call.progress)
+            return Scores(tasks=tuple(TaskScore((run,)) for run in ask(settings, call.progress)))
 
 
 def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None, against: str = "none") -> "Reported":

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from lrldata.language import Language
 from lrldata.workspace import Dataset
 
 PathLike = str | Path
 Precision = Literal["auto", "fp32", "bf16"]
+Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
 
 
 class FitOptions(TypedDict, total=False):
     """The options of `lrltrain fit`, as keyword arguments; what is left out has its default."""
 
-    source: str
+    source: str | Sequence[str]
     dataset: PathLike
     dataset_revision: str
     text: Sequence[PathLike]
@@ -22,7 +24,7 @@ class FitOptions(TypedDict, total=False):
     base_id: str
     base_folder: str
     variant: str
-    method: Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
+    method: Method | Sequence[Method]
     adapters: Sequence[PathLike]
     fuse_invertible: Literal["first", "none"]
     preset: str
@@ -41,7 +43,7 @@ class FitOptions(TypedDict, total=False):
     mask_probability: float
     whole_word: bool
     dropout: float
-    seed: int
+    seed: int | Sequence[int]
     eval_every: int
     eval_blocks: int
     eval_batch_size: int
@@ -65,11 +67,11 @@ class EvalOptions(TypedDict, total=False):
     base: PathLike
     base_revision: str
     base_id: str
-    lang: str
+    lang: str | Language
     data: PathLike | Dataset
     labels: Literal["task", "data"]
     corpus: PathLike
-    transfer_from: str
+    transfer_from: str | Language
     transfer_adapter: PathLike
     seeds: Sequence[int]
     epochs: int

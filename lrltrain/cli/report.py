@@ -16,7 +16,7 @@ from lrltrain.cli.options import Quiet, libraries
 
 
 def report_command(
-    workspace: Annotated[str, typer.Argument(help="The workspace: a folder, or s3://BUCKET/FOLDER.")],
+    workspace: Annotated[str, typer.Argument(help="The workspace: a folder, or s3://BUCKET/FOLDER.")] = "lrl-workspace",
     out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="WORKSPACE/report")] = None,
     against: Annotated[
         str, typer.Option(help="What changes are against: a method (lora), a model (gpt-4), or both (gpt-4:prompt-0).")

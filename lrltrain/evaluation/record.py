@@ -7,7 +7,7 @@ A finished run is never done again, and one that was stopped has no manifest. IO
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Run:
     """One run of a task: a method on one language and data set, with one seed."""
 
     folder: Path
-    manifest: Mapping[str, Any]
+    manifest: Mapping[str, Any] = field(repr=False)
 
     @property
     def language(self) -> str:

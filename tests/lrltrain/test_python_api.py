@@ -103,6 +103,41 @@ def test_a_list_trains_together(tmp_path: Path) -> None:
     assert made[0].manifest["group"] == ["mt_conceptnet_lora", "ro_conceptnet_lora"]
 
 
+def test_lists_of_methods_and_seeds_train_each_with_each(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+    given = SMALL | {"cache": tmp_path / "cache", "method": ["lora", "seq_bn"], "seed": [1, 2]}
+    made = lrltrain.fit([dataset], **given)
+    assert [(each.method, each.manifest["settings"]["seed"]) for each in made] == [
+        *(("lora", 1), ("lora", 2), ("seq_bn", 1), ("seq_bn", 2)),
+    ]
+    assert len(repr(made[0])) < 500, "the manifest is not printed"
+    with pytest.raises(lrldata.LrlError, match="several adapters are asked for"):
+        lrltrain.fit(dataset, **given)
+    scores = lrltrain.evaluate(made, task="pppl", limit=2, resamples=100, quiet=True)
+    assert [each.adapter for each in scores.texts] == [each.name for each in made]
+    assert scores._repr_html_() == scores.to_frame()._repr_html_()
+
+
+def test_prompted_scores_are_a_frame_too(tmp_path: Path) -> None:
+    home = tmp_path / "sib200" / "ron_Latn"
+    home.mkdir(parents=True)
+    rows = [("1", "travel", "Un tren."), ("2", "health", "Un medic."), ("3", "sports", "Un meci.")]
+    home.joinpath("test.tsv").write_text("index_id\tcategory\ttext\n" + "".join("\t".join(row) + "\n" for row in rows))
+    answers = "".join(f"{label}\t{text}\ttravel\n" for _, label, text in rows)
+    tmp_path.joinpath("ron_Latn.tsv").write_text(f"category\ttext\tanswer\n{answers}")
+    scores = lrltrain.prompt(
+        [lrldata.find_language("ro")],
+        data=tmp_path / "sib200",
+        answers=tmp_path / "ron_Latn.tsv",
+        model_id="some-model",
+        out=tmp_path / "out",
+        quiet=True,
+    )
+    (row,) = scores.to_frame().to_dicts()
+    assert (row["language"], row["base"], row["method"]) == ("ro", "some-model", "prompt-0")
+    assert row["value"] == pytest.approx(scores.tasks[0].runs[0].result["macro_f1"])
+    assert scores.tasks[0].runs[0].predictions["predicted"].to_list() == ["travel"] * 3
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
