@@ -70,6 +70,11 @@ def is_full(error: BaseException) -> bool:
     return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
 
 
+def first_line(error: BaseException, longest: int | None = None) -> str:
+    """Return the first line of what another library's error says, shortened; its kind where it says nothing."""
+    return str(error).strip().split("\n")[0][:longest] or type(error).__name__
+
+
 def one_line(error: BaseException, longest: int | None = None) -> str:
     """Return what another library's error says, on one line of so many characters; its kind where it says nothing."""
     return " ".join(str(error).split())[:longest] or type(error).__name__

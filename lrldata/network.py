@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from lrldata.errors import DownloadError, LrlError
+from lrldata.errors import DownloadError, LrlError, first_line
 
 # Those of the Hub's client are of the library that it talks by.
 TRANSPORT = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "anyio"}
@@ -59,5 +59,4 @@ def reached(what: str, hint: str) -> Iterator[None]:
     except Exception as error:
         if not is_of_network(error):
             raise
-        first = str(error).strip().split("\n")[0] or type(error).__name__
-        raise DownloadError(f"{what}: {first[:200]}.", hint) from error
+        raise DownloadError(f"{what}: {first_line(error, 200)}.", hint) from error

@@ -58,9 +58,10 @@ def write_adapter(
         # Time and machine differ from run to run, and the manifest's own hash does not depend on them.
         machine = file_entry(partial / RUN, partial)
         complete = write_manifest(partial / MANIFEST, ADAPTER, {**manifest, "outputs": outputs, "run": machine})
+        allowed = ~_umask()
         for path in partial.rglob("*"):  # safetensors writes for the owner's eyes alone
             with suppress(OSError):  # some file systems have no modes that could be changed
-                path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
+                path.chmod((0o777 if path.is_dir() else 0o666) & allowed)
     return complete
 
 

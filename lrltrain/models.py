@@ -16,7 +16,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # 
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
-from lrldata.errors import LrlError, ModelError, UsageError
+from lrldata.errors import LrlError, ModelError, UsageError, first_line
 from lrldata.manifest import fingerprint, sha256_of
 from lrldata.output import note
 from lrltrain.config import Objective
@@ -24,7 +24,7 @@ from lrltrain.hub_cache import drop_damaged
 from lrltrain.names import BUILT_IN, declared_id, snapshot_of
 from lrltrain.reading import check_tokenizer, reading_of
 from lrltrain.tokenizer_file import PROBE, read_as_in_file
-from lrltrain.trust import check_files
+from lrltrain.trust import check_files, no_remote_code
 
 MINI = BUILT_IN
 
@@ -65,7 +65,7 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
         raise UsageError(f"--base-id {public}: {MINI} has its own id.")
     location = str(mini_path()) if name == MINI else name
     folder = Path(location)
-    with _in_one_line(name):
+    with _loading(name):
         checked = check_files(name, location, revision)
         declared: Any = checked.config.get("model_type")
         if declared in CONFIG_MAPPING_NAMES:  # before there is one: those of some types load other models
@@ -108,7 +108,7 @@ def _objectives(name: str, kind: str, wanted: Objective | None) -> list[Objectiv
 
 def load_tokenizer(base: Base) -> Any:
     """Load the fast tokenizer of a base model, checked against the model's embeddings. Raises ModelError."""
-    with _in_one_line(base.id):
+    with _loading(base.id):
         check_files(base.id, base.location, base.revision)
         config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(
@@ -116,7 +116,7 @@ def load_tokenizer(base: Base) -> Any:
         )
     if not tokenizer.is_fast:
         raise ModelError(f"{base.id}: has no fast tokenizer.", "Convert it with transformers, and name that folder.")
-    with _in_one_line(base.id):
+    with _loading(base.id):
         differ = read_as_in_file(tokenizer, base.location, base.revision)
     if differ:
         told = f"transformers {transformers_version} reads text in another way"
@@ -133,7 +133,7 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
     `dropout` replaces every dropout rate of the model. Raises ModelError.
     """
     maker = AutoModelForMaskedLM if base.objective == "mlm" else AutoModelForCausalLM
-    with _in_one_line(base.id), quiet():
+    with _loading(base.id), quiet():
         check_files(base.id, base.location, base.revision)
         config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)
         if hasattr(config, "reference_compile"):  # of ModernBERT, which transformers 4 compiles in parts
@@ -263,15 +263,16 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _in_one_line(name: str) -> Iterator[None]:
+def _loading(name: str) -> Iterator[None]:
+    """Let nothing of a model be run as code, and say on one line why it cannot be loaded."""
     try:
-        yield
+        with no_remote_code():
+            yield
     except LrlError:
         raise
     except Exception as error:
-        first = str(error).strip().split("\n")[0][:200]
         raise ModelError(
-            f"{name}: cannot be loaded as a base model: {first}",
+            f"{name}: cannot be loaded as a base model: {first_line(error, 200)}",
             "Give a folder with config.json, weights and tokenizer, or a Hub id that can be reached; "
             f"{MINI} comes with the package.",
         ) from error

@@ -16,7 +16,7 @@ from xxhash import xxh3_64_intdigest
 
 from lrldata.dataset import open_shards
 from lrldata.encoding import undecodable
-from lrldata.errors import InputError, StorageError, UsageError
+from lrldata.errors import InputError, StorageError, UsageError, first_line
 from lrldata.language import Language
 from lrldata.manifest import fingerprint, identity, sha256_of
 from lrldata.normalize import normalize
@@ -118,9 +118,8 @@ def _on_hub(identifier: str, configuration: str, revision: str | None) -> Text:
     try:
         parts = load_dataset(identifier, configuration, revision=revision)
     except Exception as error:
-        first = str(error).strip().split("\n")[0][:200]
         raise InputError(
-            f"{identifier}: neither a folder here nor a dataset that can be loaded from the Hub: {first}",
+            f"{identifier}: neither a folder here nor a dataset that the Hub can give: {first_line(error, 200)}",
             f"Check --dataset, --source (its configuration, now {configuration!r}) and --dataset-revision.",
         ) from error
     if "train" not in parts:

@@ -7,6 +7,7 @@ attention, a file for generation. By default it asks on standard input, and for 
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,6 @@ _BUILT_IN = {
 _HINT = "A model's own code is never run: use a model that transformers has the code of."
 _NOT_ONE = "That is not a configuration of a model; fetch it again, or use another model."
 
-# Nobody is asked whether a model's code may run, by whatever way a library comes to it: 0 means no.
-dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
-
 
 @dataclass(frozen=True)
 class Checked:
@@ -97,6 +95,20 @@ def check_files(name: str, location: str, revision: str | None = None) -> Checke
     if source.find(_GENERATE):
         raise ModelError(f"{name}: {_GENERATE} is code that would be run.", _HINT)
     return Checked(config, source.commit)
+
+
+@contextmanager
+def no_remote_code() -> Iterator[None]:
+    """Have transformers run no code of a model, and not ask whether it may, by whatever way it comes to that.
+
+    Afterwards it asks again, as this session may load models of its own.
+    """
+    before = dynamic_module_utils.TIME_OUT_REMOTE_CODE
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # the seconds that it waits for an answer
+    try:
+        yield
+    finally:
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = before
 
 
 def faults(value: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lrldata.errors import InputError, LrlError
+from lrldata.errors import InputError, LrlError, first_line
 from lrldata.network import reached
 from lrldata.normalize import normalized
 from lrldata.web import fields
@@ -66,9 +66,9 @@ def read_parts(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
             "Name another with --text-column or --url-column, or leave the file out with --skip-bad.",
         ) from error
     except _UNREADABLE as error:
-        first = str(error).strip().split("\n")[0][:150] or type(error).__name__
         raise InputError(
-            f"{shard.place}: cannot be read ({first}).", "Repair or remove it, or leave it out with --skip-bad."
+            f"{shard.place}: cannot be read ({first_line(error, 150)}).",
+            "Repair or remove it, or leave it out with --skip-bad.",
         ) from error
 
 

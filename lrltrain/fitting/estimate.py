@@ -19,6 +19,7 @@ from lrltrain.methods import attach
 from lrltrain.models import check_length, load_model, precision_of
 from lrltrain.tokens import encode
 from lrltrain.training.corpus import pack
+from lrltrain.trust import no_remote_code
 
 SAMPLE = 2  # thousands of lines that are tokenized
 EFFICIENCY = 0.6  # of the speed of one large matrix product
@@ -99,7 +100,7 @@ def _pieces(length: int, ends: int, config: FitConfig) -> Iterator[int]:
 def _hollow(location: str, revision: str | None, objective: str) -> Any:
     """Lay out a model without its weights."""
     maker = AutoModelForMaskedLM if objective == "mlm" else AutoModelForCausalLM
-    with torch.device("meta"):
+    with torch.device("meta"), no_remote_code():
         return maker.from_config(AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False))
 
 

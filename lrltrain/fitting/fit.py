@@ -12,6 +12,7 @@ from transformers.utils import import_utils
 
 from lrldata.errors import TrainingError, UsageError
 from lrldata.folder import lock
+from lrldata.manifest import ADAPTER, read_manifest
 from lrldata.output import note
 from lrldata.paths import remove_tree
 from lrldata.progress import Progress
@@ -139,22 +140,24 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
                 loop = Loop(members, step, layout, _schedule(first.config), together, told)
                 outcomes = loop.run()
         step.release()
+        finished = [number for number, outcome in enumerate(outcomes) if not outcome.progressed.failed]
+        if first_process():
+            machine = {"device": device_name(), "processes": processes()}
+            with translate_errors(run_folder(first.folder.resolve()), first.config.batch_size), step.eager():
+                writer = Writer(first, model, attached, step.weights, batching, sample, names)
+                made = [
+                    writer.write(
+                        number,
+                        plans[number],
+                        corpora[number],
+                        outcomes[number],
+                        machine | {"seconds": (loop.before + time.perf_counter() - began) / len(plans)},
+                    )
+                    for number in finished
+                ]
+        together.wait()
         if not first_process():
-            return [plan.adapter("fitted", {}, 0.0) for plan in plans]
-        machine = {"device": device_name(), "processes": processes()}
-        with translate_errors(run_folder(first.folder.resolve()), first.config.batch_size), step.eager():
-            writer = Writer(first, model, attached, step.weights, batching, sample, names)
-            made = [
-                writer.write(
-                    number,
-                    plan,
-                    corpora[number],
-                    outcomes[number],
-                    machine | {"seconds": (loop.before + time.perf_counter() - began) / len(plans)},
-                )
-                for number, plan in enumerate(plans)
-                if not outcomes[number].progressed.failed
-            ]
+            made = [_as_written(plans[number]) for number in finished]
     failed = [
         f"{name}: {outcome.progressed.failed}"
         for name, outcome in zip(names, outcomes, strict=True)
@@ -165,6 +168,11 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
             " ".join(failed), "The others of the group are finished. Lower --learning-rate for these, and begin again."
         )
     return made
+
+
+def _as_written(plan: Plan) -> Adapter:
+    """Return what the first process has written; without a manifest where its files are not seen from here."""
+    return plan.adapter("fitted", read_manifest(plan.folder.resolve(), ADAPTER) or {}, 0.0)
 
 
 def _begin(plan: Plan) -> Plan:

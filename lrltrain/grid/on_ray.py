@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayError
 
 from lrldata.engine import APART, SOURCES, variables
-from lrldata.errors import LrlError
+from lrldata.errors import LrlError, first_line
 from lrltrain.grid.act import run_job
 from lrltrain.grid.job import Job
 from lrltrain.grid.local import THREADS
@@ -58,8 +58,9 @@ class OnRay:
                     logging_level=logging.ERROR,
                 )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            told = str(error).strip().split("\n")[0]
-            raise LrlError(f"--address {self.address}: {told}", "Is the cluster up? `ray status` says.") from error
+            raise LrlError(
+                f"--address {self.address}: {first_line(error)}", "Is the cluster up? `ray status` says."
+            ) from error
         there = ray.cluster_resources()
         self.slots = max(1, int(there.get("CPU", 1))) * _AHEAD
         self._has_gpus = there.get("GPU", 0) > 0
@@ -102,8 +103,7 @@ class OnRay:
                 records.append(ray.get(reference))
             except RayError as error:
                 gone = time.perf_counter() - began
-                told = str(error).strip().split("\n")[0]
-                records.append(Record(job.id, job.name, "lost", gone, error=told))
+                records.append(Record(job.id, job.name, "lost", gone, error=first_line(error)))
         return records
 
 

@@ -189,19 +189,36 @@ def test_a_run_that_is_killed_after_its_last_step_trains_no_further(
     assert manifests[0] == manifests[1]
 
 
+BY_TWO = """
+import os, sys
+from pathlib import Path
+import lrltrain
+from lrltrain.cli.app import app
+options = {options}
+flags = [text for name, value in options.items() for text in ("--" + name.replace("_", "-"), str(value))]
+app(["fit", "--lang", "ro", "--dataset", {dataset!r}, "--method", "seq_bn_inv", *flags], standalone_mode=False)
+adapter = lrltrain.fit({dataset!r}, method="lora", **options)
+Path(options["out"]).with_name("rank-" + os.environ["RANK"]).write_text(str(adapter.validation_loss))
+"""
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one_does_at_the_same_global_batch(fit: Any, workspace: Path, tmp_path: Path) -> None:
     alone = json.loads(
         (fit("--batch-size", "8", "--dropout", "0", "--eval-every", "1", steps=4) / "log.json").read_text()
     )
+    options = {"base": "lrl-mini", "batch_size": 4, "max_length": 64, "dropout": 0.0, "learning_rate": 5e-3, "steps": 4}
+    options |= {
+        "reduction_factor": 4.0,
+        "eval_every": 1,
+        "out": str(tmp_path / "two"),
+        "cache": str(workspace / "cache"),
+    }
+    script = tmp_path / "script.py"
+    script.write_text(BY_TWO.format(dataset=str(workspace / "datasets" / "ro" / "conceptnet"), options=options))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29611"]
     done = subprocess.run(
-        [
-            *(*torchrun, "-m", "lrltrain.cli", "fit", "--lang", "ro", "--base", "lrl-mini", "--batch-size", "4"),
-            *("--dataset", str(workspace / "datasets" / "ro" / "conceptnet"), "--max-length", "64", "--dropout", "0"),
-            *("--learning-rate", "5e-3", "--reduction-factor", "4", "--steps", "4", "--eval-every", "1"),
-            *("--method", "seq_bn_inv,lora", "--out", str(tmp_path / "two"), "--cache", str(workspace / "cache")),
-        ],
+        [*torchrun, str(script)],
         capture_output=True,
         text=True,
         check=False,
@@ -216,6 +233,8 @@ def test_two_processes_train_as_one_does_at_the_same_global_batch(fit: Any, work
         assert one == pytest.approx(two, abs=2e-4), key
     for method in ("seq_bn_inv", "lora"):  # one after the other, by the same processes
         assert open_adapter(folder.with_name(f"conceptnet-{method}"))["settings"]["processes"] == 2
+    returned = [(tmp_path / f"rank-{rank}").read_text() for rank in (0, 1)]
+    assert returned[0] == returned[1] != "", "each process has what was made"
 
 
 @pytest.mark.parametrize(

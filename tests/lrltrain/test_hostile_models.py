@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM, dynamic_module_utils
 from transformers.integrations import hub_kernels
 
 from lrldata.errors import LrlError, ModelError
@@ -22,7 +22,7 @@ from lrltrain.models import Base, find_base, load_model, load_tokenizer, mini_pa
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.local import find_local, open_local
 from lrltrain.prompting.template import Prompts, open_template
-from lrltrain.trust import DEEPEST, LARGEST, faults
+from lrltrain.trust import DEEPEST, LARGEST, faults, no_remote_code
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CODE = """
@@ -99,6 +99,13 @@ def canary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     yield file
     assert not file.exists()
+
+
+def test_a_session_may_load_code_of_its_own_afterwards() -> None:
+    before = dynamic_module_utils.TIME_OUT_REMOTE_CODE
+    assert before > 0, "transformers asks"
+    load_model(find_base("lrl-mini"))
+    assert before == dynamic_module_utils.TIME_OUT_REMOTE_CODE
 
 
 @pytest.fixture
@@ -210,7 +217,8 @@ def test_what_is_neither_a_folder_nor_an_id_is_refused(mini: Path, monkeypatch: 
 
 def test_nobody_is_asked_whether_code_may_run(mini: Path) -> None:
     plant(mini, CONFIG, {"model_type": "planted", "auto_map": OWN})
-    with pytest.raises(ValueError, match="custom code"):  # as where a part of a model is loaded with no argument
+    # As where a part of a model is loaded with no argument.
+    with no_remote_code(), pytest.raises(ValueError, match="custom code"):
         AutoConfig.from_pretrained(mini)
 
 
