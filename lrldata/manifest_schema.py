@@ -171,6 +171,13 @@ class AdapterInput(_Part):
     name: str
 
 
+class AdapterText(_Part):
+    """A file that the dataset was made from."""
+
+    name: str
+    sha256: Sha256
+
+
 class Trained(_Part):
     """What came of training."""
 
@@ -185,6 +192,14 @@ class Trained(_Part):
     batching: Name
 
 
+class TextOfAdapter(_Part):
+    """What a text is, beside what it is known by: a dataset's inputs, or the commit of one on the Hub."""
+
+    inputs: list[AdapterText] = []
+    sample: bool = False
+    commit: str | None = None
+
+
 class AdapterManifest(_Artifact):
     """That of an adapter; `run` vouches for run.json, which differs from run to run."""
 
@@ -196,6 +211,7 @@ class AdapterManifest(_Artifact):
     source: str | None = None
     variant: Name | None = None
     inputs: list[AdapterInput]
+    text: TextOfAdapter | None = None
     settings: dict[str, Any]
     trained: Trained
     run: File | None = None

@@ -149,7 +149,7 @@ class Held:
             if is_link:
                 raise PathError(
                     f"{self.folder / name}: a link, which is not followed.",
-                    "Put the file itself there, or remove the link.",
+                    "Put the file itself there; `hf download --local-dir FOLDER` gives files, and no links.",
                 ) from error
             if error.errno == errno.ENXIO:
                 raise PathError(f"{self.folder / name}: not a regular file.", _LOOK) from error

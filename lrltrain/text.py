@@ -6,13 +6,13 @@ Each text is normalized as it enters, so that letters composed and letters with 
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from xxhash import xxh3_64_intdigest
+from xxhash import xxh3_64_intdigest, xxh3_128
 
 from lrldata.dataset import open_shards
 from lrldata.encoding import undecodable
@@ -38,11 +38,16 @@ _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Text:
-    """Text to train on, in the splits `train` and `validation`; `provenance` is what a manifest says of it."""
+    """Text to train on, in the splits `train` and `validation`.
+
+    `provenance` is what a manifest says of it, by which it is known again; `origin` what is said beside that: of a
+    dataset, from what it was made (`inputs`, `sample`), and of one on the Hub its `commit`.
+    """
 
     name: str
     provenance: dict[str, Any]
     read: Callable[[str], Iterator[str]]
+    origin: dict[str, Any] = field(default_factory=dict)
 
     def lines(self, split: str) -> Iterator[list[str]]:
         """Yield the lines of a split by the thousand; empty ones are left out."""
@@ -109,14 +114,16 @@ def _folder(folder: Path, language: Language) -> Text:
         "manifest_sha256": identity(folder, manifest),
         "rows": manifest["rows"],
     }
-    return Text(str(folder), provenance, read)
+    made_of = [{"name": str(each["name"]), "sha256": str(each["sha256"])} for each in manifest["inputs"]]
+    return Text(str(folder), provenance, read, {"inputs": made_of, "sample": bool(manifest.get("sample"))})
 
 
 def _on_hub(identifier: str, configuration: str, revision: str | None) -> Text:
     from datasets import load_dataset  # noqa: PLC0415 -- half a second that other inputs need not wait
 
+    commit = _commit_of(identifier, revision)
     try:
-        parts = load_dataset(identifier, configuration, revision=revision)
+        parts = load_dataset(identifier, configuration, revision=commit or revision)
     except Exception as error:
         raise InputError(
             f"{identifier}: neither a folder here nor a dataset that the Hub can give: {first_line(error, 200)}",
@@ -134,7 +141,7 @@ def _on_hub(identifier: str, configuration: str, revision: str | None) -> Text:
     def read(split: str) -> Iterator[str]:
         return texts(split) if "validation" in wanted else held_out(texts("train"), split)
 
-    digest = {split: part._fingerprint for split, part in parts.items()}  # noqa: SLF001 -- its only hash of content
+    digest = {split: _digest_of(parts[split]) for split in sorted(wanted)}
     provenance = {
         "kind": "hub",
         "name": f"{identifier}/{configuration}",
@@ -142,7 +149,25 @@ def _on_hub(identifier: str, configuration: str, revision: str | None) -> Text:
         "content": fingerprint(digest),
         "rows": {split: part.num_rows - nulls.get(split, 0) for split, part in parts.items()},
     }
-    return Text(identifier, provenance, read)
+    return Text(identifier, provenance, read, {"commit": commit} if commit else {})
+
+
+def _commit_of(identifier: str, revision: str | None) -> str | None:
+    """Return the commit that a revision of a dataset is now; None without a network, or where it is not told."""
+    from huggingface_hub import HfApi  # noqa: PLC0415
+
+    try:
+        return str(HfApi().dataset_info(identifier, revision=revision).sha)
+    except Exception:  # noqa: BLE001 -- loading it says what is wrong
+        return None
+
+
+def _digest_of(part: Any) -> str:
+    """Return a hash of the texts of a split, which a commit that changes other files leaves as it is."""
+    digest = xxh3_128()
+    for batch in part.select_columns("text").iter(LINES_A_BATCH):
+        digest.update("\0".join("" if text is None else text for text in batch["text"]).encode(errors="surrogatepass"))
+    return digest.hexdigest()
 
 
 def held_out(lines: Iterable[str], split: str) -> Iterator[str]:

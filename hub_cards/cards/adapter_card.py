@@ -88,7 +88,7 @@ def adapter_card(
         "of_sample": text.sample,
         "build_first": _build_first(manifest, text),
         "data_in_words": _data_in_words(manifest, source, text),
-        "masked": _masked(sample),
+        "masked": _masked(sample or f"{language.native_name or language.name}: MASK."),
         "begun": " ".join(sample.split()[:3]) or language.native_name or language.name,
         "fused": _fused(manifest),
         "invertible": _invertible(manifest),
@@ -225,7 +225,7 @@ def _chain(manifest: Mapping[str, Any], text: Source) -> list[Markdown]:
             name, digest = code(entry["name"]), code(entry["manifest_sha256"])
             steps.append(f"the adapter {name}, by the key `sha256` of its manifest: {digest}")
         elif entry["kind"] == "hub":
-            revision = code(entry["revision"] or "newest")
+            revision = code(_revision(manifest, entry) or "newest")
             steps.append(f"the dataset {code(entry['name'])} on the Hub, revision {revision}")
         else:
             steps += [f"the file {code(name)}: SHA-256 {code(digest)}" for name, digest in entry["files"]]
@@ -256,7 +256,8 @@ def fit_command(manifest: Mapping[str, Any], source: str, text: Source, base: st
             words += ["--text", ",".join(name for name, _ in entry["files"])]
         elif entry["kind"] == "hub":
             words += ["--dataset", entry["name"].rpartition("/")[0]]
-            words += ["--dataset-revision", entry["revision"]] if entry["revision"] else []
+            revision = _revision(manifest, entry)
+            words += ["--dataset-revision", revision] if revision else []
         elif entry["kind"] == "dataset" and text.repository:
             words += ["--dataset", text.repository, "--dataset-revision", f"v{text.version}"]
     fused = [entry["name"] for entry in manifest["inputs"] if entry["kind"] == "adapter"]
@@ -275,6 +276,12 @@ def fit_command(manifest: Mapping[str, Any], source: str, text: Source, base: st
     if settings["steps"] != FitConfig.model_fields["steps"].default:
         words += ["--steps", str(settings["steps"])]
     return in_lines(words)
+
+
+def _revision(manifest: Mapping[str, Any], entry: Mapping[str, Any]) -> str | None:
+    """Return the commit of a dataset of the Hub that was read, or what was asked for where that is not known."""
+    commit = manifest.get("text", {}).get("commit") or entry["revision"]
+    return str(commit) if commit else None
 
 
 def base_card(made_from: Mapping[str, Any], licence: License, repository: str, version: str) -> Card:

@@ -22,9 +22,9 @@ def dataset_card(parts: Mapping[str, Mapping[str, Any]], repository: str, versio
     """Return the card of a repository.
 
     `parts` has for each configuration its `manifest`, some `samples` and the values of its `licence`; nothing else is
-    known of a configuration, so that a card can be made where the rows are not.
+    known of a configuration, so that a card can be made where the rows are not. The first is the default one.
     """
-    described = [_describe(name, part) for name, part in sorted(parts.items())]
+    described = [_describe(name, part) for name, part in parts.items()]
     language = find_recorded(described[0]["manifest"]["language"])
     values = {
         "parts": described,

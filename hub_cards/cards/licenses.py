@@ -6,7 +6,7 @@ from typing import Any
 
 from hub_cards.artifacts import Adapter, Workspace
 from hub_cards.cards.lint import rules
-from hub_cards.cards.source import Source, source_of
+from hub_cards.cards.source import Source, source_of, version_with
 from lrldata.errors import UsageError
 from lrldata.manifest import ADAPTER
 
@@ -95,6 +95,26 @@ def of_adapter(adapter: Adapter, workspace: Workspace, text: Source) -> License 
     if len(asking) > 1:
         return None  # which of two licences holds is for a person to say
     return asking[0] if asking else CC0
+
+
+def of_part(record: Mapping[str, Any] | None, source: str) -> License | None:
+    """Return the licence under which a source is published; None where it is not."""
+    part = record["parts"].get(source) if record else None
+    return License(**part["facts"]["licence"]) if part else None
+
+
+def of_published(adapter: Adapter, repository: str, record: Mapping[str, Any] | None) -> License | None:
+    """Return the licence of the published dataset that an adapter was trained on; None where that is not the one."""
+    inputs = adapter.manifest["inputs"]
+    if record is None or len(inputs) != 1 or adapter.method == "full":
+        return None
+    (entry,) = inputs
+    if entry["kind"] == "hub":
+        identifier, _, source = entry["name"].rpartition("/")
+        return of_part(record, source) if identifier == repository else None
+    if entry["kind"] == "dataset" and version_with(record, entry["name"], entry["manifest_sha256"]):
+        return of_part(record, entry["name"])
+    return None
 
 
 def _of_input(entry: Mapping[str, Any], workspace: Workspace, text: Source) -> License | None:

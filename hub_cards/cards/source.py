@@ -29,21 +29,19 @@ def source_of(
     if entry is None:
         return Source()
     name, digest = entry["name"], entry["manifest_sha256"]
-    version = _version_with(record, name, digest) if record else None
+    version = version_with(record, name, digest) if record else None
     held, published = workspace.dataset_of(digest), (record or {}).get("parts", {}).get(name)
     if held:
         samples, manifest = list(held.samples), held.manifest
     elif published and published["manifest_sha256"] == digest:
         samples, manifest = published["facts"]["samples"], published["facts"]["manifest"]
-    else:
-        samples, manifest = [], {"inputs": []}
+    else:  # what the adapter itself knows of a dataset that has been built again since
+        samples, manifest = [], {"inputs": [], **adapter.manifest.get("text", {})}
     of_sample = bool(manifest.get("sample"))
     return Source(samples, repository if version else None, version, list(manifest["inputs"]), of_sample)
 
 
-def _version_with(record: Mapping[str, Any], source: str, manifest_sha256: str) -> str | None:
-    """Return the first version of a dataset repository that has this dataset."""
-    for entry in record["history"]:
-        if entry["parts"].get(source) == manifest_sha256:
-            return str(entry["version"])
-    return None
+def version_with(record: Mapping[str, Any], part: str, manifest_sha256: str) -> str | None:
+    """Return the first version in which a part of a repository was this one, by its manifest."""
+    found = (entry["version"] for entry in record["history"] if entry["parts"].get(part) == manifest_sha256)
+    return next(map(str, found), None) if manifest_sha256 else None

@@ -13,7 +13,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars  # type: ignore[attr-defined]
 
-from hub_cards.publish.plan import README, Held, Plan, Remote
+from hub_cards.publish.plan import README, Plan, Remote, RemoteFile
 from hub_cards.publish.record import RECORD, order_of, read_record, tag_of
 from hub_cards.publish.repository import File, Kind, Repository
 from lrldata import __version__
@@ -130,7 +130,7 @@ class Hub:
         tip = str(info.sha)
         tree = self._api.list_repo_tree(identifier, recursive=True, revision=tip, repo_type=kind)
         files = {
-            entry.path: Held(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
+            entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
             for entry in tree
             if isinstance(entry, RepoFile)
         }

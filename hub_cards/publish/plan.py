@@ -9,6 +9,7 @@ from hub_cards.cards.card import CardError
 from hub_cards.cards.lint import lint
 from hub_cards.cards.measured import each_once
 from hub_cards.cards.merge import Prefer, difference, merge
+from hub_cards.cards.source import version_with
 from hub_cards.publish.record import RECORD, bump, free, next_version, order_of, tag_of, write_record
 from hub_cards.publish.repository import File, Part, Repository
 from lrldata.errors import PublishError, UsageError
@@ -18,7 +19,7 @@ IGNORED = ".gitignore"
 
 
 @dataclass(frozen=True)
-class Held:
+class RemoteFile:
     """A file as the Hub has it: `sha256` of a large one, `blob` (git's name) of a small one."""
 
     bytes: int
@@ -32,7 +33,7 @@ class Remote:
 
     tip: str | None = None
     private: bool = False
-    files: Mapping[str, Held] | None = None
+    files: Mapping[str, RemoteFile] | None = None
     tags: frozenset[str] = frozenset()
     readme: str | None = None
     record: Mapping[str, Any] | None = None
@@ -91,10 +92,13 @@ def make_plan(repository: Repository, remote: Remote, asked: str | None = None, 
 
     The version stays where data, schema and card stay; it goes up by the third number where only the card or another
     accompanying file changes, by the second for other data, by the first for another schema. `asked` overrides it.
-    Raises UsageError where that version is taken or lower, PublishError for what stands in the way on the Hub.
+    Raises UsageError where that version is taken or lower, PublishError for what stands in the way on the Hub, or where
+    what is here is of an earlier version and none is asked for.
     """
     _check_remote(repository, remote)
     record = remote.record
+    if record and asked is None:
+        _check_newer(repository, record)
     parts = _all_parts(repository, remote)
     previous = str(record["version"]) if record else None
     if asked and previous and order_of(asked) < order_of(previous):
@@ -125,23 +129,45 @@ def _check_remote(repository: Repository, remote: Remote) -> None:
         )
 
 
-def _all_parts(repository: Repository, remote: Remote) -> dict[str, Part]:
-    """Return our parts; and those that are published and not here, where they are to stay and are still there.
+def _check_newer(repository: Repository, record: Mapping[str, Any]) -> None:
+    """Refuse what was published before and has been replaced since, as a copy of the workspace from then has it."""
+    for name, part in repository.parts.items():
+        known = record["parts"].get(name)
+        earlier = version_with(record, name, part.manifest_sha256)
+        if known and known["data"] != part.data and earlier:
+            raise PublishError(
+                f"{repository.id}: {name} here is that of v{earlier}, and v{record['version']} has replaced it.",
+                f"Get the newer one, or go back to this with a version of its own, as --version "
+                f"{bump(str(record['version']), 1)}.",
+            )
 
-    Of a model whose weights are the published ones, what is known of them only there is kept: scores that were measured
-    elsewhere, and where its text came from.
+
+def _all_parts(repository: Repository, remote: Remote) -> dict[str, Part]:
+    """Return our parts; and those that are published and not here, where they are to stay and their data still do.
+
+    Of data or weights that are the published ones, what is known of them only there is kept: scores that were measured
+    elsewhere, where the text of a model came from, and what speakers said.
     """
     record, held = remote.record, remote.files or {}
     published = {name: Part(**part) for name, part in record["parts"].items()} if record else {}
-    parts = {name: part for name, part in published.items() if repository.keeps and set(part.files) <= held.keys()}
+    parts = {
+        name: part for name, part in published.items() if repository.keep_remote_parts and _data_of(part) <= held.keys()
+    }
     for name, part in repository.parts.items():
         known = published.get(name)
-        same = known is not None and known.data == part.data and "results" in part.facts
+        same = known is not None and known.data == part.data
         parts[name] = replace(part, facts=_joined(part.facts, known.facts)) if known and same else part
     return parts
 
 
+def _data_of(part: Part) -> set[str]:
+    """Return the files without which a configuration cannot be loaded."""
+    return {path for path in part.files if path.split("/")[1:2] == ["data"]}
+
+
 def _joined(facts: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    if "results" not in facts:
+        return {**({"speakers": known["speakers"]} if "speakers" in known else {}), **facts}
     joined = {**facts, "results": each_once((*known["results"], *facts["results"]))}
     if not facts["text"]["inputs"] and known.get("text", {}).get("inputs"):
         joined |= {"text": known["text"], "licence": known["licence"]}
@@ -150,7 +176,7 @@ def _joined(facts: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any
 
 def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mapping[str, Part], prefer: Prefer) -> Plan:
     record, held = remote.record, remote.files or {}
-    card = repository.card({name: part.facts for name, part in parts.items()}, version)
+    card = repository.card({name: parts[name].facts for name in _in_order(parts, record)}, version)
     ours = sorted({README, RECORD, *(path for part in parts.values() for path in part.files)})
     if faults := lint(card.text, ours):
         raise PublishError(f"{repository.id}: the card is against the Hub's rules: {'; '.join(faults)}.")
@@ -168,7 +194,8 @@ def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mappin
     ]
     if new_record != record or RECORD not in held:
         files.append(File.of(RECORD, (json.dumps(new_record, ensure_ascii=False, indent=1) + "\n").encode()))
-    before = {path for part in record["parts"].values() for path in part["files"]} if record else set()
+    published = record["parts"] if record else {}
+    before = {path for name, part in published.items() if _is_ours(name, repository) for path in part["files"]}
     changes = [Change(file.path, _action(file, held), file.size) for file in files]
     there = {change.path for change in changes}
     changes += [Change(path, "unchanged", held[path].bytes) for path in ours if path not in there and path in held]
@@ -192,6 +219,18 @@ def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mappin
     )
 
 
+def _in_order(parts: Mapping[str, Part], record: Mapping[str, Any] | None) -> list[str]:
+    """Return the names of parts as a card has them: the first is what `load_dataset` takes, and stays that."""
+    entries = record["card"]["metadata"].get("configs", ()) if record else ()
+    default = [str(entry["config_name"]) for entry in entries if entry.get("default")]
+    return sorted(parts, key=lambda name: (name not in default, name))
+
+
+def _is_ours(name: str, repository: Repository) -> bool:
+    """Return whether files of a published part may be removed: of one that is not here, nothing is."""
+    return name in repository.parts or not repository.keep_remote_parts
+
+
 def _what_to_do(remote: Remote, differs: bool, version: str) -> Literal["create", "update", "tag", "unchanged"]:
     if remote.tip is None:
         return "create"
@@ -200,7 +239,7 @@ def _what_to_do(remote: Remote, differs: bool, version: str) -> Literal["create"
     return "unchanged" if tag_of(version) in remote.tags else "tag"
 
 
-def _action(file: File, held: Mapping[str, Held]) -> Literal["added", "changed", "unchanged"]:
+def _action(file: File, held: Mapping[str, RemoteFile]) -> Literal["added", "changed", "unchanged"]:
     there = held.get(file.path)
     if there is None:
         return "added"

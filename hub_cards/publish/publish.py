@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from hub_cards.artifacts import Adapter, Workspace, open_workspace, understood
+from hub_cards.artifacts import Adapter, Dataset, Workspace, open_workspace, understood
 from hub_cards.cards import licenses
 from hub_cards.cards.adapter_card import MINI
 from hub_cards.cards.licenses import License
@@ -221,27 +221,26 @@ def _plans_of(
     datasets = tuple(
         each for each in workspace.datasets.get(code, ()) if not config.source or each.source in config.source
     )
-    record: Mapping[str, Any] | None = None
     name = f"{namespace}/lrl-{code}"
+    remote: Remote = patience.retry_until_done(name, lambda: hub.read(name, "dataset"))
+    record = remote.record
     if datasets and "dataset" in (config.kind or ["dataset"]):
         with understood(datasets[0].folder.parent):
-            held = {each.source: _licence(config, licenses.of_dataset(each.manifest), each.folder) for each in datasets}
-            plan = planned(dataset_repository(datasets, held, namespace, code))
+            licences = {each.source: _licence_of_dataset(config, each, name, record) for each in datasets}
+            plan = planned(dataset_repository(datasets, licences, namespace, code))
         record = plan.record
         yield plan
     chosen = [adapter for adapter in workspace.adapters.get(code, ()) if _is_chosen(adapter, config)]
     if not chosen:
         return
-    if record is None:
-        remote: Remote = patience.retry_until_done(name, lambda: hub.read(name, "dataset"))
-        record = remote.record
     if any(adapter.manifest["base"]["id"] == MINI for adapter in chosen):
         folder = Path(str(files("lrltrain").joinpath("mini")))
         yield planned(base_repository(folder, json.loads((folder / "made_from.json").read_text("utf-8")), namespace))
     for adapter in chosen:
         with understood(adapter.folder):
             text = source_of(adapter, workspace, name, record)
-            licence = _licence(config, licenses.of_adapter(adapter, workspace, text), adapter.folder)
+            known = licenses.of_adapter(adapter, workspace, text) or licenses.of_published(adapter, name, record)
+            licence = _licence(config, known, adapter.folder)
             base = _base_id(adapter, config, namespace)
             plan = planned(adapter_repository(adapter, workspace, licence, text, base, namespace))
         yield plan
@@ -253,6 +252,17 @@ def _is_chosen(adapter: Adapter, config: PushConfig) -> bool:
         and (not config.source or adapter.source in config.source)
         and (not config.method or adapter.method in config.method)
     )
+
+
+def _licence_of_dataset(
+    config: PushConfig, dataset: Dataset, repository: str, record: Mapping[str, Any] | None
+) -> License:
+    """Return the licence of a dataset: that of its source, the one asked for, or else the published one."""
+    known, published = licenses.of_dataset(dataset.manifest), licenses.of_part(record, dataset.source)
+    licence = _licence(config, known or (None if config.license else published), dataset.folder)
+    if published and published != licence:
+        note(f"note: {repository}: the licence of {dataset.source} is {licence.id} now, and was {published.id}.")
+    return licence
 
 
 def _licence(config: PushConfig, known: License | None, folder: Path) -> License:

@@ -106,7 +106,7 @@ class Part:
 class Repository:
     """One repository; `card` makes its card of the facts of all parts and a version.
 
-    With `keeps`, parts that are published already and are not here stay.
+    With `keep_remote_parts`, those that are published already and are not here stay.
     """
 
     id: str
@@ -116,7 +116,7 @@ class Repository:
     parts: Mapping[str, Part]
     card: Callable[[Mapping[str, Mapping[str, Any]], str], Card]
     pictures: tuple[Picture, ...] = field(default=())
-    keeps: bool = False
+    keep_remote_parts: bool = False
 
 
 def _checked(name: str, folder: Path) -> str:
@@ -171,7 +171,7 @@ def dataset_repository(
         parts,
         lambda facts, version: dataset_card(facts, name, version),
         tuple(pictures),
-        keeps=True,
+        keep_remote_parts=True,
     )
 
 

@@ -54,7 +54,9 @@ def suggest(folder: Path) -> list[Suggestion]:
     opened = open_shards(folder, SAMPLES)
     samples, frame = read_samples(opened, folder), newest_frame(folder)
     decided = consensus(read_all(folder / VERDICTS))
-    if samples is None or not samples.thresholds:
+    if samples is None:
+        raise InputError(f"{folder}: has no {SAMPLES}, which is not published.", "Use the folder that the build made.")
+    if not samples.thresholds:
         raise InputError(f"{folder}: has no thresholds: it is not of web text.", "")
     if frame is None or not decided:
         raise InputError(f"{folder}: nobody has judged lines of it.", f"`lrldata review {folder}` asks speakers.")

@@ -5,33 +5,43 @@ from typing import Any
 
 from datasets import get_dataset_config_names, load_dataset
 
-from lrldata.errors import InputError, LanguageError, one_line
+from lrldata.errors import InputError, LanguageError, first_line
 from lrldata.language import Language, find
+from lrltrain.names import HUB_ID
 
 _SHOWN = 8  # configurations that are named
 
 
-def load_parts(identifier: str, configuration: str | None, language: Language, hint: str) -> tuple[Any, str | None]:
-    """Load the splits of a dataset: in this configuration, or where it has no such one, in the language's own.
+def split_id(typed: str) -> tuple[str, str | None]:
+    """Return the id of a dataset, and the configuration where one is named behind it: ORG/NAME/CONFIGURATION."""
+    identifier, _, configuration = typed.rpartition("/")
+    return (identifier, configuration) if identifier.count("/") == 1 and HUB_ID.fullmatch(identifier) else (typed, None)
 
-    That is the only one, or the one that is named by a code or the name of the language; which one it was is returned
-    beside it. Raises InputError.
+
+def load_parts(typed: str, usual: str | None, language: Language, hint: str) -> tuple[Any, str | None]:
+    """Load the splits of a dataset: in the configuration that is named behind its id, else in the usual one.
+
+    Where it has no usual one, in the language's own: that is the only one, or the one that is named by a code or the
+    name of the language. Which one it was is returned beside it. Raises InputError.
     """
+    identifier, named = split_id(typed)
+    configuration = named or usual
     try:
         return load_dataset(identifier, configuration), configuration
     except Exception as error:
         # What cannot be reached is not asked again: that takes half a minute.
         held = _configurations(identifier) if isinstance(error, ValueError) else []
-        own = _of_language(held, language)
+        own = None if named else _of_language(held, language)
         if own is not None and own != configuration:
             return load_parts(identifier, own, language, hint)
         if held and configuration not in held:
             shown = ", ".join(held[:_SHOWN]) + (", ..." if len(held) > _SHOWN else "")
-            message = f"{identifier}: has no configuration for {language.name} ({language.code})."
-            raise InputError(message, f"It has: {shown}.") from error
+            lacks = repr(named) if named else f"for {language.name} ({language.code})"
+            hint = f"It has: {shown}. Name one behind the id, as {identifier}/{held[0]}."
+            raise InputError(f"{identifier}: has no configuration {lacks}.", hint) from error
         if identifier.count("/") == 1 and Path(identifier).parent.is_dir():
             hint = f"There is no folder of this name here either. {hint}"
-        raise InputError(f"{identifier}: cannot be loaded from the Hub: {_first_line(error)}", hint) from error
+        raise InputError(f"{identifier}: cannot be loaded from the Hub: {first_line(error, 200)}", hint) from error
 
 
 def _may_be_of(configuration: str, language: Language) -> bool:
@@ -40,10 +50,6 @@ def _may_be_of(configuration: str, language: Language) -> bool:
         return find(configuration).code == language.code
     except LanguageError:
         return True
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200] or one_line(error)
 
 
 def _configurations(identifier: str) -> list[str]:

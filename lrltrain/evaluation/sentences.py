@@ -57,9 +57,13 @@ def open_sentences(data: str, language: Language, limit: int | None = None) -> S
         if language.flores is None or not (found.is_file() or inner.is_file()):
             raise InputError(f"{found}: no such file.", "Give a folder of LANG_Script.devtest files, or a text file.")
         return _pack("flores", "devtest", _lines(found if found.is_file() else inner), limit, kind="flores")
-    if data != "flores" and ("/" not in data or not HUB_ID.fullmatch(data)):
+    if data == "flores":
+        return _on_hub(FLORES, language, limit)
+    from lrltrain.evaluation.on_hub import split_id  # noqa: PLC0415 -- half a second that other inputs need not wait
+
+    if "/" not in data or not HUB_ID.fullmatch(split_id(data)[0]):
         raise InputError(f"{data}: no such file or folder.", "Use --data flores, a Hub id, a folder or a text file.")
-    return _on_hub(FLORES if data == "flores" else data, language, limit)
+    return _on_hub(data, language, limit)
 
 
 def _texts(path: Path) -> list[str]:
@@ -78,15 +82,16 @@ def _texts(path: Path) -> list[str]:
     raise InputError(faults[0].message, "Name a file with a column `text` or `sentence`, or of a sentence a line.")
 
 
-def _on_hub(identifier: str, language: Language, limit: int | None) -> Sentences:
-    from lrltrain.evaluation.on_hub import load_parts  # noqa: PLC0415 -- half a second that other inputs need not wait
+def _on_hub(typed: str, language: Language, limit: int | None) -> Sentences:
+    from lrltrain.evaluation.on_hub import load_parts, split_id  # noqa: PLC0415
 
     hint = "Use --data flores, a Hub id, a folder or a text file."
+    identifier, named = split_id(typed)
     if identifier == FLORES:
         hint = (
             "FLORES is gated there: accept its terms and log in, or give --data FOLDER with LANG_Script.devtest files."
         )
-    parts, _ = load_parts(identifier, language.flores, language, hint)
+    parts, _ = load_parts(typed, language.flores, language, hint)
     split = next(name for name in ("devtest", "test", *parts) if name in parts)
     column = next((name for name in TEXT_COLUMNS if name in parts[split].column_names), None)
     if column is None:
@@ -101,7 +106,8 @@ def _on_hub(identifier: str, language: Language, limit: int | None) -> Sentences
     if not all(isinstance(text, str) for text in kept):
         raise InputError(f"{where} is not of texts.", "Name another dataset with --data.")
     kind = "flores" if identifier == FLORES else "hub"
-    return _pack(identifier.rsplit("/", maxsplit=1)[-1], split, kept, limit, kind=kind, id=identifier)
+    name = "-".join(filter(None, (identifier.rsplit("/", maxsplit=1)[-1], named)))
+    return _pack(name, split, kept, limit, kind=kind, id=identifier)
 
 
 def _lines(path: Path) -> list[str]:

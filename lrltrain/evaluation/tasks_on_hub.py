@@ -9,7 +9,7 @@ from lrldata.language import Language
 from lrldata.normalize import normalize
 from lrldata.output import note
 from lrltrain.evaluation.items import LABELS, SPLITS, Items, Task, TaskData, counts
-from lrltrain.evaluation.on_hub import load_parts
+from lrltrain.evaluation.on_hub import load_parts, split_id
 from lrltrain.evaluation.own_labels import as_iob, columns_of
 
 TOPIC, NER = "Davlan/sib200", "unimelb-nlp/wikiann"
@@ -39,8 +39,9 @@ def load_task(task: Task, identifier: str | None, language: Language, *, own_lab
             raise InputError(f"{chosen}: has no split {split}.", f"It has: {', '.join(parts)}.")
         splits[split] = _items(task, f"{chosen}: its split {found}", parts[found], own_labels=own_labels)
     digests = {split: items.digest for split, items in splits.items()}
-    name = chosen.rsplit("/", maxsplit=1)[-1]
-    provenance = {"name": name, "id": chosen, "configuration": configuration, "counts": counts(splits)}
+    identifier, _ = split_id(chosen)
+    name = identifier.rsplit("/", maxsplit=1)[-1]
+    provenance = {"name": name, "id": identifier, "configuration": configuration, "counts": counts(splits)}
     return TaskData(task, language.code, splits, provenance | {"sha256": digests})
 
 

@@ -81,8 +81,9 @@ class Writer:
         inverse = {"fused_invertible": fused_invertible(plan.config)} if plan.config.method == "fusion" else {}
         group = {"group": list(self.names)} if len(self.names) > 1 else {}
         recipe = {**plan.recipe, "recipe": fingerprint(plan.recipe)}
-        told = {"name": self.names[number], "source": plan.config.source_name}
+        told: dict[str, Any] = {"name": self.names[number], "source": plan.config.source_name}
         told |= {"variant": plan.config.variant} if plan.config.variant else {}
+        told |= {"text": plan.text.origin} if plan.text.origin else {}
         manifest = {**recipe, **told, **inverse, **group, "trained": trained}
         with tf32(on=False):  # others compare with them, on a CPU too
             reference = reference_logits(self.model, self.sample.to(self.model.device))

@@ -25,7 +25,7 @@ from hub_cards.cards.merge import merge
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub
 from hub_cards.publish.hub import Hub as PublishingHub
-from hub_cards.publish.plan import Held, Remote, make_plan
+from hub_cards.publish.plan import Remote, RemoteFile, make_plan
 from hub_cards.publish.publish import _converge
 from hub_cards.publish.retry import Patience, describe
 from lrldata.errors import PublishError, UsageError
@@ -258,7 +258,7 @@ def test_a_mark_of_byte_order_and_windows_line_ends_hide_nothing() -> None:
 
 def test_a_version_whose_tag_was_never_set_is_tagged_before_the_next() -> None:
     first = make_plan(some_repository(), Remote("tip"))
-    held = {file.path: Held(file.size, None, file.blob) for file in first.files}
+    held = {file.path: RemoteFile(file.size, None, file.blob) for file in first.files}
     readme = next(bytes(file.content).decode() for file in first.files if file.path == "README.md")
     remote = Remote("tip", False, held, frozenset(), readme, first.record)
     plan = make_plan(some_repository(data="e"), remote)

@@ -1,32 +1,51 @@
 """Versions follow the content."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hub_cards.cards.card import Card
-from hub_cards.publish.plan import Held, Plan, Remote, make_plan
+from hub_cards.publish.plan import Plan, Remote, RemoteFile, make_plan
 from hub_cards.publish.repository import File, Part, Repository
-from lrldata.errors import UsageError
+from lrldata.errors import PublishError, UsageError
 
 
 def repository(
-    data: str = "d", schema: str = "s", note: str = "n", parts: tuple[str, ...] = ("a",), **more: Any
+    data: str = "d",
+    schema: str = "s",
+    note: str = "n",
+    parts: tuple[str, ...] = ("a",),
+    more: tuple[str, ...] = (),
+    facts: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Repository:
     def card(facts: Mapping[str, Mapping[str, Any]], version: str) -> Card:
-        said = " ".join(f"{name} {held.get('note', '')}" for name, held in sorted(facts.items()))
-        return Card({"language": ["ro"], "license": "mit"}, {"about": f"# T\n\n{said}", "use": f"v{version}"})
+        said = " ".join(f"{name} {held.get('note', '')}" for name, held in facts.items())
+        files = {name: [{"split": "train", "path": f"{name}/data"}] for name in facts}
+        configs = [
+            {"config_name": name, "default": not number, "data_files": files[name]} for number, name in enumerate(facts)
+        ]
+        splits = [{"name": "train", "num_bytes": 1, "num_examples": 1}]
+        info = [
+            {"config_name": name, "features": [{"name": "text", "dtype": "string"}], "splits": splits} for name in facts
+        ]
+        metadata = {"language": ["ro"], "license": "mit", "configs": configs, "dataset_info": info}
+        return Card(metadata, {"about": f"# T\n\n{said}", "use": f"v{version}"})
 
-    files = tuple(File.of(f"{name}/data", f"{name} {data}".encode()) for name in parts)
-    described = {name: Part(schema, data, f"m{data}", (f"{name}/data",), {"note": note}) for name in parts}
-    return Repository("o/r", "dataset", "dataset", files, described, card, **more)
+    files = tuple(File.of(path, f"{path} {data}".encode()) for name in parts for path in (f"{name}/data", *more))
+    described = {
+        name: Part(schema, data, f"m{data}", (f"{name}/data", *more), {"note": note} | dict(facts or {}))
+        for name in parts
+    }
+    return Repository("o/r", "dataset", "dataset", files, described, card, **options)
 
 
 def after(plan: Plan, before: Remote) -> Remote:
     """Return the Hub as it is when a plan was carried out."""
     held = {path: file for path, file in (before.files or {}).items() if path not in plan.removed}
-    held |= {file.path: Held(file.size, None, file.blob) for file in plan.files}
+    held |= {file.path: RemoteFile(file.size, None, file.blob) for file in plan.files}
     readme = next((bytes(file.content).decode() for file in plan.files if file.path == "README.md"), before.readme)
     return Remote("tip", False, held, before.tags | {f"v{plan.version}"}, readme, plan.record)
 
@@ -58,9 +77,43 @@ def test_versions_follow_the_content(change: dict[str, str], version: str) -> No
     assert (again.action, again.version, again.files, again.card) == ("unchanged", version, (), "")
 
 
+def test_what_was_replaced_since_is_published_again_only_if_asked() -> None:
+    before = published(repository(data="d"), repository(data="e"))
+    with pytest.raises(PublishError, match=r"a here is that of v1\.0\.0, and v1\.1\.0 has replaced it") as error:
+        make_plan(repository(data="d"), before)
+    assert "--version 1.2.0" in error.value.hint
+    assert make_plan(repository(data="d"), before, "1.2.0").action == "update"
+    assert make_plan(repository(data="f"), before).version == "1.2.0"
+
+
+def test_a_part_that_is_elsewhere_stays_while_its_data_do() -> None:
+    before = published(repository(keep_remote_parts=True, more=("a/README.md", "pictures/a.png")))
+    for path, stays in (("a/README.md", True), ("pictures/a.png", True), ("a/data", False)):
+        files = {name: file for name, file in (before.files or {}).items() if name != path}
+        plan = make_plan(repository(parts=("b",), keep_remote_parts=True), replace(before, files=files))
+        assert ("a" in plan.record["parts"]) == stays, path
+        assert plan.removed == [], "of what is not here, nothing is removed"
+
+
+def test_what_is_the_first_configuration_stays_the_first() -> None:
+    before = published(repository(parts=("web",), keep_remote_parts=True))
+    plan = make_plan(repository(parts=("conceptnet",), keep_remote_parts=True), before)
+    order = [entry["config_name"] for entry in plan.record["card"]["metadata"]["configs"]]
+    assert order == ["web", "conceptnet"]
+
+
+def test_what_speakers_said_of_the_same_data_stays() -> None:
+    said = repository(facts={"speakers": {"judged": 60}})
+    before = published(said)
+    plan = make_plan(repository(), before)
+    assert plan.record["parts"]["a"]["facts"]["speakers"] == {"judged": 60}
+    assert plan.action == "unchanged"
+    assert "speakers" not in make_plan(repository(data="e"), before).record["parts"]["a"]["facts"]
+
+
 def test_a_new_part_is_a_minor_version_and_one_that_is_elsewhere_stays() -> None:
-    before = published(repository(parts=("a",), keeps=True))
-    plan = make_plan(repository(parts=("b",), keeps=True), before)
+    before = published(repository(parts=("a",), keep_remote_parts=True))
+    plan = make_plan(repository(parts=("b",), keep_remote_parts=True), before)
     assert plan.version == "1.1.0"
     assert {change.path: change.action for change in plan.changes} == {
         "README.md": "changed", "a/data": "unchanged", "b/data": "added", "lrl.json": "changed",
@@ -70,7 +123,7 @@ def test_a_new_part_is_a_minor_version_and_one_that_is_elsewhere_stays() -> None
 
 def test_files_of_ours_that_are_no_more_go_and_those_of_others_stay() -> None:
     before = published(repository(parts=("a", "b")))
-    files = {**(before.files or {}), "theirs.txt": Held(1, None, "x")}
+    files = {**(before.files or {}), "theirs.txt": RemoteFile(1, None, "x")}
     plan = make_plan(repository(parts=("a",)), Remote("tip", False, files, before.tags, before.readme, before.record))
     assert plan.removed == ["b/data"]
     assert plan.version == "1.1.0"
@@ -101,7 +154,7 @@ def test_a_person_s_edit_alone_is_no_reason_to_publish() -> None:
     before = published(repository())
     edited = (before.readme or "") + "\nThanks to all.\n"
     blob = File.of("README.md", edited.encode())
-    files = {**(before.files or {}), "README.md": Held(blob.size, None, blob.blob)}
+    files = {**(before.files or {}), "README.md": RemoteFile(blob.size, None, blob.blob)}
     assert (
         make_plan(repository(), Remote("tip", False, files, before.tags, edited, before.record)).action == "unchanged"
     )

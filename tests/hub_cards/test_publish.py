@@ -258,6 +258,10 @@ def test_a_source_without_a_licence_is_refused_unless_one_is_given(
     assert push(*named, out=workspace).returncode == 0
     card = DatasetCard(git(store(hub.root, "datasets", "my-org/lrl-ro"), "show", "main:README.md"))
     assert (card.data.license, card.data.license_name) == (["cc0-1.0", "other"], "ours"), "what is known stays"
+    again = push(out=workspace)
+    assert "Unchanged" in again.stdout, "the published licence holds where none is named"
+    changed = push("--license", "mit", "--dry-run", out=workspace)
+    assert "note: my-org/lrl-ro: the licence of oscar is mit now, and was other." in changed.stderr
 
 
 def test_a_folder_that_is_damaged_or_not_finished_is_not_published(

@@ -15,6 +15,7 @@ import pytest
 from manifests import change, unseal
 from reports import put_samples, samples
 
+import lrldata
 from lrldata import manifest as manifests
 from lrldata.conceptnet.build import build
 from lrldata.conceptnet.config import load_config
@@ -145,6 +146,9 @@ def test_samples_are_in_the_manifest(folder: Path) -> None:
         file.write_bytes(changed)
         with pytest.raises(StorageError, match=r"samples\.json has other bytes"):
             open_shards(folder, "samples.json")
+    file.unlink()  # as of a dataset from the Hub, where it is not published
+    assert "samples.json" not in open_shards(folder, "samples.json").files
+    assert lrldata.open_dataset(folder).report(folder.parent / "page.html").is_file()
 
 
 @pytest.mark.parametrize("name", [MANIFEST, "README.md", "data/train-00000-of-00001.parquet"])

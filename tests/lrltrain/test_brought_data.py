@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from datasets import Dataset
 from manifests import change
 from openai_server import Reply, serve
 
@@ -290,8 +291,25 @@ def test_a_folder_in_another_script_of_the_language_is_its_own(code: str, folder
 
 
 def test_configurations_are_named_where_none_is_the_language_s(published: Callable[..., str]) -> None:
-    with pytest.raises(LrlError, match=r"has no configuration for Maltese \(mt\)\. It has: ro, yo\."):
+    with pytest.raises(LrlError, match=r"has no configuration for Maltese \(mt\)\. It has: ro, yo\. Name one"):
         load_parts(published("ro", "yo"), "mlt_Latn", find("mt"), "")
+
+
+def test_a_configuration_can_be_named_behind_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(identifier: str, configuration: str) -> Any:
+        if configuration not in ("conceptnet", "web"):
+            raise ValueError(configuration)
+        return {"test": Dataset.from_dict({"text": [f"{identifier} {configuration}"]})}
+
+    monkeypatch.setattr("lrltrain.evaluation.on_hub.load_dataset", load)
+    monkeypatch.setattr("lrltrain.evaluation.on_hub.get_dataset_config_names", lambda _: ["conceptnet", "web"])
+    sentences = open_sentences("org/lrl-mt/web", find("mt"))
+    assert (sentences.name, sentences.sentences) == ("lrl-mt-web", ("org/lrl-mt web",))
+    assert sentences.origin["id"] == "org/lrl-mt"
+    with pytest.raises(InputError, match="has no configuration 'other'"):
+        open_sentences("org/lrl-mt/other", find("mt"))
+    with pytest.raises(InputError, match="Name one behind the id, as org/lrl-mt/conceptnet"):
+        open_sentences("org/lrl-mt", find("mt"))
 
 
 def test_an_adapter_in_a_language_of_somebody_s_own_is_measured_by_others(tmp_path: Path) -> None:

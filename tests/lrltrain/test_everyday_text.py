@@ -4,6 +4,7 @@ import json
 import os
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -228,6 +229,26 @@ def test_nulls_of_the_hub_are_left_out_and_counted(
     read = open_task("sentiment", "my-org/sa", ROMANIAN).splits["test"]
     assert (read.texts, read.labels) == (("rău", "bun"), ("negative", "positive"))
     assert "2 of 4 items with null in text or label" in capsys.readouterr().err
+
+
+def test_a_dataset_of_the_hub_is_known_by_its_texts_and_the_commit_that_was_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config, commits = fit_config(tmp_path, dataset="my-org/text"), iter("abc")
+
+    def info(_: object, identifier: str, revision: str | None) -> SimpleNamespace:
+        assert (identifier, revision) == ("my-org/text", None)
+        return SimpleNamespace(sha=next(commits) * 40)
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", info)
+    read = []
+    for train in (texts("a", "b"), texts("a", "b").map(lambda row: row), texts("a", "c")):
+        on_hub(monkeypatch, train=train, validation=texts("d"), test=texts("e"))
+        read.append(open_text(config, ROMANIAN))
+    one, same, other = read
+    assert [each.origin["commit"][0] for each in read] == ["a", "b", "c"]
+    assert one.provenance == same.provenance, "a commit that leaves the texts as they are changes nothing"
+    assert one.provenance["content"] != other.provenance["content"]
 
 
 def test_columns_without_a_text_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -96,6 +96,20 @@ def test_from_a_dataset_to_a_plan_of_publication(
     assert hub_cards.check_card(card.markdown) == []
 
 
+def test_a_card_stays_true_when_its_dataset_is_built_again(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+    adapter = lrltrain.fit(dataset, method="lora", cache=tmp_path / "cache", **SMALL)
+    before = hub_cards.render_card(adapter.path, out=tmp_path / "before").markdown.read_text("utf-8")
+    lrldata.build("ro", sample=True, edges="start", out=tmp_path, cache=tmp_path / "cache", quiet=True)
+    after = hub_cards.render_card(adapter.path, out=tmp_path / "after").markdown.read_text("utf-8")
+    for told in ("license: cc0-1.0", "the built-in sample of sentences", "--source conceptnet --sample"):
+        assert told in before
+        assert told in after
+    (sample,) = dataset.manifest["inputs"]
+    assert sample["sha256"] in before
+    assert sample["sha256"] in after
+    assert "\\`" not in before
+
+
 def test_a_list_trains_together(tmp_path: Path) -> None:
     datasets = lrldata.build(["ro", "mt"], sample=True, out=tmp_path, cache=tmp_path / "cache", quiet=True)
     made = lrltrain.fit(datasets, method="lora", cache=tmp_path / "cache", **SMALL)
