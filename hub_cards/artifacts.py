@@ -1,6 +1,5 @@
 """What a workspace holds: finished datasets, adapters and scores, checked against their manifests. IO."""
 
-import math
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from pydantic import BaseModel, FiniteFloat, NonNegativeInt, ValidationError
 
 from hub_cards.task_scores import TaskScore, read_task_scores
@@ -35,6 +33,7 @@ from lrldata.manifest import (
 from lrldata.paths import Held, walk
 from lrldata.review.summary import summary_of
 from lrldata.workspace import PATTERNS, source_of_adapter
+from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods
 
 SAMPLES = 8
 LONGEST_SAMPLE = 300  # characters
@@ -265,22 +264,14 @@ def _scores(root: Path, adapters: Collection[str]) -> Iterator[Score]:
             continue
         for fault in damaged(folder, manifest):
             raise DamagedError(f"{folder}: {fault}.", "Measure it again with `lrltrain eval --overwrite`.")
-        file = folder / "scores.json"
+        file = folder / SCORES_FILE
         result = read_beside(folder, file.name)
         if result is None:
             continue  # of a base model alone, or interrupted: the likelihoods are there, `eval` writes the rest
         with understood(folder):
-            if abs(result["after"]["value"] / _perplexity(folder, manifest) - 1) > TOLERANCE:
+            computed = read_likelihoods(folder).perplexity(manifest["settings"]["formula"])
+            if abs(result["after"]["value"] / computed - 1) > TOLERANCE:
                 raise StorageError(
                     f"{file}: is not what the sentences beside it give.", "Write it again with `lrltrain eval`."
                 )
         yield Score(folder, manifest, result)
-
-
-def _perplexity(folder: Path, manifest: Mapping[str, Any]) -> float:
-    """Compute a score again from the likelihoods of its sentences, by the formula it names."""
-    with (folder / "sentences.parquet").open("rb") as stream:  # polars would take its path for a pattern
-        rows = pl.read_parquet(stream).filter(pl.col("tokens") > 0)
-    if manifest["settings"]["formula"] == "paper":
-        return float(rows.select((-pl.col("log_likelihood") / pl.col("tokens")).exp().mean()).item())
-    return math.exp(-float(rows["log_likelihood"].sum()) / int(rows["tokens"].sum()))

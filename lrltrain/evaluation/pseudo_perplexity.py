@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from lrltrain.config import Formula, Objective
-from lrltrain.evaluation.bootstrap import Likelihoods
+from lrltrain.evaluation.likelihoods import Likelihoods
 from lrltrain.models import no_cache, tf32, word_starts
 from lrltrain.tokens import encode
 from lrltrain.training.loss import LabelledHead

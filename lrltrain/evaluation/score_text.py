@@ -29,7 +29,8 @@ from lrldata.progress import Progress
 from lrldata.workspace import score_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import EvalConfig
-from lrltrain.evaluation.bootstrap import Likelihoods, interval, ratio, statistic_of
+from lrltrain.evaluation.bootstrap import interval, ratio
+from lrltrain.evaluation.likelihoods import SCORES_FILE, SENTENCES_FILE, Likelihoods, read_likelihoods, statistic_of
 from lrltrain.evaluation.pseudo_perplexity import likelihoods
 from lrltrain.evaluation.sentences import Sentences, open_sentences
 from lrltrain.evaluation.statistics import Interval
@@ -47,7 +48,6 @@ from lrltrain.models import (
 )
 from lrltrain.names import base_name
 
-SCORES_FILE, SENTENCES_FILE = "scores.json", "sentences.parquet"
 OWN = {MANIFEST, SCORES_FILE, SENTENCES_FILE}  # the files of a folder of scores
 LONGEST = 512
 PERPLEXITY = "pppl"
@@ -159,12 +159,10 @@ def _measure(
             values = _likelihoods(config, base, adapter, manifest, text, progress)
             with replaced(home, OWN.__contains__, "a score") as partial:
                 _write_likelihoods(partial, text, values, recipe)
-    with (home / SENTENCES_FILE).open("rb") as stream:  # polars would take brackets in a path for a pattern
-        table = pl.read_parquet(stream).filter(pl.col("tokens") > 0)
-    if table.is_empty():
+    measured = read_likelihoods(home)
+    if not len(measured.tokens):
         raise InputError(f"{text.name}: no sentence has a token that the model knows how to read.", "Check --data.")
-    likelihood, tokens, characters = (table[name].to_numpy() for name in ("log_likelihood", "tokens", "characters"))
-    return Measured(folder, Likelihoods(likelihood, tokens, characters))
+    return Measured(folder, measured)
 
 
 def _likelihoods(

@@ -7,7 +7,6 @@ from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from lrldata.errors import StorageError
@@ -26,7 +25,8 @@ from lrldata.manifest import (
 from lrldata.output import note
 from lrldata.workspace import PATTERNS, score_path, source_of_adapter
 from lrltrain.evaluation import statistics
-from lrltrain.evaluation.bootstrap import Likelihoods, ratio, statistic_of
+from lrltrain.evaluation.bootstrap import ratio
+from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods, statistic_of
 from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
@@ -79,7 +79,7 @@ def read_perplexities(
     alone = {_alike(manifest, folder): folder for folder, manifest, _ in measured if manifest["adapter"] is None}
     cells: dict[tuple[str, str], Found] = {}
     for folder, manifest, key in measured:
-        score = read_beside(folder, "scores.json")
+        score = read_beside(folder, SCORES_FILE)
         if score is None:
             continue  # the likelihoods of a base model, which the scores of adapters have as `before`
         at = made_at(folder)
@@ -141,15 +141,13 @@ def _compared(found: Found, every: Sequence[Found], against: Reference, resample
     other = _other(found, every, against)
     found = replace(found, cell=replace(found.cell, against=None), apart=None)
     pairs = _pairs(found.folders, other.folders) if other else []
-    read = {folder: _likelihoods(folder) for pair in pairs for folder in pair}
-    if not pairs or any(not read[one]["tokens"].equals(read[another]["tokens"]) for one, another in pairs):
+    read = {folder: read_likelihoods(folder) for pair in pairs for folder in pair}
+    if not pairs or any(not np.array_equal(read[one].tokens, read[another].tokens) for one, another in pairs):
         return found
     formula = found.manifest["settings"]["formula"]
     statistic = statistic_of(formula)
-    changes = [
-        ratio(_measured_as(read[one]), _measured_as(read[another]), statistic, resamples, 0) for one, another in pairs
-    ]
-    apart = np.mean([_difference(read[one], read[another], formula) for one, another in pairs], axis=0)
+    changes = [ratio(read[one], read[another], statistic, resamples, 0) for one, another in pairs]
+    apart = np.mean([read[one].differences(read[another], formula) for one, another in pairs], axis=0)
     change = _geometric(changes) if len(changes) > 1 else changes[0]
     return replace(found, cell=replace(found.cell, against=Comparison(change, p=1.0)), apart=apart)
 
@@ -173,10 +171,6 @@ def _pairs(ours: Sequence[Path], theirs: Sequence[Path]) -> list[tuple[Path, Pat
     if 1 in (len(ours), len(theirs)):
         return [(one, other) for one in ours for other in theirs]
     return list(zip(ours, theirs, strict=False))
-
-
-def _measured_as(table: pl.DataFrame) -> Likelihoods:
-    return Likelihoods(table["log_likelihood"].to_numpy(), table["tokens"].to_numpy(), table["characters"].to_numpy())
 
 
 def _geometric(intervals: Sequence[Interval]) -> Interval:
@@ -261,21 +255,7 @@ def _alike(manifest: Mapping[str, Any], folder: Path) -> str:
 def _apart(folder: Path, alone: Path | None, formula: str) -> NDArray[np.float64] | None:
     if alone is None:
         return None
-    after, before = (_likelihoods(each) for each in (folder, alone))
-    if not after["tokens"].equals(before["tokens"]):
+    after, before = read_likelihoods(folder), read_likelihoods(alone)
+    if not np.array_equal(after.tokens, before.tokens):
         return None  # a tokenizer that changed: sentences cannot be compared
-    return _difference(after, before, formula)
-
-
-def _difference(after: pl.DataFrame, before: pl.DataFrame, formula: str) -> NDArray[np.float64]:
-    one, other = (each["log_likelihood"].to_numpy() for each in (after, before))
-    if formula == "paper":
-        tokens = after["tokens"].to_numpy()
-        one, other = np.exp(-one / tokens), np.exp(-other / tokens)
-    differences: NDArray[np.float64] = one - other
-    return differences
-
-
-def _likelihoods(folder: Path) -> pl.DataFrame:
-    with (folder / "sentences.parquet").open("rb") as stream:  # polars would take its path for a pattern
-        return pl.read_parquet(stream).filter(pl.col("tokens") > 0)
+    return after.differences(before, formula)

@@ -61,7 +61,8 @@ class Cell:
 
     `seeds` counts all runs. Of adapters from several seeds of training, `train_seeds`, the deviation is of the means of
     each. `data` is the name of the test set, where that of the column stands for those of several languages. `runs` has
-    the value of each: seed of training, if there are several, seed of the task, and F1 or perplexity.
+    the value of each: seed of training, if there are several, seed of the task, and F1 or perplexity. `manifests` are
+    those of the runs of a task.
     """
 
     row: Row
@@ -75,6 +76,7 @@ class Cell:
     train_seeds: int = 1
     data: str = ""
     runs: tuple[tuple[int | None, int | None, float], ...] = ()
+    manifests: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def verdict(self) -> Literal["gain", "loss", ""]:

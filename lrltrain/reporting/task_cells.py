@@ -214,6 +214,7 @@ def _cell(group: Group, base: Group | None, drawn: Mapping[int, Floats], resampl
         *(group.row, group.column, len(group.runs), len(group.counts), score, sd, against, drawn[id(group)]),
         train_seeds=len(set(trained)),
         runs=tuple(zip(trained, group.seeds, by_seed, strict=True)),
+        manifests=tuple(run.manifest for run in group.runs),
     )
 
 

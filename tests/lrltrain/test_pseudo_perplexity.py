@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lrldata.manifest import MANIFEST
-from lrltrain.evaluation.bootstrap import Likelihoods, interval, mean_of_sentences, per_corpus, ratio
+from lrltrain.evaluation.bootstrap import interval, ratio
+from lrltrain.evaluation.likelihoods import Likelihoods, mean_of_sentences, per_corpus
 from lrltrain.evaluation.pseudo_perplexity import likelihoods
 from lrltrain.models import find_base, load_model, load_tokenizer
 
