@@ -27,6 +27,7 @@ from lrldata.review.decisions import read_decisions
 from lrldata.split import SPLITS
 from lrldata.steps import Step
 from lrldata.web import pii, samples, spoken, stages
+from lrldata.web.bundles import bundled
 from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.clean import rules
 from lrldata.web.config import REPOSITORY, WebConfig
@@ -123,17 +124,17 @@ def _notes(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {key: manifest[key] for key in ("skipped", "left_out", "text_column") if manifest.get(key)}
 
 
-def judge_shard(config: WebConfig, number: int) -> Path:
-    """Do the steps for lines to one shard (from 0) of a language, and return the folder of what came of it.
+def judge_bundle(config: WebConfig, number: int) -> Path:
+    """Do the steps for lines to one bundle of files (from 0) of a language; returns the folder of what came of it.
 
-    `build_web` finds it done, so that the shards of a language can be shared out to machines. Raises LrlError.
+    `build_web` finds it done, so that the files of a language can be shared out to machines. Raises LrlError.
     """
     (language,) = parse(config.lang)
     found, task, _, work = _prepare(config, language)
-    shards, columns = found.shards, _columns(config)
+    bundle = bundled(found.shards)[number]
     with WorkerPool(config.workers) as pool:
-        judge_all(task, [(number, shards[number])], columns, work, pool, lambda _: None, skip_bad=config.skip_bad)
-    return work / f"{number:05d}"
+        judge_all(task, [bundle], _columns(config), work, pool, lambda _: None, skip_bad=config.skip_bad)
+    return work / bundle.name
 
 
 def scratch_of(config: WebConfig) -> Path:
@@ -195,8 +196,8 @@ def clean_corpus(
     columns = _columns(config)
     with WorkerPool(workers) as pool:
         with progress.bytes(f"Cleaning {task.language}", None) as advance:
-            files = list(enumerate(shards))
-            parts, skipped = judge_all(task, files, columns, work, pool, advance, skip_bad=config.skip_bad)
+            bundles = bundled(shards)
+            parts, skipped = judge_all(task, bundles, columns, work, pool, advance, skip_bad=config.skip_bad)
         with progress.waiting("Comparing documents"):
             chosen = choose(task, parts, work, pool, most=config.max_bytes, memory=config.memory)
         with progress.waiting("Gathering"):

@@ -15,10 +15,11 @@ from lrldata.engine import AHEAD, WorkerPool
 from lrldata.errors import InputError
 from lrldata.split import by_pair, content_hash
 from lrldata.web import stages
+from lrldata.web.bundles import Bundle
 from lrldata.web.chunks import DropCodes, Part, whole
 from lrldata.web.cross_dedup import CODES, Keys, duplicate_documents, duplicate_lines, repeated_lines
-from lrldata.web.read import read_parts
-from lrldata.web.shards import Columns, Shard
+from lrldata.web.read import grouped, read_parts
+from lrldata.web.shards import Columns
 
 SHARD_BYTES = 100_000_000  # of text in a file of the dataset
 
@@ -33,7 +34,7 @@ class Chosen:
 
 def judge_all(
     task: stages.Task,
-    files: Sequence[tuple[int, Shard]],
+    bundles: Sequence[Bundle],
     columns: Columns,
     work: Path,
     pool: WorkerPool,
@@ -41,41 +42,41 @@ def judge_all(
     *,
     skip_bad: bool,
 ) -> tuple[list[Part], dict[str, str]]:
-    """Do the steps for lines to these files, each with its number; what is done already is not done again.
+    """Do the steps for lines to the files of these bundles; what is done already is not done again.
 
     Returns all parts that there are, in the order of files, and which of these files were skipped, and why. Raises
     InputError for a file that cannot be read, unless `skip_bad`.
     """
     work.mkdir(parents=True, exist_ok=True)
     skipped: dict[str, str] = {}
-    if pool.workers > 1 and len(files) >= pool.workers * AHEAD:  # enough for each process to read files of its own
-        each = ((task, file, columns, work, skip_bad) for file in files)
-        for size, bad in pool.imap_unordered(_judge_file, each):
+    if pool.workers > 1 and len(bundles) >= pool.workers * AHEAD:  # enough for each process to read files of its own
+        each = ((task, bundle, columns, work, skip_bad) for bundle in bundles)
+        for size, bad in pool.imap_unordered(_judge_bundle, each):
             advance(size)
             skipped |= bad
     else:
         state = _State(work, skipped)
-        for name, size in pool.imap_unordered(_judge, state.pending(task, files, columns, skip_bad=skip_bad)):
+        for name, size in pool.imap_unordered(_judge, state.pending(task, bundles, columns, skip_bad=skip_bad)):
             state.ended[name] += 1
             state.finish(name)
             advance(size)
-    passed_over = {f"{number:05d}" for number, shard in files if shard.name in skipped}
+    passed_over = {each.name for each in bundles if all(shard.name in skipped for shard in each.shards)}
     judged = sorted(work.glob("*/*-*.json"), key=lambda path: path.name)
     return [Part(path.with_suffix("")) for path in judged if path.parent.name not in passed_over], skipped
 
 
-def _judge_file(
-    task: stages.Task, file: tuple[int, Shard], columns: Columns, work: Path, skip_bad: bool
+def _judge_bundle(
+    task: stages.Task, bundle: Bundle, columns: Columns, work: Path, skip_bad: bool
 ) -> tuple[int, dict[str, str]]:
-    """Do the steps for lines to a file in this process; returns the bytes of it, and why it was skipped, if it was."""
+    """Do the steps for lines to a bundle in this process; returns its bytes, and which files were skipped, and why."""
     sizes: list[int] = []
-    _, skipped = judge_all(task, [file], columns, work, WorkerPool(1), sizes.append, skip_bad=skip_bad)
+    _, skipped = judge_all(task, [bundle], columns, work, WorkerPool(1), sizes.append, skip_bad=skip_bad)
     return sum(sizes), skipped
 
 
 @dataclass
 class _State:
-    """How far each shard is, by its folder's name: its parts begun and ended, and all of them once it is read."""
+    """How far each bundle is, by its name: its parts begun and ended, and all of them once it is read."""
 
     work: Path
     skipped: dict[str, str]
@@ -84,26 +85,37 @@ class _State:
     read: dict[str, int] = field(default_factory=dict)
 
     def pending(
-        self, task: stages.Task, files: Sequence[tuple[int, Shard]], columns: Columns, *, skip_bad: bool
+        self, task: stages.Task, bundles: Sequence[Bundle], columns: Columns, *, skip_bad: bool
     ) -> Iterator[tuple[str, stages.Task, Part, pl.DataFrame]]:
         """Yield the parts that are not judged yet, as they are read."""
-        for number, shard in files:
-            name = f"{number:05d}"
+        for bundle in bundles:
+            name, before = bundle.name, len(self.skipped)
             if self._done(name).is_file():
                 continue
             self.work.joinpath(name).mkdir(parents=True, exist_ok=True)
+            read = self._read(bundle, columns, skip_bad=skip_bad)
+            yield from ((name, task, part, documents) for part, documents in self._parts(name, read))
+            if len(self.skipped) == before:  # else it is read again by a run that goes on, to say so then too
+                self.read[name] = self.begun[name]
+                self.finish(name)
+
+    def _read(self, bundle: Bundle, columns: Columns, *, skip_bad: bool) -> Iterator[pl.DataFrame]:
+        """Yield the documents of a bundle; of several files, which are small, those of a bad one are left out whole."""
+        together: list[pl.DataFrame] = []
+        for shard in bundle.shards:
             try:
-                yield from ((name, task, part, documents) for part, documents in self._parts(name, shard, columns))
+                if len(bundle.shards) == 1:
+                    yield from read_parts(shard, columns)
+                else:
+                    together += list(read_parts(shard, columns))
             except InputError as error:
                 if not skip_bad:
                     raise
                 self.skipped[shard.name] = error.message
-            else:
-                self.read[name] = self.begun[name]
-                self.finish(name)
+        yield from grouped(together)
 
-    def _parts(self, name: str, shard: Shard, columns: Columns) -> Iterator[tuple[Part, pl.DataFrame]]:
-        for place, documents in enumerate(read_parts(shard, columns)):
+    def _parts(self, name: str, read: Iterator[pl.DataFrame]) -> Iterator[tuple[Part, pl.DataFrame]]:
+        for place, documents in enumerate(read):
             part = Part(self.work / name / f"{name}-{place:05d}")
             self.begun[name] += 1
             if part.is_judged():
@@ -112,7 +124,7 @@ class _State:
                 yield part, documents
 
     def finish(self, name: str) -> None:
-        """Note that a shard is done, once it is read to its end and all its parts are."""
+        """Note that a bundle is done, once it is read to its end and all its parts are."""
         if self.read.get(name) == self.ended[name]:
             whole(self._done(name), lambda path: path.write_text(str(self.read[name])))
 

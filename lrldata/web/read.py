@@ -57,7 +57,7 @@ def read_parts(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
     """
     try:
         with reached(f"{shard.place} cannot be read", "Try again: what is done is kept."):
-            yield from _numbered(shard, _grouped(_rows(shard, columns)))
+            yield from _numbered(shard, grouped(_rows(shard, columns)))
     except LrlError:
         raise
     except ColumnError as error:
@@ -233,8 +233,8 @@ def _metadata(frame: pl.DataFrame, name: str) -> pl.Expr:
     return pl.lit(None, dtype).alias(column)
 
 
-def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Put frames together, or cut them, so that each has PART bytes of text, and its last document what is above."""
+def grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Put frames of documents together, or cut them: each has PART bytes of text, its last document what is above."""
     held: list[pl.DataFrame] = []
     size = 0
     for frame in frames:

@@ -41,10 +41,10 @@ def _build(job: Job, records: Records, cache: Path) -> list[Path]:
 
 
 def _shard(job: Job, records: Records, cache: Path) -> list[Path]:
-    """Clean one file of web text. What comes of it is no artifact, and is gone when the dataset is there."""
-    from lrldata.web.build import judge_shard
+    """Clean a file of web text, or several small ones. What comes of it is no artifact, and goes with the build."""
+    from lrldata.web.build import judge_bundle
 
-    folder = judge_shard(_web(job, records, cache), int(job.labels["shard"]))
+    folder = judge_bundle(_web(job, records, cache), int(job.labels["shard"]))
     records.send([folder.relative_to(records.workspace).as_posix()])
     return []
 

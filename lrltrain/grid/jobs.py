@@ -12,6 +12,7 @@ from lrldata.language import Language, parse
 from lrldata.manifest import fingerprint
 from lrldata.remote import DEFAULT, as_folder, is_remote
 from lrldata.web.build import find_input
+from lrldata.web.bundles import bundled
 from lrldata.web.config import load_web_config
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation.tasks import folders_of
@@ -131,11 +132,11 @@ def _build(config: GridConfig, language: Language, source: str, options: Mapping
 
 
 def _shards(config: GridConfig, build: Job) -> list[Job]:
-    """Return a job for each file of web text that a dataset is built from: they are listed, on the Hub or here."""
+    """Return a job for each file of web text that a dataset is built from, on the Hub or here; small ones share one."""
     asked = load_web_config(None, {**build.settings, "out": _out(config), "cache": config.cache})
     files, _ = find_input(asked, parse(asked.lang)[0])
     corpus = fingerprint([file.sha256 for file in files])[:8]
-    labels = [{**build.labels, "corpus": corpus, "shard": str(number)} for number in range(len(files))]
+    labels = [{**build.labels, "corpus": corpus, "shard": str(number)} for number in range(len(bundled(files)))]
     return [Job("shard", each, build.settings) for each in labels]
 
 

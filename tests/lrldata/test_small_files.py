@@ -1,0 +1,94 @@
+"""Many small files: they are read together, and come out as if each had been read alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_web_build import content, prose
+
+import lrldata
+from lrldata.web import bundles, corpus
+from lrldata.web.bundles import bundled
+from lrldata.web.shards import Shard
+
+
+@pytest.fixture
+def articles(tmp_path: Path) -> Path:
+    folder = tmp_path / "articles"
+    folder.mkdir()
+    for number, text in enumerate(prose(40)):
+        (folder / f"{number:03d}.txt").write_text(text + "\n", "utf-8")
+    (folder / "040.jsonl").write_text(
+        f'{{"text": "{prose(1, 90)[0]}", "url": "https://x.org"}}\n'.replace("\n", " ") + "\n"
+    )
+    (folder / "041.txt").write_text(prose(1)[0] + "\n", "utf-8")  # as 000.txt: of two the first stays
+    return folder
+
+
+def build(articles: Path, out: Path, **options: Any) -> lrldata.Dataset:
+    given = {"source": "web", "input": articles, "out": out, "cache": out / "cache", "workers": 1, "quiet": True}
+    return lrldata.build("ro", **given | options)
+
+
+def shard(name: str, size: int) -> Shard:
+    return Shard(name, name, size, "0" * 64, open)  # type: ignore[arg-type]
+
+
+def test_small_files_are_put_together_and_large_ones_are_not() -> None:
+    sizes = [
+        ("a.txt", 1),
+        ("b.txt", 1),
+        ("c.txt", bundles.SMALL + 1),
+        ("d.txt", 1),
+        ("e.txt.gz", 1),
+        ("f.parquet", 1),
+    ]
+    many = [shard(f"{number}.txt", bundles.SMALL) for number in range(9)]
+    found = bundled([*(shard(*each) for each in sizes), *many])
+    assert [each.name for each in found[:5]] == ["00000+2", "00002", "00003", "00004", "00005"]
+    assert [len(each.shards) for each in found[5:]] == [4, 4, 1]
+    assert [each.number for each in found[5:]] == [6, 10, 14]
+    assert [one for each in found for one in each.shards] == [*(shard(*each) for each in sizes), *many]
+
+
+def test_files_read_together_give_what_each_gives_alone(
+    articles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: list[int] = []
+    choose = corpus.choose
+    monkeypatch.setattr(
+        "lrldata.web.build.choose", lambda *given, **more: parts.append(len(given[1])) or choose(*given, **more)
+    )
+    together = build(articles, tmp_path / "together")
+    monkeypatch.setattr(bundles, "SMALL", 0)
+    alone = build(articles, tmp_path / "alone")
+    assert parts == [1, 42]
+    assert content(together.path) == content(alone.path)
+    assert together.ledger.kept.rows > 100
+    assert together.ledger.dropped["document_duplicate"].rows > 0
+
+
+def test_a_bad_file_among_small_ones_is_left_out_alone(articles: Path, tmp_path: Path) -> None:
+    whole = build(articles, tmp_path / "whole")
+    (articles / "020b.txt").write_bytes(b"Bun\xff\n")
+    with pytest.raises(lrldata.LrlError, match=r"020b\.txt: cannot be read"):
+        build(articles, tmp_path / "ws")
+    made = build(articles, tmp_path / "ws", skip_bad=True)
+    assert list(made.notes["skipped"]) == ["020b.txt"]
+    assert made.ledger.as_json() == whole.ledger.as_json()
+
+
+def test_a_build_that_goes_on_still_names_the_bad_file(
+    articles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (articles / "020b.txt").write_bytes(b"Bun\xff\n")
+    with monkeypatch.context() as patched:
+
+        def stop(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr("lrldata.web.build.choose", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build(articles, tmp_path / "ws", skip_bad=True)
+    monkeypatch.setattr("lrldata.web.stages.judge", lambda *_: pytest.fail("it was judged before"))
+    assert list(build(articles, tmp_path / "ws", skip_bad=True).notes["skipped"]) == ["020b.txt"]
