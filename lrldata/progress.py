@@ -105,7 +105,7 @@ class Progress:
             yield lambda count: bars.advance(task, count)
 
     @contextmanager
-    def steps(self, what: str, total: int) -> Iterator[tuple[Callable[[int, str], None], Callable[[str], None]]]:
+    def steps(self, what: str, total: int | None) -> Iterator[tuple[Callable[[int, str], None], Callable[[str], None]]]:
         """Yield two functions: one takes the steps done and a rate, the other a line that is to stay.
 
         Where no bar is drawn, the lines are still written, for the log of a batch system; `quiet` silences them.

@@ -39,4 +39,4 @@ def explain_command(
     told = explain(
         find_text(text), language, lid, scripts=asked, documents=cut, name=text if is_path(text) else "the text"
     )
-    show_or_dump(as_json, {"lines": [asdict(line) for line in told]}, tables.explained(told))
+    show_or_dump(as_json, {"lines": [asdict(line) for line in told]}, *tables.explained(told))

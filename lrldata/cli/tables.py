@@ -1,6 +1,6 @@
-"""Tables for people. Everything here is drawn from what the recipes return."""
+"""Rich tables of what the commands return, for people."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what it needs is slow to import
     from lrldata.web.explain import Explained
 
 FOLDERS_SHOWN = 5
+LINES_SHOWN = 500  # of one table
 
 
 def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
@@ -141,13 +142,15 @@ def text_columns(columns: Mapping[str, int]) -> str:
     return "text: " + ", ".join(f"of the column {name} in {count:,} documents" for name, count in columns.items())
 
 
-def explained(told: Sequence["Explained"]) -> Table:
-    """Show what would happen to each line of a text."""
-    drawn = table("Lines", "", "line", "taken for", "why", numbers=())
-    for line in told:
-        taken = f"{line.language} {line.probability:.2f}" if line.language else ""
-        drawn.add_row("-" if line.reason else "+", line.text, taken, f"{line.reason or ''} {line.why}".strip())
-    return drawn
+def explained(told: Sequence["Explained"]) -> Iterator[Table]:
+    """Show what would happen to each line of a text, in several tables: each is measured before it is drawn."""
+    for begin in range(0, len(told), LINES_SHOWN):
+        drawn = table("" if begin else "Lines", "", "line", "taken for", "why")
+        drawn.show_header = not begin
+        for line in told[begin : begin + LINES_SHOWN]:
+            taken = f"{line.language} {line.probability:.2f}" if line.language else ""
+            drawn.add_row("-" if line.reason else "+", line.text, taken, f"{line.reason or ''} {line.why}".strip())
+        yield drawn
 
 
 def languages(rows: Sequence[Language]) -> Table:

@@ -1,4 +1,4 @@
-"""Tables for people, of what the recipes of `lrltrain` return."""
+"""Rich tables of what the commands of `lrltrain` return, for people."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -8,7 +8,6 @@ A finished run is never done again, and one that was stopped has no manifest. IO
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +82,9 @@ class Run:
         result: Mapping[str, float] = self.manifest["result"]
         return result
 
-    @cached_property
+    @property
     def predictions(self) -> pl.DataFrame:
-        """Return a row an item of the test set: item (its number there, from 0), gold and predicted.
+        """Read a row an item of the test set: item (its number there, from 0), gold and predicted. It is not kept.
 
         A label each, or for ner a list of tags, equally long. A prediction that is none is null. Runs of a sample
         (--limit) that earlier versions made number its own items.

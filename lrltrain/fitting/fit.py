@@ -258,7 +258,8 @@ def _schedule(config: FitConfig) -> Schedule:
 
 
 def _tokenize(plan: Plan, split: str, progress: Progress) -> Corpus:
-    with progress.waiting(f"Tokenizing {split}"):
+    lines = plan.text.provenance.get("rows", {}).get(split)  # not known of plain text, nor of a split that is cut off
+    with progress.steps(f"Tokenizing {split}", lines) as (advance, _):
         return tokenize(
             plan.text,
             split,
@@ -266,6 +267,7 @@ def _tokenize(plan: Plan, split: str, progress: Progress) -> Corpus:
             batching=plan.config.batching,
             max_length=plan.config.max_length,
             cache=plan.config.cache,
+            advance=lambda done: advance(done, ""),
         )
 
 

@@ -157,7 +157,8 @@ def _labelled(groups: Sequence[Group]) -> list[Group]:
         if group.column.task != "ner":
             said = labels.setdefault((group.row.language, group.column), set())
             for run in group.runs:
-                said.update(*(run.predictions[name].drop_nulls().unique() for name in ("gold", "predicted")))
+                table = run.predictions
+                said.update(*(table[name].drop_nulls().unique() for name in ("gold", "predicted")))
     return [
         replace(group, labels=tuple(sorted(labels.get((group.row.language, group.column), ())))) for group in groups
     ]

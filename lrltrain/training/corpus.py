@@ -6,7 +6,7 @@ length, as in the paper. Files are named by a hash of text, tokenizer and settin
 """
 
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -71,10 +71,19 @@ class Corpus:
         return [self.tokens[low:high].astype(np.int64) for low, high in pairwise(bounds)]
 
 
-def tokenize(text: Text, split: str, tokenizer: Any, *, batching: Batching, max_length: int, cache: Path) -> Corpus:
+def tokenize(
+    text: Text,
+    split: str,
+    tokenizer: Any,
+    *,
+    batching: Batching,
+    max_length: int,
+    cache: Path,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Corpus:
     """Tokenize and pack a split, or find it done before. Memory does not grow with the text.
 
-    Raises InputError where the split holds no line.
+    `advance` is called with the number of lines that are done. Raises InputError where the split holds no line.
     """
     recipe = {
         "text": text.provenance,
@@ -90,7 +99,7 @@ def tokenize(text: Text, split: str, tokenizer: Any, *, batching: Batching, max_
             return made
         remove_tree(folder)
         with replaced(folder, _any, "tokens") as partial:
-            counts = _write(text, split, tokenizer, batching, max_length, partial)
+            counts = _write(text, split, tokenizer, batching, max_length, partial, advance)
             if not counts.blocks:
                 raise InputError(
                     f"{text.name}: no line of text for {split}.", "More text is needed: some hundred lines."
@@ -136,7 +145,15 @@ def _open(folder: Path) -> Corpus | None:
         return None
 
 
-def _write(text: Text, split: str, tokenizer: Any, batching: Batching, longest: int, folder: Path) -> Counts:
+def _write(
+    text: Text,
+    split: str,
+    tokenizer: Any,
+    batching: Batching,
+    longest: int,
+    folder: Path,
+    advance: Callable[[int], None],
+) -> Counts:
     kind = "uint16" if len(tokenizer) < MAPPED else "uint32"
     lines = pieces = blocks = tokens = unknown = cut = 0
     unk = -1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id
@@ -168,6 +185,7 @@ def _write(text: Text, split: str, tokenizer: Any, batching: Batching, longest: 
         window: list[list[int]] = []
         for batch in text.lines(split):
             lines += len(batch)
+            advance(lines)
             read = encode(tokenizer, batch, add_special_tokens=False, return_attention_mask=False, verbose=False)
             for ids in read["input_ids"]:
                 parts = list(_cut(ids, *around, longest))
