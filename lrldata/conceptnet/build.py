@@ -1,7 +1,7 @@
 """The pipeline of `lrldata build`: from the dump to a dataset folder for each language."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from lrldata.workspace import Dataset, dataset_path
 
 ALL_SCRIPTS = "any"
 AT_ONCE = 4  # languages: one alone has too few rows to keep the cores busy
+EDGES_AT_ONCE = 3_000_000  # of the languages that are read together: about two gigabytes
 
 
 class IncompleteError(InputError):
@@ -74,17 +75,16 @@ def build(config: BuildConfig, progress: Progress) -> list[Dataset]:
         if not config.force and is_unchanged(folder_of(config, language), DATASET, fingerprint(recipes[language.code]))
     }
     pending = [language for language in held if language.code not in results]
-    if pending:
-        with progress.waiting("Reading the index"):
-            edges = _read_index(index, pending)
-        with progress.items("Building", len(pending)) as begin, ThreadPoolExecutor(min(cores(), AT_ONCE)) as pool:
+    with progress.items("Building", len(pending)) as begin, ThreadPoolExecutor(min(cores(), AT_ONCE)) as pool:
+        for some in _in_turns(index, pending):
+            edges = read_edges(index, some)
 
-            def make(language: Language) -> Dataset | str:
+            def make(language: Language, edges: pl.DataFrame = edges) -> Dataset | str:
                 begin(language.name)
                 code = language.code
                 return _build_one(edges, language, books[code], recipes[code], config, decided[code])
 
-            results |= zip((language.code for language in pending), pool.map(make, pending), strict=True)
+            results |= zip((language.code for language in some), pool.map(make, some), strict=True)
 
     built = [result for language in held if isinstance(result := results[language.code], Dataset)]
     lacking = [f"{language.name} ({language.code})" for language in chosen if language not in held]
@@ -95,7 +95,21 @@ def build(config: BuildConfig, progress: Progress) -> list[Dataset]:
     return built
 
 
-def _read_index(index: Index, pending: Sequence[Language]) -> pl.DataFrame:
+def _in_turns(index: Index, pending: Sequence[Language]) -> Iterator[list[Language]]:
+    """Yield languages whose edges are held at once: EDGES_AT_ONCE, or a larger one by itself."""
+    turn: list[Language] = []
+    held = 0
+    for language in pending:
+        edges = index.edges_of(language.conceptnet or "")
+        if turn and held + edges > EDGES_AT_ONCE:
+            yield turn
+            turn, held = [], 0
+        turn, held = [*turn, language], held + edges
+    if turn:
+        yield turn
+
+
+def read_edges(index: Index, pending: Sequence[Language]) -> pl.DataFrame:
     """Return the edges that touch the languages."""
     codes = {language.conceptnet or "" for language in pending}
     try:

@@ -15,9 +15,12 @@ import pytest
 from dumps import line
 from make_dump import make_dump
 
+from lrldata.conceptnet import build
+from lrldata.conceptnet.config import load_config
 from lrldata.dataset import open_dataset
 from lrldata.errors import StorageError
 from lrldata.manifest import DATASET, damaged, read_manifest
+from lrldata.progress import Progress
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 LANGS = "ro,mt,ug,bg,el"
@@ -155,6 +158,19 @@ def test_bytes_do_not_depend_on_the_number_of_threads(
 ) -> None:
     done = lrldata(*command(dump, tmp_path)[3:], POLARS_MAX_THREADS=threads, PYTHONHASHSEED=threads)
     assert done.returncode == 0, done.stderr
+    assert tree(tmp_path / "ws") == reference
+
+
+@pytest.mark.parametrize(("most", "turns"), [(1, 5), (3_000_000, 1)])
+def test_languages_are_read_so_many_edges_at_a_time(
+    most: int, turns: int, dump: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    read, seen = build.read_edges, []
+    monkeypatch.setattr(build, "EDGES_AT_ONCE", most)
+    monkeypatch.setattr(build, "read_edges", lambda index, some: seen.append(len(some)) or read(index, some))
+    flags = {"lang": LANGS, "dump": str(dump), "out": tmp_path / "ws", "cache": tmp_path / "cache"}
+    build.build(load_config(None, flags), Progress(quiet=True))
+    assert (len(seen), sum(seen)) == (turns, 5)
     assert tree(tmp_path / "ws") == reference
 
 
