@@ -157,7 +157,7 @@ def one_step(
     if compiled:
         for _, layer in layers_of(model, family_of(model)):
             layer.compile()
-    batch = lines(count, words, objective, attention.first_position is not None)
+    batch = lines(count, words, objective, attention.separates_segments)
     shares = torch.from_numpy(1.0 / batch.counts).float().to(device)
     weights.set_rate(1e-4)
 

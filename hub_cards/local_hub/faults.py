@@ -30,7 +30,7 @@ from lrldata.output import tell
 
 ToKill = Path | Callable[[], object]  # a file that holds the id of a process, or a function that ends one
 _DOES = {"status", "drop", "slow", "cut", "kill", "call"}
-_TEXTS, _YES_OR_NO = ("do", "method", "path", "when"), ("html",)
+_TEXTS = ("do", "method", "path", "when")
 _RANGES = {"nth": (1, 1 << 30), "times": (0, 1 << 30), "status": (200, 599), "retry_after": (0, 86_400)}
 _RANGES |= {"seconds": (0, 600), "bytes": (0, 1 << 40)}
 _RULES = 1_000

@@ -1,4 +1,4 @@
-"""What is to be done to a repository, from what it is to hold and what it holds. Pure."""
+"""What is to be done to a repository, from what it is to hold and what it holds. IO: reads what is to be hashed."""
 
 import json
 from collections.abc import Mapping

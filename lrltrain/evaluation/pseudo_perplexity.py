@@ -49,8 +49,8 @@ def likelihoods(
     What is longer than `max_length` tokens is cut there.
 
     `formula` is of encoders: `corrected` asks for each token but the special ones, `paper` for those too,
-    `within_word_l2r` masks with a token the rest of its word (Kauf & Ivanova 2023). `advance` takes the number of
-    sentences that are done.
+    `within_word_l2r` masks with a token the rest of its word (Kauf & Ivanova 2023). `advance` is called
+    with the number of sentences that are done.
     """
     device = next(model.parameters()).device
     budget = batch_tokens or TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cpu"])
@@ -63,6 +63,7 @@ def likelihoods(
     characters = [characters_of(each, spans) for each, spans in zip(asked, read["offset_mapping"], strict=True)]
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     total, uncached = np.zeros(len(sentences)), no_cache(model)
+    left = np.array([len(each.targets) for each in asked])  # targets of each sentence
     try:
         for batch in batches(asked, objective, budget):
             ids, lengths, positions, labels, owner = lay_out(batch, asked, objective, tokenizer.mask_token_id, pad)
@@ -74,7 +75,9 @@ def likelihoods(
                 hidden = model(**given, **uncached).logits[0]
                 losses = head.losses(hidden, torch.from_numpy(labels).to(device))
             np.subtract.at(total, owner, losses.double().cpu().numpy())
-            advance(len(set(owner.tolist())))
+            finished = np.bincount(owner, minlength=len(sentences))
+            left -= finished
+            advance(int((left <= 0).sum()))
     finally:
         head.release()
     ends = (max((end for _, end in spans), default=0) for spans in read["offset_mapping"])

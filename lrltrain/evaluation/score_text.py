@@ -180,13 +180,6 @@ def _likelihoods(
     model = load_adapted(adapter, manifest, base, dtype) if adapter and manifest else load_model(base, dtype)
     check_length(config.max_length, model, base.id)
     with progress.steps(f"Measuring {manifest['name'] if manifest else base.id}", len(text.sentences)) as (advance, _):
-        done = 0
-
-        def add(count: int) -> None:
-            nonlocal done
-            done += count
-            advance(min(done, len(text.sentences)), "")
-
         return likelihoods(
             model.to(device).eval(),
             tokenizer,
@@ -196,7 +189,7 @@ def _likelihoods(
             max_length=config.max_length or int(min(LONGEST, longest_input(model))),
             batch_tokens=config.batch_tokens,
             precision=precision,
-            advance=add,
+            advance=lambda done: advance(done, ""),
         )
 
 

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 from lrldata.errors import InputError
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
-from lrltrain.fitting.fit import HALVES, device_name
+from lrltrain.fitting.fit import HALF_DTYPES, device_name
 from lrltrain.fitting.plan import adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_in_use, refuse_other_base
 from lrltrain.grid.cost import ACTIVATIONS, ALONE, LOGITS
@@ -68,7 +68,7 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     held = 4
     if torch.cuda.is_available():
         seconds = max(seconds, config.steps * config.accumulate * layers * ALONE)
-        held = 2 if config.method != "full" and precision_of(config.precision) in HALVES else 4
+        held = 2 if config.method != "full" and precision_of(config.precision) in HALF_DTYPES else 4
     memory = held * everything + BYTES_A_TRAINED * trained
     memory += ACTIVATIONS * hidden * layers * config.batch_size * config.max_length + 8 * min(labels, LOGITS) * words
     return {

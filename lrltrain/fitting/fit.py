@@ -38,7 +38,7 @@ from lrltrain.training.weights import Rates, Weights
 if TYPE_CHECKING:
     from pathlib import Path
 
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+HALF_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 UNKNOWN = 0.05  # share of unknown tokens at which to warn
 SHORT = 24  # tokens of the reference input
@@ -129,7 +129,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
 
             step = _step(first, model, attached, attention, len(plans), together)
             vocabulary = Vocabulary.of(first.tokenizer, word_starts(first.tokenizer))
-            apart = attention.first_position is not None
+            apart = attention.separates_segments
             layout = Layout(vocabulary, batching, apart, first.config.max_length, _is_static(first.config))
             members = [
                 _member(plan, name, corpus, vocabulary)
@@ -183,7 +183,7 @@ def _begin(plan: Plan) -> Plan:
 def _load(plan: Plan) -> Any:
     """Load the base model: to be trained itself in single precision, frozen in the one in which it computes."""
     torch.manual_seed(plan.config.seed)
-    held = torch.float32 if plan.config.method == "full" else HALVES.get(precision_of(plan.config.precision))
+    held = torch.float32 if plan.config.method == "full" else HALF_DTYPES.get(precision_of(plan.config.precision))
     model = load_model(plan.base, held or torch.float32, plan.config.dropout)
     if torch.cuda.is_available():
         model.to("cuda")
@@ -195,13 +195,13 @@ def _pack(plan: Plan, model: Any) -> tuple[PackedAttention, Batching]:
     config, objective = plan.config, plan.base.objective
     attention = probe_packing(model, objective, model.config.vocab_size, config.max_length)
     check_length(config.max_length, model, plan.base.id)
-    if config.batching == "packed" and attention.first_position is None and first_process():
+    if config.batching == "packed" and not attention.separates_segments and first_process():
         note(f"note: {plan.base.id} cannot keep lines of a block apart, so that they are joined.")
     if config.batching == "joined":
         return PackedAttention(objective, dtype=attention.dtype), "joined"
     if config.batching == "line":
         return attention, "line"
-    return attention, "packed" if attention.first_position is not None else "joined"
+    return attention, "packed" if attention.separates_segments else "joined"
 
 
 def _is_static(config: FitConfig) -> bool:
@@ -211,13 +211,13 @@ def _is_static(config: FitConfig) -> bool:
 
 def _can_be_captured(attention: PackedAttention) -> bool:
     """Return whether a forward pass waits for nothing: transformers 4 looks into a mask of two dimensions."""
-    return attention.first_position is not None or hasattr(import_utils, "is_cuda_stream_capturing")
+    return attention.separates_segments or hasattr(import_utils, "is_cuda_stream_capturing")
 
 
 def _step(
     plan: Plan, model: Any, attached: Attached, attention: PackedAttention, count: int, together: Processes
 ) -> Step:
-    config, half = plan.config, HALVES.get(precision_of(plan.config.precision))
+    config, half = plan.config, HALF_DTYPES.get(precision_of(plan.config.precision))
     share = 1 / (config.accumulate * together.count)  # of what is added to the loss once a step
     penalty = attached.penalty
     step = Step(

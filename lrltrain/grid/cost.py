@@ -1,4 +1,4 @@
-"""What jobs would take, before anything is read: estimates by formula, with what they assume in one place. Pure.
+"""What jobs would take, before they are run: estimates by formula, with what they assume in one place. IO: config.json.
 
 Training computes 2 products a weight and token forward, as many backward by input, and as many by weight where that
 trains (Kaplan et al. 2020, arXiv 2001.08361, section 2.1); validation computes those forward. By its data sheet an H100

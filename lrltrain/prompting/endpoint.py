@@ -98,7 +98,7 @@ async def ask_all(
     config: PromptConfig,
     advance: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Ask what is not in the file of answers; `advance` takes the number of calls that are done.
+    """Ask what is not in the file of answers; `advance` is called with the number of calls that are done.
 
     After a failure that does not pass, no call begins, and those on their way are waited for and kept; then it is
     raised as EndpointError.

@@ -107,17 +107,19 @@ def score(
 ) -> Scores:
     """Return the likelihood of each label of each question; `model` must be in evaluation mode.
 
-    `batch_tokens` is the number of tokens of the prompts of a batch, with padding. `advance` takes the number of
-    questions that a batch has done.
+    `batch_tokens` is the number of tokens of the prompts of a batch, with padding. `advance` is called with
+    the number of questions that are done.
     """
     budget = batch_tokens or TOKENS_A_BATCH.get(model.device.type, TOKENS_A_BATCH["cpu"])
     labels = len(questions[0].answers)
     values = np.zeros((len(questions), labels))
     tokens = np.array([[len(answer) for answer in question.answers] for question in questions], np.int64)
+    done = 0
     with _exact_logits(model):
         for rows in _batches([len(question.prompt) for question in questions], budget):
             values[rows] = _score_batch(model, [questions[row] for row in rows]).cpu().numpy()
-            advance(len(rows))
+            done += len(rows)
+            advance(done)
     if not np.isfinite(values).all():
         raise ModelError("the model gives a likelihood that is not a number.", "Try --precision fp32.")
     return Scores(values, tokens)

@@ -49,14 +49,7 @@ class Local:
             ) from error
         questions = [question for question, _ in asked]
         with progress.steps(f"Reading {name}", len(texts)) as (advance, _):
-            done = 0
-
-            def add(count: int) -> None:
-                nonlocal done
-                done += count
-                advance(done, "")
-
-            scores = score(self.model, questions, self.config.batch_tokens, add)
+            scores = score(self.model, questions, self.config.batch_tokens, lambda done: advance(done, ""))
         labels = list(prompts.template.words)
         best = scores.best(self.config.normalise)
         tokens = sum(len(question.prompt) for question in questions)

@@ -66,7 +66,7 @@ def average_change(each: Average) -> str:
     """Write the change of an average with its interval, marked where languages agree; empty where there is none."""
     if each.change is None:
         return ""
-    told = changed(interval_of(each.change), each.column) + (MARK if each.is_clear else "")
+    told = changed(point_estimate(each.change), each.column) + (MARK if each.is_clear else "")
     if isinstance(each.change, Interval):
         low, high = (changed(end, each.column) for end in (each.change.low, each.change.high))
         told += f" ({low} to {high})"
@@ -84,6 +84,6 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def interval_of(value: Interval | float) -> float:
-    """Return the value of an interval, or of a number that has none."""
+def point_estimate(value: Interval | float) -> float:
+    """Return a value without its interval, if it has one."""
     return value.value if isinstance(value, Interval) else value

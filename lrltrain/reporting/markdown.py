@@ -57,7 +57,7 @@ AVERAGE = ("group", "base model", "method", "task", "languages", "score", "chang
 
 
 def _average(each: Average) -> list[str]:
-    score = formatting.number(formatting.interval_of(each.score), each.column)
+    score = formatting.number(formatting.point_estimate(each.score), each.column)
     if not isinstance(each.score, float):
         score += f" ({formatting.ends(each.score, each.column)})"
     p = formatting.p_value(each.p_corrected) if each.p_corrected is not None else ""

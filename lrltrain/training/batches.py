@@ -34,7 +34,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokenizer: Any, starts: Tensor) -> "Vocabulary":
-        """Read it off a tokenizer; a decoder's, which has no padding token, pads with its last special token."""
+        """Read it off a tokenizer; one without a padding token pads with its end-of-text token."""
         special = np.zeros(len(starts), bool)
         special[tokenizer.all_special_ids] = True
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -91,9 +91,10 @@ class Block:
 class Batch:
     """Blocks of K adapters in the form in which a model takes them.
 
-    `tensors`: `input_ids`, `segments` and `places`, (rows, length), the token, the number of its segment in the row (0
-    is padding) and its place in the segment, the rows of the first adapter first; `positions` and `labels`,
-    (K * labels,), where in the flattened rows a label is, and which, as many for each adapter, filled up with -100.
+    `tensors`: `input_ids`, `segments` and `position_ids`, (rows, length), the token, the number of its segment in the
+    row (0 is padding) and its position in the segment, the rows of the first adapter first; `label_indices` and
+    `labels`, (K * labels,), where in the flattened rows a label is, and which, as many for each adapter, filled up with
+    -100.
     `counts`: how many labels each adapter has, (K,). `blocks`: the numbers of the blocks of each.
     """
 
@@ -178,28 +179,28 @@ class Layout:
             length = length + -length % TOKENS if self._packs else self.width
         shape = (len(groups), count, length)
         ids = np.full(shape, self.vocabulary.pad)
-        segments, places, labels = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, IGNORED)
+        segments, position_ids, labels = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, IGNORED)
         for group, each in enumerate(rows):
             for number, row in enumerate(each):
                 here = (group, number, slice(sum(row.lengths)))
                 ids[here], labels[here] = row.input_ids, row.labels
                 lengths = [sum(row.lengths)] if self.batching == "joined" else row.lengths
                 segments[here] = np.repeat(np.arange(1, len(lengths) + 1), lengths)
-                places[here] = np.concatenate([np.arange(size) for size in lengths])
+                position_ids[here] = np.concatenate([np.arange(size) for size in lengths])
         flat = labels.reshape(len(groups), -1)
         found = [np.flatnonzero(each != IGNORED) for each in flat]
         most = max(1, *map(len, found)) if len(found) > 1 else max(1, len(found[0]))
         most += -most % LABELS if self.static else 0
-        positions = np.zeros((len(groups), most), np.int64) + np.arange(len(groups))[:, None] * flat.shape[1]
+        indices = np.zeros((len(groups), most), np.int64) + np.arange(len(groups))[:, None] * flat.shape[1]
         chosen = np.full((len(groups), most), IGNORED)
         for group, where in enumerate(found):
-            positions[group, : len(where)] += where
+            indices[group, : len(where)] += where
             chosen[group, : len(where)] = flat[group, where]
         tensors = {
             "input_ids": ids.reshape(-1, length),
             "segments": segments.reshape(-1, length),
-            "places": places.reshape(-1, length),
-            "positions": positions.reshape(-1),
+            "position_ids": position_ids.reshape(-1, length),
+            "label_indices": indices.reshape(-1),
             "labels": chosen.reshape(-1),
         }
         return Batch(

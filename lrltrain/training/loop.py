@@ -86,7 +86,7 @@ class Loop:
         self._began, self._first = time.perf_counter(), 0
 
     def run(self) -> list[Outcome]:
-        """Train. Raises TrainingError where a loss is not a number: of a group, when the others are done."""
+        """Train. Raises TrainingError once every adapter has failed; one that failed alone is so in its outcome."""
         self.weights.optimizer(self.schedule.rates)
         done = self._go_on()
         self._seed(done)

@@ -24,9 +24,9 @@ SHARE = 0.5  # of the difference that segments make which see each other
 class PackedAttention:
     """What turns the tensors of a `Batch` into the inputs of a model.
 
-    `first_position` is the number of a segment's first place (2 in XLM-R, 0 in BERT); None where the model cannot keep
-    segments apart, and is left to number its positions itself. `mask` is the form in which the model takes what sees
-    what: `added` to the scores, (rows, 1, length, length), or as ones and zeros, (rows, length, length). With a
+    `first_position` is the position id of a segment's first token (2 in XLM-R, 0 in BERT); None where the model cannot
+    keep segments apart, and is left to number its positions itself. `mask` is the form in which the model takes what
+    sees what: `added` to the scores, (rows, 1, length, length), or as ones and zeros, (rows, length, length). With a
     `reach`, layers with a window are given a mask of their own: what is at most so many tokens away.
     """
 
@@ -35,6 +35,11 @@ class PackedAttention:
     mask: Form = "added"
     dtype: torch.dtype = torch.float32
     reach: int | None = None
+
+    @property
+    def separates_segments(self) -> bool:
+        """Return whether the model can keep the segments of a row apart."""
+        return self.first_position is not None
 
     def inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
         """Return the keyword arguments for the model, on the device of the batch."""
@@ -47,12 +52,12 @@ class PackedAttention:
             seen = seen & torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
         mask: Any = self._in_form(seen)
         if self.reach is not None:
-            far = (batch["places"][:, :, None] - batch["places"][:, None, :]).abs() > self.reach
+            far = (batch["position_ids"][:, :, None] - batch["position_ids"][:, None, :]).abs() > self.reach
             mask = {"full_attention": mask, "sliding_attention": self._in_form(seen & ~far)}
         return {
             "input_ids": batch["input_ids"],
             "attention_mask": mask,
-            "position_ids": batch["places"] + self.first_position,
+            "position_ids": batch["position_ids"] + self.first_position,
         }
 
     def _in_form(self, seen: Tensor) -> Tensor:
@@ -80,7 +85,7 @@ def probe_packing(model: Any, objective: Objective, vocabulary: int, longest: in
     batch = {
         "input_ids": torch.cat([one, two])[None],
         "segments": torch.tensor([[1] * len(one) + [2] * len(two)], device=first.device),
-        "places": torch.cat([torch.arange(len(one)), torch.arange(len(two))])[None].to(first.device),
+        "position_ids": torch.cat([torch.arange(len(one)), torch.arange(len(two))])[None].to(first.device),
     }
     behind = (model.config.pad_token_id or 0) + 1  # where RoBERTa's positions begin
     reads = behind + len(one) <= (getattr(model.config, "max_position_embeddings", None) or 0)

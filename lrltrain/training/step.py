@@ -60,7 +60,7 @@ class Step:
     def sums(self, batch: Batch) -> Tensor:
         """Return the sum of the losses of a batch of each adapter, (K,), without training."""
         tensors = {name: value.to(self.weights.device) for name, value in batch.tensors.items()}
-        with self.head.at(tensors["positions"]):
+        with self.head.at(tensors["label_indices"]):
             with self._precision(), self.eager():
                 hidden = self._hidden(tensors)
             losses = self.head.losses(hidden, tensors["labels"])
@@ -80,7 +80,7 @@ class Step:
         labels, shares = tensors["labels"], tensors["shares"]
         of_each = (shares * self.weights.scale).repeat_interleave(len(labels) // self.weights.count)
         attending = quick_attention(self.weights.device, self._autocast or self.model.dtype)
-        with self.head.at(tensors["positions"]), self._precision(), attending:
+        with self.head.at(tensors["label_indices"]), self._precision(), attending:
             hidden = self._hidden(tensors)
         total, losses = self.head.loss(hidden, labels, of_each)
         if self._penalty is not None:

@@ -111,8 +111,8 @@ def _all_of(ids: torch.Tensor) -> Batch:
     tensors = {
         "input_ids": ids,
         "segments": torch.ones_like(ids),
-        "places": places,
-        "positions": torch.arange(rows * length).view(rows, length)[:, :-1].reshape(-1),
+        "position_ids": places,
+        "label_indices": torch.arange(rows * length).view(rows, length)[:, :-1].reshape(-1),
         "labels": ids[:, 1:].reshape(-1),
     }
     return Batch(tensors, np.array([rows * (length - 1)]), [[0]], ids.numel())

@@ -153,7 +153,7 @@ def test_packed_lines_give_the_loss_of_lines_alone(seed: int) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(batches, "ATTENDED", 100)  # so short that there are several rows
             batch = Layout(VOCABULARY, batching, True, 128, static)(groups)
-        with torch.no_grad(), head.at(batch.tensors["positions"]):
+        with torch.no_grad(), head.at(batch.tensors["label_indices"]):
             hidden = model(**attention.inputs(batch.tensors)).logits[0]
         losses = head.losses(hidden, batch.tensors["labels"]).view(len(groups), -1)
         sums.append(losses[-1].sum())

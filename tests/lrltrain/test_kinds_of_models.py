@@ -76,7 +76,7 @@ def test_segments_longer_than_a_window_are_packed_where_layers_have_masks_of_the
     batch = {
         "input_ids": ids[None],
         "segments": torch.tensor([[1] * 18 + [2] * 12]),
-        "places": torch.cat([torch.arange(18), torch.arange(12)])[None],
+        "position_ids": torch.cat([torch.arange(18), torch.arange(12)])[None],
     }
     with torch.no_grad():
         packed = model(**attention.inputs(batch)).logits[0]

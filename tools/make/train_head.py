@@ -80,7 +80,7 @@ def train_head(encoder: Path, data: Path, work: Path, training: HeadTraining) ->
     every = max(1, training.steps // 10)
     size = training.batch_size
     schedule = Schedule(training.steps, every, size, size, 1, Rates(training.learning_rate, 0.05, 0.0))
-    layout = Layout(vocabulary, "packed", attention.first_position is not None, training.max_length)
+    layout = Layout(vocabulary, "packed", attention.separates_segments, training.max_length)
     with Progress().steps("Training the head", training.steps) as (advance, say):
         (outcome,) = Loop([member], step, layout, schedule, None, Told(advance, say)).run()
     step.weights.put(0, outcome.best)
