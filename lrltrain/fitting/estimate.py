@@ -1,7 +1,7 @@
 """What a fit would take, for `--dry-run`: counted where counting is quick, estimated from there."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -11,18 +11,19 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 from lrldata.errors import InputError
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
+from lrltrain.costs import ALONE, Shape, fit_seconds, step_memory
 from lrltrain.fitting.fit import HALF_DTYPES, device_name
 from lrltrain.fitting.plan import adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_in_use, refuse_other_base
-from lrltrain.grid.cost import ACTIVATIONS, ALONE, LOGITS
 from lrltrain.methods import attach
 from lrltrain.models import check_length, load_model, precision_of
+from lrltrain.text import HELD_OUT
 from lrltrain.tokens import encode
 from lrltrain.training.corpus import pack
 from lrltrain.trust import no_remote_code
 
 SAMPLE = 2  # thousands of lines that are tokenized
-EFFICIENCY = 0.6  # of the speed of one large matrix product
+EFFICIENCY = {"cpu": 0.6, "cuda": 0.25}  # of the speed of one large matrix product
 BYTES_A_TRAINED = 16  # weight, gradient and two moments
 
 
@@ -57,20 +58,18 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
         with torch.device("meta" if config.method != "fusion" else "cpu"):
             attached = attach(model, config, [adapter_name(plan.language, config)], [config.seed])
     trained = sum(parameter.numel() for _, parameter in attached.parameters)
-    settings = model.config
-    hidden, layers, words = settings.hidden_size, settings.num_hidden_layers, settings.vocab_size
+    sizes = model.config
+    decoder = plan.base.objective == "clm"
+    shape = Shape(everything, sizes.hidden_size, sizes.num_hidden_layers, sizes.vocab_size, decoder)
     in_a_step = round(tokens / blocks * a_step)
-    labels = in_a_step if plan.base.objective == "clm" else round(in_a_step * config.mask_probability)
-    inner = everything - words * hidden
-    passes = 6 if config.method == "full" else 4  # forward, gradient by input, gradient by weight: two each
-    work = config.steps * passes * (inner * in_a_step + words * hidden * labels)
-    seconds = work / (EFFICIENCY * _products_a_second())
-    held = 4
-    if torch.cuda.is_available():
-        seconds = max(seconds, config.steps * config.accumulate * layers * ALONE)
-        held = 2 if config.method != "full" and precision_of(config.precision) in HALF_DTYPES else 4
-    memory = held * everything + BYTES_A_TRAINED * trained
-    memory += ACTIVATIONS * hidden * layers * config.batch_size * config.max_length + 8 * min(labels, LOGITS) * words
+    validated = min(config.eval_blocks, blocks * _share_of_validation(plan.text.provenance))
+    on_gpu = torch.cuda.is_available()
+    speed = EFFICIENCY["cuda" if on_gpu else "cpu"] * _products_a_second()
+    a_layer = ALONE if on_gpu else 0.0
+    seconds = fit_seconds(config, shape, in_a_step, speed=speed, a_layer=a_layer, eval_blocks=validated)
+    half = on_gpu and config.method != "full" and precision_of(config.precision) in HALF_DTYPES
+    memory = (2 if half else 4) * everything + BYTES_A_TRAINED * trained
+    memory += round(step_memory(config, shape, config.batch_size * config.max_length))
     return {
         "text": plan.text.name,
         "lines": rows,
@@ -86,6 +85,12 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "writes": str(plan.folder),
     }
+
+
+def _share_of_validation(provenance: Mapping[str, Any]) -> float:
+    """Return how many lines there are for validation, for each to train on."""
+    rows = provenance.get("rows", {})
+    return rows["validation"] / max(1, rows["train"]) if rows.get("validation") else 1 / HELD_OUT
 
 
 def _pieces(length: int, ends: int, config: FitConfig) -> Iterator[int]:

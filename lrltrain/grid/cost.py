@@ -1,11 +1,8 @@
 """What jobs would take, before they are run: estimates by formula, with what they assume in one place. IO: config.json.
 
-Training computes 2 products a weight and token forward, as many backward by input, and as many by weight where that
-trains (Kaplan et al. 2020, arXiv 2001.08361, section 2.1); validation computes those forward. By its data sheet an H100
-does 989e12 a second in bf16; here it reaches a fifth of that. A step takes at least the time of each layer's small
-operations, as `tools/gpu_check.py` measured it in a fit, alone and in a group of 16. The seeds of a task share a step,
-which is taken to be as long as that of one fit: this has not been measured. Downloads, cleaning and tokenizing are not
-counted.
+By its data sheet an H100 does 989e12 products a second in bf16; here it reaches a fifth of that. The seeds of a task
+share a step, which is taken to be as long as that of one fit: this has not been measured. Downloads, cleaning and
+tokenizing are not counted.
 """
 
 import json
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from lrldata.language import find
 from lrltrain.config import FitConfig, load_fit_config
+from lrltrain.costs import ALONE, GROUPED, LOGITS, Shape, fit_seconds, step_memory
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.grid.job import Job, task_of
 
@@ -25,33 +23,14 @@ if TYPE_CHECKING:
     from lrltrain.grid.config import TaskName
 
 H100 = 0.2 * 989e12  # products a second
-ALONE, GROUPED = 0.00048, 0.00024  # seconds a layer and step, in the graphs of a fit, of each adapter
 TOKENS_A_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
 ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # to train on, of the sets that the paper uses
 TOKENS_AN_ITEM = {"topic": 40, "sentiment": 40, "ner": 15}
 FLORES, FLORES_TOKENS = 1_012, 40  # sentences, and tokens of one
 MEASURED_TOKENS = 131_072  # of a batch of perplexity on a GPU
-ACTIVATIONS = 34  # bytes a token, layer and hidden unit that the backward pass needs
-LOGITS = 1_024  # positions whose logits are in memory at once, of a loss and of perplexity
 BYTES_A_ROW = {"conceptnet": 60}  # of Parquet, with the columns of a fact
 DATASET_SHARE = 0.5  # of a corpus' bytes, as Parquet
 LIBRARIES = 1 << 30  # bytes of memory that a process has before it holds a model
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A model's size: `weights` in all, and what the vocabulary's matrix is made of; a `decoder` labels every token."""
-
-    weights: int
-    hidden: int
-    layers: int
-    words: int
-    decoder: bool = False
-
-    @property
-    def inner(self) -> int:
-        """Return the weights outside the vocabulary's matrix."""
-        return self.weights - self.hidden * self.words
 
 
 KNOWN = {  # as their own cards and configurations say
@@ -101,25 +80,19 @@ def memory_of(job: Job) -> int:
 def gpu_memory_of(job: Job) -> int:
     """Return the bytes of a GPU's memory that a job wants, roughly: libraries, weights, and what a step keeps.
 
-    In bf16 a layer keeps some 34 bytes a token and dimension for the way back (Korthikanti et al. 2022, arXiv
-    2205.05198, equation 1, without attention's scores, which are not kept); the loss has the logits of some positions.
     What is measured keeps nothing for the way back: a layer's tokens, and logits of some positions; of a task, what the
     frozen part gives for all items, twice while it is put in order.
     """
     shape = shape_of(job.labels["model"])
-    tokens = labelled = 0.0
     if job.kind == "fit":
         config = load_fit_config(None, dict(job.settings))
-        tokens = config.batch_size * config.max_length
-        labelled = tokens if shape.decoder else tokens * config.mask_probability
+        return int(memory_of(job) + step_memory(config, shape, config.batch_size * config.max_length))
     if job.kind == "eval":
         task = job.labels["task"]
         if task == "pppl":
             return int(memory_of(job) + MEASURED_TOKENS * 40 * shape.hidden + 10 * LOGITS * shape.words)
         return int(memory_of(job) + 2 * 8 * shape.hidden * ITEMS[task] * TOKENS_AN_ITEM[task])
-    return int(
-        memory_of(job) + ACTIVATIONS * tokens * shape.hidden * shape.layers + 8 * min(labelled, LOGITS) * shape.words
-    )
+    return memory_of(job)
 
 
 @cache
@@ -159,13 +132,8 @@ def _of_fit(job: Job) -> Cost:
     config = load_fit_config(None, dict(job.settings))
     a_block = TOKENS_A_LINE[job.labels["source"]] if config.batching == "line" else config.max_length
     tokens = config.batch_size * config.accumulate * min(a_block, config.max_length)
-    labelled = tokens if shape.decoder else tokens * config.mask_probability
-    passes = 6 if config.method == "full" else 4
-    products = passes * (shape.inner * tokens + (shape.weights - shape.inner) * labelled)
     a_layer = ALONE if config.group_key() is None or config.group == 1 else GROUPED
-    evaluations = 1 + -(-config.steps // config.every)
-    as_steps = evaluations * config.eval_blocks / (config.batch_size * config.accumulate) * 2 / passes
-    seconds = (config.steps + as_steps) * max(products / H100, a_layer * shape.layers * config.accumulate)
+    seconds = fit_seconds(config, shape, tokens, speed=H100, a_layer=a_layer, eval_blocks=config.eval_blocks)
     return Cost(1, seconds, 2 * 4 * _trained(config, shape) if config.method != "full" else 4 * shape.weights)
 
 
