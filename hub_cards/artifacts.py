@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +28,7 @@ from lrldata.manifest import (
     manifest_in,
     read_beside,
     read_manifest,
+    understood,
 )
 from lrldata.paths import Held, walk
 from lrldata.review.summary import summary_of
@@ -195,19 +195,6 @@ def _folders(root: Path, kind: str, languages: Collection[str] | None) -> Iterat
                     f"{folder}: by its manifest this belongs elsewhere.", "Move it back to where it was made."
                 )
             yield folder
-
-
-@contextmanager
-def understood(folder: Path) -> Iterator[None]:
-    """Say of which folder a manifest cannot be understood, as after it was edited by hand. Raises StorageError."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        told = f"{type(error).__name__}: {error}"
-        raise StorageError(
-            f"{folder}: its manifest cannot be understood ({told}).",
-            "Undo what was edited in it. If nothing was, this is a bug: run with --debug and report it.",
-        ) from error
 
 
 def _concerns(folder: Path, root: Path, languages: Collection[str] | None) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lrltrain.reporting.cells import read_cells, understood
+from lrldata.manifest import understood
+from lrltrain.reporting.cells import read_cells
 from lrltrain.reporting.current import current_runs
 from lrltrain.reporting.tables import Cell
 

@@ -10,17 +10,19 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
+import polars as pl
 from pydantic import ValidationError
 from xxhash import xxh3_128
 
 from lrldata import __version__
-from lrldata.errors import StorageError
+from lrldata.errors import StorageError, one_line
 from lrldata.folder import is_exchanged
 from lrldata.manifest_schema import ADAPTER, DATASET, INDEX, SCHEMAS, SCORES
 from lrldata.output import note, redacted
@@ -278,3 +280,15 @@ def is_cached(file: Path, digest: str) -> bool:
 @cache
 def _xxh3_in_run(file: Path, *_state: int) -> str:
     return xxh3_of(file)
+
+
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Say of which folder something cannot be understood, as after it was edited by hand. Raises StorageError."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, pl.exceptions.PolarsError) as error:
+        raise StorageError(
+            f"{path}: something in it cannot be understood ({type(error).__name__}: {one_line(error, 200)}).",
+            "Undo what was edited in it. If nothing was, this is a bug: run with --debug and report it.",
+        ) from error

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub_cards.artifacts import Workspace, open_workspace, read_adapter, read_dataset, read_datasets, understood
+from hub_cards.artifacts import Workspace, open_workspace, read_adapter, read_dataset, read_datasets
 from hub_cards.cards import licenses
 from hub_cards.cards.adapter_card import MINI
 from hub_cards.cards.card import read
@@ -15,7 +15,7 @@ from hub_cards.publish.plan import README
 from hub_cards.publish.record import FIRST
 from hub_cards.publish.repository import Local, Repository, adapter_repository, dataset_repository
 from lrldata.errors import InputError, StorageError
-from lrldata.manifest import ADAPTER, DATASET, MANIFEST, kind_of, write_text
+from lrldata.manifest import ADAPTER, DATASET, MANIFEST, kind_of, understood, write_text
 from lrldata.paths import inside
 from lrldata.workspace import ADAPTERS, DATASETS, card_path, dataset_path
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from hub_cards.artifacts import Adapter, Dataset, Workspace, open_workspace, understood
+from hub_cards.artifacts import Adapter, Dataset, Workspace, open_workspace
 from hub_cards.cards import licenses
 from hub_cards.cards.adapter_card import MINI
 from hub_cards.cards.licenses import License
@@ -21,6 +21,7 @@ from hub_cards.publish.repository import Kind, Repository, adapter_repository, b
 from hub_cards.publish.retry import Patience
 from lrldata.errors import PublishError, UsageError
 from lrldata.language import find, parse
+from lrldata.manifest import understood
 from lrldata.output import note
 from lrldata.progress import Progress
 

@@ -1,13 +1,7 @@
 """All scores of a workspace as cells of one table, which reports and cards share; needs no SciPy. IO."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import polars as pl
-
-from lrldata.errors import StorageError
 from lrldata.workspace import score_path
 from lrltrain.evaluation.record import runs_in
 from lrltrain.evaluation.statistics import times_for
@@ -32,19 +26,6 @@ def read_cells(
     cells = [*tasks, *perplexities]
     against.check(cell.row for cell in cells)
     return corrected(own_sets(cells) if together else cells)
-
-
-@contextmanager
-def understood(workspace: Path) -> Iterator[None]:
-    """Say so where a manifest or a table is not as it is written here, as after it was edited by hand."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, pl.exceptions.PolarsError, json.JSONDecodeError) as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        raise StorageError(
-            f"{workspace}: something in it cannot be understood ({told}).",
-            "Run with --debug to see what, and make it again.",
-        ) from error
 
 
 def _most_comparisons(workspace: Path) -> int:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from lrldata.errors import InputError, UsageError
-from lrldata.manifest import write_text
+from lrldata.manifest import understood, write_text
 from lrldata.workspace import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrltrain.reporting.averages import averages
-from lrltrain.reporting.cells import read_cells, understood
+from lrltrain.reporting.cells import read_cells
 from lrltrain.reporting.costs import costs
 from lrltrain.reporting.latex import as_tables, as_tex
 from lrltrain.reporting.links import links
