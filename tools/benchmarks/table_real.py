@@ -38,6 +38,7 @@ from lrltrain.fitting.fit import fit
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.prompt import prompt
 from lrltrain.reporting.cells import read_cells
+from lrltrain.reporting.formatting import changed
 from lrltrain.reporting.tables import NONE, PPPL, Cell
 
 DECODER, ENCODER = "smollm2-135m", "e5-small-mlm"
@@ -171,22 +172,24 @@ def _alone(score: Score) -> Path:
 
 
 def encoder_perplexities(cells: tuple[Cell, ...]) -> str:
-    """Return a line per language and adapter: pseudo-perplexity before and after."""
-    lines = [
-        "| language | method | before | after | after / before (95 % CI) | p |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
+    """Return a line per language: pseudo-perplexity without an adapter, and the ratio to it with each, corrected p."""
     mine = [cell for cell in cells if _is_of(cell, ENCODER)]
-    before = {cell.row.language: cell for cell in mine if cell.row.method == NONE}
+    methods = [name for name in METHODS[ENCODER] if any(cell.row.method == name for cell in mine)]
+    lines = [f"| language | {' | '.join([NONE, *methods])} |", f"| --- |{' ---: |' * (1 + len(methods))}"]
+    places: dict[str, dict[str, Cell]] = {}
     for cell in mine:
-        if cell.against:
-            change, alone = cell.against.change, before[cell.row.language]
-            ratio = f"{change.value:.3f} ({change.low:.3f} to {change.high:.3f}){_mark(cell)}"
-            values = f"{alone.score.value:,.1f} | {cell.score.value:,.1f}"
-            lines.append(f"| {cell.row.language} | {cell.row.method} | {values} | {ratio} | {_p(cell)} |")
-        elif not any(each.against for each in mine if each.row.language == cell.row.language):
-            lines.append(f"| {cell.row.language} | {NONE} | {cell.score.value:,.1f} | - | - | - |")
+        places.setdefault(cell.row.language, {})[cell.row.method] = cell
+    for language, row in places.items():
+        told = " | ".join(_ratio(row[method]) if method in row else "-" for method in methods)
+        lines.append(f"| {language} | {row[NONE].score.value:,.1f} | {told} |")
     return "\n".join(lines)
+
+
+def _ratio(cell: Cell) -> str:
+    if cell.against is None:
+        return f"{cell.score.value:,.1f}"
+    change = cell.against.change
+    return f"{change.value:.3f} ({change.low:.3f} to {change.high:.3f}){_mark(cell)}, p {_p(cell)}"
 
 
 def task_table(cells: tuple[Cell, ...]) -> str:
@@ -218,7 +221,7 @@ def _score(cell: Cell) -> str:
     told = f"{100 * cell.score.value:.1f}{deviation} ({100 * cell.score.low:.1f} to {100 * cell.score.high:.1f})"
     if cell.against is None:
         return told
-    return f"{told}, {100 * cell.against.change.value:+.1f}{_mark(cell)}, p {_p(cell)}"
+    return f"{told}, {changed(cell.against.change.value, cell.column)}{_mark(cell)}, p {_p(cell)}"
 
 
 def _mark(cell: Cell) -> str:
