@@ -44,7 +44,7 @@ def judge_all(
 ) -> tuple[list[Part], dict[str, str]]:
     """Do the steps for lines to the files of these bundles; what is done already is not done again.
 
-    Returns all parts that there are, in the order of files, and which of these files were skipped, and why. Raises
+    Returns their parts, in the order of files, and which of these files were skipped, and why. Raises
     InputError for a file that cannot be read, unless `skip_bad`.
     """
     work.mkdir(parents=True, exist_ok=True)
@@ -60,9 +60,10 @@ def judge_all(
             state.ended[name] += 1
             state.finish(name)
             advance(size)
-    passed_over = {each.name for each in bundles if all(shard.name in skipped for shard in each.shards)}
+    # Others there may be of a run before that put files together in another way.
+    names = {each.name for each in bundles if not all(shard.name in skipped for shard in each.shards)}
     judged = sorted(work.glob("*/*-*.json"), key=lambda path: path.name)
-    return [Part(path.with_suffix("")) for path in judged if path.parent.name not in passed_over], skipped
+    return [Part(path.with_suffix("")) for path in judged if path.parent.name in names], skipped
 
 
 def _judge_bundle(

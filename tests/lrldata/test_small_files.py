@@ -68,6 +68,19 @@ def test_files_read_together_give_what_each_gives_alone(
     assert together.ledger.dropped["document_duplicate"].rows > 0
 
 
+def test_what_a_run_before_left_of_single_files_is_not_counted_again(
+    articles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = build(articles, tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(bundles, "SMALL", 0)
+        patched.setattr("lrldata.web.build.choose", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build(articles, tmp_path / "ws")
+    assert len(list(tmp_path.glob("ws/cache/glotcc/*/*/done"))) == 42
+    assert content(build(articles, tmp_path / "ws").path) == content(whole.path)
+
+
 def test_a_bad_file_among_small_ones_is_left_out_alone(articles: Path, tmp_path: Path) -> None:
     whole = build(articles, tmp_path / "whole")
     (articles / "020b.txt").write_bytes(b"Bun\xff\n")
