@@ -15,9 +15,12 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from lrldata.errors import ModelError
+
 # Of private use: no text means anything by them, and normalizers of tokenizers let them be.
 _NAME, _PLACE = "\U0010fffd", "\U0010fffc"
 _OURS = str.maketrans(dict.fromkeys((_NAME, _PLACE), "\U0010fffb"))  # of a text that has them all the same
+_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*\Z")
 _PLACED = re.compile(rf"{_PLACE}(\d+){_PLACE}")
 
 
@@ -92,7 +95,11 @@ def encode_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], answers: 
 def _chat(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
     # A template that knows no thinking does not read that it is off; else a label would stand where thoughts begin.
     options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
-    return str(tokenizer.apply_chat_template(list(messages), **options))
+    prompt = str(tokenizer.apply_chat_template(list(messages), **options))
+    if messages[-1]["content"].strip() not in prompt:
+        raise ModelError("the chat template of the model leaves the text out.", "Use --form completion.")
+    begun = _THOUGHT.search(prompt)  # of a model that always thinks first
+    return f"{prompt.rstrip()}\n\n</{begun[1]}>\n\n" if begun else prompt
 
 
 def _special(tokenizer: Any) -> _Special:

@@ -49,7 +49,7 @@ def answer_in(body: Mapping[str, Any], form: Form) -> Answer:
     if isinstance(text, list):  # parts, as some servers have them
         parts = [part.get("text") for part in text if isinstance(part, dict)]
         text = "".join(part for part in parts if isinstance(part, str))
-    finish = choice.get("finish_reason")
+    finish = "error" if choice.get("error") else choice.get("finish_reason")
     finish = valid(finish)[:_WORD] if isinstance(finish, str) and finish not in ("", "none") else None
     return Answer(valid(text) if isinstance(text, str) else "", finish, read, written)
 
@@ -63,6 +63,13 @@ def error_in(body: Mapping[str, Any]) -> tuple[str, str]:
     if isinstance(error, dict):
         message, code = error.get("message"), error.get("code") or error.get("type")
     return message if message and isinstance(message, str) else "an error", code if isinstance(code, str) else ""
+
+
+def is_moderated(body: Mapping[str, Any]) -> bool:
+    """Return whether a body gives reasons for which a text was refused, as OpenRouter does."""
+    error = body.get("error")
+    metadata = error.get("metadata") if isinstance(error, dict) else None
+    return isinstance(metadata, dict) and bool(metadata.get("reasons"))
 
 
 def valid(text: str) -> str:
@@ -104,10 +111,14 @@ def _mentions(
         spoken = spoken.split("\n", maxsplit=1)[0]
     if len(spoken) > LONGEST:  # to normalize marks without end takes time that grows with their square
         return
-    said = unicodedata.normalize("NFKC", spoken).casefold().strip()
-    owner = {
-        unicodedata.normalize("NFKC", word).casefold().strip(): label for label in labels for word in labels[label]
-    }
+    said = _folded(spoken)
+    owner = {_folded(word): label for label in labels for word in labels[label]}
     longest_first = sorted(owner, key=len, reverse=True)
     for match in re.finditer(rf"(?<!{_LETTER})(?:{'|'.join(map(re.escape, longest_first))})(?!{_LETTER})", said):
         yield owner[match[0]], bool(_NOT.search(said, max(0, match.start() - _REACH), match.start()))
+
+
+def _folded(text: str) -> str:
+    """Return a text without differences of case, in Turkish and Azerbaijani too, whose I has a dot or none."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return folded.replace("\N{COMBINING DOT ABOVE}", "").replace("\N{LATIN SMALL LETTER DOTLESS I}", "i").strip()

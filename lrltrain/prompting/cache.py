@@ -14,6 +14,7 @@ from lrldata.locks import Lock
 from lrldata.manifest import fingerprint
 
 HASH = 16  # hexadecimal digits
+FAILED = {"error", "abort"}  # why an answer ended that is none
 MOST_TOKENS = 10**9  # of one call; an endpoint that counts more counts nothing
 
 
@@ -31,9 +32,12 @@ class Answer:
     completion_tokens: int | None
 
 
-def key_of(url: str, request: Mapping[str, Any]) -> str:
-    """Return what an answer is known by: where was asked, and all that was asked, the model's name included."""
-    return fingerprint({"url": url, "request": dict(request)})
+def key_of(url: str, request: Mapping[str, Any], draw: int | None = None) -> str:
+    """Return what an answer is known by: where was asked, and all that was asked, the model's name included.
+
+    `draw` tells apart answers that are drawn anew to the same request.
+    """
+    return fingerprint({"url": url, "request": dict(request)} | ({} if draw is None else {"draw": draw}))
 
 
 class AnswerFile:
@@ -88,7 +92,8 @@ def read_answers(path: Path) -> dict[str, Answer]:
     for line in lines:
         with contextlib.suppress(ValueError, RecursionError):
             key, answer = _read(line)
-            answers[key] = answer
+            if answer.finish not in FAILED:  # which older versions kept
+                answers[key] = answer
     return answers
 
 

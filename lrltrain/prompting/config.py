@@ -105,6 +105,12 @@ class PromptConfig(BaseModel):
             names |= {"normalise", "max_length", "precision"}
         return self.model_dump(mode="json", include=names) | {"form": self.wanted_form}
 
+    @property
+    def draw(self) -> int | None:
+        """Return what tells the answers of this seed from those of others: None where they would be the same."""
+        usual = type(self).model_fields["seed"].default
+        return self.seed if self.temperature and self.seed != usual else None
+
     def request(self) -> dict[str, Any]:
         """Return what each request says beside the prompt; --extra stands above it, and its null takes away."""
         said: dict[str, Any] = {

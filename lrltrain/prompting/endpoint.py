@@ -14,14 +14,16 @@ import httpx
 
 from lrldata.errors import EndpointError, LrlError, UsageError
 from lrldata.network import is_private, retry_after
-from lrltrain.prompting.answers import answer_in, error_in, parse, printable
-from lrltrain.prompting.cache import Answer, AnswerFile, key_of
+from lrltrain.prompting.answers import answer_in, error_in, is_moderated, parse, printable
+from lrltrain.prompting.cache import FAILED, Answer, AnswerFile, key_of
 from lrltrain.prompting.config import KEY, Form, PromptConfig
 
 _PATHS: dict[Form, str] = {"chat": "/chat/completions", "completion": "/completions"}
 _PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
 _SPENT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}  # a 429 that waiting does not help
-_REFUSED = {"content_filter", "content_policy_violation"}  # of one text, not of the run
+# Why one text is refused, and not the run.
+REFUSED = {"content_filter", "content_policy_violation", "data_inspection_failed", "invalid_prompt"}
+REFUSED |= {"context_length_exceeded", "string_above_max_length"}
 _KEY = re.compile(r"[!-~]+")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 LONGEST_BODY = 4 * 2**20  # bytes of an answer, unpacked; a label and its reasons have some thousands
@@ -103,7 +105,7 @@ async def ask_all(
     After a failure that does not pass, no call begins, and those on their way are waited for and kept; then it is
     raised as EndpointError.
     """
-    waiting = {key_of(endpoint.url, request): request for request in requests}
+    waiting = {key_of(endpoint.url, request, config.draw): request for request in requests}
     queue = [(key, request) for key, request in waiting.items() if answers.get(key) is None]
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
     limits = httpx.Limits(max_connections=config.concurrency, max_keepalive_connections=config.concurrency)
@@ -172,7 +174,7 @@ class _Asking:
             await self._wait(self._open_at - time.monotonic())
             began = time.monotonic()
             try:
-                answer = await self._call(request)
+                answer = await self._answer(request)
             except _FaultError as fault:
                 wait = max(pause, fault.wait)
                 spent += time.monotonic() - began + wait
@@ -196,6 +198,12 @@ class _Asking:
                 await asyncio.wait_for(self._stopped.wait(), seconds)
         if self._stopped.is_set():
             raise _StoppedError
+
+    async def _answer(self, request: Mapping[str, Any]) -> Answer:
+        answer = await self._call(request)
+        if answer.finish in FAILED:
+            raise _FaultError("failed while it answered.")
+        return answer
 
     async def _call(self, request: Mapping[str, Any]) -> Answer:
         try:
@@ -221,8 +229,8 @@ class _Asking:
                 raise _FaultError("answered with what is not a JSON object.")
             return answer_in(body, self.endpoint.form)
         told = f" ({self.endpoint.redact(message)})" if message else ""
-        if code in _REFUSED:
-            return Answer("", "content_filter", None, None)
+        if code in REFUSED or is_moderated(body or {}):
+            return Answer("", code if code in REFUSED else "content_filter", 0, 0)
         if response.status_code in _PASSING | {200} and code not in _SPENT:
             raise _FaultError(f"answered {response.status_code}{told}.", retry_after(response.headers))
         raise EndpointError(

@@ -43,7 +43,13 @@ class Local:
         form = self.config.wanted_form
         try:
             asked = [ask(prompts, text, self.tokenizer, form, self.longest) for text in texts]
-        except TemplateError as error:  # which comes with the model
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            LookupError,
+        ) as error:  # which comes with the model
             raise ModelError(
                 f"{self.config.model}: its chat template fails: {str(error)[:200]}.", "Use --form completion."
             ) from error

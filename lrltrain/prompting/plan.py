@@ -38,7 +38,9 @@ def plan(config: PromptConfig) -> list[Plan]:
             plans.append(Plan(*facts, 0, round(letters / BYTES_A_TOKEN), 0, None))
             continue
         kept = read_answers(asked.answers)
-        requests = {key_of(endpoint.url, request): request for request in requests_of(config, endpoint, asked)}
+        requests = {
+            key_of(endpoint.url, request, config.draw): request for request in requests_of(config, endpoint, asked)
+        }
         known = [
             (_bytes(requests[key]), answer.prompt_tokens, answer.completion_tokens)
             for key, answer in kept.items()

@@ -1,9 +1,11 @@
 """The pipeline of `lrltrain prompt`: ask a language model about test sets, and keep what it says as a run for each."""
 
 import asyncio
+import contextlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,8 @@ from lrltrain.evaluation.record import Run, find_run, folder_of, write_run
 from lrltrain.evaluation.tasks import check_apart
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.cache import Answer, key_of, open_answers
-from lrltrain.prompting.config import ANSWER, PromptConfig
-from lrltrain.prompting.endpoint import Endpoint, ask_all, find_endpoint
+from lrltrain.prompting.config import PromptConfig
+from lrltrain.prompting.endpoint import REFUSED, Endpoint, ask_all, find_endpoint
 from lrltrain.prompting.examples import TestSet, draw, open_test_sets
 from lrltrain.prompting.recorded import find_recorded, match, read_recorded, reread
 from lrltrain.prompting.template import Prompts, Template, open_template
@@ -151,6 +153,8 @@ def _on_this_machine(config: PromptConfig, asked: list[Asked], progress: Progres
             seconds = round(time.perf_counter() - began, 3)
             more = {"tokens": {"prompt": tokens, "completion": 0}, "cost": None, "cut": cut, "seconds": seconds}
             run = _keep(config, each, recipe, Outcome(predicted, None, more))
+        if run.manifest.get("cut"):
+            note(f"note: {each.name}: {run.manifest['cut']:,} of {len(each.texts):,} texts are cut: see --max-length.")
         runs.append(run)
     return runs
 
@@ -187,11 +191,11 @@ def _finished(config: PromptConfig, recipe: Mapping[str, Any]) -> Run | None:
 def _ask(config: PromptConfig, endpoint: Endpoint, asked: Asked, progress: Progress) -> Outcome:
     """Ask an endpoint about all texts, and read the labels out of its answers."""
     requests = requests_of(config, endpoint, asked)
-    keys = [key_of(endpoint.url, request) for request in requests]
+    keys = [key_of(endpoint.url, request, config.draw) for request in requests]
     with open_answers(asked.answers) as kept:
         missing = len({key for key in keys if kept.get(key) is None})
         with progress.steps(f"Asking about {asked.name}", missing) as (advance, _):
-            asyncio.run(ask_all(endpoint, requests, kept, config, lambda done: advance(done, "")))
+            _run(ask_all(endpoint, requests, kept, config, lambda done: advance(done, "")))
         answers = [answer for key in keys if (answer := kept.get(key)) is not None]
     one_line = endpoint.form == "completion"
     labels = asked.prompts.template.labels
@@ -200,22 +204,49 @@ def _ask(config: PromptConfig, endpoint: Endpoint, asked: Asked, progress: Progr
     return Outcome(predicted, [answer.text for answer in answers], more)
 
 
+def _run(asking: Coroutine[Any, Any, None]) -> None:
+    """Run it; where a loop runs in this thread already, as in a notebook, in a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(asking)
+        return
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(asking)
+    with ThreadPoolExecutor(1) as pool, contextlib.closing(loop):
+        ended = pool.submit(loop.run_until_complete, task)
+        try:
+            ended.result()
+        except KeyboardInterrupt:
+            loop.call_soon_threadsafe(task.cancel)
+            wait([ended])
+            raise
+
+
 def _ended(answers: Sequence[Answer]) -> dict[str, Any]:
     """Count the answers that ended at the limit of tokens, and the empty ones: the model may think first."""
     return {
         "unfinished": sum(answer.finish == "length" for answer in answers),
+        "refused": sum(answer.finish in REFUSED for answer in answers),
         "empty": sum(not answer.text.strip() for answer in answers),
     }
 
 
 def _note_unfinished(config: PromptConfig, asked: Asked, run: Run) -> None:
-    """Say of how many answers the end, where the label may stand, was not waited for."""
-    unfinished, empty = run.manifest.get("unfinished", 0), run.manifest.get("empty", 0)
-    if unfinished or empty:
-        told = f"{unfinished:,} of {len(asked.texts):,} answers end at --max-tokens {config.max_tokens or ANSWER}"
+    """Say of how many answers the end, where the label may stand, was not waited for, and how many were refused."""
+    unfinished, empty, refused = (run.manifest.get(name, 0) for name in ("unfinished", "empty", "refused"))
+    if refused:
         note(
-            f"note: {asked.name}: {told}, and {empty:,} are empty. A model that thinks first needs more tokens, or "
-            "thinking switched off with --extra."
+            f"note: {asked.name}: the endpoint refuses {refused:,} of {len(asked.texts):,} texts, which count as wrong."
+        )
+    if unfinished or empty > refused:
+        request = config.request()
+        named = next((name for name in ("max_completion_tokens", "max_tokens") if request.get(name)), "max_tokens")
+        limit = f"--{named.replace('_', '-')} {request.get(named) or ''}".strip()
+        told = f"{unfinished:,} of {len(asked.texts):,} answers end at {limit}"
+        note(
+            f"note: {asked.name}: {told}, and {empty - refused:,} are empty. A model that thinks first needs more "
+            "tokens, or thinking switched off with --extra."
         )
 
 

@@ -60,7 +60,7 @@ def exported(tasks: Sequence[Exported]) -> Table:
 
 def as_json(run: Run) -> dict[str, Any]:
     """Return a run as JSON-like values."""
-    more = {name: run.manifest.get(name) for name in ("tokens", "cost")}
+    more = {name: run.manifest.get(name) for name in ("tokens", "cost", "cut")}
     return {
         "language": run.language,
         "model": run.base,

@@ -1,5 +1,6 @@
 """Prompting: what is asked, what is read out of answers, what an endpoint may do wrong, what a model finds likely."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -319,6 +320,64 @@ def test_what_stays_without_a_choice_is_an_invalid_answer(ask: Callable[..., Run
         assert server.calls == 3 + 3
         assert predicted(run) == [None, None, "positive", "negative"]
         assert run.manifest["tokens"] is None, "not all was counted"
+
+
+def test_a_text_that_is_refused_does_not_end_the_run(
+    ask: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = {"message": "maximum context length", "code": "context_length_exceeded"}
+    flagged = {"message": "flagged", "code": 403, "metadata": {"reasons": ["violence"]}}
+    refusals = {
+        "test 0 ": Reply(status=400, body={"error": long}),
+        "test 1 ": Reply(status=403, body={"error": flagged}),
+    }
+
+    def script(text: str, count: int) -> Reply:
+        return next((reply for part, reply in refusals.items() if part in text), by_word(text, count))
+
+    with serve(script) as server:
+        run = ask(server, items=4)
+        assert server.calls == 4
+    assert predicted(run) == [None, None, "positive", "negative"]
+    assert run.manifest["tokens"] is not None, "what is refused costs nothing"
+    told = capsys.readouterr().err
+    assert "the endpoint refuses 2 of 4 texts" in told
+    assert "thinks first" not in told
+
+
+@pytest.mark.parametrize("failed", [{"finish_reason": "error", "error": {"code": 502}}, {"finish_reason": "abort"}])
+def test_an_answer_that_failed_is_asked_for_again(ask: Callable[..., Run], failed: dict[str, Any]) -> None:
+    def script(text: str, count: int) -> Reply:
+        if "test 0 " in text and count == 1:
+            return Reply(body={"choices": [{"message": {"content": ""}, **failed}]})
+        return by_word(text, count)
+
+    with serve(script) as server:
+        run = ask(server, items=3)
+        assert server.calls == 4
+    assert run.result["accuracy"] == 1.0
+
+
+def test_each_seed_draws_answers_of_its_own_where_they_are_drawn(ask: Callable[..., Run]) -> None:
+    for temperature, calls in ((0.8, 3 * 4), (0.0, 4)):
+        with serve() as server:
+            for seed in (42, 1, 2):
+                ask(server, items=4, seed=seed, temperature=temperature)
+            assert server.calls == calls
+
+
+def test_an_endpoint_is_asked_from_within_a_running_loop(ask: Callable[..., Run]) -> None:
+    async def cell(server: Server) -> Run:
+        return ask(server, items=4)
+
+    with serve() as server:
+        assert asyncio.run(cell(server)).result["accuracy"] == 1.0
+
+
+def test_letters_of_turkish_and_azerbaijani_are_read_in_any_case() -> None:
+    labels = {"sports": ["idman"], "politics": ["siyasət"], "health": ["ışık"]}
+    for said, label in (("İdman", "sports"), ("İDMAN", "sports"), ("SİYASƏT", "politics"), ("IŞIK", "health")):
+        assert label_in(said, labels) == label
 
 
 def test_patience_has_an_end_and_what_was_answered_is_kept(ask: Callable[..., Run]) -> None:
