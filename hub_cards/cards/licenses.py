@@ -6,7 +6,7 @@ from typing import Any
 
 from hub_cards.artifacts import Adapter, Workspace
 from hub_cards.cards.lint import rules
-from hub_cards.cards.source import Source, source_of, version_with
+from hub_cards.cards.source import Source, source_of
 from lrldata.errors import UsageError
 from lrldata.manifest import ADAPTER
 
@@ -97,24 +97,27 @@ def of_adapter(adapter: Adapter, workspace: Workspace, text: Source) -> License 
     return asking[0] if asking else CC0
 
 
-def of_part(record: Mapping[str, Any] | None, source: str) -> License | None:
-    """Return the licence under which a source is published; None where it is not."""
-    part = record["parts"].get(source) if record else None
-    return License(**part["facts"]["licence"]) if part else None
+def of_part(record: Mapping[str, Any] | None, name: str, manifest_sha256: str | None = None) -> License | None:
+    """Return the licence of a published part; None where there is none, or it is not the one of this manifest."""
+    part = record["parts"].get(name) if record else None
+    if part is None or manifest_sha256 not in (None, part["manifest_sha256"]):
+        return None
+    return License(**part["facts"]["licence"])
 
 
-def of_published(adapter: Adapter, repository: str, record: Mapping[str, Any] | None) -> License | None:
-    """Return the licence of the published dataset that an adapter was trained on; None where that is not the one."""
+def of_published(
+    adapter: Adapter, repository: str, record: Mapping[str, Any] | None, tip: str | None
+) -> License | None:
+    """Return the licence of the text of an adapter, where that is what its dataset's repository has now."""
     inputs = adapter.manifest["inputs"]
-    if record is None or len(inputs) != 1 or adapter.method == "full":
+    if len(inputs) != 1 or adapter.method == "full":
         return None
     (entry,) = inputs
     if entry["kind"] == "hub":
         identifier, _, source = entry["name"].rpartition("/")
-        return of_part(record, source) if identifier == repository else None
-    if entry["kind"] == "dataset" and version_with(record, entry["name"], entry["manifest_sha256"]):
-        return of_part(record, entry["name"])
-    return None
+        is_now = tip is not None and adapter.manifest.get("text", {}).get("commit") == tip
+        return of_part(record, source) if identifier == repository and is_now else None
+    return of_part(record, entry["name"], entry["manifest_sha256"]) if entry["kind"] == "dataset" else None
 
 
 def _of_input(entry: Mapping[str, Any], workspace: Workspace, text: Source) -> License | None:

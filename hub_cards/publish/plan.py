@@ -134,11 +134,12 @@ def _check_newer(repository: Repository, record: Mapping[str, Any]) -> None:
     for name, part in repository.parts.items():
         known = record["parts"].get(name)
         earlier = version_with(record, name, part.manifest_sha256)
-        if known and known["data"] != part.data and earlier:
+        if known and known["manifest_sha256"] != part.manifest_sha256 and earlier:
+            version = bump(str(record["version"]), 1)
             raise PublishError(
                 f"{repository.id}: {name} here is that of v{earlier}, and v{record['version']} has replaced it.",
-                f"Get the newer one, or go back to this with a version of its own, as --version "
-                f"{bump(str(record['version']), 1)}.",
+                f"Get the newer one, or leave it out with --kind or --source. --kind {repository.what} with --version "
+                f"{version} goes back on purpose.",
             )
 
 
@@ -160,6 +161,10 @@ def _all_parts(repository: Repository, remote: Remote) -> dict[str, Part]:
     return parts
 
 
+def _verdicts(speakers: Mapping[str, Any]) -> int:
+    return int(speakers.get("verdicts", 0))
+
+
 def _data_of(part: Part) -> set[str]:
     """Return the files without which a configuration cannot be loaded."""
     return {path for path in part.files if path.split("/")[1:2] == ["data"]}
@@ -167,7 +172,8 @@ def _data_of(part: Part) -> set[str]:
 
 def _joined(facts: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     if "results" not in facts:
-        return {**({"speakers": known["speakers"]} if "speakers" in known else {}), **facts}
+        said = max((each["speakers"] for each in (facts, known) if "speakers" in each), key=_verdicts, default=None)
+        return {**facts, **({"speakers": said} if said else {})}
     joined = {**facts, "results": each_once((*known["results"], *facts["results"]))}
     if not facts["text"]["inputs"] and known.get("text", {}).get("inputs"):
         joined |= {"text": known["text"], "licence": known["licence"]}

@@ -17,7 +17,14 @@ from hub_cards.cards.source import source_of
 from hub_cards.config import PushConfig
 from hub_cards.publish.hub import Account, Collection, Hub
 from hub_cards.publish.plan import Plan, Remote, make_plan
-from hub_cards.publish.repository import Kind, Repository, adapter_repository, base_repository, dataset_repository
+from hub_cards.publish.repository import (
+    Kind,
+    Repository,
+    adapter_id,
+    adapter_repository,
+    base_repository,
+    dataset_repository,
+)
 from hub_cards.publish.retry import Patience
 from lrldata.errors import PublishError, UsageError
 from lrldata.language import find, parse
@@ -210,8 +217,10 @@ def _plans_of(
 ) -> Iterator[Plan]:
     """Plan the repositories of a language: its dataset first, as adapters name the version of their text."""
 
-    def planned(repository: Repository) -> Plan:
-        remote = patience.retry_until_done(repository.id, lambda: hub.read(repository.id, repository.kind))
+    def read(name: str, kind: Kind) -> Remote:
+        return patience.retry_until_done(name, lambda: hub.read(name, kind))
+
+    def planned(repository: Repository, remote: Remote) -> Plan:
         if config.private and remote.tip and not remote.private:
             raise PublishError(
                 f"{repository.id}: is public already, and --private holds for new repositories.",
@@ -223,12 +232,12 @@ def _plans_of(
         each for each in workspace.datasets.get(code, ()) if not config.source or each.source in config.source
     )
     name = f"{namespace}/lrl-{code}"
-    remote: Remote = patience.retry_until_done(name, lambda: hub.read(name, "dataset"))
+    remote = read(name, "dataset")
     record = remote.record
     if datasets and "dataset" in (config.kind or ["dataset"]):
         with understood(datasets[0].folder.parent):
             licences = {each.source: _licence_of_dataset(config, each, name, record) for each in datasets}
-            plan = planned(dataset_repository(datasets, licences, namespace, code))
+            plan = planned(dataset_repository(datasets, licences, namespace, code), remote)
         record = plan.record
         yield plan
     chosen = [adapter for adapter in workspace.adapters.get(code, ()) if _is_chosen(adapter, config)]
@@ -236,14 +245,20 @@ def _plans_of(
         return
     if any(adapter.manifest["base"]["id"] == MINI for adapter in chosen):
         folder = Path(str(files("lrltrain").joinpath("mini")))
-        yield planned(base_repository(folder, json.loads((folder / "made_from.json").read_text("utf-8")), namespace))
+        mini = base_repository(folder, json.loads((folder / "made_from.json").read_text("utf-8")), namespace)
+        yield planned(mini, read(mini.id, mini.kind))
     for adapter in chosen:
         with understood(adapter.folder):
             text = source_of(adapter, workspace, name, record)
-            known = licenses.of_adapter(adapter, workspace, text) or licenses.of_published(adapter, name, record)
-            licence = _licence(config, known, adapter.folder)
             base = _base_id(adapter, config, namespace)
-            plan = planned(adapter_repository(adapter, workspace, licence, text, base, namespace))
+            own = read(adapter_id(adapter, base, namespace), "model")
+            known = licenses.of_adapter(adapter, workspace, text)
+            of_text = licenses.of_published(adapter, name, record, remote.tip)
+            before = licenses.of_part(own.record, "adapter", adapter.manifest_sha256)
+            licence = _licence(config, known, before or of_text, adapter.folder)
+            repository = adapter_repository(adapter, workspace, licence, text, base, namespace)
+            _note_change(repository.id, "it", licence, licenses.of_part(own.record, "adapter"))
+            plan = planned(repository, own)
         yield plan
 
 
@@ -258,18 +273,24 @@ def _is_chosen(adapter: Adapter, config: PushConfig) -> bool:
 def _licence_of_dataset(
     config: PushConfig, dataset: Dataset, repository: str, record: Mapping[str, Any] | None
 ) -> License:
-    """Return the licence of a dataset: that of its source, the one asked for, or else the published one."""
+    """Return the licence of a dataset; of one whose source's is not known, that of what it replaces, with a note."""
     known, published = licenses.of_dataset(dataset.manifest), licenses.of_part(record, dataset.source)
-    licence = _licence(config, known or (None if config.license else published), dataset.folder)
-    if published and published != licence:
-        note(f"note: {repository}: the licence of {dataset.source} is {licence.id} now, and was {published.id}.")
+    licence = _licence(config, known, published, dataset.folder)
+    _note_change(repository, dataset.source, licence, published)
+    if not known and not config.license and not licenses.of_part(record, dataset.source, dataset.manifest_sha256):
+        note(f"note: {repository}: {dataset.source} has other rows, under {licence.id} as before (see --license).")
     return licence
 
 
-def _licence(config: PushConfig, known: License | None, folder: Path) -> License:
-    """Return the licence of an artifact: that of its sources, else the one that was asked for. Raises UsageError."""
+def _note_change(repository: str, what: str, licence: License, published: License | None) -> None:
+    if published and published != licence:
+        note(f"note: {repository}: the licence of {what} is {licence.id} now, and was {published.id}.")
+
+
+def _licence(config: PushConfig, known: License | None, published: License | None, folder: Path) -> License:
+    """Return the licence of an artifact: that of its sources, the one asked for, or the published one."""
     asked = licenses.asked_for(config.license, config.license_name, config.license_link) if config.license else None
-    if (licence := known or asked) is None:
+    if (licence := known or asked or published) is None:
         raise UsageError(
             f"{folder}: the licence of its text is not known.",
             "Name the one that it may be published under with --license.",

@@ -175,14 +175,18 @@ def dataset_repository(
     )
 
 
+def adapter_id(adapter: Adapter, base: str, namespace: str) -> str:
+    """Return the id of an adapter's repository. Raises UsageError for one that the Hub does not take."""
+    manifest = adapter.manifest
+    parts = [base_name(base), manifest["language"]["code"], adapter.source, adapter.method, manifest.get("variant")]
+    return _checked(f"{namespace}/{'-'.join(filter(None, parts))}", adapter.folder)
+
+
 def adapter_repository(
     adapter: Adapter, workspace: Workspace, licence: License, text: Source, base: str, namespace: str
 ) -> Repository:
     """Return the repository of an adapter, NAMESPACE/BASE-LANGUAGE-SOURCE-METHOD, of a variant with -VARIANT."""
-    manifest = adapter.manifest
-    language = manifest["language"]["code"]
-    parts = [base_name(base), language, adapter.source, adapter.method, manifest.get("variant")]
-    name = _checked(f"{namespace}/{'-'.join(filter(None, parts))}", adapter.folder)
+    manifest, name = adapter.manifest, adapter_id(adapter, base, namespace)
     paths = [entry["path"] for entry in manifest["outputs"]]
     files = [
         *(File.listed(each["path"], adapter.folder, each) for each in entries(manifest)),

@@ -103,11 +103,11 @@ def test_what_is_the_first_configuration_stays_the_first() -> None:
 
 
 def test_what_speakers_said_of_the_same_data_stays() -> None:
-    said = repository(facts={"speakers": {"judged": 60}})
-    before = published(said)
-    plan = make_plan(repository(), before)
-    assert plan.record["parts"]["a"]["facts"]["speakers"] == {"judged": 60}
-    assert plan.action == "unchanged"
+    before = published(repository(facts={"speakers": {"verdicts": 60}}))
+    for facts, verdicts in (({}, 60), ({"speakers": {"verdicts": 10}}, 60), ({"speakers": {"verdicts": 70}}, 70)):
+        plan = make_plan(repository(facts=facts), before)
+        assert plan.record["parts"]["a"]["facts"]["speakers"] == {"verdicts": verdicts}
+        assert (plan.action == "unchanged") == (verdicts == 60)
     assert "speakers" not in make_plan(repository(data="e"), before).record["parts"]["a"]["facts"]
 
 

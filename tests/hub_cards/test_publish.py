@@ -260,6 +260,10 @@ def test_a_source_without_a_licence_is_refused_unless_one_is_given(
     assert (card.data.license, card.data.license_name) == (["cc0-1.0", "other"], "ours"), "what is known stays"
     again = push(out=workspace)
     assert "Unchanged" in again.stdout, "the published licence holds where none is named"
+    write(workspace, "oscar", ["patru", "cinci", "șase"])
+    other = push("--dry-run", out=workspace)
+    assert other.returncode == 0
+    assert "note: my-org/lrl-ro: oscar has other rows, under other as before" in other.stderr
     changed = push("--license", "mit", "--dry-run", out=workspace)
     assert "note: my-org/lrl-ro: the licence of oscar is mit now, and was other." in changed.stderr
 
