@@ -76,15 +76,19 @@ def build(config: BuildConfig, progress: Progress) -> list[Dataset]:
     }
     pending = [language for language in held if language.code not in results]
     with progress.items("Building", len(pending)) as begin, ThreadPoolExecutor(min(cores(), AT_ONCE)) as pool:
-        for some in _in_turns(index, pending):
+
+        def turn(some: Sequence[Language]) -> dict[str, Dataset | str]:
             edges = read_edges(index, some)
 
-            def make(language: Language, edges: pl.DataFrame = edges) -> Dataset | str:
+            def make(language: Language) -> Dataset | str:
                 begin(language.name)
                 code = language.code
                 return _build_one(edges, language, books[code], recipes[code], config, decided[code])
 
-            results |= zip((language.code for language in some), pool.map(make, some), strict=True)
+            return dict(zip((language.code for language in some), pool.map(make, some), strict=True))
+
+        for some in _in_turns(index, pending):
+            results |= turn(some)
 
     built = [result for language in held if isinstance(result := results[language.code], Dataset)]
     lacking = [f"{language.name} ({language.code})" for language in chosen if language not in held]

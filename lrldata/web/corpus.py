@@ -13,6 +13,7 @@ import polars as pl
 
 from lrldata.engine import AHEAD, WorkerPool
 from lrldata.errors import InputError
+from lrldata.paths import remove_tree
 from lrldata.split import by_pair, content_hash
 from lrldata.web import stages
 from lrldata.web.bundles import Bundle
@@ -60,10 +61,10 @@ def judge_all(
             state.ended[name] += 1
             state.finish(name)
             advance(size)
-    # Others there may be of a run before that put files together in another way.
-    names = {each.name for each in bundles if not all(shard.name in skipped for shard in each.shards)}
-    judged = sorted(work.glob("*/*-*.json"), key=lambda path: path.name)
-    return [Part(path.with_suffix("")) for path in judged if path.parent.name in names], skipped
+    # Other folders there may be of a run before that put files together in another way.
+    names = [each.name for each in bundles if not all(shard.name in skipped for shard in each.shards)]
+    judged = (path for name in names for path in sorted((work / name).glob("*-*.json")))
+    return [Part(path.with_suffix("")) for path in judged], skipped
 
 
 def _judge_bundle(
@@ -93,6 +94,8 @@ class _State:
             name, before = bundle.name, len(self.skipped)
             if self._done(name).is_file():
                 continue
+            if len(bundle.shards) > 1:  # another of its files may have been bad when it was begun
+                remove_tree(self.work / name)
             self.work.joinpath(name).mkdir(parents=True, exist_ok=True)
             read = self._read(bundle, columns, skip_bad=skip_bad)
             yield from ((name, task, part, documents) for part, documents in self._parts(name, read))

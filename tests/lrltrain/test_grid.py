@@ -1,5 +1,6 @@
 """Grids that are run: to the end, again, in parts, with jobs that fail, with files that are harmed, by two at once."""
 
+import gzip
 import json
 import os
 import re
@@ -230,7 +231,8 @@ def test_web_text_is_cleaned_a_file_a_job_and_merged_to_the_same_bytes(tmp_path:
     for number in range(3):
         part = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in documents[number::3])
         (tmp_path / "web").mkdir(exist_ok=True)
-        (tmp_path / "web" / f"{number}.jsonl").write_text(part, "utf-8")
+        packed = gzip.compress(part.encode(), mtime=0)  # small plain files would share a job
+        (tmp_path / "web" / f"{number}.jsonl.gz").write_bytes(packed)
     recipe = tmp_path / "recipe.toml"
     text = 'languages = "ro"\nout = "{out}"\ncache = "{out}/cache"\n[build.web]\ninput = "web"\nshard-jobs = {shards}\n'
     recipe.write_text(text.format(out="whole", shards="false"))
@@ -242,5 +244,5 @@ def test_web_text_is_cleaned_a_file_a_job_and_merged_to_the_same_bytes(tmp_path:
     logs = {log.read_text().split()[1] for log in (tmp_path / "parts" / "grid" / "logs").iterdir()}
     assert logs == {"shard", "build"}
     assert finished(lrltrain, recipe)["kept"] == 4
-    (tmp_path / "web" / "1.jsonl").write_text(json.dumps(documents[0], ensure_ascii=False) + "\n", "utf-8")
+    (tmp_path / "web" / "1.jsonl.gz").write_bytes(gzip.compress(json.dumps(documents[0], ensure_ascii=False).encode()))
     assert finished(lrltrain, recipe)["kept"] == 0, "the folder is an input of each"
