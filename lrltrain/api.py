@@ -99,8 +99,8 @@ def fit(data: Any, **options: Any) -> Any:
         data: A dataset of `lrldata`, a dataset's folder, or a language (a code, or one of `lrldata.languages()`) whose
             dataset is in the workspace `out` (or that `text` is in). A list of them is trained together.
         **options: The options of `lrltrain fit`, e.g. `base`, `method`, `steps`. `out` is the dataset's workspace
-            where it lies in one. With a list as `data`, `source`, `method` and `seed` may be lists too, as in
-            `fit([dataset], seed=[1, 2, 3])`: an adapter is trained with each of the others.
+            where it lies in one. With a list as `data`, `method` and `seed` may be lists too (and `source`, where it
+            is a list of languages): `fit([dataset], seed=[1, 2, 3])` trains an adapter with each of the others.
 
     Returns:
         The adapter: `path`, `method`, `validation_loss`, `load(model)`; of a list, a list.
@@ -122,7 +122,7 @@ def fit(data: Any, **options: Any) -> Any:
     if wrong := [each for each in several if not isinstance(each, Dataset | Language | str | Path)]:
         raise UsageError(f"data: {wrong[0]!r:.60} is not a dataset.", "Give one of lrldata, its folder, or a language.")
     with naming_arguments(FitOptions.__annotations__.keys() | {"lang"}):
-        calls = [call_of(FitOptions, _where(each, options) | options, **_what(each)) for each in several]
+        calls = [call_of(FitOptions, _where(each, options) | options, **_what(each, options)) for each in several]
         settings = [each for call in calls for each in load_fit_configs(call.config, call.flags)]
         if not listed and len(settings) > 1:
             raise UsageError("several adapters are asked for.", "Give a list as the data, which returns a list.")
@@ -134,7 +134,7 @@ def fit(data: Any, **options: Any) -> Any:
     return made if listed else made[0]
 
 
-def _what(data: Dataset | Language | PathLike) -> dict[str, Any]:
+def _what(data: Dataset | Language | PathLike, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that say what is trained on."""
     if isinstance(data, Language):
         return {"lang": data.code}
@@ -144,7 +144,8 @@ def _what(data: Dataset | Language | PathLike) -> dict[str, Any]:
                 Dataset.open(data)  # which says what is wrong
             return {"lang": str(data)}
         data = Dataset.open(data)
-    return {"lang": data.language.code, "source": data.source, "dataset": str(data.path)}
+    source = {} if options.get("source") is not None else {"source": data.source}  # another one is refused later
+    return {"lang": data.language.code, "dataset": str(data.path)} | source
 
 
 def _where(data: Dataset | Language | PathLike, options: dict[str, Any]) -> dict[str, Any]:
@@ -192,12 +193,15 @@ def evaluate(
     fitted = [each for each in several if not isinstance(each, str | Path)]
     if not fitted or len(fitted) < len(several):
         return _measured(several, given)
-    given.setdefault("out", fitted[0].workspace)
+    given = {"out": fitted[0].workspace} | given
     own = [each.dataset for each in fitted]
     if given.get("task", "pppl") != "pppl" or given.get("data") is not None or None in own:
         return _measured(fitted, given)
     of_each = {data: [each for each in fitted if each.dataset == data] for data in own}
-    texts = {data: iter(_measured(alike, given | {"data": data}).texts) for data, alike in of_each.items()}
+    texts = {}
+    for data, alike in of_each.items():
+        where = {"out": options.get("out") or alike[0].workspace}
+        texts[data] = iter(_measured(alike, given | where | {"data": data}).texts)
     return Scores(tuple(next(texts[data]) for data in own))
 
 

@@ -147,7 +147,7 @@ def _on_hub(identifier: str, configuration: str, revision: str | None) -> Text:
         "name": f"{identifier}/{configuration}",
         "revision": revision,
         "content": fingerprint(digest),
-        "rows": {split: part.num_rows - nulls.get(split, 0) for split, part in parts.items()},
+        "rows": {split: parts[split].num_rows - nulls[split] for split in sorted(wanted)},
     }
     return Text(identifier, provenance, read, {"commit": commit} if commit else {})
 

@@ -7,15 +7,21 @@ from datasets import get_dataset_config_names, load_dataset
 
 from lrldata.errors import InputError, LanguageError, first_line
 from lrldata.language import Language, find
+from lrldata.web.inputs import type_of
 from lrltrain.names import HUB_ID
 
 _SHOWN = 8  # configurations that are named
 
 
 def split_id(typed: str) -> tuple[str, str | None]:
-    """Return the id of a dataset, and the configuration where one is named behind it: ORG/NAME/CONFIGURATION."""
+    """Return the id of a dataset, and the configuration where one is named behind it: ORG/NAME/CONFIGURATION.
+
+    What looks like a path here, or like a file, is no such thing.
+    """
     identifier, _, configuration = typed.rpartition("/")
-    return (identifier, configuration) if identifier.count("/") == 1 and HUB_ID.fullmatch(identifier) else (typed, None)
+    here = Path(identifier).parent.exists() or type_of(configuration) or configuration.endswith(".devtest")
+    named = identifier.count("/") == 1 and HUB_ID.fullmatch(identifier) and not here
+    return (identifier, configuration) if named else (typed, None)
 
 
 def load_parts(typed: str, usual: str | None, language: Language, hint: str) -> tuple[Any, str | None]:

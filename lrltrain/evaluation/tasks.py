@@ -47,7 +47,7 @@ def open_task(
     A folder is the one of the language's files, or holds all: sib200/LANG, sa/LANG/SET, ner/LANG/SET. `limit` draws so
     many items of each split. With `own_labels` the labels are those that the data has, in any form of own_labels.py.
     """
-    if data is None or (not Path(data).exists() and _HUB_ID.fullmatch(data)):
+    if data is None or (not Path(data).exists() and _HUB_ID.fullmatch(data) and _may_be_on_hub(data)):
         from lrltrain.evaluation.tasks_on_hub import load_task  # noqa: PLC0415 -- half a second that folders need not wait
 
         opened = load_task(task, data, language, own_labels=own_labels)
@@ -64,6 +64,13 @@ def open_task(
             opened, splits=splits, provenance={**opened.provenance, "counts": counts(splits), "sampled": limit}
         )
     return opened
+
+
+def _may_be_on_hub(data: str) -> bool:
+    """Return whether it is an id, and no path of three parts with a slip in it."""
+    from lrltrain.evaluation.on_hub import split_id  # noqa: PLC0415 -- half a second that folders need not wait
+
+    return data.count("/") == 1 or split_id(data)[1] is not None
 
 
 def check_apart(data: str | Path | None, task: Task, languages: Iterable[Language], split: str = "train") -> None:

@@ -1,7 +1,7 @@
 """Pseudo-perplexities of a workspace as cells of the table: with an adapter, and of the base model alone. IO."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -34,7 +34,7 @@ from lrltrain.reporting.current import adapters_in, is_replaced, made_at, note_r
 from lrltrain.reporting.data_names import Key, key_of, names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference
 from lrltrain.reporting.tables import NONE, PPPL, RESAMPLES, Cell, Column, Comparison, Row, variant_of
-from lrltrain.reporting.train_seeds import joined, seed_of
+from lrltrain.reporting.train_seeds import joined, matched, seed_of
 
 Measured = tuple[Path, Mapping[str, Any], Key]  # a folder, its manifest, and what was read
 _AGAIN = "Measure it again with `lrltrain eval --overwrite`."
@@ -44,14 +44,14 @@ _AGAIN = "Measure it again with `lrltrain eval --overwrite`."
 class Found:
     """A cell, the manifest of its score, and by how much each sentence differs from what it is compared with.
 
-    `folders` have the likelihoods of the sentences, of the adapter of each seed.
+    `folders` have the likelihoods of the sentences, by the seed of the adapter's training, 0 where there is one.
     """
 
     cell: Cell
     manifest: Mapping[str, Any]
     apart: NDArray[np.float64] | None = None
     at: int = 0
-    folders: tuple[Path, ...] = ()
+    folders: Mapping[int, Path] = field(default_factory=dict)
 
 
 def read_perplexities(
@@ -86,7 +86,7 @@ def read_perplexities(
         column, alike = Column(PPPL, called[key], str(score["metric"])), _alike(manifest, folder)
         base = Row(score["language"], score["base"], NONE, None)
         before = Cell(base, column, 1, score["sentences"], Interval(**(score["before"] or score["after"])))
-        alone_as, alone_in = {**manifest, "adapter": None}, (alone[alike],) if alike in alone else ()
+        alone_as, alone_in = {**manifest, "adapter": None}, {0: alone[alike]} if alike in alone else {}
         cells.setdefault((alike, ""), Found(before, alone_as, at=at, folders=alone_in))
         if score["adapter"] is None:
             continue
@@ -96,7 +96,7 @@ def read_perplexities(
         apart = _apart(folder, alone.get(alike), manifest["settings"]["formula"]) if score["ratio"] else None
         change = None if apart is None else Comparison(Interval(**score["ratio"]), p=1.0)
         cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=change)
-        cells.setdefault((alike, hashed), Found(cell, manifest, apart, at, (folder,)))
+        cells.setdefault((alike, hashed), Found(cell, manifest, apart, at, {0: folder}))
     told = _told_apart(list(cells.values()))
     if together:
         told = joined("perplexities", told, _place, _join)
@@ -132,7 +132,7 @@ def _join(row: Row, several: list[Found]) -> Found:
     runs = tuple((seed_of(cell.row)[1], None, cell.score.value) for cell in cells)
     cell = replace(cells[0], row=row, seeds=many, train_seeds=many, score=_geometric(scores), sd=sd, against=against)
     cell = replace(cell, runs=runs)
-    folders = tuple(folder for each in several for folder in each.folders)
+    folders = {seed_of(each.cell.row)[1] or 0: folder for each in several for folder in each.folders.values()}
     return Found(cell, several[0].manifest, np.mean(aparts, axis=0) if whole else None, folders=folders)
 
 
@@ -140,7 +140,8 @@ def _compared(found: Found, every: Sequence[Found], against: Reference, resample
     """Compare with what is named: adapters of several seeds one by one, a single one with each."""
     other = _other(found, every, against)
     found = replace(found, cell=replace(found.cell, against=None), apart=None)
-    pairs = _pairs(found.folders, other.folders) if other else []
+    seeds = matched(found.folders, other.folders, single=True) if other else []
+    pairs = [(found.folders[mine], other.folders[its]) for mine, its in seeds] if other else []
     read = {folder: read_likelihoods(folder) for pair in pairs for folder in pair}
     if not pairs or any(not np.array_equal(read[one].tokens, read[another].tokens) for one, another in pairs):
         return found
@@ -153,7 +154,7 @@ def _compared(found: Found, every: Sequence[Found], against: Reference, resample
 
 
 def _other(found: Found, every: Sequence[Found], against: Reference) -> Found | None:
-    """Return what is compared with, under the same conditions; None where texts of several sources would fit."""
+    """Return what is compared with, under the same conditions."""
     row, conditions = found.cell.row, conditions_of(found.manifest)
     fitting = [
         each
@@ -162,15 +163,7 @@ def _other(found: Found, every: Sequence[Found], against: Reference) -> Found | 
         and against.fits(row, each.cell.row)
         and conditions_of(each.manifest) == conditions
     ]
-    if len({each.cell.row.source for each in fitting}) != 1:
-        return None
-    return max(fitting, key=lambda each: (each.cell.row.variant in (row.variant, ""), each.cell.seeds))
-
-
-def _pairs(ours: Sequence[Path], theirs: Sequence[Path]) -> list[tuple[Path, Path]]:
-    if 1 in (len(ours), len(theirs)):
-        return [(one, other) for one in ours for other in theirs]
-    return list(zip(ours, theirs, strict=False))
+    return against.choose(row, fitting, lambda each: each.cell.row, lambda each: each.cell.seeds)
 
 
 def _geometric(intervals: Sequence[Interval]) -> Interval:

@@ -180,7 +180,7 @@ def _adaptation(points: Sequence[Point], series: Sequence[str], base: str, again
 def _perplexity(points: Sequence[Point], series: Sequence[str], base: str, measured: Column, against: str) -> Plot:
     x = alt.X(
         "x:Q",
-        title="ratio of perplexities, after / before",
+        title="ratio of perplexities",
         scale=alt.Scale(type="log", nice=False, padding=16),
         axis=alt.Axis(tickCount=4, grid=False),
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from lrldata.errors import InputError, UsageError
 from lrldata.manifest import understood, write_text
+from lrldata.output import note
 from lrldata.workspace import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrltrain.reporting.averages import averages
 from lrltrain.reporting.cells import read_cells
@@ -64,6 +65,8 @@ def report(
         material = read_material(workspace)
         took, listed = costs(material), adapters_csv(material)
     averaged, linked, drawn = averages(table), links(table, material), plots(table, material)
+    if against != BASE_MODEL and not any(cell.against for cell in table.cells):
+        note(f"note: nothing is compared with {against}: no score is of the same items, base model and text.")
     texts = {
         "results.md": as_markdown(table, averaged, linked, took),
         "results.csv": scores_csv(table),

@@ -21,7 +21,7 @@ from lrltrain.reporting.current import SHOWN, current_runs, made_at, note_replac
 from lrltrain.reporting.data_names import Key, content_of, key_of, names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference
 from lrltrain.reporting.tables import Cell, Column, Comparison, Row, variant_of
-from lrltrain.reporting.train_seeds import joined, seed_of
+from lrltrain.reporting.train_seeds import joined, matched, seed_of
 
 _AGAIN = "Run the task again with --overwrite."
 
@@ -74,7 +74,7 @@ def read_tasks(
     if together:
         groups = joined("scores of tasks", groups, _place, _join)
     fitting = {id(group): _fitting(group, groups, against) for group in groups}
-    pairs = [(group, _baseline(group, fitting[id(group)])) for group in groups]
+    pairs = [(group, _baseline(group, fitting[id(group)], against)) for group in groups]
     _note_unlike([group for group, base in pairs if base is None and fitting[id(group)]], against)
     drawn = {id(group): _drawn(group, group.counts, resamples) for group in groups}
     return [_cell(group, base, drawn, resamples, times) for group, base in pairs]
@@ -118,7 +118,8 @@ def _check(run: Run) -> None:
 
 
 def _tested(run: Run) -> Key:
-    return key_of(run.language, run.task, run.manifest["data"])
+    limit = run.manifest["settings"].get("limit")  # of a prompt; of a task that was trained the data has it
+    return key_of(run.language, run.task, run.manifest["data"], limit)
 
 
 def _row(run: Run) -> Row:
@@ -165,22 +166,18 @@ def _labelled(groups: Sequence[Group]) -> list[Group]:
 
 
 def _fitting(group: Group, groups: Sequence[Group], against: Reference) -> list[Group]:
-    """Return what a group may be compared with, on the very same items, under whatever conditions.
-
-    What has no source itself, as `none`, is compared with nothing where there are several.
-    """
-    found = [
+    """Return what a group may be compared with, on the very same items, under whatever conditions."""
+    return [
         base
         for base in groups
         if base.column == group.column and against.fits(group.row, base.row) and base.gold.equals(group.gold)
     ]
-    return found if len({base.row.source for base in found}) == 1 else []
 
 
-def _baseline(group: Group, fitting: Sequence[Group]) -> Group | None:
-    """Return what a group is compared with: the one under the same conditions, of several that with most seeds.
+def _baseline(group: Group, fitting: Sequence[Group], against: Reference) -> Group | None:
+    """Return what a group is compared with, under the same conditions; of another model they are its own.
 
-    Libraries may differ, where none has the same. Of another model the conditions are its own.
+    Libraries may differ, where none has the same.
     """
     mine = group.runs[0].manifest
     same = [
@@ -189,17 +186,17 @@ def _baseline(group: Group, fitting: Sequence[Group]) -> Group | None:
         if base.row.base != group.row.base or conditions_of(base.runs[0].manifest) == conditions_of(mine)
     ]
     made_with = [base for base in same if base.runs[0].manifest["made_with"] == mine["made_with"]]
-    variants = (group.row.variant, "")
-    return max(made_with or same, key=lambda base: (base.row.variant in variants, len(base.seeds)), default=None)
+    return against.choose(group.row, made_with or same, lambda base: base.row, lambda base: len(base.seeds))
 
 
 def _note_unlike(groups: Sequence[Group], against: Reference) -> None:
     """Say how many scores are compared with nothing, though there is something of that name."""
     if groups:
         told = [f"{each.row.language} {each.row.method} {each.column.task}" for each in groups[:SHOWN]]
+        several = "" if against == BASE_MODEL else ", or is several"
         note(
             f"note: {len(groups):,} scores are compared with nothing, as `{against.name}` was measured under other "
-            "conditions: "
+            f"conditions{several}: "
             f"{', '.join(told)}{', ...' if len(groups) > SHOWN else ''}."
         )
 
@@ -248,23 +245,14 @@ def _paired(group: Group, base: Group) -> tuple[list[int], list[int]]:
 
     A single adapter is compared with each of several, and so is a single run of another model.
     """
-    adapters = _matched(*([adapter for adapter, _ in each.places] for each in (group, base)), single=True)
-    seeds = _matched(group.seeds, base.seeds, single=group.row.base != base.row.base)
+    adapters = matched(*([adapter for adapter, _ in each.places] for each in (group, base)), single=True)
+    seeds = matched(group.seeds, base.seeds, single=group.row.base != base.row.base)
     pairs = [((one, seed), (other, its)) for one, other in adapters for seed, its in seeds]
     held = [
         (group.places[one], base.places[other]) for one, other in pairs if one in group.places and other in base.places
     ]
     ours, theirs = zip(*held or [(0, 0)], strict=True)
     return list(ours), list(theirs)
-
-
-def _matched(ours: Iterable[int], theirs: Iterable[int], *, single: bool) -> list[tuple[int, int]]:
-    """Match seeds: those that both have, or else as many of each as the fewer has; if `single`, one with each."""
-    mine, its = sorted(set(ours)), sorted(set(theirs))
-    if single and 1 in (len(mine), len(its)):
-        return [(one, other) for one in mine for other in its]
-    shared = [seed for seed in mine if seed in its]
-    return list(zip(shared or mine, shared or its, strict=False))
 
 
 def _drawn(group: Group, counts: Counts, resamples: int, places: Sequence[int] | None = None) -> Floats:

@@ -1,7 +1,7 @@
 """Adapters that differ in the seed that they were trained with: one method, measured several times."""
 
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from lrldata.output import note
@@ -51,6 +51,15 @@ def joined(
         for number, each in enumerate(found)
         if number not in gone
     ]
+
+
+def matched(ours: Iterable[int], theirs: Iterable[int], *, single: bool) -> list[tuple[int, int]]:
+    """Match seeds: those that both have, or else as many of each as the fewer has; if `single`, one with each."""
+    mine, its = sorted(set(ours)), sorted(set(theirs))
+    if single and 1 in (len(mine), len(its)):
+        return [(one, other) for one in mine for other in its]
+    shared = [seed for seed in mine if seed in its]
+    return list(zip(shared or mine, shared or its, strict=False))
 
 
 def column_of(rest: Hashable) -> Hashable:

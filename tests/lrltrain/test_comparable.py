@@ -204,6 +204,15 @@ def test_of_one_test_set_samples_stay_apart(tmp_path: Path) -> None:
     assert {cell.column.data for cell in own_sets(cells_of(tmp_path))} == {"sib200", "sib200, at most 30"}
 
 
+def test_samples_of_prompts_and_of_adapters_are_one_column(tmp_path: Path) -> None:
+    data: dict[str, Any] = {"name": "sib200", "files": [{"path": "test.tsv", "sha256": "a" * 64}], "counts": {}}
+    put(tmp_path, "ro", "none", 0.4, {}, data=data | {"sampled": 30})
+    put(tmp_path, "ro", "prompt-0", 0.6, {"limit": 30}, data=data)
+    put(tmp_path, "ro", "prompt-4", 0.6, {"limit": None}, data=data)
+    columns = {cell.row.method: cell.column.data for cell in cells_of(tmp_path)}
+    assert columns == dict.fromkeys(("none", "prompt-0"), "sib200, at most 30") | {"prompt-4": "sib200"}
+
+
 def test_a_score_is_compared_under_its_own_conditions_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     put(tmp_path, "ro", "none", 0.2, {"epochs": 1})
     put(tmp_path, "ro", "lora", 0.9, {"epochs": 12})

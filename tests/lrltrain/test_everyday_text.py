@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 import lrldata
-from lrldata.errors import InputError, LrlError, UsageError
+from lrldata.errors import InputError, LrlError, ModelError, UsageError
 from lrldata.language import find
 from lrldata.manifest import SCORES, file_entry, fingerprint, sealed, write_json, write_manifest
 from lrldata.progress import Progress
@@ -190,6 +190,18 @@ def test_in_a_chat_the_templates_tokens_are_special_and_those_of_the_text_are_no
         assert tokenizer.eos_token_id not in question.prompt
 
 
+def test_a_chat_template_that_begins_a_thought_or_leaves_the_text_out_is_noticed() -> None:
+    tokenizer = byte_level()
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}\nanswer:<think>\n"
+    (prompt, *_) = encode_chat(tokenizer, [{"role": "user", "content": "Ce este?"}], ["sport"])
+    assert prompt == tokenizer("Ce este?answer:<think>\n\n</think>\n\n", add_special_tokens=False)["input_ids"]
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}"
+    )
+    with pytest.raises(ModelError, match="leaves the text out"):
+        encode_chat(tokenizer, [{"role": "user", "content": "Ce este?"}], ["sport"])
+
+
 def on_hub(monkeypatch: pytest.MonkeyPatch, **splits: Dataset) -> list[Any]:
     asked: list[Any] = []
 
@@ -212,7 +224,7 @@ def test_nulls_of_the_hub_are_left_out_and_counted(
     on_hub(monkeypatch, train=texts("a", None, "b"), validation=texts("c"), devtest=texts(None, "d", None))
     config = fit_config(tmp_path, dataset="my-org/text")
     assert lines_of(config) == {"train": ["a", "b"], "validation": ["c"]}
-    assert open_text(config, ROMANIAN).provenance["rows"] == {"train": 2, "validation": 1, "devtest": 3}
+    assert open_text(config, ROMANIAN).provenance["rows"] == {"train": 2, "validation": 1}
     assert open_sentences("my-org/flores", ROMANIAN).sentences == ("d",)
     told = capsys.readouterr().err
     assert "my-org/text: its split train has 1 null texts of 3" in told
@@ -242,8 +254,8 @@ def test_a_dataset_of_the_hub_is_known_by_its_texts_and_the_commit_that_was_read
 
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", info)
     read = []
-    for train in (texts("a", "b"), texts("a", "b").map(lambda row: row), texts("a", "c")):
-        on_hub(monkeypatch, train=train, validation=texts("d"), test=texts("e"))
+    for train, test in ((("a", "b"), ("e",)), (("a", "b"), ("f", "g")), (("a", "c"), ("e",))):
+        on_hub(monkeypatch, train=texts(*train), validation=texts("d"), test=texts(*test))
         read.append(open_text(config, ROMANIAN))
     one, same, other = read
     assert [each.origin["commit"][0] for each in read] == ["a", "b", "c"]

@@ -2,7 +2,7 @@
 
 import csv
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, geometric_mean
 
 import numpy as np
 import polars as pl
@@ -48,12 +48,18 @@ def test_against_a_method_all_of_its_base_model_and_text_are_compared(tmp_path: 
     assert found["none"] == pytest.approx(scores[base, "none", None] - lora)
     nothing = {name for name, change in found.items() if change is None}
     assert nothing == {"prompt-0", "lora conceptnet", "seq_bn glotcc"}, "another model, itself, and another text"
-    assert changes(tmp_path, "lora, conceptnet") == found
+    of_source = changes(tmp_path, "lora, conceptnet")
+    assert of_source.pop("seq_bn glotcc") is not None, "a source that is named is compared with others"
+    assert of_source == {name: change for name, change in found.items() if name != "seq_bn glotcc"}
     put(tmp_path, "lora", 0.7, source="glotcc", adapter={"name": "ro_glotcc_lora", "manifest_sha256": "3" * 64})
     found = changes(tmp_path, "lora")
     assert found["none"] is None, "it could be either of the two"
     assert found["seq_bn conceptnet"] != found["seq_bn glotcc"] is not None
-    assert changes(tmp_path, "lora,glotcc")["none"] is not None
+    named = changes(tmp_path, "lora,glotcc")
+    assert None not in (named["none"], named["seq_bn conceptnet"], named["lora conceptnet"])
+    assert changes(tmp_path, "xlm-roberta-base: lora, glotcc")["none"] == named["none"]
+    of_model = changes(tmp_path, "xlm-roberta-base: lora")
+    assert of_model["seq_bn glotcc"] == found["seq_bn glotcc"]
 
 
 def test_against_a_model_every_seed_of_the_others_counts(tmp_path: Path) -> None:
@@ -101,6 +107,31 @@ def test_perplexities_of_two_adapters_are_compared_by_sentence(tmp_path: Path) -
     assert cells["none"].against is not None
     assert cells["seq_bn_inv"].verdict == "gain"
     assert cells["none"].verdict == "loss"
+
+
+def test_perplexities_of_several_seeds_are_paired_by_seed(tmp_path: Path) -> None:
+    after: dict[tuple[str, int], float] = {}
+    for method, seeds in (("lora", (2, 3)), ("seq_bn", (1, 2, 3, 10))):
+        for seed in seeds:
+            better = 0.95 - 0.1 * seed + (0.05 if method == "seq_bn" else 0)
+            hashed = f"{len(after):x}" * 64
+            after[method, seed] = put_perplexity(tmp_path, "ro", method, hashed, better, f"_seed_{seed}")
+    cells = {cell.row.method: cell for cell in read_cells(tmp_path, 100, together=True, against=Reference("lora"))}
+    against = cells["seq_bn"].against
+    assert against is not None
+    ratios = [after["seq_bn", seed] / after["lora", seed] for seed in (2, 3)]
+    assert against.change.value == pytest.approx(geometric_mean(ratios))
+    assert against.change.value > 1
+
+
+def test_one_of_several_variants_is_not_chosen_unseen(tmp_path: Path) -> None:
+    for variant, share in (("a", 0.3), ("b", 0.9)):
+        adapter = {"name": f"ro_conceptnet_lora_{variant}", "manifest_sha256": variant * 64}
+        put(tmp_path, "lora", share, adapter=adapter)
+    put(tmp_path, "seq_bn", 0.6)
+    assert changes(tmp_path, "lora")["seq_bn conceptnet"] is None
+    put(tmp_path, "lora", 0.5)
+    assert changes(tmp_path, "lora")["seq_bn conceptnet"] is not None, "the usual one"
 
 
 def test_transfer_is_compared_with_transfer_from_the_same_language(tmp_path: Path) -> None:
