@@ -35,7 +35,7 @@ class Answer:
 def key_of(url: str, request: Mapping[str, Any], draw: int | None = None) -> str:
     """Return what an answer is known by: where was asked, and all that was asked, the model's name included.
 
-    `draw` tells apart answers that are drawn anew to the same request.
+    `draw` tells apart answers that are drawn again for the same request.
     """
     return fingerprint({"url": url, "request": dict(request)} | ({} if draw is None else {"draw": draw}))
 
