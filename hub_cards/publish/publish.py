@@ -257,7 +257,7 @@ def _plans_of(
             before = licenses.of_part(own.record, "adapter", adapter.manifest_sha256)
             licence = _licence(config, known, before or of_text, adapter.folder)
             repository = adapter_repository(adapter, workspace, licence, text, base, namespace)
-            _note_change(repository.id, "it", licence, licenses.of_part(own.record, "adapter"))
+            _note_change(repository.id, "the adapter", licence, licenses.of_part(own.record, "adapter"))
             plan = planned(repository, own)
         yield plan
 
