@@ -52,9 +52,6 @@ def likelihoods(
     `within_word_l2r` masks with a token the rest of its word (Kauf & Ivanova 2023). `advance` is called
     with the number of sentences that are done.
     """
-    device = next(model.parameters()).device
-    budget = batch_tokens or TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cpu"])
-    head = LabelledHead(model)
     read = encode(tokenizer, sentences, truncation=True, max_length=max_length, return_offsets_mapping=True)
     encoded = read["input_ids"]
     starts = word_starts(tokenizer).numpy()
@@ -62,30 +59,61 @@ def likelihoods(
     asked = [copies(np.asarray(ids), objective, formula, special, starts) for ids in encoded]
     characters = [characters_of(each, spans) for each, spans in zip(asked, read["offset_mapping"], strict=True)]
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    total, uncached = np.zeros(len(sentences)), no_cache(model)
-    left = np.array([len(each.targets) for each in asked])  # targets of each sentence
-    try:
-        for batch in batches(asked, objective, budget):
-            ids, lengths, positions, labels, owner = lay_out(batch, asked, objective, tokenizer.mask_token_id, pad)
-            mask = torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]
-            here = torch.from_numpy(positions).to(device)
-            cast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-            with torch.inference_mode(), cast, head.at(here):
-                given = {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": mask.long().to(device)}
-                hidden = model(**given, **uncached).logits[0]
-                losses = head.losses(hidden, torch.from_numpy(labels).to(device))
-            np.subtract.at(total, owner, losses.double().cpu().numpy())
-            finished = np.bincount(owner, minlength=len(sentences))
-            left -= finished
-            advance(int((left <= 0).sum()))
-    finally:
-        head.release()
+    total = sums(
+        *(model, asked, objective),
+        mask=tokenizer.mask_token_id,
+        pad=pad,
+        batch_tokens=batch_tokens,
+        precision=precision,
+        advance=advance,
+    )
     ends = (max((end for _, end in spans), default=0) for spans in read["offset_mapping"])
     cut = sum(
         len(ids) == max_length and bool(text[end:].strip())
         for text, ids, end in zip(sentences, encoded, ends, strict=True)
     )
     return Likelihoods(total, np.array([len(each.targets) for each in asked]), np.array(characters), cut)
+
+
+@tf32(on=False)
+def sums(
+    model: Any,
+    asked: Sequence[Copies],
+    objective: Objective,
+    *,
+    mask: int | None,
+    pad: int,
+    batch_tokens: int | None = None,
+    precision: str = "fp32",
+    head_dtype: torch.dtype | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> NDArray[np.float64]:
+    """Return the sum of the log-likelihoods in nats of what is asked of each sentence, (sentences,).
+
+    `mask` and `pad` are tokens, `head_dtype` the precision of the last projection, that of the weights by default.
+    """
+    device = next(model.parameters()).device
+    budget = batch_tokens or TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cpu"])
+    head = LabelledHead(model, head_dtype)
+    total, uncached = np.zeros(len(asked)), no_cache(model)
+    left = np.array([len(each.targets) for each in asked])  # targets of each sentence
+    try:
+        for batch in batches(asked, objective, budget):
+            ids, lengths, positions, labels, owner = lay_out(batch, asked, objective, mask, pad)
+            there = torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]
+            here = torch.from_numpy(positions).to(device)
+            cast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+            with torch.inference_mode(), cast, head.at(here):
+                given = {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": there.long().to(device)}
+                hidden = model(**given, **uncached).logits[0]
+                losses = head.losses(hidden, torch.from_numpy(labels).to(device))
+            np.subtract.at(total, owner, losses.double().cpu().numpy())
+            finished = np.bincount(owner, minlength=len(asked))
+            left -= finished
+            advance(int((left <= 0).sum()))
+    finally:
+        head.release()
+    return total
 
 
 def characters_of(asked: Copies, spans: Sequence[tuple[int, int]]) -> int:

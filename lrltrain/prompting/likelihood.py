@@ -4,7 +4,8 @@ A label's score is the sum of log P(token | prompt, tokens before) over its toke
 answers with this label. The mean over tokens is an option, not the default: it
 favours long labels whose later tokens follow from the first, as `science/technology`.
 
-The prompt is read once for all labels, and its keys and values are used again for each label's tokens.
+The prompt is read once for all labels, and its keys and values are used again for each label's tokens. Models that
+cannot go on from there by several tokens, as most with a recurrent state (Mamba, Jamba, RWKV), read it again for each.
 """
 
 import copy
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from lrldata.errors import ModelError, UsageError
+from lrltrain.evaluation.pseudo_perplexity import Copies, sums
 from lrltrain.models import takes, tf32
 from lrltrain.prompting.config import Form, Normalise
 from lrltrain.prompting.template import Prompts
@@ -115,14 +117,46 @@ def score(
     values = np.zeros((len(questions), labels))
     tokens = np.array([[len(answer) for answer in question.answers] for question in questions], np.int64)
     done = 0
+    if not _goes_on(model):
+        whole = [_whole(question, answer) for question in questions for answer in question.answers]
+        told = lambda copies: advance(copies // labels)  # noqa: E731
+        values.flat = sums(
+            model, whole, "clm", mask=None, pad=0, batch_tokens=budget, head_dtype=torch.float32, advance=told
+        )
+        return _finite(Scores(values, tokens))
     with _exact_logits(model):
         for rows in _batches([len(question.prompt) for question in questions], budget):
             values[rows] = _score_batch(model, [questions[row] for row in rows]).cpu().numpy()
             done += len(rows)
             advance(done)
-    if not np.isfinite(values).all():
+    return _finite(Scores(values, tokens))
+
+
+def _goes_on(model: Any) -> bool:
+    """Return whether a model can read a prompt once, and each label's tokens after it."""
+    recurrent = getattr(model, "_is_stateful", False)
+    cached = takes(model, "past_key_values") or takes(model, "cache")
+    if recurrent or not cached or not takes(model, "position_ids"):
+        return False
+    words = np.arange(16) % model.get_output_embeddings().weight.shape[0]
+    probes = [Question(words[:7], (words[7:10],)), Question(words[10:13], (words[13:15],))]
+    with _exact_logits(model):
+        found = _score_batch(model, probes)[:, 0].cpu().numpy()
+    expected = sums(model, [_whole(each, each.answers[0]) for each in probes], "clm", mask=None, pad=0)
+    return bool(np.abs(found - expected).max() < (0.01 if model.dtype == torch.float32 else 0.5))
+
+
+def _whole(question: Question, answer: Ids) -> Copies:
+    """Return a prompt with a label as one sentence, of which the label is asked for."""
+    ids = np.concatenate([question.prompt, answer])
+    asked = np.arange(len(question.prompt), len(ids))
+    return Copies(ids, asked, asked)
+
+
+def _finite(scores: Scores) -> Scores:
+    if not np.isfinite(scores.log_likelihood).all():
         raise ModelError("the model gives a likelihood that is not a number.", "Try --precision fp32.")
-    return Scores(values, tokens)
+    return scores
 
 
 @contextmanager

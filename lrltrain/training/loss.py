@@ -37,6 +37,7 @@ class LabelledHead:
         self._own_logits = False
         self._projection = model.get_output_embeddings()
         self._positions: Tensor | None = None
+        self._is_cut = False
         self._projection_forward: Callable[..., Tensor] = self._projection.forward
         self._projection.forward = self._forward
         self._hook = base_of(model).register_forward_hook(self._cut)
@@ -56,9 +57,12 @@ class LabelledHead:
             return output
         hidden = output[0]  # (batch, length, hidden)
         output[0 if isinstance(output, tuple) else "last_hidden_state"] = hidden.flatten(0, 1)[self._positions][None]
+        self._is_cut = True
         return output
 
     def _forward(self, hidden: Tensor) -> Tensor:
+        if self._positions is not None and not self._is_cut:  # OPT calls what its base model is made of
+            hidden = hidden.flatten(0, 1)[self._positions][None]
         return self._projection_forward(hidden) if self._positions is None or self._own_logits else hidden
 
     @torch.no_grad()
@@ -80,7 +84,7 @@ class LabelledHead:
         The model then returns as `logits` what would go into its last projection, (1, labels, hidden): for `loss`. One
         that changes its logits returns these.
         """
-        self._positions = positions
+        self._positions, self._is_cut = positions, False
         try:
             yield
         finally:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForMaskedLM,
     DistilBertConfig,
     DistilBertModel,
@@ -191,6 +192,44 @@ def test_labels_do_not_tie_where_a_decoder_is_held_in_halves() -> None:
     for found in score(model, questions).log_likelihood:
         assert len(set(found.tolist())) == 100
     assert "forward" not in vars(model.get_output_embeddings())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("llama", {}),
+        ("opt", {"ffn_dim": 64, "word_embed_proj_dim": 32}),  # goes around its base model
+        ("openai-gpt", {}),  # keeps nothing
+        ("xglm", {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 64}),
+        ("mamba", {}),
+        ("jamba", {"num_key_value_heads": 2, "mamba_d_state": 4, "attn_layer_offset": 1, "attn_layer_period": 2}),
+        ("rwkv", {"attention_hidden_size": 32}),
+        ("lfm2", {"num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]}),
+    ],
+)
+def test_labels_of_several_tokens_after_prompts_of_several_lengths(kind: str, more: dict[str, Any]) -> None:
+    """Not every model can go on from what it keeps of a prompt; those that cannot said so in no way, but in numbers."""
+    if kind == "jamba":
+        more = more | {"num_experts": 2, "use_mamba_kernels": False}
+    sizes = {key: value for key, value in SMALL.items() if kind != "mamba" or key != "num_attention_heads"}
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes | more)).eval()
+    for weights in model.parameters():
+        if weights.ndim > 1:
+            torch.nn.init.normal_(weights, 0, 0.3)
+    draw = np.random.default_rng(1)
+    asked = [Question(draw.integers(5, 200, n), tuple(draw.integers(5, 200, k) for k in (1, 3, 4))) for n in (9, 4, 1)]
+    steps: list[int] = []
+    found = score(model, asked, advance=steps.append)
+    assert steps[-1] == len(asked)
+    for question, values, lengths in zip(asked, found.log_likelihood, found.tokens, strict=True):
+        for answer, value, length in zip(question.answers, values, lengths, strict=True):
+            ids = torch.from_numpy(np.concatenate([question.prompt, answer]))
+            logits = model(input_ids=ids[None]).logits[0, len(question.prompt) - 1 : -1]
+            assert value == pytest.approx(
+                -float(functional.cross_entropy(logits, ids[-length:], reduction="sum")), 1e-4
+            )
 
 
 @torch.no_grad()
