@@ -15,7 +15,7 @@ from lrldata.paths import is_safe
 INDEX, DATASET, ADAPTER, SCORES = "conceptnet-index", "dataset", "adapter", "scores"
 COLUMN_TYPES = Literal["String", "Float64", "Float32", "Int64", "Int32", "UInt32", "Boolean"]
 Sha256 = Annotated[str, Text(pattern=r"^[0-9a-f]{64}$")]
-Code = Annotated[str, Text(pattern=r"^[A-Za-z0-9-]{2,16}$")]
+Code = Annotated[str, Text(pattern=r"^[A-Za-z0-9_-]{2,16}$")]  # as zh_Hant
 Name = Annotated[str, Text(min_length=1, max_length=500)]
 Counts = dict[str, NonNegativeInt]
 

@@ -22,6 +22,7 @@ from lrldata.errors import InputError, UsageError
 from lrldata.folder import kept_in_place
 from lrldata.locks import lock
 from lrldata.manifest import DamagedError
+from lrldata.manifest_schema import Code
 from lrldata.output import note
 from lrldata.paths import inside, walk
 
@@ -53,7 +54,7 @@ class Verdict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     format: Literal["lrl-verdict-1"] = "lrl-verdict-1"
-    language: str = Field(pattern=r"^[A-Za-z0-9-]{2,16}$")
+    language: Code
     source: str = Field(pattern=r"^[\w.-]{1,100}$")
     version: str = Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")
     line: Line

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from lrldata.language import COMPOSITE_SCRIPTS
 
 LONGEST = (1 << 21) - 1  # characters of a line that can be counted: three such counts are in 64 bits
 _LAST, _SURROGATES = 0x323B0, slice(0xD800, 0xE000)  # no script has letters beyond, up to Unicode 16
@@ -42,7 +45,14 @@ def scale_of(scripts: Sequence[str]) -> float:
 
     From parallel text (FLORES-200, lengths.toml); 1 for scripts that it lacks.
     """
-    return _lengths().get(scripts[0], 1.0) if scripts else 1.0
+    lengths = _lengths()
+    if not scripts or scripts[0] in lengths:
+        return lengths[scripts[0]] if scripts else 1.0
+    # Of Chinese characters FLORES-200 has texts of several scripts: the nearest are those with the most in common.
+    fitting = {name: set(parts) for name, parts in COMPOSITE_SCRIPTS.items() if name in lengths}
+    fitting = {name: parts for name, parts in fitting.items() if scripts[0] in parts and parts <= set(scripts)}
+    most = max(map(len, fitting.values()), default=0)
+    return fmean([lengths[name] for name, parts in fitting.items() if len(parts) == most] or [1.0])
 
 
 def points_of(lines: pl.Series) -> npt.NDArray[np.uint32]:

@@ -36,7 +36,7 @@ ZERO_WIDTH_SPACE = "\u200b"
 # Letters between which writers set it to part words: Lao, Burmese, Khmer, Lanna, Balinese, Javanese.
 _PARTED = "\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df\uaa60-\uaa7f"
 UNUSED_SPACE = re.compile(rf"(?<![{_PARTED}])\u200b(?![{_PARTED}])")
-UNSPACED = {"Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Hani", "Hira", "Kana", "Jpan", "Lana", "Talu", "Java", "Bali"}
+UNSPACED = frozenset("Thai Laoo Khmr Mymr Tibt Hani Hira Kana Jpan Lana Talu Java Bali Yiii Vaii".split())
 
 
 def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Series:

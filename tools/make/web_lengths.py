@@ -19,8 +19,10 @@ from lrldata.manifest import write_text
 
 HEAD = """# Letters and marks that a script takes for as much text as Latin script says in one, by
 # tools/make/web_lengths.py. Lengths in rules.toml that count letters are of Latin script, and are multiplied by this.
-# Scripts that are not here count as Latin.
+# Scripts of syllables that FLORES-200 lacks are as those nearest to them, and others that are not here as Latin.
 """
+# A letter of Yi is a whole syllable, as a Korean one; one of Canadian Aboriginal, Cherokee and Vai as an Ethiopic one.
+LIKE = {"Cans": "Ethi", "Cher": "Ethi", "Vaii": "Ethi", "Yiii": "Hang"}
 
 
 def main(data: Path) -> int:
@@ -32,6 +34,7 @@ def main(data: Path) -> int:
     for label, found in sizes.items():
         means[label.partition("_")[2]].append(sum(found) / len(found))
     of_script = {script: sum(each) / len(each) for script, each in means.items()}
+    of_script |= {script: of_script[other] for script, other in LIKE.items()}
     rows = (f"{script} = {size / of_script['Latn']:.2f}\n" for script, size in sorted(of_script.items()))
     write_text(Path(lrldata.web.__file__).with_name("lengths.toml"), HEAD + "\n" + "".join(rows))
     return 0
