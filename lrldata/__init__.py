@@ -7,7 +7,11 @@
 Names are imported when they are used, so that `import lrldata` takes no time.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.platform == "win32":
+    raise ImportError("lrl runs on Linux and macOS. On Windows, install it in WSL (`wsl --install`).")
 
 __version__ = "0.3.0.dev0"
 

@@ -6,7 +6,7 @@ from itertools import chain
 
 from lrldata.errors import InputError
 
-_LOOKED_AT = 8  # bytes
+_LOOKED_AT, _NOTHING = 8, b"\0"  # bytes
 _WIDE = "Convert it, as with `iconv -f UTF-16 -t UTF-8`."
 # First bytes of kinds of files that people have text in, what they are, and the way out.
 _KINDS: tuple[tuple[bytes, str, str], ...] = (
@@ -27,12 +27,22 @@ def undecodable(place: object, lines: Iterable[bytes]) -> InputError:
     """Return the error of a file, by its lines, that is not UTF-8: what it is, or which line of it, and the way out."""
     rest = iter(lines)
     first = next(rest, b"")
+    if found := known_kind(first):
+        return InputError(f"{place}: is {found[0]}, not UTF-8 text.", found[1])
+    number = next((number for number, line in enumerate(chain([first], rest), 1) if not _is_utf8(line)), 1)
+    return InputError(f"{place}: line {number:,} is not UTF-8.", "Convert it, as with `iconv -f ENCODING -t UTF-8`.")
+
+
+def known_kind(first: bytes) -> tuple[str, str] | None:
+    """Return what a file is by its first line, and the way out; None where it is none of those that are known."""
     head = first[:_LOOKED_AT]
     for magic, what, hint in _KINDS:
         if head.startswith(magic):
-            return InputError(f"{place}: is {what}, not UTF-8 text.", hint)
-    number = next((number for number, line in enumerate(chain([first], rest), 1) if not _is_utf8(line)), 1)
-    return InputError(f"{place}: line {number:,} is not UTF-8.", "Convert it, as with `iconv -f ENCODING -t UTF-8`.")
+            return what, hint
+    if _NOTHING in head[:4]:
+        order = "LE" if head[1:2] == _NOTHING else "BE"
+        return "in UTF-16 without a mark of it", _WIDE.replace("UTF-16", f"UTF-16{order}")
+    return None
 
 
 def _is_utf8(line: bytes) -> bool:

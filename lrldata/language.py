@@ -55,7 +55,8 @@ class Language(BaseModel):
     @property
     def hub_code(self) -> str:
         """Return what the Hub's card lint takes: lower-case ISO 639-1, else 639-3."""
-        return self.hub or self.iso639_1 or self.iso639_3 or self.code.split("-")[0]
+        code = self.hub or self.iso639_1 or self.iso639_3 or self.code.split("-")[0]
+        return "mis" if "qaa" <= code <= "qtz" and len(code) == 3 else code  # of private use: a language without a code
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from lrldata.output import note
 from lrldata.paths import safe_name
 from lrldata.web.inputs import is_packed, type_of
 from lrldata.web.plain import column_of_text
+from lrldata.web.shapes import Shape, ShapeError, shape_of
 from lrldata.workspace import dataset_path
 from lrltrain.config import FitConfig
 
@@ -31,7 +32,7 @@ LINES_A_BATCH = 1_000
 HELD_OUT = 20  # of text that has no split for validation, one line in so many is for it
 LONGEST_NAME = 150  # bytes, of the 255 of a name of a folder
 _WANTED = "Give UTF-8 text files, one sentence or paragraph a line."
-_MARKED = {".srt", ".vtt", ".usfm", ".sfm", ".xml", ".tmx", ".eaf", ".flextext", ".html", ".htm", ".po"}
+_MARKED = {".xml", ".tmx", ".eaf", ".flextext", ".po"}
 _LOOKED_AT = 1 << 16  # bytes of a file by which it is told what it is
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 
@@ -194,37 +195,42 @@ def _nulls(where: str, part: Any) -> int:
 
 def _plain(files: list[Path]) -> Text:
     """Read files of one sentence or paragraph a line; one in HELD_OUT, by a hash of the line, is for validation."""
-    for file in files:
-        _check_plain(file)
+    shapes = [(file, _check_plain(file)) for file in files]
 
     def read(split: str) -> Iterator[str]:
-        for file in files:
-            yield from held_out(_lines(file), split)
+        for file, shape in shapes:
+            yield from held_out(map(shape.bare, _lines(file)), split)
 
     provenance = {"kind": "text", "name": "text", "files": [[label_of(file.name), sha256_of(file)] for file in files]}
     return Text(", ".join(map(str, files)), provenance, read)
 
 
-def _check_plain(file: Path) -> None:
-    """Raise InputError for a file that is not of plain text: its marks, numbers and names would be trained on."""
+def _check_plain(file: Path) -> Shape:
+    """Return the shape of a file's lines. Raises InputError for one that is not of plain text."""
+    build = f"`lrldata build --lang CODE --source web --input {shlex.quote(str(file))}`"
     if not file.is_file():
-        build = f"`lrldata build --lang CODE --source web --input {shlex.quote(str(file))}`"
         hint = f"For all of its text, {build}, and train on that dataset." if file.is_dir() else _WANTED
         raise InputError(f"{file}: {'is a folder' if file.is_dir() else 'no such file'}.", hint)
     if file.stat().st_size == 0:
         raise StorageError(f"{file}: is empty.", _WANTED)
     kind = type_of(file.name)
     if kind not in (None, "text") or is_packed(file.name):
-        build = f"`lrldata build --lang CODE --source web --input {shlex.quote(str(file))}`"
         what = "packed" if is_packed(file.name) else kind
         raise InputError(f"{file}: is not plain text, but {what}.", f"Make a dataset with {build}, and train on that.")
     if file.suffix.lower() in _MARKED:
         raise InputError(f"{file}: holds marks beside the text ({file.suffix}).", f"Take these out. {_WANTED}")
     with file.open("rb") as stream:
-        first = stream.read(_LOOKED_AT).decode("utf-8", errors="replace").splitlines()[:-1]
+        first = stream.read(_LOOKED_AT).decode("utf-8", errors="replace").splitlines(keepends=True)[:-1]
     if column := column_of_text(first):
         hint = f"Keep the text alone, as with `cut -f{column} {shlex.quote(str(file))} > text.txt`."
         raise InputError(f"{file}: is a table.", hint)
+    try:
+        shape = shape_of(first)
+    except ShapeError as error:
+        raise InputError(f"{file}: {error}.", error.hint) from error
+    if shape.width:
+        note(f"note: {file}: its lines were broken at {shape.width} characters. {build} joins them.")
+    return shape
 
 
 def _lines(file: Path) -> Iterator[str]:

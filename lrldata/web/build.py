@@ -34,7 +34,7 @@ from lrldata.web.config import REPOSITORY, WebConfig
 from lrldata.web.corpus import Chosen, choose, judge_all
 from lrldata.web.document_filters import OF_PAGES, thresholds
 from lrldata.web.hints import hint_on_nothing, note_kin, note_private, note_sentences
-from lrldata.web.inputs import LEFT_OUT, describe_left_out, find_files
+from lrldata.web.inputs import LEFT_OUT, TABLES, describe_left_out, find_files, type_of
 from lrldata.web.scripts import scripts_asked
 from lrldata.web.shards import Columns, Shard, find_shards, shards_of
 from lrldata.workspace import Dataset, dataset_path
@@ -291,6 +291,8 @@ def look_for_input(config: WebConfig, language: Language) -> Found:
         shards, revision = hub_shards(language, config.revision)
         return Found(shards, revision)
     inputs = find_files(config.input, language.glotcc)
+    if (config.text_column or config.url_column) and TABLES.isdisjoint(type_of(name) for name, _ in inputs.files):
+        raise InputError(f"{config.input}: has no table.", "Leave out --text-column and --url-column.")
     shards, skipped = shards_of(inputs, skip_bad=config.skip_bad)
     return Found(shards, None, skipped, inputs.left_out())
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrldata.web.inputs import is_packed, type_of
+from lrldata.web.inputs import OFFICE, is_packed, type_of
 from lrldata.web.plain import PART
 from lrldata.web.shards import Shard
 
@@ -31,12 +31,13 @@ class Bundle:
 def bundled(shards: Sequence[Shard]) -> list[Bundle]:
     """Put small files that follow one another together, up to the text of a part.
 
-    Of a packed file, and of Parquet, it is not known how much text it has; each is by itself.
+    Of a packed file, Parquet, and documents as .docx it is not known how much text it has; each is by itself.
     """
     bundles: list[Bundle] = []
     room = 0
     for number, shard in enumerate(shards):
-        small = shard.size <= SMALL and not is_packed(shard.name) and type_of(shard.name) != "parquet"
+        packed = is_packed(shard.name) or type_of(shard.name) in {"parquet", *OFFICE}
+        small = shard.size <= SMALL and not packed
         if small and shard.size <= room:
             last = bundles.pop()
             bundles.append(Bundle(last.number, (*last.shards, shard)))

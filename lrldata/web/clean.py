@@ -18,8 +18,13 @@ from lrldata.web import line_filters, pii
 from lrldata.web.decontaminate import Protected
 from lrldata.web.repair import main_script, repair
 
-# Marks that end a sentence where a space follows, in any script, with what may close it; and those that need no space.
-SENTENCE_END = r"([.!?…؟۔।॥።፧፨។៕၊။།༎]+[\"'»”’)\]]*) +|([。！？]+[」』”）]*)"  # noqa: RUF001
+# Marks that end a sentence: where a space follows, with what may close it, in any script; a full stop only where no
+# small letter follows, as after an ordinal or an abbreviation (Georgian has no others); and those that need no space.
+SENTENCE_ENDS = (
+    (r"([.…]+[\"'»”’)\]]*) +([^\p{Ll} ]|\p{Georgian})", "$1\n$2"),  # noqa: RUF001
+    (r"([!?؟۔।॥።፧፨៕།༎։᱾᱿꯫᙮᠃߹]+[\"'»”’)\]]*) +", "$1\n"),  # noqa: RUF001
+    (r"([。！？။។]+[」』”）]*) *", "$1\n"),  # noqa: RUF001
+)
 
 _BEST, _SURE = ("first", "second"), ("first_probability", "second_probability")
 
@@ -54,7 +59,8 @@ def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     script = main_script(context.language)
     cut = repair(documents["text"].fill_null(""), script, context.language.code)
     if context.unit == "sentences":
-        cut = cut.str.replace_all(SENTENCE_END, "$1$2\n")
+        for end, parted in SENTENCE_ENDS:
+            cut = cut.str.replace_all(end, parted)
     pieces = (
         pl.DataFrame({"text": cut, "whole": _judge_metadata(documents)})
         .with_row_index("doc")

@@ -24,7 +24,7 @@ from lrldata.web.minhash import SHINGLE, Signatures, bands, sign
 from lrldata.web.repair import is_spaced, main_script
 from lrldata.web.shingles import Hashes, Numbers, shingles
 
-ENDED = r"[.!?…:;፡。！？؟۔।॥།༎༑።፧፨។៕။၊։՞]['\"»”’)\]」』]*$"  # noqa: RUF001
+ENDED = r"[.!?…:;፡。！？؟۔।॥།༎༑።፧፨។៕။၊։՞᱾᱿꯫᙮᠃߹]['\"»”’)\]」』]*$"  # noqa: RUF001
 ELLIPSIS = r"(?:\.\.\.|…)$"
 OF_PAGES = ("document_short", "document_words")  # rules that do not hold for a single sentence
 BULLET = r"^[•●▪■◦‣\-–*·]"  # noqa: RUF001

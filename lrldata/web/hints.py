@@ -49,6 +49,8 @@ def note_private(language: Language, count: int, rows: int) -> None:
 def hint_on_nothing(config: WebConfig, ledger: Ledger) -> str:
     """Return what may help where nothing is left, by what most lines went for."""
     most = max(ledger.dropped, key=lambda reason: ledger.dropped[reason].rows, default="")
+    if most == "document_long":
+        return "A document may have 1,000,000 characters: cut it into parts, and end each paragraph with a line end."
     if most.startswith(_BY_PAGES) and most != "document_other_language" and config.source == "web":
         return "Use --unit documents or longer documents." if config.documents == "lines" else LINES
     return "Check the input and --lang; `lrldata explain` says line by line why one goes."

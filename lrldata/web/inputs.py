@@ -15,21 +15,25 @@ from lrldata.errors import InputError
 # The type of a file by its own ending, in any case; of those in PACKED also with an ending of a packer behind it.
 TYPES: Mapping[str, str] = {
     ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv",
-    ".txt": "text",
+    ".txt": "text", ".docx": "docx", ".odt": "odt", ".epub": "epub", ".html": "html", ".htm": "html",
+    ".srt": "subtitles", ".vtt": "subtitles", ".usfm": "usfm", ".sfm": "usfm",
 }  # fmt: skip
+TABLES = frozenset({"parquet", "jsonl", "json", "csv", "tsv"})  # types with columns
+OFFICE = frozenset({"docx", "odt", "epub"})  # that are packed themselves
 ENDINGS = (".gz", ".xz", ".bz2", ".zst")  # of packers
-PACKED = frozenset(TYPES.values()) - {"parquet"}
-KINDS = f"{', '.join(TYPES)}, and all but .parquet with {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} behind"
+PACKED = frozenset(TYPES.values()) - {"parquet"} - OFFICE
+KINDS = f"{', '.join(TYPES)}; text and tables but .parquet also with {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} behind"
 HIDDEN = {"__MACOSX"}  # and what begins with a dot
 NAMED = 100  # names that are kept of what is left out, for each reason
 SHOWN = 3  # and that are shown
 
 # How to get at the text of files that are not read, by their endings.
 _WAYS: Mapping[str, str] = {
-    ".doc .docx .odt .rtf .pages .xls .xlsx .ods": "save documents as .txt, and tables as .csv",
+    ".doc .rtf .pages": "save documents as .docx",
+    ".xls .xlsx .ods": "save tables as .csv",
     ".pdf": "take the text out of a .pdf, as with pdftotext",
     ".zip .tar .tgz .7z .rar": "unpack archives",
-    ".srt .vtt .usfm .sfm .eaf .flextext .html .htm .xml": "save the text alone, without marks, as .txt",
+    ".eaf .flextext .xml .tmx .po .ass .mbox .md": "save the text alone, without marks, as .txt",
 }
 # The reasons for which a file or folder is left out, in words.
 LEFT_OUT: Mapping[str, str] = {
@@ -89,7 +93,7 @@ def describe_left_out(left_out: Mapping[str, Mapping[str, object]]) -> Iterator[
 
 def _way(name: str) -> str:
     """Return how text in a file of this name can be read; empty where nothing is known."""
-    ending = Path(name).suffix.lower()
+    ending = Path(name.lower().removesuffix(ending_of(name))).suffix  # of .tar.gz that of the archive
     return next((way for endings, way in _WAYS.items() if ending in endings.split()), "")
 
 
@@ -129,7 +133,10 @@ def find_files(given: Path, configuration: str | None = None) -> Inputs:
     if not given.is_file():
         raise InputError(f"{given}: not a regular file.", f"Give --input a folder or file of these kinds: {KINDS}.")
     if type_of(given.name) is None:
-        raise InputError(f"{given}: the type of this file is not known.", f"Files of these kinds are read: {KINDS}.")
+        way = _way(given.name)
+        hint = f"Files of these kinds are read: {KINDS}."
+        told = f"{way[0].upper()}{way[1:]}. {hint}" if way else hint
+        raise InputError(f"{given}: the type of this file is not known.", told)
     return Inputs([(given.name, given)])
 
 

@@ -20,7 +20,7 @@ from lrldata.web.characters import points_in
 from lrldata.web.repair import UNSPACED
 
 # What a sentence ends in: no colon, as headings have one.
-SENTENCE_END = r"[.!?؟۔।॥።፧፨៕။།༎。！？]['\"»”’)\]]*$"  # noqa: RUF001
+SENTENCE_END = r"[.!?؟۔।॥።፧፨៕။།༎。！？։᱾᱿꯫᙮᠃߹]['\"»”’)\]]*$"  # noqa: RUF001
 KINDS = ("boilerplate", "captcha", "shop", "spam", "adult", "menu", "byline")
 _SPECIFIC = ("boilerplate", "captcha", "cart", "spam", "adult")  # few lines have them, and these may be sentences
 _EVERYDAY = ("shop", "menu", "byline")  # their words are in many lines

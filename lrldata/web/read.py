@@ -15,12 +15,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lrldata.encoding import known_kind
 from lrldata.errors import InputError, LrlError, first_line
 from lrldata.network import reached
 from lrldata.normalize import normalized
 from lrldata.web import fields
 from lrldata.web.fields import HINT, SPLIT, TOO_LONG, as_number, as_texts, parse_line, text_of
-from lrldata.web.inputs import ending_of, type_of
+from lrldata.web.inputs import OFFICE, ending_of, type_of
+from lrldata.web.marked import lines_of_packed, lines_of_text
 from lrldata.web.packed import unpacked
 from lrldata.web.parquet import ColumnError, is_text, read_frames
 from lrldata.web.plain import LINE, PART, ROWS, paragraphs
@@ -29,7 +31,7 @@ from lrldata.web.tables import Row, read_csv, read_json
 
 __all__ = ["Columns", "Shard", "find_shards", "read_parts"]
 
-TEXT_COLUMNS = ("content", "text")  # GlotCC's, and everybody's
+TEXT_COLUMNS = ("content", "text", "sentence")  # GlotCC's, everybody's, and Common Voice's
 _SENTENCE = re.compile(r"^\d+$|\w\W+\w+\W+\w|[.!?।။።]$")  # in a first line, where names would be
 URL_COLUMNS = ("warc-target-uri", "url")
 METADATA: Mapping[str, tuple[str, pl.DataType]] = {  # what GlotCC knows of a document, and what it is here
@@ -39,6 +41,7 @@ METADATA: Mapping[str, tuple[str, pl.DataType]] = {  # what GlotCC knows of a do
     "script-percentage": ("script_share", pl.Float64()),
 }
 LONGEST_LINE = 32 << 20  # bytes of a line of a file: JSON takes up to thirty times as many to be read
+_LEAVE_OUT = "Or leave it out with --skip-bad."
 _BLOCK = 1 << 20  # bytes of JSON that are decoded at once
 _NAMES, _NAME = 20, 50  # columns that an error lists, and their letters
 _UNREADABLE = (
@@ -94,7 +97,16 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
         elif kind == "jsonl":
             yield from _jsonl(shard, _lines(shard, unpacked(stream, shard.name)), columns)
         else:
-            yield from map(_of_texts, paragraphs(shard, _lines(shard, unpacked(stream, shard.name)), columns))
+            yield from map(_of_texts, paragraphs(shard, _plain_lines(shard, stream), columns))
+
+
+def _plain_lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
+    """Yield the lines of text of a file that is no table."""
+    kind = str(type_of(shard.name))
+    if kind in OFFICE:
+        return lines_of_packed(kind, stream)
+    lines = _lines(shard, unpacked(stream, shard.name))
+    return lines if kind == "text" else lines_of_text(kind, lines)
 
 
 def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
@@ -109,13 +121,14 @@ def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
             raise InputError(f"{shard.place}: line {number:,} is longer than {LONGEST_LINE >> 20} MiB.", HINT)
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
+            if found := known_kind(line):
+                raise InputError(f"{shard.place}: is {found[0]}, not UTF-8 text.", f"{found[1]} {_LEAVE_OUT}")
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
-            wide = number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-            what = "the file is UTF-16" if wide else f"line {number:,} is not UTF-8 at byte {error.start + 1}"
-            hint = f"Convert it, as with `iconv -f {'UTF-16' if wide else 'ENCODING'} -t UTF-8`, or leave it out with"
-            raise InputError(f"{shard.place}: cannot be read ({what}).", f"{hint} --skip-bad.") from error
+            what = f"line {number:,} is not UTF-8 at byte {error.start + 1}"
+            hint = f"Convert it, as with `iconv -f ENCODING -t UTF-8`. {_LEAVE_OUT}"
+            raise InputError(f"{shard.place}: cannot be read ({what}).", hint) from error
         if "\r" not in text:
             yield text
             continue

@@ -71,15 +71,12 @@ def _texts(path: Path) -> list[str]:
     if type_of(path.name) in (None, "text"):
         return _lines(path)
     (shard,) = find_shards(path, None)
-    faults = []
-    for column in (None, "sentence"):  # None: those that a build knows
-        try:
-            frames = list(read_parts(shard, Columns(text=column)))
-        except InputError as error:
-            faults.append(error)
-        else:
-            return [text for frame in frames for text in frame["text"].drop_nulls().to_list()]
-    raise InputError(faults[0].message, "Name a file with a column `text` or `sentence`, or of a sentence a line.")
+    try:
+        frames = list(read_parts(shard, Columns()))
+    except InputError as error:
+        hint = "Name a file with a column `text` or `sentence`, or of a sentence a line."
+        raise InputError(error.message, hint) from error
+    return [text for frame in frames for text in frame["text"].drop_nulls().to_list()]
 
 
 def _on_hub(typed: str, language: Language, limit: int | None) -> Sentences:

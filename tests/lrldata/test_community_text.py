@@ -143,12 +143,12 @@ def test_an_array_of_texts_is_read(lrldata: Run, tmp_path: Path) -> None:
 
 
 def test_files_that_are_not_read_are_named_with_a_way_to_their_text(tmp_path: Path) -> None:
-    for name in ("text.txt", "a.docx", "b.pdf", "c.zip", "README"):
+    for name in ("text.txt", "a.doc", "b.pdf", "c.zip", "README"):
         (tmp_path / name).write_text("x")
     (told,) = describe_left_out(find_files(tmp_path).left_out())
-    assert told.startswith("left out, of a type that is not read: 4 (README, a.docx, b.pdf, ...): ")
+    assert told.startswith("left out, of a type that is not read: 4 (README, a.doc, b.pdf, ...): ")
     assert "pdftotext; unpack archives" not in told.split(": ")[1]
-    assert all(way in told for way in ("save documents as .txt", "pdftotext", "unpack archives"))
+    assert all(way in told for way in ("save documents as .docx", "pdftotext", "unpack archives"))
 
 
 def test_a_language_that_is_not_known_may_be_one_s_own(lrldata: Run) -> None:

@@ -147,7 +147,7 @@ def test_every_file_below_a_folder_is_read_or_named(tmp_path: Path) -> None:
         path.write_text(next(texts), "utf-8")
     (given / "__MACOSX" / "._one.txt").write_bytes(b"\0\xff")
     (given / "._one.txt").write_bytes(b"\0\xff")
-    (given / "page.html").write_text("<p>x</p>")
+    (given / "page.xml").write_text("<p>x</p>")
     (given / "link").symlink_to(elsewhere)
     (given / "linked.txt").symlink_to(elsewhere / "three.txt")
     (given / "up").symlink_to(tmp_path)
@@ -163,7 +163,7 @@ def test_every_file_below_a_folder_is_read_or_named(tmp_path: Path) -> None:
     ]
     assert manifest["left_out"] == {
         "hidden": {"count": 3, "names": ["._one.txt", ".git", "__MACOSX"]},
-        "unknown_type": {"count": 1, "names": ["page.html"]},
+        "unknown_type": {"count": 1, "names": ["page.xml"]},
         "again": {"count": 1, "names": ["linked.txt"]},
         "circle": {"count": 2, "names": ["sub.jsonl/loop", "up"]},
         "broken_link": {"count": 1, "names": ["gone.txt"]},
@@ -511,7 +511,7 @@ def test_templates_are_described_in_json(tmp_path: Path) -> None:
 def test_a_file_of_another_encoding_is_named_with_how_to_convert_it(encoding: str, tmp_path: Path) -> None:
     mark = "\ufeff" if encoding == "utf-16-be" else ""  # which Python writes in the other case
     (tmp_path / "a.txt").write_bytes((mark + "În fiecare primăvară.\n").encode(encoding))
-    with pytest.raises(InputError, match=r"a\.txt: cannot be read \(the file is UTF-16\)\. .*iconv -f UTF-16 -t UTF-8"):
+    with pytest.raises(InputError, match=r"a\.txt: is in UTF-16, not UTF-8 text\. .*iconv -f UTF-16 -t UTF-8"):
         documents(tmp_path)
     (tmp_path / "a.txt").write_bytes("primăvară\n".encode("iso8859-2"))
     with pytest.raises(InputError, match=r"line 1 is not UTF-8 at byte 5\)\. .*iconv -f ENCODING -t UTF-8"):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import textwrap
 import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
@@ -469,7 +471,7 @@ def test_sentences_that_are_cut_are_counted() -> None:
         ("a.jsonl", '{"text": "Bonġu"}\n', "is not plain text, but jsonl.*lrldata build --lang CODE --source web"),
         ("a.tsv", "id\ttext\n", "is not plain text, but tsv"),
         ("a.txt.gz", "x", "is not plain text, but packed"),
-        ("a.srt", "1\n00:01 --> 00:02\nBonġu\n", r"holds marks beside the text \(\.srt\)"),
+        ("a.tmx", "1\n00:01 --> 00:02\nBonġu\n", r"holds marks beside the text \(\.tmx\)"),
         ("a.txt", "".join(f"{n}\tBonġu {n}\n" for n in range(9)), r"is a table.*cut -f2 /.*a\.txt"),
         ("b.txt", b"PK\x03\x04\xff", r"is a \.zip archive, or a file of Word"),
         ("c.txt", "Bonġu".encode("utf-16"), "in UTF-16.*iconv -f UTF-16"),
@@ -502,3 +504,18 @@ def test_a_dataset_s_folder_says_its_source(tmp_path: Path) -> None:
     assert load_fit_config(tmp_path / "fit.toml", {}).text == [Path("a.txt")], "one is a list of one"
     with pytest.raises(UsageError, match=r"--source glotcc: .* is a dataset of web\. Leave --source out"):
         load_fit_config(None, {"lang": "mt", "dataset": str(made.path), "source": "glotcc"})
+
+
+def test_numbers_of_lines_are_not_trained_on_and_broken_lines_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verses = "".join(
+        f"GEN 1:{number} Il-bniedem mar il-belt numru {number} biex jixtri ħobż.\n" for number in range(60)
+    )
+    (tmp_path / "verses.txt").write_text(verses, "utf-8")
+    text = open_text(FitConfig(lang="mt", text=[tmp_path / "verses.txt"]), find("mt"))
+    assert all(line.startswith("Il-bniedem") for batch in text.lines("train") for line in batch)
+    prose = " ".join(f"Il-bniedem mar il-belt numru {number} biex jixtri ħobż." for number in range(60))
+    (tmp_path / "book.txt").write_text(textwrap.fill(prose, 70), "utf-8")
+    open_text(FitConfig(lang="mt", text=[tmp_path / "book.txt"]), find("mt"))
+    assert re.search(r"book.txt: its lines were broken at \d\d characters. .lrldata build", capsys.readouterr().err)

@@ -1,0 +1,215 @@
+r"""Lines of text of files with marks: Word, LibreOffice, EPUB, HTML, subtitles, and USFM, in which Bibles are kept. IO.
+
+A paragraph is a line, and of subtitles what is said up to the end of a sentence. Left out are notes, comments, what was
+deleted, scripts, menus of pages, numbers and times of subtitles, and headings and numbers of verses.
+"""
+
+import posixpath
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote
+
+from defusedxml import DefusedXmlException, ElementTree
+
+from lrldata.web.shapes import ends_sentence
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+MOST = 256 << 20  # bytes of a part of a packed document
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_T = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # says the same again
+_ANNOTATION = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}annotation"
+_OPF = "{http://www.idpf.org/2007/opf}"
+_BLOCKS = frozenset(
+    "address article blockquote br caption center dd div dl dt fieldset figcaption figure h1 h2 h3 h4 h5 h6 hr li main "
+    "ol p pre section table td th tr ul".split()
+)
+_NO_TEXT = frozenset("aside button footer form head header nav noscript script select style svg template".split())
+_TIME = re.compile(r"[\d:.,]+ --> [\d:.,]+")
+_TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+_CUES = 400  # characters of subtitles, after which a line ends though no sentence does
+_PAGE = re.compile(r"(WEBVTT|NOTE|STYLE|REGION)\b")
+
+_NOTE = re.compile(r"\\(f|fe|ef|x|ex|fig|rq|ca|va|vp|pro|rb)\s.*?\\\1\*", re.DOTALL)
+_MARKER = re.compile(r"\\\+?(?:(v|c)[ \t]+\S+|([a-z]+)[0-9]*(?:-[se])?)(?:\*|[ \t]?)")
+_ATTRIBUTES = re.compile(r"\|[^\\|\n]*(?=\\)")
+_PARAGRAPHS = frozenset("p m pi mi nb pc pr pmo pm pmc pmr cls ip im li d ili ipi".split())  # that begin a line
+_RUNNING = frozenset("v q qr qc qm qa b tr tc th tcr thr".split())  # that go on in it
+_HEADINGS = frozenset(
+    "id ide usfm sts rem h toc toca mt mte ms mr s sr r sp sd c cl cp cd imt is iot io ior imte ie ib periph".split()
+)
+
+
+def lines_of_packed(kind: str, stream: BinaryIO) -> Iterator[str]:
+    """Yield the lines of a .docx, .odt or .epub, with their ends. Raises ValueError for what is no such file."""
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            for line in _PACKED[kind](archive):
+                yield from (f"{part}\n" for part in line.split("\n"))
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, SyntaxError, DefusedXmlException) as error:
+        raise ValueError(f"it is no .{kind}, or damaged: {str(error)[:100]}") from error
+
+
+def lines_of_text(kind: str, lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of text of HTML, subtitles or USFM, by its lines; with their ends."""
+    return (f"{line}\n" for line in _MARKED[kind](lines))
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> BinaryIO:
+    if archive.getinfo(name).file_size > MOST:
+        raise ValueError(f"its {name} has more than {MOST >> 20} MB")
+    return archive.open(name)  # type: ignore[return-value]
+
+
+def _docx(archive: zipfile.ZipFile) -> Iterator[str]:
+    pieces = {f"{_W}tab": " ", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
+
+    def text(paragraph: "Element") -> str:
+        parts = ((each.text or "") if each.tag == f"{_W}t" else pieces.get(each.tag, "") for each in paragraph.iter())
+        return "".join(parts)
+
+    yield from _paragraphs(archive, "word/document.xml", {f"{_W}p"}, {_FALLBACK, f"{_W}moveFrom"}, text)
+
+
+def _odt(archive: zipfile.ZipFile) -> Iterator[str]:
+    pieces = {f"{_T}s": " ", f"{_T}tab": " ", f"{_T}line-break": "\n"}
+
+    def text(element: "Element") -> str:
+        parts = [pieces.get(element.tag, ""), element.text or ""]
+        for each in element:
+            parts += ["" if each.tag in (f"{_T}note", _ANNOTATION) else text(each), each.tail or ""]
+        return "".join(parts)
+
+    yield from _paragraphs(
+        archive, "content.xml", {f"{_T}p", f"{_T}h"}, {f"{_T}tracked-changes", f"{_T}note", _ANNOTATION}, text
+    )
+
+
+def _paragraphs(
+    archive: zipfile.ZipFile, name: str, wanted: set[str], left_out: set[str], text: "Callable[[Element], str]"
+) -> Iterator[str]:
+    """Yield the paragraphs of a part of XML, those within others first; elements are forgotten once they were read."""
+    out = 0
+    with _member(archive, name) as part:
+        for event, element in ElementTree.iterparse(part, ("start", "end")):
+            if element.tag in left_out:
+                out += 1 if event == "start" else -1
+            elif event == "end" and element.tag in wanted and not out:
+                yield text(element)
+            if event == "end" and element.tag in left_out | wanted:
+                tail = element.tail  # which is text of what it lies in
+                element.clear()
+                element.tail = tail
+
+
+def _epub(archive: zipfile.ZipFile) -> Iterator[str]:
+    with _member(archive, "META-INF/container.xml") as part:
+        roots = [each.get("full-path", "") for each in ElementTree.parse(part).iter() if each.tag.endswith("rootfile")]
+    if not roots:
+        raise ValueError("it names no book")
+    with _member(archive, roots[0]) as part:
+        package = ElementTree.parse(part)
+    places = {each.get("id"): each.get("href", "") for each in package.iter(f"{_OPF}item")}
+    for each in package.iter(f"{_OPF}itemref"):
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(roots[0]), unquote(places[each.get("idref")])))
+        with _member(archive, name) as part:
+            yield from _html([part.read().decode("utf-8-sig")])
+
+
+class _Html(HTMLParser):
+    """Gathers the text of a page, a line a block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._held: list[str] = []
+        self._without: list[str] = []  # open elements that have no text
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 -- the library's
+        self._between(tag)
+        if tag in _NO_TEXT:
+            self._without.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 -- the library's
+        self._between(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._between(tag)
+        if tag in self._without:
+            del self._without[self._without.index(tag) :]
+        elif tag in ("body", "html"):
+            self._without.clear()
+
+    def handle_data(self, data: str) -> None:
+        if not self._without:
+            self._held.append(data)
+
+    def _between(self, tag: str) -> None:
+        if tag in _BLOCKS or tag in _NO_TEXT or tag == "body":
+            self.end()
+
+    def end(self) -> None:
+        """End a line."""
+        line = " ".join("".join(self._held).split())
+        self._held.clear()
+        if line:
+            self.lines.append(line)
+
+
+def _html(pieces: Iterable[str]) -> Iterator[str]:
+    page = _Html()
+    for piece in pieces:
+        page.feed(piece)
+        yield from page.lines
+        page.lines.clear()
+    page.close()
+    page.end()
+    yield from page.lines
+
+
+def _subtitles(lines: Iterable[str]) -> Iterator[str]:
+    held: list[str] = []
+    said = False  # whether a time has been, after which text comes
+    for line in lines:
+        bare = line.strip()
+        if not bare or _PAGE.match(bare):
+            said = False
+        elif _TIME.match(bare):
+            said = True
+        elif said and (text := " ".join(_TAG.sub("", bare).split())):
+            held.append(text)
+            if ends_sentence(text) or sum(map(len, held)) > _CUES:
+                yield " ".join(held)
+                held.clear()
+    if held:
+        yield " ".join(held)
+
+
+def _usfm(lines: Iterable[str]) -> Iterator[str]:
+    text = _ATTRIBUTES.sub("", _NOTE.sub("", "".join(lines)))
+    held: list[str] = []
+    kept = True
+    at = 0
+    for marker in [*_MARKER.finditer(text), None]:
+        if kept:
+            held.append(text[at : marker.start() if marker else len(text)])
+        name = (marker[1] or marker[2]) if marker else "p"
+        if name in _PARAGRAPHS or name in _HEADINGS:
+            if line := " ".join("".join(held).split()):
+                yield line
+            held, kept = [], name in _PARAGRAPHS
+        elif name in _RUNNING:
+            held.append(" ")
+            kept = True
+        at = marker.end() if marker else len(text)
+
+
+_PACKED: Mapping[str, Callable[[zipfile.ZipFile], Iterator[str]]] = {"docx": _docx, "odt": _odt, "epub": _epub}
+_MARKED: Mapping[str, Callable[[Iterable[str]], Iterator[str]]] = {
+    "html": _html, "subtitles": _subtitles, "usfm": _usfm
+}  # fmt: skip

@@ -1,0 +1,136 @@
+r"""What the lines of a text file have beside their text, and where they were broken: told by its first lines. Pure.
+
+Numbers and verse references at the beginning of lines are taken out, and lines that were broken at a width are joined.
+What is no text, or has people's names at every line, is refused.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+LOOKED_AT, FEWEST = 100, 5  # lines that are looked at, and of which anything is believed
+_MOST = 0.9  # share of the lines that have a shape, from which on all are taken to
+_NUMBER = re.compile(
+    r"\s*(?:(?:[1-4] ?)?[^\W\d_]{2,20}\.? ?\d{1,3}[:.]\d{1,3}"  # GEN 1:2, 1 Kor. 13.4
+    r"|[\[(]?\d{1,3}:\d{1,3}[\])]?"  # 1:2, [1:2]
+    r"|\[\d{1,7}\]|\(\d{1,7}\)|\d{1,7}[.):]?)\s+(?=\S)"  # 2, 2., (2)
+)
+_WRAPPED, _SHORT = 0.85, 0.75  # how full broken lines are of the longest, and lines that end a paragraph are not
+_ENDED, _RUNNING = 0.5, 0.15  # the most broken lines that end a sentence, and the least that have its end within
+_WIDTHS = range(40, 141)  # characters at which programs break lines
+_MARKS = "[.!?…؟۔।॥።፧፨៕។།༎。！？։᱾᱿꯫᙮᠃߹]"  # noqa: RUF001
+_END = re.compile(rf"(?:{_MARKS}|[:;])[\"'»”’)\]」』]*\s*$")  # noqa: RUF001
+_SENTENCE = re.compile(rf"(?<={_MARKS})\s+|(?<=[。！？])")  # noqa: RUF001
+_LONG, _PIECE = 50_000, 2_000  # characters of a line that has no line ends where it should, and of its parts
+# Lines that are refused: what they are, and the way out.
+_REFUSED: tuple[tuple[re.Pattern[str], str, str], ...] = (
+    (
+        re.compile(
+            r"\[?\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4},? +\d{1,2}[:.]\d\d(?:[:.]\d\d)?"  # a day, a time,
+            r"[^:]{0,16}?(?:\]| [-\u2013]) ?[^:]{1,60}: "  # and a name
+        ),
+        "holds messages with times and names",
+        "Ask those who wrote them, and keep the text alone, without names.",
+    ),
+    (
+        re.compile(r".+ \|\|\| .+"),
+        "holds pairs of texts (|||)",
+        "Keep one side alone, as with `awk -F' [|][|][|] ' '{print $1}'`.",
+    ),
+)
+_MARKED = (
+    (re.compile(r"\{\\rtf"), "is RTF", "Save it as .docx or as plain text."),
+    (re.compile(r"\\id "), "is USFM", "Call it .usfm: its verses are read then."),
+)
+
+
+class ShapeError(ValueError):
+    """A file that is no text, or has more than text in each line; `hint` is the way out."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Whether lines begin with a number, and the width in characters at which they were broken; 0 where not."""
+
+    numbered: bool = False
+    width: int = 0
+
+    def bare(self, line: str) -> str:
+        """Return a line without the number that it begins with."""
+        return _NUMBER.sub("", line, count=1) if self.numbered else line
+
+    def joined(self, paragraph: Sequence[str]) -> str:
+        """Return the lines of a paragraph as one text, in which a line that was broken goes on."""
+        return "".join(self._pieces(paragraph)) if self.width else "".join(paragraph)
+
+    def _pieces(self, paragraph: Sequence[str]) -> Iterator[str]:
+        for line, following in zip(paragraph, [*paragraph[1:], ""], strict=True):
+            bare = line.rstrip()
+            if not following or len(bare) < _SHORT * self.width:
+                yield line
+            elif bare.endswith(("-", "\u00ad")):  # a word that may have been cut: repair joins it to a small letter
+                yield line if following.lstrip()[:1].islower() else bare
+            else:
+                yield f"{bare} "
+
+
+def shape_of(lines: Sequence[str]) -> Shape:
+    """Return the shape of a file by its first lines, with their ends. Raises ShapeError for what is not to be read."""
+    filled = [line for line in lines[:LOOKED_AT] if line.strip()]
+    for pattern, what, hint in _MARKED:
+        if filled and pattern.match(filled[0].lstrip("\ufeff")):
+            raise ShapeError(what, hint)
+    if len(filled) < FEWEST:
+        return Shape()
+    for pattern, what, hint in _REFUSED:
+        if _share(pattern, filled) >= _MOST:
+            raise ShapeError(what, hint)
+    return Shape(_share(_NUMBER, filled) >= _MOST, _width_of(lines[:LOOKED_AT]))
+
+
+def ends_sentence(line: str) -> bool:
+    """Return whether a line ends as a sentence does."""
+    return _END.search(line) is not None
+
+
+def cut(line: str) -> Iterator[str]:
+    """Yield a line; one that is as long as a book is cut at ends of sentences."""
+    if len(line) < _LONG:
+        yield line
+        return
+    held: list[str] = []
+    size = 0
+    for sentence in _SENTENCE.split(line):
+        held.append(sentence)
+        size += len(sentence)
+        if size >= _PIECE:
+            yield " ".join(held) + "\n"
+            held, size = [], 0
+    if held:
+        yield " ".join(held)
+
+
+def _share(pattern: re.Pattern[str], lines: Sequence[str]) -> float:
+    return sum(pattern.match(line) is not None for line in lines) / len(lines)
+
+
+def _width_of(lines: Sequence[str]) -> int:
+    """Return the width at which lines were broken: all but those that end a paragraph are nearly as long.
+
+    Few of them end a sentence, as in a list of sentences nearly all do.
+    """
+    within = [line.rstrip() for line, following in pairwise(lines) if line.strip() and following.strip()]
+    if len(within) < FEWEST:
+        return 0
+    width = max(map(len, within))
+    within = [line for line in within if len(line) >= _SHORT * width or not ends_sentence(line)]
+    full = [line for line in within if len(line) >= _WRAPPED * width]
+    ended = sum(map(ends_sentence, full))
+    running = sum(_SENTENCE.search(line) is not None for line in full)  # as a list of goods is not
+    broken = width in _WIDTHS and len(full) >= _MOST * len(within) and ended <= _ENDED * len(full)
+    return width if broken and running >= _RUNNING * len(full) else 0

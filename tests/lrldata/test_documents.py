@@ -1,0 +1,279 @@
+"""Text files as people have them: documents as .docx, pages, subtitles, Bibles; numbers, and lines that were broken."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lrldata import build
+from lrldata.errors import InputError
+from lrldata.language import find, languages
+from lrldata.manifest_schema import Code
+from lrldata.web.characters import scale_of
+from lrldata.web.clean import SENTENCE_ENDS
+from lrldata.web.read import Columns, find_shards, read_parts
+from lrldata.web.shapes import shape_of
+
+FIRST = "Il-bniedem mar il-belt biex jixtri ħobż frisk."
+BEGIN, REST = FIRST[:22], FIRST[23:]  # without the space between
+SECOND = "Wara ltaqa' mal-ħbieb tiegħu fis-suq il-qadim."
+W, T = "http://schemas.openxmlformats.org/wordprocessingml/2006/main", "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
+OFFICE = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+MC = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+
+
+def packed(file: Path, parts: dict[str, str]) -> Path:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+    return file
+
+
+def docx(folder: Path) -> Path:
+    text = (
+        f'<w:document xmlns:w="{W}" xmlns:mc="{MC}"><w:body>'
+        f"<w:p><w:r><w:t>{FIRST[:10]}</w:t></w:r><w:del><w:r><w:delText>gone</w:delText></w:r></w:del>"
+        f"<w:r><w:t>{FIRST[10:]}</w:t></w:r></w:p>"
+        f"<w:tbl><w:tr><w:tc><w:p><w:r><w:t>{SECOND}</w:t></w:r></w:p></w:tc></w:tr></w:tbl>"
+        f"<w:p><mc:AlternateContent><mc:Choice/><mc:Fallback><w:p><w:r><w:t>{FIRST}</w:t></w:r></w:p></mc:Fallback>"
+        "</mc:AlternateContent></w:p></w:body></w:document>"
+    )
+    return packed(folder / "a.docx", {"word/document.xml": text})
+
+
+def odt(folder: Path) -> Path:
+    text = (
+        f'<o:document-content xmlns:o="{OFFICE}" xmlns:text="{T}"><o:body><text:tracked-changes><text:p>gone</text:p>'
+        f"</text:tracked-changes><text:h>{BEGIN}<text:s/>{REST}</text:h><text:p>{SECOND[:9]}<text:note>"
+        f"<text:p>a note</text:p></text:note><o:annotation><text:p>me</text:p></o:annotation>{SECOND[9:]}</text:p>"
+        "</o:body></o:document-content>"
+    )
+    return packed(folder / "a.odt", {"content.xml": text})
+
+
+def page(*texts: str) -> str:
+    return (
+        f"<html><head><title>x</title></head><body><nav>Home</nav>{''.join(texts)}<script>x = 1</script></body></html>"
+    )
+
+
+def epub(folder: Path) -> Path:
+    package = (
+        '<package xmlns="http://www.idpf.org/2007/opf"><manifest><item id="b" href="t/b%20b.xhtml"/>'
+        '<item id="a" href="t/a.xhtml"/></manifest><spine><itemref idref="a"/><itemref idref="b"/></spine></package>'
+    )
+    parts = {
+        "META-INF/container.xml": '<container><rootfiles><rootfile full-path="o/book.opf"/></rootfiles></container>',
+        "o/book.opf": package,
+        "o/t/b b.xhtml": page(f"<p>{SECOND}</p>"),
+        "o/t/a.xhtml": page(f"<p>{FIRST.replace(' ', '&#32;', 1)}</p>"),
+    }
+    return packed(folder / "a.epub", parts)
+
+
+def written(name: str, text: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        (folder / name).write_text(text, "utf-8")
+        return folder / name
+
+    write.__name__ = name
+    return write
+
+
+HTML = page(f"<p>{BEGIN}\n  <b>{REST}</b><br/>{SECOND}</p><form><button>Send</button></form>")
+SRT = (
+    f"\ufeff1\n00:00:01,000 --> 00:00:02,500\n<i>{BEGIN}</i>\n\n2\n00:00:02,500 --> 00:00:04,000\n"
+    f"{{\\an8}}{REST}\n\n3\n00:00:05,000 --> 00:00:06,000\n{SECOND}\n"
+)
+VTT = (
+    "WEBVTT\n\nNOTE by me\n\nlabel\n00:01.000 --> 00:02.000 align:start\n"
+    f"<v Ann>{FIRST}</v>\n\n00:03.000 --> 00:04.000\n{SECOND}\n"
+)
+USFM = (
+    "\\id GEN Malti\n\\h Ġenesi\n\\mt1 Il-Ktieb\n\\c 1\n\\s Il-bidu\n\\p\n"
+    "\\v 1 Il-bniedem mar\n\\v 2-3 il-belt\\f + \\ft a note\\f* "
+    f'biex jixtri \\wd ħobż\\wd* \\w frisk|lemma="frisk"\\w*.\n\\c 2\n\\q1\n'
+    f"\\v 1 {SECOND[:4]}\n\\q2 {SECOND[5:]}\n"
+)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        docx,
+        odt,
+        epub,
+        written("a.html", HTML),
+        written("a.srt", SRT),
+        written("a.vtt", VTT),
+        written("a.usfm", USFM.replace("\\c 2\n\\q1", "\\c 2\n\\p\n\\q1")),
+    ],
+    ids=lambda make: make.__name__,
+)
+def test_documents_are_read_as_their_paragraphs(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    (shard,) = find_shards(make(tmp_path), None)
+    texts = [text for part in read_parts(shard, Columns(lines=True)) for text in part["text"]]
+    assert [text.strip() for text in texts if text.strip()] == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize("name", ["a.docx", "a.odt", "a.epub"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no archive",
+        {"x": "y"},
+        {"word/document.xml": "<a", "content.xml": "<a", "META-INF/container.xml": "<a"},
+        dict.fromkeys(
+            ("word/document.xml", "content.xml", "META-INF/container.xml"),
+            '<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><a>&d;</a>',
+        ),
+    ],
+)
+def test_what_is_no_document_is_an_error_that_names_it(
+    name: str, content: bytes | dict[str, str], tmp_path: Path
+) -> None:
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    else:
+        packed(tmp_path / name, content)
+    (shard,) = find_shards(tmp_path / name, None)
+    with pytest.raises(InputError, match=rf"{name}.* cannot be read \(it is no {name[1:]}, or damaged"):
+        list(read_parts(shard, Columns()))
+
+
+SENTENCES = [
+    f"Il-bniedem numru {number} mar il-belt biex jixtri ħobż frisk u jiltaqa' mal-ħbieb tiegħu fis-suq il-qadim."
+    for number in ("wieħed", "tnejn", "tlieta", "erbgħa", "ħamsa", "sitta", "sebgħa", "tmienja")
+]
+
+
+@pytest.mark.parametrize(
+    "begin",
+    ["{0} ", "{0}. ", "({0}) ", "[{0}] ", "GEN 1:{0} ", "[1:{0}] ", "1 Kor. 3.{0} ", "Ġenesi 3:{0}  ", "3:{0} "],
+)
+def test_numbers_and_verses_that_begin_all_lines_are_left_out(begin: str, tmp_path: Path) -> None:
+    lines = [begin.format(number) + text for number, text in enumerate(SENTENCES, 1)]
+    (tmp_path / "a.txt").write_text("\n".join(lines), "utf-8")
+    (shard,) = find_shards(tmp_path / "a.txt", None)
+    (part,) = read_parts(shard, Columns(lines=True))
+    assert [text.strip() for text in part["text"]] == SENTENCES
+    (tmp_path / "a.txt").write_text("\n".join([*SENTENCES, *lines[:3]]), "utf-8")
+    (part,) = read_parts(shard, Columns(lines=True))
+    assert [text.strip() for text in part["text"]] == [*SENTENCES, *lines[:3]], "some lines alone have one"
+
+
+def test_lines_that_were_broken_at_a_width_are_joined(tmp_path: Path) -> None:
+    from textwrap import wrap  # noqa: PLC0415
+
+    paragraphs = [" ".join(SENTENCES[at : at + 3]) for at in range(0, 8, 2)]
+    broken = ["\n".join(wrap(paragraph, 60, break_on_hyphens=False)) for paragraph in paragraphs]
+    (tmp_path / "a.txt").write_text("\n\n".join(broken), "utf-8")
+    (shard,) = find_shards(tmp_path / "a.txt", None)
+    (part,) = read_parts(shard, Columns())
+    assert [text.strip() for text in part["text"]] == paragraphs
+    without = "\n".join(broken)  # without empty lines a short line ends a paragraph
+    (tmp_path / "a.txt").write_text(without, "utf-8")
+    (part,) = read_parts(shard, Columns())
+    assert [line.strip() for line in part["text"][0].strip().split("\n")] == paragraphs
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [SENTENCES, ["Roses are red,", "violets are blue,"] * 5, [f"Shoes in size {n}, 30 euro" for n in range(40, 60)]],
+)
+def test_lists_and_poems_keep_their_lines(lines: list[str]) -> None:
+    assert shape_of([f"{line}\n" for line in lines]).width == 0
+
+
+def test_a_line_as_long_as_a_book_is_cut_at_ends_of_sentences(tmp_path: Path) -> None:
+    book = [text.replace("numru", f"numru {number:,}") for number in range(200) for text in SENTENCES]
+    (tmp_path / "a.txt").write_text(" ".join(book), "utf-8")
+    (shard,) = find_shards(tmp_path / "a.txt", None)
+    lines = [line for part in read_parts(shard, Columns()) for text in part["text"] for line in text.split("\n")]
+    assert max(map(len, lines)) < 3_000
+    assert " ".join(line for line in lines if line) == " ".join(book)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("2/2/23, 2:01 PM - Maria Borg: Bonġu kollha", "holds messages with times and names"),
+        ("[02.02.2023, 14:01:33] Maria: Bonġu kollha", "holds messages with times and names"),
+        ("Bonġu kollha ||| Good morning all", r"holds pairs of texts \(\|\|\|\)"),
+        (r"{\rtf1\ansi Bonġu}", "is RTF"),
+        (r"\id GEN", "is USFM. Call it .usfm"),
+    ],
+)
+def test_what_has_more_than_text_in_each_line_is_refused(line: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(f"{line}\n" * 6, "utf-8")
+    (shard,) = find_shards(tmp_path / "a.txt", None)
+    with pytest.raises(InputError, match=f"a.txt: {told}.*--skip-bad"):
+        list(read_parts(shard, Columns()))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("Bonġu kollha".encode("utf-16-le"), "in UTF-16 without a mark.*iconv -f UTF-16LE"),
+        ("Bonġu kollha".encode("utf-16-be"), "in UTF-16 without a mark.*iconv -f UTF-16BE"),
+        ("Bonġu kollha".encode("utf-16"), "in UTF-16, not UTF-8 text. Convert it"),
+        (b"PK\x03\x04...", "a .zip archive, or a file of Word"),
+        (b"%PDF-1.7", "a PDF, not UTF-8 text. .*pdftotext"),
+    ],
+)
+def test_what_a_file_is_that_is_called_txt_is_told(content: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    (shard,) = find_shards(tmp_path / "a.txt", None)
+    with pytest.raises(InputError, match=f"a.txt: is {told}.*--skip-bad"):
+        list(read_parts(shard, Columns()))
+
+
+def test_texts_and_tables_share_a_folder(tmp_path: Path) -> None:
+    given = tmp_path / "in"
+    given.mkdir()
+    (given / "a.txt").write_text("\n\n".join(SENTENCES[:4]), "utf-8")
+    (given / "b.csv").write_text("id,phrase\n" + "".join(f"1,{text}\n" for text in SENTENCES[4:]), "utf-8")
+    options = {"source": "web", "documents": "lines", "out": tmp_path / "ws", "lid": "none"}
+    made = build("mt", input=given, text_column="phrase", **options)
+    assert sum(made.rows.values()) == len(SENTENCES)
+    with pytest.raises(InputError, match="has no table"):
+        build("mt", input=given / "a.txt", text_column="phrase", **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("Brzezinski je bil v 60. letih. Nato je odšel.", ["Brzezinski je bil v 60. letih.", "Nato je odšel."]),
+        ("ის წავიდა. მერე მოვიდა. ბოლო.", ["ის წავიდა.", "მერე მოვიდა.", "ბოლო."]),
+        ("Մեկ։ Երկու։", ["Մեկ։", "Երկու։"]),
+        ("ᱢᱤᱫ᱾ ᱵᱟᱨ᱾", ["ᱢᱤᱫ᱾", "ᱵᱟᱨ᱾"]),
+        ("လူတိုင်းသည်၊ လွတ်လပ်သည်။ဒုတိယ။", ["လူတိုင်းသည်၊ လွတ်လပ်သည်။", "ဒုတိယ။"]),
+        ("Ja? nein! doch. Gut.", ["Ja?", "nein!", "doch.", "Gut."]),
+        ("他走了。她来了！", ["他走了。", "她来了！"]),
+    ],
+)
+def test_sentences_end_at_the_marks_of_their_script(text: str, parts: list[str]) -> None:
+    cut = pl.Series([text])
+    for end, parted in SENTENCE_ENDS:
+        cut = cut.str.replace_all(end, parted)
+    assert [part for part in cut[0].split("\n") if part] == parts
+
+
+def test_every_code_of_a_language_can_stand_in_a_manifest() -> None:
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    code = TypeAdapter(Code)
+    assert [code.validate_python(language.code) for language in languages()]
+
+
+def test_a_script_of_few_letters_a_word_has_shorter_lines(tmp_path: Path) -> None:
+    found = {code: scale_of(find(code).scripts) for code in ("yue", "zh_Hant", "ja", "ko", "ii", "chr", "mt")}
+    assert found == {"yue": 0.32, "zh_Hant": 0.32, "ja": 0.46, "ko": 0.41, "ii": 0.41, "chr": 0.6, "mt": 1.0}
+    sentences = ["我今日去咗街市買餸", "佢琴日冇返學", "你食咗飯未呀", "我哋聽日一齊去睇戲"]
+    (tmp_path / "a.txt").write_text("\n".join(sentences), "utf-8")
+    made = build("zh_Hant", source="web", input=tmp_path / "a.txt", documents="lines", lid="none", out=tmp_path / "ws")
+    assert sum(made.rows.values()) == len(sentences)
+    assert json.loads((made.path / "manifest.json").read_text("utf-8"))["language"]["code"] == "zh_Hant"
