@@ -98,6 +98,7 @@ class PromptOptions(TypedDict, total=False):
 
     task: Literal["topic", "sentiment"]
     data: PathLike
+    labels: Literal["task", "data"]
     model: PathLike
     answers: PathLike
     model_revision: str

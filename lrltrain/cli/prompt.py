@@ -24,6 +24,13 @@ def prompt_command(
     model: Annotated[
         str | None, typer.Option(help="Causal model: folder or Hub id; with --endpoint, its name there.")
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels: task (SIB-200's topics, positive and negative) | data (those found in the data).",
+            show_default="task",
+        ),
+    ] = None,
     answers: Annotated[
         Path | None,
         typer.Option(

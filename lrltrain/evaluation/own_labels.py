@@ -18,9 +18,12 @@ TEXT = ("text", "sentence", "tweet", "review", "content")
 LABEL = ("label", "category", "topic", "sentiment", "class")
 _TAG = re.compile(r"O|([BIESLU])-(\S+)")
 _AS_IOB = {"S": "B", "U": "B", "E": "I", "L": "I"}  # tags that end an entity, or are all of one
+_BLANKS = re.compile(r"[ \t]+")
+_SEVERAL = re.compile(r"\s*[,;|]\s*")  # between labels of one item
 _DOCUMENT = "-DOCSTART-"  # the line of CoNLL 2003 where a document begins
 _PREFIX = re.compile(r"([a-z]{2,3}(?:-[a-z]+)?):.")  # of each token, as WikiANN was published
 _FEWEST = 30  # labels that any data may have
+_FEW = 10  # lines, of which a label may be there once
 _SHOWN = 20  # labels that are shown
 _NAMES = "The first line names the columns: one of them text, another label."
 _TOKENS = "A file of names has a token and a tag on each line, and an empty line between sentences."
@@ -43,6 +46,9 @@ def labels_of(task: Task, splits: Mapping[str, Items], name: str) -> tuple[str, 
     shown = ", ".join(f"{label} {count:,}" for label, count in given.most_common(_SHOWN))
     note(f"note: {name}: labels of its own: {shown}{', ...' if len(given) > _SHOWN else ''}.")
     if task != "ner":
+        joint = [label for label in given if len(parts := _SEVERAL.split(label)) > 1 and given.keys() >= set(parts)]
+        if joint:
+            note(f"note: {name}: items have one label each: {joint[0]!r} is taken for a label of its own.")
         return tuple(sorted(given))
     types = sorted({tag[2:] for tag in given if tag != "O"})
     return ("O", *(f"{begins}-{kind}" for kind in types for begins in "BI"))
@@ -77,6 +83,11 @@ def read_texts(file: Path, rows: Rows) -> Items:
     kinds = len({label for _, label in pairs})
     if kinds > max(_FEWEST, len(pairs) // 2):
         raise InputError(f"{file}: has {kinds:,} labels of {len(pairs):,} items: are they texts?", _NAMES)
+    if named is None and len(filled) > _FEW and all(row[1:] != first[1:] for _, row in filled[1:]):
+        told = (
+            f"{file}: line {filled[0][0]}, {' | '.join(first)[:80]}, has a label of no other line: is it one of names?"
+        )
+        raise InputError(told, f"{_NAMES} Where it is an item, put that line above it.")
     return Items(tuple(text for text, _ in pairs), tuple(label for _, label in pairs))
 
 
@@ -106,12 +117,12 @@ def names_of(file: Path, sentences: Iterable[Sequence[tuple[str, str]]]) -> Item
 def _sentences(file: Path, rows: Rows) -> Iterator[list[tuple[str, str]]]:
     sentence: list[tuple[str, str]] = []
     for number, row in rows:
-        cells = row if len(row) > 1 else row[0].split()
-        if not cells:
+        cells = row if len(row) > 1 else _BLANKS.split(row[0])  # other spaces may be within a token
+        if cells == [""]:
             yield sentence
             sentence = []
             continue
-        if len(row) == 1 and cells[0] == "#" and not sentence:
+        if len(row) == 1 and cells[0] == "#" and not sentence and (len(cells) != 2 or as_iob(cells[1]) is None):
             continue  # a comment above a sentence, as CoNLL-U has them
         tag = as_iob(cells[-1]) if len(cells) > 1 else None
         if tag is None or not cells[0]:

@@ -129,11 +129,13 @@ def _score(
     base = _base(config, adapters)
     origin = find(config.transfer_from) if config.transfer_from else None
     trained_on = _open(config, tested_on.task, origin) if origin else tested_on
+    if set(tested_on.labels) < set(trained_on.labels):
+        tested_on = tested_on.with_labels(trained_on.labels)
     if trained_on.labels != tested_on.labels:
         told = (
             f"{trained_on.provenance['name']}: its labels are others in {trained_on.language} and {tested_on.language}."
         )
-        raise UsageError(told, "A task is transferred between sets of the same labels.")
+        raise UsageError(told, "A task is transferred to a set whose labels are among those that are learned.")
     check_labels(trained_on)
     found = _found(config, trained_on, tested_on, language)
     for each in [*_baselines(config, language, base), *adapters]:

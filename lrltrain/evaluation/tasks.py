@@ -1,7 +1,7 @@
 """The data of a task: sentences or words with gold labels, in three splits, from a folder or the Hub. IO.
 
 Topic is SIB-200 (Adelani et al. 2024), seven classes; sentiment is positive or negative; ner has the tags of WikiANN
-(Pan et al. 2017). Files are UTF-8, a `train.tsv`, `dev.tsv` and `test.tsv` each:
+(Pan et al. 2017). Files are UTF-8, a `train.tsv`, `dev.tsv` and `test.tsv` each, or called as others do (split_file):
 
     topic       a header index_id, category, text, then a row an item; quotes as in CSV
     sentiment   text TAB label
@@ -27,6 +27,8 @@ from lrltrain.text import label_of
 
 Reader = Callable[[Path], Items]
 DEFAULTS: dict[Task, tuple[int, int]] = {"topic": (20, 16), "ner": (25, 8), "sentiment": (25, 8)}  # epochs, batch size
+SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid"), "test": ("test",)}
+_ENDINGS = (".tsv", ".txt", ".conll")
 FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # in a folder that holds all tasks
 LONGEST_FIELD = 1 << 30  # characters: a limit of the reader of CSV, which else stops at 131,072
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(/[\w.-]+)?")  # and the configuration behind it
@@ -76,7 +78,7 @@ def _may_be_on_hub(data: str) -> bool:
 def check_apart(data: str | Path | None, task: Task, languages: Iterable[Language], split: str = "train") -> None:
     """Raise UsageError where a folder of one set is named for several languages: it would be the data of each."""
     codes = list(dict.fromkeys(each.code for each in languages))
-    if len(codes) > 1 and data is not None and (Path(data) / f"{split}.tsv").is_file():
+    if len(codes) > 1 and data is not None and split_file(Path(data), split):
         raise UsageError(
             f"{data}: is one set, and would be the data of {' and '.join(codes)}.",
             f"Name a folder that holds a folder of each language, as {FOLDERS[task]}/LANG_Script.",
@@ -111,7 +113,7 @@ def _in_folder(task: Task, root: Path, language: Language, *, own_labels: bool =
     if not found:
         where = f"{FOLDERS[task]}/{_code(language)}" + ("" if task == "topic" else "/SET")
         raise InputError(
-            f"{root}: has no train.tsv, and no {where}/train.tsv, for {task} in {language.name}.",
+            f"{root}: has no train.tsv, and no {where}/train.tsv, for {task} in {language.name}{_there(root)}.",
             "Name the folder of the language's train.tsv, dev.tsv and test.tsv, or the one that holds all, or leave "
             "--data out to take them from the Hub.",
         )
@@ -134,10 +136,11 @@ def read_set(
     readers: Mapping[Task, Reader] | None = None,
 ) -> TaskData:
     """Read splits of one set. It is called as its folder, or, where that is a language's, as the one above."""
-    files = [folder / f"{split}.tsv" for split in wanted]
+    files = [split_file(folder, split) or folder / f"{split}.tsv" for split in wanted]
     for file in files:
         if not file.is_file():
-            raise InputError(f"{file}: no such file.", f"{', '.join(each.name for each in files)} are wanted.")
+            told = f"{', '.join(f'{split}.tsv' for split in wanted)} are wanted."
+            raise InputError(f"{file}: no such file{_there(folder)}.", told)
     read = (readers or READERS)[task]
     splits = {split: read(file) for split, file in zip(wanted, files, strict=True)}
     resolved = folder.resolve()
@@ -145,6 +148,18 @@ def read_set(
     name = label_of(called).replace(" ", "_")
     provenance = {"name": name, "files": [file_entry(file, folder) for file in files], "counts": counts(splits)}
     return TaskData(task, language.code, splits, provenance)
+
+
+def split_file(folder: Path, split: str) -> Path | None:
+    """Return the file of a split: train.tsv, or as others call it, as validation.txt or test.conll; None for none."""
+    named = (folder / f"{name}{ending}" for name in SPLIT_NAMES[split] for ending in _ENDINGS)
+    return next((file for file in named if file.is_file()), None)
+
+
+def _there(folder: Path) -> str:
+    """Say which files and folders are there, as somebody may have called them otherwise."""
+    names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+    return f" (it has {', '.join(names[:5])}{', ...' if len(names) > 5 else ''})" if names else ""
 
 
 def _code(language: Language) -> str:
@@ -158,15 +173,17 @@ def folders_of(task: Task, root: Path, language: Language, split: str = "train")
 
 def _search(task: Task, root: Path, language: Language, split: str) -> tuple[list[Path], list[Path]]:
     """Return the folders under `root` that have a file of the split for the language, and hidden ones beside them."""
-    if (root / f"{split}.tsv").is_file():
+    if split_file(root, split):
         _check_language(root, language)
         return [root], []
     code = _code(language)
     hidden: list[Path] = []
-    for folder in (root / FOLDERS[task] / code, root / code, *([root] if root.resolve().name == code else [])):
-        if (folder / f"{split}.tsv").is_file():
+    others = dict.fromkeys(each for each in (language.iso639_3, language.code) if each)  # as Masakhane's data/hau
+    own = [root] if root.resolve().name == code else []
+    for folder in (root / FOLDERS[task] / code, root / code, *own, *(root / name for name in others)):
+        if split_file(folder, split):
             return [folder], hidden
-        found = sorted(file.parent for file in folder.glob(f"*/{split}.tsv") if file.is_file())
+        found = sorted(each for each in folder.glob("*/") if split_file(each, split))
         hidden += filter(_is_hidden, found)
         if shown := [each for each in found if not _is_hidden(each)]:
             return shown, hidden
@@ -237,7 +254,7 @@ def _checked(
             raise InputError(f"{file}: line {number} has {len(row)} columns, not {columns}.", HINTS[task])
         if row[label] not in LABELS[task]:
             known = ", ".join(LABELS[task])
-            hint = f"Known: {known}. `lrltrain eval --labels data` takes those of the data."
+            hint = f"Known: {known}. --labels data takes those of the data."
             raise InputError(f"{file}: line {number} has the unknown label {row[label]!r}.", hint)
         if not all(row):
             raise InputError(f"{file}: line {number} has an empty column.", HINTS[task])

@@ -97,7 +97,14 @@ def _names(feature: Any) -> list[str] | None:
     return getattr(inner, "names", None)
 
 
+def _one(where: str, value: Any) -> None:
+    """Raise InputError for several labels of one item: each combination would be a class."""
+    if isinstance(value, list | dict):
+        raise InputError(f"{where} has several labels of one item: {value!r:.80}.", "Every item wants one label.")
+
+
 def _own_label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
+    _one(where, value)
     if isinstance(value, float) and value.is_integer():  # of a column that had nulls
         value = int(value)
     label = names[value] if names and isinstance(value, int) and 0 <= value < len(names) else str(value).strip()
@@ -111,6 +118,7 @@ def _own_label(task: Task, where: str, value: Any, names: list[str] | None) -> s
 
 
 def _label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
+    _one(where, value)
     if isinstance(value, float) and value.is_integer():  # of a column that had nulls
         value = int(value)
     if isinstance(value, int):
@@ -119,6 +127,6 @@ def _label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
     label = str(value).lower() if task != "ner" else str(value)
     label = {"pos": "positive", "neg": "negative", "0": "negative", "1": "positive"}.get(label, label)
     if label not in LABELS[task]:
-        hint = f"Known: {', '.join(LABELS[task])}. `lrltrain eval --labels data` takes those of the data."
+        hint = f"Known: {', '.join(LABELS[task])}. --labels data takes those of the data."
         raise InputError(f"{where} has the unknown label {value!r}.", hint)
     return label

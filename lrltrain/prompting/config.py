@@ -27,6 +27,7 @@ class PromptConfig(BaseModel):
     lang: str
     task: Task = "topic"
     data: LocalPath
+    labels: Literal["task", "data"] = "task"
     answers: LocalPath | None = None
     export_lm_eval: LocalPath | None = None
     model: PathOrId = Field(min_length=1)

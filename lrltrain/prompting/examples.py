@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from lrldata.errors import InputError, UsageError
 from lrldata.language import Language
 from lrltrain.evaluation.items import Task, TaskData
-from lrltrain.evaluation.tasks import find_sets, read_set
+from lrltrain.evaluation.own_labels import labels_of
+from lrltrain.evaluation.tasks import OWN_READERS, READERS, find_sets, read_set, split_file
 
 
 class Example(NamedTuple):
@@ -21,19 +22,26 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class TestSet:
-    """A test set of one language, with the examples that may be shown; `provenance` is what a manifest says of it."""
+    """A test set of one language, with the examples that may be shown; `provenance` is what a manifest says of it.
+
+    `own` are its labels, where those of the data were asked for.
+    """
 
     name: str
     language: Language
     test: tuple[Example, ...]
     train: tuple[Example, ...]
     provenance: dict[str, Any]
+    own: tuple[str, ...] | None = None
 
 
-def open_test_sets(data: Path, task: Task, language: Language, shots: int) -> list[TestSet]:
+def open_test_sets(
+    data: Path, task: Task, language: Language, shots: int, *, own_labels: bool = False
+) -> list[TestSet]:
     """Read each test set of a language: `data` is its folder, or a parent as sib200/LANG_Script, sa/LANG_Script/SET.
 
-    The training half is read only where there are shots to draw. Raises InputError.
+    The training half is read only where there are shots to draw, or with `own_labels` its labels, where it is there.
+    Raises InputError.
     """
     found = find_sets(task, data, language, "test")
     if not found:
@@ -41,17 +49,22 @@ def open_test_sets(data: Path, task: Task, language: Language, shots: int) -> li
             f"{data}: holds no {task} test set of {language.name} ({language.sib200 or language.flores}).",
             "Give the folder with its test.tsv, or a parent of LANG_Script folders.",
         )
-    return [
-        _open(read_set(task, folder, language, ("test", "train") if shots else ("test",)), language) for folder in found
-    ]
+    readers = OWN_READERS if own_labels else READERS
+    sets = []
+    for folder in found:
+        both = shots or (own_labels and split_file(folder, "train"))
+        read = read_set(task, folder, language, ("test", "train") if both else ("test",), readers)
+        own = labels_of(task, read.splits, read.provenance["name"]) if own_labels else None
+        sets.append(_open(read, language, own))
+    return sets
 
 
-def _open(read: TaskData, language: Language) -> TestSet:
+def _open(read: TaskData, language: Language, own: tuple[str, ...] | None) -> TestSet:
     parts = {
         split: tuple(Example(text, str(label)) for text, label in zip(items.texts, items.labels, strict=True))
         for split, items in read.splits.items()
     }
-    return TestSet(read.provenance["name"], language, parts["test"], parts.get("train", ()), read.provenance)
+    return TestSet(read.provenance["name"], language, parts["test"], parts.get("train", ()), read.provenance, own)
 
 
 def draw(train: Sequence[Example], test: Sequence[Example], shots: int, seed: int) -> list[Example]:

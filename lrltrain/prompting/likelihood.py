@@ -120,9 +120,7 @@ def score(
     if not _goes_on(model):
         whole = [_whole(question, answer) for question in questions for answer in question.answers]
         told = lambda copies: advance(copies // labels)  # noqa: E731
-        found = sums(
-            model, whole, "clm", mask=None, pad=0, batch_tokens=budget, head_dtype=torch.float32, advance=told
-        )
+        found = sums(model, whole, "clm", mask=None, pad=0, batch_tokens=budget, head_dtype=torch.float32, advance=told)
         return _finite(Scores(found.reshape(values.shape), tokens))
     with _exact_logits(model):
         for rows in _batches([len(question.prompt) for question in questions], budget):

@@ -70,13 +70,14 @@ def prompt(config: PromptConfig, progress: Progress) -> list[Run]:
 
 def open_asked(config: PromptConfig) -> list[Asked]:
     """Read template and test sets of all languages, before anything is asked. Raises LrlError."""
-    template = open_template(config.template, config.task)
+    own = config.labels == "data"
+    template = open_template(config.template, config.task, own_labels=own)
     languages = parse(config.lang)
     check_apart(config.data, config.task, languages, "test")
     return [
         _asked(config, template, test)
         for language in languages
-        for test in open_test_sets(config.data, config.task, language, config.shots)
+        for test in open_test_sets(config.data, config.task, language, config.shots, own_labels=own)
     ]
 
 
@@ -94,6 +95,8 @@ def cost_of(prices: list[float], read: float, written: float) -> float:
 
 
 def _asked(config: PromptConfig, template: Template, test: TestSet) -> Asked:
+    if test.own is not None:
+        template = template.for_labels(test.own, given=config.template is not None)
     shots = draw(test.train, test.test, config.shots, config.seed)
     places = sample(len(test.test), config.limit)
     tested = [test.test[place] for place in places]

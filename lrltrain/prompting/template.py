@@ -36,9 +36,22 @@ class Template(BaseModel):
         """Return the word that is asked for, by label, in the order in which they are named."""
         return {label: words[0] for label, words in self.labels.items()}
 
+    def for_labels(self, own: Sequence[str], *, given: bool) -> "Template":
+        """Return the template for data with labels of its own; words for them are those of a template that is `given`.
 
-def open_template(file: Path | None, task: str) -> Template:
-    """Read a template, ours where no file is given. Raises UsageError that says what is wrong and where."""
+        Raises UsageError where that lacks one.
+        """
+        lacking = [label for label in own if label not in self.labels]
+        if lacking and given:
+            raise UsageError(f"--template: its labels lack {', '.join(lacking)}.", "Those of the data are wanted.")
+        return Template(**self.model_dump() | {"labels": {label: [label] for label in own}}) if lacking else self
+
+
+def open_template(file: Path | None, task: str, *, own_labels: bool = False) -> Template:
+    """Read a template, ours where no file is given. Raises UsageError that says what is wrong and where.
+
+    With `own_labels` it may have others than the task has.
+    """
     path = file or Path(str(files("lrltrain").joinpath("prompting", "templates", f"{task}.toml")))
     where, values = str(file) if file else path.name, read_toml(path)
     lacking = [name for name in Template.model_fields if name not in values]
@@ -51,7 +64,7 @@ def open_template(file: Path | None, task: str) -> Template:
         raise UsageError(f"{where}: is a template for {template.task!r}.", f"Use --task {template.task}.")
     for name, may in _MAY.items():
         _check_placeholders(f"{where}: {name}", getattr(template, name), may, _MUST[name])
-    _check_labels(f"{where}: labels", template.labels, task)
+    _check_labels(f"{where}: labels", template.labels, None if own_labels else LABELS[task])
     return template
 
 
@@ -70,10 +83,11 @@ def _check_placeholders(where: str, text: str, may: set[str], must: set[str]) ->
         raise UsageError(f"{where}: lacks the placeholder {{{name}}}.")
 
 
-def _check_labels(where: str, labels: Mapping[str, Sequence[str]], task: str) -> None:
-    if set(labels) != set(LABELS[task]):
-        odd = ", ".join(sorted(set(labels) ^ set(LABELS[task])))
-        raise UsageError(f"{where}: missing or unknown: {odd}.", f"Those of {task}: {', '.join(LABELS[task])}.")
+def _check_labels(where: str, labels: Mapping[str, Sequence[str]], wanted: Sequence[str] | None) -> None:
+    if wanted is not None and set(labels) != set(wanted):
+        odd = ", ".join(sorted(set(labels) ^ set(wanted)))
+        hint = f"The task has {', '.join(wanted)}. With --labels data a template may have others."
+        raise UsageError(f"{where}: missing or unknown: {odd}.", hint)
     owner: dict[str, str] = {}
     for label, words in labels.items():
         if not words or not all(word.strip() for word in words):

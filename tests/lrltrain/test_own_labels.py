@@ -97,7 +97,7 @@ def test_what_has_no_labels_is_named_with_its_line(task: Any, text: str, says: s
 
 
 def test_other_labels_are_taken_on_request_alone(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"unknown label 'neutral'.*lrltrain eval --labels data"):
+    with pytest.raises(InputError, match=r"unknown label 'neutral'.*--labels data takes"):
         open_task("sentiment", str(write(tmp_path, "Ó wà.\tneutral\n")), YORUBA)
 
 
@@ -152,3 +152,56 @@ def test_comments_above_a_sentence_are_no_tokens(tmp_path: Path) -> None:
     text = "# text = I O\n# id 1\nAdé B-DATE\n# O\n"
     items = open_task("ner", str(write(tmp_path, text)), YORUBA, own_labels=True).splits["test"]
     assert items.words == (("Adé", "#"),)
+
+
+def test_a_line_of_other_names_is_no_item(tmp_path: Path) -> None:
+    rows = "".join(f"tweet {n}\t{('bad', 'good')[n % 2]}\n" for n in range(20))
+    folder = write(tmp_path, "comment\tpolarity\n" + rows)
+    with pytest.raises(InputError, match=r"line 1, comment \| polarity, has a label of no other line"):
+        open_task("sentiment", str(folder), YORUBA, own_labels=True)
+    assert len(open_task("sentiment", str(write(tmp_path, rows)), YORUBA, own_labels=True).splits["train"].labels) == 20
+
+
+def test_several_labels_of_an_item_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "text\tlabel\n" + "".join(f"tweet {n}\t{('joy', 'fear', 'joy, fear')[n % 3]}\n" for n in range(9))
+    open_task("sentiment", str(write(tmp_path, rows)), YORUBA, own_labels=True)
+    assert "'joy, fear' is taken for a label of its own" in capsys.readouterr().err
+    several = Dataset.from_dict({"text": ["x"] * 4, "label": [["joy"], ["joy", "fear"]] * 2})
+    for own in (True, False):
+        monkey = {"own_labels": own}
+        with pytest.raises(InputError, match="has several labels of one item"):
+            _of_hub(several, tmp_path, **monkey)
+
+
+def _of_hub(part: Dataset, folder: Path, *, own_labels: bool) -> None:
+    from lrltrain.evaluation.tasks_on_hub import _label, _own_label  # noqa: PLC0415
+
+    for value in part["label"]:
+        (_own_label if own_labels else _label)("sentiment", str(folder), value, None)
+
+
+def test_tokens_keep_their_odd_spaces_and_signs(tmp_path: Path) -> None:
+    text = "# sent_id = 1\n# O\nKano B-LOC\n50\u00a0000 O\n\n"
+    items = open_task("ner", str(write(tmp_path, text)), YORUBA, own_labels=True).splits["test"]
+    assert items.words == (("#", "Kano", "50\u00a0000"),)
+
+
+@pytest.mark.parametrize("names", [("train.txt", "dev.txt", "test.txt"), ("train.conll", "validation.tsv", "test.tsv")])
+def test_files_and_folders_are_found_as_others_call_them(names: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "data/yor").mkdir(parents=True)
+    for name in names:
+        (tmp_path / "data/yor" / name).write_text(CONLL, "utf-8")
+    data = open_task("ner", str(tmp_path / "data"), YORUBA, own_labels=True)
+    assert [entry["path"] for entry in data.provenance["files"]] == list(names)
+    with pytest.raises(InputError, match=r"has no train.tsv.* \(it has yor\)"):
+        open_task("ner", str(tmp_path / "data"), find("ha"), own_labels=True)
+
+
+def test_a_task_is_transferred_to_a_set_with_fewer_labels(tmp_path: Path) -> None:
+    rows = "text\tlabel\n" + "".join(f"item {n}\t{('a', 'b', 'c')[n % 3]}\n" for n in range(12))
+    write(tmp_path / "hau_Latn", rows)
+    write(tmp_path / "yor_Latn", rows.replace("\tc\n", "\ta\n"))
+    made = score(tmp_path / "out", tmp_path, "sentiment", transfer_from="ha")
+    assert made.runs[0].manifest["data"]["labels"] == ["a", "b", "c"]
+    with pytest.raises(UsageError, match="whose labels are among those that are learned"):
+        score(tmp_path / "out", tmp_path, "sentiment", lang="ha", transfer_from="yo")

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -545,6 +546,28 @@ def test_a_dry_run_counts_the_calls_that_are_left(
 
 
 # A model on this machine
+
+
+def test_labels_of_the_data_are_asked_for(ask: Callable[..., Run], tiny: Path, data: Path, tmp_path: Path) -> None:
+    tweets = "tweet\tlabel\n" + "".join(f"tweet {n}\t{('good', 'so-so', 'bad')[n % 3]}\n" for n in range(12))
+    for part in ("train", "test"):
+        (data / f"sa/yor_Latn/tiny/{part}.tsv").write_text(tweets.replace("tweet ", f"{part} "), "utf-8")
+    with pytest.raises(InputError, match=r"unknown label 'label'.* --labels data takes those of the data"):
+        ask(model=str(tiny))
+    run = ask(model=str(tiny), labels="data", shots=3)
+    assert set(run.predictions["gold"]) == {"good", "so-so", "bad"} >= set(run.predictions["predicted"])
+    assert run.manifest["settings"]["template"]["labels"] == {label: [label] for label in ("bad", "good", "so-so")}
+    own = tmp_path / "own.toml"
+    text = files("lrltrain").joinpath("prompting/templates/sentiment.toml").read_text("utf-8")
+    own.write_text(f"{text.partition('[labels]')[0]}[labels]\ngood = ['fine']\nbad = ['awful']\n", "utf-8")
+    with pytest.raises(UsageError, match="template: its labels lack so-so"):
+        ask(model=str(tiny), labels="data", template=own)
+    own.write_text(own.read_text("utf-8") + "so-so = ['fair']\n", "utf-8")
+    assert ask(model=str(tiny), labels="data", template=own).manifest["settings"]["template"]["labels"]["good"] == [
+        "fine"
+    ]
+    with pytest.raises(UsageError, match="With --labels data a template may have others"):
+        ask(model=str(tiny), template=own)
 
 
 @pytest.fixture(scope="module")
