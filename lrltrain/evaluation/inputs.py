@@ -38,17 +38,17 @@ class Inputs:
             return
         was_training = model.training
         model.eval()
-        rows: list[Tensor] = []
-        order: list[NDArray[np.int64]] = []
+        kept: Tensor | None = None  # each batch goes to its place at once: twice as much would be too much
         with precision:
             for chosen in batches(self.lengths, size):
                 tensors = self.layout([chosen])
                 ids, mask = (tensors[name].to(self.device) for name in ("tokens", "mask"))
-                rows.append(model.lower(ids, mask)[mask.bool()])
-                order.extend(np.arange(self.begins[item], self.begins[item + 1]) for item in chosen)
-        kept = torch.cat(rows)
-        self.kept = torch.empty_like(kept)
-        self.kept[torch.from_numpy(np.concatenate(order)).to(self.device)] = kept
+                rows = model.lower(ids, mask)[mask.bool()]
+                if kept is None:
+                    kept = rows.new_empty(int(self.begins[-1]), rows.shape[-1])
+                places = np.concatenate([np.arange(self.begins[item], self.begins[item + 1]) for item in chosen])
+                kept[torch.from_numpy(places).to(self.device)] = rows
+        self.kept = kept
         model.train(was_training)
 
     def layout(self, chosen: Sequence[NDArray[np.int64]], *, static: bool = False) -> dict[str, Tensor]:

@@ -205,10 +205,11 @@ def sign_flips(differences: Floats, times: int, seed: int) -> float:
     Of few items, all signs are tried, and p is exact.
     """
     draw, items = np.random.default_rng(seed), len(differences)
-    seen = abs(float(differences.sum()))
+    whole = float(differences.sum())
 
     def as_far(flipped: NDArray[np.integer]) -> int:
-        return int((np.abs((1.0 - 2.0 * flipped) @ differences) >= seen * (1 - 1e-12)).sum())
+        moved = whole - 2.0 * (flipped.astype(np.float64) @ differences)  # one array as large as the coins, and no more
+        return int((np.abs(moved) >= abs(whole) * (1 - 1e-12)).sum())
 
     if items <= _EXACT:
         return as_far(np.arange(2**items)[:, None] >> np.arange(items) & 1) / 2**items
