@@ -17,15 +17,16 @@ from lrldata.threads import limit_threads
 if TYPE_CHECKING:
     from lrltrain.api import Scores, evaluate, fit, prompt, report
     from lrltrain.fitting.plan import Adapter
-    from lrltrain.modules.load import load_adapter, unload_adapter
+    from lrltrain.modules.load import load_adapter, save_adapter, unload_adapter
 
 limit_threads()  # before torch is imported, which starts its threads as they are set then
 
-__all__ = ["Adapter", "Scores", "evaluate", "fit", "load_adapter", "prompt", "report", "unload_adapter"]
+__all__ = ["Adapter", "Scores", "evaluate", "fit", "load_adapter", "prompt", "report", "save_adapter", "unload_adapter"]
 
 _HOMES = {
     "Adapter": "lrltrain.fitting.plan",
     "load_adapter": "lrltrain.modules.load",
+    "save_adapter": "lrltrain.modules.load",
     "unload_adapter": "lrltrain.modules.load",
 }
 

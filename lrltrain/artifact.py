@@ -43,14 +43,15 @@ def write_adapter(
     log: Sequence[Mapping[str, Any]],
     run: Mapping[str, Any],
     reference: Mapping[str, torch.Tensor],
+    dtype: str,
 ) -> dict[str, Any]:
     """Write an adapter's folder whole, or leave what was there; call it under `lock(folder)`. Returns the manifest.
 
-    `save` writes the weights into a folder.
+    `save` writes the weights into a folder; `dtype` is what the reference was computed in, as float32.
     """
     with replaced(folder, owned_by(folder), "an adapter") as partial:
         save(partial)
-        save_file({key: value.contiguous() for key, value in reference.items()}, partial / REFERENCE)
+        save_file({key: value.contiguous() for key, value in reference.items()}, partial / REFERENCE, {"dtype": dtype})
         write_json(partial / LOG, log)
         write_json(partial / RUN, run)
         draw_curve(log, manifest["trained"]["best_step"], name, partial / CURVE)

@@ -80,8 +80,11 @@ def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[
 
 
 def _member(model: Any, folder: Path, number: int, config: FitConfig) -> AdapterStack:
-    """Load an adapter that is fused, under the name of its folder, and without its invertible part if asked."""
-    name = f"{folder.resolve().name}_{number}".replace("-", "_")
+    """Load an adapter that is fused, and without its invertible part if asked.
+
+    Its name has the language, as adapters of several fusions may come into one model, and the number the same twice.
+    """
+    name = f"{open_adapter(folder)['name']}_{number}".replace("-", "_")
     member = load_adapter_files(folder, model, name)
     if config.fuse_invertible == "none" and isinstance(member.settings, Bottlenecks):
         member.coupling = None

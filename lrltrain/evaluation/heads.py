@@ -125,7 +125,7 @@ class TaskModel(nn.Module):
             apart = self.upper(self.lower(ids, mask), mask)
         except torch.OutOfMemoryError:
             raise
-        except (AttributeError, TypeError, RuntimeError):  # another architecture
+        except (AttributeError, TypeError, ValueError, RuntimeError, AssertionError):  # another architecture
             return False
         else:
             whole = self.whole(ids, mask)

@@ -193,7 +193,7 @@ def _load(plan: Plan) -> Any:
 def _pack(plan: Plan, model: Any) -> tuple[PackedAttention, Batching]:
     """Find out how lines of a block are kept apart; where the model cannot, they are joined, and that is said."""
     config, objective = plan.config, plan.base.objective
-    attention = probe_packing(model, objective, model.config.vocab_size, config.max_length)
+    attention = probe_packing(model, objective, model.config.get_text_config().vocab_size, config.max_length)
     check_length(config.max_length, model, plan.base.id)
     if config.batching == "packed" and not attention.separates_segments and first_process():
         note(f"note: {plan.base.id} cannot keep lines of a block apart, so that they are joined.")

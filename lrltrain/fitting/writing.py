@@ -77,6 +77,7 @@ class Writer:
             "parameters": self.trained,
             "parameters_of_base": self.base_parameters,
             "batching": self.batching,
+            "reference_dtype": str(self.model.dtype).removeprefix("torch."),
         }
         inverse = {"fused_invertible": fused_invertible(plan.config)} if plan.config.method == "fusion" else {}
         group = {"group": list(self.names)} if len(self.names) > 1 else {}
@@ -88,7 +89,14 @@ class Writer:
         with tf32(on=False):  # others compare with them, on a CPU too
             reference = reference_logits(self.model, self.sample.to(self.model.device))
         complete = write_adapter(
-            home, lambda folder: self._save(folder, plan), self.names[number], manifest, known.log, machine, reference
+            home,
+            lambda folder: self._save(folder, plan),
+            self.names[number],
+            manifest,
+            known.log,
+            machine,
+            reference,
+            trained["reference_dtype"],
         )
         remove_tree(run_folder(home))
         return plan.adapter("fitted", complete, float(machine["seconds"]))

@@ -111,7 +111,7 @@ def family_of(model: Any) -> Family:
     if family is None:
         raise ModelError(
             f"{model.config.name_or_path or 'the model'}: adapters cannot be put into models of type {kind!r}.",
-            f"Supported are {', '.join(FAMILIES)}; --method full needs no support.",
+            f"Supported are {', '.join(FAMILIES)}; `lrltrain fit --method full` needs no support.",
         )
     return family
 

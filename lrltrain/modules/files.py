@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from lrldata.errors import ModelError, one_line
 from lrltrain.modules.families import Family, base_of, family_of
 from lrltrain.modules.insert import AdapterStack, FusedStack
-from lrltrain.modules.settings import VERSION, read_settings
+from lrltrain.modules.peft import FOLDER as PEFT
+from lrltrain.modules.peft import save_peft
+from lrltrain.modules.settings import VERSION, LowRanks, read_settings
 
 CONFIG, WEIGHTS, SAFE_WEIGHTS = "adapter_config.json", "pytorch_adapter.bin", "adapter.safetensors"
 FUSION_CONFIG, FUSION_WEIGHTS = "adapter_fusion_config.json", "pytorch_model_adapter_fusion.bin"
@@ -34,7 +36,7 @@ _AGAIN = "Fetch it again, or make it again with `lrltrain fit`."
 
 
 def save_adapter(folder: Path, model: Any, stack: AdapterStack, number: int = 0) -> None:
-    """Write one adapter of a stack, in both formats of weights; the folder must exist."""
+    """Write one adapter of a stack, in both formats of weights, and LoRA for PEFT too; the folder must exist."""
     name = stack.names[number]
     settings = stack.settings.as_json()
     _write_config(folder / CONFIG, model, name=name, config=settings)
@@ -45,6 +47,8 @@ def save_adapter(folder: Path, model: Any, stack: AdapterStack, number: int = 0)
     }
     save_file(weights, folder / SAFE_WEIGHTS)
     torch.save(weights, folder / WEIGHTS)
+    if isinstance(stack.settings, LowRanks):
+        save_peft(folder / PEFT, model, prefix, stack, number)
 
 
 def load_adapter_files(folder: Path, model: Any, name: str | None = None) -> AdapterStack:
@@ -179,7 +183,10 @@ def _fill(
         held.copy_(value)
     more = sorted(stored for stored in weights if not any(_is(stored, name) for name in parameters))
     if more:
-        raise ModelError(f"{path}: holds {more[0]}, which is no weight of this adapter.", _AGAIN)
+        deeper = f"{family_of(model).layers}." in more[0] and set(parameters) <= set(found)
+        raise ModelError(
+            f"{path}: holds {more[0]}, which is no weight of this adapter.", own_base if deeper else _AGAIN
+        )
 
 
 def _is(stored: str, name: str) -> bool:

@@ -8,15 +8,18 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from lrldata.errors import ModelError, one_line
+from lrldata.manifest import MANIFEST
 from lrldata.output import note
 from lrldata.settings import path_or_id
-from lrltrain.modules.files import CONFIG, FUSION_CONFIG, load_adapter_files, load_fusion, read_config
+from lrltrain.modules.files import CONFIG, FUSION_CONFIG, load_adapter_files, load_fusion, read_config, save_fusion
+from lrltrain.modules.files import save_adapter as write_files
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert, inserted, take_out
+from lrltrain.modules.reference import says_otherwise
 from lrltrain.names import HUB_ID
 from lrltrain.session import undisturbed
 from lrltrain.trust import faults
 
-_FILES = ["*.json", "*.bin", "*.safetensors"]
+_CONFIGS, _WEIGHTS, _PICKLED = ["*.json"], ["*.safetensors"], ["*.bin"]
 
 
 def load_adapter(model: Any, source: str | Path, *, revision: str | None = None) -> AdapterStack | FusedStack:
@@ -44,9 +47,9 @@ def load_adapter(model: Any, source: str | Path, *, revision: str | None = None)
     if not isinstance(source, str | Path) or not hasattr(model, "config"):
         raise ModelError("load_adapter takes a model of transformers, and the folder or id of an adapter.", "")
     folder = _folder_of(path_or_id(source), revision)
+    _check_kind(source, folder)
+    folder = _with_weights(path_or_id(source), folder)
     fuses = (folder / FUSION_CONFIG).is_file()
-    if not fuses and not (folder / CONFIG).is_file() and (folder / "config.json").is_file():
-        raise ModelError(f"{source}: holds a whole model.", "Load it with from_pretrained of transformers.")
     name = FUSION_CONFIG if fuses else CONFIG
     config = read_config(folder / name)
     fault = next(faults(config), None)
@@ -63,8 +66,54 @@ def load_adapter(model: Any, source: str | Path, *, revision: str | None = None)
             note(f"note: {source}: its invertible adapter is not used, as there is one in the model already.")
         _note_base(source, str(config.get("model_name", "")), str(model.config.name_or_path))
         insert(model, stack)
+        if not before and says_otherwise(folder, model):
+            note(f"note: {source}: with it the model says something else than after training. {_trained_in(folder)}")
     torch.compiler.reset()  # what was compiled before does not have the adapter
     return stack
+
+
+def _trained_in(folder: Path) -> str:
+    """Say which base model an adapter wants, as its manifest has it."""
+    manifest = read_config(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    base = dict(manifest.get("base") or {})
+    if not base.get("revision"):
+        return f"Is this the base model that it was trained in{', ' + str(base['id']) if base.get('id') else ''}?"
+    return f"Load its base model as it was: from_pretrained({base['id']!r}, revision={base['revision']!r})."
+
+
+def save_adapter(model: Any, folder: str | Path, *, name: str | None = None) -> Path:
+    """Write an adapter that `load_adapter` put into a model, as after further training, into a folder.
+
+    It loads again with `load_adapter` and the library `adapters`; LoRA also with PEFT, from the folder `peft` in it.
+    `save_pretrained` of the model would write it into the model's own weights.
+
+    Args:
+        model: the model that was given to `load_adapter`.
+        folder: where to write to; files of an adapter that are there are replaced.
+        name: one of the `names` of what `load_adapter` returned, if the model has several adapters.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelError: the model has no adapter, or several and no `name`.
+
+    Example:
+        >>> stack = lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-lora")
+        >>> lrltrain.save_adapter(model, "further-trained")
+    """
+    stacks = [each for each in inserted(model) if name is None or name in each.names]
+    if len(stacks) != 1:
+        held = ", ".join(each for stack in inserted(model) for each in stack.names)
+        told = f"The model has no adapter {name!r}." if name else f"The model has {len(stacks)} adapters."
+        raise ModelError(told, f"It has: {held}. Give the name of one." if held else "Give it one with load_adapter.")
+    home, stack = Path(folder).expanduser(), stacks[0]
+    home.mkdir(parents=True, exist_ok=True)
+    if isinstance(stack, FusedStack):
+        save_fusion(home, model, stack)
+    else:
+        write_files(home, model, stack)
+    return home
 
 
 def unload_adapter(model: Any, name: str | None = None) -> None:
@@ -99,6 +148,13 @@ def _note_base(source: str | Path, trained: str, given: str) -> None:
         note(f"note: {source} was trained in {trained}, and this is {given}: is that a copy of it, or trained from it?")
 
 
+def _check_kind(source: str | Path, folder: Path) -> None:
+    """Raise ModelError for a folder that holds a whole model."""
+    names = (CONFIG, FUSION_CONFIG)
+    if not any((folder / name).is_file() for name in names) and (folder / "config.json").is_file():
+        raise ModelError(f"{source}: holds a whole model.", "Load it with from_pretrained of transformers.")
+
+
 def _folder_of(source: str, revision: str | None) -> Path:
     if Path(source).is_dir():
         if revision:
@@ -106,8 +162,24 @@ def _folder_of(source: str, revision: str | None) -> Path:
         return Path(source)
     if not HUB_ID.fullmatch(source):
         raise ModelError(f"{source}: neither a folder nor an id on the Hub.", "An id looks like my-org/adapter.")
+    return _fetched(source, revision, _CONFIGS)
+
+
+def _with_weights(source: str, folder: Path) -> Path:
+    """Return the folder with its weights, fetched where it is on the Hub: pickled ones if there are no others.
+
+    A whole model that is named by mistake is not fetched, and neither is what is not read.
+    """
+    if Path(source).is_dir():
+        return folder
+    commit = folder.name
+    fetched = _fetched(source, commit, _WEIGHTS)
+    return fetched if any(fetched.rglob("adapter*.safetensors")) else _fetched(source, commit, _PICKLED)
+
+
+def _fetched(source: str, revision: str | None, patterns: list[str]) -> Path:
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=_FILES))
+        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         told = one_line(error, 200)
         raise ModelError(

@@ -37,7 +37,7 @@ class Linears(nn.Module):
         weight, bias = self.weight.to(states.dtype), self.bias.to(states.dtype)
         if len(weight) == 1:
             return functional.linear(states, weight.squeeze(0), bias.squeeze(0))
-        return torch.baddbmm(bias[:, None], states, weight.mT)
+        return torch.baddbmm(bias[:, None], states, weight.transpose(1, 2))
 
 
 class Bottleneck(nn.Module):
@@ -118,7 +118,7 @@ class LowRank(nn.Module):
         """Return what is added to the layer's outputs (rows, tokens, out) at its inputs (rows, tokens, in)."""
         grouped = states.reshape(len(self.lora_A), -1, states.shape[-1])
         low, high = self.lora_A.to(states.dtype), self.lora_B.to(states.dtype)
-        change = torch.bmm(torch.bmm(grouped, low.mT), high.mT) * self.scaling
+        change = torch.bmm(torch.bmm(grouped, low.transpose(1, 2)), high.transpose(1, 2)) * self.scaling
         return change.view(*states.shape[:-1], change.shape[-1])
 
 
@@ -143,8 +143,10 @@ class JoinedLowRank(nn.Module):
         """Return what is added to the layer's outputs (rows, tokens, out) at its inputs (rows, tokens, in)."""
         grouped = states.reshape(len(self.lora_A), -1, states.shape[-1])
         low, high = self.lora_A.to(states.dtype), self.lora_B.to(states.dtype)
-        inner = torch.bmm(grouped, low.mT).split(self.rank, dim=-1)
-        changes = iter([torch.bmm(*each) for each in zip(inner, high.mT.split(self.size, dim=-1), strict=True)])
+        inner = torch.bmm(grouped, low.transpose(1, 2)).split(self.rank, dim=-1)
+        changes = iter(
+            [torch.bmm(*each) for each in zip(inner, high.transpose(1, 2).split(self.size, dim=-1), strict=True)]
+        )
         unchanged = grouped.new_zeros(*grouped.shape[:-1], self.size)
         parts = [next(changes) * self.scaling if changed else unchanged for changed in self.changed]
         return torch.cat(parts, -1).view(*states.shape[:-1], -1)

@@ -111,7 +111,7 @@ def _difference(model: Any, way: PackedAttention, batch: dict[str, Tensor], alon
         logits = model(**way.inputs(batch)).logits[0].float()
     except torch.OutOfMemoryError:
         raise
-    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError):
+    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError, AssertionError):
         return inf
     difference = ((logits - alone.float()).square().mean() / alone.float().square().mean()).sqrt().item()
     return difference if isfinite(difference) else inf

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,11 @@ def others(published: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def runnable(blocks: list[str]) -> str:
-    """Return what of a card can run here: what needs the library `adapters` only where it is."""
-    return "\n".join(block for block in blocks if HAS_ADAPTERS or not re.search(r"(from|import) adapters\b", block))
+    """Return what of a card can run here: what needs the libraries `adapters` and PEFT only where they are."""
+    lacking = [name for name, there in (("adapters", HAS_ADAPTERS), ("peft", find_spec("peft"))) if not there]
+    return "\n".join(
+        block for block in blocks if not any(re.search(rf"(from|import) {name}\b", block) for name in lacking)
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -151,8 +155,10 @@ def test_every_snippet_of_a_card_runs(
     assert sum("lrltrain.load_adapter" in block for block in blocks) == (method != "full")
     code = runnable(blocks)
     assert code.count("import") >= 2
-    printed = read(code)
-    assert len(printed.strip().splitlines()) == 5, "five words for the mask"
+    *words, far = read(code).strip().splitlines()
+    assert len(words) == 5, "five words for the mask"
+    assert float(far.removeprefix("tensor(").removesuffix(")")) < 2e-5
+    assert sum("from peft import" in block for block in blocks) == (method == "lora")
 
     (command,) = re.findall(r"```bash\n(.*?)```", card, re.DOTALL)
     words = shlex.split(command.replace("\\\n", " "))
@@ -327,4 +333,4 @@ def test_a_fusion_of_adapters_of_one_name_from_two_workspaces_has_a_card(
     assert done.returncode == 0, done.stderr
     card = Path(done.stdout.split()[0]).read_text("utf-8")
     (given,) = re.findall(r"--adapters (\S+)", card)
-    assert given == "conceptnet_seq_bn_inv_0,conceptnet_seq_bn_1"
+    assert given == "ro_conceptnet_seq_bn_inv_0,ro_conceptnet_seq_bn_1"

@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from models import IDS, model_of
 
+import lrltrain
 from lrldata.language import find
 from lrldata.progress import Progress
 from lrltrain.evaluation.items import LABELS
 from lrltrain.evaluation.pseudo_perplexity import likelihoods
 from lrltrain.evaluation.record import Run
 from lrltrain.models import find_base, load_model, load_tokenizer, mini_path
+from lrltrain.modules.families import FAMILIES
+from lrltrain.modules.files import save_adapter
 from lrltrain.modules.insert import AdapterStack, insert
 from lrltrain.modules.settings import LowRanks
 from lrltrain.prompting.config import load_prompt_config
@@ -53,6 +57,26 @@ def test_pseudo_perplexity_is_that_of_minicons(formula: Any, metric: str) -> Non
     assert ours.tokens.tolist() == [len(asked) for *_, asked, _ in theirs.prepare_text(read, PLL_metric=metric)]
     other = likelihoods(model, tokenizer, SENTENCES, "mlm", formula="paper").log_likelihood
     assert not np.allclose(other, sums, atol=1e-1), "another formula gives another number"
+
+
+@pytest.mark.parametrize("kind", sorted(FAMILIES))
+@pytest.mark.parametrize("matrices", [("q", "v"), ("v",)])
+def test_peft_reads_the_lora_that_is_written_for_it(kind: str, matrices: tuple[str, ...], tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft", reason=f"PEFT {REASON}")
+    settings = LowRanks(rank=4, alpha=12, matrices=matrices, leave_out=(1,))
+    stack = AdapterStack(model_of(kind), settings, ["own"])
+    with torch.no_grad():
+        for number, parameter in enumerate(stack.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
+    save_adapter(tmp_path, model_of(kind), stack)
+    ours, plain = model_of(kind), model_of(kind)(IDS).logits
+    lrltrain.load_adapter(ours, tmp_path)
+    theirs = peft.PeftModel.from_pretrained(model_of(kind), tmp_path, subfolder="peft").eval()
+    expected = ours(IDS).logits
+    assert (expected - plain).abs().max() > 0.01
+    torch.testing.assert_close(theirs(input_ids=IDS).logits, expected, atol=1e-5, rtol=1e-4)
+    merged = theirs.merge_and_unload()
+    torch.testing.assert_close(merged(input_ids=IDS).logits, expected, atol=1e-4, rtol=1e-3)
 
 
 def test_lora_is_after_two_steps_that_of_peft() -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 from models import IDS, METHODS, model_of
+from safetensors.torch import save_file
 
 import lrltrain
 from lrldata.errors import ModelError
+from lrltrain.artifact import reference_logits
 from lrltrain.modules.families import FAMILIES, family_of, layers_of
 from lrltrain.modules.files import load_fusion, save_adapter, save_fusion
 from lrltrain.modules.insert import HELD, AdapterStack, FusedStack, insert
@@ -187,3 +189,54 @@ def test_a_second_invertible_adapter_is_noted_as_unused(tmp_path: Path, capsys: 
     assert "not used" not in capsys.readouterr().err
     lrltrain.load_adapter(model, saved("bert", "seq_bn_inv", tmp_path / "b", "two", 2))
     assert "its invertible adapter is not used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", [*METHODS, "fusion"])
+def test_an_adapter_is_written_again_after_further_training(method: str, tmp_path: Path) -> None:
+    model = model_of("bert")
+    with pytest.raises(ModelError, match=r"The model has 0 adapters. Give it one with load_adapter"):
+        lrltrain.save_adapter(model, tmp_path / "none")
+    if method == "fusion":
+        (tmp_path / "a").mkdir()
+        save_fusion(tmp_path / "a", model, fusion_of(model))
+    else:
+        saved("bert", method, tmp_path / "a")
+    stack = lrltrain.load_adapter(model, tmp_path / "a")
+    with torch.no_grad():
+        for parameter in stack.parameters():
+            parameter.add_(0.1)
+    assert lrltrain.save_adapter(model, tmp_path / "b") == tmp_path / "b"
+    other = model_of("bert")
+    lrltrain.load_adapter(other, tmp_path / "b")
+    assert torch.equal(other(IDS).logits, model(IDS).logits)
+    lrltrain.load_adapter(model, saved("bert", "seq_bn", tmp_path / "c", name="second"))
+    with pytest.raises(ModelError, match=r"has 2 adapters. It has: .*second. Give the name of one"):
+        lrltrain.save_adapter(model, tmp_path / "d")
+    lrltrain.save_adapter(model, tmp_path / "d", name="second")
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_a_base_model_with_other_weights_is_noted(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, model = saved(kind, "lora", tmp_path / "a"), model_of(kind)
+    lrltrain.load_adapter(model, folder)
+    save_file(reference_logits(model, IDS[:1]), folder / "reference.safetensors")
+    (folder / "manifest.json").write_text(json.dumps({"base": {"id": "org/own", "revision": "abc"}}), "utf-8")
+    for dtype in (torch.float32, torch.bfloat16):
+        lrltrain.load_adapter(model_of(kind).to(dtype), folder)
+    assert not capsys.readouterr().err
+    other = model_of(kind)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)) / 5)
+    lrltrain.load_adapter(other, folder)
+    assert "from_pretrained('org/own', revision='abc')" in capsys.readouterr().err
+    smaller = model_of(kind, vocab_size=40)
+    lrltrain.load_adapter(smaller, folder)
+    assert "says something else than after training" in capsys.readouterr().err
+
+
+def test_an_adapter_of_a_deeper_model_names_its_base(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"layer.1.* is no weight of this adapter. Use its own base model"):
+        lrltrain.load_adapter(model_of("bert", num_hidden_layers=1), saved("bert", "seq_bn", tmp_path / "a"))

@@ -191,7 +191,7 @@ def test_each_file_of_an_adapter_is_in_its_manifest(fit: Callable[..., Path]) ->
     folder = fit(method="lora", steps=2)
     manifest = open_adapter(folder)
     named = {entry["path"] for entry in manifest["outputs"]} | {manifest["run"]["path"], MANIFEST}
-    assert {path.name for path in folder.iterdir()} == named
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == named
     for name in ("run.json", "log.json", "loss.png", "reference.safetensors", MANIFEST):
         whole = (folder / name).read_bytes()
         for changed in flipped(folder / name, 40):
