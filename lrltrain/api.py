@@ -194,6 +194,9 @@ def evaluate(
     if not fitted or len(fitted) < len(several):
         return _measured(several, given)
     given = {"out": fitted[0].workspace} | given
+    bases = {each.base_folder for each in fitted}
+    if len(bases) == 1 and None not in bases:
+        given = {"base": bases.pop()} | given
     own = [each.dataset for each in fitted]
     if given.get("task", "pppl") != "pppl" or given.get("data") is not None or None in own:
         return _measured(fitted, given)

@@ -27,7 +27,7 @@ from lrltrain.training.processes import first_process, processes
 class Adapter:
     """An adapter's folder after a fit; `status` is `fitted` or `unchanged`.
 
-    `dataset` is the folder of the dataset that it was trained on, where it was one of this machine.
+    `dataset` and `base_folder` are the folders of what it was trained on and in, where these were of this machine.
     """
 
     path: Path
@@ -36,6 +36,7 @@ class Adapter:
     seconds: float
     workspace: Path
     dataset: Path | None = None
+    base_folder: Path | None = None
 
     @property
     def name(self) -> str:
@@ -91,7 +92,8 @@ class Plan:
         config = self.config
         named = Path(config.dataset) if config.dataset else dataset_folder(config, self.language)
         dataset = named if not config.text and named.is_dir() else None
-        return Adapter(self.folder, status, manifest, seconds, config.out, dataset)
+        held = Path(self.base.location) if self.base.content and self.base.id != MINI else None
+        return Adapter(self.folder, status, manifest, seconds, config.out, dataset, held)
 
 
 def _note_declared(config: FitConfig, base: Base) -> None:

@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hub_cards.config import PushConfig
 from hub_cards.local_hub import start
 from lrltrain import api
 from lrltrain.config import EvalConfig, FitConfig
-from lrltrain.models import find_base, load_model
+from lrltrain.models import find_base, load_model, mini_path
 from lrltrain.prompting.config import PromptConfig
 
 SMALL: dict[str, Any] = {"base": "lrl-mini", "steps": 2, "batch_size": 2, "max_length": 32, "quiet": True}
@@ -29,7 +30,8 @@ def dataset(tmp_path: Path) -> lrldata.Dataset:
 
 def test_the_api_is_these_names_and_no_others() -> None:
     assert set(dir(lrltrain)) == {
-        *("Adapter", "Scores", "evaluate", "fit", "load_adapter", "prompt", "report", "unload_adapter"),
+        *("Adapter", "Scores", "evaluate", "fit", "load_adapter", "prompt", "report", "save_adapter"),
+        "unload_adapter",
     }
     assert set(dir(hub_cards)) == {"Pushed", "check_card", "push", "render_card"}
     for package in (lrltrain, hub_cards):
@@ -108,6 +110,14 @@ def test_a_card_stays_true_when_its_dataset_is_built_again(dataset: lrldata.Data
     assert sample["sha256"] in before
     assert sample["sha256"] in after
     assert "\\`" not in before
+
+
+def test_a_base_model_in_a_folder_need_not_be_named_again(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+    folder = shutil.copytree(mini_path(), tmp_path / "own-model")
+    adapter = lrltrain.fit(dataset, method="lora", out=tmp_path, **SMALL | {"base": folder})
+    assert adapter.base_folder == folder
+    (score,) = lrltrain.evaluate(adapter, task="pppl", limit=2, resamples=100).texts
+    assert score.base == "own-model"
 
 
 def test_a_list_trains_together(tmp_path: Path) -> None:
