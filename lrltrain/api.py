@@ -11,6 +11,7 @@ from lrldata.errors import UsageError
 from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
 from lrldata.manifest import MANIFEST
+from lrldata.settings import read_toml
 from lrldata.workspace import DATASETS, Dataset
 from lrltrain.config import load_eval_config, load_fit_configs
 from lrltrain.options import EvalOptions, FitOptions, PathLike, PromptOptions
@@ -122,7 +123,9 @@ def fit(data: Any, **options: Any) -> Any:
     if wrong := [each for each in several if not isinstance(each, Dataset | Language | str | Path)]:
         raise UsageError(f"data: {wrong[0]!r:.60} is not a dataset.", "Give one of lrldata, its folder, or a language.")
     with naming_arguments(FitOptions.__annotations__.keys() | {"lang"}):
-        calls = [call_of(FitOptions, _where(each, options) | options, **_what(each, options)) for each in several]
+        calls = [
+            call_of(FitOptions, options | _unsaid(_where(each), options), **_what(each, options)) for each in several
+        ]
         settings = [each for call in calls for each in load_fit_configs(call.config, call.flags)]
         if not listed and len(settings) > 1:
             raise UsageError("several adapters are asked for.", "Give a list as the data, which returns a list.")
@@ -148,13 +151,25 @@ def _what(data: Dataset | Language | PathLike, options: Mapping[str, Any]) -> di
     return {"lang": data.language.code, "dataset": str(data.path)} | source
 
 
-def _where(data: Dataset | Language | PathLike, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the workspace that a dataset lies in, where none is named."""
+def _where(data: Dataset | Language | PathLike) -> dict[str, Any]:
+    """Return the workspace that a dataset lies in."""
     if isinstance(data, Language):
         return {}
     path = data.path if isinstance(data, Dataset) else Path(data)
     within = len(path.parts) > 2 and path.parts[-3] == DATASETS
-    return {"out": path.parents[2]} if within and not options.get("out") else {}
+    return {"out": path.parents[2]} if within else {}
+
+
+def _unsaid(inferred: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is inferred of that which neither the arguments nor their settings file say."""
+    said = _said(options)
+    return {key: value for key, value in inferred.items() if key not in said}
+
+
+def _said(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what arguments and their settings file say, the arguments above."""
+    held = read_toml(Path(options["config"])) if options.get("config") else {}
+    return held | {key: value for key, value in options.items() if value is not None}
 
 
 @with_options(EvalOptions)
@@ -193,17 +208,17 @@ def evaluate(
     fitted = [each for each in several if not isinstance(each, str | Path)]
     if not fitted or len(fitted) < len(several):
         return _measured(several, given)
-    given = {"out": fitted[0].workspace} | given
     bases = {each.base_folder for each in fitted}
-    if len(bases) == 1 and None not in bases:
-        given = {"base": bases.pop()} | given
+    said, inferred = _said(given), {"out": fitted[0].workspace}
+    inferred |= {"base": bases.pop()} if len(bases) == 1 and None not in bases else {}
+    given |= _unsaid(inferred, given)
     own = [each.dataset for each in fitted]
-    if given.get("task", "pppl") != "pppl" or given.get("data") is not None or None in own:
+    if said.get("task", "pppl") != "pppl" or "data" in said or None in own:
         return _measured(fitted, given)
     of_each = {data: [each for each in fitted if each.dataset == data] for data in own}
     texts = {}
     for data, alike in of_each.items():
-        where = {"out": options.get("out") or alike[0].workspace}
+        where = {"out": alike[0].workspace} if "out" not in said else {}
         texts[data] = iter(_measured(alike, given | where | {"data": data}).texts)
     return Scores(tuple(next(texts[data]) for data in own))
 

@@ -120,6 +120,19 @@ def test_a_base_model_in_a_folder_need_not_be_named_again(dataset: lrldata.Datas
     assert score.base == "own-model"
 
 
+def test_a_settings_file_stands_above_what_is_inferred(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+    settings = tmp_path / "fit.toml"
+    settings.write_text(f"out = {str(tmp_path / 'elsewhere')!r}\n", "utf-8")
+    adapter = lrltrain.fit(dataset, method="lora", config=settings, **SMALL)
+    assert adapter.path.is_relative_to(tmp_path / "elsewhere")
+    lines = tmp_path / "own.txt"
+    lines.write_text("Drumul este lung.\nCasa este mare.\n", "utf-8")
+    settings.write_text(f"data = {str(lines)!r}\nout = {str(tmp_path / 'scores')!r}\nresamples = 100\n", "utf-8")
+    (score,) = lrltrain.evaluate(adapter, config=settings).texts
+    assert score.data.startswith("own")
+    assert (tmp_path / "scores/scores/ro").is_dir()
+
+
 def test_a_list_trains_together(tmp_path: Path) -> None:
     datasets = lrldata.build(["ro", "mt"], sample=True, out=tmp_path, cache=tmp_path / "cache", quiet=True)
     made = lrltrain.fit(datasets, method="lora", cache=tmp_path / "cache", **SMALL)
