@@ -11,7 +11,16 @@ from lrldata.errors import ModelError, one_line
 from lrldata.manifest import MANIFEST
 from lrldata.output import note
 from lrldata.settings import path_or_id
-from lrltrain.modules.files import CONFIG, FUSION_CONFIG, load_adapter_files, load_fusion, read_config, save_fusion
+from lrltrain.modules.files import (
+    CONFIG,
+    FUSION_CONFIG,
+    SAFE_FUSION_WEIGHTS,
+    SAFE_WEIGHTS,
+    load_adapter_files,
+    load_fusion,
+    read_config,
+    save_fusion,
+)
 from lrltrain.modules.files import save_adapter as write_files
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert, inserted, take_out
 from lrltrain.modules.reference import says_otherwise
@@ -174,7 +183,8 @@ def _with_weights(source: str, folder: Path) -> Path:
         return folder
     commit = folder.name
     fetched = _fetched(source, commit, _WEIGHTS)
-    return fetched if any(fetched.rglob("adapter*.safetensors")) else _fetched(source, commit, _PICKLED)
+    safe = any((fetched / name).is_file() for name in (SAFE_WEIGHTS, SAFE_FUSION_WEIGHTS))
+    return fetched if safe else _fetched(source, commit, _PICKLED)
 
 
 def _fetched(source: str, revision: str | None, patterns: list[str]) -> Path:

@@ -294,7 +294,7 @@ def test_bad_usage_is_named(options: list[str], code: int, words: str, lrldata: 
         ("bad.jsonl", b'{"text": "a"}\n{not json', "bad.jsonl: line 2 is not valid JSON"),
         ("bad.jsonl", b'{"text": "a"}\n["b"]\n', "bad.jsonl: line 2 is not a JSON object"),
         ("bad.jsonl", b'{"body": "a"}\n', "bad.jsonl: has no column content or text"),
-        ("bad.txt", b"\xff\xfe\x00text", "bad.txt: cannot be read"),
+        ("bad.txt", b"\xff\xfe\x00text", "bad.txt: is in UTF-16"),
         ("bad.txt.gz", b"\x1f\x8b\x08\x00garbage", "bad.txt.gz: cannot be read"),
     ],
 )
