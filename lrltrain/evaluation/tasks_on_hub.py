@@ -10,7 +10,7 @@ from lrldata.normalize import normalize
 from lrldata.output import note
 from lrltrain.evaluation.items import LABELS, SPLITS, Items, Task, TaskData, counts
 from lrltrain.evaluation.on_hub import load_parts, split_id
-from lrltrain.evaluation.own_labels import as_iob, columns_of
+from lrltrain.evaluation.own_labels import LABEL, TEXT, as_iob, columns_of
 
 TOPIC, NER = "Davlan/sib200", "unimelb-nlp/wikiann"
 SPLIT_NAMES = {"train": ("train",), "dev": ("validation", "dev", "valid", "val"), "test": ("test",)}
@@ -53,7 +53,10 @@ def _items(task: Task, where: str, rows: Any, *, own_labels: bool) -> Items:
     for column in (inputs, labels):
         if column not in rows.column_names:
             held = ", ".join(rows.column_names)
-            raise InputError(f"{where} has no column {column!r}.", f"It has {held}; {task} wants {COLUMNS[task]}.")
+            known = f"one of {', '.join(TEXT)} and one of {', '.join(LABEL)}"
+            wants = known if own_labels and task != "ner" else " and ".join(COLUMNS[task])
+            more = "" if own_labels or task == "ner" else f" With --labels data it may be {known}."
+            raise InputError(f"{where} has no column {column!r}.", f"It has {held}; {task} wants {wants}.{more}")
     names = _names(rows.features[labels])
     label_of = partial(_own_label if own_labels else _label, task, where, names=names)
     pairs = list(zip(rows[inputs], rows[labels], strict=True))
