@@ -16,6 +16,8 @@ _NUMBER = re.compile(
     r"|[\[(]?\d{1,3}:\d{1,3}[\])]?"  # 1:2, [1:2]
     r"|\[\d{1,7}\]|\(\d{1,7}\)|\d{1,7}[.):]?)\s+(?=\S)"  # 2, 2., (2)
 )
+_DIGITS = re.compile(r"\d+")
+_FOLLOWING = 0.5  # share of the numbers that are one more than those before them
 _WRAPPED, _SHORT = 0.85, 0.75  # how full broken lines are of the longest, and lines that end a paragraph are not
 _ENDED, _RUNNING = 0.5, 0.15  # the most broken lines that end a sentence, and the least that have its end within
 _WIDTHS = range(40, 141)  # characters at which programs break lines
@@ -90,7 +92,15 @@ def shape_of(lines: Sequence[str]) -> Shape:
     for pattern, what, hint in _REFUSED:
         if _share(pattern, filled) >= _MOST:
             raise ShapeError(what, hint)
-    return Shape(_share(_NUMBER, filled) >= _MOST, _width_of(lines[:LOOKED_AT]))
+    return Shape(_is_counted(filled), _width_of(lines[:LOOKED_AT]))
+
+
+def _is_counted(lines: Sequence[str]) -> bool:
+    """Return whether lines begin with numbers that count them, or their verses; not with years, times or amounts."""
+    found = [match for line in lines if (match := _NUMBER.match(line))]
+    last = [int(_DIGITS.findall(match[0])[-1]) for match in found]
+    following = sum(two == one + 1 for one, two in pairwise(last))
+    return len(found) >= _MOST * len(lines) and following >= _FOLLOWING * (len(last) - 1)
 
 
 def ends_sentence(line: str) -> bool:

@@ -165,6 +165,18 @@ def test_numbers_and_verses_that_begin_all_lines_are_left_out(begin: str, tmp_pa
     assert [text.strip() for text in part["text"]] == [*SENTENCES, *lines[:3]], "some lines alone have one"
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"{year} bdiet il-gwerra l-kbira" for year in (1914, 1939, 1950, 1967, 1973, 1982, 1991)],
+        [f"{hour}:30 Quddiesa fil-parroċċa" for hour in (6, 8, 9, 11, 17, 19)],
+        [f"{grams} gramma dqiq u ftit melħ" for grams in (500, 250, 100, 2, 3, 40)],
+    ],
+)
+def test_years_times_and_amounts_are_text(lines: list[str]) -> None:
+    assert not shape_of([f"{line}\n" for line in lines]).numbered
+
+
 def test_lines_that_were_broken_at_a_width_are_joined(tmp_path: Path) -> None:
     from textwrap import wrap  # noqa: PLC0415
 
