@@ -35,6 +35,7 @@ _TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 _CUES = 400  # characters of subtitles, after which a line ends though no sentence does
 _PAGE = re.compile(r"(WEBVTT|NOTE|STYLE|REGION)\b")
 
+_CHAPTER = 1 << 20  # characters that are read at once, of what has no chapters
 _NOTE = re.compile(r"\\(f|fe|ef|x|ex|fig|rq|ca|va|vp|pro|rb)\s.*?\\\1\*", re.DOTALL)
 _MARKER = re.compile(r"\\\+?(?:(v|c)[ \t]+\S+|([a-z]+)[0-9]*(?:-[se])?)(?:\*|[ \t]?)")
 _ATTRIBUTES = re.compile(r"\|[^\\|\n]*(?=\\)")
@@ -191,7 +192,19 @@ def _subtitles(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _usfm(lines: Iterable[str]) -> Iterator[str]:
-    text = _ATTRIBUTES.sub("", _NOTE.sub("", "".join(lines)))
+    chapter: list[str] = []
+    size = 0
+    for line in lines:
+        if line.startswith("\\c ") or size > _CHAPTER:
+            yield from _chapter("".join(chapter))
+            chapter, size = [], 0
+        chapter.append(line)
+        size += len(line)
+    yield from _chapter("".join(chapter))
+
+
+def _chapter(text: str) -> Iterator[str]:
+    text = _ATTRIBUTES.sub("", _NOTE.sub("", text))
     held: list[str] = []
     kept = True
     at = 0
