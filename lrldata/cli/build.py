@@ -39,7 +39,7 @@ def build_command(
         Path | None,
         typer.Option(
             "--input",
-            help="Documents: a folder or file of .parquet, .jsonl, .json, .csv, .tsv or .txt.",
+            help="Documents: a folder or file of text (.txt, .docx, .odt, .epub, .html, .srt, .vtt, .usfm) or tables (.parquet, .jsonl, .json, .csv, .tsv).",
             show_default="GlotCC-V1 on the Hub",
         ),
     ] = None,

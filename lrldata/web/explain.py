@@ -19,7 +19,7 @@ from lrldata.web import document_filters
 from lrldata.web.clean import CleaningContext, clean, rules
 from lrldata.web.decontaminate import open_protected
 from lrldata.web.inputs import is_packed, type_of
-from lrldata.web.plain import paragraphs
+from lrldata.web.plain import LINE, paragraphs
 from lrldata.web.scripts import check_known, kin_of, written_in
 from lrldata.web.shards import Columns, Shard
 
@@ -73,7 +73,9 @@ def find_text(given: str) -> str:
     if not path.is_file():
         raise InputError(f"{path}: not a file.", "Name a file of plain text, or give a text.")
     if type_of(path.name) not in (None, "text") or is_packed(path.name):
-        raise InputError(f"{path}: not plain text.", "Give a .txt file, or a text itself.")
+        raise InputError(
+            f"{path}: not plain text.", "Give a .txt file, or a text itself; a build reads documents and tables too."
+        )
     with path.open("rb") as stream:
         return _decoded(stream.read(LONGEST + 1), str(path))
 
@@ -173,5 +175,5 @@ def _documents(text: str, documents: Documents, name: str) -> list[str]:
     if documents == "page":
         return [text]
     shard = Shard("text", name, len(text), "", lambda: BytesIO(text.encode()))
-    cut = paragraphs(shard, text.splitlines(keepends=True), Columns(lines=documents == "lines"))
+    cut = paragraphs(shard, LINE.findall(text), Columns(lines=documents == "lines"))
     return list(chain.from_iterable(cut))

@@ -20,23 +20,29 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MOST = 256 << 20  # bytes of a part of a packed document
-_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_WORD = (  # of ordinary documents, and of those in Strict Open XML
+    "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}",
+    "{http://purl.oclc.org/ooxml/wordprocessingml/main}",
+)
 _T = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # says the same again
 _ANNOTATION = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}annotation"
 _OPF = "{http://www.idpf.org/2007/opf}"
 _BLOCKS = frozenset(
-    "address article blockquote br caption center dd div dl dt fieldset figcaption figure h1 h2 h3 h4 h5 h6 hr li main "
-    "ol p pre section table td th tr ul".split()
+    "address article blockquote br caption center dd details dialog div dl dt fieldset figcaption figure h1 h2 h3 h4 "
+    "h5 h6 hr li main ol p pre section summary table td th tr ul".split()
 )
-_NO_TEXT = frozenset("aside button footer form head header nav noscript script select style svg template".split())
+_NO_TEXT = frozenset(
+    "aside button footer head header nav noscript option script select style svg template textarea".split()
+)
 _TIME = re.compile(r"[\d:.,]+ --> [\d:.,]+")
 _TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 _CUES = 400  # characters of subtitles, after which a line ends though no sentence does
 _PAGE = re.compile(r"(WEBVTT|NOTE|STYLE|REGION)\b")
 
-_CHAPTER = 1 << 20  # characters that are read at once, of what has no chapters
+_AT_ONCE = 1 << 20  # characters
 _NOTE = re.compile(r"\\(f|fe|ef|x|ex|fig|rq|ca|va|vp|pro|rb)\s.*?\\\1\*", re.DOTALL)
+_MILESTONE = re.compile(r"\\[a-z]+[0-9]*(?:-[se])?[ \t]*(?:\|[^\\]*)?\\\*")
 _MARKER = re.compile(r"\\\+?(?:(v|c)[ \t]+\S+|([a-z]+)[0-9]*(?:-[se])?)(?:\*|[ \t]?)")
 _ATTRIBUTES = re.compile(r"\|[^\\|\n]*(?=\\)")
 _PARAGRAPHS = frozenset("p m pi mi nb pc pr pmo pm pmc pmr cls ip im li d ili ipi".split())  # that begin a line
@@ -68,13 +74,20 @@ def _member(archive: zipfile.ZipFile, name: str) -> BinaryIO:
 
 
 def _docx(archive: zipfile.ZipFile) -> Iterator[str]:
-    pieces = {f"{_W}tab": " ", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
+    pieces = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 
     def text(paragraph: "Element") -> str:
-        parts = ((each.text or "") if each.tag == f"{_W}t" else pieces.get(each.tag, "") for each in paragraph.iter())
-        return "".join(parts)
+        each = (element for element in paragraph.iter() if element.tag.startswith(_WORD))
+        named = ((element.tag.rpartition("}")[2], element.text or "") for element in each)
+        return "".join(said if name == "t" else pieces.get(name, "") for name, said in named)
 
-    yield from _paragraphs(archive, "word/document.xml", {f"{_W}p"}, {_FALLBACK, f"{_W}moveFrom"}, text)
+    with _member(archive, "_rels/.rels") as part:
+        kinds = {
+            each.get("Type", "").rpartition("/")[2]: each.get("Target", "") for each in ElementTree.parse(part).iter()
+        }
+    name = kinds.get("officeDocument", "word/document.xml").lstrip("/")
+    paragraphs, moved = ({f"{space}{kind}" for space in _WORD} for kind in ("p", "moveFrom"))
+    yield from _paragraphs(archive, name, paragraphs, {_FALLBACK, *moved}, text)
 
 
 def _odt(archive: zipfile.ZipFile) -> Iterator[str]:
@@ -133,6 +146,10 @@ class _Html(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 -- the library's
         self._between(tag)
+        if tag == "body":
+            self._without.clear()
+        elif tag in _BLOCKS and self._without[-1:] == ["head"]:  # whose end HTML lets out
+            self._without.pop()
         if tag in _NO_TEXT:
             self._without.append(tag)
 
@@ -164,8 +181,8 @@ class _Html(HTMLParser):
 
 def _html(pieces: Iterable[str]) -> Iterator[str]:
     page = _Html()
-    for piece in pieces:
-        page.feed(piece)
+    for block in _blocks(pieces):
+        page.feed(block)
         yield from page.lines
         page.lines.clear()
     page.close()
@@ -173,16 +190,30 @@ def _html(pieces: Iterable[str]) -> Iterator[str]:
     yield from page.lines
 
 
+def _blocks(pieces: Iterable[str]) -> Iterator[str]:
+    """Put pieces together: what is open at the end of one is read again with the next."""
+    held: list[str] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _AT_ONCE:
+            yield "".join(held)
+            held, size = [], 0
+    yield "".join(held)
+
+
 def _subtitles(lines: Iterable[str]) -> Iterator[str]:
     held: list[str] = []
-    said = False  # whether a time has been, after which text comes
+    said, before = False, ""  # whether a time has been, after which text comes, and the line before
     for line in lines:
         bare = line.strip()
-        if not bare or _PAGE.match(bare):
+        if not line.strip("\r\n") or _PAGE.match(bare):
             said = False
         elif _TIME.match(bare):
             said = True
-        elif said and (text := " ".join(_TAG.sub("", bare).split())):
+        elif said and (text := " ".join(_TAG.sub("", bare).split())) and text != before:  # captions roll
+            before = text
             held.append(text)
             if ends_sentence(text) or sum(map(len, held)) > _CUES:
                 yield " ".join(held)
@@ -195,7 +226,9 @@ def _usfm(lines: Iterable[str]) -> Iterator[str]:
     chapter: list[str] = []
     size = 0
     for line in lines:
-        if line.startswith("\\c ") or size > _CHAPTER:
+        if line.startswith(("\\_sh", "\\lx ")):
+            raise ValueError("it is a dictionary of Toolbox, and no Bible in USFM")
+        if line.startswith("\\c ") or size > _AT_ONCE:
             yield from _chapter("".join(chapter))
             chapter, size = [], 0
         chapter.append(line)
@@ -204,7 +237,8 @@ def _usfm(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _chapter(text: str) -> Iterator[str]:
-    text = _ATTRIBUTES.sub("", _NOTE.sub("", text))
+    text = _MILESTONE.sub("", _NOTE.sub("", text))
+    text = _ATTRIBUTES.sub("", text).replace("~", " ").replace("//", " ")
     held: list[str] = []
     kept = True
     at = 0

@@ -18,25 +18,33 @@ _NUMBER = re.compile(
 )
 _DIGITS = re.compile(r"\d+")
 _FOLLOWING = 0.5  # share of the numbers that are one more than those before them
-_WRAPPED, _SHORT = 0.85, 0.75  # how full broken lines are of the longest, and lines that end a paragraph are not
+_SHORT = 0.75  # share of the longest line that broken lines have at least
+_SMALL = 0.4  # share of the lines after broken ones that begin with a small letter, where there are such
 _ENDED, _RUNNING = 0.5, 0.15  # the most broken lines that end a sentence, and the least that have its end within
+# Letters of scripts that put no space between words; and not the mark after which Tibetan has one.
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0f0c\u0f0e-\u0fff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\u3001-\u30ff\u3400-\u9fff\ua000-\ua4cf"
+    r"\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]{2}"
+)
 _WIDTHS = range(40, 141)  # characters at which programs break lines
 _MARKS = "[.!?…؟۔।॥።፧፨៕។།༎。！？։᱾᱿꯫᙮᠃߹]"  # noqa: RUF001
 _END = re.compile(rf"(?:{_MARKS}|[:;])[\"'»”’)\]」』]*\s*$")  # noqa: RUF001
 _SENTENCE = re.compile(rf"(?<={_MARKS})\s+|(?<=[。！？])")  # noqa: RUF001
 _LONG, _PIECE = 50_000, 2_000  # characters of a line that has no line ends where it should, and of its parts
-# Lines that are refused: what they are, and the way out.
-_REFUSED: tuple[tuple[re.Pattern[str], str, str], ...] = (
+# Lines that are refused: from which share of them on, what they are, and the way out.
+_REFUSED: tuple[tuple[re.Pattern[str], float, str, str], ...] = (
     (
         re.compile(
-            r"\[?\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4},? +\d{1,2}[:.]\d\d(?:[:.]\d\d)?"  # a day, a time,
+            r"[\u200e\u200f\ufeff]*\[?\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4},? +\d{1,2}[:.]\d\d(?:[:.]\d\d)?"  # a day, a time,
             r"[^:]{0,16}?(?:\]| [-\u2013]) ?[^:]{1,60}: "  # and a name
         ),
+        0.3,  # a message may have several lines
         "holds messages with times and names",
         "Ask those who wrote them, and keep the text alone, without names.",
     ),
     (
         re.compile(r".+ \|\|\| .+"),
+        _MOST,
         "holds pairs of texts (|||)",
         "Keep one side alone, as with `awk -F' [|][|][|] ' '{print $1}'`.",
     ),
@@ -64,7 +72,8 @@ class Shape:
 
     def bare(self, line: str) -> str:
         """Return a line without the number that it begins with."""
-        return _NUMBER.sub("", line, count=1) if self.numbered else line
+        found = _NUMBER.match(line) if self.numbered else None
+        return line[found.end() :] if found else line
 
     def joined(self, paragraph: Sequence[str]) -> str:
         """Return the lines of a paragraph as one text, in which a line that was broken goes on."""
@@ -72,13 +81,14 @@ class Shape:
 
     def _pieces(self, paragraph: Sequence[str]) -> Iterator[str]:
         for line, following in zip(paragraph, [*paragraph[1:], ""], strict=True):
-            bare = line.rstrip()
-            if not following or len(bare) < _SHORT * self.width:
+            bare, first = line.rstrip(), following.lstrip()[:1]
+            short = len(bare) < _SHORT * self.width
+            if not following or (short and (ends_sentence(bare) or first.isupper())):
                 yield line
             elif bare.endswith(("-", "\u00ad")):  # a word that may have been cut: repair joins it to a small letter
-                yield line if following.lstrip()[:1].islower() else bare
+                yield line if first.islower() else bare
             else:
-                yield f"{bare} "
+                yield bare if _UNSPACED.fullmatch(bare[-1:] + first) else f"{bare} "
 
 
 def shape_of(lines: Sequence[str]) -> Shape:
@@ -89,8 +99,8 @@ def shape_of(lines: Sequence[str]) -> Shape:
             raise ShapeError(what, hint)
     if len(filled) < FEWEST:
         return Shape()
-    for pattern, what, hint in _REFUSED:
-        if _share(pattern, filled) >= _MOST:
+    for pattern, share, what, hint in _REFUSED:
+        if _share(pattern, filled) >= share:
             raise ShapeError(what, hint)
     return Shape(_is_counted(filled), _width_of(lines[:LOOKED_AT]))
 
@@ -113,16 +123,12 @@ def cut(line: str) -> Iterator[str]:
     if len(line) < _LONG:
         yield line
         return
-    held: list[str] = []
-    size = 0
-    for sentence in _SENTENCE.split(line):
-        held.append(sentence)
-        size += len(sentence)
-        if size >= _PIECE:
-            yield " ".join(held) + "\n"
-            held, size = [], 0
-    if held:
-        yield " ".join(held)
+    begin = 0
+    for found in _SENTENCE.finditer(line):
+        if found.start() - begin >= _PIECE:
+            yield line[begin : found.start()] + "\n"
+            begin = found.end()
+    yield line[begin:]
 
 
 def _share(pattern: re.Pattern[str], lines: Sequence[str]) -> float:
@@ -132,15 +138,18 @@ def _share(pattern: re.Pattern[str], lines: Sequence[str]) -> float:
 def _width_of(lines: Sequence[str]) -> int:
     """Return the width at which lines were broken: all but those that end a paragraph are nearly as long.
 
-    Few of them end a sentence, as in a list of sentences nearly all do.
+    Few of them end a sentence, as in a list of sentences nearly all do, and many go on with a small letter.
     """
-    within = [line.rstrip() for line, following in pairwise(lines) if line.strip() and following.strip()]
-    if len(within) < FEWEST:
+    pairs = [(one.rstrip(), two.lstrip()) for one, two in pairwise(lines) if one.strip() and two.strip()]
+    if len(pairs) < FEWEST:
         return 0
-    width = max(map(len, within))
-    within = [line for line in within if len(line) >= _SHORT * width or not ends_sentence(line)]
-    full = [line for line in within if len(line) >= _WRAPPED * width]
-    ended = sum(map(ends_sentence, full))
-    running = sum(_SENTENCE.search(line) is not None for line in full)  # as a list of goods is not
+    width = max(len(line) for line, _ in pairs)
+    within = [(line, first[:1]) for line, first in pairs if len(line) >= _SHORT * width or not ends_sentence(line)]
+    full = [(line, first) for line, first in within if len(line) >= _SHORT * width]
+    cased = [first for _, first in full if first.islower() or first.isupper()]
+    if len(cased) >= len(full) / 2 and sum(map(str.islower, cased)) < _SMALL * len(cased):
+        return 0
+    ended = sum(ends_sentence(line) for line, _ in full)
+    running = sum(_SENTENCE.search(line) is not None for line, _ in full)  # as a list of goods is not
     broken = width in _WIDTHS and len(full) >= _MOST * len(within) and ended <= _ENDED * len(full)
     return width if broken and running >= _RUNNING * len(full) else 0

@@ -98,14 +98,14 @@ def save_adapter(model: Any, folder: str | Path, *, name: str | None = None) -> 
 
     Args:
         model: the model that was given to `load_adapter`.
-        folder: where to write to; files of an adapter that are there are replaced.
+        folder: where to write to, new or empty.
         name: one of the `names` of what `load_adapter` returned, if the model has several adapters.
 
     Returns:
         The folder.
 
     Raises:
-        ModelError: the model has no adapter, or several and no `name`.
+        ModelError: the model has no adapter, or several and no `name`; the folder is not empty.
 
     Example:
         >>> stack = lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-lora")
@@ -117,6 +117,10 @@ def save_adapter(model: Any, folder: str | Path, *, name: str | None = None) -> 
         told = f"The model has no adapter {name!r}." if name else f"The model has {len(stacks)} adapters."
         raise ModelError(told, f"It has: {held}. Give the name of one." if held else "Give it one with load_adapter.")
     home, stack = Path(folder).expanduser(), stacks[0]
+    if home.is_dir() and any(home.iterdir()):
+        raise ModelError(
+            f"{home}: is not empty.", "Give another folder: what is there would stay beside the new files."
+        )
     home.mkdir(parents=True, exist_ok=True)
     if isinstance(stack, FusedStack):
         save_fusion(home, model, stack)

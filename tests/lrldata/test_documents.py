@@ -15,7 +15,7 @@ from lrldata.manifest_schema import Code
 from lrldata.web.characters import scale_of
 from lrldata.web.clean import SENTENCE_ENDS
 from lrldata.web.read import Columns, find_shards, read_parts
-from lrldata.web.shapes import shape_of
+from lrldata.web.shapes import Shape, shape_of
 
 FIRST = "Il-bniedem mar il-belt biex jixtri ħobż frisk."
 BEGIN, REST = FIRST[:22], FIRST[23:]  # without the space between
@@ -41,7 +41,47 @@ def docx(folder: Path) -> Path:
         f"<w:p><mc:AlternateContent><mc:Choice/><mc:Fallback><w:p><w:r><w:t>{FIRST}</w:t></w:r></w:p></mc:Fallback>"
         "</mc:AlternateContent></w:p></w:body></w:document>"
     )
-    return packed(folder / "a.docx", {"word/document.xml": text})
+    relations = (
+        '<Relationships><Relationship Type="http://x/officeDocument" Target="/word/document2.xml"/></Relationships>'
+    )
+    return packed(folder / "a.docx", {"_rels/.rels": relations, "word/document2.xml": text})
+
+
+def strict(folder: Path) -> Path:
+    file = docx(folder)
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name).decode() for name in archive.namelist()}
+    return packed(
+        file,
+        {name: text.replace(W, "http://purl.oclc.org/ooxml/wordprocessingml/main") for name, text in parts.items()},
+    )
+
+
+def aspx(folder: Path) -> Path:
+    text = f"<head><title>x</title><body><form><div>{FIRST}</div><p>{SECOND}<select><option>mt</select></form></body>"
+    (folder / "a.html").write_text(text, "utf-8")
+    return folder / "a.html"
+
+
+def headless(folder: Path) -> Path:
+    (folder / "a.html").write_text(f"<head><title>x</title><p>{FIRST}<p>{SECOND}", "utf-8")
+    return folder / "a.html"
+
+
+def aligned(folder: Path) -> Path:
+    text = (
+        '\\id TIT\n\\c 1\n\\p\n\\v 1 \\zaln-s |x-strong="G1" x-occurrence="1"\\*\\w Il-bniedem|x-occurrence="1"\\w*'
+        "\\zaln-e\\* mar il-belt~biex jixtri ħobż // frisk.\n\\ts\\*\n\\p\n\\v 2 " + SECOND
+    )
+    (folder / "a.usfm").write_text(text, "utf-8")
+    return folder / "a.usfm"
+
+
+def rolling(folder: Path) -> Path:
+    cues = [" \n" + BEGIN, f"{BEGIN}\n{REST}", f"{REST}\n{SECOND}"]
+    text = "WEBVTT\n\n" + "\n\n".join(f"00:0{n}.000 --> 00:0{n}.900\n{cue}" for n, cue in enumerate(cues))
+    (folder / "a.vtt").write_text(text, "utf-8")
+    return folder / "a.vtt"
 
 
 def odt(folder: Path) -> Path:
@@ -104,6 +144,11 @@ USFM = (
     "make",
     [
         docx,
+        strict,
+        aspx,
+        headless,
+        aligned,
+        rolling,
         odt,
         epub,
         written("a.html", HTML),
@@ -125,7 +170,7 @@ def test_documents_are_read_as_their_paragraphs(make: Callable[[Path], Path], tm
     [
         b"no archive",
         {"x": "y"},
-        {"word/document.xml": "<a", "content.xml": "<a", "META-INF/container.xml": "<a"},
+        {"_rels/.rels": "<a/>", "word/document.xml": "<a", "content.xml": "<a", "META-INF/container.xml": "<a"},
         dict.fromkeys(
             ("word/document.xml", "content.xml", "META-INF/container.xml"),
             '<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><a>&d;</a>',
@@ -163,6 +208,11 @@ def test_numbers_and_verses_that_begin_all_lines_are_left_out(begin: str, tmp_pa
     (tmp_path / "a.txt").write_text("\n".join([*SENTENCES, *lines[:3]]), "utf-8")
     (part,) = read_parts(shard, Columns(lines=True))
     assert [text.strip() for text in part["text"]] == [*SENTENCES, *lines[:3]], "some lines alone have one"
+    without = "Fis-sena 2011 il-liġi għaddiet fit-12:30 mill-Parlament."
+    many = [begin.format(number) + text for number, text in enumerate(SENTENCES * 2, 1)]
+    (tmp_path / "a.txt").write_text("\n".join([*many, without]), "utf-8")
+    (part,) = read_parts(shard, Columns(lines=True))
+    assert [text.strip() for text in part["text"]] == [*SENTENCES * 2, without], "nothing within a line goes"
 
 
 @pytest.mark.parametrize(
@@ -207,6 +257,28 @@ def test_a_line_as_long_as_a_book_is_cut_at_ends_of_sentences(tmp_path: Path) ->
     lines = [line for part in read_parts(shard, Columns()) for text in part["text"] for line in text.split("\n")]
     assert max(map(len, lines)) < 3_000
     assert " ".join(line for line in lines if line) == " ".join(book)
+
+
+def test_a_chat_of_several_lines_a_message_is_one(tmp_path: Path) -> None:
+    lines = [f"\u200e[12/03/2021, 14:0{n % 10}:11] Maria: Bonġu\nu lejl tajjeb\nkollha" for n in range(9)]
+    (tmp_path / "a.txt").write_text("\n".join(lines), "utf-8")
+    (shard,) = find_shards(tmp_path / "a.txt", None)
+    with pytest.raises(InputError, match="holds messages with times and names"):
+        list(read_parts(shard, Columns()))
+
+
+def test_broken_lines_of_scripts_without_spaces_get_none() -> None:
+    shape = Shape(width=12)
+    assert shape.joined(["新鲜的水果和蔬菜每天都", "有。"]) == "新鲜的水果和蔬菜每天都有。"
+    assert shape.joined(["འདུག་པའི་དོན་དུ་", "སྙིང་།"]) == "འདུག་པའི་དོན་དུ་སྙིང་།"
+    assert shape.joined(["one two three", "four"]) == "one two three four"
+
+
+def test_a_dictionary_of_toolbox_is_no_bible(tmp_path: Path) -> None:
+    (tmp_path / "a.sfm").write_text("\\_sh v3.0 400 MDF\n\\lx ħobż\n\\ps n\n\\ge bread\n", "utf-8")
+    (shard,) = find_shards(tmp_path / "a.sfm", None)
+    with pytest.raises(InputError, match="it is a dictionary of Toolbox"):
+        list(read_parts(shard, Columns()))
 
 
 @pytest.mark.parametrize(

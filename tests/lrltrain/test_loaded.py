@@ -213,6 +213,8 @@ def test_an_adapter_is_written_again_after_further_training(method: str, tmp_pat
     with pytest.raises(ModelError, match=r"has 2 adapters. It has: .*second. Give the name of one"):
         lrltrain.save_adapter(model, tmp_path / "d")
     lrltrain.save_adapter(model, tmp_path / "d", name="second")
+    with pytest.raises(ModelError, match=r"is not empty. Give another folder"):
+        lrltrain.save_adapter(model, tmp_path / "d", name="second")
 
 
 @pytest.mark.parametrize("kind", ["bert", "llama"])
