@@ -29,8 +29,9 @@ from lrldata.output import note
 from lrldata.paths import Held, remove, walk
 from lrltrain.curve import draw_losses
 from lrltrain.models import quiet
+from lrltrain.modules.reference import REFERENCE
 
-REFERENCE, LOG, RUN, CURVE = "reference.safetensors", "log.json", "run.json", "loss.png"
+LOG, RUN, CURVE = "log.json", "run.json", "loss.png"
 _AGAIN = "Make it again with `lrltrain fit --overwrite`."
 WORDS_KEPT = 256  # of the vocabulary, in the reference logits
 
@@ -43,15 +44,14 @@ def write_adapter(
     log: Sequence[Mapping[str, Any]],
     run: Mapping[str, Any],
     reference: Mapping[str, torch.Tensor],
-    dtype: str,
 ) -> dict[str, Any]:
     """Write an adapter's folder whole, or leave what was there; call it under `lock(folder)`. Returns the manifest.
 
-    `save` writes the weights into a folder; `dtype` is what the reference was computed in, as float32.
+    `save` writes the weights into a folder.
     """
     with replaced(folder, owned_by(folder), "an adapter") as partial:
         save(partial)
-        save_file({key: value.contiguous() for key, value in reference.items()}, partial / REFERENCE, {"dtype": dtype})
+        save_file({key: value.contiguous() for key, value in reference.items()}, partial / REFERENCE)
         write_json(partial / LOG, log)
         write_json(partial / RUN, run)
         draw_curve(log, manifest["trained"]["best_step"], name, partial / CURVE)

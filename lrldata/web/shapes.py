@@ -1,7 +1,7 @@
 r"""What the lines of a text file have beside their text, and where they were broken: told by its first lines. Pure.
 
 Numbers and verse references at the beginning of lines are taken out, and lines that were broken at a width are joined.
-What is no text, or has people's names at every line, is refused.
+Files of another format, and those with people's names on their lines, are refused.
 """
 
 import re
@@ -56,7 +56,7 @@ _MARKED = (
 
 
 class ShapeError(ValueError):
-    """A file that is no text, or has more than text in each line; `hint` is the way out."""
+    """A file of another format, or with more than text on its lines; `hint` is the way out."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)

@@ -96,7 +96,6 @@ class Writer:
             known.log,
             machine,
             reference,
-            trained["reference_dtype"],
         )
         remove_tree(run_folder(home))
         return plan.adapter("fitted", complete, float(machine["seconds"]))
