@@ -16,11 +16,11 @@ import numpy as np
 import polars as pl
 
 from lrldata.normalize import lowered
-from lrldata.web.characters import points_in
+from lrldata.web.characters import SENTENCE_MARKS, points_in
 from lrldata.web.repair import UNSPACED
 
 # What a sentence ends in: no colon, as headings have one.
-SENTENCE_END = r"[.!?؟۔।॥።፧፨៕။།༎。！？։᱾᱿꯫᙮᠃߹]['\"»”’)\]]*$"  # noqa: RUF001
+SENTENCE_END = rf"[{SENTENCE_MARKS}]['\"»”’)\]]*$"  # noqa: RUF001
 KINDS = ("boilerplate", "captcha", "shop", "spam", "adult", "menu", "byline")
 _SPECIFIC = ("boilerplate", "captcha", "cart", "spam", "adult")  # few lines have them, and these may be sentences
 _EVERYDAY = ("shop", "menu", "byline")  # their words are in many lines

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from lrldata.web.characters import SENTENCE_MARKS
+
 LOOKED_AT, FEWEST = 100, 5  # lines that are looked at, and of which anything is believed
 _MOST = 0.9  # share of the lines that have a shape, from which on all are taken to
 _NUMBER = re.compile(
@@ -27,7 +29,7 @@ _UNSPACED = re.compile(
     r"\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]{2}"
 )
 _WIDTHS = range(40, 141)  # characters at which programs break lines
-_MARKS = "[.!?…؟۔।॥።፧፨៕។།༎。！？։᱾᱿꯫᙮᠃߹]"  # noqa: RUF001
+_MARKS = f"[{SENTENCE_MARKS}…]"
 _END = re.compile(rf"(?:{_MARKS}|[:;])[\"'»”’)\]」』]*\s*$")  # noqa: RUF001
 _SENTENCE = re.compile(rf"(?<={_MARKS})\s+|(?<=[。！？])")  # noqa: RUF001
 _LONG, _PIECE = 50_000, 2_000  # characters of a line that has no line ends where it should, and of its parts

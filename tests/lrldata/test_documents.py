@@ -12,10 +12,12 @@ from lrldata import build
 from lrldata.errors import InputError
 from lrldata.language import find, languages
 from lrldata.manifest_schema import Code
-from lrldata.web.characters import scale_of
+from lrldata.web.characters import SENTENCE_MARKS, scale_of
 from lrldata.web.clean import SENTENCE_ENDS
+from lrldata.web.document_filters import ENDED
+from lrldata.web.phrases import SENTENCE_END
 from lrldata.web.read import Columns, find_shards, read_parts
-from lrldata.web.shapes import Shape, shape_of
+from lrldata.web.shapes import Shape, ends_sentence, shape_of
 
 FIRST = "Il-bniedem mar il-belt biex jixtri ħobż frisk."
 BEGIN, REST = FIRST[:22], FIRST[23:]  # without the space between
@@ -361,3 +363,10 @@ def test_a_script_of_few_letters_a_word_has_shorter_lines(tmp_path: Path) -> Non
     made = build("zh_Hant", source="web", input=tmp_path / "a.txt", documents="lines", lid="none", out=tmp_path / "ws")
     assert sum(made.rows.values()) == len(sentences)
     assert json.loads((made.path / "manifest.json").read_text("utf-8"))["language"]["code"] == "zh_Hant"
+
+
+@pytest.mark.parametrize("end", list(SENTENCE_MARKS))
+def test_all_rules_know_the_same_ends_of_sentences(end: str) -> None:
+    line = f"abc def{end}"
+    assert ends_sentence(line)
+    assert all(pl.Series([line]).str.contains(known).item() for known in (ENDED, SENTENCE_END))
