@@ -63,6 +63,12 @@ def made_with(*libraries: str) -> dict[str, str]:
     return {name: _version(name) for name in ("lrl", *libraries)}
 
 
+def other_versions(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Name what has another version in `made_with` of a manifest than now: "torch 2.12.0 (now 2.13.0)", or nothing."""
+    mine, ours = before.get("made_with") or {}, now.get("made_with") or {}
+    return ", ".join(f"{name} {mine.get(name)} (now {ours[name]})" for name in ours if mine.get(name) != ours[name])
+
+
 @cache
 def _version(name: str) -> str:
     try:

@@ -19,7 +19,7 @@ from lrldata.progress import Progress
 from lrldata.workspace import tracker_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import Batching, FitConfig
-from lrltrain.fitting.plan import Adapter, Plan, adapter_name, is_made, prepare
+from lrltrain.fitting.plan import Adapter, Plan, adapter_name, is_made, note_other_versions, prepare
 from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, translate_errors
 from lrltrain.fitting.writing import Writer
 from lrltrain.methods import Attached, assert_active, attach
@@ -71,7 +71,9 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
                 held.enter_context(lock(home))
             if is_made(plan) and not plan.config.overwrite:
                 remove_tree(run_folder(home))  # of a run that was killed after its last act
-                found[plan.folder] = plan.adapter("unchanged", open_adapter(home), 0.0)
+                manifest = open_adapter(home)
+                note_other_versions(plan, manifest)
+                found[plan.folder] = plan.adapter("unchanged", manifest, 0.0)
                 continue
             refuse_other_base(home, plan.base, overwrite=plan.config.overwrite)
             left.append(plan)

@@ -9,12 +9,12 @@ from typing import Any
 
 from lrldata.errors import ModelError, UsageError
 from lrldata.language import Language, find
-from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with, read_manifest
+from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with, other_versions, read_manifest
 from lrldata.output import note
 from lrldata.workspace import adapter_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
-from lrltrain.fitting.runs import like
+from lrltrain.fitting.runs import as_made_with, like
 from lrltrain.methods import check_base
 from lrltrain.models import MINI, Base, find_base, load_tokenizer
 from lrltrain.names import base_name, snapshot_of
@@ -133,14 +133,20 @@ def prepare(config: FitConfig, beside: Plan | None = None) -> Plan:
 
 
 def is_made(plan: Plan) -> bool:
-    """Return whether the folder holds, undamaged, what this plan makes.
+    """Return whether the folder holds, undamaged, what this plan makes, with whatever versions of the libraries.
 
     With --resume it may also be what a run made whose settings were changed to these on the way.
     """
     home = plan.folder.resolve()
-    manifest = read_manifest(home, ADAPTER)
-    recipe = like(plan.recipe, manifest or {}, resumed=plan.config.resume)
+    manifest = read_manifest(home, ADAPTER) or {}
+    recipe = as_made_with(manifest, like(plan.recipe, manifest, resumed=plan.config.resume))
     return is_unchanged(home, ADAPTER, fingerprint(recipe))
+
+
+def note_other_versions(plan: Plan, manifest: Mapping[str, Any]) -> None:
+    """Say that a finished adapter was made with other versions of the libraries, where it was."""
+    if first_process() and (told := other_versions(manifest, plan.recipe)):
+        note(f"note: {plan.folder}: made with {told}, and kept. --overwrite trains it again.")
 
 
 def adapter_name(language: Language, config: FitConfig) -> str:

@@ -15,6 +15,7 @@ from lrldata.manifest import (
     ADAPTER,
     DamagedError,
     load_manifest,
+    other_versions,
     read_manifest,
     read_sealed,
     sealed,
@@ -80,6 +81,12 @@ def like(recipe: Mapping[str, Any], before: Mapping[str, Any], *, resumed: bool 
         base.pop("reading", None)
     on_the_way = {"resumed": before["resumed"]} if resumed and "resumed" in before else {}
     return {**recipe, **({"base": base} if base else {}), **on_the_way}
+
+
+def as_made_with(before: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe as the libraries that made `before` have it, which may write down one tokenizer in other ways."""
+    named = ("made_with", "tokenizer") if other_versions(before, recipe) else ()
+    return {**recipe, **{key: before[key] for key in named if key in before}}
 
 
 def _is_same(before: Mapping[str, Any], recipe: Mapping[str, Any], *, resumed: bool = False) -> bool:
@@ -173,8 +180,8 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any], first: Iter
     old, new = before.get("settings", {}), after["settings"]
     named = {key: f"{key}: {old.get(key)} before, now {new[key]}" for key in new if old.get(key) != new[key]}
     other = like(after, before)
-    parts = ("base", "tokenizer", "inputs", "made_with")
-    named |= {key: key for key in parts if before.get(key) != other.get(key)}
+    named |= {key: key for key in ("base", "tokenizer", "inputs") if before.get(key) != other.get(key)}
+    named |= {"made_with": told} if (told := other_versions(before, after)) else {}
     for each in before.get("resumed", []):
         settings = ", ".join(f"{key}: {value}" for key, value in each["settings"].items())
         named["resumed"] = f"resumed at step {each['step']} of a run with {settings or 'other libraries'}"

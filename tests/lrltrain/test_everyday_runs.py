@@ -351,6 +351,29 @@ def test_an_adapter_of_an_older_version_is_unchanged(text: Path, fitted: Path, t
     assert fit(config, QUIET).status == "unchanged"
 
 
+def test_an_adapter_made_with_other_versions_of_libraries_is_kept(
+    text: Path, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = asked(text, tmp_path)
+    folder = shutil.copytree(fitted, tmp_path / "adapters" / "ro" / "lrl-mini" / fitted.name)
+    manifest = read_manifest(folder, ADAPTER) or {}
+    shaping = ("language", "method", "base", "tokenizer", "inputs", "settings", "made_with")
+    older = manifest["made_with"] | {"torch": "2.9.1"}
+
+    def put(**other: Any) -> None:
+        recipe = {key: manifest[key] for key in shaping} | other
+        write_manifest(folder / MANIFEST, ADAPTER, manifest | recipe | {"recipe": manifests.fingerprint(recipe)})
+
+    put(made_with=older, tokenizer="written otherwise by that version")
+    assert fit(config, QUIET).status == "unchanged"
+    assert f"made with torch 2.9.1 (now {manifest['made_with']['torch']}), and kept" in capsys.readouterr().err
+    with pytest.raises(StorageError, match=r"steps: \d+ before, now 3; tokenizer; torch 2\.9\.1 \(now "):
+        fit(config.model_copy(update={"steps": 3}), QUIET)
+    put(tokenizer="another one")
+    with pytest.raises(StorageError, match=r"\(tokenizer\)"):
+        fit(config, QUIET)
+
+
 def test_a_model_on_the_hub_is_described_as_it_was() -> None:
     assert "reading" not in Base("a/b", "a/b", "1", "mlm", "bert").as_json()
     assert find_base("lrl-mini").as_json()["reading"]
