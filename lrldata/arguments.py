@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
 from lrldata.errors import LrlError, StorageError, UsageError
+from lrldata.forks import refuse_forked
 from lrldata.progress import Progress
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -39,13 +40,14 @@ class Call:
 
 def call_of(known: type[Any], options: Mapping[str, Any], **flags: Any) -> Call:
     """Return what keyword arguments say; those that are None say nothing. Raises UsageError for one not of `known`."""
+    refuse_forked()
     for name in options.keys() - known.__annotations__.keys():
         near = difflib.get_close_matches(name, known.__annotations__, n=1)
         raise UsageError(f"unknown argument {name!r}.", f"Did you mean {near[0]!r}?" if near else "")
     settings = {key: value for key, value in (dict(options) | flags).items() if value is not None}
     config, quiet = settings.pop("config", None), bool(settings.pop("quiet", False))
     for key, value in settings.items():
-        if isinstance(value, tuple):
+        if isinstance(value, tuple | range):
             settings[key] = list(value)
         elif get_origin(known.__annotations__.get(key)) is Sequence and isinstance(value, str | PathLike | int):
             settings[key] = [value]  # one, where several may be given

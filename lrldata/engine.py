@@ -15,7 +15,7 @@ from importlib import import_module
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Thread
+from threading import RLock, Thread
 from types import ModuleType
 from typing import Any, Self, TypeVar
 
@@ -29,21 +29,35 @@ Result = TypeVar("Result")
 AHEAD = 2  # tasks a process that are handed out before they can begin
 APART = {"PYTHONSAFEPATH": "1"}  # the variable that keeps Python from looking in the current folder
 SOURCES = Path(__file__).resolve().parents[1]  # the folder that this package was imported from
+_OF_PROCESS = RLock()  # what belongs to the whole process is changed by one thread at a time
+_VALUES: dict[str, list[str | None]] = {}  # of variables that are set for a while: from before, and of each thread
 
 
 @contextmanager
 def variables(wanted: dict[str, str]) -> Iterator[None]:
     """Set variables of the environment for what is started meanwhile: it reads them as it begins, ahead of any call."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ |= wanted
+    with _OF_PROCESS:
+        for name, value in wanted.items():
+            _VALUES.setdefault(name, [os.environ.get(name)]).append(value)
+            os.environ[name] = value
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        with _OF_PROCESS:
+            for name, value in wanted.items():
+                _unset(name, value)
+
+
+def _unset(name: str, value: str) -> None:
+    """Let a variable be what another thread still wants it to be, or what it was before them all."""
+    held = _VALUES[name]
+    del held[len(held) - 1 - held[::-1].index(value)]
+    if held[-1] is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = held[-1]
+    if len(held) == 1:
+        del _VALUES[name]
 
 
 def start_pool(processes: int, *modules: str) -> ProcessPoolExecutor:
@@ -60,8 +74,8 @@ class _Process(SpawnProcess):
 
     def start(self) -> None:
         """Start it, without the current folder, and without running the script again that started this one."""
-        path, script = sys.path, sys.modules["__main__"]
-        with variables({"POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", "1")} | APART):
+        with _OF_PROCESS, variables({"POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", "1")} | APART):
+            path, script = sys.path, sys.modules["__main__"]
             sys.path, sys.modules["__main__"] = searched(path), ModuleType("__main__")
             try:
                 super().start()

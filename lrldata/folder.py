@@ -39,6 +39,15 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def discard(folder: Path) -> None:
+    """Remove a folder, under its lock: where that is cut short, what is left has another name until the next lock.
+
+    File by file it would for a while, or after a kill for good, look whole to those who go by some of its files.
+    """
+    folder.rename(_partial(folder))
+    remove_tree(_partial(folder))
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove texts of which the writing was cut short by a kill; the caller holds the lock under which they are."""
     for path in list(folder.iterdir()) if folder.is_dir() else []:
@@ -74,7 +83,7 @@ def _exchange(folder: Path, how: int) -> Iterator[None]:
             lock_file(descriptor, path, how)
         except BlockingIOError:
             doing = "publishing what is in" if how == EXCLUSIVE else "replacing a folder of"
-            note(f"note: another process is {doing} {folder.parent}; waiting for it to end.")
+            note(f"warning: another process is {doing} {folder.parent}; waiting for it to end.")
             lock_file(descriptor, path, how, wait=True)
         yield
     finally:

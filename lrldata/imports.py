@@ -9,10 +9,12 @@ from typing import Any
 
 @contextmanager
 def many_imports(extra: str | None = None) -> Iterator[None]:
-    """Look for no garbage while much is imported, nor later in what was: it stays, and that is a third quicker.
+    """Look for no garbage while much is imported, which is a third quicker.
 
-    Where a library is missing, the error names the extra of the package that brings it.
+    In a process of our own nor later in what there is by then, as it stays; not where an `extra` is named, as Python
+    functions do: in a session it is the user's. Where a library is missing, the error names the extra that brings it.
     """
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
@@ -23,8 +25,10 @@ def many_imports(extra: str | None = None) -> Iterator[None]:
         told = f"This needs {package}. In a checkout of lrl, use `pip install '.[{extra}]'`."
         raise ModuleNotFoundError(told, name=error.name) from error
     finally:
-        gc.freeze()
-        gc.enable()
+        if extra is None:
+            gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 def imported(name: str, module: str, extra: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lrldata.errors import LanguageError, one_line
+from lrldata.paths import state_of
 
 COMPOSITE_SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
 
@@ -79,12 +80,21 @@ def _fold(spelling: str) -> str:
     return spelling.strip().casefold().replace("-", "_").replace(" ", "_")
 
 
-@cache
 def languages() -> tuple[Language, ...]:
     """Return all languages: the 30 of the paper first, in its order, then the others by code, then the user's own.
 
     Those are in the file that the variable LRL_LANGUAGES names, in the form of languages.toml. Raises LanguageError.
     """
+    return _languages(*_own_table())
+
+
+def _own_table() -> tuple[object, ...]:
+    """Return what tells the user's own table of languages from another: a session may name or edit it late."""
+    return state_of(Path(os.environ[ADDED])) if os.environ.get(ADDED) else ()
+
+
+@cache
+def _languages(*_own: object) -> tuple[Language, ...]:
     table: dict[str, dict[str, Any]] = tomllib.loads(files("lrldata").joinpath("languages.toml").read_text("utf-8"))
     known = [Language(code=code, **row) for code, row in table.items()]
     return (*known, *_added(Path(os.environ[ADDED]), known)) if os.environ.get(ADDED) else tuple(known)
@@ -111,8 +121,12 @@ def _added(file: Path, known: Sequence[Language]) -> list[Language]:
     return added
 
 
-@cache
 def _by_spelling() -> dict[str, Language]:
+    return _spellings(*_own_table())
+
+
+@cache
+def _spellings(*_own: object) -> dict[str, Language]:
     found: dict[str, Language] = {}
     # A row for a second script (`kas_Deva`) shares its ISO code with the main row, which wins.
     for language in sorted(languages(), key=lambda language: "_" in language.code):

@@ -56,7 +56,7 @@ def lock(descriptor: int, path: Path, how: int = EXCLUSIVE, *, wait: bool = Fals
         device = os.fstat(descriptor).st_dev
         if device not in _told:
             folder = path.absolute().parent
-            note(f"note: {folder}: its file system has no locks. Start one process at a time that writes there.")
+            note(f"warning: {folder}: its file system has no locks. Start one process at a time that writes there.")
         _told.add(device)
 
 
@@ -66,7 +66,7 @@ def waited(path: Path, why: str) -> Iterator[None]:
     try:
         held = Lock(path)
     except BlockingIOError:
-        note(f"note: {why}; waiting for it to end.")
+        note(f"warning: {why}; waiting for it to end.")
         held = Lock(path, wait=True)
     with held:
         yield

@@ -15,6 +15,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from io import BufferedReader
 from pathlib import Path
+from secrets import randbits
 from typing import Any, TypeVar
 
 import polars as pl
@@ -81,7 +82,7 @@ def _version(name: str) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text so that `path` holds either the old or the whole new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two may write it at once
+    partial = path.with_name(f".{path.name}.{randbits(64)}.partial")  # two may write it at once, as two threads
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)

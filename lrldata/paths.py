@@ -32,6 +32,16 @@ def is_safe(name: object) -> bool:
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
+def state_of(file: Path) -> tuple[object, ...]:
+    """Return by what a file is known again while a process runs, as a key: edited, or in another folder, it differs."""
+    path = file.absolute()
+    try:
+        found = path.stat()
+    except OSError:
+        return (path,)
+    return (path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
 def safe_name(name: object) -> str:
     """Return a name that is safe to append to a folder. Raises PathError for any other."""
     if not is_safe(name):

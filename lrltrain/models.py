@@ -23,6 +23,7 @@ from lrltrain.config import Objective
 from lrltrain.hub_cache import drop_damaged
 from lrltrain.names import BUILT_IN, declared_id, snapshot_of
 from lrltrain.reading import check_tokenizer, reading_of
+from lrltrain.session import matmul_precision
 from lrltrain.tokenizer_file import PROBE, read_as_in_file
 from lrltrain.trust import check_files, no_remote_code
 
@@ -218,12 +219,8 @@ def tf32(*, on: bool) -> Iterator[None]:
     if not torch.cuda.is_available():
         yield
         return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if on else "highest")
-    try:
+    with matmul_precision("high" if on else "highest"):
         yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def dtype_for(objective: Objective, precision: str) -> torch.dtype:

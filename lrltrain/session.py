@@ -1,7 +1,7 @@
 """A Python session that computes other things too: ours is done as in a process of its own, and one call at a time."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from threading import RLock
 
 import torch
@@ -14,8 +14,8 @@ _ALONE = RLock()
 def undisturbed() -> Iterator[None]:
     """Compute as if nothing had been set in this session, and leave it as it was, its random numbers too.
 
-    What is set aside: the default dtype, `torch.no_grad`, `torch.inference_mode`, autocast, and the precision of matrix
-    products. A call from another thread waits.
+    What is set aside: the default dtype and device, `torch.no_grad`, `torch.inference_mode`, autocast, and the
+    precision of matrix products. A call from another thread waits.
     """
     with _ALONE, ExitStack() as aside:
         here = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
@@ -26,7 +26,25 @@ def undisturbed() -> Iterator[None]:
             if torch.is_autocast_enabled(device):
                 aside.enter_context(torch.autocast(device, enabled=False))
         aside.callback(torch.set_default_dtype, torch.get_default_dtype())
-        aside.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
         torch.set_default_dtype(torch.float32)
-        torch.set_float32_matmul_precision("highest")
+        if torch.get_default_device().type != "cpu":  # else without, as it would slow down every call of torch
+            aside.enter_context(torch.device("cpu"))
+        aside.enter_context(matmul_precision("highest"))
+        yield
+
+
+@contextmanager
+def matmul_precision(wanted: str) -> Iterator[None]:
+    """Multiply single precision as `torch.set_float32_matmul_precision` says, and then as before.
+
+    Torch has two ways to set it, and refuses to say by the one what was set by the other.
+    """
+    with ExitStack() as after:
+        for backend in (torch.backends.mkldnn, torch.backends.cuda):
+            products = getattr(backend, "matmul", None)
+            if hasattr(products, "fp32_precision"):  # of torch 2.9
+                after.callback(setattr, products, "fp32_precision", products.fp32_precision)
+        with suppress(RuntimeError):
+            after.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        torch.set_float32_matmul_precision(wanted)
         yield

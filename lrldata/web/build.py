@@ -16,7 +16,7 @@ from lrldata.card import folder_card
 from lrldata.dataset import write_dataset
 from lrldata.engine import WorkerPool
 from lrldata.errors import InputError
-from lrldata.folder import lock
+from lrldata.folder import discard, lock
 from lrldata.langid import NO_MODEL
 from lrldata.language import Language, parse
 from lrldata.ledger import Ledger, Tally, from_json, reasons_of
@@ -111,7 +111,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
                 {**recipe, "recipe": fingerprint(recipe), **account},
                 json.dumps(cleaned.samples, ensure_ascii=False, indent=1) + "\n",
             )
-        shutil.rmtree(work)
+        discard(work)
     note_kin(language, cleaned.ledger)
     note_sentences(config, cleaned.ledger, manifest["rows"])
     note_private(language, cleaned.private, sum(manifest["rows"].values()))

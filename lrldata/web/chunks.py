@@ -4,10 +4,10 @@ A part has what is left of its lines after each step, so that a build that was s
 """
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import randbits
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,6 @@ def read_frame(path: Path, *columns: str) -> pl.DataFrame:
 
 def whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file that gets its name only when it is whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{randbits(64)}")
     write(partial)
     partial.replace(path)

@@ -92,7 +92,7 @@ class _State:
         """Yield the parts that are not judged yet, as they are read."""
         for bundle in bundles:
             name, before = bundle.name, len(self.skipped)
-            if self._done(name).is_file():
+            if self._is_done(name):
                 continue
             if len(bundle.shards) > 1:  # another of its files may have been bad when it was begun
                 remove_tree(self.work / name)
@@ -131,6 +131,14 @@ class _State:
         """Note that a bundle is done, once it is read to its end and all its parts are."""
         if self.read.get(name) == self.ended[name]:
             whole(self._done(name), lambda path: path.write_text(str(self.read[name])))
+
+    def _is_done(self, name: str) -> bool:
+        """Return whether a bundle is done, and all the parts that it then had are there."""
+        try:
+            count = int(self._done(name).read_text())
+        except (OSError, ValueError):
+            return False
+        return count == len(list((self.work / name).glob("*-*.json")))
 
     def _done(self, name: str) -> Path:
         return self.work / name / "done"

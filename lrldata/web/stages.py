@@ -11,6 +11,7 @@ import polars as pl
 from lrldata.langid import NO_MODEL, load_model
 from lrldata.language import Language, find
 from lrldata.normalize import lowered
+from lrldata.paths import state_of
 from lrldata.review.decisions import Decisions
 from lrldata.schema import WEB
 from lrldata.split import content_hash
@@ -47,9 +48,13 @@ def language_of(task: Task) -> Language:
     return written_in(find(task.language), task.scripts)
 
 
-@cache
 def context_of(task: Task) -> CleaningContext:
-    """Load, once a process, what documents are judged with."""
+    """Load, once a process, what documents are judged with; again where a file of it is another one now."""
+    return _context(task, *map(state_of, (*task.protect, Path(task.lid))))
+
+
+@cache
+def _context(task: Task, *_state: object) -> CleaningContext:
     language = language_of(task)
     protected = open_protected(language, task.protect, benchmarks=task.benchmarks)
     if task.lid == NO_MODEL:

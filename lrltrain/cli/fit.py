@@ -1,6 +1,5 @@
 """`lrltrain fit`."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -163,13 +162,14 @@ def fit_command(
         from lrltrain.cli import tables
         from lrltrain.fitting.estimate import estimate
         from lrltrain.fitting.groups import fit_all
+        from lrltrain.training.processes import first_process
     several = len(settings) > 1
     if settings[0].dry_run:
         estimated = [estimate(each, progress) for each in settings]
         show_or_dump(as_json, estimated if several else estimated[0], *map(tables.estimate, estimated))
         return
     results = fit_all(settings, progress)
-    if os.environ.get("RANK", "0") == "0":
+    if first_process():
         told = [each.as_json() for each in results]
         show_or_dump(as_json, told if several else told[0], *map(tables.fitted, results))
         if not as_json and all(each.status == "unchanged" for each in results):

@@ -10,6 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lrldata.errors import UsageError
+
+_BY_TORCHRUN = ("RANK", "MASTER_ADDR")
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -54,10 +58,16 @@ def _leave() -> None:
 
 
 def processes() -> int:
-    """Return how many processes train together, as torchrun says."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """Return how many processes train together, as torchrun says. Raises UsageError where something else says so."""
+    count = os.environ.get("WORLD_SIZE") or "1"
+    if count != "1" and not (count.isdigit() and all(os.environ.get(name) for name in _BY_TORCHRUN)):
+        raise UsageError(
+            f"WORLD_SIZE={count}: is set, but not {' and '.join(_BY_TORCHRUN)}.",
+            "Start processes that train together with torchrun; for one that trains alone, unset it.",
+        )
+    return int(count)
 
 
 def first_process() -> bool:
-    """Return whether this process is the one that writes and speaks."""
-    return os.environ.get("RANK", "0") == "0"
+    """Return whether this process is the one that writes and speaks; one that trains alone does, whatever its RANK."""
+    return processes() == 1 or os.environ["RANK"] == "0"

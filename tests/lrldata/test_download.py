@@ -283,4 +283,4 @@ def test_a_download_that_another_process_makes_is_waited_for_and_said(
     threading.Thread(target=hold).start()
     assert locked.wait(10)
     assert download(remote, tmp_path, QUIET).read_bytes() == CONTENT
-    assert notes == ["note: another process downloads dump.csv.gz; waiting for it to end."]
+    assert notes == ["warning: another process downloads dump.csv.gz; waiting for it to end."]

@@ -47,10 +47,31 @@ def in_double_precision() -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
+@contextmanager
+def in_bf16_products() -> Iterator[None]:
+    """Set what torch 2.9 and later would have, of which its older functions then refuse to speak."""
+    products = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    before = [each.fp32_precision for each in products]
+    products[0].fp32_precision, products[1].fp32_precision = "tf32", "bf16"
+    try:
+        yield
+        assert [each.fp32_precision for each in products] == ["tf32", "bf16"]
+    finally:
+        for each, precision in zip(products, before, strict=True):
+            each.fp32_precision = precision
+
+
 @pytest.mark.parametrize(
     "session",
-    [torch.no_grad, torch.inference_mode, in_double_precision, lambda: torch.autocast("cpu", torch.bfloat16)],
-    ids=["no_grad", "inference_mode", "float64", "autocast"],
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        in_double_precision,
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        in_bf16_products,
+        lambda: torch.device("meta"),
+    ],
+    ids=["no_grad", "inference_mode", "float64", "autocast", "products", "device"],
 )
 def test_what_is_set_in_a_session_changes_no_byte(
     session: Any, dataset: lrldata.Dataset, alone: str, tmp_path: Path
@@ -59,6 +80,25 @@ def test_what_is_set_in_a_session_changes_no_byte(
         before = torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
         assert fitted(dataset, tmp_path) == alone
         assert (torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")) == before
+
+
+@pytest.mark.parametrize("given", [{"RANK": "3"}, {"RANK": "1", "WORLD_SIZE": "1"}, {"RANK": "1", "WORLD_SIZE": ""}])
+def test_a_process_that_trains_alone_writes_whatever_its_rank(
+    given: dict[str, str], dataset: lrldata.Dataset, alone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert fitted(dataset, tmp_path) == alone
+
+
+@pytest.mark.parametrize("given", [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": "2", "RANK": "0"}, {"WORLD_SIZE": "two"}])
+def test_processes_that_torchrun_has_not_started_are_refused(
+    given: dict[str, str], dataset: lrldata.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=r"WORLD_SIZE=(2|two): is set, but not RANK and MASTER_ADDR\..*with torchrun"):
+        fitted(dataset, tmp_path)
 
 
 def test_random_numbers_of_a_session_stay_its_own(dataset: lrldata.Dataset, tmp_path: Path) -> None:
