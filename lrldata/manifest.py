@@ -27,7 +27,7 @@ from lrldata.errors import StorageError, one_line
 from lrldata.folder import is_exchanged
 from lrldata.manifest_schema import ADAPTER, DATASET, INDEX, SCHEMAS, SCORES
 from lrldata.output import note, redacted
-from lrldata.paths import Held, remove
+from lrldata.paths import Held, remove, state_of
 
 __all__ = ["ADAPTER", "DATASET", "INDEX", "MANIFEST", "SCORES"]
 
@@ -46,6 +46,16 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_in_run(path: Path) -> str:
+    """Return the SHA-256 of a large file, which is read once in a process, while its size and time stay."""
+    return _sha256_in_run(*state_of(path))
+
+
+@cache
+def _sha256_in_run(path: Path, *_state: object) -> str:
+    return sha256_of(path)
 
 
 def file_entry(path: Path, root: Path) -> dict[str, Any]:
@@ -280,12 +290,11 @@ def xxh3_of(path: Path) -> str:
 
 def is_cached(file: Path, digest: str) -> bool:
     """Return whether a file of a cache still has its XXH3. It is read once in a run, while its size and time stay."""
-    found = file.stat()
-    return _xxh3_in_run(file, found.st_size, found.st_mtime_ns, found.st_ino) == digest
+    return _xxh3_in_run(*state_of(file)) == digest
 
 
 @cache
-def _xxh3_in_run(file: Path, *_state: int) -> str:
+def _xxh3_in_run(file: Path, *_state: object) -> str:
     return xxh3_of(file)
 
 

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from lrldata.errors import StorageError
 
@@ -32,7 +32,7 @@ def is_safe(name: object) -> bool:
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
-def state_of(file: Path) -> tuple[object, ...]:
+def state_of(file: Path) -> tuple[Any, ...]:
     """Return by what a file is known again while a process runs, as a key: edited, or in another folder, it differs."""
     path = file.absolute()
     try:

@@ -2,6 +2,12 @@
 
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lrldata.errors import ModelError
+
+SMALLER = "Lower --batch-tokens, use --precision bf16, or a smaller model."
 
 
 def release_gpu_memory() -> None:
@@ -13,3 +19,18 @@ def release_gpu_memory() -> None:
     if torch is not None and torch.cuda.is_initialized():
         gc.collect()
         torch.cuda.empty_cache()
+
+
+@contextmanager
+def within_memory(hint: str) -> Iterator[None]:
+    """Say that memory ran out, and what the user can do. Raises ModelError."""
+    import torch  # noqa: PLC0415 -- of those who compute, who have it
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError("the GPU has no memory for this model and batch.", hint) from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):  # of torch's allocator on a CPU
+            raise
+        raise ModelError("there is no memory for this model and batch.", hint) from error

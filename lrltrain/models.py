@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,28 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging
 
 from lrldata.errors import LrlError, ModelError, UsageError, first_line
-from lrldata.manifest import fingerprint, sha256_of
 from lrldata.output import note
 from lrltrain.config import Objective
 from lrltrain.hub_cache import drop_damaged
 from lrltrain.names import BUILT_IN, declared_id, snapshot_of
-from lrltrain.reading import check_tokenizer, reading_of
+from lrltrain.reading import check_tokenizer, contents_of, reading_of
 from lrltrain.session import matmul_precision
 from lrltrain.tokenizer_file import PROBE, read_as_in_file
 from lrltrain.trust import check_files, no_remote_code
 
 MINI = BUILT_IN
+_OF_QUANTIZED = {  # what weights are called that are kept in few bits, beside the weights themselves
+    *("weight_scale", "weight_scale_2", "weight_scale_inv", "weight_zero_point", "weight_packed", "input_scale"),
+    *("k_scale", "v_scale", "qweight", "qzeros", "scales", "g_idx", "absmax", "quant_map", "SCB"),
+}
 
 
 @dataclass(frozen=True)
 class Base:
     """A base model: `id` is its public name, `location` where it is loaded from.
 
-    Of one that is a folder, `content` is a hash of its weights, and `reading` of its configuration and tokenizer.
+    Of one that is a folder, `content` is a hash of its weights, and `reading` of its configuration and tokenizer;
+    `former` is the content as earlier versions took it, where that was another one.
     """
 
     id: str
@@ -44,10 +49,18 @@ class Base:
     architecture: str
     content: str | None = None
     reading: str | None = None
+    former: str | None = None
+
+    def has(self, content: str | None, revision: str | None) -> bool:
+        """Return whether it may be the model that a manifest names so: by its weights, else by its commit."""
+        same = self.revision is not None and revision == self.revision
+        if self.content and content:
+            return same or content in (self.content, self.former)
+        return same or bool(self.content) or None in (revision, self.revision)
 
     def as_json(self) -> dict[str, Any]:
         """Return what a manifest says of it; never the location, which is this machine's own."""
-        left_out = {"location"} if self.reading else {"location", "reading"}  # on the Hub, the revision says it all
+        left_out = {"location", "former"} | (set() if self.reading else {"reading"})  # on the Hub, the revision says it
         return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
@@ -73,7 +86,7 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
             _objectives(name, declared, objective)
         config = AutoConfig.from_pretrained(location, revision=checked.commit or revision, trust_remote_code=False)
     can = _objectives(name, config.model_type, objective)
-    content = reading = None
+    content = former = reading = None
     if folder.is_dir():
         snapshot = snapshot_of(folder)
         if snapshot:
@@ -82,15 +95,14 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
             public = MINI
         else:
             public = public or declared_id(checked.config)
-        weights = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
-        content = fingerprint({path.name: sha256_of(path) for path in weights})
+        content, former = contents_of(folder)
         reading = reading_of(folder)
         public = public or folder.resolve().name
     else:
         public, revision = public or name, checked.commit or revision
         if revision:
             drop_damaged(name, revision)
-    return Base(public, location, revision, objective or can[0], config.model_type, content, reading)
+    return Base(public, location, revision, objective or can[0], config.model_type, content, reading, former)
 
 
 def _objectives(name: str, kind: str, wanted: Objective | None) -> list[Objective]:
@@ -151,6 +163,11 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
             weights_only=True,  # of pickles (.bin) tensors are read, and nothing is run
         )
     model, loaded = loading
+    if scales := [name for name in loaded["unexpected_keys"] if name.rpartition(".")[2] in _OF_QUANTIZED]:
+        raise ModelError(
+            f"{base.id}: its weights are quantized in a way that transformers does not read ({scales[0]}).",
+            "Use the model as it was before it was quantized.",
+        )
     missing = [name for name in _untied(model, set(loaded["missing_keys"])) if "pooler" not in name]
     if missing:
         raise ModelError(
@@ -188,7 +205,7 @@ def no_cache(model: Any) -> dict[str, bool]:
 
 def longest_input(model: Any) -> float:
     """Return how many tokens a model reads at most, infinity where its configuration does not say."""
-    positions = getattr(model.config, "max_position_embeddings", None)
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if not isinstance(positions, int) or positions <= 0:  # a configuration may say anything
         return math.inf
     tables = (module for name, module in model.named_modules() if name.endswith("embeddings.position_embeddings"))
@@ -259,6 +276,16 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def _is_refused(error: BaseException | None) -> bool:
+    """Return whether the Hub has refused a model, by what a library's error comes from."""
+    while error is not None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @contextmanager
 def _loading(name: str) -> Iterator[None]:
     """Let nothing of a model be run as code, and say on one line why it cannot be loaded."""
@@ -268,6 +295,11 @@ def _loading(name: str) -> Iterator[None]:
     except LrlError:
         raise
     except Exception as error:
+        if _is_refused(error):
+            raise ModelError(
+                f"{name}: the Hub does not let you read it: it is gated or private, or does not exist.",
+                f"Accept its terms at https://huggingface.co/{name}, and log in with `hf auth login` or set HF_TOKEN.",
+            ) from error
         raise ModelError(
             f"{name}: cannot be loaded as a base model: {first_line(error, 200)}",
             "Give a folder with config.json, weights and tokenizer, or a Hub id that can be reached; "

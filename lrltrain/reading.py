@@ -1,19 +1,49 @@
 """How a base model reads: the files that shape it, and its tokenizer checked against its embeddings."""
 
+import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from lrldata.errors import ModelError
-from lrldata.manifest import fingerprint, sha256_of
+from lrldata.manifest import fingerprint, sha256_in_run, sha256_of
 
 _FILES = re.compile(
     r"config(\.[\w.-]+)?\.json|tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab.*|merges.*"
     r"|.*\.(model|spm|bpe|tiktoken)"
 )
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _ROLES = ("mask", "pad", "bos", "eos", "cls", "sep", "unk")
 _HINT = "Use the tokenizer that the model was trained with, or give the model as many embeddings: "
 _RESIZE = "model.resize_token_embeddings(len(tokenizer))."
+
+
+def contents_of(folder: Path) -> tuple[str, str | None]:
+    """Return the SHA-256 of the weights of a model that transformers reads, and, where there are others too, of all.
+
+    By that of all, earlier versions knew a model: a copy without what is not read was another model.
+    """
+    weights = {path.name: path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")}
+    read = _read_of(folder, weights)
+    every = {name: sha256_in_run(weights[name]) for name in sorted(weights)}
+    content = fingerprint({name: every[name] for name in read})
+    return content, None if len(read) == len(every) else fingerprint(every)
+
+
+def _read_of(folder: Path, weights: Iterable[str]) -> list[str]:
+    """Return the names of the files of weights that transformers reads, in the order in which it looks for them."""
+    for name in _WEIGHTS:
+        if name in weights:
+            return [name]
+        try:
+            index = json.loads((folder / f"{name}.index.json").read_text("utf-8"))
+            parts = set(map(str, index["weight_map"].values()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if parts <= set(weights):
+            return sorted(parts)
+    return sorted(weights)  # of a folder that transformers will refuse
 
 
 def reading_of(folder: Path) -> str:

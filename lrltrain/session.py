@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from threading import RLock
+from typing import Any
 
 import torch
 
@@ -41,7 +42,7 @@ def matmul_precision(wanted: str) -> Iterator[None]:
     """
     with ExitStack() as after:
         for backend in (torch.backends.mkldnn, torch.backends.cuda):
-            products = getattr(backend, "matmul", None)
+            products: Any = getattr(backend, "matmul", None)
             if hasattr(products, "fp32_precision"):  # of torch 2.9
                 after.callback(setattr, products, "fp32_precision", products.fp32_precision)
         with suppress(RuntimeError):

@@ -21,6 +21,7 @@ from lrldata.errors import ModelError
 _NAME, _PLACE = "\U0010fffd", "\U0010fffc"
 _OURS = str.maketrans(dict.fromkeys((_NAME, _PLACE), "\U0010fffb"))  # of a text that has them all the same
 _THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*\Z")
+_A_DAY, _TODAY = "26 Jul 2024", "strftime_now"  # which the templates of Llama 3 name where they do not know today's
 _PLACED = re.compile(rf"{_PLACE}(\d+){_PLACE}")
 
 
@@ -94,7 +95,11 @@ def encode_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], answers: 
 
 def _chat(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
     # A template that knows no thinking does not read that it is off; else a label would stand where thoughts begin.
-    options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+    options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+    options["date_string"] = _A_DAY  # as Llama 3 has it; tomorrow it is to be the same prompt
+    template = tokenizer.chat_template
+    if isinstance(template, str) and _TODAY in template:
+        options["chat_template"] = f"{{% macro {_TODAY}(form) %}}{_A_DAY}{{% endmacro %}}{template}"
     prompt = str(tokenizer.apply_chat_template(list(messages), **options))
     if messages[-1]["content"].strip() not in prompt:
         raise ModelError("the chat template of the model leaves the text out.", "Use --form completion.")

@@ -20,6 +20,7 @@ from lrltrain.tokens import encode
 from lrltrain.training.loss import LabelledHead
 
 TOKENS_A_BATCH = {"cpu": 4_096, "cuda": 131_072}
+LOGIT_BYTES = 4 << 30  # of all logits of a batch, where a model computes them at once
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ def sums(
     device = next(model.parameters()).device
     budget = batch_tokens or TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cpu"])
     head = LabelledHead(model, head_dtype)
+    if head.own_logits and objective == "clm":  # which it has of all tokens, and they once more in single precision
+        budget = min(budget, max(1, LOGIT_BYTES // (8 * model.get_output_embeddings().weight.shape[0])))
     total, uncached = np.zeros(len(asked)), no_cache(model)
     left = np.array([len(each.targets) for each in asked])  # targets of each sentence
     try:

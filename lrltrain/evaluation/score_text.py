@@ -34,6 +34,7 @@ from lrltrain.evaluation.likelihoods import SCORES_FILE, SENTENCES_FILE, Likelih
 from lrltrain.evaluation.pseudo_perplexity import likelihoods
 from lrltrain.evaluation.sentences import Sentences, open_sentences
 from lrltrain.evaluation.statistics import Interval
+from lrltrain.memory import SMALLER, within_memory
 from lrltrain.methods import load_adapted
 from lrltrain.models import (
     MINI,
@@ -179,7 +180,9 @@ def _likelihoods(
     tokenizer = load_tokenizer(base)
     model = load_adapted(adapter, manifest, base, dtype) if adapter and manifest else load_model(base, dtype)
     check_length(config.max_length, model, base.id)
-    with progress.steps(f"Measuring {manifest['name'] if manifest else base.id}", len(text.sentences)) as (advance, _):
+    name = manifest["name"] if manifest else base.id
+    measuring = progress.steps(f"Measuring {name}", len(text.sentences))
+    with within_memory(SMALLER), measuring as (advance, _):
         return likelihoods(
             model.to(device).eval(),
             tokenizer,

@@ -58,7 +58,7 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
         with torch.device("meta" if config.method != "fusion" else "cpu"):
             attached = attach(model, config, [adapter_name(plan.language, config)], [config.seed])
     trained = sum(parameter.numel() for _, parameter in attached.parameters)
-    sizes = model.config
+    sizes = model.config.get_text_config()
     decoder = plan.base.objective == "clm"
     shape = Shape(everything, sizes.hidden_size, sizes.num_hidden_layers, sizes.vocab_size, decoder)
     in_a_step = round(tokens / blocks * a_step)

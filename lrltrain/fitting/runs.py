@@ -130,8 +130,7 @@ def refuse_other_base(home: Path, base: Base, *, overwrite: bool) -> None:
     parent = home.parent
     for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
         held = _base_in(folder)
-        contents = {held.get("content"), base.content}
-        if not held or (held["id"] == base.id and (overwrite or None in contents or len(contents) == 1)):
+        if not held or (held["id"] == base.id and (overwrite or base.has(held.get("content"), held.get("revision")))):
             continue
         if held["id"] != base.id:
             names = distinct({"": parent.name, base.id: base_name(base.id)}, {"": "", base.id: base.id})

@@ -241,8 +241,8 @@ def _add_low_rank(change: LowRank | JoinedLowRank, _linear: Any, inputs: tuple[T
 
 def _scale_of(model: Any, embeddings: Any) -> float:
     """Return by what embeddings were scaled that a coupling sees unscaled: in Gemma 2, which did so later once."""
-    scales = model.config.model_type == "gemma2" and hasattr(embeddings, "embed_scale")
-    return float(embeddings.embed_scale) if scales else 1.0
+    scale = getattr(embeddings, "embed_scale", None) if model.config.model_type == "gemma2" else None
+    return 1.0 if scale is None or torch.as_tensor(scale).is_meta else float(scale)  # nothing is computed on meta
 
 
 def _couple(coupling: Coupling, scale: float, _embeddings: Any, _inputs: Any, output: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 
 from lrldata.errors import ModelError
 from lrldata.progress import Progress
+from lrltrain.memory import SMALLER, within_memory
 from lrltrain.models import (
     Base,
     check_length,
@@ -54,7 +55,7 @@ class Local:
                 f"{self.config.model}: its chat template fails: {str(error)[:200]}.", "Use --form completion."
             ) from error
         questions = [question for question, _ in asked]
-        with progress.steps(f"Reading {name}", len(texts)) as (advance, _):
+        with within_memory(SMALLER), progress.steps(f"Reading {name}", len(texts)) as (advance, _):
             scores = score(self.model, questions, self.config.batch_tokens, lambda done: advance(done, ""))
         labels = list(prompts.template.words)
         best = scores.best(self.config.normalise)
@@ -70,7 +71,7 @@ def find_local(config: PromptConfig) -> tuple[Base, dict[str, Any]]:
 
 def open_local(config: PromptConfig, base: Base, progress: Progress) -> Local:
     """Load the model. Raises LrlError."""
-    with progress.waiting(f"Loading {base.id}"):
+    with within_memory(SMALLER), progress.waiting(f"Loading {base.id}"):
         tokenizer = load_tokenizer(base)
         model = load_model(base, dtype_for("clm", precision_of(config.precision)))
         model = model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()

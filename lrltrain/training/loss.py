@@ -29,12 +29,13 @@ class LabelledHead:
     of its last projection; without one it is that of autocast where that is on, else that of the weights. `Step`
     computes the model under autocast and the loss outside of it, and so names the precision here.
 
-    A model that does more to its logits than the last projection, as Gemma 2, which caps them, computes them itself.
+    A model that does more to its logits than the last projection, as Gemma 2, which caps them, computes them itself,
+    all at once: it has `own_logits`.
     """
 
     def __init__(self, model: Any, dtype: torch.dtype | None = None) -> None:
         self._dtype = dtype
-        self._own_logits = False
+        self.own_logits = False
         self._projection = model.get_output_embeddings()
         self._positions: Tensor | None = None
         self._is_cut = False
@@ -42,7 +43,7 @@ class LabelledHead:
         self._projection.forward = self._forward
         self._hook = base_of(model).register_forward_hook(self._cut)
         try:
-            self._own_logits = self._changes_logits(model)
+            self.own_logits = self._changes_logits(model)
         except BaseException:
             self.release()
             raise
@@ -63,7 +64,7 @@ class LabelledHead:
     def _forward(self, hidden: Tensor) -> Tensor:
         if self._positions is not None and not self._is_cut:  # OPT calls what its base model is made of
             hidden = hidden.flatten(0, 1)[self._positions][None]
-        return self._projection_forward(hidden) if self._positions is None or self._own_logits else hidden
+        return self._projection_forward(hidden) if self._positions is None or self.own_logits else hidden
 
     @torch.no_grad()
     def _changes_logits(self, model: Any) -> bool:
@@ -96,7 +97,7 @@ class LabelledHead:
         `hidden` (labels, hidden) is what would go into the last projection, `shares` (labels,) what each label counts.
         Those of -100 do not count.
         """
-        if self._own_logits:
+        if self.own_logits:
             losses = functional.cross_entropy(hidden.float(), labels, reduction="none", ignore_index=IGNORED)
             return (losses * shares).sum(), losses.detach()
         hidden, weight, bias = self._operands(hidden)
@@ -105,7 +106,7 @@ class LabelledHead:
     @torch.no_grad()
     def losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Return the cross entropy in nats of each label, (labels,), zero where it is -100; without gradients."""
-        if self._own_logits:
+        if self.own_logits:
             return self.loss(hidden, labels, torch.ones_like(labels))[1]
         hidden, weight, bias = self._operands(hidden)
         parts = zip(hidden.split(ROWS), labels.split(ROWS), strict=True)

@@ -87,8 +87,9 @@ def probe_packing(model: Any, objective: Objective, vocabulary: int, longest: in
         "segments": torch.tensor([[1] * len(one) + [2] * len(two)], device=first.device),
         "position_ids": torch.cat([torch.arange(len(one)), torch.arange(len(two))])[None].to(first.device),
     }
-    behind = (model.config.pad_token_id or 0) + 1  # where RoBERTa's positions begin
-    reads = behind + len(one) <= (getattr(model.config, "max_position_embeddings", None) or 0)
+    sizes_of = model.config.get_text_config()
+    behind = (sizes_of.pad_token_id or 0) + 1  # where RoBERTa's positions begin
+    reads = behind + len(one) <= (getattr(sizes_of, "max_position_embeddings", None) or 0)
     forms: tuple[Form, ...] = ("added",) if objective == "clm" else ("added", "ones")
     begins = (0, behind) if reads else (0,)  # a GPU does not get over an index beyond a table
     ways = [PackedAttention(objective, begin, form, first.dtype, reach) for form in forms for begin in begins]

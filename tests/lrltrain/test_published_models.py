@@ -1,0 +1,175 @@
+"""Base models in the forms in which they are published: quantized, of several parts, capped, with files beside."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+import transformers
+from models import model_of
+from safetensors.torch import load_file, save_file
+from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3TextConfig, SiglipVisionConfig
+
+import lrltrain
+from lrldata.errors import ModelError, StorageError
+from lrldata.progress import Progress
+from lrltrain.config import load_eval_config, load_fit_config
+from lrltrain.evaluation import pseudo_perplexity, score_text
+from lrltrain.evaluation.pseudo_perplexity import Copies, sums
+from lrltrain.fitting.estimate import estimate
+from lrltrain.fitting.fit import fit
+from lrltrain.methods import check_base
+from lrltrain.models import find_base, load_model, load_tokenizer
+from lrltrain.prompting.config import load_prompt_config
+from lrltrain.prompting.local import find_local, open_local
+from lrltrain.tokens import encode_chat
+
+MINI = Path(lrltrain.__file__).parent / "mini"
+QUIET = Progress(quiet=True)
+SMALL: dict[str, Any] = {"method": "full", "steps": 2, "batch_size": 2, "max_length": 32, "eval_every": 2}
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    file = tmp_path / "text.txt"
+    file.write_text("".join(f"Satul numărul {n} are {n % 7} fântâni și o moară.\n" for n in range(200)), "utf-8")
+    return file
+
+
+def saved(model: Any, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    load_tokenizer(find_base("lrl-mini")).save_pretrained(folder)
+    return folder
+
+
+def asked(base: Path, text: Path, out: Path, **more: Any) -> Any:
+    options = SMALL | {"lang": "ro", "text": [text], "base": str(base), "out": out, "cache": out / "cache"}
+    return load_fit_config(None, options | more)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    return saved(model_of("llama", vocab_size=8002), tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.mark.parametrize("name", ["weight_scale", "input_scale", "qweight", "absmax"])
+def test_weights_in_a_form_that_is_not_known_are_refused(llama: Path, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(llama, tmp_path / "quantized")
+    weights = load_file(folder / "model.safetensors")
+    load_model(find_base(str(folder)))
+    weights[f"model.layers.0.self_attn.q_proj.{name}"] = torch.ones(1)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=rf"quantized in a way that transformers does not read \(.*{name}\)"):
+        load_model(find_base(str(folder)))
+
+
+@pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 has a pad token beside the text's settings")
+def test_a_model_of_images_and_text_is_fine_tuned(text: Path, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    words = Gemma3TextConfig(**sizes, vocab_size=8002, num_key_value_heads=2, head_dim=8, max_position_embeddings=128)
+    images = SiglipVisionConfig(**sizes, image_size=28, patch_size=14)
+    config = Gemma3Config(text_config=words, vision_config=images, mm_tokens_per_image=4)
+    base = saved(Gemma3ForConditionalGeneration(config), tmp_path / "both")
+    told = estimate(asked(base, text, tmp_path / "ws"), QUIET)
+    assert told["memory_bytes"] > 0
+    assert fit(asked(base, text, tmp_path / "ws"), QUIET).status == "fitted"
+
+
+def test_an_estimate_of_gemma_2_lays_out_its_coupling(text: Path, tmp_path: Path) -> None:
+    base = saved(model_of("gemma2", vocab_size=8002), tmp_path / "gemma")
+    told = estimate(asked(base, text, tmp_path / "ws", method="seq_bn_inv"), QUIET)
+    assert told["trainable_parameters"] > 0
+
+
+def test_logits_that_a_model_caps_are_computed_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, read = model_of("gemma2", vocab_size=300).eval(), list[int]()
+    model.register_forward_pre_hook(lambda _, __, given: read.append(given["input_ids"].numel()), with_kwargs=True)
+    ids = [np.arange(5, 5 + length) for length in (9, 20, 12, 7)]
+    asked = [Copies(each, np.arange(1, len(each)), np.arange(1, len(each))) for each in ids]
+    whole = sums(model, asked, "clm", mask=None, pad=0)
+    assert max(read) == 4 * 20
+    monkeypatch.setattr(pseudo_perplexity, "LOGIT_BYTES", 8 * 300 * 40)
+    read.clear()
+    parts = sums(model, asked, "clm", mask=None, pad=0)
+    assert max(read) <= 40
+    torch.testing.assert_close(torch.tensor(parts), torch.tensor(whole), atol=1e-4, rtol=1e-5)
+
+
+def out_of_memory(*_: Any, **__: Any) -> Any:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def test_memory_that_runs_out_where_nothing_trains_is_said_to_be_that(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ron_Latn.devtest").write_text("Un rând.\nAlt rând.\n")
+    given = {"lang": "ro", "base": str(llama), "data": str(tmp_path), "out": tmp_path / "ws"}
+    monkeypatch.setattr(score_text, "likelihoods", out_of_memory)
+    with pytest.raises(ModelError, match=r"no memory for this model and batch\. Lower --batch-tokens"):
+        score_text.score_text(load_eval_config(None, given), QUIET)
+    config = load_prompt_config(None, {"lang": "ro", "model": str(llama), "task": "topic", "data": str(tmp_path)})
+    local = open_local(config, find_local(config)[0], QUIET)
+    monkeypatch.setattr("lrltrain.prompting.local.score", out_of_memory)
+    monkeypatch.setattr("lrltrain.prompting.local.ask", lambda *_: (SimpleNamespace(prompt=[1]), False))
+    with pytest.raises(ModelError, match="no memory for this model and batch"):
+        local.classify("x", SimpleNamespace(template=SimpleNamespace(words={})), ["a"], QUIET)  # type: ignore[arg-type]
+
+
+def test_a_copy_with_weights_that_are_not_read_is_the_same_model(llama: Path, text: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(llama, tmp_path / "b" / "small")
+    torch.save(load_file(llama / "model.safetensors"), other / "pytorch_model.bin")
+    (other / "training_args.bin").write_bytes(b"x")
+    lean, full = find_base(str(llama)), find_base(str(other))
+    assert lean.content == full.content != full.former
+    assert lean.former is None
+    made = fit(asked(llama, text, tmp_path / "ws", method="lora"), QUIET)
+    check_base(made.path, made.manifest, full)
+    assert fit(asked(other, text, tmp_path / "ws", method="lora"), QUIET).status == "unchanged"
+    check_base(made.path, {**made.manifest, "base": made.manifest["base"] | {"content": full.former}}, full)
+    with pytest.raises(ModelError, match="was trained on small"):
+        check_base(made.path, {**made.manifest, "base": made.manifest["base"] | {"content": "0" * 64}}, full)
+    (other / "model.safetensors").unlink()
+    with pytest.raises(StorageError, match="another base model that is called small"):
+        fit(asked(other, text, tmp_path / "ws", method="seq_bn"), QUIET)
+
+
+def test_weights_in_parts_are_known_by_those_that_the_index_names(llama: Path, tmp_path: Path) -> None:
+    model = load_model(find_base(str(llama)))
+    folder = saved(model, tmp_path / "whole")
+    model.save_pretrained(tmp_path / "parts", max_shard_size="300KB")
+    parts = shutil.copytree(tmp_path / "parts", tmp_path / "more")
+    load_tokenizer(find_base("lrl-mini")).save_pretrained(parts)
+    before = find_base(str(parts))
+    assert before.former is None
+    assert len(list(parts.glob("*.safetensors"))) > 1
+    shutil.copy(folder / "model.safetensors", parts / "consolidated.safetensors")  # as Mistral publishes them
+    after = find_base(str(parts))
+    assert (after.content, after.former is None) == (before.content, False)
+
+
+def test_what_the_hub_refuses_is_said_to_be_gated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        answer = httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co"))
+        try:
+            answer.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            raise OSError("You are trying to access a gated repo.\nMake sure to have access to it") from error
+
+    monkeypatch.setattr("lrltrain.models.check_files", refuse)
+    with pytest.raises(
+        ModelError, match=r"gated or private, or does not exist\. Accept its terms at .*x/y, and log in"
+    ):
+        find_base("x/y")
+
+
+def test_a_prompt_that_names_the_day_is_the_same_tomorrow() -> None:
+    tokenizer = load_tokenizer(find_base("lrl-mini"))
+    told = "{% if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    tokenizer.chat_template = told + "{{ date_string }} {{ strftime_now('%Y') }}: {{ messages[0]['content'] }}"
+    (ids, _) = encode_chat(tokenizer, [{"role": "user", "content": "salut"}], ["a"])
+    assert tokenizer.decode(ids).startswith("26 Jul 2024 26 Jul 2024: salut")
