@@ -1,33 +1,105 @@
-"""What training takes, by formula: seconds and memory of one fit. Pure.
+"""What training takes, by formula: seconds and memory of one fit, of a base model of any size. IO: config.json.
 
 Training computes 2 products a weight and token forward, as many backward by input, and as many by weight where that
 trains (Kaplan et al. 2020, arXiv 2001.08361, section 2.1); validation computes those forward. On a GPU a step takes at
 least the time of each layer's small operations, as `tools/gpu_check.py` measured it, alone and in a group of 16.
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
 
+from lrldata.output import note
 from lrltrain.config import FitConfig
 
 ALONE, GROUPED = 0.00048, 0.00024  # seconds a layer and step, in the graphs of a fit, of each adapter
-ACTIVATIONS = 34  # bytes a token, layer and hidden unit that the backward pass needs
+# Bytes that the backward pass needs of a token and layer: of a hidden unit, of one of the feed-forward block, which a
+# gated block has three times, and of attention's score of another token, where these are in memory.
+HIDDEN, INNER, GATED, SCORE = 18, 4, 6, 16
 LOGITS = 1_024  # positions whose logits are in memory at once, of a loss and of perplexity
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A model's size: `weights` in all, and what the vocabulary's matrix is made of; a `decoder` labels every token."""
+    """A model's size: `weights` in all, and what the vocabulary's matrix is made of; a `decoder` labels every token.
+
+    `feed` is the width of a feed-forward block, 4 * hidden by default, which may be `gated`. A model with
+    `capped_heads` caps the scores of so many, and its logits, and so has all of them in memory.
+    """
 
     weights: int
     hidden: int
     layers: int
     words: int
     decoder: bool = False
+    feed: int = 0
+    gated: bool = False
+    capped_heads: int = 0
 
     @property
     def inner(self) -> int:
         """Return the weights outside the vocabulary's matrix."""
         return self.weights - self.hidden * self.words
+
+
+KNOWN = {  # as their own cards and configurations say
+    "lrl-mini": Shape(1_900_000, 128, 4, 8_002),
+    "google-bert/bert-base-multilingual-cased": Shape(177_853_440, 768, 12, 119_547),
+    "FacebookAI/xlm-roberta-base": Shape(278_043_648, 768, 12, 250_002),
+    "FacebookAI/xlm-roberta-large": Shape(559_890_432, 1_024, 24, 250_002),
+    "meta-llama/Meta-Llama-3-8B": Shape(8_030_261_248, 4_096, 32, 128_256, decoder=True, feed=14_336, gated=True),
+}
+USUAL = "FacebookAI/xlm-roberta-base"
+
+
+@cache
+def shape_of(model: str) -> Shape:
+    """Return the size of a base model, which is a folder or on the Hub; else, with a note, that of XLM-R base."""
+    if model in KNOWN:
+        return KNOWN[model]
+    try:
+        return shape_from(json.loads(_config_of(model).read_text("utf-8")))
+    except Exception:  # noqa: BLE001 -- whatever it is, a model that cannot be read is refused where it is used
+        note(f"note: {model}: its config.json cannot be read: time and memory are those of {USUAL}.")
+        return KNOWN[USUAL]
+
+
+def _config_of(model: str) -> Path:
+    folder = Path(model)
+    if folder.is_dir():
+        return folder / "config.json"
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415 -- of models on the Hub alone
+
+    return Path(hf_hub_download(model, "config.json", etag_timeout=5))
+
+
+def shape_from(config: Mapping[str, Any]) -> Shape:
+    """Return the size that a config.json tells. Raises KeyError, TypeError for one that does not."""
+    text: Mapping[str, Any] = config.get("text_config") or config
+
+    def told(*names: str, usual: int | None = None) -> int:
+        """Return what it says under one of the names that architectures have for it."""
+        found = next((int(text[name]) for name in names if text.get(name)), usual)
+        if found is None:
+            raise KeyError(names[0])
+        return found
+
+    hidden, words = told("hidden_size", "dim", "n_embd", "d_model"), told("vocab_size")
+    layers = told("num_hidden_layers", "n_layers", "n_layer")
+    kind = str(text.get("model_type", ""))
+    decoder = any(str(name).endswith(("ForCausalLM", "Generation")) for name in config.get("architectures") or ())
+    feed = told("intermediate_size", "hidden_dim", "ffn_dim", "n_inner", usual=4 * hidden)
+    gated = "rms_norm_eps" in text or kind == "modernbert"
+    heads = told("num_attention_heads", "n_heads", "n_head", usual=1)
+    queries = heads * told("head_dim", usual=hidden // heads)
+    values = queries * told("num_key_value_heads", usual=heads) // heads
+    tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings", not decoder or kind.startswith("gemma")))
+    inner = layers * (2 * hidden * (queries + values) + (3 if gated else 2) * hidden * feed)
+    weights = inner + (1 if tied else 2) * hidden * words
+    return Shape(weights, hidden, layers, words, decoder, feed, gated, heads if kind == "gemma2" else 0)
 
 
 def fit_seconds(
@@ -50,10 +122,13 @@ def step_memory(config: FitConfig, shape: Shape, tokens: float) -> float:
     """Return the bytes that a step keeps of `tokens`, beside the weights.
 
     In bf16 a layer keeps some 34 bytes a token and dimension for the backward pass (Korthikanti et al. 2022, arXiv
-    2205.05198, equation 1, without attention's scores, which are not kept); the loss has the logits of some positions.
+    2205.05198, equation 1, without attention's scores, which are not kept), of which 16 are those of a feed-forward
+    block of the usual width; the loss has the logits of some positions.
     """
-    logits = 8 * min(_labelled(config, shape, tokens), LOGITS) * shape.words
-    return ACTIVATIONS * tokens * shape.hidden * shape.layers + logits
+    labels, capped = _labelled(config, shape, tokens), bool(shape.capped_heads)
+    logits = (2 * labels if capped else min(labels, LOGITS)) * 8 * shape.words
+    a_token = HIDDEN * shape.hidden + (GATED if shape.gated else INNER) * (shape.feed or 4 * shape.hidden)
+    return (a_token + SCORE * shape.capped_heads * config.max_length) * tokens * shape.layers + logits
 
 
 def _labelled(config: FitConfig, shape: Shape, tokens: float) -> float:

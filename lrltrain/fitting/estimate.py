@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -11,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 from lrldata.errors import InputError
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
-from lrltrain.costs import ALONE, Shape, fit_seconds, step_memory
+from lrltrain.costs import ALONE, fit_seconds, shape_from, step_memory
 from lrltrain.fitting.fit import HALF_DTYPES, device_name
 from lrltrain.fitting.plan import adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_in_use, refuse_other_base
@@ -24,7 +25,7 @@ from lrltrain.trust import no_remote_code
 
 SAMPLE = 2  # thousands of lines that are tokenized
 EFFICIENCY = {"cpu": 0.6, "cuda": 0.25}  # of the speed of one large matrix product
-BYTES_A_TRAINED = 16  # weight, gradient and two moments
+BYTES_A_TRAINED = 20  # weight, gradient, two moments, and the weight as it was best
 
 
 def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
@@ -58,9 +59,8 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
         with torch.device("meta" if config.method != "fusion" else "cpu"):
             attached = attach(model, config, [adapter_name(plan.language, config)], [config.seed])
     trained = sum(parameter.numel() for _, parameter in attached.parameters)
-    sizes = model.config.get_text_config()
-    decoder = plan.base.objective == "clm"
-    shape = Shape(everything, sizes.hidden_size, sizes.num_hidden_layers, sizes.vocab_size, decoder)
+    told = shape_from(model.config.get_text_config().to_dict())
+    shape = replace(told, weights=everything, decoder=plan.base.objective == "clm")
     in_a_step = round(tokens / blocks * a_step)
     validated = min(config.eval_blocks, blocks * _share_of_validation(plan.text.provenance))
     on_gpu = torch.cuda.is_available()

@@ -1,18 +1,21 @@
 """Which fits are trained together: those that share base model, method and settings, as many as memory holds."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import torch
 
 from lrldata.errors import TrainingError
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
+from lrltrain.costs import shape_of, step_memory
 from lrltrain.fitting.fit import fit_group
 from lrltrain.fitting.plan import Adapter
 from lrltrain.memory import release_gpu_memory
 from lrltrain.names import BUILT_IN
 from lrltrain.training.processes import processes
 
+ROOM = 0.9  # of a GPU's free memory that a group may fill, by formula
 MOST = {"cuda": 32, "cpu": 8}  # adapters of a group, before it is tried whether memory holds them
 
 
@@ -27,9 +30,11 @@ def fit_all(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]:
         group = waiting.pop(0)
         made = _fitted_if_it_fits([configs[number] for number in group], progress)
         release_gpu_memory()
-        if made is None:
-            half = len(group) // 2
-            waiting[:0] = [group[:half], group[half:]]
+        if made is None:  # nor would those that are like it
+            key, half = configs[group[0]].group_key(), -(-len(group) // 2)
+            like = [configs[each[0]].group_key() == key for each in waiting]
+            parts = [[each] if not same else _parts(each, half) for each, same in zip(waiting, like, strict=True)]
+            waiting = [*_parts(group, half), *chain.from_iterable(parts)]
             continue
         found |= zip(group, made, strict=True)
     return [found[number] for number in range(len(configs))]
@@ -46,6 +51,10 @@ def _fitted_if_it_fits(configs: Sequence[FitConfig], progress: Progress) -> list
         return None
 
 
+def _parts(group: Sequence[int], size: int) -> list[list[int]]:
+    return [list(group[begin : begin + size]) for begin in range(0, len(group), size)]
+
+
 def groups(configs: Sequence[FitConfig]) -> Iterator[list[int]]:
     """Yield which of some fits are trained together, by number."""
     alike: dict[str, list[int]] = {}
@@ -53,7 +62,7 @@ def groups(configs: Sequence[FitConfig]) -> Iterator[list[int]]:
         alike.setdefault(config.group_key() or str(number), []).append(number)
     for numbers in alike.values():
         size = _size(configs[numbers[0]])
-        yield from (numbers[begin : begin + size] for begin in range(0, len(numbers), size))
+        yield from _parts(numbers, size)
 
 
 def _size(config: FitConfig) -> int:
@@ -61,5 +70,7 @@ def _size(config: FitConfig) -> int:
     if isinstance(config.group, int):
         return config.group
     if torch.cuda.is_available():
-        return MOST["cuda"]
+        shape = shape_of(config.base)
+        left = ROOM * torch.cuda.mem_get_info()[0] - 2 * shape.weights
+        return max(1, min(MOST["cuda"], int(left / step_memory(config, shape, config.batch_size * config.max_length))))
     return MOST["cpu"] if config.base == BUILT_IN else 1

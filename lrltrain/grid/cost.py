@@ -1,21 +1,18 @@
-"""What jobs would take, before they are run: estimates by formula, with what they assume in one place. IO: config.json.
+"""What jobs would take, before they are run: estimates by formula, with what they assume in one place.
 
 By its data sheet an H100 does 989e12 products a second in bf16; here it reaches a fifth of that. The seeds of a task
 share a step, which is taken to be as long as that of one fit: this has not been measured. Downloads, cleaning and
 tokenizing are not counted.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from lrldata.language import find
 from lrltrain.config import FitConfig, load_fit_config
-from lrltrain.costs import ALONE, GROUPED, LOGITS, Shape, fit_seconds, step_memory
+from lrltrain.costs import ALONE, GROUPED, LOGITS, Shape, fit_seconds, shape_of, step_memory
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.grid.job import Job, task_of
 
@@ -31,16 +28,6 @@ MEASURED_TOKENS = 131_072  # of a batch of perplexity on a GPU
 BYTES_A_ROW = {"conceptnet": 60}  # of Parquet, with the columns of a fact
 DATASET_SHARE = 0.5  # of a corpus' bytes, as Parquet
 LIBRARIES = 1 << 30  # bytes of memory that a process has before it holds a model
-
-
-KNOWN = {  # as their own cards and configurations say
-    "lrl-mini": Shape(1_900_000, 128, 4, 8_002),
-    "google-bert/bert-base-multilingual-cased": Shape(177_853_440, 768, 12, 119_547),
-    "FacebookAI/xlm-roberta-base": Shape(278_043_648, 768, 12, 250_002),
-    "FacebookAI/xlm-roberta-large": Shape(559_890_432, 1_024, 24, 250_002),
-    "meta-llama/Meta-Llama-3-8B": Shape(8_030_261_248, 4_096, 32, 128_256, decoder=True),
-}
-USUAL = KNOWN["FacebookAI/xlm-roberta-base"]
 
 
 @dataclass(frozen=True)
@@ -93,20 +80,6 @@ def gpu_memory_of(job: Job) -> int:
             return int(memory_of(job) + MEASURED_TOKENS * 40 * shape.hidden + 10 * LOGITS * shape.words)
         return int(memory_of(job) + 2 * 8 * shape.hidden * ITEMS[task] * TOKENS_AN_ITEM[task])
     return memory_of(job)
-
-
-@cache
-def shape_of(model: str) -> Shape:
-    """Return the size of a base model: known, or read from its folder; else that of XLM-R base."""
-    if model in KNOWN:
-        return KNOWN[model]
-    try:
-        config = json.loads((Path(model) / "config.json").read_text("utf-8"))
-        hidden, layers, words = config["hidden_size"], config["num_hidden_layers"], config["vocab_size"]
-        decoder = any(str(name).endswith("ForCausalLM") for name in config.get("architectures") or ())
-        return Shape(12 * hidden * hidden * layers + hidden * words, hidden, layers, words, decoder)
-    except (OSError, ValueError, KeyError, TypeError):
-        return USUAL
 
 
 def _cost(job: Job, seeds: int) -> Cost:

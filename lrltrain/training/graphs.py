@@ -1,13 +1,15 @@
 """Functions of tensors as CUDA graphs: captured once for each shape, and then replayed without waiting for the host."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor
 
 WARM = 3  # runs before a graph is captured, in which kernels are chosen and memory is laid out
+ROOM = 0.25  # of the memory that is free, for copies of the state while a graph is captured
 MOST_GRAPHS = 64  # of one function; beyond, its other shapes run without one
 Function = Callable[[dict[str, Tensor]], tuple[Tensor, ...]]
 
@@ -79,7 +81,7 @@ class Graphs:
         self, function: Function, inputs: dict[str, Tensor]
     ) -> tuple[Any, dict[str, Tensor], tuple[Tensor, ...]]:
         assert self._side is not None  # noqa: S101 -- for the type checker
-        kept, random = [(tensor, tensor.clone()) for tensor in self._state()], torch.cuda.get_rng_state(self.device)
+        kept, random = set_aside(list(self._state()), self.device), torch.cuda.get_rng_state(self.device)
         here, graph = torch.cuda.current_stream(self.device), torch.cuda.CUDAGraph()
         try:
             self._side.wait_stream(here)
@@ -96,3 +98,13 @@ class Graphs:
                 for tensor, value in kept:
                     tensor.copy_(value)
         return graph, inputs, outputs
+
+
+def set_aside(state: Sequence[Tensor], device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Return tensors with copies of them: on their device, or on the host where these would take much of its memory.
+
+    In full fine-tuning the state is weights, gradients and moments, of which a GPU may not hold a second set.
+    """
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else inf
+    large = sum(each.nbytes for each in state) > ROOM * free
+    return [(each, each.to("cpu", copy=True) if large else each.clone()) for each in state]

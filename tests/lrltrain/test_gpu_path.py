@@ -17,7 +17,7 @@ from lrltrain.evaluation.score_text import score_text
 from lrltrain.fitting import fit as pipeline
 from lrltrain.fitting.fit import fit
 from lrltrain.models import mini_path
-from lrltrain.training import batches
+from lrltrain.training import batches, graphs
 
 QUIET = Progress(quiet=True)
 
@@ -97,3 +97,14 @@ def test_the_check_of_a_gpu_runs_on_the_cpu_by_the_gpu_s_own_path(tmp_path: Path
     checks = json.loads((tmp_path / "gpu_check.json").read_text("utf-8"))["equality"]
     assert checks
     assert all(check["equal"] for check in checks)
+
+
+def test_what_a_capture_sets_aside_goes_to_the_host_where_it_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = [torch.ones(100), torch.zeros(300)]
+    for free in (1_000, 10_000):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 80_000))
+        kept = graphs.set_aside(state, torch.device("cuda"))
+        for (tensor, copied), before in zip(kept, state, strict=True):
+            assert tensor is before
+            assert copied.data_ptr() != before.data_ptr()
+            assert torch.equal(copied, before)

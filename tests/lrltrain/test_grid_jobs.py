@@ -4,12 +4,17 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from grids import write_recipe
+from transformers import AutoConfig, AutoModel
 
 from lrldata.errors import UsageError
 from lrldata.language import find
+from lrltrain.config import FitConfig
+from lrltrain.costs import KNOWN, USUAL, shape_from, step_memory
 from lrltrain.evaluation.pseudo_perplexity import TOKENS_A_BATCH
 from lrltrain.grid import cost, places
 from lrltrain.grid.config import load_grid_config
@@ -217,10 +222,13 @@ def test_what_is_measured_is_taken_to_be_as_large_as_it_is() -> None:
 
 
 def test_a_decoder_in_a_folder_is_taken_for_one(tmp_path: Path) -> None:
-    written = {"hidden_size": 4_096, "num_hidden_layers": 32, "vocab_size": 128_256}
-    (tmp_path / "config.json").write_text(json.dumps(written | {"architectures": ["LlamaForCausalLM"]}))
-    known = cost.KNOWN["meta-llama/Meta-Llama-3-8B"]
-    assert cost.shape_of(str(tmp_path)).decoder
+    written = {"hidden_size": 4_096, "num_hidden_layers": 32, "vocab_size": 128_256, "intermediate_size": 14_336}
+    written |= {"num_attention_heads": 32, "num_key_value_heads": 8}
+    told = {"architectures": ["LlamaForCausalLM"], "rms_norm_eps": 1e-5, "tie_word_embeddings": False}
+    (tmp_path / "config.json").write_text(json.dumps(written | told))
+    known = KNOWN["meta-llama/Meta-Llama-3-8B"]
+    assert replace(cost.shape_of(str(tmp_path)), weights=known.weights) == known
+    assert cost.shape_of(str(tmp_path)).weights == pytest.approx(known.weights, rel=0.001)
     recipe = write_recipe(tmp_path, tmp_path)
     fit = next(job for job in jobs(recipe) if job.kind == "fit")
 
@@ -231,7 +239,44 @@ def test_a_decoder_in_a_folder_is_taken_for_one(tmp_path: Path) -> None:
         )
 
     assert time_of(str(tmp_path)) == pytest.approx(time_of("meta-llama/Meta-Llama-3-8B"), rel=0.02)
-    assert known.decoder
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "weights"),
+    [
+        ("xlm-roberta", {"vocab_size": 250_002}, 278_043_648),
+        ("distilbert", {"vocab_size": 119_547}, 135_447_027),
+        ("modernbert", {"vocab_size": 256_000}, 307_500_000),
+        ("gemma2", {}, 2_614_341_888),
+        ("qwen2", {"tie_word_embeddings": True}, None),
+    ],
+)
+def test_the_size_of_a_model_is_that_of_its_configuration(kind: str, more: dict[str, Any], weights: int | None) -> None:
+    config = AutoConfig.for_model(kind, **more)
+    shape = shape_from(config.to_dict() | {"architectures": ["XForCausalLM"] if kind in ("gemma2", "qwen2") else []})
+    with torch.device("meta"):
+        made = AutoModel.from_config(config)
+    assert shape.weights == pytest.approx(sum(each.numel() for each in made.parameters()), rel=0.02)
+    assert weights is None or shape.weights == pytest.approx(weights, rel=0.05)
+
+
+def test_a_model_that_cannot_be_read_is_said_to_be_taken_for_another(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", logger="lrldata")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: (_ for _ in ()).throw(OSError("offline")))
+    assert cost.shape_of("no/such-model") == KNOWN[USUAL]
+    assert "no/such-model: its config.json cannot be read: time and memory are those of" in caplog.text
+
+
+def test_what_a_step_keeps_of_a_llama_and_of_one_that_caps_its_scores() -> None:
+    config = FitConfig(lang="ro", base="x/y")
+    llama = KNOWN["meta-llama/Meta-Llama-3-8B"]
+    kept = step_memory(config, replace(llama, words=0), 4_096)
+    assert kept / (4_096 * llama.layers * llama.hidden) == pytest.approx(39.5, rel=0.02), "measured"
+    assert step_memory(config, replace(KNOWN[USUAL], words=0), 1) == 34 * 768 * 12
+    capped = replace(llama, words=0, capped_heads=16)
+    assert step_memory(config, capped, 4_096) > kept
 
 
 def test_the_time_left_is_as_fast_as_it_has_been(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from lrldata.errors import TrainingError, UsageError
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
+from lrltrain.costs import Shape
 from lrltrain.fitting import groups
 from lrltrain.fitting.fit import fit, fit_group
 from lrltrain.fitting.plan import Adapter
@@ -117,9 +118,43 @@ def test_a_group_that_does_not_fit_into_memory_is_halved(
     configs = [config(texts, tmp_path, each) for each in LANGUAGES]
     made = groups.fit_all(configs, QUIET)
     assert [str(each.path) for each in made] == list(LANGUAGES)
-    assert tried == [["ro", "mt", "ug"], ["ro"], ["mt", "ug"], ["mt"], ["ug"]]
+    assert tried == [["ro", "mt", "ug"], ["ro", "mt"], ["ro"], ["mt"], ["ug"]]
     with pytest.raises(TrainingError, match="out of memory"):
         groups.fit_all([each.model_copy(update={"group": 3}) for each in configs], QUIET)
+
+
+def test_groups_like_one_that_did_not_fit_are_not_tried(
+    texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[str, int]] = []
+
+    def holds_two(configs: list[FitConfig], _progress: Progress) -> list[Adapter]:
+        tried.append((configs[0].method, len(configs)))
+        if len(configs) > 2 and configs[0].method == "seq_bn":
+            raise TrainingError("out of memory", "hint") from torch.OutOfMemoryError()
+        return [Adapter(Path(each.variant or ""), "fitted", {}, 0.0, tmp_path) for each in configs]
+
+    monkeypatch.setattr(groups, "fit_group", holds_two)
+    several = [
+        config(texts, tmp_path, "ro", method=method, variant=str(number))
+        for method, count in (("seq_bn", 14), ("lora", 5))
+        for number in range(count)
+    ]
+    made = groups.fit_all(several, QUIET)
+    assert [str(each.path) for each in made] == [each.variant for each in several]
+    first = [("seq_bn", 8), ("seq_bn", 4)]
+    assert tried == [*first, *[("seq_bn", 2)] * 7, ("lora", 5)], "two tries in vain"
+
+
+@pytest.mark.parametrize(("free", "held"), [(800e9, 32), (80e9, 12), (34e9, 3), (15e9, 1)])
+def test_a_group_on_a_gpu_begins_with_what_memory_may_hold(
+    free: float, held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 80e9))
+    monkeypatch.setattr(groups, "shape_of", lambda _: Shape(7_000_000_000, 2_048, 16, 32_000, decoder=True))
+    several = [FitConfig(lang="ro", base="x/y", variant=str(number), out=tmp_path) for number in range(40)]
+    assert max(map(len, groups.groups(several))) == held
 
 
 def test_gradients_are_clipped_and_moments_kept_for_each_adapter_apart() -> None:
