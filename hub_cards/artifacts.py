@@ -34,6 +34,7 @@ from lrldata.paths import Held, walk
 from lrldata.review.summary import summary_of
 from lrldata.workspace import PATTERNS, source_of_adapter
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods
+from lrltrain.reporting.conditions import versions_of
 
 SAMPLES = 8
 LONGEST_SAMPLE = 300  # characters
@@ -244,9 +245,9 @@ def _run_in(held: Held) -> Mapping[str, Any]:
 
 
 def _scores(root: Path, adapters: Collection[str]) -> Iterator[Score]:
-    """Yield the perplexities of adapters, in whichever language they were measured."""
-    for folder in _folders(root, SCORES, None):
-        manifest = read_manifest(folder, SCORES) or {}
+    """Yield the perplexities of adapters, in whichever language they were measured, by newer versions last."""
+    found = [(folder, read_manifest(folder, SCORES) or {}) for folder in _folders(root, SCORES, None)]
+    for folder, manifest in sorted(found, key=lambda each: versions_of(each[1].get("made_with", {}))):
         if (manifest.get("adapter") or {}).get("manifest_sha256") not in adapters:
             continue
         for fault in damaged(folder, manifest):

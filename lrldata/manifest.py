@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -150,6 +150,7 @@ def read_beside(folder: Path, name: str) -> dict[str, Any] | None:
         return None
 
 
+_POINTER = b"version https://git-lfs"
 _NOTED: list[Path] = []
 
 
@@ -239,10 +240,10 @@ def identity(folder: Path, manifest: Mapping[str, Any]) -> str:
     return str(manifest[SEAL]) if SEAL in manifest else sha256_of(folder / MANIFEST)
 
 
-def is_unchanged(folder: Path, kind: str, recipe: str) -> bool:
-    """Return whether the folder holds, undamaged, what this recipe (a fingerprint) makes."""
+def is_unchanged(folder: Path, kind: str, recipe: str, spared: Collection[str] = ()) -> bool:
+    """Return whether the folder holds, undamaged but for files that are `spared`, what a recipe (its hash) makes."""
     manifest = read_manifest(folder, kind)
-    return manifest is not None and manifest["recipe"] == recipe and not list(damaged(folder, manifest))
+    return manifest is not None and manifest["recipe"] == recipe and not list(damaged(folder, manifest, spared))
 
 
 def entries(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -252,11 +253,12 @@ def entries(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield manifest[RUN]
 
 
-def damaged(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+def damaged(folder: Path, manifest: Mapping[str, Any], spared: Collection[str] = ()) -> Iterator[str]:
     """Yield the files that are missing or have other bytes than the manifest says. Raises PathError for links."""
+    wanted = (entry for entry in entries(manifest) if entry["path"] not in spared)
     try:
         with Held(folder) as held:
-            yield from (fault for entry in entries(manifest) if (fault := fault_in(held, entry)))
+            yield from (fault for entry in wanted if (fault := fault_in(held, entry)))
     except (FileNotFoundError, NotADirectoryError):
         yield "the folder is missing"
 
@@ -276,6 +278,9 @@ def fault_of(stream: BufferedReader, entry: Mapping[str, Any]) -> str:
     if same and hashlib.file_digest(stream, "sha256").hexdigest() == entry["sha256"]:
         stream.seek(0)
         return ""
+    stream.seek(0)
+    if stream.read(len(_POINTER)) == _POINTER:
+        return f"{entry['path']} is a pointer of Git LFS, not the file, which `git lfs pull` gets"
     return f"{entry['path']} has other bytes than the manifest says"
 
 

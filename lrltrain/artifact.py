@@ -32,7 +32,8 @@ from lrltrain.models import quiet
 from lrltrain.modules.reference import REFERENCE
 
 LOG, RUN, CURVE = "log.json", "run.json", "loss.png"
-_AGAIN = "Make it again with `lrltrain fit --overwrite`."
+NOT_NEEDED = (LOG, RUN, CURVE)  # to use an adapter; whoever copies folders may leave them out
+_AGAIN = "Else make it again with `lrltrain fit --overwrite`."
 WORDS_KEPT = 256  # of the vocabulary, in the reference logits
 
 
@@ -136,9 +137,9 @@ def open_adapter(folder: Path) -> dict[str, Any]:
         hint = f"Finished artifacts below it: {inside}." if inside else "Make one with `lrltrain fit`."
         raise StorageError(f"{folder}: no finished adapter in this folder ({MANIFEST} is missing).", hint) from error
     except DamagedError as error:
-        raise DamagedError(error.message, _AGAIN) from error
+        raise DamagedError(error.message, f"Copy it again from where it was made. {_AGAIN}") from error
     for _ in walk(folder):  # a link beside the files that the manifest names would be read by a library
         pass
-    for fault in damaged(folder, manifest):
-        raise DamagedError(f"{folder}: {fault}.", _AGAIN)
+    for fault in damaged(folder, manifest, NOT_NEEDED):
+        raise DamagedError(f"{folder}: {fault}.", f"Copy it again from where it was made. {_AGAIN}")
     return manifest

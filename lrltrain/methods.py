@@ -21,7 +21,7 @@ from lrltrain.modules.settings import Bottlenecks, LowRanks, Settings
 from lrltrain.training.corpus import tokenizer_fingerprint
 
 PERTURBATION = 0.1
-_READERS = ("transformers", "tokenizers")
+READERS = ("transformers", "tokenizers")
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,9 @@ def check_base(folder: Path, manifest: Mapping[str, Any], base: Base) -> None:
     wanted = manifest.get("tokenizer")
     if same_files or not wanted or wanted == _tokenizer_of(base):
         return
-    own, now = manifest.get("made_with", {}), made_with(*_READERS)
-    if any(own.get(name) != now[name] for name in _READERS):  # which may write down one tokenizer in two ways
-        note(f"note: {folder}: made with another version of {' or '.join(_READERS)}, by which its tokenizer differs.")
+    own, now = manifest.get("made_with", {}), made_with(*READERS)
+    if any(own.get(name) != now[name] for name in READERS):  # which may write down one tokenizer in two ways
+        note(f"note: {folder}: made with another version of {' or '.join(READERS)}, by which its tokenizer differs.")
         return
     raise ModelError(
         f"{folder}: was trained with another tokenizer than {base.id} has here ({wanted[:12]}, now "

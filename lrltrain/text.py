@@ -113,6 +113,7 @@ def _folder(folder: Path, language: Language) -> Text:
         "version": manifest["version"],
         "recipe": manifest["recipe"],
         "manifest_sha256": identity(folder, manifest),
+        "content": next(each["content"] for each in manifest["history"] if each["version"] == manifest["version"]),
         "rows": manifest["rows"],
     }
     made_of = [{"name": str(each["name"]), "sha256": str(each["sha256"])} for each in manifest["inputs"]]

@@ -12,7 +12,7 @@ from lrldata.language import Language, find
 from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with, other_versions, read_manifest
 from lrldata.output import note
 from lrldata.workspace import adapter_path
-from lrltrain.artifact import open_adapter
+from lrltrain.artifact import NOT_NEEDED, open_adapter
 from lrltrain.config import FitConfig
 from lrltrain.fitting.runs import as_made_with, like
 from lrltrain.methods import check_base
@@ -142,7 +142,7 @@ def is_made(plan: Plan) -> bool:
     recipe = as_made_with(manifest, like(plan.recipe, manifest, resumed=plan.config.resume))
     if plan.base.former and manifest.get("base", {}).get("content") == plan.base.former:
         recipe["base"] = {**recipe["base"], "content": plan.base.former}
-    return is_unchanged(home, ADAPTER, fingerprint(recipe))
+    return is_unchanged(home, ADAPTER, fingerprint(recipe), NOT_NEEDED)
 
 
 def note_other_versions(plan: Plan, manifest: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lrldata.folder import refuse_strangers
 from lrldata.manifest import (
     ADAPTER,
     DamagedError,
+    damaged,
     load_manifest,
     other_versions,
     read_manifest,
@@ -22,8 +24,9 @@ from lrldata.manifest import (
     write_json,
 )
 from lrldata.paths import inside, remove_tree
-from lrltrain.artifact import owned_by
+from lrltrain.artifact import NOT_NEEDED, owned_by
 from lrltrain.config import FitConfig
+from lrltrain.methods import READERS
 from lrltrain.models import Base
 from lrltrain.names import base_name, distinct
 from lrltrain.training.checkpoints import whole_steps
@@ -65,8 +68,10 @@ def refuse_in_use(home: Path, recipe: Mapping[str, Any], config: FitConfig) -> N
         refuse_strangers(home, owned_by(home), "an adapter")
         manifest = read_manifest(home, ADAPTER) if config.overwrite else _held_in(home)
         if manifest and not config.overwrite:
+            damage = ", ".join(damaged(home, manifest, NOT_NEEDED))
+            told = difference(manifest, recipe) or f"of the same settings, but damaged: {damage}"
             raise StorageError(
-                f"{home}: holds an adapter already ({_difference(manifest, recipe)}).",
+                f"{home}: holds an adapter already ({told}).",
                 "Use --overwrite to replace it, or another --out.",
             )
 
@@ -74,18 +79,31 @@ def refuse_in_use(home: Path, recipe: Mapping[str, Any], config: FitConfig) -> N
 def like(recipe: Mapping[str, Any], before: Mapping[str, Any], *, resumed: bool = False) -> dict[str, Any]:
     """Return a recipe as the version of lrl that wrote `before` had it: without what it did not yet write down.
 
-    With `resumed`, the two are held to be the same where settings were changed on the way to `before`.
+    A dataset that was built again to the same rows is the one of `before`. With `resumed`, the two are held to be the
+    same where settings were changed on the way to `before`.
     """
     base = dict(recipe.get("base", {}))
     if "reading" not in before.get("base", {}):
         base.pop("reading", None)
     on_the_way = {"resumed": before["resumed"]} if resumed and "resumed" in before else {}
-    return {**recipe, **({"base": base} if base else {}), **on_the_way}
+    inputs = [_input_like(*each) for each in zip_longest(recipe.get("inputs", ()), before.get("inputs", ()))]
+    known = {"inputs": [each for each in inputs if each is not None]} if "inputs" in recipe else {}
+    return {**recipe, **known, **({"base": base} if base else {}), **on_the_way}
+
+
+def _input_like(mine: Any, before: Any) -> Any:
+    if not isinstance(mine, Mapping) or "content" not in mine or not isinstance(before, Mapping):
+        return mine
+    if "content" not in before and mine["kind"] == "dataset":
+        return {key: value for key, value in mine.items() if key != "content"}
+    return before if all(mine[key] == before.get(key) for key in ("kind", "name", "content")) else mine
 
 
 def as_made_with(before: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recipe as the libraries that made `before` have it, which may write down one tokenizer in other ways."""
-    named = ("made_with", "tokenizer") if other_versions(before, recipe) else ()
+    made, now = before.get("made_with", {}), recipe.get("made_with", {})
+    reads_otherwise = any(made.get(name) != now.get(name) for name in READERS)
+    named = ("made_with", "tokenizer") if reads_otherwise else ("made_with",)
     return {**recipe, **{key: before[key] for key in named if key in before}}
 
 
@@ -101,14 +119,14 @@ def _resumed(
         return {"resumed": before["resumed"]} if "resumed" in before else {}
     old, new = before.get("settings", {}), recipe["settings"]
     changed = [key for key in {*old, *new} if old.get(key) != new.get(key)]
-    parts = [key for key in like(recipe, before) if key not in ("settings", "made_with")]
+    asked = as_made_with(before, like(recipe, before))
     fixed = [key for key in changed if key not in CONTINUED]
-    fixed += [key for key in parts if before.get(key) != like(recipe, before)[key]]
+    fixed += [key for key in asked if key != "settings" and before.get(key) != asked[key]]
     if not resume or fixed:
         if not before:
             told = "what it was begun with cannot be read"
         else:
-            told = f"a run of other settings was not finished ({_difference(before, recipe, first=fixed)})"
+            told = f"a run of other settings was not finished ({difference(before, recipe, first=fixed)})"
         cannot = " They shape the weights, so that it cannot go on under them." if resume and before else ""
         hint = "" if fixed else "Use --resume to go on with its weights under the new settings, or "
         raise StorageError(
@@ -174,18 +192,18 @@ def _recipe_of(run: Path) -> dict[str, Any]:
     return recipe if isinstance(recipe, dict) else {}
 
 
-def _difference(before: Mapping[str, Any], after: Mapping[str, Any], first: Iterable[str] = ()) -> str:
+def difference(before: Mapping[str, Any], after: Mapping[str, Any], first: Iterable[str] = ()) -> str:
     """Name what differs between two recipes, the settings by name; of many, those that are to come first."""
     old, new = before.get("settings", {}), after["settings"]
     named = {key: f"{key}: {old.get(key)} before, now {new[key]}" for key in new if old.get(key) != new[key]}
-    other = like(after, before)
+    other = as_made_with(before, like(after, before))
     named |= {key: key for key in ("base", "tokenizer", "inputs") if before.get(key) != other.get(key)}
     named |= {"made_with": told} if (told := other_versions(before, after)) else {}
     for each in before.get("resumed", []):
         settings = ", ".join(f"{key}: {value}" for key, value in each["settings"].items())
         named["resumed"] = f"resumed at step {each['step']} of a run with {settings or 'other libraries'}"
     ordered = [*(named[key] for key in first if key in named), *(named[key] for key in named if key not in first)]
-    return "; ".join(ordered[:3]) or "of the same settings, but with damaged files"
+    return "; ".join(ordered[:3])
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from lrldata.engine import SOURCES
 from lrldata.errors import StorageError, UsageError
 from lrldata.imports import many_imports
-from lrldata.output import tell
+from lrldata.manifest import ADAPTER, damaged, read_manifest
+from lrldata.output import note, tell
 from lrldata.progress import Progress
 from lrltrain.grid.job import Job
 from lrltrain.grid.places import SCRATCH, home_of, placed
@@ -79,7 +80,9 @@ def _fit_config(job: Job, records: Records, cache: Path) -> "FitConfig":
     from lrltrain.config import load_fit_config
 
     with many_imports():
+        from lrltrain.artifact import NOT_NEEDED
         from lrltrain.fitting.plan import is_made, prepare
+        from lrltrain.fitting.runs import difference
     config = load_fit_config(None, placed(job, records.workspace) | {"out": records.workspace, "cache": cache})
     plan = prepare(config)
     home = records.workspace / str(home_of(job))
@@ -88,7 +91,12 @@ def _fit_config(job: Job, records: Records, cache: Path) -> "FitConfig":
             f"{plan.folder}: would be made there, and not in {home}: the base model has changed its name.",
             "Start the grid again.",
         )
-    return config if is_made(plan) else config.model_copy(update={"overwrite": True})
+    if is_made(plan):
+        return config
+    if held := read_manifest(plan.folder, ADAPTER):
+        told = difference(held, plan.recipe) or ", ".join(damaged(plan.folder, held, NOT_NEEDED))
+        note(f"note: {plan.folder}: is trained again, and replaced: {told}.")
+    return config.model_copy(update={"overwrite": True})
 
 
 def _eval(job: Job, records: Records, _cache: Path) -> list[Path]:

@@ -99,7 +99,9 @@ def names_of_conditions(scores: Sequence[Made]) -> list[str]:
 
 def _tell_apart(scores: Sequence[Made], places: Sequence[int], names: list[str]) -> None:
     """Name scores of one place and the same conditions: by libraries or adapter; most seeds and newest come first."""
-    order = sorted(range(len(scores)), key=lambda at: (scores[at].seeds, _versions(scores[at].made_with)), reverse=True)
+    order = sorted(
+        range(len(scores)), key=lambda at: (scores[at].seeds, versions_of(scores[at].made_with)), reverse=True
+    )
     first, taken = scores[order[0]], {names[places[order[0]]]}
     for number, at in enumerate(order[1:], 2):
         score, named = scores[at], names[places[at]]
@@ -129,5 +131,6 @@ def _shown(value: Any) -> str | None:
     return shown if isinstance(value, str | int | float) and len(shown) <= LONGEST else None
 
 
-def _versions(made_with: Mapping[str, str]) -> list[tuple[str, list[int]]]:
+def versions_of(made_with: Mapping[str, str]) -> list[tuple[str, list[int]]]:
+    """Return versions of libraries as what newer ones are more than."""
     return [(name, [int(part) for part in re.findall(r"\d+", version)]) for name, version in sorted(made_with.items())]

@@ -29,8 +29,8 @@ from lrltrain.evaluation.bootstrap import ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods, statistic_of
 from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
-from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
-from lrltrain.reporting.current import adapters_in, is_replaced, made_at, note_replaced, note_unusual
+from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions, versions_of
+from lrltrain.reporting.current import SHOWN, adapters_in, is_replaced, made_at, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, key_of, names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference
 from lrltrain.reporting.tables import NONE, PPPL, RESAMPLES, Cell, Column, Comparison, Row, variant_of
@@ -71,12 +71,17 @@ def read_perplexities(
     adapters that differ in the seed of their training alone have one cell.
     """
     sources, here = dict(_sources(workspace)), adapters_in(workspace)
-    found = [(folder, manifest, _tested(folder, manifest, workspace)) for folder, manifest in _measured(workspace)]
+    found = [*_measured(workspace)]
     replaced = [str(manifest["adapter"]["name"]) for _, manifest, _ in found if is_replaced(manifest, here)]
     note_replaced("perplexities", replaced)
     measured = _on_current_texts([each for each in found if not is_replaced(each[1], here)])
     called = names_of(key for _, _, key in measured)
-    alone = {_alike(manifest, folder): folder for folder, manifest, _ in measured if manifest["adapter"] is None}
+    measured.sort(key=lambda each: versions_of(each[1]["made_with"]), reverse=True)  # the newest come first, and stay
+    alone: dict[str, dict[str, Path]] = {}
+    for folder, manifest, _ in measured:
+        if manifest["adapter"] is None:
+            alone.setdefault(_alike(manifest, folder), {}).setdefault(fingerprint(manifest["made_with"]), folder)
+    older: list[str] = []
     cells: dict[tuple[str, str], Found] = {}
     for folder, manifest, key in measured:
         score = read_beside(folder, SCORES_FILE)
@@ -84,19 +89,27 @@ def read_perplexities(
             continue  # the likelihoods of a base model, which the scores of adapters have as `before`
         at = made_at(folder)
         column, alike = Column(PPPL, called[key], str(score["metric"])), _alike(manifest, folder)
+        of_base = alone.get(alike, {})
+        with_it = of_base.get(fingerprint(manifest["made_with"]), next(iter(of_base.values()), None))
         base = Row(score["language"], score["base"], NONE, None)
         before = Cell(base, column, 1, score["sentences"], Interval(**(score["before"] or score["after"])))
-        alone_as, alone_in = {**manifest, "adapter": None}, {0: alone[alike]} if alike in alone else {}
+        alone_as, alone_in = {**manifest, "adapter": None}, {0: with_it} if with_it else {}
         cells.setdefault((alike, ""), Found(before, alone_as, at=at, folders=alone_in))
         if score["adapter"] is None:
             continue
         hashed = str(manifest["adapter"]["manifest_sha256"])
+        if (alike, hashed) in cells:
+            older.append(", ".join(f"{name} {version}" for name, version in sorted(manifest["made_with"].items())))
+            continue
         row = base._replace(method=score["method"], source=sources.get(hashed) or _source(score))
         row = row._replace(variant=variant_of(str(score["adapter"]), row))
-        apart = _apart(folder, alone.get(alike), manifest["settings"]["formula"]) if score["ratio"] else None
+        apart = _apart(folder, with_it, manifest["settings"]["formula"]) if score["ratio"] else None
         change = None if apart is None else Comparison(Interval(**score["ratio"]), p=1.0)
         cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=change)
-        cells.setdefault((alike, hashed), Found(cell, manifest, apart, at, {0: folder}))
+        cells[alike, hashed] = Found(cell, manifest, apart, at, {0: folder})
+    if older:
+        told_of = "; ".join(sorted(set(older))[:SHOWN])
+        note(f"note: {len(older):,} perplexities are left out that were measured again by newer versions: {told_of}.")
     told = _told_apart(list(cells.values()))
     if together:
         told = joined("perplexities", told, _place, _join)
@@ -206,13 +219,18 @@ def _told_apart(found: Sequence[Found]) -> list[Found]:
     return [replace(each, cell=replace(each.cell, row=row)) for each, row in zip(found, rows, strict=True)]
 
 
-def _tested(folder: Path, manifest: Mapping[str, Any], workspace: Path) -> Key:
-    return key_of(
-        folder.relative_to(workspace).parts[1], PPPL, manifest["data"], (manifest.get("text") or {}).get("limit")
-    )
+def _measured(workspace: Path) -> Iterator[Measured]:
+    """Yield the folders of scores with what was read. Earlier versions did not say that it was a sample of a text."""
+    found = [*_scored(workspace)]
+    limits = {(str(each["data"]["name"]), each["text"].get("limit")) for _, each in found if each.get("text")}
+    for folder, manifest in found:
+        data, limit = manifest["data"], (manifest.get("text") or {}).get("limit")
+        if not manifest.get("text") and (str(data["name"]), data.get("sentences")) in limits:
+            limit = data["sentences"]
+        yield folder, manifest, key_of(folder.relative_to(workspace).parts[1], PPPL, data, limit)
 
 
-def _measured(workspace: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def _scored(workspace: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for folder in sorted(workspace.glob(score_path("*", "*", "*", f"{PPPL}-*"))):
         if is_hidden(folder, workspace):
             continue  # of an exchange that was interrupted, or of another program

@@ -85,8 +85,9 @@ def tokenize(
 
     `advance` is called with the number of lines that are done. Raises InputError where the split holds no line.
     """
+    known = ("kind", "name", "content") if "content" in text.provenance else text.provenance
     recipe = {
-        "text": text.provenance,
+        "text": {key: text.provenance[key] for key in known},
         "split": split,
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "batching": batching,

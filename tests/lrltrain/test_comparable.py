@@ -172,6 +172,29 @@ def test_perplexities_of_several_seeds_are_one_too(tmp_path: Path) -> None:
     assert change.low < 0.9 * change.value < 1.1 * change.value < change.high, "wider than that of sentences alone"
 
 
+@pytest.mark.parametrize("older", [{"lrl": "0.9"}, {"lrl": "0.1.5"}, {"lrl": "0", "torch": "2.9"}])
+def test_a_perplexity_that_was_measured_again_is_that_of_the_newest_version(
+    older: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="lrldata")
+    newer = {**older, "lrl": "0.10"}
+    put_perplexity(tmp_path, "ro", "lora", "1" * 64, 0.5, made_with=older)
+    after = put_perplexity(tmp_path, "ro", "lora", "1" * 64, 0.8, made_with=newer)
+    none, lora = read_perplexities(tmp_path, 999)
+    assert lora.score.value == pytest.approx(after)
+    assert (none.row.variant, lora.row.variant) == ("", "")
+    assert "1 perplexities are left out that were measured again by newer versions: lrl" in caplog.text
+
+
+def test_of_older_perplexities_it_is_known_that_they_are_of_a_sample(tmp_path: Path) -> None:
+    sampled: dict[str, Any] = {"data": {"name": "flores", "sentences": 40, "sha256": "a"}}
+    put_perplexity(tmp_path, "ro", "lora", "1" * 64, 0.5, **sampled)
+    put_perplexity(tmp_path, "mt", "lora", "2" * 64, 0.5, **sampled, text={"kind": "flores", "limit": 40})
+    put_perplexity(tmp_path, "ug", "lora", "3" * 64, 0.5, text={"kind": "flores", "limit": None})
+    named = {cell.row.language: cell.column.data for cell in read_perplexities(tmp_path, 99)}
+    assert named == {"ro": "flores, at most 40", "mt": "flores, at most 40", "ug": "flores"}
+
+
 def test_test_sets_that_each_language_has_of_its_own_are_one_column(tmp_path: Path) -> None:
     def put_set(language: str, name: str, method: str = "lora", **more: Any) -> None:
         data = {"name": name, "files": {}, "counts": {}} | more

@@ -97,8 +97,13 @@ def put_adapter(out: Path, language: str, method: str, losses: Sequence[float]) 
     return str(write_manifest(folder / MANIFEST, ADAPTER, made | {"outputs": outputs})["sha256"])
 
 
-def put_perplexity(out: Path, language: str, method: str, hashed: str, better: float, variant: str = "") -> float:
-    """Write the scores of an adapter and of its base model, and return the perplexity after."""
+def put_perplexity(
+    out: Path, language: str, method: str, hashed: str, better: float, variant: str = "", **more: Any
+) -> float:
+    """Write the scores of an adapter and of its base model, and return the perplexity after.
+
+    `more` is said in manifests otherwise, as made_with, or beside, as text.
+    """
     draw = np.random.default_rng(len(language + method))
     before = -draw.gamma(9, 8, 40)
     kept: dict[str, float] = {}
@@ -109,6 +114,7 @@ def put_perplexity(out: Path, language: str, method: str, hashed: str, better: f
             "settings": {"formula": "corrected", "max_length": None, "precision": "fp32"},
             "made_with": {"lrl": "0"},
         }
+        made |= more
         folder = (
             out / "scores" / language / "xlm-roberta-base" / name / f"pppl-flores-corrected-{fingerprint(made)[:8]}"
         )
