@@ -5,6 +5,7 @@
 A finished run is never done again, and one that was stopped has no manifest. IO.
 """
 
+import glob
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -106,6 +107,17 @@ def find_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
     if not is_unchanged(folder, SCORES, fingerprint(recipe)):
         return None
     return Run(folder, read_manifest(folder, SCORES) or {})
+
+
+def earlier_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
+    """Return a finished run of this recipe by other versions of the libraries; `folder` is where ours belongs."""
+    same_data = folder.parent.name.rpartition("-")[0]
+    for other in sorted(folder.parent.parent.glob(f"{glob.escape(same_data)}-*/{folder.name}")):
+        manifest = read_manifest(other, SCORES) or {}
+        theirs = {**recipe, "made_with": manifest.get("made_with")}
+        if other != folder and is_unchanged(other, SCORES, fingerprint(theirs)):
+            return Run(other, manifest)
+    return None
 
 
 def write_run(

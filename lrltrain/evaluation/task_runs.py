@@ -10,7 +10,8 @@ import torch
 
 from lrldata.errors import TrainingError
 from lrldata.language import Language
-from lrldata.manifest import made_with
+from lrldata.manifest import made_with, other_versions
+from lrldata.output import note
 from lrldata.progress import Progress
 from lrltrain.config import EvalConfig
 from lrltrain.evaluation.features import featurize
@@ -18,7 +19,7 @@ from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.inputs import Inputs
 from lrltrain.evaluation.items import Items, Label, Task, TaskData
 from lrltrain.evaluation.metrics import scores
-from lrltrain.evaluation.record import Run, find_run, folder_of, write_run
+from lrltrain.evaluation.record import Run, earlier_run, find_run, folder_of, write_run
 from lrltrain.evaluation.stack import LanguageAdapter, Stacked, stack
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
@@ -85,8 +86,13 @@ def _finished(job: Job, config: EvalConfig, recipe: dict[str, Any], found: dict[
     """Return a run that was done before, told again what is `found` in its data; None where there is none."""
     folder = folder_of(config.out, recipe, job.name)
     run = None if config.overwrite else find_run(folder.resolve(), recipe)
-    if run is None or all(run.manifest.get(key) == value for key, value in found.items()):
-        return Run(folder, run.manifest) if run else None
+    if run is None:
+        if not config.overwrite and (earlier := earlier_run(folder.resolve(), recipe)):
+            told = other_versions(earlier.manifest, recipe)
+            note(f"note: {earlier.folder}: made with {told}. It is made once more, and kept beside it.")
+        return None
+    if all(run.manifest.get(key) == value for key, value in found.items()):
+        return Run(folder, run.manifest)
     kept = {key: run.manifest[key] for key in ("trained", "seconds", "contamination") if key in run.manifest}
     return write_run(folder, recipe, run.predictions, run.result, **kept | found)
 

@@ -18,7 +18,7 @@ from lrldata.output import note
 from lrldata.progress import Progress
 from lrltrain.evaluation.items import sample
 from lrltrain.evaluation.metrics import scores
-from lrltrain.evaluation.record import Run, find_run, folder_of, write_run
+from lrltrain.evaluation.record import Run, earlier_run, find_run, folder_of, write_run
 from lrltrain.evaluation.tasks import check_apart
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.cache import Answer, key_of, open_answers
@@ -27,6 +27,8 @@ from lrltrain.prompting.endpoint import REFUSED, Endpoint, ask_all, find_endpoin
 from lrltrain.prompting.examples import TestSet, draw, open_test_sets
 from lrltrain.prompting.recorded import find_recorded, match, read_recorded, reread
 from lrltrain.prompting.template import Prompts, Template, open_template
+
+_COUNTED = ("unfinished", "refused", "empty")  # of answers; see _ended
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,12 @@ def _through_endpoint(config: PromptConfig, asked: list[Asked], progress: Progre
     for each in asked:
         settings = {"endpoint": endpoint.url, "request": request}
         recipe = _recipe(config, each, {"id": config.model, "revision": None}, settings, made_with("scikit-learn"))
-        runs.append(_finished(config, recipe) or _keep(config, each, recipe, _ask(config, endpoint, each, progress)))
+        run = _finished(config, recipe)
+        if run is None:
+            before = None if config.overwrite else earlier_run(_folder(config, recipe).resolve(), recipe)
+            given = _read_again(config, endpoint, each, before) if before else None
+            run = _keep(config, each, recipe, given or _ask(config, endpoint, each, progress))
+        runs.append(run)
         _note_unfinished(config, each, runs[-1])
     return runs
 
@@ -200,11 +207,27 @@ def _ask(config: PromptConfig, endpoint: Endpoint, asked: Asked, progress: Progr
         with progress.steps(f"Asking about {asked.name}", missing) as (advance, _):
             _run(ask_all(endpoint, requests, kept, config, lambda done: advance(done, "")))
         answers = [answer for key in keys if (answer := kept.get(key)) is not None]
-    one_line = endpoint.form == "completion"
-    labels = asked.prompts.template.labels
-    predicted = [label_in(answer.text, labels, one_line=one_line) for answer in answers]
+    predicted = _labels_in([answer.text for answer in answers], endpoint, asked)
     more = _bill(dict(zip(keys, answers, strict=True)), config) | _ended(answers)
     return Outcome(predicted, [answer.text for answer in answers], more)
+
+
+def _read_again(config: PromptConfig, endpoint: Endpoint, asked: Asked, run: Run) -> Outcome | None:
+    """Read the labels out of answers that a run before an upgrade holds: they were paid for."""
+    table = run.predictions
+    if "answer" not in table.columns or table["answer"].null_count():
+        return None
+    answers = table["answer"].to_list()
+    told = {key: run.manifest[key] for key in ("tokens", "cost", "prices", *_COUNTED) if key in run.manifest}
+    if (tokens := told.get("tokens")) and config.prices:
+        told |= {"cost": cost_of(config.prices, tokens["prompt"], tokens["completion"]), "prices": config.prices}
+    note(f"note: {asked.name}: the answers of a run by earlier versions are read again. --overwrite asks for new ones.")
+    return Outcome(_labels_in(answers, endpoint, asked), answers, told)
+
+
+def _labels_in(answers: Sequence[str], endpoint: Endpoint, asked: Asked) -> list[str | None]:
+    labels, one_line = asked.prompts.template.labels, endpoint.form == "completion"
+    return [label_in(answer, labels, one_line=one_line) for answer in answers]
 
 
 def _run(asking: Coroutine[Any, Any, None]) -> None:

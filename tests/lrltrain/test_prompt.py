@@ -346,6 +346,22 @@ def test_a_text_that_is_refused_does_not_end_the_run(
     assert "thinks first" not in told
 
 
+def test_answers_that_were_paid_for_outlive_an_upgrade_and_a_cache(
+    ask: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve() as server:
+        before = ask(server)
+        now = before.manifest["made_with"] | {"scikit-learn": "9.0"}
+        monkeypatch.setattr("lrltrain.prompting.prompt.made_with", lambda *_: now)
+        after = ask(server, cache=tmp_path / "another")
+        assert server.calls == 40, "asked once"
+        assert (after.result, after.manifest["tokens"]) == (before.result, before.manifest["tokens"])
+        assert after.predictions.equals(before.predictions)
+        assert after.manifest["made_with"]["scikit-learn"] == "9.0"
+        ask(server, cache=tmp_path / "another", overwrite=True)
+        assert server.calls == 80
+
+
 @pytest.mark.parametrize("failed", [{"finish_reason": "error", "error": {"code": 502}}, {"finish_reason": "abort"}])
 def test_an_answer_that_failed_is_asked_for_again(ask: Callable[..., Run], failed: dict[str, Any]) -> None:
     def script(text: str, count: int) -> Reply:
