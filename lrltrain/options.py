@@ -100,6 +100,7 @@ class PromptOptions(TypedDict, total=False):
     data: PathLike
     labels: Literal["task", "data"]
     model: PathLike
+    adapter: PathLike
     answers: PathLike
     model_revision: str
     model_id: str

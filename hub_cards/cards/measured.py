@@ -94,7 +94,8 @@ def rows(results: Iterable[Mapping[str, Any]], language: str) -> list[dict[str, 
 
 def _name(result: Mapping[str, Any], language: str) -> str:
     tested = "" if result["language"] == language else f" in {language_name(result['language'])}"
-    learned = result["transfer"]
+    learned, shots = result["transfer"], result["settings"].get("shots")  # of prompts
+    tested += "" if shots is None else f", prompted with {shots} examples" if shots else ", prompted without examples"
     return f"{result['task']}{tested}" + (f", learned in {language_name(learned['language'])}" if learned else "")
 
 

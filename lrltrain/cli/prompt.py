@@ -24,6 +24,9 @@ def prompt_command(
     model: Annotated[
         str | None, typer.Option(help="Causal model: folder or Hub id; with --endpoint, its name there.")
     ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(help="Local: folder of an adapter of this model, which is put into it.")
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(

@@ -31,6 +31,7 @@ class PromptConfig(BaseModel):
     answers: LocalPath | None = None
     export_lm_eval: LocalPath | None = None
     model: PathOrId = Field(min_length=1)
+    adapter: LocalPath | None = None
     model_revision: str | None = None
     model_id: PublicId | None = None
     endpoint: str | None = None
@@ -72,7 +73,7 @@ class PromptConfig(BaseModel):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        here = ("model_revision", "model_id", "normalise", "batch_tokens", "max_length", "precision")
+        here = ("adapter", "model_revision", "model_id", "normalise", "batch_tokens", "max_length", "precision")
         there = ("key_env", "allow_http", "concurrency", "timeout", "patience", "temperature", "max_tokens", "extra")
         priced = (*there, "price_in", "price_out")
         asked = {*here, *priced, "endpoint", "form", "shots", "dry_run", "export_lm_eval"} - {"model_id"}

@@ -1,16 +1,20 @@
 """A causal language model on this machine, and how it classifies."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from jinja2 import TemplateError
 
-from lrldata.errors import ModelError
+from lrldata.errors import ModelError, UsageError
+from lrldata.manifest import identity
 from lrldata.progress import Progress
+from lrltrain.artifact import open_adapter
 from lrltrain.memory import SMALLER, within_memory
+from lrltrain.methods import check_base, load_adapted
 from lrltrain.models import (
     Base,
     check_length,
@@ -63,17 +67,43 @@ class Local:
         return [labels[number] for number in best], tokens, sum(cut for _, cut in asked)
 
 
-def find_local(config: PromptConfig) -> tuple[Base, dict[str, Any]]:
-    """Find the model, and say in which precision it will compute. Raises LrlError."""
-    base = find_base(config.model, config.model_revision, config.model_id, "clm")
-    return base, {"precision": precision_of(config.precision)}
+@dataclass(frozen=True)
+class Found:
+    """A model on this machine, and the adapter that is to be put into it, with its manifest."""
+
+    base: Base
+    folder: Path | None = None
+    manifest: Mapping[str, Any] | None = None
+
+    @property
+    def adapter(self) -> dict[str, str] | None:
+        """Return what a run says of the adapter."""
+        if self.folder is None or self.manifest is None:
+            return None
+        return {"name": str(self.manifest["name"]), "manifest_sha256": identity(self.folder, self.manifest)}
 
 
-def open_local(config: PromptConfig, base: Base, progress: Progress) -> Local:
+def find_local(config: PromptConfig) -> tuple[Found, dict[str, Any]]:
+    """Find the model and its adapter, and say in which precision it will compute. Raises LrlError."""
+    manifest = open_adapter(config.adapter) if config.adapter else None
+    public = config.model_id or (manifest["base"]["id"] if manifest and Path(config.model).is_dir() else None)
+    base = find_base(config.model, config.model_revision, public, "clm")
+    if config.adapter and manifest:
+        if manifest["method"] == "full":
+            raise UsageError(f"{config.adapter}: is a whole model.", "Name it with --model, without --adapter.")
+        check_base(config.adapter, manifest, base)
+    return Found(base, config.adapter, manifest), {"precision": precision_of(config.precision)}
+
+
+def open_local(config: PromptConfig, found: Found, progress: Progress) -> Local:
     """Load the model. Raises LrlError."""
+    base, dtype = found.base, dtype_for("clm", precision_of(config.precision))
     with within_memory(SMALLER), progress.waiting(f"Loading {base.id}"):
         tokenizer = load_tokenizer(base)
-        model = load_model(base, dtype_for("clm", precision_of(config.precision)))
+        if found.folder and found.manifest:
+            model = load_adapted(found.folder, found.manifest, base, dtype)
+        else:
+            model = load_model(base, dtype)
         model = model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()
     check_length(config.max_length, model, base.id)
     most = longest_input(model)

@@ -16,6 +16,7 @@ from lrldata.language import parse
 from lrldata.manifest import file_entry, made_with
 from lrldata.output import note
 from lrldata.progress import Progress
+from lrldata.workspace import source_of_adapter
 from lrltrain.evaluation.items import sample
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import Run, earlier_run, find_run, folder_of, write_run
@@ -27,6 +28,7 @@ from lrltrain.prompting.endpoint import REFUSED, Endpoint, ask_all, find_endpoin
 from lrltrain.prompting.examples import TestSet, draw, open_test_sets
 from lrltrain.prompting.recorded import find_recorded, match, read_recorded, reread
 from lrltrain.prompting.template import Prompts, Template, open_template
+from lrltrain.reporting.tables import WITH
 
 _COUNTED = ("unfinished", "refused", "empty")  # of answers; see _ended
 
@@ -149,20 +151,21 @@ def _through_endpoint(config: PromptConfig, asked: list[Asked], progress: Progre
 def _on_this_machine(config: PromptConfig, asked: list[Asked], progress: Progress) -> list[Run]:
     from lrltrain.prompting.local import find_local, open_local  # noqa: PLC0415 -- torch: an endpoint does without
 
-    base, settings = find_local(config)
+    found, settings = find_local(config)
+    more = {"adapter": found.adapter, **_method_of(config, found.manifest)} if found.adapter else {}
     libraries = made_with("scikit-learn", "tokenizers", "torch", "transformers")
     model = None
     runs: list[Run] = []
     for each in asked:
-        recipe = _recipe(config, each, base.as_json(), settings, libraries)
+        recipe = _recipe(config, each, found.base.as_json(), settings, libraries) | more
         run = _finished(config, recipe)
         if run is None:
-            model = model or open_local(config, base, progress)
+            model = model or open_local(config, found, progress)
             began = time.perf_counter()
             predicted, tokens, cut = model.classify(each.name, each.prompts, each.texts, progress)
             seconds = round(time.perf_counter() - began, 3)
-            more = {"tokens": {"prompt": tokens, "completion": 0}, "cost": None, "cut": cut, "seconds": seconds}
-            run = _keep(config, each, recipe, Outcome(predicted, None, more))
+            counts = {"tokens": {"prompt": tokens, "completion": 0}, "cost": None, "cut": cut, "seconds": seconds}
+            run = _keep(config, each, recipe, Outcome(predicted, None, counts))
         if run.manifest.get("cut"):
             note(f"note: {each.name}: {run.manifest['cut']:,} of {len(each.texts):,} texts are cut: see --max-length.")
         runs.append(run)
@@ -186,8 +189,16 @@ def _recipe(
     }
 
 
+def _method_of(config: PromptConfig, manifest: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return how a prompted model with an adapter is named in tables, as prompt-0+lora, and of which source it is."""
+    if manifest is None or config.adapter is None:
+        return {}
+    method = f"prompt-{config.shots}{WITH}{manifest['method']}"
+    return {"method": method, "source": source_of_adapter(config.adapter.resolve().name, manifest)}
+
+
 def _folder(config: PromptConfig, recipe: Mapping[str, Any]) -> Path:
-    return folder_of(config.out, recipe, recipe["method"])
+    return folder_of(config.out, recipe, (recipe["adapter"] or {}).get("name") or recipe["method"])
 
 
 def _finished(config: PromptConfig, recipe: Mapping[str, Any]) -> Run | None:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from lrldata.errors import UsageError
 from lrltrain.names import base_name
-from lrltrain.reporting.tables import ALONE, NONE, Row
+from lrltrain.reporting.tables import ALONE, NONE, WITH, Row
 
 T = TypeVar("T")
 FROM = "-from-"  # in the method of what learned the task in another language
@@ -33,6 +33,8 @@ class Reference:
         """
         if row.language != other.language or self.is_in(row):
             return False
+        if self.name == NONE and WITH in row.method:  # the same prompts without the adapter
+            return row.base == other.base and other.method == row.method.partition(WITH)[0]
         if self._is_model(other):
             return True
         same_text = "," in self.name or None in (row.source, other.source) or row.source == other.source

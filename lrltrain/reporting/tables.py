@@ -12,6 +12,7 @@ from lrltrain.evaluation.record import TASKS
 from lrltrain.evaluation.statistics import Floats, Interval, is_clear
 
 NONE = "none"  # the method without a language adapter, with which the others are compared
+WITH = "+"  # in the method of a prompted model with an adapter, as prompt-0+lora
 ALONE = "the same base model without a language adapter (none)"
 PPPL = "pppl"
 OWN = "each language's own"  # in place of a test set's name
@@ -128,7 +129,7 @@ def variant_of(name: str, row: Row) -> str:
     """Return the variant in an adapter's name, LANGUAGE_SOURCE_METHOD_VARIANT; the name itself in another language."""
     if not name.startswith(f"{row.language}_".replace("-", "_")):
         return name
-    begin = f"{row.language}_{row.source}_{row.method}_".replace("-", "_")
+    begin = f"{row.language}_{row.source}_{row.method.rpartition(WITH)[2]}_".replace("-", "_")
     return name.removeprefix(begin).replace("_", "-") if name.startswith(begin) else ""
 
 

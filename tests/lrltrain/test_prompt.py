@@ -17,23 +17,30 @@ import numpy as np
 import pytest
 import torch
 from openai_server import KEY, Reply, Server, by_word, serve
+from transformers import AutoTokenizer
 
+import hub_cards
 from lrldata.errors import EndpointError, InputError, LrlError, StorageError, UsageError
 from lrldata.language import find
 from lrldata.progress import Progress
+from lrltrain.config import load_fit_config
 from lrltrain.evaluation.items import LABELS
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import Run, runs_in
 from lrltrain.evaluation.tasks import open_task
+from lrltrain.fitting.fit import fit
+from lrltrain.methods import load_adapted
 from lrltrain.models import mini_path
 from lrltrain.prompting import likelihood
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.cache import Answer, open_answers, read_answers
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.examples import Example, draw, open_test_sets
+from lrltrain.prompting.local import find_local
 from lrltrain.prompting.plan import plan
 from lrltrain.prompting.prompt import prompt
 from lrltrain.prompting.template import Prompts, open_template
+from lrltrain.reporting.task_cells import read_tasks
 
 QUIET = Progress(quiet=True)
 TEMPLATE = """
@@ -616,6 +623,48 @@ def loaded(tiny: Path) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
 
     return AutoModelForCausalLM.from_pretrained(tiny).eval(), AutoTokenizer.from_pretrained(tiny)
+
+
+@pytest.mark.parametrize("method", ["lora", "seq_bn_inv"])
+def test_a_model_is_prompted_with_an_adapter_in_it(
+    method: str, tiny: Path, ask: Callable[..., Run], data: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"Ọjọ́ {n} jẹ́ ọjọ́ rere fún wọn.\n" for n in range(200)), "utf-8")
+    options = {"lang": "yo", "base": str(tiny), "method": method, "text": [text], "steps": 3, "learning_rate": 0.05}
+    where = {"out": tmp_path / "out", "cache": tmp_path / "cache"}
+    adapter = fit(load_fit_config(None, options | where | {"batch_size": 2, "max_length": 32}), QUIET)
+    alone, adapted = ask(model=str(tiny)), ask(model=str(tiny), adapter=adapter.path)
+    assert (alone.method, adapted.method) == ("prompt-0", f"prompt-0+{method}")
+    assert adapted.manifest["adapter"]["name"] == adapter.name
+    (test,) = open_test_sets(data, "sentiment", find("yo"), 0)
+    prompts = Prompts(open_template(None, "sentiment"), "Yoruba")
+    given = {"lang": "yo", "task": "sentiment", "data": data, "model": str(tiny), "adapter": adapter.path}
+    found, _ = find_local(load_prompt_config(None, given))
+    assert found.folder
+    model = load_adapted(found.folder, found.manifest or {}, found.base)
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    for row, example in enumerate(test.test[:5]):
+        question, _ = likelihood.ask(prompts, example.text, tokenizer, "completion", 256)
+        values = [plainly(model, question.prompt, answer) for answer in question.answers]
+        assert adapted.predictions["predicted"][row] == ("positive", "negative")[int(np.argmax(values))]
+    cells = {cell.row.method: cell for cell in read_tasks(tmp_path / "out", 99, 99)}
+    assert cells["prompt-0"].against is None
+    change = cells[f"prompt-0+{method}"].against
+    assert change is not None
+    assert change.change.value == pytest.approx(adapted.result["macro_f1"] - alone.result["macro_f1"])
+    assert cells[f"prompt-0+{method}"].row.variant == ""
+    made = hub_cards.render_card(adapter.path, out=tmp_path / "cards")
+    assert "sentiment, prompted without examples" in made.markdown.read_text("utf-8")
+
+
+def test_an_adapter_of_another_model_and_a_whole_model_are_not_prompted_as_adapters(
+    tiny: Path, ask: Callable[..., Run], tmp_path: Path
+) -> None:
+    with pytest.raises(StorageError, match="no finished adapter"):
+        ask(model=str(tiny), adapter=tiny)
+    with pytest.raises(UsageError, match="--adapter is an option of a model on this machine"):
+        ask(model="x", endpoint="http://127.0.0.1:1/v1", adapter=tmp_path)
 
 
 def plainly(model: Any, prompt: np.ndarray, answer: np.ndarray) -> float:
