@@ -93,7 +93,10 @@ def stack(
     There is one a seed, whose weights come from that alone; all else is frozen. Raises ModelError.
     """
     if base.objective != "mlm":
-        raise ModelError(f"{base.id}: a decoder gets no task adapter here.", "Give an encoder, as XLM-R.")
+        raise ModelError(
+            f"{base.id}: a decoder gets no task adapter here.",
+            "Give an encoder, as XLM-R, or prompt it: `lrltrain prompt --adapter DIR`.",
+        )
     transfers = source is not target
     for each in {id(each): each for each in (source, target) if each}.values():
         check_base(each.folder, each.manifest, base)

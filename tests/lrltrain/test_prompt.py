@@ -20,7 +20,7 @@ from openai_server import KEY, Reply, Server, by_word, serve
 from transformers import AutoTokenizer
 
 import hub_cards
-from lrldata.errors import EndpointError, InputError, LrlError, StorageError, UsageError
+from lrldata.errors import EndpointError, InputError, LrlError, ModelError, StorageError, UsageError
 from lrldata.language import find
 from lrldata.progress import Progress
 from lrltrain.config import load_fit_config
@@ -663,6 +663,9 @@ def test_an_adapter_of_another_model_and_a_whole_model_are_not_prompted_as_adapt
 ) -> None:
     with pytest.raises(StorageError, match="no finished adapter"):
         ask(model=str(tiny), adapter=tiny)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match="is an adapter, not a base model"):
+        ask(model=str(tmp_path))
     with pytest.raises(UsageError, match="--adapter is an option of a model on this machine"):
         ask(model="x", endpoint="http://127.0.0.1:1/v1", adapter=tmp_path)
 
