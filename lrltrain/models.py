@@ -115,9 +115,13 @@ def _objectives(name: str, kind: str, wanted: Objective | None) -> list[Objectiv
     if not can and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:  # an encoder would see the tokens that it is to predict
         can = ["clm"]
     if not can or (wanted and wanted not in can):
-        suffix = f" for {wanted}" if wanted and can else ""
+        if wanted and can:
+            raise ModelError(
+                f"{name}: a model of type {kind!r} is trained as {can[0]}, and not as {wanted}.",
+                "Leave --objective out.",
+            )
         raise ModelError(
-            f"{name}: a model of type {kind!r} has no language modelling head{suffix}.",
+            f"{name}: a model of type {kind!r} has no language modelling head.",
             "Use an encoder such as FacebookAI/xlm-roberta-base or a decoder of the LLaMA family.",
         )
     return can

@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+import lrldata
+import lrltrain
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 # Runs the cells of a notebook as a kernel does, and prints as JSON what each cell's last expression is, as a text.
@@ -48,3 +52,15 @@ def test_the_notebook_runs_offline_and_gives_what_it_shows(tmp_path: Path) -> No
     assert "'unchanged'" in same, "the same fit again trained again"
     assert "[]" in same, "the card breaks a rule of the Hub"
     assert len(same) >= len(cells) - 3, "only the ledger's line breaks, the scores and what is printed may differ"
+    (scored,) = (pair for pair in zip(values, shown, strict=True) if "lrl-mini ┆" in pair[1])
+    numbers = [[float(each) for each in re.findall(r"\d+\.\d+", text)] for text in scored]
+    assert numbers[0] == pytest.approx(numbers[1], rel=0.02), "run it again: processors differ by less"
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="lrl-mini is measured: torch is not installed")
+def test_the_tutorial_prints_what_lrl_mini_is_measured_with(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "tutorials" / "shell.md").read_text("utf-8")
+    (shown,) = re.findall(r"ro: lrl-mini +([\d.]+)", page)
+    dataset = lrldata.build("ro", source="conceptnet", sample=True, out=tmp_path, cache=tmp_path, quiet=True)
+    (score,) = lrltrain.evaluate(lang="ro", base="lrl-mini", data=dataset.path, out=tmp_path, quiet=True).texts
+    assert score.after.value == pytest.approx(float(shown), rel=1e-3)

@@ -38,7 +38,7 @@ def bundled(shards: Sequence[Shard]) -> list[Bundle]:
     for number, shard in enumerate(shards):
         packed = is_packed(shard.name) or type_of(shard.name) in {"parquet", *OFFICE}
         small = shard.size <= SMALL and not packed
-        if small and shard.size <= room:
+        if small and shard.size <= room and room:  # an empty file may be the first
             last = bundles.pop()
             bundles.append(Bundle(last.number, (*last.shards, shard)))
             room -= shard.size

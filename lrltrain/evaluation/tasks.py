@@ -35,9 +35,11 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(/[\w.-]+)?")  # and the configuratio
 _LANG_SCRIPT = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 HEADER = ["index_id", "category", "text"]
 HINTS = {
-    "topic": "A file of topics has the header index_id, category, text (as SIB-200), and one row an item.",
+    "topic": "A file of topics has the header index_id, category, text (as SIB-200), and one row an item. One in the "
+    "form of MasakhaNEWS needs --labels data.",
     "sentiment": "A file of sentiments has text TAB positive or negative on each line.",
-    "ner": "A file of names has token TAB tag on each line, and an empty line between sentences.",
+    "ner": "A file of names has token TAB tag on each line, and an empty line between sentences. One in the "
+    "form of CoNLL needs --labels data.",
 }
 
 

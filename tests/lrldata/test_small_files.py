@@ -52,6 +52,20 @@ def test_small_files_are_put_together_and_large_ones_are_not() -> None:
     assert [one for each in found for one in each.shards] == [*(shard(*each) for each in sizes), *many]
 
 
+@pytest.mark.parametrize("before", ["a.txt", "a.docx", "a.parquet"])
+def test_an_empty_file_may_be_the_first_and_joins_no_document(before: str) -> None:
+    assert [len(each.shards) for each in bundled([shard("0.txt", 0), shard("1.txt", 5)])] == [2]
+    assert [len(each.shards) for each in bundled([shard(before, 9), shard("b.txt", 0)])] == (
+        [2] if before == "a.txt" else [1, 1]
+    )
+
+
+def test_an_empty_file_beside_others_is_built(articles: Path, tmp_path: Path) -> None:
+    whole = build(articles, tmp_path / "one")
+    (articles / "0.txt").write_bytes(b"")
+    assert build(articles, tmp_path / "two").rows == whole.rows
+
+
 def test_files_read_together_give_what_each_gives_alone(
     articles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

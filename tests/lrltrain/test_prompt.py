@@ -755,5 +755,5 @@ def test_the_command_prints_a_table(
 
 
 def test_an_encoder_is_no_model_to_prompt(ask: Callable[..., Run]) -> None:
-    with pytest.raises(LrlError, match="no language modelling head for clm"):
+    with pytest.raises(LrlError, match="is trained as mlm, and not as clm"):
         ask(model=str(mini_path()))

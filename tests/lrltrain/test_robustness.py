@@ -103,7 +103,7 @@ def test_a_base_that_lacks_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_encoder_is_not_trained_as_a_decoder() -> None:
-    with pytest.raises(ModelError, match="no language modelling head for clm"):
+    with pytest.raises(ModelError, match="is trained as mlm, and not as clm"):
         find_base("lrl-mini", objective="clm")
 
 

@@ -38,7 +38,8 @@ SETTINGS: Mapping[str, tuple[str, type[BaseModel]]] = {
 SETTINGS_PAGE = """# Settings
 
 These are the keys of a settings file (`--config FILE.toml`), and the keyword arguments of the [Python API](api.md), of
-which only `push` has `dry_run`. In a file, `learning-rate` and `learning_rate` are the same key. Options on the command
+which only `push` has `dry_run` and none has `export_lm_eval`; the first argument of `fit` is what `lang` and `dataset`
+say. In a file, `learning-rate` and `learning_rate` are the same key. Options on the command
 line override the file, the file overrides a preset, and a preset the defaults. An unknown key is an error. In
 the file of a study, a table `[build.SOURCE]`, `[[fit]]`, `[eval]` or `[push]` takes the settings of its command too.
 
@@ -114,20 +115,22 @@ def _fields(definition: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     required = definition.get("required", [])
     told = " ".join(definition.get("description", "").split())
     rows = [
-        [code(name), _type(each, schema), "yes" if name in required else ""]
+        [code(name), _type(each, schema, nullable=True), "yes" if name in required else ""]
         for name, each in definition["properties"].items()
     ]
     return (f"{told}\n\n" if told else "") + table(("key", "type", "required"), rows)
 
 
-def _type(each: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """Return a type of a JSON schema in words, with its limits."""
+def _type(each: Mapping[str, Any], schema: Mapping[str, Any], *, nullable: bool = False) -> str:
+    """Return a type of a JSON schema in words, with its limits; that it may be null where that is to be told."""
     if "$ref" in each:
         name = each["$ref"].rpartition("/")[2]
         target = schema["$defs"][name]
         return name.lstrip("_") if "properties" in target else _type(target, schema)
     if "anyOf" in each:
-        return " or ".join(_type(option, schema) for option in each["anyOf"] if option.get("type") != "null")
+        options = [_type(option, schema) for option in each["anyOf"] if option.get("type") != "null"]
+        empty = nullable and len(options) < len(each["anyOf"])
+        return " or ".join([*options, "null"] if empty else options)
     if values := each.get("enum", [each["const"]] if "const" in each else []):
         return ("one of " if len(values) > 1 else "") + ", ".join(code(str(value)) for value in values)
     return _plain_type(each, schema)
