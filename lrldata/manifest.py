@@ -27,7 +27,7 @@ from lrldata.errors import StorageError, one_line
 from lrldata.folder import is_exchanged
 from lrldata.manifest_schema import ADAPTER, DATASET, INDEX, SCHEMAS, SCORES
 from lrldata.output import note, redacted
-from lrldata.paths import Held, remove, state_of
+from lrldata.paths import Held, find, remove, state_of
 
 __all__ = ["ADAPTER", "DATASET", "INDEX", "MANIFEST", "SCORES"]
 
@@ -241,7 +241,7 @@ def identity(folder: Path, manifest: Mapping[str, Any]) -> str:
 
 
 def is_unchanged(folder: Path, kind: str, recipe: str, spared: Collection[str] = ()) -> bool:
-    """Return whether the folder holds, undamaged but for files that are `spared`, what a recipe (its hash) makes."""
+    """Return whether the folder holds what a recipe (its hash) makes, undamaged; files that are `spared` may lack."""
     manifest = read_manifest(folder, kind)
     return manifest is not None and manifest["recipe"] == recipe and not list(damaged(folder, manifest, spared))
 
@@ -254,11 +254,16 @@ def entries(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def damaged(folder: Path, manifest: Mapping[str, Any], spared: Collection[str] = ()) -> Iterator[str]:
-    """Yield the files that are missing or have other bytes than the manifest says. Raises PathError for links."""
-    wanted = (entry for entry in entries(manifest) if entry["path"] not in spared)
+    """Yield the files that are missing, but for those that are `spared`, or have other bytes than the manifest says.
+
+    Raises PathError for links.
+    """
     try:
         with Held(folder) as held:
-            yield from (fault for entry in wanted if (fault := fault_in(held, entry)))
+            for entry in entries(manifest):
+                left_out = entry["path"] in spared and find(folder, entry["path"]) is None
+                if not left_out and (fault := fault_in(held, entry)):
+                    yield fault
     except (FileNotFoundError, NotADirectoryError):
         yield "the folder is missing"
 
