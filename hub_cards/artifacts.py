@@ -1,8 +1,8 @@
 """What a workspace holds: finished datasets, adapters and scores, checked against their manifests. IO."""
 
 import textwrap
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,12 @@ from lrldata.manifest import (
     read_beside,
     read_manifest,
     understood,
+    versions_of,
 )
 from lrldata.paths import Held, walk
 from lrldata.review.summary import summary_of
 from lrldata.workspace import PATTERNS, source_of_adapter
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods
-from lrltrain.reporting.conditions import versions_of
 
 SAMPLES = 8
 LONGEST_SAMPLE = 300  # characters
@@ -156,6 +156,7 @@ def open_workspace(root: Path, languages: Collection[str] | None = None) -> Work
         datasets.setdefault(dataset.manifest["language"]["code"], []).append(dataset)
     for folder in _folders(root, ADAPTER, languages):
         adapter = read_adapter(folder)
+        adapter = _linked(adapter, datasets.get(adapter.manifest["language"]["code"], ()))
         adapters.setdefault(adapter.manifest["language"]["code"], []).append(adapter)
     finished = {path.parent for pattern in PATTERNS.values() for path in root.glob(f"{pattern}/{MANIFEST}")}
     begun = {path for pattern in PATTERNS.values() for path in root.glob(pattern) if path.is_dir()}
@@ -167,6 +168,23 @@ def open_workspace(root: Path, languages: Collection[str] | None = None) -> Work
         tuple(_scores(root, {adapter.manifest_sha256 for several in adapters.values() for adapter in several})),
         tuple(sorted(path for path in begun - finished if _concerns(path, root, languages))),
     )
+
+
+def _linked(adapter: Adapter, datasets: Sequence[Dataset]) -> Adapter:
+    """Return an adapter that names datasets which have been built again since, to the same rows, as they are now."""
+    now = {(each.source, _content(each)): each.manifest_sha256 for each in datasets}
+
+    def link(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        known = now.get((entry["name"], entry.get("content", ""))) if entry["kind"] == "dataset" else None
+        return {**entry, "manifest_sha256": known} if known else entry
+
+    inputs = [link(entry) for entry in adapter.manifest["inputs"]]
+    return replace(adapter, manifest={**adapter.manifest, "inputs": inputs})
+
+
+def _content(dataset: Dataset) -> str:
+    history, version = dataset.manifest["history"], dataset.manifest["version"]
+    return next((str(each["content"]) for each in history if each["version"] == version), "-")
 
 
 def read_datasets(root: Path, code: str) -> tuple[Dataset, ...]:
@@ -232,7 +250,7 @@ def _adapter_in(held: Held) -> Adapter:
         pass
     for entry in entries(manifest):
         if fault := fault_in(held, entry):
-            raise DamagedError(f"{folder}: {fault}.")
+            raise DamagedError(f"{folder}: {fault}.", "Copy it again from where it was made.")
     return Adapter(folder, manifest, identity(folder, manifest), held.read(MANIFEST), _run_in(held))
 
 

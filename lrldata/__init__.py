@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if sys.platform == "win32":
     raise ImportError("lrl runs on Linux and macOS. On Windows, install it in WSL (`wsl --install`).")
 
+from lrldata import forks as _forks  # noqa: F401 -- from here on it looks at what is forked
+
 __version__ = "0.3.0.dev0"
 
 if TYPE_CHECKING:

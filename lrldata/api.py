@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 from lrldata.arguments import call_of, naming_arguments, with_options
 from lrldata.conceptnet.config import BuildConfig, load_config
 from lrldata.errors import UsageError
+from lrldata.forks import refuse_forked
 from lrldata.language import Language, as_typed, find, parse
 from lrldata.language import languages as table
 from lrldata.progress import Progress
@@ -117,6 +118,7 @@ def load_settings(file: Path | None, flags: Mapping[str, Any]) -> BuildConfig | 
 
 def build_datasets(settings: BuildConfig | WebConfig, out: str | None, progress: Progress) -> list[Dataset]:
     """Build what is asked for, in a remote workspace where `out` is one. Raises LrlError."""
+    refuse_forked()
     makes = [dataset_path(language.code, settings.source) for language in parse(settings.lang)]
     with opened(out, makes, makes, settings.cache) as folder:
         wanted = settings.model_copy(update={"out": folder}) if out and is_remote(out) else settings

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
 from lrldata.errors import LrlError, StorageError, UsageError
-from lrldata.forks import refuse_forked
 from lrldata.progress import Progress
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -40,7 +39,6 @@ class Call:
 
 def call_of(known: type[Any], options: Mapping[str, Any], **flags: Any) -> Call:
     """Return what keyword arguments say; those that are None say nothing. Raises UsageError for one not of `known`."""
-    refuse_forked()
     for name in options.keys() - known.__annotations__.keys():
         near = difflib.get_close_matches(name, known.__annotations__, n=1)
         raise UsageError(f"unknown argument {name!r}.", f"Did you mean {near[0]!r}?" if near else "")

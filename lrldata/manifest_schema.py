@@ -208,6 +208,7 @@ class AdapterManifest(_Artifact):
     language: Language
     method: Annotated[str, Text(pattern=r"^\w{1,40}$")]
     base: Base
+    weights: Sha256 | None = None  # of the base model, of those files that transformers reads
     source: str | None = None
     variant: Name | None = None
     inputs: list[AdapterInput]

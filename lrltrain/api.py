@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from lrldata.arguments import call_of, naming_arguments, with_options
 from lrldata.errors import UsageError
+from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
 from lrldata.manifest import MANIFEST
@@ -201,6 +202,7 @@ def evaluate(
         ['pseudo-perplexity (corrected)']
 
     """
+    refuse_forked()
     several: list[Any] = [] if adapter is None else list(adapter) if isinstance(adapter, list | tuple) else [adapter]
     if wrong := [each for each in several if not isinstance(each, str | Path) and not hasattr(each, "workspace")]:
         raise UsageError(f"adapter: {wrong[0]!r:.60} is not an adapter.", "Give what `fit` returned, or its folder.")
@@ -265,6 +267,7 @@ def prompt(lang: str | Language | list[str] | list[Language], **options: Unpack[
         LrlError: Data, model or endpoint that cannot be used.
 
     """
+    refuse_forked()
     call = call_of(PromptOptions, options, lang=as_typed(lang))
     with naming_arguments(PromptOptions.__annotations__.keys() | {"lang"}):
         settings = load_prompt_config(call.config, call.flags)
@@ -294,6 +297,7 @@ def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None
         StorageError: A score or dataset is damaged.
 
     """
+    refuse_forked()
     with many_imports("train"):
         from lrltrain.reporting.reference import Reference  # noqa: PLC0415 -- imports the libraries that draw
         from lrltrain.reporting.report import report as write  # noqa: PLC0415

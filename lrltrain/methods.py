@@ -105,7 +105,7 @@ def check_base(folder: Path, manifest: Mapping[str, Any], base: Base) -> None:
     known, here = (
         (trained_on.get("content"), base.content) if base.content else (trained_on.get("revision"), base.revision)
     )
-    if trained_on["id"] != base.id or not base.has(trained_on.get("content"), trained_on.get("revision")):
+    if trained_on["id"] != base.id or not base.may_be_of(manifest):
         raise ModelError(
             f"{folder}: was trained on {trained_on['id']} ({known}), not on {base.id} ({here}).",
             "Give its own base model with --base, and its revision with --base-revision.",

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -38,8 +38,8 @@ _OF_QUANTIZED = {  # what weights are called that are kept in few bits, beside t
 class Base:
     """A base model: `id` is its public name, `location` where it is loaded from.
 
-    Of one that is a folder, `content` is a hash of its weights, and `reading` of its configuration and tokenizer;
-    `former` is the content as earlier versions took it, where that was another one.
+    Of one that is a folder, `content` is a hash of its weights, `weights` of those that are read, and `reading` of its
+    configuration and tokenizer.
     """
 
     id: str
@@ -49,18 +49,21 @@ class Base:
     architecture: str
     content: str | None = None
     reading: str | None = None
-    former: str | None = None
+    weights: str | None = None
 
-    def has(self, content: str | None, revision: str | None) -> bool:
-        """Return whether it may be the model that a manifest names so: by its weights, else by its commit."""
-        same = self.revision is not None and revision == self.revision
+    def may_be_of(self, manifest: Mapping[str, Any]) -> bool:
+        """Return whether it may be the model that an adapter's manifest names: by its weights, else by its commit."""
+        named, weights = manifest["base"], manifest.get("weights")
+        content, revision = named.get("content"), named.get("revision")
+        if self.revision is not None and revision == self.revision:
+            return True
         if self.content and content:
-            return same or content in (self.content, self.former)
-        return same or bool(self.content) or None in (revision, self.revision)
+            return content == self.content or (weights is not None and weights == self.weights)
+        return bool(self.content) or None in (revision, self.revision)
 
     def as_json(self) -> dict[str, Any]:
         """Return what a manifest says of it; never the location, which is this machine's own."""
-        left_out = {"location", "former"} | (set() if self.reading else {"reading"})  # on the Hub, the revision says it
+        left_out = {"location", "weights"} | (set() if self.reading else {"reading"})  # on the Hub a revision says it
         return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
@@ -90,7 +93,7 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
             _objectives(name, declared, objective)
         config = AutoConfig.from_pretrained(location, revision=checked.commit or revision, trust_remote_code=False)
     can = _objectives(name, config.model_type, objective)
-    content = former = reading = None
+    content = weights = reading = None
     if folder.is_dir():
         snapshot = snapshot_of(folder)
         if snapshot:
@@ -99,14 +102,14 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
             public = MINI
         else:
             public = public or declared_id(checked.config)
-        content, former = contents_of(folder)
+        content, weights = contents_of(folder)
         reading = reading_of(folder)
         public = public or folder.resolve().name
     else:
         public, revision = public or name, checked.commit or revision
         if revision:
             drop_damaged(name, revision)
-    return Base(public, location, revision, objective or can[0], config.model_type, content, reading, former)
+    return Base(public, location, revision, objective or can[0], config.model_type, content, reading, weights)
 
 
 def _objectives(name: str, kind: str, wanted: Objective | None) -> list[Objective]:

@@ -19,16 +19,14 @@ _HINT = "Use the tokenizer that the model was trained with, or give the model as
 _RESIZE = "model.resize_token_embeddings(len(tokenizer))."
 
 
-def contents_of(folder: Path) -> tuple[str, str | None]:
-    """Return the SHA-256 of the weights of a model that transformers reads, and, where there are others too, of all.
+def contents_of(folder: Path) -> tuple[str, str]:
+    """Return the SHA-256 of all files of weights of a model, and of those that transformers reads.
 
-    By that of all, earlier versions knew a model: a copy without what is not read was another model.
+    A copy may lack what is not read, as weights in another format, or what a Trainer leaves.
     """
     weights = {path.name: path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")}
-    read = _read_of(folder, weights)
     every = {name: sha256_in_run(weights[name]) for name in sorted(weights)}
-    content = fingerprint({name: every[name] for name in read})
-    return content, None if len(read) == len(every) else fingerprint(every)
+    return fingerprint(every), fingerprint({name: every[name] for name in _read_of(folder, weights)})
 
 
 def _read_of(folder: Path, weights: Iterable[str]) -> list[str]:

@@ -24,6 +24,7 @@ from lrldata.manifest import (
     is_unchanged,
     load_manifest,
     read_manifest,
+    versions_of,
     write_manifest,
 )
 from lrldata.workspace import TASK_RUNS, score_path
@@ -110,14 +111,15 @@ def find_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
 
 
 def earlier_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
-    """Return a finished run of this recipe by other versions of the libraries; `folder` is where ours belongs."""
+    """Return a finished run of this recipe by other versions, the newest; `folder` is where ours belongs."""
     same_data = folder.parent.name.rpartition("-")[0]
+    found = []
     for other in sorted(folder.parent.parent.glob(f"{glob.escape(same_data)}-*/{folder.name}")):
         manifest = read_manifest(other, SCORES) or {}
         theirs = {**recipe, "made_with": manifest.get("made_with")}
         if other != folder and is_unchanged(other, SCORES, fingerprint(theirs)):
-            return Run(other, manifest)
-    return None
+            found.append(Run(other, manifest))
+    return max(found, key=lambda run: versions_of(run.manifest["made_with"]), default=None)
 
 
 def write_run(

@@ -140,8 +140,8 @@ def is_made(plan: Plan) -> bool:
     home = plan.folder.resolve()
     manifest = read_manifest(home, ADAPTER) or {}
     recipe = as_made_with(manifest, like(plan.recipe, manifest, resumed=plan.config.resume))
-    if plan.base.former and manifest.get("base", {}).get("content") == plan.base.former:
-        recipe["base"] = {**recipe["base"], "content": plan.base.former}
+    if plan.base.weights and manifest.get("weights") == plan.base.weights:  # which other files may be beside
+        recipe["base"] = {**recipe["base"], "content": manifest["base"].get("content")}
     return is_unchanged(home, ADAPTER, fingerprint(recipe), NOT_NEEDED)
 
 

@@ -147,8 +147,9 @@ def refuse_other_base(home: Path, base: Base, *, overwrite: bool) -> None:
     """Refuse a folder of adapters of another base model of the same last name. Raises StorageError."""
     parent = home.parent
     for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
-        held = _base_in(folder)
-        if not held or (held["id"] == base.id and (overwrite or base.has(held.get("content"), held.get("revision")))):
+        manifest = _adapter_in(folder)
+        held = manifest.get("base")
+        if not held or (held["id"] == base.id and (overwrite or base.may_be_of(manifest))):
             continue
         if held["id"] != base.id:
             names = distinct({"": parent.name, base.id: base_name(base.id)}, {"": "", base.id: base.id})
@@ -163,13 +164,13 @@ def refuse_other_base(home: Path, base: Base, *, overwrite: bool) -> None:
         )
 
 
-def _base_in(folder: Path) -> Mapping[str, Any]:
-    """Return what an adapter's manifest says of its base model; nothing where there is no adapter that can be read."""
+def _adapter_in(folder: Path) -> Mapping[str, Any]:
+    """Return an adapter's manifest; nothing where there is no adapter that can be read."""
     try:
         manifest = None if folder.name.startswith(".") else read_manifest(folder, ADAPTER)
     except (OSError, StorageError):  # a link, or a folder of others: it is not this one that is written
         return {}
-    return manifest["base"] if manifest else {}
+    return manifest or {}
 
 
 def _held_in(home: Path) -> dict[str, Any] | None:
@@ -195,9 +196,11 @@ def _recipe_of(run: Path) -> dict[str, Any]:
 def difference(before: Mapping[str, Any], after: Mapping[str, Any], first: Iterable[str] = ()) -> str:
     """Name what differs between two recipes, the settings by name; of many, those that are to come first."""
     old, new = before.get("settings", {}), after["settings"]
-    named = {key: f"{key}: {old.get(key)} before, now {new[key]}" for key in new if old.get(key) != new[key]}
+    keys = [*new, *(key for key in old if key not in new)]
+    named = {key: f"{key}: {old.get(key)} before, now {new.get(key)}" for key in keys if old.get(key) != new.get(key)}
     other = as_made_with(before, like(after, before))
-    named |= {key: key for key in ("base", "tokenizer", "inputs") if before.get(key) != other.get(key)}
+    parts = (key for key in other if key not in ("settings", "made_with", "resumed"))
+    named |= {key: key for key in parts if before.get(key) != other.get(key)}
     named |= {"made_with": told} if (told := other_versions(before, after)) else {}
     for each in before.get("resumed", []):
         settings = ", ".join(f"{key}: {value}" for key, value in each["settings"].items())

@@ -16,7 +16,7 @@ from lrltrain.config import Batching
 from lrltrain.fitting.plan import Adapter, Plan
 from lrltrain.fitting.runs import run_folder
 from lrltrain.methods import Attached, fused_invertible
-from lrltrain.models import dtype_for, load_model, precision_of, tf32
+from lrltrain.models import MINI, dtype_for, load_model, precision_of, tf32
 from lrltrain.modules.files import save_adapter, save_fusion
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert, take_out
 from lrltrain.training.corpus import Corpus
@@ -85,6 +85,7 @@ class Writer:
         told: dict[str, Any] = {"name": self.names[number], "source": plan.config.source_name}
         told |= {"variant": plan.config.variant} if plan.config.variant else {}
         told |= {"text": plan.text.origin} if plan.text.origin else {}
+        told |= {"weights": plan.base.weights} if plan.base.weights and plan.base.id != MINI else {}
         manifest = {**recipe, **told, **inverse, **group, "trained": trained}
         with tf32(on=False):  # others compare with them, on a CPU too
             reference = reference_logits(self.model, self.sample.to(self.model.device))

@@ -92,7 +92,7 @@ def _cost(job: Job, seeds: int) -> Cost:
 
 def _of_build(job: Job) -> Cost:
     paper = find(job.labels["lang"]).paper
-    if paper is None or job.labels["source"] == "web":
+    if paper is None or job.labels["source"] == "web" or job.settings.get("sample"):
         return Cost(1)
     if job.labels["source"] == "conceptnet":
         return Cost(1, 0.0, paper.conceptnet_sentences * 10 // 8 * BYTES_A_ROW["conceptnet"])

@@ -140,7 +140,8 @@ def _through_endpoint(config: PromptConfig, asked: list[Asked], progress: Progre
         recipe = _recipe(config, each, {"id": config.model, "revision": None}, settings, made_with("scikit-learn"))
         run = _finished(config, recipe)
         if run is None:
-            before = None if config.overwrite else earlier_run(_folder(config, recipe).resolve(), recipe)
+            home = _folder(config, recipe).resolve()
+            before = None if config.overwrite or find_run(home, recipe) else earlier_run(home, recipe)
             given = _read_again(config, endpoint, each, before) if before else None
             run = _keep(config, each, recipe, given or _ask(config, endpoint, each, progress))
         runs.append(run)
@@ -232,7 +233,7 @@ def _read_again(config: PromptConfig, endpoint: Endpoint, asked: Asked, run: Run
     told = {key: run.manifest[key] for key in ("tokens", "cost", "prices", *_COUNTED) if key in run.manifest}
     if (tokens := told.get("tokens")) and config.prices:
         told |= {"cost": cost_of(config.prices, tokens["prompt"], tokens["completion"]), "prices": config.prices}
-    note(f"note: {asked.name}: the answers of a run by earlier versions are read again. --overwrite asks for new ones.")
+    note(f"note: {asked.name}: the answers of a run by other versions are read again. --overwrite asks again.")
     return Outcome(_labels_in(answers, endpoint, asked), answers, told)
 
 

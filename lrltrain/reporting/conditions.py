@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrldata.manifest import fingerprint
+from lrldata.manifest import fingerprint, versions_of
 from lrltrain.reporting.tables import Column, Row
 from lrltrain.reporting.train_seeds import seed_of
 
@@ -129,8 +129,3 @@ def _shown(value: Any) -> str | None:
         return value[:SHOWN]
     shown = f"{value:g}" if isinstance(value, float) else str(value)
     return shown if isinstance(value, str | int | float) and len(shown) <= LONGEST else None
-
-
-def versions_of(made_with: Mapping[str, str]) -> list[tuple[str, list[int]]]:
-    """Return versions of libraries as what newer ones are more than."""
-    return [(name, [int(part) for part in re.findall(r"\d+", version)]) for name, version in sorted(made_with.items())]

@@ -21,6 +21,7 @@ from lrldata.manifest import (
     load_manifest,
     read_beside,
     read_manifest,
+    versions_of,
 )
 from lrldata.output import note
 from lrldata.workspace import PATTERNS, score_path, source_of_adapter
@@ -29,7 +30,7 @@ from lrltrain.evaluation.bootstrap import ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods, statistic_of
 from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
-from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions, versions_of
+from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
 from lrltrain.reporting.current import SHOWN, adapters_in, is_replaced, made_at, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, key_of, names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference

@@ -5,6 +5,8 @@ import json
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -107,6 +109,12 @@ def _built(_: int) -> str:
     except UsageError as error:
         return str(error)
     return "built"
+
+
+def test_what_is_forked_is_looked_at_as_soon_as_the_package_is_imported() -> None:
+    told = "import lrldata, sys; print('lrldata.forks' in sys.modules, 'polars' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
 
 
 def test_a_forked_process_says_that_it_would_hang(tmp_path: Path) -> None:

@@ -353,6 +353,22 @@ def test_a_text_that_is_refused_does_not_end_the_run(
     assert "thinks first" not in told
 
 
+def test_answers_of_a_newer_run_stand_above_those_of_earlier_versions(
+    ask: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"now": "negative"}
+    with serve(lambda _, __: Reply(said["now"])) as server:
+        before = ask(server)
+        now = before.manifest["made_with"] | {"scikit-learn": "9.0"}
+        monkeypatch.setattr("lrltrain.prompting.prompt.made_with", lambda *_: now)
+        said["now"] = "positive"
+        made = ask(server, cache=tmp_path / "another", overwrite=True)
+        assert set(made.predictions["predicted"]) == {"positive"}
+        priced = ask(server, cache=tmp_path / "another", price_in=1.0, price_out=2.0)
+        assert priced.folder == made.folder
+        assert set(priced.predictions["predicted"]) == {"positive"}
+
+
 def test_answers_that_were_paid_for_outlive_an_upgrade_and_a_cache(
     ask: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

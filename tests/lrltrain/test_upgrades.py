@@ -7,6 +7,7 @@ import pytest
 from test_fit_again import settings  # noqa: F401 -- a fixture
 
 import lrldata
+from hub_cards.artifacts import open_workspace
 from lrldata.errors import StorageError
 from lrldata.manifest import DATASET, MANIFEST, read_manifest, write_manifest
 from lrldata.progress import Progress
@@ -43,6 +44,10 @@ def test_a_dataset_that_is_built_again_to_the_same_rows_is_the_same(workspace: P
     tokens = sorted((workspace.parent / "cache" / "tokens").iterdir())
     rebuilt(workspace)
     assert fit(asked(workspace), QUIET).status == "unchanged"
+    held = open_workspace(workspace)
+    (adapter,) = held.adapters["ro"]
+    linked = held.dataset_of(adapter.manifest["inputs"][0]["manifest_sha256"])
+    assert linked == held.datasets["ro"][0], "its card names the dataset, its licence and its version"
     assert fit(asked(workspace, variant="b"), QUIET).status == "fitted"
     assert sorted((workspace.parent / "cache" / "tokens").iterdir()) == tokens, "read from the cache"
     manifest = read_manifest(workspace / "datasets" / "ro" / "conceptnet", DATASET) or {}
