@@ -29,10 +29,10 @@ from lrldata.manifest import (
     read_beside,
     read_manifest,
     understood,
-    versions_of,
 )
 from lrldata.paths import Held, walk
 from lrldata.review.summary import summary_of
+from lrldata.versions import versions_of
 from lrldata.workspace import PATTERNS, source_of_adapter
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods
 

@@ -93,6 +93,7 @@ def build(lang: str | Language | Several, **options: Any) -> Dataset | list[Data
         ['test', 'train', 'validation']
 
     """
+    refuse_forked()
     call = call_of(BuildOptions, options, lang=as_typed(lang))
     with naming_arguments(BuildOptions.__annotations__.keys() | {"lang"}):
         if isinstance(lang, str) and len(parse(lang)) > 1:
@@ -118,7 +119,6 @@ def load_settings(file: Path | None, flags: Mapping[str, Any]) -> BuildConfig | 
 
 def build_datasets(settings: BuildConfig | WebConfig, out: str | None, progress: Progress) -> list[Dataset]:
     """Build what is asked for, in a remote workspace where `out` is one. Raises LrlError."""
-    refuse_forked()
     makes = [dataset_path(language.code, settings.source) for language in parse(settings.lang)]
     with opened(out, makes, makes, settings.cache) as folder:
         wanted = settings.model_copy(update={"out": folder}) if out and is_remote(out) else settings

@@ -14,7 +14,6 @@ import polars as pl
 
 from lrldata.errors import StorageError
 from lrldata.folder import replaced
-from lrldata.forks import refuse_forked
 from lrldata.manifest import (
     DATASET,
     MANIFEST,
@@ -156,7 +155,6 @@ def open_shards(folder: Path, *names: str) -> Opened:
 
     Raises StorageError when the folder is unfinished, or its bytes or rows are not those of the manifest.
     """
-    refuse_forked()
     try:
         return from_held(folder, partial(_open, names=names))
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -119,6 +119,8 @@ def fit(data: Any, **options: Any) -> Any:
         'workspace/adapters/ro/lrl-mini/conceptnet-seq_bn_inv'
 
     """
+    if not options.get("text"):  # a dataset is read with Polars
+        refuse_forked()
     listed = isinstance(data, list | tuple)
     several = list(data) if listed else [data]
     if wrong := [each for each in several if not isinstance(each, Dataset | Language | str | Path)]:

@@ -6,7 +6,7 @@ least the time of each layer's small operations, as `tools/gpu_check.py` measure
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,6 +51,9 @@ KNOWN = {  # as their own cards and configurations say
     "FacebookAI/xlm-roberta-base": Shape(278_043_648, 768, 12, 250_002),
     "FacebookAI/xlm-roberta-large": Shape(559_890_432, 1_024, 24, 250_002),
     "meta-llama/Meta-Llama-3-8B": Shape(8_030_261_248, 4_096, 32, 128_256, decoder=True, feed=14_336, gated=True),
+    "meta-llama/Llama-3.1-8B": Shape(8_030_261_248, 4_096, 32, 128_256, decoder=True, feed=14_336, gated=True),
+    "meta-llama/Llama-3.2-1B": Shape(1_235_814_400, 2_048, 16, 128_256, decoder=True, feed=8_192, gated=True),
+    "meta-llama/Llama-3.2-3B": Shape(3_212_749_824, 3_072, 28, 128_256, decoder=True, feed=8_192, gated=True),
 }
 USUAL = "FacebookAI/xlm-roberta-base"
 
@@ -61,9 +64,10 @@ def shape_of(model: str) -> Shape:
     if model in KNOWN:
         return KNOWN[model]
     try:
-        return shape_from(json.loads(_config_of(model).read_text("utf-8")))
+        told = json.loads(_config_of(model).read_text("utf-8"))
+        return shape_from(_whole(told), told.get("architectures") or ())
     except Exception:  # noqa: BLE001 -- whatever it is, a model that cannot be read is refused where it is used
-        note(f"note: {model}: its config.json cannot be read: time and memory are those of {USUAL}.")
+        note(f"note: {model}: its size is not known here: time and memory are told as those of {USUAL}.")
         return KNOWN[USUAL]
 
 
@@ -71,34 +75,45 @@ def _config_of(model: str) -> Path:
     folder = Path(model)
     if folder.is_dir():
         return folder / "config.json"
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 -- of models on the Hub alone
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # noqa: PLC0415 -- of models on the Hub alone
 
-    return Path(hf_hub_download(model, "config.json", etag_timeout=5))
+    held = try_to_load_from_cache(model, "config.json")
+    return Path(held if isinstance(held, str) else hf_hub_download(model, "config.json", etag_timeout=5))
 
 
-def shape_from(config: Mapping[str, Any]) -> Shape:
-    """Return the size that a config.json tells. Raises KeyError, TypeError for one that does not."""
-    text: Mapping[str, Any] = config.get("text_config") or config
+def _whole(told: Mapping[str, Any]) -> Any:
+    """Return a configuration with what config.json leaves out, by the names that all architectures share."""
+    from transformers import AutoConfig  # noqa: PLC0415 -- a second, of models that are not known
+
+    return AutoConfig.for_model(**told)
+
+
+def shape_from(config: Any, architectures: Sequence[str] = ()) -> Shape:
+    """Return the size that a configuration of transformers tells. Raises AttributeError for one that does not."""
+    text = config.get_text_config()
 
     def told(*names: str, usual: int | None = None) -> int:
-        """Return what it says under one of the names that architectures have for it."""
-        found = next((int(text[name]) for name in names if text.get(name)), usual)
+        """Return the first of these that it says; of one that differs by layer, the largest."""
+        values = (getattr(text, name, None) for name in names)
+        found = next((max(value) if isinstance(value, list) else value for value in values if value), usual)
         if found is None:
-            raise KeyError(names[0])
-        return found
+            raise AttributeError(names[0])
+        return int(found)
 
-    hidden, words = told("hidden_size", "dim", "n_embd", "d_model"), told("vocab_size")
-    layers = told("num_hidden_layers", "n_layers", "n_layer")
-    kind = str(text.get("model_type", ""))
-    decoder = any(str(name).endswith(("ForCausalLM", "Generation")) for name in config.get("architectures") or ())
-    feed = told("intermediate_size", "hidden_dim", "ffn_dim", "n_inner", usual=4 * hidden)
-    gated = "rms_norm_eps" in text or kind == "modernbert"
-    heads = told("num_attention_heads", "n_heads", "n_head", usual=1)
+    hidden, layers, words = told("hidden_size"), told("num_hidden_layers"), told("vocab_size")
+    kind = str(text.model_type)
+    decoder = any(str(name).endswith(("ForCausalLM", "Generation")) for name in architectures)
+    feed = told("intermediate_size", "ffn_dim", "hidden_dim", "n_inner", usual=4 * hidden)
+    gated = hasattr(text, "rms_norm_eps") or kind == "modernbert"
+    heads = told("num_attention_heads", usual=1)
     queries = heads * told("head_dim", usual=hidden // heads)
     values = queries * told("num_key_value_heads", usual=heads) // heads
-    tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings", not decoder or kind.startswith("gemma")))
-    inner = layers * (2 * hidden * (queries + values) + (3 if gated else 2) * hidden * feed)
-    weights = inner + (1 if tied else 2) * hidden * words
+    experts = told("num_local_experts", "num_experts", "n_routed_experts", usual=1)
+    each = told("moe_intermediate_size", usual=feed) if experts > 1 else feed
+    own_layers = told("num_hidden_groups", usual=layers)  # of ALBERT, whose layers share their weights
+    tied = getattr(text, "tie_word_embeddings", True)
+    inner = own_layers * (2 * hidden * (queries + values) + (3 if gated else 2) * hidden * each * experts)
+    weights = inner + (1 if tied or not decoder else 2) * hidden * words
     return Shape(weights, hidden, layers, words, decoder, feed, gated, heads if kind == "gemma2" else 0)
 
 

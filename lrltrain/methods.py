@@ -108,7 +108,7 @@ def check_base(folder: Path, manifest: Mapping[str, Any], base: Base) -> None:
     if trained_on["id"] != base.id or not base.may_be_of(manifest):
         raise ModelError(
             f"{folder}: was trained on {trained_on['id']} ({known}), not on {base.id} ({here}).",
-            "Give its own base model with --base, and its revision with --base-revision.",
+            "Give its own base model with --base and --base-revision, or in prompts --model and --model-revision.",
         )
     same_files = trained_on.get("reading") == base.reading if base.reading else known and known == here
     wanted = manifest.get("tokenizer")

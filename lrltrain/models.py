@@ -83,9 +83,7 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
     location = str(mini_path()) if name == MINI else name
     folder = Path(location)
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        raise ModelError(
-            f"{name}: is an adapter, not a base model.", "Name its base model here, and the adapter with --adapter."
-        )
+        raise ModelError(f"{name}: is an adapter, not a base model.", "Name the model that it was trained on.")
     with _loading(name):
         checked = check_files(name, location, revision)
         declared: Any = checked.config.get("model_type")

@@ -21,7 +21,11 @@ from lrldata.errors import ModelError
 _NAME, _PLACE = "\U0010fffd", "\U0010fffc"
 _OURS = str.maketrans(dict.fromkeys((_NAME, _PLACE), "\U0010fffb"))  # of a text that has them all the same
 _THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*\Z")
-_A_DAY, _TODAY = "26 Jul 2024", "strftime_now"  # which the templates of Llama 3 name where they do not know today's
+_A_DAY = "26 Jul 2024"  # which the templates of Llama 3 name where they do not know today's
+_PARTS = {"%Y": "2024", "%m": "07", "%d": "26", "%B": "July", "%b": "Jul", "%A": "Friday", "%a": "Fri", "%y": "24"}
+_CLOCK = {"%H": "12", "%I": "12", "%M": "00", "%S": "00", "%p": "PM", "%j": "208"}
+_REPLACED = "".join(f"|replace('{code}', '{value}')" for code, value in (_PARTS | _CLOCK).items())
+_ON_A_DAY = f"{{%- macro strftime_now(format='%Y-%m-%d') -%}}{{{{ format{_REPLACED} }}}}{{%- endmacro -%}}"
 _PLACED = re.compile(rf"{_PLACE}(\d+){_PLACE}")
 
 
@@ -97,9 +101,9 @@ def _chat(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
     # A template that knows no thinking does not read that it is off; else a label would stand where thoughts begin.
     options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
     options["date_string"] = _A_DAY  # as Llama 3 has it; tomorrow it is to be the same prompt
-    template = tokenizer.chat_template
-    if isinstance(template, str) and _TODAY in template:
-        options["chat_template"] = f"{{% macro {_TODAY}(form) %}}{_A_DAY}{{% endmacro %}}{template}"
+    template = tokenizer.get_chat_template()
+    if "strftime_now" in template:
+        options["chat_template"] = _ON_A_DAY + template
     prompt = str(tokenizer.apply_chat_template(list(messages), **options))
     if messages[-1]["content"].strip() not in prompt:
         raise ModelError("the chat template of the model leaves the text out.", "Use --form completion.")

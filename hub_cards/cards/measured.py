@@ -94,9 +94,14 @@ def rows(results: Iterable[Mapping[str, Any]], language: str) -> list[dict[str, 
 
 def _name(result: Mapping[str, Any], language: str) -> str:
     tested = "" if result["language"] == language else f" in {language_name(result['language'])}"
-    learned, shots = result["transfer"], result["settings"].get("shots")  # of prompts
-    tested += "" if shots is None else f", prompted with {shots} examples" if shots else ", prompted without examples"
+    learned = result["transfer"]
+    tested += _prompted(result)
     return f"{result['task']}{tested}" + (f", learned in {language_name(learned['language'])}" if learned else "")
+
+
+def _prompted(result: Mapping[str, Any]) -> str:
+    shots = result["settings"].get("shots")  # which a task that was learned has not
+    return "" if shots is None else f", prompted with {shots} examples" if shots else ", prompted without examples"
 
 
 def _differing(result: Mapping[str, Any], twins: Sequence[Mapping[str, Any]]) -> str:
@@ -148,7 +153,7 @@ def entries(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _entry(result: Mapping[str, Any], data: str) -> dict[str, Any]:
     seeds = f"mean of {result['seeds']} seeds" if result["seeds"] > 1 else "1 seed"
-    metric = f"{METRICS.get(result['metric'], result['metric'])}, {seeds}"
+    metric = f"{METRICS.get(result['metric'], result['metric'])}, {seeds}{_prompted(result)}"
     return {
         "task": dict(TYPES[result["task"]]),
         "dataset": {"name": data, **_dataset(result)},

@@ -24,9 +24,9 @@ from lrldata.manifest import (
     is_unchanged,
     load_manifest,
     read_manifest,
-    versions_of,
     write_manifest,
 )
+from lrldata.versions import versions_of
 from lrldata.workspace import TASK_RUNS, score_path
 from lrltrain.names import base_name
 

@@ -10,9 +10,10 @@ import torch
 
 from lrldata.errors import TrainingError
 from lrldata.language import Language
-from lrldata.manifest import made_with, other_versions
+from lrldata.manifest import made_with
 from lrldata.output import note
 from lrldata.progress import Progress
+from lrldata.versions import other_versions
 from lrltrain.config import EvalConfig
 from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.heads import TaskHeads, TaskModel

@@ -59,7 +59,7 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
         with torch.device("meta" if config.method != "fusion" else "cpu"):
             attached = attach(model, config, [adapter_name(plan.language, config)], [config.seed])
     trained = sum(parameter.numel() for _, parameter in attached.parameters)
-    told = shape_from(model.config.get_text_config().to_dict())
+    told = shape_from(model.config)
     shape = replace(told, weights=everything, decoder=plan.base.objective == "clm")
     in_a_step = round(tokens / blocks * a_step)
     validated = min(config.eval_blocks, blocks * _share_of_validation(plan.text.provenance))

@@ -1,5 +1,6 @@
 """Which fits are trained together: those that share base model, method and settings, as many as memory holds."""
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -61,8 +62,15 @@ def groups(configs: Sequence[FitConfig]) -> Iterator[list[int]]:
     for number, config in enumerate(configs):
         alike.setdefault(config.group_key() or str(number), []).append(number)
     for numbers in alike.values():
-        size = _size(configs[numbers[0]])
+        size = _size(configs[numbers[0]]) if len(numbers) > 1 else 1
         yield from _parts(numbers, size)
+
+
+def _memory() -> int:
+    """Return the bytes that a GPU has free; of several processes, which must agree, what each of their GPUs has."""
+    if processes() > 1:
+        return int(torch.cuda.get_device_properties(int(os.environ.get("LOCAL_RANK", "0"))).total_memory)
+    return int(torch.cuda.mem_get_info()[0])
 
 
 def _size(config: FitConfig) -> int:
@@ -71,6 +79,6 @@ def _size(config: FitConfig) -> int:
         return config.group
     if torch.cuda.is_available():
         shape = shape_of(config.base)
-        left = ROOM * torch.cuda.mem_get_info()[0] - 2 * shape.weights
+        left = ROOM * _memory() - 2 * shape.weights
         return max(1, min(MOST["cuda"], int(left / step_memory(config, shape, config.batch_size * config.max_length))))
     return MOST["cpu"] if config.base == BUILT_IN else 1

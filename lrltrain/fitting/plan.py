@@ -9,8 +9,9 @@ from typing import Any
 
 from lrldata.errors import ModelError, UsageError
 from lrldata.language import Language, find
-from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with, other_versions, read_manifest
+from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with, read_manifest
 from lrldata.output import note
+from lrldata.versions import other_versions
 from lrldata.workspace import adapter_path
 from lrltrain.artifact import NOT_NEEDED, open_adapter
 from lrltrain.config import FitConfig

@@ -17,13 +17,13 @@ from lrldata.manifest import (
     DamagedError,
     damaged,
     load_manifest,
-    other_versions,
     read_manifest,
     read_sealed,
     sealed,
     write_json,
 )
 from lrldata.paths import inside, remove_tree
+from lrldata.versions import other_versions
 from lrltrain.artifact import NOT_NEEDED, owned_by
 from lrltrain.config import FitConfig
 from lrltrain.methods import READERS
@@ -149,7 +149,8 @@ def refuse_other_base(home: Path, base: Base, *, overwrite: bool) -> None:
     for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
         manifest = _adapter_in(folder)
         held = manifest.get("base")
-        if not held or (held["id"] == base.id and (overwrite or base.may_be_of(manifest))):
+        same = overwrite or None in (held and held.get("content"), base.content) or base.may_be_of(manifest)
+        if not held or (held["id"] == base.id and same):  # of a model on the Hub, whatever its commit
             continue
         if held["id"] != base.id:
             names = distinct({"": parent.name, base.id: base_name(base.id)}, {"": "", base.id: base.id})

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +86,19 @@ class Found:
 def find_local(config: PromptConfig) -> tuple[Found, dict[str, Any]]:
     """Find the model and its adapter, and say in which precision it will compute. Raises LrlError."""
     manifest = open_adapter(config.adapter) if config.adapter else None
-    public = config.model_id or (manifest["base"]["id"] if manifest and Path(config.model).is_dir() else None)
-    base = find_base(config.model, config.model_revision, public, "clm")
+    trained_on = manifest["base"] if manifest else {}
+    revision = config.model_revision or (trained_on.get("revision") if config.model == trained_on.get("id") else None)
+    base = find_base(config.model, revision, config.model_id, "clm")
     if config.adapter and manifest:
         if manifest["method"] == "full":
             raise UsageError(f"{config.adapter}: is a whole model.", "Name it with --model, without --adapter.")
-        check_base(config.adapter, manifest, base)
+        check_base(config.adapter, manifest, _named(base, manifest))
     return Found(base, config.adapter, manifest), {"precision": precision_of(config.precision)}
+
+
+def _named(base: Base, manifest: Mapping[str, Any]) -> Base:
+    """Return a base model that is a folder by the id that an adapter has for it; its weights tell whether it is."""
+    return replace(base, id=manifest["base"]["id"]) if base.content else base
 
 
 def open_local(config: PromptConfig, found: Found, progress: Progress) -> Local:
@@ -101,7 +107,7 @@ def open_local(config: PromptConfig, found: Found, progress: Progress) -> Local:
     with within_memory(SMALLER), progress.waiting(f"Loading {base.id}"):
         tokenizer = load_tokenizer(base)
         if found.folder and found.manifest:
-            model = load_adapted(found.folder, found.manifest, base, dtype)
+            model = load_adapted(found.folder, found.manifest, _named(base, found.manifest), dtype)
         else:
             model = load_model(base, dtype)
         model = model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()

@@ -11,7 +11,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrldata.manifest import fingerprint, versions_of
+from lrldata.manifest import fingerprint
+from lrldata.versions import versions_of
 from lrltrain.reporting.tables import Column, Row
 from lrltrain.reporting.train_seeds import seed_of
 

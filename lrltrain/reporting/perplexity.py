@@ -21,9 +21,9 @@ from lrldata.manifest import (
     load_manifest,
     read_beside,
     read_manifest,
-    versions_of,
 )
 from lrldata.output import note
+from lrldata.versions import versions_of
 from lrldata.workspace import PATTERNS, score_path, source_of_adapter
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.bootstrap import ratio

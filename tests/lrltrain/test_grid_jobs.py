@@ -224,7 +224,7 @@ def test_what_is_measured_is_taken_to_be_as_large_as_it_is() -> None:
 def test_a_decoder_in_a_folder_is_taken_for_one(tmp_path: Path) -> None:
     written = {"hidden_size": 4_096, "num_hidden_layers": 32, "vocab_size": 128_256, "intermediate_size": 14_336}
     written |= {"num_attention_heads": 32, "num_key_value_heads": 8}
-    told = {"architectures": ["LlamaForCausalLM"], "rms_norm_eps": 1e-5, "tie_word_embeddings": False}
+    told = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "tie_word_embeddings": False}
     (tmp_path / "config.json").write_text(json.dumps(written | told))
     known = KNOWN["meta-llama/Meta-Llama-3-8B"]
     assert replace(cost.shape_of(str(tmp_path)), weights=known.weights) == known
@@ -249,11 +249,14 @@ def test_a_decoder_in_a_folder_is_taken_for_one(tmp_path: Path) -> None:
         ("modernbert", {"vocab_size": 256_000}, 307_500_000),
         ("gemma2", {}, 2_614_341_888),
         ("qwen2", {"tie_word_embeddings": True}, None),
+        ("mixtral", {"tie_word_embeddings": True}, 46_570_000_000),
+        ("opt", {}, None),
+        ("xglm", {}, None),
     ],
 )
 def test_the_size_of_a_model_is_that_of_its_configuration(kind: str, more: dict[str, Any], weights: int | None) -> None:
     config = AutoConfig.for_model(kind, **more)
-    shape = shape_from(config.to_dict() | {"architectures": ["XForCausalLM"] if kind in ("gemma2", "qwen2") else []})
+    shape = shape_from(config)
     with torch.device("meta"):
         made = AutoModel.from_config(config)
     assert shape.weights == pytest.approx(sum(each.numel() for each in made.parameters()), rel=0.02)
@@ -266,7 +269,7 @@ def test_a_model_that_cannot_be_read_is_said_to_be_taken_for_another(
     caplog.set_level("INFO", logger="lrldata")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: (_ for _ in ()).throw(OSError("offline")))
     assert cost.shape_of("no/such-model") == KNOWN[USUAL]
-    assert "no/such-model: its config.json cannot be read: time and memory are those of" in caplog.text
+    assert "no/such-model: its size is not known here: time and memory are told as those of" in caplog.text
 
 
 def test_what_a_step_keeps_of_a_llama_and_of_one_that_caps_its_scores() -> None:
@@ -291,3 +294,14 @@ def test_the_time_left_is_as_fast_as_it_has_been(tmp_path: Path) -> None:
     for number, job in enumerate(now, 1):
         records.write(Record(job.id, job.name, "done", 100.0, ended=began + 50 * number))
     assert status(planned, slots, began, records)[1]["seconds_left"] == pytest.approx(100 * (len(made) - 5) / 2)
+
+
+def test_what_a_published_configuration_leaves_out_is_as_its_architecture_has_it(tmp_path: Path) -> None:
+    """Gemma 3 of images and text says neither its words nor its norm."""
+    text = {"model_type": "gemma3_text", "hidden_size": 3_840, "num_hidden_layers": 48, "intermediate_size": 15_360}
+    text |= {"num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 256}
+    told = {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "text_config": text}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    shape = cost.shape_of(str(tmp_path))
+    assert (shape.decoder, shape.gated, shape.layers) == (True, True, 48)
+    assert shape.weights == pytest.approx(11.8e9, rel=0.02), "the 12B's language model"

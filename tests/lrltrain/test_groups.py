@@ -5,6 +5,7 @@ import random
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,6 +156,12 @@ def test_a_group_on_a_gpu_begins_with_what_memory_may_hold(
     monkeypatch.setattr(groups, "shape_of", lambda _: Shape(7_000_000_000, 2_048, 16, 32_000, decoder=True))
     several = [FitConfig(lang="ro", base="x/y", variant=str(number), out=tmp_path) for number in range(40)]
     assert max(map(len, groups.groups(several))) == held
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    card = SimpleNamespace(total_memory=80e9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    assert max(map(len, groups.groups(several))) == 12, "the same in all processes, whatever is free"
 
 
 def test_gradients_are_clipped_and_moments_kept_for_each_adapter_apart() -> None:

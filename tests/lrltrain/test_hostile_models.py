@@ -288,11 +288,11 @@ def test_a_number_of_positions_that_is_none_is_not_taken(
     decoder: Path, monkeypatch: pytest.MonkeyPatch, positions: Any
 ) -> None:
     config = prompting(decoder, max_length=100)
-    base, _ = find_local(config)
-    model = load_model(base)
+    found, _ = find_local(config)
+    model = load_model(found.base)
     object.__setattr__(model.config, "max_position_embeddings", positions)  # transformers 5 checks what it sets itself
     monkeypatch.setattr("lrltrain.prompting.local.load_model", lambda *_: model)
-    assert open_local(config, base, Progress(quiet=True)).longest == 100
+    assert open_local(config, found, Progress(quiet=True)).longest == 100
 
 
 def test_another_base_by_the_same_name_is_checked_as_well(mini: Path) -> None:

@@ -12,7 +12,14 @@ import torch
 import transformers
 from models import model_of
 from safetensors.torch import load_file, save_file
-from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3TextConfig, SiglipVisionConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
+    SiglipVisionConfig,
+)
 
 import lrltrain
 from lrldata.errors import ModelError, StorageError
@@ -20,10 +27,11 @@ from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation import pseudo_perplexity, score_text
 from lrltrain.evaluation.pseudo_perplexity import Copies, sums
+from lrltrain.fitting import runs
 from lrltrain.fitting.estimate import estimate
 from lrltrain.fitting.fit import fit
 from lrltrain.methods import check_base
-from lrltrain.models import find_base, load_model, load_tokenizer
+from lrltrain.models import Base, find_base, load_model, load_tokenizer
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.local import find_local, open_local
 from lrltrain.tokens import encode_chat
@@ -168,9 +176,37 @@ def test_what_the_hub_refuses_is_said_to_be_gated(monkeypatch: pytest.MonkeyPatc
         find_base("x/y")
 
 
-def test_a_prompt_that_names_the_day_is_the_same_tomorrow() -> None:
+@pytest.mark.parametrize("several", [True, False])
+def test_a_prompt_that_names_the_day_is_the_same_tomorrow(*, several: bool) -> None:
     tokenizer = load_tokenizer(find_base("lrl-mini"))
     told = "{% if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
-    tokenizer.chat_template = told + "{{ date_string }} {{ strftime_now('%Y') }}: {{ messages[0]['content'] }}"
+    told += "{{ date_string }} {{ strftime_now(format='%d %B %Y') }} {{ strftime_now('%m')|int }}: "
+    told += "{{ messages[0]['content'] }}"
+    tokenizer.chat_template = {"default": told, "tool_use": "x"} if several else told
     (ids, _) = encode_chat(tokenizer, [{"role": "user", "content": "salut"}], ["a"])
-    assert tokenizer.decode(ids).startswith("26 Jul 2024 26 Jul 2024: salut")
+    assert tokenizer.decode(ids).startswith("26 Jul 2024 26 July 2024 7: salut")
+
+
+@pytest.mark.parametrize("kind", ["xglm", "gpt_neo", "opt"])
+def test_decoders_that_name_their_sizes_otherwise_are_estimated(kind: str, text: Path, tmp_path: Path) -> None:
+    few = {"num_layers": 2, "hidden_size": 32}
+    sizes: dict[str, Any] = {
+        "xglm": {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 48},
+        "gpt_neo": few | {"num_heads": 4, "attention_types": [[["global", "local"], 1]]},
+        "opt": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 48},
+    }[kind]
+    sizes |= {"word_embed_proj_dim": 32} if kind == "opt" else {}
+    config = AutoConfig.for_model(kind, vocab_size=8002, max_position_embeddings=128, **sizes)
+    base = saved(AutoModelForCausalLM.from_config(config), tmp_path / kind)
+    assert estimate(asked(base, text, tmp_path / "ws"), QUIET)["memory_bytes"] > 0
+
+
+def test_a_model_on_the_hub_that_has_moved_on_takes_further_adapters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Base("org/enc", "org/enc", "b" * 40, "mlm", "bert")
+    earlier = {"base": {"id": "org/enc", "revision": "a" * 40}}
+    (tmp_path / "text-lora").mkdir()
+    monkeypatch.setattr(runs, "_adapter_in", lambda _: earlier)
+    runs.refuse_other_base(tmp_path / "text-seq_bn", base, overwrite=False)
+    assert not base.may_be_of(earlier), "it is not put into this one"
