@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, FiniteFloat, NonNegativeInt, ValidationError
 
 from hub_cards.task_scores import TaskScore, read_task_scores
-from lrldata.dataset import open_shards
+from lrldata.dataset import content_of, open_shards
 from lrldata.errors import StorageError
 from lrldata.language import parse
 from lrldata.manifest import (
@@ -172,7 +172,7 @@ def open_workspace(root: Path, languages: Collection[str] | None = None) -> Work
 
 def _linked(adapter: Adapter, datasets: Sequence[Dataset]) -> Adapter:
     """Return an adapter that names datasets which have been built again since, to the same rows, as they are now."""
-    now = {(each.source, _content(each)): each.manifest_sha256 for each in datasets}
+    now = {(each.source, content_of(each.manifest)): each.manifest_sha256 for each in datasets}
 
     def link(entry: Mapping[str, Any]) -> Mapping[str, Any]:
         known = now.get((entry["name"], entry.get("content", ""))) if entry["kind"] == "dataset" else None
@@ -180,11 +180,6 @@ def _linked(adapter: Adapter, datasets: Sequence[Dataset]) -> Adapter:
 
     inputs = [link(entry) for entry in adapter.manifest["inputs"]]
     return replace(adapter, manifest={**adapter.manifest, "inputs": inputs})
-
-
-def _content(dataset: Dataset) -> str:
-    history, version = dataset.manifest["history"], dataset.manifest["version"]
-    return next((str(each["content"]) for each in history if each["version"] == version), "-")
 
 
 def read_datasets(root: Path, code: str) -> tuple[Dataset, ...]:

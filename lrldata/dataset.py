@@ -144,6 +144,11 @@ class Opened:
         )
 
 
+def content_of(manifest: Mapping[str, Any]) -> str:
+    """Return the hash of a dataset's rows, from its manifest: that of its version."""
+    return next(str(each["content"]) for each in manifest["history"] if each["version"] == manifest["version"])
+
+
 def open_dataset(folder: Path) -> tuple[dict[str, Any], pl.LazyFrame]:
     """Open a dataset folder: its manifest, and its rows with a column `split`. Raises StorageError as `open_shards`."""
     opened = open_shards(folder)

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from xxhash import xxh3_64_intdigest, xxh3_128
 
-from lrldata.dataset import open_shards
+from lrldata.dataset import content_of, open_shards
 from lrldata.encoding import undecodable
 from lrldata.errors import InputError, StorageError, UsageError, first_line
 from lrldata.language import Language
@@ -113,7 +113,7 @@ def _folder(folder: Path, language: Language) -> Text:
         "version": manifest["version"],
         "recipe": manifest["recipe"],
         "manifest_sha256": identity(folder, manifest),
-        "content": next(each["content"] for each in manifest["history"] if each["version"] == manifest["version"]),
+        "content": content_of(manifest),
         "rows": manifest["rows"],
     }
     made_of = [{"name": str(each["name"]), "sha256": str(each["sha256"])} for each in manifest["inputs"]]

@@ -166,7 +166,7 @@ def refuse_other_base(home: Path, base: Base, *, overwrite: bool) -> None:
 
 
 def _adapter_in(folder: Path) -> Mapping[str, Any]:
-    """Return an adapter's manifest; nothing where there is no adapter that can be read."""
+    """Return an adapter's manifest, empty if the folder has none that can be read."""
     try:
         manifest = None if folder.name.startswith(".") else read_manifest(folder, ADAPTER)
     except (OSError, StorageError):  # a link, or a folder of others: it is not this one that is written

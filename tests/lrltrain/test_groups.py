@@ -144,7 +144,7 @@ def test_groups_like_one_that_did_not_fit_are_not_tried(
     made = groups.fit_all(several, QUIET)
     assert [str(each.path) for each in made] == [each.variant for each in several]
     first = [("seq_bn", 8), ("seq_bn", 4)]
-    assert tried == [*first, *[("seq_bn", 2)] * 7, ("lora", 5)], "two tries in vain"
+    assert tried == [*first, *[("seq_bn", 2)] * 7, ("lora", 5)], "only two sizes that do not fit are tried"
 
 
 @pytest.mark.parametrize(("free", "held"), [(800e9, 32), (80e9, 12), (34e9, 3), (15e9, 1)])
