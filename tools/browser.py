@@ -75,8 +75,10 @@ class Page:
         await self.call("Input.dispatchKeyEvent", type="keyUp", **parts)
 
     async def type(self, text: str) -> None:
-        """Type a text into what has the focus."""
+        """Type a text at the end of the field that has the focus, and wait until it is there."""
+        before = await self.tell("document.activeElement.value")
         await self.call("Input.insertText", text=text)
+        await self.until(f"document.activeElement.value === {json.dumps(before + text)}")
 
     async def size(self, width: int, height: int, *, phone: bool = False) -> None:
         """Give the window a size in pixels."""
@@ -115,6 +117,8 @@ async def browser(profile: Path | None = None) -> AsyncIterator[Page]:
                     page = Page(socket)
                     for domain in ("Page", "Runtime", "Log"):
                         await page.call(f"{domain}.enable")
+                    # Without it a browser that has not the focus yet drops a text that is typed.
+                    await page.call("Emulation.setFocusEmulationEnabled", enabled=True)
                     yield page
                     await page.call("Browser.close")
         finally:
