@@ -23,7 +23,6 @@ from lrltrain.config import Objective
 from lrltrain.hub_cache import drop_damaged
 from lrltrain.names import BUILT_IN, declared_id, snapshot_of
 from lrltrain.reading import check_tokenizer, contents_of, reading_of
-from lrltrain.session import matmul_precision
 from lrltrain.tokenizer_file import PROBE, read_as_in_file
 from lrltrain.trust import check_files, no_remote_code
 
@@ -226,32 +225,6 @@ def check_length(wanted: int | None, model: Any, name: str) -> None:
     """Raise UsageError where `--max-length` is more than a model reads."""
     if wanted and wanted > longest_input(model):
         raise UsageError(f"--max-length {wanted}: {name} reads {longest_input(model)} tokens at most.")
-
-
-def precision_of(wanted: str) -> str:
-    """Return the precision to compute in: what is asked for, or with `auto` bf16 on a GPU that has it, else fp32."""
-    if wanted != "auto":
-        return wanted
-    has_it = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bf16" if has_it else "fp32"
-
-
-@contextmanager
-def tf32(*, on: bool) -> Iterator[None]:
-    """Let a GPU multiply single precision as TF32, or not, and leave that as it was for what a process does next.
-
-    Training does, as 10 bits of mantissa are more than the 7 of bf16; what is measured is not to depend on it.
-    """
-    if not torch.cuda.is_available():
-        yield
-        return
-    with matmul_precision("high" if on else "highest"):
-        yield
-
-
-def dtype_for(objective: Objective, precision: str) -> torch.dtype:
-    """Return how to hold the weights to measure: of a decoder, which is large, in bf16 where it computes so."""
-    return torch.bfloat16 if objective == "clm" and precision == "bf16" else torch.float32
 
 
 def word_starts(tokenizer: Any) -> torch.Tensor:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from lrltrain.config import Formula, Objective
 from lrltrain.evaluation.likelihoods import Likelihoods
-from lrltrain.models import no_cache, tf32, word_starts
+from lrltrain.models import no_cache, word_starts
+from lrltrain.precision import tf32
 from lrltrain.tokens import encode
 from lrltrain.training.loss import LabelledHead
 

@@ -36,18 +36,9 @@ from lrltrain.evaluation.sentences import Sentences, open_sentences
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.memory import SMALLER, within_memory
 from lrltrain.methods import load_adapted
-from lrltrain.models import (
-    MINI,
-    Base,
-    check_length,
-    dtype_for,
-    find_base,
-    load_model,
-    load_tokenizer,
-    longest_input,
-    precision_of,
-)
+from lrltrain.models import MINI, Base, check_length, find_base, load_model, load_tokenizer, longest_input
 from lrltrain.names import base_name
+from lrltrain.precision import dtype_for, note_if_slow, precision_of
 
 OWN = {MANIFEST, SCORES_FILE, SENTENCES_FILE}  # the files of a folder of scores
 LONGEST = 512
@@ -175,6 +166,7 @@ def _likelihoods(
     progress: Progress,
 ) -> Likelihoods:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    note_if_slow(config.precision)
     precision = precision_of(config.precision)
     dtype = dtype_for(base.objective, precision)
     tokenizer = load_tokenizer(base)

@@ -25,7 +25,8 @@ from lrltrain.evaluation.stack import LanguageAdapter, Stacked, stack
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
 from lrltrain.memory import release_gpu_memory
-from lrltrain.models import Base, check_length, load_tokenizer, longest_input, precision_of, tf32
+from lrltrain.models import Base, check_length, load_tokenizer, longest_input
+from lrltrain.precision import note_if_slow, precision_of, tf32
 
 LONGEST = 256  # tokens, by default
 
@@ -65,6 +66,8 @@ def task_runs(job: Job, config: EvalConfig, found: dict[str, Any], progress: Pro
     recipes = {seed: _recipe(job, config, args, seed) for seed in config.seeds}
     runs = {seed: _finished(job, config, recipe, found) for seed, recipe in recipes.items()}
     left = [seed for seed, run in runs.items() if run is None]
+    if left:
+        note_if_slow(config.precision)
     waiting = _at_once(left)
     while waiting:
         seeds = waiting.pop(0)

@@ -13,11 +13,12 @@ from lrldata.errors import InputError
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
 from lrltrain.costs import ALONE, fit_seconds, shape_from, step_memory
-from lrltrain.fitting.fit import HALF_DTYPES, device_name
+from lrltrain.fitting.fit import device_name
 from lrltrain.fitting.plan import adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_in_use, refuse_other_base
 from lrltrain.methods import attach
-from lrltrain.models import check_length, load_model, precision_of
+from lrltrain.models import check_length, load_model
+from lrltrain.precision import HALF, precision_of
 from lrltrain.text import HELD_OUT
 from lrltrain.tokens import encode
 from lrltrain.training.corpus import pack
@@ -67,7 +68,7 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     speed = EFFICIENCY["cuda" if on_gpu else "cpu"] * _products_a_second()
     a_layer = ALONE if on_gpu else 0.0
     seconds = fit_seconds(config, shape, in_a_step, speed=speed, a_layer=a_layer, eval_blocks=validated)
-    half = on_gpu and config.method != "full" and precision_of(config.precision) in HALF_DTYPES
+    half = on_gpu and config.method != "full" and precision_of(config.precision) in HALF
     memory = (2 if half else 4) * everything + BYTES_A_TRAINED * trained
     memory += round(step_memory(config, shape, config.batch_size * config.max_length))
     return {

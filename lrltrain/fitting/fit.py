@@ -23,9 +23,10 @@ from lrltrain.fitting.plan import Adapter, Plan, adapter_name, is_made, note_oth
 from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, translate_errors
 from lrltrain.fitting.writing import Writer
 from lrltrain.methods import Attached, assert_active, attach
-from lrltrain.models import check_length, load_model, precision_of, tf32, word_starts
+from lrltrain.models import check_length, load_model, word_starts
 from lrltrain.modules.families import base_of, family_of, layers_of
 from lrltrain.modules.insert import AdapterStack
+from lrltrain.precision import HALF, note_if_slow, precision_of, tf32
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
 from lrltrain.training.checkpoints import whole_steps
 from lrltrain.training.corpus import Corpus, tokenize
@@ -38,7 +39,6 @@ from lrltrain.training.weights import Rates, Weights
 if TYPE_CHECKING:
     from pathlib import Path
 
-HALF_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 UNKNOWN = 0.05  # share of unknown tokens at which to warn
 SHORT = 24  # tokens of the reference input
@@ -115,6 +115,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
     trackers = first.config.out / tracker_path(first.language.code, first.folder.parent.name, first.folder.name)
     with joined(first.config.tracker, trackers) as together:
         if first_process():
+            note_if_slow(first.config.precision)
             plans = [_begin(plan) for plan in plans]
         together.wait()
         corpora = [tuple(_tokenize(plan, split, progress) for split in ("train", "validation")) for plan in plans]
@@ -185,7 +186,7 @@ def _begin(plan: Plan) -> Plan:
 def _load(plan: Plan) -> Any:
     """Load the base model: to be trained itself in single precision, frozen in the one in which it computes."""
     torch.manual_seed(plan.config.seed)
-    held = torch.float32 if plan.config.method == "full" else HALF_DTYPES.get(precision_of(plan.config.precision))
+    held = torch.float32 if plan.config.method == "full" else HALF.get(precision_of(plan.config.precision))
     model = load_model(plan.base, held or torch.float32, plan.config.dropout)
     if torch.cuda.is_available():
         model.to("cuda")
@@ -219,7 +220,7 @@ def _can_be_captured(attention: PackedAttention) -> bool:
 def _step(
     plan: Plan, model: Any, attached: Attached, attention: PackedAttention, count: int, together: Processes
 ) -> Step:
-    config, half = plan.config, HALF_DTYPES.get(precision_of(plan.config.precision))
+    config, half = plan.config, HALF.get(precision_of(plan.config.precision))
     share = 1 / (config.accumulate * together.count)  # of what is added to the loss once a step
     penalty = attached.penalty
     step = Step(

@@ -16,9 +16,10 @@ from lrltrain.config import Batching
 from lrltrain.fitting.plan import Adapter, Plan
 from lrltrain.fitting.runs import run_folder
 from lrltrain.methods import Attached, fused_invertible
-from lrltrain.models import MINI, dtype_for, load_model, precision_of, tf32
+from lrltrain.models import MINI, load_model
 from lrltrain.modules.files import save_adapter, save_fusion
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert, take_out
+from lrltrain.precision import dtype_for, precision_of, tf32
 from lrltrain.training.corpus import Corpus
 from lrltrain.training.loop import Outcome
 from lrltrain.training.processes import processes

@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from lrldata.errors import ModelError, UsageError
 from lrltrain.evaluation.pseudo_perplexity import Copies, sums
-from lrltrain.models import takes, tf32
+from lrltrain.models import takes
+from lrltrain.precision import tf32
 from lrltrain.prompting.config import Form, Normalise
 from lrltrain.prompting.template import Prompts
 from lrltrain.tokens import encode, encode_chat

@@ -15,16 +15,8 @@ from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
 from lrltrain.memory import SMALLER, within_memory
 from lrltrain.methods import check_base, load_adapted
-from lrltrain.models import (
-    Base,
-    check_length,
-    dtype_for,
-    find_base,
-    load_model,
-    load_tokenizer,
-    longest_input,
-    precision_of,
-)
+from lrltrain.models import Base, check_length, find_base, load_model, load_tokenizer, longest_input
+from lrltrain.precision import dtype_for, note_if_slow, precision_of
 from lrltrain.prompting.config import PromptConfig
 from lrltrain.prompting.likelihood import ask, score
 from lrltrain.prompting.template import Prompts
@@ -103,6 +95,7 @@ def _named(base: Base, manifest: Mapping[str, Any]) -> Base:
 
 def open_local(config: PromptConfig, found: Found, progress: Progress) -> Local:
     """Load the model. Raises LrlError."""
+    note_if_slow(config.precision)
     base, dtype = found.base, dtype_for("clm", precision_of(config.precision))
     with within_memory(SMALLER), progress.waiting(f"Loading {base.id}"):
         tokenizer = load_tokenizer(base)

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-HALF_DTYPES = (torch.bfloat16, torch.float16)
+from lrltrain.precision import HALF
 
 
 def quick_attention(device: torch.device, computed_in: torch.dtype | None) -> AbstractContextManager[Any]:
     """Return the context for a model's forward pass: an empty one but for half precision on a CPU."""
-    return _InSingle() if device.type == "cpu" and computed_in in HALF_DTYPES else nullcontext()
+    return _InSingle() if device.type == "cpu" and computed_in in HALF.values() else nullcontext()
 
 
 class _InSingle(TorchFunctionMode):
@@ -32,7 +32,7 @@ class _InSingle(TorchFunctionMode):
         if (
             function is not scaled_dot_product_attention
             or not torch.is_grad_enabled()
-            or args[0].dtype not in HALF_DTYPES
+            or args[0].dtype not in HALF.values()
         ):
             return function(*args, **kwargs)
         with torch.autocast("cpu", enabled=False):
@@ -41,4 +41,4 @@ class _InSingle(TorchFunctionMode):
 
 
 def _single(value: Any) -> Any:
-    return value.float() if isinstance(value, Tensor) and value.dtype in HALF_DTYPES else value
+    return value.float() if isinstance(value, Tensor) and value.dtype in HALF.values() else value

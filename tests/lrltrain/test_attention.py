@@ -1,5 +1,6 @@
 """In what numbers are multiplied: attention in halves on a CPU, frozen matrices in bf16, TF32 on a GPU."""
 
+import logging
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.stack import stack
 from lrltrain.evaluation.training import TaskTrainingArgs, hold_in_precision, precision
-from lrltrain.models import find_base, tf32
+from lrltrain.models import find_base
+from lrltrain.precision import against_single, note_if_slow, tf32
 from lrltrain.training.attention import quick_attention
 
 CPU = torch.device("cpu")
@@ -86,3 +88,22 @@ def test_tf32_is_on_where_it_trains_alone_and_is_left_as_it_was(monkeypatch: pyt
     with pytest.raises(KeyError), tf32(on=True):
         raise KeyError
     assert told() == "highest"
+
+
+@pytest.mark.parametrize(("times", "told"), [(9.4, ["multiplies bf16 9 times slower than fp32"]), (0.3, [])])
+def test_a_processor_that_is_slower_in_half_precision_is_told_of_once(
+    times: float, told: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("lrltrain.precision.against_single", lambda _: times)
+    note_if_slow.cache_clear()
+    with caplog.at_level(logging.INFO, "lrldata"):
+        for wanted in ("bf16", "fp32", "bf16"):
+            note_if_slow(wanted)
+    assert len(caplog.records) == len(told)
+    assert all(each in caplog.text for each in told)
+    note_if_slow.cache_clear()
+
+
+def test_the_time_of_a_product_is_measured() -> None:
+    assert against_single(torch.float32) == 1.0
+    assert against_single(torch.bfloat16) > 0.0

@@ -6,7 +6,7 @@ Both train the same adapter on the same lines with the same masks, in one proces
 
 plain   as most people write it: a line per row, padded to the longest of the batch, the loss of all logits
 lrl     the step of this package: the same lines packed into rows, the loss at the labelled positions
-bf16    the same with the frozen weights in bf16, as `--precision bf16` holds them
+bf16    the same with the frozen weights in bf16, as `--precision bf16` holds them, on a processor that is quicker in it
 
 The loss of each batch must be equal to 1e-4, in bf16 to 1e-1. `products` replays every matrix product of a step of lrl
 alone: the floor that no way of computing the same gradients in fp32 on this machine can go below. Real tokens are those
@@ -28,6 +28,7 @@ from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 from lrltrain.config import FitConfig
 from lrltrain.methods import Attached, attach
 from lrltrain.models import find_base, load_tokenizer, word_starts
+from lrltrain.precision import against_single
 from lrltrain.training.batches import Batch, Block, Layout, Masking, Vocabulary
 from lrltrain.training.loss import IGNORED
 from lrltrain.training.packing import probe_packing
@@ -56,7 +57,8 @@ def main() -> None:
     model, attached = make_model(given, device)
     plain, ours = [batch["plain"] for batch in batches], [batch["lrl"] for batch in batches]
     found = {"plain": run(plain_step(model, attached, device), plain, device)}
-    for way in ("lrl", "bf16"):
+    quicker = device.type == "cuda" or against_single(torch.bfloat16) < 1
+    for way in ("lrl", "bf16") if quicker else ("lrl",):
         if way == "bf16":
             hold_in_bf16(model)
         steps = our_steps(model, attached, vocabulary)  # which puts hooks into the model
@@ -232,16 +234,17 @@ def report(
     times, losses = ({way: both[place] for way, both in found.items()} for place in (0, 1))
     tokens = [batch["tokens"] for batch in batches[1:]]
     speed = {way: sum(tokens) / sum(times[way]) for way in times}
-    apart, roughly = (
-        max(abs(one - other) for one, other in zip(losses["plain"], losses[way], strict=True))
+    apart = {
+        way: max(abs(one - other) for one, other in zip(losses["plain"], losses[way], strict=True))
         for way in ("lrl", "bf16")
-    )
+        if way in losses
+    }
     blocks = [batch["lrl"].tensors["input_ids"].numel() for batch in batches[1:]]
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{name}; {given.method}, {given.lines} lines a batch, {sum(tokens) / len(tokens):.0f} real tokens\n")
     print("| way | real tokens/s | seconds a step | padding | against plain |\n| --- | ---: | ---: | ---: | ---: |")
     padded = sum(batch["padded"] for batch in batches[1:])
-    for way, laid_out in (("plain", padded), ("lrl", sum(blocks)), ("bf16", sum(blocks))):
+    for way, laid_out in (("plain", padded), *((each, sum(blocks)) for each in apart)):
         seconds = statistics.median(times[way])
         padding, against = 1 - sum(tokens) / laid_out, speed[way] / speed["plain"]
         print(f"| {way} | {speed[way]:,.0f} | {seconds:.2f} | {padding:.1%} | {against:.2f} x |")
@@ -249,8 +252,10 @@ def report(
     floor = statistics.median(one / other for one, other in zip(times["lrl"], times["products"], strict=True))
     print(f"\nstep / its matrix products: {floor:.2f} (target at most 1.25)")
     print(f"speed against plain: {speed['lrl'] / speed['plain']:.2f} x (target at least 2.5)")
-    print(f"largest difference of a loss: {apart:.1e} (at most {CLOSE:.0e}), in bf16 {roughly:.1e} ({ROUGHLY:.0e})")
-    if apart > CLOSE or roughly > ROUGHLY:
+    for way, most in (("lrl", CLOSE), ("bf16", ROUGHLY)):
+        told = f"{apart[way]:.1e} (at most {most:.0e})" if way in apart else "not timed: this processor is slower in it"
+        print(f"largest difference of a loss, {way}: {told}")
+    if apart["lrl"] > CLOSE or apart.get("bf16", 0.0) > ROUGHLY:
         raise SystemExit("the losses differ")
 
 
