@@ -17,6 +17,7 @@ from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
 from lrldata.output import keep_out
 from lrldata.progress import Progress
+from lrldata.settings import as_path
 
 if TYPE_CHECKING:
     from hub_cards.publish.local import Rendered
@@ -149,8 +150,8 @@ def render_card(path: PathLike, *, namespace: str = "my-org", out: PathLike | No
         from hub_cards.publish.local import render  # noqa: PLC0415 -- imports the libraries that draw
 
     with naming_arguments({"namespace", "out"}):
-        check_arguments(Path(path), namespace)
-        return render(Path(path), namespace, None if out is None else Path(out))
+        check_arguments(as_path(path), namespace)
+        return render(as_path(path), namespace, None if out is None else as_path(out))
 
 
 def check_card(path: PathLike, *, namespace: str = "my-org") -> list[str]:
@@ -172,8 +173,8 @@ def check_card(path: PathLike, *, namespace: str = "my-org") -> list[str]:
         from hub_cards.publish.local import check  # noqa: PLC0415 -- imports the libraries that draw
 
     with naming_arguments({"namespace"}):
-        check_arguments(Path(path), namespace)
-        return check(Path(path), namespace)
+        check_arguments(as_path(path), namespace)
+        return check(as_path(path), namespace)
 
 
 def check_arguments(path: Path, namespace: str) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, FiniteFloat, NonNegativeInt, ValidationError
 from hub_cards.task_scores import TaskScore, read_task_scores
 from lrldata.dataset import content_of, open_shards
 from lrldata.errors import StorageError
-from lrldata.language import parse
+from lrldata.language import Language, find_recorded
 from lrldata.manifest import (
     ADAPTER,
     DATASET,
@@ -33,7 +33,7 @@ from lrldata.manifest import (
 from lrldata.paths import Held, walk
 from lrldata.review.summary import summary_of
 from lrldata.versions import versions_of
-from lrldata.workspace import PATTERNS, source_of_adapter
+from lrldata.workspace import PATTERNS, codes_of, source_of_adapter
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods
 
 SAMPLES = 8
@@ -114,6 +114,11 @@ class Workspace:
         """Return the codes of the languages of which there is anything."""
         return tuple(sorted({*self.datasets, *self.adapters}))
 
+    def language(self, code: str) -> Language:
+        """Return a language of which there is something, as the table has it, or else as a manifest has it."""
+        held: list[Dataset | Adapter] = [*self.datasets.get(code, ()), *self.adapters.get(code, ())]
+        return find_recorded(held[0].manifest["language"])
+
     def scores_of(self, adapter: Adapter) -> list[Score]:
         """Return what was measured of exactly these weights."""
         return [
@@ -189,7 +194,7 @@ def read_datasets(root: Path, code: str) -> tuple[Dataset, ...]:
 
 def artifacts_of(root: Path, lang: str | None) -> list[Path]:
     """Return the folders of datasets and adapters of languages (as --lang names them; None: of all)."""
-    codes = {language.code for language in parse(lang)} if lang else None
+    codes = set(codes_of(lang, root)) if lang else None
     folders = (folder for kind in (DATASET, ADAPTER) for folder in sorted(root.glob(PATTERNS[kind])))
     return [folder for folder in folders if folder.is_dir() and _concerns(folder, root, codes)]
 

@@ -12,6 +12,7 @@ from lrldata.language import Language, as_typed, find, parse
 from lrldata.language import languages as table
 from lrldata.progress import Progress
 from lrldata.remote import as_folder, is_remote, opened
+from lrldata.settings import as_path
 from lrldata.web.config import WebConfig, is_web, load_web_config
 from lrldata.workspace import Dataset, dataset_path
 
@@ -217,11 +218,13 @@ def identify(texts: Iterable[str | None], *, lid: str = "compact", cache: PathLi
 
     if isinstance(texts, str):
         raise UsageError("texts: one text was given.", "Give a list of texts.")
+    if not isinstance(texts, Iterable):
+        raise UsageError(f"texts: {texts!r:.60} was given.", "Give a list of texts.")
     asked = ["" if text is None else text for text in texts]
     if wrong := [text for text in asked if not isinstance(text, str)]:
         raise UsageError(f"texts: {wrong[0]!r:.60} is not a text.", "Give a list of texts; None counts as one.")
     with naming_arguments({"lid", "cache"}):
-        return list(load_model(lid, None if cache is None else Path(cache)).predict(asked))
+        return list(load_model(lid, None if cache is None else as_path(cache)).predict(asked))
 
 
 def explain(
@@ -260,9 +263,11 @@ def explain(
     from lrldata.web.explain import explain as explain_text  # noqa: PLC0415
     from lrldata.web.scripts import scripts_asked  # noqa: PLC0415
 
+    if not isinstance(text, str):
+        raise UsageError(f"text: {text!r:.60} is not a text.", "Give one text.")
     with naming_arguments({"lang", "lid", "scripts", "documents", "cache"}):
         language = find(lang)
         asked = scripts_asked(language, as_typed(lang), scripts)
         cut = as_documents(documents)
-        home = None if cache is None else Path(cache)
+        home = None if cache is None else as_path(cache)
         return explain_text(text, language, lid, home, scripts=asked, documents=cut)

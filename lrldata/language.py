@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -77,7 +78,7 @@ _SUBTAG = re.compile(r"[a-z]{4}|[a-z]{2}|[0-9]{3}")  # a script or a region of a
 
 
 def _fold(spelling: str) -> str:
-    return spelling.strip().casefold().replace("-", "_").replace(" ", "_")
+    return normalize("NFC", spelling.strip()).casefold().replace("-", "_").replace(" ", "_")
 
 
 def languages() -> tuple[Language, ...]:
@@ -90,14 +91,18 @@ def languages() -> tuple[Language, ...]:
 
 def _own_table() -> tuple[object, ...]:
     """Return what tells the user's own table of languages from another: a session may name or edit it late."""
-    return state_of(Path(os.environ[ADDED])) if os.environ.get(ADDED) else ()
+    return state_of(_own_file()) if os.environ.get(ADDED) else ()
+
+
+def _own_file() -> Path:
+    return Path(os.environ[ADDED]).expanduser()
 
 
 @cache
 def _languages(*_own: object) -> tuple[Language, ...]:
     table: dict[str, dict[str, Any]] = tomllib.loads(files("lrldata").joinpath("languages.toml").read_text("utf-8"))
     known = [Language(code=code, **row) for code, row in table.items()]
-    return (*known, *_added(Path(os.environ[ADDED]), known)) if os.environ.get(ADDED) else tuple(known)
+    return (*known, *_added(_own_file(), known)) if os.environ.get(ADDED) else tuple(known)
 
 
 def _added(file: Path, known: Sequence[Language]) -> list[Language]:
@@ -154,6 +159,8 @@ def find(typed: "str | Language") -> Language:
     main = table.get(first)
     script = next((part.title() for part in rest if len(part) == 4 and part.isalpha()), None)
     if main is not None and all(_SUBTAG.fullmatch(part) for part in rest):
+        if script and (row := table.get(f"{first}_{_fold(script)}")):
+            return row
         kin = [row for row in languages() if row is main or (main.conceptnet and row.conceptnet == main.conceptnet)]
         for row in kin:
             if script is None or not row.scripts or script in row.scripts:

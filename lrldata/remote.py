@@ -4,7 +4,7 @@ What a command reads is fetched before it, and what it made is sent after it (se
 already, unchanged, stay.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,13 +92,25 @@ class Mirror:
             self.store.invalidate_cache()
             for part in below:
                 there = self._found(part)
+                unsent = self._unsent(part, {name: mark_of(info) for name, info in there.items()}, state)
                 for name, info in there.items():
-                    if wanted(name) and not self._is_current(name, mark_of(info), state):
+                    is_wanted = _home_of(name, unsent) is None and wanted(name)
+                    if is_wanted and not self._is_current(name, mark_of(info), state):
                         state[name] = [mark_of(info), *times_of(self._get(name, info))]
                 for name in self._here(part):
-                    if name not in there and name in state:
+                    if name not in there and name in state and _home_of(name, unsent) is None:
                         remove(self.folder, name)
                         del state[name]
+
+    def _unsent(self, below: str, there: Mapping[str, str], state: State) -> set[str]:
+        """Return the artifacts that were made here since they were last moved, and that nobody has written there."""
+        found = set()
+        for home in _homes(self._here(below), below):
+            name = f"{home}/{MANIFEST}"
+            file, known = find(self.folder, name), state.get(name)
+            if file is not None and known is not None and there.get(name, known[0]) == known[0]:
+                found |= {home} if known[1:] != [*times_of(file)] else set()
+        return found
 
     def _get(self, name: str, info: dict[str, Any]) -> Path:
         target = inside(self.folder, name)

@@ -4,6 +4,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
@@ -24,6 +25,16 @@ def on_this_machine(given: Any) -> Any:
     if address and address[1] != "file":
         raise ValueError(f"{given} is an address: name a path of this machine")
     return Path(unquote("/" + str(given)[address.end() :]) if address else given).expanduser()
+
+
+def as_path(given: object) -> Path:
+    """Return what a function was given as a path of this machine, as `on_this_machine` does. Raises UsageError."""
+    if not isinstance(given, str | PathLike):
+        raise UsageError(f"{given!r:.60} is not a path.", "Name a file or folder.")
+    try:
+        return Path(on_this_machine(str(Path(given)) if isinstance(given, PathLike) else given))
+    except ValueError as error:
+        raise UsageError(f"{error}.") from error
 
 
 def path_or_id(given: Any) -> Any:

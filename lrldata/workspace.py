@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from lrldata.dataset import open_dataset
 from lrldata.errors import StorageError
-from lrldata.language import Language, find, find_recorded
+from lrldata.language import Language, find, find_recorded, parse
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES
+from lrldata.paths import is_safe, safe_name
+from lrldata.settings import as_path
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,14 +66,34 @@ def card_path(repository: str) -> str:
     return f"{CARDS}/{repository.rpartition('/')[2]}"
 
 
+def is_hidden(path: Path, workspace: Path) -> bool:
+    """Return whether a path is below a hidden folder of a workspace: what an exchange that was killed has left."""
+    return any(part.startswith(".") for part in path.relative_to(workspace).parts)
+
+
+def placed(workspace: Path, name: str) -> tuple[Path, str]:
+    """Return a folder and the path in it of a file of a workspace, whose own folders may be links to a larger disk."""
+    top, _, rest = safe_name(name).partition("/")
+    return (workspace / top, rest) if rest else (workspace, top)
+
+
 def find_folders(workspace: Path, kind: str) -> list[Path]:
     """Return the folders of a kind of artifact (DATASET, ADAPTER, SCORES), finished or not, by name."""
-    return sorted(path for path in workspace.glob(PATTERNS[kind]) if path.is_dir())
+    return sorted(path for path in workspace.glob(PATTERNS[kind]) if path.is_dir() and not is_hidden(path, workspace))
 
 
 def finished(workspace: Path, kind: str) -> list[Path]:
     """Return the folders of a kind of artifact that have a manifest, by name."""
     return [folder for folder in find_folders(workspace, kind) if (folder / MANIFEST).is_file()]
+
+
+def codes_of(typed: str, workspace: Path) -> list[str]:
+    """Return the codes of a `--lang` value; what a workspace holds need not be in the table. Raises LanguageError."""
+    found: dict[str, None] = {}
+    for part in filter(None, map(str.strip, typed.split(","))):
+        held = is_safe(part) and any((workspace / top / part).is_dir() for top in (DATASETS, ADAPTERS))
+        found |= dict.fromkeys([part] if held else [language.code for language in parse(part)])
+    return list(found) or [language.code for language in parse(typed)]
 
 
 @dataclass(frozen=True)
@@ -94,7 +116,7 @@ class Dataset:
     @classmethod
     def open(cls, path: str | Path) -> "Dataset":
         """Open a dataset folder and check it against its manifest. Raises StorageError."""
-        folder = Path(path)
+        folder = as_path(path)
         manifest, _ = open_dataset(folder)
         language = find_recorded(manifest["language"])
         return cls(language, folder, manifest["version"], "found", manifest["rows"], from_json(manifest["ledger"]))
@@ -130,7 +152,7 @@ class Dataset:
         """Write a page that shows what was kept, what was dropped and why. Raises StorageError."""
         from lrldata.report.page import write_report  # noqa: PLC0415
 
-        return write_report(self.path, None if out is None else Path(out))
+        return write_report(self.path, None if out is None else as_path(out))
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
@@ -158,7 +180,8 @@ class Workspace:
 
     def dataset(self, lang: str, source: str = "conceptnet") -> Dataset:
         """Open the dataset of a language and source. Raises LanguageError, StorageError."""
-        return Dataset.open(self.root / dataset_path(find(lang).code, source))
+        there = self.root / dataset_path(lang, source) if is_safe(lang) else None  # of a language of one's own
+        return Dataset.open(there if there and there.is_dir() else self.root / dataset_path(find(lang).code, source))
 
     def adapters(self) -> list[Path]:
         """Return the folders of finished adapters and fine-tuned models."""
@@ -180,7 +203,7 @@ def open_workspace(path: str | Path = "lrl-workspace") -> Workspace:
         ['workspace/datasets/ro/conceptnet']
 
     """
-    root = Path(path)
+    root = as_path(path)
     if not root.is_dir():
         raise StorageError(f"{root}: no such workspace.", "`lrldata build --out` makes one.")
     return Workspace(root)

@@ -12,7 +12,7 @@ from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
 from lrldata.manifest import MANIFEST
-from lrldata.settings import read_toml
+from lrldata.settings import as_path, read_toml
 from lrldata.workspace import DATASETS, Dataset
 from lrltrain.config import load_eval_config, load_fit_configs
 from lrltrain.options import EvalOptions, FitOptions, PathLike, PromptOptions
@@ -145,11 +145,12 @@ def _what(data: Dataset | Language | PathLike, options: Mapping[str, Any]) -> di
     if isinstance(data, Language):
         return {"lang": data.code}
     if not isinstance(data, Dataset):
-        if not (Path(data) / MANIFEST).is_file():
+        folder = as_path(data)
+        if not (folder / MANIFEST).is_file():
             if isinstance(data, Path) or os.sep in data:
-                Dataset.open(data)  # which says what is wrong
+                Dataset.open(folder)  # which says what is wrong
             return {"lang": str(data)}
-        data = Dataset.open(data)
+        data = Dataset.open(folder)
     source = {} if options.get("source") is not None else {"source": data.source}  # another one is refused later
     return {"lang": data.language.code, "dataset": str(data.path)} | source
 
@@ -158,7 +159,7 @@ def _where(data: Dataset | Language | PathLike) -> dict[str, Any]:
     """Return the workspace that a dataset lies in."""
     if isinstance(data, Language):
         return {}
-    path = data.path if isinstance(data, Dataset) else Path(data)
+    path = data.path if isinstance(data, Dataset) else as_path(data)
     within = len(path.parts) > 2 and path.parts[-3] == DATASETS
     return {"out": path.parents[2]} if within else {}
 
@@ -306,4 +307,4 @@ def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None
     with naming_arguments({"out", "against"}):
         if "://" in str(workspace):
             raise UsageError(f"{workspace}: not a folder of this machine.", "Use `lrltrain report` for remote ones.")
-        return write(Path(workspace), None if out is None else Path(out), against=Reference(against))
+        return write(as_path(workspace), None if out is None else as_path(out), against=Reference(against))

@@ -27,10 +27,10 @@ from hub_cards.publish.repository import (
 )
 from hub_cards.publish.retry import Patience
 from lrldata.errors import PublishError, UsageError
-from lrldata.language import find, parse
 from lrldata.manifest import understood
 from lrldata.output import note
 from lrldata.progress import Progress
+from lrldata.workspace import codes_of
 
 UNREACHED = 20.0  # seconds that a plan waits for a Hub that does not answer: there may be no network
 
@@ -73,9 +73,7 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
     account = _check_account(config, hub, patience)
     namespace = config.namespace or (account.name if account else "")
     with progress.waiting("Checking the workspace"):
-        workspace = open_workspace(
-            config.out, {language.code for language in parse(config.lang)} if config.lang else None
-        )
+        workspace = open_workspace(config.out, set(codes_of(config.lang, config.out)) if config.lang else None)
     codes = _languages(config, workspace)
     for folder in workspace.unfinished:
         note(f"note: {folder} is not finished, and stays here.")
@@ -90,7 +88,7 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
                 plans[plan.repository.id] = plan
             if config.collection and of_language:
                 items = tuple((plan.repository.id, plan.repository.kind) for plan in of_language)
-                collections.append(Collection.of(find(code).name, items))
+                collections.append(Collection.of(workspace.language(code).name, items))
     if not plans:
         raise UsageError(
             "nothing in the workspace is of that kind, source and method.", "`lrl push-hub --help` names the filters."
@@ -197,7 +195,7 @@ def _languages(config: PushConfig, workspace: Workspace) -> tuple[str, ...]:
     if config.lang is None:
         asked = workspace.languages
     else:
-        asked = tuple(language.code for language in parse(config.lang))
+        asked = tuple(codes_of(config.lang, workspace.root))
         if lacking := [code for code in asked if code not in workspace.languages]:
             raise UsageError(
                 f"{workspace.root}: holds nothing of {', '.join(lacking)}.",

@@ -114,6 +114,7 @@ def dataset_folder(folder: Path, lang: str | None, source: str | None) -> Path:
     """Return the dataset's folder that is meant. Raises UsageError where it is not one alone."""
     from lrldata.language import find
     from lrldata.manifest import DATASET, MANIFEST, kind_of
+    from lrldata.workspace import finished
 
     if (folder / MANIFEST).is_file():
         if kind_of(folder) != DATASET:
@@ -121,9 +122,9 @@ def dataset_folder(folder: Path, lang: str | None, source: str | None) -> Path:
         return folder.resolve()
     code = find(lang).code if lang else None
     found = [
-        path.parent
-        for path in sorted((folder / "datasets").glob(f"*/*/{MANIFEST}"))
-        if (code is None or path.parent.parent.name == code) and (source is None or path.parent.name == source)
+        path
+        for path in finished(folder, DATASET)
+        if (code is None or path.parent.name == code) and (source is None or path.name == source)
     ]
     if len(found) == 1:
         return found[0].resolve()

@@ -25,6 +25,7 @@ Case = tuple[str, PartOfSpeech]  # (end, verb): where the end is a verb
 LETTERS: Mapping[PartOfSpeech, str] = {"noun": "n", "verb": "v", "adjective": "as", "adverb": "r"}  # of nodes' URIs
 SLOTS = re.compile(r"\{(start|end)\}")
 BUILT_IN = ("english", "paper", "native")
+_DOTTED = frozenset(("az", "azj", "azb", "tr", "crh", "gag", "tt"))  # in which i has its dot in both cases
 
 
 class TemplateSet(BaseModel):
@@ -275,9 +276,12 @@ def finished(text: pl.Expr, templates: TemplateSet) -> pl.Expr:
     if not templates.capitalized:
         return text
     letter = text.str.head(1)
-    if templates.language == "az":  # i has its dot in both cases
+    if templates.language in _DOTTED:
         letter = letter.str.replace("i", "İ", literal=True)
-    return pl.concat_str([letter.str.to_uppercase(), text.str.slice(1)])
+    capital = letter.str.to_uppercase().str.replace_many(["Ǆ", "Ǉ", "Ǌ"], ["ǅ", "ǈ", "ǋ"])
+    # A Georgian sentence has capitals throughout, or none.
+    capital = pl.when(letter.str.contains(r"\p{Georgian}")).then(letter).otherwise(capital)
+    return pl.concat_str([capital, text.str.slice(1)])
 
 
 def put_into_words(facts: pl.DataFrame, book: Phrasebook) -> pl.DataFrame:

@@ -53,7 +53,7 @@
     },
     standing() {
       const found = new Map();
-      for (const each of file.verdicts.filter((one) => one.reviewer === reviewer)) {
+      for (const each of file.verdicts.filter((one) => one.reviewer === reviewer && file.texts.has(one.line))) {
         found.delete(each.line);
         if (each.decision !== "none") found.set(each.line, each);
       }
@@ -75,8 +75,7 @@
       }
       const mine = file.standing();
       const next = again ?? [...file.texts.keys()].find((each) => !mine.has(each)) ?? null;
-      const judged = [...mine.keys()].filter((each) => file.texts.has(each)).length;
-      return { line: next, text: file.texts.get(next) ?? "", judged, lines: file.texts.size, can_undo: mine.size > 0 };
+      return { line: next, text: file.texts.get(next) ?? "", judged: mine.size, lines: file.texts.size, can_undo: mine.size > 0 };
     },
     save() {
       const blob = new Blob(file.verdicts.map((each) => `${JSON.stringify(each)}\n`), { type: "application/jsonl" });

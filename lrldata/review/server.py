@@ -83,18 +83,19 @@ class Review:
         """Save what a request says, and return the next line and how many the reviewer has judged."""
         mine = self._given.setdefault(request.reviewer, {})
         again = None
-        if request.undo and mine:
-            again = next(reversed(mine))
+        if request.undo and (here := [each for each in mine if each in self._texts]):
+            again = here[-1]
             self._save(request, again, "none", "")
         elif request.line in self._texts and request.decision in DECISIONS:
             self._save(request, request.line, request.decision, request.note)
         line = again or self._queue.next(request.reviewer)
+        judged = sum(each in self._texts for each in mine)  # others are of an earlier version of the dataset
         return {
             "line": line,
             "text": self._texts[line] if line else "",
-            "judged": sum(each in self._texts for each in mine),
+            "judged": judged,
             "lines": len(self._texts),
-            "can_undo": bool(mine),
+            "can_undo": judged > 0,
         }
 
     def _save(self, request: Request, line: str, decision: str, note: str) -> None:

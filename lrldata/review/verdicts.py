@@ -160,7 +160,7 @@ def _append(path: Path, verdicts: Iterable[Verdict]) -> int:
         data = stream.read()
         known = {verdict.said for verdict in _parse(data, path)}
         lines = _whole_lines(data)
-        end = sum(len(line) + 1 for line in lines)
+        end = data.rfind(b"\n") + 1
         if end < len(data):
             note(f"note: {path}: the last verdict was cut off as it was written, and is left out.")
             stream.truncate(end)

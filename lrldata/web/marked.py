@@ -38,10 +38,13 @@ _NO_TEXT = frozenset(
 _TIME = re.compile(r"[\d:.,]+ --> [\d:.,]+")
 _TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 _CUES = 400  # characters of subtitles, after which a line ends though no sentence does
-_PAGE = re.compile(r"(WEBVTT|NOTE|STYLE|REGION)\b")
 
 _AT_ONCE = 1 << 20  # characters
-_NOTE = re.compile(r"\\(f|fe|ef|x|ex|fig|rq|ca|va|vp|pro|rb)\s.*?\\\1\*", re.DOTALL)
+# To its end within the verse; one that has none goes to the end of its line, and takes no other verse with it.
+_NOTE = re.compile(
+    r"\\(f|fe|ef|x|ex|fig|rq|ca|va|vp|pro|rb)\s"
+    r"(?:(?:(?!\\(?:[vcp]|\1)\s)[\s\S])*?\\\1\*|.*?(?=\\[vcp]\s|\n|\Z))"
+)
 _MILESTONE = re.compile(r"\\[a-z]+[0-9]*(?:-[se])?[ \t]*(?:\|[^\\]*)?\\\*")
 _MARKER = re.compile(r"\\\+?(?:(v|c)[ \t]+\S+|([a-z]+)[0-9]*(?:-[se])?)(?:\*|[ \t]?)")
 _ATTRIBUTES = re.compile(r"\|[^\\|\n]*(?=\\)")
@@ -208,7 +211,7 @@ def _subtitles(lines: Iterable[str]) -> Iterator[str]:
     said, before = False, ""  # whether a time has been, after which text comes, and the line before
     for line in lines:
         bare = line.strip()
-        if not line.strip("\r\n") or _PAGE.match(bare):
+        if not line.strip("\r\n"):
             said = False
         elif _TIME.match(bare):
             said = True

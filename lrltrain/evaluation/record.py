@@ -27,7 +27,7 @@ from lrldata.manifest import (
     write_manifest,
 )
 from lrldata.versions import versions_of
-from lrldata.workspace import TASK_RUNS, score_path
+from lrldata.workspace import TASK_RUNS, is_hidden, score_path
 from lrltrain.names import base_name
 
 PREDICTIONS = "predictions.parquet"
@@ -139,11 +139,6 @@ def write_run(
         manifest = {**recipe, "recipe": fingerprint(recipe), "result": dict(result), **more, "outputs": outputs}
         written = write_manifest(partial / MANIFEST, SCORES, manifest)
     return Run(folder, written)
-
-
-def is_hidden(path: Path, workspace: Path) -> bool:
-    """Return whether a path is below a hidden folder of a workspace."""
-    return any(part.startswith(".") for part in path.relative_to(workspace).parts)
 
 
 def runs_in(workspace: Path) -> Iterator[Run]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from lrldata.manifest import ADAPTER, MANIFEST, identity, read_manifest
 from lrldata.output import note
-from lrldata.workspace import PATTERNS
-from lrltrain.evaluation.record import Run, is_hidden, runs_in
+from lrldata.workspace import PATTERNS, is_hidden
+from lrltrain.evaluation.record import Run, runs_in
 from lrltrain.names import base_name
 
 SHOWN = 3  # names in a note

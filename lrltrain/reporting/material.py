@@ -19,8 +19,7 @@ from lrldata.report.funnel import Step, funnel
 from lrldata.report.page import sample_of
 from lrldata.report.read import read_samples
 from lrldata.report.samples import Shown, shown
-from lrldata.workspace import CARDS, PATTERNS, source_of_adapter
-from lrltrain.evaluation.record import is_hidden
+from lrldata.workspace import CARDS, PATTERNS, is_hidden, source_of_adapter
 
 SHOWN = 8  # samples of a dataset
 LOG, RUN = "log.json", "run.json"  # of an adapter, as lrltrain.artifact writes them, which needs torch

@@ -24,11 +24,10 @@ from lrldata.manifest import (
 )
 from lrldata.output import note
 from lrldata.versions import versions_of
-from lrldata.workspace import PATTERNS, score_path, source_of_adapter
+from lrldata.workspace import PATTERNS, is_hidden, score_path, source_of_adapter
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.bootstrap import ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods, statistic_of
-from lrltrain.evaluation.record import is_hidden
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
 from lrltrain.reporting.current import SHOWN, adapters_in, is_replaced, made_at, note_replaced, note_unusual

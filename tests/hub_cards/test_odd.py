@@ -221,6 +221,26 @@ def test_an_endpoint_may_end_in_a_slash_and_one_that_is_none_is_not_waited_for(h
     assert "HF_HUB_OFFLINE" in offline.stderr
 
 
+def test_a_language_of_one_s_own_is_published_by_whoever_has_the_workspace(
+    lrl: Any, lrldata: Any, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[tly]\nname = "Talysh"\niso639_3 = "tly"\nscripts = ["Latn"]\n', "utf-8")
+    text = tmp_path / "a.txt"
+    text.write_text("\n".join(f"Az tolışi zıvonədə qəp jəydəm, {at} ruj çok be." for at in range(9)), "utf-8")
+    made = lrldata(
+        "build", "--lang", "tly", "--source", "web", "--input", text, "--documents", "lines", "--lid", "none",
+        "--workers", 1, "--out", tmp_path / "ws", "--cache", tmp_path / "cache", LRL_LANGUAGES=str(own),
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    for chosen in (["--all"], ["--lang", "tly"]):
+        told = lrl(
+            "push-hub", *chosen, "--namespace", "my-org", "--license", "cc0-1.0", "--out", tmp_path / "ws", "--dry-run"
+        )
+        assert told.returncode == 0, told.stderr
+        assert "my-org/lrl-tly" in told.stdout
+
+
 def test_a_dry_run_tells_of_a_conflict(push: Any, fresh: Any, workspace: Path) -> None:
     assert push(out=workspace).returncode == 0
     put(fresh, "README.md", b"---\nlicense: mit\n---\n# Mine\n")

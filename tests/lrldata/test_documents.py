@@ -79,6 +79,20 @@ def aligned(folder: Path) -> Path:
     return folder / "a.usfm"
 
 
+def open_notes(folder: Path) -> Path:
+    text = f"\\c 1\n\\p\n\\v 1 {BEGIN}\\f + \\ft never closed\n\\v 2 {REST}\\x - \\xt 1\n1\\x*\n\\p\n\\v 3 {SECOND}"
+    text += "\\f + \\ft a\\f*\n"
+    (folder / "a.usfm").write_text(text, "utf-8")
+    return folder / "a.usfm"
+
+
+def capitals(folder: Path) -> Path:
+    cues = [FIRST, "NOTE is a word here.", "STYLE too."]
+    text = "".join(f"{n}\n00:00:0{n},000 --> 00:00:0{n},900\n{cue}\n\n" for n, cue in enumerate(cues))
+    (folder / "a.srt").write_text(text, "utf-8")
+    return folder / "a.srt"
+
+
 def rolling(folder: Path) -> Path:
     cues = [" \n" + BEGIN, f"{BEGIN}\n{REST}", f"{REST}\n{SECOND}"]
     text = "WEBVTT\n\n" + "\n\n".join(f"00:0{n}.000 --> 00:0{n}.900\n{cue}" for n, cue in enumerate(cues))
@@ -151,6 +165,7 @@ USFM = (
         headless,
         aligned,
         rolling,
+        open_notes,
         odt,
         epub,
         written("a.html", HTML),
@@ -164,6 +179,12 @@ def test_documents_are_read_as_their_paragraphs(make: Callable[[Path], Path], tm
     (shard,) = find_shards(make(tmp_path), None)
     texts = [text for part in read_parts(shard, Columns(lines=True)) for text in part["text"]]
     assert [text.strip() for text in texts if text.strip()] == [FIRST, SECOND]
+
+
+def test_cues_that_begin_as_blocks_of_webvtt_do_are_said(tmp_path: Path) -> None:
+    (shard,) = find_shards(capitals(tmp_path), None)
+    texts = [text for part in read_parts(shard, Columns(lines=True)) for text in part["text"]]
+    assert [text.strip() for text in texts if text.strip()] == [FIRST, "NOTE is a word here.", "STYLE too."]
 
 
 @pytest.mark.parametrize("name", ["a.docx", "a.odt", "a.epub"])

@@ -70,6 +70,9 @@ def test_a_column_with_nulls_is_identified() -> None:
     for wrong in (float("nan"), 0):
         with pytest.raises(UsageError, match=f"texts: {wrong} is not a text"):
             lrldata.identify(["da", wrong])  # type: ignore[list-item]
+    for call in (lrldata.identify, lambda given: lrldata.explain(given, "ro")):
+        with pytest.raises(UsageError, match=r"None was given|None is not a text"):
+            call(None)  # type: ignore[operator]
 
 
 def test_folders_whose_names_look_like_patterns(tmp_path: Path) -> None:
@@ -87,7 +90,12 @@ def test_a_path_is_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     made = lrldata.build("ro", sample=True, out="~/ws", cache="~/cache", quiet=True)
     assert made.path == tmp_path / "ws" / "datasets" / "ro" / "conceptnet"
+    assert [each.path for each in lrldata.open_workspace("~/ws").datasets()] == [made.path]
+    assert lrldata.open_dataset("~/ws/datasets/ro/conceptnet").version == made.version
+    assert made.report("~/page.html") == tmp_path / "page.html"
     assert not (tmp_path / "~").exists()
+    with pytest.raises(UsageError, match="None is not a path"):
+        lrldata.open_workspace(None)  # type: ignore[arg-type]
     assert on_this_machine("file:///a%20b/c") == on_this_machine(Path("file:///a b/c")) == Path("/a b/c")
     for address in ("https://x.org/a.txt", Path("s3://bucket/a")):
         with pytest.raises(UsageError, match=r"input: .* is an address"):

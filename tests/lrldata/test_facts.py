@@ -21,6 +21,7 @@ from lrldata.conceptnet.verbalize import (
     all_built_in,
     built_in,
     expected_sets,
+    finished,
     missing,
     phrasebook,
     problems,
@@ -294,3 +295,15 @@ def test_all_phrasings_are_used_about_equally() -> None:
 )  # fmt: skip
 def test_scripts_of_terms(term: str, scripts: list[str], held: bool) -> None:
     assert pl.DataFrame({"t": [term]}).select(in_scripts(pl.col("t"), scripts)).item() is held
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "begins"),
+    [("tr", "istanbul", "İ"), ("tr", "ev", "E"), ("ro", "insulă", "I"), ("ka", "ადამიანი", "ა"), ("hr", "ǆep", "ǅ"),
+     ("de", "1", "1")],
+)  # fmt: skip
+def test_the_first_letter_is_a_capital_as_the_language_has_it(code: str, text: str, begins: str) -> None:
+    templates = built_in("english").model_copy(update={"language": code, "capitalized": True})
+    said = pl.DataFrame({"text": [text]}).select(finished(pl.col("text"), templates))["text"][0]
+    assert said[0] == begins
+    assert said[1:] == text[1:]

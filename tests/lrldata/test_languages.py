@@ -14,10 +14,10 @@ from lrldata.progress import Progress
 from lrldata.web.build import build_web
 from lrldata.web.config import WebConfig
 from lrldata.web.scripts import check_known
-from lrldata.workspace import Dataset
+from lrldata.workspace import Dataset, codes_of, open_workspace
 
 PAPER = """am az bn bo bg ku cy da el he jv ka lv mr mt mk ne ro si sk sl su sw te th ug ur uz yo ms""".split()
-SPELLINGS = """ro ron rum ron_Latn ron-Latn ro-RO RO Romanian română ro_Latn_RO""".split()
+SPELLINGS = """ro ron rum ron_Latn ron-Latn ro-RO RO Romanian română română ro_Latn_RO""".split()
 
 
 @pytest.mark.parametrize("typed", SPELLINGS)
@@ -28,7 +28,8 @@ def test_every_spelling_of_romanian_finds_it(typed: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "code"),
     [("ckb", "ku"), ("ku-Latn", "kmr"), ("zsm_Latn", "ms"), ("swh", "sw"), ("lvs_Latn", "lv"), ("npi", "ne"),
-     ("azj", "az"), ("Uyghur", "ug"), ("gre", "el"), ("sr-Cyrl", "sr"), ("id", "id")],
+     ("azj", "az"), ("Uyghur", "ug"), ("gre", "el"), ("sr-Cyrl", "sr"), ("id", "id"),
+     ("zh-Hant-TW", "zh_Hant"), ("kas-Deva-IN", "kas_Deva")],
 )  # fmt: skip
 def test_codes_that_automatic_mappings_get_wrong(typed: str, code: str) -> None:
     assert find(typed).code == code
@@ -112,6 +113,10 @@ def test_a_language_of_one_s_own_is_found_and_built(
         find("tly")
     assert Dataset.open(made.path).language == find_recorded(manifest["language"])
     assert Dataset.open(made.path).language.scripts == ("Latn", "Cyrl")
+    assert open_workspace(tmp_path).dataset("tly", "web").path == made.path
+    assert codes_of("tly, mt", tmp_path) == ["tly", "mt"]
+    with pytest.raises(LanguageError, match="tlx"):
+        codes_of("tlx", tmp_path)
     assert find_recorded({"code": "tly", "name": "Talysh", "hub_code": "tly"}).hub_code == "tly"
 
 

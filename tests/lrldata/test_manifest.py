@@ -17,6 +17,7 @@ from reports import put_samples, samples
 
 import lrldata
 from lrldata import manifest as manifests
+from lrldata.cli.review import dataset_folder
 from lrldata.conceptnet.build import build
 from lrldata.conceptnet.config import load_config
 from lrldata.conceptnet.index import EDGES, find_made, fingerprint_file
@@ -38,6 +39,7 @@ from lrldata.manifest import (
 )
 from lrldata.paths import PathError
 from lrldata.progress import Progress
+from lrldata.workspace import open_workspace
 
 QUIET = Progress(quiet=True)
 
@@ -160,6 +162,12 @@ def test_a_link_in_a_dataset_is_refused_by_name(name: str, folder: Path, tmp_pat
         with pytest.raises(PathError, match=re.escape(str(folder / name))):
             act()
     assert elsewhere.is_file()
+
+
+def test_what_an_exchange_that_was_killed_has_left_is_no_dataset(folder: Path) -> None:
+    shutil.copytree(folder, folder.with_name(f".{folder.name}.old"))
+    assert [each.path for each in open_workspace(folder.parents[2]).datasets()] == [folder]
+    assert dataset_folder(folder.parents[2], None, None) == folder.resolve()
 
 
 def test_a_workspace_behind_a_link_is_one(folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,6 +95,36 @@ def test_an_interrupted_sending_is_not_taken_for_whole(
     assert not mirror.listing(".leases"), "and the lease was given back"
     mirror.send(["datasets"])
     assert content(mirror, "datasets/xx/web/manifest.json") == b"2"
+
+
+def test_what_was_made_here_and_not_sent_is_not_fetched_over(bucket: str, tmp_path: Path) -> None:
+    def home(mirror: Mirror, text: str, *names: str) -> Path:
+        folder = mirror.folder / "datasets/xx/web"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for name in (*names, "manifest.json"):
+            (folder / name).write_text(text)
+        return folder
+
+    mirror, other = mirror_of(bucket, tmp_path / "one"), mirror_of(bucket, tmp_path / "two")
+    home(mirror, "1", "a", "b")
+    mirror.send(["datasets"])
+    folder = home(mirror, "22", "a", "c")
+    mirror.fetch(["datasets"])
+    assert {each.name: each.read_text() for each in folder.iterdir()} == dict.fromkeys(
+        ("a", "c", "manifest.json"), "22"
+    )
+    (folder / "a").unlink()  # of what was not made again, what is lacking comes back
+    mirror.send(["datasets"])
+    (folder / "c").unlink()
+    mirror.fetch(["datasets"])
+    assert (folder / "c").read_text() == "22"
+    other.fetch(["datasets"])
+    home(other, "333", "a")
+    other.send(["datasets"])
+    home(mirror, "4444", "a")
+    mirror.fetch(["datasets"])  # another has written it since: theirs counts
+    assert (folder / "manifest.json").read_text() == "333"
 
 
 def test_a_workspace_on_the_hub_has_a_commit_for_what_was_made(lrldata: Run, tmp_path: Path) -> None:

@@ -394,6 +394,25 @@ def test_a_file_works_alone_keeps_what_was_judged_and_saves_a_verdict_file(folde
     assert (summary["lines"], summary["unsure"]) == (3, 1)
 
 
+def test_verdicts_on_an_earlier_version_are_not_undone(folder: Path) -> None:
+    append(folder, [Verdict(
+        language="ro", source="glotcc", version="0.9.0", line=line_id("gone"), decision="right", reviewer="Ana",
+        time="2026-01-01T00:00:00Z",
+    )])  # fmt: skip
+
+    async def judge(client: aiohttp.ClientSession, address: str) -> None:
+        first = await ask(client, address)
+        assert (first["can_undo"], first["judged"]) == (False, 0)
+        assert await ask(client, address, undo=True) == first
+        after = await ask(client, address, line=first["line"], decision="right")
+        assert (after["can_undo"], after["judged"]) == (True, 1)
+        assert (await ask(client, address, undo=True))["line"] == first["line"]
+
+    run(judge, folder)
+    told = [(each.line == line_id("gone"), each.decision) for each in read_all(folder / VERDICTS)]
+    assert told == [(True, "right"), (False, "right"), (False, "none")]
+
+
 def test_a_sentence_says_what_speakers_found(folder: Path) -> None:
     async def judge(client: aiohttp.ClientSession, address: str) -> None:
         answer = await ask(client, address)

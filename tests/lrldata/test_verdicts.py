@@ -44,6 +44,14 @@ def test_what_is_appended_is_read_back_and_never_twice(tmp_path: Path) -> None:
     assert [each.said for each in read_all(tmp_path / VERDICTS)] == [each.said for each in given]
 
 
+def test_line_ends_of_windows_lose_nothing(tmp_path: Path) -> None:
+    append(tmp_path, [verdict(), verdict(OTHER, second=1)])
+    path = only_file(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    append(tmp_path, [verdict(decision="wrong", second=2)])
+    assert [each.decision for each in read_all(tmp_path / VERDICTS)] == ["right", "right", "wrong"]
+
+
 def test_a_changed_mind_counts_and_what_was_taken_back_does_not(tmp_path: Path) -> None:
     append(tmp_path, [verdict(), verdict(OTHER, second=1), verdict(decision="wrong", second=2)])
     append(tmp_path, [verdict(OTHER, "none", second=3)])

@@ -125,6 +125,17 @@ def test_one_flipped_byte_is_found_and_made_again(
     assert hashes(copy) == hashes(whole)
 
 
+def test_folders_of_a_workspace_may_be_links_to_a_larger_disk(copy: Path, tmp_path: Path, lrltrain: Run) -> None:
+    for name in ("datasets", "adapters", "scores", "report"):
+        (copy / name).rename(tmp_path / f"large-{name}")
+        (copy / name).symlink_to(tmp_path / f"large-{name}")
+    result = finished(lrltrain, write_recipe(tmp_path, copy))
+    assert (result["done"], result["kept"]) == (13, 13)
+    shutil.rmtree(next((tmp_path / "large-adapters/mt/lrl-mini").iterdir()))
+    assert finished(lrltrain, write_recipe(tmp_path, copy))["done"] == 13
+    assert len(list(copy.glob("adapters/*/lrl-mini/*/manifest.json"))) == 4
+
+
 def test_a_job_that_stumbles_over_a_harmed_input_has_it_made_again(
     copy: Path, whole: Path, tmp_path: Path, lrltrain: Run
 ) -> None:
