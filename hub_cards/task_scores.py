@@ -1,4 +1,8 @@
-"""The scores of tasks in a workspace, by adapter, counted and corrected as `lrltrain report` does. IO."""
+"""The scores of tasks in a workspace, by adapter, as `lrltrain report` has them. IO.
+
+There, adapters that differ in their seed alone are one; here each stands by itself, so that p is corrected for more
+comparisons.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -232,13 +232,17 @@ class Data(_Part):
 
 
 class TextOfScores(_Part):
-    """What the sentences of a perplexity are of; only `limit` were read, and the end of `cut` was not."""
+    """What the sentences of a perplexity are of; only `limit` were read, and the end of `cut` was not.
+
+    `unknown` is the share of the tokens that the model's vocabulary does not have.
+    """
 
     kind: Literal["flores", "hub", "dataset", "file"]
     id: Name | None = None
     manifest_sha256: Sha256 | None = None
     limit: NonNegativeInt | None = None
     cut: NonNegativeInt | None = None
+    unknown: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class ScoresManifest(_Artifact):

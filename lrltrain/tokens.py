@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 from lrldata.errors import ModelError
 
+UNKNOWN = 0.05  # share of unknown tokens at which to warn
 # Of private use: no text means anything by them, and normalizers of tokenizers let them be.
 _NAME, _PLACE = "\U0010fffd", "\U0010fffc"
 _OURS = str.maketrans(dict.fromkeys((_NAME, _PLACE), "\U0010fffb"))  # of a text that has them all the same

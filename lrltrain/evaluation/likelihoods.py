@@ -18,13 +18,15 @@ SCORES_FILE, SENTENCES_FILE = "scores.json", "sentences.parquet"
 class Likelihoods:
     """Log-likelihood in nats, tokens and characters asked for of each sentence, (sentences,) each.
 
-    `cut` tells of how many sentences the end was not read, as they are longer than the model reads.
+    `cut` tells of how many sentences the end was not read, as they are longer than the model reads, and `unknown` which
+    share of all tokens the vocabulary does not have; the corrected formula does not ask for these.
     """
 
     log_likelihood: NDArray[np.float64]
     tokens: NDArray[np.int64]
     characters: NDArray[np.int64]
     cut: int = 0
+    unknown: float = 0.0
 
     def perplexity(self, formula: str) -> float:
         """Return the perplexity of the whole text."""

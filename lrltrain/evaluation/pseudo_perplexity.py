@@ -74,7 +74,9 @@ def likelihoods(
         len(ids) == max_length and bool(text[end:].strip())
         for text, ids, end in zip(sentences, encoded, ends, strict=True)
     )
-    return Likelihoods(total, np.array([len(each.targets) for each in asked]), np.array(characters), cut)
+    ids = np.concatenate([np.asarray(each) for each in encoded]) if encoded else np.zeros(0)
+    unknown = float(np.mean(ids == tokenizer.unk_token_id)) if len(ids) and tokenizer.unk_token_id is not None else 0.0
+    return Likelihoods(total, np.array([len(each.targets) for each in asked]), np.array(characters), cut, unknown)
 
 
 @tf32(on=False)

@@ -39,10 +39,12 @@ from lrltrain.methods import load_adapted
 from lrltrain.models import MINI, Base, check_length, find_base, load_model, load_tokenizer, longest_input
 from lrltrain.names import base_name
 from lrltrain.precision import dtype_for, note_if_slow, precision_of
+from lrltrain.tokens import UNKNOWN
 
 OWN = {MANIFEST, SCORES_FILE, SENTENCES_FILE}  # the files of a folder of scores
 LONGEST = 512
 PERPLEXITY = "pppl"
+UNREAD = "and what a model cannot read is not measured: its perplexity is not comparable with that of others"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Score:
     after: Interval
     before: Interval | None
     ratio: Interval | None
-    bits_per_character: float
+    bits_per_character: float | None
     path: Path
 
     def as_json(self) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def base_of(manifest: Mapping[str, Any], config: EvalConfig) -> Base:
             "Name it with --base FOLDER.",
         )
     name = config.base or trained_on["id"]
-    revision = config.base_revision or (trained_on["revision"] if config.base is None else None)
+    revision = config.base_revision or (trained_on["revision"] if name == trained_on["id"] else None)
     return find_base(name, revision, config.base_id or trained_on["id"], trained_on["objective"])
 
 
@@ -193,6 +195,9 @@ def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recip
         raise StorageError("a sentence has a likelihood that is not a number.", "Try --precision fp32.")
     if values.cut:
         note(f"note: {values.cut:,} of {len(text.sentences):,} sentences are too long to be read whole, and are cut.")
+    if values.unknown >= UNKNOWN:
+        model = recipe["base"]["id"]
+        note(f"warning: {values.unknown:.0%} of the tokens of {text.name} are unknown to {model}, {UNREAD}.")
     table = pl.DataFrame(
         {
             "sentence": text.sentences,
@@ -204,7 +209,11 @@ def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recip
     with (folder / SENTENCES_FILE).open("wb") as stream:  # polars takes no path that is not UTF-8
         table.write_parquet(stream, compression="zstd", statistics=False)
     outputs = [file_entry(folder / SENTENCES_FILE, folder)]
-    told = {"recipe": fingerprint(recipe), "text": text.origin | {"cut": values.cut}, "outputs": outputs}
+    told = {
+        "recipe": fingerprint(recipe),
+        "text": text.origin | {"cut": values.cut, "unknown": values.unknown},
+        "outputs": outputs,
+    }
     write_manifest(folder / MANIFEST, SCORES, {**recipe, **told})
 
 
@@ -219,6 +228,7 @@ def _score(
 ) -> Score:
     statistic = statistic_of(config.formula if base.objective == "mlm" else "perplexity")
     options = (statistic, config.resamples, config.seed)
+    characters = after.values.characters.sum()
     return Score(
         language,
         base.id,
@@ -230,7 +240,7 @@ def _score(
         interval(after.values, *options),
         interval(before.values, *options) if before else None,
         ratio(after.values, before.values, *options) if before else None,
-        float(-after.values.log_likelihood.sum() / np.log(2) / after.values.characters.sum()),
+        float(-after.values.log_likelihood.sum() / np.log(2) / characters) if characters else None,
         after.folder,
     )
 

@@ -27,6 +27,7 @@ from lrltrain.models import check_length, load_model, word_starts
 from lrltrain.modules.families import base_of, family_of, layers_of
 from lrltrain.modules.insert import AdapterStack
 from lrltrain.precision import HALF, note_if_slow, precision_of, tf32
+from lrltrain.tokens import UNKNOWN
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
 from lrltrain.training.checkpoints import whole_steps
 from lrltrain.training.corpus import Corpus, tokenize
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-UNKNOWN = 0.05  # share of unknown tokens at which to warn
 SHORT = 24  # tokens of the reference input
 
 

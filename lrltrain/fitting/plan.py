@@ -18,6 +18,7 @@ from lrltrain.config import FitConfig
 from lrltrain.fitting.runs import as_made_with, like
 from lrltrain.methods import check_base
 from lrltrain.models import MINI, Base, find_base, load_tokenizer
+from lrltrain.modules.families import FAMILIES, family_named
 from lrltrain.names import base_name, snapshot_of
 from lrltrain.text import Text, dataset_folder, open_text
 from lrltrain.training.corpus import tokenizer_fingerprint
@@ -118,6 +119,8 @@ def prepare(config: FitConfig, beside: Plan | None = None) -> Plan:
     base = beside.base if beside else find_base(config.base, config.base_revision, config.base_id, config.objective)
     if beside is None:
         _note_declared(config, base)
+        if config.method != "full" and f"{base.architecture}_text" not in FAMILIES:
+            family_named(base.architecture, base.id)  # before the text is read
     tokenizer = beside.tokenizer if beside else load_tokenizer(base)
     recipe = {
         "language": {"code": language.code, "name": language.name, "hub_code": language.hub_code},

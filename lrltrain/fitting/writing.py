@@ -1,6 +1,5 @@
 """From trained weights to the folders of adapters. IO."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import torch
 
-from lrldata.errors import TrainingError
 from lrldata.manifest import fingerprint
 from lrldata.paths import remove_tree
 from lrltrain.artifact import reference_logits, save_model, write_adapter
@@ -57,13 +55,8 @@ class Writer:
     def write(
         self, number: int, plan: Plan, corpus: Sequence[Corpus], outcome: Outcome, machine: Mapping[str, Any]
     ) -> Adapter:
-        """Write one folder. Raises TrainingError where the loss in the end is not a number."""
+        """Write one folder."""
         home, known = plan.folder.resolve(), outcome.progressed
-        if not math.isfinite(known.best_loss):
-            raise TrainingError(
-                f"the validation loss is {known.log[-1].get('eval_loss')} in the end.",
-                "Lower --learning-rate, and use --overwrite.",
-            )
         train, validation = corpus
         self.weights.put(number, outcome.best)
         self._take(number)

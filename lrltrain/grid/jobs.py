@@ -223,7 +223,8 @@ def _evals(
                 settings["adapter"] = [places.adapter(code, called.folder, source, method, variant)]
                 if task != "pppl" and (code, source) in builds:
                     settings["corpus"] = places.dataset(code, source)
-            settings |= {"lang": code, "task": task, "base": model} | called.of_eval
+            of_model = called.of_eval if key in adapters else called.of_eval_alone
+            settings |= {"lang": code, "task": task, "base": model} | of_model
             needs += tuple(build for made, build in builds.items() if settings.get("data") == places.dataset(*made))
             if task == "pppl":
                 _check_eval(task, settings)

@@ -12,7 +12,7 @@ from lrltrain.names import BUILT_IN, base_name, distinct, public_id
 
 @dataclass(frozen=True)
 class Model:
-    """A base model: `model` as a study names it first, `folder` of its adapters, and `base_id` where one is given.
+    """A base model: `model` as a study names it first, `folder` of its adapters, id and revision where they are given.
 
     A model on the Hub keeps its id. Two folders of one name have one id by themselves, and the second is given its own.
     """
@@ -20,6 +20,7 @@ class Model:
     model: str
     folder: str
     base_id: str | None = None
+    base_revision: str | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -30,6 +31,11 @@ class Model:
     def of_eval(self) -> dict[str, str]:
         """Return what `lrltrain eval` has to know."""
         return {"base_id": self.base_id} if self.base_id else {}
+
+    @property
+    def of_eval_alone(self) -> dict[str, str]:
+        """Return what it has to know of the model without an adapter; with one, the adapter names the revision."""
+        return self.of_eval | ({"base_revision": self.base_revision} if self.base_revision else {})
 
     @property
     def of_fit(self) -> dict[str, str]:
@@ -43,6 +49,7 @@ def models_of(tables: Sequence[Fits]) -> dict[str, Model]:
     spelled: dict[str, str] = {}  # where a model is: its first spelling
     ids: dict[str, str | None] = {}
     folders: dict[str, str] = {}
+    revisions: dict[str, str] = {}
     for number, fits in enumerate(tables, 1):
         for key in ("base_id", "base_folder"):
             if key in fits.options and len(set(fits.models)) > 1:
@@ -56,11 +63,13 @@ def models_of(tables: Sequence[Fits]) -> dict[str, Model]:
             ids[first] = ids.get(first) or (str(asked) if asked else None)
             if folder:
                 folders[first] = str(folder)
+            if revision := fits.options.get("base_revision"):
+                revisions[first] = str(revision)
     own = {model: asked or public_id(model) for model, asked in ids.items()}
     names = folders | {model: base_name(own[model]) for model in own if model not in folders}
     chosen = distinct(names, {model: model for model in names})
     given = {model: asked for model, asked in ids.items() if asked} | dict(_own_ids(own, chosen))
-    found = {model: Model(model, chosen[model], given.get(model)) for model in own}
+    found = {model: Model(model, chosen[model], given.get(model), revisions.get(model)) for model in own}
     return {model: found[spelled[_place(model)]] for fits in tables for model in fits.models}
 
 

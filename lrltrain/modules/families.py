@@ -106,11 +106,15 @@ FAMILIES: dict[str, Family] = {  # by `model_type` of config.json
 
 def family_of(model: Any) -> Family:
     """Return the family of a transformers model. Raises ModelError that names those that are supported."""
-    kind = model.config.model_type
+    return family_named(model.config.model_type, model.config.name_or_path or "the model")
+
+
+def family_named(kind: str, name: str) -> Family:
+    """Return the family of models of a type, as `family_of` does."""
     family = FAMILIES.get(kind)
     if family is None:
         raise ModelError(
-            f"{model.config.name_or_path or 'the model'}: adapters cannot be put into models of type {kind!r}.",
+            f"{name}: adapters cannot be put into models of type {kind!r}.",
             f"Supported are {', '.join(FAMILIES)}; `lrltrain fit --method full` needs no support.",
         )
     return family

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,19 @@ from lrldata.manifest import ADAPTER, MANIFEST, identity, read_manifest
 from lrldata.output import note
 from lrldata.workspace import PATTERNS, is_hidden
 from lrltrain.evaluation.record import Run, runs_in
-from lrltrain.names import base_name
 
 SHOWN = 3  # names in a note
-Adapters = Mapping[tuple[str, str], str]
+Adapters = Mapping[tuple[str, str], AbstractSet[str]]
 
 
 def adapters_in(workspace: Path) -> Adapters:
-    """Return the hash of the manifest of each adapter in a workspace, by the name of its base model and its own."""
-    found = {}
+    """Return the hashes of the manifests of adapters in a workspace, by the id of their base model and their name."""
+    found: dict[tuple[str, str], set[str]] = {}
     for path in sorted(workspace.glob(f"{PATTERNS[ADAPTER]}/{MANIFEST}")):
         manifest = read_manifest(path.parent, ADAPTER)
         if manifest is not None and not is_hidden(path, workspace):
-            key = base_name(str(manifest["base"]["id"])), str(manifest["name"])
-            found[key] = identity(path.parent, manifest)
+            key = str(manifest["base"]["id"]), str(manifest["name"])
+            found.setdefault(key, set()).add(identity(path.parent, manifest))
     return found
 
 
@@ -31,8 +31,8 @@ def is_replaced(manifest: Mapping[str, Any], adapters: Adapters) -> bool:
     adapter = manifest["adapter"]
     if not adapter:
         return False
-    here = adapters.get((base_name(str(manifest["base"]["id"])), str(adapter["name"])))
-    return here is not None and here != adapter["manifest_sha256"]
+    here = adapters.get((str(manifest["base"]["id"]), str(adapter["name"])))
+    return here is not None and adapter["manifest_sha256"] not in here
 
 
 def current_runs(workspace: Path) -> tuple[list[Run], list[str]]:

@@ -4,6 +4,7 @@ A file is called by its stem and a folder by its last part, so that a/test.txt a
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from lrldata.manifest import fingerprint
@@ -28,7 +29,7 @@ def content_of(data: Mapping[str, Any]) -> str:
         digest = digest.get("test")
     files = data.get("files")
     for entry in files if isinstance(files, list) else ():
-        if isinstance(entry, Mapping) and entry.get("path") == "test.tsv":
+        if isinstance(entry, Mapping) and PurePath(str(entry.get("path"))).stem == "test":  # .tsv, .txt or .conll
             digest = entry.get("sha256")
     return str(digest) if digest else fingerprint(data)
 

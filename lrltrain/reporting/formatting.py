@@ -4,7 +4,7 @@ from lrldata.errors import LanguageError
 from lrldata.language import find
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import Average
-from lrltrain.reporting.tables import Cell, Column, Row
+from lrltrain.reporting.tables import PPPL, Cell, Column, Row
 
 MARK = "\N{DAGGER}"  # beside a change that is more than chance
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
@@ -27,8 +27,9 @@ def method_name(row: Row | Average) -> str:
 
 
 def column_name(column: Column) -> str:
-    """Return the task with its data: topic, sib200."""
-    return f"{column.task}, {column.data}"
+    """Return the task with its data: topic, sib200; of perplexities with the formula, where it is not the usual one."""
+    formula = column.metric.partition("(")[2].rstrip(")") if column.task == PPPL else ""
+    return f"{column.task}{f' ({formula})' if formula not in ('', 'corrected') else ''}, {column.data}"
 
 
 def number(value: float, column: Column) -> str:

@@ -119,7 +119,7 @@ def as_tables(table: Table) -> dict[str, str]:
             cells = [cell for cell in table.cells if cell.row.base == base and cell.column == column]
             usual = replace(table, cells=tuple(cell for cell in cells if not cell.row.variant))
             if usual.cells:
-                name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{column.task}-{column.data}-{base_name(base)}").strip("-")
+                name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{column_name(column)}-{base_name(base)}").strip("-")
                 several = sum(other == name or other.startswith(f"{name}--") for other in made)
                 made[f"{name}--{several + 1}" if several else name] = _wide(base, column, usual)
     return made

@@ -42,8 +42,8 @@ class Counts:
 
     @property
     def unknown_share(self) -> float:
-        """Return the share of tokens that the vocabulary does not know."""
-        return self.unknown / max(1, self.tokens - 2 * self.pieces)
+        """Return the share of tokens, special ones included, that the vocabulary does not have."""
+        return self.unknown / max(1, self.tokens)
 
     def padding(self, length: int) -> float:
         """Return the share of padding where every block is filled up to `length` tokens."""

@@ -111,6 +111,9 @@ class Loop:
                 self._save()
                 self._seed(number)
                 self.step.model.train()  # not in each step: of hundreds of modules it takes a tenth of a GPU's time
+        for known in self.known:
+            if not math.isfinite(known.best_loss):
+                self._fail(known, "the validation loss is not a number in the end.")
         return [Outcome(known, best) for known, best in zip(self.known, self.best, strict=True)]
 
     def _take(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
@@ -153,13 +156,16 @@ class Loop:
             if math.isfinite(loss) or known.failed:
                 continue
             blocks = [block for batch in batches for block in batch.blocks[place]]
+            self._fail(known, f"the loss is {loss} at step {number}, in the batch of blocks {blocks}.")
+
+    def _fail(self, known: Progressed, why: str) -> None:
+        known.failed = known.failed or why
+        if all(each.failed for each in self.known):
             kept = f"The checkpoint of step {known.step} is kept. " if known.step else ""
-            known.failed = f"the loss is {loss} at step {number}, in the batch of blocks {blocks}."
-            if all(each.failed for each in self.known):
-                raise TrainingError(
-                    known.failed,
-                    f"{kept}Lower --learning-rate, or use --precision bf16 or fp32, and begin again with --overwrite.",
-                )
+            raise TrainingError(
+                known.failed,
+                f"{kept}Lower --learning-rate, or use --precision bf16 or fp32, and begin again with --overwrite.",
+            )
 
     def _log(self, number: int, losses: Tensor, norms: Tensor) -> None:
         rate = self.schedule.rates.at(number - 1, self.schedule.steps)

@@ -1,5 +1,6 @@
 """What trains: the weights of K adapters, or of a whole model, as flat tensors (K, n)."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 CLIPPED = 1.0  # norm of an adapter's gradient, as the trainer of transformers has it
+_NORM = re.compile(r"(norm|(^|\.)ln)[^.]*(\.\d+)?\.\w+$")  # layernorm.weight, h.0.ln_1.weight, layer_norm1.0.weight
 SCALE = 2.0**15  # of the loss in fp16, halved for an adapter whenever its gradients overflow
 
 
@@ -142,7 +144,7 @@ class Weights:
 
 def _is_plain(name: str) -> bool:
     """Return whether a parameter gets no weight decay: biases and norms, as the trainer of transformers has it."""
-    return name.endswith("bias") or "norm" in name.lower().rsplit(".", 2)[-2 if "." in name else -1]
+    return name.endswith("bias") or _NORM.search(name.lower()) is not None
 
 
 def _rows(parameter: nn.Parameter, count: int) -> nn.Parameter:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from pathlib import Path
 from statistics import fmean, geometric_mean, stdev
 from typing import Any
@@ -16,6 +17,10 @@ from lrltrain.evaluation.record import Run, runs_in
 from lrltrain.evaluation.score_tasks import TaskScore
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages
+from lrltrain.reporting.current import adapters_in, is_replaced
+from lrltrain.reporting.data_names import content_of
+from lrltrain.reporting.formatting import column_name
+from lrltrain.reporting.latex import as_tables
 from lrltrain.reporting.links import by_perplexity
 from lrltrain.reporting.perplexity import read_perplexities
 from lrltrain.reporting.spreadsheets import runs_csv, scores_csv
@@ -289,6 +294,36 @@ def test_scores_of_an_adapter_that_was_trained_again_are_left_out(
     assert (cell.row.variant, cell.score.value > 0.8) == ("", True)
     assert sorted((each.row.method, each.row.variant) for each in perplexities) == [("lora", ""), ("none", "")]
     assert caplog.text.count("trained again since: ro_conceptnet_lora") == 2
+
+
+def test_two_base_models_of_one_name_have_adapters_of_their_own(tmp_path: Path) -> None:
+    put_adapter(tmp_path, "ro", "lora", [6, 5])
+    home = tmp_path / "adapters/ro/xlm-roberta-base/conceptnet-lora"
+    other = tmp_path / "adapters/ro/other--xlm-roberta-base/conceptnet-lora"
+    shutil.copytree(home, other)
+    hashes = {home: change(home)["sha256"], other: change(other, base={"id": "other/xlm-roberta-base"})["sha256"]}
+    held = adapters_in(tmp_path)
+    for folder, model in ((home, BASE), (other, "other/xlm-roberta-base")):
+        adapter = {"name": "ro_conceptnet_lora", "manifest_sha256": hashes[folder]}
+        score = {"base": {"id": model}, "adapter": adapter}
+        assert not is_replaced(score, held)
+        assert is_replaced(score | {"adapter": adapter | {"manifest_sha256": "0" * 64}}, held)
+
+
+def test_a_formula_of_perplexity_that_is_not_the_usual_one_is_named() -> None:
+    columns = [Column("pppl", "t1", f"pseudo-perplexity ({name})") for name in ("corrected", "paper")]
+    columns += [Column("pppl", "t2", "perplexity"), Column("topic", "sib200", "macro_f1")]
+    assert list(map(column_name, columns)) == ["pppl, t1", "pppl (paper), t1", "pppl, t2", "topic, sib200"]
+    cells = tuple(Cell(Row("ro", BASE, "none", None), column, 1, 9, Interval(9.0, 8.0, 10.0)) for column in columns[:2])
+    assert set(as_tables(Table(cells))) == {"pppl-t1-xlm-roberta-base", "pppl-paper-t1-xlm-roberta-base"}
+    assert set(as_tables(Table(cells[1:]))) == {"pppl-paper-t1-xlm-roberta-base"}, "also where it is alone"
+
+
+@pytest.mark.parametrize("name", ["test.tsv", "test.txt", "sub/test.conll"])
+def test_a_test_set_is_known_by_its_file_whatever_else_was_read(name: str) -> None:
+    test = {"path": name, "sha256": "1" * 64}
+    both = [{"name": "d1", "files": [*others, test]} for others in ([], [{"path": "train.txt", "sha256": "2" * 64}])]
+    assert content_of(both[0]) == content_of(both[1] | {"labels": ["a"]}) == "1" * 64
 
 
 def test_an_adapter_of_another_language_is_named(tmp_path: Path) -> None:

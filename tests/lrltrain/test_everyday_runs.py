@@ -110,6 +110,15 @@ def test_two_models_of_the_hub_with_one_name_keep_their_ids(tmp_path: Path) -> N
     assert told == {"org-a/bert": (None, None), "org-b/Bert": (None, "org-b--Bert")}, "folders may ignore case"
 
 
+def test_a_base_model_is_measured_at_the_revision_that_adapters_are_trained_at(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, tmp_path / "out")
+    said = recipe.read_text().replace('["lrl-mini"]', '["org/bert"]')
+    recipe.write_text(said.replace("steps = 4", 'steps = 4\nbase-revision = "v1"'))
+    made = [job for job in jobs_of(load_grid_config(recipe, {})) if job.kind == "eval"]
+    told = {("adapter" in job.settings, job.settings.get("base_revision")) for job in made}
+    assert told == {(True, None), (False, "v1")}, "an adapter says itself of which commit it is"
+
+
 def test_the_jobs_of_ordinary_models_are_what_they_were(tmp_path: Path) -> None:
     fits = [job for job in jobs(tmp_path, ["org-a/bert", "org-a/xlm"]) if job.kind == "fit"]
     assert not any({"base_id", "base_folder"} & (job.settings.keys() | job.labels.keys()) for job in fits)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torture_fit import differing, torture
+from transformers import AutoConfig, AutoModel, Trainer
 
 from lrldata.errors import TrainingError, UsageError
 from lrldata.progress import Progress
@@ -22,10 +23,11 @@ from lrltrain.fitting import groups
 from lrltrain.fitting.fit import fit, fit_group
 from lrltrain.fitting.plan import Adapter
 from lrltrain.training.loop import Loop
-from lrltrain.training.weights import Rates, Weights
+from lrltrain.training.weights import Rates, Weights, _is_plain
 
 QUIET = Progress(quiet=True)
 LANGUAGES = ("ro", "mt", "ug")
+TINY = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,21 @@ def test_one_whose_loss_is_not_a_number_stops_alone(
     assert not (tmp_path / "adapters" / "ro" / "lrl-mini" / "text-seq_bn_inv" / "manifest.json").exists()
 
 
+def test_one_whose_validation_loss_is_not_a_number_does_not_keep_the_others_from_being_written(
+    texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = Loop.validation_losses
+    monkeypatch.setattr(Loop, "validation_losses", lambda self: [*losses(self)[:-1], float("nan")])
+    configs = [config(texts, tmp_path, each, steps=4, eval_every=2) for each in LANGUAGES[:2]]
+    with pytest.raises(TrainingError, match="the validation loss is not a number in the end") as said:
+        fit_group(configs, QUIET)
+    assert "others of the group are finished" in said.value.hint
+    assert len(list(tmp_path.glob("adapters/*/*/*/manifest.json"))) == 1
+    with pytest.raises(TrainingError, match="is not a number in the end") as said:
+        fit(config(texts, tmp_path / "alone", "mt", steps=4, eval_every=2), QUIET)
+    assert "others" not in said.value.hint
+
+
 def test_a_group_is_made_of_fits_alike(texts: dict[str, Path], tmp_path: Path) -> None:
     alike = [config(texts, tmp_path, each) for each in LANGUAGES]
     other = [config(texts, tmp_path, each, method=method) for each in ("ro", "mt") for method in ("lora", "full")]
@@ -162,6 +179,17 @@ def test_a_group_on_a_gpu_begins_with_what_memory_may_hold(
     card = SimpleNamespace(total_memory=80e9)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
     assert max(map(len, groups.groups(several))) == 12, "the same in all processes, whatever is free"
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("gpt2", {"n_embd": 8, "n_layer": 1, "n_head": 2}), ("bloom", {"hidden_size": 8, "n_layer": 1, "n_head": 2}),
+     ("xlm", {"emb_dim": 8, "n_layers": 1, "n_heads": 2}), ("bert", TINY), ("llama", TINY), ("qwen3", TINY)],
+)  # fmt: skip
+def test_what_decays_is_what_the_trainer_of_transformers_lets_decay(kind: str, more: dict[str, Any]) -> None:
+    model = AutoModel.from_config(AutoConfig.for_model(kind, vocab_size=20, **more))
+    theirs = Trainer.get_decay_parameter_names(None, model)  # type: ignore[arg-type]
+    assert {name for name, _ in model.named_parameters() if not _is_plain(name)} == set(theirs)
 
 
 def test_gradients_are_clipped_and_moments_kept_for_each_adapter_apart() -> None:

@@ -12,12 +12,21 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM, dynamic_module_utils
+from transformers import (
+    AlbertConfig,
+    AlbertForMaskedLM,
+    AutoConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    dynamic_module_utils,
+)
 from transformers.integrations import hub_kernels
 
 from lrldata.errors import LrlError, ModelError
 from lrldata.progress import Progress
+from lrltrain.config import load_fit_config
 from lrltrain.curve import draw_losses
+from lrltrain.fitting.fit import fit
 from lrltrain.models import Base, find_base, load_model, load_tokenizer, mini_path
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.local import find_local, open_local
@@ -197,6 +206,18 @@ def test_a_configuration_that_cannot_be_one_is_refused(mini: Path, name: str, co
     (mini / name).write_text(content, "utf-8", errors="surrogateescape")
     with pytest.raises(ModelError, match=rf"{name}: .*{told}"):
         find_base(str(mini))
+
+
+def test_a_type_that_adapters_cannot_be_put_into_is_refused_before_the_text_is_read(tmp_path: Path) -> None:
+    small = {"embedding_size": 8, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+    AlbertForMaskedLM(AlbertConfig(vocab_size=8000, **small)).save_pretrained(tmp_path / "albert")
+    load_tokenizer(find_base("lrl-mini")).save_pretrained(tmp_path / "albert")
+    (tmp_path / "a.txt").write_text("una linie\n" * 50)
+    asked = {"lang": "ro", "text": tmp_path / "a.txt", "base": str(tmp_path / "albert"), "method": "lora"}
+    config = load_fit_config(None, asked | {"out": tmp_path, "cache": tmp_path / "cache"})
+    with pytest.raises(ModelError, match="adapters cannot be put into models of type 'albert'"):
+        fit(config, Progress(quiet=True))
+    assert not (tmp_path / "cache" / "tokens").exists()
 
 
 def test_a_type_that_is_not_trained_is_refused_before_it_loads_another_model(

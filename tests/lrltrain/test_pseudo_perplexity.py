@@ -121,6 +121,21 @@ def test_eval_writes_scores_that_can_be_computed_again(
     assert (tmp_path / score["path"] / "sentences.parquet").stat().st_mtime_ns == written, "it is not measured twice"
 
 
+def test_what_a_model_cannot_read_is_said(
+    tmp_path: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (tmp_path / "t.txt").write_text("漢字龘龘\n龘龘\n", "utf-8")
+    told = ("--lang", "ro", "--data", tmp_path / "t.txt", "--out", tmp_path)
+    done = lrltrain("eval", "--base", "lrl-mini", *told, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "of the tokens of t are unknown to lrl-mini" in done.stderr
+    assert "RuntimeWarning" not in done.stderr
+    (score,) = json.loads(done.stdout)["scores"]
+    assert score["bits_per_character"] is None
+    manifest = json.loads((tmp_path / score["path"] / MANIFEST).read_text())
+    assert manifest["text"]["unknown"] > 0.2
+
+
 def test_eval_on_flores(
     shared: Path, fit: Any, lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
