@@ -5,6 +5,7 @@ takes. exchange.lock is for the moment in which a new folder takes the place of 
 alone, and those who must not see it happen, as publications, take it together.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from lrldata.output import note
 from lrldata.paths import inside, remove, remove_tree, walk
 
 LOCKS = ".locks"
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 # What macOS, Windows, NFS and Jupyter put beside files, mostly unseen, and make again.
 _OF_SYSTEMS = re.compile(r"(^|/)(\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+|\.ipynb_checkpoints/.*)$")
 _UNFINISHED = re.compile(r"\..+\.\d+\.partial")  # a text that is being written, by a process; see manifest.write_text
@@ -26,17 +28,32 @@ _UNFINISHED = re.compile(r"\..+\.\d+\.partial")  # a text that is being written,
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of an artifact's folder, and put an interrupted exchange right."""
-    locks = folder.parent / LOCKS
-    locks.mkdir(parents=True, exist_ok=True)
-    with waited(locks / f"{folder.name}.lock", f"{folder}: another process is making it"):
-        with _exchange(folder, EXCLUSIVE):
-            if not folder.exists() and _old(folder).is_dir() and not _old(folder).is_symlink():
-                _old(folder).rename(folder)
-        remove_tree(_old(folder))
-        remove_tree(_partial(folder))
-        remove_unfinished(folder)
+    """Hold the lock of an artifact's folder, and put an interrupted exchange right.
+
+    Where nothing can be written, what is there is read without a lock; whoever then writes fails.
+    """
+    with ExitStack() as held:
+        if _is_taken(folder, held):
+            with _exchange(folder, EXCLUSIVE):
+                if not folder.exists() and _old(folder).is_dir() and not _old(folder).is_symlink():
+                    _old(folder).rename(folder)
+            remove_tree(_old(folder))
+            remove_tree(_partial(folder))
+            remove_unfinished(folder)
         yield
+
+
+def _is_taken(folder: Path, held: ExitStack) -> bool:
+    """Take the lock of a folder; return False for one that is there where no lock can be written."""
+    locks = folder.parent / LOCKS
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        held.enter_context(waited(locks / f"{folder.name}.lock", f"{folder}: another process is making it"))
+    except OSError as error:
+        if error.errno not in _READ_ONLY or not folder.is_dir():
+            raise
+        return False
+    return True
 
 
 def discard(folder: Path) -> None:

@@ -100,7 +100,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that `path` holds either the old or the whole new text."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_text(path, as_written(value))
+
+
+def as_written(value: object) -> str:
+    """Return JSON as it is written."""
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:

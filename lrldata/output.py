@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
@@ -30,6 +31,7 @@ _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}|(?<=Bearer )[\w.~+/=-]+")
 _USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#\"'<>]*@", re.IGNORECASE)
 _QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?\"'<>]+)\?[^\s\"'<>)]+", re.IGNORECASE)
 _SECRETS: list[str] = []
+_NARROWEST = 8  # characters of a column of words
 LOGGER = logging.getLogger("lrldata")
 _LEVELS = {"note": logging.INFO, "warning": logging.WARNING}
 
@@ -37,11 +39,6 @@ _LEVELS = {"note": logging.INFO, "warning": logging.WARNING}
 def clean(text: str) -> str:
     r"""Return a text with control characters as escapes (``\x1b``), which shows them and lets them do nothing."""
     return _STEERS.sub(lambda found: ascii(found[0])[1:-1], text)
-
-
-def drawable(text: str) -> str:
-    """Return a text for a picture: the library that draws it ends the process at a control character."""
-    return "".join(filter(str.isprintable, text))
 
 
 def redact(text: str, *secrets: str) -> str:
@@ -187,7 +184,25 @@ class Screen(Console):
 
 def show(drawn: RenderableType, *, stderr: bool = False) -> None:
     """Print a table, or whatever else Rich draws."""
-    Screen(stderr=stderr).print(drawn, soft_wrap=isinstance(drawn, str))
+    screen = Screen(stderr=stderr)
+    needed = max((_least_width(each) for each in getattr(drawn, "renderables", [drawn])), default=0)
+    if isinstance(drawn, str) or needed <= screen.width:
+        screen.print(drawn, soft_wrap=isinstance(drawn, str))
+    else:
+        screen.print(drawn, width=needed, crop=False)  # broken by the terminal, as other long lines are
+
+
+def _least_width(drawn: RenderableType) -> int:
+    """Return how wide a table has to be for no number in it to be cut apart, and no column to vanish; 0 of others."""
+    width = 0
+    for column in getattr(drawn, "columns", ()):
+        widest = max((cell_len(str(cell)) for cell in column.cells), default=0)
+        if column.justify == "right" or column.no_wrap:
+            column.min_width = max(widest, *(cell_len(word) for word in str(column.header).split() or [""]))
+        else:
+            column.min_width = min(widest, _NARROWEST)
+        width += column.min_width + 3
+    return width
 
 
 def say_json(value: object) -> None:

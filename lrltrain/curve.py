@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrldata.output import drawable
+from lrldata.drawing import check_drawing, drawable
 
 
 def draw_losses(log: Sequence[Mapping[str, Any]], best: int, title: str, path: Path) -> None:
@@ -13,6 +13,7 @@ def draw_losses(log: Sequence[Mapping[str, Any]], best: int, title: str, path: P
 
     What is not a number is left out: a log is read from a checkpoint too, and a picture that fails would end the run.
     """
+    check_drawing()
     import altair as alt  # noqa: PLC0415 -- a fit needs neither it nor what it draws with
 
     rows = [

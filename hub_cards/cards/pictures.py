@@ -7,6 +7,8 @@ from typing import Any
 import altair as alt
 import vl_convert  # noqa: F401 -- by which altair draws; that it is missing altair tells as another error
 
+from lrldata.drawing import check_drawing
+
 KEPT, DROPPED = "#1f6feb", "#9aa5b1"
 
 
@@ -30,6 +32,7 @@ def draw_ledger(ledger: Mapping[str, Any], source: str) -> bytes:
     labels = base.mark_text(align="left", dx=4).encode(text="label:N")
     title = f"{source}: where {came_in:,} rows went"
     chart = (bars + labels).properties(width=480, height=alt.Step(22), title=title)
+    check_drawing()
     drawn = BytesIO()
     chart.save(drawn, format="png", scale_factor=2)
     return drawn.getvalue()

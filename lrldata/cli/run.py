@@ -48,6 +48,7 @@ def show_or_dump(as_json: bool, value: Any, *drawn: RenderableType) -> None:
 
 def run(app: typer.Typer, program: str) -> None:
     """Run a command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
+    _begin_in_utf8()
     guard()
     limit_threads()
     os.environ["PYTHONSAFEPATH"] = "1"  # processes that libraries start find no modules in the current folder either
@@ -73,12 +74,26 @@ def run(app: typer.Typer, program: str) -> None:
         sys.exit(_fail(_describe(error), error.exit_code if isinstance(error, LrlError) else 1))
 
 
+def _begin_in_utf8() -> None:
+    """Begin again in UTF-8 mode where the locale has other letters: libraries take the names of files to be UTF-8."""
+    if sys.getfilesystemencoding().lower() not in ("utf-8", "utf8") and not sys.flags.utf8_mode:
+        written = {"PYTHONIOENCODING": getattr(sys.stdout, "encoding", None) or "ascii"} | os.environ
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], written | {"PYTHONUTF8": "1"})  # noqa: S606
+
+
 def _is_foreseen(error: Exception) -> bool:
     """Return whether an error is no bug of ours: one that we raise, the system's, or one of Polars, if that is loaded."""
     polars = sys.modules.get("polars")
-    if is_full(error) or _is_homeless(error):
+    if is_full(error) or _is_homeless(error) or _is_short_of_memory(error):
         return True
     return isinstance(error, _FORESEEN) or (polars is not None and isinstance(error, polars.exceptions.PolarsError))
+
+
+def _is_short_of_memory(error: BaseException) -> bool:
+    """Return whether there was no memory, also not for a library to be loaded into."""
+    told = str(error)
+    unloaded = isinstance(error, ImportError) and ("failed to map segment" in told or "Cannot allocate memory" in told)
+    return isinstance(error, MemoryError) or unloaded or getattr(error, "errno", None) == errno.ENOMEM
 
 
 def _is_homeless(error: BaseException) -> bool:
@@ -87,8 +102,8 @@ def _is_homeless(error: BaseException) -> bool:
 
 
 def _describe(error: BaseException) -> str:
-    if isinstance(error, MemoryError):
-        return "out of memory. Build fewer languages at once."
+    if _is_short_of_memory(error):
+        return "out of memory. Close other programs, use fewer --workers or a smaller batch, or raise `ulimit -v`."
     if is_full(error):
         return (
             f"no space left on the disk of --out or --cache, or in your quota ({one_line(error, 200)}). "

@@ -15,6 +15,7 @@ from lrldata.language import find, find_recorded
 from lrldata.manifest import (
     MANIFEST,
     SCORES,
+    as_written,
     file_entry,
     fingerprint,
     identity,
@@ -247,4 +248,6 @@ def _score(
 
 def _write_scores(score: Score, measured: Measured) -> None:
     """Write what people read; the manifest vouches for the likelihoods, from which it can be computed again."""
-    write_json(measured.folder / SCORES_FILE, sealed(score.as_json() | {"path": None}))
+    file, told = measured.folder / SCORES_FILE, sealed(score.as_json() | {"path": None})
+    if not file.is_file() or file.read_text("utf-8") != as_written(told):  # a disk may be there to be read alone
+        write_json(file, told)

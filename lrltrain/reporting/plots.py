@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import vl_convert  # noqa: F401 -- by which altair draws; that it is missing altair tells as another error
 
-from lrldata.output import drawable
+from lrldata.drawing import check_drawing, drawable
 from lrltrain.names import base_name
 from lrltrain.reporting.formatting import column_name, method_name
 from lrltrain.reporting.links import Point, by_adaptation, by_perplexity, by_pretraining
@@ -297,6 +297,7 @@ def _drawable(value: Any) -> Any:
 
 def _svg(chart: Any) -> str:
     """Draw a chart; its colours are those of the page, and its ids its own, so that several fit on a page."""
+    check_drawing()
     drawn = StringIO()
     alt.Chart.from_dict(_drawable(chart.configure(**_CONFIG).to_dict())).save(drawn, format="svg")
     return _own(drawn.getvalue())

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Group
 from rich.text import Text
 
 from lrldata import output
 from lrldata.cli.tables import table
-from lrldata.output import Screen, clean, keep_out_of, redact, redacted, say_json
+from lrldata.output import Screen, clean, keep_out_of, redact, redacted, say_json, show
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +50,18 @@ def test_a_table_is_as_wide_as_it_needs_to_be_where_there_is_no_terminal(
     wide.add_row("x" * 300)
     Screen().print(wide)
     assert "x" * 300 in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [30, 40, 50, 60, 80])
+def test_no_number_of_a_table_is_cut_apart(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    made = table("Datasets", "language", "train", "validation", "kept", numbers=("train", "validation", "kept"))
+    made.add_row("ro Romanian with a name that is long", "1,234,567", "41,000", "78.5%")
+    show(Group(made, "a/folder"))
+    printed = capsys.readouterr().out
+    assert all(whole in printed for whole in ("1,234,567", "41,000", "78.5%", "validation", "Romanian"))
 
 
 @pytest.mark.parametrize(

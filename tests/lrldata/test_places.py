@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ from lrldata.cli.run import _describe, _is_foreseen
 from lrldata.errors import StorageError
 from lrldata.folder import is_exchanged, kept_in_place, lock, replaced
 from lrldata.locks import Lock, waited
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+TEXT = """Satul nostru este așezat pe malul râului și are o biserică veche de lemn.
+Oamenii de aici lucrează la câmp de dimineața până seara, când se întorc acasă.
+Primăvara apele cresc și trec uneori peste podul cel mic de lângă moară.
+"""
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
@@ -76,6 +83,18 @@ def test_a_lock_that_fails_otherwise_is_told(tmp_path: Path, monkeypatch: pytest
         Lock(tmp_path / "lock")
 
 
+def test_what_is_there_is_read_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, _why: str) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    (tmp_path / "made").mkdir()
+    monkeypatch.setattr("lrldata.folder.waited", refused)
+    with lock(tmp_path / "made"):
+        pass
+    with pytest.raises(OSError, match="Read-only"), lock(tmp_path / "new"):
+        pass
+
+
 def test_what_systems_leave_in_a_folder_is_not_somebody_s_data(tmp_path: Path) -> None:
     folder = tmp_path / "made"
     for name in (".DS_Store", "data/.DS_Store", "data/._train.parquet", "Thumbs.db", ".nfs0000a1", "it"):
@@ -130,6 +149,30 @@ def test_a_quota_is_told_as_a_full_disk_is(number: int) -> None:
     assert _is_foreseen(error)
     assert "or in your quota" in _describe(error)
     assert "Make room" in _describe(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ],
+)
+def test_a_lack_of_memory_is_no_bug(error: Exception) -> None:
+    assert _is_foreseen(error)
+    assert "out of memory. Close other programs" in _describe(error)
+
+
+@pytest.mark.parametrize("variables", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_a_locale_with_other_letters_changes_nothing(variables: dict[str, str], lrldata: Run, tmp_path: Path) -> None:
+    (tmp_path / "é").mkdir()
+    (tmp_path / "é" / "a ġ.txt").write_text(TEXT, "utf-8")
+    web = ("--source", "web", "--input", tmp_path / "é" / "a ġ.txt", "--workers", 1)
+    for name, arguments in (("conceptnet", ("--source", "conceptnet", "--sample")), ("web", web)):
+        done = lrldata("build", "--lang", "română", *arguments, "--out", tmp_path / "é" / "ws", **variables)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "é/ws/datasets/ro" / name / "manifest.json").is_file()
 
 
 def test_who_has_no_home_is_told_what_to_set() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,18 @@ def test_a_base_that_lacks_weights_is_refused(tmp_path: Path) -> None:
 def test_an_encoder_is_not_trained_as_a_decoder() -> None:
     with pytest.raises(ModelError, match="is trained as mlm, and not as clm"):
         find_base("lrl-mini", objective="clm")
+
+
+def test_a_limit_of_address_space_costs_the_picture_alone(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from pathlib import Path; from lrltrain.artifact import draw_curve;"
+        "resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30));"
+        "draw_curve([{'step': 1, 'loss': 2.0}], 1, 'x', Path(sys.argv[1])); print('goes on')"
+    )
+    arguments = [sys.executable, "-c", code, tmp_path / "loss.png"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert done.stdout == "goes on\n"
+    assert not (tmp_path / "loss.png").exists()
 
 
 @pytest.mark.parametrize(
