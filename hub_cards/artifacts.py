@@ -33,7 +33,7 @@ from lrldata.manifest import (
 from lrldata.paths import Held, walk
 from lrldata.review.summary import summary_of
 from lrldata.versions import versions_of
-from lrldata.workspace import PATTERNS, codes_of, source_of_adapter
+from lrldata.workspace import PATTERNS, codes_asked, source_of_adapter
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods
 
 SAMPLES = 8
@@ -194,7 +194,7 @@ def read_datasets(root: Path, code: str) -> tuple[Dataset, ...]:
 
 def artifacts_of(root: Path, lang: str | None) -> list[Path]:
     """Return the folders of datasets and adapters of languages (as --lang names them; None: of all)."""
-    codes = set(codes_of(lang, root)) if lang else None
+    codes = set(codes_asked(lang, root)) if lang else None
     folders = (folder for kind in (DATASET, ADAPTER) for folder in sorted(root.glob(PATTERNS[kind])))
     return [folder for folder in folders if folder.is_dir() and _concerns(folder, root, codes)]
 

@@ -20,20 +20,19 @@ from lrldata.output import note
 from lrldata.paths import inside, remove, remove_tree, walk
 
 LOCKS = ".locks"
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 # What macOS, Windows, NFS and Jupyter put beside files, mostly unseen, and make again.
 _OF_SYSTEMS = re.compile(r"(^|/)(\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+|\.ipynb_checkpoints/.*)$")
 _UNFINISHED = re.compile(r"\..+\.\d+\.partial")  # a text that is being written, by a process; see manifest.write_text
 
 
 @contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, *, to_read: bool = False) -> Iterator[None]:
     """Hold the lock of an artifact's folder, and put an interrupted exchange right.
 
-    Where nothing can be written, what is there is read without a lock; whoever then writes fails.
+    With `to_read`, what is there where nothing can be written is read without a lock; whoever then writes fails.
     """
     with ExitStack() as held:
-        if _is_taken(folder, held):
+        if _is_taken(folder, held, to_read=to_read):
             with _exchange(folder, EXCLUSIVE):
                 if not folder.exists() and _old(folder).is_dir() and not _old(folder).is_symlink():
                     _old(folder).rename(folder)
@@ -43,14 +42,14 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _is_taken(folder: Path, held: ExitStack) -> bool:
-    """Take the lock of a folder; return False for one that is there where no lock can be written."""
+def _is_taken(folder: Path, held: ExitStack, *, to_read: bool) -> bool:
+    """Take the lock of a folder; return False for one that is there to be read where no lock can be written."""
     locks = folder.parent / LOCKS
     try:
         locks.mkdir(parents=True, exist_ok=True)
         held.enter_context(waited(locks / f"{folder.name}.lock", f"{folder}: another process is making it"))
     except OSError as error:
-        if error.errno not in _READ_ONLY or not folder.is_dir():
+        if not to_read or not folder.is_dir() or (error.errno != errno.EROFS and os.access(folder.parent, os.W_OK)):
             raise
         return False
     return True

@@ -189,6 +189,14 @@ def find_recorded(row: Mapping[str, Any]) -> Language:
         return Language(**({"hub": row["hub_code"]} if row.get("hub_code") else {}) | known)
 
 
+def language_name(code: str) -> str:
+    """Name a language in English; a code that is in no table stays a code."""
+    try:
+        return find(code).name
+    except LanguageError:
+        return code
+
+
 def as_typed(given: "str | Language | Iterable[str | Language]") -> str:
     """Return languages, or one, as they would be typed: codes and names with commas between. Raises LanguageError."""
     if isinstance(given, str):

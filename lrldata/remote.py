@@ -94,7 +94,8 @@ class Mirror:
                 there = self._found(part)
                 unsent = self._unsent(part, {name: mark_of(info) for name, info in there.items()}, state)
                 for name, info in there.items():
-                    is_wanted = _home_of(name, unsent) is None and wanted(name)
+                    is_kept = name in state and _home_of(name, unsent) is not None
+                    is_wanted = wanted(name) and not is_kept
                     if is_wanted and not self._is_current(name, mark_of(info), state):
                         state[name] = [mark_of(info), *times_of(self._get(name, info))]
                 for name in self._here(part):
@@ -108,8 +109,13 @@ class Mirror:
         for home in _homes(self._here(below), below):
             name = f"{home}/{MANIFEST}"
             file, known = find(self.folder, name), state.get(name)
-            if file is not None and known is not None and there.get(name, known[0]) == known[0]:
-                found |= {home} if known[1:] != [*times_of(file)] else set()
+            if file is None or known is None or known[1:] == [*times_of(file)]:
+                continue
+            mark = there.get(name)
+            if mark == known[0] and self.store.cat_file(f"{self.root}/{name}") == file.read_bytes():
+                continue  # its time alone is another, as after a copy of the cache
+            if mark in (None, known[0]):
+                found.add(home)
         return found
 
     def _get(self, name: str, info: dict[str, Any]) -> Path:
@@ -141,9 +147,8 @@ class Mirror:
                 lacking = homes - whole
                 changed = {name for name in here if not self._is_current(name, there.get(name), state)}
                 changed = {name for name in changed if _home_of(name, homes) not in lacking}
-                gone = (
-                    {name for name in there.keys() - here if _home_of(name, homes) not in lacking} if delete else set()
-                )
+                gone = {name for name in (there.keys() & state.keys()) - here if delete}  # not what others have added
+                gone = {name for name in gone if _home_of(name, homes) not in lacking}
                 touched = {home for name in changed | gone if (home := _home_of(name, homes)) is not None}
                 with kept_in_place(self.folder / home for home in touched):
                     send_all = commit if self.is_hub else put

@@ -66,12 +66,16 @@ def card_path(repository: str) -> str:
     return f"{CARDS}/{repository.rpartition('/')[2]}"
 
 
+def _is_name(code: object) -> bool:
+    return is_safe(code) and "/" not in str(code)
+
+
 def is_hidden(path: Path, workspace: Path) -> bool:
     """Return whether a path is below a hidden folder of a workspace: what an exchange that was killed has left."""
     return any(part.startswith(".") for part in path.relative_to(workspace).parts)
 
 
-def placed(workspace: Path, name: str) -> tuple[Path, str]:
+def anchored(workspace: Path, name: str) -> tuple[Path, str]:
     """Return a folder and the path in it of a file of a workspace, whose own folders may be links to a larger disk."""
     top, _, rest = safe_name(name).partition("/")
     return (workspace / top, rest) if rest else (workspace, top)
@@ -87,11 +91,11 @@ def finished(workspace: Path, kind: str) -> list[Path]:
     return [folder for folder in find_folders(workspace, kind) if (folder / MANIFEST).is_file()]
 
 
-def codes_of(typed: str, workspace: Path) -> list[str]:
+def codes_asked(typed: str, workspace: Path) -> list[str]:
     """Return the codes of a `--lang` value; what a workspace holds need not be in the table. Raises LanguageError."""
     found: dict[str, None] = {}
     for part in filter(None, map(str.strip, typed.split(","))):
-        held = is_safe(part) and any((workspace / top / part).is_dir() for top in (DATASETS, ADAPTERS))
+        held = _is_name(part) and any((workspace / top / part).is_dir() for top in (DATASETS, ADAPTERS))
         found |= dict.fromkeys([part] if held else [language.code for language in parse(part)])
     return list(found) or [language.code for language in parse(typed)]
 
@@ -180,7 +184,7 @@ class Workspace:
 
     def dataset(self, lang: str, source: str = "conceptnet") -> Dataset:
         """Open the dataset of a language and source. Raises LanguageError, StorageError."""
-        there = self.root / dataset_path(lang, source) if is_safe(lang) else None  # of a language of one's own
+        there = self.root / dataset_path(lang, source) if _is_name(lang) else None  # of a language of one's own
         return Dataset.open(there if there and there.is_dir() else self.root / dataset_path(find(lang).code, source))
 
     def adapters(self) -> list[Path]:

@@ -5,12 +5,12 @@ from typing import Any
 
 from hub_cards.task_scores import TaskScore
 from lrldata.errors import LanguageError
-from lrldata.language import Language, find
+from lrldata.language import Language, find, language_name
 from lrldata.manifest import fingerprint
 from lrltrain.evaluation.record import TASKS
 from lrltrain.evaluation.statistics import Interval, is_clear
 from lrltrain.reporting.data_names import key_of, names_of
-from lrltrain.reporting.formatting import MARK, changed, language_name, number, p_value
+from lrltrain.reporting.formatting import MARK, changed, number, p_value
 from lrltrain.reporting.tables import Column
 
 ON_HUB = {("topic", "sib200"): "Davlan/sib200", ("ner", "wikiann"): "unimelb-nlp/wikiann"}  # of files of that name

@@ -6,8 +6,7 @@ from typing import Any
 from hub_cards.cards.measured import is_of_task, rounded
 from hub_cards.cards.source import Source
 from lrldata.errors import LanguageError
-from lrldata.language import find
-from lrltrain.reporting.formatting import language_name
+from lrldata.language import find, language_name
 
 FLORES = "openlanguagedata/flores_plus"
 SOURCES = ("conceptnet", "glotcc", "web")  # names of datasets, of which older scores do not say what they are of

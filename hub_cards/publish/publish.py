@@ -30,7 +30,7 @@ from lrldata.errors import PublishError, UsageError
 from lrldata.manifest import understood
 from lrldata.output import note
 from lrldata.progress import Progress
-from lrldata.workspace import codes_of
+from lrldata.workspace import codes_asked
 
 UNREACHED = 20.0  # seconds that a plan waits for a Hub that does not answer: there may be no network
 
@@ -73,7 +73,7 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
     account = _check_account(config, hub, patience)
     namespace = config.namespace or (account.name if account else "")
     with progress.waiting("Checking the workspace"):
-        workspace = open_workspace(config.out, set(codes_of(config.lang, config.out)) if config.lang else None)
+        workspace = open_workspace(config.out, set(codes_asked(config.lang, config.out)) if config.lang else None)
     codes = _languages(config, workspace)
     for folder in workspace.unfinished:
         note(f"note: {folder} is not finished, and stays here.")
@@ -195,7 +195,7 @@ def _languages(config: PushConfig, workspace: Workspace) -> tuple[str, ...]:
     if config.lang is None:
         asked = workspace.languages
     else:
-        asked = tuple(codes_of(config.lang, workspace.root))
+        asked = tuple(codes_asked(config.lang, workspace.root))
         if lacking := [code for code in asked if code not in workspace.languages]:
             raise UsageError(
                 f"{workspace.root}: holds nothing of {', '.join(lacking)}.",

@@ -39,7 +39,7 @@ def review_command(
     as_json: Json = False,
 ) -> None:
     """Let speakers judge lines in a browser; nothing leaves this machine."""
-    from lrldata.language import find
+    from lrldata.language import language_name
     from lrldata.manifest import write_text
     from lrldata.review.frame import frame_of
     from lrldata.review.page import read_words, review_page
@@ -55,7 +55,7 @@ def review_command(
         return
     if file.resolve().is_relative_to(home):
         raise UsageError(f"{file}: lies in the dataset's folder.", "Name a file outside of it.")
-    write_text(file, review_page(frame, chosen, find(frame.language).name, alone=True))
+    write_text(file, review_page(frame, chosen, language_name(frame.language), alone=True))
     show_or_dump(
         as_json,
         {"path": str(file), "lines": len(frame.lines)},
@@ -65,11 +65,11 @@ def review_command(
 
 
 def _serve(home: Path, frame: "Frame", words: dict[str, object], port: int | None) -> None:
-    from lrldata.language import find
+    from lrldata.language import language_name
     from lrldata.review.server import PORT, Review, application, new_key, serve
 
     key = new_key()
-    app = application(Review(home, frame), words, find(frame.language).name, key)
+    app = application(Review(home, frame), words, language_name(frame.language), key)
 
     def tell(address: str) -> None:
         say(f"Open {address} in a browser on this machine. Ctrl+C ends it; every verdict is saved as it is given.")
@@ -80,7 +80,7 @@ def _serve(home: Path, frame: "Frame", words: dict[str, object], port: int | Non
 
 def _merge(home: Path, files: list[Path], *, as_json: bool) -> None:
     from lrldata.cli import tables
-    from lrldata.language import find
+    from lrldata.language import language_name
     from lrldata.review.frame import frame_of
     from lrldata.review.summary import summary_of
     from lrldata.review.verdicts import append, check_same, read_given
@@ -106,25 +106,24 @@ def _merge(home: Path, files: list[Path], *, as_json: bool) -> None:
     for name, each in counts.items():
         table.add_row(name, *(f"{value:,}" for value in each.values()))
     summary = summary_of(home)
-    sentences = [headline(summary, find(frame.language).name), agreement(summary)] if summary else []
+    sentences = [headline(summary, language_name(frame.language)), agreement(summary)] if summary else []
     show_or_dump(as_json, {"files": counts, "speakers": summary}, table, *filter(None, sentences))
 
 
 def dataset_folder(folder: Path, lang: str | None, source: str | None) -> Path:
     """Return the dataset's folder that is meant. Raises UsageError where it is not one alone."""
-    from lrldata.language import find
     from lrldata.manifest import DATASET, MANIFEST, kind_of
-    from lrldata.workspace import finished
+    from lrldata.workspace import codes_asked, finished
 
     if (folder / MANIFEST).is_file():
         if kind_of(folder) != DATASET:
             raise UsageError(f"{folder}: not a dataset.", "Name a folder below WORKSPACE/datasets.")
         return folder.resolve()
-    code = find(lang).code if lang else None
+    codes = codes_asked(lang, folder) if lang else None
     found = [
         path
         for path in finished(folder, DATASET)
-        if (code is None or path.parent.name == code) and (source is None or path.name == source)
+        if (codes is None or path.parent.name in codes) and (source is None or path.name == source)
     ]
     if len(found) == 1:
         return found[0].resolve()

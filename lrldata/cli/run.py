@@ -1,5 +1,6 @@
 """What the commands share: how their errors are told, and how their results are printed."""
 
+import codecs
 import errno
 import io
 import os
@@ -75,10 +76,10 @@ def run(app: typer.Typer, program: str) -> None:
 
 
 def _begin_in_utf8() -> None:
-    """Begin again in UTF-8 mode where the locale has other letters: libraries take the names of files to be UTF-8."""
-    if sys.getfilesystemencoding().lower() not in ("utf-8", "utf8") and not sys.flags.utf8_mode:
+    """Begin again in UTF-8 mode where the locale has ASCII alone: libraries take the names of files to be UTF-8."""
+    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
         written = {"PYTHONIOENCODING": getattr(sys.stdout, "encoding", None) or "ascii"} | os.environ
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], written | {"PYTHONUTF8": "1"})  # noqa: S606
+        os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], written)  # noqa: S606
 
 
 def _is_foreseen(error: Exception) -> bool:
@@ -90,8 +91,10 @@ def _is_foreseen(error: Exception) -> bool:
 
 
 def _is_short_of_memory(error: BaseException) -> bool:
-    """Return whether there was no memory, also not for a library to be loaded into."""
+    """Return whether there was no memory, also not for a thread, or for a library to be loaded into."""
     told = str(error)
+    if isinstance(error, RuntimeError) and "can't start new thread" in told:
+        return True
     unloaded = isinstance(error, ImportError) and ("failed to map segment" in told or "Cannot allocate memory" in told)
     return isinstance(error, MemoryError) or unloaded or getattr(error, "errno", None) == errno.ENOMEM
 
@@ -103,7 +106,7 @@ def _is_homeless(error: BaseException) -> bool:
 
 def _describe(error: BaseException) -> str:
     if _is_short_of_memory(error):
-        return "out of memory. Close other programs, use fewer --workers or a smaller batch, or raise `ulimit -v`."
+        return "out of memory. Close other programs, use fewer --workers or a smaller batch, or raise the limits (`ulimit -v`, `ulimit -u`)."
     if is_full(error):
         return (
             f"no space left on the disk of --out or --cache, or in your quota ({one_line(error, 200)}). "

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, model_validator
 from xxhash import xxh3_64_hexdigest
 
-from lrldata.errors import LanguageError
-from lrldata.language import find
+from lrldata.language import language_name
 
 LONGEST_TEXT, LONGEST_NAME = 700, 160  # characters; what is longer is cut
 # Control characters, but for tab and newline, have pictures in Unicode.
@@ -136,14 +135,6 @@ def visible(text: str, longest: int) -> str:
     """Cut a text that is too long, and show control characters by their pictures."""
     cut = text if len(text) <= longest else f"{text[: longest - 1]}…"
     return cut.translate(_PICTURES)
-
-
-def language_name(code: str) -> str:
-    """Name a language; a code that is in no table stays a code."""
-    try:
-        return find(code).name
-    except LanguageError:
-        return code
 
 
 def _tag(language: str | None) -> str:

@@ -148,7 +148,7 @@ def _measure(
     measure = f"{PERPLEXITY}-{text.name}-{formula}-{fingerprint(recipe)[:8]}"
     folder = config.out / score_path(language, base_name(base.id), name, measure)
     home = folder.resolve()
-    with lock(home):
+    with lock(home, to_read=True):
         refuse_strangers(home, OWN.__contains__, "a score")
         if config.overwrite or not is_unchanged(home, SCORES, fingerprint(recipe)):
             values = _likelihoods(config, base, adapter, manifest, text, progress)

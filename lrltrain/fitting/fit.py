@@ -68,7 +68,7 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
         for plan in sorted(plans, key=lambda plan: str(plan.folder)):
             home = plan.folder.resolve()
             if first_process():
-                held.enter_context(lock(home))
+                held.enter_context(lock(home, to_read=True))
             if is_made(plan) and not plan.config.overwrite:
                 remove_tree(run_folder(home))  # of a run that was killed after its last act
                 manifest = open_adapter(home)

@@ -12,7 +12,7 @@ from typing import Any
 from lrldata.errors import LrlError, StorageError, UsageError, one_line
 from lrldata.output import guard, redact, say_traceback
 from lrldata.paths import remove
-from lrldata.workspace import placed
+from lrldata.workspace import anchored
 from lrltrain.grid.handlers import GROUP_HANDLERS, HANDLERS
 from lrltrain.grid.job import Job, job_of
 from lrltrain.grid.places import folders_of, made_by, read_by
@@ -105,7 +105,7 @@ def _clear_corrupted(job: Job, before: Record, records: Records) -> Job:
         return replace(job, settings={**job.settings, "force": True})
     for name in before.files if job.kind in ("fit", "eval") else ():
         if name.startswith(tuple(f"{folder}/" for folder in made_by(job))):  # whatever else a record may say
-            remove(*placed(records.workspace, name))
+            remove(*anchored(records.workspace, name))
     return job
 
 

@@ -32,7 +32,7 @@ from lrldata.manifest_schema import Sha256
 from lrldata.output import note
 from lrldata.paths import PathError, find, inside, safe_name, walk
 from lrldata.remote import Mirror, as_folder, is_remote, mirror_of
-from lrldata.workspace import placed
+from lrldata.workspace import anchored
 from lrltrain.grid.job import Job, Kind, job_of
 from lrltrain.grid.places import folders_of
 
@@ -234,7 +234,7 @@ def _times(file: Path) -> tuple[int, int]:
 
 def _is_same(workspace: Path, name: str, entry: tuple[int, int, str], *, verify: bool) -> bool:
     size, changed, digest = entry
-    file = find(*placed(workspace, name))
+    file = find(*anchored(workspace, name))
     if file is None:
         return False
     now = _times(file)

@@ -1,21 +1,11 @@
 """How rows, columns and numbers are written, in every form of the results. Pure."""
 
-from lrldata.errors import LanguageError
-from lrldata.language import find
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import Average
 from lrltrain.reporting.tables import PPPL, Cell, Column, Row
 
 MARK = "\N{DAGGER}"  # beside a change that is more than chance
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
-
-
-def language_name(code: str) -> str:
-    """Name a language in English; a code that is in no table stays a code."""
-    try:
-        return find(code).name
-    except LanguageError:
-        return code
 
 
 def method_name(row: Row | Average) -> str:

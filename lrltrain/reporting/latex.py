@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, geometric_mean
 
+from lrldata.language import language_name
 from lrltrain.names import base_name
 from lrltrain.reporting import formatting
 from lrltrain.reporting.formatting import column_name, method_name
@@ -53,7 +54,7 @@ def _tex_table(base: str, rows: Sequence[Row], table: Table) -> str:
             lines.append(r"\addlinespace")
         best = _best(row.language, rows, columns, table.by_place)
         shown = [_tex_cell(table.by_place.get((row, column)), best) for column in columns]
-        name = formatting.language_name(row.language) if row.language != before else ""
+        name = language_name(row.language) if row.language != before else ""
         lines.append(_tex_line([_tex(name), _tex(method_name(row)), *shown]))
         before = row.language
     return "\n".join([*lines, r"\bottomrule", r"\end{longtable}", "}"])
@@ -139,7 +140,7 @@ def _wide(base: str, column: Column, table: Table) -> str:
     for language in languages:
         best = _best(language, table.rows, [column], table.by_place)
         shown = [_tex_cell(cells.get((language, way)), best, small=True) or "--" for way in ways]
-        lines.append(_tex_line([_tex(formatting.language_name(language)), *shown]))
+        lines.append(_tex_line([_tex(language_name(language)), *shown]))
     shared = [language for language in languages if all((language, way) in cells for way in ways)]
     if len(shared) > 1:
         mean, name = (geometric_mean, "geometric mean") if column.lower_is_better else (fmean, "mean")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from lrldata.errors import LanguageError
-from lrldata.language import Language, find
+from lrldata.language import Language, find, language_name
 from lrldata.report.html import STYLE, asset, environment, policy
 from lrltrain.names import base_name
 from lrltrain.reporting import formatting
@@ -114,7 +114,7 @@ def _sections(table: Table, material: Material, home: Path) -> Iterator[Section]
         trained = [adapter for adapter in material.adapters if adapter.language == code]
         yield Section(
             code,
-            formatting.language_name(code),
+            language_name(code),
             language,
             tuple(_facts(language, part)),
             part,

@@ -5,16 +5,17 @@ from typing import Any
 import polars as pl
 import pytest
 
+from lrldata.cli.review import dataset_folder
 from lrldata.conceptnet.triples import in_scripts
 from lrldata.errors import LanguageError, UsageError
 from lrldata.langid import load_model
-from lrldata.language import find, find_recorded, languages, parse
+from lrldata.language import find, find_recorded, language_name, languages, parse
 from lrldata.manifest import DATASET, read_manifest
 from lrldata.progress import Progress
 from lrldata.web.build import build_web
 from lrldata.web.config import WebConfig
 from lrldata.web.scripts import check_known
-from lrldata.workspace import Dataset, codes_of, open_workspace
+from lrldata.workspace import Dataset, codes_asked, open_workspace
 
 PAPER = """am az bn bo bg ku cy da el he jv ka lv mr mt mk ne ro si sk sl su sw te th ug ur uz yo ms""".split()
 SPELLINGS = """ro ron rum ron_Latn ron-Latn ro-RO RO Romanian română română ro_Latn_RO""".split()
@@ -114,9 +115,12 @@ def test_a_language_of_one_s_own_is_found_and_built(
     assert Dataset.open(made.path).language == find_recorded(manifest["language"])
     assert Dataset.open(made.path).language.scripts == ("Latn", "Cyrl")
     assert open_workspace(tmp_path).dataset("tly", "web").path == made.path
-    assert codes_of("tly, mt", tmp_path) == ["tly", "mt"]
-    with pytest.raises(LanguageError, match="tlx"):
-        codes_of("tlx", tmp_path)
+    assert codes_asked("tly, mt", tmp_path) == ["tly", "mt"]
+    assert dataset_folder(tmp_path, "tly", None) == made.path.resolve()
+    assert language_name("tly") == "tly"
+    for wrong in ("tlx", "tly/web"):
+        with pytest.raises(LanguageError, match=wrong):
+            codes_asked(wrong, tmp_path)
     assert find_recorded({"code": "tly", "name": "Talysh", "hub_code": "tly"}).hub_code == "tly"
 
 

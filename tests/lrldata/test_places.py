@@ -89,9 +89,22 @@ def test_what_is_there_is_read_where_nothing_can_be_written(tmp_path: Path, monk
 
     (tmp_path / "made").mkdir()
     monkeypatch.setattr("lrldata.folder.waited", refused)
-    with lock(tmp_path / "made"):
+    with lock(tmp_path / "made", to_read=True):
         pass
-    with pytest.raises(OSError, match="Read-only"), lock(tmp_path / "new"):
+    for name, to_read in (("new", True), ("made", False)):
+        with pytest.raises(OSError, match="Read-only"), lock(tmp_path / name, to_read=to_read):
+            pass
+
+
+def test_a_lock_file_of_somebody_else_in_a_shared_folder_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, _why: str) -> None:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    (tmp_path / "made").mkdir()
+    monkeypatch.setattr("lrldata.folder.waited", refused)
+    with pytest.raises(OSError, match="Permission"), lock(tmp_path / "made", to_read=True):
         pass
 
 
@@ -157,6 +170,7 @@ def test_a_quota_is_told_as_a_full_disk_is(number: int) -> None:
         MemoryError(),
         OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
     ],
 )
 def test_a_lack_of_memory_is_no_bug(error: Exception) -> None:
@@ -164,8 +178,8 @@ def test_a_lack_of_memory_is_no_bug(error: Exception) -> None:
     assert "out of memory. Close other programs" in _describe(error)
 
 
-@pytest.mark.parametrize("variables", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
-def test_a_locale_with_other_letters_changes_nothing(variables: dict[str, str], lrldata: Run, tmp_path: Path) -> None:
+def test_a_locale_without_letters_changes_nothing(lrldata: Run, tmp_path: Path) -> None:
+    variables = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     (tmp_path / "é").mkdir()
     (tmp_path / "é" / "a ġ.txt").write_text(TEXT, "utf-8")
     web = ("--source", "web", "--input", tmp_path / "é" / "a ġ.txt", "--workers", 1)
@@ -173,6 +187,9 @@ def test_a_locale_with_other_letters_changes_nothing(variables: dict[str, str], 
         done = lrldata("build", "--lang", "română", *arguments, "--out", tmp_path / "é" / "ws", **variables)
         assert done.returncode == 0, done.stderr
         assert (tmp_path / "é/ws/datasets/ro" / name / "manifest.json").is_file()
+    arguments = [sys.executable, "-I", "-m", "lrldata.cli", "--version"]  # which reads no variables of Python's
+    done = subprocess.run(arguments, env=os.environ | variables, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0
 
 
 def test_who_has_no_home_is_told_what_to_set() -> None:

@@ -122,6 +122,20 @@ def test_what_was_made_here_and_not_sent_is_not_fetched_over(bucket: str, tmp_pa
     other.fetch(["datasets"])
     home(other, "333", "a")
     other.send(["datasets"])
+    mirror.fetch(["datasets"])
+    home(mirror, "55555", "a")
+    (other.folder / "datasets/xx/web/verdicts").write_text("c")
+    other.send(["datasets"])
+    mirror.fetch(["datasets"])
+    mirror.send(["datasets"])
+    assert "datasets/xx/web/verdicts" in mirror.listing("datasets"), "what another has added there stays"
+    os.utime(mirror.folder / "datasets/xx/web/manifest.json")  # as after a copy of the cache
+    (mirror.folder / "datasets/xx/web/a").unlink()
+    mirror.fetch(["datasets"])
+    assert (mirror.folder / "datasets/xx/web/a").read_text() == "55555"
+    other.fetch(["datasets"])
+    home(other, "333", "a")
+    other.send(["datasets"])
     home(mirror, "4444", "a")
     mirror.fetch(["datasets"])  # another has written it since: theirs counts
     assert (folder / "manifest.json").read_text() == "333"
