@@ -33,12 +33,14 @@ def as_path(given: object) -> Path:
         raise UsageError(f"{given!r:.60} is not a path.", "Name a file or folder.")
     try:
         return Path(on_this_machine(str(Path(given)) if isinstance(given, PathLike) else given))
-    except ValueError as error:
-        raise UsageError(f"{error}.") from error
+    except (ValueError, RuntimeError) as error:  # an address, and ~ of nobody
+        raise UsageError(f"{given}: {str(error).rstrip('.')}.") from error
 
 
 def path_or_id(given: Any) -> Any:
-    """Return a path as text, with the user's folder for ~; ids on the Hub, and what is neither, stay as they are."""
+    """Return a path as text, without ~ and file://; ids on the Hub, and what is neither, stay as they are."""
+    if str(given).startswith("file:/"):
+        return str(on_this_machine(given))
     return str(Path(given).expanduser()) if isinstance(given, Path) or str(given).startswith("~/") else given
 
 
@@ -53,6 +55,7 @@ PathOrId = Annotated[str, BeforeValidator(path_or_id)]  # of a folder or file, o
 
 def read_toml(file: Path) -> dict[str, Any]:
     """Read a settings file; its keys may be written with hyphens, as the options are. Raises UsageError."""
+    file = as_path(file)
     try:
         values = tomllib.loads(file.read_text("utf-8-sig"))
     except FileNotFoundError as error:

@@ -305,6 +305,6 @@ def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None
         from lrltrain.reporting.reference import Reference  # noqa: PLC0415 -- imports the libraries that draw
         from lrltrain.reporting.report import report as write  # noqa: PLC0415
     with naming_arguments({"out", "against"}):
-        if "://" in str(workspace):
+        if "://" in str(workspace) and not str(workspace).startswith("file://"):
             raise UsageError(f"{workspace}: not a folder of this machine.", "Use `lrltrain report` for remote ones.")
         return write(as_path(workspace), None if out is None else as_path(out), against=Reference(against))

@@ -74,8 +74,13 @@ def likelihoods(
         len(ids) == max_length and bool(text[end:].strip())
         for text, ids, end in zip(sentences, encoded, ends, strict=True)
     )
-    ids = np.concatenate([np.asarray(each) for each in encoded]) if encoded else np.zeros(0)
-    unknown = float(np.mean(ids == tokenizer.unk_token_id)) if len(ids) and tokenizer.unk_token_id is not None else 0.0
+    of_text = [
+        token == tokenizer.unk_token_id
+        for ids, spans in zip(encoded, read["offset_mapping"], strict=True)
+        for token, (begin, end) in zip(ids, spans, strict=True)
+        if end > begin  # not what stands at its ends, which some tokenizers call by the same name
+    ]
+    unknown = sum(of_text) / max(1, len(of_text))
     return Likelihoods(total, np.array([len(each.targets) for each in asked]), np.array(characters), cut, unknown)
 
 

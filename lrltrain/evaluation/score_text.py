@@ -45,7 +45,7 @@ from lrltrain.tokens import UNKNOWN
 OWN = {MANIFEST, SCORES_FILE, SENTENCES_FILE}  # the files of a folder of scores
 LONGEST = 512
 PERPLEXITY = "pppl"
-UNREAD = "and what a model cannot read is not measured: its perplexity is not comparable with that of others"
+UNREAD = "and a perplexity of what a model cannot read is not comparable with others"
 
 
 @dataclass(frozen=True)
@@ -249,5 +249,5 @@ def _score(
 def _write_scores(score: Score, measured: Measured) -> None:
     """Write what people read; the manifest vouches for the likelihoods, from which it can be computed again."""
     file, told = measured.folder / SCORES_FILE, sealed(score.as_json() | {"path": None})
-    if not file.is_file() or file.read_text("utf-8") != as_written(told):  # a disk may be there to be read alone
+    if not file.is_file() or file.read_bytes() != as_written(told).encode():  # a disk may be there to be read alone
         write_json(file, told)

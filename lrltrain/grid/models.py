@@ -63,8 +63,12 @@ def models_of(tables: Sequence[Fits]) -> dict[str, Model]:
             ids[first] = ids.get(first) or (str(asked) if asked else None)
             if folder:
                 folders[first] = str(folder)
-            if revision := fits.options.get("base_revision"):
-                revisions[first] = str(revision)
+            revision = fits.options.get("base_revision")
+            if revision and revisions.setdefault(first, str(revision)) != str(revision):
+                raise UsageError(
+                    f"[[fit]] {number}: base-revision {revision} of {model} beside {revisions[first]}.",
+                    "Give a model one revision in a study.",
+                )
     own = {model: asked or public_id(model) for model, asked in ids.items()}
     names = folders | {model: base_name(own[model]) for model in own if model not in folders}
     chosen = distinct(names, {model: model for model in names})

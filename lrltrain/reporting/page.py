@@ -75,6 +75,7 @@ def render(
             reading_averages=READING_AVERAGES,
             formatting=formatting,
             base_name=base_name,
+            language_name=language_name,
             compared=len(compared),
             gains=sum(cell.verdict == "gain" for cell in compared),
             losses=sum(cell.verdict == "loss" for cell in compared),

@@ -159,6 +159,7 @@ def _write(
     lines = pieces = blocks = tokens = unknown = cut = 0
     unk = -1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id
     around = special_tokens_around(tokenizer)
+    at_ends = [*around[0], *around[1]].count(unk)  # some tokenizers call these by one name
     with (
         (folder / f"tokens.{kind}").open("wb") as flat,
         (folder / "offsets.int64").open("wb") as offsets,
@@ -177,7 +178,7 @@ def _write(
                     array = np.asarray(window[row], kind)
                     flat.write(array.tobytes())
                     tokens += len(array)
-                    unknown += int((array == unk).sum()) if unk >= 0 else 0
+                    unknown += int((array == unk).sum()) - at_ends if unk >= 0 else 0
                     offsets.write(np.int64(tokens).tobytes())
                 pieces += len(group)
                 starts.write(np.int64(pieces).tobytes())

@@ -94,6 +94,8 @@ def test_a_path_is_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert lrldata.open_dataset("~/ws/datasets/ro/conceptnet").version == made.version
     assert made.report("~/page.html") == tmp_path / "page.html"
     assert not (tmp_path / "~").exists()
+    with pytest.raises(UsageError, match="~nobody-of-this-name/ws"):
+        lrldata.open_workspace("~nobody-of-this-name/ws")
     with pytest.raises(UsageError, match="None is not a path"):
         lrldata.open_workspace(None)  # type: ignore[arg-type]
     assert on_this_machine("file:///a%20b/c") == on_this_machine(Path("file:///a b/c")) == Path("/a b/c")

@@ -11,6 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
 
 from lrldata.errors import InputError
 from lrldata.language import find
@@ -71,6 +76,21 @@ def test_long_lines_are_cut_in_pieces_and_only_the_papers_way_drops_their_ends(t
         assert max(map(len, pieces)) == 64
         long = sum(len(piece) - 2 for piece in pieces if len(piece) == 64)
         assert (long >= whole // 62 * 62) == (batching == "packed")
+
+
+def test_what_stands_at_the_ends_is_not_counted_as_unknown(tmp_path: Path) -> None:
+    words = Tokenizer(WordLevel({"</s>": 0, "a": 1, "b": 2}, unk_token="</s>"))  # noqa: S106 -- a token of text
+    words.pre_tokenizer = WhitespaceSplit()
+    words.post_processor = TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 0)])
+    named = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), "</s>")  # as OPT has it
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, **named)
+    (tmp_path / "t.txt").write_text("a b\nb c\n" * 100, "utf-8")
+    config = FitConfig(lang="ro", text=[tmp_path / "t.txt"], cache=tmp_path)
+    counts = tokenize(
+        open_text(config, find("ro")), "train", tokenizer, batching="packed", max_length=64, cache=tmp_path
+    ).counts
+    assert counts.tokens == 3 * counts.lines
+    assert counts.unknown == pytest.approx(counts.lines / 2, abs=10), "c, and no </s> before a line"
 
 
 def test_tokenised_text_is_made_once_and_an_interrupted_one_again(tmp_path: Path) -> None:

@@ -22,13 +22,14 @@ from lrldata.errors import ModelError, StorageError, UsageError
 from lrldata.manifest import ADAPTER, MANIFEST, read_manifest, write_manifest
 from lrldata.progress import Progress
 from lrltrain import artifact, methods
-from lrltrain.config import FitConfig
+from lrltrain.config import EvalConfig, FitConfig
+from lrltrain.evaluation import score_text
 from lrltrain.fitting import estimate
 from lrltrain.fitting.fit import fit
 from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume
 from lrltrain.grid import places
 from lrltrain.grid.act import _files
-from lrltrain.grid.config import load_grid_config
+from lrltrain.grid.config import Fits, load_grid_config
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.models import models_of
@@ -117,6 +118,23 @@ def test_a_base_model_is_measured_at_the_revision_that_adapters_are_trained_at(t
     made = [job for job in jobs_of(load_grid_config(recipe, {})) if job.kind == "eval"]
     told = {("adapter" in job.settings, job.settings.get("base_revision")) for job in made}
     assert told == {(True, None), (False, "v1")}, "an adapter says itself of which commit it is"
+
+
+def test_a_model_has_one_revision_in_a_study() -> None:
+    told = {"sources": ["conceptnet"], "models": ["a/b"], "methods": ["lora"]}
+    fits = [Fits(**told, base_revision=name) for name in ("v1", "v1", "v2")]
+    models_of(fits[:2])
+    with pytest.raises(UsageError, match=r"\[\[fit\]\] 3: base-revision v2 of a/b beside v1"):
+        models_of(fits)
+
+
+def test_an_adapter_is_measured_on_the_commit_that_it_was_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(score_text, "find_base", lambda *told: asked.append(told))
+    manifest = {"base": {"id": "org/bert", "revision": "a" * 40, "objective": "mlm"}}
+    for named, revision in (("org/bert", None), (None, None), ("folder", None), ("org/bert", "v9")):
+        score_text.base_of(manifest, EvalConfig(base=named, base_revision=revision))
+    assert [each[1] for each in asked] == ["a" * 40, "a" * 40, None, "v9"]
 
 
 def test_the_jobs_of_ordinary_models_are_what_they_were(tmp_path: Path) -> None:

@@ -118,6 +118,11 @@ def test_eval_writes_scores_that_can_be_computed_again(
     written = [file.stat().st_mtime_ns for file in sorted((tmp_path / score["path"]).iterdir())]
     table = lrltrain(*command)
     assert "ro: with seq_bn_inv" in table.stdout
+    (tmp_path / score["path"] / "scores.json").write_bytes(b"\xff")
+    assert lrltrain(*command).returncode == 0
+    assert json.loads((tmp_path / score["path"] / "scores.json").read_text()) == kept
+    written = [file.stat().st_mtime_ns for file in sorted((tmp_path / score["path"]).iterdir())]
+    assert lrltrain(*command).returncode == 0
     again = [file.stat().st_mtime_ns for file in sorted((tmp_path / score["path"]).iterdir())]
     assert again == written, "it is not measured twice, nor written"
 
