@@ -106,7 +106,10 @@ def _is_homeless(error: BaseException) -> bool:
 
 def _describe(error: BaseException) -> str:
     if _is_short_of_memory(error):
-        return "out of memory. Close other programs, use fewer --workers or a smaller batch, or raise the limits (`ulimit -v`, `ulimit -u`)."
+        return (
+            "out of memory. Close other programs, use fewer --workers or a smaller batch, "
+            "or raise the limits (`ulimit -v`, `ulimit -u`)."
+        )
     if is_full(error):
         return (
             f"no space left on the disk of --out or --cache, or in your quota ({one_line(error, 200)}). "
