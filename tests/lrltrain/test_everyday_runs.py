@@ -133,7 +133,7 @@ def test_an_adapter_is_measured_on_the_commit_that_it_was_trained_on(monkeypatch
     monkeypatch.setattr(score_text, "find_base", lambda *told: asked.append(told))
     manifest = {"base": {"id": "org/bert", "revision": "a" * 40, "objective": "mlm"}}
     for named, revision in (("org/bert", None), (None, None), ("folder", None), ("org/bert", "v9")):
-        score_text.base_of(manifest, EvalConfig(base=named, base_revision=revision))
+        score_text.base_of(manifest, EvalConfig(adapter=[Path("a")], base=named, base_revision=revision))
     assert [each[1] for each in asked] == ["a" * 40, "a" * 40, None, "v9"]
 
 
