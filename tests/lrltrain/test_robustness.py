@@ -111,7 +111,8 @@ def test_an_encoder_is_not_trained_as_a_decoder() -> None:
 def test_a_limit_of_address_space_costs_the_picture_alone(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path; from lrltrain.artifact import draw_curve;"
-        "import mmap; held = mmap.mmap(-1, int(sys.argv[2]) << 30, prot=mmap.PROT_READ);"
+        "import mmap; private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS;"
+        "held = mmap.mmap(-1, int(sys.argv[2]) << 30, flags=private, prot=mmap.PROT_READ);"
         "resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]) << 30, int(sys.argv[3]) << 30));"
         "draw_curve([{'step': 1, 'loss': 2.0}], 1, 'x', Path(sys.argv[1])); print('goes on')"
     )
