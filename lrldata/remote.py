@@ -147,8 +147,9 @@ class Mirror:
                 lacking = homes - whole
                 changed = {name for name in here if not self._is_current(name, there.get(name), state)}
                 changed = {name for name in changed if _home_of(name, homes) not in lacking}
-                gone = {name for name in (there.keys() & state.keys()) - here if delete}  # not what others have added
-                gone = {name for name in gone if _home_of(name, homes) not in lacking}
+                gone = {name for name in there.keys() - here if delete and _home_of(name, homes) not in lacking}
+                # Of an artifact, not what others have added; a report, which is of none, is replaced as a whole.
+                gone = {name for name in gone if name in state or _home_of(name, homes) is None}
                 touched = {home for name in changed | gone if (home := _home_of(name, homes)) is not None}
                 with kept_in_place(self.folder / home for home in touched):
                     send_all = commit if self.is_hub else put

@@ -141,6 +141,15 @@ def test_what_was_made_here_and_not_sent_is_not_fetched_over(bucket: str, tmp_pa
     assert (folder / "manifest.json").read_text() == "333"
 
 
+def test_a_report_is_replaced_whoever_wrote_the_one_before(bucket: str, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        mirror = mirror_of(bucket, tmp_path / name)
+        (mirror.folder / "report").mkdir()
+        (mirror.folder / "report" / f"{name}.svg").write_text(name)
+        mirror.send(["report"])
+    assert set(mirror.listing("report")) == {"report/two.svg"}
+
+
 def test_a_workspace_on_the_hub_has_a_commit_for_what_was_made(lrldata: Run, tmp_path: Path) -> None:
     with start(tmp_path / "hub", accounts=ACCOUNTS) as hub:
         told = environment(hub, tmp_path / "home", TOKEN)
