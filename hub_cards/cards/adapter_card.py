@@ -91,6 +91,7 @@ def adapter_card(
         "masked": _masked(sample or f"{language.native_name or language.name}: MASK."),
         "begun": " ".join(sample.split()[:3]) or language.native_name or language.name,
         "fused": _fused(manifest),
+        "curve": any(entry["path"] == "loss.png" for entry in manifest["outputs"]),
         "peft": any(entry["path"].startswith("peft/") for entry in manifest["outputs"]),
         "invertible": _invertible(manifest),
         "command": fit_command(manifest, source, text, base),

@@ -166,6 +166,16 @@ def test_the_table_of_tasks_is_that_of_the_report(filled: Path) -> None:
     assert "has not been measured" not in card_of(filled / "adapters/mt/xlm-roberta-base/conceptnet-lora")
 
 
+def test_an_adapter_whose_curve_was_not_drawn_is_published_without_it(filled: Path, tmp_path: Path) -> None:
+    shutil.copytree(filled, out := tmp_path / "ws")
+    assert "(loss.png)" in card_of(out / HOME)
+    (out / HOME / "loss.png").unlink()
+    change(out / HOME, outputs=[file_entry(out / HOME / "log.json", out / HOME)])
+    text = card_of(out / HOME)
+    assert "On its validation text the loss went from" in text
+    assert lint(text, {"README.md"}) == []
+
+
 def test_scores_of_other_weights_are_not_on_a_card(filled: Path, tmp_path: Path) -> None:
     found = ModelCard(card_of(filled / HOME.with_name("conceptnet-lora"))).data.eval_results
     assert found is not None
