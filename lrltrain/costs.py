@@ -64,21 +64,33 @@ def shape_of(model: str) -> Shape:
     if model in KNOWN:
         return KNOWN[model]
     try:
-        told = json.loads(_config_of(model).read_text("utf-8"))
+        told = json.loads(_config_of(model))
         return shape_from(_whole(told), told.get("architectures") or ())
     except Exception:  # noqa: BLE001 -- whatever it is, a model that cannot be read is refused where it is used
         note(f"note: {model}: its size is not known here: time and memory are told as those of {USUAL}.")
         return KNOWN[USUAL]
 
 
-def _config_of(model: str) -> Path:
+def _config_of(model: str) -> str:
     folder = Path(model)
     if folder.is_dir():
-        return folder / "config.json"
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # noqa: PLC0415 -- of models on the Hub alone
+        return (folder / "config.json").read_text("utf-8")
+    from huggingface_hub import (  # noqa: PLC0415 -- of models on the Hub alone
+        get_session,
+        get_token,
+        hf_hub_url,
+        try_to_load_from_cache,
+    )
 
     held = try_to_load_from_cache(model, "config.json")
-    return Path(held if isinstance(held, str) else hf_hub_download(model, "config.json", etag_timeout=5))
+    if isinstance(held, str):
+        return Path(held).read_text("utf-8")
+    token = get_token()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    # Asked once: to fetch it as a file takes half a minute of retries where there is no network.
+    answer = get_session().get(hf_hub_url(model, "config.json"), headers=headers, timeout=5)
+    answer.raise_for_status()
+    return str(answer.text)
 
 
 def _whole(told: Mapping[str, Any]) -> Any:

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from clients import ACCOUNTS, TOKEN, free_port, point_at
 from grids import write_recipe
+from huggingface_hub import HfApi
 from transformers import AutoConfig, AutoModel
 
+from hub_cards.local_hub import start
 from lrldata.errors import UsageError
 from lrldata.language import find
 from lrltrain.config import FitConfig
@@ -267,9 +270,24 @@ def test_a_model_that_cannot_be_read_is_said_to_be_taken_for_another(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("INFO", logger="lrldata")
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: (_ for _ in ()).throw(OSError("offline")))
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    closed = f"http://127.0.0.1:{free_port()}"
+    point_at(closed, monkeypatch)
     assert cost.shape_of("no/such-model") == KNOWN[USUAL]
     assert "no/such-model: its size is not known here: time and memory are told as those of" in caplog.text
+    assert not waited, "an estimate is not worth retries"
+
+
+def test_the_size_of_a_model_on_the_hub_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with start(tmp_path / "hub", accounts=ACCOUNTS) as hub:
+        point_at(hub, monkeypatch)
+        told = {"model_type": "bert", "hidden_size": 64, "num_hidden_layers": 3, "vocab_size": 500}
+        api = HfApi(hub.endpoint, token=TOKEN)
+        api.create_repo("my-org/small")
+        api.upload_file(path_or_fileobj=json.dumps(told).encode(), path_in_repo="config.json", repo_id="my-org/small")
+        shape = cost.shape_of("my-org/small")
+    assert (shape.hidden, shape.layers, shape.words) == (64, 3, 500)
 
 
 def test_what_a_step_keeps_of_a_llama_and_of_one_that_caps_its_scores() -> None:

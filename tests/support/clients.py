@@ -56,10 +56,12 @@ def environment(hub: Hub | str, home: Path, token: str) -> dict[str, str]:
     }
 
 
-def point_at(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def point_at(hub: Hub | str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the Hub's client in this process speak to `hub`; it takes its address from HF_ENDPOINT when imported."""
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+    endpoint = hub if isinstance(hub, str) else hub.endpoint
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # which this Hub does not speak
     for module in ("constants", "file_download"):  # where versions 1.x and 0.36 look the template up
         name = f"huggingface_hub.{module}.HUGGINGFACE_CO_URL_TEMPLATE"
-        monkeypatch.setattr(name, f"{hub.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}", raising=False)
+        monkeypatch.setattr(name, f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}", raising=False)
