@@ -213,19 +213,20 @@ def evaluate(
     fitted = [each for each in several if not isinstance(each, str | Path)]
     if not fitted or len(fitted) < len(several):
         return _measured(several, given)
-    bases = {each.base_folder for each in fitted}
-    said, inferred = _said(given), {"out": fitted[0].workspace}
-    inferred |= {"base": bases.pop()} if len(bases) == 1 and None not in bases else {}
-    given |= _unsaid(inferred, given)
-    own = [each.dataset for each in fitted]
-    if said.get("task", "pppl") != "pppl" or "data" in said or None in own:
-        return _measured(fitted, given)
-    of_each = {data: [each for each in fitted if each.dataset == data] for data in own}
-    texts = {}
-    for data, alike in of_each.items():
-        where = {"out": alike[0].workspace} if "out" not in said else {}
-        texts[data] = iter(_measured(alike, given | where | {"data": data}).texts)
-    return Scores(tuple(next(texts[data]) for data in own))
+    said = _said(given)
+    own = said.get("task", "pppl") == "pppl" and "data" not in said and all(each.dataset for each in fitted)
+    alike: dict[tuple[Path | None, Path | None], list[int]] = {}
+    for number, each in enumerate(fitted):
+        alike.setdefault((each.dataset if own else None, each.base_folder), []).append(number)
+    texts: dict[int, Score] = {}
+    tasks: list[TaskScore] = []
+    for (data, base), numbers in alike.items():
+        together = [fitted[number] for number in numbers]
+        inferred = {"out": (together if own else fitted)[0].workspace, "data": data, "base": base}
+        measured = _measured(together, given | _unsaid(inferred, given))
+        texts |= dict(zip(numbers, measured.texts, strict=False))
+        tasks += measured.tasks
+    return Scores(tuple(texts[number] for number in sorted(texts)), tuple(tasks))
 
 
 def _languages(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,6 +118,11 @@ def test_a_base_model_in_a_folder_need_not_be_named_again(dataset: lrldata.Datas
     assert adapter.base_folder == folder
     (score,) = lrltrain.evaluate(adapter, task="pppl", limit=2, resamples=100).texts
     assert score.base == "own-model"
+    other = shutil.copytree(folder, tmp_path / "other-model")
+    both = [lrltrain.fit(dataset, method="lora", out=tmp_path, **SMALL | {"base": other}), adapter]
+    told = lrltrain.evaluate(both, task="pppl", limit=2, resamples=100).texts
+    assert [each.base for each in told] == ["other-model", "own-model"], "each with its own, in the order given"
+    assert told[1] == score
 
 
 def test_a_settings_file_stands_above_what_is_inferred(dataset: lrldata.Dataset, tmp_path: Path) -> None:
