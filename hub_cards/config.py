@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hub_cards.cards.lint import is_repository
 from hub_cards.cards.merge import Prefer
-from lrldata.settings import LocalPath, check, read_toml
+from lrldata.settings import LocalPath, check, read_toml, refuse_recipient
 from lrltrain.config import Method
 
 _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
@@ -56,4 +56,7 @@ class PushConfig(BaseModel):
 
 def load_push_config(file: Path | None, flags: dict[str, Any]) -> PushConfig:
     """Read a settings file and put the given flags above it. Raises UsageError."""
-    return check(PushConfig, read_toml(file) if file else {}, flags, file)
+    values = read_toml(file) if file else {}
+    if "endpoint" not in flags:
+        refuse_recipient(file, values.get("endpoint"), "the token", "Give --endpoint, or set HF_ENDPOINT.")
+    return check(PushConfig, values, flags, file)

@@ -28,8 +28,18 @@ def is_private(address: str) -> bool:
         host = parts.hostname or ""
     except ValueError:
         return False
-    if parts.scheme == "https":
-        return True
+    return parts.scheme == "https" or _is_here(host)
+
+
+def is_here(address: str) -> bool:
+    """Return whether an address is one of this machine."""
+    try:
+        return _is_here(urlsplit(address).hostname or "")
+    except ValueError:
+        return False
+
+
+def _is_here(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from lrldata.errors import UsageError
+from lrldata.network import is_here
 
 Settings = TypeVar("Settings", bound=BaseModel)
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # a Path of it has one slash
@@ -73,8 +74,10 @@ def check(
     Raises UsageError that names the flag, or the file and the key; for a mistyped key it names the nearest one.
     `missing` is the way out where a setting that must be there is not.
     """
-    if "allow_http" in values:
-        raise UsageError(f"{file}: allow_http: a settings file may not say so.", "Give --allow-http.")
+    for name in ("allow_http", "key_env"):  # they decide who is given which secret
+        if name in values:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{file}: {name}: a settings file may not say so.", f"Give {flag}.")
     if (
         file
         and "out" not in flags
@@ -103,6 +106,12 @@ def check(
         message = fault["msg"].removeprefix("Value error, ")
         ended = message if message.endswith("?") else f"{message}."
         raise UsageError(f"{where}: {ended}".removeprefix(": ")) from error
+
+
+def refuse_recipient(file: Path | None, endpoint: object, secret: str, way_out: str) -> None:
+    """Raise UsageError where a settings file, which may be anybody's, says who is given a secret of the user's."""
+    if endpoint is not None and not is_here(str(endpoint)):
+        raise UsageError(f"{file}: endpoint: {secret} would be sent to {str(endpoint)!r:.200}.", way_out)
 
 
 def _told(place: tuple[int | str, ...], value: Any) -> str:

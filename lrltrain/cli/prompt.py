@@ -48,7 +48,11 @@ def prompt_command(
         str | None, typer.Option(help="OpenAI-compatible server to ask instead: https://HOST/v1.")
     ] = None,
     key_env: Annotated[
-        str | None, typer.Option(help="Environment variable with its key.", show_default="OPENAI_API_KEY, if set")
+        str | None,
+        typer.Option(
+            help="Environment variable with its key; no settings file may name it.",
+            show_default="OPENAI_API_KEY, if set",
+        ),
     ] = None,
     allow_http: Annotated[
         bool | None, typer.Option("--allow-http", help="Send the key to http:// too, where others may read it.")

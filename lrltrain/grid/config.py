@@ -32,7 +32,7 @@ from platformdirs import user_cache_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from lrldata.remote import DEFAULT, as_folder, is_remote
-from lrldata.settings import LocalPath, check, read_toml
+from lrldata.settings import LocalPath, check, read_toml, refuse_recipient
 from lrltrain.config import Method, Seed
 
 TaskName = Literal["pppl", "topic", "sentiment", "ner"]
@@ -160,7 +160,11 @@ def as_lang(languages: str | list[str]) -> str:
 
 def load_grid_config(file: Path, flags: Mapping[str, Any]) -> GridConfig:
     """Read a recipe and put the given flags above it. Raises UsageError."""
-    return check(GridConfig, _underscored(read_toml(file)), flags, file)
+    values = _underscored(read_toml(file))
+    pushed = values.get("push")
+    if isinstance(pushed, dict):
+        refuse_recipient(file, pushed.get("endpoint"), "the token", "Set HF_ENDPOINT in its place.")
+    return check(GridConfig, values, flags, file)
 
 
 def _underscored(value: Any) -> Any:

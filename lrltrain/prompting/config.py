@@ -1,12 +1,13 @@
 """Settings of `lrltrain prompt`: frozen, checked, with unknown keys an error."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lrldata.settings import LocalPath, PathOrId, check, read_toml
+from lrldata.settings import LocalPath, PathOrId, check, read_toml, refuse_recipient
 from lrltrain.config import PublicId, Seed
 
 Task = Literal["topic", "sentiment"]
@@ -127,4 +128,8 @@ class PromptConfig(BaseModel):
 
 def load_prompt_config(file: Path | None, flags: dict[str, Any]) -> PromptConfig:
     """Read settings file and flags, the flags above. Raises UsageError."""
-    return check(PromptConfig, read_toml(file) if file else {}, flags, file)
+    values = read_toml(file) if file else {}
+    if os.environ.get(KEY) and not flags.keys() & {"endpoint", "key_env"}:
+        way_out = f"Give --endpoint, or --key-env {KEY}, if it is to have that key; else unset {KEY}."
+        refuse_recipient(file, values.get("endpoint"), f"the key in {KEY}", way_out)
+    return check(PromptConfig, values, flags, file)

@@ -203,7 +203,12 @@ def test_a_settings_file_cannot_send_a_token_over_http(tmp_path: Path, push: Any
     file = tmp_path / "push.toml"
     file.write_text('endpoint = "http://example.org"\n', encoding="utf-8")
     done = push("--config", file, HF_ENDPOINT="")
-    assert (done.returncode, "others on the way can read it" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "push.toml: endpoint: the token would be sent to" in done.stderr) == (2, True), done.stderr
+    file.write_text('endpoint = "https://example.org"\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"endpoint: the token would be sent to .https://example\.org"):
+        load_push_config(file, {"lang": "ro"})
+    given = {"lang": "ro", "namespace": "my-org", "endpoint": "https://hub.my-org.example"}
+    assert load_push_config(file, given).endpoint == "https://hub.my-org.example"
     file.write_text('endpoint = "http://example.org"\nallow-http = true\n', encoding="utf-8")
     with pytest.raises(LrlError, match="a settings file may not say so"):
-        load_push_config(file, {"lang": "ro"})
+        load_push_config(file, {"lang": "ro", "endpoint": "http://example.org"})

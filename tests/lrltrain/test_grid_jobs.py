@@ -266,6 +266,13 @@ def test_the_size_of_a_model_is_that_of_its_configuration(kind: str, more: dict[
     assert weights is None or shape.weights == pytest.approx(weights, rel=0.05)
 
 
+def test_a_recipe_does_not_say_who_is_given_the_token(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('languages = "ro"\n[push]\nnamespace = "my-org"\nendpoint = "https://evil.example"\n', "utf-8")
+    with pytest.raises(UsageError, match=r"endpoint: the token would be sent to .https://evil\.example"):
+        load_grid_config(recipe, {})
+
+
 def test_a_model_that_cannot_be_read_is_said_to_be_taken_for_another(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -274,6 +274,22 @@ def test_a_key_does_not_cross_a_network_unencrypted(monkeypatch: pytest.MonkeyPa
     assert find_endpoint(settings(endpoint=url.replace("http:", "https:"))).key == KEY
 
 
+def test_a_settings_file_gives_no_key_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file, given = tmp_path / "of-a-friend.toml", {"lang": "ro", "data": tmp_path, "model": "m"}
+    file.write_text('endpoint = "https://evil.example/v1"\nkey-env = "HF_TOKEN"\n', "utf-8")
+    with pytest.raises(UsageError, match="key_env: a settings file may not say so"):
+        load_prompt_config(file, given)
+    file.write_text('endpoint = "https://evil.example/v1"\n', "utf-8")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert find_endpoint(load_prompt_config(file, given)).key is None
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with pytest.raises(UsageError, match=r"the key in OPENAI_API_KEY would be sent to .https://evil\."):
+        load_prompt_config(file, given)
+    assert find_endpoint(load_prompt_config(file, given | {"key_env": "OPENAI_API_KEY"})).key == KEY
+    file.write_text('endpoint = "http://localhost:8000/v1"\n', "utf-8")
+    assert find_endpoint(load_prompt_config(file, given)).key == KEY
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "[::1]"])
 def test_a_key_may_go_to_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
