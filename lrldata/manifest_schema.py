@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 from pydantic import StringConstraints as Text
 
 from lrldata.ledger import Ledger, Tally, reasons_of
-from lrldata.paths import is_safe
+from lrldata.paths import is_safe, is_segment
 
 INDEX, DATASET, ADAPTER, SCORES = "conceptnet-index", "dataset", "adapter", "scores"
 COLUMN_TYPES = Literal["String", "Float64", "Float32", "Int64", "Int32", "UInt32", "Boolean"]
@@ -24,6 +24,21 @@ def _safe(name: str) -> str:
     if not is_safe(name):
         raise ValueError("not a path inside of the folder")
     return name
+
+
+def _segment(name: str) -> str:
+    if not is_segment(name):
+        raise ValueError("not a name that a folder can have")
+    return name
+
+
+def _ending(name: str) -> str:
+    """Pass an id whose last part can be the name of a folder."""
+    _segment(name.rstrip("/").rpartition("/")[2])
+    return name
+
+
+Segment = Annotated[Name, AfterValidator(_segment)]
 
 
 class _Part(BaseModel):
@@ -158,7 +173,7 @@ class DatasetManifest(_Artifact):
 class Base(_Part):
     """A base model, or one that was prompted."""
 
-    id: Name
+    id: Annotated[Name, AfterValidator(_ending)]
     revision: str | None = None
     objective: str | None = None
     content: str | None = None
@@ -204,13 +219,13 @@ class AdapterManifest(_Artifact):
     """That of an adapter; `run` vouches for run.json, which differs from run to run."""
 
     kind: Literal["adapter"]
-    name: Name
+    name: Segment
     language: Language
     method: Annotated[str, Text(pattern=r"^\w{1,40}$")]
     base: Base
     weights: Sha256 | None = None  # of the base model, of those files that transformers reads
     source: str | None = None
-    variant: Name | None = None
+    variant: Segment | None = None
     inputs: list[AdapterInput]
     text: TextOfAdapter | None = None
     settings: dict[str, Any]
@@ -221,7 +236,7 @@ class AdapterManifest(_Artifact):
 class Link(_Part):
     """The adapter that was measured."""
 
-    name: Name
+    name: Segment
     manifest_sha256: Sha256
 
 

@@ -32,6 +32,11 @@ def is_safe(name: object) -> bool:
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
+def is_segment(name: object) -> bool:
+    """Return whether a name can be that of a file or folder, below whatever it is put."""
+    return is_safe(name) and "/" not in str(name)
+
+
 def state_of(file: Path) -> tuple[Any, ...]:
     """Return by what a file is known again while a process runs, as a key: edited, or in another folder, it differs."""
     path = file.absolute()

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lrldata.errors import ModelError, one_line
+from lrldata.paths import inside
 from lrltrain.modules.families import Family, base_of, family_of
 from lrltrain.modules.insert import AdapterStack, FusedStack
 from lrltrain.modules.peft import FOLDER as PEFT
@@ -62,6 +63,7 @@ def load_adapter_files(folder: Path, model: Any, name: str | None = None) -> Ada
 
 def save_fusion(folder: Path, model: Any, fused: FusedStack) -> None:
     """Write the fusion's own weights, and each of its adapters in adapters/NAME."""
+    homes = [inside(folder, f"adapters/{name}") for name in fused.names]  # refused before anything is written
     name = ",".join(fused.names)
     _write_config(folder / FUSION_CONFIG, model, name=name, adapter_names=fused.names, config=_FUSION)
     prefix = _prefix(model)
@@ -71,8 +73,7 @@ def save_fusion(folder: Path, model: Any, fused: FusedStack) -> None:
     }
     save_file(weights, folder / SAFE_FUSION_WEIGHTS)
     torch.save(weights, folder / FUSION_WEIGHTS)
-    for member in fused.members:
-        inner = folder / "adapters" / member.names[0]
+    for inner, member in zip(homes, fused.members, strict=True):
         inner.mkdir(parents=True, exist_ok=True)
         save_adapter(inner, model, member)
 

@@ -10,6 +10,7 @@ import transformers
 from torch import Tensor, nn
 
 from lrldata.errors import ModelError
+from lrldata.paths import is_segment
 from lrltrain.modules.families import Family, base_of, family_of, layers_of
 from lrltrain.modules.settings import Bottlenecks, Settings
 from lrltrain.modules.stacks import Bottleneck, Coupling, Fusion, JoinedLowRank, LowRank
@@ -84,6 +85,9 @@ class FusedStack(nn.Module):
     def __init__(self, model: Any, members: Sequence[AdapterStack]) -> None:
         super().__init__()
         self.members: Any = nn.ModuleList(members)
+        odd = next((name for each in members for name in each.names if not is_segment(name)), None)
+        if odd is not None:  # each is saved in a folder of its name
+            raise ModelError(f"{odd!r:.200} is a path, and not the name of an adapter.", "See who made this adapter.")
         hidden, dropout = int(model.config.hidden_size), getattr(model.config, "attention_probs_dropout_prob", 0.0)
         shared = [key for key in members[0].bottlenecks if all(key in each.bottlenecks for each in members)]
         if not shared or any(not isinstance(each.settings, Bottlenecks) for each in members):

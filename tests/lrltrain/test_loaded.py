@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 import lrltrain
 from lrldata.errors import ModelError
+from lrldata.paths import PathError
 from lrltrain.artifact import reference_logits
 from lrltrain.modules.families import FAMILIES, family_of, layers_of
 from lrltrain.modules.files import load_fusion, save_adapter, save_fusion
@@ -151,6 +152,21 @@ def test_a_fusion_s_folder_may_hold_what_a_system_leaves_there(tmp_path: Path) -
     shutil.rmtree(tmp_path / "adapters")
     with pytest.raises(ModelError, match="'m0', which is fused, is missing in adapters/"):
         load_fusion(tmp_path, model)
+
+
+@pytest.mark.parametrize("name", ["../../out", "/out", "a/b", ".."])
+def test_an_adapter_whose_name_is_a_path_is_not_fused(name: str, tmp_path: Path) -> None:
+    model = model_of("bert")
+    ours, theirs = (AdapterStack(model, METHODS["seq_bn"], ["m0"]) for _ in range(2))
+    theirs.names = [name]
+    with pytest.raises(ModelError, match="is a path, and not the name of an adapter"):
+        FusedStack(model, [ours, theirs])
+    fused = fusion_of(model)
+    fused.members[1].names = [f"{name}/../.."]  # as a program could
+    (tmp_path / "a").mkdir()
+    with pytest.raises(PathError):
+        save_fusion(tmp_path / "a", model, fused)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a"]
 
 
 def test_a_model_that_something_wraps_is_refused(tmp_path: Path) -> None:
