@@ -7,7 +7,7 @@ attention, a file for generation. By default it asks on standard input, and for 
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,11 @@ _CODE = {"auto_map", "auto_mapping", "custom_pipelines", "custom_generate"}
 _CODE_FLAG = re.compile(r"(remote|custom|external)_code")
 _IMPLEMENTATION = re.compile(r"(attn|attention|experts?)_implementation(_internal)?$")
 _KERNEL = re.compile(r"kernel|(^|_)impl(_|$)|implementation")
+# What tokenizers read: transformers 4 takes the file that is named over the model's own. Names of files that nothing
+# reads stand in many configurations, as they were saved: special_tokens_map_file.
+_READ = re.compile(
+    r"(vocab|tokenizer|merges|spm|normalizer|emoji|shape|pronunciation|model|lyrics|genres|artists)_file$|_spm$"
+)
 _CLASSES = {
     "architectures",
     "tokenizer_class",
@@ -121,7 +126,7 @@ def faults(value: Any) -> Iterator[str]:
             return
         inner = list(each.items()) if isinstance(each, dict) else []
         for key, found in inner:
-            fault = _fault(key, found)
+            fault = _fault(key, found) or _file_fault(key, found)
             if fault:
                 yield f"{_below(where, key)} {fault}"
         inner += [(str(number), found) for number, found in enumerate(each)] if isinstance(each, list) else []
@@ -144,6 +149,16 @@ def _fault(key: str, value: Any) -> str:
         return f"is {_short(value)}, which names code on the Hub"
     if key in _CLASSES and not all(isinstance(each, str) and _CLASS.fullmatch(each) for each in _leaves(value)):
         return f"is {_short(value)}, not a name that transformers knows"
+    return ""
+
+
+def _file_fault(key: str, value: Any) -> str:
+    """Say that a key would have another file of this machine read; nothing for a file that is not there."""
+    if _READ.search(key):
+        for each in _leaves(value):
+            with suppress(OSError, ValueError):
+                if isinstance(each, str) and re.search(r"[/\\]|^\.", each) and Path(each).exists():
+                    return f"is {_short(each)}, a file of this machine and not of the model"
     return ""
 
 
