@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MOST = 256 << 20  # bytes of a part of a packed document
+_PLAIN, _RATIO = 16 << 20, 200  # bytes from which on it may be so many times its packed size; text is up to 50 times
+_UNCLOSED = 500  # marks < without a > between; html.parser looks from each one to the end
 _WORD = (  # of ordinary documents, and of those in Strict Open XML
     "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}",
     "{http://purl.oclc.org/ooxml/wordprocessingml/main}",
@@ -71,8 +73,11 @@ def lines_of_text(kind: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> BinaryIO:
-    if archive.getinfo(name).file_size > MOST:
+    told = archive.getinfo(name)
+    if told.file_size > MOST:
         raise ValueError(f"its {name} has more than {MOST >> 20} MB")
+    if told.file_size > max(_PLAIN, _RATIO * told.compress_size):
+        raise ValueError(f"its {name} is {told.file_size // max(1, told.compress_size):,} times its packed size")
     return archive.open(name)  # type: ignore[return-value]
 
 
@@ -111,14 +116,22 @@ def _paragraphs(
     archive: zipfile.ZipFile, name: str, wanted: set[str], left_out: set[str], text: "Callable[[Element], str]"
 ) -> Iterator[str]:
     """Yield the paragraphs of a part of XML, those within others first; elements are forgotten once they were read."""
-    out = 0
+    out = within = 0
+    above: list[Element] = []
     with _member(archive, name) as part:
         for event, element in ElementTree.iterparse(part, ("start", "end")):
-            if element.tag in left_out:
-                out += 1 if event == "start" else -1
-            elif event == "end" and element.tag in wanted and not out:
+            step = 1 if event == "start" else -1
+            out += step * (element.tag in left_out)
+            within += step * (element.tag in wanted)
+            if event == "start":
+                above.append(element)
+                continue
+            above.pop()
+            if element.tag in wanted and not out:
                 yield text(element)
-            if event == "end" and element.tag in left_out | wanted:
+            if not within and above:
+                del above[-1][-1]
+            elif element.tag in left_out | wanted:
                 tail = element.tail  # which is text of what it lies in
                 element.clear()
                 element.tail = tail
@@ -153,7 +166,7 @@ class _Html(HTMLParser):
             self._without.clear()
         elif tag in _BLOCKS and self._without[-1:] == ["head"]:  # whose end HTML lets out
             self._without.pop()
-        if tag in _NO_TEXT:
+        if tag in _NO_TEXT and tag not in self._without:  # the end of the first ends those within it
             self._without.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 -- the library's
@@ -165,6 +178,10 @@ class _Html(HTMLParser):
             del self._without[self._without.index(tag) :]
         elif tag in ("body", "html"):
             self._without.clear()
+
+    def parse_marked_section(self, i: int, report: int = 1) -> int:  # noqa: ARG002 -- the library's
+        """Pass over `<![...>`, which is a comment in HTML; the library fails at what it does not know."""
+        return self.parse_bogus_comment(i)
 
     def handle_data(self, data: str) -> None:
         if not self._without:
@@ -185,6 +202,8 @@ class _Html(HTMLParser):
 def _html(pieces: Iterable[str]) -> Iterator[str]:
     page = _Html()
     for block in _blocks(pieces):
+        if any(part.count("<") > _UNCLOSED for part in block.split(">")):
+            raise ValueError("it is no HTML, or damaged: most of its tags have no end")
         page.feed(block)
         yield from page.lines
         page.lines.clear()

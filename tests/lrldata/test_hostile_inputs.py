@@ -8,6 +8,9 @@ import random
 import struct
 import subprocess
 import sys
+import time
+import tracemalloc
+import zipfile
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -27,7 +30,7 @@ from lrldata.errors import InputError
 from lrldata.langid import binding, load_model, named
 from lrldata.langid.modelfile import read_layout
 from lrldata.manifest import sha256_of
-from lrldata.web import parquet, plain, read
+from lrldata.web import marked, parquet, plain, read
 from lrldata.web.read import Columns, Shard, find_shards, read_parts
 
 Make = Callable[..., Path]
@@ -370,6 +373,51 @@ def test_with_skip_bad_such_files_are_left_out_and_counted(lrldata: Any, tmp_pat
     assert "panicked" not in made.stderr
     manifest = json.loads((Path(json.loads(made.stdout)["path"]) / "manifest.json").read_text("utf-8"))
     assert sorted(manifest["skipped"]) == ["decimal.parquet", "deep.jsonl", "list.jsonl"]
+
+
+def test_a_page_with_sections_that_html_does_not_have_is_read() -> None:
+    page = ["<p>a</p><![foo[ x ]]><p>b</p>", "<![\n x ]]><![if !IE]><p>c <![CDATA[x]]>d</p><![endif]>"]
+    assert list(marked.lines_of_text("html", page)) == ["a\n", "b\n", "c d\n"]
+
+
+@pytest.mark.parametrize("page", ["<a " * 70_000, '<a b="' * 70_000, "<p>a</p>" * 9_000 + "<a " * 70_000])
+def test_a_page_of_tags_without_an_end_is_refused_at_once(page: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.html").write_text(page, "utf-8")
+    began = time.process_time()
+    with pytest.raises(InputError, match=r"bad\.html: .*most of its tags have no end"):
+        parts(tmp_path / "bad.html")
+    assert time.process_time() - began < 2
+
+
+def test_elements_without_text_that_are_never_closed_cost_little() -> None:
+    began = time.process_time()
+    assert list(marked.lines_of_text("html", ["<aside>" * 20_000 + "</b>" * 20_000 + "<body><p>a</p>"])) == ["a\n"]
+    assert time.process_time() - began < 2
+
+
+def word_file(path: Path, between: str) -> Path:
+    space = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    said = "<w:p><w:r><w:t>{}</w:t></w:r></w:p>"
+    body = f"<w:body>{said.format('unu')}{between}{said.format('doi')}</w:body>"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("_rels/.rels", "<Relationships/>")
+        archive.writestr("word/document.xml", f'<w:document xmlns:w="{space}">{body}</w:document>')
+    return path
+
+
+def test_a_document_of_elements_without_text_is_not_held_whole(tmp_path: Path) -> None:
+    tracemalloc.start()
+    with word_file(tmp_path / "a.docx", "<x/>" * 200_000).open("rb") as stream:
+        assert list(marked.lines_of_packed("docx", stream)) == ["unu\n", "doi\n"]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 5_000_000, "200,000 elements are 20 MB"
+
+
+def test_a_document_that_is_a_thousand_times_its_packed_size_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"bomb\.docx: .*word/document.xml is 1,\d\d\d times its packed size"):
+        parts(word_file(tmp_path / "bomb.docx", " " * (17 << 20)))
+    assert parts(word_file(tmp_path / "good.docx", " " * (15 << 20)))["text"].to_list() == ["unu\ndoi\n"]
 
 
 # Dumps
