@@ -14,7 +14,7 @@ from lrldata.errors import LanguageError
 from lrldata.language import find
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest
-from lrldata.paths import Held
+from lrldata.paths import Held, PathError
 from lrldata.report.funnel import Step, funnel
 from lrldata.report.page import sample_of
 from lrldata.report.read import read_samples
@@ -22,6 +22,7 @@ from lrldata.report.samples import Shown, shown
 from lrldata.workspace import CARDS, PATTERNS, is_hidden, source_of_adapter
 
 SHOWN = 8  # samples of a dataset
+_LONGEST_CARD = 1 << 20  # bytes
 LOG, RUN = "log.json", "run.json"  # of an adapter, as lrltrain.artifact writes them, which needs torch
 
 
@@ -136,19 +137,21 @@ def _beside(folder: Path, name: str) -> Any:
 
 def _cards(workspace: Path) -> Iterator[CardPage]:
     for path in sorted(workspace.glob(f"{CARDS}/*/index.html")):
-        language = _language_of(path.with_name("README.md"))
+        language = _language_of(path.parent)
         if language:
             yield CardPage(language, path.parent.name, path)
 
 
-def _language_of(readme: Path) -> str | None:
+def _language_of(folder: Path) -> str | None:
     """Return the language that a card says it is of."""
     try:
-        metadata = yaml.safe_load(readme.read_text("utf-8").split("---\n")[1])
-        named = metadata["language"]
-        return find(str(named[0] if isinstance(named, list) else named)).code
+        with Held(folder) as held, held.open("README.md") as stream:
+            card = stream.read(_LONGEST_CARD).decode("utf-8", "replace")
+        named = yaml.safe_load(card.split("---\n")[1])["language"]
+        named = named[0] if isinstance(named, list) else named
+        return find(named).code if isinstance(named, str) else None  # aliases of aliases have no end as text
     except (
         *(OSError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError),
-        *(yaml.YAMLError, LanguageError),
+        *(yaml.YAMLError, LanguageError, PathError),
     ):
         return None

@@ -1,11 +1,13 @@
 """Workspaces that others have written to: records, links, damaged files, secrets."""
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.show import status
+from lrltrain.reporting.material import read_material
 from lrltrain.reporting.perplexity import read_perplexities
 from lrltrain.reporting.report import report
 from lrltrain.training.corpus import tokenize
@@ -216,6 +219,34 @@ def test_each_file_of_an_adapter_is_in_its_manifest(fit: Callable[..., Path]) ->
     (folder / "adapters").symlink_to(folder.parent)
     with pytest.raises(PathError, match="adapters: a link"):
         open_adapter(folder)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/x", "a/b", "..", "a\\b", "a\nb"])
+def test_an_adapter_whose_name_is_a_path_is_refused(name: str, tmp_path: Path) -> None:
+    put_adapter(tmp_path, "ro", "lora", [5.0, 4.0])
+    folder = tmp_path / HOME.replace("lrl-mini", "xlm-roberta-base")
+    open_adapter(folder)
+    told = json.loads((folder / MANIFEST).read_text("utf-8"))
+    for wrong in ({"name": name}, {"variant": name}, {"base": told["base"] | {"id": f"org/{name}/.."}}):
+        change(folder, **told | wrong)
+        with pytest.raises(StorageError, match="not a name that a folder can have"):
+            open_adapter(folder)
+
+
+def test_a_card_of_any_content_does_not_keep_a_report_from_its_end(tmp_path: Path) -> None:
+    aliases = "".join(
+        f"{after}: &{after} [{', '.join(f'*{before}' for _ in range(9))}]\n" for before, after in pairwise("abcdefghij")
+    )
+    for name, language in (("lrl-ro", "ro"), ("lrl-mt", "[mt, en]"), ("evil", "[*j]")):
+        (tmp_path / "cards" / name).mkdir(parents=True)
+        (tmp_path / "cards" / name / "index.html").write_text("")
+        card = f"---\na: &a [x]\n{aliases}language: {language}\n---\n"
+        (tmp_path / "cards" / name / "README.md").write_text(card, "utf-8")
+    (tmp_path / "cards" / "pipe").mkdir()
+    (tmp_path / "cards" / "pipe" / "index.html").write_text("")
+    os.mkfifo(tmp_path / "cards" / "pipe" / "README.md")
+    found = read_material(tmp_path).cards
+    assert [(each.language, each.name) for each in found] == [("mt", "lrl-mt"), ("ro", "lrl-ro")]
 
 
 def test_a_changed_score_is_found(tmp_path: Path) -> None:
