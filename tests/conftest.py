@@ -14,6 +14,7 @@ from warm import FIXED, Warm
 from lrldata.output import print_notes
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers of two threads each fight for two cores
+os.environ.setdefault("RAY_worker_niceness", "0")  # at its 15, beside other tests, a job takes five times as long
 settings.register_profile("any machine", deadline=None)  # one that others use too may be slow
 settings.load_profile("any machine")
 print_notes()  # as commands do
