@@ -224,14 +224,16 @@ def _reassess(
 def _place(documents: pl.DataFrame, most: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Put documents into splits and shards in the order of their content's hash; return also those beyond `most` bytes.
 
-    All documents of a site are in one split, but for a site that has many.
+    All documents of a site are in one split, but for a site that has many; of these a document goes by its address, so
+    that it is in the same split in each version of a dataset, whatever lines of it stay.
     """
     ordered = documents.sort("order", "part", "doc")
     within = ordered.select(pl.col("bytes").cum_sum() <= most)["bytes"]
     kept = ordered.filter(within)
     many = pl.len().over("site") > stages.LARGE_SITE * len(kept)
-    nowhere = pl.col("site") == content_hash(pl.Series([""]))[0]
-    placed = kept.with_columns(split=by_pair(pl.when(nowhere | many).then("order").otherwise("site")))
+    nowhere, unnamed = (pl.col(name) == content_hash(pl.Series([""]))[0] for name in ("site", "tie"))
+    alone = pl.when(unnamed).then("order").otherwise("tie")
+    placed = kept.with_columns(split=by_pair(pl.when(nowhere | many).then(alone).otherwise("site")))
     shard = (pl.col("bytes").cum_sum().over("split") - pl.col("bytes")) // SHARD_BYTES
     columns = ("part", "doc", "order", "split", "shard")
     return placed.with_columns(shard=shard.cast(pl.Int64)).select(columns), ordered.filter(~within)

@@ -169,6 +169,25 @@ def test_parts_that_are_done_are_not_done_again(monkeypatch: pytest.MonkeyPatch,
     assert all(names.count(name) == 1 for name in names if name != names[2])
 
 
+def test_a_document_stays_in_its_split_when_it_loses_a_line_or_is_cut_otherwise(lrldata: Run, tmp_path: Path) -> None:
+    def splits_of(name: str, cut: int, *options: str) -> dict[str, str]:
+        given = tmp_path / f"{name}.jsonl"
+        texts = (text.split("\n")[cut:] for text in prose(120))
+        rows = [{"url": f"https://one.example.org/{n}", "text": "\n".join(lines)} for n, lines in enumerate(texts)]
+        given.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+        places = ("--out", tmp_path / name, "--no-benchmarks", "--lid", "none", "--json")
+        done = lrldata("build", "--lang", "ro", "--source", "web", "--input", given, *places, *options)
+        assert done.returncode == 0, done.stderr
+        made = pl.read_parquet(Path(json.loads(done.stdout)["path"]) / "data" / "*.parquet", include_file_paths="file")
+        split = made["file"].str.extract(r"/(train|validation|test)-")
+        return dict(zip(made["url"], split, strict=True))
+
+    before = splits_of("a", 0)
+    assert set(before.values()) == {"train", "validation", "test"}
+    assert splits_of("b", 1) == before
+    assert splits_of("c", 0, "--unit", "sentences") == before
+
+
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
     everybody = ACCOUNTS | {"users": {"tester": {"organisations": {"cis-lmu": "admin"}}, "stranger": {}}}
