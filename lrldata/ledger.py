@@ -64,6 +64,13 @@ WEB_REASONS = {
 }
 
 
+def unit_of(manifest: Mapping[str, Any]) -> str:
+    """Return what the ledger of a dataset counts: edges, sentences or lines."""
+    if manifest["source"] == "conceptnet":
+        return "edges"
+    return "sentences" if manifest.get("settings", {}).get("unit") == "sentences" else "lines"
+
+
 def reasons_of(source: str) -> Mapping[str, str]:
     """Return the reasons for which rows of a source may be dropped, in their order, each in words."""
     return EDGE_REASONS if source == "conceptnet" else WEB_REASONS

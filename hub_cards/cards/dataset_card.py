@@ -9,7 +9,7 @@ from hub_cards.cards.render import in_lines, sections, titled
 from lrldata.card import configuration, size_category
 from lrldata.conceptnet.dump import OFFICIAL
 from lrldata.language import find_recorded
-from lrldata.ledger import reasons_of
+from lrldata.ledger import reasons_of, unit_of
 from lrldata.review.wording import agreement, headline
 from lrldata.web.config import GIGABYTE
 from lrldata.web.decontaminate import NAMED, has_benchmarks
@@ -102,6 +102,7 @@ def _describe(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
             for reason, tally in ledger["dropped"].items()
         ],
         "replaced": {kind: number for kind, number in manifest.get("replaced", {}).items() if number},
+        "unit": unit_of(manifest),
         "unsaid": ledger.get("unsaid_relations", {}),
         "command": rebuild_command(manifest),
     }
@@ -112,7 +113,7 @@ def _found(part: Mapping[str, Any], language: str) -> list[str]:
     speakers = part.get("speakers")
     if not speakers:
         return []
-    unit = "sentences" if part["manifest"]["source"] == "conceptnet" else "lines"
+    unit = unit_of(part["manifest"]).replace("edges", "sentences")
     return [sentence for sentence in (headline(speakers, language, unit), agreement(speakers)) if sentence]
 
 

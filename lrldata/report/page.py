@@ -10,7 +10,7 @@ import polars as pl
 
 from lrldata.dataset import SAMPLES, open_shards
 from lrldata.errors import UsageError
-from lrldata.ledger import Ledger, from_json
+from lrldata.ledger import Ledger, from_json, unit_of
 from lrldata.manifest import write_text
 from lrldata.report.funnel import funnel, step_of, steps_of, words_of
 from lrldata.report.html import STYLE, asset, environment, policy
@@ -57,7 +57,7 @@ def render(manifest: Mapping[str, Any], samples: Samples, speakers: Mapping[str,
             manifest=manifest,
             settings=manifest.get("settings", {}),
             ledger=ledger,
-            unit="edges" if source == "conceptnet" else "lines",
+            unit=unit_of(manifest),
             steps=funnel(ledger, source),
             thresholds=samples.thresholds,
             speakers=speakers,

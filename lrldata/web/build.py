@@ -99,10 +99,11 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
             beside = f" Skipped: {', '.join(list(skipped)[:3])}{', ...' * (len(skipped) > 3)}." if skipped else ""
             hint = hint_on_nothing(config, cleaned.ledger)
             raise InputError(f"Nothing is left of {came}: {went or 'no text'}.{beside}", hint)
-        account = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": skipped}
+        account: dict[str, Any] = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": skipped}
         # Of what is as everywhere nothing is said, so that the manifest's bytes stay.
         account |= {"left_out": found.left_out} if found.left_out else {}
         account |= {"text_column": dict(cleaned.columns)} if len(cleaned.columns) > 1 else {}
+        account |= {"private_use": cleaned.private} if cleaned.private else {}
         with progress.waiting("Writing"):
             manifest = write_dataset(
                 home,

@@ -12,7 +12,7 @@ import yaml
 from lrldata.dataset import SAMPLES, open_shards
 from lrldata.errors import LanguageError
 from lrldata.language import find
-from lrldata.ledger import Ledger, from_json
+from lrldata.ledger import Ledger, from_json, unit_of
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest
 from lrldata.paths import Held, PathError
 from lrldata.report.funnel import Step, funnel
@@ -42,7 +42,7 @@ class Dataset:
     @property
     def unit(self) -> str:
         """Return what its rows are made from."""
-        return "edges" if self.source == "conceptnet" else "lines"
+        return unit_of(self.manifest)
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,19 @@ from typing import Any
 
 import polars as pl
 import pytest
-from huggingface_hub import DatasetCard
+from clients import TOKEN
+from huggingface_hub import DatasetCard, HfApi
+from manifests import change
 from stores import commits, git, store, tags
 
 from hub_cards.cards.lint import lint
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub
+from hub_cards.publish.local import repository_of
 from lrldata.card import folder_card
 from lrldata.dataset import write_dataset
 from lrldata.language import find
-from lrldata.manifest import fingerprint, read_manifest
+from lrldata.manifest import MANIFEST, fingerprint, read_manifest
 from lrltrain.grid.config import PUSHED
 
 LOAD = """
@@ -64,6 +67,43 @@ def write(workspace: Path, source: str, texts: list[str]) -> Path:
     }
     write_dataset(folder, splits, lambda manifest: folder_card(manifest, language), provenance)
     return folder
+
+
+def test_a_version_is_withdrawn_as_the_guide_says(hub: Hub, push: Any, workspace: Path) -> None:
+    folder = write(workspace, "web", [f"propoziția {number}" for number in range(30)])
+    assert push("--license", "cc-by-4.0", out=workspace).returncode == 0
+    shutil.rmtree(folder)
+    write(workspace, "web", [f"propoziția {number}" for number in range(1, 30)])
+    assert push(out=workspace).returncode == 0
+    guide = (Path(__file__).parents[2] / "docs" / "how-to" / "publish.md").read_text("utf-8")
+    snippet = guide.split("## Withdraw text")[1].split("```python\n")[1].split("```")[0]
+    api = HfApi(hub.endpoint, token=TOKEN)
+    before = {tag.name: tag.target_commit for tag in api.list_repo_refs("my-org/lrl-ro", repo_type="dataset").tags}
+    assert set(before) == {"v1.0.0", "v1.1.0"}
+    named = snippet.replace("my-org/lrl-mt", "my-org/lrl-ro").replace("HfApi()", "hub")
+    exec(named.replace("from huggingface_hub import HfApi", ""), {"hub": api})  # noqa: S102 -- our own guide
+    (tag,) = api.list_repo_refs("my-org/lrl-ro", repo_type="dataset").tags
+    assert (tag.name, len(api.list_repo_commits("my-org/lrl-ro", repo_type="dataset"))) == ("v1.1.0", 1)
+    assert tag.target_commit not in before.values()
+    again = push(out=workspace)
+    assert (again.returncode, "Unchanged" in again.stdout) == (0, True), again.stdout + again.stderr
+    assert [each.name for each in api.list_repo_refs("my-org/lrl-ro", repo_type="dataset").tags] == ["v1.1.0"]
+
+
+def test_a_card_says_what_was_counted_and_which_letters_no_other_font_has(workspace: Path) -> None:
+    folder = write(workspace, "web", ["unu"] * 9)
+    told = json.loads((folder / MANIFEST).read_text("utf-8"))
+    for unit, counted, rows in (
+        ("lines", "9 lines came in", "9 lines of documents (1 file), cleaned."),
+        ("sentences", "9 sentences came in", "9 sentences of documents (1 file), cleaned."),
+        ("documents", "9 lines came in", "9 documents (1 file), cleaned line by line."),
+    ):
+        change(folder, settings=told["settings"] | {"unit": unit}, private_use=3 if unit == "lines" else None)
+        repository, _ = repository_of(folder, "my-org")
+        text = repository.card({name: part.facts for name, part in repository.parts.items()}, "1.0.0").text
+        assert counted in text
+        assert rows in text
+        assert ("- 3 rows of `web` have letters of Unicode's private use" in text) is (unit == "lines")
 
 
 def test_two_configurations_go_to_the_hub_and_come_back_by_tag(
