@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from threading import RLock
+from traceback import clear_frames
 from typing import Any
 
 import torch
+
+from lrltrain.memory import release_gpu_memory
 
 # transformers loads a model by settings of the whole process, and torch has one generator of random numbers.
 _ALONE = RLock()
@@ -31,7 +34,27 @@ def undisturbed() -> Iterator[None]:
         if torch.get_default_device().type != "cpu":  # else without, as it would slow down every call of torch
             aside.enter_context(torch.device("cpu"))
         aside.enter_context(matmul_precision("highest"))
-        yield
+        try:
+            yield
+        except BaseException as error:
+            if torch.cuda.is_initialized():
+                let_go(error)
+                release_gpu_memory()
+            raise
+
+
+def let_go(error: BaseException) -> None:
+    """Forget the variables of the functions through which an error came, which a notebook keeps with the error.
+
+    Models and what belongs to them would else stay in a GPU's memory, and a call with a smaller batch fail too.
+    """
+    waiting, seen = [error], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if id(each) not in seen:
+            seen.add(id(each))
+            clear_frames(each.__traceback__)
+            waiting += [other for other in (each.__cause__, each.__context__) if other is not None]
 
 
 @contextmanager

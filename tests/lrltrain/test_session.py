@@ -1,5 +1,7 @@
 """Training in a session that computes other things: what is set in it changes nothing, and nothing of it is changed."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +18,9 @@ import lrldata
 import lrltrain
 from lrldata.errors import LrlError, ModelError, UsageError
 from lrldata.manifest import sha256_of
+from lrltrain.models import load_model
 from lrltrain.modules import insert
+from lrltrain.training.loop import Loop
 
 MINI = Path(lrltrain.__file__).parent / "mini"
 SMALL: dict[str, Any] = {"base": "lrl-mini", "method": "seq_bn", "steps": 2, "batch_size": 2, "max_length": 32}
@@ -107,6 +111,31 @@ def test_random_numbers_of_a_session_stay_its_own(dataset: lrldata.Dataset, tmp_
     torch.manual_seed(5)
     fitted(dataset, tmp_path)
     assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize("raised", [torch.OutOfMemoryError, KeyboardInterrupt])
+def test_an_error_that_a_notebook_keeps_keeps_no_model(
+    dataset: lrldata.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
+) -> None:
+    made: list[weakref.ref[Any]] = []
+
+    def load(*arguments: Any) -> Any:
+        model = load_model(*arguments)
+        made.append(weakref.ref(model))
+        return model
+
+    def stop(_: Loop) -> None:
+        raise raised
+
+    monkeypatch.setattr("lrltrain.fitting.fit.load_model", load)
+    monkeypatch.setattr(Loop, "run", stop)
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)  # the way of a GPU, of which memory is short
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: None)
+    with pytest.raises((LrlError, KeyboardInterrupt)) as kept:
+        fitted(dataset, tmp_path)
+    gc.collect()
+    assert kept.value is not None
+    assert [model() for model in made] == [None]
 
 
 def test_threads_wait_for_one_another(dataset: lrldata.Dataset, alone: str, tmp_path: Path) -> None:
