@@ -24,8 +24,8 @@ def precision_of(wanted: str) -> str:
 
 
 def dtype_for(objective: Objective, precision: str) -> torch.dtype:
-    """Return how to hold the weights to measure: of a decoder, which is large, in bf16 where it computes so."""
-    return torch.bfloat16 if objective == "clm" and precision == "bf16" else torch.float32
+    """Return how to hold weights to measure: of a decoder, which is large, in half precision where it computes so."""
+    return HALF.get(precision, torch.float32) if objective == "clm" else torch.float32
 
 
 @contextmanager

@@ -185,8 +185,9 @@ def test_a_decoder_is_trained_and_measured(
     assert score["after"]["high"] < score["before"]["low"]
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_a_decoder_in_halves_is_trained_with_its_adapter_in_single_precision(
-    lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path, precision: str
 ) -> None:
     config = LlamaConfig(
         vocab_size=len(TOKENIZER), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128
@@ -195,12 +196,14 @@ def test_a_decoder_in_halves_is_trained_with_its_adapter_in_single_precision(
     TOKENIZER.save_pretrained(tmp_path / "llama")
     dataset = workspace / "datasets" / "ro" / "conceptnet"
     done = lrltrain(
-        *("fit", "--lang", "ro", "--dataset", dataset, "--base", tmp_path / "llama", "--precision", "bf16"),
+        *("fit", "--lang", "ro", "--dataset", dataset, "--base", tmp_path / "llama", "--precision", precision),
         *("--steps", 4, "--batch-size", 4, "--max-length", 64, "--out", tmp_path, "--cache", workspace / "cache"),
     )
     assert done.returncode == 0, done.stderr
-    weights = load_file(tmp_path / "adapters" / "ro" / "llama" / "conceptnet-seq_bn_inv" / "adapter.safetensors")
-    assert {value.dtype for value in weights.values()} == {torch.float32}
+    folder = tmp_path / "adapters" / "ro" / "llama" / "conceptnet-seq_bn_inv"
+    assert {value.dtype for value in load_file(folder / "adapter.safetensors").values()} == {torch.float32}
+    held = json.loads((folder / "manifest.json").read_text("utf-8"))["trained"]["reference_dtype"]
+    assert held == {"bf16": "bfloat16", "fp16": "float16"}[precision], "no second copy of a large model is loaded"
 
 
 @pytest.mark.parametrize(
