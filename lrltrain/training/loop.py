@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +97,14 @@ class Loop:
         self.step.model.train()
         logged = max(1, self.schedule.every // LOGGED)
         total, norms, since = torch.zeros_like(self.step.losses), torch.zeros_like(self.step.losses), 0
+        odd = torch.zeros_like(self.step.losses, dtype=torch.int64)  # the step from which on a loss is not a number
         for number, batches in enumerate(prefetched(self._batches(done), self.weights.device), done + 1):
             self.weights.set_rate(self.schedule.rates.at(number - 1, self.schedule.steps))
             losses, norms = self._take(batches)
             total, since = total + losses, since + 1
+            odd = torch.where(losses.isfinite(), 0, torch.where(odd > 0, odd, number))
             if self.weights.device.type == "cpu" or number % logged == 0 or number == self.schedule.steps:
-                self._check(number, losses, batches)
+                self._check(odd, losses)
             if number % logged == 0 or number % self.schedule.every == 0 or number == self.schedule.steps:
                 self._log(number, total / since, norms)
                 total, since = torch.zeros_like(total), 0
@@ -149,13 +152,16 @@ class Loop:
                 for begin in range(0, len(indices[0]), size)
             ]
 
-    def _check(self, number: int, losses: Tensor, batches: Sequence[Batch]) -> None:
-        """Stop an adapter whose loss is not a number. Raises TrainingError where none is left."""
-        for place, loss in enumerate(losses.tolist()):
+    def _check(self, odd: Tensor, losses: Tensor) -> None:
+        """Stop an adapter whose loss is not a number, since the step `odd`. Raises TrainingError where none is left."""
+        for place, (number, loss) in enumerate(zip(odd.tolist(), losses.tolist(), strict=True)):
             known = self.known[place]
-            if math.isfinite(loss) or known.failed:
+            if not number or known.failed:
                 continue
-            blocks = [block for batch in batches for block in batch.blocks[place]]
+            train = self.members[place].train
+            a_step = self.schedule.batch_size * self.schedule.accumulate * self.processes.count
+            taken = islice(order(len(train), train.seed, (number - 1) * a_step), a_step)
+            blocks = [index % len(train) for index in taken][self.processes.rank :: self.processes.count]
             self._fail(known, f"the loss is {loss} at step {number}, in the batch of blocks {blocks}.")
 
     def _fail(self, known: Progressed, why: str) -> None:
@@ -213,13 +219,16 @@ class Loop:
         self.step.model.eval()
         size = self.schedule.eval_batch_size
         most = max(len(member.validation) for member in self.members)
-        for begin in range(self.processes.rank * size, most, self.processes.count * size):
-            batch = self.layout(
+        batches = (
+            self.layout(
                 [
                     [member.validation[index] for index in range(begin, min(begin + size, len(member.validation)))]
                     for member in self.members
                 ]
             )
+            for begin in range(self.processes.rank * size, most, self.processes.count * size)
+        )
+        for batch in prefetched(batches, self.weights.device):
             sums += self.step.sums(batch)
             counts += batch.counts
         counted = self.processes.add(torch.from_numpy(counts).to(self.weights.device))
@@ -254,7 +263,8 @@ class Loop:
             self.known[place], tensors = load_checkpoint(member.run, done)
             with torch.no_grad():
                 for name, value in self.weights.tensors(place).items():
-                    value.copy_(tensors[name])
+                    if name in tensors:  # those of before version 0.3 do not say "fitted"
+                        value.copy_(tensors[name])
             self.best[place] = [
                 tensors[f"best.{number}"].to(value.device) for number, value in enumerate(self.best[place])
             ]

@@ -1,7 +1,7 @@
 """What trains: the weights of K adapters, or of a whole model, as flat tensors (K, n)."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 CLIPPED = 1.0  # norm of an adapter's gradient, as the trainer of transformers has it
 _NORM = re.compile(r"(norm|(^|\.)ln)[^.]*(\.\d+)?\.\w+$")  # layernorm.weight, h.0.ln_1.weight, layer_norm1.0.weight
-SCALE = 2.0**15  # of the loss in fp16, halved for an adapter whenever its gradients overflow
+# Of the loss in fp16: halved for an adapter whenever its gradients overflow, doubled after so many steps without that.
+SCALE, GROWN_AFTER = 2.0**15, 2_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Weights:
         self.flat = [_rows(parameter, rows) for _, parameter in parameters]
         self._decays = [not _is_plain(name) for name, _ in parameters]
         self.scale = torch.full((count,), SCALE if half else 1.0, device=self.device)
+        self._fitted = torch.zeros(count, device=self.device)  # steps since the last overflow, or growth
         self._half = half
         self._rate = torch.zeros((), device=self.device)
 
@@ -90,21 +92,37 @@ class Weights:
             norm = torch.stack(torch._foreach_norm(gradients)).norm()[None]  # noqa: SLF001 -- as clip_grad_norm_ does
         else:
             norm = torch.stack([torch.linalg.vector_norm(gradient, dim=1) for gradient in gradients]).norm(dim=0)
+        fits = norm.isfinite()
         if self._half:  # a step whose gradients overflow is left out, and the next is scaled less
-            fits = norm.isfinite()
             for gradient in gradients:
                 gradient.copy_(torch.where(fits[:, None], gradient, 0.0))
-            self.scale.mul_(torch.where(fits, 1.0, 0.5))
             norm = torch.where(fits, norm, 0.0)  # of a NaN, the factor below would be one too
+            self._rescale(fits)
         factor = (CLIPPED / (norm + 1e-6)).clamp(max=1.0)
         if self.count == 1:
             torch._foreach_mul_(gradients, factor[0])
         else:
             for gradient in gradients:
                 gradient.mul_(factor[:, None])
+        kept = [(each, each.clone()) for each in self._changed()] if self._half else []
         self._adam.step()
+        for each, before in kept:
+            each.copy_(torch.where(fits[:, None], each, before))
         torch._foreach_zero_(gradients)
         return norm
+
+    def _rescale(self, fits: Tensor) -> None:
+        """Set the scale of the next step, as `torch.amp.GradScaler` does, but for each adapter: in the GPU's memory."""
+        self._fitted.copy_(torch.where(fits, self._fitted + 1, 0.0))
+        grows = self._fitted >= GROWN_AFTER
+        self.scale.mul_(torch.where(fits, torch.where(grows, 2.0, 1.0), 0.5)).clamp_(max=SCALE)
+        self._fitted.copy_(torch.where(grows, 0.0, self._fitted))
+
+    def _changed(self) -> Iterator[Tensor]:
+        """Yield what the optimizer changes: weights and moments, (K, n) each."""
+        for each in self.flat:
+            yield each.detach()
+            yield from (self._adam.state[each][name] for name in ("exp_avg", "exp_avg_sq"))
 
     def tensors(self, number: int) -> dict[str, Tensor]:
         """Return the weights and moments of one adapter, by name, as views: what a checkpoint holds."""
@@ -113,7 +131,7 @@ class Weights:
             state = self._adam.state[each]
             found[f"weights.{place}"] = each.detach()[number]
             found |= {f"{name}.{place}": state[name][number] for name in ("exp_avg", "exp_avg_sq")}
-        return found | {"scale": self.scale[number]}
+        return found | {"scale": self.scale[number]} | ({"fitted": self._fitted[number]} if self._half else {})
 
     def set_step(self, step: int) -> None:
         """Say how many steps were taken, of a run that goes on."""
@@ -126,7 +144,7 @@ class Weights:
 
     def state(self) -> list[Tensor]:
         """Return all that changes in a step: weights, moments, gradients, scale and counts of steps."""
-        found = [self.scale, *self.steps()]
+        found = [self.scale, self._fitted, *self.steps()]
         for number in range(self.count):
             found += self.tensors(number).values()
         return found + [each.grad for each in self.flat if each.grad is not None]

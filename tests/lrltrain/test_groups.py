@@ -23,7 +23,7 @@ from lrltrain.fitting import groups
 from lrltrain.fitting.fit import fit, fit_group
 from lrltrain.fitting.plan import Adapter
 from lrltrain.training.loop import Loop
-from lrltrain.training.weights import Rates, Weights, _is_plain
+from lrltrain.training.weights import SCALE, Rates, Weights, _is_plain
 
 QUIET = Progress(quiet=True)
 LANGUAGES = ("ro", "mt", "ug")
@@ -222,6 +222,31 @@ def test_a_step_that_overflows_in_fp16_is_left_out_for_its_adapter_alone(value: 
     assert torch.equal(parameter[0], torch.ones(3, 4))
     assert (parameter[1] < 1).all()
     assert weights.scale.tolist() == [before[0] / 2, before[1]]
+
+    parameter.grad.copy_(torch.ones(2, 3, 4))
+    weights.update()  # after which there is momentum, with which a step moves also without a gradient
+    held, state = parameter.detach().clone(), [each.clone() for each in weights.tensors(0).values()]
+    parameter.grad.copy_(torch.stack([torch.full((3, 4), value), torch.ones(3, 4)]))
+    weights.update()
+    assert torch.equal(parameter[0], held[0]), "neither momentum nor decay"
+    assert (parameter[1] < held[1]).all()
+    names = list(weights.tensors(0))
+    changed = {name for name, was in zip(names, state, strict=True) if not torch.equal(weights.tensors(0)[name], was)}
+    assert changed == {"scale", "fitted"}
+
+
+def test_the_scale_of_fp16_grows_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrltrain.training.weights.GROWN_AFTER", 3)
+    parameter = torch.nn.Parameter(torch.ones(1, 3, 4))
+    weights = Weights([("x.weight", parameter)], 1, stacked=True, half=True)
+    weights.optimizer(Rates(0.1, 0.0, 0.0))
+    scales = []
+    for value in (torch.inf, torch.inf, *[1.0] * 9):
+        assert parameter.grad is not None
+        parameter.grad.fill_(value)
+        weights.update()
+        scales.append(weights.scale.item() / SCALE)
+    assert scales == [0.5, 0.25, 0.25, 0.25, 0.5, 0.5, 0.5, 1, 1, 1, 1], "not beyond where it began"
 
 
 def test_three_languages_in_one_command_end_in_the_same_bytes_after_kills(
