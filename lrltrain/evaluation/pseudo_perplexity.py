@@ -7,7 +7,7 @@ position a copy.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +31,34 @@ class Copies:
     ids: NDArray[np.int64]
     targets: NDArray[np.int64]
     ends: NDArray[np.int64]
+
+
+class Together(NamedTuple):
+    """Copies of all sentences: their arrays one after the other, and where those of each sentence begin."""
+
+    ids: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    counts: NDArray[np.int64]  # targets of each
+    first: NDArray[np.int64]  # of its ids
+    first_target: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, asked: Sequence[Copies]) -> "Together":
+        """Put them together."""
+        nothing = np.empty(0, np.int64)
+        lengths = np.array([len(each.ids) for each in asked], np.int64)
+        counts = np.array([len(each.targets) for each in asked], np.int64)
+        return cls(
+            np.concatenate([nothing, *(each.ids for each in asked)]),
+            np.concatenate([nothing, *(each.targets for each in asked)]),
+            np.concatenate([nothing, *(each.ends for each in asked)]),
+            lengths,
+            counts,
+            np.cumsum(lengths) - lengths,
+            np.cumsum(counts) - counts,
+        )
 
 
 @tf32(on=False)
@@ -108,9 +136,10 @@ def sums(
         budget = min(budget, max(1, LOGIT_BYTES // (8 * model.get_output_embeddings().weight.shape[0])))
     total, uncached = np.zeros(len(asked)), no_cache(model)
     left = np.array([len(each.targets) for each in asked])  # targets of each sentence
+    together = Together.of(asked)
     try:
         for batch in batches(asked, objective, budget):
-            ids, lengths, positions, labels, owner = lay_out(batch, asked, objective, mask, pad)
+            ids, lengths, positions, labels, owner = lay_out(batch, together, objective, mask, pad)
             there = torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]
             here = torch.from_numpy(positions).to(device)
             cast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
@@ -180,28 +209,26 @@ def batches(asked: Sequence[Copies], objective: Objective, budget: int) -> Itera
 
 
 def lay_out(
-    batch: Sequence[tuple[int, int]], asked: Sequence[Copies], objective: Objective, mask: int | None, pad: int
+    batch: Sequence[tuple[int, int]], asked: Together, objective: Objective, mask: int | None, pad: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Lay a batch out. Pure.
 
     Returns ids (copies, length), lengths (copies,), and for each label its position in the flattened batch, the token,
     and the sentence that it belongs to, (labels,) each.
     """
-    lengths = np.array([len(asked[number].ids) for number, _ in batch])
-    ids = np.full((len(batch), lengths.max()), pad)
-    positions: list[NDArray[Any]] = []
-    labels: list[NDArray[Any]] = []
-    owner: list[NDArray[Any]] = []
-    for row, (number, which) in enumerate(batch):
-        sentence = asked[number]
-        ids[row, : lengths[row]] = sentence.ids
-        if objective == "clm":
-            at, wanted = sentence.targets - 1, sentence.ids[sentence.targets]
-        else:
-            target = sentence.targets[which]
-            at, wanted = np.array([target]), sentence.ids[[target]]
-            ids[row, target : sentence.ends[which]] = mask
-        positions.append(row * ids.shape[1] + at)
-        labels.append(wanted)
-        owner.append(np.full(len(at), number))
-    return ids, lengths, np.concatenate(positions), np.concatenate(labels), np.concatenate(owner)
+    number, which = np.array(batch).T
+    lengths = asked.lengths[number]
+    places = np.arange(lengths.max())
+    inside = places < lengths[:, None]
+    ids = np.where(inside, asked.ids[np.where(inside, asked.first[number][:, None] + places, 0)], pad)
+    if objective == "clm":  # all targets of a sentence in one copy, each from the token before it
+        row = np.repeat(np.arange(len(number)), asked.counts[number])
+        before = np.cumsum(asked.counts[number]) - asked.counts[number]
+        chosen = asked.first_target[number][row] + np.arange(len(row)) - before[row]
+        targets = asked.targets[chosen]
+        at = targets - 1
+    else:
+        row, chosen = np.arange(len(number)), asked.first_target[number] + which
+        at = targets = asked.targets[chosen]
+        ids[(places >= targets[:, None]) & (places < asked.ends[chosen][:, None])] = mask
+    return ids, lengths, row * ids.shape[1] + at, asked.ids[asked.first[number][row] + targets], number[row]

@@ -18,7 +18,7 @@ from lrltrain.training.corpus import Corpus
 from lrltrain.training.loss import IGNORED
 
 CHUNK = 4_096  # blocks that are shuffled together
-TOKENS, LABELS = 64, 16  # where shapes repeat, the lengths of rows of lines and the labels are multiples of these
+TOKENS, LABELS = 64, 64  # where shapes repeat, the lengths of rows of lines and the labels are multiples of these
 ATTENDED = 4_000  # tokens of a row where the attention to it costs a token about what all else does
 VALIDATION_SEED = 20_250_213  # masks of the validation split are the same whatever the run's seed
 

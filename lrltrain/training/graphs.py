@@ -46,7 +46,7 @@ class Graphs:
         shapes = tuple(value.shape for value in tensors.values())
         graphs = self._captured.setdefault(key, {})
         if not self.on or (shapes not in graphs and len(graphs) >= MOST_GRAPHS):
-            return function({name: value.to(self.device, non_blocking=True) for name, value in tensors.items()})
+            return function(on_device(tensors, self.device))
         if shapes not in graphs:
             inputs = {name: value.to(self.device).clone() for name, value in tensors.items()}
             captured = self._captured_if_it_fits(function, inputs)
@@ -56,9 +56,7 @@ class Graphs:
             self._captured.setdefault(key, {})[shapes] = captured
         captured = self._captured[key][shapes]
         for name, value in tensors.items():
-            if self.device.type == "cuda" and value.device.type == "cpu":
-                value = value.pin_memory()  # noqa: PLW2901 -- from other memory a copy waits for what the GPU does
-            captured.inputs[name].copy_(value, non_blocking=True)
+            captured.inputs[name].copy_(_pinned(value, self.device), non_blocking=True)
         captured.graph.replay()
         return captured.outputs
 
@@ -98,6 +96,16 @@ class Graphs:
                 for tensor, value in kept:
                     tensor.copy_(value)
         return graph, inputs, outputs
+
+
+def on_device(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Return tensors on a device, to which a GPU copies them while it computes."""
+    return {name: _pinned(value, device).to(device, non_blocking=True) for name, value in tensors.items()}
+
+
+def _pinned(value: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor in memory from which a copy to a GPU does not wait for what that does."""
+    return value.pin_memory() if device.type == "cuda" and value.device.type == "cpu" else value
 
 
 def set_aside(state: Sequence[Tensor], device: torch.device) -> list[tuple[Tensor, Tensor]]:

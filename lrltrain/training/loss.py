@@ -22,6 +22,11 @@ IGNORED = -100
 ROWS, WORDS = 1024, 4096  # of a piece of the logits on the CPU: its second pass finds it in the cache
 
 
+def _at(hidden: Tensor, positions: Tensor) -> Tensor:
+    """Return the hidden states at positions of a flattened batch, (1, labels, hidden); backward sorts nothing."""
+    return hidden.flatten(0, 1).index_select(0, positions)[None]
+
+
 class LabelledHead:
     """Makes the head of `model` see only chosen positions. Use it as a context around the model's forward pass.
 
@@ -57,13 +62,13 @@ class LabelledHead:
         if self._positions is None:
             return output
         hidden = output[0]  # (batch, length, hidden)
-        output[0 if isinstance(output, tuple) else "last_hidden_state"] = hidden.flatten(0, 1)[self._positions][None]
+        output[0 if isinstance(output, tuple) else "last_hidden_state"] = _at(hidden, self._positions)
         self._is_cut = True
         return output
 
     def _forward(self, hidden: Tensor) -> Tensor:
         if self._positions is not None and not self._is_cut:  # OPT calls what its base model is made of
-            hidden = hidden.flatten(0, 1)[self._positions][None]
+            hidden = _at(hidden, self._positions)
         return self._projection_forward(hidden) if self._positions is None or self.own_logits else hidden
 
     @torch.no_grad()

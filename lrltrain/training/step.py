@@ -10,7 +10,7 @@ from torch import Tensor
 from lrltrain.models import no_cache
 from lrltrain.training.attention import quick_attention
 from lrltrain.training.batches import Batch
-from lrltrain.training.graphs import Graphs
+from lrltrain.training.graphs import Graphs, on_device
 from lrltrain.training.loss import LabelledHead
 from lrltrain.training.packing import PackedAttention
 from lrltrain.training.weights import Weights
@@ -59,7 +59,7 @@ class Step:
     @torch.no_grad()
     def sums(self, batch: Batch) -> Tensor:
         """Return the sum of the losses of a batch of each adapter, (K,), without training."""
-        tensors = {name: value.to(self.weights.device) for name, value in batch.tensors.items()}
+        tensors = on_device(batch.tensors, self.weights.device)
         with self.head.at(tensors["label_indices"]):
             with self._precision(), self.eager():
                 hidden = self._hidden(tensors)
