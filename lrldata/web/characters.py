@@ -19,6 +19,7 @@ import polars as pl
 from lrldata.language import COMPOSITE_SCRIPTS
 
 SENTENCE_MARKS = ".!?؟۔।॥።፧፨៕។။།༎。！？։᱾᱿꯫᙮᠃߹"  # that end a sentence, in any script  # noqa: RUF001
+CLOSING = "\"'»«”“’‘›‹)\\]"  # what may follow them, in a class of a regular expression: „…“ and »…« close so too  # noqa: RUF001
 LONGEST = (1 << 21) - 1  # characters of a line that can be counted: three such counts are in 64 bits
 _LAST, _SURROGATES = 0x323B0, slice(0xD800, 0xE000)  # no script has letters beyond, up to Unicode 16
 _LETTERED, _OWN = 21, 42  # the bit at which a count begins; that of letters begins at 0

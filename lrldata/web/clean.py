@@ -14,17 +14,9 @@ import polars as pl
 
 from lrldata.langid import LanguageModel, decide_all, margins_of, threshold_of
 from lrldata.language import Language
-from lrldata.web import line_filters, pii
+from lrldata.web import line_filters, pii, sentences
 from lrldata.web.decontaminate import Protected
 from lrldata.web.repair import main_script, repair
-
-# Marks that end a sentence: where a space follows, with what may close it, in any script; a full stop only where no
-# small letter follows, as after an ordinal or an abbreviation (Georgian has no others); and those that need no space.
-SENTENCE_ENDS = (
-    (r"([.…]+[\"'»”’)\]]*) +([^\p{Ll} ]|\p{Georgian})", "$1\n$2"),  # noqa: RUF001
-    (r"([!?؟۔।॥።፧፨៕།༎։᱾᱿꯫᙮᠃߹]+[\"'»”’)\]]*) +", "$1\n"),  # noqa: RUF001
-    (r"([。！？။។]+[」』”）]*) *", "$1\n"),  # noqa: RUF001
-)
 
 _BEST, _SURE = ("first", "second"), ("first_probability", "second_probability")
 
@@ -45,6 +37,7 @@ class CleaningContext:
     unit: str = "lines"
     handles: bool = False  # names of people on social networks, as @name, are replaced as personal data is
     kin: frozenset[str] = frozenset()  # languages for which the model takes this one, as it does not know its script
+    alone: bool = False  # each line is a document, of which no other line says in which language it is
 
 
 def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
@@ -59,8 +52,7 @@ def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     script = main_script(context.language)
     cut = repair(documents["text"].fill_null(""), script, context.language.code)
     if context.unit == "sentences":
-        for end, parted in SENTENCE_ENDS:
-            cut = cut.str.replace_all(end, parted)
+        cut = sentences.cut(cut, script, context.language.code)
     pieces = (
         pl.DataFrame({"text": cut, "whole": _judge_metadata(documents)})
         .with_row_index("doc")
@@ -157,11 +149,11 @@ def _identify(judged: pl.DataFrame, context: CleaningContext, model: LanguageMod
     judged = judged.with_columns(nothing[name].scatter(places, told[name]) for name in told.columns)
     size = pl.col("text").str.len_chars()
     own, other = (size.filter(pl.col("kind") == kind).sum().over("doc") for kind in ("keep", "other"))
-    never = ~(pl.col("taken_for") == code).any().over("doc")
+    mostly = (own < rules()["least_language"] * (own + other)) | ~(pl.col("taken_for") == code).any().over("doc")
     reason = (
         pl.when(pl.col("reason").is_not_null())
         .then("reason")
-        .when((own < rules()["least_language"] * (own + other)) | never)
+        .when(mostly if not context.alone else False)
         .then(pl.lit("document_other_language"))
         .when(pl.col("kind") == "other")
         .then(pl.lit("other_language"))

@@ -18,13 +18,13 @@ import polars as pl
 from lrldata.language import Language
 from lrldata.normalize import lowered
 from lrldata.split import content_hash
-from lrldata.web.characters import SENTENCE_MARKS, scale_of
+from lrldata.web.characters import CLOSING, SENTENCE_MARKS, scale_of
 from lrldata.web.clean import rules
 from lrldata.web.minhash import SHINGLE, Signatures, bands, sign
 from lrldata.web.repair import is_spaced, main_script
 from lrldata.web.shingles import Hashes, Numbers, shingles
 
-ENDED = rf"[{SENTENCE_MARKS}…:;፡༑၊՞]['\"»”’)\]」』]*$"  # noqa: RUF001
+ENDED = rf"[{SENTENCE_MARKS}…:;፡༑၊՞][{CLOSING}」』]*$"
 ELLIPSIS = r"(?:\.\.\.|…)$"
 OF_PAGES = ("document_short", "document_words")  # rules that do not hold for a single sentence
 BULLET = r"^[•●▪■◦‣\-–*·]"  # noqa: RUF001

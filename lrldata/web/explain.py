@@ -127,7 +127,7 @@ def explain(
     kin = kin_of(language, scripts, model.languages, model.name) if model else frozenset[str]()
     if model:
         check_known(language, model, kin)
-    context = CleaningContext(language, model, open_protected(language, []), kin=kin)
+    context = CleaningContext(language, model, open_protected(language, []), kin=kin, alone=documents == "lines")
     cut = pl.DataFrame({"text": _documents(normalize(text), documents, name)}, schema={"text": pl.String})
     if not cut["text"].str.contains(r"\S").any():
         raise InputError("The text is empty.", "Give a text, the path of a file, or - for standard input.")

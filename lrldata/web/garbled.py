@@ -29,6 +29,7 @@ _LAST = 0x323B0  # no script has letters beyond, up to Unicode 16
 _WITHIN = r"[\p{L}\p{M}་][~^°`§¬|*!;:<>\\{}\[\]_=+#%&$@\"\p{Nd}]+[\p{L}\p{M}་]"
 _ALIEN = r"[\p{L}\p{M}--\p{Latin}][A-Za-z]{1,2}[\p{L}\p{M}--\p{Latin}]"  # Latin letters in words of other scripts
 _ODD = r"[~^`§¬|*\\{}<>=°]"
+_LOST = r"[\p{L}\p{M}]\x{fffd}|\x{fffd}[\p{L}\p{M}]"  # a letter that was lost, as text was read in another encoding
 _SURELY_TEXT = {True: 0.78, False: 0.9}  # share of letters, with and without spaces between words
 _ACRONYM = r"(\p{Hebrew})\""  # Hebrew's mark of acronyms, as keyboards have it
 _QUOTED = r"<<|>>"  # quotation marks of keyboards without them
@@ -51,19 +52,19 @@ class _Pairs(NamedTuple):
 def is_garbled(
     texts: pl.Series, letters: Counts, share: npt.NDArray[np.float64], numbers: Mapping[str, float], *, spaced: bool
 ) -> pl.Series:
-    """Return whether lines have so many signs within words that they are badly scanned.
+    """Return whether lines have so many signs within words that they are badly scanned, or letters that were lost.
 
     In: how many letters and marks each line has, and which share of its characters they are. A line of which nearly all
-    are is not looked at.
+    are is not looked at for signs.
     """
-    fits = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(texts))
+    lost = texts.str.contains(_LOST)
     places = pl.Series(np.flatnonzero(share < _SURELY_TEXT[spaced]))
     if not len(places):
-        return fits
+        return lost
     plain = texts.gather(places).str.replace_all(f"{_ADDRESS}|{_QUOTED}", " ").str.replace_all(_ACRONYM, "$1")
     signs = plain.str.count_matches(_WITHIN) + plain.str.count_matches(_ODD) + plain.str.count_matches(_ALIEN)
     many = (signs >= numbers["least_signs"]) & (signs * numbers["letters_a_sign"] >= pl.Series(letters[places]))
-    return fits.scatter(places, many)
+    return lost.scatter(places, many | lost.gather(places))
 
 
 def is_gibberish(texts: pl.Series, long: npt.NDArray[np.bool_], language: str, least: float) -> pl.Series:

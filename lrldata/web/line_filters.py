@@ -39,10 +39,11 @@ TAG = r"</?[a-zA-Z]\w*[^>]*>"
 STATEMENT = r"[{}]\s*;?\s*$|(?-u:\b)function\s*\(|(?-u:\b)var \w+ ?=|\{\{|\{\\|\w\([^)]*\);"
 CODE_MARKS = r"[{}<>;=\\]|\(\)"
 # JSON: a name in quotation marks and a colon; tables, links, templates and comments of wikis and HTML; CSS.
-MARKUP_SIGNS = r"\":|\{\||\[\[|\|\||<!--|-->|\{\{|\}\}|<ref|^=="
+MARKUP_SIGNS = r"\":|\{\||\[\[|\|\||<!--|-->|\{\{|\}\}|<ref|^==|:\d\d GMT|X-AspNet-Version|Content-Length"
 MARKUP = (
     r"(?:^|[{,])\s*\"[a-z_@$][\w@$-]*\":\s*(?:[\[{\"\d]|true|false|null)|^\{\||^\|[-}|+]|^\|.*(?:\|\||\[\[)|<!--|-->"
     r"|\[\[(?:[^\]|]*:)[^\]]*\||\{\{[^}]*\}\}|<ref\b|^={2,}[^=]+={2,}$"
+    r"|\b(?:Date|Expires|Last-Modified): \w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT|\bX-AspNet-Version: |\bContent-Length: \d"
 )
 WORD = r"\p{L}\S*"
 SEPARATORS = r"[|»›•·▪►→]"  # noqa: RUF001 (an angle quotation mark, which menus have)
@@ -80,7 +81,9 @@ def judge(texts: pl.Series, rules: Mapping[str, float], scripts: Sequence[str], 
         "few_letters": letter_share < rules["least_letters"],
         "short_line": letters < rules["shortest_line"],
         "wrong_script": script_share < (rules["least_script"] if scripts else 0.0),
-        "gibberish": garbled.is_gibberish(texts, letters >= rules["least_pairs"], language, rules["least_information"]),
+        "gibberish": garbled.is_gibberish(
+            texts, counts.lettered >= rules["least_pairs"], language, rules["least_information"]
+        ),
     }
     chosen = pl.Series("reason", [None], dtype=pl.String).new_from_index(0, len(texts))
     for reason, fit in reversed(fits.items()):

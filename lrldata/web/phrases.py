@@ -16,14 +16,14 @@ import numpy as np
 import polars as pl
 
 from lrldata.normalize import lowered
-from lrldata.web.characters import SENTENCE_MARKS, points_in
+from lrldata.web.characters import CLOSING, SENTENCE_MARKS, points_in
 from lrldata.web.repair import UNSPACED
 
 # What a sentence ends in: no colon, as headings have one.
-SENTENCE_END = rf"[{SENTENCE_MARKS}]['\"»”’)\]]*$"  # noqa: RUF001
+SENTENCE_END = rf"[{SENTENCE_MARKS}][{CLOSING}]*$"
 KINDS = ("boilerplate", "captcha", "shop", "spam", "adult", "menu", "byline")
 _SPECIFIC = ("boilerplate", "captcha", "cart", "spam", "adult")  # few lines have them, and these may be sentences
-_EVERYDAY = ("shop", "menu", "byline")  # their words are in many lines
+_EVERYDAY = ("button", "shop", "menu", "byline")  # their words are in many lines, and say nothing in a sentence
 _LIKE_A_SENTENCE = 80  # characters
 _WITH_PREFIXES, _SHORT = {"Ethi", "Hebr"}, 3  # scripts that write prepositions and articles onto words
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bb\u02bc\u02b9\u0060\u00b4", "'"))
@@ -53,13 +53,14 @@ def judge(texts: pl.Series, language: str, script: str | None, numbers: Mapping[
         ended |= texts.str.len_chars() > _LIKE_A_SENTENCE
     # A text that has no word of a kind anywhere is not asked for whole words: few have one of any kind. What a shop
     # says has a number, and what says when it was written has, or the name of an account.
-    names = (*_SPECIFIC, *_EVERYDAY)
+    names = [kind for kind in (*_SPECIFIC, *_EVERYDAY) if _needles(language, kind)]
     has = {kind: lower.str.contains_any(list(_needles(language, kind))) for kind in names}
     numbered = lower.str.contains(r"\p{Nd}")
     has["shop"] &= numbered
     has["byline"] = (has["byline"] & numbered) | lower.str.contains("@", literal=True)
     for kind in _EVERYDAY:
-        has[kind] &= ~ended
+        if kind in has:
+            has[kind] &= ~ended
     table = pl.DataFrame(has)
     places = table.select(pl.any_horizontal(pl.all())).to_series().arg_true()
     found = [
@@ -76,9 +77,9 @@ def _kind(text: str, ended: bool, words: Mapping[str, re.Pattern[str]], numbers:
 
     `words` are the patterns of those kinds alone of which the line may have a word.
     """
-    for kind in ("captcha", "boilerplate"):
-        if kind in words and words[kind].search(text):
-            return kind
+    for kind in ("captcha", "boilerplate", "button"):
+        if kind in words and (_begins(words[kind], text) if kind == "button" else words[kind].search(text)):
+            return "boilerplate" if kind == "button" else kind
     least = int(numbers["least_words_of_a_kind"]) + ended
     for kind in ("adult", "spam"):
         if kind in words and len(_found(words[kind], text)) >= least:
@@ -95,6 +96,11 @@ def _kind(text: str, ended: bool, words: Mapping[str, re.Pattern[str]], numbers:
         if len(set(entries)) >= numbers["least_entries"] and _size(entries) >= numbers["most_entries"] * letters:
             return "menu"
     return "byline" if "byline" in words and _is_byline(text, letters, words["byline"], numbers) else None
+
+
+def _begins(words: re.Pattern[str], text: str) -> bool:
+    found = words.search(text)
+    return found is not None and not _LETTER.search(text[: found.start()])
 
 
 def _found(words: re.Pattern[str], text: str) -> set[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lrldata.web.characters import SENTENCE_MARKS
+from lrldata.web.characters import CLOSING, SENTENCE_MARKS
 
 LOOKED_AT, FEWEST = 100, 5  # lines that are looked at, and of which anything is believed
 _MOST = 0.9  # share of the lines that have a shape, from which on all are taken to
@@ -30,7 +30,7 @@ _UNSPACED = re.compile(
 )
 _WIDTHS = range(40, 141)  # characters at which programs break lines
 _MARKS = f"[{SENTENCE_MARKS}…]"
-_END = re.compile(rf"(?:{_MARKS}|[:;])[\"'»”’)\]」』]*\s*$")  # noqa: RUF001
+_END = re.compile(rf"(?:{_MARKS}|[:;])[{CLOSING}」』]*\s*$")
 _SENTENCE = re.compile(rf"(?<={_MARKS})\s+|(?<=[。！？])")  # noqa: RUF001
 _LONG, _PIECE = 50_000, 2_000  # characters of a line that has no line ends where it should, and of its parts
 # Lines that are refused: from which share of them on, what they are, and the way out.

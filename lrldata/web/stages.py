@@ -58,11 +58,11 @@ def _context(task: Task, *_state: object) -> CleaningContext:
     language = language_of(task)
     protected = open_protected(language, task.protect, benchmarks=task.benchmarks)
     if task.lid == NO_MODEL:
-        return CleaningContext(language, None, protected, task.unit, task.handles)
+        return CleaningContext(language, None, protected, task.unit, task.handles, alone=task.sentences)
     model = load_model(task.lid, task.cache)
     kin = kin_of(language, task.scripts, model.languages, model.name)
     check_known(language, model, kin)
-    return CleaningContext(language, model, protected, task.unit, task.handles, kin)
+    return CleaningContext(language, model, protected, task.unit, task.handles, kin, task.sentences)
 
 
 def judge(task: Task, part: Part, read: pl.DataFrame) -> int:

@@ -13,10 +13,11 @@ from lrldata.errors import InputError
 from lrldata.language import find, languages
 from lrldata.manifest_schema import Code
 from lrldata.web.characters import SENTENCE_MARKS, scale_of
-from lrldata.web.clean import SENTENCE_ENDS
 from lrldata.web.document_filters import ENDED
 from lrldata.web.phrases import SENTENCE_END
 from lrldata.web.read import Columns, find_shards, read_parts
+from lrldata.web.repair import main_script
+from lrldata.web.sentences import cut
 from lrldata.web.shapes import Shape, ends_sentence, shape_of
 
 FIRST = "Il-bniedem mar il-belt biex jixtri ħobż frisk."
@@ -363,10 +364,29 @@ def test_texts_and_tables_share_a_folder(tmp_path: Path) -> None:
     ],
 )
 def test_sentences_end_at_the_marks_of_their_script(text: str, parts: list[str]) -> None:
-    cut = pl.Series([text])
-    for end, parted in SENTENCE_ENDS:
-        cut = cut.str.replace_all(end, parted)
-    assert [part for part in cut[0].split("\n") if part] == parts
+    found = cut(pl.Series([text]), None, "da")[0]
+    assert [part for part in found.split("\n") if part] == parts
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("sk", "Písal P. J. Šafárik. / Je to dielo sv. Františka z r. 1840. / Koniec."),
+        ("da", "Mødet er kl. 22:08 i morgen. / Lyndon B. Johnson kom ca. 1 time for sent. / »Ja!« sagde han."),
+        ("mt", "Iltaqa ma' Dr. Ehud Ur. / St. Joseph rebaħ 1-0. / Tajjeb."),
+        ("ne", "डा. एहूद आए । / उनी गए।"),
+        ("si", "එය ගුරුවරයෙක් ය. / ඒ. ජේ. පෙරේරා ආවේ ය. / හරි."),
+        ("th", "เวลา 20.30 น. ตามเวลาท้องถิ่น กว้าง 5 มม. และสูง 24 มม. นั้น"),
+        ("lv", "“Kas tas?” jautāja Anna. / „Nezinu.“ / Viņš aizgāja plkst. 12.00 mājās."),
+        ("bg", "„Не знам.“ / Той мълчи. / Роден е през 1990. / Живее на ул. Шипка."),
+        ("sl", "»Ne grem.« / Potem je šel. / V 60. letih je bilo tako."),
+        ("el", "Πού πάμε; / Δεν ξέρω. / Ο κ. Παπαδόπουλος ήρθε."),
+        ("ro", "E anul 1990. / Dl. Ionescu (str. Florilor nr. 5) a plecat... / Da."),
+    ],
+)
+def test_a_sentence_goes_on_after_initials_abbreviations_and_what_somebody_says(code: str, text: str) -> None:
+    parts = text.split(" / ")
+    assert cut(pl.Series([" ".join(parts)]), main_script(find(code)), code)[0].split("\n") == parts
 
 
 def test_every_code_of_a_language_can_stand_in_a_manifest() -> None:

@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
+from lrldata import explain
 from lrldata.engine import WorkerPool
 from lrldata.langid import load_model
-from lrldata.language import find
+from lrldata.language import find, languages
 from lrldata.ledger import WEB_REASONS
 from lrldata.progress import Progress
 from lrldata.web import garbled, line_filters, minhash, pii, samples
@@ -140,6 +141,19 @@ def test_each_rule_for_lines_has_its_reason(line: str, reason: str | None) -> No
         ('בדו"ח של האו"ם כתב מנכ"ל צה"ל על חו"ל ועל מו"מ', None, "he"),
         ("ئۇ <<گۈل>> ۋە <<باھار>> دېگەن كىتابلارنى ئوقۇدى", None, "ug"),
         ("xqjk wvzqk kqxjw zzqvk jxqwk qkzvx", "gibberish", "ro"),
+        ("ካሳ እንድትመጣ ጠየቃት ።", None, "am"),
+        ("አንተ ትደክማለህ። እኔም እደክማለሁ።", None, "am"),
+        ("�și exercită atribuțiile numai în temeiul legii acesteia", "garbled", "ro"),
+        ("creșterea c�t mai multor pui, pentru a obține un venit", "garbled", "ro"),
+        ("Expires: Sun, 27 Oct 2013 06:37:41 GMT Cache-control: Public Hotel Vital din oraș", "markup", "ro"),
+        ("NET X-AspNet-Version: 2.0.50727 Ziua de azi este frumoasă", "markup", "ro"),
+        ("Trenul pleacă la 12:30 GMT din gara de nord a orașului", None, "ro"),
+        ("„Ще видим“, сподели той пред журналистите.", None, "bg"),
+        ("Сподели във Facebook", "boilerplate", "bg"),
+        ("» Сподели тази страница", "boilerplate", "bg"),
+        ("Министърът сподели впечатления от срещата", None, "bg"),
+        ("Bet Jēzus, pacēlis acis uz augšu, sacīja: Tēvs, es pateicos Tev.", None, "lv"),
+        ("Pêl-droed yw'r gêm mwyaf poblogaidd yn yr Alban.", None, "cy"),
         ("ይርወንነጥየከ ታድውክክችውት ነሰላሚይ ወሰመምገጥሚጥተ ብመወወትይ", "gibberish", "am"),
         ("ںوڈاھآکع زحنضضجنی ھوٹچں ڈوہمخآچآد صہڈڈیں", "gibberish", "ur"),
         ("ልጆቹ ዛሬ ጠዋት ወደ ትምህርት ቤት በእግራቸው ሄዱ", None, "am"),
@@ -154,6 +168,25 @@ def test_each_rule_for_lines_has_its_reason(line: str, reason: str | None) -> No
 def test_noise_of_pages_goes_for_its_reason_and_text_stays(line: str, reason: str | None, code: str) -> None:
     judged = line_filters.judge(pl.Series([line, ROMANIAN[1]]), rules(), find(code).scripts, code)
     assert judged["reason"][0] == reason
+
+
+@pytest.mark.parametrize(
+    ("code", "line"), [("ro", "Azi e vineri."), ("mk", "Каква штета."), ("uz", "Men muhandisman.")]
+)
+def test_a_short_line_of_which_the_model_is_not_sure_stays_also_where_it_is_a_document(code: str, line: str) -> None:
+    (found,) = explain(line, code, documents="lines")
+    assert (found.language != code, found.reason) == (True, None)
+    english = explain("This is a sentence in another language, as anyone can see.", "ro", documents="lines")
+    assert [each.reason for each in english] == ["other_language"]
+
+
+def test_running_text_is_no_boilerplate(shared: Path) -> None:
+    for language in languages():
+        file = shared / "flores200" / "devtest" / f"{language.flores}.devtest"
+        if language.flores and file.is_file():
+            text = pl.Series(file.read_text("utf-8").strip().split("\n"))
+            judged = line_filters.judge(text, rules(), language.scripts, language.code)
+            assert (judged["reason"] == "boilerplate").sum() <= len(text) / 1_000 + 1, language.code
 
 
 def test_information_is_what_one_letter_says_of_the_next() -> None:
