@@ -162,7 +162,7 @@ class Hub:
         """Make a repository; one that is there already is left as it is."""
         self._api.create_repo(identifier, repo_type=kind, private=private, exist_ok=True)
 
-    def commit(self, plan: Plan, tip: str, *, message: str) -> str:
+    def commit(self, plan: Plan, tip: str, *, message: str, description: str = "") -> str:
         """Make one commit of all that a plan changes, on top of `tip`, and return its name.
 
         What is sent is what was hashed: each file is read from one opening, and what arrived is compared.
@@ -174,6 +174,7 @@ class Hub:
                 plan.repository.id,
                 operations,
                 commit_message=message,
+                commit_description=description,
                 repo_type=plan.repository.kind,
                 revision=MAIN,
                 parent_commit=tip,

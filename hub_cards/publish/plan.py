@@ -10,6 +10,7 @@ from hub_cards.cards.lint import lint
 from hub_cards.cards.measured import each_once
 from hub_cards.cards.merge import Prefer, difference, merge
 from hub_cards.cards.source import version_with
+from hub_cards.publish.changes import changes_of
 from hub_cards.publish.record import RECORD, bump, free, next_version, order_of, tag_of, write_record
 from hub_cards.publish.repository import File, Part, Repository
 from lrldata.errors import PublishError, UsageError
@@ -66,6 +67,7 @@ class Plan:
     conflicts: tuple[str, ...]
     record: Mapping[str, Any]
     files: tuple[File, ...] = ()
+    told: tuple[str, ...] = ()  # what is different in this version
 
     @property
     def removed(self) -> list[str]:
@@ -83,6 +85,7 @@ class Plan:
             "previous_version": self.previous,
             "files": [asdict(change) for change in self.changes],
             "card": self.card,
+            "changes": list(self.told),
             "conflicts": list(self.conflicts),
         }
 
@@ -222,7 +225,12 @@ def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mappin
         tuple(merged.conflicts),
         new_record,
         tuple(file for file in files if file.path in differs),
+        tuple(changes_of({name: part["facts"] for name, part in published.items()}, _facts(parts))) if record else (),
     )
+
+
+def _facts(parts: Mapping[str, Part]) -> dict[str, Mapping[str, Any]]:
+    return {name: part.facts for name, part in parts.items()}
 
 
 def _in_order(parts: Mapping[str, Part], record: Mapping[str, Any] | None) -> list[str]:

@@ -143,7 +143,9 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
             hub.tag(repository, plan.missing_tag, commit)
         if plan.action == "update":
             done.append("updated")
-            commit = hub.commit(plan, commit, message=f"{repository.what} v{plan.version}")
+            commit = hub.commit(
+                plan, commit, message=f"{repository.what} v{plan.version}", description="\n".join(plan.told)
+            )
         if plan.action != "unchanged":
             done.append("tagged")
             hub.tag(repository, plan.version, commit)

@@ -16,6 +16,7 @@ from stores import commits, git, store, tags
 from hub_cards.cards.lint import lint
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub
+from hub_cards.publish.changes import changes_of
 from hub_cards.publish.local import repository_of
 from lrldata.card import folder_card
 from lrldata.dataset import write_dataset
@@ -78,6 +79,8 @@ def test_a_version_is_withdrawn_as_the_guide_says(hub: Hub, push: Any, workspace
     guide = (Path(__file__).parents[2] / "docs" / "how-to" / "publish.md").read_text("utf-8")
     snippet = guide.split("## Withdraw text")[1].split("```python\n")[1].split("```")[0]
     api = HfApi(hub.endpoint, token=TOKEN)
+    newest = api.list_repo_commits("my-org/lrl-ro", repo_type="dataset")[0]
+    assert (newest.title, newest.message) == ("dataset v1.1.0", "web: rows 30 -> 29")
     before = {tag.name: tag.target_commit for tag in api.list_repo_refs("my-org/lrl-ro", repo_type="dataset").tags}
     assert set(before) == {"v1.0.0", "v1.1.0"}
     named = snippet.replace("my-org/lrl-mt", "my-org/lrl-ro").replace("HfApi()", "hub")
@@ -88,6 +91,27 @@ def test_a_version_is_withdrawn_as_the_guide_says(hub: Hub, push: Any, workspace
     again = push(out=workspace)
     assert (again.returncode, "Unchanged" in again.stdout) == (0, True), again.stdout + again.stderr
     assert [each.name for each in api.list_repo_refs("my-org/lrl-ro", repo_type="dataset").tags] == ["v1.1.0"]
+
+
+def test_a_new_version_tells_what_is_different_in_it(workspace: Path) -> None:
+    folder = write(workspace, "web", ["unu"] * 9)
+    old = json.loads((folder / MANIFEST).read_text("utf-8"))
+    new = old | {
+        "settings": old["settings"] | {"unit": "sentences"},
+        "inputs": [old["inputs"][0] | {"sha256": "1" * 64}],
+        "columns": old["columns"] | {"doc": "String"},
+        "made_with": {"lrl": "0.3.0"},
+    }
+    told = changes_of(
+        {"web": {"manifest": old}, "gone": {"manifest": old}}, {"web": {"manifest": new}, "b": {"manifest": old}}
+    )
+    assert told == [
+        "b: added, 9 rows",
+        "gone: removed",
+        "web: columns text, url -> text, url, doc; unit none -> sentences; from other files; lrl 0.1.0 -> 0.3.0",
+    ]
+    assert changes_of({"web": {"manifest": old}}, {"web": {"manifest": old}}) == []
+    assert changes_of({"adapter": {"results": []}}, {"adapter": {"results": [1]}}) == []
 
 
 def test_a_card_says_what_was_counted_and_which_letters_no_other_font_has(workspace: Path) -> None:
