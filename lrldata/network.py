@@ -3,6 +3,7 @@
 import email.utils
 import ipaddress
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,27 +24,24 @@ def is_of_network(error: BaseException) -> bool:
 
 def is_private(address: str) -> bool:
     """Return whether what is sent to an address cannot be read on the way: by https, or to this machine."""
-    try:
-        parts = urlsplit(address)
-        host = parts.hostname or ""
-    except ValueError:
-        return False
-    return parts.scheme == "https" or _is_here(host)
+    return _is_plain(address) and (urlsplit(address).scheme == "https" or is_here(address))
 
 
 def is_here(address: str) -> bool:
     """Return whether an address is one of this machine."""
-    try:
-        return _is_here(urlsplit(address).hostname or "")
-    except ValueError:
-        return False
-
-
-def _is_here(host: str) -> bool:
+    host = urlsplit(address).hostname or "" if _is_plain(address) else ""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_plain(address: str) -> bool:
+    """Return whether all who read an address find the same host in it: of a backslash they do not."""
+    try:
+        return not re.search(r"[\\@\s\x00-\x1f\x7f]", address) and urlsplit(address).hostname is not None
+    except ValueError:
+        return False
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

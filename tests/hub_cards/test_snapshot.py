@@ -186,6 +186,10 @@ def test_a_card_does_not_write_through_a_link(workspace: Path, tmp_path: Path) -
         ("http://localhost@example.org", False),
         ("http://192.168.0.1", False),
         ("ftp://x", False),
+        ("http://evil.example\\@localhost", False),
+        ("https://evil.example\\@localhost", False),
+        ("http://user@localhost", False),
+        ("http://localhost\t.evil.example", False),
         ("http://[", False),
     ],
 )
