@@ -5,10 +5,12 @@ attention, a file for generation. By default it asks on standard input, and for 
 """
 
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +118,8 @@ def no_remote_code() -> Iterator[None]:
         dynamic_module_utils.TIME_OUT_REMOTE_CODE = before
 
 
-def faults(value: Any) -> Iterator[str]:
-    """Yield what in a configuration names code, each with its key, at any depth."""
+def faults(value: Any, fault_of: Callable[[str, Any], str] | None = None) -> Iterator[str]:
+    """Yield what in a configuration names code, or is otherwise at fault, each with its key, at any depth."""
     waiting: list[tuple[str, int, Any]] = [("", 0, value)]
     while waiting:
         where, depth, each = waiting.pop()
@@ -126,7 +128,7 @@ def faults(value: Any) -> Iterator[str]:
             return
         inner = list(each.items()) if isinstance(each, dict) else []
         for key, found in inner:
-            fault = _fault(key, found) or _file_fault(key, found)
+            fault = (fault_of or _fault)(key, found)
             if fault:
                 yield f"{_below(where, key)} {fault}"
         inner += [(str(number), found) for number, found in enumerate(each)] if isinstance(each, list) else []
@@ -152,12 +154,13 @@ def _fault(key: str, value: Any) -> str:
     return ""
 
 
-def _file_fault(key: str, value: Any) -> str:
-    """Say that a key would have another file of this machine read; nothing for a file that is not there."""
-    if _READ.search(key):
-        for each in _leaves(value):
-            with suppress(OSError, ValueError):
-                if isinstance(each, str) and re.search(r"[/\\]|^\.", each) and Path(each).exists():
+def _file_fault(folder: Path, key: str, value: Any) -> str:
+    """Say that a key would have a file of this machine read that is not in the model's folder."""
+    for each in _leaves(value) if _READ.search(key) else ():
+        with suppress(OSError, ValueError):
+            if isinstance(each, str) and Path(each).exists():
+                place = Path(os.path.abspath(each))  # noqa: PTH100 -- files of the Hub's cache are links
+                if not place.is_relative_to(folder.absolute()):
                     return f"is {_short(each)}, a file of this machine and not of the model"
     return ""
 
@@ -230,6 +233,9 @@ def _check(name: str, file: str, path: Path | None) -> dict[str, Any]:
     fault = next(faults(config), None)
     if fault:
         raise ModelError(f"{where}: {fault}.", _HINT)
+    fault = next(faults(config, partial(_file_fault, path.parent)), None)
+    if fault:
+        raise ModelError(f"{where}: {fault}.", "Take that key out: transformers finds the model's files itself.")
     return config
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Iterator
@@ -111,12 +112,18 @@ def canary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("key", ["vocab_file", "merges_file", "sentencepiece_model_file", "source_spm"])
-def test_a_tokenizer_does_not_read_other_files_of_this_machine(mini: Path, tmp_path: Path, key: str) -> None:
+def test_a_tokenizer_does_not_read_other_files_of_this_machine(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
     (tmp_path / "keys.txt").write_text("AKIA-SECRET\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
     told = json.loads((mini / TOKENIZER).read_text("utf-8"))
-    (mini / TOKENIZER).write_text(json.dumps(told | {key: str(tmp_path / "keys.txt")}), "utf-8")
-    with pytest.raises(ModelError, match=f"{key} is .*a file of this machine and not of the model"):
-        find_base(str(mini))
+    for named in (str(tmp_path / "keys.txt"), "keys.txt", f"{mini}/{os.path.relpath(tmp_path, mini)}/keys.txt"):
+        (mini / TOKENIZER).write_text(json.dumps(told | {key: named}), "utf-8")
+        with pytest.raises(ModelError, match=f"{key} is .*a file of this machine and not of the model"):
+            find_base(str(mini))
+    (mini / TOKENIZER).write_text(json.dumps(told | {key: str(mini / "tokenizer.json")}), "utf-8")
+    find_base(str(mini))
     saved = {key: "/where/it/was/saved.model", "special_tokens_map_file": str(tmp_path / "keys.txt")}
     (mini / TOKENIZER).write_text(json.dumps(told | saved), "utf-8")  # as many models have it
     find_base(str(mini))
