@@ -1,5 +1,6 @@
 """A Python session that computes other things too: ours is done as in a process of its own, and one call at a time."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from threading import RLock
@@ -21,6 +22,7 @@ def undisturbed() -> Iterator[None]:
     What is set aside: the default dtype and device, `torch.no_grad`, `torch.inference_mode`, autocast, and the
     precision of matrix products. A call from another thread waits.
     """
+    handled = sys.exception()  # of the caller, who goes on with it
     with _ALONE, ExitStack() as aside:
         here = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
         aside.enter_context(torch.random.fork_rng(devices=here))
@@ -38,17 +40,18 @@ def undisturbed() -> Iterator[None]:
             yield
         except BaseException as error:
             if torch.cuda.is_initialized():
-                let_go(error)
+                let_go(error, handled)
                 release_gpu_memory()
             raise
 
 
-def let_go(error: BaseException) -> None:
+def let_go(error: BaseException, handled: BaseException | None) -> None:
     """Forget the variables of the functions through which an error came, which a notebook keeps with the error.
 
-    Models and what belongs to them would else stay in a GPU's memory, and a call with a smaller batch fail too.
+    Models and what belongs to them would else stay in a GPU's memory, and a call with a smaller batch fail too. What
+    was being `handled` before is left as it is.
     """
-    waiting, seen = [error], set[int]()
+    waiting, seen = [error], {id(handled)}
     while waiting:
         each = waiting.pop()
         if id(each) not in seen:

@@ -43,3 +43,4 @@ def prefetched(items: Iterator[Item], device: torch.device) -> Iterator[Item]:
         stopped.set()
         while not queue.empty():
             queue.get_nowait()
+        thread.join()  # which puts one more at most; what it holds, as the model, is to be gone with the caller

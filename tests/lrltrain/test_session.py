@@ -1,6 +1,5 @@
 """Training in a session that computes other things: what is set in it changes nothing, and nothing of it is changed."""
 
-import gc
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,8 @@ from lrldata.errors import LrlError, ModelError, UsageError
 from lrldata.manifest import sha256_of
 from lrltrain.models import load_model
 from lrltrain.modules import insert
-from lrltrain.training.loop import Loop
+from lrltrain.training.prefetch import prefetched
+from lrltrain.training.step import Step
 
 MINI = Path(lrltrain.__file__).parent / "mini"
 SMALL: dict[str, Any] = {"base": "lrl-mini", "method": "seq_bn", "steps": 2, "batch_size": 2, "max_length": 32}
@@ -124,18 +124,26 @@ def test_an_error_that_a_notebook_keeps_keeps_no_model(
         made.append(weakref.ref(model))
         return model
 
-    def stop(_: Loop) -> None:
+    def stop(_: Step) -> None:
         raise raised
 
+    left: list[Any] = []
     monkeypatch.setattr("lrltrain.fitting.fit.load_model", load)
-    monkeypatch.setattr(Loop, "run", stop)
-    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)  # the way of a GPU, of which memory is short
-    monkeypatch.setattr("torch.cuda.empty_cache", lambda: None)
-    with pytest.raises((LrlError, KeyboardInterrupt)) as kept:
-        fitted(dataset, tmp_path)
-    gc.collect()
+    monkeypatch.setattr(Step, "update", stop)
+    # The way of a GPU, of which memory is short: with a thread that makes batches.
+    monkeypatch.setattr("lrltrain.training.loop.prefetched", lambda items, _: prefetched(items, torch.device("cuda")))
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: left.append([model() for model in made]))
+    hours_of_work, earlier = [1], ValueError("which the caller handles")
+    try:
+        raise earlier
+    except ValueError:
+        with pytest.raises((LrlError, KeyboardInterrupt)) as kept:
+            fitted(dataset, tmp_path)
     assert kept.value is not None
-    assert [model() for model in made] == [None]
+    assert left[-1] == [None], "when memory is given back"
+    assert earlier.__traceback__ is not None
+    assert earlier.__traceback__.tb_frame.f_locals["hours_of_work"] is hours_of_work
 
 
 def test_threads_wait_for_one_another(dataset: lrldata.Dataset, alone: str, tmp_path: Path) -> None:
