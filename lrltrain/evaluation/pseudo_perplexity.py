@@ -86,7 +86,7 @@ def likelihoods(
     encoded = read["input_ids"]
     starts = word_starts(tokenizer).numpy()
     special = np.isin(np.arange(len(starts)), tokenizer.all_special_ids)
-    asked = [copies(np.asarray(ids), objective, formula, special, starts) for ids in encoded]
+    asked = [copies(np.asarray(ids, np.int64), objective, formula, special, starts) for ids in encoded]
     characters = [characters_of(each, spans) for each, spans in zip(asked, read["offset_mapping"], strict=True)]
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     total = sums(

@@ -95,12 +95,11 @@ class Batch:
     row (0 is padding) and its position in the segment, the rows of the first adapter first; `label_indices` and
     `labels`, (K * labels,), where in the flattened rows a label is, and which, as many for each adapter, filled up with
     -100.
-    `counts`: how many labels each adapter has, (K,). `blocks`: the numbers of the blocks of each.
+    `counts`: how many labels each adapter has, (K,).
     """
 
     tensors: dict[str, Tensor]
     counts: NDArray[np.int64]
-    blocks: list[list[int]]
     tokens: int
 
 
@@ -206,7 +205,6 @@ class Layout:
         return Batch(
             {name: torch.from_numpy(array) for name, array in tensors.items()},
             np.array([len(where) for where in found]),
-            [[block.number for block in blocks] for blocks in groups],
             sum(len(block.input_ids) for blocks in groups for block in blocks),
         )
 

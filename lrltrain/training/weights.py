@@ -104,7 +104,9 @@ class Weights:
         else:
             for gradient in gradients:
                 gradient.mul_(factor[:, None])
-        kept = [(each, each.clone()) for each in self._changed()] if self._half else []
+        if self._half and self.count == 1:  # as GradScaler tells it: the step is left out by the optimizer itself
+            self._adam.found_inf = (~fits[0]).float()  # type: ignore[attr-defined]
+        kept = [(each, each.clone()) for each in self._changed()] if self._half and self.count > 1 else []
         self._adam.step()
         for each, before in kept:
             each.copy_(torch.where(fits[:, None], each, before))

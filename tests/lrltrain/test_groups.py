@@ -97,6 +97,36 @@ def test_one_whose_loss_is_not_a_number_stops_alone(
     assert not (tmp_path / "adapters" / "ro" / "lrl-mini" / "text-seq_bn_inv" / "manifest.json").exists()
 
 
+def test_a_loss_that_is_looked_at_later_is_told_with_the_step_at_which_it_failed(
+    texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where each look waits for it."""
+    check = Loop._check  # noqa: SLF001 -- which looks at each step on a CPU
+
+    def seldom(self: Loop, odd: torch.Tensor, losses: torch.Tensor) -> None:
+        looks.append(odd.tolist())
+        if len(looks) == 5:
+            check(self, odd, losses)
+
+    evaluate = Loop._evaluate  # noqa: SLF001
+
+    def spoiled(self: Loop, number: int) -> None:
+        evaluate(self, number)
+        if number == 2:
+            self.weights.put(0, [value * torch.nan for value in self.weights.values(0)])
+
+    monkeypatch.setattr(Loop, "_evaluate", spoiled)
+    said: list[str] = []
+    for each in (check, seldom):
+        looks: list[list[int]] = []
+        monkeypatch.setattr(Loop, "_check", each)
+        with pytest.raises(TrainingError) as caught:
+            fit(config(texts, tmp_path / each.__name__, "ro", steps=6, eval_every=2), QUIET)
+        said.append(caught.value.message)
+    assert said[0] == said[1]
+    assert "the loss is nan at step 3, in the batch of blocks" in said[0]
+
+
 def test_one_whose_validation_loss_is_not_a_number_does_not_keep_the_others_from_being_written(
     texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
