@@ -217,7 +217,8 @@ def evaluate(
     own = said.get("task", "pppl") == "pppl" and "data" not in said and all(each.dataset for each in fitted)
     alike: dict[tuple[Path | None, Path | None], list[int]] = {}
     for number, each in enumerate(fitted):
-        alike.setdefault((each.dataset if own else None, each.base_folder), []).append(number)
+        base = None if "base" in said else each.base_folder
+        alike.setdefault((each.dataset if own else None, base), []).append(number)
     texts: dict[int, Score] = {}
     tasks: list[TaskScore] = []
     for (data, base), numbers in alike.items():

@@ -77,18 +77,16 @@ def _config_of(model: str) -> str:
         return (folder / "config.json").read_text("utf-8")
     from huggingface_hub import (  # noqa: PLC0415 -- of models on the Hub alone
         get_session,
-        get_token,
         hf_hub_url,
         try_to_load_from_cache,
     )
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: PLC0415
 
     held = try_to_load_from_cache(model, "config.json")
     if isinstance(held, str):
         return Path(held).read_text("utf-8")
-    token = get_token()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     # Asked once: to fetch it as a file takes half a minute of retries where there is no network.
-    answer = get_session().get(hf_hub_url(model, "config.json"), headers=headers, timeout=5)
+    answer = get_session().get(hf_hub_url(model, "config.json"), headers=build_hf_headers(), timeout=5)
     answer.raise_for_status()
     return str(answer.text)
 

@@ -22,7 +22,7 @@ from lrldata.report.samples import Shown, shown
 from lrldata.workspace import CARDS, PATTERNS, is_hidden, source_of_adapter
 
 SHOWN = 8  # samples of a dataset
-_LONGEST_CARD = 1 << 20  # bytes
+_LONGEST_CARD = 1 << 16  # bytes that are looked at
 LOG, RUN = "log.json", "run.json"  # of an adapter, as lrltrain.artifact writes them, which needs torch
 
 
@@ -142,14 +142,25 @@ def _cards(workspace: Path) -> Iterator[CardPage]:
             yield CardPage(language, path.parent.name, path)
 
 
+def _first(text: str, key: str) -> str:
+    """Return the text, or the first of a list of them, under a key of YAML, of which nothing else is made.
+
+    Aliases of aliases have no end. Raises KeyError.
+    """
+    top = yaml.compose(text, Loader=yaml.SafeLoader)
+    for name, value in top.value if isinstance(top, yaml.MappingNode) else ():
+        node = value.value[0] if isinstance(value, yaml.SequenceNode) and value.value else value
+        if name.value == key and isinstance(node, yaml.ScalarNode):
+            return str(node.value)
+    raise KeyError(key)
+
+
 def _language_of(folder: Path) -> str | None:
     """Return the language that a card says it is of."""
     try:
         with Held(folder) as held, held.open("README.md") as stream:
-            card = stream.read(_LONGEST_CARD).decode("utf-8", "replace")
-        named = yaml.safe_load(card.split("---\n")[1])["language"]
-        named = named[0] if isinstance(named, list) else named
-        return find(named).code if isinstance(named, str) else None  # aliases of aliases have no end as text
+            card = stream.read(_LONGEST_CARD).decode("utf-8", "replace").replace("\r\n", "\n")
+        return find(_first(card.split("---\n")[1], "language")).code
     except (
         *(OSError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError),
         *(yaml.YAMLError, LanguageError, PathError),

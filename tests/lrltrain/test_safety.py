@@ -237,11 +237,15 @@ def test_a_card_of_any_content_does_not_keep_a_report_from_its_end(tmp_path: Pat
     aliases = "".join(
         f"{after}: &{after} [{', '.join(f'*{before}' for _ in range(9))}]\n" for before, after in pairwise("abcdefghij")
     )
+    aliases += "m0: &m0 {x: 1}\n" + "".join(
+        f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}\n" for n in range(1, 12)
+    )
     for name, language in (("lrl-ro", "ro"), ("lrl-mt", "[mt, en]"), ("evil", "[*j]")):
         (tmp_path / "cards" / name).mkdir(parents=True)
         (tmp_path / "cards" / name / "index.html").write_text("")
         card = f"---\na: &a [x]\n{aliases}language: {language}\n---\n"
-        (tmp_path / "cards" / name / "README.md").write_text(card, "utf-8")
+        content = card.replace("\n", "\r\n") if name == "lrl-ro" else card
+        (tmp_path / "cards" / name / "README.md").write_bytes(content.encode())
     (tmp_path / "cards" / "pipe").mkdir()
     (tmp_path / "cards" / "pipe" / "index.html").write_text("")
     os.mkfifo(tmp_path / "cards" / "pipe" / "README.md")
