@@ -225,14 +225,16 @@ def _place(documents: pl.DataFrame, most: int) -> tuple[pl.DataFrame, pl.DataFra
     """Put documents into splits and shards in the order of their content's hash; return also those beyond `most` bytes.
 
     All documents of a site are in one split, but for a site that has many; of these a document goes by its address, so
-    that it is in the same split in each version of a dataset, whatever lines of it stay.
+    that it is in the same split in each version of a dataset, whatever lines of it stay. Of an address that many
+    documents have, as that of a book, they go by their text.
     """
     ordered = documents.sort("order", "part", "doc")
     within = ordered.select(pl.col("bytes").cum_sum() <= most)["bytes"]
     kept = ordered.filter(within)
     many = pl.len().over("site") > stages.LARGE_SITE * len(kept)
     nowhere, unnamed = (pl.col(name) == content_hash(pl.Series([""]))[0] for name in ("site", "tie"))
-    alone = pl.when(unnamed).then("order").otherwise("tie")
+    shared = pl.len().over("tie") > stages.LARGE_SITE * len(kept)
+    alone = pl.when(unnamed | shared).then("order").otherwise("tie")
     placed = kept.with_columns(split=by_pair(pl.when(nowhere | many).then(alone).otherwise("site")))
     shard = (pl.col("bytes").cum_sum().over("split") - pl.col("bytes")) // SHARD_BYTES
     columns = ("part", "doc", "order", "split", "shard")

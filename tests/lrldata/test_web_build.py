@@ -186,6 +186,21 @@ def test_a_document_stays_in_its_split_when_it_loses_a_line_or_is_cut_otherwise(
     assert set(before.values()) == {"train", "validation", "test"}
     assert splits_of("b", 1) == before
     assert splits_of("c", 0, "--unit", "sentences") == before
+    told = lrldata("stats", tmp_path / "c" / "datasets" / "ro" / "web").stdout
+    assert "sentences of all documents" in told
+    assert "lines of all documents" not in told
+
+
+@pytest.mark.parametrize("addresses", [1, 3])
+def test_documents_that_share_an_address_are_divided_among_the_splits(
+    addresses: int, lrldata: Run, tmp_path: Path
+) -> None:
+    rows = [{"url": f"https://book.example.org/{n % addresses}", "text": text} for n, text in enumerate(prose(150))]
+    (tmp_path / "book.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    given = ("--source", "web", "--input", tmp_path / "book.jsonl", "--no-benchmarks", "--lid", "none", "--json")
+    done = lrldata("build", "--lang", "ro", *given, "--out", tmp_path / "ws")
+    assert done.returncode == 0, done.stderr
+    assert min(json.loads(done.stdout)["rows"].values()) > 0
 
 
 @pytest.fixture
