@@ -33,8 +33,10 @@ def _segment(name: str) -> str:
 
 
 def _ending(name: str) -> str:
-    """Pass an id whose last part can be the name of a folder."""
-    _segment(name.rstrip("/").rpartition("/")[2])
+    """Pass an id whose last part, of which folders are named, leads nowhere else."""
+    last = name.rstrip("/").rpartition("/")[2]
+    if last in ("", ".", "..") or not last.isprintable():
+        raise ValueError("not a name that a folder can have")
     return name
 
 

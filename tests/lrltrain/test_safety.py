@@ -15,10 +15,12 @@ import polars as pl
 import pytest
 from grids import write_recipe
 from manifests import change
+from pydantic import ValidationError
 from results import predictions, put_adapter, put_perplexity, put_run, recipe
 
 from lrldata.errors import LrlError, StorageError
 from lrldata.manifest import ADAPTER, MANIFEST, damaged, load_manifest, sealed, write_json
+from lrldata.manifest_schema import Base
 from lrldata.paths import PathError
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
@@ -231,6 +233,22 @@ def test_an_adapter_whose_name_is_a_path_is_refused(name: str, tmp_path: Path) -
         change(folder, **told | wrong)
         with pytest.raises(StorageError, match="not a name that a folder can have"):
             open_adapter(folder)
+
+
+def test_ids_of_models_as_people_have_them_can_stand_in_a_manifest() -> None:
+    for name in (
+        r"C:\models\llama.gguf",
+        "q:4b",
+        "x:mini",
+        "org/o:1",
+        "org/x/",
+        "ft:gpt-4o:org::abc",
+        "models/gemma@001",
+    ):
+        assert Base(id=name).id == name
+    for name in ("..", ".", "/", "org/x/..", "org/.", "a\nb", "a\x00"):
+        with pytest.raises(ValidationError):
+            Base(id=name)
 
 
 def test_a_card_of_any_content_does_not_keep_a_report_from_its_end(tmp_path: Path) -> None:
