@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MOST = 256 << 20  # bytes of a part of a packed document
-_PLAIN, _RATIO = 16 << 20, 200  # bytes from which on it may be so many times its packed size; text is up to 50 times
+_PLAIN, _RATIO = (
+    16 << 20,
+    200,
+)  # bytes from which on it may be so many times its packed size; tables of Word are up to 180
 _UNCLOSED = 500  # marks < without a > between; html.parser looks from each one to the end
 _WORD = (  # of ordinary documents, and of those in Strict Open XML
     "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}",
@@ -180,7 +183,13 @@ class _Html(HTMLParser):
             self._without.clear()
 
     def parse_marked_section(self, i: int, report: int = 1) -> int:  # noqa: ARG002 -- the library's
-        """Pass over `<![...>`, which is a comment in HTML; the library fails at what it does not know."""
+        """Pass over `<![...>`, which is a comment in HTML; the library fails at what it does not know.
+
+        Of CDATA, as EPUB has it, the end is `]]>`.
+        """
+        if self.rawdata.startswith("<![CDATA[", i):
+            end = self.rawdata.find("]]>", i)
+            return end + 3 if end >= 0 else -1
         return self.parse_bogus_comment(i)
 
     def handle_data(self, data: str) -> None:

@@ -376,7 +376,7 @@ def test_with_skip_bad_such_files_are_left_out_and_counted(lrldata: Any, tmp_pat
 
 
 def test_a_page_with_sections_that_html_does_not_have_is_read() -> None:
-    page = ["<p>a</p><![foo[ x ]]><p>b</p>", "<![\n x ]]><![if !IE]><p>c <![CDATA[x]]>d</p><![endif]>"]
+    page = ["<p>a</p><![foo[ x ]]><p>b</p>", "<![\n x ]]><![if !IE]><p>c <![CDATA[x > <b>y</b>]]>d</p><![endif]>"]
     assert list(marked.lines_of_text("html", page)) == ["a\n", "b\n", "c d\n"]
 
 
