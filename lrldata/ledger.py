@@ -71,6 +71,11 @@ def unit_of(manifest: Mapping[str, Any]) -> str:
     return "sentences" if manifest.get("settings", {}).get("unit") == "sentences" else "lines"
 
 
+def judged_unit_of(manifest: Mapping[str, Any]) -> str:
+    """Return what speakers judge of a dataset: sentences or lines."""
+    return unit_of(manifest).replace("edges", "sentences")
+
+
 def reasons_of(source: str) -> Mapping[str, str]:
     """Return the reasons for which rows of a source may be dropped, in their order, each in words."""
     return EDGE_REASONS if source == "conceptnet" else WEB_REASONS

@@ -110,7 +110,7 @@ def check(
 
 def refuse_recipient(file: Path | None, endpoint: object, secret: str, way_out: str) -> None:
     """Raise UsageError where a settings file, which may be anybody's, says who is given a secret of the user's."""
-    if endpoint is not None and not is_here(str(endpoint)):
+    if endpoint and not is_here(str(endpoint)):
         raise UsageError(f"{file}: endpoint: {secret} would be sent to {str(endpoint)!r:.200}.", way_out)
 
 

@@ -9,7 +9,7 @@ from hub_cards.cards.render import in_lines, sections, titled
 from lrldata.card import configuration, size_category
 from lrldata.conceptnet.dump import OFFICIAL
 from lrldata.language import find_recorded
-from lrldata.ledger import reasons_of, unit_of
+from lrldata.ledger import judged_unit_of, reasons_of, unit_of
 from lrldata.review.wording import agreement, headline
 from lrldata.web.config import GIGABYTE
 from lrldata.web.decontaminate import NAMED, has_benchmarks
@@ -113,7 +113,7 @@ def _found(part: Mapping[str, Any], language: str) -> list[str]:
     speakers = part.get("speakers")
     if not speakers:
         return []
-    unit = unit_of(part["manifest"]).replace("edges", "sentences")
+    unit = judged_unit_of(part["manifest"])
     return [sentence for sentence in (headline(speakers, language, unit), agreement(speakers)) if sentence]
 
 

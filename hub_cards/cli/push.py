@@ -47,7 +47,11 @@ def push_command(
         float | None, typer.Option(help="Seconds to wait for a busy Hub, per repository.", show_default="300")
     ] = None,
     endpoint: Annotated[
-        str | None, typer.Option(help="Address of the Hub.", show_default="HF_ENDPOINT, or the public one")
+        str | None,
+        typer.Option(
+            help="Address of the Hub; a settings file may name this machine alone.",
+            show_default="HF_ENDPOINT, or the public one",
+        ),
     ] = None,
     allow_http: Annotated[
         bool | None, typer.Option("--allow-http", help="Send the token to http:// too, where others may read it.")

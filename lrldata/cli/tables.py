@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from lrldata.language import Language, find
-from lrldata.ledger import Ledger, reasons_of
+from lrldata.ledger import Ledger, reasons_of, unit_of
 from lrldata.output import size
 from lrldata.review.wording import agreement, headline
 from lrldata.steps import Step
@@ -33,7 +33,7 @@ def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
 
 def built(results: Sequence[Dataset]) -> Group:
     """Show what a build made, and in which folders."""
-    came_in = "edges" if results[0].path.name == "conceptnet" else "lines"
+    came_in = unit_of(results[0].manifest)
     numbers = ("train", "valid.", "test", "kept", came_in, "s")
     drawn = table("Datasets", "language", "", *numbers, numbers=numbers)
     drawn.columns[1].no_wrap = True
@@ -57,12 +57,11 @@ def plan(steps: Iterable[Step]) -> Table:
     return drawn
 
 
-def ledger(account: Ledger, source: str) -> Table:
-    """Show where every edge of ConceptNet, or every line of other sources, went."""
-    edges = source == "conceptnet"
-    drawn = table("Ledger", "edges" if edges else "lines", "rows", "share", "reason", numbers=("rows", "share"))
+def ledger(account: Ledger, source: str, unit: str) -> Table:
+    """Show where every edge of ConceptNet, or every line or sentence of other sources, went."""
+    drawn = table("Ledger", unit, "rows", "share", "reason", numbers=("rows", "share"))
     total = account.came_in.rows or 1
-    whole = "edges with an end in the language" if edges else "lines of all documents"
+    whole = "edges with an end in the language" if source == "conceptnet" else f"{unit} of all documents"
     drawn.add_row("in", f"{account.came_in.rows:,}", "100.0%", whole)
     for reason, tally in account.dropped.items():
         drawn.add_row(f"- {reason}", f"{tally.rows:,}", f"{tally.rows / total:.1%}", reasons_of(source)[reason])
@@ -82,6 +81,7 @@ def statistics(manifest: Mapping[str, Any], rows: pl.LazyFrame) -> dict[str, Any
     return {
         "language": manifest["language"]["code"],
         "source": manifest["source"],
+        "unit": unit_of(manifest),
         "version": manifest["version"],
         "rows": manifest["rows"],
         "relations": dict(counts.sort("count", "relation", descending=[True, False]).iter_rows())
@@ -99,7 +99,7 @@ def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str])
     rows = ", ".join(f"{split} {count:,}" for split, count in counted["rows"].items())
     rejected = sum(source["rejected_lines"] for source in counted["inputs"])
     head = f"{counted['language']} version {counted['version']}: {rows}; {rejected:,} lines rejected"
-    drawn: list[RenderableType] = [head, ledger(account, counted["source"])]
+    drawn: list[RenderableType] = [head, ledger(account, counted["source"], counted["unit"])]
     if counted["relations"]:
         relations = table("Relations", "relation", "sentences", numbers=("sentences",))
         for relation, count in counted["relations"].items():

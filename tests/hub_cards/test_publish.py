@@ -70,7 +70,9 @@ def write(workspace: Path, source: str, texts: list[str]) -> Path:
     return folder
 
 
-def test_a_version_is_withdrawn_as_the_guide_says(hub: Hub, push: Any, workspace: Path) -> None:
+def test_a_version_is_withdrawn_as_the_guide_says(
+    hub: Hub, push: Any, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = write(workspace, "web", [f"propoziția {number}" for number in range(30)])
     assert push("--license", "cc-by-4.0", out=workspace).returncode == 0
     shutil.rmtree(folder)
@@ -83,8 +85,10 @@ def test_a_version_is_withdrawn_as_the_guide_says(hub: Hub, push: Any, workspace
     assert (newest.title, newest.message) == ("dataset v1.1.0", "web: rows 30 -> 29")
     before = {tag.name: tag.target_commit for tag in api.list_repo_refs("my-org/lrl-ro", repo_type="dataset").tags}
     assert set(before) == {"v1.0.0", "v1.1.0"}
+    api.create_branch("my-org/lrl-ro", branch="draft", repo_type="dataset")
     named = snippet.replace("my-org/lrl-mt", "my-org/lrl-ro").replace("HfApi()", "hub")
     exec(named.replace("from huggingface_hub import HfApi", ""), {"hub": api})  # noqa: S102 -- our own guide
+    assert capsys.readouterr().out == "['refs/heads/draft']\n"
     (tag,) = api.list_repo_refs("my-org/lrl-ro", repo_type="dataset").tags
     assert (tag.name, len(api.list_repo_commits("my-org/lrl-ro", repo_type="dataset"))) == ("v1.1.0", 1)
     assert tag.target_commit not in before.values()
