@@ -108,10 +108,10 @@ def check(
         raise UsageError(f"{where}: {ended}".removeprefix(": ")) from error
 
 
-def refuse_recipient(file: Path | None, endpoint: object, secret: str, way_out: str) -> None:
+def refuse_recipient(file: Path | None, endpoint: object, secret: str, hint: str) -> None:
     """Raise UsageError where a settings file, which may be anybody's, says who is given a secret of the user's."""
     if endpoint and not is_here(str(endpoint)):
-        raise UsageError(f"{file}: endpoint: {secret} would be sent to {str(endpoint)!r:.200}.", way_out)
+        raise UsageError(f"{file}: endpoint: {secret} would be sent to {str(endpoint)!r:.200}.", hint)
 
 
 def _told(place: tuple[int | str, ...], value: Any) -> str:

@@ -130,6 +130,6 @@ def load_prompt_config(file: Path | None, flags: dict[str, Any]) -> PromptConfig
     """Read settings file and flags, the flags above. Raises UsageError."""
     values = read_toml(file) if file else {}
     if os.environ.get(KEY) and not flags.keys() & {"endpoint", "key_env"}:
-        way_out = f"Give --endpoint, or --key-env {KEY}, if it is to have that key; else unset {KEY}."
-        refuse_recipient(file, values.get("endpoint"), f"the key in {KEY}", way_out)
+        hint = f"Give --endpoint, or --key-env {KEY}, if it is to have that key; else unset {KEY}."
+        refuse_recipient(file, values.get("endpoint"), f"the key in {KEY}", hint)
     return check(PromptConfig, values, flags, file)
