@@ -104,14 +104,24 @@ class Weights:
         else:
             for gradient in gradients:
                 gradient.mul_(factor[:, None])
-        if self._half and self.count == 1:  # as GradScaler tells it: the step is left out by the optimizer itself
-            self._adam.found_inf = (~fits[0]).float()  # type: ignore[attr-defined]
-        kept = [(each, each.clone()) for each in self._changed()] if self._half and self.count > 1 else []
-        self._adam.step()
-        for each, before in kept:
-            each.copy_(torch.where(fits[:, None], each, before))
+        self._step(fits)
         torch._foreach_zero_(gradients)
         return norm
+
+    def _step(self, fits: Tensor) -> None:
+        """Take the step; in fp16 weights and moments of an adapter stay where its gradients do not fit, (K,)."""
+        if not self._half:
+            self._adam.step()
+        elif self.count == 1:  # the optimizer does it, as GradScaler tells it: copies of a whole model would be large
+            self._adam.found_inf = (~fits[0]).float()  # type: ignore[attr-defined]
+            self._adam.step()
+            for each in self.steps():  # which it has taken back; a run that goes on counts all steps
+                each.add_(~fits[0])
+        else:
+            kept = [(each, each.clone()) for each in self._changed()]
+            self._adam.step()
+            for each, before in kept:
+                each.copy_(torch.where(fits[:, None], each, before))
 
     def _rescale(self, fits: Tensor) -> None:
         """Set the scale of the next step, as `torch.amp.GradScaler` does, but for each adapter: in the GPU's memory."""

@@ -265,6 +265,31 @@ def test_a_step_that_overflows_in_fp16_is_left_out_for_its_adapter_alone(value: 
     assert changed == {"scale", "fitted"}
 
 
+def test_one_adapter_leaves_a_step_out_as_several_do_and_goes_on_from_a_checkpoint() -> None:
+    def trained(count: int, stop: int = 0) -> tuple[torch.Tensor, list[float]]:
+        parameter, held = torch.nn.Parameter(torch.ones(count, 3, 4)), dict[str, torch.Tensor]()
+        for first, last in ((0, stop), (stop, 7)):
+            weights = Weights([("x.weight", parameter)], count, stacked=True, half=True)
+            weights.optimizer(Rates(0.1, 0.0, 0.01))
+            if first:
+                parameter.data.zero_()
+                for name, value in held.items():
+                    weights.tensors(0)[name].copy_(value)
+                weights.set_step(first)
+            for number in range(first, last):
+                weights.set_rate(0.1)
+                assert parameter.grad is not None
+                parameter.grad.fill_(torch.inf if number in (0, 1, 4) else float(number))
+                weights.update()
+            held = {name: value.clone() for name, value in weights.tensors(0).items()}
+        return parameter.detach()[0], [float(each) for each in weights.steps()]
+
+    alone, steps = trained(1)
+    for other, counted in (trained(2), trained(1, stop=3)):
+        torch.testing.assert_close(other, alone, atol=0, rtol=0)
+        assert counted == steps == [7.0]
+
+
 def test_the_scale_of_fp16_grows_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrltrain.training.weights.GROWN_AFTER", 3)
     parameter = torch.nn.Parameter(torch.ones(1, 3, 4))
