@@ -15,13 +15,13 @@ _GOES_ON = "\x01"  # stands for a space at which no sentence ends
 _CAPITAL = r"\p{Lu}\p{M}*"
 _LETTER = r"[[\p{Lu}\p{Lo}\p{Georgian}]--[ය]]\p{M}*"  # but Sinhala's verb "is", with which its sentences end
 _BEGIN = r"([^\p{Ll} ]|\p{Georgian})"  # what a sentence begins with; Georgian has small letters alone
-# Full stops after which a sentence goes on: of an initial, and of a short word before a number. A letter of a script
+# Full stops after which a sentence goes on: of an initial, and of a letter before a number. A letter of a script
 # without capitals may be a word that ends a sentence; two are initials.
 _PAIR = rf"\b({_LETTER}\.) +({_LETTER}\.)"
 _WITHIN = (
     *(rf"\b({_CAPITAL}\.) +", _PAIR, _PAIR),
     rf"({_GOES_ON}{_LETTER}\.) +",
-    r"\b(\p{L}[\p{L}\p{M}]{0,3}\.) +(\p{Nd})",
+    r"\b([\p{Latin}\p{Cyrillic}]\p{M}*\.) +(\p{Nd})",
 )
 _ENDS = (
     (rf"([!?؟]+[{CLOSING}]+) +{_BEGIN}", "$1\n$2"),  # what somebody says, as a part of a sentence
@@ -29,16 +29,19 @@ _ENDS = (
     (rf"([۔।॥።፧፨៕།༎։᱾᱿꯫᙮᠃߹]+[{CLOSING}]*) +", "$1\n"),  # noqa: RUF001
     (r"([。！？။។]+[」』”）]*) *", "$1\n"),  # noqa: RUF001
 )
+_FOREIGN = (
+    rf"(\p{{Latin}}{{3,}}\.[{CLOSING}]*) +([\p{{Lo}}\"“])"  # of a name, in scripts that use the stop in abbreviations
+)
 _STOPS = rf"([.…]+[{CLOSING}]*) +{_BEGIN}"
 _GREEK = rf"(;[{CLOSING}]*) +{_BEGIN}"
 
 
 def cut(texts: pl.Series, script: str | None, language: str) -> pl.Series:
     """Put a line end behind each sentence of texts, in place of the space there; most scripts have one."""
-    if script not in UNSPACED:  # of which those without spaces use the full stop for abbreviations alone
+    if script not in UNSPACED:
         for within in (*_WITHIN, _abbreviated(language)):
             texts = texts.str.replace_all(within, f"${{1}}{_GOES_ON}${{2}}")
-        texts = texts.str.replace_all(_STOPS, "$1\n$2")
+    texts = texts.str.replace_all(_FOREIGN if script in UNSPACED else _STOPS, "$1\n$2")
     if script == "Grek":
         texts = texts.str.replace_all(_GREEK, "$1\n$2")
     for end, parted in _ENDS:
@@ -49,7 +52,8 @@ def cut(texts: pl.Series, script: str | None, language: str) -> pl.Series:
 @cache
 def _abbreviated(language: str) -> str:
     words = (*_table()["any"], *_table().get(language, ()))
-    return rf"(?i)\b((?:{'|'.join(map(re.escape, words))})\.) +()"
+    forms = "|".join(f"(?i:{re.escape(word[0])}){re.escape(word[1:])}" for word in words)  # "VS" is another word
+    return rf"\b((?:{forms})\.) +"
 
 
 @cache
