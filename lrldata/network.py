@@ -39,9 +39,12 @@ def is_here(address: str) -> bool:
 def _is_plain(address: str) -> bool:
     """Return whether all who read an address find the same host in it: of a backslash they do not."""
     try:
-        return not re.search(r"[\\@\s\x00-\x1f\x7f]", address) and urlsplit(address).hostname is not None
+        parts = urlsplit(address)
+        host = parts.hostname
     except ValueError:
         return False
+    odd = re.search(r"[\\\s\x00-\x1f\x7f]", address)
+    return not odd and host is not None and (parts.scheme == "https" or "@" not in parts.netloc)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

@@ -160,7 +160,7 @@ def _file_fault(folder: Path, key: str, value: Any) -> str:
         with suppress(OSError, ValueError):
             if isinstance(each, str) and Path(each).exists():
                 place = Path(os.path.abspath(each))  # noqa: PTH100 -- files of the Hub's cache are links
-                if not place.is_relative_to(folder.absolute()):
+                if not place.is_relative_to(os.path.abspath(folder)):  # noqa: PTH100
                     return f"is {_short(each)}, a file of this machine and not of the model"
     return ""
 

@@ -24,7 +24,7 @@ def changes_of(before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mappin
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     if (was := _rows(old)) != (has := _rows(new)):
         yield f"rows {was:,} -> {has:,}"
-    elif old.get("outputs") != new.get("outputs"):
+    elif old["columns"] == new["columns"] and _shards(old) != _shards(new):
         yield f"{has:,} rows, of which some are others"
     if old["columns"] != new["columns"]:
         yield f"columns {', '.join(old['columns'])} -> {', '.join(new['columns'])}"
@@ -40,6 +40,10 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
     one, other = (each.get("made_with", {}).get("lrl") for each in (old, new))
     if one != other:
         yield f"lrl {_said(one)} -> {_said(other)}"
+
+
+def _shards(manifest: Mapping[str, Any]) -> list[Any]:
+    return [each for each in manifest.get("outputs", ()) if str(each.get("path", "")).startswith("data/")]
 
 
 def _rows(manifest: Mapping[str, Any]) -> int:

@@ -115,6 +115,12 @@ def test_a_new_version_tells_what_is_different_in_it(workspace: Path) -> None:
         "web: columns text, url -> text, url, doc; unit none -> sentences; from other files; lrl 0.1.0 -> 0.3.0",
     ]
     assert changes_of({"web": {"manifest": old}}, {"web": {"manifest": old}}) == []
+    card = [each | {"sha256": "2" * 64} if each["path"] == "README.md" else each for each in old["outputs"]]
+    assert card != old["outputs"]
+    assert changes_of({"web": {"manifest": old}}, {"web": {"manifest": old | {"outputs": card}}}) == []
+    rows = [each | {"sha256": "2" * 64} for each in old["outputs"]]
+    told = changes_of({"web": {"manifest": old}}, {"web": {"manifest": old | {"outputs": rows}}})
+    assert told == ["web: 9 rows, of which some are others"]
     assert changes_of({"adapter": {"results": []}}, {"adapter": {"results": [1]}}) == []
 
 
