@@ -224,7 +224,7 @@ def evaluate(
     for (data, base), numbers in alike.items():
         together = [fitted[number] for number in numbers]
         inferred = {"out": (together if own else fitted)[0].workspace, "data": data, "base": base}
-        measured = _measured(together, given | _unsaid(inferred, given))
+        measured = _measured(together, given | {key: each for key, each in inferred.items() if key not in said})
         texts |= dict(zip(numbers, measured.texts, strict=False))
         tasks += measured.tasks
     return Scores(tuple(texts[number] for number in sorted(texts)), tuple(tasks))

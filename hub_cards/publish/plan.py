@@ -185,7 +185,8 @@ def _joined(facts: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any
 
 def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mapping[str, Part], prefer: Prefer) -> Plan:
     record, held = remote.record, remote.files or {}
-    card = repository.card({name: parts[name].facts for name in _in_order(parts, record)}, version)
+    facts = {name: parts[name].facts for name in _in_order(parts, record)}
+    card = repository.card(facts, version)
     ours = sorted({README, RECORD, *(path for part in parts.values() for path in part.files)})
     if faults := lint(card.text, ours):
         raise PublishError(f"{repository.id}: the card is against the Hub's rules: {'; '.join(faults)}.")
@@ -225,12 +226,8 @@ def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mappin
         tuple(merged.conflicts),
         new_record,
         tuple(file for file in files if file.path in differs),
-        tuple(changes_of({name: part["facts"] for name, part in published.items()}, _facts(parts))) if record else (),
+        tuple(changes_of({name: part["facts"] for name, part in published.items()}, facts)) if record else (),
     )
-
-
-def _facts(parts: Mapping[str, Part]) -> dict[str, Mapping[str, Any]]:
-    return {name: part.facts for name, part in parts.items()}
 
 
 def _in_order(parts: Mapping[str, Part], record: Mapping[str, Any] | None) -> list[str]:

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MOST = 256 << 20  # bytes of a part of a packed document
-_PLAIN, _RATIO = (
-    16 << 20,
-    200,
-)  # bytes from which on it may be so many times its packed size; tables of Word are up to 180
+_PLAIN = 16 << 20  # bytes, beyond which a part may be
+_RATIO = 200  # times its packed size at most; tables of Word are up to 180
 _UNCLOSED = 500  # marks < without a > between; html.parser looks from each one to the end
 _WORD = (  # of ordinary documents, and of those in Strict Open XML
     "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}",

@@ -29,9 +29,8 @@ _ENDS = (
     (rf"([۔।॥።፧፨៕།༎։᱾᱿꯫᙮᠃߹]+[{CLOSING}]*) +", "$1\n"),  # noqa: RUF001
     (r"([。！？။។]+[」』”）]*) *", "$1\n"),  # noqa: RUF001
 )
-_FOREIGN = (
-    rf"(\p{{Latin}}{{3,}}\.[{CLOSING}]*) +([\p{{Lo}}\"“])"  # of a name, in scripts that use the stop in abbreviations
-)
+# Scripts without spaces use the full stop for abbreviations; behind a name in Latin letters it ends a sentence.
+_FOREIGN = rf"(\p{{Latin}}{{3,}}\.[{CLOSING}]*) +([\p{{Lo}}\"“])"
 _STOPS = rf"([.…]+[{CLOSING}]*) +{_BEGIN}"
 _GREEK = rf"(;[{CLOSING}]*) +{_BEGIN}"
 
