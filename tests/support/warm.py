@@ -3,18 +3,22 @@
 Beside our commands a script of somebody else's can be run, who has the libraries alone.
 """
 
+import atexit
+import gc
 import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from types import ModuleType
+from typing import NoReturn, Self
 
 LOADED = {
     "lrldata": ("lrldata.conceptnet.build", "lrldata.web.build", "lrldata.web.explain"),
@@ -28,13 +32,16 @@ LOADED = {
     "hub_cards": ("hub_cards.api", "hub_cards.publish.publish", "hub_cards.cards.pictures", "vl_convert"),
     "script": ("datasets", "huggingface_hub.hf_api", "transformers.modeling_utils"),
 }
+SOURCES = Path(__file__).parents[2]
 FIXED = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # libraries read them as they are loaded
 
 
 class Warm:
     """A process that forks itself for each run of a command, in the surroundings in which it was begun.
 
-    What libraries read from the environment as they are imported is of the beginning: the Hub's address, its cache.
+    What a run has imported, the next one has already: torch and transformers import hundreds of modules as they are
+    first used. What libraries read from the environment as they are imported is of the beginning: the Hub's address,
+    its cache.
     """
 
     def __init__(self, program: str, environment: Mapping[str, str]) -> None:
@@ -63,16 +70,16 @@ class Warm:
                 command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=300
             )
         with TemporaryDirectory() as folder:
-            streams = [os.path.join(folder, name) for name in ("stdout", "stderr")]  # noqa: PTH118 -- they are sent
-            self._fork(arguments, cwd, environment, streams)
+            files = [os.path.join(folder, name) for name in ("stdout", "stderr", "imported")]  # noqa: PTH118 -- sent
+            self._fork(arguments, cwd, environment, files)
             code = self._line()
-            told = [Path(stream).read_text("utf-8") for stream in streams]
+            told = [Path(stream).read_text("utf-8") for stream in files[:2]]
         return subprocess.CompletedProcess([self.program, *arguments], code, *told)
 
     @contextmanager
     def killed(self, arguments: list[str], cwd: Path, environment: Mapping[str, str]) -> Iterator[Callable[[], bool]]:
         """Run the command meanwhile, and kill it afterwards; what is given tells whether it runs still."""
-        process = self._fork(arguments, cwd, environment, [os.devnull, os.devnull])
+        process = self._fork(arguments, cwd, environment, [os.devnull] * 3)
         try:
             yield Path(f"/proc/{process}").exists
         finally:
@@ -80,9 +87,9 @@ class Warm:
                 os.kill(process, signal.SIGKILL)
             self._line()
 
-    def _fork(self, arguments: list[str], cwd: Path, environment: Mapping[str, str], streams: list[str]) -> int:
+    def _fork(self, arguments: list[str], cwd: Path, environment: Mapping[str, str], files: list[str]) -> int:
         assert self._process.stdin is not None
-        asked = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment), "streams": streams}
+        asked = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment), "files": files}
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         return self._line()
@@ -98,29 +105,68 @@ def serve(program: str) -> None:
         if find_spec(name.partition(".")[0]):  # the data half is tested without transformers too
             importlib.import_module(name)
     for line in sys.stdin:
+        asked = json.loads(line)
+        gc.collect()
+        gc.freeze()  # a child that looked for cycles in what it has from here would copy all of it
         process = os.fork()
         if process == 0:
-            become(program, **json.loads(line))
-            return
+            become(program, **asked)
         print(process, flush=True)
         _, status = os.waitpid(process, 0)
+        learn(Path(asked["files"][-1]))
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def become(program: str, arguments: list[str], cwd: str, environment: Mapping[str, str], streams: list[str]) -> None:
-    """Be the command."""
+def become(program: str, arguments: list[str], cwd: str, environment: Mapping[str, str], files: list[str]) -> NoReturn:
+    """Be the command, and end as it does, without taking down the libraries: that takes a second."""
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    *streams, imported = files
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
+    before, code = frozenset(sys.modules), 1
+    try:
+        perform(program, arguments, cwd)
+        code = 0
+    except SystemExit as ending:
+        code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    except BaseException:  # noqa: BLE001 -- as Python does
+        traceback.print_exc()
+    finally:
+        say_imported(Path(imported), before)
+        atexit._run_exitfuncs()  # noqa: SLF001 -- there is no other way
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
+
+def perform(program: str, arguments: list[str], cwd: str) -> None:
+    """Do what the command does."""
     if program == "script":
         sys.argv, sys.path[0] = ["-c", *arguments[1:]], cwd
         exec(arguments[0], {"__name__": "__main__"})  # noqa: S102 -- as `python -c` does
         return
     sys.argv = [program, *arguments]
     importlib.import_module(f"{program}.cli.app").main()  # quick, as its parts are there
+
+
+def say_imported(to: Path, before: frozenset[str]) -> None:
+    """Write down what has been imported since, in that order, but for what lies below the current folder."""
+    new = [name for name, module in list(sys.modules.items()) if name not in before and _is_installed(module)]
+    to.write_text("\n".join(new), "utf-8")
+
+
+def _is_installed(module: ModuleType) -> bool:
+    return str(getattr(module, "__file__", "") or "").startswith((sys.prefix, sys.base_prefix, str(SOURCES)))
+
+
+def learn(imported: Path) -> None:
+    """Import what a run has imported, before the next one is forked."""
+    for name in imported.read_text("utf-8").split() if imported.is_file() else ():
+        with suppress(Exception):  # the one that needs it says so
+            importlib.import_module(name)
 
 
 if __name__ == "__main__":
