@@ -28,8 +28,10 @@ _STEERS = re.compile(  # C0 and C1 controls but tab and newline, overrides of di
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}|(?<=Bearer )[\w.~+/=-]+")
-_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#\"'<>]*@", re.IGNORECASE)
-_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?\"'<>]+)\?[^\s\"'<>)]+", re.IGNORECASE)
+# Of a path that was an address one slash is left. A password may have slashes; a number behind the host is its port.
+_LOGIN = r"[^\s/?#\"'<>@:]*:(?!\d+[/?#])(?:(?!:/)[^\s\"'<>])*"
+_USER = re.compile(rf"(?<=[A-Za-z0-9+.-])(:/{{1,2}})(?:{_LOGIN}|[^\s/?#\"'<>]*)@")
+_QUERY = re.compile(r"(?<=[A-Za-z0-9+.-])(:/{1,2}(?:(?!:/)[^\s?\"'<>])+)\?[^\s\"'<>)]+")
 _SECRETS: list[str] = []
 _NARROWEST = 8  # characters of a column of words
 LOGGER = logging.getLogger("lrldata")
@@ -48,7 +50,7 @@ def redact(text: str, *secrets: str) -> str:
     """
     for secret in filter(None, (*secrets, *_SECRETS)):
         text = text.replace(secret, "[token]")
-    if "://" not in text and "hf_" not in text and "Bearer" not in text:  # as nearly always
+    if ":/" not in text and "hf_" not in text and "Bearer" not in text:  # as nearly always
         return text
     return _QUERY.sub(r"\1?[redacted]", _USER.sub(r"\1[redacted]@", _TOKEN.sub("[token]", text)))
 
@@ -73,7 +75,9 @@ def keep_out_of(address: str) -> None:
     """Redact password and query of an address in whatever form libraries quote them."""
     try:
         parts = urlsplit(address)
-        secrets = [parts.password or "", parts.query]
+        login = re.match(_LOGIN + "@", address.partition("://")[2])
+        slashed = login[0].partition(":")[2][:-1] if login else ""  # which urlsplit takes for a path
+        secrets = [parts.password or slashed, parts.query]
     except ValueError:
         return
     # What is shorter would be taken out of ordinary words.

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,9 @@ def test_no_number_of_a_table_is_cut_apart(
         ("sftp://me@host/x and https://a/b?Sig=1 too", "sftp://[redacted]@host/x and https://a/b?[redacted] too"),
         ("file:///home/me/a?b", "file:///home/me/a?[redacted]"),
         ("me@example.org asks: a/b?c", "me@example.org asks: a/b?c"),
+        ("https:/u:pw@h/x?s=1 is an address", "https:/[redacted]@h/x?[redacted] is an address"),
+        ("s3://AKIA:abc/def+g@bucket, x.s3://a:b@c", "s3://[redacted]@bucket, x.s3://[redacted]@c"),
+        ("see https://host:8080/path/@name", "see https://host:8080/path/@name"),
         ("Bearer abc.DEF-1= ends", "Bearer [token] ends"),
         ("Bearer [key]).", "Bearer [key])."),
     ],
@@ -87,6 +91,15 @@ def test_a_password_is_known_however_a_library_quotes_it(monkeypatch: pytest.Mon
         "Invalid bucket name 'user:[token]@bucket', [token], [token]"
     )
     keep_out_of("http://[broken")
+    keep_out_of("https://user:sla/shed@host/x")
+    assert redact("Authorization of sla/shed") == "Authorization of [token]"
+
+
+@pytest.mark.parametrize("piece", ["a.", "a://", "x:/", "a:b@", "https://a?"])
+def test_a_long_text_is_redacted_in_a_time_that_grows_with_it(piece: str) -> None:
+    began = time.perf_counter()
+    redact("x:// " + piece * (200_000 // len(piece)))
+    assert time.perf_counter() - began < 2
 
 
 def test_json_is_json_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
