@@ -36,7 +36,8 @@ _QUOTED = r"<<|>>"  # quotation marks of keyboards without them
 _LOOKED_AT = 100
 _FEWEST = 15  # pairs that say something
 _ALPHABETS = {"LATIN", "CYRILLIC", "GREEK"}  # in which other languages' names and words stand in text
-_ADDRESS = PLACEHOLDERS + r"|(?:https?://|www\.)\S+|\S+@\S+|[\w-]+(?:\.[\w-]+)+"
+_ADDRESS = PLACEHOLDERS + r"|(?:https?://|www\.)\S+|\S+@\S+"
+_HOST = r"[\w-]+(?:\.[\w-]+)+"  # apart: each search for it would look for an @ up to the end of its run of letters
 
 
 class _Pairs(NamedTuple):
@@ -61,7 +62,9 @@ def is_garbled(
     places = pl.Series(np.flatnonzero(share < _SURELY_TEXT[spaced]))
     if not len(places):
         return lost
-    plain = texts.gather(places).str.replace_all(f"{_ADDRESS}|{_QUOTED}", " ").str.replace_all(_ACRONYM, "$1")
+    plain = texts.gather(places)
+    for pattern, instead in ((_ADDRESS, " "), (f"{_HOST}|{_QUOTED}", " "), (_ACRONYM, "$1")):
+        plain = plain.str.replace_all(pattern, instead)
     signs = plain.str.count_matches(_WITHIN) + plain.str.count_matches(_ODD) + plain.str.count_matches(_ALIEN)
     many = (signs >= numbers["least_signs"]) & (signs * numbers["letters_a_sign"] >= pl.Series(letters[places]))
     return lost.scatter(places, many | lost.gather(places))

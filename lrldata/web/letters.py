@@ -33,7 +33,7 @@ _MIXED = {
 _NAMES = {"Latn": "LATIN", "Cyrl": "CYRILLIC", "Grek": "GREEK"}  # as Unicode names their letters
 _WITH_CASE = {"Latn", "Cyrl", "Grek", "Armn"}
 _SOFT = r"(\p{L}) ?\u00AD[ \n]*(\p{L})"  # a soft hyphen is within a word, whatever space a page has put there
-_CUT = re.compile(r"([^\W\d_]+)-\n([^\W\d_]+)")
+_CUT = re.compile(r"(?<![^\W\d_])([^\W\d_]+)-\n([^\W\d_]+)")
 
 
 @cache

@@ -4,6 +4,7 @@ A paragraph is a line, and of subtitles what is said up to the end of a sentence
 deleted, scripts, menus of pages, numbers and times of subtitles, and headings and numbers of verses.
 """
 
+import os
 import posixpath
 import re
 import zipfile
@@ -62,6 +63,7 @@ def lines_of_packed(kind: str, stream: BinaryIO) -> Iterator[str]:
     """Yield the lines of a .docx, .odt or .epub, with their ends. Raises ValueError for what is no such file."""
     try:
         with zipfile.ZipFile(stream) as archive:
+            _check_sizes(archive, stream.seek(0, os.SEEK_END))
             for line in _PACKED[kind](archive):
                 yield from (f"{part}\n" for part in line.split("\n"))
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, SyntaxError, DefusedXmlException) as error:
@@ -71,6 +73,13 @@ def lines_of_packed(kind: str, stream: BinaryIO) -> Iterator[str]:
 def lines_of_text(kind: str, lines: Iterable[str]) -> Iterator[str]:
     """Yield the lines of text of HTML, subtitles or USFM, by its lines; with their ends."""
     return (f"{line}\n" for line in _MARKED[kind](lines))
+
+
+def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise ValueError where the parts of an archive of `size` bytes are together more than documents are."""
+    total = sum(part.file_size for part in archive.infolist())
+    if total > max(_PLAIN, _RATIO * size):
+        raise ValueError(f"its parts are {total // max(1, size):,} times its own size")
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> BinaryIO:
@@ -146,8 +155,9 @@ def _epub(archive: zipfile.ZipFile) -> Iterator[str]:
     with _member(archive, roots[0]) as part:
         package = ElementTree.parse(part)
     places = {each.get("id"): each.get("href", "") for each in package.iter(f"{_OPF}item")}
-    for each in package.iter(f"{_OPF}itemref"):
-        name = posixpath.normpath(posixpath.join(posixpath.dirname(roots[0]), unquote(places[each.get("idref")])))
+    shown = dict.fromkeys(places[each.get("idref")] for each in package.iter(f"{_OPF}itemref"))  # a chapter once
+    for place in shown:
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(roots[0]), unquote(place)))
         with _member(archive, name) as part:
             yield from _html([part.read().decode("utf-8-sig")])
 

@@ -37,6 +37,7 @@ _DATE = re.compile(r"(?<!\d)\d{1,2}([./-])\d{1,2}[./-](?:1[89]|2[05])\d\d(?!\d)|
 _THOUSANDS = re.compile(r"\d{1,3}(?:[ .]\d{3})+")
 _BOOK = re.compile(r"(?i)(?:isbn|issn|doi|pmid)\W*[\d-]*$")
 _BEFORE, _AFTER = 30, 20  # characters in which a word counts
+_STEM = 3  # letters, from which on a word may go on: many begin with "ip"
 
 
 class _Phones(NamedTuple):
@@ -102,8 +103,10 @@ def _ascii() -> dict[int, str]:
 def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
     for found in _IPV4.finditer(text):
         octets = [int(part) for part in found[0].split(".")]
-        if max(octets) <= 255 and (max(octets) > 99 or _ip_words().search(text[max(0, found.start() - 20) :])):
-            yield *found.span(), "ip"
+        begin, end = found.span()
+        beside = (text[max(0, begin - _BEFORE) : begin], text[end : end + _AFTER])
+        if max(octets) <= 255 and (max(octets) > 99 or any(map(_ip_words().search, beside))):
+            yield begin, end, "ip"
 
 
 def _accounts(text: str) -> Iterator[tuple[int, int, str]]:
@@ -167,7 +170,8 @@ def _facts() -> Mapping[str, Any]:
 
 @cache
 def _ip_words() -> re.Pattern[str]:
-    return re.compile(r"(?i)(?<!\w)(?:" + "|".join(map(re.escape, _facts()["ip"]["words"])) + ")")
+    words = (re.escape(word) + r"\b" * (len(word) < _STEM) for word in _facts()["ip"]["words"])
+    return re.compile(r"(?i)(?<!\w)(?:" + "|".join(words) + ")")
 
 
 @cache

@@ -19,7 +19,7 @@ LABEL = ("label", "category", "topic", "sentiment", "class")
 _TAG = re.compile(r"O|([BIESLU])-(\S+)")
 _AS_IOB = {"S": "B", "U": "B", "E": "I", "L": "I"}  # tags that end an entity, or are all of one
 _BLANKS = re.compile(r"[ \t]+")
-_SEVERAL = re.compile(r"\s*[,;|]\s*")  # between labels of one item
+_SEVERAL = re.compile(r"[,;|]")  # between labels of one item
 _DOCUMENT = "-DOCSTART-"  # the line of CoNLL 2003 where a document begins
 _PREFIX = re.compile(r"([a-z]{2,3}(?:-[a-z]+)?):.")  # of each token, as WikiANN was published
 _FEWEST = 30  # labels that any data may have
@@ -46,12 +46,16 @@ def labels_of(task: Task, splits: Mapping[str, Items], name: str) -> tuple[str, 
     shown = ", ".join(f"{label} {count:,}" for label, count in given.most_common(_SHOWN))
     note(f"note: {name}: labels of its own: {shown}{', ...' if len(given) > _SHOWN else ''}.")
     if task != "ner":
-        joint = [label for label in given if len(parts := _SEVERAL.split(label)) > 1 and given.keys() >= set(parts)]
+        joint = [label for label in given if _SEVERAL.search(label) and given.keys() >= _parts(label)]
         if joint:
             note(f"note: {name}: items have one label each: {joint[0]!r} is taken for a label of its own.")
         return tuple(sorted(given))
     types = sorted({tag[2:] for tag in given if tag != "O"})
     return ("O", *(f"{begins}-{kind}" for kind in types for begins in "BI"))
+
+
+def _parts(label: str) -> set[str]:
+    return {part.strip() for part in _SEVERAL.split(label)}
 
 
 def as_iob(tag: str) -> str | None:

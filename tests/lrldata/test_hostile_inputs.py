@@ -16,11 +16,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from dumps import line
+from test_documents import epub, packed
 from test_web import ROMANIAN
 
 import lrldata.langid
@@ -30,7 +32,8 @@ from lrldata.errors import InputError
 from lrldata.langid import binding, load_model, named
 from lrldata.langid.modelfile import read_layout
 from lrldata.manifest import sha256_of
-from lrldata.web import marked, parquet, plain, read
+from lrldata.web import garbled, marked, parquet, pii, plain, read
+from lrldata.web.letters import join_hyphens
 from lrldata.web.read import Columns, Shard, find_shards, read_parts
 
 Make = Callable[..., Path]
@@ -418,6 +421,39 @@ def test_a_document_that_is_a_thousand_times_its_packed_size_is_refused(tmp_path
     with pytest.raises(InputError, match=r"bomb\.docx: .*word/document.xml is 1,\d\d\d times its packed size"):
         parts(word_file(tmp_path / "bomb.docx", " " * (17 << 20)))
     assert parts(word_file(tmp_path / "good.docx", " " * (15 << 20)))["text"].to_list() == ["unu\ndoi\n"]
+
+
+def test_a_chapter_is_read_once_and_a_book_is_no_larger_than_its_file_can_be(tmp_path: Path) -> None:
+    whole = epub(tmp_path).read_bytes()
+    with zipfile.ZipFile(io.BytesIO(whole)) as book:
+        held = {name: book.read(name) for name in book.namelist()}
+    again = held["o/book.opf"].replace(b'<itemref idref="a"/>', b'<itemref idref="a"/>' * 1_000)
+    parts_of_it = {name: content.decode() for name, content in (held | {"o/book.opf": again}).items()}
+    with packed(tmp_path / "again.epub", parts_of_it).open("rb") as stream:
+        assert list(marked.lines_of_packed("epub", stream)) == list(marked.lines_of_packed("epub", io.BytesIO(whole)))
+    with zipfile.ZipFile(tmp_path / "many.epub", "w", zipfile.ZIP_DEFLATED) as book:
+        for name, content in (held | {f"o/t/{number}.xhtml": b" " * (1 << 20) for number in range(20)}).items():
+            book.writestr(name, content)
+    with (tmp_path / "many.epub").open("rb") as stream, pytest.raises(ValueError, match=r"\d+ times its own size"):
+        list(marked.lines_of_packed("epub", stream))
+
+
+HALF, SIGNS = np.array([0.5]), {"least_signs": 3, "letters_a_sign": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("clean", "text"),
+    [
+        (pii.replace, "1.2.3.4 " * 20_000),
+        (lambda texts: join_hyphens(texts, "Latn", "mt"), "ta-\nqbida " + "a" * 200_000),
+        (lambda texts: garbled.is_garbled(texts, HALF, HALF, SIGNS, spaced=True), "a.b!" * 50_000),
+    ],
+    ids=["addresses", "hyphens", "signs"],
+)
+def test_a_line_of_any_kind_is_cleaned_in_a_time_that_grows_with_it(clean: Any, text: str) -> None:
+    began = time.perf_counter()
+    clean(pl.Series([text]))
+    assert time.perf_counter() - began < 3
 
 
 # Dumps
