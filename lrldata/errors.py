@@ -75,6 +75,11 @@ def first_line(error: BaseException, longest: int | None = None) -> str:
     return str(error).strip().split("\n")[0][:longest] or type(error).__name__
 
 
+def is_panic(error: BaseException) -> bool:
+    """Return whether a library in Rust gave up: what it raises then is an error, but no Exception."""
+    return type(error).__name__ == "PanicException"
+
+
 def one_line(error: BaseException, longest: int | None = None) -> str:
     """Return what another library's error says, on one line of so many characters; its kind where it says nothing."""
     return " ".join(str(error).split())[:longest] or type(error).__name__

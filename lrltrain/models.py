@@ -17,7 +17,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # 
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
-from lrldata.errors import LrlError, ModelError, UsageError, first_line
+from lrldata.errors import LrlError, ModelError, UsageError, first_line, is_panic
 from lrldata.output import note
 from lrltrain.config import Objective
 from lrltrain.hub_cache import drop_damaged
@@ -276,7 +276,9 @@ def _loading(name: str) -> Iterator[None]:
             yield
     except LrlError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         if _is_refused(error):
             raise ModelError(
                 f"{name}: the Hub does not let you read it: it is gated or private, or does not exist.",

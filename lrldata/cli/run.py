@@ -11,7 +11,7 @@ import typer
 from rich.console import RenderableType
 
 from lrldata import __version__
-from lrldata.errors import LrlError, is_full, one_line
+from lrldata.errors import LrlError, is_full, is_panic, one_line
 from lrldata.output import guard, say, say_json, say_traceback, show, tell
 from lrldata.threads import limit_threads
 
@@ -67,7 +67,9 @@ def run(app: typer.Typer, program: str) -> None:
     except BrokenPipeError:  # the reader of standard output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:  # noqa: BLE001 -- whatever it is, it is told in one line
+    except BaseException as error:  # whatever it is, it is told in one line
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         if debug:
             say_traceback(error)
         if not _is_foreseen(error):
@@ -82,7 +84,7 @@ def _begin_in_utf8() -> None:
         os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], written)  # noqa: S606
 
 
-def _is_foreseen(error: Exception) -> bool:
+def _is_foreseen(error: BaseException) -> bool:
     """Return whether an error is no bug of ours: one that we raise, the system's, or one of Polars, if that is loaded."""
     polars = sys.modules.get("polars")
     if is_full(error) or _is_homeless(error) or _is_short_of_memory(error):

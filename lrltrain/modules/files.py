@@ -16,7 +16,7 @@ from lrltrain.modules.families import Family, base_of, family_of
 from lrltrain.modules.insert import AdapterStack, FusedStack
 from lrltrain.modules.peft import FOLDER as PEFT
 from lrltrain.modules.peft import save_peft
-from lrltrain.modules.settings import VERSION, LowRanks, read_settings
+from lrltrain.modules.settings import VERSION, LowRanks, Settings, read_settings
 
 CONFIG, WEIGHTS, SAFE_WEIGHTS = "adapter_config.json", "pytorch_adapter.bin", "adapter.safetensors"
 FUSION_CONFIG, FUSION_WEIGHTS = "adapter_fusion_config.json", "pytorch_model_adapter_fusion.bin"
@@ -56,9 +56,24 @@ def load_adapter_files(folder: Path, model: Any, name: str | None = None) -> Ada
     """Read an adapter of a folder, for `insert`, under its own name or another. Raises ModelError."""
     config = read_config(folder / CONFIG)
     own = str(config.get("name", ""))
-    stack = AdapterStack(model, read_settings(config.get("config"), f"{folder}/{CONFIG}"), [name or own])
+    settings = read_settings(config.get("config"), f"{folder}/{CONFIG}")
+    _check_size(folder, settings, int(model.config.hidden_size))
+    stack = AdapterStack(model, settings, [name or own])
     _fill(folder, model, (SAFE_WEIGHTS, WEIGHTS), config, dict(_parameters(stack, family_of(model), own)))
     return stack
+
+
+def _check_size(folder: Path, settings: Settings, hidden: int) -> None:
+    """Raise ModelError, before memory is taken, where a matrix would have more weights than the file has bytes."""
+    if isinstance(settings, LowRanks):
+        width: float = settings.rank
+    else:
+        width = hidden / settings.reduction_factor
+        if settings.invertible:
+            width = max(width, hidden / 2 / settings.invertible_reduction_factor)
+    file = next((folder / name for name in (SAFE_WEIGHTS, WEIGHTS) if (folder / name).is_file()), None)
+    if file is not None and width * (hidden // 2) > file.stat().st_size:
+        raise ModelError(f"{file}: lacks weights: by {CONFIG} its layers are {width:,.0f} wide.", _AGAIN)
 
 
 def save_fusion(folder: Path, model: Any, fused: FusedStack) -> None:

@@ -46,9 +46,13 @@ class Local:
             ValueError,
             AttributeError,
             LookupError,
+            ArithmeticError,
+            RecursionError,
+            MemoryError,
         ) as error:  # which comes with the model
+            told = str(error)[:200] or type(error).__name__
             raise ModelError(
-                f"{self.config.model}: its chat template fails: {str(error)[:200]}.", "Use --form completion."
+                f"{self.config.model}: its chat template fails: {told}.", "Use --form completion."
             ) from error
         questions = [question for question, _ in asked]
         with within_memory(SMALLER), progress.steps(f"Reading {name}", len(texts)) as (advance, _):

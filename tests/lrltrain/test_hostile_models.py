@@ -312,7 +312,17 @@ def prompting(folder: Path, **options: Any) -> Any:
     return load_prompt_config(None, {"lang": "yo", "data": "d", "model": str(folder)} | options)
 
 
-@pytest.mark.parametrize("template", ["{{ a.b.c }}", "{% for %}", "{{ ''.__class__.__mro__[1].__subclasses__() }}"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ a.b.c }}",
+        "{% for %}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ 1 / 0 }}",
+        "{{ range(10 ** 9) }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+    ],
+)
 def test_a_chat_template_that_fails_is_an_error_of_the_model(decoder: Path, tmp_path: Path, template: str) -> None:
     folder = shutil.copytree(decoder, tmp_path / "llama")
     plant(folder, TOKENIZER, {"chat_template": template})

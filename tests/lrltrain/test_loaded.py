@@ -83,6 +83,26 @@ def test_an_adapter_of_another_kind_of_model_is_refused(tmp_path: Path) -> None:
         lrltrain.load_adapter(model_of("bert"), folder)
 
 
+@pytest.mark.parametrize(
+    ("method", "change"),
+    [
+        ("lora", {"r": 999_999}),
+        ("seq_bn", {"reduction_factor": 1e-9}),
+        ("seq_bn_inv", {"inv_adapter_reduction_factor": 1e-9}),
+    ],
+)
+def test_an_adapter_that_claims_to_be_huge_takes_no_memory(
+    method: str, change: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = saved("bert", method, tmp_path / "a")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["config"] |= change
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("lrltrain.modules.files.AdapterStack", None)
+    with pytest.raises(ModelError, match=r"lacks weights: by adapter_config.json its layers are [\d,]+ wide"):
+        lrltrain.load_adapter(model_of("bert"), folder)
+
+
 def test_an_adapter_of_another_base_model_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = saved("bert", "seq_bn", tmp_path / "a")
     config = json.loads((folder / "adapter_config.json").read_text())

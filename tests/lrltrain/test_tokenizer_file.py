@@ -13,6 +13,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import BertConfig, BertForMaskedLM, RobertaTokenizerFast
 
+from lrldata.errors import ModelError
 from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.items import LABELS, Items
 from lrltrain.models import find_base, load_tokenizer, mini_path
@@ -69,6 +70,13 @@ def test_text_is_read_as_the_file_of_the_tokenizer_says(
     caplog.clear()
     load_tokenizer(find_base("lrl-mini"))
     assert not caplog.text, "where nothing differs, nothing is said"
+
+
+def test_a_tokenizer_that_gives_up_is_an_error_of_the_model(tmp_path: Path) -> None:
+    """A search without end is given up by tokenizers, with what is no Exception in Python."""
+    endless = {"type": "Replace", "pattern": {"Regex": "(?:[a-z ]|[a-z]+)+[^a-z ,.]{2}"}, "content": " "}
+    with pytest.raises(ModelError, match=r"cannot be loaded as a base model: .*search"):
+        written(tmp_path, lambda file: file.update(normalizer=endless), None)
 
 
 def test_what_a_cased_model_reads_is_not_turned_to_lower_case(tmp_path: Path) -> None:
