@@ -170,7 +170,6 @@ def make_rows(
         mode=config.edges,
         min_weight=config.min_weight,
         said=book.sentences,
-        as_stored=as_stored,
     )
     said = (
         judged.filter(pl.col("reason").is_null())

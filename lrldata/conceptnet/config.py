@@ -40,9 +40,11 @@ class BuildConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _native_is_of_one_language(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("templates") == "native":
-            return {"edges": "target", **given}  # a sentence with a foreign end would not be wholly in the language
+    def _edges_are_those_of_the_templates(cls, given: Any) -> Any:
+        # A sentence of native templates with a foreign end would not be wholly in the language.
+        for templates, edges in (("native", "target"), ("paper", "start")):
+            if isinstance(given, dict) and given.get("templates") == templates:
+                return {"edges": edges, **given}
         return given
 
     @model_validator(mode="after")

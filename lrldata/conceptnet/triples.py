@@ -121,7 +121,6 @@ def judge(
     mode: str,
     min_weight: float,
     said: Collection[str],
-    as_stored: bool = False,
 ) -> pl.DataFrame:
     """Add `reason`: why a fact is dropped, null where it is kept. The reasons are those of ledger.EDGE_REASONS.
 
@@ -137,7 +136,7 @@ def judge(
         "empty_term": (pl.col("start") == "") | (pl.col("end") == ""),
         "control_character": pl.col("start").str.contains(CONTROL) | pl.col("end").str.contains(CONTROL),
         "self_loop": same & (pl.col("start_lang") == pl.col("end_lang")),
-        "same_term_in_two_languages": same & (not as_stored),
+        "same_term_in_two_languages": same,
         "below_min_weight": pl.col("weight") < min_weight,
         "wrong_script": foreign,
         "relation_unsaid": ~pl.col("relation").is_in(list(said)),

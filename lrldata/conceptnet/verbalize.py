@@ -32,7 +32,7 @@ class TemplateSet(BaseModel):
     """Sentences with the slots {start} and {end}, by relation, in one language.
 
     `reviewed_by` names who has checked them: all, or those of `reviewed_relations`. With `as_stored`, symmetric facts
-    are neither turned round nor merged, and edges whose ends read the same are said, as in the paper. With
+    are neither turned round nor merged, as in the paper. With
     `capitalized`, a sentence begins with a capital letter, also where a term is first. Where `spaced_terms` is
     `foreign`, as in scripts without spaces, a term of another script gets a space on each side. `start_is` and `end_is`
     have other sentences for facts of which a term is of that part of speech, where ConceptNet's node says so.

@@ -234,8 +234,9 @@ def test_the_paper_set_leaves_facts_as_they_are_stored(rows_of: Rows) -> None:
     assert sorted(kept["text"]) == [
         "casă is a synonym of house.",
         "house is a synonym of casă.",
-        "radio is related to radio.",
-    ]
+    ], "what reads the same at both ends is left out, as there"
+    started, _ = rows_of(lines, templates="paper")
+    assert started["text"].to_list() == ["casă is a synonym of house."]
 
 
 def test_native_falls_back_to_english_relation_by_relation() -> None:

@@ -67,6 +67,8 @@ def test_a_sentence_that_begins_with_a_term_begins_with_a_capital() -> None:
 def test_native_sentences_have_both_ends_in_the_language_unless_asked_otherwise() -> None:
     assert load_config(None, {"lang": "ro", "templates": "native"}).edges == "target"
     assert load_config(None, {"lang": "ro", "templates": "native", "edges": "any"}).edges == "any"
+    assert load_config(None, {"lang": "ro", "templates": "paper"}).edges == "start"
+    assert load_config(None, {"lang": "ro"}).edges == "any"
     assert load_config(None, {"lang": "ro"}).edges == "any"
 
 
