@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 H100 = 0.2 * 989e12  # products a second
 TOKENS_A_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
+TOKENS_A_DOCUMENT = 400  # of web text that is not cut into lines: Wikipedia's of Maltese, cut at 512, have 406
 ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # to train on, of the sets that the paper uses
 TOKENS_AN_ITEM = {"topic": 40, "sentiment": 40, "ner": 15}
 FLORES, FLORES_TOKENS = 1_012, 40  # sentences, and tokens of one
@@ -48,11 +49,15 @@ class Cost:
         )
 
 
-def cost_of(jobs: Iterable[Job]) -> Cost:
-    """Return what jobs take together; the seeds of a task share its steps."""
+def cost_of(jobs: Iterable[Job], study: Iterable[Job] = ()) -> Cost:
+    """Return what jobs take together; the seeds of a task share its steps.
+
+    `study` has the builds that they need: an adapter of whole documents sees ten times the tokens in a step.
+    """
     made = list(jobs)
     seeds = Counter(map(task_of, made))
-    return sum((_cost(job, seeds[task_of(job)]) for job in made), Cost())
+    whole = {job.id for job in study if job.kind == "build" and job.settings.get("unit") == "documents"}
+    return sum((_cost(job, seeds[task_of(job)], documents=not whole.isdisjoint(job.needs)) for job in made), Cost())
 
 
 def memory_of(job: Job) -> int:
@@ -82,11 +87,11 @@ def gpu_memory_of(job: Job) -> int:
     return memory_of(job)
 
 
-def _cost(job: Job, seeds: int) -> Cost:
+def _cost(job: Job, seeds: int, *, documents: bool) -> Cost:
     if job.kind == "build":
         return _of_build(job)
     if job.kind == "fit":
-        return _of_fit(job)
+        return _of_fit(job, TOKENS_A_DOCUMENT if documents else TOKENS_A_LINE[job.labels["source"]])
     return _of_eval(job, seeds) if job.kind == "eval" else Cost(1)
 
 
@@ -100,10 +105,10 @@ def _of_build(job: Job) -> Cost:
     return Cost(1, 0.0, int(read * DATASET_SHARE), int(paper.glotcc_mb * 1e6))
 
 
-def _of_fit(job: Job) -> Cost:
+def _of_fit(job: Job, tokens_a_row: int) -> Cost:
     shape = shape_of(job.labels["model"])
     config = load_fit_config(None, dict(job.settings))
-    a_block = TOKENS_A_LINE[job.labels["source"]] if config.batching == "line" else config.max_length
+    a_block = tokens_a_row if config.batching == "line" else config.max_length
     tokens = config.batch_size * config.accumulate * min(a_block, config.max_length)
     a_layer = ALONE if config.group_key() is None or config.group == 1 else GROUPED
     seconds = fit_seconds(config, shape, tokens, speed=H100, a_layer=a_layer, eval_blocks=config.eval_blocks)

@@ -15,6 +15,7 @@ from lrldata.web.build import find_input
 from lrldata.web.bundles import bundled
 from lrldata.web.config import load_web_config
 from lrltrain.config import load_eval_config, load_fit_config
+from lrltrain.costs import shape_of
 from lrltrain.evaluation.tasks import folders_of
 from lrltrain.grid import places
 from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
@@ -246,6 +247,9 @@ def _check_eval(task: str, settings: dict[str, Any]) -> None:
         load_eval_config(None, settings)
     except UsageError as error:
         raise UsageError(f"[eval], {task}: {error.message}", error.hint) from error
+    if task != "pppl" and shape_of(settings["base"]).decoder:
+        told = f"[eval] {task}: {settings['base']} is a decoder, which gets no task adapter here."
+        raise UsageError(told, 'Put tasks = ["pppl"] into its [[fit]] table; `lrltrain prompt` asks decoders.')
 
 
 def _has_data(task: str, settings: Mapping[str, Any], language: Language, built: Collection[str], out: str) -> bool:

@@ -25,26 +25,28 @@ WORDS |= {"push": "languages to publish", "report": "report"}
 
 def plan(jobs: list[Job], done: set[str]) -> Tree:
     """Draw the jobs, by what they make, with what they take."""
-    grown = Tree(styled(f"{_told(cost_of(jobs))}; {len(done):,} of them done already", "bold"))
+    grown = Tree(styled(f"{_told(cost_of(jobs, jobs))}; {len(done):,} of them done already", "bold"))
     by_kind = tree(jobs)
     for kind in KINDS:
         if kind in by_kind:
             inside = [job for group in by_kind[kind].values() for job in group]
-            branch = grown.add(Text.assemble(styled(WORDS[kind], "bold"), f": {_told(cost_of(inside))}"))
+            branch = grown.add(Text.assemble(styled(WORDS[kind], "bold"), f": {_told(cost_of(inside, jobs))}"))
             for name, group in by_kind[kind].items():
                 if name:
                     held = len({job.labels["lang"] for job in group})
                     many = f"{held} language{'s' if held > 1 else ''}"
-                    branch.add(f"{name}: {many}, {_told(cost_of(group))}")
+                    branch.add(f"{name}: {many}, {_told(cost_of(group, jobs))}")
     return grown
 
 
 def plan_as_json(jobs: list[Job], done: set[str]) -> dict[str, Any]:
     """Return the same as JSON-like values."""
-    by_kind = {
-        kind: {name: vars(cost_of(group)) for name, group in groups.items()} for kind, groups in tree(jobs).items()
-    }
-    return {"total": vars(cost_of(jobs)), "done": len(done), "jobs": by_kind}
+
+    def told(some: list[Job]) -> dict[str, Any]:
+        return vars(cost_of(some, jobs))
+
+    by_kind = {kind: {name: told(group) for name, group in groups.items()} for kind, groups in tree(jobs).items()}
+    return {"total": told(jobs), "done": len(done), "jobs": by_kind}
 
 
 def _told(cost: Cost) -> str:

@@ -64,6 +64,21 @@ def test_the_papers_recipe_has_the_papers_counts() -> None:
     }
 
 
+def test_documents_take_longer_than_lines(tmp_path: Path) -> None:
+    recipe = (RECIPES / "paper.toml").read_text("utf-8")
+    whole = recipe.replace("\n[build.glotcc]", '\n[build.glotcc]\nunit = "documents"')
+    whole = whole.replace('preset = "paper-glotcc"', 'preset = "paper-glotcc"\nmax-length = 512')
+    hours = []
+    for number, text in enumerate((recipe, whole)):
+        (tmp_path / f"{number}.toml").write_text(text)
+        made = jobs(tmp_path / f"{number}.toml")
+        fits = [job for job in made if job.kind == "fit" and job.labels.get("method") == "lora"]
+        by_source = {job.labels["source"]: cost_of([job], made).gpu_seconds for job in fits}
+        hours.append((by_source["conceptnet"], by_source["glotcc"]))
+    assert hours[0][0] == hours[1][0]
+    assert hours[1][1] > 3 * hours[0][1]
+
+
 def test_every_shipped_recipe_can_be_planned() -> None:
     assert len([job for job in jobs(RECIPES / "demo.toml") if job.kind == "fit"]) == 3 * 2
     everything = jobs(RECIPES / "all-languages.toml")
@@ -218,6 +233,20 @@ def test_mistakes_in_a_recipe_are_named(tmp_path: Path, old: str, new: str, told
     recipe.write_text(recipe.read_text().replace(old, new))
     with pytest.raises(UsageError, match=told):
         jobs(recipe)
+
+
+def test_a_decoder_that_would_learn_a_task_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, tmp_path)
+    text = recipe.read_text().replace('["lrl-mini"]', '["meta-llama/Meta-Llama-3-8B"]')
+    text = text.replace("data =", "topic.limit = 9\npppl.data =").replace("resamples", "pppl.resamples")
+    recipe.write_text(text)
+    assert jobs(recipe), "perplexity alone"
+    recipe.write_text(text.replace('["pppl"]', '["pppl", "topic"]'))
+    with pytest.raises(UsageError, match=r"\[eval\] topic: meta-llama/Meta-Llama-3-8B is a decoder") as caught:
+        jobs(recipe)
+    assert 'tasks = ["pppl"]' in caught.value.hint
+    recipe.write_text(text.replace('["pppl"]', '["pppl", "topic"]').replace("methods =", 'tasks = ["pppl"]\nmethods ='))
+    assert {job.labels["task"] for job in jobs(recipe) if job.kind == "eval"} == {"pppl"}
 
 
 def test_what_is_measured_is_taken_to_be_as_large_as_it_is() -> None:
