@@ -79,7 +79,7 @@ def fit_command(
     batching: Annotated[
         str | None,
         typer.Option(
-            help="packed: lines share a block but do not attend to each other; joined: they do; line: one line per block, as in the paper.",
+            help="packed: lines share a block but do not attend to each other; joined: they do; line: one line per block.",
             show_default="packed",
         ),
     ] = None,

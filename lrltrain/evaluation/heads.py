@@ -6,7 +6,7 @@ Up to the output of the first layer's feed-forward block nothing trains: embeddi
 attention, LoRA. That part runs without dropout, so that it gives the same in each epoch, and what it gives is kept for
 each item. From there on, dropout of the output of that block included, all is as the model has it, and of the last
 layer what the head does not read is not computed. So cached and uncached training are the same to rounding; both differ
-from the paper's scripts in the dropout of the frozen part alone.
+from a plain setup in the dropout of the frozen part alone.
 """
 
 from collections.abc import Sequence

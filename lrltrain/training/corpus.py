@@ -2,7 +2,7 @@
 
 Tokens of a corpus lie in one flat file; a block is what fills one row of a batch. In `packed` batching a block holds
 several whole lines that do not see each other; in `joined` they do; in `line` it is one line, cut at the longest
-length, as in the paper. Files are named by a hash of text, tokenizer and settings, so that several adapters share them.
+length. Files are named by a hash of text, tokenizer and settings, so that several adapters share them.
 """
 
 import errno
