@@ -57,23 +57,23 @@ def load_adapter_files(folder: Path, model: Any, name: str | None = None) -> Ada
     config = read_config(folder / CONFIG)
     own = str(config.get("name", ""))
     settings = read_settings(config.get("config"), f"{folder}/{CONFIG}")
-    _check_size(folder, settings, int(model.config.hidden_size))
+    path, weights = _read_weights(folder, (SAFE_WEIGHTS, WEIGHTS))
+    _check_size(path, weights, settings, int(model.config.hidden_size))
     stack = AdapterStack(model, settings, [name or own])
-    _fill(folder, model, (SAFE_WEIGHTS, WEIGHTS), config, dict(_parameters(stack, family_of(model), own)))
+    _fill(path, weights, model, config, dict(_parameters(stack, family_of(model), own)))
     return stack
 
 
-def _check_size(folder: Path, settings: Settings, hidden: int) -> None:
-    """Raise ModelError, before memory is taken, where a matrix would have more weights than the file has bytes."""
+def _check_size(path: Path, weights: Mapping[str, Tensor], settings: Settings, hidden: int) -> None:
+    """Raise ModelError, before memory is taken, where one matrix would have more weights than there are in the file."""
     if isinstance(settings, LowRanks):
         width: float = settings.rank
     else:
         width = hidden / settings.reduction_factor
         if settings.invertible:
             width = max(width, hidden / 2 / settings.invertible_reduction_factor)
-    file = next((folder / name for name in (SAFE_WEIGHTS, WEIGHTS) if (folder / name).is_file()), None)
-    if file is not None and width * (hidden // 2) > file.stat().st_size:
-        raise ModelError(f"{file}: lacks weights: by {CONFIG} its layers are {width:,.0f} wide.", _AGAIN)
+    if width * (hidden // 2) > sum(value.numel() for value in weights.values()):
+        raise ModelError(f"{path}: lacks weights: by {CONFIG} its layers are {width:,.0f} wide.", _AGAIN)
 
 
 def save_fusion(folder: Path, model: Any, fused: FusedStack) -> None:
@@ -108,7 +108,7 @@ def load_fusion(folder: Path, model: Any) -> FusedStack:
         raise ModelError(f"{folder}: the adapter {missing!r}, which is fused, is missing in adapters/.", _AGAIN)
     fused = FusedStack(model, [load_adapter_files(folders[each], model) for each in names])
     parameters = dict(_fusion_parameters(fused, family_of(model), name))
-    _fill(folder, model, (SAFE_FUSION_WEIGHTS, FUSION_WEIGHTS), config, parameters)
+    _fill(*_read_weights(folder, (SAFE_FUSION_WEIGHTS, FUSION_WEIGHTS)), model, config, parameters)
     return fused
 
 
@@ -169,20 +169,25 @@ def _named(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]
 
 @torch.no_grad()
 def _fill(
-    folder: Path, model: Any, files: tuple[str, str], config: Mapping[str, Any], parameters: Mapping[str, nn.Parameter]
+    path: Path,
+    weights: Mapping[str, Tensor],
+    model: Any,
+    config: Mapping[str, Any],
+    parameters: Mapping[str, nn.Parameter],
 ) -> None:
-    """Copy the weights of a folder into parameters. Raises ModelError where one is missing or of another shape."""
+    """Copy the weights of a file into parameters. Raises ModelError where one is missing or of another shape."""
     own_base = f"Use its own base model, {config.get('model_name')}."
     kind, given = config.get("model_type"), model.config.model_type
     if kind not in (None, given):
-        raise ModelError(f"{folder}: was trained in a model of type {kind}, and this one is of type {given}.", own_base)
+        raise ModelError(
+            f"{path.parent}: was trained in a model of type {kind}, and this one is of type {given}.", own_base
+        )
     hidden, here = config.get("hidden_size"), model.config.hidden_size
     if hidden != here:
         raise ModelError(
-            f"{folder}: was trained in a model of hidden size {hidden}, and this one has {here}.",
+            f"{path.parent}: was trained in a model of hidden size {hidden}, and this one has {here}.",
             own_base,
         )
-    path, weights = _read_weights(folder, files)
     found = {name: value for stored, value in weights.items() for name in parameters if _is(stored, name)}
     for name, parameter in parameters.items():
         value = found.get(name)
