@@ -17,7 +17,6 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import NoReturn, Self
 
 LOADED = {
@@ -32,7 +31,6 @@ LOADED = {
     "hub_cards": ("hub_cards.api", "hub_cards.publish.publish", "hub_cards.cards.pictures", "vl_convert"),
     "script": ("datasets", "huggingface_hub.hf_api", "transformers.modeling_utils"),
 }
-SOURCES = Path(__file__).parents[2]
 FIXED = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # libraries read them as they are loaded
 
 
@@ -153,20 +151,19 @@ def perform(program: str, arguments: list[str], cwd: str) -> None:
 
 
 def say_imported(to: Path, before: frozenset[str]) -> None:
-    """Write down what has been imported since, in that order, but for what lies below the current folder."""
-    new = [name for name, module in list(sys.modules.items()) if name not in before and _is_installed(module)]
-    to.write_text("\n".join(new), "utf-8")
-
-
-def _is_installed(module: ModuleType) -> bool:
-    return str(getattr(module, "__file__", "") or "").startswith((sys.prefix, sys.base_prefix, str(SOURCES)))
+    """Write down what has been imported since, in that order."""
+    to.write_text("\n".join(name for name in sys.modules if name not in before), "utf-8")
 
 
 def learn(imported: Path) -> None:
-    """Import what a run has imported, before the next one is forked."""
+    """Import what a run has imported, before the next one is forked: modules of packages that are here already.
+
+    Others stay out: a script without lrl is not to find it, and `adapters` changes transformers as it is imported.
+    """
     for name in imported.read_text("utf-8").split() if imported.is_file() else ():
-        with suppress(Exception):  # the one that needs it says so
-            importlib.import_module(name)
+        if name.partition(".")[0] in sys.modules:
+            with suppress(Exception):  # the one that needs it says so
+                importlib.import_module(name)
 
 
 if __name__ == "__main__":
