@@ -51,10 +51,10 @@ demo: $(VENV)/.base
 	$(BIN)/lrltrain report $(DEMO)
 	$(BIN)/python tools/rehearse.py $(DEMO) --lang ro
 
-# What the tests leave behind is searched for tokens: no file, log or journal may hold one.
-test: $(VENV)/.dev
-	mkdir -p build
-	$(BIN)/python -m pytest --basetemp build/tests
+# The whole suite: tests of the data half where torch is not installed, all others where it is. What they leave behind
+# is searched for tokens: no file, log or journal may hold one.
+test: test-data $(VENV)/.dev
+	$(BIN)/python -m pytest --ignore tests/lrldata --basetemp build/tests
 	! grep -rlE 'hf_test_[a-z]+' build/tests
 
 # The wheel in an environment of its own, away from the source tree: API, notebooks, commands.
@@ -74,10 +74,11 @@ coverage: $(VENV)/.dev
 test-upstream: $(VENV)/.dev
 	$(BIN)/python tools/upstream_tests.py
 
-# Without torch; what is slow and does not depend on that, and the local Hub, is in `make test` alone.
+# The data half alone, and publishing, without torch; interrupted publications, and the local Hub, are in `make test` alone.
 test-data: .venv-data/.made
 	mkdir -p build
-	.venv-data/bin/python -m pytest -m 'not real and not slow' --ignore tests/local_hub --basetemp build/tests-data
+	.venv-data/bin/python -m pytest --ignore tests/local_hub --ignore tests/hub_cards/test_interrupted.py \
+	  --basetemp build/tests-data
 	! grep -rlE 'hf_test_[a-z]+' build/tests-data
 
 # Against `adapters` and on older libraries: modules, files, publishing; kills and faults are those of `make test`.
