@@ -61,7 +61,7 @@ def grid_command(
     """Run a whole study: datasets, adapters, scores, report. Finished jobs are skipped: run it again to resume."""
     from lrltrain.grid import show
     from lrltrain.grid.config import load_grid_config
-    from lrltrain.grid.grid import grid, planned
+    from lrltrain.grid.grid import check_libraries, grid, planned
     from lrltrain.grid.records import records_of
 
     config = load_grid_config(recipe, given({"out": out, "cache": cache}))
@@ -75,6 +75,7 @@ def grid_command(
         only=tuple(only or ()),
     )
     jobs = planned(config, options.only)
+    check_libraries(jobs, engine)
     records = records_of(config.out, config.cache)
     if dry_run:
         records.fetch(["grid/jobs"])

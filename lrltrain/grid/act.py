@@ -115,7 +115,9 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
         with _redirect_output(records.log(job.id), job.name):
             try:
                 records.fetch(read_by(job))
+                _check_needs(job, records)
                 files = _files(job, records, cache)
+                _check_needs(job, records)  # another study may have replaced an adapter while it was measured
                 records.send(folders_of(files))
             except BaseException as error:
                 say_traceback(error)
@@ -123,6 +125,17 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
     except Exception as error:  # noqa: BLE001 -- whatever it is, the other jobs go on, and it is listed
         return _failed(job, error, time.perf_counter() - began)
     return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files)
+
+
+def _check_needs(job: Job, records: Records) -> None:
+    """Raise StorageError where what a job needs is no longer what the jobs that it needs have made."""
+    for need in job.needs if job.kind != "report" else ():
+        made = records.read(need)
+        if made is not None and made.status == "done" and records.changed_files(made):
+            raise StorageError(
+                f"{made.name}: what it made has been replaced since, as by another study in this workspace.",
+                "Give each study an `out` of its own.",
+            )
 
 
 def _files(job: Job, records: Records, cache: Path) -> dict[str, tuple[int, int, str]]:

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from lrldata.errors import UsageError
 from lrldata.remote import is_remote
 from lrltrain.grid.config import GridConfig
 from lrltrain.grid.job import Job
@@ -16,6 +18,8 @@ from lrltrain.grid.options import EngineName, Options
 from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.schedule import Engine, Schedule, run
 from lrltrain.grid.select import select
+
+_TRAIN = {"fit", "eval", "report"}  # kinds of jobs
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,19 @@ def planned(config: GridConfig, only: Iterable[str]) -> list[Job]:
     jobs = jobs_of(config)
     chosen = list(only)
     return select(jobs, chosen) if chosen else jobs
+
+
+def check_libraries(jobs: Iterable[Job], engine: EngineName) -> None:
+    """Raise UsageError where the libraries of a job are not installed: before any job begins, and not hours later."""
+    if engine is EngineName.RAY:  # whose workers may have others
+        wanted = [("ray", "--engine ray", "train,ray")]
+    else:
+        kinds = {job.kind for job in jobs}
+        wanted = [(name, "training", "train") for name in ("torch", "transformers", "scipy") if kinds & _TRAIN]
+        wanted += [(name, "publishing", "push") for name in ("huggingface_hub", "altair") if "push" in kinds]
+    for library, what, extra in wanted:
+        if find_spec(library) is None:
+            raise UsageError(f"{what} needs {library}.", f"In a checkout of lrl, use `pip install '.[{extra}]'`.")
 
 
 def grid(

@@ -19,7 +19,9 @@ import torch
 from grids import start, write_recipe
 from torture_grid import hashes, torture
 
+from lrltrain.grid.act import run_job
 from lrltrain.grid.local import THREADS, process_of
+from lrltrain.grid.records import Records
 from lrltrain.grid.show import unfinished
 
 pytestmark = pytest.mark.xdist_group("grid")  # which share the workspace of `whole`
@@ -123,6 +125,19 @@ def test_one_flipped_byte_is_found_and_made_again(
     result = finished(lrltrain, write_recipe(tmp_path, copy), *(["--verify"] if same_time else []))
     assert result["done"] == 13
     assert hashes(copy) == hashes(whole)
+
+
+def test_a_score_of_an_adapter_that_another_study_has_replaced_is_not_done(copy: Path, tmp_path: Path) -> None:
+    records = Records(copy)
+    job = next(job for job in records.read_plan()[0] if job.kind == "eval" and job.labels["method"] == "lora")
+    (copy / records.name(job.id)).unlink()
+    weights = next(copy.glob(f"adapters/{job.labels['lang']}/*/*lora/adapter.safetensors"))
+    before = weights.read_bytes()
+    weights.write_bytes(before + b" ")
+    record = run_job(job.as_json(), str(copy), str(tmp_path / "cache"))
+    assert (record.status, record.final) == ("failed", False)
+    assert "fit" in record.error
+    assert "has been replaced since, as by another study" in record.error
 
 
 def test_folders_of_a_workspace_may_be_links_to_a_larger_disk(copy: Path, tmp_path: Path, lrltrain: Run) -> None:

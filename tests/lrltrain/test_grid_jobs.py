@@ -22,8 +22,10 @@ from lrltrain.evaluation.pseudo_perplexity import TOKENS_A_BATCH
 from lrltrain.grid import cost, places
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.cost import cost_of
+from lrltrain.grid.grid import check_libraries
 from lrltrain.grid.job import Job, job_of
 from lrltrain.grid.jobs import jobs_of
+from lrltrain.grid.options import EngineName
 from lrltrain.grid.records import Record, records_of
 from lrltrain.grid.select import select
 from lrltrain.grid.show import status
@@ -122,6 +124,33 @@ def test_a_file_that_changes_changes_the_jobs_that_read_it(tmp_path: Path) -> No
     before = [job.id for job in jobs(recipe) if job.kind == "fit"]
     text.write_text("One.\nTwo.\n")
     assert not set(before) & {job.id for job in jobs(recipe) if job.kind == "fit"}
+
+
+def test_a_folder_that_lacks_a_language_is_no_id_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sib" / "bg").mkdir(parents=True)
+    recipe = write_recipe(tmp_path, tmp_path)
+    recipe.write_text(recipe.read_text().replace('"datasets/{lang}/conceptnet"', '"sib/{lang}"'))
+    with pytest.raises(UsageError, match=r"\[eval\] pppl: data: sib/mt: no such file or folder"):
+        jobs(recipe)
+
+
+@pytest.mark.parametrize(
+    ("library", "engine", "told"),
+    [
+        ("torch", EngineName.LOCAL, r"training needs torch\. .*'\.\[train\]'"),
+        ("ray", EngineName.RAY, r"--engine ray needs ray\. .*'\.\[train,ray\]'"),
+    ],
+)
+def test_a_library_that_is_missing_is_named_before_a_job_begins(
+    library: str, engine: EngineName, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = jobs(write_recipe(tmp_path, tmp_path))
+    check_libraries([job for job in made if job.kind == "build"], EngineName.LOCAL)
+    monkeypatch.setattr("lrltrain.grid.grid.find_spec", lambda name: None if name == library else name)
+    check_libraries([job for job in made if job.kind == "build"], EngineName.LOCAL)
+    with pytest.raises(UsageError, match=told):
+        check_libraries(made, engine)
 
 
 def test_a_part_can_be_selected_with_what_it_needs(tmp_path: Path) -> None:
