@@ -10,6 +10,7 @@ from lrldata.manifest import ADAPTER, MANIFEST, identity, read_manifest
 from lrldata.output import note
 from lrldata.workspace import PATTERNS, is_hidden
 from lrltrain.evaluation.record import Run, runs_in
+from lrltrain.reporting.data_names import DIGITS, Key
 
 SHOWN = 3  # names in a note
 Adapters = Mapping[tuple[str, str], AbstractSet[str]]
@@ -52,6 +53,18 @@ def note_replaced(what: str, names: Sequence[str]) -> None:
         several = sorted(set(names))
         told = ", ".join(several[:SHOWN]) + (", ..." if len(several) > SHOWN else "")
         note(f"note: {len(names):,} {what} are left out, of adapters that have been trained again since: {told}.")
+
+
+def note_contents(called: Mapping[Key, str]) -> None:
+    """Say which test sets are there with several contents under one name, as after a correction."""
+    several = {
+        f"{key.name} ({key.language})" for key, name in called.items() if name.endswith(f" {key.content[:DIGITS]}")
+    }
+    if several:
+        told = ", ".join(sorted(several)[:SHOWN]) + (", ..." if len(several) > SHOWN else "")
+        apart = "Each has a column of its own, apart from those of other languages"
+        hint = "Delete the scores of a file that was replaced, or give files names of their own"
+        note(f"note: {told}: test sets of one name differ. {apart}. {hint}.")
 
 
 def made_at(folder: Path) -> int:

@@ -30,7 +30,15 @@ from lrltrain.evaluation.bootstrap import ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods, statistic_of
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
-from lrltrain.reporting.current import SHOWN, adapters_in, is_replaced, made_at, note_replaced, note_unusual
+from lrltrain.reporting.current import (
+    SHOWN,
+    adapters_in,
+    is_replaced,
+    made_at,
+    note_contents,
+    note_replaced,
+    note_unusual,
+)
 from lrltrain.reporting.data_names import Key, key_of, names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference
 from lrltrain.reporting.tables import NONE, PPPL, RESAMPLES, Cell, Column, Comparison, Row, variant_of
@@ -76,6 +84,7 @@ def read_perplexities(
     note_replaced("perplexities", replaced)
     measured = _on_current_texts([each for each in found if not is_replaced(each[1], here)])
     called = names_of(key for _, _, key in measured)
+    note_contents(called)
     measured.sort(key=lambda each: versions_of(each[1]["made_with"]), reverse=True)  # the newest come first, and stay
     alone: dict[str, dict[str, Path]] = {}
     for folder, manifest, _ in measured:
@@ -220,13 +229,20 @@ def _told_apart(found: Sequence[Found]) -> list[Found]:
 
 
 def _measured(workspace: Path) -> Iterator[Measured]:
-    """Yield the folders of scores with what was read. Earlier versions did not say that it was a sample of a text."""
+    """Yield the folders of scores with what was read.
+
+    A text that has no more sentences than were read of others of its name at most is one of them.
+    """
     found = [*_scored(workspace)]
-    limits = {(str(each["data"]["name"]), each["text"].get("limit")) for _, each in found if each.get("text")}
+    limits: dict[str, set[int]] = {}
+    for _, each in found:
+        if limit := (each.get("text") or {}).get("limit"):
+            limits.setdefault(str(each["data"]["name"]), set()).add(limit)
     for folder, manifest in found:
         data, limit = manifest["data"], (manifest.get("text") or {}).get("limit")
-        if not manifest.get("text") and (str(data["name"]), data.get("sentences")) in limits:
-            limit = data["sentences"]
+        if limit is None:
+            others = limits.get(str(data["name"]), ())
+            limit = min((each for each in others if data.get("sentences", each + 1) <= each), default=None)
         yield folder, manifest, key_of(folder.relative_to(workspace).parts[1], PPPL, data, limit)
 
 

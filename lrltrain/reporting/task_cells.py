@@ -17,7 +17,7 @@ from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import TASKS, Run
 from lrltrain.evaluation.statistics import Counts, Floats
 from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
-from lrltrain.reporting.current import SHOWN, current_runs, made_at, note_replaced, note_unusual
+from lrltrain.reporting.current import SHOWN, current_runs, made_at, note_contents, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, content_of, key_of, names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference
 from lrltrain.reporting.tables import Cell, Column, Comparison, Row, variant_of
@@ -91,6 +91,7 @@ def _groups(runs: Iterable[Run]) -> list[Group]:
     for folder, run in firsts.items():
         names.setdefault(_row(run), set()).add(folder.parent.name)
     called = names_of(_tested(run) for run in firsts.values())
+    note_contents(called)
     places = []
     for folder, run in firsts.items():
         row, name = _row(run), folder.parent.name

@@ -200,6 +200,23 @@ def test_of_older_perplexities_it_is_known_that_they_are_of_a_sample(tmp_path: P
     assert named == {"ro": "flores, at most 40", "mt": "flores, at most 40", "ug": "flores"}
 
 
+def test_a_text_that_is_shorter_than_the_limit_is_in_the_column_of_the_others(tmp_path: Path) -> None:
+    put_perplexity(tmp_path, "mt", "lora", "2" * 64, 0.5, text={"kind": "flores", "limit": 40})
+    short: dict[str, Any] = {"data": {"name": "flores", "sentences": 25, "sha256": "a"}, "text": {"kind": "flores"}}
+    put_perplexity(tmp_path, "bg", "lora", "3" * 64, 0.5, **short)
+    assert {cell.column.data for cell in read_perplexities(tmp_path, 99)} == {"flores"}
+
+
+def test_a_test_set_that_was_corrected_is_told_to_stand_apart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for language, digest in (("mt", "a" * 64), ("mt", "b" * 64), ("bg", "c" * 64)):
+        data = {"name": "sib", "files": [{"path": "test.tsv", "sha256": digest}], "counts": {}}
+        put(tmp_path, language, "lora", 0.8, {}, data=data)
+    with caplog.at_level(logging.INFO):
+        assert {cell.column.data for cell in cells_of(tmp_path)} == {"sib", "sib aaaaaa", "sib bbbbbb"}
+    assert "sib (mt): test sets of one name differ" in caplog.text
+    assert "(bg)" not in caplog.text
+
+
 def test_test_sets_that_each_language_has_of_its_own_are_one_column(tmp_path: Path) -> None:
     def put_set(language: str, name: str, method: str = "lora", **more: Any) -> None:
         data = {"name": name, "files": {}, "counts": {}} | more
