@@ -7,6 +7,9 @@ INSTALL = -m pip install --quiet --no-compile --constraint constraints.txt
 # ... and kept, also where the environment says not to, as in many containers: to compile torch and transformers again
 # takes each command four seconds.
 export PYTHONDONTWRITEBYTECODE =
+# pip says only, after pages of versions, that none is right for another Python.
+FITS = $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or \
+  sys.exit("lrl needs Python 3.11, 3.12 or 3.13. Name one: make PYTHON=python3.12 ...")'
 DEMO ?= build/demo
 ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loaded.py loss.py modules.py)
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
@@ -14,20 +17,20 @@ FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --le
 .PHONY: environments demo test coverage test-data test-adapters test-oracles test-real test-wheel test-upstream check docs serve-docs bench bench-glotcc clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	$(FITS) && $(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(INSTALL) --editable ".[train,push]"
 	touch $@
 
 # The data half alone, without torch.
 .venv-data/.made: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv-data
+	$(FITS) && $(PYTHON) -m venv .venv-data
 	.venv-data/bin/python $(INSTALL) --editable ".[dev,push]"
 	! .venv-data/bin/python -c "import torch" 2> /dev/null
 	touch $@
 
 # The library `adapters`, and the older libraries that it wants.
 .venv-adapters/.made: pyproject.toml constraints-adapters.txt
-	$(PYTHON) -m venv .venv-adapters
+	$(FITS) && $(PYTHON) -m venv .venv-adapters
 	.venv-adapters/bin/python -m pip install --quiet --no-compile --constraint constraints-adapters.txt \
 	  --editable ".[adapters,dev,train,push]"
 	touch $@

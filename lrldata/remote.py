@@ -26,6 +26,7 @@ from lrldata.sending import State, commit, mark_of, put, times_of
 STATE = ".mirror.json"  # of each file what the store said of it, and size and time here
 LOCK = ".mirror.lock"  # held while files are moved: jobs of one machine share a mirror
 DEFAULT = "lrl-workspace"
+_SAID = 300  # characters of what a library says: some list all the places where they looked for another
 FILE = "file://"
 
 
@@ -239,9 +240,8 @@ def _translate_errors(workspace: str) -> Iterator[None]:
     except (StorageError, UsageError):
         raise
     except ImportError as error:
-        scheme = workspace.split("://", maxsplit=1)[0]
-        told = one_line(error)
-        hint = f"In a checkout of lrl, use `pip install '.[{scheme}]'`."
+        told = one_line(error, _SAID)
+        hint = "In a checkout of lrl, use `pip install '.[s3]'`." if workspace.startswith(("s3:", "s3a:")) else ""
         raise UsageError(f"{redact(workspace)}: {redact(told)}.", hint) from error
     except ValueError as error:
         raise UsageError(

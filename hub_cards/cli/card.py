@@ -24,10 +24,11 @@ def card_command(
     as_json: Json = False,
 ) -> None:
     """Render the card of a dataset or an adapter here, as Markdown and as a page; or check it."""
-    with libraries():
-        from hub_cards.api import check_card, render_card
+    from hub_cards.api import check_card, render_card
+
     if check:
-        faults = check_card(path, namespace=namespace)
+        with libraries():
+            faults = check_card(path, namespace=namespace)
         if as_json:
             show_or_dump(True, {"faults": faults}, "")
         elif not faults:
@@ -35,7 +36,8 @@ def card_command(
         if faults:
             raise InputError(f"{path}: {len(faults)} faults:\n  " + "\n  ".join(faults))
         return
-    made = render_card(path, namespace=namespace, out=out)
+    with libraries():
+        made = render_card(path, namespace=namespace, out=out)
     show_or_dump(as_json, made.as_json(), f"{made.markdown}\n{made.page}")
     for fault in made.faults:
         note(f"note: {fault}")

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from lrldata import __version__
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys, hub_cards
@@ -17,6 +20,22 @@ print(*sorted({name.partition(".")[0] for name in sys.modules} & for_training))
 def test_hub_cards_imports_none_of_the_packages_for_training() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_command_that_lacks_a_library_is_bad_usage_and_no_bug(sample_workspace: Path) -> None:
+    folder = sample_workspace / "datasets" / "ro" / "conceptnet"
+    for more in ([], ["--check"]):
+        typed = ["lrl", "card", str(folder), *more]
+        code = f"import sys; sys.modules['altair'] = None; sys.argv = {typed}\nfrom hub_cards.cli import main\nmain()"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr == "error: this needs altair. In a checkout of lrl, use `pip install '.[push]'`.\n"
+
+
+@pytest.mark.parametrize("package", ["lrldata", "hub_cards"])
+def test_a_package_can_be_run(package: str) -> None:
+    done = subprocess.run([sys.executable, "-m", package, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [{"hub_cards": "lrl"}.get(package, package), __version__]
 
 
 @pytest.mark.parametrize(
