@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,8 @@ def status(jobs: list[Job], slots: int, began: float, records: Records) -> tuple
         what = "running" if job.id in held else "left" if record is None else record.status
         states[job.id] = what
         counted[job.kind][what] += 1
-    seconds = _seconds_left(jobs, found, states)
+    waiting = _waiting(jobs, states)
+    seconds = _seconds_left([job for job in jobs if job.id not in waiting], found, states)
     at_once = _at_once([record for record in found.values() if record is not None], slots, began)
     names = ("done", "running", "failed", "left")
     drawn = table(records.address(records.workspace), "what", *names, numbers=names)
@@ -133,9 +134,11 @@ def status(jobs: list[Job], slots: int, began: float, records: Records) -> tuple
     drawn.add_row("all", *(f"{totals[name]:,}" for name in names))
     failed = [record for job, record in found.items() if record is not None and states[job] == "failed"]
     now = [f"running: {job.name}" for job in running]
-    left = [] if seconds is None else [f"About {hours(seconds / at_once)} left, at {at_once:.2g} jobs at once."]
+    now += [f"{len(waiting):,} wait for what failed."] if waiting else []
+    left = [] if not seconds else [f"About {hours(seconds / at_once)} left, at {at_once:.2g} jobs at once."]
     value = {
         **totals,
+        "waiting": len(waiting),
         "running_now": [job.name for job in running],
         "failures": [
             {"name": each.name, "error": each.error, "log": records.address(records.log(each.id))} for each in failed
@@ -144,6 +147,16 @@ def status(jobs: list[Job], slots: int, began: float, records: Records) -> tuple
         "at": round(time.time()),
     }
     return Group(drawn, *now, *left, *([failures(failed, records)] if failed else [])), value
+
+
+def _waiting(jobs: Iterable[Job], states: Mapping[str, str]) -> set[str]:
+    """Return the jobs that cannot begin, as something that they need has failed; each stands after what it needs."""
+    waiting: set[str] = set()
+    for job in jobs:
+        lacks = any(states.get(need) == "failed" or need in waiting for need in job.needs)
+        if lacks and job.kind != "report" and states[job.id] == "left":
+            waiting.add(job.id)
+    return waiting
 
 
 def _at_once(records: Iterable[Record], slots: int, began: float) -> float:

@@ -98,6 +98,7 @@ def test_a_job_that_fails_is_listed_and_stops_only_what_needs_it(tmp_path: Path,
     assert "holds no edge of Finnish" in failed.stdout
     status = json.loads(lrltrain("status", tmp_path / "out", "--json").stdout)
     assert (status["done"], status["failed"], status["left"], status["running"]) == (1, 2, 4, 0)
+    assert (status["waiting"], status["seconds_left"]) == (4, 0)
     assert unfinished(tmp_path / "out") == "5 of 6 jobs of the study in this workspace are not done, 1 of them failed"
     listed = status["failures"][0]
     log = Path(listed["log"]).read_text()
