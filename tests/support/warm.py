@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -130,10 +131,13 @@ def become(program: str, arguments: list[str], cwd: str, environment: Mapping[st
         code = 0
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+        if code and code != ending.code:
+            print(ending.code, file=sys.stderr)
     except BaseException:  # noqa: BLE001 -- as Python does
         traceback.print_exc()
     finally:
         say_imported(Path(imported), before)
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 -- waits for threads, as Python does
         atexit._run_exitfuncs()  # noqa: SLF001 -- there is no other way
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -158,7 +162,8 @@ def say_imported(to: Path, before: frozenset[str]) -> None:
 def learn(imported: Path) -> None:
     """Import what a run has imported, before the next one is forked: modules of packages that are here already.
 
-    Others stay out: a script without lrl is not to find it, and `adapters` changes transformers as it is imported.
+    Others stay out: a script without lrl is not to find it, and `adapters` changes transformers as it is imported. What
+    forgets to import a submodule may find it here.
     """
     for name in imported.read_text("utf-8").split() if imported.is_file() else ():
         if name.partition(".")[0] in sys.modules:
