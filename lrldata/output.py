@@ -29,8 +29,8 @@ _STEERS = re.compile(  # C0 and C1 controls but tab and newline, overrides of di
 )
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}|(?<=Bearer )[\w.~+/=-]+")
 # Of a path that was an address one slash is left. A password may have slashes; a number behind the host is its port.
-_LOGIN = r"[^\s/?#\"'<>@:]*:(?!\d+[/?#])(?:(?!:/)[^\s\"'<>])*"
-_USER = re.compile(rf"(?<=[A-Za-z0-9+.-])(:/{{1,2}})(?:{_LOGIN}|[^\s/?#\"'<>]*)@")
+_LOGIN = r"[^\s/?#\"'<>@:\[]*:(?!\d+[/?#])(?:(?!:/)[^\s\"'<>@])*"
+_USER = re.compile(rf"(?<=[A-Za-z0-9+.-])(:/{{1,2}})(?:[^\s/?#\"'<>]*@|{_LOGIN}@)")
 _QUERY = re.compile(r"(?<=[A-Za-z0-9+.-])(:/{1,2}(?:(?!:/)[^\s?\"'<>])+)\?[^\s\"'<>)]+")
 _SECRETS: list[str] = []
 _NARROWEST = 8  # characters of a column of words

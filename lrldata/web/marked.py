@@ -62,8 +62,7 @@ _HEADINGS = frozenset(
 def lines_of_packed(kind: str, stream: BinaryIO) -> Iterator[str]:
     """Yield the lines of a .docx, .odt or .epub, with their ends. Raises ValueError for what is no such file."""
     try:
-        with zipfile.ZipFile(stream) as archive:
-            _check_sizes(archive, stream.seek(0, os.SEEK_END))
+        with _Archive(stream) as archive:
             for line in _PACKED[kind](archive):
                 yield from (f"{part}\n" for part in line.split("\n"))
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, SyntaxError, DefusedXmlException) as error:
@@ -75,23 +74,27 @@ def lines_of_text(kind: str, lines: Iterable[str]) -> Iterator[str]:
     return (f"{line}\n" for line in _MARKED[kind](lines))
 
 
-def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
-    """Raise ValueError where the parts of an archive of `size` bytes are together more than documents are."""
-    total = sum(part.file_size for part in archive.infolist())
-    if total > max(_PLAIN, _RATIO * size):
-        raise ValueError(f"its parts are {total // max(1, size):,} times its own size")
+class _Archive(zipfile.ZipFile):
+    """An archive that knows how much of it has been opened."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream)
+        self.size, self.opened = stream.seek(0, os.SEEK_END), 0
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> BinaryIO:
+def _member(archive: _Archive, name: str) -> BinaryIO:
     told = archive.getinfo(name)
     if told.file_size > MOST:
         raise ValueError(f"its {name} has more than {MOST >> 20} MB")
     if told.file_size > max(_PLAIN, _RATIO * told.compress_size):
         raise ValueError(f"its {name} is {told.file_size // max(1, told.compress_size):,} times its packed size")
+    archive.opened += told.file_size
+    if archive.opened > max(_PLAIN, _RATIO * archive.size):
+        raise ValueError(f"its parts are more than {_RATIO} times its own size")
     return archive.open(name)  # type: ignore[return-value]
 
 
-def _docx(archive: zipfile.ZipFile) -> Iterator[str]:
+def _docx(archive: _Archive) -> Iterator[str]:
     pieces = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 
     def text(paragraph: "Element") -> str:
@@ -108,7 +111,7 @@ def _docx(archive: zipfile.ZipFile) -> Iterator[str]:
     yield from _paragraphs(archive, name, paragraphs, {_FALLBACK, *moved}, text)
 
 
-def _odt(archive: zipfile.ZipFile) -> Iterator[str]:
+def _odt(archive: _Archive) -> Iterator[str]:
     pieces = {f"{_T}s": " ", f"{_T}tab": " ", f"{_T}line-break": "\n"}
 
     def text(element: "Element") -> str:
@@ -123,7 +126,7 @@ def _odt(archive: zipfile.ZipFile) -> Iterator[str]:
 
 
 def _paragraphs(
-    archive: zipfile.ZipFile, name: str, wanted: set[str], left_out: set[str], text: "Callable[[Element], str]"
+    archive: _Archive, name: str, wanted: set[str], left_out: set[str], text: "Callable[[Element], str]"
 ) -> Iterator[str]:
     """Yield the paragraphs of a part of XML, those within others first; elements are forgotten once they were read."""
     out = within = 0
@@ -147,7 +150,7 @@ def _paragraphs(
                 element.tail = tail
 
 
-def _epub(archive: zipfile.ZipFile) -> Iterator[str]:
+def _epub(archive: _Archive) -> Iterator[str]:
     with _member(archive, "META-INF/container.xml") as part:
         roots = [each.get("full-path", "") for each in ElementTree.parse(part).iter() if each.tag.endswith("rootfile")]
     if not roots:
@@ -155,9 +158,9 @@ def _epub(archive: zipfile.ZipFile) -> Iterator[str]:
     with _member(archive, roots[0]) as part:
         package = ElementTree.parse(part)
     places = {each.get("id"): each.get("href", "") for each in package.iter(f"{_OPF}item")}
-    shown = dict.fromkeys(places[each.get("idref")] for each in package.iter(f"{_OPF}itemref"))  # a chapter once
-    for place in shown:
-        name = posixpath.normpath(posixpath.join(posixpath.dirname(roots[0]), unquote(place)))
+    shown = [unquote(places[each.get("idref")]) for each in package.iter(f"{_OPF}itemref")]
+    home = posixpath.dirname(roots[0])
+    for name in dict.fromkeys(posixpath.normpath(posixpath.join(home, place)) for place in shown):  # a chapter once
         with _member(archive, name) as part:
             yield from _html([part.read().decode("utf-8-sig")])
 
@@ -295,7 +298,7 @@ def _chapter(text: str) -> Iterator[str]:
         at = marker.end() if marker else len(text)
 
 
-_PACKED: Mapping[str, Callable[[zipfile.ZipFile], Iterator[str]]] = {"docx": _docx, "odt": _odt, "epub": _epub}
+_PACKED: Mapping[str, Callable[[_Archive], Iterator[str]]] = {"docx": _docx, "odt": _odt, "epub": _epub}
 _MARKED: Mapping[str, Callable[[Iterable[str]], Iterator[str]]] = {
     "html": _html, "subtitles": _subtitles, "usfm": _usfm
 }  # fmt: skip

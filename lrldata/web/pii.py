@@ -8,6 +8,7 @@ zero, the form of a local number, or a word beside it. Words, forms and lengths 
 import re
 import tomllib
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -37,7 +38,6 @@ _DATE = re.compile(r"(?<!\d)\d{1,2}([./-])\d{1,2}[./-](?:1[89]|2[05])\d\d(?!\d)|
 _THOUSANDS = re.compile(r"\d{1,3}(?:[ .]\d{3})+")
 _BOOK = re.compile(r"(?i)(?:isbn|issn|doi|pmid)\W*[\d-]*$")
 _BEFORE, _AFTER = 30, 20  # characters in which a word counts
-_STEM = 3  # letters, from which on a word may go on: many begin with "ip"
 
 
 class _Phones(NamedTuple):
@@ -101,11 +101,16 @@ def _ascii() -> dict[int, str]:
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
+    words: list[int] | None = None  # where those are that make of small numbers an address
     for found in _IPV4.finditer(text):
         octets = [int(part) for part in found[0].split(".")]
         begin, end = found.span()
-        beside = (text[max(0, begin - _BEFORE) : begin], text[end : end + _AFTER])
-        if max(octets) <= 255 and (max(octets) > 99 or any(map(_ip_words().search, beside))):
+        if max(octets) > 255:
+            continue
+        if words is None:
+            words = [word.start() for word in _ip_words().finditer(text)]
+        near = bisect_left(words, begin - _BEFORE)
+        if max(octets) > 99 or (near < len(words) and words[near] <= end + _AFTER):
             yield begin, end, "ip"
 
 
@@ -170,8 +175,8 @@ def _facts() -> Mapping[str, Any]:
 
 @cache
 def _ip_words() -> re.Pattern[str]:
-    words = (re.escape(word) + r"\b" * (len(word) < _STEM) for word in _facts()["ip"]["words"])
-    return re.compile(r"(?i)(?<!\w)(?:" + "|".join(words) + ")")
+    stems, whole = ("|".join(map(re.escape, _facts()["ip"][kind])) for kind in ("words", "whole"))
+    return re.compile(rf"(?i)(?<!\w)(?:{stems}|(?:{whole})(?![a-z]))")
 
 
 @cache

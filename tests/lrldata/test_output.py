@@ -75,6 +75,9 @@ def test_no_number_of_a_table_is_cut_apart(
         ("https:/u:pw@h/x?s=1 is an address", "https:/[redacted]@h/x?[redacted] is an address"),
         ("s3://AKIA:abc/def+g@bucket, x.s3://a:b@c", "s3://[redacted]@bucket, x.s3://[redacted]@c"),
         ("see https://host:8080/path/@name", "see https://host:8080/path/@name"),
+        ("https://user:secret@host.org/cn@2024/x.gz", "https://[redacted]@host.org/cn@2024/x.gz"),
+        ("s3://key:se/cret@minio:9000/bucket/run@2", "s3://[redacted]@minio:9000/bucket/run@2"),
+        ("https://[2001:db8::1]:8080/datasets/a@v1", "https://[2001:db8::1]:8080/datasets/a@v1"),
         ("Bearer abc.DEF-1= ends", "Bearer [token] ends"),
         ("Bearer [key]).", "Bearer [key])."),
     ],
@@ -91,7 +94,7 @@ def test_a_password_is_known_however_a_library_quotes_it(monkeypatch: pytest.Mon
         "Invalid bucket name 'user:[token]@bucket', [token], [token]"
     )
     keep_out_of("http://[broken")
-    keep_out_of("https://user:sla/shed@host/x")
+    keep_out_of("https://user:sla/shed@host/x@1")
     assert redact("Authorization of sla/shed") == "Authorization of [token]"
 
 

@@ -68,7 +68,7 @@ def test_native_sentences_have_both_ends_in_the_language_unless_asked_otherwise(
     assert load_config(None, {"lang": "ro", "templates": "native"}).edges == "target"
     assert load_config(None, {"lang": "ro", "templates": "native", "edges": "any"}).edges == "any"
     assert load_config(None, {"lang": "ro", "templates": "paper"}).edges == "start"
-    assert load_config(None, {"lang": "ro"}).edges == "any"
+    assert load_config(None, {"lang": "ro", "templates": "paper", "edges": "any"}).edges == "any"
     assert load_config(None, {"lang": "ro"}).edges == "any"
 
 
