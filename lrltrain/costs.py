@@ -6,7 +6,7 @@ least the time of each layer's small operations, as `tools/gpu_check.py` measure
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -98,6 +98,19 @@ def _whole(told: Mapping[str, Any]) -> Any:
     return AutoConfig.for_model(**told)
 
 
+def _masked() -> Collection[str]:
+    """Return the types of models that are trained as encoders, whichever head a configuration names."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES  # noqa: PLC0415
+
+    return MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def _causal() -> Collection[str]:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES  # noqa: PLC0415
+
+    return MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+
 def shape_from(config: Any, architectures: Sequence[str] = ()) -> Shape:
     """Return the size that a configuration of transformers tells. Raises AttributeError for one that does not."""
     text = config.get_text_config()
@@ -112,7 +125,9 @@ def shape_from(config: Any, architectures: Sequence[str] = ()) -> Shape:
 
     hidden, layers, words = told("hidden_size"), told("num_hidden_layers"), told("vocab_size")
     kind = str(text.model_type)
-    decoder = any(str(name).endswith(("ForCausalLM", "Generation")) for name in architectures)
+    decoder = kind not in _masked() and (
+        kind in _causal() or any(str(name).endswith(("ForCausalLM", "Generation")) for name in architectures)
+    )
     feed = told("intermediate_size", "ffn_dim", "hidden_dim", "n_inner", usual=4 * hidden)
     gated = hasattr(text, "rms_norm_eps") or kind == "modernbert"
     heads = told("num_attention_heads", usual=1)

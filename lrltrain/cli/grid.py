@@ -75,13 +75,13 @@ def grid_command(
         only=tuple(only or ()),
     )
     jobs = planned(config, options.only)
-    check_libraries(jobs, engine)
     records = records_of(config.out, config.cache)
     if dry_run:
         records.fetch(["grid/jobs"])
         done = {job.id for job in jobs if records.is_done(job)}
         show_or_dump(as_json, show.plan_as_json(jobs, done), show.plan(jobs, done))
         return
+    check_libraries(jobs, engine)
     screen = Screen(stderr=True)
 
     def tell(state: "Schedule", record: "Record") -> None:

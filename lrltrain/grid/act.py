@@ -128,13 +128,17 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
 
 
 def _check_needs(job: Job, records: Records) -> None:
-    """Raise StorageError where what a job needs is no longer what the jobs that it needs have made."""
-    for need in job.needs if job.kind != "report" else ():
+    """Raise StorageError where what a job needs is no longer what the jobs that it needs have made.
+
+    Of a remote workspace each machine has records and files of its own, which may be older.
+    """
+    for need in job.needs if job.kind != "report" and records.mirror is None else ():
         made = records.read(need)
-        if made is not None and made.status == "done" and records.changed_files(made):
+        changed = records.changed_files(made) if made is not None and made.status == "done" else []
+        if made is not None and changed:
             raise StorageError(
-                f"{made.name}: what it made has been replaced since, as by another study in this workspace.",
-                "Give each study an `out` of its own.",
+                f"{made.name}: {changed[0]} is missing, or has been changed since it was made.",
+                "The same command makes it again; two studies of one adapter want an `out` each.",
             )
 
 

@@ -271,7 +271,7 @@ def _has_data(task: str, settings: Mapping[str, Any], language: Language, built:
         )
     if not isinstance(data, str) or data == "flores" or Path(data).expanduser().exists():
         return True
-    if not HUB_ID.fullmatch(data) or "/" not in data or Path(data).parent.is_dir():
+    if not HUB_ID.fullmatch(data) or "/" not in data or places.is_by_language(Path(data).parent):
         raise UsageError(f"[eval] {task}: data: {data}: no such file or folder.", "Paths are from where you are.")
     return True
 

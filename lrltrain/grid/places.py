@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lrldata.language import languages
 from lrldata.workspace import ADAPTERS, DATASETS, SCORES_FOLDER, adapter_path, dataset_path, score_path
 from lrltrain.grid.job import Job, base_folder
 from lrltrain.names import base_name, public_id
@@ -92,3 +93,9 @@ def folders_of(files: Iterable[str]) -> list[str]:
     """Return the folders that hold files, none inside another."""
     parents = sorted({Path(name).parent for name in files})
     return [str(each) for each in parents if not any(each != other and each.is_relative_to(other) for other in parents)]
+
+
+def is_by_language(folder: Path) -> bool:
+    """Return whether a folder has folders of languages, so that the one of another language is missing in it."""
+    codes = {code for each in languages() for code in (each.code, each.flores, each.sib200)}
+    return folder.is_dir() and not codes.isdisjoint(each.name for each in folder.iterdir())

@@ -57,11 +57,30 @@ def load_adapter_files(folder: Path, model: Any, name: str | None = None) -> Ada
     config = read_config(folder / CONFIG)
     own = str(config.get("name", ""))
     settings = read_settings(config.get("config"), f"{folder}/{CONFIG}")
+    _check_base(folder, model, config)
     path, weights = _read_weights(folder, (SAFE_WEIGHTS, WEIGHTS))
     _check_size(path, weights, settings, int(model.config.hidden_size))
     stack = AdapterStack(model, settings, [name or own])
     _fill(path, weights, model, config, dict(_parameters(stack, family_of(model), own)))
     return stack
+
+
+def _own_base(config: Mapping[str, Any]) -> str:
+    return f"Use its own base model, {config.get('model_name')}."
+
+
+def _check_base(folder: Path, model: Any, config: Mapping[str, Any]) -> None:
+    """Raise ModelError where an adapter is of another kind or width of model."""
+    own_base = _own_base(config)
+    kind, given = config.get("model_type"), model.config.model_type
+    if kind not in (None, given):
+        raise ModelError(f"{folder}: was trained in a model of type {kind}, and this one is of type {given}.", own_base)
+    hidden, here = config.get("hidden_size"), model.config.hidden_size
+    if hidden != here:
+        raise ModelError(
+            f"{folder}: was trained in a model of hidden size {hidden}, and this one has {here}.",
+            own_base,
+        )
 
 
 def _check_size(path: Path, weights: Mapping[str, Tensor], settings: Settings, hidden: int) -> None:
@@ -106,6 +125,7 @@ def load_fusion(folder: Path, model: Any) -> FusedStack:
     missing = next((each for each in names if each not in folders), None)
     if missing is not None:
         raise ModelError(f"{folder}: the adapter {missing!r}, which is fused, is missing in adapters/.", _AGAIN)
+    _check_base(folder, model, config)
     fused = FusedStack(model, [load_adapter_files(folders[each], model) for each in names])
     parameters = dict(_fusion_parameters(fused, family_of(model), name))
     _fill(*_read_weights(folder, (SAFE_FUSION_WEIGHTS, FUSION_WEIGHTS)), model, config, parameters)
@@ -176,18 +196,7 @@ def _fill(
     parameters: Mapping[str, nn.Parameter],
 ) -> None:
     """Copy the weights of a file into parameters. Raises ModelError where one is missing or of another shape."""
-    own_base = f"Use its own base model, {config.get('model_name')}."
-    kind, given = config.get("model_type"), model.config.model_type
-    if kind not in (None, given):
-        raise ModelError(
-            f"{path.parent}: was trained in a model of type {kind}, and this one is of type {given}.", own_base
-        )
-    hidden, here = config.get("hidden_size"), model.config.hidden_size
-    if hidden != here:
-        raise ModelError(
-            f"{path.parent}: was trained in a model of hidden size {hidden}, and this one has {here}.",
-            own_base,
-        )
+    own_base = _own_base(config)
     found = {name: value for stored, value in weights.items() for name in parameters if _is(stored, name)}
     for name, parameter in parameters.items():
         value = found.get(name)

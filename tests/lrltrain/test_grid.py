@@ -128,6 +128,17 @@ def test_one_flipped_byte_is_found_and_made_again(
     assert hashes(copy) == hashes(whole)
 
 
+def test_a_plan_needs_no_library_for_training(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, tmp_path / "out")
+    start = "import sys; sys.modules['torch'] = None; from lrltrain.cli import main; main()"
+    for more, code in (("--dry-run", 0), ("--quiet", 2)):
+        command = [sys.executable, "-c", start, "grid", str(recipe), more]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == code, done.stderr
+    assert done.stderr == "error: training needs torch. In a checkout of lrl, use `pip install '.[train]'`.\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_score_of_an_adapter_that_another_study_has_replaced_is_not_done(copy: Path, tmp_path: Path) -> None:
     records = Records(copy)
     job = next(job for job in records.read_plan()[0] if job.kind == "eval" and job.labels["method"] == "lora")
@@ -138,7 +149,7 @@ def test_a_score_of_an_adapter_that_another_study_has_replaced_is_not_done(copy:
     record = run_job(job.as_json(), str(copy), str(tmp_path / "cache"))
     assert (record.status, record.final) == ("failed", False)
     assert "fit" in record.error
-    assert "has been replaced since, as by another study" in record.error
+    assert "adapter.safetensors is missing, or has been changed since it was made" in record.error
 
 
 def test_folders_of_a_workspace_may_be_links_to_a_larger_disk(copy: Path, tmp_path: Path, lrltrain: Run) -> None:

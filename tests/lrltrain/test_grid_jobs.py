@@ -133,6 +133,8 @@ def test_a_folder_that_lacks_a_language_is_no_id_on_the_hub(tmp_path: Path, monk
     recipe.write_text(recipe.read_text().replace('"datasets/{lang}/conceptnet"', '"sib/{lang}"'))
     with pytest.raises(UsageError, match=r"\[eval\] pppl: data: sib/mt: no such file or folder"):
         jobs(recipe)
+    (tmp_path / "sib" / "bg").rename(tmp_path / "sib" / "a-model")
+    assert jobs(recipe), "a folder of the owner's name, of anything else"
 
 
 @pytest.mark.parametrize(
@@ -287,6 +289,9 @@ def test_a_decoder_in_a_folder_is_taken_for_one(tmp_path: Path) -> None:
     written |= {"num_attention_heads": 32, "num_key_value_heads": 8}
     told = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "tie_word_embeddings": False}
     (tmp_path / "config.json").write_text(json.dumps(written | told))
+    assert shape_from(AutoConfig.for_model(**(told | {"architectures": []} | written))).decoder, "by its type"
+    encoder = AutoConfig.for_model("xlm-roberta", architectures=["XLMRobertaForCausalLM"])
+    assert not shape_from(encoder, encoder.architectures).decoder, "whichever head it names"
     known = KNOWN["meta-llama/Meta-Llama-3-8B"]
     assert replace(cost.shape_of(str(tmp_path)), weights=known.weights) == known
     assert cost.shape_of(str(tmp_path)).weights == pytest.approx(known.weights, rel=0.001)

@@ -103,6 +103,14 @@ def test_an_adapter_that_claims_to_be_huge_takes_no_memory(
         lrltrain.load_adapter(model_of("bert"), folder)
 
 
+def test_an_adapter_of_a_narrower_model_names_its_base(tmp_path: Path) -> None:
+    folder = saved("bert", "seq_bn_inv", tmp_path / "a")
+    width = model_of("bert").config.hidden_size
+    wide = model_of("bert", hidden_size=8 * width, intermediate_size=width)
+    with pytest.raises(ModelError, match=f"of hidden size {width}, and this one has {8 * width}. Use its own base"):
+        lrltrain.load_adapter(wide, folder)
+
+
 def test_an_adapter_of_another_base_model_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = saved("bert", "seq_bn", tmp_path / "a")
     config = json.loads((folder / "adapter_config.json").read_text())
