@@ -6,7 +6,7 @@ least the time of each layer's small operations, as `tools/gpu_check.py` measure
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -98,17 +98,14 @@ def _whole(told: Mapping[str, Any]) -> Any:
     return AutoConfig.for_model(**told)
 
 
-def _masked() -> Collection[str]:
-    """Return the types of models that are trained as encoders, whichever head a configuration names."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES  # noqa: PLC0415
+def _is_decoder(kind: str, architectures: Sequence[str]) -> bool:
+    """Return whether a type of models is trained as a decoder; one with a head for masks is not, whatever it names."""
+    from transformers.models.auto import modeling_auto  # noqa: PLC0415 -- a second, of models that are not known
 
-    return MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
-
-def _causal() -> Collection[str]:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES  # noqa: PLC0415
-
-    return MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if kind in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        return False
+    named = any(str(name).endswith(("ForCausalLM", "Generation")) for name in architectures)
+    return named or kind in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 
 def shape_from(config: Any, architectures: Sequence[str] = ()) -> Shape:
@@ -125,9 +122,7 @@ def shape_from(config: Any, architectures: Sequence[str] = ()) -> Shape:
 
     hidden, layers, words = told("hidden_size"), told("num_hidden_layers"), told("vocab_size")
     kind = str(text.model_type)
-    decoder = kind not in _masked() and (
-        kind in _causal() or any(str(name).endswith(("ForCausalLM", "Generation")) for name in architectures)
-    )
+    decoder = _is_decoder(kind, architectures)
     feed = told("intermediate_size", "ffn_dim", "hidden_dim", "n_inner", usual=4 * hidden)
     gated = hasattr(text, "rms_norm_eps") or kind == "modernbert"
     heads = told("num_attention_heads", usual=1)

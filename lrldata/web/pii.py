@@ -101,16 +101,13 @@ def _ascii() -> dict[int, str]:
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
-    words: list[int] | None = None  # where those are that make of small numbers an address
+    words = [word.start() for word in _ip_words().finditer(text)]  # that make of small numbers an address
     for found in _IPV4.finditer(text):
         octets = [int(part) for part in found[0].split(".")]
         begin, end = found.span()
-        if max(octets) > 255:
-            continue
-        if words is None:
-            words = [word.start() for word in _ip_words().finditer(text)]
         near = bisect_left(words, begin - _BEFORE)
-        if max(octets) > 99 or (near < len(words) and words[near] <= end + _AFTER):
+        is_named = near < len(words) and words[near] <= end + _AFTER
+        if max(octets) <= 255 and (max(octets) > 99 or is_named):
             yield begin, end, "ip"
 
 

@@ -134,8 +134,9 @@ def _check_needs(job: Job, records: Records) -> None:
     """
     for need in job.needs if job.kind != "report" and records.mirror is None else ():
         made = records.read(need)
-        changed = records.changed_files(made) if made is not None and made.status == "done" else []
-        if made is not None and changed:
+        if made is None or made.status != "done":
+            continue
+        if changed := records.changed_files(made):
             raise StorageError(
                 f"{made.name}: {changed[0]} is missing, or has been changed since it was made.",
                 "The same command makes it again; two studies of one adapter want an `out` each.",

@@ -97,5 +97,7 @@ def folders_of(files: Iterable[str]) -> list[str]:
 
 def is_by_language(folder: Path) -> bool:
     """Return whether a folder has folders of languages, so that the one of another language is missing in it."""
+    if not folder.is_dir():
+        return False
     codes = {code for each in languages() for code in (each.code, each.flores, each.sib200)}
-    return folder.is_dir() and not codes.isdisjoint(each.name for each in folder.iterdir())
+    return not codes.isdisjoint(each.name for each in folder.iterdir())

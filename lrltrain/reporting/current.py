@@ -1,7 +1,7 @@
 """Which scores are of adapters that are still as they were measured. IO."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from lrldata.manifest import ADAPTER, MANIFEST, identity, read_manifest
 from lrldata.output import note
 from lrldata.workspace import PATTERNS, is_hidden
 from lrltrain.evaluation.record import Run, runs_in
-from lrltrain.reporting.data_names import DIGITS, Key
+from lrltrain.reporting.data_names import Key
 
 SHOWN = 3  # names in a note
 Adapters = Mapping[tuple[str, str], AbstractSet[str]]
@@ -55,11 +55,10 @@ def note_replaced(what: str, names: Sequence[str]) -> None:
         note(f"note: {len(names):,} {what} are left out, of adapters that have been trained again since: {told}.")
 
 
-def note_contents(called: Mapping[Key, str]) -> None:
+def note_contents(keys: Iterable[Key]) -> None:
     """Say which test sets are there with several contents under one name, as after a correction."""
-    several = {
-        f"{key.name} ({key.language})" for key, name in called.items() if name.endswith(f" {key.content[:DIGITS]}")
-    }
+    counted = Counter(key._replace(content="") for key in set(keys))
+    several = {f"{key.name} ({key.language})" for key, contents in counted.items() if contents > 1}
     if several:
         told = ", ".join(sorted(several)[:SHOWN]) + (", ..." if len(several) > SHOWN else "")
         apart = "Each has a column of its own, apart from those of other languages"

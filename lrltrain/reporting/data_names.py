@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from lrldata.manifest import fingerprint
 
-DIGITS = 6  # of a hash
+SHOWN = 6  # digits of a hash
 
 
 class Key(NamedTuple):
@@ -53,5 +53,5 @@ def names_of(keys: Iterable[Key]) -> dict[Key, str]:
         drawn = key.limit if len(limits[key.task, key.name]) > 1 else None
         name = key.name if drawn is None else f"{key.name}, at most {drawn:,}"
         several = len(contents[key._replace(content="")]) > 1
-        names[key] = f"{name} {key.content[:DIGITS]}" if several else name
+        names[key] = f"{name} {key.content[:SHOWN]}" if several else name
     return names

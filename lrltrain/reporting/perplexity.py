@@ -241,8 +241,8 @@ def _measured(workspace: Path) -> Iterator[Measured]:
     for folder, manifest in found:
         data, limit = manifest["data"], (manifest.get("text") or {}).get("limit")
         if limit is None:
-            others = limits.get(str(data["name"]), ())
-            limit = min((each for each in others if data.get("sentences", each + 1) <= each), default=None)
+            count, others = data.get("sentences"), limits.get(str(data["name"]), ())
+            limit = min((each for each in others if count and count <= each), default=None)
         yield folder, manifest, key_of(folder.relative_to(workspace).parts[1], PPPL, data, limit)
 
 
