@@ -61,7 +61,7 @@ def grid_command(
     """Run a whole study: datasets, adapters, scores, report. Finished jobs are skipped: run it again to resume."""
     from lrltrain.grid import show
     from lrltrain.grid.config import load_grid_config
-    from lrltrain.grid.grid import check_libraries, grid, planned
+    from lrltrain.grid.grid import grid, planned
     from lrltrain.grid.records import records_of
 
     config = load_grid_config(recipe, given({"out": out, "cache": cache}))
@@ -81,7 +81,6 @@ def grid_command(
         done = {job.id for job in jobs if records.is_done(job)}
         show_or_dump(as_json, show.plan_as_json(jobs, done), show.plan(jobs, done))
         return
-    check_libraries(jobs, engine)
     screen = Screen(stderr=True)
 
     def tell(state: "Schedule", record: "Record") -> None:

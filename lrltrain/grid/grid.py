@@ -62,6 +62,7 @@ def grid(
 ) -> Outcome:
     """Do all that a recipe asks for and that is not done, and write down what fails. Raises LrlError."""
     jobs = planned(config, options.only) if jobs is None else jobs
+    check_libraries(jobs, options.engine)
     records = records_of(config.out, config.cache)
     records.fetch(["grid/jobs"])
     with _engine(config, options, jobs) as engine:
