@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 H100 = 0.2 * 989e12  # products a second
 TOKENS_A_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
-TOKENS_A_DOCUMENT = 400  # of web text that is not cut into lines: Wikipedia's of Maltese, cut at 512, have 406
+TOKENS_A_DOCUMENT = 400  # of web text that is not cut into lines; many are cut at 512
 ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # to train on, of the sets that the paper uses
 TOKENS_AN_ITEM = {"topic": 40, "sentiment": 40, "ner": 15}
 FLORES, FLORES_TOKENS = 1_012, 40  # sentences, and tokens of one

@@ -97,10 +97,11 @@ def _options(command: str) -> Iterator[tuple[str, Any]]:
 def _default(model: type[BaseModel], name: str, each: Mapping[str, Any], option: Any) -> str:
     if model.model_fields[name].is_required():
         return "required"
+    told = option.show_default if option and isinstance(option.show_default, str) else ""
     default = each.get("default")
-    if default not in (None, [], {}):
-        return code(json.dumps(default).strip('"'))
-    return option.show_default if option and isinstance(option.show_default, str) else ""
+    if default in (None, [], {}) or ";" in told:  # of one that depends on others the command says how
+        return told
+    return code(json.dumps(default).strip('"'))
 
 
 def _manifest(kind: str, model: type[BaseModel]) -> str:
