@@ -34,7 +34,8 @@ OTHER_TEMPLATES = {
 def compare(folder: Path, lang: str, cache: Path) -> tuple[Counter[str], int]:
     """Count the distinct published sentences of a language by what becomes of them here, and the dropped edges."""
     dump = folder / "reconstructed" / f"assertions-{lang}.csv.gz"
-    config = BuildConfig(lang=lang, dump=str(dump), templates="paper", cache=cache)
+    # These sentences are older than the paper: of edges with the language at either end, not at the start alone.
+    config = BuildConfig(lang=lang, dump=str(dump), templates="paper", edges="any", cache=cache)
     language, book = find(lang), phrasebook("paper", find(lang))
     edges = pl.read_parquet(find_index(config, Progress(quiet=True)).edges)
     rows, ledger = make_rows(edges, language, book, config)
