@@ -5,6 +5,7 @@
     adapter = lrltrain.fit(dataset, base="lrl-mini", method="seq_bn_inv", steps=200)
     lrltrain.evaluate(adapter, task="pppl").to_frame()
     lrltrain.report("lrl-workspace")
+    lrltrain.run_grid("recipes/paper.toml")
 
 Names are imported when they are used: torch takes seconds.
 """
@@ -17,14 +18,29 @@ from lrldata.threads import limit_threads
 if TYPE_CHECKING:
     from lrltrain.api import Scores, evaluate, fit, prompt, report
     from lrltrain.fitting.plan import Adapter
+    from lrltrain.grid.api import Study, run_grid
     from lrltrain.modules.load import load_adapter, save_adapter, unload_adapter
 
 limit_threads()  # before torch is imported, which starts its threads as they are set then
 
-__all__ = ["Adapter", "Scores", "evaluate", "fit", "load_adapter", "prompt", "report", "save_adapter", "unload_adapter"]
+__all__ = [
+    "Adapter",
+    "Scores",
+    "Study",
+    "evaluate",
+    "fit",
+    "load_adapter",
+    "prompt",
+    "report",
+    "run_grid",
+    "save_adapter",
+    "unload_adapter",
+]
 
 _HOMES = {
     "Adapter": "lrltrain.fitting.plan",
+    "Study": "lrltrain.grid.api",
+    "run_grid": "lrltrain.grid.api",
     "load_adapter": "lrltrain.modules.load",
     "save_adapter": "lrltrain.modules.load",
     "unload_adapter": "lrltrain.modules.load",

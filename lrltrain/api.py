@@ -294,7 +294,8 @@ def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None
             model; a model (`gpt-4`); or a model and its method (`gpt-4: prompt-0`). By default no adapter.
 
     Returns:
-        What was written: `page`, `files`, and how many comparisons are more than chance.
+        What was written: `page`, `files`, how many comparisons are more than chance (`gains`, `losses`), and
+        `to_frame()`, a row per score with the columns of results.csv.
 
     Raises:
         UsageError: No such workspace, or no score in it is of what changes should be against.

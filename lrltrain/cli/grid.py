@@ -1,20 +1,14 @@
 """`lrltrain grid` and `lrltrain status`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lrldata.cli.options import Json, given
 from lrldata.cli.run import show_or_dump
-from lrldata.errors import LrlError
-from lrldata.output import Screen
 from lrltrain.cli.options import Quiet
 from lrltrain.grid.options import EngineName, Options
-
-if TYPE_CHECKING:
-    from lrltrain.grid.records import Record
-    from lrltrain.grid.schedule import Schedule
 
 
 def grid_command(
@@ -81,20 +75,9 @@ def grid_command(
         done = {job.id for job in jobs if records.is_done(job)}
         show_or_dump(as_json, show.plan_as_json(jobs, done), show.plan(jobs, done))
         return
-    screen = Screen(stderr=True)
-
-    def tell(state: "Schedule", record: "Record") -> None:
-        if not quiet:
-            screen.print(show.ended(state, len(jobs), record), soft_wrap=True)
-
-    outcome = grid(config, options, tell, jobs)
+    outcome = grid(config, options, show.teller(len(jobs), quiet=quiet), jobs)
     show_or_dump(as_json, outcome.as_json(), show.outcome(jobs, outcome.state, records))
-    if outcome.state.failed:
-        names = ", ".join(record.name for record in list(outcome.state.failed.values())[:3])
-        raise LrlError(
-            f"{len(outcome.state.failed)} of {len(jobs)} jobs failed: {names}.",
-            f"Their logs are in {records.address(records.folder / 'logs')}; the same command tries them again.",
-        )
+    outcome.checked(records)
 
 
 def status_command(

@@ -158,9 +158,10 @@ def as_lang(languages: str | list[str]) -> str:
     return languages if isinstance(languages, str) else ",".join(languages)
 
 
-def load_grid_config(file: Path, flags: Mapping[str, Any]) -> GridConfig:
-    """Read a recipe and put the given flags above it. Raises UsageError."""
-    values = _underscored(read_toml(file))
+def load_grid_config(recipe: Path | Mapping[str, Any], flags: Mapping[str, Any]) -> GridConfig:
+    """Read a recipe's file, or take what would be in it, and put the given flags above. Raises UsageError."""
+    file = recipe if isinstance(recipe, Path) else Path("recipe")  # as errors name it
+    values = _underscored(read_toml(recipe) if isinstance(recipe, Path) else dict(recipe))
     pushed = values.get("push")
     if isinstance(pushed, dict):
         refuse_recipient(file, pushed.get("endpoint"), "the token", "Set HF_ENDPOINT in its place.")

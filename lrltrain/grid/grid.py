@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from lrldata.errors import UsageError
+from lrldata.errors import LrlError, UsageError
 from lrldata.remote import is_remote
 from lrltrain.grid.config import GridConfig
 from lrltrain.grid.job import Job
@@ -15,7 +15,7 @@ from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.local import Local
 from lrltrain.grid.machine import free_memory, gpus, slots_for
 from lrltrain.grid.options import EngineName, Options
-from lrltrain.grid.records import Record, records_of
+from lrltrain.grid.records import Record, Records, records_of
 from lrltrain.grid.schedule import Engine, Schedule, run
 from lrltrain.grid.select import select
 
@@ -35,6 +35,17 @@ class Outcome:
         counts = {"jobs": len(self.jobs), "done": len(state.done), "kept": len(state.kept)}
         failed = [{"id": each.id, "name": each.name, "error": each.error} for each in state.failed.values()]
         return {**counts, "failed": failed, "blocked": len(state.blocked)}
+
+    def checked(self, records: Records) -> Self:
+        """Return it. Raises LrlError where a job failed."""
+        failed = list(self.state.failed.values())
+        if not failed:
+            return self
+        names = ", ".join(record.name for record in failed[:3]) + (", ..." if len(failed) > 3 else "")
+        raise LrlError(
+            f"{len(failed)} of {len(self.jobs)} jobs failed: {names}.",
+            f"Their logs are in {records.address(records.folder / 'logs')}; run it again to try them once more.",
+        )
 
 
 def planned(config: GridConfig, only: Iterable[str]) -> list[Job]:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.tree import Tree
 
 from lrldata.cli.tables import table
 from lrldata.errors import StorageError
-from lrldata.output import shown, styled
+from lrldata.output import Screen, shown, styled
 from lrltrain.grid.cost import Cost, cost_of, tree
 from lrltrain.grid.job import KINDS, Job
 from lrltrain.grid.records import Record, Records, records_of
@@ -74,6 +74,17 @@ def size(count: float) -> str:
             return f"{count:,.0f} {unit}"
         count /= 1_000
     return f"{count:,.1f} TB"
+
+
+def teller(total: int, *, quiet: bool) -> Callable[[Schedule, Record], None]:
+    """Return what prints a line for each job that ends."""
+    screen = Screen(stderr=True)
+
+    def tell(state: Schedule, record: Record) -> None:
+        if not quiet:
+            screen.print(ended(state, total, record), soft_wrap=True)
+
+    return tell
 
 
 def ended(state: Schedule, total: int, record: Record) -> Text:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lrldata.errors import InputError, UsageError
 from lrldata.manifest import understood, write_text
@@ -18,10 +18,13 @@ from lrltrain.reporting.material import read_material
 from lrltrain.reporting.page import render
 from lrltrain.reporting.plots import plots
 from lrltrain.reporting.reference import BASE_MODEL, Reference
-from lrltrain.reporting.spreadsheets import adapters_csv, averages_csv, runs_csv, scores_csv
+from lrltrain.reporting.spreadsheets import adapters_csv, averages_csv, read_scores, runs_csv, scores_csv
 from lrltrain.reporting.tables import RESAMPLES, Table
 
-PAGE = "report.html"
+if TYPE_CHECKING:
+    import polars as pl
+
+PAGE, RESULTS = "report.html", "results.csv"
 MADE_OF = (DATASETS, ADAPTERS, SCORES_FOLDER, CARDS)  # folders that a report reads, and may not be written into
 
 
@@ -35,6 +38,14 @@ class Reported:
     compared: int
     gains: int
     losses: int
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return the scores as a Polars frame, a row per score: what results.csv has."""
+        return read_scores(self.page.parent / RESULTS)
+
+    def _repr_html_(self) -> str:
+        """Return the frame as notebooks show it."""
+        return self.to_frame()._repr_html_()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
@@ -69,7 +80,7 @@ def report(
         note(f"note: nothing is compared with {against}: no score is of the same items, base model and text.")
     texts = {
         "results.md": as_markdown(table, averaged, linked, took),
-        "results.csv": scores_csv(table),
+        RESULTS: scores_csv(table),
         "runs.csv": runs_csv(table),
         "averages.csv": averages_csv(averaged),
         "adapters.csv": listed,

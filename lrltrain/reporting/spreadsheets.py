@@ -7,7 +7,10 @@ import csv
 import io
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from lrldata.card import visible
 from lrltrain.evaluation.statistics import Interval
@@ -20,6 +23,8 @@ _SCORES = (
     *("language", "base", "method", "source", "variant", "task", "data", "metric", "items", "seeds", "train_seeds"),
     *("mean", "sd", "low", "high", "delta", "change", "change_low", "change_high", "p", "p_corrected", "verdict"),
 )
+_COUNTS = ("items", "seeds", "train_seeds")
+_TEXTS = (*_SCORES[: _SCORES.index("items")], "verdict")
 _RUNS = (*("language", "base", "method", "source", "variant", "task", "data", "metric", "train_seed", "seed", "value"),)
 _AVERAGES = (
     *("group", "base", "method", "source", "task", "data", "metric", "languages", "mean", "low", "high"),
@@ -35,6 +40,12 @@ _FORMULA = tuple("=+-@\N{MINUS SIGN}")  # what a formula begins with, for a spre
 def scores_csv(table: Table) -> str:
     """Return a line per score."""
     return _csv(_SCORES, (list(_score(cell)) for cell in _in_order(table)))
+
+
+def read_scores(path: Path) -> pl.DataFrame:
+    """Read the scores of results.csv, with numbers as numbers."""
+    kinds = {name: pl.Int64 if name in _COUNTS else pl.String if name in _TEXTS else pl.Float64 for name in _SCORES}
+    return pl.read_csv(path.read_bytes(), schema=kinds)
 
 
 def runs_csv(table: Table) -> str:

@@ -30,8 +30,8 @@ def dataset(tmp_path: Path) -> lrldata.Dataset:
 
 def test_the_api_is_these_names_and_no_others() -> None:
     assert set(dir(lrltrain)) == {
-        *("Adapter", "Scores", "evaluate", "fit", "load_adapter", "prompt", "report", "save_adapter"),
-        "unload_adapter",
+        *("Adapter", "Scores", "Study", "evaluate", "fit", "load_adapter", "prompt", "report", "run_grid"),
+        *("save_adapter", "unload_adapter"),
     }
     assert set(dir(hub_cards)) == {"Pushed", "check_card", "push", "render_card"}
     for package in (lrltrain, hub_cards):
