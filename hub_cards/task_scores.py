@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lrldata.manifest import understood
+from lrltrain.evaluation.record import OF_TASK
 from lrltrain.reporting.cells import read_cells
 from lrltrain.reporting.current import current_runs
 from lrltrain.reporting.tables import Cell
@@ -46,6 +47,11 @@ def read_task_scores(root: Path, adapters: Collection[str]) -> dict[str, tuple[T
 
 
 def _owner(manifests: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the hash of the manifest of the adapter that runs are of; None where there is none, or not one."""
+    """Return the hash of the manifest of the adapter that runs are of; None where there is none, or not one.
+
+    Where the layers of a fusion learned the task, they are not those that are published.
+    """
+    if any(manifest["method"].endswith(OF_TASK) for manifest in manifests):
+        return None
     owners = {(manifest["adapter"] or {}).get("manifest_sha256") for manifest in manifests}
     return owners.pop() if len(owners) == 1 else None

@@ -162,6 +162,7 @@ class EvalConfig(BaseModel):
     weight_decay: float = Field(default=0.01, ge=0.0, allow_inf_nan=False)
     warmup: float = Field(default=0.05, ge=0.0, lt=1.0)
     reduction_factor: float = Field(default=16.0, ge=1.0, allow_inf_nan=False)
+    learn_fusion: bool = False
     formula: Formula = "corrected"
     limit: int | None = Field(default=None, ge=1)
     batch_tokens: int | None = Field(default=None, ge=1)
@@ -177,7 +178,7 @@ class EvalConfig(BaseModel):
         if not self.adapter and self.base is None and (self.task == "pppl" or not self.baselines):
             raise ValueError("give --adapter DIR (one or more), or --base to measure a base model alone")
         if self.task == "pppl":
-            for name in ("baselines", "corpus", "transfer_from", "transfer_adapter"):
+            for name in ("baselines", "corpus", "transfer_from", "transfer_adapter", "learn_fusion"):
                 if getattr(self, name):
                     flag = name.replace("_", "-")
                     raise ValueError(f"--{flag} is of tasks: use it with --task topic, sentiment, ner or all")

@@ -80,6 +80,7 @@ class EvalOptions(TypedDict, total=False):
     weight_decay: float
     warmup: float
     reduction_factor: float
+    learn_fusion: bool
     formula: Literal["corrected", "paper", "within_word_l2r"]
     limit: int
     batch_tokens: int

@@ -78,6 +78,12 @@ def eval_command(
         float | None,
         typer.Option(help="Tasks: hidden size divided by the task adapter's bottleneck size.", show_default="16"),
     ] = None,
+    learn_fusion: Annotated[
+        bool | None,
+        typer.Option(
+            "--learn-fusion", help="Tasks: a fusion's layers begin anew and learn the task too, as in the paper."
+        ),
+    ] = None,
     formula: Annotated[
         str | None, typer.Option(help="pppl: corrected | paper | within_word_l2r", show_default="corrected")
     ] = None,

@@ -9,7 +9,7 @@ layer what the head does not read is not computed. So cached and uncached traini
 from a plain setup in the dropout of the frozen part alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -62,12 +62,13 @@ class TaskHeads(nn.Module):
 class TaskModel(nn.Module):
     """An encoder with K task adapters, and their heads.
 
-    `splits` says whether the frozen part can be computed apart, which is tried out.
+    `splits` says whether the frozen part can be computed apart, which is tried out; `penalty` returns what is added to
+    the loss of each besides, (K,).
     """
 
-    def __init__(self, encoder: Any, head: TaskHeads) -> None:
+    def __init__(self, encoder: Any, head: TaskHeads, penalty: Callable[[], Tensor] | None = None) -> None:
         super().__init__()
-        self.encoder, self.head = encoder, head
+        self.encoder, self.head, self.penalty = encoder, head, penalty
         self.splits = False
         self.splits = self._can_split()
 

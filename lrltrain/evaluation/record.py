@@ -32,6 +32,7 @@ from lrltrain.names import base_name
 
 PREDICTIONS = "predictions.parquet"
 TASKS = {"topic": "macro_f1", "sentiment": "macro_f1", "ner": "f1"}  # and what each is measured by
+OF_TASK = "-task"  # in the method of a fusion whose layers learned the task
 _RUN = re.compile(r"seed-\d+")
 
 
@@ -64,7 +65,7 @@ class Run:
 
     @property
     def method(self) -> str:
-        """Return none (no language adapter), seq_bn, seq_bn_inv, lora, full, fusion, prompt-0, prompt-4, ..."""
+        """Return none (no language adapter), seq_bn, seq_bn_inv, lora, full, fusion, fusion-task, prompt-0, ..."""
         return str(self.manifest["method"])
 
     @property

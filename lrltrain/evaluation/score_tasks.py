@@ -139,7 +139,7 @@ def _score(
     check_labels(trained_on)
     found = _found(config, trained_on, tested_on, language)
     for each in [*_baselines(config, language, base), *adapters]:
-        job = Job(base, _source(config, each), each, trained_on, tested_on, language)
+        job = Job(base, _source(config, each), each, trained_on, tested_on, language, config.learn_fusion)
         runs = task_runs(job, config, found, progress)
         cut = runs[0].manifest["trained"].get("cut", {}) if runs else {}
         if any(cut.values()):

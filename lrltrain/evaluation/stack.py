@@ -5,10 +5,12 @@ stacked as bottlenecks are: it is applied in the attention, and the task adapter
 gives what merging it into the weights gives.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from lrldata.errors import ModelError
 from lrldata.manifest import identity
@@ -71,6 +73,13 @@ class Stacked:
     source: Below
     target: Below
 
+    @property
+    def penalty(self) -> Callable[[], Tensor] | None:
+        """Return what gives the regularisation of a fusion that trains, (K,); None without one."""
+        if isinstance(self.source, FusedStack) and next(self.source.fusions.parameters()).requires_grad:
+            return self.source.penalty
+        return None
+
     def swap(self, *, target: bool) -> None:
         """Stack the task adapters on that of the target language, or of the one that is trained in."""
         below = self.target if target else self.source
@@ -87,10 +96,13 @@ def stack(
     target: LanguageAdapter | None,
     reduction_factor: float,
     seeds: Sequence[int],
+    *,
+    learn_fusion: bool = False,
 ) -> Stacked:
     """Load a base model with fresh task adapters on `source`, to be scored on `target`; the same where none transfers.
 
-    There is one a seed, whose weights come from that alone; all else is frozen. Raises ModelError.
+    There is one a seed, whose weights come from that alone; all else is frozen, but with `learn_fusion` the layers of a
+    fusion, which are fresh too. Raises ModelError.
     """
     if base.objective != "mlm":
         raise ModelError(
@@ -109,6 +121,10 @@ def stack(
     model = load_model(replace(base, location=str(source.folder), revision=None) if source and full else base)
     encoder = base_of(model).requires_grad_(False)
     below = None if full else _load(encoder, source)
+    if learn_fusion and isinstance(below, FusedStack):
+        below = FusedStack(encoder, list(below.members), len(seeds))
+        for number, seed in enumerate(seeds):
+            below.draw(seed, number)
     other = below if not transfers else _load(encoder, target)
     task = AdapterStack(encoder, Bottlenecks(reduction_factor=reduction_factor), [f"seed-{seed}" for seed in seeds])
     for number, seed in enumerate(seeds):

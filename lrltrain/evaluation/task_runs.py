@@ -20,7 +20,7 @@ from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.inputs import Inputs
 from lrltrain.evaluation.items import Items, Label, Task, TaskData
 from lrltrain.evaluation.metrics import scores
-from lrltrain.evaluation.record import Run, earlier_run, find_run, folder_of, write_run
+from lrltrain.evaluation.record import OF_TASK, Run, earlier_run, find_run, folder_of, write_run
 from lrltrain.evaluation.stack import LanguageAdapter, Stacked, stack
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
@@ -41,6 +41,12 @@ class Job:
     trained_on: TaskData
     tested_on: TaskData
     language: Language
+    learn_fusion: bool = False
+
+    @property
+    def learns_fusion(self) -> bool:
+        """Return whether the layers of a fusion learn the task."""
+        return self.learn_fusion and self.target is not None and self.target.method == "fusion"
 
     @property
     def transfers(self) -> bool:
@@ -49,8 +55,9 @@ class Job:
 
     @property
     def method(self) -> str:
-        """Return the method as tables name it: seq_bn, none, seq_bn-from-am."""
+        """Return the method as tables name it: seq_bn, none, seq_bn-from-am, fusion-task."""
         method = self.target.method if self.target else "none"
+        method += OF_TASK if self.learns_fusion else ""
         return f"{method}-from-{self.trained_on.language}" if self.transfers else method
 
     @property
@@ -204,11 +211,12 @@ def _train(
 
 
 def _model(job: Job, config: EvalConfig, seeds: Sequence[int]) -> tuple[Stacked, TaskModel]:
-    stacked = stack(job.base, job.source, job.target, config.reduction_factor, seeds)
+    factor = config.reduction_factor
+    stacked = stack(job.base, job.source, job.target, factor, seeds, learn_fusion=job.learns_fusion)
     settings, labels = stacked.encoder.config, len(job.tested_on.labels)
     by_token = job.tested_on.task == "ner"
     head = TaskHeads(seeds, settings.hidden_size, labels, dropout_of(settings), tokens=by_token)
-    return stacked, TaskModel(stacked.encoder, head).to("cuda" if torch.cuda.is_available() else "cpu")
+    return stacked, TaskModel(stacked.encoder, head, stacked.penalty).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def dropout_of(config: Any) -> float:

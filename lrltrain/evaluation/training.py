@@ -159,7 +159,8 @@ class TaskTraining:
         each = functional.cross_entropy(logits.flatten(0, -2).float(), gold, ignore_index=IGNORED, reduction="none")
         counts = (gold != IGNORED).view(self.count, -1).sum(1)
         losses = each.view(self.count, -1).sum(1) / counts.clamp(min=1)
-        losses.sum().backward()
+        penalty = self.model.penalty() if self.model.penalty is not None else losses.new_zeros(self.count)
+        (losses + penalty).sum().backward()
         self.weights.update()
         return (losses.detach(),)
 

@@ -25,7 +25,6 @@ from lrltrain.fitting.writing import Writer
 from lrltrain.methods import Attached, assert_active, attach
 from lrltrain.models import check_length, load_model, word_starts
 from lrltrain.modules.families import base_of, family_of, layers_of
-from lrltrain.modules.insert import AdapterStack
 from lrltrain.precision import HALF, note_if_slow, precision_of, tf32
 from lrltrain.tokens import UNKNOWN
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
@@ -225,9 +224,7 @@ def _step(
     penalty = attached.penalty
     step = Step(
         model,
-        Weights(
-            attached.parameters, count, stacked=isinstance(attached.stack, AdapterStack), half=half == torch.float16
-        ),
+        Weights(attached.parameters, count, stacked=attached.stack is not None, half=half == torch.float16),
         attention,
         autocast=half if config.method == "full" else None,
         penalty=None if penalty is None else lambda: penalty() * share,

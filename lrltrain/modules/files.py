@@ -102,7 +102,7 @@ def save_fusion(folder: Path, model: Any, fused: FusedStack) -> None:
     _write_config(folder / FUSION_CONFIG, model, name=name, adapter_names=fused.names, config=_FUSION)
     prefix = _prefix(model)
     weights = {
-        prefix + key: parameter.detach().cpu().clone()
+        prefix + key: parameter[0].detach().cpu().clone()
         for key, parameter in _fusion_parameters(fused, family_of(model), name)
     }
     save_file(weights, folder / SAFE_FUSION_WEIGHTS)

@@ -79,10 +79,10 @@ def _device_of(model: Any) -> torch.device:
 class FusedStack(nn.Module):
     """An AdapterFusion over bottlenecks of one model, frozen or not; the first one's coupling is used, as MAD-X's.
 
-    `members` are stacks of one adapter each.
+    `members` are stacks of one adapter each, and `count` is how many fusions of them there are, each of its own rows.
     """
 
-    def __init__(self, model: Any, members: Sequence[AdapterStack]) -> None:
+    def __init__(self, model: Any, members: Sequence[AdapterStack], count: int = 1) -> None:
         super().__init__()
         self.members: Any = nn.ModuleList(members)
         odd = next((name for each in members for name in each.names if not is_segment(name)), None)
@@ -92,7 +92,7 @@ class FusedStack(nn.Module):
         shared = [key for key in members[0].bottlenecks if all(key in each.bottlenecks for each in members)]
         if not shared or any(not isinstance(each.settings, Bottlenecks) for each in members):
             raise ModelError("Adapters without bottlenecks cannot be fused.", "Give seq_bn or seq_bn_inv adapters.")
-        self.fusions: Any = nn.ModuleDict({key: Fusion(hidden, dropout) for key in shared})
+        self.fusions: Any = nn.ModuleDict({key: Fusion(count, hidden, dropout) for key in shared})
         self.to(_device_of(model))
 
     @property
@@ -105,20 +105,20 @@ class FusedStack(nn.Module):
         """Return the invertible adapter that is used."""
         return self._stacks()[0].coupling
 
-    def draw(self, seed: int) -> None:
-        """Initialise the fusion's own weights from a seed."""
+    def draw(self, seed: int, number: int = 0) -> None:
+        """Initialise the own weights of one of the fusions from a seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for fusion in self.fusions.values():
-                fusion.draw()
+                fusion.draw(number)
 
     def at(self, key: str) -> Adding:
         """Return what is added to the hidden states at a layer."""
         return partial(_fused, self.fusions[key], [each.bottlenecks[key] for each in self._stacks()])
 
     def penalty(self) -> Tensor:
-        """Return the regularisation that belongs to the loss."""
-        return torch.stack([fusion.penalty() for fusion in self.fusions.values()]).sum()
+        """Return the regularisation that belongs to the loss of each fusion, (K,)."""
+        return torch.stack([fusion.penalty() for fusion in self.fusions.values()]).sum(0)
 
     def _stacks(self) -> list[AdapterStack]:
         return list(self.members)

@@ -19,24 +19,27 @@ PENALTY = 0.01  # of the value matrix's distance from identity (AdapterFusion, a
 
 
 class Linears(nn.Module):
-    """K linear layers: `weight` (K, out, in) and `bias` (K, out)."""
+    """K linear layers: `weight` (K, out, in) and `bias` (K, out), if any."""
 
-    def __init__(self, count: int, inputs: int, outputs: int) -> None:
+    def __init__(self, count: int, inputs: int, outputs: int, *, bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(count, outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(count, outputs))
+        self.bias = nn.Parameter(torch.zeros(count, outputs)) if bias else None
 
     @torch.no_grad()
     def draw(self, number: int) -> None:
         """Initialise one of the layers as BERT does; drawn on the CPU, so that it is the same on every device."""
         self.weight[number].copy_(torch.empty(self.weight[number].shape, device="cpu").normal_(0.0, STD))
-        self.bias[number].zero_()
+        if self.bias is not None:
+            self.bias[number].zero_()
 
     def forward(self, states: Tensor) -> Tensor:
         """Return outputs (K, tokens, out) of states (K, tokens, in)."""
-        weight, bias = self.weight.to(states.dtype), self.bias.to(states.dtype)
+        weight, bias = self.weight.to(states.dtype), None if self.bias is None else self.bias.to(states.dtype)
         if len(weight) == 1:
-            return functional.linear(states, weight.squeeze(0), bias.squeeze(0))
+            return functional.linear(states, weight.squeeze(0), None if bias is None else bias.squeeze(0))
+        if bias is None:
+            return torch.bmm(states, weight.transpose(1, 2))
         return torch.baddbmm(bias[:, None], states, weight.transpose(1, 2))
 
 
@@ -160,41 +163,35 @@ def _draw_low_rank(low: Tensor, high: Tensor) -> None:
 
 
 class Fusion(nn.Module):
-    """Attention over the outputs of several bottlenecks (AdapterFusion, Pfeiffer et al. 2021), at one layer.
+    """K attentions over the outputs of the same bottlenecks (AdapterFusion, Pfeiffer et al. 2021), at one layer.
 
     Query is the bottlenecks' common input, keys and values their outputs; `value` begins as the identity.
     """
 
-    def __init__(self, hidden: int, dropout: float) -> None:
+    def __init__(self, count: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.query = nn.Linear(hidden, hidden)
-        self.key = nn.Linear(hidden, hidden)
-        self.value = nn.Linear(hidden, hidden, bias=False)
+        self.query = Linears(count, hidden, hidden)
+        self.key = Linears(count, hidden, hidden)
+        self.value = Linears(count, hidden, hidden, bias=False)
         self.dropout = nn.Dropout(dropout)
 
     @torch.no_grad()
-    def draw(self) -> None:
-        """Initialise the weights as `adapters` does."""
-        for layer in (self.query, self.key):
-            layer.weight.copy_(torch.empty(layer.weight.shape, device="cpu").normal_(0.0, STD))
-        self.query.bias.zero_()
-        self.key.bias.zero_()
-        self.value.weight.fill_(1e-6).fill_diagonal_(1.0)
+    def draw(self, number: int) -> None:
+        """Initialise the weights of one of them as `adapters` does."""
+        self.query.draw(number)
+        self.key.draw(number)
+        self.value.weight[number].fill_(1e-6).fill_diagonal_(1.0)
 
     def forward(self, states: Tensor, outputs: list[Tensor]) -> Tensor:
         """Return what is added to hidden states (rows, tokens, hidden), given each bottleneck's output at them."""
-        ups = torch.stack(outputs, dim=-2)  # (rows, tokens, adapters, hidden)
-        keys = self._linear(self.key, ups)
-        scores = torch.matmul(keys, self._linear(self.query, states)[..., None]).squeeze(-1)
+        shape = len(self.value.weight), -1, states.shape[-1]  # (K, tokens, hidden)
+        ups = torch.stack([output.reshape(shape) for output in outputs], dim=-2)  # (K, tokens, adapters, hidden)
+        keys, values = (layer(ups.flatten(1, 2)).view(ups.shape) for layer in (self.key, self.value))
+        scores = torch.matmul(keys, self.query(states.reshape(shape))[..., None]).squeeze(-1)
         shares = self.dropout(scores).softmax(-1)
-        return torch.matmul(shares[..., None, :], self._linear(self.value, ups)).squeeze(-2)
+        return torch.matmul(shares[..., None, :], values).view(states.shape)
 
     def penalty(self) -> Tensor:
-        """Return the regularisation that belongs to the loss."""
+        """Return the regularisation that belongs to the loss of each, (K,)."""
         weight = self.value.weight
-        return PENALTY * (torch.eye(len(weight), device=weight.device) - weight).pow(2).sum()
-
-    @staticmethod
-    def _linear(layer: nn.Linear, states: Tensor) -> Tensor:
-        bias = None if layer.bias is None else layer.bias.to(states.dtype)
-        return functional.linear(states, layer.weight.to(states.dtype), bias)
+        return PENALTY * (torch.eye(weight.shape[-1], device=weight.device) - weight).pow(2).sum((1, 2))

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from lrldata.language import languages
 from lrltrain.evaluation import statistics
-from lrltrain.evaluation.record import TASKS
+from lrltrain.evaluation.record import OF_TASK, TASKS
 from lrltrain.evaluation.statistics import Floats, Interval, is_clear
 
 NONE = "none"  # the method without a language adapter, with which the others are compared
@@ -17,7 +17,7 @@ ALONE = "the same base model without a language adapter (none)"
 PPPL = "pppl"
 OWN = "each language's own"  # in place of a test set's name
 RESAMPLES = 1_000
-_METHODS = (NONE, "seq_bn", "seq_bn_inv", "lora", "full", "fusion")
+_METHODS = (NONE, "seq_bn", "seq_bn_inv", "lora", "full", "fusion", f"fusion{OF_TASK}")
 
 
 class Row(NamedTuple):
@@ -129,7 +129,8 @@ def variant_of(name: str, row: Row) -> str:
     """Return the variant in an adapter's name, LANGUAGE_SOURCE_METHOD_VARIANT; the name itself in another language."""
     if not name.startswith(f"{row.language}_".replace("-", "_")):
         return name
-    begin = f"{row.language}_{row.source}_{row.method.rpartition(WITH)[2]}_".replace("-", "_")
+    method = row.method.rpartition(WITH)[2].removesuffix(OF_TASK)
+    begin = f"{row.language}_{row.source}_{method}_".replace("-", "_")
     return name.removeprefix(begin).replace("_", "-") if name.startswith(begin) else ""
 
 

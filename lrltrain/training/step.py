@@ -84,7 +84,7 @@ class Step:
             hidden = self._hidden(tensors)
         total, losses = self.head.loss(hidden, labels, of_each)
         if self._penalty is not None:
-            total = total + self._penalty() * self.weights.scale.sum()
+            total = total + (self._penalty() * self.weights.scale).sum()
         total.backward()
         with torch.no_grad():
             self.losses += losses.view(self.weights.count, -1).sum(1) * shares

@@ -187,6 +187,18 @@ def test_scores_of_other_weights_are_not_on_a_card(filled: Path, tmp_path: Path)
     assert "model-index" not in card_of(out / HOME)
 
 
+def test_scores_of_a_fusion_that_learned_the_task_are_not_on_its_card(tmp_path: Path) -> None:
+    out = tmp_path / "ws"
+    add_runs(out, "ro", "topic", "none", None)
+    add_runs(out, "ro", "topic", "seq_bn_inv", add_adapter(out, "ro", "seq_bn_inv"))
+    assert "model-index" in card_of(out / HOME)
+    for path in out.glob("scores/ro/*/*/topic-*/seed-*"):
+        manifest = json.loads((path / "manifest.json").read_text())
+        if manifest["adapter"]:
+            change(path, method="fusion-task")
+    assert "model-index" not in card_of(out / HOME)
+
+
 def test_scores_that_were_measured_elsewhere_stay_on_the_card(filled: Path, tmp_path: Path) -> None:
     repository, _ = repository_of(filled / HOME, "my-org")
     plan = make_plan(repository, Remote())

@@ -20,7 +20,7 @@ from lrltrain.modules.files import (
     save_adapter,
     save_fusion,
 )
-from lrltrain.modules.insert import FusedStack, insert
+from lrltrain.modules.insert import AdapterStack, FusedStack, insert
 from lrltrain.modules.load import load_adapter
 
 adapters = pytest.importorskip("adapters", reason="the library adapters is not installed: `make test-adapters`")
@@ -132,7 +132,7 @@ def test_fusion_is_the_same(kind: str, tmp_path: Path) -> None:
     fused = load_adapter(ours, tmp_path / "theirs")
     assert isinstance(fused, FusedStack)
     equal(theirs, ours, dict(_fusion_parameters(fused, family_of(ours), "a,b")))
-    torch.testing.assert_close(fused.penalty(), theirs_penalty(theirs))
+    torch.testing.assert_close(fused.penalty(), theirs_penalty(theirs)[None])
 
     (tmp_path / "ours").mkdir()
     save_fusion(tmp_path / "ours", ours, fused)
@@ -148,6 +148,28 @@ def theirs_penalty(model: Any) -> torch.Tensor:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(".adapter_fusion_layer." in name)
     return model.base_model.get_fusion_regularization_loss()
+
+
+def test_a_task_adapter_above_a_fusion_that_trains_with_it_is_the_same(tmp_path: Path) -> None:
+    plain = model_of("xlm-roberta")
+    theirs, ours = theirs_of(plain), copy.deepcopy(plain)
+    for name, method in (("a", "seq_bn_inv"), ("b", "seq_bn_inv"), ("task", "seq_bn")):
+        theirs.add_adapter(name, config=METHODS[method])
+    fusion = adapters.composition.Fuse("a", "b")
+    theirs.add_adapter_fusion(fusion)
+    theirs.set_active_adapters(adapters.composition.Stack(fusion, "task"))
+    randomise(theirs, "a", "b", "a,b", "task")
+    theirs.save_adapter_fusion(str(tmp_path / "fusion"), fusion, with_head=False)
+    (tmp_path / "fusion" / "adapters").mkdir()
+    for name in ("a", "b"):
+        theirs.save_adapter(str(tmp_path / "fusion" / "adapters" / name), name, with_head=False)
+    theirs.save_adapter(str(tmp_path / "task"), "task", with_head=False)
+    fused, task = load_adapter(ours, tmp_path / "fusion"), load_adapter(ours, tmp_path / "task")
+    assert isinstance(fused, FusedStack)
+    assert isinstance(task, AdapterStack)
+    family = family_of(ours)
+    trained = {**dict(_fusion_parameters(fused, family, "a,b")), **dict(_parameters(task, family, "task"))}
+    equal(theirs, ours, trained)
 
 
 @pytest.mark.parametrize("below", ["seq_bn", "seq_bn_inv", "lora"])

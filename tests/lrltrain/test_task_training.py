@@ -18,7 +18,9 @@ from lrltrain.evaluation.items import LABELS, Items
 from lrltrain.evaluation.stack import stack
 from lrltrain.evaluation.training import TaskTraining, TaskTrainingArgs, Trained
 from lrltrain.models import find_base, load_tokenizer
-from lrltrain.modules.insert import HELD
+from lrltrain.modules.insert import HELD, AdapterStack, FusedStack, insert, take_out
+from lrltrain.modules.settings import Bottlenecks
+from lrltrain.modules.stacks import PENALTY
 from lrltrain.training.graphs import Graphs
 from lrltrain.training.loss import IGNORED
 from lrltrain.training.prefetch import prefetched
@@ -43,8 +45,24 @@ def some(tokens: bool) -> tuple[Items, Inputs]:
     return items, Inputs(features, TOKENIZER.pad_token_id, CPU)
 
 
-def model_of(tokens: bool, seeds: list[int], dropout: float | None = None) -> TaskModel:
+def fused_below(encoder: Any, seeds: list[int]) -> FusedStack:
+    """Put a fusion that trains, one a seed, below the task adapters."""
+    members = [AdapterStack(encoder, Bottlenecks(reduction_factor=8, invertible=True), [name]) for name in ("a", "b")]
+    for number, member in enumerate(members):
+        member.draw(number)
+        with torch.no_grad():
+            for parameter in member.requires_grad_(False).parameters():
+                parameter.mul_(5)  # as after training: what is fused differs
+    fused = FusedStack(encoder, members, len(seeds))
+    for number, seed in enumerate(seeds):
+        fused.draw(seed, number)
+    insert(encoder, fused, *take_out(encoder))
+    return fused
+
+
+def model_of(tokens: bool, seeds: list[int], dropout: float | None = None, *, fused: bool = False) -> TaskModel:
     stacked = stack(BASE, None, None, 4.0, seeds)
+    below = fused_below(stacked.encoder, seeds) if fused else None
     if dropout is not None:
         for module in stacked.encoder.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -53,14 +71,17 @@ def model_of(tokens: bool, seeds: list[int], dropout: float | None = None) -> Ta
                 module.dropout_prob = dropout
     rate = 0.1 if dropout is None else dropout
     labels = len(LABELS["ner" if tokens else "topic"])
-    return TaskModel(stacked.encoder, TaskHeads(seeds, 128, labels, rate, tokens=tokens))
+    head = TaskHeads(seeds, 128, labels, rate, tokens=tokens)
+    return TaskModel(stacked.encoder, head, below.penalty if below else None)
 
 
-def fit(tokens: bool, seeds: list[int], dropout: float | None = 0.0, *, graphs: bool = False) -> Any:
+def fit(
+    tokens: bool, seeds: list[int], dropout: float | None = 0.0, *, graphs: bool = False, fused: bool = False
+) -> Any:
     """Train a model; return the training, what came of each seed, and its predictions of what it was trained on."""
     items, inputs = some(tokens)
     task = "ner" if tokens else "topic"
-    training = TaskTraining(model_of(tokens, seeds, dropout), LABELS[task], ARGS)
+    training = TaskTraining(model_of(tokens, seeds, dropout, fused=fused), LABELS[task], ARGS)
     if graphs:
         training.graphs = Replayed(CPU, training.weights.state)
     trained = training.fit(inputs, some(tokens)[1], items, task, seeds, lambda *_: None)
@@ -97,9 +118,9 @@ class Replayed(Graphs):
         return Graph(function, inputs, outputs), inputs, outputs
 
 
-@pytest.mark.parametrize("tokens", [False, True])
-def test_cached_and_whole_give_the_same_logits_and_gradients(tokens: bool) -> None:
-    model = model_of(tokens, [1], dropout=0.0)
+@pytest.mark.parametrize(("tokens", "fused"), [(False, False), (True, False), (False, True)])
+def test_cached_and_whole_give_the_same_logits_and_gradients(tokens: bool, fused: bool) -> None:
+    model = model_of(tokens, [1], dropout=0.0, fused=fused)
     _, inputs = some(tokens)
     assert model.splits
     chosen = [np.array([4, 0, 2])]
@@ -144,17 +165,34 @@ def test_only_the_task_adapter_and_the_head_train() -> None:
     assert [len(each) for each in training.predict(inputs)] == [6]
 
 
-@pytest.mark.parametrize("tokens", [False, True])
-def test_seeds_together_end_as_each_alone(tokens: bool) -> None:
-    together, known, predicted = fit(tokens, [1, 2, 3])
+@pytest.mark.parametrize(("tokens", "fused"), [(False, False), (True, False), (False, True)])
+def test_seeds_together_end_as_each_alone(tokens: bool, fused: bool) -> None:
+    together, known, predicted = fit(tokens, [1, 2, 3], fused=fused)
     for place, seed in enumerate((1, 2, 3)):
-        alone, (expected,), (labels,) = fit(tokens, [seed])
+        alone, (expected,), (labels,) = fit(tokens, [seed], fused=fused)
         assert known[place].loss == pytest.approx(expected.loss, rel=1e-4)
         assert known[place].dev == pytest.approx(expected.dev)
         assert predicted[place] == labels
         for one, other in zip(together.weights.values(place), alone.weights.values(0), strict=True):
             torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
     assert len({tuple(each.loss) for each in known}) == 3, "each has weights and an order of its own"
+
+
+def test_what_learns_in_a_fusion_is_drawn_to_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for penalised in (True, False):
+        model, inputs = model_of(False, [1, 2], 0.0, fused=True), some(tokens=False)[1]
+        model.penalty = model.penalty if penalised else None
+        value = getattr(model.encoder, HELD)[0].fusions["0"].value.weight  # (seeds, hidden, hidden)
+        with torch.no_grad():
+            value[1].add_(0.5)
+        training = TaskTraining(model, LABELS["topic"], ARGS)
+        monkeypatch.setattr(training.weights, "update", lambda: None)
+        training._step(inputs, inputs.layout([np.array([0, 1])] * 2))  # noqa: SLF001
+        gradient = next(each.grad for each in training.weights.flat if each.data_ptr() == value.data_ptr())
+        assert gradient is not None
+        found.append(gradient.view(value.shape).clone())
+    torch.testing.assert_close(found[0] - found[1], 2 * PENALTY * (value - torch.eye(128)), atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("tokens", [False, True])

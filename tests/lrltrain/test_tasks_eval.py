@@ -24,6 +24,7 @@ from lrltrain.evaluation.training import TaskTraining
 from lrltrain.fitting.fit import fit as fit_adapter
 from lrltrain.models import find_base
 from lrltrain.modules.insert import HELD, inserted
+from lrltrain.reporting.task_cells import read_tasks
 
 QUIET = Progress(quiet=True)
 BASE = find_base("lrl-mini")
@@ -96,6 +97,32 @@ def test_a_task_is_learned_on_every_kind_of_adapter(
     trained = {name for name, value in on.encoder.named_parameters() if value.requires_grad}
     assert trained == {name for name, _ in on.encoder.named_parameters() if name.startswith(task)}
     assert all(map(torch.equal, on.task.parameters(), alone.task.parameters()))
+
+
+def test_the_layers_of_a_fusion_can_learn_the_task(adapters: Callable[..., Path], data: Path, tmp_path: Path) -> None:
+    folder = adapters("fusion")
+    given: dict[str, Any] = {"adapter": [folder], "baselines": ["none"], "epochs": 1}
+    _, frozen = score(tmp_path, data, **given)
+    base, learned = score(tmp_path, data, **given, learn_fusion=True)
+    assert [each.runs[0].method for each in (base, frozen, learned)] == ["none", "fusion", "fusion-task"]
+    counted = [each.runs[0].manifest["trained"]["parameters"] for each in (base, frozen, learned)]
+    of_a_layer = 3 * 128 * 128 + 2 * 128  # queries, keys and values, and the biases of two
+    assert counted == [counted[0], counted[0], counted[0] + 4 * of_a_layer]
+    assert frozen.runs[0].manifest["settings"] == learned.runs[0].manifest["settings"], "they share their baselines"
+    cells = {cell.row.method: cell for cell in read_tasks(tmp_path, 100, 99)}
+    assert {method: cell.against is None for method, cell in cells.items()} == {
+        "none": True,
+        "fusion": False,
+        "fusion-task": False,
+    }
+
+    adapter = open_language_adapter(folder)
+    stacked = stack(BASE, adapter, adapter, 16, [1, 2], learn_fusion=True)
+    trains = {name.split(".")[2] for name, value in stacked.encoder.named_parameters() if value.requires_grad}
+    assert trains == {"fusions", "bottlenecks"}, "and not what is fused"
+    (first, second) = (stack(BASE, adapter, adapter, 16, [seed], learn_fusion=True).source for seed in (1, 2))
+    for one, other, both in zip(*(each.fusions.parameters() for each in (first, second, stacked.source)), strict=True):
+        assert torch.equal(torch.cat([one, other]), both), "each seed draws its own"
 
 
 def test_all_tasks_with_a_baseline_are_recorded(data: Path, tmp_path: Path) -> None:
