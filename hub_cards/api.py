@@ -42,6 +42,7 @@ class PushOptions(TypedDict, total=False):
     license_link: str
     base_id: str
     card: Literal["ask", "ours", "theirs"]
+    scores: Literal["all", "here"]
     collection: bool
     private: bool
     patience: float

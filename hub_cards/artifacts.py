@@ -144,7 +144,25 @@ class Workspace:
     def adapter_of(self, manifest_sha256: str) -> Adapter | None:
         """Return the adapter with this manifest."""
         held = (each for several in self.adapters.values() for each in several)
-        return next((each for each in held if each.manifest_sha256 == manifest_sha256), None)
+        found = next((each for each in held if each.manifest_sha256 == manifest_sha256), None)
+        return found or self._others.get(manifest_sha256)
+
+    def fused_in(self, adapter: Adapter) -> list[Adapter]:
+        """Return the adapters that a fusion is of, as far as they are here, in whichever language."""
+        entries = (each for each in adapter.manifest["inputs"] if each["kind"] == ADAPTER)
+        found = (self.adapter_of(entry["manifest_sha256"]) for entry in entries)
+        return [each for each in found if each is not None]
+
+    @cached_property
+    def _others(self) -> Mapping[str, Adapter]:
+        """Return the adapters of languages that were not asked for, by the hash of their manifests."""
+        folders = (path for path in self.root.glob(PATTERNS[ADAPTER]) if _concerns(path, self.root, None))
+        finished = ((path, read_manifest(path, ADAPTER)) for path in sorted(folders))
+        return {
+            identity(path, manifest): Adapter(path, manifest, identity(path, manifest), b"", {})
+            for path, manifest in finished
+            if manifest and manifest["language"]["code"] not in self.adapters
+        }
 
 
 def open_workspace(root: Path, languages: Collection[str] | None = None) -> Workspace:

@@ -31,6 +31,7 @@ class PushConfig(BaseModel):
     license_link: str | None = None
     base_id: str | None = None
     card: Prefer = "ask"
+    scores: Literal["all", "here"] = "all"
     collection: bool = True
     private: bool = False
     patience: float = Field(default=300.0, ge=0.0)

@@ -7,9 +7,9 @@ from typing import Any
 from hub_cards.cards.card import Card
 from hub_cards.cards.energy import estimate
 from hub_cards.cards.licenses import License
-from hub_cards.cards.measured import entries, is_of_task, rows
-from hub_cards.cards.perplexities import perplexity_entry, perplexity_rows
-from hub_cards.cards.render import code, in_lines, linked, sections, shell_word, titled
+from hub_cards.cards.measured import entries, rows
+from hub_cards.cards.perplexities import perplexity_entries, perplexity_rows
+from hub_cards.cards.render import code, in_lines, linked, sections, titled
 from hub_cards.cards.source import Source
 from lrldata.card import Markdown, inline
 from lrldata.language import find, find_recorded
@@ -29,7 +29,6 @@ OWN_CLASSES = {"bert", "distilbert", "electra", "llama", "mistral", "roberta", "
 BY_INIT = {"gemma2", "gemma3_text", "qwen2", "qwen3"}
 MINI = "lrl-mini"  # the base model that comes with lrltrain
 SMALL = 1_000_000  # tokens of training text below which the card warns
-UNFIT = ("`", "MASK", "<!--")  # what a sentence may not hold to stand in a snippet
 UNMASKED = 2  # the shortest word that is masked in the example
 
 
@@ -52,13 +51,17 @@ def adapter_card(
     licence: License,
     repository: str,
     version: str,
+    members: Sequence[Mapping[str, str]] = (),
 ) -> Card:
-    """Return the card of an adapter; `base` is the id of its base model on the Hub."""
+    """Return the card of an adapter; `base` is the id of its base model on the Hub.
+
+    `members` has name, language and source of each adapter that a fusion is of, as far as they are known.
+    """
     language = find_recorded(manifest["language"])
     method, settings, trained = manifest["method"], manifest["settings"], manifest["trained"]
     about_base = {**manifest["base"], "id": base, "link": f"https://huggingface.co/{base}"}
     perplexities = perplexity_rows(results, language.code)
-    sample = next((each for each in text.samples if not any(word in each for word in UNFIT)), "")
+    sample = next(iter(text.samples), "")
     values = {
         "language": language,
         "repository": repository,
@@ -85,8 +88,8 @@ def adapter_card(
         "source": source,
         "text_of": _text_of(source, text),
         "text_repository": text.repository,
-        "of_sample": text.sample,
-        "build_first": _build_first(manifest, text),
+        "build_first": text.command,
+        "text_elsewhere": _is_elsewhere(manifest, text),
         "data_in_words": _data_in_words(manifest, source, text),
         "masked": _masked(sample or f"{language.native_name or language.name}: MASK."),
         "begun": " ".join(sample.split()[:3]) or language.native_name or language.name,
@@ -95,7 +98,9 @@ def adapter_card(
         "peft": any(entry["path"].startswith("peft/") for entry in manifest["outputs"]),
         "invertible": _invertible(manifest),
         "command": fit_command(manifest, source, text, base),
-        "chain": _chain(manifest, text),
+        "chain": _chain(manifest, text, members),
+        "members": members,
+        "cited": _cited(source, text, members),
         "others": len(manifest.get("group", [""])) - 1,
         "resumed": manifest.get("resumed", []),
         "small_base": manifest["base"]["id"] == MINI,
@@ -103,7 +108,8 @@ def adapter_card(
         "licence": titled(licence),
     }
     return Card(
-        _metadata(manifest, results, source, text, base, licence, repository), sections("adapter_card", **values)
+        _metadata(manifest, results, source, text, base, licence, repository, members),
+        sections("adapter_card", **values),
     )
 
 
@@ -115,6 +121,7 @@ def _metadata(
     base: str,
     licence: License,
     repository: str,
+    members: Sequence[Mapping[str, str]],
 ) -> dict[str, Any]:
     language, method = find_recorded(manifest["language"]), manifest["method"]
     pipeline = "fill-mask" if manifest["base"]["objective"] == "mlm" else "text-generation"
@@ -123,16 +130,17 @@ def _metadata(
         {
             "name": repository.rsplit("/", maxsplit=1)[-1],
             "results": [
-                *(perplexity_entry(each, pipeline, manifest, text) for each in results if not is_of_task(each)),
+                *perplexity_entries(results, pipeline, manifest, text, own=language.code),
                 *entries(results),
             ],
         }
     ]
     known = _adapters_by(manifest["base"]["architecture"])
     library = "transformers" if full else "adapter-transformers" if known else None
-    corpus = f"adapterhub:{language.hub_code}/{'sample' if text.sample else source}"
+    of_hub = bool(text.repository and not text.version)
+    corpus = None if of_hub else f"adapterhub:{language.hub_code}/{'sample' if text.sample else source}"
     return {
-        "language": [language.hub_code],
+        "language": list(dict.fromkeys([language.hub_code, *(each["hub_code"] for each in members)])),
         **licence.metadata(),
         **({"library_name": library} if library else {}),
         **({"pipeline_tag": pipeline} if full else {}),
@@ -152,16 +160,15 @@ def _adapters_by(architecture: str) -> str | None:
     return "classes" if architecture in OWN_CLASSES else "init" if architecture in BY_INIT else None
 
 
-def _build_first(manifest: Mapping[str, Any], text: Source) -> str | None:
-    """Return the command that makes the text first, where it is a dataset that is not on the Hub."""
-    entry = next((each for each in manifest["inputs"] if each["kind"] == "dataset"), None)
-    if entry is None or text.repository:
-        return None
-    sample = " --sample" if text.sample else " --input FOLDER" if entry["name"] == "web" else ""
-    return f"lrldata build --lang {manifest['language']['code']} --source {shell_word(entry['name'])}{sample}"
+def _is_elsewhere(manifest: Mapping[str, Any], text: Source) -> bool:
+    """Return whether the text is a dataset that is neither on the Hub nor known how to be made."""
+    of_dataset = any(each["kind"] == "dataset" for each in manifest["inputs"])
+    return of_dataset and not text.repository and not text.command
 
 
 def _text_of(source: str, text: Source) -> str:
+    if text.repository and not text.version:
+        return f"the dataset {text.repository} of the Hub"
     if text.sample:
         return f"the built-in sample of {'sentences' if source == 'conceptnet' else 'web pages'}"
     names = {
@@ -194,7 +201,7 @@ def _invertible(manifest: Mapping[str, Any]) -> str:
 
 def _data_in_words(manifest: Mapping[str, Any], source: str, text: Source) -> Markdown:
     lines = f"{manifest['trained']['corpus']['train']['lines']:,} lines"
-    if text.repository:
+    if text.repository and text.version:
         link = f"https://huggingface.co/datasets/{text.repository}/tree/v{text.version}"
         return Markdown(f"{lines} of {linked(text.repository, link)}, {code(source)}, v{inline(text.version)}")
     return Markdown(f"{lines} of {inline(_text_of(source, text))}")
@@ -210,7 +217,13 @@ def _masked(sample: str) -> str:
     return " ".join([*words[:place], "MASK", *words[place + 1 :]]) + tail
 
 
-def _chain(manifest: Mapping[str, Any], text: Source) -> list[Markdown]:
+def _cited(source: str, text: Source, members: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the sources of text that have something to cite: the built-in sample has not, nor what is unknown."""
+    own = "" if text.sample or (text.repository and not text.version) else source
+    return [each for each in dict.fromkeys([own, *(member["cited"] for member in members)]) if each]
+
+
+def _chain(manifest: Mapping[str, Any], text: Source, members: Sequence[Mapping[str, str]]) -> list[Markdown]:
     """Say from what the adapter was made, from near to far, each step by its hash."""
     steps = []
     for entry in manifest["inputs"]:
@@ -225,7 +238,9 @@ def _chain(manifest: Mapping[str, Any], text: Source) -> list[Markdown]:
             ]
         elif entry["kind"] == "adapter":
             name, digest = code(entry["name"]), code(entry["manifest_sha256"])
-            steps.append(f"the adapter {name}, by the key `sha256` of its manifest: {digest}")
+            known = next((each for each in members if each["manifest_sha256"] == entry["manifest_sha256"]), None)
+            told = f" of {inline(known['language'])}, trained on {code(known['source'])}" if known else ""
+            steps.append(f"the adapter {name}{told}, by the key `sha256` of its manifest: {digest}")
         elif entry["kind"] == "hub":
             revision = code(_revision(manifest, entry) or "newest")
             steps.append(f"the dataset {code(entry['name'])} on the Hub, revision {revision}")

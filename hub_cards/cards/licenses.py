@@ -27,7 +27,7 @@ class License:
     @property
     def title(self) -> str:
         """Return the licence's name for people, with its link where there is one."""
-        title = TITLES.get(self.id, self.name or self.id)
+        title = TITLES.get((self.name or self.id) if self.id == "other" else self.id, self.name or self.id)
         link = self.link or LINKS.get(self.id)
         return f"[{title}]({link})" if link else title
 
@@ -95,6 +95,13 @@ def of_adapter(adapter: Adapter, workspace: Workspace, text: Source) -> License 
     if len(asking) > 1:
         return None  # which of two licences holds is for a person to say
     return asking[0] if asking else CC0
+
+
+def lacking(adapter: Adapter, workspace: Workspace) -> str:
+    """Name an adapter that a fusion is of and that is not here; empty where all are."""
+    entries = (each for each in adapter.manifest["inputs"] if each["kind"] == ADAPTER)
+    missing = (each for each in entries if workspace.adapter_of(each["manifest_sha256"]) is None)
+    return next((f"the adapter {each['name']}, which it fuses and which is not here," for each in missing), "")
 
 
 def of_part(record: Mapping[str, Any] | None, name: str, manifest_sha256: str | None = None) -> License | None:

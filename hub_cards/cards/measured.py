@@ -119,7 +119,9 @@ def _called(results: Sequence[Mapping[str, Any]]) -> list[str]:
     sets = [{key: value for key, value in result["of"].items() if key != "split"} for result in results]
     keys = [key_of(result["language"], result["task"], data) for result, data in zip(results, sets, strict=True)]
     names = names_of(keys)
-    return [names[key] for key in keys]
+    return [
+        f"{key.name}, at most {key.limit:,}" if key.limit and names[key] == key.name else names[key] for key in keys
+    ]
 
 
 def _row(name: str, data: str, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,17 +13,26 @@ SOURCES = ("conceptnet", "glotcc", "web")  # names of datasets, of which older s
 
 
 def perplexity_rows(results: Iterable[Mapping[str, Any]], language: str) -> list[Mapping[str, Any]]:
-    """Return the perplexities, with `data` as the table names it; those on FLORES in the adapter's language first."""
-    held = [result for result in results if not is_of_task(result)]
-    return [
-        {**result, "data": _name(result, language)}
-        for result in sorted(held, key=lambda each: (_language(each, language) != language, _kind(each) != "flores"))
-    ]
+    """Return the perplexities, with `data` as the table names it, the one that says most first."""
+    return [{**result, "data": _name(result, language)} for result in _in_order(results, language)]
 
 
-def perplexity_entry(
-    result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any], text: Source
-) -> dict[str, Any]:
+def perplexity_entries(results: Iterable[Mapping[str, Any]], *about: Any, own: str) -> list[dict[str, Any]]:
+    """Return entries of `model-index`, in the same order; `about` is what `_entry` wants to know besides."""
+    return [_entry(result, *about) for result in _in_order(results, own)]
+
+
+def _in_order(results: Iterable[Mapping[str, Any]], language: str) -> list[Mapping[str, Any]]:
+    """Sort perplexities: in the adapter's language, on FLORES, on the whole text, on more sentences come first."""
+
+    def rank(each: Mapping[str, Any]) -> tuple[bool, bool, bool, int]:
+        limited = (each.get("text") or {}).get("limit") is not None
+        return _language(each, language) != language, _kind(each) != "flores", limited, -each["sentences"]
+
+    return sorted((result for result in results if not is_of_task(result)), key=rank)
+
+
+def _entry(result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any], text: Source) -> dict[str, Any]:
     """Return an entry of `model-index`; `manifest` is the adapter's, and `text` what it was trained on."""
     own, name = str(manifest["language"]["code"]), result["of"]["name"]
     told, kind, tested = result.get("text") or {}, _kind(result), _language(result, own)

@@ -5,13 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub_cards.artifacts import Adapter, Workspace
+from hub_cards.cards.rebuild import rebuild_command
+from lrldata.language import find_recorded
+
+UNFIT = ("`", "MASK", "<!--")  # what a sentence may not hold to stand in a snippet
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is known of a text: some samples, its repository with version, and what it was made from.
+    """What is known of a text: its repository with version, what it was made from, and how.
 
-    `sample` tells that it is the built-in one.
+    `samples` holds a line of it for the example on the card, where the text is public; `sample` tells that it is the
+    built-in one. `command` makes it, where it is here and in no repository.
     """
 
     samples: Sequence[str] = ()
@@ -19,15 +24,26 @@ class Source:
     version: str | None = None
     inputs: Sequence[Mapping[str, Any]] = ()
     sample: bool = False
+    command: str = ""
 
 
 def source_of(
-    adapter: Adapter, workspace: Workspace, repository: str = "", record: Mapping[str, Any] | None = None
+    adapter: Adapter,
+    workspace: Workspace,
+    repository: str = "",
+    record: Mapping[str, Any] | None = None,
+    *,
+    public: bool = False,
 ) -> Source:
-    """Return what is known of an adapter's text, here or in the record of its dataset's repository on the Hub."""
-    entry = next((each for each in adapter.manifest["inputs"] if each["kind"] == "dataset"), None)
+    """Return what is known of an adapter's text, here or in the record of its dataset's repository on the Hub.
+
+    `public` says whether everyone can read that repository.
+    """
+    entry = next((each for each in adapter.manifest["inputs"] if each["kind"] in ("dataset", "hub")), None)
     if entry is None:
         return Source()
+    if entry["kind"] == "hub":
+        return Source(repository=entry["name"].rpartition("/")[0])
     name, digest = entry["name"], entry["manifest_sha256"]
     version = version_with(record, name, digest) if record else None
     held, published = workspace.dataset_of(digest), (record or {}).get("parts", {}).get(name)
@@ -38,7 +54,27 @@ def source_of(
     else:  # what the adapter itself knows of a dataset that has been built again since
         samples, manifest = [], {"inputs": [], **adapter.manifest.get("text", {})}
     of_sample = bool(manifest.get("sample"))
-    return Source(samples, repository if version else None, version, list(manifest["inputs"]), of_sample)
+    shown = [each for each in samples if not any(word in each for word in UNFIT)] if of_sample or public else []
+    return Source(
+        shown[:1],
+        repository if version else None,
+        version,
+        list(manifest["inputs"]),
+        of_sample,
+        rebuild_command(held.manifest) if held and not version else "",
+    )
+
+
+def member_of(adapter: Adapter, workspace: Workspace) -> dict[str, str]:
+    """Return what a card says of an adapter that is fused."""
+    language = find_recorded(adapter.manifest["language"])
+    return {
+        "manifest_sha256": adapter.manifest_sha256,
+        "language": language.name,
+        "hub_code": language.hub_code,
+        "source": adapter.source,
+        "cited": "" if source_of(adapter, workspace).sample else adapter.source,
+    }
 
 
 def version_with(record: Mapping[str, Any], part: str, manifest_sha256: str) -> str | None:

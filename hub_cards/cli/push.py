@@ -39,6 +39,13 @@ def push_command(
             help="Where a person has changed the same part of a card: ask (stop) | ours | theirs.", show_default="ask"
         ),
     ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(
+            help="Scores on the cards of adapters: all (also those published before) | here (this workspace's alone).",
+            show_default="all",
+        ),
+    ] = None,
     collection: Annotated[
         bool | None, typer.Option(help="Gather all in a collection.", show_default="--collection")
     ] = None,

@@ -17,7 +17,7 @@ MARKS = {"added": "+", "changed": "~", "removed": "-"}
 def plan(prepared: Prepared) -> Group:
     """Show what a publication would do: repositories, files, and what changes in cards."""
     drawn = table(
-        "Nothing is published yet; it would be", "repository", "action", "version", "files", "bytes", numbers=("bytes",)
+        "A dry run: this would be done", "repository", "action", "version", "files", "bytes", numbers=("bytes",)
     )
     drawn.columns[0].no_wrap = True
     for each in prepared.plans:

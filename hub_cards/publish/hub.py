@@ -61,7 +61,7 @@ class Collection:
     @classmethod
     def of(cls, language: str, items: tuple[tuple[str, Kind], ...]) -> "Collection":
         """Return the collection of a language."""
-        description = f"Datasets and adapters that teach language models {language}, each with its numbers."
+        description = f"Datasets and adapters that teach language models {language}."
         return cls(f"{language}: text and language adapters", description, items)
 
 

@@ -160,7 +160,11 @@ def _all_parts(repository: Repository, remote: Remote) -> dict[str, Part]:
     for name, part in repository.parts.items():
         known = published.get(name)
         same = known is not None and known.data == part.data
-        parts[name] = replace(part, facts=_joined(part.facts, known.facts)) if known and same else part
+        if known and same:
+            kept = known.facts if repository.keep_remote_scores else {**known.facts, "results": []}
+            parts[name] = replace(part, facts=_joined(part.facts, kept))
+        else:
+            parts[name] = part
     return parts
 
 

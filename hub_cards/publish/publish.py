@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -233,7 +233,7 @@ def _plans_of(
     )
     name = f"{namespace}/lrl-{code}"
     remote = read(name, "dataset")
-    record = remote.record
+    record, public = remote.record, not (remote.private if remote.tip else config.private)
     if datasets and "dataset" in (config.kind or ["dataset"]):
         with understood(datasets[0].folder.parent):
             licences = {each.source: _licence_of_dataset(config, each, name, record) for each in datasets}
@@ -249,16 +249,16 @@ def _plans_of(
         yield planned(mini, read(mini.id, mini.kind))
     for adapter in chosen:
         with understood(adapter.folder):
-            text = source_of(adapter, workspace, name, record)
+            text = source_of(adapter, workspace, name, record, public=public)
             base = _base_id(adapter, config, namespace)
             own = read(adapter_id(adapter, base, namespace), "model")
             known = licenses.of_adapter(adapter, workspace, text)
             of_text = licenses.of_published(adapter, name, record, remote.tip)
             before = licenses.of_part(own.record, "adapter", adapter.manifest_sha256)
-            licence = _licence(config, known, before or of_text, adapter.folder)
+            licence = _licence(config, known, before or of_text, adapter.folder, licenses.lacking(adapter, workspace))
             repository = adapter_repository(adapter, workspace, licence, text, base, namespace)
             _note_change(repository.id, "the adapter", licence, licenses.of_part(own.record, "adapter"))
-            plan = planned(repository, own)
+            plan = planned(replace(repository, keep_remote_scores=config.scores == "all"), own)
         yield plan
 
 
@@ -287,12 +287,17 @@ def _note_change(repository: str, what: str, licence: License, published: Licens
         note(f"note: {repository}: the licence of {what} is {licence.id} now, and was {published.id}.")
 
 
-def _licence(config: PushConfig, known: License | None, published: License | None, folder: Path) -> License:
-    """Return the licence of an artifact: that of its sources, the one asked for, or the published one."""
+def _licence(
+    config: PushConfig, known: License | None, published: License | None, folder: Path, lacking: str = ""
+) -> License:
+    """Return the licence of an artifact: that of its sources, the one asked for, or the published one.
+
+    `lacking` names an adapter that it fuses and that is not here.
+    """
     asked = licenses.asked_for(config.license, config.license_name, config.license_link) if config.license else None
     if (licence := known or asked or published) is None:
         raise UsageError(
-            f"{folder}: the licence of its text is not known.",
+            f"{folder}: the licence of {lacking or 'its text'} is not known.",
             "Name the one that it may be published under with --license.",
         )
     return licence

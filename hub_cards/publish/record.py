@@ -123,12 +123,23 @@ class _TaskResult(_Strict):
     against: _Change | None
 
 
+class _Member(_Strict):
+    """An adapter that is fused."""
+
+    manifest_sha256: str
+    language: str
+    hub_code: str
+    source: str
+    cited: str
+
+
 class _Model(_Strict):
     """What a card says of an adapter, beside its own manifest; of a base model it says nothing."""
 
     licence: _Licence
     results: list[_TaskResult | _Result]
     text: _Text
+    members: list[_Member] = []
 
 
 class _Part(_Strict):

@@ -16,7 +16,7 @@ from hub_cards.cards.licenses import MINI_LICENCE, License
 from hub_cards.cards.lint import is_repository
 from hub_cards.cards.measured import each_once, task_result
 from hub_cards.cards.pictures import draw_ledger
-from hub_cards.cards.source import Source
+from hub_cards.cards.source import Source, member_of
 from lrldata.dataset import SAMPLES
 from lrldata.errors import UsageError
 from lrldata.manifest import MANIFEST, entries, file_entry, fingerprint
@@ -106,7 +106,8 @@ class Part:
 class Repository:
     """One repository; `card` makes its card of the facts of all parts and a version.
 
-    With `keep_remote_parts`, those that are published already and are not here stay.
+    With `keep_remote_parts`, those that are published already and are not here stay; with `keep_remote_scores`, so do
+    scores.
     """
 
     id: str
@@ -117,6 +118,7 @@ class Repository:
     card: Callable[[Mapping[str, Mapping[str, Any]], str], Card]
     pictures: tuple[Picture, ...] = field(default=())
     keep_remote_parts: bool = False
+    keep_remote_scores: bool = True
 
 
 def _checked(name: str, folder: Path) -> str:
@@ -210,19 +212,23 @@ def adapter_repository(
             adapter.run,
             known["results"],
             source=adapter.source,
-            text=Source(**known["text"]),
+            text=Source(**known["text"], command=text.command),
             base=base,
             licence=License(**known["licence"]),
             repository=name,
             version=version,
+            members=known.get("members", ()),
         )
 
+    told = {key: value for key, value in asdict(text).items() if key != "command"}
+    members = [member_of(each, workspace) for each in workspace.fused_in(adapter)]
     part = Part(
         fingerprint([base, manifest["base"]]),
         fingerprint(weights),
         adapter.manifest_sha256,
         tuple(dict.fromkeys((*paths, *(file.path for file in files)))),
-        {"results": each_once(measured), "text": asdict(text), "licence": asdict(licence)},
+        {"results": each_once(measured), "text": told, "licence": asdict(licence)}
+        | ({"members": members} if members else {}),
     )
     return Repository(name, "model", "adapter", tuple(files), {"adapter": part}, card)
 

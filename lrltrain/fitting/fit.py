@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-SHORT = 24  # tokens of the reference input
+SHORT = 24  # tokens of an input
 
 
 def fit(config: FitConfig, progress: Progress) -> Adapter:
@@ -126,8 +126,8 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
             model = _load(first)
             attention, batching = _pack(first, model)
             attached = attach(model, first.config, names, [plan.config.seed for plan in plans])
-            sample = torch.from_numpy(corpora[0][0].block(0)[0][:SHORT])[None]
-            assert_active(model, attached, sample.to(model.device).expand(len(plans), -1))
+            sample = torch.from_numpy(corpora[0][0].block(0)[0][:SHORT])[None].to(model.device)
+            assert_active(model, attached, sample.expand(len(plans), -1))
 
             step = _step(first, model, attached, attention, len(plans), together)
             vocabulary = Vocabulary.of(first.tokenizer, word_starts(first.tokenizer))
@@ -146,7 +146,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
         if first_process():
             machine = {"device": device_name(), "processes": processes()}
             with translate_errors(run_folder(first.folder.resolve()), first.config.batch_size), step.eager():
-                writer = Writer(first, model, attached, step.weights, batching, sample, names)
+                writer = Writer(first, model, attached, step.weights, batching, names)
                 made = [
                     writer.write(
                         number,

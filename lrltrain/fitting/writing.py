@@ -23,6 +23,8 @@ from lrltrain.training.loop import Outcome
 from lrltrain.training.processes import processes
 from lrltrain.training.weights import Weights
 
+SHORT = 24  # tokens
+
 
 class Writer:
     """Writes the folders of what was trained: each adapter's best weights, with logits for reference."""
@@ -34,11 +36,9 @@ class Writer:
         attached: Attached,
         weights: Weights,
         batching: Batching,
-        sample: torch.Tensor,
         names: Sequence[str],
     ) -> None:
         self.model, self.attached, self.weights, self.batching, self.names = model, attached, weights, batching, names
-        self.sample = sample
         self.trained = sum(parameter.numel() for _, parameter in attached.parameters) // weights.count
         stacks = take_out(model)
         self.base_parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -82,7 +82,7 @@ class Writer:
         told |= {"weights": plan.base.weights} if plan.base.weights and plan.base.id != MINI else {}
         manifest = {**recipe, **told, **inverse, **group, "trained": trained}
         with tf32(on=False):  # others compare with them, on a CPU too
-            reference = reference_logits(self.model, self.sample.to(self.model.device))
+            reference = reference_logits(self.model, _reference_input(plan).to(self.model.device))
         complete = write_adapter(
             home,
             lambda folder: self._save(folder, plan),
@@ -112,3 +112,10 @@ class Writer:
         else:
             save_model(self.model, folder)
             plan.tokenizer.save_pretrained(folder)
+
+
+def _reference_input(plan: Plan) -> torch.Tensor:
+    """Return tokens (1, length) to check a loaded adapter by: none of the text, which may not be public."""
+    counted = " ".join(map(str, range(1, 13)))
+    ids = plan.tokenizer(f"{plan.language.native_name or plan.language.name}: {counted}")["input_ids"]
+    return torch.tensor(ids[:SHORT])[None]

@@ -7,20 +7,28 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from clients import TOKEN, environment
 from huggingface_hub import ModelCard
 from manifests import change
 from oracle import HAS_ADAPTERS
+from safetensors.torch import load_file
 from stores import commits, git, store, tags
+from transformers import AutoTokenizer
 from warm import FIXED, Warm
 
+from hub_cards.artifacts import open_workspace
+from hub_cards.cards.licenses import lacking
 from hub_cards.cards.lint import lint
+from hub_cards.cards.source import source_of
 from hub_cards.local_hub import Hub, start
+from hub_cards.publish.local import repository_of
 from lrldata.manifest import sealed, sha256_of, write_json
 
 FAST = "--base lrl-mini --steps 4 --batch-size 4 --max-length 64 --learning-rate 5e-3 --reduction-factor 4".split()
@@ -321,6 +329,75 @@ def test_a_base_model_that_was_a_folder_wants_an_id(trained: Path, tmp_path: Pat
     assert publish(out, *only, "--base-id", "FacebookAI/xlm-roberta-base").returncode == 0
     repository = store(hub.root, "models", "my-org/xlm-roberta-base-ro-conceptnet-lora")
     assert ModelCard(git(repository, "show", "main:README.md")).data.base_model == "FacebookAI/xlm-roberta-base"
+
+
+def test_a_line_of_the_text_is_on_the_card_where_the_text_is_public_alone(trained: Path) -> None:
+    workspace = open_workspace(trained, {"ro"})
+    (dataset,) = workspace.datasets["ro"]
+    own = {key: value for key, value in dataset.manifest.items() if key != "sample"}
+    brought = replace(workspace, datasets={"ro": (replace(dataset, manifest=own),)})
+    adapter = workspace.adapters["ro"][0]
+    record = {"history": [{"version": "1.0.0", "parts": {"conceptnet": dataset.manifest_sha256}}], "parts": {}}
+    shown = [len(source_of(adapter, where).samples) for where in (workspace, brought)]
+    assert shown == [1, 0], "the built-in sample, and a text of somebody's own"
+    for public in (False, True):
+        text = source_of(adapter, brought, "my-org/lrl-ro", record, public=public)
+        assert (len(text.samples), text.version, text.command) == (public, "1.0.0", "")
+    assert source_of(adapter, brought).command.startswith("lrldata build --lang ro --source conceptnet --dump ")
+
+
+def test_the_input_to_check_an_adapter_by_is_not_of_its_text(trained: Path) -> None:
+    held = load_file(trained / "adapters" / "ro" / BASE / "conceptnet-lora" / "reference.safetensors")
+    tokenizer = AutoTokenizer.from_pretrained(trained / "adapters" / "ro" / BASE / "conceptnet-full")
+    told = tokenizer.decode(held["input_ids"][0], skip_special_tokens=True)
+    assert re.fullmatch(r"română ?: 1 2 3 [ 0-9]+", told)
+
+
+def test_a_private_dataset_shows_no_line_on_public_adapters(
+    trained: Path, hub: Hub, publish: Publish, tmp_path: Path
+) -> None:
+    workspace = shutil.copytree(trained, tmp_path / "ws")
+    folder = workspace / "datasets" / "ro" / "conceptnet"
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    before, after = manifest["sha256"], change(folder, sample=False)["sha256"]
+    for path in workspace.glob("adapters/ro/*/*/manifest.json"):
+        inputs = json.loads(path.read_text("utf-8"))["inputs"]
+        change(
+            path.parent,
+            inputs=[each | {"manifest_sha256": after} if before in each.values() else each for each in inputs],
+        )
+    licence = ("--license", "cc-by-4.0")
+    assert publish(workspace, "--kind", "dataset", "--private", *licence).returncode == 0
+    done = publish(workspace, "--kind", "adapter", "--method", "lora", *licence)
+    assert done.returncode == 0, done.stderr
+    rows = set(pl.read_parquet(folder / "data" / "*.parquet")["text"])
+    published = git(store(hub.root, "models", f"my-org/{BASE}-ro-conceptnet-lora"), "show", "HEAD:lrl.json")
+    assert not [row for row in rows if row in published]
+
+
+def test_a_fusion_is_of_adapters_in_any_language(trained: Path, tmp_path: Path) -> None:
+    workspace = shutil.copytree(trained, tmp_path / "ws")
+    fused = workspace / "adapters" / "ro" / BASE / "conceptnet-fusion"
+    moved = workspace / "adapters" / "mt" / BASE / "glotcc-seq_bn"
+    moved.parent.mkdir(parents=True)
+    (workspace / "adapters" / "ro" / BASE / "conceptnet-seq_bn").rename(moved)
+    language = json.loads((moved / "manifest.json").read_text("utf-8"))["language"] | {"code": "mt", "name": "Maltese"}
+    before = json.loads((moved / "manifest.json").read_text("utf-8"))["sha256"]
+    inputs = [{"kind": "dataset", "name": "glotcc", "manifest_sha256": "0" * 64}]
+    digest = change(moved, language=language, inputs=inputs, source="glotcc", text={})["sha256"]
+    held = json.loads((fused / "manifest.json").read_text("utf-8"))["inputs"]
+    change(fused, inputs=[each | {"manifest_sha256": digest} if before in each.values() else each for each in held])
+    repository, _ = repository_of(fused, "my-org")
+    card = repository.card({name: part.facts for name, part in repository.parts.items()}, "1.0.0")
+    assert card.metadata["language"] == ["ro", "mt"]
+    assert card.metadata["license_name"] == "common-crawl-terms-of-use"
+    assert "of Maltese, trained on `glotcc`" in card.text
+    assert "kargaran2024glotcc" in card.text
+    assert "it was made from a text and from adapters" in card.text
+    shutil.rmtree(moved)
+    now = open_workspace(workspace)
+    (fusion,) = (each for each in now.adapters["ro"] if each.method == "fusion")
+    assert lacking(fusion, now) == "the adapter ro_conceptnet_seq_bn, which it fuses and which is not here,"
 
 
 def test_a_fusion_of_adapters_of_one_name_from_two_workspaces_has_a_card(

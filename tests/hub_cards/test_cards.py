@@ -14,8 +14,9 @@ import polars as pl
 import pytest
 
 from hub_cards.artifacts import read_dataset
-from hub_cards.cards.dataset_card import dataset_card, rebuild_command
+from hub_cards.cards.dataset_card import dataset_card
 from hub_cards.cards.energy import estimate
+from hub_cards.cards.rebuild import rebuild_command
 from hub_cards.cards.render import duration, plain, share, short
 from lrldata.conceptnet.dump import OFFICIAL
 from lrldata.errors import StorageError
@@ -69,6 +70,7 @@ def test_the_samples_in_the_card_are_rows_of_the_dataset(card: str, folder: Path
     [
         ({"templates": {"name": "native/ro"}}, "--templates native"),
         ({"templates": {"name": "mine"}}, "--templates mine.toml"),
+        ({"templates": {"name": "paper"}, "settings": {"edges": "any"}}, "--templates paper --edges any"),
         ({"settings": {"edges": "start", "split": "random", "seed": 7}}, "--edges start --split random --seed 7"),
         ({"settings": {"scripts": ["any"]}}, "--scripts any"),
         ({"sample": False}, "--dump sample.csv --dump-sha256"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hub_cards.cards.perplexities import FLORES, perplexity_entry, perplexity_rows
+from hub_cards.cards.perplexities import FLORES, perplexity_entries, perplexity_rows
 from hub_cards.cards.render import ratio
 from hub_cards.cards.source import Source
 
@@ -44,13 +44,27 @@ def measured(name: str, language: str = "ug", **text: Any) -> dict[str, Any]:
     ],
 )
 def test_an_entry_names_what_was_read(result: dict[str, Any], wanted: dict[str, Any]) -> None:
-    assert perplexity_entry(result, "fill-mask", ADAPTER, TEXT)["dataset"] == wanted | {"split": "test"}
+    (entry,) = perplexity_entries([result], "fill-mask", ADAPTER, TEXT, own="ro")
+    assert entry["dataset"] == wanted | {"split": "test"}
 
 
 def test_the_table_begins_with_flores_in_the_adapter_s_language() -> None:
     results = [measured("a", kind="file"), measured("flores", "ro", kind="flores"), measured("flores", kind="flores")]
     rows = perplexity_rows(results, "ug")
     assert [row["data"] for row in rows] == ["flores test", "a test", "flores test in Romanian"]
+
+
+def test_what_was_measured_on_more_comes_first() -> None:
+    numbers = (5, 40, None, 12)
+    results = [measured("flores", kind="flores", limit=limit) | {"sentences": limit or 99} for limit in numbers]
+    told = [row["data"] for row in perplexity_rows(results, "ug")]
+    firsts = [f"flores test, the first {limit} sentences" for limit in (40, 12, 5)]
+    assert told == ["flores test", *firsts]
+    entries = perplexity_entries(results, "fill-mask", ADAPTER, TEXT, own="ug")
+    assert [each["dataset"]["name"] for each in entries] == [
+        "FLORES-200",
+        *(f"FLORES-200, the first {limit} sentences" for limit in (40, 12, 5)),
+    ]
 
 
 def test_a_small_harm_is_told_as_one() -> None:

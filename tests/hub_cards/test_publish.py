@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from huggingface_hub import DatasetCard, HfApi
 from manifests import change
 from stores import commits, git, store, tags
 
+from hub_cards.cards.dataset_card import dataset_card
+from hub_cards.cards.licenses import License
 from hub_cards.cards.lint import lint
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub
@@ -334,6 +337,16 @@ def test_a_source_without_a_licence_is_refused_unless_one_is_given(
     assert (card.data.license, card.data.license_name) == (["cc0-1.0", "other"], "ours"), "what is known stays"
     again = push(out=workspace)
     assert "Unchanged" in again.stdout, "the published licence holds where none is named"
+    record = json.loads(git(store(hub.root, "datasets", "my-org/lrl-ro"), "show", "main:lrl.json"))
+    facts = {name: part["facts"] for name, part in record["parts"].items()}
+    terms = License("other", "theirs", "https://y.org")
+    both = dataset_card(
+        facts | {"glotcc": facts["oscar"] | {"licence": asdict(terms)}}, "my-org/lrl-ro", "1.0.0"
+    ).metadata
+    assert (both["license_name"], both["license_link"]) == (
+        "several-licences",
+        "https://huggingface.co/datasets/my-org/lrl-ro#licence",
+    )
     write(workspace, "oscar", ["patru", "cinci", "șase"])
     other = push("--dry-run", out=workspace)
     assert other.returncode == 0

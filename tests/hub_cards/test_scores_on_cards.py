@@ -215,6 +215,8 @@ def test_scores_that_were_measured_elsewhere_stay_on_the_card(filled: Path, tmp_
     text = elsewhere.card({"adapter": {**elsewhere.parts["adapter"].facts, "results": joined}}, "1.0.1").text
     rows = re.findall(r"^\| (topic[^|]*) \|", text, re.MULTILINE)
     assert sorted(rows) == ["topic (steps 10)", "topic (steps 20)"], "two of one task are told apart"
+    alone = make_plan(replace(elsewhere, keep_remote_scores=False), remote)
+    assert [each["task"] for each in alone.record["parts"]["adapter"]["facts"]["results"]] == ["topic"]
 
 
 def with_results(filled: Path, results: list[Any]) -> Plan:
@@ -239,6 +241,17 @@ def test_two_test_sets_of_one_name_are_told_apart_as_in_the_report(filled: Path,
     assert sorted(each.dataset_name for each in results) == sorted(set(named))
     assert len(set(named)) == 2
     assert all(f"| {name} |" in card for name in named)
+
+
+def test_a_part_of_a_test_set_is_not_named_as_the_whole(tmp_path: Path) -> None:
+    add_runs(tmp_path, "ro", "topic", "none", None)
+    add_runs(tmp_path, "ro", "topic", "seq_bn_inv", add_adapter(tmp_path, "ro", "seq_bn_inv"))
+    (whole,) = ModelCard(card_of(tmp_path / HOME)).data.eval_results or []
+    for path in tmp_path.glob("scores/ro/*/*/topic-*/seed-*"):
+        change(path, data=json.loads((path / "manifest.json").read_text("utf-8"))["data"] | {"sampled": 60})
+    (part,) = ModelCard(card_of(tmp_path / HOME)).data.eval_results or []
+    assert part.dataset_name == f"{whole.dataset_name}, at most 60"
+    assert f"| {part.dataset_name} |" in card_of(tmp_path / HOME)
 
 
 def test_records_without_scores_of_tasks_stay_as_they_were(filled: Path) -> None:
