@@ -4,6 +4,7 @@ LrlError                 anything that a user can act upon; exit code 1
 ├── UsageError           a command, option or settings file that cannot be meant; exit code 2
 │   └── LanguageError    a language that is not known
 ├── InputError           data that cannot be read: a damaged dump, a page that is not the dump
+│   └── IncompleteError  some of several languages could not be built
 ├── DownloadError        the network, or what came over it
 ├── StorageError         a disk that is full or read-only, a folder that is not what it should be
 ├── ModelError           a base model or adapter that cannot be loaded or adapted
@@ -14,6 +15,8 @@ LrlError                 anything that a user can act upon; exit code 1
 
 import errno
 import os
+from collections.abc import Sequence
+from typing import Any
 
 
 class LrlError(Exception):
@@ -39,6 +42,14 @@ class LanguageError(UsageError):
 
 class InputError(LrlError):
     """The input is not what it should be."""
+
+
+class IncompleteError(InputError):
+    """Some of the languages could not be built; `built` has the datasets of the others."""
+
+    def __init__(self, message: str, hint: str, built: Sequence[Any]) -> None:
+        super().__init__(message, hint)
+        self.built = list(built)
 
 
 class DownloadError(LrlError):

@@ -51,6 +51,11 @@ class Progress:
     def _bars(self, *columns: Any) -> Bars:
         return Bars(*columns, console=Screen(stderr=True), disable=not self.shown, transient=True)
 
+    def log(self, line: str) -> None:
+        """Write a line where no bar is drawn, as into the log of a batch system, unless `quiet`."""
+        if not self.quiet and not self.shown:
+            Screen(stderr=True).print(shown(line), soft_wrap=True)
+
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         """Show a spinner and the time gone, for a step whose length is not known."""

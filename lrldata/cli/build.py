@@ -156,7 +156,7 @@ def build_command(
     """Build a dataset for each language, ready for `load_dataset`."""  # fmt: skip
     flags = given(locals(), lists=("protect",), renamed={"given_input": "input"})
     from lrldata.api import build_datasets, load_settings
-    from lrldata.conceptnet.build import IncompleteError
+    from lrldata.errors import IncompleteError
 
     began = time.perf_counter()
     settings = load_settings(config, flags)
@@ -179,7 +179,7 @@ def _show_plan(settings: "BuildConfig | WebConfig", as_json: bool) -> None:
     from lrldata.web.config import WebConfig
 
     if isinstance(settings, WebConfig):
-        from lrldata.web.build import plan_web
+        from lrldata.web.plan import plan_web
 
         steps = plan_web(settings)
     else:

@@ -25,7 +25,7 @@ from lrldata.conceptnet.triples import (
 from lrldata.conceptnet.uri import edge_uri_of
 from lrldata.conceptnet.verbalize import Phrasebook, phrasebook, put_into_words
 from lrldata.dataset import write_dataset
-from lrldata.errors import InputError, UsageError
+from lrldata.errors import IncompleteError, InputError, UsageError
 from lrldata.folder import lock
 from lrldata.language import COMPOSITE_SCRIPTS, Language, parse
 from lrldata.ledger import Ledger, Tally, build_ledger, from_json
@@ -41,14 +41,6 @@ from lrldata.workspace import Dataset, dataset_path
 ALL_SCRIPTS = "any"
 AT_ONCE = 4  # languages: one alone has too few rows to keep the cores busy
 EDGES_AT_ONCE = 3_000_000  # of the languages that are read together: about two gigabytes
-
-
-class IncompleteError(InputError):
-    """Some of the languages could not be built; `built` has the others."""
-
-    def __init__(self, message: str, hint: str, built: list[Dataset]) -> None:
-        super().__init__(message, hint)
-        self.built = built
 
 
 def build(config: BuildConfig, progress: Progress) -> list[Dataset]:

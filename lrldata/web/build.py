@@ -5,8 +5,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.resources import files
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import polars as pl
 from lrldata.card import folder_card
 from lrldata.dataset import write_dataset
 from lrldata.engine import WorkerPool
-from lrldata.errors import InputError
+from lrldata.errors import IncompleteError, InputError
 from lrldata.folder import discard, lock
 from lrldata.langid import NO_MODEL
 from lrldata.language import Language, parse
@@ -25,7 +24,6 @@ from lrldata.output import note
 from lrldata.progress import Progress
 from lrldata.review.decisions import read_decisions
 from lrldata.split import SPLITS
-from lrldata.steps import Step
 from lrldata.web import pii, samples, spoken, stages
 from lrldata.web.bundles import bundled
 from lrldata.web.chunks import DropCodes, Part
@@ -34,22 +32,13 @@ from lrldata.web.config import REPOSITORY, WebConfig
 from lrldata.web.corpus import Chosen, choose, judge_all
 from lrldata.web.document_filters import OF_PAGES, thresholds
 from lrldata.web.hints import hint_on_nothing, note_kin, note_private, note_sentences
-from lrldata.web.inputs import LEFT_OUT, TABLES, describe_left_out, find_files, type_of
+from lrldata.web.inputs import describe_left_out
+from lrldata.web.plan import Found, folder_of, look_for_input
 from lrldata.web.scripts import scripts_asked
-from lrldata.web.shards import Columns, Shard, find_shards, shards_of
-from lrldata.workspace import Dataset, dataset_path
+from lrldata.web.shards import Columns, Shard
+from lrldata.workspace import Dataset
 
 LIBRARIES = ("polars", "xxhash", "ftfy", "rensa", "pyarrow")
-
-
-@dataclass(frozen=True)
-class Found:
-    """The shards of an input, of which commit of GlotCC-V1; which files cannot be read; and what is left out."""
-
-    shards: list[Shard]
-    revision: str | None = None
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    left_out: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,8 +59,31 @@ class Cleaned:
 
 
 def build_web(config: WebConfig, progress: Progress) -> list[Dataset]:
-    """Build the datasets that `config` asks for from documents. Unchanged ones are left alone. Raises LrlError."""
-    return [_build_one(config, language, progress) for language in parse(config.lang)]
+    """Build the datasets that `config` asks for from documents. Unchanged ones are left alone. Raises LrlError.
+
+    A language without input, or of which nothing is left, does not stop the others: IncompleteError names it when they
+    are built.
+    """
+    chosen = parse(config.lang)
+    for language in chosen:
+        scripts_asked(language, config.lang, config.scripts)
+    built: list[Dataset] = []
+    faults: list[InputError] = []
+    for language in chosen:
+        try:
+            made = _build_one(config, language, progress)
+        except InputError as error:
+            if len(chosen) == 1:
+                raise
+            progress.log(f"{language.name} ({language.code}): {error.message}")
+            faults.append(error)
+        else:
+            progress.log(f"{language.name} ({language.code}): {made.status}, {sum(made.rows.values()):,} rows")
+            built.append(made)
+    if faults:
+        hint = f"{faults[0].hint} What else was asked for is built." if built else faults[0].hint
+        raise IncompleteError(" ".join(error.message for error in faults), hint, built)
+    return built
 
 
 def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dataset:
@@ -79,23 +91,22 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
     folder = folder_of(config, language)
     found, task, recipe, work = _prepare(config, language)
     shards = found.shards
-    for line in describe_left_out(found.left_out):
+    unexpected = {reason: what for reason, what in found.left_out.items() if reason != "other_folder"}
+    for line in describe_left_out(unexpected):
         note(f"note: {config.input}: {line}.")
-    if not config.force and is_unchanged(folder, DATASET, fingerprint(recipe)):
-        manifest = read_manifest(folder, DATASET) or {}
-        if manifest.get("left_out", {}) == found.left_out and found.skipped.items() <= manifest["skipped"].items():
-            ledger = from_json(manifest["ledger"])
-            notes = _notes(manifest)
-            return Dataset(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0, notes)
-
+    if not config.force and (there := _as_found(language, folder, recipe, found)):
+        return there
     home = folder.resolve()
     with lock(work), lock(home):
+        if not config.force and (there := _as_found(language, folder, recipe, found)):
+            return there  # which another process has made meanwhile
         cleaned = clean_corpus(config, task, shards, work, progress)
         skipped = dict(sorted({**found.skipped, **cleaned.skipped}.items()))
         if not cleaned.ledger.kept.rows:
             went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in cleaned.ledger.dropped.items())
             came = f"{cleaned.ledger.came_in.rows:,} lines of {language.name}"
             note_kin(language, cleaned.ledger)
+            discard(work)
             beside = f" Skipped: {', '.join(list(skipped)[:3])}{', ...' * (len(skipped) > 3)}." if skipped else ""
             hint = hint_on_nothing(config, cleaned.ledger)
             raise InputError(f"Nothing is left of {came}: {went or 'no text'}.{beside}", hint)
@@ -118,6 +129,17 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
     note_private(language, cleaned.private, sum(manifest["rows"].values()))
     seconds, notes = time.perf_counter() - began, _notes(manifest)
     return Dataset(language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, seconds, notes)
+
+
+def _as_found(language: Language, folder: Path, recipe: Mapping[str, Any], found: Found) -> Dataset | None:
+    """Return the dataset that is there, where it is what would be made."""
+    if not is_unchanged(folder, DATASET, fingerprint(recipe)):
+        return None
+    manifest = read_manifest(folder, DATASET) or {}
+    if manifest.get("left_out", {}) != found.left_out or not found.skipped.items() <= manifest["skipped"].items():
+        return None
+    ledger, notes = from_json(manifest["ledger"]), _notes(manifest)
+    return Dataset(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0, notes)
 
 
 def _notes(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,25 +190,6 @@ def _prepare(config: WebConfig, language: Language) -> tuple[Found, stages.Task,
 
 def _columns(config: WebConfig) -> Columns:
     return Columns(config.text_column, config.url_column, lines=config.documents == "lines")
-
-
-def plan_web(config: WebConfig) -> list[Step]:
-    """Say what `build_web` would read and write, without doing it. Raises LrlError."""
-    planned = []
-    for language in parse(config.lang):
-        found = look_for_input(config, language)
-        scripts_asked(language, config.lang, config.scripts)
-        where = f"{REPOSITORY} at {found.revision}" if found.revision else "here"
-        planned += [Step("read", shard.name, shard.size, where) for shard in found.shards]
-        planned += [Step("skip", name, None, why) for name, why in found.skipped.items()]
-        for reason, what in found.left_out.items():
-            planned += [Step("leave out", name, None, LEFT_OUT[reason]) for name in what["names"]]
-            more = what["count"] - len(what["names"])
-            planned += [Step("leave out", f"{more:,} more", None, LEFT_OUT[reason])] if more else []
-        folder = folder_of(config, language)
-        there = "replaces what is there, unless unchanged" if read_manifest(folder, DATASET) else "new"
-        planned.append(Step("write", str(folder), None, there))
-    return planned
 
 
 def clean_corpus(
@@ -267,35 +270,6 @@ def _write(
     number: int, task: stages.Task, part: Part, drop_codes: DropCodes, places: pl.DataFrame, rows: Path
 ) -> tuple[int, dict[str, Any]]:
     return number, stages.write(task, part, drop_codes, places, rows)
-
-
-def folder_of(config: WebConfig, language: Language) -> Path:
-    """Return the dataset's folder in the workspace."""
-    return config.out / dataset_path(language.code, config.source)
-
-
-def find_input(config: WebConfig, language: Language) -> tuple[list[Shard], str | None]:
-    """Return the shards that are to be read, and the commit of GlotCC-V1 where they are the Hub's. Raises LrlError."""
-    found = look_for_input(config, language)
-    return found.shards, found.revision
-
-
-def look_for_input(config: WebConfig, language: Language) -> Found:
-    """Return what is to be read, and what is not, and why. Raises LrlError."""
-    if config.sample:
-        if language.code != "ro":
-            raise InputError("The built-in sample is in Romanian (ro).", "Use --lang ro --sample.")
-        return Found(find_shards(Path(str(files("lrldata.web").joinpath("sample.jsonl"))), None))
-    if config.input is None:
-        from lrldata.web.hub import hub_shards  # noqa: PLC0415 -- slow
-
-        shards, revision = hub_shards(language, config.revision)
-        return Found(shards, revision)
-    inputs = find_files(config.input, language.glotcc)
-    if (config.text_column or config.url_column) and TABLES.isdisjoint(type_of(name) for name, _ in inputs.files):
-        raise InputError(f"{config.input}: has no table.", "Leave out --text-column and --url-column.")
-    shards, skipped = shards_of(inputs, skip_bad=config.skip_bad)
-    return Found(shards, None, skipped, inputs.left_out())
 
 
 def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revision: str | None) -> dict[str, Any]:

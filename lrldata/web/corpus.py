@@ -19,8 +19,8 @@ from lrldata.web import stages
 from lrldata.web.bundles import Bundle
 from lrldata.web.chunks import DropCodes, Part, whole
 from lrldata.web.cross_dedup import CODES, Keys, duplicate_documents, duplicate_lines, repeated_lines
-from lrldata.web.read import grouped, read_parts
-from lrldata.web.shards import Columns
+from lrldata.web.read import grouped, read_parts, read_small
+from lrldata.web.shards import Columns, Shard
 
 SHARD_BYTES = 100_000_000  # of text in a file of the dataset
 
@@ -105,18 +105,19 @@ class _State:
 
     def _read(self, bundle: Bundle, columns: Columns, *, skip_bad: bool) -> Iterator[pl.DataFrame]:
         """Yield the documents of a bundle; of several files, which are small, those of a bad one are left out whole."""
-        together: list[pl.DataFrame] = []
-        for shard in bundle.shards:
-            try:
-                if len(bundle.shards) == 1:
-                    yield from read_parts(shard, columns)
-                else:
-                    together += list(read_parts(shard, columns))
-            except InputError as error:
-                if not skip_bad:
-                    raise
-                self.skipped[shard.name] = error.message
-        yield from grouped(together)
+
+        def skip(shard: Shard, error: InputError) -> None:
+            if not skip_bad:
+                raise error
+            self.skipped[shard.name] = error.message
+
+        if len(bundle.shards) > 1:
+            yield from grouped(list(read_small(bundle.shards, columns, skip)))
+            return
+        try:
+            yield from read_parts(bundle.shards[0], columns)
+        except InputError as error:
+            skip(bundle.shards[0], error)
 
     def _parts(self, name: str, read: Iterator[pl.DataFrame]) -> Iterator[tuple[Part, pl.DataFrame]]:
         for place, documents in enumerate(read):

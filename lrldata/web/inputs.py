@@ -7,10 +7,12 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
 from lrldata.errors import InputError
+from lrldata.language import languages
 
 # The type of a file by its own ending, in any case; of those in PACKED also with an ending of a packer behind it.
 TYPES: Mapping[str, str] = {
@@ -124,7 +126,8 @@ def find_files(given: Path, configuration: str | None = None) -> Inputs:
     """Return the files of documents that are given, by name, and what is left out.
 
     Of a folder with a copy of GlotCC-V1 those of the language's own folder are read (`configuration`, as mlt-Latn).
-    Links are followed, to what is not read already. Raises InputError where there is nothing to read.
+    Links are followed, to what is not read already. Raises InputError where there is nothing to read, or the copy has
+    folders of other languages alone.
     """
     if given.is_dir():
         return _in_folder(given, configuration)
@@ -159,7 +162,18 @@ def _in_folder(given: Path, configuration: str | None) -> Inputs:
             if configuration not in name.split("/")[:-1]:
                 inputs.leave_out("other_folder", name)
         inputs.files = own
+    elif all(of_each := [_configurations() & set(name.split("/")[:-1]) for name, _ in inputs.files]):
+        others = sorted(frozenset[str]().union(*of_each))
+        shown = ", ".join(others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
+        told = f"{given}: holds no {configuration}" if configuration else f"{given}: is of other languages"
+        raise InputError(f"{told}, but {shown}.", "Name a folder that has text of the language with --input.")
     return inputs
+
+
+@cache
+def _configurations() -> frozenset[str]:
+    """Return the names of GlotCC-V1's folders, one a language and script."""
+    return frozenset(each.glotcc for each in languages() if each.glotcc)
 
 
 class _Walk:

@@ -3,11 +3,11 @@
 What a file holds is not believed: whatever it is, it is read, or ends in an InputError, in bounded memory.
 """
 
-import codecs
 import lzma
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import BinaryIO
 
@@ -15,21 +15,21 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lrldata.encoding import known_kind
 from lrldata.errors import InputError, LrlError, first_line
 from lrldata.network import reached
 from lrldata.normalize import normalized
 from lrldata.web import fields
-from lrldata.web.fields import HINT, SPLIT, TOO_LONG, as_number, as_texts, parse_line, text_of
-from lrldata.web.inputs import OFFICE, ending_of, type_of
+from lrldata.web.decoded import LONGEST_LINE, blocks_of, lines_of
+from lrldata.web.fields import SPLIT, TOO_LONG, as_number, as_texts, parse_line, text_of
+from lrldata.web.inputs import OFFICE, TABLES, ending_of, type_of
 from lrldata.web.marked import lines_of_packed, lines_of_text
 from lrldata.web.packed import unpacked
 from lrldata.web.parquet import ColumnError, is_text, read_frames
-from lrldata.web.plain import LINE, PART, ROWS, paragraphs
+from lrldata.web.plain import PART, ROWS, paragraphs
 from lrldata.web.shards import Columns, Shard, find_shards
 from lrldata.web.tables import Row, read_csv, read_json
 
-__all__ = ["Columns", "Shard", "find_shards", "read_parts"]
+__all__ = ["Columns", "Shard", "find_shards", "read_parts", "read_small"]
 
 TEXT_COLUMNS = ("content", "text", "sentence")  # GlotCC's, everybody's, and Common Voice's
 _SENTENCE = re.compile(r"^\d+$|\w\W+\w+\W+\w|[.!?।။።]$")  # in a first line, where names would be
@@ -40,9 +40,6 @@ METADATA: Mapping[str, tuple[str, pl.DataType]] = {  # what GlotCC knows of a do
     "identification-consistency": ("consistency", pl.Float64()),
     "script-percentage": ("script_share", pl.Float64()),
 }
-LONGEST_LINE = 32 << 20  # bytes of a line of a file: JSON takes up to thirty times as many to be read
-_LEAVE_OUT = "Or leave it out with --skip-bad."
-_BLOCK = 1 << 20  # bytes of JSON that are decoded at once
 _NAMES, _NAME = 20, 50  # columns that an error lists, and their letters
 _UNREADABLE = (
     pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, zlib.error, lzma.LZMAError, OSError,
@@ -58,9 +55,43 @@ def read_parts(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
     paragraph: lines up to an empty one, or LINES of them; or one a line. Text is normalized. Raises InputError for a
     file that cannot be read, or of which no row has the column.
     """
+    with _told(shard):
+        yield from _numbered(shard, grouped(_rows(shard, columns)))
+
+
+def read_small(
+    shards: Iterable[Shard], columns: Columns, skip: Callable[[Shard, InputError], None]
+) -> Iterator[pl.DataFrame]:
+    """Yield the documents of small files, as `read_parts` does; a bad one, which `skip` takes, is left out whole.
+
+    Texts of plain files come in one frame: a frame a file would take many times as long as reading it.
+    """
+    names: list[str] = []
+    texts: list[str] = []
+    for shard in shards:
+        try:
+            if type_of(shard.name) not in TABLES:
+                with _told(shard):
+                    own = [text for several in _texts(shard, columns) for text in several]
+                names += [f"{shard.name}#{number}" for number in range(len(own))]
+                texts += own
+                continue
+            frames = list(read_parts(shard, columns))
+        except InputError as error:
+            skip(shard, error)
+            continue
+        yield _of_texts(texts).with_columns(doc=pl.Series(names, dtype=pl.String))
+        names, texts = [], []
+        yield from frames
+    yield _of_texts(texts).with_columns(doc=pl.Series(names, dtype=pl.String))
+
+
+@contextmanager
+def _told(shard: Shard) -> Iterator[None]:
+    """Raise InputError, with the file's name and the way out, for whatever its reading raises."""
     try:
         with reached(f"{shard.place} cannot be read", "Try again: what is done is kept."):
-            yield from _numbered(shard, grouped(_rows(shard, columns)))
+            yield
     except LrlError:
         raise
     except ColumnError as error:
@@ -77,27 +108,39 @@ def read_parts(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
 
 def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
     kind = type_of(shard.name)
+    if kind not in TABLES:
+        yield from map(_of_texts, _texts(shard, columns))
+        return
     with shard.open() as stream:
         if kind == "parquet":
             yield from _parquet(shard, stream, columns)
             return
-        if (packed := ending_of(shard.name)) and not shard.size:
-            raise EOFError(f"it is empty, and so no {packed} file")
+        _refuse_empty(shard)
         if kind == "json":
             yield from _tables(
-                shard, read_json(_blocks(unpacked(stream, shard.name)), fields.JSON, LONGEST_LINE), columns
+                shard, read_json(blocks_of(unpacked(stream, shard.name)), fields.JSON, LONGEST_LINE), columns
             )
         elif kind in ("csv", "tsv"):
 
             def again() -> Iterator[str]:
                 stream.seek(0)
-                return _lines(shard, unpacked(stream, shard.name))
+                return lines_of(shard, unpacked(stream, shard.name))
 
             yield from _tables(shard, read_csv(again, LONGEST_LINE, tabs=kind == "tsv", asked=columns.text), columns)
-        elif kind == "jsonl":
-            yield from _jsonl(shard, _lines(shard, unpacked(stream, shard.name)), columns)
         else:
-            yield from map(_of_texts, paragraphs(shard, _plain_lines(shard, stream), columns))
+            yield from _jsonl(shard, lines_of(shard, unpacked(stream, shard.name)), columns)
+
+
+def _texts(shard: Shard, columns: Columns) -> Iterator[list[str]]:
+    """Yield the texts of a file that is no table, some at a time."""
+    with shard.open() as stream:
+        _refuse_empty(shard)
+        yield from paragraphs(shard, _plain_lines(shard, stream), columns)
+
+
+def _refuse_empty(shard: Shard) -> None:
+    if (packed := ending_of(shard.name)) and not shard.size:
+        raise EOFError(f"it is empty, and so no {packed} file")
 
 
 def _plain_lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
@@ -105,44 +148,8 @@ def _plain_lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
     kind = str(type_of(shard.name))
     if kind in OFFICE:
         return lines_of_packed(kind, stream)
-    lines = _lines(shard, unpacked(stream, shard.name))
+    lines = lines_of(shard, unpacked(stream, shard.name))
     return lines if kind == "text" else lines_of_text(kind, lines)
-
-
-def _lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
-    r"""Yield the lines of a file with their ends: \n, \r\n or \r.
-
-    Raises InputError for one that is too long or not UTF-8.
-    """
-    number = 0
-    while line := stream.readline(LONGEST_LINE + 1):
-        number += 1
-        if len(line) > LONGEST_LINE:
-            raise InputError(f"{shard.place}: line {number:,} is longer than {LONGEST_LINE >> 20} MiB.", HINT)
-        if number == 1:
-            line = line.removeprefix(codecs.BOM_UTF8)
-            if found := known_kind(line):
-                raise InputError(f"{shard.place}: is {found[0]}, not UTF-8 text.", f"{found[1]} {_LEAVE_OUT}")
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            what = f"line {number:,} is not UTF-8 at byte {error.start + 1}"
-            hint = f"Convert it, as with `iconv -f ENCODING -t UTF-8`. {_LEAVE_OUT}"
-            raise InputError(f"{shard.place}: cannot be read ({what}).", hint) from error
-        if "\r" not in text:
-            yield text
-            continue
-        pieces = LINE.findall(text)
-        number += len(pieces) - 1
-        yield from pieces
-
-
-def _blocks(stream: BinaryIO) -> Iterator[str]:
-    """Yield the text of a file, some of it at a time."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    while block := stream.read(_BLOCK):
-        yield decoder.decode(block) or " "  # which means nothing between two parts of JSON
-    yield decoder.decode(b"", final=True)
 
 
 def _parquet(shard: Shard, stream: BinaryIO, columns: Columns) -> Iterator[pl.DataFrame]:
@@ -206,7 +213,9 @@ def _from_rows(shard: Shard, found: list[Row], columns: Columns) -> pl.DataFrame
 
 
 def _of_texts(texts: list[str]) -> pl.DataFrame:
-    return _shaped(pl.DataFrame({"text": texts}), ["text"], None).with_columns(column=pl.lit(None, pl.String))
+    return _shaped(pl.DataFrame({"text": texts}, {"text": pl.String}), ["text"], None).with_columns(
+        column=pl.lit(None, pl.String)
+    )
 
 
 def _choose(shard: Shard, names: list[str], columns: Columns) -> tuple[str, str | None]:

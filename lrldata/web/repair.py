@@ -19,10 +19,17 @@ MOJIBAKE = (
     r"\u2020-\u2022\u2026\u2030\u2039\u203A\u20AC\u2122]"
 )
 WINDOWS = r"[\x80-\x84\x86-\x9F]"  # quotation marks and dashes of Windows-1252, read as Latin-1
+# The same of Cyrillic and Latin Extended-A, read as Windows-1251 and -1250. Of the former two in a row: one such letter
+# before one of Serbian or Ukrainian is usual.
+_UPPER_1251 = bytes(range(0x80, 0xC0)).decode("cp1251", "ignore")
+_UPPER_1250 = bytes(range(0x80, 0xC0)).decode("cp1250", "ignore")
+CYRILLIC_MOJIBAKE = rf"(?:[\u0420\u0421][{_UPPER_1251}]){{2}}"
+LATIN_MOJIBAKE = rf"[\u0102\u00C4\u0139][{_UPPER_1250}]"
 ENTITY = r"&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,5});"
 _FTFY = TextFixerConfig(
     unescape_html=True, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, normalization=None
 )
+_SUSPECT = re.compile(f"{MOJIBAKE}|{CYRILLIC_MOJIBAKE}|{LATIN_MOJIBAKE}|{ENTITY}|{WINDOWS}")
 _SHAPED = re.compile(r"[\uFB1D-\uFDFF\uFE70-\uFEFC]+")
 # With the marks of direction, which say how a line is drawn and not what is in it.
 CONTROLS = (
@@ -41,9 +48,9 @@ UNSPACED = frozenset("Thai Laoo Khmr Mymr Tibt Hani Hira Kana Jpan Lana Talu Jav
 
 def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Series:
     r"""Return the texts repaired, with their line breaks as \\n; `script` (ISO 15924) is the language's main one."""
-    suspect = texts.str.contains(MOJIBAKE) | texts.str.contains(ENTITY) | texts.str.contains(WINDOWS)
+    suspect = texts.str.contains(_SUSPECT.pattern)
     if suspect.any():
-        fixed = pl.Series([fix_text(text, _FTFY) for text in texts.filter(suspect)], dtype=pl.String)
+        fixed = pl.Series([_fixed(text) for text in texts.filter(suspect)], dtype=pl.String)
         texts = texts.scatter(suspect.arg_true(), fixed)
     shaped = texts.str.contains(PRESENTATION_FORMS)
     if shaped.any():
@@ -59,6 +66,11 @@ def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Serie
         kept = [UNUSED_SPACE.sub("", text) for text in texts.filter(spaced)]
         texts = texts.scatter(spaced.arg_true(), pl.Series(kept, dtype=pl.String))
     return without_joiners(repair_letters(texts, script, language), language)
+
+
+def _fixed(text: str) -> str:
+    """Return a text with the lines repaired that look like mojibake, each by itself: others have no say in it."""
+    return "\n".join(fix_text(line, _FTFY) if _SUSPECT.search(line) else line for line in text.split("\n"))
 
 
 def _letters(shapes: re.Match[str]) -> str:

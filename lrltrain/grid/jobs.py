@@ -11,9 +11,9 @@ from lrldata.errors import LrlError, UsageError
 from lrldata.language import Language, parse
 from lrldata.manifest import fingerprint
 from lrldata.remote import DEFAULT, as_folder, is_remote
-from lrldata.web.build import find_input
 from lrldata.web.bundles import bundled
 from lrldata.web.config import load_web_config
+from lrldata.web.plan import find_input
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.costs import shape_of
 from lrltrain.evaluation.tasks import folders_of

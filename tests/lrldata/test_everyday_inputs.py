@@ -28,7 +28,7 @@ from lrldata.conceptnet.config import BuildConfig
 from lrldata.errors import InputError, UsageError
 from lrldata.language import find
 from lrldata.progress import Progress
-from lrldata.web import read
+from lrldata.web import decoded, read
 from lrldata.web.build import build_web
 from lrldata.web.config import WebConfig
 from lrldata.web.decontaminate import open_protected
@@ -347,8 +347,9 @@ def test_a_table_that_is_damaged_is_named(name: str, content: str, words: str, t
     [("a.csv", 'text\n"' + "x\n" * 900), ("a.json", '[{"text": "' + "x" * 3000), ("a.tsv", "text\n" + "x" * 3000)],
 )
 def test_a_row_is_read_to_a_limit(name: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read, "LONGEST_LINE", 1000)
-    monkeypatch.setattr(read, "_BLOCK", 100)
+    for module in (read, decoded):
+        monkeypatch.setattr(module, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(decoded, "_BLOCK", 100)
     monkeypatch.setattr("lrldata.web.tables._BLOCK", 100)
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match="longer than"):

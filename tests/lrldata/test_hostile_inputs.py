@@ -32,7 +32,7 @@ from lrldata.errors import InputError
 from lrldata.langid import binding, load_model, named
 from lrldata.langid.modelfile import read_layout
 from lrldata.manifest import sha256_of
-from lrldata.web import garbled, marked, parquet, pii, plain, read
+from lrldata.web import decoded, garbled, marked, parquet, pii, plain, read
 from lrldata.web.letters import join_hyphens
 from lrldata.web.read import Columns, Shard, find_shards, read_parts
 
@@ -217,7 +217,7 @@ def test_each_row_is_read_by_its_own_columns_wherever_a_batch_ends(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["long.jsonl", "long.txt", "long.jsonl.gz", "long.txt.gz"])
 def test_a_line_is_read_to_a_limit_and_no_further(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read, "LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr(decoded, "LONGEST_LINE", 1 << 20)
     taken: list[int] = []
 
     class Endless(io.RawIOBase):

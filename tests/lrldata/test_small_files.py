@@ -8,7 +8,7 @@ from test_web_build import content, prose
 
 import lrldata
 from lrldata.errors import InputError
-from lrldata.web import bundles, corpus
+from lrldata.web import bundles, corpus, read
 from lrldata.web.bundles import bundled
 from lrldata.web.shards import Shard
 
@@ -70,11 +70,14 @@ def test_files_read_together_give_what_each_gives_alone(
     articles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts: list[int] = []
-    choose = corpus.choose
+    frames: list[int] = []
+    choose, of_texts = corpus.choose, read._of_texts  # noqa: SLF001
+    monkeypatch.setattr(read, "_of_texts", lambda texts: frames.append(len(texts)) or of_texts(texts))
     monkeypatch.setattr(
         "lrldata.web.build.choose", lambda *given, **more: parts.append(len(given[1])) or choose(*given, **more)
     )
     together = build(articles, tmp_path / "together")
+    assert frames == [40, 1], "one for the texts before the table, and one for those behind it"
     monkeypatch.setattr(bundles, "SMALL", 0)
     alone = build(articles, tmp_path / "alone")
     assert parts == [1, 42]
@@ -112,14 +115,14 @@ def test_a_build_that_goes_on_reads_what_was_bad_again(
 ) -> None:
     whole = build(articles, tmp_path / "whole")
     faults = [OSError("bad disk")] * (2 if still_bad else 1)
-    read = corpus.read_parts
+    texts = read._texts  # noqa: SLF001
 
     def flaky(shard: Shard, columns: Any) -> Any:
         if shard.name == "020.txt" and faults:
             raise InputError(f"{shard.place}: cannot be read ({faults.pop()}).", "")
-        return read(shard, columns)
+        return texts(shard, columns)
 
-    monkeypatch.setattr(corpus, "read_parts", flaky)
+    monkeypatch.setattr(read, "_texts", flaky)
     with monkeypatch.context() as patched:
         patched.setattr("lrldata.web.build.choose", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
