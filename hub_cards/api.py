@@ -1,7 +1,7 @@
 """The Python API of hub_cards, which `import hub_cards` finds lazily. The commands run the same pipelines."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,50 +17,57 @@ from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
 from lrldata.output import keep_out
 from lrldata.progress import Progress
-from lrldata.settings import as_path
+from lrldata.settings import Place, as_path
 
 if TYPE_CHECKING:
     from hub_cards.publish.local import Rendered
     from hub_cards.publish.publish import Collected, Prepared, Published
 
-PathLike = str | Path
 
+Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
 PUBLIC = "https://huggingface.co"
 
 
 class PushOptions(TypedDict, total=False):
     """The options of `lrl push-hub`, as keyword arguments; what is left out has its default."""
 
-    all: bool
-    namespace: str
-    kind: Sequence[Literal["dataset", "adapter"]]
-    source: Sequence[str]
-    method: Sequence[Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]]
-    version: str
-    license: str
-    license_name: str
-    license_link: str
-    base_id: str
-    card: Literal["ask", "ours", "theirs"]
-    scores: Literal["all", "here"]
-    collection: bool
-    private: bool
-    patience: float
-    endpoint: str
-    allow_http: bool
-    out: PathLike
-    dry_run: bool
-    config: PathLike
-    quiet: bool
+    all: bool | None
+    namespace: str | None
+    kind: Literal["dataset", "adapter"] | Sequence[Literal["dataset", "adapter"]] | None
+    source: Sequence[str] | None
+    method: Method | Sequence[Method] | None
+    version: str | None
+    license: str | None
+    license_name: str | None
+    license_link: str | None
+    base_id: str | None
+    card: Literal["ask", "ours", "theirs"] | None
+    scores: Literal["all", "here"] | None
+    collection: bool | None
+    private: bool | None
+    patience: float | None
+    endpoint: str | None
+    allow_http: bool | None
+    out: Place | None
+    dry_run: bool | None
+    config: Place | None
+    quiet: bool | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pushed:
     """What was planned, and what was done: nothing, after a dry run."""
 
     prepared: "Prepared"
     repositories: "tuple[Published, ...]" = ()
     collections: "tuple[Collected, ...]" = ()
+
+    def __repr__(self) -> str:
+        """Return a line for each repository: what was done, or would be."""
+        done = [f"{each.action} v{each.version} {each.url}" for each in self.repositories]
+        planned = [f"{each.action} v{each.version} {each.repository.id}" for each in self.prepared.plans]
+        told = done or [f"(dry run) {each}" for each in planned]
+        return "Pushed(\n" + "".join(f"  {line}\n" for line in told) + ")"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values: the plan of a dry run, else what was done."""
@@ -73,9 +80,7 @@ class Pushed:
 
 
 @with_options(PushOptions)
-def push(
-    lang: str | Language | Sequence[str] | Sequence[Language] | None = None, **options: Unpack[PushOptions]
-) -> Pushed:
+def push(lang: str | Language | Iterable[str | Language] | None = None, **options: Unpack[PushOptions]) -> Pushed:
     """Publish the datasets, adapters and cards of a language. What is on the Hub already, unchanged, is left alone.
 
     The token is that of `hf auth login` or HF_TOKEN. Called again after an interruption, it goes on.
@@ -131,7 +136,7 @@ def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
     return Pushed(prepared, tuple(repositories), tuple(collections))
 
 
-def render_card(path: PathLike, *, namespace: str = "my-org", out: PathLike | None = None) -> "Rendered":
+def render_card(path: Place, *, namespace: str = "my-org", out: Place | None = None) -> "Rendered":
     """Render the card of a dataset's or an adapter's folder here, as Markdown and as a page.
 
     Args:
@@ -151,11 +156,12 @@ def render_card(path: PathLike, *, namespace: str = "my-org", out: PathLike | No
         from hub_cards.publish.local import render  # noqa: PLC0415 -- imports the libraries that draw
 
     with naming_arguments({"namespace", "out"}):
-        check_arguments(as_path(path), namespace)
-        return render(as_path(path), namespace, None if out is None else as_path(out))
+        home = as_path(path, "path")
+        check_arguments(home, namespace)
+        return render(home, namespace, None if out is None else as_path(out, "out"))
 
 
-def check_card(path: PathLike, *, namespace: str = "my-org") -> list[str]:
+def check_card(path: Place, *, namespace: str = "my-org") -> list[str]:
     """Check a card against the Hub's rules, offline.
 
     Args:
@@ -174,13 +180,14 @@ def check_card(path: PathLike, *, namespace: str = "my-org") -> list[str]:
         from hub_cards.publish.local import check  # noqa: PLC0415 -- imports the libraries that draw
 
     with naming_arguments({"namespace"}):
-        check_arguments(as_path(path), namespace)
-        return check(as_path(path), namespace)
+        home = as_path(path, "path")
+        check_arguments(home, namespace)
+        return check(home, namespace)
 
 
 def check_arguments(path: Path, namespace: str) -> None:
     """Raise UsageError for a path that is not there, and a name that no user can have."""
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder.")
-    if "/" in namespace or not is_repository(namespace):
+    if not isinstance(namespace, str) or "/" in namespace or not is_repository(namespace):
         raise UsageError(f"--namespace: {namespace!r} is no name of a user or an organisation.")

@@ -1,6 +1,6 @@
 """The Python API of lrldata, which `import lrldata` finds lazily. The commands run the same pipelines."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
@@ -12,7 +12,7 @@ from lrldata.language import Language, as_typed, find, parse
 from lrldata.language import languages as table
 from lrldata.progress import Progress
 from lrldata.remote import as_folder, is_remote, opened
-from lrldata.settings import as_path
+from lrldata.settings import Place, as_path
 from lrldata.web.config import WebConfig, is_web, load_web_config
 from lrldata.workspace import Dataset, dataset_path
 
@@ -20,47 +20,46 @@ if TYPE_CHECKING:
     from lrldata.langid import Prediction
     from lrldata.web.explain import Explained
 
-PathLike = str | Path
-Several = list[str] | tuple[str, ...] | list[Language] | tuple[Language, ...]
+Several = list[Any] | tuple[Any, ...] | Iterator[Any]  # of codes and languages
 
 
 class BuildOptions(TypedDict, total=False):
     """The options of `lrldata build`, as keyword arguments; what is left out has its default."""
 
-    source: Literal["conceptnet", "glotcc", "web"]
-    input: PathLike
-    documents: Literal["paragraphs", "lines"]
-    revision: str
-    text_column: str
-    url_column: str
-    lid: str
-    protect: Sequence[PathLike]
-    benchmarks: bool
-    unit: Literal["sentences", "lines", "documents"]
-    skip_bad: bool
-    verdicts: PathLike
-    handles: bool
-    workers: int
-    memory: int
-    scratch: PathLike
-    max_bytes: int
-    dump: str
-    dump_sha256: str
-    conceptnet_db: PathLike
-    index: PathLike
-    sample: bool
-    templates: str
-    edges: Literal["any", "start", "target"]
-    min_weight: float
-    scripts: str
-    split: Literal["pair", "random"]
-    seed: int
-    max_rejected: float
-    out: PathLike
-    cache: PathLike
-    force: bool
-    config: PathLike
-    quiet: bool
+    source: Literal["conceptnet", "glotcc", "web"] | None
+    input: Place | None
+    documents: Literal["paragraphs", "lines"] | None
+    revision: str | None
+    text_column: str | None
+    url_column: str | None
+    lid: Place | None
+    protect: Sequence[Place] | None
+    benchmarks: bool | None
+    unit: Literal["sentences", "lines", "documents"] | None
+    skip_bad: bool | None
+    verdicts: Place | None
+    handles: bool | None
+    workers: int | None
+    memory: int | None
+    scratch: Place | None
+    max_bytes: int | None
+    dump: Place | None
+    dump_sha256: str | None
+    conceptnet_db: Place | None
+    index: Place | None
+    sample: bool | None
+    templates: Place | None
+    edges: Literal["any", "start", "target"] | None
+    min_weight: float | None
+    scripts: str | Sequence[str] | None
+    split: Literal["pair", "random"] | None
+    seed: int | None
+    max_rejected: float | None
+    out: Place | None
+    cache: Place | None
+    force: bool | None
+    config: Place | None
+    quiet: bool | None
 
 
 @overload
@@ -132,7 +131,7 @@ def build_datasets(settings: BuildConfig | WebConfig, out: str | None, progress:
         return build(wanted, progress)
 
 
-def open_dataset(path: PathLike) -> Dataset:
+def open_dataset(path: Place) -> Dataset:
     """Open a dataset folder and check every file of it against its manifest.
 
     Args:
@@ -193,7 +192,7 @@ def find_language(name: str | Language) -> Language:
     return find(name)
 
 
-def identify(texts: Iterable[str | None], *, lid: str = "compact", cache: PathLike | None = None) -> "list[Prediction]":
+def identify(texts: Iterable[str | None], *, lid: Place = "compact", cache: Place | None = None) -> "list[Prediction]":
     """Say in which language texts are.
 
     Args:
@@ -224,17 +223,17 @@ def identify(texts: Iterable[str | None], *, lid: str = "compact", cache: PathLi
     if wrong := [text for text in asked if not isinstance(text, str)]:
         raise UsageError(f"texts: {wrong[0]!r:.60} is not a text.", "Give a list of texts; None counts as one.")
     with naming_arguments({"lid", "cache"}):
-        return list(load_model(lid, None if cache is None else as_path(cache)).predict(asked))
+        return list(load_model(_model(lid), None if cache is None else as_path(cache, "cache")).predict(asked))
 
 
 def explain(
     text: str,
     lang: str | Language,
     *,
-    lid: str = "compact",
-    scripts: str | None = None,
+    lid: Place = "compact",
+    scripts: str | Sequence[str] | None = None,
     documents: str = "page",
-    cache: PathLike | None = None,
+    cache: Place | None = None,
 ) -> "list[Explained]":
     """Say line by line what the cleaning of web text would do with a text, and why.
 
@@ -263,11 +262,18 @@ def explain(
     from lrldata.web.explain import explain as explain_text  # noqa: PLC0415
     from lrldata.web.scripts import scripts_asked  # noqa: PLC0415
 
-    if not isinstance(text, str):
+    if not isinstance(text, str) or not text.strip():
         raise UsageError(f"text: {text!r:.60} is not a text.", "Give one text.")
+    refuse_forked()
     with naming_arguments({"lang", "lid", "scripts", "documents", "cache"}):
         language = find(lang)
-        asked = scripts_asked(language, as_typed(lang), scripts)
+        named = scripts if scripts is None or isinstance(scripts, str) else ",".join(scripts)
+        asked = scripts_asked(language, as_typed(lang), named)
         cut = as_documents(documents)
-        home = None if cache is None else as_path(cache)
-        return explain_text(text, language, lid, home, scripts=asked, documents=cut)
+        home = None if cache is None else as_path(cache, "cache")
+        return explain_text(text, language, _model(lid), home, scripts=asked, documents=cut)
+
+
+def _model(lid: Place) -> str:
+    """Return the name or path of a model for identification. Raises UsageError."""
+    return lid if isinstance(lid, str) else str(as_path(lid, "lid"))

@@ -5,16 +5,22 @@ Errors of a command name its options, and those of a function its arguments.
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from inspect import Parameter, signature
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel
 
 from lrldata.errors import LrlError, StorageError, UsageError
+from lrldata.output import WORDED
 from lrldata.progress import Progress
+from lrldata.settings import as_path, located
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -42,20 +48,36 @@ def call_of(known: type[Any], options: Mapping[str, Any], **flags: Any) -> Call:
     for name in options.keys() - known.__annotations__.keys():
         near = difflib.get_close_matches(name, known.__annotations__, n=1)
         raise UsageError(f"unknown argument {name!r}.", f"Did you mean {near[0]!r}?" if near else "")
-    settings = {key: value for key, value in (dict(options) | flags).items() if value is not None}
+    settings = {key: _plain(value) for key, value in (dict(options) | flags).items() if value is not None}
     config, quiet = settings.pop("config", None), bool(settings.pop("quiet", False))
     for key, value in settings.items():
-        if isinstance(value, tuple | range):
-            settings[key] = list(value)
-        elif get_origin(known.__annotations__.get(key)) is Sequence and isinstance(value, str | PathLike | int):
-            settings[key] = [value]  # one, where several may be given
+        one = isinstance(value, str | PathLike | int) and "," not in str(value)
+        if one and _is_list(known.__annotations__.get(key)):
+            settings[key] = [value]  # where several may be given
     if "out" in settings:
         settings["out"] = as_text(settings["out"], "out")
-    return Call(settings, None if config is None else Path(config), Progress(quiet))
+    return Call(settings, None if config is None else as_path(config, "config"), Progress(quiet))
+
+
+def _plain(value: Any) -> Any:
+    """Return an argument as settings have it: paths, numbers and lists, of what has, is or gives such."""
+    value = located(value)
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # of NumPy
+        return value.tolist()
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | PathLike | BaseModel)
+    return [_plain(each) for each in value] if several else value
+
+
+def _is_list(kind: Any) -> bool:
+    """Return whether an argument is a list of something, or one of it."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    origins = [get_origin(each) for each in kinds if each is not NoneType]
+    return Sequence in origins and set(origins) <= {Sequence, Literal}
 
 
 def as_text(path: Any, name: str) -> str:
     """Return a path as text. Raises UsageError for what is none."""
+    path = located(path)
     if not isinstance(path, str | PathLike) or isinstance(fspath(path), bytes):
         raise UsageError(f"{name}: {path!r} is not a path.", "Give a text or a pathlib.Path.")
     return str(path)
@@ -81,8 +103,9 @@ def with_options(options: type[Any]) -> Callable[[Function], Function]:
 def naming_arguments(names: Collection[str]) -> Iterator[None]:
     """Let errors name arguments: `--learning-rate` becomes `learning_rate`, `--lang ro` becomes `lang="ro"`.
 
-    Options that are none of `names` stay as they are, and so do commands between backquotes.
+    Options that are none of `names` stay as they are, and so do commands between backquotes. Notes are worded so too.
     """
+    token = WORDED.set(partial(in_python, names=names))
     try:
         yield
     except LrlError as error:
@@ -94,6 +117,8 @@ def naming_arguments(names: Collection[str]) -> Iterator[None]:
             raise
         told = f"{error.filename}: {(error.strerror or str(error)).lower()}" if error.filename else str(error)
         raise StorageError(f"{told}.", "Check the path and the rights to it.") from error
+    finally:
+        WORDED.reset(token)
 
 
 def in_python(text: str, names: Collection[str]) -> str:

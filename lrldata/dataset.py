@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from weakref import finalize
@@ -14,6 +15,7 @@ import polars as pl
 
 from lrldata.errors import StorageError
 from lrldata.folder import replaced
+from lrldata.forks import refuse_forked
 from lrldata.manifest import (
     DATASET,
     MANIFEST,
@@ -23,6 +25,7 @@ from lrldata.manifest import (
     file_entry,
     fingerprint,
     from_held,
+    kind_of,
     manifest_in,
     read_manifest,
     write_manifest,
@@ -158,12 +161,15 @@ def open_dataset(folder: Path) -> tuple[dict[str, Any], pl.LazyFrame]:
 def open_shards(folder: Path, *names: str) -> Opened:
     """Open a dataset folder, and read of the other files that it has these.
 
-    Raises StorageError when the folder is unfinished, or its bytes or rows are not those of the manifest.
+    Raises StorageError when the folder is unfinished, or its bytes or rows are not those of the manifest, UsageError in
+    a process in which Polars would hang.
     """
+    refuse_forked()
     try:
         return from_held(folder, partial(_open, names=names))
     except (FileNotFoundError, NotADirectoryError) as error:
-        inside = ", ".join(sorted(str(path.parent) for path in folder.glob(f"**/{MANIFEST}"))[:3])
+        below = sorted(path.parent for path in folder.glob(f"**/{MANIFEST}"))
+        inside = ", ".join(islice((str(each) for each in below if kind_of(each) == DATASET), 3))
         hint = f"Datasets below it: {inside}." if inside else "Make one with `lrldata build`."
         raise StorageError(f"{folder}: no finished dataset in this folder ({MANIFEST} is missing).", hint) from error
     except DamagedError as error:

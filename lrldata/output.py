@@ -12,7 +12,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -120,11 +121,14 @@ def say(text: str) -> None:
     print(shown(text))
 
 
+WORDED: ContextVar[Callable[[str], str]] = ContextVar("worded", default=str)  # notes as a function has them
+
+
 def note(text: str) -> None:
     """Log a note, or a warning: by the logger `lrldata`, whose lines commands print on standard error."""
-    prefix, _, message = text.partition(": ")
+    prefix, _, message = WORDED.get()(text).partition(": ")
     level = _LEVELS.get(prefix)
-    LOGGER.log(level or logging.INFO, "%s", shown(message if level else text))
+    LOGGER.log(level or logging.INFO, "%s", shown(message if level else WORDED.get()(text)))
 
 
 def tell(text: str) -> None:

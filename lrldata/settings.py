@@ -3,10 +3,10 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import unquote
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
@@ -28,20 +28,46 @@ def on_this_machine(given: Any) -> Any:
     return Path(unquote("/" + str(given)[address.end() :]) if address else given).expanduser()
 
 
-def as_path(given: object) -> Path:
-    """Return what a function was given as a path of this machine, as `on_this_machine` does. Raises UsageError."""
+class Located(Protocol):
+    """What lies in a folder: a dataset, an adapter, a workspace."""
+
+    @property
+    def path(self) -> Path:
+        """Return the folder."""
+
+
+Place = str | Path | Located  # what a function takes as a path
+
+
+def located(given: Any) -> Any:
+    """Return the path of what lies in a folder; anything else as it is."""
+    path = getattr(given, "path", None)
+    return path if isinstance(path, Path) else given
+
+
+def as_path(given: object, name: str = "") -> Path:
+    """Return what a function was given, as its argument `name`, as a path of this machine, as `on_this_machine` does.
+
+    Raises UsageError.
+    """
+    given, told = located(given), f"{name}: " if name else ""
     if not isinstance(given, str | PathLike):
-        raise UsageError(f"{given!r:.60} is not a path.", "Name a file or folder.")
+        raise UsageError(f"{told}{given!r:.60} is not a path.", "Name a file or folder.")
     try:
         return Path(on_this_machine(str(Path(given)) if isinstance(given, PathLike) else given))
     except (ValueError, RuntimeError) as error:  # an address, and ~ of nobody
-        raise UsageError(f"{given}: {str(error).rstrip('.')}.") from error
+        raise UsageError(f"{told}{given}: {str(error).rstrip('.')}.") from error
 
 
 def path_or_id(given: Any) -> Any:
-    """Return a path as text, without ~ and file://; ids on the Hub, and what is neither, stay as they are."""
+    """Return a path as text, without ~ and file://; ids on the Hub, and what is neither, stay as they are.
+
+    Raises ValueError for a Path that is not there: it is no id.
+    """
     if str(given).startswith("file:/"):
         return str(on_this_machine(given))
+    if isinstance(given, Path) and not given.expanduser().exists():
+        raise ValueError(f"{given}: no such file or folder")
     return str(Path(given).expanduser()) if isinstance(given, Path) or str(given).startswith("~/") else given
 
 
@@ -50,6 +76,13 @@ def several(given: Any) -> Any:
     return [given] if isinstance(given, str | Path) else given
 
 
+def joined(given: Any) -> Any:
+    """Return a list of texts as one with commas, as options have them."""
+    texts = isinstance(given, list) and all(isinstance(each, str) for each in given)
+    return ",".join(given) if texts else given
+
+
+Listed = Annotated[str, BeforeValidator(joined)]
 LocalPath = Annotated[Path, BeforeValidator(on_this_machine)]
 PathOrId = Annotated[str, BeforeValidator(path_or_id)]  # of a folder or file, or an id on the Hub
 
@@ -93,6 +126,7 @@ def check(
             (each for each in faults if each["type"] == "extra_forbidden"), faults[0]
         )  # a typo, before what it left out
         key, begins = _told(fault["loc"], fault["input"]), f"{file}: " if file else ""
+        fault = _of_all_kinds(fault, faults)
         if fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, model.model_fields, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(model.model_fields)}."
@@ -106,6 +140,14 @@ def check(
         message = fault["msg"].removeprefix("Value error, ")
         ended = message if message.endswith("?") else f"{message}."
         raise UsageError(f"{where}: {ended}".removeprefix(": ")) from error
+
+
+def _of_all_kinds(fault: Any, faults: Sequence[Any]) -> Any:
+    """Return a fault with what each kind wants that a setting may be of."""
+    wants = dict.fromkeys(each["msg"] for each in faults if each["loc"][:1] == fault["loc"][:1])
+    several = len(wants) > 1 and all(each.startswith("Input should be ") for each in wants)
+    told = " or ".join(each.removeprefix("Input should be ") for each in wants)
+    return {**fault, "msg": f"Input should be {told}"} if several else fault
 
 
 def refuse_recipient(file: Path | None, endpoint: object, secret: str, hint: str) -> None:

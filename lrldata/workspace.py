@@ -22,7 +22,7 @@ from lrldata.language import Language, find, find_recorded, parse
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES
 from lrldata.paths import is_safe, safe_name
-from lrldata.settings import as_path
+from lrldata.settings import Place, as_path
 
 if TYPE_CHECKING:
     import polars as pl
@@ -118,9 +118,9 @@ class Dataset:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: str | Path) -> "Dataset":
+    def open(cls, path: Place) -> "Dataset":
         """Open a dataset folder and check it against its manifest. Raises StorageError."""
-        folder = as_path(path)
+        folder = as_path(path, "path")
         manifest, _ = open_dataset(folder)
         language = find_recorded(manifest["language"])
         return cls(language, folder, manifest["version"], "found", manifest["rows"], from_json(manifest["ledger"]))
@@ -152,16 +152,17 @@ class Dataset:
         files = {split: f"{folder}/data/{split}-*.parquet" for split, rows in manifest["rows"].items() if rows}
         return load_dataset("parquet", data_files=files)
 
-    def report(self, out: str | Path | None = None) -> Path:
+    def report(self, out: Place | None = None) -> Path:
         """Write a page that shows what was kept, what was dropped and why. Raises StorageError."""
         from lrldata.report.page import write_report  # noqa: PLC0415
 
-        return write_report(self.path, None if out is None else as_path(out))
+        return write_report(self.path, None if out is None else as_path(out, "out"))
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
         return {
             "language": self.language.code,
+            "source": self.source,
             "path": str(self.path),
             "version": self.version,
             "status": self.status,
@@ -177,6 +178,11 @@ class Workspace:
     """A folder that commands share. What is in it is looked up when it is asked for."""
 
     root: Path
+
+    @property
+    def path(self) -> Path:
+        """Return the folder."""
+        return self.root
 
     def datasets(self) -> Iterator[Dataset]:
         """Yield the finished datasets, by language and source. Raises StorageError for a damaged one."""
@@ -197,7 +203,7 @@ class Workspace:
         return finished(self.root, SCORES) + runs
 
 
-def open_workspace(path: str | Path = "lrl-workspace") -> Workspace:
+def open_workspace(path: Place = "lrl-workspace") -> Workspace:
     """Open a workspace. Raises StorageError where there is no such folder.
 
     Example:
@@ -207,7 +213,7 @@ def open_workspace(path: str | Path = "lrl-workspace") -> Workspace:
         ['workspace/datasets/ro/conceptnet']
 
     """
-    root = as_path(path)
+    root = as_path(path, "path")
     if not root.is_dir():
         raise StorageError(f"{root}: no such workspace.", "`lrldata build --out` makes one.")
     return Workspace(root)

@@ -16,10 +16,11 @@ from lrldata.imports import imported
 from lrldata.threads import limit_threads
 
 if TYPE_CHECKING:
-    from lrltrain.api import Scores, evaluate, fit, prompt, report
+    from lrltrain.api import evaluate, fit, prompt, report
     from lrltrain.fitting.plan import Adapter
     from lrltrain.grid.api import Study, run_grid
     from lrltrain.modules.load import load_adapter, save_adapter, unload_adapter
+    from lrltrain.scores import Scores
 
 limit_threads()  # before torch is imported, which starts its threads as they are set then
 
@@ -39,6 +40,7 @@ __all__ = [
 
 _HOMES = {
     "Adapter": "lrltrain.fitting.plan",
+    "Scores": "lrltrain.scores",
     "Study": "lrltrain.grid.api",
     "run_grid": "lrltrain.grid.api",
     "load_adapter": "lrltrain.modules.load",

@@ -1,8 +1,7 @@
 """The Python API of lrltrain, which `import lrltrain` finds lazily. The commands run the same pipelines."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
@@ -12,78 +11,22 @@ from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
 from lrldata.manifest import MANIFEST
-from lrldata.settings import as_path, read_toml
-from lrldata.workspace import DATASETS, Dataset
+from lrldata.settings import Place, as_path, read_toml
+from lrldata.workspace import ADAPTERS, DATASETS, Dataset
 from lrltrain.config import load_eval_config, load_fit_configs
-from lrltrain.options import EvalOptions, FitOptions, PathLike, PromptOptions
+from lrltrain.options import EvalOptions, FitOptions, PromptOptions
 from lrltrain.prompting.config import load_prompt_config
+from lrltrain.scores import Scores
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from lrltrain.evaluation.score_tasks import TaskScore
     from lrltrain.evaluation.score_text import Score
     from lrltrain.fitting.plan import Adapter
     from lrltrain.reporting.report import Reported
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What was measured: perplexities (`texts`) and scores of tasks (`tasks`), each read again from its folder."""
-
-    texts: "tuple[Score, ...]" = ()
-    tasks: "tuple[TaskScore, ...]" = ()
-
-    def to_frame(self) -> "pl.DataFrame":
-        """Return a Polars frame, a row per score.
-
-        Columns: language, base, adapter (its name), method, task, data, metric; value with low and high, the ends of
-        its 95 % interval (perplexities: over sentences); before, the base model's perplexity, and ratio to it; of tasks
-        (F1, 0 to 1) the standard deviation sd over n seeds.
-        """
-        import polars as pl  # noqa: PLC0415
-
-        rows = [_row(each) for each in self.texts]
-        for task in self.tasks:
-            told = task.as_json()
-            same = ("language", "base", "adapter", "method", "task", "data", "metric", "sd", "n")
-            rows.append({"value": told["mean"]} | {key: told[key] for key in same})
-        return pl.DataFrame(rows, schema=_SCORES)
-
-    def _repr_html_(self) -> str:
-        """Return the frame as notebooks show it."""
-        return self.to_frame()._repr_html_()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
-        return {
-            "scores": [each.as_json() for each in self.texts],
-            "tasks": [each.as_json() for each in self.tasks],
-        }
-
-
-_TEXTS = ("language", "base", "adapter", "method", "task", "data", "metric")
-_NUMBERS = ("value", "low", "high", "before", "ratio", "sd")
-_SCORES: dict[str, Any] = {**dict.fromkeys(_TEXTS, str), **dict.fromkeys(_NUMBERS, float), "n": int}
-
-
-def _row(score: "Score") -> dict[str, Any]:
-    known = {key: getattr(score, key) for key in ("language", "base", "adapter", "method", "data", "metric")}
-    after, before, ratio = score.after, score.before, score.ratio
-    return known | {
-        "task": "pppl",
-        "value": after.value,
-        "low": after.low,
-        "high": after.high,
-        "before": before.value if before else None,
-        "ratio": ratio.value if ratio else None,
-        "sd": None,
-        "n": 1,
-    }
-
-
-Data = Dataset | Language | PathLike
-Several = list[Dataset] | list[Language] | list[str] | list[Path] | tuple[Data, ...]
+Data = Dataset | Language | Place
+Several = list[Any] | tuple[Any, ...] | Iterator[Any]  # of such
 
 
 @overload
@@ -121,7 +64,7 @@ def fit(data: Any, **options: Any) -> Any:
     """
     if not options.get("text"):  # a dataset is read with Polars
         refuse_forked()
-    listed = isinstance(data, list | tuple)
+    listed = isinstance(data, Iterable) and not isinstance(data, str | Language)
     several = list(data) if listed else [data]
     if wrong := [each for each in several if not isinstance(each, Dataset | Language | str | Path)]:
         raise UsageError(f"data: {wrong[0]!r:.60} is not a dataset.", "Give one of lrldata, its folder, or a language.")
@@ -140,22 +83,26 @@ def fit(data: Any, **options: Any) -> Any:
     return made if listed else made[0]
 
 
-def _what(data: Dataset | Language | PathLike, options: Mapping[str, Any]) -> dict[str, Any]:
+def _what(data: Dataset | Language | Place, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that say what is trained on."""
     if isinstance(data, Language):
         return {"lang": data.code}
     if not isinstance(data, Dataset):
-        folder = as_path(data)
+        if data == "":
+            raise UsageError("data: nothing is named.", "Give a dataset of lrldata, its folder, or a language.")
+        folder = as_path(data, "data")
         if not (folder / MANIFEST).is_file():
-            if isinstance(data, Path) or os.sep in data:
+            if not isinstance(data, str) or os.sep in data:
                 Dataset.open(folder)  # which says what is wrong
-            return {"lang": str(data)}
+            return {"lang": data}
         data = Dataset.open(folder)
+    if options.get("dataset") is not None:
+        raise UsageError("dataset: the data is a dataset already.", "Name one of them.")
     source = {} if options.get("source") is not None else {"source": data.source}  # another one is refused later
     return {"lang": data.language.code, "dataset": str(data.path)} | source
 
 
-def _where(data: Dataset | Language | PathLike) -> dict[str, Any]:
+def _where(data: Dataset | Language | Place) -> dict[str, Any]:
     """Return the workspace that a dataset lies in."""
     if isinstance(data, Language):
         return {}
@@ -172,13 +119,13 @@ def _unsaid(inferred: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str
 
 def _said(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what arguments and their settings file say, the arguments above."""
-    held = read_toml(Path(options["config"])) if options.get("config") else {}
+    held = read_toml(as_path(options["config"], "config")) if options.get("config") else {}
     return held | {key: value for key, value in options.items() if value is not None}
 
 
 @with_options(EvalOptions)
 def evaluate(
-    adapter: "Adapter | PathLike | Sequence[Adapter | Path] | list[str] | None" = None, **options: Unpack[EvalOptions]
+    adapter: "Adapter | Place | Iterable[Adapter | str | Path] | None" = None, **options: Unpack[EvalOptions]
 ) -> Scores:
     """Measure adapters: perplexity with and without them, or the score of a task learned on top of them.
 
@@ -186,9 +133,10 @@ def evaluate(
 
     Args:
         adapter: An adapter of `fit`, the folder of one, or a list of these; None measures the model `base` alone.
-        **options: The options of `lrltrain eval`. Without `data`, perplexity is measured on FLORES-200 from the Hub;
-            of an adapter that `fit` returned, on the test split of the dataset that it was trained on, which asks
-            for nothing from the network. The frame's column `data` says which it was.
+        **options: The options of `lrltrain eval`. `out` is the adapter's workspace where it lies in one. Without
+            `data`, perplexity is measured on FLORES-200 from the Hub; of an adapter that `fit` returned, on the test
+            split of the dataset that it was trained on, which asks for nothing from the network. The frame's column
+            `data` says which it was.
 
     Returns:
         The scores: `to_frame()`, `texts`, `tasks`.
@@ -206,14 +154,15 @@ def evaluate(
 
     """
     refuse_forked()
-    several: list[Any] = [] if adapter is None else list(adapter) if isinstance(adapter, list | tuple) else [adapter]
+    listed = isinstance(adapter, Iterable) and not isinstance(adapter, str | Path)
+    several: list[Any] = [] if adapter is None else list(adapter) if listed else [adapter]  # type: ignore[arg-type]
     if wrong := [each for each in several if not isinstance(each, str | Path) and not hasattr(each, "workspace")]:
         raise UsageError(f"adapter: {wrong[0]!r:.60} is not an adapter.", "Give what `fit` returned, or its folder.")
     given: dict[str, Any] = {**options} | _languages(options)
     fitted = [each for each in several if not isinstance(each, str | Path)]
-    if not fitted or len(fitted) < len(several):
-        return _measured(several, given)
     said = _said(given)
+    if not fitted or len(fitted) < len(several):
+        return _measured(several, given | ({} if "out" in said else _workspace(several)))
     own = said.get("task", "pppl") == "pppl" and "data" not in said and all(each.dataset for each in fitted)
     alike: dict[tuple[Path | None, Path | None], list[int]] = {}
     for number, each in enumerate(fitted):
@@ -230,12 +179,19 @@ def evaluate(
     return Scores(tuple(texts[number] for number in sorted(texts)), tuple(tasks))
 
 
+def _workspace(adapters: "Sequence[Adapter | str | Path]") -> dict[str, Any]:
+    """Return the workspace that the first adapter lies in, if it lies in one."""
+    path = as_path(adapters[0], "adapter") if adapters else Path()
+    within = len(path.parts) > 4 and path.parts[-4] == ADAPTERS
+    return {"out": path.parents[3]} if within else {}
+
+
 def _languages(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that are languages, as they would be typed."""
     return {key: as_typed(options[key]) for key in ("lang", "transfer_from") if options.get(key) is not None}
 
 
-def _measured(adapters: "Sequence[Adapter | PathLike]", options: dict[str, Any]) -> Scores:
+def _measured(adapters: "Sequence[Adapter | Place]", options: dict[str, Any]) -> Scores:
     """Measure adapters on the same data. Raises LrlError."""
     data = options.get("data")
     if isinstance(data, Dataset):
@@ -273,6 +229,8 @@ def prompt(lang: str | Language | list[str] | list[Language], **options: Unpack[
 
     """
     refuse_forked()
+    if not lang:
+        raise UsageError("lang: nothing is named.", 'Give the code of a language, as in lang="ug".')
     call = call_of(PromptOptions, options, lang=as_typed(lang))
     with naming_arguments(PromptOptions.__annotations__.keys() | {"lang"}):
         settings = load_prompt_config(call.config, call.flags)
@@ -284,7 +242,7 @@ def prompt(lang: str | Language | list[str] | list[Language], **options: Unpack[
             return Scores(tasks=tuple(TaskScore((run,)) for run in ask(settings, call.progress)))
 
 
-def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None, against: str = "none") -> "Reported":
+def report(workspace: Place = "lrl-workspace", *, out: Place | None = None, against: str | None = None) -> "Reported":
     """Write the results of a workspace as tables (Markdown, CSV, LaTeX), plots (SVG) and one HTML page.
 
     Args:
@@ -305,9 +263,13 @@ def report(workspace: PathLike = "lrl-workspace", *, out: PathLike | None = None
     """
     refuse_forked()
     with many_imports("train"):
-        from lrltrain.reporting.reference import Reference  # noqa: PLC0415 -- imports the libraries that draw
+        from lrltrain.reporting.reference import BASE_MODEL, Reference  # noqa: PLC0415 -- imports libraries that draw
         from lrltrain.reporting.report import report as write  # noqa: PLC0415
+    if not isinstance(against, str | None):
+        raise UsageError(f"against: {against!r:.60} is not a name.", "Name a method or a model.")
     with naming_arguments({"out", "against"}):
         if "://" in str(workspace) and not str(workspace).startswith("file://"):
             raise UsageError(f"{workspace}: not a folder of this machine.", "Use `lrltrain report` for remote ones.")
-        return write(as_path(workspace), None if out is None else as_path(out), against=Reference(against))
+        home = as_path(workspace, "workspace")
+        against_what = BASE_MODEL if against is None else Reference(against)
+        return write(home, None if out is None else as_path(out, "out"), against=against_what)

@@ -1,132 +1,132 @@
 """The options of the commands as keyword arguments of the Python API."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from lrldata.language import Language
+from lrldata.settings import Place
 from lrldata.workspace import Dataset
 
-PathLike = str | Path
 Precision = Literal["auto", "fp32", "bf16"]
+Tracker = Literal["tensorboard", "trackio", "wandb"]
 Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
 
 
 class FitOptions(TypedDict, total=False):
     """The options of `lrltrain fit`, as keyword arguments; what is left out has its default."""
 
-    source: str | Sequence[str]
-    dataset: PathLike
-    dataset_revision: str
-    text: Sequence[PathLike]
-    base: PathLike
-    base_revision: str
-    base_id: str
-    base_folder: str
-    variant: str
-    method: Method | Sequence[Method]
-    adapters: Sequence[PathLike]
-    fuse_invertible: Literal["first", "none"]
-    preset: str
-    objective: Literal["mlm", "clm"]
-    batching: Literal["packed", "joined", "line"]
-    max_length: int
-    batch_size: int
-    accumulate: int
-    steps: int
-    learning_rate: float
-    warmup: float
-    weight_decay: float
-    reduction_factor: float
-    lora_r: int
-    lora_alpha: int
-    mask_probability: float
-    whole_word: bool
-    dropout: float
-    seed: int | Sequence[int]
-    eval_every: int
-    eval_blocks: int
-    eval_batch_size: int
-    precision: Precision | Literal["fp16"]
-    torch_compile: bool
-    tracker: Sequence[Literal["tensorboard", "trackio", "wandb"]]
-    group: int | Literal["auto"]
-    out: PathLike
-    cache: PathLike
-    overwrite: bool
-    resume: bool
-    config: PathLike
-    quiet: bool
+    source: str | Sequence[str] | None
+    dataset: Place | None
+    dataset_revision: str | None
+    text: Sequence[Place] | None
+    base: Place | None
+    base_revision: str | None
+    base_id: str | None
+    base_folder: str | None
+    variant: str | None
+    method: Method | Sequence[Method] | None
+    adapters: Sequence[Place] | None
+    fuse_invertible: Literal["first", "none"] | None
+    preset: str | None
+    objective: Literal["mlm", "clm"] | None
+    batching: Literal["packed", "joined", "line"] | None
+    max_length: int | None
+    batch_size: int | None
+    accumulate: int | None
+    steps: int | None
+    learning_rate: float | None
+    warmup: float | None
+    weight_decay: float | None
+    reduction_factor: float | None
+    lora_r: int | None
+    lora_alpha: int | None
+    mask_probability: float | None
+    whole_word: bool | None
+    dropout: float | None
+    seed: int | Sequence[int] | None
+    eval_every: int | None
+    eval_blocks: int | None
+    eval_batch_size: int | None
+    precision: Precision | Literal["fp16"] | None
+    torch_compile: bool | None
+    tracker: Tracker | Sequence[Tracker] | None
+    group: int | Literal["auto"] | None
+    out: Place | None
+    cache: Place | None
+    overwrite: bool | None
+    resume: bool | None
+    config: Place | None
+    quiet: bool | None
 
 
 class EvalOptions(TypedDict, total=False):
     """The options of `lrltrain eval`, as keyword arguments; what is left out has its default."""
 
-    task: Literal["pppl", "topic", "sentiment", "ner", "all"]
-    baselines: Sequence[str]
-    base: PathLike
-    base_revision: str
-    base_id: str
-    lang: str | Language
-    data: PathLike | Dataset
-    labels: Literal["task", "data"]
-    corpus: PathLike
-    transfer_from: str | Language
-    transfer_adapter: PathLike
-    seeds: Sequence[int]
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warmup: float
-    reduction_factor: float
-    learn_fusion: bool
-    formula: Literal["corrected", "paper", "within_word_l2r"]
-    limit: int
-    batch_tokens: int
-    max_length: int
-    resamples: int
-    seed: int
-    precision: Precision
-    out: PathLike
-    overwrite: bool
-    config: PathLike
-    quiet: bool
+    task: Literal["pppl", "topic", "sentiment", "ner", "all"] | None
+    baselines: Sequence[str] | None
+    base: Place | None
+    base_revision: str | None
+    base_id: str | None
+    lang: str | Language | None
+    data: Place | Dataset | None
+    labels: Literal["task", "data"] | None
+    corpus: Place | None
+    transfer_from: str | Language | None
+    transfer_adapter: Place | None
+    seeds: Sequence[int] | None
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    weight_decay: float | None
+    warmup: float | None
+    reduction_factor: float | None
+    learn_fusion: bool | None
+    formula: Literal["corrected", "paper", "within_word_l2r"] | None
+    limit: int | None
+    batch_tokens: int | None
+    max_length: int | None
+    resamples: int | None
+    seed: int | None
+    precision: Precision | None
+    out: Place | None
+    overwrite: bool | None
+    config: Place | None
+    quiet: bool | None
 
 
 class PromptOptions(TypedDict, total=False):
     """The options of `lrltrain prompt`, as keyword arguments; what is left out has its default."""
 
-    task: Literal["topic", "sentiment"]
-    data: PathLike
-    labels: Literal["task", "data"]
-    model: PathLike
-    adapter: PathLike
-    answers: PathLike
-    model_revision: str
-    model_id: str
-    endpoint: str
-    key_env: str
-    allow_http: bool
-    form: Literal["chat", "completion"]
-    shots: int
-    template: PathLike
-    limit: int
-    seed: int
-    normalise: Literal["sum", "mean"]
-    batch_tokens: int
-    max_length: int
-    precision: Precision
-    concurrency: int
-    timeout: float
-    patience: float
-    temperature: float
-    max_tokens: int
-    extra: dict[str, Any]
-    price_in: float
-    price_out: float
-    out: PathLike
-    cache: PathLike
-    overwrite: bool
-    config: PathLike
-    quiet: bool
+    task: Literal["topic", "sentiment"] | None
+    data: Place | None
+    labels: Literal["task", "data"] | None
+    model: Place | None
+    adapter: Place | None
+    answers: Place | None
+    model_revision: str | None
+    model_id: str | None
+    endpoint: str | None
+    key_env: str | None
+    allow_http: bool | None
+    form: Literal["chat", "completion"] | None
+    shots: int | None
+    template: Place | None
+    limit: int | None
+    seed: int | None
+    normalise: Literal["sum", "mean"] | None
+    batch_tokens: int | None
+    max_length: int | None
+    precision: Precision | None
+    concurrency: int | None
+    timeout: float | None
+    patience: float | None
+    temperature: float | None
+    max_tokens: int | None
+    extra: dict[str, Any] | None
+    price_in: float | None
+    price_out: float | None
+    out: Place | None
+    cache: Place | None
+    overwrite: bool | None
+    config: Place | None
+    quiet: bool | None

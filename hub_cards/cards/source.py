@@ -61,8 +61,12 @@ def source_of(
         version,
         list(manifest["inputs"]),
         of_sample,
-        rebuild_command(held.manifest) if held and not version else "",
+        "" if version else rebuild_command(held.manifest) if held else _of_sample(adapter, name) if of_sample else "",
     )
+
+
+def _of_sample(adapter: Adapter, source: str) -> str:
+    return f"lrldata build --lang {adapter.manifest['language']['code']} --source {source} --sample"
 
 
 def member_of(adapter: Adapter, workspace: Workspace) -> dict[str, str]:

@@ -34,7 +34,9 @@ def card_command(
         elif not faults:
             say(f"{path}: the card keeps the Hub's rules.")
         if faults:
-            raise InputError(f"{path}: {len(faults)} faults:\n  " + "\n  ".join(faults))
+            raise InputError(
+                f"{path}: {len(faults)} {'fault' if len(faults) == 1 else 'faults'}:\n  " + "\n  ".join(faults)
+            )
         return
     with libraries():
         made = render_card(path, namespace=namespace, out=out)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lrldata.cli.options import Json
+from lrldata.cli.options import Cache, Json
 from lrldata.cli.run import show_or_dump
 
 
@@ -25,6 +25,7 @@ def explain_command(
             show_default="of a file paragraphs, as build",
         ),
     ] = None,
+    cache: Cache = None,
     as_json: Json = False,
 ) -> None:
     """Say line by line what the cleaning of web text would do with a text, and why."""
@@ -37,6 +38,6 @@ def explain_command(
     cut = as_documents(documents or ("paragraphs" if is_path(text) else "page"))
     asked = scripts_asked(language, lang, scripts)
     told = explain(
-        find_text(text), language, lid, scripts=asked, documents=cut, name=text if is_path(text) else "the text"
+        find_text(text), language, lid, cache, scripts=asked, documents=cut, name=text if is_path(text) else "the text"
     )
     show_or_dump(as_json, {"lines": [asdict(line) for line in told]}, *tables.explained(told))

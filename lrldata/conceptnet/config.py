@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from lrldata.settings import LocalPath, PathOrId, check, read_toml
+from lrldata.settings import Listed, LocalPath, PathOrId, check, read_toml
 
 INPUTS = {"dump", "dump_sha256", "conceptnet_db", "index", "sample"}
 SHA256 = r"^\s*[0-9a-fA-F]{64}\s*$"
@@ -18,17 +18,17 @@ class BuildConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    lang: str
+    lang: Listed
     source: Literal["conceptnet"] = "conceptnet"
     dump: PathOrId | None = None
     dump_sha256: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=SHA256)] | None = None
     conceptnet_db: LocalPath | None = None
     index: LocalPath | None = None
     sample: bool = False
-    templates: str = "english"
+    templates: PathOrId = "english"
     edges: Edges = "any"
     min_weight: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    scripts: str | None = None
+    scripts: Listed | None = None
     split: Literal["pair", "random"] = "pair"
     seed: int = 42
     verdicts: LocalPath | None = None

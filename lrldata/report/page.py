@@ -32,6 +32,8 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     """
     home = folder.resolve()
     path = out or home.with_name(f"{home.name}.report.html")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder.", "Name a file, as report.html.")
     if path.resolve().is_relative_to(home):
         raise UsageError(f"{path}: lies in the dataset's folder.", "Name a file outside of it.")
     opened = open_shards(home, SAMPLES)

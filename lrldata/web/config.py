@@ -1,5 +1,6 @@
 """Settings of a build from documents: frozen, checked, with unknown keys an error."""
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -9,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lrldata.engine import cores
 from lrldata.errors import UsageError
-from lrldata.settings import LocalPath, check, read_toml
+from lrldata.settings import Listed, LocalPath, PathOrId, check, read_toml
 
 GIGABYTE = 1_000_000_000
+SOURCES = ("conceptnet", "glotcc", "web")
 REPOSITORY = "cis-lmu/GlotCC-V1"  # Kargaran et al. (2024), arXiv 2410.23825
 
 
@@ -20,20 +22,20 @@ class WebConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    lang: str
+    lang: Listed
     source: Literal["glotcc", "web"]
     input: LocalPath | None = None
     revision: str = "main"
     sample: bool = False
     text_column: str | None = None
     url_column: str | None = None
-    lid: str = "compact"
+    lid: PathOrId = "compact"
     protect: list[LocalPath] = []
     benchmarks: bool = True
     max_bytes: int = Field(default=GIGABYTE, ge=1)
     unit: Literal["sentences", "lines", "documents"] = "lines"
     documents: Literal["paragraphs", "lines"] = "paragraphs"
-    scripts: str | None = None
+    scripts: Listed | None = None
     handles: bool = False
     verdicts: LocalPath | None = None
     skip_bad: bool = False
@@ -65,6 +67,10 @@ class WebConfig(BaseModel):
 def is_web(file: Path | None, flags: Mapping[str, Any]) -> bool:
     """Return whether a build from documents is meant: by the flag, else by the settings file."""
     source = flags.get("source") or (read_toml(file).get("source") if file else None)
+    if source not in (None, *SOURCES):
+        near = difflib.get_close_matches(str(source), SOURCES, n=1)
+        told = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(SOURCES)}."
+        raise UsageError(f"--source: {str(source)!r:.60} is not known.", told)
     return source in ("glotcc", "web")
 
 

@@ -12,7 +12,7 @@ from lrldata.language import Language, find
 from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with, read_manifest
 from lrldata.output import note
 from lrldata.versions import other_versions
-from lrldata.workspace import adapter_path
+from lrldata.workspace import adapter_path, source_of_adapter
 from lrltrain.artifact import NOT_NEEDED, open_adapter
 from lrltrain.config import FitConfig
 from lrltrain.fitting.runs import as_made_with, like
@@ -73,8 +73,10 @@ class Adapter:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
-        kept = {key: self.manifest[key] for key in ("method", "base", "trained")}
-        return {"path": str(self.path), "status": self.status, "seconds": round(self.seconds, 3), **kept}
+        kept = {key: self.manifest[key] for key in ("name", "method", "base", "trained")}
+        source = source_of_adapter(self.path.name, self.manifest)
+        where = {"language": self.language, "source": source, "path": str(self.path)}
+        return {**where, "status": self.status, "seconds": round(self.seconds, 3), **kept}
 
 
 @dataclass(frozen=True)

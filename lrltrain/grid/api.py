@@ -7,13 +7,12 @@ from typing import Any, Literal
 from lrldata.arguments import as_text, naming_arguments
 from lrldata.errors import UsageError
 from lrldata.forks import refuse_forked
-from lrldata.settings import as_path
+from lrldata.settings import Place, as_path
 from lrltrain.grid import show
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.grid import grid, planned
 from lrltrain.grid.options import EngineName, Options
 from lrltrain.grid.records import records_of
-from lrltrain.options import PathLike
 
 _ARGUMENTS = {"only", "engine", "workers", "jobs_per_gpu", "address", "retries", "verify", "out", "cache", "dry_run"}
 
@@ -38,7 +37,7 @@ class Study:
 
 
 def run_grid(
-    recipe: PathLike | Mapping[str, Any],
+    recipe: Place | Mapping[str, Any],
     *,
     only: str | Sequence[str] = (),
     engine: Literal["local", "ray"] = "local",
@@ -47,8 +46,8 @@ def run_grid(
     address: str | None = None,
     retries: int = 1,
     verify: bool = False,
-    out: PathLike | None = None,
-    cache: PathLike | None = None,
+    out: Place | None = None,
+    cache: Place | None = None,
     dry_run: bool = False,
     quiet: bool = False,
 ) -> Study:
@@ -92,7 +91,7 @@ def run_grid(
         )
         places = {"out": out, "cache": cache}
         flags = {name: as_text(place, name) for name, place in places.items() if place is not None}
-        config = load_grid_config(recipe if isinstance(recipe, Mapping) else as_path(recipe), flags)
+        config = load_grid_config(recipe if isinstance(recipe, Mapping) else as_path(recipe, "recipe"), flags)
         jobs = planned(config, options.only)
         records = records_of(config.out, config.cache)
         if dry_run:

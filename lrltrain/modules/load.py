@@ -7,10 +7,11 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from lrldata.arguments import naming_arguments
 from lrldata.errors import ModelError, one_line
 from lrldata.manifest import MANIFEST
 from lrldata.output import note
-from lrldata.settings import path_or_id
+from lrldata.settings import Place, as_path, located, path_or_id
 from lrltrain.modules.files import (
     CONFIG,
     FUSION_CONFIG,
@@ -31,7 +32,7 @@ from lrltrain.trust import faults
 _CONFIGS, _WEIGHTS, _PICKLED = ["*.json"], ["*.safetensors"], ["*.bin"]
 
 
-def load_adapter(model: Any, source: str | Path, *, revision: str | None = None) -> AdapterStack | FusedStack:
+def load_adapter(model: Any, source: Place, *, revision: str | None = None) -> AdapterStack | FusedStack:
     """Put an adapter that lrl or the library `adapters` wrote into a transformers model, active.
 
     Adapters that are in the model already stay, and the new one is stacked on them. The adapter's weights are in single
@@ -39,7 +40,7 @@ def load_adapter(model: Any, source: str | Path, *, revision: str | None = None)
 
     Args:
         model: a model of transformers, 4.57 or later, of a family of `lrltrain.modules.families`, with a head or not.
-        source: a folder, or the id of a repository on the Hub.
+        source: an adapter of `fit`, the folder of one, or the id of a repository on the Hub.
         revision: a branch, tag or commit of that repository; `main` without it.
 
     Returns:
@@ -53,8 +54,11 @@ def load_adapter(model: Any, source: str | Path, *, revision: str | None = None)
         >>> model = AutoModelForMaskedLM.from_pretrained("FacebookAI/xlm-roberta-base")
         >>> lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-seq_bn_inv")
     """
+    source = located(source)
     if not isinstance(source, str | Path) or not hasattr(model, "config"):
         raise ModelError("load_adapter takes a model of transformers, and the folder or id of an adapter.", "")
+    if isinstance(source, Path) and not source.expanduser().is_dir():  # which is no id
+        raise ModelError(f"{source}: no such folder.", "Name the folder of an adapter, or an id on the Hub as a text.")
     folder = _folder_of(path_or_id(source), revision)
     _check_kind(source, folder)
     folder = _with_weights(path_or_id(source), folder)
@@ -90,7 +94,7 @@ def _trained_in(folder: Path) -> str:
     return f"Load its base model as it was: from_pretrained({base['id']!r}, revision={base['revision']!r})."
 
 
-def save_adapter(model: Any, folder: str | Path, *, name: str | None = None) -> Path:
+def save_adapter(model: Any, folder: Place, *, name: str | None = None) -> Path:
     """Write an adapter that `load_adapter` put into a model, as after further training, into a folder.
 
     It loads again with `load_adapter` and the library `adapters`; LoRA also with PEFT, from the folder `peft` in it.
@@ -106,6 +110,8 @@ def save_adapter(model: Any, folder: str | Path, *, name: str | None = None) -> 
 
     Raises:
         ModelError: the model has no adapter, or several and no `name`; the folder is not empty.
+        UsageError: `folder` is an address, or no path.
+        StorageError: the folder cannot be written.
 
     Example:
         >>> stack = lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-lora")
@@ -116,16 +122,16 @@ def save_adapter(model: Any, folder: str | Path, *, name: str | None = None) -> 
         held = ", ".join(each for stack in inserted(model) for each in stack.names)
         told = f"The model has no adapter {name!r}." if name else f"The model has {len(stacks)} adapters."
         raise ModelError(told, f"It has: {held}. Give the name of one." if held else "Give it one with load_adapter.")
-    home, stack = Path(folder).expanduser(), stacks[0]
-    if home.is_dir() and any(home.iterdir()):
-        raise ModelError(
-            f"{home}: is not empty.", "Give another folder: what is there would stay beside the new files."
-        )
-    home.mkdir(parents=True, exist_ok=True)
-    if isinstance(stack, FusedStack):
-        save_fusion(home, model, stack)
-    else:
-        write_files(home, model, stack)
+    home, stack = as_path(folder, "folder"), stacks[0]
+    if home.exists() and not (home.is_dir() and not any(home.iterdir())):
+        told = "is not empty" if home.is_dir() else "is a file"
+        raise ModelError(f"{home}: {told}.", "Give another folder: what is there would stay beside the new files.")
+    with naming_arguments({"folder"}):
+        home.mkdir(parents=True, exist_ok=True)
+        if isinstance(stack, FusedStack):
+            save_fusion(home, model, stack)
+        else:
+            write_files(home, model, stack)
     return home
 
 

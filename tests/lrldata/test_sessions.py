@@ -174,3 +174,35 @@ def test_what_is_waited_for_is_said_in_a_notebook_too(tmp_path: Path, caplog: py
     thread.join()
     (told,) = (each for each in caplog.records if "waiting for it to end" in each.message)
     assert told.levelname == "WARNING"
+
+
+ASK = """
+import multiprocessing, sys
+import lrldata
+dataset = lrldata.build("ro", sample=True, out=sys.argv[1], cache=sys.argv[2], quiet=True)
+dataset.to_frame().filter(True)  # Polars has its threads
+
+def ask(name, told):
+    try:
+        {"frame": dataset.to_frame, "explain": lambda: lrldata.explain("Read more", "ro")}[name]()
+    except lrldata.LrlError as error:
+        told.put(str(error))
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    for name in ("frame", "explain"):
+        told = context.Queue()
+        process = context.Process(target=ask, args=(name, told))
+        process.start()
+        print(told.get(timeout=60))
+        process.join(60)
+"""
+
+
+def test_a_forked_process_is_told_that_it_would_hang(tmp_path: Path) -> None:
+    script = tmp_path / "ask.py"
+    script.write_text(ASK, "utf-8")
+    command = [sys.executable, str(script), str(tmp_path / "ws"), str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("was forked from one in which Polars has worked") == 2

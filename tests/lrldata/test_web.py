@@ -79,7 +79,11 @@ def reasons(*texts: str, code: str = "ro") -> list[str | None]:
         ("SlovenskĂ˝ jazyk je krĂˇsny.", "Slovenský jazyk je krásny.", "Latn"),
         ("Сјај је љепши, Рієчка і Сівач.", "Сјај је љепши, Рієчка і Сівач.", "Cyrl"),
         ("LIMBA ROMÂNĂ, RĂŞINĂ", "LIMBA ROMÂNĂ, RĂŞINĂ", "Latn"),
-        ("SchĂ¶n \x96 \n SlovenskĂ˝ jazyk je krĂˇsny\n Р‘СЉР»РіР°СЂ", "Schön – \n Slovenský jazyk je krásny\n Българ", "Latn"),
+        (
+            "SchĂ¶n \x96 \n SlovenskĂ˝ jazyk je krĂˇsny\n Р‘СЉР»РіР°СЂ",
+            "Schön – \n Slovenský jazyk je krásny\n Българ",
+            "Latn",
+        ),
         ("ﺑﺎﻻ ﺳﯧﻠﯩﻨﻰ", "بالا سېلىنى", "Arab"),
         ("a\u200bb \u200fc", "ab c", "Latn"),
         ("ก\u200bข", "กข", "Thai"),

@@ -2,10 +2,12 @@
 
 import doctest
 import inspect
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from clients import TOKEN
@@ -15,6 +17,7 @@ import lrldata
 import lrltrain
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import start
+from lrldata.output import note
 from lrltrain import api
 from lrltrain.config import EvalConfig, FitConfig
 from lrltrain.models import find_base, load_model, mini_path
@@ -94,6 +97,8 @@ def test_from_a_dataset_to_a_plan_of_publication(
         pushed = hub_cards.push("ro", namespace="my-org", out=tmp_path, dry_run=True, endpoint=hub.endpoint)
         assert not any(entry["wrote"] for entry in hub.journal())
     assert [plan["action"] for plan in pushed.as_json()["plan"]] == ["create"] * 3
+    shown = repr(pushed).splitlines()
+    assert (len(shown), shown[1]) == (5, "  (dry run) create v1.0.0 my-org/lrl-ro")
     card = hub_cards.render_card(dataset.path, out=tmp_path / "card")
     assert hub_cards.check_card(card.markdown) == []
 
@@ -159,6 +164,53 @@ def test_lists_of_methods_and_seeds_train_each_with_each(dataset: lrldata.Datase
     assert scores._repr_html_() == scores.to_frame()._repr_html_()
 
 
+def test_what_lies_in_a_folder_is_given_as_it_is(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+    given = SMALL | {"cache": tmp_path / "cache"}
+    made = lrltrain.fit(iter([dataset]), method=["seq_bn", "seq_bn_inv"], seed=np.int64(3), **given)  # type: ignore[call-overload]
+    assert [each.manifest["settings"]["seed"] for each in made] == [3, 3]
+    fused = lrltrain.fit(dataset, method="fusion", adapters=made, **given)
+    assert (fused.method, fused.as_json()["source"], fused.as_json()["name"]) == ("fusion", "conceptnet", fused.name)
+    model = load_model(find_base("lrl-mini"))
+    assert lrltrain.load_adapter(model, fused).names
+    workspace = lrldata.open_workspace(tmp_path)
+    paths = [path for path in workspace.adapters() if path.name.endswith("seq_bn")]
+    scores = lrltrain.evaluate(paths, data=dataset, limit=2, resamples=100, quiet=True)
+    assert scores.texts[0].path.is_relative_to(tmp_path / "scores"), "their workspace, and not one in this folder"
+    assert lrltrain.report(workspace).scores == 2
+    with pytest.raises(lrldata.LrlError, match=r"^dataset: the data is a dataset already\."):
+        lrltrain.fit(dataset, dataset="another/one", **given)
+
+
+def test_an_adapter_is_saved_in_a_folder_of_this_machine(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+    adapter = lrltrain.fit(dataset, method="lora", cache=tmp_path / "cache", **SMALL)
+    model = load_model(find_base("lrl-mini"))
+    lrltrain.load_adapter(model, adapter)
+    saved = lrltrain.save_adapter(model, f"file://{tmp_path}/saved")
+    assert saved == tmp_path / "saved"
+    (tmp_path / "file").write_text("x")
+    for folder, says in (
+        ("s3://b/x", "folder: s3://b/x"),
+        (None, "folder: None is not a path"),
+        (tmp_path / "file", "is a file"),
+    ):
+        with pytest.raises(lrldata.LrlError, match=says):
+            lrltrain.save_adapter(model, folder)  # type: ignore[arg-type]
+
+
+def test_notes_name_arguments_and_no_flags(
+    dataset: lrldata.Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = Path(shutil.copytree(mini_path(), tmp_path / "mybase"))
+    config = json.loads((base / "config.json").read_text("utf-8")) | {"_name_or_path": "org/theirs"}
+    (base / "config.json").write_text(json.dumps(config), "utf-8")
+    with caplog.at_level("INFO", "lrldata"):
+        lrltrain.fit(dataset, cache=tmp_path / "cache", **SMALL | {"base": base, "steps": 2})
+    (told,) = (record.getMessage() for record in caplog.records if "org/theirs" in record.getMessage())
+    assert "name it with base_id" in told
+    note("note: outside of a call it is --base-id.")
+    assert "--base-id" in caplog.records[-1].getMessage()
+
+
 def test_prompted_scores_are_a_frame_too(tmp_path: Path) -> None:
     home = tmp_path / "sib200" / "ron_Latn"
     home.mkdir(parents=True)
@@ -191,6 +243,18 @@ def test_prompted_scores_are_a_frame_too(tmp_path: Path) -> None:
         (lambda: lrltrain.prompt("ro", model="x"), "data is missing"),
         (hub_cards.push, 'give either lang="CODE"'),
         (lambda: lrltrain.report("nowhere"), "nowhere: no such workspace."),
+        (lambda: lrltrain.report("nowhere", against=3), "against: 3 is not a name."),  # type: ignore[arg-type]
+        (lambda: lrltrain.report("nowhere", against=None), "nowhere: no such workspace."),
+        (lambda: lrltrain.report("nowhere", out=3), "out: 3 is not a path."),  # type: ignore[arg-type]
+        (lambda: lrltrain.fit(""), "data: nothing is named."),
+        (lambda: lrltrain.fit("ro", config=3), "config: 3 is not a path."),  # type: ignore[call-overload]
+        (lambda: lrltrain.fit("ro", base=Path("nowhere")), "nowhere: no such file or folder"),
+        (lambda: lrltrain.fit("ro", group=0), "'auto' or greater than or equal to 1"),
+        (lambda: lrltrain.prompt([], model="x"), "lang: nothing is named."),
+        (lambda: lrltrain.load_adapter(torch.nn.Linear(1, 1), "x"), "load_adapter takes a model"),
+        (lambda: hub_cards.render_card(".", namespace=None), "None is no name of a user"),  # type: ignore[arg-type]
+        (lambda: lrldata.build("ro", source="glotc"), "source: 'glotc' is not known. Did you mean 'glotcc'?"),  # type: ignore[call-overload]
+        (lambda: lrldata.explain("", "ro"), "text: '' is not a text."),
         (lambda: hub_cards.render_card("nowhere"), "nowhere: no such file or folder."),
     ],
 )

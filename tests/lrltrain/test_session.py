@@ -181,8 +181,8 @@ def test_data_and_models_are_named_as_people_have_them(dataset: lrldata.Dataset,
     )
     with pytest.raises(UsageError, match=r"data: .* is not a path"):
         lrltrain.evaluate(adapters[0], data=[pair[0].path], quiet=True)  # type: ignore[typeddict-item]
-    with pytest.raises(UsageError, match=r"adapter: .* is not an adapter"):
-        lrltrain.evaluate(iter(adapters))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"adapter: 5 is not an adapter"):
+        lrltrain.evaluate(iter([*adapters, 5]))  # type: ignore[arg-type]
     with pytest.raises(LrlError, match="no such file or folder"):
         lrltrain.evaluate(adapters[0], data="./nope.txt", quiet=True)
     with pytest.raises(UsageError, match="out: s3://bucket/x is an address"):

@@ -1,5 +1,7 @@
 """What a user may write with the Python API: `make check` holds it to `mypy --strict`."""
 
+from pathlib import Path
+
 import polars as pl
 
 import hub_cards
@@ -14,3 +16,12 @@ frame: pl.DataFrame = lrltrain.evaluate(adapter, task="pppl").to_frame()
 rows: int = dataset.rows["train"]
 hub_cards.push("ro", namespace="my-org", dry_run=True)
 page: str = str(lrltrain.report("lrl-workspace").page)
+nothing_said = lrldata.build("ro", seed=None, dump=None, scripts=["Latn"])
+mixed: list[lrldata.Dataset] = lrldata.build(["ro", lrldata.find_language("mt")], sample=True)
+tracked = lrltrain.fit(dataset, tracker="wandb", seed=None)
+fused = lrltrain.fit(dataset, method="fusion", adapters=[adapter, Path("another")])
+both = lrltrain.evaluate([adapter, "adapters/ro/lrl-mini/conceptnet-lora"], data=dataset, corpus=dataset)
+lrltrain.report(lrldata.open_workspace("lrl-workspace"))
+study: int = lrltrain.run_grid({"languages": "ro"}, dry_run=True).jobs
+hub_cards.push(["ro"], kind="dataset", scores="here")
+hub_cards.render_card(dataset)
