@@ -6,10 +6,10 @@ from typing import Any
 
 from hub_cards.cards.card import Card
 from hub_cards.cards.energy import estimate
-from hub_cards.cards.licenses import License
+from hub_cards.cards.licenses import License, titled
 from hub_cards.cards.measured import entries, rows
 from hub_cards.cards.perplexities import perplexity_entries, perplexity_rows
-from hub_cards.cards.render import code, in_lines, linked, sections, titled
+from hub_cards.cards.render import code, in_lines, linked, sections
 from hub_cards.cards.source import Source
 from lrldata.card import Markdown, inline
 from lrldata.language import find, find_recorded

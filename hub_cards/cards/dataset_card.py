@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hub_cards.cards.card import Card
-from hub_cards.cards.licenses import License
+from hub_cards.cards.licenses import License, titled
 from hub_cards.cards.rebuild import rebuild_command
-from hub_cards.cards.render import sections, titled
+from hub_cards.cards.render import sections
 from lrldata.card import configuration, size_category
 from lrldata.conceptnet.dump import OFFICIAL
 from lrldata.language import find_recorded

@@ -1,12 +1,14 @@
 """Under which licence an artifact may be published: it follows from its sources. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hub_cards.artifacts import Adapter, Workspace
 from hub_cards.cards.lint import rules
+from hub_cards.cards.render import address, is_web
 from hub_cards.cards.source import Source, source_of
+from lrldata.card import Markdown, inline
 from lrldata.errors import UsageError
 from lrldata.manifest import ADAPTER
 
@@ -61,6 +63,13 @@ LINKS = {
     "cc-by-4.0": "https://creativecommons.org/licenses/by/4.0/",
     "cc0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
 }
+
+
+def titled(licence: License) -> Markdown:
+    """Return a licence's name for people, with its link where there is one."""
+    link = address(licence.link) if licence.link and is_web(licence.link) else None
+    name = inline(licence.name) if licence.name else None
+    return Markdown(replace(licence, id=inline(licence.id), name=name, link=link).title)
 
 
 def asked_for(identifier: str, name: str | None = None, link: str | None = None) -> License:

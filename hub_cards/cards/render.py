@@ -9,19 +9,15 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined, UndefinedError
 
 from lrldata.card import UNSEEN, Markdown, inline, visible
 from lrldata.output import size
-
-if TYPE_CHECKING:
-    from hub_cards.cards.licenses import License
 
 WIDE = 64  # characters of a command after which the next option begins a line
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$])")
@@ -153,13 +149,6 @@ def address(target: str) -> Markdown:
 def linked(text: object, target: str) -> Markdown:
     """Return a link on the web; the text alone where its target is something else."""
     return Markdown(f"[{inline(text)}]({address(target)})") if is_web(target) else inline(text)
-
-
-def titled(licence: "License") -> Markdown:
-    """Return a licence's name for people, with its link where there is one."""
-    link = address(licence.link) if licence.link and is_web(licence.link) else None
-    name = inline(licence.name) if licence.name else None
-    return Markdown(replace(licence, id=inline(licence.id), name=name, link=link).title)
 
 
 def is_web(target: str) -> bool:

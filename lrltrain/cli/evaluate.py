@@ -81,7 +81,7 @@ def eval_command(
     learn_fusion: Annotated[
         bool | None,
         typer.Option(
-            "--learn-fusion", help="Tasks: a fusion's layers begin anew and learn the task too, as in the paper."
+            "--learn-fusion", help="Tasks: a fusion's layers are initialised again and learn the task, as in the paper."
         ),
     ] = None,
     formula: Annotated[

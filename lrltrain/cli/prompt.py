@@ -109,7 +109,8 @@ def prompt_command(
         bool | None, typer.Option("--dry-run", help="Say how many calls there would be, and about how many tokens.")
     ] = None,
     overwrite: Annotated[
-        bool | None, typer.Option("--overwrite", help="Score again; answers that are kept are not asked for again.")
+        bool | None,
+        typer.Option("--overwrite", "--force", help="Score again; answers that are kept are not asked for again."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
