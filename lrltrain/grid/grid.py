@@ -77,7 +77,8 @@ def grid(
     records = records_of(config.out, config.cache)
     records.fetch(["grid/jobs"])
     with _engine(config, options, jobs) as engine:
-        records.write_plan(jobs, engine.slots)
+        # What status tells of is the study, also where machines do parts of it.
+        records.write_plan(planned(config, ()) if options.only else jobs, engine.slots)
         schedule = run(jobs, records, engine, retries=options.retries, verify=options.verify, tell=tell)
     return Outcome(jobs, schedule)
 

@@ -69,6 +69,13 @@ def test_a_second_run_does_nothing_and_a_changed_setting_little(copy: Path, tmp_
     assert adapters == {path: path.stat().st_mtime_ns for path in copy.glob("adapters/*/*/*/manifest.json")}
 
 
+def test_status_is_of_the_whole_study_though_a_part_of_it_was_run(copy: Path, tmp_path: Path, lrltrain: Run) -> None:
+    part = finished(lrltrain, write_recipe(tmp_path, copy), "--only", "lang=bg")
+    assert part["jobs"] == 7
+    told = json.loads(lrltrain("status", copy, "--cache", copy / "cache", "--json").stdout)
+    assert (told["done"], told["left"], told["failed"]) == (13, 0, 0)
+
+
 PARTLY = """
 languages = "mt,fi"
 out = "out"
