@@ -195,10 +195,10 @@ def test_what_learns_in_a_fusion_is_drawn_to_the_identity(monkeypatch: pytest.Mo
     torch.testing.assert_close(found[0] - found[1], 2 * PENALTY * (value - torch.eye(128)), atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("tokens", [False, True])
-def test_graphs_give_what_is_given_without_them(tokens: bool) -> None:
-    graphed, known, predicted = fit(tokens, [1, 2], graphs=True)
-    _, expected, labels = fit(tokens, [1, 2])
+@pytest.mark.parametrize(("tokens", "fused"), [(False, False), (True, False), (False, True)])
+def test_graphs_give_what_is_given_without_them(tokens: bool, fused: bool) -> None:
+    graphed, known, predicted = fit(tokens, [1, 2], graphs=True, fused=fused)
+    _, expected, labels = fit(tokens, [1, 2], fused=fused)
     assert [each.loss for each in known] == [pytest.approx(each.loss, rel=1e-4) for each in expected]
     assert predicted == labels
     assert 2 <= graphed.graphs.captures < 8, "shapes repeat"
