@@ -22,6 +22,7 @@ from lrldata.web.cross_dedup import CODES, Keys, duplicate_documents, duplicate_
 from lrldata.web.read import grouped, read_parts, read_small
 from lrldata.web.shards import Columns, Shard
 
+EVEN = 2  # times its share that the largest of as many files as there are tasks may have
 SHARD_BYTES = 100_000_000  # of text in a file of the dataset
 
 
@@ -50,7 +51,7 @@ def judge_all(
     """
     work.mkdir(parents=True, exist_ok=True)
     skipped: dict[str, str] = {}
-    if pool.workers > 1 and len(bundles) >= pool.workers * AHEAD:  # enough for each process to read files of its own
+    if by_files(bundles, pool.workers):
         each = ((task, bundle, columns, work, skip_bad) for bundle in bundles)
         for size, bad in pool.imap_unordered(_judge_bundle, each):
             advance(size)
@@ -65,6 +66,12 @@ def judge_all(
     names = [each.name for each in bundles if not all(shard.name in skipped for shard in each.shards)]
     judged = (path for name in names for path in sorted((work / name).glob("*-*.json")))
     return [Part(path.with_suffix("")) for path in judged], skipped
+
+
+def by_files(bundles: Sequence[Bundle], workers: int) -> bool:
+    """Return whether each process reads files of its own: of enough files, of which none keeps one busy to the end."""
+    sizes = [bundle.size for bundle in bundles]
+    return workers > 1 and len(sizes) >= workers * AHEAD and max(sizes) * workers * AHEAD <= sum(sizes) * EVEN
 
 
 def _judge_bundle(

@@ -60,6 +60,21 @@ def test_an_empty_file_may_be_the_first_and_joins_no_document(before: str) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("sizes", "workers", "each"),
+    [
+        ([5, 5, 5, 5], 2, True),
+        ([25, 1, 1, 1], 2, False),  # one process would read it while the other waits
+        ([5, 5, 5], 2, False),
+        ([5] * 9, 1, False),
+        ([9, 5, 5, 5, 5], 2, True),
+    ],
+)
+def test_processes_read_files_of_their_own_where_these_are_alike(sizes: list[int], workers: int, each: bool) -> None:
+    many = [bundles.Bundle(number, (shard(f"{number}.parquet", size),)) for number, size in enumerate(sizes)]
+    assert corpus.by_files(many, workers) == each
+
+
 def test_an_empty_file_beside_others_is_built(articles: Path, tmp_path: Path) -> None:
     whole = build(articles, tmp_path / "one")
     (articles / "0.txt").write_bytes(b"")
