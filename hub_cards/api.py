@@ -13,6 +13,7 @@ from lrldata.arguments import call_of, naming_arguments, with_options
 from lrldata.engine import variables
 from lrldata.errors import UsageError
 from lrldata.folder import kept_in_place
+from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
 from lrldata.output import keep_out
@@ -98,6 +99,7 @@ def push(lang: str | Language | Iterable[str | Language] | None = None, **option
         PublishError: The Hub refuses or cannot be reached, or a card was edited on the Hub.
 
     """
+    refuse_forked()
     named = None if lang is None else as_typed(lang)
     call = call_of(PushOptions, options, lang=named)
     with naming_arguments(PushOptions.__annotations__.keys() | {"lang"}):

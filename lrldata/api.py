@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
-from lrldata.arguments import call_of, naming_arguments, with_options
+from lrldata.arguments import call_of, naming_arguments, plain, with_options
 from lrldata.conceptnet.config import BuildConfig, load_config
 from lrldata.errors import UsageError
 from lrldata.forks import refuse_forked
@@ -12,7 +12,7 @@ from lrldata.language import Language, as_typed, find, parse
 from lrldata.language import languages as table
 from lrldata.progress import Progress
 from lrldata.remote import as_folder, is_remote, opened
-from lrldata.settings import Place, as_path
+from lrldata.settings import Place, as_path, joined
 from lrldata.web.config import WebConfig, is_web, load_web_config
 from lrldata.workspace import Dataset, dataset_path
 
@@ -267,7 +267,9 @@ def explain(
     refuse_forked()
     with naming_arguments({"lang", "lid", "scripts", "documents", "cache"}):
         language = find(lang)
-        named = scripts if scripts is None or isinstance(scripts, str) else ",".join(scripts)
+        named = joined(plain(scripts))
+        if not isinstance(named, str | None):
+            raise UsageError(f"scripts: {scripts!r:.60} is not a script.", 'Give "Latn", or a list of such.')
         asked = scripts_asked(language, as_typed(lang), named)
         cut = as_documents(documents)
         home = None if cache is None else as_path(cache, "cache")

@@ -48,24 +48,27 @@ def call_of(known: type[Any], options: Mapping[str, Any], **flags: Any) -> Call:
     for name in options.keys() - known.__annotations__.keys():
         near = difflib.get_close_matches(name, known.__annotations__, n=1)
         raise UsageError(f"unknown argument {name!r}.", f"Did you mean {near[0]!r}?" if near else "")
-    settings = {key: _plain(value) for key, value in (dict(options) | flags).items() if value is not None}
+    settings = {key: plain(value) for key, value in (dict(options) | flags).items() if value is not None}
     config, quiet = settings.pop("config", None), bool(settings.pop("quiet", False))
     for key, value in settings.items():
-        one = isinstance(value, str | PathLike | int) and "," not in str(value)
-        if one and _is_list(known.__annotations__.get(key)):
+        if isinstance(value, str | PathLike | int) and _is_list(known.__annotations__.get(key)):
             settings[key] = [value]  # where several may be given
     if "out" in settings:
         settings["out"] = as_text(settings["out"], "out")
     return Call(settings, None if config is None else as_path(config, "config"), Progress(quiet))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return an argument as settings have it: paths, numbers and lists, of what has, is or gives such."""
     value = located(value)
     if hasattr(value, "tolist") and hasattr(value, "dtype"):  # of NumPy
         return value.tolist()
-    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | PathLike | BaseModel)
-    return [_plain(each) for each in value] if several else value
+    return [plain(each) for each in value] if is_several(value) else value
+
+
+def is_several(value: Any) -> bool:
+    """Return whether an argument gives several things: a list, a generator, an array, but no text and no table."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | PathLike | BaseModel)
 
 
 def _is_list(kind: Any) -> bool:

@@ -15,7 +15,6 @@ import polars as pl
 
 from lrldata.errors import StorageError
 from lrldata.folder import replaced
-from lrldata.forks import refuse_forked
 from lrldata.manifest import (
     DATASET,
     MANIFEST,
@@ -161,10 +160,8 @@ def open_dataset(folder: Path) -> tuple[dict[str, Any], pl.LazyFrame]:
 def open_shards(folder: Path, *names: str) -> Opened:
     """Open a dataset folder, and read of the other files that it has these.
 
-    Raises StorageError when the folder is unfinished, or its bytes or rows are not those of the manifest, UsageError in
-    a process in which Polars would hang.
+    Raises StorageError when the folder is unfinished, or its bytes or rows are not those of the manifest.
     """
-    refuse_forked()
     try:
         return from_held(folder, partial(_open, names=names))
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -4,6 +4,7 @@ LrlError                 anything that a user can act upon; exit code 1
 ├── UsageError           a command, option or settings file that cannot be meant; exit code 2
 │   └── LanguageError    a language that is not known
 ├── InputError           data that cannot be read: a damaged dump, a page that is not the dump
+│   ├── NothingError     there is nothing of a language: no input, or no line is left
 │   └── IncompleteError  some of several languages could not be built
 ├── DownloadError        the network, or what came over it
 ├── StorageError         a disk that is full or read-only, a folder that is not what it should be
@@ -42,6 +43,10 @@ class LanguageError(UsageError):
 
 class InputError(LrlError):
     """The input is not what it should be."""
+
+
+class NothingError(InputError):
+    """There is nothing of a language: no input, or no line of it is left. Others may have some."""
 
 
 class IncompleteError(InputError):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrldata.dataset import open_dataset
 from lrldata.errors import StorageError
+from lrldata.forks import refuse_forked
 from lrldata.language import Language, find, find_recorded, parse
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES
@@ -121,7 +122,7 @@ class Dataset:
     def open(cls, path: Place) -> "Dataset":
         """Open a dataset folder and check it against its manifest. Raises StorageError."""
         folder = as_path(path, "path")
-        manifest, _ = open_dataset(folder)
+        manifest, _ = _opened(folder)
         language = find_recorded(manifest["language"])
         return cls(language, folder, manifest["version"], "found", manifest["rows"], from_json(manifest["ledger"]))
 
@@ -133,17 +134,17 @@ class Dataset:
     @property
     def manifest(self) -> dict[str, Any]:
         """Return the manifest: input, settings, libraries, ledger, hashes of files. Raises StorageError."""
-        return open_dataset(self.path)[0]
+        return _opened(self.path)[0]
 
     def to_frame(self) -> "pl.DataFrame":
         """Return all rows as a Polars frame, with a column `split`. Raises StorageError."""
-        return open_dataset(self.path)[1].collect()
+        return _opened(self.path)[1].collect()
 
     def load(self) -> Any:
         """Return the rows as a datasets.DatasetDict of the splits that have rows. Raises StorageError."""
         from datasets import load_dataset  # noqa: PLC0415 -- takes a second
 
-        manifest, _ = open_dataset(self.path)  # what is damaged is told in words
+        manifest, _ = _opened(self.path)  # what is damaged is told in words
         plain = str(self.path.absolute())
         folder = escape(plain)
         if folder == plain:
@@ -156,6 +157,7 @@ class Dataset:
         """Write a page that shows what was kept, what was dropped and why. Raises StorageError."""
         from lrldata.report.page import write_report  # noqa: PLC0415
 
+        refuse_forked()
         return write_report(self.path, None if out is None else as_path(out, "out"))
 
     def as_json(self) -> dict[str, Any]:
@@ -171,6 +173,12 @@ class Dataset:
             **self.notes,
             "seconds": round(self.seconds, 3),
         }
+
+
+def _opened(folder: Path) -> "tuple[dict[str, Any], pl.LazyFrame]":
+    """Open a dataset's folder in a Python session. Raises UsageError in a process in which Polars would hang."""
+    refuse_forked()
+    return open_dataset(folder)
 
 
 @dataclass(frozen=True)

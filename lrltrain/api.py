@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from lrldata.arguments import call_of, naming_arguments, with_options
+from lrldata.arguments import call_of, is_several, naming_arguments, plain, with_options
 from lrldata.errors import UsageError
 from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
@@ -62,9 +62,10 @@ def fit(data: Any, **options: Any) -> Any:
         'workspace/adapters/ro/lrl-mini/conceptnet-seq_bn_inv'
 
     """
+    options = {key: plain(value) for key, value in options.items()}  # once: a generator gives its values once
     if not options.get("text"):  # a dataset is read with Polars
         refuse_forked()
-    listed = isinstance(data, Iterable) and not isinstance(data, str | Language)
+    listed = is_several(data)
     several = list(data) if listed else [data]
     if wrong := [each for each in several if not isinstance(each, Dataset | Language | str | Path)]:
         raise UsageError(f"data: {wrong[0]!r:.60} is not a dataset.", "Give one of lrldata, its folder, or a language.")
@@ -106,7 +107,7 @@ def _where(data: Dataset | Language | Place) -> dict[str, Any]:
     """Return the workspace that a dataset lies in."""
     if isinstance(data, Language):
         return {}
-    path = data.path if isinstance(data, Dataset) else as_path(data)
+    path = (data.path if isinstance(data, Dataset) else as_path(data)).absolute()
     within = len(path.parts) > 2 and path.parts[-3] == DATASETS
     return {"out": path.parents[2]} if within else {}
 
@@ -154,11 +155,10 @@ def evaluate(
 
     """
     refuse_forked()
-    listed = isinstance(adapter, Iterable) and not isinstance(adapter, str | Path)
-    several: list[Any] = [] if adapter is None else list(adapter) if listed else [adapter]  # type: ignore[arg-type]
+    several: list[Any] = [] if adapter is None else list(adapter) if is_several(adapter) else [adapter]  # type: ignore[arg-type]
     if wrong := [each for each in several if not isinstance(each, str | Path) and not hasattr(each, "workspace")]:
         raise UsageError(f"adapter: {wrong[0]!r:.60} is not an adapter.", "Give what `fit` returned, or its folder.")
-    given: dict[str, Any] = {**options} | _languages(options)
+    given: dict[str, Any] = {key: plain(value) for key, value in options.items()} | _languages(options)
     fitted = [each for each in several if not isinstance(each, str | Path)]
     said = _said(given)
     if not fitted or len(fitted) < len(several):
@@ -181,7 +181,7 @@ def evaluate(
 
 def _workspace(adapters: "Sequence[Adapter | str | Path]") -> dict[str, Any]:
     """Return the workspace that the first adapter lies in, if it lies in one."""
-    path = as_path(adapters[0], "adapter") if adapters else Path()
+    path = as_path(adapters[0], "adapter").absolute() if adapters else Path()
     within = len(path.parts) > 4 and path.parts[-4] == ADAPTERS
     return {"out": path.parents[3]} if within else {}
 
@@ -229,9 +229,9 @@ def prompt(lang: str | Language | list[str] | list[Language], **options: Unpack[
 
     """
     refuse_forked()
-    if not lang:
+    if not (named := as_typed(lang)):
         raise UsageError("lang: nothing is named.", 'Give the code of a language, as in lang="ug".')
-    call = call_of(PromptOptions, options, lang=as_typed(lang))
+    call = call_of(PromptOptions, options, lang=named)
     with naming_arguments(PromptOptions.__annotations__.keys() | {"lang"}):
         settings = load_prompt_config(call.config, call.flags)
         with many_imports("train"):

@@ -254,6 +254,8 @@ def load_fit_configs(file: Path | None, flags: dict[str, Any]) -> list[FitConfig
 
 def _parts(key: str, value: Any) -> list[Any]:
     """Return what a setting names. Raises UsageError where it is nothing."""
+    if isinstance(value, list) and key == "method":  # a text with commas among others
+        value = ",".join(map(str, value))
     parts = [part for part in value.split(",") if part] if isinstance(value, str) else value
     if parts == []:
         raise UsageError(f"--{key}: nothing is named.")

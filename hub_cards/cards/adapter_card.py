@@ -6,14 +6,14 @@ from typing import Any
 
 from hub_cards.cards.card import Card
 from hub_cards.cards.energy import estimate
-from hub_cards.cards.licenses import License, titled
+from hub_cards.cards.licenses import SOURCES, License, titled
 from hub_cards.cards.measured import entries, rows
 from hub_cards.cards.perplexities import perplexity_entries, perplexity_rows
-from hub_cards.cards.render import code, in_lines, linked, sections
+from hub_cards.cards.rebuild import MINI, fit_command, fused_names, revision_of
+from hub_cards.cards.render import code, linked, sections
 from hub_cards.cards.source import Source
 from lrldata.card import Markdown, inline
 from lrldata.language import find, find_recorded
-from lrltrain.config import FitConfig
 
 METHODS = {
     "seq_bn": "a bottleneck after each layer's feed-forward block (Pfeiffer et al. 2020)",
@@ -27,7 +27,6 @@ SETTINGS = {"seq_bn": ["reduction_factor"], "seq_bn_inv": ["reduction_factor"], 
 # not know CamemBERT, and gives the queries, keys and values of ModernBERT a random bias.
 OWN_CLASSES = {"bert", "distilbert", "electra", "llama", "mistral", "roberta", "xlm-roberta"}
 BY_INIT = {"gemma2", "gemma3_text", "qwen2", "qwen3"}
-MINI = "lrl-mini"  # the base model that comes with lrltrain
 SMALL = 1_000_000  # tokens of training text below which the card warns
 UNMASKED = 2  # the shortest word that is masked in the example
 
@@ -93,11 +92,11 @@ def adapter_card(
         "data_in_words": _data_in_words(manifest, source, text),
         "masked": _masked(sample or f"{language.native_name or language.name}: MASK."),
         "begun": " ".join(sample.split()[:3]) or language.native_name or language.name,
-        "fused": _fused(manifest),
+        "fused": fused_names(manifest),
         "curve": any(entry["path"] == "loss.png" for entry in manifest["outputs"]),
         "peft": any(entry["path"].startswith("peft/") for entry in manifest["outputs"]),
         "invertible": _invertible(manifest),
-        "command": fit_command(manifest, source, text, base),
+        "command": fit_command(manifest, source, base, text.repository, text.version),
         "chain": _chain(manifest, text, members),
         "members": members,
         "cited": _cited(source, text, members),
@@ -137,8 +136,8 @@ def _metadata(
     ]
     known = _adapters_by(manifest["base"]["architecture"])
     library = "transformers" if full else "adapter-transformers" if known else None
-    of_hub = bool(text.repository and not text.version)
-    corpus = None if of_hub else f"adapterhub:{language.hub_code}/{'sample' if text.sample else source}"
+    named = "sample" if text.sample else source
+    corpus = None if _is_unknown(source, text) else f"adapterhub:{language.hub_code}/{named}"
     return {
         "language": list(dict.fromkeys([language.hub_code, *(each["hub_code"] for each in members)])),
         **licence.metadata(),
@@ -180,12 +179,6 @@ def _text_of(source: str, text: Source) -> str:
     return names.get(source, f"text from {source}")
 
 
-def _fused(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the names of a fusion's adapters, which lie in its folder under these, in the order of their fusion."""
-    folders = {entry["path"].split("/")[1] for entry in manifest["outputs"] if entry["path"].startswith("adapters/")}
-    return sorted(folders, key=lambda name: int(name.rpartition("_")[2]))
-
-
 def _invertible(manifest: Mapping[str, Any]) -> str:
     """Say which invertible adapter a fusion uses; empty where its manifest does not say."""
     if manifest["method"] != "fusion" or "fused_invertible" not in manifest:
@@ -217,9 +210,14 @@ def _masked(sample: str) -> str:
     return " ".join([*words[:place], "MASK", *words[place + 1 :]]) + tail
 
 
+def _is_unknown(source: str, text: Source) -> bool:
+    """Return whether a text is a dataset of the Hub of which its name does not tell where it is from."""
+    return text.repository is not None and text.version is None and source not in SOURCES
+
+
 def _cited(source: str, text: Source, members: Sequence[Mapping[str, str]]) -> list[str]:
     """Return the sources of text that have something to cite: the built-in sample has not, nor what is unknown."""
-    own = "" if text.sample or (text.repository and not text.version) else source
+    own = "" if text.sample or _is_unknown(source, text) else source
     return [each for each in dict.fromkeys([own, *(member["cited"] for member in members)]) if each]
 
 
@@ -242,63 +240,13 @@ def _chain(manifest: Mapping[str, Any], text: Source, members: Sequence[Mapping[
             told = f" of {inline(known['language'])}, trained on {code(known['source'])}" if known else ""
             steps.append(f"the adapter {name}{told}, by the key `sha256` of its manifest: {digest}")
         elif entry["kind"] == "hub":
-            revision = code(_revision(manifest, entry) or "newest")
+            revision = code(revision_of(manifest, entry) or "newest")
             steps.append(f"the dataset {code(entry['name'])} on the Hub, revision {revision}")
         else:
             steps += [f"the file {code(name)}: SHA-256 {code(digest)}" for name, digest in entry["files"]]
     if manifest["base"].get("content"):
         steps.append(f"the base model's weights, by a hash of their hashes: {code(manifest['base']['content'])}")
     return [Markdown(step) for step in steps]
-
-
-def _configuration(manifest: Mapping[str, Any], source: str) -> str:
-    """Return the configuration of a dataset of the Hub as it is there: a folder's name has "_" for "-" and "."."""
-    return next((entry["name"].rpartition("/")[2] for entry in manifest["inputs"] if entry["kind"] == "hub"), source)
-
-
-def fit_command(manifest: Mapping[str, Any], source: str, text: Source, base: str) -> str:
-    """Return the command that trains an adapter again, from the Hub where its dataset is there."""
-    settings, language = manifest["settings"], manifest["language"]["code"]
-    words = ["lrltrain", "fit"]
-    if settings["processes"] > 1:
-        words = ["torchrun", "--nproc-per-node", str(settings["processes"]), "-m", "lrltrain.cli", "fit"]
-    words += ["--lang", language, "--source", _configuration(manifest, source)]
-    words += ["--base", MINI if manifest["base"]["id"] == MINI else base]
-    if manifest["base"]["revision"]:
-        words += ["--base-revision", manifest["base"]["revision"]]
-    words += ["--method", manifest["method"]]
-    words += ["--variant", manifest["variant"]] if manifest.get("variant") else []
-    for entry in manifest["inputs"]:
-        if entry["kind"] == "text":
-            words += ["--text", ",".join(name for name, _ in entry["files"])]
-        elif entry["kind"] == "hub":
-            words += ["--dataset", entry["name"].rpartition("/")[0]]
-            revision = _revision(manifest, entry)
-            words += ["--dataset-revision", revision] if revision else []
-        elif entry["kind"] == "dataset" and text.repository:
-            words += ["--dataset", text.repository, "--dataset-revision", f"v{text.version}"]
-    fused = [entry["name"] for entry in manifest["inputs"] if entry["kind"] == "adapter"]
-    names = fused if len(set(fused)) == len(fused) else _fused(manifest)  # of two workspaces they may be the same
-    words += ["--adapters", ",".join(names)] if names else []
-    given = [Path(name) for name in names]
-    usual = FitConfig(lang=language, method=manifest["method"], adapters=given, steps=settings["steps"]).shaping()
-    for key, value in settings.items():
-        if (
-            key in usual
-            and value != usual[key]
-            and key not in ("source", "dataset_revision", "base_revision", "method")
-        ):
-            flag = f"--{key.replace('_', '-')}"
-            words += [flag] if value is True else [flag, str(value)]
-    if settings["steps"] != FitConfig.model_fields["steps"].default:
-        words += ["--steps", str(settings["steps"])]
-    return in_lines(words)
-
-
-def _revision(manifest: Mapping[str, Any], entry: Mapping[str, Any]) -> str | None:
-    """Return the commit of a dataset of the Hub that was read, or what was asked for where that is not known."""
-    commit = manifest.get("text", {}).get("commit") or entry["revision"]
-    return str(commit) if commit else None
 
 
 def base_card(made_from: Mapping[str, Any], licence: License, repository: str, version: str) -> Card:

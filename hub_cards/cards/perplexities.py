@@ -42,7 +42,7 @@ def _entry(result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any]
         dataset |= {"name": "FLORES-200", "type": FLORES} | ({"config": code} if (code := _flores(tested)) else {})
     elif kind == "hub":
         dataset |= {"type": told["id"]}
-    elif kind == "dataset" and text.repository and told.get("manifest_sha256", "") in {"", *trained_on}:
+    elif kind == "dataset" and text.version and told.get("manifest_sha256", "") in {"", *trained_on}:
         dataset |= {"type": text.repository, "config": name, "revision": f"v{text.version}"}
     elif tested != own:
         dataset |= {"name": f"{name}, {language_name(tested)}"}

@@ -1,6 +1,7 @@
-"""The command that makes a dataset again, by its manifest. Pure."""
+"""The commands that make a dataset or an adapter again, by its manifest. Pure."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hub_cards.cards.render import in_lines
@@ -8,8 +9,10 @@ from lrldata.conceptnet.dump import OFFICIAL
 from lrldata.language import find_recorded
 from lrldata.web.config import GIGABYTE
 from lrldata.web.decontaminate import NAMED, has_benchmarks
+from lrltrain.config import FitConfig
 
 ALL_SCRIPTS = ["any"]
+MINI = "lrl-mini"  # the base model that comes with lrltrain
 
 
 def rebuild_command(manifest: Mapping[str, Any]) -> str:
@@ -63,3 +66,61 @@ def _options(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]
     """Return the options that are not what they are without being given."""
     changed = [key for key, value in usual.items() if settings.get(key, value) != value]
     return [word for key in changed for word in (f"--{key.replace('_', '-')}", str(settings[key]))]
+
+
+def fit_command(
+    manifest: Mapping[str, Any], source: str, base: str, repository: str | None, version: str | None
+) -> str:
+    """Return the command that trains an adapter again, from the Hub where its dataset is there."""
+    settings, language = manifest["settings"], manifest["language"]["code"]
+    words = ["lrltrain", "fit"]
+    if settings["processes"] > 1:
+        words = ["torchrun", "--nproc-per-node", str(settings["processes"]), "-m", "lrltrain.cli", "fit"]
+    words += ["--lang", language, "--source", _configuration(manifest, source)]
+    words += ["--base", MINI if manifest["base"]["id"] == MINI else base]
+    if manifest["base"]["revision"]:
+        words += ["--base-revision", manifest["base"]["revision"]]
+    words += ["--method", manifest["method"]]
+    words += ["--variant", manifest["variant"]] if manifest.get("variant") else []
+    for entry in manifest["inputs"]:
+        if entry["kind"] == "text":
+            words += ["--text", ",".join(name for name, _ in entry["files"])]
+        elif entry["kind"] == "hub":
+            words += ["--dataset", entry["name"].rpartition("/")[0]]
+            revision = revision_of(manifest, entry)
+            words += ["--dataset-revision", revision] if revision else []
+        elif entry["kind"] == "dataset" and repository:
+            words += ["--dataset", repository, "--dataset-revision", f"v{version}"]
+    fused = [entry["name"] for entry in manifest["inputs"] if entry["kind"] == "adapter"]
+    names = fused if len(set(fused)) == len(fused) else fused_names(manifest)  # of two workspaces they may be the same
+    words += ["--adapters", ",".join(names)] if names else []
+    given = [Path(name) for name in names]
+    usual = FitConfig(lang=language, method=manifest["method"], adapters=given, steps=settings["steps"]).shaping()
+    for key, value in settings.items():
+        if (
+            key in usual
+            and value != usual[key]
+            and key not in ("source", "dataset_revision", "base_revision", "method")
+        ):
+            flag = f"--{key.replace('_', '-')}"
+            words += [flag] if value is True else [flag, str(value)]
+    if settings["steps"] != FitConfig.model_fields["steps"].default:
+        words += ["--steps", str(settings["steps"])]
+    return in_lines(words)
+
+
+def _configuration(manifest: Mapping[str, Any], source: str) -> str:
+    """Return the configuration of a dataset of the Hub as it is there: a folder's name has "_" for "-" and "."."""
+    return next((entry["name"].rpartition("/")[2] for entry in manifest["inputs"] if entry["kind"] == "hub"), source)
+
+
+def revision_of(manifest: Mapping[str, Any], entry: Mapping[str, Any]) -> str | None:
+    """Return the commit of a dataset of the Hub that was read, or what was asked for where that is not known."""
+    commit = manifest.get("text", {}).get("commit") or entry["revision"]
+    return str(commit) if commit else None
+
+
+def fused_names(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the names of a fusion's adapters, which lie in its folder under these, in the order of their fusion."""
+    folders = {entry["path"].split("/")[1] for entry in manifest["outputs"] if entry["path"].startswith("adapters/")}
+    return sorted(folders, key=lambda name: int(name.rpartition("_")[2]))

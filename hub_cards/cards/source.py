@@ -6,6 +6,7 @@ from typing import Any
 
 from hub_cards.artifacts import Adapter, Workspace
 from hub_cards.cards.rebuild import rebuild_command
+from hub_cards.cards.render import in_lines
 from lrldata.language import find_recorded
 
 UNFIT = ("`", "MASK", "<!--")  # what a sentence may not hold to stand in a snippet
@@ -16,7 +17,7 @@ class Source:
     """What is known of a text: its repository with version, what it was made from, and how.
 
     `samples` holds a line of it for the example on the card, where the text is public; `sample` tells that it is the
-    built-in one. `command` makes it, where it is here and in no repository.
+    built-in one. `command` makes it, where it is known how, and it is in no repository.
     """
 
     samples: Sequence[str] = ()
@@ -54,7 +55,8 @@ def source_of(
     else:  # what the adapter itself knows of a dataset that has been built again since
         samples, manifest = [], {"inputs": [], **adapter.manifest.get("text", {})}
     of_sample = bool(manifest.get("sample"))
-    shown = [each for each in samples if not any(word in each for word in UNFIT)] if of_sample or public else []
+    may = of_sample or (public and version is not None)
+    shown = [each for each in samples if may and not any(word in each for word in UNFIT)]
     return Source(
         shown[:1],
         repository if version else None,
@@ -66,7 +68,9 @@ def source_of(
 
 
 def _of_sample(adapter: Adapter, source: str) -> str:
-    return f"lrldata build --lang {adapter.manifest['language']['code']} --source {source} --sample"
+    """Return the command for the built-in sample, which is everywhere."""
+    code = str(adapter.manifest["language"]["code"])
+    return in_lines(["lrldata", "build", "--lang", code, "--source", source, "--sample"])
 
 
 def member_of(adapter: Adapter, workspace: Workspace) -> dict[str, str]:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from hub_cards.artifacts import Workspace, open_workspace, read_adapter, read_dataset, read_datasets
 from hub_cards.cards import licenses
-from hub_cards.cards.adapter_card import MINI
 from hub_cards.cards.card import read
 from hub_cards.cards.licenses import License
 from hub_cards.cards.lint import lint
 from hub_cards.cards.page import card_page
+from hub_cards.cards.rebuild import MINI
 from hub_cards.cards.source import source_of
 from hub_cards.publish.plan import README
 from hub_cards.publish.record import FIRST

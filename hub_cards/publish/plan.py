@@ -183,8 +183,10 @@ def _joined(facts: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any
         return {**facts, **({"speakers": said} if said else {})}
     joined = {**facts, "results": each_once((*known["results"], *facts["results"]))}
     if not facts["text"]["inputs"] and known.get("text", {}).get("inputs"):
-        joined |= {"text": known["text"], "licence": known["licence"]}
-    return joined
+        # Not the lines: by earlier versions they may be of a text that is not public.
+        joined |= {"text": {**known["text"], "samples": facts["text"]["samples"]}, "licence": known["licence"]}
+    members = {each["manifest_sha256"]: each for each in (*known.get("members", ()), *facts.get("members", ()))}
+    return joined | ({"members": list(members.values())} if members else {})
 
 
 def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mapping[str, Part], prefer: Prefer) -> Plan:

@@ -10,9 +10,9 @@ from typing import Any
 
 from hub_cards.artifacts import Adapter, Dataset, Workspace, open_workspace
 from hub_cards.cards import licenses
-from hub_cards.cards.adapter_card import MINI
 from hub_cards.cards.licenses import License
 from hub_cards.cards.lint import is_repository
+from hub_cards.cards.rebuild import MINI
 from hub_cards.cards.source import source_of
 from hub_cards.config import PushConfig
 from hub_cards.publish.hub import Account, Collection, Hub

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hub_cards.artifacts import Adapter, Dataset, Workspace
-from hub_cards.cards.adapter_card import MINI, adapter_card, base_card, results_of
+from hub_cards.cards.adapter_card import adapter_card, base_card, results_of
 from hub_cards.cards.card import Card
 from hub_cards.cards.dataset_card import dataset_card
 from hub_cards.cards.licenses import MINI_LICENCE, License
 from hub_cards.cards.lint import is_repository
 from hub_cards.cards.measured import each_once, task_result
 from hub_cards.cards.pictures import draw_ledger
+from hub_cards.cards.rebuild import MINI
 from hub_cards.cards.source import Source, member_of
 from lrldata.dataset import SAMPLES
 from lrldata.errors import UsageError

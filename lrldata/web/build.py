@@ -14,7 +14,7 @@ import polars as pl
 from lrldata.card import folder_card
 from lrldata.dataset import write_dataset
 from lrldata.engine import WorkerPool
-from lrldata.errors import IncompleteError, InputError
+from lrldata.errors import IncompleteError, NothingError
 from lrldata.folder import discard, lock
 from lrldata.langid import NO_MODEL
 from lrldata.language import Language, parse
@@ -62,24 +62,26 @@ def build_web(config: WebConfig, progress: Progress) -> list[Dataset]:
     """Build the datasets that `config` asks for from documents. Unchanged ones are left alone. Raises LrlError.
 
     A language without input, or of which nothing is left, does not stop the others: IncompleteError names it when they
-    are built.
+    are built. What concerns all of them, as a file that cannot be read, does.
     """
     chosen = parse(config.lang)
     for language in chosen:
         scripts_asked(language, config.lang, config.scripts)
     built: list[Dataset] = []
-    faults: list[InputError] = []
+    faults: list[NothingError] = []
     for language in chosen:
         try:
             made = _build_one(config, language, progress)
-        except InputError as error:
+        except NothingError as error:
             if len(chosen) == 1:
                 raise
-            progress.log(f"{language.name} ({language.code}): {error.message}")
+            told = error.message
             faults.append(error)
         else:
-            progress.log(f"{language.name} ({language.code}): {made.status}, {sum(made.rows.values()):,} rows")
+            told = f"{made.status}, {sum(made.rows.values()):,} rows"
             built.append(made)
+        if len(chosen) > 1:
+            progress.log(f"{language.name} ({language.code}): {told}")
     if faults:
         hint = f"{faults[0].hint} What else was asked for is built." if built else faults[0].hint
         raise IncompleteError(" ".join(error.message for error in faults), hint, built)
@@ -91,8 +93,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
     folder = folder_of(config, language)
     found, task, recipe, work = _prepare(config, language)
     shards = found.shards
-    unexpected = {reason: what for reason, what in found.left_out.items() if reason != "other_folder"}
-    for line in describe_left_out(unexpected):
+    for line in describe_left_out(found.unexpected()):
         note(f"note: {config.input}: {line}.")
     if not config.force and (there := _as_found(language, folder, recipe, found)):
         return there
@@ -109,7 +110,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
             discard(work)
             beside = f" Skipped: {', '.join(list(skipped)[:3])}{', ...' * (len(skipped) > 3)}." if skipped else ""
             hint = hint_on_nothing(config, cleaned.ledger)
-            raise InputError(f"Nothing is left of {came}: {went or 'no text'}.{beside}", hint)
+            raise NothingError(f"Nothing is left of {came}: {went or 'no text'}.{beside}", hint)
         account: dict[str, Any] = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": skipped}
         # Of what is as everywhere nothing is said, so that the manifest's bytes stay.
         account |= {"left_out": found.left_out} if found.left_out else {}

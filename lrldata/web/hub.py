@@ -7,7 +7,7 @@ from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from lrldata.errors import DownloadError, UsageError
+from lrldata.errors import DownloadError, NothingError, UsageError
 from lrldata.language import Language
 from lrldata.network import reached
 from lrldata.web.config import REPOSITORY
@@ -21,7 +21,7 @@ HINTS = "Try again: what is done is kept. Or name a copy with --input FOLDER."
 def hub_shards(language: Language, revision: str) -> tuple[list[Shard], str]:
     """Return the Parquet files of a language in GlotCC-V1, and the commit that `revision` means. Raises LrlError."""
     if language.glotcc is None:
-        raise UsageError(f"GlotCC-V1 has no {language.name} ({language.code}).", "See `lrldata langs`.")
+        raise NothingError(f"GlotCC-V1 has no {language.name} ({language.code}).", "See `lrldata langs`.")
     api = HfApi()
     with reached(f"{REPOSITORY} cannot be listed", HINTS):
         try:
@@ -39,7 +39,7 @@ def hub_shards(language: Language, revision: str) -> tuple[list[Shard], str]:
         except EntryNotFoundError:
             files = []
     if not files:
-        raise DownloadError(f"{REPOSITORY} holds nothing for {language.glotcc} at {commit}.", "See `lrldata langs`.")
+        raise NothingError(f"{REPOSITORY} holds nothing for {language.glotcc} at {commit}.", "See `lrldata langs`.")
     return [_shard(file, commit) for file in sorted(files, key=lambda file: file.path)], commit
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from lrldata.errors import InputError
+from lrldata.errors import InputError, NothingError
 from lrldata.language import languages
 
 # The type of a file by its own ending, in any case; of those in PACKED also with an ending of a packer behind it.
@@ -56,6 +56,7 @@ class Inputs:
     files: list[tuple[str, Path]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     names: dict[str, list[str]] = field(default_factory=dict)
+    of_others: int = 0  # of what is left out, files in the folders of other languages
 
     def leave_out(self, reason: str, name: str) -> None:
         """Count something that is not read, by its reason."""
@@ -157,16 +158,18 @@ def _in_folder(given: Path, configuration: str | None) -> Inputs:
             f"{given}: holds no document{': ' + left if left else '.'}", f"Files of these kinds are read: {KINDS}."
         )
     own = [each for each in inputs.files if configuration and configuration in each[0].split("/")[:-1]]
-    if own:
-        for name, _ in inputs.files:
-            if configuration not in name.split("/")[:-1]:
-                inputs.leave_out("other_folder", name)
-        inputs.files = own
-    elif all(of_each := [_configurations() & set(name.split("/")[:-1]) for name, _ in inputs.files]):
-        others = sorted(frozenset[str]().union(*of_each))
-        shown = ", ".join(others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
+    others = {name: _configurations().intersection(name.split("/")[:-1]) for name, _ in inputs.files}
+    read = own or [each for each in inputs.files if not others[each[0]]]
+    if not read:
+        names = sorted(frozenset[str]().union(*others.values()))
+        shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         told = f"{given}: holds no {configuration}" if configuration else f"{given}: is of other languages"
-        raise InputError(f"{told}, but {shown}.", "Name a folder that has text of the language with --input.")
+        raise NothingError(f"{told}, but {shown}.", "Name a folder that has text of the language with --input.")
+    kept = {name for name, _ in read}
+    for name in (name for name in others if name not in kept):
+        inputs.leave_out("other_folder", name)
+        inputs.of_others += bool(others[name])
+    inputs.files = read
     return inputs
 
 

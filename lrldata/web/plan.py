@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from lrldata.errors import InputError
+from lrldata.errors import InputError, NothingError
 from lrldata.language import Language, parse
 from lrldata.manifest import DATASET, read_manifest
 from lrldata.steps import Step
@@ -25,14 +25,24 @@ class Found:
     revision: str | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    of_others: int = 0  # of what is left out, files in the folders of other languages
+
+    def unexpected(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what is left out, unless that is nothing but folders of other languages: of a copy of GlotCC-V1."""
+        beside = self.left_out.get("other_folder", {}).get("count") != self.of_others
+        return {reason: what for reason, what in self.left_out.items() if reason != "other_folder" or beside}
 
 
 def plan_web(config: WebConfig) -> list[Step]:
     """Say what `build_web` would read and write, without doing it. Raises LrlError."""
     planned = []
     for language in parse(config.lang):
-        found = look_for_input(config, language)
         scripts_asked(language, config.lang, config.scripts)
+        try:
+            found = look_for_input(config, language)
+        except NothingError as error:
+            planned.append(Step("skip", language.name, None, error.message))
+            continue
         where = f"{REPOSITORY} at {found.revision}" if found.revision else "here"
         planned += [Step("read", shard.name, shard.size, where) for shard in found.shards]
         planned += [Step("skip", name, None, why) for name, why in found.skipped.items()]
@@ -72,4 +82,4 @@ def look_for_input(config: WebConfig, language: Language) -> Found:
     if (config.text_column or config.url_column) and TABLES.isdisjoint(type_of(name) for name, _ in inputs.files):
         raise InputError(f"{config.input}: has no table.", "Leave out --text-column and --url-column.")
     shards, skipped = shards_of(inputs, skip_bad=config.skip_bad)
-    return Found(shards, None, skipped, inputs.left_out())
+    return Found(shards, None, skipped, inputs.left_out(), inputs.of_others)

@@ -20,11 +20,11 @@ MOJIBAKE = (
 )
 WINDOWS = r"[\x80-\x84\x86-\x9F]"  # quotation marks and dashes of Windows-1252, read as Latin-1
 # The same of Cyrillic and Latin Extended-A, read as Windows-1251 and -1250. Of the former two in a row: one such letter
-# before one of Serbian or Ukrainian is usual.
+# before one of Serbian or Ukrainian is usual; and none behind a capital, as of Romanian before a sign.
 _UPPER_1251 = bytes(range(0x80, 0xC0)).decode("cp1251", "ignore")
 _UPPER_1250 = bytes(range(0x80, 0xC0)).decode("cp1250", "ignore")
 CYRILLIC_MOJIBAKE = rf"(?:[\u0420\u0421][{_UPPER_1251}]){{2}}"
-LATIN_MOJIBAKE = rf"[\u0102\u00C4\u0139][{_UPPER_1250}]"
+LATIN_MOJIBAKE = rf"(?:(?:^|[a-z\s])\u0102|[\u00C4\u0139])[{_UPPER_1250}]"
 ENTITY = r"&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,5});"
 _FTFY = TextFixerConfig(
     unescape_html=True, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, normalization=None

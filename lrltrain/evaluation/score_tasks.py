@@ -82,6 +82,8 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
     """
     adapters = [open_language_adapter(folder) for folder in config.adapter]
     grouped = _by_language(config, adapters)
+    if config.learn_fusion and adapters and not any(each.method == "fusion" for each in adapters):
+        note("note: --learn-fusion: none of these adapters is a fusion.")
     tasks = [each for each in (ALL if config.task == "all" else (config.task,)) if each != "pppl"]
     origin = [find(config.transfer_from)] if config.transfer_from else []
     scored: list[TaskScore] = []

@@ -1,12 +1,14 @@
 """`lrltrain.run_grid`: a whole study from a Python session. The command runs the same pipeline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Literal
 
-from lrldata.arguments import as_text, naming_arguments
+from lrldata.arguments import as_text, naming_arguments, plain
 from lrldata.errors import UsageError
 from lrldata.forks import refuse_forked
+from lrldata.language import Language
 from lrldata.settings import Place, as_path
 from lrltrain.grid import show
 from lrltrain.grid.config import load_grid_config
@@ -39,7 +41,7 @@ class Study:
 def run_grid(
     recipe: Place | Mapping[str, Any],
     *,
-    only: str | Sequence[str] = (),
+    only: str | Iterable[str] | None = None,
     engine: Literal["local", "ray"] = "local",
     workers: int | None = None,
     jobs_per_gpu: int | None = None,
@@ -87,11 +89,12 @@ def run_grid(
             jobs_per_gpu=_at_least(1, jobs_per_gpu, "jobs_per_gpu"),
             retries=_at_least(0, retries, "retries") or 0,
             verify=verify,
-            only=(only,) if isinstance(only, str) else tuple(only),
+            only=_labels(only),
         )
         places = {"out": out, "cache": cache}
         flags = {name: as_text(place, name) for name, place in places.items() if place is not None}
-        config = load_grid_config(recipe if isinstance(recipe, Mapping) else as_path(recipe, "recipe"), flags)
+        given = _as_toml(recipe) if isinstance(recipe, Mapping) else as_path(recipe, "recipe")
+        config = load_grid_config(given, flags)
         jobs = planned(config, options.only)
         records = records_of(config.out, config.cache)
         if dry_run:
@@ -110,7 +113,27 @@ def _engine(name: str) -> EngineName:
         raise UsageError(f"engine: {name!r} is not known.", f"Known: {', '.join(EngineName)}.") from error
 
 
+def _labels(only: str | Iterable[str] | None) -> tuple[str, ...]:
+    labels = plain([only] if isinstance(only, str) else only or [])
+    if isinstance(labels, list) and all(isinstance(each, str) for each in labels):
+        return tuple(labels)
+    raise UsageError(f"only: {only!r:.60} is not a label.", 'Give one as "lang=ug", or a list of such.')
+
+
+def _as_toml(value: Any) -> Any:
+    """Return what is in a recipe as a TOML file has it: tables, lists, texts, numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_toml(each) for key, each in value.items()}
+    if isinstance(value, Language):
+        return value.code
+    value = plain(value)
+    if isinstance(value, list):
+        return [_as_toml(each) for each in value]
+    return str(value) if isinstance(value, PathLike) else value
+
+
 def _at_least(least: int, count: int | None, name: str) -> int | None:
+    count = plain(count)
     if count is None or (isinstance(count, int) and count >= least):
         return count
     raise UsageError(f"{name}: {count!r} is not a number of {least} or more.")

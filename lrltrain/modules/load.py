@@ -57,11 +57,13 @@ def load_adapter(model: Any, source: Place, *, revision: str | None = None) -> A
     source = located(source)
     if not isinstance(source, str | Path) or not hasattr(model, "config"):
         raise ModelError("load_adapter takes a model of transformers, and the folder or id of an adapter.", "")
-    if isinstance(source, Path) and not source.expanduser().is_dir():  # which is no id
-        raise ModelError(f"{source}: no such folder.", "Name the folder of an adapter, or an id on the Hub as a text.")
-    folder = _folder_of(path_or_id(source), revision)
+    try:
+        named = path_or_id(source)
+    except ValueError as error:  # a Path that is not there
+        raise ModelError(f"{error}.", "Name the folder of an adapter, or an id on the Hub as a text.") from error
+    folder = _folder_of(named, revision)
     _check_kind(source, folder)
-    folder = _with_weights(path_or_id(source), folder)
+    folder = _with_weights(named, folder)
     fuses = (folder / FUSION_CONFIG).is_file()
     name = FUSION_CONFIG if fuses else CONFIG
     config = read_config(folder / name)
@@ -123,10 +125,13 @@ def save_adapter(model: Any, folder: Place, *, name: str | None = None) -> Path:
         told = f"The model has no adapter {name!r}." if name else f"The model has {len(stacks)} adapters."
         raise ModelError(told, f"It has: {held}. Give the name of one." if held else "Give it one with load_adapter.")
     home, stack = as_path(folder, "folder"), stacks[0]
-    if home.exists() and not (home.is_dir() and not any(home.iterdir())):
-        told = "is not empty" if home.is_dir() else "is a file"
-        raise ModelError(f"{home}: {told}.", "Give another folder: what is there would stay beside the new files.")
     with naming_arguments({"folder"}):
+        if home.is_file():
+            raise ModelError(f"{home}: is a file.", "Name a folder.")
+        if home.is_dir() and any(home.iterdir()):
+            raise ModelError(
+                f"{home}: is not empty.", "Give another folder: what is there would stay beside the new files."
+            )
         home.mkdir(parents=True, exist_ok=True)
         if isinstance(stack, FusedStack):
             save_fusion(home, model, stack)

@@ -343,6 +343,7 @@ def test_a_line_of_the_text_is_on_the_card_where_the_text_is_public_alone(traine
     for public in (False, True):
         text = source_of(adapter, brought, "my-org/lrl-ro", record, public=public)
         assert (len(text.samples), text.version, text.command) == (public, "1.0.0", "")
+    assert not source_of(adapter, brought, "my-org/lrl-ro", None, public=True).samples, "it is not published"
     assert source_of(adapter, brought).command.startswith("lrldata build --lang ro --source conceptnet --dump ")
 
 
@@ -393,7 +394,7 @@ def test_a_fusion_is_of_adapters_in_any_language(trained: Path, tmp_path: Path) 
     assert card.metadata["license_name"] == "common-crawl-terms-of-use"
     assert "of Maltese, trained on `glotcc`" in card.text
     assert "kargaran2024glotcc" in card.text
-    assert "it was made from a text and from adapters" in card.text
+    assert "It was made from a text and from adapters" in card.text
     shutil.rmtree(moved)
     now = open_workspace(workspace)
     (fusion,) = (each for each in now.adapters["ro"] if each.method == "fusion")

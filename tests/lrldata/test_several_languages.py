@@ -15,6 +15,7 @@ from lrldata.progress import Progress
 from lrldata.web import build as building
 from lrldata.web.build import build_web
 from lrldata.web.config import load_web_config
+from lrldata.web.plan import plan_web
 
 
 @pytest.fixture
@@ -55,6 +56,32 @@ def test_a_language_of_which_nothing_is_left_stops_no_other(copy: Path, capfd: p
     ]
     assert "Romanian (ro): built, " in told[-1]
     assert [path.name for path in copy.parent.glob("ws/cache/glotcc/*")] == [".locks"], "nothing is left behind"
+
+
+def test_what_concerns_all_languages_is_said_once(copy: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"^[^:]*nowhere: no such file or folder\. Give --input[^:]*: [^:]*$"
+    ) as raised:
+        build(copy.parent / "nowhere", "da,mt,ro")
+    assert not isinstance(raised.value, IncompleteError)
+
+
+def test_a_plan_says_which_languages_have_nothing(copy: Path) -> None:
+    asked = {"lang": "mt,ro", "source": "glotcc", "input": copy, "out": copy.parent / "ws"}
+    steps = plan_web(load_web_config(None, asked))
+    assert [(step.action, step.what) for step in steps if step.action in ("skip", "write")] == [
+        ("skip", "Maltese"),
+        ("write", str(copy.parent / "ws/datasets/ro/glotcc")),
+    ]
+
+
+def test_files_of_ones_own_beside_a_copy_are_named(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "lrldata"):
+        build(copy, "ro")
+        assert "left out" not in caplog.text, "the folders of other languages are none of this one's"
+        (copy / "mine.txt").write_text("Un rând.\n", "utf-8")
+        build(copy, "ro")
+    assert "left out, not in the folder of the language: 2" in caplog.text
 
 
 def test_what_cannot_be_meant_is_refused_before_the_first_is_built(copy: Path) -> None:

@@ -79,6 +79,7 @@ def reasons(*texts: str, code: str = "ro") -> list[str | None]:
         ("SlovenskĂ˝ jazyk je krĂˇsny.", "Slovenský jazyk je krásny.", "Latn"),
         ("Сјај је љепши, Рієчка і Сівач.", "Сјај је љепши, Рієчка і Сівач.", "Cyrl"),
         ("LIMBA ROMÂNĂ, RĂŞINĂ", "LIMBA ROMÂNĂ, RĂŞINĂ", "Latn"),
+        ("LIMBA ROMÂNĂ† ÎN ŢARĂ", "LIMBA ROMÂNĂ† ÎN ŢARĂ", "Latn"),
         (
             "SchĂ¶n \x96 \n SlovenskĂ˝ jazyk je krĂˇsny\n Р‘СЉР»РіР°СЂ",
             "Schön – \n Slovenský jazyk je krásny\n Българ",

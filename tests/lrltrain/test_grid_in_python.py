@@ -2,8 +2,10 @@
 
 import inspect
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import lrldata
@@ -29,7 +31,6 @@ def test_it_takes_the_options_of_the_command_with_their_defaults() -> None:
     told = {name: each.default for name, each in inspect.signature(lrltrain.run_grid).parameters.items()}
     commands = {name: each.default for name, each in inspect.signature(grid_command).parameters.items()}
     assert told.keys() == commands.keys() - OF_THE_COMMAND
-    told["only"] = told["only"] or None
     assert told == {name: commands[name] for name in told}
 
 
@@ -52,6 +53,24 @@ def test_a_study_runs_from_a_dict_and_goes_on(tmp_path: Path, capfd: pytest.Capt
     assert capfd.readouterr().err == ""
 
 
+def test_what_python_has_in_place_of_toml_is_meant(tmp_path: Path) -> None:
+    fit = {
+        "sources": ("conceptnet",),
+        "models": ["lrl-mini"],
+        "methods": ["lora"],
+        "steps": np.int64(2),
+        "max-length": 32,
+    }
+    given = recipe(
+        languages=[lrldata.find_language("mt")],
+        build=MappingProxyType({"conceptnet": {"dump": tmp_path / "dump.csv.gz"}}),
+        fit=(each | {"max-length": 32} for each in [fit]),
+        out=tmp_path / "ws",
+    )
+    planned = lrltrain.run_grid(given, only=iter(["lang=mt"]), workers=np.int64(1), cache=tmp_path, dry_run=True)
+    assert (planned.workspace, planned.jobs) == (str(tmp_path / "ws"), 5)
+
+
 def test_what_failed_is_an_error_after_the_rest_is_done(tmp_path: Path) -> None:
     broken = recipe(fit=[], eval=None, build={"conceptnet": {"dump": str(tmp_path / "none.csv.gz")}}, report=False)
     with pytest.raises(lrldata.LrlError, match=r"^1 of 1 jobs failed: build mt conceptnet.*grid/logs; run it again"):
@@ -69,6 +88,9 @@ def test_what_failed_is_an_error_after_the_rest_is_done(tmp_path: Path) -> None:
         (recipe(), {"engine": "slurm"}, "engine: 'slurm' is not known. Known: local, ray."),
         (recipe(), {"only": "lang=ug"}, "only lang=ug: no job has it."),
         (recipe(), {"out": 5}, "out: 5 is not a path."),
+        (recipe(), {"only": 3}, "only: 3 is not a label."),
+        ({1: 2}, {}, "recipe: unknown key '1'."),
+        (recipe(fit=[{"sources": ["conceptnet"], "models": ["m"], "methods": ["lora"], "stepz": 1}]), {}, "'stepz'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_runs(given: Any, options: dict[str, Any], says: str) -> None:

@@ -164,7 +164,9 @@ def test_lists_of_methods_and_seeds_train_each_with_each(dataset: lrldata.Datase
     assert scores._repr_html_() == scores.to_frame()._repr_html_()
 
 
-def test_what_lies_in_a_folder_is_given_as_it_is(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+def test_what_lies_in_a_folder_is_given_as_it_is(
+    dataset: lrldata.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = SMALL | {"cache": tmp_path / "cache"}
     made = lrltrain.fit(iter([dataset]), method=["seq_bn", "seq_bn_inv"], seed=np.int64(3), **given)  # type: ignore[call-overload]
     assert [each.manifest["settings"]["seed"] for each in made] == [3, 3]
@@ -177,6 +179,14 @@ def test_what_lies_in_a_folder_is_given_as_it_is(dataset: lrldata.Dataset, tmp_p
     scores = lrltrain.evaluate(paths, data=dataset, limit=2, resamples=100, quiet=True)
     assert scores.texts[0].path.is_relative_to(tmp_path / "scores"), "their workspace, and not one in this folder"
     assert lrltrain.report(workspace).scores == 2
+    monkeypatch.chdir(tmp_path)
+    score = lrltrain.evaluate(
+        "adapters/ro/lrl-mini/conceptnet-seq_bn", data=dataset, limit=3, resamples=100, quiet=True
+    )
+    assert score.texts[0].path.is_relative_to(tmp_path / "scores")
+    assert not (tmp_path / "lrl-workspace").exists()
+    both = lrltrain.fit((each for each in [dataset]), seed=(each for each in (1, 2)), method="lora,seq_bn", **given)  # type: ignore[call-overload]
+    assert len(both) == 4
     with pytest.raises(lrldata.LrlError, match=r"^dataset: the data is a dataset already\."):
         lrltrain.fit(dataset, dataset="another/one", **given)
 
@@ -247,6 +257,10 @@ def test_prompted_scores_are_a_frame_too(tmp_path: Path) -> None:
         (lambda: lrltrain.report("nowhere", against=None), "nowhere: no such workspace."),
         (lambda: lrltrain.report("nowhere", out=3), "out: 3 is not a path."),  # type: ignore[arg-type]
         (lambda: lrltrain.fit(""), "data: nothing is named."),
+        (lambda: lrltrain.fit({"train": 1}), "data: {'train': 1} is not a dataset."),  # type: ignore[call-overload]
+        (lambda: lrltrain.fit(b"ro"), "data: b'ro' is not a dataset."),  # type: ignore[call-overload]
+        (lambda: lrltrain.prompt(np.array([]), model="x"), "lang: nothing is named."),  # type: ignore[arg-type]
+        (lambda: lrldata.explain("Un text.", "ro", scripts=[1]), "scripts: [1] is not a script."),  # type: ignore[list-item]
         (lambda: lrltrain.fit("ro", config=3), "config: 3 is not a path."),  # type: ignore[call-overload]
         (lambda: lrltrain.fit("ro", base=Path("nowhere")), "nowhere: no such file or folder"),
         (lambda: lrltrain.fit("ro", group=0), "'auto' or greater than or equal to 1"),
