@@ -21,6 +21,11 @@ def refuse_forked() -> None:
         )
 
 
+def is_command() -> None:
+    """Say that this process is a command: nobody has forked it to go on with what it had."""
+    _state["forked"] = False
+
+
 def _look() -> None:
     _state["threads"] = "polars" in sys.modules and any(
         "polars" in name.read_text() for name in Path("/proc/self/task").glob("*/comm")

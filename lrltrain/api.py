@@ -107,9 +107,15 @@ def _where(data: Dataset | Language | Place) -> dict[str, Any]:
     """Return the workspace that a dataset lies in."""
     if isinstance(data, Language):
         return {}
-    path = (data.path if isinstance(data, Dataset) else as_path(data)).absolute()
-    within = len(path.parts) > 2 and path.parts[-3] == DATASETS
-    return {"out": path.parents[2]} if within else {}
+    home = _workspace(data.path if isinstance(data, Dataset) else as_path(data), DATASETS, 3)
+    return {} if home is None else {"out": home}
+
+
+def _workspace(path: Path, kind: str, depth: int) -> Path | None:
+    """Return the workspace that a folder lies in, so many folders below it, among those of a kind."""
+    whole = path if len(path.parts) > depth else path.absolute()
+    within = len(whole.parts) > depth and whole.parts[-depth] == kind
+    return whole.parents[depth - 1] if within else None
 
 
 def _unsaid(inferred: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +168,8 @@ def evaluate(
     fitted = [each for each in several if not isinstance(each, str | Path)]
     said = _said(given)
     if not fitted or len(fitted) < len(several):
-        return _measured(several, given | ({} if "out" in said else _workspace(several)))
+        first = _workspace(as_path(several[0], "adapter"), ADAPTERS, 4) if several else None
+        return _measured(several, given | ({} if "out" in said or first is None else {"out": first}))
     own = said.get("task", "pppl") == "pppl" and "data" not in said and all(each.dataset for each in fitted)
     alike: dict[tuple[Path | None, Path | None], list[int]] = {}
     for number, each in enumerate(fitted):
@@ -177,13 +184,6 @@ def evaluate(
         texts |= dict(zip(numbers, measured.texts, strict=False))
         tasks += measured.tasks
     return Scores(tuple(texts[number] for number in sorted(texts)), tuple(tasks))
-
-
-def _workspace(adapters: "Sequence[Adapter | str | Path]") -> dict[str, Any]:
-    """Return the workspace that the first adapter lies in, if it lies in one."""
-    path = as_path(adapters[0], "adapter").absolute() if adapters else Path()
-    within = len(path.parts) > 4 and path.parts[-4] == ADAPTERS
-    return {"out": path.parents[3]} if within else {}
 
 
 def _languages(options: Mapping[str, Any]) -> dict[str, Any]:
