@@ -60,7 +60,9 @@ def load_adapter(model: Any, source: Place, *, revision: str | None = None) -> A
     try:
         named = path_or_id(source)
     except ValueError as error:  # a Path that is not there
-        raise ModelError(f"{error}.", "Name the folder of an adapter, or an id on the Hub as a text.") from error
+        raise ModelError(
+            f"{source}: neither a folder nor an id on the Hub.", "Name the folder of an adapter."
+        ) from error
     folder = _folder_of(named, revision)
     _check_kind(source, folder)
     folder = _with_weights(named, folder)
