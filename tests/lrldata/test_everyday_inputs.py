@@ -307,7 +307,7 @@ OBJECTS = [{"id": number, "text": text} for number, text in enumerate(TEXTS)]
 def test_tables_and_arrays_are_read_as_what_they_are(
     name: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read, "_BLOCK", 7)  # so that letters and objects are cut
+    monkeypatch.setattr(decoded, "_BLOCK", 7)  # so that letters and objects are cut
     data = content.encode()
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     assert documents(tmp_path) == TEXTS

@@ -251,7 +251,7 @@ def test_documents_of_many_megabytes_are_held_a_few_at_a_time(tmp_path: Path, mo
     (tmp_path / "b.txt").write_text(f"{text}\n" * 30)
     for shard in find_shards(tmp_path, None):
         with shard.open() as stream:
-            lines = read._lines(shard, stream)  # noqa: SLF001
+            lines = decoded.lines_of(shard, stream)
             if "jsonl" in shard.name:
                 sizes = [
                     frame["text"].str.len_bytes().sum()
