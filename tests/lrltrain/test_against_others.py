@@ -139,7 +139,7 @@ def _all_of(ids: torch.Tensor) -> Batch:
         "label_indices": torch.arange(rows * length).view(rows, length)[:, :-1].reshape(-1),
         "labels": ids[:, 1:].reshape(-1),
     }
-    return Batch(tensors, np.array([rows * (length - 1)]), [[0]], ids.numel())
+    return Batch(tensors, np.array([rows * (length - 1)]), ids.numel())
 
 
 def _matrices_of(theirs: Any, stack: AdapterStack) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
