@@ -84,7 +84,8 @@ def test_lora_is_after_two_steps_that_of_peft() -> None:
     peft = pytest.importorskip("peft", reason=f"PEFT {REASON}")
     from transformers import LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
 
-    sizes: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2}
     torch.manual_seed(1)
     plain = LlamaForCausalLM(LlamaConfig(vocab_size=64, intermediate_size=48, max_position_embeddings=40, **sizes))
     plain.requires_grad_(False)
