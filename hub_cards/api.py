@@ -19,13 +19,12 @@ from lrldata.language import Language, as_typed
 from lrldata.output import keep_out
 from lrldata.progress import Progress
 from lrldata.settings import Place, as_path
+from lrltrain.options import Method
 
 if TYPE_CHECKING:
     from hub_cards.publish.local import Rendered
     from hub_cards.publish.publish import Collected, Prepared, Published
 
-
-Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
 PUBLIC = "https://huggingface.co"
 
 

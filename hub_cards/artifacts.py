@@ -158,11 +158,12 @@ class Workspace:
         """Return the adapters of languages that were not asked for, by the hash of their manifests."""
         folders = (path for path in self.root.glob(PATTERNS[ADAPTER]) if _concerns(path, self.root, None))
         finished = ((path, read_manifest(path, ADAPTER)) for path in sorted(folders))
-        return {
-            identity(path, manifest): Adapter(path, manifest, identity(path, manifest), b"", {})
+        others = (
+            Adapter(path, manifest, identity(path, manifest), b"", {})
             for path, manifest in finished
             if manifest and manifest["language"]["code"] not in self.adapters
-        }
+        )
+        return {each.manifest_sha256: each for each in others}
 
 
 def open_workspace(root: Path, languages: Collection[str] | None = None) -> Workspace:

@@ -21,8 +21,8 @@ def refuse_forked() -> None:
         )
 
 
-def is_command() -> None:
-    """Say that this process is a command: nobody has forked it to go on with what it had."""
+def allow_forked() -> None:
+    """Let this process go on, however it came to be: it is a command, which goes on with nothing that was there."""
     _state["forked"] = False
 
 

@@ -126,9 +126,10 @@ WORDED: ContextVar[Callable[[str], str]] = ContextVar("worded", default=str)  # 
 
 def note(text: str) -> None:
     """Log a note, or a warning: by the logger `lrldata`, whose lines commands print on standard error."""
-    prefix, _, message = WORDED.get()(text).partition(": ")
+    text = WORDED.get()(text)
+    prefix, _, message = text.partition(": ")
     level = _LEVELS.get(prefix)
-    LOGGER.log(level or logging.INFO, "%s", shown(message if level else WORDED.get()(text)))
+    LOGGER.log(level or logging.INFO, "%s", shown(message if level else text))
 
 
 def tell(text: str) -> None:

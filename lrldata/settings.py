@@ -144,7 +144,8 @@ def check(
 
 def _of_all_kinds(fault: Any, faults: Sequence[Any]) -> Any:
     """Return a fault with what each kind wants that a setting may be of."""
-    same = (each for each in faults if each["loc"][:-1] == fault["loc"][:-1] and each["input"] is fault["input"])
+    place = fault["loc"][:-1]  # of the setting; the last is the kind
+    same = (each for each in faults if place and each["loc"][:-1] == place and each["input"] is fault["input"])
     wants = dict.fromkeys(each["msg"] for each in same)
     several = len(wants) > 1 and all(each.startswith("Input should be ") for each in wants)
     told = " or ".join(each.removeprefix("Input should be ") for each in wants)

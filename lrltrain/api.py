@@ -193,14 +193,9 @@ def _languages(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _measured(adapters: "Sequence[Adapter | Place]", options: dict[str, Any]) -> Scores:
     """Measure adapters on the same data. Raises LrlError."""
-    data = options.get("data")
-    if isinstance(data, Dataset):
-        options = options | {"data": data.path}
-    elif not isinstance(data, str | Path | None):
+    if not isinstance(data := options.get("data"), str | Path | None):
         raise UsageError(f"data: {data!r:.60} is not a path.", "Give a dataset, a path or an id on the Hub.")
-    call = call_of(
-        EvalOptions, options, adapter=[each if isinstance(each, str | Path) else each.path for each in adapters]
-    )
+    call = call_of(EvalOptions, options, adapter=adapters)
     with naming_arguments(EvalOptions.__annotations__.keys() | {"adapter"}):
         settings = load_eval_config(call.config, call.flags)
         with many_imports("train"):

@@ -57,14 +57,11 @@ def source_of(
     of_sample = bool(manifest.get("sample"))
     may = of_sample or (public and version is not None)
     shown = [each for each in samples if may and not any(word in each for word in UNFIT)]
-    return Source(
-        shown[:1],
-        repository if version else None,
-        version,
-        list(manifest["inputs"]),
-        of_sample,
-        "" if version else rebuild_command(held.manifest) if held else _of_sample(adapter, name) if of_sample else "",
-    )
+    inputs = list(manifest["inputs"])
+    if version:
+        return Source(shown[:1], repository, version, inputs, of_sample)
+    command = rebuild_command(held.manifest) if held else _of_sample(adapter, name) if of_sample else ""
+    return Source(shown[:1], None, None, inputs, of_sample, command)
 
 
 def _of_sample(adapter: Adapter, source: str) -> str:

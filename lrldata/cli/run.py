@@ -12,7 +12,7 @@ from rich.console import RenderableType
 
 from lrldata import __version__
 from lrldata.errors import LrlError, is_full, is_panic, one_line
-from lrldata.forks import is_command
+from lrldata.forks import allow_forked
 from lrldata.output import guard, say, say_json, say_traceback, show, tell
 from lrldata.threads import limit_threads
 
@@ -52,7 +52,7 @@ def run(app: typer.Typer, program: str) -> None:
     """Run a command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
     _begin_in_utf8()
     guard()
-    is_command()
+    allow_forked()
     limit_threads()
     os.environ["PYTHONSAFEPATH"] = "1"  # processes that libraries start find no modules in the current folder either
     for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter should not end the program

@@ -35,12 +35,14 @@ class Found:
 
 def plan_web(config: WebConfig) -> list[Step]:
     """Say what `build_web` would read and write, without doing it. Raises LrlError."""
-    planned = []
-    for language in parse(config.lang):
+    planned, chosen = [], parse(config.lang)
+    for language in chosen:
         scripts_asked(language, config.lang, config.scripts)
         try:
             found = look_for_input(config, language)
         except NothingError as error:
+            if len(chosen) == 1:
+                raise
             planned.append(Step("skip", language.name, None, error.message))
             continue
         where = f"{REPOSITORY} at {found.revision}" if found.revision else "here"

@@ -159,8 +159,10 @@ class TaskTraining:
         each = functional.cross_entropy(logits.flatten(0, -2).float(), gold, ignore_index=IGNORED, reduction="none")
         counts = (gold != IGNORED).view(self.count, -1).sum(1)
         losses = each.view(self.count, -1).sum(1) / counts.clamp(min=1)
-        penalty = self.model.penalty() if self.model.penalty is not None else losses.new_zeros(self.count)
-        (losses + penalty).sum().backward()
+        total = losses.sum()
+        if self.model.penalty is not None:
+            total = total + self.model.penalty().sum()
+        total.backward()
         self.weights.update()
         return (losses.detach(),)
 

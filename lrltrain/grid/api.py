@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from os import PathLike
 from typing import Any, Literal
 
@@ -15,8 +16,6 @@ from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.grid import grid, planned
 from lrltrain.grid.options import EngineName, Options
 from lrltrain.grid.records import records_of
-
-_ARGUMENTS = {"only", "engine", "workers", "jobs_per_gpu", "address", "retries", "verify", "out", "cache", "dry_run"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def run_grid(
 
     """
     refuse_forked()
-    with naming_arguments(_ARGUMENTS):
+    with naming_arguments(signature(run_grid).parameters):
         options = Options(
             engine=_engine(engine),
             workers=_at_least(1, workers, "workers"),

@@ -75,6 +75,11 @@ def test_a_plan_says_which_languages_have_nothing(copy: Path) -> None:
     ]
 
 
+def test_a_plan_of_one_language_that_has_nothing_is_an_error(copy: Path) -> None:
+    with pytest.raises(InputError, match="holds no mlt-Latn"):
+        plan_web(load_web_config(None, {"lang": "mt", "source": "glotcc", "input": copy}))
+
+
 def test_files_of_ones_own_beside_a_copy_are_named(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "lrldata"):
         build(copy, "ro")
