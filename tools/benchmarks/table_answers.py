@@ -79,9 +79,9 @@ def _differences(runs: list[Run]) -> str:
     slash = lost.filter(pl.col("gold") == "science/technology")
     won = table.filter(~strict & pl.col("study"))
     return (
-        f"{invalid:.1%} of answers name no label or several. By the study's rule the accuracy is {accuracy:.3f}: of "
-        f"{len(table.filter(strict)):,} answers that are right under the strict rule it takes {len(lost):,} for wrong, "
-        f'{len(slash):,} of them because "science/technology" has a "/", and {len(won):,} others for right.'
+        f"{invalid:.1%} of answers name no label or several. Under the study's rule the accuracy is {accuracy:.3f}. Of "
+        f"{len(table.filter(strict)):,} answers that are right under the strict rule, it counts {len(lost):,} as wrong, "
+        f'{len(slash):,} of them because "science/technology" contains a "/"; it counts {len(won):,} other answers as right.'
     )
 
 
