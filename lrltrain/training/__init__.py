@@ -1,1 +1,1 @@
-"""From blocks of tokens to weights: one loop for K adapters at once."""
+"""Training: one loop turns blocks of tokens into the weights of K adapters at once."""

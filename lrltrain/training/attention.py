@@ -1,4 +1,4 @@
-"""Half-precision attention on a CPU, computed in single precision, in which its backward pass is faster."""
+"""Half-precision attention on a CPU, computed in single precision because its backward pass is faster there."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,16 +13,16 @@ from lrltrain.precision import HALF
 
 
 def quick_attention(device: torch.device, computed_in: torch.dtype | None) -> AbstractContextManager[Any]:
-    """Return the context for a model's forward pass: an empty one but for half precision on a CPU."""
-    return _InSingle() if device.type == "cpu" and computed_in in HALF.values() else nullcontext()
+    """Return the context for a model's forward pass. It does nothing except for half precision on a CPU."""
+    return _SinglePrecisionAttention() if device.type == "cpu" and computed_in in HALF.values() else nullcontext()
 
 
-class _InSingle(TorchFunctionMode):
-    """Compute attention that a gradient goes through in single precision; its result is in half precision.
+class _SinglePrecisionAttention(TorchFunctionMode):
+    """Compute attention in single precision while gradients are enabled; return its result in half precision.
 
-    In the backward pass torch's kernel for CPUs multiplies the matrices of each item and head one by one, and in half
-    precision each product is set up again: 16 items of 48 tokens and 12 heads of 32 take 7 times as long as in single
-    precision.
+    In the backward pass, torch's CPU kernel multiplies the matrices of each item and head separately, and in half
+    precision every product has its own setup cost. For 16 items of 48 tokens and 12 heads of size 32, half precision
+    takes 7 times as long as single precision.
     """
 
     def __torch_function__(
@@ -36,9 +36,9 @@ class _InSingle(TorchFunctionMode):
         ):
             return function(*args, **kwargs)
         with torch.autocast("cpu", enabled=False):
-            named = {name: _single(value) for name, value in kwargs.items()}
-            return function(*map(_single, args), **named).to(args[0].dtype)
+            converted = {name: _to_single(value) for name, value in kwargs.items()}
+            return function(*map(_to_single, args), **converted).to(args[0].dtype)
 
 
-def _single(value: Any) -> Any:
+def _to_single(value: Any) -> Any:
     return value.float() if isinstance(value, Tensor) and value.dtype in HALF.values() else value

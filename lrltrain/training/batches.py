@@ -1,6 +1,6 @@
-"""From blocks of tokens to batches: masks, padding, and which tokens see each other.
+"""From blocks of tokens to batches: masking, padding, and which tokens can attend to each other.
 
-A mask depends on the run's seed, the epoch and the number of its block alone, so that it is the same after a restart.
+A mask depends only on the run's seed, the epoch and the number of its block, so it is the same after a restart.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,15 +17,18 @@ from lrltrain.config import Batching, Objective
 from lrltrain.training.corpus import Corpus
 from lrltrain.training.loss import IGNORED
 
-CHUNK = 4_096  # blocks that are shuffled together
-TOKENS, LABELS = 64, 64  # where shapes repeat, the lengths of rows of lines and the labels are multiples of these
-ATTENDED = 4_000  # tokens of a row where the attention to it costs a token about what all else does
-VALIDATION_SEED = 20_250_213  # masks of the validation split are the same whatever the run's seed
+CHUNK = 4_096  # number of blocks shuffled together
+TOKENS, LABELS = 64, 64  # static shapes: rows of lines and numbers of labels are rounded up to multiples of these
+ATTENDED = 4_000  # row length, in tokens, at which attention costs about as much as everything else
+VALIDATION_SEED = 20_250_213  # masks of the validation split do not depend on the run's seed
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What masking must know of a tokenizer: special tokens and beginnings of words, each of shape (vocabulary,)."""
+    """What masking needs to know about a tokenizer.
+
+    `special` marks the special tokens and `starts` the tokens that begin a word; both have shape (vocabulary,).
+    """
 
     mask: int
     pad: int
@@ -34,7 +37,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokenizer: Any, starts: Tensor) -> "Vocabulary":
-        """Read it off a tokenizer; one without a padding token pads with its end-of-text token."""
+        """Read the vocabulary of a tokenizer. Without a padding token, the end-of-text token is used for padding."""
         special = np.zeros(len(starts), bool)
         special[tokenizer.all_special_ids] = True
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -44,7 +47,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Masking:
-    """How labels are made: of `clm` each next token is one; of `mlm` a share of the tokens, or of whole words."""
+    """How labels are made: every next token for `clm`, a share of the tokens or of whole words for `mlm`."""
 
     objective: Objective
     probability: float = 0.15
@@ -53,9 +56,10 @@ class Masking:
     def apply(
         self, piece: NDArray[np.int64], vocabulary: Vocabulary, draw: np.random.Generator, *, at_least_one: bool = False
     ) -> tuple[Any, Any]:
-        """Return a piece's input ids and labels, (length,) each, -100 where there is no label.
+        """Return a piece's input ids and labels, (length,) each; a label is -100 where nothing is predicted.
 
-        Of the chosen tokens 80 % become the mask, 10 % a random token and 10 % stay (Devlin et al. 2019).
+        Of the chosen tokens, 80 % become the mask, 10 % become a random token and 10 % stay (Devlin et al. 2019).
+        With `at_least_one`, a token is chosen even if the random draw selects none.
         """
         if self.objective == "clm":
             return piece, np.append(piece[1:], IGNORED)
@@ -66,20 +70,20 @@ class Masking:
         else:
             chosen = ordinary & (draw.random(len(piece)) < self.probability)
         if at_least_one and not chosen.any() and ordinary.any():
-            one = draw.choice(np.flatnonzero(ordinary))
-            chosen = ordinary & (words == words[one]) if self.whole_word else np.arange(len(piece)) == one
+            forced = draw.choice(np.flatnonzero(ordinary))
+            chosen = ordinary & (words == words[forced]) if self.whole_word else np.arange(len(piece)) == forced
         labels = np.where(chosen, piece, IGNORED)
-        fate = draw.random(len(piece))
+        roll = draw.random(len(piece))
         inputs = piece.copy()
-        inputs[chosen & (fate < 0.8)] = vocabulary.mask
-        swapped = chosen & (fate >= 0.9)
+        inputs[chosen & (roll < 0.8)] = vocabulary.mask
+        swapped = chosen & (roll >= 0.9)
         inputs[swapped] = draw.integers(0, len(vocabulary.starts), int(swapped.sum()))
         return inputs, labels
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """What fills a row: its tokens and labels, (length,) each, the lengths of its segments, and its number."""
+    """The content of a row: its tokens and labels, (length,) each, the lengths of its segments, and its number."""
 
     input_ids: NDArray[np.int64]
     labels: NDArray[np.int64]
@@ -89,13 +93,16 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Blocks of K adapters in the form in which a model takes them.
+    """Blocks of K adapters as model inputs.
 
-    `tensors`: `input_ids`, `segments` and `position_ids`, (rows, length), the token, the number of its segment in the
-    row (0 is padding) and its position in the segment, the rows of the first adapter first; `label_indices` and
-    `labels`, (K * labels,), where in the flattened rows a label is, and which, as many for each adapter, filled up with
-    -100.
-    `counts`: how many labels each adapter has, (K,).
+    `tensors` holds, with the rows of the first adapter first:
+
+    - `input_ids`, `segments` and `position_ids`, (rows, length): each token, the number of its segment in the row (0 is
+      padding) and its position in the segment;
+    - `label_indices` and `labels`, (K * labels,): the index of each label in the flattened rows, and the label. Every
+      adapter has the same number of them, padded with the label -100.
+
+    `counts` is the number of labels of each adapter, (K,); `tokens` is the number of tokens without padding.
     """
 
     tensors: dict[str, Tensor]
@@ -104,9 +111,9 @@ class Batch:
 
 
 class Blocks:
-    """Blocks with their masks, `most` at most, from all over the corpus.
+    """Masked blocks, at most `most` of them, spread evenly over the corpus.
 
-    An index is epoch * len + place: a mask depends on the seed, the epoch and the block at this place alone.
+    An index is epoch * len + place. A mask depends only on the seed, the epoch and the block at that place.
     """
 
     def __init__(
@@ -121,11 +128,11 @@ class Blocks:
     def __getitem__(self, index: int) -> Block:
         epoch, place = divmod(index, len(self))
         block = place * len(self.corpus) // len(self)
-        draw = np.random.default_rng((self.seed, epoch, block))
+        rng = np.random.default_rng((self.seed, epoch, block))
         pieces = self.corpus.block(block)
-        masked = [self.masking.apply(piece, self.vocabulary, draw) for piece in pieces]
-        if all((labels == IGNORED).all() for _, labels in masked):  # every block is to have a label
-            masked[0] = self.masking.apply(pieces[0], self.vocabulary, draw, at_least_one=True)
+        masked = [self.masking.apply(piece, self.vocabulary, rng) for piece in pieces]
+        if all((labels == IGNORED).all() for _, labels in masked):  # every block needs a label
+            masked[0] = self.masking.apply(pieces[0], self.vocabulary, rng, at_least_one=True)
         return Block(
             np.concatenate([inputs for inputs, _ in masked]),
             np.concatenate([labels for _, labels in masked]),
@@ -135,10 +142,10 @@ class Blocks:
 
 
 def order(size: int, seed: int, start: int = 0) -> Iterator[int]:
-    """Yield the indices of blocks from place `start` of a run on, epoch after epoch, without end.
+    """Yield block indices, starting at place `start` of a run, epoch after epoch, without end.
 
-    An index is epoch * size + block. Chunks come in random order, and blocks in random order inside each, so that
-    memory does not grow with the corpus. Rows of a dataset lie in the order of a hash, so chunks are alike.
+    An index is epoch * size + block. Chunks are shuffled, and so are the blocks within each chunk, so memory does not
+    grow with the corpus. The rows of a dataset are ordered by a hash, so all chunks are alike.
     """
     epoch, skip = divmod(start, size)
     while True:
@@ -148,19 +155,19 @@ def order(size: int, seed: int, start: int = 0) -> Iterator[int]:
             if skip >= length:
                 skip -= length
                 continue
-            inside = np.random.default_rng((seed, epoch, int(chunk))).permutation(length)
-            yield from (epoch * size + first + int(block) for block in inside[skip:])
+            shuffled = np.random.default_rng((seed, epoch, int(chunk))).permutation(length)
+            yield from (epoch * size + first + int(block) for block in shuffled[skip:])
             skip = 0
         epoch += 1
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Lays blocks of K adapters out into one batch.
+    """Lays out the blocks of K adapters as one batch.
 
-    A row holds the segments of a block, or, for `line` batching of a model that can keep segments apart, several lines.
-    With `static` shapes repeat, which a GPU's graph and a compiler need: rows of segments are filled up to `width`,
-    those of lines and the labels to a multiple of a number.
+    A row holds the segments of one block. With `line` batching and a model that can keep segments `apart`, a row holds
+    several lines. With `static`, shapes repeat, as CUDA graphs and compilers need: rows of segments are padded to
+    `width`, rows of lines to a multiple of TOKENS, and labels to a multiple of LABELS.
     """
 
     vocabulary: Vocabulary
@@ -173,28 +180,28 @@ class Layout:
         """Lay out the blocks of each adapter."""
         rows = self._rows(groups)
         count = max(map(len, rows))
-        length = max(max((sum(row.lengths) for row in each), default=1) for each in rows)
+        length = max(max((sum(row.lengths) for row in adapter_rows), default=1) for adapter_rows in rows)
         if self.static:
             length = length + -length % TOKENS if self._packs else self.width
         shape = (len(groups), count, length)
         ids = np.full(shape, self.vocabulary.pad)
         segments, position_ids, labels = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, IGNORED)
-        for group, each in enumerate(rows):
-            for number, row in enumerate(each):
-                here = (group, number, slice(sum(row.lengths)))
-                ids[here], labels[here] = row.input_ids, row.labels
+        for group, adapter_rows in enumerate(rows):
+            for number, row in enumerate(adapter_rows):
+                index = (group, number, slice(sum(row.lengths)))
+                ids[index], labels[index] = row.input_ids, row.labels
                 lengths = [sum(row.lengths)] if self.batching == "joined" else row.lengths
-                segments[here] = np.repeat(np.arange(1, len(lengths) + 1), lengths)
-                position_ids[here] = np.concatenate([np.arange(size) for size in lengths])
+                segments[index] = np.repeat(np.arange(1, len(lengths) + 1), lengths)
+                position_ids[index] = np.concatenate([np.arange(size) for size in lengths])
         flat = labels.reshape(len(groups), -1)
-        found = [np.flatnonzero(each != IGNORED) for each in flat]
-        most = max(1, *map(len, found)) if len(found) > 1 else max(1, len(found[0]))
+        labelled = [np.flatnonzero(row != IGNORED) for row in flat]
+        most = max(1, *map(len, labelled)) if len(labelled) > 1 else max(1, len(labelled[0]))
         most += -most % LABELS if self.static else 0
         indices = np.zeros((len(groups), most), np.int64) + np.arange(len(groups))[:, None] * flat.shape[1]
         chosen = np.full((len(groups), most), IGNORED)
-        for group, where in enumerate(found):
-            indices[group, : len(where)] += where
-            chosen[group, : len(where)] = flat[group, where]
+        for group, positions in enumerate(labelled):
+            indices[group, : len(positions)] += positions
+            chosen[group, : len(positions)] = flat[group, positions]
         tensors = {
             "input_ids": ids.reshape(-1, length),
             "segments": segments.reshape(-1, length),
@@ -204,13 +211,13 @@ class Layout:
         }
         return Batch(
             {name: torch.from_numpy(array) for name, array in tensors.items()},
-            np.array([len(where) for where in found]),
+            np.array([len(positions) for positions in labelled]),
             sum(len(block.input_ids) for blocks in groups for block in blocks),
         )
 
     @property
     def _packs(self) -> bool:
-        """Return whether lines are put into rows here; blocks are rows already."""
+        """Return whether several lines are packed into a row; otherwise each block is one row."""
         return self.batching == "line" and self.apart
 
     def _rows(self, groups: Sequence[Sequence[Block]]) -> Sequence[Sequence[Block]]:
@@ -233,19 +240,19 @@ class Layout:
 
 
 def even_rows(groups: Sequence[Sequence[int]], multiple: int = 1) -> list[list[list[int]]]:
-    """Deal the lines of each adapter out to rows, as many for each and all about as long, in the cheapest way.
+    """Distribute the lines of each adapter over rows of about equal length, at the lowest cost.
 
-    `groups` are the lengths of lines; all rows are filled up to the longest, and that to a multiple. Returns the
-    numbers of the lines of each row. The more rows, the more is filled up; the fewer, the more does a token attend to.
-    Their number is a power of two, so that few shapes come about.
+    `groups` holds the line lengths of each adapter. All rows are padded to the longest, which is rounded up to
+    `multiple`. Returns the line numbers of each row. More rows mean more padding; fewer rows mean that each token
+    attends to more others. The number of rows is a power of two, to keep the number of shapes small.
     """
     most = max(map(len, groups))
-    ways = [[_deal(lengths, 2**power) for lengths in groups] for power in range(max(1, most.bit_length()))]
-    return min(ways, key=lambda way: _cost(way, groups, multiple))
+    layouts = [[_deal(lengths, 2**power) for lengths in groups] for power in range(max(1, most.bit_length()))]
+    return min(layouts, key=lambda layout: _cost(layout, groups, multiple))
 
 
 def _deal(lengths: Sequence[int], rows: int) -> list[list[int]]:
-    """Give each line, the longest first, to the shortest row (Graham 1969). Rows without a line are left out."""
+    """Assign each line, longest first, to the shortest row (Graham 1969). Rows without a line are left out."""
     dealt: list[list[int]] = [[] for _ in range(rows)]
     shortest = [(0, row) for row in range(rows)]
     for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
@@ -255,8 +262,8 @@ def _deal(lengths: Sequence[int], rows: int) -> list[list[int]]:
     return [row for row in dealt if row]
 
 
-def _cost(way: Sequence[Sequence[Sequence[int]]], groups: Sequence[Sequence[int]], multiple: int) -> float:
-    """Return what an adapter's rows cost, in tokens: their number, and as many again for each ATTENDED in a row."""
-    longest = max(sum(lengths[line] for line in row) for rows, lengths in zip(way, groups, strict=True) for row in rows)
+def _cost(layout: Sequence[Sequence[Sequence[int]]], groups: Sequence[Sequence[int]], multiple: int) -> float:
+    """Return the cost of an adapter's rows in tokens: padded tokens, times one plus row length over ATTENDED."""
+    longest = max(sum(sizes[line] for line in row) for rows, sizes in zip(layout, groups, strict=True) for row in rows)
     length = longest + -longest % multiple
-    return max(map(len, way)) * length * (1 + length / ATTENDED)
+    return max(map(len, layout)) * length * (1 + length / ATTENDED)

@@ -1,4 +1,4 @@
-"""Checkpoints of one adapter: weights, moments, the best weights so far, and what the loop knows. IO."""
+"""Checkpoints of one adapter: weights, moments, the best weights so far, and the state of the training loop. IO."""
 
 import json
 import re
@@ -14,25 +14,25 @@ from lrldata.manifest import damaged, file_entry, read_sealed, sealed, write_jso
 from lrldata.paths import remove_tree, walk
 from lrltrain.training.processes import first_process
 
-KEPT = 2  # checkpoints
+KEPT = 2  # number of checkpoints
 STATE, TENSORS, FILES = "state.json", "tensors.safetensors", "files.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 @dataclass
 class Progressed:
-    """What is known of one adapter's training, but for its weights."""
+    """The state of one adapter's training, apart from its weights."""
 
     step: int = 0
     best_step: int = 0
     best_loss: float = float("inf")
     log: list[dict[str, Any]] = field(default_factory=list)
     failed: str = ""
-    seconds: float = 0.0  # of training, in all processes one after the other
+    seconds: float = 0.0  # of training, including earlier processes of a resumed run
 
 
 def save_checkpoint(run: Path, progressed: Progressed, tensors: dict[str, Tensor]) -> None:
-    """Write the checkpoint of a step, sealed when all of it is there; older ones but the last are removed."""
+    """Write and then seal the checkpoint of a step. Only the KEPT latest checkpoints are kept."""
     folder = run / f"checkpoint-{progressed.step}"
     remove_tree(folder)
     folder.mkdir(parents=True)
@@ -44,20 +44,20 @@ def save_checkpoint(run: Path, progressed: Progressed, tensors: dict[str, Tensor
 
 
 def seal_checkpoint(folder: Path) -> None:
-    """Write down the files of a checkpoint by hash, as its last file: one without it was not written whole."""
+    """List the files of a checkpoint with their hashes in a last file. A checkpoint without this file is incomplete."""
     files = [file_entry(path, folder) for path in walk(folder) if path.name != FILES]
     write_json(folder / FILES, sealed({"outputs": files}))
 
 
 def steps_of(run: Path) -> list[int]:
-    """Return the steps of which there is a checkpoint, rising, whether it is whole or not."""
+    """Return the steps that have a checkpoint, complete or not, in ascending order."""
     names = (_NAME.fullmatch(path.name) for path in run.iterdir()) if run.is_dir() else ()
     return sorted(int(match[1]) for match in names if match)
 
 
 def whole_steps(run: Path) -> list[int]:
-    """Return the steps of which there is a checkpoint that is whole and undamaged, rising; the others are removed."""
-    found = []
+    """Return the steps with a complete, undamaged checkpoint, in ascending order. Other checkpoints are removed."""
+    steps = []
     for step in steps_of(run):
         folder = run / f"checkpoint-{step}"
         try:
@@ -66,27 +66,27 @@ def whole_steps(run: Path) -> list[int]:
         except (OSError, StorageError, TypeError, KeyError):
             whole = False
         if whole:
-            found.append(step)
+            steps.append(step)
         elif first_process():
             remove_tree(folder)
-    return found
+    return steps
 
 
 def drop_beyond(run: Path, step: int) -> None:
-    """Remove checkpoints of later steps, when a run goes on from this one: else they would be taken for newer ones."""
+    """Remove the checkpoints after `step`, from which a run resumes; they would be mistaken for newer ones."""
     for later in steps_of(run):
         if later > step:
             remove_tree(run / f"checkpoint-{later}")
 
 
 def load_checkpoint(run: Path, step: int) -> tuple[Progressed, dict[str, Tensor]]:
-    """Read a checkpoint. Raises StorageError where it is of another version of lrl."""
+    """Read a checkpoint. Raises StorageError if this version of lrl cannot read it."""
     folder = run / f"checkpoint-{step}"
     try:
         state = Progressed(**json.loads((folder / STATE).read_text("utf-8")))
         return state, load_file(folder / TENSORS)
     except (OSError, ValueError, TypeError) as error:
         raise StorageError(
-            f"{folder}: is not a checkpoint that this version of lrl can go on from.",
-            "Begin again with --overwrite, or use another --out.",
+            f"{folder}: this version of lrl cannot resume from this checkpoint.",
+            "Start over with --overwrite, or use another --out.",
         ) from error

@@ -1,8 +1,9 @@
-"""Tokenized text on disk: read once, packed into blocks, then mapped into memory as training asks for it.
+"""Tokenized text on disk: tokenized once, packed into blocks, and memory-mapped for training.
 
-Tokens of a corpus lie in one flat file; a block is what fills one row of a batch. In `packed` batching a block holds
-several whole lines that do not see each other; in `joined` they do; in `line` it is one line, cut at the longest
-length. Files are named by a hash of text, tokenizer and settings, so that several adapters share them.
+The tokens of a corpus are stored in one flat file. A block fills one row of a batch. With `packed` batching, a block
+holds several whole lines that do not attend to each other; with `joined` they do; with `line`, a block is one line,
+truncated to the maximum length. The cache folder is named by a hash of text, tokenizer and settings, so several
+adapters can share it.
 """
 
 import errno
@@ -24,14 +25,14 @@ from lrltrain.config import Batching
 from lrltrain.text import Text
 from lrltrain.tokens import encode, special_tokens_around
 
-MAPPED = 1 << 16  # ids of a smaller vocabulary take two bytes
-WINDOW = 8_192  # pieces that are packed together
+MAPPED = 1 << 16  # token ids of a smaller vocabulary are stored in two bytes
+WINDOW = 8_192  # number of pieces packed together
 COUNTS = "counts.json"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a tokenized split holds: real tokens with the special ones, unknown ones, lines, and blocks."""
+    """The size of a tokenized split. `tokens` includes special tokens, not padding; `cut` counts the lines cut."""
 
     lines: int = 0
     pieces: int = 0
@@ -42,19 +43,20 @@ class Counts:
 
     @property
     def unknown_share(self) -> float:
-        """Return the share of tokens, special ones included, that the vocabulary does not have."""
+        """Return the share of tokens, special ones included, that are unknown to the vocabulary."""
         return self.unknown / max(1, self.tokens)
 
     def padding(self, length: int) -> float:
-        """Return the share of padding where every block is filled up to `length` tokens."""
+        """Return the share of padding if every block is padded to `length` tokens."""
         return 1 - self.tokens / max(1, self.blocks * length)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A tokenized split, mapped from disk.
+    """A tokenized split, memory-mapped from disk.
 
-    `tokens` lie flat; `offsets` (pieces + 1) point into them, and `starts` (blocks + 1) into the pieces.
+    `tokens` is flat. `offsets` (pieces + 1) are the bounds of the pieces in `tokens`, and `starts` (blocks + 1) are the
+    bounds of the blocks in the pieces.
     """
 
     tokens: NDArray[Any]
@@ -81,13 +83,13 @@ def tokenize(
     cache: Path,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Corpus:
-    """Tokenize and pack a split, or find it done before. Memory does not grow with the text.
+    """Tokenize and pack a split, or open it from the cache. Memory does not grow with the text.
 
-    `advance` is called with the number of lines that are done. Raises InputError where the split holds no line.
+    `advance` is called with the number of lines read so far. Raises InputError if the split has no line.
     """
-    known = ("kind", "name", "content") if "content" in text.provenance else text.provenance
+    keys = ("kind", "name", "content") if "content" in text.provenance else text.provenance
     recipe = {
-        "text": {key: text.provenance[key] for key in known},
+        "text": {key: text.provenance[key] for key in keys},
         "split": split,
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "batching": batching,
@@ -96,42 +98,42 @@ def tokenize(
     }
     folder = cache / "tokens" / fingerprint(recipe)[:32]
     with lock(folder):
-        if (made := _open(folder)) is not None:
-            return made
+        if (corpus := _open_cached(folder)) is not None:
+            return corpus
         remove_tree(folder)
-        with replaced(folder, _any, "tokens") as partial:
+        with replaced(folder, _is_removable, "tokens") as partial:
             counts = _write(text, split, tokenizer, batching, max_length, partial, advance)
             if not counts.blocks:
                 raise InputError(
-                    f"{text.name}: no line of text for {split}.", "More text is needed: some hundred lines."
+                    f"{text.name}: no line of text for {split}.", "Add more text: a few hundred lines at least."
                 )
             files = {path.name: xxh3_of(path) for path in walk(partial)}
             write_json(partial / COUNTS, sealed({"counts": asdict(counts), "files": files}))
-        made = _open(folder)
-    if made is None:
-        raise StorageError(f"{folder}: what was written there is not what is read.", "Check the disk.")
-    return made
+        corpus = _open_cached(folder)
+    if corpus is None:
+        raise StorageError(f"{folder}: the files differ from what was just written.", "Check the disk.")
+    return corpus
 
 
-def _any(_name: str) -> bool:
-    return True  # a folder of the cache, named by a hash, is ours
+def _is_removable(_name: str) -> bool:
+    return True  # a cache folder is named by a hash, so everything in it is ours
 
 
-def _open(folder: Path) -> Corpus | None:
-    """Open what was tokenized before; None where there is nothing, or something that was damaged since."""
+def _open_cached(folder: Path) -> Corpus | None:
+    """Open an earlier result; return None if there is none, or if it is damaged."""
     try:
-        found = read_beside(folder, COUNTS)
-        if found is None:
+        record = read_beside(folder, COUNTS)
+        if record is None:
             return None
-        counts, files = Counts(**found["counts"]), dict(found["files"])
+        counts, files = Counts(**record["counts"]), dict(record["files"])
         changed = [name for name, digest in files.items() if not is_cached(inside(folder, name), digest)]
         if changed:
             note(f"note: {folder}: {', '.join(changed)} changed since it was written. The text is tokenized again.")
             return None
         (tokens,) = (name for name in files if name.startswith("tokens."))
-        kind = np.dtype(tokens.removeprefix("tokens."))
+        dtype = np.dtype(tokens.removeprefix("tokens."))
         return Corpus(
-            np.memmap(folder / tokens, kind, "r"),
+            np.memmap(folder / tokens, dtype, "r"),
             np.memmap(folder / "offsets.int64", np.int64, "r"),
             np.memmap(folder / "starts.int64", np.int64, "r"),
             counts,
@@ -155,13 +157,13 @@ def _write(
     folder: Path,
     advance: Callable[[int], None],
 ) -> Counts:
-    kind = "uint16" if len(tokenizer) < MAPPED else "uint32"
+    dtype = "uint16" if len(tokenizer) < MAPPED else "uint32"
     lines = pieces = blocks = tokens = unknown = cut = 0
     unk = -1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id
-    around = special_tokens_around(tokenizer)
-    at_ends = [*around[0], *around[1]].count(unk)  # some tokenizers call these by one name
+    special_tokens = special_tokens_around(tokenizer)
+    unknown_at_ends = [*special_tokens[0], *special_tokens[1]].count(unk)  # some tokenizers use the unknown token here
     with (
-        (folder / f"tokens.{kind}").open("wb") as flat,
+        (folder / f"tokens.{dtype}").open("wb") as flat,
         (folder / "offsets.int64").open("wb") as offsets,
         (folder / "starts.int64").open("wb") as starts,
     ):
@@ -175,10 +177,10 @@ def _write(
             )
             for group in groups:
                 for row in group:
-                    array = np.asarray(window[row], kind)
+                    array = np.asarray(window[row], dtype)
                     flat.write(array.tobytes())
                     tokens += len(array)
-                    unknown += int((array == unk).sum()) - at_ends if unk >= 0 else 0
+                    unknown += int((array == unk).sum()) - unknown_at_ends if unk >= 0 else 0
                     offsets.write(np.int64(tokens).tobytes())
                 pieces += len(group)
                 starts.write(np.int64(pieces).tobytes())
@@ -188,9 +190,9 @@ def _write(
         for batch in text.lines(split):
             lines += len(batch)
             advance(lines)
-            read = encode(tokenizer, batch, add_special_tokens=False, return_attention_mask=False, verbose=False)
-            for ids in read["input_ids"]:
-                parts = list(_cut(ids, *around, longest))
+            encoded = encode(tokenizer, batch, add_special_tokens=False, return_attention_mask=False, verbose=False)
+            for ids in encoded["input_ids"]:
+                parts = list(_cut(ids, *special_tokens, longest))
                 cut += len(parts) > 1
                 window.extend(parts[:1] if batching == "line" else parts)
             while len(window) >= WINDOW:
@@ -201,17 +203,17 @@ def _write(
 
 
 def _cut(ids: Sequence[int], before: Sequence[int], after: Sequence[int], longest: int) -> Iterator[list[int]]:
-    """Yield a line in pieces of at most `longest` tokens, each with the special tokens at its ends."""
+    """Split a line into pieces of at most `longest` tokens, special tokens at both ends included."""
     room = longest - len(before) - len(after)
     for start in range(0, len(ids), room):
         yield [*before, *ids[start : start + room], *after]
 
 
 def pack(lengths: Iterable[int], capacity: int) -> list[list[int]]:
-    """Pack pieces into blocks of at most `capacity` tokens: best fit, the longest first. Pure.
+    """Pack pieces into blocks of at most `capacity` tokens by best fit, longest piece first. Pure.
 
-    Returns the numbers of the pieces in each block. Which blocks have how much room is kept as the bits of a number,
-    so that the best one is found at once.
+    Returns the numbers of the pieces in each block. The bits of an integer mark the amounts of free room for which
+    there is a block, so the best fit is found in one step.
     """
     sizes = list(lengths)
     blocks: list[list[int]] = []
@@ -236,5 +238,5 @@ def pack(lengths: Iterable[int], capacity: int) -> list[list[int]]:
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
-    """Return the SHA-256 of all that shapes a fast tokenizer's output."""
+    """Return the SHA-256 of everything that determines a fast tokenizer's output."""
     return fingerprint(tokenizer.backend_tokenizer.to_str())

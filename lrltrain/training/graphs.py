@@ -1,4 +1,4 @@
-"""Functions of tensors as CUDA graphs: captured once for each shape, and then replayed without waiting for the host."""
+"""Functions of tensors as CUDA graphs, captured once per shape and then replayed without waiting for the host."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-WARM = 3  # runs before a graph is captured, in which kernels are chosen and memory is laid out
-ROOM = 0.25  # of the memory that is free, for copies of the state while a graph is captured
-MOST_GRAPHS = 64  # of one function; beyond, its other shapes run without one
+WARM = 3  # runs before a capture, in which kernels are selected and memory is allocated
+ROOM = 0.25  # share of the free memory that copies of the state may take during a capture
+MOST_GRAPHS = 64  # per function; further shapes run without a graph
 Function = Callable[[dict[str, Tensor]], tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
 class Captured:
-    """A graph, the tensors that it reads, and those that it writes its results to."""
+    """A graph, the tensors it reads from, and the tensors it writes its results to."""
 
     graph: Any
     inputs: Mapping[str, Tensor]
@@ -24,11 +24,11 @@ class Captured:
 
 
 class Graphs:
-    """Runs functions on `device`; with `on`, which wants a GPU, as graphs that share one memory.
+    """Runs functions on `device`; with `on`, which needs a GPU, as graphs that share one memory pool.
 
-    `state` returns the tensors that the functions change in place: after a capture, for which a function is run several
-    times, they are what they were before, and so are random numbers. Where there is no memory for a capture, as what
-    other graphs keep is not free for it, it is tried once more without them.
+    `state` returns the tensors that the functions change in place. A capture runs a function several times, and then
+    restores these tensors and the state of the random number generator. If memory runs out during a capture, all other
+    graphs are freed and the capture is tried once more.
     """
 
     def __init__(self, device: torch.device, state: Callable[[], Iterable[Tensor]], *, on: bool) -> None:
@@ -36,12 +36,12 @@ class Graphs:
         self._state = state
         self._captured: dict[Hashable, dict[Hashable, Captured]] = {}
         self._pool = torch.cuda.graph_pool_handle() if on else None
-        self._side = torch.cuda.Stream(device) if on else None  # one, as each keeps memory for products
+        self._side = torch.cuda.Stream(device) if on else None  # only one: each stream keeps a workspace for matmuls
 
     def run(self, key: Hashable, function: Function, tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """Return what the function gives of tensors on any device. `key` names the function.
+        """Return the results of `function` for tensors on any device. `key` identifies the function.
 
-        The results of a graph are valid until the function is next run.
+        The results of a graph are valid until the next run of the function.
         """
         shapes = tuple(value.shape for value in tensors.values())
         graphs = self._captured.setdefault(key, {})
@@ -49,8 +49,8 @@ class Graphs:
             return function(on_device(tensors, self.device))
         if shapes not in graphs:
             inputs = {name: value.to(self.device).clone() for name, value in tensors.items()}
-            captured = self._captured_if_it_fits(function, inputs)
-            if captured is None:  # and what was tried is no longer in memory
+            captured = self._try_capture(function, inputs)
+            if captured is None:  # the failed attempt's memory has been released by now
                 self.clear()
                 captured = Captured(*self._capture(function, inputs))
             self._captured.setdefault(key, {})[shapes] = captured
@@ -61,15 +61,15 @@ class Graphs:
         return captured.outputs
 
     def clear(self) -> None:
-        """Forget all graphs, and give back their memory."""
+        """Discard all graphs and free their memory."""
         for graphs in self._captured.values():
-            graphs.clear()  # which a caller may hold
+            graphs.clear()  # a caller may still hold this dictionary
         self._captured.clear()
         if self._pool is not None:
             self._pool = torch.cuda.graph_pool_handle()
             torch.cuda.empty_cache()
 
-    def _captured_if_it_fits(self, function: Function, inputs: dict[str, Tensor]) -> Captured | None:
+    def _try_capture(self, function: Function, inputs: dict[str, Tensor]) -> Captured | None:
         try:
             return Captured(*self._capture(function, inputs))
         except torch.OutOfMemoryError:
@@ -79,40 +79,40 @@ class Graphs:
         self, function: Function, inputs: dict[str, Tensor]
     ) -> tuple[Any, dict[str, Tensor], tuple[Tensor, ...]]:
         assert self._side is not None  # noqa: S101 -- for the type checker
-        kept, random = set_aside(list(self._state()), self.device), torch.cuda.get_rng_state(self.device)
-        here, graph = torch.cuda.current_stream(self.device), torch.cuda.CUDAGraph()
+        saved, rng_state = set_aside(list(self._state()), self.device), torch.cuda.get_rng_state(self.device)
+        current, graph = torch.cuda.current_stream(self.device), torch.cuda.CUDAGraph()
         try:
-            self._side.wait_stream(here)
+            self._side.wait_stream(current)
             with torch.cuda.stream(self._side):
                 for _ in range(WARM):
                     function(inputs)
-            here.wait_stream(self._side)
-            torch.cuda.set_rng_state(random, self.device)
+            current.wait_stream(self._side)
+            torch.cuda.set_rng_state(rng_state, self.device)
             with torch.cuda.graph(graph, pool=self._pool, stream=self._side):
                 outputs = function(inputs)
         finally:
-            here.wait_stream(self._side)
+            current.wait_stream(self._side)
             with torch.no_grad():
-                for tensor, value in kept:
+                for tensor, value in saved:
                     tensor.copy_(value)
         return graph, inputs, outputs
 
 
 def on_device(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Return tensors on a device, to which a GPU copies them while it computes."""
+    """Move tensors to a device. Copies to a GPU overlap with its computation."""
     return {name: _pinned(value, device).to(device, non_blocking=True) for name, value in tensors.items()}
 
 
 def _pinned(value: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor in memory from which a copy to a GPU does not wait for what that does."""
+    """Return the tensor in pinned memory if it is bound for a GPU, so that copying it does not block."""
     return value.pin_memory() if device.type == "cuda" and value.device.type == "cpu" else value
 
 
 def set_aside(state: Sequence[Tensor], device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """Return tensors with copies of them: on their device, or on the host where these would take much of its memory.
+    """Return tensors with copies of them: on their device, or on the host if they would take much of its free memory.
 
-    In full fine-tuning the state is weights, gradients and moments, of which a GPU may not hold a second set.
+    In full fine-tuning, the state holds weights, gradients and moments, and a GPU may not have room for a second set.
     """
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else inf
-    large = sum(each.nbytes for each in state) > ROOM * free
-    return [(each, each.to("cpu", copy=True) if large else each.clone()) for each in state]
+    large = sum(tensor.nbytes for tensor in state) > ROOM * free
+    return [(tensor, tensor.to("cpu", copy=True) if large else tensor.clone()) for tensor in state]

@@ -1,4 +1,4 @@
-"""What is needed next, made while a GPU computes."""
+"""Prepare the next items in a thread while a GPU computes."""
 
 import threading
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from typing import TypeVar
 
 import torch
 
-AHEAD = 4  # steps
+AHEAD = 4  # number of items
 Item = TypeVar("Item")
 
 
 def prefetched(items: Iterator[Item], device: torch.device) -> Iterator[Item]:
-    """Yield items, which for a GPU a thread makes in advance; what it raises is raised here."""
+    """Yield items. For a GPU, a thread prepares them in advance; its exceptions are raised here."""
     if device.type != "cuda":
         yield from items
         return
@@ -26,7 +26,7 @@ def prefetched(items: Iterator[Item], device: torch.device) -> Iterator[Item]:
                 if stopped.is_set():
                     return
             queue.put((None, None))
-        except BaseException as error:  # noqa: BLE001 -- it is raised again where it can be seen
+        except BaseException as error:  # noqa: BLE001 -- raised again in the calling thread
             queue.put((None, error))
 
     thread = threading.Thread(target=work, daemon=True)
@@ -43,4 +43,4 @@ def prefetched(items: Iterator[Item], device: torch.device) -> Iterator[Item]:
         stopped.set()
         while not queue.empty():
             queue.get_nowait()
-        thread.join()  # which puts one more at most; what it holds, as the model, is to be gone with the caller
+        thread.join()  # adds at most one more item; what the thread refers to must not outlive the caller

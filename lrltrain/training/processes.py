@@ -1,4 +1,4 @@
-"""The processes that train together under torchrun, and the trackers, by accelerate's own primitives."""
+"""The processes that train together under torchrun, and experiment trackers; both through accelerate."""
 
 import atexit
 import os
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from lrldata.errors import UsageError
 
-_BY_TORCHRUN = ("RANK", "MASTER_ADDR")
+_TORCHRUN_VARIABLES = ("RANK", "MASTER_ADDR")
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's number, how many there are, and how they add tensors up and wait for each other."""
+    """This process's rank, the number of processes, and functions to sum tensors, wait for the others and log."""
 
     rank: int = 0
     count: int = 1
@@ -28,11 +28,11 @@ class Processes:
 
 @contextmanager
 def joined(trackers: Sequence[str], folder: Path) -> Iterator[Processes]:
-    """Join the other processes, if there are any, and open the trackers that are asked for, which write to `folder`."""
+    """Join the other processes, if any, and open the requested trackers, which write to `folder`."""
     if processes() == 1 and not trackers:
         yield Processes()
         return
-    from accelerate import Accelerator  # noqa: PLC0415 -- a fit in one process needs none of it
+    from accelerate import Accelerator  # noqa: PLC0415 -- not needed for a fit in one process
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), log_with=list(trackers) or None, project_dir=folder)
     if trackers:
@@ -46,28 +46,28 @@ def joined(trackers: Sequence[str], folder: Path) -> Iterator[Processes]:
             lambda values, step: accelerator.log(dict(values), step=step),
         )
     finally:
-        for tracker in accelerator.trackers:  # not end_training, with which this process leaves the others for good
+        for tracker in accelerator.trackers:  # not end_training, which also destroys the process group
             tracker.finish()
         if accelerator.num_processes > 1:
-            atexit.register(_leave)
+            atexit.register(_destroy_process_group)
 
 
-def _leave() -> None:
+def _destroy_process_group() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def processes() -> int:
-    """Return how many processes train together, as torchrun says. Raises UsageError where something else says so."""
+    """Return the number of processes started by torchrun. Raises UsageError if another launcher set WORLD_SIZE."""
     count = os.environ.get("WORLD_SIZE") or "1"
-    if count != "1" and not (count.isdigit() and all(os.environ.get(name) for name in _BY_TORCHRUN)):
+    if count != "1" and not (count.isdigit() and all(os.environ.get(name) for name in _TORCHRUN_VARIABLES)):
         raise UsageError(
-            f"WORLD_SIZE={count}: is set, but not {' and '.join(_BY_TORCHRUN)}.",
-            "Start processes that train together with torchrun; for one that trains alone, unset it.",
+            f"WORLD_SIZE={count} is set without {' and '.join(_TORCHRUN_VARIABLES)}.",
+            "To train in several processes, start them with torchrun. To train in one, unset WORLD_SIZE.",
         )
     return int(count)
 
 
 def first_process() -> bool:
-    """Return whether this process is the one that writes and speaks; one that trains alone does, whatever its RANK."""
+    """Return whether this process writes files and messages. A single process always does, whatever its RANK."""
     return processes() == 1 or os.environ["RANK"] == "0"

@@ -1,4 +1,4 @@
-"""One step of K adapters: forward, loss, backward, clipping and update; on a GPU as CUDA graphs."""
+"""One training step of K adapters: forward, loss, backward, clipping and update. On a GPU, it runs as CUDA graphs."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -19,11 +19,12 @@ Penalty = Callable[[], Tensor]
 
 
 class Step:
-    """Takes batches of K adapters to gradients, and gradients to new weights.
+    """Computes gradients from batches of K adapters, and updates the weights.
 
-    `autocast` is the precision of a model that is held in fp32 and computes in another; a frozen model is held in the
-    one in which it computes. With `graphs`, both parts of a step are captured once for each shape of a batch, and then
-    replayed, so that nothing waits for the host. Of a `compiled` model only training runs what is compiled.
+    `autocast` is the precision of computation if it differs from fp32, the precision of the weights; a frozen model
+    needs none because its weights are in the precision of computation. With `graphs`, both parts of a step are captured
+    once per batch shape and then replayed, without waiting for the host. A `compiled` model runs compiled code only in
+    training.
     """
 
     def __init__(
@@ -42,23 +43,23 @@ class Step:
         self._autocast, self._penalty, self._compiled = autocast, penalty, compiled
         self._uncached = no_cache(model)
         self._graphs = Graphs(weights.device, self._state, on=graphs)
-        self.losses = torch.zeros(weights.count, device=weights.device)  # of the step so far, (K,)
+        self.losses = torch.zeros(weights.count, device=weights.device)  # losses of the current step so far, (K,)
 
     def accumulate(self, batch: Batch, shares: Tensor) -> None:
-        """Add the gradients of a batch, and its losses to `losses`.
+        """Add the gradients of a batch to those of the step, and its losses to `losses`.
 
-        `shares` (K,): what a label of each adapter counts, one divided by the number of its labels in the whole step.
+        `shares` (K,) is the weight of each adapter's labels: one over the number of its labels in the whole step.
         """
         self._graphs.run("accumulate", self._accumulate, batch.tensors | {"shares": shares})
 
     def update(self) -> tuple[Tensor, Tensor]:
-        """Take the step. Returns the loss in nats a label and the norm of the gradient of each adapter, (K,) each."""
+        """Update the weights. Returns each adapter's loss, in nats per label, and gradient norm, (K,) each."""
         losses, norms = self._graphs.run("update", self._update, {})
         return losses, norms
 
     @torch.no_grad()
     def sums(self, batch: Batch) -> Tensor:
-        """Return the sum of the losses of a batch of each adapter, (K,), without training."""
+        """Return the sum of the losses of a batch for each adapter, (K,), without training."""
         tensors = on_device(batch.tensors, self.weights.device)
         with self.head.at(tensors["label_indices"]):
             with self._precision(), self.eager():
@@ -67,22 +68,22 @@ class Step:
         return losses.view(self.weights.count, -1).double().sum(1)
 
     def eager(self) -> AbstractContextManager[Any]:
-        """Return the context in which nothing is compiled: it takes longer than a few passes do."""
+        """Return a context in which nothing is compiled, since compiling takes longer than a few forward passes."""
         return torch.compiler.set_stance("force_eager") if self._compiled else nullcontext()
 
     def release(self) -> None:
-        """Give the model its head back."""
+        """Free the graphs and restore the model's head."""
         self._graphs.clear()
         self.head.release()
 
     def _accumulate(self, tensors: dict[str, Tensor]) -> tuple[()]:
-        """Compute the model under autocast alone, and the loss outside of it, on a GPU as on a CPU."""
+        """Run the model under autocast and compute the loss outside of it, on every device."""
         labels, shares = tensors["labels"], tensors["shares"]
-        of_each = (shares * self.weights.scale).repeat_interleave(len(labels) // self.weights.count)
-        attending = quick_attention(self.weights.device, self._autocast or self.model.dtype)
-        with self.head.at(tensors["label_indices"]), self._precision(), attending:
+        label_weights = (shares * self.weights.scale).repeat_interleave(len(labels) // self.weights.count)
+        attention_context = quick_attention(self.weights.device, self._autocast or self.model.dtype)
+        with self.head.at(tensors["label_indices"]), self._precision(), attention_context:
             hidden = self._hidden(tensors)
-        total, losses = self.head.loss(hidden, labels, of_each)
+        total, losses = self.head.loss(hidden, labels, label_weights)
         if self._penalty is not None:
             total = total + (self._penalty() * self.weights.scale).sum()
         total.backward()
@@ -96,14 +97,14 @@ class Step:
         return losses, norms
 
     def _hidden(self, tensors: dict[str, Tensor]) -> Tensor:
-        """Return what goes into the last projection, (labels, hidden)."""
+        """Return the input of the last projection, (labels, hidden)."""
         hidden: Tensor = self.model(**self.attention.inputs(tensors), **self._uncached).logits[0]
         return hidden
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self._autocast is None:
             return nullcontext()
-        # What autocast has cast once is kept for its context, and would be a stale copy in a graph.
+        # Autocast caches cast weights within its context; in a graph, the cached copies would be stale.
         return torch.autocast(self.weights.device.type, self._autocast, cache_enabled=not self._graphs.on)
 
     def _state(self) -> list[Tensor]:

@@ -101,7 +101,7 @@ def test_processes_that_torchrun_has_not_started_are_refused(
 ) -> None:
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match=r"WORLD_SIZE=(2|two): is set, but not RANK and MASTER_ADDR\..*with torchrun"):
+    with pytest.raises(UsageError, match=r"WORLD_SIZE=(2|two) is set without RANK and MASTER_ADDR\..*with torchrun"):
         fitted(dataset, tmp_path)
 
 
