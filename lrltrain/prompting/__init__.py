@@ -1,1 +1,1 @@
-"""Prompted language models on the tasks of the adapters: local ones by likelihood, others through an endpoint."""
+"""Prompting: evaluate language models on the same tasks as adapters, locally by likelihood or through an endpoint."""

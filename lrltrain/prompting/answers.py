@@ -1,4 +1,4 @@
-"""Read what an endpoint sends, which may be anything: its answer, and the label in it."""
+"""Parse the untrusted responses of an endpoint, and find the label that an answer names."""
 
 import json
 import re
@@ -9,33 +9,34 @@ from typing import Any
 from lrltrain.prompting.cache import Answer, is_count
 from lrltrain.prompting.config import Form
 
-LONGEST = 20_000  # characters in which a label is looked for; what says more than that names none
-_WORD = 64  # characters of a reason to finish; `content_filter` has 14
-_REACH = 64  # characters before a label in which a negation may stand
-_DIGITS = 18  # of an integer; more count nothing, and hold up or refuse their conversion
-_HALVES = re.compile("[\ud800-\udfff]")
-_THINKS = "think|thinking|thought|reasoning"
-# What a model thinks aloud, up to where it last ends; where it begins may be in the prompt. And what it did not end.
-_THOUGHTS = re.compile(rf"\A.*(?:</(?:{_THINKS})>|\[/THINK\]|◁/think▷)", re.DOTALL | re.IGNORECASE)
-_UNENDED = re.compile(rf"(?:<(?:{_THINKS})>|\[THINK\]|◁think▷).*\Z", re.DOTALL | re.IGNORECASE)
-# Letters that words go on with; not an underscore, which marks emphasis, nor letters of scripts without spaces.
+LONGEST = 20_000  # characters of an answer in which labels are searched; a longer answer counts as naming none
+_LONGEST_FINISH = 64  # characters of a finish reason; `content_filter` has 14
+_NEGATION_REACH = 64  # characters before a label in which a negation is searched
+_DIGITS = 18  # of an integer; longer ones are no valid counts, and converting them is slow or fails
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_THINKING_TAGS = "think|thinking|thought|reasoning"
+# The model's visible reasoning: everything up to the last closing tag, since the opening tag may be in the prompt; and
+# everything from an opening tag that is never closed.
+_FINISHED_THOUGHTS = re.compile(rf"\A.*(?:</(?:{_THINKING_TAGS})>|\[/THINK\]|◁/think▷)", re.DOTALL | re.IGNORECASE)
+_UNFINISHED_THOUGHT = re.compile(rf"(?:<(?:{_THINKING_TAGS})>|\[THINK\]|◁think▷).*\Z", re.DOTALL | re.IGNORECASE)
+# Letters that continue a word. Excludes the underscore, which marks emphasis, and scripts written without spaces.
 _LETTER = "[^\\W_\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]"
-_NOT = re.compile(r"\b(?:not|never|neither|nor|isn['’]t)\s+(?:an?\s+|about\s+|the\s+)?['\"“‘*`]*$")  # noqa: RUF001
+_NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn['’]t)\s+(?:an?\s+|about\s+|the\s+)?['\"“‘*`]*$")  # noqa: RUF001
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """Read the body of an answer. Raises ValueError for what is not a JSON object, or nested too deep to be read."""
+    """Parse the body of a response. Raises ValueError if it is not a JSON object or is nested too deeply."""
     try:
         value = json.loads(body, parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS else None)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     if not isinstance(value, dict):
-        raise ValueError("not an object")  # noqa: TRY004 -- of the body, not of the call
+        raise ValueError("not an object")  # noqa: TRY004 -- about the body, not the call
     return value
 
 
 def answer_in(body: Mapping[str, Any], form: Form) -> Answer:
-    """Return the answer in a body; whatever is not of its kind counts as not there."""
+    """Return the answer in a response body. Values of an unexpected type are treated as missing."""
     usage = body.get("usage")
     counts = usage if isinstance(usage, dict) else {}
     tokens = [counts.get(name) for name in ("prompt_tokens", "completion_tokens")]
@@ -46,16 +47,16 @@ def answer_in(body: Mapping[str, Any], form: Form) -> Answer:
         return Answer("", "none", read, written)
     message = choice.get("message")
     text = message.get("content") if form == "chat" and isinstance(message, dict) else choice.get("text")
-    if isinstance(text, list):  # parts, as some servers have them
+    if isinstance(text, list):  # some servers send a list of parts
         parts = [part.get("text") for part in text if isinstance(part, dict)]
         text = "".join(part for part in parts if isinstance(part, str))
     finish = "error" if choice.get("error") else choice.get("finish_reason")
-    finish = valid(finish)[:_WORD] if isinstance(finish, str) and finish not in ("", "none") else None
+    finish = valid(finish)[:_LONGEST_FINISH] if isinstance(finish, str) and finish not in ("", "none") else None
     return Answer(valid(text) if isinstance(text, str) else "", finish, read, written)
 
 
 def error_in(body: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what a body says of an error, and its code; both are empty where there is none."""
+    """Return the message and code of the error in a response body; both are empty if there is none."""
     error = body.get("error")
     if not error:
         return "", ""
@@ -66,59 +67,59 @@ def error_in(body: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def is_moderated(body: Mapping[str, Any]) -> bool:
-    """Return whether a body gives reasons for which a text was refused, as OpenRouter does."""
+    """Return whether a response body lists reasons for refusing a text, as OpenRouter does."""
     error = body.get("error")
     metadata = error.get("metadata") if isinstance(error, dict) else None
     return isinstance(metadata, dict) and bool(metadata.get("reasons"))
 
 
 def valid(text: str) -> str:
-    """Return a text in which each half of a surrogate pair, of which no file can be made, is U+FFFD."""
-    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", text)
+    """Return a text with lone surrogates, which cannot be written to a file, replaced by U+FFFD."""
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def printable(text: str) -> str:
-    """Return a text in one line, without characters that steer a terminal or cannot be seen."""
+    """Return a text on one line, without control characters and other unprintable ones."""
     return " ".join("".join(filter(str.isprintable, word)) for word in valid(text).split())
 
 
 def label_in(answer: str, labels: Mapping[str, Sequence[str]], *, one_line: bool = False) -> str | None:
-    """Return the label that an answer names, or None if it names none, several, or says that it is not one.
+    """Return the label that an answer names, or None if it names none or several, or denies one.
 
-    `labels` has the words for each label. Case, marks and what else is said do not matter; words count whole, longer
-    ones first. What a model thinks aloud, in <think> or its kin, is no answer. `one_line` reads the first line that
-    says anything, since a model that continues a text goes on with examples of its own.
+    `labels` maps each label to its words. Case, punctuation and surrounding text do not matter; only whole words count,
+    and longer words match first. Reasoning in <think> or similar tags is ignored. With `one_line`, only the first
+    non-empty line is read, since a model that continues a text goes on to invent further examples.
     """
-    named: set[str] = set()
-    for label, denied in _mentions(answer, labels, one_line=one_line):
-        if denied:
+    labels_named: set[str] = set()
+    for label, is_denied in _mentions(answer, labels, one_line=one_line):
+        if is_denied:
             return None
-        named.add(label)
-    return named.pop() if len(named) == 1 else None
+        labels_named.add(label)
+    return labels_named.pop() if len(labels_named) == 1 else None
 
 
 def first_label_in(answer: str, labels: Mapping[str, Sequence[str]]) -> str | None:
-    """Return the label that an answer names first, whatever it names later; one that it denies is passed over."""
-    return next((label for label, denied in _mentions(answer, labels) if not denied), None)
+    """Return the first label that an answer names without denying it, whatever it names later."""
+    return next((label for label, is_denied in _mentions(answer, labels) if not is_denied), None)
 
 
 def _mentions(
     answer: str, labels: Mapping[str, Sequence[str]], *, one_line: bool = False
 ) -> Iterator[tuple[str, bool]]:
-    """Yield the labels that an answer names, in its order, and whether it says that it is not this one."""
-    spoken = _UNENDED.sub("", _THOUGHTS.sub("", answer)).strip()
+    """Yield the labels that an answer names, in order, and whether the answer denies each."""
+    visible = _UNFINISHED_THOUGHT.sub("", _FINISHED_THOUGHTS.sub("", answer)).strip()
     if one_line:
-        spoken = spoken.split("\n", maxsplit=1)[0]
-    if len(spoken) > LONGEST:  # to normalize marks without end takes time that grows with their square
+        visible = visible.split("\n", maxsplit=1)[0]
+    if len(visible) > LONGEST:  # normalizing many combining marks takes quadratic time
         return
-    said = _folded(spoken)
-    owner = {_folded(word): label for label in labels for word in labels[label]}
-    longest_first = sorted(owner, key=len, reverse=True)
-    for match in re.finditer(rf"(?<!{_LETTER})(?:{'|'.join(map(re.escape, longest_first))})(?!{_LETTER})", said):
-        yield owner[match[0]], bool(_NOT.search(said, max(0, match.start() - _REACH), match.start()))
+    folded = _folded(visible)
+    label_of = {_folded(word): label for label in labels for word in labels[label]}
+    longest_first = sorted(label_of, key=len, reverse=True)
+    for match in re.finditer(rf"(?<!{_LETTER})(?:{'|'.join(map(re.escape, longest_first))})(?!{_LETTER})", folded):
+        yield label_of[match[0]], bool(_NEGATION.search(folded, max(0, match.start() - _NEGATION_REACH), match.start()))
 
 
 def _folded(text: str) -> str:
-    """Return a text without differences of case, in Turkish and Azerbaijani too, whose I has a dot or none."""
+    """Return a text with case folded, also for Turkish and Azerbaijani, which have a dotted and a dotless I."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return folded.replace("\N{COMBINING DOT ABOVE}", "").replace("\N{LATIN SMALL LETTER DOTLESS I}", "i").strip()

@@ -1,4 +1,4 @@
-"""Answers of an endpoint on disk, so that none is paid for twice: a line of JSON each, there before it is used. IO."""
+"""The answers of an endpoint on disk, one JSON line each, written before use so that none is paid for twice. IO."""
 
 import contextlib
 import json
@@ -14,16 +14,16 @@ from lrldata.locks import Lock
 from lrldata.manifest import fingerprint
 
 HASH = 16  # hexadecimal digits
-FAILED = {"error", "abort"}  # why an answer ended that is none
-MOST_TOKENS = 10**9  # of one call; an endpoint that counts more counts nothing
+FAILED = {"error", "abort"}  # finish reasons of failed answers, which are not kept
+MOST_TOKENS = 10**9  # per call; a higher count is ignored
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said, and the tokens that it read and wrote, where the endpoint counts them.
+    """A model's answer, and the numbers of tokens read and written if the endpoint reports them.
 
-    `finish` is the endpoint's word for why it ended; `none` where there was no answer in what came. Texts are valid
-    Unicode, and counts are from 0 to MOST_TOKENS.
+    `finish` is the endpoint's finish reason, or `none` if the response had no answer. Texts are valid Unicode, and
+    counts are from 0 to MOST_TOKENS.
     """
 
     text: str
@@ -33,15 +33,15 @@ class Answer:
 
 
 def key_of(url: str, request: Mapping[str, Any], draw: int | None = None) -> str:
-    """Return what an answer is known by: where was asked, and all that was asked, the model's name included.
+    """Return the cache key of an answer: a hash of the URL and the whole request, including the model's name.
 
-    `draw` tells apart answers that are drawn again for the same request.
+    `draw` distinguishes repeated samples for the same request.
     """
     return fingerprint({"url": url, "request": dict(request)} | ({} if draw is None else {"draw": draw}))
 
 
 class AnswerFile:
-    """The answers in one file, which is open and locked; `Mapping`-like for reading."""
+    """The answers in one open and locked file."""
 
     def __init__(self, path: Path, descriptor: int, answers: dict[str, Answer]) -> None:
         self._path = path
@@ -49,11 +49,11 @@ class AnswerFile:
         self._answers = answers
 
     def get(self, key: str) -> Answer | None:
-        """Return a kept answer."""
+        """Return the stored answer, or None."""
         return self._answers.get(key)
 
     def keep(self, key: str, answer: Answer) -> None:
-        """Write an answer; when this returns, it outlives the process and the machine's power."""
+        """Write an answer. Once this returns, the answer survives a crash or a power failure."""
         line = _line(key, answer)
         while line:
             line = line[os.write(self._descriptor, line) :]
@@ -63,16 +63,16 @@ class AnswerFile:
 
 @contextmanager
 def open_answers(path: Path) -> Iterator[AnswerFile]:
-    """Open a file of answers to read and add to. Raises StorageError if another process has it open."""
+    """Open a file of answers for reading and appending. Raises StorageError if another process has it open."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        held = Lock(path.with_name(f".{path.name}.lock"))
+        file_lock = Lock(path.with_name(f".{path.name}.lock"))
     except BlockingIOError as error:
         raise StorageError(
-            f"{path}: another process asks the same model about the same test set.",
-            "Wait until it is done: its answers are then read from there.",
+            f"{path}: another process is querying the same model about the same test set.",
+            "Wait until it is done. Its answers are then reused.",
         ) from error
-    with held:
+    with file_lock:
         answers = read_answers(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
@@ -83,7 +83,7 @@ def open_answers(path: Path) -> Iterator[AnswerFile]:
 
 
 def read_answers(path: Path) -> dict[str, Answer]:
-    """Return the answers of a file, none if there is no file; lines that were cut or altered are left out."""
+    """Return the answers in a file, or none if there is no file. Truncated and altered lines are ignored."""
     answers: dict[str, Answer] = {}
     try:
         lines = path.read_bytes().split(b"\n")
@@ -92,44 +92,44 @@ def read_answers(path: Path) -> dict[str, Answer]:
     for line in lines:
         with contextlib.suppress(ValueError, RecursionError):
             key, answer = _read(line)
-            if answer.finish not in FAILED:  # which older versions kept
+            if answer.finish not in FAILED:  # older versions stored them
                 answers[key] = answer
     return answers
 
 
 def is_count(value: object) -> bool:
-    """Return whether a value counts the tokens of a call."""
+    """Return whether a value is a valid token count of one call."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
 
 
 def _line(key: str, answer: Answer) -> bytes:
-    """Write an entry with a hash of itself, by which one that was altered later is known."""
+    """Serialize an entry with its own hash, which reveals later changes."""
     entry = {"key": key, **asdict(answer)}
     return json.dumps(entry | {"hash": fingerprint(entry)[:HASH]}, ensure_ascii=True).encode() + b"\n"
 
 
 def _read(line: bytes) -> tuple[str, Answer]:
-    """Read an entry. Raises ValueError, or RecursionError, for what is not one."""
+    """Parse an entry. Raises ValueError or RecursionError if it is invalid."""
     entry = json.loads(line)
     if not isinstance(entry, dict):
-        raise ValueError("not an object")  # noqa: TRY004 -- of the file, not of a call
-    kept = {name: value for name, value in entry.items() if name != "hash"}
-    counts = [kept.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    json.dumps(kept, ensure_ascii=False).encode()  # half of a surrogate pair is no text: UnicodeEncodeError
-    own = fingerprint(kept)[:HASH]
+        raise ValueError("not an object")  # noqa: TRY004 -- about the file, not a call
+    values = {name: value for name, value in entry.items() if name != "hash"}
+    counts = [values.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    json.dumps(values, ensure_ascii=False).encode()  # a lone surrogate raises UnicodeEncodeError
+    expected = fingerprint(values)[:HASH]
     if (
-        kept.keys() != {"key", *Answer.__dataclass_fields__}
-        or not (isinstance(kept["key"], str) and isinstance(kept["text"], str))
-        or not (kept["finish"] is None or isinstance(kept["finish"], str))
+        values.keys() != {"key", *Answer.__dataclass_fields__}
+        or not (isinstance(values["key"], str) and isinstance(values["text"], str))
+        or not (values["finish"] is None or isinstance(values["finish"], str))
         or not all(count is None or is_count(count) for count in counts)
-        or entry.get("hash", own) != own  # files of older versions have no hashes
+        or entry.get("hash", expected) != expected  # entries of older versions have no hash
     ):
         raise ValueError("not an entry")
-    return kept.pop("key"), Answer(**kept)
+    return values.pop("key"), Answer(**values)
 
 
 def _end_last_line(descriptor: int) -> None:
-    """Keep what comes next apart from a line that was cut."""
+    """End a truncated last line, so that the next entry starts on its own line."""
     size = os.lseek(descriptor, 0, os.SEEK_END)
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         os.write(descriptor, b"\n")

@@ -1,4 +1,4 @@
-"""Settings of `lrltrain prompt`: frozen, checked, with unknown keys an error."""
+"""Settings of `lrltrain prompt`: frozen and validated; unknown keys are an error."""
 
 import os
 from pathlib import Path
@@ -14,14 +14,14 @@ Task = Literal["topic", "sentiment"]
 Form = Literal["chat", "completion"]
 Normalise = Literal["sum", "mean"]
 KEY = "OPENAI_API_KEY"
-ANSWER = 32  # tokens; a label has fewer, and a model that explains itself names its label early
+ANSWER = 32  # tokens; a label is shorter, and a model that explains itself names its label early
 
 Price = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 
 class PromptConfig(BaseModel):
-    """What `lrltrain prompt` is asked to do. The names are those of its options."""
+    """The settings of `lrltrain prompt`, named like its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,45 +62,56 @@ class PromptConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _model_elsewhere(cls, values: Any) -> Any:
-        """Name a model that need not be here: of recorded answers the one that gave them, of an export any."""
+    def _default_model(cls, values: Any) -> Any:
+        """Set `model` if none is loaded: to --model-id for recorded answers, to a placeholder for an export."""
         if not isinstance(values, dict) or "model" in values:
             return values
         if values.get("answers") is not None:
             if not values.get("model_id"):
-                raise ValueError("--answers wants --model-id NAME: the model that gave them")
+                raise ValueError("--answers needs --model-id NAME: the model that gave the answers")
             return values | {"model": values["model_id"]}
         return values | ({"model": "any"} if values.get("export_lm_eval") is not None else {})
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
-        here = ("adapter", "model_revision", "model_id", "normalise", "batch_tokens", "max_length", "precision")
-        there = ("key_env", "allow_http", "concurrency", "timeout", "patience", "temperature", "max_tokens", "extra")
-        priced = (*there, "price_in", "price_out")
-        asked = {*here, *priced, "endpoint", "form", "shots", "dry_run", "export_lm_eval"} - {"model_id"}
-        for name in asked if self.answers else here if self.endpoint else priced:
+    def _check_combinations(self) -> Self:
+        local_only = ("adapter", "model_revision", "model_id", "normalise", "batch_tokens", "max_length", "precision")
+        endpoint_only = (
+            "key_env",
+            "allow_http",
+            "concurrency",
+            "timeout",
+            "patience",
+            "temperature",
+            "max_tokens",
+            "extra",
+        )
+        endpoint_or_price = (*endpoint_only, "price_in", "price_out")
+        query_only = {*local_only, *endpoint_or_price, "endpoint", "form", "shots", "dry_run", "export_lm_eval"} - {
+            "model_id"
+        }
+        for name in query_only if self.answers else local_only if self.endpoint else endpoint_or_price:
             if name in self.model_fields_set:
-                whose = "a model on this machine, not of an endpoint" if self.endpoint else "an --endpoint"
-                whose = "a model that is asked, not of recorded --answers" if self.answers else whose
-                raise ValueError(f"--{name.replace('_', '-')} is an option of {whose}")
+                owner = "a local model, not to an endpoint" if self.endpoint else "an --endpoint"
+                owner = "a model that is queried, not to recorded --answers" if self.answers else owner
+                raise ValueError(f"--{name.replace('_', '-')} applies only to {owner}")
         if (self.price_in is None) != (self.price_out is None):
-            raise ValueError("--price-in and --price-out belong together: a price for each million tokens")
+            raise ValueError("--price-in and --price-out must be set together: prices per million tokens")
         return self
 
     @property
     def wanted_form(self) -> Form:
-        """Return how to ask: an endpoint in a chat, a model on this machine by a text to be continued."""
+        """Return the form of the prompt; by default, `chat` for an endpoint and `completion` for a local model."""
         return self.form or ("chat" if self.endpoint else "completion")
 
     @property
     def prices(self) -> list[float] | None:
-        """Return what a million tokens cost, read and written; None where it is not known."""
+        """Return the prices of a million tokens read and written; None if unknown."""
         if self.price_in is None or self.price_out is None:
             return None
         return [self.price_in, self.price_out]
 
     def shaping(self) -> dict[str, Any]:
-        """Return the settings that shape the predictions, without the template, as JSON-like values."""
+        """Return the settings that affect the predictions, except for the template, as JSON-like values."""
         names = {"shots", "limit", "seed"}
         if self.answers is not None:
             return self.model_dump(mode="json", include=names)
@@ -110,26 +121,26 @@ class PromptConfig(BaseModel):
 
     @property
     def draw(self) -> int | None:
-        """Return what tells the answers of this seed from those of others: None where they would be the same."""
-        usual = type(self).model_fields["seed"].default
-        return self.seed if self.temperature and self.seed != usual else None
+        """Return the part of the cache key for this seed: None for the default seed, or without a temperature."""
+        default = type(self).model_fields["seed"].default
+        return self.seed if self.temperature and self.seed != default else None
 
     def request(self) -> dict[str, Any]:
-        """Return what each request says beside the prompt; --extra stands above it, and its null takes away."""
-        said: dict[str, Any] = {
+        """Return the fields of each request apart from the prompt. --extra overrides them; its nulls remove fields."""
+        body: dict[str, Any] = {
             "model": self.model,
             "temperature": self.temperature or 0.0,
             "max_tokens": self.max_tokens or ANSWER,
         }
         if self.wanted_form == "completion":
-            said["stop"] = ["\n\n"]  # after which a model that continues a text makes up the next example
-        return {key: value for key, value in (said | self.extra).items() if value is not None}
+            body["stop"] = ["\n\n"]  # from there on, the model would invent the next example
+        return {key: value for key, value in (body | self.extra).items() if value is not None}
 
 
 def load_prompt_config(file: Path | None, flags: dict[str, Any]) -> PromptConfig:
-    """Read settings file and flags, the flags above. Raises UsageError."""
+    """Read a settings file and flags; flags take precedence. Raises UsageError."""
     values = read_toml(file) if file else {}
     if os.environ.get(KEY) and not flags.keys() & {"endpoint", "key_env"}:
-        hint = f"Give --endpoint, or --key-env {KEY}, if it is to have that key; else unset {KEY}."
+        hint = f"To send that key, give --endpoint or --key-env {KEY}. Otherwise, unset {KEY}."
         refuse_recipient(file, values.get("endpoint"), f"the key in {KEY}", hint)
     return check(PromptConfig, values, flags, file)

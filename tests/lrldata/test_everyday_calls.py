@@ -26,7 +26,7 @@ Primele case au fost ridicate din bârne de stejar, iar acoperișurile lor erau 
         ("Leave --scripts out, or name one.", "Leave scripts out, or name one."),
         ("Give one with --dump FILE, or --dump instead.", 'Give one with dump="FILE", or dump instead.'),
         ("--transfer-from wants --transfer-adapter DIR, an", 'transfer_from wants transfer_adapter="DIR", an'),
-        ("--answers wants --model-id NAME: the", 'answers wants model_id="NAME": the'),
+        ("--answers needs --model-id NAME: the", 'answers needs model_id="NAME": the'),
         ("Give --base-id ORG/NAME.", 'Give base_id="ORG/NAME".'),
         ("Use --lang CODE, as --lang ug.", 'Use lang="CODE", as lang="ug".'),
         ("Use --lang ro,mt,ug or --lang paper.", 'Use lang="ro,mt,ug" or lang="paper".'),

@@ -476,9 +476,9 @@ def test_extra_changes_the_request(ask: Callable[..., Run]) -> None:
         ({"endpoint": "https://host/v1?key=secret"}, "would be written into manifests"),
         ({"endpoint": "host/v1"}, "no address on the web"),
         ({"endpoint": "http://h", "key_env": "NOT_SET_ANYWHERE"}, "NOT_SET_ANYWHERE is not set"),
-        ({"endpoint": "http://h", "normalise": "mean"}, "--normalise is an option of a model on this machine"),
-        ({"concurrency": 2}, "--concurrency is an option of an --endpoint"),
-        ({"endpoint": "http://h", "price_in": 1.0}, "belong together"),
+        ({"endpoint": "http://h", "normalise": "mean"}, "--normalise applies only to a local model"),
+        ({"concurrency": 2}, "--concurrency applies only to an --endpoint"),
+        ({"endpoint": "http://h", "price_in": 1.0}, "must be set together"),
         ({"lang": "xx-nothing"}, "Unknown language"),
     ],
 )
@@ -682,7 +682,7 @@ def test_an_adapter_of_another_model_and_a_whole_model_are_not_prompted_as_adapt
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="is an adapter, not a base model"):
         ask(model=str(tmp_path))
-    with pytest.raises(UsageError, match="--adapter is an option of a model on this machine"):
+    with pytest.raises(UsageError, match="--adapter applies only to a local model"):
         ask(model="x", endpoint="http://127.0.0.1:1/v1", adapter=tmp_path)
 
 

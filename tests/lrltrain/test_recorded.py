@@ -127,10 +127,10 @@ def test_what_does_not_fit_is_named_with_file_and_line(data: Path) -> None:
 
 
 def test_options_of_a_model_that_is_asked_are_refused(data: Path) -> None:
-    with pytest.raises(UsageError, match="--answers wants --model-id"):
+    with pytest.raises(UsageError, match="--answers needs --model-id"):
         scored(data, data / "one.tsv", model_id=None)
     for name, value in {"endpoint": "https://host/v1", "shots": 4, "precision": "fp32", "price_in": 1.0}.items():
-        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} is an option of a model that is asked"):
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} applies only to a model that is queried"):
             scored(data, data / "one.tsv", **{name: value})
 
 
