@@ -1,4 +1,4 @@
-"""The test sets to prompt about, and the examples to show, drawn from training sets."""
+"""The test sets for prompting, and the examples shown in prompts, which are sampled from training sets."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class TestSet:
-    """A test set of one language, with the examples that may be shown; `provenance` is what a manifest says of it.
+    """A test set of one language, with the training examples that may be shown in prompts.
 
-    `own` are its labels, where those of the data were asked for.
+    `provenance` is the description of the data for manifests. `own` holds the data's own labels if they were requested.
     """
 
     name: str
@@ -38,55 +38,57 @@ class TestSet:
 def open_test_sets(
     data: Path, task: Task, language: Language, shots: int, *, own_labels: bool = False
 ) -> list[TestSet]:
-    """Read each test set of a language: `data` is its folder, or a parent as sib200/LANG_Script, sa/LANG_Script/SET.
+    """Read each test set of a language. `data` is its folder or a parent, as in sib200/LANG_Script, sa/LANG_Script/SET.
 
-    The training half is read only where there are shots to draw, or with `own_labels` its labels, where it is there.
-    Raises InputError.
+    The training split is read only if there are shots to sample, or for its labels if `own_labels` is set and the split
+    exists. Raises InputError.
     """
-    found = find_sets(task, data, language, "test")
-    if not found:
+    folders = find_sets(task, data, language, "test")
+    if not folders:
         raise InputError(
-            f"{data}: holds no {task} test set of {language.name} ({language.sib200 or language.flores}).",
-            "Give the folder with its test.tsv, or a parent of LANG_Script folders.",
+            f"{data}: no {task} test set of {language.name} ({language.sib200 or language.flores}).",
+            "Give the folder with its test.tsv, or the parent of LANG_Script folders.",
         )
     readers = OWN_READERS if own_labels else READERS
     sets = []
-    for folder in found:
-        both = shots or (own_labels and split_file(folder, "train"))
-        read = read_set(task, folder, language, ("test", "train") if both else ("test",), readers)
-        own = labels_of(task, read.splits, read.provenance["name"]) if own_labels else None
-        sets.append(_open(read, language, own))
+    for folder in folders:
+        with_train = shots or (own_labels and split_file(folder, "train"))
+        task_data = read_set(task, folder, language, ("test", "train") if with_train else ("test",), readers)
+        labels = labels_of(task, task_data.splits, task_data.provenance["name"]) if own_labels else None
+        sets.append(_open(task_data, language, labels))
     return sets
 
 
-def _open(read: TaskData, language: Language, own: tuple[str, ...] | None) -> TestSet:
+def _open(task_data: TaskData, language: Language, own: tuple[str, ...] | None) -> TestSet:
     parts = {
         split: tuple(Example(text, str(label)) for text, label in zip(items.texts, items.labels, strict=True))
-        for split, items in read.splits.items()
+        for split, items in task_data.splits.items()
     }
-    return TestSet(read.provenance["name"], language, parts["test"], parts.get("train", ()), read.provenance, own)
+    return TestSet(
+        task_data.provenance["name"], language, parts["test"], parts.get("train", ()), task_data.provenance, own
+    )
 
 
 def draw(train: Sequence[Example], test: Sequence[Example], shots: int, seed: int) -> list[Example]:
-    """Draw examples, as many of each label as can be, none of them a text of the test set.
+    """Sample `shots` examples, balanced over the labels as far as possible. Texts of the test set are excluded.
 
-    What is drawn depends on seed and texts, not on their order in the file. Raises UsageError.
+    The sample depends on the seed and the texts, not on their order. Raises UsageError if there are too few.
     """
-    tested = {example.text for example in test}
+    test_texts = {example.text for example in test}
     pools: dict[str, list[Example]] = {}
-    for example in sorted(set(train), key=lambda example: _lot(seed, *example)):
-        if example.text not in tested:
+    for example in sorted(set(train), key=lambda example: _sort_key(seed, *example)):
+        if example.text not in test_texts:
             pools.setdefault(example.label, []).append(example)
     if shots > sum(map(len, pools.values())):
-        raise UsageError(f"--shots {shots}: there are {sum(map(len, pools.values()))} examples to draw from.")
-    turns = sorted(pools, key=lambda label: _lot(seed, label))
-    drawn: list[Example] = []
-    for turn in range(shots):
-        drawn += [pools[label][turn] for label in turns if turn < len(pools[label])]
-        if len(drawn) >= shots:
+        raise UsageError(f"--shots {shots}: there are {sum(map(len, pools.values()))} examples to choose from.")
+    labels = sorted(pools, key=lambda label: _sort_key(seed, label))
+    examples: list[Example] = []
+    for round_number in range(shots):
+        examples += [pools[label][round_number] for label in labels if round_number < len(pools[label])]
+        if len(examples) >= shots:
             break
-    return sorted(drawn[:shots], key=lambda example: _lot(seed, "order", *example))
+    return sorted(examples[:shots], key=lambda example: _sort_key(seed, "order", *example))
 
 
-def _lot(seed: int, *parts: str) -> str:
+def _sort_key(seed: int, *parts: str) -> str:
     return hashlib.sha256("\0".join((str(seed), *parts)).encode()).hexdigest()

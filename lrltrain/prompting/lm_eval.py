@@ -1,9 +1,10 @@
-"""Write test sets with their prompts as tasks of lm-evaluation-harness (0.4), so that it asks the same of a model.
+"""Export test sets with their prompts as tasks for lm-evaluation-harness (0.4), which then uses the same prompts.
 
     lm_eval --model hf --model_args pretrained=MODEL --include_path DIR --tasks lrl_topic_sib200_ug
 
-A task is a YAML file and a line of JSON an item: the prompt as `query`, shots and all, the answer of each label as
-`choices`, the place of the right one as `gold`. Both programs then take the label whose tokens are likeliest in sum.
+A task is a YAML file and a JSON Lines file with one item per line: the full prompt with its shots as `query`, the
+answers for all labels as `choices`, and the index of the right one as `gold`. Both programs then predict the label with
+the highest summed log-probability.
 """
 
 import json
@@ -23,7 +24,7 @@ from lrltrain.prompting.prompt import Asked, open_asked
 
 @dataclass(frozen=True)
 class Exported:
-    """A task of the harness: its name, its file, and how many items it has."""
+    """An exported task: its name, its file, and its number of items."""
 
     name: str
     file: Path
@@ -34,7 +35,7 @@ def export(config: PromptConfig, folder: Path) -> list[Exported]:
     """Write a task for each test set of `config` into a folder. Raises LrlError."""
     if config.wanted_form != "completion" or config.normalise != "sum":
         raise UsageError(
-            "--export-lm-eval: the harness gets prompts to be continued, and sums a label's log-probabilities.",
+            "--export-lm-eval: the harness continues prompts, and sums the log-probabilities of a label's tokens.",
             "Leave out --form chat and --normalise mean.",
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def _write(config: PromptConfig, asked: Asked, folder: Path) -> Exported:
 
 
 def rows_of(asked: Asked) -> Sequence[dict[str, Any]]:
-    """Return the items of a test set as the harness reads them."""
+    """Return the items of a test set in the harness's format."""
     labels = list(asked.prompts.template.words)
     choices = [asked.prompts.answer(label) for label in labels]
     return [
@@ -61,7 +62,7 @@ def rows_of(asked: Asked) -> Sequence[dict[str, Any]]:
 
 
 def _task(name: str, items: Path, asked: Asked) -> dict[str, Any]:
-    """Return the settings of a task; an answer brings the space before it along, so that nothing is put between."""
+    """Return the settings of a task. The delimiter is empty because each answer starts with its own space."""
     return {
         "task": name,
         "dataset_path": "json",

@@ -444,7 +444,7 @@ def test_patience_has_an_end_and_what_was_answered_is_kept(ask: Callable[..., Ru
         (Reply(status=404, body={"error": "no such model"}), r"404 \(no such model\).*--model"),
         (
             Reply(status=429, body={"error": {"message": "quota", "code": "insufficient_quota"}}),
-            r"429 \(quota\).*money",
+            r"429 \(quota\).*credit",
         ),
         (Reply(status=301, body=b"", headers={"Location": "http://127.0.0.1:1/"}), "answered 301"),
     ],
@@ -474,7 +474,7 @@ def test_extra_changes_the_request(ask: Callable[..., Run]) -> None:
     [
         ({"endpoint": "https://me:secret@host/v1"}, "would be written into manifests"),
         ({"endpoint": "https://host/v1?key=secret"}, "would be written into manifests"),
-        ({"endpoint": "host/v1"}, "no address on the web"),
+        ({"endpoint": "host/v1"}, "is not a web address"),
         ({"endpoint": "http://h", "key_env": "NOT_SET_ANYWHERE"}, "NOT_SET_ANYWHERE is not set"),
         ({"endpoint": "http://h", "normalise": "mean"}, "--normalise applies only to a local model"),
         ({"concurrency": 2}, "--concurrency applies only to an --endpoint"),
