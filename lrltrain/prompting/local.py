@@ -1,4 +1,4 @@
-"""A causal language model on this machine, and how it classifies."""
+"""Classify texts with a causal language model on this machine."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ from lrltrain.prompting.config import PromptConfig
 from lrltrain.prompting.likelihood import ask, score
 from lrltrain.prompting.template import Prompts
 
-LONGEST = 4_096  # tokens, of a model that does not say
+LONGEST = 4_096  # tokens, for a model that states no limit
 
 
 @dataclass(frozen=True)
 class Local:
-    """A model that is loaded, in evaluation mode, and the number of tokens that it may be given."""
+    """A loaded model in evaluation mode, with its tokenizer and the maximum number of input tokens."""
 
     config: PromptConfig
     model: Any
@@ -36,10 +36,10 @@ class Local:
     def classify(
         self, name: str, prompts: Prompts, texts: Sequence[str], progress: Progress
     ) -> tuple[list[str | None], int, int]:
-        """Return the likeliest label of each text, how many tokens were read, and how many texts were cut."""
+        """Return the most likely label of each text, the number of prompt tokens, and the number of truncated texts."""
         form = self.config.wanted_form
         try:
-            asked = [ask(prompts, text, self.tokenizer, form, self.longest) for text in texts]
+            prepared = [ask(prompts, text, self.tokenizer, form, self.longest) for text in texts]
         except (
             TemplateError,
             TypeError,
@@ -49,23 +49,23 @@ class Local:
             ArithmeticError,
             RecursionError,
             MemoryError,
-        ) as error:  # which comes with the model
-            told = str(error)[:200] or type(error).__name__
+        ) as error:  # raised by the model's own template
+            reason = str(error)[:200] or type(error).__name__
             raise ModelError(
-                f"{self.config.model}: its chat template fails: {told}.", "Use --form completion."
+                f"{self.config.model}: its chat template failed: {reason}.", "Use --form completion."
             ) from error
-        questions = [question for question, _ in asked]
+        questions = [question for question, _ in prepared]
         with within_memory(SMALLER), progress.steps(f"Reading {name}", len(texts)) as (advance, _):
             scores = score(self.model, questions, self.config.batch_tokens, lambda done: advance(done, ""))
         labels = list(prompts.template.words)
         best = scores.best(self.config.normalise)
         tokens = sum(len(question.prompt) for question in questions)
-        return [labels[number] for number in best], tokens, sum(cut for _, cut in asked)
+        return [labels[number] for number in best], tokens, sum(cut for _, cut in prepared)
 
 
 @dataclass(frozen=True)
 class Found:
-    """A model on this machine, and the adapter that is to be put into it, with its manifest."""
+    """A model on this machine, and optionally the folder and manifest of an adapter to load into it."""
 
     base: Base
     folder: Path | None = None
@@ -73,27 +73,27 @@ class Found:
 
     @property
     def adapter(self) -> dict[str, str] | None:
-        """Return what a run says of the adapter."""
+        """Return the adapter's entry for the manifest of a run."""
         if self.folder is None or self.manifest is None:
             return None
         return {"name": str(self.manifest["name"]), "manifest_sha256": identity(self.folder, self.manifest)}
 
 
 def find_local(config: PromptConfig) -> tuple[Found, dict[str, Any]]:
-    """Find the model and its adapter, and say in which precision it will compute. Raises LrlError."""
+    """Find the model and its adapter, and return them with the precision setting. Raises LrlError."""
     manifest = open_adapter(config.adapter) if config.adapter else None
     trained_on = manifest["base"] if manifest else {}
     revision = config.model_revision or (trained_on.get("revision") if config.model == trained_on.get("id") else None)
     base = find_base(config.model, revision, config.model_id, "clm")
     if config.adapter and manifest:
         if manifest["method"] == "full":
-            raise UsageError(f"{config.adapter}: is a whole model.", "Name it with --model, without --adapter.")
-        check_base(config.adapter, manifest, _named(base, manifest))
+            raise UsageError(f"{config.adapter}: this is a whole model.", "Pass it as --model, without --adapter.")
+        check_base(config.adapter, manifest, _with_adapter_id(base, manifest))
     return Found(base, config.adapter, manifest), {"precision": precision_of(config.precision)}
 
 
-def _named(base: Base, manifest: Mapping[str, Any]) -> Base:
-    """Return a base model that is a folder by the id that an adapter has for it; its weights tell whether it is."""
+def _with_adapter_id(base: Base, manifest: Mapping[str, Any]) -> Base:
+    """Give a base model from a folder the id in the adapter's manifest; its weights are compared, not its name."""
     return replace(base, id=manifest["base"]["id"]) if base.content else base
 
 
@@ -104,10 +104,12 @@ def open_local(config: PromptConfig, found: Found, progress: Progress) -> Local:
     with within_memory(SMALLER), progress.waiting(f"Loading {base.id}"):
         tokenizer = load_tokenizer(base)
         if found.folder and found.manifest:
-            model = load_adapted(found.folder, found.manifest, _named(base, found.manifest), dtype)
+            model = load_adapted(found.folder, found.manifest, _with_adapter_id(base, found.manifest), dtype)
         else:
             model = load_model(base, dtype)
         model = model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()
     check_length(config.max_length, model, base.id)
-    most = longest_input(model)
-    return Local(config, model, tokenizer, config.max_length or (LONGEST if most == math.inf else int(most)))
+    model_limit = longest_input(model)
+    return Local(
+        config, model, tokenizer, config.max_length or (LONGEST if model_limit == math.inf else int(model_limit))
+    )

@@ -1,4 +1,4 @@
-"""What `lrltrain prompt --dry-run` says: how much would be asked, and what it would about cost. Asks nothing."""
+"""Plan for `lrltrain prompt --dry-run`: estimate the calls, tokens and cost without sending a request."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +8,13 @@ from lrltrain.prompting.config import PromptConfig
 from lrltrain.prompting.endpoint import find_endpoint
 from lrltrain.prompting.prompt import cost_of, open_asked, requests_of
 
-BYTES_A_TOKEN = 3.0  # of UTF-8, until an answer has told how many it is
+BYTES_A_TOKEN = 3.0  # of UTF-8; an assumption until stored answers allow an estimate
 TOKENS_AN_ANSWER = 4.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done for one test set; of a model on this machine, `calls` is 0."""
+    """The estimate for one test set; `calls` is 0 for a local model."""
 
     language: str
     model: str
@@ -34,21 +34,21 @@ def plan(config: PromptConfig) -> list[Plan]:
     for asked in open_asked(config):
         facts = (asked.test.language.code, config.model, asked.test.name, config.shots, len(asked.texts))
         if endpoint is None:
-            letters = sum(len(asked.prompts.completion(text).encode()) for text in asked.texts)
-            plans.append(Plan(*facts, 0, round(letters / BYTES_A_TOKEN), 0, None))
+            size = sum(len(asked.prompts.completion(text).encode()) for text in asked.texts)
+            plans.append(Plan(*facts, 0, round(size / BYTES_A_TOKEN), 0, None))
             continue
-        kept = read_answers(asked.answers)
+        stored = read_answers(asked.answers)
         requests = {
             key_of(endpoint.url, request, config.draw): request for request in requests_of(config, endpoint, asked)
         }
-        known = [
+        measured = [
             (_bytes(requests[key]), answer.prompt_tokens, answer.completion_tokens)
-            for key, answer in kept.items()
+            for key, answer in stored.items()
             if key in requests and answer.prompt_tokens and answer.completion_tokens is not None
         ]
-        ratio = sum(each[0] for each in known) / sum(each[1] for each in known) if known else BYTES_A_TOKEN
-        answer = sum(each[2] for each in known) / len(known) if known else TOKENS_AN_ANSWER
-        missing = [request for key, request in requests.items() if key not in kept]
+        ratio = sum(call[0] for call in measured) / sum(call[1] for call in measured) if measured else BYTES_A_TOKEN
+        answer = sum(call[2] for call in measured) / len(measured) if measured else TOKENS_AN_ANSWER
+        missing = [request for key, request in requests.items() if key not in stored]
         tokens = sum(map(_bytes, missing)) / ratio, len(missing) * answer
         cost = cost_of(config.prices, *tokens) if config.prices else None
         plans.append(Plan(*facts, len(missing), round(tokens[0]), round(tokens[1]), cost))
@@ -56,5 +56,5 @@ def plan(config: PromptConfig) -> list[Plan]:
 
 
 def _bytes(request: dict[str, Any]) -> int:
-    said = request.get("prompt") or "".join(message["content"] for message in request["messages"])
-    return len(str(said).encode())
+    text = request.get("prompt") or "".join(message["content"] for message in request["messages"])
+    return len(str(text).encode())

@@ -1,4 +1,4 @@
-"""The pipeline of `lrltrain prompt`: ask a language model about test sets, and keep what it says as a run for each."""
+"""The pipeline of `lrltrain prompt`: query a language model about test sets, and store one run for each."""
 
 import asyncio
 import contextlib
@@ -30,12 +30,12 @@ from lrltrain.prompting.recorded import find_recorded, match, read_recorded, rer
 from lrltrain.prompting.template import Prompts, Template, open_template
 from lrltrain.reporting.tables import WITH
 
-_COUNTED = ("unfinished", "refused", "empty")  # of answers; see _ended
+_ENDINGS = ("unfinished", "refused", "empty")  # counts of answers; see _count_endings
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A test set with its prompts, the places of what is asked about, and the file of an endpoint's answers."""
+    """A test set with its prompts, the indices of the selected items, and the file for an endpoint's answers."""
 
     test: TestSet
     prompts: Prompts
@@ -46,15 +46,15 @@ class Asked:
 
     @property
     def name(self) -> str:
-        """Return what to call it while it is being asked about."""
+        """Return the name shown in progress and notes."""
         return f"{self.test.language.code} {self.test.name}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Labels of all texts, None where there is none; answers in full where they are texts; and what else was found out.
+    """The predicted labels, None if an answer names none; the full answers, if any; and `more` fields for the manifest.
 
-    `columns` and `scores` are of the other rules by which recorded answers are read.
+    `columns` and `scores` come from the additional rules for reading recorded answers.
     """
 
     predicted: list[str | None]
@@ -65,110 +65,116 @@ class Outcome:
 
 
 def prompt(config: PromptConfig, progress: Progress) -> list[Run]:
-    """Prompt a model about the test sets of each language; a run that is finished is read again. Raises LrlError."""
+    """Prompt a model about the test sets of each language. Finished runs are reused. Raises LrlError."""
     asked = open_asked(config)
     if config.answers:
-        return _of_record(config, config.answers, asked)
-    return _through_endpoint(config, asked, progress) if config.endpoint else _on_this_machine(config, asked, progress)
+        return _score_recorded(config, config.answers, asked)
+    return _query_endpoint(config, asked, progress) if config.endpoint else _run_locally(config, asked, progress)
 
 
 def open_asked(config: PromptConfig) -> list[Asked]:
-    """Read template and test sets of all languages, before anything is asked. Raises LrlError."""
+    """Read the template and the test sets of all languages, before any request is sent. Raises LrlError."""
     own = config.labels == "data"
     template = open_template(config.template, config.task, own_labels=own)
     languages = parse(config.lang)
     check_apart(config.data, config.task, languages, "test")
     return [
-        _asked(config, template, test)
+        _prepare(config, template, test)
         for language in languages
         for test in open_test_sets(config.data, config.task, language, config.shots, own_labels=own)
     ]
 
 
 def requests_of(config: PromptConfig, endpoint: Endpoint, asked: Asked) -> list[dict[str, Any]]:
-    """Return what is sent to an endpoint for each text."""
-    said = config.request()
+    """Return the request to an endpoint for each text."""
+    body = config.request()
     if endpoint.form == "chat":
-        return [said | {"messages": asked.prompts.chat(text)} for text in asked.texts]
-    return [said | {"prompt": asked.prompts.completion(text)} for text in asked.texts]
+        return [body | {"messages": asked.prompts.chat(text)} for text in asked.texts]
+    return [body | {"prompt": asked.prompts.completion(text)} for text in asked.texts]
 
 
 def cost_of(prices: list[float], read: float, written: float) -> float:
-    """Return what tokens cost, at prices for each million."""
+    """Return the cost of tokens read and written, given the two prices per million."""
     return round((prices[0] * read + prices[1] * written) / 1e6, 6)
 
 
-def _asked(config: PromptConfig, template: Template, test: TestSet) -> Asked:
+def _prepare(config: PromptConfig, template: Template, test: TestSet) -> Asked:
     if test.own is not None:
         template = template.for_labels(test.own, given=config.template is not None)
     shots = draw(test.train, test.test, config.shots, config.seed)
     places = sample(len(test.test), config.limit)
-    tested = [test.test[place] for place in places]
+    items = [test.test[place] for place in places]
     folder = re.sub(r"[^\w-]+", "-", config.model.rstrip("/").rsplit("/", maxsplit=1)[-1])
     return Asked(
         test,
         Prompts(template, test.language.name, tuple(shots)),
         tuple(places),
-        tuple(example.text for example in tested),
-        tuple(example.label for example in tested),
+        tuple(example.text for example in items),
+        tuple(example.label for example in items),
         config.cache / "answers" / folder / f"{config.task}-{test.name}-{test.language.code}.jsonl",
     )
 
 
-def _of_record(config: PromptConfig, answers: Path, asked: list[Asked]) -> list[Run]:
-    """Score answers that exist; all files are found before the first is read."""
+def _score_recorded(config: PromptConfig, answers: Path, asked: list[Asked]) -> list[Run]:
+    """Score recorded answers. All files are located before the first is read."""
     runs: list[Run] = []
-    for each, file in zip(asked, find_recorded(answers, [each.test.language for each in asked]), strict=True):
+    for entry, file in zip(asked, find_recorded(answers, [entry.test.language for entry in asked]), strict=True):
         base = {"id": config.model, "revision": None}
         settings = {"answers": file_entry(file, file.parent)}
-        recipe = _recipe(config, each, base, settings, made_with("scikit-learn"))
-        run = _finished(config, recipe)
+        recipe = _recipe(config, entry, base, settings, made_with("scikit-learn"))
+        run = _find_finished(config, recipe)
         if run is None:
-            told = match(read_recorded(file), each.test, file)
-            read = reread([told[place] for place in each.places], each.gold, each.prompts.template.labels, config.task)
-            run = _keep(config, each, recipe, Outcome(read.strict, read.answers, {}, read.columns, read.scores))
+            matched = match(read_recorded(file), entry.test, file)
+            readings = reread(
+                [matched[place] for place in entry.places], entry.gold, entry.prompts.template.labels, config.task
+            )
+            run = _keep(
+                config, entry, recipe, Outcome(readings.strict, readings.answers, {}, readings.columns, readings.scores)
+            )
         runs.append(run)
     return runs
 
 
-def _through_endpoint(config: PromptConfig, asked: list[Asked], progress: Progress) -> list[Run]:
+def _query_endpoint(config: PromptConfig, asked: list[Asked], progress: Progress) -> list[Run]:
     endpoint = find_endpoint(config)
     request = {name: value for name, value in config.request().items() if name != "model"}
     runs: list[Run] = []
-    for each in asked:
+    for entry in asked:
         settings = {"endpoint": endpoint.url, "request": request}
-        recipe = _recipe(config, each, {"id": config.model, "revision": None}, settings, made_with("scikit-learn"))
-        run = _finished(config, recipe)
+        recipe = _recipe(config, entry, {"id": config.model, "revision": None}, settings, made_with("scikit-learn"))
+        run = _find_finished(config, recipe)
         if run is None:
-            home = _folder(config, recipe).resolve()
-            before = None if config.overwrite or find_run(home, recipe) else earlier_run(home, recipe)
-            given = _read_again(config, endpoint, each, before) if before else None
-            run = _keep(config, each, recipe, given or _ask(config, endpoint, each, progress))
+            folder = _folder(config, recipe).resolve()
+            earlier = None if config.overwrite or find_run(folder, recipe) else earlier_run(folder, recipe)
+            outcome = _reread_answers(config, endpoint, entry, earlier) if earlier else None
+            run = _keep(config, entry, recipe, outcome or _ask(config, endpoint, entry, progress))
         runs.append(run)
-        _note_unfinished(config, each, runs[-1])
+        _note_unfinished(config, entry, runs[-1])
     return runs
 
 
-def _on_this_machine(config: PromptConfig, asked: list[Asked], progress: Progress) -> list[Run]:
-    from lrltrain.prompting.local import find_local, open_local  # noqa: PLC0415 -- torch: an endpoint does without
+def _run_locally(config: PromptConfig, asked: list[Asked], progress: Progress) -> list[Run]:
+    from lrltrain.prompting.local import find_local, open_local  # noqa: PLC0415 -- imports torch, which an endpoint does not need
 
-    found, settings = find_local(config)
-    more = {"adapter": found.adapter, **_method_of(config, found.manifest)} if found.adapter else {}
+    local, settings = find_local(config)
+    adapter_settings = {"adapter": local.adapter, **_adapter_method(config, local.manifest)} if local.adapter else {}
     libraries = made_with("scikit-learn", "tokenizers", "torch", "transformers")
     model = None
     runs: list[Run] = []
-    for each in asked:
-        recipe = _recipe(config, each, found.base.as_json(), settings, libraries) | more
-        run = _finished(config, recipe)
+    for entry in asked:
+        recipe = _recipe(config, entry, local.base.as_json(), settings, libraries) | adapter_settings
+        run = _find_finished(config, recipe)
         if run is None:
-            model = model or open_local(config, found, progress)
-            began = time.perf_counter()
-            predicted, tokens, cut = model.classify(each.name, each.prompts, each.texts, progress)
-            seconds = round(time.perf_counter() - began, 3)
+            model = model or open_local(config, local, progress)
+            started = time.perf_counter()
+            predicted, tokens, cut = model.classify(entry.name, entry.prompts, entry.texts, progress)
+            seconds = round(time.perf_counter() - started, 3)
             counts = {"tokens": {"prompt": tokens, "completion": 0}, "cost": None, "cut": cut, "seconds": seconds}
-            run = _keep(config, each, recipe, Outcome(predicted, None, counts))
+            run = _keep(config, entry, recipe, Outcome(predicted, None, counts))
         if run.manifest.get("cut"):
-            note(f"note: {each.name}: {run.manifest['cut']:,} of {len(each.texts):,} texts are cut: see --max-length.")
+            note(
+                f"note: {entry.name}: {run.manifest['cut']:,} of {len(entry.texts):,} texts are cut: see --max-length."
+            )
         runs.append(run)
     return runs
 
@@ -176,7 +182,7 @@ def _on_this_machine(config: PromptConfig, asked: list[Asked], progress: Progres
 def _recipe(
     config: PromptConfig, asked: Asked, base: Mapping[str, Any], settings: Mapping[str, Any], libraries: dict[str, str]
 ) -> dict[str, Any]:
-    """Return all that shapes a run, as its manifest has it."""
+    """Return everything that determines a run, in the form of its manifest."""
     return {
         "task": config.task,
         "language": asked.test.language.code,
@@ -190,8 +196,8 @@ def _recipe(
     }
 
 
-def _method_of(config: PromptConfig, manifest: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return how a prompted model with an adapter is named in tables, as prompt-0+lora, and of which source it is."""
+def _adapter_method(config: PromptConfig, manifest: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the method name of a prompted model with an adapter, such as prompt-0+lora, and the adapter's source."""
     if manifest is None or config.adapter is None:
         return {}
     method = f"prompt-{config.shots}{WITH}{manifest['method']}"
@@ -202,8 +208,8 @@ def _folder(config: PromptConfig, recipe: Mapping[str, Any]) -> Path:
     return folder_of(config.out, recipe, (recipe["adapter"] or {}).get("name") or recipe["method"])
 
 
-def _finished(config: PromptConfig, recipe: Mapping[str, Any]) -> Run | None:
-    """Return a run that was done before. At other prices it is counted again, from the answers that are kept."""
+def _find_finished(config: PromptConfig, recipe: Mapping[str, Any]) -> Run | None:
+    """Return the finished run, if any. If prices changed, return None: the cached answers are then priced again."""
     run = None if config.overwrite else find_run(_folder(config, recipe), recipe)
     if run is not None and config.prices and run.manifest.get("prices") != config.prices:
         return None
@@ -211,30 +217,30 @@ def _finished(config: PromptConfig, recipe: Mapping[str, Any]) -> Run | None:
 
 
 def _ask(config: PromptConfig, endpoint: Endpoint, asked: Asked, progress: Progress) -> Outcome:
-    """Ask an endpoint about all texts, and read the labels out of its answers."""
+    """Query an endpoint about all texts, and extract the labels from its answers."""
     requests = requests_of(config, endpoint, asked)
     keys = [key_of(endpoint.url, request, config.draw) for request in requests]
-    with open_answers(asked.answers) as kept:
-        missing = len({key for key in keys if kept.get(key) is None})
+    with open_answers(asked.answers) as stored:
+        missing = len({key for key in keys if stored.get(key) is None})
         with progress.steps(f"Asking about {asked.name}", missing) as (advance, _):
-            _run(ask_all(endpoint, requests, kept, config, lambda done: advance(done, "")))
-        answers = [answer for key in keys if (answer := kept.get(key)) is not None]
+            _run_coroutine(ask_all(endpoint, requests, stored, config, lambda done: advance(done, "")))
+        answers = [answer for key in keys if (answer := stored.get(key)) is not None]
     predicted = _labels_in([answer.text for answer in answers], endpoint, asked)
-    more = _bill(dict(zip(keys, answers, strict=True)), config) | _ended(answers)
-    return Outcome(predicted, [answer.text for answer in answers], more)
+    details = _bill(dict(zip(keys, answers, strict=True)), config) | _count_endings(answers)
+    return Outcome(predicted, [answer.text for answer in answers], details)
 
 
-def _read_again(config: PromptConfig, endpoint: Endpoint, asked: Asked, run: Run) -> Outcome | None:
-    """Read the labels out of answers that a run before an upgrade holds: they were paid for."""
+def _reread_answers(config: PromptConfig, endpoint: Endpoint, asked: Asked, run: Run) -> Outcome | None:
+    """Extract the labels again from the answers of a run before an upgrade, since they were paid for."""
     table = run.predictions
     if "answer" not in table.columns or table["answer"].null_count():
         return None
     answers = table["answer"].to_list()
-    told = {key: run.manifest[key] for key in ("tokens", "cost", "prices", *_COUNTED) if key in run.manifest}
-    if (tokens := told.get("tokens")) and config.prices:
-        told |= {"cost": cost_of(config.prices, tokens["prompt"], tokens["completion"]), "prices": config.prices}
-    note(f"note: {asked.name}: the answers of a run by other versions are read again. --overwrite asks again.")
-    return Outcome(_labels_in(answers, endpoint, asked), answers, told)
+    details = {key: run.manifest[key] for key in ("tokens", "cost", "prices", *_ENDINGS) if key in run.manifest}
+    if (tokens := details.get("tokens")) and config.prices:
+        details |= {"cost": cost_of(config.prices, tokens["prompt"], tokens["completion"]), "prices": config.prices}
+    note(f"note: {asked.name}: reusing the answers of a run by other versions. --overwrite queries the model again.")
+    return Outcome(_labels_in(answers, endpoint, asked), answers, details)
 
 
 def _labels_in(answers: Sequence[str], endpoint: Endpoint, asked: Asked) -> list[str | None]:
@@ -242,27 +248,27 @@ def _labels_in(answers: Sequence[str], endpoint: Endpoint, asked: Asked) -> list
     return [label_in(answer, labels, one_line=one_line) for answer in answers]
 
 
-def _run(asking: Coroutine[Any, Any, None]) -> None:
-    """Run it; where a loop runs in this thread already, as in a notebook, in a thread of its own."""
+def _run_coroutine(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine; if this thread already has an event loop, as in a notebook, run it in a separate thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(asking)
+        asyncio.run(coroutine)
         return
     loop = asyncio.new_event_loop()
-    task = loop.create_task(asking)
+    task = loop.create_task(coroutine)
     with ThreadPoolExecutor(1) as pool, contextlib.closing(loop):
-        ended = pool.submit(loop.run_until_complete, task)
+        future = pool.submit(loop.run_until_complete, task)
         try:
-            ended.result()
+            future.result()
         except KeyboardInterrupt:
             loop.call_soon_threadsafe(task.cancel)
-            wait([ended])
+            wait([future])
             raise
 
 
-def _ended(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Count the answers that ended at the limit of tokens, and the empty ones: the model may think first."""
+def _count_endings(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Count the answers that reached the token limit, were refused, or are empty, as from a model that thinks first."""
     return {
         "unfinished": sum(answer.finish == "length" for answer in answers),
         "refused": sum(answer.finish in REFUSED for answer in answers),
@@ -271,7 +277,7 @@ def _ended(answers: Sequence[Answer]) -> dict[str, Any]:
 
 
 def _note_unfinished(config: PromptConfig, asked: Asked, run: Run) -> None:
-    """Say of how many answers the end, where the label may stand, was not waited for, and how many were refused."""
+    """Print how many answers were cut off, are empty or were refused."""
     unfinished, empty, refused = (run.manifest.get(name, 0) for name in ("unfinished", "empty", "refused"))
     if refused:
         note(
@@ -279,17 +285,17 @@ def _note_unfinished(config: PromptConfig, asked: Asked, run: Run) -> None:
         )
     if unfinished or empty > refused:
         request = config.request()
-        named = next((name for name in ("max_completion_tokens", "max_tokens") if request.get(name)), "max_tokens")
-        limit = f"--{named.replace('_', '-')} {request.get(named) or ''}".strip()
-        told = f"{unfinished:,} of {len(asked.texts):,} answers end at {limit}"
+        setting = next((name for name in ("max_completion_tokens", "max_tokens") if request.get(name)), "max_tokens")
+        limit = f"--{setting.replace('_', '-')} {request.get(setting) or ''}".strip()
+        at_limit = f"{unfinished:,} of {len(asked.texts):,} answers end at {limit}"
         note(
-            f"note: {asked.name}: {told}, and {empty - refused:,} are empty. A model that thinks first needs more "
-            "tokens, or thinking switched off with --extra."
+            f"note: {asked.name}: {at_limit}, and {empty - refused:,} are empty. A model that thinks first needs more "
+            "tokens, or thinking disabled with --extra."
         )
 
 
 def _bill(answers: Mapping[str, Answer], config: PromptConfig) -> dict[str, Any]:
-    """Count the tokens of all answers, each call once, and what they cost; None where the endpoint does not count."""
+    """Return the total tokens and cost of all answers, each call once; None if the endpoint does not report tokens."""
     read = [answer.prompt_tokens for answer in answers.values()]
     written = [answer.completion_tokens for answer in answers.values()]
     if None in read or None in written:
@@ -300,7 +306,7 @@ def _bill(answers: Mapping[str, Answer], config: PromptConfig) -> dict[str, Any]
 
 
 def _keep(config: PromptConfig, asked: Asked, recipe: Mapping[str, Any], outcome: Outcome) -> Run:
-    """Write a run, with the answer in full beside each prediction, so that it can be seen why one is invalid."""
+    """Write a run. The full answer next to each prediction shows why a prediction is invalid."""
     predictions = pl.DataFrame(
         {"item": asked.places, "gold": asked.gold, "predicted": outcome.predicted},
         schema={"item": pl.Int64, "gold": pl.String, "predicted": pl.String},

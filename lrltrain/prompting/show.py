@@ -1,4 +1,4 @@
-"""Tables for people, of what prompting found out or would do."""
+"""Tables that show the results and plans of `lrltrain prompt`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from lrltrain.prompting.plan import Plan
 
 
 def prompted(runs: Sequence[Run]) -> Table:
-    """Show the scores of runs, with tokens and cost."""
+    """Return a table of the scores of runs, with tokens and cost."""
     numbers = ("shots", "macro-F1", "accuracy", "invalid", "tokens", "cost")
-    drawn = table("Prompted", "language", "model", "task", *numbers, numbers=numbers)
+    rows = table("Prompted", "language", "model", "task", *numbers, numbers=numbers)
     for run in runs:
         scores = run.result
-        drawn.add_row(
+        rows.add_row(
             run.language,
             run.base,
             f"{run.task} ({run.data})",
@@ -28,39 +28,39 @@ def prompted(runs: Sequence[Run]) -> Table:
             _tokens(run.manifest.get("tokens")),
             _cost(run.manifest.get("cost")),
         )
-    return drawn
+    return rows
 
 
 def planned(plans: Sequence[Plan]) -> Table:
-    """Show what would be asked."""
-    numbers = ("shots", "texts", "calls", "tokens in, about", "out", "cost, about")
-    drawn = table("Nothing is asked yet; it would be", "language", "model", "data", *numbers, numbers=numbers)
-    for each in plans:
-        drawn.add_row(
-            *(each.language, each.model, each.data, str(each.shots)),
-            *(f"{count:,}" for count in (each.items, each.calls, each.prompt_tokens, each.completion_tokens)),
-            _cost(each.cost),
+    """Return a table of the planned calls."""
+    numbers = ("shots", "texts", "calls", "tokens in (est.)", "tokens out (est.)", "cost (est.)")
+    rows = table("Dry run: no request was sent", "language", "model", "data", *numbers, numbers=numbers)
+    for entry in plans:
+        rows.add_row(
+            *(entry.language, entry.model, entry.data, str(entry.shots)),
+            *(f"{count:,}" for count in (entry.items, entry.calls, entry.prompt_tokens, entry.completion_tokens)),
+            _cost(entry.cost),
         )
-    return drawn
+    return rows
 
 
 def exported(tasks: Sequence[Exported]) -> Table:
-    """Show the tasks that were written for lm-evaluation-harness."""
-    drawn = table(
-        "Written; run them with `lm_eval --include_path FOLDER --tasks TASK`",
+    """Return a table of the tasks exported for lm-evaluation-harness."""
+    rows = table(
+        "Exported; run with `lm_eval --include_path FOLDER --tasks TASK`",
         "task",
         "file",
         "items",
         numbers=("items",),
     )
-    for each in tasks:
-        drawn.add_row(each.name, str(each.file), f"{each.items:,}")
-    return drawn
+    for task in tasks:
+        rows.add_row(task.name, str(task.file), f"{task.items:,}")
+    return rows
 
 
 def as_json(run: Run) -> dict[str, Any]:
     """Return a run as JSON-like values."""
-    more = {name: run.manifest.get(name) for name in ("tokens", "cost", "cut")}
+    details = {name: run.manifest.get(name) for name in ("tokens", "cost", "cut")}
     return {
         "language": run.language,
         "model": run.base,
@@ -69,7 +69,7 @@ def as_json(run: Run) -> dict[str, Any]:
         "shots": run.manifest["settings"]["shots"],
         "seed": run.seed,
         **run.result,
-        **more,
+        **details,
         "path": str(run.folder),
     }
 

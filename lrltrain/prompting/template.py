@@ -1,4 +1,4 @@
-"""What a model is told: templates as data, checked, and filled in."""
+"""Prompt templates: read, validate and fill them in."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ from lrldata.settings import check, read_toml
 from lrltrain.evaluation.items import LABELS
 from lrltrain.prompting.examples import Example
 
-_MAY = {"instruction": {"language", "labels"}, "question": {"language", "labels", "text"}, "answer": {"label"}}
-_MUST = {"instruction": set(), "question": {"text"}, "answer": {"label"}}
-BETWEEN = "\n\n"  # of instruction and examples
+_ALLOWED = {"instruction": {"language", "labels"}, "question": {"language", "labels", "text"}, "answer": {"label"}}
+_REQUIRED = {"instruction": set(), "question": {"text"}, "answer": {"label"}}
+BETWEEN = "\n\n"  # between instruction and examples
 
 
 class Template(BaseModel):
-    """Texts with placeholders, and the words for each label: first the one that is asked for."""
+    """Texts with placeholders, and the words for each label; the first word is the one in prompts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,87 +33,89 @@ class Template(BaseModel):
 
     @cached_property
     def words(self) -> dict[str, str]:
-        """Return the word that is asked for, by label, in the order in which they are named."""
+        """Return the word for each label in prompts, in the order of the template."""
         return {label: words[0] for label, words in self.labels.items()}
 
     def for_labels(self, own: Sequence[str], *, given: bool) -> "Template":
-        """Return the template for data with labels of its own; words for them are those of a template that is `given`.
+        """Return the template for data with the labels `own`. A label without words in the template names itself.
 
-        Raises UsageError where that lacks one.
+        A template from the user (`given`) must have words for every label; otherwise, raises UsageError.
         """
-        lacking = [label for label in own if label not in self.labels]
-        if lacking and given:
-            raise UsageError(f"--template: its labels lack {', '.join(lacking)}.", "Those of the data are wanted.")
-        return Template(**self.model_dump() | {"labels": {label: [label] for label in own}}) if lacking else self
+        missing = [label for label in own if label not in self.labels]
+        if missing and given:
+            raise UsageError(
+                f"--template: its labels lack {', '.join(missing)}.", "It must have all labels of the data."
+            )
+        return Template(**self.model_dump() | {"labels": {label: [label] for label in own}}) if missing else self
 
 
 def open_template(file: Path | None, task: str, *, own_labels: bool = False) -> Template:
-    """Read a template, ours where no file is given. Raises UsageError that says what is wrong and where.
+    """Read and check a template, by default the built-in one. Raises UsageError with the place and the problem.
 
-    With `own_labels` it may have others than the task has.
+    With `own_labels`, the template may have labels that the task does not have.
     """
     path = file or Path(str(files("lrltrain").joinpath("prompting", "templates", f"{task}.toml")))
-    where, values = str(file) if file else path.name, read_toml(path)
-    lacking = [name for name in Template.model_fields if name not in values]
-    if lacking:
+    source, values = str(file) if file else path.name, read_toml(path)
+    missing = [name for name in Template.model_fields if name not in values]
+    if missing:
         unknown = [name for name in values if name not in Template.model_fields]
-        hint = f"Not known: {', '.join(unknown)}." if unknown else ""
-        raise UsageError(f"{where}: lacks {', '.join(lacking)}.", hint)
+        hint = f"Unknown keys: {', '.join(unknown)}." if unknown else ""
+        raise UsageError(f"{source}: missing keys: {', '.join(missing)}.", hint)
     template = check(Template, values, {}, path)
     if template.task != task:
-        raise UsageError(f"{where}: is a template for {template.task!r}.", f"Use --task {template.task}.")
-    for name, may in _MAY.items():
-        _check_placeholders(f"{where}: {name}", getattr(template, name), may, _MUST[name])
-    _check_labels(f"{where}: labels", template.labels, None if own_labels else LABELS[task])
+        raise UsageError(f"{source}: is a template for {template.task!r}.", f"Use --task {template.task}.")
+    for name, allowed in _ALLOWED.items():
+        _check_placeholders(f"{source}: {name}", getattr(template, name), allowed, _REQUIRED[name])
+    _check_labels(f"{source}: labels", template.labels, None if own_labels else LABELS[task])
     return template
 
 
-def _check_placeholders(where: str, text: str, may: set[str], must: set[str]) -> None:
+def _check_placeholders(place: str, text: str, allowed: set[str], required: set[str]) -> None:
     try:
         fields = [field for field in string.Formatter().parse(text) if field[1] is not None]
     except ValueError as error:
-        raise UsageError(f"{where}: {error}.", "Write a brace that is no placeholder twice: {{ or }}.") from error
+        raise UsageError(f"{place}: {error}.", "Double a literal brace: {{ or }}.") from error
     for _, name, form, conversion in fields:
-        if name not in may or form or conversion:
-            known = ", ".join(f"{{{each}}}" for each in sorted(may))
+        if name not in allowed or form or conversion:
+            placeholders = ", ".join(f"{{{placeholder}}}" for placeholder in sorted(allowed))
             raise UsageError(
-                f"{where}: {{{name}}} is no placeholder here.", f"Known: {known}; a brace itself is written twice."
+                f"{place}: {{{name}}} is not a placeholder here.", f"Known: {placeholders}. Double a literal brace."
             )
-    for name in sorted(must - {name for _, name, _, _ in fields if name}):
-        raise UsageError(f"{where}: lacks the placeholder {{{name}}}.")
+    for name in sorted(required - {name for _, name, _, _ in fields if name}):
+        raise UsageError(f"{place}: lacks the placeholder {{{name}}}.")
 
 
-def _check_labels(where: str, labels: Mapping[str, Sequence[str]], wanted: Sequence[str] | None) -> None:
-    if wanted is not None and set(labels) != set(wanted):
-        odd = ", ".join(sorted(set(labels) ^ set(wanted)))
-        hint = f"The task has {', '.join(wanted)}. With --labels data a template may have others."
-        raise UsageError(f"{where}: missing or unknown: {odd}.", hint)
+def _check_labels(place: str, labels: Mapping[str, Sequence[str]], expected: Sequence[str] | None) -> None:
+    if expected is not None and set(labels) != set(expected):
+        difference = ", ".join(sorted(set(labels) ^ set(expected)))
+        hint = f"The task has {', '.join(expected)}. With --labels data a template may have others."
+        raise UsageError(f"{place}: missing or unknown: {difference}.", hint)
     owner: dict[str, str] = {}
     for label, words in labels.items():
         if not words or not all(word.strip() for word in words):
-            raise UsageError(f"{where}: {label}: lacks a word.")
+            raise UsageError(f"{place}: {label}: no word, or an empty one.")
         for word in words:
             if owner.setdefault(word.strip().casefold(), label) != label:
-                raise UsageError(f"{where}: {word!r} stands for {owner[word.strip().casefold()]} and for {label}.")
+                raise UsageError(f"{place}: {word!r} stands for {owner[word.strip().casefold()]} and for {label}.")
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """A template with language and examples filled in."""
+    """A template with its language and examples."""
 
     template: Template
     language: str
     shots: tuple[Example, ...] = ()
 
     def completion(self, text: str) -> str:
-        """Return the text that a model is to continue with `answer`."""
-        shown = [self._question(example.text) + self.answer(example.label) for example in self.shots]
-        return BETWEEN.join(filter(None, (self._instruction, *shown, self._question(text))))
+        """Return the text that a model should continue with an answer."""
+        examples = [self._question(example.text) + self.answer(example.label) for example in self.shots]
+        return BETWEEN.join(filter(None, (self._instruction, *examples, self._question(text))))
 
     def chat(self, text: str) -> list[dict[str, str]]:
         """Return the messages of a chat.
 
-        The instruction is in the first of the user's, since not every model takes one of the system's.
+        The instruction is part of the first user message, since not every model accepts a system message.
         """
         turns: list[dict[str, str]] = []
         for example in self.shots:
@@ -124,7 +126,7 @@ class Prompts:
         return turns
 
     def answer(self, label: str) -> str:
-        """Return the answer that says a label."""
+        """Return the answer text for a label."""
         return self.template.answer.format(label=self.template.words[label])
 
     @cached_property

@@ -166,13 +166,13 @@ def test_prompts_have_instruction_examples_and_text() -> None:
     ("old", "new", "told"),
     [
         ("{text}", "the text", r"question: lacks the placeholder \{text\}"),
-        ("{language}", "{tongue}", r"\{tongue\} is no placeholder here.*Known: \{labels\}, \{language\}"),
-        ("{language}", "{language.__class__}", "is no placeholder here"),
-        ("{labels}?", "{", "Write a brace that is no placeholder twice"),
+        ("{language}", "{tongue}", r"\{tongue\} is not a placeholder here.*Known: \{labels\}, \{language\}"),
+        ("{language}", "{language.__class__}", "is not a placeholder here"),
+        ("{labels}?", "{", "Double a literal brace"),
         ('["bad"]', '["Good "]', "stands for positive and for negative"),
-        ('["bad"]', "[]", "negative: lacks a word"),
+        ('["bad"]', "[]", "negative: no word"),
         ("positive =", "neutral =", "missing or unknown: neutral, positive"),
-        ("answer =", "anwser =", "lacks answer. Not known: anwser"),
+        ("answer =", "anwser =", "missing keys: answer. Unknown keys: anwser"),
         ('"sentiment"', '"topic"', "Use --task topic"),
         ("[labels]", "[labels", "not TOML"),
     ],
@@ -766,7 +766,7 @@ def test_the_command_prints_a_table(
         assert wanted in done.stdout
     wrong = lrltrain("prompt", "--lang", "yo", "--data", data, "--model", "m", "--dry-run")
     assert wrong.returncode == 1
-    assert wrong.stderr.startswith(f"error: {data}: holds no topic test set of Yoruba")
+    assert wrong.stderr.startswith(f"error: {data}: no topic test set of Yoruba")
     assert lrltrain("prompt", "--data", data, "--model", "m").returncode == 2
 
 
