@@ -1,1 +1,1 @@
-"""Publication: from a workspace to repositories with versions, on the Hub or a stand-in."""
+"""Publish the artifacts of a workspace as versioned repositories, on the Hub or a stand-in for it."""

@@ -1,4 +1,4 @@
-"""The Hub, by way of huggingface_hub 0.36 to 2.x: accounts, repositories, commits, tags, collections. IO."""
+"""Access to the Hub through huggingface_hub 0.36 to 2.x: accounts, repositories, commits, tags, collections. IO."""
 
 import re
 import tempfile
@@ -21,16 +21,16 @@ from lrldata.errors import PublishError, UsageError
 from lrldata.network import is_private
 
 MAIN = "main"
-IN_MEMORY = 4_000_000  # bytes up to which a file is read whole before it is sent
+IN_MEMORY = 4_000_000  # bytes; a file up to this size is read into memory before it is uploaded
 _MAY_WRITE = {"admin", "write", "contributor"}
 _LOGIN = "Log in with `hf auth login`, or set HF_TOKEN to a token with write access."
 
 
 @contextmanager
 def plain_client() -> Iterator[None]:
-    """Let huggingface_hub draw no bars, and speak the one protocol that all its versions do; afterwards, as before."""
+    """Disable progress bars and Xet, which not all versions of huggingface_hub support; restore both on exit."""
     bars, xet = not are_progress_bars_disabled(), constants.HF_HUB_DISABLE_XET
-    constants.HF_HUB_DISABLE_XET = True  # looked up in each upload; the variable, as the client is imported
+    constants.HF_HUB_DISABLE_XET = True  # read in each upload; the environment variable is read only on import
     if bars:
         disable_progress_bars()
     try:
@@ -43,7 +43,7 @@ def plain_client() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Account:
-    """Whose the token is, what it may do (`role`), and the namespaces in which it may write."""
+    """The owner of the token, the token's `role`, and the namespaces in which it may write."""
 
     name: str
     role: str
@@ -52,7 +52,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection by its title, with the repositories that it is to hold."""
+    """A collection, identified by its title, with the repositories that it should contain."""
 
     title: str
     description: str
@@ -65,8 +65,8 @@ class Collection:
         return cls(f"{language}: text and language adapters", description, items)
 
 
-def _addition(file: File, repository: str, opened: ExitStack) -> CommitOperationAdd:
-    """Return what adds a file to a commit, from one opening of it. Raises PublishError where it is another one now."""
+def _addition(file: File, repository: str, stack: ExitStack) -> CommitOperationAdd:
+    """Return the operation that adds a file to a commit; the file is opened once. Raises PublishError if it changed."""
     content: Any  # bytes, or an open file
     try:
         if isinstance(file.content, bytes):
@@ -74,53 +74,55 @@ def _addition(file: File, repository: str, opened: ExitStack) -> CommitOperation
         elif file.size <= IN_MEMORY:
             content = file.content.read()
         else:
-            content = opened.enter_context(file.content.open())
+            content = stack.enter_context(file.content.open())
         addition = CommitOperationAdd(file.path, content)
     except FileNotFoundError:
         addition = None
     if addition is None or addition.upload_info.sha256.hex() != file.sha256:
         raise PublishError(
-            f"{repository}: {file.path} was changed while it was being published, and nothing of it was sent.",
-            "Give the same command again when nothing is built there.",
+            f"{repository}: {file.path} changed while it was being published, so nothing was uploaded.",
+            "Run the command again when no build is writing to that folder.",
         )
     return addition
 
 
 class Hub:
-    """One Hub, at an endpoint, with a token; without one, what is public can be read."""
+    """A Hub at an endpoint. Without a token, only public repositories can be read."""
 
     def __init__(self, endpoint: str | None = None, token: str | None = None, *, allow_http: bool = False) -> None:
         self.token = (token or get_token() or "").strip() or None
         if self.token and not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
-            raise PublishError("the token has characters that no token has.", _LOGIN)
+            raise PublishError("the token contains characters that are invalid in a token.", _LOGIN)
         self._api = HfApi(endpoint=endpoint, token=self.token or False, library_name="lrl", library_version=__version__)
         self.endpoint = str(self._api.endpoint)
         if self.token and not allow_http and not is_private(self.endpoint):
             raise UsageError(
-                f"{self.endpoint}: the token would be sent where others on the way can read it.",
-                "Use https, or --allow-http if that is what you want.",
+                f"{self.endpoint}: the token would be sent over an unencrypted connection.",
+                "Use https, or --allow-http to send it anyway.",
             )
 
     def account(self) -> Account:
-        """Return whose the token is. Raises PublishError without one."""
+        """Return the account of the token. Raises PublishError if there is no token."""
         if not self.token:
-            raise PublishError("no token of the Hub is set.", _LOGIN)
-        told = self._api.whoami()
-        access = told.get("auth", {}).get("accessToken", {})
+            raise PublishError("no Hub token is set.", _LOGIN)
+        user = self._api.whoami()
+        access = user.get("auth", {}).get("accessToken", {})
         role = str(access.get("role", "unknown"))
-        member = {told["name"]: "admin"} | {
-            each["name"]: each.get("roleInOrg", "write") for each in told.get("orgs", [])
+        role_in = {user["name"]: "admin"} | {
+            each["name"]: each.get("roleInOrg", "write") for each in user.get("orgs", [])
         }
         if role == "fineGrained":
             scoped = access.get("fineGrained", {}).get("scoped", [])
-            given = {each["entity"]["name"] for each in scoped if "repo.write" in each.get("permissions", [])}
+            writable = {each["entity"]["name"] for each in scoped if "repo.write" in each.get("permissions", [])}
         else:
-            given = set() if role == "read" else set(member)
-        allowed = tuple(name for name, place in member.items() if place in _MAY_WRITE and name in given)
-        return Account(str(told["name"]), role, allowed)
+            writable = set() if role == "read" else set(role_in)
+        allowed = tuple(
+            name for name, namespace_role in role_in.items() if namespace_role in _MAY_WRITE and name in writable
+        )
+        return Account(str(user["name"]), role, allowed)
 
     def read(self, identifier: str, kind: Kind) -> Remote:
-        """Return what a repository holds at its tip; an empty Remote where there is none that we may see."""
+        """Return the content of a repository at its tip, or an empty Remote if there is none visible to us."""
         try:
             info = self._api.repo_info(identifier, repo_type=kind)
         except GatedRepoError:
@@ -143,7 +145,7 @@ class Hub:
         return Remote(tip, bool(info.private), files, tags, readme, record)
 
     def _lost_record(self, identifier: str, kind: Kind, tags: frozenset[str]) -> str | None:
-        """Return the record of the newest version that has one, where it is gone from the tip."""
+        """Return the record of the newest version that has one, if the tip has lost it."""
         versions = sorted((tag[1:] for tag in tags if re.fullmatch(r"v\d+\.\d+\.\d+", tag)), key=order_of)
         for version in reversed(versions):
             if self._api.file_exists(identifier, RECORD, repo_type=kind, revision=tag_of(version)):
@@ -159,18 +161,18 @@ class Hub:
                 raise PublishError(f"{identifier}: {name} on the Hub is not UTF-8.", "Fix it there.") from error
 
     def create(self, identifier: str, kind: Kind, *, private: bool) -> None:
-        """Make a repository; one that is there already is left as it is."""
+        """Create a repository; an existing one is left unchanged."""
         self._api.create_repo(identifier, repo_type=kind, private=private, exist_ok=True)
 
     def commit(self, plan: Plan, tip: str, *, message: str, description: str = "") -> str:
-        """Make one commit of all that a plan changes, on top of `tip`, and return its name.
+        """Commit all changes of a plan on top of `tip`, and return the commit's id.
 
-        What is sent is what was hashed: each file is read from one opening, and what arrived is compared.
+        The uploaded bytes are those that were hashed: each file is opened once, and the uploaded files are compared.
         """
-        with ExitStack() as opened:
-            operations: list[Any] = [_addition(file, plan.repository.id, opened) for file in plan.files]
+        with ExitStack() as stack:
+            operations: list[Any] = [_addition(file, plan.repository.id, stack) for file in plan.files]
             operations += [CommitOperationDelete(path) for path in plan.removed]
-            done = self._api.create_commit(
+            created = self._api.create_commit(
                 plan.repository.id,
                 operations,
                 commit_message=message,
@@ -179,23 +181,23 @@ class Hub:
                 revision=MAIN,
                 parent_commit=tip,
             )
-        self._check_arrived(plan, str(done.oid))
-        return str(done.oid)
+        self._check_arrived(plan, str(created.oid))
+        return str(created.oid)
 
     def _check_arrived(self, plan: Plan, commit: str) -> None:
-        """Hold what the Hub says that a commit has against what was to be sent. Raises PublishError."""
+        """Compare the hashes of the files in a commit with those that were sent. Raises PublishError if any differs."""
         repository, sent = plan.repository, {file.path: file for file in plan.files}
-        found = self._api.get_paths_info(repository.id, list(sent), revision=commit, repo_type=repository.kind)
-        same = {
+        entries = self._api.get_paths_info(repository.id, list(sent), revision=commit, repo_type=repository.kind)
+        intact = {
             entry.path
-            for entry in found
+            for entry in entries
             if isinstance(entry, RepoFile)
             and (entry.lfs.sha256 == sent[entry.path].sha256 if entry.lfs else entry.blob_id == sent[entry.path].blob)
         }
-        if others := sorted(sent.keys() - same):
+        if damaged := sorted(sent.keys() - intact):
             raise PublishError(
-                f"{repository.id}: at {commit} the Hub has other bytes than were sent of: {', '.join(others[:5])}.",
-                "No version was tagged. Give the same command again.",
+                f"{repository.id}: at {commit}, files on the Hub differ from those sent: {', '.join(damaged[:5])}.",
+                "No version was tagged. Run the same command again.",
             )
 
     def tag(self, repository: Repository, version: str, commit: str) -> None:
@@ -205,22 +207,22 @@ class Hub:
         )
 
     def collect(self, namespace: str, wanted: Collection, *, private: bool) -> tuple[str, int]:
-        """See that a collection is there and holds what it is to; return its slug and how many were added."""
-        slug, held = self._collection(namespace, wanted.title)
-        missing = [item for item in wanted.items if item not in held]
+        """Create a collection if needed and add missing items. Returns its slug and the number of items added."""
+        slug, present = self._collection(namespace, wanted.title)
+        missing = [item for item in wanted.items if item not in present]
         if slug is None:
-            made = self._api.create_collection(
+            created = self._api.create_collection(
                 wanted.title, namespace=namespace, description=wanted.description, private=private, exists_ok=True
             )
-            slug = made.slug
+            slug = created.slug
         for identifier, kind in missing:
             self._api.add_collection_item(slug, item_id=identifier, item_type=kind, exists_ok=True)
         return slug, len(missing)
 
     def _collection(self, namespace: str, title: str) -> tuple[str | None, set[tuple[str, str]]]:
-        """Return the slug of the collection with this title, None where there is none, and what it holds."""
-        for each in self._api.list_collections(owner=namespace):
-            if each.title == title:
-                whole = self._api.get_collection(each.slug)
-                return each.slug, {(item.item_id, item.item_type) for item in whole.items}
+        """Return the slug of the collection with this title, or None, and the items it contains."""
+        for collection in self._api.list_collections(owner=namespace):
+            if collection.title == title:
+                full = self._api.get_collection(collection.slug)
+                return collection.slug, {(item.item_id, item.item_type) for item in full.items}
         return None, set()

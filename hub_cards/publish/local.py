@@ -1,4 +1,4 @@
-"""The pipeline of `lrl card`: render the card of an artifact here, as Markdown and as a page, or check it. IO."""
+"""The pipeline of `lrl card`: render the card of a local artifact as Markdown and HTML, or check it. IO."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ UNKNOWN = License("unknown")
 
 @dataclass(frozen=True)
 class Rendered:
-    """A card that was written: the Markdown, the page, and what is wrong with it."""
+    """A card that was written: the Markdown file, the HTML page, and the faults found in the card."""
 
     repository: str
     markdown: Path
@@ -33,24 +33,24 @@ class Rendered:
     faults: tuple[str, ...]
 
     def as_json(self) -> dict[str, object]:
-        """Return it as JSON-like values."""
+        """Return the result as JSON-like values."""
         return vars(self) | {"markdown": str(self.markdown), "page": str(self.page), "faults": list(self.faults)}
 
 
 def check(path: Path, namespace: str) -> list[str]:
-    """Return what is wrong with a README, or with the card of a dataset's or an adapter's folder."""
+    """Return the faults of a README, or of the card for the folder of a dataset or an adapter."""
     if path.is_file():
         try:
             return lint(path.read_text("utf-8"))
         except UnicodeDecodeError as error:
-            raise InputError(f"{path}: is not UTF-8.", "Give a README.md.") from error
+            raise InputError(f"{path}: not valid UTF-8.", "Give a README.md in UTF-8.") from error
     repository, _ = repository_of(path, namespace)
     with understood(path):
         return _faults(repository)
 
 
 def render(path: Path, namespace: str, out: Path | None) -> Rendered:
-    """Write the card of a dataset's or an adapter's folder below `out`, or below cards/ of its workspace."""
+    """Write the card for the folder of a dataset or an adapter to `out`, or to cards/ in its workspace."""
     repository, root = repository_of(path, namespace)
     folder = out or root / card_path(repository.id)
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,10 +58,10 @@ def render(path: Path, namespace: str, out: Path | None) -> Rendered:
         text = _text(repository)
         faults = tuple(_faults(repository))
     pictures = {picture.path: picture.drawn for picture in repository.pictures}
-    for place, drawn in pictures.items():
-        target = inside(folder, place)
+    for name, image in pictures.items():
+        target = inside(folder, name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(drawn)
+        target.write_bytes(image)
     for file in repository.files:
         if file.path.endswith(".png") and isinstance(file.content, Local):
             pictures[file.path] = file.content.read()
@@ -69,7 +69,7 @@ def render(path: Path, namespace: str, out: Path | None) -> Rendered:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(pictures[file.path])
     sizes = {file.path: file.size for file in repository.files} | {README: len(text.encode())}
-    sizes |= {place: len(drawn) for place, drawn in pictures.items()}
+    sizes |= {name: len(image) for name, image in pictures.items()}
     page = card_page(text, repository.id, repository.kind, pictures, sizes)
     write_text(folder / README, text)
     write_text(folder / PAGE, page)
@@ -83,7 +83,7 @@ def _text(repository: Repository) -> str:
 def _faults(repository: Repository) -> list[str]:
     present = {*(file.path for file in repository.files), *(picture.path for picture in repository.pictures), README}
     text = _text(repository)
-    unknown = ["license: not known from the sources; `lrl push-hub` wants --license"] if _is_unknown(text) else []
+    unknown = ["license: unknown from the sources; `lrl push-hub` needs --license"] if _is_unknown(text) else []
     return [*unknown, *lint(text, present)]
 
 
@@ -94,8 +94,8 @@ def _is_unknown(text: str) -> bool:
 def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
     """Return the repository that a folder would be published as, and the root of its workspace.
 
-    A dataset's folder stands for all datasets of its language in the workspace, as they are published together. Raises
-    StorageError for a folder that is neither.
+    The folder of a dataset stands for all datasets of its language in the workspace, since they are published together.
+    Raises StorageError if the folder is neither a dataset nor an adapter.
     """
     path = path.resolve()
     kind = kind_of(path)
@@ -103,10 +103,10 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
         dataset, root = read_dataset(path), _root(path, 2)
         with understood(path):
             code = dataset.manifest["language"]["code"]
-            at_home = root != path and path == root / dataset_path(code, dataset.source)
-            datasets = read_datasets(root, code) if at_home else (dataset,)
-            known = {each.source: licenses.of_dataset(each.manifest) or UNKNOWN for each in datasets}
-            return dataset_repository(datasets, known, namespace, code), root
+            in_workspace = root != path and path == root / dataset_path(code, dataset.source)
+            datasets = read_datasets(root, code) if in_workspace else (dataset,)
+            licences = {entry.source: licenses.of_dataset(entry.manifest) or UNKNOWN for entry in datasets}
+            return dataset_repository(datasets, licences, namespace, code), root
     if kind == ADAPTER:
         adapter = read_adapter(path)
         code, root = adapter.manifest["language"]["code"], _root(path, 3)
@@ -117,19 +117,23 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
             licence = licenses.of_adapter(adapter, workspace, text) or UNKNOWN
             base_id = f"{namespace}/{MINI}" if base == MINI else base
             return adapter_repository(adapter, workspace, licence, text, base_id, namespace), root
-    of_language = sorted(path.glob("*/")) if path.parent.name == DATASETS else []
-    if held := next((each for each in of_language if kind_of(each) == DATASET), None):
-        return repository_of(held, namespace)
-    below = (each.parent for pattern in ("*", "*/*", "*/*/*") for each in path.glob(f"{pattern}/{MANIFEST}"))
-    found = (each for each in below if kind_of(each) in (DATASET, ADAPTER))
-    inside = ", ".join(sorted(map(str, found))[:3])
+    candidates = sorted(path.glob("*/")) if path.parent.name == DATASETS else []
+    if dataset_folder := next((entry for entry in candidates if kind_of(entry) == DATASET), None):
+        return repository_of(dataset_folder, namespace)
+    folders = (entry.parent for pattern in ("*", "*/*", "*/*/*") for entry in path.glob(f"{pattern}/{MANIFEST}"))
+    artifacts = (entry for entry in folders if kind_of(entry) in (DATASET, ADAPTER))
+    examples = ", ".join(sorted(map(str, artifacts))[:3])
     raise StorageError(
         f"{path}: no finished dataset or adapter in this folder.",
-        f"Artifacts below it: {inside}." if inside else "Name a folder that `lrldata build` or `lrltrain fit` wrote.",
+        f"Artifacts below it: {examples}."
+        if examples
+        else "Give a folder that `lrldata build` or `lrltrain fit` wrote.",
     )
 
 
 def _root(path: Path, depth: int) -> Path:
-    """Return the workspace that a folder lies in; the folder itself where it lies in none."""
-    above = path.parents[depth] if len(path.parents) > depth else path
-    return above if path.parts[len(above.parts) : len(above.parts) + 1] in ((DATASETS,), (ADAPTERS,)) else path
+    """Return the workspace that contains a folder, or the folder itself if it is in none."""
+    workspace = path.parents[depth] if len(path.parents) > depth else path
+    return (
+        workspace if path.parts[len(workspace.parts) : len(workspace.parts) + 1] in ((DATASETS,), (ADAPTERS,)) else path
+    )

@@ -1,4 +1,4 @@
-"""What is to be done to a repository, from what it is to hold and what it holds. IO: reads what is to be hashed."""
+"""Plan the changes to a repository from its desired and its current content. IO: reads files to hash them."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ IGNORED = ".gitignore"
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as the Hub has it: `sha256` of a large one, `blob` (git's name) of a small one."""
+    """A file on the Hub: `sha256` identifies a large file, and `blob`, its git object id, a small one."""
 
     bytes: int
     sha256: str | None
@@ -30,7 +30,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Remote:
-    """A repository as it is on the Hub; without a `tip` there is none."""
+    """The current state of a repository on the Hub. Without a `tip`, the repository does not exist."""
 
     tip: str | None = None
     private: bool = False
@@ -42,7 +42,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Change:
-    """A file of the repository and what happens to it."""
+    """A file of the repository and the action planned for it."""
 
     path: str
     action: Literal["added", "changed", "unchanged", "removed"]
@@ -51,9 +51,9 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done to one repository, on top of `tip`. `files` has what is to be uploaded.
+    """The planned changes to one repository, on top of `tip`. `files` are the files to upload.
 
-    `missing_tag` is the version before where its tag is missing, as after a run that was killed.
+    `missing_tag` is the previous version if its tag is missing, as after a run that was killed.
     """
 
     repository: Repository
@@ -67,15 +67,15 @@ class Plan:
     conflicts: tuple[str, ...]
     record: Mapping[str, Any]
     files: tuple[File, ...] = ()
-    told: tuple[str, ...] = ()  # what is different in this version
+    told: tuple[str, ...] = ()  # lines about the changes in this version
 
     @property
     def removed(self) -> list[str]:
-        """Return the paths of files that are to go."""
+        """Return the paths of the files to remove."""
         return [change.path for change in self.changes if change.action == "removed"]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
+        """Return the plan as JSON-like values."""
         return {
             "id": self.repository.id,
             "kind": self.repository.kind,
@@ -91,12 +91,13 @@ class Plan:
 
 
 def make_plan(repository: Repository, remote: Remote, asked: str | None = None, prefer: Prefer = "ask") -> Plan:
-    """Say what has to be done so that the Hub holds what it is to hold.
+    """Return the changes that bring a repository on the Hub to its desired state.
 
-    The version stays where data, schema and card stay; it goes up by the third number where only the card or another
-    accompanying file changes, by the second for other data, by the first for another schema. `asked` overrides it.
-    Raises UsageError where that version is taken or lower, PublishError for what stands in the way on the Hub, or where
-    what is here is of an earlier version and none is asked for.
+    If data, schema and card are unchanged, so is the version. A change of only the card or another accompanying file
+    raises the third number, a change of data the second, and a change of schema the first. `asked` overrides the
+    version. Raises UsageError if that version is taken or lower than the published one. Raises PublishError if the
+    content of the repository on the Hub prevents the change, or if the local data belong to an earlier version and no
+    version is requested.
     """
     _check_remote(repository, remote)
     record = remote.record
@@ -106,7 +107,7 @@ def make_plan(repository: Repository, remote: Remote, asked: str | None = None, 
     previous = str(record["version"]) if record else None
     if asked and previous and order_of(asked) < order_of(previous):
         raise UsageError(
-            f"{repository.id}: v{previous} is published, so --version {asked} would go back.", "Use a higher one."
+            f"{repository.id}: v{previous} is published, so --version {asked} is too low.", "Use a higher version."
         )
     version = asked or next_version(parts, record, remote.tags)
     plan = _plan_at(version, repository, remote, parts, prefer)
@@ -114,55 +115,61 @@ def make_plan(repository: Repository, remote: Remote, asked: str | None = None, 
         plan = _plan_at(free(bump(version, 2), remote.tags), repository, remote, parts, prefer)
     if plan.action in ("create", "update") and tag_of(plan.version) in remote.tags:
         raise UsageError(
-            f"{repository.id}: v{version} is published, and holds something else.", "Use another --version."
+            f"{repository.id}: v{version} is already published with different content.", "Use another --version."
         )
     return plan
 
 
 def _check_remote(repository: Repository, remote: Remote) -> None:
-    """Refuse a repository in which others' files would be overwritten, or ours left out."""
-    held = remote.files or {}
-    if IGNORED in held:
-        raise PublishError(f"{repository.id}: has a {IGNORED}, by which the Hub leaves files out.", "Remove it there.")
-    others = [file.path for file in repository.files if remote.record is None and _action(file, held) == "changed"]
-    if others:
+    """Raise PublishError if files of others would be overwritten, or ours ignored."""
+    remote_files = remote.files or {}
+    if IGNORED in remote_files:
         raise PublishError(
-            f"{repository.id}: holds files that lrl did not put there: {', '.join(others[:5])}.",
+            f"{repository.id}: contains a {IGNORED}, which makes the Hub skip files.", "Remove it on the Hub."
+        )
+    foreign = [
+        file.path for file in repository.files if remote.record is None and _action(file, remote_files) == "changed"
+    ]
+    if foreign:
+        raise PublishError(
+            f"{repository.id}: would overwrite files that lrl did not publish: {', '.join(foreign[:5])}.",
             "Move them away, or use another --namespace.",
         )
 
 
 def _check_newer(repository: Repository, record: Mapping[str, Any]) -> None:
-    """Refuse what was published before and has been replaced since, as a copy of the workspace from then has it."""
+    """Raise PublishError if a local part was published earlier and replaced since, as in an old copy of a workspace."""
     for name, part in repository.parts.items():
-        known = record["parts"].get(name)
+        published = record["parts"].get(name)
         earlier = version_with(record, name, part.manifest_sha256)
-        if known and known["manifest_sha256"] != part.manifest_sha256 and earlier:
+        if published and published["manifest_sha256"] != part.manifest_sha256 and earlier:
             version = bump(str(record["version"]), 1)
             raise PublishError(
-                f"{repository.id}: {name} here is that of v{earlier}, and v{record['version']} has replaced it.",
-                f"Get the newer one, or leave it out with --kind or --source. --kind {repository.what} with --version "
-                f"{version} goes back on purpose.",
+                f"{repository.id}: the local {name} is from v{earlier}, which v{record['version']} has replaced.",
+                f"Get the newer one, or exclude it with --kind or --source. To go back on purpose, use --kind "
+                f"{repository.what} with --version {version}.",
             )
 
 
 def _all_parts(repository: Repository, remote: Remote) -> dict[str, Part]:
-    """Return our parts; and those that are published and not here, where they are to stay and their data still do.
+    """Return the local parts, and the published parts to keep that are not here and whose data are still on the Hub.
 
-    Of data or weights that are the published ones, what is known of them only there is kept: scores that were measured
-    elsewhere, where the text of a model came from, and what speakers said.
+    If the data or weights of a part are the published ones, facts known only to the Hub are kept: scores measured
+    elsewhere, the source of a model's text, and the verdicts of speakers.
     """
-    record, held = remote.record, remote.files or {}
+    record, remote_files = remote.record, remote.files or {}
     published = {name: Part(**part) for name, part in record["parts"].items()} if record else {}
     parts = {
-        name: part for name, part in published.items() if repository.keep_remote_parts and _data_of(part) <= held.keys()
+        name: part
+        for name, part in published.items()
+        if repository.keep_remote_parts and _data_of(part) <= remote_files.keys()
     }
     for name, part in repository.parts.items():
-        known = published.get(name)
-        same = known is not None and known.data == part.data
-        if known and same:
-            kept = known.facts if repository.keep_remote_scores else {**known.facts, "results": []}
-            parts[name] = replace(part, facts=_joined(part.facts, kept))
+        previous = published.get(name)
+        same_data = previous is not None and previous.data == part.data
+        if previous and same_data:
+            facts = previous.facts if repository.keep_remote_scores else {**previous.facts, "results": []}
+            parts[name] = replace(part, facts=_joined(part.facts, facts))
         else:
             parts[name] = part
     return parts
@@ -173,57 +180,65 @@ def _verdicts(speakers: Mapping[str, Any]) -> int:
 
 
 def _data_of(part: Part) -> set[str]:
-    """Return the files without which a configuration cannot be loaded."""
+    """Return the files that are needed to load a configuration."""
     return {path for path in part.files if path.split("/")[1:2] == ["data"]}
 
 
-def _joined(facts: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def _joined(facts: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str, Any]:
     if "results" not in facts:
-        said = max((each["speakers"] for each in (facts, known) if "speakers" in each), key=_verdicts, default=None)
-        return {**facts, **({"speakers": said} if said else {})}
-    joined = {**facts, "results": each_once((*known["results"], *facts["results"]))}
-    if not facts["text"]["inputs"] and known.get("text", {}).get("inputs"):
-        # Not the lines: by earlier versions they may be of a text that is not public.
-        joined |= {"text": {**known["text"], "samples": facts["text"]["samples"]}, "licence": known["licence"]}
-    members = {each["manifest_sha256"]: each for each in (*known.get("members", ()), *facts.get("members", ()))}
+        speakers = max(
+            (entry["speakers"] for entry in (facts, published) if "speakers" in entry), key=_verdicts, default=None
+        )
+        return {**facts, **({"speakers": speakers} if speakers else {})}
+    joined = {**facts, "results": each_once((*published["results"], *facts["results"]))}
+    if not facts["text"]["inputs"] and published.get("text", {}).get("inputs"):
+        # Not the sample lines: earlier versions may have taken them from a text that is not public.
+        joined |= {"text": {**published["text"], "samples": facts["text"]["samples"]}, "licence": published["licence"]}
+    members = {entry["manifest_sha256"]: entry for entry in (*published.get("members", ()), *facts.get("members", ()))}
     return joined | ({"members": list(members.values())} if members else {})
 
 
 def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mapping[str, Part], prefer: Prefer) -> Plan:
-    record, held = remote.record, remote.files or {}
+    record, remote_files = remote.record, remote.files or {}
     facts = {name: parts[name].facts for name in _in_order(parts, record)}
     card = repository.card(facts, version)
-    ours = sorted({README, RECORD, *(path for part in parts.values() for path in part.files)})
-    if faults := lint(card.text, ours):
-        raise PublishError(f"{repository.id}: the card is against the Hub's rules: {'; '.join(faults)}.")
+    paths = sorted({README, RECORD, *(path for part in parts.values() for path in part.files)})
+    if faults := lint(card.text, paths):
+        raise PublishError(f"{repository.id}: the card breaks the Hub's rules: {'; '.join(faults)}.")
     try:
         merged = merge(card, remote.readme, record["card"] if record else None, prefer)
     except CardError as error:
-        raise PublishError(f"{repository.id}: {README} on the Hub: {error}.", "Fix it there.") from error
+        raise PublishError(f"{repository.id}: {README} on the Hub: {error}.", "Fix it on the Hub.") from error
     new_record = write_record(repository, record, version, parts, card)
-    known = record["pictures"] if record else {}
+    known_pictures = record["pictures"] if record else {}
     files = [*repository.files, File.of(README, merged.text.encode())]
     files += [
         File.of(picture.path, picture.drawn)
         for picture in repository.pictures
-        if picture.path not in held or known.get(picture.path) != picture.shows
+        if picture.path not in remote_files or known_pictures.get(picture.path) != picture.shows
     ]
-    if new_record != record or RECORD not in held:
+    if new_record != record or RECORD not in remote_files:
         files.append(File.of(RECORD, (json.dumps(new_record, ensure_ascii=False, indent=1) + "\n").encode()))
     published = record["parts"] if record else {}
     before = {path for name, part in published.items() if _is_ours(name, repository) for path in part["files"]}
-    changes = [Change(file.path, _action(file, held), file.size) for file in files]
-    there = {change.path for change in changes}
-    changes += [Change(path, "unchanged", held[path].bytes) for path in ours if path not in there and path in held]
+    changes = [Change(file.path, _action(file, remote_files), file.size) for file in files]
+    planned = {change.path for change in changes}
     changes += [
-        Change(path, "removed", held[path].bytes) for path in sorted(before) if path not in ours and path in held
+        Change(path, "unchanged", remote_files[path].bytes)
+        for path in paths
+        if path not in planned and path in remote_files
     ]
-    differs = [change.path for change in changes if change.action != "unchanged"]
+    changes += [
+        Change(path, "removed", remote_files[path].bytes)
+        for path in sorted(before)
+        if path not in paths and path in remote_files
+    ]
+    changed = [change.path for change in changes if change.action != "unchanged"]
     previous = str(record["version"]) if record else None
     return Plan(
         repository,
         remote.tip,
-        _what_to_do(remote, bool(differs), version),
+        _what_to_do(remote, bool(changed), version),
         version,
         previous,
         previous if previous and previous != version and tag_of(previous) not in remote.tags else None,
@@ -231,20 +246,20 @@ def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mappin
         difference(remote.readme, merged.text),
         tuple(merged.conflicts),
         new_record,
-        tuple(file for file in files if file.path in differs),
+        tuple(file for file in files if file.path in changed),
         tuple(changes_of({name: part["facts"] for name, part in published.items()}, facts)) if record else (),
     )
 
 
 def _in_order(parts: Mapping[str, Part], record: Mapping[str, Any] | None) -> list[str]:
-    """Return the names of parts as a card has them: the first is what `load_dataset` takes, and stays that."""
+    """Return the names of parts in card order. The default configuration of `load_dataset` comes first and stays."""
     entries = record["card"]["metadata"].get("configs", ()) if record else ()
     default = [str(entry["config_name"]) for entry in entries if entry.get("default")]
     return sorted(parts, key=lambda name: (name not in default, name))
 
 
 def _is_ours(name: str, repository: Repository) -> bool:
-    """Return whether files of a published part may be removed: of one that is not here, nothing is."""
+    """Return whether the files of a published part may be removed; those of a part that is not here never are."""
     return name in repository.parts or not repository.keep_remote_parts
 
 
@@ -256,9 +271,13 @@ def _what_to_do(remote: Remote, differs: bool, version: str) -> Literal["create"
     return "unchanged" if tag_of(version) in remote.tags else "tag"
 
 
-def _action(file: File, held: Mapping[str, RemoteFile]) -> Literal["added", "changed", "unchanged"]:
-    there = held.get(file.path)
-    if there is None:
+def _action(file: File, remote_files: Mapping[str, RemoteFile]) -> Literal["added", "changed", "unchanged"]:
+    remote_file = remote_files.get(file.path)
+    if remote_file is None:
         return "added"
-    same = there.sha256 == file.sha256 if there.sha256 else there.bytes == file.size and there.blob == file.blob
+    same = (
+        remote_file.sha256 == file.sha256
+        if remote_file.sha256
+        else remote_file.bytes == file.size and remote_file.blob == file.blob
+    )
     return "unchanged" if same else "changed"

@@ -79,7 +79,7 @@ def test_versions_follow_the_content(change: dict[str, str], version: str) -> No
 
 def test_what_was_replaced_since_is_published_again_only_if_asked() -> None:
     before = published(repository(data="d"), repository(data="e"))
-    with pytest.raises(PublishError, match=r"a here is that of v1\.0\.0, and v1\.1\.0 has replaced it") as error:
+    with pytest.raises(PublishError, match=r"the local a is from v1\.0\.0, which v1\.1\.0 has replaced") as error:
         make_plan(repository(data="d"), before)
     assert "--version 1.2.0" in error.value.hint
     assert make_plan(repository(data="d"), before, "1.2.0").action == "update"

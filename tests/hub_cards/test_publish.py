@@ -115,7 +115,7 @@ def test_a_new_version_tells_what_is_different_in_it(workspace: Path) -> None:
     assert told == [
         "b: added, 9 rows",
         "gone: removed",
-        "web: columns text, url -> text, url, doc; unit none -> sentences; from other files; lrl 0.1.0 -> 0.3.0",
+        "web: columns text, url -> text, url, doc; unit none -> sentences; from different input files; lrl 0.1.0 -> 0.3.0",
     ]
     assert changes_of({"web": {"manifest": old}}, {"web": {"manifest": old}}) == []
     card = [each | {"sha256": "2" * 64} if each["path"] == "README.md" else each for each in old["outputs"]]
@@ -123,7 +123,7 @@ def test_a_new_version_tells_what_is_different_in_it(workspace: Path) -> None:
     assert changes_of({"web": {"manifest": old}}, {"web": {"manifest": old | {"outputs": card}}}) == []
     rows = [each | {"sha256": "2" * 64} for each in old["outputs"]]
     told = changes_of({"web": {"manifest": old}}, {"web": {"manifest": old | {"outputs": rows}}})
-    assert told == ["web: 9 rows, of which some are others"]
+    assert told == ["web: 9 rows, some of them different"]
     assert changes_of({"adapter": {"results": []}}, {"adapter": {"results": [1]}}) == []
 
 
