@@ -36,7 +36,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
     if before != after:
         yield f"templates {_short(before)} -> {_short(after)}"
     if [manifest.get("sha256") for manifest in old["inputs"]] != [manifest.get("sha256") for manifest in new["inputs"]]:
-        yield "from different input files"
+        yield "from other input files"
     before, after = (manifest.get("made_with", {}).get("lrl") for manifest in (old, new))
     if before != after:
         yield f"lrl {_short(before)} -> {_short(after)}"

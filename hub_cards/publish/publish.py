@@ -1,4 +1,4 @@
-"""The pipeline of `lrl push-hub`: plan what each repository needs, then do it."""
+"""The pipeline of `lrl push-hub`: plan the changes to each repository, then apply them."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -32,12 +32,12 @@ from lrldata.output import note
 from lrldata.progress import Progress
 from lrldata.workspace import codes_asked
 
-UNREACHED = 20.0  # seconds that a plan waits for a Hub that does not answer: there may be no network
+UNREACHED = 20.0  # seconds that planning waits for a Hub that does not respond; there may be no network
 
 
 @dataclass(frozen=True)
 class Published:
-    """One repository after a publication; `action` is what had to be done."""
+    """A published repository; `action` is the first change that was made, or `unchanged`."""
 
     id: str
     kind: Kind
@@ -48,7 +48,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Collected:
-    """The collection of a language, and how many repositories came into it."""
+    """The collection of a language, and the number of repositories added to it."""
 
     title: str
     url: str
@@ -57,7 +57,7 @@ class Collected:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan for every repository, in the order in which they are published, and the collections that gather them."""
+    """The plans for all repositories, in the order of publication, and the collections that group them."""
 
     namespace: str
     plans: tuple[Plan, ...]
@@ -65,9 +65,9 @@ class Prepared:
 
 
 def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
-    """Find what the workspace holds of what was asked for, look at the Hub, and plan. Nothing is written.
+    """Find the requested artifacts in the workspace, read their repositories on the Hub, and plan. Nothing is written.
 
-    Raises UsageError for what cannot be meant, PublishError where the Hub refuses or a card has a conflict.
+    Raises UsageError for an invalid request, PublishError if the Hub refuses a request or a plan is not possible.
     """
     patience = Patience(config.patience, UNREACHED)
     account = _check_account(config, hub, patience)
@@ -76,22 +76,22 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
         workspace = open_workspace(config.out, set(codes_asked(config.lang, config.out)) if config.lang else None)
     codes = _languages(config, workspace)
     for folder in workspace.unfinished:
-        note(f"note: {folder} is not finished, and stays here.")
+        note(f"note: {folder} is not finished, so it is not published.")
     plans: dict[str, Plan] = {}
     collections: list[Collection] = []
     with progress.items("Planning", len(codes)) as begin:
         for code in codes:
             begin(code)
-            of_language = list(_plans_of(code, workspace, config, namespace, hub, patience))
-            for plan in of_language:
+            language_plans = list(_plans_of(code, workspace, config, namespace, hub, patience))
+            for plan in language_plans:
                 _check_duplicates(plan, plans.get(plan.repository.id))
                 plans[plan.repository.id] = plan
-            if config.collection and of_language:
-                items = tuple((plan.repository.id, plan.repository.kind) for plan in of_language)
+            if config.collection and language_plans:
+                items = tuple((plan.repository.id, plan.repository.kind) for plan in language_plans)
                 collections.append(Collection.of(workspace.language(code).name, items))
     if not plans:
         raise UsageError(
-            "nothing in the workspace is of that kind, source and method.", "`lrl push-hub --help` names the filters."
+            "nothing in the workspace matches --kind, --source and --method.", "See `lrl push-hub --help`."
         )
     return Prepared(namespace, tuple(plans.values()), tuple(collections))
 
@@ -99,7 +99,7 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
 def publish(
     prepared: Prepared, config: PushConfig, hub: Hub, progress: Progress
 ) -> tuple[list[Published], list[Collected]]:
-    """Do what was planned. Where the Hub has changed since, it is planned again. Raises PublishError."""
+    """Apply the plans. A repository that has changed since is planned again. Raises PublishError."""
     refuse_conflicts(prepared.plans)
     patience = Patience(config.patience)
     published = []
@@ -108,18 +108,18 @@ def publish(
             begin(plan.repository.id)
             published.append(patience.retry_until_done(plan.repository.id, _converge(plan, config, hub)))
     collected = []
-    for wanted in prepared.collections:
-        with progress.waiting(f"Collecting {wanted.title}"):
-            gather = partial(hub.collect, prepared.namespace, wanted, private=config.private)
-            slug, added = patience.retry_until_done(f"the collection {wanted.title!r}", gather)
-        collected.append(Collected(wanted.title, f"{hub.endpoint}/collections/{slug}", added))
+    for collection in prepared.collections:
+        with progress.waiting(f"Collecting {collection.title}"):
+            gather = partial(hub.collect, prepared.namespace, collection, private=config.private)
+            slug, added = patience.retry_until_done(f"the collection {collection.title!r}", gather)
+        collected.append(Collected(collection.title, f"{hub.endpoint}/collections/{slug}", added))
     return published, collected
 
 
 def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Published | None]:
-    """Return a step that carries out a plan; called again, it looks at what is there and does what is still missing.
+    """Return a step that applies a plan. Called again, it reads the current state and makes only the missing changes.
 
-    What was done by a run that was killed, or in a request whose answer was lost, is so not done again.
+    Changes by a run that was killed, or in a request whose response was lost, are therefore not repeated.
     """
     repository = planned.repository
     plans = [planned]
@@ -135,10 +135,10 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
         commit = plan.tip
         if commit is None:
             if "created" in done:
-                raise PublishError(f"{repository.id}: is there, but this token cannot see it.", "Check whose it is.")
+                raise PublishError(f"{repository.id}: exists, but this token cannot see it.", "Check who owns it.")
             hub.create(repository.id, repository.kind, private=config.private)
             done.append("created")
-            return None  # to look again, as a repository begins with a commit of the Hub's own
+            return None  # read again: a new repository starts with a commit by the Hub
         if plan.missing_tag:
             hub.tag(repository, plan.missing_tag, commit)
         if plan.action == "update":
@@ -157,65 +157,65 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
 
 
 def _check_duplicates(plan: Plan, other: Plan | None) -> None:
-    """Raise UsageError where two folders would be published as one repository; lrl-mini is for all languages."""
+    """Raise UsageError if two folders would be published as one repository. All languages share lrl-mini."""
     if other and plan.repository.what != "base":
-        one, two = (next((str(file.content) for file in each.repository.files), "") for each in (other, plan))
+        first, second = (next((str(file.content) for file in item.repository.files), "") for item in (other, plan))
         raise UsageError(
-            f"{plan.repository.id}: two folders would be this repository, of {one} and {two}.", "Move one away."
+            f"{plan.repository.id}: two folders map to this repository, with {first} and {second}.", "Move one away."
         )
 
 
 def refuse_conflicts(plans: tuple[Plan, ...] | list[Plan]) -> None:
-    """Raise PublishError where a person and we have changed the same part of a card."""
-    told = [f"{plan.repository.id}:\n{conflict}" for plan in plans for conflict in plan.conflicts]
-    if told:
+    """Raise PublishError if a plan changes a card section that a person has edited."""
+    lines = [f"{plan.repository.id}:\n{conflict}" for plan in plans for conflict in plan.conflicts]
+    if lines:
         raise PublishError(
             "This push would overwrite card sections edited on the Hub. Use --card theirs to keep what is there, or "
-            "--card ours to replace it:\n" + "\n".join(told),
+            "--card ours to replace it:\n" + "\n".join(lines),
         )
 
 
 def _check_account(config: PushConfig, hub: Hub, patience: Patience) -> Account | None:
-    """Return whose token it is, after a check that it may write here; a plan alone needs none."""
+    """Return the token's account after checking its write access. A dry run needs no token."""
     if hub.token is None and config.dry_run:
         if config.namespace is None:
-            raise UsageError("--namespace is missing.", "Without a token, whose repositories are meant is not known.")
+            raise UsageError("--namespace is missing.", "It is required when no token is set.")
         return None
     account = patience.retry_until_done("the token", hub.account)
-    wanted = config.namespace or account.name
-    if wanted not in account.namespaces:
-        may = ", ".join(account.namespaces) or "nowhere"
+    namespace = config.namespace or account.name
+    if namespace not in account.namespaces:
+        writable = ", ".join(account.namespaces) or "nowhere"
         raise PublishError(
-            f"the token of {account.name} ({account.role}) may not write to {wanted}; it may write to: {may}.",
+            f"the token of {account.name} ({account.role}) cannot write to {namespace}. It can write to: {writable}.",
             "Use a token with write access there, or another --namespace.",
         )
     return account
 
 
 def _languages(config: PushConfig, workspace: Workspace) -> tuple[str, ...]:
-    """Return the languages that were asked for. Raises UsageError for one, or a source, that is not here."""
+    """Return the requested languages. Raises UsageError if a language or source is not in the workspace."""
     if config.lang is None:
-        asked = workspace.languages
+        codes = workspace.languages
     else:
-        asked = tuple(codes_asked(config.lang, workspace.root))
-        if lacking := [code for code in asked if code not in workspace.languages]:
+        codes = tuple(codes_asked(config.lang, workspace.root))
+        if missing := [code for code in codes if code not in workspace.languages]:
             raise UsageError(
-                f"{workspace.root}: holds nothing of {', '.join(lacking)}.",
+                f"{workspace.root}: nothing for {', '.join(missing)}.",
                 f"It has: {', '.join(open_workspace(config.out).languages) or 'nothing'}.",
             )
-    if not asked:
-        raise UsageError(f"{workspace.root}: holds nothing that is finished.", "Make a dataset with `lrldata build`.")
-    held = {each.source for code in asked for each in workspace.datasets.get(code, ())}
-    held |= {each.source for code in asked for each in workspace.adapters.get(code, ())}
-    if lacking := [source for source in config.source if source not in held]:
-        raise UsageError(f"--source: nothing here is of {', '.join(lacking)}.", f"There is: {', '.join(sorted(held))}.")
-    return asked
+    if not codes:
+        raise UsageError(f"{workspace.root}: nothing finished.", "Build a dataset with `lrldata build`.")
+    sources = {artifact.source for code in codes for artifact in workspace.datasets.get(code, ())}
+    sources |= {artifact.source for code in codes for artifact in workspace.adapters.get(code, ())}
+    if missing := [source for source in config.source if source not in sources]:
+        raise UsageError(f"--source: nothing from {', '.join(missing)}.", f"Available: {', '.join(sorted(sources))}.")
+    return codes
 
 
 def _plans_of(
     code: str, workspace: Workspace, config: PushConfig, namespace: str, hub: Hub, patience: Patience
 ) -> Iterator[Plan]:
-    """Plan the repositories of a language: its dataset first, as adapters name the version of their text."""
+    """Plan the repositories of a language: the dataset first, since adapter cards name the version of their text."""
 
     def read(name: str, kind: Kind) -> Remote:
         return patience.retry_until_done(name, lambda: hub.read(name, kind))
@@ -223,20 +223,20 @@ def _plans_of(
     def planned(repository: Repository, remote: Remote) -> Plan:
         if config.private and remote.tip and not remote.private:
             raise PublishError(
-                f"{repository.id}: is public already, and --private holds for new repositories.",
-                "Make it private in its settings, or leave --private out.",
+                f"{repository.id}: already public, and --private applies only to new repositories.",
+                "Make it private in its settings on the Hub, or drop --private.",
             )
         return make_plan(repository, remote, config.version, config.card)
 
     datasets = tuple(
-        each for each in workspace.datasets.get(code, ()) if not config.source or each.source in config.source
+        dataset for dataset in workspace.datasets.get(code, ()) if not config.source or dataset.source in config.source
     )
     name = f"{namespace}/lrl-{code}"
     remote = read(name, "dataset")
     record, public = remote.record, not (remote.private if remote.tip else config.private)
     if datasets and "dataset" in (config.kind or ["dataset"]):
         with understood(datasets[0].folder.parent):
-            licences = {each.source: _licence_of_dataset(config, each, name, record) for each in datasets}
+            licences = {dataset.source: _licence_of_dataset(config, dataset, name, record) for dataset in datasets}
             plan = planned(dataset_repository(datasets, licences, namespace, code), remote)
         record = plan.record
         yield plan
@@ -251,14 +251,16 @@ def _plans_of(
         with understood(adapter.folder):
             text = source_of(adapter, workspace, name, record, public=public)
             base = _base_id(adapter, config, namespace)
-            own = read(adapter_id(adapter, base, namespace), "model")
-            known = licenses.of_adapter(adapter, workspace, text)
-            of_text = licenses.of_published(adapter, name, record, remote.tip)
-            before = licenses.of_part(own.record, "adapter", adapter.manifest_sha256)
-            licence = _licence(config, known, before or of_text, adapter.folder, licenses.lacking(adapter, workspace))
+            published = read(adapter_id(adapter, base, namespace), "model")
+            from_sources = licenses.of_adapter(adapter, workspace, text)
+            from_text = licenses.of_published(adapter, name, record, remote.tip)
+            from_published = licenses.of_part(published.record, "adapter", adapter.manifest_sha256)
+            licence = _licence(
+                config, from_sources, from_published or from_text, adapter.folder, licenses.lacking(adapter, workspace)
+            )
             repository = adapter_repository(adapter, workspace, licence, text, base, namespace)
-            _note_change(repository.id, "the adapter", licence, licenses.of_part(own.record, "adapter"))
-            plan = planned(replace(repository, keep_remote_scores=config.scores == "all"), own)
+            _note_change(repository.id, "the adapter", licence, licenses.of_part(published.record, "adapter"))
+            plan = planned(replace(repository, keep_remote_scores=config.scores == "all"), published)
         yield plan
 
 
@@ -273,38 +275,38 @@ def _is_chosen(adapter: Adapter, config: PushConfig) -> bool:
 def _licence_of_dataset(
     config: PushConfig, dataset: Dataset, repository: str, record: Mapping[str, Any] | None
 ) -> License:
-    """Return the licence of a dataset; of one whose source's is not known, that of what it replaces, with a note."""
+    """Return the licence of a dataset. If its source has no known licence, keep the published one, with a note."""
     known, published = licenses.of_dataset(dataset.manifest), licenses.of_part(record, dataset.source)
     licence = _licence(config, known, published, dataset.folder)
     _note_change(repository, dataset.source, licence, published)
     if not known and not config.license and not licenses.of_part(record, dataset.source, dataset.manifest_sha256):
-        note(f"note: {repository}: {dataset.source} has other rows, under {licence.id} as before (see --license).")
+        note(f"note: {repository}: {dataset.source} has new rows, still under {licence.id} (see --license).")
     return licence
 
 
 def _note_change(repository: str, what: str, licence: License, published: License | None) -> None:
     if published and published != licence:
-        note(f"note: {repository}: the licence of {what} is {licence.id} now, and was {published.id}.")
+        note(f"note: {repository}: the licence of {what} is now {licence.id}; it was {published.id}.")
 
 
 def _licence(
     config: PushConfig, known: License | None, published: License | None, folder: Path, lacking: str = ""
 ) -> License:
-    """Return the licence of an artifact: that of its sources, the one asked for, or the published one.
+    """Return the licence of an artifact: that of its sources, the requested one, or the published one.
 
-    `lacking` names an adapter that it fuses and that is not here.
+    `lacking` names a fused adapter that is not in the workspace.
     """
-    asked = licenses.asked_for(config.license, config.license_name, config.license_link) if config.license else None
-    if (licence := known or asked or published) is None:
+    requested = licenses.asked_for(config.license, config.license_name, config.license_link) if config.license else None
+    if (licence := known or requested or published) is None:
         raise UsageError(
-            f"{folder}: the licence of {lacking or 'its text'} is not known.",
-            "Name the one that it may be published under with --license.",
+            f"{folder}: the licence of {lacking or 'its text'} is unknown.",
+            "Give the licence to publish it under with --license.",
         )
     return licence
 
 
 def _base_id(adapter: Adapter, config: PushConfig, namespace: str) -> str:
-    """Return the id of an adapter's base model on the Hub. Raises UsageError where it is not known."""
+    """Return the id of an adapter's base model on the Hub. Raises UsageError if it is unknown."""
     base = adapter.manifest["base"]
     if base["id"] == MINI:
         return f"{namespace}/{MINI}"
@@ -312,7 +314,7 @@ def _base_id(adapter: Adapter, config: PushConfig, namespace: str) -> str:
         return config.base_id
     if (base["revision"] is None and "/" not in base["id"]) or not is_repository(base["id"]):
         raise UsageError(
-            f"{adapter.folder}: its base model was a folder ({base['id']}).",
+            f"{adapter.folder}: its base model is a local folder ({base['id']}).",
             "Give its id on the Hub with --base-id ORG/NAME.",
         )
     return str(base["id"])

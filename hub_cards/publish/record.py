@@ -1,7 +1,7 @@
-"""The record of a publication, lrl.json in the repository: what the next one needs to know of it. Pure.
+"""The record of a publication, lrl.json in the repository, which the next publication reads. Pure.
 
-It holds the version, the parts by hash with what the card says of them, the pictures by what they show, the card as we
-rendered it, and which manifests were in which version.
+It contains the version, the hashes of the parts and their facts for the card, the content hashes of the pictures, the
+card as it was rendered, and the manifests of each version.
 """
 
 import json
@@ -19,7 +19,7 @@ from lrldata.errors import LrlError, PublishError
 
 RECORD = "lrl.json"
 FORMAT = 1
-WITH_TASKS = 2  # the format of a record that has scores of tasks, which older versions of ours cannot read
+WITH_TASKS = 2  # format of a record with task scores, which older versions of lrl cannot read
 FIRST = "1.0.0"
 Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")]
 
@@ -40,7 +40,7 @@ class _Input(_Strict):
 
 
 class _Text(_Strict):
-    """Where the text of an adapter came from, as `Source` has it."""
+    """The source of an adapter's text, with the fields of `Source`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -63,7 +63,7 @@ class _Measured(_Strict):
 
 
 class _Origin(_Strict):
-    """What sentences are of, as a manifest of scores has it."""
+    """The origin of sentences, as in a manifest of scores."""
 
     kind: str
     id: str | None = None
@@ -107,7 +107,7 @@ class _Transfer(_Strict):
 
 
 class _TaskResult(_Strict):
-    """A score of a task, as `task_result` has it."""
+    """A task score, with the fields of `task_result`."""
 
     task: Literal["topic", "sentiment", "ner"]
     metric: str
@@ -124,7 +124,7 @@ class _TaskResult(_Strict):
 
 
 class _Member(_Strict):
-    """An adapter that is fused."""
+    """A fused adapter."""
 
     manifest_sha256: str
     language: str
@@ -134,7 +134,7 @@ class _Member(_Strict):
 
 
 class _Model(_Strict):
-    """What a card says of an adapter, beside its own manifest; of a base model it says nothing."""
+    """The facts on an adapter's card that are not in its manifest. A base model has none."""
 
     licence: _Licence
     results: list[_TaskResult | _Result]
@@ -173,11 +173,11 @@ class _Record(_Strict):
 
 
 class _FactsError(ValueError):
-    """Facts of which no card can be made; its arguments are their place in the record."""
+    """Facts that cannot be rendered as a card. The arguments are their path in the record."""
 
 
 def read_record(repository: str, text: str) -> dict[str, Any]:
-    """Read lrl.json. Raises PublishError where it is damaged, or of a newer version of ours."""
+    """Read lrl.json. Raises PublishError if it is damaged or was written by a newer version of lrl."""
     try:
         record = json.loads(text)
         newer = isinstance(record, dict) and type(record.get("format")) is int and record["format"] > WITH_TASKS
@@ -186,19 +186,19 @@ def read_record(repository: str, text: str) -> dict[str, Any]:
             _check_depth(record, DEEPEST)
             for name, part in record["parts"].items():
                 _check_facts(repository, name, part["facts"], record["kind"])
-            json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair could not be written again
+            json.dumps(record, ensure_ascii=False).encode()  # a lone surrogate could not be written again
     except (ValueError, RecursionError) as error:
         raise PublishError(
             f"{repository}: {RECORD} on the Hub is damaged{_where(error)}.",
-            "Put it back as it was, from the history of the repository.",
+            "Restore it from the history of the repository.",
         ) from error
     if newer:
-        raise PublishError(f"{repository}: was published by a newer version of lrl.", "Install that.")
+        raise PublishError(f"{repository}: published by a newer version of lrl.", "Upgrade lrl.")
     return dict(record)
 
 
 def _check_depth(value: object, left: int) -> None:
-    """Raise ValueError for what is too deep to copy."""
+    """Raise ValueError if a value is nested too deeply to copy."""
     if not left:
         raise ValueError
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -206,7 +206,7 @@ def _check_depth(value: object, left: int) -> None:
 
 
 def _check_facts(repository: str, name: str, facts: Mapping[str, Any], kind: str) -> None:
-    """Raise _FactsError for facts of which no card can be made: of a dataset that is not here, they are all we have."""
+    """Raise _FactsError if no card can be made from facts, the only information on a dataset that is not here."""
     try:
         if kind == "dataset":
             dataset_card({name: facts}, repository, FIRST)
@@ -226,9 +226,9 @@ def _where(error: Exception) -> str:
 def write_record(
     repository: Repository, record: Mapping[str, Any] | None, version: str, parts: Mapping[str, Part], card: Card
 ) -> dict[str, Any]:
-    """Return the record of a publication as it will be read back; `record` is the one before."""
-    ours = {path for part in parts.values() for path in part.files}
-    known = record["pictures"] if record else {}
+    """Return the record of a publication as it will be read back; `record` is the previous one."""
+    paths = {path for part in parts.values() for path in part.files}
+    known_pictures = record["pictures"] if record else {}
     shown = {picture.path: picture.shows for picture in repository.pictures}
     history = list(record["history"]) if record else []
     if not history or history[-1]["version"] != version:
@@ -240,7 +240,9 @@ def write_record(
         "kind": repository.kind,
         "version": version,
         "parts": {name: asdict(part) for name, part in sorted(parts.items())},
-        "pictures": dict(sorted(({path: shows for path, shows in known.items() if path in ours} | shown).items())),
+        "pictures": dict(
+            sorted(({path: shows for path, shows in known_pictures.items() if path in paths} | shown).items())
+        ),
         "card": card.record(),
         "history": history,
     }
@@ -257,25 +259,25 @@ def tag_of(version: str) -> str:
 
 
 def order_of(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version, by which versions are in order."""
+    """Return the numbers of a version, as a sort key."""
     return tuple(map(int, version.split(".")))
 
 
 def next_version(parts: Mapping[str, Part], record: Mapping[str, Any] | None, tags: Collection[str]) -> str:
-    """Return the version of these parts: the same while their data and schemas are, else the next that is free."""
+    """Return the version of these parts: the published one if data and schemas are unchanged, otherwise a new one."""
     if record is None:
         return free(FIRST, tags)
-    before, version = record["parts"], str(record["version"])
-    both = [(part, before[name]) for name, part in parts.items() if name in before]
-    if any(part.schema != old["schema"] for part, old in both):
+    published, version = record["parts"], str(record["version"])
+    pairs = [(part, published[name]) for name, part in parts.items() if name in published]
+    if any(part.schema != old["schema"] for part, old in pairs):
         return free(bump(version, 0), tags)
-    if before.keys() != parts.keys() or any(part.data != old["data"] for part, old in both):
+    if published.keys() != parts.keys() or any(part.data != old["data"] for part, old in pairs):
         return free(bump(version, 1), tags)
     return version
 
 
 def bump(version: str, place: int) -> str:
-    """Raise the number at a place, and set those behind it to zero."""
+    """Increment the number at `place` and set those after it to zero."""
     numbers = order_of(version)
     return ".".join(
         str(number + 1 if at == place else number if at < place else 0) for at, number in enumerate(numbers)
@@ -283,7 +285,7 @@ def bump(version: str, place: int) -> str:
 
 
 def free(version: str, tags: Collection[str]) -> str:
-    """Return this version, or the next whose tag nobody has set."""
+    """Return this version, or the next one without an existing tag."""
     while tag_of(version) in tags:
         version = bump(version, 1)
     return version

@@ -1,4 +1,4 @@
-"""What a repository is to hold: files, pictures, and what its card says. Reads sizes and hashes of files."""
+"""The desired content of a repository: files, pictures, and the facts for its card. IO: reads and hashes files."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -38,19 +38,19 @@ class Local:
     name: str
 
     def open(self) -> BufferedReader:
-        """Open it, through no link. Raises PathError, FileNotFoundError."""
+        """Open the file without following links. Raises PathError or FileNotFoundError."""
         with Held(self.folder) as held:
             return held.open(self.name)
 
     def read(self) -> bytes:
-        """Return its bytes."""
+        """Return the bytes of the file."""
         with self.open() as stream:
             return stream.read()
 
 
 @dataclass(frozen=True)
 class File:
-    """A file by its path in the repository; `content` is where it is, or what it is."""
+    """A file with its path in the repository; `content` is a local file or the bytes themselves."""
 
     path: str
     content: Local | bytes
@@ -59,24 +59,24 @@ class File:
 
     @classmethod
     def of(cls, path: str, content: bytes) -> "File":
-        """Describe a file that is held in memory."""
+        """Describe a file from its bytes in memory."""
         return cls(path, content, len(content), hashlib.sha256(content).hexdigest())
 
     @classmethod
     def listed(cls, path: str, folder: Path, entry: Mapping[str, Any]) -> "File":
-        """Describe a file of an artifact's folder, by what its manifest says."""
+        """Describe a file in an artifact's folder from its manifest entry."""
         return cls(path, Local(folder, entry["path"]), entry["bytes"], entry["sha256"])
 
     @cached_property
     def blob(self) -> str:
-        """Return its name as an object of git, by which the Hub knows small files."""
+        """Return the git object id, by which the Hub identifies small files."""
         data = self.content if isinstance(self.content, bytes) else self.content.read()
         return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture by its path, and `shows`, a hash of what it shows: drawn elsewhere, it would have other bytes."""
+    """A picture with its path. `shows` is a hash of its content, since its bytes depend on the drawing machine."""
 
     path: str
     shows: str
@@ -90,10 +90,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of what is published: a configuration of a dataset, or a model. All of it goes into the record.
+    """A part of a repository: a configuration of a dataset, or a model. The whole part goes into the record.
 
-    `schema` and `data` are hashes: other data make a new minor version, another schema a new major one. `facts` is what
-    the card says of it.
+    `schema` and `data` are hashes: new data require a new minor version, and a new schema a new major version. `facts`
+    is the information for the card.
     """
 
     schema: str
@@ -105,10 +105,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Repository:
-    """One repository; `card` makes its card of the facts of all parts and a version.
+    """One repository; `card` renders its card from the facts of all parts and a version.
 
-    With `keep_remote_parts`, those that are published already and are not here stay; with `keep_remote_scores`, so do
-    scores.
+    With `keep_remote_parts`, published parts that are not here are kept, and with `keep_remote_scores`, so are scores.
     """
 
     id: str
@@ -125,8 +124,8 @@ class Repository:
 def _checked(name: str, folder: Path) -> str:
     if not is_repository(name):
         raise UsageError(
-            f"{folder}: the Hub takes no repository of the name {name}.",
-            "Use a shorter --namespace, or a source's name of letters, digits and underscores.",
+            f"{folder}: the Hub does not accept {name} as a repository name.",
+            "Use a shorter --namespace, or a source name of letters, digits and underscores.",
         )
     return name
 
@@ -134,12 +133,12 @@ def _checked(name: str, folder: Path) -> str:
 def dataset_repository(
     datasets: tuple[Dataset, ...], licences: Mapping[str, License], namespace: str, language: str
 ) -> Repository:
-    """Return the repository of a language's datasets, NAMESPACE/lrl-LANGUAGE; licences by source."""
+    """Return the repository of a language's datasets, NAMESPACE/lrl-LANGUAGE. `licences` is keyed by source."""
     name = _checked(f"{namespace}/lrl-{language}", datasets[0].folder)
     files, parts, pictures = [], {}, []
     for dataset in datasets:
         manifest, source = dataset.manifest, dataset.source
-        own = [
+        dataset_files = [
             *(
                 File.listed(f"{source}/{entry['path']}", dataset.folder, entry)
                 for entry in manifest["outputs"]
@@ -157,7 +156,7 @@ def dataset_repository(
             fingerprint(manifest["columns"]),
             fingerprint(shards),
             dataset.manifest_sha256,
-            (*(file.path for file in own), picture),
+            (*(file.path for file in dataset_files), picture),
             {
                 "manifest": manifest,
                 "samples": list(dataset.samples),
@@ -165,7 +164,7 @@ def dataset_repository(
                 **({"speakers": dict(dataset.speakers)} if dataset.speakers else {}),
             },
         )
-        files += own
+        files += dataset_files
     return Repository(
         name,
         "dataset",
@@ -179,7 +178,7 @@ def dataset_repository(
 
 
 def adapter_id(adapter: Adapter, base: str, namespace: str) -> str:
-    """Return the id of an adapter's repository. Raises UsageError for one that the Hub does not take."""
+    """Return the id of an adapter's repository. Raises UsageError if the Hub does not accept it."""
     manifest = adapter.manifest
     parts = [base_name(base), manifest["language"]["code"], adapter.source, adapter.method, manifest.get("variant")]
     return _checked(f"{namespace}/{'-'.join(filter(None, parts))}", adapter.folder)
@@ -188,7 +187,7 @@ def adapter_id(adapter: Adapter, base: str, namespace: str) -> str:
 def adapter_repository(
     adapter: Adapter, workspace: Workspace, licence: License, text: Source, base: str, namespace: str
 ) -> Repository:
-    """Return the repository of an adapter, NAMESPACE/BASE-LANGUAGE-SOURCE-METHOD, of a variant with -VARIANT."""
+    """Return the repository of an adapter, NAMESPACE/BASE-LANGUAGE-SOURCE-METHOD, plus -VARIANT for a variant."""
     manifest, name = adapter.manifest, adapter_id(adapter, base, namespace)
     paths = [entry["path"] for entry in manifest["outputs"]]
     files = [
@@ -200,42 +199,42 @@ def adapter_repository(
         for entry in manifest["outputs"]
         if entry["path"].endswith(WEIGHTS) and entry["path"] not in NOT_WEIGHTS
     ]
-    measured = [
+    results = [
         *(results_of(score.manifest, score.result) for score in workspace.scores_of(adapter)),
         *(task_result(score) for score in workspace.task_scores_of(adapter)),
     ]
 
     def card(facts: Mapping[str, Mapping[str, Any]], version: str) -> Card:
-        known = facts["adapter"]
+        adapter_facts = facts["adapter"]
         return adapter_card(
             manifest,
             adapter.manifest_sha256,
             adapter.run,
-            known["results"],
+            adapter_facts["results"],
             source=adapter.source,
-            text=Source(**known["text"], command=text.command),
+            text=Source(**adapter_facts["text"], command=text.command),
             base=base,
-            licence=License(**known["licence"]),
+            licence=License(**adapter_facts["licence"]),
             repository=name,
             version=version,
-            members=known.get("members", ()),
+            members=adapter_facts.get("members", ()),
         )
 
-    told = {key: value for key, value in asdict(text).items() if key != "command"}
+    text_facts = {key: value for key, value in asdict(text).items() if key != "command"}
     members = [member_of(each, workspace) for each in workspace.fused_in(adapter)]
     part = Part(
         fingerprint([base, manifest["base"]]),
         fingerprint(weights),
         adapter.manifest_sha256,
         tuple(dict.fromkeys((*paths, *(file.path for file in files)))),
-        {"results": each_once(measured), "text": told, "licence": asdict(licence)}
+        {"results": each_once(results), "text": text_facts, "licence": asdict(licence)}
         | ({"members": members} if members else {}),
     )
     return Repository(name, "model", "adapter", tuple(files), {"adapter": part}, card)
 
 
 def base_repository(folder: Path, made_from: Mapping[str, Any], namespace: str) -> Repository:
-    """Return the repository of lrl-mini, NAMESPACE/lrl-mini, without which its adapters cannot be loaded."""
+    """Return the repository of lrl-mini, NAMESPACE/lrl-mini, which is needed to load its adapters."""
     name = f"{namespace}/{MINI}"
     files = tuple(File.listed(path.name, folder, file_entry(path, folder)) for path in walk(folder))
     weights = [[file.path, file.sha256] for file in files if file.path.endswith(WEIGHTS)]

@@ -1,4 +1,4 @@
-"""Wait for a Hub that is busy, cannot be reached or has moved on, and try again, within limits."""
+"""Retry requests, within limits, while the Hub is busy or unreachable or has changed in the meantime."""
 
 import http.client
 import json
@@ -15,26 +15,26 @@ from lrldata.network import TRANSPORT, retry_after
 from lrldata.output import note, redact
 
 T = TypeVar("T")
-# 409 and 412: somebody else has written in between, so that the tip has to be read again.
-_PASSING = {408, 409, 412, 423, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
+# 409 and 412: somebody else has written in the meantime, so the tip has to be read again.
+_TRANSIENT = {408, 409, 412, 423, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
-TELLING = 4.0  # seconds of waiting from which on it is said
-# What does not pass, though it comes from the transport: no network by choice, or an address that is none.
+TELLING = 4.0  # seconds; longer waits are announced
+# Transport errors that retrying does not fix: offline by choice, or an invalid address.
 _PERMANENT = {"OfflineModeIsEnabled", "SSLError", "MissingSchema", "InvalidSchema", "InvalidURL", "UnsupportedProtocol"}
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait in all for one thing to come right, in seconds; `unreached`, for a Hub that does not answer."""
+    """The total time to wait for one step, in seconds; `unreached` is the limit for a Hub that does not respond."""
 
     seconds: float = 300.0
     unreached: float = math.inf
 
     def retry_until_done(self, what: str, step: Callable[[], T | None]) -> T:
-        """Call `step` until it returns something; it is called again after an error that passes by itself.
+        """Call `step` until it returns a value other than None; after a transient error, wait and call it again.
 
-        `step` begins with a look at how things are, so that an answer that was lost does no harm. Raises PublishError
-        for errors that do not pass, and when patience is at its end.
+        `step` has to start by reading the current state, so that a lost response does no harm. Raises PublishError for
+        permanent errors, and when the time limit is reached.
         """
         waited, pause = 0.0, FIRST_PAUSE
         while True:
@@ -47,14 +47,14 @@ class Patience:
                     raise
                 if not is_transient(error):
                     raise PublishError(f"{what}: {describe(error)}", hint(error)) from error
-                wait = max(pause, _asked_to_wait(error))
-                most = self.seconds if status_of(error) else min(self.seconds, self.unreached)
-                if waited + wait > most:
-                    asks = f", as it asks for {wait:.0f} s more" if _asked_to_wait(error) > pause else ""
-                    told = f"{what}: {describe(error)} Gave up after {waited:.0f} s of waiting{asks}."
-                    kept = "What is published stays. Give the same command again later, or a longer --patience."
-                    out = f"Nothing was sent. {hint(error)}" if most < self.seconds else kept
-                    raise PublishError(told, out) from error
+                wait = max(pause, _requested_delay(error))
+                limit = self.seconds if status_of(error) else min(self.seconds, self.unreached)
+                if waited + wait > limit:
+                    request = f", since it asks for {wait:.0f} s more" if _requested_delay(error) > pause else ""
+                    message = f"{what}: {describe(error)} Gave up after {waited:.0f} s of waiting{request}."
+                    retry_hint = "Published changes are kept. Repeat the command later, or with a longer --patience."
+                    message_hint = f"Nothing was sent. {hint(error)}" if limit < self.seconds else retry_hint
+                    raise PublishError(message, message_hint) from error
                 if wait >= TELLING:
                     note(f"warning: {what}: {describe(error)} Trying again in {wait:.0f} s.")
                 time.sleep(wait)
@@ -65,43 +65,46 @@ class Patience:
 
 
 def is_of_hub(error: BaseException) -> bool:
-    """Return whether an error comes from the Hub or the way to it, and not from this program or this machine."""
+    """Return whether an error comes from the Hub or the connection to it, not from this program or machine."""
     if isinstance(error, OSError) and error.filename:
         return False
-    frames = [frame for each in _chain(error) for frame, _ in traceback.walk_tb(each.__traceback__)]
+    frames = [frame for cause in _chain(error) for frame, _ in traceback.walk_tb(cause.__traceback__)]
     names = {str(frame.f_globals.get("__name__")) for frame in frames}
-    talks = "hub_cards.publish.hub" in names or {name.split(".")[0] for name in names} & {*TRANSPORT, "huggingface_hub"}
-    return bool(talks) or status_of(error) is not None or is_transient(error)
+    from_client = "hub_cards.publish.hub" in names or {name.split(".")[0] for name in names} & {
+        *TRANSPORT,
+        "huggingface_hub",
+    }
+    return bool(from_client) or status_of(error) is not None or is_transient(error)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether an error is one that may be gone the next time."""
+    """Return whether a retry may fix an error."""
     status = status_of(error)
     if status is not None:
-        return status in _PASSING
-    if _lasting(error):
+        return status in _TRANSIENT
+    if _permanent_cause(error):
         return False
-    for each in _chain(error):
-        if isinstance(each, ConnectionError | TimeoutError | http.client.HTTPException | json.JSONDecodeError):
+    for cause in _chain(error):
+        if isinstance(cause, ConnectionError | TimeoutError | http.client.HTTPException | json.JSONDecodeError):
             return True
-        if type(each).__module__.split(".")[0] in TRANSPORT:
+        if type(cause).__module__.split(".")[0] in TRANSPORT:
             return True
-        if isinstance(each, OSError) and "Consistency check failed" in str(each):  # a download that was cut
+        if isinstance(cause, OSError) and "Consistency check failed" in str(cause):  # a truncated download
             return True
     return False
 
 
-def _lasting(error: BaseException) -> str | None:
-    """Return the name of an error that does not pass; of certificates, and of ports that speak no TLS, too."""
-    names = (type(each).__name__ for each in _chain(error))
-    told = " ".join(map(str, _chain(error)))
-    return next((name for name in names if name in _PERMANENT), "SSL" if "[SSL" in told or "SSL:" in told else None)
+def _permanent_cause(error: BaseException) -> str | None:
+    """Return the name of a permanent error in the chain, including certificate and TLS errors, or None."""
+    names = (type(cause).__name__ for cause in _chain(error))
+    text = " ".join(map(str, _chain(error)))
+    return next((name for name in names if name in _PERMANENT), "SSL" if "[SSL" in text or "SSL:" in text else None)
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the status of the answer that an error, or one of its causes, is about; None without an answer."""
-    for each in _chain(error):
-        response = getattr(each, "response", None)
+    """Return the HTTP status attached to an error or one of its causes; None without a response."""
+    for cause in _chain(error):
+        response = getattr(cause, "response", None)
         status = getattr(response, "status_code", None)
         if isinstance(status, int):
             return status
@@ -109,42 +112,42 @@ def status_of(error: BaseException) -> int | None:
 
 
 def describe(error: BaseException) -> str:
-    """Say in one line what the Hub answered, or why there was no answer."""
+    """Describe in one line the response of the Hub, or why there was none."""
     status = status_of(error)
-    message = next((str(text) for each in _chain(error) if (text := getattr(each, "server_message", None))), "")
+    message = next((str(text) for cause in _chain(error) if (text := getattr(cause, "server_message", None))), "")
     if status is not None:
-        told = redact(" ".join(message.split()))
-        return f"the Hub answered {status}{f' ({told})' if told else ''}."
+        detail = redact(" ".join(message.split()))
+        return f"the Hub answered {status}{f' ({detail})' if detail else ''}."
     if isinstance(error, ValueError) and type(error).__module__.startswith("huggingface_hub"):
         return redact(one_line(error))
-    if name := _lasting(error):
-        return f"the Hub cannot be reached at all ({name})."
-    if any(isinstance(each, socket.gaierror) for each in _chain(error)):
-        return "the Hub's address does not resolve: is there a network?"
+    if name := _permanent_cause(error):
+        return f"the Hub cannot be reached ({name})."
+    if any(isinstance(cause, socket.gaierror) for cause in _chain(error)):
+        return "the Hub's address does not resolve. Check the network connection."
     last = list(_chain(error))[-1]
-    return f"the Hub gave no answer that can be read ({type(last).__name__})."
+    return f"the Hub sent no readable response ({type(last).__name__})."
 
 
 def hint(error: BaseException) -> str:
-    """Say what can be done about an answer."""
+    """Return a hint on how to fix an error."""
     if status_of(error) is None:
-        return "Check --endpoint or HF_ENDPOINT, and that HF_HUB_OFFLINE is not set; --debug shows all of it."
+        return "Check --endpoint or HF_ENDPOINT, and that HF_HUB_OFFLINE is not set; --debug shows details."
     return {
-        401: "The token is not valid, or has ended: `hf auth login` sets another.",
-        403: "The token may not do this: check its role, its organisations and, if fine-grained, its repositories.",
+        401: "The token is invalid or has expired. Set a new one with `hf auth login`.",
+        403: "The token lacks permission. Check its role, its organisations and, if fine-grained, its repositories.",
         404: "Check --namespace and --endpoint.",
-    }.get(status_of(error) or 0, "Run with --debug to see all of it.")
+    }.get(status_of(error) or 0, "Run with --debug for details.")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
-    each: BaseException | None = error
-    while each is not None and id(each) not in seen:
-        seen.add(id(each))
-        yield each
-        each = each.__cause__ or each.__context__
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
-def _asked_to_wait(error: BaseException) -> float:
-    headers = (getattr(getattr(each, "response", None), "headers", None) for each in _chain(error))
-    return max((retry_after(found) for found in headers if found), default=0.0)
+def _requested_delay(error: BaseException) -> float:
+    headers = (getattr(getattr(cause, "response", None), "headers", None) for cause in _chain(error))
+    return max((retry_after(header_set) for header_set in headers if header_set), default=0.0)

@@ -306,7 +306,7 @@ def test_two_folders_of_one_repository_and_a_score_that_was_edited_are_refused(
     shutil.copytree(out / "adapters" / "ro" / BASE, out / "adapters" / "ro" / "old")
     twins = publish(out, "--kind", "adapter")
     assert twins.returncode == 2
-    assert "two folders would be this repository" in twins.stderr
+    assert "two folders map to this repository" in twins.stderr
     shutil.rmtree(out / "adapters" / "ro" / "old")
     (file,) = out.glob("scores/ro/lrl-mini/ro_*/*/scores.json")
     score = json.loads(file.read_text("utf-8"))

@@ -115,7 +115,7 @@ def test_a_new_version_tells_what_is_different_in_it(workspace: Path) -> None:
     assert told == [
         "b: added, 9 rows",
         "gone: removed",
-        "web: columns text, url -> text, url, doc; unit none -> sentences; from different input files; lrl 0.1.0 -> 0.3.0",
+        "web: columns text, url -> text, url, doc; unit none -> sentences; from other input files; lrl 0.1.0 -> 0.3.0",
     ]
     assert changes_of({"web": {"manifest": old}}, {"web": {"manifest": old}}) == []
     card = [each | {"sha256": "2" * 64} if each["path"] == "README.md" else each for each in old["outputs"]]
@@ -288,14 +288,14 @@ def test_private_is_refused_where_it_is_public_already(push: Any) -> None:
     assert push().returncode == 0
     done = push("--private")
     assert done.returncode == 1
-    assert "public already" in done.stderr
+    assert "already public" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("token", "words"),
     [
-        ("hf_test_read", "tester (read) may not write to my-org"),
-        ("hf_test_stranger", "stranger (write) may not write to my-org; it may write to: stranger"),
+        ("hf_test_read", "tester (read) cannot write to my-org"),
+        ("hf_test_stranger", "stranger (write) cannot write to my-org. It can write to: stranger"),
         ("hf_test_unknown", "401"),
         ("", "hf auth login"),
     ],
@@ -350,9 +350,9 @@ def test_a_source_without_a_licence_is_refused_unless_one_is_given(
     write(workspace, "oscar", ["patru", "cinci", "șase"])
     other = push("--dry-run", out=workspace)
     assert other.returncode == 0
-    assert "note: my-org/lrl-ro: oscar has other rows, under other as before" in other.stderr
+    assert "note: my-org/lrl-ro: oscar has new rows, still under other" in other.stderr
     changed = push("--license", "mit", "--dry-run", out=workspace)
-    assert "note: my-org/lrl-ro: the licence of oscar is mit now, and was other." in changed.stderr
+    assert "note: my-org/lrl-ro: the licence of oscar is now mit; it was other." in changed.stderr
 
 
 def test_a_folder_that_is_damaged_or_not_finished_is_not_published(
@@ -378,7 +378,7 @@ def test_a_folder_that_is_damaged_or_not_finished_is_not_published(
     [
         (["--lang", "ro"], "--namespace"),
         (["--lang", "ro", "--all", "--namespace", "my-org"], "--all"),
-        (["--lang", "bg", "--namespace", "my-org"], "holds nothing of bg"),
+        (["--lang", "bg", "--namespace", "my-org"], "nothing for bg"),
         (["--lang", "qqq", "--namespace", "my-org"], "Unknown language"),
         (["--lang", "ro", "--namespace", "my/org"], "--namespace"),
         (["--lang", "ro", "--namespace", ""], "--namespace"),
@@ -387,8 +387,8 @@ def test_a_folder_that_is_damaged_or_not_finished_is_not_published(
         (["--lang", "ro", "--namespace", "my-org", "--kind", "adapter"], "nothing in the workspace"),
         (["--lang", "ro", "--namespace", "my-org", "--kind", ","], "--kind: nothing"),
         (["--lang", "ro", "--namespace", "my-org", "--method", "nope"], "--method"),
-        (["--lang", "ro", "--namespace", "my-org", "--source", "nope"], "There is: conceptnet"),
-        (["--lang", "ro", "--namespace", "x" * 95], "takes no repository"),
+        (["--lang", "ro", "--namespace", "my-org", "--source", "nope"], "Available: conceptnet"),
+        (["--lang", "ro", "--namespace", "x" * 95], "does not accept"),
         (["--lang", "ro", "--namespace", "my-org", "--endpoint", "localhost"], "--endpoint"),
     ],
 )
