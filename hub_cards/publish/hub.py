@@ -108,12 +108,10 @@ class Hub:
         user = self._api.whoami()
         access = user.get("auth", {}).get("accessToken", {})
         role = str(access.get("role", "unknown"))
-        role_in = {user["name"]: "admin"} | {
-            each["name"]: each.get("roleInOrg", "write") for each in user.get("orgs", [])
-        }
+        role_in = {user["name"]: "admin"} | {org["name"]: org.get("roleInOrg", "write") for org in user.get("orgs", [])}
         if role == "fineGrained":
             scoped = access.get("fineGrained", {}).get("scoped", [])
-            writable = {each["entity"]["name"] for each in scoped if "repo.write" in each.get("permissions", [])}
+            writable = {scope["entity"]["name"] for scope in scoped if "repo.write" in scope.get("permissions", [])}
         else:
             writable = set() if role == "read" else set(role_in)
         allowed = tuple(
@@ -158,7 +156,7 @@ class Hub:
             try:
                 return Path(path).read_bytes().decode("utf-8")
             except UnicodeDecodeError as error:
-                raise PublishError(f"{identifier}: {name} on the Hub is not UTF-8.", "Fix it there.") from error
+                raise PublishError(f"{identifier}: {name} on the Hub is not UTF-8.", "Fix it on the Hub.") from error
 
     def create(self, identifier: str, kind: Kind, *, private: bool) -> None:
         """Create a repository; an existing one is left unchanged."""

@@ -276,10 +276,10 @@ def _licence_of_dataset(
     config: PushConfig, dataset: Dataset, repository: str, record: Mapping[str, Any] | None
 ) -> License:
     """Return the licence of a dataset. If its source has no known licence, keep the published one, with a note."""
-    known, published = licenses.of_dataset(dataset.manifest), licenses.of_part(record, dataset.source)
-    licence = _licence(config, known, published, dataset.folder)
+    from_source, published = licenses.of_dataset(dataset.manifest), licenses.of_part(record, dataset.source)
+    licence = _licence(config, from_source, published, dataset.folder)
     _note_change(repository, dataset.source, licence, published)
-    if not known and not config.license and not licenses.of_part(record, dataset.source, dataset.manifest_sha256):
+    if not from_source and not config.license and not licenses.of_part(record, dataset.source, dataset.manifest_sha256):
         note(f"note: {repository}: {dataset.source} has new rows, still under {licence.id} (see --license).")
     return licence
 
@@ -290,14 +290,14 @@ def _note_change(repository: str, what: str, licence: License, published: Licens
 
 
 def _licence(
-    config: PushConfig, known: License | None, published: License | None, folder: Path, lacking: str = ""
+    config: PushConfig, from_sources: License | None, published: License | None, folder: Path, lacking: str = ""
 ) -> License:
     """Return the licence of an artifact: that of its sources, the requested one, or the published one.
 
     `lacking` names a fused adapter that is not in the workspace.
     """
     requested = licenses.asked_for(config.license, config.license_name, config.license_link) if config.license else None
-    if (licence := known or requested or published) is None:
+    if (licence := from_sources or requested or published) is None:
         raise UsageError(
             f"{folder}: the licence of {lacking or 'its text'} is unknown.",
             "Give the licence to publish it under with --license.",

@@ -191,7 +191,7 @@ def adapter_repository(
     manifest, name = adapter.manifest, adapter_id(adapter, base, namespace)
     paths = [entry["path"] for entry in manifest["outputs"]]
     files = [
-        *(File.listed(each["path"], adapter.folder, each) for each in entries(manifest)),
+        *(File.listed(entry["path"], adapter.folder, entry) for entry in entries(manifest)),
         File.of(MANIFEST, adapter.manifest_bytes),
     ]
     weights = [
@@ -221,7 +221,7 @@ def adapter_repository(
         )
 
     text_facts = {key: value for key, value in asdict(text).items() if key != "command"}
-    members = [member_of(each, workspace) for each in workspace.fused_in(adapter)]
+    members = [member_of(fused, workspace) for fused in workspace.fused_in(adapter)]
     part = Part(
         fingerprint([base, manifest["base"]]),
         fingerprint(weights),

@@ -271,7 +271,7 @@ class _Client:
     def _hint(self, status: int) -> str:
         key = self.endpoint.key_name
         if status == httpx.codes.UNAUTHORIZED:
-            subject = f"the key in {key}" if self.endpoint.key else f"{key} is not set: the key"
+            subject = f"the key in {key}" if self.endpoint.key else f"that {key} is set"
             return f"Check {subject}; --key-env names another variable."
         return {
             400: "Add or remove request fields, as in --extra '{\"max_tokens\": null}'; fewer --shots make a "

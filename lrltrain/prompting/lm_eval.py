@@ -39,16 +39,16 @@ def export(config: PromptConfig, folder: Path) -> list[Exported]:
             "Leave out --form chat and --normalise mean.",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    return [_write(config, asked, folder) for asked in open_asked(config)]
+    return [_write(config, job, folder) for job in open_asked(config)]
 
 
-def _write(config: PromptConfig, asked: Asked, folder: Path) -> Exported:
-    name = re.sub(r"\W+", "_", f"lrl_{config.task}_{asked.test.name}_{asked.test.language.code}")
+def _write(config: PromptConfig, job: Asked, folder: Path) -> Exported:
+    name = re.sub(r"\W+", "_", f"lrl_{config.task}_{job.test.name}_{job.test.language.code}")
     items = folder / f"{name}.jsonl"
-    write_text(items, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(asked)))
+    write_text(items, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(job)))
     file = folder / f"{name}.yaml"
-    write_text(file, yaml.safe_dump(_task(name, items, asked), sort_keys=False, allow_unicode=True))
-    return Exported(name, file, len(asked.texts))
+    write_text(file, yaml.safe_dump(_task(name, items, job), sort_keys=False, allow_unicode=True))
+    return Exported(name, file, len(job.texts))
 
 
 def rows_of(asked: Asked) -> Sequence[dict[str, Any]]:
@@ -61,7 +61,7 @@ def rows_of(asked: Asked) -> Sequence[dict[str, Any]]:
     ]
 
 
-def _task(name: str, items: Path, asked: Asked) -> dict[str, Any]:
+def _task(name: str, items: Path, job: Asked) -> dict[str, Any]:
     """Return the settings of a task. The delimiter is empty because each answer starts with its own space."""
     return {
         "task": name,
@@ -76,8 +76,8 @@ def _task(name: str, items: Path, asked: Asked) -> dict[str, Any]:
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {
             "version": 1.0,
-            "language": asked.test.language.code,
-            "data": asked.test.provenance,
-            "template": fingerprint(asked.prompts.template.model_dump())[:16],
+            "language": job.test.language.code,
+            "data": job.test.provenance,
+            "template": fingerprint(job.prompts.template.model_dump())[:16],
         },
     }

@@ -31,15 +31,15 @@ def plan(config: PromptConfig) -> list[Plan]:
     """Count the calls that are not in the cache, and estimate their tokens. Raises LrlError."""
     endpoint = find_endpoint(config) if config.endpoint else None
     plans: list[Plan] = []
-    for asked in open_asked(config):
-        facts = (asked.test.language.code, config.model, asked.test.name, config.shots, len(asked.texts))
+    for job in open_asked(config):
+        facts = (job.test.language.code, config.model, job.test.name, config.shots, len(job.texts))
         if endpoint is None:
-            size = sum(len(asked.prompts.completion(text).encode()) for text in asked.texts)
+            size = sum(len(job.prompts.completion(text).encode()) for text in job.texts)
             plans.append(Plan(*facts, 0, round(size / BYTES_A_TOKEN), 0, None))
             continue
-        stored = read_answers(asked.answers)
+        stored = read_answers(job.answers)
         requests = {
-            key_of(endpoint.url, request, config.draw): request for request in requests_of(config, endpoint, asked)
+            key_of(endpoint.url, request, config.draw): request for request in requests_of(config, endpoint, job)
         }
         measured = [
             (_bytes(requests[key]), answer.prompt_tokens, answer.completion_tokens)

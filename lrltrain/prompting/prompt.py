@@ -35,7 +35,7 @@ _ENDINGS = ("unfinished", "refused", "empty")  # counts of answers; see _count_e
 
 @dataclass(frozen=True)
 class Asked:
-    """A test set with its prompts, the indices of the selected items, and the file for an endpoint's answers."""
+    """A prompting job: a test set with its prompts, the selected items, and the file for an endpoint's answers."""
 
     test: TestSet
     prompts: Prompts
@@ -66,10 +66,10 @@ class Outcome:
 
 def prompt(config: PromptConfig, progress: Progress) -> list[Run]:
     """Prompt a model about the test sets of each language. Finished runs are reused. Raises LrlError."""
-    asked = open_asked(config)
+    jobs = open_asked(config)
     if config.answers:
-        return _score_recorded(config, config.answers, asked)
-    return _query_endpoint(config, asked, progress) if config.endpoint else _run_locally(config, asked, progress)
+        return _score_recorded(config, config.answers, jobs)
+    return _query_endpoint(config, jobs, progress) if config.endpoint else _run_locally(config, jobs, progress)
 
 
 def open_asked(config: PromptConfig) -> list[Asked]:
@@ -115,45 +115,45 @@ def _prepare(config: PromptConfig, template: Template, test: TestSet) -> Asked:
     )
 
 
-def _score_recorded(config: PromptConfig, answers: Path, asked: list[Asked]) -> list[Run]:
+def _score_recorded(config: PromptConfig, answers: Path, jobs: list[Asked]) -> list[Run]:
     """Score recorded answers. All files are located before the first is read."""
     runs: list[Run] = []
-    for entry, file in zip(asked, find_recorded(answers, [entry.test.language for entry in asked]), strict=True):
+    for job, file in zip(jobs, find_recorded(answers, [job.test.language for job in jobs]), strict=True):
         base = {"id": config.model, "revision": None}
         settings = {"answers": file_entry(file, file.parent)}
-        recipe = _recipe(config, entry, base, settings, made_with("scikit-learn"))
+        recipe = _recipe(config, job, base, settings, made_with("scikit-learn"))
         run = _find_finished(config, recipe)
         if run is None:
-            matched = match(read_recorded(file), entry.test, file)
+            matched = match(read_recorded(file), job.test, file)
             readings = reread(
-                [matched[place] for place in entry.places], entry.gold, entry.prompts.template.labels, config.task
+                [matched[place] for place in job.places], job.gold, job.prompts.template.labels, config.task
             )
             run = _keep(
-                config, entry, recipe, Outcome(readings.strict, readings.answers, {}, readings.columns, readings.scores)
+                config, job, recipe, Outcome(readings.strict, readings.answers, {}, readings.columns, readings.scores)
             )
         runs.append(run)
     return runs
 
 
-def _query_endpoint(config: PromptConfig, asked: list[Asked], progress: Progress) -> list[Run]:
+def _query_endpoint(config: PromptConfig, jobs: list[Asked], progress: Progress) -> list[Run]:
     endpoint = find_endpoint(config)
     request = {name: value for name, value in config.request().items() if name != "model"}
     runs: list[Run] = []
-    for entry in asked:
+    for job in jobs:
         settings = {"endpoint": endpoint.url, "request": request}
-        recipe = _recipe(config, entry, {"id": config.model, "revision": None}, settings, made_with("scikit-learn"))
+        recipe = _recipe(config, job, {"id": config.model, "revision": None}, settings, made_with("scikit-learn"))
         run = _find_finished(config, recipe)
         if run is None:
             folder = _folder(config, recipe).resolve()
             earlier = None if config.overwrite or find_run(folder, recipe) else earlier_run(folder, recipe)
-            outcome = _reread_answers(config, endpoint, entry, earlier) if earlier else None
-            run = _keep(config, entry, recipe, outcome or _ask(config, endpoint, entry, progress))
+            outcome = _reread_answers(config, endpoint, job, earlier) if earlier else None
+            run = _keep(config, job, recipe, outcome or _ask(config, endpoint, job, progress))
         runs.append(run)
-        _note_unfinished(config, entry, runs[-1])
+        _note_unfinished(config, job, runs[-1])
     return runs
 
 
-def _run_locally(config: PromptConfig, asked: list[Asked], progress: Progress) -> list[Run]:
+def _run_locally(config: PromptConfig, jobs: list[Asked], progress: Progress) -> list[Run]:
     from lrltrain.prompting.local import find_local, open_local  # noqa: PLC0415 -- imports torch, which an endpoint does not need
 
     local, settings = find_local(config)
@@ -161,37 +161,35 @@ def _run_locally(config: PromptConfig, asked: list[Asked], progress: Progress) -
     libraries = made_with("scikit-learn", "tokenizers", "torch", "transformers")
     model = None
     runs: list[Run] = []
-    for entry in asked:
-        recipe = _recipe(config, entry, local.base.as_json(), settings, libraries) | adapter_settings
+    for job in jobs:
+        recipe = _recipe(config, job, local.base.as_json(), settings, libraries) | adapter_settings
         run = _find_finished(config, recipe)
         if run is None:
             model = model or open_local(config, local, progress)
             started = time.perf_counter()
-            predicted, tokens, cut = model.classify(entry.name, entry.prompts, entry.texts, progress)
+            predicted, tokens, cut = model.classify(job.name, job.prompts, job.texts, progress)
             seconds = round(time.perf_counter() - started, 3)
             counts = {"tokens": {"prompt": tokens, "completion": 0}, "cost": None, "cut": cut, "seconds": seconds}
-            run = _keep(config, entry, recipe, Outcome(predicted, None, counts))
+            run = _keep(config, job, recipe, Outcome(predicted, None, counts))
         if run.manifest.get("cut"):
-            note(
-                f"note: {entry.name}: {run.manifest['cut']:,} of {len(entry.texts):,} texts are cut: see --max-length."
-            )
+            note(f"note: {job.name}: {run.manifest['cut']:,} of {len(job.texts):,} texts are cut: see --max-length.")
         runs.append(run)
     return runs
 
 
 def _recipe(
-    config: PromptConfig, asked: Asked, base: Mapping[str, Any], settings: Mapping[str, Any], libraries: dict[str, str]
+    config: PromptConfig, job: Asked, base: Mapping[str, Any], settings: Mapping[str, Any], libraries: dict[str, str]
 ) -> dict[str, Any]:
     """Return everything that determines a run, in the form of its manifest."""
     return {
         "task": config.task,
-        "language": asked.test.language.code,
-        "data": asked.test.provenance,
+        "language": job.test.language.code,
+        "data": job.test.provenance,
         "base": dict(base),
         "adapter": None,
         "method": f"prompt-{config.shots}",
         "source": None,
-        "settings": config.shaping() | dict(settings) | {"template": asked.prompts.template.model_dump()},
+        "settings": config.shaping() | dict(settings) | {"template": job.prompts.template.model_dump()},
         "made_with": libraries,
     }
 
@@ -216,21 +214,21 @@ def _find_finished(config: PromptConfig, recipe: Mapping[str, Any]) -> Run | Non
     return run
 
 
-def _ask(config: PromptConfig, endpoint: Endpoint, asked: Asked, progress: Progress) -> Outcome:
+def _ask(config: PromptConfig, endpoint: Endpoint, job: Asked, progress: Progress) -> Outcome:
     """Query an endpoint about all texts, and extract the labels from its answers."""
-    requests = requests_of(config, endpoint, asked)
+    requests = requests_of(config, endpoint, job)
     keys = [key_of(endpoint.url, request, config.draw) for request in requests]
-    with open_answers(asked.answers) as stored:
+    with open_answers(job.answers) as stored:
         missing = len({key for key in keys if stored.get(key) is None})
-        with progress.steps(f"Asking about {asked.name}", missing) as (advance, _):
+        with progress.steps(f"Asking about {job.name}", missing) as (advance, _):
             _run_coroutine(ask_all(endpoint, requests, stored, config, lambda done: advance(done, "")))
         answers = [answer for key in keys if (answer := stored.get(key)) is not None]
-    predicted = _labels_in([answer.text for answer in answers], endpoint, asked)
+    predicted = _labels_in([answer.text for answer in answers], endpoint, job)
     details = _bill(dict(zip(keys, answers, strict=True)), config) | _count_endings(answers)
     return Outcome(predicted, [answer.text for answer in answers], details)
 
 
-def _reread_answers(config: PromptConfig, endpoint: Endpoint, asked: Asked, run: Run) -> Outcome | None:
+def _reread_answers(config: PromptConfig, endpoint: Endpoint, job: Asked, run: Run) -> Outcome | None:
     """Extract the labels again from the answers of a run before an upgrade, since they were paid for."""
     table = run.predictions
     if "answer" not in table.columns or table["answer"].null_count():
@@ -239,12 +237,12 @@ def _reread_answers(config: PromptConfig, endpoint: Endpoint, asked: Asked, run:
     details = {key: run.manifest[key] for key in ("tokens", "cost", "prices", *_ENDINGS) if key in run.manifest}
     if (tokens := details.get("tokens")) and config.prices:
         details |= {"cost": cost_of(config.prices, tokens["prompt"], tokens["completion"]), "prices": config.prices}
-    note(f"note: {asked.name}: reusing the answers of a run by other versions. --overwrite queries the model again.")
-    return Outcome(_labels_in(answers, endpoint, asked), answers, details)
+    note(f"note: {job.name}: reusing the answers of a run by other versions. --overwrite queries the model again.")
+    return Outcome(_labels_in(answers, endpoint, job), answers, details)
 
 
-def _labels_in(answers: Sequence[str], endpoint: Endpoint, asked: Asked) -> list[str | None]:
-    labels, one_line = asked.prompts.template.labels, endpoint.form == "completion"
+def _labels_in(answers: Sequence[str], endpoint: Endpoint, job: Asked) -> list[str | None]:
+    labels, one_line = job.prompts.template.labels, endpoint.form == "completion"
     return [label_in(answer, labels, one_line=one_line) for answer in answers]
 
 
@@ -276,20 +274,18 @@ def _count_endings(answers: Sequence[Answer]) -> dict[str, Any]:
     }
 
 
-def _note_unfinished(config: PromptConfig, asked: Asked, run: Run) -> None:
+def _note_unfinished(config: PromptConfig, job: Asked, run: Run) -> None:
     """Print how many answers were cut off, are empty or were refused."""
     unfinished, empty, refused = (run.manifest.get(name, 0) for name in ("unfinished", "empty", "refused"))
     if refused:
-        note(
-            f"note: {asked.name}: the endpoint refuses {refused:,} of {len(asked.texts):,} texts, which count as wrong."
-        )
+        note(f"note: {job.name}: the endpoint refuses {refused:,} of {len(job.texts):,} texts, which count as wrong.")
     if unfinished or empty > refused:
         request = config.request()
         setting = next((name for name in ("max_completion_tokens", "max_tokens") if request.get(name)), "max_tokens")
         limit = f"--{setting.replace('_', '-')} {request.get(setting) or ''}".strip()
-        at_limit = f"{unfinished:,} of {len(asked.texts):,} answers end at {limit}"
+        at_limit = f"{unfinished:,} of {len(job.texts):,} answers end at {limit}"
         note(
-            f"note: {asked.name}: {at_limit}, and {empty - refused:,} are empty. A model that thinks first needs more "
+            f"note: {job.name}: {at_limit}, and {empty - refused:,} are empty. A model that thinks first needs more "
             "tokens, or thinking disabled with --extra."
         )
 
@@ -305,14 +301,14 @@ def _bill(answers: Mapping[str, Answer], config: PromptConfig) -> dict[str, Any]
     return {"tokens": tokens, "cost": cost, "prices": config.prices}
 
 
-def _keep(config: PromptConfig, asked: Asked, recipe: Mapping[str, Any], outcome: Outcome) -> Run:
+def _keep(config: PromptConfig, job: Asked, recipe: Mapping[str, Any], outcome: Outcome) -> Run:
     """Write a run. The full answer next to each prediction shows why a prediction is invalid."""
     predictions = pl.DataFrame(
-        {"item": asked.places, "gold": asked.gold, "predicted": outcome.predicted},
+        {"item": job.places, "gold": job.gold, "predicted": outcome.predicted},
         schema={"item": pl.Int64, "gold": pl.String, "predicted": pl.String},
     )
     if outcome.answers is not None:
         predictions = predictions.with_columns(answer=pl.Series(outcome.answers, dtype=pl.String), **outcome.columns)
     invalid = sum(label is None for label in outcome.predicted) / len(outcome.predicted)
-    result = scores(config.task, asked.gold, outcome.predicted) | {"invalid": invalid} | dict(outcome.scores)
+    result = scores(config.task, job.gold, outcome.predicted) | {"invalid": invalid} | dict(outcome.scores)
     return write_run(_folder(config, recipe), recipe, predictions, result, **outcome.more)

@@ -81,24 +81,24 @@ def probe_packing(model: Any, objective: Objective, vocabulary: int, longest: in
     if longest > window:  # the model's own masks respect the window, so ours must too
         reach = int(window) - (objective == "clm")
     sizes = (7, 4) if reach is None else (int(window) + 7, 4)
-    one, two = (torch.arange(5, 5 + size, device=parameter.device) % vocabulary for size in sizes)
-    alone = torch.cat([model(input_ids=piece[None]).logits[0] for piece in (one, two)])
+    ids_a, ids_b = (torch.arange(5, 5 + size, device=parameter.device) % vocabulary for size in sizes)
+    expected = torch.cat([model(input_ids=piece[None]).logits[0] for piece in (ids_a, ids_b)])
     batch = {
-        "input_ids": torch.cat([one, two])[None],
-        "segments": torch.tensor([[1] * len(one) + [2] * len(two)], device=parameter.device),
-        "position_ids": torch.cat([torch.arange(len(one)), torch.arange(len(two))])[None].to(parameter.device),
+        "input_ids": torch.cat([ids_a, ids_b])[None],
+        "segments": torch.tensor([[1] * len(ids_a) + [2] * len(ids_b)], device=parameter.device),
+        "position_ids": torch.cat([torch.arange(len(ids_a)), torch.arange(len(ids_b))])[None].to(parameter.device),
     }
     text_config = model.config.get_text_config()
     after_padding = (text_config.pad_token_id or 0) + 1  # RoBERTa's first position
-    fits_offset = after_padding + len(one) <= (getattr(text_config, "max_position_embeddings", None) or 0)
+    fits_offset = after_padding + len(ids_a) <= (getattr(text_config, "max_position_embeddings", None) or 0)
     forms: tuple[Form, ...] = ("added",) if objective == "clm" else ("added", "ones")
     starts = (0, after_padding) if fits_offset else (0,)  # an index out of range would break the CUDA context
     candidates = [PackedAttention(objective, start, form, parameter.dtype, reach) for form in forms for start in starts]
     joined = PackedAttention(objective, dtype=parameter.dtype)
-    results = [(_difference(model, candidate, batch, alone), candidate) for candidate in candidates]
+    results = [(_difference(model, candidate, batch, expected), candidate) for candidate in candidates]
     smallest = min((difference for difference, _ in results), default=inf)
     # In half precision, kernels differ by more than SAME, so the limit is relative to segments that are not separated.
-    limit = SHARE * _difference(model, joined, batch, alone)
+    limit = SHARE * _difference(model, joined, batch, expected)
     limit = min(limit, SAME) if parameter.dtype == torch.float32 else limit
     model.train(was_training)
     return next(
@@ -106,7 +106,7 @@ def probe_packing(model: Any, objective: Objective, vocabulary: int, longest: in
     )
 
 
-def _difference(model: Any, attention: PackedAttention, batch: dict[str, Tensor], alone: Tensor) -> float:
+def _difference(model: Any, attention: PackedAttention, batch: dict[str, Tensor], expected: Tensor) -> float:
     """Return the RMS difference from the logits of separate segments, relative to the RMS of those logits.
 
     Infinity if the model does not accept such inputs.
@@ -117,7 +117,7 @@ def _difference(model: Any, attention: PackedAttention, batch: dict[str, Tensor]
         raise
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError, AssertionError):
         return inf
-    difference = ((logits - alone.float()).square().mean() / alone.float().square().mean()).sqrt().item()
+    difference = ((logits - expected.float()).square().mean() / expected.float().square().mean()).sqrt().item()
     return difference if isfinite(difference) else inf
 
 
