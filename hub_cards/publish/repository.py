@@ -32,7 +32,7 @@ NOT_WEIGHTS = {"reference.safetensors"}
 
 @dataclass(frozen=True)
 class Local:
-    """A file of an artifact's folder."""
+    """A file in an artifact's folder."""
 
     folder: Path
     name: str
@@ -84,7 +84,7 @@ class Picture:
 
     @cached_property
     def drawn(self) -> bytes:
-        """Return the PNG."""
+        """Return the picture as PNG bytes."""
         return self.draw()
 
 

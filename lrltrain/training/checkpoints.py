@@ -73,7 +73,7 @@ def whole_steps(run: Path) -> list[int]:
 
 
 def drop_beyond(run: Path, step: int) -> None:
-    """Remove the checkpoints after `step`, from which a run resumes; they would be mistaken for newer ones."""
+    """Remove checkpoints after `step` when a run resumes from it; they would be mistaken for newer ones."""
     for later in steps_of(run):
         if later > step:
             remove_tree(run / f"checkpoint-{later}")

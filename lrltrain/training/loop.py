@@ -1,4 +1,4 @@
-"""The training loop: train K adapters together, with the result that each would have if trained alone. IO.
+"""The training loop: train K adapters together, each with the result it would have alone. IO through checkpoints.
 
 Each adapter has its own text, block order, masks, clipping, best weights and checkpoints. The base model, the method
 and the settings are shared. The only random numbers shared by all adapters are those of the base model's dropout.
@@ -153,7 +153,7 @@ class Loop:
             ]
 
     def _check(self, failed_at: Tensor, losses: Tensor) -> None:
-        """Stop each adapter whose loss is not finite, since step `failed_at`. Raises TrainingError if none is left."""
+        """Stop each adapter whose loss has not been finite since `failed_at`. Raises TrainingError if none is left."""
         for place, (number, loss) in enumerate(zip(failed_at.tolist(), losses.tolist(), strict=True)):
             state = self.known[place]
             if not number or state.failed:
