@@ -1,1 +1,1 @@
-"""Measures of a model with and without an adapter."""
+"""Evaluation of a model with and without an adapter."""

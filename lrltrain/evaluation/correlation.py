@@ -1,6 +1,6 @@
-"""Whether two quantities go together: Pearson's and Spearman's coefficients, with p by permutation. Pure.
+"""Correlation of two quantities: Pearson's and Spearman's coefficients, with p-values by permutation. Pure.
 
-The permutation test assumes no distribution, which for some ten languages nobody could check.
+A permutation test assumes no distribution, and with about ten languages no such assumption could be checked.
 """
 
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import permutation_test, rankdata
 
-FEWEST = 3  # points, below which a coefficient says nothing
-_TIMES = 9_999  # up to 7 points have fewer orders; then each is tried
+FEWEST = 3  # points; a coefficient of fewer says nothing
+_RESAMPLES = 9_999  # up to 7 points have fewer permutations, and then every one is tried
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Coefficients of `points` pairs with their two-sided p."""
+    """Correlation coefficients of `points` pairs, with two-sided p-values."""
 
     points: int
     pearson: float
@@ -26,28 +26,28 @@ class Correlation:
 
 
 def correlate(x: Floats, y: Floats, seed: int = 0) -> Correlation | None:
-    """Correlate pairs (points,), (points,); None where there are too few, or one side is the same everywhere."""
+    """Correlate pairs (points,), (points,); return None if there are too few, or if one side is constant."""
     if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     return Correlation(len(x), *_test(x, y, seed), *_test(rankdata(x), rankdata(y), seed))
 
 
 def _test(x: Floats, y: Floats, seed: int) -> tuple[float, float]:
-    """Return Pearson's coefficient and the share of the orders of `y` in which it is as far from 0."""
-    x, y = (each - each.mean() for each in (x, y))
+    """Return Pearson's coefficient, and the share of permutations of `y` whose coefficient is as far from 0."""
+    x, y = (values - values.mean() for values in (x, y))
     x, y = x / np.linalg.norm(x), y / np.linalg.norm(y)
 
-    def distance(ordered: Floats, axis: int = -1) -> Floats:
-        _ = axis  # the last one
-        return np.abs(ordered @ x)
+    def distance(permuted: Floats, axis: int = -1) -> Floats:
+        _ = axis  # always the last one
+        return np.abs(permuted @ x)
 
-    tested = permutation_test(
+    result = permutation_test(
         (y,),
         distance,
         permutation_type="pairings",
         vectorized=True,
         alternative="greater",
-        n_resamples=_TIMES,
+        n_resamples=_RESAMPLES,
         rng=np.random.default_rng(seed),
     )
-    return float(np.clip(x @ y, -1, 1)), float(tested.pvalue)
+    return float(np.clip(x @ y, -1, 1)), float(result.pvalue)

@@ -1,4 +1,4 @@
-"""From items to tokens and batches: labels at the first token of a word, batches of similar length. Pure."""
+"""Tokens and batches of items: labels are on the first token of a word, batches hold items of similar length. Pure."""
 
 import copy
 from collections.abc import Sequence
@@ -12,16 +12,17 @@ from lrltrain.evaluation.items import Items, Label
 from lrltrain.tokens import encode
 from lrltrain.training.loss import IGNORED
 
-CHUNK = 32  # batches whose items are sorted by length together
+CHUNK = 32  # batches; the items of this many are sorted by length together
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """A split as tokens.
+    """A tokenized split.
 
-    `ids`: the tokens of each item, with the special ones, (length,). `labels`: the class of each, (items,), or for ner
-    that of each token, (length,), IGNORED but at the first token of a word. `first`: for ner the position of each
-    word's first token, (words,), -1 where the word is cut off or has none. `cut` counts the items whose end is cut off.
+    `ids`: the tokens of each item, including special ones, (length,). `labels`: the class of each item, (), or for ner
+    the class of each of its tokens, (length,), IGNORED except at the first token of a word. `first`: for ner, the
+    position of each word's first token, (words,), -1 if the word is cut off or has no token. `cut`: the number of items
+    whose end is cut off.
     """
 
     ids: list[NDArray[np.int64]]
@@ -32,84 +33,86 @@ class Features:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Return the number of tokens of each item."""
-        return np.array([len(each) for each in self.ids], dtype=np.int64)
+        return np.array([len(item) for item in self.ids], dtype=np.int64)
 
 
-def _puts_spaces(tokenizer: Any) -> bool:
-    """Return whether a tokenizer reads words as the text that they make; some of byte-level BPE drop spaces."""
+def _keeps_spaces(tokenizer: Any) -> bool:
+    """Return whether words tokenize like the text that they form; some byte-level BPE tokenizers drop spaces."""
     words = tokenizer(["a", "a"], is_split_into_words=True, add_special_tokens=False)["input_ids"]
     return bool(words == tokenizer("a a", add_special_tokens=False)["input_ids"])
 
 
 def featurize(tokenizer: Any, items: Items, labels: Sequence[str], max_length: int) -> Features:
-    """Tokenize a split; what is beyond `max_length` tokens is cut off, and its words count as O in the score."""
-    numbers = {label: number for number, label in enumerate(labels)}
+    """Tokenize a split. Items are truncated to `max_length` tokens; words cut off count as O in the score."""
+    class_ids = {label: class_id for class_id, label in enumerate(labels)}
     if items.words is None:
         encoded = encode(tokenizer, items.texts, truncation=True, max_length=max_length)
-        gold = [np.array(numbers[str(label)], dtype=np.int64) for label in items.labels]
-        return Features([np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]], gold, cut=_cut(encoded))
+        gold = [np.array(class_ids[str(label)], dtype=np.int64) for label in items.labels]
+        return Features(
+            [np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]], gold, cut=_count_truncated(encoded)
+        )
     reader = copy.copy(tokenizer)
-    reader.add_prefix_space = True  # transformers 4 wants it of some, to read words; it changes no token of a copy
-    space = "" if _puts_spaces(reader) else " "
+    reader.add_prefix_space = True  # required of some by transformers 4 to read words; changes no token of a copy
+    prefix = "" if _keeps_spaces(reader) else " "
     encoded = encode(
         reader,
-        [[*words[:1], *(f"{space}{word}" for word in words[1:])] for words in items.words],
+        [[*words[:1], *(f"{prefix}{word}" for word in words[1:])] for words in items.words],
         is_split_into_words=True,
         truncation=True,
         max_length=max_length,
     )
-    ids = [np.array(each, dtype=np.int64) for each in encoded["input_ids"]]
+    ids = [np.array(tokens, dtype=np.int64) for tokens in encoded["input_ids"]]
     first = [first_tokens(encoded.word_ids(item), len(words)) for item, words in enumerate(items.words)]
     aligned = []
-    for tokens, places, tags in zip(ids, first, items.labels, strict=True):
-        each = np.full(len(tokens), IGNORED, dtype=np.int64)
-        read = places >= 0
-        each[places[read]] = np.array([numbers[tag] for tag in tags], dtype=np.int64)[read]
-        aligned.append(each)
-    return Features(ids, aligned, first, _cut(encoded))
+    for tokens, positions, tags in zip(ids, first, items.labels, strict=True):
+        token_labels = np.full(len(tokens), IGNORED, dtype=np.int64)
+        is_kept = positions >= 0
+        token_labels[positions[is_kept]] = np.array([class_ids[tag] for tag in tags], dtype=np.int64)[is_kept]
+        aligned.append(token_labels)
+    return Features(ids, aligned, first, _count_truncated(encoded))
 
 
-def _cut(encoded: Any) -> int:
-    """Count the texts of which something is beyond the longest."""
-    return sum(bool(each.overflowing) for each in encoded.encodings)
+def _count_truncated(encoded: Any) -> int:
+    """Count the texts that were truncated."""
+    return sum(bool(encoding.overflowing) for encoding in encoded.encodings)
 
 
 def first_tokens(word_ids: Sequence[int | None], words: int) -> NDArray[np.int64]:
-    """Return the position of the first token of each word, (words,), -1 where it has none."""
-    places = np.full(words, -1, dtype=np.int64)
+    """Return the position of the first token of each word, (words,), or -1 if it has none."""
+    positions = np.full(words, -1, dtype=np.int64)
     for position, word in enumerate(word_ids):
-        if word is not None and places[word] < 0:
-            places[word] = position
-    return places
+        if word is not None and positions[word] < 0:
+            positions[word] = position
+    return positions
 
 
 def batches(lengths: NDArray[np.int64], size: int, draw: np.random.Generator | None = None) -> list[NDArray[np.int64]]:
-    """Cut items into batches of `size`, as numbers of items, each item once.
+    """Split items into batches of `size`, as arrays of item numbers; each item occurs once.
 
-    Without `draw` by falling length. With it in a random order: items of CHUNK batches, which are drawn at random, are
-    sorted by length, and the batches are shuffled.
+    Without `draw`, items are in order of decreasing length. With it, the order is random: items are shuffled and split
+    into chunks of CHUNK batches, each chunk is sorted by length, and then all batches are shuffled.
     """
     if draw is None:
         order = np.argsort(-lengths, kind="stable")
         return [order[begin : begin + size] for begin in range(0, len(order), size)]
     order = draw.permutation(len(lengths))
-    cut: list[NDArray[np.int64]] = []
+    sorted_batches: list[NDArray[np.int64]] = []
     for begin in range(0, len(order), size * CHUNK):
-        some = order[begin : begin + size * CHUNK]
-        some = some[np.argsort(lengths[some], kind="stable")]
-        cut += [some[at : at + size] for at in range(0, len(some), size)]
-    return [cut[number] for number in draw.permutation(len(cut))]
+        chunk = order[begin : begin + size * CHUNK]
+        chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
+        sorted_batches += [chunk[start : start + size] for start in range(0, len(chunk), size)]
+    return [sorted_batches[number] for number in draw.permutation(len(sorted_batches))]
 
 
 def tags_of(
     predicted: NDArray[np.int64], first: NDArray[np.int64], labels: Sequence[str], missing: str = "O"
 ) -> tuple[str, ...]:
-    """Return the tag of each word: that at its first token, `missing` where it has none. `predicted` (length,)."""
-    return tuple(labels[predicted[place]] if place >= 0 else missing for place in first)
+    """Return the tag of each word: the one at its first token, or `missing` if it has none. `predicted` (length,)."""
+    return tuple(labels[predicted[position]] if position >= 0 else missing for position in first)
 
 
 def decoded(predicted: Sequence[NDArray[np.int64]], features: Features, labels: Sequence[str]) -> list[Label]:
-    """Return predictions as labels: of each item one, or for ner a tag per word."""
+    """Return predictions as labels: one per item, or for ner one tag per word."""
     if features.first is None:
-        return [labels[int(each)] for each in predicted]
-    return [tags_of(each, first, labels) for each, first in zip(predicted, features.first, strict=True)]
+        return [labels[int(class_id)] for class_id in predicted]
+    return [tags_of(tokens, first, labels) for tokens, first in zip(predicted, features.first, strict=True)]

@@ -1,4 +1,4 @@
-"""A split as a task model takes it: batches of the items of each seed, and what the frozen part gives, kept."""
+"""A split as input to a task model: batches of items for each seed, and the cached output of the frozen part."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -13,12 +13,12 @@ from lrltrain.evaluation.features import Features, batches
 from lrltrain.evaluation.heads import TaskModel
 from lrltrain.training.loss import IGNORED
 
-MOST_BYTES = 2 << 30  # of what is kept, a split; beyond, nothing is
-MULTIPLE = 16  # tokens, of the lengths of batches whose shapes are to repeat
+MOST_BYTES = 2 << 30  # of cached output per split; if there is more, nothing is cached
+MULTIPLE = 16  # tokens; if shapes have to repeat, batch lengths are rounded up to a multiple of this
 
 
 class Inputs:
-    """A split on its way to a model on `device`; `pad` is the id of padding."""
+    """A split in batches for a model on `device`; `pad` is the id of the padding token."""
 
     def __init__(self, features: Features, pad: int, device: torch.device) -> None:
         self.features, self.pad, self.device = features, pad, device
@@ -31,52 +31,56 @@ class Inputs:
 
     @torch.no_grad()
     def keep(self, model: TaskModel, size: int, precision: AbstractContextManager[Any]) -> None:
-        """Compute the frozen part for all items, if it fits into MOST_BYTES."""
+        """Compute and cache the output of the frozen part for all items, if it fits into MOST_BYTES."""
         hidden = 2 * int(model.encoder.config.hidden_size)
         self.kept = None
         if not model.splits or int(self.begins[-1]) * hidden * 4 > MOST_BYTES:
             return
         was_training = model.training
         model.eval()
-        kept: Tensor | None = None  # each batch goes to its place at once: twice as much would be too much
+        kept: Tensor | None = None  # filled batch by batch: concatenating batches would need twice the memory
         with precision:
-            for chosen in batches(self.lengths, size):
-                tensors = self.layout([chosen])
+            for items in batches(self.lengths, size):
+                tensors = self.layout([items])
                 ids, mask = (tensors[name].to(self.device) for name in ("tokens", "mask"))
                 rows = model.lower(ids, mask)[mask.bool()]
                 if kept is None:
                     kept = rows.new_empty(int(self.begins[-1]), rows.shape[-1])
-                places = np.concatenate([np.arange(self.begins[item], self.begins[item + 1]) for item in chosen])
-                kept[torch.from_numpy(places).to(self.device)] = rows
+                rows_of_items = np.concatenate([np.arange(self.begins[item], self.begins[item + 1]) for item in items])
+                kept[torch.from_numpy(rows_of_items).to(self.device)] = rows
         self.kept = kept
         model.train(was_training)
 
     def layout(self, chosen: Sequence[NDArray[np.int64]], *, static: bool = False) -> dict[str, Tensor]:
-        """Return a batch of some items of each seed, on the CPU: of R rows the first R / K are of the first seed.
+        """Return a batch of the items chosen for each seed, on the CPU; R / K rows per seed, in order of the seeds.
 
-        `tokens` (rows, length) are ids, or the rows of what is kept; `mask` (rows, length) is 1 at those that are no
-        padding; `labels` are (rows,), or for ner (rows, length), IGNORED at padding. A seed that has fewer items than
-        another gets its first again, without labels. With `static`, lengths are multiples of MULTIPLE, or the longest.
+        `tokens` (rows, length) are token ids, or row numbers of the cached output; `mask` (rows, length) is 1 except at
+        padding; `labels` are (rows,), or for ner (rows, length), IGNORED at padding. A seed with fewer items than
+        another gets its first item again, without labels. With `static`, the length is rounded up to a multiple of
+        MULTIPLE, but never beyond the longest item.
         """
         size = max(map(len, chosen))
         items = np.concatenate(
-            [np.pad(each, (0, size - len(each)), mode="constant", constant_values=each[0]) for each in chosen]
+            [
+                np.pad(numbers, (0, size - len(numbers)), mode="constant", constant_values=numbers[0])
+                for numbers in chosen
+            ]
         )
-        counted = np.concatenate([np.arange(size) < len(each) for each in chosen])
+        is_labeled = np.concatenate([np.arange(size) < len(numbers) for numbers in chosen])
         lengths = self.lengths[items]
         length = int(lengths.max())
         if static:
             length = min(-(-length // MULTIPLE) * MULTIPLE, int(self.lengths.max()))
-        places = np.arange(length)[None]
-        inside = places < lengths[:, None]
-        at = np.where(inside, self.begins[items][:, None] + places, 0)
-        tokens = at if self.kept is not None else np.where(inside, self._ids[at], self.pad)
+        positions = np.arange(length)[None]
+        inside = positions < lengths[:, None]
+        indices = np.where(inside, self.begins[items][:, None] + positions, 0)
+        tokens = indices if self.kept is not None else np.where(inside, self._ids[indices], self.pad)
         if self._by_token:
-            labels = np.where(inside & counted[:, None], self._labels[at], IGNORED)
+            labels = np.where(inside & is_labeled[:, None], self._labels[indices], IGNORED)
         else:
-            labels = np.where(counted, self._labels[items], IGNORED)
-        made = {"tokens": tokens, "mask": inside.astype(np.int64), "labels": labels}
-        return {name: torch.from_numpy(value) for name, value in made.items()}
+            labels = np.where(is_labeled, self._labels[items], IGNORED)
+        arrays = {"tokens": tokens, "mask": inside.astype(np.int64), "labels": labels}
+        return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
     def logits(self, model: TaskModel, tensors: dict[str, Tensor]) -> Tensor:
         """Return the logits of a batch on the model's device: (rows, labels), or for ner (rows, length, labels)."""

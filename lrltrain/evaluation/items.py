@@ -1,4 +1,4 @@
-"""What the data of a task is made of: items with gold labels, in three splits. Pure."""
+"""The data of a task: items with gold labels, in three splits. Pure."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -20,9 +20,9 @@ LABELS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Items:
-    """One split: `texts`, each split into `words` for ner alone, and a gold label each, for ner a tag per word.
+    """One split: `texts` with a gold label each; for ner also each text's `words`, and a label is one tag per word.
 
-    `numbers` are those of the items in their file or split, from 0, where they are not all of it.
+    `numbers` are the items' numbers in their file or split, from 0, if these items are not all of it.
     """
 
     texts: tuple[str, ...]
@@ -36,27 +36,27 @@ class Items:
         return tuple(range(len(self.labels))) if self.numbers is None else self.numbers
 
     def sampled(self, count: int) -> "Items":
-        """Return so many of the items, as `sample` has them."""
-        places = sample(len(self.labels), count)
-        words = tuple(self.words[place] for place in places) if self.words else None
+        """Return `count` of the items, as drawn by `sample`."""
+        positions = sample(len(self.labels), count)
+        words = tuple(self.words[position] for position in positions) if self.words else None
         return Items(
-            tuple(self.texts[place] for place in places),
-            tuple(self.labels[place] for place in places),
+            tuple(self.texts[position] for position in positions),
+            tuple(self.labels[position] for position in positions),
             words,
-            tuple(self.numbered[place] for place in places),
+            tuple(self.numbered[position] for position in positions),
         )
 
     @property
     def digest(self) -> str:
-        """Return a hash of all that is in it."""
+        """Return a hash of the contents."""
         return fingerprint([self.words or self.texts, self.labels])
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """The data of a task in a language; `provenance` is what a manifest says of it, its `name` fit for a folder's.
+    """The data of a task in a language. `provenance` is its entry in a manifest, with a `name` that suits a folder.
 
-    `own` are its labels, where they are not those of the task.
+    `own` holds the labels of the data, if they are not those of the task.
     """
 
     task: Task
@@ -71,16 +71,16 @@ class TaskData:
         return LABELS[self.task] if self.own is None else self.own
 
     def with_labels(self, labels: tuple[str, ...]) -> "TaskData":
-        """Return the same data with labels of its own, if these are not those of the task."""
+        """Return the same data with these labels as its own, unless they are those of the task."""
         if labels == LABELS[self.task]:
             return self
         return replace(self, own=labels, provenance={**self.provenance, "labels": list(labels)})
 
 
 def sample(length: int, count: int | None) -> list[int]:
-    """Return so many of the places 0 to `length`, in order: always the same, and those of a smaller count among them.
+    """Return `count` of the numbers below `length`, in order: always the same, and including those of a smaller count.
 
-    The first ones would not do: files are sorted, as AfriSenti's by label.
+    Taking the first ones would not do, because files are sorted, such as AfriSenti's by label.
     """
     if count is None:
         return list(range(length))

@@ -1,4 +1,4 @@
-"""Log-likelihoods of sentences, the files that hold them, and the perplexities that are made of them. IO.
+"""Log-likelihoods of sentences, the files that store them, and the perplexities computed from them. IO.
 
 .../pppl-TEXT-FORMULA-HASH/{manifest.json, sentences.parquet, scores.json}
 """
@@ -16,10 +16,10 @@ SCORES_FILE, SENTENCES_FILE = "scores.json", "sentences.parquet"
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """Log-likelihood in nats, tokens and characters asked for of each sentence, (sentences,) each.
+    """Log-likelihood in nats, and number of scored tokens and characters, of each sentence: (sentences,) each.
 
-    `cut` tells of how many sentences the end was not read, as they are longer than the model reads, and `unknown` which
-    share of all tokens the vocabulary does not have; the corrected formula does not ask for these.
+    `cut` is the number of sentences whose end was not read because they are longer than the model's input. `unknown` is
+    the share of all tokens that are not in the vocabulary; the corrected formula does not score these.
     """
 
     log_likelihood: NDArray[np.float64]
@@ -33,15 +33,15 @@ class Likelihoods:
         return float(statistic_of(formula)(self, np.arange(len(self.tokens))))
 
     def differences(self, other: "Likelihoods", formula: str) -> NDArray[np.float64]:
-        """Return by how much each sentence differs: in log-likelihood, by the paper's formula in perplexity."""
+        """Return self - other for each sentence: in perplexity for the paper's formula, else in log-likelihood."""
         if formula == "paper":
             return _of_sentences(self) - _of_sentences(other)
         return self.log_likelihood - other.log_likelihood
 
 
 def read_likelihoods(folder: Path) -> Likelihoods:
-    """Read those of a folder of scores; sentences that have no token to ask for are left out."""
-    with (folder / SENTENCES_FILE).open("rb") as stream:  # polars would take its path for a pattern
+    """Read the likelihoods of a folder of scores, without sentences that have no scored token."""
+    with (folder / SENTENCES_FILE).open("rb") as stream:  # polars would read its path as a pattern
         table = pl.read_parquet(stream).filter(pl.col("tokens") > 0)
     return Likelihoods(table["log_likelihood"].to_numpy(), table["tokens"].to_numpy(), table["characters"].to_numpy())
 
@@ -52,7 +52,7 @@ def per_corpus(measured: Likelihoods, rows: NDArray[np.int64]) -> NDArray[np.flo
 
 
 def mean_of_sentences(measured: Likelihoods, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the mean over `rows` (..., sentences) of each sentence's own perplexity, as the paper has it."""
+    """Return the mean over `rows` (..., sentences) of each sentence's perplexity, as in the paper."""
     return _of_sentences(measured)[rows].mean(-1)
 
 
@@ -60,7 +60,7 @@ Statistic = Callable[[Likelihoods, NDArray[np.int64]], NDArray[np.float64]]
 
 
 def statistic_of(formula: str) -> Statistic:
-    """Return how likelihoods are made into the perplexity of a text: by the paper's formula or, else, per corpus."""
+    """Return the function that computes the perplexity of a text: by the paper's formula, or else per corpus."""
     return mean_of_sentences if formula == "paper" else per_corpus
 
 

@@ -1,4 +1,4 @@
-"""The pipeline of `lrltrain eval`: the scores of tasks, and perplexity, as they are asked for."""
+"""The pipeline of `lrltrain eval`: task scores and perplexity, as requested."""
 
 from lrldata.output import note
 from lrldata.progress import Progress
@@ -8,9 +8,9 @@ from lrltrain.evaluation.score_text import Score, score_text
 
 
 def measure(config: EvalConfig, progress: Progress) -> tuple[list[TaskScore], list[Score]]:
-    """Measure what `config` asks for; returns scores of tasks and perplexities. Raises LrlError."""
+    """Measure what `config` asks for; return task scores and perplexities. Raises LrlError."""
     if config.task == "all" and not config.measures_text:
-        left_out = "has no flores200/devtest, so pseudo-perplexity is left out; measure it with --task pppl"
-        note(f"note: {config.data}: {left_out}.")
+        reason = "has no flores200/devtest, so pseudo-perplexity is left out; measure it with --task pppl"
+        note(f"note: {config.data}: {reason}.")
     tasks = score_tasks(config, progress) if config.task != "pppl" else []
     return tasks, score_text(config, progress) if config.measures_text else []

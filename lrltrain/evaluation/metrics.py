@@ -1,4 +1,4 @@
-"""Scores of a task, 0 to 1: of classes by scikit-learn, of entities as seqeval has them. Pure."""
+"""Scores of a task, 0 to 1: for classes by scikit-learn, for entities as in seqeval. Pure."""
 
 from collections.abc import Sequence
 
@@ -9,30 +9,35 @@ from lrltrain.evaluation.statistics import spans
 def scores(task: Task, gold: Sequence[Label], predicted: Sequence[Label | None]) -> dict[str, float]:
     """Return macro-F1 and accuracy of classes, or F1, precision and recall of whole entities (CoNLL-2000, seqeval).
 
-    Macro-F1 is over the classes that occur in gold or predictions, each counting alike; one that is never predicted
-    has 0. A prediction that is None is wrong, and of no class. An entity counts where both its type and all of its
-    words are right.
+    Macro-F1 is averaged over the classes that occur in gold or predictions, with equal weights; a class that is never
+    predicted scores 0. A prediction of None is wrong and belongs to no class. An entity is right if its type and all of
+    its words are.
     """
     if task == "ner":
-        return entity_scores(gold, [each or () for each in predicted])
-    from sklearn.metrics import accuracy_score, f1_score  # noqa: PLC0415 -- a second that entities need not wait
+        return entity_scores(gold, [tags or () for tags in predicted])
+    from sklearn.metrics import accuracy_score, f1_score  # noqa: PLC0415 -- takes a second, and entities do not need it
 
-    told = [label or "" for label in predicted]
-    occurring = sorted({*gold, *told} - {""})
+    guesses = [label or "" for label in predicted]
+    occurring = sorted({*gold, *guesses} - {""})
     return {
-        "macro_f1": float(f1_score(gold, told, labels=occurring, average="macro", zero_division=0)),
-        "accuracy": float(accuracy_score(gold, told)),
+        "macro_f1": float(f1_score(gold, guesses, labels=occurring, average="macro", zero_division=0)),
+        "accuracy": float(accuracy_score(gold, guesses)),
     }
 
 
 def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str | None]]) -> dict[str, float]:
-    """Return F1, precision and recall of the entities of all items together, 0 where there are none.
+    """Return F1, precision and recall of the entities of all items together, 0 if there are none.
 
-    To the last bit as seqeval 1.2.2 has them with `zero_division=0`, for tags of IOB: the sums are done in its order.
+    For IOB tags, the results equal those of seqeval 1.2.2 with `zero_division=0` to the last bit: the arithmetic is in
+    its order.
     """
-    right = said = there = 0
-    for tags, guess in zip(gold, predicted, strict=True):
-        wanted, found = spans(tags), spans(guess)
-        right, said, there = right + len(wanted & found), said + len(found), there + len(wanted)
-    precision, recall = right / (said or 1), right / (there or 1)
+    correct = predicted_count = gold_count = 0
+    for tags, guessed in zip(gold, predicted, strict=True):
+        gold_spans, predicted_spans = spans(tags), spans(guessed)
+        correct, predicted_count, gold_count = (
+            correct + len(gold_spans & predicted_spans),
+            predicted_count + len(predicted_spans),
+            gold_count + len(gold_spans),
+        )
+    precision, recall = correct / (predicted_count or 1), correct / (gold_count or 1)
     return {"f1": 2.0 * precision * recall / ((precision + recall) or 1), "precision": precision, "recall": recall}

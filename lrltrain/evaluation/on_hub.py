@@ -1,4 +1,4 @@
-"""Datasets of the Hub that are measured on, in the configuration of a language. IO."""
+"""Evaluation datasets on the Hub, loaded in the configuration of a language. IO."""
 
 from pathlib import Path
 from typing import Any
@@ -10,48 +10,48 @@ from lrldata.language import Language, find
 from lrldata.web.inputs import type_of
 from lrltrain.names import HUB_ID
 
-_SHOWN = 8  # configurations that are named
+_SHOWN = 8  # configurations listed in a message
 
 
 def split_id(typed: str) -> tuple[str, str | None]:
-    """Return the id of a dataset, and the configuration where one is named behind it: ORG/NAME/CONFIGURATION.
+    """Split ORG/NAME/CONFIGURATION into the id of a dataset and its configuration, which is None if there is none.
 
-    What looks like a path here, or like a file, is no such thing.
+    Anything that looks like a local path or file is returned whole.
     """
     identifier, _, configuration = typed.rpartition("/")
-    here = Path(identifier).parent.exists() or type_of(configuration) or configuration.endswith(".devtest")
-    named = identifier.count("/") == 1 and HUB_ID.fullmatch(identifier) and not here
-    return (identifier, configuration) if named else (typed, None)
+    is_local = Path(identifier).parent.exists() or type_of(configuration) or configuration.endswith(".devtest")
+    has_configuration = identifier.count("/") == 1 and HUB_ID.fullmatch(identifier) and not is_local
+    return (identifier, configuration) if has_configuration else (typed, None)
 
 
 def load_parts(typed: str, usual: str | None, language: Language, hint: str) -> tuple[Any, str | None]:
-    """Load the splits of a dataset: in the configuration that is named behind its id, else in the usual one.
+    """Load the splits of a dataset in the configuration that is part of the id, or else in its usual one.
 
-    Where it has no usual one, in the language's own: that is the only one, or the one that is named by a code or the
-    name of the language. Which one it was is returned beside it. Raises InputError.
+    If that fails and the id has no configuration, the language's own is loaded: the only one, or the one named by a
+    code or the name of the language. The configuration is returned with the splits. Raises InputError.
     """
-    identifier, named = split_id(typed)
-    configuration = named or usual
+    identifier, requested = split_id(typed)
+    configuration = requested or usual
     try:
         return load_dataset(identifier, configuration), configuration
     except Exception as error:
-        # What cannot be reached is not asked again: that takes half a minute.
-        held = _configurations(identifier) if isinstance(error, ValueError) else []
-        own = None if named else _of_language(held, language)
-        if own is not None and own != configuration:
-            return load_parts(identifier, own, language, hint)
-        if held and configuration not in held:
-            shown = ", ".join(held[:_SHOWN]) + (", ..." if len(held) > _SHOWN else "")
-            lacks = repr(named) if named else f"for {language.name} ({language.code})"
-            hint = f"It has: {shown}. Name one behind the id, as {identifier}/{held[0]}."
-            raise InputError(f"{identifier}: has no configuration {lacks}.", hint) from error
+        # If the Hub cannot be reached, asking again would take half a minute.
+        available = _configurations(identifier) if isinstance(error, ValueError) else []
+        suitable = None if requested else _of_language(available, language)
+        if suitable is not None and suitable != configuration:
+            return load_parts(identifier, suitable, language, hint)
+        if available and configuration not in available:
+            listed = ", ".join(available[:_SHOWN]) + (", ..." if len(available) > _SHOWN else "")
+            missing = repr(requested) if requested else f"for {language.name} ({language.code})"
+            hint = f"It has: {listed}. Append one to the id, as in {identifier}/{available[0]}."
+            raise InputError(f"{identifier}: has no configuration {missing}.", hint) from error
         if identifier.count("/") == 1 and Path(identifier).parent.is_dir():
-            hint = f"There is no folder of this name here either. {hint}"
+            hint = f"There is no local folder of this name either. {hint}"
         raise InputError(f"{identifier}: cannot be loaded from the Hub: {first_line(error, 200)}", hint) from error
 
 
 def _may_be_of(configuration: str, language: Language) -> bool:
-    """Return whether a configuration is not named after another language."""
+    """Return whether a configuration may be one of this language: it is not named after another one."""
     try:
         return find(configuration).code == language.code
     except LanguageError:
@@ -59,16 +59,16 @@ def _may_be_of(configuration: str, language: Language) -> bool:
 
 
 def _configurations(identifier: str) -> list[str]:
-    """Return the configurations of a dataset; none where it cannot be asked for them."""
+    """Return the configurations of a dataset, or none if they cannot be listed."""
     try:
         return list(get_dataset_config_names(identifier))
-    except Exception:  # noqa: BLE001 -- what the first error said is told
+    except Exception:  # noqa: BLE001 -- the first error is reported
         return []
 
 
-def _of_language(held: list[str], language: Language) -> str | None:
-    if len(held) == 1 and _may_be_of(held[0], language):
-        return held[0]
+def _of_language(available: list[str], language: Language) -> str | None:
+    if len(available) == 1 and _may_be_of(available[0], language):
+        return available[0]
     spelled = language.spellings() | ({language.wikiann} if language.wikiann else set())
-    named = [each for each in held if each.casefold().replace("-", "_") in spelled]
-    return named[0] if len(named) == 1 else None
+    matches = [name for name in available if name.casefold().replace("-", "_") in spelled]
+    return matches[0] if len(matches) == 1 else None

@@ -1,4 +1,4 @@
-"""What a test set shares with other text: with the items that are trained on, and with a corpus. IO."""
+"""Overlap of a test set with other text: with the training items, and with a corpus. IO."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,24 +22,24 @@ ROWS_AT_ONCE = 10_000
 
 
 def overlaps(splits: dict[str, Items], language: Language) -> dict[str, Any]:
-    """Count the items of the test split that stand in train and dev, and those of dev that stand in train."""
+    """Count the items of the test split that also occur in train and in dev, and those of dev that occur in train."""
     spaced = is_spaced(main_script(language))
     pairs = {"test_in_train": ("test", "train"), "test_in_dev": ("test", "dev"), "dev_in_train": ("dev", "train")}
     return {
-        name: overlap(splits[these].texts, splits[those].texts, spaced=spaced) for name, (these, those) in pairs.items()
+        name: overlap(splits[one].texts, splits[other].texts, spaced=spaced) for name, (one, other) in pairs.items()
     }
 
 
 def overlap(these: Sequence[str], those: Sequence[str], *, spaced: bool) -> dict[str, int]:
-    """Count how many of these texts are among those: exactly, or nearly.
+    """Count how many of `these` texts occur among `those`, exactly or nearly.
 
-    `exact` is after NFC, lower case and single spaces. `near`, which includes them, is by MinHash of shingles (see
-    `lrldata.web.minhash`): in one cluster with one of those.
+    `exact` compares texts after NFC, lower-casing and collapsing spaces. `near` includes exact matches and compares by
+    MinHash of shingles (see `lrldata.web.minhash`): a text counts if it is in one cluster with one of `those`.
     """
     one, other = (_normalised(texts) for texts in (these, those))
     exact = one.is_in(other.implode()).to_numpy()
-    found = clusters(signatures(pl.concat([one, other]), spaced=spaced))
-    near = np.isin(found[: len(one)], found[len(one) :]) | exact
+    cluster_ids = clusters(signatures(pl.concat([one, other]), spaced=spaced))
+    near = np.isin(cluster_ids[: len(one)], cluster_ids[len(one) :]) | exact
     return {"items": len(one), "exact": int(exact.sum()), "near": int(near.sum())}
 
 
@@ -49,30 +49,37 @@ def _normalised(texts: Sequence[str]) -> pl.Series:
 
 
 def contamination(folder: Path, items: Items, language: Language) -> dict[str, Any]:
-    """Count how many items of a test set are found in the text of a dataset that is trained on, its split `train`.
+    """Count how many items of a test set occur in the text of a training dataset, in its split `train`.
 
-    By shingles of 8 words (30 characters where a script has no spaces), of letters and digits alone, as `lrldata build`
-    protects benchmarks: `found` have at least one in the corpus, `whole` all of them. An item shorter than a shingle is
-    found only where it is a whole line. The corpus is streamed. Raises InputError, StorageError.
+    Items are compared by shingles of 8 words (30 characters in scripts without spaces), of letters and digits only, as
+    `lrldata build` does to protect benchmarks. `found` counts items with at least one shingle in the corpus, `whole`
+    those with all of them. An item shorter than a shingle is found only if it is a whole line. The corpus is streamed.
+    Raises InputError, StorageError.
     """
     opened = open_shards(folder)
     manifest = opened.manifest
-    held = manifest["language"]["code"]
-    if held != language.code:
-        raise InputError(f"{folder}: holds {held}, not {language.code}.", f"Give a corpus of {language.name}.")
+    corpus_language = manifest["language"]["code"]
+    if corpus_language != language.code:
+        raise InputError(
+            f"{folder}: holds {corpus_language}, not {language.code}.", f"Give a corpus in {language.name}."
+        )
     spaced, script = is_spaced(main_script(language)), main_script(language)
     texts = repair(pl.Series(list(items.texts), dtype=pl.String), script, language.code)
     hashes, offsets = hash_sentences(texts, spaced=spaced)
-    wanted = np.unique(hashes)
-    seen = np.zeros(len(wanted), dtype=np.bool_)
+    unique_hashes = np.unique(hashes)
+    in_corpus = np.zeros(len(unique_hashes), dtype=np.bool_)
     for rows in _texts(opened):
-        found, _ = hash_sentences(rows, spaced=spaced)
-        places = np.minimum(np.searchsorted(wanted, found), max(0, len(wanted) - 1))
-        if len(wanted):
-            seen[places[wanted[places] == found]] = True
-    known = np.concatenate([[0], np.cumsum(seen[np.searchsorted(wanted, hashes)])]) if len(wanted) else np.zeros(1)
+        row_hashes, _ = hash_sentences(rows, spaced=spaced)
+        positions = np.minimum(np.searchsorted(unique_hashes, row_hashes), max(0, len(unique_hashes) - 1))
+        if len(unique_hashes):
+            in_corpus[positions[unique_hashes[positions] == row_hashes]] = True
+    cumulative = (
+        np.concatenate([[0], np.cumsum(in_corpus[np.searchsorted(unique_hashes, hashes)])])
+        if len(unique_hashes)
+        else np.zeros(1)
+    )
     begins, ends = offsets[:-1].astype(int), offsets[1:].astype(int)
-    shared = known[ends] - known[begins]
+    shared = cumulative[ends] - cumulative[begins]
     return {
         "corpus": {"source": manifest["source"], "version": manifest["version"]}
         | {"manifest_sha256": identity(folder, manifest)},

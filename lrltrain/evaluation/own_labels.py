@@ -1,7 +1,7 @@
-"""Task data with labels of its own, in the forms in which it is published: MasakhaNER, CoNLL, MasakhaNEWS, AfriSenti.
+"""Task data with its own labels, in commonly published formats: MasakhaNER, CoNLL, MasakhaNEWS, AfriSenti.
 
-Texts have a first line of names, among them one of TEXT and one of LABEL, or two columns; names are a token and a tag a
-line, the first and the last column, by tabs or spaces.
+A file of texts has a header whose column names include one of TEXT and one of LABEL, or else it has two columns. A file
+of named entities has a token and a tag on each line: the first and the last column, separated by tabs or spaces.
 """
 
 import re
@@ -17,41 +17,43 @@ from lrltrain.evaluation.items import LABELS, Items, Task
 TEXT = ("text", "sentence", "tweet", "review", "content")
 LABEL = ("label", "category", "topic", "sentiment", "class")
 _TAG = re.compile(r"O|([BIESLU])-(\S+)")
-_AS_IOB = {"S": "B", "U": "B", "E": "I", "L": "I"}  # tags that end an entity, or are all of one
+_AS_IOB = {"S": "B", "U": "B", "E": "I", "L": "I"}  # tags that end an entity, or are a whole one
 _BLANKS = re.compile(r"[ \t]+")
-_SEVERAL = re.compile(r"[,;|]")  # between labels of one item
-_DOCUMENT = "-DOCSTART-"  # the line of CoNLL 2003 where a document begins
-_PREFIX = re.compile(r"([a-z]{2,3}(?:-[a-z]+)?):.")  # of each token, as WikiANN was published
-_FEWEST = 30  # labels that any data may have
-_FEW = 10  # lines, of which a label may be there once
-_SHOWN = 20  # labels that are shown
-_NAMES = "The first line names the columns: one of them text, another label."
-_TOKENS = "A file of names has a token and a tag on each line, and an empty line between sentences."
+_SEVERAL = re.compile(r"[,;|]")  # separates several labels of one item
+_DOCUMENT = "-DOCSTART-"  # the line that begins a document in CoNLL 2003
+_PREFIX = re.compile(r"([a-z]{2,3}(?:-[a-z]+)?):.")  # the language before each token, as in the published WikiANN
+_ALWAYS_ACCEPTED = 30  # labels that are accepted whatever the number of items
+_SHORT_FILE = 10  # lines; in a longer file, a first line whose label is unique is not read as an item
+_SHOWN = 20  # labels listed in a note
+_HEADER_HINT = "The first line must name the columns, among them a text and a label column."
+_TOKENS_HINT = "A file for ner has a token and a tag on each line, and an empty line between sentences."
 
 Rows = Iterable[tuple[int, list[str]]]
 
 
 def columns_of(names: Iterable[str]) -> tuple[str, str] | None:
-    """Return the columns of text and label among these, as they are written; None where one is missing."""
+    """Return the text column and the label column among these, as they are written; None if either is missing."""
     written = {name.strip().lower(): name for name in reversed(list(names))}
-    text, label = (next((written[name] for name in known if name in written), None) for known in (TEXT, LABEL))
+    text, label = (
+        next((written[name] for name in candidates if name in written), None) for candidates in (TEXT, LABEL)
+    )
     return (text, label) if text is not None and label is not None else None
 
 
 def labels_of(task: Task, splits: Mapping[str, Items], name: str) -> tuple[str, ...]:
-    """Return the labels of data, in a fixed order: those of the task if it has no others, and says which it has."""
-    given = Counter(tag for items in splits.values() for label in items.labels for tag in _tags(label))
-    if given.keys() <= set(LABELS[task]):
+    """Return the labels of the data in a fixed order: the task's if it has no others, else its own, with a note."""
+    tag_counts = Counter(tag for items in splits.values() for label in items.labels for tag in _tags(label))
+    if tag_counts.keys() <= set(LABELS[task]):
         return LABELS[task]
-    shown = ", ".join(f"{label} {count:,}" for label, count in given.most_common(_SHOWN))
-    note(f"note: {name}: labels of its own: {shown}{', ...' if len(given) > _SHOWN else ''}.")
+    listed = ", ".join(f"{label} {count:,}" for label, count in tag_counts.most_common(_SHOWN))
+    note(f"note: {name}: uses its own labels: {listed}{', ...' if len(tag_counts) > _SHOWN else ''}.")
     if task != "ner":
-        joint = [label for label in given if _SEVERAL.search(label) and given.keys() >= _parts(label)]
+        joint = [label for label in tag_counts if _SEVERAL.search(label) and tag_counts.keys() >= _parts(label)]
         if joint:
-            note(f"note: {name}: items have one label each: {joint[0]!r} is taken for a label of its own.")
-        return tuple(sorted(given))
-    types = sorted({tag[2:] for tag in given if tag != "O"})
-    return ("O", *(f"{begins}-{kind}" for kind in types for begins in "BI"))
+            note(f"note: {name}: each item has one label, so {joint[0]!r} is read as a single label.")
+        return tuple(sorted(tag_counts))
+    types = sorted({tag[2:] for tag in tag_counts if tag != "O"})
+    return ("O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI"))
 
 
 def _parts(label: str) -> set[str]:
@@ -59,39 +61,41 @@ def _parts(label: str) -> set[str]:
 
 
 def as_iob(tag: str) -> str | None:
-    """Return a tag of IOB, BIOES or BILOU as one of IOB; None for what is none of these."""
-    found = _TAG.fullmatch(tag)
-    if found is None:
+    """Return a tag of IOB, BIOES or BILOU as one of IOB, or None if it is none of these."""
+    match = _TAG.fullmatch(tag)
+    if match is None:
         return None
-    return f"{_AS_IOB.get(found[1], found[1])}-{found[2]}" if found[1] else tag
+    return f"{_AS_IOB.get(match[1], match[1])}-{match[2]}" if match[1] else tag
 
 
 def read_texts(file: Path, rows: Rows) -> Items:
     """Read texts with their labels. Raises InputError."""
     filled = [(number, list(map(unquoted, row))) for number, row in rows if row != [""]]
     if not filled:
-        raise InputError(f"{file}: holds no item.", _NAMES)
+        raise InputError(f"{file}: contains no items.", _HEADER_HINT)
     first = filled[0][1]
-    named = columns_of(first)
-    if named is None and (len(first) != 2 or any(name.strip().lower() in (*TEXT, *LABEL) for name in first)):
-        raise InputError(f"{file}: line {filled[0][0]} names no text and label: {', '.join(first)}.", _NAMES)
-    at = (first.index(named[0]), first.index(named[1])) if named else (0, 1)
-    pairs = []
-    for number, row in filled[1:] if named else filled:
-        if len(row) != len(first) or not (row[at[0]] and row[at[1]]):
-            told = f"{file}: line {number} has {len(row)} columns, not {len(first)}, or one of text or label is empty."
-            raise InputError(told, _NAMES)
-        pairs.append((row[at[0]], row[at[1]]))
-    if not pairs:
-        raise InputError(f"{file}: holds no item.", _NAMES)
-    kinds = len({label for _, label in pairs})
-    if kinds > max(_FEWEST, len(pairs) // 2):
-        raise InputError(f"{file}: has {kinds:,} labels of {len(pairs):,} items: are they texts?", _NAMES)
-    if named is None and len(filled) > _FEW and all(row[1:] != first[1:] for _, row in filled[1:]):
-        told = (
-            f"{file}: line {filled[0][0]}, {' | '.join(first)[:80]}, has a label of no other line: is it one of names?"
+    columns = columns_of(first)
+    if columns is None and (len(first) != 2 or any(name.strip().lower() in (*TEXT, *LABEL) for name in first)):
+        raise InputError(
+            f"{file}: line {filled[0][0]} does not name a text and a label column: {', '.join(first)}.", _HEADER_HINT
         )
-        raise InputError(told, f"{_NAMES} Where it is an item, put that line above it.")
+    indices = (first.index(columns[0]), first.index(columns[1])) if columns else (0, 1)
+    pairs = []
+    for number, row in filled[1:] if columns else filled:
+        if len(row) != len(first) or not (row[indices[0]] and row[indices[1]]):
+            message = f"{file}: line {number} has {len(row)} columns, not {len(first)}, or its text or label is empty."
+            raise InputError(message, _HEADER_HINT)
+        pairs.append((row[indices[0]], row[indices[1]]))
+    if not pairs:
+        raise InputError(f"{file}: contains no items.", _HEADER_HINT)
+    label_count = len({label for _, label in pairs})
+    if label_count > max(_ALWAYS_ACCEPTED, len(pairs) // 2):
+        raise InputError(
+            f"{file}: has {label_count:,} different labels in {len(pairs):,} items. Are these texts?", _HEADER_HINT
+        )
+    if columns is None and len(filled) > _SHORT_FILE and all(row[1:] != first[1:] for _, row in filled[1:]):
+        message = f"{file}: line {filled[0][0]}, {' | '.join(first)[:80]}, has a unique label. Is it a header?"
+        raise InputError(message, f"{_HEADER_HINT} If it is an item, add such a line above it.")
     return Items(tuple(text for text, _ in pairs), tuple(label for _, label in pairs))
 
 
@@ -101,36 +105,36 @@ def read_names(file: Path, rows: Rows) -> Items:
 
 
 def names_of(file: Path, sentences: Iterable[Sequence[tuple[str, str]]]) -> Items:
-    """Return sentences of tokens and tags as items, without what is of the file's form. Raises InputError.
+    """Return sentences of tokens and tags as items, without artifacts of the file format. Raises InputError.
 
-    That is the line of CoNLL 2003 where a document begins, and the language before each token of WikiANN, as `yo:`.
+    These are the line that begins a document in CoNLL 2003, and the language before each token in WikiANN, as in `yo:`.
     """
-    kept = [list(each) for each in sentences if each and each[0][0] != _DOCUMENT]
+    kept = [list(sentence) for sentence in sentences if sentence and sentence[0][0] != _DOCUMENT]
     if not kept:
-        raise InputError(f"{file}: holds no item.", _TOKENS)
-    if all(word.isdecimal() for each in kept for word, _ in each):
-        raise InputError(f"{file}: its first column is of numbers, and not of tokens.", _TOKENS)
-    prefixes = {found[1] if (found := _PREFIX.match(word)) else "" for each in kept for word, _ in each}
+        raise InputError(f"{file}: contains no items.", _TOKENS_HINT)
+    if all(word.isdecimal() for sentence in kept for word, _ in sentence):
+        raise InputError(f"{file}: its first column holds numbers instead of tokens.", _TOKENS_HINT)
+    prefixes = {match[1] if (match := _PREFIX.match(word)) else "" for sentence in kept for word, _ in sentence}
     if len(prefixes) == 1 and (prefix := prefixes.pop()):
-        note(f"note: {file}: every token begins with {prefix}:, which is left out.")
-        kept = [[(word.removeprefix(f"{prefix}:"), tag) for word, tag in each] for each in kept]
-    words = tuple(tuple(word for word, _ in each) for each in kept)
-    return Items(tuple(map(" ".join, words)), tuple(tuple(tag for _, tag in each) for each in kept), words)
+        note(f"note: {file}: every token begins with {prefix}:, which is removed.")
+        kept = [[(word.removeprefix(f"{prefix}:"), tag) for word, tag in sentence] for sentence in kept]
+    words = tuple(tuple(word for word, _ in sentence) for sentence in kept)
+    return Items(tuple(map(" ".join, words)), tuple(tuple(tag for _, tag in sentence) for sentence in kept), words)
 
 
 def _sentences(file: Path, rows: Rows) -> Iterator[list[tuple[str, str]]]:
     sentence: list[tuple[str, str]] = []
     for number, row in rows:
-        cells = row if len(row) > 1 else _BLANKS.split(row[0])  # other spaces may be within a token
+        cells = row if len(row) > 1 else _BLANKS.split(row[0])  # other kinds of spaces may be part of a token
         if cells == [""]:
             yield sentence
             sentence = []
             continue
         if len(row) == 1 and cells[0] == "#" and not sentence and (len(cells) != 2 or as_iob(cells[1]) is None):
-            continue  # a comment above a sentence, as CoNLL-U has them
+            continue  # a comment above a sentence, as in CoNLL-U
         tag = as_iob(cells[-1]) if len(cells) > 1 else None
         if tag is None or not cells[0]:
-            raise InputError(f"{file}: line {number} has no token and tag: {' '.join(cells)[:60]!r}.", _TOKENS)
+            raise InputError(f"{file}: line {number} has no token and tag: {' '.join(cells)[:60]!r}.", _TOKENS_HINT)
         sentence.append((cells[0], tag))
     yield sentence
 

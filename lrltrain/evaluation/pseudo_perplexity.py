@@ -1,8 +1,8 @@
-"""Pseudo-perplexity of encoders, perplexity of decoders, sentence by sentence.
+"""Pseudo-perplexity of encoders and perplexity of decoders, sentence by sentence.
 
 Salazar et al. (2020): the pseudo-log-likelihood of a sentence is the sum over its tokens of log P(token | the others),
-each from a copy in which that token alone is masked. Copies of many sentences share a batch, and the head sees one
-position a copy.
+each computed from a copy of the sentence in which only that token is masked. Copies of many sentences share a batch,
+and the head computes one position per copy.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,12 +21,12 @@ from lrltrain.tokens import encode
 from lrltrain.training.loss import LabelledHead
 
 TOKENS_A_BATCH = {"cpu": 4_096, "cuda": 131_072}
-LOGIT_BYTES = 4 << 30  # of all logits of a batch, where a model computes them at once
+LOGIT_BYTES = 4 << 30  # of all logits of a batch, if a model computes them at once
 
 
 @dataclass(frozen=True)
 class Copies:
-    """What to ask of a sentence: `ids` (length,), and for each target its position and where the masks end."""
+    """What to score in a sentence: its `ids` (length,), and for each target its position and where its mask ends."""
 
     ids: NDArray[np.int64]
     targets: NDArray[np.int64]
@@ -34,26 +34,26 @@ class Copies:
 
 
 class Together(NamedTuple):
-    """Copies of all sentences: their arrays one after the other, and where those of each sentence begin."""
+    """The copies of all sentences: their arrays concatenated, and where the part of each sentence begins."""
 
     ids: NDArray[np.int64]
     targets: NDArray[np.int64]
     ends: NDArray[np.int64]
     lengths: NDArray[np.int64]
-    counts: NDArray[np.int64]  # targets of each
-    first: NDArray[np.int64]  # of its ids
+    counts: NDArray[np.int64]  # targets per sentence
+    first: NDArray[np.int64]  # offset of each sentence in `ids`
     first_target: NDArray[np.int64]
 
     @classmethod
     def of(cls, asked: Sequence[Copies]) -> "Together":
-        """Put them together."""
-        nothing = np.empty(0, np.int64)
-        lengths = np.array([len(each.ids) for each in asked], np.int64)
-        counts = np.array([len(each.targets) for each in asked], np.int64)
+        """Concatenate the copies of all sentences."""
+        empty = np.empty(0, np.int64)
+        lengths = np.array([len(sentence.ids) for sentence in asked], np.int64)
+        counts = np.array([len(sentence.targets) for sentence in asked], np.int64)
         return cls(
-            np.concatenate([nothing, *(each.ids for each in asked)]),
-            np.concatenate([nothing, *(each.targets for each in asked)]),
-            np.concatenate([nothing, *(each.ends for each in asked)]),
+            np.concatenate([empty, *(sentence.ids for sentence in asked)]),
+            np.concatenate([empty, *(sentence.targets for sentence in asked)]),
+            np.concatenate([empty, *(sentence.ends for sentence in asked)]),
             lengths,
             counts,
             np.cumsum(lengths) - lengths,
@@ -76,40 +76,44 @@ def likelihoods(
 ) -> Likelihoods:
     """Return the (pseudo-)log-likelihood of each sentence under `model`, which must be in evaluation mode.
 
-    What is longer than `max_length` tokens is cut there.
+    Sentences longer than `max_length` tokens are truncated.
 
-    `formula` is of encoders: `corrected` asks for each token but the special ones, `paper` for those too,
-    `within_word_l2r` masks with a token the rest of its word (Kauf & Ivanova 2023). `advance` is called
+    `formula` applies to encoders: `corrected` scores every token except special ones, `paper` scores those too, and
+    `within_word_l2r` masks the rest of a word along with each of its tokens (Kauf & Ivanova 2023). `advance` is called
     with the number of sentences that are done.
     """
-    read = encode(tokenizer, sentences, truncation=True, max_length=max_length, return_offsets_mapping=True)
-    encoded = read["input_ids"]
+    encoding = encode(tokenizer, sentences, truncation=True, max_length=max_length, return_offsets_mapping=True)
+    encoded_ids = encoding["input_ids"]
     starts = word_starts(tokenizer).numpy()
     special = np.isin(np.arange(len(starts)), tokenizer.all_special_ids)
-    asked = [copies(np.asarray(ids, np.int64), objective, formula, special, starts) for ids in encoded]
-    characters = [characters_of(each, spans) for each, spans in zip(asked, read["offset_mapping"], strict=True)]
+    to_score = [copies(np.asarray(ids, np.int64), objective, formula, special, starts) for ids in encoded_ids]
+    characters = [
+        characters_of(sentence, spans) for sentence, spans in zip(to_score, encoding["offset_mapping"], strict=True)
+    ]
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     total = sums(
-        *(model, asked, objective),
+        *(model, to_score, objective),
         mask=tokenizer.mask_token_id,
         pad=pad,
         batch_tokens=batch_tokens,
         precision=precision,
         advance=advance,
     )
-    ends = (max((end for _, end in spans), default=0) for spans in read["offset_mapping"])
+    ends = (max((end for _, end in spans), default=0) for spans in encoding["offset_mapping"])
     cut = sum(
         len(ids) == max_length and bool(text[end:].strip())
-        for text, ids, end in zip(sentences, encoded, ends, strict=True)
+        for text, ids, end in zip(sentences, encoded_ids, ends, strict=True)
     )
-    of_text = [
+    is_unknown = [
         token == tokenizer.unk_token_id
-        for ids, spans in zip(encoded, read["offset_mapping"], strict=True)
+        for ids, spans in zip(encoded_ids, encoding["offset_mapping"], strict=True)
         for token, (begin, end) in zip(ids, spans, strict=True)
-        if end > begin  # not what stands at its ends, which some tokenizers call by the same name
+        if end > begin  # skips special tokens at the ends, one of which some tokenizers also use for unknown tokens
     ]
-    unknown = sum(of_text) / max(1, len(of_text))
-    return Likelihoods(total, np.array([len(each.targets) for each in asked]), np.array(characters), cut, unknown)
+    unknown = sum(is_unknown) / max(1, len(is_unknown))
+    return Likelihoods(
+        total, np.array([len(sentence.targets) for sentence in to_score]), np.array(characters), cut, unknown
+    )
 
 
 @tf32(on=False)
@@ -125,46 +129,49 @@ def sums(
     head_dtype: torch.dtype | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> NDArray[np.float64]:
-    """Return the sum of the log-likelihoods in nats of what is asked of each sentence, (sentences,).
+    """Return the sum of the log-likelihoods of each sentence's targets, in nats, (sentences,).
 
-    `mask` and `pad` are tokens, `head_dtype` the precision of the last projection, that of the weights by default.
+    `mask` and `pad` are token ids. `head_dtype` is the precision of the last projection, by default that of the
+    weights.
     """
     device = next(model.parameters()).device
     budget = batch_tokens or TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cpu"])
     head = LabelledHead(model, head_dtype)
-    if head.own_logits and objective == "clm":  # which it has of all tokens, and they once more in single precision
+    if head.own_logits and objective == "clm":  # computed for all tokens, and held once more in single precision
         budget = min(budget, max(1, LOGIT_BYTES // (8 * model.get_output_embeddings().weight.shape[0])))
     total, uncached = np.zeros(len(asked)), no_cache(model)
-    left = np.array([len(each.targets) for each in asked])  # targets of each sentence
+    remaining = np.array(
+        [len(sentence.targets) for sentence in asked]
+    )  # targets of each sentence that are not scored yet
     together = Together.of(asked)
     try:
         for batch in batches(asked, objective, budget):
             ids, lengths, positions, labels, owner = lay_out(batch, together, objective, mask, pad)
-            there = torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]
-            here = torch.from_numpy(positions).to(device)
+            is_token = torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]
+            scored_positions = torch.from_numpy(positions).to(device)
             cast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-            with torch.inference_mode(), cast, head.at(here):
-                given = {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": there.long().to(device)}
-                hidden = model(**given, **uncached).logits[0]
+            with torch.inference_mode(), cast, head.at(scored_positions):
+                inputs = {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": is_token.long().to(device)}
+                hidden = model(**inputs, **uncached).logits[0]
                 losses = head.losses(hidden, torch.from_numpy(labels).to(device))
             np.subtract.at(total, owner, losses.double().cpu().numpy())
-            finished = np.bincount(owner, minlength=len(asked))
-            left -= finished
-            advance(int((left <= 0).sum()))
+            scored = np.bincount(owner, minlength=len(asked))
+            remaining -= scored
+            advance(int((remaining <= 0).sum()))
     finally:
         head.release()
     return total
 
 
 def characters_of(asked: Copies, spans: Sequence[tuple[int, int]]) -> int:
-    """Return how many characters of a sentence are asked for: all but those of tokens that are not.
+    """Return how many characters of a sentence are scored: all but those of tokens that are not scored.
 
-    These are unknown ones, and the first of a decoder that puts nothing before a text. `spans` (length,) has where the
-    tokens begin and end.
+    These are unknown tokens, and the first token of a decoder that puts nothing before a text. `spans` (length,) holds
+    the start and end of each token.
     """
-    left_out = set(range(len(spans))) - set(asked.targets.tolist())
-    read = max((end for _, end in spans), default=0)
-    return read - sum(spans[place][1] - spans[place][0] for place in left_out)
+    skipped = set(range(len(spans))) - set(asked.targets.tolist())
+    last_end = max((end for _, end in spans), default=0)
+    return last_end - sum(spans[place][1] - spans[place][0] for place in skipped)
 
 
 def copies(
@@ -174,22 +181,22 @@ def copies(
     special: NDArray[np.bool_],
     starts: NDArray[np.bool_],
 ) -> Copies:
-    """Say which positions of a sentence are asked for, and up to where each copy is masked. Pure."""
+    """Return which positions of a sentence are scored, and up to where each copy is masked. Pure."""
     if objective == "clm":
         targets = np.arange(1, len(ids))
         return Copies(ids, targets, targets)
-    everywhere = np.arange(len(ids))
-    targets = everywhere if formula == "paper" else everywhere[~special[ids]]
-    ends = everywhere + 1
+    positions = np.arange(len(ids))
+    targets = positions if formula == "paper" else positions[~special[ids]]
+    ends = positions + 1
     if formula == "within_word_l2r":
-        boundary = np.append(starts[ids] | special[ids], True)
-        following = np.flatnonzero(boundary)
-        ends = following[np.searchsorted(following, everywhere, side="right")]
+        is_boundary = np.append(starts[ids] | special[ids], True)
+        boundaries = np.flatnonzero(is_boundary)
+        ends = boundaries[np.searchsorted(boundaries, positions, side="right")]
     return Copies(ids, targets, ends[targets])
 
 
 def batches(asked: Sequence[Copies], objective: Objective, budget: int) -> Iterator[list[tuple[int, int]]]:
-    """Yield batches of (sentence, target), the longest sentences first, of at most `budget` tokens with padding."""
+    """Yield batches of (sentence, target), longest sentences first, of at most `budget` tokens including padding."""
     order = sorted(range(len(asked)), key=lambda number: -len(asked[number].ids))
     batch: list[tuple[int, int]] = []
     width = 0
@@ -211,24 +218,24 @@ def batches(asked: Sequence[Copies], objective: Objective, budget: int) -> Itera
 def lay_out(
     batch: Sequence[tuple[int, int]], asked: Together, objective: Objective, mask: int | None, pad: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Lay a batch out. Pure.
+    """Lay out a batch as arrays. Pure.
 
-    Returns ids (copies, length), lengths (copies,), and for each label its position in the flattened batch, the token,
-    and the sentence that it belongs to, (labels,) each.
+    Returns ids (copies, length), lengths (copies,), and for each label its position in the flattened batch, its token,
+    and the sentence that it belongs to, each (labels,).
     """
-    number, which = np.array(batch).T
-    lengths = asked.lengths[number]
-    places = np.arange(lengths.max())
-    inside = places < lengths[:, None]
-    ids = np.where(inside, asked.ids[np.where(inside, asked.first[number][:, None] + places, 0)], pad)
-    if objective == "clm":  # all targets of a sentence in one copy, each from the token before it
-        row = np.repeat(np.arange(len(number)), asked.counts[number])
-        before = np.cumsum(asked.counts[number]) - asked.counts[number]
-        chosen = asked.first_target[number][row] + np.arange(len(row)) - before[row]
+    sentence, target = np.array(batch).T
+    lengths = asked.lengths[sentence]
+    positions = np.arange(lengths.max())
+    inside = positions < lengths[:, None]
+    ids = np.where(inside, asked.ids[np.where(inside, asked.first[sentence][:, None] + positions, 0)], pad)
+    if objective == "clm":  # one copy has all targets of a sentence, each predicted from the token before it
+        row = np.repeat(np.arange(len(sentence)), asked.counts[sentence])
+        before = np.cumsum(asked.counts[sentence]) - asked.counts[sentence]
+        chosen = asked.first_target[sentence][row] + np.arange(len(row)) - before[row]
         targets = asked.targets[chosen]
-        at = targets - 1
+        read_at = targets - 1
     else:
-        row, chosen = np.arange(len(number)), asked.first_target[number] + which
-        at = targets = asked.targets[chosen]
-        ids[(places >= targets[:, None]) & (places < asked.ends[chosen][:, None])] = mask
-    return ids, lengths, row * ids.shape[1] + at, asked.ids[asked.first[number][row] + targets], number[row]
+        row, chosen = np.arange(len(sentence)), asked.first_target[sentence] + target
+        read_at = targets = asked.targets[chosen]
+        ids[(positions >= targets[:, None]) & (positions < asked.ends[chosen][:, None])] = mask
+    return ids, lengths, row * ids.shape[1] + read_at, asked.ids[asked.first[sentence][row] + targets], sentence[row]

@@ -1,8 +1,8 @@
-"""Scores of tasks as artifacts: a folder per run, with what was predicted of every item, from which all is counted.
+"""Task scores as artifacts: a folder per run, with the prediction for every item, from which all scores are computed.
 
     WORKSPACE/scores/LANGUAGE/BASE/NAME/TASK-DATA-HASH/seed-SEED/{manifest.json, predictions.parquet}
 
-A finished run is never done again, and one that was stopped has no manifest. IO.
+A finished run is never repeated, and an interrupted one has no manifest. IO.
 """
 
 import glob
@@ -31,8 +31,8 @@ from lrldata.workspace import TASK_RUNS, is_hidden, score_path
 from lrltrain.names import base_name
 
 PREDICTIONS = "predictions.parquet"
-TASKS = {"topic": "macro_f1", "sentiment": "macro_f1", "ner": "f1"}  # and what each is measured by
-OF_TASK = "-task"  # in the method of a fusion whose layers learned the task
+TASKS = {"topic": "macro_f1", "sentiment": "macro_f1", "ner": "f1"}  # with the main metric of each
+OF_TASK = "-task"  # suffix of the method of a fusion whose layers learned the task
 _RUN = re.compile(r"seed-\d+")
 
 
@@ -70,7 +70,7 @@ class Run:
 
     @property
     def source(self) -> str | None:
-        """Return the source of the text that the language adapter was trained on; None where there is none."""
+        """Return the source of the text that the language adapter was trained on; None if there is none."""
         source = self.manifest["source"]
         return str(source) if source is not None else None
 
@@ -81,46 +81,46 @@ class Run:
 
     @property
     def result(self) -> Mapping[str, float]:
-        """Return the scores by metric, 0 to 1; that of TASKS is among them."""
+        """Return the scores by metric, 0 to 1, including the one in TASKS."""
         result: Mapping[str, float] = self.manifest["result"]
         return result
 
     @property
     def predictions(self) -> pl.DataFrame:
-        """Read a row an item of the test set: item (its number there, from 0), gold and predicted. It is not kept.
+        """Read the predictions, a row per item of the test set: item (its number there, from 0), gold and predicted.
 
-        A label each, or for ner a list of tags, equally long. A prediction that is none is null. Runs of a sample
-        (--limit) that earlier versions made number its own items.
+        Each is a label, or for ner a list of tags, both of equal length. An answer that is no label is null. The frame
+        is not cached. In runs of a sample (--limit) made by earlier versions, items are numbered within the sample.
         """
-        with (self.folder / PREDICTIONS).open("rb") as stream:  # polars would take its path for a pattern
+        with (self.folder / PREDICTIONS).open("rb") as stream:  # polars would read its path as a pattern
             return pl.read_parquet(stream)
 
 
 def folder_of(out: Path, recipe: Mapping[str, Any], name: str) -> Path:
-    """Return where a run belongs; runs that differ in their seed alone are side by side."""
-    alike = {**recipe, "settings": {key: value for key, value in recipe["settings"].items() if key != "seed"}}
-    measure = f"{recipe['task']}-{recipe['data']['name']}-{fingerprint(alike)[:8]}"
+    """Return where a run belongs; runs that differ only in their seed are next to each other."""
+    without_seed = {**recipe, "settings": {key: value for key, value in recipe["settings"].items() if key != "seed"}}
+    measure = f"{recipe['task']}-{recipe['data']['name']}-{fingerprint(without_seed)[:8]}"
     base, seed = base_name(recipe["base"]["id"]), recipe["settings"]["seed"]
     return out / score_path(recipe["language"], base, name, measure, seed)
 
 
 def find_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
-    """Return the run that is in the folder, if it is finished, undamaged, and of this recipe."""
+    """Return the run in the folder if it is finished, undamaged, and made with this recipe."""
     if not is_unchanged(folder, SCORES, fingerprint(recipe)):
         return None
     return Run(folder, read_manifest(folder, SCORES) or {})
 
 
 def earlier_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
-    """Return a finished run of this recipe by other versions, the newest; `folder` is where ours belongs."""
+    """Return the newest finished run with this recipe by other versions; `folder` is where this run belongs."""
     same_data = folder.parent.name.rpartition("-")[0]
-    found = []
+    runs = []
     for other in sorted(folder.parent.parent.glob(f"{glob.escape(same_data)}-*/{folder.name}")):
         manifest = read_manifest(other, SCORES) or {}
-        theirs = {**recipe, "made_with": manifest.get("made_with")}
-        if other != folder and is_unchanged(other, SCORES, fingerprint(theirs)):
-            found.append(Run(other, manifest))
-    return max(found, key=lambda run: versions_of(run.manifest["made_with"]), default=None)
+        their_recipe = {**recipe, "made_with": manifest.get("made_with")}
+        if other != folder and is_unchanged(other, SCORES, fingerprint(their_recipe)):
+            runs.append(Run(other, manifest))
+    return max(runs, key=lambda run: versions_of(run.manifest["made_with"]), default=None)
 
 
 def write_run(
@@ -128,9 +128,9 @@ def write_run(
 ) -> Run:
     """Write a finished run.
 
-    `recipe` has all that shapes it: task, language, data (name, files with hashes, counts), base (id, revision),
-    adapter (name and manifest_sha256, or None), method, source, settings (with seed), made_with. `more` is what else
-    was found out, as overlap, contamination, seconds, tokens or cost, as JSON-like values.
+    `recipe` has everything that shapes the run: task, language, data (name, files with hashes, counts), base (id,
+    revision), adapter (name and manifest_sha256, or None), method, source, settings (with seed), made_with. `more` has
+    other findings, such as overlap, contamination, seconds, tokens or cost, as JSON-like values.
     """
     home = folder.resolve()
     with lock(home), replaced(home, {MANIFEST, PREDICTIONS}.__contains__, "a run") as partial:
@@ -143,10 +143,10 @@ def write_run(
 
 
 def runs_in(workspace: Path) -> Iterator[Run]:
-    """Yield the finished runs of a workspace, in the order of their folders. Raises DamagedError."""
+    """Yield the finished runs of a workspace, in folder order. Raises DamagedError."""
     for path in sorted(workspace.glob(TASK_RUNS)):
         if is_hidden(path, workspace):
-            continue  # of an exchange that was interrupted, or of another program
+            continue  # left by an interrupted replacement, or by another program
         try:
             manifest = load_manifest(path, SCORES)
         except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""The pipeline of `lrltrain eval --task pppl`: a base model with and without adapters, measured and kept."""
+"""The pipeline of `lrltrain eval --task pppl`: measure a base model with and without adapters, and keep the results."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -42,15 +42,15 @@ from lrltrain.names import base_name
 from lrltrain.precision import dtype_for, note_if_slow, precision_of
 from lrltrain.tokens import UNKNOWN
 
-OWN = {MANIFEST, SCORES_FILE, SENTENCES_FILE}  # the files of a folder of scores
+OWN = {MANIFEST, SCORES_FILE, SENTENCES_FILE}  # the files in a folder of scores
 LONGEST = 512
 PERPLEXITY = "pppl"
-UNREAD = "and a perplexity of what a model cannot read is not comparable with others"
+UNREAD = "so this perplexity is not comparable with others"
 
 
 @dataclass(frozen=True)
 class Score:
-    """Perplexity of one model on one text: with the adapter, and, if there is one, without it and their ratio."""
+    """Perplexity of one model on one text: with the adapter and, if there is one, without it, and their ratio."""
 
     language: str
     base: str
@@ -66,20 +66,20 @@ class Score:
     path: Path
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
+        """Return the score as JSON-like values."""
         return asdict(self) | {"path": str(self.path)}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A folder of scores, with the likelihoods that it holds."""
+    """A folder of scores, with the likelihoods in it."""
 
     folder: Path
     values: Likelihoods
 
 
 def score_text(config: EvalConfig, progress: Progress) -> list[Score]:
-    """Measure each adapter and its base model; what was measured before, with the same settings, is read again.
+    """Measure each adapter and its base model; earlier measurements with the same settings are only read.
 
     Raises LrlError.
     """
@@ -115,7 +115,7 @@ def base_of(manifest: Mapping[str, Any], config: EvalConfig) -> Base:
     trained_on = manifest["base"]
     if config.base is None and trained_on["revision"] is None and trained_on["id"] != MINI:
         raise ModelError(
-            f"the base model {trained_on['id']} was a folder when the adapter was trained.",
+            f"the base model {trained_on['id']} was a local folder when the adapter was trained.",
             "Name it with --base FOLDER.",
         )
     name = config.base or trained_on["id"]
@@ -132,7 +132,7 @@ def _measure(
     text: Sentences,
     progress: Progress,
 ) -> Measured:
-    """Measure one model on one text, or read what was measured before."""
+    """Measure one model on one text, or read an earlier measurement."""
     formula = config.formula if base.objective == "mlm" else "perplexity"
     recipe = {
         "task": PERPLEXITY,
@@ -156,7 +156,7 @@ def _measure(
                 _write_likelihoods(partial, text, values, recipe)
     measured = read_likelihoods(home)
     if not len(measured.tokens):
-        raise InputError(f"{text.name}: no sentence has a token that the model knows how to read.", "Check --data.")
+        raise InputError(f"{text.name}: no sentence has a token that is in the model's vocabulary.", "Check --data.")
     return Measured(folder, measured)
 
 
@@ -195,7 +195,7 @@ def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recip
     if not np.isfinite(values.log_likelihood).all():
         raise StorageError("a sentence has a likelihood that is not a number.", "Try --precision fp32.")
     if values.cut:
-        note(f"note: {values.cut:,} of {len(text.sentences):,} sentences are too long to be read whole, and are cut.")
+        note(f"note: {values.cut:,} of {len(text.sentences):,} sentences are too long for the model and are truncated.")
     if values.unknown >= UNKNOWN:
         model = recipe["base"]["id"]
         note(f"warning: {values.unknown:.0%} of the tokens of {text.name} are unknown to {model}, {UNREAD}.")
@@ -207,15 +207,15 @@ def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recip
             "characters": values.characters,
         }
     )
-    with (folder / SENTENCES_FILE).open("wb") as stream:  # polars takes no path that is not UTF-8
+    with (folder / SENTENCES_FILE).open("wb") as stream:  # polars accepts no path that is not UTF-8
         table.write_parquet(stream, compression="zstd", statistics=False)
     outputs = [file_entry(folder / SENTENCES_FILE, folder)]
-    told = {
+    more = {
         "recipe": fingerprint(recipe),
         "text": text.origin | {"cut": values.cut, "unknown": values.unknown},
         "outputs": outputs,
     }
-    write_manifest(folder / MANIFEST, SCORES, {**recipe, **told})
+    write_manifest(folder / MANIFEST, SCORES, {**recipe, **more})
 
 
 def _score(
@@ -247,7 +247,7 @@ def _score(
 
 
 def _write_scores(score: Score, measured: Measured) -> None:
-    """Write what people read; the manifest vouches for the likelihoods, from which it can be computed again."""
-    file, told = measured.folder / SCORES_FILE, sealed(score.as_json() | {"path": None})
-    if not file.is_file() or file.read_bytes() != as_written(told).encode():  # a disk may be there to be read alone
-        write_json(file, told)
+    """Write the scores for people; the manifest only covers the likelihoods, from which they can be computed again."""
+    file, contents = measured.folder / SCORES_FILE, sealed(score.as_json() | {"path": None})
+    if not file.is_file() or file.read_bytes() != as_written(contents).encode():  # the disk may be read-only
+        write_json(file, contents)

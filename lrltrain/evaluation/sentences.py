@@ -1,4 +1,4 @@
-"""Sentences to measure on: FLORES-200 from the Hub or a folder, a dataset's test split, or any text file. IO."""
+"""Sentences to measure perplexity on: FLORES-200 from the Hub or a folder, a dataset's test split, or any text. IO."""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ TEXT_COLUMNS = ("text", "sentence")
 
 @dataclass(frozen=True)
 class Sentences:
-    """Sentences with what a manifest says of them; `name` is short enough for a folder's name.
+    """Sentences with their entry in a manifest; `name` is short enough for a folder's name.
 
-    `origin` says what they are of: `kind` (flores, hub, dataset or file), the `id` on the Hub or the
-    `manifest_sha256` of the dataset, and `limit` where only so many were read.
+    `origin` says where they come from: `kind` (flores, hub, dataset or file), the `id` on the Hub or the
+    `manifest_sha256` of the dataset, and `limit` if only that many were read.
     """
 
     name: str
@@ -40,26 +40,26 @@ class Sentences:
 
 
 def open_sentences(data: str, language: Language, limit: int | None = None) -> Sentences:
-    """Read what `--data` names. Raises InputError."""
+    """Read the sentences that `--data` names. Raises InputError."""
     path = Path(data)
     if path.is_file():
         return _pack(label_of(path.stem), "all", _texts(path), limit, kind="file")
     if (path / MANIFEST).is_file():
         manifest, rows = open_dataset(path)
         if manifest["language"]["code"] != language.code:
-            held = manifest["language"]["code"]
-            raise InputError(f"{path}: holds {held}, not {language.code}.", f"Use --lang {held}.")
+            code = manifest["language"]["code"]
+            raise InputError(f"{path}: holds {code}, not {language.code}.", f"Use --lang {code}.")
         texts = rows.filter(pl.col("split") == "test").select("text").collect()["text"].drop_nulls().to_list()
         return _pack(manifest["source"], "test", texts, limit, kind="dataset", manifest_sha256=identity(path, manifest))
     if path.is_dir():
-        found = path / f"{language.flores}.devtest"
-        inner = path / "devtest" / found.name  # of the folder that FLORES-200 unpacks to
-        if language.flores is None or not (found.is_file() or inner.is_file()):
-            raise InputError(f"{found}: no such file.", "Give a folder of LANG_Script.devtest files, or a text file.")
-        return _pack("flores", "devtest", _lines(found if found.is_file() else inner), limit, kind="flores")
+        file = path / f"{language.flores}.devtest"
+        inner = path / "devtest" / file.name  # where FLORES-200 has it when unpacked
+        if language.flores is None or not (file.is_file() or inner.is_file()):
+            raise InputError(f"{file}: no such file.", "Give a folder of LANG_Script.devtest files, or a text file.")
+        return _pack("flores", "devtest", _lines(file if file.is_file() else inner), limit, kind="flores")
     if data == "flores":
         return _on_hub(FLORES, language, limit)
-    from lrltrain.evaluation.on_hub import split_id  # noqa: PLC0415 -- half a second that other inputs need not wait
+    from lrltrain.evaluation.on_hub import split_id  # noqa: PLC0415 -- takes half a second; other inputs do not need it
 
     if "/" not in data or not HUB_ID.fullmatch(split_id(data)[0]):
         raise InputError(f"{data}: no such file or folder.", "Use --data flores, a Hub id, a folder or a text file.")
@@ -67,14 +67,14 @@ def open_sentences(data: str, language: Language, limit: int | None = None) -> S
 
 
 def _texts(path: Path) -> list[str]:
-    """Read the lines of a text file, or a column of texts of a table, as a build reads it."""
+    """Read the lines of a text file, or the text column of a table as a build reads it."""
     if type_of(path.name) in (None, "text"):
         return _lines(path)
     (shard,) = find_shards(path, None)
     try:
         frames = list(read_parts(shard, Columns()))
     except InputError as error:
-        hint = "Name a file with a column `text` or `sentence`, or of a sentence a line."
+        hint = "Name a file with a column `text` or `sentence`, or one with a sentence on each line."
         raise InputError(error.message, hint) from error
     return [text for frame in frames for text in frame["text"].drop_nulls().to_list()]
 
@@ -83,27 +83,25 @@ def _on_hub(typed: str, language: Language, limit: int | None) -> Sentences:
     from lrltrain.evaluation.on_hub import load_parts, split_id  # noqa: PLC0415
 
     hint = "Use --data flores, a Hub id, a folder or a text file."
-    identifier, named = split_id(typed)
+    identifier, configuration = split_id(typed)
     if identifier == FLORES:
-        hint = (
-            "FLORES is gated there: accept its terms and log in, or give --data FOLDER with LANG_Script.devtest files."
-        )
+        hint = "FLORES is gated: accept its terms and log in, or use --data FOLDER with LANG_Script.devtest files."
     parts, _ = load_parts(typed, language.flores, language, hint)
     split = next(name for name in ("devtest", "test", *parts) if name in parts)
     column = next((name for name in TEXT_COLUMNS if name in parts[split].column_names), None)
     if column is None:
         raise InputError(f"{identifier}: has no column `text` or `sentence`.")
-    where, texts = f"{identifier}: column {column!r} of its split {split}", list(parts[split][column])
+    location, texts = f"{identifier}: column {column!r} of split {split}", list(parts[split][column])
     nulls = texts.count(None)
     if nulls == len(texts) > 0:
-        raise InputError(f"{where} has no text: every one is null.", "Name another dataset with --data.")
+        raise InputError(f"{location} has no text: all values are null.", "Name another dataset with --data.")
     if nulls:
-        note(f"note: {where} has {nulls:,} null texts of {len(texts):,}, which are left out.")
+        note(f"note: {location} has {nulls:,} null values among {len(texts):,}, which are skipped.")
     kept = [text for text in texts if text is not None]
     if not all(isinstance(text, str) for text in kept):
-        raise InputError(f"{where} is not of texts.", "Name another dataset with --data.")
+        raise InputError(f"{location} does not contain texts.", "Name another dataset with --data.")
     kind = "flores" if identifier == FLORES else "hub"
-    name = "-".join(filter(None, (identifier.rsplit("/", maxsplit=1)[-1], named)))
+    name = "-".join(filter(None, (identifier.rsplit("/", maxsplit=1)[-1], configuration)))
     return _pack(name, split, kept, limit, kind=kind, id=identifier)
 
 
@@ -116,10 +114,10 @@ def _lines(path: Path) -> list[str]:
 
 
 def _pack(name: str, split: str, texts: Sequence[str], limit: int | None, **origin: Any) -> Sentences:
-    every = tuple(text for text in (normalize(text).strip() for text in texts) if text)
-    kept = every[:limit]
+    nonempty = tuple(text for text in (normalize(text).strip() for text in texts) if text)
+    kept = nonempty[:limit]
     if not kept:
-        raise InputError(f"{name}: holds no sentence.", "One sentence per line is wanted.")
+        raise InputError(f"{name}: contains no sentences.", "Put one sentence on each line.")
     digest = hashlib.sha256("\n".join(kept).encode()).hexdigest()
     provenance = {"name": name, "split": split, "sentences": len(kept), "sha256": digest}
-    return Sentences(name, split, kept, provenance, origin | ({"limit": limit} if len(kept) < len(every) else {}))
+    return Sentences(name, split, kept, provenance, origin | ({"limit": limit} if len(kept) < len(nonempty) else {}))

@@ -1,8 +1,8 @@
-"""A fresh task adapter stacked on a frozen language adapter, which can be swapped for another one's (MAD-X).
+"""A fresh task adapter stacked on a frozen language adapter, which can be swapped for that of another language (MAD-X).
 
 Pfeiffer et al. (2020), "MAD-X: An Adapter-Based Framework for Multi-Task Cross-Lingual Transfer". A LoRA adapter is
-stacked as bottlenecks are: it is applied in the attention, and the task adapter after the feed-forward block, which
-gives what merging it into the weights gives.
+stacked like a bottleneck: it is applied in the attention, and the task adapter after the feed-forward block. The result
+equals that of merging it into the weights.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ Below = AdapterStack | FusedStack | None
 
 @dataclass(frozen=True)
 class LanguageAdapter:
-    """An adapter that `lrltrain fit` made, or a base model that it has fully fine-tuned."""
+    """An adapter made by `lrltrain fit`, or a base model fully fine-tuned by it."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -43,7 +43,7 @@ class LanguageAdapter:
 
     @property
     def name(self) -> str:
-        """Return its name, as ug_glotcc_seq_bn."""
+        """Return its name, such as ug_glotcc_seq_bn."""
         return str(self.manifest["name"])
 
     @property
@@ -55,7 +55,7 @@ class LanguageAdapter:
         return self.name.removeprefix(f"{language}_").removesuffix(f"_{self.method}")
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a manifest says of it."""
+        """Return its entry in a manifest."""
         return {"name": self.name, "manifest_sha256": identity(self.folder, self.manifest)}
 
 
@@ -66,7 +66,7 @@ def open_language_adapter(folder: Path) -> LanguageAdapter:
 
 @dataclass(frozen=True)
 class Stacked:
-    """An encoder with task adapters above a language adapter; `swap` puts the target language's below them."""
+    """An encoder with task adapters on a language adapter; `swap` exchanges it for that of the target language."""
 
     encoder: Any
     task: AdapterStack
@@ -75,13 +75,13 @@ class Stacked:
 
     @property
     def penalty(self) -> Callable[[], Tensor] | None:
-        """Return what gives the regularisation of a fusion that trains, (K,); None without one."""
+        """Return the function that computes the regularisation of a trainable fusion, (K,), or None without one."""
         if isinstance(self.source, FusedStack) and next(self.source.fusions.parameters()).requires_grad:
             return self.source.penalty
         return None
 
     def swap(self, *, target: bool) -> None:
-        """Stack the task adapters on that of the target language, or of the one that is trained in."""
+        """Stack the task adapters on the adapter of the target language, or on the one used in training."""
         below = self.target if target else self.source
         take_out(self.encoder)
         for stack in (below, self.task):
@@ -99,37 +99,37 @@ def stack(
     *,
     learn_fusion: bool = False,
 ) -> Stacked:
-    """Load a base model with fresh task adapters on `source`, to be scored on `target`; the same where none transfers.
+    """Load a base model with fresh task adapters on `source`, to be scored on `target`; both are the same without transfer.
 
-    There is one a seed, whose weights come from that alone; all else is frozen, but with `learn_fusion` the layers of a
-    fusion, which are fresh too. Raises ModelError.
+    There is one task adapter per seed, and its weights depend only on that seed. Everything else is frozen, except that
+    `learn_fusion` also trains the layers of a fusion, which start afresh too. Raises ModelError.
     """
     if base.objective != "mlm":
         raise ModelError(
-            f"{base.id}: a decoder gets no task adapter here.",
-            "Give an encoder, as XLM-R, or prompt it: `lrltrain prompt --adapter DIR`.",
+            f"{base.id}: is a decoder; task adapters are only supported for encoders.",
+            "Use an encoder such as XLM-R, or prompt the decoder: `lrltrain prompt --adapter DIR`.",
         )
     transfers = source is not target
-    for each in {id(each): each for each in (source, target) if each}.values():
-        check_base(each.folder, each.manifest, base)
-        if transfers and each.method in ("full", "fusion"):
+    for adapter in {id(adapter): adapter for adapter in (source, target) if adapter}.values():
+        check_base(adapter.folder, adapter.manifest, base)
+        if transfers and adapter.method in ("full", "fusion"):
             raise ModelError(
-                f"{each.folder}: {each.method} cannot be swapped below a task adapter.",
-                "Transfer wants seq_bn, seq_bn_inv or lora adapters of both languages.",
+                f"{adapter.folder}: method {adapter.method} cannot be swapped below a task adapter.",
+                "Use seq_bn, seq_bn_inv or lora adapters of both languages for transfer.",
             )
     full = source is not None and source.method == "full"
     model = load_model(replace(base, location=str(source.folder), revision=None) if source and full else base)
     encoder = base_of(model).requires_grad_(False)
-    below = None if full else _load(encoder, source)
-    if learn_fusion and isinstance(below, FusedStack):
-        below = FusedStack(encoder, list(below.members), len(seeds))
+    source_stack = None if full else _load(encoder, source)
+    if learn_fusion and isinstance(source_stack, FusedStack):
+        source_stack = FusedStack(encoder, list(source_stack.members), len(seeds))
         for number, seed in enumerate(seeds):
-            below.draw(seed, number)
-    other = below if not transfers else _load(encoder, target)
+            source_stack.draw(seed, number)
+    target_stack = source_stack if not transfers else _load(encoder, target)
     task = AdapterStack(encoder, Bottlenecks(reduction_factor=reduction_factor), [f"seed-{seed}" for seed in seeds])
     for number, seed in enumerate(seeds):
         task.draw(seed, number)
-    stacked = Stacked(encoder, task, below, other)
+    stacked = Stacked(encoder, task, source_stack, target_stack)
     stacked.swap(target=False)
     return stacked
 

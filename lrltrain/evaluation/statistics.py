@@ -1,6 +1,6 @@
-"""What can be said of scores: means over seeds, intervals over items, differences that are more than chance. Pure.
+"""Statistics of scores: means over seeds, intervals over items, and tests of whether a difference is chance. Pure.
 
-All F1 scores are made from sums of counts over items, so that a resample of the items is one product of matrices.
+F1 scores are computed from sums of counts over items, so that resampling the items is a single matrix product.
 Randomness is seeded: the same counts give the same numbers.
 """
 
@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.95
-ALPHA = 0.05  # a difference counts where its corrected p is below
-ENOUGH = 1_000  # exchanges that are as far apart as what was seen: then p is known to a few per cent of itself
-_NORMAL = 1.959964  # of 95 %
-# Student's t of 95 % by degrees of freedom; between them its logarithm is nearly linear in 1 / df. SciPy has it, but
-# cards are made where that is not installed.
+ALPHA = 0.05  # a difference is significant if its corrected p is below
+ENOUGH = 1_000  # exchanges at least as extreme as the observation, which give p to within a few per cent
+_NORMAL = 1.959964  # quantile for 95 %
+# Quantiles of Student's t for 95 % by degrees of freedom; in between, their logarithm is nearly linear in 1 / df. SciPy
+# has them, but cards are also made on machines without SciPy.
 _STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 8: 2.306, 15: 2.131, 30: 2.042, np.inf: _NORMAL}
-_AT_ONCE = 4_000_000  # weights that are held at once: 16 MB
-_EXACT = 14  # differences whose signs are all tried
+_AT_ONCE = 4_000_000  # weights held in memory at once: 16 MB
+_EXACT = 14  # differences; for at most this many, all signs are tried
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.float32]
-"""(items, seeds, classes, 3): true positives, predicted and gold. Sums stay exact below 2**24."""
+"""(items, seeds, classes, 3): true positives, predicted and gold. Sums are exact below 2**24."""
 
 
 @dataclass(frozen=True)
@@ -35,127 +35,130 @@ class Interval:
 
 
 def percentiles(value: float, drawn: Floats) -> Interval:
-    """Return a value with the percentile interval of what resamples gave, (resamples,)."""
+    """Return a value with the percentile interval of its resamples, (resamples,)."""
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return Interval(value, float(low), float(high))
 
 
 def mirrored(value: float, drawn: Floats, least: float = -1.0, most: float = 1.0, wider: float = 1.0) -> Interval:
-    """Return a value with the basic bootstrap interval: the percentiles of resamples, mirrored at the value.
+    """Return a value with the basic bootstrap interval: the percentiles of the resamples, mirrored at the value.
 
-    Davison and Hinkley 1997, 5.2. The F1 of a resample is lower than that of all items in the mean. A percentile
-    interval has that error on top of the value's own; in an average over languages it is wider than the interval.
-    Both ends are `wider` times as far away.
+    Davison and Hinkley 1997, 5.2. On average, the F1 of a resample is lower than that of all items. A percentile
+    interval has this bias in addition to that of the value itself; averaged over languages, the bias exceeds the width
+    of the interval. Both ends are moved away from the value by the factor `wider`, and are kept within `least` and
+    `most`.
     """
-    across = percentiles(value, drawn)
-    low, high = wider * (across.high - value), wider * (value - across.low)
+    interval = percentiles(value, drawn)
+    low, high = wider * (interval.high - value), wider * (value - interval.low)
     return Interval(value, max(least, value - low), min(most, value + high))
 
 
 def widening(drawn: Floats, *by_seed: Floats) -> float:
-    """Return by how much an interval of few seeds is too narrow: Student's t over the normal quantile.
+    """Return the factor by which an interval from few seeds is too narrow: Student's t over the normal quantile.
 
-    The degrees of freedom are those of Welch and Satterthwaite: of each method's seeds, in the variance of `drawn`.
+    The degrees of freedom are those of Welch and Satterthwaite, for the seeds of each method within the variance of
+    `drawn`.
     """
-    of_seeds = [(each.var(ddof=1) / len(each), len(each) - 1) for each in by_seed if len(each) > 1]
-    squares = sum(variance**2 / freedom for variance, freedom in of_seeds)
+    variances = [(scores.var(ddof=1) / len(scores), len(scores) - 1) for scores in by_seed if len(scores) > 1]
+    squares = sum(variance**2 / freedom for variance, freedom in variances)
     return _student(float(drawn.var() ** 2 / squares)) / _NORMAL if squares else 1.0
 
 
 def margin(by_seed: Floats) -> float:
-    """Return how far the ends of the interval of a mean over seeds are away, of seeds alone (Student's t)."""
+    """Return the half-width of the interval of a mean over seeds, from the seeds only (Student's t)."""
     return _student(len(by_seed) - 1) * float(by_seed.std(ddof=1)) / len(by_seed) ** 0.5
 
 
 def _student(freedom: float) -> float:
-    known = sorted(_STUDENT, reverse=True)
-    quantiles = [float(np.log(_STUDENT[each])) for each in known]
-    return float(np.exp(np.interp(1 / max(1.0, freedom), [1 / each for each in known], quantiles)))
+    freedoms = sorted(_STUDENT, reverse=True)
+    quantiles = [float(np.log(_STUDENT[degrees])) for degrees in freedoms]
+    return float(np.exp(np.interp(1 / max(1.0, freedom), [1 / degrees for degrees in freedoms], quantiles)))
 
 
 def with_seeds(drawn: Floats, by_seed: Floats, seed: int) -> Floats:
-    """Add the chance of the seeds to resamples of items, (resamples,), as far as `by_seed`, (seeds,), tells of it.
+    """Add the random variation of seeds, as estimated from `by_seed` (seeds,), to resamples of items, (resamples,).
 
-    Of each resample, seeds are drawn too; a few are less far apart among themselves than from those not tried, by
-    the root of n / (n - 1). What seeds and items do together is counted twice (Owen 2007), so the interval is not too
-    narrow on that account.
+    Seeds are drawn for each resample too. A few seeds differ less from each other than from seeds not tried, so their
+    deviations are scaled by the root of n / (n - 1). The interaction of seeds and items is counted twice (Owen 2007),
+    so the interval is too wide rather than too narrow.
     """
-    many = len(by_seed)
-    if many == 1:
+    count = len(by_seed)
+    if count == 1:
         return drawn
-    apart = (by_seed - by_seed.mean()) * np.sqrt(many / (many - 1))
-    chosen = np.random.default_rng(seed).integers(0, many, (len(drawn), many))
-    added: Floats = drawn + apart[chosen].mean(-1)
-    return added
+    deviations = (by_seed - by_seed.mean()) * np.sqrt(count / (count - 1))
+    drawn_seeds = np.random.default_rng(seed).integers(0, count, (len(drawn), count))
+    resamples: Floats = drawn + deviations[drawn_seeds].mean(-1)
+    return resamples
 
 
 def is_clear(change: Interval, p: float, same: float = 0.0) -> bool:
-    """Return whether a change is more than chance: by the corrected p of its items, and by its interval over seeds too.
+    """Return whether a change is more than chance: by the corrected p over items, and also by its interval over seeds.
 
-    `same` is the change where nothing has changed: 0 of a difference, 1 of a ratio.
+    `same` is the value of no change: 0 for a difference, 1 for a ratio.
     """
     return p < ALPHA and not change.low <= same <= change.high
 
 
 def deviation(values: Sequence[float]) -> float | None:
-    """Return the standard deviation over seeds (n - 1 below the line); None for a single one."""
+    """Return the standard deviation over seeds (n - 1 in the denominator); None for a single one."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def label_counts(gold: Sequence[str], predicted: Sequence[Sequence[str | None]], labels: Sequence[str]) -> Counts:
     """Count labels: `gold` (items,) and `predicted` (seeds, items), where null is wrong and of no class."""
-    place = {label: index for index, label in enumerate(labels)}
+    index_of = {label: index for index, label in enumerate(labels)}
     counts = np.zeros((len(gold), len(predicted), len(labels), 3), np.float32)
     rows = np.arange(len(gold))
-    right = np.array([place[label] for label in gold], np.int64)
-    for seed, several in enumerate(predicted):
-        said = np.array([-1 if label is None else place[label] for label in several], np.int64)
-        counts[rows, seed, right, 2] = 1
-        counts[rows[said >= 0], seed, said[said >= 0], 1] = 1
-        counts[rows[said == right], seed, right[said == right], 0] = 1
+    expected = np.array([index_of[label] for label in gold], np.int64)
+    for seed, labels_of_seed in enumerate(predicted):
+        guessed = np.array([-1 if label is None else index_of[label] for label in labels_of_seed], np.int64)
+        counts[rows, seed, expected, 2] = 1
+        counts[rows[guessed >= 0], seed, guessed[guessed >= 0], 1] = 1
+        counts[rows[guessed == expected], seed, expected[guessed == expected], 0] = 1
     return counts
 
 
 def span_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[Sequence[str | None] | None]]) -> Counts:
-    """Count named entities: tags (items, tokens) and (seeds, items, tokens). Right is one of the same ends and type."""
+    """Count entities in tags (items, tokens) and (seeds, items, tokens); a right one has the same ends and type."""
     counts = np.zeros((len(gold), len(predicted), 1, 3), np.float32)
     for item, tags in enumerate(gold):
-        right = spans(tags)
-        for seed, several in enumerate(predicted):
-            said = spans(several[item] or ())
-            counts[item, seed, 0] = len(right & said), len(said), len(right)
+        expected = spans(tags)
+        for seed, tags_of_seed in enumerate(predicted):
+            guessed = spans(tags_of_seed[item] or ())
+            counts[item, seed, 0] = len(expected & guessed), len(guessed), len(expected)
     return counts
 
 
 def spans(tags: Sequence[str | None]) -> set[tuple[str, int, int]]:
-    """Return the entities of IOB tags as (type, first, behind last), read as conlleval and seqeval do.
+    """Return the entities of IOB tags as (type, first, last + 1), read as by conlleval and seqeval.
 
-    I begins an entity where none of its type is open. A tag that is null is O.
+    I begins an entity if none of its type is open. A null tag is O.
     """
-    found: set[tuple[str, int, int]] = set()
+    entities: set[tuple[str, int, int]] = set()
     kind, first = "", 0
-    for place, tag in enumerate([*tags, "O"]):
+    for position, tag in enumerate([*tags, "O"]):
         prefix, _, name = (tag or "O").partition("-")
         name = name or "_"
-        goes_on = prefix == "I" and kind == name
-        if kind and not goes_on:
-            found.add((kind, first, place))
+        continues = prefix == "I" and kind == name
+        if kind and not continues:
+            entities.add((kind, first, position))
             kind = ""
-        if prefix in ("B", "I") and not goes_on:
-            kind, first = name, place
-    return found
+        if prefix in ("B", "I") and not continues:
+            kind, first = name, position
+    return entities
 
 
 def f1(sums: NDArray[np.floating]) -> Floats:
-    """Return F1 from sums (..., classes, 3), averaged over the classes that are there, in gold or predicted: (...).
+    """Return F1 from sums (..., classes, 3), averaged over the classes that occur in gold or predictions: (...).
 
-    With one class it is micro-F1, as seqeval has it; with several macro-F1, as scikit-learn has it. 0 where nothing is.
+    With one class, this is micro-F1 as in seqeval; with several, macro-F1 as in scikit-learn. It is 0 if there are
+    none.
     """
-    right, predicted, gold = np.moveaxis(sums.astype(np.float64), -1, 0)
-    both = predicted + gold
-    each = np.divide(2 * right, both, out=np.zeros_like(both), where=both > 0)
-    mean: Floats = each.sum(-1) / np.maximum((both > 0).sum(-1), 1)
+    correct, predicted, gold = np.moveaxis(sums.astype(np.float64), -1, 0)
+    total = predicted + gold
+    per_class = np.divide(2 * correct, total, out=np.zeros_like(total), where=total > 0)
+    mean: Floats = per_class.sum(-1) / np.maximum((total > 0).sum(-1), 1)
     return mean
 
 
@@ -165,97 +168,99 @@ def by_seed(counts: Counts) -> Floats:
 
 
 def bootstrap(counts: Counts, resamples: int, seed: int) -> Floats:
-    """Return F1, averaged over seeds, of resamples of the items with what all seeds predicted of them, (resamples,).
+    """Return F1, averaged over seeds, of resamples of the items, each with its predictions of all seeds: (resamples,).
 
-    Efron 1979. The same seed draws the same items, so that two methods on one test set can be compared by resample.
+    Efron 1979. The same seed draws the same items, so two methods on one test set can be compared by resample.
     """
     items = len(counts)
-    draw = np.random.default_rng(seed)
-    drawn = []
-    for many in _chunks(resamples, items):
-        chosen = draw.integers(0, items, (many, items)) + items * np.arange(many)[:, None]
-        weights = np.bincount(chosen.ravel(), minlength=many * items).reshape(many, items)
-        drawn.append(f1(_weighted(weights, counts)).mean(-1))
-    return np.concatenate(drawn)
+    generator = np.random.default_rng(seed)
+    means = []
+    for count in _chunks(resamples, items):
+        rows = generator.integers(0, items, (count, items)) + items * np.arange(count)[:, None]
+        weights = np.bincount(rows.ravel(), minlength=count * items).reshape(count, items)
+        means.append(f1(_weighted(weights, counts)).mean(-1))
+    return np.concatenate(means)
 
 
 def randomisation(one: Counts, other: Counts, times: int, seed: int) -> float:
-    """Return p of the paired approximate randomisation test between two methods on the same items, two-sided.
+    """Return the two-sided p of the paired approximate randomisation test between two methods on the same items.
 
-    Noreen 1989: for each item, what both predicted is exchanged or not, with all seeds together; p is the share of
-    exchanges that move F1, averaged over seeds, as far apart as it is, (1 + those) / (1 + `times`). With ENOUGH of
-    those it ends early (Besag and Clifford 1991).
+    Noreen 1989: for each item, the predictions of both methods are exchanged or not, for all seeds together. p is the
+    share of exchanges that move the F1 scores, averaged over seeds, at least as far apart as observed: with k of them,
+    (1 + k) / (1 + `times`). After ENOUGH of these, the test ends early (Besag and Clifford 1991).
     """
     items = len(one)
-    draw = np.random.default_rng(seed)
-    sums, others = one.sum(0, dtype=np.float64), other.sum(0, dtype=np.float64)
-    seen = abs(f1(sums).mean() - f1(others).mean())
+    generator = np.random.default_rng(seed)
+    one_sums, other_sums = one.sum(0, dtype=np.float64), other.sum(0, dtype=np.float64)
+    observed = abs(f1(one_sums).mean() - f1(other_sums).mean())
 
-    def as_far(many: int) -> int:
-        moved = _weighted(_coins(draw, many, items), other - one)
-        apart = np.abs(f1(sums + moved).mean(-1) - f1(others - moved).mean(-1))
-        return int((apart >= seen - 1e-12).sum())
+    def count_extreme(count: int) -> int:
+        change = _weighted(_coins(generator, count, items), other - one)
+        distances = np.abs(f1(one_sums + change).mean(-1) - f1(other_sums - change).mean(-1))
+        return int((distances >= observed - 1e-12).sum())
 
-    return _share(as_far, times, items)
+    return _share(count_extreme, times, items)
 
 
 def sign_flips(differences: Floats, times: int, seed: int) -> float:
-    """Return p of the same test for a mean of differences (items,): exchanging two values flips a sign.
+    """Return p of the same test for a mean of differences (items,), where exchanging two values flips a sign.
 
-    Of few items, all signs are tried, and p is exact.
+    For few items, all signs are tried, and p is exact.
     """
-    draw, items = np.random.default_rng(seed), len(differences)
-    whole = float(differences.sum())
+    generator, items = np.random.default_rng(seed), len(differences)
+    total = float(differences.sum())
 
-    def as_far(flipped: NDArray[np.integer]) -> int:
-        moved = whole - 2.0 * (flipped.astype(np.float64) @ differences)  # one array as large as the coins, and no more
-        return int((np.abs(moved) >= abs(whole) * (1 - 1e-12)).sum())
+    def count_extreme(flipped: NDArray[np.integer]) -> int:
+        totals = total - 2.0 * (
+            flipped.astype(np.float64) @ differences
+        )  # allocates only one array as large as the coins
+        return int((np.abs(totals) >= abs(total) * (1 - 1e-12)).sum())
 
     if items <= _EXACT:
-        return as_far(np.arange(2**items)[:, None] >> np.arange(items) & 1) / 2**items
-    return _share(lambda many: as_far(_coins(draw, many, items)), times, items)
+        return count_extreme(np.arange(2**items)[:, None] >> np.arange(items) & 1) / 2**items
+    return _share(lambda count: count_extreme(_coins(generator, count, items)), times, items)
 
 
-def _share(as_far: Callable[[int], int], times: int, items: int) -> float:
-    """Return the share of exchanges that are as far apart, given how many of so many are."""
-    found = done = 0
-    for many in _chunks(times, items):
-        found, done = found + as_far(many), done + many
-        if found >= ENOUGH:
+def _share(count_extreme: Callable[[int], int], times: int, items: int) -> float:
+    """Return the share of exchanges that are at least as extreme; `count_extreme` counts these in so many exchanges."""
+    extreme = done = 0
+    for count in _chunks(times, items):
+        extreme, done = extreme + count_extreme(count), done + count
+        if extreme >= ENOUGH:
             break
-    return (1 + found) / (1 + done)
+    return (1 + extreme) / (1 + done)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Return the p of many comparisons, corrected so that among all of them one false gain has the chance ALPHA.
+    """Correct the p of many comparisons so that the chance of even one false gain among all of them is ALPHA.
 
-    Holm 1979: the smallest is multiplied by their number, the next by one less, and none is below one before it.
+    Holm 1979: the smallest is multiplied by their number, the next by one less, and none is below the one before it.
     """
     corrected = [0.0] * len(ps)
     highest = 0.0
-    for rank, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
-        highest = max(highest, min(1.0, ps[place] * (len(ps) - rank)))
-        corrected[place] = highest
+    for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        highest = max(highest, min(1.0, ps[index] * (len(ps) - rank)))
+        corrected[index] = highest
     return corrected
 
 
 def times_for(comparisons: int) -> int:
-    """Return how many exchanges are needed, so that a clear difference can stay below ALPHA after the correction."""
+    """Return the number of exchanges with which a clear difference can stay below ALPHA after the correction."""
     return max(9_999, round(2 * comparisons / ALPHA) - 1)
 
 
 def _weighted(weights: NDArray[np.integer], counts: Counts) -> NDArray[np.float64]:
-    """Return sums of counts with each item weighted: (resamples, items) and (items, ...) give (resamples, ...)."""
+    """Return sums of counts weighted by item: (resamples, items) and (items, ...) give (resamples, ...)."""
     flat = counts.reshape(len(counts), -1)
     return (weights.astype(np.float32) @ flat).reshape(len(weights), *counts.shape[1:]).astype(np.float64)
 
 
-def _coins(draw: np.random.Generator, many: int, items: int) -> NDArray[np.uint8]:
-    """Toss coins: (many, items) of 0 and 1."""
-    return np.unpackbits(draw.integers(0, 256, (many, -(-items // 8)), np.uint8), axis=1, count=items)
+def _coins(generator: np.random.Generator, count: int, items: int) -> NDArray[np.uint8]:
+    """Toss coins: return (count, items) of 0 and 1."""
+    return np.unpackbits(generator.integers(0, 256, (count, -(-items // 8)), np.uint8), axis=1, count=items)
 
 
-def _chunks(whole: int, items: int) -> Iterator[int]:
-    most = max(1, min(2 * ENOUGH, _AT_ONCE // max(1, items)))
-    for start in range(0, whole, most):
-        yield min(most, whole - start)
+def _chunks(total: int, items: int) -> Iterator[int]:
+    size = max(1, min(2 * ENOUGH, _AT_ONCE // max(1, items)))
+    for start in range(0, total, size):
+        yield min(size, total - start)

@@ -1,4 +1,4 @@
-"""The runs of one method on one task: seeds are trained, together where there is a GPU, and each is written."""
+"""The runs of one method on one task: train the seeds, together if there is a GPU, and write a folder for each."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ LONGEST = 256  # tokens, by default
 
 @dataclass(frozen=True)
 class Job:
-    """One method on one task: `source` is the adapter that is trained on, `target` the one that is scored on."""
+    """One method on one task: `source` is the adapter that the task is trained on, `target` the one it is scored on."""
 
     base: Base
     source: LanguageAdapter | None
@@ -55,7 +55,7 @@ class Job:
 
     @property
     def method(self) -> str:
-        """Return the method as tables name it: seq_bn, none, seq_bn-from-am, fusion-task."""
+        """Return the method as it is named in tables: seq_bn, none, seq_bn-from-am, fusion-task."""
         method = self.target.method if self.target else "none"
         method += OF_TASK if self.learns_fusion else ""
         return f"{method}-from-{self.trained_on.language}" if self.transfers else method
@@ -68,47 +68,47 @@ class Job:
 
 
 def task_runs(job: Job, config: EvalConfig, found: dict[str, Any], progress: Progress) -> tuple[Run, ...]:
-    """Return the runs of all seeds, done before or now. Those that are left train together on a GPU."""
-    args = _training(config, job.tested_on.task)
+    """Return the runs of all seeds, including finished ones; on a GPU, the remaining seeds train together."""
+    args = _training_args(config, job.tested_on.task)
     recipes = {seed: _recipe(job, config, args, seed) for seed in config.seeds}
     runs = {seed: _finished(job, config, recipe, found) for seed, recipe in recipes.items()}
-    left = [seed for seed, run in runs.items() if run is None]
-    if left:
+    remaining = [seed for seed, run in runs.items() if run is None]
+    if remaining:
         note_if_slow(config.precision)
-    waiting = _at_once(left)
-    while waiting:
-        seeds = waiting.pop(0)
-        made = _train_if_it_fits(job, config, args, {seed: recipes[seed] for seed in seeds}, found, progress)
-        if made is None:  # halved when what was tried is no longer in memory
+    queue = _groups(remaining)
+    while queue:
+        seeds = queue.pop(0)
+        trained = _train_if_it_fits(job, config, args, {seed: recipes[seed] for seed in seeds}, found, progress)
+        if trained is None:  # retried in halves, once the failed attempt is out of memory
             release_gpu_memory()
-            waiting[:0] = [seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]]
+            queue[:0] = [seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]]
         else:
-            runs |= made
+            runs |= trained
     return tuple(run for run in map(runs.get, config.seeds) if run is not None)
 
 
-def _at_once(seeds: Sequence[int]) -> list[Sequence[int]]:
-    """Return the seeds that train together: on a CPU each alone, so that its bytes do not depend on others."""
+def _groups(seeds: Sequence[int]) -> list[Sequence[int]]:
+    """Return the groups of seeds that train together; on a CPU, each seed by itself, so its bytes do not vary."""
     together = bool(seeds) and torch.cuda.is_available()
     return [seeds] if together else [[seed] for seed in seeds]
 
 
-def _finished(job: Job, config: EvalConfig, recipe: dict[str, Any], found: dict[str, Any]) -> Run | None:
-    """Return a run that was done before, told again what is `found` in its data; None where there is none."""
+def _finished(job: Job, config: EvalConfig, recipe: dict[str, Any], checks: dict[str, Any]) -> Run | None:
+    """Return a run that was finished before, with `checks` brought up to date in it; None if there is none."""
     folder = folder_of(config.out, recipe, job.name)
     run = None if config.overwrite else find_run(folder.resolve(), recipe)
     if run is None:
         if not config.overwrite and (earlier := earlier_run(folder.resolve(), recipe)):
-            told = other_versions(earlier.manifest, recipe)
-            note(f"note: {earlier.folder}: made with {told}. It is made once more, and kept beside it.")
+            versions = other_versions(earlier.manifest, recipe)
+            note(f"note: {earlier.folder}: made with {versions}. The run is repeated, and the old one is kept.")
         return None
-    if all(run.manifest.get(key) == value for key, value in found.items()):
+    if all(run.manifest.get(key) == value for key, value in checks.items()):
         return Run(folder, run.manifest)
     kept = {key: run.manifest[key] for key in ("trained", "seconds", "contamination") if key in run.manifest}
-    return write_run(folder, recipe, run.predictions, run.result, **kept | found)
+    return write_run(folder, recipe, run.predictions, run.result, **kept | checks)
 
 
-def _training(config: EvalConfig, task: Task) -> TaskTrainingArgs:
+def _training_args(config: EvalConfig, task: Task) -> TaskTrainingArgs:
     epochs, size = DEFAULTS[task]
     return TaskTrainingArgs(
         config.epochs or epochs,
@@ -121,7 +121,7 @@ def _training(config: EvalConfig, task: Task) -> TaskTrainingArgs:
 
 
 def _recipe(job: Job, config: EvalConfig, args: TaskTrainingArgs, seed: int) -> dict[str, Any]:
-    """Return all that shapes a run."""
+    """Return everything that shapes a run."""
     transfer = {
         "language": job.trained_on.language,
         "data": job.trained_on.provenance,
@@ -154,14 +154,14 @@ def _recipe(job: Job, config: EvalConfig, args: TaskTrainingArgs, seed: int) -> 
 def _train_if_it_fits(
     job: Job, config: EvalConfig, args: TaskTrainingArgs, recipes: Mapping[int, dict[str, Any]], *more: Any
 ) -> dict[int, Run] | None:
-    """Train seeds together; None where the GPU has no memory for several. Raises TrainingError where not for one."""
+    """Train seeds together; return None if several do not fit on the GPU. Raises TrainingError if one does not."""
     try:
         return _train(job, config, args, recipes, *more)
     except torch.OutOfMemoryError as error:
         if len(recipes) > 1:
             return None
-        told = f"the GPU has no memory for batches of {args.batch_size}."
-        raise TrainingError(told, "Use a smaller --batch-size or --max-length, or a smaller model.") from error
+        message = f"the GPU does not have enough memory for batches of {args.batch_size}."
+        raise TrainingError(message, "Use a smaller --batch-size or --max-length, or a smaller model.") from error
 
 
 @tf32(on=True)
@@ -170,20 +170,20 @@ def _train(
     config: EvalConfig,
     args: TaskTrainingArgs,
     recipes: Mapping[int, dict[str, Any]],
-    found: dict[str, Any],
+    checks: dict[str, Any],
     progress: Progress,
 ) -> dict[int, Run]:
-    """Train seeds together on one language's data, predict the test set of the other, or the same one, and write runs.
+    """Train seeds together on `trained_on`, predict the test set of `tested_on`, and write the runs.
 
-    Raises TrainingError for a seed that fails, when the others are written.
+    Raises TrainingError for a seed that fails, after the others are written.
     """
     began = time.perf_counter()
     seeds, task = list(recipes), job.tested_on.task
     stacked, model = _model(job, config, seeds)
     inputs = _inputs(job, config, model)
     training = TaskTraining(model, job.tested_on.labels, args)
-    numbers = ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
-    with progress.steps(f"Training {job.language.code} {task} {job.method} {numbers}", args.epochs) as (advance, _):
+    label = ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
+    with progress.steps(f"Training {job.language.code} {task} {job.method} {label}", args.epochs) as (advance, _):
         dev = job.trained_on.splits["dev"]
         trained = training.fit(inputs["train"], inputs["dev"], dev, task, seeds, advance)
     stacked.swap(target=True)
@@ -191,22 +191,22 @@ def _train(
     training.graphs.clear()
     seconds = round((time.perf_counter() - began) / len(seeds), 3)
     gold = job.tested_on.splits["test"].labels
-    told = {
-        "parameters": sum(each.numel() for each in model.parameters() if each.requires_grad) // len(seeds),
+    details = {
+        "parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad) // len(seeds),
         "frozen_part_kept": model.splits,
         "words_cut_off": sum(int((first < 0).sum()) for first in inputs["test"].features.first or ()),
-        "cut": {split: each.features.cut for split, each in inputs.items()},
+        "cut": {split: tokens.features.cut for split, tokens in inputs.items()},
     } | ({"together": seeds} if len(seeds) > 1 else {})
     runs = {}
-    for (seed, recipe), known, labels in zip(recipes.items(), trained, predicted, strict=True):
-        if not known.failed:
-            said = {"best_epoch": known.best_epoch, "dev": known.dev, "loss": known.loss} | told
+    for (seed, recipe), outcome, labels in zip(recipes.items(), trained, predicted, strict=True):
+        if not outcome.failed:
+            entry = {"best_epoch": outcome.best_epoch, "dev": outcome.dev, "loss": outcome.loss} | details
             folder, result = folder_of(config.out, recipe, job.name), scores(task, gold, labels)
             table = _table(job.tested_on.splits["test"], labels)
-            runs[seed] = write_run(folder, recipe, table, result, **found, trained=said, seconds=seconds)
-    for seed, known in zip(seeds, trained, strict=True):
-        if known.failed:
-            raise TrainingError(f"seed {seed}: {known.failed}", f"The other seeds are done. {HINT}")
+            runs[seed] = write_run(folder, recipe, table, result, **checks, trained=entry, seconds=seconds)
+    for seed, outcome in zip(seeds, trained, strict=True):
+        if outcome.failed:
+            raise TrainingError(f"seed {seed}: {outcome.failed}", f"The other seeds are finished. {HINT}")
     return runs
 
 
@@ -220,12 +220,12 @@ def _model(job: Job, config: EvalConfig, seeds: Sequence[int]) -> tuple[Stacked,
 
 
 def dropout_of(config: Any) -> float:
-    """Return the rate of dropout of a model's configuration, by the name that it has there."""
+    """Return the dropout rate in a model's configuration, whatever its name there."""
     return float(getattr(config, "hidden_dropout_prob", getattr(config, "dropout", 0.1)))
 
 
 def _inputs(job: Job, config: EvalConfig, model: TaskModel) -> dict[str, Inputs]:
-    """Return the splits as tokens. Raises UsageError where the model does not read as many as are asked for."""
+    """Return the tokenized splits. Raises UsageError if the model cannot read as many tokens as requested."""
     tokenizer, device = load_tokenizer(job.base), model.encoder.device
     check_length(config.max_length, model.encoder, job.base.id)
     longest = int(min(config.max_length or LONGEST, longest_input(model.encoder)))
@@ -241,7 +241,7 @@ def _inputs(job: Job, config: EvalConfig, model: TaskModel) -> dict[str, Inputs]
 
 
 def _table(test: Items, predicted: Sequence[Label]) -> pl.DataFrame:
-    """Return a row an item; of ner the labels are lists."""
+    """Return a row per item; for ner, the labels are lists."""
     labels = {"gold": list(map(_plain, test.labels)), "predicted": list(map(_plain, predicted))}
     return pl.DataFrame({"item": test.numbered} | labels)
 

@@ -1,4 +1,4 @@
-"""The data of a task from the Hub: SIB-200, WikiANN, and any set of texts with positive and negative labels. IO."""
+"""Task data from the Hub: SIB-200, WikiANN, and any set of texts with positive and negative labels. IO."""
 
 from functools import partial
 from math import isnan
@@ -18,26 +18,26 @@ COLUMNS = {"topic": ("text", "category"), "sentiment": ("text", "label"), "ner":
 
 
 def load_task(task: Task, identifier: str | None, language: Language, *, own_labels: bool = False) -> TaskData:
-    """Load a task's data from the Hub; without an id the set that the paper used. Raises InputError.
+    """Load a task's data from the Hub; without an id, the set that the paper used. Raises InputError.
 
-    With `own_labels` all labels are taken.
+    With `own_labels`, all labels are accepted.
     """
     paper, configuration = {
         "topic": (TOPIC, language.sib200),
         "ner": (NER, language.wikiann),
         "sentiment": (language.sentiment, None),
     }[task]
-    known = configuration is not None or task == "sentiment"
-    chosen = identifier or (paper if known else None)
+    is_known = configuration is not None or task == "sentiment"
+    chosen = identifier or (paper if is_known else None)
     if chosen is None:
         raise InputError(f"No data for {task} in {language.name} is known on the Hub.", "Give a folder with --data.")
     parts, configuration = load_parts(chosen, configuration, language, "Give a folder of its files with --data FOLDER.")
     splits: dict[str, Items] = {}
     for split in SPLITS:
-        found = next((name for name in SPLIT_NAMES[split] if name in parts), None)
-        if found is None:
+        source_split = next((name for name in SPLIT_NAMES[split] if name in parts), None)
+        if source_split is None:
             raise InputError(f"{chosen}: has no split {split}.", f"It has: {', '.join(parts)}.")
-        splits[split] = _items(task, f"{chosen}: its split {found}", parts[found], own_labels=own_labels)
+        splits[split] = _items(task, f"{chosen}: split {source_split}", parts[source_split], own_labels=own_labels)
     digests = {split: items.digest for split, items in splits.items()}
     identifier, _ = split_id(chosen)
     name = identifier.rsplit("/", maxsplit=1)[-1]
@@ -45,91 +45,97 @@ def load_task(task: Task, identifier: str | None, language: Language, *, own_lab
     return TaskData(task, language.code, splits, provenance | {"sha256": digests})
 
 
-def _items(task: Task, where: str, rows: Any, *, own_labels: bool) -> Items:
-    """Return the items of a split; those of which a text, a token, a label or a tag is null are left out."""
+def _items(task: Task, location: str, rows: Any, *, own_labels: bool) -> Items:
+    """Return the items of a split, without those that have a null text, token, label or tag."""
     inputs, labels = COLUMNS[task]
     if own_labels and task != "ner":
         inputs, labels = columns_of(rows.column_names) or COLUMNS[task]
     for column in (inputs, labels):
         if column not in rows.column_names:
-            held = ", ".join(rows.column_names)
-            known = f"one of {', '.join(TEXT)} and one of {', '.join(LABEL)}"
-            wants = known if own_labels and task != "ner" else " and ".join(COLUMNS[task])
-            more = "" if own_labels or task == "ner" else f" With --labels data it may be {known}."
-            raise InputError(f"{where} has no column {column!r}.", f"It has {held}; {task} wants {wants}.{more}")
+            available = ", ".join(rows.column_names)
+            accepted = f"one of {', '.join(TEXT)} and one of {', '.join(LABEL)}"
+            needed = accepted if own_labels and task != "ner" else " and ".join(COLUMNS[task])
+            alternative = "" if own_labels or task == "ner" else f" With --labels data, it may be {accepted}."
+            raise InputError(
+                f"{location} has no column {column!r}.", f"It has {available}; {task} needs {needed}.{alternative}"
+            )
     names = _names(rows.features[labels])
-    label_of = partial(_own_label if own_labels else _label, task, where, names=names)
+    label_of = partial(_own_label if own_labels else _label, task, location, names=names)
     pairs = list(zip(rows[inputs], rows[labels], strict=True))
     whole = [(number, pair) for number, pair in enumerate(pairs) if not any(map(_is_null, pair))]
     for column, values in zip((inputs, labels), zip(*pairs, strict=True), strict=False):
         if all(map(_is_null, values)):
-            raise InputError(f"{where} has nothing but null in its column {column!r}.", "Give other data with --data.")
+            raise InputError(f"{location} has only nulls in its column {column!r}.", "Use other data with --data.")
     if len(whole) < len(pairs):
-        left_out = len(pairs) - len(whole)
-        note(f"note: {where} has {left_out:,} of {len(pairs):,} items with null in {inputs} or {labels}: left out.")
+        skipped = len(pairs) - len(whole)
+        note(f"note: {location} has {skipped:,} of {len(pairs):,} items with null in {inputs} or {labels}: skipped.")
     if task != "ner":
-        every = [(number, _text(where, number, text).strip(), label) for number, (text, label) in whole]
-        kept = [each for each in every if each[1]]
+        stripped = [(number, _text(location, number, text).strip(), label) for number, (text, label) in whole]
+        kept = [item for item in stripped if item[1]]
         gold_of_texts = tuple(label_of(label) for _, _, label in kept)
         return Items(tuple(text for _, text, _ in kept), gold_of_texts, numbers=tuple(number for number, _, _ in kept))
     for number, (tokens, tags) in whole:
         if not (isinstance(tokens, list) and isinstance(tags, list) and len(tokens) == len(tags)):
-            raise InputError(f"{where}: row {number + 1} has not as many {labels} as {inputs}.", "Check the dataset.")
+            raise InputError(
+                f"{location}: row {number + 1} does not have as many {labels} as {inputs}.", "Check the dataset."
+            )
     sentences = [(number, tokens, tags) for number, (tokens, tags) in whole if tokens]
-    words = tuple(tuple(_text(where, number, word) for word in tokens) for number, tokens, _ in sentences)
+    words = tuple(tuple(_text(location, number, word) for word in tokens) for number, tokens, _ in sentences)
     gold = tuple(tuple(map(label_of, tags)) for _, _, tags in sentences)
     return Items(tuple(map(" ".join, words)), gold, words, tuple(number for number, _, _ in sentences))
 
 
 def _is_null(value: Any) -> bool:
-    """Return whether a value, or one of a list of them, is null; a number that is none stands for it in floats."""
+    """Return whether a value, or one in a list of them, is null; in a column of floats, NaN stands for null."""
     if isinstance(value, list):
         return any(map(_is_null, value))
     return value is None or (isinstance(value, float) and isnan(value))
 
 
-def _text(where: str, number: int, value: Any) -> str:
+def _text(location: str, number: int, value: Any) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{where}: row {number + 1} has {value!r} where a text should be.", "Check the dataset.")
+        raise InputError(f"{location}: row {number + 1} has {value!r} instead of a text.", "Check the dataset.")
     return normalize(value)
 
 
 def _names(feature: Any) -> list[str] | None:
-    """Return the names behind numbers, from a ClassLabel or a list of them."""
+    """Return the label names behind the numbers, from a ClassLabel or a list of them."""
     inner = getattr(feature, "feature", feature)
     return getattr(inner, "names", None)
 
 
-def _one(where: str, value: Any) -> None:
-    """Raise InputError for several labels of one item: each combination would be a class."""
+def _check_single(location: str, value: Any) -> None:
+    """Raise InputError if an item has several labels, since each combination would become a class."""
     if isinstance(value, list | dict):
-        raise InputError(f"{where} has several labels of one item: {value!r:.80}.", "Every item wants one label.")
+        raise InputError(
+            f"{location} has an item with several labels: {value!r:.80}.", "Each item must have one label."
+        )
 
 
-def _own_label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
-    _one(where, value)
-    if isinstance(value, float) and value.is_integer():  # of a column that had nulls
+def _own_label(task: Task, location: str, value: Any, names: list[str] | None) -> str:
+    _check_single(location, value)
+    if isinstance(value, float) and value.is_integer():  # from a column that had nulls
         value = int(value)
     label = names[value] if names and isinstance(value, int) and 0 <= value < len(names) else str(value).strip()
-    told = as_iob(label) if task == "ner" else label
-    if not told or value == -1:
-        hint = "Every item wants a label."
+    tag = as_iob(label) if task == "ner" else label
+    if not tag or value == -1:
+        hint = "Each item must have a label."
         if task == "ner":
-            hint = "Tags are of IOB, BIOES or BILOU, or numbers with names."
-        raise InputError(f"{where} has the label {value!r}.", hint)
-    return told
+            hint = "Tags must be IOB, BIOES or BILOU, or numbers with names."
+        raise InputError(f"{location} has the invalid label {value!r}.", hint)
+    return tag
 
 
-def _label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
-    _one(where, value)
-    if isinstance(value, float) and value.is_integer():  # of a column that had nulls
+def _label(task: Task, location: str, value: Any, names: list[str] | None) -> str:
+    _check_single(location, value)
+    if isinstance(value, float) and value.is_integer():  # from a column that had nulls
         value = int(value)
     if isinstance(value, int):
-        numbered = names or list(LABELS[task])  # without names, 0 is negative and 1 positive, and tags are WikiANN's
-        value = numbered[value] if 0 <= value < len(numbered) else value
+        label_names = names or list(LABELS[task])  # without names, 0 is negative and 1 positive, and tags are WikiANN's
+        value = label_names[value] if 0 <= value < len(label_names) else value
     label = str(value).lower() if task != "ner" else str(value)
     label = {"pos": "positive", "neg": "negative", "0": "negative", "1": "positive"}.get(label, label)
     if label not in LABELS[task]:
-        hint = f"Known: {', '.join(LABELS[task])}. --labels data takes those of the data."
-        raise InputError(f"{where} has the unknown label {value!r}.", hint)
+        hint = f"Known labels: {', '.join(LABELS[task])}. Use --labels data to accept the labels of the data."
+        raise InputError(f"{location} has the unknown label {value!r}.", hint)
     return label

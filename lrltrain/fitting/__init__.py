@@ -1,1 +1,1 @@
-"""The pipeline of `lrltrain fit`: from the text of languages to the folders of adapters."""
+"""The pipeline of `lrltrain fit`: from text in some languages to the folders of adapters."""

@@ -1,4 +1,4 @@
-"""What a fit would take, for `--dry-run`: counted where counting is quick, estimated from there."""
+"""Estimates of what a fit would take, for `--dry-run`: counted where that is quick, otherwise extrapolated."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -24,52 +24,52 @@ from lrltrain.tokens import encode
 from lrltrain.training.corpus import pack
 from lrltrain.trust import no_remote_code
 
-SAMPLE = 2  # thousands of lines that are tokenized
-EFFICIENCY = {"cpu": 0.6, "cuda": 0.25}  # of the speed of one large matrix product
-BYTES_A_TRAINED = 20  # weight, gradient, two moments, and the weight as it was best
+SAMPLE = 2  # thousands of lines to tokenize
+EFFICIENCY = {"cpu": 0.6, "cuda": 0.25}  # relative to the speed of one large matrix product
+BYTES_A_TRAINED = 20  # per trainable parameter: weight, gradient, two moments, and the best weight so far
 
 
 def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
-    """Say what `fit` would do with this configuration, without doing any of it. Raises LrlError as it would."""
+    """Report what `fit` would do with this configuration, without doing it. Raises LrlError as it would."""
     plan = prepare(config)
     if not is_made(plan):
         refuse_other_base(plan.folder.resolve(), plan.base, overwrite=config.overwrite)
         refuse_in_use(plan.folder.resolve(), plan.recipe, config)
     if next(plan.text.lines("validation"), None) is None:
         raise InputError(f"{plan.text.name}: no line of text for validation.", "Give more text.")
-    ends = plan.tokenizer.num_special_tokens_to_add()
+    special_tokens = plan.tokenizer.num_special_tokens_to_add()
     with progress.waiting("Tokenizing a sample"):
         lines, lengths = 0, []
         for batch in islice(plan.text.lines("train"), SAMPLE):
             lines += len(batch)
             encoded = encode(plan.tokenizer, batch, verbose=False)["input_ids"]
-            lengths += [piece for ids in encoded for piece in _pieces(len(ids), ends, config)]
+            lengths += [piece for ids in encoded for piece in _pieces(len(ids), special_tokens, config)]
     rows = plan.text.provenance.get("rows", {}).get("train") or sum(map(len, plan.text.lines("train")))
     tokens = round(sum(lengths) / max(1, lines) * rows)
     blocks_of_sample = len(lengths) if config.batching == "line" else len(pack(lengths, config.max_length))
     blocks = max(1, round(blocks_of_sample / max(1, lines) * rows))
-    a_step = config.batch_size * config.accumulate
+    blocks_per_step = config.batch_size * config.accumulate
 
     with progress.waiting("Laying out the model"):
-        model = _hollow(plan.base.location, plan.base.revision, plan.base.objective)
-        if config.method == "fusion":  # whose adapters have to be read
+        model = _empty_model(plan.base.location, plan.base.revision, plan.base.objective)
+        if config.method == "fusion":  # attaching it requires the weights of its adapters
             model = load_model(plan.base)
         model.config.name_or_path = plan.base.id
         check_length(config.max_length, model, plan.base.id)
-        everything = sum(parameter.numel() for parameter in model.parameters())
+        parameters = sum(parameter.numel() for parameter in model.parameters())
         with torch.device("meta" if config.method != "fusion" else "cpu"):
             attached = attach(model, config, [adapter_name(plan.language, config)], [config.seed])
     trained = sum(parameter.numel() for _, parameter in attached.parameters)
-    told = shape_from(model.config)
-    shape = replace(told, weights=everything, decoder=plan.base.objective == "clm")
-    in_a_step = round(tokens / blocks * a_step)
+    base_shape = shape_from(model.config)
+    shape = replace(base_shape, weights=parameters, decoder=plan.base.objective == "clm")
+    tokens_per_step = round(tokens / blocks * blocks_per_step)
     validated = min(config.eval_blocks, blocks * _share_of_validation(plan.text.provenance))
     on_gpu = torch.cuda.is_available()
-    speed = EFFICIENCY["cuda" if on_gpu else "cpu"] * _products_a_second()
+    speed = EFFICIENCY["cuda" if on_gpu else "cpu"] * _flops()
     a_layer = ALONE if on_gpu else 0.0
-    seconds = fit_seconds(config, shape, in_a_step, speed=speed, a_layer=a_layer, eval_blocks=validated)
+    seconds = fit_seconds(config, shape, tokens_per_step, speed=speed, a_layer=a_layer, eval_blocks=validated)
     half = on_gpu and config.method != "full" and precision_of(config.precision) in HALF
-    memory = (2 if half else 4) * everything + BYTES_A_TRAINED * trained
+    memory = (2 if half else 4) * parameters + BYTES_A_TRAINED * trained
     memory += round(step_memory(config, shape, config.batch_size * config.max_length))
     return {
         "text": plan.text.name,
@@ -77,9 +77,9 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
         "tokens": tokens,
         "blocks": blocks,
         "steps": config.steps,
-        "epochs": round(config.steps * a_step / blocks, 1),
-        "tokens_to_train_on": in_a_step * config.steps,
-        "base_model": f"{plan.base.id}, {everything:,} parameters",
+        "epochs": round(config.steps * blocks_per_step / blocks, 1),
+        "tokens_to_train_on": tokens_per_step * config.steps,
+        "base_model": f"{plan.base.id}, {parameters:,} parameters",
         "trainable_parameters": trained,
         "memory_bytes": memory,
         "device": device_name(),
@@ -89,34 +89,34 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
 
 
 def _share_of_validation(provenance: Mapping[str, Any]) -> float:
-    """Return how many lines there are for validation, for each to train on."""
+    """Return the number of lines for validation per line to train on."""
     rows = provenance.get("rows", {})
     return rows["validation"] / max(1, rows["train"]) if rows.get("validation") else 1 / HELD_OUT
 
 
-def _pieces(length: int, ends: int, config: FitConfig) -> Iterator[int]:
-    """Yield the lengths of the pieces in which a line is trained on; line by line, what is too long is cut off."""
+def _pieces(length: int, special_tokens: int, config: FitConfig) -> Iterator[int]:
+    """Yield the lengths of the pieces that a line is trained in; with batching by line, a long line is truncated."""
     if config.batching == "line":
         yield min(length, config.max_length)
         return
-    for begin in range(0, max(1, length - ends), config.max_length - ends):
-        yield min(length - ends - begin, config.max_length - ends) + ends
+    for begin in range(0, max(1, length - special_tokens), config.max_length - special_tokens):
+        yield min(length - special_tokens - begin, config.max_length - special_tokens) + special_tokens
 
 
-def _hollow(location: str, revision: str | None, objective: str) -> Any:
-    """Lay out a model without its weights."""
-    maker = AutoModelForMaskedLM if objective == "mlm" else AutoModelForCausalLM
+def _empty_model(location: str, revision: str | None, objective: str) -> Any:
+    """Build a model without its weights."""
+    model_class = AutoModelForMaskedLM if objective == "mlm" else AutoModelForCausalLM
     with torch.device("meta"), no_remote_code():
-        return maker.from_config(AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False))
+        return model_class.from_config(AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False))
 
 
-def _products_a_second() -> float:
-    """Measure this device: floating point operations a second in one matrix product."""
+def _flops() -> float:
+    """Measure this device: floating-point operations per second in one matrix product."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = 8_192 if device == "cuda" else 1_024
-    one = torch.rand(size, size, device=device, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
-    (one @ one).sum().item()
+    matrix = torch.rand(size, size, device=device, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
+    (matrix @ matrix).sum().item()
     began = time.perf_counter()
     for _ in range(3):
-        (one @ one).sum().item()
+        (matrix @ matrix).sum().item()
     return 3 * 2 * size**3 / (time.perf_counter() - began)

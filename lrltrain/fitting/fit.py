@@ -1,4 +1,4 @@
-"""The pipeline of `lrltrain fit`: from the text of languages to the folders of adapters, one or several at once."""
+"""The pipeline of `lrltrain fit`: from text in some languages to adapter folders, one or several at once."""
 
 import platform
 import time
@@ -40,83 +40,86 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-SHORT = 24  # tokens of an input
+SHORT = 24  # tokens of the input that the adapters are tried with
 
 
 def fit(config: FitConfig, progress: Progress) -> Adapter:
-    """Train the adapter that `config` asks for and write its folder; an unchanged one is left alone.
+    """Train the adapter that `config` asks for and write its folder; one that is up to date is left as it is.
 
-    A run that was killed goes on from its last checkpoint. Raises LrlError.
+    An interrupted run resumes from its last checkpoint. Raises LrlError.
     """
     return fit_group([config], progress)[0]
 
 
 def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]:
-    """Train the adapters of several configurations together, each as it would be trained alone.
+    """Train the adapters of several configurations together, each as if it were trained separately.
 
-    Those that are made already are left alone. Raises LrlError.
+    Adapters that are made already are left as they are. Raises LrlError.
     """
     began = time.perf_counter()
     plans: list[Plan] = []
     for config in configs:
         plans.append(prepare(config, plans[0] if plans else None))
     _check_duplicates(plans)
-    found: dict[Path, Adapter] = {}
-    with ExitStack() as held:
-        left = []
+    adapters: dict[Path, Adapter] = {}
+    with ExitStack() as locks:
+        remaining = []
         for plan in sorted(plans, key=lambda plan: str(plan.folder)):
             home = plan.folder.resolve()
             if first_process():
-                held.enter_context(lock(home, to_read=True))
+                locks.enter_context(lock(home, to_read=True))
             if is_made(plan) and not plan.config.overwrite:
-                remove_tree(run_folder(home))  # of a run that was killed after its last act
+                remove_tree(run_folder(home))  # left by a run that was killed after it had written the adapter
                 manifest = open_adapter(home)
                 note_other_versions(plan, manifest)
-                found[plan.folder] = plan.adapter("unchanged", manifest, 0.0)
+                adapters[plan.folder] = plan.adapter("unchanged", manifest, 0.0)
                 continue
             refuse_other_base(home, plan.base, overwrite=plan.config.overwrite)
-            left.append(plan)
-        for together in _in_step(left):
-            found |= {made.path: made for made in _train(together, progress, began)}
+            remaining.append(plan)
+        for group in _groups_in_step(remaining):
+            adapters |= {adapter.path: adapter for adapter in _train(group, progress, began)}
             began = time.perf_counter()
-    return [found[plan.folder] for plan in plans]
+    return [adapters[plan.folder] for plan in plans]
 
 
-def _in_step(plans: Sequence[Plan]) -> list[list[Plan]]:
-    """Return which of some plans go on together: those whose unfinished runs are at one step, and those without one.
+def _groups_in_step(plans: Sequence[Plan]) -> list[list[Plan]]:
+    """Group plans that can continue together: those whose unfinished runs are at the same step, and those without one.
 
-    A run that was stopped while its group was writing a checkpoint is at two steps, and has one in common.
+    A run that was interrupted while its group was writing a checkpoint may have one more step than others; they still
+    have a step in common.
     """
-    begun = {plan.folder: whole_steps(run_folder(plan.folder.resolve())) for plan in plans}
-    steps = list(begun.values())
+    steps_of = {plan.folder: whole_steps(run_folder(plan.folder.resolve())) for plan in plans}
+    steps = list(steps_of.values())
     if not plans:
         return []
-    first_alone = all(max(each, default=0) <= plan.config.every for plan, each in zip(plans, steps, strict=True))
-    if first_alone or set(steps[0]).intersection(*steps[1:]):
+    at_most_first = all(max(saved, default=0) <= plan.config.every for plan, saved in zip(plans, steps, strict=True))
+    if at_most_first or set(steps[0]).intersection(*steps[1:]):
         return [list(plans)]
-    parts: dict[int, list[Plan]] = {}
+    groups: dict[int, list[Plan]] = {}
     for plan in plans:
-        parts.setdefault(max(begun[plan.folder], default=0), []).append(plan)
-    return list(parts.values())
+        groups.setdefault(max(steps_of[plan.folder], default=0), []).append(plan)
+    return list(groups.values())
 
 
 def _check_duplicates(plans: Sequence[Plan]) -> None:
     folders = [plan.folder for plan in plans]
-    twin = next((folder for folder in folders if folders.count(folder) > 1), None)
-    if twin:
-        raise UsageError(f"{twin}: two of these adapters have this folder.", "Use another --out for one of them.")
+    duplicate = next((folder for folder in folders if folders.count(folder) > 1), None)
+    if duplicate:
+        raise UsageError(
+            f"{duplicate}: two of these adapters would be written to this folder.", "Use another --out for one of them."
+        )
 
 
 @tf32(on=True)
 def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adapter]:
-    """Train what is not made yet."""
+    """Train the adapters of plans that are not made yet."""
     first = plans[0]
     trackers = first.config.out / tracker_path(first.language.code, first.folder.parent.name, first.folder.name)
-    with joined(first.config.tracker, trackers) as together:
+    with joined(first.config.tracker, trackers) as process_group:
         if first_process():
             note_if_slow(first.config.precision)
             plans = [_begin(plan) for plan in plans]
-        together.wait()
+        process_group.wait()
         corpora = [tuple(_tokenize(plan, split, progress) for split in ("train", "validation")) for plan in plans]
         for plan, (train, _) in zip(plans, corpora, strict=True):
             _warn_of_unknown(plan, train)
@@ -129,17 +132,17 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
             sample = torch.from_numpy(corpora[0][0].block(0)[0][:SHORT])[None].to(model.device)
             assert_active(model, attached, sample.expand(len(plans), -1))
 
-            step = _step(first, model, attached, attention, len(plans), together)
+            step = _step(first, model, attached, attention, len(plans), process_group)
             vocabulary = Vocabulary.of(first.tokenizer, word_starts(first.tokenizer))
-            apart = attention.separates_segments
-            layout = Layout(vocabulary, batching, apart, first.config.max_length, _is_static(first.config))
+            separates = attention.separates_segments
+            layout = Layout(vocabulary, batching, separates, first.config.max_length, _is_static(first.config))
             members = [
                 _member(plan, name, corpus, vocabulary)
                 for plan, name, corpus in zip(plans, names, corpora, strict=True)
             ]
             with progress.steps("Training", first.config.steps) as (advance, say):
-                told = Told(advance, say if first_process() else _nothing)
-                loop = Loop(members, step, layout, _schedule(first.config), together, told)
+                reports = Told(advance, say if first_process() else _ignore)
+                loop = Loop(members, step, layout, _schedule(first.config), process_group, reports)
                 outcomes = loop.run()
         step.release()
         finished = [number for number, outcome in enumerate(outcomes) if not outcome.progressed.failed]
@@ -147,7 +150,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
             machine = {"device": device_name(), "processes": processes()}
             with translate_errors(run_folder(first.folder.resolve()), first.config.batch_size), step.eager():
                 writer = Writer(first, model, attached, step.weights, batching, names)
-                made = [
+                adapters = [
                     writer.write(
                         number,
                         plans[number],
@@ -157,9 +160,9 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
                     )
                     for number in finished
                 ]
-        together.wait()
+        process_group.wait()
         if not first_process():
-            made = [_as_written(plans[number]) for number in finished]
+            adapters = [_as_written(plans[number]) for number in finished]
     failed = [
         f"{name}: {outcome.progressed.failed}"
         for name, outcome in zip(names, outcomes, strict=True)
@@ -167,13 +170,14 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
     ]
     if failed:
         raise TrainingError(
-            " ".join(failed), "The others of the group are finished. Lower --learning-rate for these, and begin again."
+            " ".join(failed),
+            "The others of the group are finished. Lower --learning-rate for these, and fit them again.",
         )
-    return made
+    return adapters
 
 
 def _as_written(plan: Plan) -> Adapter:
-    """Return what the first process has written; without a manifest where its files are not seen from here."""
+    """Return the adapter that the first process wrote; its manifest is empty if its files are not visible here."""
     return plan.adapter("fitted", read_manifest(plan.folder.resolve(), ADAPTER) or {}, 0.0)
 
 
@@ -183,22 +187,22 @@ def _begin(plan: Plan) -> Plan:
 
 
 def _load(plan: Plan) -> Any:
-    """Load the base model: to be trained itself in single precision, frozen in the one in which it computes."""
+    """Load the base model: in single precision if it is trained itself, else in the precision of the computation."""
     torch.manual_seed(plan.config.seed)
-    held = torch.float32 if plan.config.method == "full" else HALF.get(precision_of(plan.config.precision))
-    model = load_model(plan.base, held or torch.float32, plan.config.dropout)
+    dtype = torch.float32 if plan.config.method == "full" else HALF.get(precision_of(plan.config.precision))
+    model = load_model(plan.base, dtype or torch.float32, plan.config.dropout)
     if torch.cuda.is_available():
         model.to("cuda")
     return model
 
 
 def _pack(plan: Plan, model: Any) -> tuple[PackedAttention, Batching]:
-    """Find out how lines of a block are kept apart; where the model cannot, they are joined, and that is said."""
+    """Find out how the lines of a block are kept apart; if the model cannot, they are joined, with a note."""
     config, objective = plan.config, plan.base.objective
     attention = probe_packing(model, objective, model.config.get_text_config().vocab_size, config.max_length)
     check_length(config.max_length, model, plan.base.id)
     if config.batching == "packed" and not attention.separates_segments and first_process():
-        note(f"note: {plan.base.id} cannot keep lines of a block apart, so that they are joined.")
+        note(f"note: {plan.base.id} cannot keep the lines of a block apart, so they are joined.")
     if config.batching == "joined":
         return PackedAttention(objective, dtype=attention.dtype), "joined"
     if config.batching == "line":
@@ -207,20 +211,20 @@ def _pack(plan: Plan, model: Any) -> tuple[PackedAttention, Batching]:
 
 
 def _is_static(config: FitConfig) -> bool:
-    """Return whether shapes have to repeat: for the graphs of a GPU, and for a compiler."""
+    """Return whether shapes have to repeat: for CUDA graphs, and for a compiler."""
     return torch.cuda.is_available() or config.torch_compile
 
 
 def _can_be_captured(attention: PackedAttention) -> bool:
-    """Return whether a forward pass waits for nothing: transformers 4 looks into a mask of two dimensions."""
+    """Return whether a forward pass never waits for the GPU: transformers 4 inspects a two-dimensional mask."""
     return attention.separates_segments or hasattr(import_utils, "is_cuda_stream_capturing")
 
 
 def _step(
-    plan: Plan, model: Any, attached: Attached, attention: PackedAttention, count: int, together: Processes
+    plan: Plan, model: Any, attached: Attached, attention: PackedAttention, count: int, process_group: Processes
 ) -> Step:
     config, half = plan.config, HALF.get(precision_of(plan.config.precision))
-    share = 1 / (config.accumulate * together.count)  # of what is added to the loss once a step
+    share = 1 / (config.accumulate * process_group.count)  # of the penalty, which is added to the loss once per step
     penalty = attached.penalty
     step = Step(
         model,
@@ -258,7 +262,7 @@ def _schedule(config: FitConfig) -> Schedule:
 
 
 def _tokenize(plan: Plan, split: str, progress: Progress) -> Corpus:
-    lines = plan.text.provenance.get("rows", {}).get(split)  # not known of plain text, nor of a split that is cut off
+    lines = plan.text.provenance.get("rows", {}).get(split)  # unknown for plain text, and for a split that is cut off
     with progress.steps(f"Tokenizing {split}", lines) as (advance, _):
         return tokenize(
             plan.text,
@@ -276,17 +280,17 @@ def _warn_of_unknown(plan: Plan, train: Corpus) -> None:
     if share >= UNKNOWN and first_process():
         note(
             f"warning: {share:.0%} of the tokens of {plan.language.name} are unknown to {plan.base.id}: its vocabulary "
-            "does not have this script or these letters, and an adapter cannot learn what the model cannot read.",
+            "lacks this script or these letters, and an adapter cannot learn what the model cannot read.",
         )
 
 
 def device_name() -> str:
-    """Name the machine's processor, as a card should."""
+    """Return the name of the machine's processor, as it should be on a card."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     threads = torch.get_num_threads()
     return f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def _nothing(_line: str) -> None:
-    """Say nothing, as processes but the first do."""
+def _ignore(_line: str) -> None:
+    """Ignore a line, as all processes except the first do."""

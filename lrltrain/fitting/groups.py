@@ -1,4 +1,4 @@
-"""Which fits are trained together: those that share base model, method and settings, as many as memory holds."""
+"""Groups of fits that train together: those with the same base model, method and settings that fit into memory."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,38 +16,40 @@ from lrltrain.memory import release_gpu_memory
 from lrltrain.names import BUILT_IN
 from lrltrain.training.processes import processes
 
-ROOM = 0.9  # of a GPU's free memory that a group may fill, by formula
-MOST = {"cuda": 32, "cpu": 8}  # adapters of a group, before it is tried whether memory holds them
+ROOM = 0.9  # of a GPU's free memory that a group may fill, by the formula
+MOST = {"cuda": 32, "cpu": 8}  # adapters in a group, before it is known whether they fit into memory
 
 
 def fit_all(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]:
-    """Train adapters in groups; returns them in order.
+    """Train adapters in groups, and return them in order.
 
-    A group that does not fit into the memory of a GPU is halved. Raises LrlError.
+    A group that does not fit into GPU memory is halved. Raises LrlError.
     """
-    found: dict[int, Adapter] = {}
-    waiting = list(groups(configs))
-    while waiting:
-        group = waiting.pop(0)
-        made = _fitted_if_it_fits([configs[number] for number in group], progress)
+    adapters: dict[int, Adapter] = {}
+    queue = list(groups(configs))
+    while queue:
+        group = queue.pop(0)
+        fitted = _fit_if_possible([configs[number] for number in group], progress)
         release_gpu_memory()
-        if made is None:  # nor would those that are like it
+        if fitted is None:  # groups like it would not fit either
             key, half = configs[group[0]].group_key(), -(-len(group) // 2)
-            like = [configs[each[0]].group_key() == key for each in waiting]
-            parts = [[each] if not same else _parts(each, half) for each, same in zip(waiting, like, strict=True)]
-            waiting = [*_parts(group, half), *chain.from_iterable(parts)]
+            is_alike = [configs[numbers[0]].group_key() == key for numbers in queue]
+            parts = [
+                [numbers] if not same else _parts(numbers, half) for numbers, same in zip(queue, is_alike, strict=True)
+            ]
+            queue = [*_parts(group, half), *chain.from_iterable(parts)]
             continue
-        found |= zip(group, made, strict=True)
-    return [found[number] for number in range(len(configs))]
+        adapters |= zip(group, fitted, strict=True)
+    return [adapters[number] for number in range(len(configs))]
 
 
-def _fitted_if_it_fits(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter] | None:
-    """Train a group; None where it is to be halved, which several processes would not agree on. Raises LrlError."""
+def _fit_if_possible(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter] | None:
+    """Train a group; return None if it must be halved, which processes could not agree on. Raises LrlError."""
     try:
         return fit_group(configs, progress)
     except TrainingError as error:
-        full = isinstance(error.__cause__, torch.OutOfMemoryError)
-        if not full or len(configs) == 1 or configs[0].group != "auto" or processes() > 1:
+        out_of_memory = isinstance(error.__cause__, torch.OutOfMemoryError)
+        if not out_of_memory or len(configs) == 1 or configs[0].group != "auto" or processes() > 1:
             raise
         return None
 
@@ -57,28 +59,28 @@ def _parts(group: Sequence[int], size: int) -> list[list[int]]:
 
 
 def groups(configs: Sequence[FitConfig]) -> Iterator[list[int]]:
-    """Yield which of some fits are trained together, by number."""
-    alike: dict[str, list[int]] = {}
+    """Yield the fits that train together, by number."""
+    by_key: dict[str, list[int]] = {}
     for number, config in enumerate(configs):
-        alike.setdefault(config.group_key() or str(number), []).append(number)
-    for numbers in alike.values():
+        by_key.setdefault(config.group_key() or str(number), []).append(number)
+    for numbers in by_key.values():
         size = _size(configs[numbers[0]]) if len(numbers) > 1 else 1
         yield from _parts(numbers, size)
 
 
 def _memory() -> int:
-    """Return the bytes that a GPU has free; of several processes, which must agree, what each of their GPUs has."""
+    """Return the free bytes of the GPU; for several processes, which must agree, all bytes of each one's GPU."""
     if processes() > 1:
         return int(torch.cuda.get_device_properties(int(os.environ.get("LOCAL_RANK", "0"))).total_memory)
     return int(torch.cuda.mem_get_info()[0])
 
 
 def _size(config: FitConfig) -> int:
-    """Return how many adapters a group has at most; on a CPU a large model gains nothing by it."""
+    """Return the maximum size of a group; on a CPU, a large model gains nothing from a group."""
     if isinstance(config.group, int):
         return config.group
     if torch.cuda.is_available():
         shape = shape_of(config.base)
-        left = ROOM * _memory() - 2 * shape.weights
-        return max(1, min(MOST["cuda"], int(left / step_memory(config, shape, config.batch_size * config.max_length))))
+        free = ROOM * _memory() - 2 * shape.weights
+        return max(1, min(MOST["cuda"], int(free / step_memory(config, shape, config.batch_size * config.max_length))))
     return MOST["cpu"] if config.base == BUILT_IN else 1
