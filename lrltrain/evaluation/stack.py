@@ -99,7 +99,7 @@ def stack(
     *,
     learn_fusion: bool = False,
 ) -> Stacked:
-    """Load a base model with fresh task adapters on `source`, to be scored on `target`; both are the same without transfer.
+    """Load a base model with fresh task adapters on `source`, to be scored on `target`: the same one without transfer.
 
     There is one task adapter per seed, and its weights depend only on that seed. Everything else is frozen, except that
     `learn_fusion` also trains the layers of a fusion, which start afresh too. Raises ModelError.

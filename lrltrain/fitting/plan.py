@@ -1,4 +1,4 @@
-"""What is known of a fit before a model is loaded: text, base model, tokenizer, folder, what shapes the weights. IO."""
+"""What is known about a fit before a model is loaded: text, base model, tokenizer, folder, and the recipe. IO."""
 
 import re
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from lrltrain.training.processes import first_process, processes
 class Adapter:
     """An adapter's folder after a fit; `status` is `fitted` or `unchanged`.
 
-    `dataset` and `base_folder` are the folders of what it was trained on and in, where these were of this machine.
+    `dataset` and `base_folder` are the folders of its dataset and its base model, if these are on this machine.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class Adapter:
 
     @property
     def name(self) -> str:
-        """Return the name under which a model knows it."""
+        """Return its name inside a model."""
         return str(self.manifest["name"])
 
     @property
@@ -62,26 +62,26 @@ class Adapter:
 
     @property
     def validation_loss(self) -> float:
-        """Return the lowest loss on the validation split, in nats a label."""
+        """Return the lowest loss on the validation split, in nats per label."""
         return float(self.manifest["trained"]["validation_loss"])
 
     def load(self, model: Any) -> Any:
-        """Put it into a model of transformers, active; see `lrltrain.load_adapter`. Raises ModelError."""
+        """Put it into a transformers model and activate it; see `lrltrain.load_adapter`. Raises ModelError."""
         from lrltrain.modules.load import load_adapter  # noqa: PLC0415
 
         return load_adapter(model, self.path)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
+        """Return the adapter as JSON-like values."""
         kept = {key: self.manifest[key] for key in ("name", "method", "base", "trained")}
         source = source_of_adapter(self.path.name, self.manifest)
-        where = {"language": self.language, "source": source, "path": str(self.path)}
-        return {**where, "status": self.status, "seconds": round(self.seconds, 3), **kept}
+        location = {"language": self.language, "source": source, "path": str(self.path)}
+        return {**location, "status": self.status, "seconds": round(self.seconds, 3), **kept}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is known before a model is loaded."""
+    """Everything that is known before a model is loaded."""
 
     config: FitConfig
     language: Language
@@ -92,26 +92,26 @@ class Plan:
     recipe: dict[str, Any]
 
     def adapter(self, status: str, manifest: Mapping[str, Any], seconds: float) -> Adapter:
-        """Return what came of it."""
+        """Return the resulting adapter."""
         config = self.config
-        named = Path(config.dataset) if config.dataset else dataset_folder(config, self.language)
-        dataset = named if not config.text and named.is_dir() else None
-        held = Path(self.base.location) if self.base.content and self.base.id != MINI else None
-        return Adapter(self.folder, status, manifest, seconds, config.out, dataset, held)
+        dataset_path = Path(config.dataset) if config.dataset else dataset_folder(config, self.language)
+        dataset = dataset_path if not config.text and dataset_path.is_dir() else None
+        base_folder = Path(self.base.location) if self.base.content and self.base.id != MINI else None
+        return Adapter(self.folder, status, manifest, seconds, config.out, dataset, base_folder)
 
 
 def _note_declared(config: FitConfig, base: Base) -> None:
-    """Say where a folder is taken for the model that it names: it may be one that was trained from that."""
+    """Note if a folder is taken for the model that it names, although it may be one trained further from it."""
     folder = Path(config.base)
-    given = config.base_id is None and config.base != MINI and folder.is_dir() and snapshot_of(folder) is None
-    if given and base.id != folder.resolve().name and first_process():
-        note(f"note: {config.base} says that it is {base.id}. If it was trained further, name it with --base-id.")
+    is_declared = config.base_id is None and config.base != MINI and folder.is_dir() and snapshot_of(folder) is None
+    if is_declared and base.id != folder.resolve().name and first_process():
+        note(f"note: {config.base} identifies itself as {base.id}. If it was trained further, name it with --base-id.")
 
 
 def prepare(config: FitConfig, beside: Plan | None = None) -> Plan:
-    """Find text, base model and tokenizer, and name all that shapes the weights.
+    """Find text, base model and tokenizer, and collect everything that shapes the weights.
 
-    `beside` is a plan whose base model and tokenizer are the same, and are taken from there.
+    `beside` is a plan with the same base model and tokenizer, which are reused.
     """
     language = find(config.lang)
     for tracker in config.tracker:
@@ -122,7 +122,7 @@ def prepare(config: FitConfig, beside: Plan | None = None) -> Plan:
     if beside is None:
         _note_declared(config, base)
         if config.method != "full" and f"{base.architecture}_text" not in FAMILIES:
-            family_named(base.architecture, base.id)  # before the text is read
+            family_named(base.architecture, base.id)  # fails before the text is read
     tokenizer = beside.tokenizer if beside else load_tokenizer(base)
     recipe = {
         "language": {"code": language.code, "name": language.name, "hub_code": language.hub_code},
@@ -133,40 +133,40 @@ def prepare(config: FitConfig, beside: Plan | None = None) -> Plan:
         "settings": config.shaping() | {"processes": processes()},
         "made_with": made_with("transformers", "tokenizers", "torch"),
     }
-    called = config.base_folder or base_name(base.id)
-    folder = config.out / adapter_path(language.code, called, config.source_name, config.method, config.variant)
+    base_folder = config.base_folder or base_name(base.id)
+    folder = config.out / adapter_path(language.code, base_folder, config.source_name, config.method, config.variant)
     return Plan(config, language, text, base, tokenizer, folder, recipe)
 
 
 def is_made(plan: Plan) -> bool:
-    """Return whether the folder holds, undamaged, what this plan makes, with whatever versions of the libraries.
+    """Return whether the folder holds what this plan makes, undamaged, whatever the versions of the libraries.
 
-    With --resume it may also be what a run made whose settings were changed to these on the way.
+    With --resume, it may also be the result of a run whose settings were changed to these along the way.
     """
     home = plan.folder.resolve()
     manifest = read_manifest(home, ADAPTER) or {}
     recipe = as_made_with(manifest, like(plan.recipe, manifest, resumed=plan.config.resume))
-    if plan.base.weights and manifest.get("weights") == plan.base.weights:  # which other files may be beside
+    if plan.base.weights and manifest.get("weights") == plan.base.weights:  # other files may be next to the weights
         recipe["base"] = {**recipe["base"], "content": manifest["base"].get("content")}
     return is_unchanged(home, ADAPTER, fingerprint(recipe), NOT_NEEDED)
 
 
 def note_other_versions(plan: Plan, manifest: Mapping[str, Any]) -> None:
-    """Say that a finished adapter was made with other versions of the libraries, where it was."""
-    if first_process() and (told := other_versions(manifest, plan.recipe)):
-        note(f"note: {plan.folder}: made with {told}, and kept. --overwrite trains it again.")
+    """Note if a finished adapter was made with other versions of the libraries."""
+    if first_process() and (versions := other_versions(manifest, plan.recipe)):
+        note(f"note: {plan.folder}: made with {versions}, and kept. Use --overwrite to train it again.")
 
 
 def adapter_name(language: Language, config: FitConfig) -> str:
-    """Return the name under which the adapter is known inside a model: ug_conceptnet_seq_bn_inv[_VARIANT]."""
+    """Return the adapter's name inside a model: ug_conceptnet_seq_bn_inv[_VARIANT]."""
     parts = [language.code, config.source_name, config.method, config.variant]
     return re.sub(r"[-.]", "_", "_".join(filter(None, parts)))
 
 
 def _adapter_entry(folder: Path, base: Base) -> dict[str, Any]:
-    """Describe an adapter that is to be fused. Raises ModelError where it does not fit the base model."""
+    """Describe an adapter that is to be fused. Raises ModelError if it does not fit the base model."""
     manifest = open_adapter(folder)
-    if manifest["method"] not in ("seq_bn", "seq_bn_inv"):  # fusion is over the outputs of bottlenecks
+    if manifest["method"] not in ("seq_bn", "seq_bn_inv"):  # fusion combines the outputs of bottlenecks
         raise ModelError(f"{folder}: {manifest['method']} cannot be fused.", "Give seq_bn or seq_bn_inv adapters.")
     check_base(folder, manifest, base)
     return {"kind": ADAPTER, "name": manifest["name"], "manifest_sha256": identity(folder, manifest)}

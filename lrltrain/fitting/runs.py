@@ -1,4 +1,4 @@
-"""Runs that are not finished: whose folder it is, what it was begun with, and from where it goes on. IO."""
+"""Unfinished runs: which adapter they belong to, how they were started, and from where they resume. IO."""
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,79 +32,79 @@ from lrltrain.names import base_name, distinct
 from lrltrain.training.checkpoints import whole_steps
 
 RECIPE = "recipe.json"
-# Settings that may change when a run is resumed; all others change the shapes of weights, or what the loss is of.
+# Settings that may change when a run is resumed; all others change the shapes of weights, or what the loss measures.
 CONTINUED = {"steps", "warmup", "learning_rate", "weight_decay", "eval_every", "dropout", "torch_compile"}
-SPACE_NEEDED = 1 << 20  # bytes free on the disk below which a failure is put down to it
+SPACE_NEEDED = 1 << 20  # bytes free on the disk; with less, a failure is attributed to the full disk
 
 
 def run_folder(home: Path) -> Path:
-    """Return where the checkpoints of an adapter's folder are kept while it is trained."""
+    """Return the folder of the checkpoints of an adapter while it is trained."""
     return home.with_name(f".{home.name}.run")
 
 
 def start_or_resume(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -> dict[str, Any]:
-    """Refuse a folder that is in use for something else; begin a run, or clear the way for one that goes on.
+    """Refuse a folder that is in use for something else; start a run, or prepare one that resumes.
 
-    Returns the recipe of the run: the given one, and under `resumed`, where settings were changed on the way, at which
-    step that was and what they were before. Raises StorageError, UsageError.
+    Returns the recipe of the run: the given one and, if settings were changed along the way, `resumed` with the step of
+    each change and the earlier settings. Raises StorageError, UsageError.
     """
     inside(run.parent, run.name)
-    before, last = _recipe_of(run), max(whole_steps(run), default=0)
-    if not (config.resume and last):
+    earlier, last_step = _recipe_of(run), max(whole_steps(run), default=0)
+    if not (config.resume and last_step):
         refuse_in_use(home, recipe, config)
-    whole = dict(recipe)
-    if config.overwrite and not _is_same(before, recipe):  # where it is the same, it is this very run, interrupted
+    full_recipe = dict(recipe)
+    if config.overwrite and not _is_same(earlier, recipe):  # if it is the same, this is the interrupted run itself
         remove_tree(run)
-    elif last and not config.overwrite:
-        whole |= _resumed(run, before, recipe, last, resume=config.resume)
+    elif last_step and not config.overwrite:
+        full_recipe |= _resumed(run, earlier, recipe, last_step, resume=config.resume)
     run.mkdir(parents=True, exist_ok=True)
-    write_json(run / RECIPE, sealed({"recipe": whole}))
-    return whole
+    write_json(run / RECIPE, sealed({"recipe": full_recipe}))
+    return full_recipe
 
 
 def refuse_in_use(home: Path, recipe: Mapping[str, Any], config: FitConfig) -> None:
-    """Refuse a folder that holds an adapter of other settings, or files of others. Raises StorageError."""
+    """Refuse a folder that holds an adapter with other settings, or unrelated files. Raises StorageError."""
     if home.exists() and any(home.iterdir()):
         refuse_strangers(home, owned_by(home), "an adapter")
         manifest = read_manifest(home, ADAPTER) if config.overwrite else _held_in(home)
         if manifest and not config.overwrite:
             damage = ", ".join(damaged(home, manifest, NOT_NEEDED))
-            told = difference(manifest, recipe) or f"of the same settings, but damaged: {damage}"
+            reason = difference(manifest, recipe) or f"with the same settings, but damaged: {damage}"
             raise StorageError(
-                f"{home}: holds an adapter already ({told}).",
+                f"{home}: already holds an adapter ({reason}).",
                 "Use --overwrite to replace it, or another --out.",
             )
 
 
 def like(recipe: Mapping[str, Any], before: Mapping[str, Any], *, resumed: bool = False) -> dict[str, Any]:
-    """Return a recipe as the version of lrl that wrote `before` had it: without what it did not yet write down.
+    """Return a recipe as written by the version of lrl that wrote `before`: without what that did not record yet.
 
-    A dataset that was built again to the same rows is the one of `before`. With `resumed`, the two are held to be the
-    same where settings were changed on the way to `before`.
+    A dataset that was rebuilt with the same rows counts as that of `before`. With `resumed`, the recipes count as the
+    same if settings were changed on the way to `before`.
     """
     base = dict(recipe.get("base", {}))
     if "reading" not in before.get("base", {}):
         base.pop("reading", None)
-    on_the_way = {"resumed": before["resumed"]} if resumed and "resumed" in before else {}
-    inputs = [_input_like(*each) for each in zip_longest(recipe.get("inputs", ()), before.get("inputs", ()))]
-    known = {"inputs": [each for each in inputs if each is not None]} if "inputs" in recipe else {}
-    return {**recipe, **known, **({"base": base} if base else {}), **on_the_way}
+    earlier_changes = {"resumed": before["resumed"]} if resumed and "resumed" in before else {}
+    inputs = [_input_like(*pair) for pair in zip_longest(recipe.get("inputs", ()), before.get("inputs", ()))]
+    known_inputs = {"inputs": [entry for entry in inputs if entry is not None]} if "inputs" in recipe else {}
+    return {**recipe, **known_inputs, **({"base": base} if base else {}), **earlier_changes}
 
 
-def _input_like(mine: Any, before: Any) -> Any:
-    if not isinstance(mine, Mapping) or "content" not in mine or not isinstance(before, Mapping):
-        return mine
-    if "content" not in before and mine["kind"] == "dataset":
-        return {key: value for key, value in mine.items() if key != "content"}
-    return before if all(mine[key] == before.get(key) for key in ("kind", "name", "content")) else mine
+def _input_like(current: Any, before: Any) -> Any:
+    if not isinstance(current, Mapping) or "content" not in current or not isinstance(before, Mapping):
+        return current
+    if "content" not in before and current["kind"] == "dataset":
+        return {key: value for key, value in current.items() if key != "content"}
+    return before if all(current[key] == before.get(key) for key in ("kind", "name", "content")) else current
 
 
 def as_made_with(before: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe as the libraries that made `before` have it, which may write down one tokenizer in other ways."""
-    made, now = before.get("made_with", {}), recipe.get("made_with", {})
-    reads_otherwise = any(made.get(name) != now.get(name) for name in READERS)
-    named = ("made_with", "tokenizer") if reads_otherwise else ("made_with",)
-    return {**recipe, **{key: before[key] for key in named if key in before}}
+    """Return a recipe as the libraries that made `before` record it; they may describe one tokenizer differently."""
+    old_versions, new_versions = before.get("made_with", {}), recipe.get("made_with", {})
+    readers_differ = any(old_versions.get(name) != new_versions.get(name) for name in READERS)
+    keys = ("made_with", "tokenizer") if readers_differ else ("made_with",)
+    return {**recipe, **{key: before[key] for key in keys if key in before}}
 
 
 def _is_same(before: Mapping[str, Any], recipe: Mapping[str, Any], *, resumed: bool = False) -> bool:
@@ -114,28 +114,29 @@ def _is_same(before: Mapping[str, Any], recipe: Mapping[str, Any], *, resumed: b
 def _resumed(
     run: Path, before: Mapping[str, Any], recipe: Mapping[str, Any], step: int, *, resume: bool
 ) -> dict[str, Any]:
-    """Return what a recipe says of a run that goes on from a step. Raises StorageError, UsageError where it cannot."""
+    """Return the additional recipe entry of a run that resumes at a step. Raises StorageError, UsageError."""
     if _is_same(before, recipe, resumed=resume):
         return {"resumed": before["resumed"]} if "resumed" in before else {}
     old, new = before.get("settings", {}), recipe["settings"]
     changed = [key for key in {*old, *new} if old.get(key) != new.get(key)]
-    asked = as_made_with(before, like(recipe, before))
+    expected = as_made_with(before, like(recipe, before))
     fixed = [key for key in changed if key not in CONTINUED]
-    fixed += [key for key in asked if key != "settings" and before.get(key) != asked[key]]
+    fixed += [key for key in expected if key != "settings" and before.get(key) != expected[key]]
     if not resume or fixed:
         if not before:
-            told = "what it was begun with cannot be read"
+            reason = "its recipe cannot be read"
         else:
-            told = f"a run of other settings was not finished ({difference(before, recipe, first=fixed)})"
-        cannot = " They shape the weights, so that it cannot go on under them." if resume and before else ""
-        hint = "" if fixed else "Use --resume to go on with its weights under the new settings, or "
+            reason = f"a run with other settings was not finished ({difference(before, recipe, first=fixed)})"
+        explanation = " These shape the weights, so the run cannot be resumed with them." if resume and before else ""
+        hint = "" if fixed else "Use --resume to continue from its weights with the new settings, or "
         raise StorageError(
-            f"{run}: {told}.{cannot}", f"{hint}{'--' if hint else 'Use --'}overwrite to begin again, or another --out."
+            f"{run}: {reason}.{explanation}",
+            f"{hint}{'--' if hint else 'Use --'}overwrite to start again, or another --out.",
         )
     if new.get("steps", step) < step:
         raise UsageError(
-            f"--steps {new['steps']}: the unfinished run is at step {step} already.",
-            f"Give --steps {step} or more, or --overwrite to begin again.",
+            f"--steps {new['steps']}: the unfinished run is already at step {step}.",
+            f"Give --steps {step} or more, or --overwrite to start again.",
         )
     entry = {"step": step, "settings": {key: old.get(key) for key in sorted(changed)}}
     if before.get("made_with") != recipe.get("made_with"):
@@ -144,38 +145,42 @@ def _resumed(
 
 
 def refuse_other_base(home: Path, base: Base, *, overwrite: bool) -> None:
-    """Refuse a folder of adapters of another base model of the same last name. Raises StorageError."""
+    """Refuse a folder of adapters of another base model with the same last name. Raises StorageError."""
     parent = home.parent
     for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
         manifest = _adapter_in(folder)
-        held = manifest.get("base")
-        same = overwrite or None in (held and held.get("content"), base.content) or base.may_be_of(manifest)
-        if not held or (held["id"] == base.id and same):  # of a model on the Hub, whatever its commit
+        recorded_base = manifest.get("base")
+        is_same = (
+            overwrite
+            or None in (recorded_base and recorded_base.get("content"), base.content)
+            or base.may_be_of(manifest)
+        )
+        if not recorded_base or (recorded_base["id"] == base.id and is_same):  # for a model on the Hub, at any commit
             continue
-        if held["id"] != base.id:
+        if recorded_base["id"] != base.id:
             names = distinct({"": parent.name, base.id: base_name(base.id)}, {"": "", base.id: base.id})
             raise StorageError(
-                f"{parent}: holds adapters of {held['id']}, another base model than {base.id}.",
-                f"Give this one a folder of its own with --base-folder {names[base.id]}, or use another --out.",
+                f"{parent}: holds adapters of {recorded_base['id']}, a different base model than {base.id}.",
+                f"Give this one its own folder with --base-folder {names[base.id]}, or use another --out.",
             )
         raise StorageError(
-            f"{parent}: holds adapters of another base model that is called {base.id}, of other weights.",
-            f"Tell them apart with --base-id, as --base-id my-org/{parent.name}-2, or use another --out. "
-            "Where it is the same model, changed since, --overwrite replaces its adapter.",
+            f"{parent}: holds adapters of a base model that is also called {base.id} but has different weights.",
+            f"Distinguish them with --base-id, such as --base-id my-org/{parent.name}-2, or use another --out. "
+            "If it is the same model and has changed since, --overwrite replaces its adapter.",
         )
 
 
 def _adapter_in(folder: Path) -> Mapping[str, Any]:
-    """Return an adapter's manifest, empty if the folder has none that can be read."""
+    """Return an adapter's manifest, or an empty one if the folder has none that can be read."""
     try:
         manifest = None if folder.name.startswith(".") else read_manifest(folder, ADAPTER)
-    except (OSError, StorageError):  # a link, or a folder of others: it is not this one that is written
+    except (OSError, StorageError):  # a link or an unrelated folder, which is not the one to be written
         return {}
     return manifest or {}
 
 
 def _held_in(home: Path) -> dict[str, Any] | None:
-    """Return the manifest of the adapter in a folder; None where there is none. Raises DamagedError."""
+    """Return the manifest of the adapter in a folder; None if there is none. Raises DamagedError."""
     try:
         return load_manifest(home, ADAPTER)
     except (FileNotFoundError, NotADirectoryError):
@@ -185,45 +190,50 @@ def _held_in(home: Path) -> dict[str, Any] | None:
 
 
 def _recipe_of(run: Path) -> dict[str, Any]:
-    """Return the recipe with which a run was begun; an empty one where that cannot be read."""
+    """Return the recipe that a run was started with, or an empty one if it cannot be read."""
     try:
-        found = read_sealed((run / RECIPE).read_bytes(), run / RECIPE)
+        contents = read_sealed((run / RECIPE).read_bytes(), run / RECIPE)
     except (OSError, StorageError):
         return {}
-    recipe = found.get("recipe")
+    recipe = contents.get("recipe")
     return recipe if isinstance(recipe, dict) else {}
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any], first: Iterable[str] = ()) -> str:
-    """Name what differs between two recipes, the settings by name; of many, those that are to come first."""
+    """Describe what differs between two recipes, settings by name; `first` are the keys to list first."""
     old, new = before.get("settings", {}), after["settings"]
     keys = [*new, *(key for key in old if key not in new)]
-    named = {key: f"{key}: {old.get(key)} before, now {new.get(key)}" for key in keys if old.get(key) != new.get(key)}
+    descriptions = {
+        key: f"{key}: {old.get(key)} before, now {new.get(key)}" for key in keys if old.get(key) != new.get(key)
+    }
     other = as_made_with(before, like(after, before))
     parts = (key for key in other if key not in ("settings", "made_with", "resumed"))
-    named |= {key: key for key in parts if before.get(key) != other.get(key)}
-    named |= {"made_with": told} if (told := other_versions(before, after)) else {}
-    for each in before.get("resumed", []):
-        settings = ", ".join(f"{key}: {value}" for key, value in each["settings"].items())
-        named["resumed"] = f"resumed at step {each['step']} of a run with {settings or 'other libraries'}"
-    ordered = [*(named[key] for key in first if key in named), *(named[key] for key in named if key not in first)]
+    descriptions |= {key: key for key in parts if before.get(key) != other.get(key)}
+    descriptions |= {"made_with": versions} if (versions := other_versions(before, after)) else {}
+    for change in before.get("resumed", []):
+        settings = ", ".join(f"{key}: {value}" for key, value in change["settings"].items())
+        descriptions["resumed"] = f"resumed at step {change['step']} of a run with {settings or 'other libraries'}"
+    ordered = [
+        *(descriptions[key] for key in first if key in descriptions),
+        *(descriptions[key] for key in descriptions if key not in first),
+    ]
     return "; ".join(ordered[:3])
 
 
 @contextmanager
 def translate_errors(run: Path, batch_size: int) -> Iterator[None]:
-    """Say what went wrong in training that is not a bug: memory that ran out, or the disk."""
+    """Explain failures of training that are not bugs: memory or disk space that ran out."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise TrainingError(
-            f"out of memory at {batch_size} blocks a batch.",
-            "Lower --batch-size, and raise --accumulate by as much to keep the step, or lower --max-length.",
+            f"out of memory with {batch_size} blocks per batch.",
+            "Lower --batch-size, and raise --accumulate by the same factor to keep the step, or lower --max-length.",
         ) from error
     except (RuntimeError, OSError, SafetensorError) as error:
         if is_full(error) or shutil.disk_usage(run.parent).free < SPACE_NEEDED:
             raise StorageError(
                 f"{run}: no space left on the disk, or in your quota.",
-                "Make room and give the same command again, or use another --out.",
+                "Free some space and run the same command again, or use another --out.",
             ) from error
         raise

@@ -1,4 +1,4 @@
-"""From trained weights to the folders of adapters. IO."""
+"""Writing of trained weights to the folders of adapters. IO."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -23,11 +23,11 @@ from lrltrain.training.loop import Outcome
 from lrltrain.training.processes import processes
 from lrltrain.training.weights import Weights
 
-SHORT = 24  # tokens
+SHORT = 24  # tokens of the reference input
 
 
 class Writer:
-    """Writes the folders of what was trained: each adapter's best weights, with logits for reference."""
+    """Writes the folders of trained adapters: the best weights of each, with reference logits."""
 
     def __init__(
         self,
@@ -42,9 +42,11 @@ class Writer:
         self.trained = sum(parameter.numel() for _, parameter in attached.parameters) // weights.count
         stacks = take_out(model)
         self.base_parameters = sum(parameter.numel() for parameter in model.parameters())
-        wanted = dtype_for(plan.base.objective, precision_of(plan.config.precision))
-        if attached.stack is not None and model.dtype != wanted:  # an encoder's reference is in single precision
-            self.model = load_model(plan.base, wanted).to(model.device)
+        reference_dtype = dtype_for(plan.base.objective, precision_of(plan.config.precision))
+        if (
+            attached.stack is not None and model.dtype != reference_dtype
+        ):  # reference logits of an encoder are in single precision
+            self.model = load_model(plan.base, reference_dtype).to(model.device)
         if isinstance(attached.stack, FusedStack):
             insert(self.model, *stacks)
         self._alone: AdapterStack | None = None
@@ -55,18 +57,18 @@ class Writer:
     def write(
         self, number: int, plan: Plan, corpus: Sequence[Corpus], outcome: Outcome, machine: Mapping[str, Any]
     ) -> Adapter:
-        """Write one folder."""
-        home, known = plan.folder.resolve(), outcome.progressed
+        """Write the folder of one adapter."""
+        home, progressed = plan.folder.resolve(), outcome.progressed
         train, validation = corpus
         self.weights.put(number, outcome.best)
         self._take(number)
-        steps, a_step = plan.config.steps, plan.config.batch_size * plan.config.accumulate * processes()
+        steps, blocks_per_step = plan.config.steps, plan.config.batch_size * plan.config.accumulate * processes()
         trained = {
             "steps": steps,
-            "best_step": known.best_step,
-            "validation_loss_before": next(entry["eval_loss"] for entry in known.log if "eval_loss" in entry),
-            "validation_loss": known.best_loss,
-            "tokens": round(train.counts.tokens * steps * a_step / len(train)),
+            "best_step": progressed.best_step,
+            "validation_loss_before": next(entry["eval_loss"] for entry in progressed.log if "eval_loss" in entry),
+            "validation_loss": progressed.best_loss,
+            "tokens": round(train.counts.tokens * steps * blocks_per_step / len(train)),
             "corpus": {"train": asdict(train.counts), "validation": asdict(validation.counts)},
             "parameters": self.trained,
             "parameters_of_base": self.base_parameters,
@@ -76,19 +78,19 @@ class Writer:
         inverse = {"fused_invertible": fused_invertible(plan.config)} if plan.config.method == "fusion" else {}
         group = {"group": list(self.names)} if len(self.names) > 1 else {}
         recipe = {**plan.recipe, "recipe": fingerprint(plan.recipe)}
-        told: dict[str, Any] = {"name": self.names[number], "source": plan.config.source_name}
-        told |= {"variant": plan.config.variant} if plan.config.variant else {}
-        told |= {"text": plan.text.origin} if plan.text.origin else {}
-        told |= {"weights": plan.base.weights} if plan.base.weights and plan.base.id != MINI else {}
-        manifest = {**recipe, **told, **inverse, **group, "trained": trained}
-        with tf32(on=False):  # others compare with them, on a CPU too
+        more: dict[str, Any] = {"name": self.names[number], "source": plan.config.source_name}
+        more |= {"variant": plan.config.variant} if plan.config.variant else {}
+        more |= {"text": plan.text.origin} if plan.text.origin else {}
+        more |= {"weights": plan.base.weights} if plan.base.weights and plan.base.id != MINI else {}
+        manifest = {**recipe, **more, **inverse, **group, "trained": trained}
+        with tf32(on=False):  # the reference is for comparison on other machines, including CPUs
             reference = reference_logits(self.model, _reference_input(plan).to(self.model.device))
         complete = write_adapter(
             home,
             lambda folder: self._save(folder, plan),
             self.names[number],
             manifest,
-            known.log,
+            progressed.log,
             machine,
             reference,
         )
@@ -97,7 +99,7 @@ class Writer:
 
     @torch.no_grad()
     def _take(self, number: int) -> None:
-        """Put one adapter's weights into the stack of one."""
+        """Copy one adapter's weights into the stack of one."""
         if self._alone is None or not isinstance(self.attached.stack, AdapterStack):
             return
         self._alone.names = [self.names[number]]
@@ -115,7 +117,7 @@ class Writer:
 
 
 def _reference_input(plan: Plan) -> torch.Tensor:
-    """Return tokens (1, length) to check a loaded adapter by: none of the text, which may not be public."""
-    counted = " ".join(map(str, range(1, 13)))
-    ids = plan.tokenizer(f"{plan.language.native_name or plan.language.name}: {counted}")["input_ids"]
+    """Return tokens (1, length) to check a loaded adapter with; none are from the text, which may not be public."""
+    numbers = " ".join(map(str, range(1, 13)))
+    ids = plan.tokenizer(f"{plan.language.native_name or plan.language.name}: {numbers}")["input_ids"]
     return torch.tensor(ids[:SHORT])[None]

@@ -96,7 +96,7 @@ def test_a_folder_of_one_language_is_not_that_of_another(
 def test_one_test_set_is_not_prompted_about_in_two_languages(data: Path, tmp_path: Path) -> None:
     write_topics(data / "plain", "text")
     settings = {"lang": "ro,mt", "data": data / "plain", "model": "m", "endpoint": "http://127.0.0.1:9/v1"}
-    with pytest.raises(UsageError, match="would be the data of ro and mt"):
+    with pytest.raises(UsageError, match="would be used for each of ro and mt"):
         prompt(load_prompt_config(None, settings | {"out": tmp_path}), QUIET)
 
 
@@ -120,11 +120,11 @@ def test_items_that_are_cut_are_counted_and_said(
     options: dict[str, Any] = {"lang": "ro", "base": "lrl-mini", "baselines": ["none"]}
     (whole,) = score(tmp_path / "ws", data, **options)
     assert whole.runs[0].manifest["trained"]["cut"] == {"train": 0, "dev": 0, "test": 0}
-    assert "cut off" not in capsys.readouterr().err
+    assert "truncated" not in capsys.readouterr().err
     write_topics(data / "sib200" / "ron_Latn", "ro", longer=90)
     (cut,) = score(tmp_path / "ws", data, max_length=64, **options)
     assert cut.runs[0].manifest["trained"]["cut"] == {"train": 6, "dev": 6, "test": 6}
-    assert "the ends of long items are cut off: 6 of train, 6 of dev, 6 of test" in capsys.readouterr().err
+    assert "long items are truncated: 6 of train, 6 of dev, 6 of test" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_names_are_read_as_wikiann_and_conll_publish_them(tmp_path: Path, capsys
         (tmp_path / f"{split}.tsv").write_text(rows, "utf-8")
     items = open_task("ner", str(tmp_path), find("yo")).splits["test"]
     assert items.words == (("Ìbàdàn", ":", "yo:"),)
-    assert "every token begins with yo:, which is left out" in capsys.readouterr().err
+    assert "every token begins with yo:, which is removed" in capsys.readouterr().err
     (tmp_path / "test.tsv").write_text("yo:Ìbàdàn\tB-LOC\nni\tO\n", "utf-8")
     assert open_task("ner", str(tmp_path), find("yo")).splits["test"].words == (("yo:Ìbàdàn", "ni"),)
 
@@ -291,7 +291,7 @@ def test_a_folder_in_another_script_of_the_language_is_its_own(code: str, folder
 
 
 def test_configurations_are_named_where_none_is_the_language_s(published: Callable[..., str]) -> None:
-    with pytest.raises(LrlError, match=r"has no configuration for Maltese \(mt\)\. It has: ro, yo\. Name one"):
+    with pytest.raises(LrlError, match=r"has no configuration for Maltese \(mt\)\. It has: ro, yo\. Append one"):
         load_parts(published("ro", "yo"), "mlt_Latn", find("mt"), "")
 
 
@@ -308,7 +308,7 @@ def test_a_configuration_can_be_named_behind_the_id(monkeypatch: pytest.MonkeyPa
     assert sentences.origin["id"] == "org/lrl-mt"
     with pytest.raises(InputError, match="has no configuration 'other'"):
         open_sentences("org/lrl-mt/other", find("mt"))
-    with pytest.raises(InputError, match="Name one behind the id, as org/lrl-mt/conceptnet"):
+    with pytest.raises(InputError, match="Append one to the id, as in org/lrl-mt/conceptnet"):
         open_sentences("org/lrl-mt", find("mt"))
 
 

@@ -171,7 +171,9 @@ def test_fit_refuses_a_folder_of_another_base_model(text: Path, fitted: Path, tm
     parent = tmp_path / "adapters" / "ro" / "lrl-mini"
     with_base(parent / "glotcc-lora", fitted, id="org-b/lrl-mini", content=None)
     for options in ({}, {"overwrite": True}):
-        with pytest.raises(StorageError, match="adapters of org-b/lrl-mini, another base model than lrl-mini") as told:
+        with pytest.raises(
+            StorageError, match="adapters of org-b/lrl-mini, a different base model than lrl-mini"
+        ) as told:
             fit(asked(text, tmp_path, **options), QUIET)
         assert "--base-folder" in told.value.hint
     with pytest.raises(StorageError, match="org-b/lrl-mini"):
@@ -184,7 +186,7 @@ def test_fit_refuses_a_folder_of_another_base_model(text: Path, fitted: Path, tm
 def test_a_model_of_the_same_id_and_other_weights_is_another_one(fitted: Path, tmp_path: Path) -> None:
     base = find_base("lrl-mini")
     home = with_base(tmp_path / "bert" / "glotcc-lora", fitted, content="0" * 64).with_name("text-seq_bn")
-    with pytest.raises(StorageError, match="of other weights"):
+    with pytest.raises(StorageError, match="has different weights"):
         refuse_other_base(home, base, overwrite=False)
     refuse_other_base(home, base, overwrite=True)
     refuse_other_base(home, replace(base, content=None, revision="1"), overwrite=False)
@@ -225,7 +227,7 @@ def stopped(tmp_path: Path) -> tuple[Path, Path]:
 def test_a_run_cannot_go_on_under_settings_of_other_shapes(
     stopped: tuple[Path, Path], change: dict[str, Any], told: str
 ) -> None:
-    with pytest.raises(StorageError, match=f"{told}.* cannot go on"):
+    with pytest.raises(StorageError, match=f"{told}.* cannot be resumed"):
         start_or_resume(*stopped, recipe_of(**change, steps=20), FitConfig(lang="ro", resume=True))
 
 
@@ -237,7 +239,7 @@ def test_a_run_cannot_go_on_with_another_text(stopped: tuple[Path, Path]) -> Non
 
 
 def test_fewer_steps_than_are_done_are_an_error_with_both_numbers(stopped: tuple[Path, Path]) -> None:
-    with pytest.raises(UsageError, match="--steps 4: the unfinished run is at step 5"):
+    with pytest.raises(UsageError, match="--steps 4: the unfinished run is already at step 5"):
         start_or_resume(*stopped, recipe_of(steps=4), FitConfig(lang="ro", resume=True))
     assert start_or_resume(*stopped, recipe_of(steps=5), FitConfig(lang="ro", resume=True))["resumed"]
 

@@ -230,7 +230,7 @@ def test_nulls_of_the_hub_are_left_out_and_counted(
     assert open_sentences("my-org/flores", ROMANIAN).sentences == ("d",)
     told = capsys.readouterr().err
     assert "my-org/text: its split train has 1 null texts of 3" in told
-    assert "has 2 null texts of 3" in told
+    assert "has 2 null values among 3" in told
 
     ner = Dataset.from_dict({"tokens": [["Cluj", None], ["Iași", "azi"]], "ner_tags": [[5, 0], [5, 0]]})
     on_hub(monkeypatch, train=ner, validation=ner, test=ner)
@@ -276,13 +276,13 @@ def test_columns_without_a_text_are_refused_by_name(monkeypatch: pytest.MonkeyPa
         on_hub(monkeypatch, train=train, validation=texts("a"))
         with pytest.raises(InputError, match=message):
             open_text(fit_config(tmp_path, dataset="my-org/text"), ROMANIAN)
-    for devtest, message in ((texts(None), "every one is null"), (numbers, "is not of texts")):
+    for devtest, message in ((texts(None), "all values are null"), (numbers, "does not contain texts")):
         on_hub(monkeypatch, devtest=devtest)
         with pytest.raises(InputError, match=message):
             open_sentences("my-org/flores", ROMANIAN)
     for data, message in (
-        ({"text": ["a"], "label": [None]}, "nothing but null in its column 'label'"),
-        ({"text": [3], "label": [1]}, "row 1 has 3 where a text should be"),
+        ({"text": ["a"], "label": [None]}, "only nulls in its column 'label'"),
+        ({"text": [3], "label": [1]}, "row 1 has 3 instead of a text"),
     ):
         rows = Dataset.from_dict(data)
         on_hub(monkeypatch, train=rows, validation=rows, test=rows)
@@ -290,7 +290,7 @@ def test_columns_without_a_text_are_refused_by_name(monkeypatch: pytest.MonkeyPa
             open_task("sentiment", "my-org/sa", ROMANIAN)
     uneven = Dataset.from_dict({"tokens": [["a", "b"]], "ner_tags": [[0]]})
     on_hub(monkeypatch, train=uneven, validation=uneven, test=uneven)
-    with pytest.raises(InputError, match="row 1 has not as many ner_tags as tokens"):
+    with pytest.raises(InputError, match="row 1 does not have as many ner_tags as tokens"):
         open_task("ner", "my-org/names", ROMANIAN)
 
 
@@ -363,8 +363,8 @@ def test_eval_and_prompt_find_the_same_sets_and_leave_hidden_ones_out(
             (folder / f"{split}.tsv").write_text("Bun.\tpositive\n", "utf-8")
     assert open_task("sentiment", str(tmp_path), ROMANIAN).provenance["name"] == "mine"
     told = capsys.readouterr().err
-    assert "__MACOSX: is left out" in told
-    assert ".ipynb_checkpoints: is left out" in told
+    assert "__MACOSX: skipped" in told
+    assert ".ipynb_checkpoints: skipped" in told
     assert [each.name for each in open_test_sets(tmp_path, "sentiment", ROMANIAN, 0)] == ["mine"]
     assert capsys.readouterr().err == told
     for split in SPLITS:

@@ -123,7 +123,7 @@ def test_an_estimate_refuses_what_a_fit_refuses(settings: dict[str, Any], tmp_pa
             with pytest.raises(LrlError, match=r"reads 256 tokens at most|no line of text for validation"):
                 call(load_fit_config(None, settings | odd), QUIET)
     fit(load_fit_config(None, settings | {"steps": 2}), QUIET)
-    with pytest.raises(StorageError, match="holds an adapter already"):
+    with pytest.raises(StorageError, match="already holds an adapter"):
         estimate(load_fit_config(None, settings | {"steps": 3}), QUIET)
 
 
@@ -143,7 +143,9 @@ def test_a_folder_that_names_another_model_is_said_to_be_taken_for_it(
     file.write_text(json.dumps(json.loads(file.read_text()) | {"_name_or_path": "some/parent"}))
     given = settings | {"lang": "ro", "base": str(tmp_path / "further")}
     assert prepare(load_fit_config(None, given)).base.id == "some/parent"
-    assert "says that it is some/parent. If it was trained further, name it with --base-id" in capsys.readouterr().err
+    assert (
+        "identifies itself as some/parent. If it was trained further, name it with --base-id" in capsys.readouterr().err
+    )
     assert prepare(load_fit_config(None, given | {"base_id": "my-org/further"})).base.id == "my-org/further"
     assert "trained further" not in capsys.readouterr().err
 

@@ -147,7 +147,7 @@ def test_a_group_is_made_of_fits_alike(texts: dict[str, Path], tmp_path: Path) -
     other = [config(texts, tmp_path, each, method=method) for each in ("ro", "mt") for method in ("lora", "full")]
     assert list(groups.groups([*alike, *other])) == [[0, 1, 2], [3, 5], [4], [6]]
     assert list(groups.groups([each.model_copy(update={"group": 2}) for each in alike])) == [[0, 1], [2]]
-    with pytest.raises(UsageError, match="two of these adapters have this folder"):
+    with pytest.raises(UsageError, match="two of these adapters would be written to this folder"):
         fit_group([alike[0], alike[0]], QUIET)
 
 

@@ -63,7 +63,7 @@ def test_labels_are_those_of_the_data_in_the_form_that_it_has(
     data = open_task(task, str(write(tmp_path, text)), YORUBA, own_labels=True)
     assert data.labels == labels
     told = capsys.readouterr().err
-    assert ("labels of its own" in told) is (labels != LABELS[task])
+    assert ("uses its own labels" in told) is (labels != LABELS[task])
     assert data.provenance.get("labels", list(LABELS[task])) == list(labels)
 
 
@@ -81,14 +81,22 @@ def test_a_text_in_columns_is_read_by_their_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "text", "says"),
     [
-        ("topic", "a\tb\tc\n", r"line 1 names no text and label: a, b, c\. The first line names"),
+        ("topic", "a\tb\tc\n", r"line 1 does not name a text and a label column: a, b, c\. The first line must name"),
         ("topic", "text\tlabel\nx\n", "line 2 has 1 columns, not 2"),
-        ("sentiment", "text\tlabel\n", "holds no item"),
+        ("sentiment", "text\tlabel\n", "contains no items"),
         ("ner", "Adé PER\n", r"line 1 has no token and tag: 'Adé PER'"),
-        ("ner", "\n\n", "holds no item"),
-        ("ner", "1\tAdé\tB-PER\n2\tni\tO\n", "its first column is of numbers"),
-        ("topic", "headline\tcategory\nowó\tbusiness\n", "line 1 names no text and label: headline, category"),
-        ("sentiment", "".join(f"good\tday {n}\n" for n in range(99)), "has 99 labels of 99 items: are they texts"),
+        ("ner", "\n\n", "contains no items"),
+        ("ner", "1\tAdé\tB-PER\n2\tni\tO\n", "its first column holds numbers"),
+        (
+            "topic",
+            "headline\tcategory\nowó\tbusiness\n",
+            "line 1 does not name a text and a label column: headline, category",
+        ),
+        (
+            "sentiment",
+            "".join(f"good\tday {n}\n" for n in range(99)),
+            r"has 99 different labels in 99 items\. Are these texts",
+        ),
     ],
 )
 def test_what_has_no_labels_is_named_with_its_line(task: Any, text: str, says: str, tmp_path: Path) -> None:
@@ -97,7 +105,7 @@ def test_what_has_no_labels_is_named_with_its_line(task: Any, text: str, says: s
 
 
 def test_other_labels_are_taken_on_request_alone(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"unknown label 'neutral'.*--labels data takes"):
+    with pytest.raises(InputError, match=r"unknown label 'neutral'.*--labels data to accept"):
         open_task("sentiment", str(write(tmp_path, "Ó wà.\tneutral\n")), YORUBA)
 
 
@@ -113,7 +121,7 @@ def test_a_task_with_labels_of_its_own_is_learned(task: str, text: str, tmp_path
 def test_sets_of_other_labels_are_not_transferred_between(tmp_path: Path) -> None:
     write(tmp_path / "sa" / "yor_Latn" / "one", TWEETS)
     write(tmp_path / "sa" / "amh_Ethi" / "one", TWEETS.replace("neutral", "mixed"))
-    with pytest.raises(UsageError, match="its labels are others in am and yo"):
+    with pytest.raises(UsageError, match="the labels for am and yo differ"):
         score(tmp_path / "ws", tmp_path, "sentiment", transfer_from="am")
 
 
@@ -157,7 +165,7 @@ def test_comments_above_a_sentence_are_no_tokens(tmp_path: Path) -> None:
 def test_a_line_of_other_names_is_no_item(tmp_path: Path) -> None:
     rows = "".join(f"tweet {n}\t{('bad', 'good')[n % 2]}\n" for n in range(20))
     folder = write(tmp_path, "comment\tpolarity\n" + rows)
-    with pytest.raises(InputError, match=r"line 1, comment \| polarity, has a label of no other line"):
+    with pytest.raises(InputError, match=r"line 1, comment \| polarity, has a unique label"):
         open_task("sentiment", str(folder), YORUBA, own_labels=True)
     assert len(open_task("sentiment", str(write(tmp_path, rows)), YORUBA, own_labels=True).splits["train"].labels) == 20
 
@@ -165,11 +173,11 @@ def test_a_line_of_other_names_is_no_item(tmp_path: Path) -> None:
 def test_several_labels_of_an_item_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "text\tlabel\n" + "".join(f"tweet {n}\t{('joy', 'fear', 'joy, fear')[n % 3]}\n" for n in range(9))
     open_task("sentiment", str(write(tmp_path, rows)), YORUBA, own_labels=True)
-    assert "'joy, fear' is taken for a label of its own" in capsys.readouterr().err
+    assert "'joy, fear' is read as a single label" in capsys.readouterr().err
     several = Dataset.from_dict({"text": ["x"] * 4, "label": [["joy"], ["joy", "fear"]] * 2})
     for own in (True, False):
         monkey = {"own_labels": own}
-        with pytest.raises(InputError, match="has several labels of one item"):
+        with pytest.raises(InputError, match="has an item with several labels"):
             _of_hub(several, tmp_path, **monkey)
 
 
@@ -203,5 +211,5 @@ def test_a_task_is_transferred_to_a_set_with_fewer_labels(tmp_path: Path) -> Non
     write(tmp_path / "yor_Latn", rows.replace("\tc\n", "\ta\n"))
     made = score(tmp_path / "out", tmp_path, "sentiment", transfer_from="ha")
     assert made.runs[0].manifest["data"]["labels"] == ["a", "b", "c"]
-    with pytest.raises(UsageError, match="whose labels are among those that are learned"):
+    with pytest.raises(UsageError, match="whose labels are all among the training labels"):
         score(tmp_path / "out", tmp_path, "sentiment", lang="ha", transfer_from="yo")

@@ -591,7 +591,7 @@ def test_labels_of_the_data_are_asked_for(ask: Callable[..., Run], tiny: Path, d
     tweets = "tweet\tlabel\n" + "".join(f"tweet {n}\t{('good', 'so-so', 'bad')[n % 3]}\n" for n in range(12))
     for part in ("train", "test"):
         (data / f"sa/yor_Latn/tiny/{part}.tsv").write_text(tweets.replace("tweet ", f"{part} "), "utf-8")
-    with pytest.raises(InputError, match=r"unknown label 'label'.* --labels data takes those of the data"):
+    with pytest.raises(InputError, match=r"unknown label 'label'.* --labels data to accept the labels of the data"):
         ask(model=str(tiny))
     run = ask(model=str(tiny), labels="data", shots=3)
     assert set(run.predictions["gold"]) == {"good", "so-so", "bad"} >= set(run.predictions["predicted"])

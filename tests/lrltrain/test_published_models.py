@@ -143,7 +143,7 @@ def test_a_copy_with_weights_that_are_not_read_is_the_same_model(llama: Path, te
     with pytest.raises(ModelError, match="was trained on small"):
         check_base(made.path, older, full)
     (other / "model.safetensors").unlink()
-    with pytest.raises(StorageError, match="another base model that is called small"):
+    with pytest.raises(StorageError, match="a base model that is also called small"):
         fit(asked(other, text, tmp_path / "ws", method="seq_bn"), QUIET)
 
 

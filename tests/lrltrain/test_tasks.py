@@ -74,10 +74,10 @@ def test_training_items_of_one_label_are_refused(tmp_path: Path) -> None:
     [
         ("topic", "index_id\tcategory\ttext\n1\tcooking\tCeva.\n", "line 2 has the unknown label 'cooking'"),
         ("topic", "1\tsports\tCeva.\n", "line 1 has 1, sports, Ceva., not index_id"),
-        ("topic", "index_id\tcategory\ttext\n", "holds no item"),
+        ("topic", "index_id\tcategory\ttext\n", "contains no items"),
         ("sentiment", "Ceva.\tneutral\n", "line 1 has the unknown label 'neutral'"),
         ("sentiment", "Ceva.\tpositive\nCeva.\n", "line 2 has 1 columns, not 2"),
-        ("sentiment", "", "holds no item"),
+        ("sentiment", "", "contains no items"),
         ("ner", "Ion\tB-PER\nvine\tB-MISC\n", "line 2 has the unknown label 'B-MISC'"),
         ("ner", "Ion B-PER\n", "line 1 has 1 columns, not 2"),
     ],

@@ -221,7 +221,7 @@ def test_seeds_that_memory_does_not_hold_together_are_halved(
     assert [run.seed for run in scored.runs] == [1, 2, 3]
     assert tried == [[1, 2, 3], [1], [2, 3], [2], [3]]
     most = 0
-    with pytest.raises(TrainingError, match="no memory for batches of 16"):
+    with pytest.raises(TrainingError, match="not have enough memory for batches of 16"):
         score(tmp_path, data, baselines=["none"], seeds=[4, 5])
 
 
@@ -311,7 +311,7 @@ def test_what_cannot_be_meant_is_refused(adapters: Callable[..., Path], data: Pa
         (UsageError, "of tasks", {"task": "pppl", "adapter": [ro], "corpus": tmp_path}),
         (UsageError, "names one twice", {"adapter": [ro], "seeds": [1, 1]}),
         (UsageError, "reads 256 tokens", {"baselines": ["none"], "max_length": 300}),
-        (UsageError, "Nothing is to be scored", {}),
+        (UsageError, "Nothing to score", {}),
         (LrlError, "no fully fine-tuned", {"baselines": ["full"]}),
         (
             ModelError,

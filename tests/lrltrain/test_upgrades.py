@@ -52,7 +52,7 @@ def test_a_dataset_that_is_built_again_to_the_same_rows_is_the_same(workspace: P
     assert sorted((workspace.parent / "cache" / "tokens").iterdir()) == tokens, "read from the cache"
     manifest = read_manifest(workspace / "datasets" / "ro" / "conceptnet", DATASET) or {}
     rebuilt(workspace, history=[manifest["history"][0] | {"content": "1" * 64}])
-    with pytest.raises(StorageError, match=r"holds an adapter already \(inputs\)"):
+    with pytest.raises(StorageError, match=r"already holds an adapter \(inputs\)"):
         fit(asked(workspace), QUIET)
     assert made.manifest["inputs"][0]["content"] == manifest["history"][0]["content"]
 
@@ -73,7 +73,9 @@ def test_a_run_goes_on_after_an_upgrade_of_tokenizers(workspace: Path, monkeypat
     now = plans.made_with("transformers", "tokenizers", "torch")
     monkeypatch.setattr(plans, "made_with", lambda *_: now | {"tokenizers": "9.0"})
     monkeypatch.setattr(plans, "tokenizer_fingerprint", lambda _: "written otherwise")
-    with pytest.raises(StorageError, match=r"was not finished \(tokenizers .* \(now 9\.0\)\)\. Use --resume to go on"):
+    with pytest.raises(
+        StorageError, match=r"was not finished \(tokenizers .* \(now 9\.0\)\)\. Use --resume to continue"
+    ):
         fit(asked(workspace, eval_every=2), QUIET)
     made = fit(asked(workspace, eval_every=2, resume=True), QUIET)
     assert made.manifest["resumed"][0]["made_with"] == now
