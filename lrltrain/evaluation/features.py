@@ -19,10 +19,10 @@ CHUNK = 32  # batches; the items of this many are sorted by length together
 class Features:
     """A tokenized split.
 
-    `ids`: the tokens of each item, including special ones, (length,). `labels`: the class of each item, (), or for ner
-    the class of each of its tokens, (length,), IGNORED except at the first token of a word. `first`: for ner, the
-    position of each word's first token, (words,), -1 if the word is cut off or has no token. `cut`: the number of items
-    whose end is cut off.
+    `ids`: the tokens of each item, including special ones, (length,). `labels`: the class of each item, a scalar, or
+    for ner the class of each of its tokens, (length,), IGNORED except at the first token of a word. `first`: for ner,
+    the position of each word's first token, (words,), -1 if the word is cut off or has no token. `cut`: the number of
+    items whose end is cut off.
     """
 
     ids: list[NDArray[np.int64]]

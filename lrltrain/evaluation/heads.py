@@ -42,9 +42,8 @@ class TaskHeads(nn.Module):
         layers = [layer for layer in (self.inner, self.output) if layer is not None]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            linears = [
-                nn.Linear(layer.weight.shape[2], layer.weight.shape[1]) for layer in layers
-            ]  # draw as in `adapters`
+            # Creating the layers draws random numbers, as in `adapters`.
+            linears = [nn.Linear(layer.weight.shape[2], layer.weight.shape[1]) for layer in layers]
             for layer, linear in zip(layers, linears, strict=True):
                 layer.weight[number].copy_(nn.init.normal_(linear.weight, std=STD))
 

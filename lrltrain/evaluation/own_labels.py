@@ -95,7 +95,7 @@ def read_texts(file: Path, rows: Rows) -> Items:
         )
     if columns is None and len(filled) > _SHORT_FILE and all(row[1:] != first[1:] for _, row in filled[1:]):
         message = f"{file}: line {filled[0][0]}, {' | '.join(first)[:80]}, has a unique label. Is it a header?"
-        raise InputError(message, f"{_HEADER_HINT} If it is an item, add such a line above it.")
+        raise InputError(message, f"{_HEADER_HINT} If it is an item, add a header above it.")
     return Items(tuple(text for text, _ in pairs), tuple(label for _, label in pairs))
 
 

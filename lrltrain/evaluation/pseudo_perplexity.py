@@ -140,9 +140,8 @@ def sums(
     if head.own_logits and objective == "clm":  # computed for all tokens, and held once more in single precision
         budget = min(budget, max(1, LOGIT_BYTES // (8 * model.get_output_embeddings().weight.shape[0])))
     total, uncached = np.zeros(len(asked)), no_cache(model)
-    remaining = np.array(
-        [len(sentence.targets) for sentence in asked]
-    )  # targets of each sentence that are not scored yet
+    # Targets of each sentence that are not scored yet.
+    remaining = np.array([len(sentence.targets) for sentence in asked])
     together = Together.of(asked)
     try:
         for batch in batches(asked, objective, budget):
@@ -171,7 +170,7 @@ def characters_of(asked: Copies, spans: Sequence[tuple[int, int]]) -> int:
     """
     skipped = set(range(len(spans))) - set(asked.targets.tolist())
     last_end = max((end for _, end in spans), default=0)
-    return last_end - sum(spans[place][1] - spans[place][0] for place in skipped)
+    return last_end - sum(spans[position][1] - spans[position][0] for position in skipped)
 
 
 def copies(
@@ -231,11 +230,11 @@ def lay_out(
     if objective == "clm":  # one copy has all targets of a sentence, each predicted from the token before it
         row = np.repeat(np.arange(len(sentence)), asked.counts[sentence])
         before = np.cumsum(asked.counts[sentence]) - asked.counts[sentence]
-        chosen = asked.first_target[sentence][row] + np.arange(len(row)) - before[row]
-        targets = asked.targets[chosen]
+        selected = asked.first_target[sentence][row] + np.arange(len(row)) - before[row]
+        targets = asked.targets[selected]
         read_at = targets - 1
     else:
-        row, chosen = np.arange(len(sentence)), asked.first_target[sentence] + target
-        read_at = targets = asked.targets[chosen]
-        ids[(positions >= targets[:, None]) & (positions < asked.ends[chosen][:, None])] = mask
+        row, selected = np.arange(len(sentence)), asked.first_target[sentence] + target
+        read_at = targets = asked.targets[selected]
+        ids[(positions >= targets[:, None]) & (positions < asked.ends[selected][:, None])] = mask
     return ids, lengths, row * ids.shape[1] + read_at, asked.ids[asked.first[sentence][row] + targets], sentence[row]

@@ -1,4 +1,4 @@
-"""Task scores as artifacts: a folder per run, with the prediction for every item, from which all scores are computed.
+"""Task scores as artifacts: one folder per run, with the predictions for all items, from which all scores are computed.
 
     WORKSPACE/scores/LANGUAGE/BASE/NAME/TASK-DATA-HASH/seed-SEED/{manifest.json, predictions.parquet}
 
@@ -87,7 +87,7 @@ class Run:
 
     @property
     def predictions(self) -> pl.DataFrame:
-        """Read the predictions, a row per item of the test set: item (its number there, from 0), gold and predicted.
+        """Read the predictions, one row per item of the test set: item (its number there, from 0), gold and predicted.
 
         Each is a label, or for ner a list of tags, both of equal length. An answer that is no label is null. The frame
         is not cached. In runs of a sample (--limit) made by earlier versions, items are numbered within the sample.

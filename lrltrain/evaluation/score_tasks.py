@@ -1,4 +1,4 @@
-"""The pipeline of `lrltrain eval` for tasks: adapters and baselines over several seeds, with a folder per run."""
+"""The pipeline of `lrltrain eval` for tasks: adapters and baselines over several seeds, with one folder per run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
 def _by_language(config: EvalConfig, adapters: Sequence[LanguageAdapter]) -> dict[Language, list[LanguageAdapter]]:
     """Group adapters by the language whose test set they are scored on: their own, or else the requested one."""
     if config.lang is None and not adapters:
-        raise UsageError("No language given.", "Use --lang CODE, as --lang ug.")
+        raise UsageError("No language given.", "Use --lang CODE, such as --lang ug.")
     if not adapters and not config.baselines:
         raise UsageError("Nothing to score.", "Give --adapter DIR, or --baselines none.")
     requested = find(config.lang) if config.lang is not None else None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.95
-ALPHA = 0.05  # a difference is significant if its corrected p is below
+ALPHA = 0.05  # a difference is significant if its corrected p is below this
 ENOUGH = 1_000  # exchanges at least as extreme as the observation, which give p to within a few per cent
 _NORMAL = 1.959964  # quantile for 95 %
 # Quantiles of Student's t for 95 % by degrees of freedom; in between, their logarithm is nearly linear in 1 / df. SciPy
@@ -211,9 +211,8 @@ def sign_flips(differences: Floats, times: int, seed: int) -> float:
     total = float(differences.sum())
 
     def count_extreme(flipped: NDArray[np.integer]) -> int:
-        totals = total - 2.0 * (
-            flipped.astype(np.float64) @ differences
-        )  # allocates only one array as large as the coins
+        # This allocates only one array as large as the coins.
+        totals = total - 2.0 * (flipped.astype(np.float64) @ differences)
         return int((np.abs(totals) >= abs(total) * (1 - 1e-12)).sum())
 
     if items <= _EXACT:

@@ -241,7 +241,7 @@ def _inputs(job: Job, config: EvalConfig, model: TaskModel) -> dict[str, Inputs]
 
 
 def _table(test: Items, predicted: Sequence[Label]) -> pl.DataFrame:
-    """Return a row per item; for ner, the labels are lists."""
+    """Return one row per item; for ner, the labels are lists."""
     labels = {"gold": list(map(_plain, test.labels)), "predicted": list(map(_plain, predicted))}
     return pl.DataFrame({"item": test.numbered} | labels)
 

@@ -144,8 +144,8 @@ def read_set(
         if not file.is_file():
             hint = f"{', '.join(f'{split}.tsv' for split in wanted)} are needed."
             raise InputError(f"{file}: no such file{_listing(folder)}.", hint)
-    read = (readers or READERS)[task]
-    splits = {split: read(file) for split, file in zip(wanted, files, strict=True)}
+    reader = (readers or READERS)[task]
+    splits = {split: reader(file) for split, file in zip(wanted, files, strict=True)}
     resolved = folder.resolve()
     folder_name = resolved.parent.name if resolved.name == _code(language) else resolved.name
     name = label_of(folder_name).replace(" ", "_")
@@ -181,9 +181,8 @@ def _search(task: Task, root: Path, language: Language, split: str) -> tuple[lis
         return [root], []
     code = _code(language)
     hidden: list[Path] = []
-    other_codes = dict.fromkeys(
-        code for code in (language.iso639_3, language.code) if code
-    )  # as in Masakhane's data/hau
+    # Such as Masakhane's data/hau.
+    other_codes = dict.fromkeys(code for code in (language.iso639_3, language.code) if code)
     root_itself = [root] if root.resolve().name == code else []
     for folder in (root / FOLDERS[task] / code, root / code, *root_itself, *(root / name for name in other_codes)):
         if split_file(folder, split):
@@ -232,7 +231,7 @@ def _sentiment(file: Path) -> Items:
 
 def _sentences(file: Path, pairs: list[tuple[str, str]], task: Task) -> Items:
     if not pairs:
-        raise InputError(f"{file}: holds no item.", HINTS[task])
+        raise InputError(f"{file}: contains no items.", HINTS[task])
     return Items(tuple(text for text, _ in pairs), tuple(label for _, label in pairs))
 
 
@@ -258,8 +257,8 @@ def _checked(
         if len(row) != columns:
             raise InputError(f"{file}: line {number} has {len(row)} columns, not {columns}.", HINTS[task])
         if row[label] not in LABELS[task]:
-            known = ", ".join(LABELS[task])
-            hint = f"Known labels: {known}. Use --labels data to accept the labels of the data."
+            accepted = ", ".join(LABELS[task])
+            hint = f"Known labels: {accepted}. Use --labels data to accept the labels of the data."
             raise InputError(f"{file}: line {number} has the unknown label {row[label]!r}.", hint)
         if not all(row):
             raise InputError(f"{file}: line {number} has an empty column.", HINTS[task])

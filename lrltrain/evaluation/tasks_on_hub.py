@@ -28,18 +28,18 @@ def load_task(task: Task, identifier: str | None, language: Language, *, own_lab
         "sentiment": (language.sentiment, None),
     }[task]
     is_known = configuration is not None or task == "sentiment"
-    chosen = identifier or (paper if is_known else None)
-    if chosen is None:
+    set_id = identifier or (paper if is_known else None)
+    if set_id is None:
         raise InputError(f"No data for {task} in {language.name} is known on the Hub.", "Give a folder with --data.")
-    parts, configuration = load_parts(chosen, configuration, language, "Give a folder of its files with --data FOLDER.")
+    parts, configuration = load_parts(set_id, configuration, language, "Give a folder of its files with --data FOLDER.")
     splits: dict[str, Items] = {}
     for split in SPLITS:
         source_split = next((name for name in SPLIT_NAMES[split] if name in parts), None)
         if source_split is None:
-            raise InputError(f"{chosen}: has no split {split}.", f"It has: {', '.join(parts)}.")
-        splits[split] = _items(task, f"{chosen}: split {source_split}", parts[source_split], own_labels=own_labels)
+            raise InputError(f"{set_id}: has no split {split}.", f"It has: {', '.join(parts)}.")
+        splits[split] = _items(task, f"{set_id}: split {source_split}", parts[source_split], own_labels=own_labels)
     digests = {split: items.digest for split, items in splits.items()}
-    identifier, _ = split_id(chosen)
+    identifier, _ = split_id(set_id)
     name = identifier.rsplit("/", maxsplit=1)[-1]
     provenance = {"name": name, "id": identifier, "configuration": configuration, "counts": counts(splits)}
     return TaskData(task, language.code, splits, provenance | {"sha256": digests})
@@ -62,24 +62,24 @@ def _items(task: Task, location: str, rows: Any, *, own_labels: bool) -> Items:
     names = _names(rows.features[labels])
     label_of = partial(_own_label if own_labels else _label, task, location, names=names)
     pairs = list(zip(rows[inputs], rows[labels], strict=True))
-    whole = [(number, pair) for number, pair in enumerate(pairs) if not any(map(_is_null, pair))]
+    complete = [(number, pair) for number, pair in enumerate(pairs) if not any(map(_is_null, pair))]
     for column, values in zip((inputs, labels), zip(*pairs, strict=True), strict=False):
         if all(map(_is_null, values)):
             raise InputError(f"{location} has only nulls in its column {column!r}.", "Use other data with --data.")
-    if len(whole) < len(pairs):
-        skipped = len(pairs) - len(whole)
+    if len(complete) < len(pairs):
+        skipped = len(pairs) - len(complete)
         note(f"note: {location} has {skipped:,} of {len(pairs):,} items with null in {inputs} or {labels}: skipped.")
     if task != "ner":
-        stripped = [(number, _text(location, number, text).strip(), label) for number, (text, label) in whole]
+        stripped = [(number, _text(location, number, text).strip(), label) for number, (text, label) in complete]
         kept = [item for item in stripped if item[1]]
         gold_of_texts = tuple(label_of(label) for _, _, label in kept)
         return Items(tuple(text for _, text, _ in kept), gold_of_texts, numbers=tuple(number for number, _, _ in kept))
-    for number, (tokens, tags) in whole:
+    for number, (tokens, tags) in complete:
         if not (isinstance(tokens, list) and isinstance(tags, list) and len(tokens) == len(tags)):
             raise InputError(
                 f"{location}: row {number + 1} does not have as many {labels} as {inputs}.", "Check the dataset."
             )
-    sentences = [(number, tokens, tags) for number, (tokens, tags) in whole if tokens]
+    sentences = [(number, tokens, tags) for number, (tokens, tags) in complete if tokens]
     words = tuple(tuple(_text(location, number, word) for word in tokens) for number, tokens, _ in sentences)
     gold = tuple(tuple(map(label_of, tags)) for _, _, tags in sentences)
     return Items(tuple(map(" ".join, words)), gold, words, tuple(number for number, _, _ in sentences))

@@ -69,7 +69,7 @@ class TaskTraining:
         self.model, self.labels, self.args = model, labels, args
         self.device, self.count = model.encoder.device, model.head.count
         hold_in_precision(model, args)
-        trained = [named for named in model.named_parameters() if named[1].requires_grad]
+        trained = [pair for pair in model.named_parameters() if pair[1].requires_grad]
         self.weights = Weights(trained, self.count, stacked=True)
         self.weights.optimizer(self._rates)
         self.graphs = Graphs(self.device, self.weights.state, on=self.device.type == "cuda" and model.splits)
@@ -94,9 +94,13 @@ class TaskTraining:
         """
         for split in (inputs, held_out):
             split.keep(self.model, AT_ONCE, precision(self.args, self.device))
-        draws = [np.random.default_rng(seed) for seed in seeds]
+        generators = [np.random.default_rng(seed) for seed in seeds]
         epochs = [
-            list(zip(*(batches(inputs.lengths, self.args.batch_size, draw) for draw in draws), strict=True))
+            list(
+                zip(
+                    *(batches(inputs.lengths, self.args.batch_size, generator) for generator in generators), strict=True
+                )
+            )
             for _ in range(self.args.epochs)
         ]
         torch.manual_seed(seeds[0])  # for dropout
@@ -146,7 +150,7 @@ class TaskTraining:
         """Train for an epoch, and return the mean loss of each seed."""
         self.model.train()
         total = torch.zeros(self.count, device=self.device)
-        laid_out = (inputs.layout(chosen, static=self.graphs.on) for chosen in epoch)
+        laid_out = (inputs.layout(items, static=self.graphs.on) for items in epoch)
         for number, tensors in enumerate(prefetched(laid_out, self.device), first_step):
             self.weights.set_rate(self._rates.at(number, steps))
             total += self.graphs.run(("train", inputs), lambda batch: self._step(inputs, batch), tensors)[0]

@@ -30,7 +30,7 @@ BYTES_A_TRAINED = 20  # per trainable parameter: weight, gradient, two moments, 
 
 
 def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
-    """Report what `fit` would do with this configuration, without doing it. Raises LrlError as it would."""
+    """Report what `fit` would do with this configuration, without doing it. Raises LrlError if `fit` would."""
     plan = prepare(config)
     if not is_made(plan):
         refuse_other_base(plan.folder.resolve(), plan.base, overwrite=config.overwrite)

@@ -285,7 +285,7 @@ def _warn_of_unknown(plan: Plan, train: Corpus) -> None:
 
 
 def device_name() -> str:
-    """Return the name of the machine's processor, as it should be on a card."""
+    """Return the name of the machine's processor, as shown on a card."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     threads = torch.get_num_threads()

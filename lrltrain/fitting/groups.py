@@ -76,7 +76,7 @@ def _memory() -> int:
 
 
 def _size(config: FitConfig) -> int:
-    """Return the maximum size of a group; on a CPU, a large model gains nothing from a group."""
+    """Return the maximum size of a group; on a CPU, a large model gains nothing from grouping."""
     if isinstance(config.group, int):
         return config.group
     if torch.cuda.is_available():

@@ -73,10 +73,10 @@ class Adapter:
 
     def as_json(self) -> dict[str, Any]:
         """Return the adapter as JSON-like values."""
-        kept = {key: self.manifest[key] for key in ("name", "method", "base", "trained")}
+        details = {key: self.manifest[key] for key in ("name", "method", "base", "trained")}
         source = source_of_adapter(self.path.name, self.manifest)
         location = {"language": self.language, "source": source, "path": str(self.path)}
-        return {**location, "status": self.status, "seconds": round(self.seconds, 3), **kept}
+        return {**location, "status": self.status, "seconds": round(self.seconds, 3), **details}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Plan:
 
 
 def _note_declared(config: FitConfig, base: Base) -> None:
-    """Note if a folder is taken for the model that it names, although it may be one trained further from it."""
+    """Print a note if a folder is taken for the model it names, since it may be one trained further from that."""
     folder = Path(config.base)
     is_declared = config.base_id is None and config.base != MINI and folder.is_dir() and snapshot_of(folder) is None
     if is_declared and base.id != folder.resolve().name and first_process():
@@ -152,7 +152,7 @@ def is_made(plan: Plan) -> bool:
 
 
 def note_other_versions(plan: Plan, manifest: Mapping[str, Any]) -> None:
-    """Note if a finished adapter was made with other versions of the libraries."""
+    """Print a note if a finished adapter was made with other versions of the libraries."""
     if first_process() and (versions := other_versions(manifest, plan.recipe)):
         note(f"note: {plan.folder}: made with {versions}, and kept. Use --overwrite to train it again.")
 

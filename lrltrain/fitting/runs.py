@@ -45,7 +45,7 @@ def run_folder(home: Path) -> Path:
 def start_or_resume(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -> dict[str, Any]:
     """Refuse a folder that is in use for something else; start a run, or prepare one that resumes.
 
-    Returns the recipe of the run: the given one and, if settings were changed along the way, `resumed` with the step of
+    Returns the run's recipe: the given one and, if settings were changed along the way, `resumed` with the step of
     each change and the earlier settings. Raises StorageError, UsageError.
     """
     inside(run.parent, run.name)

@@ -43,9 +43,8 @@ class Writer:
         stacks = take_out(model)
         self.base_parameters = sum(parameter.numel() for parameter in model.parameters())
         reference_dtype = dtype_for(plan.base.objective, precision_of(plan.config.precision))
-        if (
-            attached.stack is not None and model.dtype != reference_dtype
-        ):  # reference logits of an encoder are in single precision
+        # The reference logits of an encoder are in single precision.
+        if attached.stack is not None and model.dtype != reference_dtype:
             self.model = load_model(plan.base, reference_dtype).to(model.device)
         if isinstance(attached.stack, FusedStack):
             insert(self.model, *stacks)
