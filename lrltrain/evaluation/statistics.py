@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 LEVEL = 0.95
 ALPHA = 0.05  # a difference is significant if its corrected p is below this
-ENOUGH = 1_000  # exchanges at least as extreme as the observation, which give p to within a few per cent
+ENOUGH = 1_000  # exchanges at least as extreme as the observation; p is then known to a few per cent of its value
 _NORMAL = 1.959964  # quantile for 95 %
 # Quantiles of Student's t for 95 % by degrees of freedom; in between, their logarithm is nearly linear in 1 / df. SciPy
 # has them, but cards are also made on machines without SciPy.

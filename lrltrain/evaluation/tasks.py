@@ -181,7 +181,7 @@ def _search(task: Task, root: Path, language: Language, split: str) -> tuple[lis
         return [root], []
     code = _code(language)
     hidden: list[Path] = []
-    # Such as Masakhane's data/hau.
+    # Folders may also be named by these codes, such as Masakhane's data/hau.
     other_codes = dict.fromkeys(code for code in (language.iso639_3, language.code) if code)
     root_itself = [root] if root.resolve().name == code else []
     for folder in (root / FOLDERS[task] / code, root / code, *root_itself, *(root / name for name in other_codes)):

@@ -94,13 +94,9 @@ class TaskTraining:
         """
         for split in (inputs, held_out):
             split.keep(self.model, AT_ONCE, precision(self.args, self.device))
-        generators = [np.random.default_rng(seed) for seed in seeds]
+        rngs = [np.random.default_rng(seed) for seed in seeds]
         epochs = [
-            list(
-                zip(
-                    *(batches(inputs.lengths, self.args.batch_size, generator) for generator in generators), strict=True
-                )
-            )
+            list(zip(*(batches(inputs.lengths, self.args.batch_size, rng) for rng in rngs), strict=True))
             for _ in range(self.args.epochs)
         ]
         torch.manual_seed(seeds[0])  # for dropout
