@@ -1,1 +1,1 @@
-"""The grid: languages x sources x base models x methods x tasks x seeds, as jobs that an engine spreads."""
+"""The grid: languages x sources x base models x methods x tasks x seeds, split into jobs that an engine runs."""

@@ -1,4 +1,4 @@
-"""Do jobs in this process: call what does them, keep what it says, and write their records."""
+"""Run jobs in this process: call their handlers, log their output, and write their records."""
 
 import os
 import sys
@@ -21,62 +21,62 @@ from lrltrain.memory import release_gpu_memory
 
 
 def run_jobs(described: Sequence[Mapping[str, Any]], workspace: str, cache: str) -> list[Record]:
-    """Do jobs, as `run_job` does one. Several are fits, or seeds of a task, which are trained as a group first.
+    """Run jobs as `run_job` does. Several at once are fits, or seeds of one task, and are first trained as a group.
 
-    What the group has made is then found made; what it has not, as it failed, is tried by itself.
+    The jobs that the group finished are then found done; those that failed in it are tried one by one.
     """
     began = time.perf_counter()
     if len(described) > 1:
-        _train_together([job_of(each) for each in described], workspace, Path(cache))
-    each_has = (time.perf_counter() - began) / len(described)
-    return [run_job(each, workspace, cache, each_has) for each in described]
+        _train_together([job_of(description) for description in described], workspace, Path(cache))
+    share = (time.perf_counter() - began) / len(described)
+    return [run_job(description, workspace, cache, share) for description in described]
 
 
 def run_job(described: Mapping[str, Any], workspace: str, cache: str, spent: float = 0.0) -> Record:
-    """Do a job and write its record; one that another process is at, or has done, is left to it.
+    """Run a job and write its record. Skip a job that is done, or that another process is running.
 
-    Where the workspace is remote, what the job reads is fetched before it and what it made is sent after it. `spent`
-    seconds are its part of what was done for several jobs before.
+    If the workspace is remote, the job's inputs are fetched first and its outputs are sent afterwards. `spent` is the
+    job's share, in seconds, of the time that was already spent on a group of jobs.
     """
     guard()
     job = job_of(described)
     try:
         records = records_of(workspace, Path(cache))
-        held = records.hold(job.id)
-        if held is None:
+        lock = records.hold(job.id)
+        if lock is None:
             return Record(job.id, job.name, "elsewhere")
         try:
             return _perform(job, records, Path(cache), spent)
         finally:
-            held.release()
+            lock.release()
             release_gpu_memory()
     except (LrlError, OSError) as error:
         return _failed(job, error, 0.0)
 
 
 def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
-    """Train as a group those of some jobs that were not done before and that no other process is at.
+    """Train jobs as a group, without those that are recorded as done or that another process is running.
 
-    One that was done has damaged files, which `run_job` removes first. It raises nothing: each job is tried by itself
-    next, and says what is wrong.
+    A job recorded as done has damaged files, which `run_job` removes first. No error is raised: each job is then tried
+    by itself and reports what is wrong.
     """
     guard()
-    with suppress(LrlError, OSError), ExitStack() as held:
+    with suppress(LrlError, OSError), ExitStack() as locks:
         records = records_of(workspace, cache)
-        left = []
+        pending = []
         for job in jobs:
             records.fetch([records.name(job.id)])
-            before = records.read(job.id)
-            was_done = before is not None and before.status == "done"
+            previous = records.read(job.id)
+            was_done = previous is not None and previous.status == "done"
             if not was_done and (lock := records.hold(job.id)) is not None:
-                held.callback(lock.release)
-                left.append(job)
+                locks.callback(lock.release)
+                pending.append(job)
                 records.fetch(read_by(job))
-        if left:
-            with _redirect_output(records.log(left[0].id), ", ".join(job.name for job in left)):
+        if pending:
+            with _redirect_output(records.log(pending[0].id), ", ".join(job.name for job in pending)):
                 try:
-                    GROUP_HANDLERS[left[0].kind](left, records, cache)
-                except Exception as error:  # noqa: BLE001 -- whatever it is
+                    GROUP_HANDLERS[pending[0].kind](pending, records, cache)
+                except Exception as error:  # noqa: BLE001 -- each job is tried by itself next
                     say_traceback(error)
                 finally:
                     release_gpu_memory()
@@ -84,27 +84,27 @@ def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
 
 def _perform(job: Job, records: Records, cache: Path, spent: float) -> Record:
     records.fetch([records.name(job.id)])
-    before = records.read(job.id)
-    if before is not None and records.is_done(job, verify=True):
-        return before
-    attempts = before.attempts + 1 if before is not None and before.status != "done" else 1
-    if before is not None and before.status == "done":
-        job = _clear_corrupted(job, before, records)
+    previous = records.read(job.id)
+    if previous is not None and records.is_done(job, verify=True):
+        return previous
+    attempts = previous.attempts + 1 if previous is not None and previous.status != "done" else 1
+    if previous is not None and previous.status == "done":
+        job = _clear_corrupted(job, previous, records)
     record = _attempt(job, records, cache)
     record = replace(record, attempts=attempts, seconds=round(record.seconds + spent, 3), ended=round(time.time(), 3))
     records.write(record)
     return record
 
 
-def _clear_corrupted(job: Job, before: Record, records: Records) -> Job:
-    """Make way for a job whose files are corrupted: what is left of them is not to be taken for whole.
+def _clear_corrupted(job: Job, previous: Record, records: Records) -> Job:
+    """Remove the files of a corrupted job, so that they are not mistaken for finished work.
 
-    A dataset is built over what is there, as its manifest has the history of its versions.
+    A dataset is not removed but built over, because its manifest holds the history of its versions.
     """
     if job.kind == "build":
         return replace(job, settings={**job.settings, "force": True})
-    for name in before.files if job.kind in ("fit", "eval") else ():
-        if name.startswith(tuple(f"{folder}/" for folder in made_by(job))):  # whatever else a record may say
+    for name in previous.files if job.kind in ("fit", "eval") else ():
+        if name.startswith(tuple(f"{folder}/" for folder in made_by(job))):  # a damaged record may name other files
             remove(*anchored(records.workspace, name))
     return job
 
@@ -117,36 +117,36 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
                 records.fetch(read_by(job))
                 _check_needs(job, records)
                 files = _files(job, records, cache)
-                _check_needs(job, records)  # another study may have replaced an adapter while it was measured
+                _check_needs(job, records)  # another study may have replaced an adapter while it was being measured
                 records.send(folders_of(files))
             except BaseException as error:
                 say_traceback(error)
                 raise
-    except Exception as error:  # noqa: BLE001 -- whatever it is, the other jobs go on, and it is listed
+    except Exception as error:  # noqa: BLE001 -- listed as failed; the other jobs go on
         return _failed(job, error, time.perf_counter() - began)
     return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files)
 
 
 def _check_needs(job: Job, records: Records) -> None:
-    """Raise StorageError where what a job needs is no longer what the jobs that it needs have made.
+    """Raise StorageError if the files of a job that this one needs have changed since they were made.
 
-    Of a remote workspace each machine has records and files of its own, which may be older.
+    In a remote workspace nothing is checked: each machine has its own records and files, which may be older.
     """
     for need in job.needs if job.kind != "report" and records.mirror is None else ():
-        made = records.read(need)
-        if made is None or made.status != "done":
+        needed = records.read(need)
+        if needed is None or needed.status != "done":
             continue
-        if changed := records.changed_files(made):
+        if changed := records.changed_files(needed):
             raise StorageError(
-                f"{made.name}: {changed[0]} is missing, or has been changed since it was made.",
-                "The same command makes it again; two studies of one adapter want an `out` each.",
+                f"{needed.name}: {changed[0]} is missing, or has changed since it was made.",
+                "Run the same command to make it again. Give each study of the same adapter its own `out`.",
             )
 
 
 def _files(job: Job, records: Records, cache: Path) -> dict[str, tuple[int, int, str]]:
     files = records.described(HANDLERS[job.kind](job, records, cache))
     if not files and job.kind in ("fit", "eval"):
-        raise StorageError(f"{job.name}: made nothing.", "See its log.")
+        raise StorageError(f"{job.name}: wrote no files.", "See the log of this job.")
     return files
 
 
@@ -158,17 +158,17 @@ def _failed(job: Job, error: Exception, seconds: float) -> Record:
 def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {(error.strerror or str(error)).lower()}."
-    told = one_line(error)
-    return redact(told) if isinstance(error, LrlError) else redact(f"{type(error).__name__}: {told}")
+    message = one_line(error)
+    return redact(message) if isinstance(error, LrlError) else redact(f"{type(error).__name__}: {message}")
 
 
 @contextmanager
 def _redirect_output(log: Path, name: str) -> Iterator[None]:
-    """Let all that is printed, by libraries in C too, go into a file."""
+    """Redirect all output, including that of C libraries, to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    before = os.dup(1), os.dup(2)
+    saved = os.dup(1), os.dup(2)
     try:
         with log.open("a", encoding="utf-8", buffering=1) as file:
             file.write(f"-- {name}, {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
@@ -178,6 +178,6 @@ def _redirect_output(log: Path, name: str) -> Iterator[None]:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        for number, kept in enumerate(before, 1):
-            os.dup2(kept, number)
-            os.close(kept)
+        for number, copy in enumerate(saved, 1):
+            os.dup2(copy, number)
+            os.close(copy)

@@ -1,4 +1,4 @@
-"""`lrltrain.run_grid`: a whole study from a Python session. The command runs the same pipeline."""
+"""`lrltrain.run_grid`: run a whole study from Python, by the same pipeline as the command."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ from lrltrain.grid.records import records_of
 
 @dataclass(frozen=True)
 class Study:
-    """A study: its workspace, how many jobs it has, how many are done, and how many of these (`kept`) were before.
+    """A study: its workspace, the number of jobs, how many are done, and how many were done before (`kept`).
 
-    `plan` says what the jobs take, in all (`total`) and by what they make (`jobs`): their number, `gpu_seconds` on an
-    H100 (by formula), and bytes on the `disk` and that they read (`reads`).
+    `plan` estimates the cost of the jobs, in all (`total`) and by what they make (`jobs`): their number, `gpu_seconds`
+    on an H100 (by formula), bytes on `disk`, and bytes that they read (`reads`).
     """
 
     workspace: str
@@ -33,7 +33,7 @@ class Study:
     plan: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
+        """Return the study as JSON-like values."""
         return dict(vars(self))
 
 
@@ -52,31 +52,32 @@ def run_grid(
     dry_run: bool = False,
     quiet: bool = False,
 ) -> Study:
-    """Do all that a recipe asks for and that is not done: datasets, adapters, scores, the report, publishing.
+    """Make everything in a recipe that is not done yet: datasets, adapters, scores, the report, publishing.
 
-    Jobs run in processes of their own. The same call goes on after an interruption.
+    Jobs run in separate processes. After an interruption, the same call continues the study.
 
     Args:
-        recipe: A recipe's file, or what would be in it as a dict: `{"languages": "ug,mt", "build": {...}, "fit":
-            [{...}], "eval": {...}}`.
-        only: Labels of jobs, `"lang=ug,method=lora"`, or a list of such: only these, and what they need.
-        engine: `"local"`, processes of this machine, or `"ray"`, a cluster.
-        workers: Jobs at once of the local engine; by default by cores, memory and GPUs.
-        jobs_per_gpu: Jobs that share a GPU; by default similar fits as a group, and others as memory allows.
-        address: Of a Ray cluster, `"auto"` or `"HOST:PORT"`.
-        retries: How often a job that failed is tried again.
-        verify: Read every finished file and compare its hash, not its size and time alone.
+        recipe: A recipe file, or its content as a dict: `{"languages": "ug,mt", "build": {...}, "fit": [{...}],
+            "eval": {...}}`.
+        only: Labels of jobs, `"lang=ug,method=lora"`, or a list of them: run only these jobs and the jobs they need.
+        engine: `"local"` for processes on this machine, or `"ray"` for a cluster.
+        workers: Number of jobs that the local engine runs at once; by default as cores, memory and GPUs allow.
+        jobs_per_gpu: Number of jobs that share a GPU; by default similar fits form a group, and other jobs share it as
+            memory allows.
+        address: Address of a Ray cluster, `"auto"` or `"HOST:PORT"`.
+        retries: How often a failed job is tried again.
+        verify: Read every finished file and compare its hash, not only its size and time.
         out: The workspace; by default the recipe's, or `lrl-workspace`.
-        cache: Where dumps, indexes and tokens are kept; by default the recipe's, or the user's.
+        cache: Where dumps, indexes and tokens are cached; by default the recipe's cache, or the user's.
         dry_run: Run nothing, and return what would be done.
-        quiet: Print no line for each job that ends.
+        quiet: Do not print a line for each job that ends.
 
     Returns:
         The study: `workspace`, `jobs`, `done`, `kept`, `plan`. Its scores are `lrltrain.report(workspace).to_frame()`.
 
     Raises:
-        UsageError: A recipe or an argument that cannot be meant; nothing has run.
-        LrlError: Jobs failed. All others that do not need them are done; `WORKSPACE/grid/logs` says why.
+        UsageError: The recipe or an argument is invalid; nothing has run.
+        LrlError: Jobs failed; `WORKSPACE/grid/logs` says why. All jobs that do not need them are done.
 
     """
     refuse_forked()
@@ -92,8 +93,8 @@ def run_grid(
         )
         places = {"out": out, "cache": cache}
         flags = {name: as_text(place, name) for name, place in places.items() if place is not None}
-        given = _as_toml(recipe) if isinstance(recipe, Mapping) else as_path(recipe, "recipe")
-        config = load_grid_config(given, flags)
+        source = _as_toml(recipe) if isinstance(recipe, Mapping) else as_path(recipe, "recipe")
+        config = load_grid_config(source, flags)
         jobs = planned(config, options.only)
         records = records_of(config.out, config.cache)
         if dry_run:
@@ -114,25 +115,25 @@ def _engine(name: str) -> EngineName:
 
 def _labels(only: str | Iterable[str] | None) -> tuple[str, ...]:
     labels = plain([only] if isinstance(only, str) else only or [])
-    if isinstance(labels, list) and all(isinstance(each, str) for each in labels):
+    if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
         return tuple(labels)
-    raise UsageError(f"only: {only!r:.60} is not a label.", 'Give one as "lang=ug", or a list of such.')
+    raise UsageError(f"only: {only!r:.60} is not a label.", 'Give a label such as "lang=ug", or a list of labels.')
 
 
 def _as_toml(value: Any) -> Any:
-    """Return what is in a recipe as a TOML file has it: tables, lists, texts, numbers."""
+    """Return the content of a recipe in the types of a TOML file: tables, lists, strings, numbers."""
     if isinstance(value, Mapping):
-        return {str(key): _as_toml(each) for key, each in value.items()}
+        return {str(key): _as_toml(item) for key, item in value.items()}
     if isinstance(value, Language):
         return value.code
     value = plain(value)
     if isinstance(value, list):
-        return [_as_toml(each) for each in value]
+        return [_as_toml(item) for item in value]
     return str(value) if isinstance(value, PathLike) else value
 
 
-def _at_least(least: int, count: int | None, name: str) -> int | None:
+def _at_least(minimum: int, count: int | None, name: str) -> int | None:
     count = plain(count)
-    if count is None or (isinstance(count, int) and count >= least):
+    if count is None or (isinstance(count, int) and count >= minimum):
         return count
-    raise UsageError(f"{name}: {count!r} is not a number of {least} or more.")
+    raise UsageError(f"{name}: {count!r} is not a number of {minimum} or more.")

@@ -1,26 +1,26 @@
-"""Recipes of `lrltrain grid`: frozen, checked, with unknown keys an error.
+"""Recipes of `lrltrain grid`: frozen and validated; unknown keys are errors.
 
-    languages = "paper"                 # as --lang: ro,mt,ug | paper | all
+    languages = "paper"                 # like --lang: ro,mt,ug | paper | all
     out = "lrl-workspace"
 
-    [build.glotcc]                      # a table per source: options of `lrldata build`
+    [build.glotcc]                      # one table per source: options of `lrldata build`
     max-bytes = 100_000_000
 
-    [[fit]]                             # a table a product of sources, models, methods and seeds
+    [[fit]]                             # each table: a product of sources, models, methods and seeds
     sources = ["glotcc"]
     models = ["FacebookAI/xlm-roberta-base"]
     methods = ["seq_bn_inv", "lora"]
-    preset = "paper-glotcc"             # and any option of `lrltrain fit`
+    preset = "paper-glotcc"             # and any other option of `lrltrain fit`
 
     [eval]                              # options of `lrltrain eval`, for all tasks
     tasks = ["pppl", "topic"]
-    [eval.topic]                        # and for one
+    [eval.topic]                        # and for one task
     learning-rate = 1e-4
 
-    [push]                              # where it is there: options of `lrl push-hub`
+    [push]                              # optional: options of `lrl push-hub`
     namespace = "my-org"
 
-In values that are texts, {lang}, {flores}, {source} and {workspace} stand for a job's own.
+In string values, {lang}, {flores}, {source} and {workspace} are replaced by those of the job.
 """
 
 import difflib
@@ -58,9 +58,9 @@ def _known_to_push(options: Options) -> Options:
 
 
 class Fits(BaseModel):
-    """Adapters to train: the product of sources, models, methods and seeds, for `languages` or for all of the recipe.
+    """Adapters to train: the product of sources, models, methods and seeds, for `languages` or all of the recipe's.
 
-    `tasks` are those that they are measured by; without it all are. `fuse` names the adapters that a fusion is of.
+    `tasks` are the tasks that measure them, by default all. `fuse` is the method of the adapters that a fusion fuses.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -74,19 +74,19 @@ class Fits(BaseModel):
     seeds: list[Seed] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
-    def _is_said_once(self) -> Self:
+    def _check_seeds_and_options(self) -> Self:
         for name in sorted(OF_THE_STUDY.keys() & self.options.keys()):
             raise ValueError(f"{name}: is set by the study; did you mean {OF_THE_STUDY[name]!r}?")
         seed = self.options.get("seed")
         if isinstance(seed, list) or (self.seeds and seed is not None):
-            raise ValueError("seed: is one number; seeds = [1, 2, 3] trains several")
+            raise ValueError("seed: must be one number; use seeds = [1, 2, 3] to train several")
         if self.seeds and len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: names one twice")
+            raise ValueError("seeds: contains a seed twice")
         return self
 
     @property
     def variants(self) -> dict[str, Options]:
-        """Return the options of each seed of training, by the variant that its adapters are; one seed makes none."""
+        """Return the options of each training seed by the variant of its adapters; a single seed makes no variant."""
         if not self.seeds:
             return {"": {}}
         if len(self.seeds) == 1:
@@ -95,12 +95,12 @@ class Fits(BaseModel):
 
     @property
     def options(self) -> Options:
-        """Return what else is in the table: options of `lrltrain fit`."""
+        """Return the other keys of the table: options of `lrltrain fit`."""
         return dict(self.model_extra or {})
 
 
 class Evals(BaseModel):
-    """What is measured, of each adapter and of each base model without one."""
+    """The tasks that measure each adapter, and each base model without one."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -109,30 +109,31 @@ class Evals(BaseModel):
     baselines: list[Literal["none"]] = ["none"]
 
     @model_validator(mode="after")
-    def _tables_are_of_tasks(self) -> Self:
+    def _check_tables(self) -> Self:
         if "seed" in (self.model_extra or {}):
-            raise ValueError("seed: is not known; did you mean 'seeds'?")
+            raise ValueError("seed: unknown key; did you mean 'seeds'?")
         for name, table in (self.model_extra or {}).items():
             if not isinstance(table, dict):
                 continue
             if name not in get_args(TaskName):
                 near = difflib.get_close_matches(name, get_args(TaskName), n=1)
-                raise ValueError(f"{name}: no task is called so" + (f"; did you mean {near[0]}?" if near else ""))
+                raise ValueError(f"{name}: no such task" + (f"; did you mean {near[0]}?" if near else ""))
             if fixed := sorted(OF_ALL_TASKS & table.keys()):
-                raise ValueError(f"{name}.{fixed[0]}: is of all tasks, and set in [eval] or by the study")
+                raise ValueError(f"{name}.{fixed[0]}: applies to all tasks; set it in [eval], unless the study sets it")
         return self
 
     def options(self, task: str) -> Options:
-        """Return the options of `lrltrain eval` for a task: its own above those of all."""
+        """Return the options of `lrltrain eval` for a task: its own options override those of all tasks."""
         extra = dict(self.model_extra or {})
-        own = extra.get(task, {})
-        return {key: value for key, value in extra.items() if not isinstance(value, dict)} | own
+        of_task = extra.get(task, {})
+        return {key: value for key, value in extra.items() if not isinstance(value, dict)} | of_task
 
 
 class GridConfig(BaseModel):
     """A whole study.
 
-    `threads` is how many each job has. It is fixed, and not what is free, as sums in another order are other bits.
+    `threads` is the number of threads of each job. It is fixed, whatever the machine has, because the order of a sum
+    changes its last bits.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -149,27 +150,27 @@ class GridConfig(BaseModel):
 
     @property
     def lang(self) -> str:
-        """Return the languages as `--lang` has them."""
+        """Return the languages in the form that `--lang` takes."""
         return as_lang(self.languages)
 
 
 def as_lang(languages: str | list[str]) -> str:
-    """Return languages as `--lang` has them: between commas."""
+    """Return languages in the form that `--lang` takes: separated by commas."""
     return languages if isinstance(languages, str) else ",".join(languages)
 
 
 def load_grid_config(recipe: Path | Mapping[str, Any], flags: Mapping[str, Any]) -> GridConfig:
-    """Read a recipe's file, or take what would be in it, and put the given flags above. Raises UsageError."""
-    file = recipe if isinstance(recipe, Path) else Path("recipe")  # as errors name it
+    """Read a recipe from a file or a mapping; `flags` override it. Raises UsageError."""
+    file = recipe if isinstance(recipe, Path) else Path("recipe")  # the name in error messages
     values = _underscored(read_toml(recipe) if isinstance(recipe, Path) else dict(recipe))
-    pushed = values.get("push")
-    if isinstance(pushed, dict):
-        refuse_recipient(file, pushed.get("endpoint"), "the token", "Set HF_ENDPOINT in its place.")
+    push = values.get("push")
+    if isinstance(push, dict):
+        refuse_recipient(file, push.get("endpoint"), "the token", "Set HF_ENDPOINT in its place.")
     return check(GridConfig, values, flags, file)
 
 
 def _underscored(value: Any) -> Any:
-    """Write the keys of tables within tables as Python does too."""
+    """Replace hyphens by underscores in the keys of a table and of the tables within it."""
     if isinstance(value, dict):
-        return {key.replace("-", "_"): _underscored(each) for key, each in value.items()}
-    return [_underscored(each) for each in value] if isinstance(value, list) else value
+        return {key.replace("-", "_"): _underscored(item) for key, item in value.items()}
+    return [_underscored(item) for item in value] if isinstance(value, list) else value

@@ -1,8 +1,8 @@
-"""What jobs would take, before they are run: estimates by formula, with what they assume in one place.
+"""The cost of jobs before they run: estimates by formula, with all assumptions in one place.
 
-By its data sheet an H100 does 989e12 products a second in bf16; here it reaches a fifth of that. The seeds of a task
-share a step, which is taken to be as long as that of one fit: this has not been measured. Downloads, cleaning and
-tokenizing are not counted.
+According to its data sheet, an H100 computes 989e12 products per second in bf16; a fifth of that is assumed here. The
+seeds of a task share a step, which is assumed to take as long as the step of a single fit: this has not been measured.
+Downloads, cleaning and tokenizing are not counted.
 """
 
 from collections import Counter
@@ -19,21 +19,21 @@ from lrltrain.grid.job import Job, task_of
 if TYPE_CHECKING:
     from lrltrain.grid.config import TaskName
 
-H100 = 0.2 * 989e12  # products a second
+H100 = 0.2 * 989e12  # products per second
 TOKENS_A_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
-TOKENS_A_DOCUMENT = 400  # of web text that is not cut into lines; many are cut at 512
-ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # to train on, of the sets that the paper uses
+TOKENS_A_DOCUMENT = 400  # of web text that is not split into lines; many are truncated at 512
+ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # training items of the datasets that the paper uses
 TOKENS_AN_ITEM = {"topic": 40, "sentiment": 40, "ner": 15}
-FLORES, FLORES_TOKENS = 1_012, 40  # sentences, and tokens of one
-MEASURED_TOKENS = 131_072  # of a batch of perplexity on a GPU
-BYTES_A_ROW = {"conceptnet": 60}  # of Parquet, with the columns of a fact
-DATASET_SHARE = 0.5  # of a corpus' bytes, as Parquet
-LIBRARIES = 1 << 30  # bytes of memory that a process has before it holds a model
+FLORES, FLORES_TOKENS = 1_012, 40  # sentences, and tokens per sentence
+MEASURED_TOKENS = 131_072  # in a batch when perplexity is measured on a GPU
+BYTES_A_ROW = {"conceptnet": 60}  # in Parquet, with the columns of a fact
+DATASET_SHARE = 0.5  # the size of a dataset in Parquet, relative to its corpus
+LIBRARIES = 1 << 30  # bytes of memory that a process uses before it loads a model
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What jobs take: `gpu_seconds` on one H100, and bytes on the disk when they are done and that they read."""
+    """The cost of jobs: `gpu_seconds` on one H100, bytes on `disk` when they are done, and bytes that they read."""
 
     jobs: int = 0
     gpu_seconds: float = 0.0
@@ -50,30 +50,34 @@ class Cost:
 
 
 def cost_of(jobs: Iterable[Job], study: Iterable[Job] = ()) -> Cost:
-    """Return what jobs take together; the seeds of a task share its steps.
+    """Return the total cost of jobs; the seeds of a task share its steps.
 
-    `study` has the builds that they need: an adapter of whole documents sees ten times the tokens in a step.
+    `study` contains the builds that they need: an adapter trained on whole documents sees ten times the tokens per
+    step.
     """
-    made = list(jobs)
-    seeds = Counter(map(task_of, made))
-    whole = {job.id for job in study if job.kind == "build" and job.settings.get("unit") == "documents"}
-    return sum((_cost(job, seeds[task_of(job)], documents=not whole.isdisjoint(job.needs)) for job in made), Cost())
+    counted = list(jobs)
+    seeds = Counter(map(task_of, counted))
+    document_builds = {job.id for job in study if job.kind == "build" and job.settings.get("unit") == "documents"}
+    return sum(
+        (_cost(job, seeds[task_of(job)], documents=not document_builds.isdisjoint(job.needs)) for job in counted),
+        Cost(),
+    )
 
 
 def memory_of(job: Job) -> int:
-    """Return the bytes of memory that a job wants, roughly."""
+    """Return roughly how many bytes of memory a job needs."""
     if job.kind not in ("fit", "eval"):
         return LIBRARIES
     shape = shape_of(job.labels["model"])
-    a_weight = 16 if job.labels["method"] == "full" else 5
-    return LIBRARIES + a_weight * shape.weights
+    bytes_per_weight = 16 if job.labels["method"] == "full" else 5
+    return LIBRARIES + bytes_per_weight * shape.weights
 
 
 def gpu_memory_of(job: Job) -> int:
-    """Return the bytes of a GPU's memory that a job wants, roughly: libraries, weights, and what a step keeps.
+    """Return roughly how many bytes of GPU memory a job needs: libraries, weights, and the activations of a step.
 
-    What is measured keeps nothing for the way back: a layer's tokens, and logits of some positions; of a task, what the
-    frozen part gives for all items, twice while it is put in order.
+    A perplexity job keeps nothing for a backward pass, only the tokens of one layer and the logits of some positions. A
+    task job holds the output of the frozen layers for all items, twice while it is being sorted.
     """
     shape = shape_of(job.labels["model"])
     if job.kind == "fit":
@@ -89,13 +93,13 @@ def gpu_memory_of(job: Job) -> int:
 
 def _cost(job: Job, seeds: int, *, documents: bool) -> Cost:
     if job.kind == "build":
-        return _of_build(job)
+        return _build_cost(job)
     if job.kind == "fit":
-        return _of_fit(job, TOKENS_A_DOCUMENT if documents else TOKENS_A_LINE[job.labels["source"]])
-    return _of_eval(job, seeds) if job.kind == "eval" else Cost(1)
+        return _fit_cost(job, TOKENS_A_DOCUMENT if documents else TOKENS_A_LINE[job.labels["source"]])
+    return _eval_cost(job, seeds) if job.kind == "eval" else Cost(1)
 
 
-def _of_build(job: Job) -> Cost:
+def _build_cost(job: Job) -> Cost:
     paper = find(job.labels["lang"]).paper
     if paper is None or job.labels["source"] == "web" or job.settings.get("sample"):
         return Cost(1)
@@ -105,17 +109,17 @@ def _of_build(job: Job) -> Cost:
     return Cost(1, 0.0, int(read * DATASET_SHARE), int(paper.glotcc_mb * 1e6))
 
 
-def _of_fit(job: Job, tokens_a_row: int) -> Cost:
+def _fit_cost(job: Job, tokens_per_row: int) -> Cost:
     shape = shape_of(job.labels["model"])
     config = load_fit_config(None, dict(job.settings))
-    a_block = tokens_a_row if config.batching == "line" else config.max_length
-    tokens = config.batch_size * config.accumulate * min(a_block, config.max_length)
-    a_layer = ALONE if config.group_key() is None or config.group == 1 else GROUPED
-    seconds = fit_seconds(config, shape, tokens, speed=H100, a_layer=a_layer, eval_blocks=config.eval_blocks)
-    return Cost(1, seconds, 2 * 4 * _trained(config, shape) if config.method != "full" else 4 * shape.weights)
+    block_tokens = tokens_per_row if config.batching == "line" else config.max_length
+    tokens = config.batch_size * config.accumulate * min(block_tokens, config.max_length)
+    seconds_per_layer = ALONE if config.group_key() is None or config.group == 1 else GROUPED
+    seconds = fit_seconds(config, shape, tokens, speed=H100, a_layer=seconds_per_layer, eval_blocks=config.eval_blocks)
+    return Cost(1, seconds, 2 * 4 * _adapter_weights(config, shape) if config.method != "full" else 4 * shape.weights)
 
 
-def _of_eval(job: Job, seeds: int) -> Cost:
+def _eval_cost(job: Job, seeds: int) -> Cost:
     shape, task = shape_of(job.labels["model"]), cast("TaskName", job.labels["task"])
     if task == "pppl":
         copies = 1 if shape.decoder else FLORES_TOKENS
@@ -129,8 +133,8 @@ def _of_eval(job: Job, seeds: int) -> Cost:
     return Cost(1, max(products / H100, ALONE * shape.layers * items / batch * epochs / seeds), 30_000)
 
 
-def _trained(config: FitConfig, shape: Shape) -> int:
-    """Return how many weights an adapter has."""
+def _adapter_weights(config: FitConfig, shape: Shape) -> int:
+    """Return the number of weights of an adapter."""
     if config.method == "lora":
         return shape.layers * 2 * 2 * shape.hidden * config.lora_r
     bottleneck = shape.layers * 2 * shape.hidden * int(shape.hidden / config.reduction_factor)
@@ -140,12 +144,12 @@ def _trained(config: FitConfig, shape: Shape) -> int:
 
 
 def tree(jobs: Iterable[Job]) -> Mapping[str, Mapping[str, list[Job]]]:
-    """Return jobs by kind, and within by what tells them apart first: source, model and method, task."""
-    grown: dict[str, dict[str, list[Job]]] = {}
+    """Return jobs by kind, and within a kind by the labels that name a group: source, model and method, or task."""
+    groups: dict[str, dict[str, list[Job]]] = {}
     for job in jobs:
-        name = ", ".join(job.labels[label] for label in _TOLD_BY.get(job.kind, ("source",)) if label in job.labels)
-        grown.setdefault(job.kind, {}).setdefault(name, []).append(job)
-    return grown
+        name = ", ".join(job.labels[label] for label in _GROUP_LABELS.get(job.kind, ("source",)) if label in job.labels)
+        groups.setdefault(job.kind, {}).setdefault(name, []).append(job)
+    return groups
 
 
-_TOLD_BY = {"fit": ("source", "model", "method"), "eval": ("task", "model")}
+_GROUP_LABELS = {"fit": ("source", "model", "method"), "eval": ("task", "model")}

@@ -19,65 +19,67 @@ from lrltrain.grid.records import Record, Records, records_of
 from lrltrain.grid.schedule import Engine, Schedule, run
 from lrltrain.grid.select import select
 
-_TRAIN = {"fit", "eval", "report"}  # kinds of jobs
+_NEED_TRAINING = {"fit", "eval", "report"}  # kinds of jobs
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a grid."""
+    """The jobs of a grid and their final state."""
 
     jobs: Sequence[Job]
     state: Schedule
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
+        """Return the outcome as JSON-like values."""
         state = self.state
         counts = {"jobs": len(self.jobs), "done": len(state.done), "kept": len(state.kept)}
-        failed = [{"id": each.id, "name": each.name, "error": each.error} for each in state.failed.values()]
+        failed = [{"id": record.id, "name": record.name, "error": record.error} for record in state.failed.values()]
         return {**counts, "failed": failed, "blocked": len(state.blocked)}
 
     def checked(self, records: Records) -> Self:
-        """Return it. Raises LrlError where a job failed."""
+        """Return the outcome itself. Raises LrlError if a job failed."""
         failed = list(self.state.failed.values())
         if not failed:
             return self
         names = ", ".join(record.name for record in failed[:3]) + (", ..." if len(failed) > 3 else "")
         raise LrlError(
             f"{len(failed)} of {len(self.jobs)} jobs failed: {names}.",
-            f"Their logs are in {records.address(records.folder / 'logs')}; run it again to try them once more.",
+            f"Their logs are in {records.address(records.folder / 'logs')}; run the grid again to retry them.",
         )
 
 
 def planned(config: GridConfig, only: Iterable[str]) -> list[Job]:
-    """Return the jobs of a recipe, all or those selected. Raises UsageError."""
+    """Return the jobs of a recipe, or only those that `only` selects. Raises UsageError."""
     jobs = jobs_of(config)
     chosen = list(only)
     return select(jobs, chosen) if chosen else jobs
 
 
 def check_libraries(jobs: Iterable[Job], engine: EngineName) -> None:
-    """Raise UsageError where the libraries of a job are not installed: before any job begins, and not hours later."""
-    if engine is EngineName.RAY:  # whose workers may have others
-        wanted = [("ray", "--engine ray", "train,ray")]
+    """Raise UsageError if the libraries of a job are not installed: before the first job, and not hours later."""
+    if engine is EngineName.RAY:  # its workers may have other libraries
+        required = [("ray", "--engine ray", "train,ray")]
     else:
         kinds = {job.kind for job in jobs}
-        wanted = [(name, "training", "train") for name in ("torch", "transformers", "scipy") if kinds & _TRAIN]
-        wanted += [(name, "publishing", "push") for name in ("huggingface_hub", "altair") if "push" in kinds]
-    for library, what, extra in wanted:
+        required = [
+            (name, "training", "train") for name in ("torch", "transformers", "scipy") if kinds & _NEED_TRAINING
+        ]
+        required += [(name, "publishing", "push") for name in ("huggingface_hub", "altair") if "push" in kinds]
+    for library, purpose, extra in required:
         if find_spec(library) is None:
-            raise UsageError(f"{what} needs {library}.", f"In a checkout of lrl, use `pip install '.[{extra}]'`.")
+            raise UsageError(f"{purpose} needs {library}.", f"In a checkout of lrl, use `pip install '.[{extra}]'`.")
 
 
 def grid(
     config: GridConfig, options: Options, tell: Callable[[Schedule, Record], None], jobs: Sequence[Job] | None = None
 ) -> Outcome:
-    """Do all that a recipe asks for and that is not done, and write down what fails. Raises LrlError."""
+    """Run all jobs of a recipe that are not done yet, and record those that fail. Raises LrlError."""
     jobs = planned(config, options.only) if jobs is None else jobs
     check_libraries(jobs, options.engine)
     records = records_of(config.out, config.cache)
     records.fetch(["grid/jobs"])
     with _engine(config, options, jobs) as engine:
-        # What status tells of is the study, also where machines do parts of it.
+        # `lrltrain status` reports on the whole study, even if each machine runs a part of it.
         records.write_plan(planned(config, ()) if options.only else jobs, engine.slots)
         schedule = run(jobs, records, engine, retries=options.retries, verify=options.verify, tell=tell)
     return Outcome(jobs, schedule)
@@ -85,12 +87,12 @@ def grid(
 
 def _engine(config: GridConfig, options: Options, jobs: Sequence[Job]) -> AbstractContextManager[Engine]:
     workspace = config.out if is_remote(config.out) else str(Path(config.out).resolve())
-    where = (workspace, str(config.cache.resolve()), config.threads)
+    common = (workspace, str(config.cache.resolve()), config.threads)
     if options.engine is EngineName.RAY:
-        from lrltrain.grid.on_ray import OnRay  # noqa: PLC0415 -- an extra
+        from lrltrain.grid.on_ray import OnRay  # noqa: PLC0415 -- Ray is optional
 
-        return OnRay(*where, options.jobs_per_gpu, options.address, options.retries)
-    found = gpus()
+        return OnRay(*common, options.jobs_per_gpu, options.address, options.retries)
+    devices = gpus()
     if options.workers:
-        return Local(*where, options.jobs_per_gpu, options.workers, found)
-    return Local(*where, options.jobs_per_gpu, slots_for(jobs, config.threads, found), found, free_memory())
+        return Local(*common, options.jobs_per_gpu, options.workers, devices)
+    return Local(*common, options.jobs_per_gpu, slots_for(jobs, config.threads, devices), devices, free_memory())

@@ -1,4 +1,4 @@
-"""What each kind of job does: it calls the pipeline of its command. They return the paths of what was made."""
+"""The handler of each kind of job: it calls the pipeline of a command and returns the paths of its outputs."""
 
 import os
 import subprocess
@@ -25,24 +25,24 @@ QUIET = Progress(quiet=True)
 
 
 def _build(job: Job, records: Records, cache: Path) -> list[Path]:
-    """Build a dataset; of web text whose files were jobs of their own, from what came of them, which then goes."""
+    """Build a dataset. Web text that `_shard` jobs have cleaned is read from their output, which is then removed."""
     from lrldata.conceptnet.build import build
     from lrldata.conceptnet.config import load_config
     from lrldata.web.build import build_web, scratch_of
 
     if job.settings["source"] == "conceptnet":
         config = load_config(None, {**job.settings, "out": records.workspace, "cache": cache})
-        return [each.path for each in build(config, QUIET)]
-    asked = _web(job, records, cache)
-    between = [scratch_of(asked).relative_to(records.workspace).as_posix()] if job.needs else []
-    records.fetch(between)
-    made = [each.path for each in build_web(asked, QUIET)]
-    records.send([str(home_of(job)), *between])
-    return made
+        return [built.path for built in build(config, QUIET)]
+    web = _web(job, records, cache)
+    scratch = [scratch_of(web).relative_to(records.workspace).as_posix()] if job.needs else []
+    records.fetch(scratch)
+    paths = [built.path for built in build_web(web, QUIET)]
+    records.send([str(home_of(job)), *scratch])
+    return paths
 
 
 def _shard(job: Job, records: Records, cache: Path) -> list[Path]:
-    """Clean a file of web text, or several small ones. What comes of it is no artifact, and goes with the build."""
+    """Clean a file of web text, or several small ones. The output is no artifact; the build removes it."""
     from lrldata.web.build import judge_bundle
 
     folder = judge_bundle(_web(job, records, cache), int(job.labels["shard"]))
@@ -53,9 +53,9 @@ def _shard(job: Job, records: Records, cache: Path) -> list[Path]:
 def _web(job: Job, records: Records, cache: Path) -> "WebConfig":
     from lrldata.web.config import load_web_config
 
-    several = job.kind == "shard" or bool(job.needs)
-    own = {"scratch": records.workspace / SCRATCH} if several else {}
-    settings = {"workers": _threads(), **job.settings, **own, "out": records.workspace, "cache": cache}
+    is_split = job.kind == "shard" or bool(job.needs)
+    scratch = {"scratch": records.workspace / SCRATCH} if is_split else {}
+    settings = {"workers": _threads(), **job.settings, **scratch, "out": records.workspace, "cache": cache}
     return load_web_config(None, settings)
 
 
@@ -76,7 +76,7 @@ def _fits(jobs: Sequence[Job], records: Records, cache: Path) -> None:
 
 
 def _fit_config(job: Job, records: Records, cache: Path) -> "FitConfig":
-    """Return what is asked of a fit: an adapter of other settings in its place is replaced. Raises LrlError."""
+    """Return the settings of a fit. An adapter made with other settings will be overwritten. Raises LrlError."""
     from lrltrain.config import load_fit_config
 
     with many_imports():
@@ -86,16 +86,16 @@ def _fit_config(job: Job, records: Records, cache: Path) -> "FitConfig":
     config = load_fit_config(None, placed(job, records.workspace) | {"out": records.workspace, "cache": cache})
     plan = prepare(config)
     home = records.workspace / str(home_of(job))
-    if plan.folder.resolve() != home.resolve():  # what needs it looks for it there
+    if plan.folder.resolve() != home.resolve():  # other jobs look for the adapter there
         raise StorageError(
-            f"{plan.folder}: would be made there, and not in {home}: the base model has changed its name.",
+            f"{plan.folder}: the adapter would be written here and not to {home}: the base model has changed its name.",
             "Start the grid again.",
         )
     if is_made(plan):
         return config
-    if held := read_manifest(plan.folder, ADAPTER):
-        told = difference(held, plan.recipe) or ", ".join(damaged(plan.folder, held, NOT_NEEDED))
-        note(f"note: {plan.folder}: is trained again, and replaced: {told}.")
+    if manifest := read_manifest(plan.folder, ADAPTER):
+        reason = difference(manifest, plan.recipe) or ", ".join(damaged(plan.folder, manifest, NOT_NEEDED))
+        note(f"note: {plan.folder}: the adapter is trained again and replaced: {reason}.")
     return config.model_copy(update={"overwrite": True})
 
 
@@ -111,7 +111,7 @@ def _eval(job: Job, records: Records, _cache: Path) -> list[Path]:
 
 
 def _evals(jobs: Sequence[Job], records: Records, _cache: Path) -> None:
-    """Train the seeds of a task together: jobs that are the same but for these."""
+    """Train the seeds of a task together: jobs that differ only in their seed."""
     with many_imports():
         from lrltrain.evaluation.score_tasks import score_tasks
 
@@ -133,24 +133,26 @@ def _report(_job: Job, records: Records, _cache: Path) -> list[Path]:
 
 
 def _push(job: Job, records: Records, _cache: Path) -> list[Path]:
-    """Publish a language, by the command of its own package, which stands above this one.
+    """Publish a language with `lrl push-hub`, whose package depends on this one and is therefore not imported.
 
-    The process looks for modules where Python was installed, and for ours where this package is: not in the current
-    folder, where `-m` would look first.
+    The process imports installed modules, and our own from where this package is. It never imports from the current
+    folder, which `-m` would search first.
     """
-    typed = [f"--{key.replace('_', '-')}={_typed(value)}" for key, value in job.settings.items() if value is not True]
-    typed += [f"--{key.replace('_', '-')}" for key, value in job.settings.items() if value is True]
+    options = [
+        f"--{key.replace('_', '-')}={_option_value(value)}" for key, value in job.settings.items() if value is not True
+    ]
+    options += [f"--{key.replace('_', '-')}" for key, value in job.settings.items() if value is True]
     start = f"import sys; sys.path.append({str(SOURCES)!r}); from hub_cards.cli import main; main()"
-    command = [sys.executable, "-P", "-c", start, "push-hub", *typed, "--out", str(records.workspace), "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    tell(done.stdout + done.stderr)
-    if done.returncode:
-        told = done.stderr.strip().split("\n")[-1].removeprefix("error: ")
-        raise (UsageError if done.returncode == UsageError.exit_code else StorageError)(told)
+    command = [sys.executable, "-P", "-c", start, "push-hub", *options, "--out", str(records.workspace), "--quiet"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    tell(process.stdout + process.stderr)
+    if process.returncode:
+        message = process.stderr.strip().split("\n")[-1].removeprefix("error: ")
+        raise (UsageError if process.returncode == UsageError.exit_code else StorageError)(message)
     return []
 
 
-def _typed(value: Any) -> str:
+def _option_value(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

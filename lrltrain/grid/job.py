@@ -1,4 +1,4 @@
-"""A job of a study: what it does, with which settings, and which jobs it needs. Pure."""
+"""A job of a study: its kind, its settings and the jobs it needs. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -9,14 +9,15 @@ from lrltrain.names import base_name
 
 Kind = Literal["shard", "build", "fit", "eval", "report", "push"]
 KINDS: tuple[Kind, ...] = ("shard", "build", "fit", "eval", "push", "report")
-BASE_FOLDER = "base_folder"  # the label of jobs whose model has another folder than its name says
+BASE_FOLDER = "base_folder"  # the label of jobs whose model has a folder other than its name
 
 
 @dataclass(frozen=True)
 class Job:
-    """One thing to do: `settings` are options of the command, `labels` say which part of the study it is.
+    """One step of a study: `settings` are options of its command, `labels` say which part of the study it is.
 
-    `needs` are the ids of jobs that have to be done before; of a report they are those that it waits for, done or not.
+    `needs` are the ids of the jobs that must be done first. A report only waits for them to end, whether or not they
+    succeed.
     """
 
     kind: Kind
@@ -27,11 +28,11 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Return it in words: fit ug glotcc xlm-roberta-base lora."""
+        """Return the name that people read: fit ug glotcc xlm-roberta-base lora."""
         return " ".join([self.kind, *(called(self, label) for label in self.labels if label != BASE_FOLDER)])
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
+        """Return the job as JSON-like values."""
         return {
             "kind": self.kind,
             "labels": dict(self.labels),
@@ -42,7 +43,7 @@ class Job:
 
 
 def task_of(job: Job) -> str | None:
-    """Return what jobs have in common that are the seeds of one task; None of other jobs."""
+    """Return a key that is the same for all seeds of a task; None for other jobs."""
     if job.kind != "eval" or job.labels["task"] == "pppl":
         return None
     settings = {key: value for key, value in job.settings.items() if key != "seeds"}
@@ -50,16 +51,16 @@ def task_of(job: Job) -> str | None:
 
 
 def called(job: Job, label: str) -> str:
-    """Return the value of a label as people see it: of a model, the folder of its adapters."""
+    """Return the value of a label as people read it; a model is called by the folder of its adapters."""
     return base_folder(job) if label == "model" else base_name(job.labels[label])
 
 
 def job_of(value: Mapping[str, Any]) -> Job:
-    """Read a job from what `as_json` made of it."""
+    """Return the job that `as_json` turned into JSON-like values."""
     return Job(**{**value, "needs": tuple(value["needs"])})
 
 
 def base_folder(job: Job) -> str:
-    """Return the folder of a job's base model below `adapters/LANG`: its name, or what tells it apart."""
-    told = job.labels
-    return told.get(BASE_FOLDER) or base_name(told["model"])
+    """Return the folder of a job's base model below `adapters/LANG`: its name, or a name that makes it distinct."""
+    labels = job.labels
+    return labels.get(BASE_FOLDER) or base_name(labels["model"])

@@ -1,4 +1,4 @@
-"""From a recipe to its jobs. A job is known by a hash of its settings, of its inputs and of the jobs it needs."""
+"""The jobs of a recipe. A job is identified by a hash of its settings, its inputs and the jobs it needs."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,11 +24,11 @@ from lrltrain.grid.models import Model, models_of
 from lrltrain.names import HUB_ID
 
 NONE = "none"
-SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: a job per file, before that of the whole
-_HELD_IN = {"topic": "sib200", "sentiment": "sentiment", "ner": "wikiann", "pppl": "flores"}  # in languages.toml
-_FILES = {"dump", "conceptnet_db", "index", "input", "protect", "templates", "text", "dataset", "data", "base"}
+SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: one job per file, before the job that builds the dataset
+_TEST_SETS = {"topic": "sib200", "sentiment": "sentiment", "ner": "wikiann", "pppl": "flores"}  # in languages.toml
+_PATHS = {"dump", "conceptnet_db", "index", "input", "protect", "templates", "text", "dataset", "data", "base"}
 TRAIN_SEED = "train_seed"  # the label of adapters that are trained with several seeds
-_IDENTITY_IS_NOT = {
+_NOT_IN_IDENTITY = {
     "out",
     "cache",
     "workers",
@@ -42,7 +42,7 @@ _IDENTITY_IS_NOT = {
 
 
 class Key(NamedTuple):
-    """What an adapter is found by; the base model alone has no source."""
+    """The key of an adapter; the base model alone has no source."""
 
     language: str
     source: str
@@ -53,43 +53,43 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Adapter:
-    """The job that makes an adapter, and the tasks that it is measured by; None means all."""
+    """The job that makes an adapter, and the tasks that measure it; None means all."""
 
     job: str
     tasks: Sequence[TaskName] | None
 
 
 def jobs_of(config: GridConfig) -> list[Job]:
-    """Return all jobs of a recipe, each after those that it needs. Raises UsageError, LanguageError."""
+    """Return all jobs of a recipe, each after the jobs it needs. Raises UsageError, LanguageError."""
     languages = parse(config.lang)
-    made: dict[str, Job] = {}
+    jobs: dict[str, Job] = {}
     builds = {
-        where: _add(made, replace(whole, needs=tuple(_add(made, file) for file in files)))
-        for where, files, whole in _builds(config, languages)
+        key: _add(jobs, replace(build, needs=tuple(_add(jobs, file) for file in files)))
+        for key, files, build in _builds(config, languages)
     }
     models = models_of(config.fit)
-    adapters = _adapters(config, languages, builds, models, made)
+    adapters = _adapters(config, languages, builds, models, jobs)
     if config.eval:
         for job in _evals(config, config.eval, languages, builds, adapters, models):
-            _add(made, job)
+            _add(jobs, job)
     if config.push is not None:
         for language in languages:
-            needs = tuple(job.id for job in made.values() if job.labels.get("lang") == language.code)
-            _add(made, Job("push", {"lang": language.code}, config.push | {"lang": language.code}, needs))
+            needs = tuple(job.id for job in jobs.values() if job.labels.get("lang") == language.code)
+            _add(jobs, Job("push", {"lang": language.code}, config.push | {"lang": language.code}, needs))
     if config.report and config.eval:
-        _add(made, Job("report", {}, {}, tuple(job.id for job in made.values() if job.kind == "eval")))
-    return list(made.values())
+        _add(jobs, Job("report", {}, {}, tuple(job.id for job in jobs.values() if job.kind == "eval")))
+    return list(jobs.values())
 
 
-def _add(made: dict[str, Job], job: Job) -> str:
-    """Give a job its identity, and return that."""
-    named = replace(job, id=identity(job))
-    made.setdefault(named.id, named)
-    return named.id
+def _add(jobs: dict[str, Job], job: Job) -> str:
+    """Set the id of a job, add the job, and return the id."""
+    identified = replace(job, id=identity(job))
+    jobs.setdefault(identified.id, identified)
+    return identified.id
 
 
 def _out(config: GridConfig) -> Path:
-    """Return where builds are planned to write: of a remote workspace any folder, as each machine has its mirror."""
+    """Return the folder that builds are planned in. For a remote workspace any will do: each machine has a mirror."""
     return Path(DEFAULT) if is_remote(config.out) else as_folder(config.out)
 
 
@@ -98,32 +98,32 @@ def _adapters(
     languages: list[Language],
     builds: Mapping[tuple[str, Source], str],
     models: Mapping[str, Model],
-    made: dict[str, Job],
+    jobs: dict[str, Job],
 ) -> dict[Key, Adapter]:
-    """Add the jobs of all tables of adapters, and return them by what they are found by."""
+    """Add the jobs of all [[fit]] tables, and return their adapters by key."""
     adapters: dict[Key, Adapter] = {}
     for number, fits in enumerate(config.fit, 1):
         try:
             for job, key in _fits(config, fits, languages, builds, adapters, models):
-                adapters[key] = Adapter(_add(made, job), fits.tasks)
+                adapters[key] = Adapter(_add(jobs, job), fits.tasks)
         except LrlError as error:
             raise type(error)(f"[[fit]] {number}: {error.message}", error.hint) from error
     return adapters
 
 
 def _builds(config: GridConfig, languages: list[Language]) -> Iterator[tuple[tuple[str, Source], list[Job], Job]]:
-    """Yield language and source of each dataset, the jobs for its files, if they are asked for, and its own."""
+    """Yield the language and source of each dataset, the jobs for its files (if it is split), and its build."""
     for source, options in config.build.items():
         for language in languages:
             if source == "web" or source in language.sources:
-                whole = _build(config, language, source, options)
-                yield (language.code, source), _shards(config, whole) if options.get(SHARD_JOBS) else [], whole
+                build = _build(config, language, source, options)
+                yield (language.code, source), _shards(config, build) if options.get(SHARD_JOBS) else [], build
 
 
 def _build(config: GridConfig, language: Language, source: str, options: Mapping[str, Any]) -> Job:
     labels = {"lang": language.code, "source": source}
-    given = {key: value for key, value in options.items() if key != SHARD_JOBS}
-    settings = _filled({"source": source, **given, "lang": language.code}, config, language, source)
+    build_options = {key: value for key, value in options.items() if key != SHARD_JOBS}
+    settings = _filled({"source": source, **build_options, "lang": language.code}, config, language, source)
     load = load_config if source == "conceptnet" else load_web_config
     try:
         load(None, settings | {"out": _out(config), "cache": config.cache})
@@ -133,12 +133,12 @@ def _build(config: GridConfig, language: Language, source: str, options: Mapping
 
 
 def _shards(config: GridConfig, build: Job) -> list[Job]:
-    """Return a job for each file of web text that a dataset is built from, on the Hub or here; small ones share one."""
-    asked = load_web_config(None, {**build.settings, "out": _out(config), "cache": config.cache})
-    files, _ = find_input(asked, parse(asked.lang)[0])
+    """Return one job per file of web text, local or on the Hub, of a dataset; small files share a job."""
+    web = load_web_config(None, {**build.settings, "out": _out(config), "cache": config.cache})
+    files, _ = find_input(web, parse(web.lang)[0])
     corpus = fingerprint([file.sha256 for file in files])[:8]
     labels = [{**build.labels, "corpus": corpus, "shard": str(number)} for number in range(len(bundled(files)))]
-    return [Job("shard", each, build.settings) for each in labels]
+    return [Job("shard", shard_labels, build.settings) for shard_labels in labels]
 
 
 def _fits(
@@ -149,51 +149,51 @@ def _fits(
     adapters: Mapping[Key, Adapter],
     models: Mapping[str, Model],
 ) -> Iterator[tuple[Job, Key]]:
-    """Yield the adapters of one table, each with the key by which a fusion and its scores find it."""
+    """Yield the job and the key of each adapter of one table."""
     if "variant" in fits.options:
         raise UsageError(
-            "variants of a study are its seeds.", "Put the table into a recipe of its own, with another `out`."
+            "variant: is set by the study, one per seed.", "Put the table into a recipe of its own, with another `out`."
         )
-    asked = parse(as_lang(fits.languages)) if fits.languages else languages
-    for language, source, model, method in product(asked, fits.sources, fits.models, fits.methods):
+    table_languages = parse(as_lang(fits.languages)) if fits.languages else languages
+    for language, source, model, method in product(table_languages, fits.sources, fits.models, fits.methods):
         if source != "web" and source not in language.sources:
             continue
-        called = models[model]
-        for variant, seeded in fits.variants.items():
-            labels = {"lang": language.code, "source": source, "model": called.model, "method": method}
-            labels |= {TRAIN_SEED: str(seeded["seed"])} if variant else {}
-            settings = _filled(fits.options, config, language, source) | seeded
-            settings |= {"lang": language.code, "source": source, "base": called.model, "method": method}
-            settings |= called.of_fit
-            held = "text" in settings or "dataset" in settings
-            needs = [] if held or (language.code, source) not in builds else [builds[language.code, source]]
+        base = models[model]
+        for variant, seed_options in fits.variants.items():
+            labels = {"lang": language.code, "source": source, "model": base.model, "method": method}
+            labels |= {TRAIN_SEED: str(seed_options["seed"])} if variant else {}
+            settings = _filled(fits.options, config, language, source) | seed_options
+            settings |= {"lang": language.code, "source": source, "base": base.model, "method": method}
+            settings |= base.of_fit
+            has_text = "text" in settings or "dataset" in settings
+            needs = [] if has_text or (language.code, source) not in builds else [builds[language.code, source]]
             if method == "fusion":
-                fused = _fused(adapters, language.code, called.model, fits.fuse, variant)
-                needs += [adapters[each].job for each in fused]
+                fused = _fused(adapters, language.code, base.model, fits.fuse, variant)
+                needs += [adapters[part].job for part in fused]
                 settings["adapters"] = [
-                    places.adapter(language.code, called.folder, each.source, fits.fuse, each.variant) for each in fused
+                    places.adapter(language.code, base.folder, part.source, fits.fuse, part.variant) for part in fused
                 ]
             load_fit_config(None, settings)
-            key = Key(language.code, source, called.model, method, variant)
+            key = Key(language.code, source, base.model, method, variant)
             if key in adapters:
-                raise UsageError(f"{' '.join(filter(None, key))} is in a table above.", "Two would be one folder.")
-            yield Job("fit", labels | called.labels, settings, tuple(needs)), key
+                raise UsageError(f"{' '.join(filter(None, key))} is already in a table above.", "Keep one of them.")
+            yield Job("fit", labels | base.labels, settings, tuple(needs)), key
 
 
 def _fused(adapters: Mapping[Key, Adapter], code: str, model: str, method: str, variant: str) -> list[Key]:
-    """Return the adapters that are fused, one of each source: of the fusion's own seed where there is such a one."""
-    found: dict[str, Key] = {}
+    """Return the adapters to fuse, one per source, with the seed of the fusion where there is one."""
+    by_source: dict[str, Key] = {}
     for key in adapters:
         if (key.language, key.model, key.method) == (code, model, method) and key.variant in ("", variant):
-            found[key.source] = max(found.get(key.source, key), key, key=lambda each: each.variant)
-    if len(found) < 2:
-        same = (key.variant for key in adapters if (key.language, key.model, key.method) == (code, model, method))
-        seeded = "with the same seeds" if variant or any(same) else "above it"
+            by_source[key.source] = max(by_source.get(key.source, key), key, key=lambda candidate: candidate.variant)
+    if len(by_source) < 2:
+        variants = (key.variant for key in adapters if (key.language, key.model, key.method) == (code, model, method))
+        placement = "with the same seeds" if variant or any(variants) else "above it"
         raise UsageError(
-            f"a fusion for {code} wants {method} adapters of two sources on {model}.",
-            f"Put a [[fit]] table for them {seeded}.",
+            f"a fusion for {code} needs {method} adapters of two sources on {model}.",
+            f"Put a [[fit]] table for them {placement}.",
         )
-    return list(found.values())
+    return list(by_source.values())
 
 
 def _evals(
@@ -204,115 +204,117 @@ def _evals(
     adapters: Mapping[Key, Adapter],
     models: Mapping[str, Model],
 ) -> Iterator[Job]:
-    """Yield what is measured of each base model, and of each adapter: tasks by seed, perplexity once."""
+    """Yield the jobs that measure each base model and each adapter: one per seed of a task, one for perplexity."""
     by_code = {language.code: language for language in [*languages, *_languages_of(adapters)]}
-    built = {places.dataset(*made) for made in builds}
+    built = {places.dataset(*pair) for pair in builds}
     for task in evals.tasks:
-        asked = [key for key, adapter in adapters.items() if adapter.tasks is None or task in adapter.tasks]
-        bases = dict.fromkeys(Key(key.language, NONE, key.model, NONE) for key in asked if evals.baselines)
-        for key in [*bases, *asked]:
+        measured = [key for key, adapter in adapters.items() if adapter.tasks is None or task in adapter.tasks]
+        bases = dict.fromkeys(Key(key.language, NONE, key.model, NONE) for key in measured if evals.baselines)
+        for key in [*bases, *measured]:
             code, source, model, method, variant = key
             language = by_code[code]
-            called = models[model]
-            labels = {"lang": code, "source": source, "model": model, "method": method, "task": task} | called.labels
+            base = models[model]
+            labels = {"lang": code, "source": source, "model": model, "method": method, "task": task} | base.labels
             labels |= {TRAIN_SEED: variant.removeprefix("seed-")} if variant else {}
             needs: tuple[str, ...] = (adapters[key].job,) if key in adapters else ()
             settings = _filled(evals.options(task), config, language, source)
             if not _has_data(task, settings, language, built, config.out):
                 continue
             if key in adapters:
-                settings["adapter"] = [places.adapter(code, called.folder, source, method, variant)]
+                settings["adapter"] = [places.adapter(code, base.folder, source, method, variant)]
                 if task != "pppl" and (code, source) in builds:
                     settings["corpus"] = places.dataset(code, source)
-            of_model = called.of_eval if key in adapters else called.of_eval_alone
-            settings |= {"lang": code, "task": task, "base": model} | of_model
-            needs += tuple(build for made, build in builds.items() if settings.get("data") == places.dataset(*made))
+            model_options = base.of_eval if key in adapters else base.of_eval_alone
+            settings |= {"lang": code, "task": task, "base": model} | model_options
+            needs += tuple(build for pair, build in builds.items() if settings.get("data") == places.dataset(*pair))
             if task == "pppl":
                 _check_eval(task, settings)
                 yield Job("eval", labels, settings, needs)
                 continue
             if key not in adapters:
                 settings["baselines"] = [NONE]
-            for data in _sets(task, settings.get("data"), language):
+            for data in _datasets_of(task, settings.get("data"), language):
                 for seed in evals.seeds:
-                    own = settings | {"seeds": [seed]} | ({"data": data} if data else {})
-                    _check_eval(task, own)
+                    run_settings = settings | {"seeds": [seed]} | ({"data": data} if data else {})
+                    _check_eval(task, run_settings)
                     name = {"data": Path(data).name or Path(data).resolve().name} if data else {}
-                    yield Job("eval", labels | name | {"seed": str(seed)}, own, needs)
+                    yield Job("eval", labels | name | {"seed": str(seed)}, run_settings, needs)
 
 
 def _check_eval(task: str, settings: dict[str, Any]) -> None:
-    """Raise UsageError that names the table, for settings that an eval would refuse."""
+    """Raise UsageError, naming the table, if `lrltrain eval` would refuse these settings."""
     try:
         load_eval_config(None, settings)
     except UsageError as error:
         raise UsageError(f"[eval], {task}: {error.message}", error.hint) from error
     if task != "pppl" and shape_of(settings["base"]).decoder:
-        told = f"[eval] {task}: {settings['base']} is a decoder, which gets no task adapter here."
-        raise UsageError(told, 'Put tasks = ["pppl"] into its [[fit]] table; `lrltrain prompt` asks decoders.')
+        message = f"[eval] {task}: {settings['base']} is a decoder, and tasks cannot be trained on decoders."
+        raise UsageError(message, 'Put tasks = ["pppl"] into its [[fit]] table; use `lrltrain prompt` for decoders.')
 
 
 def _has_data(task: str, settings: Mapping[str, Any], language: Language, built: Collection[str], out: str) -> bool:
-    """Return whether a language has data: not where the study makes a source of others that it has not.
+    """Return whether a language has data for a task. It has none if the study builds the source for others only.
 
-    Raises UsageError for data that are neither here, nor made by the study, nor an id on the Hub.
+    Raises UsageError if the data is neither a local path, nor built by the study, nor an id on the Hub.
     """
     data: Any = settings.get("data")
     if data is None:
-        return getattr(language, _HELD_IN[task]) is not None
+        return getattr(language, _TEST_SETS[task]) is not None
     if places.is_made(data):
         if data in built or is_remote(out) or (as_folder(out) / data).exists():
             return True
-        if Path(data).name in {Path(each).name for each in built}:
+        if Path(data).name in {Path(dataset).name for dataset in built}:
             return False
         raise UsageError(
-            f"[eval] {task}: data: {data}: the study makes no such dataset, and {out} has none.",
-            f"What begins with datasets/ is of the workspace; a folder of yours is ./{data}.",
+            f"[eval] {task}: data: {data}: the study builds no such dataset, and {out} has none.",
+            f"Paths that begin with datasets/ are in the workspace; for a folder of your own, write ./{data}.",
         )
     if not isinstance(data, str) or data == "flores" or Path(data).expanduser().exists():
         return True
     if not HUB_ID.fullmatch(data) or "/" not in data or places.is_by_language(Path(data).parent):
-        raise UsageError(f"[eval] {task}: data: {data}: no such file or folder.", "Paths are from where you are.")
+        raise UsageError(
+            f"[eval] {task}: data: {data}: no such file or folder.", "Paths are relative to the current folder."
+        )
     return True
 
 
 def _languages_of(adapters: Mapping[Key, Adapter]) -> list[Language]:
-    """Return the languages of adapters."""
+    """Return the languages of the adapters."""
     codes = ",".join(dict.fromkeys(key.language for key in adapters))
     return parse(codes) if codes else []
 
 
-def _sets(task: Any, data: str | None, language: Language) -> list[str | None]:
-    """Return the sets of a task that a folder has for a language; None stands for the one on the Hub."""
+def _datasets_of(task: Any, data: str | None, language: Language) -> list[str | None]:
+    """Return the datasets of a task that a folder has for a language; None stands for the default on the Hub."""
     if data is None or not Path(data).exists():
         return [data]
     return [str(folder) for folder in folders_of(task, Path(data), language)]
 
 
 def _filled(options: Mapping[str, Any], config: GridConfig, language: Language, source: str) -> dict[str, Any]:
-    """Put a job's own words into texts."""
-    words = {"lang": language.code, "flores": language.flores or "", "source": source, "workspace": config.out}
+    """Replace the placeholders in string options by the values of a job."""
+    values = {"lang": language.code, "flores": language.flores or "", "source": source, "workspace": config.out}
 
     def fill(value: Any) -> Any:
         if isinstance(value, str):
-            for word, meant in words.items():
-                value = value.replace(f"{{{word}}}", meant)
+            for name, replacement in values.items():
+                value = value.replace(f"{{{name}}}", replacement)
             return value
-        return [fill(each) for each in value] if isinstance(value, list) else value
+        return [fill(item) for item in value] if isinstance(value, list) else value
 
     return {key: fill(value) for key, value in options.items()}
 
 
 def identity(job: Job) -> str:
-    """Return the hash of all that shapes what a job makes. Of local files it is their size and time, to be quick."""
-    shaping = {key: value for key, value in job.settings.items() if key not in _IDENTITY_IS_NOT}
-    given = [
-        each for key in _FILES & shaping.keys() for each in places.listed(shaping[key]) if not places.is_made(each)
+    """Return the hash of everything that determines a job's output; local files count by size and time, for speed."""
+    settings = {key: value for key, value in job.settings.items() if key not in _NOT_IN_IDENTITY}
+    inputs = [
+        path for key in _PATHS & settings.keys() for path in places.listed(settings[key]) if not places.is_made(path)
     ]
-    files = sorted(_stat(Path(each)) for each in given if Path(each).exists())
-    return fingerprint([job.kind, dict(job.labels), shaping, files, sorted(job.needs)])[:16]
+    files = sorted(_stat(Path(path)) for path in inputs if Path(path).exists())
+    return fingerprint([job.kind, dict(job.labels), settings, files, sorted(job.needs)])[:16]
 
 
 def _stat(path: Path) -> list[Any]:
-    found = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [[each.name, each.stat().st_size, each.stat().st_mtime_ns] for each in found if each.is_file()]
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]

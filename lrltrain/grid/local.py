@@ -1,4 +1,4 @@
-"""Jobs on processes of this machine: each slot a process of its own, so that one that dies takes one job with it."""
+"""Jobs in processes on this machine. Each slot is a process of its own, so a crash ends only the jobs of one slot."""
 
 import os
 import time
@@ -18,14 +18,14 @@ from lrltrain.grid.machine import MAX_JOBS_PER_GPU, Gpu, share_of
 from lrltrain.grid.records import Record
 from lrltrain.grid.together import group_of
 
-_ROUNDING = 1e-6  # three thirds are one
+_ROUNDING = 1e-6  # three thirds must add up to one
 TOKENIZING = "RAYON_NUM_THREADS"
 THREADS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", TOKENIZING, "MKL_NUM_THREADS")
 
 
 @dataclass
 class Slot:
-    """A process that does one job after the other, or none yet, and the GPU that it has, if there are any."""
+    """A process that runs jobs one after the other (None until the first), and its GPU, if there are any."""
 
     gpu: Gpu | None
     pool: ProcessPoolExecutor | None = None
@@ -33,10 +33,10 @@ class Slot:
 
 @dataclass
 class Local:
-    """An engine of so many slots, which share this machine's cores, and its GPUs in turn.
+    """An engine with a number of slots, which share this machine's cores and take its GPUs in turn.
 
-    On a GPU, fits that are alike are trained as a group, by one process, and so are the seeds of a task; of other jobs,
-    and of groups of seeds, as many are on it at once as it has memory for. With `jobs_per_gpu` so many are, and there
+    On a GPU, similar fits are trained as a group by one process, and so are the seeds of a task. A GPU runs as many
+    other jobs, and groups of seeds, at once as it has memory for. With `jobs_per_gpu` it runs that many jobs, and there
     are no groups.
     """
 
@@ -46,7 +46,7 @@ class Local:
     jobs_per_gpu: int | None
     slots: int
     gpus: tuple[Gpu, ...] = ()
-    memory: float = inf  # bytes of the machine that jobs may have together
+    memory: float = inf  # bytes of the machine's memory that all jobs may use together
     _free: list[Slot] = field(default_factory=list)
     _busy: dict[Future[list[Record]], tuple[Slot, Sequence[Job], float]] = field(default_factory=dict)
 
@@ -57,18 +57,18 @@ class Local:
 
     def __exit__(self, *_: object) -> None:
         for slot in self._free:
-            if slot.pool is not None:  # waited for: as it exits, Python may close what its threads still write to
+            if slot.pool is not None:  # wait: a Python that exits may close pipes that its threads still write to
                 slot.pool.shutdown(wait=True, cancel_futures=True)
         for slot in [entry[0] for entry in self._busy.values()]:
             if slot.pool is not None:
                 slot.pool.shutdown(wait=False, cancel_futures=True)
 
     def takes(self, job: Job) -> bool:
-        """Return whether there are a slot and memory for the job, and room on a GPU where there are any."""
+        """Return whether there is a slot and memory for the job, and room on a GPU if there are GPUs."""
         return self._slot_for(job) is not None
 
     def group(self, job: Job, ready: Sequence[Job]) -> list[Job]:
-        """Return the jobs that are done together with one on the GPU that it gets, itself first."""
+        """Return the job, followed by the jobs that run together with it on its GPU."""
         slot = self._slot_for(job)
         if slot is None or slot.gpu is None or self.jobs_per_gpu is not None:
             return [job]
@@ -77,15 +77,15 @@ class Local:
     def submit(self, jobs: Sequence[Job]) -> None:
         """Start jobs in a free slot."""
         slot = self._slot_for(jobs[0])
-        assert slot is not None, "it was asked whether there is room"  # noqa: S101 -- for the type checker
+        assert slot is not None, "call `takes` first"  # noqa: S101 -- for the type checker
         self._free.remove(slot)
         if slot.pool is None:
-            slot.pool = process_of(self.threads, slot.gpu.name if slot.gpu else None, self._reading())
+            slot.pool = process_of(self.threads, slot.gpu.name if slot.gpu else None, self._tokenizer_threads())
         future = slot.pool.submit(run_jobs, [job.as_json() for job in jobs], self.workspace, self.cache)
         self._busy[future] = (slot, jobs, time.perf_counter())
 
-    def _reading(self) -> int:
-        """Return how many threads tokenize, of each job: with GPUs more than the job has, so that these do not wait."""
+    def _tokenizer_threads(self) -> int:
+        """Return how many threads of a job tokenize: with GPUs more than it computes with, so that GPUs do not wait."""
         return max(self.threads, cores() // (len(self.gpus) * MAX_JOBS_PER_GPU)) if self.gpus else self.threads
 
     def _slot_for(self, job: Job) -> Slot | None:
@@ -98,15 +98,15 @@ class Local:
         return self._used(gpu) + share_of(job, gpu.memory, self.jobs_per_gpu) < 1 + _ROUNDING
 
     def _used(self, gpu: Gpu) -> float:
-        """Return the part of a GPU that the jobs on it have; the seeds of a task have that of one job."""
+        """Return the fraction of a GPU that its jobs take; the seeds of a task count as one job."""
         groups = [
             jobs if jobs[0].kind == "fit" else jobs[:1] for slot, jobs, _ in self._busy.values() if slot.gpu == gpu
         ]
-        here = [job for jobs in groups for job in jobs]
-        return sum(share_of(each, gpu.memory, self.jobs_per_gpu) for each in here)
+        sharing = [job for jobs in groups for job in jobs]
+        return sum(share_of(each, gpu.memory, self.jobs_per_gpu) for each in sharing)
 
     def finished(self, seconds: float) -> list[Record]:
-        """Return the records of jobs that ended; `lost` where the process was ended from outside."""
+        """Return the records of jobs that ended; their status is `lost` if the process was killed."""
         if not self._busy:
             time.sleep(seconds)
             return []
@@ -118,22 +118,22 @@ class Local:
                 records += future.result()
             except BrokenProcessPool:
                 slot.pool = None
-                gone = time.perf_counter() - began
-                error = "its process was ended from outside: too little memory? Try again with fewer --workers."
-                records += [Record(job.id, job.name, "lost", gone, error=error) for job in jobs]
+                seconds_run = time.perf_counter() - began
+                error = "its process was killed, perhaps because memory ran out. Try again with fewer --workers."
+                records += [Record(job.id, job.name, "lost", seconds_run, error=error) for job in jobs]
             self._free.insert(0, slot)
         return records
 
 
 def process_of(threads: int, gpu: str | None, reading: int) -> ProcessPoolExecutor:
-    """Start a process that computes with so many threads, tokenizes with `reading`, on this GPU or none.
+    """Start a process that computes with `threads` threads and tokenizes with `reading`, on the given GPU if any.
 
-    It inherits the variables that say so: libraries read them as they are imported, ahead of any call.
+    The process inherits environment variables that say so, because libraries read them when they are imported.
     """
-    wanted = dict.fromkeys(THREADS, str(threads)) | {"TOKENIZERS_PARALLELISM": "true", TOKENIZING: str(reading)}
+    environment = dict.fromkeys(THREADS, str(threads)) | {"TOKENIZERS_PARALLELISM": "true", TOKENIZING: str(reading)}
     if gpu is not None:
-        wanted["CUDA_VISIBLE_DEVICES"] = gpu
-    with variables(wanted):
+        environment["CUDA_VISIBLE_DEVICES"] = gpu
+    with variables(environment):
         pool = start_pool(1)
-        pool.submit(os.getpid)  # it is started with the first that it is given
+        pool.submit(os.getpid)  # a pool starts its process with the first call
     return pool

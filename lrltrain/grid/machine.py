@@ -1,4 +1,4 @@
-"""What this machine has for jobs: cores, memory, GPUs. IO."""
+"""The cores, memory and GPUs that this machine has for jobs. IO."""
 
 import os
 import shutil
@@ -11,22 +11,23 @@ from lrldata.threads import cores, memory_left
 from lrltrain.grid.cost import gpu_memory_of, memory_of
 from lrltrain.grid.job import Job
 
-ON_A_GPU = ("fit", "eval")  # kinds of jobs that compute on one
-MAX_JOBS_PER_GPU = 4  # jobs at most that share a GPU, where nobody says otherwise
+ON_A_GPU = ("fit", "eval")  # kinds of jobs that compute on a GPU
+MAX_JOBS_PER_GPU = 4  # the default limit of jobs that share a GPU
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU: its name as CUDA_VISIBLE_DEVICES has it, and its bytes of memory."""
+    """A GPU: its name in CUDA_VISIBLE_DEVICES, and its memory in bytes."""
 
     name: str
     memory: int
 
 
 def share_of(job: Job, memory: int, most: int | None) -> float:
-    """Return the part of a GPU with so much memory that a job has to itself: one of `most`, where so many fit.
+    """Return the fraction of a GPU with `memory` bytes that a job takes: 1 / `most`.
 
-    None means as many as fit, MAX_JOBS_PER_GPU at most. A job that is no training and no measuring wants none.
+    If `most` is None, as many jobs share the GPU as fit, at most MAX_JOBS_PER_GPU. Jobs other than fits and evals take
+    none of it.
     """
     if job.kind not in ON_A_GPU:
         return 0.0
@@ -35,34 +36,34 @@ def share_of(job: Job, memory: int, most: int | None) -> float:
 
 
 def slots_for(jobs: Iterable[Job], threads: int, found: Sequence[Gpu]) -> int:
-    """Return how many jobs run at once: as many as there are cores, and as memory holds; one a GPU at least.
+    """Return how many jobs run at once: as many as cores and memory allow, and at least one per GPU.
 
-    It holds as many of the smallest; whether it holds a larger one beside others is seen when that is to begin.
+    Memory is divided by the needs of the smallest job. Whether a larger one fits is checked before it starts.
     """
     smallest = min((memory_of(job) for job in jobs), default=1)
     return max(1, len(found), min(cores() // threads, int(free_memory() // smallest)))
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """Return the GPUs that may be used. torch, which knows too, starts slowly."""
+    """Return the GPUs that may be used. This asks nvidia-smi, because importing torch is slow."""
     if (program := shutil.which("nvidia-smi")) is None:
         return ()
-    asked = [program, "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
-    told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
-    rows = [[part.strip() for part in line.split(",")] for line in told.splitlines() if line.count(",") == 2]
+    command = [program, "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    rows = [[part.strip() for part in line.split(",")] for line in output.splitlines() if line.count(",") == 2]
     memory = {name: int(size) << 20 for index, uuid, size in rows if size.isdigit() for name in (index, uuid)}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    # Not by index where nothing asks for it: torch counts the fastest first, nvidia-smi by place.
+    # UUIDs unless CUDA_VISIBLE_DEVICES says otherwise: torch numbers GPUs by speed, nvidia-smi by slot.
     names = [uuid for _, uuid, _ in rows] if visible is None else [each.strip() for each in visible.split(",")]
     return tuple(Gpu(name, memory[name]) for name in names if name in memory)
 
 
 def free_memory() -> int:
-    """Return how many bytes of memory can be had, of the machine and of this process's cgroups, as a job's of SLURM."""
+    """Return the free memory in bytes, as limited by the machine and by this process's cgroups (as in a SLURM job)."""
     try:
-        told = Path("/proc/meminfo").read_text("ascii")
-        free = int(told.split("MemAvailable:")[1].split()[0]) * 1024
+        meminfo = Path("/proc/meminfo").read_text("ascii")
+        free = int(meminfo.split("MemAvailable:")[1].split()[0]) * 1024
     except (OSError, IndexError, ValueError):
-        free = 8 << 30  # not Linux: a usual laptop's
+        free = 8 << 30  # not Linux: assume a typical laptop
     left = memory_left()
     return free if left is None else min(free, left)

@@ -156,7 +156,7 @@ def test_a_score_of_an_adapter_that_another_study_has_replaced_is_not_done(copy:
     record = run_job(job.as_json(), str(copy), str(tmp_path / "cache"))
     assert (record.status, record.final) == ("failed", False)
     assert "fit" in record.error
-    assert "adapter.safetensors is missing, or has been changed since it was made" in record.error
+    assert "adapter.safetensors is missing, or has changed since it was made" in record.error
 
 
 def test_folders_of_a_workspace_may_be_links_to_a_larger_disk(copy: Path, tmp_path: Path, lrltrain: Run) -> None:

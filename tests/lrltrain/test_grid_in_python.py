@@ -73,7 +73,9 @@ def test_what_python_has_in_place_of_toml_is_meant(tmp_path: Path) -> None:
 
 def test_what_failed_is_an_error_after_the_rest_is_done(tmp_path: Path) -> None:
     broken = recipe(fit=[], eval=None, build={"conceptnet": {"dump": str(tmp_path / "none.csv.gz")}}, report=False)
-    with pytest.raises(lrldata.LrlError, match=r"^1 of 1 jobs failed: build mt conceptnet.*grid/logs; run it again"):
+    with pytest.raises(
+        lrldata.LrlError, match=r"^1 of 1 jobs failed: build mt conceptnet.*grid/logs; run the grid again"
+    ):
         lrltrain.run_grid(broken, out=tmp_path / "ws", cache=tmp_path / "cache", workers=1, retries=0, quiet=True)
 
 

@@ -198,7 +198,7 @@ def test_the_recipe_of_the_page_can_be_planned(tmp_path: Path) -> None:
     made = jobs(tmp_path / "study.toml")
     assert len([job for job in made if job.kind == "fit"]) == 2 * 3 * (2 * 2 + 1)
     (tmp_path / "study.toml").write_text(text.replace("seeds = [1, 2, 3]\nfuse", "fuse"))
-    with pytest.raises(UsageError, match=r"wants seq_bn_inv adapters of two sources .* with the same seeds"):
+    with pytest.raises(UsageError, match=r"needs seq_bn_inv adapters of two sources .* with the same seeds"):
         jobs(tmp_path / "study.toml")
 
 
@@ -234,29 +234,33 @@ def test_a_fusion_of_a_seed_is_of_adapters_of_that_seed(tmp_path: Path) -> None:
         ("steps = 4", "stepps = 4", r"\[\[fit\]\] 1: .*unknown key 'stepps'.*'steps'"),
         ("steps = 4", "steps = 0", r"\[\[fit\]\] 1: --steps"),
         ("steps = 4", 'method = ["full"]', r"\[\[fit\]\] 1: method: is set by the study; did you mean 'methods'\?$"),
-        ("steps = 4", "seed = [1, 2]", r"\[\[fit\]\] 1: seed: is one number; seeds = \[1, 2, 3\] trains several"),
-        ("steps = 4", "seeds = [1, 1]", r"\[\[fit\]\] 1: seeds: names one twice"),
-        ("[eval]", "[eval]\nseed = [1]", "eval: seed: is not known; did you mean 'seeds'"),
+        (
+            "steps = 4",
+            "seed = [1, 2]",
+            r"\[\[fit\]\] 1: seed: must be one number; use seeds = \[1, 2, 3\] to train several",
+        ),
+        ("steps = 4", "seeds = [1, 1]", r"\[\[fit\]\] 1: seeds: contains a seed twice"),
+        ("[eval]", "[eval]\nseed = [1]", "eval: seed: unknown key; did you mean 'seeds'"),
         ("[eval]", "[eval.pppl]\nepoch = 1\n[eval]", r"^\[eval\], pppl: unknown key 'epoch'. Did you mean 'epochs'"),
-        ("steps = 4", 'variant = "x"', "variants of a study are its seeds"),
+        ("steps = 4", 'variant = "x"', "variant: is set by the study, one per seed"),
         ("sample = true", "smaple = true", r"\[build.conceptnet\]: .*'sample'"),
         ('["seq_bn_inv", "lora"]', '["seq_bn", "lore"]', r"recipe.toml: \[\[fit\]\] 1: methods.1"),
-        ('["seq_bn_inv", "lora"]', '["fusion"]', "wants seq_bn_inv adapters of two sources"),
-        ('["seq_bn_inv", "lora"]', '["lora", "lora"]', "is in a table above"),
+        ('["seq_bn_inv", "lora"]', '["fusion"]', "needs seq_bn_inv adapters of two sources"),
+        ('["seq_bn_inv", "lora"]', '["lora", "lora"]', "is already in a table above"),
         ("resamples = 200", "resamples = 1", "--resamples"),
         ('languages = "bg,mt"', 'languages = "bg,klingon"', "Unknown language 'klingon'"),
         ('languages = "bg,mt"', 'langs = "bg"', "unknown key 'langs'"),
-        ("[eval]", "[eval.topik]\nepochs = 1\n[eval]", "topik: no task is called so; did you mean topic"),
-        ("[eval]", "[eval.topic]\nseeds = [7]\n[eval]", r"topic\.seeds: is of all tasks"),
+        ("[eval]", "[eval.topik]\nepochs = 1\n[eval]", "topik: no such task; did you mean topic"),
+        ("[eval]", "[eval.topic]\nseeds = [7]\n[eval]", r"topic\.seeds: applies to all tasks"),
         ("[eval]", '[push]\nnamespce = "my-org"\n[eval]', "unknown key 'namespce'; did you mean 'namespace'"),
         ("[eval]", '[eval.pppl]\ndata = "x"\n[eval]', r"\[eval\] pppl: data: x: no such file or folder"),
         ("[eval]", '[eval.pppl]\ndata = "./no/such"\n[eval]', "no such file or folder"),
         (
             '"datasets/{lang}/conceptnet"',
             '"datasets/{lang}/{source}"',
-            "datasets/bg/none: the study makes no such dataset",
+            "datasets/bg/none: the study builds no such dataset",
         ),
-        ('"datasets/{lang}/conceptnet"', '"datasets/mine"', r"a folder of yours is \./datasets/mine"),
+        ('"datasets/{lang}/conceptnet"', '"datasets/mine"', r"for a folder of your own, write \./datasets/mine"),
     ],
 )
 def test_mistakes_in_a_recipe_are_named(tmp_path: Path, old: str, new: str, told: str) -> None:
