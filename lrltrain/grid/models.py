@@ -1,4 +1,4 @@
-"""How the base models of a study are called: no two have one folder, or one id, in its workspace."""
+"""The names of a study's base models. No two of them share a folder or an id in its workspace."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from lrltrain.names import BUILT_IN, base_name, distinct, public_id
 
 @dataclass(frozen=True)
 class Model:
-    """A base model: `model` as a study names it first, `folder` of its adapters, id and revision where they are given.
+    """A base model: `model` as the study first spells it, the `folder` of its adapters, and an id and revision if set.
 
-    A model on the Hub keeps its id. Two folders of one name have one id by themselves, and the second is given its own.
+    A model on the Hub keeps its id. Two local models whose folders have the same name would share an id, so the second
+    gets an id of its own.
     """
 
     model: str
@@ -24,29 +25,29 @@ class Model:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Return what its jobs are labelled with beside its name."""
+        """Return the labels of its jobs, in addition to its name."""
         return {} if self.folder == base_name(self.model) else {BASE_FOLDER: self.folder}
 
     @property
     def of_eval(self) -> dict[str, str]:
-        """Return what `lrltrain eval` has to know."""
+        """Return its options of `lrltrain eval`."""
         return {"base_id": self.base_id} if self.base_id else {}
 
     @property
     def of_eval_alone(self) -> dict[str, str]:
-        """Return what it has to know of the model without an adapter; with one, the adapter names the revision."""
+        """Return its options of `lrltrain eval` without an adapter; an adapter would name the revision."""
         return self.of_eval | ({"base_revision": self.base_revision} if self.base_revision else {})
 
     @property
     def of_fit(self) -> dict[str, str]:
-        """Return what `lrltrain fit` has to know."""
-        usual = base_name(self.base_id or public_id(self.model))
-        return self.of_eval | ({} if self.folder == usual else {"base_folder": self.folder})
+        """Return its options of `lrltrain fit`."""
+        default = base_name(self.base_id or public_id(self.model))
+        return self.of_eval | ({} if self.folder == default else {"base_folder": self.folder})
 
 
 def models_of(tables: Sequence[Fits]) -> dict[str, Model]:
-    """Return the models of all tables, each under every spelling that it has in them. Raises UsageError."""
-    spelled: dict[str, str] = {}  # where a model is: its first spelling
+    """Return the models of all tables, each under every spelling that the tables use. Raises UsageError."""
+    first_spelling: dict[str, str] = {}  # the first spelling of a model, by its path or id
     ids: dict[str, str | None] = {}
     folders: dict[str, str] = {}
     revisions: dict[str, str] = {}
@@ -54,27 +55,27 @@ def models_of(tables: Sequence[Fits]) -> dict[str, Model]:
         for key in ("base_id", "base_folder"):
             if key in fits.options and len(set(fits.models)) > 1:
                 raise UsageError(
-                    f"[[fit]] {number}: {key.replace('_', '-')} is for one model, and there are {len(fits.models)}.",
-                    "Give each a table of its own.",
+                    f"[[fit]] {number}: {key.replace('_', '-')} applies to one model, not to {len(fits.models)}.",
+                    "Give each model a table of its own.",
                 )
         for model in fits.models:
-            first = spelled.setdefault(_place(model), model)
-            asked, folder = fits.options.get("base_id"), fits.options.get("base_folder")
-            ids[first] = ids.get(first) or (str(asked) if asked else None)
+            first = first_spelling.setdefault(_place(model), model)
+            base_id, folder = fits.options.get("base_id"), fits.options.get("base_folder")
+            ids[first] = ids.get(first) or (str(base_id) if base_id else None)
             if folder:
                 folders[first] = str(folder)
             revision = fits.options.get("base_revision")
             if revision and revisions.setdefault(first, str(revision)) != str(revision):
                 raise UsageError(
-                    f"[[fit]] {number}: base-revision {revision} of {model} beside {revisions[first]}.",
-                    "Give a model one revision in a study.",
+                    f"[[fit]] {number}: base-revision {revision} of {model} conflicts with {revisions[first]}.",
+                    "Use one revision of a model in a study.",
                 )
-    own = {model: asked or public_id(model) for model, asked in ids.items()}
-    names = folders | {model: base_name(own[model]) for model in own if model not in folders}
+    all_ids = {model: base_id or public_id(model) for model, base_id in ids.items()}
+    names = folders | {model: base_name(all_ids[model]) for model in all_ids if model not in folders}
     chosen = distinct(names, {model: model for model in names})
-    given = {model: asked for model, asked in ids.items() if asked} | dict(_own_ids(own, chosen))
-    found = {model: Model(model, chosen[model], given.get(model), revisions.get(model)) for model in own}
-    return {model: found[spelled[_place(model)]] for fits in tables for model in fits.models}
+    explicit_ids = {model: base_id for model, base_id in ids.items() if base_id} | dict(_distinct_ids(all_ids, chosen))
+    models = {model: Model(model, chosen[model], explicit_ids.get(model), revisions.get(model)) for model in all_ids}
+    return {model: models[first_spelling[_place(model)]] for fits in tables for model in fits.models}
 
 
 def _place(model: str) -> str:
@@ -85,8 +86,8 @@ def _is_folder(model: str) -> bool:
     return model != BUILT_IN and Path(model).is_dir()
 
 
-def _own_ids(ids: Mapping[str, str], folders: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the folders that would have the id of another model, with an id of their own."""
+def _distinct_ids(ids: Mapping[str, str], folders: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the local models whose id another model already has, each with an id of its own."""
     taken = {ids[model].casefold() for model in ids if not _is_folder(model)}
     for model, name in ids.items():
         if not _is_folder(model):

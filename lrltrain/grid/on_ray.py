@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster: one that is there, or one that Ray starts on this machine. Resources and retries are Ray's."""
+"""Jobs on a Ray cluster, running or started on this machine. Ray manages resources and restarts lost jobs."""
 
 import logging
 import os
@@ -21,14 +21,14 @@ from lrltrain.grid.local import THREADS
 from lrltrain.grid.machine import gpus, share_of
 from lrltrain.grid.records import Record
 
-_AHEAD = 4  # jobs a core that are handed to Ray before they can begin
+_AHEAD = 4  # jobs per core that are handed to Ray before they can start
 
 
 @dataclass
 class OnRay:
-    """An engine that hands jobs to Ray, each that trains or measures with a GPU, or a part of one, where there are any.
+    """An engine that hands jobs to Ray. If the cluster has GPUs, fits and evals get one, or a fraction of one.
 
-    Ray does not say how much memory a GPU has: that of this machine's is taken for that of all.
+    Ray does not report the memory of a GPU: all are assumed to have that of this machine's smallest.
     """
 
     workspace: str
@@ -43,46 +43,46 @@ class OnRay:
     _busy: dict[Any, tuple[Job, float]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
-        _look_for(self.address)
-        chosen: dict[str, str] = dict.fromkeys(THREADS, str(self.threads)) | APART
+        _check_address(self.address)
+        environment: dict[str, str] = dict.fromkeys(THREADS, str(self.threads)) | APART
         try:
             with variables(APART), TemporaryDirectory() as empty:
-                # Without a folder to work in, Ray has each process look for modules in the current folder, before all
-                # others. That is right where our own sources are in it.
+                # Without a working folder, each process of Ray imports modules from the current folder first. That is
+                # right only if the current folder holds our own sources.
                 folder = {} if Path.cwd() == SOURCES else {"working_dir": empty}
                 ray.init(
                     address=self.address,
-                    runtime_env={"env_vars": chosen, **folder},
+                    runtime_env={"env_vars": environment, **folder},
                     log_to_driver=False,
                     include_dashboard=False,
                     logging_level=logging.ERROR,
                 )
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise LrlError(
-                f"--address {self.address}: {first_line(error)}", "Is the cluster up? `ray status` says."
+                f"--address {self.address}: {first_line(error)}", "Check that the cluster is up, with `ray status`."
             ) from error
-        there = ray.cluster_resources()
-        self.slots = max(1, int(there.get("CPU", 1))) * _AHEAD
-        self._has_gpus = there.get("GPU", 0) > 0
+        resources = ray.cluster_resources()
+        self.slots = max(1, int(resources.get("CPU", 1))) * _AHEAD
+        self._has_gpus = resources.get("GPU", 0) > 0
         self._memory = min((gpu.memory for gpu in gpus()), default=0)
         return self
 
     def __exit__(self, *_: object) -> None:
         ray.shutdown()
 
-    def takes(self, job: Job) -> bool:  # noqa: ARG002 -- where it runs is Ray's to say
-        """Return whether a job may be handed to Ray, which may let it wait."""
+    def takes(self, job: Job) -> bool:  # noqa: ARG002 -- Ray decides where it runs
+        """Return whether a job may be handed to Ray, which may queue it."""
         return len(self._busy) < self.slots
 
-    def group(self, job: Job, ready: Sequence[Job]) -> list[Job]:  # noqa: ARG002 -- as Ray shares GPUs out itself
-        """Return the job: each is handed over by itself."""
+    def group(self, job: Job, ready: Sequence[Job]) -> list[Job]:  # noqa: ARG002 -- Ray assigns GPUs itself
+        """Return only the job: Ray gets each job by itself."""
         return [job]
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Hand a job to Ray."""
         (job,) = jobs
         share = share_of(job, self._memory, self.jobs_per_gpu) if self._has_gpus else 0.0
-        remote = ray.remote(_perform).options(
+        remote = ray.remote(_run_in).options(
             num_cpus=self.threads, num_gpus=share, max_retries=self.retries, name=job.name
         )
         self._busy[remote.remote(str(Path.cwd()), job.as_json(), self.workspace, self.cache)] = (
@@ -91,7 +91,7 @@ class OnRay:
         )
 
     def finished(self, seconds: float) -> list[Record]:
-        """Return the records of jobs that ended; `lost` where Ray gave one up."""
+        """Return the records of jobs that ended; the status is `lost` if Ray gave a job up."""
         if not self._busy:
             time.sleep(seconds)
             return []
@@ -102,23 +102,25 @@ class OnRay:
             try:
                 records.append(ray.get(reference))
             except RayError as error:
-                gone = time.perf_counter() - began
-                records.append(Record(job.id, job.name, "lost", gone, error=first_line(error)))
+                seconds_run = time.perf_counter() - began
+                records.append(Record(job.id, job.name, "lost", seconds_run, error=first_line(error)))
         return records
 
 
-def _look_for(address: str | None) -> None:
-    """Raise LrlError where nobody listens at an address, which Ray would try to reach for minutes."""
+def _check_address(address: str | None) -> None:
+    """Raise LrlError if nothing listens at an address; Ray would try to reach it for minutes."""
     host, _, port = (address or "").rpartition(":")
     if host and port.isdigit() and "/" not in host:
         try:
             socket.create_connection((host, int(port)), timeout=10).close()
         except OSError as error:
-            raise LrlError(f"--address {address}: {error}.", "Is the cluster up? `ray status` says.") from error
+            raise LrlError(
+                f"--address {address}: {error}.", "Check that the cluster is up, with `ray status`."
+            ) from error
 
 
-def _perform(home: str, described: dict[str, Any], workspace: str, cache: str) -> Record:
-    """Do a job in the folder in which the grid was started, where the node has it: recipes name files from there."""
+def _run_in(home: str, described: dict[str, Any], workspace: str, cache: str) -> Record:
+    """Run a job in the folder where the grid was started, if the node has it: paths in recipes are relative to it."""
     if Path(home).is_dir():
         os.chdir(home)
     return run_job(described, workspace, cache)

@@ -1,4 +1,4 @@
-"""How a grid is run: none of it shapes what it makes."""
+"""Options of how a grid runs; none of them changes what it makes."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +13,7 @@ class EngineName(StrEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """What `lrltrain grid` is told beside the recipe."""
+    """The options of `lrltrain grid`, apart from the recipe."""
 
     engine: EngineName = EngineName.LOCAL
     workers: int | None = None

@@ -1,9 +1,9 @@
-"""What a workspace knows of its jobs: a record each, written last, and a log. IO.
+"""The records of a workspace's jobs. Each job has a record, which is written last, and a log. IO.
 
 WORKSPACE/grid/plan.json          the jobs of the last grid
-WORKSPACE/grid/jobs/ID.json       how a job ended, and each file that it made, by size, time and hash
-WORKSPACE/grid/logs/ID.log        what it said
-WORKSPACE/grid/locks/ID.lock      held while it runs
+WORKSPACE/grid/jobs/ID.json       how a job ended, and the size, time and hash of each file that it wrote
+WORKSPACE/grid/logs/ID.log        the output of a job
+WORKSPACE/grid/locks/ID.lock      held while a job runs
 """
 
 import time
@@ -41,7 +41,7 @@ Status = Literal["done", "failed", "lost", "elsewhere"]
 
 @checked_dataclass(frozen=True)
 class Record:
-    """How a job ended: `files` are those that it made, each with size, time of change in ns and SHA-256."""
+    """How a job ended. `files` are the files that it wrote, each with its size, mtime in ns and SHA-256."""
 
     id: str
     name: str
@@ -49,15 +49,15 @@ class Record:
     seconds: FiniteFloat = 0.0
     attempts: NonNegativeInt = 1
     error: str = ""
-    final: bool = False  # trying again would not help
-    ended: FiniteFloat = 0.0  # when, in seconds since 1970
+    final: bool = False  # retrying would not help
+    ended: FiniteFloat = 0.0  # end time, in seconds since 1970
     files: dict[Annotated[str, AfterValidator(safe_name)], tuple[NonNegativeInt, int, Sha256]] = field(
         default_factory=dict
     )
 
 
 class PlannedJob(BaseModel):
-    """A job of a plan."""
+    """A job in a plan."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -69,7 +69,7 @@ class PlannedJob(BaseModel):
 
 
 class Plan(BaseModel):
-    """What a grid was about to do."""
+    """The plan of a grid: its jobs and when it began."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -86,7 +86,7 @@ def _first_line(error: Exception) -> str:
 
 
 def records_of(workspace: str, cache: Path) -> "Records":
-    """Return the records of a workspace; of a remote one those of its mirror below the cache. Raises LrlError."""
+    """Return the records of a workspace; for a remote one, those of its mirror in the cache. Raises LrlError."""
     if not is_remote(workspace):
         return Records(as_folder(workspace).resolve())
     mirror = mirror_of(workspace, cache.resolve())
@@ -95,41 +95,41 @@ def records_of(workspace: str, cache: Path) -> "Records":
 
 @dataclass(frozen=True)
 class Records:
-    """The records of a workspace. A remote one has a `mirror`: what is to be read is fetched, what was made is sent."""
+    """The records of a workspace. A remote one has a `mirror`: inputs are fetched to it and outputs sent from it."""
 
     workspace: Path
     mirror: Mirror | None = None
 
     @property
     def folder(self) -> Path:
-        """Return where they are."""
+        """Return the folder of the records."""
         return self.workspace / "grid"
 
     def fetch(self, below: Iterable[str], wanted: Callable[[str], bool] = lambda _: True) -> None:
-        """Fetch what is below these paths, where the workspace is remote. Raises StorageError."""
+        """If the workspace is remote, fetch the files below these paths. Raises StorageError."""
         if self.mirror is not None:
             self.mirror.fetch(below, wanted)
 
     def send(self, below: Iterable[str]) -> None:
-        """Send what is below these paths, where the workspace is remote. Raises StorageError."""
+        """If the workspace is remote, send the files below these paths. Raises StorageError."""
         if self.mirror is not None:
             self.mirror.send(below)
 
     def log(self, job: str) -> Path:
-        """Return the file of what a job says."""
+        """Return the path of a job's log."""
         return inside(self.workspace, f"grid/logs/{job}.log")
 
     def address(self, path: Path) -> str:
-        """Return how people find a file of the workspace."""
+        """Return the path or URL by which people find a file of the workspace."""
         return str(path) if self.mirror is None else f"{self.mirror.url}/{path.relative_to(self.workspace).as_posix()}"
 
     def read(self, job: str) -> Record | None:
-        """Return the record of a job; None where there is none, or it is damaged."""
+        """Return the record of a job; None if there is none or it is damaged."""
         try:
-            found = read_beside(self.workspace, self.name(job))
-            record = Record(**found) if found is not None else None
+            value = read_beside(self.workspace, self.name(job))
+            record = Record(**value) if value is not None else None
         except (DamagedError, PathError, ValidationError, TypeError) as error:
-            note(f"note: {self.workspace / self.name(job)} is not used: not as lrl wrote it ({_first_line(error)}).")
+            note(f"note: {self.workspace / self.name(job)} is ignored: not a valid record ({_first_line(error)}).")
             return None
         return record if record is not None and record.id == job else None
 
@@ -142,34 +142,34 @@ class Records:
 
     @staticmethod
     def name(job: str) -> str:
-        """Return the path of a job's record in the workspace."""
+        """Return the path of a job's record, relative to the workspace."""
         return f"grid/jobs/{job}.json"
 
     def described(self, paths: Iterable[Path]) -> dict[str, tuple[int, int, str]]:
-        """Describe the files of artifacts' folders, by their path in the workspace. Hidden ones are nobody's."""
-        found = {}
+        """Return size, mtime and SHA-256 of the files of artifacts, by path in the workspace, without hidden files."""
+        entries = {}
         for path in paths:
             for file in walk(path) if path.is_dir() else [path]:
                 name = file.relative_to(self.workspace)
                 if not any(part.startswith(".") for part in name.parts):
-                    found[name.as_posix()] = (*_times(file), sha256_of(file))
-        return found
+                    entries[name.as_posix()] = (*_size_and_mtime(file), sha256_of(file))
+        return entries
 
     def is_done(self, job: Job, *, verify: bool = False) -> bool:
-        """Return whether a job is finished and what it made is undamaged.
+        """Return whether a job is done and its files are undamaged.
 
-        A file of the size and time that it had is taken to be the same, unless `verify` is set.
+        A file that still has its recorded size and time is assumed to be the same, unless `verify` is set.
         """
         return self.done(job, verify=verify) is not None
 
     def done(self, job: Job, *, verify: bool = False) -> Record | None:
-        """Return the record of a job for which `is_done` says yes; None for others."""
+        """Return the record of a job if `is_done` holds for it; None otherwise."""
         record = self.read(job.id)
         is_done = record is not None and record.status == "done" and not self.changed_files(record, verify=verify)
         return record if is_done else None
 
     def changed_files(self, record: Record, *, verify: bool = False) -> list[str]:
-        """Name the files of a record that are missing or have other bytes. Remote ones are fetched to be verified."""
+        """Return the files of a record that are missing or changed. To verify remote files, they are fetched first."""
         if self.mirror is not None and not verify:
             return [name for name, entry in record.files.items() if self._sizes.get(name) != entry[0]]
         self.fetch(folders_of(record.files))
@@ -179,11 +179,11 @@ class Records:
 
     @cached_property
     def _sizes(self) -> Mapping[str, int]:
-        """Return the size of each file of a remote workspace, as it was when it was first asked for."""
+        """Return the size of each file of a remote workspace, as of the first call."""
         return self.mirror.sizes() if self.mirror else {}
 
     def hold(self, job: str) -> Lock | None:
-        """Take the lock of a job; None where another process has it."""
+        """Take the lock of a job; return None if another process holds it."""
         path = inside(self.workspace, f"grid/locks/{job}.lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -192,52 +192,52 @@ class Records:
             return None
 
     def is_running(self, job: str) -> bool:
-        """Return whether a process has the lock of a job."""
+        """Return whether a process holds the lock of a job."""
         if not (self.folder / "locks" / f"{job}.lock").exists():
             return False
-        held = self.hold(job)
-        if held is None:
+        lock = self.hold(job)
+        if lock is None:
             return True
-        held.release()
+        lock.release()
         return False
 
     def write_plan(self, jobs: Iterable[Job], slots: int) -> None:
-        """Write down what a grid is about to do, for `lrltrain status`."""
+        """Write the plan of a grid, for `lrltrain status`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         value = {"began": time.time(), "slots": slots, "jobs": [job.as_json() for job in jobs]}
         write_json(inside(self.workspace, "grid/plan.json"), sealed(value))
         self.send(["grid/plan.json"])
 
     def read_plan(self) -> tuple[list[Job], int, float]:
-        """Return the jobs of the last grid, how many may run at once, and when it began. Raises StorageError."""
+        """Return the jobs of the last grid, the number of its slots, and when it began. Raises StorageError."""
         path = self.folder / "plan.json"
         self.fetch(["grid/plan.json", "grid/jobs"])
-        again = "Start the grid again: it writes a new one."
+        hint = "Start the grid again to write a new one."
         try:
-            found = read_beside(self.workspace, "grid/plan.json")
-            plan = Plan.model_validate(found) if found is not None else None
+            value = read_beside(self.workspace, "grid/plan.json")
+            plan = Plan.model_validate(value) if value is not None else None
         except DamagedError as error:
-            raise DamagedError(error.message, again) from error
+            raise DamagedError(error.message, hint) from error
         except ValidationError as error:
-            raise DamagedError(f"{path}: not a plan that lrl wrote ({_first_line(error)}).", again) from error
+            raise DamagedError(f"{path}: not a plan that lrl wrote ({_first_line(error)}).", hint) from error
         if plan is None:
             raise StorageError(
                 f"{self.address(self.workspace)}: no grid has run here.", "Start one with `lrltrain grid`."
             )
-        return [job_of(each.model_dump()) for each in plan.jobs], plan.slots, plan.began
+        return [job_of(job.model_dump()) for job in plan.jobs], plan.slots, plan.began
 
 
-def _times(file: Path) -> tuple[int, int]:
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns
+def _size_and_mtime(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _is_same(workspace: Path, name: str, entry: tuple[int, int, str], *, verify: bool) -> bool:
-    size, changed, digest = entry
+    size, mtime, digest = entry
     file = find(*anchored(workspace, name))
     if file is None:
         return False
-    now = _times(file)
-    if now[0] != size:
+    current = _size_and_mtime(file)
+    if current[0] != size:
         return False
-    return (now[1] == changed and not verify) or sha256_of(file) == digest
+    return (current[1] == mtime and not verify) or sha256_of(file) == digest

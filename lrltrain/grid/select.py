@@ -1,4 +1,4 @@
-"""Which jobs of a study `--only` chooses. Pure."""
+"""Select the jobs of a study for `--only`. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -9,37 +9,41 @@ from lrltrain.grid.jobs import identity
 
 
 def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
-    """Return the jobs with these labels (`lang=ug`; of one label several are either-or), and what they need.
+    """Return the jobs with these labels (`lang=ug`), and the jobs they need.
 
-    Of a label that a job does not have, nothing is asked. Raises UsageError.
+    Several values of one label are alternatives. A label that a job does not have is ignored for it. Raises UsageError.
     """
     everything = list(jobs)
-    known = {label for job in everything for label in job.labels} - {BASE_FOLDER}
-    wanted: dict[str, set[str]] = {}
+    labels = {label for job in everything for label in job.labels} - {BASE_FOLDER}
+    selected_values: dict[str, set[str]] = {}
     for each in (part for text in only for part in text.split(",")):
         label, equals, value = each.partition("=")
-        if not equals or label not in known:
-            raise UsageError(f"--only {each!r}: not LABEL=VALUE.", f"Labels are {', '.join(sorted(known))}.")
-        wanted.setdefault(label, set()).add(value)
-    for label, values in wanted.items():
-        held = {name for job in everything if label in job.labels for name in _names(job, label)}
-        if strange := values - held:
-            raise UsageError(f"--only {label}={strange.pop()}: no job has it.", f"There are {', '.join(sorted(held))}.")
+        if not equals or label not in labels:
+            raise UsageError(f"--only {each!r}: not LABEL=VALUE.", f"The labels are {', '.join(sorted(labels))}.")
+        selected_values.setdefault(label, set()).add(value)
+    for label, values in selected_values.items():
+        names = {name for job in everything if label in job.labels for name in _names(job, label)}
+        if unknown := values - names:
+            raise UsageError(
+                f"--only {label}={unknown.pop()}: no job has it.", f"There are {', '.join(sorted(names))}."
+            )
 
-    def chosen(job: Job) -> bool:
-        return all(label not in job.labels or _names(job, label) & values for label, values in wanted.items())
+    def matches(job: Job) -> bool:
+        return all(label not in job.labels or _names(job, label) & values for label, values in selected_values.items())
 
     by_id = {job.id: job for job in everything}
-    kept: set[str] = set()
-    todo = [job.id for job in everything if job.kind != "report" and chosen(job) and _says(job, wanted)]
-    while todo:
-        if (each := todo.pop()) not in kept:
-            kept.add(each)
-            todo += by_id[each].needs
-    selected = [job for job in everything if job.id in kept]
+    ids: set[str] = set()
+    queue = [
+        job.id for job in everything if job.kind != "report" and matches(job) and _is_selectable(job, selected_values)
+    ]
+    while queue:
+        if (each := queue.pop()) not in ids:
+            ids.add(each)
+            queue += by_id[each].needs
+    selected = [job for job in everything if job.id in ids]
     for job in everything:
         if job.kind == "report":
-            partial = replace(job, needs=tuple(need for need in job.needs if need in kept))
+            partial = replace(job, needs=tuple(need for need in job.needs if need in ids))
             selected.append(replace(partial, id=identity(partial)))
     return selected
 
@@ -48,6 +52,6 @@ def _names(job: Job, label: str) -> set[str]:
     return {job.labels[label], called(job, label)}
 
 
-def _says(job: Job, wanted: Mapping[str, set[str]]) -> bool:
-    """Return whether a job is chosen for itself: a dataset is not for a method, unless an adapter needs it."""
-    return job.kind != "build" or all(label in job.labels for label in wanted)
+def _is_selectable(job: Job, selected_values: Mapping[str, set[str]]) -> bool:
+    """Return whether a job is selected itself. A dataset has no method: only an adapter that needs it selects it."""
+    return job.kind != "build" or all(label in job.labels for label in selected_values)

@@ -1,4 +1,4 @@
-"""How a grid is printed: its jobs as a tree, where it stands, and what failed."""
+"""The printed form of a grid: its jobs as a tree, its status, and its failures."""
 
 import time
 from collections import Counter
@@ -24,32 +24,32 @@ WORDS |= {"push": "languages to publish", "report": "report"}
 
 
 def plan(jobs: list[Job], done: set[str]) -> Tree:
-    """Draw the jobs, by what they make, with what they take."""
-    grown = Tree(styled(f"{_told(cost_of(jobs, jobs))}; {len(done):,} of them done already", "bold"))
+    """Return a tree of the jobs by what they make, with their costs."""
+    root = Tree(styled(f"{_cost_text(cost_of(jobs, jobs))}; {len(done):,} of them already done", "bold"))
     by_kind = tree(jobs)
     for kind in KINDS:
         if kind in by_kind:
-            inside = [job for group in by_kind[kind].values() for job in group]
-            branch = grown.add(Text.assemble(styled(WORDS[kind], "bold"), f": {_told(cost_of(inside, jobs))}"))
+            members = [job for group in by_kind[kind].values() for job in group]
+            branch = root.add(Text.assemble(styled(WORDS[kind], "bold"), f": {_cost_text(cost_of(members, jobs))}"))
             for name, group in by_kind[kind].items():
                 if name:
-                    held = len({job.labels["lang"] for job in group})
-                    many = f"{held} language{'s' if held > 1 else ''}"
-                    branch.add(f"{name}: {many}, {_told(cost_of(group, jobs))}")
-    return grown
+                    count = len({job.labels["lang"] for job in group})
+                    languages = f"{count} language{'s' if count > 1 else ''}"
+                    branch.add(f"{name}: {languages}, {_cost_text(cost_of(group, jobs))}")
+    return root
 
 
 def plan_as_json(jobs: list[Job], done: set[str]) -> dict[str, Any]:
-    """Return the same as JSON-like values."""
+    """Return the plan as JSON-like values."""
 
-    def told(some: list[Job]) -> dict[str, Any]:
+    def cost(some: list[Job]) -> dict[str, Any]:
         return vars(cost_of(some, jobs))
 
-    by_kind = {kind: {name: told(group) for name, group in groups.items()} for kind, groups in tree(jobs).items()}
-    return {"total": told(jobs), "done": len(done), "jobs": by_kind}
+    by_kind = {kind: {name: cost(group) for name, group in groups.items()} for kind, groups in tree(jobs).items()}
+    return {"total": cost(jobs), "done": len(done), "jobs": by_kind}
 
 
-def _told(cost: Cost) -> str:
+def _cost_text(cost: Cost) -> str:
     parts = [f"{cost.jobs:,} job{'' if cost.jobs == 1 else 's'}"]
     if cost.gpu_seconds:
         parts.append(f"about {hours(cost.gpu_seconds)} of an H100")
@@ -61,14 +61,14 @@ def _told(cost: Cost) -> str:
 
 
 def hours(seconds: float) -> str:
-    """Return a time in the unit that suits it."""
+    """Return a time in a suitable unit."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3_600 else f"{seconds / 3_600:,.1f} h"
 
 
 def size(count: float) -> str:
-    """Return a number of bytes in the unit that suits it."""
+    """Return a number of bytes in a suitable unit."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1_000:
             return f"{count:,.0f} {unit}"
@@ -77,7 +77,7 @@ def size(count: float) -> str:
 
 
 def teller(total: int, *, quiet: bool) -> Callable[[Schedule, Record], None]:
-    """Return what prints a line for each job that ends."""
+    """Return a function that prints a line for each job that ends."""
     screen = Screen(stderr=True)
 
     def tell(state: Schedule, record: Record) -> None:
@@ -88,80 +88,82 @@ def teller(total: int, *, quiet: bool) -> Callable[[Schedule, Record], None]:
 
 
 def ended(state: Schedule, total: int, record: Record) -> Text:
-    """Return the line that tells that a job ended."""
+    """Return the line to print when a job ends."""
     head = f"[{state.ended}/{total}] {shown(record.name)}: "
     if record.status == "done":
         return Text(f"{head}{record.seconds:.1f} s")
-    again = "" if record.id in state.failed else " (is tried again)"
+    again = "" if record.id in state.failed else " (will be retried)"
     return Text.assemble(head, (record.status, "red"), f": {shown(record.error)}{again}")
 
 
 def outcome(jobs: list[Job], state: Schedule, records: Records) -> Group:
-    """Draw what became of a grid, with what failed and where its log is."""
-    kept = f", {len(state.kept):,} of them before" if state.kept else ""
+    """Return a summary of a finished grid, with its failures and their logs."""
+    kept = f", {len(state.kept):,} of them earlier" if state.kept else ""
     lines = [f"{len(state.done):,} of {len(jobs):,} jobs done{kept}."]
     if state.blocked:
-        lines.append(f"{len(state.blocked):,} wait for what failed.")
+        lines.append(f"{len(state.blocked):,} wait for failed jobs.")
     return Group(*lines, *([failures(state.failed.values(), records)] if state.failed else []))
 
 
 def failures(failed: Iterable[Record], records: Records) -> Table:
-    """Draw the jobs that failed."""
-    drawn = table("Failed", "job", "attempts", "error", "log", numbers=("attempts",))
+    """Return a table of the jobs that failed."""
+    listing = table("Failed", "job", "attempts", "error", "log", numbers=("attempts",))
     for record in failed:
-        drawn.add_row(
+        listing.add_row(
             record.name,
             str(record.attempts),
             record.error,
             records.address(records.log(record.id)),
         )
-    return drawn
+    return listing
 
 
 def status(jobs: list[Job], slots: int, began: float, records: Records) -> tuple[Group, dict[str, Any]]:
-    """Say where the last grid of a workspace stands, drawn and as JSON-like values.
+    """Return the status of the last grid of a workspace, for printing and as JSON-like values.
 
-    `slots` is how many jobs may run at once; how many do, where they share a GPU, what has ended since it began tells.
+    `slots` is the maximum number of jobs at once. How many really run at once, which may be fewer where jobs share a
+    GPU, is estimated from the jobs that ended since the grid began.
     """
-    found = {job.id: records.read(job.id) for job in jobs}
+    records_by_job = {job.id: records.read(job.id) for job in jobs}
     running = [job for job in jobs if records.is_running(job.id)]
-    held = {job.id for job in running}
-    counted: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    running_ids = {job.id for job in running}
+    counts_by_kind: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     states: dict[str, str] = {}
     for job in jobs:
-        record = found[job.id]
-        what = "running" if job.id in held else "left" if record is None else record.status
-        states[job.id] = what
-        counted[job.kind][what] += 1
+        record = records_by_job[job.id]
+        state = "running" if job.id in running_ids else "left" if record is None else record.status
+        states[job.id] = state
+        counts_by_kind[job.kind][state] += 1
     waiting = _waiting(jobs, states)
-    seconds = _seconds_left([job for job in jobs if job.id not in waiting], found, states)
-    at_once = _at_once([record for record in found.values() if record is not None], slots, began)
+    seconds = _seconds_left([job for job in jobs if job.id not in waiting], records_by_job, states)
+    at_once = _at_once([record for record in records_by_job.values() if record is not None], slots, began)
     names = ("done", "running", "failed", "left")
-    drawn = table(records.address(records.workspace), "what", *names, numbers=names)
-    for kind, counts in counted.items():
+    overview = table(records.address(records.workspace), "what", *names, numbers=names)
+    for kind, counts in counts_by_kind.items():
         if counts:
-            drawn.add_row(WORDS[kind], *(f"{counts[name]:,}" for name in names))
-    totals = {name: sum(counts[name] for counts in counted.values()) for name in names}
-    drawn.add_row("all", *(f"{totals[name]:,}" for name in names))
-    failed = [record for job, record in found.items() if record is not None and states[job] == "failed"]
-    now = [f"running: {job.name}" for job in running]
-    now += [f"{len(waiting):,} wait for what failed."] if waiting else []
+            overview.add_row(WORDS[kind], *(f"{counts[name]:,}" for name in names))
+    totals = {name: sum(counts[name] for counts in counts_by_kind.values()) for name in names}
+    overview.add_row("all", *(f"{totals[name]:,}" for name in names))
+    failed = [record for job, record in records_by_job.items() if record is not None and states[job] == "failed"]
+    notes = [f"running: {job.name}" for job in running]
+    notes += [f"{len(waiting):,} wait for failed jobs."] if waiting else []
     left = [] if not seconds else [f"About {hours(seconds / at_once)} left, at {at_once:.2g} jobs at once."]
     value = {
         **totals,
         "waiting": len(waiting),
         "running_now": [job.name for job in running],
         "failures": [
-            {"name": each.name, "error": each.error, "log": records.address(records.log(each.id))} for each in failed
+            {"name": record.name, "error": record.error, "log": records.address(records.log(record.id))}
+            for record in failed
         ],
         "seconds_left": None if seconds is None else round(seconds / at_once, 1),
         "at": round(time.time()),
     }
-    return Group(drawn, *now, *left, *([failures(failed, records)] if failed else [])), value
+    return Group(overview, *notes, *left, *([failures(failed, records)] if failed else [])), value
 
 
 def _waiting(jobs: Iterable[Job], states: Mapping[str, str]) -> set[str]:
-    """Return the jobs that cannot begin, as something that they need has failed; each stands after what it needs."""
+    """Return the jobs that cannot start because a job they need has failed. `jobs` lists each after those it needs."""
     waiting: set[str] = set()
     for job in jobs:
         lacks = any(states.get(need) == "failed" or need in waiting for need in job.needs)
@@ -171,29 +173,29 @@ def _waiting(jobs: Iterable[Job], states: Mapping[str, str]) -> set[str]:
 
 
 def _at_once(records: Iterable[Record], slots: int, began: float) -> float:
-    """Return how many jobs have run at once: seconds of those that ended since `began`, by the time that this took."""
+    """Return how many jobs ran at once: the total seconds of those that ended since `began`, over the elapsed time."""
     ended = [record for record in records if record.ended > began]
-    took = max((record.ended for record in ended), default=began) - began
+    elapsed = max((record.ended for record in ended), default=began) - began
     worked = sum(record.seconds for record in ended)
-    return min(float(slots), max(worked / took, 0.1)) if worked and took else float(slots)
+    return min(float(slots), max(worked / elapsed, 0.1)) if worked and elapsed else float(slots)
 
 
-def _seconds_left(jobs: list[Job], found: dict[str, Record | None], states: dict[str, str]) -> float | None:
-    """Return the seconds of work that is left, by the mean of what is done of each kind; None where nothing tells."""
-    known: dict[str, list[float]] = {}
+def _seconds_left(jobs: list[Job], records: dict[str, Record | None], states: dict[str, str]) -> float | None:
+    """Return the seconds of work left, by the mean time of the done jobs of each kind; None if no job is done."""
+    seconds: dict[str, list[float]] = {}
     for job in jobs:
-        record = found[job.id]
+        record = records[job.id]
         if record is not None and states[job.id] == "done":
-            known.setdefault(job.kind, []).append(record.seconds)
-    if not known:
+            seconds.setdefault(job.kind, []).append(record.seconds)
+    if not seconds:
         return None
-    usual = sum(map(sum, known.values())) / sum(map(len, known.values()))
-    means = {kind: sum(each) / len(each) for kind, each in known.items()}
-    return sum(means.get(job.kind, usual) for job in jobs if states[job.id] in ("left", "running"))
+    mean = sum(map(sum, seconds.values())) / sum(map(len, seconds.values()))
+    means = {kind: sum(values) / len(values) for kind, values in seconds.items()}
+    return sum(means.get(job.kind, mean) for job in jobs if states[job.id] in ("left", "running"))
 
 
 def unfinished(workspace: Path) -> str:
-    """Say how many jobs of the last grid in a folder are not done; nothing where all are, or none has run."""
+    """Return a note on the unfinished jobs of the last grid in a folder; empty if there are none, or no grid has run."""
     records = records_of(str(workspace), workspace)
     try:
         jobs = [job for job in records.read_plan()[0] if job.kind not in ("report", "push")]

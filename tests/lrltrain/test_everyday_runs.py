@@ -124,7 +124,7 @@ def test_a_model_has_one_revision_in_a_study() -> None:
     told = {"sources": ["conceptnet"], "models": ["a/b"], "methods": ["lora"]}
     fits = [Fits(**told, base_revision=name) for name in ("v1", "v1", "v2")]
     models_of(fits[:2])
-    with pytest.raises(UsageError, match=r"\[\[fit\]\] 3: base-revision v2 of a/b beside v1"):
+    with pytest.raises(UsageError, match=r"\[\[fit\]\] 3: base-revision v2 of a/b conflicts with v1"):
         models_of(fits)
 
 
@@ -163,7 +163,7 @@ def test_one_id_for_several_models_of_a_table_is_a_mistake(tmp_path: Path) -> No
     recipe = write_recipe(tmp_path, tmp_path)
     said = recipe.read_text().replace('["lrl-mini"]', '["a/bert", "b/bert"]')
     recipe.write_text(said.replace("steps = 4", 'steps = 4\nbase-id = "my/bert"'))
-    with pytest.raises(UsageError, match=r"\[\[fit\]\] 1: base-id is for one model, and there are 2"):
+    with pytest.raises(UsageError, match=r"\[\[fit\]\] 1: base-id applies to one model, not to 2"):
         models_of(load_grid_config(recipe, {}).fit)
 
 

@@ -101,7 +101,7 @@ def test_a_job_that_fails_is_listed_and_stops_only_what_needs_it(tmp_path: Path,
     assert "error: 2 of 7 jobs failed: build fi conceptnet, report." in failed.stderr
     assert failed.stderr.count("build fi conceptnet: failed") == 2, "it was tried again"
     assert "1 of 7 jobs done" in failed.stdout
-    assert "4 wait for what failed" in failed.stdout
+    assert "4 wait for failed jobs" in failed.stdout
     assert "holds no edge of Finnish" in failed.stdout
     status = json.loads(lrltrain("status", tmp_path / "out", "--json").stdout)
     assert (status["done"], status["failed"], status["left"], status["running"]) == (1, 2, 4, 0)

@@ -165,7 +165,11 @@ def test_a_part_can_be_selected_with_what_it_needs(tmp_path: Path) -> None:
         "report",
     ]
     assert Counter(job.kind for job in select(made, ["lang=bg", "lang=mt"])) == Counter(job.kind for job in made)
-    for wrong, told in ((["lang"], "LABEL=VALUE"), (["tongue=bg"], "Labels are"), (["lang=ro"], "There are bg, mt")):
+    for wrong, told in (
+        (["lang"], "LABEL=VALUE"),
+        (["tongue=bg"], "The labels are"),
+        (["lang=ro"], "There are bg, mt"),
+    ):
         with pytest.raises(UsageError, match=told):
             select(made, wrong)
 

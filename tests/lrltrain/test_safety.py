@@ -62,7 +62,7 @@ def test_a_record_that_names_others_files_is_not_used(
     file.parent.mkdir(parents=True)
     write_json(file, sealed(value) if vouched else value)
     assert records.read(JOB.id) is None
-    assert "not as lrl wrote it" in capsys.readouterr().err
+    assert "is ignored: not a valid record" in capsys.readouterr().err
     done = run_job(JOB.as_json(), str(records.workspace), str(tmp_path))
     assert done.status == "failed", "for the settings that it lacks"
     assert victim.read_text() == "mine"
