@@ -195,7 +195,7 @@ def _seconds_left(jobs: list[Job], records: dict[str, Record | None], states: di
 
 
 def unfinished(workspace: Path) -> str:
-    """Return a note on the unfinished jobs of the last grid in a folder; empty if there are none, or no grid has run."""
+    """Return a note on the unfinished jobs of the last grid in a folder; empty if there are none or no grid has run."""
     records = records_of(str(workspace), workspace)
     try:
         jobs = [job for job in records.read_plan()[0] if job.kind not in ("report", "push")]

@@ -1,1 +1,1 @@
-"""Results of a workspace: tables with intervals and tests, plots, and one HTML page."""
+"""The results of a workspace: tables with confidence intervals and tests, plots, and an HTML page."""

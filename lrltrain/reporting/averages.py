@@ -1,4 +1,4 @@
-"""Averages over groups of languages: all, by Joshi class, by script, by whether the base model has seen them. Pure."""
+"""Averages over groups of languages: all, by Joshi class, by script, by presence in the pre-training data. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,17 +13,18 @@ from lrltrain.reporting.sizes import CORPORA, corpus_of, size_of
 from lrltrain.reporting.tables import Cell, Column, Row, Table
 
 ALL = "all languages"
-FEWEST = 2  # languages that make an average
+FEWEST = 2  # the smallest number of languages in an average
 
 
 @dataclass(frozen=True)
 class Average:
     """A method on a task, averaged over a group of languages.
 
-    F1 and its change are means, perplexities and their ratio geometric means. The intervals are over seeds and the
-    items of all test sets, which are drawn independently; of perplexities there is none. `change` is over `compared`
-    languages, the score over `languages`. `p` is of these languages' changes, by flips of their signs: whether another
-    language can be expected to change in the same direction; `p_corrected` is among all averages of the group (Holm).
+    F1 and its change are arithmetic means; perplexities and their ratio are geometric means. The confidence intervals
+    are over seeds and the items of all test sets, which are resampled independently; averages of perplexities have
+    none. `score` averages over `languages`, `change` over the `compared` ones. `p` is from a sign-flip test over the
+    changes of these languages: whether another language can be expected to change in the same direction. `p_corrected`
+    is corrected for all averages of the group (Holm).
     """
 
     group: str
@@ -42,54 +43,58 @@ class Average:
 
     @property
     def is_clear(self) -> bool:
-        """Return whether the change is more than chance over languages."""
+        """Return whether the change is significant over languages."""
         return self.p_corrected is not None and self.p_corrected < ALPHA
 
     @property
     def is_gain(self) -> bool:
-        """Return whether the change is for the better."""
+        """Return whether the change is an improvement."""
         change = self.change.value if isinstance(self.change, Interval) else self.change
         lower = self.column.lower_is_better
         return change is not None and (change < 1 if lower else change > 0)
 
 
 def averages(table: Table) -> list[Average]:
-    """Return the averages of all methods over all groups, in the order of the table."""
-    made = []
+    """Return the averages of all methods over all groups, in table order."""
+    results = []
     for base in dict.fromkeys(row.base for row in table.rows):
         cells = [cell for cell in table.cells if cell.row.base == base and not cell.row.variant]
-        held = dict.fromkeys(row.language for row in table.rows if row.base == base)
-        for group, members in groups(base, list(held)):
-            ways = dict.fromkeys(row._replace(language="") for row in table.rows if row.base == base)
+        languages = dict.fromkeys(row.language for row in table.rows if row.base == base)
+        for group, members in groups(base, list(languages)):
+            methods = dict.fromkeys(row._replace(language="") for row in table.rows if row.base == base)
             for column in table.columns:
-                for way in ways:
-                    several = [cell for cell in cells if cell.column == column and _fits(cell, way, members)]
-                    if len(several) >= FEWEST:
-                        made.append(_average(group, way, column, several))
-    return _corrected(made)
+                for method in methods:
+                    matching = [cell for cell in cells if cell.column == column and _fits(cell, method, members)]
+                    if len(matching) >= FEWEST:
+                        results.append(_average(group, method, column, matching))
+    return _corrected(results)
 
 
-def _corrected(made: Sequence[Average]) -> list[Average]:
+def _corrected(results: Sequence[Average]) -> list[Average]:
     corrected: dict[int, float] = {}
-    for group in dict.fromkeys((each.base, each.group) for each in made):
-        places = [place for place, each in enumerate(made) if (each.base, each.group) == group and each.p is not None]
-        corrected |= zip(places, holm([float(made[place].p or 0) for place in places]), strict=True)
-    return [replace(each, p_corrected=corrected.get(place)) for place, each in enumerate(made)]
+    for group in dict.fromkeys((average.base, average.group) for average in results):
+        places = [
+            place
+            for place, average in enumerate(results)
+            if (average.base, average.group) == group and average.p is not None
+        ]
+        corrected |= zip(places, holm([float(results[place].p or 0) for place in places]), strict=True)
+    return [replace(average, p_corrected=corrected.get(place)) for place, average in enumerate(results)]
 
 
 def groups(base: str, languages: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the groups that have two of these languages or more, by name; not those that all languages are in."""
+    """Yield all languages, then by name each group that has at least two of these languages but not all of them."""
     yield ALL, tuple(languages)
-    named: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}
     for code in languages:
-        for name in _names(base, code):
-            named.setdefault(name, []).append(code)
-    for name in sorted(named):
-        if FEWEST <= len(named[name]) < len(languages):
-            yield name, tuple(named[name])
+        for name in _groups_of(base, code):
+            members.setdefault(name, []).append(code)
+    for name in sorted(members):
+        if FEWEST <= len(members[name]) < len(languages):
+            yield name, tuple(members[name])
 
 
-def _names(base: str, code: str) -> Iterator[str]:
+def _groups_of(base: str, code: str) -> Iterator[str]:
     try:
         language = find(code)
     except LanguageError:
@@ -103,13 +108,13 @@ def _names(base: str, code: str) -> Iterator[str]:
         yield f"{'in' if size else 'not in'} the base model's {CORPORA[corpus]}"
 
 
-def _fits(cell: Cell, way: Row, members: Sequence[str]) -> bool:
-    return cell.row._replace(language="") == way and cell.row.language in members
+def _fits(cell: Cell, method: Row, members: Sequence[str]) -> bool:
+    return cell.row._replace(language="") == method and cell.row.language in members
 
 
-def _average(group: str, way: Row, column: Column, cells: Sequence[Cell]) -> Average:
-    compared = [cell.against for cell in cells if cell.against]
-    changes = [each.change.value for each in compared]
+def _average(group: str, method: Row, column: Column, cells: Sequence[Cell]) -> Average:
+    comparisons = [cell.against for cell in cells if cell.against]
+    changes = [comparison.change.value for comparison in comparisons]
     score: Interval | float
     change: Interval | float | None = None
     if column.lower_is_better:
@@ -117,17 +122,17 @@ def _average(group: str, way: Row, column: Column, cells: Sequence[Cell]) -> Ave
         change = geometric_mean(changes) if changes else None
     else:
         score = _mean([cell.score.value for cell in cells], [cell.drawn for cell in cells], least=0.0)
-        change = _mean(changes, [each.drawn for each in compared]) if changes else None
+        change = _mean(changes, [comparison.drawn for comparison in comparisons]) if changes else None
     ratios = np.log(changes) if column.lower_is_better else np.array(changes)
     return Average(
         group,
-        way.base,
-        way.method,
-        way.source,
+        method.base,
+        method.method,
+        method.source,
         column,
         tuple(cell.row.language for cell in cells),
         score,
-        len(compared),
+        len(comparisons),
         change,
         sum(cell.verdict == "gain" for cell in cells),
         sum(cell.verdict == "loss" for cell in cells),
@@ -136,4 +141,4 @@ def _average(group: str, way: Row, column: Column, cells: Sequence[Cell]) -> Ave
 
 
 def _mean(values: Sequence[float], drawn: Sequence[Floats | None], least: float = -1.0) -> Interval:
-    return mirrored(fmean(values), np.mean([each for each in drawn if each is not None], axis=0), least)
+    return mirrored(fmean(values), np.mean([resamples for resamples in drawn if resamples is not None], axis=0), least)

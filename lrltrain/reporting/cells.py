@@ -1,4 +1,4 @@
-"""All scores of a workspace as cells of one table, which reports and cards share; needs no SciPy. IO."""
+"""All scores of a workspace as cells of one table, for reports and cards. Does not need SciPy. IO."""
 
 from pathlib import Path
 
@@ -14,21 +14,21 @@ from lrltrain.reporting.task_cells import read_tasks
 def read_cells(
     workspace: Path, resamples: int = RESAMPLES, *, together: bool = False, against: Reference = BASE_MODEL
 ) -> tuple[Cell, ...]:
-    """Return the scores of tasks, a cell a folder of runs in the order of the folders, and then the perplexities.
+    """Return one cell per folder of task runs, in folder order, followed by the perplexities.
 
-    With `together`, as a table wants it, adapters that differ in the seed of their training alone have one cell, and
-    test sets that each language has of its own one column. p is corrected for all comparisons in the workspace.
-    Raises StorageError for what is damaged, UsageError where nothing is of the name that others are compared with.
+    With `together`, as a table needs it, adapters that differ only in their training seed share one cell, and test sets
+    that each belong to a single language share one column. p-values are corrected for all comparisons in the workspace.
+    Raises StorageError if a file is damaged, UsageError if no score has the reference's name.
     """
-    times = times_for(_most_comparisons(workspace))
-    tasks = read_tasks(workspace, resamples, times, together=together, against=against)
-    perplexities = read_perplexities(workspace, times, together=together, against=against, resamples=resamples)
+    permutations = times_for(_most_comparisons(workspace))
+    tasks = read_tasks(workspace, resamples, permutations, together=together, against=against)
+    perplexities = read_perplexities(workspace, permutations, together=together, against=against, resamples=resamples)
     cells = [*tasks, *perplexities]
     against.check(cell.row for cell in cells)
     return corrected(own_sets(cells) if together else cells)
 
 
 def _most_comparisons(workspace: Path) -> int:
-    """Return a number that comparisons cannot exceed, before anything is read."""
+    """Return an upper bound of the number of comparisons, without reading any score."""
     groups = {run.folder.parent for run in runs_in(workspace)}
     return len(groups) + sum(1 for _ in workspace.glob(score_path("*", "*", "*", f"{PPPL}-*")))

@@ -1,8 +1,8 @@
-"""What scores were made under, besides language, data and adapter; scores that are averaged or compared share it. Pure.
+"""The conditions of scores, apart from language, data and adapter. Scores are averaged and compared within them. Pure.
 
-Of several conditions of one method on one test set, those of most scores need no name, and of as many the newest; the
-others are named by what differs, in all languages alike. A name is the variant of a row, and averages leave variants
-out.
+If one method has several conditions on one test set, the most common ones (among equals the newest) need no name. The
+others are named by what differs, in the same way for all languages. The name becomes the variant of a row, and averages
+leave variants out.
 """
 
 import re
@@ -16,16 +16,16 @@ from lrldata.versions import versions_of
 from lrltrain.reporting.tables import Column, Row
 from lrltrain.reporting.train_seeds import seed_of
 
-SHOWN = 6  # digits of a hash
-MOST_NAMED = 2  # differences that make a name; more have a number
+SHOWN = 6  # digits of a hash that are shown
+MOST_NAMED = 2  # differences in a name; a condition with more is numbered
 LONGEST = 20  # characters of a value in a name
 
 
 @dataclass(frozen=True)
 class Made:
-    """A score: its place in the table, the manifest of one of its runs, how many seeds it has, and when it was made.
+    """A score: its row and column, the manifest of one of its runs, the number of its seeds, and when it was made.
 
-    That is in whole minutes, as copies that lose it are made at about one time.
+    `at` is in whole minutes, because a copy that does not keep file times writes all files at about the same time.
     """
 
     row: Row
@@ -36,97 +36,99 @@ class Made:
 
     @property
     def way(self) -> tuple[Row, Column]:
-        """Return the place without its language, and without the seed that its adapter was trained with."""
+        """Return the row and column without the language and the training seed of the adapter."""
         return seed_of(self.row)[0]._replace(language=""), self.column
 
     @property
     def scope(self) -> tuple[str, Column]:
-        """Return what all methods share that should have been measured under the same conditions."""
+        """Return the base model and column, within which all methods should have the same conditions."""
         return self.row.base, self.column
 
     @property
     def made_with(self) -> Mapping[str, str]:
-        """Return the libraries by name, with their versions."""
+        """Return the versions of the libraries, by name."""
         return dict(self.manifest["made_with"])
 
     @property
     def adapter(self) -> str:
-        """Return the hash of the adapter's manifest; empty without one."""
+        """Return the hash of the adapter's manifest; empty without an adapter."""
         return str((self.manifest["adapter"] or {}).get("manifest_sha256", ""))
 
 
 def conditions_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings and base model of a score, without its seed and without what belongs to its language."""
+    """Return the settings and base model of a score, without its seed and language-specific values."""
     settings = {key: value for key, value in manifest["settings"].items() if key not in ("seed", "answers")}
     base = {f"base {key}": manifest["base"].get(key) for key in ("revision", "content", "reading")}
-    learned = manifest.get("transfer")
-    return settings | base | ({"trained on": learned["data"]["name"]} if learned else {})
+    transfer = manifest.get("transfer")
+    return settings | base | ({"trained on": transfer["data"]["name"]} if transfer else {})
 
 
 def names_of_conditions(scores: Sequence[Made]) -> list[str]:
-    """Return for each score what tells it from others of its place, empty for the usual one."""
+    """Return a name for each score that distinguishes it from others of its row and column; empty for the usual one."""
     conditions = [conditions_of(score.manifest) for score in scores]
-    kinds = [fingerprint(each) for each in conditions]
-    told = dict(zip(kinds, conditions, strict=True))
-    usual = Counter((score.scope, kind) for score, kind in zip(scores, kinds, strict=True))
+    kinds = [fingerprint(condition) for condition in conditions]
+    conditions_by_kind = dict(zip(kinds, conditions, strict=True))
+    scores_per_kind = Counter((score.scope, kind) for score, kind in zip(scores, kinds, strict=True))
     newest: dict[tuple[Hashable, str], int] = {}
     for score, kind in zip(scores, kinds, strict=True):
         newest[score.scope, kind] = max(score.at, newest.get((score.scope, kind), 0))
-    ways: dict[Hashable, dict[str, Made]] = {}
+    first_scores: dict[Hashable, dict[str, Made]] = {}
     seeds: Counter[tuple[Hashable, str]] = Counter()
     for score, kind in zip(scores, kinds, strict=True):
-        ways.setdefault(score.way, {}).setdefault(kind, score)
+        first_scores.setdefault(score.way, {}).setdefault(kind, score)
         seeds[score.way, kind] += score.seeds
-    called: dict[tuple[Hashable, str], str] = {}
-    for way, several in ways.items():
+    names_by_kind: dict[tuple[Hashable, str], str] = {}
+    for way, score_by_kind in first_scores.items():
 
-        def rank(kind: str, way: Hashable = way, several: Mapping[str, Made] = several) -> tuple[int, int, int, str]:
-            scope = several[kind].scope
-            return -usual[scope, kind], -seeds[way, kind], -newest[scope, kind], kind
+        def rank(
+            kind: str, way: Hashable = way, score_by_kind: Mapping[str, Made] = score_by_kind
+        ) -> tuple[int, int, int, str]:
+            scope = score_by_kind[kind].scope
+            return -scores_per_kind[scope, kind], -seeds[way, kind], -newest[scope, kind], kind
 
-        first, *others = sorted(several, key=rank)
-        called[way, first] = ""
+        first, *others = sorted(score_by_kind, key=rank)
+        names_by_kind[way, first] = ""
         for number, kind in enumerate(others, 2):
-            differs = _difference(told[kind], told[first])
-            called[way, kind] = differs or f"settings {number}"
-    names = [called[score.way, kind] for score, kind in zip(scores, kinds, strict=True)]
+            difference = _difference(conditions_by_kind[kind], conditions_by_kind[first])
+            names_by_kind[way, kind] = difference or f"settings {number}"
+    names = [names_by_kind[score.way, kind] for score, kind in zip(scores, kinds, strict=True)]
     twins: dict[tuple[Row, Column, str], list[int]] = {}
-    for at, (score, name) in enumerate(zip(scores, names, strict=True)):
-        twins.setdefault((score.row, score.column, name), []).append(at)
-    for held in twins.values():
-        _tell_apart([scores[at] for at in held], held, names)
+    for place, (score, name) in enumerate(zip(scores, names, strict=True)):
+        twins.setdefault((score.row, score.column, name), []).append(place)
+    for places in twins.values():
+        _name_duplicates([scores[place] for place in places], places, names)
     return names
 
 
-def _tell_apart(scores: Sequence[Made], places: Sequence[int], names: list[str]) -> None:
-    """Name scores of one place and the same conditions: by libraries or adapter; most seeds and newest come first."""
+def _name_duplicates(scores: Sequence[Made], places: Sequence[int], names: list[str]) -> None:
+    """Name scores of the same row, column and conditions by libraries or adapter; most seeds, then newest, go first."""
     order = sorted(
-        range(len(scores)), key=lambda at: (scores[at].seeds, versions_of(scores[at].made_with)), reverse=True
+        range(len(scores)), key=lambda place: (scores[place].seeds, versions_of(scores[place].made_with)), reverse=True
     )
     first, taken = scores[order[0]], {names[places[order[0]]]}
-    for number, at in enumerate(order[1:], 2):
-        score, named = scores[at], names[places[at]]
-        differs = _difference(score.made_with, first.made_with)
+    for number, place in enumerate(order[1:], 2):
+        score, prefix = scores[place], names[places[place]]
+        difference = _difference(score.made_with, first.made_with)
         if score.adapter != first.adapter:
-            differs = score.adapter[:SHOWN]
-        name = f"{named} {differs}".strip()
-        names[places[at]] = name if differs and name not in taken else f"{named} settings {number}".strip()
-        taken.add(names[places[at]])
+            difference = score.adapter[:SHOWN]
+        name = f"{prefix} {difference}".strip()
+        names[places[place]] = name if difference and name not in taken else f"{prefix} settings {number}".strip()
+        taken.add(names[places[place]])
 
 
-def _difference(ours: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
-    """Say in what conditions differ; nothing where it is nothing, or too much for a name."""
-    keys = [key for key in sorted({*ours, *usual}) if ours.get(key) != usual.get(key)]
-    values = [_shown(ours.get(key)) for key in keys]
+def _difference(conditions: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """Return how conditions differ from the usual ones; empty if they do not, or differ too much for a name."""
+    keys = [key for key in sorted({*conditions, *usual}) if conditions.get(key) != usual.get(key)]
+    values = [_value_text(conditions.get(key)) for key in keys]
     if len(keys) > MOST_NAMED or None in values:
         return ""
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in zip(keys, values, strict=True))
 
 
-def _shown(value: Any) -> str | None:
+def _value_text(value: Any) -> str | None:
     if value is None:
         return "default"
     if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{40,64}", value):
         return value[:SHOWN]
-    shown = f"{value:g}" if isinstance(value, float) else str(value)
-    return shown if isinstance(value, str | int | float) and len(shown) <= LONGEST else None
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if isinstance(value, str | int | float) and len(text) <= LONGEST else None

@@ -1,4 +1,4 @@
-"""Which scores are of adapters that are still as they were measured. IO."""
+"""Which scores belong to adapters that have not changed since they were measured. IO."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,27 +17,27 @@ Adapters = Mapping[tuple[str, str], AbstractSet[str]]
 
 
 def adapters_in(workspace: Path) -> Adapters:
-    """Return the hashes of the manifests of adapters in a workspace, by the id of their base model and their name."""
-    found: dict[tuple[str, str], set[str]] = {}
+    """Return the hashes of the adapters' manifests in a workspace, by base model id and adapter name."""
+    hashes: dict[tuple[str, str], set[str]] = {}
     for path in sorted(workspace.glob(f"{PATTERNS[ADAPTER]}/{MANIFEST}")):
         manifest = read_manifest(path.parent, ADAPTER)
         if manifest is not None and not is_hidden(path, workspace):
             key = str(manifest["base"]["id"]), str(manifest["name"])
-            found.setdefault(key, set()).add(identity(path.parent, manifest))
-    return found
+            hashes.setdefault(key, set()).add(identity(path.parent, manifest))
+    return hashes
 
 
 def is_replaced(manifest: Mapping[str, Any], adapters: Adapters) -> bool:
-    """Return whether a score is of an adapter that has been trained again; one from elsewhere has not."""
+    """Return whether a score is of an adapter that has since been retrained here; False if the adapter is not here."""
     adapter = manifest["adapter"]
     if not adapter:
         return False
-    here = adapters.get((str(manifest["base"]["id"]), str(adapter["name"])))
-    return here is not None and adapter["manifest_sha256"] not in here
+    current = adapters.get((str(manifest["base"]["id"]), str(adapter["name"])))
+    return current is not None and adapter["manifest_sha256"] not in current
 
 
 def current_runs(workspace: Path) -> tuple[list[Run], list[str]]:
-    """Return the runs of a workspace, and for those that are left out the names of their adapters."""
+    """Return the current runs of a workspace, and the names of the adapters whose runs are left out."""
     adapters, runs, replaced = adapters_in(workspace), [], []
     for run in runs_in(workspace):
         if is_replaced(run.manifest, adapters):
@@ -48,36 +48,36 @@ def current_runs(workspace: Path) -> tuple[list[Run], list[str]]:
 
 
 def note_replaced(what: str, names: Sequence[str]) -> None:
-    """Say how many scores are left out, by the names of their adapters."""
+    """Note how many scores are left out, and of which adapters."""
     if names:
-        several = sorted(set(names))
-        told = ", ".join(several[:SHOWN]) + (", ..." if len(several) > SHOWN else "")
-        note(f"note: {len(names):,} {what} are left out, of adapters that have been trained again since: {told}.")
+        distinct = sorted(set(names))
+        shown = ", ".join(distinct[:SHOWN]) + (", ..." if len(distinct) > SHOWN else "")
+        note(f"note: {len(names):,} {what} are left out, because their adapters have since been retrained: {shown}.")
 
 
 def note_contents(keys: Iterable[Key]) -> None:
-    """Say which test sets are there with several contents under one name, as after a correction."""
-    counted = Counter(key._replace(content="") for key in set(keys))
-    several = {f"{key.name} ({key.language})" for key, contents in counted.items() if contents > 1}
-    if several:
-        told = ", ".join(sorted(several)[:SHOWN]) + (", ..." if len(several) > SHOWN else "")
-        apart = "Each has a column of its own, apart from those of other languages"
-        hint = "Delete the scores of a file that was replaced, or give files names of their own"
-        note(f"note: {told}: test sets of one name differ. {apart}. {hint}.")
+    """Note test sets that have the same name but different contents, for instance after a correction."""
+    contents_per_name = Counter(key._replace(content="") for key in set(keys))
+    ambiguous = {f"{key.name} ({key.language})" for key, contents in contents_per_name.items() if contents > 1}
+    if ambiguous:
+        shown = ", ".join(sorted(ambiguous)[:SHOWN]) + (", ..." if len(ambiguous) > SHOWN else "")
+        effect = "Each has a column of its own, not shared with other languages"
+        hint = "Delete the scores of a file that was replaced, or rename the files"
+        note(f"note: {shown}: test sets with the same name have different content. {effect}. {hint}.")
 
 
 def made_at(folder: Path) -> int:
-    """Return when a score was written, in minutes."""
+    """Return when a score was written, in minutes since 1970."""
     return int((folder / MANIFEST).stat().st_mtime // 60)
 
 
 def note_unusual(what: str, names: Sequence[str]) -> None:
-    """Say how many scores have rows of their own, by the names that conditions gave them; empty ones are usual."""
+    """Note how many scores have rows of their own because of their conditions; those with an empty name are usual."""
     counted = Counter(filter(None, names))
     if counted:
-        told = ", ".join(f"{name} ({many:,})" for name, many in counted.most_common(SHOWN))
+        shown = ", ".join(f"{name} ({count:,})" for name, count in counted.most_common(SHOWN))
         more = ", ..." if len(counted) > SHOWN else ""
         note(
-            f"note: {counted.total():,} {what} were made under other settings than most of their kind. They have rows "
-            f"of their own and are in no average: {told}{more}."
+            f"note: {counted.total():,} {what} were made with other settings than most of their kind. They have rows "
+            f"of their own and are left out of averages: {shown}{more}."
         )

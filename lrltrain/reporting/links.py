@@ -1,4 +1,4 @@
-"""What goes together with what over languages: scores and sizes of text, perplexities and F1. Pure."""
+"""Correlations over languages: scores with amounts of text, and F1 with perplexity. Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from lrltrain.reporting.tables import Cell, Column, Table
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a plot: `x` and `y` in the units of its axes, `at` what is correlated with `y`."""
+    """A point of a plot: `x` and `y` in the units of the axes, and `at`, which is correlated with `y`."""
 
     language: str
     base: str
@@ -29,73 +29,75 @@ class Point:
 
 @dataclass(frozen=True)
 class Link:
-    """How one quantity goes together with another, over the languages of one series."""
+    """The correlation of two quantities over the languages of one series."""
 
     of: str
     to: str
     found: Correlation
 
     def numbers(self) -> list[str]:
-        """Return the numbers as a table has them."""
-        found = self.found
-        coefficients = f"{found.spearman:.2f}", p_value(found.spearman_p), f"{found.pearson:.2f}"
-        return [str(found.points), *coefficients, p_value(found.pearson_p)]
+        """Return the numbers as shown in a table."""
+        correlation = self.found
+        coefficients = f"{correlation.spearman:.2f}", p_value(correlation.spearman_p), f"{correlation.pearson:.2f}"
+        return [str(correlation.points), *coefficients, p_value(correlation.pearson_p)]
 
 
 def by_pretraining(table: Table) -> list[Point]:
-    """Return scores (per cent, or perplexity) against MB of the language that the base model was trained on."""
+    """Return scores (per cent, or perplexity) by MB of the language in the pre-training data of the base model."""
     return list(_points(table, lambda cell: size_of(cell.row.base, cell.row.language), _score, _log_of_size))
 
 
 def by_adaptation(table: Table, material: Material) -> list[Point]:
-    """Return changes (points of F1, or log10 of the ratio) against bytes of text that the adapter was trained on."""
+    """Return changes (points of F1, or log10 of the ratio) by bytes of text that the adapter was trained on."""
     return list(
         _points(table, lambda cell: material.train_bytes(cell.row.language, cell.row.source), _change, _log_of_size)
     )
 
 
 def by_perplexity(table: Table) -> dict[Column, list[Point]]:
-    """Return changes of F1 in points against the ratio of perplexities, of the same language, base model and method.
+    """Return changes of F1 in points by the ratio of perplexities of the same language, base model and method.
 
-    They are by the text and formula of the perplexity: ratios of different ones are not of one scale.
+    Points are grouped by the text and formula of the perplexity, because other ratios are on another scale.
     """
-    found: dict[Column, list[Point]] = {}
-    for measured in (column for column in table.columns if column.lower_is_better):
-        cells = (cell for cell in table.cells if cell.column == measured)
+    points_by_measure: dict[Column, list[Point]] = {}
+    for measure in (column for column in table.columns if column.lower_is_better):
+        cells = (cell for cell in table.cells if cell.column == measure)
         ratios = {cell.row: cell.against.change.value for cell in cells if cell.against}
-        several = _points(table, lambda cell, held=ratios: held.get(cell.row), _change, log10)  # type: ignore[misc]
-        if points := [point for point in several if not point.column.lower_is_better]:
-            found[measured] = points
-    return found
+        candidates = _points(table, lambda cell, held=ratios: held.get(cell.row), _change, log10)  # type: ignore[misc]
+        if points := [point for point in candidates if not point.column.lower_is_better]:
+            points_by_measure[measure] = points
+    return points_by_measure
 
 
 def ratio_name(column: Column) -> str:
-    """Return what a ratio of perplexities is of: ratio of perplexities, flores, pseudo-perplexity (corrected)."""
+    """Return the label of a ratio: ratio of perplexities, flores, pseudo-perplexity (corrected)."""
     return f"ratio of perplexities, {column.data}, {column.metric}"
 
 
 def links(table: Table, material: Material) -> list[Link]:
-    """Correlate each series of points that are three languages or more."""
-    found: list[Link] = []
+    """Return the correlation of each series of points with at least three languages."""
+    result: list[Link] = []
     for base in dict.fromkeys(row.base for row in table.rows):
         corpus = corpus_of(base)
         if corpus:
-            found += _links(by_pretraining(table), base, "score", f"MB of {CORPORA[corpus]} (log)")
-        found += _links(by_adaptation(table, material), base, "change", "bytes of text adapted to (log)")
-        for measured, points in by_perplexity(table).items():
-            found += _links(points, base, "change", f"{ratio_name(measured)} (log)")
-    return found
+            result += _links(by_pretraining(table), base, "score", f"MB of {CORPORA[corpus]} (log)")
+        result += _links(by_adaptation(table, material), base, "change", "bytes of adaptation text (log)")
+        for measure, points in by_perplexity(table).items():
+            result += _links(points, base, "change", f"{ratio_name(measure)} (log)")
+    return result
 
 
-def _links(points: Sequence[Point], base: str, what: str, to: str) -> Iterator[Link]:
-    ours = [point for point in points if point.base == base]
-    for column in dict.fromkeys(point.column for point in ours):
-        held = [point for point in ours if point.column == column]
-        for series in dict.fromkeys(point.series for point in held):
-            several = [point for point in held if point.series == series]
-            correlated = correlate(np.array([point.at for point in several]), np.array([point.y for point in several]))
-            if correlated:
-                yield Link(f"{base_name(base)}, {column_name(column)}: {what} of {series}", to, correlated)
+def _links(points: Sequence[Point], base: str, quantity: str, to: str) -> Iterator[Link]:
+    of_base = [point for point in points if point.base == base]
+    for column in dict.fromkeys(point.column for point in of_base):
+        of_column = [point for point in of_base if point.column == column]
+        for series in dict.fromkeys(point.series for point in of_column):
+            of_series = [point for point in of_column if point.series == series]
+            correlation = correlate(
+                np.array([point.at for point in of_series]), np.array([point.y for point in of_series])
+            )
+            if correlation:
+                yield Link(f"{base_name(base)}, {column_name(column)}: {quantity} of {series}", to, correlation)
 
 
 def _points(
@@ -124,5 +126,5 @@ def _change(cell: Cell) -> float | None:
 
 
 def _log_of_size(size: float) -> float:
-    """Return log10(1 + size), which a language without any text has too."""
+    """Return log10(1 + size), which is defined for a language without any text too."""
     return log10(1 + size)

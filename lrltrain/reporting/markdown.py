@@ -12,44 +12,44 @@ from lrltrain.reporting.links import Link
 from lrltrain.reporting.tables import Cell, Table
 
 _READING = (
-    "F1 in per cent, the mean over seeds ± its standard deviation (of adapters trained with several seeds, that of the "
-    "means of each); perplexities as they are, lower is better. The interval (95 %) is over seeds and the items of the "
-    "test set, by the bootstrap. A change is against {against}: points of F1, or the ratio of perplexities. † marks a "
+    "F1 is in per cent, as the mean over seeds ± its standard deviation (for adapters trained with several seeds, the "
+    "deviation of their means); for perplexities, lower is better. The 95 % bootstrap interval is over seeds and the "
+    "items of the test set. Changes are relative to {against}: points of F1, or the ratio of perplexities. † marks a "
     "change that is more than chance: p < 0.05 in a paired randomisation test over items, corrected for all "
-    "comparisons of this report (Holm), and an interval of the change, over seeds and items, that excludes 0 (of a "
-    "ratio, 1)."
+    "comparisons of this report (Holm), and an interval of the change, over seeds and items, that excludes 0 (or 1 for "
+    "a ratio)."
 )
 READING_AVERAGES = (
-    "Means over languages, of perplexities geometric ones. The intervals are over seeds and the items of all test "
-    "sets; p is of the languages' changes, by flips of their signs, corrected for all averages of the group (Holm): "
+    "Means over languages; for perplexities, geometric means. The intervals are over seeds and the items of all test "
+    "sets. p is from a sign-flip test over the languages' changes, corrected for all averages of the group (Holm): "
     "with fewer than six languages it cannot be below 0.05. † marks p < 0.05. Gains and losses count the languages "
     "whose own change is more than chance."
 )
 READING_COSTS = (
-    "What one adapter took in the mean: parameters that were trained, tokens that were read with repetitions, and time "
-    "over all processes; of adapters that were trained as a group, each has its share of the time."
+    "The mean cost of one adapter: trained parameters, tokens read (with repetitions), and time summed over all "
+    "processes. Adapters that were trained as a group each have their share of the time."
 )
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>|~$&#]")
 
 
 def reading(table: Table) -> str:
-    """Return how a table is to be read."""
+    """Return the explanation of a table of scores."""
     return _READING.format(against=table.against)
 
 
 def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link], took: Sequence[Cost] = ()) -> str:
-    """Return the tables of all languages, of averages, of what goes together with what, and of what adapters took."""
-    parts = ["# Results", reading(table), "## Scores", _markdown(_heads(table), _rows(table), 3)]
+    """Return the tables of scores, averages, correlations and training costs."""
+    parts = ["# Results", reading(table), "## Scores", _table(_heads(table), _rows(table), 3)]
     if averaged:
-        rows = [[_escaped(text) for text in _average(each)] for each in averaged]
-        parts += ["## Averages", READING_AVERAGES, _markdown([*AVERAGE], rows, 4)]
+        rows = [[_escape(text) for text in _average(each)] for each in averaged]
+        parts += ["## Averages", READING_AVERAGES, _table([*AVERAGE], rows, 4)]
     if links:
         heads = ["of", "with", "points", "Spearman", "p", "Pearson", "p"]
-        rows = [[_escaped(link.of), _escaped(link.to), *link.numbers()] for link in links]
-        parts += ["## What goes together", _markdown(heads, rows, 2)]
+        rows = [[_escape(link.of), _escape(link.to), *link.numbers()] for link in links]
+        parts += ["## Correlations", _table(heads, rows, 2)]
     if took:
-        told = [[_escaped(each.base), _escaped(f"{each.method}, {each.source}"), *each.numbers()] for each in took]
-        parts += ["## Adapters", READING_COSTS, _markdown(HEADS, told, 2)]
+        cost_rows = [[_escape(each.base), _escape(f"{each.method}, {each.source}"), *each.numbers()] for each in took]
+        parts += ["## Adapters", READING_COSTS, _table(HEADS, cost_rows, 2)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -73,27 +73,27 @@ def _average(each: Average) -> list[str]:
 
 
 def _heads(table: Table) -> list[str]:
-    return ["language", "base model", "method", *(_escaped(column_name(column)) for column in table.columns)]
+    return ["language", "base model", "method", *(_escape(column_name(column)) for column in table.columns)]
 
 
 def _rows(table: Table) -> Iterator[list[str]]:
     for row in table.rows:
         cells = (table.by_place.get((row, column)) for column in table.columns)
-        told = [_told(cell) if cell else "" for cell in cells]
-        yield [*map(_escaped, (row.language, row.base, method_name(row))), *told]
+        texts = [_cell_text(cell) if cell else "" for cell in cells]
+        yield [*map(_escape, (row.language, row.base, method_name(row))), *texts]
 
 
-def _told(cell: Cell) -> str:
+def _cell_text(cell: Cell) -> str:
     change = formatting.change(cell)
     return f"{formatting.score(cell)} ({formatting.ends(cell.score, cell.column)})" + (
         f" **{change}**" if change else ""
     )
 
 
-def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> str:
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> str:
     rules = ["---" if place < texts else "---:" for place in range(len(heads))]
     return "\n".join(f"| {' | '.join(row)} |" for row in (heads, rules, *rows))
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\g<0>", " ".join(visible(text).split()))

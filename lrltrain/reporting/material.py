@@ -1,4 +1,4 @@
-"""What a workspace holds beside scores: datasets with samples, adapters with their losses, pages of cards. IO."""
+"""The contents of a workspace besides scores: datasets with samples, adapters with losses, card pages. IO."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,14 +21,14 @@ from lrldata.report.read import read_samples
 from lrldata.report.samples import Shown, shown
 from lrldata.workspace import CARDS, PATTERNS, is_hidden, source_of_adapter
 
-SHOWN = 8  # samples of a dataset
-_LONGEST_CARD = 1 << 16  # bytes that are looked at
-LOG, RUN = "log.json", "run.json"  # of an adapter, as lrltrain.artifact writes them, which needs torch
+SHOWN = 8  # samples per dataset
+_LONGEST_CARD = 1 << 16  # bytes of a card that are read
+LOG, RUN = "log.json", "run.json"  # files of an adapter; lrltrain.artifact names them, but needs torch
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset: where its rows went, how much text there is to train on, and some of it."""
+    """A dataset: the ledger of its rows, the amount of training text, and some samples."""
 
     language: str
     source: str
@@ -41,13 +41,13 @@ class Dataset:
 
     @property
     def unit(self) -> str:
-        """Return what its rows are made from."""
+        """Return the unit that its rows are made from."""
         return unit_of(self.manifest)
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter with what its training logged, and with time and machine where they are known."""
+    """An adapter with the log of its training, and its time and machine if known."""
 
     language: str
     base: str
@@ -64,7 +64,7 @@ class Adapter:
 
 @dataclass(frozen=True)
 class CardPage:
-    """A page that `lrl card` has written."""
+    """A page written by `lrl card`."""
 
     language: str
     name: str
@@ -73,20 +73,20 @@ class CardPage:
 
 @dataclass(frozen=True)
 class Material:
-    """All of it, by folder."""
+    """The contents of a workspace besides scores, in the order of folders."""
 
     datasets: tuple[Dataset, ...]
     adapters: tuple[Adapter, ...]
     cards: tuple[CardPage, ...]
 
     def train_bytes(self, language: str, source: str | None) -> int | None:
-        """Return how many bytes of text a language has of a source; None where the workspace has it not."""
-        found = (each for each in self.datasets if (each.language, each.source) == (language, source))
-        return next((each.train_bytes for each in found if each.train_bytes), None)
+        """Return the bytes of training text of a language and source; None if the workspace has no such dataset."""
+        datasets = (dataset for dataset in self.datasets if (dataset.language, dataset.source) == (language, source))
+        return next((dataset.train_bytes for dataset in datasets if dataset.train_bytes), None)
 
 
 def read_material(workspace: Path) -> Material:
-    """Read it. Raises StorageError for a dataset that is damaged."""
+    """Read datasets, adapters and cards. Raises StorageError if a dataset is damaged."""
     return Material(tuple(_datasets(workspace)), tuple(_adapters(workspace)), tuple(_cards(workspace)))
 
 
@@ -99,7 +99,7 @@ def _datasets(workspace: Path) -> Iterator[Dataset]:
         samples = read_samples(opened, folder)
         kept = samples.kept[:SHOWN] if samples and samples.kept else sample_of(rows, SHOWN)
         train = rows.filter(pl.col("split") == "train").select(pl.len(), bytes=pl.col("text").str.len_bytes().sum())
-        many, size = train.collect().row(0)
+        count, size = train.collect().row(0)
         ledger = from_json(manifest["ledger"])
         source = str(manifest["source"])
         yield Dataset(
@@ -109,7 +109,7 @@ def _datasets(workspace: Path) -> Iterator[Dataset]:
             ledger,
             tuple(funnel(ledger, source)),
             shown(kept, "kept"),
-            many,
+            count,
             size or 0,
         )
 
@@ -119,18 +119,18 @@ def _adapters(workspace: Path) -> Iterator[Adapter]:
         manifest = read_manifest(path.parent, ADAPTER)
         if manifest is None or is_hidden(path, workspace):
             continue
-        log, run = (_beside(path.parent, name) for name in (LOG, RUN))
+        log, run = (_read_json(path.parent, name) for name in (LOG, RUN))
         log = log if isinstance(log, list) else []
         entries = tuple(entry for entry in log if isinstance(entry, dict) and "step" in entry)
         language, base = str(manifest["language"]["code"]), str(manifest["base"]["id"])
         yield Adapter(language, base, path.parent.name, manifest, entries, run if isinstance(run, dict) else {})
 
 
-def _beside(folder: Path, name: str) -> Any:
-    """Read a file of an adapter that scores can be told without; None where it cannot be read."""
+def _read_json(folder: Path, name: str) -> Any:
+    """Read an optional file of an adapter; None if it cannot be read."""
     try:
-        with Held(folder) as held:
-            return json.loads(held.read(name))
+        with Held(folder) as opened:
+            return json.loads(opened.read(name))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -142,10 +142,10 @@ def _cards(workspace: Path) -> Iterator[CardPage]:
             yield CardPage(language, path.parent.name, path)
 
 
-def _first(text: str, key: str) -> str:
-    """Return the text, or the first of a list of them, under a key of YAML, of which nothing else is made.
+def _first_string(text: str, key: str) -> str:
+    """Return the string under a key of YAML, or the first string if it is a list, without constructing other values.
 
-    Aliases of aliases have no end. Raises KeyError.
+    Constructing them all is unsafe: nested aliases can grow without limit. Raises KeyError.
     """
     top = yaml.compose(text, Loader=yaml.SafeLoader)
     for name, value in top.value if isinstance(top, yaml.MappingNode) else ():
@@ -156,11 +156,11 @@ def _first(text: str, key: str) -> str:
 
 
 def _language_of(folder: Path) -> str | None:
-    """Return the language that a card says it is of."""
+    """Return the language that a card states; None if it cannot be read."""
     try:
-        with Held(folder) as held, held.open("README.md") as stream:
+        with Held(folder) as opened, opened.open("README.md") as stream:
             card = stream.read(_LONGEST_CARD).decode("utf-8", "replace").replace("\r\n", "\n")
-        return find(_first(card.split("---\n")[1], "language")).code
+        return find(_first_string(card.split("---\n")[1], "language")).code
     except (
         *(OSError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError),
         *(yaml.YAMLError, LanguageError, PathError),

@@ -1,4 +1,4 @@
-"""The results as one HTML page, self-contained: tables to sort and filter, plots, a section per language. Pure."""
+"""The results as one self-contained HTML page: sortable and filterable tables, plots, language sections. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ HOME = "lrltrain.reporting"
 
 @dataclass(frozen=True)
 class Card:
-    """A page of a card: its name, and the way to it from the report."""
+    """The page of a card: its name, and its address relative to the report."""
 
     name: str
     href: str
@@ -35,7 +35,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """What there is to say of one language."""
+    """The section of one language."""
 
     code: str
     name: str
@@ -56,7 +56,7 @@ def render(
     material: Material,
     home: Path,
 ) -> str:
-    """Return the page; `home` is the folder in which it will lie. Pure."""
+    """Return the page; `home` is the folder that it will be written to. Pure."""
     style, script = asset(STYLE) + asset("results.css", HOME), asset("results.js", HOME)
     compared = [cell for cell in table.cells if cell.against]
     return (
@@ -64,7 +64,7 @@ def render(
         .get_template("results.html.jinja")
         .render(
             table=table,
-            averages=list(_beside(averaged)),
+            averages=list(_by_row(averaged)),
             links=links,
             took=took,
             cost_heads=HEADS,
@@ -88,17 +88,17 @@ def render(
     )
 
 
-def _beside(averaged: Sequence[Average]) -> Iterator[tuple[Average, Mapping[Column, Average]]]:
-    """Yield the averages of one group and method by column, and the first, which tells what they are of."""
+def _by_row(averaged: Sequence[Average]) -> Iterator[tuple[Average, Mapping[Column, Average]]]:
+    """Yield the averages of each group and method by column, preceded by the first, which names the row."""
     rows: dict[tuple[str, str, str, str | None], dict[Column, Average]] = {}
-    for each in averaged:
-        rows.setdefault((each.group, each.base, each.method, each.source), {})[each.column] = each
+    for average in averaged:
+        rows.setdefault((average.group, average.base, average.method, average.source), {})[average.column] = average
     for columns in rows.values():
         yield next(iter(columns.values())), columns
 
 
 def drawn(plot: Plot) -> Markup:
-    """Return the SVG of a plot for the page, which says what it shows; its texts were escaped when it was drawn."""
+    """Return the SVG of a plot with an ARIA label; texts in the SVG were escaped when it was drawn."""
     return Markup(plot.svg).replace("<svg ", Markup('<svg role="img" aria-label="{}" ').format(plot.about), 1)  # noqa: S704
 
 
@@ -139,5 +139,5 @@ def _facts(language: Language | None, table: Table) -> Iterator[tuple[str, str]]
 
 
 def _card(card: CardPage, home: Path) -> Card:
-    way = relpath(card.path.resolve(), home.resolve())
-    return Card(card.name, quote(Path(way).as_posix()))
+    path = relpath(card.path.resolve(), home.resolve())
+    return Card(card.name, quote(Path(path).as_posix()))

@@ -1,4 +1,4 @@
-"""The pipeline of `lrltrain report`: a workspace as tables, plots and a page; the same one gives the same bytes. IO."""
+"""The pipeline of `lrltrain report`: a workspace as tables, plots and a page, reproducible byte for byte. IO."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 PAGE, RESULTS = "report.html", "results.csv"
-MADE_OF = (DATASETS, ADAPTERS, SCORES_FOLDER, CARDS)  # folders that a report reads, and may not be written into
+MADE_OF = (DATASETS, ADAPTERS, SCORES_FOLDER, CARDS)  # folders that a report reads and must not be written into
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What was written, and how many comparisons are more than chance."""
+    """The files of a report, and the number of gains and losses that are more than chance."""
 
     page: Path
     files: tuple[Path, ...]
@@ -40,20 +40,20 @@ class Reported:
     losses: int
 
     def to_frame(self) -> "pl.DataFrame":
-        """Return the scores as a Polars frame, a row per score: what results.csv has."""
+        """Return the scores of results.csv as a Polars frame with one row per score."""
         return read_scores(self.page.parent / RESULTS)
 
     def _repr_html_(self) -> str:
-        """Return the frame as notebooks show it."""
+        """Return the frame as HTML for notebooks."""
         return self.to_frame()._repr_html_()
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
+        """Return the fields as JSON-like values."""
         return vars(self) | {"page": str(self.page), "files": [str(path) for path in self.files]}
 
 
 def is_read(name: str) -> bool:
-    """Return whether a report reads a file below MADE_OF: not the weights of adapters."""
+    """Return whether a report reads a file below MADE_OF; it reads all but the weights of adapters."""
     return not name.endswith((".bin", ".safetensors"))
 
 
@@ -62,32 +62,31 @@ def report(
 ) -> Reported:
     """Write results.md, CSV, LaTeX, plots/*.svg and report.html into `out`, WORKSPACE/report by default.
 
-    Changes are against `against`. Raises UsageError where there is no workspace, nothing in it is `against`, or `out`
-    is a part of it, InputError where it has no score, and
-    StorageError for what is damaged.
+    Changes are relative to `against`. Raises UsageError if there is no workspace, if it has no score of `against`, or
+    if `out` is in a folder that the report reads; InputError if it has no scores; StorageError if a file is damaged.
     """
     home = _home(workspace, out)
     with understood(workspace):
         table = Table(read_cells(workspace, resamples, together=True, against=against), str(against))
         if not table.cells:
             raise InputError(
-                f"{workspace}: holds no scores to report.", "Measure an adapter first, with `lrltrain eval`."
+                f"{workspace}: has no scores to report.", "Measure an adapter first, with `lrltrain eval`."
             )
         material = read_material(workspace)
-        took, listed = costs(material), adapters_csv(material)
-    averaged, linked, drawn = averages(table), links(table, material), plots(table, material)
+        training_costs, adapters_text = costs(material), adapters_csv(material)
+    averaged, correlations, pictures = averages(table), links(table, material), plots(table, material)
     if against != BASE_MODEL and not any(cell.against for cell in table.cells):
-        note(f"note: nothing is compared with {against}: no score is of the same items, base model and text.")
+        note(f"note: nothing is compared with {against}: no score has the same items, base model and text.")
     texts = {
-        "results.md": as_markdown(table, averaged, linked, took),
+        "results.md": as_markdown(table, averaged, correlations, training_costs),
         RESULTS: scores_csv(table),
         "runs.csv": runs_csv(table),
         "averages.csv": averages_csv(averaged),
-        "adapters.csv": listed,
+        "adapters.csv": adapters_text,
         "results.tex": as_tex(table),
         **{f"tables/{name}.tex": text for name, text in as_tables(table).items()},
-        **{f"plots/{plot.name}.svg": plot.alone for plot in drawn},
-        PAGE: render(table, averaged, linked, took, drawn, material, home),
+        **{f"plots/{plot.name}.svg": plot.alone for plot in pictures},
+        PAGE: render(table, averaged, correlations, training_costs, pictures, material, home),
     }
     for name, text in texts.items():
         home.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
@@ -100,9 +99,9 @@ def report(
 def _home(workspace: Path, out: Path | None) -> Path:
     if not workspace.is_dir():
         raise UsageError(
-            f"{workspace}: no such workspace.", "Name the workspace that `lrltrain eval` wrote its scores to."
+            f"{workspace}: no such workspace.", "Give the workspace that `lrltrain eval` wrote its scores to."
         )
     home = out or workspace / REPORT
     if any(home.resolve().is_relative_to((workspace / part).resolve()) for part in MADE_OF):
-        raise UsageError(f"{home}: lies among what the report is made of.", "Name another folder with --out.")
+        raise UsageError(f"{home}: is inside a folder that the report reads.", "Choose another folder with --out.")
     return home

@@ -1,4 +1,4 @@
-"""How much text of a language a base model was trained on, where that is known (sizes.csv names the sources). Pure."""
+"""The amount of text of a language that a base model was trained on, if known (sizes.csv cites the sources). Pure."""
 
 import csv
 from functools import cache
@@ -9,13 +9,13 @@ _MODELS = {"xlm-roberta": "cc100_mb", "xlm-r-": "cc100_mb", "bert-base-multiling
 
 
 def corpus_of(base: str) -> str | None:
-    """Return the column of sizes.csv for a base model, known by its name; None for others."""
+    """Return the column of sizes.csv for a base model, recognized by its name; None for other models."""
     name = base.rstrip("/").rsplit("/", maxsplit=1)[-1].lower()
     return next((corpus for model, corpus in _MODELS.items() if name.startswith(model)), None)
 
 
 def size_of(base: str, language: str) -> float | None:
-    """Return MB (10**6 bytes) of a language in what a base model was trained on: 0 for none, None where not known."""
+    """Return the MB (10**6 bytes) of a language in the training data of a base model: 0 for none, None if unknown."""
     corpus = corpus_of(base)
     return _sizes().get(language, {}).get(corpus) if corpus else None
 

@@ -1,6 +1,6 @@
-"""The results as CSV in long form: a line per score, per run, per average, per adapter. Pure.
+"""The results as CSV in long form: one row per score, per run, per average, or per adapter. Pure.
 
-F1 is of 0 to 1 and perplexities are as they are; a change is a difference of F1 or a ratio of perplexities.
+F1 is from 0 to 1, and perplexities are not scaled. A change is a difference of F1 or a ratio of perplexities.
 """
 
 import csv
@@ -34,41 +34,41 @@ _ADAPTERS = (
     *("language", "base", "method", "source", "name", "seed", "parameters", "parameters_of_base", "steps", "tokens"),
     *("validation_loss_before", "validation_loss", "train_bytes", "seconds", "device"),
 )
-_FORMULA = tuple("=+-@\N{MINUS SIGN}")  # what a formula begins with, for a spreadsheet
+_FORMULA = tuple("=+-@\N{MINUS SIGN}")  # the first characters of a formula in spreadsheets
 
 
 def scores_csv(table: Table) -> str:
-    """Return a line per score."""
-    return _csv(_SCORES, (list(_score(cell)) for cell in _in_order(table)))
+    """Return one row per score."""
+    return _csv(_SCORES, (list(_score_fields(cell)) for cell in _in_order(table)))
 
 
 def read_scores(path: Path) -> pl.DataFrame:
-    """Read the scores of results.csv, with numbers as numbers."""
-    kinds = {name: pl.Int64 if name in _COUNTS else pl.String if name in _TEXTS else pl.Float64 for name in _SCORES}
-    return pl.read_csv(path.read_bytes(), schema=kinds)
+    """Read the scores of results.csv with typed columns."""
+    types = {name: pl.Int64 if name in _COUNTS else pl.String if name in _TEXTS else pl.Float64 for name in _SCORES}
+    return pl.read_csv(path.read_bytes(), schema=types)
 
 
 def runs_csv(table: Table) -> str:
-    """Return a line per run of a task, and per measured perplexity: the value of each seed."""
-    return _csv(_RUNS, ([*_place(cell), *run] for cell in _in_order(table) for run in cell.runs))
+    """Return one row per task run and per measured perplexity, with the value of each seed."""
+    return _csv(_RUNS, ([*_key_fields(cell), *run] for cell in _in_order(table) for run in cell.runs))
 
 
 def averages_csv(averaged: Sequence[Average]) -> str:
-    """Return a line per average."""
-    return _csv(_AVERAGES, (list(_average(each)) for each in averaged))
+    """Return one row per average."""
+    return _csv(_AVERAGES, (list(_average_fields(average)) for average in averaged))
 
 
 def adapters_csv(material: Material) -> str:
-    """Return a line per adapter: its size, what it was trained on, and what that took."""
-    return _csv(_ADAPTERS, (list(_adapter(each, material)) for each in material.adapters))
+    """Return one row per adapter: its size, its training text, and its training cost."""
+    return _csv(_ADAPTERS, (list(_adapter_fields(adapter, material)) for adapter in material.adapters))
 
 
-def _csv(fields: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
+def _csv(fields: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    output = io.StringIO()
+    writer = csv.writer(output, lineterminator="\n")
     writer.writerow(fields)
-    writer.writerows([_plain(value) for value in line] for line in lines)
-    return written.getvalue()
+    writer.writerows([_field_text(value) for value in row] for row in rows)
+    return output.getvalue()
 
 
 def _in_order(table: Table) -> Iterator[Cell]:
@@ -78,41 +78,47 @@ def _in_order(table: Table) -> Iterator[Cell]:
                 yield cell
 
 
-def _place(cell: Cell) -> Iterator[Any]:
+def _key_fields(cell: Cell) -> Iterator[Any]:
     task, data, metric = cell.column
     yield from (*cell.row, task, cell.data or data, metric)
 
 
-def _score(cell: Cell) -> Iterator[Any]:
-    yield from (*_place(cell), cell.items, cell.seeds, cell.train_seeds)
+def _score_fields(cell: Cell) -> Iterator[Any]:
+    yield from (*_key_fields(cell), cell.items, cell.seeds, cell.train_seeds)
     yield from (cell.score.value, cell.sd, cell.score.low, cell.score.high, cell.delta)
     against = cell.against
-    yield from _ends(against.change if against else None)
+    yield from _interval_fields(against.change if against else None)
     yield from (against.p, against.p_corrected) if against else (None,) * 2
     yield cell.verdict
 
 
-def _average(each: Average) -> Iterator[Any]:
-    yield from (each.group, each.base, each.method, each.source, *each.column, len(each.languages))
-    yield from (*_ends(each.score), each.compared, *_ends(each.change), each.p, each.p_corrected)
-    yield from (each.gains, each.losses)
+def _average_fields(average: Average) -> Iterator[Any]:
+    yield from (average.group, average.base, average.method, average.source, *average.column, len(average.languages))
+    yield from (
+        *_interval_fields(average.score),
+        average.compared,
+        *_interval_fields(average.change),
+        average.p,
+        average.p_corrected,
+    )
+    yield from (average.gains, average.losses)
 
 
-def _adapter(each: Adapter, material: Material) -> Iterator[Any]:
-    manifest, trained = each.manifest, each.manifest["trained"]
+def _adapter_fields(adapter: Adapter, material: Material) -> Iterator[Any]:
+    manifest, trained = adapter.manifest, adapter.manifest["trained"]
     seed = manifest["settings"].get("seed")
-    yield from (each.language, each.base, manifest["method"], each.source, manifest["name"], seed)
+    yield from (adapter.language, adapter.base, manifest["method"], adapter.source, manifest["name"], seed)
     yield from (trained[key] for key in ("parameters", "parameters_of_base", "steps", "tokens"))
     yield from (trained[key] for key in ("validation_loss_before", "validation_loss"))
-    yield from (material.train_bytes(each.language, each.source), seconds_of(each), each.run.get("device"))
+    yield from (material.train_bytes(adapter.language, adapter.source), seconds_of(adapter), adapter.run.get("device"))
 
 
-def _ends(value: Interval | float | None) -> tuple[float | None, ...]:
+def _interval_fields(value: Interval | float | None) -> tuple[float | None, ...]:
     return (value.value, value.low, value.high) if isinstance(value, Interval) else (value, None, None)
 
 
-def _plain(value: Any) -> str:
-    """Write a value; a text that a spreadsheet would take for a formula is quoted."""
+def _field_text(value: Any) -> str:
+    """Format a value; a string that a spreadsheet would read as a formula gets a leading apostrophe."""
     if isinstance(value, float):
         return f"{value:.6g}"
     text = "" if value is None else str(value)
@@ -120,6 +126,6 @@ def _plain(value: Any) -> str:
 
 
 def _is_formula(text: str) -> bool:
-    """Return whether a spreadsheet would compute a text: it passes over blanks, and may know signs in full width."""
-    first = next((each for each in text if unicodedata.category(each)[0] not in "ZC"), "")
+    """Return whether a spreadsheet would compute a string; it may skip blanks and accept full-width signs."""
+    first = next((character for character in text if unicodedata.category(character)[0] not in "ZC"), "")
     return unicodedata.normalize("NFKC", first).startswith(_FORMULA)

@@ -1,4 +1,4 @@
-"""Scores as a table: a row per language, base model, method and source, a column per task and its data. Pure."""
+"""Scores as a table: one row per language, base model, method and source, one column per task and dataset. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,17 @@ from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import OF_TASK, TASKS
 from lrltrain.evaluation.statistics import Floats, Interval, is_clear
 
-NONE = "none"  # the method without a language adapter, with which the others are compared
-WITH = "+"  # in the method of a prompted model with an adapter, as prompt-0+lora
+NONE = "none"  # the method without a language adapter, which is the default reference
+WITH = "+"  # in the method of a prompted model with an adapter, such as prompt-0+lora
 ALONE = "the same base model without a language adapter (none)"
 PPPL = "pppl"
-OWN = "each language's own"  # in place of a test set's name
+OWN = "each language's own"  # replaces the name of a test set
 RESAMPLES = 1_000
 _METHODS = (NONE, "seq_bn", "seq_bn_inv", "lora", "full", "fusion", f"fusion{OF_TASK}")
 
 
 class Row(NamedTuple):
-    """What was tested. `variant` is the adapter's, or tells apart what is else the same: names, conditions."""
+    """What was tested. `variant` is the adapter's variant, or a name or condition that makes the row distinct."""
 
     language: str
     base: str
@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 
 class Column(NamedTuple):
-    """What it was tested on, and by what it is measured: F1 of 0 to 1, or perplexities, of which less is better."""
+    """The test data and metric: F1 from 0 to 1, or perplexity, where lower is better."""
 
     task: str
     data: str
@@ -39,15 +39,15 @@ class Column(NamedTuple):
 
     @property
     def lower_is_better(self) -> bool:
-        """Return whether less is better."""
+        """Return whether lower scores are better."""
         return self.task == PPPL
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison on the same items: with the base model without an adapter, or what else the report names.
+    """A comparison on the same items, with the base model without an adapter or another reference of the report.
 
-    `change` is a difference of F1, or the ratio of two perplexities; `drawn` what resamples gave of it.
+    `change` is a difference of F1 or a ratio of perplexities; `drawn` are its values in the bootstrap resamples.
     """
 
     change: Interval
@@ -58,12 +58,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Cell:
-    """A score: mean and standard deviation over seeds, with the interval over seeds and the items of the test set.
+    """A score: its mean and standard deviation over seeds, and the interval over seeds and items of the test set.
 
-    `seeds` counts all runs. Of adapters from several seeds of training, `train_seeds`, the deviation is of the means of
-    each. `data` is the name of the test set, where that of the column stands for those of several languages. `runs` has
-    the value of each: seed of training, if there are several, seed of the task, and F1 or perplexity. `manifests` are
-    those of the runs of a task.
+    `seeds` is the number of runs. `train_seeds` is the number of training seeds of the adapter; if there are several,
+    the standard deviation is over the means of each. `data` is the name of the test set if the column covers several
+    languages' own. `runs` contains, for each run, the training seed (if there are several), the task's seed, and F1 or
+    perplexity. `manifests` are those of the runs of a task.
     """
 
     row: Row
@@ -81,7 +81,7 @@ class Cell:
 
     @property
     def verdict(self) -> Literal["gain", "loss", ""]:
-        """Return whether it is better or worse by more than chance, among all comparisons of the report."""
+        """Return whether the score is better or worse by more than chance, given all comparisons of the report."""
         same = 1.0 if self.column.lower_is_better else 0.0
         if self.against is None or not is_clear(self.against.change, self.against.p_corrected, same):
             return ""
@@ -90,7 +90,7 @@ class Cell:
 
     @property
     def delta(self) -> float | None:
-        """Return how much higher it is than what it is compared with, in the unit of the score."""
+        """Return how much higher the score is than its reference, in the unit of the score."""
         if self.against is None:
             return None
         change = self.against.change.value
@@ -99,21 +99,23 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """All scores of a workspace, in their order, and what their changes are against."""
+    """All scores of a workspace, and the name of the reference of their changes."""
 
     cells: tuple[Cell, ...]
     against: str = ALONE
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """Return the rows: languages as in languages.toml, then base models, methods and sources."""
-        return tuple(sorted({cell.row for cell in self.cells}, key=_order))
+        """Return the rows, sorted by language (as in languages.toml), base model, method and source."""
+        return tuple(sorted({cell.row for cell in self.cells}, key=_sort_key))
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """Return the columns: tasks in their order, perplexities last."""
+        """Return the columns: tasks in their usual order, then perplexities."""
         order = [*TASKS, PPPL]
-        return tuple(sorted({cell.column for cell in self.cells}, key=lambda each: (order.index(each.task), each)))
+        return tuple(
+            sorted({cell.column for cell in self.cells}, key=lambda column: (order.index(column.task), column))
+        )
 
     @cached_property
     def by_place(self) -> Mapping[tuple[Row, Column], Cell]:
@@ -121,57 +123,58 @@ class Table:
         return {(cell.row, cell.column): cell for cell in self.cells}
 
     def of(self, language: str) -> "Table":
-        """Return what is of one language."""
+        """Return the part of the table for one language."""
         return replace(self, cells=tuple(cell for cell in self.cells if cell.row.language == language))
 
 
 def variant_of(name: str, row: Row) -> str:
-    """Return the variant in an adapter's name, LANGUAGE_SOURCE_METHOD_VARIANT; the name itself in another language."""
+    """Return the variant in an adapter name LANGUAGE_SOURCE_METHOD_VARIANT; the whole name if the language differs."""
     if not name.startswith(f"{row.language}_".replace("-", "_")):
         return name
     method = row.method.rpartition(WITH)[2].removesuffix(OF_TASK)
-    begin = f"{row.language}_{row.source}_{method}_".replace("-", "_")
-    return name.removeprefix(begin).replace("_", "-") if name.startswith(begin) else ""
+    prefix = f"{row.language}_{row.source}_{method}_".replace("-", "_")
+    return name.removeprefix(prefix).replace("_", "-") if name.startswith(prefix) else ""
 
 
 def own_sets(cells: Sequence[Cell]) -> list[Cell]:
-    """Put test sets of a task that are of one language each into one column, which has an average then.
+    """Merge the columns of test sets that each belong to a single language, so that they can be averaged.
 
-    Sentiment is measured on another set in each language. A set that languages share stays a column of its own, and so
-    do the sets of a language that has several.
+    Sentiment, for example, has a different test set in each language. A test set that several languages share keeps its
+    own column, and so do the test sets of a language that has several.
     """
-    kinds: dict[tuple[str, str], dict[Column, set[str]]] = {}
+    columns_by_metric: dict[tuple[str, str], dict[Column, set[str]]] = {}
     for cell in cells:
         if not cell.column.lower_is_better:
-            columns = kinds.setdefault((cell.column.task, cell.column.metric), {})
+            columns = columns_by_metric.setdefault((cell.column.task, cell.column.metric), {})
             columns.setdefault(cell.column, set()).add(cell.row.language)
-    apart: set[Column] = set()
-    for columns in kinds.values():
-        tested = Counter(language for several in columns.values() for language in several)
-        named = Counter(column.data.partition(", at most ")[0] for column in columns)
+    merged: set[Column] = set()
+    for columns in columns_by_metric.values():
+        sets_per_language = Counter(language for languages in columns.values() for language in languages)
+        sets_per_name = Counter(column.data.partition(", at most ")[0] for column in columns)
         own = {
             column
-            for column, several in columns.items()
-            if len(several) == 1
-            and all(tested[language] == 1 for language in several)
-            and named[column.data.partition(", at most ")[0]] == 1
+            for column, languages in columns.items()
+            if len(languages) == 1
+            and all(sets_per_language[language] == 1 for language in languages)
+            and sets_per_name[column.data.partition(", at most ")[0]] == 1
         }
-        apart |= own if len(own) > 1 else set()
+        merged |= own if len(own) > 1 else set()
     return [
-        replace(cell, column=cell.column._replace(data=OWN), data=cell.column.data) if cell.column in apart else cell
+        replace(cell, column=cell.column._replace(data=OWN), data=cell.column.data) if cell.column in merged else cell
         for cell in cells
     ]
 
 
 def corrected(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Correct the p of all comparisons of a report, as one family (Holm)."""
-    ps = iter(statistics.holm([cell.against.p for cell in cells if cell.against]))
+    """Correct the p-values of all comparisons of a report as one family (Holm)."""
+    p_values = iter(statistics.holm([cell.against.p for cell in cells if cell.against]))
     return tuple(
-        replace(cell, against=replace(cell.against, p_corrected=next(ps))) if cell.against else cell for cell in cells
+        replace(cell, against=replace(cell.against, p_corrected=next(p_values))) if cell.against else cell
+        for cell in cells
     )
 
 
-def _order(row: Row) -> tuple[Any, ...]:
+def _sort_key(row: Row) -> tuple[Any, ...]:
     codes = [language.code for language in languages()]
     language = codes.index(row.language) if row.language in codes else len(codes)
     method = _METHODS.index(row.method) if row.method in _METHODS else len(_METHODS)

@@ -1,4 +1,4 @@
-"""Adapters that differ in the seed that they were trained with: one method, measured several times."""
+"""Adapters that differ only in their training seed, which are joined into one row."""
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -7,17 +7,17 @@ from typing import TypeVar
 from lrldata.output import note
 from lrltrain.reporting.tables import Row
 
-_SEED = re.compile(r"(?:(.+)[-_])?seed[-_](\d+)")  # the variant that `lrltrain fit --seed 1,2,3` gives to each
+_SEED = re.compile(r"(?:(.+)[-_])?seed[-_](\d+)")  # the variants that `lrltrain fit --seed 1,2,3` makes
 T = TypeVar("T")
 
 
 def seed_of(row: Row) -> tuple[Row, int | None]:
-    """Return a row without the seed that its adapter was trained with, and that seed; None where none is named."""
+    """Return a row without the training seed in its variant, and that seed; None if the variant names none."""
     name, _, conditions = row.variant.partition(" ")
-    found = _SEED.fullmatch(name)
-    if found is None:
+    match = _SEED.fullmatch(name)
+    if match is None:
         return row, None
-    return row._replace(variant=f"{found[1] or ''} {conditions}".strip()), int(found[2])
+    return row._replace(variant=f"{match[1] or ''} {conditions}".strip()), int(match[2])
 
 
 def joined(
@@ -26,44 +26,44 @@ def joined(
     place: Callable[[T], tuple[Row, Hashable]],
     join: Callable[[Row, list[T]], T],
 ) -> list[T]:
-    """Put together what differs in the seed of training alone, in the place of the first; two or more are joined.
+    """Join entries that differ only in their training seed, if there are at least two, in the place of the first.
 
-    `place` tells where something is in the table, and what else it has in common with what it may be joined with;
-    `join` makes one of several, or of one, in the given row. An adapter of the usual seed beside those joined has a row
-    of its own, of which a note tells; `what` says what it is of, as `perplexities`.
+    `place` returns the row of an entry, and what else it must share with the entries it is joined with. `join`
+    combines a list of entries into one in the given row. An adapter with the default seed that would share the row of joined ones gets
+    a row of its own, and a note is printed; `what` names the entries in it, such as `perplexities`.
     """
-    places = [place(each) for each in found]
-    several: dict[tuple[Row, Hashable], list[int]] = {}
-    for number, (row, rest) in enumerate(places):
-        without, seed = seed_of(row)
+    places = [place(entry) for entry in found]
+    numbers_by_key: dict[tuple[Row, Hashable], list[int]] = {}
+    for number, (row, shared) in enumerate(places):
+        base_row, seed = seed_of(row)
         if seed is not None:
-            several.setdefault((without, rest), []).append(number)
-    several = {key: numbers for key, numbers in several.items() if len(numbers) > 1}
-    gone = {number for numbers in several.values() for number in numbers[1:]}
-    rows = {numbers[0]: (row, numbers) for (row, _), numbers in several.items()}
-    beside = {(row, column_of(rest)) for row, rest in several}
-    lone = [number for number, (row, rest) in enumerate(places) if (row, column_of(rest)) in beside]
-    rows |= {number: (_renamed(places[number][0]), [number]) for number in lone}
-    if lone:
-        note(f"note: {len(lone):,} {what} are of one more adapter beside those of several seeds: rows `one seed`.")
+            numbers_by_key.setdefault((base_row, shared), []).append(number)
+    numbers_by_key = {key: numbers for key, numbers in numbers_by_key.items() if len(numbers) > 1}
+    dropped = {number for numbers in numbers_by_key.values() for number in numbers[1:]}
+    rows = {numbers[0]: (row, numbers) for (row, _), numbers in numbers_by_key.items()}
+    joined_rows = {(row, column_of(shared)) for row, shared in numbers_by_key}
+    unseeded = [number for number, (row, shared) in enumerate(places) if (row, column_of(shared)) in joined_rows]
+    rows |= {number: (_renamed(places[number][0]), [number]) for number in unseeded}
+    if unseeded:
+        note(f"note: {len(unseeded):,} {what} are of an adapter whose name has no seed: see the rows `one seed`.")
     return [
-        join(rows[number][0], [found[each] for each in rows[number][1]]) if number in rows else each
-        for number, each in enumerate(found)
-        if number not in gone
+        join(rows[number][0], [found[member] for member in rows[number][1]]) if number in rows else entry
+        for number, entry in enumerate(found)
+        if number not in dropped
     ]
 
 
 def matched(ours: Iterable[int], theirs: Iterable[int], *, single: bool) -> list[tuple[int, int]]:
-    """Match seeds: those that both have, or else as many of each as the fewer has; if `single`, one with each."""
-    mine, its = sorted(set(ours)), sorted(set(theirs))
-    if single and 1 in (len(mine), len(its)):
-        return [(one, other) for one in mine for other in its]
-    shared = [seed for seed in mine if seed in its]
-    return list(zip(shared or mine, shared or its, strict=False))
+    """Return pairs of seeds: the shared ones, or else pairs in order. If `single`, a lone seed is paired with each."""
+    our_seeds, their_seeds = sorted(set(ours)), sorted(set(theirs))
+    if single and 1 in (len(our_seeds), len(their_seeds)):
+        return [(our_seed, their_seed) for our_seed in our_seeds for their_seed in their_seeds]
+    shared = [seed for seed in our_seeds if seed in their_seeds]
+    return list(zip(shared or our_seeds, shared or their_seeds, strict=False))
 
 
 def column_of(rest: Hashable) -> Hashable:
-    """Return the column of what things to be joined have in common, which comes first."""
+    """Return the column, which is the first part of what joined entries share."""
     return rest[0] if isinstance(rest, tuple) else rest
 
 

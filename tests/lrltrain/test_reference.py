@@ -147,12 +147,15 @@ def test_what_is_not_there_or_several_is_bad_usage(tmp_path: Path) -> None:
     put(tmp_path, "none", 0.3)
     put(tmp_path, "prompt-0", 0.4)
     put(tmp_path, "prompt-4", 0.4)
-    with pytest.raises(UsageError, match="gpt-4: no scores of such a method or model") as error:
+    with pytest.raises(UsageError, match="gpt-4: no method or model with this name has scores") as error:
         read_cells(tmp_path, 100, against=Reference("gpt-4"))
-    assert error.value.hint == "There are none, prompt-0, prompt-4, and of models prompted-1B, xlm-roberta-base."
+    assert (
+        error.value.hint
+        == "The methods are none, prompt-0, prompt-4, and the models are prompted-1B, xlm-roberta-base."
+    )
     with pytest.raises(UsageError, match="prompted-1B: has scores of several methods") as error:
         read_cells(tmp_path, 100, against=Reference("prompted-1B"))
-    assert error.value.hint == "Name one: 'prompted-1B: prompt-0', 'prompted-1B: prompt-4'."
+    assert error.value.hint == "Choose one: 'prompted-1B: prompt-0', 'prompted-1B: prompt-4'."
     assert changes(tmp_path, "prompted-1B:prompt-4")["none"] is not None
 
 
@@ -160,9 +163,9 @@ def test_the_report_says_what_its_changes_are_against(tmp_path: Path) -> None:
     fill(tmp_path, languages=("ro", "mt"), seeds=(1,))
     written = lrltrain.report(tmp_path, against="lora", out=tmp_path / "against")
     home = written.page.parent
-    assert "A change is against lora:" in (home / "results.md").read_text("utf-8")
+    assert "Changes are relative to lora:" in (home / "results.md").read_text("utf-8")
     for name in ("results.tex", *(str(path.relative_to(home)) for path in (home / "tables").glob("*.tex"))):
-        assert "what differs from lora by more than chance" in (home / name).read_text("utf-8")
+        assert "a difference from lora that is more than chance" in (home / name).read_text("utf-8")
     page = written.page.read_text("utf-8")
     assert "comparisons with lora," in page
     assert "without a language adapter" not in page.replace("Grey is the base model without a language adapter", "")

@@ -209,7 +209,7 @@ def test_correlations_are_over_languages(filled: Path) -> None:
     table = Table(corrected(read_tasks(filled, 100, 999)))
     found = {(link.of, link.to): link.found for link in links(table, read_material(filled))}
     assert (
-        found["xlm-roberta-base, topic, sib200: change of lora, conceptnet", "bytes of text adapted to (log)"].points
+        found["xlm-roberta-base, topic, sib200: change of lora, conceptnet", "bytes of adaptation text (log)"].points
         == 3
     )
     assert {each.points for each in found.values()} == {3}
@@ -437,11 +437,11 @@ def test_a_table_of_thirty_languages_goes_on_over_pages(tmp_path: Path) -> None:
 def test_a_workspace_without_scores_is_refused(tmp_path: Path, lrltrain: Command) -> None:
     with pytest.raises(UsageError, match="no such workspace"):
         report(tmp_path / "none")
-    with pytest.raises(InputError, match=r"holds no scores.*lrltrain eval"):
+    with pytest.raises(InputError, match=r"has no scores.*lrltrain eval"):
         report(tmp_path)
     done = lrltrain("report", tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "holds no scores" in done.stderr
+    assert "has no scores" in done.stderr
     assert not (tmp_path / "report").exists()
 
 
