@@ -7,7 +7,7 @@ from statistics import fmean
 from lrltrain.reporting.formatting import MINUS
 from lrltrain.reporting.material import Adapter, Material
 
-HEADS = ("base model", "method", "adapters", "parameters", "of the base model", "tokens", "minutes")
+HEADS = ("base model", "method", "adapters", "parameters", "share of base model", "tokens", "minutes")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link]
         rows = [[_escape(text) for text in _average(each)] for each in averaged]
         parts += ["## Averages", READING_AVERAGES, _table([*AVERAGE], rows, 4)]
     if links:
-        heads = ["of", "with", "points", "Spearman", "p", "Pearson", "p"]
+        heads = ["quantity", "correlated with", "languages", "Spearman", "p", "Pearson", "p"]
         rows = [[_escape(link.of), _escape(link.to), *link.numbers()] for link in links]
         parts += ["## Correlations", _table(heads, rows, 2)]
     if took:
