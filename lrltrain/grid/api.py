@@ -110,7 +110,7 @@ def _engine(name: str) -> EngineName:
     try:
         return EngineName(name)
     except ValueError as error:
-        raise UsageError(f"engine: {name!r} is not known.", f"Known: {', '.join(EngineName)}.") from error
+        raise UsageError(f"engine: {name!r} is unknown.", f"Choose from {', '.join(EngineName)}.") from error
 
 
 def _labels(only: str | Iterable[str] | None) -> tuple[str, ...]:

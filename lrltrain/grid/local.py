@@ -103,7 +103,7 @@ class Local:
             jobs if jobs[0].kind == "fit" else jobs[:1] for slot, jobs, _ in self._busy.values() if slot.gpu == gpu
         ]
         sharing = [job for jobs in groups for job in jobs]
-        return sum(share_of(each, gpu.memory, self.jobs_per_gpu) for each in sharing)
+        return sum(share_of(job, gpu.memory, self.jobs_per_gpu) for job in sharing)
 
     def finished(self, seconds: float) -> list[Record]:
         """Return the records of jobs that ended; their status is `lost` if the process was killed."""

@@ -54,7 +54,7 @@ def gpus() -> tuple[Gpu, ...]:
     memory = {name: int(size) << 20 for index, uuid, size in rows if size.isdigit() for name in (index, uuid)}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     # UUIDs unless CUDA_VISIBLE_DEVICES says otherwise: torch numbers GPUs by speed, nvidia-smi by slot.
-    names = [uuid for _, uuid, _ in rows] if visible is None else [each.strip() for each in visible.split(",")]
+    names = [uuid for _, uuid, _ in rows] if visible is None else [name.strip() for name in visible.split(",")]
     return tuple(Gpu(name, memory[name]) for name in names if name in memory)
 
 
@@ -65,5 +65,5 @@ def free_memory() -> int:
         free = int(meminfo.split("MemAvailable:")[1].split()[0]) * 1024
     except (OSError, IndexError, ValueError):
         free = 8 << 30  # not Linux: assume a typical laptop
-    left = memory_left()
-    return free if left is None else min(free, left)
+    limit = memory_left()
+    return free if limit is None else min(free, limit)

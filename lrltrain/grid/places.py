@@ -105,5 +105,5 @@ def is_by_language(folder: Path) -> bool:
     """Return whether a folder has a folder per language, so that a missing one means a language without data."""
     if not folder.is_dir():
         return False
-    codes = {code for each in languages() for code in (each.code, each.flores, each.sib200)}
-    return not codes.isdisjoint(each.name for each in folder.iterdir())
+    codes = {code for language in languages() for code in (language.code, language.flores, language.sib200)}
+    return not codes.isdisjoint(entry.name for entry in folder.iterdir())

@@ -16,10 +16,10 @@ def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
     everything = list(jobs)
     labels = {label for job in everything for label in job.labels} - {BASE_FOLDER}
     selected_values: dict[str, set[str]] = {}
-    for each in (part for text in only for part in text.split(",")):
-        label, equals, value = each.partition("=")
+    for choice in (part for text in only for part in text.split(",")):
+        label, equals, value = choice.partition("=")
         if not equals or label not in labels:
-            raise UsageError(f"--only {each!r}: not LABEL=VALUE.", f"The labels are {', '.join(sorted(labels))}.")
+            raise UsageError(f"--only {choice!r}: not LABEL=VALUE.", f"The labels are {', '.join(sorted(labels))}.")
         selected_values.setdefault(label, set()).add(value)
     for label, values in selected_values.items():
         names = {name for job in everything if label in job.labels for name in _names(job, label)}
@@ -37,9 +37,9 @@ def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
         job.id for job in everything if job.kind != "report" and matches(job) and _is_selectable(job, selected_values)
     ]
     while queue:
-        if (each := queue.pop()) not in ids:
-            ids.add(each)
-            queue += by_id[each].needs
+        if (job_id := queue.pop()) not in ids:
+            ids.add(job_id)
+            queue += by_id[job_id].needs
     selected = [job for job in everything if job.id in ids]
     for job in everything:
         if job.kind == "report":

@@ -147,7 +147,7 @@ def status(jobs: list[Job], slots: int, began: float, records: Records) -> tuple
     failed = [record for job, record in records_by_job.items() if record is not None and states[job] == "failed"]
     notes = [f"running: {job.name}" for job in running]
     notes += [f"{len(waiting):,} wait for failed jobs."] if waiting else []
-    left = [] if not seconds else [f"About {hours(seconds / at_once)} left, at {at_once:.2g} jobs at once."]
+    estimate = [] if not seconds else [f"About {hours(seconds / at_once)} left, at {at_once:.2g} jobs at once."]
     value = {
         **totals,
         "waiting": len(waiting),
@@ -159,7 +159,7 @@ def status(jobs: list[Job], slots: int, began: float, records: Records) -> tuple
         "seconds_left": None if seconds is None else round(seconds / at_once, 1),
         "at": round(time.time()),
     }
-    return Group(overview, *notes, *left, *([failures(failed, records)] if failed else [])), value
+    return Group(overview, *notes, *estimate, *([failures(failed, records)] if failed else [])), value
 
 
 def _waiting(jobs: Iterable[Job], states: Mapping[str, str]) -> set[str]:
@@ -201,7 +201,11 @@ def unfinished(workspace: Path) -> str:
         jobs = [job for job in records.read_plan()[0] if job.kind not in ("report", "push")]
     except StorageError:
         return ""
-    ended = [record.status if (record := records.read(job.id)) else "left" for job in jobs]
-    left = [status for status in ended if status != "done"]
-    failed = f", {left.count('failed'):,} of them failed" if "failed" in left else ""
-    return f"{len(left):,} of {len(jobs):,} jobs of the study in this workspace are not done{failed}" if left else ""
+    statuses = [record.status if (record := records.read(job.id)) else "left" for job in jobs]
+    remaining = [status for status in statuses if status != "done"]
+    failed = f", {remaining.count('failed'):,} of them failed" if "failed" in remaining else ""
+    return (
+        f"{len(remaining):,} of {len(jobs):,} jobs of the study in this workspace are not done{failed}"
+        if remaining
+        else ""
+    )

@@ -140,5 +140,5 @@ def _average(group: str, method: Row, column: Column, cells: Sequence[Cell]) -> 
     )
 
 
-def _mean(values: Sequence[float], drawn: Sequence[Floats | None], least: float = -1.0) -> Interval:
-    return mirrored(fmean(values), np.mean([resamples for resamples in drawn if resamples is not None], axis=0), least)
+def _mean(values: Sequence[float], resamples: Sequence[Floats | None], least: float = -1.0) -> Interval:
+    return mirrored(fmean(values), np.mean([draws for draws in resamples if draws is not None], axis=0), least)

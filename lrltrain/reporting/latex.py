@@ -18,7 +18,7 @@ _CAPTION = (
     "the change, over seeds and items, that excludes 0 (or 1 for a ratio)."
 )
 _NOT_T1 = "ªºµĦħĸŉĿŀŦŧ"  # Latin letters below U+0180 that T1 lacks
-_TEX = {each: rf"\{each}" for each in "&%$#_{}"} | {
+_TEX = {character: rf"\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",

@@ -41,14 +41,14 @@ def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link]
     """Return the tables of scores, averages, correlations and training costs."""
     parts = ["# Results", reading(table), "## Scores", _table(_heads(table), _rows(table), 3)]
     if averaged:
-        rows = [[_escape(text) for text in _average(each)] for each in averaged]
+        rows = [[_escape(text) for text in _average_texts(average)] for average in averaged]
         parts += ["## Averages", READING_AVERAGES, _table([*AVERAGE], rows, 4)]
     if links:
         heads = ["quantity", "correlated with", "languages", "Spearman", "p", "Pearson", "p"]
         rows = [[_escape(link.of), _escape(link.to), *link.numbers()] for link in links]
         parts += ["## Correlations", _table(heads, rows, 2)]
     if took:
-        cost_rows = [[_escape(each.base), _escape(f"{each.method}, {each.source}"), *each.numbers()] for each in took]
+        cost_rows = [[_escape(cost.base), _escape(f"{cost.method}, {cost.source}"), *cost.numbers()] for cost in took]
         parts += ["## Adapters", READING_COSTS, _table(HEADS, cost_rows, 2)]
     return "\n\n".join(parts) + "\n"
 
@@ -56,20 +56,20 @@ def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link]
 AVERAGE = ("group", "base model", "method", "task", "languages", "score", "change", "p", "gains", "losses")
 
 
-def _average(each: Average) -> list[str]:
-    score = formatting.number(formatting.point_estimate(each.score), each.column)
-    if not isinstance(each.score, float):
-        score += f" ({formatting.ends(each.score, each.column)})"
-    p = formatting.p_value(each.p_corrected) if each.p_corrected is not None else ""
+def _average_texts(average: Average) -> list[str]:
+    score = formatting.number(formatting.point_estimate(average.score), average.column)
+    if not isinstance(average.score, float):
+        score += f" ({formatting.ends(average.score, average.column)})"
+    p = formatting.p_value(average.p_corrected) if average.p_corrected is not None else ""
     counts = [
-        formatting.languages_of(each),
+        formatting.languages_of(average),
         score,
-        formatting.average_change(each),
+        formatting.average_change(average),
         p,
-        str(each.gains),
-        str(each.losses),
+        str(average.gains),
+        str(average.losses),
     ]
-    return [each.group, each.base, method_name(each), column_name(each.column), *counts]
+    return [average.group, average.base, method_name(average), column_name(average.column), *counts]
 
 
 def _heads(table: Table) -> list[str]:

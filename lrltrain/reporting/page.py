@@ -104,7 +104,7 @@ def drawn(plot: Plot) -> Markup:
 
 def _sections(table: Table, material: Material, home: Path) -> Iterator[Section]:
     scored = [row.language for row in table.rows]
-    others = [each.language for each in material.datasets] + [each.language for each in material.adapters]
+    others = [dataset.language for dataset in material.datasets] + [adapter.language for adapter in material.adapters]
     series = in_order(table, material)
     for code in dict.fromkeys([*scored, *sorted(others)]):
         try:

@@ -131,17 +131,17 @@ def read_perplexities(
     return [_tested_by_sentence(result, times) for result in results]
 
 
-def _tested_by_sentence(found: Found, times: int) -> Cell:
-    cell, apart = found.cell, found.apart
+def _tested_by_sentence(result: Found, times: int) -> Cell:
+    cell, differences = result.cell, result.apart
     cell = replace(cell, runs=cell.runs or ((None, None, cell.score.value),))
-    if cell.against is None or apart is None:
+    if cell.against is None or differences is None:
         return cell
-    return replace(cell, against=replace(cell.against, p=statistics.sign_flips(apart, times, seed=0)))
+    return replace(cell, against=replace(cell.against, p=statistics.sign_flips(differences, times, seed=0)))
 
 
-def _join_key(found: Found) -> tuple[Row, Hashable]:
+def _join_key(result: Found) -> tuple[Row, Hashable]:
     """Return the row of a perplexity, and what else it must share with those it is joined with."""
-    return found.cell.row, (found.cell.column, found.cell.items, fingerprint(conditions_of(found.manifest)))
+    return result.cell.row, (result.cell.column, result.cell.items, fingerprint(conditions_of(result.manifest)))
 
 
 def _join(row: Row, results: list[Found]) -> Found:
@@ -162,34 +162,34 @@ def _join(row: Row, results: list[Found]) -> Found:
     return Found(cell, results[0].manifest, np.mean(differences, axis=0) if is_complete else None, folders=folders)
 
 
-def _compare_with(found: Found, results: Sequence[Found], against: Reference, resamples: int) -> Found:
+def _compare_with(result: Found, results: Sequence[Found], against: Reference, resamples: int) -> Found:
     """Compare with the reference: seed by seed if both have several, or a single adapter with each seed."""
-    other = _reference_for(found, results, against)
-    found = replace(found, cell=replace(found.cell, against=None), apart=None)
-    seeds = matched(found.folders, other.folders, single=True) if other else []
-    pairs = [(found.folders[seed], other.folders[other_seed]) for seed, other_seed in seeds] if other else []
+    other = _reference_for(result, results, against)
+    result = replace(result, cell=replace(result.cell, against=None), apart=None)
+    seeds = matched(result.folders, other.folders, single=True) if other else []
+    pairs = [(result.folders[seed], other.folders[other_seed]) for seed, other_seed in seeds] if other else []
     read = {folder: read_likelihoods(folder) for pair in pairs for folder in pair}
     if not pairs or any(not np.array_equal(read[one].tokens, read[another].tokens) for one, another in pairs):
-        return found
-    formula = found.manifest["settings"]["formula"]
+        return result
+    formula = result.manifest["settings"]["formula"]
     statistic = statistic_of(formula)
     changes = [ratio(read[one], read[another], statistic, resamples, 0) for one, another in pairs]
     differences = np.mean([read[one].differences(read[another], formula) for one, another in pairs], axis=0)
     change = _geometric(changes) if len(changes) > 1 else changes[0]
-    return replace(found, cell=replace(found.cell, against=Comparison(change, p=1.0)), apart=differences)
+    return replace(result, cell=replace(result.cell, against=Comparison(change, p=1.0)), apart=differences)
 
 
-def _reference_for(found: Found, results: Sequence[Found], against: Reference) -> Found | None:
+def _reference_for(result: Found, results: Sequence[Found], against: Reference) -> Found | None:
     """Return the reference of a perplexity, measured under the same conditions."""
-    row, conditions = found.cell.row, conditions_of(found.manifest)
+    row, conditions = result.cell.row, conditions_of(result.manifest)
     candidates = [
-        result
-        for result in results
-        if result.cell.column == found.cell.column
-        and against.fits(row, result.cell.row)
-        and conditions_of(result.manifest) == conditions
+        other
+        for other in results
+        if other.cell.column == result.cell.column
+        and against.fits(row, other.cell.row)
+        and conditions_of(other.manifest) == conditions
     ]
-    return against.choose(row, candidates, lambda result: result.cell.row, lambda result: result.cell.seeds)
+    return against.choose(row, candidates, lambda other: other.cell.row, lambda other: other.cell.seeds)
 
 
 def _geometric(intervals: Sequence[Interval]) -> Interval:

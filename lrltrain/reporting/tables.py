@@ -151,14 +151,14 @@ def own_sets(cells: Sequence[Cell]) -> list[Cell]:
     for columns in columns_by_metric.values():
         sets_per_language = Counter(language for languages in columns.values() for language in languages)
         sets_per_name = Counter(column.data.partition(", at most ")[0] for column in columns)
-        own = {
+        single_language = {
             column
             for column, languages in columns.items()
             if len(languages) == 1
             and all(sets_per_language[language] == 1 for language in languages)
             and sets_per_name[column.data.partition(", at most ")[0]] == 1
         }
-        merged |= own if len(own) > 1 else set()
+        merged |= single_language if len(single_language) > 1 else set()
     return [
         replace(cell, column=cell.column._replace(data=OWN), data=cell.column.data) if cell.column in merged else cell
         for cell in cells

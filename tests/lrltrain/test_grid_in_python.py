@@ -87,7 +87,7 @@ def test_what_failed_is_an_error_after_the_rest_is_done(tmp_path: Path) -> None:
         ({}, {}, "recipe: languages is missing."),
         (recipe(), {"workers": 0}, "workers: 0 is not a number of 1 or more."),
         (recipe(), {"retries": -1}, "retries: -1 is not a number of 0 or more."),
-        (recipe(), {"engine": "slurm"}, "engine: 'slurm' is not known. Known: local, ray."),
+        (recipe(), {"engine": "slurm"}, "engine: 'slurm' is unknown. Choose from local, ray."),
         (recipe(), {"only": "lang=ug"}, "only lang=ug: no job has it."),
         (recipe(), {"out": 5}, "out: 5 is not a path."),
         (recipe(), {"only": 3}, "only: 3 is not a label."),
