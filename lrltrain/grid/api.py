@@ -1,4 +1,4 @@
-"""`lrltrain.run_grid`: run a whole study from Python, by the same pipeline as the command."""
+"""`lrltrain.run_grid`: run a whole study from Python, with the same pipeline as the command."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -86,7 +86,7 @@ class Fits(BaseModel):
 
     @property
     def variants(self) -> dict[str, Options]:
-        """Return the options of each training seed by the variant of its adapters; a single seed makes no variant."""
+        """Return the options of each training seed by the name of its variant, which is empty for a single seed."""
         if not self.seeds:
             return {"": {}}
         if len(self.seeds) == 1:

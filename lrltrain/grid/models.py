@@ -25,22 +25,22 @@ class Model:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Return the labels of its jobs, in addition to its name."""
+        """Return the labels of the model's jobs, in addition to its name."""
         return {} if self.folder == base_name(self.model) else {BASE_FOLDER: self.folder}
 
     @property
     def of_eval(self) -> dict[str, str]:
-        """Return its options of `lrltrain eval`."""
+        """Return the options of `lrltrain eval` for the model."""
         return {"base_id": self.base_id} if self.base_id else {}
 
     @property
     def of_eval_alone(self) -> dict[str, str]:
-        """Return its options of `lrltrain eval` without an adapter; an adapter would name the revision."""
+        """Return the options of `lrltrain eval` for the model without an adapter, which would name the revision itself."""
         return self.of_eval | ({"base_revision": self.base_revision} if self.base_revision else {})
 
     @property
     def of_fit(self) -> dict[str, str]:
-        """Return its options of `lrltrain fit`."""
+        """Return the options of `lrltrain fit` for the model."""
         default = base_name(self.base_id or public_id(self.model))
         return self.of_eval | ({} if self.folder == default else {"base_folder": self.folder})
 

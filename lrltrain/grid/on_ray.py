@@ -28,7 +28,7 @@ _AHEAD = 4  # jobs per core that are handed to Ray before they can start
 class OnRay:
     """An engine that hands jobs to Ray. If the cluster has GPUs, fits and evals get one, or a fraction of one.
 
-    Ray does not report the memory of a GPU: all are assumed to have that of this machine's smallest.
+    Ray does not report GPU memory: every GPU is assumed to have that of this machine's smallest one.
     """
 
     workspace: str
@@ -82,7 +82,7 @@ class OnRay:
         """Hand a job to Ray."""
         (job,) = jobs
         share = share_of(job, self._memory, self.jobs_per_gpu) if self._has_gpus else 0.0
-        remote = ray.remote(_run_in).options(
+        remote = ray.remote(_run_in_folder).options(
             num_cpus=self.threads, num_gpus=share, max_retries=self.retries, name=job.name
         )
         self._busy[remote.remote(str(Path.cwd()), job.as_json(), self.workspace, self.cache)] = (
@@ -119,7 +119,7 @@ def _check_address(address: str | None) -> None:
             ) from error
 
 
-def _run_in(home: str, described: dict[str, Any], workspace: str, cache: str) -> Record:
+def _run_in_folder(home: str, described: dict[str, Any], workspace: str, cache: str) -> Record:
     """Run a job in the folder where the grid was started, if the node has it: paths in recipes are relative to it."""
     if Path(home).is_dir():
         os.chdir(home)

@@ -1,6 +1,6 @@
 """The parts of a workspace that a job reads and writes, as paths relative to the workspace.
 
-For a base model in a local folder this reads its configuration, which may give it another name.
+If a base model is a local folder, its configuration is read, because it may state another name.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from lrldata.workspace import ADAPTERS, DATASETS, SCORES_FOLDER, adapter_path, d
 from lrltrain.grid.job import Job, base_folder
 from lrltrain.names import base_name, public_id
 
-SCRATCH = "parts"  # of web text that is cleaned by one job per file: the output of these jobs until the build
+SCRATCH = "parts"  # the output of jobs that clean one file of web text each, until the build
 _INPUT_SETTINGS = ("adapters", "adapter", "corpus", "data")  # settings that may name the output of other jobs
 
 
@@ -102,7 +102,7 @@ def folders_of(files: Iterable[str]) -> list[str]:
 
 
 def is_by_language(folder: Path) -> bool:
-    """Return whether a folder has a folder per language, so that a missing one means a language without data."""
+    """Return whether a folder has one folder per language, so that a missing one means that a language has no data."""
     if not folder.is_dir():
         return False
     codes = {code for language in languages() for code in (language.code, language.flores, language.sib200)}

@@ -31,7 +31,7 @@ class Engine(Protocol):
 
 @dataclass
 class Schedule:
-    """The state of a grid. `jobs` are by id, each after the jobs it needs.
+    """The state of a grid. `jobs` maps ids to jobs, each after the jobs it needs.
 
     A job that fails is retried up to `retries` times, unless retrying cannot help. The report covers whatever there is
     when all other jobs have ended, and is written again if anything is new.
@@ -133,7 +133,7 @@ def run(
     schedule = Schedule({job.id: job for job in jobs}, records, retries)
     schedule.find_done(verify=verify)
     while not schedule.is_over:
-        waiting: set[str] = set()  # kinds of jobs without room: later jobs of a kind must not overtake the first
+        waiting: set[str] = set()  # kinds without room: later jobs of the same kind must not overtake
         ready = schedule.ready()
         for job in ready:
             if job.id in schedule.running:  # started in the group of an earlier job

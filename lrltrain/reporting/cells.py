@@ -29,6 +29,6 @@ def read_cells(
 
 
 def _most_comparisons(workspace: Path) -> int:
-    """Return an upper bound of the number of comparisons, without reading any score."""
+    """Return an upper bound on the number of comparisons, without reading any score."""
     groups = {run.folder.parent for run in runs_in(workspace)}
     return len(groups) + sum(1 for _ in workspace.glob(score_path("*", "*", "*", f"{PPPL}-*")))

@@ -27,7 +27,7 @@ _THEME = (
     "<style>:root{color-scheme:light dark;color:#1f2937}@media(prefers-color-scheme:dark){:root{color:#e5e7eb}}</style>"
 )
 LEVELS = 4  # of names stacked above points
-FEW = 12  # at most so many languages are all named in a plot of changes
+FEW = 12  # a plot of changes names its languages only up to this many
 _SIZES = [0, 10, 100, 1_000, 10_000, 100_000]
 _CONFIG: Mapping[str, Any] = {
     "aria": False,  # the page labels the whole plot

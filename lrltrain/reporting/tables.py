@@ -61,9 +61,9 @@ class Cell:
     """A score: its mean and standard deviation over seeds, and the interval over seeds and items of the test set.
 
     `seeds` is the number of runs. `train_seeds` is the number of training seeds of the adapter; if there are several,
-    the standard deviation is over the means of each. `data` is the name of the test set if the column covers several
-    languages' own. `runs` contains, for each run, the training seed (if there are several), the task's seed, and F1 or
-    perplexity. `manifests` are those of the runs of a task.
+    the standard deviation is over the means of each. `data` is the name of the test set if the column merges those of
+    several languages. `runs` contains, for each run, the training seed (if there are several), the task's seed, and F1
+    or perplexity. `manifests` are those of the runs of a task.
     """
 
     row: Row
