@@ -165,7 +165,7 @@ def load_grid_config(recipe: Path | Mapping[str, Any], flags: Mapping[str, Any])
     values = _underscored(read_toml(recipe) if isinstance(recipe, Path) else dict(recipe))
     push = values.get("push")
     if isinstance(push, dict):
-        refuse_recipient(file, push.get("endpoint"), "the token", "Set HF_ENDPOINT in its place.")
+        refuse_recipient(file, push.get("endpoint"), "the token", "Set HF_ENDPOINT instead.")
     return check(GridConfig, values, flags, file)
 
 

@@ -88,7 +88,7 @@ def _fit_config(job: Job, records: Records, cache: Path) -> "FitConfig":
     home = records.workspace / str(home_of(job))
     if plan.folder.resolve() != home.resolve():  # other jobs look for the adapter there
         raise StorageError(
-            f"{plan.folder}: the adapter would be written here and not to {home}: the base model has changed its name.",
+            f"{plan.folder}: the adapter would be written here, not to {home}: the base model's name has changed.",
             "Start the grid again.",
         )
     if is_made(plan):

@@ -35,7 +35,7 @@ class Model:
 
     @property
     def of_eval_alone(self) -> dict[str, str]:
-        """Return the options of `lrltrain eval` for the model without an adapter, which would name the revision itself."""
+        """Return the options of `lrltrain eval` for the model alone; an adapter would name the revision itself."""
         return self.of_eval | ({"base_revision": self.base_revision} if self.base_revision else {})
 
     @property

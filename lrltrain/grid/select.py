@@ -53,5 +53,5 @@ def _names(job: Job, label: str) -> set[str]:
 
 
 def _is_selectable(job: Job, selected_values: Mapping[str, set[str]]) -> bool:
-    """Return whether labels alone select a job. A dataset without one of them is selected only if an adapter needs it."""
+    """Return whether labels alone select a job. A dataset that lacks one is selected only if an adapter needs it."""
     return job.kind != "build" or all(label in job.labels for label in selected_values)

@@ -101,7 +101,7 @@ def names_of_conditions(scores: Sequence[Made]) -> list[str]:
 
 
 def _name_duplicates(scores: Sequence[Made], places: Sequence[int], names: list[str]) -> None:
-    """Name scores that differ only in libraries or adapter. The one with most seeds (then the newest) keeps its name."""
+    """Name scores that differ only in libraries or adapter. The one with most seeds (or the newest) keeps its name."""
     order = sorted(
         range(len(scores)), key=lambda place: (scores[place].seeds, versions_of(scores[place].made_with)), reverse=True
     )

@@ -138,7 +138,7 @@ def losses(language: str, adapters: Sequence[Adapter], series: Sequence[str]) ->
         )
         chart = line.mark_line(strokeWidth=2).encode(shape=alt.value("circle")) + line.mark_point(filled=True, size=36)
         panels.append(chart.properties(width=WIDTH, height=HEIGHT, title=str(base)))
-    about = "Loss on the validation split during training. The adapter with the lowest loss is kept."
+    about = "Loss on the validation split during training. The checkpoint with the lowest loss is kept."
     return Plot(f"loss-{language}", "Losses", about, _svg(_side_by_side(panels)))
 
 

@@ -69,10 +69,10 @@ def read_tasks(
     With `together`, adapters that differ only in their training seed share one cell.
     """
     runs, replaced = current_runs(workspace)
-    note_replaced("runs of tasks", replaced)
+    note_replaced("task runs", replaced)
     groups = _groups(runs)
     if together:
-        groups = joined("scores of tasks", groups, _join_key, _join)
+        groups = joined("task scores", groups, _join_key, _join)
     candidates = {id(group): _candidates(group, groups, against) for group in groups}
     pairs = [(group, _reference_for(group, candidates[id(group)], against)) for group in groups]
     _note_uncompared([group for group, base in pairs if base is None and candidates[id(group)]], against)

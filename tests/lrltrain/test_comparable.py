@@ -132,7 +132,7 @@ def test_an_adapter_of_the_usual_seed_beside_others_has_a_name(
         cells = read_tasks(tmp_path, 100, 99, together=True)
     told = {(cell.row.language, cell.row.variant): cell.seeds for cell in cells if cell.row.method == "lora"}
     assert told == {("ro", ""): 4, ("ro", "one seed"): 1, ("mt", ""): 4}, "the plain name is the same in all languages"
-    assert "1 scores of tasks are of an adapter whose name has no seed" in caplog.text
+    assert "1 task scores are of an adapter whose name has no seed" in caplog.text
 
 
 def test_seeds_under_other_settings_are_not_joined(tmp_path: Path) -> None:
