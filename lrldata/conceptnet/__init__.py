@@ -1,1 +1,1 @@
-"""From a ConceptNet dump to facts in sentences."""
+"""Build datasets of sentences from the facts in a ConceptNet dump."""

@@ -1,4 +1,4 @@
-"""The pipeline of `lrldata build`: from the dump to a dataset folder for each language."""
+"""The pipeline of `lrldata build`, from the dump to one dataset folder per language."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -39,70 +39,73 @@ from lrldata.threads import cores
 from lrldata.workspace import Dataset, dataset_path
 
 ALL_SCRIPTS = "any"
-AT_ONCE = 4  # languages: one alone has too few rows to keep the cores busy
-EDGES_AT_ONCE = 3_000_000  # of the languages that are read together: about two gigabytes
+AT_ONCE = 4  # languages in parallel: a single one has too few rows to keep all cores busy
+EDGES_AT_ONCE = 3_000_000  # edges of languages that are read together: about two gigabytes
 
 
 def build(config: BuildConfig, progress: Progress) -> list[Dataset]:
-    """Build the datasets that `config` asks for, all from one index. Unchanged ones are left alone.
+    """Build the datasets of the configured languages, all from one index. Unchanged datasets are left alone.
 
-    A language that the dump does not hold, or of which nothing is left, does not stop the others: IncompleteError
-    names it when they are built.
+    A language that the dump does not contain, or of which no rows are left, does not stop the others: once they are
+    built, IncompleteError names it.
     """
-    chosen = parse(config.lang)
-    books = {language.code: phrasebook(config.templates, language) for language in chosen}
-    for language in chosen:
+    languages = parse(config.lang)
+    books = {language.code: phrasebook(config.templates, language) for language in languages}
+    for language in languages:
         scripts_of(config, language)
         if language.conceptnet is None:
             raise UsageError(f"ConceptNet 5.7 has no {language.name} ({language.code}).", "See `lrldata langs`.")
 
     index = find_index(config, progress)
-    held = [language for language in chosen if index.edges_of(language.conceptnet or "")]
-    decided = {each.code: read_decisions(config.verdicts, each.code, config.source) for each in held}
-    recipes = {each.code: _recipe(config, each, books[each.code], index, decided[each.code]) for each in held}
+    available = [language for language in languages if index.edges_of(language.conceptnet or "")]
+    decisions = {language.code: read_decisions(config.verdicts, language.code, config.source) for language in available}
+    recipes = {
+        language.code: _recipe(config, language, books[language.code], index, decisions[language.code])
+        for language in available
+    }
 
     results: dict[str, Dataset | str] = {
-        language.code: _as_found(language, folder_of(config, language))
-        for language in held
+        language.code: _unchanged_dataset(language, folder_of(config, language))
+        for language in available
         if not config.force and is_unchanged(folder_of(config, language), DATASET, fingerprint(recipes[language.code]))
     }
-    pending = [language for language in held if language.code not in results]
+    pending = [language for language in available if language.code not in results]
     with progress.items("Building", len(pending)) as begin, ThreadPoolExecutor(min(cores(), AT_ONCE)) as pool:
 
-        def turn(some: Sequence[Language]) -> dict[str, Dataset | str]:
-            edges = read_edges(index, some)
+        def build_batch(batch: Sequence[Language]) -> dict[str, Dataset | str]:
+            edges = read_edges(index, batch)
 
-            def make(language: Language) -> Dataset | str:
+            def build_language(language: Language) -> Dataset | str:
                 begin(language.name)
                 code = language.code
-                return _build_one(edges, language, books[code], recipes[code], config, decided[code])
+                return _build_one(edges, language, books[code], recipes[code], config, decisions[code])
 
-            return dict(zip((language.code for language in some), pool.map(make, some), strict=True))
+            return dict(zip((language.code for language in batch), pool.map(build_language, batch), strict=True))
 
-        for some in _in_turns(index, pending):
-            results |= turn(some)
+        for batch in _in_batches(index, pending):
+            results |= build_batch(batch)
 
-    built = [result for language in held if isinstance(result := results[language.code], Dataset)]
-    lacking = [f"{language.name} ({language.code})" for language in chosen if language not in held]
-    faults = [f"{index.source['name']} holds no edge of {', '.join(lacking)}."] if lacking else []
-    faults += [fault for fault in results.values() if isinstance(fault, str)]
-    if faults:
-        raise IncompleteError(" ".join(faults), "What else was asked for is built." if built else "", built)
+    built = [result for language in available if isinstance(result := results[language.code], Dataset)]
+    missing = [f"{language.name} ({language.code})" for language in languages if language not in available]
+    problems = [f"{index.source['name']} has no edges in {', '.join(missing)}."] if missing else []
+    problems += [problem for problem in results.values() if isinstance(problem, str)]
+    if problems:
+        raise IncompleteError(" ".join(problems), "The other languages are built." if built else "", built)
     return built
 
 
-def _in_turns(index: Index, pending: Sequence[Language]) -> Iterator[list[Language]]:
-    """Yield languages whose edges are held at once: EDGES_AT_ONCE, or a larger one by itself."""
-    turn: list[Language] = []
-    held = 0
+def _in_batches(index: Index, pending: Sequence[Language]) -> Iterator[list[Language]]:
+    """Yield batches of languages with up to EDGES_AT_ONCE edges in all; a larger language is a batch of its own."""
+    batch: list[Language] = []
+    total = 0
     for language in pending:
         edges = index.edges_of(language.conceptnet or "")
-        if turn and held + edges > EDGES_AT_ONCE:
-            yield turn
-            turn, held = [], 0
-        turn, held = [*turn, language], held + edges
-    if turn:
-        yield turn
+        if batch and total + edges > EDGES_AT_ONCE:
+            yield batch
+            batch, total = [], 0
+        batch, total = [*batch, language], total + edges
+    if batch:
+        yield batch
 
 
 def read_edges(index: Index, pending: Sequence[Language]) -> pl.DataFrame:
@@ -112,7 +115,7 @@ def read_edges(index: Index, pending: Sequence[Language]) -> pl.DataFrame:
         return pl.scan_parquet(index.edges, glob=False).pipe(touching, codes).collect(engine="streaming")
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(
-            f"{index.folder}: the index is damaged.", "Delete that folder, and it is made again."
+            f"{index.folder}: the index is damaged.", "Delete the folder; the next build makes it again."
         ) from error
 
 
@@ -124,17 +127,17 @@ def _build_one(
     config: BuildConfig,
     decided: Decisions | None,
 ) -> Dataset | str:
-    """Make the rows of one language and write them; where no row is left, say why."""
+    """Build and write the dataset of one language; if no row is left, return a message that says why."""
     began = time.perf_counter()
     folder = folder_of(config, language)
-    here = (pl.col("start_lang") == language.conceptnet) | (pl.col("end_lang") == language.conceptnet)
-    rows, ledger = make_rows(edges.filter(here), language, book, config, decided)
+    touches = (pl.col("start_lang") == language.conceptnet) | (pl.col("end_lang") == language.conceptnet)
+    rows, ledger = make_rows(edges.filter(touches), language, book, config, decided)
     if rows.is_empty():
-        went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in ledger.dropped.items())
-        return f"Nothing is left of {ledger.came_in.rows:,} edges of {language.name}: {went}."
+        reasons = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in ledger.dropped.items())
+        return f"Nothing is left of {ledger.came_in.rows:,} edges of {language.name}: {reasons}."
     splits = {split: rows.filter(pl.col("split") == split).drop("split") for split in SPLITS}
     provenance = {**recipe, "recipe": fingerprint(recipe), "ledger": ledger.as_json()}
-    home = folder.resolve()  # where the folder is a link, what it points to is replaced, and not the link
+    home = folder.resolve()  # if the folder is a link, its target is replaced, not the link
     with lock(home):
         manifest = write_dataset(home, splits, lambda manifest: folder_card(manifest, language), provenance)
     return Dataset(
@@ -149,9 +152,9 @@ def make_rows(
     config: BuildConfig,
     decided: Decisions | None = None,
 ) -> tuple[pl.DataFrame, Ledger]:
-    """Turn the edges that touch a language into dataset rows with their split, and account for the rest. Pure.
+    """Turn the edges that touch a language into dataset rows with a split, and account for the others. Pure.
 
-    Out: columns of schema.CONCEPTNET and `split`, in the order of their content's hash.
+    The rows have the columns of schema.CONCEPTNET and `split`, and are ordered by the hash of their pair of terms.
     """
     code, as_stored = language.conceptnet or "", book.chosen.as_stored
     facts, links = part_links(edges)
@@ -163,7 +166,7 @@ def make_rows(
         min_weight=config.min_weight,
         said=book.sentences,
     )
-    said = (
+    sentences = (
         judged.filter(pl.col("reason").is_null())
         .pipe(turn_symmetric, code, as_stored=as_stored)
         .pipe(put_into_words, book)
@@ -171,14 +174,14 @@ def make_rows(
         .pipe(name_decomposed)
         .pipe(mark_wrong, decided.wrong if decided else frozenset())
     )
-    accounted = [links, judged.filter(pl.col("reason").is_not_null()), said]
+    accounted = [links, judged.filter(pl.col("reason").is_not_null()), sentences]
     came_in = Tally(len(edges), int(facts["bytes"].sum()) + int(links["bytes"].sum()))
-    judgements = [frame.select("reason", "bytes", pl.col("relation").cast(pl.String)) for frame in accounted]
+    reasons = [frame.select("reason", "bytes", pl.col("relation").cast(pl.String)) for frame in accounted]
     restored = int(judged["restored"].sum())
-    ledger = build_ledger(came_in, pl.concat(judgements), repaired={"hamza": restored} if restored else {})
+    ledger = build_ledger(came_in, pl.concat(reasons), repaired={"hamza": restored} if restored else {})
     uri = edge_uri_of(pl.concat_str([pl.lit("/r/"), "relation"]), pl.col("start_node"), pl.col("end_node"))
     rows = (
-        said.filter(pl.col("reason").is_null())
+        sentences.filter(pl.col("reason").is_null())
         .with_columns(edge_uri=uri)
         .select(*CONCEPTNET.names(), "pair_hash")
         .sort("pair_hash", maintain_order=True)  # facts of one pair keep the order of mark_duplicates
@@ -188,32 +191,32 @@ def make_rows(
 
 
 def mark_wrong(said: pl.DataFrame, wrong: frozenset[str]) -> pl.DataFrame:
-    """Give the sentences that speakers called wrong a reason of their own, where they have none. Pure."""
+    """Mark sentences that speakers called wrong as `judged_wrong`, unless they have another reason. Pure."""
     if not wrong:
         return said
-    found = pl.Series([line_id(text) in wrong for text in said["text"]], dtype=pl.Boolean)
+    is_wrong = pl.Series([line_id(text) in wrong for text in said["text"]], dtype=pl.Boolean)
     return said.with_columns(
-        reason=pl.when(pl.col("reason").is_null() & found).then(pl.lit("judged_wrong")).otherwise("reason")
+        reason=pl.when(pl.col("reason").is_null() & is_wrong).then(pl.lit("judged_wrong")).otherwise("reason")
     )
 
 
 def folder_of(config: BuildConfig, language: Language) -> Path:
-    """Return the dataset's folder in the workspace."""
+    """Return the folder of a language's dataset in the workspace."""
     return config.out / dataset_path(language.code, config.source)
 
 
 def scripts_of(config: BuildConfig, language: Language) -> tuple[str, ...]:
-    """Return the scripts in which terms of the language are kept; none means any. Raises UsageError."""
+    """Return the scripts in which terms of the language are kept; empty means any. Raises UsageError."""
     if config.scripts is None:
         return language.scripts
     if config.scripts.lower() == ALL_SCRIPTS:
         return ()
-    typed = [script.strip().title() for script in config.scripts.split(",")]
-    scripts = tuple(script for name in typed for script in COMPOSITE_SCRIPTS.get(name, (name,)))
+    codes = [script.strip().title() for script in config.scripts.split(",")]
+    scripts = tuple(script for code in codes for script in COMPOSITE_SCRIPTS.get(code, (code,)))
     for script in scripts:
         if not is_script(script):
             raise UsageError(
-                f"--scripts: {script!r} is no script.", "Use codes as Latn or Cyrl,Latn (ISO 15924), or any."
+                f"--scripts: {script!r} is not a script.", "Use ISO 15924 codes such as Latn or Cyrl,Latn, or any."
             )
     return scripts
 
@@ -221,7 +224,7 @@ def scripts_of(config: BuildConfig, language: Language) -> tuple[str, ...]:
 def _recipe(
     config: BuildConfig, language: Language, book: Phrasebook, index: Index, decided: Decisions | None
 ) -> dict[str, Any]:
-    """Return all that shapes a dataset: input, settings, sentences, language and library versions."""
+    """Return everything that shapes a dataset: input, settings, sentences, language and library versions."""
     return {
         "source": config.source,
         "language": language.model_dump(exclude_none=True, exclude={"paper", "sentiment"}, mode="json"),
@@ -234,7 +237,7 @@ def _recipe(
     }
 
 
-def _as_found(language: Language, folder: Path) -> Dataset:
+def _unchanged_dataset(language: Language, folder: Path) -> Dataset:
     manifest = read_manifest(folder, DATASET) or {}
     ledger = from_json(manifest["ledger"])
     return Dataset(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0)

@@ -1,4 +1,4 @@
-"""Settings of a build: frozen, checked, with unknown keys an error. Flags stand above the settings file."""
+"""Settings of a build: frozen and validated; unknown keys are errors. Flags override the settings file."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ Edges = Literal["target", "start", "any"]
 
 
 class BuildConfig(BaseModel):
-    """What `lrldata build` is asked to do. The names are those of its options."""
+    """The settings of `lrldata build`, named after its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,16 +40,16 @@ class BuildConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _edges_are_those_of_the_templates(cls, given: Any) -> Any:
-        # A sentence of native templates with a foreign end would not be wholly in the language.
+    def _default_edges_to_the_templates(cls, values: Any) -> Any:
+        # A native sentence with a foreign term would not be wholly in the language.
         for templates, edges in (("native", "target"), ("paper", "start")):
-            if isinstance(given, dict) and given.get("templates") == templates:
-                return {"edges": edges, **given}
-        return given
+            if isinstance(values, dict) and values.get("templates") == templates:
+                return {"edges": edges, **values}
+        return values
 
     @model_validator(mode="after")
-    def _one_input(self) -> "BuildConfig":
-        given = [
+    def _allow_one_input(self) -> "BuildConfig":
+        inputs = [
             flag
             for flag, value in {
                 "--dump": self.dump,
@@ -59,21 +59,21 @@ class BuildConfig(BaseModel):
             }.items()
             if value
         ]  # fmt: skip
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are mutually exclusive: give one input")
+        if len(inputs) > 1:
+            raise ValueError(f"{' and '.join(inputs)} are mutually exclusive: give one input")
         if self.dump_sha256 and not self.dump:
-            raise ValueError("--dump-sha256 goes with --dump")
+            raise ValueError("--dump-sha256 requires --dump")
         return self
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings that shape the rows, as JSON-like values; scripts and sentences are told apart."""
+        """Return the settings that shape the rows as JSON-like values, apart from the scripts and sentences."""
         shaping = {"edges", "min_weight", "split"}
         return self.model_dump(include=shaping | ({"seed"} if self.split == "random" else set()))
 
 
 def load_config(file: Path | None, flags: dict[str, Any]) -> BuildConfig:
-    """Read settings from a TOML file and put the given flags above them. Raises UsageError."""
+    """Read settings from a TOML file and override them with the given flags. Raises UsageError."""
     values = read_toml(file) if file else {}
-    if INPUTS & flags.keys():  # an input on the command line stands for the one in the file
+    if INPUTS & flags.keys():  # an input on the command line replaces the one in the file
         values = {key: value for key, value in values.items() if key not in INPUTS}
     return check(BuildConfig, values, flags, file, "Use --lang ro, --lang ro,mt,ug or --lang paper.")

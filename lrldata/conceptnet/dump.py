@@ -1,4 +1,4 @@
-"""Dumps at an address, the official one among them, and where they are kept."""
+"""ConceptNet dumps that can be downloaded, including the official one, and where they are cached."""
 
 import re
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from lrldata.output import redact
 
-_LONGEST_NAME = 60  # letters, of four bytes at most: file systems take 255 bytes
+_LONGEST_NAME = 60  # characters of up to four bytes each: file systems allow 255 bytes
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file at an address, with its size in bytes and SHA-256 where they are known."""
+    """A file at a URL, with its size in bytes and its SHA-256 if they are known."""
 
     url: str
     bytes: int | None = None
@@ -22,13 +22,13 @@ class Remote:
 
     @property
     def name(self) -> str:
-        """Return the file's name: one that is a name in a folder, whatever the address is."""
+        """Return a file name that is valid in any folder, whatever the URL is."""
         name = _NOT_IN_NAMES.sub("_", urlsplit(self.url).path.rpartition("/")[2])[-_LONGEST_NAME:]
         return name if name.strip(". ") else "dump"
 
     @property
     def shown(self) -> str:
-        """Return the address for messages."""
+        """Return the URL for messages, without passwords and signatures."""
         return redact(self.url)
 
 
@@ -40,6 +40,6 @@ OFFICIAL = Remote(
 
 
 def local_path(remote: Remote, cache: Path) -> Path:
-    """Return where a remote file is kept; files of one name from two addresses do not meet."""
-    place = sha256(remote.url.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return cache / "conceptnet" / "dumps" / place / remote.name
+    """Return the path where a remote file is cached. Files of the same name from two URLs do not collide."""
+    url_hash = sha256(remote.url.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return cache / "conceptnet" / "dumps" / url_hash / remote.name

@@ -1,7 +1,7 @@
-"""The index: all edges of a dump in one Parquet file, made once and shared by every later build.
+"""The index: all edges of a dump in one Parquet file, made once and shared by all later builds.
 
-It keeps the dump's own order, which is by relation and start language, so that row-group statistics prune.
-It is named after the content of the dump, made under a lock and renamed into place when whole.
+It keeps the order of the dump, by relation and start language, so that queries can skip row groups by their statistics.
+It is named after the hash of the dump, written under a lock, and renamed into place once it is complete.
 """
 
 import sqlite3
@@ -45,15 +45,15 @@ from lrldata.output import note
 from lrldata.paths import find, remove_tree
 from lrldata.progress import Progress
 
-FORMAT = 1  # part of the folder's name: another format is another index
+FORMAT = 1  # part of the folder's name, so that an index in another format is not used
 EDGES = "edges.parquet"
-ROW_GROUP = 50_000  # larger groups cost memory: every column of one is held while it is written
+ROW_GROUP = 50_000  # larger groups need more memory: all columns of a group are held while it is written
 SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True)
 class Index:
-    """A finished index and what its manifest says: the source's name, size and hash, edges, rejects, counts."""
+    """A finished index with its manifest: the source's name, size and hash, and the counts of edges and rejects."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -65,16 +65,16 @@ class Index:
 
     @property
     def source(self) -> dict[str, Any]:
-        """Return name, size and hash of what the index was made from, and the number of rejected lines."""
+        """Return the name, size and hash of the indexed dump, and the number of its rejected lines."""
         return {**self.manifest["source"], "rejected_lines": self.manifest["rejected"]}
 
     def edges_of(self, language: str) -> int:
-        """Return how many edges have an end in the language (ConceptNet's code)."""
+        """Return the number of edges with an end in the language (ConceptNet's code)."""
         return int(self.manifest["languages"].get(language, 0))
 
 
 def open_index(folder: Path) -> Index:
-    """Open an index made before. Raises InputError when the folder holds none that is whole."""
+    """Open an existing index. Raises InputError if the folder has no complete index."""
     index = find_made(folder)
     if index is None:
         raise InputError(f"{folder}: no finished index in this folder.", "Make one with `lrldata index --dump FILE`.")
@@ -82,70 +82,72 @@ def open_index(folder: Path) -> Index:
 
 
 def find_made(folder: Path) -> Index | None:
-    """Return the index in a folder, or None where there is none that is whole and of this format."""
+    """Return the index in a folder, or None if there is no complete one in this format."""
     try:
         manifest = load_manifest(folder, INDEX)
         edges = find(folder, EDGES)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except DamagedError as error:
-        note(f"note: {error.message} The index is made again where its dump is at hand.")
+        note(f"note: {error.message} The index will be made again if its dump is available.")
         return None
     if manifest["format"] != FORMAT or edges is None:
         return None
-    digest = manifest.get("xxh3")  # older ones have none
+    digest = manifest.get("xxh3")  # older indexes have none
     if edges.stat().st_size != manifest["bytes"] or (digest and not is_cached(edges, digest)):
-        note(f"note: {edges}: has other bytes than were written. The index is made again where its dump is at hand.")
+        note(
+            f"note: {edges}: has other bytes than were written. The index will be made again if its dump is available."
+        )
         return None
     return Index(folder, manifest)
 
 
 def index_folder(cache: Path, sha256: str) -> Path:
-    """Return where the index of a dump with this hash lives."""
+    """Return the folder of the index of a dump with this hash."""
     return cache / "conceptnet" / "index" / f"{sha256[:16]}-v{FORMAT}"
 
 
 def fingerprint_file(path: Path, cache: Path) -> str:
-    """Return the SHA-256 of a file; remembered in the cache as long as size, times and inode stay."""
-    memory = cache / "conceptnet" / "fingerprints.json"
+    """Return the SHA-256 of a file. It is cached until the file's size, times or inode change."""
+    cache_file = cache / "conceptnet" / "fingerprints.json"
     status = path.stat()
     key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
-    known = _read_memory(memory)
-    if key not in known:
+    fingerprints = _read_fingerprints(cache_file)
+    if key not in fingerprints:
         sha256 = sha256_of(path)
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        with waited(memory.with_suffix(".lock"), f"{memory}: another process is writing it"):
-            remove_unfinished(memory.parent)
-            known = _read_memory(memory) | {key: sha256}
-            write_json(memory, sealed({"files": known}))
-    return known[key]
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        with waited(cache_file.with_suffix(".lock"), f"{cache_file}: another process is writing it"):
+            remove_unfinished(cache_file.parent)
+            fingerprints = _read_fingerprints(cache_file) | {key: sha256}
+            write_json(cache_file, sealed({"files": fingerprints}))
+    return fingerprints[key]
 
 
-def _read_memory(memory: Path) -> dict[str, str]:
+def _read_fingerprints(cache_file: Path) -> dict[str, str]:
     try:
-        known = (read_beside(memory.parent, memory.name) or {}).get("files", {})
+        fingerprints = (read_beside(cache_file.parent, cache_file.name) or {}).get("files", {})
     except DamagedError:
         return {}
-    return known if isinstance(known, dict) else {}
+    return fingerprints if isinstance(fingerprints, dict) else {}
 
 
 def make_index(path: Path, cache: Path, *, max_rejected: float = 0.001, progress: Progress | None = None) -> Index:
-    """Return the index of a dump or of a conceptnet-lite database, making it in one pass where there is none.
+    """Return the index of a dump or a conceptnet-lite database. If there is none, make it in one pass.
 
-    Bad lines are listed in a rejects file beside the index; more than the share `max_rejected` of them is an error.
-    Raises InputError for input that is damaged or is not ConceptNet's.
+    Bad lines are listed in a rejects file next to the index; more than the share `max_rejected` of them is an error.
+    Raises InputError if the input is damaged or not from ConceptNet.
     """
     progress = progress or Progress(quiet=True)
     if not path.is_file():
         fault = "not a regular file" if path.exists() else "no such file"
         raise InputError(f"{path}: {fault}.", "Give the dump with --dump FILE, or try --sample.")
-    with progress.waiting(f"Fingerprint of {path.name}"):
+    with progress.waiting(f"Hashing {path.name}"):
         sha256 = fingerprint_file(path, cache)
     folder = index_folder(cache, sha256)
     rejects = folder.with_suffix(".rejects.tsv")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with waited(folder.with_suffix(".lock"), f"{folder}: another process is making the index"):
-        index = find_made(folder)  # perhaps by another build, while this one waited
+        index = find_made(folder)  # another build may have made it while this one waited
         if index is None:
             partial = folder.with_suffix(".partial")
             remove_tree(partial)
@@ -158,7 +160,7 @@ def make_index(path: Path, cache: Path, *, max_rejected: float = 0.001, progress
             write_manifest(partial / MANIFEST, INDEX, manifest | written)
             partial.rename(folder)
             return open_index(folder)
-    # It may have been made with a more lenient limit.
+    # The index may have been made with a higher limit.
     _check_rejected(path, index.manifest["edges"], index.manifest["rejected"], max_rejected, rejects)
     return index
 
@@ -168,12 +170,14 @@ def _check_rejected(path: Path, good: int, bad: int, max_rejected: float, reject
         raise InputError(
             f"{path}: {bad:,} of {good + bad:,} lines are bad ({bad / (good + bad or 1):.2%}, "
             f"limit {max_rejected:.2%}); the first is {_first_reject(rejects)}.",
-            f"All are in {rejects}. Fix the file, or raise --max-rejected." if good else "Is this ConceptNet's dump?",
+            f"All of them are in {rejects}. Fix the file, or raise --max-rejected."
+            if good
+            else "Is this a ConceptNet dump?",
         )
 
 
 def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, progress: Progress) -> int:
-    """Write edges.parquet, by the fast way where it can and else by the careful one; return the rejected lines."""
+    """Write edges.parquet, in one pass if possible and line by line otherwise; return the number of rejected lines."""
     with path.open("rb") as stream:
         is_database = stream.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
     if not is_database:
@@ -190,79 +194,79 @@ def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, 
     except sqlite3.Error as error:
         raise InputError(f"{path}: the database cannot be read ({error}).", "Build it again, or use --dump.") from error
     if is_database and not faults:
-        read = pl.scan_parquet(partial / EDGES, glob=False).select(pl.len()).collect().item()
-        faults = f"{lost:,} without their ends" if (lost := count_database(path) - read) else ""
+        edges_read = pl.scan_parquet(partial / EDGES, glob=False).select(pl.len()).collect().item()
+        faults = f"{lost:,} edges without both ends" if (lost := count_database(path) - edges_read) else ""
     if not faults:
         rejects.unlink(missing_ok=True)
         return 0
     if is_database:
-        raise InputError(f"{path}: edges that cannot be understood ({faults}).", "Build the database again.")
+        raise InputError(f"{path}: has unreadable edges ({faults}).", "Build the database again.")
     clean = partial / "clean.csv.gz"
     with progress.waiting(f"{faults}: reading line by line"), _gzip_faults(path):
         good, bad = sift(path, clean, rejects)
     _check_rejected(path, good, bad, max_rejected, rejects)
     write_index(scan_dump(clean), partial / EDGES, progress, about=good)
     if faults := _faults(partial / EDGES):
-        raise AssertionError(f"what the careful way writes must be understood: {faults}")
+        raise AssertionError(f"the line-by-line reader wrote lines that cannot be read: {faults}")
     clean.unlink()
     return bad
 
 
 def write_index(raw: pl.LazyFrame, out: Path, progress: Progress, *, about: int = 0, origin: bool = True) -> None:
-    """Stream raw edges, `about` so many, into one Parquet file, in their order. Memory does not grow with them."""
+    """Stream raw edges, `about` of them, into one Parquet file in order. Memory use does not grow with them."""
     with progress.rows("Indexing edges", about) as count:
-        # LZ4 is a third larger than Zstandard here, and every later build reads it a third faster.
+        # LZ4 files are a third larger than Zstandard here, but every later build reads them a third faster.
         understand(count(raw), origin=origin).sink_parquet(
             out, compression="lz4", row_group_size=ROW_GROUP, engine="streaming"
         )
 
 
 def _guess_edges(path: Path, *, is_database: bool) -> int:
-    """Guess the number of edges from the size of the file, by that of ConceptNet 5.7 in the same form."""
+    """Estimate the number of edges from the size of the file, by that of ConceptNet 5.7 in the same format."""
     return path.stat().st_size // (15 if is_gzip(path) else 270 if is_database else 290)
 
 
 @contextmanager
 def _gzip_faults(path: Path) -> Iterator[None]:
-    """Say of a damaged gzip stream that it is one; pass on every other error."""
+    """Raise InputError for a damaged gzip stream; pass on all other errors."""
     try:
         yield
     except EOFError as error:
         raise _damaged(path, "it ends too early") from error
     except OSError as error:
-        if error.errno is not None:  # the disk's fault, not the file's
+        if error.errno is not None:  # an error of the disk, not of the file
             raise
         raise _damaged(path, str(error)) from error
 
 
 def _damaged(path: Path, why: str) -> InputError:
     return InputError(
-        f"{path}: damaged gzip file after {path.stat().st_size:,} bytes on disk ({why}).",
-        "Delete it and download it again; `gzip -t` tests a file.",
+        f"{path}: damaged gzip file of {path.stat().st_size:,} bytes ({why}).",
+        "Delete it and download it again. `gzip -t FILE` tests a file.",
     )
 
 
 def _faults(edges: Path) -> str:
-    """Return what the fast way could not understand, in a few words; empty when it understood everything."""
+    """Describe briefly what the fast way could not read; return an empty string if it read everything."""
     null_end = pl.col("end_lang").is_null() & (pl.col("relation") != EXTERNAL_URL)
     bad = pl.any_horizontal(pl.col("relation", "start_lang", "tail", "head").is_null(), null_end)
-    found = (
+    fields = (
         pl.scan_parquet(edges, glob=False)
         .group_by("relation", "head", "tail")
         .agg(bad=bad.sum())
         .collect(engine="streaming")
     )
-    nulls = int(found["bad"].sum())
+    nulls = int(fields["bad"].sum())
     if nulls:
         return f"{nulls:,} unusual lines"
-    odd = [name for name in found["relation"].unique() if not name.startswith("/r/") or name == "/r/"]
-    odd += [text for text in found["head"].unique() if parse_head(text) is None]
-    odd += [text for text in found["tail"].unique() if parse_tail(text) is None]
-    return f"unusual field {odd[0]!r}" if odd else ""
+    unreadable = [name for name in fields["relation"].unique() if not name.startswith("/r/") or name == "/r/"]
+    unreadable += [text for text in fields["head"].unique() if parse_head(text) is None]
+    unreadable += [text for text in fields["tail"].unique() if parse_tail(text) is None]
+    return f"unusual field {unreadable[0]!r}" if unreadable else ""
 
 
 def _survey(edges: Path) -> dict[str, Any]:
-    """Count edges: in all, those that touch each language, and by relation."""
+    """Count the edges in total, by the languages that they touch, and by relation."""
     scan = pl.scan_parquet(edges, glob=False)
     pairs = scan.group_by("start_lang", "end_lang").len().collect(engine="streaming")
     ends = pairs.filter(pl.col("end_lang").is_not_null() & (pl.col("end_lang") != pl.col("start_lang")))

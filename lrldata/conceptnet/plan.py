@@ -1,4 +1,4 @@
-"""What a build would do, for `--dry-run`."""
+"""The plan of a build, for `--dry-run`. IO."""
 
 from pathlib import Path
 
@@ -16,16 +16,16 @@ from lrldata.steps import Step
 
 
 def plan(config: BuildConfig) -> list[Step]:
-    """Say what `build` would read, download and write, with sizes, without doing any of it."""
-    chosen = parse(config.lang)
+    """List what `build` would read, download and write, with sizes, without doing any of it."""
+    languages = parse(config.lang)
     steps, index = _plan_input(config)
-    for language in chosen:
+    for language in languages:
         phrasebook(config.templates, language)
         scripts_of(config, language)
         folder = folder_of(config, language)
-        there = read_manifest(folder, DATASET)
-        size = sum(entry["bytes"] for entry in there["outputs"]) if there else None
-        note = "replaces what is there, unless unchanged" if there else "new"
+        manifest = read_manifest(folder, DATASET)
+        size = sum(entry["bytes"] for entry in manifest["outputs"]) if manifest else None
+        note = "replaces the dataset there unless it is unchanged" if manifest else "new"
         if size is None and language.paper:
             size, note = int(language.paper.conceptnet_mb * 1e6), "new; about as large as the paper's training text"
         if index is not None:
@@ -35,9 +35,9 @@ def plan(config: BuildConfig) -> list[Step]:
 
 
 def _plan_input(config: BuildConfig) -> tuple[list[Step], Index | None]:
-    made = open_index(config.index) if config.index else official_index(config)
-    if made is not None:
-        return [Step("read", str(made.edges), made.edges.stat().st_size, "index")], made
+    index = open_index(config.index) if config.index else official_index(config)
+    if index is not None:
+        return [Step("read", str(index.edges), index.edges.stat().st_size, "index")], index
     remote = remote_of(config)
     if remote is None:
         path = sample_path() if config.sample else config.conceptnet_db or Path(config.dump or "")

@@ -1,8 +1,8 @@
-"""Read the edges of a dump or of a conceptnet-lite database into columns. IO.
+"""Read the edges of a dump or a conceptnet-lite database into columns. IO.
 
-Two ways through a dump. The fast one is a single streaming pass in which whatever cannot be understood
-becomes null. Only when it finds a null, or a line that breaks the format, is the dump read again by the
-careful way, line by line, which names each bad line and writes the good ones to a clean copy.
+There are two ways to read a dump. The fast one is a single streaming pass in which everything that cannot be parsed
+becomes null. Only if it finds a null, or a line that breaks the format, is the dump read again by the careful one:
+line by line, naming each bad line and writing the good ones to a clean copy.
 """
 
 import gzip
@@ -25,28 +25,28 @@ from lrldata.errors import InputError
 
 RAW_SCHEMA = dict.fromkeys(("uri", "relation", "start", "end", "metadata"), pl.String)
 GZIP_MAGIC = b"\x1f\x8b"
-LONGEST_LINE = 16 << 20  # bytes without its end
-TAIL = 20  # characters: `"weight": ` and a number of nine, as `2.828` or `12.345678`, and the brace
+LONGEST_LINE = 16 << 20  # bytes, without the line end
+TAIL = 20  # characters: `"weight": `, a number of up to nine such as `2.828` or `12.345678`, and the brace
 _TOO_LONG = f"longer than {LONGEST_LINE >> 20} MiB"
-_REASON = 200  # letters: some quote what they refuse
-_LONGEST_NAME = 1_000  # letters of dataset and licence together: escaped they must not make a line too long
+_REASON = 200  # characters: some reasons quote the text that they reject
+_LONGEST_NAME = 1_000  # characters of dataset and licence together: escaping them must not make a line too long
 _HEAD_END = '", "sources": ['
 _TAIL = re.compile(r'"weight": (-?[0-9]+(?:\.[0-9]+)?)\}$')
 _DATABASE_BATCH = 100_000
 
 
 def scan_dump(path: Path) -> pl.LazyFrame:
-    """Scan a dump (.csv or .csv.gz) as `RAW_SCHEMA`. Not quoted CSV: fields may hold quote characters."""
+    """Scan a dump (.csv or .csv.gz) as `RAW_SCHEMA`. It is not quoted CSV: fields may contain quote characters."""
     return pl.scan_csv(path, separator="\t", has_header=False, quote_char=None, schema=RAW_SCHEMA, glob=False)
 
 
 def understand(raw: pl.LazyFrame, *, origin: bool = True) -> pl.LazyFrame:
-    """Turn raw columns into those of schema.INDEX; pure. What cannot be understood becomes null.
+    """Turn raw columns into those of schema.INDEX. What cannot be parsed becomes null. Pure.
 
-    Of the JSON, the two ends are kept as text: `head`, up to the licence (left out unless `origin`), and `tail`,
-    the weight. Each has few distinct values, and is parsed once a value, when a language is built: parsing 200
-    bytes of JSON for three fields would take longer than all the rest. The node URIs hold terms and senses, and
-    the edge URI can be rebuilt from them.
+    Two parts of the JSON are kept as text: `head`, up to the licence (left out unless `origin`), and `tail`, the
+    weight. Both have few distinct values, and each value is parsed once when a language is built: parsing 200 bytes of
+    JSON per edge for three fields would take longer than all the rest. The node URIs contain terms and senses, and the
+    edge URI can be rebuilt from them.
     """
     metadata = pl.col("metadata")
     size = pl.sum_horizontal(pl.col(RAW_SCHEMA.keys()).str.len_bytes().cast(pl.Int64)) + len(RAW_SCHEMA) - 1
@@ -61,7 +61,7 @@ def understand(raw: pl.LazyFrame, *, origin: bool = True) -> pl.LazyFrame:
 
 
 def parse_head(text: str) -> tuple[str, str] | None:
-    """Read dataset and licence from the head of an edge's JSON; None if they are not there."""
+    """Return the dataset and licence in the head of an edge's JSON, or None if they are missing."""
     try:
         return _origin(json.loads(text + '"}'))
     except (KeyError, TypeError, ValueError, RecursionError):
@@ -69,45 +69,45 @@ def parse_head(text: str) -> tuple[str, str] | None:
 
 
 def _origin(fields: Any) -> tuple[str, str]:
-    """Return dataset and licence. Raises KeyError, TypeError or ValueError where they are no proper text."""
+    """Return the dataset and licence. Raises KeyError, TypeError or ValueError if they are not valid text."""
     dataset, licence = fields["dataset"], fields["license"]
     (dataset + licence).encode()  # lone surrogates are not text
     if len(dataset + licence) > _LONGEST_NAME:
-        raise ValueError(f"longer than {_LONGEST_NAME} letters")
+        raise ValueError(f"longer than {_LONGEST_NAME} characters")
     return dataset, licence
 
 
 def parse_tail(text: str) -> float | None:
-    """Read the weight from the tail of an edge's JSON; None if it is not there."""
+    """Return the weight in the tail of an edge's JSON, or None if it is missing."""
     match = _TAIL.search(text)
     return float(match[1]) if match else None
 
 
 def sniff(path: Path) -> None:
-    """Refuse what is plainly not a dump. Raises InputError naming the file and what it is instead."""
+    """Check that a file can be a dump. Raises InputError with the file's name and what it is instead."""
     with _open(path) as stream:
         try:
             head = stream.read(1 << 16)
-            if head and b"\n" not in head:  # Polars would hold the line whole, however long it is
+            if head and b"\n" not in head:  # Polars would hold the whole line in memory, however long it is
                 head += stream.readline(LONGEST_LINE)
         except (EOFError, OSError, zlib.error) as error:
             raise InputError(f"{path}: damaged gzip file ({error}).", "Download it again.") from error
     if len(head) > LONGEST_LINE:
-        raise InputError(f"{path}, line 1: {_TOO_LONG}.", "Is this ConceptNet's dump?")
+        raise InputError(f"{path}, line 1: {_TOO_LONG}.", "Is this a ConceptNet dump?")
     head = head[: 1 << 16].lstrip().lower()
     if not head:
         raise InputError(f"{path}: the file is empty.", "Give a ConceptNet dump with --dump, or try --sample.")
     if head.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise InputError(f"{path}: this is an HTML or XML page, not the dump.", "Open it to see what the server said.")
+        raise InputError(f"{path}: this is an HTML or XML page, not the dump.", "Open it to see what the server sent.")
     if b"\t" not in head and not head.startswith(b"/a/"):
         raise InputError(
-            f"{path}, line 1: not ConceptNet's assertions format (five tab-separated columns).",
+            f"{path}, line 1: not in ConceptNet's assertions format (five tab-separated columns).",
             "Give conceptnet-assertions-5.7.0.csv.gz or a file in its format.",
         )
 
 
 def is_gzip(path: Path) -> bool:
-    """Return whether a file begins as gzip does."""
+    """Return whether a file begins with gzip's magic number."""
     with path.open("rb") as stream:
         return stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
 
@@ -117,7 +117,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines with their ends; of one that is too long only as much as shows that it is."""
+    """Yield the lines with their ends; of a line that is too long, only enough to show that it is."""
     try:
         while line := stream.readline(LONGEST_LINE + len(b"\r\n")):
             yield line
@@ -128,16 +128,16 @@ def _lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
 
 
 class BadLineError(ValueError):
-    """One line that is not an edge; the message is the reason."""
+    """A line is not an edge; the message is the reason."""
 
 
 _NODE = re.compile(r"/c/[^/]+/")
 
 
 def check_line(line: bytes) -> tuple[str, str, str, str, str]:
-    """Take one line (without its line end) apart. Raises BadLineError with the reason.
+    """Split a line (without its line end) into its columns. Raises BadLineError with the reason.
 
-    Returns uri, relation, start, end, metadata; the metadata in the order that `understand` expects.
+    Returns uri, relation, start, end and metadata, with the metadata in the order that `understand` expects.
     """
     if len(line) > LONGEST_LINE:
         raise BadLineError(_TOO_LONG)
@@ -163,9 +163,9 @@ def check_line(line: bytes) -> tuple[str, str, str, str, str]:
 
 
 def _readable(metadata: str) -> str:
-    """Return metadata in the form that `understand` reads: unchanged where it has that, or else written again in it.
+    """Return the metadata in the form that `understand` reads, rewritten only if it has another form.
 
-    What the fast way accepts is accepted here too, so that no line's fate depends on the others.
+    Everything that the fast way accepts is accepted here too, so that no line depends on the others.
     """
     cut = metadata.find(_HEAD_END)
     if (
@@ -180,13 +180,13 @@ def _readable(metadata: str) -> str:
         dataset, licence = _origin(fields)
         weight = float(fields["weight"])
     except json.JSONDecodeError as error:
-        raise BadLineError(f"the JSON does not parse at character {error.pos + 1}") from error
+        raise BadLineError(f"invalid JSON at character {error.pos + 1}") from error
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BadLineError(f"the JSON lacks dataset, license or weight ({type(error).__name__}: {error})") from error
     if not math.isfinite(weight):
         raise BadLineError(f"the weight is {weight}")
     if not _fits(weight):
-        weight = round(weight, 3)  # as ConceptNet 5.7 has it
+        weight = round(weight, 3)  # the precision of ConceptNet 5.7
     if not _fits(weight):
         raise BadLineError(f"the weight is {weight}")
     return json.dumps({"dataset": dataset, "license": licence, "sources": [], "weight": weight})
@@ -197,33 +197,33 @@ def _fits(weight: float) -> bool:
 
 
 def sift(path: Path, clean: Path, rejects: Path) -> tuple[int, int]:
-    """Read a dump line by line: good lines to `clean` (gzip), bad ones to `rejects` as number, reason, text.
+    """Read a dump line by line: write good lines to `clean` (gzip) and bad ones to `rejects` as number, reason, text.
 
-    Returns the numbers of good and of bad lines. Blank lines are neither.
+    Returns the numbers of good and bad lines. Blank lines count as neither.
     """
     good = bad = 0
     with (
         _open(path) as lines,
-        gzip.open(clean, "wt", compresslevel=1, encoding="utf-8", newline="\n") as kept,
-        rejects.open("w", encoding="utf-8", newline="\n") as refused,
+        gzip.open(clean, "wt", compresslevel=1, encoding="utf-8", newline="\n") as accepted,
+        rejects.open("w", encoding="utf-8", newline="\n") as rejected,
     ):
-        refused.write("line\treason\ttext\n")
+        rejected.write("line\treason\ttext\n")
         for number, line in enumerate(_lines(path, lines), start=1):
             stripped = line.rstrip(b"\r\n")
             if not stripped:
                 continue
             try:
-                kept.write("\t".join(check_line(stripped)) + "\n")
+                accepted.write("\t".join(check_line(stripped)) + "\n")
                 good += 1
             except BadLineError as reason:
                 bad += 1
-                shown = stripped[:500].decode("utf-8", "backslashreplace").replace("\t", "\\t").replace("\0", "\\0")
-                refused.write(f"{number}\t{str(reason)[:_REASON]}\t{shown}\n")
+                excerpt = stripped[:500].decode("utf-8", "backslashreplace").replace("\t", "\\t").replace("\0", "\\0")
+                rejected.write(f"{number}\t{str(reason)[:_REASON]}\t{excerpt}\n")
     return good, bad
 
 
 def snake_case(relation: str) -> str:
-    """Write a relation's name as conceptnet-lite stores it: `HasA` -> `has_a`, `ExternalURL` -> `external_url`."""
+    """Return a relation's name as conceptnet-lite stores it: `HasA` -> `has_a`, `ExternalURL` -> `external_url`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", relation).lower()
 
 
@@ -240,7 +240,7 @@ ORDER BY edge.id
 
 
 def count_database(path: Path) -> int:
-    """Count the edges of a conceptnet-lite database, also those without ends, which `scan_database` passes by."""
+    """Count the edges of a conceptnet-lite database, including those without ends, which `scan_database` skips."""
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
         return int(database.execute("SELECT count(*) FROM edge").fetchone()[0])
 
@@ -250,7 +250,7 @@ def scan_database(path: Path) -> pl.LazyFrame:
 
     The tables relation(id, name), language(id, name), label(id, text, language_id), concept(id, label_id,
     sense_label) and edge(id, relation_id, start_id, end_id, etc) are those of conceptnet-lite 0.2.
-    Raises InputError when the file is not such a database.
+    Raises InputError if the file is not such a database.
     """
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
@@ -259,18 +259,20 @@ def scan_database(path: Path) -> pl.LazyFrame:
         raise InputError(
             f"{path}: not a conceptnet-lite database ({error}).", "Give the dump itself with --dump instead."
         ) from error
-    named = {snake_case(name): f"/r/{name}" for name in [*relations(), EXTERNAL_URL.removeprefix("/r/")]}
+    relation_uris = {snake_case(name): f"/r/{name}" for name in [*relations(), EXTERNAL_URL.removeprefix("/r/")]}
 
     def batches(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
-        # Polars may go on with a source on another of its threads, one at a time.
+        # Polars may continue the scan on another of its threads, but uses only one at a time.
         with closing(
             sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         ) as database:
             cursor = database.execute(_DATABASE_QUERY + ("" if n_rows is None else f" LIMIT {n_rows:d}"))
             while rows := cursor.fetchmany(batch_size or _DATABASE_BATCH):
-                edges = [(named.get(name, f"/r/{name}"), start, end, metadata) for name, start, end, metadata in rows]
+                edges = [
+                    (relation_uris.get(name, f"/r/{name}"), start, end, metadata) for name, start, end, metadata in rows
+                ]
                 lines = [(edge_uri(*edge[:3]), *edge) for edge in edges]
                 frame = pl.DataFrame(lines, schema=RAW_SCHEMA, orient="row")
                 if predicate is not None:

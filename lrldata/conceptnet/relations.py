@@ -1,4 +1,4 @@
-"""The relations of ConceptNet 5.7, as relations.toml lists them."""
+"""The relations of ConceptNet 5.7, read from relations.toml."""
 
 import tomllib
 from functools import cache
@@ -10,7 +10,7 @@ EXTERNAL_URL = "/r/ExternalURL"
 
 
 class Relation(BaseModel):
-    """A relation: what an edge (start, end) says, whether the order of its ends matters, and an example."""
+    """A relation: how to read an edge (start, end), whether the order of its ends matters, and an example."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,11 +22,11 @@ class Relation(BaseModel):
 
 @cache
 def relations() -> dict[str, Relation]:
-    """Return the relations by name (`IsA`, `dbpedia/genre`), without /r/."""
+    """Return the relations by their names without /r/, such as `IsA` or `dbpedia/genre`."""
     table = tomllib.loads(files("lrldata.conceptnet").joinpath("relations.toml").read_text("utf-8"))["relations"]
     return {name: Relation(name=name, **row) for name, row in table.items()}
 
 
 def symmetric_relations() -> list[str]:
-    """Name the relations for which (start, end) and (end, start) are one fact."""
+    """Return the names of the relations for which (start, end) and (end, start) are the same fact."""
     return [name for name, relation in relations().items() if relation.symmetric]

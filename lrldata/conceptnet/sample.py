@@ -1,6 +1,6 @@
-"""The built-in sample: some four hundred facts about Romanian, and a hundred each about Bulgarian and Maltese.
+"""The built-in sample: about four hundred facts about Romanian and a hundred each about Bulgarian and Maltese.
 
-They are in the dump's format, and written for this project.
+The facts were written for this project, in the format of the dump.
 """
 
 from importlib.resources import as_file, files
@@ -8,6 +8,6 @@ from pathlib import Path
 
 
 def sample_path() -> Path:
-    """Return the path of the sample. It is not ConceptNet data, and what is built from it says so."""
+    """Return the path of the sample. It is not ConceptNet data, and datasets built from it say so."""
     with as_file(files("lrldata.conceptnet").joinpath("sample.csv")) as path:
         return path

@@ -1,4 +1,4 @@
-"""Which edges a build means: an index made before, the sample, a database, or a dump here or elsewhere. IO."""
+"""Find the edges of a build: an existing index, the sample, a database, or a local or remote dump. IO."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,12 +12,12 @@ from lrldata.progress import Progress
 
 
 def find_index(config: BuildConfig, progress: Progress) -> Index:
-    """Return the index that the settings mean: one made before, or one made now of the dump that they name."""
+    """Return the index that the settings refer to: an existing one, or one made now from their dump."""
     if config.index:
         return open_index(config.index)
-    made = official_index(config)
-    if made is not None:
-        return made  # the dump itself is no longer needed
+    index = official_index(config)
+    if index is not None:
+        return index  # the dump itself is no longer needed
     remote = remote_of(config)
     if config.sample:
         path = sample_path()
@@ -29,21 +29,21 @@ def find_index(config: BuildConfig, progress: Progress) -> Index:
         from lrldata.conceptnet.download import download  # noqa: PLC0415 -- slow
 
         path = download(remote, config.cache, progress)
-    if config.dump_sha256 and path.is_file() and (found := fingerprint_file(path, config.cache)) != config.dump_sha256:
-        raise InputError(f"{path}: its SHA-256 is {found}, not {config.dump_sha256}.", "Download it again.")
+    if config.dump_sha256 and path.is_file() and (sha256 := fingerprint_file(path, config.cache)) != config.dump_sha256:
+        raise InputError(f"{path}: its SHA-256 is {sha256}, not {config.dump_sha256}.", "Download it again.")
     return make_index(path, config.cache, max_rejected=config.max_rejected, progress=progress)
 
 
 def official_index(config: BuildConfig) -> Index | None:
-    """Return the index of the official dump, where that is meant and the index is made."""
+    """Return the index of the official dump, or None if another input is set or it is not indexed yet."""
     if remote_of(config) is not OFFICIAL:
         return None
-    made = find_made(index_folder(config.cache, OFFICIAL.sha256 or ""))
-    return made if made and made.source["sha256"] == OFFICIAL.sha256 else None
+    index = find_made(index_folder(config.cache, OFFICIAL.sha256 or ""))
+    return index if index and index.source["sha256"] == OFFICIAL.sha256 else None
 
 
 def remote_of(config: BuildConfig) -> Remote | None:
-    """Return the address to download from, or None where the input is a local file."""
+    """Return the URL to download from, or None if the input is a local file."""
     if config.sample or config.conceptnet_db or config.index:
         return None
     if config.dump is None or config.dump == OFFICIAL.url:
@@ -52,6 +52,6 @@ def remote_of(config: BuildConfig) -> Remote | None:
         try:
             urlsplit(config.dump)
         except ValueError as error:
-            raise UsageError(f"{config.dump}: not an address ({error}).") from error
+            raise UsageError(f"{config.dump}: not a valid URL ({error}).") from error
         return Remote(config.dump, sha256=config.dump_sha256)
     return None

@@ -1,4 +1,4 @@
-"""Facts of one language from edges of the index: which stay, which go and why. Pure."""
+"""Turn edges of the index into facts of one language, with a reason for each fact that is dropped. Pure."""
 
 from collections.abc import Collection, Sequence
 
@@ -11,23 +11,23 @@ from lrldata.conceptnet.uri import term_of
 from lrldata.normalize import loose
 from lrldata.split import content_hash, normalised, pair_key
 
-CONTROL = r"[\p{Cc}\p{Zl}\p{Zp}]"  # control characters, and what ends a line or a paragraph
+CONTROL = r"[\p{Cc}\p{Zl}\p{Zp}]"  # control characters, and line and paragraph separators
 
 
 def touching(edges: pl.LazyFrame, codes: Collection[str]) -> pl.LazyFrame:
     """Keep the edges of the index that have an end in one of the languages (ConceptNet's codes).
 
-    Columns with few distinct values become categorical: a third of the memory, and faster to compare.
+    Columns with few distinct values become categorical: they take a third of the memory and compare faster.
     """
-    few = pl.col("relation", "start_lang", "end_lang", "head", "tail")
-    here = pl.col("start_lang").is_in(list(codes)) | pl.col("end_lang").is_in(list(codes))
-    return edges.filter(here).with_columns(few.cast(pl.Categorical))
+    repetitive = pl.col("relation", "start_lang", "end_lang", "head", "tail")
+    has_end = pl.col("start_lang").is_in(list(codes)) | pl.col("end_lang").is_in(list(codes))
+    return edges.filter(has_end).with_columns(repetitive.cast(pl.Categorical))
 
 
 def part_links(edges: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Part the edges that are facts, between two terms, from the links to pages, which get their `reason`.
+    """Separate facts, which link two terms, from links to pages, which get their `reason`.
 
-    Both get `bytes`: the size of the two URIs, the measure of the ledger.
+    Both frames get `bytes`, the size of the two URIs, which is what the ledger counts.
     """
     sized = edges.with_columns(bytes=pl.col("start").str.len_bytes().cast(pl.Int64) + pl.col("end").str.len_bytes())
     is_link = sized.select(pl.col("end_lang").is_null()).to_series()
@@ -37,8 +37,8 @@ def part_links(edges: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def read_fields(edges: pl.DataFrame) -> pl.DataFrame:
     """Read the fields of index rows: terms, weight, dataset and licence.
 
-    `start` and `end` become the terms; their URIs move to `start_node` and `end_node`. `start_folded` and
-    `end_folded` are the terms in the form in which duplicates are equal. `restored` says where one was repaired.
+    `start` and `end` become the terms; their URIs move to `start_node` and `end_node`. `start_folded` and `end_folded`
+    are the terms in the form in which duplicates are equal. `restored` says whether a term got its hamza back.
     """
     tails, heads = (edges[column].unique().cast(pl.String) for column in ("tail", "head"))
     origins = [parse_head(head) or ("", "") for head in heads]
@@ -71,31 +71,37 @@ def read_fields(edges: pl.DataFrame) -> pl.DataFrame:
 
 
 def composed(term: pl.Expr) -> pl.Expr:
-    """Bring terms to NFC, as all text; control characters stay, as such a term goes for them."""
+    """Return terms in NFC, like all text. Control characters stay: a term with one is dropped later."""
     return term.map_batches(_composed, return_dtype=pl.String)
 
 
 def _composed(terms: pl.Series) -> pl.Series:
-    apart = terms.str.contains(loose())  # few are: to look is ten times as fast as to compose
-    return terms.scatter(apart.arg_true(), terms.filter(apart).str.normalize("NFC")) if apart.any() else terms
+    may_change = terms.str.contains(loose())  # few match, and matching is ten times as fast as composing
+    return (
+        terms.scatter(may_change.arg_true(), terms.filter(may_change).str.normalize("NFC"))
+        if may_change.any()
+        else terms
+    )
 
 
 def name_decomposed(facts: pl.DataFrame) -> pl.DataFrame:
-    """Name duplicates as such that are equal to the one that stays only since their terms were brought to NFC."""
+    """Mark duplicates as `normalised_duplicate` if only NFC made them equal to the fact that stays."""
     numbered = facts.with_row_index("_row")
-    several = numbered.filter(pl.col("reason") == "exact_duplicate")["text"].unique()
+    repeated = numbered.filter(pl.col("reason") == "exact_duplicate")["text"].unique()
     nodes = pl.concat_str(["start_node", "end_node"], separator="\n")
-    same = numbered.filter(pl.col("text").is_in(several.implode())).with_columns(_apart=nodes.str.contains(loose()))
-    if not same["_apart"].any():  # nearly always
+    candidates = numbered.filter(pl.col("text").is_in(repeated.implode())).with_columns(
+        _apart=nodes.str.contains(loose())
+    )
+    if not candidates["_apart"].any():  # nearly always
         return facts
-    same = same.with_columns(_apart=nodes != nodes.str.normalize("NFC"))
-    stays = pl.col("_apart").filter(pl.col("reason").is_null()).first().over("text")
-    other = same.filter((pl.col("reason") == "exact_duplicate") & (pl.col("_apart") != stays))
-    return facts.with_columns(facts["reason"].scatter(other["_row"], "normalised_duplicate"))
+    candidates = candidates.with_columns(_apart=nodes != nodes.str.normalize("NFC"))
+    kept_apart = pl.col("_apart").filter(pl.col("reason").is_null()).first().over("text")
+    differing = candidates.filter((pl.col("reason") == "exact_duplicate") & (pl.col("_apart") != kept_apart))
+    return facts.with_columns(facts["reason"].scatter(differing["_row"], "normalised_duplicate"))
 
 
 def in_scripts(term: pl.Expr, scripts: Sequence[str]) -> pl.Expr:
-    """Return whether a term is written in one of the scripts (ISO 15924): has a letter of it, or no letter at all."""
+    """Return whether a term has a letter of one of the scripts (ISO 15924), or no letter at all."""
     if not scripts:
         return pl.lit(True)
     letters = "".join(rf"\p{{sc={script}}}" for script in scripts)
@@ -122,21 +128,21 @@ def judge(
     min_weight: float,
     said: Collection[str],
 ) -> pl.DataFrame:
-    """Add `reason`: why a fact is dropped, null where it is kept. The reasons are those of ledger.EDGE_REASONS.
+    """Add `reason`: why a fact is dropped, or null if it is kept. The reasons are those of ledger.EDGE_REASONS.
 
-    `mode` is `target` (both ends in the language), `start` or `any`; `said` are the relations with a sentence.
+    `mode` is `target` (both ends in the language), `start` or `any`; `said` has the relations that have a sentence.
     """
     starts_here = pl.col("start_lang") == code
     ends_here = pl.col("end_lang") == code
-    same = pl.col("start_folded") == pl.col("end_folded")
+    same_term = pl.col("start_folded") == pl.col("end_folded")
     foreign = (starts_here & ~in_scripts(pl.col("start"), scripts)) | (ends_here & ~in_scripts(pl.col("end"), scripts))
     rules = {
         "language_only_at_end": ~starts_here & (mode in ("start", "target")),
         "language_only_at_start": ~ends_here & (mode == "target"),
         "empty_term": (pl.col("start") == "") | (pl.col("end") == ""),
         "control_character": pl.col("start").str.contains(CONTROL) | pl.col("end").str.contains(CONTROL),
-        "self_loop": same & (pl.col("start_lang") == pl.col("end_lang")),
-        "same_term_in_two_languages": same,
+        "self_loop": same_term & (pl.col("start_lang") == pl.col("end_lang")),
+        "same_term_in_two_languages": same_term,
         "below_min_weight": pl.col("weight") < min_weight,
         "wrong_script": foreign,
         "relation_unsaid": ~pl.col("relation").is_in(list(said)),
@@ -145,9 +151,10 @@ def judge(
 
 
 def turn_symmetric(edges: pl.DataFrame, code: str, *, as_stored: bool = False) -> pl.DataFrame:
-    """Bring symmetric facts into one direction, whichever way they were stored; add `turned` and `pair_hash`.
+    """Bring symmetric facts into one direction, however they are stored, and add `turned` and `pair_hash`.
 
-    The term of the language comes first; where both are of it, the first in the order of code points.
+    The term in the language comes first; if both are in it, the first in code point order. With `as_stored`, no fact is
+    turned.
     """
     both_here = (pl.col("start_lang") == code) & (pl.col("end_lang") == code)
     backwards = pl.when(both_here).then(pl.col("start") > pl.col("end")).otherwise(pl.col("start_lang") != code)

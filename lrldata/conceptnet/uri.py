@@ -1,17 +1,17 @@
-"""ConceptNet's URIs, pure: /c/LANG/TERM[/POS[/SENSE...]] for nodes, /a/[/r/REL/,START/,END/] for edges.
+"""ConceptNet's URIs: /c/LANG/TERM[/POS[/SENSE...]] for nodes, /a/[/r/REL/,START/,END/] for edges. Pure.
 
-Source: ConceptNet 5 wiki, page "URI hierarchy". The term is the third part, never the last.
+Source: ConceptNet 5 wiki, page "URI hierarchy". The term is the third part, which need not be the last one.
 """
 
 from typing import NamedTuple
 
 import polars as pl
 
-NODE_LANGUAGE = r"^/c/([^/]+)/"  # no match means: not a node
+NODE_LANGUAGE = r"^/c/([^/]+)/"  # no match: not a node
 
 
 class Node(NamedTuple):
-    """A node of the graph. `term` has its spaces back; `pos` and `sense` are empty where the URI has none."""
+    """A node of the graph. `term` has spaces, not underscores; `pos` and `sense` are empty if the URI has none."""
 
     language: str
     term: str
@@ -20,7 +20,7 @@ class Node(NamedTuple):
 
 
 def parse_node(uri: str) -> Node:
-    """Take a node URI apart; the term may be empty. Raises ValueError when it is not a node."""
+    """Split a node URI into its parts; the term may be empty. Raises ValueError if it is not a node."""
     parts = uri.split("/", 5)
     if len(parts) < 4 or parts[:2] != ["", "c"] or not parts[2]:
         raise ValueError(f"{uri!r} is not a node: expected /c/LANG/TERM")
@@ -29,28 +29,28 @@ def parse_node(uri: str) -> Node:
 
 
 def node_uri(node: Node) -> str:
-    """Write a node as its URI. Spaces of the term become underscores."""
-    tail = [part for part in (node.pos, node.sense) if part]
-    return "/".join(["", "c", node.language, node.term.replace(" ", "_"), *tail])
+    """Return the URI of a node. Spaces in the term become underscores."""
+    optional = [part for part in (node.pos, node.sense) if part]
+    return "/".join(["", "c", node.language, node.term.replace(" ", "_"), *optional])
 
 
 def edge_uri(relation: str, start: str, end: str) -> str:
-    """Rebuild the URI of an edge from its relation (/r/...) and its two node URIs."""
+    """Return the URI of an edge, built from its relation (/r/...) and its two node URIs."""
     return f"/a/[{relation}/,{start}/,{end}/]"
 
 
 def language_of(node: pl.Expr) -> pl.Expr:
-    """Return the language of each node URI; null where it is not a node."""
+    """Return the language of each node URI, or null if it is not a node."""
     return node.str.extract(NODE_LANGUAGE)
 
 
 def term_of(node: pl.Expr) -> pl.Expr:
-    """Return the term of each node URI, with spaces for underscores; empty where there is none."""
+    """Return the term of each node URI, with underscores replaced by spaces; empty if there is none."""
     # A split is faster than a capture: parts 0 to 3 are "", "c", the language and the term.
     term = node.str.splitn("/", 5).struct.field("field_3")
     return term.str.replace_all("_", " ", literal=True).str.strip_chars().fill_null("")
 
 
 def edge_uri_of(relation: pl.Expr, start: pl.Expr, end: pl.Expr) -> pl.Expr:
-    """Rebuild the edge URIs of columns, as `edge_uri` does for one edge."""
+    """Return the URI of each edge, as `edge_uri` does for a single one."""
     return pl.concat_str([pl.lit("/a/["), relation, pl.lit("/,"), start, pl.lit("/,"), end, pl.lit("/]")])

@@ -1,4 +1,4 @@
-"""Sentences from facts: template sets as data, one TOML file each, and the one function that fills them in."""
+"""Sentences from facts: template sets, stored as TOML files, and the function that fills them in."""
 
 import re
 import tomllib
@@ -21,21 +21,21 @@ from lrldata.language import Language, find, languages
 from lrldata.manifest import fingerprint
 
 PartOfSpeech = Literal["noun", "verb", "adjective", "adverb"]
-Case = tuple[str, PartOfSpeech]  # (end, verb): where the end is a verb
-LETTERS: Mapping[PartOfSpeech, str] = {"noun": "n", "verb": "v", "adjective": "as", "adverb": "r"}  # of nodes' URIs
+Case = tuple[str, PartOfSpeech]  # ("end", "verb"): the end of the fact is a verb
+LETTERS: Mapping[PartOfSpeech, str] = {"noun": "n", "verb": "v", "adjective": "as", "adverb": "r"}  # in node URIs
 SLOTS = re.compile(r"\{(start|end)\}")
 BUILT_IN = ("english", "paper", "native")
-_DOTTED = frozenset(("az", "azj", "azb", "tr", "crh", "gag", "tt"))  # in which i has its dot in both cases
+_DOTTED = frozenset(("az", "azj", "azb", "tr", "crh", "gag", "tt"))  # languages whose capital i keeps its dot
 
 
 class TemplateSet(BaseModel):
     """Sentences with the slots {start} and {end}, by relation, in one language.
 
-    `reviewed_by` names who has checked them: all, or those of `reviewed_relations`. With `as_stored`, symmetric facts
-    are neither turned round nor merged, as in the paper. With
-    `capitalized`, a sentence begins with a capital letter, also where a term is first. Where `spaced_terms` is
-    `foreign`, as in scripts without spaces, a term of another script gets a space on each side. `start_is` and `end_is`
-    have other sentences for facts of which a term is of that part of speech, where ConceptNet's node says so.
+    `reviewed_by` names who has checked the sentences: all of them, or those of `reviewed_relations`. With `as_stored`,
+    symmetric facts are neither turned nor merged, as in the paper. With `capitalized`, a sentence begins with a capital
+    letter even if a term comes first. If `spaced_terms` is `foreign`, as in scripts without spaces, a term in another
+    script gets a space on each side. `start_is` and `end_is` have other sentences for facts with a term of that part of
+    speech, as far as ConceptNet's node states it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,7 +56,7 @@ class TemplateSet(BaseModel):
 
     @property
     def variants(self) -> dict[Case, Mapping[str, tuple[str, ...]]]:
-        """Return the sentences for parts of speech; what an end is counts before what the start is."""
+        """Return the sentences for parts of speech. Those for the end take precedence over those for the start."""
         cases: dict[Case, Mapping[str, tuple[str, ...]]] = {}
         cases |= {("end", part): sentences for part, sentences in sorted(self.end_is.items())}
         cases |= {("start", part): sentences for part, sentences in sorted(self.start_is.items())}
@@ -65,32 +65,36 @@ class TemplateSet(BaseModel):
 
 @dataclass(frozen=True)
 class Phrasebook:
-    """The sentences for one build: those of `chosen`, and of `fallback` where it has none for a relation."""
+    """The sentences for one build: those of `chosen`, and those of `fallback` for relations that it lacks."""
 
     chosen: TemplateSet
     fallback: TemplateSet | None = None
 
     @property
     def sentences(self) -> dict[str, tuple[str, ...]]:
-        """Return the phrasings by relation."""
+        """Return the sentences by relation."""
         return {**(self.fallback.relations if self.fallback else {}), **self.chosen.relations}
 
     @property
     def variants(self) -> dict[Case, Mapping[str, tuple[str, ...]]]:
-        """Return the phrasings for parts of speech; of the fallback those for relations that are its own."""
-        found = dict(self.chosen.variants)
+        """Return the sentences for parts of speech; the fallback's only for relations that `chosen` lacks."""
+        cases = dict(self.chosen.variants)
         for case, sentences in (self.fallback.variants if self.fallback else {}).items():
-            own = {relation: some for relation, some in sentences.items() if relation not in self.chosen.relations}
-            found[case] = {**own, **found.get(case, {})}
-        return {case: sentences for case, sentences in found.items() if sentences}
+            extra = {
+                relation: phrasings
+                for relation, phrasings in sentences.items()
+                if relation not in self.chosen.relations
+            }
+            cases[case] = {**extra, **cases.get(case, {})}
+        return {case: sentences for case, sentences in cases.items() if sentences}
 
     @property
     def fallback_relations(self) -> list[str]:
-        """Name the relations that are said in the fallback's language."""
+        """Return the names of the relations whose sentences come from the fallback."""
         return sorted(set(self.sentences) - set(self.chosen.relations))
 
     def as_json(self) -> dict[str, object]:
-        """Describe the phrasebook for a manifest."""
+        """Return the phrasebook as a manifest records it."""
         return {
             "name": self.chosen.name,
             "language": self.chosen.language,
@@ -104,7 +108,7 @@ class Phrasebook:
         }
 
     def _more(self) -> dict[str, object]:
-        """Return what else shapes the sentences, where it is not as everywhere."""
+        """Return the other properties that shape the sentences, if they are not the defaults."""
         chosen = self.chosen
         variants = {f"{slot} {part}": sentences for (slot, part), sentences in self.variants.items()}
         form = {"capitalized": chosen.capitalized, "spaced_terms": chosen.spaced_terms == "foreign"}
@@ -116,30 +120,30 @@ def _folder() -> Traversable:
 
 
 def read_templates(file: Traversable | Path, name: str) -> TemplateSet:
-    """Read a template set. Raises InputError naming the file and the key that is wrong."""
+    """Read a template set. Raises InputError with the file and the key that is wrong."""
     try:
         return TemplateSet(name=name, **tomllib.loads(file.read_text("utf-8-sig")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not a TOML file: {error}.") from error
     except (ValidationError, TypeError) as error:
-        where = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-        key = ".".join(map(str, where["loc"]))
+        fault = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        key = ".".join(map(str, fault["loc"]))
         raise InputError(
-            f"{file}: {key}: {where['msg']}.", "`lrldata templates show english` shows the form."
+            f"{file}: {key}: {fault['msg']}.", "`lrldata templates show english` shows the format."
         ) from error
 
 
 @cache
 def built_in(name: str) -> TemplateSet:
-    """Return the set `english`, `paper` or `native/CODE`. Raises UsageError where there is none."""
+    """Return the set `english`, `paper` or `native/CODE`. Raises UsageError if there is no such set."""
     file = _folder().joinpath(f"{name}.toml")
     if not file.is_file():
-        raise UsageError(f"No template set {name!r}.", f"There are: {', '.join(all_built_in())}.")
+        raise UsageError(f"No template set {name!r}.", f"Available: {', '.join(all_built_in())}.")
     return read_templates(file, name)
 
 
 def all_built_in() -> list[str]:
-    """Name every built-in set."""
+    """Return the names of all built-in sets."""
     native = sorted(file.name.removesuffix(".toml") for file in _folder().joinpath("native").iterdir())
     return ["english", "paper", *(f"native/{code}" for code in native)]
 
@@ -151,7 +155,7 @@ def phrasebook(templates: str, language: Language) -> Phrasebook:
             raise UsageError(f"{templates}: no such template file.", f"Built in: {', '.join(BUILT_IN)}.")
         chosen = read_templates(Path(templates), Path(templates).stem)
         for problem in problems(chosen):
-            raise InputError(f"{templates}: {problem}.", f"`lrldata templates check {templates}` lists all faults.")
+            raise InputError(f"{templates}: {problem}.", f"`lrldata templates check {templates}` lists all problems.")
         return Phrasebook(chosen, None if chosen.language == "en" else built_in("english"))
     if templates == "native":
         name = f"native/{language.code}"
@@ -159,32 +163,34 @@ def phrasebook(templates: str, language: Language) -> Phrasebook:
             raise UsageError(
                 f"No sentences in {language.name} ({language.code}) yet.",
                 "Use --templates english, or write a file like lrldata/conceptnet/templates/native/ro.toml "
-                "and name it with --templates.",
+                "and pass it with --templates.",
             )
         return Phrasebook(built_in(name), built_in("english"))
     if templates not in BUILT_IN:
-        raise UsageError(f"No template set {templates!r}.", f"There are: {', '.join(BUILT_IN)}, or a file.toml.")
+        raise UsageError(f"No template set {templates!r}.", f"Use {', '.join(BUILT_IN)}, or the path of a .toml file.")
     return Phrasebook(built_in(templates))
 
 
 def problems(templates: TemplateSet) -> Iterator[str]:
-    """Yield what is wrong with a set: unknown relations, slots, Unicode form, letters of another script."""
+    """Yield the problems of a set: unknown relations, wrong slots, text not in NFC, words in another script."""
     yield from (
-        f"{each}: reviewed, and not there" for each in templates.reviewed_relations if each not in templates.relations
+        f"{name}: marked as reviewed, but it has no sentences"
+        for name in templates.reviewed_relations
+        if name not in templates.relations
     )
     spoken = find(templates.language)
     scripts = (templates.script,) if templates.script else spoken.scripts
-    everything = [templates.relations, *templates.variants.values()]
-    for relation, sentences in (item for each in everything for item in each.items()):
+    tables = [templates.relations, *templates.variants.values()]
+    for relation, sentences in (item for table in tables for item in table.items()):
         if relation not in templates.relations:
-            yield f"{relation}: has sentences for a part of speech, and none for others"
+            yield f"{relation}: has sentences for a part of speech, but no default sentence"
         if relation not in relations():
-            yield f"{relation}: no relation of ConceptNet 5.7"
+            yield f"{relation}: not a relation of ConceptNet 5.7"
         if not sentences:
-            yield f"{relation}: no sentence"
+            yield f"{relation}: has no sentence"
         for sentence in sentences:
             if sorted(SLOTS.findall(sentence)) != ["end", "start"]:
-                yield f"{relation}: {sentence!r} needs {{start}} and {{end}}, once each"
+                yield f"{relation}: {sentence!r} must have {{start}} and {{end}} exactly once each"
             if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in sentence):
                 yield f"{relation}: {sentence!r} has a control character"
             if not unicodedata.is_normalized("NFC", sentence):
@@ -198,12 +204,12 @@ def problems(templates: TemplateSet) -> Iterator[str]:
 
 
 def missing(templates: TemplateSet) -> list[str]:
-    """Name the relations of ConceptNet 5.7 that a set does not say."""
+    """Return the relations of ConceptNet 5.7 for which a set has no sentence."""
     return [relation for relation in relations() if relation not in templates.relations]
 
 
 def expected_sets() -> list[str]:
-    """Name the sets that must be there: English, the paper's, and one for each of its 30 languages."""
+    """Return the names of the sets that must exist: English, the paper's, and one for each of its 30 languages."""
     return ["english", "paper", *(f"native/{language.code}" for language in languages() if language.paper)]
 
 
@@ -212,16 +218,16 @@ def say(
     sentences: Mapping[str, tuple[str, ...]],
     variants: Mapping[Case, Mapping[str, tuple[str, ...]]] | None = None,
 ) -> pl.DataFrame:
-    """Add `text`: each fact in a sentence; the phrasing is chosen by `pair_hash`, so it never changes. Pure.
+    """Add `text`, each fact as a sentence. `pair_hash` chooses the phrasing, so it never changes. Pure.
 
-    Takes columns relation, start, end (terms) and pair_hash, with `variants` also start_node and end_node; relations
-    without a sentence get null.
+    Takes the columns relation, start, end (terms) and pair_hash, and with `variants` also start_node and end_node.
+    Relations without a sentence get null.
     """
     variants = variants or {}
-    tables = {"": sentences, **{f"{slot} {part} ": some for (slot, part), some in variants.items()}}
+    tables = {"": sentences, **{f"{slot} {part} ": by_relation for (slot, part), by_relation in variants.items()}}
     pieces = pl.DataFrame(
         [
-            (f"{case}{relation}", variant, len(phrasings), *_cut(sentence))
+            (f"{case}{relation}", variant, len(phrasings), *_split_at_slots(sentence))
             for case, table in tables.items()
             for relation, phrasings in table.items()
             for variant, sentence in enumerate(phrasings)
@@ -238,7 +244,7 @@ def say(
     return (
         facts.with_columns(_case=_case(variants))
         .join(counts, on="_case", how="left", maintain_order="left")
-        # The last digit of the hash chooses the split, so the phrasing is taken from the others.
+        # The last digit of the hash chooses the split, so the others choose the phrasing.
         .with_columns(_variant=(pl.col("pair_hash") // 10) % pl.col("_variants"))
         .drop("_variants")
         .join(pieces.drop("_variants"), on=["_case", "_variant"], how="left", maintain_order="left")
@@ -248,10 +254,10 @@ def say(
 
 
 def _case(variants: Mapping[Case, Mapping[str, tuple[str, ...]]]) -> pl.Expr:
-    """Return what a fact is looked up by: its relation, after `slot part` where a variant is for it."""
+    """Return the key of a fact's sentences: its relation, after `slot part ` if there is a variant for it."""
     case = pl.lit("")
-    for (slot, part), sentences in reversed(list(variants.items())):  # the first is asked first
-        # Few relations have variants, and to read nodes is slow.
+    for (slot, part), sentences in reversed(list(variants.items())):  # so that the first one takes precedence
+        # Few relations have variants, and matching nodes is slow.
         node = pl.when(pl.col("relation").is_in(list(sentences))).then(f"{slot}_node")
         is_part = node.str.contains(rf"^/c/[^/]+/[^/]+/[{LETTERS[part]}](?:/|$)")
         case = pl.when(is_part).then(pl.lit(f"{slot} {part} ")).otherwise(case)
@@ -259,7 +265,7 @@ def _case(variants: Mapping[Case, Mapping[str, tuple[str, ...]]]) -> pl.Expr:
 
 
 def spaced(facts: pl.DataFrame, templates: TemplateSet) -> pl.DataFrame:
-    """Return facts whose terms of another script have spaces around them, where the script has none. Pure."""
+    """Put spaces around terms in another script if the set's script has none. Pure."""
     if templates.spaced_terms == "all":
         return facts
     scripts = (templates.script,) if templates.script else find(templates.language).scripts
@@ -271,7 +277,7 @@ def spaced(facts: pl.DataFrame, templates: TemplateSet) -> pl.DataFrame:
 
 
 def finished(text: pl.Expr, templates: TemplateSet) -> pl.Expr:
-    """Return sentences as they are written: no spaces at their ends, with a capital letter where the set says so."""
+    """Return sentences in written form: no spaces at the ends, and a capital letter if the set wants one."""
     text = text.str.strip_chars(" ").str.replace_all("  ", " ") if templates.spaced_terms == "foreign" else text
     if not templates.capitalized:
         return text
@@ -279,17 +285,17 @@ def finished(text: pl.Expr, templates: TemplateSet) -> pl.Expr:
     if templates.language in _DOTTED:
         letter = letter.str.replace("i", "İ", literal=True)
     capital = letter.str.to_uppercase().str.replace_many(["Ǆ", "Ǉ", "Ǌ"], ["ǅ", "ǈ", "ǋ"])
-    # A Georgian sentence has capitals throughout, or none.
+    # Georgian does not capitalize the first letter only: all of a sentence is in capitals, or none of it.
     capital = pl.when(letter.str.contains(r"\p{Georgian}")).then(letter).otherwise(capital)
     return pl.concat_str([capital, text.str.slice(1)])
 
 
 def put_into_words(facts: pl.DataFrame, book: Phrasebook) -> pl.DataFrame:
-    """Add `text`, as `say` does, written as the set of the phrasebook wants it. Pure."""
+    """Add `text` as `say` does, with the spaces and capitals of the phrasebook's set. Pure."""
     said = facts.pipe(spaced, book.chosen).pipe(say, book.sentences, book.variants)
     return said.with_columns(facts["start"], facts["end"], text=finished(pl.col("text"), book.chosen))
 
 
-def _cut(sentence: str) -> tuple[str, str, str, bool]:
+def _split_at_slots(sentence: str) -> tuple[str, str, str, bool]:
     before, slot, between, _, after = SLOTS.split(sentence)
     return before, between, after, slot == "start"

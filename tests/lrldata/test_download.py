@@ -187,7 +187,7 @@ def test_no_message_shows_a_password_or_a_signature(faults: list[str], server: S
     "url", ["ftp://a.example/x", "file:///etc/hostname", "http://", "http://[::1/x", "http://xn--/x", "http://a\0b/x"]
 )
 def test_what_is_not_an_address_of_the_web_is_refused(url: str, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="not an address"):
+    with pytest.raises(DownloadError, match="not a valid (http or https )?URL"):
         download(Remote(url), tmp_path, QUIET)
 
 
@@ -212,14 +212,14 @@ def test_a_name_from_an_address_stays_in_the_folder(path: str, name: str, tmp_pa
 @pytest.mark.parametrize(
     ("faults", "message"),
     [
-        (["empty"] * 5, "the server sends nothing"),
+        (["empty"] * 5, "the server sent nothing"),
         (["words"] * 5, "http"),
-        (["unasked"] * 5, "another file"),
-        (["204"], "the server answers 204"),
+        (["unasked"] * 5, "a different file"),
+        (["204"], "the server answered with status 204"),
         (["html"], "HTML page"),
-        (["404"], "the server answers 404"),
+        (["404"], "the server answered with status 404"),
         (["503"] * 5, "503"),
-        (["drop"] * 5, "will be continued"),
+        (["drop"] * 5, "the next run continues"),
     ],
 )
 def test_failures_name_the_address_and_the_hint(
@@ -283,4 +283,4 @@ def test_a_download_that_another_process_makes_is_waited_for_and_said(
     threading.Thread(target=hold).start()
     assert locked.wait(10)
     assert download(remote, tmp_path, QUIET).read_bytes() == CONTENT
-    assert notes == ["warning: another process downloads dump.csv.gz; waiting for it to end."]
+    assert notes == ["warning: another process is downloading dump.csv.gz; waiting for it to end."]

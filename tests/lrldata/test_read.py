@@ -79,7 +79,7 @@ BAD = {
     line("IsA", "ro:a", "ro:b").encode().replace(b"\t/r/IsA", b"\tIsA"): "not a relation",
     line("IsA", "/x/ro/a", "ro:b").encode(): "the start is not a node",
     line("IsA", "ro:a", "/c/ro").encode(): "the end is not a node",
-    line("IsA", "ro:a", "ro:b").encode()[:-6]: "the JSON does not parse at character",
+    line("IsA", "ro:a", "ro:b").encode()[:-6]: "invalid JSON at character",
     line("IsA", "ro:a", "ro:b").encode().replace(b'"weight"', b'"height"'): "the JSON lacks dataset, license or weight",
     line("IsA", "ro:a", "ro:b").encode().replace(b'"dataset"', b'"datum"'): "the JSON lacks dataset, license or weight",
     line("IsA", "ro:a", "ro:b", float("nan")).encode(): "the weight is nan",
@@ -167,7 +167,7 @@ def test_truncated_and_corrupt_gzip_are_said_to_be_so(make_dump: Make, tmp_path:
         (gzip.compress(b"<?xml version='1.0'?><Error>AccessDenied</Error>", mtime=0), "HTML or XML page"),
         (b"", "the file is empty"),
         (gzip.compress(b"", mtime=0), "the file is empty"),
-        (b"word,other,3\n", "line 1: not ConceptNet's assertions format"),
+        (b"word,other,3\n", "line 1: not in ConceptNet's assertions format"),
     ],
     ids=["a page", "a zipped page", "nothing", "zipped nothing", "another format"],
 )
