@@ -1,10 +1,10 @@
-"""Language identification of documents and lines: which language, how sure, and whether to keep it.
+"""Language identification of documents and lines: which language, how certain, and whether to keep it.
 
     model = load_model()                                             # or "glotlid", "lid176", a path
-    for line, found in zip(lines, model.predict(lines), strict=True):
-        verdict = decide(*found, "ro", threshold_of(model.name, "ro"), margins_of("ro"))
+    for line, prediction in zip(lines, model.predict(lines), strict=True):
+        verdict = decide(*prediction, "ro", threshold_of(model.name, "ro"), margins_of("ro"))
 
-A model of our own is in the package; see docs/explanation/identification.md for how it was made and what it can do.
+The package contains a model of its own; docs/explanation/identification.md says how it was made and how good it is.
 """
 
 from lrldata.langid.binding import BINDINGS, is_right

@@ -1,8 +1,8 @@
-"""A quantised model with its matrix written out, which predicts the same in half of the time. IO: a temporary file.
+"""Write out the matrix of a quantised model, which then predicts the same in half the time. IO: a temporary file.
 
-fastText takes the vector of an n-gram from a quantised matrix a few numbers at a time (product quantisation, Jégou et
-al. 2011; Joulin et al. 2016, arXiv 1612.03651), and from a plain one all at once. The numbers are the same, and so is
-what comes of them, to the last bit.
+fastText reads the vector of an n-gram from a quantised matrix a few numbers at a time (product quantisation, Jégou et
+al. 2011; Joulin et al. 2016, arXiv 1612.03651), but from a plain one all at once. The numbers are the same, and so are
+the predictions, to the last bit.
 """
 
 import struct
@@ -17,27 +17,27 @@ import numpy.typing as npt
 
 from lrldata.langid.modelfile import CENTROIDS, Layout, Quantised
 
-_LARGEST = 64 << 20  # bytes of a matrix that is worth its memory
+_LARGEST = 64 << 20  # bytes; a larger matrix is not worth its memory
 _NOT_QUANTISED = b"\0"
 
 
 @contextmanager
 def in_full(path: Path, layout: Layout) -> Iterator[Path]:
-    """Give the path of the same model with its matrix of words in full, for as long as it takes to load it.
+    """Yield the path of the same model with its word matrix in full; it exists while the model is being loaded.
 
-    It is `path` itself where there is nothing to write out, where n-grams were pruned (fastText wants such a model
-    quantised), where the matrix would be large, and where no temporary file can be written.
+    This is `path` itself if there is nothing to write out, if n-grams were pruned (fastText requires such a model to be
+    quantised), if the matrix would be large, or if no temporary file can be written.
     """
     matrix = layout.quantised
     if matrix is None or layout.pruned or 4 * matrix.rows * matrix.columns > _LARGEST:
         yield path
         return
     with ExitStack() as stack:
-        whole = path
-        with suppress(OSError):  # a full disk, or none that can be written
+        full_path = path
+        with suppress(OSError):  # the disk is full or not writable
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lrl-", ignore_cleanup_errors=True))
-            whole = _write(path.read_bytes(), matrix, Path(folder) / "model.bin")
-        yield whole
+            full_path = _write(path.read_bytes(), matrix, Path(folder) / "model.bin")
+        yield full_path
 
 
 def _write(data: bytes, matrix: Quantised, target: Path) -> Path:
@@ -50,17 +50,17 @@ def _write(data: bytes, matrix: Quantised, target: Path) -> Path:
 
 
 def _numbers(data: bytes, matrix: Quantised) -> npt.NDArray[np.float32]:
-    """Return the matrix in full, (rows, columns)."""
+    """Return the full matrix, (rows, columns)."""
     codes = _array(data, "u1", matrix.codes, matrix.rows * matrix.subvectors).reshape(matrix.rows, matrix.subvectors)
     numbers = np.empty((matrix.rows, matrix.columns), dtype="<f4")
     centroids = _array(data, "<f4", matrix.centroids, CENTROIDS * matrix.columns)
     for part, begin in enumerate(range(0, matrix.columns, matrix.size)):
         end = min(begin + matrix.size, matrix.columns)
-        meant = centroids[CENTROIDS * begin : CENTROIDS * end].reshape(CENTROIDS, end - begin)
-        numbers[:, begin:end] = meant[codes[:, part]]
+        values = centroids[CENTROIDS * begin : CENTROIDS * end].reshape(CENTROIDS, end - begin)
+        numbers[:, begin:end] = values[codes[:, part]]
     if matrix.norms:
-        of_rows = _array(data, "u1", matrix.norms[0], matrix.rows)
-        numbers *= _array(data, "<f4", matrix.norms[1], CENTROIDS)[of_rows, None]
+        norm_codes = _array(data, "u1", matrix.norms[0], matrix.rows)
+        numbers *= _array(data, "<f4", matrix.norms[1], CENTROIDS)[norm_codes, None]
     return numbers
 
 

@@ -1,4 +1,4 @@
-"""From the labels of a model to the rows of the language table. Pure."""
+"""Map the labels of a model to the rows of the language table. Pure."""
 
 import tomllib
 from collections.abc import Iterable
@@ -9,14 +9,14 @@ from lrldata.language import languages
 
 
 def codes_of(labels: Iterable[str]) -> dict[str, str | None]:
-    """Return the code in `lrldata.language` that each label of one model means, or None where the table has no row.
+    """Return for each label of one model its code in `lrldata.language`, or None if the table has no row for it.
 
-    Labels come without `__label__`: `ron_Latn`, `ron-Latn`, `ron` or `ro`. They are read together, as the same three
-    letters mean one language in Wikipedia's codes (with two letters among them) and another in ISO 639-3.
+    Labels come without `__label__`: `ron_Latn`, `ron-Latn`, `ron` or `ro`. They are read together, because the same
+    three letters mean one language in Wikipedia's codes (which include two-letter ones) and another in ISO 639-3.
     """
-    every = list(labels)
-    wikipedia = _exceptions()["wikipedia"] if any(len(label) == 2 for label in every) else {}
-    return {label: wikipedia.get(label) or _code(label.replace("-", "_")) for label in every}
+    all_labels = list(labels)
+    wikipedia = _exceptions()["wikipedia"] if any(len(label) == 2 for label in all_labels) else {}
+    return {label: wikipedia.get(label) or _code(label.replace("-", "_")) for label in all_labels}
 
 
 @cache
@@ -26,22 +26,22 @@ def _exceptions() -> dict[str, dict[str, str]]:
 
 @cache
 def _by_label() -> dict[str, str]:
-    """Return every label that means a row: exact columns first, then codes with each script of the row."""
-    found = dict(_exceptions()["script"])
+    """Return the code for every known label: exact columns first, then codes with each script of the row."""
+    code_of = dict(_exceptions()["script"])
     # A row for a second script (`kas_Deva`) shares its ISO codes with the main row, which wins.
     rows = sorted(languages(), key=lambda row: "_" in row.code)
     for row in rows:
         for label in (row.sib200, row.flores, row.glotcc):
             if label:
-                found.setdefault(label.replace("-", "_"), row.code)
+                code_of.setdefault(label.replace("-", "_"), row.code)
     for row in rows:
         codes = [code for code in (row.code, row.iso639_1, row.iso639_3, *row.aliases) if code and code.islower()]
         for code in codes:
             if len(code) in (2, 3):
-                found.setdefault(code, row.code)
+                code_of.setdefault(code, row.code)
                 for script in row.scripts:
-                    found.setdefault(f"{code}_{script}", row.code)
-    return found
+                    code_of.setdefault(f"{code}_{script}", row.code)
+    return code_of
 
 
 def _code(label: str) -> str | None:

@@ -1,4 +1,4 @@
-"""From which probability on a line counts as a language's: one threshold per model and language. Pure."""
+"""The probability from which a line counts as a language's: one threshold per model and language. Pure."""
 
 import tomllib
 from functools import cache
@@ -10,8 +10,8 @@ DEFAULT = 0.5  # for models and languages that were not measured
 def threshold_of(model: str, language: str) -> float:
     """Return the threshold (a probability) of a model, by its name, for a language, by its code.
 
-    They are measured by tools/make/lid_thresholds.py and stand in thresholds.toml, with what they keep. `DEFAULT`
-    where the model or the language was not measured.
+    Thresholds are measured by tools/make/lid_thresholds.py and stored in thresholds.toml, with the share of lines that
+    they keep. Returns `DEFAULT` if the model or the language was not measured.
     """
     row = _table().get(model, {}).get(language)
     return DEFAULT if row is None else row["threshold"]

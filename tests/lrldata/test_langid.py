@@ -294,14 +294,14 @@ def test_a_part_of_a_model_is_refused_before_it_can_crash_the_library(tmp_path: 
     whole = MODEL.read_bytes()
     path = tmp_path / "part.ftz"
     path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(InputError, match="not a whole fastText model"):
+    with pytest.raises(InputError, match="not a complete fastText model"):
         load_model(str(path))
 
 
 def test_a_model_with_more_behind_it_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "more.ftz"
     path.write_bytes(MODEL.read_bytes() + b"x")
-    with pytest.raises(InputError, match="not a whole fastText model"):
+    with pytest.raises(InputError, match="not a complete fastText model"):
         load_model(str(path))
 
 
@@ -460,7 +460,7 @@ def test_decisions_have_their_reasons(
 
 
 def test_labels_and_probabilities_belong_together() -> None:
-    with pytest.raises(ValueError, match="one to one"):
+    with pytest.raises(ValueError, match="each label needs one probability"):
         decide(["ro"], [], "ro", 0.5)
 
 
