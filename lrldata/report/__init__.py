@@ -1,1 +1,1 @@
-"""The report of a dataset as one HTML page: what went and why, thresholds, and lines for speakers to judge."""
+"""The report of a dataset as one HTML page: what was dropped and why, thresholds, and lines for speakers to judge."""

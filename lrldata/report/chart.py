@@ -1,4 +1,4 @@
-"""Bars and histograms in numbers, for templates that draw them. Pure."""
+"""Bars and histograms as numbers, for templates to draw. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from lrldata.ledger import Tally
 from lrldata.report.samples import Threshold
 
 PLOT_HEIGHT = 150  # pixels
-LABELS = 5  # along the axis of values, at most, and one more at its end
-APART = 26  # pixels at least between labels of the axis of counts
-LEAST = 2  # thousandths of the width: what is there can be seen
+LABELS = 5  # on the value axis, at most, plus one at its end
+APART = 26  # pixels, at least, between labels on the count axis
+LEAST = 2  # thousandths of the width, at least, so that every part is visible
 
 
 @dataclass(frozen=True)
 class Segments:
-    """A bar of a funnel, in thousandths of its width: what is left, and right of it what went."""
+    """A bar of a funnel, in thousandths of its width: what is left, and to its right what was dropped."""
 
     left: float
     gone: float
@@ -23,7 +23,7 @@ class Segments:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of a histogram: place and width in per cent of the plot's, height in pixels."""
+    """A bar of a histogram: position and width in per cent of the plot's width, height in pixels."""
 
     x: float
     width: float
@@ -33,7 +33,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Label:
-    """A label of an axis, at a place in per cent (of values) or in pixels from the top (of counts)."""
+    """A label of an axis, at a position in per cent (for values) or in pixels from the top (for counts)."""
 
     at: float
     text: str
@@ -41,7 +41,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Histogram:
-    """A threshold's histogram; heights grow with the square root of the count, so that few lines are seen too."""
+    """The histogram of a threshold. Heights grow with the square root of the count, so small counts are visible."""
 
     bars: tuple[Bar, ...]
     values: tuple[Label, ...]
@@ -51,16 +51,16 @@ class Histogram:
 
 
 def segments(left: int, gone: int, whole: int) -> Segments:
-    """Return the bar of what is left and what went of a whole."""
+    """Return the bar for what is left and what was dropped of a whole."""
     if not whole:
         return Segments(0, 0)
     width = round(1000 * left / whole, 1)
-    seen = max(1000 * gone / whole, LEAST) if gone else 0
-    return Segments(min(width, 1000 - seen), round(seen, 1))
+    dropped = max(1000 * gone / whole, LEAST) if gone else 0
+    return Segments(min(width, 1000 - dropped), round(dropped, 1))
 
 
 def histogram(threshold: Threshold) -> Histogram:
-    """Return a threshold's histogram. All bins are equally wide, whatever values they span."""
+    """Return the histogram of a threshold. All bins are equally wide, whatever values they span."""
     place = _place(threshold, threshold.value)
     most = max(threshold.rows)
     return Histogram(
@@ -72,9 +72,9 @@ def histogram(threshold: Threshold) -> Histogram:
 
 
 def would_go(threshold: Threshold, value: float) -> tuple[Tally, bool]:
-    """Return what would go with another value in the threshold's place, and whether that is exact.
+    """Return what would be dropped with another value of the threshold, and whether that is exact.
 
-    It is where the value is an edge of a bin; elsewhere a bin is taken to be filled evenly.
+    It is exact if the value is an edge of a bin; otherwise the bin is assumed to be filled evenly.
     """
     place = _place(threshold, value)
     counted = Tally(_up_to(threshold.rows, place), _up_to(threshold.bytes, place))
@@ -84,12 +84,12 @@ def would_go(threshold: Threshold, value: float) -> tuple[Tally, bool]:
 
 
 def number(value: float) -> str:
-    """Write a value of an axis."""
+    """Format a value on an axis."""
     return f"{value:,.0f}" if value == round(value) else f"{value:.6g}"
 
 
 def _place(threshold: Threshold, value: float) -> float:
-    """Return where a value lies, counted in bins: 2.5 is the middle of the third."""
+    """Return the position of a value, counted in bins: 2.5 is the middle of the third bin."""
     edges = threshold.edges
     if value <= edges[0]:
         return 0
@@ -107,7 +107,7 @@ def _up_to(counts: Sequence[int], place: float) -> int:
 
 
 def _bars(threshold: Threshold, place: float, most: int) -> Iterator[Bar]:
-    """Yield the bars; the bin that has the threshold in it is two."""
+    """Yield the bars; the bin that contains the threshold is split into two."""
     bins = len(threshold.rows)
     for index, count in enumerate(threshold.rows):
         height = round(PLOT_HEIGHT * sqrt(count / most), 1) if most else 0
@@ -126,14 +126,14 @@ def _value_labels(edges: Sequence[float]) -> Iterator[Label]:
 
 
 def _count_labels(most: int) -> Iterator[Label]:
-    """Yield round counts (1, 2, 5, 10 ...) from the highest down, so far apart that they can be read."""
+    """Yield round counts (1, 2, 5, 10 ...) from the highest down, far enough apart to be readable."""
     rounds = [digit * 10**power for power in range(len(str(most))) for digit in (1, 2, 5)]
     above = float("-inf")
-    for count in reversed([each for each in rounds if each <= most]):
-        at = round(PLOT_HEIGHT * (1 - sqrt(count / most)), 1)
-        if at - above >= APART and PLOT_HEIGHT - at >= APART * 2 / 3:
-            above = at
-            yield Label(at, _short(count))
+    for count in reversed([value for value in rounds if value <= most]):
+        position = round(PLOT_HEIGHT * (1 - sqrt(count / most)), 1)
+        if position - above >= APART and PLOT_HEIGHT - position >= APART * 2 / 3:
+            above = position
+            yield Label(position, _short(count))
 
 
 def _short(count: int) -> str:

@@ -1,11 +1,11 @@
-"""The ledger as a funnel: the steps in their order, what went in each, and what was left after it. Pure."""
+"""The ledger as a funnel: the steps in order, what each one dropped, and what was left after it. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lrldata.ledger import Ledger, Tally, reasons_of
 
-# The steps of the cleaning of web text, by cost, each with its reasons (ledger.WEB_REASONS).
+# The steps of cleaning web text, by cost, each with its reasons (ledger.WEB_REASONS).
 STEPS: Mapping[str, tuple[str, ...]] = {
     "Reading": (
         "no_text",
@@ -46,7 +46,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "Size": ("above_max_bytes",),
     "Speakers": ("judged_wrong",),
 }
-# The same for ConceptNet (ledger.EDGE_REASONS).
+# The steps for ConceptNet, with their reasons (ledger.EDGE_REASONS).
 EDGE_STEPS: Mapping[str, tuple[str, ...]] = {
     "Links": ("external_url",),
     "Ends of the edge": ("language_only_at_end", "language_only_at_start"),
@@ -56,13 +56,13 @@ EDGE_STEPS: Mapping[str, tuple[str, ...]] = {
     "Duplicates": ("stored_both_ways", "exact_duplicate", "normalised_duplicate"),
     "Speakers": ("judged_wrong",),
 }
-SPEAKERS = "Speakers"  # a step that is left out where they have dropped nothing: few datasets were reviewed
-OTHER = "Other"  # for reasons that no step has
+SPEAKERS = "Speakers"  # a step that is left out if it dropped nothing, because few datasets were reviewed
+OTHER = "Other"  # for reasons that belong to no step
 
 
 @dataclass(frozen=True)
 class Drop:
-    """What went for one reason, and what was left after it."""
+    """What was dropped for one reason, and what was left after it."""
 
     reason: str
     words: str
@@ -72,7 +72,7 @@ class Drop:
 
 @dataclass(frozen=True)
 class Step:
-    """What went in one step, and what was left after it."""
+    """What was dropped in one step, and what was left after it."""
 
     name: str
     drops: tuple[Drop, ...]
@@ -86,27 +86,27 @@ def steps_of(source: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def step_of(reason: str, source: str) -> str:
-    """Name the step that a reason belongs to."""
+    """Return the name of the step that a reason belongs to."""
     return next((name for name, reasons in steps_of(source).items() if reason in reasons), OTHER)
 
 
 def words_of(reason: str, source: str) -> str:
-    """Say a reason in words; one that is not known, as of another version, by its name."""
+    """Describe a reason in words, or by its name if it is unknown, as one of another version."""
     return reasons_of(source).get(reason, reason.replace("_", " "))
 
 
 def funnel(ledger: Ledger, source: str) -> list[Step]:
-    """Return the steps of a source in their order; what is left after the last one is what was kept.
+    """Return the steps of a source in order; what is left after the last one is what was kept.
 
-    A step that has no reason is left out; one whose reasons fitted nothing is there, with nothing gone.
+    A step without reasons is left out. A step whose reasons applied to nothing is included, with nothing dropped.
     """
     return list(_steps(ledger, source))
 
 
 def _steps(ledger: Ledger, source: str) -> Iterator[Step]:
     steps = dict(steps_of(source))
-    known = {reason for reasons in steps.values() for reason in reasons}
-    steps[OTHER] = tuple(reason for reason in ledger.dropped if reason not in known)
+    listed = {reason for reasons in steps.values() for reason in reasons}
+    steps[OTHER] = tuple(reason for reason in ledger.dropped if reason not in listed)
     left = ledger.came_in
     for name, reasons in steps.items():
         before, drops = left, []

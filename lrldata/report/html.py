@@ -1,4 +1,4 @@
-"""What reports share as HTML: templates that escape, a style, and a policy that lets nothing in. Pure."""
+"""The HTML that reports share: templates that escape, a style, and a policy that loads nothing. Pure."""
 
 from base64 import b64encode
 from functools import cache
@@ -12,17 +12,17 @@ from lrldata.output import size
 from lrldata.report import chart
 
 HOME = "lrldata.report"
-STYLE = "base.css"  # what all reports look like
+STYLE = "base.css"  # of all reports
 
 
 @cache
 def asset(name: str, package: str = HOME) -> str:
-    """Return the text of a style or a script of a package."""
+    """Return the text of a style sheet or script in a package."""
     return files(package).joinpath(name).read_text("utf-8")
 
 
 def policy(style: str, script: str = "") -> str:
-    """Return a Content-Security-Policy: nothing is loaded, and no script or style runs but the page's own."""
+    """Return a Content-Security-Policy that loads nothing and allows only the page's own script and style."""
     style_hash, script_hash = (b64encode(sha256(text.encode()).digest()).decode() for text in (style, script))
     scripts = f" script-src 'sha256-{script_hash}';" if script else ""
     return (
@@ -33,9 +33,9 @@ def policy(style: str, script: str = "") -> str:
 
 @cache
 def environment(package: str = HOME) -> Environment:
-    """Return the templates of a package, which may use those of the report of a dataset."""
-    loaders: list[BaseLoader] = [PackageLoader(each, ".") for each in dict.fromkeys((package, HOME))]
-    made = Environment(
+    """Return the templates of a package, which can include those of the dataset report."""
+    loaders: list[BaseLoader] = [PackageLoader(name, ".") for name in dict.fromkeys((package, HOME))]
+    templates = Environment(
         loader=ChoiceLoader(loaders),
         undefined=StrictUndefined,
         autoescape=True,
@@ -43,24 +43,24 @@ def environment(package: str = HOME) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {
+    templates.filters |= {
         "breakable": lambda name: escape(name).replace("_", Markup("_<wbr>")),
         "count": lambda value: f"{value:,}",
         "number": chart.number,
         "share": share,
         "size": size,
     }
-    made.globals |= {
+    templates.globals |= {
         "histogram": chart.histogram,
         "segments": chart.segments,
         "share": share,
         "would_go": chart.would_go,
     }
-    return made
+    return templates
 
 
 def share(part: int, whole: int) -> str:
-    """Write a part of a whole in per cent."""
+    """Format a part of a whole as a percentage."""
     value = part / whole if whole else 0.0
     if 0 < value < 0.0001:
         return "<0.01%"

@@ -1,4 +1,4 @@
-"""samples.json of a dataset, as a build writes it. Pure."""
+"""Read samples.json of a dataset, as a build writes it. Pure."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from lrldata.report.samples import Samples
 
 
 def read_samples(opened: Opened, folder: Path) -> Samples | None:
-    """Return what samples.json of a dataset holds; None where there is none. Raises StorageError."""
+    """Return the contents of a dataset's samples.json, or None if it has none. Raises StorageError."""
     if SAMPLES not in opened.files:
         return None
     try:
         return Samples.model_validate_json(opened.files[SAMPLES])
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        fault = error.errors()[0]
+        location = ".".join(map(str, fault["loc"]))
         raise StorageError(
-            f"{folder / SAMPLES}: not as a build writes it ({where}: {first['msg']}).",
+            f"{folder / SAMPLES}: not a valid samples.json ({location}: {fault['msg']}).",
             "Run `lrldata build` again to repair it.",
         ) from error

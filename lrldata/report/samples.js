@@ -1,10 +1,10 @@
 "use strict";
-// Judging the sample lines, by mouse or by keys. Marks are kept in the browser where it allows that.
+// Judge the sample lines by mouse or keyboard. Marks are stored in the browser if it allows that.
 (() => {
   const tools = document.querySelector("form.tools");
   if (!tools) return;
   const dataset = { ...document.body.dataset };
-  const STORE = `lrl-report ${dataset.language} ${dataset.source}`; // not of a version: lines that stay keep their marks
+  const STORE = `lrl-report ${dataset.language} ${dataset.source}`; // without the version: lines keep their marks in later ones
   const help = document.getElementById("help");
   const keysOn = help.querySelector("[name=keys]");
   const field = tools.elements;
@@ -18,7 +18,7 @@
   const wordsOf = (sample) => folded([...sample.querySelectorAll("p")].map((part) => part.textContent).join("\n"));
   let current = null;
 
-  // Where file:// pages have no storage, reading it throws.
+  // If file:// pages have no storage, reading it throws.
   function stored(name) {
     try {
       return localStorage.getItem(name);
@@ -38,8 +38,8 @@
 
   function readMarks() {
     try {
-      const known = Object.entries(JSON.parse(stored(STORE) ?? "{}"));
-      return new Map(known.filter(([, mark]) => mark === "right" || mark === "wrong"));
+      const entries = Object.entries(JSON.parse(stored(STORE) ?? "{}"));
+      return new Map(entries.filter(([, mark]) => mark === "right" || mark === "wrong"));
     } catch {
       return new Map();
     }
@@ -56,7 +56,7 @@
     document.getElementById("said").textContent = words;
   }
 
-  // The interval of Wilson (1927) at 95 %.
+  // The 95 % interval of Wilson (1927).
   function interval(wrong, judged) {
     const z = 1.959964;
     const share = wrong / judged;
@@ -68,10 +68,10 @@
   function tally(members) {
     const right = members.filter((sample) => markOf(sample) === "right").length;
     const wrong = members.filter((sample) => markOf(sample) === "wrong").length;
-    const made = { samples: members.length, right, wrong };
-    if (right + wrong === 0) return made;
+    const counts = { samples: members.length, right, wrong };
+    if (right + wrong === 0) return counts;
     const [low, high] = interval(wrong, right + wrong);
-    return { ...made, share_wrong: wrong / (right + wrong), low, high };
+    return { ...counts, share_wrong: wrong / (right + wrong), low, high };
   }
 
   function showMark(sample) {
@@ -95,18 +95,18 @@
 
   function mark(sample, value) {
     const key = sample.dataset.key;
-    const taken = marks.get(key) === value;
-    if (taken) marks.delete(key);
+    const removed = marks.get(key) === value;
+    if (removed) marks.delete(key);
     else marks.set(key, value);
     showMark(sample);
     showTallies();
     save();
     const { right, wrong, samples: whole } = tally(membersOf.get(groupOf(sample)));
-    say(`${taken ? "Mark taken off" : `Marked ${value}`}. ${right + wrong} of ${whole} judged in this group.`);
-    return !taken;
+    say(`${removed ? "Mark removed" : `Marked ${value}`}. ${right + wrong} of ${whole} judged in this group.`);
+    return !removed;
   }
 
-  // In each group one line can be reached with Tab, with its buttons; keys lead to the others.
+  // In each group, Tab reaches only one line and its buttons; keys lead to the others.
   function reach(sample) {
     for (const member of membersOf.get(groupOf(sample))) {
       const here = member === sample;
@@ -140,7 +140,7 @@
 
   function filter() {
     const words = folded(field.search.value.trim());
-    const wanted = field.mark.value;
+    const markFilter = field.mark.value;
     let matching = 0;
     let whole = 0;
     for (const [group, members] of membersOf) {
@@ -149,12 +149,12 @@
       const chosen = !field.group.value || group.dataset.group === field.group.value;
       let seen = 0;
       for (const sample of members) {
-        const found = (!words || wordsOf(sample).includes(words)) && (!wanted || (markOf(sample) ?? "none") === wanted);
-        sample.hidden = !found;
-        seen += found;
+        const matches = (!words || wordsOf(sample).includes(words)) && (!markFilter || (markOf(sample) ?? "none") === markFilter);
+        sample.hidden = !matches;
+        seen += matches;
       }
       group.hidden = !chosen || seen === 0;
-      if (chosen && seen && (words || wanted || field.group.value)) group.open = true;
+      if (chosen && seen && (words || markFilter || field.group.value)) group.open = true;
       const reachable = members.find((sample) => sample.tabIndex === 0 && !sample.hidden) ?? members.find((sample) => !sample.hidden);
       if (reachable) reach(reachable);
       matching += chosen ? seen : 0;
@@ -162,9 +162,9 @@
     document.getElementById("matching").textContent = `${count(matching)} of ${count(whole)} lines shown.`;
   }
 
-  // A link to a group opens it, and takes a filter off that hides it.
+  // A link to a group opens it, and removes a filter that hides it.
   function reveal(hash) {
-    const group = groups.find((each) => `#${each.id}` === decodeURIComponent(hash));
+    const group = groups.find((candidate) => `#${candidate.id}` === decodeURIComponent(hash));
     if (!group) return;
     if (group.hidden) {
       tools.reset();
@@ -192,7 +192,7 @@
     return `${JSON.stringify({ format: "lrl-marks-1", dataset, groups: tallies, marks: markedLines() }, null, 2)}\n`;
   }
 
-  // No cell begins as a formula does, as spreadsheets would run it.
+  // No cell may begin like a formula, because spreadsheets would run it.
   function asTsv() {
     const cell = (text) => text.replace(/[\t\r\n]+/g, " ").replace(/^[=+\-@]/, "'$&");
     const rows = markedLines().map((line) => Object.values(line).map(cell).join("\t"));
@@ -208,7 +208,7 @@
   }
 
   function clear() {
-    if (!confirm("Delete all marks of this page?")) return;
+    if (!confirm("Delete all marks on this page?")) return;
     for (const sample of samples) marks.delete(sample.dataset.key);
     save();
     samples.forEach(showMark);
@@ -228,10 +228,10 @@
   function pressed(event) {
     const within = event.target instanceof Element ? event.target : document.body;
     if (event.ctrlKey || event.metaKey || event.altKey || help.open || within.matches("input, select, textarea")) return;
-    const done = (keysOn.checked && KEYS[event.key]) || (within.closest(".sample") && ARROWS[event.key]);
-    if (!done) return;
+    const action = (keysOn.checked && KEYS[event.key]) || (within.closest(".sample") && ARROWS[event.key]);
+    if (!action) return;
     event.preventDefault();
-    done();
+    action();
   }
 
   const judge = document.getElementById("judge").content;
@@ -277,7 +277,7 @@
   field.clear.addEventListener("click", clear);
   help.querySelector("[name=close]").addEventListener("click", () => help.close());
   tools.hidden = false;
-  // What is scrolled to stays clear of the tools, which stand still above it.
+  // Keep the targets of scrolling clear of the tools, which stay fixed above them.
   new ResizeObserver(() => document.documentElement.style.setProperty("--tools", `${tools.offsetHeight}px`)).observe(tools);
   document.getElementById("storage").hidden = store(STORE, JSON.stringify(Object.fromEntries(marks)));
   showTallies();

@@ -1,4 +1,4 @@
-"""Sample lines: as samples.json has them, and as a page shows them, which trusts nothing of web text. Pure."""
+"""Sample lines, as samples.json stores them and as a page shows them. Text from the web is not trusted. Pure."""
 
 import re
 from collections import Counter
@@ -13,8 +13,8 @@ from xxhash import xxh3_64_hexdigest
 
 from lrldata.language import language_name
 
-LONGEST_TEXT, LONGEST_NAME = 700, 160  # characters; what is longer is cut
-# Control characters, but for tab and newline, have pictures in Unicode.
+LONGEST_TEXT, LONGEST_NAME = 700, 160  # characters; longer text is cut
+# Unicode's pictures of the control characters, except tab and newline.
 _PICTURES = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {127: 0x2421}
 _TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 
@@ -24,7 +24,7 @@ class _Part(BaseModel):
 
 
 class Sample(_Part):
-    """A line, where it is from, and what it was taken for; `rows` is how many lines it stands for."""
+    """A line, its origin, and the language identified; `rows` is the number of lines that it stands for."""
 
     text: str
     doc: str = ""
@@ -35,9 +35,9 @@ class Sample(_Part):
 
 
 class Threshold(_Part):
-    """A rule with a number: how many lines have which value, and kept lines that nearly went.
+    """A rule with a number: how its values are distributed over the lines, and kept lines that were nearly dropped.
 
-    Bin i has the lines from edges[i] to below edges[i + 1]; `rows` and `bytes` are counts a bin.
+    Bin i has the lines from edges[i] to below edges[i + 1]; `rows` and `bytes` are counts per bin.
     """
 
     rule: str
@@ -54,14 +54,14 @@ class Threshold(_Part):
     @model_validator(mode="after")
     def _bins_fit(self) -> Self:
         if not len(self.rows) == len(self.bytes) == len(self.edges) - 1:
-            raise ValueError("bins and edges do not fit together")
+            raise ValueError("the numbers of bins and edges do not match")
         if any(low >= high for low, high in pairwise(self.edges)):
-            raise ValueError("edges do not ascend")
+            raise ValueError("the edges are not in ascending order")
         return self
 
 
 class Samples(_Part):
-    """What samples.json of a dataset folder holds."""
+    """The contents of samples.json in a dataset folder."""
 
     thresholds: tuple[Threshold, ...] = ()
     dropped: dict[str, tuple[Sample, ...]] = {}
@@ -70,7 +70,7 @@ class Samples(_Part):
 
 @dataclass(frozen=True)
 class Shown:
-    """A sample as a page shows it: `key` tells it from others in every report, `href` is safe to follow, or empty."""
+    """A sample as a page shows it. `key` identifies it in every report; `href` is safe to follow, or empty."""
 
     key: str
     text: str
@@ -84,7 +84,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Group:
-    """Samples that are judged by one question: those kept, those near a threshold, or those dropped for one reason."""
+    """Samples judged by the same question: kept lines, lines near a threshold, or lines dropped for one reason."""
 
     name: str
     kind: Literal["kept", "near", "dropped"]
@@ -95,14 +95,14 @@ class Group:
 
 
 def shown(samples: Iterable[Sample], group: str) -> tuple[Shown, ...]:
-    """Bring the samples of a group to the form in which a page shows them."""
+    """Return the samples of a group in the form in which a page shows them."""
     seen: Counter[str] = Counter()
-    made = []
+    result = []
     for sample in samples:
         key = xxh3_64_hexdigest(f"{group}\0{sample.doc}\0{sample.text}".encode())
         seen[key] += 1
         place, href = link(sample.url)
-        made.append(
+        result.append(
             Shown(
                 key if seen[key] == 1 else f"{key}-{seen[key]}",
                 visible(sample.text, LONGEST_TEXT),
@@ -114,11 +114,11 @@ def shown(samples: Iterable[Sample], group: str) -> tuple[Shown, ...]:
                 sample.rows,
             )
         )
-    return tuple(made)
+    return tuple(result)
 
 
 def link(url: str | None) -> tuple[str, str]:
-    """Return how an address is shown, and where it leads: nowhere, unless it is one of http or https with a host."""
+    """Return the text and the target of a link. The target is empty unless the URL is http or https with a host."""
     if not url:
         return "", ""
     try:
@@ -132,13 +132,13 @@ def link(url: str | None) -> tuple[str, str]:
 
 
 def visible(text: str, longest: int) -> str:
-    """Cut a text that is too long, and show control characters by their pictures."""
+    """Cut a text that is too long, and replace control characters by their pictures."""
     cut = text if len(text) <= longest else f"{text[: longest - 1]}…"
     return cut.translate(_PICTURES)
 
 
 def _tag(language: str | None) -> str:
-    """Return the value of HTML's `lang`; empty, which means unknown, for what is no tag."""
+    """Return the value of HTML's `lang`. It is empty, which means unknown, if the language is not a valid tag."""
     tag = (language or "").replace("_", "-")
     return tag if _TAG.fullmatch(tag) else ""
 

@@ -1,17 +1,17 @@
-// Trying another threshold on the bins of a histogram; as chart.would_go has it.
+// Try another threshold on the bins of a histogram, as chart.would_go does.
 for (const section of document.querySelectorAll(".threshold")) {
   const numbers = (name) => section.dataset[name].split(" ").map(Number);
   const [edges, rows, bytes] = ["edges", "rows", "bytes"].map(numbers);
-  const own = Number(section.dataset.value);
+  const current = Number(section.dataset.value);
   const unit = section.dataset.unit ? ` ${section.dataset.unit}` : "";
   const [range, typed] = section.querySelectorAll(".try input");
-  const told = section.querySelector("output");
+  const output = section.querySelector("output");
   const line = section.querySelector("line.other");
   const sum = (counts) => counts.reduce((left, right) => left + right, 0);
   const count = (value) => value.toLocaleString("en-US");
   const number = (value) => Number(value.toPrecision(6)).toLocaleString("en-US", { maximumFractionDigits: 12 });
 
-  // Where a value lies, counted in bins: 2.5 is the middle of the third.
+  // The position of a value, counted in bins: 2.5 is the middle of the third bin.
   function placeOf(value) {
     if (value <= edges[0]) return 0;
     const inside = edges.slice(1).findIndex((edge) => value < edge);
@@ -44,38 +44,38 @@ for (const section of document.querySelectorAll(".threshold")) {
     return `${value} B`;
   }
 
-  function tell(value) {
+  function show(value) {
     const place = placeOf(value);
     const lines = gone(rows, place);
-    const more = lines - gone(rows, placeOf(own));
+    const difference = lines - gone(rows, placeOf(current));
     const about = Number.isInteger(place) ? "" : "about ";
-    const beside = value === own ? "" : ` That is ${more ? `${count(Math.abs(more))} ${more > 0 ? "more" : "fewer"} than` : "as many as"} at ${number(own)}.`;
-    told.textContent = `At ${number(value)}${unit}: ${about}${count(lines)} lines (${share(lines, sum(rows))}), ${size(gone(bytes, place))}, would go.${beside}`;
+    const comparison = value === current ? "" : ` That is ${difference ? `${count(Math.abs(difference))} ${difference > 0 ? "more" : "fewer"} than` : "as many as"} at ${number(current)}.`;
+    output.textContent = `At ${number(value)}${unit}: ${about}${count(lines)} lines (${share(lines, sum(rows))}), ${size(gone(bytes, place))}, would be dropped.${comparison}`;
     const at = `${(100 * place) / rows.length}%`;
     line.setAttribute("x1", at);
     line.setAttribute("x2", at);
-    line.setAttribute("visibility", value === own ? "hidden" : "visible");
+    line.setAttribute("visibility", value === current ? "hidden" : "visible");
     range.setAttribute("aria-valuetext", `${number(value)}${unit}`);
   }
 
-  // The slider stands on edges of bins, where the numbers are exact; the field takes any value.
+  // The slider stops at the edges of bins, where the numbers are exact; the field takes any value.
   function set(value) {
     typed.value = value;
     range.value = Math.round(placeOf(value));
-    tell(value);
+    show(value);
   }
 
   range.addEventListener("input", () => {
     const value = edges[range.valueAsNumber];
     typed.value = value;
-    tell(value);
+    show(value);
   });
   typed.addEventListener("input", () => {
     if (!Number.isFinite(typed.valueAsNumber)) return;
     range.value = Math.round(placeOf(typed.valueAsNumber));
-    tell(typed.valueAsNumber);
+    show(typed.valueAsNumber);
   });
-  section.querySelector(".try button").addEventListener("click", () => set(own));
+  section.querySelector(".try button").addEventListener("click", () => set(current));
   section.querySelector(".try").hidden = false;
-  set(own);
+  set(current);
 }

@@ -55,7 +55,7 @@ def test_lines_are_judged_with_keys_alone(page: Path, tmp_path: Path) -> None:
     assert found["judged"] == "3 judged, 2 wrong: 66.7% (20.8% to 93.9%)"
     assert found["all"] == "3 judged, 2 wrong."
     assert sorted(found["kept"]) == ["right", "wrong", "wrong"]
-    assert found["said"] == "Mark taken off. 3 of 6 judged in this group."
+    assert found["said"] == "Mark removed. 3 of 6 judged in this group."
 
 
 def test_keys_go_on_through_the_reasons_and_can_be_switched_off(page: Path, tmp_path: Path) -> None:
@@ -173,11 +173,11 @@ def test_a_threshold_is_tried_out_by_slider_and_by_number(page: Path, tmp_path: 
       tell([first, ...found, told()]);"""
     first, slid, value, number, typed, kept, reset = told(page, tmp_path, script)
     assert first == said, "the script counts as the page was made"
-    assert slid == "At 0.75: 440 lines (22.0%), 25.0 kB, would go. That is 400 more than at 0.5."
+    assert slid == "At 0.75: 440 lines (22.0%), 25.0 kB, would be dropped. That is 400 more than at 0.5."
     assert (value, number) == ("0.75", "0.75")
-    assert typed == kept == "At 0.4: about 28 lines (1.4%), 640 B, would go. That is 12 fewer than at 0.5."
+    assert typed == kept == "At 0.4: about 28 lines (1.4%), 640 B, would be dropped. That is 12 fewer than at 0.5."
     assert reset == said[0]
-    assert said[1] == "At 15 letters: about 105 lines (94.6%), 105 B, would go."
+    assert said[1] == "At 15 letters: about 105 lines (94.6%), 105 B, would be dropped."
 
 
 @pytest.mark.parametrize("width", [360, 1280])
