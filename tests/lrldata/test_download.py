@@ -187,7 +187,7 @@ def test_no_message_shows_a_password_or_a_signature(faults: list[str], server: S
     "url", ["ftp://a.example/x", "file:///etc/hostname", "http://", "http://[::1/x", "http://xn--/x", "http://a\0b/x"]
 )
 def test_what_is_not_an_address_of_the_web_is_refused(url: str, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="not a valid (http or https )?URL"):
+    with pytest.raises(DownloadError, match=r"not a valid (http or https )?URL"):
         download(Remote(url), tmp_path, QUIET)
 
 
