@@ -1,1 +1,1 @@
-"""Review by speakers: lines to judge, verdict files, what they say with which certainty, and the page to judge on."""
+"""Review by speakers: lines to judge, verdict files, what they show and how certainly, and the page to judge on."""

@@ -1,4 +1,4 @@
-"""What speakers decided of lines, for a build that honours it. IO: reads verdict files."""
+"""The decisions of speakers on lines, for builds that apply them. IO: reads verdict files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,31 +12,31 @@ from lrldata.review.verdicts import consensus, read_given
 
 @dataclass(frozen=True)
 class Decisions:
-    """The lines, by their content, that more reviewers call right than wrong, and the other way round."""
+    """The lines, identified by their content, that more reviewers call right than wrong, and vice versa."""
 
     right: frozenset[str]
     wrong: frozenset[str]
 
     def as_json(self) -> Mapping[str, Any]:
-        """Return what a recipe says of them: the same decisions have the same hash, however files are split."""
+        """Return what a recipe records: the same decisions have the same hash, however the files are split."""
         decided = {"right": sorted(self.right), "wrong": sorted(self.wrong)}
         return {"right": len(self.right), "wrong": len(self.wrong), "sha256": fingerprint(decided)}
 
 
 def read_decisions(place: Path | None, language: str, source: str) -> Decisions | None:
-    """Return the decisions on a dataset in a verdict file or a folder of them; None where none is named.
+    """Return the decisions on a dataset in a verdict file or a folder of them, or None if no path is given.
 
-    Raises UsageError where it has none on this dataset.
+    Raises UsageError if there are none on this dataset.
     """
     if place is None:
         return None
-    mine = [each for each in read_given(place) if (each.language, each.source) == (language, source)]
-    if not mine:
+    verdicts = [verdict for verdict in read_given(place) if (verdict.language, verdict.source) == (language, source)]
+    if not verdicts:
         raise UsageError(
-            f"--verdicts {place}: has no verdict on {language} from {source}.", "Name the file of this dataset."
+            f"--verdicts {place}: has no verdict on {language} from {source}.", "Use the file of this dataset."
         )
-    decided = consensus(mine)
+    decided = consensus(verdicts)
     return Decisions(
-        frozenset(line for line, said in decided.items() if said == "right"),
-        frozenset(line for line, said in decided.items() if said == "wrong"),
+        frozenset(line for line, decision in decided.items() if decision == "right"),
+        frozenset(line for line, decision in decided.items() if decision == "wrong"),
     )

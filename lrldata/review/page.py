@@ -1,4 +1,4 @@
-"""The page on which speakers judge lines, for the server or as a file that works alone. Pure, but for its templates."""
+"""The page on which speakers judge lines, for the server or as a standalone file. Pure, apart from its templates."""
 
 import tomllib
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ def english() -> Words:
 
 
 def translations() -> list[str]:
-    """Name the languages that the page is in."""
-    return sorted(each.name.removesuffix(".toml") for each in files(HOME).joinpath("words").iterdir())
+    """Return the names of the languages that the page is available in."""
+    return sorted(file.name.removesuffix(".toml") for file in files(HOME).joinpath("words").iterdir())
 
 
 def read_words(named: str | None) -> Words:
-    """Return the words of the page: of a built-in language, or of a file. Raises UsageError.
+    """Return the words of the page, of a built-in language or from a file. Raises UsageError.
 
-    What a file leaves out stays English; what it has and the page has not is an error, as it would be lost.
+    Words that a file lacks stay English. Names that the page does not have are errors, because they would be ignored.
     """
     if named is None:
         return english()
@@ -47,14 +47,14 @@ def read_words(named: str | None) -> Words:
     except ValidationError as error:
         fault = error.errors()[0]
         raise UsageError(
-            f"{named}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}.", "words/en.toml has the names."
+            f"{named}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}.", "words/en.toml lists the valid names."
         ) from error
     return checked.model_dump()
 
 
 @cache
 def _model() -> type[BaseModel]:
-    """Return a model of the words, in which English stands for what is missing."""
+    """Return a model of the words that has the English ones as defaults."""
     strict = ConfigDict(extra="forbid", strict=True)
     letters = english()["letters"]
     keys: dict[str, Any] = {name: (str, letter) for name, letter in letters.items()}
@@ -66,9 +66,9 @@ def _model() -> type[BaseModel]:
 def review_page(
     frame: Frame, words: Words, language: str, *, reviewers: Sequence[str] = (), alone: bool = False
 ) -> str:
-    """Return the page. `alone` has the lines in it and saves a file; else it asks the server that it is from.
+    """Return the page. If `alone`, it contains the lines and saves a file; otherwise it asks the server it comes from.
 
-    What the program decided of a line is not in the page.
+    The page does not contain what the program decided about the lines.
     """
     filled = {name: word.replace("{language}", language) for name, word in words.items() if isinstance(word, str)} | {
         "letters": words["letters"]
@@ -82,7 +82,7 @@ def review_page(
         "version": frame.version,
         "recipe": frame.recipe,
     }
-    texts = {each.line: each.text for each in frame.lines}
+    texts = {offered.line: offered.text for offered in frame.lines}
     return (
         environment(HOME)
         .get_template("review.html.jinja")
@@ -106,9 +106,9 @@ def review_page(
 
 
 def order(frame: Frame) -> list[str]:
-    """Return the lines in the order in which they are asked where nobody can say what the verdicts are."""
+    """Return the lines in the order in which they are asked about if the verdicts are not known."""
     queue = Queue(
-        OpenStratum(about.group, about.size, [each.line for each in frame.lines if each.stratum == number])
+        OpenStratum(about.group, about.size, [offered.line for offered in frame.lines if offered.stratum == number])
         for number, about in enumerate(frame.strata)
     )
     ordered: list[str] = []

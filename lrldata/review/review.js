@@ -1,6 +1,6 @@
 "use strict";
-// Judging lines one by one. Where the page is from a server, each verdict is saved there before the next line is shown; in a
-// file that works alone it is kept in the browser, and saved as a file at the end.
+// Judge lines one by one. If the page comes from a server, each verdict is saved there before the next line is shown. A
+// standalone page keeps the verdicts in the browser, and saves them as a file at the end.
 (() => {
   const { words, about, lines } = JSON.parse(document.getElementById("data").textContent);
   const by = (id) => document.getElementById(id);
@@ -11,7 +11,7 @@
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
   let reviewer = "";
   let credit = false;
-  let shown = null; // the id of the line that is on the page
+  let shown = null; // the id of the line on the page
   let busy = false;
 
   function stored(name) {
@@ -47,17 +47,17 @@
     texts: new Map(lines ?? []),
     verdicts: [],
     begin() {
-      const known = stored(`${STORE} verdicts`);
-      file.verdicts = Array.isArray(known) ? known : [];
+      const verdicts = stored(`${STORE} verdicts`);
+      file.verdicts = Array.isArray(verdicts) ? verdicts : [];
       by("not-kept").hidden = store(`${STORE} verdicts`, file.verdicts);
     },
     standing() {
-      const found = new Map();
-      for (const each of file.verdicts.filter((one) => one.reviewer === reviewer && file.texts.has(one.line))) {
-        found.delete(each.line);
-        if (each.decision !== "none") found.set(each.line, each);
+      const latest = new Map();
+      for (const verdict of file.verdicts.filter((one) => one.reviewer === reviewer && file.texts.has(one.line))) {
+        latest.delete(verdict.line);
+        if (verdict.decision !== "none") latest.set(verdict.line, verdict);
       }
-      return found;
+      return latest;
     },
     add(id, decision, noted) {
       const { recipe, ...dataset } = about;
@@ -66,19 +66,19 @@
       by("not-kept").hidden = store(`${STORE} verdicts`, file.verdicts);
     },
     async ask({ line: id, decision, note: noted = "", undo = false }) {
-      let again = null;
+      let undone = null;
       if (undo) {
-        again = [...file.standing().keys()].pop() ?? null;
-        if (again) file.add(again, "none", "");
+        undone = [...file.standing().keys()].pop() ?? null;
+        if (undone) file.add(undone, "none", "");
       } else if (id) {
         file.add(id, decision, noted);
       }
-      const mine = file.standing();
-      const next = again ?? [...file.texts.keys()].find((each) => !mine.has(each)) ?? null;
-      return { line: next, text: file.texts.get(next) ?? "", judged: mine.size, lines: file.texts.size, can_undo: mine.size > 0 };
+      const judged = file.standing();
+      const next = undone ?? [...file.texts.keys()].find((name) => !judged.has(name)) ?? null;
+      return { line: next, text: file.texts.get(next) ?? "", judged: judged.size, lines: file.texts.size, can_undo: judged.size > 0 };
     },
     save() {
-      const blob = new Blob(file.verdicts.map((each) => `${JSON.stringify(each)}\n`), { type: "application/jsonl" });
+      const blob = new Blob(file.verdicts.map((verdict) => `${JSON.stringify(verdict)}\n`), { type: "application/jsonl" });
       const link = document.createElement("a");
       link.href = URL.createObjectURL(blob);
       link.download = `verdicts-${about.language}-${about.source}-${reviewer.replace(/[^\p{L}\p{N}]+/gu, "-")}.jsonl`;
@@ -102,13 +102,13 @@
     (shown === null ? end.querySelector("h2") : line).focus({ preventScroll: true });
   }
 
-  async function ask(request, told) {
+  async function ask(request, message) {
     if (busy) return;
     busy = true;
     try {
       show(await backend.ask(request));
       by("trouble").textContent = "";
-      by("said").textContent = told;
+      by("said").textContent = message;
     } catch (error) {
       by("trouble").textContent = words.failed;
       console.info(error.message);
@@ -166,8 +166,8 @@
     }
     if (event.target.matches("input, select, textarea")) return;
     const letters = help.querySelector("[name=numbers]").checked ? {} : words.letters;
-    const named = Object.keys(letters).find((name) => letters[name] === event.key.toLowerCase());
-    const action = named ?? NUMBERS[event.key];
+    const byLetter = Object.keys(letters).find((name) => letters[name] === event.key.toLowerCase());
+    const action = byLetter ?? NUMBERS[event.key];
     if (!action) return;
     event.preventDefault();
     ACTIONS[action]();

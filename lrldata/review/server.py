@@ -1,8 +1,8 @@
-"""The server of `lrldata review`: the page, and verdicts that are on the disk before the next line is shown. IO.
+"""The server of `lrldata review`: the page, and verdicts saved to disk before the next line is shown. IO.
 
-It answers programs of this machine alone, under a path that only the printed address has, and no page of another
-origin: `Host` must be a name of the loopback interface, `Origin` and `Sec-Fetch-Site` the page's own, and what changes
-something is JSON with a header of its own, which another page cannot send unasked.
+It answers only programs on this machine, at a path that only the printed address contains, and no pages of other
+origins: `Host` must be a name of the loopback interface, `Origin` and `Sec-Fetch-Site` must be the page's own, and
+requests that change something must be JSON with a custom header, which another page cannot send without permission.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Request(BaseModel):
-    """What the page asks: the next line, after a verdict on `line` where there is one, or after one was taken back."""
+    """What the page asks for: the next line, after a verdict on `line` if there is one, or after an undo."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,41 +55,45 @@ class Request(BaseModel):
 
 
 class Review:
-    """A dataset that is judged: its frame, and the verdicts so far."""
+    """A dataset under review: its frame, and the verdicts so far."""
 
     def __init__(self, folder: Path, frame: Frame) -> None:
         self.folder, self.frame = folder, frame
-        self._texts = {each.line: each.text for each in frame.lines}
+        self._texts = {offered.line: offered.text for offered in frame.lines}
         self._queue = Queue(
-            OpenStratum(about.group, about.size, [each.line for each in frame.lines if each.stratum == number])
+            OpenStratum(about.group, about.size, [offered.line for offered in frame.lines if offered.stratum == number])
             for number, about in enumerate(frame.strata)
         )
-        self._given: dict[str, dict[str, Verdict]] = {}  # by reviewer and line, in the order of their time
-        latest = [each for some in standing(read_all(folder / VERDICTS)).values() for each in some.values()]
-        for verdict in sorted(latest, key=lambda each: each.time):
+        self._given: dict[str, dict[str, Verdict]] = {}  # by reviewer and line, in the order of time
+        latest = [
+            verdict
+            for by_reviewer in standing(read_all(folder / VERDICTS)).values()
+            for verdict in by_reviewer.values()
+        ]
+        for verdict in sorted(latest, key=lambda verdict: verdict.time):
             self._note(verdict)
 
     def _note(self, verdict: Verdict) -> None:
-        mine = self._given.setdefault(verdict.reviewer, {})
-        mine.pop(verdict.line, None)
+        own_verdicts = self._given.setdefault(verdict.reviewer, {})
+        own_verdicts.pop(verdict.line, None)
         if verdict.decision == "none":
             self._queue.take_back(verdict.line, verdict.reviewer)
             return
-        mine[verdict.line] = verdict
+        own_verdicts[verdict.line] = verdict
         vote = None if verdict.decision == "unsure" else verdict.decision == "right"
         self._queue.put(verdict.line, verdict.reviewer, vote)
 
     def answer(self, request: Request) -> dict[str, Any]:
-        """Save what a request says, and return the next line and how many the reviewer has judged."""
-        mine = self._given.setdefault(request.reviewer, {})
-        again = None
-        if request.undo and (here := [each for each in mine if each in self._texts]):
-            again = here[-1]
-            self._save(request, again, "none", "")
+        """Save what a request says, and return the next line and how many lines the reviewer has judged."""
+        own_verdicts = self._given.setdefault(request.reviewer, {})
+        undone = None
+        if request.undo and (undoable := [line for line in own_verdicts if line in self._texts]):
+            undone = undoable[-1]
+            self._save(request, undone, "none", "")
         elif request.line in self._texts and request.decision in DECISIONS:
             self._save(request, request.line, request.decision, request.note)
-        line = again or self._queue.next(request.reviewer)
-        judged = sum(each in self._texts for each in mine)  # others are of an earlier version of the dataset
+        line = undone or self._queue.next(request.reviewer)
+        judged = sum(answered in self._texts for answered in own_verdicts)  # others are from an earlier version
         return {
             "line": line,
             "text": self._texts[line] if line else "",
@@ -114,12 +118,12 @@ class Review:
         self._note(verdict)
 
     def reviewers(self) -> list[str]:
-        """Name those who have judged before."""
-        return sorted(name for name, given in self._given.items() if given)
+        """Return the names of those who have judged lines."""
+        return sorted(name for name, verdicts in self._given.items() if verdicts)
 
 
 def application(review: Review, words: Words, language: str, key: str) -> web.Application:
-    """Return the application; the page is at /KEY/."""
+    """Return the web application; the page is at /KEY/."""
     lock = asyncio.Lock()
 
     @web.middleware
@@ -130,9 +134,9 @@ def application(review: Review, words: Words, language: str, key: str) -> web.Ap
         return response
 
     async def page(_: web.Request) -> web.Response:
-        made = review_page(review.frame, words, language, reviewers=review.reviewers())
+        html = review_page(review.frame, words, language, reviewers=review.reviewers())
         headers = {"Content-Security-Policy": "frame-ancestors 'none'", "Referrer-Policy": "no-referrer"}
-        return web.Response(text=made, content_type="text/html", charset="utf-8", headers=headers)
+        return web.Response(text=html, content_type="text/html", charset="utf-8", headers=headers)
 
     async def answer(request: web.Request) -> web.Response:
         check_change(request)
@@ -145,24 +149,24 @@ def application(review: Review, words: Words, language: str, key: str) -> web.Ap
         except (LrlError, OSError) as error:
             raise web.HTTPInternalServerError(text=str(error)) from error
 
-    made = web.Application(middlewares=[check], client_max_size=LARGEST)
-    made.add_routes([web.get(f"/{key}/", page), web.post(f"/{key}/answer", answer)])
-    return made
+    app = web.Application(middlewares=[check], client_max_size=LARGEST)
+    app.add_routes([web.get(f"/{key}/", page), web.post(f"/{key}/answer", answer)])
+    return app
 
 
 def check_sender(request: web.Request) -> None:
-    """Raise 403 for a request under a name that is not ours, or from a page of another origin."""
+    """Raise 403 if a request is addressed to another host name, or comes from a page of another origin."""
     hosts = request.headers.getall("Host", [])
     if len(hosts) != 1 or not _NAMES.fullmatch(hosts[0].lower()):
-        raise web.HTTPForbidden(text="This server answers to 127.0.0.1 and localhost alone.")
+        raise web.HTTPForbidden(text="This server answers only requests to 127.0.0.1 and localhost.")
     origins = {origin.lower() for origin in request.headers.getall("Origin", [])}
     sites = {site.lower() for site in request.headers.getall("Sec-Fetch-Site", [])}
     if not (origins <= {f"http://{hosts[0].lower()}"} and sites <= {"same-origin", "none"}):
-        raise web.HTTPForbidden(text="This server answers no page of another origin.")
+        raise web.HTTPForbidden(text="This server does not answer pages of another origin.")
 
 
 def check_change(request: web.Request) -> None:
-    """Raise 403 or 415 for a request that a page could have sent without asking first."""
+    """Raise 403 or 415 for a request that another page could send without permission."""
     name, value = HEADER
     if request.headers.getall(name, []) != [value]:
         raise web.HTTPForbidden(text=f"The header {name}: {value} is missing.")
@@ -171,7 +175,7 @@ def check_change(request: web.Request) -> None:
 
 
 async def serve(app: web.Application, port: int, key: str, tell: Callable[[str], None]) -> None:
-    """Serve until this is cancelled; `tell` gets the address once it answers. Raises UsageError for a port in use."""
+    """Serve until cancelled; `tell` gets the address once it answers. Raises UsageError if the port cannot be used."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -179,7 +183,8 @@ async def serve(app: web.Application, port: int, key: str, tell: Callable[[str],
             await web.TCPSite(runner, HOST, port).start()
         except OSError as error:
             raise UsageError(
-                f"--port {port}: cannot be used ({error.strerror or error}).", "Name another one, or 0 for any."
+                f"--port {port}: cannot be used ({error.strerror or error}).",
+                "Choose another port, or 0 for any free one.",
             ) from error
         tell(f"http://{HOST}:{runner.addresses[0][1]}/{key}/")
         await asyncio.Event().wait()
@@ -188,5 +193,5 @@ async def serve(app: web.Application, port: int, key: str, tell: Callable[[str],
 
 
 def new_key() -> str:
-    """Return a path that nobody guesses."""
+    """Return a path that cannot be guessed."""
     return secrets.token_urlsafe(16)

@@ -1,12 +1,12 @@
-"""What verdicts say of lines that nobody judged, with which certainty. Pure.
+"""Estimate from verdicts how many lines are good that nobody judged, and how certain that is. Pure.
 
-One reviewer, one stratum: the interval of Wilson (1927) with the finite-population correction. Otherwise the model of
-Dawid and Skene (1979) with one error rate a reviewer: a line is good or not, and a reviewer says the opposite of what
-is true of it in a share of cases that is the same for good and bad lines. Where reviewers share lines, their
-disagreements say how large that share is. The interval is the equal-tailed one of the posterior, by Gibbs sampling,
-with a prior near Jeffreys', which is weaker for a stratum of several, so that a group's priors do not outweigh its
-verdicts. Lines that were judged count as they are, and of those that were not the model predicts how many are good,
-which is the correction for finite populations.
+For one reviewer and one stratum: the interval of Wilson (1927) with the finite-population correction. Otherwise: the
+model of Dawid and Skene (1979) with one error rate per reviewer. A line is good or not, and a reviewer says the
+opposite of the truth in a share of cases that is the same for good and bad lines. If reviewers share lines, their
+disagreements show how large that share is. The interval is the equal-tailed one of the posterior, by Gibbs sampling,
+with a prior near Jeffreys'. The prior is weaker for a group of several strata, so that it does not outweigh the group's
+verdicts. Judged lines count as they are; for the others, the model predicts how many are good, which is the
+finite-population correction.
 """
 
 from collections import Counter
@@ -17,20 +17,20 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
-Z = 1.959964  # of an interval of 95 %
-LEAST_SHARED = 20  # lines that two reviewers have judged, below which their disagreements say too little
-CHAINS, BURN_IN, DRAWS = 200, 40, 40  # of Gibbs sampling
-ERROR_PRIOR = (1.0, 9.0)  # Beta: a reviewer errs in a tenth of cases, more or less
-PRIOR = 0.4  # Beta, of a share of good lines: a little weaker than Jeffreys' (0.5), as most shares are near 0 or 1
+Z = 1.959964  # for a 95 % interval
+LEAST_SHARED = 20  # lines judged by two reviewers; with fewer, their disagreements say too little
+CHAINS, BURN_IN, DRAWS = 200, 40, 40  # for Gibbs sampling
+ERROR_PRIOR = (1.0, 9.0)  # Beta: a reviewer errs in about a tenth of cases
+PRIOR = 0.4  # Beta, for a share of good lines: weaker than Jeffreys' (0.5), as most shares are near 0 or 1
 Votes = Mapping[str, bool]  # by reviewer: whether the line is right
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """Lines of which some were judged: how many there are, and the votes on each of those judged.
+    """Lines of which some were judged: their number, and the votes on each line that was judged.
 
-    `right` is set where it is known of all of them, and says how many are good.
+    `right` is set if all of them are known, and is the number of good ones.
     """
 
     size: int
@@ -40,7 +40,7 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Share:
-    """A share of good lines with its interval of 95 %; `judged` lines have a vote, `right` of them a majority."""
+    """A share of good lines with its 95 % interval; `judged` lines have a vote, `right` of them mostly good ones."""
 
     judged: int
     right: int
@@ -51,16 +51,16 @@ class Share:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The share of each group, and how often each reviewer errs (None: not known, and taken for never)."""
+    """The share for each group, and how often each reviewer errs (None: unknown, and assumed to be never)."""
 
     shares: Mapping[str, Share]
     errors: Mapping[str, float] | None
 
 
 def wilson(right: int, judged: int, size: int | None = None) -> tuple[float, float]:
-    """Return the interval of Wilson (1927) at 95 % for a share, with the correction for a population of `size`.
+    """Return the 95 % interval of Wilson (1927) for a share, with the correction for a population of `size`.
 
-    The correction puts judged * (size - 1) / (size - judged) in the place of the number of lines judged.
+    The correction replaces the number of judged lines by judged * (size - 1) / (size - judged).
     """
     if not judged:
         return 0.0, 1.0
@@ -74,10 +74,10 @@ def wilson(right: int, judged: int, size: int | None = None) -> tuple[float, flo
 
 
 def krippendorff_alpha(lines: Sequence[Sequence[str]]) -> float | None:
-    """Return Krippendorff's alpha for nominal data (Krippendorff 2011): 1 is agreement, 0 what chance gives.
+    """Return Krippendorff's alpha for nominal data (Krippendorff 2011): 1 is agreement, 0 is agreement by chance.
 
-    `lines` has the decisions on each line; those with fewer than two say nothing. None where alpha is not defined: no
-    line has two decisions, or all decisions are the same.
+    `lines` has the decisions on each line; lines with fewer than two do not count. None if alpha is undefined: no line
+    has two decisions, or all decisions are the same.
     """
     pairable = [Counter(decisions) for decisions in lines if len(decisions) > 1]
     totals = sum(pairable, Counter[str]())
@@ -93,28 +93,28 @@ def krippendorff_alpha(lines: Sequence[Sequence[str]]) -> float | None:
 
 
 def estimate(groups: Mapping[str, Sequence[Stratum]]) -> Estimate:
-    """Return for each group of strata the share of its lines that are good, by the votes on some of them.
+    """Return for each group of strata the share of its lines that are good, from the votes on some of them.
 
-    Groups without a vote are left out. The result is the same each time: the sampling is seeded.
+    Groups without votes are left out. The result is always the same, because the sampling is seeded.
     """
     judged = {name: strata for name, strata in groups.items() if any(stratum.votes for stratum in strata)}
     if not judged:
         return Estimate({}, None)
     reviewers = sorted(
-        {reviewer for strata in judged.values() for each in strata for v in each.votes for reviewer in v}
+        {reviewer for strata in judged.values() for stratum in strata for votes in stratum.votes for reviewer in votes}
     )
-    shared = sum(len(votes) > 1 for strata in judged.values() for each in strata for votes in each.votes)
-    known = shared >= LEAST_SHARED
-    shares = {} if known else {name: _plain(strata[0]) for name, strata in judged.items() if len(strata) == 1}
+    shared = sum(len(votes) > 1 for strata in judged.values() for stratum in strata for votes in stratum.votes)
+    errors_known = shared >= LEAST_SHARED
+    shares = {} if errors_known else {name: _plain(strata[0]) for name, strata in judged.items() if len(strata) == 1}
     names = [name for name in judged if name not in shares]
     if not names:
         return Estimate(shares, None)
-    posterior, errors = _sample([judged[name] for name in names], reviewers, errs=known)
+    posterior, errors = _sample([judged[name] for name in names], reviewers, errs=errors_known)
     for name, draws in zip(names, posterior, strict=True):
         low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975])
-        votes = [each for stratum in judged[name] for each in stratum.votes]
+        votes = [line_votes for stratum in judged[name] for line_votes in stratum.votes]
         shares[name] = Share(len(votes), sum(map(_is_right, votes)), float(middle), float(low), float(high))
-    return Estimate(shares, dict(zip(reviewers, errors.tolist(), strict=True)) if known else None)
+    return Estimate(shares, dict(zip(reviewers, errors.tolist(), strict=True)) if errors_known else None)
 
 
 def _plain(stratum: Stratum) -> Share:
@@ -123,19 +123,19 @@ def _plain(stratum: Stratum) -> Share:
 
 
 def _is_right(votes: Votes) -> bool:
-    """Return what most say; where as many say the one as the other, that it is not good."""
+    """Return whether most votes say that the line is good; a tie counts as not good."""
     return 2 * sum(votes.values()) > len(votes)
 
 
 def _sample(
     groups: Sequence[Sequence[Stratum]], reviewers: Sequence[str], *, errs: bool
 ) -> tuple[list[Floats], Floats]:
-    """Draw from the posterior: for each group shares of good lines, and the mean error of each reviewer."""
-    random = np.random.default_rng(0)
-    place = {reviewer: number for number, reviewer in enumerate(reviewers)}
+    """Draw from the posterior: shares of good lines for each group, and the mean error of each reviewer."""
+    rng = np.random.default_rng(0)
+    index_of = {reviewer: number for number, reviewer in enumerate(reviewers)}
     strata = [stratum for group in groups for stratum in group]
     patterns = Counter(
-        (number, tuple(sorted((place[name], vote) for name, vote in votes.items())))
+        (number, tuple(sorted((index_of[name], vote) for name, vote in votes.items())))
         for number, stratum in enumerate(strata)
         for votes in stratum.votes
     )
@@ -145,13 +145,13 @@ def _sample(
     for row, (_, votes) in enumerate(patterns):
         for reviewer, vote in votes:
             signs[row, reviewer] = 1 if vote else -1
-    of_stratum = (home[:, None] == np.arange(len(strata))).astype(float)  # pattern, stratum
+    of_stratum = (home[:, None] == np.arange(len(strata))).astype(float)  # (patterns, strata)
     prior = np.array([PRIOR / sqrt(len(group)) for group in groups for _ in group])
     sizes = np.array([max(stratum.size, len(stratum.votes)) for stratum in strata])
     certain = np.array([stratum.right is not None for stratum in strata])
     settled = np.array([stratum.right or 0 for stratum in strata])
     judged = counts @ of_stratum
-    said = counts @ np.abs(signs)
+    vote_counts = counts @ np.abs(signs)
     share = np.clip(((counts * (signs.sum(1) > 0)) @ of_stratum + 1) / (judged + 2), 0.02, 0.98) * np.ones((CHAINS, 1))
     error = np.full((CHAINS, len(reviewers)), 0.1 if errs else 0.0)
     ends = np.cumsum([len(group) for group in groups])
@@ -161,20 +161,20 @@ def _sample(
         if errs:
             weight = np.log((1 - error) / error) @ signs.T
             odds = np.log(share / (1 - share))[:, home] + weight
-            good = random.binomial(counts, 1 / (1 + np.exp(-odds)))
+            good = rng.binomial(counts, 1 / (1 + np.exp(-odds)))
             wrong = good @ (signs < 0) + (counts - good) @ (signs > 0)
-            error = random.beta(ERROR_PRIOR[0] + wrong, ERROR_PRIOR[1] + said - wrong).clip(1e-6, 0.49)
-        else:  # what most say is true
+            error = rng.beta(ERROR_PRIOR[0] + wrong, ERROR_PRIOR[1] + vote_counts - wrong).clip(1e-6, 0.49)
+        else:  # the majority is right
             good = np.broadcast_to(counts * (signs.sum(1) > 0), (CHAINS, len(counts)))
-        found = good @ of_stratum
-        share = random.beta(prior + found, prior + judged - found).clip(1e-9, 1 - 1e-9)
+        good_judged = good @ of_stratum
+        share = rng.beta(prior + good_judged, prior + judged - good_judged).clip(1e-9, 1 - 1e-9)
         if turn < BURN_IN:
             continue
-        whole = np.where(certain, settled, found + random.binomial((sizes - judged).astype(np.int64), share))
+        good_total = np.where(certain, settled, good_judged + rng.binomial((sizes - judged).astype(np.int64), share))
         errors += error.mean(0) / DRAWS
         for number, end in enumerate(ends):
-            mine = slice(end - len(groups[number]), end)
-            # The width of a line, or intervals for few lines would be wider than need be.
-            spread = random.uniform(-0.5, 0.5, CHAINS) * (not certain[mine].all())
-            posterior[number].append(np.clip((whole[:, mine].sum(1) + spread) / sizes[mine].sum(), 0, 1))
-    return [np.concatenate(each) for each in posterior], errors
+            columns = slice(end - len(groups[number]), end)
+            # Spread counts over the width of a line, or intervals for few lines would be too wide.
+            spread = rng.uniform(-0.5, 0.5, CHAINS) * (not certain[columns].all())
+            posterior[number].append(np.clip((good_total[:, columns].sum(1) + spread) / sizes[columns].sum(), 0, 1))
+    return [np.concatenate(draws) for draws in posterior], errors

@@ -1,4 +1,4 @@
-"""Which threshold would fit what speakers say better, and what it would cost. IO: reads a dataset's folder."""
+"""Suggest thresholds that fit the verdicts of speakers better, and say what they cost. IO: reads a dataset's folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from lrldata.web.clean import rules
 from lrldata.web.line_filters import judge
 
 LINE_MEASURES = {"least_letters": "letter_share", "shortest_line": "letters", "least_script": "script_share"}
-LEAST_GAIN = 0.05  # share of the wrong decisions that another threshold must save, or nothing is said
+LEAST_GAIN = 0.05  # share of the wrong decisions that a suggested threshold must avoid
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A threshold as it is and as it would fit better, with the lines that each decides wrongly, by estimate.
+    """The current and a better value of a threshold, with the estimated numbers of lines that each decides wrongly.
 
-    `verdicts` is on how many judged lines that rests.
+    `verdicts` is the number of judged lines that the estimate is based on.
     """
 
     rule: str
@@ -39,7 +39,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A judged line: its measure, whether it is good, and for how many lines of its stratum it stands."""
+    """A judged line: its measure, whether it is good, and how many lines of its stratum it stands for."""
 
     value: float
     good: bool
@@ -47,22 +47,26 @@ class _Judged:
 
 
 def suggest(folder: Path) -> list[Suggestion]:
-    """Return a suggestion for each threshold for lines of which judged lines are on both sides or either.
+    """Return a suggestion for each threshold on lines for which lines were judged.
 
-    Raises InputError where nothing was judged, or the dataset has no thresholds.
+    Raises InputError if no lines were judged, or if the dataset has no thresholds.
     """
     opened = open_shards(folder, SAMPLES)
     samples, frame = read_samples(opened, folder), newest_frame(folder)
     decided = consensus(read_all(folder / VERDICTS))
     if samples is None:
-        raise InputError(f"{folder}: has no {SAMPLES}, which is not published.", "Use the folder that the build made.")
+        raise InputError(
+            f"{folder}: has no {SAMPLES}, because it is not published.", "Use the folder that the build wrote."
+        )
     if not samples.thresholds:
-        raise InputError(f"{folder}: has no thresholds: it is not of web text.", "")
+        raise InputError(f"{folder}: has no thresholds, because it is not made from web text.", "")
     if frame is None or not decided:
-        raise InputError(f"{folder}: nobody has judged lines of it.", f"`lrldata review {folder}` asks speakers.")
+        raise InputError(
+            f"{folder}: none of its lines were judged.", f"Have speakers judge lines with `lrldata review {folder}`."
+        )
     scripts = opened.manifest["language"].get("scripts", [])
     measured = _measure(frame, decided, scripts)
-    by_rule = {each.rule: each for each in samples.thresholds}
+    by_rule = {threshold.rule: threshold for threshold in samples.thresholds}
     return [
         _best(threshold, judged)
         for rule, threshold in by_rule.items()
@@ -71,17 +75,19 @@ def suggest(folder: Path) -> list[Suggestion]:
 
 
 def _measure(frame: Frame, decided: Mapping[str, str], scripts: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return what the rules measure of each judged line."""
-    chosen = [each for each in frame.lines if each.line in decided]
-    texts = pl.Series("text", [each.text for each in chosen], dtype=pl.String)
+    """Return the values that the rules measure for each judged line."""
+    judged = [offered for offered in frame.lines if offered.line in decided]
+    texts = pl.Series("text", [offered.text for offered in judged], dtype=pl.String)
     measured = judge(texts, rules(), scripts)
-    found = load_model("compact").predict_two(texts.str.head(rules()["identified"]).to_list())
-    rival = found.select(pl.when(pl.col("first") != frame.language).then("first_probability"))["first_probability"]
+    predictions = load_model("compact").predict_two(texts.str.head(rules()["identified"]).to_list())
+    rival = predictions.select(pl.when(pl.col("first") != frame.language).then("first_probability"))[
+        "first_probability"
+    ]
     values = measured.select(*LINE_MEASURES.values()).with_columns(rival=rival)
     names = {**LINE_MEASURES, "other_language": "rival"}
     return {
-        each.line: {rule: row[measure] for rule, measure in names.items() if row[measure] is not None}
-        for each, row in zip(chosen, values.iter_rows(named=True), strict=True)
+        offered.line: {rule: row[measure] for rule, measure in names.items() if row[measure] is not None}
+        for offered, row in zip(judged, values.iter_rows(named=True), strict=True)
     }
 
 
@@ -94,17 +100,17 @@ def _judged(
 ) -> Iterator[_Judged]:
     """Yield the judged lines that a threshold decides on: those kept, and those dropped for its reason."""
     counts = [0] * len(frame.strata)
-    for each in frame.lines:
-        counts[each.stratum] += each.line in decided
-    for each in frame.lines:
-        about = frame.strata[each.stratum]
-        if each.line in decided and about.group in (KEPT, reason) and rule in measured[each.line]:
-            weight = about.size / counts[each.stratum]
-            yield _Judged(measured[each.line][rule], decided[each.line] == "right", weight)
+    for offered in frame.lines:
+        counts[offered.stratum] += offered.line in decided
+    for offered in frame.lines:
+        about = frame.strata[offered.stratum]
+        if offered.line in decided and about.group in (KEPT, reason) and rule in measured[offered.line]:
+            weight = about.size / counts[offered.stratum]
+            yield _Judged(measured[offered.line][rule], decided[offered.line] == "right", weight)
 
 
 def _best(threshold: Threshold, judged: Sequence[_Judged]) -> Suggestion:
-    """Return the value with the fewest lines decided wrongly; of several as good, the nearest to that of now."""
+    """Return the value with the fewest wrong decisions; of equally good ones, the closest to the current value."""
     lost_now, kept_now = _wrong(threshold, threshold.value, judged)
     best, wrong = threshold.value, (lost_now, kept_now)
     for value in sorted(threshold.edges, key=lambda edge: abs(edge - threshold.value)):
@@ -115,11 +121,11 @@ def _best(threshold: Threshold, judged: Sequence[_Judged]) -> Suggestion:
 
 
 def _wrong(threshold: Threshold, value: float, judged: Sequence[_Judged]) -> tuple[float, float]:
-    """Return how many good lines would go, and how many bad ones stay."""
+    """Return how many good lines would be dropped, and how many bad ones would be kept."""
     below = threshold.side == "below"
     lost = kept = 0.0
-    for each in judged:
-        goes = each.value < value if below else each.value > value
-        lost += each.weight * (goes and each.good)
-        kept += each.weight * (not goes and not each.good)
+    for line in judged:
+        is_dropped = line.value < value if below else line.value > value
+        lost += line.weight * (is_dropped and line.good)
+        kept += line.weight * (not is_dropped and not line.good)
     return lost, kept

@@ -1,4 +1,4 @@
-"""What the verdicts in a dataset's folder say: shares of good lines with intervals, and agreement. IO."""
+"""Summarize the verdicts in a dataset's folder: shares of good lines with intervals, and agreement. IO."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from lrldata.review.verdicts import Verdict, read_all, standing
 
 
 def summary_of(folder: Path) -> dict[str, Any] | None:
-    """Return what speakers said of a dataset, as JSON-like values; None where there are no verdicts.
+    """Return what speakers said about a dataset, as JSON-like values, or None if there are no verdicts.
 
     Raises DamagedError or InputError for files in `verdicts/` that were changed.
     """
@@ -25,29 +25,32 @@ def summary_of(folder: Path) -> dict[str, Any] | None:
 
 
 def summarize(frame: Frame, verdicts: Sequence[Verdict]) -> dict[str, Any] | None:
-    """Return what verdicts say of the dataset of a frame; None where none is on a line of it. Pure."""
-    offered = {each.line for each in frame.lines}
-    given = {line: by_reviewer for line, by_reviewer in standing(verdicts).items() if line in offered}
-    if not given:
+    """Return what verdicts say about the dataset of a frame, or None if none is on one of its lines. Pure."""
+    offered = {line.line for line in frame.lines}
+    by_line = {line: by_reviewer for line, by_reviewer in standing(verdicts).items() if line in offered}
+    if not by_line:
         return None
-    found = estimate(groups_of(frame, given))
-    decisions = Counter(each.decision for by_reviewer in given.values() for each in by_reviewer.values())
-    latest = {each.reviewer: each.credit for each in sorted(verdicts, key=lambda each: each.time)}
-    reviewers = sorted({reviewer for by_reviewer in given.values() for reviewer in by_reviewer})
+    result = estimate(groups_of(frame, by_line))
+    decisions = Counter(verdict.decision for by_reviewer in by_line.values() for verdict in by_reviewer.values())
+    latest = {verdict.reviewer: verdict.credit for verdict in sorted(verdicts, key=lambda verdict: verdict.time)}
+    reviewers = sorted({reviewer for by_reviewer in by_line.values() for reviewer in by_reviewer})
     alpha = krippendorff_alpha(
-        [[each.decision for each in some.values() if each.decision != "unsure"] for some in given.values()]
+        [
+            [verdict.decision for verdict in by_reviewer.values() if verdict.decision != "unsure"]
+            for by_reviewer in by_line.values()
+        ]
     )
-    shares = {name: _as_json(share) for name, share in found.shares.items()}
+    shares = {name: _as_json(share) for name, share in result.shares.items()}
     return {
         "version": frame.version,
         "reviewers": len(reviewers),
         "credited": [reviewer for reviewer in reviewers if latest[reviewer]],
-        "lines": len(given),
+        "lines": len(by_line),
         "verdicts": sum(decisions.values()),
         "unsure": decisions["unsure"],
-        "shared": sum(len(by_reviewer) > 1 for by_reviewer in given.values()),
+        "shared": sum(len(by_reviewer) > 1 for by_reviewer in by_line.values()),
         "alpha": None if alpha is None else round(alpha, 3),
-        "error": None if found.errors is None else round(sum(found.errors.values()) / len(found.errors), 3),
+        "error": None if result.errors is None else round(sum(result.errors.values()) / len(result.errors), 3),
         "kept": shares.pop(KEPT, None),
         "dropped": {reason: _turned(share) for reason, share in shares.items()},
     }
@@ -56,17 +59,17 @@ def summarize(frame: Frame, verdicts: Sequence[Verdict]) -> dict[str, Any] | Non
 def groups_of(frame: Frame, given: Mapping[str, Mapping[str, Verdict]]) -> dict[str, list[Stratum]]:
     """Return the strata of a frame by group, with the votes on their lines. Pure."""
     votes: list[list[dict[str, bool]]] = [[] for _ in frame.strata]
-    for each in frame.lines:
+    for offered in frame.lines:
         line_votes = {
             reviewer: verdict.decision == "right"
-            for reviewer, verdict in given.get(each.line, {}).items()
+            for reviewer, verdict in given.get(offered.line, {}).items()
             if verdict.decision != "unsure"
         }
         if line_votes:
-            votes[each.stratum].append(line_votes)
+            votes[offered.stratum].append(line_votes)
     groups: dict[str, list[Stratum]] = {}
-    for about, some in zip(frame.strata, votes, strict=True):
-        groups.setdefault(about.group, []).append(Stratum(about.size, some, about.right))
+    for about, stratum_votes in zip(frame.strata, votes, strict=True):
+        groups.setdefault(about.group, []).append(Stratum(about.size, stratum_votes, about.right))
     return groups
 
 
@@ -79,7 +82,7 @@ def _as_json(share: Share) -> dict[str, Any]:
 
 
 def _turned(share: dict[str, Any]) -> dict[str, Any]:
-    """Return a share of good lines as one of lines that it was right to drop."""
+    """Turn a share of good lines into the share of lines that were dropped correctly."""
     return {
         "judged": share["judged"],
         "right": share["judged"] - share["right"],

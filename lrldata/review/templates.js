@@ -1,5 +1,5 @@
 "use strict";
-// Sentences that a speaker accepts, corrects or rejects, kept in the browser, and saved as a template set in TOML.
+// Accept, correct or reject sentences. The answers are kept in the browser, and saved as a template set in TOML.
 (() => {
   const { header } = JSON.parse(document.getElementById("data").textContent);
   const form = document.getElementById("form");
@@ -28,19 +28,19 @@
     return `[${values.map(quoted).join(", ")}]`;
   }
 
-  // A relation counts as reviewed where all its sentences were looked at; it has those that were not rejected.
+  // A relation counts as reviewed if all its sentences were checked; it keeps those that were not rejected.
   function toml() {
     const lines = [];
     const reviewed = [];
     let whole = true;
-    for (const each of fieldsets) {
-      const ones = [...each.querySelectorAll(".one")].map(parts);
-      const looked = ones.length > 0 && ones.every(({ choice }) => choice);
+    for (const fieldset of fieldsets) {
+      const ones = [...fieldset.querySelectorAll(".one")].map(parts);
+      const checked = ones.length > 0 && ones.every(({ choice }) => choice);
       const left = ones.filter(({ choice }) => choice !== "reject").map(({ sentence }) => sentence);
-      whole &&= looked || ones.length === 0;
+      whole &&= checked || ones.length === 0;
       if (left.length === 0) continue;
-      if (looked) reviewed.push(each.dataset.relation);
-      lines.push(`${key(each.dataset.relation)} = ${list(left)}`);
+      if (checked) reviewed.push(fieldset.dataset.relation);
+      lines.push(`${key(fieldset.dataset.relation)} = ${list(left)}`);
     }
     const name = form.querySelector("#name").value.trim();
     const { start_is: start, end_is: end, ...rest } = header;
@@ -56,7 +56,7 @@
     try {
       localStorage.setItem(STORE, JSON.stringify(state()));
     } catch {
-      document.getElementById("told").textContent = "This browser does not keep your answers: save the file before you leave the page.";
+      document.getElementById("told").textContent = "This browser does not store your answers: save the file before you leave the page.";
     }
   }
 
@@ -81,16 +81,16 @@
   });
 
   try {
-    const known = JSON.parse(localStorage.getItem(STORE));
+    const saved = JSON.parse(localStorage.getItem(STORE));
     const ones = [...form.querySelectorAll(".one")];
-    if (known?.ones?.length === ones.length) {
-      form.querySelector("#name").value = known.name;
+    if (saved?.ones?.length === ones.length) {
+      form.querySelector("#name").value = saved.name;
       ones.forEach((one, place) => {
-        one.querySelector(".sentence").value = known.ones[place].sentence;
-        one.querySelector(`[value="${CSS.escape(known.ones[place].choice)}"]`).checked = true;
+        one.querySelector(".sentence").value = saved.ones[place].sentence;
+        one.querySelector(`[value="${CSS.escape(saved.ones[place].choice)}"]`).checked = true;
       });
     }
   } catch {
-    // Nothing is kept, or not by this page.
+    // Nothing is stored, or not by this page.
   }
 })();

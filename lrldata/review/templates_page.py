@@ -14,50 +14,55 @@ from lrldata.language import Language
 from lrldata.report.html import STYLE, asset, environment, policy
 
 HOME = "lrldata.review"
-FACTS = 3  # shown with each sentence
+FACTS = 3  # facts shown with each sentence
 Fact = tuple[str, str]
 
 
 def read_facts(folder: Path, language: Language) -> dict[str, list[Fact]]:
-    """Return facts of a dataset of ConceptNet by relation: the heaviest with both ends in the language, else one.
+    """Return a few facts per relation of a ConceptNet dataset, the heaviest and those within the language first.
 
-    Raises InputError where the dataset is of another source or language.
+    Raises InputError if the dataset is of another source or language.
     """
     manifest, rows = open_dataset(folder)
     if (manifest["source"], manifest["language"]["code"]) != ("conceptnet", language.code):
-        raise InputError(f"{folder}: not of {language.name} from conceptnet.", "Name the dataset of this language.")
+        raise InputError(
+            f"{folder}: not a dataset of {language.name} from conceptnet.", "Use the dataset of this language."
+        )
     both = pl.col("start_lang") == pl.col("end_lang")
     frame = rows.select("relation", "start", "end", "weight", both=both).unique(["relation", "start", "end"]).collect()
     chosen = frame.sort("both", "weight", "start", "end", descending=[True, True, False, False])
-    found: dict[str, list[Fact]] = {}
+    facts: dict[str, list[Fact]] = {}
     for relation, start, end, *_ in chosen.group_by("relation", maintain_order=True).head(FACTS).iter_rows():
-        found.setdefault(relation, []).append((start, end))
-    return found
+        facts.setdefault(relation, []).append((start, end))
+    return facts
 
 
 def templates_page(templates: TemplateSet, language: Language, facts: Mapping[str, Sequence[Fact]]) -> str:
-    """Return the page: for each relation its sentences with facts in them, and what they say in English. Pure."""
+    """Return the page: for each relation its sentences, filled with facts, and their meaning in English. Pure."""
     style, script = asset(STYLE) + asset("templates.css", HOME), asset("templates.js", HOME)
     english = built_in("english")
     questions = []
     for relation, about in relations().items():
-        some = list(facts.get(relation, [])) or [about.example]
+        examples = list(facts.get(relation, [])) or [about.example]
         questions.append(
             {
                 "relation": relation,
                 "sentences": list(templates.relations.get(relation, ())),
                 "filled": [
-                    _fill(templates, relation, sentence, some) for sentence in templates.relations.get(relation, ())
+                    _fill(templates, relation, sentence, examples) for sentence in templates.relations.get(relation, ())
                 ],
-                "english": _fill(english, relation, english.relations[relation][0], some),
+                "english": _fill(english, relation, english.relations[relation][0], examples),
                 "means": about.direction,
                 "real": bool(facts.get(relation)),
             }
         )
-    kept = templates.model_dump(
+    settings = templates.model_dump(
         mode="json", exclude={"name", "relations", "reviewed", "reviewed_by", "reviewed_relations"}
     )
-    data = {"asked": questions, "header": {key: value for key, value in kept.items() if value not in (None, {}, False)}}
+    data = {
+        "asked": questions,
+        "header": {key: value for key, value in settings.items() if value not in (None, {}, False)},
+    }
     return (
         environment(HOME)
         .get_template("templates.html.jinja")
@@ -68,10 +73,10 @@ def templates_page(templates: TemplateSet, language: Language, facts: Mapping[st
 
 
 def _fill(templates: TemplateSet, relation: str, sentence: str, facts: Sequence[Fact]) -> list[str]:
-    only = templates.model_copy(update={"relations": {relation: (sentence,)}, "start_is": {}, "end_is": {}})
+    single = templates.model_copy(update={"relations": {relation: (sentence,)}, "start_is": {}, "end_is": {}})
     rows: list[dict[str, Any]] = [
         {"relation": relation, "start": start, "end": end, "pair_hash": 0, "start_node": "", "end_node": ""}
         for start, end in facts
     ]
     frame = pl.DataFrame(rows, schema_overrides={"pair_hash": pl.UInt64})
-    return put_into_words(frame, Phrasebook(only))["text"].to_list()
+    return put_into_words(frame, Phrasebook(single))["text"].to_list()

@@ -1,8 +1,8 @@
-"""Verdict files: what speakers said of lines, appended to `verdicts/*.jsonl` in a dataset's folder. IO.
+"""Verdict files: what speakers said about lines, appended to `verdicts/*.jsonl` in a dataset's folder. IO.
 
-A verdict is a line of JSON; nothing is ever taken out or changed. Who changes their mind, or takes a verdict back
-(decision `none`), adds another one, and of one reviewer on one line the latest counts. Each verdict in a dataset's
-folder names the hash of the one before it, so that a file that was edited is found out.
+A verdict is a line of JSON, and is never removed or changed. Reviewers who change their mind, or take a verdict back
+(decision `none`), add another one: the latest verdict of a reviewer on a line counts. Each verdict in a dataset's
+folder has the hash of the one before it, so that changes to a file are detected.
 """
 
 import json
@@ -33,20 +33,22 @@ Line = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def _seen(text: str) -> str:
+def _check_visible(text: str) -> str:
     if _UNSEEN.search(text.replace("\n", " ")):
         raise ValueError("has control characters")
     return text
 
 
 Alias = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_ALIAS), AfterValidator(_seen)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_ALIAS),
+    AfterValidator(_check_visible),
 ]
-Note = Annotated[str, StringConstraints(max_length=LONGEST_NOTE), AfterValidator(_seen)]
+Note = Annotated[str, StringConstraints(max_length=LONGEST_NOTE), AfterValidator(_check_visible)]
 
 
 class Verdict(BaseModel):
-    """What a reviewer said of a line, which `line` names by its content; `version` is the dataset's.
+    """What a reviewer said about a line, which `line` identifies by its content; `version` is the dataset's.
 
     `credit` says that the alias may be published. `after` is the hash of the verdict before it in its file.
     """
@@ -67,25 +69,25 @@ class Verdict(BaseModel):
 
     @property
     def said(self) -> tuple[str, ...]:
-        """Return what makes it the same verdict as another, wherever it is stored."""
+        """Return the values that identify a verdict, wherever it is stored."""
         return self.reviewer, self.line, self.time, self.decision, self.note
 
 
 def line_id(text: str) -> str:
-    """Return the name of a line by its content: the first 128 bits of its SHA-256, in hexadecimal."""
+    """Return an identifier of a line's content: the first 128 bits of its SHA-256, in hexadecimal."""
     return sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def now() -> str:
-    """Return the time, in UTC, as verdicts have it."""
+    """Return the current time in UTC, in the format of verdicts."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def read_file(path: Path) -> list[Verdict]:
-    """Read a verdict file. Raises InputError that names the line; DamagedError where it was changed afterwards.
+    """Read a verdict file. Raises InputError that names the line, or DamagedError if the file was changed later.
 
-    A last line without its end is one that was being written when the program was killed: it was never confirmed, and
-    is left out.
+    A last line without a line end was being written when the program was killed: it was never confirmed, and is
+    ignored.
     """
     if path.stat().st_size > LARGEST:
         raise InputError(f"{path}: larger than a verdict file can be ({LARGEST:,} bytes).")
@@ -93,29 +95,31 @@ def read_file(path: Path) -> list[Verdict]:
 
 
 def _parse(data: bytes, path: Path) -> list[Verdict]:
-    found: list[Verdict] = []
-    before = ""
-    for number, text in enumerate(_whole_lines(data), 1):
-        where = f"{path}: line {number:,}"
-        if len(text) > LONGEST_LINE:
-            raise InputError(f"{where}: longer than a verdict can be.")
+    verdicts: list[Verdict] = []
+    previous_hash = ""
+    for number, line in enumerate(_whole_lines(data), 1):
+        location = f"{path}: line {number:,}"
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"{location}: longer than a verdict can be.")
         try:
-            verdict = Verdict.model_validate_json(text)
+            verdict = Verdict.model_validate_json(line)
         except ValidationError as error:
             fault = error.errors()[0]
             key = ".".join(map(str, fault["loc"]))
             problem = f"{key}: {fault['msg']}" if key else fault["msg"]
             raise InputError(
-                f"{where}: not a verdict ({problem}).", "Take the file as `lrldata review` wrote it."
+                f"{location}: not a verdict ({problem}).", "Use the file as `lrldata review` wrote it."
             ) from error
-        if (verdict.after is not None or (found and found[0].after is not None)) and verdict.after != before:
+        if (
+            verdict.after is not None or (verdicts and verdicts[0].after is not None)
+        ) and verdict.after != previous_hash:
             raise DamagedError(
-                f"{where}: does not follow the verdict before it: the file was changed after it was written.",
-                "Take it from a copy, or remove it and merge the reviewers' own files again.",
+                f"{location}: does not follow the verdict before it: the file was changed after it was written.",
+                "Restore it from a copy, or remove it and merge the reviewers' own files again.",
             )
-        before = _hash(text)
-        found.append(verdict)
-    return found
+        previous_hash = _hash(line)
+        verdicts.append(verdict)
+    return verdicts
 
 
 def _whole_lines(data: bytes) -> list[bytes]:
@@ -127,30 +131,32 @@ def _hash(line: bytes) -> str:
 
 
 def read_all(place: Path) -> list[Verdict]:
-    """Read the verdicts of a file, or of all files below a folder that end in .jsonl; none where there is no folder."""
+    """Read the verdicts of a file, or of all .jsonl files below a folder; none if the folder does not exist."""
     if place.is_file():
         return read_file(place)
     return [verdict for path in walk(place) if path.suffix == ".jsonl" for verdict in read_file(path)]
 
 
 def read_given(place: Path) -> list[Verdict]:
-    """Read the verdicts that an option names. Raises UsageError where nothing is there."""
+    """Read the verdicts that an option names. Raises UsageError if there is nothing at this path."""
     if not place.exists():
-        raise UsageError(f"{place}: no verdict file or folder of them.", "`lrldata review FOLDER` makes one.")
+        raise UsageError(
+            f"{place}: no verdict file, and no folder of verdict files.", "`lrldata review FOLDER` makes one."
+        )
     return read_all(place / VERDICTS if (place / VERDICTS).is_dir() else place)
 
 
 def append(folder: Path, verdicts: Iterable[Verdict]) -> int:
-    """Add verdicts to the files of their reviewers in a dataset's folder; they are on the disk when this returns.
+    """Add verdicts to the files of their reviewers in a dataset's folder; they are on disk when this returns.
 
-    Returns how many were added: what is there already is not added again.
+    Returns the number of verdicts added: those that are there already are not added again.
     """
     by_file: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         by_file.setdefault(_file_name(verdict.reviewer), []).append(verdict)
-    with kept_in_place([folder]):  # a rebuild must not exchange the folder between opening and writing
+    with kept_in_place([folder]):  # a rebuild must not replace the folder between opening and writing
         inside(folder, VERDICTS).mkdir(exist_ok=True)
-        return sum(_append(inside(folder, f"{VERDICTS}/{name}"), some) for name, some in by_file.items())
+        return sum(_append(inside(folder, f"{VERDICTS}/{name}"), group) for name, group in by_file.items())
 
 
 def _append(path: Path, verdicts: Iterable[Verdict]) -> int:
@@ -158,19 +164,19 @@ def _append(path: Path, verdicts: Iterable[Verdict]) -> int:
     with os.fdopen(descriptor, "r+b") as stream:
         lock(descriptor, path, wait=True)
         data = stream.read()
-        known = {verdict.said for verdict in _parse(data, path)}
+        existing = {verdict.said for verdict in _parse(data, path)}
         lines = _whole_lines(data)
         end = data.rfind(b"\n") + 1
         if end < len(data):
-            note(f"note: {path}: the last verdict was cut off as it was written, and is left out.")
+            note(f"note: {path}: the last verdict was cut off while it was written, and is ignored.")
             stream.truncate(end)
-        before = _hash(lines[-1]) if lines else ""
+        previous_hash = _hash(lines[-1]) if lines else ""
         added = []
         for verdict in verdicts:
-            if verdict.said not in known:
-                known.add(verdict.said)
-                added.append(verdict.model_copy(update={"after": before}).model_dump_json().encode())
-                before = _hash(added[-1])
+            if verdict.said not in existing:
+                existing.add(verdict.said)
+                added.append(verdict.model_copy(update={"after": previous_hash}).model_dump_json().encode())
+                previous_hash = _hash(added[-1])
         stream.seek(end)
         stream.write(b"".join(line + b"\n" for line in added))
         stream.flush()
@@ -179,45 +185,47 @@ def _append(path: Path, verdicts: Iterable[Verdict]) -> int:
 
 
 def _file_name(alias: str) -> str:
-    """Return the file of a reviewer; the hash keeps apart names that differ in what a file's name cannot have."""
+    """Return the name of a reviewer's file. The hash separates aliases whose difference a file name cannot show."""
     plain = re.sub(r"[^\w-]+", "-", alias)[:40].strip("-")
     return f"{plain or 'reviewer'}-{sha256(alias.encode()).hexdigest()[:6]}.jsonl"
 
 
 def standing(verdicts: Iterable[Verdict]) -> dict[str, dict[str, Verdict]]:
-    """Return by line and reviewer the verdict that counts: the latest, but for those that were taken back. Pure."""
+    """Return the verdicts that count, by line and reviewer: the latest, except those taken back. Pure."""
     latest: dict[tuple[str, str], Verdict] = {}
-    for verdict in sorted(verdicts, key=lambda each: each.time):  # stable: within a time the later in the file
+    for verdict in sorted(
+        verdicts, key=lambda verdict: verdict.time
+    ):  # stable: of equal times, the later one in the file counts
         latest[verdict.line, verdict.reviewer] = verdict
-    found: dict[str, dict[str, Verdict]] = {}
+    by_line: dict[str, dict[str, Verdict]] = {}
     for (line, reviewer), verdict in sorted(latest.items()):
         if verdict.decision != "none":
-            found.setdefault(line, {})[reviewer] = verdict
-    return found
+            by_line.setdefault(line, {})[reviewer] = verdict
+    return by_line
 
 
 def consensus(verdicts: Iterable[Verdict]) -> dict[str, str]:
-    """Return `right` or `wrong` for the lines on which more reviewers say the one than the other. Pure."""
+    """Return `right` or `wrong` for the lines on which more reviewers say one than the other. Pure."""
     return dict(_consensus(standing(verdicts)))
 
 
-def _consensus(given: Mapping[str, Mapping[str, Verdict]]) -> Iterator[tuple[str, str]]:
-    for line, by_reviewer in given.items():
+def _consensus(by_line: Mapping[str, Mapping[str, Verdict]]) -> Iterator[tuple[str, str]]:
+    for line, by_reviewer in by_line.items():
         votes = Counter(verdict.decision for verdict in by_reviewer.values())
         if votes["right"] != votes["wrong"]:
             yield line, "right" if votes["right"] > votes["wrong"] else "wrong"
 
 
 def check_same(verdicts: Iterable[Verdict], language: str, source: str, where: str) -> None:
-    """Raise InputError where a verdict is of another dataset."""
+    """Raise InputError if a verdict is on another dataset."""
     for verdict in verdicts:
         if (verdict.language, verdict.source) != (language, source):
             raise InputError(
                 f"{where}: has verdicts on {verdict.language} from {verdict.source}, not on {language} from {source}.",
-                "Name the file of this dataset.",
+                "Use the file of this dataset.",
             )
 
 
 def as_json_lines(verdicts: Iterable[Verdict]) -> str:
-    """Write verdicts as a file of their own."""
-    return "".join(json.dumps(each.model_dump(exclude={"after"}), ensure_ascii=False) + "\n" for each in verdicts)
+    """Return verdicts in the format of a separate file."""
+    return "".join(json.dumps(verdict.model_dump(exclude={"after"}), ensure_ascii=False) + "\n" for verdict in verdicts)

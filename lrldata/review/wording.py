@@ -1,38 +1,38 @@
-"""What speakers found, in words, from a summary (summary.summarize). Pure."""
+"""Describe in words what speakers found, from a summary (summary.summarize). Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def headline(summary: Mapping[str, Any], language: str, unit: str = "lines") -> str:
-    """Say in a sentence how many of the kept lines are good; empty where none was judged."""
+    """Return a sentence about how many of the kept lines are good, or an empty text if none was judged."""
     kept = summary["kept"]
     if not kept:
         return ""
     counted = f"{kept['right']:,} of {kept['judged']:,} sampled kept {unit} are good {language}"
     interval = f"95 % interval {per_cent(kept['low'])} to {per_cent(kept['high'])}"
     weighted = f"of all kept {unit}, weighted by how they were sampled, {per_cent(kept['share'])} ({interval})"
-    return f"{counted}; {weighted}, by {_speakers(summary)}."
+    return f"{counted}; {weighted}, as judged by {_speakers(summary)}."
 
 
 def _speakers(summary: Mapping[str, Any]) -> str:
-    count, named = summary["reviewers"], summary["credited"]
-    who = f"{count} speaker{'s' * (count != 1)}"
-    if not named:
-        return who
-    return f"{who} ({', '.join(named)}{' and others' if len(named) < count else ''})"
+    count, credited = summary["reviewers"], summary["credited"]
+    speakers = f"{count} speaker{'s' * (count != 1)}"
+    if not credited:
+        return speakers
+    return f"{speakers} ({', '.join(credited)}{' and others' if len(credited) < count else ''})"
 
 
 def per_cent(share: float) -> str:
-    """Write a share in per cent: whole ones, or with a decimal where it is near 0 or 1."""
+    """Format a share as a percentage: a whole number, or with one decimal if it is near 0 or 1."""
     value = 100 * share
     return f"{value:.1f} %" if (0 < value < 2 or 98 < value < 100) else f"{value:.0f} %"
 
 
 def agreement(summary: Mapping[str, Any]) -> str:
-    """Say how far reviewers agree."""
+    """Return a sentence about how much the reviewers agree."""
     if summary["alpha"] is None:
-        return "Too few lines were judged by two speakers to say how far they agree."
+        return "Too few lines were judged by two speakers to say how much they agree."
     error = summary["error"]
     allowed = "" if error is None else f"; the intervals allow for errors in {per_cent(error)} of the verdicts"
     return f"On {summary['shared']:,} shared lines Krippendorff's alpha is {summary['alpha']:.2f}{allowed}."

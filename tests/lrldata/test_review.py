@@ -443,7 +443,7 @@ def test_the_report_has_what_speakers_say(folder: Path, tmp_path: Path) -> None:
 
 
 def test_another_threshold_is_suggested_where_speakers_disagree_with_one(folder: Path) -> None:
-    with pytest.raises(InputError, match="nobody has judged"):
+    with pytest.raises(InputError, match="none of its lines were judged"):
         suggest(folder)
     frame = frame_of(folder)
     group = {each.line: frame.strata[each.stratum].group for each in frame.lines}
