@@ -6,7 +6,7 @@ from lrldata.split import normalised
 
 
 def mark_duplicates(facts: pl.DataFrame) -> pl.DataFrame:
-    """Add `reason`: what kind of duplicate of a better fact each fact is, or null if it stays.
+    """Add `reason`: which kind of duplicate a fact is, or null if it stays.
 
     Two sentences are the same if they are equal after NFC, lowercasing and reducing whitespace to single spaces. The
     heaviest fact stays; of equally heavy ones, the first by nodes, relation and origin. Takes the columns text,

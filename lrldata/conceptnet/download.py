@@ -1,7 +1,7 @@
 """Download a dump over HTTP, resume it with Range requests, check its size and hash, and cache it. IO.
 
-Nothing that a server sends is trusted: a download resumes only with what is provably the rest of the same file, and a
-response that is cut off or empty is not a file. Messages show URLs without passwords and signatures.
+Responses are not trusted: a download is resumed only if the response is provably the rest of the same file, and a
+response that is cut off or empty is rejected. Messages show URLs without passwords and signatures.
 """
 
 import re
@@ -23,7 +23,7 @@ from lrldata.progress import Progress
 
 TRIES = 5
 _REDIRECTS = 10
-_STRONG = re.compile(r'"[\x21\x23-\x7e]*"')  # not a weak tag, W/"...": equal ones do not promise equal bytes
+_STRONG = re.compile(r'"[\x21\x23-\x7e]*"')  # equal weak tags, W/"...", do not promise equal bytes
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _HINT = "Use a dump that you already have with --dump FILE, or try the built-in --sample."
 
@@ -33,7 +33,7 @@ class _BrokenError(Exception):
 
 
 class _OtherFileError(_BrokenError):
-    """The response does not match what was received before, which is then useless."""
+    """The response does not match the bytes received before, which are then discarded."""
 
 
 # ValueError and OverflowError: the libraries cannot handle a number in a response or a URL.

@@ -222,7 +222,7 @@ def write_index(raw: pl.LazyFrame, out: Path, progress: Progress, *, about: int 
 
 
 def _guess_edges(path: Path, *, is_database: bool) -> int:
-    """Estimate the number of edges from the size of the file, by that of ConceptNet 5.7 in the same format."""
+    """Estimate the number of edges from the size of the file and the bytes per edge in ConceptNet 5.7."""
     return path.stat().st_size // (15 if is_gzip(path) else 270 if is_database else 290)
 
 

@@ -1,8 +1,8 @@
 """Read the edges of a dump or a conceptnet-lite database into columns. IO.
 
-There are two ways to read a dump. The fast one is a single streaming pass in which everything that cannot be parsed
-becomes null. Only if it finds a null, or a line that breaks the format, is the dump read again by the careful one:
-line by line, naming each bad line and writing the good ones to a clean copy.
+There are two ways to read a dump. The fast way is a single streaming pass in which everything that cannot be parsed
+becomes null. Only if it finds a null, or a line that breaks the format, is the dump read again in the careful way:
+line by line, recording each bad line and writing the good ones to a clean copy.
 """
 
 import gzip
@@ -41,7 +41,7 @@ def scan_dump(path: Path) -> pl.LazyFrame:
 
 
 def understand(raw: pl.LazyFrame, *, origin: bool = True) -> pl.LazyFrame:
-    """Turn raw columns into those of schema.INDEX. What cannot be parsed becomes null. Pure.
+    """Turn raw columns into those of schema.INDEX. Values that cannot be parsed become null. Pure.
 
     Two parts of the JSON are kept as text: `head`, up to the licence (left out unless `origin`), and `tail`, the
     weight. Both have few distinct values, and each value is parsed once when a language is built: parsing 200 bytes of
@@ -84,7 +84,7 @@ def parse_tail(text: str) -> float | None:
 
 
 def sniff(path: Path) -> None:
-    """Check that a file can be a dump. Raises InputError with the file's name and what it is instead."""
+    """Raise InputError if a file is clearly not a dump, with the file's name and what it is instead."""
     with _open(path) as stream:
         try:
             head = stream.read(1 << 16)
@@ -117,7 +117,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines with their ends; of a line that is too long, only enough to show that it is."""
+    """Yield the lines with their line ends. A line that is too long is cut off just beyond the limit."""
     try:
         while line := stream.readline(LONGEST_LINE + len(b"\r\n")):
             yield line

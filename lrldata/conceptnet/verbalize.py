@@ -34,8 +34,8 @@ class TemplateSet(BaseModel):
     `reviewed_by` names who has checked the sentences: all of them, or those of `reviewed_relations`. With `as_stored`,
     symmetric facts are neither turned nor merged, as in the paper. With `capitalized`, a sentence begins with a capital
     letter even if a term comes first. If `spaced_terms` is `foreign`, as in scripts without spaces, a term in another
-    script gets a space on each side. `start_is` and `end_is` have other sentences for facts with a term of that part of
-    speech, as far as ConceptNet's node states it.
+    script gets a space on each side. `start_is` and `end_is` have the sentences for facts whose term has a certain part
+    of speech, if ConceptNet's node states it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -277,7 +277,7 @@ def spaced(facts: pl.DataFrame, templates: TemplateSet) -> pl.DataFrame:
 
 
 def finished(text: pl.Expr, templates: TemplateSet) -> pl.Expr:
-    """Return sentences in written form: no spaces at the ends, and a capital letter if the set wants one."""
+    """Return sentences in written form: no spaces at the ends, and a capital letter if the set requires one."""
     text = text.str.strip_chars(" ").str.replace_all("  ", " ") if templates.spaced_terms == "foreign" else text
     if not templates.capitalized:
         return text
@@ -292,8 +292,8 @@ def finished(text: pl.Expr, templates: TemplateSet) -> pl.Expr:
 
 def put_into_words(facts: pl.DataFrame, book: Phrasebook) -> pl.DataFrame:
     """Add `text` as `say` does, with the spaces and capitals of the phrasebook's set. Pure."""
-    said = facts.pipe(spaced, book.chosen).pipe(say, book.sentences, book.variants)
-    return said.with_columns(facts["start"], facts["end"], text=finished(pl.col("text"), book.chosen))
+    worded = facts.pipe(spaced, book.chosen).pipe(say, book.sentences, book.variants)
+    return worded.with_columns(facts["start"], facts["end"], text=finished(pl.col("text"), book.chosen))
 
 
 def _split_at_slots(sentence: str) -> tuple[str, str, str, bool]:

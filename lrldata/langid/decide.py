@@ -30,9 +30,9 @@ def decide(
 ) -> Verdict:
     """Decide whether a text is in `language`, from the best labels of a model and their probabilities (0 to 1).
 
-    Labels and probabilities are as returned by `LanguageModel.predict`: of equal number, best first, none for a text
-    without letters. `margins` has the languages that `language` is confused with, and how far apart the two must be
-    (see `margins_of`). A rival that is not among the labels counts as far away, so ask for at least two.
+    Labels and probabilities are as returned by `LanguageModel.predict`: one probability per label, best first, none for
+    a text without letters. `margins` has the languages that `language` is confused with, and how far apart the two must
+    be (see `margins_of`). A rival that is not among the labels counts as far away, so ask for at least two.
 
     keep    the best label is `language`, at `threshold` or above and far enough ahead of its rivals (language)
     other   the text is in another language, at `other_threshold` or above (other_language)

@@ -23,7 +23,7 @@ _NOT_QUANTISED = b"\0"
 
 @contextmanager
 def in_full(path: Path, layout: Layout) -> Iterator[Path]:
-    """Yield the path of the same model with its word matrix in full; it exists while the model is being loaded.
+    """Yield the path of the same model with its word matrix in full; the file exists until the context ends.
 
     This is `path` itself if there is nothing to write out, if n-grams were pruned (fastText requires such a model to be
     quantised), if the matrix would be large, or if no temporary file can be written.

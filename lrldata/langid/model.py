@@ -69,7 +69,7 @@ class LanguageModel:
     def predict_two(self, texts: Sequence[str]) -> pl.DataFrame:
         """Identify many texts as `predict` does with k = 2: first, first_probability, second, second_probability.
 
-        Values are null if a text has no letters or no second language. It is faster, as it creates no object per text.
+        Values are null if a text has no letters or no second language. This is faster: it creates no object per text.
         """
         indices, labels, probabilities = self._ask(texts, 2)
         result = pl.DataFrame(schema=TWO).clear(len(texts))
@@ -95,7 +95,7 @@ class LanguageModel:
     def least(self, texts: Sequence[str], languages: Collection[str], share: float) -> npt.NDArray[np.bool_]:
         """Return for each text whether these languages together have at least this probability (0 to 1).
 
-        It considers so many of the best labels that no other can have as much alone. False if a text has no letters.
+        It considers enough of the best labels that no other one can reach `share`. False if a text has no letters.
         """
         accepted = {_PREFIX + label for label, code in self.languages.items() if code in languages}
         reached = np.zeros(len(texts), dtype=np.bool_)

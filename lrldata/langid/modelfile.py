@@ -20,7 +20,7 @@ _WITHOUT_SUBWORDS = 11  # supervised models of this version have no n-grams, wha
 _SUPERVISED = 3
 _WORD, _LABEL = 0, 1
 _HIERARCHICAL, _LOSSES = 1, (1, 2, 3, 4)  # hierarchical softmax, negative sampling, softmax, one against all
-_ENTRY = 10  # least bytes of a word or label: its terminator, count and kind
+_ENTRY = 10  # minimum bytes of a word or label: its terminator, count and kind
 CENTROIDS = 256  # for each part of a vector in a quantised matrix
 _WIDEST, _LONGEST = 1 << 20, 100  # dimension; characters or words in an n-gram: the work grows with both
 _ROWS = 1 << 31  # row numbers have 32 bits
@@ -217,8 +217,8 @@ def check_weights(path: Path, layout: Layout) -> None:
     with path.open("rb") as stream:
         for begin, count in layout.weights:
             stream.seek(begin)
-            for at in range(0, 4 * count, _BLOCK):
-                block = np.frombuffer(stream.read(min(_BLOCK, 4 * count - at)), "<f4")
+            for offset in range(0, 4 * count, _BLOCK):
+                block = np.frombuffer(stream.read(min(_BLOCK, 4 * count - offset)), "<f4")
                 if not bool((np.abs(block) <= _LARGEST).all()):
                     raise InputError(
                         f"{path}: not a valid fastText model: it has weights that are too large or not numbers.", _HINT

@@ -19,7 +19,7 @@ _AT_ONCE = 500  # lines in a batch, so that the arrays stay in the processor's c
 
 
 class _LettersAndMarks(dict[int, int]):
-    """A table for str.translate that keeps letters and their marks and makes all else a space. Filled on demand."""
+    """A table for str.translate that keeps letters and marks and turns all else into spaces. Filled on demand."""
 
     def __missing__(self, point: int) -> int:
         self[point] = point if point < _LAST and unicodedata.category(chr(point))[0] in "LM" else 0x20

@@ -33,7 +33,7 @@ KEPT = "kept"
 POOL = 5_000  # kept lines, drawn at random, that are ranked by risk
 MOST = 400  # lines per stratum that can be asked about
 RISK = {"near": 0.15, "between": 0.4, "far": 1.0}  # strata by rank of risk, each up to this share of the lines
-LEAST_SHARE = 0.02  # of the rows: all relations with fewer are one stratum
+LEAST_SHARE = 0.02  # share of the rows: relations with fewer are combined into one stratum
 NOT_ABOUT_THE_LINE = frozenset(
     "no_text document_long contaminated document_duplicate near_duplicate exact_duplicate normalised_duplicate "
     "above_max_bytes judged_wrong".split()
@@ -45,9 +45,9 @@ class _Part(BaseModel):
 
 
 class FrameStratum(_Part):
-    """The number of lines in a part of a group (`kept`, or the reason for which they were dropped).
+    """A stratum of a group (`kept`, or the reason for which its lines were dropped), with its number of lines.
 
-    `right` is set if speakers had judged all of them before the dataset was built, and is the number judged right.
+    `right` is set if speakers had judged all its lines before the dataset was built, and is the number judged right.
     """
 
     group: str

@@ -1,4 +1,4 @@
-"""Estimate from verdicts how many lines are good that nobody judged, and how certain that is. Pure.
+"""Estimate from verdicts how many of the lines that nobody judged are good, and how certain that is. Pure.
 
 For one reviewer and one stratum: the interval of Wilson (1927) with the finite-population correction. Otherwise: the
 model of Dawid and Skene (1979) with one error rate per reviewer. A line is good or not, and a reviewer says the
@@ -40,7 +40,7 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Share:
-    """A share of good lines with its 95 % interval; `judged` lines have a vote, `right` of them mostly good ones."""
+    """A share of good lines with its 95 % interval; `judged` lines have votes, `right` of them mostly for good."""
 
     judged: int
     right: int

@@ -47,7 +47,7 @@ class _Judged:
 
 
 def suggest(folder: Path) -> list[Suggestion]:
-    """Return a suggestion for each threshold on lines for which lines were judged.
+    """Return a suggestion for each line threshold that has judged lines.
 
     Raises InputError if no lines were judged, or if the dataset has no thresholds.
     """

@@ -185,7 +185,7 @@ def _append(path: Path, verdicts: Iterable[Verdict]) -> int:
 
 
 def _file_name(alias: str) -> str:
-    """Return the name of a reviewer's file. The hash separates aliases whose difference a file name cannot show."""
+    """Return the name of a reviewer's file. The hash separates aliases that would otherwise give the same name."""
     plain = re.sub(r"[^\w-]+", "-", alias)[:40].strip("-")
     return f"{plain or 'reviewer'}-{sha256(alias.encode()).hexdigest()[:6]}.jsonl"
 
@@ -217,7 +217,7 @@ def _consensus(by_line: Mapping[str, Mapping[str, Verdict]]) -> Iterator[tuple[s
 
 
 def check_same(verdicts: Iterable[Verdict], language: str, source: str, where: str) -> None:
-    """Raise InputError if a verdict is on another dataset."""
+    """Raise InputError if a verdict is for another dataset."""
     for verdict in verdicts:
         if (verdict.language, verdict.source) != (language, source):
             raise InputError(
