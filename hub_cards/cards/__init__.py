@@ -1,1 +1,1 @@
-"""Cards: what the repositories of the Hub say of datasets and adapters."""
+"""Cards: the README files that describe datasets and adapters on the Hub."""

@@ -1,4 +1,4 @@
-"""The card of a model repository: an adapter, a fusion or a full fine-tuning, or lrl-mini. Pure."""
+"""The card of a model repository: an adapter, a fusion, a fully fine-tuned model or lrl-mini. Pure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,25 +17,25 @@ from lrldata.language import find, find_recorded
 
 METHODS = {
     "seq_bn": "a bottleneck after each layer's feed-forward block (Pfeiffer et al. 2020)",
-    "seq_bn_inv": "bottlenecks after each layer, and an invertible one at the embeddings (MAD-X, Pfeiffer et al. 2020)",
-    "lora": "low-rank matrices on queries and values (LoRA, Hu et al. 2022)",
+    "seq_bn_inv": "a bottleneck after each layer and an invertible one at the embeddings (MAD-X, Pfeiffer et al. 2020)",
+    "lora": "low-rank matrices added to the query and value projections (LoRA, Hu et al. 2022)",
     "full": "full fine-tuning of all weights",
     "fusion": "AdapterFusion over several language adapters (Pfeiffer et al. 2021)",
 }
 SETTINGS = {"seq_bn": ["reduction_factor"], "seq_bn_inv": ["reduction_factor"], "lora": ["lora_r", "lora_alpha"]}
-# How `adapters` 1.3 is given a model of a type: by its own classes, or by `init` for models of transformers. It does
-# not know CamemBERT, and gives the queries, keys and values of ModernBERT a random bias.
+# How `adapters` 1.3 loads a model of each type: with its own classes, or with `init` for models of transformers. It does
+# not support CamemBERT, and gives the queries, keys and values of ModernBERT a random bias.
 OWN_CLASSES = {"bert", "distilbert", "electra", "llama", "mistral", "roberta", "xlm-roberta"}
 BY_INIT = {"gemma2", "gemma3_text", "qwen2", "qwen3"}
 SMALL = 1_000_000  # tokens of training text below which the card warns
-UNMASKED = 2  # the shortest word that is masked in the example
+UNMASKED = 2  # words of at most this many characters are not masked in the example
 
 
 def results_of(manifest: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a card needs to know of a folder of scores."""
-    kept = ("metric", "data", "sentences", "after", "before", "ratio")
-    told = {"task": manifest["task"], "of": manifest["data"], "language": result["language"]}
-    return {key: result[key] for key in kept} | told | {"text": manifest.get("text")}
+    """Return the parts of a folder of scores that a card needs."""
+    keys = ("metric", "data", "sentences", "after", "before", "ratio")
+    context = {"task": manifest["task"], "of": manifest["data"], "language": result["language"]}
+    return {key: result[key] for key in keys} | context | {"text": manifest.get("text")}
 
 
 def adapter_card(
@@ -54,7 +54,7 @@ def adapter_card(
 ) -> Card:
     """Return the card of an adapter; `base` is the id of its base model on the Hub.
 
-    `members` has name, language and source of each adapter that a fusion is of, as far as they are known.
+    `members` has the name, language and source of each adapter that a fusion combines, as far as they are known.
     """
     language = find_recorded(manifest["language"])
     method, settings, trained = manifest["method"], manifest["settings"], manifest["trained"]
@@ -78,7 +78,7 @@ def adapter_card(
         "method_settings": {name.replace("_", " "): settings[name] for name in SETTINGS.get(method, [])},
         "made_with": manifest["made_with"],
         "manifest_sha256": manifest_sha256,
-        "weights": [each for each in manifest["outputs"] if Path(each["path"]).suffix in (".bin", ".safetensors")],
+        "weights": [entry for entry in manifest["outputs"] if Path(entry["path"]).suffix in (".bin", ".safetensors")],
         "run": run,
         "energy": estimate(run) if run else None,
         "results": perplexities,
@@ -134,12 +134,12 @@ def _metadata(
             ],
         }
     ]
-    known = _adapters_by(manifest["base"]["architecture"])
-    library = "transformers" if full else "adapter-transformers" if known else None
-    named = "sample" if text.sample else source
-    corpus = None if _is_unknown(source, text) else f"adapterhub:{language.hub_code}/{named}"
+    loader = _adapters_by(manifest["base"]["architecture"])
+    library = "transformers" if full else "adapter-transformers" if loader else None
+    corpus_name = "sample" if text.sample else source
+    corpus = None if _is_unknown(source, text) else f"adapterhub:{language.hub_code}/{corpus_name}"
     return {
-        "language": list(dict.fromkeys([language.hub_code, *(each["hub_code"] for each in members)])),
+        "language": list(dict.fromkeys([language.hub_code, *(member["hub_code"] for member in members)])),
         **licence.metadata(),
         **({"library_name": library} if library else {}),
         **({"pipeline_tag": pipeline} if full else {}),
@@ -155,40 +155,40 @@ def _metadata(
 
 
 def _adapters_by(architecture: str) -> str | None:
-    """Return how `adapters` is given a base model of this type, `classes` or `init`; None where it does not work."""
+    """Return how `adapters` loads a base model of this type: `classes`, `init`, or None if it does not support it."""
     return "classes" if architecture in OWN_CLASSES else "init" if architecture in BY_INIT else None
 
 
 def _is_elsewhere(manifest: Mapping[str, Any], text: Source) -> bool:
-    """Return whether the text is a dataset that is neither on the Hub nor known how to be made."""
-    of_dataset = any(each["kind"] == "dataset" for each in manifest["inputs"])
-    return of_dataset and not text.repository and not text.command
+    """Return whether the text is a dataset that is not on the Hub and that no known command builds."""
+    is_dataset = any(entry["kind"] == "dataset" for entry in manifest["inputs"])
+    return is_dataset and not text.repository and not text.command
 
 
 def _text_of(source: str, text: Source) -> str:
     if text.repository and not text.version:
-        return f"the dataset {text.repository} of the Hub"
+        return f"the dataset {text.repository} on the Hub"
     if text.sample:
         return f"the built-in sample of {'sentences' if source == 'conceptnet' else 'web pages'}"
     names = {
         "conceptnet": "sentences generated from ConceptNet",
-        "glotcc": "web text of GlotCC-V1",
-        "web": "documents of its publisher",
+        "glotcc": "web text from GlotCC-V1",
+        "web": "documents supplied by the publisher",
         "text": "plain text",
     }
     return names.get(source, f"text from {source}")
 
 
 def _invertible(manifest: Mapping[str, Any]) -> str:
-    """Say which invertible adapter a fusion uses; empty where its manifest does not say."""
+    """Return a sentence on the invertible adapter that a fusion uses; empty if its manifest does not record it."""
     if manifest["method"] != "fusion" or "fused_invertible" not in manifest:
         return ""
     name = manifest["fused_invertible"]
     if name is None:
         return "It uses no invertible adapter at the embeddings."
     return Markdown(
-        f"Of the invertible adapters that it fuses, it uses that of {code(name)} alone: as in the library `adapters`, "
-        "the first one counts, and the others are not used."
+        f"Of the invertible adapters that it fuses, it uses only the one of {code(name)}: as in the library `adapters`, "
+        "the first one is used and the others are ignored."
     )
 
 
@@ -201,58 +201,58 @@ def _data_in_words(manifest: Mapping[str, Any], source: str, text: Source) -> Ma
 
 
 def _masked(sample: str) -> str:
-    """Return a sentence with its last word exchanged for MASK."""
+    """Return a sentence with its last word that is long enough replaced by MASK."""
     words = sample.rstrip(" .!?।").split()
-    place = next((number for number in range(len(words) - 1, 0, -1) if len(words[number]) > UNMASKED), None)
-    if place is None:
+    position = next((number for number in range(len(words) - 1, 0, -1) if len(words[number]) > UNMASKED), None)
+    if position is None:
         return "MASK."
     tail = sample.rstrip()[len(sample.rstrip(" .!?।")) :]
-    return " ".join([*words[:place], "MASK", *words[place + 1 :]]) + tail
+    return " ".join([*words[:position], "MASK", *words[position + 1 :]]) + tail
 
 
 def _is_unknown(source: str, text: Source) -> bool:
-    """Return whether a text is a dataset of the Hub of which its name does not tell where it is from."""
+    """Return whether a text is a dataset on the Hub whose name does not reveal the source."""
     return text.repository is not None and text.version is None and source not in SOURCES
 
 
 def _cited(source: str, text: Source, members: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return the sources of text that have something to cite: the built-in sample has not, nor what is unknown."""
-    own = "" if text.sample or _is_unknown(source, text) else source
-    return [each for each in dict.fromkeys([own, *(member["cited"] for member in members)]) if each]
+    """Return the sources that can be cited. The built-in sample and unknown sources cannot."""
+    known_source = "" if text.sample or _is_unknown(source, text) else source
+    return [name for name in dict.fromkeys([known_source, *(member["cited"] for member in members)]) if name]
 
 
 def _chain(manifest: Mapping[str, Any], text: Source, members: Sequence[Mapping[str, str]]) -> list[Markdown]:
-    """Say from what the adapter was made, from near to far, each step by its hash."""
+    """Return what the adapter was made from, from its direct inputs back to the origin, each step with its hash."""
     steps = []
     for entry in manifest["inputs"]:
         if entry["kind"] == "dataset":
             link = f"https://huggingface.co/datasets/{text.repository}/tree/v{text.version}"
-            place = code(f"{entry['name']}/manifest.json")
-            where = f" ({linked(text.repository, link)}, {place})" if text.repository else ""
-            steps.append(f"a dataset, by the key `sha256` of its manifest: {code(entry['manifest_sha256'])}{where}")
+            path = code(f"{entry['name']}/manifest.json")
+            location = f" ({linked(text.repository, link)}, {path})" if text.repository else ""
+            steps.append(f"a dataset, key `sha256` of its manifest: {code(entry['manifest_sha256'])}{location}")
             steps += [
-                f"{code(each['name'])}, from which that dataset was made: SHA-256 {code(each['sha256'])}"
-                for each in text.inputs
+                f"{code(source['name'])}, from which that dataset was built: SHA-256 {code(source['sha256'])}"
+                for source in text.inputs
             ]
         elif entry["kind"] == "adapter":
             name, digest = code(entry["name"]), code(entry["manifest_sha256"])
-            known = next((each for each in members if each["manifest_sha256"] == entry["manifest_sha256"]), None)
-            told = f" of {inline(known['language'])}, trained on {code(known['source'])}" if known else ""
-            steps.append(f"the adapter {name}{told}, by the key `sha256` of its manifest: {digest}")
+            member = next((each for each in members if each["manifest_sha256"] == entry["manifest_sha256"]), None)
+            details = f" of {inline(member['language'])}, trained on {code(member['source'])}" if member else ""
+            steps.append(f"the adapter {name}{details}, key `sha256` of its manifest: {digest}")
         elif entry["kind"] == "hub":
             revision = code(revision_of(manifest, entry) or "newest")
             steps.append(f"the dataset {code(entry['name'])} on the Hub, revision {revision}")
         else:
             steps += [f"the file {code(name)}: SHA-256 {code(digest)}" for name, digest in entry["files"]]
     if manifest["base"].get("content"):
-        steps.append(f"the base model's weights, by a hash of their hashes: {code(manifest['base']['content'])}")
+        steps.append(f"the base model's weights, hash of their hashes: {code(manifest['base']['content'])}")
     return [Markdown(step) for step in steps]
 
 
 def base_card(made_from: Mapping[str, Any], licence: License, repository: str, version: str) -> Card:
-    """Return the card of lrl-mini, which goes to the Hub with adapters that were trained on it."""
-    spoken = sorted({path.split("/")[0] for path in made_from["text"]})
-    languages = [find(code) for code in spoken]
+    """Return the card of lrl-mini, which is published with the adapters that were trained on it."""
+    codes = sorted({path.split("/")[0] for path in made_from["text"]})
+    languages = [find(code) for code in codes]
     metadata = {
         "language": sorted(language.hub_code for language in languages),
         **licence.metadata(),

@@ -1,4 +1,4 @@
-"""The card of a dataset repository: one language, a configuration per source. Pure."""
+"""The card of a dataset repository, which has one language and one configuration per source. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,8 +19,8 @@ ORIGINS = {"conceptnet": "conceptnet5/conceptnet5", "glotcc": "cis-lmu/GlotCC-V1
 def dataset_card(parts: Mapping[str, Mapping[str, Any]], repository: str, version: str) -> Card:
     """Return the card of a repository.
 
-    `parts` has for each configuration its `manifest`, some `samples` and the values of its `licence`; nothing else is
-    known of a configuration, so that a card can be made where the rows are not. The first is the default one.
+    `parts` has the `manifest`, some `samples` and the values of the `licence` of each configuration. No other
+    information is needed, so a card can be made without the rows. The first configuration is the default.
     """
     described = [_describe(name, part) for name, part in parts.items()]
     language = find_recorded(described[0]["manifest"]["language"])
@@ -46,9 +46,9 @@ def _metadata(parts: list[dict[str, Any]], language: str, code: str, repository:
         described.append(info)
     licences = list(dict.fromkeys(part["terms"] for part in parts))
     others = [licence for licence in licences if licence.id == "other"]
-    # The Hub has room for one name and one link.
+    # The Hub's metadata has only one licence name and one link.
     several = License("other", "several-licences", f"https://huggingface.co/datasets/{repository}#licence")
-    named = (others[0] if len(others) == 1 else several).metadata() if others else {}
+    other_fields = (others[0] if len(others) == 1 else several).metadata() if others else {}
     ids = list(dict.fromkeys(licence.id for licence in licences))
     origins = [
         "original" if part["manifest"].get("sample") else ORIGINS[part["name"]]
@@ -58,7 +58,7 @@ def _metadata(parts: list[dict[str, Any]], language: str, code: str, repository:
     return {
         "language": [code, *(["en"] if code != "en" and any(_in_english(part["manifest"]) for part in parts) else [])],
         "license": ids[0] if len(ids) == 1 else ids,
-        **{key: value for key, value in named.items() if key != "license"},
+        **{key: value for key, value in other_fields.items() if key != "license"},
         "pretty_name": f"{language}: text for language adaptation",
         "size_categories": [size_category(sum(sum(part["manifest"]["rows"].values()) for part in parts))],
         "task_categories": ["fill-mask", "text-generation"],
@@ -71,7 +71,7 @@ def _metadata(parts: list[dict[str, Any]], language: str, code: str, repository:
 
 
 def _note(parts: list[dict[str, Any]], note: str) -> str:
-    """Return what the table of languages says of how ConceptNet has a language, where the card has such a part."""
+    """Return the note in the table of languages on how ConceptNet codes the language; empty without such a part."""
     if not any(part["name"] == "conceptnet" for part in parts):
         return ""
     return note.replace("this row is", "this is").replace("rows ", "codes ").replace("row ", "code ")
@@ -92,7 +92,7 @@ def _describe(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
         "manifest": manifest,
         "samples": part["samples"],
         "speakers": part.get("speakers"),
-        "found": _found(part, manifest["language"]["name"]),
+        "found": _findings(part, manifest["language"]["name"]),
         "terms": License(**part["licence"]),
         "licence": titled(License(**part["licence"])),
         "shards": shards,
@@ -115,8 +115,8 @@ def _describe(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _found(part: Mapping[str, Any], language: str) -> list[str]:
-    """Say what speakers found, in sentences; nothing where none has looked."""
+def _findings(part: Mapping[str, Any], language: str) -> list[str]:
+    """Return the findings of speakers as sentences; an empty list if no speaker has judged the part."""
     speakers = part.get("speakers")
     if not speakers:
         return []

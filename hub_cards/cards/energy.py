@@ -1,24 +1,24 @@
-"""How much energy a training took: an estimate from its time and the rated power of its device. Pure."""
+"""Estimate the energy that training used, from its duration and the rated power of the device. Pure."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Rated power of a whole device in watts, from the makers' data sheets; the first name that fits counts.
+# Rated power of a whole device in watts, from the manufacturers' data sheets. The first name that matches is used.
 RATED = {
     "H200": 700, "H100 NVL": 400, "H100 PCIe": 350, "H100": 700, "B200": 1000, "A100-PCIE": 250, "A100 80GB PCIe": 300,
     "A100": 400, "A40": 300, "A10G": 300, "A10": 150, "L40S": 350, "L40": 300, "L4": 72, "T4": 70, "V100": 300,
     "P100": 250, "RTX 6000 Ada": 300, "RTX A6000": 300,
     "RTX 4090": 450, "RTX 4080": 320, "RTX 3090": 350, "RTX 3080": 320,
 }  # fmt: skip
-WATTS_A_THREAD = 10  # of a processor, whose rated power is some 65 to 350 W for 8 to 64 threads
+WATTS_A_THREAD = 10  # for processors, whose rated power is about 65 to 350 W for 8 to 64 threads
 UNKNOWN_GPU = 300
 
 
 @dataclass(frozen=True)
 class Energy:
-    """An amount of energy, the power it was computed with, and where that is from."""
+    """An amount of energy, the power it was computed from, and the origin of that figure."""
 
     kwh: float
     watts: int
@@ -26,14 +26,14 @@ class Energy:
 
 
 def estimate(run: Mapping[str, Any]) -> Energy:
-    """Return the energy of a run: rated power times number of devices times time, without cooling."""
+    """Return the energy of a run: rated power times number of devices times duration, without cooling."""
     device, number = str(run["device"]), int(run["processes"])
     threads = re.search(r"CPU, (\d+) threads?", device)
     if threads:
-        one, basis = int(threads[1]) * WATTS_A_THREAD, f"at {WATTS_A_THREAD} W a processor thread"
+        per_device, basis = int(threads[1]) * WATTS_A_THREAD, f"{WATTS_A_THREAD} W per processor thread"
     else:
-        known = next((watts for name, watts in RATED.items() if name in device), None)
-        one = known or UNKNOWN_GPU
-        basis = "the rated power of the device" if known else f"at {UNKNOWN_GPU} W for a GPU whose power is not known"
-    watts = one * number
+        rated = next((watts for name, watts in RATED.items() if name in device), None)
+        per_device = rated or UNKNOWN_GPU
+        basis = "the rated power of the device" if rated else f"{UNKNOWN_GPU} W per GPU, whose rated power is not known"
+    watts = per_device * number
     return Energy(watts * float(run["seconds"]) / 3.6e6, watts, basis)

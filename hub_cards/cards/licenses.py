@@ -1,4 +1,4 @@
-"""Under which licence an artifact may be published: it follows from its sources. Pure."""
+"""The licence under which an artifact may be published, derived from its sources. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from lrldata.manifest import ADAPTER
 
 @dataclass(frozen=True)
 class License:
-    """A licence by the Hub's identifier; `name` and `link` say more where that is `other`."""
+    """A licence, by the Hub's identifier; `name` and `link` describe it if that is `other`."""
 
     id: str
     name: str | None = None
@@ -23,12 +23,12 @@ class License:
 
     def metadata(self) -> dict[str, Any]:
         """Return the keys of a card's metadata."""
-        more = {"license_name": self.name, "license_link": self.link} if self.id == "other" else {}
-        return {"license": self.id, **more}
+        details = {"license_name": self.name, "license_link": self.link} if self.id == "other" else {}
+        return {"license": self.id, **details}
 
     @property
     def title(self) -> str:
-        """Return the licence's name for people, with its link where there is one."""
+        """Return the licence's human-readable name, linked if it has a link."""
         title = TITLES.get((self.name or self.id) if self.id == "other" else self.id, self.name or self.id)
         link = self.link or LINKS.get(self.id)
         return f"[{title}]({link})" if link else title
@@ -40,8 +40,8 @@ COMMON_CRAWL = License("other", "common-crawl-terms-of-use", "https://commoncraw
 SOURCES = {"conceptnet": CC_BY_SA, "glotcc": COMMON_CRAWL}  # GlotCC's packaging is CC0; its text is Common Crawl's
 MINI_LICENCE = CC_BY_SA
 MIT, APACHE = License("mit"), License("apache-2.0")
-PERMISSIVE = (CC0, MIT, APACHE)  # of which a work made of it may take another licence
-BASES = {  # as their cards say
+PERMISSIVE = (CC0, MIT, APACHE)  # derived works may use another licence
+BASES = {  # as stated on their cards
     "lrl-mini": MINI_LICENCE,
     "FacebookAI/xlm-roberta-base": MIT,
     "FacebookAI/xlm-roberta-large": MIT,
@@ -56,7 +56,7 @@ TITLES = {
     "cc0-1.0": "CC0 1.0",
     "apache-2.0": "Apache License 2.0",
     "mit": "MIT License",
-    "common-crawl-terms-of-use": "the terms of use of Common Crawl",
+    "common-crawl-terms-of-use": "Common Crawl Terms of Use",
 }
 LINKS = {
     "cc-by-sa-4.0": "https://creativecommons.org/licenses/by-sa/4.0/",
@@ -66,55 +66,56 @@ LINKS = {
 
 
 def titled(licence: License) -> Markdown:
-    """Return a licence's name for people, with its link where there is one."""
+    """Return a licence's human-readable name as Markdown, linked if it has a web link."""
     link = address(licence.link) if licence.link and is_web(licence.link) else None
     name = inline(licence.name) if licence.name else None
     return Markdown(replace(licence, id=inline(licence.id), name=name, link=link).title)
 
 
 def asked_for(identifier: str, name: str | None = None, link: str | None = None) -> License:
-    """Return the licence of --license. Raises UsageError where the Hub would not take it."""
+    """Return the licence that --license names. Raises UsageError if the Hub would not accept it."""
     if identifier not in rules()["licences"]:
         raise UsageError(
-            f"--license: the Hub does not know {identifier!r}.",
+            f"--license: {identifier!r} is not a licence identifier of the Hub.",
             "Use an identifier such as cc-by-4.0, or `other` with --license-name and --license-link.",
         )
     if identifier == "other" and not (name and link and link.startswith(("https://", "http://"))):
-        raise UsageError("--license other wants --license-name, and --license-link with an address.")
+        raise UsageError("--license other requires --license-name and --license-link with a web address.")
     return License(identifier, name, link)
 
 
 def of_dataset(manifest: Mapping[str, Any]) -> License | None:
-    """Return the licence that a dataset has from its source; None where it is not known."""
+    """Return the licence that a dataset has from its source; None if it is not known."""
     return CC0 if manifest.get("sample") else SOURCES.get(manifest["source"])
 
 
 def of_adapter(adapter: Adapter, workspace: Workspace, text: Source) -> License | None:
-    """Return the licence that an adapter has from its text; None where that of a source is not known.
+    """Return the licence that an adapter has from its text; None if it cannot be determined.
 
-    Of several sources the first that asks for anything counts (CC0 asks for nothing). The weights of a full fine-tuning
-    are made of the base model's, so that its licence counts as well.
+    It cannot if the licence of a source is not known or if two sources have different licences that are not permissive.
+    Permissive licences, such as CC0, give way to others. The weights of a fully fine-tuned model are derived from the
+    base model's weights, so its licence counts too.
     """
-    found = [_of_input(entry, workspace, text) for entry in adapter.manifest["inputs"]]
+    licences = [_of_input(entry, workspace, text) for entry in adapter.manifest["inputs"]]
     if adapter.method == "full":
-        found.append(BASES.get(adapter.manifest["base"]["id"]))
-    if not found or None in found:
+        licences.append(BASES.get(adapter.manifest["base"]["id"]))
+    if not licences or None in licences:
         return None
-    asking = list(dict.fromkeys(licence for licence in found if licence not in (None, *PERMISSIVE)))
-    if len(asking) > 1:
-        return None  # which of two licences holds is for a person to say
-    return asking[0] if asking else CC0
+    binding = list(dict.fromkeys(licence for licence in licences if licence not in (None, *PERMISSIVE)))
+    if len(binding) > 1:
+        return None  # a person has to decide which licence applies
+    return binding[0] if binding else CC0
 
 
 def lacking(adapter: Adapter, workspace: Workspace) -> str:
-    """Name an adapter that a fusion is of and that is not here; empty where all are."""
-    entries = (each for each in adapter.manifest["inputs"] if each["kind"] == ADAPTER)
-    missing = (each for each in entries if workspace.adapter_of(each["manifest_sha256"]) is None)
-    return next((f"the adapter {each['name']}, which it fuses and which is not here," for each in missing), "")
+    """Name an adapter that a fusion combines and that the workspace lacks; empty if it has them all."""
+    fused = (entry for entry in adapter.manifest["inputs"] if entry["kind"] == ADAPTER)
+    missing = (entry for entry in fused if workspace.adapter_of(entry["manifest_sha256"]) is None)
+    return next((f"the fused adapter {entry['name']}, which is not in this workspace," for entry in missing), "")
 
 
 def of_part(record: Mapping[str, Any] | None, name: str, manifest_sha256: str | None = None) -> License | None:
-    """Return the licence of a published part; None where there is none, or it is not the one of this manifest."""
+    """Return the licence of a published part; None if there is no such part, or it has another manifest."""
     part = record["parts"].get(name) if record else None
     if part is None or manifest_sha256 not in (None, part["manifest_sha256"]):
         return None
@@ -124,15 +125,15 @@ def of_part(record: Mapping[str, Any] | None, name: str, manifest_sha256: str | 
 def of_published(
     adapter: Adapter, repository: str, record: Mapping[str, Any] | None, tip: str | None
 ) -> License | None:
-    """Return the licence of the text of an adapter, where that is what its dataset's repository has now."""
+    """Return the licence of an adapter's text if it is the current content of the dataset's repository, else None."""
     inputs = adapter.manifest["inputs"]
     if len(inputs) != 1 or adapter.method == "full":
         return None
     (entry,) = inputs
     if entry["kind"] == "hub":
         identifier, _, source = entry["name"].rpartition("/")
-        is_now = tip is not None and adapter.manifest.get("text", {}).get("commit") == tip
-        return of_part(record, source) if identifier == repository and is_now else None
+        is_current = tip is not None and adapter.manifest.get("text", {}).get("commit") == tip
+        return of_part(record, source) if identifier == repository and is_current else None
     return of_part(record, entry["name"], entry["manifest_sha256"]) if entry["kind"] == "dataset" else None
 
 

@@ -398,7 +398,7 @@ def test_a_fusion_is_of_adapters_in_any_language(trained: Path, tmp_path: Path) 
     shutil.rmtree(moved)
     now = open_workspace(workspace)
     (fusion,) = (each for each in now.adapters["ro"] if each.method == "fusion")
-    assert lacking(fusion, now) == "the adapter ro_conceptnet_seq_bn, which it fuses and which is not here,"
+    assert lacking(fusion, now) == "the fused adapter ro_conceptnet_seq_bn, which is not in this workspace,"
 
 
 def test_a_fusion_of_adapters_of_one_name_from_two_workspaces_has_a_card(

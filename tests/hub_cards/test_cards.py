@@ -51,7 +51,7 @@ def test_the_command_in_the_card_makes_the_same_bytes_again(card: str, tmp_path:
 
 
 def test_the_ledger_in_the_card_adds_up(card: str, folder: Path) -> None:
-    came_in, kept = map(int, re.findall(r"`conceptnet`: (\d+) edges came in, (\d+) ", card)[0])
+    came_in, kept = map(int, re.findall(r"`conceptnet`: (\d+) edges were read, and (\d+) ", card)[0])
     dropped = [int(rows) for rows in re.findall(r"^\| [^|]+ \| `\w+` \| (\d+) \| [\d.]+% \|$", card, re.MULTILINE)]
     assert len(dropped) == 8
     assert kept + sum(dropped) == came_in

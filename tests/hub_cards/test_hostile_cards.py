@@ -32,14 +32,14 @@ NAMES = (
     "\x00", "a\r\nb\u2028c", "\udcff", "\ud800", "'; $(id) #", '"); import os; ("', "<https://e.org>", "  ", "",
 )  # fmt: skip
 HEADINGS = (
-    "Use it",
-    "What is in it",
+    "Usage",
+    "Contents",
     "Samples",
     "What was dropped",
-    "Make it again, byte for byte",
-    "Known limits",
+    "How to reproduce it",
+    "Known limitations",
 )
-HEADINGS += ("Licence", "Citation", "What it does", "How it was trained", "Where its text comes from", "Files")
+HEADINGS += ("Licence", "Citation", "Results", "How it was trained", "Provenance", "Files")
 
 
 def is_harmless(card: Card) -> None:
@@ -157,11 +157,11 @@ def test_names_of_an_adapter_are_text_in_its_card(name: str, method: str) -> Non
     [
         ({}, True, ""),
         ({"variant": "b"}, True, "--variant b"),
-        ({"group": ["a", "b", "c"]}, False, "trained together with 2 others, for which dropout was drawn at once"),
+        ({"group": ["a", "b", "c"]}, False, "in a group with 2 other adapters. As dropout is sampled for the whole group at once"),
         (
             {"resumed": [{"step": 1200, "settings": {"learning_rate": 0.001}}]},
             False,
-            "At step 1,200 it went on under other settings (before: learning rate 0.001), which the command does not",
+            "At step 1,200, the training was resumed with different settings (previously: learning rate 0.001), which the",
         ),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_card_promises_the_same_bytes_where_the_command_gives_them(
     named = {"source": "conceptnet", "base": "a/b", "repository": "my-org/x", "version": "1.0.0"}
     card = adapter_card(manifest | more, "0" * 64, run, [], text=Source(), licence=License("cc0-1.0"), **named)
     body = " ".join(card.text.replace("\\\n", " ").split())
-    assert ("to the same bytes on the same machine" in body) is same
+    assert ("On the same machine, this produces the same bytes." in body) is same
     assert says in body
 
 

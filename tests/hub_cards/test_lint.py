@@ -38,7 +38,7 @@ def test_a_good_card_has_no_fault() -> None:
 def test_no_is_norwegian_and_is_written_in_quotes() -> None:
     assert "'no'" in readme(language=["no"])
     assert lint(readme(language=["no"])) == []
-    assert lint(readme().replace("- ro", "- no")) == ['language: `no` is a boolean to YAML; write "no"']
+    assert lint(readme().replace("- ro", "- no")) == ['language: `no` is a boolean in YAML; write "no"']
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_no_is_norwegian_and_is_written_in_quotes() -> None:
         ({"base_model": "a/b", "base_model_relation": "child"}, "base_model_relation"),
         ({"datasets": ["lrl--ro"]}, "datasets"),
         ({"configs": []}, "default"),
-        ({"configs": GOOD["configs"] * 2}, "twice"),
+        ({"configs": GOOD["configs"] * 2}, "duplicated"),
         ({"configs": [{"config_name": "a", "default": True}]}, "data_files"),
         ({"dataset_info": {"config_name": "b"}}, "not described"),
         ({"dataset_info": {"config_name": "a"}}, "no features"),
@@ -84,7 +84,7 @@ def test_each_fault_is_found(changes: dict[str, Any], words: str) -> None:
         ("no title", "no title"),
         ("# T\n\n{{ name }}", "filled in"),
         ("# T\n\nIt took None seconds.", "None"),
-        ("# T\n\n```python\n", "no end"),
+        ("# T\n\n```python\n", "not closed"),
         ("# T\n\n![x](pictures/gone.png)", "pictures/gone.png"),
     ],
 )

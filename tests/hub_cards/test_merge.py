@@ -151,7 +151,7 @@ def test_metadata_that_cannot_be_handled_are_said_to_be_so(head: str) -> None:
 
 def test_a_key_that_is_there_twice_is_reported_with_its_line() -> None:
     (fault,) = lint(person_s("license: mit\n# mine\nlicense: cc0-1.0"))
-    assert fault == "line 4: the metadata cannot be read: the key 'license' is there twice; keep one of them"
+    assert fault == "line 4: the metadata cannot be read: the key 'license' is duplicated; keep one of them"
 
 
 def test_a_readme_of_any_length_is_answered_soon() -> None:

@@ -131,16 +131,16 @@ def test_a_card_says_what_was_counted_and_which_letters_no_other_font_has(worksp
     folder = write(workspace, "web", ["unu"] * 9)
     told = json.loads((folder / MANIFEST).read_text("utf-8"))
     for unit, counted, rows in (
-        ("lines", "9 lines came in", "9 lines of documents (1 file), cleaned."),
-        ("sentences", "9 sentences came in", "9 sentences of documents (1 file), cleaned."),
-        ("documents", "9 lines came in", "9 documents (1 file), cleaned line by line."),
+        ("lines", "9 lines were read", "9 lines from documents (1 file), cleaned."),
+        ("sentences", "9 sentences were read", "9 sentences from documents (1 file), cleaned."),
+        ("documents", "9 lines were read", "9 documents (1 file), cleaned line by line."),
     ):
         change(folder, settings=told["settings"] | {"unit": unit}, private_use=3 if unit == "lines" else None)
         repository, _ = repository_of(folder, "my-org")
         text = repository.card({name: part.facts for name, part in repository.parts.items()}, "1.0.0").text
         assert counted in text
         assert rows in text
-        assert ("- 3 rows of `web` have letters of Unicode's private use" in text) is (unit == "lines")
+        assert ("- 3 rows of `web` contain characters from a Private Use Area of Unicode" in text) is (unit == "lines")
 
 
 def test_two_configurations_go_to_the_hub_and_come_back_by_tag(

@@ -162,8 +162,8 @@ def test_the_table_of_tasks_is_that_of_the_report(filled: Path) -> None:
     assert row.endswith(f"| {compared} |")
     assert compared == 9, "of both languages, and the perplexity; not of weights that were replaced"
     assert "| flores devtest |" in text, "perplexity beside it"
-    assert "It has not been measured" not in text
-    assert "has not been measured" not in card_of(filled / "adapters/mt/xlm-roberta-base/conceptnet-lora")
+    assert "It has not been evaluated" not in text
+    assert "has not been evaluated" not in card_of(filled / "adapters/mt/xlm-roberta-base/conceptnet-lora")
 
 
 def test_an_adapter_whose_curve_was_not_drawn_is_published_without_it(filled: Path, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_an_adapter_whose_curve_was_not_drawn_is_published_without_it(filled: Pa
     (out / HOME / "loss.png").unlink()
     change(out / HOME, outputs=[file_entry(out / HOME / "log.json", out / HOME)])
     text = card_of(out / HOME)
-    assert "On its validation text the loss went from" in text
+    assert "On its validation text, the loss changed from" in text
     assert lint(text, {"README.md"}) == []
 
 
@@ -313,7 +313,7 @@ def test_runs_that_cannot_be_read_are_named(filled: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"method": "fusion", "fused_invertible": "ro_a"}, "it uses that of `ro_a` alone"),
+        ({"method": "fusion", "fused_invertible": "ro_a"}, "it uses only the one of `ro_a`"),
         ({"method": "fusion", "fused_invertible": None}, "It uses no invertible adapter"),
         ({"method": "fusion"}, ""),
         ({"method": "seq_bn_inv"}, ""),
