@@ -23,8 +23,8 @@ METHODS = {
     "fusion": "AdapterFusion over several language adapters (Pfeiffer et al. 2021)",
 }
 SETTINGS = {"seq_bn": ["reduction_factor"], "seq_bn_inv": ["reduction_factor"], "lora": ["lora_r", "lora_alpha"]}
-# How `adapters` 1.3 loads a model of each type: with its own classes, or with `init` for models of transformers. It does
-# not support CamemBERT, and gives the queries, keys and values of ModernBERT a random bias.
+# How `adapters` 1.3 loads a model of each type: with its own classes, or with `init` for models of transformers. It
+# does not support CamemBERT, and gives the queries, keys and values of ModernBERT a random bias.
 OWN_CLASSES = {"bert", "distilbert", "electra", "llama", "mistral", "roberta", "xlm-roberta"}
 BY_INIT = {"gemma2", "gemma3_text", "qwen2", "qwen3"}
 SMALL = 1_000_000  # tokens of training text below which the card warns
@@ -187,7 +187,7 @@ def _invertible(manifest: Mapping[str, Any]) -> str:
     if name is None:
         return "It uses no invertible adapter at the embeddings."
     return Markdown(
-        f"Of the invertible adapters that it fuses, it uses only the one of {code(name)}: as in the library `adapters`, "
+        f"Of the invertible adapters that it fuses, it uses only that of {code(name)}. As in the library `adapters`, "
         "the first one is used and the others are ignored."
     )
 

@@ -31,7 +31,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _YAML = "tag:yaml.org,2002:"
 _NUMBERS = {f"{_YAML}int", f"{_YAML}float"}
 _KINDS = {*_NUMBERS, *(f"{_YAML}{kind}" for kind in ("null", "bool", "timestamp", "str", "seq", "map"))}
-_ODD = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError)  # other errors that PyYAML raises for odd values
+_ODD = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError)  # PyYAML also raises these for odd values
 
 
 class CardError(ValueError):
@@ -60,7 +60,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Readme:
-    """An existing README: its metadata, as values and as YAML, the text below, and the generated sections in that text."""
+    """An existing README: its metadata, as values and as YAML, the text below, and the generated sections in it."""
 
     metadata: Mapping[str, Any]
     head: str
@@ -84,7 +84,7 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Read a value and count the values in it. An alias is short, but its content is compared and written in full."""
+        """Read a value and count the values in it. An alias is short, but its content is handled in full."""
         position = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         alias = self.check_event(yaml.AliasEvent)
         if self.depth == DEEPEST:
@@ -207,7 +207,8 @@ def _by_key(before: Readme, metadata: Mapping[str, Any]) -> str:
         if key not in lines or not same(value, before.metadata[key])
     }
     kept = (
-        text if key in metadata and key not in changed else _replaced(text, changed.get(key, "")) for key, text in lines.items()
+        text if key in metadata and key not in changed else _replaced(text, changed.get(key, ""))
+        for key, text in lines.items()
     )
     return "".join((preamble, *kept, *(text for key, text in changed.items() if key not in lines)))
 

@@ -70,7 +70,9 @@ def _of_metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
     yield from _licence(metadata)
     for key in ("base_model", "datasets", "source_datasets"):
         for identifier in _listed(metadata.get(key)):
-            if not is_repository(identifier) and not (key == "source_datasets" and str(identifier).startswith("extended")):
+            if not is_repository(identifier) and not (
+                key == "source_datasets" and str(identifier).startswith("extended")
+            ):
                 yield f"{key}: {_shown(identifier)} is not the id of a repository"
     relation = metadata.get("base_model_relation")
     if relation is not None and not _is_one_of(relation, _RELATIONS):
@@ -190,7 +192,12 @@ def _of_text(body: str, present: Collection[str] | None) -> Iterator[str]:
         yield "a code block is not closed"
     existing = {*present} if present is not None else None
     for target in _LINK.findall(prose):
-        if existing is None or "://" in target or target.startswith("#") or not existing.isdisjoint((target, unquote(target))):
+        if (
+            existing is None
+            or "://" in target
+            or target.startswith("#")
+            or not existing.isdisjoint((target, unquote(target)))
+        ):
             continue
         yield f"a link leads to {target if target.isprintable() else _shown(target)}, which does not exist"
 

@@ -1,4 +1,4 @@
-"""What was measured of an adapter, as its card and its record have it: perplexities, and scores of tasks. Pure."""
+"""An adapter's results, as its card and its record show them: perplexities and task scores. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,21 +13,21 @@ from lrltrain.reporting.data_names import key_of, names_of
 from lrltrain.reporting.formatting import MARK, changed, number, p_value
 from lrltrain.reporting.tables import Column
 
-ON_HUB = {("topic", "sib200"): "Davlan/sib200", ("ner", "wikiann"): "unimelb-nlp/wikiann"}  # of files of that name
+ON_HUB = {("topic", "sib200"): "Davlan/sib200", ("ner", "wikiann"): "unimelb-nlp/wikiann"}  # by task and data name
 TYPES = {
     "topic": {"type": "text-classification", "name": "Topic classification"},
     "sentiment": {"type": "text-classification", "name": "Sentiment analysis"},
     "ner": {"type": "token-classification", "name": "Named entity recognition"},
 }
-METRICS = {"macro_f1": "macro-F1", "f1": "F1 of entities"}
-SHAPED = ("language", "transfer", "settings", "made_with")  # what tells apart scores of one task on one data set
+METRICS = {"macro_f1": "macro-F1", "f1": "entity-level F1"}
+SHAPED = ("language", "transfer", "settings", "made_with")  # keys that distinguish scores of one task on one data set
 
 
 def task_result(score: TaskScore) -> dict[str, Any]:
-    """Return what a card needs to know of a score of a task; numbers have the six figures that the report has."""
+    """Return the parts of a task score that a card needs. Numbers have six significant figures, as in the report."""
     cell, manifest = score.cell, score.manifest
     settings = {key: value for key, value in manifest["settings"].items() if key != "seed"}
-    compared = cell.against and {
+    comparison = cell.against and {
         "change": _interval(cell.against.change),
         "p": rounded(cell.against.p),
         "p_corrected": rounded(cell.against.p_corrected),
@@ -45,7 +45,7 @@ def task_result(score: TaskScore) -> dict[str, Any]:
         "seeds": cell.seeds,
         "score": _interval(cell.score),
         "sd": None if cell.sd is None else rounded(cell.sd),
-        "against": compared,
+        "against": comparison,
     }
 
 
@@ -54,19 +54,19 @@ def _interval(value: Interval) -> dict[str, float]:
 
 
 def rounded(value: float) -> float:
-    """Return a number with six figures."""
+    """Return a number rounded to six significant figures."""
     return float(f"{value:.6g}")
 
 
 def is_of_task(result: Mapping[str, Any]) -> bool:
-    """Return whether this is a score of a task; else it is a perplexity."""
+    """Return whether a result is a task score; otherwise it is a perplexity."""
     return result["task"] in TASKS
 
 
 def each_once(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return what was measured in a fixed order; where the same was measured twice, the later one."""
-    held = {_measure(result): result for result in results}
-    return [held[measure] for measure in sorted(held)]
+    """Return the results in a fixed order, without repetitions: of the same measurement, the last one is kept."""
+    latest = {_measure(result): result for result in results}
+    return [latest[key] for key in sorted(latest)]
 
 
 def _measure(result: Mapping[str, Any]) -> str:
@@ -75,49 +75,49 @@ def _measure(result: Mapping[str, Any]) -> str:
 
 
 def of_tasks(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the scores of tasks alone, tasks in their order."""
+    """Return only the task scores, ordered by task."""
     order = [*TASKS]
-    chosen = (result for result in results if is_of_task(result))
-    return sorted(chosen, key=lambda each: (order.index(each["task"]), each["of"]["name"]))
+    scores = (result for result in results if is_of_task(result))
+    return sorted(scores, key=lambda score: (order.index(score["task"]), score["of"]["name"]))
 
 
 def rows(results: Iterable[Mapping[str, Any]], language: str) -> list[dict[str, Any]]:
-    """Return the rows of the card's table of tasks; `language` is the adapter's."""
-    chosen = of_tasks(results)
-    places = [(_name(result, language), called) for result, called in zip(chosen, _called(chosen), strict=True)]
-    made = []
-    for place, result in zip(places, chosen, strict=True):
-        told = _differing(result, [other for at, other in zip(places, chosen, strict=True) if at == place])
-        made.append(_row(f"{place[0]} ({told})" if told else place[0], place[1], result))
-    return made
+    """Return the rows of the card's table of task scores; `language` is the adapter's."""
+    scores = of_tasks(results)
+    labels = [(_name(result, language), data) for result, data in zip(scores, _data_names(scores), strict=True)]
+    rows_of_table = []
+    for label, result in zip(labels, scores, strict=True):
+        difference = _differing(result, [other for at, other in zip(labels, scores, strict=True) if at == label])
+        rows_of_table.append(_row(f"{label[0]} ({difference})" if difference else label[0], label[1], result))
+    return rows_of_table
 
 
 def _name(result: Mapping[str, Any], language: str) -> str:
-    tested = "" if result["language"] == language else f" in {language_name(result['language'])}"
-    learned = result["transfer"]
-    tested += _prompted(result)
-    return f"{result['task']}{tested}" + (f", learned in {language_name(learned['language'])}" if learned else "")
+    details = "" if result["language"] == language else f" in {language_name(result['language'])}"
+    transfer = result["transfer"]
+    details += _prompted(result)
+    return f"{result['task']}{details}" + (f", trained on {language_name(transfer['language'])}" if transfer else "")
 
 
 def _prompted(result: Mapping[str, Any]) -> str:
-    shots = result["settings"].get("shots")  # which a task that was learned has not
+    shots = result["settings"].get("shots")  # only prompted tasks have it
     return "" if shots is None else f", prompted with {shots} examples" if shots else ", prompted without examples"
 
 
 def _differing(result: Mapping[str, Any], twins: Sequence[Mapping[str, Any]]) -> str:
-    """Name the settings and libraries in which a score differs from others of the same task and data, if there are."""
-    ours, *others = (
-        {**each["settings"], **each["made_with"], "items of each split": each["of"].get("sampled")}
-        for each in (result, *twins)
+    """Return the settings and library versions in which a score differs from others of the same task and data."""
+    own_values, *other_values = (
+        {**score["settings"], **score["made_with"], "items of each split": score["of"].get("sampled")}
+        for score in (result, *twins)
     )
-    told = (key for key, value in ours.items() if any(other.get(key) != value for other in others))
-    return ", ".join(f"{key.replace('_', ' ')} {ours[key]}" for key in told)
+    keys = (key for key, value in own_values.items() if any(values.get(key) != value for values in other_values))
+    return ", ".join(f"{key.replace('_', ' ')} {own_values[key]}" for key in keys)
 
 
-def _called(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what the test set of each score is called, as in reports: two of one name are told apart."""
-    sets = [{key: value for key, value in result["of"].items() if key != "split"} for result in results]
-    keys = [key_of(result["language"], result["task"], data) for result, data in zip(results, sets, strict=True)]
+def _data_names(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the name of each score's test set, as in reports: different sets of the same name get distinct names."""
+    data_sets = [{key: value for key, value in result["of"].items() if key != "split"} for result in results]
+    keys = [key_of(result["language"], result["task"], data) for result, data in zip(results, data_sets, strict=True)]
     names = names_of(keys)
     return [
         f"{key.name}, at most {key.limit:,}" if key.limit and names[key] == key.name else names[key] for key in keys
@@ -148,9 +148,9 @@ def _row(name: str, data: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def entries(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the scores of tasks for `model-index`, where F1 is of 0 to 1."""
-    chosen = of_tasks(results)
-    return [_entry(result, called) for result, called in zip(chosen, _called(chosen), strict=True)]
+    """Return the task scores for `model-index`, where F1 is between 0 and 1."""
+    scores = of_tasks(results)
+    return [_entry(result, data) for result, data in zip(scores, _data_names(scores), strict=True)]
 
 
 def _entry(result: Mapping[str, Any], data: str) -> dict[str, Any]:
@@ -165,13 +165,13 @@ def _entry(result: Mapping[str, Any], data: str) -> dict[str, Any]:
 
 def _dataset(result: Mapping[str, Any]) -> dict[str, Any]:
     data = result["of"]
-    known = ON_HUB.get((result["task"], data["name"]))
+    hub_id = ON_HUB.get((result["task"], data["name"]))
     language = _language(result["language"])
     configuration = data.get("configuration")
-    if not data.get("id") and known and language:
+    if not data.get("id") and hub_id and language:
         configuration = language.sib200 if result["task"] == "topic" else language.wikiann
     return {
-        "type": data.get("id") or known or data["name"],
+        "type": data.get("id") or hub_id or data["name"],
         **({"config": configuration} if configuration else {}),
         "split": data["split"],
     }

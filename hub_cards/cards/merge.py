@@ -1,8 +1,9 @@
-"""Bring together a card that we render and the one on the Hub, which a person may have edited. Pure.
+"""Merge a generated card with the one on the Hub, which people may have edited. Pure.
 
-A part is a key of the metadata, or a section between markers. Of each we know what we wrote last (`record`), what is
-there now, and what we would write: where only one of the two has changed, that one counts; where both have, and are not
-the same, it is a conflict. Text outside the markers is the person's, and stays where it is.
+A part is a key of the metadata, or a section between markers. It is a three-way merge: each part has the version that
+was last published (`record`), the version now on the Hub, and the new version. If only one of the latter two has
+changed, it is used; if both have changed and differ, there is a conflict. Text outside the markers belongs to people
+and stays where it is.
 """
 
 import difflib
@@ -20,26 +21,26 @@ _ABSENT = object()
 
 @dataclass
 class Merged:
-    """The README that comes of it, and the conflicts, each as a difference in unified form."""
+    """The merged README, and the conflicts, each as a unified diff."""
 
     text: str
     conflicts: list[str] = field(default_factory=list)
 
 
 def merge(ours: Card, readme: str | None, record: Mapping[str, Any] | None, prefer: Prefer = "ask") -> Merged:
-    """Merge the card into the README of a repository; `record` is what `Card.record` gave for the last one.
+    """Merge the card into the README of a repository; `record` is `Card.record` of the card published last.
 
-    `prefer` settles conflicts: `ours` and `theirs` take that side, `ask` reports them. Raises CardError where the
-    README cannot be read.
+    `prefer` resolves conflicts: `ours` and `theirs` take that side, `ask` reports them. Raises CardError if the README
+    cannot be read.
     """
     if readme is None or not readme.strip():
         return Merged(ours.text)
     theirs = read(readme)
-    known: Mapping[str, Any] = record or {"metadata": {}, "sections": {}}
+    published: Mapping[str, Any] = record or {"metadata": {}, "sections": {}}
     merged = Merged("")
-    metadata = _metadata(ours, theirs, known["metadata"], prefer, merged)
-    body = _body(ours, theirs, known["sections"], prefer, merged)
-    # The bytes of what is the same stay, whoever laid them out.
+    metadata = _metadata(ours, theirs, published["metadata"], prefer, merged)
+    body = _body(ours, theirs, published["sections"], prefer, merged)
+    # If nothing changes, the bytes stay, whatever their layout.
     unchanged = same(metadata, theirs.metadata) and body == _ended(theirs.body)
     merged.text = readme if unchanged else join(metadata, body, theirs)
     return merged
@@ -48,40 +49,40 @@ def merge(ours: Card, readme: str | None, record: Mapping[str, Any] | None, pref
 def _metadata(ours: Card, theirs: Readme, base: Mapping[str, Any], prefer: Prefer, merged: Merged) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key in dict.fromkeys((*ours.metadata, *theirs.metadata, *base)):
-        was, own, found = (side.get(key, _ABSENT) for side in (base, ours.metadata, theirs.metadata))
-        if not any(same(*pair) for pair in ((own, found), (own, was), (found, was))):
+        base_value, new, current = (side.get(key, _ABSENT) for side in (base, ours.metadata, theirs.metadata))
+        if not any(same(*values) for values in ((new, current), (new, base_value), (current, base_value))):
             if prefer == "ask":
-                merged.conflicts.append(_difference(key, *(_one(key, value) for value in (found, own))))
-            chosen = own if prefer == "ours" else found
+                merged.conflicts.append(_difference(key, *(_yaml_of(key, value) for value in (current, new))))
+            chosen = new if prefer == "ours" else current
         else:
-            chosen = own if same(found, was) or same(found, own) else found
+            chosen = new if same(current, base_value) or same(current, new) else current
         if chosen is not _ABSENT:
             result[key] = chosen
     return result
 
 
-def _one(key: str, value: Any) -> str:
+def _yaml_of(key: str, value: Any) -> str:
     return "" if value is _ABSENT else in_yaml({key: value})
 
 
 def _body(ours: Card, theirs: Readme, base: Mapping[str, str], prefer: Prefer, merged: Merged) -> str:
-    body, last = _ended(theirs.body), None
+    body, previous = _ended(theirs.body), None
     for name in dict.fromkeys((*ours.sections, *theirs.sections)):
-        own, found = ours.sections.get(name), theirs.sections.get(name)
-        was = base.get(name)
-        edited = (fingerprint(found) if found is not None else None) != was
-        changed = (fingerprint(own) if own is not None else None) != was
-        if edited and changed and own != found:
+        new, current = ours.sections.get(name), theirs.sections.get(name)
+        base_hash = base.get(name)
+        edited = (fingerprint(current) if current is not None else None) != base_hash
+        changed = (fingerprint(new) if new is not None else None) != base_hash
+        if edited and changed and new != current:
             if prefer == "ask":
-                merged.conflicts.append(_difference(name, found or "", own or ""))
-            chosen = own if prefer == "ours" else found
+                merged.conflicts.append(_difference(name, current or "", new or ""))
+            chosen = new if prefer == "ours" else current
         else:
-            chosen = found if edited else own
+            chosen = current if edited else new
         if chosen is not None and name not in theirs.sections:
-            body = _insert(body, name, chosen, last)
-        elif chosen != found:
+            body = _insert(body, name, chosen, previous)
+        elif chosen != current:
             body = replace_section(body, name, chosen)
-        last = name if chosen is not None else last
+        previous = name if chosen is not None else previous
     return _ended(body)
 
 
@@ -90,7 +91,7 @@ def _ended(text: str) -> str:
 
 
 def _insert(body: str, name: str, text: str, after: str | None) -> str:
-    """Put a new section below another one of ours; without one, below all text."""
+    """Insert a new section below the generated section `after`; without one, below all text."""
     if after is None:
         return f"{body.rstrip()}\n\n{mark(name, text)}\n".lstrip("\n")
     end = f"<!-- lrl:end {after} -->"
@@ -98,14 +99,14 @@ def _insert(body: str, name: str, text: str, after: str | None) -> str:
     return f"{head}{end}\n\n{mark(name, text)}{tail}"
 
 
-def _difference(name: str, found: str, own: str) -> str:
+def _difference(name: str, current: str, new: str) -> str:
     lines = difflib.unified_diff(
-        found.splitlines(), own.splitlines(), f"{name} (on the Hub)", f"{name} (to be published)", lineterm=""
+        current.splitlines(), new.splitlines(), f"{name} (on the Hub)", f"{name} (to be published)", lineterm=""
     )
     return "\n".join(lines)
 
 
 def difference(before: str | None, after: str) -> str:
-    """Return what changes in a README, in unified form; empty where nothing does."""
+    """Return the changes in a README as a unified diff; empty if there are none."""
     old, new = (before or "").splitlines(), after.splitlines()
     return "\n".join(difflib.unified_diff(old, new, "README.md (on the Hub)", "README.md", lineterm=""))

@@ -1,4 +1,4 @@
-"""A card as an HTML page, in the manner of the Hub, self-contained: to look at before it is published. Pure."""
+"""A card as a self-contained HTML page in the style of the Hub, to preview before publication. Pure."""
 
 import base64
 import mimetypes
@@ -33,10 +33,10 @@ _SCHEMES = {"http", "https", "mailto"}
 
 
 class _Markdown(MarkdownIt):
-    """Markdown without HTML, whose links lead to the web, to an address of mail, or to a place beside the page."""
+    """Markdown without HTML, whose links are web addresses, e-mail addresses or relative paths."""
 
     def validateLink(self, url: str) -> bool:  # noqa: N802 (the library's name)
-        """Return whether a link may be one: none that runs anything, or opens what it holds itself."""
+        """Return whether a link is allowed. Links that run code or embed their content are not."""
         scheme, colon, _ = re.split(r"[/?#]", url, maxsplit=1)[0].partition(":")
         return not colon or scheme.lower() in _SCHEMES
 
@@ -44,12 +44,12 @@ class _Markdown(MarkdownIt):
 def card_page(readme: str, repository: str, kind: str, pictures: Mapping[str, bytes], files: Mapping[str, int]) -> str:
     """Return the page of a card.
 
-    `pictures` are those that the card shows, by path; `files` the sizes in bytes of what is in the repository.
+    `pictures` has the images that the card shows, by path, and `files` the sizes in bytes of the repository's files.
     """
     card = read(readme)
     namespace, _, name = repository.partition("/")
     chips = [(key.replace("_", " "), str(value)) for key in _CHIPS for value in _listed(card.metadata.get(key))]
-    look = style("page") + HtmlFormatter(style="friendly").get_style_defs(".code")
+    styles = style("page") + HtmlFormatter(style="friendly").get_style_defs(".code")
     return page(
         "page",
         namespace=namespace,
@@ -59,29 +59,29 @@ def card_page(readme: str, repository: str, kind: str, pictures: Mapping[str, by
         tags=map(str, _listed(card.metadata.get("tags"))),
         body=_as_html(card.body, pictures),
         files=sorted(files.items()),
-        style=look,
-        policy=policy(look),
+        style=styles,
+        policy=policy(styles),
     )
 
 
 def _as_html(text: str, pictures: Mapping[str, bytes]) -> str:
     markdown = _Markdown("commonmark", {"highlight": _coloured, "html": False}).enable("table")
     tokens = markdown.parse(re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL))
-    for before, token in pairwise(tokens):
-        if before.type == "heading_open":
-            before.attrSet("id", re.sub(r"[^\w-]", "", token.content.lower().replace(" ", "-")))
+    for previous, token in pairwise(tokens):
+        if previous.type == "heading_open":
+            previous.attrSet("id", re.sub(r"[^\w-]", "", token.content.lower().replace(" ", "-")))
     for token in tokens:
-        side = str(token.attrs.pop("style", ""))  # of a cell, as text-align:right, which the page's policy would refuse
-        if side:
-            token.attrSet("class", side.partition(":")[2])
-        for each in token.children or ():
-            if each.type == "image":
-                _inline_picture(each, pictures)
+        alignment = str(token.attrs.pop("style", ""))  # e.g. text-align:right of a cell; the page's policy blocks it
+        if alignment:
+            token.attrSet("class", alignment.partition(":")[2])
+        for child in token.children or ():
+            if child.type == "image":
+                _inline_picture(child, pictures)
     return str(markdown.renderer.render(tokens, markdown.options, {}))
 
 
 def _inline_picture(token: Token, pictures: Mapping[str, bytes]) -> None:
-    """Put a picture into the page; of one that is not at hand, its words are shown."""
+    """Embed a picture into the page. If it is not available, show its alternative text."""
     path = unquote(str(token.attrs.get("src", "")))
     if path not in pictures:
         token.type, token.tag = "text", ""

@@ -1,4 +1,4 @@
-"""Perplexities of an adapter as its card has them: rows of a table, and entries of `model-index`. Pure."""
+"""An adapter's perplexities, as rows of the card's table and as entries of `model-index`. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,44 +9,44 @@ from lrldata.errors import LanguageError
 from lrldata.language import find, language_name
 
 FLORES = "openlanguagedata/flores_plus"
-SOURCES = ("conceptnet", "glotcc", "web")  # names of datasets, of which older scores do not say what they are of
+SOURCES = ("conceptnet", "glotcc", "web")  # names of datasets; older scores do not record the kind of text
 
 
 def perplexity_rows(results: Iterable[Mapping[str, Any]], language: str) -> list[Mapping[str, Any]]:
-    """Return the perplexities, with `data` as the table names it, the one that says most first."""
+    """Return the perplexities, the most informative first, with `data` as the table shows it."""
     return [{**result, "data": _name(result, language)} for result in _in_order(results, language)]
 
 
 def perplexity_entries(results: Iterable[Mapping[str, Any]], *about: Any, own: str) -> list[dict[str, Any]]:
-    """Return entries of `model-index`, in the same order; `about` is what `_entry` wants to know besides."""
+    """Return entries of `model-index`, in the same order; `about` has the other arguments of `_entry`."""
     return [_entry(result, *about) for result in _in_order(results, own)]
 
 
 def _in_order(results: Iterable[Mapping[str, Any]], language: str) -> list[Mapping[str, Any]]:
-    """Sort perplexities: in the adapter's language, on FLORES, on the whole text, on more sentences come first."""
+    """Sort perplexities: the adapter's language, FLORES, whole texts and larger numbers of sentences come first."""
 
-    def rank(each: Mapping[str, Any]) -> tuple[bool, bool, bool, int]:
-        limited = (each.get("text") or {}).get("limit") is not None
-        return _language(each, language) != language, _kind(each) != "flores", limited, -each["sentences"]
+    def rank(score: Mapping[str, Any]) -> tuple[bool, bool, bool, int]:
+        limited = (score.get("text") or {}).get("limit") is not None
+        return _language(score, language) != language, _kind(score) != "flores", limited, -score["sentences"]
 
     return sorted((result for result in results if not is_of_task(result)), key=rank)
 
 
 def _entry(result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any], text: Source) -> dict[str, Any]:
     """Return an entry of `model-index`; `manifest` is the adapter's, and `text` what it was trained on."""
-    own, name = str(manifest["language"]["code"]), result["of"]["name"]
-    told, kind, tested = result.get("text") or {}, _kind(result), _language(result, own)
+    language, name = str(manifest["language"]["code"]), result["of"]["name"]
+    about_text, kind, tested = result.get("text") or {}, _kind(result), _language(result, language)
     dataset: dict[str, Any] = {"name": name, "type": name, "split": result["of"]["split"]}
     trained_on = {entry["manifest_sha256"] for entry in manifest["inputs"] if entry["kind"] == "dataset"}
     if kind == "flores":
         dataset |= {"name": "FLORES-200", "type": FLORES} | ({"config": code} if (code := _flores(tested)) else {})
     elif kind == "hub":
-        dataset |= {"type": told["id"]}
-    elif kind == "dataset" and text.version and told.get("manifest_sha256", "") in {"", *trained_on}:
+        dataset |= {"type": about_text["id"]}
+    elif kind == "dataset" and text.version and about_text.get("manifest_sha256", "") in {"", *trained_on}:
         dataset |= {"type": text.repository, "config": name, "revision": f"v{text.version}"}
-    elif tested != own:
+    elif tested != language:
         dataset |= {"name": f"{name}, {language_name(tested)}"}
-    if limit := told.get("limit"):
+    if limit := about_text.get("limit"):
         dataset |= {"name": f"{dataset['name']}, the first {limit:,} sentences"}
     metrics = [{"type": "perplexity", "name": result["metric"], "value": rounded(result["after"]["value"])}]
     if result["before"]:
@@ -62,9 +62,9 @@ def _name(result: Mapping[str, Any], language: str) -> str:
 
 
 def _kind(result: Mapping[str, Any]) -> str:
-    """Return what a text is of; of older scores, by its name."""
-    if told := result.get("text"):
-        return str(told["kind"])
+    """Return the kind of a text; for older scores, derive it from the name."""
+    if about_text := result.get("text"):
+        return str(about_text["kind"])
     name = result["of"]["name"]
     return "flores" if name in ("flores", "flores_plus") else "dataset" if name in SOURCES else "file"
 

@@ -1,11 +1,11 @@
-"""The ledger of a dataset as a picture."""
+"""A dataset's ledger as a picture."""
 
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
 import altair as alt
-import vl_convert  # noqa: F401 -- by which altair draws; that it is missing altair tells as another error
+import vl_convert  # noqa: F401 -- altair draws with it, and reports its absence as another error
 
 from lrldata.drawing import check_drawing
 
@@ -13,7 +13,7 @@ KEPT, DROPPED = "#1f6feb", "#9aa5b1"
 
 
 def draw_ledger(ledger: Mapping[str, Any], source: str) -> bytes:
-    """Return a PNG with a bar for what was kept and one for each reason, by rows."""
+    """Return a PNG with one bar for the kept rows and one for each reason for dropping rows."""
     came_in = ledger["in"]["rows"] or 1
     counts = {"kept": ledger["kept"]["rows"]} | {reason: tally["rows"] for reason, tally in ledger["dropped"].items()}
     rows = [
@@ -30,9 +30,9 @@ def draw_ledger(ledger: Mapping[str, Any], source: str) -> bytes:
         color=alt.condition("datum.kept", alt.value(KEPT), alt.value(DROPPED)),
     )
     labels = base.mark_text(align="left", dx=4).encode(text="label:N")
-    title = f"{source}: where {came_in:,} rows went"
+    title = f"{source}: kept and dropped rows, of {came_in:,}"
     chart = (bars + labels).properties(width=480, height=alt.Step(22), title=title)
     check_drawing()
-    drawn = BytesIO()
-    chart.save(drawn, format="png", scale_factor=2)
-    return drawn.getvalue()
+    image = BytesIO()
+    chart.save(image, format="png", scale_factor=2)
+    return image.getvalue()

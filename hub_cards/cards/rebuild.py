@@ -1,4 +1,4 @@
-"""The commands that make a dataset or an adapter again, by its manifest. Pure."""
+"""The commands that reproduce a dataset or an adapter, derived from its manifest. Pure."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,21 +16,21 @@ MINI = "lrl-mini"  # the base model that comes with lrltrain
 
 
 def rebuild_command(manifest: Mapping[str, Any]) -> str:
-    """Return the command that makes a dataset again."""
+    """Return the command that reproduces a dataset."""
     language, source = manifest["language"], manifest["source"]
     words = ["lrldata", "build", "--lang", language["code"], "--source", source]
-    words += _of_graph(manifest) if source == "conceptnet" else _of_documents(manifest)
+    words += _graph_options(manifest) if source == "conceptnet" else _document_options(manifest)
     return in_lines(words + (["--verdicts", "VERDICTS"] if manifest.get("verdicts") else []))
 
 
-def _of_graph(manifest: Mapping[str, Any]) -> list[str]:
+def _graph_options(manifest: Mapping[str, Any]) -> list[str]:
     language, settings, words = manifest["language"], manifest["settings"], []
     templates = manifest.get("templates", {}).get("name", "english")
     if templates != "english":
-        own = "" if templates == "paper" else ".toml"
-        words += ["--templates", "native" if templates.startswith("native/") else f"{templates}{own}"]
+        extension = "" if templates == "paper" else ".toml"
+        words += ["--templates", "native" if templates.startswith("native/") else f"{templates}{extension}"]
     edges = "target" if templates.startswith("native/") else "start" if templates == "paper" else "any"
-    words += _options(settings, {"edges": edges, "min_weight": 0.0, "split": "pair", "seed": 42})
+    words += _changed_options(settings, {"edges": edges, "min_weight": 0.0, "split": "pair", "seed": 42})
     scripts = settings.get("scripts", [])
     if scripts != (language.get("scripts") or ALL_SCRIPTS):
         words += ["--scripts", ",".join(scripts)]
@@ -38,12 +38,12 @@ def _of_graph(manifest: Mapping[str, Any]) -> list[str]:
         words.append("--sample")
     elif manifest["inputs"][0]["sha256"] != OFFICIAL.sha256:
         name, digest = manifest["inputs"][0]["name"], manifest["inputs"][0]["sha256"]
-        database = not name.endswith((".csv", ".gz"))
-        words += ["--conceptnet-db", name] if database else ["--dump", name, "--dump-sha256", digest]
+        is_database = not name.endswith((".csv", ".gz"))
+        words += ["--conceptnet-db", name] if is_database else ["--dump", name, "--dump-sha256", digest]
     return words
 
 
-def _of_documents(manifest: Mapping[str, Any]) -> list[str]:
+def _document_options(manifest: Mapping[str, Any]) -> list[str]:
     inputs, settings = manifest["inputs"], manifest["settings"]
     if manifest.get("sample"):
         words = ["--sample"]
@@ -51,27 +51,27 @@ def _of_documents(manifest: Mapping[str, Any]) -> list[str]:
         words = ["--revision", manifest["repository"]["revision"]]
     else:
         words = ["--input", inputs[0]["name"] if len(inputs) == 1 else "FOLDER"]
-    usual = {"text_column": None, "url_column": None, "lid": "compact", "max_bytes": GIGABYTE, "unit": "lines"}
-    words += _options(settings, usual | {"documents": "paragraphs"})
+    defaults = {"text_column": None, "url_column": None, "lid": "compact", "max_bytes": GIGABYTE, "unit": "lines"}
+    words += _changed_options(settings, defaults | {"documents": "paragraphs"})
     words += ["--scripts", ",".join(settings["scripts"])] if "scripts" in settings else []
     words += [f"--{key.replace('_', '-')}" for key in ("handles", "skip_bad") if settings.get(key)]
-    protected = [each["name"] for each in manifest.get("protected", [])]
+    protected = [text["name"] for text in manifest.get("protected", [])]
     if files := [name for name in protected if name != NAMED]:
         words += ["--protect", ",".join(files)]
-    left_out = NAMED not in protected and has_benchmarks(find_recorded(manifest["language"]))
-    return [*words, "--no-benchmarks"] if left_out else words
+    without_benchmarks = NAMED not in protected and has_benchmarks(find_recorded(manifest["language"]))
+    return [*words, "--no-benchmarks"] if without_benchmarks else words
 
 
-def _options(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
-    """Return the options that are not what they are without being given."""
-    changed = [key for key, value in usual.items() if settings.get(key, value) != value]
+def _changed_options(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """Return the options whose values differ from the defaults."""
+    changed = [key for key, value in defaults.items() if settings.get(key, value) != value]
     return [word for key in changed for word in (f"--{key.replace('_', '-')}", str(settings[key]))]
 
 
 def fit_command(
     manifest: Mapping[str, Any], source: str, base: str, repository: str | None, version: str | None
 ) -> str:
-    """Return the command that trains an adapter again, from the Hub where its dataset is there."""
+    """Return the command that trains an adapter again, with its dataset from the Hub if it is published there."""
     settings, language = manifest["settings"], manifest["language"]["code"]
     words = ["lrltrain", "fit"]
     if settings["processes"] > 1:
@@ -92,14 +92,14 @@ def fit_command(
         elif entry["kind"] == "dataset" and repository:
             words += ["--dataset", repository, "--dataset-revision", f"v{version}"]
     fused = [entry["name"] for entry in manifest["inputs"] if entry["kind"] == "adapter"]
-    names = fused if len(set(fused)) == len(fused) else fused_names(manifest)  # of two workspaces they may be the same
+    names = fused if len(set(fused)) == len(fused) else fused_names(manifest)  # of two workspaces, they can be the same
     words += ["--adapters", ",".join(names)] if names else []
-    given = [Path(name) for name in names]
-    usual = FitConfig(lang=language, method=manifest["method"], adapters=given, steps=settings["steps"]).shaping()
+    adapters = [Path(name) for name in names]
+    defaults = FitConfig(lang=language, method=manifest["method"], adapters=adapters, steps=settings["steps"]).shaping()
     for key, value in settings.items():
         if (
-            key in usual
-            and value != usual[key]
+            key in defaults
+            and value != defaults[key]
             and key not in ("source", "dataset_revision", "base_revision", "method")
         ):
             flag = f"--{key.replace('_', '-')}"
@@ -110,17 +110,17 @@ def fit_command(
 
 
 def _configuration(manifest: Mapping[str, Any], source: str) -> str:
-    """Return the configuration of a dataset of the Hub as it is there: a folder's name has "_" for "-" and "."."""
+    """Return the name of a configuration as on the Hub: in a folder's name, "_" replaces "-" and "."."""
     return next((entry["name"].rpartition("/")[2] for entry in manifest["inputs"] if entry["kind"] == "hub"), source)
 
 
 def revision_of(manifest: Mapping[str, Any], entry: Mapping[str, Any]) -> str | None:
-    """Return the commit of a dataset of the Hub that was read, or what was asked for where that is not known."""
+    """Return the commit of a Hub dataset that was read, or the requested revision if the commit is not known."""
     commit = manifest.get("text", {}).get("commit") or entry["revision"]
     return str(commit) if commit else None
 
 
 def fused_names(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the names of a fusion's adapters, which lie in its folder under these, in the order of their fusion."""
+    """Return the names under which a fusion's folder stores its adapters, in the order of fusion."""
     folders = {entry["path"].split("/")[1] for entry in manifest["outputs"] if entry["path"].startswith("adapters/")}
     return sorted(folders, key=lambda name: int(name.rpartition("_")[2]))

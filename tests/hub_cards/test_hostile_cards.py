@@ -157,11 +157,15 @@ def test_names_of_an_adapter_are_text_in_its_card(name: str, method: str) -> Non
     [
         ({}, True, ""),
         ({"variant": "b"}, True, "--variant b"),
-        ({"group": ["a", "b", "c"]}, False, "in a group with 2 other adapters. As dropout is sampled for the whole group at once"),
+        (
+            {"group": ["a", "b", "c"]},
+            False,
+            "in a group with 2 other adapters. As dropout is sampled for the whole group at once",
+        ),
         (
             {"resumed": [{"step": 1200, "settings": {"learning_rate": 0.001}}]},
             False,
-            "At step 1,200, the training was resumed with different settings (previously: learning rate 0.001), which the",
+            "At step 1,200, the training was resumed with different settings (previously: learning rate 0.001), which",
         ),
     ],
 )

@@ -313,7 +313,7 @@ def test_runs_that_cannot_be_read_are_named(filled: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"method": "fusion", "fused_invertible": "ro_a"}, "it uses only the one of `ro_a`"),
+        ({"method": "fusion", "fused_invertible": "ro_a"}, "it uses only that of `ro_a`"),
         ({"method": "fusion", "fused_invertible": None}, "It uses no invertible adapter"),
         ({"method": "fusion"}, ""),
         ({"method": "seq_bn_inv"}, ""),
