@@ -229,7 +229,7 @@ def _chain(manifest: Mapping[str, Any], text: Source, members: Sequence[Mapping[
             link = f"https://huggingface.co/datasets/{text.repository}/tree/v{text.version}"
             path = code(f"{entry['name']}/manifest.json")
             location = f" ({linked(text.repository, link)}, {path})" if text.repository else ""
-            steps.append(f"a dataset, key `sha256` of its manifest: {code(entry['manifest_sha256'])}{location}")
+            steps.append(f"a dataset, `sha256` in its manifest: {code(entry['manifest_sha256'])}{location}")
             steps += [
                 f"{code(source['name'])}, from which that dataset was built: SHA-256 {code(source['sha256'])}"
                 for source in text.inputs
@@ -238,14 +238,14 @@ def _chain(manifest: Mapping[str, Any], text: Source, members: Sequence[Mapping[
             name, digest = code(entry["name"]), code(entry["manifest_sha256"])
             member = next((each for each in members if each["manifest_sha256"] == entry["manifest_sha256"]), None)
             details = f" of {inline(member['language'])}, trained on {code(member['source'])}" if member else ""
-            steps.append(f"the adapter {name}{details}, key `sha256` of its manifest: {digest}")
+            steps.append(f"the adapter {name}{details}, `sha256` in its manifest: {digest}")
         elif entry["kind"] == "hub":
             revision = code(revision_of(manifest, entry) or "newest")
             steps.append(f"the dataset {code(entry['name'])} on the Hub, revision {revision}")
         else:
             steps += [f"the file {code(name)}: SHA-256 {code(digest)}" for name, digest in entry["files"]]
     if manifest["base"].get("content"):
-        steps.append(f"the base model's weights, hash of their hashes: {code(manifest['base']['content'])}")
+        steps.append(f"the base model's weights, a hash of their hashes: {code(manifest['base']['content'])}")
     return [Markdown(step) for step in steps]
 
 

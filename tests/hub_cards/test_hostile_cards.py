@@ -160,7 +160,7 @@ def test_names_of_an_adapter_are_text_in_its_card(name: str, method: str) -> Non
         (
             {"group": ["a", "b", "c"]},
             False,
-            "in a group with 2 other adapters. As dropout is sampled for the whole group at once",
+            "in a group with 2 other adapters. Because dropout is sampled for the whole group at once",
         ),
         (
             {"resumed": [{"step": 1200, "settings": {"learning_rate": 0.001}}]},
