@@ -1,4 +1,4 @@
-"""`python -m hub_cards` is `lrl`."""
+"""Run `lrl` with `python -m hub_cards`."""
 
 from hub_cards.cli import main
 

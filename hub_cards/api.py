@@ -1,4 +1,4 @@
-"""The Python API of hub_cards, which `import hub_cards` finds lazily. The commands run the same pipelines."""
+"""The Python API of hub_cards, which `import hub_cards` loads lazily. The commands run the same pipelines."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ PUBLIC = "https://huggingface.co"
 
 
 class PushOptions(TypedDict, total=False):
-    """The options of `lrl push-hub`, as keyword arguments; what is left out has its default."""
+    """The options of `lrl push-hub` as keyword arguments. Options that are not given have their defaults."""
 
     all: bool | None
     namespace: str | None
@@ -56,21 +56,21 @@ class PushOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, repr=False)
 class Pushed:
-    """What was planned, and what was done: nothing, after a dry run."""
+    """The plan of a publication, and its results, which are empty after a dry run."""
 
     prepared: "Prepared"
     repositories: "tuple[Published, ...]" = ()
     collections: "tuple[Collected, ...]" = ()
 
     def __repr__(self) -> str:
-        """Return a line for each repository: what was done, or would be."""
+        """Return one line per repository, with the action taken or, after a dry run, planned."""
         done = [f"{each.action} v{each.version} {each.url}" for each in self.repositories]
         planned = [f"{each.action} v{each.version} {each.repository.id}" for each in self.prepared.plans]
-        told = done or [f"(dry run) {each}" for each in planned]
-        return "Pushed(\n" + "".join(f"  {line}\n" for line in told) + ")"
+        lines = done or [f"(dry run) {line}" for line in planned]
+        return "Pushed(\n" + "".join(f"  {line}\n" for line in lines) + ")"
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values: the plan of a dry run, else what was done."""
+        """Return the results, or after a dry run the plan, as JSON-like values."""
         if self.repositories:
             done = [asdict(each) for each in self.repositories]
             return {"repositories": done, "collections": [asdict(each) for each in self.collections]}
@@ -81,46 +81,46 @@ class Pushed:
 
 @with_options(PushOptions)
 def push(lang: str | Language | Iterable[str | Language] | None = None, **options: Unpack[PushOptions]) -> Pushed:
-    """Publish the datasets, adapters and cards of a language. What is on the Hub already, unchanged, is left alone.
+    """Publish the datasets, adapters and cards of a language. Artifacts already on the Hub and unchanged are skipped.
 
-    The token is that of `hf auth login` or HF_TOKEN. Called again after an interruption, it goes on.
+    Uses the token of `hf auth login` or HF_TOKEN. After an interruption, call it again to resume.
 
     Args:
-        lang: Code of a language, several between commas or in a list; None with `all=True`.
-        **options: The options of `lrl push-hub`. With `dry_run=True` nothing is written. `endpoint` is the address of
-            another Hub, such as the one of `lrl serve-hub`.
+        lang: A language code, or several, separated by commas or in a list; None with `all=True`.
+        **options: The options of `lrl push-hub`. With `dry_run=True`, nothing is written. `endpoint` is the address of
+            another Hub, such as one started with `lrl serve-hub`.
 
     Returns:
-        `prepared`, the plan of each repository, and `repositories` and `collections`, what was done.
+        The plan of each repository as `prepared`, and the results as `repositories` and `collections`.
 
     Raises:
-        UsageError: An argument that cannot be meant.
-        PublishError: The Hub refuses or cannot be reached, or a card was edited on the Hub.
+        UsageError: If an argument is not valid.
+        PublishError: If the Hub refuses a request or cannot be reached, or a card was edited on the Hub.
 
     """
     refuse_forked()
-    named = None if lang is None else as_typed(lang)
-    call = call_of(PushOptions, options, lang=named)
+    languages = None if lang is None else as_typed(lang)
+    call = call_of(PushOptions, options, lang=languages)
     with naming_arguments(PushOptions.__annotations__.keys() | {"lang"}):
         settings = read_settings(call.config, call.flags)
-        with at_endpoint(settings):  # of this call, and of no other in the session
+        with at_endpoint(settings):  # for this call only
             return push_settings(settings, call.progress)
 
 
 def read_settings(file: Path | None, flags: Mapping[str, Any]) -> PushConfig:
-    """Check the settings of a publication. Raises UsageError."""
+    """Read and check the settings of a publication. Raises UsageError."""
     address = os.environ.get("HF_ENDPOINT")
-    known = {"endpoint": address} if address else {}
-    return load_push_config(file, known | dict(flags))
+    defaults = {"endpoint": address} if address else {}
+    return load_push_config(file, defaults | dict(flags))
 
 
 def at_endpoint(settings: PushConfig) -> AbstractContextManager[None]:
-    """Set the address that huggingface_hub 0.36 reads when it is imported, in place of what each call names."""
+    """Set the address that huggingface_hub 0.36 reads when it is imported, in place of the endpoint of each call."""
     return variables({"HF_ENDPOINT": settings.endpoint.rstrip("/")} if settings.endpoint else {})
 
 
 def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
-    """Plan what is asked for, and do it unless it is a dry run. Raises LrlError."""
+    """Plan the publication, and carry it out unless it is a dry run. Raises LrlError."""
     with many_imports("push"):
         from hub_cards.artifacts import artifacts_of  # noqa: PLC0415 -- imports huggingface_hub
         from hub_cards.publish.hub import Hub, plain_client  # noqa: PLC0415
@@ -128,8 +128,8 @@ def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
 
     hub = Hub((settings.endpoint or PUBLIC).rstrip("/"), allow_http=settings.allow_http)
     keep_out(hub.token or "")
-    kept = kept_in_place(artifacts_of(settings.out, settings.lang))
-    with plain_client(), kept:  # what is planned is what is published
+    folders = kept_in_place(artifacts_of(settings.out, settings.lang))
+    with plain_client(), folders:  # publish exactly what was planned
         prepared = prepare(settings, hub, progress)
         if settings.dry_run:
             return Pushed(prepared)
@@ -138,28 +138,28 @@ def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
 
 
 def render_card(path: Place, *, namespace: str = "my-org", out: Place | None = None) -> "Rendered":
-    """Render the card of a dataset's or an adapter's folder here, as Markdown and as a page.
+    """Render the card of a local dataset or adapter as Markdown and as an HTML page.
 
     Args:
-        path: The folder, or datasets/LANG of a workspace. The card of a dataset is that of all sources of its language.
-        namespace: User or organisation that the card names.
+        path: The folder, or datasets/LANG of a workspace. A dataset's card covers all sources of its language.
+        namespace: User or organisation that the card names as the owner.
         out: Folder to write to; `cards/` in the workspace by default.
 
     Returns:
-        What was written: `markdown`, `page`, and `faults` by the Hub's rules.
+        The written files, `markdown` and `page`, and the violations of the Hub's rules, `faults`.
 
     Raises:
-        UsageError: No such folder, or no name of a user.
-        StorageError: The folder is unfinished or damaged.
+        UsageError: If the folder does not exist or the namespace is not valid.
+        StorageError: If the folder is unfinished or damaged.
 
     """
     with many_imports("push"):
-        from hub_cards.publish.local import render  # noqa: PLC0415 -- imports the libraries that draw
+        from hub_cards.publish.local import render  # noqa: PLC0415 -- imports the plotting libraries
 
     with naming_arguments({"namespace", "out"}):
-        home = as_path(path, "path")
-        check_arguments(home, namespace)
-        return render(home, namespace, None if out is None else as_path(out, "out"))
+        folder = as_path(path, "path")
+        check_arguments(folder, namespace)
+        return render(folder, namespace, None if out is None else as_path(out, "out"))
 
 
 def check_card(path: Place, *, namespace: str = "my-org") -> list[str]:
@@ -167,28 +167,28 @@ def check_card(path: Place, *, namespace: str = "my-org") -> list[str]:
 
     Args:
         path: A README.md, or the folder of a dataset or an adapter.
-        namespace: User or organisation that the card of a folder names.
+        namespace: User or organisation that the card of a folder names as the owner.
 
     Returns:
-        What is wrong with it; nothing where it keeps the rules.
+        The violations of the rules; an empty list if there are none.
 
     Raises:
-        UsageError: No such file or folder, or no name of a user.
-        InputError: A file that is not UTF-8.
+        UsageError: If the file or folder does not exist or the namespace is not valid.
+        InputError: If the file is not valid UTF-8.
 
     """
     with many_imports("push"):
-        from hub_cards.publish.local import check  # noqa: PLC0415 -- imports the libraries that draw
+        from hub_cards.publish.local import check  # noqa: PLC0415 -- imports the plotting libraries
 
     with naming_arguments({"namespace"}):
-        home = as_path(path, "path")
-        check_arguments(home, namespace)
-        return check(home, namespace)
+        location = as_path(path, "path")
+        check_arguments(location, namespace)
+        return check(location, namespace)
 
 
 def check_arguments(path: Path, namespace: str) -> None:
-    """Raise UsageError for a path that is not there, and a name that no user can have."""
+    """Raise UsageError if a path does not exist or a namespace cannot be the name of a user or an organisation."""
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder.")
     if not isinstance(namespace, str) or "/" in namespace or not is_repository(namespace):
-        raise UsageError(f"--namespace: {namespace!r} is no name of a user or an organisation.")
+        raise UsageError(f"--namespace: {namespace!r} is not a valid name of a user or an organisation.")

@@ -1,4 +1,4 @@
-"""Settings of `lrl push-hub`: frozen, checked, with unknown keys an error."""
+"""The settings of `lrl push-hub`: immutable and validated; unknown keys are errors."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 
 
 class PushConfig(BaseModel):
-    """What `lrl push-hub` is asked to do. The names are those of its options."""
+    """The settings of `lrl push-hub`, named like its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,20 +43,20 @@ class PushConfig(BaseModel):
     @model_validator(mode="after")
     def _makes_sense(self) -> "PushConfig":
         if self.version and not _VERSION.fullmatch(self.version):
-            raise ValueError("--version: three numbers are wanted, as 2.0.0")
+            raise ValueError("--version: must be three numbers, such as 2.0.0")
         if self.all == bool(self.lang):
             raise ValueError("give either --lang CODE (or several, with commas) or --all")
         if self.base_id and not ("/" in self.base_id and is_repository(self.base_id)):
-            raise ValueError("--base-id: not an id on the Hub, as ORG/NAME")
+            raise ValueError("--base-id: must be an id on the Hub, such as ORG/NAME")
         if self.endpoint and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", self.endpoint):
-            raise ValueError("--endpoint or HF_ENDPOINT: not an address, as http://127.0.0.1:8000")
+            raise ValueError("--endpoint or HF_ENDPOINT: must be an address, such as http://127.0.0.1:8000")
         if self.namespace is not None and ("/" in self.namespace or not is_repository(self.namespace)):
-            raise ValueError("--namespace: not a name of a user or an organisation")
+            raise ValueError("--namespace: must be the name of a user or an organisation")
         return self
 
 
 def load_push_config(file: Path | None, flags: dict[str, Any]) -> PushConfig:
-    """Read a settings file and put the given flags above it. Raises UsageError."""
+    """Read a settings file and override it with the given flags. Raises UsageError."""
     values = read_toml(file) if file else {}
     if "endpoint" not in flags:
         refuse_recipient(file, values.get("endpoint"), "the token", "Give --endpoint, or set HF_ENDPOINT.")

@@ -1,6 +1,6 @@
-"""The scores of tasks in a workspace, by adapter, as `lrltrain report` has them. IO.
+"""The task scores in a workspace, by adapter, computed as in `lrltrain report`. IO.
 
-There, adapters that differ in their seed alone are one; here each stands by itself, so that p is corrected for more
+A report combines adapters that differ only in their seed. Here each adapter is separate, so p is corrected for more
 comparisons.
 """
 
@@ -18,9 +18,9 @@ from lrltrain.reporting.tables import Cell
 
 @dataclass(frozen=True)
 class TaskScore:
-    """A score of a task: what was counted of its runs, and the manifest of one of them, which differ in the seed alone.
+    """A task score: the result over its runs, and the manifest of one of them; they differ only in the seed.
 
-    `comparisons` is the number of those in the workspace, for all of which p is corrected.
+    `comparisons` is the number of comparisons in the workspace, for all of which p is corrected.
     """
 
     cell: Cell
@@ -29,27 +29,27 @@ class TaskScore:
 
 
 def read_task_scores(root: Path, adapters: Collection[str]) -> dict[str, tuple[TaskScore, ...]]:
-    """Return the scores of tasks of adapters, by the hash of their manifests. Raises StorageError for what is damaged.
+    """Return the task scores of adapters by the hash of their manifests. Raises StorageError if a run is damaged.
 
-    Where one of them has any, all scores of the workspace are counted, as p is corrected for all comparisons.
+    If any of the adapters has scores, all scores of the workspace are computed, as p is corrected for all comparisons.
     """
     with understood(root):
         if not any(_owner([run.manifest]) in adapters for run in current_runs(root)[0]):
             return {}
         cells = read_cells(root)
     comparisons = sum(cell.against is not None for cell in cells)
-    found: dict[str, tuple[TaskScore, ...]] = {}
+    scores: dict[str, tuple[TaskScore, ...]] = {}
     for cell in cells:
         owner = _owner(cell.manifests)
         if owner in adapters:
-            found[str(owner)] = (*found.get(str(owner), ()), TaskScore(cell, cell.manifests[0], comparisons))
-    return found
+            scores[str(owner)] = (*scores.get(str(owner), ()), TaskScore(cell, cell.manifests[0], comparisons))
+    return scores
 
 
 def _owner(manifests: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the hash of the manifest of the adapter that runs are of; None where there is none, or not one.
+    """Return the hash of the manifest of the adapter that the runs use; None if they use no adapter or several.
 
-    Where the layers of a fusion learned the task, they are not those that are published.
+    Runs that trained the fusion layers on the task are excluded, as those layers are not the published ones.
     """
     if any(manifest["method"].endswith(OF_TASK) for manifest in manifests):
         return None

@@ -1,4 +1,4 @@
-"""`python -m hub_cards.cli`."""
+"""Run `lrl` with `python -m hub_cards.cli`."""
 
 from hub_cards.cli import main
 

@@ -1,4 +1,4 @@
-"""The command `lrl`: its commands, each a module beside this one."""
+"""The command `lrl`: registers its subcommands."""
 
 from hub_cards.cli.card import card_command
 from hub_cards.cli.push import push_command
@@ -12,5 +12,5 @@ app.command("serve-hub")(serve_command)
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
+    """Run the command line. Exit codes: 0 success, 1 failure, 2 bad usage. Tracebacks are shown only with --debug."""
     run(app, "lrl")

@@ -13,17 +13,17 @@ from lrldata.output import note, say
 
 
 def card_command(
-    path: Annotated[Path, typer.Argument(help="Folder of a dataset or an adapter; with --check also a README.md.")],
+    path: Annotated[Path, typer.Argument(help="Folder of a dataset or an adapter; with --check, also a README.md.")],
     check: Annotated[
         bool, typer.Option("--check", help="Only check the card against the Hub's rules, offline.")
     ] = False,
-    namespace: Annotated[str, typer.Option(help="User or organisation that the card names.")] = "my-org",
+    namespace: Annotated[str, typer.Option(help="User or organisation that the card names as the owner.")] = "my-org",
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to.", show_default="cards/ in the workspace")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Render the card of a dataset or an adapter here, as Markdown and as a page; or check it."""
+    """Render the card of a local dataset or adapter as Markdown and as an HTML page, or check it."""
     from hub_cards.api import check_card, render_card
 
     if check:
@@ -32,14 +32,14 @@ def card_command(
         if as_json:
             show_or_dump(True, {"faults": faults}, "")
         elif not faults:
-            say(f"{path}: the card keeps the Hub's rules.")
+            say(f"{path}: the card follows the Hub's rules.")
         if faults:
             raise InputError(
                 f"{path}: {len(faults)} {'fault' if len(faults) == 1 else 'faults'}:\n  " + "\n  ".join(faults)
             )
         return
     with libraries():
-        made = render_card(path, namespace=namespace, out=out)
-    show_or_dump(as_json, made.as_json(), f"{made.markdown}\n{made.page}")
-    for fault in made.faults:
+        rendered = render_card(path, namespace=namespace, out=out)
+    show_or_dump(as_json, rendered.as_json(), f"{rendered.markdown}\n{rendered.page}")
+    for fault in rendered.faults:
         note(f"note: {fault}")

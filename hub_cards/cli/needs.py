@@ -1,4 +1,4 @@
-"""What an installation for data alone may lack."""
+"""Libraries that an installation without the extra `push` may lack."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from lrldata.errors import UsageError
 
 @contextmanager
 def libraries() -> Iterator[None]:
-    """Import what a data-only installation may lack, and say what to install where it is missing."""
+    """Report a library whose import fails inside the block, and say how to install it."""
     try:
         yield
     except ModuleNotFoundError as error:

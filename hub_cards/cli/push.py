@@ -13,41 +13,46 @@ from lrldata.progress import Progress
 
 
 def push_command(
-    lang: Annotated[str | None, typer.Option(help="Codes or names: ug | ug,mt.")] = None,
+    lang: Annotated[str | None, typer.Option(help="Codes or names of languages, e.g. ug or ug,mt.")] = None,
     everything: Annotated[bool | None, typer.Option("--all", help="Every language in the workspace.")] = None,
     namespace: Annotated[
         str | None, typer.Option(help="User or organisation.", show_default="the token's user")
     ] = None,
     kind: Annotated[str | None, typer.Option(help="dataset | adapter", show_default="both")] = None,
     source: Annotated[
-        str | None, typer.Option(help="Only of these: conceptnet,glotcc,text.", show_default="all")
+        str | None, typer.Option(help="Only these sources, e.g. conceptnet,glotcc,text.", show_default="all")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="Only adapters of these: seq_bn,lora.", show_default="all")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Only adapters of these methods, e.g. seq_bn,lora.", show_default="all")
+    ] = None,
     version: Annotated[
         str | None, typer.Option(help="Version to publish as, e.g. 2.0.0.", show_default="by content")
     ] = None,
     license_id: Annotated[
         str | None,
-        typer.Option("--license", help="License, where the sources do not say it.", show_default="the sources'"),
+        typer.Option("--license", help="Licence, if the sources do not determine it.", show_default="the sources'"),
     ] = None,
     license_name: Annotated[str | None, typer.Option(help="Name of the licence, with --license other.")] = None,
-    license_link: Annotated[str | None, typer.Option(help="Its address, with --license other.")] = None,
-    base_id: Annotated[str | None, typer.Option(help="Id on the Hub of a base model that was a folder.")] = None,
+    license_link: Annotated[str | None, typer.Option(help="Address of the licence, with --license other.")] = None,
+    base_id: Annotated[
+        str | None, typer.Option(help="Id on the Hub of a base model that was loaded from a folder.")
+    ] = None,
     card: Annotated[
         str | None,
         typer.Option(
-            help="Where a person has changed the same part of a card: ask (stop) | ours | theirs.", show_default="ask"
+            help="If someone has edited the same part of a card: ask (stop) | ours | theirs.", show_default="ask"
         ),
     ] = None,
     scores: Annotated[
         str | None,
         typer.Option(
-            help="Scores on the cards of adapters: all (also those published before) | here (this workspace's alone).",
+            help="Scores on the cards of adapters: all (including those already published) | here (only this workspace).",
             show_default="all",
         ),
     ] = None,
     collection: Annotated[
-        bool | None, typer.Option(help="Gather all in a collection.", show_default="--collection")
+        bool | None,
+        typer.Option(help="Gather all repositories of a language in a collection.", show_default="--collection"),
     ] = None,
     private: Annotated[bool | None, typer.Option("--private", help="Make new repositories private.")] = None,
     patience: Annotated[
@@ -56,22 +61,22 @@ def push_command(
     endpoint: Annotated[
         str | None,
         typer.Option(
-            help="Address of the Hub; a settings file may name this machine alone.",
+            help="Address of the Hub; a settings file may only name this machine.",
             show_default="HF_ENDPOINT, or the public one",
         ),
     ] = None,
     allow_http: Annotated[
-        bool | None, typer.Option("--allow-http", help="Send the token to http:// too, where others may read it.")
+        bool | None, typer.Option("--allow-http", help="Also send the token over http://, where others may read it.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The workspace.", show_default="lrl-workspace")] = None,
     config: Config = None,
-    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Show the plan, and do nothing.")] = None,
+    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Show the plan without doing anything.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Publish datasets, adapters and cards. What is there already and unchanged is left alone.
+    """Publish datasets, adapters and cards. Artifacts already on the Hub and unchanged are skipped.
 
-    The token is that of `hf auth login` or HF_TOKEN. Give the same command again after an interruption.
+    Uses the token of `hf auth login` or HF_TOKEN. After an interruption, run the same command again.
     """
     flags = given(locals(), lists=("kind", "source", "method"), renamed={"everything": "all", "license_id": "license"})
     progress = Progress(quiet)
@@ -89,7 +94,7 @@ def push_command(
     show_or_dump(as_json, pushed.as_json(), tables.published(pushed.repositories, pushed.collections))
     if (
         not as_json
-        and not any(each.added for each in pushed.collections)
-        and all(each.action == "unchanged" for each in pushed.repositories)
+        and not any(item.added for item in pushed.collections)
+        and all(item.action == "unchanged" for item in pushed.repositories)
     ):
-        say("Unchanged: the Hub holds all of it, so nothing was written.")
+        say("Unchanged: everything is already on the Hub, so nothing was written.")

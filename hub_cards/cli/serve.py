@@ -15,17 +15,17 @@ from lrldata.output import tell
 
 
 def serve_command(
-    root: Annotated[Path, typer.Option(help="Folder that everything is stored in; created if missing.")],
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    root: Annotated[Path, typer.Option(help="Folder that stores everything; created if missing.")],
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 picks a free one.")] = 0,
     accounts: Annotated[
         Path | None, typer.Option(help="Users and tokens, TOML or JSON.", show_default="tester, of my-org")
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Print a line for each request.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print one line per request.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Serve a Hub on this machine: what you push to it can be loaded from it, and nothing leaves the machine.
+    """Serve a Hub on this machine. You can load what you push to it, and nothing leaves the machine.
 
-    Prints the variables to export; Ctrl-C ends it, and what was pushed stays in the folder.
+    Prints the environment variables to export. Ctrl-C stops the server; pushed repositories stay in the folder.
     """
     with libraries():
         from hub_cards.local_hub.access import DEFAULTS, Accounts
@@ -39,10 +39,10 @@ def serve_command(
             tell(f"{entry['status']} {entry['method']} {entry['path']}")
 
     def started(endpoint: str) -> None:
-        known = {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"}  # a protocol that this Hub does not speak
-        if accounts is None:  # its token is no secret: whoever reads this program knows it
-            known["HF_TOKEN"] = DEFAULTS["tokens"][0]["token"]
-        show_or_dump(as_json, known, *(f"export {name}={value}" for name, value in known.items()))
+        exports = {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"}  # this Hub does not support the Xet protocol
+        if accounts is None:  # the default token is not a secret: it is in the source code
+            exports["HF_TOKEN"] = DEFAULTS["tokens"][0]["token"]
+        show_or_dump(as_json, exports, *(f"export {name}={value}" for name, value in exports.items()))
         sys.stdout.flush()
 
     try:
@@ -52,7 +52,9 @@ def serve_command(
             )
             run_until_told(app, port, started)
     except BlockingIOError as error:
-        raise StorageError(f"{root}: another server has this folder.", "End it, or give another --root.") from error
+        raise StorageError(
+            f"{root}: another server is using this folder.", "Stop it, or give another --root."
+        ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        told = f"has no {error}" if isinstance(error, KeyError) else str(error)
-        raise UsageError(f"{accounts}: {told}.", "docs/how-to/publish.md shows a file of accounts.") from error
+        problem = f"has no {error}" if isinstance(error, KeyError) else str(error)
+        raise UsageError(f"{accounts}: {problem}.", "docs/how-to/publish.md shows an example of this file.") from error

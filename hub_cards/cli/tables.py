@@ -1,4 +1,4 @@
-"""Tables for people: what is planned, and what was done."""
+"""Tables for the terminal: the plan and the results of a publication."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,48 +15,49 @@ MARKS = {"added": "+", "changed": "~", "removed": "-"}
 
 
 def plan(prepared: Prepared) -> Group:
-    """Show what a publication would do: repositories, files, and what changes in cards."""
-    drawn = table(
-        "A dry run: this would be done", "repository", "action", "version", "files", "bytes", numbers=("bytes",)
+    """Return what a publication would do: repositories, files and changes in cards."""
+    overview = table(
+        "Dry run: planned actions", "repository", "action", "version", "files", "bytes", numbers=("bytes",)
     )
-    drawn.columns[0].no_wrap = True
-    for each in prepared.plans:
-        drawn.add_row(each.repository.id, each.action, _versions(each), _counts(each), size(_bytes(each)))
-    parts: list[object] = [drawn]
-    for each in prepared.plans:
-        if each.action not in ("tag", "unchanged"):
-            parts.append(_files(each))
-            if each.action == "update" and each.card:
-                parts.append(Syntax(shown(each.card), "diff", background_color="default", word_wrap=True))
+    overview.columns[0].no_wrap = True
+    for item in prepared.plans:
+        overview.add_row(item.repository.id, item.action, _versions(item), _counts(item), size(_bytes(item)))
+    parts: list[object] = [overview]
+    for item in prepared.plans:
+        if item.action not in ("tag", "unchanged"):
+            parts.append(_files(item))
+            if item.action == "update" and item.card:
+                parts.append(Syntax(shown(item.card), "diff", background_color="default", word_wrap=True))
     parts += [
-        f"The collection “{wanted.title}” would hold {len(wanted.items)} of these." for wanted in prepared.collections
+        f"The collection “{planned.title}” would contain {len(planned.items)} of these."
+        for planned in prepared.collections
     ]
-    return Group(*parts)  # type: ignore[arg-type]  # all of them are drawn by rich
+    return Group(*parts)  # type: ignore[arg-type]  # rich can render all of them
 
 
-def _versions(each: Plan) -> str:
-    return f"{each.previous} → {each.version}" if each.previous not in (None, each.version) else each.version
+def _versions(item: Plan) -> str:
+    return f"{item.previous} → {item.version}" if item.previous not in (None, item.version) else item.version
 
 
-def _counts(each: Plan) -> str:
-    counted = {mark: sum(change.action == action for change in each.changes) for action, mark in MARKS.items()}
-    same = sum(change.action == "unchanged" for change in each.changes)
-    return " ".join([*(f"{mark}{count}" for mark, count in counted.items() if count), *([f"={same}"] if same else [])])
+def _counts(item: Plan) -> str:
+    counts = {mark: sum(change.action == action for change in item.changes) for action, mark in MARKS.items()}
+    same = sum(change.action == "unchanged" for change in item.changes)
+    return " ".join([*(f"{mark}{count}" for mark, count in counts.items() if count), *([f"={same}"] if same else [])])
 
 
-def _bytes(each: Plan) -> int:
-    return sum(change.bytes for change in each.changes if change.action in ("added", "changed"))
+def _bytes(item: Plan) -> int:
+    return sum(change.bytes for change in item.changes if change.action in ("added", "changed"))
 
 
-def _files(each: Plan) -> Table:
-    drawn = table(each.repository.id, "", "file", "size", numbers=("size",))
-    for change in each.changes:
-        drawn.add_row(MARKS.get(change.action, "="), change.path, size(change.bytes))
-    return drawn
+def _files(item: Plan) -> Table:
+    file_table = table(item.repository.id, "", "file", "size", numbers=("size",))
+    for change in item.changes:
+        file_table.add_row(MARKS.get(change.action, "="), change.path, size(change.bytes))
+    return file_table
 
 
 def published(results: Iterable[Published], collections: Sequence[Collected]) -> str:
-    """Show what was done, and where it is."""
-    lines = [f"{each.action:9} v{each.version:7} {each.url}" for each in results]
-    lines += [f"{each.added} added   {each.url}" for each in collections]
+    """Return the actions taken, and the addresses of the results."""
+    lines = [f"{item.action:9} v{item.version:7} {item.url}" for item in results]
+    lines += [f"{item.added} added   {item.url}" for item in collections]
     return "\n".join(lines)

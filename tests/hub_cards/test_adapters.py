@@ -313,7 +313,7 @@ def test_two_folders_of_one_repository_and_a_score_that_was_edited_are_refused(
     write_json(file, sealed(score | {"after": score["after"] | {"value": 0.001}}))
     edited = publish(out)
     assert edited.returncode == 1
-    assert "is not what the sentences beside it give" in edited.stderr
+    assert "does not match the sentences in the same folder" in edited.stderr
     assert not list(hub.root.glob("repos/*/*/*"))
 
 

@@ -42,7 +42,7 @@ def test_what_is_pushed_to_a_served_hub_is_loaded_from_it(tmp_path: Path) -> Non
             assert loaded.stdout.split() == [str(built.rows["train"])], loaded.stderr
             again = subprocess.run(command, capture_output=True, text=True, check=False)
             assert again.returncode == 1
-            assert "another server has this folder" in again.stderr
+            assert "another server is using this folder" in again.stderr
         finally:
             server.send_signal(signal.SIGINT)
             _, told = server.communicate(timeout=60)
