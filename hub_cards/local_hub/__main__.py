@@ -14,18 +14,23 @@ from lrldata.output import say, tell
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="local_hub", description="A stand-in for the Hugging Face Hub on this machine."
-    )
-    parser.add_argument("--root", type=Path, required=True, help="Folder of all that is kept; made where it is not.")
-    parser.add_argument("--port", type=int, default=0, help="Port on 127.0.0.1; 0 takes a free one.")
+    parser = argparse.ArgumentParser(prog="local_hub", description="A local stand-in for the Hugging Face Hub.")
+    parser.add_argument("--root", type=Path, required=True, help="Folder that stores everything; created if missing.")
+    parser.add_argument("--port", type=int, default=0, help="Port on 127.0.0.1; 0 picks a free one.")
     parser.add_argument("--accounts", type=Path, help="Users and tokens, TOML or JSON; see access.py.")
-    parser.add_argument("--faults", type=Path, help="Rules, a JSON list; see faults.py.")
-    parser.add_argument("--kill-pid-file", type=Path, help="Of the process that `kill` faults end, if not ours.")
-    parser.add_argument("--page", type=_positive, default=ROWS, help="Rows a page of a list.")
-    parser.add_argument("--part", type=_positive, default=PART, help="Bytes a part of a large file.")
+    parser.add_argument("--faults", type=Path, help="Rules for faults, a JSON list; see faults.py.")
     parser.add_argument(
-        "--largest", type=_positive, default=FILE, help="Bytes of the largest file; half of the free disk at most."
+        "--kill-pid-file",
+        type=Path,
+        help="File with the id of the process that `kill` faults end; by default, this server.",
+    )
+    parser.add_argument("--page", type=_positive, default=ROWS, help="Rows per page of a list.")
+    parser.add_argument("--part", type=_positive, default=PART, help="Bytes per part of a large file.")
+    parser.add_argument(
+        "--largest",
+        type=_positive,
+        default=FILE,
+        help="Maximum bytes of a file; never more than half of the free disk space.",
     )
     return parser.parse_args()
 
@@ -42,17 +47,19 @@ def _started(endpoint: str) -> None:
 
 
 def main() -> int:
-    """Run the server. Exit codes: 0 told to end, 1 could not start."""
-    asked = _arguments()
+    """Run the server. Exit codes: 0 stopped by a signal, 1 could not start."""
+    arguments = _arguments()
     try:
-        faults = Faults(asked.kill_pid_file or end_this_process)
-        faults.set(json.loads(asked.faults.read_text("utf-8")) if asked.faults else [])
-        with alone(asked.root):
-            accounts = Accounts.read(asked.accounts)
-            app = application(asked.root, accounts, faults, page=asked.page, part=asked.part, largest=asked.largest)
-            run_until_told(app, asked.port, _started)
+        faults = Faults(arguments.kill_pid_file or end_this_process)
+        faults.set(json.loads(arguments.faults.read_text("utf-8")) if arguments.faults else [])
+        with alone(arguments.root):
+            accounts = Accounts.read(arguments.accounts)
+            app = application(
+                arguments.root, accounts, faults, page=arguments.page, part=arguments.part, largest=arguments.largest
+            )
+            run_until_told(app, arguments.port, _started)
     except BlockingIOError:
-        tell(f"error: another server has {asked.root}. End it, or give another --root.")
+        tell(f"error: another server is using {arguments.root}. Stop it, or give another --root.")
         return 1
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         tell(f"error: {error!r}. Check --accounts, --faults, --root and --port.")

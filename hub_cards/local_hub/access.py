@@ -1,21 +1,21 @@
-"""Who asks, and what they may do: users, organisations, tokens with roles.
+"""Users, organisations, tokens with roles, and the permissions that they have.
 
-A file names them (TOML or JSON); without one there are the defaults below. Tokens are compared by their SHA-256 and
-are kept nowhere else.
+They are defined in a file (TOML or JSON), or by the defaults below. Tokens are compared by their SHA-256 and are not
+stored anywhere else.
 
     [users.tester]
     organisations = { my-org = "admin" }   # admin, write, contributor, read
-    fullname = "Test Er"                   # as shown; the name, where it is not given
+    fullname = "Test Er"                   # shown to people; by default, the user's name
 
-    [organisations.my-org]                 # may be left out
+    [organisations.my-org]                 # optional
     fullname = "My Organisation"
-    private = true                         # its new repositories are private if nothing else is asked for
+    private = true                         # new repositories are private unless requested otherwise
 
     [[tokens]]
     token = "..."                          # or sha256 = "..."
     user = "tester"
     role = "fineGrained"                   # read, write, fineGrained
-    scopes = { my-org = ["repo.write"] }   # of a fine-grained one: rights by namespace
+    scopes = { my-org = ["repo.write"] }   # of a fine-grained token: rights by namespace
 """
 
 import hashlib
@@ -35,7 +35,7 @@ from hub_cards.local_hub.answers import no_repository, refused
 READ, WRITE, FINE = "read", "write", "fineGrained"
 _MAY_WRITE = {"admin", "write", "contributor"}
 _REDACTED = "[redacted]"
-# For an empty machine: not secrets, which is why they may stand here.
+# Used without a file. These tokens are not secrets, so they can be in the source code.
 DEFAULTS: dict[str, Any] = {
     "users": {"tester": {"organisations": {"my-org": "admin"}}, "stranger": {"organisations": {}}},
     "tokens": [
@@ -57,7 +57,7 @@ class Token:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()  # a header may hold any bytes
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()  # a header may contain any bytes
 
 
 class Accounts:
@@ -69,77 +69,77 @@ class Accounts:
         }
         self._organisations: dict[str, Any] = dict(described.get("organisations", {}))
         self._fullnames = {
-            name: str(each["fullname"])
-            for name, each in [*self._organisations.items(), *described["users"].items()]
-            if "fullname" in each
+            name: str(owner["fullname"])
+            for name, owner in [*self._organisations.items(), *described["users"].items()]
+            if "fullname" in owner
         }
         self._tokens: dict[str, Token] = {}
         self._texts: list[str] = []
-        for each in described["tokens"]:
-            if each["role"] not in {READ, WRITE, FINE} or each["user"] not in self.users:
+        for entry in described["tokens"]:
+            if entry["role"] not in {READ, WRITE, FINE} or entry["user"] not in self.users:
                 raise ValueError(
-                    f"a token of {each['user']} has the role {each['role']}: no such user, or no such role"
+                    f"the token of {entry['user']} with the role {entry['role']} has an unknown user or role"
                 )
-            scopes = {name: tuple(rights) for name, rights in each.get("scopes", {}).items()}
-            digest = each.get("sha256") or _digest(each["token"])
-            self._tokens[digest] = Token(each["user"], each["role"], scopes)
-            self._texts += [each["token"]] if "token" in each else []
+            scopes = {name: tuple(rights) for name, rights in entry.get("scopes", {}).items()}
+            digest = entry.get("sha256") or _digest(entry["token"])
+            self._tokens[digest] = Token(entry["user"], entry["role"], scopes)
+            self._texts += [entry["token"]] if "token" in entry else []
 
     @classmethod
     def read(cls, path: Path | None) -> "Accounts":
-        """Read a TOML or JSON file; without one, the defaults."""
+        """Read a TOML or JSON file; without one, return the defaults."""
         if path is None:
             return cls(DEFAULTS)
         text = path.read_text("utf-8")
         return cls(json.loads(text) if path.suffix == ".json" else tomllib.loads(text))
 
     def redact(self, text: str) -> str:
-        """Return the text without any token that is known or has the look of one."""
-        for known in self._texts:
-            text = text.replace(known, _REDACTED)
+        """Return the text with every known token, and everything that looks like a token, redacted."""
+        for token in self._texts:
+            text = text.replace(token, _REDACTED)
         return re.sub(r"hf_[A-Za-z0-9]{24,}", _REDACTED, text)
 
     def asker(self, request: web.Request) -> Token | None:
-        """Return the token that came with a request, or None without one. Raises 401 for one that is not known."""
+        """Return the token of a request, or None if it has none. Raises 401 if the token is not known."""
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if not scheme:
             return None
         digest = _digest(text.strip())
-        for known, token in self._tokens.items():
-            if hmac.compare_digest(known, digest):
+        for known_digest, token in self._tokens.items():
+            if hmac.compare_digest(known_digest, digest):
                 return token
         raise refused(401, "Invalid credentials in Authorization header")
 
     def must_be_known(self, request: web.Request) -> Token:
-        """Return the token that came with a request. Raises 401 without one."""
+        """Return the token of a request. Raises 401 if it has none."""
         token = self.asker(request)
         if token is None:
             raise refused(401, "Invalid username or password.")
         return token
 
     def sees(self, token: Token | None, namespace: str) -> bool:
-        """Return whether what is private in a namespace is shown."""
+        """Return whether a token may see the private repositories and collections of a namespace."""
         if token is None or (token.user != namespace and namespace not in self.users[token.user]):
             return False
         return token.role != FINE or bool(token.scopes.get(namespace))
 
     def writes(self, token: Token, namespace: str) -> bool:
-        """Return whether repositories and collections of a namespace may be changed."""
-        place = "admin" if token.user == namespace else self.users[token.user].get(namespace)
-        if place not in _MAY_WRITE or token.role == READ:
+        """Return whether a token may change the repositories and collections of a namespace."""
+        role = "admin" if token.user == namespace else self.users[token.user].get(namespace)
+        if role not in _MAY_WRITE or token.role == READ:
             return False
         return token.role == WRITE or "repo.write" in token.scopes.get(namespace, ())
 
     def suggests(self, token: Token, namespace: str, *, private: bool) -> bool:
-        """Return whether pull requests to a repository may be opened."""
+        """Return whether a token may open pull requests in the repositories of a namespace."""
         return self.writes(token, namespace) or (token.role == WRITE and (not private or self.sees(token, namespace)))
 
     def makes_private(self, namespace: str) -> bool:
-        """Return whether new repositories of a namespace are private by themselves."""
+        """Return whether new repositories of a namespace are private by default."""
         return bool(self._organisations.get(namespace, {}).get("private"))
 
     def must_see(self, request: web.Request, namespace: str, *, private: bool) -> None:
-        """Raise what the Hub answers to those from whom a private repository is hidden."""
+        """Raise the Hub's error for a private repository if the sender may not see it."""
         token = self.asker(request)
         if private and not self.sees(token, namespace):
             if token is None:
@@ -147,14 +147,14 @@ class Accounts:
             raise no_repository()
 
     def must_write(self, request: web.Request, namespace: str) -> Token:
-        """Return the token that came with a request. Raises 401 or 403 where it may not change the namespace."""
+        """Return the token of a request. Raises 401 or 403 if it may not change the namespace."""
         token = self.must_be_known(request)
         if not self.writes(token, namespace):
             raise refused(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
         return token
 
     def must_pass_gate(self, request: web.Request, namespace: str, name: str) -> None:
-        """Raise what the Hub answers to those who may know of a gated repository but not have its files."""
+        """Raise the Hub's error for a gated repository if the sender may not have its files."""
         token = self.asker(request)
         if token is None:
             raise refused(401, f"Access to {name} is restricted. You must be authenticated to access it.", "GatedRepo")
@@ -163,7 +163,7 @@ class Accounts:
             raise refused(403, message, "GatedRepo")
 
     def whoami(self, token: Token) -> dict[str, Any]:
-        """Describe the owner of a token, and the token."""
+        """Describe a token and its owner."""
         access: dict[str, Any] = {
             "displayName": f"{token.user}'s {token.role} token",
             "role": token.role,
@@ -203,9 +203,9 @@ class Accounts:
                     "canPay": False,
                     "isEnterprise": False,
                     "avatarUrl": "",
-                    "roleInOrg": place,
+                    "roleInOrg": role,
                 }
-                for name, place in self.users[token.user].items()
+                for name, role in self.users[token.user].items()
             ],
             "auth": {"type": "access_token", "accessToken": access},
         }

@@ -1,4 +1,4 @@
-"""A commit as clients send it: a header and operations, one JSON a line; and pointers to large files. Pure."""
+"""A commit as clients send it (a header and operations, one JSON object per line), and LFS pointers. Pure."""
 
 import base64
 import binascii
@@ -12,24 +12,24 @@ from hub_cards.local_hub import limits
 from hub_cards.local_hub.answers import refused
 
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize ([0-9]{1,18})\n")
-_FORBIDDEN = {"", ".", "..", ".git", ".gitmodules"}  # git fsck would not have them, or would look into them
+_FORBIDDEN = {"", ".", "..", ".git", ".gitmodules"}  # git fsck rejects or inspects them
 
 
 @dataclass(frozen=True)
 class Large:
-    """A large file: the SHA-256 of its content and its size in bytes; -1 where the client leaves it open."""
+    """A large file: the SHA-256 of its content and its size in bytes, or -1 if the client does not give it."""
 
     oid: str
     size: int
 
     def pointer(self) -> bytes:
-        """Return what stands in git in the place of the content."""
+        """Return the pointer that git stores in place of the content."""
         return f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.oid}\nsize {self.size}\n".encode()
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A file (bytes), a large file, or, with neither, what to delete: a folder for sure, or whatever is there."""
+    """A file (bytes) or large file to add, or, without content, a path to delete; `folder` requires a folder."""
 
     path: str
     content: bytes | Large | None = None
@@ -38,7 +38,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a commit is to be."""
+    """A requested commit."""
 
     summary: str
     description: str
@@ -47,18 +47,18 @@ class Asked:
 
     @property
     def message(self) -> str:
-        """Return the whole message."""
+        """Return the full commit message."""
         return f"{self.summary}\n\n{self.description}".strip()
 
 
 def read_pointer(data: bytes) -> Large | None:
-    """Return the large file that a blob points to, or None where it is a file itself."""
+    """Return the large file that a blob points to, or None if the blob is not a pointer."""
     match = _POINTER.fullmatch(data) if len(data) < 200 else None
     return Large(match[1].decode(), int(match[2])) if match else None
 
 
 def parse(body: bytes) -> Asked:
-    """Read a commit. Raises 400 where it cannot be understood, and 413 where it holds too much."""
+    """Read a commit. Raises 400 if it is not valid and 413 if it is too large."""
     limits.check_count(body.count(b"\n"), "operations", limits.OPERATIONS)
     header: dict[str, Any] | None = None
     operations = []
@@ -77,10 +77,12 @@ def parse(body: bytes) -> Asked:
 def _lines(body: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(io.BytesIO(body), 1):
         if len(line) > limits.LINE:
-            raise refused(413, f"Line {number} of the commit is longer than {limits.LINE} bytes: send a large file")
+            raise refused(
+                413, f"Line {number} of the commit is longer than {limits.LINE} bytes; upload the file as a large file"
+            )
         if line.strip():
-            asked = limits.parse(line)
-            key, value = (asked.get("key"), asked.get("value")) if isinstance(asked, dict) else (None, None)
+            entry = limits.parse(line)
+            key, value = (entry.get("key"), entry.get("value")) if isinstance(entry, dict) else (None, None)
             if not isinstance(key, str) or not isinstance(value, dict):
                 raise refused(400, f"Line {number} of the commit is not an object with a key and a value")
             yield key, value
@@ -92,18 +94,18 @@ def _operation(key: str, value: Mapping[str, Any]) -> Operation:
         folder = key == "deletedFolder"
         return Operation(path.removesuffix("/") if folder else path, folder=folder)
     if any(part.lower() in _FORBIDDEN or "\0" in part or "\\" in part for part in path.split("/")):
-        raise refused(422, f"{path} cannot be the path of a file")
+        raise refused(422, f"{path} is not a valid path for a file")
     if key == "file":
         return Operation(path, _content(value, path))
     oid = value.get("oid")
     if key == "lfsFile" and isinstance(oid, str) and re.fullmatch("[0-9a-f]{64}", oid):
         size = value.get("size", -1)
         return Operation(path, Large(oid, -1 if size == -1 else limits.size_of(size)))
-    raise refused(400, f"{key} of {path} is not an operation")
+    raise refused(400, f"{key} of {path} is not a valid operation")
 
 
 def _content(value: Mapping[str, Any], path: str) -> bytes | Large:
-    """Return a file's bytes, or the large file that they point to: it must have come, whoever wrote the pointer."""
+    """Return a file's bytes, or the large file that they point to, which must have been uploaded."""
     text = limits.text_of(value.get("content", ()), f"content of {path}", limits.LINE)
     try:
         data = base64.b64decode(text) if value.get("encoding") == "base64" else text.encode()
@@ -113,55 +115,55 @@ def _content(value: Mapping[str, Any], path: str) -> bytes | Large:
 
 
 @dataclass(slots=True)
-class _Place:
-    """What is at a path while a commit is applied: a file, or places below it, or for a while both."""
+class _Node:
+    """The content of a path while a commit is applied: a file, paths below it, or temporarily both."""
 
     blob: str | None = None
-    inside: "dict[str, _Place]" = field(default_factory=dict)
+    inside: "dict[str, _Node]" = field(default_factory=dict)
 
     def put(self, path: str, blob: str) -> None:
-        place = self
+        node = self
         for name in path.split("/"):
-            place = place.inside.setdefault(name, _Place())
-        place.blob = blob
+            node = node.inside.setdefault(name, _Node())
+        node.blob = blob
 
     def take(self, path: str, *, folder: bool) -> bool:
-        """Remove a file or all below it, and the folders that are empty then. Return whether there was anything."""
-        names, places = path.split("/"), [self]
+        """Remove a file or everything below it, and folders left empty. Return whether anything was removed."""
+        names, nodes = path.split("/"), [self]
         for name in names:
-            if name not in places[-1].inside:
+            if name not in nodes[-1].inside:
                 return False
-            places.append(places[-1].inside[name])
-        last = places[-1]
-        if last.blob is not None and not folder:
-            last.blob = None
-        elif last.inside:
-            last.inside = {}
+            nodes.append(nodes[-1].inside[name])
+        target = nodes[-1]
+        if target.blob is not None and not folder:
+            target.blob = None
+        elif target.inside:
+            target.inside = {}
         else:
             return False
-        for name, above, place in zip(reversed(names), places[-2::-1], places[:0:-1], strict=True):
-            if place.blob is not None or place.inside:
+        for name, parent, node in zip(reversed(names), nodes[-2::-1], nodes[:0:-1], strict=True):
+            if node.blob is not None or node.inside:
                 break
-            del above.inside[name]
+            del parent.inside[name]
         return True
 
     def files(self) -> Iterator[tuple[str, str, bool]]:
-        """Yield path and blob of each file, and whether it is a folder too."""
-        left = [("", self)]
-        while left:
-            path, place = left.pop()
-            if place.blob is not None:
-                yield path, place.blob, bool(place.inside)
-            left += [(f"{path}/{name}" if path else name, inner) for name, inner in place.inside.items()]
+        """Yield the path and the blob of each file, and whether it is also a folder."""
+        remaining = [("", self)]
+        while remaining:
+            path, node = remaining.pop()
+            if node.blob is not None:
+                yield path, node.blob, bool(node.inside)
+            remaining += [(f"{path}/{name}" if path else name, child) for name, child in node.inside.items()]
 
 
 def apply(files: Mapping[str, str], operations: Iterable[Operation], keep: Callable[[bytes], str]) -> dict[str, str]:
     """Return the files after the operations, as blob ids by path; `keep` stores bytes and returns their id.
 
-    Sizes of large files must be known by now. Raises 404 where what is to be deleted is not there and 400 where a
-    path would be both a file and a folder. Takes time in proportion to the paths, not to files times operations.
+    The sizes of large files must be known. Raises 404 if a path to delete does not exist and 400 if a path would be
+    both a file and a folder. The time is proportional to the number of paths, not to files times operations.
     """
-    root = _Place()
+    root = _Node()
     for path, blob in files.items():
         root.put(path, blob)
     for operation in operations:
@@ -170,9 +172,9 @@ def apply(files: Mapping[str, str], operations: Iterable[Operation], keep: Calla
             data = operation.content.pointer() if isinstance(operation.content, Large) else operation.content
             root.put(path, keep(data))
         elif not root.take(path, folder=operation.folder):
-            what = "folder" if operation.folder else "file"
-            raise refused(404, f"A {what} with this name doesn't exist: {path}", "EntryNotFound")
+            kind = "folder" if operation.folder else "file"
+            raise refused(404, f"A {kind} with this name doesn't exist: {path}", "EntryNotFound")
     rows = list(root.files())
     if both := [path for path, _, is_folder in rows if is_folder]:
-        raise refused(400, f"{min(both)} would be a file and a folder")
+        raise refused(400, f"{min(both)} would be both a file and a folder")
     return {path: blob for path, blob, _ in rows}

@@ -1,4 +1,4 @@
-"""Pages of collections: lists of repositories under a title."""
+"""Endpoints for collections: titled lists of repositories."""
 
 import hashlib
 import re
@@ -32,8 +32,8 @@ def _checked_title(title: str) -> str:
     return title
 
 
-def _found(request: web.Request, *, to_change: bool = False) -> dict[str, Any]:
-    """Return the collection of a request's path. Raises 401, 403 or 404."""
+def _collection_of(request: web.Request, *, to_change: bool = False) -> dict[str, Any]:
+    """Return the collection in a request's path. Raises 401, 403 or 404."""
     namespace, slug = request.match_info["ns"], request.match_info["slug"]
     accounts = request.app[ACCOUNTS]
     if to_change:
@@ -46,8 +46,8 @@ def _found(request: web.Request, *, to_change: bool = False) -> dict[str, Any]:
     return value
 
 
-def _keep(request: web.Request, value: dict[str, Any]) -> None:
-    """Write a collection down, as changed now."""
+def _save(request: web.Request, value: dict[str, Any]) -> None:
+    """Save a collection with the current time as its last change."""
     value["lastUpdated"] = stamp()
     for position, item in enumerate(value["items"]):
         item["position"] = position
@@ -56,7 +56,7 @@ def _keep(request: web.Request, value: dict[str, Any]) -> None:
 
 
 async def create(request: web.Request) -> web.Response:
-    """Create a collection; a namespace has a title once."""
+    """Create a collection. Titles are unique within a namespace."""
     body = await json_of(request)
     accounts = request.app[ACCOUNTS]
     token = accounts.must_be_known(request)
@@ -81,22 +81,22 @@ async def create(request: web.Request) -> web.Response:
         "gating": False,
         "shareUrl": "",
     }
-    _keep(request, value)
+    _save(request, value)
     return web.json_response(value)
 
 
 async def show(request: web.Request) -> web.Response:
     """Show a collection."""
-    return web.json_response(_found(request))
+    return web.json_response(_collection_of(request))
 
 
 async def listed(request: web.Request) -> web.Response:
-    """List collections: of owners, with an item (`models/a/b`), the last changed first if asked for."""
+    """List collections, filtered by owners and by items (`models/a/b`), optionally the last changed first."""
     accounts, query = request.app[ACCOUNTS], request.query
     token = accounts.asker(request)
     owners, items = set(query.getall("owner", [])), set(query.getall("item", []))
     rows = [
-        {key: each for key, each in value.items() if key != "position"}  # clients number the rows themselves
+        {key: field for key, field in value.items() if key != "position"}  # clients number the collections themselves
         for value in request.app[STORE].collections()
         if (not owners or value["owner"]["name"] in owners)
         and (not items or items & {f"{item['type']}s/{item['id']}" for item in value["items"]})
@@ -108,16 +108,16 @@ async def listed(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.Response:
-    """Change what a collection says of itself. The words of its slug are those of its title, the ending stays."""
-    value = _found(request, to_change=True)
+    """Change the properties of a collection. The slug follows the title, except for its ending, which stays."""
+    value = _collection_of(request, to_change=True)
     for key, new in (await json_of(request)).items():
         if not isinstance(new, _CHANGEABLE.get(key, ())):
-            raise refused(400, f"{key} cannot be changed so")
+            raise refused(400, f"{key} cannot be changed to this value")
         value[key] = text_of(new, key) if isinstance(new, str) else new
     _checked_title(value["title"])
     old = request.app[STORE].collection(*value["slug"].split("/"))
     value["slug"] = _slug(value["owner"]["name"], value["title"], value["slug"].rpartition("-")[2])
-    _keep(request, value)
+    _save(request, value)
     if old != request.app[STORE].collection(*value["slug"].split("/")):
         old.unlink()
     return web.json_response({"success": True, "data": value})
@@ -125,32 +125,32 @@ async def change(request: web.Request) -> web.Response:
 
 async def delete(request: web.Request) -> web.Response:
     """Delete a collection."""
-    value = _found(request, to_change=True)
+    value = _collection_of(request, to_change=True)
     request.app[STORE].collection(*value["slug"].split("/")).unlink()
     request[WROTE] = True
     return web.json_response({"success": True})
 
 
 async def add_item(request: web.Request) -> web.Response:
-    """Add a repository, or something that is not ours to look up."""
-    value = _found(request, to_change=True)
+    """Add a repository, or an item of a kind that this server does not look up."""
+    value = _collection_of(request, to_change=True)
     body = await json_of(request)
     item = body.get("item")
     if not isinstance(item, dict):
-        raise refused(400, "An item is an object with a type and an id")
+        raise refused(400, "An item must be an object with a type and an id")
     name, kind = text_of(item.get("id"), "id", 300), text_of(item.get("type"), "type")
     if kind in KINDS:
         namespace, _, rest = name.partition("/")
         repo = request.app[STORE].repo(KINDS[kind], namespace, rest)
         request.app[ACCOUNTS].must_see(request, namespace, private=repo.private)
     elif kind not in {"paper", "collection"}:
-        raise refused(400, f"A collection cannot hold a {kind!r}")
+        raise refused(400, f"A collection cannot contain a {kind!r}")
     new = {"_id": _id(value["slug"], kind, name), "id": name, "type": kind, "repoType": kind, "note": _note(body)}
-    if any(each["_id"] == new["_id"] for each in value["items"]):
+    if any(other["_id"] == new["_id"] for other in value["items"]):
         raise refused(409, "This item is already in the collection")
     value["items"].append(new)
     check_count(len(value["items"]), "items", _ITEMS)
-    _keep(request, value)
+    _save(request, value)
     return web.json_response(value)
 
 
@@ -167,23 +167,23 @@ def _item(request: web.Request, value: dict[str, Any]) -> dict[str, Any]:
 
 
 async def change_item(request: web.Request) -> web.Response:
-    """Change the note or the place of an item."""
-    value = _found(request, to_change=True)
+    """Change the note or the position of an item."""
+    value = _collection_of(request, to_change=True)
     body = await json_of(request)
     old = _item(request, value)
-    place = body.get("position", value["items"].index(old))
-    if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < _ITEMS:
-        raise refused(400, f"The position is not a number below {_ITEMS}")
+    position = body.get("position", value["items"].index(old))
+    if isinstance(position, bool) or not isinstance(position, int) or not 0 <= position < _ITEMS:
+        raise refused(400, f"The position must be a number below {_ITEMS}")
     value["items"].remove(old)
     new = old | ({"note": _note(body)} if "note" in body else {})
-    value["items"].insert(place, new)
-    _keep(request, value)
+    value["items"].insert(position, new)
+    _save(request, value)
     return web.json_response({"success": True})
 
 
 async def delete_item(request: web.Request) -> web.Response:
-    """Take an item out."""
-    value = _found(request, to_change=True)
+    """Remove an item."""
+    value = _collection_of(request, to_change=True)
     value["items"].remove(_item(request, value))
-    _keep(request, value)
+    _save(request, value)
     return web.json_response({"success": True})

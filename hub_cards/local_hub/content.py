@@ -1,4 +1,4 @@
-"""Pages of what is in a repository: trees, what is at some paths, and the files."""
+"""Endpoints for the content of a repository: trees, information on paths, and files."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -16,34 +16,34 @@ from hub_cards.local_hub.store import Repo, stamp
 
 
 async def tree(request: web.Request) -> web.Response:
-    """List a folder, or all below it."""
+    """List a folder, or everything below it."""
     repo = found(request)
     commit = repo.at(request.match_info["rev"])
-    every = repo.git.flat(commit.tree)
-    below = request.match_info.get("path", "").strip("/")
-    if below and (below not in every or every[below].mode == git.FILE):
-        raise no_entry(below, commit.id)
-    inside = {path: entry for path, entry in every.items() if not below or path.startswith(f"{below}/")}
+    entries = repo.git.flat(commit.tree)
+    folder = request.match_info.get("path", "").strip("/")
+    if folder and (folder not in entries or entries[folder].mode == git.FILE):
+        raise no_entry(folder, commit.id)
+    listed = {path: entry for path, entry in entries.items() if not folder or path.startswith(f"{folder}/")}
     if not truth(request.query.get("recursive")):
-        depth = below.count("/") + 1 if below else 0
-        inside = {path: entry for path, entry in inside.items() if path.count("/") == depth}
-    inside = dict(sorted(inside.items(), key=lambda row: row[1].mode == git.FILE))  # the Hub shows folders first
-    rows = _rows(repo, commit, inside, expand=truth(request.query.get("expand")))
+        depth = folder.count("/") + 1 if folder else 0
+        listed = {path: entry for path, entry in listed.items() if path.count("/") == depth}
+    listed = dict(sorted(listed.items(), key=lambda row: row[1].mode == git.FILE))  # the Hub shows folders first
+    rows = _rows(repo, commit, listed, expand=truth(request.query.get("expand")))
     return page(request, rows, request.app[PAGE])
 
 
 async def paths_info(request: web.Request) -> web.Response:
-    """Tell what is at some paths; a path with nothing there is left out."""
+    """Describe the entries at some paths; paths that do not exist are omitted."""
     repo = found(request)
-    asked, expand = _asked(request.content_type, await body_of(request))
+    paths, expand = _requested(request.content_type, await body_of(request))
     commit = repo.at(request.match_info["rev"])
-    every = repo.git.flat(commit.tree)
-    there = {path.strip("/"): every[path.strip("/")] for path in asked if path.strip("/") in every}
-    return web.json_response(_rows(repo, commit, there, expand=expand))
+    entries = repo.git.flat(commit.tree)
+    existing = {path.strip("/"): entries[path.strip("/")] for path in paths if path.strip("/") in entries}
+    return web.json_response(_rows(repo, commit, existing, expand=expand))
 
 
-def _asked(content_type: str, body: bytes) -> tuple[list[str], bool]:
-    """Return the paths that are asked about, and whether all is to be told of them. Raises 400 or 413."""
+def _requested(content_type: str, body: bytes) -> tuple[list[str], bool]:
+    """Return the requested paths, and whether to describe them in full. Raises 400 or 413."""
     value: Any
     if content_type == "application/json":
         value = parse(body)
@@ -53,7 +53,7 @@ def _asked(content_type: str, body: bytes) -> tuple[list[str], bool]:
     paths = value.get("paths", []) if isinstance(value, dict) else None
     paths = [paths] if isinstance(paths, str) else paths
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise refused(400, "The paths are not a list of texts")
+        raise refused(400, "The paths must be a list of strings")
     check_count(len(paths), "paths", ROWS)
     return paths, truth(value.get("expand"))
 
@@ -78,21 +78,21 @@ def _rows(repo: Repo, commit: Commit, entries: Mapping[str, Entry], *, expand: b
 
 
 def _last_changes(repo: Repo, commit: Commit, paths: Collection[str]) -> dict[str, Commit]:
-    """Return, for each path, the commit that made it what it is."""
+    """Return, for each path, the commit that last changed it."""
     changed: dict[str, Commit] = {}
-    for newer in repo.git.history(commit):
-        now = repo.git.flat(newer.tree)
-        before = repo.git.flat(repo.git.commit(newer.parents[0]).tree) if newer.parents else {}
+    for ancestor in repo.git.history(commit):
+        after = repo.git.flat(ancestor.tree)
+        before = repo.git.flat(repo.git.commit(ancestor.parents[0]).tree) if ancestor.parents else {}
         for path in paths - changed.keys():
-            if now.get(path) != before.get(path):
-                changed[path] = newer
+            if after.get(path) != before.get(path):
+                changed[path] = ancestor
         if len(changed) == len(paths):
             break
     return changed
 
 
 async def resolve(request: web.Request) -> web.StreamResponse:
-    """Send a file, or say where a large one is; by `raw`, send what stands in git, a pointer too."""
+    """Send a file, or redirect to a large one; with `raw`, send what git stores, even if it is a pointer."""
     repo = found_with_files(request)
     commit = repo.at(request.match_info["rev"])
     path = request.match_info["path"]

@@ -1,4 +1,4 @@
-"""What the Hub tells of a repository: everything, or the properties that are asked for."""
+"""The Hub's description of a repository: all of its properties, or the requested ones."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _PROPERTIES = {
 
 
 def narrowed(full: Mapping[str, Any], kind: str, wanted: Sequence[str]) -> dict[str, Any]:
-    """Return the properties that are asked for, or everything. Raises 400 for one that no such repository has."""
+    """Return the requested properties, or all of them. Raises 400 for a property that this kind does not have."""
     if unknown := set(wanted).difference(_PROPERTIES[kind]):
         raise refused(400, f'"expand" must be one of [{", ".join(_PROPERTIES[kind])}]', unknown=sorted(unknown))
     return {key: full[key] for key in [*_BARE, *wanted] if key in full} if wanted else dict(full)
@@ -31,7 +31,7 @@ def narrowed(full: Mapping[str, Any], kind: str, wanted: Sequence[str]) -> dict[
 
 def described(repo: Repo, commit: Commit, *, blobs: bool) -> dict[str, Any]:
     """Describe a repository at a commit; with `blobs`, the sizes and ids of its files."""
-    kept = repo.info
+    stored = repo.info
     card = metadata(repo.text(commit, "README.md"))
     files = {path: entry.id for path, entry in repo.git.flat(commit.tree).items() if entry.mode == git.FILE}
     sizes = {large.oid if large else blob: size for blob in files.values() for size, large in [repo.facts(blob)]}
@@ -42,10 +42,10 @@ def described(repo: Repo, commit: Commit, *, blobs: bool) -> dict[str, Any]:
         "author": repo.namespace,
         "sha": commit.id,
         "lastModified": stamp(commit.when),
-        "createdAt": kept["createdAt"],
-        "private": kept["private"],
-        "gated": kept.get("gated", False),
-        "xetEnabled": kept.get("xetEnabled", False),
+        "createdAt": stored["createdAt"],
+        "private": stored["private"],
+        "gated": stored.get("gated", False),
+        "xetEnabled": stored.get("xetEnabled", False),
         "disabled": False,
         "downloads": 0,
         "downloadsAllTime": 0,
@@ -63,7 +63,7 @@ def described(repo: Repo, commit: Commit, *, blobs: bool) -> dict[str, Any]:
 
 
 def repository_id(repo: Repo) -> str:
-    """Return the id that clients are told, which is another one under another name."""
+    """Return the id that clients see. It changes when the repository is renamed."""
     return hashlib.sha256(repo.page.encode()).hexdigest()[:24]
 
 

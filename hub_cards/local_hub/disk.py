@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all. IO.
+"""Atomic writes of files. IO.
 
-A killed process leaves the old file or the new one. Nothing is flushed to the device: what a power cut may cost
-is a rehearsal.
+A killed process leaves either the old file or the new one. Nothing is flushed to the device, because a power failure
+would only cost a rehearsal.
 """
 
 import json
@@ -12,19 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_RESERVE = 256 << 20  # bytes that stay free: a full disk stops more than this server
+_RESERVE = 256 << 20  # bytes to keep free, as a full disk would affect other programs too
 
 
 def spare(folder: Path) -> int:
-    """Return how many bytes may still be written to the disk of a folder."""
+    """Return how many more bytes may be written to the disk of a folder."""
     return max(shutil.disk_usage(folder).free - _RESERVE, 0)
 
 
 @contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
-    """Yield a stream whose bytes become the file at `path` if the block ends well."""
+    """Yield a stream whose bytes become the file at `path` if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # One name a writer: two uploads of the same content may overlap.
+    # Each writer uses its own temporary name, as two uploads of the same content may overlap.
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as new:
         partial = Path(new.name)
         try:
@@ -38,18 +38,18 @@ def written(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole."""
+    """Write a file atomically."""
     with written(path) as stream:
         stream.write(data)
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a value as JSON, whole."""
+    """Write a value as JSON, atomically."""
     write_bytes(path, json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")
 
 
 def read_json(path: Path) -> Any:
-    """Return the value of a JSON file, or None where there is no such file."""
+    """Return the value in a JSON file, or None if the file does not exist."""
     try:
         return json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):

@@ -1,18 +1,20 @@
-"""Faults on demand. A rule says which request goes wrong, and how; rules are JSON, in a file or over the network.
+"""Faults on demand. Rules define which requests fail and how; they are JSON, from a file or over the network.
 
     {"method": "POST", "path": "/commit/", "nth": 2, "times": 1, "when": "after", "do": "drop"}
 
-`method` is the whole method and `path` a part of the path, both as plain text; left out, all fit. The rule comes true
-at the `nth` request that fits (1 if not given) and `times` in a row (1; 0 without end). `when` is `before` what was
-asked for happens, so that it does not, or `after` it. What it does:
+`method` is the full method and `path` a part of the path, both as plain text; if omitted, they match every request. The
+rule applies from the `nth` matching request on (default 1), `times` times in a row (default 1; 0: without limit).
+`when` is `before` (the request is not carried out, except with `slow` and `cut`) or `after` (it is). The values of `do`
+are:
 
-- `status`: answers `status` (503 if not given), with `retry_after` seconds if given; with `html` as a page;
-- `drop`: closes the connection without an answer;
-- `slow`: waits for `seconds` (1);
-- `cut`: says the whole length, sends the first `bytes` (0) of the body, and closes the connection;
-- `kill`: ends a process, then drops. Which one is never said by a rule, which may have come over the network: who
-  starts the server says it, as `to_kill`. It is the server itself where it is a process of its own;
-- `call`: calls `hook`, a function without arguments, then drops (for `start` in a test; no JSON holds a function).
+- `status`: responds with `status` (default 503), with `retry_after` seconds if given, and as a page with `html`;
+- `drop`: closes the connection without a response;
+- `slow`: waits for `seconds` (default 1);
+- `cut`: announces the full length, sends the first `bytes` (default 0) of the body, and closes the connection;
+- `kill`: ends a process, then drops the connection. A rule cannot choose the process, as it may come over the network:
+  whoever starts the server does, with `to_kill`. A server that runs as a separate process ends itself;
+- `call`: calls `hook`, a function without arguments, then drops the connection (for `start` in a test; JSON has no
+  functions).
 """
 
 import asyncio
@@ -28,20 +30,18 @@ from aiohttp import web
 from hub_cards.local_hub.answers import BEGUN, CUT
 from lrldata.output import tell
 
-ToKill = Path | Callable[[], object]  # a file that holds the id of a process, or a function that ends one
+ToKill = Path | Callable[[], object]  # a file with the id of a process, or a function that ends one
 _DOES = {"status", "drop", "slow", "cut", "kill", "call"}
 _TEXTS = ("do", "method", "path", "when")
 _RANGES = {"nth": (1, 1 << 30), "times": (0, 1 << 30), "status": (200, 599), "retry_after": (0, 86_400)}
 _RANGES |= {"seconds": (0, 600), "bytes": (0, 1 << 40)}
 _RULES = 1_000
-_PAGE = (
-    "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0} a fault that was asked for</h1></body></html>"
-)
+_PAGE = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0} injected fault</h1></body></html>"
 
 
 @dataclass
 class Rule:
-    """One rule, and how many requests have fitted it."""
+    """A rule, and the number of requests that have matched it."""
 
     do: str
     method: str = ""
@@ -60,31 +60,33 @@ class Rule:
     def __post_init__(self) -> None:
         for name in _TEXTS:
             if not isinstance(getattr(self, name), str):
-                raise TypeError(f"{name} of a fault is a text")
+                raise TypeError(f"{name} of a fault must be a string")
         if set("*|^\\") & {*self.method, *self.path}:
-            raise ValueError("method and path of a fault are plain text, not regular expressions")
+            raise ValueError("method and path of a fault must be plain text, not regular expressions")
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             kinds = int | float if name == "seconds" else int
-            number = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
-            if not number and not (name == "retry_after" and value is None):
-                raise ValueError(f"{name} of a fault is a number from {low} to {high}")
+            is_number = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
+            if not is_number and not (name == "retry_after" and value is None):
+                raise ValueError(f"{name} of a fault must be a number from {low} to {high}")
         if not isinstance(self.html, bool):
-            raise TypeError("html of a fault is true or false")
+            raise TypeError("html of a fault must be true or false")
         if self.do not in _DOES or self.when not in {"before", "after"}:
-            raise ValueError(f"a fault cannot {self.do!r} {self.when!r}: see the head of faults.py")
+            raise ValueError(
+                f"do {self.do!r} or when {self.when!r} of a fault is not known: see the docstring of faults.py"
+            )
         if not (callable(self.hook) or (self.hook is None and self.do != "call")):
-            raise TypeError("hook of a fault is a function")
+            raise TypeError("hook of a fault must be a function")
 
     def comes_true(self, method: str, path: str) -> bool:
-        """Count a request if it fits, and return whether it is one of those that go wrong."""
+        """Count a request if it matches, and return whether the rule applies to it."""
         if self.method not in {"", method} or self.path not in path:
             return False
         self.seen += 1
         return self.seen >= self.nth and (not self.times or self.seen < self.nth + self.times)
 
     def answer(self) -> web.Response:
-        """Return the answer of a `status` rule."""
+        """Return the response of a `status` rule."""
         headers = {}
         if self.retry_after is not None:
             headers["Retry-After"] = str(self.retry_after)
@@ -93,38 +95,38 @@ class Rule:
             return web.Response(
                 status=self.status, text=_PAGE.format(self.status), content_type="text/html", headers=headers
             )
-        return web.json_response({"error": "a fault that was asked for"}, status=self.status, headers=headers)
+        return web.json_response({"error": "injected fault"}, status=self.status, headers=headers)
 
 
-_KEYS = {each.name for each in fields(Rule) if each.init}
+_KEYS = {attribute.name for attribute in fields(Rule) if attribute.init}
 
 
 class Faults:
-    """The rules of a server, and what its `kill` rules end: nothing, so that there can be none, if it is not given."""
+    """The rules of a server, and what its `kill` rules end; without `to_kill`, there can be no such rules."""
 
     def __init__(self, to_kill: ToKill | None = None) -> None:
         self.rules: list[Rule] = []
         self._to_kill = to_kill
 
     def set(self, rules: Iterable[Mapping[str, Any]]) -> None:
-        """Take other rules in place of those so far. Raises TypeError or ValueError for one that cannot be meant."""
+        """Replace the rules. Raises TypeError or ValueError if one is not valid."""
         rules = list(rules)
         if len(rules) > _RULES or not all(isinstance(rule, Mapping) for rule in rules):
-            raise TypeError(f"faults are a list of at most {_RULES} objects")
+            raise TypeError(f"faults must be a list of at most {_RULES} objects")
         for rule in rules:
             if unknown := sorted(rule.keys() - _KEYS):
-                raise ValueError(f"a fault has no {unknown[0]!r}: see the head of faults.py")
+                raise ValueError(f"a fault has no {unknown[0]!r}: see the docstring of faults.py")
             if rule.get("do") == "kill" and self._to_kill is None:
-                raise ValueError("no process was given to end when this server was started: see `to_kill`")
+                raise ValueError("this server was started without a process to end: see `to_kill`")
         self.rules = [Rule(**rule) for rule in rules]
 
     def pick(self, request: web.Request) -> Rule | None:
-        """Return the first rule that comes true for a request; all of them count it."""
-        true = [rule for rule in self.rules if rule.comes_true(request.method, request.path)]
-        return true[0] if true else None
+        """Return the first rule that applies to a request; all matching rules count it."""
+        applicable = [rule for rule in self.rules if rule.comes_true(request.method, request.path)]
+        return applicable[0] if applicable else None
 
     def come_true(self, rule: Rule) -> None:
-        """Do what a `kill` or `call` rule says."""
+        """Carry out a `kill` or `call` rule."""
         if rule.do == "call":
             if rule.hook is not None:
                 rule.hook()
@@ -135,23 +137,23 @@ class Faults:
 
 
 def end_this_process() -> None:
-    """Kill the process of the server, as if by another one."""
+    """Kill the server's own process, as another process would."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _end(pid_file: Path) -> None:
-    """Kill the process whose id is in a file. Prints a warning where there is none."""
+    """Kill the process whose id is in a file. Print a warning if the file has no valid id."""
     try:
         os.kill(_process_in(pid_file), signal.SIGKILL)
     except ProcessLookupError:
-        return  # it was quicker
+        return  # it has already ended
     except (OSError, ValueError) as error:
-        tell(f"warning: {pid_file} names no process to end: {error}")
+        tell(f"warning: {pid_file}: no process to end: {error}")
 
 
 def _process_in(pid_file: Path) -> int:
     process = int(pid_file.read_text("utf-8"))
-    if process <= 1:  # 0 and less are groups of processes
+    if process <= 1:  # 0 and negative numbers are process groups
         raise ValueError(f"{process} is not the id of a process to end")
     return process
 
@@ -160,7 +162,7 @@ Handler = Callable[[web.Request], Any]
 
 
 async def with_fault(faults: Faults, rule: Rule, request: web.Request, handler: Handler) -> web.StreamResponse | None:
-    """Serve a request that goes wrong; None means that the connection was closed without an answer."""
+    """Serve a request with a fault; None means that the connection was closed without a response."""
     if rule.do == "cut":
         request[CUT] = rule.bytes
         await _cut(request, await _settled(request, handler), rule.bytes)
@@ -170,7 +172,7 @@ async def with_fault(faults: Faults, rule: Rule, request: web.Request, handler: 
         return await _settled(request, handler)
     if rule.when == "after":
         if rule.do != "slow":
-            request[CUT] = 0  # a file that is sent piece by piece sends none
+            request[CUT] = 0  # send nothing of a file that is sent piece by piece
         response = await _settled(request, handler)
         if rule.do == "slow":
             await asyncio.sleep(rule.seconds)
@@ -184,7 +186,7 @@ async def with_fault(faults: Faults, rule: Rule, request: web.Request, handler: 
 
 
 async def _settled(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Return a handler's answer, be it an error."""
+    """Return a handler's response, even if it is an error."""
     try:
         response: web.StreamResponse = await handler(request)
     except web.HTTPException as error:
@@ -200,7 +202,7 @@ def _drop(request: web.Request) -> None:
 
 
 async def _cut(request: web.Request, response: web.StreamResponse, length: int) -> None:
-    """Send the head of an answer and the first bytes of its body."""
+    """Send the head of a response and the first bytes of its body."""
     if isinstance(response, web.Response) and not response.prepared:
         body = response.body if isinstance(response.body, bytes) else b""
         short = web.StreamResponse(status=response.status, headers=response.headers)
@@ -208,4 +210,4 @@ async def _cut(request: web.Request, response: web.StreamResponse, length: int) 
         await short.prepare(request)
         await short.write(body[:length])
     if request.transport is not None:
-        request.transport.close()  # unlike abort(), after what was written
+        request.transport.close()  # unlike abort(), this first sends what was written

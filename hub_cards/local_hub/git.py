@@ -1,8 +1,8 @@
-"""A bare git repository: loose objects and references, as git itself reads and checks them. IO.
+"""A bare git repository: loose objects and references that git itself can read and check. IO.
 
-Only what this server needs, and no program to call: objects are content-addressed files, a reference is a file with
-an id. Objects are written before the reference that makes them visible, so that a killed server leaves nothing but
-objects that nobody refers to. Nothing here packs; do not run `git gc` on a served repository.
+It implements only what this server needs, without calling git: objects are content-addressed files, and a reference is
+a file with an id. Objects are written before the reference that makes them visible, so a killed server leaves at most
+unreferenced objects. Nothing here reads packs, so do not run `git gc` on a served repository.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ from pathlib import Path
 from hub_cards.local_hub.disk import write_bytes
 
 FOLDER, FILE = "40000", "100644"
-_SMALL, _KEPT = 16 << 10, 512  # bytes of an object that is kept in memory; how many are
-_ID = re.compile(r"[0-9a-f]{7,40}")  # shorter, it could be too many
+_SMALL, _KEPT = 16 << 10, 512  # maximum bytes of an object cached in memory; maximum number of them
+_ID = re.compile(r"[0-9a-f]{7,40}")  # fewer digits could match too many objects
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
-# As `git check-ref-format` has it, and nothing that a URL or a file system could misread.
+# The rules of `git check-ref-format`, without names that a URL or a file system could misread.
 _REF_NAME = re.compile(
     r"(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|\.$|/$))[^\x00-\x20\x7f~^:?*\[\\./][^\x00-\x20\x7f~^:?*\[\\]*"
 )
@@ -29,7 +29,7 @@ _REF_NAME = re.compile(
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit; `when` is in seconds since 1970, in UTC."""
+    """A commit; `when` is in seconds since 1970 (UTC)."""
 
     id: str
     tree: str
@@ -58,13 +58,13 @@ class Entry:
 
 
 def blob_id(data: bytes) -> str:
-    """Return the id that git gives to a file of these bytes."""
+    """Return the id that git gives to a file with these bytes."""
     return _id_of("blob", data)
 
 
 def is_ref_name(name: str) -> bool:
-    """Return whether a branch or tag can be named so."""
-    # A file has the name, and a temporary one beside it a longer one.
+    """Return whether this can be the name of a reference."""
+    # The reference is a file of this name, next to a temporary file with a longer name.
     return len(name.encode()) <= 200 and _REF_NAME.fullmatch(name) is not None
 
 
@@ -73,17 +73,17 @@ def _id_of(kind: str, data: bytes) -> str:
 
 
 class Repository:
-    """The bare repository in a folder."""
+    """A bare repository in a folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Objects never change, so what was read once stays true.
+        # Objects never change, so cached ones stay valid.
         self._known: dict[str, tuple[str, bytes]] = {}
         self.flat = lru_cache(maxsize=64)(self._flat)
 
     @classmethod
     def create(cls, path: Path) -> "Repository":
-        """Make the files of an empty repository with `main` as its branch."""
+        """Create the files of an empty repository whose branch is `main`."""
         for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
             (path / folder).mkdir(parents=True)
         (path / "HEAD").write_text("ref: refs/heads/main\n", "utf-8")
@@ -96,14 +96,14 @@ class Repository:
         return self.path / "objects" / name[:2] / name[2:]
 
     def write(self, kind: str, data: bytes) -> str:
-        """Keep an object and return its id."""
+        """Store an object and return its id."""
         name = _id_of(kind, data)
         if not self._object(name).exists():
             write_bytes(self._object(name), zlib.compress(b"%s %d\0" % (kind.encode(), len(data)) + data, 1))
         return name
 
     def read(self, name: str) -> tuple[str, bytes]:
-        """Return the kind and the bytes of an object. Raises KeyError where there is none."""
+        """Return the kind and the bytes of an object. Raises KeyError if it does not exist."""
         value = self._known.get(name) or self._read(name)
         if len(value[1]) <= _SMALL:
             if len(self._known) >= _KEPT:
@@ -122,16 +122,16 @@ class Repository:
     def tree(self, name: str) -> dict[str, Entry]:
         """Return the entries of a tree by name."""
         _, data = self.read(name)
-        entries, at = {}, 0
-        while at < len(data):
-            end = data.index(b"\0", at)
-            mode, _, path = data[at:end].partition(b" ")
+        entries, position = {}, 0
+        while position < len(data):
+            end = data.index(b"\0", position)
+            mode, _, path = data[position:end].partition(b" ")
             entries[path.decode()] = Entry(mode.decode(), data[end + 1 : end + 21].hex())
-            at = end + 21
+            position = end + 21
         return entries
 
     def write_tree(self, files: dict[str, str]) -> str:
-        """Keep the trees of files, given as blob ids by path, and return the root's id."""
+        """Store the trees of files, given as blob ids by path, and return the id of the root tree."""
         entries: dict[str, Entry] = {}
         folders: dict[str, dict[str, str]] = {}
         for path, name in files.items():
@@ -142,7 +142,7 @@ class Repository:
                 entries[head] = Entry(FILE, name)
         for head, inside in folders.items():
             entries[head] = Entry(FOLDER, self.write_tree(inside))
-        # git orders a folder as if its name ended in a slash.
+        # git sorts a folder as if its name ended with a slash.
         order = sorted(entries, key=lambda name: name.encode() + (b"/" if entries[name].mode == FOLDER else b""))
         data = b"".join(
             b"%s %s\0%s" % (entries[name].mode.encode(), name.encode(), bytes.fromhex(entries[name].id))
@@ -151,28 +151,28 @@ class Repository:
         return self.write("tree", data)
 
     def _flat(self, name: str) -> dict[str, Entry]:
-        """Return all files and folders below a tree by path, a folder before what it holds."""
-        found = {}
+        """Return all files and folders below a tree by path, each folder before its content."""
+        entries = {}
         for head, entry in self.tree(name).items():
-            found[head] = entry
+            entries[head] = entry
             if entry.mode == FOLDER:
-                found |= {f"{head}/{rest}": inside for rest, inside in self._flat(entry.id).items()}
-        return found
+                entries |= {f"{head}/{rest}": inner for rest, inner in self._flat(entry.id).items()}
+        return entries
 
     def write_commit(self, tree: str, parents: tuple[str, ...], author: str, when: int, message: str) -> str:
-        """Keep a commit and return its id."""
+        """Store a commit and return its id."""
         person = f"{_plain(author)} <{_plain(author)}@localhost> {when} +0000"
         lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {person}", f"committer {person}"]
         return self.write("commit", ("\n".join(lines) + f"\n\n{message.replace(chr(0), '')}\n").encode())
 
     def write_tag(self, name: str, commit: str, author: str, when: int, message: str) -> str:
-        """Keep an annotated tag of a commit and return the id of the tag."""
+        """Store an annotated tag of a commit and return the id of the tag."""
         person = f"{_plain(author)} <{_plain(author)}@localhost> {when} +0000"
         head = f"object {commit}\ntype commit\ntag {name}\ntagger {person}\n"
         return self.write("tag", f"{head}\n{message.replace(chr(0), '')}\n".encode())
 
     def commit(self, name: str) -> Commit:
-        """Return the commit of an id, or the one that a tag of that id is on. Raises KeyError where there is none."""
+        """Return the commit with an id, or the commit of the tag with that id. Raises KeyError if there is none."""
         kind, data = self.read(name)
         if kind not in {"commit", "tag"}:
             raise KeyError(name)
@@ -191,7 +191,7 @@ class Repository:
         )
 
     def history(self, commit: Commit) -> Iterator[Commit]:
-        """Yield a commit and those before it, the newest first."""
+        """Yield a commit and its ancestors, the newest first."""
         yield commit
         while commit.parents:
             commit = self.commit(commit.parents[0])
@@ -200,14 +200,14 @@ class Repository:
     # References
 
     def ref(self, name: str) -> str | None:
-        """Return what a full reference name (`refs/heads/main`) points to."""
+        """Return the id that a full reference name (`refs/heads/main`) points to, or None."""
         try:
             return (self.path / name).read_text("utf-8").strip()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
 
     def set_ref(self, name: str, target: str) -> None:
-        """Point a reference to an object. Raises OSError where `a` and `a/b` meet, which git forbids."""
+        """Point a reference to an object. Raises OSError if `a` and `a/b` would both exist, which git forbids."""
         write_bytes(self.path / name, f"{target}\n".encode())
 
     def delete_ref(self, name: str) -> None:
@@ -215,25 +215,25 @@ class Repository:
         (self.path / name).unlink()
 
     def refs(self, below: str) -> dict[str, Commit]:
-        """Return the commits that the references below a prefix (`refs/heads/`) point to, by short name."""
+        """Return the commits of the references below a prefix (`refs/heads/`), by short name."""
         root = self.path / below
         files = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.endswith(".partial"))
         names = [path.relative_to(root).as_posix() for path in files]
         return {name: self.commit((root / name).read_text("utf-8").strip()) for name in names}
 
     def resolve(self, revision: str) -> Commit | None:
-        """Return the commit that a branch, tag, full reference or id names; an id may be cut to seven digits."""
+        """Return the commit that a branch, tag, full reference or id names; an id needs at least seven digits."""
         for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
             if is_ref_name(revision) and name.startswith("refs/") and (target := self.ref(name)):
                 return self.commit(target)
         commits = []
-        for name in self._begun_so(revision):
+        for name in self._ids_with_prefix(revision):
             with suppress(KeyError):
                 commits.append(self.commit(name))
         return commits[0] if len(commits) == 1 else None
 
-    def _begun_so(self, digits: str) -> list[str]:
-        """Return the ids of all objects that begin with some digits."""
+    def _ids_with_prefix(self, digits: str) -> list[str]:
+        """Return the ids of all objects that start with these digits."""
         if not _ID.fullmatch(digits):
             return []
         return [digits[:2] + path.name for path in (self.path / "objects" / digits[:2]).glob(f"{digits[2:]}*")]
@@ -244,8 +244,8 @@ def _plain(name: str) -> str:
 
 
 def remove(repository: Repository) -> None:
-    """Delete a repository: out of sight at once, then file by file."""
-    gone = repository.path.with_name(f".{repository.path.name}.gone")
-    shutil.rmtree(gone, ignore_errors=True)
-    repository.path.rename(gone)
-    shutil.rmtree(gone)
+    """Delete a repository: hide it at once, then remove its files."""
+    hidden = repository.path.with_name(f".{repository.path.name}.gone")
+    shutil.rmtree(hidden, ignore_errors=True)
+    repository.path.rename(hidden)
+    shutil.rmtree(hidden)

@@ -1,9 +1,9 @@
-"""What was asked of the server: a line of JSON a request, in the order of their ends. IO.
+"""A log of the requests to the server: one line of JSON per request, in the order in which they ended. IO.
 
     {"n": 7, "method": "POST", "path": "/api/datasets/a/b/commit/main", "status": 200, "wrote": true}
 
-`n` counts requests in the order of their beginnings and goes on after a restart; `status` is null where no answer
-was sent; `wrote` says that something on disk may be another thing than before; `fault` names one that was asked for.
+`n` numbers requests in the order in which they began, also across restarts. `status` is null if no response was sent.
+`wrote` says whether something on disk may have changed. `fault` names the fault of the request, if any.
 """
 
 import json
@@ -16,12 +16,12 @@ from aiohttp import web
 
 from hub_cards.local_hub.answers import WROTE
 
-# Values of other names are left out: a query may hold a signature, or whatever a client put there.
+# Other values are hidden, as a query may contain a signature, or anything else that a client sends.
 _SHOWN = {"recursive", "expand", "expand[]", "blobs", "cursor", "limit", "owner", "create_pr", "include_prs", "part"}
 
 
 class Journal:
-    """The journal in a file; `redact` takes tokens out of a text, and `on_entry` is called with each entry."""
+    """A journal in a file. `redact` removes tokens from text, and `on_entry` is called with each entry."""
 
     def __init__(
         self, path: Path, redact: Callable[[str], str], on_entry: Callable[[Mapping[str, Any]], None] = lambda _: None
@@ -31,12 +31,12 @@ class Journal:
         self._count = max((entry["n"] for entry in entries(path)), default=0)
 
     def begin(self) -> int:
-        """Return the number of a request that begins."""
+        """Return the number of a new request."""
         self._count += 1
         return self._count
 
     def end(self, number: int, request: web.Request, status: int | None, fault: str | None) -> None:
-        """Write down a request that has ended."""
+        """Log a request that has ended."""
         entry: dict[str, Any] = {
             "n": number,
             "method": request.method,
@@ -52,13 +52,13 @@ class Journal:
 
 
 def shown(path: str, query: str) -> str:
-    """Return a path with its query, without what may be secret."""
+    """Return a path with its query, without values that may be secret."""
     pairs = [(key, value if key in _SHOWN else "...") for key, value in parse_qsl(query, keep_blank_values=True)]
     return f"{path}?{urlencode(pairs)}" if pairs else path
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
-    """Return the entries of a journal; a last line that a killed server left unfinished is not one."""
+    """Return the entries of a journal, without a last line that a killed server left unfinished."""
     if not path.exists():
         return []
     lines = path.read_text("utf-8").split("\n")

@@ -1,6 +1,7 @@
-"""Which files are large ones by .gitattributes, and which are ignored by .gitignore. Pure.
+"""Decide which files are large by .gitattributes, and which are ignored by .gitignore. Pure.
 
-Both may come with a request, so no pattern may take more than time in proportion to its length times the path's.
+Both can come with a request, so matching takes at most time proportional to the length of the pattern times that of the
+path.
 """
 
 import re
@@ -12,9 +13,9 @@ from hub_cards.local_hub.answers import refused
 _SUFFIXES = """7z arrow bin bz2 ckpt ftz gz h5 joblib lz4 mlmodel model msgpack npy npz onnx ot parquet pb pickle
 pkl pt pth rar safetensors tar tflite tgz wasm xz zip zst mp3 flac wav ogg jpg jpeg png gif webp mp4""".split()
 DEFAULT_ATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in _SUFFIXES)
-_LINES, _LENGTH = 1_000, 256  # lines that say something, and characters of each
-# Characters of patterns times characters of paths in one request: two seconds at worst, as measured. To begin a match
-# takes as long as some characters more.
+_LINES, _LENGTH = 1_000, 256  # lines that are not blank or comments, and characters per line
+# Maximum of pattern characters times path characters in one request (at worst two seconds, as measured), and the cost of
+# starting a match, in characters.
 _EFFORT, _BEGIN = 1_000_000_000, 20
 _PIECE = re.compile(r"\*+|\?|\[[!^]?\]?[^\]]*\]|[^*?\[]+|\[")
 _FOLDERS = r"(?:[^/]++/)*?"
@@ -22,10 +23,10 @@ _FOLDERS = r"(?:[^/]++/)*?"
 
 @lru_cache(maxsize=4 * _LINES)
 def _expression(pattern: str) -> re.Pattern[str]:
-    """Return what matches a path as git does: `*` stops at a slash, `**` does not; no slash means any depth.
+    """Return an expression that matches paths as git does: only `**` crosses slashes; no slash means any depth.
 
-    The first place at which a part between two stars fits is as good as any other, as a star takes whatever is left.
-    So the parts are atomic groups: what has fitted is not tried again elsewhere.
+    The first match of a part between two stars is as good as any other, because the next star matches whatever is left.
+    So the parts are atomic groups, which the expression does not try to match again elsewhere.
     """
     names = pattern.strip("/").split("/")
     groups: list[list[str]] = [[]]
@@ -44,7 +45,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def _name(pattern: str) -> str:
-    """Return the regular expression of one name of a path."""
+    """Return the regular expression for one name in a path."""
     parts = [""]
     for piece in _PIECE.findall(pattern):
         if piece.startswith("*"):
@@ -59,33 +60,33 @@ def _name(pattern: str) -> str:
 
 
 def _set(piece: str) -> str:
-    """Return the regular expression of `[a-z]` or `[!a-z]`; a range that ends before it begins holds nothing."""
+    """Return the regular expression for `[a-z]` or `[!a-z]`; a range that ends before it begins is empty."""
     text = piece[1:-1]
     excluded = text[:1] in ("!", "^")
-    found = re.findall(r"(.)-(.)|(.)", text.removeprefix(text[0]) if excluded else text, re.DOTALL)
-    ranges = [(low or one, high or one) for low, high, one in found]
-    inside = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in ranges if low <= high)
+    matches = re.findall(r"(.)-(.)|(.)", text.removeprefix(text[0]) if excluded else text, re.DOTALL)
+    ranges = [(low or one, high or one) for low, high, one in matches]
+    members = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in ranges if low <= high)
     if excluded:
-        return f"[^/{inside}]"
-    return f"(?!/)[{inside}]" if inside else "(?!)"
+        return f"[^/{members}]"
+    return f"(?!/)[{members}]" if members else "(?!)"
 
 
 @lru_cache(maxsize=16)
 def _lines(text: str) -> tuple[str, ...]:
-    """Return the lines that say something. Raises 413 for more of them, or longer ones, than are taken."""
+    """Return the lines that are not blank or comments. Raises 413 if there are too many or one is too long."""
     lines = tuple(line for raw in text.splitlines() if (line := raw.strip()) and not line.startswith("#"))
     if len(lines) > _LINES or any(len(line) > _LENGTH for line in lines):
-        raise refused(413, f"A .gitattributes or .gitignore has at most {_LINES} lines of {_LENGTH} characters here")
+        raise refused(413, f"A .gitattributes or .gitignore may have at most {_LINES} lines of {_LENGTH} characters")
     return lines
 
 
 def check_effort(paths: Iterable[str], attributes: str, ignore: str) -> None:
-    """Raise 413 where it would take too long to match the paths."""
-    of_attributes = _length(line.split()[0] for line in _lines(attributes))
-    of_ignore = _length(_lines(ignore))
-    effort = sum(of_attributes * _length([path]) + of_ignore * _length(_above(path)) for path in paths)
+    """Raise 413 if matching the paths would take too long."""
+    attributes_length = _length(line.split()[0] for line in _lines(attributes))
+    ignore_length = _length(_lines(ignore))
+    effort = sum(attributes_length * _length([path]) + ignore_length * _length(_prefixes(path)) for path in paths)
     if effort > _EFFORT:
-        raise refused(413, "There are too many patterns for so many files: send fewer files at a time")
+        raise refused(413, "There are too many patterns for this many files: send fewer files at a time")
 
 
 def _length(texts: Iterable[str]) -> int:
@@ -93,7 +94,7 @@ def _length(texts: Iterable[str]) -> int:
 
 
 def is_large(path: str, attributes: str) -> bool:
-    """Return whether the last line of a .gitattributes that speaks of the path's filter says `lfs`."""
+    """Return whether the last line of a .gitattributes that sets the path's filter sets it to `lfs`."""
     large = False
     for line in _lines(attributes):
         pattern, *words = line.split()
@@ -103,18 +104,18 @@ def is_large(path: str, attributes: str) -> bool:
     return large
 
 
-def _above(path: str) -> list[str]:
-    """Return the folders above a path, the outermost first, and the path."""
+def _prefixes(path: str) -> list[str]:
+    """Return the folders above a path, the outermost first, followed by the path."""
     parts = path.split("/")
     return ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
 
 def is_ignored(path: str, ignore: str) -> bool:
-    """Return whether a .gitignore leaves the path out: by itself, or because of a folder above it."""
-    return any(_says_ignored(each, ignore, is_folder=each != path) for each in _above(path))
+    """Return whether a .gitignore excludes the path, either directly or through a folder above it."""
+    return any(_matches_ignore(prefix, ignore, is_folder=prefix != path) for prefix in _prefixes(path))
 
 
-def _says_ignored(path: str, ignore: str, *, is_folder: bool) -> bool:
+def _matches_ignore(path: str, ignore: str, *, is_folder: bool) -> bool:
     ignored = False
     for line in _lines(ignore):
         pattern = line.removeprefix("!")

@@ -1,4 +1,4 @@
-"""Pages of branches, tags and history."""
+"""Endpoints for branches, tags and history."""
 
 from itertools import islice
 from typing import Any
@@ -14,8 +14,8 @@ from hub_cards.local_hub.store import Repo, stamp
 _BRANCHES, _TAGS, _REQUESTS = "refs/heads/", "refs/tags/", "refs/pr/"
 
 
-def _new(repo: Repo, ref: str, target: str) -> None:
-    """Make a reference. Raises 409 where it exists and 400 where it cannot."""
+def _create_ref(repo: Repo, ref: str, target: str) -> None:
+    """Create a reference. Raises 409 if it exists or conflicts with another, and 400 if its name is not valid."""
     if not is_ref_name(ref):
         raise refused(400, f"Invalid reference name: {ref}")
     if repo.git.ref(ref) is not None:
@@ -23,18 +23,18 @@ def _new(repo: Repo, ref: str, target: str) -> None:
     try:
         repo.git.set_ref(ref, target)
     except OSError as error:
-        raise refused(409, f"{ref} and another reference are in each other's way") from error
+        raise refused(409, f"{ref} conflicts with another reference") from error
 
 
-def _gone(repo: Repo, ref: str) -> None:
-    """Remove a reference. Raises 404 where there is none."""
+def _delete_ref(repo: Repo, ref: str) -> None:
+    """Delete a reference. Raises 404 if it does not exist."""
     if not is_ref_name(ref) or repo.git.ref(ref) is None:
         raise no_revision(ref)
     repo.git.delete_ref(ref)
 
 
 async def create_tag(request: web.Request) -> web.Response:
-    """Tag a revision: with a message as an annotated tag, without as a plain one."""
+    """Tag a revision, with an annotated tag if there is a message and a lightweight tag otherwise."""
     repo, token = to_change(request)
     body = await json_of(request)
     name, message = text_of(body.get("tag"), "tag"), text_of(body.get("message"), "message")
@@ -43,7 +43,7 @@ async def create_tag(request: web.Request) -> web.Response:
         raise refused(400, f"Invalid reference name: {name}")
     annotated = message and repo.git.ref(f"{_TAGS}{name}") is None
     target = repo.git.write_tag(name, commit.id, token.user, commit.when, message) if annotated else commit.id
-    _new(repo, f"{_TAGS}{name}", target)
+    _create_ref(repo, f"{_TAGS}{name}", target)
     request[WROTE] = True
     return web.json_response({"name": name, "ref": f"{_TAGS}{name}", "targetCommit": commit.id})
 
@@ -51,27 +51,27 @@ async def create_tag(request: web.Request) -> web.Response:
 async def delete_tag(request: web.Request) -> web.Response:
     """Delete a tag."""
     repo, _ = to_change(request)
-    _gone(repo, _TAGS + request.match_info["rev"])
+    _delete_ref(repo, _TAGS + request.match_info["rev"])
     request[WROTE] = True
     return web.Response(text="OK")
 
 
 async def create_branch(request: web.Request) -> web.Response:
-    """Make a branch at a revision, `main` if none is given."""
+    """Create a branch at a revision, by default `main`."""
     repo, _ = to_change(request)
     body = await json_of(request) if request.can_read_body else {}
     start = repo.at(text_of(body.get("startingPoint"), "starting point") or "main")
-    _new(repo, _BRANCHES + request.match_info["rev"], start.id)
+    _create_ref(repo, _BRANCHES + request.match_info["rev"], start.id)
     request[WROTE] = True
     return web.Response(text="OK")
 
 
 async def delete_branch(request: web.Request) -> web.Response:
-    """Delete a branch, but for `main`."""
+    """Delete a branch other than `main`."""
     repo, _ = to_change(request)
     if request.match_info["rev"] == "main":
         raise refused(403, "Cannot delete refs/heads/main")
-    _gone(repo, _BRANCHES + request.match_info["rev"])
+    _delete_ref(repo, _BRANCHES + request.match_info["rev"])
     request[WROTE] = True
     return web.Response(text="OK")
 
@@ -85,14 +85,15 @@ async def listed(request: web.Request) -> web.Response:
     return web.json_response(value)
 
 
-def _rows(repo: Repo, below: str) -> list[dict[str, str]]:
+def _rows(repo: Repo, prefix: str) -> list[dict[str, str]]:
     return [
-        {"name": name, "ref": below + name, "targetCommit": commit.id} for name, commit in repo.git.refs(below).items()
+        {"name": name, "ref": prefix + name, "targetCommit": commit.id}
+        for name, commit in repo.git.refs(prefix).items()
     ]
 
 
 async def log(request: web.Request) -> web.Response:
-    """List the commits that lead to a revision, the newest first."""
+    """List the commits up to a revision, the newest first."""
     repo = found(request)
     formatted = "formatted" in request.query.getall("expand[]", request.query.getall("expand", []))
     commits = islice(repo.git.history(repo.at(request.match_info["rev"])), 10_000)

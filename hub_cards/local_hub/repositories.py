@@ -1,4 +1,4 @@
-"""Pages of repositories: create, describe, list, change, delete."""
+"""Endpoints for repositories: create, describe, list, change, delete."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ PAGE = web.AppKey("page", int)
 
 
 def found(request: web.Request) -> Repo:
-    """Return the repository of a request's path. Raises what the Hub answers to those who may not see it."""
+    """Return the repository in a request's path. Raises the Hub's error if the sender may not see it."""
     path = request.match_info
-    token = request.app[ACCOUNTS].asker(request)  # an unknown token is refused before anything is looked up
+    token = request.app[ACCOUNTS].asker(request)  # refuse an unknown token before looking anything up
     try:
         repo = request.app[STORE].repo(path.get("kind", "models"), path["ns"], path["name"])
     except web.HTTPNotFound:
@@ -26,16 +26,16 @@ def found(request: web.Request) -> Repo:
             raise refused(401, "Invalid username or password.", "RepoNotFound") from None
         raise
     request.app[ACCOUNTS].must_see(request, repo.namespace, private=repo.private)
-    asked = f"/{path['ns']}/{path['name']}"
-    if asked != f"/{repo.id}" and asked in request.raw_path and request.method in {"GET", "HEAD"}:
-        # It was moved, or is written in another case. Without a host, as clients follow only such a redirection by
-        # themselves when they ask for a file.
-        raise web.HTTPTemporaryRedirect(request.raw_path.replace(asked, f"/{repo.id}", 1))
+    requested = f"/{path['ns']}/{path['name']}"
+    if requested != f"/{repo.id}" and requested in request.raw_path and request.method in {"GET", "HEAD"}:
+        # The repository was moved, or its name is written in another case. The redirect has no host, because clients
+        # follow only such redirects automatically when they request a file.
+        raise web.HTTPTemporaryRedirect(request.raw_path.replace(requested, f"/{repo.id}", 1))
     return repo
 
 
 def found_with_files(request: web.Request) -> Repo:
-    """Return the repository of a request's path if the asker may have its files. Raises 401, 403 or 404."""
+    """Return the repository in a request's path if the sender may have its files. Raises 401, 403 or 404."""
     repo = found(request)
     if repo.gated:
         request.app[ACCOUNTS].must_pass_gate(request, repo.namespace, f"{repo.kind[:-1]} {repo.id}")
@@ -43,14 +43,14 @@ def found_with_files(request: web.Request) -> Repo:
 
 
 def to_change(request: web.Request) -> tuple[Repo, Token]:
-    """Return the repository of a request's path, and who will change it. Raises 401, 403 or 404."""
+    """Return the repository in a request's path, and the token that will change it. Raises 401, 403 or 404."""
     request.app[ACCOUNTS].must_be_known(request)
     repo = found(request)
     return repo, request.app[ACCOUNTS].must_write(request, repo.namespace)
 
 
 def to_suggest(request: web.Request) -> tuple[Repo, Token]:
-    """Return the repository of a request's path, and who will open a pull request. Raises 401, 403 or 404."""
+    """Return the repository and the token that will open a pull request in it. Raises 401, 403 or 404."""
     accounts = request.app[ACCOUNTS]
     token = accounts.must_be_known(request)
     repo = found(request)
@@ -60,18 +60,18 @@ def to_suggest(request: web.Request) -> tuple[Repo, Token]:
 
 
 def origin(request: web.Request) -> str:
-    """Return the endpoint as the client calls it."""
+    """Return the endpoint as the client addresses it."""
     return str(request.url.origin())
 
 
 async def whoami(request: web.Request) -> web.Response:
-    """Say whose token it is."""
+    """Describe the token of a request and its owner."""
     accounts = request.app[ACCOUNTS]
     return web.json_response(accounts.whoami(accounts.must_be_known(request)))
 
 
-def _named(request: web.Request, body: dict[str, Any]) -> tuple[str, str, str, Token]:
-    """Return kind, namespace and name of a repository to create or delete, and who asks."""
+def _target(request: web.Request, body: dict[str, Any]) -> tuple[str, str, str, Token]:
+    """Return the kind, namespace and name of a repository to create or delete, and the token."""
     accounts = request.app[ACCOUNTS]
     token = accounts.must_be_known(request)
     kind = KINDS.get(str(body.get("type") or "model"))
@@ -85,7 +85,7 @@ def _named(request: web.Request, body: dict[str, Any]) -> tuple[str, str, str, T
 async def create(request: web.Request) -> web.Response:
     """Create a repository."""
     body = await json_of(request)
-    kind, namespace, name, token = _named(request, body)
+    kind, namespace, name, token = _target(request, body)
     store = request.app[STORE]
     private = _private(body, standard=request.app[ACCOUNTS].makes_private(namespace))
     url = f"{origin(request)}/{'' if kind == 'models' else f'{kind}/'}{namespace}/{name}"
@@ -97,7 +97,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 def _private(body: dict[str, Any], *, standard: bool) -> bool:
-    """Return whether a repository is to be private, by either of the names that clients have for it."""
+    """Return whether a repository will be private, by either of the keys that clients use."""
     if body.get("private") is None and body.get("visibility") is None:
         return standard
     return bool(body.get("private")) or body.get("visibility") == "private"
@@ -105,24 +105,24 @@ def _private(body: dict[str, Any], *, standard: bool) -> bool:
 
 async def delete(request: web.Request) -> web.Response:
     """Delete a repository."""
-    kind, namespace, name, _ = _named(request, await json_of(request))
+    kind, namespace, name, _ = _target(request, await json_of(request))
     store = request.app[STORE]
     repo = store.repo(kind, namespace, name)
-    request.app[ACCOUNTS].must_write(request, repo.namespace)  # where it may have been moved to
+    request.app[ACCOUNTS].must_write(request, repo.namespace)  # its current namespace, if it was moved
     store.delete(repo)
     request[WROTE] = True
     return web.Response(text="OK")
 
 
 async def move(request: web.Request) -> web.Response:
-    """Give a repository another name, in the same or another namespace. The old name leads to it from then on."""
+    """Rename a repository, in the same or another namespace. The old name redirects to it from then on."""
     body = await json_of(request)
-    asked = body | {"organization": None}
-    kind, old_namespace, old, _ = _named(request, asked | {"name": body.get("fromRepo")})
-    _, namespace, name, _ = _named(request, asked | {"name": body.get("toRepo")})
+    common = body | {"organization": None}
+    kind, old_namespace, old, _ = _target(request, common | {"name": body.get("fromRepo")})
+    _, namespace, name, _ = _target(request, common | {"name": body.get("toRepo")})
     store = request.app[STORE]
     repo = store.repo(kind, old_namespace, old)
-    request.app[ACCOUNTS].must_write(request, repo.namespace)  # where it may have been moved to before
+    request.app[ACCOUNTS].must_write(request, repo.namespace)  # its current namespace, if it was moved before
     if store.named(kind, namespace, name):
         raise refused(409, f"A {kind[:-1]} repository called {namespace}/{name} already exists")
     store.move(repo, namespace, name)
@@ -131,7 +131,7 @@ async def move(request: web.Request) -> web.Response:
 
 
 async def settings(request: web.Request) -> web.Response:
-    """Change who sees a repository, who has its files, and what else is set for it."""
+    """Change the visibility, the gate and other settings of a repository."""
     repo, _ = to_change(request)
     body = await json_of(request)
     if body.get("gated", False) not in ("auto", "manual", False):
@@ -148,7 +148,7 @@ async def settings(request: web.Request) -> web.Response:
 
 
 async def auth_check(request: web.Request) -> web.Response:
-    """Say that the asker may have the repository's files."""
+    """Confirm that the sender may have the repository's files."""
     found_with_files(request)
     return web.Response(text="OK")
 
@@ -157,19 +157,19 @@ async def info(request: web.Request) -> web.Response:
     """Describe a repository at a revision."""
     repo = found(request)
     full = described(repo, repo.at(request.match_info.get("rev", "main")), blobs=truth(request.query.get("blobs")))
-    return web.json_response(narrowed(full, repo.kind, _wanted(request)))
+    return web.json_response(narrowed(full, repo.kind, _expanded(request)))
 
 
-def _wanted(request: web.Request) -> list[str]:
+def _expanded(request: web.Request) -> list[str]:
     return [*request.query.getall("expand", []), *request.query.getall("expand[]", [])]
 
 
 async def listed(request: web.Request) -> web.Response:
-    """List the repositories of a kind that the asker sees: by author, by a word in the name."""
+    """List the repositories of a kind that the sender may see, filtered by author and by a part of the name."""
     accounts, query = request.app[ACCOUNTS], request.query
     token = accounts.asker(request)
     rows = [
-        narrowed(described(repo, repo.at("main"), blobs=False), repo.kind, _wanted(request))
+        narrowed(described(repo, repo.at("main"), blobs=False), repo.kind, _expanded(request))
         for repo in request.app[STORE].repos(request.match_info["kind"])
         if (not query.get("author") or repo.namespace == query["author"])
         and query.get("search", "").lower() in repo.id.lower()

@@ -1,4 +1,4 @@
-"""The life of a server: on the loopback interface, alone on its folder, until it is told to end."""
+"""Run a server on the loopback interface, with exclusive use of its folder, until it is stopped."""
 
 import asyncio
 import signal
@@ -19,20 +19,20 @@ from hub_cards.local_hub.server import application
 from lrldata.locks import Lock
 
 HOST = "127.0.0.1"
-ROWS, PART = 1000, 64 << 20  # rows a page; bytes a part of a large file
-_ENDING = 1.0  # seconds that requests under way have when the server ends
+ROWS, PART = 1000, 64 << 20  # rows per page; bytes per part of a large file
+_ENDING = 1.0  # seconds that running requests have left when the server stops
 
 
 @contextmanager
 def alone(root: Path) -> Iterator[None]:
-    """Hold the lock of a folder. Raises BlockingIOError where another server has it."""
+    """Hold the lock of a folder. Raises BlockingIOError if another server holds it."""
     root.mkdir(parents=True, exist_ok=True)
     with Lock(root / ".lock"):
         yield
 
 
 async def serve(app: web.Application, port: int) -> tuple[web.AppRunner, str]:
-    """Start serving; return the runner, to be cleaned up, and the endpoint."""
+    """Start serving. Return the runner, which the caller must clean up, and the endpoint."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_ENDING)
     await runner.setup()
     await web.TCPSite(runner, HOST, port).start()
@@ -40,14 +40,14 @@ async def serve(app: web.Application, port: int) -> tuple[web.AppRunner, str]:
 
 
 def run_until_told(app: web.Application, port: int, started: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `started` is told the endpoint. Raises OSError where the port is taken."""
-    asyncio.run(_until_told(app, port, started))
+    """Serve until SIGINT or SIGTERM; `started` is called with the endpoint. Raises OSError if the port is in use."""
+    asyncio.run(_serve_until_signal(app, port, started))
 
 
-async def _until_told(app: web.Application, port: int, started: Callable[[str], None]) -> None:
+async def _serve_until_signal(app: web.Application, port: int, started: Callable[[str], None]) -> None:
     ended = asyncio.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(each, ended.set)
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signal_number, ended.set)
     runner, endpoint = await serve(app, port)
     started(endpoint)
     await ended.wait()
@@ -56,22 +56,22 @@ async def _until_told(app: web.Application, port: int, started: Callable[[str], 
 
 @dataclass(frozen=True)
 class Hub:
-    """A server that runs in this process."""
+    """A server running in this process."""
 
     endpoint: str
     root: Path
     _faults: Faults
 
     def journal(self) -> list[dict[str, Any]]:
-        """Return what was asked so far; see journal.py."""
+        """Return the requests so far; see journal.py."""
         return entries(self.root / "journal.jsonl")
 
     def faults(self, *rules: Mapping[str, Any]) -> None:
-        """Let requests go wrong by these rules and no others; see faults.py."""
+        """Replace the rules for faults; see faults.py."""
         self._faults.set(rules)
 
     def reset_faults(self) -> None:
-        """Let nothing go wrong any more."""
+        """Remove all rules for faults."""
         self._faults.set([])
 
 
@@ -87,16 +87,16 @@ def start(
     largest: int = FILE,
     to_kill: ToKill | None = None,
 ) -> Iterator[Hub]:
-    """Serve a folder from a thread; `accounts` are as in access.py. Raises OSError where the port is taken.
+    """Serve a folder from a thread; `accounts` has the format of access.py. Raises OSError if the port is in use.
 
-    `largest` is how many bytes a large file may have. `to_kill` is what `kill` faults end: a file that will hold the
-    id of a process, or a function; without it there can be none.
+    `largest` is the maximum number of bytes of a large file. `to_kill` is what `kill` faults end: a file that will
+    contain the id of a process, or a function. Without it, there can be no such faults.
     """
     faults = Faults(to_kill)
     faults.set(rules)
-    known = Accounts(accounts) if accounts else Accounts.read(None)
+    users = Accounts(accounts) if accounts else Accounts.read(None)
     with alone(root):
-        app = application(root, known, faults, page=page, part=part, largest=largest)
+        app = application(root, users, faults, page=page, part=part, largest=largest)
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="local-hub", daemon=True)
         thread.start()

@@ -1,4 +1,4 @@
-"""The application: its routes, and what every request passes through."""
+"""The application: its routes, and the middleware of every request."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,8 +27,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
-async def _passed(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Write a request down, and let it go wrong where a rule says so."""
+async def _middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Log a request, and apply a fault to it if a rule says so."""
     check_sender(request)
     if is_control(request):
         return await handler(request)
@@ -47,27 +47,27 @@ async def _passed(request: web.Request, handler: Handler) -> web.StreamResponse:
         status = error.status
         raise
     except ConnectionError:
-        status = None  # the client has gone
+        status = None  # the client has closed the connection
         raise
     finally:
         journal.end(number, request, status, rule.do if rule else None)
-    # The connection is closed by now where there is no answer; aiohttp wants one all the same.
+    # Without a response, the connection is already closed, but aiohttp requires one.
     return response or web.Response(status=500)
 
 
-async def _nothing(request: web.Request) -> web.StreamResponse:
-    """Answer for what is not here; a repository without a namespace is looked up so."""
+async def _not_found(request: web.Request) -> web.StreamResponse:
+    """Respond that there is no such page. Clients also get here with a repository without a namespace."""
     parts = request.path.split("/")
     repository = "resolve" in parts or (parts[1:2] == ["api"] and parts[2:3] in (["models"], ["datasets"], ["spaces"]))
     raise refused(404, f"Not found: {request.path}", "RepoNotFound" if repository else None)
 
 
 async def _set_faults(request: web.Request) -> web.Response:
-    """Take rules, a list of them, in the place of those so far."""
+    """Replace the rules for faults with those of a list."""
     check_control(request)
     rules = parse(await body_of(request))
     if not isinstance(rules, list):
-        raise refused(400, "Faults are a list of objects")
+        raise refused(400, "Faults must be a list of objects")
     try:
         request.app[FAULTS].set(rules)
     except (TypeError, ValueError) as error:
@@ -125,13 +125,13 @@ def _routes() -> list[web.AbstractRouteDef]:
         web.patch("/api/collections/{ns}/{slug}/items/{item}", collection.change_item),
         web.delete("/api/collections/{ns}/{slug}/items/{item}", collection.delete_item),
     ]
-    for prefix in ("/{kind:datasets|spaces}/", "/"):  # models have none
+    for prefix in ("/{kind:datasets|spaces}/", "/"):  # models have no prefix
         routes += [
             web.post(f"{prefix}{_NAME}.git/info/lfs/objects/batch", lfs.batch),
             web.post(f"{prefix}{_NAME}.git/info/lfs/objects/verify", lfs.verify),
             web.get(f"{prefix}{_NAME}/{{how:resolve|raw}}/{{rev}}/{{path:.+}}", content.resolve),
         ]
-    return [*routes, web.route("*", "/{rest:.*}", _nothing)]
+    return [*routes, web.route("*", "/{rest:.*}", _not_found)]
 
 
 def application(
@@ -144,12 +144,12 @@ def application(
     largest: int,
     on_request: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> web.Application:
-    """Return the application on a folder.
+    """Return the application that serves a folder.
 
-    A list comes in pages of `page` rows; large files in parts of `part` bytes, and up to `largest` bytes. `on_request`
-    is called with each request that has ended, as the journal has it.
+    Lists have pages of `page` rows. Large files have parts of `part` bytes, and at most `largest` bytes in total.
+    `on_request` is called with the journal entry of each request that has ended.
     """
-    app = web.Application(middlewares=[_passed], client_max_size=COMMIT)
+    app = web.Application(middlewares=[_middleware], client_max_size=COMMIT)
     app[STORE], app[ACCOUNTS], app[FAULTS] = Store(root), accounts, faults
     app[JOURNAL] = Journal(root / "journal.jsonl", accounts.redact, on_request)
     app[PAGE], app[lfs.PART], app[lfs.LARGEST] = page, part, largest

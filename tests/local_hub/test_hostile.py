@@ -142,7 +142,7 @@ def test_a_pid_file_that_names_a_group_or_nothing_kills_nobody(
     with pytest.raises(httpx.TransportError):
         http.get("/api/whoami-v2")
     assert killed == []
-    assert "names no process to end" in capfd.readouterr().err
+    assert "no process to end" in capfd.readouterr().err
 
 
 def test_what_ends_a_process_may_be_a_function_and_without_any_there_is_no_kill(tmp_path: Path) -> None:
