@@ -64,18 +64,18 @@ class Pushed:
 
     def __repr__(self) -> str:
         """Return one line per repository, with the action taken or, after a dry run, planned."""
-        done = [f"{each.action} v{each.version} {each.url}" for each in self.repositories]
-        planned = [f"{each.action} v{each.version} {each.repository.id}" for each in self.prepared.plans]
+        done = [f"{item.action} v{item.version} {item.url}" for item in self.repositories]
+        planned = [f"{item.action} v{item.version} {item.repository.id}" for item in self.prepared.plans]
         lines = done or [f"(dry run) {line}" for line in planned]
         return "Pushed(\n" + "".join(f"  {line}\n" for line in lines) + ")"
 
     def as_json(self) -> dict[str, Any]:
         """Return the results, or after a dry run the plan, as JSON-like values."""
         if self.repositories:
-            done = [asdict(each) for each in self.repositories]
-            return {"repositories": done, "collections": [asdict(each) for each in self.collections]}
+            done = [asdict(item) for item in self.repositories]
+            return {"repositories": done, "collections": [asdict(item) for item in self.collections]}
         plans = [plan.as_json() for plan in self.prepared.plans]
-        planned = [{"title": each.title, "items": len(each.items)} for each in self.prepared.collections]
+        planned = [{"title": item.title, "items": len(item.items)} for item in self.prepared.collections]
         return {"namespace": self.prepared.namespace, "plan": plans, "collections": planned}
 
 

@@ -206,11 +206,11 @@ def _by_key(before: Readme, metadata: Mapping[str, Any]) -> str:
         for key, value in metadata.items()
         if key not in lines or not same(value, before.metadata[key])
     }
-    kept = (
+    texts = (
         text if key in metadata and key not in changed else _replaced(text, changed.get(key, ""))
         for key, text in lines.items()
     )
-    return "".join((preamble, *kept, *(text for key, text in changed.items() if key not in lines)))
+    return "".join((preamble, *texts, *(text for key, text in changed.items() if key not in lines)))
 
 
 def _lines(head: str) -> tuple[str, dict[str, str]]:

@@ -5,7 +5,7 @@ from hub_cards.cli.push import push_command
 from hub_cards.cli.serve import serve_command
 from lrldata.cli.run import new_app, run
 
-app = new_app("lrl", "Cards, and publication to the Hugging Face Hub.")
+app = new_app("lrl", "Render cards and publish to the Hugging Face Hub.")
 app.command("push-hub")(push_command)
 app.command("card")(card_command)
 app.command("serve-hub")(serve_command)

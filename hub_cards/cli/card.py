@@ -1,4 +1,4 @@
-"""`lrl card`."""
+"""The command `lrl card`."""
 
 from pathlib import Path
 from typing import Annotated

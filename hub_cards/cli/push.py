@@ -1,4 +1,4 @@
-"""`lrl push-hub`."""
+"""The command `lrl push-hub`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -46,7 +46,7 @@ def push_command(
     scores: Annotated[
         str | None,
         typer.Option(
-            help="Scores on the cards of adapters: all (including those already published) | here (only this workspace).",
+            help="Scores on adapter cards: all (including those already published) | here (only this workspace).",
             show_default="all",
         ),
     ] = None,

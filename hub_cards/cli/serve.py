@@ -1,4 +1,4 @@
-"""`lrl serve-hub`."""
+"""The command `lrl serve-hub`."""
 
 import sys
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def serve_command(
     root: Annotated[Path, typer.Option(help="Folder that stores everything; created if missing.")],
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 picks a free one.")] = 0,
     accounts: Annotated[
-        Path | None, typer.Option(help="Users and tokens, TOML or JSON.", show_default="tester, of my-org")
+        Path | None, typer.Option(help="File with users and tokens, TOML or JSON.", show_default="tester, of my-org")
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print one line per request.")] = False,
     as_json: Json = False,

@@ -17,7 +17,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="local_hub", description="A local stand-in for the Hugging Face Hub.")
     parser.add_argument("--root", type=Path, required=True, help="Folder that stores everything; created if missing.")
     parser.add_argument("--port", type=int, default=0, help="Port on 127.0.0.1; 0 picks a free one.")
-    parser.add_argument("--accounts", type=Path, help="Users and tokens, TOML or JSON; see access.py.")
+    parser.add_argument("--accounts", type=Path, help="File with users and tokens, TOML or JSON; see access.py.")
     parser.add_argument("--faults", type=Path, help="Rules for faults, a JSON list; see faults.py.")
     parser.add_argument(
         "--kill-pid-file",

@@ -68,16 +68,16 @@ def _read(text: str) -> Any:
         raise ValueError(str(error)) from error  # the library raises these for a tag that does not match its value
 
 
-def _extent(node: yaml.Node, known: dict[int, tuple[int, int]], depth: int) -> tuple[int, int]:
+def _extent(node: yaml.Node, cache: dict[int, tuple[int, int]], depth: int) -> tuple[int, int]:
     """Return the number of values and of levels in a node once its aliases are expanded."""
-    if id(node) not in known and depth <= _DEPTH:
+    if id(node) not in cache and depth <= _DEPTH:
         rows = node.value if isinstance(node, yaml.CollectionNode) else []
-        inside = [child for row in rows for child in row] if isinstance(node, yaml.MappingNode) else rows
-        extents = [_extent(child, known, depth + 1) for child in inside]
-        known[id(node)] = 1 + sum(count for count, _ in extents), 1 + max((levels for _, levels in extents), default=0)
-    if depth > _DEPTH or depth + known[id(node)][1] > _DEPTH:
+        children = [child for row in rows for child in row] if isinstance(node, yaml.MappingNode) else rows
+        extents = [_extent(child, cache, depth + 1) for child in children]
+        cache[id(node)] = 1 + sum(count for count, _ in extents), 1 + max((levels for _, levels in extents), default=0)
+    if depth > _DEPTH or depth + cache[id(node)][1] > _DEPTH:
         raise RecursionError
-    return known[id(node)]
+    return cache[id(node)]
 
 
 def _as_json(value: Any) -> Any:

@@ -33,11 +33,11 @@ def address(request: web.Request, what: str, oid: str, base: str, *, part: int =
     return f"{base}/lfs/{what}/{oid}?{query}X-Signature={signature}"
 
 
-def _verified(request: web.Request, what: str) -> tuple[str, int, int]:
+def _verified(request: web.Request, action: str) -> tuple[str, int, int]:
     """Return the id, the part and the size of a signed address. Raises 403 if the signature is not valid."""
     oid, query = request.match_info["oid"], request.query
     part, size = number(query.get("part", ""), 0), number(query.get("size", ""), 0)
-    if not request.app[STORE].is_signed(f"{what} {oid} {part} {size}", query.get("X-Signature", "")):
+    if not request.app[STORE].is_signed(f"{action} {oid} {part} {size}", query.get("X-Signature", "")):
         raise refused(403, "The signature of this address is not valid")
     return oid, part, size
 

@@ -14,8 +14,8 @@ _SUFFIXES = """7z arrow bin bz2 ckpt ftz gz h5 joblib lz4 mlmodel model msgpack 
 pkl pt pth rar safetensors tar tflite tgz wasm xz zip zst mp3 flac wav ogg jpg jpeg png gif webp mp4""".split()
 DEFAULT_ATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in _SUFFIXES)
 _LINES, _LENGTH = 1_000, 256  # lines that are not blank or comments, and characters per line
-# Maximum of pattern characters times path characters in one request (at worst two seconds, as measured), and the cost of
-# starting a match, in characters.
+# Maximum of pattern characters times path characters in one request (two seconds at worst, as measured), and the cost
+# of starting a match, in characters.
 _EFFORT, _BEGIN = 1_000_000_000, 20
 _PIECE = re.compile(r"\*+|\?|\[[!^]?\]?[^\]]*\]|[^*?\[]+|\[")
 _FOLDERS = r"(?:[^/]++/)*?"
