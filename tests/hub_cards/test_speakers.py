@@ -37,3 +37,4 @@ def test_the_card_says_what_speakers_found_and_names_those_who_allow_it(tmp_path
     assert r"by 2 speakers (Ana \*B\* and others)" in card
     assert "On 60 shared lines Krippendorff's alpha is 1.00" in card
     assert "Ion" not in card
+    assert "\n\nThe speakers judged" in card  # a paragraph of its own, not a part of the list
