@@ -11,6 +11,8 @@ Task = Literal["topic", "sentiment", "ner"]
 Label = str | tuple[str, ...]
 
 SPLITS = ("train", "dev", "test")
+# The names that files and Hub datasets use for each split; the first that exists is read.
+SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid", "val"), "test": ("test",)}
 LABELS: dict[str, tuple[str, ...]] = {
     "topic": ("entertainment", "geography", "health", "politics", "science/technology", "sports", "travel"),
     "sentiment": ("negative", "positive"),

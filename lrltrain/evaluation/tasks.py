@@ -21,13 +21,12 @@ from lrldata.language import Language, find
 from lrldata.manifest import file_entry
 from lrldata.normalize import normalize
 from lrldata.output import note
-from lrltrain.evaluation.items import LABELS, SPLITS, Items, Task, TaskData, counts
+from lrltrain.evaluation.items import LABELS, SPLIT_NAMES, SPLITS, Items, Task, TaskData, counts
 from lrltrain.evaluation.own_labels import labels_of, names_of, read_names, read_texts
 from lrltrain.text import label_of
 
 Reader = Callable[[Path], Items]
 DEFAULTS: dict[Task, tuple[int, int]] = {"topic": (20, 16), "ner": (25, 8), "sentiment": (25, 8)}  # epochs, batch size
-SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid"), "test": ("test",)}
 _ENDINGS = (".tsv", ".txt", ".conll")
 FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # within a folder that holds all tasks
 LONGEST_FIELD = 1 << 30  # characters; by default, the CSV reader stops at 131,072

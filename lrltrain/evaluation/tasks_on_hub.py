@@ -8,12 +8,11 @@ from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.normalize import normalize
 from lrldata.output import note
-from lrltrain.evaluation.items import LABELS, SPLITS, Items, Task, TaskData, counts
+from lrltrain.evaluation.items import LABELS, SPLIT_NAMES, SPLITS, Items, Task, TaskData, counts
 from lrltrain.evaluation.on_hub import load_parts, split_id
 from lrltrain.evaluation.own_labels import LABEL, TEXT, as_iob, columns_of
 
 TOPIC, NER = "Davlan/sib200", "unimelb-nlp/wikiann"
-SPLIT_NAMES = {"train": ("train",), "dev": ("validation", "dev", "valid", "val"), "test": ("test",)}
 COLUMNS = {"topic": ("text", "category"), "sentiment": ("text", "label"), "ner": ("tokens", "ner_tags")}
 
 

@@ -194,7 +194,14 @@ def test_tokens_keep_their_odd_spaces_and_signs(tmp_path: Path) -> None:
     assert items.words == (("#", "Kano", "50\u00a0000"),)
 
 
-@pytest.mark.parametrize("names", [("train.txt", "dev.txt", "test.txt"), ("train.conll", "validation.tsv", "test.tsv")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train.txt", "dev.txt", "test.txt"),
+        ("train.conll", "validation.tsv", "test.tsv"),
+        ("train.tsv", "val.tsv", "test.tsv"),
+    ],
+)
 def test_files_and_folders_are_found_as_others_call_them(names: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "data/yor").mkdir(parents=True)
     for name in names:
