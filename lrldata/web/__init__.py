@@ -1,1 +1,1 @@
-"""Web text: from documents to lines that are fit to train on, with every line that goes accounted for."""
+"""Web text: turn documents into lines that are fit to train on, and account for every line that is dropped."""

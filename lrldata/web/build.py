@@ -43,82 +43,82 @@ LIBRARIES = ("polars", "xxhash", "ftfy", "rensa", "pyarrow")
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What is left of a corpus, as shards of rows for each split, and an account of the rest."""
+    """The cleaned rows of a corpus, as shards per split, and an account of what was dropped."""
 
     shards: Mapping[str, Sequence[Path]]
     ledger: Ledger
     replaced: Mapping[str, int]
     samples: Mapping[str, Any]
     skipped: Mapping[str, str]
-    columns: Mapping[str, int]  # documents by the column that their text is from
-    private: int  # rows with letters of private use
+    columns: Mapping[str, int]  # number of documents per text column
+    private: int  # rows with private-use characters
 
     def rows(self, split: str) -> Iterator[pl.DataFrame]:
-        """Yield the rows of a split (columns of schema.WEB), a shard at a time."""
+        """Yield the rows of a split (columns of schema.WEB), one shard at a time."""
         return (stages.read_rows(path) for path in self.shards[split])
 
 
 def build_web(config: WebConfig, progress: Progress) -> list[Dataset]:
-    """Build the datasets that `config` asks for from documents. Unchanged ones are left alone. Raises LrlError.
+    """Build the datasets that `config` asks for from documents. Unchanged datasets are left alone. Raises LrlError.
 
-    A language without input, or of which nothing is left, does not stop the others: IncompleteError names it when they
-    are built. What concerns all of them, as a file that cannot be read, does.
+    A language that has no input, or none of whose lines are kept, does not stop the others: IncompleteError names it
+    once the others are built. A problem that affects all languages, such as an unreadable file, stops the build.
     """
-    chosen = parse(config.lang)
-    for language in chosen:
+    requested = parse(config.lang)
+    for language in requested:
         scripts_asked(language, config.lang, config.scripts)
     built: list[Dataset] = []
-    faults: list[NothingError] = []
-    for language in chosen:
+    errors: list[NothingError] = []
+    for language in requested:
         try:
-            made = _build_one(config, language, progress)
+            dataset = _build_one(config, language, progress)
         except NothingError as error:
-            if len(chosen) == 1:
+            if len(requested) == 1:
                 raise
-            told = error.message
-            faults.append(error)
+            outcome = error.message
+            errors.append(error)
         else:
-            told = f"{made.status}, {sum(made.rows.values()):,} rows"
-            built.append(made)
-        if len(chosen) > 1:
-            progress.log(f"{language.name} ({language.code}): {told}")
-    if faults:
-        hint = f"{faults[0].hint} What else was asked for is built." if built else faults[0].hint
-        raise IncompleteError(" ".join(error.message for error in faults), hint, built)
+            outcome = f"{dataset.status}, {sum(dataset.rows.values()):,} rows"
+            built.append(dataset)
+        if len(requested) > 1:
+            progress.log(f"{language.name} ({language.code}): {outcome}")
+    if errors:
+        hint = f"{errors[0].hint} The other datasets are built." if built else errors[0].hint
+        raise IncompleteError(" ".join(error.message for error in errors), hint, built)
     return built
 
 
 def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dataset:
     began = time.perf_counter()
     folder = folder_of(config, language)
-    found, task, recipe, work = _prepare(config, language)
-    shards = found.shards
-    for line in describe_left_out(found.unexpected()):
+    inputs, task, recipe, work = _prepare(config, language)
+    shards = inputs.shards
+    for line in describe_left_out(inputs.unexpected()):
         note(f"note: {config.input}: {line}.")
-    if not config.force and (there := _as_found(language, folder, recipe, found)):
-        return there
-    home = folder.resolve()
-    with lock(work), lock(home):
-        if not config.force and (there := _as_found(language, folder, recipe, found)):
-            return there  # which another process has made meanwhile
+    if not config.force and (existing := _existing_dataset(language, folder, recipe, inputs)):
+        return existing
+    target = folder.resolve()
+    with lock(work), lock(target):
+        if not config.force and (existing := _existing_dataset(language, folder, recipe, inputs)):
+            return existing  # another process has built it in the meantime
         cleaned = clean_corpus(config, task, shards, work, progress)
-        skipped = dict(sorted({**found.skipped, **cleaned.skipped}.items()))
+        skipped = dict(sorted({**inputs.skipped, **cleaned.skipped}.items()))
         if not cleaned.ledger.kept.rows:
-            went = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in cleaned.ledger.dropped.items())
-            came = f"{cleaned.ledger.came_in.rows:,} lines of {language.name}"
+            reasons = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in cleaned.ledger.dropped.items())
+            total = f"{cleaned.ledger.came_in.rows:,} lines of {language.name}"
             note_kin(language, cleaned.ledger)
             discard(work)
-            beside = f" Skipped: {', '.join(list(skipped)[:3])}{', ...' * (len(skipped) > 3)}." if skipped else ""
+            skipped_note = f" Skipped: {', '.join(list(skipped)[:3])}{', ...' * (len(skipped) > 3)}." if skipped else ""
             hint = hint_on_nothing(config, cleaned.ledger)
-            raise NothingError(f"Nothing is left of {came}: {went or 'no text'}.{beside}", hint)
+            raise NothingError(f"Nothing is left of {total}: {reasons or 'no text'}.{skipped_note}", hint)
         account: dict[str, Any] = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": skipped}
-        # Of what is as everywhere nothing is said, so that the manifest's bytes stay.
-        account |= {"left_out": found.left_out} if found.left_out else {}
+        # Record only what deviates from the default, so that other manifests keep their bytes.
+        account |= {"left_out": inputs.left_out} if inputs.left_out else {}
         account |= {"text_column": dict(cleaned.columns)} if len(cleaned.columns) > 1 else {}
         account |= {"private_use": cleaned.private} if cleaned.private else {}
         with progress.waiting("Writing"):
             manifest = write_dataset(
-                home,
+                target,
                 {split: cleaned.rows(split) for split in SPLITS},
                 lambda manifest: folder_card(manifest, language),
                 {**recipe, "recipe": fingerprint(recipe), **account},
@@ -132,44 +132,45 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
     return Dataset(language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, seconds, notes)
 
 
-def _as_found(language: Language, folder: Path, recipe: Mapping[str, Any], found: Found) -> Dataset | None:
-    """Return the dataset that is there, where it is what would be made."""
+def _existing_dataset(language: Language, folder: Path, recipe: Mapping[str, Any], inputs: Found) -> Dataset | None:
+    """Return the existing dataset if a build would produce the same one, else None."""
     if not is_unchanged(folder, DATASET, fingerprint(recipe)):
         return None
     manifest = read_manifest(folder, DATASET) or {}
-    if manifest.get("left_out", {}) != found.left_out or not found.skipped.items() <= manifest["skipped"].items():
+    if manifest.get("left_out", {}) != inputs.left_out or not inputs.skipped.items() <= manifest["skipped"].items():
         return None
     ledger, notes = from_json(manifest["ledger"]), _notes(manifest)
     return Dataset(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0, notes)
 
 
 def _notes(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a manifest says of the input that is not as everywhere."""
+    """Return the manifest entries that describe irregular input: files skipped or left out, several text columns."""
     return {key: manifest[key] for key in ("skipped", "left_out", "text_column") if manifest.get(key)}
 
 
 def judge_bundle(config: WebConfig, number: int) -> Path:
-    """Do the steps for lines to one bundle of files (from 0) of a language; returns the folder of what came of it.
+    """Run the line-level steps on one bundle of a language's files (numbered from 0); return the folder of its parts.
 
-    `build_web` finds it done, so that the files of a language can be shared out to machines. Raises LrlError.
+    `build_web` reuses that folder, so the files of a language can be distributed over several machines. Raises
+    LrlError.
     """
     (language,) = parse(config.lang)
-    found, task, _, work = _prepare(config, language)
-    bundle = bundled(found.shards)[number]
+    inputs, task, _, work = _prepare(config, language)
+    bundle = bundled(inputs.shards)[number]
     with WorkerPool(config.workers) as pool:
         judge_all(task, [bundle], _columns(config), work, pool, lambda _: None, skip_bad=config.skip_bad)
     return work / bundle.name
 
 
 def scratch_of(config: WebConfig) -> Path:
-    """Return the folder for what is between the documents of a language and its dataset. Raises LrlError."""
+    """Return the folder for the intermediate files of a language's build. Raises LrlError."""
     (language,) = parse(config.lang)
     return _prepare(config, language)[3]
 
 
 def _prepare(config: WebConfig, language: Language) -> tuple[Found, stages.Task, dict[str, Any], Path]:
-    """Return what is read, what each process needs to know, the recipe, and the folder for what is between."""
-    found = look_for_input(config, language)
+    """Return the input, the task for the worker processes, the recipe, and the folder for intermediate files."""
+    inputs = look_for_input(config, language)
     scripts = scripts_asked(language, config.lang, config.scripts)
     protect = tuple(config.protect)
     decided = read_decisions(config.verdicts, language.code, config.source)
@@ -185,8 +186,8 @@ def _prepare(config: WebConfig, language: Language) -> tuple[Found, stages.Task,
         decided=decided,
         sentences=config.documents == "lines",
     )
-    recipe = _recipe(config, task, found.shards, found.revision)
-    return found, task, recipe, (config.scratch or config.cache / "glotcc") / fingerprint(recipe)[:16]
+    recipe = _recipe(config, task, inputs.shards, inputs.revision)
+    return inputs, task, recipe, (config.scratch or config.cache / "glotcc") / fingerprint(recipe)[:16]
 
 
 def _columns(config: WebConfig) -> Columns:
@@ -196,7 +197,7 @@ def _columns(config: WebConfig) -> Columns:
 def clean_corpus(
     config: WebConfig, task: stages.Task, shards: Sequence[Shard], work: Path, progress: Progress
 ) -> Cleaned:
-    """Clean the documents of all shards, with the folder `work` for what is between: some may be there already."""
+    """Clean the documents of all shards; `work` holds intermediate files, some of which may already exist."""
     workers = config.workers if sum(shard.size for shard in shards) > config.workers * _SMALL else 1
     columns = _columns(config)
     with WorkerPool(workers) as pool:
@@ -209,45 +210,53 @@ def clean_corpus(
             written = _write_parts(task, parts, chosen, work, pool)
             saved = spoken.save(parts, chosen.drop_codes, task.decided)
             spoken.write_saved(saved, work / "rows")
-    counts = [part.summary() for part in parts]
-    kept = sum((Tally(**each["kept"]) for each in written), saved.tally)
-    came_in = sum((Tally(**each["in"]) for each in counts), Tally())
+    summaries = [part.summary() for part in parts]
+    kept = sum((Tally(**summary["kept"]) for summary in written), saved.tally)
+    came_in = sum((Tally(**summary["in"]) for summary in summaries), Tally())
     dropped: dict[str, Tally] = {}
-    for each in [*counts, *written]:
-        for reason, tally in each["dropped"].items():
+    for summary in [*summaries, *written]:
+        for reason, tally in summary["dropped"].items():
             dropped[reason] = dropped.get(reason, Tally()) + Tally(**tally)
     dropped = saved.less(dropped)
     ordered = {reason: dropped[reason] for reason in reasons_of("web") if reason in dropped}
     ledger = Ledger(came_in, kept, ordered, {}, judged_right=saved.tally)
-    replaced = sum((Counter(each["replaced"]) for each in written), Counter(pii.count(saved.rows["text"])))
-    drawn = samples.merge((each["samples"] for each in [*counts, *written]), samples.DROPPED)
-    shown = samples.merge(({"": each["shown"]} for each in written), samples.KEPT).get("", [])
-    seen = {
-        "thresholds": samples.thresholds([each["measured"] | each.get("documents", {}) for each in counts]),
+    replaced = sum((Counter(summary["replaced"]) for summary in written), Counter(pii.count(saved.rows["text"])))
+    dropped_samples = samples.merge((summary["samples"] for summary in [*summaries, *written]), samples.DROPPED)
+    kept_samples = samples.merge(({"": summary["shown"]} for summary in written), samples.KEPT).get("", [])
+    sample_report = {
+        "thresholds": samples.thresholds([summary["measured"] | summary.get("documents", {}) for summary in summaries]),
         "dropped": {
-            reason: [samples.shown(one) for one in drawn[reason] if one["text"] not in saved.texts]
+            reason: [samples.shown(sample) for sample in dropped_samples[reason] if sample["text"] not in saved.texts]
             for reason in ledger.dropped
         },
-        "kept": [samples.shown(one) for one in shown],
+        "kept": [samples.shown(sample) for sample in kept_samples],
     }
     rows = work / "rows"
-    made = {split: sorted(rows.glob(f"{split}-*"), key=lambda path: int(path.name.split("-")[1])) for split in SPLITS}
-    of_columns = sum((Counter(each.get("columns", {})) for each in counts), Counter[str]())
-    private = sum(each.get("private", 0) for each in written)
+    split_shards = {
+        split: sorted(rows.glob(f"{split}-*"), key=lambda path: int(path.name.split("-")[1])) for split in SPLITS
+    }
+    text_columns = sum((Counter(summary.get("columns", {})) for summary in summaries), Counter[str]())
+    private = sum(summary.get("private", 0) for summary in written)
     return Cleaned(
-        made, ledger, dict(sorted(replaced.items())), seen, skipped, dict(sorted(of_columns.items())), private
+        split_shards,
+        ledger,
+        dict(sorted(replaced.items())),
+        sample_report,
+        skipped,
+        dict(sorted(text_columns.items())),
+        private,
     )
 
 
-_SMALL = 2_000_000  # bytes of input a process, below which starting one costs more than it helps
+_SMALL = 2_000_000  # bytes of input per process below which starting one costs more than it saves
 
 
 def _write_parts(
     task: stages.Task, parts: Sequence[Part], chosen: Chosen, work: Path, pool: WorkerPool
 ) -> list[dict[str, Any]]:
-    """Write the rows that stay into a folder for each shard of the dataset; returns what each part had, in their order.
+    """Write the kept rows into one folder per shard of the dataset; return the counts of each part, in part order.
 
-    What is done first by several processes depends on how busy each is.
+    Processes may finish in any order, so the results are sorted.
     """
     rows = work / "rows"
     shutil.rmtree(rows, ignore_errors=True)
@@ -264,7 +273,7 @@ def _write_parts(
         )
         for number, part in enumerate(parts)
     )
-    return [written for _, written in sorted(pool.imap_unordered(_write, jobs), key=lambda each: each[0])]
+    return [summary for _, summary in sorted(pool.imap_unordered(_write, jobs), key=lambda result: result[0])]
 
 
 def _write(
@@ -274,13 +283,13 @@ def _write(
 
 
 def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revision: str | None) -> dict[str, Any]:
-    """Return all that shapes a dataset: input, settings, rules, model, language and library versions."""
+    """Return everything that shapes a dataset: input, settings, rules, model, language and library versions."""
     context = stages.context_of(task)
-    model, own = context.model, thresholds(task.language)
+    model, limits = context.model, thresholds(task.language)
     binding = [] if model is None else ["fasttext-new" if model.binding == "fasttext_new" else "fasttext-community"]
-    identified = {"lid": model.name, "lid_sha256": model.sha256} if model else {"lid": NO_MODEL}
-    left_out = {"without": [*OF_PAGES, "repeated_line"]} if task.sentences else {}
-    numbers = {"rules": {**rules(), **own, **left_out}, **identified}
+    identifier = {"lid": model.name, "lid_sha256": model.sha256} if model else {"lid": NO_MODEL}
+    disabled = {"without": [*OF_PAGES, "repeated_line"]} if task.sentences else {}
+    numbers = {"rules": {**rules(), **limits, **disabled}, **identifier}
     return {
         "source": config.source,
         "language": context.language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),

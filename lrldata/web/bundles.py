@@ -1,4 +1,4 @@
-"""Which files are read together: small ones, as each part of a corpus costs as much, whatever it holds. Pure."""
+"""Bundles of small files that are read together, because each part of a corpus has a fixed cost. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,38 +7,39 @@ from lrldata.web.inputs import OFFICE, is_packed, type_of
 from lrldata.web.plain import PART
 from lrldata.web.shards import Shard
 
-SMALL = PART // 4  # bytes of a file up to which it is read together with others
+SMALL = PART // 4  # bytes; files up to this size are read together with others
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Files that are read one after the other, as small ones are; `number` is that of the first, from 0."""
+    """One file, or several small ones that are read together; `number` is the index of the first, from 0."""
 
     number: int
     shards: tuple[Shard, ...]
 
     @property
     def name(self) -> str:
-        """Return a name that no other bundle has, nor one that begins with the same file and has more or fewer."""
+        """Return a unique name, which also differs from that of a bundle with the same first file but more or fewer."""
         return f"{self.number:05d}" + (f"+{len(self.shards)}" if len(self.shards) > 1 else "")
 
     @property
     def size(self) -> int:
-        """Return how many bytes it has."""
+        """Return its size in bytes."""
         return sum(shard.size for shard in self.shards)
 
 
 def bundled(shards: Sequence[Shard]) -> list[Bundle]:
-    """Put small files that follow one another together, up to the text of a part.
+    """Group consecutive small files into bundles, each at most as large as a part.
 
-    Of a packed file, Parquet, and documents as .docx it is not known how much text it has; each is by itself.
+    A compressed file, a Parquet file or an office document such as .docx holds an unknown amount of text, so each is a
+    bundle of its own.
     """
     bundles: list[Bundle] = []
     room = 0
     for number, shard in enumerate(shards):
         packed = is_packed(shard.name) or type_of(shard.name) in {"parquet", *OFFICE}
         small = shard.size <= SMALL and not packed
-        if small and shard.size <= room and room:  # an empty file may be the first
+        if small and shard.size <= room and room:  # `room` is 0 at first, and the first file may be empty
             last = bundles.pop()
             bundles.append(Bundle(last.number, (*last.shards, shard)))
             room -= shard.size

@@ -1,7 +1,8 @@
-"""What the characters of lines are: letters, marks, letters of the language's own scripts. Pure.
+"""Character counts of lines: letters, marks, and letters of the language's own scripts. Pure.
 
-A table with an entry a code point says it, made from Unicode's properties as Polars' regular expressions know them. The
-three counts of a character share one number, so that lines are counted in one pass over an array.
+A table with one entry per code point tells them apart; it is built from Unicode properties as Polars' regular
+expressions define them. The three counts of a character share one number, so that lines are counted in one pass over an
+array.
 """
 
 import tomllib
@@ -18,23 +19,23 @@ import polars as pl
 
 from lrldata.language import COMPOSITE_SCRIPTS
 
-SENTENCE_MARKS = ".!?؟۔।॥።፧፨៕។။།༎。！？։᱾᱿꯫᙮᠃߹"  # that end a sentence, in any script  # noqa: RUF001
-CLOSING = "\"'»«”“’‘›‹)\\]"  # what may follow them, in a class of a regular expression: „…“ and »…« close so too  # noqa: RUF001
-LONGEST = (1 << 21) - 1  # characters of a line that can be counted: three such counts are in 64 bits
-_LAST, _SURROGATES = 0x323B0, slice(0xD800, 0xE000)  # no script has letters beyond, up to Unicode 16
-_LETTERED, _OWN = 21, 42  # the bit at which a count begins; that of letters begins at 0
-_AT_ONCE = 1 << 17  # characters, so that the arrays stay in the processor's cache
+SENTENCE_MARKS = ".!?؟۔।॥።፧፨៕។။།༎。！？։᱾᱿꯫᙮᠃߹"  # end a sentence, in any script  # noqa: RUF001
+CLOSING = "\"'»«”“’‘›‹)\\]"  # what may follow them, escaped for a character class; also closes „…“ and »…«  # noqa: RUF001
+LONGEST = (1 << 21) - 1  # characters of a line that are counted: three such counts fit into 64 bits
+_LAST, _SURROGATES = 0x323B0, slice(0xD800, 0xE000)  # as of Unicode 16, no script has letters beyond _LAST
+_LETTERED, _OWN = 21, 42  # the bit at which each count begins; that of letters begins at bit 0
+_AT_ONCE = 1 << 17  # characters per batch: few enough for the arrays to stay in the processor's cache
 
 Counts = npt.NDArray[np.int64]
 
 
 class LineCounts(NamedTuple):
-    """How many characters a line has, and of what kind; arrays of a number per line."""
+    """The numbers of characters of lines, by kind: arrays with one number per line."""
 
     characters: Counts
     letters: Counts
     lettered: Counts  # letters and marks
-    own: Counts  # letters in a script of the language
+    own: Counts  # letters in the language's own scripts
 
 
 @cache
@@ -43,14 +44,14 @@ def _lengths() -> dict[str, float]:
 
 
 def scale_of(scripts: Sequence[str]) -> float:
-    """Return how many letters and marks the first of these scripts takes for what Latin script says in one.
+    """Return how many letters and marks of the first of these scripts say as much as one letter of Latin script.
 
-    From parallel text (FLORES-200, lengths.toml); 1 for scripts that it lacks.
+    Measured on parallel text (FLORES-200, lengths.toml); 1 for scripts that it lacks.
     """
     lengths = _lengths()
     if not scripts or scripts[0] in lengths:
         return lengths[scripts[0]] if scripts else 1.0
-    # Of Chinese characters FLORES-200 has texts of several scripts: the nearest are those with the most in common.
+    # FLORES-200 has Chinese characters in several composite scripts: use those that share most with `scripts`.
     fitting = {name: set(parts) for name, parts in COMPOSITE_SCRIPTS.items() if name in lengths}
     fitting = {name: parts for name, parts in fitting.items() if scripts[0] in parts and parts <= set(scripts)}
     most = max(map(len, fitting.values()), default=0)
@@ -58,19 +59,19 @@ def scale_of(scripts: Sequence[str]) -> float:
 
 
 def points_of(lines: pl.Series) -> npt.NDArray[np.uint32]:
-    """Return the code points of lines, one after the other."""
+    """Return the code points of all lines, concatenated."""
     text: str = lines.str.join("").item() if len(lines) else ""
     return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
 
 
 def in_turns(sizes: npt.NDArray[Any]) -> list[tuple[int, int]]:
-    """Return where to begin and end so that lines of these sizes are looked at some at a time."""
-    turn = np.cumsum(sizes) // _AT_ONCE
-    return list(pairwise([0, *(np.flatnonzero(np.diff(turn)) + 1).tolist(), len(sizes)]))
+    """Return the (begin, end) ranges of batches of lines, given the sizes of the lines."""
+    batch = np.cumsum(sizes) // _AT_ONCE
+    return list(pairwise([0, *(np.flatnonzero(np.diff(batch)) + 1).tolist(), len(sizes)]))
 
 
 def points_in(kind: str) -> npt.NDArray[np.uint32]:
-    """Return the code points of a class of characters, as Polars' regular expressions write it."""
+    """Return the code points in a character class, which is written as in Polars' regular expressions."""
     return points_of(_every_character().str.replace_all(f"[^{kind}]+", ""))
 
 
@@ -82,26 +83,28 @@ def _every_character() -> pl.Series:
 
 @cache
 def _table(scripts: tuple[str, ...]) -> npt.NDArray[np.uint64]:
-    """Return for each code point what it adds to the counts."""
-    own = r"[\p{L}&&[" + "".join(rf"\p{{{script}}}" for script in scripts) + "]]" if scripts else r"\p{L}"
+    """Return what each code point adds to the three counts."""
+    own_letters = r"[\p{L}&&[" + "".join(rf"\p{{{script}}}" for script in scripts) + "]]" if scripts else r"\p{L}"
     table = np.zeros(_LAST + 1, dtype=np.uint64)
-    for bit, kind in ((0, r"\p{L}"), (_LETTERED, r"\p{L}\p{M}"), (_OWN, own)):
+    for bit, kind in ((0, r"\p{L}"), (_LETTERED, r"\p{L}\p{M}"), (_OWN, own_letters)):
         table[points_in(kind)] += np.uint64(1 << bit)
     return table
 
 
 def count(lines: pl.Series, scripts: Sequence[str] = ()) -> LineCounts:
-    """Count the characters of lines by kind; `scripts` (ISO 15924) are the language's own, none means any.
+    """Count the characters of lines by kind; `scripts` (ISO 15924) are the language's own, empty for any.
 
-    Of a line longer than LONGEST the characters beyond are not counted.
+    Characters of a line beyond LONGEST are not counted.
     """
     lines = lines.str.head(LONGEST)
     sizes = lines.str.len_chars().to_numpy().astype(np.int64)
     sums, table = np.zeros(len(lines), dtype=np.uint64), _table(tuple(scripts))
     for begin, end in in_turns(sizes):
-        some = sizes[begin:end]
-        adds = table[np.minimum(points_of(lines[begin:end]), _LAST)]
-        if len(adds):
-            sums[begin:end][some > 0] = np.add.reduceat(adds, (np.cumsum(some) - some)[some > 0])
+        batch_sizes = sizes[begin:end]
+        increments = table[np.minimum(points_of(lines[begin:end]), _LAST)]
+        if len(increments):
+            sums[begin:end][batch_sizes > 0] = np.add.reduceat(
+                increments, (np.cumsum(batch_sizes) - batch_sizes)[batch_sizes > 0]
+            )
     fields = ((sums >> np.uint64(bit)) & np.uint64(LONGEST) for bit in (0, _LETTERED, _OWN))
     return LineCounts(sizes, *(field.astype(np.int64) for field in fields))

@@ -1,6 +1,6 @@
-"""The parts of a corpus while it is cleaned: some megabytes of documents each, in files that are whole or absent. IO.
+"""The parts of a corpus during cleaning: a few megabytes of documents each, in files that are complete or absent. IO.
 
-A part has what is left of its lines after each step, so that a build that was stopped goes on with the next part.
+A part stores what is left of its lines after each step, so that an interrupted build resumes with the next part.
 """
 
 import json
@@ -19,13 +19,13 @@ DropCodes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Part:
-    """A part, by the path that its files' names begin with.
+    """A part, identified by the path that the names of its files begin with.
 
-    lines       what the steps for lines left: doc, text, bytes, and hashes of the text: `exact`, `folded` (lower case)
-    documents   name and url, by doc
-    described   documents that the steps for documents left: doc, order, folded, size, site, tie (a hash of the URL)
-    settled     the same of those that duplicates left, with bytes and rows
-    drop_codes       for each of the lines: 0, or the number of the reason for which it goes
+    lines       left by the line-level steps: doc, text, bytes, and hashes of the text: `exact`, `folded` (lower case)
+    documents   name and url, indexed by doc
+    described   documents left by the document-level steps: doc, order, folded, size, site, tie (a hash of the URL)
+    settled     the same for the documents left by deduplication, with their bytes and rows
+    drop_codes  for each line, 0 or the number of the reason why it is dropped
     """
 
     stem: Path
@@ -35,15 +35,15 @@ class Part:
         return self.stem.with_name(f"{self.stem.name}.{kind}")
 
     def is_judged(self) -> bool:
-        """Return whether the steps for lines are done: the summary is written last."""
+        """Return whether the line-level steps are done: the summary is written last."""
         return self.path("json").is_file()
 
     def is_described(self) -> bool:
-        """Return whether the steps for documents are done."""
+        """Return whether the document-level steps are done."""
         return self.path("described").is_file()
 
     def read(self, kind: str, *columns: str) -> pl.DataFrame:
-        """Read columns of one of its frames; none named: all."""
+        """Read columns of one of its frames; all columns if none are given."""
         return read_frame(self.path(kind), *columns)
 
     def array(self, kind: str) -> npt.NDArray[Any]:
@@ -51,9 +51,9 @@ class Part:
         return np.asarray(np.load(self.path(kind)))
 
     def summary(self) -> dict[str, Any]:
-        """Read what was counted in it."""
-        found: dict[str, Any] = json.loads(self.path("json").read_text("utf-8"))
-        return found
+        """Read its counts."""
+        counts: dict[str, Any] = json.loads(self.path("json").read_text("utf-8"))
+        return counts
 
     def write_frame(self, kind: str, frame: pl.DataFrame) -> None:
         """Write one of its frames."""
@@ -69,18 +69,18 @@ class Part:
         whole(self.path(kind), write)
 
     def write_summary(self, value: object) -> None:
-        """Write what was counted in it."""
+        """Write its counts."""
         whole(self.path("json"), lambda path: path.write_text(json.dumps(value, ensure_ascii=False), "utf-8"))
 
 
 def read_frame(path: Path, *columns: str) -> pl.DataFrame:
-    """Read columns of a frame, or all, from a file: by its own name, which Polars would take for a pattern."""
+    """Read columns of a frame, or all; the file is opened here, as Polars would take its name for a glob pattern."""
     with path.open("rb") as stream:
         return pl.read_ipc(stream, columns=list(columns) or None)
 
 
 def whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file that gets its name only when it is whole."""
+    """Let `write` fill a temporary file, and give it its final name only when it is complete."""
     partial = path.with_name(f".{path.name}.{randbits(64)}")
     write(partial)
     partial.replace(path)

@@ -1,4 +1,4 @@
-"""Settings of a build from documents: frozen, checked, with unknown keys an error."""
+"""Settings of a build from documents: frozen and validated; unknown keys are errors."""
 
 import difflib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ REPOSITORY = "cis-lmu/GlotCC-V1"  # Kargaran et al. (2024), arXiv 2410.23825
 
 
 class WebConfig(BaseModel):
-    """What `lrldata build --source glotcc` (or `web`) is asked to do. The names are those of its options."""
+    """The settings of `lrldata build --source glotcc` (or `web`), named like its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,33 +52,33 @@ class WebConfig(BaseModel):
         if self.source == "web" and self.input is None:
             raise UsageError("--input is missing.", "Use --source web --input FOLDER.")
         if self.verdicts and self.unit == "documents":
-            raise UsageError("--verdicts: not with --unit documents.", "Speakers judge lines or sentences.")
+            raise UsageError(
+                "--verdicts cannot be combined with --unit documents.", "Speakers judge lines or sentences."
+            )
         if self.sample and (self.input is not None or self.source == "web"):
-            raise UsageError("--sample and --input: two inputs.", "Give one of them.")
+            raise UsageError("--sample cannot be combined with --input.", "Use one of them.")
         return self
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings that shape the rows, as JSON-like values; model and benchmarks are told apart."""
-        given = {"documents"} if self.documents != "paragraphs" else set()
-        given |= {"handles"} if self.handles else set()
-        return self.model_dump(include={"text_column", "url_column", "max_bytes", "unit", "skip_bad"} | given)
+        """Return the settings that shape the rows, as JSON-like values; model and benchmarks are recorded elsewhere."""
+        optional = {"documents"} if self.documents != "paragraphs" else set()
+        optional |= {"handles"} if self.handles else set()
+        return self.model_dump(include={"text_column", "url_column", "max_bytes", "unit", "skip_bad"} | optional)
 
 
 def is_web(file: Path | None, flags: Mapping[str, Any]) -> bool:
-    """Return whether a build from documents is meant: by the flag, else by the settings file."""
+    """Return whether to build from documents, by the flag or else the settings file. Raises UsageError."""
     source = flags.get("source") or (read_toml(file).get("source") if file else None)
     if source not in (None, *SOURCES):
-        near = difflib.get_close_matches(str(source), SOURCES, n=1)
-        told = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(SOURCES)}."
-        raise UsageError(f"--source: {str(source)!r:.60} is not known.", told)
+        matches = difflib.get_close_matches(str(source), SOURCES, n=1)
+        hint = f"Did you mean {matches[0]!r}?" if matches else f"Known: {', '.join(SOURCES)}."
+        raise UsageError(f"--source: {str(source)!r:.60} is not known.", hint)
     return source in ("glotcc", "web")
 
 
 def load_web_config(file: Path | None, flags: dict[str, Any]) -> WebConfig:
-    """Read settings from a TOML file and put the given flags above them. Raises UsageError."""
-    if foreign := sorted(flags.keys() - WebConfig.model_fields.keys()):
-        named = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
-        raise UsageError(
-            f"{named}: not for --source {flags.get('source', 'web')}.", "`lrldata build --help` says what is."
-        )
+    """Read settings from a TOML file; `flags` take precedence. Raises UsageError."""
+    if unsupported := sorted(flags.keys() - WebConfig.model_fields.keys()):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in unsupported)
+        raise UsageError(f"{options}: not for --source {flags.get('source', 'web')}.", "See `lrldata build --help`.")
     return check(WebConfig, read_toml(file) if file else {}, flags, file, "Use --lang mt --source glotcc.")

@@ -48,7 +48,7 @@ def test_a_language_of_which_nothing_is_left_stops_no_other(copy: Path, capfd: p
     with pytest.raises(IncompleteError, match=r"^Nothing is left of \d+ lines of Danish.* holds no mlt-Latn") as raised:
         build(copy, "da,mt,ro")
     assert [each.language.code for each in raised.value.built] == ["ro"]
-    assert raised.value.hint.endswith("What else was asked for is built.")
+    assert raised.value.hint.endswith("The other datasets are built.")
     assert (copy.parent / "ws/datasets/ro/glotcc/manifest.json").is_file()
     told = capfd.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in told if line.startswith(("Danish", "Maltese", "Romanian"))] == [

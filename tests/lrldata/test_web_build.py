@@ -311,7 +311,7 @@ def test_of_a_copy_of_glotcc_the_language_s_own_files_are_read(tmp_path: Path) -
         (["--source", "web", "--input", "PAGES", "--protect", "gone.txt"], 1, "gone.txt: cannot be read"),
         (["--source", "web", "--input", "PAGES", "--lid", "gone.bin"], 1, "gone.bin"),
         (["--source", "web", "--input", "PAGES", "--unit", "words"], 2, "--unit"),
-        (["--source", "glotcc", "--input", "PAGES", "--sample"], 2, "two inputs"),
+        (["--source", "glotcc", "--input", "PAGES", "--sample"], 2, "--sample cannot be combined with --input"),
         (["--input", "PAGES"], 2, "input"),
     ],
 )
