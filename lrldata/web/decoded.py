@@ -1,4 +1,4 @@
-"""The bytes of a file as text: its lines, or blocks of it. IO: reads a stream."""
+"""The bytes of a file as text: its lines, or blocks of text. IO: reads a stream."""
 
 import codecs
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ from lrldata.web.fields import HINT
 from lrldata.web.plain import LINE
 from lrldata.web.shards import Shard
 
-LONGEST_LINE = 32 << 20  # bytes of a line of a file: JSON takes up to thirty times as many to be read
+LONGEST_LINE = 32 << 20  # bytes; parsing a line of JSON takes up to thirty times as many
 _LEAVE_OUT = "Or leave it out with --skip-bad."
-_BLOCK = 1 << 20  # bytes of JSON that are decoded at once
+_BLOCK = 1 << 20  # bytes of JSON that are decoded at a time
 
 
 def lines_of(shard: Shard, stream: BinaryIO) -> Iterator[str]:
-    r"""Yield the lines of a file with their ends: \n, \r\n or \r.
+    r"""Yield the lines of a file with their line ends: \n, \r\n or \r.
 
-    Raises InputError for one that is too long or not UTF-8.
+    Raises InputError for a line that is too long or not UTF-8.
     """
     number = 0
     while line := stream.readline(LONGEST_LINE + 1):
@@ -27,14 +27,14 @@ def lines_of(shard: Shard, stream: BinaryIO) -> Iterator[str]:
             raise InputError(f"{shard.place}: line {number:,} is longer than {LONGEST_LINE >> 20} MiB.", HINT)
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
-            if found := known_kind(line):
-                raise InputError(f"{shard.place}: is {found[0]}, not UTF-8 text.", f"{found[1]} {_LEAVE_OUT}")
+            if kind := known_kind(line):
+                raise InputError(f"{shard.place}: is {kind[0]}, not UTF-8 text.", f"{kind[1]} {_LEAVE_OUT}")
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
-            what = f"line {number:,} is not UTF-8 at byte {error.start + 1}"
-            hint = f"Convert it, as with `iconv -f ENCODING -t UTF-8`. {_LEAVE_OUT}"
-            raise InputError(f"{shard.place}: cannot be read ({what}).", hint) from error
+            reason = f"line {number:,} is not UTF-8 at byte {error.start + 1}"
+            hint = f"Convert it, e.g. with `iconv -f ENCODING -t UTF-8`. {_LEAVE_OUT}"
+            raise InputError(f"{shard.place}: cannot be read ({reason}).", hint) from error
         if "\r" not in text:
             yield text
             continue
@@ -44,8 +44,8 @@ def lines_of(shard: Shard, stream: BinaryIO) -> Iterator[str]:
 
 
 def blocks_of(stream: BinaryIO) -> Iterator[str]:
-    """Yield the text of a file, some of it at a time."""
+    """Yield the text of a file, one block at a time."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     while block := stream.read(_BLOCK):
-        yield decoder.decode(block) or " "  # which means nothing between two parts of JSON
+        yield decoder.decode(block) or " "  # an empty block would mean the end; a space is harmless in JSON
     yield decoder.decode(b"", final=True)

@@ -1,8 +1,8 @@
-"""Documents as wholes: rules for what is left of them, and what is needed to compare them. Pure.
+"""Whole documents: rules for what is left of them, and descriptions for comparing them. Pure.
 
-The rules are those of Gopher (Rae et al. 2021), C4 (Raffel et al. 2020) and FineWeb-2 (Penedo et al. 2025) that hold
-for any script, in our own statement; their numbers are in rules.toml, and where languages differ in documents.toml, as
-tools/make/web_thresholds.py finds them in running text.
+The rules are those of Gopher (Rae et al. 2021), C4 (Raffel et al. 2020) and FineWeb-2 (Penedo et al. 2025) that apply
+to any script, in our own wording. Their thresholds are in rules.toml; those that differ between languages are in
+document_filters.toml, as measured in running text by tools/make/web_thresholds.py.
 """
 
 import tomllib
@@ -26,15 +26,15 @@ from lrldata.web.shingles import Hashes, Numbers, shingles
 
 ENDED = rf"[{SENTENCE_MARKS}…:;፡༑၊՞][{CLOSING}」』]*$"
 ELLIPSIS = r"(?:\.\.\.|…)$"
-OF_PAGES = ("document_short", "document_words")  # rules that do not hold for a single sentence
+OF_PAGES = ("document_short", "document_words")  # rules that do not apply to a single sentence
 BULLET = r"^[•●▪■◦‣\-–*·]"  # noqa: RUF001
 
 
 class Described(NamedTuple):
-    """Documents and what they are compared by.
+    """Documents, and the data for comparing them.
 
-    A row each of doc, order and folded (hashes of the content, and of it in lower case) and size; the signatures
-    (documents, PERMUTATIONS) and the hashes of their bands (BANDS, documents).
+    `documents` has one row per document: doc, order and folded (hashes of the content, as it is and in lower case), and
+    size. `signatures` are (documents, PERMUTATIONS), and the hashes of their `bands` are (BANDS, documents).
     """
 
     documents: pl.DataFrame
@@ -44,36 +44,36 @@ class Described(NamedTuple):
 
 @cache
 def thresholds(code: str) -> Mapping[str, Any]:
-    """Return the numbers of the rules for documents in a language: its own where they are known."""
+    """Return the thresholds of the document rules in a language: its own if known, otherwise the defaults."""
     table = tomllib.loads(files("lrldata.web").joinpath("document_filters.toml").read_text("utf-8"))
     return {**table["default"], **table.get(code, {})}
 
 
 def judge(lines: pl.DataFrame, language: Language, *, sentences: bool = False) -> pl.DataFrame:
-    """Return a row per document, by what is left of it: doc, reason (null where it stays) and what was measured.
+    """Return one row per document, judged by what is left of it: doc, reason (null if it is kept), and the measures.
 
-    In: rows doc and text of lines, those of a document together. The first rule that fits counts. Of `sentences`, each
-    a document, none is too short, and none has too few words to tell how long they are.
+    In: one row per line, doc and text, with the lines of a document together. The first rule that applies counts. With
+    `sentences`, each document is one sentence, so the rules in OF_PAGES for its length and word length do not apply.
     """
     joined, hashes, offsets = _join(lines, language)
     return _judge(lines, joined, hashes, offsets, language, sentences=sentences)
 
 
 def describe(lines: pl.DataFrame, language: Language, *, sentences: bool = False) -> tuple[pl.DataFrame, Described]:
-    """Judge documents as `judge` does, and describe those that stay, so that they can be compared."""
+    """Judge documents as `judge` does, and describe the kept ones for comparison."""
     joined, hashes, offsets = _join(lines, language)
     judged = _judge(lines, joined, hashes, offsets, language, sentences=sentences)
-    stays = judged["reason"].is_null()
-    some = joined.filter(stays)
+    keep = judged["reason"].is_null()
+    kept = joined.filter(keep)
     counts = _counts(offsets)
-    chosen = np.repeat(stays.to_numpy(), counts)
-    ends = np.concatenate([[0], np.cumsum(counts[stays.to_numpy()])]).astype(np.uint64)
-    signatures = sign(hashes[chosen], ends)
-    described = some.select(
+    of_kept = np.repeat(keep.to_numpy(), counts)
+    ends = np.concatenate([[0], np.cumsum(counts[keep.to_numpy()])]).astype(np.uint64)
+    signatures = sign(hashes[of_kept], ends)
+    described = kept.select(
         "doc",
         pl.col("text").str.len_chars().alias("size"),
-        order=content_hash(some["text"]),
-        folded=content_hash(some["lower"].str.replace_all("\n", " ", literal=True)),
+        order=content_hash(kept["text"]),
+        folded=content_hash(kept["lower"].str.replace_all("\n", " ", literal=True)),
     )
     return judged, Described(described, signatures, bands(signatures))
 
@@ -88,7 +88,7 @@ def _join(lines: pl.DataFrame, language: Language) -> tuple[pl.DataFrame, Hashes
 def _judge(
     lines: pl.DataFrame, joined: pl.DataFrame, hashes: Hashes, offsets: Hashes, language: Language, *, sentences: bool
 ) -> pl.DataFrame:
-    numbers, own = rules(), thresholds(language.code)
+    numbers, limits = rules(), thresholds(language.code)
     size = pl.col("text").str.len_chars()
     again = pl.when(~pl.struct("doc", "text").is_first_distinct()).then(size).otherwise(0)
     measured = (
@@ -112,11 +112,11 @@ def _judge(
         word_length=pl.col("size") / words if is_spaced(main_script(language)) else None,
     )
     several = pl.col("lines") >= numbers["several_lines"]
-    short, long = own["word_length"]
-    fits = {
+    short, long = limits["word_length"]
+    conditions = {
         "document_short": pl.col("length") < numbers["shortest_document"],
         "document_repetition": (pl.col("repeated") > numbers["most_repeated"])
-        | (pl.col("repeated_shingles") > own["most_repeated_shingles"]),
+        | (pl.col("repeated_shingles") > limits["most_repeated_shingles"]),
         "document_words": (pl.col("word_length") < short) | (pl.col("word_length") > long),
         "document_list": several
         & (
@@ -129,8 +129,10 @@ def _judge(
             )
         ),
     }
-    held = {name: fit for name, fit in fits.items() if not (sentences and name in OF_PAGES)}
-    reason = pl.coalesce(*(pl.when(fit.fill_null(False)).then(pl.lit(name)) for name, fit in held.items()))
+    applicable = {name: condition for name, condition in conditions.items() if not (sentences and name in OF_PAGES)}
+    reason = pl.coalesce(
+        *(pl.when(condition.fill_null(False)).then(pl.lit(name)) for name, condition in applicable.items())
+    )
     return measured.with_columns(reason=reason)
 
 
@@ -140,7 +142,7 @@ def _counts(offsets: Hashes) -> Numbers:
 
 
 def _repeated(hashes: Hashes, offsets: Hashes) -> npt.NDArray[np.float64]:
-    """Return which share of the shingles of each text it has had before."""
+    """Return for each text the share of its shingles that repeat earlier ones."""
     counts = _counts(offsets)
     number = np.repeat(np.arange(len(counts), dtype=np.uint64), counts)
     distinct = pl.DataFrame({"text": number, "hash": hashes}).group_by("text").agg(pl.col("hash").n_unique())

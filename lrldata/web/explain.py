@@ -1,4 +1,4 @@
-"""The pipeline of `lrldata explain`: what the cleaning of web text would do with a text, line by line. IO: the text."""
+"""The pipeline of `lrldata explain`: what cleaning would do with a text, line by line. IO: reads the text."""
 
 import sys
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ LONGEST = 16 << 20  # bytes of a text
 
 @dataclass(frozen=True)
 class Explained:
-    """A line as it would come out, why it goes (None where it stays), and what it was taken for."""
+    """A line as cleaning would write it, why it is dropped (None if it is kept), and its identified language."""
 
     text: str
     reason: str | None
@@ -40,24 +40,24 @@ class Explained:
 
 
 def as_documents(name: str) -> Documents:
-    """Return what is a document, by its name. Raises UsageError for none of these."""
+    """Return a value of --documents, checked. Raises UsageError if it is unknown."""
     if name not in ("page", "paragraphs", "lines"):
         raise UsageError(f"--documents {name}: not known.", "Use page, paragraphs or lines.")
     return cast("Documents", name)
 
 
 def is_path(given: str) -> bool:
-    """Return whether what is given is the path of something that is there."""
+    """Return whether `given` is the path of something that exists."""
     try:
         return given != STDIN and bool(given.strip()) and Path(given).exists()
-    except (OSError, ValueError):  # too long for a path, or with a null
+    except (OSError, ValueError):  # too long for a path, or contains a null character
         return False
 
 
 def find_text(given: str) -> str:
-    """Return the text that is meant: of standard input (-), of the file of this path, or what is given itself.
+    """Return the text that `given` means: standard input (-), the content of the file at this path, or itself.
 
-    Raises InputError for one that is empty, not UTF-8 or too long, and for a path that is no file of text.
+    Raises InputError if the text is empty, not UTF-8 or too long, or if the path is not that of a text file.
     """
     if given == STDIN:
         return _decoded(_standard_input(), "standard input")
@@ -67,26 +67,26 @@ def find_text(given: str) -> str:
             raise InputError("The text is empty.", "Give a text, the path of a file, or - for standard input.")
         if _looks_like_path(given):
             raise InputError(
-                f"{given}: no such file.", "Name a file that is there; for a text of one word, use - and a pipe."
+                f"{given}: no such file.", "Check the path. To explain a text of one word, pipe it in and use -."
             )
         return given.replace("\\n", "\n")
     if not path.is_file():
-        raise InputError(f"{path}: not a file.", "Name a file of plain text, or give a text.")
+        raise InputError(f"{path}: not a file.", "Give a plain text file, or a text.")
     if type_of(path.name) not in (None, "text") or is_packed(path.name):
         raise InputError(
-            f"{path}: not plain text.", "Give a .txt file, or a text itself; a build reads documents and tables too."
+            f"{path}: not plain text.", "Give a .txt file, or a text. Only a build reads documents and tables."
         )
     with path.open("rb") as stream:
         return _decoded(stream.read(LONGEST + 1), str(path))
 
 
 def _looks_like_path(given: str) -> bool:
-    """Return whether a word can only be meant as the path of a file: it ends as one of text does."""
+    """Return whether a text is certainly meant as a path: one word that ends like the name of a readable file."""
     return not any(letter.isspace() for letter in given) and type_of(Path(given).name) is not None
 
 
 def _standard_input() -> bytes:
-    """Read standard input. Raises InputError where it is closed, or cannot be read."""
+    """Read standard input. Raises InputError if it is closed or cannot be read."""
     if sys.stdin is None:
         raise InputError("Standard input is closed.", "Give a text, or the path of a file.")
     try:
@@ -117,43 +117,43 @@ def explain(
     documents: Documents = "page",
     name: str = "the text",
 ) -> list[Explained]:
-    """Say of each line of a text whether it would stay, and why not.
+    """Say for each line of a text whether it would be kept, and if not, why.
 
-    `scripts` (ISO 15924) are those in which the language is kept, where they are not all of its own. `documents` says
-    what is a document: all of it, as a page of the web is, or as in a text file a paragraph, or a line. `name` is what
-    messages call it. Raises LrlError for a model that is none, or does not know the language.
+    `scripts` (ISO 15924) are the scripts in which the language is kept, if not all of its own. `documents` says what
+    counts as a document: the whole text, like a web page, or each paragraph or each line, as in a text file. `name` is
+    what messages call the text. Raises LrlError if the model is invalid or does not know the language.
     """
     model, language = None if lid == NO_MODEL else load_model(lid, cache), written_in(language, scripts)
     kin = kin_of(language, scripts, model.languages, model.name) if model else frozenset[str]()
     if model:
         check_known(language, model, kin)
     context = CleaningContext(language, model, open_protected(language, []), kin=kin, alone=documents == "lines")
-    cut = pl.DataFrame({"text": _documents(normalize(text), documents, name)}, schema={"text": pl.String})
-    if not cut["text"].str.contains(r"\S").any():
+    frame = pl.DataFrame({"text": _documents(normalize(text), documents, name)}, schema={"text": pl.String})
+    if not frame["text"].str.contains(r"\S").any():
         raise InputError("The text is empty.", "Give a text, the path of a file, or - for standard input.")
-    judged = clean(cut, context).with_row_index("line")
+    judged = clean(frame, context).with_row_index("line")
     reasons = _reasons(judged, language, sentences=documents == "lines")
-    taken = model.predict(judged["text"].to_list()) if model else [Prediction((), ())] * len(judged)
+    predictions = model.predict(judged["text"].to_list()) if model else [Prediction((), ())] * len(judged)
     return [
         Explained(
             line,
             reason,
             WEB_REASONS[reason] if reason else "stays",
-            next(iter(each.labels), None),
-            next(iter(each.probabilities), 0.0),
+            next(iter(prediction.labels), None),
+            next(iter(prediction.probabilities), 0.0),
         )
-        for line, reason, each in zip(judged["text"], reasons, taken, strict=True)
+        for line, reason, prediction in zip(judged["text"], reasons, predictions, strict=True)
     ]
 
 
 def _reasons(judged: pl.DataFrame, language: Language, *, sentences: bool) -> pl.Series:
-    """Return why each line goes: by itself, as part of pages, as a copy, with its document; null where it stays."""
+    """Return why each line is dropped: by itself, as part of pages, as a duplicate, with its document; null if kept."""
     lower = pl.col("text").map_batches(lowered)
-    left = judged.filter(pl.col("reason").is_null()).select("line", "doc", "text", lower=lower)
-    often = pl.lit(value=False) if sentences else pl.col("doc").n_unique().over("lower") >= rules()["repeated_in"]
-    left = left.with_columns(repeated=pl.when(often).then(pl.lit("repeated_line")))
-    some = left.filter(pl.col("repeated").is_null())
-    again = some.select(
+    remaining = judged.filter(pl.col("reason").is_null()).select("line", "doc", "text", lower=lower)
+    is_repeated = pl.lit(value=False) if sentences else pl.col("doc").n_unique().over("lower") >= rules()["repeated_in"]
+    remaining = remaining.with_columns(repeated=pl.when(is_repeated).then(pl.lit("repeated_line")))
+    candidates = remaining.filter(pl.col("repeated").is_null())
+    again = candidates.select(
         "line",
         again=pl.when(~pl.col("text").is_first_distinct())
         .then(pl.lit("exact_duplicate"))
@@ -161,17 +161,17 @@ def _reasons(judged: pl.DataFrame, language: Language, *, sentences: bool) -> pl
         .then(pl.lit("normalised_duplicate")),
     )
     fates = pl.DataFrame(schema={"doc": judged.schema["doc"], "fate": pl.String})
-    if len(some):
-        fates = document_filters.judge(some.select("doc", "text"), language, sentences=sentences).select(
+    if len(candidates):
+        fates = document_filters.judge(candidates.select("doc", "text"), language, sentences=sentences).select(
             "doc", fate="reason"
         )
-    for each, key in ((left.select("line", "repeated"), "line"), (again, "line"), (fates, "doc")):
-        judged = judged.join(each, on=key, how="left", maintain_order="left")
+    for table, key in ((remaining.select("line", "repeated"), "line"), (again, "line"), (fates, "doc")):
+        judged = judged.join(table, on=key, how="left", maintain_order="left")
     return judged.select(pl.coalesce("reason", "repeated", "again", "fate")).to_series()
 
 
 def _documents(text: str, documents: Documents, name: str) -> list[str]:
-    """Cut a text into documents, as a text file is cut by a build. Raises InputError for one that is a table."""
+    """Split a text into documents, as a build splits a text file. Raises InputError if it is a table."""
     if documents == "page":
         return [text]
     shard = Shard("text", name, len(text), "", lambda: BytesIO(text.encode()))
