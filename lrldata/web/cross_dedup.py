@@ -17,7 +17,7 @@ from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.clean import rules
 
 CODES = {reason: number for number, reason in enumerate(WEB_REASONS, start=1)}
-BYTES_A_LINE = 400  # of memory that a turn takes at its peak
+BYTES_A_LINE = 400  # of memory at the peak of a turn
 
 Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Fields of documents that stand in rows: a line of JSON, a text, a number, or an InputError. Pure."""
+"""Fields of documents that are stored in rows: parse lines of JSON, return texts and numbers. Pure."""
 
 import json
 from collections.abc import Iterable
@@ -8,30 +8,30 @@ from lrldata.errors import InputError
 from lrldata.web.shards import Shard
 from lrldata.web.tables import Row
 
-LONGEST_TEXT = 16 << 20  # bytes of a document: to clean it takes fifty times as many
+LONGEST_TEXT = 16 << 20  # bytes of a document: cleaning it takes fifty times as many
 HINT = "Correct it, or leave the file out with --skip-bad."
 TOO_LONG, SPLIT = f"longer than {LONGEST_TEXT >> 20} MiB", "Split it, or leave the file out with --skip-bad."
-JSON = json.JSONDecoder(parse_int=float)  # an integer may have a million digits, which Python refuses
+JSON = json.JSONDecoder(parse_int=float)  # Python refuses to parse an integer of a million digits
 
 
 def parse_line(shard: Shard, number: int, line: str) -> dict[str, Any]:
-    """Return the object of a line of JSON. Raises InputError."""
+    """Return the JSON object on a line. Raises InputError."""
     try:
         row = JSON.decode(line)
     except (ValueError, RecursionError) as error:
-        why = "nested too deep" if isinstance(error, RecursionError) else error
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
         raise InputError(f"{shard.place}: line {number:,} is not valid JSON ({why}).", HINT) from error
     if not isinstance(row, dict):
         raise InputError(
-            f"{shard.place}: line {number:,} is not a JSON object.", 'A line is a document: {"text": "..."}.'
+            f"{shard.place}: line {number:,} is not a JSON object.", 'Each line must be a document: {"text": "..."}.'
         )
     return row
 
 
 def text_of(shard: Shard, row: Row, names: Iterable[str]) -> tuple[str | None, str | None]:
-    """Return the text of the first of these columns in which a row has something, and the column.
+    """Return the text of the first of these columns that has a value in a row, and the column's name.
 
-    Raises InputError where it is something else than text.
+    Raises InputError if the value is not text.
     """
     name = next((name for name in names if row.values.get(name) is not None), None)
     if name is None:
@@ -46,13 +46,13 @@ def text_of(shard: Shard, row: Row, names: Iterable[str]) -> tuple[str | None, s
 
 
 def _whole(text: str) -> str:
-    """Return a text in which half of a surrogate pair, which is not a character, is a replacement character."""
+    """Return a text with lone surrogates, which are not characters, replaced by replacement characters."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def as_number(value: Any) -> float | None:
-    """Return a number, None for what is none."""
-    if isinstance(value, str):  # of CSV, which has no numbers
+    """Return a value as a number, or None if it is not one."""
+    if isinstance(value, str):  # from CSV, which has no numbers
         try:
             return float(value)
         except ValueError:
@@ -61,6 +61,6 @@ def as_number(value: Any) -> float | None:
 
 
 def as_texts(value: Any) -> list[str] | None:
-    """Return a list of texts, None for what is none."""
-    is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
-    return [_whole(each) for each in value] if is_list else None
+    """Return a value as a list of texts, or None if it is not one."""
+    is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return [_whole(item) for item in value] if is_list else None

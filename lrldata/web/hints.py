@@ -1,4 +1,4 @@
-"""What a build suggests where its input looks like something else than was asked for."""
+"""Hints of a build whose input looks like something other than what was requested."""
 
 from collections.abc import Mapping
 
@@ -8,13 +8,13 @@ from lrldata.output import note
 from lrldata.split import SPLITS
 from lrldata.web.config import WebConfig
 
-MANY = 0.2  # share of the lines from which on something is said of why they went
-_BY_PAGES = ("document_", "repeated_line")  # what the reasons begin with for which lines go by rules for pages
+MANY = 0.2  # share of the lines from which on a note says why they are dropped
+_BY_PAGES = ("document_", "repeated_line")  # prefixes of the reasons that come from rules for pages
 LINES = "If every line is a sentence by itself, use --documents lines."
 
 
 def note_kin(language: Language, ledger: Ledger) -> None:
-    """Say where many lines are in the script of a language that is often asked for by the same code, as Kurmanji is."""
+    """Note that many lines may be in a language that is often requested by the same code, such as Kurmanji."""
     lines = ledger.dropped.get("wrong_script", Tally()).rows
     kin = [row for row in languages() if row.conceptnet and row.conceptnet == language.conceptnet and row != language]
     if kin and lines > MANY * ledger.came_in.rows:
@@ -23,34 +23,34 @@ def note_kin(language: Language, ledger: Ledger) -> None:
 
 
 def note_sentences(config: WebConfig, ledger: Ledger, rows: Mapping[str, int]) -> None:
-    """Say where sentences seem to have been taken for pages, and where a split has nothing in it."""
-    told = []
+    """Note that sentences seem to have been read as pages, and that splits are empty."""
+    remarks = []
     short = ledger.dropped.get("document_short", Tally()).rows
     repeated = ledger.dropped.get("repeated_line", Tally()).rows
-    for count, what in (
-        (short, "are documents that are too short for a page"),
-        (repeated, "are in many documents, as parts of pages are"),
+    for count, description in (
+        (short, "are documents too short to be pages"),
+        (repeated, "occur in many documents, like parts of pages"),
     ):
         if count > MANY * ledger.came_in.rows:
-            told.append(f"{count:,} of {ledger.came_in.rows:,} lines {what}")
+            remarks.append(f"{count:,} of {ledger.came_in.rows:,} lines {description}")
     if empty := [split for split in SPLITS if not rows.get(split)]:
-        told.append(f"the documents are too few for {' and '.join(empty)} to have any")
-    if told and config.documents != "lines" and config.source == "web":
-        note(f"note: {', and '.join(told)}. {LINES}")
+        remarks.append(f"there are too few documents to fill {' and '.join(empty)}")
+    if remarks and config.documents != "lines" and config.source == "web":
+        note(f"note: {', and '.join(remarks)}. {LINES}")
 
 
 def note_private(language: Language, count: int, rows: int) -> None:
-    """Say of how many rows the letters mean something in one font alone, as those of old fonts for a language do."""
+    """Note how many rows have characters that only one font can show, as old fonts for a language do."""
     if count:
-        told = f"{count:,} of {rows:,} rows have letters that one font alone shows (of Unicode's private use)"
-        note(f"note: {told}. Convert the text to the letters of {language.name} first.")
+        finding = f"{count:,} of {rows:,} rows have Unicode private-use characters, which only one font can show"
+        note(f"note: {finding}. Convert the text to the standard letters of {language.name} first.")
 
 
 def hint_on_nothing(config: WebConfig, ledger: Ledger) -> str:
-    """Return what may help where nothing is left, by what most lines went for."""
+    """Return a hint for a build that keeps no line, by the most frequent reason."""
     most = max(ledger.dropped, key=lambda reason: ledger.dropped[reason].rows, default="")
     if most == "document_long":
-        return "A document may have 1,000,000 characters: cut it into parts, and end each paragraph with a line end."
+        return "A document may have at most 1,000,000 characters. Split it, and end each paragraph with a line break."
     if most.startswith(_BY_PAGES) and most != "document_other_language" and config.source == "web":
         return "Use --unit documents or longer documents." if config.documents == "lines" else LINES
-    return "Check the input and --lang; `lrldata explain` says line by line why one goes."
+    return "Check the input and --lang; `lrldata explain` says for each line why it is dropped."

@@ -1,4 +1,4 @@
-"""GlotCC-V1 on the Hub: the shards of a language at one revision, read over the network a piece at a time. IO."""
+"""GlotCC-V1 on the Hub: the shards of a language at one revision, read over the network in blocks. IO."""
 
 from functools import partial
 from typing import BinaryIO
@@ -14,12 +14,12 @@ from lrldata.web.config import REPOSITORY
 from lrldata.web.shards import Shard
 
 FOLDER = "v1.0"
-BLOCK = 8 << 20  # bytes of a request
-HINTS = "Try again: what is done is kept. Or name a copy with --input FOLDER."
+BLOCK = 8 << 20  # bytes per request
+HINTS = "Try again: finished work is kept. Or use a local copy with --input FOLDER."
 
 
 def hub_shards(language: Language, revision: str) -> tuple[list[Shard], str]:
-    """Return the Parquet files of a language in GlotCC-V1, and the commit that `revision` means. Raises LrlError."""
+    """Return the Parquet files of a language in GlotCC-V1, and the commit that `revision` names. Raises LrlError."""
     if language.glotcc is None:
         raise NothingError(f"GlotCC-V1 has no {language.name} ({language.code}).", "See `lrldata langs`.")
     api = HfApi()
@@ -35,7 +35,7 @@ def hub_shards(language: Language, revision: str) -> tuple[list[Shard], str]:
                 f"{REPOSITORY} has no revision {revision!r}.", "Name a branch, a tag or a commit."
             ) from error
         except RepositoryNotFoundError as error:
-            raise DownloadError(f"The Hub has no dataset {REPOSITORY}, or does not show it.", HINTS) from error
+            raise DownloadError(f"The Hub has no dataset {REPOSITORY}, or you have no access to it.", HINTS) from error
         except EntryNotFoundError:
             files = []
     if not files:
@@ -56,6 +56,6 @@ def _shard(file: RepoFile, commit: str) -> Shard:
 
 
 def _open(place: str) -> BinaryIO:
-    """Open a file of the Hub, which is fetched a piece at a time as it is read."""
+    """Open a file on the Hub; it is fetched in blocks as it is read."""
     stream: BinaryIO = HfFileSystem().open(place, "rb", block_size=BLOCK, cache_type="readahead")
     return stream

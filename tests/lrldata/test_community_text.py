@@ -146,7 +146,7 @@ def test_files_that_are_not_read_are_named_with_a_way_to_their_text(tmp_path: Pa
     for name in ("text.txt", "a.doc", "b.pdf", "c.zip", "README"):
         (tmp_path / name).write_text("x")
     (told,) = describe_left_out(find_files(tmp_path).left_out())
-    assert told.startswith("left out, of a type that is not read: 4 (README, a.doc, b.pdf, ...): ")
+    assert told.startswith("left out, unsupported file type: 4 (README, a.doc, b.pdf, ...): ")
     assert "pdftotext; unpack archives" not in told.split(": ")[1]
     assert all(way in told for way in ("save documents as .docx", "pdftotext", "unpack archives"))
 
@@ -169,7 +169,7 @@ def test_letters_of_an_old_font_are_said(lrldata: Run, tmp_path: Path) -> None:
     texts_of_font = [text.replace("ħ", "\uf0e7") if number < 3 else text for number, text in enumerate(MALTESE)]
     (tmp_path / "font.txt").write_text("\n".join(texts_of_font), "utf-8")
     done = lrldata(*BUILD, "--input", "font.txt", "--documents", "lines", "--lid", "none")
-    assert "3 of 10 rows have letters that one font alone shows" in done.stderr
+    assert "3 of 10 rows have Unicode private-use characters" in done.stderr
     (tmp_path / "plain.txt").write_text("\n".join(MALTESE), "utf-8")
     assert "one font" not in lrldata(*BUILD, "--input", "plain.txt", "--documents", "lines", "--lid", "none").stderr
 

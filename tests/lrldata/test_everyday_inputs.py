@@ -79,7 +79,7 @@ def test_a_list_that_is_taken_for_pages_is_said_to_look_like_one(
     (tmp_path / "list.txt").write_text("\n\n".join(DOCUMENTS[:2]), "utf-8")
     with caplog.at_level("INFO"):
         built(tmp_path / "list.txt", tmp_path / "ws")
-    assert "too few for" in caplog.text
+    assert "too few documents to fill" in caplog.text
     assert "--documents lines" in caplog.text
 
 
@@ -210,9 +210,9 @@ def test_links_alone_are_read_and_two_to_one_folder_once(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["a.pdf", "a", "a.parquet.gz", "a.jsonl.bak", "jsonl"])
 def test_a_file_of_unknown_type_is_refused_by_name(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(ROMANIAN[0])
-    with pytest.raises(InputError, match=rf"{name}: the type of this file is not known.* \.csv"):
+    with pytest.raises(InputError, match=rf"{name}: unsupported file type.* \.csv"):
         find_files(tmp_path / name)
-    with pytest.raises(InputError, match=rf"holds no document: left out, of a type that is not read: 1 \({name}\)"):
+    with pytest.raises(InputError, match=rf"holds no document: left out, unsupported file type: 1 \({name}\)"):
         find_files(tmp_path)
 
 
@@ -393,7 +393,7 @@ def test_explained_and_protected_text_is_normalized(tmp_path: Path) -> None:
         protected.append(found.hashes.tolist())
     assert protected[0] == protected[1]
     (tmp_path / "a.jsonl").write_text('{"text": "a"}')
-    with pytest.raises(InputError, match=r"a\.jsonl: not a file of lines"):
+    with pytest.raises(InputError, match=r"a\.jsonl: not a text file"):
         open_protected(find("ro"), [tmp_path / "a.jsonl"])
 
 

@@ -182,7 +182,7 @@ def parts(path: Path, columns: Columns | None = None) -> pl.DataFrame:
         ('{"text": true}', "line 2: 'text' is a boolean, not text"),
         ('{"text": "a", "url": ["b"]}', "line 2: 'url' is a list, not text"),
         ('{"text": "a\ud800"}', "line 2 is not UTF-8 at byte 12"),
-        ("5", 'line 2 .* A line is a document: {"text": "..."}'),
+        ("5", 'line 2 .* Each line must be a document: {"text": "..."}'),
     ],
     ids=["deep", "list", "object", "number", "boolean", "address", "not UTF-8", "not an object"],
 )
