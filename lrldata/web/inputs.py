@@ -24,7 +24,10 @@ TABLES = frozenset({"parquet", "jsonl", "json", "csv", "tsv"})  # types with col
 OFFICE = frozenset({"docx", "odt", "epub"})  # types that are compressed already
 ENDINGS = (".gz", ".xz", ".bz2", ".zst")  # of compressed files
 PACKED = frozenset(TYPES.values()) - {"parquet"} - OFFICE
-KINDS = f"{', '.join(TYPES)}; text and tables but .parquet also compressed ({', '.join(ENDINGS[:-1])} or {ENDINGS[-1]})"
+KINDS = (
+    f"{', '.join(TYPES)}; text files and tables except .parquet may be compressed "
+    f"({', '.join(ENDINGS[:-1])} or {ENDINGS[-1]})"
+)
 HIDDEN = {"__MACOSX"}  # in addition to names that begin with a dot
 NAMED = 100  # how many names of files left out are kept per reason
 SHOWN = 3  # how many of them are shown

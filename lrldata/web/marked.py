@@ -1,7 +1,7 @@
-r"""Lines of text of files with marks: Word, LibreOffice, EPUB, HTML, subtitles, and USFM, in which Bibles are kept. IO.
+r"""Lines of text from files with markup: Word, LibreOffice, EPUB, HTML, subtitles, and USFM (used for Bibles). IO.
 
-A paragraph is a line, and of subtitles what is said up to the end of a sentence. Left out are notes, comments, what was
-deleted, scripts, menus of pages, numbers and times of subtitles, and headings and numbers of verses.
+A paragraph becomes a line; in subtitles, a line is what is said up to the end of a sentence. Left out are notes,
+comments, deleted text, scripts, menus of pages, numbers and times of subtitles, and headings and numbers of verses.
 """
 
 import os
@@ -20,16 +20,16 @@ from lrldata.web.shapes import ends_sentence
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-MOST = 256 << 20  # bytes of a part of a packed document
-_PLAIN = 16 << 20  # bytes, beyond which a part may be
-_RATIO = 200  # times its packed size at most; tables of Word are up to 180
-_UNCLOSED = 500  # marks < without a > between; html.parser looks from each one to the end
-_WORD = (  # of ordinary documents, and of those in Strict Open XML
+MOST = 256 << 20  # bytes of a part of an archive
+_PLAIN = 16 << 20  # bytes that a part may have at any compression ratio
+_RATIO = 200  # maximum compression ratio; tables in Word reach 180
+_UNCLOSED = 500  # signs < without a > between; from each one, html.parser searches to the end
+_WORD = (  # namespaces of ordinary documents and of Strict Open XML
     "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}",
     "{http://purl.oclc.org/ooxml/wordprocessingml/main}",
 )
 _T = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
-_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # says the same again
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # repeats the same text
 _ANNOTATION = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}annotation"
 _OPF = "{http://www.idpf.org/2007/opf}"
 _BLOCKS = frozenset(
@@ -41,10 +41,10 @@ _NO_TEXT = frozenset(
 )
 _TIME = re.compile(r"[\d:.,]+ --> [\d:.,]+")
 _TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
-_CUES = 400  # characters of subtitles, after which a line ends though no sentence does
+_CUES = 400  # characters of subtitles after which a line ends even within a sentence
 
 _AT_ONCE = 1 << 20  # characters
-# To its end within the verse; one that has none goes to the end of its line, and takes no other verse with it.
+# Up to its end within the verse; a note without an end stops at the end of its line, or before the next verse.
 _NOTE = re.compile(
     r"\\(f|fe|ef|x|ex|fig|rq|ca|va|vp|pro|rb)\s"
     r"(?:(?:(?!\\(?:[vcp]|\1)\s)[\s\S])*?\\\1\*|.*?(?=\\[vcp]\s|\n|\Z))"
@@ -52,30 +52,30 @@ _NOTE = re.compile(
 _MILESTONE = re.compile(r"\\[a-z]+[0-9]*(?:-[se])?[ \t]*(?:\|[^\\]*)?\\\*")
 _MARKER = re.compile(r"\\\+?(?:(v|c)[ \t]+\S+|([a-z]+)[0-9]*(?:-[se])?)(?:\*|[ \t]?)")
 _ATTRIBUTES = re.compile(r"\|[^\\|\n]*(?=\\)")
-_PARAGRAPHS = frozenset("p m pi mi nb pc pr pmo pm pmc pmr cls ip im li d ili ipi".split())  # that begin a line
-_RUNNING = frozenset("v q qr qc qm qa b tr tc th tcr thr".split())  # that go on in it
+_PARAGRAPHS = frozenset("p m pi mi nb pc pr pmo pm pmc pmr cls ip im li d ili ipi".split())  # markers that begin a line
+_RUNNING = frozenset("v q qr qc qm qa b tr tc th tcr thr".split())  # markers that continue it
 _HEADINGS = frozenset(
     "id ide usfm sts rem h toc toca mt mte ms mr s sr r sp sd c cl cp cd imt is iot io ior imte ie ib periph".split()
 )
 
 
 def lines_of_packed(kind: str, stream: BinaryIO) -> Iterator[str]:
-    """Yield the lines of a .docx, .odt or .epub, with their ends. Raises ValueError for what is no such file."""
+    """Yield the lines of a .docx, .odt or .epub, with line ends. Raises ValueError if the file is not one."""
     try:
         with _Archive(stream) as archive:
             for line in _PACKED[kind](archive):
                 yield from (f"{part}\n" for part in line.split("\n"))
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, SyntaxError, DefusedXmlException) as error:
-        raise ValueError(f"it is no .{kind}, or damaged: {str(error)[:100]}") from error
+        raise ValueError(f"not a valid .{kind} file: {str(error)[:100]}") from error
 
 
 def lines_of_text(kind: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of text of HTML, subtitles or USFM, by its lines; with their ends."""
+    """Yield the lines of text, with line ends, in the lines of an HTML, subtitle or USFM file."""
     return (f"{line}\n" for line in _MARKED[kind](lines))
 
 
 class _Archive(zipfile.ZipFile):
-    """An archive that knows how much of it has been opened."""
+    """An archive that counts the bytes of the parts that were opened."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)
@@ -83,14 +83,14 @@ class _Archive(zipfile.ZipFile):
 
 
 def _member(archive: _Archive, name: str) -> BinaryIO:
-    told = archive.getinfo(name)
-    if told.file_size > MOST:
-        raise ValueError(f"its {name} has more than {MOST >> 20} MB")
-    if told.file_size > max(_PLAIN, _RATIO * told.compress_size):
-        raise ValueError(f"its {name} is {told.file_size // max(1, told.compress_size):,} times its packed size")
-    archive.opened += told.file_size
+    info = archive.getinfo(name)
+    if info.file_size > MOST:
+        raise ValueError(f"its {name} is larger than {MOST >> 20} MB")
+    if info.file_size > max(_PLAIN, _RATIO * info.compress_size):
+        raise ValueError(f"its {name} is {info.file_size // max(1, info.compress_size):,} times its packed size")
+    archive.opened += info.file_size
     if archive.opened > max(_PLAIN, _RATIO * archive.size):
-        raise ValueError(f"its parts are more than {_RATIO} times its own size")
+        raise ValueError(f"its parts are more than {_RATIO} times the size of the file")
     return archive.open(name)  # type: ignore[return-value]
 
 
@@ -98,17 +98,18 @@ def _docx(archive: _Archive) -> Iterator[str]:
     pieces = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 
     def text(paragraph: "Element") -> str:
-        each = (element for element in paragraph.iter() if element.tag.startswith(_WORD))
-        named = ((element.tag.rpartition("}")[2], element.text or "") for element in each)
-        return "".join(said if name == "t" else pieces.get(name, "") for name, said in named)
+        elements = (element for element in paragraph.iter() if element.tag.startswith(_WORD))
+        parts = ((element.tag.rpartition("}")[2], element.text or "") for element in elements)
+        return "".join(content if name == "t" else pieces.get(name, "") for name, content in parts)
 
     with _member(archive, "_rels/.rels") as part:
         kinds = {
-            each.get("Type", "").rpartition("/")[2]: each.get("Target", "") for each in ElementTree.parse(part).iter()
+            relation.get("Type", "").rpartition("/")[2]: relation.get("Target", "")
+            for relation in ElementTree.parse(part).iter()
         }
     name = kinds.get("officeDocument", "word/document.xml").lstrip("/")
-    paragraphs, moved = ({f"{space}{kind}" for space in _WORD} for kind in ("p", "moveFrom"))
-    yield from _paragraphs(archive, name, paragraphs, {_FALLBACK, *moved}, text)
+    paragraphs, moved_text = ({f"{space}{kind}" for space in _WORD} for kind in ("p", "moveFrom"))
+    yield from _paragraphs(archive, name, paragraphs, {_FALLBACK, *moved_text}, text)
 
 
 def _odt(archive: _Archive) -> Iterator[str]:
@@ -116,8 +117,8 @@ def _odt(archive: _Archive) -> Iterator[str]:
 
     def text(element: "Element") -> str:
         parts = [pieces.get(element.tag, ""), element.text or ""]
-        for each in element:
-            parts += ["" if each.tag in (f"{_T}note", _ANNOTATION) else text(each), each.tail or ""]
+        for child in element:
+            parts += ["" if child.tag in (f"{_T}note", _ANNOTATION) else text(child), child.tail or ""]
         return "".join(parts)
 
     yield from _paragraphs(
@@ -126,61 +127,61 @@ def _odt(archive: _Archive) -> Iterator[str]:
 
 
 def _paragraphs(
-    archive: _Archive, name: str, wanted: set[str], left_out: set[str], text: "Callable[[Element], str]"
+    archive: _Archive, name: str, tags: set[str], skipped_tags: set[str], text: "Callable[[Element], str]"
 ) -> Iterator[str]:
-    """Yield the paragraphs of a part of XML, those within others first; elements are forgotten once they were read."""
-    out = within = 0
-    above: list[Element] = []
+    """Yield the paragraphs of an XML part, nested ones first; elements are discarded once they are read."""
+    skipped_depth = depth = 0
+    ancestors: list[Element] = []
     with _member(archive, name) as part:
         for event, element in ElementTree.iterparse(part, ("start", "end")):
             step = 1 if event == "start" else -1
-            out += step * (element.tag in left_out)
-            within += step * (element.tag in wanted)
+            skipped_depth += step * (element.tag in skipped_tags)
+            depth += step * (element.tag in tags)
             if event == "start":
-                above.append(element)
+                ancestors.append(element)
                 continue
-            above.pop()
-            if element.tag in wanted and not out:
+            ancestors.pop()
+            if element.tag in tags and not skipped_depth:
                 yield text(element)
-            if not within and above:
-                del above[-1][-1]
-            elif element.tag in left_out | wanted:
-                tail = element.tail  # which is text of what it lies in
+            if not depth and ancestors:
+                del ancestors[-1][-1]
+            elif element.tag in skipped_tags | tags:
+                tail = element.tail  # the tail is text of the element around it
                 element.clear()
                 element.tail = tail
 
 
 def _epub(archive: _Archive) -> Iterator[str]:
     with _member(archive, "META-INF/container.xml") as part:
-        roots = [each.get("full-path", "") for each in ElementTree.parse(part).iter() if each.tag.endswith("rootfile")]
+        roots = [item.get("full-path", "") for item in ElementTree.parse(part).iter() if item.tag.endswith("rootfile")]
     if not roots:
-        raise ValueError("it names no book")
+        raise ValueError("its container names no book")
     with _member(archive, roots[0]) as part:
         package = ElementTree.parse(part)
-    places = {each.get("id"): each.get("href", "") for each in package.iter(f"{_OPF}item")}
-    shown = [unquote(places[each.get("idref")]) for each in package.iter(f"{_OPF}itemref")]
+    hrefs = {item.get("id"): item.get("href", "") for item in package.iter(f"{_OPF}item")}
+    chapters = [unquote(hrefs[item.get("idref")]) for item in package.iter(f"{_OPF}itemref")]
     home = posixpath.dirname(roots[0])
-    for name in dict.fromkeys(posixpath.normpath(posixpath.join(home, place)) for place in shown):  # a chapter once
+    for name in dict.fromkeys(posixpath.normpath(posixpath.join(home, href)) for href in chapters):  # each chapter once
         with _member(archive, name) as part:
             yield from _html([part.read().decode("utf-8-sig")])
 
 
 class _Html(HTMLParser):
-    """Gathers the text of a page, a line a block."""
+    """Collects the text of a page, one line per block."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
         self._held: list[str] = []
-        self._without: list[str] = []  # open elements that have no text
+        self._without: list[str] = []  # open elements whose text is left out
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 -- the library's
         self._between(tag)
         if tag == "body":
             self._without.clear()
-        elif tag in _BLOCKS and self._without[-1:] == ["head"]:  # whose end HTML lets out
+        elif tag in _BLOCKS and self._without[-1:] == ["head"]:  # HTML may omit its end tag
             self._without.pop()
-        if tag in _NO_TEXT and tag not in self._without:  # the end of the first ends those within it
+        if tag in _NO_TEXT and tag not in self._without:  # the end of the first also ends those inside it
             self._without.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 -- the library's
@@ -194,9 +195,9 @@ class _Html(HTMLParser):
             self._without.clear()
 
     def parse_marked_section(self, i: int, report: int = 1) -> int:  # noqa: ARG002 -- the library's
-        """Pass over `<![...>`, which is a comment in HTML; the library fails at what it does not know.
+        """Skip `<![...>`, which is a comment in HTML; the library fails at sections that it does not know.
 
-        Of CDATA, as EPUB has it, the end is `]]>`.
+        A CDATA section, as in EPUB, ends at `]]>`.
         """
         if self.rawdata.startswith("<![CDATA[", i):
             end = self.rawdata.find("]]>", i)
@@ -212,7 +213,7 @@ class _Html(HTMLParser):
             self.end()
 
     def end(self) -> None:
-        """End a line."""
+        """Finish the current line."""
         line = " ".join("".join(self._held).split())
         self._held.clear()
         if line:
@@ -223,7 +224,7 @@ def _html(pieces: Iterable[str]) -> Iterator[str]:
     page = _Html()
     for block in _blocks(pieces):
         if any(part.count("<") > _UNCLOSED for part in block.split(">")):
-            raise ValueError("it is no HTML, or damaged: most of its tags have no end")
+            raise ValueError("not valid HTML: most tags are not closed")
         page.feed(block)
         yield from page.lines
         page.lines.clear()
@@ -233,7 +234,7 @@ def _html(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _blocks(pieces: Iterable[str]) -> Iterator[str]:
-    """Put pieces together: what is open at the end of one is read again with the next."""
+    """Join pieces into large blocks, as the parser rereads from block to block whatever is still open."""
     held: list[str] = []
     size = 0
     for piece in pieces:
@@ -247,15 +248,15 @@ def _blocks(pieces: Iterable[str]) -> Iterator[str]:
 
 def _subtitles(lines: Iterable[str]) -> Iterator[str]:
     held: list[str] = []
-    said, before = False, ""  # whether a time has been, after which text comes, and the line before
+    in_cue, previous = False, ""  # whether a time came before, so that text follows; and the previous line
     for line in lines:
         bare = line.strip()
         if not line.strip("\r\n"):
-            said = False
+            in_cue = False
         elif _TIME.match(bare):
-            said = True
-        elif said and (text := " ".join(_TAG.sub("", bare).split())) and text != before:  # captions roll
-            before = text
+            in_cue = True
+        elif in_cue and (text := " ".join(_TAG.sub("", bare).split())) and text != previous:  # captions may repeat
+            previous = text
             held.append(text)
             if ends_sentence(text) or sum(map(len, held)) > _CUES:
                 yield " ".join(held)
@@ -269,7 +270,7 @@ def _usfm(lines: Iterable[str]) -> Iterator[str]:
     size = 0
     for line in lines:
         if line.startswith(("\\_sh", "\\lx ")):
-            raise ValueError("it is a dictionary of Toolbox, and no Bible in USFM")
+            raise ValueError("it is a Toolbox dictionary, not USFM")
         if line.startswith("\\c ") or size > _AT_ONCE:
             yield from _chapter("".join(chapter))
             chapter, size = [], 0
@@ -282,20 +283,20 @@ def _chapter(text: str) -> Iterator[str]:
     text = _MILESTONE.sub("", _NOTE.sub("", text))
     text = _ATTRIBUTES.sub("", text).replace("~", " ").replace("//", " ")
     held: list[str] = []
-    kept = True
-    at = 0
+    keep = True
+    position = 0
     for marker in [*_MARKER.finditer(text), None]:
-        if kept:
-            held.append(text[at : marker.start() if marker else len(text)])
+        if keep:
+            held.append(text[position : marker.start() if marker else len(text)])
         name = (marker[1] or marker[2]) if marker else "p"
         if name in _PARAGRAPHS or name in _HEADINGS:
             if line := " ".join("".join(held).split()):
                 yield line
-            held, kept = [], name in _PARAGRAPHS
+            held, keep = [], name in _PARAGRAPHS
         elif name in _RUNNING:
             held.append(" ")
-            kept = True
-        at = marker.end() if marker else len(text)
+            keep = True
+        position = marker.end() if marker else len(text)
 
 
 _PACKED: Mapping[str, Callable[[_Archive], Iterator[str]]] = {"docx": _docx, "odt": _odt, "epub": _epub}

@@ -1,4 +1,4 @@
-"""What a build from documents would read and write, before it does. IO: looks at folders, and at the Hub."""
+"""The plan of a build from documents: what it would read and write. IO: looks at folders and at the Hub."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,58 +19,58 @@ from lrldata.workspace import dataset_path
 
 @dataclass(frozen=True)
 class Found:
-    """The shards of an input, of which commit of GlotCC-V1; which files cannot be read; and what is left out."""
+    """An input's shards, the GlotCC-V1 commit they come from, the unreadable files, and the files left out."""
 
     shards: list[Shard]
     revision: str | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    of_others: int = 0  # of what is left out, files in the folders of other languages
+    of_others: int = 0  # how many files left out are in the folders of other languages
 
     def unexpected(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return what is left out, unless that is nothing but folders of other languages: of a copy of GlotCC-V1."""
-        beside = self.left_out.get("other_folder", {}).get("count") != self.of_others
-        return {reason: what for reason, what in self.left_out.items() if reason != "other_folder" or beside}
+        """Return what is left out, except for the other languages' folders in a copy of GlotCC-V1."""
+        has_other_files = self.left_out.get("other_folder", {}).get("count") != self.of_others
+        return {reason: entry for reason, entry in self.left_out.items() if reason != "other_folder" or has_other_files}
 
 
 def plan_web(config: WebConfig) -> list[Step]:
-    """Say what `build_web` would read and write, without doing it. Raises LrlError."""
-    planned, chosen = [], parse(config.lang)
-    for language in chosen:
+    """List what `build_web` would read and write, without doing it. Raises LrlError."""
+    steps, requested = [], parse(config.lang)
+    for language in requested:
         scripts_asked(language, config.lang, config.scripts)
         try:
-            found = look_for_input(config, language)
+            inputs = look_for_input(config, language)
         except NothingError as error:
-            if len(chosen) == 1:
+            if len(requested) == 1:
                 raise
-            planned.append(Step("skip", language.name, None, error.message))
+            steps.append(Step("skip", language.name, None, error.message))
             continue
-        where = f"{REPOSITORY} at {found.revision}" if found.revision else "here"
-        planned += [Step("read", shard.name, shard.size, where) for shard in found.shards]
-        planned += [Step("skip", name, None, why) for name, why in found.skipped.items()]
-        for reason, what in found.left_out.items():
-            planned += [Step("leave out", name, None, LEFT_OUT[reason]) for name in what["names"]]
-            more = what["count"] - len(what["names"])
-            planned += [Step("leave out", f"{more:,} more", None, LEFT_OUT[reason])] if more else []
+        source = f"{REPOSITORY} at {inputs.revision}" if inputs.revision else "here"
+        steps += [Step("read", shard.name, shard.size, source) for shard in inputs.shards]
+        steps += [Step("skip", name, None, reason_text) for name, reason_text in inputs.skipped.items()]
+        for reason, entry in inputs.left_out.items():
+            steps += [Step("leave out", name, None, LEFT_OUT[reason]) for name in entry["names"]]
+            more = entry["count"] - len(entry["names"])
+            steps += [Step("leave out", f"{more:,} more", None, LEFT_OUT[reason])] if more else []
         folder = folder_of(config, language)
-        there = "replaces what is there, unless unchanged" if read_manifest(folder, DATASET) else "new"
-        planned.append(Step("write", str(folder), None, there))
-    return planned
+        effect = "replaces the dataset there unless it is unchanged" if read_manifest(folder, DATASET) else "new"
+        steps.append(Step("write", str(folder), None, effect))
+    return steps
 
 
 def folder_of(config: WebConfig, language: Language) -> Path:
-    """Return the dataset's folder in the workspace."""
+    """Return the folder of a language's dataset in the workspace."""
     return config.out / dataset_path(language.code, config.source)
 
 
 def find_input(config: WebConfig, language: Language) -> tuple[list[Shard], str | None]:
-    """Return the shards that are to be read, and the commit of GlotCC-V1 where they are the Hub's. Raises LrlError."""
-    found = look_for_input(config, language)
-    return found.shards, found.revision
+    """Return the shards to read, and the commit of GlotCC-V1 if they are on the Hub. Raises LrlError."""
+    inputs = look_for_input(config, language)
+    return inputs.shards, inputs.revision
 
 
 def look_for_input(config: WebConfig, language: Language) -> Found:
-    """Return what is to be read, and what is not, and why. Raises LrlError."""
+    """Return the files to read, and those to leave out, with reasons. Raises LrlError."""
     if config.sample:
         if language.code != "ro":
             raise InputError("The built-in sample is in Romanian (ro).", "Use --lang ro --sample.")

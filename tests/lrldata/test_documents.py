@@ -209,7 +209,7 @@ def test_what_is_no_document_is_an_error_that_names_it(
     else:
         packed(tmp_path / name, content)
     (shard,) = find_shards(tmp_path / name, None)
-    with pytest.raises(InputError, match=rf"{name}.* cannot be read \(it is no {name[1:]}, or damaged"):
+    with pytest.raises(InputError, match=rf"{name}.* cannot be read \(not a valid {name[1:]} file"):
         list(read_parts(shard, Columns()))
 
 
@@ -301,7 +301,7 @@ def test_broken_lines_of_scripts_without_spaces_get_none() -> None:
 def test_a_dictionary_of_toolbox_is_no_bible(tmp_path: Path) -> None:
     (tmp_path / "a.sfm").write_text("\\_sh v3.0 400 MDF\n\\lx ħobż\n\\ps n\n\\ge bread\n", "utf-8")
     (shard,) = find_shards(tmp_path / "a.sfm", None)
-    with pytest.raises(InputError, match="it is a dictionary of Toolbox"):
+    with pytest.raises(InputError, match="it is a Toolbox dictionary"):
         list(read_parts(shard, Columns()))
 
 

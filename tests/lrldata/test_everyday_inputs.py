@@ -87,7 +87,7 @@ def test_a_text_file_of_numbered_sentences_is_refused(tmp_path: Path) -> None:
     """As those of the Leipzig corpora: the numbers would become part of the sentences."""
     rows = [f"{number}\t{line}" for number, line in enumerate(DOCUMENTS[0].splitlines() * 3)]
     (tmp_path / "ron-sentences.txt").write_text("\n".join(rows), "utf-8")
-    with pytest.raises(InputError, match=r"every line has 1 tab\. Keep the text alone, as with `cut -f2 ron-sentences"):
+    with pytest.raises(InputError, match=r"every line has 1 tab\. Keep only the text, e.g. with `cut -f2 ron-sentences"):
         documents(tmp_path)
     (tmp_path / "ron-sentences.txt").write_text("\n".join([*rows, "o linie fără număr"]), "utf-8")
     assert len(documents(tmp_path)) == 1
@@ -324,7 +324,7 @@ def test_quotation_marks_of_a_tsv_that_mean_nothing_are_text(tmp_path: Path) -> 
         ("a.csv", "id,text\n1,a\n2,b,c\n", "line 3 has 3 fields, and the header 2"),
         ("a.csv", 'id,text\n1,"a\n' + "b\n" * 3, "line 5: unexpected end of data"),
         ("a.csv", "id,body\n1,a\n", "has no column content or text.* It has id, body"),
-        ("a.csv", "text,text\n1,a\n", "column 'text' is there 2 times"),
+        ("a.csv", "text,text\n1,a\n", "column 'text' occurs 2 times"),
         ("a.json", "3", "no array of objects"),
         ("a.json", '[{"text": "a"}', "ends within an array"),
         ("a.json", '[{"text": "a"} {"text": "b"}]', "item 2: a comma is missing"),

@@ -309,7 +309,7 @@ def test_text_in_a_parquet_file_that_is_not_utf8_is_refused_before_it_corrupts_m
 def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
     pq.write_table(table, tmp_path / "twice.parquet")
-    with pytest.raises(InputError, match="column 'text' is there 2 times"):
+    with pytest.raises(InputError, match="column 'text' occurs 2 times"):
         parts(tmp_path / "twice.parquet")
 
 
@@ -334,7 +334,7 @@ def test_a_value_that_a_parquet_file_repeats_is_not_spread_over_gigabytes(
         frames = parquet.read_frames(pq.ParquetFile(stream), stream, ["text"], [])
         assert [len(frame) for frame in frames] == [8] * 12 + [4]
     pq.write_table(pa.table({"text": ["x" * 20_000_000]}), path, use_dictionary=False, compression="zstd")
-    with pytest.raises(InputError, match=r"bomb\.parquet: cannot be read .*would become 20,0"):
+    with pytest.raises(InputError, match=r"bomb\.parquet: cannot be read .*would expand to 20,0"):
         parts(path)
 
 
@@ -387,7 +387,7 @@ def test_a_page_with_sections_that_html_does_not_have_is_read() -> None:
 def test_a_page_of_tags_without_an_end_is_refused_at_once(page: str, tmp_path: Path) -> None:
     (tmp_path / "bad.html").write_text(page, "utf-8")
     began = time.process_time()
-    with pytest.raises(InputError, match=r"bad\.html: .*most of its tags have no end"):
+    with pytest.raises(InputError, match=r"bad\.html: .*most tags are not closed"):
         parts(tmp_path / "bad.html")
     assert time.process_time() - began < 2
 
@@ -446,7 +446,7 @@ def test_a_chapter_is_read_once_and_a_book_is_no_larger_than_its_file_can_be(tmp
         assert list(marked.lines_of_packed("epub", stream)) == lines, "a picture may be as large as it is"
     many = {f"o/t/{number}.xhtml": "<p>a</p>" + " " * (1 << 20) for number in range(20)}
     file = with_chapters("many.epub", [name.removeprefix("o/") for name in many], many)
-    with file.open("rb") as stream, pytest.raises(ValueError, match="more than 200 times its own size"):
+    with file.open("rb") as stream, pytest.raises(ValueError, match="more than 200 times the size of the file"):
         list(marked.lines_of_packed("epub", stream))
 
 
