@@ -22,7 +22,7 @@ from lrldata.web.repair import UNSPACED
 # How a sentence ends: not with a colon, as headings have one.
 SENTENCE_END = rf"[{SENTENCE_MARKS}][{CLOSING}]*$"
 KINDS = ("boilerplate", "captcha", "shop", "spam", "adult", "menu", "byline")
-_SPECIFIC = ("boilerplate", "captcha", "cart", "spam", "adult")  # few lines have their phrases, even sentences
+_SPECIFIC = ("boilerplate", "captcha", "cart", "spam", "adult")  # few lines have their phrases; some are sentences
 _EVERYDAY = ("button", "shop", "menu", "byline")  # many lines have their phrases, which say nothing in a sentence
 _LIKE_A_SENTENCE = 80  # characters
 _WITH_PREFIXES, _SHORT = {"Ethi", "Hebr"}, 3  # scripts that attach prepositions and articles to words

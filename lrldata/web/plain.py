@@ -73,8 +73,8 @@ def _refuse_table(shard: Shard, lines: Sequence[str]) -> None:
     name = shard.place.rsplit("/", maxsplit=1)[-1]
     raise InputError(
         f"{shard.place}: is a table: every line has {tabs:,} tab{'s' * (tabs > 1)}.",
-        f"Keep only the text, e.g. with `cut -f{column} {shlex.quote(name)} > text.txt`, or rename the file to .tsv and "
-        f"add a header line or use --text-column {column}.",
+        f"Keep only the text, e.g. with `cut -f{column} {shlex.quote(name)} > text.txt`, or rename the file to .tsv "
+        f"and add a header line or use --text-column {column}.",
     )
 
 

@@ -1,6 +1,6 @@
-"""Documents, from files of Parquet, JSON, CSV or plain text: a few megabytes at a time. IO.
+"""Documents from files of Parquet, JSON, CSV or plain text, a few megabytes at a time. IO.
 
-What a file holds is not believed: whatever it is, it is read, or ends in an InputError, in bounded memory.
+The content of a file is not trusted: whatever it is, it is read or ends in an InputError, in bounded memory.
 """
 
 import lzma
@@ -31,16 +31,16 @@ from lrldata.web.tables import Row, read_csv, read_json
 
 __all__ = ["Columns", "Shard", "find_shards", "read_parts", "read_small"]
 
-TEXT_COLUMNS = ("content", "text", "sentence")  # GlotCC's, everybody's, and Common Voice's
-_SENTENCE = re.compile(r"^\d+$|\w\W+\w+\W+\w|[.!?।။።]$")  # in a first line, where names would be
+TEXT_COLUMNS = ("content", "text", "sentence")  # GlotCC's, the usual one, and Common Voice's
+_SENTENCE = re.compile(r"^\d+$|\w\W+\w+\W+\w|[.!?।။።]$")  # a sentence, where a header should be
 URL_COLUMNS = ("warc-target-uri", "url")
-METADATA: Mapping[str, tuple[str, pl.DataType]] = {  # what GlotCC knows of a document, and what it is here
+METADATA: Mapping[str, tuple[str, pl.DataType]] = {  # GlotCC's metadata of a document, and its name and type here
     "quality-warnings": ("warnings", pl.List(pl.String())),
     "categories": ("categories", pl.List(pl.String())),
     "identification-consistency": ("consistency", pl.Float64()),
     "script-percentage": ("script_share", pl.Float64()),
 }
-_NAMES, _NAME = 20, 50  # columns that an error lists, and their letters
+_NAMES, _NAME = 20, 50  # columns that an error lists, and characters of their names
 _UNREADABLE = (
     pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, zlib.error, lzma.LZMAError, OSError,
     EOFError, ValueError, TypeError, OverflowError, RecursionError,
@@ -48,33 +48,33 @@ _UNREADABLE = (
 
 
 def read_parts(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
-    """Yield the documents of a shard, some megabytes of text at a time, cut at the same places each time.
+    """Yield the documents of a shard, a few megabytes of text at a time, cut at the same places each time.
 
-    Columns: doc (an id that is its own everywhere), url and text (null where there is none), and of METADATA what the
-    shard has; and column, from which the text is (null where there is none). A plain text file has a document a
-    paragraph: lines up to an empty one, or LINES of them; or one a line. Text is normalized. Raises InputError for a
-    file that cannot be read, or of which no row has the column.
+    Columns: doc (a unique id), url and text (null if there is none), those of METADATA (null if the shard lacks them),
+    and column, the name of the text's column (null if there is none). In a plain text file, a document is a paragraph
+    (lines up to an empty one, at most LINES) or a line. Text is normalized. Raises InputError if the file cannot be
+    read, or if no row has the column.
     """
-    with _told(shard):
+    with _as_input_error(shard):
         yield from _numbered(shard, grouped(_rows(shard, columns)))
 
 
 def read_small(
     shards: Iterable[Shard], columns: Columns, skip: Callable[[Shard, InputError], None]
 ) -> Iterator[pl.DataFrame]:
-    """Yield the documents of small files, as `read_parts` does; a bad one, which `skip` takes, is left out whole.
+    """Yield the documents of small files, as `read_parts` does; a bad file is passed to `skip` and left out entirely.
 
-    Texts of plain files come in one frame: a frame a file would take many times as long as reading it.
+    The texts of plain files come in one frame: one frame per file would take many times as long as reading it.
     """
     names: list[str] = []
     texts: list[str] = []
     for shard in shards:
         try:
             if type_of(shard.name) not in TABLES:
-                with _told(shard):
-                    own = [text for several in _texts(shard, columns) for text in several]
-                names += [f"{shard.name}#{number}" for number in range(len(own))]
-                texts += own
+                with _as_input_error(shard):
+                    file_texts = [text for batch in _texts(shard, columns) for text in batch]
+                names += [f"{shard.name}#{number}" for number in range(len(file_texts))]
+                texts += file_texts
                 continue
             frames = list(read_parts(shard, columns))
         except InputError as error:
@@ -87,17 +87,17 @@ def read_small(
 
 
 @contextmanager
-def _told(shard: Shard) -> Iterator[None]:
-    """Raise InputError, with the file's name and the way out, for whatever its reading raises."""
+def _as_input_error(shard: Shard) -> Iterator[None]:
+    """Turn whatever reading a shard raises into an InputError with the file's name and a hint."""
     try:
-        with reached(f"{shard.place} cannot be read", "Try again: what is done is kept."):
+        with reached(f"{shard.place} cannot be read", "Try again: finished work is kept."):
             yield
     except LrlError:
         raise
     except ColumnError as error:
         raise InputError(
             f"{shard.place}: {error}.",
-            "Name another with --text-column or --url-column, or leave the file out with --skip-bad.",
+            "Name another column with --text-column or --url-column, or leave the file out with --skip-bad.",
         ) from error
     except _UNREADABLE as error:
         raise InputError(
@@ -122,29 +122,29 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
             )
         elif kind in ("csv", "tsv"):
 
-            def again() -> Iterator[str]:
+            def reopen() -> Iterator[str]:
                 stream.seek(0)
                 return lines_of(shard, unpacked(stream, shard.name))
 
-            yield from _tables(shard, read_csv(again, LONGEST_LINE, tabs=kind == "tsv", asked=columns.text), columns)
+            yield from _tables(shard, read_csv(reopen, LONGEST_LINE, tabs=kind == "tsv", asked=columns.text), columns)
         else:
             yield from _jsonl(shard, lines_of(shard, unpacked(stream, shard.name)), columns)
 
 
 def _texts(shard: Shard, columns: Columns) -> Iterator[list[str]]:
-    """Yield the texts of a file that is no table, some at a time."""
+    """Yield the texts of a file that is not a table, some at a time."""
     with shard.open() as stream:
         _refuse_empty(shard)
         yield from paragraphs(shard, _plain_lines(shard, stream), columns)
 
 
 def _refuse_empty(shard: Shard) -> None:
-    if (packed := ending_of(shard.name)) and not shard.size:
-        raise EOFError(f"it is empty, and so no {packed} file")
+    if (ending := ending_of(shard.name)) and not shard.size:
+        raise EOFError(f"it is empty, which a {ending} file cannot be")
 
 
 def _plain_lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
-    """Yield the lines of text of a file that is no table."""
+    """Yield the lines of text of a file that is not a table."""
     kind = str(type_of(shard.name))
     if kind in OFFICE:
         return lines_of_packed(kind, stream)
@@ -172,43 +172,43 @@ def _jsonl(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterator[pl.
 
 
 def _tables(shard: Shard, rows: Iterable[Row], columns: Columns) -> Iterator[pl.DataFrame]:
-    """Yield the rows; each is read by the columns that it has itself, so that no row's fate depends on others.
+    """Yield the rows; each is read by the columns that it has itself, so that its result does not depend on others.
 
-    Raises InputError at the end where no row has a column of text, or one that was asked for.
+    Raises InputError at the end if no row has a column of text, or a column that was requested.
     """
-    found: list[Row] = []
+    batch: list[Row] = []
     names: dict[str, None] = {}
-    wanted = [name for name in (columns.text, columns.url, *TEXT_COLUMNS) if name]
+    relevant = [name for name in (columns.text, columns.url, *TEXT_COLUMNS) if name]
     size = 0
     for row in rows:
-        names |= dict.fromkeys(name for name in wanted if name in row.values)
+        names |= dict.fromkeys(name for name in relevant if name in row.values)
         if len(names) < _NAMES:
             names |= dict.fromkeys(name[:_NAME] for name in islice(row.values, _NAMES) if name not in TEXT_COLUMNS)
-        found.append(row)
+        batch.append(row)
         size += row.size
-        if size >= PART or len(found) == ROWS:
-            yield _from_rows(shard, found, columns)
-            found, size = [], 0
-    if found:
-        yield _from_rows(shard, found, columns)
+        if size >= PART or len(batch) == ROWS:
+            yield _from_rows(shard, batch, columns)
+            batch, size = [], 0
+    if batch:
+        yield _from_rows(shard, batch, columns)
     if names:
         _choose(shard, list(names), columns)
 
 
-def _from_rows(shard: Shard, found: list[Row], columns: Columns) -> pl.DataFrame:
+def _from_rows(shard: Shard, rows: list[Row], columns: Columns) -> pl.DataFrame:
     texts = (columns.text,) if columns.text else TEXT_COLUMNS
     urls = (columns.url,) if columns.url else URL_COLUMNS
-    read = [text_of(shard, row, texts) for row in found]
-    taken = {
-        "url": pl.Series([text_of(shard, row, urls)[0] for row in found], dtype=pl.String),
-        "text": pl.Series([text for text, _ in read], dtype=pl.String),
-        "column": pl.Series([name for _, name in read], dtype=pl.String),
+    texts_read = [text_of(shard, row, texts) for row in rows]
+    data = {
+        "url": pl.Series([text_of(shard, row, urls)[0] for row in rows], dtype=pl.String),
+        "text": pl.Series([text for text, _ in texts_read], dtype=pl.String),
+        "column": pl.Series([name for _, name in texts_read], dtype=pl.String),
     }
     for name, (_, dtype) in METADATA.items():
-        if any(name in row.values for row in found):
-            plain = as_number if dtype == pl.Float64 else as_texts
-            taken[name] = pl.Series([plain(row.values.get(name)) for row in found], dtype=dtype)
-    frame = pl.DataFrame(taken)
+        if any(name in row.values for row in rows):
+            convert = as_number if dtype == pl.Float64 else as_texts
+            data[name] = pl.Series([convert(row.values.get(name)) for row in rows], dtype=dtype)
+    frame = pl.DataFrame(data)
     return frame.select("url", normalized(pl.col("text")), "column", *(_metadata(frame, name) for name in METADATA))
 
 
@@ -219,22 +219,22 @@ def _of_texts(texts: list[str]) -> pl.DataFrame:
 
 
 def _choose(shard: Shard, names: list[str], columns: Columns) -> tuple[str, str | None]:
-    """Return the columns of text and address. Raises InputError."""
+    """Return the columns of the text and the address. Raises InputError."""
     shown = ", ".join([name[:_NAME] for name in names[:_NAMES]] + ["..."] * (len(names) > _NAMES))
-    for asked, flag in ((columns.text, "--text-column"), (columns.url, "--url-column")):
-        if asked and asked not in names:
-            raise InputError(f"{shard.place}: has no column {asked!r} ({flag}).", f"It has: {shown}.")
+    for requested, flag in ((columns.text, "--text-column"), (columns.url, "--url-column")):
+        if requested and requested not in names:
+            raise InputError(f"{shard.place}: has no column {requested!r} ({flag}).", f"It has: {shown}.")
     text = columns.text or next((name for name in TEXT_COLUMNS if name in names), None)
     if text is None:
         hint = f"It has {shown}: use --text-column."
         if type_of(shard.name) in ("csv", "tsv") and any(map(_SENTENCE.search, names)):
-            hint = f"{hint} If that is a first line of text, and not of names, give the number of the column, from 1."
+            hint = f"{hint} If this is a line of text and not a header, give the number of the column, from 1."
         raise InputError(f"{shard.place}: has no column {' or '.join(TEXT_COLUMNS)}.", hint)
     return text, columns.url or next((name for name in URL_COLUMNS if name in names), None)
 
 
 def _shaped(frame: pl.DataFrame, texts: Sequence[str], url: str | None) -> pl.DataFrame:
-    """Bring the columns of a file into the form of documents; the text is that of the first that has one in a row."""
+    """Convert the columns of a file to those of documents; the text of a row is that of the first column with one."""
     return frame.select(
         (pl.col(url) if url else pl.lit(None, pl.String)).alias("url"),
         normalized(pl.coalesce(texts)).alias("text"),
@@ -245,18 +245,18 @@ def _shaped(frame: pl.DataFrame, texts: Sequence[str], url: str | None) -> pl.Da
 
 def _metadata(frame: pl.DataFrame, name: str) -> pl.Expr:
     column, dtype = METADATA[name]
-    known = name in frame.columns
-    if known and dtype == pl.Float64 and frame.schema[name].is_numeric():
+    available = name in frame.columns
+    if available and dtype == pl.Float64 and frame.schema[name].is_numeric():
         value = pl.col(name).cast(pl.Float64)
         value = pl.when(value.is_finite()).then(value)
         return pl.when(value > 1).then(value / 100).otherwise(value).alias(column)  # a share, or a percentage
-    if known and frame.schema[name] == dtype:
+    if available and frame.schema[name] == dtype:
         return pl.col(name).alias(column)
     return pl.lit(None, dtype).alias(column)
 
 
 def grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Put frames of documents together, or cut them: each has PART bytes of text, its last document what is above."""
+    """Join or cut frames of documents, so that each reaches PART bytes of text with its last document."""
     held: list[pl.DataFrame] = []
     size = 0
     for frame in frames:
@@ -275,7 +275,7 @@ def grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 def _numbered(shard: Shard, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Name each document by its shard and its number in it. Raises InputError for one that is too long."""
+    """Name each document by its shard and its number there. Raises InputError if one is too long."""
     begin = 0
     for frame in frames:
         sizes = frame["text"].str.len_bytes().fill_null(0)

@@ -1,6 +1,7 @@
-"""Repair of text: mojibake undone, NFC, control characters and odd spaces out. Pure.
+"""Repair of text: undo mojibake, normalize to NFC, remove control characters and odd spaces. Pure.
 
-Only what looks like mojibake leaves Polars for ftfy (Speer, "ftfy"), as that costs a hundred times as much.
+Only text that looks like mojibake is processed outside Polars, by ftfy (Speer, "ftfy"), as that costs a hundred times
+as much.
 """
 
 import re
@@ -13,14 +14,14 @@ from lrldata.language import Language
 from lrldata.normalize import loose
 from lrldata.web.letters import join_hyphens, repair_letters, without_joiners
 
-# A letter that begins a sequence in UTF-8, read as Latin-1 or Windows-1252, and what may follow it there.
+# The first byte of a UTF-8 sequence, read as Latin-1 or Windows-1252, and what may follow it.
 MOJIBAKE = (
     r"[\u00C2-\u00F4][\u0080-\u00BF\u0152\u0153\u0160\u0161\u0178\u017D\u017E\u0192\u02C6\u02DC\u2013\u2014\u2018-\u201E"
     r"\u2020-\u2022\u2026\u2030\u2039\u203A\u20AC\u2122]"
 )
 WINDOWS = r"[\x80-\x84\x86-\x9F]"  # quotation marks and dashes of Windows-1252, read as Latin-1
-# The same of Cyrillic and Latin Extended-A, read as Windows-1251 and -1250. Of the former two in a row: one such letter
-# before one of Serbian or Ukrainian is usual; and none behind a capital, as of Romanian before a sign.
+# The same for Cyrillic and Latin Extended-A, read as Windows-1251 and -1250. Cyrillic needs two in a row, as one such
+# letter often comes before one of Serbian or Ukrainian. \u0102 after a capital is Romanian, as in a word before a sign.
 _UPPER_1251 = bytes(range(0x80, 0xC0)).decode("cp1251", "ignore")
 _UPPER_1250 = bytes(range(0x80, 0xC0)).decode("cp1250", "ignore")
 CYRILLIC_MOJIBAKE = rf"(?:[\u0420\u0421][{_UPPER_1251}]){{2}}"
@@ -31,16 +32,16 @@ _FTFY = TextFixerConfig(
 )
 _SUSPECT = re.compile(f"{MOJIBAKE}|{CYRILLIC_MOJIBAKE}|{LATIN_MOJIBAKE}|{ENTITY}|{WINDOWS}")
 _SHAPED = re.compile(r"[\uFB1D-\uFDFF\uFE70-\uFEFC]+")
-# With the marks of direction, which say how a line is drawn and not what is in it.
+# Includes direction marks, which affect how a line is drawn and not what it says.
 CONTROLS = (
     r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F\u00AD\u061C\u200E\u200F\u202A-\u202E\u2060\u2066-\u2069\uFEFF\uFFF9-\uFFFC]"
 )
 _ODD_SPACE = r"\t\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000"
-SPACES = rf"[ {_ODD_SPACE}]{{2,}}|[{_ODD_SPACE}]"  # a single plain space is left alone, as nearly all are such
-# Shapes of letters that old fonts and keyboards put for the letters themselves, in Arabic and in Hebrew.
+SPACES = rf"[ {_ODD_SPACE}]{{2,}}|[{_ODD_SPACE}]"  # single plain spaces are left alone, as nearly all spaces are
+# Presentation forms, which old fonts and keyboards use instead of the letters themselves, in Arabic and in Hebrew.
 PRESENTATION_FORMS = r"[\uFB1D-\uFDFF\uFE70-\uFEFC]"
 ZERO_WIDTH_SPACE = "\u200b"
-# Letters between which writers set it to part words: Lao, Burmese, Khmer, Lanna, Balinese, Javanese.
+# Letters between which writers use it to separate words: Lao, Burmese, Khmer, Lanna, Balinese, Javanese.
 _PARTED = "\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df\uaa60-\uaa7f"
 UNUSED_SPACE = re.compile(rf"(?<![{_PARTED}])\u200b(?![{_PARTED}])")
 UNSPACED = frozenset("Thai Laoo Khmr Mymr Tibt Hani Hira Kana Jpan Lana Talu Java Bali Yiii Vaii".split())
@@ -56,20 +57,20 @@ def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Serie
     if shaped.any():
         plain_letters = [_SHAPED.sub(_letters, text) for text in texts.filter(shaped)]
         texts = texts.scatter(shaped.arg_true(), pl.Series(plain_letters, dtype=pl.String))
-    apart = texts.str.contains(loose())
-    if apart.any():
-        texts = texts.scatter(apart.arg_true(), texts.filter(apart).str.normalize("NFC"))
+    denormalized = texts.str.contains(loose())
+    if denormalized.any():
+        texts = texts.scatter(denormalized.arg_true(), texts.filter(denormalized).str.normalize("NFC"))
     texts = join_hyphens(texts.str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n"), script, language)
     texts = texts.str.replace_all(CONTROLS, "").str.replace_all(SPACES, " ")
     spaced = texts.str.contains(ZERO_WIDTH_SPACE, literal=True)
     if spaced.any():
-        kept = [UNUSED_SPACE.sub("", text) for text in texts.filter(spaced)]
-        texts = texts.scatter(spaced.arg_true(), pl.Series(kept, dtype=pl.String))
+        cleaned = [UNUSED_SPACE.sub("", text) for text in texts.filter(spaced)]
+        texts = texts.scatter(spaced.arg_true(), pl.Series(cleaned, dtype=pl.String))
     return without_joiners(repair_letters(texts, script, language), language)
 
 
 def _fixed(text: str) -> str:
-    """Return a text with the lines repaired that look like mojibake, each by itself: others have no say in it."""
+    """Return a text with its mojibake repaired, each line by itself, so that other lines do not affect it."""
     return "\n".join(fix_text(line, _FTFY) if _SUSPECT.search(line) else line for line in text.split("\n"))
 
 
@@ -78,10 +79,10 @@ def _letters(shapes: re.Match[str]) -> str:
 
 
 def main_script(language: Language) -> str | None:
-    """Return the script that a language is mostly written in."""
+    """Return the script in which a language is mostly written."""
     return language.scripts[0] if language.scripts else None
 
 
 def is_spaced(script: str | None) -> bool:
-    """Return whether words of the script are set apart by spaces, so that they can be counted."""
+    """Return whether spaces separate words in the script, so that words can be counted."""
     return script not in UNSPACED

@@ -1,4 +1,4 @@
-"""What a speaker should see: lines that went and that stayed, drawn by hash, and what each threshold takes. Pure."""
+"""Samples for speakers: dropped and kept lines, drawn by hash, and the effect of each threshold. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -19,13 +19,13 @@ Sample = dict[str, Any]
 
 
 class Threshold(NamedTuple):
-    """A number of rules.toml, and the measure that it parts."""
+    """A threshold in rules.toml, and the measure that it applies to."""
 
     rule: str
     reason: str
     measure: str
     what: str
-    side: str  # on which of it lines go: below | above
+    side: str  # the side on which lines are dropped: below | above
     edges: tuple[float, ...]
 
 
@@ -38,32 +38,32 @@ THRESHOLDS = (
     ),
     Threshold("least_script", "wrong_script", "script_share", "share of letters in its script", "below", _SHARES),
     Threshold(
-        "other_language", "other_language", "rival", "probability of another language, where it is the likeliest",
+        "other_language", "other_language", "rival", "probability of another language, if it is the likeliest",
         "above", _SHARES,
     ),
     Threshold(
-        "shortest_document", "document_short", "length", "letters left of it, as Latin script counts", "below",
+        "shortest_document", "document_short", "length", "letters left in a document, scaled to Latin script", "below",
         tuple(range(0, 620, 20)),
     ),
     Threshold(
-        "most_repeated", "document_repetition", "repeated", "share of a document in lines that it has had",
+        "most_repeated", "document_repetition", "repeated", "share of a document in repeated lines",
         "above", _SHARES,
     ),
 )  # fmt: skip
 
 
 def draw(rows: pl.DataFrame, reasons: Iterable[str | None], most: int) -> dict[str | None, list[Sample]]:
-    """Return for each reason (None: kept) up to `most` of its rows: those with the lowest hash of their text.
+    """Return for each reason (None: kept) up to `most` of its rows: those whose texts have the lowest hashes.
 
-    In: columns reason, text, and of doc, url, taken_for, probability those that are known.
+    In: columns reason, text, and any of doc, url, taken_for, probability.
     """
-    wanted = rows.filter(pl.col("reason").is_in(list(reasons), nulls_equal=True))
-    wanted = wanted.with_columns(hash=pl.col("text").hash(_SEED)).unique(
+    selected = rows.filter(pl.col("reason").is_in(list(reasons), nulls_equal=True))
+    selected = selected.with_columns(hash=pl.col("text").hash(_SEED)).unique(
         ["reason", "hash"], keep="first", maintain_order=True
     )
-    lowest = wanted.sort("hash").group_by("reason", maintain_order=True).head(most)
+    lowest = selected.sort("hash").group_by("reason", maintain_order=True).head(most)
     return {
-        reason: [_sample(row) for row in some.iter_rows(named=True)] for (reason,), some in lowest.group_by("reason")
+        reason: [_sample(row) for row in group.iter_rows(named=True)] for (reason,), group in lowest.group_by("reason")
     }
 
 
@@ -80,22 +80,22 @@ def _sample(row: Mapping[str, Any]) -> Sample:
 
 
 def merge(drawn: Iterable[Mapping[Any, list[Sample]]], most: int) -> dict[str, list[Sample]]:
-    """Put samples together: again the lowest hashes, each text once. The order in which they come does not matter."""
-    found: dict[str, dict[int, Sample]] = defaultdict(dict)
-    for each in drawn:
-        for reason, some in each.items():
-            _keep_first(found[reason], some)
-            if len(found[reason]) > 10 * most:
-                found[reason] = dict(sorted(found[reason].items())[:most])
-    return {reason: [sample for _, sample in sorted(some.items())[:most]] for reason, some in found.items()}
+    """Merge samples: keep the lowest hashes, each text once. The order of the samples does not matter."""
+    merged: dict[str, dict[int, Sample]] = defaultdict(dict)
+    for batch in drawn:
+        for reason, more in batch.items():
+            _keep_first(merged[reason], more)
+            if len(merged[reason]) > 10 * most:
+                merged[reason] = dict(sorted(merged[reason].items())[:most])
+    return {reason: [sample for _, sample in sorted(by_hash.items())[:most]] for reason, by_hash in merged.items()}
 
 
-def _keep_first(found: dict[int, Sample], more: Iterable[Sample]) -> None:
-    """Add samples; of those of one text that stays whose document comes first by name."""
+def _keep_first(kept: dict[int, Sample], more: Iterable[Sample]) -> None:
+    """Add samples; of those with the same text, keep the one whose document comes first by name."""
     for sample in more:
-        known = found.setdefault(sample["hash"], sample)
-        if _rank(sample) < _rank(known):
-            found[sample["hash"]] = sample
+        current = kept.setdefault(sample["hash"], sample)
+        if _rank(sample) < _rank(current):
+            kept[sample["hash"]] = sample
 
 
 def _rank(sample: Sample) -> tuple[float, str]:
@@ -103,64 +103,67 @@ def _rank(sample: Sample) -> tuple[float, str]:
 
 
 def measure(judged: pl.DataFrame, named: pl.DataFrame | None = None) -> dict[str, Any]:
-    """Count by each measure the rows that came as far as its rule: rows and bytes a bin, and kept ones nearest to it.
+    """Count the rows that reached each rule, by its measure: rows and bytes per bin, and the kept rows nearest to it.
 
-    In: columns reason, bytes and measures; of lines also text and doc, of which `named` has the name and url. By rule.
+    In: columns reason, bytes and measures; for lines also text and doc, whose names and urls are in `named`. Out: a
+    dict by rule.
     """
-    found = {}
-    for each in (one for one in THRESHOLDS if one.measure in judged.columns):
+    results = {}
+    for threshold in (threshold for threshold in THRESHOLDS if threshold.measure in judged.columns):
         order = pl.col("reason").replace_strict(_ORDER, default=None, return_dtype=pl.Int64).fill_null(len(_ORDER))
-        reached = judged.filter((order >= _ORDER[each.reason]) & pl.col(each.measure).is_not_null())
-        values = reached[each.measure].to_numpy().astype(np.float64)
-        bins = np.clip(np.searchsorted(each.edges, values, side="right") - 1, 0, len(each.edges) - 2)
+        reached = judged.filter((order >= _ORDER[threshold.reason]) & pl.col(threshold.measure).is_not_null())
+        values = reached[threshold.measure].to_numpy().astype(np.float64)
+        bins = np.clip(np.searchsorted(threshold.edges, values, side="right") - 1, 0, len(threshold.edges) - 2)
         weights = reached["bytes"].to_numpy()
-        count = len(each.edges) - 1
-        found[each.rule] = {
+        count = len(threshold.edges) - 1
+        results[threshold.rule] = {
             "rows": np.bincount(bins, minlength=count).tolist(),
             "bytes": np.bincount(bins, weights, minlength=count).astype(int).tolist(),
-            "near": _nearest(reached, each, named) if named is not None and "text" in reached.columns else [],
+            "near": _nearest(reached, threshold, named) if named is not None and "text" in reached.columns else [],
         }
-    return found
+    return results
 
 
 def _nearest(reached: pl.DataFrame, threshold: Threshold, named: pl.DataFrame) -> list[Sample]:
     away = (pl.col(threshold.measure) - value_of(threshold.rule)).abs()
     kept = reached.filter(pl.col("reason").is_null()).with_columns(away=away, hash=pl.col("text").hash(_SEED))
-    some = kept.bottom_k(50 * NEAR, by=["away", "hash", "doc"]).sort("away", "hash", "doc")
-    some = (
-        some.unique("hash", keep="first", maintain_order=True).head(NEAR).join(named, on="doc", maintain_order="left")
+    nearest = kept.bottom_k(50 * NEAR, by=["away", "hash", "doc"]).sort("away", "hash", "doc")
+    nearest = (
+        nearest.unique("hash", keep="first", maintain_order=True)
+        .head(NEAR)
+        .join(named, on="doc", maintain_order="left")
     )
-    some = some.drop("doc").rename({"name": "doc"})
-    return [_sample(row) | {"away": row["away"]} for row in some.iter_rows(named=True)]
+    nearest = nearest.drop("doc").rename({"name": "doc"})
+    return [_sample(row) | {"away": row["away"]} for row in nearest.iter_rows(named=True)]
 
 
 def value_of(rule: str) -> float:
-    """Return the number of a rule; that of another language is langid's."""
+    """Return the threshold of a rule; the one for other languages is that of langid."""
     return 0.5 if rule == "other_language" else float(rules()[rule])
 
 
 def thresholds(measured: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Add up what `measure` found in each part, as the report takes it."""
+    """Add up the results of `measure` from all parts, in the form that the report expects."""
     sums: dict[str, dict[str, Any]] = {}
-    for each in measured:
-        for rule, found in each.items():
-            into = sums.setdefault(
-                rule, {"rows": [0] * len(found["rows"]), "bytes": [0] * len(found["bytes"]), "near": {}}
+    for by_rule in measured:
+        for rule, result in by_rule.items():
+            total = sums.setdefault(
+                rule, {"rows": [0] * len(result["rows"]), "bytes": [0] * len(result["bytes"]), "near": {}}
             )
             for key in ("rows", "bytes"):
-                into[key] = [one + other for one, other in zip(into[key], found[key], strict=True)]
-            _keep_first(into["near"], found["near"])
-            into["near"] = dict(sorted(into["near"].items(), key=lambda item: (item[1]["away"], item[0]))[:NEAR])
+                total[key] = [left + right for left, right in zip(total[key], result[key], strict=True)]
+            _keep_first(total["near"], result["near"])
+            total["near"] = dict(sorted(total["near"].items(), key=lambda item: (item[1]["away"], item[0]))[:NEAR])
     return [
         {
-            "rule": each.rule, "reason": each.reason, "what": each.what, "value": value_of(each.rule),
-            "side": each.side, "edges": list(each.edges), **sums[each.rule],
-            "near": [shown(sample) for sample in sums[each.rule]["near"].values()],
+            "rule": entry.rule, "reason": entry.reason, "what": entry.what, "value": value_of(entry.rule),
+            "side": entry.side, "edges": list(entry.edges), **sums[entry.rule],
+            "near": [shown(sample) for sample in sums[entry.rule]["near"].values()],
         }
-        for each in THRESHOLDS if each.rule in sums
+        for entry in THRESHOLDS if entry.rule in sums
     ]  # fmt: skip
 
 
 def shown(sample: Sample) -> Sample:
-    """Return a sample without what it was drawn by."""
+    """Return a sample without the fields by which it was drawn."""
     return {key: value for key, value in sample.items() if key not in ("hash", "away")}

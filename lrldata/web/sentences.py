@@ -1,4 +1,4 @@
-"""Where sentences end: at the marks of their script, but not after initials, abbreviations and ordinals. Pure."""
+"""Ends of sentences: at the marks of their script, but not after initials, abbreviations and ordinals. Pure."""
 
 import re
 import tomllib
@@ -13,10 +13,10 @@ from lrldata.web.repair import UNSPACED
 
 _GOES_ON = "\x01"  # stands for a space at which no sentence ends
 _CAPITAL = r"\p{Lu}\p{M}*"
-_LETTER = r"[[\p{Lu}\p{Lo}\p{Georgian}]--[ය]]\p{M}*"  # but Sinhala's verb "is", with which its sentences end
-_BEGIN = r"([^\p{Ll} ]|\p{Georgian})"  # what a sentence begins with; Georgian has small letters alone
-# Full stops after which a sentence goes on: of an initial, and of a letter before a number. A letter of a script
-# without capitals may be a word that ends a sentence; two are initials.
+_LETTER = r"[[\p{Lu}\p{Lo}\p{Georgian}]--[ය]]\p{M}*"  # except Sinhala's verb "is", which ends sentences
+_BEGIN = r"([^\p{Ll} ]|\p{Georgian})"  # what a sentence begins with; Georgian only has small letters
+# Full stops after which a sentence continues: after an initial, and after a letter before a number. A letter of a
+# script without capitals may be a word that ends a sentence; two in a row are initials.
 _PAIR = rf"\b({_LETTER}\.) +({_LETTER}\.)"
 _WITHIN = (
     *(rf"\b({_CAPITAL}\.) +", _PAIR, _PAIR),
@@ -24,19 +24,19 @@ _WITHIN = (
     r"\b([\p{Latin}\p{Cyrillic}]\p{M}*\.) +(\p{Nd})",
 )
 _ENDS = (
-    (rf"([!?؟]+[{CLOSING}]+) +{_BEGIN}", "$1\n$2"),  # what somebody says, as a part of a sentence
+    (rf"([!?؟]+[{CLOSING}]+) +{_BEGIN}", "$1\n$2"),  # quoted speech may be part of a sentence
     (r"([!?؟]+) +", "$1\n"),
     (rf"([۔।॥።፧፨៕།༎։᱾᱿꯫᙮᠃߹]+[{CLOSING}]*) +", "$1\n"),  # noqa: RUF001
     (r"([。！？။។]+[」』”）]*) *", "$1\n"),  # noqa: RUF001
 )
-# Scripts without spaces use the full stop for abbreviations; behind a name in Latin letters it ends a sentence.
+# Scripts without spaces use the full stop for abbreviations; after a name in Latin letters it ends a sentence.
 _FOREIGN = rf"(\p{{Latin}}{{3,}}\.[{CLOSING}]*) +([\p{{Lo}}\"“])"
 _STOPS = rf"([.…]+[{CLOSING}]*) +{_BEGIN}"
 _GREEK = rf"(;[{CLOSING}]*) +{_BEGIN}"
 
 
 def cut(texts: pl.Series, script: str | None, language: str) -> pl.Series:
-    """Put a line end behind each sentence of texts, in place of the space there; most scripts have one."""
+    """Put a line end after each sentence of texts, instead of the space that most scripts have there."""
     if script not in UNSPACED:
         for within in (*_WITHIN, _abbreviated(language)):
             texts = texts.str.replace_all(within, f"${{1}}{_GOES_ON}${{2}}")

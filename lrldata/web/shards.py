@@ -1,4 +1,4 @@
-"""Shards: the files of documents that a build reads, each with its hash, and how it is opened. IO."""
+"""Shards: the document files that a build reads, each with its hash and a function to open it. IO."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from lrldata.web.inputs import Inputs, as_utf8, find_files, is_utf8
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of documents: where it is, how it is opened, and what a manifest says of it."""
+    """One document file: where it is, how to open it, and how a manifest describes it."""
 
     name: str
     place: str
@@ -28,7 +28,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that are asked for (None: those that are usual), and whether each line of a text is a document."""
+    """The requested columns (None: the usual ones), and whether each line of a text is a document."""
 
     text: str | None = None
     url: str | None = None
@@ -36,15 +36,15 @@ class Columns:
 
 
 def find_shards(given: Path, configuration: str | None) -> list[Shard]:
-    """Return the files of documents of a folder, by name; of a copy of GlotCC-V1 those of the language alone.
+    """Return the document files of a folder, by name; in a copy of GlotCC-V1, only those of the language.
 
-    `configuration` is GlotCC's name for the language, as mlt-Latn. Raises InputError where there is none.
+    `configuration` is GlotCC's name for the language, such as mlt-Latn. Raises InputError if there are none.
     """
     return shards_of(find_files(given, configuration))[0]
 
 
 def shards_of(inputs: Inputs, *, skip_bad: bool = False) -> tuple[list[Shard], dict[str, str]]:
-    """Return files as shards, and those that cannot be, each with the reason. Raises InputError unless `skip_bad`."""
+    """Return files as shards, and the unreadable ones with reasons. Raises InputError for these unless `skip_bad`."""
     shards: list[Shard] = []
     skipped: dict[str, str] = {}
     for name, path in inputs.files:
@@ -58,13 +58,13 @@ def shards_of(inputs: Inputs, *, skip_bad: bool = False) -> tuple[list[Shard], d
 
 
 def _local(path: Path, name: str) -> Shard:
-    if not is_utf8(name):  # it would stand in the dataset, which is UTF-8
+    if not is_utf8(name):  # the dataset contains the name, and is UTF-8
         raise InputError(f"{path}: the name of this file is not UTF-8.", "Rename it, or leave it out with --skip-bad.")
     try:
         return Shard(name, str(path), path.stat().st_size, sha256_of(path), partial(_open, path))
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}).", "Check the rights to it, or leave it out with --skip-bad."
+            f"{path}: cannot be read ({error.strerror}).", "Check its permissions, or leave it out with --skip-bad."
         ) from error
 
 

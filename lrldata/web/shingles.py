@@ -1,8 +1,8 @@
-"""Shingles: so many words in a row, or characters where a script puts no spaces between words, each as a hash. Pure.
+"""Shingles: runs of words, or of characters if a script puts no spaces between words, each as a hash. Pure.
 
 A shingle's hash is the polynomial of its characters (Karp and Rabin, 1987, "Efficient randomized pattern-matching
-algorithms") modulo 2^64, taken from running sums over the whole batch, then mixed. It is the same in every version and
-on every machine.
+algorithms") modulo 2^64, computed from running sums over the whole batch, then mixed. It is the same in every version
+and on every machine.
 """
 
 from functools import cache
@@ -16,39 +16,39 @@ from lrldata.web.characters import in_turns, points_of
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
-_BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse; 2^64 by the golden ratio
+_BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse; 2^64 divided by the golden ratio
 _INVERSE = pow(_BASE, -1, 1 << 64)
 
 
 def shingles(texts: pl.Series, size: int, *, spaced: bool) -> tuple[Hashes, Hashes]:
-    """Return the hashes of the shingles of all texts in a row, and where those of each text begin and end (texts + 1).
+    """Return the hashes of the shingles of all texts, concatenated, and the offsets of each text in them (texts + 1).
 
-    `size` is in tokens: words, or with `spaced` false characters other than spaces. Words must be parted by one space
-    or newline, and none may be at an end of a text, as `gaps_closed` leaves them. A text shorter than a shingle is one
-    shingle, an empty one none.
+    `size` is in tokens: words, or characters other than spaces if `spaced` is false. Words must be separated by one
+    space or newline, with none at the ends of a text, as `gaps_closed` leaves them. A text shorter than a shingle is
+    one shingle; an empty text has none.
     """
     if not spaced:
         texts = texts.str.replace_all(r"[ \n]", "")
     sizes = texts.str.len_chars().to_numpy().astype(np.int64)
-    parts = [_of_some(texts[begin:end], sizes[begin:end], size, spaced=spaced) for begin, end in in_turns(sizes)]
-    counts = np.concatenate([[0], *(count for _, count in parts)])
+    parts = [_of_batch(texts[begin:end], sizes[begin:end], size, spaced=spaced) for begin, end in in_turns(sizes)]
+    counts = np.concatenate([[0], *(counts_of_batch for _, counts_of_batch in parts)])
     return np.concatenate([hashes for hashes, _ in parts]), np.cumsum(counts).astype(np.uint64)
 
 
 def gaps_closed(texts: pl.Series) -> pl.Series:
-    """Return texts with one space where there is any space, and none at their ends."""
-    places = texts.str.contains(r"\s{2,}|[^\S \n]|^\s|\s$").arg_true()  # few texts have any
+    """Return texts with all whitespace reduced to single spaces, and none at their ends."""
+    places = texts.str.contains(r"\s{2,}|[^\S \n]|^\s|\s$").arg_true()  # few texts need it
     closed = texts.gather(places).str.replace_all(r"\s{2,}|[^\S ]", " ").str.strip_chars()
     return texts.scatter(places, closed) if len(places) else texts
 
 
-def _of_some(texts: pl.Series, sizes: Numbers, size: int, *, spaced: bool) -> tuple[Hashes, Numbers]:
-    """Return the shingles' hashes, and how many each text has."""
+def _of_batch(texts: pl.Series, sizes: Numbers, size: int, *, spaced: bool) -> tuple[Hashes, Numbers]:
+    """Return the hashes of the shingles, and the number of shingles of each text."""
     points = points_of(texts)
     ends = np.concatenate([[0], np.cumsum(sizes)])
     if spaced:
         begins = np.zeros(len(points) + 1, dtype=np.bool_)
-        np.less_equal(points, ord(" "), out=begins[1:])  # of all that low only spaces and newlines are in texts
+        np.less_equal(points, ord(" "), out=begins[1:])  # of such low code points, texts only have spaces and newlines
         begins[ends] = True
         starts = np.flatnonzero(begins)
     else:
@@ -60,13 +60,13 @@ def _of_some(texts: pl.Series, sizes: Numbers, size: int, *, spaced: bool) -> tu
     first = np.repeat(tokens[:-1] - before, counts) + np.arange(counts.sum())
     end = np.repeat(tokens[1:], counts)
     last = np.minimum(first + size, end)
-    # A word's last character is the gap after it, but for the last word of a text.
+    # A word ends with the gap after it, except for the last word of a text.
     closed = (last < end) if spaced else np.zeros(len(last), dtype=np.bool_)
     return _between(points, starts[first], starts[last] - closed), counts
 
 
 def _between(points: npt.NDArray[np.uint32], first: Numbers, last: Numbers) -> Hashes:
-    """Hash the characters from `first` up to before `last`, each from a running sum of all of them."""
+    """Hash the characters from each `first` up to, but not including, `last`, from a running sum of all characters."""
     rising, falling = _powers(1 << max(len(points), 1).bit_length())
     running = np.zeros(len(points) + 1, dtype=np.uint64)
     terms = _terms()[points]
@@ -81,7 +81,7 @@ def _between(points: npt.NDArray[np.uint32], first: Numbers, last: Numbers) -> H
 
 @cache
 def _terms() -> Hashes:
-    """Return what each character adds; a space and a newline the same."""
+    """Return what each character adds; a space and a newline add the same."""
     points = np.arange(1, 0x110001, dtype=np.uint64)
     with np.errstate(over="ignore"):
         terms = points * np.uint64(_BASE)
@@ -92,11 +92,11 @@ def _terms() -> Hashes:
 
 @cache
 def _powers(size: int) -> tuple[Hashes, Hashes]:
-    """Return the powers of the base, and of its inverse, from 0 on."""
+    """Return the powers of the base and of its inverse, from exponent 0 on."""
 
-    def rise(base: int) -> Hashes:
+    def powers(base: int) -> Hashes:
         steps = np.full(size, base, dtype=np.uint64)
         steps[0] = 1
         return np.cumprod(steps, dtype=np.uint64)
 
-    return rise(_BASE), rise(_INVERSE)
+    return powers(_BASE), powers(_INVERSE)

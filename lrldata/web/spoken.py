@@ -1,7 +1,7 @@
-"""Lines of web text that speakers judged: those said to be wrong go, those said to be right stay. IO: parts.
+"""Lines of web text that speakers judged: drop those judged wrong, keep those judged right. IO: parts.
 
-A line that is right, and would have gone, is a row all the same: with its document's name and address, in the split of
-its site. It stays out where the dataset has the same text already, and where it has text of a benchmark.
+A line that is right but would be dropped becomes a row after all, with its document's name and address, in the split of
+its site. It is not saved if the dataset already has the same text, or if it contains text of a benchmark.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.cross_dedup import CODES
 
 JUDGED_WRONG = "judged_wrong"
-NEVER_SAVED = ("no_text", "contaminated")  # whatever speakers say of them
-# Of these another copy stays, or room was wanting: they say nothing against the line.
+NEVER_SAVED = ("no_text", "contaminated")  # whatever speakers say about them
+# In addition, reasons that do not contradict speakers: another copy is kept, or the dataset is full.
 _NOT_SAVED = [*NEVER_SAVED, "exact_duplicate", "normalised_duplicate", "above_max_bytes", JUDGED_WRONG]
 _SAVED = pl.Schema(
     {"text": pl.String, "doc": pl.String, "url": pl.String, "site": pl.String, "bytes": pl.UInt32, "reason": pl.String}
@@ -29,7 +29,7 @@ _SAVED = pl.Schema(
 
 @dataclass(frozen=True)
 class Saved:
-    """The rows that are there since speakers said so, and what is to be taken off each reason for them."""
+    """The rows that speakers saved, and what to subtract from the counts of each reason for them."""
 
     rows: pl.DataFrame
 
@@ -40,7 +40,7 @@ class Saved:
 
     @property
     def tally(self) -> Tally:
-        """Return how many rows they are."""
+        """Return their number and bytes."""
         return Tally(len(self.rows), int(self.rows["bytes"].sum()))
 
     def less(self, dropped: Mapping[str, Tally]) -> dict[str, Tally]:
@@ -52,14 +52,14 @@ class Saved:
 
 
 def mark_wrong(judged: pl.DataFrame, decisions: Decisions) -> pl.DataFrame:
-    """Give the lines that speakers said are wrong a reason of their own, where they have none."""
+    """Give the lines that speakers judged wrong a reason of their own, if they have none yet."""
     wrong = _among(judged["text"], decisions.wrong)
     reason = pl.when(pl.col("reason").is_null() & wrong).then(pl.lit(JUDGED_WRONG)).otherwise("reason")
     return judged.with_columns(reason=reason)
 
 
 def right_among(dropped: pl.DataFrame, decisions: Decisions) -> pl.Series:
-    """Return which of the lines that go are right, as speakers say."""
+    """Return which of the dropped lines speakers judged right."""
     return _among(dropped["text"], decisions.right) & ~dropped["reason"].is_in(_NOT_SAVED)
 
 
@@ -68,45 +68,47 @@ def _among(texts: pl.Series, lines: frozenset[str]) -> pl.Series:
 
 
 def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Decisions | None) -> Saved:
-    """Return the lines that are right and would go, each text once: that of the document that is first by its name."""
+    """Return the lines that are right but dropped, each text once: from the document that comes first by name."""
     if decisions is None:
         return Saved(pl.DataFrame(schema=_SAVED))
     reasons = {number: reason for reason, number in CODES.items()}
-    found = []
+    frames = []
     for part, codes in zip(parts, drop_codes, strict=True):
-        gone = part.read("lines", "doc", "text", "bytes").with_columns(code=pl.Series(codes)).filter(pl.col("code") > 0)
-        reason = pl.col("code").replace_strict(reasons, return_dtype=pl.String)
-        gone = gone.with_columns(reason=reason).drop("code")
-        right = gone.filter(right_among(gone, decisions))
-        named = part.read("documents").with_row_index("doc")
-        some = pl.concat([part.read("right"), right], how="vertical_relaxed").join(named, on="doc")
-        site = pl.col("url").str.extract(r"^\w+://(?:www\.)?([^/:?#]+)", 1)
-        found.append(
-            some.with_columns(site=site).drop("doc").rename({"name": "doc"}).select(_SAVED.names()).cast(_SAVED)
+        dropped = (
+            part.read("lines", "doc", "text", "bytes").with_columns(code=pl.Series(codes)).filter(pl.col("code") > 0)
         )
-    rows = pl.concat([pl.DataFrame(schema=_SAVED), *found]).sort("text", "doc", "reason").unique("text", keep="first")
-    there = [
+        reason = pl.col("code").replace_strict(reasons, return_dtype=pl.String)
+        dropped = dropped.with_columns(reason=reason).drop("code")
+        right = dropped.filter(right_among(dropped, decisions))
+        documents = part.read("documents").with_row_index("doc")
+        lines = pl.concat([part.read("right"), right], how="vertical_relaxed").join(documents, on="doc")
+        site = pl.col("url").str.extract(r"^\w+://(?:www\.)?([^/:?#]+)", 1)
+        frames.append(
+            lines.with_columns(site=site).drop("doc").rename({"name": "doc"}).select(_SAVED.names()).cast(_SAVED)
+        )
+    rows = pl.concat([pl.DataFrame(schema=_SAVED), *frames]).sort("text", "doc", "reason").unique("text", keep="first")
+    existing = [
         text
         for part, codes in zip(parts, drop_codes, strict=True)
         for text in part.read("lines", "text").filter(
             pl.Series(codes == 0) & pl.col("text").is_in(rows["text"].implode())
         )["text"]
     ]
-    return Saved(rows.filter(~pl.col("text").is_in(there)).sort("text"))
+    return Saved(rows.filter(~pl.col("text").is_in(existing)).sort("text"))
 
 
 def write_saved(saved: Saved, rows: Path) -> None:
-    """Write rows into the last shard of their splits, below the folder `rows`: in the order of their content's hash."""
-    home = content_hash(saved.rows.select(pl.coalesce("site", "doc"))["site"])
+    """Write the saved rows, ordered by content hash, into the last shard of their splits below the folder `rows`."""
+    keys = content_hash(saved.rows.select(pl.coalesce("site", "doc"))["site"])
     placed = saved.rows.with_columns(
-        split=pl.select(by_pair(pl.lit(home))).to_series(),
+        split=pl.select(by_pair(pl.lit(keys))).to_series(),
         order=content_hash(saved.rows["text"]),
         line=pl.lit(0, pl.UInt32),
     )
     for split in SPLITS:
-        some = placed.filter(pl.col("split") == split)
+        split_rows = placed.filter(pl.col("split") == split)
         shards = sorted(int(path.name.split("-")[1]) for path in rows.glob(f"{split}-*"))
         folder = rows / f"{split}-{shards[-1] if shards else 0}"
-        if len(some):
+        if len(split_rows):
             folder.mkdir(parents=True, exist_ok=True)
-            some.select(*WEB.names(), "order", "line").write_ipc(folder / "saved", compression="lz4")
+            split_rows.select(*WEB.names(), "order", "line").write_ipc(folder / "saved", compression="lz4")

@@ -1,7 +1,7 @@
-"""Rows of files that are not a row per line: CSV, TSV, and arrays of JSON; a row at a time. Pure.
+"""Rows of files that need not have one row per line: CSV, TSV and JSON arrays; one row at a time. Pure.
 
-A row comes with where it stands, for messages, and its size in characters. Raises ValueError for a file that is not
-what it should be; the message says where.
+A row comes with its position, for messages, and its size in characters. Raises ValueError for a malformed file; the
+message says where.
 """
 
 import csv
@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 _DELIMITERS = ",;\t"  # of CSV, as programs in different countries write it
 _QUOTED = re.compile(r'"[^"]*"')
-# Names of columns by which a first line is known to be one of names.
+# Column names that identify a first line as a header.
 _USUAL = frozenset("id text sentence content url path title lang language label client_id translation".split())
 _SPACE = re.compile(r"[\s\ufeff]*")
-_BLOCK = 1 << 16  # characters that are decoded at once
+_BLOCK = 1 << 16  # characters that are decoded at a time
 
 
 class Row(NamedTuple):
-    """A row by the names of its columns, where it stands in its file, and how many characters it took."""
+    """A row by column name, its position in the file, and its size in characters."""
 
     where: str
     size: int
@@ -29,11 +29,11 @@ class Row(NamedTuple):
 def read_csv(
     lines: Callable[[], Iterable[str]], longest: int, *, tabs: bool, asked: str | None = None
 ) -> Iterator[Row]:
-    """Yield the rows of CSV; `lines` gives its lines from the first on, as often as it is called.
+    """Yield the rows of a CSV file; each call of `lines` returns its lines from the beginning.
 
-    A file with `tabs` (TSV) has quotation marks around fields, as CSV has, or they mean nothing in it: where each line
-    has all columns by itself, or they do not pair up in the whole file, they are text, but for those around a field.
-    Where a number is `asked` for that is no name in the first line, columns are called by their number, from 1.
+    In a file with `tabs` (TSV), quotation marks may enclose fields, as in CSV, or be plain text. They are text, except
+    around a whole field, if every line has all columns or if they do not pair up in the whole file. If `asked` is a
+    number that is not a name in the first line, columns are named by their numbers, from 1.
     """
     if not tabs:
         yield from _rows(lines(), longest, None, csv.QUOTE_MINIMAL, asked)
@@ -52,14 +52,14 @@ def read_csv(
 
 
 def _fits_lines(lines: Iterable[str]) -> bool:
-    """Return whether every line has as many tabs as the first, and some: then no field goes on in the next one."""
+    """Return whether all lines have the same number of tabs, at least one: then no field spans several lines."""
     counts = (line.count("\t") for line in lines if line.strip())
     first = next(counts, 0)
     return first > 0 and all(count == first for count in counts)
 
 
 def unquoted(field: str) -> str:
-    """Return a field without the quotation marks around it, and doubled ones in it once; others are text."""
+    """Return a field without the quotation marks around it, and with single ones for doubled ones inside."""
     inner = field[1:-1]
     around = len(field) > 1 and field[0] == field[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if around else field
@@ -75,7 +75,7 @@ def _rows(lines: Iterable[str], longest: int, delimiter: str | None, quoting: An
     chosen = delimiter or _delimiter(first)
     reader = csv.reader(feed, delimiter=chosen, strict=True, quoting=quoting)
     header: list[str] | None = None
-    is_row = False  # the first line, and no header
+    is_row = False  # whether the first line is a row, not a header
     try:
         for fields in reader:
             size, feed.held = feed.held, 0
@@ -85,7 +85,7 @@ def _rows(lines: Iterable[str], longest: int, delimiter: str | None, quoting: An
                     continue
             if len(fields) > len(header):
                 first = "the first line" if is_row else "the header"
-                raise ValueError(f"line {feed.number:,} has {len(fields):,} fields, and {first} {len(header):,}")
+                raise ValueError(f"line {feed.number:,} has {len(fields):,} fields, but {first} has {len(header):,}")
             if fields:
                 yield Row(f"line {feed.number:,}", size, dict(zip(header, fields, strict=False)))
     except csv.Error as error:
@@ -93,13 +93,13 @@ def _rows(lines: Iterable[str], longest: int, delimiter: str | None, quoting: An
 
 
 def _header(fields: list[str], asked: str | None) -> tuple[list[str], bool]:
-    """Return what columns are called, by the first line, and whether this is a row itself."""
+    """Return the column names, given the first line, and whether that line is a row itself."""
     names = [unquoted(name.strip()) for name in fields]
     if asked and asked.isdecimal() and asked not in names:
         return list(map(str, range(1, len(fields) + 1))), _USUAL.isdisjoint(map(str.lower, names))
-    again = sorted({name for name in names if name and names.count(name) > 1}) if len(names) < 10_000 else []
-    if again:
-        raise ValueError(f"column {again[0]!r} is there {names.count(again[0])} times")
+    duplicates = sorted({name for name in names if name and names.count(name) > 1}) if len(names) < 10_000 else []
+    if duplicates:
+        raise ValueError(f"column {duplicates[0]!r} occurs {names.count(duplicates[0])} times")
     return names, False
 
 
@@ -109,7 +109,7 @@ def _delimiter(header: str) -> str:
 
 
 class _Feed(Iterator[str]):
-    """Lines that are handed on; it counts them, and the characters since a row ended, which are not without limit."""
+    """An iterator over lines that counts them, and limits the number of characters since the last row ended."""
 
     def __init__(self, lines: Iterable[str], longest: int) -> None:
         self._lines, self._longest = iter(lines), longest
@@ -117,7 +117,7 @@ class _Feed(Iterator[str]):
         self.number = self.held = 0
 
     def back(self, line: str) -> None:
-        """Hand a line on once more."""
+        """Put a line back, to be returned next."""
         self._again.append(line)
 
     def __next__(self) -> str:
@@ -127,50 +127,52 @@ class _Feed(Iterator[str]):
         self.number += 1
         self.held += len(line)
         if self.held > self._longest:
-            raise ValueError(f"the row that ends in line {self.number:,} or beyond is longer than {self._longest:,}")
+            raise ValueError(
+                f"the row that ends in line {self.number:,} or later is longer than {self._longest:,} characters"
+            )
         return line
 
 
 def read_json(texts: Iterable[str], decoder: json.JSONDecoder, longest: int) -> Iterator[Row]:
-    """Yield the objects of an array of JSON, or of a file that has objects one after another.
+    """Yield the objects of a JSON array, or of a file with one object after another.
 
-    Of an array of texts each is the `text` of a row.
+    In an array of texts, each text is the `text` of a row.
     """
-    held = _Held(iter(texts), longest)
-    opening = held.next()
+    buffer = _Buffer(iter(texts), longest)
+    opening = buffer.next()
     is_array = opening == "["
     if opening not in ("", "[", "{"):
-        raise ValueError('no array of objects of JSON: [{"text": "..."}, ...]')
-    held.take(int(is_array))
+        raise ValueError('not a JSON array of objects: [{"text": "..."}, ...]')
+    buffer.take(int(is_array))
     number = 0
-    while (mark := held.next()) not in ("", "]"):
+    while (mark := buffer.next()) not in ("", "]"):
         number += 1
         if number > 1 and is_array:
             if mark != ",":
                 raise ValueError(f"item {number:,}: a comma is missing before it")
-            held.take(1)
-            mark = held.next()
+            buffer.take(1)
+            mark = buffer.next()
         if mark not in ("{", '"' if is_array else "{"):
             raise ValueError(f"item {number:,} is not an object" if mark else "ends within an array")
-        value, size = held.value(decoder, f"item {number:,}")
+        value, size = buffer.value(decoder, f"item {number:,}")
         yield Row(f"item {number:,}", size, {"text": value} if isinstance(value, str) else value)
     if is_array:
-        held.take(1)
+        buffer.take(1)
         if mark != "]":
             raise ValueError("ends within an array")
-    if held.next():
-        raise ValueError(f"something stands after item {number:,}, where the file should end")
+    if buffer.next():
+        raise ValueError(f"unexpected content after item {number:,}, where the file should end")
 
 
-class _Held:
-    """What is read of a file of JSON and not yet decoded."""
+class _Buffer:
+    """The part of a JSON file that has been read but not yet decoded."""
 
     def __init__(self, texts: Iterator[str], longest: int) -> None:
         self._texts, self._longest = texts, longest
         self._text, self._at = "", 0
 
     def _more(self, least: int) -> bool:
-        """Read on, so many characters at least; returns whether there were any."""
+        """Read at least so many more characters; return whether there were any."""
         parts, count = [], 0
         while count < least and (part := next(self._texts, "")):
             parts.append(part)
@@ -179,7 +181,7 @@ class _Held:
         return count > 0
 
     def next(self) -> str:
-        """Return the next character that is no space, without taking it; empty at the end."""
+        """Return the next character that is not whitespace, without consuming it; empty at the end."""
         while True:
             space = _SPACE.match(self._text, self._at)
             self._at = space.end() if space else self._at
@@ -189,11 +191,11 @@ class _Held:
                 return ""
 
     def take(self, count: int) -> None:
-        """Go on behind so many characters."""
+        """Skip so many characters."""
         self._at += count
 
     def value(self, decoder: json.JSONDecoder, where: str) -> tuple[Any, int]:
-        """Return the object that begins here, and its size; more is read until it is whole."""
+        """Return the value that begins here, and its size; read on until it is complete."""
         while True:
             try:
                 value, end = decoder.raw_decode(self._text, self._at)
@@ -202,9 +204,9 @@ class _Held:
                 if rest > self._longest:
                     raise ValueError(f"{where} is longer than {self._longest:,} characters") from error
                 if not self._more(max(rest, _BLOCK)):
-                    raise ValueError(f"{where} is not JSON that can be read ({error})") from error
+                    raise ValueError(f"{where} is not valid JSON ({error})") from error
             except RecursionError as error:
-                raise ValueError(f"{where} is nested too deep") from error
+                raise ValueError(f"{where} is nested too deeply") from error
             else:
                 size, self._at = end - self._at, end
                 return value, size

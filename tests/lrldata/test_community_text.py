@@ -130,7 +130,7 @@ def test_columns_without_names_have_numbers(lrldata: Run, tmp_path: Path) -> Non
     (tmp_path / "tatoeba.tsv").write_text("\n".join(f"{n}\tmlt\t{text}" for n, text in enumerate(MALTESE)), "utf-8")
     refused = lrldata(*BUILD, "--input", "tatoeba.tsv", "--documents", "lines")
     assert "use --text-column." in refused.stderr
-    assert "first line of text, and not of names, give the number of the column" in refused.stderr
+    assert "line of text and not a header, give the number of the column" in refused.stderr
     done = lrldata(*BUILD, "--input", "tatoeba.tsv", "--documents", "lines", "--text-column", 3)
     assert texts(tmp_path / json.loads(done.stdout)["path"]) == sorted(MALTESE)
 

@@ -312,7 +312,7 @@ def test_a_dictionary_of_toolbox_is_no_bible(tmp_path: Path) -> None:
         ("[02.02.2023, 14:01:33] Maria: Bonġu kollha", "holds messages with times and names"),
         ("Bonġu kollha ||| Good morning all", r"holds pairs of texts \(\|\|\|\)"),
         (r"{\rtf1\ansi Bonġu}", "is RTF"),
-        (r"\id GEN", "is USFM. Call it .usfm"),
+        (r"\id GEN", "is USFM. Rename it to .usfm"),
     ],
 )
 def test_what_has_more_than_text_in_each_line_is_refused(line: str, told: str, tmp_path: Path) -> None:
