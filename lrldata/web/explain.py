@@ -95,15 +95,15 @@ def _standard_input() -> bytes:
         raise InputError(f"Standard input cannot be read ({error}).", "Give a text, or the path of a file.") from error
 
 
-def _decoded(content: bytes, where: str) -> str:
+def _decoded(content: bytes, source: str) -> str:
     if len(content) > LONGEST:
-        raise InputError(f"{where}: longer than {LONGEST >> 20} MiB.", "Give a part of it.")
+        raise InputError(f"{source}: longer than {LONGEST >> 20} MiB.", "Give a part of it.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise undecodable(where, BytesIO(content)) from error
+        raise undecodable(source, BytesIO(content)) from error
     if not text.strip():
-        raise InputError(f"{where}: holds no text.", "Give a text, the path of a file, or - for standard input.")
+        raise InputError(f"{source}: holds no text.", "Give a text, the path of a file, or - for standard input.")
     return text
 
 

@@ -49,7 +49,7 @@ class _Phones(NamedTuple):
 
 
 def replace(texts: pl.Series, language: str = "", *, handles: bool = False) -> pl.Series:
-    """Return the texts with such data replaced by <email>, <ip>, <iban> and <phone>, and with `handles` also <handle>.
+    """Return the texts with <email>, <ip>, <iban> and <phone>, and with `handles` <handle>, for personal data.
 
     `language` is a code of `lrldata.language`; it selects the words and the local forms of phone numbers.
     """

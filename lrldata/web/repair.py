@@ -21,7 +21,7 @@ MOJIBAKE = (
 )
 WINDOWS = r"[\x80-\x84\x86-\x9F]"  # quotation marks and dashes of Windows-1252, read as Latin-1
 # The same for Cyrillic and Latin Extended-A, read as Windows-1251 and -1250. Cyrillic needs two in a row, as one such
-# letter often comes before one of Serbian or Ukrainian. \u0102 after a capital is Romanian, as in a word before a sign.
+# letter often comes before one of Serbian or Ukrainian. \u0102 after a capital is Romanian text before a sign.
 _UPPER_1251 = bytes(range(0x80, 0xC0)).decode("cp1251", "ignore")
 _UPPER_1250 = bytes(range(0x80, 0xC0)).decode("cp1250", "ignore")
 CYRILLIC_MOJIBAKE = rf"(?:[\u0420\u0421][{_UPPER_1251}]){{2}}"

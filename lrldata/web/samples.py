@@ -109,7 +109,7 @@ def measure(judged: pl.DataFrame, named: pl.DataFrame | None = None) -> dict[str
     dict by rule.
     """
     results = {}
-    for threshold in (threshold for threshold in THRESHOLDS if threshold.measure in judged.columns):
+    for threshold in (entry for entry in THRESHOLDS if entry.measure in judged.columns):
         order = pl.col("reason").replace_strict(_ORDER, default=None, return_dtype=pl.Int64).fill_null(len(_ORDER))
         reached = judged.filter((order >= _ORDER[threshold.reason]) & pl.col(threshold.measure).is_not_null())
         values = reached[threshold.measure].to_numpy().astype(np.float64)

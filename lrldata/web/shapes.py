@@ -96,14 +96,14 @@ class Shape:
 def shape_of(lines: Sequence[str]) -> Shape:
     """Return the shape of a file, given its first lines with line ends. Raises ShapeError if it must not be read."""
     filled = [line for line in lines[:LOOKED_AT] if line.strip()]
-    for pattern, what, hint in _MARKED:
+    for pattern, description, hint in _MARKED:
         if filled and pattern.match(filled[0].lstrip("\ufeff")):
-            raise ShapeError(what, hint)
+            raise ShapeError(description, hint)
     if len(filled) < FEWEST:
         return Shape()
-    for pattern, share, what, hint in _REFUSED:
+    for pattern, share, description, hint in _REFUSED:
         if _share(pattern, filled) >= share:
-            raise ShapeError(what, hint)
+            raise ShapeError(description, hint)
     return Shape(_is_counted(filled), _width_of(lines[:LOOKED_AT]))
 
 

@@ -158,23 +158,17 @@ def reassess_documents(task: Task, part: Part, drop_codes: DropCodes, before: Dr
     lines = part.read("lines", "doc", "text", "bytes")
     touched = lines.filter(pl.Series((drop_codes != before) & (drop_codes > 0)))["doc"].unique()
     is_kept = pl.Series(drop_codes == 0)
-    judged, described_again = _describe(task, part, lines.filter(is_kept & lines["doc"].is_in(touched.implode())))
+    judged, updated = _describe(task, part, lines.filter(is_kept & lines["doc"].is_in(touched.implode())))
     drop_codes = drop_codes.copy()
     _drop_documents(drop_codes, lines["doc"], judged)
     left = lines.filter(pl.Series(drop_codes == 0)).group_by("doc").agg(pl.col("bytes").sum(), rows=pl.len())
     described = part.read("described")
-    unchanged = described.select(pl.col("doc").is_in(left["doc"].implode()) & ~pl.col("doc").is_in(touched.implode()))[
-        "doc"
-    ]
-    frame = pl.concat([described.filter(unchanged), described_again.documents])
-    is_unchanged = unchanged.to_numpy()
+    same = described.select(pl.col("doc").is_in(left["doc"].implode()) & ~pl.col("doc").is_in(touched.implode()))["doc"]
+    frame = pl.concat([described.filter(same), updated.documents])
+    mask = same.to_numpy()
     part.write_frame("settled", frame.join(left, on="doc", maintain_order="left"))
-    part.write_array(
-        "settled-signatures", np.concatenate([part.array("signatures")[is_unchanged], described_again.signatures])
-    )
-    part.write_array(
-        "settled-bands", np.concatenate([part.array("bands")[:, is_unchanged], described_again.bands], axis=1)
-    )
+    part.write_array("settled-signatures", np.concatenate([part.array("signatures")[mask], updated.signatures]))
+    part.write_array("settled-bands", np.concatenate([part.array("bands")[:, mask], updated.bands], axis=1))
     return drop_codes
 
 

@@ -59,7 +59,7 @@ def _fits_lines(lines: Iterable[str]) -> bool:
 
 
 def unquoted(field: str) -> str:
-    """Return a field without the quotation marks around it, and with single ones for doubled ones inside."""
+    """Return a field without the quotation marks around it, and with doubled ones inside made single."""
     inner = field[1:-1]
     around = len(field) > 1 and field[0] == field[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if around else field
