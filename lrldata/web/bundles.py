@@ -29,7 +29,7 @@ class Bundle:
 
 
 def bundled(shards: Sequence[Shard]) -> list[Bundle]:
-    """Group consecutive small files into bundles, each at most as large as a part.
+    """Group consecutive small files into bundles of up to the size of a part.
 
     A compressed file, a Parquet file or an office document such as .docx holds an unknown amount of text, so each is a
     bundle of its own.

@@ -1,4 +1,4 @@
-r"""Shapes of text files: numbers before the text of lines, and the width of wrapped lines, by the first lines. Pure.
+r"""Shapes of text files, found from their first lines: numbers before the text, and the width of wrapped lines. Pure.
 
 Numbers and verse references at the beginning of lines are removed, and lines that were wrapped at a width are joined.
 Files of another format, and those with people's names on their lines, are refused.

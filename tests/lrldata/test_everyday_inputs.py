@@ -88,7 +88,7 @@ def test_a_text_file_of_numbered_sentences_is_refused(tmp_path: Path) -> None:
     rows = [f"{number}\t{line}" for number, line in enumerate(DOCUMENTS[0].splitlines() * 3)]
     (tmp_path / "ron-sentences.txt").write_text("\n".join(rows), "utf-8")
     with pytest.raises(
-        InputError, match=r"every line has 1 tab\. Keep only the text, e.g. with `cut -f2 ron-sentences"
+        InputError, match=r"every line has 1 tab\. Keep only the text, e\.g\. with `cut -f2 ron-sentences"
     ):
         documents(tmp_path)
     (tmp_path / "ron-sentences.txt").write_text("\n".join([*rows, "o linie fără număr"]), "utf-8")
