@@ -1,4 +1,4 @@
-"""Language adapters: training them, and measuring what they did.
+"""Train language adapters and measure their effect.
 
     import lrldata, lrltrain
     dataset = lrldata.build("ro", source="conceptnet", sample=True)
@@ -7,7 +7,7 @@
     lrltrain.report("lrl-workspace")
     lrltrain.run_grid("recipes/paper.toml")
 
-Names are imported when they are used: torch takes seconds.
+Names are imported on first use, because importing torch takes seconds.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lrltrain.modules.load import load_adapter, save_adapter, unload_adapter
     from lrltrain.scores import Scores
 
-limit_threads()  # before torch is imported, which starts its threads as they are set then
+limit_threads()  # before torch is imported: torch reads the limit once, when it starts its threads
 
 __all__ = [
     "Adapter",
@@ -38,7 +38,7 @@ __all__ = [
     "unload_adapter",
 ]
 
-_HOMES = {
+_MODULES = {
     "Adapter": "lrltrain.fitting.plan",
     "Scores": "lrltrain.scores",
     "Study": "lrltrain.grid.api",
@@ -50,11 +50,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what the API names when it is asked for."""
+    """Import a public name on first access."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = imported(name, _HOMES.get(name, "lrltrain.api"), "train")
-    return found
+    value = globals()[name] = imported(name, _MODULES.get(name, "lrltrain.api"), "train")
+    return value
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m lrltrain` is `lrltrain`."""
+"""Run `lrltrain` as `python -m lrltrain`."""
 
 from lrltrain.cli import main
 

@@ -1,4 +1,4 @@
-"""The Python API of lrltrain, which `import lrltrain` finds lazily. The commands run the same pipelines."""
+"""The Python API of lrltrain, imported lazily by `import lrltrain`. The commands run the same pipelines."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 Data = Dataset | Language | Place
-Several = list[Any] | tuple[Any, ...] | Iterator[Any]  # of such
+Several = list[Any] | tuple[Any, ...] | Iterator[Any]  # of Data
 
 
 @overload
@@ -35,24 +35,25 @@ def fit(data: Data, **options: Unpack[FitOptions]) -> "Adapter": ...
 def fit(data: Several, **options: Unpack[FitOptions]) -> "list[Adapter]": ...
 @with_options(FitOptions)
 def fit(data: Any, **options: Any) -> Any:
-    """Train an adapter on a dataset, or several together, each as it would be trained alone.
+    """Train an adapter on a dataset, or several adapters together, each as it would be trained alone.
 
-    A run that was killed goes on from its last checkpoint when it is called again with the same arguments; an adapter
-    that is there, unchanged, is left alone.
+    An interrupted run resumes from its last checkpoint when `fit` is called again with the same arguments. An existing,
+    unchanged adapter is left alone.
 
     Args:
         data: A dataset of `lrldata`, a dataset's folder, or a language (a code, or one of `lrldata.languages()`) whose
-            dataset is in the workspace `out` (or that `text` is in). A list of them is trained together.
-        **options: The options of `lrltrain fit`, e.g. `base`, `method`, `steps`. `out` is the dataset's workspace
-            where it lies in one. With a list as `data`, `method` and `seed` may be lists too (and `source`, where it
-            is a list of languages): `fit([dataset], seed=[1, 2, 3])` trains an adapter with each of the others.
+            dataset is in the workspace `out` (or the language of `text`). The items of a list are trained together.
+        **options: The options of `lrltrain fit`, e.g. `base`, `method`, `steps`. If the dataset is in a workspace,
+            `out` defaults to that workspace. If `data` is a list, `method` and `seed` may be lists too (and `source`,
+            if `data` is a list of languages), and an adapter is trained for each combination:
+            `fit([dataset], seed=[1, 2, 3])` trains three.
 
     Returns:
-        The adapter: `path`, `method`, `validation_loss`, `load(model)`; of a list, a list.
+        The adapter: `path`, `method`, `validation_loss`, `load(model)`. If `data` is a list, a list of adapters.
 
     Raises:
-        UsageError: An argument that cannot be meant.
-        LrlError: Anything else that stops training; the message says what to do.
+        UsageError: If an argument is invalid.
+        LrlError: If anything else stops training; the message says what to do.
 
     Example:
         >>> import lrldata, lrltrain
@@ -62,72 +63,77 @@ def fit(data: Any, **options: Any) -> Any:
         'workspace/adapters/ro/lrl-mini/conceptnet-seq_bn_inv'
 
     """
-    options = {key: plain(value) for key, value in options.items()}  # once: a generator gives its values once
-    if not options.get("text"):  # a dataset is read with Polars
+    options = {key: plain(value) for key, value in options.items()}  # convert once: a generator can be read only once
+    if not options.get("text"):  # datasets are read with Polars, which hangs in a forked process
         refuse_forked()
-    listed = is_several(data)
-    several = list(data) if listed else [data]
-    if wrong := [each for each in several if not isinstance(each, Dataset | Language | str | Path)]:
-        raise UsageError(f"data: {wrong[0]!r:.60} is not a dataset.", "Give one of lrldata, its folder, or a language.")
+    is_list = is_several(data)
+    several = list(data) if is_list else [data]
+    if invalid := [item for item in several if not isinstance(item, Dataset | Language | str | Path)]:
+        raise UsageError(
+            f"data: {invalid[0]!r:.60} is not a dataset.", "Give a dataset of lrldata, its folder, or a language."
+        )
     with naming_arguments(FitOptions.__annotations__.keys() | {"lang"}):
         calls = [
-            call_of(FitOptions, options | _unsaid(_where(each), options), **_what(each, options)) for each in several
+            call_of(
+                FitOptions, options | _without_set(_workspace_option(item), options), **_data_options(item, options)
+            )
+            for item in several
         ]
-        settings = [each for call in calls for each in load_fit_configs(call.config, call.flags)]
-        if not listed and len(settings) > 1:
-            raise UsageError("several adapters are asked for.", "Give a list as the data, which returns a list.")
+        settings = [config for call in calls for config in load_fit_configs(call.config, call.flags)]
+        if not is_list and len(settings) > 1:
+            raise UsageError("the options select several adapters.", "Pass a list as `data`; fit then returns a list.")
         with many_imports("train"):
             from lrltrain.fitting.groups import fit_all  # noqa: PLC0415 -- imports torch
             from lrltrain.session import undisturbed  # noqa: PLC0415
         with undisturbed():
-            made = fit_all(settings, calls[0].progress) if calls else []
-    return made if listed else made[0]
+            adapters = fit_all(settings, calls[0].progress) if calls else []
+    return adapters if is_list else adapters[0]
 
 
-def _what(data: Dataset | Language | Place, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that say what is trained on."""
+def _data_options(data: Dataset | Language | Place, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that select the training data."""
     if isinstance(data, Language):
         return {"lang": data.code}
     if not isinstance(data, Dataset):
         if data == "":
-            raise UsageError("data: nothing is named.", "Give a dataset of lrldata, its folder, or a language.")
+            raise UsageError("data: no dataset given.", "Give a dataset of lrldata, its folder, or a language.")
         folder = as_path(data, "data")
         if not (folder / MANIFEST).is_file():
             if not isinstance(data, str) or os.sep in data:
-                Dataset.open(folder)  # which says what is wrong
+                Dataset.open(folder)  # raises the error that explains the problem
             return {"lang": data}
         data = Dataset.open(folder)
     if options.get("dataset") is not None:
-        raise UsageError("dataset: the data is a dataset already.", "Name one of them.")
-    source = {} if options.get("source") is not None else {"source": data.source}  # another one is refused later
+        raise UsageError("dataset: `data` is already a dataset.", "Give only one of the two.")
+    source = {} if options.get("source") is not None else {"source": data.source}  # a different source is refused later
     return {"lang": data.language.code, "dataset": str(data.path)} | source
 
 
-def _where(data: Dataset | Language | Place) -> dict[str, Any]:
-    """Return the workspace that a dataset lies in."""
+def _workspace_option(data: Dataset | Language | Place) -> dict[str, Any]:
+    """Return the option `out` for the workspace that contains a dataset; empty if no workspace does."""
     if isinstance(data, Language):
         return {}
-    home = _workspace(data.path if isinstance(data, Dataset) else as_path(data), DATASETS, 3)
-    return {} if home is None else {"out": home}
+    workspace = _workspace_of(data.path if isinstance(data, Dataset) else as_path(data), DATASETS, 3)
+    return {} if workspace is None else {"out": workspace}
 
 
-def _workspace(path: Path, kind: str, depth: int) -> Path | None:
-    """Return the workspace that a folder lies in, so many folders below it, among those of a kind."""
-    whole = path if len(path.parts) > depth else path.absolute()
-    within = len(whole.parts) > depth and whole.parts[-depth] == kind
-    return whole.parents[depth - 1] if within else None
+def _workspace_of(path: Path, kind: str, depth: int) -> Path | None:
+    """Return the workspace that contains a folder of this kind, `depth` levels below it; None if it is in none."""
+    full = path if len(path.parts) > depth else path.absolute()
+    is_within = len(full.parts) > depth and full.parts[-depth] == kind
+    return full.parents[depth - 1] if is_within else None
 
 
-def _unsaid(inferred: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is inferred of that which neither the arguments nor their settings file say."""
-    said = _said(options)
-    return {key: value for key, value in inferred.items() if key not in said}
+def _without_set(inferred: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inferred options that neither the arguments nor their settings file set."""
+    explicit = _set_options(options)
+    return {key: value for key, value in inferred.items() if key not in explicit}
 
 
-def _said(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what arguments and their settings file say, the arguments above."""
-    held = read_toml(as_path(options["config"], "config")) if options.get("config") else {}
-    return held | {key: value for key, value in options.items() if value is not None}
+def _set_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options set by the arguments or their settings file; the arguments take precedence."""
+    from_file = read_toml(as_path(options["config"], "config")) if options.get("config") else {}
+    return from_file | {key: value for key, value in options.items() if value is not None}
 
 
 @with_options(EvalOptions)
@@ -136,21 +142,22 @@ def evaluate(
 ) -> Scores:
     """Measure adapters: perplexity with and without them, or the score of a task learned on top of them.
 
-    What was measured before, with the same arguments, is read again.
+    Results of an earlier call with the same arguments are read from disk.
 
     Args:
-        adapter: An adapter of `fit`, the folder of one, or a list of these; None measures the model `base` alone.
-        **options: The options of `lrltrain eval`. `out` is the adapter's workspace where it lies in one. Without
-            `data`, perplexity is measured on FLORES-200 from the Hub; of an adapter that `fit` returned, on the test
-            split of the dataset that it was trained on, which asks for nothing from the network. The frame's column
-            `data` says which it was.
+        adapter: An adapter returned by `fit`, an adapter's folder, or a list of these; None measures only the model
+            `base`.
+        **options: The options of `lrltrain eval`. If the adapter is in a workspace, `out` defaults to that workspace.
+            Without `data`, the perplexity of an adapter returned by `fit` is measured on the test split of its training
+            dataset, without network access, and any other on FLORES-200 from the Hub. The frame's column `data` names
+            the data that was used.
 
     Returns:
         The scores: `to_frame()`, `texts`, `tasks`.
 
     Raises:
-        UsageError: An argument that cannot be meant.
-        LrlError: Data, model or adapter that cannot be used.
+        UsageError: If an argument is invalid.
+        LrlError: If the data, model or adapter cannot be used.
 
     Example:
         >>> import lrldata, lrltrain
@@ -162,37 +169,43 @@ def evaluate(
     """
     refuse_forked()
     several: list[Any] = [] if adapter is None else list(adapter) if is_several(adapter) else [adapter]  # type: ignore[arg-type]
-    if wrong := [each for each in several if not isinstance(each, str | Path) and not hasattr(each, "workspace")]:
-        raise UsageError(f"adapter: {wrong[0]!r:.60} is not an adapter.", "Give what `fit` returned, or its folder.")
-    given: dict[str, Any] = {key: plain(value) for key, value in options.items()} | _languages(options)
-    fitted = [each for each in several if not isinstance(each, str | Path)]
-    said = _said(given)
+    if invalid := [item for item in several if not isinstance(item, str | Path) and not hasattr(item, "workspace")]:
+        raise UsageError(
+            f"adapter: {invalid[0]!r:.60} is not an adapter.", "Give an adapter returned by `fit`, or its folder."
+        )
+    call_options: dict[str, Any] = {key: plain(value) for key, value in options.items()} | _language_options(options)
+    fitted = [item for item in several if not isinstance(item, str | Path)]
+    explicit = _set_options(call_options)
     if not fitted or len(fitted) < len(several):
-        first = _workspace(as_path(several[0], "adapter"), ADAPTERS, 4) if several else None
-        return _measured(several, given | ({} if "out" in said or first is None else {"out": first}))
-    own = said.get("task", "pppl") == "pppl" and "data" not in said and all(each.dataset for each in fitted)
-    alike: dict[tuple[Path | None, Path | None], list[int]] = {}
-    for number, each in enumerate(fitted):
-        base = None if "base" in said else each.base_folder
-        alike.setdefault((each.dataset if own else None, base), []).append(number)
+        first = _workspace_of(as_path(several[0], "adapter"), ADAPTERS, 4) if several else None
+        return _measured(several, call_options | ({} if "out" in explicit or first is None else {"out": first}))
+    on_training_data = (
+        explicit.get("task", "pppl") == "pppl" and "data" not in explicit and all(item.dataset for item in fitted)
+    )
+    groups: dict[tuple[Path | None, Path | None], list[int]] = {}
+    for number, fitted_adapter in enumerate(fitted):
+        base = None if "base" in explicit else fitted_adapter.base_folder
+        groups.setdefault((fitted_adapter.dataset if on_training_data else None, base), []).append(number)
     texts: dict[int, Score] = {}
     tasks: list[TaskScore] = []
-    for (data, base), numbers in alike.items():
-        together = [fitted[number] for number in numbers]
-        inferred = {"out": (together if own else fitted)[0].workspace, "data": data, "base": base}
-        measured = _measured(together, given | {key: each for key, each in inferred.items() if key not in said})
+    for (data, base), numbers in groups.items():
+        group = [fitted[number] for number in numbers]
+        inferred = {"out": (group if on_training_data else fitted)[0].workspace, "data": data, "base": base}
+        measured = _measured(
+            group, call_options | {key: value for key, value in inferred.items() if key not in explicit}
+        )
         texts |= dict(zip(numbers, measured.texts, strict=False))
         tasks += measured.tasks
     return Scores(tuple(texts[number] for number in sorted(texts)), tuple(tasks))
 
 
-def _languages(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are languages, as they would be typed."""
+def _language_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that name languages, as they would be typed on the command line."""
     return {key: as_typed(options[key]) for key in ("lang", "transfer_from") if options.get(key) is not None}
 
 
 def _measured(adapters: "Sequence[Adapter | Place]", options: dict[str, Any]) -> Scores:
-    """Measure adapters on the same data. Raises LrlError."""
+    """Measure adapters on the same data. Raises LrlError if the data, model or an adapter cannot be used."""
     if not isinstance(data := options.get("data"), str | Path | None):
         raise UsageError(f"data: {data!r:.60} is not a path.", "Give a dataset, a path or an id on the Hub.")
     call = call_of(EvalOptions, options, adapter=adapters)
@@ -208,25 +221,25 @@ def _measured(adapters: "Sequence[Adapter | Place]", options: dict[str, Any]) ->
 
 @with_options(PromptOptions)
 def prompt(lang: str | Language | list[str] | list[Language], **options: Unpack[PromptOptions]) -> Scores:
-    """Prompt a language model about the test sets of a task, and score what it answers.
+    """Prompt a language model on the test sets of a task and score its answers.
 
     Args:
-        lang: Code of a language, or one of `lrldata.languages()`; several in a list, or between commas.
+        lang: The code of a language, or one of `lrldata.languages()`; several as a list or separated by commas.
         **options: The options of `lrltrain prompt`; `model` and `data` have no default.
 
     Returns:
-        The scores: `to_frame()`, and `tasks`, a score for each language. Its run, `runs[0]`, has all metrics in
-        `result` and every answer in `predictions`.
+        The scores: `to_frame()`, and `tasks`, one score per language. The run of a score, `runs[0]`, has all metrics
+        in `result` and all answers in `predictions`.
 
     Raises:
-        UsageError: An argument that cannot be meant.
-        LrlError: Data, model or endpoint that cannot be used.
+        UsageError: If an argument is invalid.
+        LrlError: If the data, model or endpoint cannot be used.
 
     """
     refuse_forked()
-    if not (named := as_typed(lang)):
-        raise UsageError("lang: nothing is named.", 'Give the code of a language, as in lang="ug".')
-    call = call_of(PromptOptions, options, lang=named)
+    if not (languages := as_typed(lang)):
+        raise UsageError("lang: no language given.", 'Give the code of a language, as in lang="ug".')
+    call = call_of(PromptOptions, options, lang=languages)
     with naming_arguments(PromptOptions.__annotations__.keys() | {"lang"}):
         settings = load_prompt_config(call.config, call.flags)
         with many_imports("train"):
@@ -242,18 +255,19 @@ def report(workspace: Place = "lrl-workspace", *, out: Place | None = None, agai
 
     Args:
         workspace: The folder.
-        out: Where to write to; `report` in the workspace by default.
-        against: What changes are against: a method (`lora`, or with its source `lora, glotcc`), of the same base
-            model; a model (`gpt-4`); or a model and its method (`gpt-4: prompt-0`). By default no adapter.
+        out: The folder to write to; `report` in the workspace by default.
+        against: The reference that scores are compared with: a method (`lora`, or with its source `lora, glotcc`) with
+            the same base model; a model (`gpt-4`); or a model and its method (`gpt-4: prompt-0`). By default, the base
+            model without an adapter.
 
     Returns:
-        What was written: `page`, `files`, how many comparisons are more than chance (`gains`, `losses`), and
-        `to_frame()`, a row per score with the columns of results.csv.
+        The written `page` and `files`, the numbers of comparisons that exceed chance (`gains`, `losses`), and
+        `to_frame()`, one row per score with the columns of results.csv.
 
     Raises:
-        UsageError: No such workspace, or no score in it is of what changes should be against.
-        InputError: It holds no scores.
-        StorageError: A score or dataset is damaged.
+        UsageError: If the workspace does not exist, or contains no score of the reference `against`.
+        InputError: If the workspace contains no scores.
+        StorageError: If a score or dataset is damaged.
 
     """
     refuse_forked()
@@ -261,10 +275,12 @@ def report(workspace: Place = "lrl-workspace", *, out: Place | None = None, agai
         from lrltrain.reporting.reference import BASE_MODEL, Reference  # noqa: PLC0415 -- imports libraries that draw
         from lrltrain.reporting.report import report as write  # noqa: PLC0415
     if not isinstance(against, str | None):
-        raise UsageError(f"against: {against!r:.60} is not a name.", "Name a method or a model.")
+        raise UsageError(f"against: {against!r:.60} is not a name.", "Give the name of a method or a model.")
     with naming_arguments({"out", "against"}):
         if "://" in str(workspace) and not str(workspace).startswith("file://"):
-            raise UsageError(f"{workspace}: not a folder of this machine.", "Use `lrltrain report` for remote ones.")
-        home = as_path(workspace, "workspace")
-        against_what = BASE_MODEL if against is None else Reference(against)
-        return write(home, None if out is None else as_path(out, "out"), against=against_what)
+            raise UsageError(
+                f"{workspace}: not a folder on this machine.", "Use `lrltrain report` for a remote workspace."
+            )
+        folder = as_path(workspace, "workspace")
+        reference = BASE_MODEL if against is None else Reference(against)
+        return write(folder, None if out is None else as_path(out, "out"), against=reference)

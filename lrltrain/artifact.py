@@ -1,4 +1,4 @@
-"""An adapter's folder: weights that load anywhere, what was done, and the manifest last. IO."""
+"""Write and open an adapter's folder: portable weights, the log of the run, and the manifest, written last. IO."""
 
 import json
 import os
@@ -32,9 +32,9 @@ from lrltrain.models import quiet
 from lrltrain.modules.reference import REFERENCE
 
 LOG, RUN, CURVE = "log.json", "run.json", "loss.png"
-NOT_NEEDED = (LOG, RUN, CURVE)  # to use an adapter; whoever copies folders may leave them out
-_AGAIN = "Else make it again with `lrltrain fit --overwrite`."
-WORDS_KEPT = 256  # of the vocabulary, in the reference logits
+NOT_NEEDED = (LOG, RUN, CURVE)  # not needed to use an adapter, and may be missing from a copy of its folder
+_RETRAIN = "Or train it again with `lrltrain fit --overwrite`."
+WORDS_KEPT = 256  # vocabulary entries in the reference logits
 
 
 def write_adapter(
@@ -46,9 +46,9 @@ def write_adapter(
     run: Mapping[str, Any],
     reference: Mapping[str, torch.Tensor],
 ) -> dict[str, Any]:
-    """Write an adapter's folder whole, or leave what was there; call it under `lock(folder)`. Returns the manifest.
+    """Write an adapter's folder and return its manifest; if writing fails, the previous folder is kept.
 
-    `save` writes the weights into a folder.
+    Call it under `lock(folder)`. `save` writes the weights into a folder.
     """
     with replaced(folder, owned_by(folder), "an adapter") as partial:
         save(partial)
@@ -57,39 +57,39 @@ def write_adapter(
         write_json(partial / RUN, run)
         draw_curve(log, manifest["trained"]["best_step"], name, partial / CURVE)
         outputs = [file_entry(path, partial) for path in walk(partial) if path.name != RUN]
-        # Time and machine differ from run to run, and the manifest's own hash does not depend on them.
-        machine = file_entry(partial / RUN, partial)
-        complete = write_manifest(partial / MANIFEST, ADAPTER, {**manifest, "outputs": outputs, "run": machine})
+        # Time and machine differ between runs, so they are kept out of the manifest's own hash.
+        run_entry = file_entry(partial / RUN, partial)
+        complete = write_manifest(partial / MANIFEST, ADAPTER, {**manifest, "outputs": outputs, "run": run_entry})
         allowed = ~_umask()
-        for path in partial.rglob("*"):  # safetensors writes for the owner's eyes alone
-            with suppress(OSError):  # some file systems have no modes that could be changed
+        for path in partial.rglob("*"):  # safetensors makes files readable only by their owner
+            with suppress(OSError):  # some file systems do not support file modes
                 path.chmod((0o777 if path.is_dir() else 0o666) & allowed)
     return complete
 
 
 def draw_curve(log: Sequence[Mapping[str, Any]], best: int, name: str, path: Path) -> None:
-    """Draw the loss curve; where that fails, say so: hours of training are not lost for a picture."""
+    """Draw the loss curve; if that fails, print a note, so that a failed plot does not discard hours of training."""
     try:
         draw_losses(log, best, name, path)
-    except Exception as error:  # noqa: BLE001 -- a library is missing, or its own renderer fails in a way of its own
+    except Exception as error:  # noqa: BLE001 -- a library may be missing, and its renderer may raise any error
         remove(path.parent, path.name)
-        told = one_line(error, 200)
-        note(f"note: {path.name} was not drawn, and the adapter has none: {type(error).__name__}: {told}")
+        reason = one_line(error, 200)
+        note(f"note: {path.name} could not be drawn and is missing from the adapter: {type(error).__name__}: {reason}")
 
 
 def owned_by(folder: Path) -> Callable[[str], bool]:
-    """Return what tells whether a file of an adapter's folder is the adapter's, by its path in it."""
+    """Return a predicate that tells whether a path in an adapter's folder is one of the adapter's files."""
     manifest = read_manifest(folder, ADAPTER) or _damaged_manifest(folder)
-    known = {MANIFEST, RUN, *(entry["path"] for entry in entries(manifest))} if manifest else set()
-    return known.__contains__
+    paths = {MANIFEST, RUN, *(entry["path"] for entry in entries(manifest))} if manifest else set()
+    return paths.__contains__
 
 
 def _damaged_manifest(folder: Path) -> dict[str, Any]:
-    """Return what a manifest says that does not hold what it should, so that its adapter can be replaced."""
+    """Return a manifest that fails validation but lists its outputs, so that its adapter can be replaced; else {}."""
     try:
-        with Held(folder) as held:
-            found = json.loads(held.read(MANIFEST))
-        return found if all(isinstance(entry["path"], str) for entry in found["outputs"]) else {}
+        with Held(folder) as files:
+            manifest = json.loads(files.read(MANIFEST))
+        return manifest if all(isinstance(entry["path"], str) for entry in manifest["outputs"]) else {}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
 
@@ -103,24 +103,24 @@ def _umask() -> int:
 def save_model(model: Any, folder: Path) -> None:
     """Save a whole model as transformers does, with the head's bias under both of its names.
 
-    transformers keeps one of two names of a shared tensor; AutoAdapterModel looks for the other.
+    transformers saves a shared tensor under only one of its two names; AutoAdapterModel looks for the other.
     """
     with quiet():
         model.save_pretrained(folder)
     file = folder / SAFE_WEIGHTS_NAME
-    if file.is_file():  # a large model is in several, and is left as it is
-        saved = load_file(file)
-        biases = {name: value for name, value in model.state_dict().items() if value.ndim == 1 and name not in saved}
-        if biases:
-            whole = saved | {name: value.cpu().clone() for name, value in biases.items()}
-            save_file(whole, file, metadata={"format": "pt"})
+    if file.is_file():  # a large model is split into several files, which are left unchanged
+        stored = load_file(file)
+        missing = {name: value for name, value in model.state_dict().items() if value.ndim == 1 and name not in stored}
+        if missing:
+            weights = stored | {name: value.cpu().clone() for name, value in missing.items()}
+            save_file(weights, file, metadata={"format": "pt"})
 
 
 @torch.no_grad()
 def reference_logits(model: Any, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return a short input and what the model says to it, so that anyone can check that an adapter was loaded right.
+    """Return a short input and the model's logits for it, with which anyone can check that an adapter loaded correctly.
 
-    `input_ids` (1, length); `logits` (1, length, words) at the vocabulary entries `words`.
+    `input_ids` has shape (1, length); `logits` has shape (1, length, words), at the vocabulary entries `words`.
     """
     model.eval()
     logits = model(input_ids=input_ids).logits.float()
@@ -129,17 +129,19 @@ def reference_logits(model: Any, input_ids: torch.Tensor) -> dict[str, torch.Ten
 
 
 def open_adapter(folder: Path) -> dict[str, Any]:
-    """Return the manifest of an adapter's folder. Raises StorageError where it is unfinished, damaged or no adapter."""
+    """Return the manifest of an adapter's folder. Raises StorageError if unfinished, damaged or not an adapter."""
     try:
         manifest = load_manifest(folder, ADAPTER)
     except (FileNotFoundError, NotADirectoryError) as error:
-        inside = ", ".join(sorted(str(path.parent) for path in folder.glob(f"**/{MANIFEST}"))[:3])
-        hint = f"Finished artifacts below it: {inside}." if inside else "Make one with `lrltrain fit`."
+        finished = ", ".join(sorted(str(path.parent) for path in folder.glob(f"**/{MANIFEST}"))[:3])
+        hint = f"Finished artifacts in its subfolders: {finished}." if finished else "Make one with `lrltrain fit`."
         raise StorageError(f"{folder}: no finished adapter in this folder ({MANIFEST} is missing).", hint) from error
     except DamagedError as error:
-        raise DamagedError(error.message, f"Copy it again from where it was made. {_AGAIN}") from error
-    for _ in walk(folder):  # a link beside the files that the manifest names would be read by a library
+        raise DamagedError(error.message, f"Copy it again from its original location. {_RETRAIN}") from error
+    for _ in walk(
+        folder
+    ):  # raises an error for a link, which a library would read although the manifest does not list it
         pass
     for fault in damaged(folder, manifest, NOT_NEEDED):
-        raise DamagedError(f"{folder}: {fault}.", f"Copy it again from where it was made. {_AGAIN}")
+        raise DamagedError(f"{folder}: {fault}.", f"Copy it again from its original location. {_RETRAIN}")
     return manifest

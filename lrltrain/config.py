@@ -1,6 +1,6 @@
-"""Settings of `lrltrain`: frozen, checked, with unknown keys an error.
+"""The settings of `lrltrain`: frozen and validated; unknown keys are errors.
 
-Flags stand above the settings file, and the file above the preset.
+Flags override the settings file, and the file overrides the preset.
 """
 
 import re
@@ -32,17 +32,17 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 ADAPTER_RATE, FULL_RATE = 5e-4, 5e-5
-EVAL_BLOCKS = 1_000  # of validation: of 100 MB of text it would else take many times as long as the training between
+EVAL_BLOCKS = 1_000  # limits validation, which for 100 MB of text would take far longer than the training between
 NOT_SHAPING = {"out", "cache", "dry_run", "overwrite", "resume", "tracker", "preset", "base", "base_id", "text"}
-NOT_SHAPING |= {"dataset", "adapters", "lang", "eval_batch_size"}  # of these, what they lead to is in the recipe
+NOT_SHAPING |= {"dataset", "adapters", "lang", "eval_batch_size"}  # the recipe records what these refer to
 NOT_SHAPING |= {"base_folder", "group", "variant"}
 OF_EACH = {"lang", "source", "dataset", "dataset_revision", "text", "seed", "variant", "out", "overwrite", "resume"}
 TRAINED_ALONE = {"full", "fusion"}  # methods
-SEVERAL = ("lang", "source", "method", "seed")  # of each of these, an adapter is trained with each of the others
+SEVERAL = ("lang", "source", "method", "seed")  # may have several values; each combination trains one adapter
 
 
 class FitConfig(BaseModel):
-    """What `lrltrain fit` is asked to do. The names are those of its options."""
+    """The settings of `lrltrain fit`, named like its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -90,34 +90,34 @@ class FitConfig(BaseModel):
     resume: bool = False
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> "FitConfig":
+    def _check_combination(self) -> "FitConfig":
         if self.text and self.dataset:
             raise ValueError("--text and --dataset are mutually exclusive: give one input")
         if (self.method == "fusion") != bool(self.adapters):
-            raise ValueError("--method fusion wants --adapters DIR,DIR (two or more), and no other method takes them")
+            raise ValueError("--method fusion needs --adapters DIR,DIR (two or more), and no other method accepts them")
         if self.method == "fusion" and len(self.adapters) < 2:
-            raise ValueError("--method fusion wants two adapters or more: --adapters DIR,DIR")
+            raise ValueError("--method fusion needs two adapters or more: --adapters DIR,DIR")
         if self.fuse_invertible != "first" and self.method != "fusion":
-            raise ValueError("--fuse-invertible is of a fusion: use it with --method fusion")
+            raise ValueError("--fuse-invertible works only with --method fusion")
         if len(set(self.adapters)) < len(self.adapters):
-            raise ValueError("--adapters names one twice")
+            raise ValueError("--adapters contains duplicates")
         if self.overwrite and self.resume:
             raise ValueError("--overwrite and --resume are mutually exclusive")
         return self
 
     @property
     def rate(self) -> float:
-        """Return the peak learning rate: the one asked for, else the method's own."""
+        """Return the peak learning rate: `learning_rate` if set, else the default of the method."""
         return self.learning_rate or (FULL_RATE if self.method == "full" else ADAPTER_RATE)
 
     @property
     def every(self) -> int:
-        """Return after how many steps the model is evaluated and saved: by default ten times."""
+        """Return the number of steps between evaluations, which save checkpoints; a tenth of all steps by default."""
         return min(self.eval_every or max(1, self.steps // 10), self.steps)
 
     @property
     def source_name(self) -> str:
-        """Return the name of the source in folders: `text` for plain text, else the source in letters, digits and _."""
+        """Return the source's name in paths: `text` for plain text, else the source in letters, digits and _."""
         name = "text" if self.text and self.source == "conceptnet" else self.source
         if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_]*", name):
             return name
@@ -125,13 +125,13 @@ class FitConfig(BaseModel):
         return plain or f"source_{sha256(name.encode()).hexdigest()[:6]}"
 
     def group_key(self) -> str | None:
-        """Return what those share that can be trained together; None where the method is trained alone."""
+        """Return a key that is equal for runs that can be trained together; None if the method is trained alone."""
         return None if self.method in TRAINED_ALONE else self.model_dump_json(exclude=OF_EACH)
 
     def shaping(self) -> dict[str, Any]:
-        """Return the settings that shape the weights, as JSON-like values; later ones where they are not as usual."""
-        usual = {"fuse_invertible": "first", "eval_blocks": EVAL_BLOCKS}
-        left_out = NOT_SHAPING | {name for name, value in usual.items() if getattr(self, name) == value}
+        """Return the settings that affect the weights, as JSON-like values; newer settings only if not the default."""
+        defaults = {"fuse_invertible": "first", "eval_blocks": EVAL_BLOCKS}
+        left_out = NOT_SHAPING | {name for name, value in defaults.items() if getattr(self, name) == value}
         return self.model_dump(mode="json", exclude=left_out) | {
             "learning_rate": self.rate,
             "eval_every": self.every,
@@ -139,7 +139,7 @@ class FitConfig(BaseModel):
 
 
 class EvalConfig(BaseModel):
-    """What `lrltrain eval` is asked to do. The names are those of its options."""
+    """The settings of `lrltrain eval`, named like its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -174,94 +174,95 @@ class EvalConfig(BaseModel):
     overwrite: bool = False
 
     @model_validator(mode="after")
-    def _something_to_measure(self) -> "EvalConfig":
+    def _check_combination(self) -> "EvalConfig":
         if not self.adapter and self.base is None and (self.task == "pppl" or not self.baselines):
             raise ValueError("give --adapter DIR (one or more), or --base to measure a base model alone")
         if self.task == "pppl":
             for name in ("baselines", "corpus", "transfer_from", "transfer_adapter", "learn_fusion"):
                 if getattr(self, name):
                     flag = name.replace("_", "-")
-                    raise ValueError(f"--{flag} is of tasks: use it with --task topic, sentiment, ner or all")
+                    raise ValueError(f"--{flag} applies only to tasks: use it with --task topic, sentiment, ner or all")
         if self.transfer_adapter and not self.transfer_from:
-            raise ValueError("--transfer-adapter wants --transfer-from LANG, the language to learn the task in")
+            raise ValueError("--transfer-adapter needs --transfer-from LANG, the language to learn the task in")
         if self.transfer_from and self.adapter and not self.transfer_adapter:
-            raise ValueError("--transfer-from wants --transfer-adapter DIR, an adapter of that language to train on")
+            raise ValueError("--transfer-from needs --transfer-adapter DIR, an adapter of that language to train on")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("--seeds names one twice")
+            raise ValueError("--seeds contains duplicates")
         return self
 
     @property
     def text_data(self) -> str:
-        """Return what to measure perplexity on; of a folder that holds all data, its FLORES-200."""
-        held = Path(self.data or "", "flores200", "devtest")
-        return str(held) if self.data and held.is_dir() else self.data or "flores"
+        """Return the data for perplexity; for a folder that holds all data, the FLORES-200 folder in it."""
+        flores = Path(self.data or "", "flores200", "devtest")
+        return str(flores) if self.data and flores.is_dir() else self.data or "flores"
 
     @property
     def task_data(self) -> str | None:
-        """Return where the data of tasks is; None for the paper's, on the Hub."""
+        """Return the location of the task data; None for the paper's data, on the Hub."""
         return None if self.data == "flores" else self.data
 
     @property
     def measures_text(self) -> bool:
-        """Return whether perplexity is asked for, and there is text for it."""
+        """Return whether perplexity is to be measured and there is text to measure it on."""
         return self.task == "pppl" or (self.task == "all" and (self.data is None or self.text_data != self.data))
 
 
 def presets() -> list[str]:
-    """Name the built-in presets."""
+    """Return the names of the built-in presets."""
     return sorted(file.name.removesuffix(".toml") for file in files("lrltrain").joinpath("presets").iterdir())
 
 
 def load_fit_config(file: Path | None, flags: dict[str, Any]) -> FitConfig:
-    """Read preset, settings file and flags, each above the one before. Raises UsageError."""
+    """Read the preset, settings file and flags, each overriding the one before. Raises UsageError."""
     values = read_toml(file) if file else {}
     name = flags.get("preset", values.get("preset"))
     if name is not None:
         if name not in presets():
-            raise UsageError(f"--preset: no preset {name!r}.", f"Known: {', '.join(presets())}.")
+            raise UsageError(f"--preset: no preset {name!r}.", f"Available: {', '.join(presets())}.")
         values = read_toml(Path(str(files("lrltrain").joinpath("presets", f"{name}.toml")))) | values
-    return _with_source(check(FitConfig, values, flags, file, "Use --lang CODE, as --lang ug."))
+    return _with_source(check(FitConfig, values, flags, file, "Use --lang CODE, as in --lang ug."))
 
 
 def _with_source(config: FitConfig) -> FitConfig:
-    """Return the settings with the source that a dataset's folder has, which need not be named."""
+    """Return the settings with `source` set to that of the dataset folder, so that the user may omit it."""
     manifest = read_manifest(Path(config.dataset), DATASET) if config.dataset else None
     if manifest is None or manifest["source"] == config.source:
         return config
     if "source" in config.model_fields_set:
-        told = f"--source {config.source}: {config.dataset} is a dataset of {manifest['source']}"
-        raise UsageError(f"{told}.", "Leave --source out.")
+        conflict = f"--source {config.source}: {config.dataset} is a dataset of {manifest['source']}"
+        raise UsageError(f"{conflict}.", "Omit --source.")
     return config.model_copy(update={"source": manifest["source"]})
 
 
 def load_fit_configs(file: Path | None, flags: dict[str, Any]) -> list[FitConfig]:
-    """Read the settings of each fit that is asked for: several languages, sources, methods and seeds, each with each.
+    """Read the settings of every fit: one for each combination of the languages, sources, methods and seeds.
 
-    Several are a list, or a text with commas. Each of several seeds is a variant of its own. Raises UsageError.
+    Several values are a list, or a string separated by commas. With several seeds, each one is a variant. Raises
+    UsageError.
     """
     values = (read_toml(file) if file else {}) | flags
-    # The configurations of a dataset may have commas in their names.
+    # A dataset's configurations may have commas in their names.
     keys = [key for key in SEVERAL if key in values and not (key == "source" and values.get("dataset"))]
-    parts = {key: _parts(key, values[key]) for key in keys}
-    several = {key: each for key, each in parts.items() if len(each) > 1}
-    one = flags | {key: each[0] for key, each in parts.items() if len(each) == 1}
-    combined = [one | dict(zip(several, chosen, strict=True)) for chosen in product(*several.values())]
+    parts = {key: _split_values(key, values[key]) for key in keys}
+    several = {key: choices for key, choices in parts.items() if len(choices) > 1}
+    fixed = flags | {key: choices[0] for key, choices in parts.items() if len(choices) == 1}
+    combinations = [fixed | dict(zip(several, chosen, strict=True)) for chosen in product(*several.values())]
     if "seed" in several:
-        named = f"{values['variant']}-seed" if values.get("variant") else "seed"
-        combined = [each | {"variant": f"{named}-{each['seed']}"} for each in combined]
-    return [load_fit_config(file, each) for each in combined]
+        prefix = f"{values['variant']}-seed" if values.get("variant") else "seed"
+        combinations = [combination | {"variant": f"{prefix}-{combination['seed']}"} for combination in combinations]
+    return [load_fit_config(file, combination) for combination in combinations]
 
 
-def _parts(key: str, value: Any) -> list[Any]:
-    """Return what a setting names. Raises UsageError where it is nothing."""
-    if isinstance(value, list) and key == "method":  # a text with commas among others
+def _split_values(key: str, value: Any) -> list[Any]:
+    """Return the values in a setting. Raises UsageError if there are none."""
+    if isinstance(value, list) and key == "method":  # an item of the list may contain commas
         value = ",".join(map(str, value))
     parts = [part for part in value.split(",") if part] if isinstance(value, str) else value
     if parts == []:
-        raise UsageError(f"--{key}: nothing is named.")
+        raise UsageError(f"--{key}: no value given.")
     return list(parts) if isinstance(parts, list) else [parts]
 
 
 def load_eval_config(file: Path | None, flags: dict[str, Any]) -> EvalConfig:
-    """Read settings file and flags, the flags above. Raises UsageError."""
+    """Read the settings file and the flags, which override it. Raises UsageError."""
     return check(EvalConfig, read_toml(file) if file else {}, flags, file)

@@ -1,8 +1,9 @@
-"""What training takes, by formula: seconds and memory of one fit, of a base model of any size. IO: config.json.
+"""Estimate the time and memory of one fit by formula, for a base model of any size. IO: config.json.
 
-Training computes 2 products a weight and token forward, as many backward by input, and as many by weight where that
-trains (Kaplan et al. 2020, arXiv 2001.08361, section 2.1); validation computes those forward. On a GPU a step takes at
-least the time of each layer's small operations, as `tools/gpu_check.py` measured it, alone and in a group of 16.
+Per weight and token, training computes 2 products in the forward pass, 2 in the backward pass for the gradient by
+input, and 2 for the gradient by weight if the weight is trained (Kaplan et al. 2020, arXiv 2001.08361, section 2.1);
+validation computes only the forward pass. On a GPU a step takes at least the time of each layer's small operations, as
+measured by `tools/gpu_check.py` for a single adapter and in a group of 16.
 """
 
 import json
@@ -15,19 +16,20 @@ from typing import Any
 from lrldata.output import note
 from lrltrain.config import FitConfig
 
-ALONE, GROUPED = 0.00048, 0.00024  # seconds a layer and step, in the graphs of a fit, of each adapter
-# Bytes that the backward pass needs of a token and layer: of a hidden unit, of one of the feed-forward block, which a
-# gated block has three times, and of attention's score of another token, where these are in memory.
+ALONE, GROUPED = 0.00048, 0.00024  # seconds per layer, step and adapter, in the CUDA graphs of a fit
+# Bytes that the backward pass needs per token and layer: for each hidden unit, for each unit of a feed-forward block
+# (more in a gated block, which has three matrices), and for each attention score, if the scores are kept in memory.
 HIDDEN, INNER, GATED, SCORE = 18, 4, 6, 16
-LOGITS = 1_024  # positions whose logits are in memory at once, of a loss and of perplexity
+LOGITS = 1_024  # positions whose logits are in memory at once, for the loss and for perplexity
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A model's size: `weights` in all, and what the vocabulary's matrix is made of; a `decoder` labels every token.
+    """The size of a model: total `weights`, vocabulary size `words` and so on; a `decoder` has a label at every token.
 
-    `feed` is the width of a feed-forward block, 4 * hidden by default, which may be `gated`. A model with
-    `capped_heads` caps the scores of so many, and its logits, and so has all of them in memory.
+    `feed` is the width of a feed-forward block (0: 4 * hidden), which may be `gated`. `capped_heads` is the number of
+    attention heads whose scores are capped. A model with such heads also caps its logits, and keeps all scores and
+    logits in memory.
     """
 
     weights: int
@@ -45,7 +47,7 @@ class Shape:
         return self.weights - self.hidden * self.words
 
 
-KNOWN = {  # as their own cards and configurations say
+KNOWN = {  # from the models' cards and configurations
     "lrl-mini": Shape(1_900_000, 128, 4, 8_002),
     "google-bert/bert-base-multilingual-cased": Shape(177_853_440, 768, 12, 119_547),
     "FacebookAI/xlm-roberta-base": Shape(278_043_648, 768, 12, 250_002),
@@ -60,79 +62,79 @@ USUAL = "FacebookAI/xlm-roberta-base"
 
 @cache
 def shape_of(model: str) -> Shape:
-    """Return the size of a base model, which is a folder or on the Hub; else, with a note, that of XLM-R base."""
+    """Return the size of a base model in a folder or on the Hub; if unknown, print a note and return XLM-R base's."""
     if model in KNOWN:
         return KNOWN[model]
     try:
-        told = json.loads(_config_of(model))
-        return shape_from(_whole(told), told.get("architectures") or ())
-    except Exception:  # noqa: BLE001 -- whatever it is, a model that cannot be read is refused where it is used
-        note(f"note: {model}: its size is not known here: time and memory are told as those of {USUAL}.")
+        config = json.loads(_config_text(model))
+        return shape_from(_full_config(config), config.get("architectures") or ())
+    except Exception:  # noqa: BLE001 -- loading the model later reports the error
+        note(f"note: {model}: its size is unknown; time and memory are estimated as for {USUAL}.")
         return KNOWN[USUAL]
 
 
-def _config_of(model: str) -> str:
+def _config_text(model: str) -> str:
     folder = Path(model)
     if folder.is_dir():
         return (folder / "config.json").read_text("utf-8")
-    from huggingface_hub import (  # noqa: PLC0415 -- of models on the Hub alone
+    from huggingface_hub import (  # noqa: PLC0415 -- needed only for models on the Hub
         get_session,
         hf_hub_url,
         try_to_load_from_cache,
     )
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: PLC0415
 
-    held = try_to_load_from_cache(model, "config.json")
-    if isinstance(held, str):
-        return Path(held).read_text("utf-8")
-    # Asked once: to fetch it as a file takes half a minute of retries where there is no network.
-    answer = get_session().get(hf_hub_url(model, "config.json"), headers=build_hf_headers(), timeout=5)
-    answer.raise_for_status()
-    return str(answer.text)
+    cached = try_to_load_from_cache(model, "config.json")
+    if isinstance(cached, str):
+        return Path(cached).read_text("utf-8")
+    # A single request: downloading it as a file retries for half a minute if there is no network.
+    response = get_session().get(hf_hub_url(model, "config.json"), headers=build_hf_headers(), timeout=5)
+    response.raise_for_status()
+    return str(response.text)
 
 
-def _whole(told: Mapping[str, Any]) -> Any:
-    """Return a configuration with what config.json leaves out, by the names that all architectures share."""
-    from transformers import AutoConfig  # noqa: PLC0415 -- a second, of models that are not known
+def _full_config(config: Mapping[str, Any]) -> Any:
+    """Return the full configuration: with defaults, and under the attribute names that all architectures share."""
+    from transformers import AutoConfig  # noqa: PLC0415 -- takes a second, and only for unknown models
 
-    return AutoConfig.for_model(**told)
+    return AutoConfig.for_model(**config)
 
 
 def _is_decoder(kind: str, architectures: Sequence[str]) -> bool:
-    """Return whether a type of models is trained as a decoder; one with a head for masks is not, whatever it names."""
-    from transformers.models.auto import modeling_auto  # noqa: PLC0415 -- a second, of models that are not known
+    """Return whether a model type is trained as a decoder; never if it has a masked language modelling head."""
+    from transformers.models.auto import modeling_auto  # noqa: PLC0415 -- takes a second, and only for unknown models
 
     if kind in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         return False
-    named = any(str(name).endswith(("ForCausalLM", "Generation")) for name in architectures)
-    return named or kind in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    has_decoder_head = any(str(name).endswith(("ForCausalLM", "Generation")) for name in architectures)
+    return has_decoder_head or kind in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 
 def shape_from(config: Any, architectures: Sequence[str] = ()) -> Shape:
-    """Return the size that a configuration of transformers tells. Raises AttributeError for one that does not."""
+    """Return the size described by a transformers configuration. Raises AttributeError if a value is missing."""
     text = config.get_text_config()
 
-    def told(*names: str, usual: int | None = None) -> int:
-        """Return the first of these that it says; of one that differs by layer, the largest."""
+    def size_of(*names: str, default: int | None = None) -> int:
+        """Return the first of these attributes that is set; the largest value of one that differs by layer."""
         values = (getattr(text, name, None) for name in names)
-        found = next((max(value) if isinstance(value, list) else value for value in values if value), usual)
-        if found is None:
+        size = next((max(value) if isinstance(value, list) else value for value in values if value), default)
+        if size is None:
             raise AttributeError(names[0])
-        return int(found)
+        return int(size)
 
-    hidden, layers, words = told("hidden_size"), told("num_hidden_layers"), told("vocab_size")
+    hidden, layers, words = size_of("hidden_size"), size_of("num_hidden_layers"), size_of("vocab_size")
     kind = str(text.model_type)
     decoder = _is_decoder(kind, architectures)
-    feed = told("intermediate_size", "ffn_dim", "hidden_dim", "n_inner", usual=4 * hidden)
+    feed = size_of("intermediate_size", "ffn_dim", "hidden_dim", "n_inner", default=4 * hidden)
     gated = hasattr(text, "rms_norm_eps") or kind == "modernbert"
-    heads = told("num_attention_heads", usual=1)
-    queries = heads * told("head_dim", usual=hidden // heads)
-    values = queries * told("num_key_value_heads", usual=heads) // heads
-    experts = told("num_local_experts", "num_experts", "n_routed_experts", usual=1)
-    each = told("moe_intermediate_size", usual=feed) if experts > 1 else feed
-    own_layers = told("num_hidden_groups", usual=layers)  # of ALBERT, whose layers share their weights
+    heads = size_of("num_attention_heads", default=1)
+    queries = heads * size_of("head_dim", default=hidden // heads)
+    values = queries * size_of("num_key_value_heads", default=heads) // heads
+    experts = size_of("num_local_experts", "num_experts", "n_routed_experts", default=1)
+    expert_feed = size_of("moe_intermediate_size", default=feed) if experts > 1 else feed
+    distinct_layers = size_of("num_hidden_groups", default=layers)  # ALBERT's layers share their weights
     tied = getattr(text, "tie_word_embeddings", True)
-    inner = own_layers * (2 * hidden * (queries + values) + (3 if gated else 2) * hidden * each * experts)
+    inner = distinct_layers * (2 * hidden * (queries + values) + (3 if gated else 2) * hidden * expert_feed * experts)
     weights = inner + (1 if tied or not decoder else 2) * hidden * words
     return Shape(weights, hidden, layers, words, decoder, feed, gated, heads if kind == "gemma2" else 0)
 
@@ -140,25 +142,25 @@ def shape_from(config: Any, architectures: Sequence[str] = ()) -> Shape:
 def fit_seconds(
     config: FitConfig, shape: Shape, tokens: float, *, speed: float, a_layer: float, eval_blocks: float
 ) -> float:
-    """Return the seconds of a fit of `tokens` a step, where `speed` products are done a second.
+    """Return the seconds of a fit with `tokens` per step, at a `speed` in products per second.
 
-    `a_layer` is the least time of a layer in a step (ALONE or GROUPED on a GPU, 0 on a CPU); `eval_blocks` blocks are
-    validated at each evaluation.
+    `a_layer` is the minimum time of a layer in a step (ALONE or GROUPED on a GPU, 0 on a CPU); each evaluation measures
+    `eval_blocks` blocks.
     """
-    passes = 6 if config.method == "full" else 4  # forward, gradient by input, gradient by weight: two each
-    of_words = shape.weights - shape.inner
-    products = passes * (shape.inner * tokens + of_words * _labelled(config, shape, tokens))
+    passes = 6 if config.method == "full" else 4  # 2 each: forward, gradient by input, gradient by weight
+    vocabulary_weights = shape.weights - shape.inner
+    products = passes * (shape.inner * tokens + vocabulary_weights * _labelled(config, shape, tokens))
     evaluations = 1 + -(-config.steps // config.every)
-    as_steps = evaluations * eval_blocks / (config.batch_size * config.accumulate) * 2 / passes
-    return (config.steps + as_steps) * max(products / speed, a_layer * shape.layers * config.accumulate)
+    evaluation_steps = evaluations * eval_blocks / (config.batch_size * config.accumulate) * 2 / passes
+    return (config.steps + evaluation_steps) * max(products / speed, a_layer * shape.layers * config.accumulate)
 
 
 def step_memory(config: FitConfig, shape: Shape, tokens: float) -> float:
-    """Return the bytes that a step keeps of `tokens`, beside the weights.
+    """Return the bytes that a step of `tokens` keeps in memory, without the weights.
 
-    In bf16 a layer keeps some 34 bytes a token and dimension for the backward pass (Korthikanti et al. 2022, arXiv
-    2205.05198, equation 1, without attention's scores, which are not kept), of which 16 are those of a feed-forward
-    block of the usual width; the loss has the logits of some positions.
+    In bf16 a layer keeps about 34 bytes per token and dimension for the backward pass (Korthikanti et al. 2022, arXiv
+    2205.05198, equation 1, without attention scores, which are not kept); 16 of them belong to a feed-forward block of
+    the usual width. The loss keeps the logits of some positions.
     """
     labels, capped = _labelled(config, shape, tokens), bool(shape.capped_heads)
     logits = (2 * labels if capped else min(labels, LOGITS)) * 8 * shape.words

@@ -1,4 +1,4 @@
-"""The loss curve of a run, as a picture."""
+"""Plot the loss curve of a run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,12 @@ from lrldata.drawing import check_drawing, drawable
 
 
 def draw_losses(log: Sequence[Mapping[str, Any]], best: int, title: str, path: Path) -> None:
-    """Write training and validation loss (nats a token) against steps as a PNG; a rule marks the step that was kept.
+    """Plot training and validation loss (nats per token) against steps as a PNG; a rule marks the best step.
 
-    What is not a number is left out: a log is read from a checkpoint too, and a picture that fails would end the run.
+    Values that are not numbers are skipped: the log may come from a checkpoint, and a failed plot would end the run.
     """
     check_drawing()
-    import altair as alt  # noqa: PLC0415 -- a fit needs neither it nor what it draws with
+    import altair as alt  # noqa: PLC0415 -- optional for a fit, as is its renderer
 
     rows = [
         {"step": entry["step"], "loss": entry[key], "split": split}
@@ -24,7 +24,7 @@ def draw_losses(log: Sequence[Mapping[str, Any]], best: int, title: str, path: P
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("step:Q", title="step", axis=alt.Axis(format="~s")),
-        y=alt.Y("loss:Q", title="loss, nats a token", scale=alt.Scale(zero=False)),
+        y=alt.Y("loss:Q", title="loss (nats per token)", scale=alt.Scale(zero=False)),
         color=alt.Color("split:N", title=None, scale=alt.Scale(range=["#9aa5b1", "#1f6feb"])),
     )
     dots = base.mark_point(filled=True, size=25).transform_filter("datum.split == 'validation'")

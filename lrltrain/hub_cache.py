@@ -1,4 +1,4 @@
-"""Weights in the Hub's cache, checked against their hash, which is their name there. IO."""
+"""Check weights in the Hub's cache against their hash, which is the name of the cached file. IO."""
 
 import re
 from functools import cache
@@ -15,17 +15,17 @@ _WEIGHTS = (".safetensors", ".bin")
 
 @cache
 def drop_damaged(repository: str, commit: str) -> None:
-    """Take out of the cache the weights of a model that are not what was fetched, so that they are fetched again.
+    """Delete damaged weights of a model from the Hub's cache, so that they are downloaded again.
 
-    They are read once in a run. Those without a hash in their name, as small ones are, are left as they are.
+    Each model is checked once per process. Files not named by their SHA-256, such as small ones, are not checked.
     """
-    found = try_to_load_from_cache(repository, "config.json", revision=commit)
-    if not isinstance(found, str):
+    config = try_to_load_from_cache(repository, "config.json", revision=commit)
+    if not isinstance(config, str):
         return
-    for path in sorted(Path(found).parent.iterdir()):
+    for path in sorted(Path(config).parent.iterdir()):
         if path.suffix in _WEIGHTS and path.is_file():
             blob = path.resolve()
             if _SHA256.fullmatch(blob.name) and sha256_of(blob) != blob.name:
-                note(f"note: {repository}: {path.name} is damaged in the Hub's cache; it is fetched again.")
+                note(f"note: {repository}: {path.name} is damaged in the Hub's cache; downloading it again.")
                 blob.unlink()
                 path.unlink()

@@ -1,4 +1,4 @@
-"""The memory of a GPU, of which a process keeps what it has had."""
+"""Release GPU memory, which torch keeps after use, and explain errors of memory running out."""
 
 import gc
 import sys
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 from lrldata.errors import ModelError
 
-SMALLER = "Lower --batch-tokens, use --precision bf16, or a smaller model."
+SMALLER = "Lower --batch-tokens, use --precision bf16, or use a smaller model."
 
 
 def release_gpu_memory() -> None:
-    """Give back what this process keeps of a GPU's memory for what comes next: others may want it meanwhile.
+    """Return the GPU memory that this process caches for later use, so that other processes can use it.
 
-    A model and what is hooked into it refer to each other, and are not gone before they are looked for.
+    A model and its hooks refer to each other, so they are freed only by the garbage collector.
     """
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -23,14 +23,14 @@ def release_gpu_memory() -> None:
 
 @contextmanager
 def within_memory(hint: str) -> Iterator[None]:
-    """Say that memory ran out, and what the user can do. Raises ModelError."""
-    import torch  # noqa: PLC0415 -- of those who compute, who have it
+    """Turn out-of-memory errors into a ModelError with `hint`, which says what the user can do."""
+    import torch  # noqa: PLC0415 -- slow to import; callers have imported it already
 
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise ModelError("the GPU has no memory for this model and batch.", hint) from error
+        raise ModelError("the GPU ran out of memory for this model and batch.", hint) from error
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # of torch's allocator on a CPU
+        if "can't allocate memory" not in str(error):  # the message of torch's CPU allocator
             raise
-        raise ModelError("there is no memory for this model and batch.", hint) from error
+        raise ModelError("there is not enough memory for this model and batch.", hint) from error

@@ -1,4 +1,4 @@
-"""Ways of adapting a base model: adapters of several shapes, fusion, full fine-tuning."""
+"""Methods for adapting a base model: several kinds of adapters, fusion and full fine-tuning."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,9 +26,9 @@ READERS = ("transformers", "tokenizers")
 
 @dataclass(frozen=True)
 class Attached:
-    """What of a model trains, by name: a stack of adapters, a fusion, or without either the whole model.
+    """The trained parameters of a model, with names: those of a stack of adapters, a fusion, or the whole model.
 
-    `penalty` is what is added to the loss besides.
+    `stack` is None for the whole model. `penalty` computes a term that is added to the loss.
     """
 
     parameters: list[tuple[str, nn.Parameter]]
@@ -39,8 +39,8 @@ class Attached:
 def settings_of(config: FitConfig) -> Settings:
     """Return the settings of a method's adapters.
 
-    A bottleneck after each layer's feed-forward block (Pfeiffer et al. 2020), the same with an invertible one at the
-    embeddings (MAD-X, with NICE), or LoRA on queries and values (Hu et al. 2021).
+    These are a bottleneck after each layer's feed-forward block (Pfeiffer et al. 2020), the same with an invertible
+    adapter at the embeddings (MAD-X, with NICE), or LoRA on queries and values (Hu et al. 2021).
     """
     if config.method == "lora":
         return LowRanks(rank=config.lora_r, alpha=config.lora_alpha)
@@ -48,10 +48,10 @@ def settings_of(config: FitConfig) -> Settings:
 
 
 def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[int]) -> Attached:
-    """Put adapters of these names into the model, each initialised from its seed; they alone are to be trained.
+    """Insert adapters with these names into the model, each initialised from its seed, and freeze everything else.
 
     `full` trains the model itself; `fusion` loads the adapters of `config.adapters` and trains an AdapterFusion over
-    them (Pfeiffer et al. 2021). Raises ModelError where the model's family is not supported.
+    them (Pfeiffer et al. 2021). Raises ModelError if the model's family is not supported.
     """
     if config.method == "full":
         model.requires_grad_(True)
@@ -74,54 +74,55 @@ def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[
     parameters = list(stack.named_parameters())
     if not parameters:
         raise TrainingError(
-            f"nothing would train: {config.method} adds no parameter to this base model.", "Try another --method."
+            f"nothing to train: {config.method} adds no parameters to this base model.", "Try another --method."
         )
     return Attached(parameters, stack)
 
 
 def _member(model: Any, folder: Path, number: int, config: FitConfig) -> AdapterStack:
-    """Load an adapter that is fused, and without its invertible part if asked.
+    """Load an adapter to be fused, without its invertible part if the settings say so.
 
-    Its name has the language, as adapters of several fusions may come into one model, and the number the same twice.
+    Its name has the language, because one model may hold the adapters of several fusions, and the number, because two
+    of them may share a name.
     """
     name = f"{open_adapter(folder)['name']}_{number}".replace("-", "_")
     member = load_adapter_files(folder, model, name)
     if config.fuse_invertible == "none" and isinstance(member.settings, Bottlenecks):
         member.coupling = None
-        member.settings = replace(member.settings, invertible=False)  # with which it is saved
+        member.settings = replace(member.settings, invertible=False)  # saved with the adapter
     return member
 
 
 def fused_invertible(config: FitConfig) -> str | None:
-    """Name the adapter of a fusion whose invertible part is used: the library takes that of the first alone."""
+    """Return the name of the fused adapter whose invertible part is used; `adapters` uses only the first one's."""
     first = open_adapter(config.adapters[0])
-    uses = config.fuse_invertible == "first" and first["method"] == "seq_bn_inv"
-    return str(first["name"]) if uses else None
+    is_used = config.fuse_invertible == "first" and first["method"] == "seq_bn_inv"
+    return str(first["name"]) if is_used else None
 
 
 def check_base(folder: Path, manifest: Mapping[str, Any], base: Base) -> None:
-    """Make sure that an adapter was trained on this base model, and with its tokenizer. Raises ModelError."""
+    """Raise ModelError unless an adapter was trained on this base model and with its tokenizer."""
     trained_on = manifest["base"]
-    known, here = (
+    required, actual = (
         (trained_on.get("content"), base.content) if base.content else (trained_on.get("revision"), base.revision)
     )
     if trained_on["id"] != base.id or not base.may_be_of(manifest):
         raise ModelError(
-            f"{folder}: was trained on {trained_on['id']} ({known}), not on {base.id} ({here}).",
-            "Give its own base model with --base and --base-revision, or in prompts --model and --model-revision.",
+            f"{folder}: was trained on {trained_on['id']} ({required}), not on {base.id} ({actual}).",
+            "Give its base model with --base and --base-revision, or with --model and --model-revision for prompts.",
         )
-    same_files = trained_on.get("reading") == base.reading if base.reading else known and known == here
-    wanted = manifest.get("tokenizer")
-    if same_files or not wanted or wanted == _tokenizer_of(base):
+    same_files = trained_on.get("reading") == base.reading if base.reading else required and required == actual
+    fingerprint = manifest.get("tokenizer")
+    if same_files or not fingerprint or fingerprint == _tokenizer_of(base):
         return
-    own, now = manifest.get("made_with", {}), made_with(*READERS)
-    if any(own.get(name) != now[name] for name in READERS):  # which may write down one tokenizer in two ways
-        note(f"note: {folder}: made with another version of {' or '.join(READERS)}, by which its tokenizer differs.")
+    earlier, versions = manifest.get("made_with", {}), made_with(*READERS)
+    if any(earlier.get(name) != versions[name] for name in READERS):  # which may serialize it differently
+        note(f"note: {folder}: made with another version of {' or '.join(READERS)}, so its tokenizer differs.")
         return
     raise ModelError(
-        f"{folder}: was trained with another tokenizer than {base.id} has here ({wanted[:12]}, now "
-        f"{_tokenizer_of(base)[:12]}): its weights mean other tokens.",
-        "Give the base model its own tokenizer back, or train the adapter again.",
+        f"{folder}: was trained with another tokenizer than {base.id} has here ({fingerprint[:12]}, now "
+        f"{_tokenizer_of(base)[:12]}), so its weights expect other token ids.",
+        "Restore the base model's original tokenizer, or train the adapter again.",
     )
 
 
@@ -131,7 +132,7 @@ def _tokenizer_of(base: Base) -> str:
 
 
 def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base, dtype: torch.dtype = torch.float32) -> Any:
-    """Load a base model with the adapter of a folder, active. Raises ModelError where they do not belong together."""
+    """Load a base model with the adapter of a folder, active. Raises ModelError if the two do not match."""
     check_base(folder, manifest, base)
     if manifest["method"] == "full":
         return load_model(replace(base, location=str(folder), revision=None), dtype).eval()
@@ -141,31 +142,31 @@ def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base, dtype: t
 
 
 def load_stack(folder: Path, method: str, model: Any) -> AdapterStack | FusedStack:
-    """Read the adapter of a folder that `lrltrain fit` made, for a model; frozen. Raises ModelError."""
+    """Read the adapter of a folder written by `lrltrain fit`, for a model, and freeze it. Raises ModelError."""
     stack = load_fusion(folder, model) if method == "fusion" else load_adapter_files(folder, model)
     return stack.requires_grad_(False)
 
 
 @torch.no_grad()
 def assert_active(model: Any, attached: Attached, input_ids: torch.Tensor) -> None:
-    """Make sure that what trains has a say in the output: logits differ when it is perturbed. Restores all weights.
+    """Check that the trained parameters affect the output: perturbing them changes the logits. Restores all weights.
 
-    `input_ids` of shape (adapters, length). Raises TrainingError.
+    `input_ids` has shape (adapters, length). Raises TrainingError if the logits do not change.
     """
     was_training = model.training
     model.eval()
     before = model(input_ids).logits
-    kept = [(parameter, parameter.clone()) for _, parameter in attached.parameters]
-    noise = torch.Generator().manual_seed(0)
-    for parameter, _ in kept:
-        shift = torch.randn(parameter.shape, generator=noise) * PERTURBATION
+    originals = [(parameter, parameter.clone()) for _, parameter in attached.parameters]
+    generator = torch.Generator().manual_seed(0)
+    for parameter, _ in originals:
+        shift = torch.randn(parameter.shape, generator=generator) * PERTURBATION
         parameter.add_(shift.to(parameter.device, parameter.dtype))
     after = model(input_ids).logits
-    for parameter, value in kept:
+    for parameter, value in originals:
         parameter.copy_(value)
     model.train(was_training)
     if any(torch.allclose(one, other, atol=1e-5) for one, other in zip(before, after, strict=True)):
         raise TrainingError(
-            "the adapter is not active: the output does not change with its weights.",
-            "This base model does not work with this method; try another --method.",
+            "the adapter has no effect: changing its weights does not change the output.",
+            "This method does not work with this base model; try another --method.",
         )

@@ -1,4 +1,4 @@
-"""Base models: found, loaded, and named by their public id."""
+"""Find and load base models, which are named by their public id."""
 
 import inspect
 import math
@@ -27,7 +27,7 @@ from lrltrain.tokenizer_file import PROBE, read_as_in_file
 from lrltrain.trust import check_files, no_remote_code
 
 MINI = BUILT_IN
-_OF_QUANTIZED = {  # what weights are called that are kept in few bits, beside the weights themselves
+_QUANTIZATION_TENSORS = {  # names of the additional tensors of quantized weights
     *("weight_scale", "weight_scale_2", "weight_scale_inv", "weight_zero_point", "weight_packed", "input_scale"),
     *("k_scale", "v_scale", "qweight", "qzeros", "scales", "g_idx", "absmax", "quant_map", "SCB"),
 }
@@ -35,10 +35,10 @@ _OF_QUANTIZED = {  # what weights are called that are kept in few bits, beside t
 
 @dataclass(frozen=True)
 class Base:
-    """A base model: `id` is its public name, `location` where it is loaded from.
+    """A base model: `id` is its public name, and it is loaded from `location`.
 
-    Of one that is a folder, `content` is a hash of its weights, `weights` of those that are read, and `reading` of its
-    configuration and tokenizer.
+    If it is a folder, `content` is a hash of all weight files, `weights` a hash of those that transformers reads, and
+    `reading` a hash of its configuration and tokenizer.
     """
 
     id: str
@@ -51,9 +51,9 @@ class Base:
     weights: str | None = None
 
     def may_be_of(self, manifest: Mapping[str, Any]) -> bool:
-        """Return whether it may be the model that an adapter's manifest names: by its weights, else by its commit."""
-        named, weights = manifest["base"], manifest.get("weights")
-        content, revision = named.get("content"), named.get("revision")
+        """Return whether this may be the base model of an adapter's manifest, by its weights, else by its commit."""
+        base, weights = manifest["base"], manifest.get("weights")
+        content, revision = base.get("content"), base.get("revision")
         if self.revision is not None and revision == self.revision:
             return True
         if self.content and content:
@@ -61,9 +61,11 @@ class Base:
         return bool(self.content) or None in (revision, self.revision)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a manifest says of it; never the location, which is this machine's own."""
-        left_out = {"location", "weights"} | (set() if self.reading else {"reading"})  # on the Hub a revision says it
-        return {key: value for key, value in asdict(self).items() if key not in left_out}
+        """Return the fields that a manifest records; never the location, which is specific to this machine."""
+        excluded = {"location", "weights"} | (
+            set() if self.reading else {"reading"}
+        )  # for a model on the Hub, the revision identifies it
+        return {key: value for key, value in asdict(self).items() if key not in excluded}
 
 
 def mini_path() -> Path:
@@ -74,22 +76,24 @@ def mini_path() -> Path:
 def find_base(name: str, revision: str | None = None, public: str | None = None, objective: Any = None) -> Base:
     """Find a base model: `lrl-mini`, a folder or a Hub id.
 
-    A folder's public id is `public` if given, else what the folder itself knows (a snapshot in the Hub's cache, its
-    `_name_or_path`), else its name. Raises ModelError for what is no model, or one that cannot be trained so.
+    A folder's public id is `public` if given, else the one recorded in the folder (by a snapshot in the Hub's cache, or
+    as `_name_or_path`), else the folder's name. Raises ModelError if it is not a model or does not fit the objective.
     """
     if name == MINI and public not in (None, MINI):
         raise UsageError(f"--base-id {public}: {MINI} has its own id.")
     location = str(mini_path()) if name == MINI else name
     folder = Path(location)
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        raise ModelError(f"{name}: is an adapter, not a base model.", "Name the model that it was trained on.")
+        raise ModelError(f"{name}: is an adapter, not a base model.", "Give the model that it was trained on.")
     with _loading(name):
         checked = check_files(name, location, revision)
         declared: Any = checked.config.get("model_type")
-        if declared in CONFIG_MAPPING_NAMES:  # before there is one: those of some types load other models
+        if (
+            declared in CONFIG_MAPPING_NAMES
+        ):  # checked before loading, as configurations of some types load other models
             _objectives(name, declared, objective)
         config = AutoConfig.from_pretrained(location, revision=checked.commit or revision, trust_remote_code=False)
-    can = _objectives(name, config.model_type, objective)
+    supported = _objectives(name, config.model_type, objective)
     content = weights = reading = None
     if folder.is_dir():
         snapshot = snapshot_of(folder)
@@ -106,29 +110,31 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
         public, revision = public or name, checked.commit or revision
         if revision:
             drop_damaged(name, revision)
-    return Base(public, location, revision, objective or can[0], config.model_type, content, reading, weights)
+    return Base(public, location, revision, objective or supported[0], config.model_type, content, reading, weights)
 
 
 def _objectives(name: str, kind: str, wanted: Objective | None) -> list[Objective]:
-    """Return what a model of this type can be trained for, the wanted objective among it. Raises ModelError."""
-    can: list[Objective] = ["mlm"] if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES else []
-    if not can and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:  # an encoder would see the tokens that it is to predict
-        can = ["clm"]
-    if not can or (wanted and wanted not in can):
-        if wanted and can:
+    """Return the objectives for models of this type. Raises ModelError if there is none, or `wanted` is not one."""
+    supported: list[Objective] = ["mlm"] if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES else []
+    if (
+        not supported and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    ):  # an encoder would see the tokens that it should predict
+        supported = ["clm"]
+    if not supported or (wanted and wanted not in supported):
+        if wanted and supported:
             raise ModelError(
-                f"{name}: a model of type {kind!r} is trained as {can[0]}, and not as {wanted}.",
-                "Leave --objective out.",
+                f"{name}: a model of type {kind!r} can be trained with objective {supported[0]}, not {wanted}.",
+                "Omit --objective.",
             )
         raise ModelError(
             f"{name}: a model of type {kind!r} has no language modelling head.",
             "Use an encoder such as FacebookAI/xlm-roberta-base or a decoder of the LLaMA family.",
         )
-    return can
+    return supported
 
 
 def load_tokenizer(base: Base) -> Any:
-    """Load the fast tokenizer of a base model, checked against the model's embeddings. Raises ModelError."""
+    """Load the fast tokenizer of a base model and check it against the model's embeddings. Raises ModelError."""
     with _loading(base.id):
         check_files(base.id, base.location, base.revision)
         config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)
@@ -136,12 +142,14 @@ def load_tokenizer(base: Base) -> Any:
             base.location, revision=base.revision, use_fast=True, trust_remote_code=False
         )
     if not tokenizer.is_fast:
-        raise ModelError(f"{base.id}: has no fast tokenizer.", "Convert it with transformers, and name that folder.")
+        raise ModelError(
+            f"{base.id}: has no fast tokenizer.", "Convert it with transformers, and give the resulting folder."
+        )
     with _loading(base.id):
-        differ = read_as_in_file(tokenizer, base.location, base.revision)
-    if differ:
-        told = f"transformers {transformers_version} reads text in another way"
-        note(f"note: {base.id}: its tokenizer.json is followed, from which {told} ({differ} of {len(PROBE)} probes).")
+        differing = read_as_in_file(tokenizer, base.location, base.revision)
+    if differing:
+        rebuilt = f"the one that transformers {transformers_version} builds"
+        note(f"note: {base.id}: uses its tokenizer.json; {rebuilt} differs ({differing} of {len(PROBE)} probes).")
     check_tokenizer(base.id, tokenizer, config, masked=base.objective == "mlm")
     if base.objective == "mlm" and tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -149,18 +157,18 @@ def load_tokenizer(base: Base) -> Any:
 
 
 def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | None = None) -> Any:
-    """Load a base model with its own, trained language modelling head, on the CPU, in evaluation mode.
+    """Load a base model with its trained language modelling head, on the CPU, in evaluation mode.
 
     `dropout` replaces every dropout rate of the model. Raises ModelError.
     """
-    maker = AutoModelForMaskedLM if base.objective == "mlm" else AutoModelForCausalLM
+    model_class = AutoModelForMaskedLM if base.objective == "mlm" else AutoModelForCausalLM
     with _loading(base.id), quiet():
         check_files(base.id, base.location, base.revision)
         config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)
-        if hasattr(config, "reference_compile"):  # of ModernBERT, which transformers 4 compiles in parts
+        if hasattr(config, "reference_compile"):  # ModernBERT, parts of which transformers 4 compiles
             config.reference_compile = False
-        caps = getattr(config.get_text_config(), "attn_logit_softcapping", None)  # which other kernels leave out
-        loading: Any = maker.from_pretrained(
+        caps = getattr(config.get_text_config(), "attn_logit_softcapping", None)  # ignored by other attention kernels
+        result: Any = model_class.from_pretrained(
             base.location,
             revision=base.revision,
             config=config,
@@ -168,74 +176,74 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
             **({"attn_implementation": "eager"} if caps else {}),
             output_loading_info=True,
             trust_remote_code=False,
-            weights_only=True,  # of pickles (.bin) tensors are read, and nothing is run
+            weights_only=True,  # reads only tensors from pickles (.bin) and runs no code
         )
-    model, loaded = loading
-    if scales := [name for name in loaded["unexpected_keys"] if name.rpartition(".")[2] in _OF_QUANTIZED]:
+    model, info = result
+    if scales := [name for name in info["unexpected_keys"] if name.rpartition(".")[2] in _QUANTIZATION_TENSORS]:
         raise ModelError(
-            f"{base.id}: its weights are quantized in a way that transformers does not read ({scales[0]}).",
-            "Use the model as it was before it was quantized.",
+            f"{base.id}: its weights are quantized in a format that transformers does not read ({scales[0]}).",
+            "Use the model's original, unquantized version.",
         )
-    missing = [name for name in _untied(model, set(loaded["missing_keys"])) if "pooler" not in name]
+    missing = [name for name in _untied(model, set(info["missing_keys"])) if "pooler" not in name]
     if missing:
         raise ModelError(
-            f"{base.id}: lacks {len(missing)} weights of its language model, as {missing[0]}.",
+            f"{base.id}: lacks {len(missing)} weights of its language model, such as {missing[0]}.",
             "Use a checkpoint that was saved with its language modelling head.",
         )
     if dropout is not None:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = dropout
-            elif hasattr(module, "dropout_prob"):  # attention by scaled_dot_product_attention keeps a number
+            elif hasattr(module, "dropout_prob"):  # a number, for scaled_dot_product_attention
                 module.dropout_prob = dropout
             elif isinstance(getattr(module, "attention_dropout", None), float):
                 module.attention_dropout = dropout
-    model.config.name_or_path = base.id  # which `adapters` writes into adapter_config.json
+    model.config.name_or_path = base.id  # `adapters` writes it to adapter_config.json
     return model
 
 
 def _untied(model: Any, missing: set[str]) -> list[str]:
-    """Return the names of missing weights that are not those of a name that was there, as of a head that is tied."""
-    named = dict(model.named_parameters(remove_duplicate=False))
-    there = {value.data_ptr() for name, value in named.items() if name not in missing}
-    return sorted(name for name in missing if name not in named or named[name].data_ptr() not in there)
+    """Return the names of missing weights that do not share memory with a loaded weight, as those of a tied head do."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    loaded = {value.data_ptr() for name, value in parameters.items() if name not in missing}
+    return sorted(name for name in missing if name not in parameters or parameters[name].data_ptr() not in loaded)
 
 
 def takes(model: Any, argument: str) -> bool:
-    """Return whether a model's forward pass has an argument."""
+    """Return whether a model's forward pass accepts an argument."""
     return argument in inspect.signature(model.forward).parameters
 
 
 def no_cache(model: Any) -> dict[str, bool]:
-    """Return what tells a decoder not to keep keys and values for tokens that follow; of an encoder, nothing."""
+    """Return arguments that keep a decoder from caching keys and values; none for an encoder."""
     return {"use_cache": False} if takes(model, "use_cache") else {}
 
 
 def longest_input(model: Any) -> float:
-    """Return how many tokens a model reads at most, infinity where its configuration does not say."""
+    """Return the maximum number of input tokens, infinity if the configuration does not state one."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if not isinstance(positions, int) or positions <= 0:  # a configuration may say anything
+    if not isinstance(positions, int) or positions <= 0:  # a configuration may hold any value
         return math.inf
     tables = (module for name, module in model.named_modules() if name.endswith("embeddings.position_embeddings"))
-    padding = getattr(next(tables, None), "padding_idx", None)  # behind it RoBERTa's positions begin
+    padding = getattr(next(tables, None), "padding_idx", None)  # RoBERTa's positions start after it
     return positions if padding is None else positions - padding - 1
 
 
 def check_length(wanted: int | None, model: Any, name: str) -> None:
-    """Raise UsageError where `--max-length` is more than a model reads."""
+    """Raise UsageError if `--max-length` exceeds what a model reads."""
     if wanted and wanted > longest_input(model):
         raise UsageError(f"--max-length {wanted}: {name} reads {longest_input(model)} tokens at most.")
 
 
 def word_starts(tokenizer: Any) -> torch.Tensor:
-    """Return which tokens of a vocabulary begin a word. Shape (vocabulary,), bool.
+    """Return which tokens of a vocabulary start a word. Shape (vocabulary,), bool.
 
-    By the mark of the tokenizer's kind: SentencePiece's lower one eighth block, byte-level BPE's Ġ, and in WordPiece
-    all begin a word but those with ##. In a script that puts no spaces between words, a word is a whole phrase.
+    The marker depends on the tokenizer: the lower one eighth block in SentencePiece, Ġ in byte-level BPE; in WordPiece
+    all tokens without ## start a word. In a script without spaces between words, a word is a whole phrase.
     """
     vocabulary = tokenizer.get_vocab()
     size = max(vocabulary.values()) + 1
-    pieces = type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"  # which may have words with a letter Ġ
+    pieces = type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"  # its words may contain the letter Ġ
     marks = [mark for mark in ("▁", "Ġ") if not pieces and any(token.startswith(mark) for token in vocabulary)]
     starts = torch.zeros(size, dtype=torch.bool)
     for token, number in vocabulary.items():
@@ -246,20 +254,20 @@ def word_starts(tokenizer: Any) -> torch.Tensor:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' warnings about what does not concern us (a pooler, a tied head), and bars, from the user."""
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    """Suppress the libraries' progress bars and their irrelevant warnings (about a pooler or a tied head)."""
+    verbosity, show_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(before)
-        if bars:
+        logging.set_verbosity(verbosity)
+        if show_bars:
             logging.enable_progress_bar()
 
 
 def _is_refused(error: BaseException | None) -> bool:
-    """Return whether the Hub has refused a model, by what a library's error comes from."""
+    """Return whether an error was caused by the Hub refusing access to a model."""
     while error is not None:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -270,7 +278,7 @@ def _is_refused(error: BaseException | None) -> bool:
 
 @contextmanager
 def _loading(name: str) -> Iterator[None]:
-    """Let nothing of a model be run as code, and say on one line why it cannot be loaded."""
+    """Run none of a model's own code, and report in one line why it cannot be loaded. Raises ModelError."""
     try:
         with no_remote_code():
             yield
@@ -286,6 +294,6 @@ def _loading(name: str) -> Iterator[None]:
             ) from error
         raise ModelError(
             f"{name}: cannot be loaded as a base model: {first_line(error, 200)}",
-            "Give a folder with config.json, weights and tokenizer, or a Hub id that can be reached; "
+            "Give a folder with config.json, weights and tokenizer, or a Hub id that is reachable; "
             f"{MINI} comes with the package.",
         ) from error

@@ -28,7 +28,7 @@ Primele case au fost ridicate din bârne de stejar, iar acoperișurile lor erau 
         ("--transfer-from wants --transfer-adapter DIR, an", 'transfer_from wants transfer_adapter="DIR", an'),
         ("--answers needs --model-id NAME: the", 'answers needs model_id="NAME": the'),
         ("Give --base-id ORG/NAME.", 'Give base_id="ORG/NAME".'),
-        ("Use --lang CODE, as --lang ug.", 'Use lang="CODE", as lang="ug".'),
+        ("Use --lang CODE, as in --lang ug.", 'Use lang="CODE", as in lang="ug".'),
         ("Use --lang ro,mt,ug or --lang paper.", 'Use lang="ro,mt,ug" or lang="paper".'),
         ("Leave out --form chat and --normalise mean.", 'Leave out form="chat" and normalise="mean".'),
         ("give --data FOLDER with x, or --precision fp32", 'give data="FOLDER" with x, or precision="fp32"'),

@@ -443,7 +443,7 @@ def test_a_fusion_names_whose_inverse_it_uses_and_can_use_none(text: Path, fitte
 
 
 def test_what_to_do_with_inverses_is_asked_of_fusions_alone() -> None:
-    with pytest.raises(ValueError, match="--fuse-invertible is of a fusion"):
+    with pytest.raises(ValueError, match="--fuse-invertible works only with --method fusion"):
         FitConfig(lang="ro", fuse_invertible="none")
 
 
@@ -456,7 +456,7 @@ def test_a_picture_that_cannot_be_drawn_does_not_cost_the_adapter(
     monkeypatch.setitem(sys.modules, "altair", None)
     artifact.draw_curve([{"step": 1, "loss": 2.0}], 1, "x", tmp_path / "loss.png")
     assert not list(tmp_path.iterdir())
-    assert "note: loss.png was not drawn" in capsys.readouterr().err
+    assert "note: loss.png could not be drawn" in capsys.readouterr().err
 
 
 def test_lrl_knows_its_version_without_being_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -502,7 +502,7 @@ def test_a_dataset_s_folder_says_its_source(tmp_path: Path) -> None:
     assert load_fit_config(None, {"lang": "mt", "dataset": str(made.path)}).source == "web"
     (tmp_path / "fit.toml").write_text('lang = "mt"\ntext = "a.txt"')
     assert load_fit_config(tmp_path / "fit.toml", {}).text == [Path("a.txt")], "one is a list of one"
-    with pytest.raises(UsageError, match=r"--source glotcc: .* is a dataset of web\. Leave --source out"):
+    with pytest.raises(UsageError, match=r"--source glotcc: .* is a dataset of web\. Omit --source"):
         load_fit_config(None, {"lang": "mt", "dataset": str(made.path), "source": "glotcc"})
 
 

@@ -353,7 +353,7 @@ def test_a_model_that_cannot_be_read_is_said_to_be_taken_for_another(
     closed = f"http://127.0.0.1:{free_port()}"
     point_at(closed, monkeypatch)
     assert cost.shape_of("no/such-model") == KNOWN[USUAL]
-    assert "no/such-model: its size is not known here: time and memory are told as those of" in caplog.text
+    assert "no/such-model: its size is unknown; time and memory are estimated as for" in caplog.text
     assert not waited, "an estimate is not worth retries"
 
 

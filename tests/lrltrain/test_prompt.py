@@ -771,5 +771,5 @@ def test_the_command_prints_a_table(
 
 
 def test_an_encoder_is_no_model_to_prompt(ask: Callable[..., Run]) -> None:
-    with pytest.raises(LrlError, match="is trained as mlm, and not as clm"):
+    with pytest.raises(LrlError, match="can be trained with objective mlm, not clm"):
         ask(model=str(mini_path()))

@@ -72,7 +72,7 @@ def test_weights_in_a_form_that_is_not_known_are_refused(llama: Path, tmp_path: 
     load_model(find_base(str(folder)))
     weights[f"model.layers.0.self_attn.q_proj.{name}"] = torch.ones(1)
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelError, match=rf"quantized in a way that transformers does not read \(.*{name}\)"):
+    with pytest.raises(ModelError, match=rf"quantized in a format that transformers does not read \(.*{name}\)"):
         load_model(find_base(str(folder)))
 
 
@@ -118,13 +118,13 @@ def test_memory_that_runs_out_where_nothing_trains_is_said_to_be_that(
     (tmp_path / "ron_Latn.devtest").write_text("Un rând.\nAlt rând.\n")
     given = {"lang": "ro", "base": str(llama), "data": str(tmp_path), "out": tmp_path / "ws"}
     monkeypatch.setattr(score_text, "likelihoods", out_of_memory)
-    with pytest.raises(ModelError, match=r"no memory for this model and batch\. Lower --batch-tokens"):
+    with pytest.raises(ModelError, match=r"ran out of memory for this model and batch\. Lower --batch-tokens"):
         score_text.score_text(load_eval_config(None, given), QUIET)
     config = load_prompt_config(None, {"lang": "ro", "model": str(llama), "task": "topic", "data": str(tmp_path)})
     local = open_local(config, find_local(config)[0], QUIET)
     monkeypatch.setattr("lrltrain.prompting.local.score", out_of_memory)
     monkeypatch.setattr("lrltrain.prompting.local.ask", lambda *_: (SimpleNamespace(prompt=[1]), False))
-    with pytest.raises(ModelError, match="no memory for this model and batch"):
+    with pytest.raises(ModelError, match="ran out of memory for this model and batch"):
         local.classify("x", SimpleNamespace(template=SimpleNamespace(words={})), ["a"], QUIET)  # type: ignore[arg-type]
 
 

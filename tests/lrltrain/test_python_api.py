@@ -157,7 +157,7 @@ def test_lists_of_methods_and_seeds_train_each_with_each(dataset: lrldata.Datase
         *(("lora", 1), ("lora", 2), ("seq_bn", 1), ("seq_bn", 2)),
     ]
     assert len(repr(made[0])) < 500, "the manifest is not printed"
-    with pytest.raises(lrldata.LrlError, match="several adapters are asked for"):
+    with pytest.raises(lrldata.LrlError, match="the options select several adapters"):
         lrltrain.fit(dataset, **given)
     scores = lrltrain.evaluate(made, task="pppl", limit=2, resamples=100, quiet=True)
     assert [each.adapter for each in scores.texts] == [each.name for each in made]
@@ -187,7 +187,7 @@ def test_what_lies_in_a_folder_is_given_as_it_is(
     assert not (tmp_path / "lrl-workspace").exists()
     both = lrltrain.fit((each for each in [dataset]), seed=(each for each in (1, 2)), method="lora,seq_bn", **given)  # type: ignore[call-overload]
     assert len(both) == 4
-    with pytest.raises(lrldata.LrlError, match=r"^dataset: the data is a dataset already\."):
+    with pytest.raises(lrldata.LrlError, match=r"^dataset: `data` is already a dataset\."):
         lrltrain.fit(dataset, dataset="another/one", **given)
 
 
@@ -256,15 +256,15 @@ def test_prompted_scores_are_a_frame_too(tmp_path: Path) -> None:
         (lambda: lrltrain.report("nowhere", against=3), "against: 3 is not a name."),  # type: ignore[arg-type]
         (lambda: lrltrain.report("nowhere", against=None), "nowhere: no such workspace."),
         (lambda: lrltrain.report("nowhere", out=3), "out: 3 is not a path."),  # type: ignore[arg-type]
-        (lambda: lrltrain.fit(""), "data: nothing is named."),
+        (lambda: lrltrain.fit(""), "data: no dataset given."),
         (lambda: lrltrain.fit({"train": 1}), "data: {'train': 1} is not a dataset."),  # type: ignore[call-overload]
         (lambda: lrltrain.fit(b"ro"), "data: b'ro' is not a dataset."),  # type: ignore[call-overload]
-        (lambda: lrltrain.prompt(np.array([]), model="x"), "lang: nothing is named."),  # type: ignore[arg-type]
+        (lambda: lrltrain.prompt(np.array([]), model="x"), "lang: no language given."),  # type: ignore[arg-type]
         (lambda: lrldata.explain("Un text.", "ro", scripts=[1]), "scripts: [1] is not a script."),  # type: ignore[list-item]
         (lambda: lrltrain.fit("ro", config=3), "config: 3 is not a path."),  # type: ignore[call-overload]
         (lambda: lrltrain.fit("ro", base=Path("nowhere")), "nowhere: no such file or folder"),
         (lambda: lrltrain.fit("ro", group=0), "'auto' or greater than or equal to 1"),
-        (lambda: lrltrain.prompt([], model="x"), "lang: nothing is named."),
+        (lambda: lrltrain.prompt([], model="x"), "lang: no language given."),
         (lambda: lrltrain.load_adapter(torch.nn.Linear(1, 1), "x"), "load_adapter takes a model"),
         (lambda: hub_cards.render_card(".", namespace=None), "None is not a valid name of a user"),  # type: ignore[arg-type]
         (lambda: lrldata.build("ro", source="glotc"), "source: 'glotc' is not known. Did you mean 'glotcc'?"),  # type: ignore[call-overload]

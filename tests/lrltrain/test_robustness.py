@@ -104,7 +104,7 @@ def test_a_base_that_lacks_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_encoder_is_not_trained_as_a_decoder() -> None:
-    with pytest.raises(ModelError, match="is trained as mlm, and not as clm"):
+    with pytest.raises(ModelError, match="can be trained with objective mlm, not clm"):
         find_base("lrl-mini", objective="clm")
 
 

@@ -305,11 +305,11 @@ def test_transfer_learns_on_one_adapter_and_is_scored_on_the_other(
 def test_what_cannot_be_meant_is_refused(adapters: Callable[..., Path], data: Path, tmp_path: Path) -> None:
     ro, ug = adapters("seq_bn", "ro"), adapters("seq_bn_inv", "ug")
     cases: list[tuple[type[LrlError], str, dict[str, Any]]] = [
-        (UsageError, "--transfer-from wants --transfer-adapter", {"adapter": [ro], "transfer_from": "ug"}),
+        (UsageError, "--transfer-from needs --transfer-adapter", {"adapter": [ro], "transfer_from": "ug"}),
         (UsageError, "--transfer-adapter wants", {"adapter": [ro], "transfer_adapter": ug}),
         (UsageError, "is an adapter of ro", {"adapter": [ug], "transfer_from": "ug", "transfer_adapter": ro}),
         (UsageError, "of tasks", {"task": "pppl", "adapter": [ro], "corpus": tmp_path}),
-        (UsageError, "names one twice", {"adapter": [ro], "seeds": [1, 1]}),
+        (UsageError, "contains duplicates", {"adapter": [ro], "seeds": [1, 1]}),
         (UsageError, "reads 256 tokens", {"baselines": ["none"], "max_length": 300}),
         (UsageError, "Nothing to score", {}),
         (LrlError, "no fully fine-tuned", {"baselines": ["full"]}),

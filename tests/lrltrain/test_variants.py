@@ -35,7 +35,7 @@ def test_of_several_languages_sources_methods_and_seeds_each_is_with_each(in_fil
     assert [(each.lang, each.method, each.variant) for each in above] == [("yo", "lora", "v"), ("yo", "seq_bn", "v")]
     named = {"lang": "ug", "dataset": "org/name", "source": "a,b"}
     assert [each.source for each in load_fit_configs(None, named)] == ["a,b"], "one configuration of a dataset"
-    with pytest.raises(UsageError, match="--method: nothing is named"):
+    with pytest.raises(UsageError, match="--method: no value given"):
         load_fit_configs(None, {"lang": "ug", "method": ","})
 
 
