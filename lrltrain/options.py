@@ -13,7 +13,7 @@ Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
 
 
 class FitOptions(TypedDict, total=False):
-    """The options of `lrltrain fit`, as keyword arguments; what is left out has its default."""
+    """The options of `lrltrain fit` as keyword arguments; omitted options have their defaults."""
 
     source: str | Sequence[str] | None
     dataset: Place | None
@@ -60,7 +60,7 @@ class FitOptions(TypedDict, total=False):
 
 
 class EvalOptions(TypedDict, total=False):
-    """The options of `lrltrain eval`, as keyword arguments; what is left out has its default."""
+    """The options of `lrltrain eval` as keyword arguments; omitted options have their defaults."""
 
     task: Literal["pppl", "topic", "sentiment", "ner", "all"] | None
     baselines: Sequence[str] | None
@@ -95,7 +95,7 @@ class EvalOptions(TypedDict, total=False):
 
 
 class PromptOptions(TypedDict, total=False):
-    """The options of `lrltrain prompt`, as keyword arguments; what is left out has its default."""
+    """The options of `lrltrain prompt` as keyword arguments; omitted options have their defaults."""
 
     task: Literal["topic", "sentiment"] | None
     data: Place | None

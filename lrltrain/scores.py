@@ -1,4 +1,4 @@
-"""What `evaluate` and `prompt` return: scores, as a frame and as JSON. Pure."""
+"""The scores that `evaluate` and `prompt` return, as a data frame and as JSON. Pure."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,36 +12,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scores:
-    """What was measured: perplexities (`texts`) and scores of tasks (`tasks`), each read again from its folder."""
+    """Perplexities (`texts`) and task scores (`tasks`), each read back from its folder."""
 
     texts: "tuple[Score, ...]" = ()
     tasks: "tuple[TaskScore, ...]" = ()
 
     def to_frame(self) -> "pl.DataFrame":
-        """Return a Polars frame, a row per score.
+        """Return a Polars data frame with one row per score.
 
-        Columns: language, base, adapter (its name), method, task, data, metric; value with low and high, the ends of
-        its 95 % interval (perplexities: over sentences); before, the base model's perplexity, and ratio to it; of tasks
-        (F1, 0 to 1) the standard deviation sd over n seeds.
+        Columns: language, base, adapter (its name), method, task, data, metric; value; for perplexities low and high,
+        the limits of its 95 % confidence interval over sentences, before, the base model's perplexity, and ratio, the
+        value divided by it; for tasks (F1, 0 to 1) sd, the standard deviation over n seeds.
         """
         import polars as pl  # noqa: PLC0415
 
-        rows = [_row(each) for each in self.texts]
+        rows = [_row(score) for score in self.texts]
         for task in self.tasks:
-            told = task.as_json()
-            same = ("language", "base", "adapter", "method", "task", "data", "metric", "sd", "n")
-            rows.append({"value": told["mean"]} | {key: told[key] for key in same})
+            values = task.as_json()
+            copied = ("language", "base", "adapter", "method", "task", "data", "metric", "sd", "n")
+            rows.append({"value": values["mean"]} | {key: values[key] for key in copied})
         return pl.DataFrame(rows, schema=_SCORES)
 
     def _repr_html_(self) -> str:
-        """Return the frame as notebooks show it."""
+        """Return the frame as HTML for notebooks."""
         return self.to_frame()._repr_html_()
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
+        """Return the scores as JSON-like values."""
         return {
-            "scores": [each.as_json() for each in self.texts],
-            "tasks": [each.as_json() for each in self.tasks],
+            "scores": [score.as_json() for score in self.texts],
+            "tasks": [score.as_json() for score in self.tasks],
         }
 
 
@@ -51,9 +51,9 @@ _SCORES: dict[str, Any] = {**dict.fromkeys(_TEXTS, str), **dict.fromkeys(_NUMBER
 
 
 def _row(score: "Score") -> dict[str, Any]:
-    known = {key: getattr(score, key) for key in ("language", "base", "adapter", "method", "data", "metric")}
+    columns = {key: getattr(score, key) for key in ("language", "base", "adapter", "method", "data", "metric")}
     after, before, ratio = score.after, score.before, score.ratio
-    return known | {
+    return columns | {
         "task": "pppl",
         "value": after.value,
         "low": after.low,

@@ -1,4 +1,4 @@
-"""A Python session that computes other things too: ours is done as in a process of its own, and one call at a time."""
+"""Isolate our computations from the rest of a Python session: one call at a time, as in a process of their own."""
 
 import sys
 from collections.abc import Iterator
@@ -11,31 +11,31 @@ import torch
 
 from lrltrain.memory import release_gpu_memory
 
-# transformers loads a model by settings of the whole process, and torch has one generator of random numbers.
-_ALONE = RLock()
+# Loading a model in transformers uses process-wide settings, and torch has one random number generator.
+_LOCK = RLock()
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Compute as if nothing had been set in this session, and leave it as it was, its random numbers too.
+    """Compute with torch's default settings, and restore the session's own settings and random state afterwards.
 
-    What is set aside: the default dtype and device, `torch.no_grad`, `torch.inference_mode`, autocast, and the
-    precision of matrix products. A call from another thread waits.
+    The settings are the default dtype and device, `torch.no_grad`, `torch.inference_mode`, autocast, and the precision
+    of matrix products. A call from another thread waits.
     """
-    handled = sys.exception()  # of the caller, who goes on with it
-    with _ALONE, ExitStack() as aside:
-        here = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
-        aside.enter_context(torch.random.fork_rng(devices=here))
-        aside.enter_context(torch.inference_mode(mode=False))
-        aside.enter_context(torch.enable_grad())
+    handled = sys.exception()  # the caller is still handling it
+    with _LOCK, ExitStack() as cleanup:
+        devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+        cleanup.enter_context(torch.random.fork_rng(devices=devices))
+        cleanup.enter_context(torch.inference_mode(mode=False))
+        cleanup.enter_context(torch.enable_grad())
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
-                aside.enter_context(torch.autocast(device, enabled=False))
-        aside.callback(torch.set_default_dtype, torch.get_default_dtype())
+                cleanup.enter_context(torch.autocast(device, enabled=False))
+        cleanup.callback(torch.set_default_dtype, torch.get_default_dtype())
         torch.set_default_dtype(torch.float32)
-        if torch.get_default_device().type != "cpu":  # else without, as it would slow down every call of torch
-            aside.enter_context(torch.device("cpu"))
-        aside.enter_context(matmul_precision("highest"))
+        if torch.get_default_device().type != "cpu":  # only if needed, as it slows down every torch call
+            cleanup.enter_context(torch.device("cpu"))
+        cleanup.enter_context(matmul_precision("highest"))
         try:
             yield
         except BaseException as error:
@@ -46,32 +46,32 @@ def undisturbed() -> Iterator[None]:
 
 
 def let_go(error: BaseException, handled: BaseException | None) -> None:
-    """Forget the variables of the functions through which an error came, which a notebook keeps with the error.
+    """Clear the local variables in an error's traceback, which a notebook keeps alive with the error.
 
-    Models and what belongs to them would else stay in a GPU's memory, and a call with a smaller batch fail too. What
-    was being `handled` before is left as it is.
+    Otherwise models and their tensors would stay in GPU memory, and a retry with a smaller batch would fail too. The
+    error being `handled` before is left unchanged.
     """
     waiting, seen = [error], {id(handled)}
     while waiting:
-        each = waiting.pop()
-        if id(each) not in seen:
-            seen.add(id(each))
-            clear_frames(each.__traceback__)
-            waiting += [other for other in (each.__cause__, each.__context__) if other is not None]
+        current = waiting.pop()
+        if id(current) not in seen:
+            seen.add(id(current))
+            clear_frames(current.__traceback__)
+            waiting += [related for related in (current.__cause__, current.__context__) if related is not None]
 
 
 @contextmanager
 def matmul_precision(wanted: str) -> Iterator[None]:
-    """Multiply single precision as `torch.set_float32_matmul_precision` says, and then as before.
+    """Set the precision of single-precision products by `torch.set_float32_matmul_precision`, then restore it.
 
-    Torch has two ways to set it, and refuses to say by the one what was set by the other.
+    Torch has two interfaces for this setting, and one raises an error on reading what the other has set.
     """
-    with ExitStack() as after:
+    with ExitStack() as cleanup:
         for backend in (torch.backends.mkldnn, torch.backends.cuda):
             products: Any = getattr(backend, "matmul", None)
-            if hasattr(products, "fp32_precision"):  # of torch 2.9
-                after.callback(setattr, products, "fp32_precision", products.fp32_precision)
+            if hasattr(products, "fp32_precision"):  # since torch 2.9
+                cleanup.callback(setattr, products, "fp32_precision", products.fp32_precision)
         with suppress(RuntimeError):
-            after.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+            cleanup.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
         torch.set_float32_matmul_precision(wanted)
         yield

@@ -1,6 +1,6 @@
-"""Where the text of a language comes from: a dataset folder, a dataset on the Hub, or plain text files. IO.
+"""Open the text of a language: a dataset folder, a dataset on the Hub, or plain text files. IO.
 
-Each text is normalized as it enters, so that letters composed and letters with marks are the same lines.
+Each text is normalized when it is read, so that lines with composed and with decomposed letters are equal.
 """
 
 import re
@@ -29,11 +29,11 @@ from lrldata.workspace import dataset_path
 from lrltrain.config import FitConfig
 
 LINES_A_BATCH = 1_000
-HELD_OUT = 20  # of text that has no split for validation, one line in so many is for it
-LONGEST_NAME = 150  # bytes, of the 255 of a name of a folder
-_WANTED = "Give UTF-8 text files, one sentence or paragraph a line."
-_MARKED = {".xml", ".tmx", ".eaf", ".flextext", ".po"}
-_LOOKED_AT = 1 << 16  # bytes of a file by which it is told what it is
+HELD_OUT = 20  # in text without a validation split, one line in so many is for validation
+LONGEST_NAME = 150  # bytes; the name becomes part of a folder name, which may have 255
+_EXPECTED = "Give UTF-8 text files with one sentence or paragraph per line."
+_MARKUP = {".xml", ".tmx", ".eaf", ".flextext", ".po"}
+_SNIFFED_BYTES = 1 << 16  # bytes read to detect the format of a file
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 
 
@@ -41,8 +41,8 @@ _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 class Text:
     """Text to train on, in the splits `train` and `validation`.
 
-    `provenance` is what a manifest says of it, by which it is known again; `origin` what is said beside that: of a
-    dataset, from what it was made (`inputs`, `sample`), and of one on the Hub its `commit`.
+    `provenance` is the manifest entry that identifies the text. `origin` is recorded in addition: for a dataset the
+    data that it was built from (`inputs`, `sample`), for a dataset on the Hub its `commit`.
     """
 
     name: str
@@ -51,55 +51,57 @@ class Text:
     origin: dict[str, Any] = field(default_factory=dict)
 
     def lines(self, split: str) -> Iterator[list[str]]:
-        """Yield the lines of a split by the thousand; empty ones are left out."""
+        """Yield the lines of a split in batches of a thousand, without empty lines."""
         stripped = (line for line in map(str.strip, self.read(split)) if line)
         while batch := list(islice(stripped, LINES_A_BATCH)):
             yield batch
 
 
 def label_of(name: str) -> str:
-    """Return the name of a file as manifests and folders have it: bytes that are no UTF-8, and controls, as %E3."""
+    """Return a file's name for manifests and folders; control characters and invalid UTF-8 are escaped as in %E3."""
 
-    def escaped(found: re.Match[str]) -> str:
-        return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape"))
+    def escaped(match: re.Match[str]) -> str:
+        return "".join(f"%{byte:02X}" for byte in match[0].encode(errors="surrogateescape"))
 
-    whole = _NOT_IN_NAMES.sub(escaped, name)
-    return whole if len(whole.encode()) <= LONGEST_NAME else whole.encode()[:LONGEST_NAME].decode(errors="ignore")
+    label = _NOT_IN_NAMES.sub(escaped, name)
+    return label if len(label.encode()) <= LONGEST_NAME else label.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
 def open_text(config: FitConfig, language: Language) -> Text:
-    """Open what `--text`, `--dataset` or `--lang` and `--source` name. Raises InputError, StorageError."""
+    """Open the text given by `--text`, `--dataset`, or `--lang` and `--source`. Raises InputError or StorageError."""
     if config.text:
-        return _plain(config.text)
+        return _open_plain(config.text)
     if config.dataset and not Path(config.dataset).exists():
-        return _on_hub(config.dataset, config.source, config.dataset_revision)
-    given = Path(config.dataset) if config.dataset else None
-    if given and config.dataset_revision:
-        raise UsageError(f"--dataset-revision: {given} is a folder, which has none.", "Leave it out.")
-    folder = given or dataset_folder(config, language)
-    if given is None and not folder.exists():
+        return _open_hub(config.dataset, config.source, config.dataset_revision)
+    dataset = Path(config.dataset) if config.dataset else None
+    if dataset and config.dataset_revision:
+        raise UsageError(
+            f"--dataset-revision: {dataset} is a folder, which has no revisions.", "Omit --dataset-revision."
+        )
+    folder = dataset or dataset_folder(config, language)
+    if dataset is None and not folder.exists():
         raise InputError(
             f"{folder}: no dataset of {language.name} from {config.source} in this workspace.",
-            f"Make it with `lrldata build --lang {language.code} --source {config.source}`, or use --dataset, --text.",
+            f"Build it with `lrldata build --lang {language.code} --source {config.source}`, or use --dataset, --text.",
         )
-    return _folder(folder, language)
+    return _open_folder(folder, language)
 
 
 def dataset_folder(config: FitConfig, language: Language) -> Path:
-    """Return where the workspace has the dataset of a language and source."""
+    """Return the workspace's folder for a language's dataset from the configured source."""
     return config.out / dataset_path(language.code, safe_name(config.source))
 
 
-def _folder(folder: Path, language: Language) -> Text:
+def _open_folder(folder: Path, language: Language) -> Text:
     opened = open_shards(folder)
     manifest = opened.manifest
-    held = manifest["language"]["code"]
-    if held != language.code:
-        raise InputError(f"{folder}: holds {held}, not {language.code}.", f"Use --lang {held}.")
+    code = manifest["language"]["code"]
+    if code != language.code:
+        raise InputError(f"{folder}: holds {code}, not {language.code}.", f"Use --lang {code}.")
     if not manifest["rows"].get("train") or not manifest["rows"].get("validation"):
         raise InputError(
-            f"{folder}: has no rows to train on or none to validate on.",
-            "More documents are needed. Where each line is a sentence, build it with --documents lines.",
+            f"{folder}: has no rows for training or none for validation.",
+            "It needs more documents. If each line is a sentence, build it with --documents lines.",
         )
 
     def read(split: str) -> Iterator[str]:
@@ -116,56 +118,56 @@ def _folder(folder: Path, language: Language) -> Text:
         "content": content_of(manifest),
         "rows": manifest["rows"],
     }
-    made_of = [{"name": str(each["name"]), "sha256": str(each["sha256"])} for each in manifest["inputs"]]
-    return Text(str(folder), provenance, read, {"inputs": made_of, "sample": bool(manifest.get("sample"))})
+    inputs = [{"name": str(entry["name"]), "sha256": str(entry["sha256"])} for entry in manifest["inputs"]]
+    return Text(str(folder), provenance, read, {"inputs": inputs, "sample": bool(manifest.get("sample"))})
 
 
-def _on_hub(identifier: str, configuration: str, revision: str | None) -> Text:
-    from datasets import load_dataset  # noqa: PLC0415 -- half a second that other inputs need not wait
+def _open_hub(identifier: str, configuration: str, revision: str | None) -> Text:
+    from datasets import load_dataset  # noqa: PLC0415 -- takes half a second, and other inputs do not need it
 
     commit = _commit_of(identifier, revision)
     try:
         parts = load_dataset(identifier, configuration, revision=commit or revision)
     except Exception as error:
         raise InputError(
-            f"{identifier}: neither a folder here nor a dataset that the Hub can give: {first_line(error, 200)}",
+            f"{identifier}: neither a local folder nor a loadable dataset on the Hub: {first_line(error, 200)}",
             f"Check --dataset, --source (its configuration, now {configuration!r}) and --dataset-revision.",
         ) from error
     if "train" not in parts:
-        raise InputError(f"{identifier}: has no split train.", f"It has: {', '.join(map(str, parts))}.")
-    wanted = {"train", "validation"} & parts.keys()
-    nulls = {split: _nulls(f"{identifier}: its split {split}", parts[split]) for split in sorted(wanted)}
+        raise InputError(f"{identifier}: has no split `train`.", f"It has: {', '.join(map(str, parts))}.")
+    used = {"train", "validation"} & parts.keys()
+    nulls = {split: _count_nulls(f"{identifier}: its split {split}", parts[split]) for split in sorted(used)}
 
     def texts(split: str) -> Iterator[str]:
         for batch in parts[split].select_columns("text").iter(LINES_A_BATCH):
             yield from (normalize(text) for text in batch["text"] if text is not None)
 
     def read(split: str) -> Iterator[str]:
-        return texts(split) if "validation" in wanted else held_out(texts("train"), split)
+        return texts(split) if "validation" in used else held_out(texts("train"), split)
 
-    digest = {split: _digest_of(parts[split]) for split in sorted(wanted)}
+    hashes = {split: _digest_of(parts[split]) for split in sorted(used)}
     provenance = {
         "kind": "hub",
         "name": f"{identifier}/{configuration}",
         "revision": revision,
-        "content": fingerprint(digest),
-        "rows": {split: parts[split].num_rows - nulls[split] for split in sorted(wanted)},
+        "content": fingerprint(hashes),
+        "rows": {split: parts[split].num_rows - nulls[split] for split in sorted(used)},
     }
     return Text(identifier, provenance, read, {"commit": commit} if commit else {})
 
 
 def _commit_of(identifier: str, revision: str | None) -> str | None:
-    """Return the commit that a revision of a dataset is now; None without a network, or where it is not told."""
+    """Return the current commit of a dataset's revision; None if it cannot be determined, as without a network."""
     from huggingface_hub import HfApi  # noqa: PLC0415
 
     try:
         return str(HfApi().dataset_info(identifier, revision=revision).sha)
-    except Exception:  # noqa: BLE001 -- loading it says what is wrong
+    except Exception:  # noqa: BLE001 -- loading the dataset reports what is wrong
         return None
 
 
 def _digest_of(part: Any) -> str:
-    """Return a hash of the texts of a split, which a commit that changes other files leaves as it is."""
+    """Return a hash of a split's texts, which does not change when a commit changes only other files."""
     digest = xxh3_128()
     for batch in part.select_columns("text").iter(LINES_A_BATCH):
         digest.update("\0".join("" if text is None else text for text in batch["text"]).encode(errors="surrogatepass"))
@@ -173,29 +175,29 @@ def _digest_of(part: Any) -> str:
 
 
 def held_out(lines: Iterable[str], split: str) -> Iterator[str]:
-    """Yield the lines that are of a split: one in HELD_OUT, by a hash of the line, is for validation."""
+    """Yield the lines of a split: one line in HELD_OUT, chosen by a hash of the line, is for validation."""
     for line in lines:
         if (xxh3_64_intdigest(line.strip().encode()) % HELD_OUT == 0) == (split == "validation"):
             yield line
 
 
-def _nulls(where: str, part: Any) -> int:
-    """Count the texts of a split of the Hub that are null, which are left out. Raises InputError for other columns."""
+def _count_nulls(where: str, part: Any) -> int:
+    """Count the null texts in a split of a Hub dataset, which are skipped. Raises InputError without a text column."""
     if "text" not in part.column_names:
         raise InputError(f"{where} has no column `text`.", f"It has: {', '.join(part.column_names)}.")
     nulls = int(part.data.column("text").null_count)
     if nulls and nulls == part.num_rows:
-        raise InputError(f"{where} has a column `text` in which every text is null.", "Check --source.")
+        raise InputError(f"{where} has a column `text` that holds only nulls.", "Check --source.")
     kind = getattr(part.features["text"], "dtype", None)
     if kind not in ("string", "large_string", "string_view"):
-        raise InputError(f"{where} has a column `text` that is not of texts ({kind or part.features['text']}).")
+        raise InputError(f"{where} has a column `text` that does not hold strings ({kind or part.features['text']}).")
     if nulls:
-        note(f"note: {where} has {nulls:,} null texts of {part.num_rows:,}, which are left out.")
+        note(f"note: {where} has {nulls:,} null texts of {part.num_rows:,}, which are skipped.")
     return nulls
 
 
-def _plain(files: list[Path]) -> Text:
-    """Read files of one sentence or paragraph a line; one in HELD_OUT, by a hash of the line, is for validation."""
+def _open_plain(files: list[Path]) -> Text:
+    """Open text files with one sentence or paragraph per line; one line in HELD_OUT is held out for validation."""
     shapes = [(file, _check_plain(file)) for file in files]
 
     def read(split: str) -> Iterator[str]:
@@ -207,30 +209,30 @@ def _plain(files: list[Path]) -> Text:
 
 
 def _check_plain(file: Path) -> Shape:
-    """Return the shape of a file's lines. Raises InputError for one that is not of plain text."""
+    """Return the shape of a file's lines. Raises InputError if it is not plain text."""
     build = f"`lrldata build --lang CODE --source web --input {shlex.quote(str(file))}`"
     if not file.is_file():
-        hint = f"For all of its text, {build}, and train on that dataset." if file.is_dir() else _WANTED
+        hint = f"To use all text in it, run {build} and train on that dataset." if file.is_dir() else _EXPECTED
         raise InputError(f"{file}: {'is a folder' if file.is_dir() else 'no such file'}.", hint)
     if file.stat().st_size == 0:
-        raise StorageError(f"{file}: is empty.", _WANTED)
+        raise StorageError(f"{file}: is empty.", _EXPECTED)
     kind = type_of(file.name)
     if kind not in (None, "text") or is_packed(file.name):
-        what = "packed" if is_packed(file.name) else kind
-        raise InputError(f"{file}: is not plain text, but {what}.", f"Make a dataset with {build}, and train on that.")
-    if file.suffix.lower() in _MARKED:
-        raise InputError(f"{file}: holds marks beside the text ({file.suffix}).", f"Take these out. {_WANTED}")
+        actual = "packed" if is_packed(file.name) else kind
+        raise InputError(f"{file}: is not plain text, but {actual}.", f"Build a dataset with {build} and train on it.")
+    if file.suffix.lower() in _MARKUP:
+        raise InputError(f"{file}: contains markup ({file.suffix}).", f"Remove the markup. {_EXPECTED}")
     with file.open("rb") as stream:
-        first = stream.read(_LOOKED_AT).decode("utf-8", errors="replace").splitlines(keepends=True)[:-1]
-    if column := column_of_text(first):
-        hint = f"Keep the text alone, as with `cut -f{column} {shlex.quote(str(file))} > text.txt`."
+        lines = stream.read(_SNIFFED_BYTES).decode("utf-8", errors="replace").splitlines(keepends=True)[:-1]
+    if column := column_of_text(lines):
+        hint = f"Keep only the text column, as with `cut -f{column} {shlex.quote(str(file))} > text.txt`."
         raise InputError(f"{file}: is a table.", hint)
     try:
-        shape = shape_of(first)
+        shape = shape_of(lines)
     except ShapeError as error:
         raise InputError(f"{file}: {error}.", error.hint) from error
     if shape.width:
-        note(f"note: {file}: its lines were broken at {shape.width} characters. {build} joins them.")
+        note(f"note: {file}: its lines are wrapped at {shape.width} characters. {build} joins them.")
     return shape
 
 

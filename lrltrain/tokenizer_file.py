@@ -1,8 +1,9 @@
-"""A tokenizer that reads as the model's tokenizer.json says.
+"""Make a tokenizer read text as the model's tokenizer.json specifies.
 
-For most classes transformers 5 makes a tokenizer again from the vocabulary, and leaves out what else the file says: its
-normalizer, what it does before and after, options of its model. transformers 4 takes the file, but for what a class
-has as default where tokenizer_config.json does not say. A model was trained with what the file has.
+For most classes, transformers 5 rebuilds the tokenizer from the vocabulary and ignores the rest of the file: the
+normalizer, the pre-tokenizer and post-processor, and options of its model. transformers 4 reads the file, but replaces
+some settings by the defaults of the class unless tokenizer_config.json states them. Models were trained as the file
+specifies.
 """
 
 import json
@@ -13,7 +14,7 @@ from huggingface_hub import try_to_load_from_cache
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
-# Texts that tell apart what tokenizers do to spaces, digits, letters of several kinds and long or unknown words.
+# Texts that reveal how a tokenizer treats spaces, digits, letters of several scripts, and long or unknown words.
 PROBE = (
     "Un text, scris SIMPLU: cu 12345 de cifre și 3,14.", " spaces  at   both ends ", "a  1", "a\tb\nc",
     "Ĳsselmeer ﬁn ｆｕｌｌ ½ ① ª e\u0301 É", "İstanbul Straße ÇA VA ΣΊΣΥΦΟΣ ЁЖ", "አማርኛ ትርጉም፡ ነው።",  # noqa: RUF001
@@ -31,52 +32,52 @@ STATED = {
 
 
 def read_as_in_file(tokenizer: Any, location: str, revision: str | None) -> int:
-    """Let a fast tokenizer read as its file says; returns how many of the texts of PROBE it read in another way.
+    """Make a fast tokenizer read as its file specifies; return how many texts of PROBE it read differently before.
 
-    What tokenizer_config.json states of letters and of the space before a text holds, as in transformers 4.
+    Statements in tokenizer_config.json about letters and the leading space take precedence, as in transformers 4.
     """
     file, config = (_file_of(location, name, revision) for name in (FILE, CONFIG))
     if file is None:
         return 0
     stated = json.loads(config.read_text("utf-8")) if config else {}
-    wanted = Tokenizer.from_file(str(file))
-    wanted.no_truncation()
-    wanted.no_padding()
-    _as_stated(wanted, stated)
-    here = tokenizer.backend_tokenizer
-    differ = sum(_ids(here, text) != _ids(wanted, text) for text in PROBE)
-    if differ:
-        here.model, here.normalizer, here.pre_tokenizer = wanted.model, wanted.normalizer, wanted.pre_tokenizer
-        if wanted.decoder is not None:
-            here.decoder = wanted.decoder
+    stored = Tokenizer.from_file(str(file))
+    stored.no_truncation()
+    stored.no_padding()
+    _apply_config(stored, stated)
+    backend = tokenizer.backend_tokenizer
+    differing = sum(_ids(backend, text) != _ids(stored, text) for text in PROBE)
+    if differing:
+        backend.model, backend.normalizer, backend.pre_tokenizer = stored.model, stored.normalizer, stored.pre_tokenizer
+        if stored.decoder is not None:
+            backend.decoder = stored.decoder
         if not {"add_bos_token", "add_eos_token"} & stated.keys():
-            here.post_processor = wanted.post_processor
-    return differ
+            backend.post_processor = stored.post_processor
+    return differing
 
 
 def _file_of(location: str, name: str, revision: str | None) -> Path | None:
     if Path(location).is_dir():
-        held: Any = Path(location) / name
-        return held if held.is_file() else None
-    held = try_to_load_from_cache(location, name, revision=revision)
-    return Path(held) if isinstance(held, str) else None
+        path: Any = Path(location) / name
+        return path if path.is_file() else None
+    path = try_to_load_from_cache(location, name, revision=revision)
+    return Path(path) if isinstance(path, str) else None
 
 
 def _ids(backend: Any, text: str) -> list[int]:
-    """Return the tokens of a text; none where a tokenizer that was made wrongly cannot read it."""
+    """Return the token ids of a text; none if a wrongly built tokenizer cannot read it."""
     try:
         return list(backend.encode(text).ids)
-    except Exception:  # noqa: BLE001 -- tokenizers raises nothing narrower
+    except Exception:  # noqa: BLE001 -- tokenizers raises nothing more specific
         return []
 
 
-def _as_stated(wanted: Any, stated: dict[str, Any]) -> None:
-    normalizer, before = wanted.normalizer, wanted.pre_tokenizer
+def _apply_config(backend: Any, stated: dict[str, Any]) -> None:
+    normalizer, pre_tokenizer = backend.normalizer, backend.pre_tokenizer
     if isinstance(normalizer, normalizers.BertNormalizer):
         for key, attribute in STATED.items():
             if key in stated:
                 setattr(normalizer, attribute, stated[key])
-        wanted.normalizer = normalizer
-    if isinstance(before, pre_tokenizers.ByteLevel) and isinstance(stated.get("add_prefix_space"), bool):
-        before.add_prefix_space = stated["add_prefix_space"]
-        wanted.pre_tokenizer = before
+        backend.normalizer = normalizer
+    if isinstance(pre_tokenizer, pre_tokenizers.ByteLevel) and isinstance(stated.get("add_prefix_space"), bool):
+        pre_tokenizer.add_prefix_space = stated["add_prefix_space"]
+        backend.pre_tokenizer = pre_tokenizer

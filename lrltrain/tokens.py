@@ -1,8 +1,8 @@
-"""Plain text as tokens, in which no special token is: `<mask>` and `</s>` in a text are letters like others.
+"""Tokenize plain text without special tokens: `<mask>` and `</s>` in a text are read as ordinary characters.
 
-Tokenizers look for special tokens in a text before anything else, and some have them among the pieces of their
-vocabulary too. So a text that gives one is read by a copy of the tokenizer that knows them under names which no text
-has. All else goes through the tokenizer itself. Pure.
+Tokenizers match special tokens in a text before anything else, and some also have them as pieces of their vocabulary.
+A text that would produce one is therefore read by a copy of the tokenizer in which the special tokens have names that
+occur in no text. All other text is read by the tokenizer itself. Pure.
 """
 
 import copy
@@ -18,21 +18,21 @@ from weakref import WeakKeyDictionary
 from lrldata.errors import ModelError
 
 UNKNOWN = 0.05  # share of unknown tokens at which to warn
-# Of private use: no text means anything by them, and normalizers of tokenizers let them be.
+# Private-use characters: they have no meaning in text, and normalizers of tokenizers keep them.
 _NAME, _PLACE = "\U0010fffd", "\U0010fffc"
-_OURS = str.maketrans(dict.fromkeys((_NAME, _PLACE), "\U0010fffb"))  # of a text that has them all the same
-_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*\Z")
-_A_DAY = "26 Jul 2024"  # which the templates of Llama 3 name where they do not know today's
+_UNMARK = str.maketrans(dict.fromkeys((_NAME, _PLACE), "\U0010fffb"))  # applied to a text that contains them
+_OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*\Z")
+_FIXED_DATE = "26 Jul 2024"  # the date that the templates of Llama 3 use if they do not know today's
 _PARTS = {"%Y": "2024", "%m": "07", "%d": "26", "%B": "July", "%b": "Jul", "%A": "Friday", "%a": "Fri", "%y": "24"}
 _CLOCK = {"%H": "12", "%I": "12", "%M": "00", "%S": "00", "%p": "PM", "%j": "208"}
-_REPLACED = "".join(f"|replace('{code}', '{value}')" for code, value in (_PARTS | _CLOCK).items())
-_ON_A_DAY = f"{{%- macro strftime_now(format='%Y-%m-%d') -%}}{{{{ format{_REPLACED} }}}}{{%- endmacro -%}}"
-_PLACED = re.compile(rf"{_PLACE}(\d+){_PLACE}")
+_REPLACEMENTS = "".join(f"|replace('{code}', '{value}')" for code, value in (_PARTS | _CLOCK).items())
+_FIXED_DATE_MACRO = f"{{%- macro strftime_now(format='%Y-%m-%d') -%}}{{{{ format{_REPLACEMENTS} }}}}{{%- endmacro -%}}"
+_PLACEHOLDER = re.compile(rf"{_PLACE}(\d+){_PLACE}")
 
 
 @dataclass(frozen=True)
 class _Special:
-    """The special tokens of a tokenizer, and a copy of it that finds none of them in a text."""
+    """The special tokens of a tokenizer, and a copy of the tokenizer that finds none of them in a text."""
 
     names: Mapping[str, str]
     ids: frozenset[int]
@@ -42,40 +42,40 @@ class _Special:
 
     @cached_property
     def plain(self) -> Any:
-        """Return the copy, made when it is first needed: large vocabularies take a second."""
-        made = copy.copy(self.wrapper)
-        made._tokenizer = type(self.backend).from_str(json.dumps(_renamed(json.loads(self.backend.to_str()), self)))  # noqa: SLF001 -- there is no other way to exchange it
-        return made
+        """Return the copy, which is made on first use, as a large vocabulary takes a second."""
+        plain = copy.copy(self.wrapper)
+        plain._tokenizer = type(self.backend).from_str(json.dumps(_renamed(json.loads(self.backend.to_str()), self)))  # noqa: SLF001 -- there is no public setter
+        return plain
 
     @cached_property
     def literals(self) -> re.Pattern[str]:
-        """Return what finds special tokens in a text, the longest first as tokenizers do."""
+        """Return a pattern that matches special tokens in a text, longest first as tokenizers do."""
         return re.compile("|".join(map(re.escape, sorted(self.names, key=len, reverse=True))) or r"(?!)")
 
     def in_text(self, text: str) -> bool:
-        """Return whether a special token stands in a text, as it is or in letters of full width."""
-        return any(self.literals.search(each) for each in (text, unicodedata.normalize("NFKC", text)))
+        """Return whether a text contains a special token, literally or in full-width letters."""
+        return any(self.literals.search(form) for form in (text, unicodedata.normalize("NFKC", text)))
 
 
-_KNOWN: WeakKeyDictionary[Any, _Special] = WeakKeyDictionary()
+_CACHE: WeakKeyDictionary[Any, _Special] = WeakKeyDictionary()
 
 
 def encode(tokenizer: Any, texts: Sequence[str] | Sequence[Sequence[str]], **options: Any) -> Any:
-    """Tokenize plain texts, or with `is_split_into_words` lists of words; `options` are those of the tokenizer.
+    """Tokenize plain texts, or lists of words with `is_split_into_words`; `options` are passed to the tokenizer.
 
-    The only special tokens of what comes back are those that the tokenizer puts at the ends, and the unknown one.
+    The result contains no special tokens except those that the tokenizer adds at the ends, and the unknown token.
     """
     special = _special(tokenizer)
-    read = tokenizer(list(texts), **options)
-    if not _finds(special, read, texts, ends=options.get("add_special_tokens", True)):
-        return read
-    return special.plain([_translated(text) for text in texts], **options)
+    encoded = tokenizer(list(texts), **options)
+    if not _has_special(special, encoded, texts, ends=options.get("add_special_tokens", True)):
+        return encoded
+    return special.plain([_without_marks(text) for text in texts], **options)
 
 
 def encode_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], answers: Sequence[str]) -> list[list[int]]:
-    """Tokenize a chat up to where the model is to answer, alone and with each of the answers after it.
+    """Tokenize a chat up to the model's answer, first alone and then followed by each of the answers.
 
-    The chat template of the model writes special tokens; those in a message or an answer are plain text.
+    Special tokens come only from the model's chat template; those in a message or an answer are read as plain text.
     """
     special = _special(tokenizer)
     if not any(map(special.in_text, [*(message["content"] for message in messages), *answers])):
@@ -83,77 +83,78 @@ def encode_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], answers: 
         return list(
             tokenizer([prompt, *(prompt + answer for answer in answers)], add_special_tokens=False)["input_ids"]
         )
-    held: list[str] = []
+    replaced: list[str] = []
 
-    def hold(found: re.Match[str]) -> str:
-        held.append(found[0])
-        return f"{_PLACE}{len(held) - 1}{_PLACE}"
+    def replace(match: re.Match[str]) -> str:
+        replaced.append(match[0])
+        return f"{_PLACE}{len(replaced) - 1}{_PLACE}"
 
     plain = [
-        {**message, "content": special.literals.sub(hold, message["content"].translate(_OURS))} for message in messages
+        {**message, "content": special.literals.sub(replace, message["content"].translate(_UNMARK))}
+        for message in messages
     ]
-    named = special.literals.sub(lambda found: special.names[found[0]], _chat(tokenizer, plain))
-    prompt = _PLACED.sub(lambda found: held[int(found[1])], named)
-    whole = [prompt, *(prompt + answer.translate(_OURS) for answer in answers)]
-    return list(special.plain(whole, add_special_tokens=False)["input_ids"])
+    renamed = special.literals.sub(lambda match: special.names[match[0]], _chat(tokenizer, plain))
+    prompt = _PLACEHOLDER.sub(lambda match: replaced[int(match[1])], renamed)
+    full_texts = [prompt, *(prompt + answer.translate(_UNMARK) for answer in answers)]
+    return list(special.plain(full_texts, add_special_tokens=False)["input_ids"])
 
 
 def _chat(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
-    # A template that knows no thinking does not read that it is off; else a label would stand where thoughts begin.
+    # Templates without thinking ignore `enable_thinking`; in others, a label would take the place of the thoughts.
     options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
-    options["date_string"] = _A_DAY  # as Llama 3 has it; tomorrow it is to be the same prompt
+    options["date_string"] = _FIXED_DATE  # the format of Llama 3; a fixed date keeps the prompt the same every day
     template = tokenizer.get_chat_template()
     if "strftime_now" in template:
-        options["chat_template"] = _ON_A_DAY + template
+        options["chat_template"] = _FIXED_DATE_MACRO + template
     prompt = str(tokenizer.apply_chat_template(list(messages), **options))
     if messages[-1]["content"].strip() not in prompt:
-        raise ModelError("the chat template of the model leaves the text out.", "Use --form completion.")
-    begun = _THOUGHT.search(prompt)  # of a model that always thinks first
-    return f"{prompt.rstrip()}\n\n</{begun[1]}>\n\n" if begun else prompt
+        raise ModelError("the model's chat template omits the text of the message.", "Use --form completion.")
+    thought = _OPEN_THOUGHT.search(prompt)  # for a model that always thinks first
+    return f"{prompt.rstrip()}\n\n</{thought[1]}>\n\n" if thought else prompt
 
 
 def _special(tokenizer: Any) -> _Special:
-    if tokenizer not in _KNOWN:
+    if tokenizer not in _CACHE:
         added = {token.content: number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-        named = added | dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+        specials = added | dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
         unknown = (tokenizer.unk_token_id, tokenizer.unk_token) if tokenizer.unk_token_id is not None else None
-        _KNOWN[tokenizer] = _Special(
-            {token: f"{_NAME}{token}{_NAME}" for token in named if token},
-            frozenset(named.values()) - ({unknown[0]} if unknown else set()),
+        _CACHE[tokenizer] = _Special(
+            {token: f"{_NAME}{token}{_NAME}" for token in specials if token},
+            frozenset(specials.values()) - ({unknown[0]} if unknown else set()),
             unknown,
             tokenizer.backend_tokenizer,
-            copy.copy(tokenizer),  # not the tokenizer, which would be kept for as long as the process runs
+            copy.copy(tokenizer),  # a copy: the tokenizer itself would never leave this weak dictionary
         )
-    return _KNOWN[tokenizer]
+    return _CACHE[tokenizer]
 
 
-def _finds(special: _Special, read: Any, texts: Sequence[str] | Sequence[Sequence[str]], *, ends: bool) -> bool:
-    """Return whether a special token was found in one of the texts. An unknown one may be a letter that is unknown."""
-    found: set[int] = set()
+def _has_special(special: _Special, output: Any, texts: Sequence[str] | Sequence[Sequence[str]], *, ends: bool) -> bool:
+    """Return whether a special token was found in a text; an unknown token counts only if the text spells it out."""
+    ids: set[int] = set()
     if not ends:
-        found = found.union(*read["input_ids"])
+        ids = ids.union(*output["input_ids"])
     else:
-        for each in read.encodings:
-            found.update(number for number, end in zip(each.ids, each.special_tokens_mask, strict=True) if not end)
-    if found & special.ids:
+        for encoding in output.encodings:
+            ids.update(token for token, end in zip(encoding.ids, encoding.special_tokens_mask, strict=True) if not end)
+    if ids & special.ids:
         return True
-    if special.unknown is None or special.unknown[0] not in found:
+    if special.unknown is None or special.unknown[0] not in ids:
         return False
     unknown = re.compile(re.escape(special.unknown[1]))
     words = (word for text in texts for word in ([text] if isinstance(text, str) else text))
-    return any(unknown.search(each) for word in words for each in (word, unicodedata.normalize("NFKC", word)))
+    return any(unknown.search(form) for word in words for form in (word, unicodedata.normalize("NFKC", word)))
 
 
-def _translated(text: str | Sequence[str]) -> str | list[str]:
-    return text.translate(_OURS) if isinstance(text, str) else [word.translate(_OURS) for word in text]
+def _without_marks(text: str | Sequence[str]) -> str | list[str]:
+    return text.translate(_UNMARK) if isinstance(text, str) else [word.translate(_UNMARK) for word in text]
 
 
 def _renamed(tokenizer: dict[str, Any], special: _Special) -> dict[str, Any]:
-    """Return a tokenizer as its file has it, with other names for the special tokens, which keep their ids."""
+    """Return a tokenizer's JSON with new names for the special tokens, which keep their ids."""
     names, model = special.names, tokenizer["model"]
     normalizer = special.backend.normalizer
     survives = normalizer is None or f"{_NAME}x{_NAME}" in normalizer.normalize_str(f"{_NAME}x{_NAME}")
-    tokenizer["added_tokens"] = [_added(token, names, survives=survives) for token in tokenizer["added_tokens"]]
+    tokenizer["added_tokens"] = [_rename_added(token, names, survives=survives) for token in tokenizer["added_tokens"]]
     if isinstance(model["vocab"], list):  # Unigram
         model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
     else:
@@ -161,25 +162,25 @@ def _renamed(tokenizer: dict[str, Any], special: _Special) -> dict[str, Any]:
     if model.get("unk_token"):
         model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
     if "merges" in model:
-        model["merges"] = [pair for pair in model["merges"] if not _makes(names, pair)]
+        model["merges"] = [pair for pair in model["merges"] if not _merges_special(names, pair)]
     return tokenizer
 
 
-def _added(token: Mapping[str, Any], names: Mapping[str, str], *, survives: bool) -> dict[str, Any]:
+def _rename_added(token: Mapping[str, Any], names: Mapping[str, str], *, survives: bool) -> dict[str, Any]:
     if token["content"] not in names:
         return dict(token)
     return {**token, "content": names[token["content"]], "normalized": token["normalized"] and survives}
 
 
-def _makes(names: Iterable[str], pair: str | Sequence[str]) -> bool:
-    """Return whether a merge of BPE is of or into a special token."""
+def _merges_special(names: Iterable[str], pair: str | Sequence[str]) -> bool:
+    """Return whether a BPE merge has a special token as a part or as its result."""
     left, right = pair.split(" ") if isinstance(pair, str) else pair
     return not {left, right, left + right}.isdisjoint(names)
 
 
 def special_tokens_around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Return the special tokens that a tokenizer puts before a text, and those that it puts after it."""
+    """Return the ids of the special tokens that a tokenizer adds before a text, and of those that it adds after it."""
     bare = list(tokenizer("a", add_special_tokens=False)["input_ids"])
-    whole = list(tokenizer("a")["input_ids"])
-    start = next(at for at in range(len(whole)) if whole[at : at + len(bare)] == bare)
-    return whole[:start], whole[start + len(bare) :]
+    full = list(tokenizer("a")["input_ids"])
+    start = next(index for index in range(len(full)) if full[index : index + len(bare)] == bare)
+    return full[:start], full[start + len(bare) :]

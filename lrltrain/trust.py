@@ -1,7 +1,7 @@
-"""A model's files are data: what in them names code to run is refused, before a library reads them. IO.
+"""Refuse models whose files name code to run, before a library reads them. IO.
 
-transformers runs code that a model's configuration names, from its repository or another one: `auto_map`, a kernel for
-attention, a file for generation. By default it asks on standard input, and for some of these it does not ask at all.
+transformers runs code named in a model's configuration, from the model's repository or another one: `auto_map`, an
+attention kernel, a file for generation. By default it asks for permission on standard input, but not in every case.
 """
 
 import json
@@ -30,17 +30,17 @@ _OTHERS = (
     "preprocessor_config.json",
     "video_preprocessor_config.json",
 )
-_GENERATE = "custom_generate/generate.py"  # of a folder on this machine, transformers runs it without a question
-DEEPEST = 64  # levels; a configuration has five or so
+_GENERATE = "custom_generate/generate.py"  # in a local folder, transformers runs it without asking
+DEEPEST = 64  # maximum nesting; real configurations have about five levels
 
 _VERSIONED = re.compile(r"config\.[\w.-]+\.json")
 _CODE = {"auto_map", "auto_mapping", "custom_pipelines", "custom_generate"}
 _CODE_FLAG = re.compile(r"(remote|custom|external)_code")
 _IMPLEMENTATION = re.compile(r"(attn|attention|experts?)_implementation(_internal)?$")
 _KERNEL = re.compile(r"kernel|(^|_)impl(_|$)|implementation")
-# What tokenizers read: transformers 4 takes the file that is named over the model's own. Names of files that nothing
-# reads stand in many configurations, as they were saved: special_tokens_map_file.
-_READ = re.compile(
+# Files that tokenizers read: transformers 4 prefers a file named by such a key to the model's own. Other saved file
+# names, such as special_tokens_map_file, occur in many configurations, but nothing reads them.
+_TOKENIZER_FILE = re.compile(
     r"(vocab|tokenizer|merges|spm|normalizer|emoji|shape|pronunciation|model|lyrics|genres|artists)_file$|_spm$"
 )
 _CLASSES = {
@@ -53,33 +53,34 @@ _CLASSES = {
     "video_processor_type",
     "model_type",
 }
-_CLASS = re.compile(r"[\w-]+(\.\d+)?")  # kosmos-2.5 is a type of transformers' own
+_CLASS = re.compile(r"[\w-]+(\.\d+)?")  # kosmos-2.5 is a model type of transformers
 _ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 _BUILT_IN = {
     *_ATTENTION,
     *(f"paged|{name}" for name in _ATTENTION),
     *(f"{name}_paged" for name in _ATTENTION),
     "paged_attention",
-    "batched_mm",  # of experts
+    "batched_mm",  # for experts
     "grouped_mm",
 }
 
-_HINT = "A model's own code is never run: use a model that transformers has the code of."
-_NOT_ONE = "That is not a configuration of a model; fetch it again, or use another model."
+_HINT = "A model's own code is never run: use a model that transformers supports without it."
+_INVALID = "This is not a valid model configuration; download it again, or use another model."
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A model's own configuration, in which nothing names code, and the commit it is of where it lies on the Hub."""
+    """A model's configuration, which names no code, and its commit if the model is on the Hub."""
 
     config: dict[str, Any]
     commit: str | None
 
 
 def check_files(name: str, location: str, revision: str | None = None) -> Checked:
-    """Read the configurations of a model, in a folder or on the Hub. Raises ModelError that names file and key.
+    """Read and check the configurations of a model, in a folder or on the Hub.
 
-    `name` is what to call the model in messages. Files that are missing are fine; what needs them will say so.
+    `name` is the model's name in messages. A missing file is not an error here: the code that needs it reports it.
+    Raises ModelError, which names the file and key.
     """
     source = _Source(location, revision)
     if source.folder is None and (Path(location).exists() or not HUB_ID.fullmatch(location)):
@@ -89,93 +90,95 @@ def check_files(name: str, location: str, revision: str | None = None) -> Checke
     config = _check(name, CONFIG, source.find(CONFIG))
     for file in _more_configs(name, config):
         path = source.find(file)
-        if path is None:  # found later, it would be read unchecked
-            raise ModelError(f"{name}: {file}, which {CONFIG} names, is missing.", "Fetch the model again.")
+        if path is None:  # a library that finds it later would read it unchecked
+            raise ModelError(f"{name}: {file}, which {CONFIG} names, is missing.", "Download the model again.")
         _check(name, file, path)
     for file in _OTHERS:
         _check(name, file, source.find(file))
     other = _check(name, _ADAPTER, source.find(_ADAPTER)).get("base_model_name_or_path")
-    if other:  # where PEFT is installed, transformers loads that one, which is not checked
+    if other:  # if PEFT is installed, transformers loads that model, which is not checked
         raise ModelError(
-            f"{name}: {_ADAPTER}: base_model_name_or_path is {_short(other)}, another model.", "Name that one."
+            f"{name}: {_ADAPTER}: base_model_name_or_path is {_short(other)}, another model.", "Use that model instead."
         )
     if source.find(_GENERATE):
-        raise ModelError(f"{name}: {_GENERATE} is code that would be run.", _HINT)
+        raise ModelError(f"{name}: {_GENERATE} contains code that transformers would run.", _HINT)
     return Checked(config, source.commit)
 
 
 @contextmanager
 def no_remote_code() -> Iterator[None]:
-    """Have transformers run no code of a model, and not ask whether it may, by whatever way it comes to that.
+    """Prevent transformers from running a model's code, and from asking whether it may, on any code path.
 
-    Afterwards it asks again, as this session may load models of its own.
+    Afterwards it asks again, as the session may load other models.
     """
-    before = dynamic_module_utils.TIME_OUT_REMOTE_CODE
-    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # the seconds that it waits for an answer
+    timeout = dynamic_module_utils.TIME_OUT_REMOTE_CODE
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds to wait for an answer
     try:
         yield
     finally:
-        dynamic_module_utils.TIME_OUT_REMOTE_CODE = before
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = timeout
 
 
 def faults(value: Any, fault_of: Callable[[str, Any], str] | None = None) -> Iterator[str]:
-    """Yield what in a configuration names code, or is otherwise at fault, each with its key, at any depth."""
+    """Yield each fault in a configuration at any depth, with its key; without `fault_of`, values that name code."""
     waiting: list[tuple[str, int, Any]] = [("", 0, value)]
     while waiting:
-        where, depth, each = waiting.pop()
+        path, depth, node = waiting.pop()
         if depth > DEEPEST:
-            yield f"{where} is nested more than {DEEPEST} levels deep"
+            yield f"{path} is nested more than {DEEPEST} levels deep"
             return
-        inner = list(each.items()) if isinstance(each, dict) else []
-        for key, found in inner:
-            fault = (fault_of or _fault)(key, found)
+        children = list(node.items()) if isinstance(node, dict) else []
+        for key, child in children:
+            fault = (fault_of or _fault)(key, child)
             if fault:
-                yield f"{_below(where, key)} {fault}"
-        inner += [(str(number), found) for number, found in enumerate(each)] if isinstance(each, list) else []
-        waiting += [(_below(where, key), depth + 1, found) for key, found in inner if isinstance(found, dict | list)]
+                yield f"{_key_path(path, key)} {fault}"
+        children += [(str(number), child) for number, child in enumerate(node)] if isinstance(node, list) else []
+        waiting += [
+            (_key_path(path, key), depth + 1, child) for key, child in children if isinstance(child, dict | list)
+        ]
 
 
-def _below(where: str, key: str) -> str:
-    return f"{where}.{key}"[-100:] if where else key[-100:]  # for people; a key may have any length
+def _key_path(path: str, key: str) -> str:
+    return f"{path}.{key}"[-100:] if path else key[-100:]  # shortened, as a key may have any length
 
 
 def _fault(key: str, value: Any) -> str:
-    """Say what is wrong with the value of one key; nothing, if it names no code."""
+    """Return what is wrong with the value of a key; an empty string if it names no code."""
     if value is None or value is False:
         return ""
     if (key in _CODE or _CODE_FLAG.search(key)) and any(True for _ in _leaves(value)):
         return "asks for the model's own code to be run"
-    if _IMPLEMENTATION.search(key) and not all(each is None or each in _BUILT_IN for each in _leaves(value)):
+    if _IMPLEMENTATION.search(key) and not all(leaf is None or leaf in _BUILT_IN for leaf in _leaves(value)):
         return f"is {_short(value)}, not an implementation that comes with transformers"
-    if _KERNEL.search(key) and any(isinstance(each, str) and "/" in each for each in _leaves(value)):
+    if _KERNEL.search(key) and any(isinstance(leaf, str) and "/" in leaf for leaf in _leaves(value)):
         return f"is {_short(value)}, which names code on the Hub"
-    if key in _CLASSES and not all(isinstance(each, str) and _CLASS.fullmatch(each) for each in _leaves(value)):
+    if key in _CLASSES and not all(isinstance(leaf, str) and _CLASS.fullmatch(leaf) for leaf in _leaves(value)):
         return f"is {_short(value)}, not a name that transformers knows"
     return ""
 
 
 def _file_fault(folder: Path, key: str, value: Any) -> str:
-    """Say that a key would have a file of this machine read that is not in the model's folder."""
-    for each in _leaves(value) if _READ.search(key) else ():
+    """Return a fault if a key names an existing file outside the model's folder, else an empty string."""
+    for leaf in _leaves(value) if _TOKENIZER_FILE.search(key) else ():
         with suppress(OSError, ValueError):
-            if isinstance(each, str) and Path(each).exists():
-                place = Path(os.path.abspath(each))  # noqa: PTH100 -- files of the Hub's cache are links
+            if isinstance(leaf, str) and Path(leaf).exists():
+                place = Path(os.path.abspath(leaf))  # noqa: PTH100 -- files in the Hub's cache are links
                 if not place.is_relative_to(os.path.abspath(folder)):  # noqa: PTH100
-                    return f"is {_short(each)}, a file of this machine and not of the model"
+                    return f"is {_short(leaf)}, a file on this machine outside the model's folder"
     return ""
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """Yield the values in a value that are neither lists nor objects, an empty text left out."""
+    """Yield the leaves of a nested value: all that are neither lists nor objects nor empty strings."""
     waiting = [value]
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, dict):
-            waiting += each.values()
-        elif isinstance(each, list):
-            waiting += each
-        elif each != "":
-            yield each
+        node = waiting.pop()
+        if isinstance(node, dict):
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+        elif node != "":
+            yield node
 
 
 def _short(value: Any) -> str:
@@ -183,7 +186,7 @@ def _short(value: Any) -> str:
 
 
 class _Source:
-    """Where the files of a model are looked for: a folder, or a repository of the Hub at one commit."""
+    """The location of a model's files: a folder, or a repository on the Hub at one commit."""
 
     def __init__(self, location: str, revision: str | None) -> None:
         self.location = location
@@ -193,59 +196,61 @@ class _Source:
         self._unreachable = False
 
     def find(self, name: str) -> Path | None:
-        """Return where a file lies, None where there is none. Raises OSError if a Hub has no such model."""
+        """Return the path of a file, None if it does not exist. Raises OSError if the Hub has no such model."""
         if self.folder:
             path = self.folder / name
             return path if path.is_file() else None
         try:
-            found = cached_file(
+            cached = cached_file(
                 self.location,
                 name,
                 revision=self.commit or self.revision,
                 local_files_only=self._unreachable,
-                _commit_hash=self.commit,  # what is known to be missing at a commit is not asked for again
+                _commit_hash=self.commit,  # avoids requests for files known to be missing at this commit
             )
         except OSError as error:
             if name == CONFIG:
                 raise
-            # What is in the cache is used where the Hub cannot be reached; one timeout is enough to learn that.
+            # If the Hub is unreachable, cached files are used; wait for a timeout only once.
             self._unreachable = self._unreachable or isinstance(error.__cause__, LocalEntryNotFoundError)
             return None
-        self.commit = self.commit or extract_commit_hash(found, None)
-        return Path(found) if found else None
+        self.commit = self.commit or extract_commit_hash(cached, None)
+        return Path(cached) if cached else None
 
 
 def _check(name: str, file: str, path: Path | None) -> dict[str, Any]:
-    """Return a configuration, which is empty where there is no such file. Raises ModelError."""
+    """Return a checked configuration, empty if the file does not exist. Raises ModelError."""
     if path is None:
         return {}
-    where = f"{name}: {file}"
+    label = f"{name}: {file}"
     if path.stat().st_size > LARGEST:
-        raise ModelError(f"{where}: has more than {LARGEST // 2**20} MB.", _NOT_ONE)
+        raise ModelError(f"{label}: is larger than {LARGEST // 2**20} MB.", _INVALID)
     try:
         config = json.loads(path.read_text("utf-8"))
     except RecursionError as error:
-        raise ModelError(f"{where}: is nested more than {DEEPEST} levels deep.", _NOT_ONE) from error
+        raise ModelError(f"{label}: is nested more than {DEEPEST} levels deep.", _INVALID) from error
     except ValueError as error:
-        raise ModelError(f"{where}: is not JSON: {error}.", _NOT_ONE) from error
+        raise ModelError(f"{label}: is not JSON: {error}.", _INVALID) from error
     if not isinstance(config, dict):
-        raise ModelError(f"{where}: is not a JSON object.", _NOT_ONE)
+        raise ModelError(f"{label}: is not a JSON object.", _INVALID)
     fault = next(faults(config), None)
     if fault:
-        raise ModelError(f"{where}: {fault}.", _HINT)
+        raise ModelError(f"{label}: {fault}.", _HINT)
     fault = next(faults(config, partial(_file_fault, path.parent)), None)
     if fault:
-        raise ModelError(f"{where}: {fault}.", "Take that key out: transformers finds the model's files itself.")
+        raise ModelError(f"{label}: {fault}.", "Remove that key: transformers finds the model's files itself.")
     return config
 
 
 def _more_configs(name: str, config: dict[str, Any]) -> list[str]:
-    """Return the configurations that stand in for config.json in some versions of transformers."""
+    """Return the names of configurations that replace config.json in some versions of transformers."""
     listed = config.get("configuration_files") or []
-    if not isinstance(listed, list) or not all(isinstance(each, str) and len(each) < 100 for each in listed[:100]):
+    if not isinstance(listed, list) or not all(isinstance(file, str) and len(file) < 100 for file in listed[:100]):
         raise ModelError(f"{name}: {CONFIG}: configuration_files is not a list of file names.", _HINT)
-    others = [each for each in listed if each != CONFIG and each.startswith("config.") and each.endswith(".json")]
-    odd = next((each for each in others if not _VERSIONED.fullmatch(each)), None)
-    if odd is not None or len(listed) > 100:
-        raise ModelError(f"{name}: {CONFIG}: configuration_files names {_short(odd)}, no file of this model.", _HINT)
+    others = [file for file in listed if file != CONFIG and file.startswith("config.") and file.endswith(".json")]
+    invalid = next((file for file in others if not _VERSIONED.fullmatch(file)), None)
+    if invalid is not None or len(listed) > 100:
+        raise ModelError(
+            f"{name}: {CONFIG}: configuration_files names {_short(invalid)}, which is not a file of this model.", _HINT
+        )
     return others

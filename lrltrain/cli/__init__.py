@@ -1,8 +1,8 @@
-"""The command `lrltrain`: a module a command, over the functions of the Python API."""
+"""The command `lrltrain`: one module per command, on top of the Python API."""
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
+    """Run the command line. Exit codes: 0 success, 1 failure, 2 invalid usage. Tracebacks appear only with --debug."""
     from lrldata.imports import many_imports
 
     with many_imports():

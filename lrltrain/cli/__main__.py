@@ -1,4 +1,4 @@
-"""`python -m lrltrain.cli`."""
+"""Run `lrltrain` as `python -m lrltrain.cli`."""
 
 from lrltrain.cli import main
 

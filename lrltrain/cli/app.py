@@ -1,4 +1,4 @@
-"""The command `lrltrain`: its commands, each a module beside this one. What needs torch is imported when one runs."""
+"""The subcommands of `lrltrain`, one module each. Modules that need torch are imported only when a command runs."""
 
 from lrldata.cli.run import new_app, run
 from lrltrain.cli.evaluate import eval_command
@@ -7,7 +7,7 @@ from lrltrain.cli.grid import grid_command, status_command
 from lrltrain.cli.prompt import prompt_command
 from lrltrain.cli.report import report_command
 
-app = new_app("lrltrain", "Language adapters: train them, and measure what they did.")
+app = new_app("lrltrain", "Train language adapters and measure their effect.")
 app.command("fit")(fit_command)
 app.command("eval")(eval_command)
 app.command("prompt")(prompt_command)
@@ -17,5 +17,5 @@ app.command("status")(status_command)
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
+    """Run the command line. Exit codes: 0 success, 1 failure, 2 invalid usage. Tracebacks appear only with --debug."""
     run(app, "lrltrain")

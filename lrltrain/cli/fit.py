@@ -1,4 +1,4 @@
-"""`lrltrain fit`."""
+"""The command `lrltrain fit`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,23 +17,27 @@ def fit_command(
     lang: Annotated[
         str | None,
         typer.Option(
-            help="Code or name of the language: ug, uig_Arab, Uyghur; or several: ug,mt,sw.",
+            help="Code or name of a language: ug, uig_Arab or Uyghur; or several: ug,mt,sw.",
             metavar="LANG,LANG",
             autocompletion=complete_languages,
         ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="Source of the dataset in the workspace, or several.", show_default="conceptnet")
+        str | None,
+        typer.Option(help="Source of the dataset in the workspace, or several sources.", show_default="conceptnet"),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Dataset folder or Hub id, in place of the workspace's.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Dataset folder or Hub id, instead of a dataset in the workspace.")
+    ] = None,
     dataset_revision: Annotated[str | None, typer.Option(help="Revision of a dataset on the Hub.")] = None,
     text: Annotated[
-        str | None, typer.Option(help="Plain text instead: FILE,FILE, one sentence or paragraph per line.")
+        str | None,
+        typer.Option(help="Plain text files instead of a dataset: FILE,FILE, with one sentence or paragraph per line."),
     ] = None,
     base: Annotated[
         str | None,
         typer.Option(
-            help="Base model: folder, Hub id, or lrl-mini (built in).",
+            help="Base model: a folder, a Hub id, or lrl-mini (built in).",
             show_default="FacebookAI/xlm-roberta-base",
             autocompletion=complete_from(*BASES),
         ),
@@ -42,15 +46,13 @@ def fit_command(
     base_id: BaseId = None,
     base_folder: Annotated[
         str | None,
-        typer.Option(
-            help="Folder of the base model's adapters below adapters/LANG.", show_default="its id's last part"
-        ),
+        typer.Option(help="Name of the base model's folder in adapters/LANG.", show_default="last part of its id"),
     ] = None,
     variant: Annotated[
         str | None,
         typer.Option(
-            help="Tells an adapter apart from others of its language, base model, source and method.",
-            show_default="of several seeds: seed-N",
+            help="Name that distinguishes adapters of the same language, base model, source and method.",
+            show_default="with several seeds: seed-N",
         ),
     ] = None,
     method: Annotated[
@@ -61,17 +63,20 @@ def fit_command(
             autocompletion=complete_from("seq_bn", "seq_bn_inv", "lora", "full", "fusion"),
         ),
     ] = None,
-    adapters: Annotated[str | None, typer.Option(metavar="DIR,DIR", help="For fusion: adapters made before.")] = None,
+    adapters: Annotated[
+        str | None, typer.Option(metavar="DIR,DIR", help="Fusion: the trained adapters to fuse.")
+    ] = None,
     fuse_invertible: Annotated[
         str | None,
         typer.Option(
-            help="Fusion: use the invertible part of the first adapter, or none: first | none", show_default="first"
+            help="Fusion: which invertible adapter to use: that of the first adapter, or none: first | none",
+            show_default="first",
         ),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Settings of the paper, which other options override: paper-conceptnet | paper-glotcc | paper-llama",
+            help="Settings of the paper, overridden by other options: paper-conceptnet | paper-glotcc | paper-llama",
             autocompletion=complete_from("paper-conceptnet", "paper-glotcc", "paper-llama"),
         ),
     ] = None,
@@ -79,46 +84,49 @@ def fit_command(
     batching: Annotated[
         str | None,
         typer.Option(
-            help="packed: lines share a block but do not attend to each other; joined: they do; line: one line per block.",
+            help="packed: lines share a block without attending to each other | joined: they attend to each other | line: one line per block.",
             show_default="packed",
         ),
     ] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens per block.", show_default="256")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Blocks per batch and process.", show_default="16")] = None,
     accumulate: Annotated[
-        int | None, typer.Option(help="Batches per step, whose gradients are summed.", show_default="1")
+        int | None, typer.Option(help="Batches per step, whose gradients are accumulated.", show_default="1")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the optimizer.", show_default="2000")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of optimizer steps.", show_default="2000")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Peak of the learning rate.", show_default="5e-4; full: 5e-5")
+        float | None, typer.Option(help="Peak learning rate.", show_default="5e-4; full: 5e-5")
     ] = None,
     warmup: Annotated[
-        float | None, typer.Option(help="Share of the steps in which the rate rises.", show_default="0.05")
+        float | None, typer.Option(help="Share of steps in which the learning rate rises.", show_default="0.05")
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay of AdamW.", show_default="0.01")] = None,
     reduction_factor: Annotated[
-        float | None, typer.Option(help="Hidden size divided by bottleneck size.", show_default="16")
+        float | None, typer.Option(help="Hidden size divided by the bottleneck size.", show_default="16")
     ] = None,
-    lora_r: Annotated[int | None, typer.Option(help="Rank of LoRA.", show_default="8")] = None,
-    lora_alpha: Annotated[int | None, typer.Option(help="Scaling of LoRA.", show_default="8")] = None,
+    lora_r: Annotated[int | None, typer.Option(help="LoRA rank.", show_default="8")] = None,
+    lora_alpha: Annotated[int | None, typer.Option(help="LoRA scaling (alpha).", show_default="8")] = None,
     mask_probability: Annotated[
         float | None, typer.Option(help="Share of tokens to predict.", show_default="0.15")
     ] = None,
     whole_word: Annotated[bool | None, typer.Option("--whole-word/--no-whole-word", help="Mask whole words.")] = None,
-    dropout: Annotated[float | None, typer.Option(help="Dropout everywhere.", show_default="the model's")] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Dropout rate of all layers.", show_default="the model's")
+    ] = None,
     seed: Annotated[
         str | None,
-        typer.Option(help="Seed of weights, order and masks, or several.", metavar="N,N", show_default="42"),
+        typer.Option(help="Seed of weights, data order and masks, or several seeds.", metavar="N,N", show_default="42"),
     ] = None,
     eval_every: Annotated[
-        int | None, typer.Option(help="Steps between evaluations, each a checkpoint.", show_default="a tenth")
+        int | None,
+        typer.Option(help="Steps between evaluations, which save checkpoints.", show_default="a tenth of the steps"),
     ] = None,
     eval_blocks: Annotated[
         int | None,
-        typer.Option(help="Blocks of the validation split that are measured, at most.", show_default="1000"),
+        typer.Option(help="Maximum number of blocks of the validation split to evaluate.", show_default="1000"),
     ] = None,
     eval_batch_size: Annotated[
-        int | None, typer.Option(help="Blocks per batch of validation.", show_default="batch size")
+        int | None, typer.Option(help="Blocks per validation batch.", show_default="batch size")
     ] = None,
     precision: Annotated[
         str | None, typer.Option(help="auto | fp32 | bf16 | fp16", show_default="auto: bf16 on a GPU")
@@ -126,24 +134,27 @@ def fit_command(
     torch_compile: Annotated[bool | None, typer.Option("--torch-compile", help="Compile the model.")] = None,
     group: Annotated[
         str | None,
-        typer.Option(help="Of several adapters, how many are trained at once: auto | N.", show_default="auto"),
+        typer.Option(help="How many of several adapters to train at once: auto | N.", show_default="auto"),
     ] = None,
-    tracker: Annotated[str | None, typer.Option(help="tensorboard,trackio,wandb", show_default="none")] = None,
+    tracker: Annotated[
+        str | None, typer.Option(help="Experiment trackers: tensorboard,trackio,wandb", show_default="none")
+    ] = None,
     out: Out = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Where tokenized text is kept.", show_default="the user's cache")
+        Path | None, typer.Option(help="Cache folder for tokenized text.", show_default="the user's cache")
     ] = None,
     config: Config = None,
     dry_run: Annotated[
-        bool | None, typer.Option("--dry-run", help="Say what would run: tokens, steps, parameters, memory, time.")
+        bool | None,
+        typer.Option(
+            "--dry-run", help="Show what would run without training: tokens, steps, parameters, memory, time."
+        ),
     ] = None,
-    overwrite: Annotated[
-        bool | None, typer.Option("--overwrite", "--force", help="Replace what is in the output folder.")
-    ] = None,
+    overwrite: Annotated[bool | None, typer.Option("--overwrite", "--force", help="Replace existing adapters.")] = None,
     resume: Annotated[
         bool | None,
         typer.Option(
-            "--resume", help="Resume an unfinished run even if steps, learning rate and the like have changed."
+            "--resume", help="Resume an unfinished run even if settings such as steps or learning rate have changed."
         ),
     ] = None,
     as_json: Json = False,
@@ -155,8 +166,8 @@ def fit_command(
     from lrltrain.config import load_fit_configs
 
     settings = load_fit_configs(config, flags)
-    for each in settings:
-        find(each.lang)  # a typo should not wait for torch
+    for fit_config in settings:
+        find(fit_config.lang)  # report a typo before importing torch
     progress = Progress(quiet)
     with libraries(progress):
         from lrltrain.cli import tables
@@ -165,12 +176,12 @@ def fit_command(
         from lrltrain.training.processes import first_process
     several = len(settings) > 1
     if settings[0].dry_run:
-        estimated = [estimate(each, progress) for each in settings]
+        estimated = [estimate(fit_config, progress) for fit_config in settings]
         show_or_dump(as_json, estimated if several else estimated[0], *map(tables.estimate, estimated))
         return
     results = fit_all(settings, progress)
     if first_process():
-        told = [each.as_json() for each in results]
-        show_or_dump(as_json, told if several else told[0], *map(tables.fitted, results))
-        if not as_json and all(each.status == "unchanged" for each in results):
-            say("Unchanged: the same text, base model and settings, so nothing was done. --overwrite trains again.")
+        output = [adapter.as_json() for adapter in results]
+        show_or_dump(as_json, output if several else output[0], *map(tables.fitted, results))
+        if not as_json and all(adapter.status == "unchanged" for adapter in results):
+            say("Unchanged: text, base model and settings are the same, so nothing was done. --overwrite trains again.")

@@ -1,4 +1,4 @@
-"""`lrltrain grid` and `lrltrain status`."""
+"""The commands `lrltrain grid` and `lrltrain status`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,47 +12,54 @@ from lrltrain.grid.options import EngineName, Options
 
 
 def grid_command(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/demo.toml.")],
+    recipe: Annotated[Path, typer.Argument(help="Recipe of the study, e.g. recipes/demo.toml.")],
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only these jobs, and what they need: lang=ug,method=lora. May be given again."),
+        typer.Option(help="Run only these jobs and their dependencies: lang=ug,method=lora. Repeatable."),
     ] = None,
-    engine: Annotated[EngineName, typer.Option(help="Processes of this machine, or a Ray cluster.")] = EngineName.LOCAL,
+    engine: Annotated[
+        EngineName, typer.Option(help="Where to run jobs: processes on this machine, or a Ray cluster.")
+    ] = EngineName.LOCAL,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Jobs at once, of the local engine.", show_default="by cores, memory and GPUs"),
+        typer.Option(
+            min=1, help="Number of concurrent jobs of the local engine.", show_default="by cores, memory and GPUs"
+        ),
     ] = None,
     jobs_per_gpu: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="Jobs that share a GPU.",
-            show_default="similar fits as a group, of other jobs as many as there is memory for, at most 4",
+            show_default="similar fits as a group; other jobs as memory allows, at most 4",
         ),
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(help="Of a Ray cluster: auto | HOST:PORT.", show_default="RAY_ADDRESS, or one made here"),
+        typer.Option(
+            help="Address of a Ray cluster: auto | HOST:PORT.", show_default="RAY_ADDRESS, or a new local cluster"
+        ),
     ] = None,
-    retries: Annotated[int, typer.Option(min=0, help="How often a job that failed is tried again.")] = 1,
+    retries: Annotated[int, typer.Option(min=0, help="How often to retry a failed job.")] = 1,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Read every finished file and compare its hash, not its size and time alone."),
+        typer.Option("--verify", help="Check finished files by hash, not only by size and time."),
     ] = False,
     out: Annotated[
         str | None, typer.Option(help="The workspace.", show_default="the recipe's, or lrl-workspace")
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Where dumps, indexes and tokens are kept.", show_default="the recipe's, or the user's"),
+        typer.Option(help="Cache folder for dumps, indexes and tokens.", show_default="the recipe's, or the user's"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the jobs as a tree, with GPU hours and bytes, and do nothing.")
+        bool,
+        typer.Option("--dry-run", help="Print the jobs as a tree, with GPU hours and bytes, without running them."),
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a whole study: datasets, adapters, scores, report. Finished jobs are skipped: run it again to resume."""
+    """Run a whole study: datasets, adapters, scores and report. Run the same command again to resume."""
     from lrltrain.grid import show
     from lrltrain.grid.config import load_grid_config
     from lrltrain.grid.grid import grid, planned
@@ -87,12 +94,12 @@ def status_command(
     cache: Annotated[Path | None, typer.Option(help="The cache folder of the grid.", show_default="the user's")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say where a grid stands: done, running, failed, left, and how long it will take."""
+    """Show the status of a grid: jobs that are done, running, failed and left, and the remaining time."""
     from platformdirs import user_cache_path
 
     from lrltrain.grid import show
     from lrltrain.grid.records import records_of
 
     records = records_of(workspace, cache or user_cache_path("lrl"))
-    drawn, value = show.status(*records.read_plan(), records)
-    show_or_dump(as_json, value, drawn)
+    output, value = show.status(*records.read_plan(), records)
+    show_or_dump(as_json, value, output)

@@ -1,4 +1,4 @@
-"""Options that commands share, and how what was typed becomes settings."""
+"""Options and imports that the commands share."""
 
 import os
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from lrldata.progress import Progress
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars, no log lines.")]
 Out = Annotated[Path | None, typer.Option(help="The workspace.", show_default="lrl-workspace")]
 BaseRevision = Annotated[str | None, typer.Option(help="Revision of the base model on the Hub.")]
-BaseId = Annotated[str | None, typer.Option(help="Public id of a base model that is given as a folder.")]
-BASES = ("lrl-mini", "FacebookAI/xlm-roberta-base", "google-bert/bert-base-multilingual-cased")  # to complete
+BaseId = Annotated[str | None, typer.Option(help="Public id of a base model given as a folder.")]
+BASES = ("lrl-mini", "FacebookAI/xlm-roberta-base", "google-bert/bert-base-multilingual-cased")  # for shell completion
 
 
 @contextmanager
 def libraries(progress: Progress) -> Iterator[None]:
-    """Import what is slow, and say what to install where it is missing."""
+    """Import slow libraries with a progress message. Raises UsageError if a library is not installed."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
         with progress.waiting("Loading libraries"), many_imports():

@@ -1,4 +1,4 @@
-"""`lrltrain report`."""
+"""The command `lrltrain report`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,12 +19,15 @@ def report_command(
     workspace: Annotated[str, typer.Argument(help="The workspace: a folder, or s3://BUCKET/FOLDER.")] = "lrl-workspace",
     out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="WORKSPACE/report")] = None,
     against: Annotated[
-        str, typer.Option(help="What changes are against: a method (lora), a model (gpt-4), or both (gpt-4:prompt-0).")
+        str,
+        typer.Option(
+            help="Reference to compare scores with: a method (lora), a model (gpt-4), or both (gpt-4:prompt-0)."
+        ),
     ] = "none",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write tables, plots and a page of all scores, with intervals, marking gains that are larger than chance."""
+    """Write tables, plots and a page of all scores with confidence intervals, marking changes that exceed chance."""
     from rich.markdown import Markdown
 
     from lrldata.remote import opened
@@ -36,11 +39,11 @@ def report_command(
         from lrltrain.reporting.report import MADE_OF, is_read, report
     with opened(workspace, MADE_OF, [] if out else ["report"], wanted=is_read) as folder, progress.waiting("Counting"):
         reported = report(folder, out, against=Reference(against))
-    if told := unfinished(folder):
-        note(f"note: {told}, so that tables may lack scores; `lrltrain status {workspace}` names them.")
-    shown = f"{reported.scores} scores; of {reported.compared} comparisons {reported.gains} are gains and "
-    shown += f"{reported.losses} losses by more than chance.\n"
-    shown += f"{reported.page}: open it in a browser; it works offline."
+    if warning := unfinished(folder):
+        note(f"note: {warning}, so tables may lack scores; `lrltrain status {workspace}` lists them.")
+    summary = f"{reported.scores} scores; of {reported.compared} comparisons, {reported.gains} are gains and "
+    summary += f"{reported.losses} are losses that exceed chance.\n"
+    summary += f"{reported.page}: open it in a browser; it works offline."
     written = printable((reported.page.parent / "results.md").read_text("utf-8").rstrip())
-    tables = Text(written) if Screen().width == UNLIMITED else Markdown(written)  # which centres titles
-    show_or_dump(as_json, reported.as_json(), Group(tables, "", shown))
+    tables = Text(written) if Screen().width == UNLIMITED else Markdown(written)  # Markdown centres titles
+    show_or_dump(as_json, reported.as_json(), Group(tables, "", summary))

@@ -1,4 +1,4 @@
-"""Rich tables of what the commands of `lrltrain` return, for people."""
+"""Rich tables that show the results of `lrltrain` commands in a terminal."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from lrltrain.training.corpus import Counts
 
 
 def fitted(result: Adapter) -> Table:
-    """Show an adapter that was made."""
+    """Return a table that describes a trained adapter."""
     trained = result.manifest["trained"]
-    drawn = table("Adapter", "", "")
+    rich_table = table("Adapter", "", "")
     packed, longest = Counts(**trained["corpus"]["train"]), result.manifest["settings"]["max_length"]
     share = trained["parameters"] / trained["parameters_of_base"]
     rows = {
@@ -34,80 +34,82 @@ def fitted(result: Adapter) -> Table:
         "folder": str(result.path),
     }
     for name, value in rows.items():
-        drawn.add_row(name, value)
-    return drawn
+        rich_table.add_row(name, value)
+    return rich_table
 
 
 def estimate(estimated: Mapping[str, Any]) -> Table:
-    """Show what a fit would do."""
-    drawn = table("What would run", "", "")
+    """Return a table that describes what a fit would do."""
+    rich_table = table("Planned run", "", "")
     for name, value in estimated.items():
         if name.endswith("bytes"):
-            drawn.add_row(name.removesuffix("_bytes").replace("_", " "), size(value))
+            rich_table.add_row(name.removesuffix("_bytes").replace("_", " "), size(value))
         elif name == "seconds":
-            drawn.add_row("time, about", f"{value / 60:,.1f} min")
+            rich_table.add_row("estimated time", f"{value / 60:,.1f} min")
         else:
-            drawn.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
-    return drawn
+            rich_table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+    return rich_table
 
 
 def scores(results: Sequence[Score]) -> Table:
-    """Show perplexities before and after, with their confidence intervals."""
+    """Return a table of perplexities with and without adapters, with confidence intervals."""
     first = results[0]
     title = f"{first.metric}, {first.data}, {first.sentences:,} sentences"
-    columns = ("model", "perplexity", "95 % interval", "to the base's")
-    drawn = table(title, *columns, numbers=columns[1:])
+    columns = ("model", "perplexity", "95 % interval", "ratio to base")
+    rich_table = table(title, *columns, numbers=columns[1:])
     shown: set[tuple[str, str]] = set()
     methods = Counter((score.language, score.base, score.method) for score in results)
     for score in results:
-        alone = f"{score.language}: {score.base}"
+        base_label = f"{score.language}: {score.base}"
         if score.before and (score.language, score.base) not in shown:
-            drawn.add_row(alone, f"{score.before.value:,.2f}", _ends(score.before), "")
+            rich_table.add_row(base_label, f"{score.before.value:,.2f}", _ends(score.before), "")
         shown.add((score.language, score.base))
-        alike = methods[score.language, score.base, score.method] > 1
-        own = (score.adapter or "").startswith(f"{score.language}_".replace("-", "_"))
+        several = methods[score.language, score.base, score.method] > 1
+        has_default_name = (score.adapter or "").startswith(f"{score.language}_".replace("-", "_"))
         name = (
-            f"{score.language}: with {score.method if own and not alike else score.adapter}" if score.adapter else alone
+            f"{score.language}: with {score.method if has_default_name and not several else score.adapter}"
+            if score.adapter
+            else base_label
         )
-        against = f"{score.ratio.value:.3f} ({_ends(score.ratio, 3)})" if score.ratio else ""
-        drawn.add_row(name, f"{score.after.value:,.2f}", _ends(score.after), against)
-    return drawn
+        ratio = f"{score.ratio.value:.3f} ({_ends(score.ratio, 3)})" if score.ratio else ""
+        rich_table.add_row(name, f"{score.after.value:,.2f}", _ends(score.after), ratio)
+    return rich_table
 
 
 def task_scores(results: Sequence[TaskScore]) -> Table:
-    """Show the scores of tasks, their mean and standard deviation over seeds, and what test sets share."""
+    """Return a table of task scores: mean and standard deviation over seeds, and the overlap of test sets with data."""
     numbers = ("mean ± sd", "n")
-    drawn = table(
+    rich_table = table(
         "Tasks", "language", "method", "task", "metric", *numbers, "test in train", "in corpus", numbers=numbers
     )
-    rows = Counter(_row(each) for each in results)
-    for each in results:
-        told, adapter = each.as_json(), each.runs[0].manifest["adapter"]
-        spread = f" ± {each.sd:.3f}" if each.sd is not None else ""
-        method = f"{told['method']} ({told['source']})" if told["source"] else told["method"]
+    rows = Counter(_row(score) for score in results)
+    for score in results:
+        values, adapter = score.as_json(), score.runs[0].manifest["adapter"]
+        spread = f" ± {score.sd:.3f}" if score.sd is not None else ""
+        method = f"{values['method']} ({values['source']})" if values["source"] else values["method"]
         if adapter and (
-            rows[_row(each)] > 1 or not adapter["name"].startswith(f"{told['language']}_".replace("-", "_"))
+            rows[_row(score)] > 1 or not adapter["name"].startswith(f"{values['language']}_".replace("-", "_"))
         ):
-            method = f"{told['method']} ({adapter['name']})"
-        shared = told["overlap"]["test_in_train"]
-        found = told["contamination"]
-        drawn.add_row(
-            told["language"],
+            method = f"{values['method']} ({adapter['name']})"
+        overlap = values["overlap"]["test_in_train"]
+        contamination = values["contamination"]
+        rich_table.add_row(
+            values["language"],
             method,
-            f"{told['task']} ({told['data']})",
-            told["metric"].replace("_", "-"),
-            f"{each.mean:.3f}{spread}",
-            str(told["n"]),
-            f"{shared['exact']} + {shared['near'] - shared['exact']} near of {shared['items']:,}",
-            f"{found['found']} of {found['items']:,}" if found else "",
+            f"{values['task']} ({values['data']})",
+            values["metric"].replace("_", "-"),
+            f"{score.mean:.3f}{spread}",
+            str(values["n"]),
+            f"{overlap['exact']} + {overlap['near'] - overlap['exact']} near of {overlap['items']:,}",
+            f"{contamination['found']} of {contamination['items']:,}" if contamination else "",
         )
-    return drawn
+    return rich_table
 
 
 def _row(score: TaskScore) -> tuple[str, ...]:
-    """Return what tells one line of the table from another, unless adapters are named."""
-    told = score.as_json()
-    return tuple(str(told[key]) for key in ("language", "base", "method", "source", "task", "data"))
+    """Return the cells that distinguish rows of the table if adapters are not shown."""
+    values = score.as_json()
+    return tuple(str(values[key]) for key in ("language", "base", "method", "source", "task", "data"))
 
 
 def _ends(value: Interval, digits: int = 2) -> str:

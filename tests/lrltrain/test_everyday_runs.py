@@ -329,7 +329,7 @@ def test_a_tokenizer_without_what_is_needed_is_refused(tokenizer: Any) -> None:
     tokenizer.pad_token = None
     check_tokenizer("mini", tokenizer, config_of(), masked=True)  # it pads with the token that ends a text
     tokenizer.eos_token = None
-    with pytest.raises(ModelError, match="neither a padding token nor one that ends a text"):
+    with pytest.raises(ModelError, match="neither a padding token nor an end-of-text token"):
         check_tokenizer("mini", tokenizer, config_of(), masked=False)
     tokenizer.mask_token = None
     with pytest.raises(ModelError, match="no mask token"):

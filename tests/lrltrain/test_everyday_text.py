@@ -200,7 +200,7 @@ def test_a_chat_template_that_begins_a_thought_or_leaves_the_text_out_is_noticed
     tokenizer.chat_template = (
         "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}"
     )
-    with pytest.raises(ModelError, match="leaves the text out"):
+    with pytest.raises(ModelError, match="omits the text"):
         encode_chat(tokenizer, [{"role": "user", "content": "Ce este?"}], ["sport"])
 
 
@@ -268,9 +268,9 @@ def test_a_dataset_of_the_hub_is_known_by_its_texts_and_the_commit_that_was_read
 def test_columns_without_a_text_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     numbers = Dataset.from_dict({"text": [1, 2]})
     for train, message in (
-        (texts(None, None), "every text is null"),
-        (Dataset.from_dict({"text": [None]}), "every text is null"),
-        (numbers, "not of texts \\(int64\\)"),
+        (texts(None, None), "holds only nulls"),
+        (Dataset.from_dict({"text": [None]}), "holds only nulls"),
+        (numbers, "does not hold strings \\(int64\\)"),
         (Dataset.from_dict({"other": ["a"]}), "no column `text`"),
     ):
         on_hub(monkeypatch, train=train, validation=texts("a"))
@@ -471,7 +471,7 @@ def test_sentences_that_are_cut_are_counted() -> None:
         ("a.jsonl", '{"text": "Bonġu"}\n', "is not plain text, but jsonl.*lrldata build --lang CODE --source web"),
         ("a.tsv", "id\ttext\n", "is not plain text, but tsv"),
         ("a.txt.gz", "x", "is not plain text, but packed"),
-        ("a.tmx", "1\n00:01 --> 00:02\nBonġu\n", r"holds marks beside the text \(\.tmx\)"),
+        ("a.tmx", "1\n00:01 --> 00:02\nBonġu\n", r"contains markup \(\.tmx\)"),
         ("a.txt", "".join(f"{n}\tBonġu {n}\n" for n in range(9)), r"is a table.*cut -f2 /.*a\.txt"),
         ("b.txt", b"PK\x03\x04\xff", r"is a \.zip archive, or a file of Word"),
         ("c.txt", "Bonġu".encode("utf-16"), "in UTF-16.*iconv -f UTF-16"),
@@ -518,4 +518,4 @@ def test_numbers_of_lines_are_not_trained_on_and_broken_lines_are_told(
     prose = " ".join(f"Il-bniedem mar il-belt numru {number} biex jixtri ħobż." for number in range(60))
     (tmp_path / "book.txt").write_text(textwrap.fill(prose, 70), "utf-8")
     open_text(FitConfig(lang="mt", text=[tmp_path / "book.txt"]), find("mt"))
-    assert re.search(r"book.txt: its lines were broken at \d\d characters. .lrldata build", capsys.readouterr().err)
+    assert re.search(r"book.txt: its lines are wrapped at \d\d characters. .lrldata build", capsys.readouterr().err)

@@ -83,7 +83,7 @@ REFUSED = [
     ("processor_config.json", {"auto_map": OWN}, "auto_map asks for"),
     ("adapter_config.json", {"auto_mapping": {"parent_library": "planted"}}, "auto_mapping asks for"),
     ("adapter_config.json", {"base_model_name_or_path": "org/other"}, "base_model_name_or_path is"),
-    ("custom_generate/generate.py", None, "is code that would be run"),
+    ("custom_generate/generate.py", None, "contains code that transformers would run"),
 ]
 FINE = [
     {"auto_map": None},
@@ -120,7 +120,7 @@ def test_a_tokenizer_does_not_read_other_files_of_this_machine(
     told = json.loads((mini / TOKENIZER).read_text("utf-8"))
     for named in (str(tmp_path / "keys.txt"), "keys.txt", f"{mini}/{os.path.relpath(tmp_path, mini)}/keys.txt"):
         (mini / TOKENIZER).write_text(json.dumps(told | {key: named}), "utf-8")
-        with pytest.raises(ModelError, match=f"{key} is .*a file of this machine and not of the model"):
+        with pytest.raises(ModelError, match=f"{key} is .*a file on this machine outside the model's folder"):
             find_base(str(mini))
     (mini / TOKENIZER).write_text(json.dumps(told | {key: str(mini / "tokenizer.json")}), "utf-8")
     find_base(str(mini))
@@ -212,7 +212,7 @@ def test_a_model_with_a_word_for_its_attention_is_loaded(mini: Path) -> None:
         ("[" * 100_000, "is nested more than"),
         ('{"a": ' * (DEEPEST + 2) + "1" + "}" * (DEEPEST + 2), "is nested more than"),
         ('{"a": ' + "[" * (DEEPEST + 2) + "]" * (DEEPEST + 2) + "}", "is nested more than"),
-        (" " * (LARGEST + 1), "has more than"),
+        (" " * (LARGEST + 1), "is larger than"),
         ("[1]", "is not a JSON object"),
         ("{", "is not JSON"),
         ('{"a": ' + "9" * 5_000 + "}", "is not JSON"),
