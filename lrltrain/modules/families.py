@@ -1,4 +1,4 @@
-"""Where adapters go in the models of a family, and what those places are called in the files of `adapters`."""
+"""The places of adapters in each model family, and the names of these places in the files of `adapters`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,14 +11,14 @@ from lrldata.errors import ModelError
 
 @dataclass(frozen=True)
 class Family:
-    """The places of a family; paths are from the base model, or from one of its layers.
+    """The places of adapters in a model family, as paths from the base model or from one of its layers.
 
-    `placement` says where a bottleneck A is, with s the sum of a feed-forward block's output h and its input x:
-    `post_norm` models (BERT) compute LN(s + A(LN(s))), `pre_norm` models (LLaMA) s + A(s), and `sandwich` models
-    (Gemma 2 and 3) x + LN(h + A(LN(s))). In `inner` models (ModernBERT) x is the block's input after its norm, as
-    `adapters` has it, and the layer adds h + A(s) to what it had before. `before` is given x, and `projection` gives
-    h. `bottleneck` is the module under which `adapters` keeps it in files. Where one matrix gives queries, keys and
-    values, it stands under both `queries` and `values`.
+    `placement` says where a bottleneck A is applied. Let s be the sum of a feed-forward block's output h and its input
+    x: `post_norm` models (BERT) compute LN(s + A(LN(s))), `pre_norm` models (LLaMA) s + A(s), and `sandwich` models
+    (Gemma 2 and 3) x + LN(h + A(LN(s))). In `inner` models (ModernBERT), x is the block's input after its norm, as in
+    `adapters`, and the layer adds h + A(s) to its residual. The module `before` receives x, and `projection` returns h.
+    `bottleneck` is the module that contains the bottleneck in files of `adapters`. If one matrix produces queries, keys
+    and values, `queries` and `values` are the same.
     """
 
     layers: str
@@ -30,11 +30,11 @@ class Family:
     norm: str = ""
     before: str = ""
     projection: str = ""
-    base: str = ""  # where the base model is in one with a head, if transformers does not say so
+    base: str = ""  # path of the base model in a model with a head, if transformers' `base_model` is another module
 
     @property
     def joined(self) -> bool:
-        """Return whether one matrix gives queries, keys and values."""
+        """Return whether one matrix produces queries, keys and values."""
         return self.queries == self.values
 
 
@@ -105,35 +105,35 @@ FAMILIES: dict[str, Family] = {  # by `model_type` of config.json
 
 
 def family_of(model: Any) -> Family:
-    """Return the family of a transformers model. Raises ModelError that names those that are supported."""
+    """Return the family of a transformers model. Raises ModelError, which lists the supported families."""
     return family_named(model.config.model_type, model.config.name_or_path or "the model")
 
 
 def family_named(kind: str, name: str) -> Family:
-    """Return the family of models of a type, as `family_of` does."""
+    """Return the family of a model type, as `family_of` does; `name` is the model's name in messages."""
     family = FAMILIES.get(kind)
     if family is None:
         raise ModelError(
-            f"{name}: adapters cannot be put into models of type {kind!r}.",
-            f"Supported are {', '.join(FAMILIES)}; `lrltrain fit --method full` needs no support.",
+            f"{name}: adapters are not supported for models of type {kind!r}.",
+            f"Supported types: {', '.join(FAMILIES)}. `lrltrain fit --method full` works with any type.",
         )
     return family
 
 
 def base_of(model: Any) -> Any:
-    """Return the base model of a transformers model, which may be itself."""
+    """Return the base model of a transformers model, which may be the model itself."""
     family = FAMILIES.get(model.config.model_type)
     inner = getattr(model, family.base, None) if family and family.base else None
     return model.base_model if inner is None else inner
 
 
 def layers_of(model: Any, family: Family) -> Iterator[tuple[int, nn.Module]]:
-    """Yield the layers of a model with their numbers."""
+    """Yield the layers of a model with their numbers. Raises ModelError if the model has none."""
     try:
         layers = base_of(model).get_submodule(family.layers)
-    except AttributeError as error:  # as PEFT's models wrap others
+    except AttributeError as error:  # PEFT's models wrap others, for example
         raise ModelError(
-            f"{type(model).__name__}: has no {family.layers}, as models of type {model.config.model_type} have.",
-            "Give the model of transformers itself; what wraps it, as PEFT does, comes after load_adapter.",
+            f"{type(model).__name__}: has no {family.layers}, which models of type {model.config.model_type} have.",
+            "Give the transformers model itself; wrap it, as PEFT does, only after load_adapter.",
         ) from error
     yield from enumerate(layers)

@@ -1,4 +1,4 @@
-"""Adapters in the files of `adapters`: adapter_config.json, pytorch_adapter.bin and adapter.safetensors. IO."""
+"""Read and write the files of `adapters`: adapter_config.json, pytorch_adapter.bin and adapter.safetensors. IO."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from lrltrain.modules.settings import VERSION, LowRanks, Settings, read_settings
 CONFIG, WEIGHTS, SAFE_WEIGHTS = "adapter_config.json", "pytorch_adapter.bin", "adapter.safetensors"
 FUSION_CONFIG, FUSION_WEIGHTS = "adapter_fusion_config.json", "pytorch_model_adapter_fusion.bin"
 SAFE_FUSION_WEIGHTS = "model_adapter_fusion.safetensors"
-_FUSION = {  # what `adapters` writes for its dynamic AdapterFusion, which is the one that is computed here
+_FUSION = {  # what `adapters` writes for its dynamic AdapterFusion, the only kind that is implemented here
     "dropout_prob": None,
     "key": True,
     "query": True,
@@ -33,11 +33,11 @@ _FUSION = {  # what `adapters` writes for its dynamic AdapterFusion, which is th
     "value_before_softmax": True,
     "value_initialized": True,
 }
-_AGAIN = "Fetch it again, or make it again with `lrltrain fit`."
+_RESTORE = "Download it again, or train it again with `lrltrain fit`."
 
 
 def save_adapter(folder: Path, model: Any, stack: AdapterStack, number: int = 0) -> None:
-    """Write one adapter of a stack, in both formats of weights, and LoRA for PEFT too; the folder must exist."""
+    """Write one adapter of a stack in both weight formats, and LoRA also for PEFT; the folder must exist."""
     name = stack.names[number]
     settings = stack.settings.as_json()
     _write_config(folder / CONFIG, model, name=name, config=settings)
@@ -53,38 +53,40 @@ def save_adapter(folder: Path, model: Any, stack: AdapterStack, number: int = 0)
 
 
 def load_adapter_files(folder: Path, model: Any, name: str | None = None) -> AdapterStack:
-    """Read an adapter of a folder, for `insert`, under its own name or another. Raises ModelError."""
+    """Read an adapter from a folder, for `insert`, under its own name or `name`. Raises ModelError."""
     config = read_config(folder / CONFIG)
-    own = str(config.get("name", ""))
+    stored_name = str(config.get("name", ""))
     settings = read_settings(config.get("config"), f"{folder}/{CONFIG}")
-    _check_base(folder, model, config)
+    _check_model(folder, model, config)
     path, weights = _read_weights(folder, (SAFE_WEIGHTS, WEIGHTS))
     _check_size(path, weights, settings, int(model.config.hidden_size))
-    stack = AdapterStack(model, settings, [name or own])
-    _fill(path, weights, model, config, dict(_parameters(stack, family_of(model), own)))
+    stack = AdapterStack(model, settings, [name or stored_name])
+    _fill(path, weights, model, config, dict(_parameters(stack, family_of(model), stored_name)))
     return stack
 
 
-def _own_base(config: Mapping[str, Any]) -> str:
-    return f"Use its own base model, {config.get('model_name')}."
+def _base_hint(config: Mapping[str, Any]) -> str:
+    return f"Use the base model that it was trained on, {config.get('model_name')}."
 
 
-def _check_base(folder: Path, model: Any, config: Mapping[str, Any]) -> None:
-    """Raise ModelError where an adapter is of another kind or width of model."""
-    own_base = _own_base(config)
-    kind, given = config.get("model_type"), model.config.model_type
-    if kind not in (None, given):
-        raise ModelError(f"{folder}: was trained in a model of type {kind}, and this one is of type {given}.", own_base)
-    hidden, here = config.get("hidden_size"), model.config.hidden_size
-    if hidden != here:
+def _check_model(folder: Path, model: Any, config: Mapping[str, Any]) -> None:
+    """Raise ModelError if an adapter was trained in a model of another type or hidden size."""
+    hint = _base_hint(config)
+    kind, actual_kind = config.get("model_type"), model.config.model_type
+    if kind not in (None, actual_kind):
         raise ModelError(
-            f"{folder}: was trained in a model of hidden size {hidden}, and this one has {here}.",
-            own_base,
+            f"{folder}: was trained in a model of type {kind}, but this one is of type {actual_kind}.", hint
+        )
+    hidden, actual_hidden = config.get("hidden_size"), model.config.hidden_size
+    if hidden != actual_hidden:
+        raise ModelError(
+            f"{folder}: was trained in a model of hidden size {hidden}, but this one has {actual_hidden}.",
+            hint,
         )
 
 
 def _check_size(path: Path, weights: Mapping[str, Tensor], settings: Settings, hidden: int) -> None:
-    """Raise ModelError, before memory is taken, where one matrix would have more weights than there are in the file."""
+    """Raise ModelError, before memory is allocated, if a single matrix would have more weights than the file holds."""
     if isinstance(settings, LowRanks):
         width: float = settings.rank
     else:
@@ -92,12 +94,12 @@ def _check_size(path: Path, weights: Mapping[str, Tensor], settings: Settings, h
         if settings.invertible:
             width = max(width, hidden / 2 / settings.invertible_reduction_factor)
     if width * (hidden // 2) > sum(value.numel() for value in weights.values()):
-        raise ModelError(f"{path}: lacks weights: by {CONFIG} its layers are {width:,.0f} wide.", _AGAIN)
+        raise ModelError(f"{path}: lacks weights: according to {CONFIG}, its layers have width {width:,.0f}.", _RESTORE)
 
 
 def save_fusion(folder: Path, model: Any, fused: FusedStack) -> None:
-    """Write the fusion's own weights, and each of its adapters in adapters/NAME."""
-    homes = [inside(folder, f"adapters/{name}") for name in fused.names]  # refused before anything is written
+    """Write the fusion's own weights, and each of its adapters to adapters/NAME."""
+    folders = [inside(folder, f"adapters/{name}") for name in fused.names]  # raises an error before anything is written
     name = ",".join(fused.names)
     _write_config(folder / FUSION_CONFIG, model, name=name, adapter_names=fused.names, config=_FUSION)
     prefix = _prefix(model)
@@ -107,66 +109,68 @@ def save_fusion(folder: Path, model: Any, fused: FusedStack) -> None:
     }
     save_file(weights, folder / SAFE_FUSION_WEIGHTS)
     torch.save(weights, folder / FUSION_WEIGHTS)
-    for inner, member in zip(homes, fused.members, strict=True):
-        inner.mkdir(parents=True, exist_ok=True)
-        save_adapter(inner, model, member)
+    for member_folder, member in zip(folders, fused.members, strict=True):
+        member_folder.mkdir(parents=True, exist_ok=True)
+        save_adapter(member_folder, model, member)
 
 
 def load_fusion(folder: Path, model: Any) -> FusedStack:
-    """Read a fusion with its adapters. Raises ModelError."""
+    """Read a fusion and its adapters. Raises ModelError."""
     config = read_config(folder / FUSION_CONFIG)
-    odd = next((key for key, value in dict(config.get("config") or {}).items() if value != _FUSION.get(key)), None)
-    if odd is not None:
-        raise ModelError(f"{folder}/{FUSION_CONFIG}: {odd} is not as AdapterFusion has it here.", _AGAIN)
+    unsupported = next(
+        (key for key, value in dict(config.get("config") or {}).items() if value != _FUSION.get(key)), None
+    )
+    if unsupported is not None:
+        raise ModelError(f"{folder}/{FUSION_CONFIG}: {unsupported} has a value that is not supported here.", _RESTORE)
     name = str(config.get("name", ""))
-    names = [str(each) for each in config.get("adapter_names") or name.split(",")]
-    inner = [file.parent for file in sorted((folder / "adapters").glob(f"*/{CONFIG}"))]
-    folders = {read_config(each / CONFIG).get("name"): each for each in inner}
-    missing = next((each for each in names if each not in folders), None)
+    names = [str(member) for member in config.get("adapter_names") or name.split(",")]
+    member_folders = [file.parent for file in sorted((folder / "adapters").glob(f"*/{CONFIG}"))]
+    folders = {read_config(path / CONFIG).get("name"): path for path in member_folders}
+    missing = next((member for member in names if member not in folders), None)
     if missing is not None:
-        raise ModelError(f"{folder}: the adapter {missing!r}, which is fused, is missing in adapters/.", _AGAIN)
-    _check_base(folder, model, config)
-    fused = FusedStack(model, [load_adapter_files(folders[each], model) for each in names])
+        raise ModelError(f"{folder}: the fused adapter {missing!r} is missing in adapters/.", _RESTORE)
+    _check_model(folder, model, config)
+    fused = FusedStack(model, [load_adapter_files(folders[member], model) for member in names])
     parameters = dict(_fusion_parameters(fused, family_of(model), name))
     _fill(*_read_weights(folder, (SAFE_FUSION_WEIGHTS, FUSION_WEIGHTS)), model, config, parameters)
     return fused
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read adapter_config.json or one of its kin. Raises ModelError."""
+    """Read adapter_config.json, adapter_fusion_config.json or a manifest. Raises ModelError."""
     try:
         config = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ModelError(
-            f"{path.parent}: has no {path.name}.", "It is not an adapter that `adapters` reads."
+            f"{path.parent}: has no {path.name}.", "It is not an adapter in the format of `adapters`."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: is not valid JSON: {error}.", _AGAIN) from error
+        raise ModelError(f"{path}: is not valid JSON: {error}.", _RESTORE) from error
     if not isinstance(config, dict):
-        raise ModelError(f"{path}: is not a JSON object.", _AGAIN)
+        raise ModelError(f"{path}: is not a JSON object.", _RESTORE)
     return config
 
 
-def _write_config(path: Path, model: Any, **more: Any) -> None:
+def _write_config(path: Path, model: Any, **fields: Any) -> None:
     settings = {
         "hidden_size": model.config.hidden_size,
         "model_class": type(model).__name__,
         "model_name": model.config.name_or_path,
         "model_type": model.config.model_type,
         "version": VERSION,
-        **more,
+        **fields,
     }
     path.write_text(json.dumps(settings, indent=2, sort_keys=True), "utf-8")
 
 
 def _prefix(model: Any) -> str:
-    """Return what the names of weights begin with: that of the base model in a model with a head."""
+    """Return the prefix of weight names: the name of the base model if the model has a head, else an empty string."""
     base = base_of(model)
     return next((f"{name}." for name, module in model.named_children() if module is base), "")
 
 
 def _parameters(stack: AdapterStack, family: Family, name: str) -> Iterator[tuple[str, nn.Parameter]]:
-    """Yield the stacked parameters with their names in a file, in the order of layers."""
+    """Yield the stacked parameters with their names in files, in the order of layers."""
     for key, module in stack.bottlenecks.items():
         yield from _named(f"{family.layers}.{key}.{family.bottleneck}.adapters.{name}.", module)
     for key in stack.queries or stack.values:
@@ -195,32 +199,33 @@ def _fill(
     config: Mapping[str, Any],
     parameters: Mapping[str, nn.Parameter],
 ) -> None:
-    """Copy the weights of a file into parameters. Raises ModelError where one is missing or of another shape."""
-    own_base = _own_base(config)
-    found = {name: value for stored, value in weights.items() for name in parameters if _is(stored, name)}
+    """Copy the weights of a file into parameters. Raises ModelError if one is missing, unknown or of another shape."""
+    hint = _base_hint(config)
+    stored_weights = {name: value for stored, value in weights.items() for name in parameters if _matches(stored, name)}
     for name, parameter in parameters.items():
-        value = found.get(name)
+        value = stored_weights.get(name)
         if value is None:
-            raise ModelError(f"{path}: lacks {name}.", own_base)
-        held = parameter[0] if parameter.ndim > value.ndim else parameter
-        if held.shape != value.shape:
+            raise ModelError(f"{path}: lacks {name}.", hint)
+        target = parameter[0] if parameter.ndim > value.ndim else parameter
+        if target.shape != value.shape:
             raise ModelError(
-                f"{path}: {name} has the shape {tuple(value.shape)}, not {tuple(held.shape)}.",
-                own_base,
+                f"{path}: {name} has the shape {tuple(value.shape)}, not {tuple(target.shape)}.",
+                hint,
             )
         if not value.isfinite().all():
-            raise ModelError(f"{path}: {name} holds what is not a number.", _AGAIN)
-        held.copy_(value)
-    more = sorted(stored for stored in weights if not any(_is(stored, name) for name in parameters))
-    if more:
-        deeper = f"{family_of(model).layers}." in more[0] and set(parameters) <= set(found)
+            raise ModelError(f"{path}: {name} contains values that are not finite.", _RESTORE)
+        target.copy_(value)
+    unknown = sorted(stored for stored in weights if not any(_matches(stored, name) for name in parameters))
+    if unknown:
+        is_deeper = f"{family_of(model).layers}." in unknown[0] and set(parameters) <= set(stored_weights)
         raise ModelError(
-            f"{path}: holds {more[0]}, which is no weight of this adapter.", own_base if deeper else _AGAIN
+            f"{path}: contains {unknown[0]}, which is not a weight of this adapter.",
+            hint if is_deeper else _RESTORE,
         )
 
 
-def _is(stored: str, name: str) -> bool:
-    """Return whether a weight in a file is that of this name in the base model; its own model may have had a head."""
+def _matches(stored: str, name: str) -> bool:
+    """Return whether a stored weight has this name in the base model; the file's model may have had a head."""
     return stored == name or stored.endswith(f".{name}")
 
 
@@ -232,7 +237,7 @@ def _read_weights(folder: Path, files: tuple[str, str]) -> tuple[Path, dict[str,
         return pickled, dict(torch.load(pickled, map_location="cpu", weights_only=True))
     except (OSError, SafetensorError, ValueError, RuntimeError, EOFError, KeyError, TypeError) as error:
         path = safe if safe.is_file() else pickled
-        told = one_line(error, 200)
-        raise ModelError(f"{path}: cannot be read: {told}.", _AGAIN) from error
-    except Exception as error:  # torch raises what pickle raises: UnpicklingError, AttributeError and others
-        raise ModelError(f"{pickled}: cannot be read as weights: {type(error).__name__}.", _AGAIN) from error
+        reason = one_line(error, 200)
+        raise ModelError(f"{path}: cannot be read: {reason}.", _RESTORE) from error
+    except Exception as error:  # torch passes on the errors of pickle: UnpicklingError, AttributeError and others
+        raise ModelError(f"{pickled}: cannot be read as weights: {type(error).__name__}.", _RESTORE) from error

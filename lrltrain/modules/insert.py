@@ -1,4 +1,4 @@
-"""Puts stacks of adapters into a transformers model, by hooks; nothing of the model's own code is changed."""
+"""Insert stacks of adapters into a transformers model by hooks, without changing the model's own code."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,15 +15,15 @@ from lrltrain.modules.families import Family, base_of, family_of, layers_of
 from lrltrain.modules.settings import Bottlenecks, Settings
 from lrltrain.modules.stacks import Bottleneck, Coupling, Fusion, JoinedLowRank, LowRank
 
-Adding = Callable[[Tensor], Tensor]  # what is added to hidden states
-HELD = "lrl_adapters"  # the module of a model that holds what was put into it
-RECORDS_CALLS = int(transformers.__version__.split(".")[0]) >= 5  # hidden states; before, what `forward` returns
+Adding = Callable[[Tensor], Tensor]  # returns what is added to the hidden states
+HELD = "lrl_adapters"  # the name of the module that holds the inserted stacks
+RECORDS_CALLS = int(transformers.__version__.split(".")[0]) >= 5  # by hooks, from version 5 on; before, in `forward`
 
 
 class AdapterStack(nn.Module):
-    """K adapters of the same settings in one model.
+    """K adapters with the same settings, for one model.
 
-    The modules are kept by layer, so that their names tell where they are; `insert` puts them into the model.
+    The modules are stored by layer number, so their names show their places; `insert` puts them into the model.
     """
 
     def __init__(self, model: Any, settings: Settings, names: Sequence[str]) -> None:
@@ -54,7 +54,7 @@ class AdapterStack(nn.Module):
         self.to(_device_of(model))
 
     def draw(self, seed: int, number: int = 0) -> None:
-        """Initialise the weights of one of the adapters from a seed: the same in a stack of any size."""
+        """Initialise one of the adapters from a seed; its weights do not depend on the size of the stack."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for places in (self.bottlenecks, self.queries, self.values):
@@ -65,32 +65,34 @@ class AdapterStack(nn.Module):
 
 
 def _device_of(model: Any) -> torch.device:
-    """Return where a model is. Raises ModelError where it is in several places, or its embeddings are offloaded."""
-    if len({each.device for each in model.parameters() if each.device.type != "meta"}) > 1:
-        raise ModelError("The model is split over several devices.", 'Load it on one: device_map={"": 0}.')
+    """Return the device of a model. Raises ModelError if there are several, or the embeddings are offloaded."""
+    if len({parameter.device for parameter in model.parameters() if parameter.device.type != "meta"}) > 1:
+        raise ModelError("The model is split across several devices.", 'Load it on one: device_map={"": 0}.')
     device: torch.device = next(model.parameters()).device
-    if device.type == "meta" and any(hasattr(each, "_hf_hook") for each in model.modules()):  # accelerate's
+    if device.type == "meta" and any(hasattr(module, "_hf_hook") for module in model.modules()):  # hooks of accelerate
         raise ModelError(
-            "The model's embeddings are offloaded, to disk or to the CPU.", "Load it with them on a device: device_map."
+            "The model's embeddings are offloaded to disk or to the CPU.", "Place them on a device with device_map."
         )
     return device
 
 
 class FusedStack(nn.Module):
-    """An AdapterFusion over bottlenecks of one model, frozen or not; the first one's coupling is used, as MAD-X's.
+    """An AdapterFusion over bottlenecks of one model, frozen or not; it uses the first member's coupling, as in MAD-X.
 
-    `members` are stacks of one adapter each, and `count` is how many fusions of them there are, each of its own rows.
+    `members` are stacks of one adapter each. `count` is the number of fusions of them, each applied to its own rows.
     """
 
     def __init__(self, model: Any, members: Sequence[AdapterStack], count: int = 1) -> None:
         super().__init__()
         self.members: Any = nn.ModuleList(members)
-        odd = next((name for each in members for name in each.names if not is_segment(name)), None)
-        if odd is not None:  # each is saved in a folder of its name
-            raise ModelError(f"{odd!r:.200} is a path, and not the name of an adapter.", "See who made this adapter.")
+        invalid = next((name for member in members for name in member.names if not is_segment(name)), None)
+        if invalid is not None:  # each is saved in a folder with this name
+            raise ModelError(
+                f"{invalid!r:.200} is a path, not the name of an adapter.", "Check the source of this adapter."
+            )
         hidden, dropout = int(model.config.hidden_size), getattr(model.config, "attention_probs_dropout_prob", 0.0)
-        shared = [key for key in members[0].bottlenecks if all(key in each.bottlenecks for each in members)]
-        if not shared or any(not isinstance(each.settings, Bottlenecks) for each in members):
+        shared = [key for key in members[0].bottlenecks if all(key in member.bottlenecks for member in members)]
+        if not shared or any(not isinstance(member.settings, Bottlenecks) for member in members):
             raise ModelError("Adapters without bottlenecks cannot be fused.", "Give seq_bn or seq_bn_inv adapters.")
         self.fusions: Any = nn.ModuleDict({key: Fusion(count, hidden, dropout) for key in shared})
         self.to(_device_of(model))
@@ -98,26 +100,26 @@ class FusedStack(nn.Module):
     @property
     def names(self) -> list[str]:
         """Return the names of the fused adapters, in order."""
-        return [each.names[0] for each in self._stacks()]
+        return [member.names[0] for member in self._stacks()]
 
     @property
     def coupling(self) -> Coupling | None:
-        """Return the invertible adapter that is used."""
+        """Return the invertible adapter of the first member, if it has one."""
         return self._stacks()[0].coupling
 
     def draw(self, seed: int, number: int = 0) -> None:
-        """Initialise the own weights of one of the fusions from a seed."""
+        """Initialise one of the fusions from a seed, without its members."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for fusion in self.fusions.values():
                 fusion.draw(number)
 
     def at(self, key: str) -> Adding:
-        """Return what is added to the hidden states at a layer."""
-        return partial(_fused, self.fusions[key], [each.bottlenecks[key] for each in self._stacks()])
+        """Return the function that computes what is added to the hidden states at a layer."""
+        return partial(_fusion_output, self.fusions[key], [member.bottlenecks[key] for member in self._stacks()])
 
     def penalty(self) -> Tensor:
-        """Return the regularisation that belongs to the loss of each fusion, (K,)."""
+        """Return the regularisation term for the loss of each fusion, shape (K,)."""
         return torch.stack([fusion.penalty() for fusion in self.fusions.values()]).sum(0)
 
     def _stacks(self) -> list[AdapterStack]:
@@ -125,7 +127,7 @@ class FusedStack(nn.Module):
 
 
 class Inserted(nn.ModuleList):
-    """What was put into a model, the lower adapters first; it is a module of the model, and can be taken out again."""
+    """The stacks inserted into a model, lowest first; it becomes a module of the model and can be removed again."""
 
     def __init__(self, model: Any, stacks: Sequence[AdapterStack | FusedStack]) -> None:
         super().__init__(stacks)
@@ -138,11 +140,11 @@ class Inserted(nn.ModuleList):
             embeddings = base_of(model).get_submodule(family.embeddings)
             self._add(embeddings.register_forward_hook(partial(_couple, coupling, _scale_of(model, embeddings))))
             output = model.get_output_embeddings()
-            if output is not None:  # an encoder without a head has no last projection
+            if output is not None:  # an encoder without a head has no output projection
                 self._add(output.register_forward_pre_hook(partial(_uncouple, coupling)))
 
     def release(self) -> None:
-        """Take the hooks out of the model."""
+        """Remove the hooks from the model."""
         for handle in self._handles:
             handle.remove()
 
@@ -166,33 +168,33 @@ class Inserted(nn.ModuleList):
             return
         if family.placement == "post_norm":
             self._add(layer.get_submodule(family.norm).register_forward_hook(partial(_after_norm, chain)))
-        elif family.placement == "pre_norm" and RECORDS_CALLS:  # ahead of the library's own hook, which may be there
+        elif family.placement == "pre_norm" and RECORDS_CALLS:  # before the library's own hook, if it has one
             self._add(layer.register_forward_hook(partial(_after_layer, chain), prepend=True))
         else:
             inputs: dict[int, Tensor] = {}
             before = layer.get_submodule(family.before)
             norm = layer.get_submodule(family.norm) if family.norm else nn.Identity()
-            self._add(before.register_forward_pre_hook(partial(_keep, inputs)))
+            self._add(before.register_forward_pre_hook(partial(_keep_input, inputs)))
             projection = layer.get_submodule(family.projection)
             self._add(projection.register_forward_hook(partial(_after_projection, chain, norm, inputs)))
 
 
 def insert(model: Any, *stacks: AdapterStack | FusedStack) -> None:
-    """Put stacks into a model, above those that are in it: each bottleneck sees what the one below it gives.
+    """Insert stacks into a model above those already in it: each bottleneck reads the output of the one below it.
 
-    Raises ModelError where the model's family is not supported.
+    Raises ModelError if the model's family is not supported.
     """
     held = Inserted(model, [*take_out(model), *stacks])
     setattr(model, HELD, held.train(model.training))
 
 
 def inserted(model: Any) -> list[AdapterStack | FusedStack]:
-    """Return what is in a model, the lower stacks first."""
+    """Return the stacks in a model, lowest first."""
     return list(getattr(model, HELD, []))
 
 
 def take_out(model: Any) -> list[AdapterStack | FusedStack]:
-    """Give a model back as it was, and return what was in it."""
+    """Remove all stacks from a model and return them."""
     held = inserted(model)
     if held:
         getattr(model, HELD).release()
@@ -201,11 +203,11 @@ def take_out(model: Any) -> list[AdapterStack | FusedStack]:
 
 
 def _after_norm(chain: Sequence[Adding], norm: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-    total, seen = inputs[0], output
+    total, normed = inputs[0], output
     for adapter in chain:
-        total = total + adapter(seen)
-        seen = norm.forward(total)  # not called, for that would run this hook
-    return seen
+        total = total + adapter(normed)
+        normed = norm.forward(total)  # calling the module would run this hook again
+    return normed
 
 
 def _after_layer(chain: Sequence[Adding], _layer: Any, _inputs: Any, output: Any) -> Any:
@@ -215,24 +217,24 @@ def _after_layer(chain: Sequence[Adding], _layer: Any, _inputs: Any, output: Any
     return (states, *output[1:]) if isinstance(output, tuple) else states
 
 
-def _fused(fusion: Fusion, bottlenecks: Sequence[Bottleneck], states: Tensor) -> Tensor:
+def _fusion_output(fusion: Fusion, bottlenecks: Sequence[Bottleneck], states: Tensor) -> Tensor:
     return fusion(states, [bottleneck(states) for bottleneck in bottlenecks])
 
 
 def _thread() -> int:
-    """Return who calls a model, as several threads may at once; a compiler cannot ask that."""
+    """Return the calling thread's id, as several threads may call a model at once; 0 while compiling."""
     return 0 if torch.compiler.is_compiling() else get_ident()
 
 
-def _keep(held: dict[int, Tensor], _norm: Any, inputs: tuple[Tensor]) -> None:
-    held[_thread()] = inputs[0]
+def _keep_input(inputs_by_thread: dict[int, Tensor], _norm: Any, inputs: tuple[Tensor]) -> None:
+    inputs_by_thread[_thread()] = inputs[0]
 
 
 def _after_projection(
-    chain: Sequence[Adding], norm: Any, held: dict[int, Tensor], _linear: Any, _in: Any, output: Tensor
+    chain: Sequence[Adding], norm: Any, inputs_by_thread: dict[int, Tensor], _linear: Any, _in: Any, output: Tensor
 ) -> Tensor:
-    who = _thread()  # or, where the layer's parts are compiled one by one, whoever has called it
-    residual = held.pop(who) if who in held else held.popitem()[1]
+    thread = _thread()  # if a layer's parts are compiled separately, their ids may differ
+    residual = inputs_by_thread.pop(thread) if thread in inputs_by_thread else inputs_by_thread.popitem()[1]
     states = output
     for adapter in chain:
         states = states + adapter(norm.forward(states + residual))
@@ -244,9 +246,9 @@ def _add_low_rank(change: LowRank | JoinedLowRank, _linear: Any, inputs: tuple[T
 
 
 def _scale_of(model: Any, embeddings: Any) -> float:
-    """Return by what embeddings were scaled that a coupling sees unscaled: in Gemma 2, which did so later once."""
+    """Return the embedding scale to undo around a coupling: Gemma 2's, which was once applied after the embeddings."""
     scale = getattr(embeddings, "embed_scale", None) if model.config.model_type == "gemma2" else None
-    return 1.0 if scale is None or torch.as_tensor(scale).is_meta else float(scale)  # nothing is computed on meta
+    return 1.0 if scale is None or torch.as_tensor(scale).is_meta else float(scale)  # meta tensors have no values
 
 
 def _couple(coupling: Coupling, scale: float, _embeddings: Any, _inputs: Any, output: Tensor) -> Tensor:

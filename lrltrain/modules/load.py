@@ -1,4 +1,4 @@
-"""`lrltrain.load_adapter`: an adapter from a folder or the Hub, put into a transformers model. IO."""
+"""Load adapters from a folder or the Hub into a transformers model, and save or unload them again. IO."""
 
 from pathlib import Path
 from typing import Any
@@ -33,22 +33,22 @@ _CONFIGS, _WEIGHTS, _PICKLED = ["*.json"], ["*.safetensors"], ["*.bin"]
 
 
 def load_adapter(model: Any, source: Place, *, revision: str | None = None) -> AdapterStack | FusedStack:
-    """Put an adapter that lrl or the library `adapters` wrote into a transformers model, active.
+    """Insert an adapter written by lrl or the library `adapters` into a transformers model and activate it.
 
-    Adapters that are in the model already stay, and the new one is stacked on them. The adapter's weights are in single
-    precision and can be trained further; the model's own are left as they are.
+    Adapters that are already in the model stay, and the new one is stacked on top. The adapter's weights are in single
+    precision and can be trained further; the model's own weights are not changed.
 
     Args:
-        model: a model of transformers, 4.57 or later, of a family of `lrltrain.modules.families`, with a head or not.
-        source: an adapter of `fit`, the folder of one, or the id of a repository on the Hub.
-        revision: a branch, tag or commit of that repository; `main` without it.
+        model: A model of transformers 4.57 or later from a family in `lrltrain.modules.families`, with a head or not.
+        source: An adapter returned by `fit`, an adapter's folder, or the id of a repository on the Hub.
+        revision: A branch, tag or commit of that repository; `main` by default.
 
     Returns:
         The adapter, as a torch module that is now part of the model.
 
     Raises:
-        ModelError: the model's family is not supported, or the adapter is damaged, was trained in another model, or is
-            in the model already.
+        ModelError: If the model's family is not supported, or the adapter is damaged, was trained in another model, or
+            is already in the model.
 
     Example:
         >>> model = AutoModelForMaskedLM.from_pretrained("FacebookAI/xlm-roberta-base")
@@ -56,159 +56,164 @@ def load_adapter(model: Any, source: Place, *, revision: str | None = None) -> A
     """
     source = located(source)
     if not isinstance(source, str | Path) or not hasattr(model, "config"):
-        raise ModelError("load_adapter takes a model of transformers, and the folder or id of an adapter.", "")
+        raise ModelError("load_adapter needs a transformers model, and the folder or id of an adapter.", "")
     try:
-        named = path_or_id(source)
-    except ValueError as error:  # a Path that is not there
+        location = path_or_id(source)
+    except ValueError as error:  # a Path that does not exist
         raise ModelError(
-            f"{source}: neither a folder nor an id on the Hub.", "Name the folder of an adapter."
+            f"{source}: neither a folder nor an id on the Hub.", "Give the folder of an adapter."
         ) from error
-    folder = _folder_of(named, revision)
+    folder = _folder_of(location, revision)
     _check_kind(source, folder)
-    folder = _with_weights(named, folder)
-    fuses = (folder / FUSION_CONFIG).is_file()
-    name = FUSION_CONFIG if fuses else CONFIG
+    folder = _with_weights(location, folder)
+    is_fusion = (folder / FUSION_CONFIG).is_file()
+    name = FUSION_CONFIG if is_fusion else CONFIG
     config = read_config(folder / name)
     fault = next(faults(config), None)
     if fault:
         raise ModelError(f"{source}: {name}: {fault}.", "An adapter's own code is never run.")
     with undisturbed():
-        stack = load_fusion(folder, model) if fuses else load_adapter_files(folder, model)
-        before = inserted(model)
-        if any(each.names == stack.names for each in before):
+        stack = load_fusion(folder, model) if is_fusion else load_adapter_files(folder, model)
+        existing = inserted(model)
+        if any(other.names == stack.names for other in existing):
             raise ModelError(
-                f"{source}: {', '.join(stack.names)} is in the model already.", "lrltrain.unload_adapter takes it out."
+                f"{source}: {', '.join(stack.names)} is already in the model.",
+                "Remove it with lrltrain.unload_adapter.",
             )
-        if stack.coupling is not None and any(each.coupling is not None for each in before):
-            note(f"note: {source}: its invertible adapter is not used, as there is one in the model already.")
+        if stack.coupling is not None and any(other.coupling is not None for other in existing):
+            note(f"note: {source}: its invertible adapter is not used, as the model already has one.")
         _note_base(source, str(config.get("model_name", "")), str(model.config.name_or_path))
         insert(model, stack)
-        if not before and says_otherwise(folder, model):
-            note(f"note: {source}: with it the model says something else than after training. {_trained_in(folder)}")
-    torch.compiler.reset()  # what was compiled before does not have the adapter
+        if not existing and says_otherwise(folder, model):
+            note(f"note: {source}: the model's output differs from that after training. {_base_sentence(folder)}")
+    torch.compiler.reset()  # code compiled earlier does not include the adapter
     return stack
 
 
-def _trained_in(folder: Path) -> str:
-    """Say which base model an adapter wants, as its manifest has it."""
+def _base_sentence(folder: Path) -> str:
+    """Return a sentence that names the adapter's base model according to its manifest."""
     manifest = read_config(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
     base = dict(manifest.get("base") or {})
     if not base.get("revision"):
         return f"Is this the base model that it was trained in{', ' + str(base['id']) if base.get('id') else ''}?"
-    return f"Load its base model as it was: from_pretrained({base['id']!r}, revision={base['revision']!r})."
+    return (
+        f"Load the base model that it was trained in: from_pretrained({base['id']!r}, revision={base['revision']!r})."
+    )
 
 
 def save_adapter(model: Any, folder: Place, *, name: str | None = None) -> Path:
-    """Write an adapter that `load_adapter` put into a model, as after further training, into a folder.
+    """Save an adapter that `load_adapter` inserted into a model to a folder, for example after further training.
 
-    It loads again with `load_adapter` and the library `adapters`; LoRA also with PEFT, from the folder `peft` in it.
-    `save_pretrained` of the model would write it into the model's own weights.
+    `load_adapter` and the library `adapters` can read the folder; PEFT can read LoRA from its subfolder `peft`.
+    The model's own `save_pretrained` would store the adapter among the model's weights.
 
     Args:
-        model: the model that was given to `load_adapter`.
-        folder: where to write to, new or empty.
-        name: one of the `names` of what `load_adapter` returned, if the model has several adapters.
+        model: The model that was passed to `load_adapter`.
+        folder: The folder to write to, new or empty.
+        name: The adapter's name, one of the `names` of the returned adapter; needed if the model has several adapters.
 
     Returns:
         The folder.
 
     Raises:
-        ModelError: the model has no adapter, or several and no `name`; the folder is not empty.
-        UsageError: `folder` is an address, or no path.
-        StorageError: the folder cannot be written.
+        ModelError: If the model has no adapter, or several and `name` is not given, or if the folder is not empty.
+        UsageError: If `folder` is a URL or not a path.
+        StorageError: If the folder cannot be written.
 
     Example:
         >>> stack = lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-lora")
         >>> lrltrain.save_adapter(model, "further-trained")
     """
-    stacks = [each for each in inserted(model) if name is None or name in each.names]
+    stacks = [stack for stack in inserted(model) if name is None or name in stack.names]
     if len(stacks) != 1:
-        held = ", ".join(each for stack in inserted(model) for each in stack.names)
-        told = f"The model has no adapter {name!r}." if name else f"The model has {len(stacks)} adapters."
-        raise ModelError(told, f"It has: {held}. Give the name of one." if held else "Give it one with load_adapter.")
-    home, stack = as_path(folder, "folder"), stacks[0]
+        available = ", ".join(adapter for stack in inserted(model) for adapter in stack.names)
+        message = f"The model has no adapter {name!r}." if name else f"The model has {len(stacks)} adapters."
+        raise ModelError(
+            message, f"It has: {available}. Pass the name of one." if available else "Insert one with load_adapter."
+        )
+    path, stack = as_path(folder, "folder"), stacks[0]
     with naming_arguments({"folder"}):
-        if home.is_file():
-            raise ModelError(f"{home}: is a file.", "Name a folder.")
-        if home.is_dir() and any(home.iterdir()):
+        if path.is_file():
+            raise ModelError(f"{path}: is a file.", "Give a folder.")
+        if path.is_dir() and any(path.iterdir()):
             raise ModelError(
-                f"{home}: is not empty.", "Give another folder: what is there would stay beside the new files."
+                f"{path}: is not empty.", "Give another folder: existing files would be mixed with the new ones."
             )
-        home.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
         if isinstance(stack, FusedStack):
-            save_fusion(home, model, stack)
+            save_fusion(path, model, stack)
         else:
-            write_files(home, model, stack)
-    return home
+            write_files(path, model, stack)
+    return path
 
 
 def unload_adapter(model: Any, name: str | None = None) -> None:
-    """Take an adapter out of a model that `load_adapter` put in, or all of them; the others stay, in their order.
+    """Remove an adapter that `load_adapter` inserted into a model, or all of them; the others keep their order.
 
     Args:
-        model: the model that was given to `load_adapter`.
-        name: one of the `names` of what `load_adapter` returned; all adapters without it.
+        model: The model that was passed to `load_adapter`.
+        name: The adapter's name, one of the `names` of the returned adapter; by default all adapters are removed.
 
     Raises:
-        ModelError: the model has no adapter with this name.
+        ModelError: If the model has no adapter with this name.
 
     Example:
         >>> lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-seq_bn")
         >>> lrltrain.unload_adapter(model)
         >>> lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ug-glotcc-seq_bn")
     """
-    kept = [each for each in inserted(model) if name is not None and name not in each.names]
+    kept = [stack for stack in inserted(model) if name is not None and name not in stack.names]
     if name is not None and len(kept) == len(inserted(model)):
-        held = ", ".join(each for stack in inserted(model) for each in stack.names)
-        raise ModelError(f"The model has no adapter {name!r}.", f"It has: {held or 'none'}.")
+        available = ", ".join(adapter for stack in inserted(model) for adapter in stack.names)
+        raise ModelError(f"The model has no adapter {name!r}.", f"It has: {available or 'none'}.")
     take_out(model)
     if kept:
         insert(model, *kept)
     torch.compiler.reset()
 
 
-def _note_base(source: str | Path, trained: str, given: str) -> None:
-    """Say where an adapter was trained in a base model of another name; people have models under names of their own."""
-    known = all(HUB_ID.fullmatch(each) and not Path(each).exists() for each in (trained, given))
-    if known and trained.rpartition("/")[2].lower() != given.rpartition("/")[2].lower():
-        note(f"note: {source} was trained in {trained}, and this is {given}: is that a copy of it, or trained from it?")
+def _note_base(source: str | Path, trained: str, actual: str) -> None:
+    """Print a note if an adapter was trained in a base model with another name; it may still be a renamed copy."""
+    are_hub_ids = all(HUB_ID.fullmatch(model) and not Path(model).exists() for model in (trained, actual))
+    if are_hub_ids and trained.rpartition("/")[2].lower() != actual.rpartition("/")[2].lower():
+        note(f"note: {source} was trained in {trained}, but this model is {actual}: is it a copy, or trained from it?")
 
 
 def _check_kind(source: str | Path, folder: Path) -> None:
     """Raise ModelError for a folder that holds a whole model."""
     names = (CONFIG, FUSION_CONFIG)
     if not any((folder / name).is_file() for name in names) and (folder / "config.json").is_file():
-        raise ModelError(f"{source}: holds a whole model.", "Load it with from_pretrained of transformers.")
+        raise ModelError(f"{source}: contains a whole model.", "Load it with from_pretrained of transformers.")
 
 
 def _folder_of(source: str, revision: str | None) -> Path:
     if Path(source).is_dir():
         if revision:
-            raise ModelError(f"{source}: a folder has no revisions.", "Leave `revision` out.")
+            raise ModelError(f"{source}: a folder has no revisions.", "Omit `revision`.")
         return Path(source)
     if not HUB_ID.fullmatch(source):
         raise ModelError(f"{source}: neither a folder nor an id on the Hub.", "An id looks like my-org/adapter.")
-    return _fetched(source, revision, _CONFIGS)
+    return _download(source, revision, _CONFIGS)
 
 
 def _with_weights(source: str, folder: Path) -> Path:
-    """Return the folder with its weights, fetched where it is on the Hub: pickled ones if there are no others.
+    """Return the folder with its weights, downloaded if it is on the Hub; pickled weights only if there are no others.
 
-    A whole model that is named by mistake is not fetched, and neither is what is not read.
+    Only files that are read are downloaded, so naming a whole model by mistake does not download it.
     """
     if Path(source).is_dir():
         return folder
     commit = folder.name
-    fetched = _fetched(source, commit, _WEIGHTS)
-    safe = any((fetched / name).is_file() for name in (SAFE_WEIGHTS, SAFE_FUSION_WEIGHTS))
-    return fetched if safe else _fetched(source, commit, _PICKLED)
+    downloaded = _download(source, commit, _WEIGHTS)
+    has_safetensors = any((downloaded / name).is_file() for name in (SAFE_WEIGHTS, SAFE_FUSION_WEIGHTS))
+    return downloaded if has_safetensors else _download(source, commit, _PICKLED)
 
 
-def _fetched(source: str, revision: str | None, patterns: list[str]) -> Path:
+def _download(source: str, revision: str | None, patterns: list[str]) -> Path:
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        told = one_line(error, 200)
+        reason = one_line(error, 200)
         raise ModelError(
-            f"{source}: cannot be fetched from the Hub: {told}.", "Check id, revision and token."
+            f"{source}: cannot be downloaded from the Hub: {reason}.", "Check its id, revision and token."
         ) from error

@@ -1,4 +1,4 @@
-"""The settings of an adapter, as `adapters` writes them in adapter_config.json, and what of them is computed here."""
+"""The settings of an adapter, as `adapters` writes them to adapter_config.json, and the values supported here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from transformers.activations import ACT2FN
 
 from lrldata.errors import ModelError
 
-VERSION = "adapters.1.3.0"  # whose format is written
-# What `adapters` 1.3 writes for its SeqBnConfig and LoRAConfig. What an adapter to be loaded has may differ from it
-# only in the fields of Bottlenecks and LowRanks, and in what changes nothing (_IRRELEVANT and _PHM).
+VERSION = "adapters.1.3.0"  # the version whose format is written
+# What `adapters` 1.3 writes for its SeqBnConfig and LoRAConfig. The settings of a loaded adapter may differ from these
+# only in the fields of Bottlenecks and LowRanks, and in fields that have no effect (_IRRELEVANT and _PHM).
 _BOTTLENECK = {
     "adapter_residual_before_ln": False,
     "cross_adapter": False,
@@ -65,14 +65,14 @@ _LORA = {
     "vera_b": None,
     "vera_d": None,
 }
-# What changes nothing of the computation: how weights are begun, and what a layer of another kind would do.
+# Fields without effect on the computation: the initialisation of weights, and the behaviour of other kinds of layers.
 _IRRELEVANT = {"init_weights", "init_weights_seed", "cross_adapter"}
 _PHM = {key for key in _BOTTLENECK if "phm" in key or key == "hypercomplex_nonlinearity"} - {"phm_layer"}
 
 
 @dataclass(frozen=True)
 class Bottlenecks:
-    """A sequential bottleneck in each layer but those in `leave_out`, and with `invertible` one at the embeddings."""
+    """Sequential bottlenecks in all layers except `leave_out`, and an adapter at the embeddings if `invertible`."""
 
     reduction_factor: float = 16.0
     invertible: bool = False
@@ -82,7 +82,7 @@ class Bottlenecks:
     leave_out: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return what stands under `config` in adapter_config.json."""
+        """Return the value of `config` in adapter_config.json."""
         factor = self.invertible_reduction_factor if self.invertible else None
         return _BOTTLENECK | {
             "inv_adapter": "nice" if self.invertible else None,
@@ -96,7 +96,7 @@ class Bottlenecks:
 
 @dataclass(frozen=True)
 class LowRanks:
-    """LoRA on queries, values or both, in each layer but those in `leave_out`."""
+    """LoRA on queries, values or both, in all layers except `leave_out`."""
 
     rank: int = 8
     alpha: float = 8
@@ -104,7 +104,7 @@ class LowRanks:
     leave_out: tuple[int, ...] = field(default=())
 
     def as_json(self) -> dict[str, Any]:
-        """Return what stands under `config` in adapter_config.json."""
+        """Return the value of `config` in adapter_config.json."""
         return _LORA | {
             "alpha": self.alpha,
             "attn_matrices": list(self.matrices),
@@ -117,9 +117,9 @@ Settings = Bottlenecks | LowRanks
 
 
 def read_settings(config: Any, where: str) -> Settings:
-    """Read what stands under `config` in adapter_config.json. Raises ModelError that names what is not supported."""
+    """Read the value of `config` in adapter_config.json. Raises ModelError, which names an unsupported setting."""
     if not isinstance(config, Mapping):
-        raise ModelError(f"{where}: has no `config` of an adapter.", "It is not an adapter that `adapters` wrote.")
+        raise ModelError(f"{where}: has no `config` of an adapter.", "It was not written by `adapters`.")
     if config.get("architecture") == "lora":
         matrices = config.get("attn_matrices", ["q", "v"])
         _check(config, _LORA, {"alpha", "attn_matrices", "leave_out", "r"}, where)
@@ -131,8 +131,15 @@ def read_settings(config: Any, where: str) -> Settings:
         return LowRanks(int(rank), alpha, tuple(matrices), _left_out(config, where))
     if config.get("architecture"):
         raise _unsupported(where, "architecture", config["architecture"])
-    taken = {"inv_adapter", "inv_adapter_reduction_factor", "leave_out", "non_linearity", "reduction_factor", "scaling"}
-    _check(config, _BOTTLENECK, taken | _PHM, where)
+    supported = {
+        "inv_adapter",
+        "inv_adapter_reduction_factor",
+        "leave_out",
+        "non_linearity",
+        "reduction_factor",
+        "scaling",
+    }
+    _check(config, _BOTTLENECK, supported | _PHM, where)
     inverse, activation = config.get("inv_adapter"), str(config.get("non_linearity", "relu")).lower()
     if inverse not in (None, "nice"):
         raise _unsupported(where, "inv_adapter", inverse)
@@ -148,16 +155,16 @@ def read_settings(config: Any, where: str) -> Settings:
     )
 
 
-def _check(config: Mapping[str, Any], known: Mapping[str, Any], taken: set[str], where: str) -> None:
+def _check(config: Mapping[str, Any], defaults: Mapping[str, Any], supported: set[str], where: str) -> None:
     for key, value in config.items():
-        if key in taken | _IRRELEVANT:
+        if key in supported | _IRRELEVANT:
             continue
-        if value != known.get(key):  # of a key that is not known, anything but null
+        if value != defaults.get(key):  # an unknown key may only be null
             raise _unsupported(where, key, value)
 
 
-def _number(config: Mapping[str, Any], key: str, usual: float, where: str) -> float:
-    value = config.get(key, usual)
+def _number(config: Mapping[str, Any], key: str, default: float, where: str) -> float:
+    value = config.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
         raise _unsupported(where, key, value)
     return value
@@ -173,6 +180,6 @@ def _left_out(config: Mapping[str, Any], where: str) -> tuple[int, ...]:
 def _unsupported(where: str, key: str, value: Any) -> ModelError:
     return ModelError(
         f"{where}: {key} is {str(value)[:80]}, which is not supported here.",
-        "Supported are sequential bottlenecks, with or without an invertible adapter, and LoRA on queries and values; "
-        "the library `adapters` loads others.",
+        "Supported are sequential bottlenecks, with or without an invertible adapter, and LoRA on queries and values. "
+        "The library `adapters` loads others.",
     )

@@ -1,8 +1,8 @@
-"""K adapters of one shape as stacked weights: bottleneck, invertible coupling, low rank; and AdapterFusion.
+"""K adapters of the same shape as stacked weights: bottleneck, invertible coupling, low rank; and AdapterFusion.
 
-A stack works on hidden states whose rows belong to its adapters in turn: of R rows the first R / K to the first. They
-are computed as batched products of shape (K, tokens, hidden). Weights are held as `adapters` writes them, stacked, and
-are cast to the type of the hidden states, so that a base model may be held in bf16 while its adapters are in fp32.
+The rows of the hidden states belong to the K adapters in turn: of R rows, the first R / K belong to the first adapter.
+They are computed as batched products of shape (K, tokens, hidden). Weights are stacked in the layout of `adapters` and
+cast to the type of the hidden states, so a base model may be in bf16 while its adapters are in fp32.
 """
 
 import math
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.activations import get_activation
 
-STD = 0.02  # of initial weights, as BERT has it
-PENALTY = 0.01  # of the value matrix's distance from identity (AdapterFusion, as `adapters` trains it)
+STD = 0.02  # standard deviation of initial weights, as in BERT
+PENALTY = 0.01  # weight of the value matrix's squared distance from identity (AdapterFusion in `adapters`)
 
 
 class Linears(nn.Module):
@@ -28,13 +28,13 @@ class Linears(nn.Module):
 
     @torch.no_grad()
     def draw(self, number: int) -> None:
-        """Initialise one of the layers as BERT does; drawn on the CPU, so that it is the same on every device."""
+        """Initialise one of the layers as BERT does, on the CPU, so that it is the same on every device."""
         self.weight[number].copy_(torch.empty(self.weight[number].shape, device="cpu").normal_(0.0, STD))
         if self.bias is not None:
             self.bias[number].zero_()
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return outputs (K, tokens, out) of states (K, tokens, in)."""
+        """Return the outputs (K, tokens, out) for states (K, tokens, in)."""
         weight, bias = self.weight.to(states.dtype), None if self.bias is None else self.bias.to(states.dtype)
         if len(weight) == 1:
             return functional.linear(states, weight.squeeze(0), None if bias is None else bias.squeeze(0))
@@ -69,9 +69,9 @@ class Bottleneck(nn.Module):
 
 
 class Coupling(nn.Module):
-    """K invertible adapters by NICE (Dinh et al. 2015), which MAD-X puts at the embeddings and undoes at the end.
+    """K invertible NICE adapters (Dinh et al. 2015), which MAD-X applies to the embeddings and inverts at the output.
 
-    y1 = x1 + F(x2), y2 = x2 + G(y1), x1 and x2 being the halves of a hidden state.
+    y1 = x1 + F(x2), y2 = x2 + G(y1), where x1 and x2 are the halves of a hidden state.
     """
 
     def __init__(self, count: int, hidden: int, non_linearity: str = "relu", reduction_factor: float = 2) -> None:
@@ -89,23 +89,23 @@ class Coupling(nn.Module):
                 layer.draw(number)
 
     def forward(self, states: Tensor, *, inverse: bool = False) -> Tensor:
-        """Return hidden states (rows, tokens, hidden) transformed, or with `inverse` as they were before."""
+        """Return transformed hidden states (rows, tokens, hidden), or the original ones with `inverse`."""
         grouped = states.reshape(len(self.F["0"].weight), -1, states.shape[-1])
-        one, two = grouped[..., : self.first], grouped[..., self.first :]
+        left, right = grouped[..., : self.first], grouped[..., self.first :]
         if inverse:
-            two = two - self._net(self.G, one)
-            one = one - self._net(self.F, two)
+            right = right - self._net(self.G, left)
+            left = left - self._net(self.F, right)
         else:
-            one = one + self._net(self.F, two)
-            two = two + self._net(self.G, one)
-        return torch.cat([one, two], -1).view(states.shape)
+            left = left + self._net(self.F, right)
+            right = right + self._net(self.G, left)
+        return torch.cat([left, right], -1).view(states.shape)
 
     def _net(self, net: Any, states: Tensor) -> Tensor:
         return net["2"](self.activation(net["0"](states)))
 
 
 class LowRank(nn.Module):
-    """K low-rank changes of a linear layer (LoRA, Hu et al. 2021): x A^T B^T * alpha / r."""
+    """K low-rank updates of a linear layer (LoRA, Hu et al. 2021): x A^T B^T * alpha / r."""
 
     def __init__(self, count: int, inputs: int, outputs: int, rank: int, alpha: float) -> None:
         super().__init__()
@@ -118,17 +118,17 @@ class LowRank(nn.Module):
         _draw_low_rank(self.lora_A[number], self.lora_B[number])
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return what is added to the layer's outputs (rows, tokens, out) at its inputs (rows, tokens, in)."""
+        """Return what is added to the layer's outputs (rows, tokens, out), given its inputs (rows, tokens, in)."""
         grouped = states.reshape(len(self.lora_A), -1, states.shape[-1])
         low, high = self.lora_A.to(states.dtype), self.lora_B.to(states.dtype)
-        change = torch.bmm(torch.bmm(grouped, low.transpose(1, 2)), high.transpose(1, 2)) * self.scaling
-        return change.view(*states.shape[:-1], change.shape[-1])
+        update = torch.bmm(torch.bmm(grouped, low.transpose(1, 2)), high.transpose(1, 2)) * self.scaling
+        return update.view(*states.shape[:-1], update.shape[-1])
 
 
 class JoinedLowRank(nn.Module):
-    """LoRA's changes of a layer that gives queries, keys and values: of two of the three, or one.
+    """LoRA updates of a layer that produces queries, keys and values, for one or two of the three parts.
 
-    Their matrices are one above the other, as `adapters` keeps them: A (K, parts * r, in), B (K, parts * out / 3, r).
+    Their matrices are concatenated, as in `adapters`: A (K, parts * r, in), B (K, parts * out / 3, r).
     """
 
     def __init__(self, count: int, inputs: int, outputs: int, rank: int, alpha: float, matrices: Sequence[str]) -> None:
@@ -139,33 +139,33 @@ class JoinedLowRank(nn.Module):
         self.lora_B = nn.Parameter(torch.zeros(count, sum(self.changed) * self.size, rank))
 
     def draw(self, number: int) -> None:
-        """Initialise one of the adapters, as LoRA."""
+        """Initialise one of the adapters as `LowRank` does."""
         _draw_low_rank(self.lora_A[number], self.lora_B[number])
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return what is added to the layer's outputs (rows, tokens, out) at its inputs (rows, tokens, in)."""
+        """Return what is added to the layer's outputs (rows, tokens, out), given its inputs (rows, tokens, in)."""
         grouped = states.reshape(len(self.lora_A), -1, states.shape[-1])
         low, high = self.lora_A.to(states.dtype), self.lora_B.to(states.dtype)
         inner = torch.bmm(grouped, low.transpose(1, 2)).split(self.rank, dim=-1)
-        changes = iter(
-            [torch.bmm(*each) for each in zip(inner, high.transpose(1, 2).split(self.size, dim=-1), strict=True)]
+        updates = iter(
+            [torch.bmm(*pair) for pair in zip(inner, high.transpose(1, 2).split(self.size, dim=-1), strict=True)]
         )
         unchanged = grouped.new_zeros(*grouped.shape[:-1], self.size)
-        parts = [next(changes) * self.scaling if changed else unchanged for changed in self.changed]
+        parts = [next(updates) * self.scaling if changed else unchanged for changed in self.changed]
         return torch.cat(parts, -1).view(*states.shape[:-1], -1)
 
 
 @torch.no_grad()
 def _draw_low_rank(low: Tensor, high: Tensor) -> None:
-    """Initialise A as torch initialises a linear layer, on the CPU, and B with zeros."""
+    """Initialise A like a linear layer of torch, on the CPU, and B with zeros."""
     low.copy_(nn.init.kaiming_uniform_(torch.empty(low.shape, device="cpu"), a=math.sqrt(5)))
     high.zero_()
 
 
 class Fusion(nn.Module):
-    """K attentions over the outputs of the same bottlenecks (AdapterFusion, Pfeiffer et al. 2021), at one layer.
+    """K attention modules over the outputs of the same bottlenecks at one layer (AdapterFusion, Pfeiffer et al. 2021).
 
-    Query is the bottlenecks' common input, keys and values their outputs; `value` begins as the identity.
+    The query is the bottlenecks' common input; keys and values are their outputs. `value` starts as the identity.
     """
 
     def __init__(self, count: int, hidden: int, dropout: float) -> None:
@@ -177,13 +177,13 @@ class Fusion(nn.Module):
 
     @torch.no_grad()
     def draw(self, number: int) -> None:
-        """Initialise the weights of one of them as `adapters` does."""
+        """Initialise one of the attention modules as `adapters` does."""
         self.query.draw(number)
         self.key.draw(number)
         self.value.weight[number].fill_(1e-6).fill_diagonal_(1.0)
 
     def forward(self, states: Tensor, outputs: list[Tensor]) -> Tensor:
-        """Return what is added to hidden states (rows, tokens, hidden), given each bottleneck's output at them."""
+        """Return what is added to hidden states (rows, tokens, hidden), given the outputs of the bottlenecks."""
         shape = len(self.value.weight), -1, states.shape[-1]  # (K, tokens, hidden)
         ups = torch.stack([output.reshape(shape) for output in outputs], dim=-2)  # (K, tokens, adapters, hidden)
         keys, values = (layer(ups.flatten(1, 2)).view(ups.shape) for layer in (self.key, self.value))
@@ -192,6 +192,6 @@ class Fusion(nn.Module):
         return torch.matmul(shares[..., None, :], values).view(states.shape)
 
     def penalty(self) -> Tensor:
-        """Return the regularisation that belongs to the loss of each, (K,)."""
+        """Return the regularisation term for the loss of each, shape (K,)."""
         weight = self.value.weight
         return PENALTY * (torch.eye(weight.shape[-1], device=weight.device) - weight).pow(2).sum((1, 2))

@@ -234,7 +234,7 @@ def test_a_type_that_adapters_cannot_be_put_into_is_refused_before_the_text_is_r
     (tmp_path / "a.txt").write_text("una linie\n" * 50)
     asked = {"lang": "ro", "text": tmp_path / "a.txt", "base": str(tmp_path / "albert"), "method": "lora"}
     config = load_fit_config(None, asked | {"out": tmp_path, "cache": tmp_path / "cache"})
-    with pytest.raises(ModelError, match="adapters cannot be put into models of type 'albert'"):
+    with pytest.raises(ModelError, match="adapters are not supported for models of type 'albert'"):
         fit(config, Progress(quiet=True))
     assert not (tmp_path / "cache" / "tokens").exists()
 

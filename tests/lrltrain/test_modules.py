@@ -117,7 +117,7 @@ def test_an_adapter_loads_into_a_model_without_a_head_and_one_in_bf16(tmp_path: 
         ({"config": {"reduction_factor": 4, "shiny": 1}}, "shiny is 1"),
         ({"config": {"reduction_factor": 2}}, r"shape \(8, 32\), not \(16, 32\)"),
         ({"config": None}, "no `config`"),
-        ({"hidden_size": 768}, "hidden size 768, and this one has 32"),
+        ({"hidden_size": 768}, "hidden size 768, but this one has 32"),
         ({"config": {"reduction_factor": 4, "auto_map": "x--y.z"}}, "asks for the model's own code"),
     ],
 )
@@ -143,7 +143,7 @@ def test_weights_that_are_missing_or_too_many_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"lacks encoder\.layer\.0\.output\.adapters\.adapter0\.adapter_down\.0\.bias"):
         load_adapter_files(tmp_path, model)
     save_file(weights | {first: weights[first] * float("nan")}, file)
-    with pytest.raises(ModelError, match="holds what is not a number"):
+    with pytest.raises(ModelError, match="contains values that are not finite"):
         load_adapter_files(tmp_path, model)
     save_file(weights | {"roberta.more": weights[first].clone()}, file)
     with pytest.raises(ModelError, match=r"holds roberta\.more"):

@@ -160,7 +160,7 @@ def test_an_adapter_is_loaded_in_single_precision(dataset: lrldata.Dataset, tmp_
     assert {weight.dtype for weight in stack.parameters()} == {torch.float32}
     assert not any(weight.is_inference() for weight in stack.parameters()), "it can be trained further"
     split = [SimpleNamespace(device=torch.device("cuda", number)) for number in (0, 1)]
-    with pytest.raises(ModelError, match="split over several devices"):
+    with pytest.raises(ModelError, match="split across several devices"):
         insert._device_of(SimpleNamespace(parameters=lambda: split))  # noqa: SLF001 -- there are no two devices here
     with pytest.raises(ModelError, match="offloaded"):
         adapter.load(cpu_offload(AutoModelForMaskedLM.from_pretrained(MINI), torch.device("cpu")))
