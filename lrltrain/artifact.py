@@ -138,9 +138,7 @@ def open_adapter(folder: Path) -> dict[str, Any]:
         raise StorageError(f"{folder}: no finished adapter in this folder ({MANIFEST} is missing).", hint) from error
     except DamagedError as error:
         raise DamagedError(error.message, f"Copy it again from its original location. {_RETRAIN}") from error
-    for _ in walk(
-        folder
-    ):  # raises an error for a link, which a library would read although the manifest does not list it
+    for _ in walk(folder):  # raises an error for a link that the manifest does not list, but a library would read
         pass
     for fault in damaged(folder, manifest, NOT_NEEDED):
         raise DamagedError(f"{folder}: {fault}.", f"Copy it again from its original location. {_RETRAIN}")

@@ -131,8 +131,8 @@ class FitConfig(BaseModel):
     def shaping(self) -> dict[str, Any]:
         """Return the settings that affect the weights, as JSON-like values; newer settings only if not the default."""
         defaults = {"fuse_invertible": "first", "eval_blocks": EVAL_BLOCKS}
-        left_out = NOT_SHAPING | {name for name, value in defaults.items() if getattr(self, name) == value}
-        return self.model_dump(mode="json", exclude=left_out) | {
+        excluded = NOT_SHAPING | {name for name, value in defaults.items() if getattr(self, name) == value}
+        return self.model_dump(mode="json", exclude=excluded) | {
             "learning_rate": self.rate,
             "eval_every": self.every,
         }
@@ -243,9 +243,9 @@ def load_fit_configs(file: Path | None, flags: dict[str, Any]) -> list[FitConfig
     values = (read_toml(file) if file else {}) | flags
     # A dataset's configurations may have commas in their names.
     keys = [key for key in SEVERAL if key in values and not (key == "source" and values.get("dataset"))]
-    parts = {key: _split_values(key, values[key]) for key in keys}
-    several = {key: choices for key, choices in parts.items() if len(choices) > 1}
-    fixed = flags | {key: choices[0] for key, choices in parts.items() if len(choices) == 1}
+    choices_by_key = {key: _split_values(key, values[key]) for key in keys}
+    several = {key: choices for key, choices in choices_by_key.items() if len(choices) > 1}
+    fixed = flags | {key: choices[0] for key, choices in choices_by_key.items() if len(choices) == 1}
     combinations = [fixed | dict(zip(several, chosen, strict=True)) for chosen in product(*several.values())]
     if "seed" in several:
         prefix = f"{values['variant']}-seed" if values.get("variant") else "seed"

@@ -165,7 +165,7 @@ def assert_active(model: Any, attached: Attached, input_ids: torch.Tensor) -> No
     for parameter, value in originals:
         parameter.copy_(value)
     model.train(was_training)
-    if any(torch.allclose(one, other, atol=1e-5) for one, other in zip(before, after, strict=True)):
+    if any(torch.allclose(original, perturbed, atol=1e-5) for original, perturbed in zip(before, after, strict=True)):
         raise TrainingError(
             "the adapter has no effect: changing its weights does not change the output.",
             "This method does not work with this base model; try another --method.",

@@ -62,9 +62,7 @@ class Base:
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that a manifest records; never the location, which is specific to this machine."""
-        excluded = {"location", "weights"} | (
-            set() if self.reading else {"reading"}
-        )  # for a model on the Hub, the revision identifies it
+        excluded = {"location", "weights"} | (set() if self.reading else {"reading"})  # a Hub revision determines it
         return {key: value for key, value in asdict(self).items() if key not in excluded}
 
 
@@ -88,9 +86,7 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
     with _loading(name):
         checked = check_files(name, location, revision)
         declared: Any = checked.config.get("model_type")
-        if (
-            declared in CONFIG_MAPPING_NAMES
-        ):  # checked before loading, as configurations of some types load other models
+        if declared in CONFIG_MAPPING_NAMES:  # checked first, as configurations of some types load other models
             _objectives(name, declared, objective)
         config = AutoConfig.from_pretrained(location, revision=checked.commit or revision, trust_remote_code=False)
     supported = _objectives(name, config.model_type, objective)
@@ -113,17 +109,15 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
     return Base(public, location, revision, objective or supported[0], config.model_type, content, reading, weights)
 
 
-def _objectives(name: str, kind: str, wanted: Objective | None) -> list[Objective]:
-    """Return the objectives for models of this type. Raises ModelError if there is none, or `wanted` is not one."""
+def _objectives(name: str, kind: str, objective: Objective | None) -> list[Objective]:
+    """Return the objectives for models of this type. Raises ModelError if there is none, or `objective` is not one."""
     supported: list[Objective] = ["mlm"] if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES else []
-    if (
-        not supported and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    ):  # an encoder would see the tokens that it should predict
+    if not supported and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:  # an encoder would see the tokens to predict
         supported = ["clm"]
-    if not supported or (wanted and wanted not in supported):
-        if wanted and supported:
+    if not supported or (objective and objective not in supported):
+        if objective and supported:
             raise ModelError(
-                f"{name}: a model of type {kind!r} can be trained with objective {supported[0]}, not {wanted}.",
+                f"{name}: a model of type {kind!r} can be trained with objective {supported[0]}, not {objective}.",
                 "Omit --objective.",
             )
         raise ModelError(

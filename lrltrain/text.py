@@ -127,31 +127,31 @@ def _open_hub(identifier: str, configuration: str, revision: str | None) -> Text
 
     commit = _commit_of(identifier, revision)
     try:
-        parts = load_dataset(identifier, configuration, revision=commit or revision)
+        splits = load_dataset(identifier, configuration, revision=commit or revision)
     except Exception as error:
         raise InputError(
             f"{identifier}: neither a local folder nor a loadable dataset on the Hub: {first_line(error, 200)}",
             f"Check --dataset, --source (its configuration, now {configuration!r}) and --dataset-revision.",
         ) from error
-    if "train" not in parts:
-        raise InputError(f"{identifier}: has no split `train`.", f"It has: {', '.join(map(str, parts))}.")
-    used = {"train", "validation"} & parts.keys()
-    nulls = {split: _count_nulls(f"{identifier}: its split {split}", parts[split]) for split in sorted(used)}
+    if "train" not in splits:
+        raise InputError(f"{identifier}: has no split `train`.", f"It has: {', '.join(map(str, splits))}.")
+    used = {"train", "validation"} & splits.keys()
+    nulls = {split: _count_nulls(f"{identifier}: split {split}", splits[split]) for split in sorted(used)}
 
     def texts(split: str) -> Iterator[str]:
-        for batch in parts[split].select_columns("text").iter(LINES_A_BATCH):
+        for batch in splits[split].select_columns("text").iter(LINES_A_BATCH):
             yield from (normalize(text) for text in batch["text"] if text is not None)
 
     def read(split: str) -> Iterator[str]:
         return texts(split) if "validation" in used else held_out(texts("train"), split)
 
-    hashes = {split: _digest_of(parts[split]) for split in sorted(used)}
+    hashes = {split: _digest_of(splits[split]) for split in sorted(used)}
     provenance = {
         "kind": "hub",
         "name": f"{identifier}/{configuration}",
         "revision": revision,
         "content": fingerprint(hashes),
-        "rows": {split: parts[split].num_rows - nulls[split] for split in sorted(used)},
+        "rows": {split: splits[split].num_rows - nulls[split] for split in sorted(used)},
     }
     return Text(identifier, provenance, read, {"commit": commit} if commit else {})
 
@@ -166,10 +166,10 @@ def _commit_of(identifier: str, revision: str | None) -> str | None:
         return None
 
 
-def _digest_of(part: Any) -> str:
+def _digest_of(split: Any) -> str:
     """Return a hash of a split's texts, which does not change when a commit changes only other files."""
     digest = xxh3_128()
-    for batch in part.select_columns("text").iter(LINES_A_BATCH):
+    for batch in split.select_columns("text").iter(LINES_A_BATCH):
         digest.update("\0".join("" if text is None else text for text in batch["text"]).encode(errors="surrogatepass"))
     return digest.hexdigest()
 
@@ -181,18 +181,18 @@ def held_out(lines: Iterable[str], split: str) -> Iterator[str]:
             yield line
 
 
-def _count_nulls(where: str, part: Any) -> int:
+def _count_nulls(label: str, split: Any) -> int:
     """Count the null texts in a split of a Hub dataset, which are skipped. Raises InputError without a text column."""
-    if "text" not in part.column_names:
-        raise InputError(f"{where} has no column `text`.", f"It has: {', '.join(part.column_names)}.")
-    nulls = int(part.data.column("text").null_count)
-    if nulls and nulls == part.num_rows:
-        raise InputError(f"{where} has a column `text` that holds only nulls.", "Check --source.")
-    kind = getattr(part.features["text"], "dtype", None)
+    if "text" not in split.column_names:
+        raise InputError(f"{label} has no column `text`.", f"It has: {', '.join(split.column_names)}.")
+    nulls = int(split.data.column("text").null_count)
+    if nulls and nulls == split.num_rows:
+        raise InputError(f"{label} has a column `text` that holds only nulls.", "Check --source.")
+    kind = getattr(split.features["text"], "dtype", None)
     if kind not in ("string", "large_string", "string_view"):
-        raise InputError(f"{where} has a column `text` that does not hold strings ({kind or part.features['text']}).")
+        raise InputError(f"{label} has a column `text` that does not hold strings ({kind or split.features['text']}).")
     if nulls:
-        note(f"note: {where} has {nulls:,} null texts of {part.num_rows:,}, which are skipped.")
+        note(f"note: {label} has {nulls:,} null texts of {split.num_rows:,}, which are skipped.")
     return nulls
 
 

@@ -95,10 +95,11 @@ def check_files(name: str, location: str, revision: str | None = None) -> Checke
         _check(name, file, path)
     for file in _OTHERS:
         _check(name, file, source.find(file))
-    other = _check(name, _ADAPTER, source.find(_ADAPTER)).get("base_model_name_or_path")
-    if other:  # if PEFT is installed, transformers loads that model, which is not checked
+    other_model = _check(name, _ADAPTER, source.find(_ADAPTER)).get("base_model_name_or_path")
+    if other_model:  # if PEFT is installed, transformers loads that model, which is not checked
         raise ModelError(
-            f"{name}: {_ADAPTER}: base_model_name_or_path is {_short(other)}, another model.", "Use that model instead."
+            f"{name}: {_ADAPTER}: base_model_name_or_path is {_short(other_model)}, another model.",
+            "Use that model instead.",
         )
     if source.find(_GENERATE):
         raise ModelError(f"{name}: {_GENERATE} contains code that transformers would run.", _HINT)
@@ -162,8 +163,8 @@ def _file_fault(folder: Path, key: str, value: Any) -> str:
     for leaf in _leaves(value) if _TOKENIZER_FILE.search(key) else ():
         with suppress(OSError, ValueError):
             if isinstance(leaf, str) and Path(leaf).exists():
-                place = Path(os.path.abspath(leaf))  # noqa: PTH100 -- files in the Hub's cache are links
-                if not place.is_relative_to(os.path.abspath(folder)):  # noqa: PTH100
+                path = Path(os.path.abspath(leaf))  # noqa: PTH100 -- files in the Hub's cache are links
+                if not path.is_relative_to(os.path.abspath(folder)):  # noqa: PTH100
                     return f"is {_short(leaf)}, a file on this machine outside the model's folder"
     return ""
 

@@ -114,7 +114,9 @@ def eval_command(
     precision: Annotated[str | None, typer.Option(help="fp32 | bf16 | auto", show_default="fp32")] = None,
     out: Out = None,
     config: Config = None,
-    overwrite: Annotated[bool | None, typer.Option("--overwrite", "--force", help="Measure again.")] = None,
+    overwrite: Annotated[
+        bool | None, typer.Option("--overwrite", "--force", help="Measure again even if results exist.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -174,9 +174,9 @@ def _parameters(stack: AdapterStack, family: Family, name: str) -> Iterator[tupl
     for key, module in stack.bottlenecks.items():
         yield from _named(f"{family.layers}.{key}.{family.bottleneck}.adapters.{name}.", module)
     for key in stack.queries or stack.values:
-        for places, path in ((stack.queries, family.queries), (stack.values, family.values)):
-            if key in places:
-                yield from _named(f"{family.layers}.{key}.{path}.loras.{name}.", places[key])
+        for by_layer, path in ((stack.queries, family.queries), (stack.values, family.values)):
+            if key in by_layer:
+                yield from _named(f"{family.layers}.{key}.{path}.loras.{name}.", by_layer[key])
     if stack.coupling is not None:
         yield from _named(f"invertible_adapters.{name}.", stack.coupling)
 

@@ -43,11 +43,13 @@ class AdapterStack(nn.Module):
                     count, hidden, inner, settings.non_linearity, settings.scaling
                 )
                 continue
-            for key, places, path in (("q", self.queries, family.queries), ("v", self.values, family.values)):
+            for key, by_layer, path in (("q", self.queries, family.queries), ("v", self.values, family.values)):
                 if key in settings.matrices and not (family.joined and str(number) in self.queries):
                     linear: Any = layer.get_submodule(path)
                     sizes = count, int(linear.in_features), int(linear.out_features), settings.rank, settings.alpha
-                    places[str(number)] = JoinedLowRank(*sizes, settings.matrices) if family.joined else LowRank(*sizes)
+                    by_layer[str(number)] = (
+                        JoinedLowRank(*sizes, settings.matrices) if family.joined else LowRank(*sizes)
+                    )
         if isinstance(settings, Bottlenecks) and settings.invertible:
             size = int(getattr(model.config, "embedding_size", hidden))
             self.coupling = Coupling(count, size, settings.non_linearity, settings.invertible_reduction_factor)
@@ -57,8 +59,8 @@ class AdapterStack(nn.Module):
         """Initialise one of the adapters from a seed; its weights do not depend on the size of the stack."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for places in (self.bottlenecks, self.queries, self.values):
-                for module in places.values():
+            for by_layer in (self.bottlenecks, self.queries, self.values):
+                for module in by_layer.values():
                     module.draw(number)
             if self.coupling is not None:
                 self.coupling.draw(number)
@@ -161,9 +163,9 @@ class Inserted(nn.ModuleList):
                 chain += [stack.at(key)] if key in stack.fusions else []
                 continue
             chain += [stack.bottlenecks[key]] if key in stack.bottlenecks else []
-            for places, path in ((stack.queries, family.queries), (stack.values, family.values)):
-                if key in places:
-                    self._add(layer.get_submodule(path).register_forward_hook(partial(_add_low_rank, places[key])))
+            for by_layer, path in ((stack.queries, family.queries), (stack.values, family.values)):
+                if key in by_layer:
+                    self._add(layer.get_submodule(path).register_forward_hook(partial(_add_low_rank, by_layer[key])))
         if not chain:
             return
         if family.placement == "post_norm":
@@ -184,8 +186,8 @@ def insert(model: Any, *stacks: AdapterStack | FusedStack) -> None:
 
     Raises ModelError if the model's family is not supported.
     """
-    held = Inserted(model, [*take_out(model), *stacks])
-    setattr(model, HELD, held.train(model.training))
+    holder = Inserted(model, [*take_out(model), *stacks])
+    setattr(model, HELD, holder.train(model.training))
 
 
 def inserted(model: Any) -> list[AdapterStack | FusedStack]:
@@ -195,11 +197,11 @@ def inserted(model: Any) -> list[AdapterStack | FusedStack]:
 
 def take_out(model: Any) -> list[AdapterStack | FusedStack]:
     """Remove all stacks from a model and return them."""
-    held = inserted(model)
-    if held:
+    stacks = inserted(model)
+    if stacks:
         getattr(model, HELD).release()
         delattr(model, HELD)
-    return held
+    return stacks
 
 
 def _after_norm(chain: Sequence[Adding], norm: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:

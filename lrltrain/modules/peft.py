@@ -26,8 +26,8 @@ def save_peft(folder: Path, model: Any, prefix: str, stack: AdapterStack, number
     if not isinstance(stack.settings, LowRanks):
         raise TypeError("PEFT does not support bottlenecks.")
     family, weights = family_of(model), dict[str, Tensor]()
-    for places, path in ((stack.queries, family.queries), (stack.values, family.values)):
-        for key, module in places.items():
+    for by_layer, path in ((stack.queries, family.queries), (stack.values, family.values)):
+        for key, module in by_layer.items():
             low, high = module.lora_A[number].detach().cpu(), module.lora_B[number].detach().cpu()
             if isinstance(module, JoinedLowRank):
                 high = _block_matrix(module, high)

@@ -46,7 +46,7 @@ class Linears(nn.Module):
 class Bottleneck(nn.Module):
     """K sequential bottlenecks (Pfeiffer et al. 2020): scaling * (U f(D x + b) + c), without the residual.
 
-    The parameters' names are those of `adapters`.
+    Parameter names follow `adapters`.
     """
 
     def __init__(self, count: int, hidden: int, inner: int, non_linearity: str = "relu", scaling: float = 1.0) -> None:
