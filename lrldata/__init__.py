@@ -4,7 +4,7 @@
     dataset = lrldata.build("ro", source="conceptnet", sample=True)
     dataset.path, dataset.version, dataset.rows, dataset.ledger, dataset.load()
 
-Names are imported when they are used, so that `import lrldata` takes no time.
+Public names are imported on first use, so `import lrldata` itself is nearly instant.
 """
 
 import sys
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if sys.platform == "win32":
     raise ImportError("lrl runs on Linux and macOS. On Windows, install it in WSL (`wsl --install`).")
 
-from lrldata import forks as _forks  # noqa: F401 -- from here on it looks at what is forked
+from lrldata import forks as _forks  # noqa: F401 -- registers its fork hooks
 
 __version__ = "0.3.0.dev0"
 
@@ -36,7 +36,7 @@ __all__ = [
     "open_workspace",
 ]
 
-_HOMES = {
+_MODULES = {
     "Dataset": "lrldata.workspace",
     "LrlError": "lrldata.errors",
     "Workspace": "lrldata.workspace",
@@ -45,13 +45,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what the API names when it is asked for."""
+    """Import a public name on first access."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415
 
-    found = globals()[name] = getattr(import_module(_HOMES.get(name, "lrldata.api")), name)
-    return found
+    value = globals()[name] = getattr(import_module(_MODULES.get(name, "lrldata.api")), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m lrldata` is `lrldata`."""
+"""Run `python -m lrldata` as `lrldata`."""
 
 from lrldata.cli import main
 

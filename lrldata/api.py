@@ -1,4 +1,4 @@
-"""The Python API of lrldata, which `import lrldata` finds lazily. The commands run the same pipelines."""
+"""The Python API of lrldata, imported lazily by `import lrldata`. The commands run the same pipelines."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from lrldata.langid import Prediction
     from lrldata.web.explain import Explained
 
-Several = list[Any] | tuple[Any, ...] | Iterator[Any]  # of codes and languages
+Several = list[Any] | tuple[Any, ...] | Iterator[Any]  # language codes, names or Language objects
 
 
 class BuildOptions(TypedDict, total=False):
-    """The options of `lrldata build`, as keyword arguments; what is left out has its default."""
+    """The options of `lrldata build` as keyword arguments; options that are left out keep their defaults."""
 
     source: Literal["conceptnet", "glotcc", "web"] | None
     input: Place | None
@@ -68,20 +68,20 @@ def build(lang: str | Language, **options: Unpack[BuildOptions]) -> Dataset: ...
 def build(lang: Several, **options: Unpack[BuildOptions]) -> list[Dataset]: ...
 @with_options(BuildOptions)
 def build(lang: str | Language | Several, **options: Any) -> Dataset | list[Dataset]:
-    """Build the dataset of a language from ConceptNet or web text. An unchanged one is left alone.
+    """Build the dataset of one or more languages from ConceptNet or web text. An unchanged dataset is not rebuilt.
 
     Args:
-        lang: Code or name of one language ("ro"), or one of `languages()`, which gives one dataset; or a list of them,
-            which gives a list.
-            In a list, "paper" stands for the paper's 30 languages, "all" for all in ConceptNet.
-        **options: The options of `lrldata build`, e.g. `source="glotcc"`; None means the default. `config` names
-            settings in TOML, which arguments stand above; `quiet` shows no progress bars; `out` may be remote.
+        lang: The code or name of one language ("ro"), or one of `languages()`; returns one dataset. Or a list of them;
+            returns a list.
+            In a list, "paper" stands for the paper's 30 languages and "all" for every language in ConceptNet.
+        **options: The options of `lrldata build`, e.g. `source="glotcc"`; None means the default. `config` is a TOML
+            file of settings, which the arguments override; `quiet` hides progress bars; `out` may be remote.
 
     Returns:
         The dataset: `path`, `version`, `rows`, `ledger`, `load()`, `to_frame()`, `report()`.
 
     Raises:
-        UsageError: An argument that cannot be meant.
+        UsageError: An argument is invalid.
         LrlError: Anything else that stops a build; the message says what to do.
 
     Example:
@@ -104,35 +104,35 @@ def build(lang: str | Language | Several, **options: Any) -> Dataset | list[Data
 
 
 def load_settings(file: Path | None, flags: Mapping[str, Any]) -> BuildConfig | WebConfig:
-    """Check the settings of a build: those of a file with `flags` above them. Raises UsageError."""
+    """Validate the settings of a build: those of a file, overridden by `flags`. Raises UsageError."""
     out = flags.get("out")
-    own = {key: value for key, value in flags.items() if key != "out"}
+    overrides = {key: value for key, value in flags.items() if key != "out"}
     if out is not None and not is_remote(str(out)):
-        own["out"] = as_folder(str(out))
-    if is_web(file, own):
-        return load_web_config(file, own)
-    if foreign := sorted(own.keys() - BuildConfig.model_fields.keys()):
-        named = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
-        raise UsageError(f"{named}: not for --source conceptnet.", "`lrldata build --help` says what is.")
-    return load_config(file, own)
+        overrides["out"] = as_folder(str(out))
+    if is_web(file, overrides):
+        return load_web_config(file, overrides)
+    if unsupported := sorted(overrides.keys() - BuildConfig.model_fields.keys()):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in unsupported)
+        raise UsageError(f"{options}: not for --source conceptnet.", "See `lrldata build --help`.")
+    return load_config(file, overrides)
 
 
 def build_datasets(settings: BuildConfig | WebConfig, out: str | None, progress: Progress) -> list[Dataset]:
-    """Build what is asked for, in a remote workspace where `out` is one. Raises LrlError."""
-    makes = [dataset_path(language.code, settings.source) for language in parse(settings.lang)]
-    with opened(out, makes, makes, settings.cache) as folder:
-        wanted = settings.model_copy(update={"out": folder}) if out and is_remote(out) else settings
-        if isinstance(wanted, WebConfig):
-            from lrldata.web.build import build_web  # noqa: PLC0415 -- each source its own libraries
+    """Build the requested datasets, in a remote workspace if `out` is one. Raises LrlError."""
+    paths = [dataset_path(language.code, settings.source) for language in parse(settings.lang)]
+    with opened(out, paths, paths, settings.cache) as folder:
+        resolved = settings.model_copy(update={"out": folder}) if out and is_remote(out) else settings
+        if isinstance(resolved, WebConfig):
+            from lrldata.web.build import build_web  # noqa: PLC0415 -- each source loads its own libraries
 
-            return build_web(wanted, progress)
+            return build_web(resolved, progress)
         from lrldata.conceptnet.build import build  # noqa: PLC0415
 
-        return build(wanted, progress)
+        return build(resolved, progress)
 
 
 def open_dataset(path: Place) -> Dataset:
-    """Open a dataset folder and check every file of it against its manifest.
+    """Open a dataset folder and check each of its files against the manifest.
 
     Args:
         path: The folder, e.g. "lrl-workspace/datasets/ro/conceptnet".
@@ -154,13 +154,13 @@ def open_dataset(path: Place) -> Dataset:
 
 
 def languages(*, paper: bool = False) -> tuple[Language, ...]:
-    """Return the languages that are known: codes, scripts, and which sources hold them.
+    """Return the known languages with their codes, scripts and sources.
 
     Args:
-        paper: Only the 30 of the paper.
+        paper: Return only the paper's 30 languages.
 
     Returns:
-        The languages, those of the paper first.
+        The languages, the paper's first.
 
     Example:
         >>> import lrldata
@@ -181,7 +181,7 @@ def find_language(name: str | Language) -> Language:
         The language.
 
     Raises:
-        LanguageError: It is not known; the message names the nearest.
+        LanguageError: The language is unknown; the message suggests the nearest matches.
 
     Example:
         >>> import lrldata
@@ -193,19 +193,19 @@ def find_language(name: str | Language) -> Language:
 
 
 def identify(texts: Iterable[str | None], *, lid: Place = "compact", cache: Place | None = None) -> "list[Prediction]":
-    """Say in which language texts are.
+    """Identify the language of each text.
 
     Args:
-        texts: The texts; a line end in one counts as a space, and None is a text without letters.
+        texts: The texts. A line end counts as a space, and None as a text without letters.
         lid: "compact" (built in), "glotlid", "lid176", or the path of a fastText model.
-        cache: Folder for a model that comes from the Hub.
+        cache: The folder for a model that is downloaded from the Hub.
 
     Returns:
-        For each text the labels, best first, and their probabilities (0 to 1); none for a text without letters.
+        For each text, the labels, best first, with their probabilities (0 to 1); none for a text without letters.
 
     Raises:
-        UsageError: No such model.
-        InputError: `texts` is one text and not a list.
+        UsageError: There is no such model, or `texts` is not a list of texts.
+        InputError: The model's file is not a valid fastText model.
 
     Example:
         >>> import lrldata
@@ -213,17 +213,17 @@ def identify(texts: Iterable[str | None], *, lid: Place = "compact", cache: Plac
         'ro'
 
     """
-    from lrldata.langid import load_model  # noqa: PLC0415 -- loads a model's library
+    from lrldata.langid import load_model  # noqa: PLC0415 -- loads the model's library
 
     if isinstance(texts, str):
-        raise UsageError("texts: one text was given.", "Give a list of texts.")
+        raise UsageError("texts: this is one text, not a list.", "Give a list of texts.")
     if not isinstance(texts, Iterable):
-        raise UsageError(f"texts: {texts!r:.60} was given.", "Give a list of texts.")
-    asked = ["" if text is None else text for text in texts]
-    if wrong := [text for text in asked if not isinstance(text, str)]:
-        raise UsageError(f"texts: {wrong[0]!r:.60} is not a text.", "Give a list of texts; None counts as one.")
+        raise UsageError(f"texts: {texts!r:.60} is not a list of texts.", "Give a list of texts.")
+    inputs = ["" if text is None else text for text in texts]
+    if invalid := [text for text in inputs if not isinstance(text, str)]:
+        raise UsageError(f"texts: {invalid[0]!r:.60} is not a text.", "Give a list of texts; None is allowed.")
     with naming_arguments({"lid", "cache"}):
-        return list(load_model(_model(lid), None if cache is None else as_path(cache, "cache")).predict(asked))
+        return list(load_model(_model(lid), None if cache is None else as_path(cache, "cache")).predict(inputs))
 
 
 def explain(
@@ -235,22 +235,22 @@ def explain(
     documents: str = "page",
     cache: Place | None = None,
 ) -> "list[Explained]":
-    """Say line by line what the cleaning of web text would do with a text, and why.
+    """Explain, line by line, what the cleaning of web text would do with a text, and why.
 
     Args:
-        text: A text; its lines are judged on their own and within their document.
-        lang: The language that it should be in.
-        lid: The model for identification, as in `identify`.
-        scripts: Scripts to keep, of those of the language: "Latn" or "Latn,Cyrl".
-        documents: What is a document: "page" (the whole text), "paragraphs" or "lines", as `build` has it.
-        cache: Folder for a model that comes from the Hub.
+        text: A text. Each line is judged on its own and within its document.
+        lang: The language that the text should be in.
+        lid: The language identification model, as in `identify`.
+        scripts: The scripts to keep, out of the language's own: "Latn" or "Latn,Cyrl".
+        documents: What counts as a document: "page" (the whole text), "paragraphs" or "lines", as in `build`.
+        cache: The folder for a model that is downloaded from the Hub.
 
     Returns:
-        For each line: `text` as it would come out, `reason` for which it goes (None where it stays), `why` in words,
-        `language` and `probability` of the identification.
+        For each line: `text` as it would be written, the `reason` for dropping it (None if it is kept), `why` in words,
+        and the `language` and `probability` of the identification.
 
     Raises:
-        LrlError: A language or model that is not known.
+        LrlError: The language or the model is unknown.
 
     Example:
         >>> import lrldata
@@ -267,15 +267,17 @@ def explain(
     refuse_forked()
     with naming_arguments({"lang", "lid", "scripts", "documents", "cache"}):
         language = find(lang)
-        named = joined(plain(scripts))
-        if not isinstance(named, str | None):
-            raise UsageError(f"scripts: {scripts!r:.60} is not a script.", 'Give "Latn", or a list of such.')
-        asked = scripts_asked(language, as_typed(lang), named)
-        cut = as_documents(documents)
-        home = None if cache is None else as_path(cache, "cache")
-        return explain_text(text, language, _model(lid), home, scripts=asked, documents=cut)
+        listed = joined(plain(scripts))
+        if not isinstance(listed, str | None):
+            raise UsageError(
+                f"scripts: {scripts!r:.60} is not a script.", 'Give a script such as "Latn", or a list of scripts.'
+            )
+        selected = scripts_asked(language, as_typed(lang), listed)
+        unit = as_documents(documents)
+        folder = None if cache is None else as_path(cache, "cache")
+        return explain_text(text, language, _model(lid), folder, scripts=selected, documents=unit)
 
 
 def _model(lid: Place) -> str:
-    """Return the name or path of a model for identification. Raises UsageError."""
+    """Return the name or path of a language identification model. Raises UsageError."""
     return lid if isinstance(lid, str) else str(as_path(lid, "lid"))

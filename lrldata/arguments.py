@@ -1,6 +1,6 @@
-"""Keyword arguments of the Python API as options of the commands. Pure.
+"""Map keyword arguments of the Python API to the options of the commands. Pure.
 
-Errors of a command name its options, and those of a function its arguments.
+Errors of a command name its options (`--max-bytes`); errors of a function name its arguments (`max_bytes`).
 """
 
 import difflib
@@ -27,7 +27,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _COMMANDS = re.compile(r"(`[^`]*`)")
 _OPTION = re.compile(r"--([a-z][a-z0-9-]*)(?:[ =]([A-Z]+(?:[,/][A-Z]+)*\b(?!\.\w)|\w[\w./,-]*\w))?")
 _CODE = re.compile(r"(?!(?:and|are|as|for|is|it|or|out|to)\b)[a-z]{2,3}(?:_[A-Za-z]+)?(?:,[a-z]{2,3})*")
-# What messages name as values: any other word after an option goes on with the sentence.
+# Words that messages use as values of options. Any other word after an option continues the sentence.
 _VALUES = set(
     "any bf16 chat completion conceptnet documents english flores fp32 full fusion glotcc mean native none other ours "
     "paper pppl theirs topic web".split()
@@ -36,7 +36,7 @@ _VALUES = set(
 
 @dataclass(frozen=True)
 class Call:
-    """The options of a call: those that are settings, the file of others, and whether to show progress."""
+    """The options of a call: its settings, the file with further settings, and whether to show progress."""
 
     flags: dict[str, Any]
     config: Path | None
@@ -44,42 +44,42 @@ class Call:
 
 
 def call_of(known: type[Any], options: Mapping[str, Any], **flags: Any) -> Call:
-    """Return what keyword arguments say; those that are None say nothing. Raises UsageError for one not of `known`."""
+    """Return the options that keyword arguments give; None gives nothing. Raises UsageError for one not in `known`."""
     for name in options.keys() - known.__annotations__.keys():
-        near = difflib.get_close_matches(name, known.__annotations__, n=1)
-        raise UsageError(f"unknown argument {name!r}.", f"Did you mean {near[0]!r}?" if near else "")
+        matches = difflib.get_close_matches(name, known.__annotations__, n=1)
+        raise UsageError(f"unknown argument {name!r}.", f"Did you mean {matches[0]!r}?" if matches else "")
     settings = {key: plain(value) for key, value in (dict(options) | flags).items() if value is not None}
     config, quiet = settings.pop("config", None), bool(settings.pop("quiet", False))
     for key, value in settings.items():
         if isinstance(value, str | PathLike | int) and _is_list(known.__annotations__.get(key)):
-            settings[key] = [value]  # where several may be given
+            settings[key] = [value]  # one value instead of a list
     if "out" in settings:
         settings["out"] = as_text(settings["out"], "out")
     return Call(settings, None if config is None else as_path(config, "config"), Progress(quiet))
 
 
 def plain(value: Any) -> Any:
-    """Return an argument as settings have it: paths, numbers and lists, of what has, is or gives such."""
+    """Convert an argument to the form of settings: arrays and iterables become lists, objects with a path become it."""
     value = located(value)
-    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # of NumPy
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # NumPy's
         return value.tolist()
-    return [plain(each) for each in value] if is_several(value) else value
+    return [plain(item) for item in value] if is_several(value) else value
 
 
 def is_several(value: Any) -> bool:
-    """Return whether an argument gives several things: a list, a generator, an array, but no text and no table."""
+    """Return whether an argument holds several values: a list, a generator, an array, but not text or a table."""
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | PathLike | BaseModel)
 
 
-def _is_list(kind: Any) -> bool:
-    """Return whether an argument is a list of something, or one of it."""
-    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    origins = [get_origin(each) for each in kinds if each is not NoneType]
+def _is_list(annotation: Any) -> bool:
+    """Return whether the type of an argument is a list, with literals and None as the only alternatives."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    origins = [get_origin(member) for member in members if member is not NoneType]
     return Sequence in origins and set(origins) <= {Sequence, Literal}
 
 
 def as_text(path: Any, name: str) -> str:
-    """Return a path as text. Raises UsageError for what is none."""
+    """Return a path as text. Raises UsageError if it is not a path."""
     path = located(path)
     if not isinstance(path, str | PathLike) or isinstance(fspath(path), bytes):
         raise UsageError(f"{name}: {path!r} is not a path.", "Give a text or a pathlib.Path.")
@@ -87,26 +87,28 @@ def as_text(path: Any, name: str) -> str:
 
 
 def with_options(options: type[Any]) -> Callable[[Function], Function]:
-    """Let `help` and notebooks show the keyword arguments that a function takes as `**options`."""
+    """Return a decorator with which `help` and notebooks show a function's `**options` as keyword arguments."""
 
-    def shown(function: Function) -> Function:
-        own = signature(function)
-        named = [each for each in own.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+    def decorate(function: Function) -> Function:
+        original = signature(function)
+        explicit = [
+            parameter for parameter in original.parameters.values() if parameter.kind is not Parameter.VAR_KEYWORD
+        ]
         keywords = [
             Parameter(key, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
             for key, kind in options.__annotations__.items()
         ]
-        function.__signature__ = own.replace(parameters=[*named, *keywords])  # type: ignore[attr-defined]
+        function.__signature__ = original.replace(parameters=[*explicit, *keywords])  # type: ignore[attr-defined]
         return function
 
-    return shown
+    return decorate
 
 
 @contextmanager
 def naming_arguments(names: Collection[str]) -> Iterator[None]:
-    """Let errors name arguments: `--learning-rate` becomes `learning_rate`, `--lang ro` becomes `lang="ro"`.
+    """Reword errors to name arguments: `--learning-rate` becomes `learning_rate`, `--lang ro` becomes `lang="ro"`.
 
-    Options that are none of `names` stay as they are, and so do commands between backquotes. Notes are worded so too.
+    Options that are not in `names` stay as they are, and so do commands in backquotes. Notes are reworded too.
     """
     token = WORDED.set(partial(in_python, names=names))
     try:
@@ -116,24 +118,24 @@ def naming_arguments(names: Collection[str]) -> Iterator[None]:
         error.args = (f"{error.message} {error.hint}".strip(),)
         raise
     except OSError as error:
-        if error.errno is None:  # a library's, and not the system's
+        if error.errno is None:  # raised by a library, not by the operating system
             raise
-        told = f"{error.filename}: {(error.strerror or str(error)).lower()}" if error.filename else str(error)
-        raise StorageError(f"{told}.", "Check the path and the rights to it.") from error
+        message = f"{error.filename}: {(error.strerror or str(error)).lower()}" if error.filename else str(error)
+        raise StorageError(f"{message}.", "Check the path and its permissions.") from error
     finally:
         WORDED.reset(token)
 
 
 def in_python(text: str, names: Collection[str]) -> str:
-    """Return a message with options written as arguments."""
+    """Return a message with its options written as Python arguments."""
 
-    def written(found: re.Match[str]) -> str:
-        name, value = found[1].replace("-", "_"), found[2]
+    def replacement(match: re.Match[str]) -> str:
+        name, value = match[1].replace("-", "_"), match[2]
         if name not in names:
-            return found[0]
+            return match[0]
         if value and not (value in _VALUES or value[0].isupper() or (name == "lang" and _CODE.fullmatch(value))):
             return f"{name} {value}"
         return f'{name}="{value}"' if value else name
 
     parts = _COMMANDS.split(text)
-    return "".join(part if number % 2 else _OPTION.sub(written, part) for number, part in enumerate(parts))
+    return "".join(part if position % 2 else _OPTION.sub(replacement, part) for position, part in enumerate(parts))

@@ -1,6 +1,6 @@
-"""What readers of a dataset folder need to know of it: README.md from its manifest. Pure.
+"""Write a dataset folder's README.md from its manifest. Pure.
 
-This is the least that `load_dataset` wants, and a pointer; the card for publication is rendered by hub_cards.
+It has only what `load_dataset` needs and a pointer; hub_cards renders the card for publication.
 """
 
 import html
@@ -31,47 +31,47 @@ _HUB_TYPES = {
     "UInt32": "uint32",
     "Boolean": "bool",
 }
-_SAMPLE = "**This is a sample.** What is in it was written for trying out `lrldata` and is not {} data.\n\n"
+_SAMPLE = "**This is a sample.** Its rows were written for trying out `lrldata` and are not {} data.\n\n"
 _PUBLISHERS = {"conceptnet": "ConceptNet", "glotcc": "GlotCC"}
 _BREAK = re.compile(r"[\t-\r\x1c-\x1e\x85\u2028\u2029]")
-# Control characters, ends of lines, what turns the direction of the text around it, and halves of surrogate pairs.
+# Control characters, line ends, characters that change the direction of text, and lone surrogates.
 UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# An underscore between letters means nothing to Markdown, and is in many names.
+# An underscore between letters means nothing to Markdown and is common in names, so it is not escaped.
 _SPECIAL = re.compile(r"((?<=[^\W_])_+(?=[^\W_]))|[\\`*_{}\[\]#|~$]")
 
 
 class Markdown(str):
-    """Text that is Markdown already, and is not to be escaped again."""
+    """Text that is already Markdown and must not be escaped again."""
 
     __slots__ = ()
 
 
 def visible(text: str) -> str:
-    """Return text in one line, without characters that cannot be seen."""
+    """Return text on one line, with invisible characters replaced."""
     return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", _BREAK.sub(" ", text))
 
 
 def inline(value: object) -> Markdown:
-    """Return a name, or other text within a line, so that Markdown, and HTML in it, takes none of it for its own."""
+    """Escape a name or other text within a line, so that it is read as neither Markdown nor HTML."""
     escaped = html.escape(visible(str(value)), quote=False)
-    return Markdown(_SPECIAL.sub(lambda found: found[1] or f"\\{found[0]}", escaped))
+    return Markdown(_SPECIAL.sub(lambda match: match[1] or f"\\{match[0]}", escaped))
 
 
 def in_yaml(metadata: Mapping[str, Any]) -> str:
-    """Return metadata in YAML, in their order; codes that YAML takes for a boolean, as `no`, are quoted."""
+    """Return metadata as YAML, in their order; codes that YAML would read as booleans, such as `no`, are quoted."""
     try:
         return str(yaml.dump(dict(metadata), Dumper=_DUMPER, allow_unicode=True, sort_keys=False, width=1000))
     except UnicodeEncodeError:
-        return in_yaml(_whole(metadata))
+        return in_yaml(_without_surrogates(metadata))
 
 
-def _whole(value: Any) -> Any:
-    """Return JSON-like values in which no text has half a surrogate pair, as the name of a file may."""
+def _without_surrogates(value: Any) -> Any:
+    """Return JSON-like values with lone surrogates, which a file name may contain, replaced."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):
-        return {_whole(key): _whole(part) for key, part in value.items()}
-    return list(map(_whole, value)) if isinstance(value, list | tuple) else value
+        return {_without_surrogates(key): _without_surrogates(part) for key, part in value.items()}
+    return list(map(_without_surrogates, value)) if isinstance(value, list | tuple) else value
 
 
 def size_category(rows: int) -> str:
@@ -80,10 +80,10 @@ def size_category(rows: int) -> str:
 
 
 def configuration(manifest: Mapping[str, Any], name: str, folder: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a dataset's entry in a card's `configs`, less its name, and the one in `dataset_info`.
+    """Return a dataset's entry in a card's `configs`, without its name, and its entry in `dataset_info`.
 
-    `folder` is where its files lie in the repository, with a slash at its end. A split without rows is left out, as
-    readers refuse one.
+    `folder` is the folder of its files in the repository, with a trailing slash. Splits without rows are left out,
+    because readers refuse them.
     """
     filled = {split: count for split, count in manifest["rows"].items() if count}
     shards = [entry for entry in manifest["outputs"] if entry["path"].startswith("data/")]
@@ -102,7 +102,7 @@ def configuration(manifest: Mapping[str, Any], name: str, folder: str = "") -> t
 
 
 def folder_card(manifest: Mapping[str, Any], language: Language) -> str:
-    """Write README.md of a dataset folder."""
+    """Return the README.md of a dataset folder."""
     name = manifest["source"]
     entry, info = configuration(manifest, name)
     metadata = {
@@ -114,6 +114,6 @@ def folder_card(manifest: Mapping[str, Any], language: Language) -> str:
     return (
         f"---\n{head}---\n\n# {inline(language.name)} from {inline(name)}\n\n"
         + (_SAMPLE.format(_PUBLISHERS.get(name) or inline(name)) if manifest["sample"] else "")
-        + f"{sum(manifest['rows'].values()):,} rows, made by `lrldata build`. `lrldata stats` shows what was kept and "
-        "what was dropped, `lrl card` renders the card for publication.\n"
+        + f"{sum(manifest['rows'].values()):,} rows, built by `lrldata build`. `lrldata stats` shows what was kept and "
+        "what was dropped; `lrl card` renders the card for publication.\n"
     )

@@ -1,4 +1,4 @@
-"""Dataset folders: Parquet shards named as the Hub names them, a card, and the manifest last. IO."""
+"""Dataset folders: Parquet shards named as on the Hub, a card, and the manifest, which is written last. IO."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,11 +32,11 @@ from lrldata.manifest import (
 from lrldata.paths import Held
 from lrldata.split import SPLITS
 
-CARD, SAMPLES = "README.md", "samples.json"  # of what was dropped and kept, for the report: not for publication
+CARD, SAMPLES = "README.md", "samples.json"  # kept and dropped rows for the report; not published
 ROWS_A_SHARD = 1_000_000
 ROWS_A_GROUP = 100_000  # fixed, so that the bytes do not depend on the number of threads
 FIRST_VERSION = "1.0.0"
-VERDICTS = "verdicts"  # what speakers said of the lines, and which they were asked about; not for publication either
+VERDICTS = "verdicts"  # speakers' verdicts and the lines that they judge; not published
 _SHARD = re.compile(r"data/([a-z]+)-\d+-of-\d+\.parquet")
 _VERDICT = re.compile(rf"{VERDICTS}/[^/]+\.jsonl?")
 
@@ -48,26 +48,26 @@ def write_dataset(
     provenance: Mapping[str, Any],
     samples: str | None = None,
 ) -> dict[str, Any]:
-    """Write a dataset folder whole, or leave what was there; call it under `lock(folder)`. Returns the manifest.
+    """Write a dataset folder and return its manifest; call it under `lock(folder)`. A failure leaves the old folder.
 
-    A split is a frame, or its shards one after the other, so that one is held at a time. `card` makes README.md
-    from the manifest so far, `samples` is the text of samples.json. The version stays where the data's bytes stay,
-    goes up by a minor number where they change, and by a major one where the columns do.
+    A split is a frame, or an iterable of its shards, of which only one is in memory at a time. `card` makes README.md
+    from the manifest so far; `samples` is the text of samples.json. The version stays the same if the bytes of the data
+    do. Otherwise its minor number goes up, or its major number if the columns have changed.
     """
     previous = read_manifest(folder, DATASET)
     with replaced(folder, _is_own, "the dataset", keeps=VERDICTS) as new:
         new.joinpath("data").mkdir()
         columns: dict[str, str] = {}
         rows, num_bytes = dict.fromkeys(splits, 0), dict.fromkeys(splits, 0)
-        for split, given in splits.items():
-            written: list[Path] = []
-            for shard in given.iter_slices(ROWS_A_SHARD) if isinstance(given, pl.DataFrame) else given:
+        for split, frames in splits.items():
+            paths: list[Path] = []
+            for shard in frames.iter_slices(ROWS_A_SHARD) if isinstance(frames, pl.DataFrame) else frames:
                 columns = {name: str(dtype) for name, dtype in shard.schema.items()}
                 rows[split], num_bytes[split] = rows[split] + len(shard), num_bytes[split] + arrow_bytes(shard)
                 if len(shard):
-                    written.append(_write_shard(shard, new / "data" / f"{split}-{len(written):05d}"))
-            for number, path in enumerate(written):  # as the Hub names them
-                path.rename(path.with_name(f"{split}-{number:05d}-of-{len(written):05d}.parquet"))
+                    paths.append(_write_shard(shard, new / "data" / f"{split}-{len(paths):05d}"))
+            for position, path in enumerate(paths):  # the Hub's naming scheme
+                path.rename(path.with_name(f"{split}-{position:05d}-of-{len(paths):05d}.parquet"))
         shards = [file_entry(path, new) for path in sorted(new.joinpath("data").iterdir())]
         content = {"columns": columns, "shards": [[entry["path"], entry["sha256"]] for entry in shards]}
         version, history = _next_version(previous, fingerprint(content), columns)
@@ -83,8 +83,8 @@ def write_dataset(
         new.joinpath(CARD).write_text(card(manifest), encoding="utf-8", newline="\n")
         if samples is not None:
             new.joinpath(SAMPLES).write_text(samples, encoding="utf-8", newline="\n")
-        beside = [name for name in (CARD, SAMPLES) if new.joinpath(name).is_file()]
-        manifest["outputs"] = [*shards, *(file_entry(new / name, new) for name in beside)]
+        extra_files = [name for name in (CARD, SAMPLES) if new.joinpath(name).is_file()]
+        manifest["outputs"] = [*shards, *(file_entry(new / name, new) for name in extra_files)]
         return write_manifest(new / MANIFEST, DATASET, manifest)
 
 
@@ -96,24 +96,24 @@ def _write_shard(shard: pl.DataFrame, path: Path) -> Path:
 
 
 def _is_own(name: str) -> bool:
-    """Return whether a dataset's folder has a file of this path, which a rebuild may replace, or keeps."""
-    return name in (CARD, MANIFEST, SAMPLES) or any(form.fullmatch(name) for form in (_SHARD, _VERDICT))
+    """Return whether a path belongs to a dataset folder, so that a rebuild may replace or keep it."""
+    return name in (CARD, MANIFEST, SAMPLES) or any(pattern.fullmatch(name) for pattern in (_SHARD, _VERDICT))
 
 
 def arrow_bytes(frame: pl.DataFrame) -> int:
-    """Return the size of a frame in Arrow's plain layout: text with four-byte offsets, eight bytes a number."""
+    """Return the size of a frame in Arrow's plain layout: text with four-byte offsets, eight bytes per number."""
     sizes = frame.select(pl.col(pl.String).str.len_bytes().sum())
-    held = sum(map(int, sizes.row(0))) if sizes.width else 0
-    return held + len(frame) * (4 * sizes.width + 8 * (frame.width - sizes.width))
+    text_bytes = sum(map(int, sizes.row(0))) if sizes.width else 0
+    return text_bytes + len(frame) * (4 * sizes.width + 8 * (frame.width - sizes.width))
 
 
 def _next_version(
     previous: Mapping[str, Any] | None, content: str, columns: Mapping[str, str]
 ) -> tuple[str, list[dict[str, str]]]:
     history: list[dict[str, str]] = list(previous["history"]) if previous else []
-    known = {entry["content"]: entry["version"] for entry in history}
-    if content in known:
-        return known[content], history
+    version_by_content = {entry["content"]: entry["version"] for entry in history}
+    if content in version_by_content:
+        return version_by_content[content], history
     version = FIRST_VERSION
     if previous and history:
         major, minor, _ = map(int, history[-1]["version"].split("."))
@@ -123,9 +123,10 @@ def _next_version(
 
 @dataclass(frozen=True)
 class Opened:
-    """A dataset that was checked: its manifest, its shards, open, by split, and other files that were asked for.
+    """A dataset that has been checked: its manifest, its open shards by split, and the requested other files.
 
-    They stay those of one build, though the folder is built again meanwhile, and are closed when nobody has this.
+    All of them belong to one build, even if the folder is rebuilt meanwhile. The shards are closed when this object is
+    garbage-collected.
     """
 
     manifest: dict[str, Any]
@@ -147,27 +148,27 @@ class Opened:
 
 
 def content_of(manifest: Mapping[str, Any]) -> str:
-    """Return the hash of a dataset's rows, from its manifest: that of its version."""
-    return next(str(each["content"]) for each in manifest["history"] if each["version"] == manifest["version"])
+    """Return the content hash of a dataset's current version, from its manifest."""
+    return next(str(entry["content"]) for entry in manifest["history"] if entry["version"] == manifest["version"])
 
 
 def open_dataset(folder: Path) -> tuple[dict[str, Any], pl.LazyFrame]:
-    """Open a dataset folder: its manifest, and its rows with a column `split`. Raises StorageError as `open_shards`."""
+    """Return a dataset's manifest and its rows, with a column `split`. Raises StorageError as `open_shards` does."""
     opened = open_shards(folder)
     return opened.manifest, opened.rows()
 
 
 def open_shards(folder: Path, *names: str) -> Opened:
-    """Open a dataset folder, and read of the other files that it has these.
+    """Open and check a dataset folder; `names` are other files to read if the folder has them.
 
-    Raises StorageError when the folder is unfinished, or its bytes or rows are not those of the manifest.
+    Raises StorageError if the folder is unfinished, or if its bytes or rows differ from the manifest.
     """
     try:
         return from_held(folder, partial(_open, names=names))
     except (FileNotFoundError, NotADirectoryError) as error:
-        below = sorted(path.parent for path in folder.glob(f"**/{MANIFEST}"))
-        inside = ", ".join(islice((str(each) for each in below if kind_of(each) == DATASET), 3))
-        hint = f"Datasets below it: {inside}." if inside else "Make one with `lrldata build`."
+        folders = sorted(path.parent for path in folder.glob(f"**/{MANIFEST}"))
+        datasets = ", ".join(islice((str(candidate) for candidate in folders if kind_of(candidate) == DATASET), 3))
+        hint = f"Datasets below it: {datasets}." if datasets else "Make one with `lrldata build`."
         raise StorageError(f"{folder}: no finished dataset in this folder ({MANIFEST} is missing).", hint) from error
     except DamagedError as error:
         raise DamagedError(error.message, "Run `lrldata build` again to repair it.") from error
@@ -180,19 +181,19 @@ def _close(streams: Iterable[BufferedReader]) -> None:
 
 def _open(held: Held, names: Sequence[str]) -> Opened:
     with ExitStack() as opened:
-        return _opened(held, names, opened)
+        return _open_all(held, names, opened)
 
 
-def _opened(held: Held, names: Sequence[str], streams: ExitStack) -> Opened:
-    """Open what a folder has; the streams are closed with `streams`, unless all is well."""
+def _open_all(held: Held, names: Sequence[str], streams: ExitStack) -> Opened:
+    """Open and check all files of a folder; `streams` closes them unless every check passes."""
     manifest = manifest_in(held, DATASET)
     shards: dict[str, list[BufferedReader]] = {}
-    counted: dict[str, int] = dict.fromkeys(manifest["rows"], 0)
+    row_counts: dict[str, int] = dict.fromkeys(manifest["rows"], 0)
     for entry in sorted(entries(manifest), key=lambda entry: str(entry["path"])):
         if entry["path"] == SAMPLES and _is_missing(held, SAMPLES):
-            continue  # as of a dataset that came from the Hub
-        stream = streams.enter_context(_checked(held, entry))
-        if (found := _SHARD.fullmatch(entry["path"])) is None:
+            continue  # a dataset from the Hub has none
+        stream = streams.enter_context(_open_checked(held, entry))
+        if (match := _SHARD.fullmatch(entry["path"])) is None:
             stream.close()
             continue
         try:
@@ -200,15 +201,15 @@ def _opened(held: Held, names: Sequence[str], streams: ExitStack) -> Opened:
             columns, rows = footer.collect_schema().names(), int(footer.select(pl.len()).collect().item())
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DamagedError(f"{held.folder}: {entry['path']} is not Parquet.") from error
-        if found[1] not in counted or columns != list(manifest["columns"]):
-            raise DamagedError(f"{held.folder}: {entry['path']} is not of the splits and columns of {MANIFEST}.")
-        counted[found[1]] += rows
+        if match[1] not in row_counts or columns != list(manifest["columns"]):
+            raise DamagedError(f"{held.folder}: {entry['path']} has a split or columns that {MANIFEST} does not.")
+        row_counts[match[1]] += rows
         stream.seek(0)
-        shards.setdefault(found[1], []).append(stream)
-    if counted != manifest["rows"]:
-        raise DamagedError(f"{held.folder}: {MANIFEST} says {manifest['rows']} rows, and there are {counted}.")
-    if not any(counted.values()):
-        raise DamagedError(f"{held.folder}: has no rows.")
+        shards.setdefault(match[1], []).append(stream)
+    if row_counts != manifest["rows"]:
+        raise DamagedError(f"{held.folder}: {MANIFEST} says {manifest['rows']} rows, but there are {row_counts}.")
+    if not any(row_counts.values()):
+        raise DamagedError(f"{held.folder}: the dataset has no rows.")
     files: dict[str, bytes] = {}
     for name in names:
         with suppress(FileNotFoundError):
@@ -225,7 +226,7 @@ def _is_missing(held: Held, name: str) -> bool:
     return False
 
 
-def _checked(held: Held, entry: Mapping[str, Any]) -> BufferedReader:
+def _open_checked(held: Held, entry: Mapping[str, Any]) -> BufferedReader:
     try:
         stream = held.open(entry["path"])
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""What pictures need of the library that draws them, vl-convert, whose engine ends the process where it fails."""
+"""Precautions for vl-convert, the library that draws pictures: its engine ends the process when it fails."""
 
 import resource
 import subprocess
@@ -16,28 +16,28 @@ _TRIAL = (
 
 
 def drawable(text: str) -> str:
-    """Return a text for a picture, without control characters, at which the process would end."""
+    """Return a text without control characters, which would make the drawing engine end the process."""
     return "".join(filter(str.isprintable, text))
 
 
 def check_drawing() -> None:
-    """Raise StorageError where a limit of this process (`ulimit -v`) leaves no room for the engine that draws.
+    """Raise StorageError if this process's limit (`ulimit -v`) leaves too little room for the drawing engine.
 
-    It reserves tens of GB of address space, though hardly any memory.
+    The engine reserves tens of GB of address space, though it uses hardly any memory.
     """
-    most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if most != resource.RLIM_INFINITY and not _draws():
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and not _can_draw():
         raise StorageError(
-            f"pictures cannot be drawn with {size(most)} of address space.",
-            "Raise the limit (`ulimit -v`), or give the command where there is none.",
+            f"pictures cannot be drawn with {size(limit)} of address space.",
+            "Raise the limit (`ulimit -v`), or run the command where there is no limit.",
         )
 
 
-@cache  # as once it has drawn, a process has what it needs
-def _draws() -> bool:
-    """Return whether what the limit leaves to this process is enough; tried in another one, which may end."""
-    most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    pages = Path("/proc/self/statm")
-    taken = int(pages.read_text().split()[0]) * resource.getpagesize() if pages.is_file() else 0
-    trial = [sys.executable, "-c", _TRIAL, str(max(most - taken, 1 << 28))]
+@cache  # once it has drawn, the process has reserved what it needs
+def _can_draw() -> bool:
+    """Return whether the address space that is left is enough, by drawing in a subprocess, which may end."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    statm = Path("/proc/self/statm")
+    used = int(statm.read_text().split()[0]) * resource.getpagesize() if statm.is_file() else 0
+    trial = [sys.executable, "-c", _TRIAL, str(max(limit - used, 1 << 28))]
     return subprocess.run(trial, capture_output=True, check=False).returncode == 0

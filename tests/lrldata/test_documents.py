@@ -325,10 +325,10 @@ def test_what_has_more_than_text_in_each_line_is_refused(line: str, told: str, t
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("Bonġu kollha".encode("utf-16-le"), "in UTF-16 without a mark.*iconv -f UTF-16LE"),
-        ("Bonġu kollha".encode("utf-16-be"), "in UTF-16 without a mark.*iconv -f UTF-16BE"),
+        ("Bonġu kollha".encode("utf-16-le"), "in UTF-16 without a byte order mark.*iconv -f UTF-16LE"),
+        ("Bonġu kollha".encode("utf-16-be"), "in UTF-16 without a byte order mark.*iconv -f UTF-16BE"),
         ("Bonġu kollha".encode("utf-16"), "in UTF-16, not UTF-8 text. Convert it"),
-        (b"PK\x03\x04...", "a .zip archive, or a file of Word"),
+        (b"PK\x03\x04...", "a .zip archive, or a Word"),
         (b"%PDF-1.7", "a PDF, not UTF-8 text. .*pdftotext"),
     ],
 )

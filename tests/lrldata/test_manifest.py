@@ -92,10 +92,10 @@ def test_a_changed_number_is_found_though_everything_adds_up(folder: Path) -> No
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"rows": {"train": 271, "validation": 40, "test": 35}}, "says .* rows, and there are"),
+        ({"rows": {"train": 271, "validation": 40, "test": 35}}, "says .* rows, but there are"),
         ({"rows": {"train": 270, "validation": 41, "test": 36}}, "rows: not as many as the ledger keeps"),
-        ({"columns": {"text": "String"}}, "not of the splits and columns"),
-        ({"outputs": []}, "says .* rows, and there are"),
+        ({"columns": {"text": "String"}}, "has a split or columns that manifest.json does not"),
+        ({"outputs": []}, "says .* rows, but there are"),
         ({"history": []}, "history: List should have at least 1 item"),
         ({"version": "9.9.9"}, "version: not in the history|not in the history"),
         ({"ledger": {"in": {"rows": 1, "bytes": 1}}}, "ledger.kept: Field required"),

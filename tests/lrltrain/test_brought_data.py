@@ -204,9 +204,9 @@ def test_flores_is_found_in_the_folder_that_it_unpacks_to(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"PK\x03\x04\xff\xff", r"\.zip archive, or a file of Word"),
+        (b"PK\x03\x04\xff\xff", r"\.zip archive, or a Word"),
         (b"%PDF-1.7\n\xff", "is a PDF.*pdftotext"),
-        (b"\x1f\x8b\x08\xff", "packed with gzip.*gunzip"),
+        (b"\x1f\x8b\x08\xff", "compressed with gzip.*gunzip"),
         (b"PAR1\xff", "a Parquet file"),
         ("Bonġu".encode("utf-16"), "in UTF-16.*iconv -f UTF-16"),
         ("bon\nà".encode("latin-1"), "line 2 is not UTF-8.*iconv"),

@@ -473,7 +473,7 @@ def test_sentences_that_are_cut_are_counted() -> None:
         ("a.txt.gz", "x", "is not plain text, but packed"),
         ("a.tmx", "1\n00:01 --> 00:02\nBonġu\n", r"contains markup \(\.tmx\)"),
         ("a.txt", "".join(f"{n}\tBonġu {n}\n" for n in range(9)), r"is a table.*cut -f2 /.*a\.txt"),
-        ("b.txt", b"PK\x03\x04\xff", r"is a \.zip archive, or a file of Word"),
+        ("b.txt", b"PK\x03\x04\xff", r"is a \.zip archive, or a Word"),
         ("c.txt", "Bonġu".encode("utf-16"), "in UTF-16.*iconv -f UTF-16"),
     ],
 )
