@@ -1,7 +1,7 @@
-"""Run independent tasks: here, or on several processes of this machine.
+"""Run independent tasks in this process or in several processes of this machine.
 
-Processes that we start import nothing from the current folder, where anything may lie, as a `types.py` or `requests.py`
-of somebody's own. Python would look there first, for what it is given by `-m` or `-c`, as multiprocessing does.
+Processes that we start import nothing from the current folder, which may hold anything, such as a user's own `types.py`
+or `requests.py`. Python would search it first for `-m` or `-c`, which multiprocessing uses.
 """
 
 import multiprocessing
@@ -26,55 +26,55 @@ from lrldata.threads import cores
 __all__ = ["AHEAD", "APART", "SOURCES", "WorkerPool", "cores", "start_pool", "variables"]
 
 Result = TypeVar("Result")
-AHEAD = 2  # tasks a process that are handed out before they can begin
-APART = {"PYTHONSAFEPATH": "1"}  # the variable that keeps Python from looking in the current folder
+AHEAD = 2  # tasks submitted per process, so that the next one is waiting when one ends
+APART = {"PYTHONSAFEPATH": "1"}  # keeps Python from importing from the current folder
 SOURCES = Path(__file__).resolve().parents[1]  # the folder that this package was imported from
-_OF_PROCESS = RLock()  # what belongs to the whole process is changed by one thread at a time
-_VALUES: dict[str, list[str | None]] = {}  # of variables that are set for a while: from before, and of each thread
+_PROCESS_LOCK = RLock()  # for changes to state of the whole process
+_VALUES: dict[str, list[str | None]] = {}  # temporary variables: the previous value, then each thread's
 
 
 @contextmanager
 def variables(wanted: dict[str, str]) -> Iterator[None]:
-    """Set variables of the environment for what is started meanwhile: it reads them as it begins, ahead of any call."""
-    with _OF_PROCESS:
+    """Set environment variables for processes started meanwhile, which read them before anything is called."""
+    with _PROCESS_LOCK:
         for name, value in wanted.items():
             _VALUES.setdefault(name, [os.environ.get(name)]).append(value)
             os.environ[name] = value
     try:
         yield
     finally:
-        with _OF_PROCESS:
+        with _PROCESS_LOCK:
             for name, value in wanted.items():
                 _unset(name, value)
 
 
 def _unset(name: str, value: str) -> None:
-    """Let a variable be what another thread still wants it to be, or what it was before them all."""
-    held = _VALUES[name]
-    del held[len(held) - 1 - held[::-1].index(value)]
-    if held[-1] is None:
+    """Restore a variable to the value that another thread still wants, or to the one from before them all."""
+    values = _VALUES[name]
+    del values[len(values) - 1 - values[::-1].index(value)]
+    if values[-1] is None:
         os.environ.pop(name, None)
     else:
-        os.environ[name] = held[-1]
-    if len(held) == 1:
+        os.environ[name] = values[-1]
+    if len(values) == 1:
         del _VALUES[name]
 
 
 def start_pool(processes: int, *modules: str) -> ProcessPoolExecutor:
-    """Return a pool of so many processes; each starts when it is needed, and ends with this one, however it ends.
+    """Return a pool of this many processes; each starts on demand and ends with this process, however that ends.
 
-    They begin by importing these modules.
+    Each begins by importing these modules.
     """
-    with variables(APART):  # multiprocessing starts one of its own here, which watches over locks
-        return ProcessPoolExecutor(processes, _Apart(), _begin, modules)
+    with variables(APART):  # multiprocessing starts its resource tracker here
+        return ProcessPoolExecutor(processes, _IsolatedContext(), _initialize, modules)
 
 
 class _Process(SpawnProcess):
-    """A process of the pool. Polars has one thread in it, if nobody says otherwise, as others have the other cores."""
+    """A process of the pool. Polars has one thread in it, unless the user says otherwise, as others use the cores."""
 
     def start(self) -> None:
-        """Start it, without the current folder, and without running the script again that started this one."""
-        with _OF_PROCESS, variables({"POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", "1")} | APART):
+        """Start without the current folder, and without rerunning the script that started this process."""
+        with _PROCESS_LOCK, variables({"POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", "1")} | APART):
             path, script = sys.path, sys.modules["__main__"]
             sys.path, sys.modules["__main__"] = searched(path), ModuleType("__main__")
             try:
@@ -83,28 +83,29 @@ class _Process(SpawnProcess):
                 sys.path, sys.modules["__main__"] = path, script
 
 
-class _Apart(SpawnContext):
+class _IsolatedContext(SpawnContext):
     Process = _Process
 
 
 def searched(path: list[str]) -> list[str]:
-    """Return where modules are looked for, without the current folder, unless our own sources are in it."""
-    here = Path.cwd()
-    if here == SOURCES:
+    """Return the module search path without the current folder, unless our own sources are in that folder."""
+    current = Path.cwd()
+    if current == SOURCES:
         return path
-    kept = [each for place, each in enumerate(path) if each and (place or Path(each).resolve() != here)]
-    return kept if str(SOURCES) in kept else [*kept, str(SOURCES)]
+    remaining = [
+        entry for position, entry in enumerate(path) if entry and (position or Path(entry).resolve() != current)
+    ]
+    return remaining if str(SOURCES) in remaining else [*remaining, str(SOURCES)]
 
 
 class WorkerPool:
-    """Some processes that work on tasks; with one worker there are none, and all is done here.
+    """Processes that work on tasks; with one worker there are none, and all work is done in this process.
 
-    They are started when there is something to do, and end with the `with` that holds the pool, or with this process,
-    however it ends.
+    They start when there is work, and end with the `with` block of the pool or with this process, however that ends.
     """
 
     def __init__(self, workers: int) -> None:
-        # A process of multiprocessing.Pool may not start others.
+        # A daemonic process, as in a multiprocessing.Pool, may not start others.
         self.workers = 1 if multiprocessing.current_process().daemon else workers
         self._pool: ProcessPoolExecutor | None = None
 
@@ -116,27 +117,27 @@ class WorkerPool:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def imap_unordered(self, task: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
-        """Call `task` with each of the arguments and yield what comes back, as it comes: in any order.
+        """Call `task` with each tuple of arguments and yield the results in the order in which they arrive.
 
-        With more than one worker `task` and its arguments must be picklable. The arguments are taken from their
-        iterable only as fast as they are worked on. What a task raises is raised here.
+        With more than one worker, `task` and its arguments must be picklable. Arguments are taken from their iterable
+        only as fast as they are processed. Exceptions raised by `task` are raised here.
         """
         if self.workers <= 1:
-            yield from (task(*each) for each in arguments)
+            yield from (task(*task_arguments) for task_arguments in arguments)
             return
-        waiting: set[Future[Result]] = set()
+        pending: set[Future[Result]] = set()
         try:
-            for each in arguments:
-                waiting.add(self._start(task.__module__).submit(task, *each))
-                if len(waiting) >= self.workers * AHEAD:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for task_arguments in arguments:
+                pending.add(self._start(task.__module__).submit(task, *task_arguments))
+                if len(pending) >= self.workers * AHEAD:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         except BrokenProcessPool as error:
             raise LrlError(
-                "A worker process was ended from outside.", "Too little memory? Try again with fewer --workers."
+                "A worker process was killed.", "If memory ran out, try again with fewer --workers."
             ) from error
 
     def _start(self, module: str) -> ProcessPoolExecutor:
@@ -145,16 +146,16 @@ class WorkerPool:
         return self._pool
 
 
-def _begin(*modules: str) -> None:
-    """Import what this worker needs, and let it end when the process that began it is gone, however that went."""
+def _initialize(*modules: str) -> None:
+    """Import what this worker needs, and let it exit when its parent process has ended, however that ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        Thread(target=_leave_with, args=(parent,), daemon=True).start()
+        Thread(target=_exit_with, args=(parent,), daemon=True).start()
     with many_imports():
         for module in modules:
             import_module(module)
 
 
-def _leave_with(parent: BaseProcess) -> None:
+def _exit_with(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)

@@ -1,17 +1,17 @@
 """The exceptions of lrldata. Each message says what is wrong, where, and what to do about it.
 
-LrlError                 anything that a user can act upon; exit code 1
-├── UsageError           a command, option or settings file that cannot be meant; exit code 2
-│   └── LanguageError    a language that is not known
-├── InputError           data that cannot be read: a damaged dump, a page that is not the dump
-│   ├── NothingError     there is nothing of a language: no input, or no line is left
+LrlError                 any error that the user can act on; exit code 1
+├── UsageError           an invalid command, option or settings file; exit code 2
+│   └── LanguageError    an unknown language
+├── InputError           unreadable data: a damaged dump, or a web page instead of the dump
+│   ├── NothingError     no data for a language: no input, or no line that was kept
 │   └── IncompleteError  some of several languages could not be built
-├── DownloadError        the network, or what came over it
-├── StorageError         a disk that is full or read-only, a folder that is not what it should be
+├── DownloadError        a network failure, or a damaged download
+├── StorageError         a full or read-only disk, or a folder with unexpected content
 ├── ModelError           a base model or adapter that cannot be loaded or adapted
-├── TrainingError        training that went wrong, as a loss that is not a number
-├── EndpointError        a language model on a server that refuses, or cannot be reached
-└── PublishError         a Hub that refuses, or cannot be reached, or a card that two have changed
+├── TrainingError        failed training, e.g. a loss that is not a number
+├── EndpointError        a language model on a server that refuses or cannot be reached
+└── PublishError         a Hub that refuses or cannot be reached, or conflicting changes to a card
 """
 
 import errno
@@ -32,25 +32,25 @@ class LrlError(Exception):
 
 
 class UsageError(LrlError):
-    """The command line or the settings file is wrong."""
+    """The command line or the settings file is invalid."""
 
     exit_code = 2
 
 
 class LanguageError(UsageError):
-    """The language is not in the table."""
+    """The language is unknown."""
 
 
 class InputError(LrlError):
-    """The input is not what it should be."""
+    """The input is damaged or of the wrong kind."""
 
 
 class NothingError(InputError):
-    """There is nothing of a language: no input, or no line of it is left. Others may have some."""
+    """There is no data for a language: no input, or no line that was kept. Other languages may have some."""
 
 
 class IncompleteError(InputError):
-    """Some of the languages could not be built; `built` has the datasets of the others."""
+    """Some of the languages could not be built; `built` holds the datasets of the others."""
 
     def __init__(self, message: str, hint: str, built: Sequence[Any]) -> None:
         super().__init__(message, hint)
@@ -70,11 +70,11 @@ class ModelError(LrlError):
 
 
 class TrainingError(LrlError):
-    """Training went wrong."""
+    """Training failed."""
 
 
 class EndpointError(LrlError):
-    """A server with a language model does not answer."""
+    """A server with a language model refuses or does not answer."""
 
 
 class PublishError(LrlError):
@@ -82,20 +82,20 @@ class PublishError(LrlError):
 
 
 def is_full(error: BaseException) -> bool:
-    """Return whether there was no room to write, whatever library says so: on the disk, or in the user's quota."""
-    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
+    """Return whether an error of any library means that no space was left, on the disk or in the user's quota."""
+    return any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT))
 
 
 def first_line(error: BaseException, longest: int | None = None) -> str:
-    """Return the first line of what another library's error says, shortened; its kind where it says nothing."""
+    """Return the first line of another library's error, cut to `longest` characters; its type if it has no text."""
     return str(error).strip().split("\n")[0][:longest] or type(error).__name__
 
 
 def is_panic(error: BaseException) -> bool:
-    """Return whether a library in Rust gave up: what it raises then is an error, but no Exception."""
+    """Return whether a Rust library panicked: it then raises an error that is not an Exception."""
     return type(error).__name__ == "PanicException"
 
 
 def one_line(error: BaseException, longest: int | None = None) -> str:
-    """Return what another library's error says, on one line of so many characters; its kind where it says nothing."""
+    """Return another library's error on one line, cut to `longest` characters; its type if it has no text."""
     return " ".join(str(error).split())[:longest] or type(error).__name__

@@ -1,8 +1,8 @@
-"""Artifacts' folders: locked while they are made, held while they are published, exchanged as a whole. IO.
+"""Artifact folders: locked while they are built, held while they are published, and replaced as a whole. IO.
 
-Two locks of a folder lie beside it, in `.locks`. NAME.lock is held by whoever makes the artifact, for as long as that
-takes. exchange.lock is for the moment in which a new folder takes the place of the old one: whoever exchanges takes it
-alone, and those who must not see it happen, as publications, take it together.
+A folder has two locks next to it, in `.locks`. Whoever builds the artifact holds NAME.lock for the whole build.
+exchange.lock covers the moment in which a new folder takes the place of the old one: whoever exchanges folders holds it
+exclusively, and those who must not see an exchange, such as publications, share it.
 """
 
 import errno
@@ -20,19 +20,19 @@ from lrldata.output import note
 from lrldata.paths import inside, remove, remove_tree, walk
 
 LOCKS = ".locks"
-# What macOS, Windows, NFS and Jupyter put beside files, mostly unseen, and make again.
-_OF_SYSTEMS = re.compile(r"(^|/)(\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+|\.ipynb_checkpoints/.*)$")
-_UNFINISHED = re.compile(r"\..+\.\d+\.partial")  # a text that is being written, by a process; see manifest.write_text
+# Files that macOS, Windows, NFS and Jupyter leave in folders, mostly hidden, and create again.
+_SYSTEM_FILES = re.compile(r"(^|/)(\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+|\.ipynb_checkpoints/.*)$")
+_UNFINISHED = re.compile(r"\..+\.\d+\.partial")  # a text that is still being written; see manifest.write_text
 
 
 @contextmanager
 def lock(folder: Path, *, to_read: bool = False) -> Iterator[None]:
-    """Hold the lock of an artifact's folder, and put an interrupted exchange right.
+    """Hold the lock of an artifact's folder, and first repair an interrupted exchange.
 
-    With `to_read`, what is there where nothing can be written is read without a lock; whoever then writes fails.
+    With `to_read`, an existing folder that cannot be written to is read without a lock; writing to it fails later.
     """
-    with ExitStack() as held:
-        if _is_taken(folder, held, to_read=to_read):
+    with ExitStack() as stack:
+        if _take_lock(folder, stack, to_read=to_read):
             with _exchange(folder, EXCLUSIVE):
                 if not folder.exists() and _old(folder).is_dir() and not _old(folder).is_symlink():
                     _old(folder).rename(folder)
@@ -42,12 +42,12 @@ def lock(folder: Path, *, to_read: bool = False) -> Iterator[None]:
         yield
 
 
-def _is_taken(folder: Path, held: ExitStack, *, to_read: bool) -> bool:
-    """Take the lock of a folder; return False for one that is there to be read where no lock can be written."""
+def _take_lock(folder: Path, stack: ExitStack, *, to_read: bool) -> bool:
+    """Take the lock of a folder; return False for one that is only read and in which no lock can be written."""
     locks = folder.parent / LOCKS
     try:
         locks.mkdir(parents=True, exist_ok=True)
-        held.enter_context(waited(locks / f"{folder.name}.lock", f"{folder}: another process is making it"))
+        stack.enter_context(waited(locks / f"{folder.name}.lock", f"{folder}: another process is making it"))
     except OSError as error:
         if not to_read or not folder.is_dir() or (error.errno != errno.EROFS and os.access(folder.parent, os.W_OK)):
             raise
@@ -56,16 +56,17 @@ def _is_taken(folder: Path, held: ExitStack, *, to_read: bool) -> bool:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder, under its lock: where that is cut short, what is left has another name until the next lock.
+    """Remove a folder, under its lock. After an interruption the rest has a hidden name until the next lock removes it.
 
-    File by file it would for a while, or after a kill for good, look whole to those who go by some of its files.
+    Removed file by file under its own name, it would look complete for a while, or after a kill for good, to readers
+    that check only some of its files.
     """
     folder.rename(_partial(folder))
     remove_tree(_partial(folder))
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove texts of which the writing was cut short by a kill; the caller holds the lock under which they are."""
+    """Remove texts whose writing was cut short by a kill; the caller holds the lock of their folder."""
     for path in list(folder.iterdir()) if folder.is_dir() else []:
         if _UNFINISHED.fullmatch(path.name):
             remove(folder, path.name)
@@ -73,34 +74,34 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def kept_in_place(folders: Iterable[Path]) -> Iterator[None]:
-    """Let no folder of these be exchanged meanwhile: who has made a new one waits. For several at once, as a push.
+    """Keep these folders from being exchanged meanwhile: finished builds wait. Several pushes may do this at once.
 
-    A workspace that cannot be written to is not locked, as nothing can be exchanged in it by this user.
+    A workspace that this user cannot write to is not locked, because the user cannot exchange anything in it either.
     """
-    with ExitStack() as held:
-        for folder in {each.resolve().parent: each.resolve() for each in folders}.values():
-            held.enter_context(_exchange(folder, SHARED))
+    with ExitStack() as stack:
+        for folder in {path.resolve().parent: path.resolve() for path in folders}.values():
+            stack.enter_context(_exchange(folder, SHARED))
         yield
 
 
 @contextmanager
-def _exchange(folder: Path, how: int) -> Iterator[None]:
+def _exchange(folder: Path, mode: int) -> Iterator[None]:
     path = _exchange_lock(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError:
-        if how == EXCLUSIVE:
+        if mode == EXCLUSIVE:
             raise
         yield
         return
     try:
         try:
-            lock_file(descriptor, path, how)
+            lock_file(descriptor, path, mode)
         except BlockingIOError:
-            doing = "publishing what is in" if how == EXCLUSIVE else "replacing a folder of"
-            note(f"warning: another process is {doing} {folder.parent}; waiting for it to end.")
-            lock_file(descriptor, path, how, wait=True)
+            activity = "publishing from" if mode == EXCLUSIVE else "replacing a folder in"
+            note(f"warning: another process is {activity} {folder.parent}; waiting for it to end.")
+            lock_file(descriptor, path, mode, wait=True)
         yield
     finally:
         os.close(descriptor)
@@ -115,7 +116,7 @@ def _old(folder: Path) -> Path:
 
 
 def is_exchanged(folder: Path) -> bool:
-    """Return whether a new folder is taking this one's place just now, so that for a moment there is none."""
+    """Return whether a new folder is just taking this one's place, so that for a moment there is none."""
     path = _exchange_lock(folder)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -138,9 +139,10 @@ def _exchange_lock(folder: Path) -> Path:
 def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str | None = None) -> Iterator[Path]:
     """Yield a new folder to fill, which then takes the place of `folder`; call it under `lock(folder)`.
 
-    Whatever happens, `folder` is the old one or the new one, whole. Raises StorageError where the old one holds a file
-    that is not an artifact's own, by its path in it: that would be lost. `what` names the artifact, as `a dataset`, and
-    `keeps` a folder in the old one that the new one gets a copy of, as it is at the moment of the exchange.
+    Whatever happens, `folder` is either the old one or the new one, complete. Raises StorageError if the old folder has
+    a file whose path does not satisfy `is_own`, because that file would be lost. `what` names the artifact in messages,
+    e.g. `a dataset`. `keeps` is a subfolder of the old folder, which is copied to the new one at the moment of the
+    exchange.
     """
     refuse_strangers(folder, is_own, what)
     partial = _partial(folder)
@@ -148,7 +150,7 @@ def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str 
     yield partial
     with _exchange(folder, EXCLUSIVE):
         if keeps and inside(folder, keeps).is_dir():  # others may have added to it meanwhile
-            for _ in walk(folder / keeps):  # nothing in it may be a link
+            for _ in walk(folder / keeps):  # raises PathError if there is a link in it
                 pass
             shutil.copytree(folder / keeps, partial / keeps)
         if folder.exists():
@@ -163,10 +165,10 @@ def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str 
 
 
 def refuse_strangers(folder: Path, is_own: Callable[[str], bool], what: str) -> None:
-    """Raise StorageError where a folder holds what is not an artifact's own; what systems leave there may go."""
+    """Raise StorageError if a folder has files that are not the artifact's own; system files may be lost."""
     names = (path.relative_to(folder).as_posix() for path in walk(folder))
-    if strangers := [name for name in names if not is_own(name) and not _OF_SYSTEMS.search(name)]:
+    if strangers := [name for name in names if not is_own(name) and not _SYSTEM_FILES.search(name)]:
         raise StorageError(
-            f"{folder}: holds what is not {what}'s: {', '.join(strangers[:5])}.",
-            "Move that away, or name another --out.",
+            f"{folder}: contains files that do not belong to {what}: {', '.join(strangers[:5])}.",
+            "Move them away, or choose another --out.",
         )

@@ -1,4 +1,4 @@
-"""Imports of what is large, or may be missing."""
+"""Import libraries that are large or may be missing."""
 
 import gc
 from collections.abc import Iterator
@@ -9,10 +9,11 @@ from typing import Any
 
 @contextmanager
 def many_imports(extra: str | None = None) -> Iterator[None]:
-    """Look for no garbage while much is imported, which is a third quicker.
+    """Switch off garbage collection during large imports, which makes them a third faster.
 
-    In a process of our own nor later in what there is by then, as it stays; not where an `extra` is named, as Python
-    functions do: in a session it is the user's. Where a library is missing, the error names the extra that brings it.
+    In a process of our own, later collections also skip all objects that exist by then, because they stay. A function
+    of the Python API names an `extra`, and this is not done, as the session is the user's. If a library is then
+    missing, the error names that extra, which provides it.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -22,8 +23,8 @@ def many_imports(extra: str | None = None) -> Iterator[None]:
         if extra is None:
             raise
         package = (error.name or "a library").partition(".")[0]
-        told = f"This needs {package}. In a checkout of lrl, use `pip install '.[{extra}]'`."
-        raise ModuleNotFoundError(told, name=error.name) from error
+        message = f"This needs {package}. In a checkout of lrl, use `pip install '.[{extra}]'`."
+        raise ModuleNotFoundError(message, name=error.name) from error
     finally:
         if extra is None:
             gc.freeze()
@@ -32,6 +33,6 @@ def many_imports(extra: str | None = None) -> Iterator[None]:
 
 
 def imported(name: str, module: str, extra: str) -> Any:
-    """Return what the API of a package names, from its module, which may want the libraries of an extra."""
+    """Return a name of a package's API from its module, which may need the libraries of an extra."""
     with many_imports(extra):
         return getattr(import_module(module), name)

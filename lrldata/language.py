@@ -20,7 +20,7 @@ COMPOSITE_SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hir
 
 
 class PaperSizes(BaseModel):
-    """Corpus sizes that Gurgurov et al. (2025) publish for a language; MB are 10**6 bytes."""
+    """The corpus sizes that Gurgurov et al. (2025) report for a language; MB are 10**6 bytes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +32,7 @@ class PaperSizes(BaseModel):
 
 
 class Language(BaseModel):
-    """One language, with its code in each system that knows it (None where a system does not)."""
+    """A language with its code in each system (None if a system does not have it)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,20 +56,20 @@ class Language(BaseModel):
 
     @property
     def hub_code(self) -> str:
-        """Return what the Hub's card lint takes: lower-case ISO 639-1, else 639-3."""
+        """Return the code that the Hub's card validation accepts: lower-case ISO 639-1, otherwise 639-3."""
         code = self.hub or self.iso639_1 or self.iso639_3 or self.code.split("-")[0]
-        return "mis" if "qaa" <= code <= "qtz" and len(code) == 3 else code  # of private use: a language without a code
+        return "mis" if "qaa" <= code <= "qtz" and len(code) == 3 else code  # private use: no official code
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Name the sources that hold text of the language."""
+        """Return the names of the sources with text in the language."""
         return tuple(name for name in ("conceptnet", "glotcc") if getattr(self, name))
 
     def spellings(self) -> set[str]:
-        """Return every code and name that means this language, folded."""
-        typed = [self.code, self.name, self.native_name, self.iso639_1, self.iso639_3, self.iso639_2b]
-        typed += [self.flores, self.sib200, self.glotcc, *self.aliases]
-        return {_fold(spelling) for spelling in typed if spelling}
+        """Return every code and name of this language, case-folded."""
+        names = [self.code, self.name, self.native_name, self.iso639_1, self.iso639_3, self.iso639_2b]
+        names += [self.flores, self.sib200, self.glotcc, *self.aliases]
+        return {_fold(spelling) for spelling in names if spelling}
 
 
 ADDED = "LRL_LANGUAGES"
@@ -82,75 +82,76 @@ def _fold(spelling: str) -> str:
 
 
 def languages() -> tuple[Language, ...]:
-    """Return all languages: the 30 of the paper first, in its order, then the others by code, then the user's own.
+    """Return all languages: the paper's 30 in its order, then the others by code, then the user's own.
 
-    Those are in the file that the variable LRL_LANGUAGES names, in the form of languages.toml. Raises LanguageError.
+    The user's own are in the file that the variable LRL_LANGUAGES names, in the format of languages.toml. Raises
+    LanguageError.
     """
-    return _languages(*_own_table())
+    return _languages(*_user_table_state())
 
 
-def _own_table() -> tuple[object, ...]:
-    """Return what tells the user's own table of languages from another: a session may name or edit it late."""
-    return state_of(_own_file()) if os.environ.get(ADDED) else ()
+def _user_table_state() -> tuple[object, ...]:
+    """Return a cache key for the user's own language table, which a session may name or edit later."""
+    return state_of(_user_file()) if os.environ.get(ADDED) else ()
 
 
-def _own_file() -> Path:
+def _user_file() -> Path:
     return Path(os.environ[ADDED]).expanduser()
 
 
 @cache
-def _languages(*_own: object) -> tuple[Language, ...]:
+def _languages(*_state: object) -> tuple[Language, ...]:
     table: dict[str, dict[str, Any]] = tomllib.loads(files("lrldata").joinpath("languages.toml").read_text("utf-8"))
-    known = [Language(code=code, **row) for code, row in table.items()]
-    return (*known, *_added(_own_file(), known)) if os.environ.get(ADDED) else tuple(known)
+    built_in = [Language(code=code, **row) for code, row in table.items()]
+    return (*built_in, *_read_user_file(_user_file(), built_in)) if os.environ.get(ADDED) else tuple(built_in)
 
 
-def _added(file: Path, known: Sequence[Language]) -> list[Language]:
-    """Read rows of a user's own. Raises LanguageError for what is no such file, or of a language that is known."""
+def _read_user_file(file: Path, known: Sequence[Language]) -> list[Language]:
+    """Read the user's own rows. Raises LanguageError for an invalid file or a language that is already known."""
     taken = {spelling: row for row in known for spelling in (_fold(row.code), _fold(row.iso639_3 or row.code))}
     try:
         table = tomllib.loads(file.read_text("utf-8-sig"))
-        added = [Language(code=code, **row) for code, row in table.items()]
+        rows = [Language(code=code, **row) for code, row in table.items()]
     except (OSError, ValueError, TypeError, ValidationError) as error:
-        told = one_line(error, 200)
-        raise LanguageError(f"{ADDED}: {file}: {told}.", "Its form is that of lrldata/languages.toml.") from error
-    for row in added:
+        reason = one_line(error, 200)
+        raise LanguageError(f"{ADDED}: {file}: {reason}.", "Use the format of lrldata/languages.toml.") from error
+    for row in rows:
         if not _CODE.fullmatch(row.code):
             raise LanguageError(
-                f"{ADDED}: {file}: [{row.code}]: no code of a language.", "Two or three letters are one."
+                f"{ADDED}: {file}: [{row.code}]: not a language code.", "Use two or three lower-case letters."
             )
-        if other := taken.get(_fold(row.code)) or taken.get(_fold(row.iso639_3 or row.code)):
+        if existing := taken.get(_fold(row.code)) or taken.get(_fold(row.iso639_3 or row.code)):
             raise LanguageError(
-                f"{ADDED}: {file}: [{row.code}]: is known, as {other.name} ({other.code}).", "Take it out."
+                f"{ADDED}: {file}: [{row.code}]: already known as {existing.name} ({existing.code}).", "Remove it."
             )
-    return added
+    return rows
 
 
 def _by_spelling() -> dict[str, Language]:
-    return _spellings(*_own_table())
+    return _spellings(*_user_table_state())
 
 
 @cache
-def _spellings(*_own: object) -> dict[str, Language]:
-    found: dict[str, Language] = {}
-    # A row for a second script (`kas_Deva`) shares its ISO code with the main row, which wins.
+def _spellings(*_state: object) -> dict[str, Language]:
+    by_spelling: dict[str, Language] = {}
+    # A row for a second script (`kas_Deva`) shares its ISO code with the main row, which takes precedence.
     for language in sorted(languages(), key=lambda language: "_" in language.code):
         for spelling in language.spellings():
-            found.setdefault(spelling, language)
-    return found
+            by_spelling.setdefault(spelling, language)
+    return by_spelling
 
 
 def find(typed: "str | Language") -> Language:
     """Find a language by any code or name: ro, ron, rum, ron_Latn, ron-Latn, ro-RO, Romanian, română.
 
-    A script in the tag picks among rows of one code (`ku-Latn` is Northern Kurdish); a region is ignored.
+    A script in the tag selects among the rows of one code (`ku-Latn` is Northern Kurdish); a region is ignored.
 
-    Raises LanguageError with the nearest names.
+    Raises LanguageError with the nearest matches.
     """
     if isinstance(typed, Language):
         return typed
     if not isinstance(typed, str):
-        raise LanguageError(f"{typed!r} is not a language.", "Give a code or a name, as ro.")
+        raise LanguageError(f"{typed!r} is not a language.", "Give a code or a name, e.g. ro.")
     table = _by_spelling()
     folded = _fold(typed)
     if folded in table:
@@ -161,36 +162,38 @@ def find(typed: "str | Language") -> Language:
     if main is not None and all(_SUBTAG.fullmatch(part) for part in rest):
         if script and (row := table.get(f"{first}_{_fold(script)}")):
             return row
-        kin = [row for row in languages() if row is main or (main.conceptnet and row.conceptnet == main.conceptnet)]
-        for row in kin:
+        relatives = [
+            row for row in languages() if row is main or (main.conceptnet and row.conceptnet == main.conceptnet)
+        ]
+        for row in relatives:
             if script is None or not row.scripts or script in row.scripts:
                 return main if script is None else row
-        written = ", ".join(main.scripts)
+        scripts = ", ".join(main.scripts)
         raise LanguageError(
-            f"{main.name} ({main.code}) is not known in the script {script!r}, only in: {written}.",
+            f"{main.name} ({main.code}) is not known in the script {script!r}, only in: {scripts}.",
             f"Use --lang {main.code}, with --scripts any to keep terms of every script.",
         )
-    near = difflib.get_close_matches(folded, table, n=8, cutoff=0.6)
-    names = list(dict.fromkeys(f"{table[spelling].name} ({table[spelling].code})" for spelling in near))[:5]
+    matches = difflib.get_close_matches(folded, table, n=8, cutoff=0.6)
+    names = list(dict.fromkeys(f"{table[spelling].name} ({table[spelling].code})" for spelling in matches))[:5]
     hint = f"Nearest: {', '.join(names)}." if names else ""
-    more = f"`lrldata langs` lists them all; {ADDED} names a file of others."
-    raise LanguageError(f"Unknown language {typed!r}.", f"{hint} {more}".strip())
+    advice = f"`lrldata langs` lists all languages; {ADDED} can name a file with others."
+    raise LanguageError(f"Unknown language {typed!r}.", f"{hint} {advice}".strip())
 
 
 def find_recorded(row: Mapping[str, Any]) -> Language:
-    """Return the language of a manifest: as the table has it, or, where it is not in the table, as the manifest has it.
+    """Return the language of a manifest: the row of the table, or the manifest's own values if the table lacks it.
 
-    So an adapter or dataset in a language of somebody's own can be used by others.
+    This lets others use an adapter or dataset in a language that somebody has added.
     """
     try:
         return find(str(row["code"]))
     except LanguageError:
-        known = {key: value for key, value in row.items() if key in Language.model_fields and key != "paper"}
-        return Language(**({"hub": row["hub_code"]} if row.get("hub_code") else {}) | known)
+        fields = {key: value for key, value in row.items() if key in Language.model_fields and key != "paper"}
+        return Language(**({"hub": row["hub_code"]} if row.get("hub_code") else {}) | fields)
 
 
 def language_name(code: str) -> str:
-    """Name a language in English; a code that is in no table stays a code."""
+    """Return the English name of a language; a code that is in no table is returned unchanged."""
     try:
         return find(code).name
     except LanguageError:
@@ -198,17 +201,17 @@ def language_name(code: str) -> str:
 
 
 def as_typed(given: "str | Language | Iterable[str | Language]") -> str:
-    """Return languages, or one, as they would be typed: codes and names with commas between. Raises LanguageError."""
+    """Return one or more languages as a user would type them: separated by commas. Raises LanguageError."""
     if isinstance(given, str):
         return given
-    several = [given] if isinstance(given, Language) or not isinstance(given, Iterable) else list(given)
-    return ",".join(each if isinstance(each, str) else find(each).code for each in several)
+    members = [given] if isinstance(given, Language) or not isinstance(given, Iterable) else list(given)
+    return ",".join(member if isinstance(member, str) else find(member).code for member in members)
 
 
 def parse(typed: str) -> list[Language]:
-    """Read a `--lang` value: codes or names separated by commas, `paper` (the 30), or `all` (all in ConceptNet).
+    """Parse a `--lang` value: codes or names separated by commas, `paper` (its 30), or `all` (all in ConceptNet).
 
-    `every` is all that ConceptNet or GlotCC-V1 hold.
+    `every` means all languages in ConceptNet or GlotCC-V1.
     """
     chosen: dict[str, Language] = {}
     for part in filter(None, (piece.strip() for piece in typed.split(","))):

@@ -1,7 +1,7 @@
-"""One writer at a time to a folder on an object store: a lease, which is an object that only one can create. IO.
+"""Leases: only one process at a time may write to a folder on an object store. IO.
 
-Stores have no locks, but nearly all can refuse to create what is there already. A lease names who writes, and ends by
-itself some minutes after its writer has died.
+Stores have no locks, but nearly all can refuse to create an object that already exists. A lease is such an object. It
+names its writer, and expires a few minutes after the writer has died.
 """
 
 import json
@@ -18,13 +18,13 @@ from lrldata.errors import StorageError
 from lrldata.manifest import fingerprint
 
 LEASES = ".leases"
-OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "az", "hf"}  # which have no folders
-SECONDS = 900.0  # after which a lease that was not renewed is nobody's
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "az", "hf"}  # stores without folders
+SECONDS = 900.0  # a lease that was not renewed for so long has expired
 
 
 @dataclass
 class Lease:
-    """A lease that is held."""
+    """A lease that this process holds."""
 
     store: Any
     path: str
@@ -32,7 +32,7 @@ class Lease:
     renewed: float
 
     def renew(self) -> None:
-        """Say that its writer is still at work; often enough for it not to end."""
+        """Record that the writer is still at work, often enough to keep the lease from expiring."""
         if time.time() - self.renewed > SECONDS / 5:
             self.renewed = time.time()
             self.store.pipe_file(self.path, _content(self.writer))
@@ -40,15 +40,16 @@ class Lease:
 
 @contextmanager
 def leased(store: Any, root: str, home: str, shown: str) -> Iterator[Lease]:
-    """Hold the lease of a folder of a store. Raises StorageError where another writer holds it.
+    """Hold the lease of a folder on a store. Raises StorageError if another writer holds it.
 
-    `root` is the workspace's path in the store, `home` the folder's below it, `shown` how people name it.
+    `root` is the workspace's path on the store, `home` the folder's path below it, `shown` the folder's name in
+    messages.
     """
     path = f"{root}/{LEASES}/{fingerprint(home)[:32]}.json"
     writer = uuid4().hex
     while not _create(store, path, _content(writer)):
-        _refuse(_read(store, path), shown)
-        store.rm_file(path)  # it has ended; whoever creates it next has it
+        _refuse_current(_read(store, path), shown)
+        store.rm_file(path)  # it has expired; whoever creates it next holds it
     lease = Lease(store, path, writer, time.time())
     try:
         yield lease
@@ -58,7 +59,7 @@ def leased(store: Any, root: str, home: str, shown: str) -> Iterator[Lease]:
 
 
 def make_parent(store: Any, path: str) -> None:
-    """Make the folder of a path, on a store that has folders."""
+    """Create the parent folder of a path, on a store that has folders."""
     protocols = {store.protocol} if isinstance(store.protocol, str) else set(store.protocol)
     if not protocols & OBJECT_STORES:
         store.makedirs(path.rsplit("/", maxsplit=1)[0], exist_ok=True)
@@ -70,7 +71,7 @@ def _content(writer: str) -> bytes:
 
 
 def _create(store: Any, path: str, content: bytes) -> bool:
-    """Create an object; return whether it was not there."""
+    """Create an object; return whether it did not exist before."""
     store.invalidate_cache()
     if store.exists(path):
         return False
@@ -79,7 +80,7 @@ def _create(store: Any, path: str, content: bytes) -> bool:
         store.pipe_file(path, content, mode="create")
     except (FileExistsError, TypeError, NotImplementedError):
         return False
-    except OSError as error:  # as botocore words it
+    except OSError as error:  # botocore's words
         if "PreconditionFailed" in str(error) or "pre-conditions" in str(error) or "ConditionalRequest" in str(error):
             return False
         raise
@@ -88,19 +89,19 @@ def _create(store: Any, path: str, content: bytes) -> bool:
 
 def _read(store: Any, path: str) -> dict[str, Any]:
     try:
-        found = json.loads(store.cat_file(path))
+        value = json.loads(store.cat_file(path))
     except (FileNotFoundError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def _refuse(found: dict[str, Any], shown: str) -> None:
-    """Raise StorageError where a lease has not ended."""
-    at = found.get("at")
-    age = time.time() - at if isinstance(at, int | float) else SECONDS
+def _refuse_current(lease: dict[str, Any], shown: str) -> None:
+    """Raise StorageError if a lease has not expired."""
+    renewed = lease.get("at")
+    age = time.time() - renewed if isinstance(renewed, int | float) else SECONDS
     if age < SECONDS:
         raise StorageError(
-            f"{shown}: another process is writing it ({found.get('host')}, process {found.get('process')}, for "
+            f"{shown}: another process is writing to it ({lease.get('host')}, process {lease.get('process')}, for "
             f"{max(0.0, age):.0f} s).",
-            f"Give the same command again when it is done. If it has died, its lease ends after {SECONDS:.0f} s.",
+            f"Run the same command again when it is done. If it has died, its lease expires after {SECONDS:.0f} s.",
         )

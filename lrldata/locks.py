@@ -1,7 +1,7 @@
-"""Locks of files by flock, which a process loses when it ends, however it ends. IO.
+"""Lock files with flock: a process loses its locks when it ends, however it ends. IO.
 
-Some file systems have none: Lustre mounted without `flock`, NFS without its lock daemon. There nothing is locked, and a
-note warns of it. Locking by the existence of a file instead would outlive a process that is killed.
+Some file systems have no locks: Lustre mounted without `flock`, NFS without its lock daemon. There, nothing is locked,
+and a warning says so. Using the existence of a file as the lock instead would outlive a process that is killed.
 """
 
 import errno
@@ -15,14 +15,14 @@ from typing import Self
 from lrldata.output import note
 
 EXCLUSIVE, SHARED = fcntl.LOCK_EX, fcntl.LOCK_SH
-_LACKING = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-_told: set[int] = set()  # file systems, by device, of which it was said that they have none
+_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+_told: set[int] = set()  # devices of file systems without locks, which a warning has named
 
 
 class Lock:
-    """The lock of a file, for this process until it is released. Raises BlockingIOError where another has it.
+    """A file lock that this process holds until it is released. Raises BlockingIOError if another process holds it.
 
-    As a context manager, it is released at the end.
+    As a context manager, it is released at the end of the block.
     """
 
     def __init__(self, path: Path, how: int = EXCLUSIVE, *, wait: bool = False) -> None:
@@ -40,29 +40,29 @@ class Lock:
         self.release()
 
     def release(self) -> None:
-        """Let others have it, though a child of this process still has the file open."""
-        with suppress(OSError):  # of a file system without locks
+        """Release the lock, even if a child of this process still has the file open."""
+        with suppress(OSError):  # the file system has no locks
             fcntl.flock(self.descriptor, fcntl.LOCK_UN)
         os.close(self.descriptor)
 
 
 def lock(descriptor: int, path: Path, how: int = EXCLUSIVE, *, wait: bool = False) -> None:
-    """Lock an open file. Raises BlockingIOError where another process has it, unless that is waited for."""
+    """Lock an open file. Raises BlockingIOError if another process holds the lock, unless `wait` is set."""
     try:
         fcntl.flock(descriptor, how if wait else how | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in _LACKING:
+        if error.errno not in _UNSUPPORTED:
             raise
         device = os.fstat(descriptor).st_dev
         if device not in _told:
             folder = path.absolute().parent
-            note(f"warning: {folder}: its file system has no locks. Start one process at a time that writes there.")
+            note(f"warning: {folder}: the file system has no locks. Run only one process at a time that writes there.")
         _told.add(device)
 
 
 @contextmanager
 def waited(path: Path, why: str) -> Iterator[None]:
-    """Hold a lock file; where another process has it, say so and wait."""
+    """Hold a lock file; if another process holds it, print a warning and wait."""
     try:
         held = Lock(path)
     except BlockingIOError:

@@ -152,7 +152,7 @@ def test_files_that_are_not_read_are_named_with_a_way_to_their_text(tmp_path: Pa
 
 
 def test_a_language_that_is_not_known_may_be_one_s_own(lrldata: Run) -> None:
-    assert "LRL_LANGUAGES names a file of others" in lrldata("langs", "tlyx").stderr
+    assert "LRL_LANGUAGES can name a file with others" in lrldata("langs", "tlyx").stderr
 
 
 def test_an_input_that_is_a_table_is_refused_with_both_ways_out(tmp_path: Path, lrldata: Run) -> None:

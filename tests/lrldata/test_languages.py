@@ -130,9 +130,9 @@ def test_a_language_of_one_s_own_is_found_and_built(
         (None, "No such file"),
         ("[tly", "Expected"),
         ('[tly]\nnam = "x"', "nam"),
-        ('[ro]\nname = "x"', r"\[ro\]: is known, as Romanian"),
-        ('[zz]\nname = "x"\niso639_3 = "ron"', "is known, as Romanian"),
-        ('["../x"]\nname = "x"', "no code of a language"),
+        ('[ro]\nname = "x"', r"\[ro\]: already known as Romanian"),
+        ('[zz]\nname = "x"\niso639_3 = "ron"', "already known as Romanian"),
+        ('["../x"]\nname = "x"', "not a language code"),
         ("a = 1", "own.toml"),
     ],
 )

@@ -229,7 +229,7 @@ def test_what_is_published_is_not_exchanged_meanwhile_and_that_is_said(
         assert load_manifest(folder, DATASET) == manifest
     building.join(timeout=20)
     assert load_manifest(folder, DATASET)["rows"] != manifest["rows"]
-    assert "is publishing what is in" in capsys.readouterr().err
+    assert "is publishing from" in capsys.readouterr().err
 
 
 def test_a_lock_that_another_holds_is_waited_for_with_a_word(

@@ -47,7 +47,7 @@ def test_a_file_system_without_locks_is_worked_on_without(
         assert not is_exchanged(folder)
     assert (folder / "it").is_file()
     told = capsys.readouterr().err
-    assert told.count("has no locks. Start one process at a time") == 1
+    assert told.count("has no locks. Run only one process at a time") == 1
     assert "waiting" not in told
 
 

@@ -205,4 +205,4 @@ def test_a_forked_process_is_told_that_it_would_hang(tmp_path: Path) -> None:
     command = [sys.executable, str(script), str(tmp_path / "ws"), str(tmp_path / "cache")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("was forked from one in which Polars has worked") == 2
+    assert done.stdout.count("was forked from one in which Polars had already been used") == 2

@@ -160,7 +160,7 @@ def test_a_link_at_the_name_of_a_run_is_not_emptied(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "ws", made, "none")
     folder.parent.mkdir(parents=True)
     folder.symlink_to(home)
-    with pytest.raises(StorageError, match=r"holds what is not a run's: letters\.txt"):
+    with pytest.raises(StorageError, match=r"contains files that do not belong to a run: letters\.txt"):
         write_run(folder, made, pl.DataFrame({"item": [0]}), {"macro_f1": 0.5})
     assert (home / "letters.txt").read_text() == "mine"
 
@@ -176,7 +176,7 @@ def test_a_link_at_the_name_of_a_score_is_not_emptied(tmp_path: Path, workspace:
     shutil.rmtree(score.path)
     score.path.symlink_to(home)
     for overwrite in (False, True):
-        with pytest.raises(StorageError, match=r"holds what is not a score's: letters\.txt"):
+        with pytest.raises(StorageError, match=r"contains files that do not belong to a score: letters\.txt"):
             score_text.score_text(config.model_copy(update={"overwrite": overwrite}), Progress(quiet=True))
     assert (home / "letters.txt").read_text() == "mine"
     assert workspace.is_dir()
