@@ -1,8 +1,8 @@
 """Provenance: what an artifact was made from, with which settings and libraries, and what came out. IO.
 
-A folder without its manifest.json is an unfinished one. A manifest has a hash of its own content (`sha256`), and so do
-other files of JSON that nothing else vouches for. Nothing in a manifest depends on time or machine, but for the hash
-of run.json (`run`), which is no part of the manifest's own.
+A folder without manifest.json is unfinished. A manifest contains a hash of its own content (`sha256`), as do other JSON
+files that no manifest covers. Nothing in a manifest depends on time or machine, except the hash of run.json (`run`),
+which the manifest's own hash leaves out.
 """
 
 import hashlib
@@ -32,14 +32,14 @@ from lrldata.paths import Held, find, remove, state_of
 __all__ = ["ADAPTER", "DATASET", "INDEX", "MANIFEST", "SCORES"]
 
 MANIFEST, SEAL, RUN = "manifest.json", "sha256", "run"
-LARGEST = 64_000_000  # bytes of JSON that are read
-BLOCK = 1 << 22  # bytes that are hashed at once
-TRIES, PAUSE = 100, 0.02  # for a folder that is exchanged just now, and seconds between
+LARGEST = 64_000_000  # bytes of JSON that are accepted
+BLOCK = 1 << 22  # bytes hashed at a time
+TRIES, PAUSE = 100, 0.02  # for a folder that is being exchanged, with seconds between
 Read = TypeVar("Read")
 
 
 class DamagedError(StorageError):
-    """An artifact, or another file of lrl's own, that does not hold what it should."""
+    """An artifact, or another file of lrl's own, has invalid content."""
 
 
 def sha256_of(path: Path) -> str:
@@ -49,7 +49,7 @@ def sha256_of(path: Path) -> str:
 
 
 def sha256_in_run(path: Path) -> str:
-    """Return the SHA-256 of a large file, which is read once in a process, while its size and time stay."""
+    """Return the SHA-256 of a large file. A process reads it once, while its size and time stay the same."""
     return _sha256_in_run(*state_of(path))
 
 
@@ -64,13 +64,13 @@ def file_entry(path: Path, root: Path) -> dict[str, Any]:
 
 
 def fingerprint(value: object) -> str:
-    """Return the SHA-256 of a JSON-like value in its canonical form. Names of files may be no UTF-8."""
+    """Return the SHA-256 of a JSON-like value in canonical form. File names in it may be invalid UTF-8."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def made_with(*libraries: str) -> dict[str, str]:
-    """Name the versions of the code and of the libraries that shape the bytes."""
+    """Return the versions of lrl and of the libraries that affect the output bytes."""
     return {name: _version(name) for name in ("lrl", *libraries)}
 
 
@@ -81,68 +81,68 @@ def _version(name: str) -> str:
     except PackageNotFoundError:
         if name != "lrl":
             raise
-        return __version__  # run from its source, without being installed
+        return __version__  # run from source, not installed
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text so that `path` holds either the old or the whole new one."""
-    partial = path.with_name(f".{path.name}.{randbits(64)}.partial")  # two may write it at once, as two threads
+    """Write a text so that `path` always holds either the old text or the whole new one."""
+    partial = path.with_name(f".{path.name}.{randbits(64)}.partial")  # two threads may write it at once
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
-    except BaseException:  # the disk may be full: what is left would be taken for somebody else's file
+    except BaseException:  # e.g. a full disk: the rest would be taken for a foreign file
         remove(path.parent, partial.name)
         raise
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON so that `path` holds either the old or the whole new text."""
+    """Write JSON so that `path` always holds either the old text or the whole new one."""
     write_text(path, as_written(value))
 
 
 def as_written(value: object) -> str:
-    """Return JSON as it is written."""
+    """Return the text that is written for a JSON value."""
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object as JSON gives it back, addresses in it without secrets, with its own hash as the last key."""
-    content = json.loads(json.dumps({key: each for key, each in redacted(value).items() if key != SEAL}))
+    """Return an object as JSON restores it, without secrets in addresses, with its own hash as the last key."""
+    content = json.loads(json.dumps({key: item for key, item in redacted(value).items() if key != SEAL}))
     return {**content, SEAL: _seal_of(content)}
 
 
 def _seal_of(value: Mapping[str, Any]) -> str:
-    """Return the hash of an object as JSON gives it back. Raises UnicodeEncodeError for half a letter."""
-    content = {key: each for key, each in value.items() if key not in (SEAL, RUN)}
+    """Return the hash of an object as JSON restores it. Raises UnicodeEncodeError for a lone surrogate."""
+    content = {key: item for key, item in value.items() if key not in (SEAL, RUN)}
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def read_sealed(data: bytes, where: Path) -> dict[str, Any]:
-    """Read a JSON object and check it against its own hash; one of before there were such hashes is taken, with a note.
+    """Read a JSON object and check its own hash; an older one without a hash is accepted, with a note.
 
     Raises DamagedError.
     """
     if len(data) > LARGEST:
-        raise DamagedError(f"{where}: {len(data):,} bytes are more than lrl writes.")
+        raise DamagedError(f"{where}: {len(data):,} bytes is more than lrl writes.")
     try:
         value = json.loads(data)
         seal = _seal_of(value) if isinstance(value, dict) else ""
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, half a letter, or too deep
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a lone surrogate, or nested too deep
         raise DamagedError(f"{where}: not JSON ({str(error)[:100]}).") from error
     if not isinstance(value, dict):
         raise DamagedError(f"{where}: not a JSON object.")
     if SEAL not in value:
         _note_unsealed(where)
     elif value[SEAL] != seal:
-        raise DamagedError(f"{where}: was changed after it was written: its hash is not that of its content.")
+        raise DamagedError(f"{where}: changed after it was written: its hash does not match its content.")
     return value
 
 
 def read_beside(folder: Path, name: str) -> dict[str, Any] | None:
-    """Return a sealed JSON object of a folder; None where there is none. Raises DamagedError, PathError."""
+    """Return a sealed JSON object in a folder; None if there is none. Raises DamagedError, PathError."""
     try:
         return read_sealed(from_held(folder, lambda held: held.read(name)), folder / name)
     except (FileNotFoundError, NotADirectoryError):
@@ -153,14 +153,14 @@ _POINTER = b"version https://git-lfs"
 _NOTED: list[Path] = []
 
 
-def _note_unsealed(where: Path) -> None:
+def _note_unsealed(path: Path) -> None:
     if not _NOTED:
-        _NOTED.append(where)
-        note(f"note: {where}, and perhaps others, has no hash of its own content: an older version wrote it.")
+        _NOTED.append(path)
+        note(f"note: {path}, and perhaps others, has no hash of its own content, because an older version wrote it.")
 
 
 def write_manifest(path: Path, kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """Write and return the manifest of an artifact of a kind, sealed."""
+    """Write and return the sealed manifest of an artifact of a kind."""
     manifest = sealed({"kind": kind, **value})
     SCHEMAS[kind].model_validate(manifest)
     write_json(path, manifest)
@@ -168,7 +168,7 @@ def write_manifest(path: Path, kind: str, value: Mapping[str, Any]) -> dict[str,
 
 
 def read_manifest(folder: Path, kind: str) -> dict[str, Any] | None:
-    """Return the manifest of an artifact of this kind, or None where the folder holds no finished one, or a damaged."""
+    """Return the manifest of an artifact of this kind; None if the folder is unfinished or damaged."""
     try:
         return load_manifest(folder, kind)
     except (FileNotFoundError, NotADirectoryError, DamagedError):
@@ -176,42 +176,42 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any] | None:
 
 
 def kind_of(folder: Path) -> str | None:
-    """Return the kind that a manifest says it is of, be it whole or damaged; None where there is none."""
+    """Return the kind that a manifest states, whether or not it is damaged; None if there is no manifest."""
     try:
         with Held(folder) as held:
-            found = json.loads(held.read(MANIFEST)).get("kind")
+            kind = json.loads(held.read(MANIFEST)).get("kind")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, AttributeError, RecursionError) as error:
-        raise DamagedError(f"{folder / MANIFEST}: not a JSON object.", "Make the folder again.") from error
-    return found if isinstance(found, str) else None
+        raise DamagedError(f"{folder / MANIFEST}: not a JSON object.", "Build the folder again.") from error
+    return kind if isinstance(kind, str) else None
 
 
 def load_manifest(folder: Path, kind: str) -> dict[str, Any]:
-    """Return the manifest of an artifact of this kind. Raises FileNotFoundError where there is none, DamagedError."""
+    """Return the manifest of an artifact of this kind. Raises DamagedError, FileNotFoundError if there is none."""
     return from_held(folder, lambda held: manifest_in(held, kind))
 
 
 def manifest_in(held: Held, kind: str) -> dict[str, Any]:
-    """Return the manifest in a folder that is held. Raises FileNotFoundError, DamagedError."""
-    where = held.folder / MANIFEST
-    value = read_sealed(held.read(MANIFEST), where)
+    """Return the manifest in an open folder. Raises FileNotFoundError, DamagedError."""
+    path = held.folder / MANIFEST
+    value = read_sealed(held.read(MANIFEST), path)
     if value.get("kind") != kind:
-        raise DamagedError(f"{where}: not a manifest of the kind {kind!r}.")
+        raise DamagedError(f"{path}: not a manifest of kind {kind!r}.")
     try:
         SCHEMAS[kind].model_validate(value)
     except ValidationError as error:
         fault = error.errors()[0]
-        at = ".".join(map(str, fault["loc"]))
-        told = fault["msg"].removeprefix("Value error, ")
-        raise DamagedError(f"{where}: {f'{at}: ' if at else ''}{told}.") from error
+        location = ".".join(map(str, fault["loc"]))
+        message = fault["msg"].removeprefix("Value error, ")
+        raise DamagedError(f"{path}: {f'{location}: ' if location else ''}{message}.") from error
     return value
 
 
 def from_held(folder: Path, read: Callable[[Held], Read]) -> Read:
-    """Read from a folder that is held open; where another takes its place meanwhile, read that instead.
+    """Open a folder and read from it with `read`; if another folder takes its place meanwhile, read that one instead.
 
-    So what is read is of one build. Raises FileNotFoundError where there is no folder, and what `read` does.
+    All that is read comes from one build. Raises FileNotFoundError if there is no folder, and whatever `read` raises.
     """
     for attempt in range(TRIES):
         if attempt:
@@ -228,47 +228,47 @@ def from_held(folder: Path, read: Callable[[Held], Read]) -> Read:
             except (OSError, StorageError):
                 if held.is_current:
                     raise
-    raise StorageError(f"{folder}: is replaced again and again.", "Try again when nothing is built there.")
+    raise StorageError(f"{folder}: it keeps being replaced.", "Try again when no build is running there.")
 
 
 def identity(folder: Path, manifest: Mapping[str, Any]) -> str:
-    """Return the hash by which other artifacts name this one: that of its manifest's content.
+    """Return the hash by which other artifacts refer to this one: that of its manifest's content.
 
-    Of an older manifest, which has none, it is the hash of the file.
+    An older manifest has no such hash; then it is the hash of the file.
     """
     return str(manifest[SEAL]) if SEAL in manifest else sha256_of(folder / MANIFEST)
 
 
 def is_unchanged(folder: Path, kind: str, recipe: str, spared: Collection[str] = ()) -> bool:
-    """Return whether the folder holds what a recipe (its hash) makes, undamaged; files that are `spared` may lack."""
+    """Return whether a folder holds the undamaged output of a recipe (a hash); `spared` files may be missing."""
     manifest = read_manifest(folder, kind)
     return manifest is not None and manifest["recipe"] == recipe and not list(damaged(folder, manifest, spared))
 
 
 def entries(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the files for which a manifest has a hash: outputs, and run.json."""
+    """Yield the files whose hash a manifest has: the outputs, and run.json."""
     yield from manifest["outputs"]
     if manifest.get(RUN):
         yield manifest[RUN]
 
 
 def damaged(folder: Path, manifest: Mapping[str, Any], spared: Collection[str] = ()) -> Iterator[str]:
-    """Yield the files that are missing, but for those that are `spared`, or have other bytes than the manifest says.
+    """Yield the files that are missing, unless they are `spared`, or that differ from the manifest.
 
     Raises PathError for links.
     """
     try:
         with Held(folder) as held:
             for entry in entries(manifest):
-                left_out = entry["path"] in spared and find(folder, entry["path"]) is None
-                if not left_out and (fault := fault_in(held, entry)):
+                is_absent = entry["path"] in spared and find(folder, entry["path"]) is None
+                if not is_absent and (fault := fault_in(held, entry)):
                     yield fault
     except (FileNotFoundError, NotADirectoryError):
         yield "the folder is missing"
 
 
 def fault_in(held: Held, entry: Mapping[str, Any]) -> str:
-    """Return what is wrong with a file of a folder, by what a manifest says of it; empty where nothing is."""
+    """Return what is wrong with a file of a folder, compared with its manifest entry; empty if nothing is."""
     try:
         with held.open(entry["path"]) as stream:
             return fault_of(stream, entry)
@@ -277,19 +277,19 @@ def fault_in(held: Held, entry: Mapping[str, Any]) -> str:
 
 
 def fault_of(stream: BufferedReader, entry: Mapping[str, Any]) -> str:
-    """Return what is wrong with an open file, by what a manifest says of it; empty where nothing is."""
+    """Return what is wrong with an open file, compared with its manifest entry; empty if nothing is."""
     same = os.fstat(stream.fileno()).st_size == entry["bytes"]
     if same and hashlib.file_digest(stream, "sha256").hexdigest() == entry["sha256"]:
         stream.seek(0)
         return ""
     stream.seek(0)
     if stream.read(len(_POINTER)) == _POINTER:
-        return f"{entry['path']} is a pointer of Git LFS, not the file, which `git lfs pull` gets"
-    return f"{entry['path']} has other bytes than the manifest says"
+        return f"{entry['path']} is a Git LFS pointer instead of the file; fetch it with `git lfs pull`"
+    return f"{entry['path']} does not match the manifest"
 
 
 def xxh3_of(path: Path) -> str:
-    """Return the XXH3 (128 bits) of a file, in hexadecimal: quick to compute, to find damage in caches."""
+    """Return the 128-bit XXH3 of a file in hexadecimal: fast, for finding damage in caches."""
     digest = xxh3_128()
     with path.open("rb") as stream:
         while block := stream.read(BLOCK):
@@ -298,7 +298,7 @@ def xxh3_of(path: Path) -> str:
 
 
 def is_cached(file: Path, digest: str) -> bool:
-    """Return whether a file of a cache still has its XXH3. It is read once in a run, while its size and time stay."""
+    """Return whether a cached file still has its XXH3. A run reads it once, while its size and time stay the same."""
     return _xxh3_in_run(*state_of(file)) == digest
 
 
@@ -309,11 +309,11 @@ def _xxh3_in_run(file: Path, *_state: object) -> str:
 
 @contextmanager
 def understood(path: Path) -> Iterator[None]:
-    """Say of which folder something cannot be understood, as after it was edited by hand. Raises StorageError."""
+    """Report the folder whose content is invalid, e.g. after manual edits. Raises StorageError."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError, ValueError, pl.exceptions.PolarsError) as error:
         raise StorageError(
-            f"{path}: something in it cannot be understood ({type(error).__name__}: {one_line(error, 200)}).",
-            "Undo what was edited in it. If nothing was, this is a bug: run with --debug and report it.",
+            f"{path}: its content is invalid ({type(error).__name__}: {one_line(error, 200)}).",
+            "Undo any edits to it. If there were none, this is a bug: run with --debug and report it.",
         ) from error

@@ -1,6 +1,6 @@
-"""What a manifest of each kind must hold, and of which types. Pure.
+"""The keys and types that a manifest of each kind must have. Pure.
 
-More keys may stand there: those of a newer version, and those that only people read.
+Further keys are allowed: those of a newer version, and those that only people read.
 """
 
 from collections.abc import Mapping
@@ -15,28 +15,28 @@ from lrldata.paths import is_safe, is_segment
 INDEX, DATASET, ADAPTER, SCORES = "conceptnet-index", "dataset", "adapter", "scores"
 COLUMN_TYPES = Literal["String", "Float64", "Float32", "Int64", "Int32", "UInt32", "Boolean"]
 Sha256 = Annotated[str, Text(pattern=r"^[0-9a-f]{64}$")]
-Code = Annotated[str, Text(pattern=r"^[A-Za-z0-9_-]{2,16}$")]  # as zh_Hant
+Code = Annotated[str, Text(pattern=r"^[A-Za-z0-9_-]{2,16}$")]  # e.g. zh_Hant
 Name = Annotated[str, Text(min_length=1, max_length=500)]
 Counts = dict[str, NonNegativeInt]
 
 
 def _safe(name: str) -> str:
     if not is_safe(name):
-        raise ValueError("not a path inside of the folder")
+        raise ValueError("not a path inside the folder")
     return name
 
 
 def _segment(name: str) -> str:
     if not is_segment(name):
-        raise ValueError("not a name that a folder can have")
+        raise ValueError("not a valid folder name")
     return name
 
 
-def _ending(name: str) -> str:
-    """Pass an id whose last part, of which folders are named, leads nowhere else."""
+def _model_id(name: str) -> str:
+    """Return an id unchanged if its last part, which names folders, cannot lead elsewhere."""
     last = name.rstrip("/").rpartition("/")[2]
     if last in ("", ".", "..") or not last.isprintable():
-        raise ValueError("not a name that a folder can have")
+        raise ValueError("not a valid folder name")
     return name
 
 
@@ -44,11 +44,11 @@ Segment = Annotated[Name, AfterValidator(_segment)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)  # not every command reads a manifest
+    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)  # many commands read no manifest
 
 
 class File(_Part):
-    """An output by its path in the folder."""
+    """An output, by its path in the folder."""
 
     path: Annotated[str, AfterValidator(_safe)]
     bytes: NonNegativeInt
@@ -60,15 +60,15 @@ class _Manifest(_Part):
 
 
 class Source(_Part):
-    """What an index or a dataset was made from."""
+    """A file that an index or a dataset was made from."""
 
     name: Name
     bytes: NonNegativeInt
-    sha256: Annotated[str, Text(min_length=4, max_length=100)]  # of a small file on the Hub its name in git
+    sha256: Annotated[str, Text(min_length=4, max_length=100)]  # a small file on the Hub has its git hash instead
 
 
 class IndexManifest(_Manifest):
-    """That of an index of a ConceptNet dump."""
+    """The manifest of an index of a ConceptNet dump."""
 
     kind: Literal["conceptnet-index"]
     format: int
@@ -94,10 +94,10 @@ class _Artifact(_Manifest):
     made_with: dict[str, str] = {}
 
     @model_validator(mode="after")
-    def _once(self) -> Self:
-        paths = [each.path for each in self.outputs]
+    def _check_paths(self) -> Self:
+        paths = [output.path for output in self.outputs]
         if len(set(paths)) < len(paths):
-            raise ValueError("outputs: a path is there twice")
+            raise ValueError("outputs: a path occurs twice")
         return self
 
 
@@ -110,7 +110,7 @@ class _Tally(_Part):
 
 
 class LedgerPart(_Part):
-    """A ledger, whose sums match."""
+    """A ledger whose sums match."""
 
     came_in: _Tally = Field(alias="in")
     kept: _Tally
@@ -120,8 +120,8 @@ class LedgerPart(_Part):
     judged_right: _Tally | None = None
 
     @model_validator(mode="after")
-    def _adds_up(self) -> Self:
-        dropped = {reason: each.tally() for reason, each in self.dropped.items()}
+    def _check_sums(self) -> Self:
+        dropped = {reason: tally.tally() for reason, tally in self.dropped.items()}
         try:
             right = self.judged_right.tally() if self.judged_right else Tally()
             Ledger(self.came_in.tally(), self.kept.tally(), dropped, self.unsaid_relations, judged_right=right)
@@ -131,7 +131,7 @@ class LedgerPart(_Part):
 
 
 class Version(_Part):
-    """A version that a dataset has had, and the hash of its content."""
+    """A version that the dataset has had, and the hash of its content."""
 
     version: Annotated[str, Text(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
     content: Sha256
@@ -144,7 +144,7 @@ class DatasetInput(Source):
 
 
 class DatasetManifest(_Artifact):
-    """That of a dataset."""
+    """The manifest of a dataset."""
 
     kind: Literal["dataset"]
     version: Annotated[str, Text(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
@@ -160,29 +160,29 @@ class DatasetManifest(_Artifact):
     history: Annotated[list[Version], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.ledger.kept.rows != sum(self.rows.values()) and self.source == "conceptnet":
-            raise ValueError("rows: not as many as the ledger keeps")
+            raise ValueError("rows: their sum differs from the ledger")
         if unknown := self.ledger.dropped.keys() - reasons_of(self.source).keys():
             raise ValueError(f"ledger: unknown reason {min(unknown)!r}")
         if self.rows.keys() != self.num_bytes.keys():
-            raise ValueError("rows and num_bytes are of other splits")
-        if self.version not in {each.version for each in self.history}:
+            raise ValueError("rows and num_bytes have different splits")
+        if self.version not in {entry.version for entry in self.history}:
             raise ValueError("version: not in the history")
         return self
 
 
 class Base(_Part):
-    """A base model, or one that was prompted."""
+    """A base model, or the model that was prompted."""
 
-    id: Annotated[Name, AfterValidator(_ending)]
+    id: Annotated[Name, AfterValidator(_model_id)]
     revision: str | None = None
     objective: str | None = None
     content: str | None = None
 
 
 class AdapterInput(_Part):
-    """Text, or an adapter that was fused."""
+    """A text, or an adapter that was fused."""
 
     kind: Name
     name: str
@@ -196,7 +196,7 @@ class AdapterText(_Part):
 
 
 class Trained(_Part):
-    """What came of training."""
+    """The results of training."""
 
     steps: NonNegativeInt
     best_step: NonNegativeInt
@@ -210,7 +210,7 @@ class Trained(_Part):
 
 
 class TextOfAdapter(_Part):
-    """What a text is, beside what it is known by: a dataset's inputs, or the commit of one on the Hub."""
+    """The origin of a text: a dataset's inputs, or the commit of a dataset on the Hub."""
 
     inputs: list[AdapterText] = []
     sample: bool = False
@@ -218,14 +218,14 @@ class TextOfAdapter(_Part):
 
 
 class AdapterManifest(_Artifact):
-    """That of an adapter; `run` vouches for run.json, which differs from run to run."""
+    """The manifest of an adapter; `run` has the hash of run.json, which differs from run to run."""
 
     kind: Literal["adapter"]
     name: Segment
     language: Language
     method: Annotated[str, Text(pattern=r"^\w{1,40}$")]
     base: Base
-    weights: Sha256 | None = None  # of the base model, of those files that transformers reads
+    weights: Sha256 | None = None  # of the files of the base model that transformers reads
     source: str | None = None
     variant: Segment | None = None
     inputs: list[AdapterInput]
@@ -236,22 +236,22 @@ class AdapterManifest(_Artifact):
 
 
 class Link(_Part):
-    """The adapter that was measured."""
+    """The adapter that was evaluated."""
 
     name: Segment
     manifest_sha256: Sha256
 
 
 class Data(_Part):
-    """What was measured on."""
+    """The data that it was evaluated on."""
 
     name: Name
 
 
 class TextOfScores(_Part):
-    """What the sentences of a perplexity are of; only `limit` were read, and the end of `cut` was not.
+    """The text of a perplexity. At most `limit` sentences were read; the ends of `cut` sentences were not.
 
-    `unknown` is the share of the tokens that the model's vocabulary does not have.
+    `unknown` is the share of tokens that are not in the model's vocabulary.
     """
 
     kind: Literal["flores", "hub", "dataset", "file"]
@@ -263,7 +263,7 @@ class TextOfScores(_Part):
 
 
 class ScoresManifest(_Artifact):
-    """That of a perplexity, or of a run of a task, which has more."""
+    """The manifest of a perplexity, or of a task run, which has more keys."""
 
     kind: Literal["scores"]
     task: Annotated[str, Text(pattern=r"^\w{1,40}$")]
@@ -278,12 +278,12 @@ class ScoresManifest(_Artifact):
     text: TextOfScores | None = None
 
     @model_validator(mode="after")
-    def _is_one_or_the_other(self) -> Self:
+    def _check_task(self) -> Self:
         if self.task == "pppl":
             if not isinstance(self.settings.get("formula"), str):
                 raise ValueError("settings: formula is missing")
         elif self.language is None or self.method is None or self.result is None:
-            raise ValueError("language, method and result: a run of a task has them")
+            raise ValueError("language, method and result are required for a task run")
         elif not isinstance(self.settings.get("seed"), int):
             raise ValueError("settings: seed is missing")
         return self

@@ -1,7 +1,7 @@
-"""The one door for what is printed and logged: data cannot steer a terminal, and secrets stay in. IO.
+"""The only module that prints and logs: data cannot control a terminal, and secrets stay hidden. IO.
 
-Text of data (file names, rows, answers of servers, errors that quote them) may hold escape sequences, which a terminal
-would obey, or brackets, which Rich would take for markup. So commands print through this module alone: control
+Data (file names, rows, answers of servers, errors that quote them) may contain escape sequences, which a terminal would
+obey, or brackets, which Rich would read as markup. Therefore commands print only through this module: control
 characters are shown as escapes, nothing is markup, and addresses lose passwords and signatures.
 """
 
@@ -24,82 +24,82 @@ from rich.segment import Segment
 from rich.text import Text
 
 SHORTEST_SECRET = 4  # characters
-UNLIMITED = 10_000  # columns: a pipe has no width, and a table there is as wide as it needs to be
-_STEERS = re.compile(  # C0 and C1 controls but tab and newline, overrides of direction, halves of surrogate pairs
+UNLIMITED = 10_000  # columns: a pipe has no width, so a table there is as wide as it needs to be
+_CONTROLS = re.compile(  # C0 and C1 controls except tab and newline, direction overrides, lone surrogates
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}|(?<=Bearer )[\w.~+/=-]+")
-# Of a path that was an address one slash is left. A password may have slashes; a number behind the host is its port.
+# A Path made of an address has one slash left. A password may contain slashes; a number after the host is a port.
 _LOGIN = r"[^\s/?#\"'<>@:\[]*:(?!\d+[/?#])(?:(?!:/)[^\s\"'<>@])*"
 _USER = re.compile(rf"(?<=[A-Za-z0-9+.-])(:/{{1,2}})(?:[^\s/?#\"'<>]*@|{_LOGIN}@)")
 _QUERY = re.compile(r"(?<=[A-Za-z0-9+.-])(:/{1,2}(?:(?!:/)[^\s?\"'<>])+)\?[^\s\"'<>)]+")
 _SECRETS: list[str] = []
-_NARROWEST = 8  # characters of a column of words
+_NARROWEST = 8  # characters in a text column
 LOGGER = logging.getLogger("lrldata")
 _LEVELS = {"note": logging.INFO, "warning": logging.WARNING}
 
 
 def clean(text: str) -> str:
-    r"""Return a text with control characters as escapes (``\x1b``), which shows them and lets them do nothing."""
-    return _STEERS.sub(lambda found: ascii(found[0])[1:-1], text)
+    r"""Return a text with control characters as escapes (``\x1b``), which makes them visible and harmless."""
+    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def redact(text: str, *secrets: str) -> str:
-    """Return a text without secrets: these, those of `keep_out`, tokens of the Hub, and what is secret in addresses.
+    """Return a text without secrets: those given, those of `keep_out`, Hub tokens, and secrets in addresses.
 
-    An address loses its user and password, and its query: a signed one lets whoever has it read or write.
+    An address loses its user and password, and its query, because a signed one lets whoever has it read or write.
     """
     for secret in filter(None, (*secrets, *_SECRETS)):
         text = text.replace(secret, "[token]")
-    if ":/" not in text and "hf_" not in text and "Bearer" not in text:  # as nearly always
+    if ":/" not in text and "hf_" not in text and "Bearer" not in text:  # the usual case
         return text
     return _QUERY.sub(r"\1?[redacted]", _USER.sub(r"\1[redacted]@", _TOKEN.sub("[token]", text)))
 
 
 def redacted(value: Any) -> Any:
-    """Return JSON-like values with every text in them redacted, and valid: names of files may be no UTF-8."""
+    """Return JSON-like values with every text redacted and valid UTF-8, which file names may not be."""
     if isinstance(value, str):
         return redact(value).encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
-        return {redacted(key): redacted(each) for key, each in value.items()}
+        return {redacted(key): redacted(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [redacted(each) for each in value]
+        return [redacted(item) for item in value]
     return value
 
 
 def keep_out(*secrets: str) -> None:
-    """Redact these too, in all that this process prints and logs from now on."""
+    """Also redact these secrets in everything that this process prints and logs from now on."""
     _SECRETS.extend(filter(None, secrets))
 
 
 def keep_out_of(address: str) -> None:
-    """Redact password and query of an address in whatever form libraries quote them."""
+    """Redact the password and query of an address in every form in which libraries quote them."""
     try:
         parts = urlsplit(address)
         login = re.match(_LOGIN + "@", address.partition("://")[2])
-        slashed = login[0].partition(":")[2][:-1] if login else ""  # which urlsplit takes for a path
-        secrets = [parts.password or slashed, parts.query]
+        with_slashes = login[0].partition(":")[2][:-1] if login else ""  # urlsplit reads it as a path
+        secrets = [parts.password or with_slashes, parts.query]
     except ValueError:
         return
-    # What is shorter would be taken out of ordinary words.
-    keep_out(*(form for each in secrets for form in {each, unquote(each)} if len(form) >= SHORTEST_SECRET))
+    # Shorter secrets would be removed from ordinary words.
+    keep_out(*(form for secret in secrets for form in {secret, unquote(secret)} if len(form) >= SHORTEST_SECRET))
 
 
 def guard() -> None:
-    """Let log records and tracebacks of this process, the libraries' too, through the same door.
+    """Apply the same rules to log records and tracebacks of this process, including those of libraries.
 
-    Commands call it, and processes that they start: notes are printed from then on.
+    Commands and the processes that they start call this; from then on, notes are printed.
     """
     print_notes()
-    make = logging.getLogRecordFactory()
-    if getattr(make, "__name__", "") == "guarded":  # it is in place
+    make_record = logging.getLogRecordFactory()
+    if getattr(make_record, "__name__", "") == "guarded":  # already in place
         return
 
-    def guarded(*arguments: object, **named: object) -> logging.LogRecord:
-        record = make(*arguments, **named)
+    def guarded(*arguments: object, **keywords: object) -> logging.LogRecord:
+        record = make_record(*arguments, **keywords)
         try:
             message = record.getMessage()
-        except Exception:  # noqa: BLE001 -- arguments that do not fit their format are logging's to report
+        except Exception:  # noqa: BLE001 -- logging reports arguments that do not fit their format
             return record
         record.msg, record.args = shown(message), ()
         return record
@@ -112,7 +112,7 @@ def guard() -> None:
 
 
 def shown(text: str) -> str:
-    """Return a text as it may be printed: without secrets and without control characters."""
+    """Return a text as it may be printed: without secrets and control characters."""
     return clean(redact(text))
 
 
@@ -121,11 +121,13 @@ def say(text: str) -> None:
     print(shown(text))
 
 
-WORDED: ContextVar[Callable[[str], str]] = ContextVar("worded", default=str)  # notes as a function has them
+WORDED: ContextVar[Callable[[str], str]] = ContextVar(
+    "worded", default=str
+)  # rewords notes for functions of the Python API
 
 
 def note(text: str) -> None:
-    """Log a note, or a warning: by the logger `lrldata`, whose lines commands print on standard error."""
+    """Log a note or a warning with the logger `lrldata`, whose lines commands print on standard error."""
     text = WORDED.get()(text)
     prefix, _, message = text.partition(": ")
     level = _LEVELS.get(prefix)
@@ -138,7 +140,7 @@ def tell(text: str) -> None:
 
 
 class _OnStandardError(logging.Handler):
-    """What commands do with notes and warnings."""
+    """Prints notes and warnings on standard error, for commands."""
 
     def emit(self, record: logging.LogRecord) -> None:
         word = next((word for word, level in _LEVELS.items() if level == record.levelno), record.levelname.lower())
@@ -146,7 +148,7 @@ class _OnStandardError(logging.Handler):
 
 
 def print_notes() -> None:
-    """Print notes and warnings of this process on standard error, as commands do."""
+    """Print this process's notes and warnings on standard error, as commands do."""
     if not any(isinstance(handler, _OnStandardError) for handler in LOGGER.handlers):
         LOGGER.addHandler(_OnStandardError())
     LOGGER.setLevel(logging.INFO)
@@ -159,7 +161,7 @@ def say_traceback(error: BaseException) -> None:
 
 
 def size(count: int | None) -> str:
-    """Write a number of bytes for people; empty when it is not known."""
+    """Format a number of bytes for people; empty if it is unknown."""
     if count is None:
         return ""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -169,12 +171,12 @@ def size(count: int | None) -> str:
 
 
 def styled(text: str, style: str) -> Text:
-    """Return a text in a style of Rich's, as `bold`."""
+    """Return a text in a Rich style, e.g. `bold`."""
     return Text(shown(text), style)
 
 
 class Screen(Console):
-    """A console of Rich's for which no text is markup, a link, or an emoji code, and control characters are shown."""
+    """A Rich console on which no text is markup, a link or an emoji code, and control characters are shown."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
@@ -182,29 +184,29 @@ class Screen(Console):
             self.width = UNLIMITED
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Make a text of a string, before it is laid out."""
+        """Convert a string to text before it is laid out."""
         return super().render_str(shown(text), **{**options, "markup": False, "emoji": False, "highlight": False})
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Lay something out; texts that others made are cleaned here."""
+        """Lay out a renderable; text that other renderables produce is cleaned here."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(clean(segment.text), segment.style)
 
 
 def show(drawn: RenderableType, *, stderr: bool = False) -> None:
-    """Print a table, or whatever else Rich draws."""
+    """Print a table, or anything else that Rich renders."""
     screen = Screen(stderr=stderr)
-    needed = max((_least_width(each) for each in getattr(drawn, "renderables", [drawn])), default=0)
+    needed = max((_least_width(renderable) for renderable in getattr(drawn, "renderables", [drawn])), default=0)
     if isinstance(drawn, str) or needed <= screen.width:
         screen.print(drawn, soft_wrap=isinstance(drawn, str))
     else:
-        screen.print(drawn, width=needed, crop=False)  # broken by the terminal, as other long lines are
+        screen.print(drawn, width=needed, crop=False)  # the terminal wraps it, as it does other long lines
 
 
-def _least_width(drawn: RenderableType) -> int:
-    """Return how wide a table has to be for no number in it to be cut apart, and no column to vanish; 0 of others."""
+def _least_width(renderable: RenderableType) -> int:
+    """Return the width that a table needs to keep its numbers whole and every column visible; 0 for anything else."""
     width = 0
-    for column in getattr(drawn, "columns", ()):
+    for column in getattr(renderable, "columns", ()):
         widest = max((cell_len(str(cell)) for cell in column.cells), default=0)
         if column.justify == "right" or column.no_wrap:
             column.min_width = max(widest, *(cell_len(word) for word in str(column.header).split() or [""]))
@@ -215,17 +217,17 @@ def _least_width(drawn: RenderableType) -> int:
 
 
 def say_json(value: object) -> None:
-    """Print a value as one JSON object, in ASCII where standard output cannot take all letters."""
+    """Print a value as one JSON object, in ASCII if standard output cannot encode all letters."""
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "").replace("_", "")
     print(json.dumps(_finite(redacted(value)), ensure_ascii=not encoding.startswith("utf"), allow_nan=False))
 
 
 def _finite(value: Any) -> Any:
-    """Return JSON-like values in which a number that is not finite, for which JSON has no word, is null."""
+    """Return JSON-like values with numbers that are not finite, which JSON cannot express, as null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_finite(item) for item in value]
     return value

@@ -1,7 +1,7 @@
-"""The one gate for paths that data names: relative, inside their folder, through no link, to regular files. IO.
+"""Checks for paths that come from data: relative, inside their folder, through no link, to regular files. IO.
 
-A listing of a bucket, a record, a manifest, a card and a plan may be anybody's. What they name is opened, written and
-removed through these functions alone, so that none of them reaches a file that is not below the folder they speak of.
+The listing of a bucket, a record, a manifest, a card or a plan may come from anybody. The files that they name are
+opened, written and removed only through these functions, so that none of them reaches a file outside its folder.
 """
 
 import errno
@@ -16,48 +16,48 @@ from typing import Any, Self
 
 from lrldata.errors import StorageError
 
-LONGEST = 1_024  # characters: what stores allow for a key
+LONGEST = 1_024  # characters: the longest key that stores allow
 _REFUSED = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]|^[A-Za-z]:")
-_LOOK = "Nothing that lrl writes is so: see who put it there, and remove it."
+_HINT = "lrl does not write such a path: find out where it comes from, and remove it."
 
 
 class PathError(StorageError):
-    """A path that leads, or could lead, out of its folder, or to something that is not a regular file."""
+    """A path leads, or could lead, out of its folder, or to something that is not a regular file."""
 
 
 def is_safe(name: object) -> bool:
-    """Return whether a name is a relative path in its plain form, as ``data/train-00000-of-00001.parquet``."""
+    """Return whether a name is a relative path in plain form, such as ``data/train-00000-of-00001.parquet``."""
     if not isinstance(name, str) or not name or len(name) > LONGEST or _REFUSED.search(name):
         return False
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
 def is_segment(name: object) -> bool:
-    """Return whether a name can be that of a file or folder, below whatever it is put."""
+    """Return whether a name can be that of a file or folder, in whatever folder it is put."""
     return is_safe(name) and "/" not in str(name)
 
 
 def state_of(file: Path) -> tuple[Any, ...]:
-    """Return by what a file is known again while a process runs, as a key: edited, or in another folder, it differs."""
+    """Return a key that identifies the state of a file: it differs after an edit, and for a file in another folder."""
     path = file.absolute()
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return (path,)
-    return (path, found.st_size, found.st_mtime_ns, found.st_ino)
+    return (path, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def safe_name(name: object) -> str:
-    """Return a name that is safe to append to a folder. Raises PathError for any other."""
+    """Return a name that is safe to append to a folder. Raises PathError for any other name."""
     if not is_safe(name):
-        raise PathError(f"{str(name)[:200]!r}: not a path inside of its folder.", _LOOK)
+        raise PathError(f"{str(name)[:200]!r}: not a path inside its folder.", _HINT)
     return str(name)
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return the path of a name below a folder, whether or not anything is there. Raises PathError.
+    """Return the path of a name below a folder, whether or not it exists. Raises PathError.
 
-    The folder itself may be a link, or lie behind one; nothing below it may.
+    The folder itself may be a link or be reached through one; nothing below it may.
     """
     path = folder
     for part in safe_name(name).split("/"):
@@ -68,19 +68,19 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """Return the path of a regular file below a folder; None where there is nothing. Raises PathError."""
+    """Return the path of a regular file below a folder; None if nothing is there. Raises PathError."""
     path = inside(folder, name)
     try:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return None
     if not stat.S_ISREG(mode):
-        raise PathError(f"{path}: not a regular file.", _LOOK)
+        raise PathError(f"{path}: not a regular file.", _HINT)
     return path
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, in order. Raises PathError for a link, a device or a pipe among them."""
+    """Yield the files below a folder, sorted. Raises PathError for a link, a device or a pipe."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
@@ -94,18 +94,18 @@ def walk(folder: Path) -> Iterator[Path]:
         elif entry.is_file():
             yield path
         else:
-            raise PathError(f"{path}: not a regular file.", _LOOK)
+            raise PathError(f"{path}: not a regular file.", _HINT)
 
 
 def remove(folder: Path, name: str) -> None:
-    """Remove a file below a folder, if it is there. Raises PathError."""
+    """Remove a file below a folder, if it exists. Raises PathError."""
     path = find(folder, name)
     if path is not None:
         path.unlink(missing_ok=True)
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and what is in it, if it is there; of a link, the link alone."""
+    """Remove a folder and its content, if it exists; if it is a link, only the link."""
     if folder.is_symlink():
         folder.unlink()
     else:
@@ -113,10 +113,10 @@ def remove_tree(folder: Path) -> None:
 
 
 class Held:
-    """A folder that is held open: its files are those that it had, though another takes its place meanwhile.
+    """An open folder, whose files stay available even if another folder takes its place meanwhile.
 
-    Each name is opened from the folder that is held, part by part and through no link, so that it does not matter what
-    is exchanged between a look and a reading.
+    Each name is opened relative to the open folder, part by part and through no link, so that exchanges between a check
+    and a read do no harm.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -131,43 +131,43 @@ class Held:
 
     @property
     def is_current(self) -> bool:
-        """Return whether the folder is still the one that is found by its path."""
+        """Return whether this folder is still the one at its path."""
         try:
-            now = self.folder.stat()
+            found = self.folder.stat()
         except OSError:
             return False
-        held = os.fstat(self._descriptor)
-        return (now.st_dev, now.st_ino) == (held.st_dev, held.st_ino)
+        opened = os.fstat(self._descriptor)
+        return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
 
     def open(self, name: str) -> BufferedReader:
-        """Open a regular file to read. Raises PathError, FileNotFoundError."""
-        *above, last = safe_name(name).split("/")
-        at = os.dup(self._descriptor)
+        """Open a regular file for reading. Raises PathError, FileNotFoundError."""
+        *parents, last = safe_name(name).split("/")
+        parent = os.dup(self._descriptor)
         try:
-            for part in above:
-                at, before = self._open(part, os.O_DIRECTORY, at, name), at
-                os.close(before)
-            # A pipe would be waited for.
-            descriptor = self._open(last, os.O_NONBLOCK, at, name)
+            for part in parents:
+                parent, previous = self._open(part, os.O_DIRECTORY, parent, name), parent
+                os.close(previous)
+            # Without O_NONBLOCK, opening a pipe would wait.
+            descriptor = self._open(last, os.O_NONBLOCK, parent, name)
         finally:
-            os.close(at)
+            os.close(parent)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise PathError(f"{self.folder / name}: not a regular file.", _LOOK)
+            raise PathError(f"{self.folder / name}: not a regular file.", _HINT)
         return os.fdopen(descriptor, "rb")
 
-    def _open(self, part: str, how: int, at: int, name: str) -> int:
+    def _open(self, part: str, flags: int, parent: int, name: str) -> int:
         try:
-            return os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | how, dir_fd=at)
+            return os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, dir_fd=parent)
         except OSError as error:
-            is_link = error.errno == errno.ELOOP or _is_link(part, at)
+            is_link = error.errno == errno.ELOOP or _is_link(part, parent)
             if is_link:
                 raise PathError(
                     f"{self.folder / name}: a link, which is not followed.",
-                    "Put the file itself there; `hf download --local-dir FOLDER` gives files, and no links.",
+                    "Put the file itself there; `hf download --local-dir FOLDER` creates files, not links.",
                 ) from error
             if error.errno == errno.ENXIO:
-                raise PathError(f"{self.folder / name}: not a regular file.", _LOOK) from error
+                raise PathError(f"{self.folder / name}: not a regular file.", _HINT) from error
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 raise FileNotFoundError(error.errno, error.strerror, str(self.folder / name)) from error
             raise OSError(error.errno, error.strerror, str(self.folder / name)) from error
@@ -178,8 +178,8 @@ class Held:
             return stream.read()
 
 
-def _is_link(part: str, at: int) -> bool:
+def _is_link(part: str, parent: int) -> bool:
     try:
-        return stat.S_ISLNK(os.stat(part, dir_fd=at, follow_symlinks=False).st_mode)
+        return stat.S_ISLNK(os.stat(part, dir_fd=parent, follow_symlinks=False).st_mode)
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""Progress on standard error: bars with rate and time left on a terminal or in a notebook, silence elsewhere."""
+"""Progress on standard error: bars with rate and time left on a terminal or in a notebook, none elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -21,14 +21,14 @@ from rich.progress import Progress as Bars
 
 from lrldata.output import Screen, shown
 
-if TYPE_CHECKING:  # slow to import, and not needed by all that show progress
+if TYPE_CHECKING:  # slow to import, and not always needed
     import polars as pl
 
 _TEXT = TextColumn("{task.description}", markup=False)
 
 
 def _is_terminal(stream: Any) -> bool:
-    """Return whether a stream is a terminal; programs without one may have none, or something else in its place."""
+    """Return whether a stream is a terminal; programs without one may have None or another object in its place."""
     return bool(getattr(stream, "isatty", bool)())
 
 
@@ -39,33 +39,33 @@ def _is_notebook() -> bool:
 
 @dataclass(frozen=True)
 class Progress:
-    """Shows bars on a terminal, and in a notebook that has ipywidgets, where `quiet` is not set."""
+    """Progress bars on a terminal, and in a notebook that has ipywidgets, unless `quiet` is set."""
 
     quiet: bool = False
 
     @property
     def shown(self) -> bool:
-        """Return whether anything is drawn."""
+        """Return whether bars are drawn."""
         return not self.quiet and (_is_terminal(sys.stderr) or _is_notebook())
 
     def _bars(self, *columns: Any) -> Bars:
         return Bars(*columns, console=Screen(stderr=True), disable=not self.shown, transient=True)
 
     def log(self, line: str) -> None:
-        """Write a line where no bar is drawn, as into the log of a batch system, unless `quiet`."""
+        """Write a line if no bar is drawn, e.g. into the log of a batch system, unless `quiet` is set."""
         if not self.quiet and not self.shown:
             Screen(stderr=True).print(shown(line), soft_wrap=True)
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Show a spinner and the time gone, for a step whose length is not known."""
+        """Show a spinner and the elapsed time, for a step of unknown length."""
         with self._bars(SpinnerColumn(), _TEXT, TimeElapsedColumn()) as bars:
             bars.add_task(shown(what), total=None)
             yield
 
     @contextmanager
     def rows(self, what: str, about: int) -> Iterator["Callable[[pl.LazyFrame], pl.LazyFrame]"]:
-        """Yield a function that makes a lazy frame report the rows that stream through it, of `about` so many."""
+        """Yield a function that makes a lazy frame report the rows streaming through it, out of `about` this many."""
         if not self.shown:
             yield lambda frame: frame
             return
@@ -83,7 +83,7 @@ class Progress:
 
     @contextmanager
     def items(self, what: str, total: int) -> Iterator[Callable[[str], None]]:
-        """Yield a function to call as each of `total` items is begun, with its name."""
+        """Yield a function to call with the name of each of `total` items when it begins."""
         with self._bars(_TEXT, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bars:
             task = bars.add_task(shown(what), total=total)
             begun = False
@@ -97,7 +97,7 @@ class Progress:
 
     @contextmanager
     def bytes(self, what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
-        """Yield a function that takes the number of bytes that came in."""
+        """Yield a function that takes the number of bytes received since the last call."""
         columns = (
             _TEXT,
             BarColumn(),
@@ -111,9 +111,9 @@ class Progress:
 
     @contextmanager
     def steps(self, what: str, total: int | None) -> Iterator[tuple[Callable[[int, str], None], Callable[[str], None]]]:
-        """Yield two functions: one takes the steps done and a rate, the other a line that is to stay.
+        """Yield two functions: one takes the number of steps done and a rate, the other a line to keep on the screen.
 
-        Where no bar is drawn, the lines are still written, for the log of a batch system; `quiet` silences them.
+        If no bar is drawn, the lines are still written, for the log of a batch system, unless `quiet` is set.
         """
         columns = (
             _TEXT,

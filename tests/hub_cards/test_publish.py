@@ -370,7 +370,7 @@ def test_a_folder_that_is_damaged_or_not_finished_is_not_published(
     shard.write_bytes(data)
     done = push(out=workspace)
     assert (done.returncode, written()) == (1, before)
-    assert "has other bytes" in done.stderr
+    assert "does not match the manifest" in done.stderr
 
 
 @pytest.mark.parametrize(

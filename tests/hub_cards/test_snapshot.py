@@ -155,9 +155,9 @@ def test_a_card_is_written_into_its_own_folder(path: str, workspace: Path, tmp_p
     outputs = load_manifest(folder, DATASET)["outputs"]
     change(folder, outputs=[*outputs, entry | {"path": path}])
     for _ in range(2):
-        with pytest.raises(StorageError, match="not a path inside of the folder"):
+        with pytest.raises(StorageError, match="not a path inside the folder"):
             render(folder, "my-org", tmp_path / "out")
-        with pytest.raises(StorageError, match="not a path inside of the folder"):
+        with pytest.raises(StorageError, match="not a path inside the folder"):
             read_dataset(folder)
         unseal(folder)
     assert not list(tmp_path.rglob("x.png"))

@@ -112,7 +112,7 @@ def test_a_harmed_or_unfinished_folder_is_never_trusted(lrldata: Run, tmp_path: 
     whole = tree(folder)
     shard = folder / "data" / "train-00000-of-00001.parquet"
     shard.write_bytes(shard.read_bytes()[:-1] + b"x")
-    with pytest.raises(StorageError, match=r"train-00000-of-00001\.parquet has other bytes"):
+    with pytest.raises(StorageError, match=r"train-00000-of-00001\.parquet does not match the manifest"):
         open_dataset(folder)
     assert json.loads(lrldata(*build).stdout)["status"] == "built"
     assert tree(folder) == whole

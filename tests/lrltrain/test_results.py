@@ -455,11 +455,11 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
         report(tmp_path)
     shutil.rmtree(other)
     change(folder, language=None)
-    with pytest.raises(StorageError, match="a run of a task has them"):
+    with pytest.raises(StorageError, match="are required for a task run"):
         report(tmp_path)
     change(folder, language="ro")
     (folder / "predictions.parquet").write_bytes(b"PAR1")
-    with pytest.raises(StorageError, match="other bytes"):
+    with pytest.raises(StorageError, match="does not match the manifest"):
         report(tmp_path)
 
 

@@ -89,7 +89,7 @@ def test_an_adapter_without_its_picture_is_used_and_not_made_again(workspace: Pa
         assert fit(asked(workspace), QUIET).status == "unchanged"
     weights = made.path / "adapter.safetensors"
     weights.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    with pytest.raises(StorageError, match=r"pointer of Git LFS.*`git lfs pull` gets\. Copy it again from"):
+    with pytest.raises(StorageError, match=r"Git LFS pointer.*`git lfs pull`\. Copy it again from"):
         open_adapter(made.path)
-    with pytest.raises(StorageError, match=r"same settings, but damaged: adapter\.safetensors is a pointer of Git LFS"):
+    with pytest.raises(StorageError, match=r"same settings, but damaged: adapter\.safetensors is a Git LFS pointer"):
         fit(asked(workspace), QUIET)
