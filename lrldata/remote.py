@@ -1,7 +1,7 @@
-"""Workspaces on object stores (s3://, gs://, hf://, any that fsspec knows): mirrored in a folder of this machine. IO.
+"""Workspaces on object stores (s3://, gs://, hf://, any that fsspec supports), mirrored in a local folder. IO.
 
-What a command reads is fetched before it, and what it made is sent after it (see sending.py). Files that are there
-already, unchanged, stay.
+What a command reads is fetched before it runs, and what it builds is sent afterwards (see sending.py). Files that are
+already there and unchanged are not transferred again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,20 +23,20 @@ from lrldata.output import keep_out_of, redact
 from lrldata.paths import find, inside, is_safe, remove, safe_name, walk
 from lrldata.sending import State, commit, mark_of, put, times_of
 
-STATE = ".mirror.json"  # of each file what the store said of it, and size and time here
-LOCK = ".mirror.lock"  # held while files are moved: jobs of one machine share a mirror
+STATE = ".mirror.json"  # per file, what the store says of it, and its size and time here
+LOCK = ".mirror.lock"  # held while files are transferred: the jobs of one machine share a mirror
 DEFAULT = "lrl-workspace"
-_SAID = 300  # characters of what a library says: some list all the places where they looked for another
+_LONGEST_MESSAGE = 300  # characters of a library's message: some list every place that they searched
 FILE = "file://"
 
 
 def is_remote(workspace: str) -> bool:
-    """Return whether a workspace is not a folder of this machine."""
+    """Return whether a workspace is not a local folder."""
     return "://" in workspace and not workspace.startswith(FILE)
 
 
 def as_folder(workspace: str) -> Path:
-    """Return the folder of a workspace that is not remote: a path, or an address as file:///home/me/workspace."""
+    """Return the folder of a local workspace: a path, or an address such as file:///home/me/workspace."""
     return Path(unquote(workspace.removeprefix(FILE)) if workspace.startswith(FILE) else workspace).expanduser()
 
 
@@ -48,9 +48,9 @@ def opened(
     cache: Path | None = None,
     wanted: Callable[[str], bool] = lambda _: True,
 ) -> Iterator[Path]:
-    """Yield a workspace's folder; where it is remote, its mirror, with the files below `reads` that are `wanted`.
+    """Yield the folder of a workspace; if it is remote, its mirror, with the files below `reads` that are `wanted`.
 
-    What is below `makes` is sent in the end; after an error what is finished of it, and then nothing is deleted.
+    What is below `makes` is sent at the end. After an error, what is finished is still sent, but nothing is deleted.
     """
     if workspace is None or not is_remote(workspace):
         yield as_folder(workspace or DEFAULT)
@@ -59,25 +59,25 @@ def opened(
     mirror.fetch(reads, wanted)
     try:
         yield mirror.folder
-    except Exception:  # not an interrupt: who stops a command does not wait for it to send
+    except Exception:  # not an interrupt: a user who stops a command does not want to wait for uploads
         mirror.send(makes, delete=False)
         raise
     mirror.send(makes)
 
 
 def mirror_of(workspace: str, cache: Path | None = None) -> "Mirror":
-    """Return the mirror of a remote workspace, below the cache. Raises UsageError, StorageError."""
+    """Return the mirror of a remote workspace, a folder in the cache. Raises UsageError, StorageError."""
     keep_out_of(workspace)
-    home = (cache or user_cache_path("lrl")) / "workspaces" / fingerprint(workspace.rstrip("/"))[:16]
-    home.mkdir(parents=True, exist_ok=True)
+    folder = (cache or user_cache_path("lrl")) / "workspaces" / fingerprint(workspace.rstrip("/"))[:16]
+    folder.mkdir(parents=True, exist_ok=True)
     with _translate_errors(workspace):
         store, root = fsspec.core.url_to_fs(workspace.rstrip("/"))
-    return Mirror(workspace.rstrip("/"), store, root, home)
+    return Mirror(workspace.rstrip("/"), store, root, folder)
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """A folder here for a workspace there."""
+    """A local folder that mirrors a remote workspace."""
 
     url: str
     store: Any
@@ -85,39 +85,39 @@ class Mirror:
     folder: Path
 
     def fetch(self, below: Iterable[str], wanted: Callable[[str], bool] = lambda _: True) -> None:
-        """Fetch the files below these paths that are new or changed; remove here what is no longer there.
+        """Fetch the files below these paths that are new or changed, and remove local files that are gone there.
 
-        What was made here and not sent yet stays.
+        Artifacts that were built here and not sent yet stay.
         """
-        with self._moving() as state:
+        with self._transferring() as state:
             self.store.invalidate_cache()
             for part in below:
-                there = self._found(part)
-                unsent = self._unsent(part, {name: mark_of(info) for name, info in there.items()}, state)
-                for name, info in there.items():
-                    is_kept = name in state and _home_of(name, unsent) is not None
+                remote = self._remote_files(part)
+                unsent = self._unsent(part, {name: mark_of(info) for name, info in remote.items()}, state)
+                for name, info in remote.items():
+                    is_kept = name in state and _artifact_of(name, unsent) is not None
                     is_wanted = wanted(name) and not is_kept
                     if is_wanted and not self._is_current(name, mark_of(info), state):
                         state[name] = [mark_of(info), *times_of(self._get(name, info))]
-                for name in self._here(part):
-                    if name not in there and name in state and _home_of(name, unsent) is None:
+                for name in self._local_files(part):
+                    if name not in remote and name in state and _artifact_of(name, unsent) is None:
                         remove(self.folder, name)
                         del state[name]
 
-    def _unsent(self, below: str, there: Mapping[str, str], state: State) -> set[str]:
-        """Return the artifacts that were made here since they were last moved, and that nobody has written there."""
-        found = set()
-        for home in _homes(self._here(below), below):
-            name = f"{home}/{MANIFEST}"
-            file, known = find(self.folder, name), state.get(name)
-            if file is None or known is None or known[1:] == [*times_of(file)]:
+    def _unsent(self, below: str, marks: Mapping[str, str], state: State) -> set[str]:
+        """Return the artifacts that were built here since the last transfer and that nobody has changed there."""
+        unsent = set()
+        for folder in _artifact_folders(self._local_files(below), below):
+            name = f"{folder}/{MANIFEST}"
+            file, entry = find(self.folder, name), state.get(name)
+            if file is None or entry is None or entry[1:] == [*times_of(file)]:
                 continue
-            mark = there.get(name)
-            if mark == known[0] and self.store.cat_file(f"{self.root}/{name}") == file.read_bytes():
-                continue  # its time alone is another, as after a copy of the cache
-            if mark in (None, known[0]):
-                found.add(home)
-        return found
+            mark = marks.get(name)
+            if mark == entry[0] and self.store.cat_file(f"{self.root}/{name}") == file.read_bytes():
+                continue  # only its time differs, e.g. because the cache was copied
+            if mark in (None, entry[0]):
+                unsent.add(folder)
+        return unsent
 
     def _get(self, name: str, info: dict[str, Any]) -> Path:
         target = inside(self.folder, name)
@@ -128,79 +128,84 @@ class Mirror:
         self.store.get_file(f"{self.root}/{name}", str(partial))
         if partial.stat().st_size != info["size"]:
             raise StorageError(
-                f"{self.url}/{name}: {partial.stat().st_size:,} bytes came of {info['size']:,}.", "Try again."
+                f"{self.url}/{name}: received {partial.stat().st_size:,} of {info['size']:,} bytes.", "Try again."
             )
         partial.replace(target)
         return target
 
     def send(self, below: Iterable[str], *, delete: bool = True) -> None:
-        """Send the files below these paths that are new or changed; then remove there what is gone here, with `delete`.
+        """Send the files below these paths that are new or changed; with `delete`, then remove there what is gone here.
 
-        Of an artifact that is not whole here, nothing is sent and nothing removed. Raises StorageError where another
-        writer is at one of them, or has changed it since it was fetched.
+        Of an artifact that is incomplete here, nothing is sent or removed. Raises StorageError if another process is
+        writing one of them, or has changed it since it was fetched.
         """
-        with self._moving() as state:
+        with self._transferring() as state:
             for part in below:
                 self.store.invalidate_cache()
-                here, there = set(self._here(part)), self.listing(part)
-                homes = _homes(there, part) | _homes(here, part)
-                whole = {home for home in homes if find(self.folder, f"{home}/{MANIFEST}")}
-                lacking = homes - whole
-                changed = {name for name in here if not self._is_current(name, there.get(name), state)}
-                changed = {name for name in changed if _home_of(name, homes) not in lacking}
-                gone = {name for name in there.keys() - here if delete and _home_of(name, homes) not in lacking}
-                # Of an artifact, not what others have added; a report, which is of none, is replaced as a whole.
-                gone = {name for name in gone if name in state or _home_of(name, homes) is None}
-                touched = {home for name in changed | gone if (home := _home_of(name, homes)) is not None}
-                with kept_in_place(self.folder / home for home in touched):
+                local, remote = set(self._local_files(part)), self.listing(part)
+                folders = _artifact_folders(remote, part) | _artifact_folders(local, part)
+                complete = {folder for folder in folders if find(self.folder, f"{folder}/{MANIFEST}")}
+                incomplete = folders - complete
+                changed = {name for name in local if not self._is_current(name, remote.get(name), state)}
+                changed = {name for name in changed if _artifact_of(name, folders) not in incomplete}
+                gone = {
+                    name for name in remote.keys() - local if delete and _artifact_of(name, folders) not in incomplete
+                }
+                # Files that others added to an artifact stay; a report belongs to no artifact, and is replaced as a whole.
+                gone = {name for name in gone if name in state or _artifact_of(name, folders) is None}
+                touched = {folder for name in changed | gone if (folder := _artifact_of(name, folders)) is not None}
+                with kept_in_place(self.folder / folder for folder in touched):
                     send_all = commit if self.is_hub else put
                     send_all(self, changed, gone, touched, state)
 
     def listing(self, below: str) -> dict[str, str]:
-        """Return the files there below a path, each with what the store says of its content."""
-        return {name: mark_of(info) for name, info in self._found(below).items()}
+        """Return the remote files below a path, each with the store's mark of its content."""
+        return {name: mark_of(info) for name, info in self._remote_files(below).items()}
 
     def sizes(self) -> dict[str, int]:
-        """Return the bytes of each file there. Raises StorageError."""
+        """Return the size of each remote file in bytes. Raises StorageError."""
         with _translate_errors(self.url):
             self.store.invalidate_cache()
-            return {name: info["size"] for name, info in self._found("").items()}
+            return {name: info["size"] for name, info in self._remote_files("").items()}
 
-    def _found(self, below: str) -> dict[str, dict[str, Any]]:
-        """Return what the store says of each file below a path; hidden ones are nobody's. Raises PathError."""
-        absent: tuple[type[Exception], ...] = (FileNotFoundError,)
+    def _remote_files(self, below: str) -> dict[str, dict[str, Any]]:
+        """Return the store's information on each file below a path, without hidden files. Raises PathError."""
+        not_found: tuple[type[Exception], ...] = (FileNotFoundError,)
         if self.is_hub:
             from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415 -- slow
 
-            absent = (FileNotFoundError, EntryNotFoundError)
+            not_found = (FileNotFoundError, EntryNotFoundError)
         try:
-            found = self.store.find(f"{self.root}/{below}".rstrip("/"), detail=True)
-        except absent:
+            entries = self.store.find(f"{self.root}/{below}".rstrip("/"), detail=True)
+        except not_found:
             return {}
-        names = {path.removeprefix(f"{self.root}/"): info for path, info in sorted(found.items())}
+        names = {path.removeprefix(f"{self.root}/"): info for path, info in sorted(entries.items())}
         files = {safe_name(name): info for name, info in names.items() if name and not name.endswith("/")}
         return {name: info for name, info in files.items() if not _is_hidden(name)}
 
     @property
     def is_hub(self) -> bool:
-        """Return whether the store is the Hub, where what belongs together is a commit."""
+        """Return whether the store is the Hub, where files that belong together are sent in one commit."""
         return bool(self.store.protocol == "hf")
 
-    def _here(self, below: str) -> list[str]:
+    def _local_files(self, below: str) -> list[str]:
         top = inside(self.folder, below.rstrip("/")) if below else self.folder
         files = [top] if top.is_file() else walk(top)
         names = [path.relative_to(self.folder).as_posix() for path in files]
         return [name for name in names if not _is_hidden(name)]
 
     def _is_current(self, name: str, mark: str | None, state: State) -> bool:
-        """Return whether a file is the same here and there, as it was when it was last fetched or sent."""
+        """Return whether a file, here and there, is unchanged since it was last fetched or sent."""
         file = find(self.folder, name)
         return mark is not None and file is not None and state.get(name) == [mark, *times_of(file)]
 
     @contextmanager
-    def _moving(self) -> Iterator[State]:
-        """Hold the mirror while files are moved, and keep what is known of each, also if not all could be."""
-        with waited(self.folder / LOCK, f"{self.url}: another process moves files of it"), _translate_errors(self.url):
+    def _transferring(self) -> Iterator[State]:
+        """Lock the mirror during a transfer, and save what is known of each file even if the transfer fails."""
+        with (
+            waited(self.folder / LOCK, f"{self.url}: another process is transferring its files"),
+            _translate_errors(self.url),
+        ):
             state = self._state()
             try:
                 yield state
@@ -209,23 +214,23 @@ class Mirror:
 
     def _state(self) -> State:
         try:
-            found = (read_beside(self.folder, STATE) or {}).get("files", {})
+            files = (read_beside(self.folder, STATE) or {}).get("files", {})
         except DamagedError:
             return {}
-        return {name: known for name, known in found.items() if is_safe(name)} if isinstance(found, dict) else {}
+        return {name: entry for name, entry in files.items() if is_safe(name)} if isinstance(files, dict) else {}
 
 
-def _homes(names: Iterable[str], below: str) -> set[str]:
-    """Return the folders of artifacts among files: those with a manifest, and of a path that is one's, itself."""
-    found = {name.removesuffix(f"/{MANIFEST}") for name in names if name.endswith(f"/{MANIFEST}")}
-    return found | ({below} if below.count("/") > 1 and below.startswith(("datasets/", "adapters/")) else set())
+def _artifact_folders(names: Iterable[str], below: str) -> set[str]:
+    """Return the folders of artifacts among files: those with a manifest, and `below` itself if it is one."""
+    folders = {name.removesuffix(f"/{MANIFEST}") for name in names if name.endswith(f"/{MANIFEST}")}
+    return folders | ({below} if below.count("/") > 1 and below.startswith(("datasets/", "adapters/")) else set())
 
 
-def _home_of(name: str, homes: AbstractSet[str]) -> str | None:
-    """Return the folder of the artifact that a file is of; None where it is of none."""
+def _artifact_of(name: str, folders: AbstractSet[str]) -> str | None:
+    """Return the folder of the artifact that a file belongs to; None if it belongs to none."""
     parts = name.split("/")
-    above = ("/".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
-    return next((each for each in above if each in homes), None)
+    parents = ("/".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
+    return next((folder for folder in parents if folder in folders), None)
 
 
 def _is_hidden(name: str) -> bool:
@@ -234,22 +239,22 @@ def _is_hidden(name: str) -> bool:
 
 @contextmanager
 def _translate_errors(workspace: str) -> Iterator[None]:
-    """Say what went wrong with a store, whichever library speaks to it."""
+    """Translate the errors of a store, whichever library accesses it."""
     try:
         yield
     except (StorageError, UsageError):
         raise
     except ImportError as error:
-        told = one_line(error, _SAID)
+        message = one_line(error, _LONGEST_MESSAGE)
         hint = "In a checkout of lrl, use `pip install '.[s3]'`." if workspace.startswith(("s3:", "s3a:")) else ""
-        raise UsageError(f"{redact(workspace)}: {redact(told)}.", hint) from error
+        raise UsageError(f"{redact(workspace)}: {redact(message)}.", hint) from error
     except ValueError as error:
         raise UsageError(
-            f"{redact(workspace)}: {redact(str(error))}.", "Use a folder, or an address as s3://BUCKET/FOLDER."
+            f"{redact(workspace)}: {redact(str(error))}.", "Use a folder, or an address such as s3://BUCKET/FOLDER."
         ) from error
     except Exception as error:  # every store has errors of its own
-        told = one_line(error)
+        message = one_line(error)
         raise StorageError(
-            f"{redact(workspace)}: {redact(told) or type(error).__name__}.",
-            "Check the address, the network and your rights to it.",
+            f"{redact(workspace)}: {redact(message) or type(error).__name__}.",
+            "Check the address, the network and your permissions.",
         ) from error

@@ -1,8 +1,8 @@
-"""The columns of each stage, in one place."""
+"""The columns of the tables of each stage."""
 
 import polars as pl
 
-# The index of a dump (conceptnet/index.py): one row an edge, in the dump's order.
+# The index of a dump (conceptnet/index.py): one row per edge, in the dump's order.
 INDEX = pl.Schema(
     {
         "relation": pl.String,  # /r/NAME
@@ -15,12 +15,12 @@ INDEX = pl.Schema(
     }
 )
 
-# A dataset of web text, as published: a row per line, in the order of their documents.
+# A dataset of web text, as published: one row per line, in document order.
 WEB = pl.Schema(
     {
         "text": pl.String,  # the line
-        "doc": pl.String,  # FILE#NUMBER of the document that it is from
-        "url": pl.String,  # of that document, where it is known
+        "doc": pl.String,  # FILE#NUMBER of the line's document
+        "url": pl.String,  # of that document, if known
     }
 )
 
@@ -29,7 +29,7 @@ CONCEPTNET = pl.Schema(
     {
         "text": pl.String,  # the sentence
         "relation": pl.String,  # NAME, without /r/
-        "start": pl.String,  # term as the sentence says it; symmetric facts may be turned round
+        "start": pl.String,  # term as in the sentence; symmetric facts may be reversed
         "end": pl.String,
         "start_lang": pl.String,  # ConceptNet's code
         "end_lang": pl.String,

@@ -1,11 +1,11 @@
-"""What a build would do, a step at a time, for `--dry-run`."""
+"""The steps that a build would take, for `--dry-run`."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a build would do; `bytes` is None where the size is not known."""
+    """A step of a build; `bytes` is None if the size is unknown."""
 
     action: str
     what: str

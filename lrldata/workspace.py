@@ -1,11 +1,11 @@
-"""Where everything lies in a workspace: the one place that spells its paths; and datasets as objects. IO.
+"""The layout of a workspace, defined only here, and datasets as objects. IO.
 
 WORKSPACE/
 datasets/LANG/SOURCE/                       `lrldata build`
 adapters/LANG/BASE/SOURCE-METHOD/           `lrltrain fit`; with a variant SOURCE-METHOD-VARIANT
 scores/LANG/BASE/ADAPTER/MEASURE/           `lrltrain eval` (perplexity)
 scores/LANG/BASE/ADAPTER/MEASURE/seed-N/    `lrltrain eval` (a task), `lrltrain prompt`
-runs/LANG/BASE-SOURCE-METHOD/               what trackers log
+runs/LANG/BASE-SOURCE-METHOD/               the logs of trackers
 cards/REPOSITORY/                           `lrl card`
 report/                                     `lrltrain report`
 """
@@ -34,36 +34,36 @@ TASK_RUNS = f"{SCORES_FOLDER}/*/*/*/*/seed-*"
 
 
 def dataset_path(lang: str, source: str) -> str:
-    """Return where a dataset lies, relative to the workspace: datasets/ro/conceptnet."""
+    """Return the path of a dataset, relative to the workspace: datasets/ro/conceptnet."""
     return f"{DATASETS}/{lang}/{source}"
 
 
 def adapter_path(lang: str, base: str, source: str, method: str, variant: str | None = None) -> str:
-    """Return where an adapter or a fine-tuned model lies: adapters/ro/xlm-roberta-base/conceptnet-lora."""
+    """Return the path of an adapter or fine-tuned model: adapters/ro/xlm-roberta-base/conceptnet-lora."""
     return f"{ADAPTERS}/{lang}/{base}/" + "-".join(filter(None, [source, method, variant]))
 
 
 def source_of_adapter(folder: str, manifest: Mapping[str, Any]) -> str:
-    """Return the source of an adapter's text: what the manifest says, else what the name of its folder does.
+    """Return the source of an adapter's text, from its manifest or else from the name of its folder.
 
-    Manifests of before version 0.2 do not say it.
+    Manifests from before version 0.2 lack it.
     """
     return str(manifest.get("source") or folder.removesuffix(f"-{manifest['method']}"))
 
 
 def score_path(lang: str, base: str, adapter: str = "", measure: str = "", seed: int | None = None) -> str:
-    """Return where scores lie: of a base model, and in that of one adapter, measure and seed."""
+    """Return the path of a base model's scores, or of those of one adapter, measure and seed."""
     parts = [SCORES_FOLDER, lang, base, adapter, measure, f"seed-{seed}" if seed is not None else ""]
     return "/".join(filter(None, parts))
 
 
 def tracker_path(lang: str, base: str, name: str) -> str:
-    """Return where trackers write of one adapter's training."""
+    """Return the path where trackers log the training of an adapter."""
     return f"{RUNS}/{lang}/{base}-{name}"
 
 
 def card_path(repository: str) -> str:
-    """Return where the card of a repository of the Hub is rendered."""
+    """Return the path where the card of a Hub repository is rendered."""
     return f"{CARDS}/{repository.rpartition('/')[2]}"
 
 
@@ -72,41 +72,41 @@ def _is_name(code: object) -> bool:
 
 
 def is_hidden(path: Path, workspace: Path) -> bool:
-    """Return whether a path is below a hidden folder of a workspace: what an exchange that was killed has left."""
+    """Return whether a path is below a hidden folder of a workspace, e.g. one left by an exchange that was killed."""
     return any(part.startswith(".") for part in path.relative_to(workspace).parts)
 
 
 def anchored(workspace: Path, name: str) -> tuple[Path, str]:
-    """Return a folder and the path in it of a file of a workspace, whose own folders may be links to a larger disk."""
+    """Return a folder and a path in it for a file of a workspace, whose top folders may be links to a larger disk."""
     top, _, rest = safe_name(name).partition("/")
     return (workspace / top, rest) if rest else (workspace, top)
 
 
 def find_folders(workspace: Path, kind: str) -> list[Path]:
-    """Return the folders of a kind of artifact (DATASET, ADAPTER, SCORES), finished or not, by name."""
+    """Return the folders of a kind of artifact (DATASET, ADAPTER, SCORES), finished or not, sorted by name."""
     return sorted(path for path in workspace.glob(PATTERNS[kind]) if path.is_dir() and not is_hidden(path, workspace))
 
 
 def finished(workspace: Path, kind: str) -> list[Path]:
-    """Return the folders of a kind of artifact that have a manifest, by name."""
+    """Return the folders of a kind of artifact that have a manifest, sorted by name."""
     return [folder for folder in find_folders(workspace, kind) if (folder / MANIFEST).is_file()]
 
 
 def codes_asked(typed: str, workspace: Path) -> list[str]:
-    """Return the codes of a `--lang` value; what a workspace holds need not be in the table. Raises LanguageError."""
-    found: dict[str, None] = {}
+    """Return the codes of a `--lang` value; languages in the workspace may be unknown. Raises LanguageError."""
+    codes: dict[str, None] = {}
     for part in filter(None, map(str.strip, typed.split(","))):
-        held = _is_name(part) and any((workspace / top / part).is_dir() for top in (DATASETS, ADAPTERS))
-        found |= dict.fromkeys([part] if held else [language.code for language in parse(part)])
-    return list(found) or [language.code for language in parse(typed)]
+        is_in_workspace = _is_name(part) and any((workspace / top / part).is_dir() for top in (DATASETS, ADAPTERS))
+        codes |= dict.fromkeys([part] if is_in_workspace else [language.code for language in parse(part)])
+    return list(codes) or [language.code for language in parse(typed)]
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A dataset folder: one source of one language.
 
-    `status` is `built` or `unchanged` after a build, `found` for one that was opened. `rows` counts each split.
-    `notes` says of the input what is not as everywhere: files that were skipped, several columns of text.
+    `status` is `built` or `unchanged` after a build, and `found` if the dataset was opened. `rows` counts each split.
+    `notes` lists what is unusual about the input: skipped files, several text columns.
     """
 
     language: Language
@@ -122,34 +122,34 @@ class Dataset:
     def open(cls, path: Place) -> "Dataset":
         """Open a dataset folder and check it against its manifest. Raises StorageError."""
         folder = as_path(path, "path")
-        manifest, _ = _opened(folder)
+        manifest, _ = _open_in_session(folder)
         language = find_recorded(manifest["language"])
         return cls(language, folder, manifest["version"], "found", manifest["rows"], from_json(manifest["ledger"]))
 
     @property
     def source(self) -> str:
-        """Return the name of the source, e.g. conceptnet; it is that of the folder, and of the Hub's configuration."""
+        """Return the name of the source, e.g. conceptnet; the folder and the Hub's configuration have the same name."""
         return self.path.name
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Return the manifest: input, settings, libraries, ledger, hashes of files. Raises StorageError."""
-        return _opened(self.path)[0]
+        """Return the manifest: input, settings, libraries, ledger, file hashes. Raises StorageError."""
+        return _open_in_session(self.path)[0]
 
     def to_frame(self) -> "pl.DataFrame":
-        """Return all rows as a Polars frame, with a column `split`. Raises StorageError."""
-        return _opened(self.path)[1].collect()
+        """Return all rows as a Polars frame with a column `split`. Raises StorageError."""
+        return _open_in_session(self.path)[1].collect()
 
     def load(self) -> Any:
-        """Return the rows as a datasets.DatasetDict of the splits that have rows. Raises StorageError."""
+        """Return the rows as a datasets.DatasetDict of all non-empty splits. Raises StorageError."""
         from datasets import load_dataset  # noqa: PLC0415 -- takes a second
 
-        manifest, _ = _opened(self.path)  # what is damaged is told in words
-        plain = str(self.path.absolute())
-        folder = escape(plain)
-        if folder == plain:
+        manifest, _ = _open_in_session(self.path)  # reports damage with a clear message
+        path = str(self.path.absolute())
+        folder = escape(path)
+        if folder == path:
             return load_dataset(folder)
-        # Its name would be taken for a pattern, and one that is escaped is not found as a folder.
+        # The path would be read as a pattern, and the escaped path is not found as a folder.
         files = {split: f"{folder}/data/{split}-*.parquet" for split, rows in manifest["rows"].items() if rows}
         return load_dataset("parquet", data_files=files)
 
@@ -161,7 +161,7 @@ class Dataset:
         return write_report(self.path, None if out is None else as_path(out, "out"))
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
+        """Return the dataset as JSON-like values."""
         return {
             "language": self.language.code,
             "source": self.source,
@@ -175,15 +175,15 @@ class Dataset:
         }
 
 
-def _opened(folder: Path) -> "tuple[dict[str, Any], pl.LazyFrame]":
-    """Open a dataset's folder in a Python session. Raises UsageError in a process in which Polars would hang."""
+def _open_in_session(folder: Path) -> "tuple[dict[str, Any], pl.LazyFrame]":
+    """Open a dataset folder from Python code. Raises UsageError in a process in which Polars would hang."""
     refuse_forked()
     return open_dataset(folder)
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder that commands share. What is in it is looked up when it is asked for."""
+    """A folder that the commands share. Its content is looked up on each call."""
 
     root: Path
 
@@ -193,26 +193,26 @@ class Workspace:
         return self.root
 
     def datasets(self) -> Iterator[Dataset]:
-        """Yield the finished datasets, by language and source. Raises StorageError for a damaged one."""
+        """Yield the finished datasets, by language and source. Raises StorageError if one is damaged."""
         return (Dataset.open(folder) for folder in finished(self.root, DATASET))
 
     def dataset(self, lang: str, source: str = "conceptnet") -> Dataset:
         """Open the dataset of a language and source. Raises LanguageError, StorageError."""
-        there = self.root / dataset_path(lang, source) if _is_name(lang) else None  # of a language of one's own
-        return Dataset.open(there if there and there.is_dir() else self.root / dataset_path(find(lang).code, source))
+        folder = self.root / dataset_path(lang, source) if _is_name(lang) else None  # an added language
+        return Dataset.open(folder if folder and folder.is_dir() else self.root / dataset_path(find(lang).code, source))
 
     def adapters(self) -> list[Path]:
-        """Return the folders of finished adapters and fine-tuned models."""
+        """Return the folders of all finished adapters and fine-tuned models."""
         return finished(self.root, ADAPTER)
 
     def scores(self) -> list[Path]:
-        """Return the folders of finished scores: perplexities, then runs of tasks."""
+        """Return the folders of all finished scores: perplexities, then task runs."""
         runs = sorted(path for path in self.root.glob(TASK_RUNS) if (path / MANIFEST).is_file())
         return finished(self.root, SCORES) + runs
 
 
 def open_workspace(path: Place = "lrl-workspace") -> Workspace:
-    """Open a workspace. Raises StorageError where there is no such folder.
+    """Open a workspace. Raises StorageError if the folder does not exist.
 
     Example:
         >>> import lrldata
@@ -223,5 +223,5 @@ def open_workspace(path: Place = "lrl-workspace") -> Workspace:
     """
     root = as_path(path, "path")
     if not root.is_dir():
-        raise StorageError(f"{root}: no such workspace.", "`lrldata build --out` makes one.")
+        raise StorageError(f"{root}: no such workspace.", "Create one with `lrldata build --out`.")
     return Workspace(root)

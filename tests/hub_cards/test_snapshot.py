@@ -214,5 +214,5 @@ def test_a_settings_file_cannot_send_a_token_over_http(tmp_path: Path, push: Any
     given = {"lang": "ro", "namespace": "my-org", "endpoint": "https://hub.my-org.example"}
     assert load_push_config(file, given).endpoint == "https://hub.my-org.example"
     file.write_text('endpoint = "http://example.org"\nallow-http = true\n', encoding="utf-8")
-    with pytest.raises(LrlError, match="a settings file may not say so"):
+    with pytest.raises(LrlError, match="a settings file cannot set this"):
         load_push_config(file, {"lang": "ro", "endpoint": "http://example.org"})

@@ -132,7 +132,7 @@ def test_what_arrives_and_is_not_what_was_sent_is_found(
         patch.setattr(
             mirror.store, "put_file", lambda here, path: (put(here, path), mirror.store.pipe_file(path, b"22"))
         )
-        with pytest.raises(StorageError, match="what arrived is not what was sent"):
+        with pytest.raises(StorageError, match="the file that arrived differs from the one sent"):
             mirror.send([HOME])
     assert f"{HOME}/manifest.json" not in there(mirror)
 

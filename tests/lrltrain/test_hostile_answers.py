@@ -277,7 +277,7 @@ def test_a_key_does_not_cross_a_network_unencrypted(monkeypatch: pytest.MonkeyPa
 def test_a_settings_file_gives_no_key_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file, given = tmp_path / "of-a-friend.toml", {"lang": "ro", "data": tmp_path, "model": "m"}
     file.write_text('endpoint = "https://evil.example/v1"\nkey-env = "HF_TOKEN"\n', "utf-8")
-    with pytest.raises(UsageError, match="key_env: a settings file may not say so"):
+    with pytest.raises(UsageError, match="key_env: a settings file cannot set this"):
         load_prompt_config(file, given)
     file.write_text('endpoint = "https://evil.example/v1"\n', "utf-8")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
