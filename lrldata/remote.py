@@ -85,9 +85,9 @@ class Mirror:
     folder: Path
 
     def fetch(self, below: Iterable[str], wanted: Callable[[str], bool] = lambda _: True) -> None:
-        """Fetch the files below these paths that are new or changed, and remove local files that are gone there.
+        """Fetch new and changed files below these paths, and remove local files that the store no longer has.
 
-        Artifacts that were built here and not sent yet stay.
+        Artifacts that were built locally and not sent yet stay.
         """
         with self._transferring() as state:
             self.store.invalidate_cache()
@@ -105,7 +105,7 @@ class Mirror:
                         del state[name]
 
     def _unsent(self, below: str, marks: Mapping[str, str], state: State) -> set[str]:
-        """Return the artifacts that were built here since the last transfer and that nobody has changed there."""
+        """Return the artifacts that were built locally since the last transfer and are unchanged on the store."""
         unsent = set()
         for folder in _artifact_folders(self._local_files(below), below):
             name = f"{folder}/{MANIFEST}"
@@ -134,9 +134,9 @@ class Mirror:
         return target
 
     def send(self, below: Iterable[str], *, delete: bool = True) -> None:
-        """Send the files below these paths that are new or changed; with `delete`, then remove there what is gone here.
+        """Send new and changed files below these paths; with `delete`, then remove remote files that are gone locally.
 
-        Of an artifact that is incomplete here, nothing is sent or removed. Raises StorageError if another process is
+        If an artifact is incomplete locally, none of its files are sent or removed. Raises StorageError if another process is
         writing one of them, or has changed it since it was fetched.
         """
         with self._transferring() as state:
@@ -151,7 +151,7 @@ class Mirror:
                 gone = {
                     name for name in remote.keys() - local if delete and _artifact_of(name, folders) not in incomplete
                 }
-                # Files that others added to an artifact stay; a report belongs to no artifact, and is replaced as a whole.
+                # Files that others added to an artifact stay; a report is not an artifact, and is replaced as a whole.
                 gone = {name for name in gone if name in state or _artifact_of(name, folders) is None}
                 touched = {folder for name in changed | gone if (folder := _artifact_of(name, folders)) is not None}
                 with kept_in_place(self.folder / folder for folder in touched):
@@ -195,7 +195,7 @@ class Mirror:
         return [name for name in names if not _is_hidden(name)]
 
     def _is_current(self, name: str, mark: str | None, state: State) -> bool:
-        """Return whether a file, here and there, is unchanged since it was last fetched or sent."""
+        """Return whether a file is unchanged, locally and on the store, since it was last fetched or sent."""
         file = find(self.folder, name)
         return mark is not None and file is not None and state.get(name) == [mark, *times_of(file)]
 

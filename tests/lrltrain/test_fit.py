@@ -102,7 +102,7 @@ def test_an_adapter_loads_in_a_fresh_process_and_says_the_same(fit: Any, reload:
     assert settings.get("model_name", settings.get("_name_or_path", "lrl-mini")) == "lrl-mini"
     here = str(Path(__file__).resolve().parents[2])
     for file in folder.rglob("*.json"):
-        assert here not in file.read_text("utf-8"), f"{file.name} names give a local path"
+        assert here not in file.read_text("utf-8"), f"{file.name} names a path of this machine"
 
 
 def test_fusion_of_two_adapters_loads_in_a_fresh_process(fit: Any, reload: Any) -> None:
