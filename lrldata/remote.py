@@ -136,8 +136,8 @@ class Mirror:
     def send(self, below: Iterable[str], *, delete: bool = True) -> None:
         """Send new and changed files below these paths; with `delete`, then remove remote files that are gone locally.
 
-        If an artifact is incomplete locally, none of its files are sent or removed. Raises StorageError if another process is
-        writing one of them, or has changed it since it was fetched.
+        If an artifact is incomplete locally, none of its files are sent or removed. Raises StorageError if another
+        process is writing one of the artifacts, or has changed it since it was fetched.
         """
         with self._transferring() as state:
             for part in below:

@@ -1,4 +1,4 @@
-"""The command `lrldata`: a module a command, over the functions of the Python API."""
+"""The command `lrldata`: one module per command, on top of the functions of the Python API."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`python -m lrldata.cli`."""
+"""Run `python -m lrldata.cli` as `lrldata`."""
 
 from lrldata.cli import main
 

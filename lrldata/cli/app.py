@@ -1,4 +1,4 @@
-"""The command `lrldata`: its commands, each a module beside this one."""
+"""The command `lrldata` with its commands, each from a module of this package."""
 
 from lrldata.cli.build import build_command
 from lrldata.cli.explain import explain_command

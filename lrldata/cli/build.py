@@ -22,7 +22,7 @@ def build_command(
     lang: Annotated[
         str | None,
         typer.Option(
-            help="Codes or names: ro | ro,mt,ug | paper (its 30) | all (in ConceptNet) | every (there or in GlotCC-V1).",
+            help="Codes or names: ro | ro,mt,ug | paper (its 30) | all (in ConceptNet) | every (plus GlotCC-V1).",
             metavar="LANG,LANG",
             autocompletion=complete_languages,
         ),
@@ -30,7 +30,7 @@ def build_command(
     source: Annotated[
         str | None,
         typer.Option(
-            help="conceptnet | glotcc | web (documents of your own).",
+            help="conceptnet | glotcc | web (your own documents).",
             show_default="conceptnet",
             autocompletion=complete_from("conceptnet", "glotcc", "web"),
         ),
@@ -46,17 +46,18 @@ def build_command(
     documents: Annotated[
         str | None,
         typer.Option(
-            help="A document of a text file: paragraphs | lines (for lists of sentences).", show_default="paragraphs"
+            help="What a document is in a text file: paragraphs | lines (for lists of sentences).",
+            show_default="paragraphs",
         ),
     ] = None,
     revision: Annotated[
         str | None, typer.Option(help="Revision of GlotCC-V1: commit, tag or branch.", show_default="main")
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="Column of the text.", show_default="content, else text")
+        str | None, typer.Option(help="Column with the text.", show_default="content, else text")
     ] = None,
     url_column: Annotated[
-        str | None, typer.Option(help="Column of the address.", show_default="warc-target-uri, else url")
+        str | None, typer.Option(help="Column with the address.", show_default="warc-target-uri, else url")
     ] = None,
     lid: Annotated[
         str | None,
@@ -72,28 +73,28 @@ def build_command(
     ] = None,
     benchmarks: Annotated[
         bool | None,
-        typer.Option(help="Take out text of FLORES-200 and SIB-200 (35 languages).", show_default="benchmarks"),
+        typer.Option(help="Remove text of FLORES-200 and SIB-200 (35 languages).", show_default="benchmarks"),
     ] = None,
     unit: Annotated[
-        str | None, typer.Option(help="A row of web text: sentences | lines | documents.", show_default="lines")
+        str | None, typer.Option(help="What a row of web text is: sentences | lines | documents.", show_default="lines")
     ] = None,
     handles: Annotated[
-        bool | None, typer.Option("--handles", help="Replace handles in web text (@name) by <handle>.")
+        bool | None, typer.Option("--handles", help="Replace handles in web text (@name) with <handle>.")
     ] = None,
     skip_bad: Annotated[
-        bool | None, typer.Option("--skip-bad", help="Leave out files of documents that cannot be read.")
+        bool | None, typer.Option("--skip-bad", help="Skip document files that cannot be read.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that clean web text.", show_default="one per core")
+        int | None, typer.Option(min=1, help="Number of processes that clean web text.", show_default="one per core")
     ] = None,
     memory: Annotated[
-        int | None, typer.Option(help="Bytes of memory to compare the lines of web text in.", show_default="500 MB")
+        int | None, typer.Option(help="Bytes of memory for comparing the lines of web text.", show_default="500 MB")
     ] = None,
     scratch: Annotated[
         Path | None, typer.Option(help="Folder for intermediate files of web text.", show_default="in the cache")
     ] = None,
     max_bytes: Annotated[
-        int | None, typer.Option(help="Most bytes of web text per language.", show_default="1 GB")
+        int | None, typer.Option(help="Maximum bytes of web text per language.", show_default="1 GB")
     ] = None,
     dump: Annotated[
         str | None,
@@ -104,7 +105,7 @@ def build_command(
     index: Annotated[Path | None, typer.Option(help="Read an existing index folder instead.")] = None,
     sample: Annotated[
         bool | None,
-        typer.Option("--sample", help="Read the built-in sample instead: Romanian; conceptnet has bg and mt too."),
+        typer.Option("--sample", help="Read the built-in sample instead: Romanian; for conceptnet also bg and mt."),
     ] = None,
     templates: Annotated[
         str | None, typer.Option(help="english | native | paper | FILE.toml", show_default="english")
@@ -132,7 +133,7 @@ def build_command(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random split.", show_default="42")] = None,
     verdicts: Annotated[
-        Path | None, typer.Option(help="Verdicts of speakers, a file or folder: lines are kept or dropped accordingly.")
+        Path | None, typer.Option(help="File or folder with verdicts of speakers, by which lines are kept or dropped.")
     ] = None,
     max_rejected: Annotated[
         float | None, typer.Option(help="Share of bad lines at which to stop.", show_default="0.001")
@@ -142,10 +143,10 @@ def build_command(
     ] = None,
     cache: Cache = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings in TOML, by the names of these options, which override it.")
+        Path | None, typer.Option(help="TOML file with settings named like these options, which override it.")
     ] = None,
     dry_run: Annotated[
-        bool | None, typer.Option("--dry-run", help="Say what would be read, downloaded and written.")
+        bool | None, typer.Option("--dry-run", help="Show what would be read, downloaded and written.")
     ] = None,
     force: Annotated[
         bool | None, typer.Option("--force", "--overwrite", help="Build again even if nothing changed.")
@@ -174,7 +175,7 @@ def build_command(
 
 
 def _show_plan(settings: "BuildConfig | WebConfig", as_json: bool) -> None:
-    """Print what a build would do."""
+    """Print the steps that a build would take."""
     from lrldata.cli import tables
     from lrldata.web.config import WebConfig
 
@@ -190,15 +191,15 @@ def _show_plan(settings: "BuildConfig | WebConfig", as_json: bool) -> None:
 
 
 def _show_built(results: "list[Dataset]", as_json: bool, began: float) -> None:
-    """Print what a build made."""
+    """Print the results of a build."""
     from lrldata.cli import tables
 
-    objects = [result.as_json() for result in results]
+    records = [result.as_json() for result in results]
     seconds = round(time.perf_counter() - began, 3)
-    single = objects[0] | {"seconds": seconds} if objects else {}
+    single = records[0] | {"seconds": seconds} if records else {}
     if results:
-        several = {"datasets": objects, "seconds": seconds}
-        show_or_dump(as_json, single if len(objects) == 1 else several, tables.built(results))
+        several = {"datasets": records, "seconds": seconds}
+        show_or_dump(as_json, single if len(records) == 1 else several, tables.built(results))
     if not as_json:
         _note_inputs(results)
     if not as_json and results and all(result.status == "unchanged" for result in results):
@@ -206,11 +207,11 @@ def _show_built(results: "list[Dataset]", as_json: bool, began: float) -> None:
 
 
 def _note_inputs(results: "list[Dataset]") -> None:
-    """Say which files were skipped, and where the text of documents is from several columns."""
+    """Print which files were skipped, and from which columns the text comes if there are several."""
     from lrldata.cli import tables
 
     for result in results:
-        for name, why in result.notes.get("skipped", {}).items():
-            note(f"note: skipped: {name}: {why}")
+        for name, reason in result.notes.get("skipped", {}).items():
+            note(f"note: skipped: {name}: {reason}")
         if columns := result.notes.get("text_column"):
             note(f"note: {tables.text_columns(columns)}")

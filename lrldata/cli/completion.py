@@ -1,22 +1,22 @@
-"""What a shell completes: codes of languages, and the names of what is built in."""
+"""Shell completion of language codes and built-in names."""
 
 from collections.abc import Callable
 
 
 def complete_languages(typed: str) -> list[str]:
-    """Return codes that go on with what was typed; after a comma, the next one."""
+    """Return the codes that complete what was typed; after a comma, those of the next language."""
     from lrldata.language import languages
 
-    before, comma, begun = typed.rpartition(",")
+    previous, comma, prefix = typed.rpartition(",")
     codes = ["paper", "all", "every", *(language.code for language in languages())]
-    return [f"{before}{comma}{code}" for code in codes if code.startswith(begun)]
+    return [f"{previous}{comma}{code}" for code in codes if code.startswith(prefix)]
 
 
 def complete_from(*names: str) -> Callable[[str], list[str]]:
-    """Return a completion by these names, several between commas."""
+    """Return a completion function for these names, several of which may be separated by commas."""
 
     def complete(typed: str) -> list[str]:
-        before, comma, begun = typed.rpartition(",")
-        return [f"{before}{comma}{name}" for name in names if name.startswith(begun)]
+        previous, comma, prefix = typed.rpartition(",")
+        return [f"{previous}{comma}{name}" for name in names if name.startswith(prefix)]
 
     return complete

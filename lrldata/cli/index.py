@@ -16,10 +16,10 @@ def index_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make the index of a dump, which every build shares, and print its folder."""
+    """Build the index of a dump, which all builds share, and print its folder."""
     from lrldata.conceptnet.config import load_config
     from lrldata.conceptnet.source import find_index
 
     flags = {"lang": "all", "dump": dump, "max_rejected": max_rejected} | ({"cache": cache} if cache else {})
-    made = find_index(load_config(None, flags), Progress(quiet))
-    show_or_dump(as_json, {"path": str(made.folder), **made.manifest}, str(made.folder))
+    index = find_index(load_config(None, flags), Progress(quiet))
+    show_or_dump(as_json, {"path": str(index.folder), **index.manifest}, str(index.folder))

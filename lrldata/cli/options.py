@@ -1,4 +1,4 @@
-"""Options that commands of all three packages share, and how what was typed becomes settings."""
+"""Options shared by the commands of all three packages, and their conversion to settings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,21 +9,21 @@ import typer
 from lrldata.errors import UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Hide progress bars.")]
 Config = Annotated[
-    Path | None, typer.Option(help="Settings in TOML, by the names of these options, which override it.")
+    Path | None, typer.Option(help="TOML file with settings named like these options, which override it.")
 ]
-Cache = Annotated[Path | None, typer.Option(help="Where dumps and indexes are kept.", show_default="the user's cache")]
+Cache = Annotated[Path | None, typer.Option(help="Folder for dumps and indexes.", show_default="the user's cache")]
 _NOT_SETTINGS = {"config", "as_json", "quiet"}
 
 
 def given(
     options: Mapping[str, Any], lists: tuple[str, ...] = (), renamed: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return the settings that were typed, from `locals()` of a command.
+    """Return the settings that the user gave, from the `locals()` of a command.
 
-    `lists` names those that are parts between commas, `renamed` those whose name Python has for something else. Raises
-    UsageError for a list of nothing.
+    `lists` names options that are comma-separated lists; `renamed` maps parameters to settings whose names Python
+    reserves. Raises UsageError for an empty list.
     """
     names = renamed or {}
     flags = {
@@ -35,5 +35,5 @@ def given(
         if name in flags:
             flags[name] = [part for part in flags[name].split(",") if part]
             if not flags[name]:
-                raise UsageError(f"--{name}: nothing is named.")
+                raise UsageError(f"--{name}: no value given.")
     return flags

@@ -11,7 +11,7 @@ from lrldata.cli.run import show_or_dump
 from lrldata.errors import UsageError
 from lrldata.output import say
 
-if TYPE_CHECKING:  # what they need is slow to import
+if TYPE_CHECKING:  # slow to import
     from lrldata.review.frame import Frame
     from lrldata.review.suggest import Suggestion
 
@@ -19,22 +19,23 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Folder = Annotated[Path, typer.Argument(help="A dataset folder, or a workspace with --lang and --source.")]
 Lang = Annotated[str | None, typer.Option(help="Language of the dataset in a workspace.")]
 Source = Annotated[str | None, typer.Option(help="Source of the dataset in a workspace.")]
-thresholds_app = typer.Typer(help="The numbers of the rules for web text.", no_args_is_help=True)
+thresholds_app = typer.Typer(help="The thresholds of the rules for web text.", no_args_is_help=True)
 
 
 def review_command(
     folder: Folder,
     lang: Lang = None,
     source: Source = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port of this machine.", show_default="8710")
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to serve on.", show_default="8710")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Write a standalone page to this file instead of serving one.")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="Write a page that works from a file, instead of serving.")] = None,
     merge: Annotated[
-        list[Path] | None, typer.Option(help="Add the verdicts of a file; may be repeated for several.")
+        list[Path] | None, typer.Option(help="Add the verdicts of a file; may be given several times.")
     ] = None,
     words: Annotated[
-        str | None, typer.Option(help="Language of the page (en, ro), or FILE.toml with its words.", show_default="en")
+        str | None,
+        typer.Option(help="Language of the page (en, ro), or FILE.toml with a translation.", show_default="en"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -44,41 +45,41 @@ def review_command(
     from lrldata.review.frame import frame_of
     from lrldata.review.page import read_words, review_page
 
-    home = dataset_folder(folder, lang, source)
-    chosen = read_words(words)
+    dataset = dataset_folder(folder, lang, source)
+    wording = read_words(words)
     if merge:
-        _merge(home, merge, as_json=as_json)
+        _merge(dataset, merge, as_json=as_json)
         return
-    frame = frame_of(home)
+    frame = frame_of(dataset)
     if file is None:
-        _serve(home, frame, chosen, port)
+        _serve(dataset, frame, wording, port)
         return
-    if file.resolve().is_relative_to(home):
-        raise UsageError(f"{file}: lies in the dataset's folder.", "Name a file outside of it.")
-    write_text(file, review_page(frame, chosen, language_name(frame.language), alone=True))
+    if file.resolve().is_relative_to(dataset):
+        raise UsageError(f"{file}: this is inside the dataset's folder.", "Choose a file outside it.")
+    write_text(file, review_page(frame, wording, language_name(frame.language), alone=True))
     show_or_dump(
         as_json,
         {"path": str(file), "lines": len(frame.lines)},
-        f"{file}: {len(frame.lines):,} lines; it works in any browser, also on a phone, without a network.",
-        "What it saves is added with `lrldata review FOLDER --merge FILE`.",
+        f"{file}: {len(frame.lines):,} lines; it works offline in any browser, also on a phone.",
+        "Add what it saves with `lrldata review FOLDER --merge FILE`.",
     )
 
 
-def _serve(home: Path, frame: "Frame", words: dict[str, object], port: int | None) -> None:
+def _serve(dataset: Path, frame: "Frame", words: dict[str, object], port: int | None) -> None:
     from lrldata.language import language_name
     from lrldata.review.server import PORT, Review, application, new_key, serve
 
     key = new_key()
-    app = application(Review(home, frame), words, language_name(frame.language), key)
+    app = application(Review(dataset, frame), words, language_name(frame.language), key)
 
     def tell(address: str) -> None:
-        say(f"Open {address} in a browser on this machine. Ctrl+C ends it; every verdict is saved as it is given.")
+        say(f"Open {address} in a browser on this machine. Press Ctrl+C to stop; every verdict is saved at once.")
 
     with suppress(KeyboardInterrupt):
         asyncio.run(serve(app, PORT if port is None else port, key, tell))
 
 
-def _merge(home: Path, files: list[Path], *, as_json: bool) -> None:
+def _merge(dataset: Path, files: list[Path], *, as_json: bool) -> None:
     from lrldata.cli import tables
     from lrldata.language import language_name
     from lrldata.review.frame import frame_of
@@ -86,51 +87,51 @@ def _merge(home: Path, files: list[Path], *, as_json: bool) -> None:
     from lrldata.review.verdicts import append, check_same, read_given
     from lrldata.review.wording import agreement, headline
 
-    frame = frame_of(home)
-    known = {each.line for each in frame.lines}
-    read = {path: read_given(path) for path in files}
-    for path, verdicts in read.items():
+    frame = frame_of(dataset)
+    lines = {entry.line for entry in frame.lines}
+    verdicts_by_file = {path: read_given(path) for path in files}
+    for path, verdicts in verdicts_by_file.items():
         check_same(verdicts, frame.language, frame.source, str(path))
     counts = {}
-    for path, verdicts in read.items():  # all were read, so that a bad file adds nothing of the others
-        added = append(home, verdicts)
+    for path, verdicts in verdicts_by_file.items():  # all files are read first: if one is bad, nothing is added
+        added = append(dataset, verdicts)
         counts[str(path)] = {
             "verdicts": len(verdicts),
             "added": added,
             "there_before": len(verdicts) - added,
-            "lines_unknown": len({each.line for each in verdicts} - known),
+            "lines_unknown": len({entry.line for entry in verdicts} - lines),
         }
     table = tables.table(
-        "Merged", "file", "verdicts", "added", "there before", "not on a line of this version", numbers=()
+        "Merged", "file", "verdicts", "added", "already there", "not on a line of this version", numbers=()
     )
-    for name, each in counts.items():
-        table.add_row(name, *(f"{value:,}" for value in each.values()))
-    summary = summary_of(home)
+    for name, entry in counts.items():
+        table.add_row(name, *(f"{value:,}" for value in entry.values()))
+    summary = summary_of(dataset)
     sentences = [headline(summary, language_name(frame.language)), agreement(summary)] if summary else []
     show_or_dump(as_json, {"files": counts, "speakers": summary}, table, *filter(None, sentences))
 
 
 def dataset_folder(folder: Path, lang: str | None, source: str | None) -> Path:
-    """Return the dataset's folder that is meant. Raises UsageError where it is not one alone."""
+    """Return the folder of the requested dataset. Raises UsageError unless exactly one matches."""
     from lrldata.manifest import DATASET, MANIFEST, kind_of
     from lrldata.workspace import codes_asked, finished
 
     if (folder / MANIFEST).is_file():
         if kind_of(folder) != DATASET:
-            raise UsageError(f"{folder}: not a dataset.", "Name a folder below WORKSPACE/datasets.")
+            raise UsageError(f"{folder}: not a dataset.", "Give a folder below WORKSPACE/datasets.")
         return folder.resolve()
     codes = codes_asked(lang, folder) if lang else None
-    found = [
+    matches = [
         path
         for path in finished(folder, DATASET)
         if (codes is None or path.parent.name in codes) and (source is None or path.name == source)
     ]
-    if len(found) == 1:
-        return found[0].resolve()
-    if not found:
-        raise UsageError(f"{folder}: no such dataset in this workspace.", "`lrldata build` makes one.")
-    named = ", ".join(f"--lang {path.parent.name} --source {path.name}" for path in found[:5])
-    raise UsageError(f"{folder}: has {len(found)} datasets.", f"Say which: {named}.")
+    if len(matches) == 1:
+        return matches[0].resolve()
+    if not matches:
+        raise UsageError(f"{folder}: no such dataset in this workspace.", "Create it with `lrldata build`.")
+    choices = ", ".join(f"--lang {path.parent.name} --source {path.name}" for path in matches[:5])
+    raise UsageError(f"{folder}: there are {len(matches)} datasets.", f"Choose one: {choices}.")
 
 
 @thresholds_app.command("suggest")
@@ -140,33 +141,33 @@ def thresholds_suggest(
     source: Source = None,
     as_json: Json = False,
 ) -> None:
-    """Say which thresholds would fit the verdicts of speakers better, and what they would cost."""
+    """Suggest thresholds that fit the verdicts of speakers better, and show what they would cost."""
     from lrldata.cli import tables
     from lrldata.review.suggest import suggest
 
-    found = suggest(dataset_folder(folder, lang, source))
+    suggestions = suggest(dataset_folder(folder, lang, source))
     table = tables.table(
         "Thresholds", "rule", "now", "better", "good lines lost", "bad lines kept", "verdicts", numbers=()
     )
-    for each in found:
+    for suggestion in suggestions:
         table.add_row(
-            each.rule,
-            f"{each.now:g}",
-            "as it is" if each.better == each.now else f"{each.better:g}",
-            _change(each.good_lost_now, each.good_lost),
-            _change(each.bad_kept_now, each.bad_kept),
-            f"{each.verdicts:,}",
+            suggestion.rule,
+            f"{suggestion.now:g}",
+            "unchanged" if suggestion.better == suggestion.now else f"{suggestion.better:g}",
+            _change(suggestion.good_lost_now, suggestion.good_lost),
+            _change(suggestion.bad_kept_now, suggestion.bad_kept),
+            f"{suggestion.verdicts:,}",
         )
-    show_or_dump(as_json, {"thresholds": [vars(each) for each in found]}, table, *_advice(found))
+    show_or_dump(
+        as_json, {"thresholds": [vars(suggestion) for suggestion in suggestions]}, table, *_advice(suggestions)
+    )
 
 
-def _change(now: float, then: float) -> str:
-    return f"{now:,.0f}" if round(now) == round(then) else f"{now:,.0f} -> {then:,.0f}"
+def _change(now: float, better: float) -> str:
+    return f"{now:,.0f}" if round(now) == round(better) else f"{now:,.0f} -> {better:,.0f}"
 
 
-def _advice(found: list["Suggestion"]) -> list[str]:
-    if not found:
-        return ["No threshold has lines that speakers judged: `lrldata review` first."]
-    return [
-        "Numbers of lines are estimates, by the strata that the judged lines stand for. The rules are in rules.toml."
-    ]
+def _advice(suggestions: list["Suggestion"]) -> list[str]:
+    if not suggestions:
+        return ["Speakers have judged no lines that a threshold decides. Run `lrldata review` first."]
+    return ["Line counts are estimates, weighted by the strata of the judged lines. The rules are in rules.toml."]

@@ -1,4 +1,4 @@
-"""What the commands share: how their errors are told, and how their results are printed."""
+"""What the commands share: how they report errors and print results."""
 
 import codecs
 import errno
@@ -16,14 +16,14 @@ from lrldata.forks import allow_forked
 from lrldata.output import guard, say, say_json, say_traceback, show, tell
 from lrldata.threads import limit_threads
 
-INTERRUPTED = 130  # as the shell counts an interrupt
+INTERRUPTED = 130  # the exit code of an interrupted program in a shell
 DEBUG_HELP = "Show the traceback of an error."
 _REFUSED = {errno.EACCES, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 _FORESEEN = (LrlError, OSError, MemoryError)
 
 
 def new_app(program: str, what: str) -> typer.Typer:
-    """Return a command line without commands yet, with the options that all have: --version and --debug."""
+    """Return a command line without commands, with the options that all programs have: --version and --debug."""
     app = typer.Typer(help=what, no_args_is_help=True, pretty_exceptions_enable=False)
 
     @app.callback(invoke_without_command=True)
@@ -34,28 +34,28 @@ def new_app(program: str, what: str) -> typer.Typer:
         if version:
             say(f"{program} {__version__}")
             raise typer.Exit
-        _ = debug  # read from the arguments by `run`, so that it holds for usage errors too
+        _ = debug  # `run` reads it from the arguments, so that it applies to usage errors too
 
     return app
 
 
 def show_or_dump(as_json: bool, value: Any, *drawn: RenderableType) -> None:
-    """Print a result: as JSON, an object or of several a list, or drawn for people."""
+    """Print a result: `value` as one JSON object, or the `drawn` tables and texts for people."""
     if as_json:
         say_json(value)
         return
-    for each in drawn:
-        show(each)
+    for renderable in drawn:
+        show(renderable)
 
 
 def run(app: typer.Typer, program: str) -> None:
     """Run a command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
-    _begin_in_utf8()
+    _restart_in_utf8()
     guard()
     allow_forked()
     limit_threads()
-    os.environ["PYTHONSAFEPATH"] = "1"  # processes that libraries start find no modules in the current folder either
-    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter should not end the program
+    os.environ["PYTHONSAFEPATH"] = "1"  # libraries' processes must not import from the current folder either
+    for stream in (sys.stdout, sys.stderr):  # a letter that the terminal cannot show must not end the program
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
@@ -66,10 +66,10 @@ def run(app: typer.Typer, program: str) -> None:
         if ending.code == INTERRUPTED:
             _fail("stopped. Finished work is kept; run the same command again to resume.", INTERRUPTED)
         raise
-    except BrokenPipeError:  # the reader of standard output has gone, as with `| head`
+    except BrokenPipeError:  # the reader of standard output is gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except BaseException as error:  # whatever it is, it is told in one line
+    except BaseException as error:  # every error is reported in one line
         if not isinstance(error, Exception) and not is_panic(error):
             raise
         if debug:
@@ -79,32 +79,34 @@ def run(app: typer.Typer, program: str) -> None:
         sys.exit(_fail(_describe(error), error.exit_code if isinstance(error, LrlError) else 1))
 
 
-def _begin_in_utf8() -> None:
-    """Begin again in UTF-8 mode where the locale has ASCII alone: libraries take the names of files to be UTF-8."""
+def _restart_in_utf8() -> None:
+    """Restart in UTF-8 mode if the locale is ASCII only, because libraries expect file names in UTF-8."""
     if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
-        written = {"PYTHONIOENCODING": getattr(sys.stdout, "encoding", None) or "ascii"} | os.environ
-        os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], written)  # noqa: S606
+        environment = {"PYTHONIOENCODING": getattr(sys.stdout, "encoding", None) or "ascii"} | os.environ
+        os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)  # noqa: S606
 
 
 def _is_foreseen(error: BaseException) -> bool:
-    """Return whether an error is no bug of ours: one that we raise, the system's, or one of Polars, if that is loaded."""
+    """Return whether an error is not a bug of ours: one that we raise, the system's, or one of Polars, if loaded."""
     polars = sys.modules.get("polars")
-    if is_full(error) or _is_homeless(error) or _is_short_of_memory(error):
+    if is_full(error) or _lacks_home(error) or _is_short_of_memory(error):
         return True
     return isinstance(error, _FORESEEN) or (polars is not None and isinstance(error, polars.exceptions.PolarsError))
 
 
 def _is_short_of_memory(error: BaseException) -> bool:
-    """Return whether there was no memory, also not for a thread, or for a library to be loaded into."""
-    told = str(error)
-    if isinstance(error, RuntimeError) and "can't start new thread" in told:
+    """Return whether memory ran out, including when starting a thread or loading a library."""
+    message = str(error)
+    if isinstance(error, RuntimeError) and "can't start new thread" in message:
         return True
-    unloaded = isinstance(error, ImportError) and ("failed to map segment" in told or "Cannot allocate memory" in told)
-    return isinstance(error, MemoryError) or unloaded or getattr(error, "errno", None) == errno.ENOMEM
+    failed_load = isinstance(error, ImportError) and (
+        "failed to map segment" in message or "Cannot allocate memory" in message
+    )
+    return isinstance(error, MemoryError) or failed_load or getattr(error, "errno", None) == errno.ENOMEM
 
 
-def _is_homeless(error: BaseException) -> bool:
-    """Return whether a user has no home directory, as in a container that runs as a number."""
+def _lacks_home(error: BaseException) -> bool:
+    """Return whether the user has no home directory, as in a container that runs under a numeric user id."""
     return isinstance(error, RuntimeError) and "home directory" in str(error)
 
 
@@ -119,14 +121,14 @@ def _describe(error: BaseException) -> str:
             f"no space left on the disk of --out or --cache, or in your quota ({one_line(error, 200)}). "
             "Make room or name another folder."
         )
-    if _is_homeless(error):
-        return f"{one_line(error, 200).rstrip('.')}. Set HOME; --cache names where dumps and indexes are kept."
+    if _lacks_home(error):
+        return f"{one_line(error, 200).rstrip('.')}. Set HOME; --cache sets the folder for dumps and indexes."
     if os.strerror(errno.EMFILE) in str(error):
-        return "too many open files for this process. Raise the limit, as with `ulimit -n 4096`, and run it again."
+        return "too many open files for this process. Raise the limit, e.g. with `ulimit -n 4096`, and try again."
     if isinstance(error, OSError) and error.filename:
-        where = f"{error.filename}: {(error.strerror or str(error)).lower()}."
-        elsewhere = "; --out and --cache name other folders to write to" if error.errno in _REFUSED else ""
-        return f"{where} Check the path and the rights to it{elsewhere}."
+        problem = f"{error.filename}: {(error.strerror or str(error)).lower()}."
+        alternative = "; --out and --cache set other folders to write to" if error.errno in _REFUSED else ""
+        return f"{problem} Check the path and its permissions{alternative}."
     return str(error) if isinstance(error, LrlError) else one_line(error)
 
 

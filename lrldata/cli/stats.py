@@ -12,7 +12,7 @@ from lrldata.output import show as draw
 
 def stats_command(
     folder: Annotated[Path, typer.Argument(help="A dataset folder, e.g. lrl-workspace/datasets/ro/conceptnet.")],
-    samples: Annotated[int, typer.Option(min=0, help="Sentences to show.")] = 10,
+    samples: Annotated[int, typer.Option(min=0, help="Number of sentences to show.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Show the ledger, relations, lengths and samples of a dataset."""
@@ -22,11 +22,11 @@ def stats_command(
     from lrldata.review.summary import summary_of
 
     manifest, rows = open_dataset(folder)
-    counted = tables.statistics(manifest, rows)
+    statistics = tables.statistics(manifest, rows)
     if speakers := summary_of(folder.resolve()):
-        counted["speakers"] = speakers
+        statistics["speakers"] = speakers
     examples = rows.select("text").head(samples).collect()["text"].to_list()
     if as_json:
-        show_or_dump(True, counted | {"samples": examples}, "")
+        show_or_dump(True, statistics | {"samples": examples}, "")
     else:
-        draw(tables.dataset(counted, from_json(manifest["ledger"]), examples))
+        draw(tables.dataset(statistics, from_json(manifest["ledger"]), examples))

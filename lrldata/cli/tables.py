@@ -1,4 +1,4 @@
-"""Rich tables of what the commands return, for people."""
+"""Rich tables that show the results of commands."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,64 +16,64 @@ from lrldata.steps import Step
 from lrldata.web.inputs import describe_left_out
 from lrldata.workspace import Dataset
 
-if TYPE_CHECKING:  # what it needs is slow to import
+if TYPE_CHECKING:  # slow to import
     from lrldata.web.explain import Explained
 
 FOLDERS_SHOWN = 5
-LINES_SHOWN = 500  # of one table
+LINES_SHOWN = 500  # per table
 
 
 def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
-    """Return an empty table; the columns named in `numbers` are set to the right."""
-    made = Table(title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
+    """Return an empty table; the columns named in `numbers` are right-aligned."""
+    result = Table(title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    return made
+        result.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return result
 
 
 def built(results: Sequence[Dataset]) -> Group:
-    """Show what a build made, and in which folders."""
+    """Show the datasets that a build made, and their folders."""
     came_in = unit_of(results[0].manifest)
     numbers = ("train", "valid.", "test", "kept", came_in, "s")
-    drawn = table("Datasets", "language", "", *numbers, numbers=numbers)
-    drawn.columns[1].no_wrap = True
+    output = table("Datasets", "language", "", *numbers, numbers=numbers)
+    output.columns[1].no_wrap = True
     for result in results:
         rows = [f"{count:,}" for count in result.rows.values()]
         kept = f"{result.ledger.share_kept:.0%}", f"{result.ledger.came_in.rows:,}"
         name = f"{result.language.code} {result.language.name}"
-        drawn.add_row(name, f"{result.status} {result.version}", *rows, *kept, f"{result.seconds:.2f}")
+        output.add_row(name, f"{result.status} {result.version}", *rows, *kept, f"{result.seconds:.2f}")
     folders = [str(result.path) for result in results]
     if len(folders) > FOLDERS_SHOWN:
         source = results[0].path
         folders = [f"{source.parent.parent}/LANGUAGE/{source.name}"]
-    return Group(drawn, *folders)
+    return Group(output, *folders)
 
 
 def plan(steps: Iterable[Step]) -> Table:
-    """Show what a build would do."""
-    drawn = table("Nothing is done yet; a build would", "action", "what", "size", "", numbers=("size",))
+    """Show the steps that a build would take."""
+    output = table("Nothing is done yet; a build would", "action", "what", "size", "", numbers=("size",))
     for step in steps:
-        drawn.add_row(step.action, step.what, size(step.bytes), step.note)
-    return drawn
+        output.add_row(step.action, step.what, size(step.bytes), step.note)
+    return output
 
 
 def ledger(account: Ledger, source: str, unit: str) -> Table:
-    """Show where every edge of ConceptNet, or every line or sentence of other sources, went."""
-    drawn = table("Ledger", unit, "rows", "share", "reason", numbers=("rows", "share"))
+    """Show what happened to every edge of ConceptNet, or to every line or sentence of other sources."""
+    output = table("Ledger", unit, "rows", "share", "reason", numbers=("rows", "share"))
     total = account.came_in.rows or 1
     whole = "edges with an end in the language" if source == "conceptnet" else f"{unit} of all documents"
-    drawn.add_row("in", f"{account.came_in.rows:,}", "100.0%", whole)
+    output.add_row("in", f"{account.came_in.rows:,}", "100.0%", whole)
     for reason, tally in account.dropped.items():
-        drawn.add_row(f"- {reason}", f"{tally.rows:,}", f"{tally.rows / total:.1%}", reasons_of(source)[reason])
+        output.add_row(f"- {reason}", f"{tally.rows:,}", f"{tally.rows / total:.1%}", reasons_of(source)[reason])
         if reason == "relation_unsaid":
             for relation, count in account.unsaid.items():
-                drawn.add_row(f"    {relation}", f"{count:,}", f"{count / total:.1%}", "")
-    drawn.add_row("= kept", f"{account.kept.rows:,}", f"{account.share_kept:.1%}", "", style="bold")
-    return drawn
+                output.add_row(f"    {relation}", f"{count:,}", f"{count / total:.1%}", "")
+    output.add_row("= kept", f"{account.kept.rows:,}", f"{account.share_kept:.1%}", "", style="bold")
+    return output
 
 
 def statistics(manifest: Mapping[str, Any], rows: pl.LazyFrame) -> dict[str, Any]:
-    """Count relations, if there are any, and lengths of the rows of a dataset, as JSON-like values."""
+    """Count the relations, if any, and the lengths of a dataset's rows, as JSON-like values."""
     frame = rows.with_columns(length=pl.col("text").str.len_chars()).drop("text").collect()
     lengths = frame["length"]
     counts = frame["relation"].value_counts() if "relation" in frame.columns else None
@@ -95,77 +95,79 @@ def statistics(manifest: Mapping[str, Any], rows: pl.LazyFrame) -> dict[str, Any
 
 
 def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str]) -> Group:
-    """Show a dataset folder: ledger, relations, lengths, samples."""
+    """Show a dataset folder: ledger, relations, lengths and samples."""
     rows = ", ".join(f"{split} {count:,}" for split, count in counted["rows"].items())
     rejected = sum(source["rejected_lines"] for source in counted["inputs"])
     head = f"{counted['language']} version {counted['version']}: {rows}; {rejected:,} lines rejected"
-    drawn: list[RenderableType] = [head, ledger(account, counted["source"], counted["unit"])]
+    parts: list[RenderableType] = [head, ledger(account, counted["source"], counted["unit"])]
     if counted["relations"]:
         relations = table("Relations", "relation", "sentences", numbers=("sentences",))
         for relation, count in counted["relations"].items():
             relations.add_row(relation, f"{count:,}")
-        drawn.append(relations)
-    drawn += _inputs(counted)
+        parts.append(relations)
+    parts += _inputs(counted)
     if speakers := counted.get("speakers"):
-        drawn.append(judged(speakers, counted["language"]))
-    lengths = table("Characters a row", *counted["characters"], numbers=list(counted["characters"]))
+        parts.append(judged(speakers, counted["language"]))
+    lengths = table("Characters per row", *counted["characters"], numbers=list(counted["characters"]))
     lengths.add_row(*(f"{value:,}" for value in counted["characters"].values()))
     examples = table("Samples", "sentence")
     for sample in samples:
         examples.add_row(sample)
-    return Group(*drawn, lengths, examples)
+    return Group(*parts, lengths, examples)
 
 
 def judged(speakers: Mapping[str, Any], code: str) -> Group:
-    """Show what speakers said of a dataset (review.summary.summarize)."""
+    """Show the verdicts of speakers on a dataset (review.summary.summarize)."""
     names = ("lines", "judged", "right", "share", "95 % interval")
-    drawn = table(f"Speakers on version {speakers['version']}", *names, numbers=names[1:])
-    kept = {"kept, and good": speakers["kept"]} if speakers["kept"] else {}
-    dropped = {f"dropped, and rightly: {reason}": each for reason, each in speakers["dropped"].items()}
+    output = table(f"Speakers on version {speakers['version']}", *names, numbers=names[1:])
+    kept = {"kept and good": speakers["kept"]} if speakers["kept"] else {}
+    dropped = {f"dropped rightly: {reason}": share for reason, share in speakers["dropped"].items()}
     for name, share in {**kept, **dropped}.items():
         interval = f"{share['low']:.1%} to {share['high']:.1%}"
-        drawn.add_row(name, f"{share['judged']:,}", f"{share['right']:,}", f"{share['share']:.1%}", interval)
-    return Group(drawn, *filter(None, (headline(speakers, find(code).name), agreement(speakers))))
+        output.add_row(name, f"{share['judged']:,}", f"{share['right']:,}", f"{share['share']:.1%}", interval)
+    return Group(output, *filter(None, (headline(speakers, find(code).name), agreement(speakers))))
 
 
 def _inputs(counted: Mapping[str, Any]) -> list[RenderableType]:
-    """Say which files were skipped or left out, and of which columns the text is, where it is more than one."""
-    drawn: list[RenderableType] = [f"skipped: {name}: {why}" for name, why in counted.get("skipped", {}).items()]
-    drawn += list(describe_left_out(counted.get("left_out", {})))
+    """List the files that were skipped or left out, and the text columns if there is more than one."""
+    parts: list[RenderableType] = [f"skipped: {name}: {reason}" for name, reason in counted.get("skipped", {}).items()]
+    parts += list(describe_left_out(counted.get("left_out", {})))
     if columns := counted.get("text_column"):
-        drawn.append(text_columns(columns))
-    return drawn
+        parts.append(text_columns(columns))
+    return parts
 
 
 def text_columns(columns: Mapping[str, int]) -> str:
-    """Say of how many documents the text is from which column."""
-    return "text: " + ", ".join(f"of the column {name} in {count:,} documents" for name, count in columns.items())
+    """Say in how many documents the text comes from which column."""
+    return "text: " + ", ".join(f"from the column {name} in {count:,} documents" for name, count in columns.items())
 
 
 def explained(told: Sequence["Explained"]) -> Iterator[Table]:
-    """Show what would happen to each line of a text, in several tables: each is measured before it is drawn."""
-    for begin in range(0, len(told), LINES_SHOWN):
-        drawn = table("" if begin else "Lines", "", "line", "taken for", "why")
-        drawn.show_header = not begin
-        for line in told[begin : begin + LINES_SHOWN]:
-            taken = f"{line.language} {line.probability:.2f}" if line.language else ""
-            drawn.add_row("-" if line.reason else "+", line.text, taken, f"{line.reason or ''} {line.why}".strip())
-        yield drawn
+    """Show what would happen to each line of a text, in several tables, because Rich measures a whole table first."""
+    for start in range(0, len(told), LINES_SHOWN):
+        output = table("" if start else "Lines", "", "line", "identified as", "why")
+        output.show_header = not start
+        for line in told[start : start + LINES_SHOWN]:
+            identified = f"{line.language} {line.probability:.2f}" if line.language else ""
+            output.add_row(
+                "-" if line.reason else "+", line.text, identified, f"{line.reason or ''} {line.why}".strip()
+            )
+        yield output
 
 
 def languages(rows: Sequence[Language]) -> Table:
-    """Show what is known of each language: a few side by side, more as a list."""
+    """Show the known facts about each language: a few languages side by side, more as a list."""
     if len(rows) <= FOLDERS_SHOWN:
-        drawn = table("", "", *(row.code for row in rows))
-        described = [_describe(row) for row in rows]
-        for field in described[0]:
-            drawn.add_row(field, *(record[field] for record in described))
-        return drawn
+        output = table("", "", *(row.code for row in rows))
+        records = [_describe(row) for row in rows]
+        for field in records[0]:
+            output.add_row(field, *(record[field] for record in records))
+        return output
     fields = list(_describe(rows[0]))
-    drawn = table("Languages (sizes: as the paper has them)", *fields)
+    output = table("Languages (sizes as in the paper)", *fields)
     for row in rows:
-        drawn.add_row(*_describe(row).values())
-    return drawn
+        output.add_row(*_describe(row).values())
+    return output
 
 
 def _describe(row: Language) -> dict[str, str]:

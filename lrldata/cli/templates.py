@@ -1,4 +1,4 @@
-"""The commands `lrldata templates`: print sets of sentences, and what is wrong with them."""
+"""The commands `lrldata templates`: show template sets, check them, and write a page for reviewing them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +12,15 @@ from lrldata.output import say
 if TYPE_CHECKING:
     from lrldata.conceptnet.verbalize import TemplateSet
 
-templates_app = typer.Typer(help="The sentences into which facts are put.", no_args_is_help=True)
+templates_app = typer.Typer(help="The sentence templates for facts.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
 @templates_app.command("check")
 def templates_check(
-    file: Annotated[list[Path] | None, typer.Argument(help="Your own files; none: the built-in sets.")] = None,
+    file: Annotated[
+        list[Path] | None, typer.Argument(help="Your own files; the built-in sets if none are given.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check template sets: every relation, both slots, the script of the language."""
@@ -26,21 +28,33 @@ def templates_check(
     from lrldata.conceptnet.verbalize import all_built_in, built_in, expected_sets, missing, problems, read_templates
 
     sets = [read_templates(path, path.stem) for path in file] if file else [built_in(name) for name in all_built_in()]
-    drawn = tables.table(
-        "Templates", "set", "relations", "sentences", "reviewed", "says in English", numbers=("relations", "sentences")
+    output = tables.table(
+        "Templates",
+        "set",
+        "relations",
+        "sentences",
+        "reviewed",
+        "falls back to English",
+        numbers=("relations", "sentences"),
     )
-    described = []
+    records = []
     faults = [f"{name}: no such set" for name in expected_sets() if not file and name not in all_built_in()]
-    for each in sets:
-        absent = missing(each)
-        faults += [f"{each.name}: {problem}" for problem in problems(each)]
-        if absent and each.language == "en" and not each.as_stored:
-            faults.append(f"{each.name}: no sentence for {', '.join(absent)}")
-        falls_back = "" if each.language == "en" else ", ".join(absent)
-        count = sum(map(len, each.relations.values()))
-        described.append(_describe(each, absent))
-        drawn.add_row(each.name, str(len(each.relations)), str(count), "yes" if each.reviewed else "no", falls_back)
-    show_or_dump(as_json, {"sets": described, "faults": faults}, drawn)
+    for template_set in sets:
+        missing_relations = missing(template_set)
+        faults += [f"{template_set.name}: {problem}" for problem in problems(template_set)]
+        if missing_relations and template_set.language == "en" and not template_set.as_stored:
+            faults.append(f"{template_set.name}: no sentence for {', '.join(missing_relations)}")
+        falls_back = "" if template_set.language == "en" else ", ".join(missing_relations)
+        count = sum(map(len, template_set.relations.values()))
+        records.append(_describe(template_set, missing_relations))
+        output.add_row(
+            template_set.name,
+            str(len(template_set.relations)),
+            str(count),
+            "yes" if template_set.reviewed else "no",
+            falls_back,
+        )
+    show_or_dump(as_json, {"sets": records, "faults": faults}, output)
     if faults:
         raise InputError(f"{len(faults)} faults:\n  " + "\n  ".join(faults))
     if not as_json:
@@ -62,8 +76,10 @@ def _describe(templates: "TemplateSet", absent: list[str]) -> dict[str, Any]:
 def templates_review(
     lang: Annotated[str, typer.Option(help="Language of the sentences.")],
     file: Annotated[Path | None, typer.Option(help="The page to write.", show_default="templates-LANG.html")] = None,
-    facts: Annotated[Path | None, typer.Option(help="A dataset of ConceptNet in the language, for real facts.")] = None,
-    templates: Annotated[str, typer.Option(help="native, or FILE.toml to go on with.")] = "native",
+    facts: Annotated[
+        Path | None, typer.Option(help="A ConceptNet dataset in the language, to show real facts.")
+    ] = None,
+    templates: Annotated[str, typer.Option(help="native, or FILE.toml to continue with.")] = "native",
     as_json: Json = False,
 ) -> None:
     """Write a page on which a speaker accepts, corrects or rejects each sentence, and saves the set as TOML."""
@@ -76,8 +92,8 @@ def templates_review(
     chosen = phrasebook(templates, language).chosen
     out = file or Path(f"templates-{language.code}.html")
     write_text(out, templates_page(chosen, language, read_facts(facts, language) if facts else {}))
-    told = f"{out}: open it in a browser; it works offline."
-    show_or_dump(as_json, {"path": str(out), "relations": len(chosen.relations)}, told)
+    message = f"{out}: open it in a browser; it works offline."
+    show_or_dump(as_json, {"path": str(out), "relations": len(chosen.relations)}, message)
 
 
 @templates_app.command("show")
@@ -89,9 +105,9 @@ def templates_show(
     from lrldata.cli import tables
     from lrldata.conceptnet.verbalize import built_in
 
-    found = built_in(name)
-    drawn = tables.table(name, "relation", "sentence")
-    for relation, sentences in found.relations.items():
+    template_set = built_in(name)
+    output = tables.table(name, "relation", "sentence")
+    for relation, sentences in template_set.relations.items():
         for sentence in sentences:
-            drawn.add_row(relation, sentence)
-    show_or_dump(as_json, found.model_dump(mode="json", exclude_none=True), drawn)
+            output.add_row(relation, sentence)
+    show_or_dump(as_json, template_set.model_dump(mode="json", exclude_none=True), output)

@@ -126,7 +126,7 @@ def test_a_limit_of_address_space_costs_the_picture_alone(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--text", ","], "--text: nothing is named"),
+        (["--text", ","], "--text: no value given"),
         (["--base-id", "../../evil"], "--base-id"),
         (["--seed", "5000000000"], "--seed"),
         (["--reduction-factor", "inf"], "--reduction-factor"),
