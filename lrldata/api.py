@@ -68,17 +68,17 @@ def build(lang: str | Language, **options: Unpack[BuildOptions]) -> Dataset: ...
 def build(lang: Several, **options: Unpack[BuildOptions]) -> list[Dataset]: ...
 @with_options(BuildOptions)
 def build(lang: str | Language | Several, **options: Any) -> Dataset | list[Dataset]:
-    """Build the dataset of one or more languages from ConceptNet or web text. An unchanged dataset is not rebuilt.
+    """Build datasets of one or more languages from ConceptNet or web text. Unchanged datasets are not rebuilt.
 
     Args:
-        lang: The code or name of one language ("ro"), or one of `languages()`; returns one dataset. Or a list of them;
-            returns a list.
-            In a list, "paper" stands for the paper's 30 languages and "all" for every language in ConceptNet.
+        lang: The code or name of a language ("ro"), or one of `languages()`; or a list of them. In a list, "paper"
+            stands for the paper's 30 languages and "all" for every language in ConceptNet.
         **options: The options of `lrldata build`, e.g. `source="glotcc"`; None means the default. `config` is a TOML
             file of settings, which the arguments override; `quiet` hides progress bars; `out` may be remote.
 
     Returns:
-        The dataset: `path`, `version`, `rows`, `ledger`, `load()`, `to_frame()`, `report()`.
+        The dataset, with `path`, `version`, `rows`, `ledger`, `load()`, `to_frame()` and `report()`; for a list, a list
+        of datasets.
 
     Raises:
         UsageError: An argument is invalid.
@@ -97,7 +97,7 @@ def build(lang: str | Language | Several, **options: Any) -> Dataset | list[Data
     call = call_of(BuildOptions, options, lang=as_typed(lang))
     with naming_arguments(BuildOptions.__annotations__.keys() | {"lang"}):
         if isinstance(lang, str) and len(parse(lang)) > 1:
-            raise UsageError(f"lang: {lang!r} names several languages.", "Give a list, which returns a list.")
+            raise UsageError(f"lang: {lang!r} names several languages.", "Give a list to get a list of datasets.")
         settings = load_settings(call.config, call.flags)
         built = build_datasets(settings, call.flags.get("out"), call.progress)
     return built[0] if isinstance(lang, str | Language) else built

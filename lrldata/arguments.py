@@ -44,7 +44,7 @@ class Call:
 
 
 def call_of(known: type[Any], options: Mapping[str, Any], **flags: Any) -> Call:
-    """Return the options that keyword arguments give; None gives nothing. Raises UsageError for one not in `known`."""
+    """Convert keyword arguments to the options of a call; None is ignored. Raises UsageError for one not in `known`."""
     for name in options.keys() - known.__annotations__.keys():
         matches = difflib.get_close_matches(name, known.__annotations__, n=1)
         raise UsageError(f"unknown argument {name!r}.", f"Did you mean {matches[0]!r}?" if matches else "")
@@ -59,9 +59,9 @@ def call_of(known: type[Any], options: Mapping[str, Any], **flags: Any) -> Call:
 
 
 def plain(value: Any) -> Any:
-    """Convert an argument to the form of settings: arrays and iterables become lists, objects with a path become it."""
+    """Convert an argument to the form of settings: arrays and iterables to lists, objects with a path to that path."""
     value = located(value)
-    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # NumPy's
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # an array or number of NumPy
         return value.tolist()
     return [plain(item) for item in value] if is_several(value) else value
 
@@ -72,7 +72,7 @@ def is_several(value: Any) -> bool:
 
 
 def _is_list(annotation: Any) -> bool:
-    """Return whether the type of an argument is a list, with literals and None as the only alternatives."""
+    """Return whether an annotation is a list type, with only literals and None as alternatives."""
     members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     origins = [get_origin(member) for member in members if member is not NoneType]
     return Sequence in origins and set(origins) <= {Sequence, Literal}
@@ -87,7 +87,7 @@ def as_text(path: Any, name: str) -> str:
 
 
 def with_options(options: type[Any]) -> Callable[[Function], Function]:
-    """Return a decorator with which `help` and notebooks show a function's `**options` as keyword arguments."""
+    """Return a decorator that makes `help` and notebooks show a function's `**options` as keyword arguments."""
 
     def decorate(function: Function) -> Function:
         original = signature(function)

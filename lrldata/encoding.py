@@ -1,4 +1,4 @@
-"""Say what a file is that is not UTF-8 text, by its first bytes, and how to convert it. Pure."""
+"""Identify files that are not UTF-8 text by their first bytes, with advice on how to convert them. Pure."""
 
 import codecs
 from collections.abc import Iterable

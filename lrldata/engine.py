@@ -35,7 +35,7 @@ _VALUES: dict[str, list[str | None]] = {}  # temporary variables: the previous v
 
 @contextmanager
 def variables(wanted: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for processes started meanwhile, which read them before anything is called."""
+    """Set environment variables for processes that are started meanwhile; they read them at startup."""
     with _PROCESS_LOCK:
         for name, value in wanted.items():
             _VALUES.setdefault(name, [os.environ.get(name)]).append(value)
@@ -49,7 +49,7 @@ def variables(wanted: dict[str, str]) -> Iterator[None]:
 
 
 def _unset(name: str, value: str) -> None:
-    """Restore a variable to the value that another thread still wants, or to the one from before them all."""
+    """Restore a variable to the value that another thread still needs, or else to its original value."""
     values = _VALUES[name]
     del values[len(values) - 1 - values[::-1].index(value)]
     if values[-1] is None:
@@ -61,7 +61,7 @@ def _unset(name: str, value: str) -> None:
 
 
 def start_pool(processes: int, *modules: str) -> ProcessPoolExecutor:
-    """Return a pool of this many processes; each starts on demand and ends with this process, however that ends.
+    """Return a pool of this many processes; each starts on demand and ends with this process, however this one ends.
 
     Each begins by importing these modules.
     """
@@ -70,7 +70,7 @@ def start_pool(processes: int, *modules: str) -> ProcessPoolExecutor:
 
 
 class _Process(SpawnProcess):
-    """A process of the pool. Polars has one thread in it, unless the user says otherwise, as others use the cores."""
+    """A process of the pool. Polars has one thread in it unless the user says otherwise: others use the other cores."""
 
     def start(self) -> None:
         """Start without the current folder, and without rerunning the script that started this process."""
@@ -147,7 +147,7 @@ class WorkerPool:
 
 
 def _initialize(*modules: str) -> None:
-    """Import what this worker needs, and let it exit when its parent process has ended, however that ended."""
+    """Import what this worker needs, and let it exit once its parent process has ended, for whatever reason."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_exit_with, args=(parent,), daemon=True).start()

@@ -82,20 +82,20 @@ class PublishError(LrlError):
 
 
 def is_full(error: BaseException) -> bool:
-    """Return whether an error of any library means that no space was left, on the disk or in the user's quota."""
+    """Return whether an error of any library means that the disk or the user's quota is full."""
     return any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT))
 
 
 def first_line(error: BaseException, longest: int | None = None) -> str:
-    """Return the first line of another library's error, cut to `longest` characters; its type if it has no text."""
+    """Return the first line of another library's error, at most `longest` characters; its type name if it is empty."""
     return str(error).strip().split("\n")[0][:longest] or type(error).__name__
 
 
 def is_panic(error: BaseException) -> bool:
-    """Return whether a Rust library panicked: it then raises an error that is not an Exception."""
+    """Return whether a Rust library panicked, which raises an error that is not an Exception."""
     return type(error).__name__ == "PanicException"
 
 
 def one_line(error: BaseException, longest: int | None = None) -> str:
-    """Return another library's error on one line, cut to `longest` characters; its type if it has no text."""
+    """Return another library's error on one line, at most `longest` characters; its type name if it is empty."""
     return " ".join(str(error).split())[:longest] or type(error).__name__

@@ -27,7 +27,7 @@ _UNFINISHED = re.compile(r"\..+\.\d+\.partial")  # a text that is still being wr
 
 @contextmanager
 def lock(folder: Path, *, to_read: bool = False) -> Iterator[None]:
-    """Hold the lock of an artifact's folder, and first repair an interrupted exchange.
+    """Hold the lock of an artifact's folder. An interrupted exchange of the folder is repaired first.
 
     With `to_read`, an existing folder that cannot be written to is read without a lock; writing to it fails later.
     """
@@ -43,11 +43,11 @@ def lock(folder: Path, *, to_read: bool = False) -> Iterator[None]:
 
 
 def _take_lock(folder: Path, stack: ExitStack, *, to_read: bool) -> bool:
-    """Take the lock of a folder; return False for one that is only read and in which no lock can be written."""
+    """Take the lock of a folder; return False if the folder is only to be read, and no lock can be written there."""
     locks = folder.parent / LOCKS
     try:
         locks.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(waited(locks / f"{folder.name}.lock", f"{folder}: another process is making it"))
+        stack.enter_context(waited(locks / f"{folder.name}.lock", f"{folder}: another process is building it"))
     except OSError as error:
         if not to_read or not folder.is_dir() or (error.errno != errno.EROFS and os.access(folder.parent, os.W_OK)):
             raise
@@ -58,8 +58,8 @@ def _take_lock(folder: Path, stack: ExitStack, *, to_read: bool) -> bool:
 def discard(folder: Path) -> None:
     """Remove a folder, under its lock. After an interruption the rest has a hidden name until the next lock removes it.
 
-    Removed file by file under its own name, it would look complete for a while, or after a kill for good, to readers
-    that check only some of its files.
+    If it were removed file by file under its own name, it would look complete to readers that check only some of its
+    files: for a while, or after a kill permanently.
     """
     folder.rename(_partial(folder))
     remove_tree(_partial(folder))
@@ -74,7 +74,7 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def kept_in_place(folders: Iterable[Path]) -> Iterator[None]:
-    """Keep these folders from being exchanged meanwhile: finished builds wait. Several pushes may do this at once.
+    """Prevent these folders from being exchanged meanwhile: finished builds wait. Several pushes can do so at once.
 
     A workspace that this user cannot write to is not locked, because the user cannot exchange anything in it either.
     """
@@ -116,7 +116,7 @@ def _old(folder: Path) -> Path:
 
 
 def is_exchanged(folder: Path) -> bool:
-    """Return whether a new folder is just taking this one's place, so that for a moment there is none."""
+    """Return whether a new folder is replacing this one right now, so that for a moment neither exists."""
     path = _exchange_lock(folder)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -165,7 +165,7 @@ def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str 
 
 
 def refuse_strangers(folder: Path, is_own: Callable[[str], bool], what: str) -> None:
-    """Raise StorageError if a folder has files that are not the artifact's own; system files may be lost."""
+    """Raise StorageError if a folder has files that are not the artifact's own; system files are ignored."""
     names = (path.relative_to(folder).as_posix() for path in walk(folder))
     if strangers := [name for name in names if not is_own(name) and not _SYSTEM_FILES.search(name)]:
         raise StorageError(

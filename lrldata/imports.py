@@ -11,9 +11,9 @@ from typing import Any
 def many_imports(extra: str | None = None) -> Iterator[None]:
     """Switch off garbage collection during large imports, which makes them a third faster.
 
-    In a process of our own, later collections also skip all objects that exist by then, because they stay. A function
-    of the Python API names an `extra`, and this is not done, as the session is the user's. If a library is then
-    missing, the error names that extra, which provides it.
+    In a process of our own, later collections also skip all objects that exist by then, because those stay. Functions
+    of the Python API name an `extra`, which prevents that, because the session belongs to the user. If a library is
+    missing, the error names the extra that provides it.
     """
     enabled = gc.isenabled()
     gc.disable()

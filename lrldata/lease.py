@@ -19,7 +19,7 @@ from lrldata.manifest import fingerprint
 
 LEASES = ".leases"
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "az", "hf"}  # stores without folders
-SECONDS = 900.0  # a lease that was not renewed for so long has expired
+SECONDS = 900.0  # a lease that was not renewed for this long has expired
 
 
 @dataclass

@@ -34,7 +34,7 @@ __all__ = ["ADAPTER", "DATASET", "INDEX", "MANIFEST", "SCORES"]
 MANIFEST, SEAL, RUN = "manifest.json", "sha256", "run"
 LARGEST = 64_000_000  # bytes of JSON that are accepted
 BLOCK = 1 << 22  # bytes hashed at a time
-TRIES, PAUSE = 100, 0.02  # for a folder that is being exchanged, with seconds between
+TRIES, PAUSE = 100, 0.02  # attempts to open a folder that is being exchanged, and seconds between them
 Read = TypeVar("Read")
 
 
@@ -219,7 +219,7 @@ def from_held(folder: Path, read: Callable[[Held], Read]) -> Read:
         try:
             opened = Held(folder)
         except FileNotFoundError:
-            if is_exchanged(folder) or folder.exists():  # in this order
+            if is_exchanged(folder) or folder.exists():  # in this order, because an exchange may end in between
                 continue
             raise
         with opened as held:
@@ -234,7 +234,7 @@ def from_held(folder: Path, read: Callable[[Held], Read]) -> Read:
 def identity(folder: Path, manifest: Mapping[str, Any]) -> str:
     """Return the hash by which other artifacts refer to this one: that of its manifest's content.
 
-    An older manifest has no such hash; then it is the hash of the file.
+    For an older manifest, which has no such hash, it is the hash of the file.
     """
     return str(manifest[SEAL]) if SEAL in manifest else sha256_of(folder / MANIFEST)
 

@@ -13,7 +13,7 @@ from lrldata.errors import DownloadError, LrlError, first_line
 
 # The Hub's client raises the errors of the HTTP library that it uses.
 TRANSPORT = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "anyio"}
-LONGEST_WAIT = 3_600.0  # seconds to wait at most before the next attempt, whatever the server asks for
+LONGEST_WAIT = 3_600.0  # seconds: the longest wait before the next attempt, even if a server asks for more
 
 
 def is_of_network(error: BaseException) -> bool:

@@ -245,7 +245,7 @@ def test_a_lock_that_another_holds_is_waited_for_with_a_word(
         waiting.join(timeout=0.3)
         assert waiting.is_alive()
     waiting.join(timeout=10)
-    assert "another process is making it; waiting" in capsys.readouterr().err
+    assert "another process is building it; waiting" in capsys.readouterr().err
 
 
 def test_a_lock_file_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
