@@ -72,7 +72,7 @@ def build(lang: str | Language | Several, **options: Any) -> Dataset | list[Data
 
     Args:
         lang: The code or name of a language ("ro"), or one of `languages()`; or a list of them. In a list, "paper"
-            stands for the paper's 30 languages and "all" for every language in ConceptNet.
+            stands for the paper's 30 languages and "all" for all languages in ConceptNet.
         **options: The options of `lrldata build`, e.g. `source="glotcc"`; None means the default. `config` is a TOML
             file of settings, which the arguments override; `quiet` hides progress bars; `out` may be remote.
 

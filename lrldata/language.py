@@ -106,9 +106,9 @@ def _languages(*_state: object) -> tuple[Language, ...]:
     return (*built_in, *_read_user_file(_user_file(), built_in)) if os.environ.get(ADDED) else tuple(built_in)
 
 
-def _read_user_file(file: Path, known: Sequence[Language]) -> list[Language]:
+def _read_user_file(file: Path, built_in: Sequence[Language]) -> list[Language]:
     """Read the user's own rows. Raises LanguageError for an invalid file or a language that is already known."""
-    taken = {spelling: row for row in known for spelling in (_fold(row.code), _fold(row.iso639_3 or row.code))}
+    taken = {spelling: row for row in built_in for spelling in (_fold(row.code), _fold(row.iso639_3 or row.code))}
     try:
         table = tomllib.loads(file.read_text("utf-8-sig"))
         rows = [Language(code=code, **row) for code, row in table.items()]

@@ -140,7 +140,7 @@ def tell(text: str) -> None:
 
 
 class _OnStandardError(logging.Handler):
-    """Prints notes and warnings on standard error, for commands."""
+    """A log handler that prints notes and warnings on standard error, for commands."""
 
     def emit(self, record: logging.LogRecord) -> None:
         word = next((word for word, level in _LEVELS.items() if level == record.levelno), record.levelname.lower())

@@ -18,7 +18,7 @@ from lrldata.errors import StorageError
 
 LONGEST = 1_024  # characters: the longest key that stores allow
 _REFUSED = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]|^[A-Za-z]:")
-_HINT = "lrl does not write such a path: find out where it comes from, and remove it."
+_HINT = "lrl never creates this. Find out where it comes from, and remove it."
 
 
 class PathError(StorageError):
@@ -133,11 +133,11 @@ class Held:
     def is_current(self) -> bool:
         """Return whether this folder is still the one at its path."""
         try:
-            found = self.folder.stat()
+            current = self.folder.stat()
         except OSError:
             return False
         opened = os.fstat(self._descriptor)
-        return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
+        return (current.st_dev, current.st_ino) == (opened.st_dev, opened.st_ino)
 
     def open(self, name: str) -> BufferedReader:
         """Open a regular file for reading. Raises PathError, FileNotFoundError."""

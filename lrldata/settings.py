@@ -78,8 +78,8 @@ def several(given: Any) -> Any:
 
 def joined(given: Any) -> Any:
     """Return a list of texts as one text with commas, the form that options have."""
-    is_texts = isinstance(given, list) and all(isinstance(item, str) for item in given)
-    return ",".join(given) if is_texts else given
+    is_text_list = isinstance(given, list) and all(isinstance(item, str) for item in given)
+    return ",".join(given) if is_text_list else given
 
 
 Listed = Annotated[str, BeforeValidator(joined)]

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def other_versions(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """List the libraries whose version differs from a manifest: "torch 2.12.0 (now 2.13.0)", or nothing."""
+    """Return the libraries whose versions differ from a manifest's: "torch 2.12.0 (now 2.13.0)"; empty if none do."""
     recorded, current = before.get("made_with") or {}, now.get("made_with") or {}
     return ", ".join(
         f"{name} {recorded.get(name)} (now {current[name]})" for name in current if recorded.get(name) != current[name]

@@ -22,8 +22,8 @@ def given(
 ) -> dict[str, Any]:
     """Return the settings that the user gave, from the `locals()` of a command.
 
-    `lists` names options that are comma-separated lists; `renamed` maps parameters to settings whose names Python
-    reserves. Raises UsageError for an empty list.
+    `lists` names options that are comma-separated lists; `renamed` maps parameters to settings that have the name of a
+    Python builtin. Raises UsageError for an empty list.
     """
     names = renamed or {}
     flags = {

@@ -121,7 +121,7 @@ def judged(speakers: Mapping[str, Any], code: str) -> Group:
     names = ("lines", "judged", "right", "share", "95 % interval")
     output = table(f"Speakers on version {speakers['version']}", *names, numbers=names[1:])
     kept = {"kept and good": speakers["kept"]} if speakers["kept"] else {}
-    dropped = {f"dropped rightly: {reason}": share for reason, share in speakers["dropped"].items()}
+    dropped = {f"rightly dropped: {reason}": share for reason, share in speakers["dropped"].items()}
     for name, share in {**kept, **dropped}.items():
         interval = f"{share['low']:.1%} to {share['high']:.1%}"
         output.add_row(name, f"{share['judged']:,}", f"{share['right']:,}", f"{share['share']:.1%}", interval)
@@ -143,7 +143,7 @@ def text_columns(columns: Mapping[str, int]) -> str:
 
 
 def explained(told: Sequence["Explained"]) -> Iterator[Table]:
-    """Show what would happen to each line of a text, in several tables, because Rich measures a whole table first."""
+    """Show what would happen to each line of a text, in several tables, as Rich measures each before drawing it."""
     for start in range(0, len(told), LINES_SHOWN):
         output = table("" if start else "Lines", "", "line", "identified as", "why")
         output.show_header = not start
