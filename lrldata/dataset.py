@@ -202,7 +202,7 @@ def _open_all(held: Held, names: Sequence[str], streams: ExitStack) -> Opened:
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DamagedError(f"{held.folder}: {entry['path']} is not Parquet.") from error
         if match[1] not in row_counts or columns != list(manifest["columns"]):
-            raise DamagedError(f"{held.folder}: {entry['path']} has a split or columns that {MANIFEST} does not.")
+            raise DamagedError(f"{held.folder}: {entry['path']} has a split or columns that {MANIFEST} does not list.")
         row_counts[match[1]] += rows
         stream.seek(0)
         shards.setdefault(match[1], []).append(stream)

@@ -94,7 +94,7 @@ def test_a_changed_number_is_found_though_everything_adds_up(folder: Path) -> No
     [
         ({"rows": {"train": 271, "validation": 40, "test": 35}}, "says .* rows, but there are"),
         ({"rows": {"train": 270, "validation": 41, "test": 36}}, "rows: their sum differs from the ledger"),
-        ({"columns": {"text": "String"}}, "has a split or columns that manifest.json does not"),
+        ({"columns": {"text": "String"}}, "has a split or columns that manifest.json does not list"),
         ({"outputs": []}, "says .* rows, but there are"),
         ({"history": []}, "history: List should have at least 1 item"),
         ({"version": "9.9.9"}, "version: not in the history|not in the history"),
