@@ -385,7 +385,7 @@ def test_a_folder_that_is_damaged_or_not_finished_is_not_published(
         (["--lang", "ro", "--namespace", "my-org", "--version", "1.0"], "--version"),
         (["--lang", "ro", "--namespace", "my-org", "--kind", "model"], "--kind"),
         (["--lang", "ro", "--namespace", "my-org", "--kind", "adapter"], "nothing in the workspace"),
-        (["--lang", "ro", "--namespace", "my-org", "--kind", ","], "--kind: nothing"),
+        (["--lang", "ro", "--namespace", "my-org", "--kind", ","], "--kind: no value given"),
         (["--lang", "ro", "--namespace", "my-org", "--method", "nope"], "--method"),
         (["--lang", "ro", "--namespace", "my-org", "--source", "nope"], "Available: conceptnet"),
         (["--lang", "ro", "--namespace", "x" * 95], "does not accept"),

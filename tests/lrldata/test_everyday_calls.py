@@ -71,7 +71,7 @@ def test_a_column_with_nulls_is_identified() -> None:
         with pytest.raises(UsageError, match=f"texts: {wrong} is not a text"):
             lrldata.identify(["da", wrong])  # type: ignore[list-item]
     for call in (lrldata.identify, lambda given: lrldata.explain(given, "ro")):
-        with pytest.raises(UsageError, match=r"None was given|None is not a text"):
+        with pytest.raises(UsageError, match=r"None is not a list of texts|None is not a text"):
             call(None)  # type: ignore[operator]
 
 

@@ -158,7 +158,7 @@ def test_the_words_of_the_page_can_be_translated(tmp_path: Path) -> None:
 def test_which_dataset_is_meant(workspace: Path, folder: Path) -> None:
     assert dataset_folder(folder, None, None) == folder.resolve()
     assert dataset_folder(workspace, "Romanian", "glotcc") == folder.resolve()
-    with pytest.raises(UsageError, match="has 2 datasets"):
+    with pytest.raises(UsageError, match="there are 2 datasets"):
         dataset_folder(workspace, None, None)
     with pytest.raises(UsageError, match="no such dataset"):
         dataset_folder(workspace, "mt", None)
