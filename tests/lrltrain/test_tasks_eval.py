@@ -306,9 +306,9 @@ def test_what_cannot_be_meant_is_refused(adapters: Callable[..., Path], data: Pa
     ro, ug = adapters("seq_bn", "ro"), adapters("seq_bn_inv", "ug")
     cases: list[tuple[type[LrlError], str, dict[str, Any]]] = [
         (UsageError, "--transfer-from needs --transfer-adapter", {"adapter": [ro], "transfer_from": "ug"}),
-        (UsageError, "--transfer-adapter wants", {"adapter": [ro], "transfer_adapter": ug}),
+        (UsageError, "--transfer-adapter needs", {"adapter": [ro], "transfer_adapter": ug}),
         (UsageError, "is an adapter of ro", {"adapter": [ug], "transfer_from": "ug", "transfer_adapter": ro}),
-        (UsageError, "of tasks", {"task": "pppl", "adapter": [ro], "corpus": tmp_path}),
+        (UsageError, "applies only to tasks", {"task": "pppl", "adapter": [ro], "corpus": tmp_path}),
         (UsageError, "contains duplicates", {"adapter": [ro], "seeds": [1, 1]}),
         (UsageError, "reads 256 tokens", {"baselines": ["none"], "max_length": 300}),
         (UsageError, "Nothing to score", {}),
