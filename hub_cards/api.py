@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 from hub_cards.cards.lint import is_repository
 from hub_cards.config import PushConfig, load_push_config
 from lrldata.arguments import call_of, naming_arguments, with_options
-from lrldata.engine import variables
+from lrldata.engine import environment_variables
 from lrldata.errors import UsageError
-from lrldata.folder import kept_in_place
+from lrldata.folder import prevent_exchange
 from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
 from lrldata.output import keep_out
 from lrldata.progress import Progress
-from lrldata.settings import Place, as_path
+from lrldata.settings import AnyPath, as_path
 from lrltrain.options import Method
 
 if TYPE_CHECKING:
-    from hub_cards.publish.local import Rendered
-    from hub_cards.publish.publish import Collected, Prepared, Published
+    from hub_cards.publish.local import RenderedCard
+    from hub_cards.publish.publish import Prepared, Published, UpdatedCollection
 
 PUBLIC = "https://huggingface.co"
 
@@ -48,9 +48,9 @@ class PushOptions(TypedDict, total=False):
     patience: float | None
     endpoint: str | None
     allow_http: bool | None
-    out: Place | None
+    out: AnyPath | None
     dry_run: bool | None
-    config: Place | None
+    config: AnyPath | None
     quiet: bool | None
 
 
@@ -60,7 +60,7 @@ class Pushed:
 
     prepared: "Prepared"
     repositories: "tuple[Published, ...]" = ()
-    collections: "tuple[Collected, ...]" = ()
+    collections: "tuple[UpdatedCollection, ...]" = ()
 
     def __repr__(self) -> str:
         """Return one line per repository, with the action taken or, after a dry run, planned."""
@@ -116,7 +116,7 @@ def read_settings(file: Path | None, flags: Mapping[str, Any]) -> PushConfig:
 
 def at_endpoint(settings: PushConfig) -> AbstractContextManager[None]:
     """Set the address that huggingface_hub 0.36 reads when it is imported, in place of the endpoint of each call."""
-    return variables({"HF_ENDPOINT": settings.endpoint.rstrip("/")} if settings.endpoint else {})
+    return environment_variables({"HF_ENDPOINT": settings.endpoint.rstrip("/")} if settings.endpoint else {})
 
 
 def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
@@ -128,7 +128,7 @@ def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
 
     hub = Hub((settings.endpoint or PUBLIC).rstrip("/"), allow_http=settings.allow_http)
     keep_out(hub.token or "")
-    folders = kept_in_place(artifacts_of(settings.out, settings.lang))
+    folders = prevent_exchange(artifacts_of(settings.out, settings.lang))
     with plain_client(), folders:  # publish exactly what was planned
         prepared = prepare(settings, hub, progress)
         if settings.dry_run:
@@ -137,7 +137,7 @@ def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
     return Pushed(prepared, tuple(repositories), tuple(collections))
 
 
-def render_card(path: Place, *, namespace: str = "my-org", out: Place | None = None) -> "Rendered":
+def render_card(path: AnyPath, *, namespace: str = "my-org", out: AnyPath | None = None) -> "RenderedCard":
     """Render the card of a local dataset or adapter as Markdown and as an HTML page.
 
     Args:
@@ -162,7 +162,7 @@ def render_card(path: Place, *, namespace: str = "my-org", out: Place | None = N
         return render(folder, namespace, None if out is None else as_path(out, "out"))
 
 
-def check_card(path: Place, *, namespace: str = "my-org") -> list[str]:
+def check_card(path: AnyPath, *, namespace: str = "my-org") -> list[str]:
     """Check a card against the Hub's rules, offline.
 
     Args:

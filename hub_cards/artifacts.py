@@ -22,18 +22,18 @@ from lrldata.manifest import (
     damaged,
     entries,
     fault_in,
-    from_held,
     identity,
     load_manifest,
     manifest_in,
     read_beside,
+    read_consistently,
     read_manifest,
-    understood,
+    reporting_invalid_content,
 )
-from lrldata.paths import Held, walk
+from lrldata.paths import OpenFolder, walk
 from lrldata.review.summary import summary_of
 from lrldata.versions import versions_of
-from lrldata.workspace import PATTERNS, codes_asked, source_of_adapter
+from lrldata.workspace import PATTERNS, requested_codes, source_of_adapter
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods
 
 SAMPLES = 8
@@ -82,7 +82,7 @@ class Adapter:
         return str(self.manifest["method"])
 
 
-class Ran(BaseModel):
+class RunInfo(BaseModel):
     """The contents of run.json: the duration and the hardware of the training."""
 
     seconds: FiniteFloat
@@ -213,7 +213,7 @@ def read_datasets(root: Path, code: str) -> tuple[Dataset, ...]:
 
 def artifacts_of(root: Path, lang: str | None) -> list[Path]:
     """Return the folders of datasets and adapters of the languages that `lang` names, as --lang does (None: all)."""
-    codes = set(codes_asked(lang, root)) if lang else None
+    codes = set(requested_codes(lang, root)) if lang else None
     folders = (folder for kind in (DATASET, ADAPTER) for folder in sorted(root.glob(PATTERNS[kind])))
     return [folder for folder in folders if folder.is_dir() and _concerns(folder, root, codes)]
 
@@ -226,7 +226,7 @@ def _folders(root: Path, kind: str, languages: Collection[str] | None) -> Iterat
                 manifest = load_manifest(folder, kind)
             except DamagedError as error:
                 raise DamagedError(error.message, "Build the folder again, or move it away.") from error
-            with understood(folder):
+            with reporting_invalid_content(folder):
                 code = folder.relative_to(root).parts[1] if kind == SCORES else manifest["language"]["code"]
             if code != folder.relative_to(root).parts[1] or (kind == DATASET and manifest["source"] != folder.name):
                 raise StorageError(
@@ -257,7 +257,7 @@ def read_adapter(folder: Path) -> Adapter:
     """Read an adapter's folder. Raises StorageError if it is not finished or a file does not match the manifest."""
     hint = "Train it again with `lrltrain fit --overwrite`."
     try:
-        return from_held(folder, _adapter_in)
+        return read_consistently(folder, _adapter_in)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StorageError(
             f"{folder}: no finished adapter in this folder.", "Train one with `lrltrain fit`."
@@ -266,7 +266,7 @@ def read_adapter(folder: Path) -> Adapter:
         raise DamagedError(error.message, hint) from error
 
 
-def _adapter_in(held: Held) -> Adapter:
+def _adapter_in(held: OpenFolder) -> Adapter:
     folder, manifest = held.folder, manifest_in(held, ADAPTER)
     for _ in walk(folder):  # raises an error for links, which are not allowed
         pass
@@ -276,10 +276,10 @@ def _adapter_in(held: Held) -> Adapter:
     return Adapter(folder, manifest, identity(folder, manifest), held.read(MANIFEST), _run_in(held))
 
 
-def _run_in(held: Held) -> Mapping[str, Any]:
+def _run_in(held: OpenFolder) -> Mapping[str, Any]:
     """Return the duration and the hardware of the training from run.json; empty if it cannot be read."""
     try:
-        return Ran.model_validate_json(held.read("run.json")).model_dump()
+        return RunInfo.model_validate_json(held.read("run.json")).model_dump()
     except (FileNotFoundError, ValidationError):
         return {}
 
@@ -296,7 +296,7 @@ def _scores(root: Path, adapters: Collection[str]) -> Iterator[Score]:
         result = read_beside(folder, file.name)
         if result is None:
             continue  # only a base model, or interrupted: the likelihoods exist, and `eval` writes the rest
-        with understood(folder):
+        with reporting_invalid_content(folder):
             computed = read_likelihoods(folder).perplexity(manifest["settings"]["formula"])
             if abs(result["after"]["value"] / computed - 1) > TOLERANCE:
                 raise StorageError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lrldata.manifest import understood
+from lrldata.manifest import reporting_invalid_content
 from lrltrain.evaluation.record import OF_TASK
 from lrltrain.reporting.cells import read_cells
 from lrltrain.reporting.current import current_runs
@@ -33,7 +33,7 @@ def read_task_scores(root: Path, adapters: Collection[str]) -> dict[str, tuple[T
 
     If any of the adapters has scores, all scores of the workspace are computed, as p is corrected for all comparisons.
     """
-    with understood(root):
+    with reporting_invalid_content(root):
         if not any(_owner([run.manifest]) in adapters for run in current_runs(root)[0]):
             return {}
         cells = read_cells(root)

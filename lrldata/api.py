@@ -12,13 +12,13 @@ from lrldata.language import Language, as_typed, find, parse
 from lrldata.language import languages as table
 from lrldata.progress import Progress
 from lrldata.remote import as_folder, is_remote, opened
-from lrldata.settings import Place, as_path, joined
+from lrldata.settings import AnyPath, as_path, joined
 from lrldata.web.config import WebConfig, is_web, load_web_config
 from lrldata.workspace import Dataset, dataset_path
 
 if TYPE_CHECKING:
     from lrldata.langid import Prediction
-    from lrldata.web.explain import Explained
+    from lrldata.web.explain import ExplainedLine
 
 Several = list[Any] | tuple[Any, ...] | Iterator[Any]  # language codes, names or Language objects
 
@@ -27,38 +27,38 @@ class BuildOptions(TypedDict, total=False):
     """The options of `lrldata build` as keyword arguments; options that are left out keep their defaults."""
 
     source: Literal["conceptnet", "glotcc", "web"] | None
-    input: Place | None
+    input: AnyPath | None
     documents: Literal["paragraphs", "lines"] | None
     revision: str | None
     text_column: str | None
     url_column: str | None
-    lid: Place | None
-    protect: Sequence[Place] | None
+    lid: AnyPath | None
+    protect: Sequence[AnyPath] | None
     benchmarks: bool | None
     unit: Literal["sentences", "lines", "documents"] | None
     skip_bad: bool | None
-    verdicts: Place | None
+    verdicts: AnyPath | None
     handles: bool | None
     workers: int | None
     memory: int | None
-    scratch: Place | None
+    scratch: AnyPath | None
     max_bytes: int | None
-    dump: Place | None
+    dump: AnyPath | None
     dump_sha256: str | None
-    conceptnet_db: Place | None
-    index: Place | None
+    conceptnet_db: AnyPath | None
+    index: AnyPath | None
     sample: bool | None
-    templates: Place | None
+    templates: AnyPath | None
     edges: Literal["any", "start", "target"] | None
     min_weight: float | None
     scripts: str | Sequence[str] | None
     split: Literal["pair", "random"] | None
     seed: int | None
     max_rejected: float | None
-    out: Place | None
-    cache: Place | None
+    out: AnyPath | None
+    cache: AnyPath | None
     force: bool | None
-    config: Place | None
+    config: AnyPath | None
     quiet: bool | None
 
 
@@ -131,7 +131,7 @@ def build_datasets(settings: BuildConfig | WebConfig, out: str | None, progress:
         return build(resolved, progress)
 
 
-def open_dataset(path: Place) -> Dataset:
+def open_dataset(path: AnyPath) -> Dataset:
     """Open a dataset folder and check each of its files against the manifest.
 
     Args:
@@ -192,7 +192,9 @@ def find_language(name: str | Language) -> Language:
     return find(name)
 
 
-def identify(texts: Iterable[str | None], *, lid: Place = "compact", cache: Place | None = None) -> "list[Prediction]":
+def identify(
+    texts: Iterable[str | None], *, lid: AnyPath = "compact", cache: AnyPath | None = None
+) -> "list[Prediction]":
     """Identify the language of each text.
 
     Args:
@@ -230,11 +232,11 @@ def explain(
     text: str,
     lang: str | Language,
     *,
-    lid: Place = "compact",
+    lid: AnyPath = "compact",
     scripts: str | Sequence[str] | None = None,
     documents: str = "page",
-    cache: Place | None = None,
-) -> "list[Explained]":
+    cache: AnyPath | None = None,
+) -> "list[ExplainedLine]":
     """Explain, line by line, what the cleaning of web text would do with a text, and why.
 
     Args:
@@ -260,7 +262,7 @@ def explain(
     """
     from lrldata.web.explain import as_documents  # noqa: PLC0415
     from lrldata.web.explain import explain as explain_text  # noqa: PLC0415
-    from lrldata.web.scripts import scripts_asked  # noqa: PLC0415
+    from lrldata.web.scripts import requested_scripts  # noqa: PLC0415
 
     if not isinstance(text, str) or not text.strip():
         raise UsageError(f"text: {text!r:.60} is not a text.", "Give one text.")
@@ -272,12 +274,12 @@ def explain(
             raise UsageError(
                 f"scripts: {scripts!r:.60} is not a script.", 'Give a script such as "Latn", or a list of scripts.'
             )
-        selected = scripts_asked(language, as_typed(lang), listed)
+        selected = requested_scripts(language, as_typed(lang), listed)
         unit = as_documents(documents)
         folder = None if cache is None else as_path(cache, "cache")
         return explain_text(text, language, _model(lid), folder, scripts=selected, documents=unit)
 
 
-def _model(lid: Place) -> str:
+def _model(lid: AnyPath) -> str:
     """Return the name or path of a language identification model. Raises UsageError."""
     return lid if isinstance(lid, str) else str(as_path(lid, "lid"))

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from lrldata.errors import LrlError, StorageError, UsageError
 from lrldata.output import WORDED
 from lrldata.progress import Progress
-from lrldata.settings import as_path, located
+from lrldata.settings import as_path, unwrap_path
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -60,7 +60,7 @@ def call_of(known: type[Any], options: Mapping[str, Any], **flags: Any) -> Call:
 
 def plain(value: Any) -> Any:
     """Convert an argument to the form of settings: arrays and iterables to lists, objects with a path to that path."""
-    value = located(value)
+    value = unwrap_path(value)
     if hasattr(value, "tolist") and hasattr(value, "dtype"):  # an array or number of NumPy
         return value.tolist()
     return [plain(item) for item in value] if is_several(value) else value
@@ -80,7 +80,7 @@ def _is_list(annotation: Any) -> bool:
 
 def as_text(path: Any, name: str) -> str:
     """Return a path as text. Raises UsageError if it is not a path."""
-    path = located(path)
+    path = unwrap_path(path)
     if not isinstance(path, str | PathLike) or isinstance(fspath(path), bytes):
         raise UsageError(f"{name}: {path!r} is not a path.", "Give a text or a pathlib.Path.")
     return str(path)

@@ -23,13 +23,13 @@ from lrldata.manifest import (
     fault_of,
     file_entry,
     fingerprint,
-    from_held,
     kind_of,
     manifest_in,
+    read_consistently,
     read_manifest,
     write_manifest,
 )
-from lrldata.paths import Held
+from lrldata.paths import OpenFolder
 from lrldata.split import SPLITS
 
 CARD, SAMPLES = "README.md", "samples.json"  # kept and dropped rows for the report; not published
@@ -122,7 +122,7 @@ def _next_version(
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenDataset:
     """A dataset that has been checked: its manifest, its open shards by split, and the requested other files.
 
     All of them belong to one build, even if the folder is rebuilt meanwhile. The shards are closed when this object is
@@ -158,13 +158,13 @@ def open_dataset(folder: Path) -> tuple[dict[str, Any], pl.LazyFrame]:
     return opened.manifest, opened.rows()
 
 
-def open_shards(folder: Path, *names: str) -> Opened:
+def open_shards(folder: Path, *names: str) -> OpenDataset:
     """Open and check a dataset folder; `names` are other files to read if the folder has them.
 
     Raises StorageError if the folder is unfinished, or if its bytes or rows differ from the manifest.
     """
     try:
-        return from_held(folder, partial(_open, names=names))
+        return read_consistently(folder, partial(_open, names=names))
     except (FileNotFoundError, NotADirectoryError) as error:
         folders = sorted(path.parent for path in folder.glob(f"**/{MANIFEST}"))
         datasets = ", ".join(islice((str(candidate) for candidate in folders if kind_of(candidate) == DATASET), 3))
@@ -179,12 +179,12 @@ def _close(streams: Iterable[BufferedReader]) -> None:
         stream.close()
 
 
-def _open(held: Held, names: Sequence[str]) -> Opened:
+def _open(held: OpenFolder, names: Sequence[str]) -> OpenDataset:
     with ExitStack() as opened:
         return _open_all(held, names, opened)
 
 
-def _open_all(held: Held, names: Sequence[str], streams: ExitStack) -> Opened:
+def _open_all(held: OpenFolder, names: Sequence[str], streams: ExitStack) -> OpenDataset:
     """Open and check all files of a folder; `streams` closes them unless every check passes."""
     manifest = manifest_in(held, DATASET)
     shards: dict[str, list[BufferedReader]] = {}
@@ -215,10 +215,10 @@ def _open_all(held: Held, names: Sequence[str], streams: ExitStack) -> Opened:
         with suppress(FileNotFoundError):
             files[name] = held.read(name)
     streams.pop_all()
-    return Opened(manifest, {split: shards[split] for split in SPLITS if split in shards}, files)
+    return OpenDataset(manifest, {split: shards[split] for split in SPLITS if split in shards}, files)
 
 
-def _is_missing(held: Held, name: str) -> bool:
+def _is_missing(held: OpenFolder, name: str) -> bool:
     try:
         held.open(name).close()
     except FileNotFoundError:
@@ -226,7 +226,7 @@ def _is_missing(held: Held, name: str) -> bool:
     return False
 
 
-def _open_checked(held: Held, entry: Mapping[str, Any]) -> BufferedReader:
+def _open_checked(held: OpenFolder, entry: Mapping[str, Any]) -> BufferedReader:
     try:
         stream = held.open(entry["path"])
     except FileNotFoundError as error:

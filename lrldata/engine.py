@@ -23,18 +23,18 @@ from lrldata.errors import LrlError
 from lrldata.imports import many_imports
 from lrldata.threads import cores
 
-__all__ = ["AHEAD", "APART", "SOURCES", "WorkerPool", "cores", "start_pool", "variables"]
+__all__ = ["AHEAD", "SAFE_PATH", "SOURCES", "WorkerPool", "cores", "environment_variables", "start_pool"]
 
 Result = TypeVar("Result")
 AHEAD = 2  # tasks submitted per process, so that the next one is waiting when one ends
-APART = {"PYTHONSAFEPATH": "1"}  # keeps Python from importing from the current folder
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # keeps Python from importing from the current folder
 SOURCES = Path(__file__).resolve().parents[1]  # the folder that this package was imported from
 _PROCESS_LOCK = RLock()  # for changes to state of the whole process
 _VALUES: dict[str, list[str | None]] = {}  # temporary variables: the previous value, then each thread's
 
 
 @contextmanager
-def variables(wanted: dict[str, str]) -> Iterator[None]:
+def environment_variables(wanted: dict[str, str]) -> Iterator[None]:
     """Set environment variables for processes that are started meanwhile; they read them at startup."""
     with _PROCESS_LOCK:
         for name, value in wanted.items():
@@ -65,7 +65,7 @@ def start_pool(processes: int, *modules: str) -> ProcessPoolExecutor:
 
     Each begins by importing these modules.
     """
-    with variables(APART):  # multiprocessing starts its resource tracker here
+    with environment_variables(SAFE_PATH):  # multiprocessing starts its resource tracker here
         return ProcessPoolExecutor(processes, _IsolatedContext(), _initialize, modules)
 
 
@@ -74,9 +74,12 @@ class _Process(SpawnProcess):
 
     def start(self) -> None:
         """Start without the current folder, and without rerunning the script that started this process."""
-        with _PROCESS_LOCK, variables({"POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", "1")} | APART):
+        with (
+            _PROCESS_LOCK,
+            environment_variables({"POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", "1")} | SAFE_PATH),
+        ):
             path, script = sys.path, sys.modules["__main__"]
-            sys.path, sys.modules["__main__"] = searched(path), ModuleType("__main__")
+            sys.path, sys.modules["__main__"] = module_search_path(path), ModuleType("__main__")
             try:
                 super().start()
             finally:
@@ -87,7 +90,7 @@ class _IsolatedContext(SpawnContext):
     Process = _Process
 
 
-def searched(path: list[str]) -> list[str]:
+def module_search_path(path: list[str]) -> list[str]:
     """Return the module search path without the current folder, unless our own sources are in that folder."""
     current = Path.cwd()
     if current == SOURCES:

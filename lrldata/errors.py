@@ -45,7 +45,7 @@ class InputError(LrlError):
     """The input is damaged or of the wrong kind."""
 
 
-class NothingError(InputError):
+class NoDataError(InputError):
     """There is no data for a language: no input, or no line that was kept. Other languages may have some."""
 
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lrldata.errors import StorageError
-from lrldata.locks import EXCLUSIVE, SHARED, waited
+from lrldata.locks import EXCLUSIVE, SHARED, wait_for_lock
 from lrldata.locks import lock as lock_file
 from lrldata.output import note
 from lrldata.paths import inside, remove, remove_tree, walk
@@ -47,7 +47,7 @@ def _take_lock(folder: Path, stack: ExitStack, *, to_read: bool) -> bool:
     locks = folder.parent / LOCKS
     try:
         locks.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(waited(locks / f"{folder.name}.lock", f"{folder}: another process is building it"))
+        stack.enter_context(wait_for_lock(locks / f"{folder.name}.lock", f"{folder}: another process is building it"))
     except OSError as error:
         if not to_read or not folder.is_dir() or (error.errno != errno.EROFS and os.access(folder.parent, os.W_OK)):
             raise
@@ -73,7 +73,7 @@ def remove_unfinished(folder: Path) -> None:
 
 
 @contextmanager
-def kept_in_place(folders: Iterable[Path]) -> Iterator[None]:
+def prevent_exchange(folders: Iterable[Path]) -> Iterator[None]:
     """Prevent these folders from being exchanged meanwhile: finished builds wait. Several pushes can do so at once.
 
     A workspace that this user cannot write to is not locked, because the user cannot exchange anything in it either.
@@ -144,7 +144,7 @@ def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str 
     e.g. `a dataset`. `keeps` is a subfolder of the old folder, which is copied to the new one at the moment of the
     exchange.
     """
-    refuse_strangers(folder, is_own, what)
+    refuse_foreign_files(folder, is_own, what)
     partial = _partial(folder)
     partial.mkdir(parents=True)
     yield partial
@@ -164,7 +164,7 @@ def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str 
     remove_tree(_old(folder))
 
 
-def refuse_strangers(folder: Path, is_own: Callable[[str], bool], what: str) -> None:
+def refuse_foreign_files(folder: Path, is_own: Callable[[str], bool], what: str) -> None:
     """Raise StorageError if a folder has files that are not the artifact's own; system files are ignored."""
     names = (path.relative_to(folder).as_posix() for path in walk(folder))
     if strangers := [name for name in names if not is_own(name) and not _SYSTEM_FILES.search(name)]:

@@ -61,7 +61,7 @@ def lock(descriptor: int, path: Path, how: int = EXCLUSIVE, *, wait: bool = Fals
 
 
 @contextmanager
-def waited(path: Path, why: str) -> Iterator[None]:
+def wait_for_lock(path: Path, why: str) -> Iterator[None]:
     """Hold a lock file; if another process holds it, print a warning and wait."""
     try:
         held = Lock(path)

@@ -27,7 +27,7 @@ from lrldata.errors import StorageError, one_line
 from lrldata.folder import is_exchanged
 from lrldata.manifest_schema import ADAPTER, DATASET, INDEX, SCHEMAS, SCORES
 from lrldata.output import note, redacted
-from lrldata.paths import Held, find, remove, state_of
+from lrldata.paths import OpenFolder, find, remove, state_of
 
 __all__ = ["ADAPTER", "DATASET", "INDEX", "MANIFEST", "SCORES"]
 
@@ -144,7 +144,7 @@ def read_sealed(data: bytes, where: Path) -> dict[str, Any]:
 def read_beside(folder: Path, name: str) -> dict[str, Any] | None:
     """Return a sealed JSON object in a folder; None if there is none. Raises DamagedError, PathError."""
     try:
-        return read_sealed(from_held(folder, lambda held: held.read(name)), folder / name)
+        return read_sealed(read_consistently(folder, lambda held: held.read(name)), folder / name)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -178,7 +178,7 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any] | None:
 def kind_of(folder: Path) -> str | None:
     """Return the kind that a manifest states, whether or not it is damaged; None if there is no manifest."""
     try:
-        with Held(folder) as held:
+        with OpenFolder(folder) as held:
             kind = json.loads(held.read(MANIFEST)).get("kind")
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -189,10 +189,10 @@ def kind_of(folder: Path) -> str | None:
 
 def load_manifest(folder: Path, kind: str) -> dict[str, Any]:
     """Return the manifest of an artifact of this kind. Raises DamagedError, FileNotFoundError if there is none."""
-    return from_held(folder, lambda held: manifest_in(held, kind))
+    return read_consistently(folder, lambda held: manifest_in(held, kind))
 
 
-def manifest_in(held: Held, kind: str) -> dict[str, Any]:
+def manifest_in(held: OpenFolder, kind: str) -> dict[str, Any]:
     """Return the manifest in an open folder. Raises FileNotFoundError, DamagedError."""
     path = held.folder / MANIFEST
     value = read_sealed(held.read(MANIFEST), path)
@@ -208,7 +208,7 @@ def manifest_in(held: Held, kind: str) -> dict[str, Any]:
     return value
 
 
-def from_held(folder: Path, read: Callable[[Held], Read]) -> Read:
+def read_consistently(folder: Path, read: Callable[[OpenFolder], Read]) -> Read:
     """Open a folder and read from it with `read`; if another folder takes its place meanwhile, read that one instead.
 
     All that is read comes from one build. Raises FileNotFoundError if there is no folder, and whatever `read` raises.
@@ -217,7 +217,7 @@ def from_held(folder: Path, read: Callable[[Held], Read]) -> Read:
         if attempt:
             time.sleep(PAUSE)
         try:
-            opened = Held(folder)
+            opened = OpenFolder(folder)
         except FileNotFoundError:
             if is_exchanged(folder) or folder.exists():  # in this order, because an exchange may end in between
                 continue
@@ -258,7 +258,7 @@ def damaged(folder: Path, manifest: Mapping[str, Any], spared: Collection[str] =
     Raises PathError for links.
     """
     try:
-        with Held(folder) as held:
+        with OpenFolder(folder) as held:
             for entry in entries(manifest):
                 is_absent = entry["path"] in spared and find(folder, entry["path"]) is None
                 if not is_absent and (fault := fault_in(held, entry)):
@@ -267,7 +267,7 @@ def damaged(folder: Path, manifest: Mapping[str, Any], spared: Collection[str] =
         yield "the folder is missing"
 
 
-def fault_in(held: Held, entry: Mapping[str, Any]) -> str:
+def fault_in(held: OpenFolder, entry: Mapping[str, Any]) -> str:
     """Return what is wrong with a file of a folder, compared with its manifest entry; empty if nothing is."""
     try:
         with held.open(entry["path"]) as stream:
@@ -308,7 +308,7 @@ def _xxh3_in_run(file: Path, *_state: object) -> str:
 
 
 @contextmanager
-def understood(path: Path) -> Iterator[None]:
+def reporting_invalid_content(path: Path) -> Iterator[None]:
     """Report the folder whose content is invalid, e.g. after manual edits. Raises StorageError."""
     try:
         yield

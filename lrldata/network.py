@@ -61,7 +61,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 @contextmanager
-def reached(what: str, hint: str) -> Iterator[None]:
+def network_errors(what: str, hint: str) -> Iterator[None]:
     """Turn a network failure into a DownloadError that names what was requested."""
     try:
         yield

@@ -112,7 +112,7 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class Held:
+class OpenFolder:
     """An open folder, whose files stay available even if another folder takes its place meanwhile.
 
     Each name is opened relative to the open folder, part by part and through no link, so that exchanges between a check

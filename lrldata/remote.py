@@ -16,8 +16,8 @@ import fsspec  # type: ignore[import-untyped]
 from platformdirs import user_cache_path
 
 from lrldata.errors import StorageError, UsageError, one_line
-from lrldata.folder import kept_in_place
-from lrldata.locks import waited
+from lrldata.folder import prevent_exchange
+from lrldata.locks import wait_for_lock
 from lrldata.manifest import MANIFEST, DamagedError, fingerprint, read_beside, sealed, write_json
 from lrldata.output import keep_out_of, redact
 from lrldata.paths import find, inside, is_safe, remove, safe_name, walk
@@ -154,7 +154,7 @@ class Mirror:
                 # Files that others added to an artifact stay; a report is not an artifact, and is replaced as a whole.
                 gone = {name for name in gone if name in state or _artifact_of(name, folders) is None}
                 touched = {folder for name in changed | gone if (folder := _artifact_of(name, folders)) is not None}
-                with kept_in_place(self.folder / folder for folder in touched):
+                with prevent_exchange(self.folder / folder for folder in touched):
                     send_all = commit if self.is_hub else put
                     send_all(self, changed, gone, touched, state)
 
@@ -203,7 +203,7 @@ class Mirror:
     def _transferring(self) -> Iterator[State]:
         """Lock the mirror during a transfer, and save what is known of each file even if the transfer fails."""
         with (
-            waited(self.folder / LOCK, f"{self.url}: another process is transferring its files"),
+            wait_for_lock(self.folder / LOCK, f"{self.url}: another process is transferring its files"),
             _translate_errors(self.url),
         ):
             state = self._state()

@@ -21,7 +21,7 @@ State = dict[str, list[Any]]  # per file, what the store says of it, and its siz
 HUB_TRIES = 5  # attempts at a commit if another one came first
 
 
-class Mirrored(Protocol):
+class WorkspaceMirror(Protocol):
     """A local folder that mirrors a workspace on a store; see remote.Mirror."""
 
     @property
@@ -45,7 +45,7 @@ class Mirrored(Protocol):
 
 
 def put(
-    mirror: Mirrored, changed: AbstractSet[str], gone: AbstractSet[str], homes: AbstractSet[str], state: State
+    mirror: WorkspaceMirror, changed: AbstractSet[str], gone: AbstractSet[str], homes: AbstractSet[str], state: State
 ) -> None:
     """Send file by file: first the files that manifests name, then the manifests; delete last."""
     with ExitStack() as stack:
@@ -62,7 +62,7 @@ def put(
             state.pop(name, None)
 
 
-def _send_file(mirror: Mirrored, name: str, state: State, leases: Iterable[Lease]) -> list[Any]:
+def _send_file(mirror: WorkspaceMirror, name: str, state: State, leases: Iterable[Lease]) -> list[Any]:
     """Send a file, verify what arrived, and return its entry in the state."""
     for lease in leases:
         lease.renew()
@@ -82,7 +82,7 @@ def _send_file(mirror: Mirrored, name: str, state: State, leases: Iterable[Lease
     return [mark_of(info), *before]
 
 
-def _is_same(mirror: Mirrored, path: str, file: Path, info: dict[str, Any]) -> bool:
+def _is_same(mirror: WorkspaceMirror, path: str, file: Path, info: dict[str, Any]) -> bool:
     """Return whether an object has the bytes of a file; by its MD5 if the store reports that."""
     etag = str(info.get("ETag") or "").strip('"')
     if len(etag) != 32:  # not the MD5 of the whole, as for an object in several parts
@@ -94,7 +94,7 @@ def _is_same(mirror: Mirrored, path: str, file: Path, info: dict[str, Any]) -> b
     )  # for an encrypted object, the ETag is the MD5 of something else
 
 
-def _unless_changed(mirror: Mirrored, name: str, state: State) -> dict[str, str]:
+def _unless_changed(mirror: WorkspaceMirror, name: str, state: State) -> dict[str, str]:
     """Return arguments that make S3 refuse to overwrite an object that is not the one last seen."""
     if "s3" not in mirror.store.protocol:
         return {}
@@ -103,7 +103,7 @@ def _unless_changed(mirror: Mirrored, name: str, state: State) -> dict[str, str]
     return {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
 
 
-def _refuse_changed(mirror: Mirrored, home: str, state: State) -> None:
+def _refuse_changed(mirror: WorkspaceMirror, home: str, state: State) -> None:
     """Raise StorageError if an artifact's manifest is not the one that was fetched."""
     name = f"{home}/{MANIFEST}"
     entry, mark = state.get(name), mirror.listing(home).get(name)
@@ -121,7 +121,7 @@ def _refuse_changed(mirror: Mirrored, home: str, state: State) -> None:
 
 
 def commit(
-    mirror: Mirrored, changed: AbstractSet[str], gone: AbstractSet[str], homes: AbstractSet[str], state: State
+    mirror: WorkspaceMirror, changed: AbstractSet[str], gone: AbstractSet[str], homes: AbstractSet[str], state: State
 ) -> None:
     """Send everything to the Hub in one commit, which is applied completely or not at all."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi  # noqa: PLC0415 -- slow

@@ -18,7 +18,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # one slash is left in a Path of an address
 
 
-def on_this_machine(given: Any) -> Any:
+def as_local_path(given: Any) -> Any:
     """Resolve a local path: ~ is the user's folder, file:// is removed. Raises ValueError for any other address."""
     if not isinstance(given, str | Path):
         return given  # pydantic reports its type
@@ -28,7 +28,7 @@ def on_this_machine(given: Any) -> Any:
     return Path(unquote("/" + str(given)[address.end() :]) if address else given).expanduser()
 
 
-class Located(Protocol):
+class HasPath(Protocol):
     """Anything with a folder: a dataset, an adapter, a workspace."""
 
     @property
@@ -36,10 +36,10 @@ class Located(Protocol):
         """Return the folder."""
 
 
-Place = str | Path | Located  # what functions accept as a path
+AnyPath = str | Path | HasPath  # what functions accept as a path
 
 
-def located(given: Any) -> Any:
+def unwrap_path(given: Any) -> Any:
     """Return the path of an object that has a folder; anything else unchanged."""
     path = getattr(given, "path", None)
     return path if isinstance(path, Path) else given
@@ -50,11 +50,11 @@ def as_path(given: object, name: str = "") -> Path:
 
     Raises UsageError.
     """
-    given, prefix = located(given), f"{name}: " if name else ""
+    given, prefix = unwrap_path(given), f"{name}: " if name else ""
     if not isinstance(given, str | PathLike):
         raise UsageError(f"{prefix}{given!r:.60} is not a path.", "Name a file or folder.")
     try:
-        return Path(on_this_machine(str(Path(given)) if isinstance(given, PathLike) else given))
+        return Path(as_local_path(str(Path(given)) if isinstance(given, PathLike) else given))
     except (ValueError, RuntimeError) as error:  # an address, or ~ of an unknown user
         raise UsageError(f"{prefix}{given}: {str(error).rstrip('.')}.") from error
 
@@ -65,7 +65,7 @@ def path_or_id(given: Any) -> Any:
     Raises ValueError for a Path that does not exist, because it cannot be an id.
     """
     if str(given).startswith("file:/"):
-        return str(on_this_machine(given))
+        return str(as_local_path(given))
     if isinstance(given, Path) and not given.expanduser().exists():
         raise ValueError(f"{given}: no such file or folder")
     return str(Path(given).expanduser()) if isinstance(given, Path) or str(given).startswith("~/") else given
@@ -83,7 +83,7 @@ def joined(given: Any) -> Any:
 
 
 Listed = Annotated[str, BeforeValidator(joined)]
-LocalPath = Annotated[Path, BeforeValidator(on_this_machine)]
+LocalPath = Annotated[Path, BeforeValidator(as_local_path)]
 PathOrId = Annotated[str, BeforeValidator(path_or_id)]  # a folder, a file, or an id on the Hub
 
 

@@ -23,7 +23,7 @@ from lrldata.language import Language, find, find_recorded, parse
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES
 from lrldata.paths import is_safe, safe_name
-from lrldata.settings import Place, as_path
+from lrldata.settings import AnyPath, as_path
 
 if TYPE_CHECKING:
     import polars as pl
@@ -92,7 +92,7 @@ def finished(workspace: Path, kind: str) -> list[Path]:
     return [folder for folder in find_folders(workspace, kind) if (folder / MANIFEST).is_file()]
 
 
-def codes_asked(typed: str, workspace: Path) -> list[str]:
+def requested_codes(typed: str, workspace: Path) -> list[str]:
     """Return the codes of a `--lang` value; languages in the workspace may be unknown. Raises LanguageError."""
     codes: dict[str, None] = {}
     for part in filter(None, map(str.strip, typed.split(","))):
@@ -119,7 +119,7 @@ class Dataset:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Place) -> "Dataset":
+    def open(cls, path: AnyPath) -> "Dataset":
         """Open a dataset folder and check it against its manifest. Raises StorageError."""
         folder = as_path(path, "path")
         manifest, _ = _open_in_session(folder)
@@ -153,7 +153,7 @@ class Dataset:
         files = {split: f"{folder}/data/{split}-*.parquet" for split, rows in manifest["rows"].items() if rows}
         return load_dataset("parquet", data_files=files)
 
-    def report(self, out: Place | None = None) -> Path:
+    def report(self, out: AnyPath | None = None) -> Path:
         """Write a page that shows what was kept, what was dropped and why. Raises StorageError."""
         from lrldata.report.page import write_report  # noqa: PLC0415
 
@@ -211,7 +211,7 @@ class Workspace:
         return finished(self.root, SCORES) + runs
 
 
-def open_workspace(path: Place = "lrl-workspace") -> Workspace:
+def open_workspace(path: AnyPath = "lrl-workspace") -> Workspace:
     """Open a workspace. Raises StorageError if the folder does not exist.
 
     Example:

@@ -11,7 +11,7 @@ from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
 from lrldata.manifest import MANIFEST
-from lrldata.settings import Place, as_path, read_toml
+from lrldata.settings import AnyPath, as_path, read_toml
 from lrldata.workspace import ADAPTERS, DATASETS, Dataset
 from lrltrain.config import load_eval_config, load_fit_configs
 from lrltrain.options import EvalOptions, FitOptions, PromptOptions
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from lrltrain.evaluation.score_tasks import TaskScore
     from lrltrain.evaluation.score_text import Score
     from lrltrain.fitting.plan import Adapter
-    from lrltrain.reporting.report import Reported
+    from lrltrain.reporting.report import Report
 
 
-Data = Dataset | Language | Place
+Data = Dataset | Language | AnyPath
 Several = list[Any] | tuple[Any, ...] | Iterator[Any]  # of Data
 
 
@@ -84,13 +84,13 @@ def fit(data: Any, **options: Any) -> Any:
             raise UsageError("the options select several adapters.", "Pass a list as `data`; fit then returns a list.")
         with many_imports("train"):
             from lrltrain.fitting.groups import fit_all  # noqa: PLC0415 -- imports torch
-            from lrltrain.session import undisturbed  # noqa: PLC0415
-        with undisturbed():
+            from lrltrain.session import isolated_session  # noqa: PLC0415
+        with isolated_session():
             adapters = fit_all(settings, calls[0].progress) if calls else []
     return adapters if is_list else adapters[0]
 
 
-def _data_options(data: Dataset | Language | Place, options: Mapping[str, Any]) -> dict[str, Any]:
+def _data_options(data: Dataset | Language | AnyPath, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that select the training data."""
     if isinstance(data, Language):
         return {"lang": data.code}
@@ -109,7 +109,7 @@ def _data_options(data: Dataset | Language | Place, options: Mapping[str, Any]) 
     return {"lang": data.language.code, "dataset": str(data.path)} | source
 
 
-def _workspace_option(data: Dataset | Language | Place) -> dict[str, Any]:
+def _workspace_option(data: Dataset | Language | AnyPath) -> dict[str, Any]:
     """Return the option `out` for the workspace that contains a dataset; empty if no workspace does."""
     if isinstance(data, Language):
         return {}
@@ -138,7 +138,7 @@ def _set_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 @with_options(EvalOptions)
 def evaluate(
-    adapter: "Adapter | Place | Iterable[Adapter | str | Path] | None" = None, **options: Unpack[EvalOptions]
+    adapter: "Adapter | AnyPath | Iterable[Adapter | str | Path] | None" = None, **options: Unpack[EvalOptions]
 ) -> Scores:
     """Measure adapters: perplexity with and without them, or the score of a task learned on top of them.
 
@@ -204,7 +204,7 @@ def _language_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: as_typed(options[key]) for key in ("lang", "transfer_from") if options.get(key) is not None}
 
 
-def _measured(adapters: "Sequence[Adapter | Place]", options: dict[str, Any]) -> Scores:
+def _measured(adapters: "Sequence[Adapter | AnyPath]", options: dict[str, Any]) -> Scores:
     """Measure adapters on the same data. Raises LrlError if the data, model or an adapter cannot be used."""
     if not isinstance(data := options.get("data"), str | Path | None):
         raise UsageError(f"data: {data!r:.60} is not a path.", "Give a dataset, a path or an id on the Hub.")
@@ -213,8 +213,8 @@ def _measured(adapters: "Sequence[Adapter | Place]", options: dict[str, Any]) ->
         settings = load_eval_config(call.config, call.flags)
         with many_imports("train"):
             from lrltrain.evaluation.measure import measure  # noqa: PLC0415 -- imports torch
-            from lrltrain.session import undisturbed  # noqa: PLC0415
-        with undisturbed():
+            from lrltrain.session import isolated_session  # noqa: PLC0415
+        with isolated_session():
             tasks, texts = measure(settings, call.progress)
     return Scores(tuple(texts), tuple(tasks))
 
@@ -245,12 +245,12 @@ def prompt(lang: str | Language | list[str] | list[Language], **options: Unpack[
         with many_imports("train"):
             from lrltrain.evaluation.score_tasks import TaskScore  # noqa: PLC0415 -- imports torch
             from lrltrain.prompting.prompt import prompt as ask  # noqa: PLC0415
-            from lrltrain.session import undisturbed  # noqa: PLC0415
-        with undisturbed():
+            from lrltrain.session import isolated_session  # noqa: PLC0415
+        with isolated_session():
             return Scores(tasks=tuple(TaskScore((run,)) for run in ask(settings, call.progress)))
 
 
-def report(workspace: Place = "lrl-workspace", *, out: Place | None = None, against: str | None = None) -> "Reported":
+def report(workspace: AnyPath = "lrl-workspace", *, out: AnyPath | None = None, against: str | None = None) -> "Report":
     """Write the results of a workspace as tables (Markdown, CSV, LaTeX), plots (SVG) and one HTML page.
 
     Args:

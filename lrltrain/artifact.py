@@ -26,7 +26,7 @@ from lrldata.manifest import (
     write_manifest,
 )
 from lrldata.output import note
-from lrldata.paths import Held, remove, walk
+from lrldata.paths import OpenFolder, remove, walk
 from lrltrain.curve import draw_losses
 from lrltrain.models import quiet
 from lrltrain.modules.reference import REFERENCE
@@ -87,7 +87,7 @@ def owned_by(folder: Path) -> Callable[[str], bool]:
 def _damaged_manifest(folder: Path) -> dict[str, Any]:
     """Return a manifest that fails validation but lists its outputs, so that its adapter can be replaced; else {}."""
     try:
-        with Held(folder) as files:
+        with OpenFolder(folder) as files:
             manifest = json.loads(files.read(MANIFEST))
         return manifest if all(isinstance(entry["path"], str) for entry in manifest["outputs"]) else {}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

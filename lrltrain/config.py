@@ -33,12 +33,23 @@ Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 ADAPTER_RATE, FULL_RATE = 5e-4, 5e-5
 EVAL_BLOCKS = 1_000  # limits validation, which for 100 MB of text would take far longer than the training between
-NOT_SHAPING = {"out", "cache", "dry_run", "overwrite", "resume", "tracker", "preset", "base", "base_id", "text"}
-NOT_SHAPING |= {"dataset", "adapters", "lang", "eval_batch_size"}  # the recipe records what these refer to
-NOT_SHAPING |= {"base_folder", "group", "variant"}
-OF_EACH = {"lang", "source", "dataset", "dataset_revision", "text", "seed", "variant", "out", "overwrite", "resume"}
-TRAINED_ALONE = {"full", "fusion"}  # methods
-SEVERAL = ("lang", "source", "method", "seed")  # may have several values; each combination trains one adapter
+NOT_WEIGHT_SETTINGS = {"out", "cache", "dry_run", "overwrite", "resume", "tracker", "preset", "base", "base_id", "text"}
+NOT_WEIGHT_SETTINGS |= {"dataset", "adapters", "lang", "eval_batch_size"}  # the recipe records what these refer to
+NOT_WEIGHT_SETTINGS |= {"base_folder", "group", "variant"}
+PER_ADAPTER_SETTINGS = {
+    "lang",
+    "source",
+    "dataset",
+    "dataset_revision",
+    "text",
+    "seed",
+    "variant",
+    "out",
+    "overwrite",
+    "resume",
+}
+UNGROUPED_METHODS = {"full", "fusion"}  # methods
+MULTI_VALUED = ("lang", "source", "method", "seed")  # may have several values; each combination trains one adapter
 
 
 class FitConfig(BaseModel):
@@ -126,12 +137,12 @@ class FitConfig(BaseModel):
 
     def group_key(self) -> str | None:
         """Return a key that is equal for runs that can be trained together; None if the method is trained alone."""
-        return None if self.method in TRAINED_ALONE else self.model_dump_json(exclude=OF_EACH)
+        return None if self.method in UNGROUPED_METHODS else self.model_dump_json(exclude=PER_ADAPTER_SETTINGS)
 
     def shaping(self) -> dict[str, Any]:
         """Return the settings that affect the weights, as JSON-like values; newer settings only if not the default."""
         defaults = {"fuse_invertible": "first", "eval_blocks": EVAL_BLOCKS}
-        excluded = NOT_SHAPING | {name for name, value in defaults.items() if getattr(self, name) == value}
+        excluded = NOT_WEIGHT_SETTINGS | {name for name, value in defaults.items() if getattr(self, name) == value}
         return self.model_dump(mode="json", exclude=excluded) | {
             "learning_rate": self.rate,
             "eval_every": self.every,
@@ -242,7 +253,7 @@ def load_fit_configs(file: Path | None, flags: dict[str, Any]) -> list[FitConfig
     """
     values = (read_toml(file) if file else {}) | flags
     # A dataset's configurations may have commas in their names.
-    keys = [key for key in SEVERAL if key in values and not (key == "source" and values.get("dataset"))]
+    keys = [key for key in MULTI_VALUED if key in values and not (key == "source" and values.get("dataset"))]
     choices_by_key = {key: _split_values(key, values[key]) for key in keys}
     several = {key: choices for key, choices in choices_by_key.items() if len(choices) > 1}
     fixed = flags | {key: choices[0] for key, choices in choices_by_key.items() if len(choices) == 1}

@@ -25,7 +25,7 @@ READERS = ("transformers", "tokenizers")
 
 
 @dataclass(frozen=True)
-class Attached:
+class AttachedMethod:
     """The trained parameters of a model, with names: those of a stack of adapters, a fusion, or the whole model.
 
     `stack` is None for the whole model. `penalty` computes a term that is added to the loss.
@@ -47,7 +47,7 @@ def settings_of(config: FitConfig) -> Settings:
     return Bottlenecks(reduction_factor=config.reduction_factor, invertible=config.method == "seq_bn_inv")
 
 
-def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[int]) -> Attached:
+def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[int]) -> AttachedMethod:
     """Insert adapters with these names into the model, each initialised from its seed, and freeze everything else.
 
     `full` trains the model itself; `fusion` loads the adapters of `config.adapters` and trains an AdapterFusion over
@@ -55,7 +55,7 @@ def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[
     """
     if config.method == "full":
         model.requires_grad_(True)
-        return Attached(list(model.named_parameters()))
+        return AttachedMethod(list(model.named_parameters()))
     model.requires_grad_(False)
     if config.method == "fusion":
         members = [_member(model, folder, number, config) for number, folder in enumerate(config.adapters)]
@@ -66,7 +66,7 @@ def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[
                 fusion.dropout.p = config.dropout
         fused.members.requires_grad_(False)
         insert(model, fused)
-        return Attached(list(fused.fusions.named_parameters()), fused, fused.penalty)
+        return AttachedMethod(list(fused.fusions.named_parameters()), fused, fused.penalty)
     stack = AdapterStack(model, settings_of(config), names)
     for number, seed in enumerate(seeds):
         stack.draw(seed, number)
@@ -76,7 +76,7 @@ def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[
         raise TrainingError(
             f"nothing to train: {config.method} adds no parameters to this base model.", "Try another --method."
         )
-    return Attached(parameters, stack)
+    return AttachedMethod(parameters, stack)
 
 
 def _member(model: Any, folder: Path, number: int, config: FitConfig) -> AdapterStack:
@@ -148,7 +148,7 @@ def load_stack(folder: Path, method: str, model: Any) -> AdapterStack | FusedSta
 
 
 @torch.no_grad()
-def assert_active(model: Any, attached: Attached, input_ids: torch.Tensor) -> None:
+def assert_active(model: Any, attached: AttachedMethod, input_ids: torch.Tensor) -> None:
     """Check that the trained parameters affect the output: perturbing them changes the logits. Restores all weights.
 
     `input_ids` has shape (adapters, length). Raises TrainingError if the logits do not change.

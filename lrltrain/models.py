@@ -203,14 +203,14 @@ def _untied(model: Any, missing: set[str]) -> list[str]:
     return sorted(name for name in missing if name not in parameters or parameters[name].data_ptr() not in loaded)
 
 
-def takes(model: Any, argument: str) -> bool:
+def accepts_argument(model: Any, argument: str) -> bool:
     """Return whether a model's forward pass accepts an argument."""
     return argument in inspect.signature(model.forward).parameters
 
 
 def no_cache(model: Any) -> dict[str, bool]:
     """Return arguments that keep a decoder from caching keys and values; none for an encoder."""
-    return {"use_cache": False} if takes(model, "use_cache") else {}
+    return {"use_cache": False} if accepts_argument(model, "use_cache") else {}
 
 
 def longest_input(model: Any) -> float:

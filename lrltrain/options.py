@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypedDict
 
 from lrldata.language import Language
-from lrldata.settings import Place
+from lrldata.settings import AnyPath
 from lrldata.workspace import Dataset
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -16,16 +16,16 @@ class FitOptions(TypedDict, total=False):
     """The options of `lrltrain fit` as keyword arguments; omitted options have their defaults."""
 
     source: str | Sequence[str] | None
-    dataset: Place | None
+    dataset: AnyPath | None
     dataset_revision: str | None
-    text: Sequence[Place] | None
-    base: Place | None
+    text: Sequence[AnyPath] | None
+    base: AnyPath | None
     base_revision: str | None
     base_id: str | None
     base_folder: str | None
     variant: str | None
     method: Method | Sequence[Method] | None
-    adapters: Sequence[Place] | None
+    adapters: Sequence[AnyPath] | None
     fuse_invertible: Literal["first", "none"] | None
     preset: str | None
     objective: Literal["mlm", "clm"] | None
@@ -51,11 +51,11 @@ class FitOptions(TypedDict, total=False):
     torch_compile: bool | None
     tracker: Tracker | Sequence[Tracker] | None
     group: int | Literal["auto"] | None
-    out: Place | None
-    cache: Place | None
+    out: AnyPath | None
+    cache: AnyPath | None
     overwrite: bool | None
     resume: bool | None
-    config: Place | None
+    config: AnyPath | None
     quiet: bool | None
 
 
@@ -64,15 +64,15 @@ class EvalOptions(TypedDict, total=False):
 
     task: Literal["pppl", "topic", "sentiment", "ner", "all"] | None
     baselines: Sequence[str] | None
-    base: Place | None
+    base: AnyPath | None
     base_revision: str | None
     base_id: str | None
     lang: str | Language | None
-    data: Place | Dataset | None
+    data: AnyPath | Dataset | None
     labels: Literal["task", "data"] | None
-    corpus: Place | None
+    corpus: AnyPath | None
     transfer_from: str | Language | None
-    transfer_adapter: Place | None
+    transfer_adapter: AnyPath | None
     seeds: Sequence[int] | None
     epochs: int | None
     batch_size: int | None
@@ -88,9 +88,9 @@ class EvalOptions(TypedDict, total=False):
     resamples: int | None
     seed: int | None
     precision: Precision | None
-    out: Place | None
+    out: AnyPath | None
     overwrite: bool | None
-    config: Place | None
+    config: AnyPath | None
     quiet: bool | None
 
 
@@ -98,11 +98,11 @@ class PromptOptions(TypedDict, total=False):
     """The options of `lrltrain prompt` as keyword arguments; omitted options have their defaults."""
 
     task: Literal["topic", "sentiment"] | None
-    data: Place | None
+    data: AnyPath | None
     labels: Literal["task", "data"] | None
-    model: Place | None
-    adapter: Place | None
-    answers: Place | None
+    model: AnyPath | None
+    adapter: AnyPath | None
+    answers: AnyPath | None
     model_revision: str | None
     model_id: str | None
     endpoint: str | None
@@ -110,7 +110,7 @@ class PromptOptions(TypedDict, total=False):
     allow_http: bool | None
     form: Literal["chat", "completion"] | None
     shots: int | None
-    template: Place | None
+    template: AnyPath | None
     limit: int | None
     seed: int | None
     normalise: Literal["sum", "mean"] | None
@@ -125,8 +125,8 @@ class PromptOptions(TypedDict, total=False):
     extra: dict[str, Any] | None
     price_in: float | None
     price_out: float | None
-    out: Place | None
-    cache: Place | None
+    out: AnyPath | None
+    cache: AnyPath | None
     overwrite: bool | None
-    config: Place | None
+    config: AnyPath | None
     quiet: bool | None

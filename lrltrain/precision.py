@@ -47,12 +47,12 @@ def note_if_slow(wanted: str) -> None:
     half = HALF.get(precision_of(wanted))
     if half is None or torch.cuda.is_available():
         return
-    slowdown = against_single(half)
+    slowdown = half_precision_slowdown(half)
     if slowdown >= _SLOW:
         note(f"note: this processor multiplies {wanted} {slowdown:.0f} times slower than fp32. Use --precision fp32.")
 
 
-def against_single(half: torch.dtype) -> float:
+def half_precision_slowdown(half: torch.dtype) -> float:
     """Return how many times longer this processor takes for a product in half precision than in single precision."""
     return _seconds(half) / _seconds(torch.float32)
 

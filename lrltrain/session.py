@@ -16,7 +16,7 @@ _LOCK = RLock()
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def isolated_session() -> Iterator[None]:
     """Compute with torch's default settings, and restore the session's own settings and random state afterwards.
 
     The settings are the default dtype and device, `torch.no_grad`, `torch.inference_mode`, autocast, and the precision
@@ -40,12 +40,12 @@ def undisturbed() -> Iterator[None]:
             yield
         except BaseException as error:
             if torch.cuda.is_initialized():
-                let_go(error, handled)
+                clear_error_frames(error, handled)
                 release_gpu_memory()
             raise
 
 
-def let_go(error: BaseException, handled: BaseException | None) -> None:
+def clear_error_frames(error: BaseException, handled: BaseException | None) -> None:
     """Clear the local variables in an error's traceback, which a notebook keeps alive with the error.
 
     Otherwise models and their tensors would stay in GPU memory, and a retry with a smaller batch would fail too. The

@@ -69,14 +69,14 @@ _INVALID = "This is not a valid model configuration; download it again, or use a
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedModel:
     """A model's configuration, which names no code, and its commit if the model is on the Hub."""
 
     config: dict[str, Any]
     commit: str | None
 
 
-def check_files(name: str, location: str, revision: str | None = None) -> Checked:
+def check_files(name: str, location: str, revision: str | None = None) -> CheckedModel:
     """Read and check the configurations of a model, in a folder or on the Hub.
 
     `name` is the model's name in messages. A missing file is not an error here: the code that needs it reports it.
@@ -103,7 +103,7 @@ def check_files(name: str, location: str, revision: str | None = None) -> Checke
         )
     if source.find(_GENERATE):
         raise ModelError(f"{name}: {_GENERATE} contains code that transformers would run.", _HINT)
-    return Checked(config, source.commit)
+    return CheckedModel(config, source.commit)
 
 
 @contextmanager

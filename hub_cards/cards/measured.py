@@ -63,7 +63,7 @@ def is_of_task(result: Mapping[str, Any]) -> bool:
     return result["task"] in TASKS
 
 
-def each_once(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def without_repetitions(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the results in a fixed order, without repetitions: of the same measurement, the last one is kept."""
     latest = {_measure(result): result for result in results}
     return [latest[key] for key in sorted(latest)]

@@ -20,24 +20,24 @@ _ABSENT = object()
 
 
 @dataclass
-class Merged:
+class MergedReadme:
     """The merged README, and the conflicts, each as a unified diff."""
 
     text: str
     conflicts: list[str] = field(default_factory=list)
 
 
-def merge(ours: Card, readme: str | None, record: Mapping[str, Any] | None, prefer: Prefer = "ask") -> Merged:
+def merge(ours: Card, readme: str | None, record: Mapping[str, Any] | None, prefer: Prefer = "ask") -> MergedReadme:
     """Merge the card into the README of a repository; `record` is `Card.record` of the card published last.
 
     `prefer` resolves conflicts: `ours` and `theirs` take that side, `ask` reports them. Raises CardError if the README
     cannot be read.
     """
     if readme is None or not readme.strip():
-        return Merged(ours.text)
+        return MergedReadme(ours.text)
     theirs = read(readme)
     published: Mapping[str, Any] = record or {"metadata": {}, "sections": {}}
-    merged = Merged("")
+    merged = MergedReadme("")
     metadata = _metadata(ours, theirs, published["metadata"], prefer, merged)
     body = _body(ours, theirs, published["sections"], prefer, merged)
     # If nothing changes, the bytes stay, whatever their layout.
@@ -46,7 +46,9 @@ def merge(ours: Card, readme: str | None, record: Mapping[str, Any] | None, pref
     return merged
 
 
-def _metadata(ours: Card, theirs: Readme, base: Mapping[str, Any], prefer: Prefer, merged: Merged) -> dict[str, Any]:
+def _metadata(
+    ours: Card, theirs: Readme, base: Mapping[str, Any], prefer: Prefer, merged: MergedReadme
+) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key in dict.fromkeys((*ours.metadata, *theirs.metadata, *base)):
         base_value, new, current = (side.get(key, _ABSENT) for side in (base, ours.metadata, theirs.metadata))
@@ -65,7 +67,7 @@ def _yaml_of(key: str, value: Any) -> str:
     return "" if value is _ABSENT else in_yaml({key: value})
 
 
-def _body(ours: Card, theirs: Readme, base: Mapping[str, str], prefer: Prefer, merged: Merged) -> str:
+def _body(ours: Card, theirs: Readme, base: Mapping[str, str], prefer: Prefer, merged: MergedReadme) -> str:
     body, previous = _ended(theirs.body), None
     for name in dict.fromkeys((*ours.sections, *theirs.sections)):
         new, current = ours.sections.get(name), theirs.sections.get(name)

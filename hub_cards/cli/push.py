@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hub_cards.cli.needs import libraries
-from lrldata.cli.options import Config, Json, Quiet, given
+from lrldata.cli.options import Config, Json, Quiet, typed_options
 from lrldata.cli.run import show_or_dump
 from lrldata.output import say
 from lrldata.progress import Progress
@@ -78,7 +78,9 @@ def push_command(
 
     Uses the token of `hf auth login` or HF_TOKEN. After an interruption, run the same command again.
     """
-    flags = given(locals(), lists=("kind", "source", "method"), renamed={"everything": "all", "license_id": "license"})
+    flags = typed_options(
+        locals(), lists=("kind", "source", "method"), renamed={"everything": "all", "license_id": "license"}
+    )
     progress = Progress(quiet)
     with libraries():
         from hub_cards.api import at_endpoint, push_settings, read_settings

@@ -31,7 +31,7 @@ def serve_command(
         from hub_cards.local_hub.access import DEFAULTS, Accounts
         from hub_cards.local_hub.faults import Faults
         from hub_cards.local_hub.limits import FILE
-        from hub_cards.local_hub.run import PART, ROWS, alone, run_until_told
+        from hub_cards.local_hub.run import PART, ROWS, alone, run_until_signal
         from hub_cards.local_hub.server import application
 
     def print_request(entry: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ def serve_command(
             app = application(
                 root, Accounts.read(accounts), Faults(), page=ROWS, part=PART, largest=FILE, on_request=print_request
             )
-            run_until_told(app, port, started)
+            run_until_signal(app, port, started)
     except BlockingIOError as error:
         raise StorageError(
             f"{root}: another server is using this folder.", "Stop it, or give another --root."

@@ -7,7 +7,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from hub_cards.publish.plan import Plan
-from hub_cards.publish.publish import Collected, Prepared, Published
+from hub_cards.publish.publish import Prepared, Published, UpdatedCollection
 from lrldata.cli.tables import table
 from lrldata.output import shown, size
 
@@ -56,7 +56,7 @@ def _files(item: Plan) -> Table:
     return file_table
 
 
-def published(results: Iterable[Published], collections: Sequence[Collected]) -> str:
+def published(results: Iterable[Published], collections: Sequence[UpdatedCollection]) -> str:
     """Return the actions taken, and the addresses of the results."""
     lines = [f"{item.action:9} v{item.version:7} {item.url}" for item in results]
     lines += [f"{item.added} added   {item.url}" for item in collections]

@@ -8,7 +8,7 @@ from pathlib import Path
 from hub_cards.local_hub.access import Accounts
 from hub_cards.local_hub.faults import Faults, end_this_process
 from hub_cards.local_hub.limits import FILE
-from hub_cards.local_hub.run import PART, ROWS, alone, run_until_told
+from hub_cards.local_hub.run import PART, ROWS, alone, run_until_signal
 from hub_cards.local_hub.server import application
 from lrldata.output import say, tell
 
@@ -57,7 +57,7 @@ def main() -> int:
             app = application(
                 arguments.root, accounts, faults, page=arguments.page, part=arguments.part, largest=arguments.largest
             )
-            run_until_told(app, arguments.port, _started)
+            run_until_signal(app, arguments.port, _started)
     except BlockingIOError:
         tell(f"error: another server is using {arguments.root}. Stop it, or give another --root.")
         return 1

@@ -37,7 +37,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Asked:
+class CommitRequest:
     """A requested commit."""
 
     summary: str
@@ -57,7 +57,7 @@ def read_pointer(data: bytes) -> Large | None:
     return Large(match[1].decode(), int(match[2])) if match else None
 
 
-def parse(body: bytes) -> Asked:
+def parse(body: bytes) -> CommitRequest:
     """Read a commit. Raises 400 if it is not valid and 413 if it is too large."""
     limits.check_count(body.count(b"\n"), "operations", limits.OPERATIONS)
     header: dict[str, Any] | None = None
@@ -71,7 +71,9 @@ def parse(body: bytes) -> Asked:
         raise refused(400, "The commit has no header")
     summary = limits.text_of(header.get("summary", ()), "summary")
     description = limits.text_of(header.get("description"), "description")
-    return Asked(summary, description, limits.text_of(header.get("parentCommit"), "parent") or None, tuple(operations))
+    return CommitRequest(
+        summary, description, limits.text_of(header.get("parentCommit"), "parent") or None, tuple(operations)
+    )
 
 
 def _lines(body: bytes) -> Iterator[tuple[str, dict[str, Any]]]:

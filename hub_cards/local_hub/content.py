@@ -11,13 +11,13 @@ from hub_cards.local_hub.answers import no_entry, page, refused, send_bytes, tru
 from hub_cards.local_hub.git import Commit, Entry
 from hub_cards.local_hub.lfs import address
 from hub_cards.local_hub.limits import ROWS, body_of, check_count, parse
-from hub_cards.local_hub.repositories import PAGE, found, found_with_files, origin
+from hub_cards.local_hub.repositories import PAGE, origin, repository_of, repository_with_files
 from hub_cards.local_hub.store import Repo, stamp
 
 
 async def tree(request: web.Request) -> web.Response:
     """List a folder, or everything below it."""
-    repo = found(request)
+    repo = repository_of(request)
     commit = repo.at(request.match_info["rev"])
     entries = repo.git.flat(commit.tree)
     folder = request.match_info.get("path", "").strip("/")
@@ -34,7 +34,7 @@ async def tree(request: web.Request) -> web.Response:
 
 async def paths_info(request: web.Request) -> web.Response:
     """Describe the entries at some paths; paths that do not exist are omitted."""
-    repo = found(request)
+    repo = repository_of(request)
     paths, expand = _requested(request.content_type, await body_of(request))
     commit = repo.at(request.match_info["rev"])
     entries = repo.git.flat(commit.tree)
@@ -93,7 +93,7 @@ def _last_changes(repo: Repo, commit: Commit, paths: Collection[str]) -> dict[st
 
 async def resolve(request: web.Request) -> web.StreamResponse:
     """Send a file, or redirect to a large one; with `raw`, send what git stores, even if it is a pointer."""
-    repo = found_with_files(request)
+    repo = repository_with_files(request)
     commit = repo.at(request.match_info["rev"])
     path = request.match_info["path"]
     entry = repo.git.flat(commit.tree).get(path)

@@ -16,7 +16,7 @@ from aiohttp import web
 from hub_cards.local_hub.answers import WROTE, number, refused, send_file
 from hub_cards.local_hub.disk import spare, written
 from hub_cards.local_hub.limits import OBJECTS, PARTS, json_of, pieces_of, rows_of, size_of
-from hub_cards.local_hub.repositories import STORE, found_with_files, origin, to_suggest
+from hub_cards.local_hub.repositories import STORE, origin, repository_with_files, to_suggest
 
 PART = web.AppKey("part", int)
 LARGEST = web.AppKey("largest", int)
@@ -53,7 +53,7 @@ async def batch(request: web.Request) -> web.Response:
     rows = rows_of(body.get("objects", []), "objects", OBJECTS)
     objects, transfer = [], "basic"
     if body.get("operation") == "download":
-        found_with_files(request)
+        repository_with_files(request)
         objects = [_described(row) | _download_of(request, row) for row in rows]
     else:
         # The request does not name a branch, so whoever may open a pull request may upload.

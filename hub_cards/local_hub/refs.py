@@ -8,7 +8,7 @@ from aiohttp import web
 from hub_cards.local_hub.answers import WROTE, no_revision, page, refused, truth
 from hub_cards.local_hub.git import Commit, is_ref_name
 from hub_cards.local_hub.limits import json_of, text_of
-from hub_cards.local_hub.repositories import PAGE, found, to_change
+from hub_cards.local_hub.repositories import PAGE, repository_of, to_change
 from hub_cards.local_hub.store import Repo, stamp
 
 _BRANCHES, _TAGS, _REQUESTS = "refs/heads/", "refs/tags/", "refs/pr/"
@@ -78,7 +78,7 @@ async def delete_branch(request: web.Request) -> web.Response:
 
 async def listed(request: web.Request) -> web.Response:
     """List branches and tags with their commits."""
-    repo = found(request)
+    repo = repository_of(request)
     value = {"branches": _rows(repo, _BRANCHES), "tags": _rows(repo, _TAGS), "converts": []}
     if truth(request.query.get("include_prs")):
         value["pullRequests"] = _rows(repo, _REQUESTS)
@@ -94,7 +94,7 @@ def _rows(repo: Repo, prefix: str) -> list[dict[str, str]]:
 
 async def log(request: web.Request) -> web.Response:
     """List the commits up to a revision, the newest first."""
-    repo = found(request)
+    repo = repository_of(request)
     formatted = "formatted" in request.query.getall("expand[]", request.query.getall("expand", []))
     commits = islice(repo.git.history(repo.at(request.match_info["rev"])), 10_000)
     return page(request, [_row(commit, formatted=formatted) for commit in commits], request.app[PAGE])

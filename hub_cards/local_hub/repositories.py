@@ -15,7 +15,7 @@ ACCOUNTS = web.AppKey("accounts", Accounts)
 PAGE = web.AppKey("page", int)
 
 
-def found(request: web.Request) -> Repo:
+def repository_of(request: web.Request) -> Repo:
     """Return the repository in a request's path. Raises the Hub's error if the sender may not see it."""
     path = request.match_info
     token = request.app[ACCOUNTS].asker(request)  # refuse an unknown token before looking anything up
@@ -34,9 +34,9 @@ def found(request: web.Request) -> Repo:
     return repo
 
 
-def found_with_files(request: web.Request) -> Repo:
+def repository_with_files(request: web.Request) -> Repo:
     """Return the repository in a request's path if the sender may have its files. Raises 401, 403 or 404."""
-    repo = found(request)
+    repo = repository_of(request)
     if repo.gated:
         request.app[ACCOUNTS].must_pass_gate(request, repo.namespace, f"{repo.kind[:-1]} {repo.id}")
     return repo
@@ -45,7 +45,7 @@ def found_with_files(request: web.Request) -> Repo:
 def to_change(request: web.Request) -> tuple[Repo, Token]:
     """Return the repository in a request's path, and the token that will change it. Raises 401, 403 or 404."""
     request.app[ACCOUNTS].must_be_known(request)
-    repo = found(request)
+    repo = repository_of(request)
     return repo, request.app[ACCOUNTS].must_write(request, repo.namespace)
 
 
@@ -53,7 +53,7 @@ def to_suggest(request: web.Request) -> tuple[Repo, Token]:
     """Return the repository and the token that will open a pull request in it. Raises 401, 403 or 404."""
     accounts = request.app[ACCOUNTS]
     token = accounts.must_be_known(request)
-    repo = found(request)
+    repo = repository_of(request)
     if not accounts.suggests(token, repo.namespace, private=repo.private):
         accounts.must_write(request, repo.namespace)
     return repo, token
@@ -149,13 +149,13 @@ async def settings(request: web.Request) -> web.Response:
 
 async def auth_check(request: web.Request) -> web.Response:
     """Confirm that the sender may have the repository's files."""
-    found_with_files(request)
+    repository_with_files(request)
     return web.Response(text="OK")
 
 
 async def info(request: web.Request) -> web.Response:
     """Describe a repository at a revision."""
-    repo = found(request)
+    repo = repository_of(request)
     full = described(repo, repo.at(request.match_info.get("rev", "main")), blobs=truth(request.query.get("blobs")))
     return web.json_response(narrowed(full, repo.kind, _expanded(request)))
 

@@ -39,7 +39,7 @@ async def serve(app: web.Application, port: int) -> tuple[web.AppRunner, str]:
     return runner, f"http://{HOST}:{runner.addresses[0][1]}"
 
 
-def run_until_told(app: web.Application, port: int, started: Callable[[str], None]) -> None:
+def run_until_signal(app: web.Application, port: int, started: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; `started` is called with the endpoint. Raises OSError if the port is in use."""
     asyncio.run(_serve_until_signal(app, port, started))
 

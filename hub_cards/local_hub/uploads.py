@@ -10,7 +10,7 @@ from aiohttp import web
 from hub_cards.local_hub import git
 from hub_cards.local_hub.answers import WROTE, no_revision, refused, truth
 from hub_cards.local_hub.cards import check
-from hub_cards.local_hub.changes import Asked, Large, Operation, apply, parse
+from hub_cards.local_hub.changes import CommitRequest, Large, Operation, apply, parse
 from hub_cards.local_hub.disk import spare
 from hub_cards.local_hub.limits import COMMIT, LINE, body_of, json_of, path_of, rows_of, size_of, text_of
 from hub_cards.local_hub.patterns import check_effort, is_ignored, is_large
@@ -116,7 +116,7 @@ def _ref(repo: Repo, revision: str) -> str:
     return ref
 
 
-def _with_sizes(store: Store, requested: Asked) -> list[Operation]:
+def _with_sizes(store: Store, requested: CommitRequest) -> list[Operation]:
     """Return the operations with the sizes of large files. Raises 400 if a file is missing or has another size."""
     checked = []
     for operation in requested.operations:

@@ -13,7 +13,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars  # type: ignore[attr-defined]
 
-from hub_cards.publish.plan import README, Plan, Remote, RemoteFile
+from hub_cards.publish.plan import README, Plan, RemoteFile, RemoteRepository
 from hub_cards.publish.record import RECORD, order_of, read_record, tag_of
 from hub_cards.publish.repository import File, Kind, Repository
 from lrldata import __version__
@@ -119,14 +119,14 @@ class Hub:
         )
         return Account(str(user["name"]), role, allowed)
 
-    def read(self, identifier: str, kind: Kind) -> Remote:
+    def read(self, identifier: str, kind: Kind) -> RemoteRepository:
         """Return the content of a repository at its tip, or an empty Remote if there is none visible to us."""
         try:
             info = self._api.repo_info(identifier, repo_type=kind)
         except GatedRepoError:
             raise
         except RepositoryNotFoundError:
-            return Remote()
+            return RemoteRepository()
         tip = str(info.sha)
         tree = self._api.list_repo_tree(identifier, recursive=True, revision=tip, repo_type=kind)
         files = {
@@ -140,7 +140,7 @@ class Hub:
             self._text(identifier, kind, RECORD, tip) if RECORD in files else self._lost_record(identifier, kind, tags)
         )
         record = read_record(identifier, text) if text is not None else None
-        return Remote(tip, bool(info.private), files, tags, readme, record)
+        return RemoteRepository(tip, bool(info.private), files, tags, readme, record)
 
     def _lost_record(self, identifier: str, kind: Kind, tags: frozenset[str]) -> str | None:
         """Return the record of the newest version that has one, if the tip has lost it."""

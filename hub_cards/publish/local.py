@@ -13,9 +13,9 @@ from hub_cards.cards.rebuild import MINI
 from hub_cards.cards.source import source_of
 from hub_cards.publish.plan import README
 from hub_cards.publish.record import FIRST
-from hub_cards.publish.repository import Local, Repository, adapter_repository, dataset_repository
+from hub_cards.publish.repository import LocalFile, Repository, adapter_repository, dataset_repository
 from lrldata.errors import InputError, StorageError
-from lrldata.manifest import ADAPTER, DATASET, MANIFEST, kind_of, understood, write_text
+from lrldata.manifest import ADAPTER, DATASET, MANIFEST, kind_of, reporting_invalid_content, write_text
 from lrldata.paths import inside
 from lrldata.workspace import ADAPTERS, DATASETS, card_path, dataset_path
 
@@ -24,7 +24,7 @@ UNKNOWN = License("unknown")
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderedCard:
     """A card that was written: the Markdown file, the HTML page, and the faults found in the card."""
 
     repository: str
@@ -45,16 +45,16 @@ def check(path: Path, namespace: str) -> list[str]:
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not valid UTF-8.", "Give a README.md in UTF-8.") from error
     repository, _ = repository_of(path, namespace)
-    with understood(path):
+    with reporting_invalid_content(path):
         return _faults(repository)
 
 
-def render(path: Path, namespace: str, out: Path | None) -> Rendered:
+def render(path: Path, namespace: str, out: Path | None) -> RenderedCard:
     """Write the card for the folder of a dataset or an adapter to `out`, or to cards/ in its workspace."""
     repository, root = repository_of(path, namespace)
     folder = out or root / card_path(repository.id)
     folder.mkdir(parents=True, exist_ok=True)
-    with understood(path):
+    with reporting_invalid_content(path):
         text = _text(repository)
         faults = tuple(_faults(repository))
     pictures = {picture.path: picture.drawn for picture in repository.pictures}
@@ -63,7 +63,7 @@ def render(path: Path, namespace: str, out: Path | None) -> Rendered:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(image)
     for file in repository.files:
-        if file.path.endswith(".png") and isinstance(file.content, Local):
+        if file.path.endswith(".png") and isinstance(file.content, LocalFile):
             pictures[file.path] = file.content.read()
             target = inside(folder, file.path)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def render(path: Path, namespace: str, out: Path | None) -> Rendered:
     page = card_page(text, repository.id, repository.kind, pictures, sizes)
     write_text(folder / README, text)
     write_text(folder / PAGE, page)
-    return Rendered(repository.id, folder / README, folder / PAGE, faults)
+    return RenderedCard(repository.id, folder / README, folder / PAGE, faults)
 
 
 def _text(repository: Repository) -> str:
@@ -101,7 +101,7 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
     kind = kind_of(path)
     if kind == DATASET:
         dataset, root = read_dataset(path), _root(path, 2)
-        with understood(path):
+        with reporting_invalid_content(path):
             code = dataset.manifest["language"]["code"]
             in_workspace = root != path and path == root / dataset_path(code, dataset.source)
             datasets = read_datasets(root, code) if in_workspace else (dataset,)
@@ -112,7 +112,7 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
         code, root = adapter.manifest["language"]["code"], _root(path, 3)
         workspace = open_workspace(root, {code}) if root != path else Workspace(root, {}, {code: (adapter,)})
         text = source_of(adapter, workspace)
-        with understood(path):
+        with reporting_invalid_content(path):
             base = adapter.manifest["base"]["id"]
             licence = licenses.of_adapter(adapter, workspace, text) or UNKNOWN
             base_id = f"{namespace}/{MINI}" if base == MINI else base

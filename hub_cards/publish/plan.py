@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from hub_cards.cards.card import CardError
 from hub_cards.cards.lint import lint
-from hub_cards.cards.measured import each_once
+from hub_cards.cards.measured import without_repetitions
 from hub_cards.cards.merge import Prefer, difference, merge
 from hub_cards.cards.source import version_with
 from hub_cards.publish.changes import changes_of
@@ -29,7 +29,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteRepository:
     """The current state of a repository on the Hub. Without a `tip`, the repository does not exist."""
 
     tip: str | None = None
@@ -90,7 +90,9 @@ class Plan:
         }
 
 
-def make_plan(repository: Repository, remote: Remote, asked: str | None = None, prefer: Prefer = "ask") -> Plan:
+def make_plan(
+    repository: Repository, remote: RemoteRepository, asked: str | None = None, prefer: Prefer = "ask"
+) -> Plan:
     """Return the changes that bring a repository on the Hub to its desired state.
 
     If data, schema and card are unchanged, so is the version. A change of only the card or another accompanying file
@@ -120,7 +122,7 @@ def make_plan(repository: Repository, remote: Remote, asked: str | None = None, 
     return plan
 
 
-def _check_remote(repository: Repository, remote: Remote) -> None:
+def _check_remote(repository: Repository, remote: RemoteRepository) -> None:
     """Raise PublishError if files of others would be overwritten, or ours ignored."""
     remote_files = remote.files or {}
     if IGNORED in remote_files:
@@ -151,7 +153,7 @@ def _check_newer(repository: Repository, record: Mapping[str, Any]) -> None:
             )
 
 
-def _all_parts(repository: Repository, remote: Remote) -> dict[str, Part]:
+def _all_parts(repository: Repository, remote: RemoteRepository) -> dict[str, Part]:
     """Return the local parts, and the published parts to keep that are not here and whose data are still on the Hub.
 
     If the data or weights of a part are the published ones, facts known only to the Hub are kept: scores measured
@@ -190,7 +192,7 @@ def _joined(facts: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str,
             (entry["speakers"] for entry in (facts, published) if "speakers" in entry), key=_verdicts, default=None
         )
         return {**facts, **({"speakers": speakers} if speakers else {})}
-    joined = {**facts, "results": each_once((*published["results"], *facts["results"]))}
+    joined = {**facts, "results": without_repetitions((*published["results"], *facts["results"]))}
     if not facts["text"]["inputs"] and published.get("text", {}).get("inputs"):
         # Not the sample lines: earlier versions may have taken them from a text that is not public.
         joined |= {"text": {**published["text"], "samples": facts["text"]["samples"]}, "licence": published["licence"]}
@@ -198,7 +200,9 @@ def _joined(facts: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str,
     return joined | ({"members": list(members.values())} if members else {})
 
 
-def _plan_at(version: str, repository: Repository, remote: Remote, parts: Mapping[str, Part], prefer: Prefer) -> Plan:
+def _plan_at(
+    version: str, repository: Repository, remote: RemoteRepository, parts: Mapping[str, Part], prefer: Prefer
+) -> Plan:
     record, remote_files = remote.record, remote.files or {}
     facts = {name: parts[name].facts for name in _in_order(parts, record)}
     card = repository.card(facts, version)
@@ -263,7 +267,9 @@ def _is_ours(name: str, repository: Repository) -> bool:
     return name in repository.parts or not repository.keep_remote_parts
 
 
-def _what_to_do(remote: Remote, differs: bool, version: str) -> Literal["create", "update", "tag", "unchanged"]:
+def _what_to_do(
+    remote: RemoteRepository, differs: bool, version: str
+) -> Literal["create", "update", "tag", "unchanged"]:
     if remote.tip is None:
         return "create"
     if differs:

@@ -16,7 +16,7 @@ from hub_cards.cards.rebuild import MINI
 from hub_cards.cards.source import source_of
 from hub_cards.config import PushConfig
 from hub_cards.publish.hub import Account, Collection, Hub
-from hub_cards.publish.plan import Plan, Remote, make_plan
+from hub_cards.publish.plan import Plan, RemoteRepository, make_plan
 from hub_cards.publish.repository import (
     Kind,
     Repository,
@@ -27,10 +27,10 @@ from hub_cards.publish.repository import (
 )
 from hub_cards.publish.retry import Patience
 from lrldata.errors import PublishError, UsageError
-from lrldata.manifest import understood
+from lrldata.manifest import reporting_invalid_content
 from lrldata.output import note
 from lrldata.progress import Progress
-from lrldata.workspace import codes_asked
+from lrldata.workspace import requested_codes
 
 UNREACHED = 20.0  # seconds that planning waits for a Hub that does not respond; there may be no network
 
@@ -47,7 +47,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Collected:
+class UpdatedCollection:
     """The collection of a language, and the number of repositories added to it."""
 
     title: str
@@ -73,7 +73,7 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
     account = _check_account(config, hub, patience)
     namespace = config.namespace or (account.name if account else "")
     with progress.waiting("Checking the workspace"):
-        workspace = open_workspace(config.out, set(codes_asked(config.lang, config.out)) if config.lang else None)
+        workspace = open_workspace(config.out, set(requested_codes(config.lang, config.out)) if config.lang else None)
     codes = _languages(config, workspace)
     for folder in workspace.unfinished:
         note(f"note: {folder} is not finished, so it is not published.")
@@ -98,7 +98,7 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
 
 def publish(
     prepared: Prepared, config: PushConfig, hub: Hub, progress: Progress
-) -> tuple[list[Published], list[Collected]]:
+) -> tuple[list[Published], list[UpdatedCollection]]:
     """Apply the plans. A repository that has changed since is planned again. Raises PublishError."""
     refuse_conflicts(prepared.plans)
     patience = Patience(config.patience)
@@ -112,7 +112,7 @@ def publish(
         with progress.waiting(f"Collecting {collection.title}"):
             gather = partial(hub.collect, prepared.namespace, collection, private=config.private)
             slug, added = patience.retry_until_done(f"the collection {collection.title!r}", gather)
-        collected.append(Collected(collection.title, f"{hub.endpoint}/collections/{slug}", added))
+        collected.append(UpdatedCollection(collection.title, f"{hub.endpoint}/collections/{slug}", added))
     return published, collected
 
 
@@ -197,7 +197,7 @@ def _languages(config: PushConfig, workspace: Workspace) -> tuple[str, ...]:
     if config.lang is None:
         codes = workspace.languages
     else:
-        codes = tuple(codes_asked(config.lang, workspace.root))
+        codes = tuple(requested_codes(config.lang, workspace.root))
         if missing := [code for code in codes if code not in workspace.languages]:
             raise UsageError(
                 f"{workspace.root}: nothing for {', '.join(missing)}.",
@@ -217,10 +217,10 @@ def _plans_of(
 ) -> Iterator[Plan]:
     """Plan the repositories of a language: the dataset first, since adapter cards name the version of their text."""
 
-    def read(name: str, kind: Kind) -> Remote:
+    def read(name: str, kind: Kind) -> RemoteRepository:
         return patience.retry_until_done(name, lambda: hub.read(name, kind))
 
-    def planned(repository: Repository, remote: Remote) -> Plan:
+    def planned(repository: Repository, remote: RemoteRepository) -> Plan:
         if config.private and remote.tip and not remote.private:
             raise PublishError(
                 f"{repository.id}: already public, and --private applies only to new repositories.",
@@ -235,7 +235,7 @@ def _plans_of(
     remote = read(name, "dataset")
     record, public = remote.record, not (remote.private if remote.tip else config.private)
     if datasets and "dataset" in (config.kind or ["dataset"]):
-        with understood(datasets[0].folder.parent):
+        with reporting_invalid_content(datasets[0].folder.parent):
             licences = {dataset.source: _licence_of_dataset(config, dataset, name, record) for dataset in datasets}
             plan = planned(dataset_repository(datasets, licences, namespace, code), remote)
         record = plan.record
@@ -248,7 +248,7 @@ def _plans_of(
         mini = base_repository(folder, json.loads((folder / "made_from.json").read_text("utf-8")), namespace)
         yield planned(mini, read(mini.id, mini.kind))
     for adapter in chosen:
-        with understood(adapter.folder):
+        with reporting_invalid_content(adapter.folder):
             text = source_of(adapter, workspace, name, record, public=public)
             base = _base_id(adapter, config, namespace)
             published = read(adapter_id(adapter, base, namespace), "model")

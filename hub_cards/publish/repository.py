@@ -14,14 +14,14 @@ from hub_cards.cards.card import Card
 from hub_cards.cards.dataset_card import dataset_card
 from hub_cards.cards.licenses import MINI_LICENCE, License
 from hub_cards.cards.lint import is_repository
-from hub_cards.cards.measured import each_once, task_result
+from hub_cards.cards.measured import task_result, without_repetitions
 from hub_cards.cards.pictures import draw_ledger
 from hub_cards.cards.rebuild import MINI
 from hub_cards.cards.source import Source, member_of
 from lrldata.dataset import SAMPLES
 from lrldata.errors import UsageError
 from lrldata.manifest import MANIFEST, entries, file_entry, fingerprint
-from lrldata.paths import Held, walk
+from lrldata.paths import OpenFolder, walk
 from lrltrain.names import base_name
 
 Kind = Literal["dataset", "model"]
@@ -31,7 +31,7 @@ NOT_WEIGHTS = {"reference.safetensors"}
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalFile:
     """A file in an artifact's folder."""
 
     folder: Path
@@ -39,7 +39,7 @@ class Local:
 
     def open(self) -> BufferedReader:
         """Open the file without following links. Raises PathError or FileNotFoundError."""
-        with Held(self.folder) as held:
+        with OpenFolder(self.folder) as held:
             return held.open(self.name)
 
     def read(self) -> bytes:
@@ -53,7 +53,7 @@ class File:
     """A file with its path in the repository; `content` is a local file or the bytes themselves."""
 
     path: str
-    content: Local | bytes
+    content: LocalFile | bytes
     size: int
     sha256: str
 
@@ -65,7 +65,7 @@ class File:
     @classmethod
     def listed(cls, path: str, folder: Path, entry: Mapping[str, Any]) -> "File":
         """Describe a file in an artifact's folder from its manifest entry."""
-        return cls(path, Local(folder, entry["path"]), entry["bytes"], entry["sha256"])
+        return cls(path, LocalFile(folder, entry["path"]), entry["bytes"], entry["sha256"])
 
     @cached_property
     def blob(self) -> str:
@@ -227,7 +227,7 @@ def adapter_repository(
         fingerprint(weights),
         adapter.manifest_sha256,
         tuple(dict.fromkeys((*paths, *(file.path for file in files)))),
-        {"results": each_once(results), "text": text_facts, "licence": asdict(licence)}
+        {"results": without_repetitions(results), "text": text_facts, "licence": asdict(licence)}
         | ({"members": members} if members else {}),
     )
     return Repository(name, "model", "adapter", tuple(files), {"adapter": part}, card)

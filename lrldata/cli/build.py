@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lrldata.cli.completion import complete_from, complete_languages
-from lrldata.cli.options import Cache, Json, Quiet, given
+from lrldata.cli.options import Cache, Json, Quiet, typed_options
 from lrldata.cli.run import show_or_dump
 from lrldata.output import note, say
 from lrldata.progress import Progress
@@ -155,7 +155,7 @@ def build_command(
     quiet: Quiet = False,
 ) -> None:
     """Build a dataset for each language, ready for `load_dataset`."""  # fmt: skip
-    flags = given(locals(), lists=("protect",), renamed={"given_input": "input"})
+    flags = typed_options(locals(), lists=("protect",), renamed={"given_input": "input"})
     from lrldata.api import build_datasets, load_settings
     from lrldata.errors import IncompleteError
 

@@ -32,11 +32,11 @@ def explain_command(
     from lrldata.cli import tables
     from lrldata.language import find
     from lrldata.web.explain import as_documents, explain, find_text, is_path
-    from lrldata.web.scripts import scripts_asked
+    from lrldata.web.scripts import requested_scripts
 
     language = find(lang)
     unit = as_documents(documents or ("paragraphs" if is_path(text) else "page"))
-    selected = scripts_asked(language, lang, scripts)
+    selected = requested_scripts(language, lang, scripts)
     explained = explain(
         find_text(text),
         language,

@@ -17,7 +17,7 @@ Cache = Annotated[Path | None, typer.Option(help="Folder for dumps and indexes."
 _NOT_SETTINGS = {"config", "as_json", "quiet"}
 
 
-def given(
+def typed_options(
     options: Mapping[str, Any], lists: tuple[str, ...] = (), renamed: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Return the settings that the user gave, from the `locals()` of a command.

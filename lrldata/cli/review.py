@@ -84,12 +84,12 @@ def _merge(dataset: Path, files: list[Path], *, as_json: bool) -> None:
     from lrldata.language import language_name
     from lrldata.review.frame import frame_of
     from lrldata.review.summary import summary_of
-    from lrldata.review.verdicts import append, check_same, read_given
+    from lrldata.review.verdicts import append, check_same, read_verdicts_at
     from lrldata.review.wording import agreement, headline
 
     frame = frame_of(dataset)
     lines = {entry.line for entry in frame.lines}
-    verdicts_by_file = {path: read_given(path) for path in files}
+    verdicts_by_file = {path: read_verdicts_at(path) for path in files}
     for path, verdicts in verdicts_by_file.items():
         check_same(verdicts, frame.language, frame.source, str(path))
     counts = {}
@@ -114,13 +114,13 @@ def _merge(dataset: Path, files: list[Path], *, as_json: bool) -> None:
 def dataset_folder(folder: Path, lang: str | None, source: str | None) -> Path:
     """Return the folder of the requested dataset. Raises UsageError unless exactly one matches."""
     from lrldata.manifest import DATASET, MANIFEST, kind_of
-    from lrldata.workspace import codes_asked, finished
+    from lrldata.workspace import finished, requested_codes
 
     if (folder / MANIFEST).is_file():
         if kind_of(folder) != DATASET:
             raise UsageError(f"{folder}: not a dataset.", "Give a folder below WORKSPACE/datasets.")
         return folder.resolve()
-    codes = codes_asked(lang, folder) if lang else None
+    codes = requested_codes(lang, folder) if lang else None
     matches = [
         path
         for path in finished(folder, DATASET)

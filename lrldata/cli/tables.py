@@ -17,7 +17,7 @@ from lrldata.web.inputs import describe_left_out
 from lrldata.workspace import Dataset
 
 if TYPE_CHECKING:  # slow to import
-    from lrldata.web.explain import Explained
+    from lrldata.web.explain import ExplainedLine
 
 FOLDERS_SHOWN = 5
 LINES_SHOWN = 500  # per table
@@ -142,7 +142,7 @@ def text_columns(columns: Mapping[str, int]) -> str:
     return "text: " + ", ".join(f"from the column {name} in {count:,} documents" for name, count in columns.items())
 
 
-def explained(told: Sequence["Explained"]) -> Iterator[Table]:
+def explained(told: Sequence["ExplainedLine"]) -> Iterator[Table]:
     """Show what would happen to each line of a text, in several tables, as Rich measures each before drawing it."""
     for start in range(0, len(told), LINES_SHOWN):
         output = table("" if start else "Lines", "", "line", "identified as", "why")

@@ -16,7 +16,7 @@ from lrldata.conceptnet.source import find_index
 from lrldata.conceptnet.triples import (
     is_script,
     judge,
-    name_decomposed,
+    mark_normalised_duplicates,
     part_links,
     read_fields,
     touching,
@@ -171,7 +171,7 @@ def make_rows(
         .pipe(turn_symmetric, code, as_stored=as_stored)
         .pipe(put_into_words, book)
         .pipe(mark_duplicates)
-        .pipe(name_decomposed)
+        .pipe(mark_normalised_duplicates)
         .pipe(mark_wrong, decided.wrong if decided else frozenset())
     )
     accounted = [links, judged.filter(pl.col("reason").is_not_null()), sentences]

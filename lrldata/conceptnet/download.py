@@ -14,9 +14,9 @@ from pathlib import Path
 
 import httpx
 
-from lrldata.conceptnet.dump import Remote, local_path
+from lrldata.conceptnet.dump import RemoteDump, local_path
 from lrldata.errors import DownloadError, StorageError
-from lrldata.locks import waited
+from lrldata.locks import wait_for_lock
 from lrldata.manifest import sha256_of
 from lrldata.output import redact
 from lrldata.progress import Progress
@@ -76,7 +76,7 @@ class _Part:
         self.path.unlink(missing_ok=True)
 
 
-def download(remote: Remote, cache: Path, progress: Progress) -> Path:
+def download(remote: RemoteDump, cache: Path, progress: Progress) -> Path:
     """Return the local path of a remote file, downloading what is missing of it.
 
     A partial file from an interrupted run is continued if the server still has the same file. Only a file that passes
@@ -90,7 +90,7 @@ def download(remote: Remote, cache: Path, progress: Progress) -> Path:
     # A folder of its own, because a dump may have any name.
     part = _Part(target.parent.with_name(f"{target.parent.name}.unfinished"))
     part.folder.mkdir(exist_ok=True)
-    with waited(part.folder / "lock", f"another process is downloading {remote.name}"):
+    with wait_for_lock(part.folder / "lock", f"another process is downloading {remote.name}"):
         if target.is_file():
             return target
         for attempt in range(1, TRIES + 1):
@@ -112,7 +112,7 @@ def download(remote: Remote, cache: Path, progress: Progress) -> Path:
     return target
 
 
-def _check_address(remote: Remote) -> None:
+def _check_address(remote: RemoteDump) -> None:
     try:
         url = httpx.URL(remote.url)
         usable = url.scheme in ("http", "https") and bool(url.host)
@@ -122,7 +122,7 @@ def _check_address(remote: Remote) -> None:
         raise DownloadError(f"{remote.shown}: not a valid http or https URL.", _HINT)
 
 
-def _fetch(remote: Remote, part: _Part, progress: Progress) -> None:
+def _fetch(remote: RemoteDump, part: _Part, progress: Progress) -> None:
     """Download the file, or the rest of it, into `part`. Raises one of _TRANSIENT if another attempt may help."""
     done, tag, known_total = part.begun()
     headers = {"Accept-Encoding": "identity"}
@@ -143,7 +143,7 @@ def _fetch(remote: Remote, part: _Part, progress: Progress) -> None:
 
 
 @contextmanager
-def _open_response(remote: Remote, headers: dict[str, str]) -> Iterator[httpx.Response]:
+def _open_response(remote: RemoteDump, headers: dict[str, str]) -> Iterator[httpx.Response]:
     """Send the request and follow redirects, but not from an encrypted connection to an unencrypted one."""
     with httpx.Client(timeout=30) as client:
         request = client.build_request("GET", remote.url, headers=headers)
@@ -164,7 +164,7 @@ def _open_response(remote: Remote, headers: dict[str, str]) -> Iterator[httpx.Re
     raise DownloadError(f"{remote.shown}: the server redirects more than {_REDIRECTS} times.", _HINT)
 
 
-def _check_status(remote: Remote, response: httpx.Response) -> None:
+def _check_status(remote: RemoteDump, response: httpx.Response) -> None:
     status = response.status_code
     if status in (408, 429) or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         raise _BrokenError(f"the server answered with status {status}")
@@ -197,7 +197,7 @@ def _total_of_rest(response: httpx.Response, begin: int, tag: str, known_total: 
 
 
 def _receive(
-    remote: Remote, response: httpx.Response, part: _Part, done: int, total: int | None, progress: Progress
+    remote: RemoteDump, response: httpx.Response, part: _Part, done: int, total: int | None, progress: Progress
 ) -> None:
     """Append the bytes of a response to those received before."""
     length, free = _length(response), shutil.disk_usage(part.folder).free
@@ -222,7 +222,7 @@ def _receive(
         raise _BrokenError(f"only {done:,} of {total:,} bytes were received")
 
 
-def _check(remote: Remote, part: _Part) -> None:
+def _check(remote: RemoteDump, part: _Part) -> None:
     size = part.path.stat().st_size
     if remote.bytes is not None and size != remote.bytes:
         part.forget()

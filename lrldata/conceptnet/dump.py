@@ -13,7 +13,7 @@ _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteDump:
     """A file at a URL, with its size in bytes and its SHA-256 if they are known."""
 
     url: str
@@ -32,14 +32,14 @@ class Remote:
         return redact(self.url)
 
 
-OFFICIAL = Remote(
+OFFICIAL = RemoteDump(
     "https://s3.amazonaws.com/conceptnet/downloads/2019/edges/conceptnet-assertions-5.7.0.csv.gz",
     bytes=497_963_447,
     sha256="accd65fe94038584295574ddc26e1500c1919c8c4532bf771811cafd0948af7e",
 )
 
 
-def local_path(remote: Remote, cache: Path) -> Path:
+def local_path(remote: RemoteDump, cache: Path) -> Path:
     """Return the path where a remote file is cached. Files of the same name from two URLs do not collide."""
     url_hash = sha256(remote.url.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return cache / "conceptnet" / "dumps" / url_hash / remote.name

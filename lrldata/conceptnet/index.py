@@ -16,18 +16,18 @@ import polars as pl
 from lrldata.conceptnet.read import (
     count_database,
     is_gzip,
+    parse_columns,
     parse_head,
     parse_tail,
     scan_database,
     scan_dump,
-    sift,
+    separate_bad_lines,
     sniff,
-    understand,
 )
 from lrldata.conceptnet.relations import EXTERNAL_URL
 from lrldata.errors import InputError, is_full, one_line
 from lrldata.folder import remove_unfinished
-from lrldata.locks import waited
+from lrldata.locks import wait_for_lock
 from lrldata.manifest import (
     INDEX,
     MANIFEST,
@@ -75,13 +75,13 @@ class Index:
 
 def open_index(folder: Path) -> Index:
     """Open an existing index. Raises InputError if the folder has no complete index."""
-    index = find_made(folder)
+    index = existing_index(folder)
     if index is None:
         raise InputError(f"{folder}: no finished index in this folder.", "Make one with `lrldata index --dump FILE`.")
     return index
 
 
-def find_made(folder: Path) -> Index | None:
+def existing_index(folder: Path) -> Index | None:
     """Return the index in a folder, or None if there is no complete one in this format."""
     try:
         manifest = load_manifest(folder, INDEX)
@@ -116,7 +116,7 @@ def fingerprint_file(path: Path, cache: Path) -> str:
     if key not in fingerprints:
         sha256 = sha256_of(path)
         cache_file.parent.mkdir(parents=True, exist_ok=True)
-        with waited(cache_file.with_suffix(".lock"), f"{cache_file}: another process is writing it"):
+        with wait_for_lock(cache_file.with_suffix(".lock"), f"{cache_file}: another process is writing it"):
             remove_unfinished(cache_file.parent)
             fingerprints = _read_fingerprints(cache_file) | {key: sha256}
             write_json(cache_file, sealed({"files": fingerprints}))
@@ -146,8 +146,8 @@ def make_index(path: Path, cache: Path, *, max_rejected: float = 0.001, progress
     folder = index_folder(cache, sha256)
     rejects = folder.with_suffix(".rejects.tsv")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with waited(folder.with_suffix(".lock"), f"{folder}: another process is making the index"):
-        index = find_made(folder)  # another build may have made it while this one waited
+    with wait_for_lock(folder.with_suffix(".lock"), f"{folder}: another process is making the index"):
+        index = existing_index(folder)  # another build may have made it while this one waited
         if index is None:
             partial = folder.with_suffix(".partial")
             remove_tree(partial)
@@ -203,7 +203,7 @@ def _write_edges(path: Path, partial: Path, rejects: Path, max_rejected: float, 
         raise InputError(f"{path}: has unreadable edges ({faults}).", "Build the database again.")
     clean = partial / "clean.csv.gz"
     with progress.waiting(f"{faults}: reading line by line"), _gzip_faults(path):
-        good, bad = sift(path, clean, rejects)
+        good, bad = separate_bad_lines(path, clean, rejects)
     _check_rejected(path, good, bad, max_rejected, rejects)
     write_index(scan_dump(clean), partial / EDGES, progress, about=good)
     if faults := _faults(partial / EDGES):
@@ -216,7 +216,7 @@ def write_index(raw: pl.LazyFrame, out: Path, progress: Progress, *, about: int 
     """Stream raw edges, `about` of them, into one Parquet file in order. Memory use does not grow with them."""
     with progress.rows("Indexing edges", about) as count:
         # LZ4 files are a third larger than Zstandard here, but every later build reads them a third faster.
-        understand(count(raw), origin=origin).sink_parquet(
+        parse_columns(count(raw), origin=origin).sink_parquet(
             out, compression="lz4", row_group_size=ROW_GROUP, engine="streaming"
         )
 

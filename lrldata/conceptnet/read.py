@@ -40,7 +40,7 @@ def scan_dump(path: Path) -> pl.LazyFrame:
     return pl.scan_csv(path, separator="\t", has_header=False, quote_char=None, schema=RAW_SCHEMA, glob=False)
 
 
-def understand(raw: pl.LazyFrame, *, origin: bool = True) -> pl.LazyFrame:
+def parse_columns(raw: pl.LazyFrame, *, origin: bool = True) -> pl.LazyFrame:
     """Turn raw columns into those of schema.INDEX. Values that cannot be parsed become null. Pure.
 
     Two parts of the JSON are kept as text: `head`, up to the licence (left out unless `origin`), and `tail`, the
@@ -196,7 +196,7 @@ def _fits(weight: float) -> bool:
     return "e" not in repr(weight) and len(f'"weight": {weight!r}}}') <= TAIL
 
 
-def sift(path: Path, clean: Path, rejects: Path) -> tuple[int, int]:
+def separate_bad_lines(path: Path, clean: Path, rejects: Path) -> tuple[int, int]:
     """Read a dump line by line: write good lines to `clean` (gzip) and bad ones to `rejects` as number, reason, text.
 
     Returns the numbers of good and bad lines. Blank lines count as neither.

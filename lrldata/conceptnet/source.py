@@ -4,8 +4,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lrldata.conceptnet.config import BuildConfig
-from lrldata.conceptnet.dump import OFFICIAL, Remote
-from lrldata.conceptnet.index import Index, find_made, fingerprint_file, index_folder, make_index, open_index
+from lrldata.conceptnet.dump import OFFICIAL, RemoteDump
+from lrldata.conceptnet.index import Index, existing_index, fingerprint_file, index_folder, make_index, open_index
 from lrldata.conceptnet.sample import sample_path
 from lrldata.errors import InputError, UsageError
 from lrldata.progress import Progress
@@ -38,11 +38,11 @@ def official_index(config: BuildConfig) -> Index | None:
     """Return the index of the official dump, or None if another input is set or it is not indexed yet."""
     if remote_of(config) is not OFFICIAL:
         return None
-    index = find_made(index_folder(config.cache, OFFICIAL.sha256 or ""))
+    index = existing_index(index_folder(config.cache, OFFICIAL.sha256 or ""))
     return index if index and index.source["sha256"] == OFFICIAL.sha256 else None
 
 
-def remote_of(config: BuildConfig) -> Remote | None:
+def remote_of(config: BuildConfig) -> RemoteDump | None:
     """Return the URL to download from, or None if the input is a local file."""
     if config.sample or config.conceptnet_db or config.index:
         return None
@@ -53,5 +53,5 @@ def remote_of(config: BuildConfig) -> Remote | None:
             urlsplit(config.dump)
         except ValueError as error:
             raise UsageError(f"{config.dump}: not a valid URL ({error}).") from error
-        return Remote(config.dump, sha256=config.dump_sha256)
+        return RemoteDump(config.dump, sha256=config.dump_sha256)
     return None

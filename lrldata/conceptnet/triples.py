@@ -84,7 +84,7 @@ def _composed(terms: pl.Series) -> pl.Series:
     )
 
 
-def name_decomposed(facts: pl.DataFrame) -> pl.DataFrame:
+def mark_normalised_duplicates(facts: pl.DataFrame) -> pl.DataFrame:
     """Mark duplicates as `normalised_duplicate` if only NFC made them equal to the fact that stays."""
     numbered = facts.with_row_index("_row")
     repeated = numbered.filter(pl.col("reason") == "exact_duplicate")["text"].unique()

@@ -213,7 +213,7 @@ def expected_sets() -> list[str]:
     return ["english", "paper", *(f"native/{language.code}" for language in languages() if language.paper)]
 
 
-def say(
+def choose_template(
     facts: pl.DataFrame,
     sentences: Mapping[str, tuple[str, ...]],
     variants: Mapping[Case, Mapping[str, tuple[str, ...]]] | None = None,
@@ -292,7 +292,7 @@ def finished(text: pl.Expr, templates: TemplateSet) -> pl.Expr:
 
 def put_into_words(facts: pl.DataFrame, book: Phrasebook) -> pl.DataFrame:
     """Add `text` as `say` does, with the spaces and capitals of the phrasebook's set. Pure."""
-    worded = facts.pipe(spaced, book.chosen).pipe(say, book.sentences, book.variants)
+    worded = facts.pipe(spaced, book.chosen).pipe(choose_template, book.sentences, book.variants)
     return worded.with_columns(facts["start"], facts["end"], text=finished(pl.col("text"), book.chosen))
 
 

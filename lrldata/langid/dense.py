@@ -22,7 +22,7 @@ _NOT_QUANTISED = b"\0"
 
 
 @contextmanager
-def in_full(path: Path, layout: Layout) -> Iterator[Path]:
+def with_full_matrix(path: Path, layout: Layout) -> Iterator[Path]:
     """Yield the path of the same model with its word matrix in full; the file exists until the context ends.
 
     This is `path` itself if there is nothing to write out, if n-grams were pruned (fastText requires such a model to be

@@ -14,7 +14,7 @@ import polars as pl
 
 from lrldata.errors import InputError
 from lrldata.langid.binding import Fasttext, open_model
-from lrldata.langid.dense import in_full
+from lrldata.langid.dense import with_full_matrix
 from lrldata.langid.labels import codes_of
 from lrldata.langid.modelfile import read_layout
 from lrldata.langid.text import prepare_lines
@@ -155,7 +155,7 @@ def open_file(
             f"{path}: its SHA-256 is {digest}, not {sha256}, so it is not the model {name!r}.",
             "Delete it and download or install it again, or pass its path to use it anyway.",
         )
-    with in_full(path, layout) as full_path:
+    with with_full_matrix(path, layout) as full_path:
         chosen, fasttext = open_model(full_path, binding)
     codes = codes_of(layout.labels)
     return LanguageModel(

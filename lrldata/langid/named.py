@@ -13,7 +13,7 @@ from lrldata.langid.binding import try_out
 from lrldata.langid.model import LanguageModel, open_file
 from lrldata.langid.modelfile import check_weights, read_layout
 from lrldata.manifest import sha256_of
-from lrldata.network import reached
+from lrldata.network import network_errors
 
 COMPACT, GLOTLID, LID176 = "compact", "glotlid", "lid176"
 NO_MODEL = "none"  # a build then assumes that all text is in its language
@@ -107,7 +107,7 @@ def _fetch_glotlid(cache: Path | None) -> Path:
     message = f"GlotLID ({_GLOTLID_REPOSITORY}, {_GLOTLID_FILE}, 1.7 GB) could not be downloaded from the Hub"
     hint = f"Try again, pass the path of a copy, or use the built-in model {COMPACT!r}."
     try:
-        with reached(message, hint):
+        with network_errors(message, hint):
             return Path(
                 huggingface_hub.hf_hub_download(
                     _GLOTLID_REPOSITORY, _GLOTLID_FILE, revision=_GLOTLID_REVISION, cache_dir=cache

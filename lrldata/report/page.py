@@ -15,7 +15,7 @@ from lrldata.manifest import write_text
 from lrldata.report.funnel import funnel, step_of, steps_of, words_of
 from lrldata.report.html import STYLE, asset, environment, policy
 from lrldata.report.read import read_samples
-from lrldata.report.samples import Group, Sample, Samples, shown
+from lrldata.report.samples import Group, Sample, Samples, for_display
 from lrldata.review.summary import summary_of
 from lrldata.review.wording import agreement, headline
 from lrldata.split import content_hash
@@ -96,13 +96,13 @@ def _groups(samples: Samples, ledger: Ledger, source: str) -> Iterator[Group]:
     """Yield the groups to judge: the kept lines, then the dropped ones by step and reason."""
     if samples.kept:
         words = "lines in the dataset" if source != "conceptnet" else "sentences in the dataset"
-        yield Group("kept", "kept", words, "Kept", ledger.kept.rows, shown(samples.kept, "kept"))
+        yield Group("kept", "kept", words, "Kept", ledger.kept.rows, for_display(samples.kept, "kept"))
     places = {
         reason: place for place, reason in enumerate(name for reasons in steps_of(source).values() for name in reasons)
     }
     for reason in sorted(samples.dropped, key=lambda reason: (places.get(reason, len(places)), reason)):
         total = ledger.dropped[reason].rows if reason in ledger.dropped else None
-        lines = shown(samples.dropped[reason], reason)
+        lines = for_display(samples.dropped[reason], reason)
         if lines:
             yield Group(reason, "dropped", words_of(reason, source), step_of(reason, source), total, lines)
 
@@ -115,7 +115,7 @@ def _near(samples: Samples) -> Iterator[Group]:
             threshold.what,
             "Kept",
             None,
-            shown(threshold.near, f"near:{threshold.rule}"),
+            for_display(threshold.near, f"near:{threshold.rule}"),
         )
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from lrldata.dataset import SAMPLES, Opened
+from lrldata.dataset import SAMPLES, OpenDataset
 from lrldata.errors import StorageError
 from lrldata.report.samples import Samples
 
 
-def read_samples(opened: Opened, folder: Path) -> Samples | None:
+def read_samples(opened: OpenDataset, folder: Path) -> Samples | None:
     """Return the contents of a dataset's samples.json, or None if it has none. Raises StorageError."""
     if SAMPLES not in opened.files:
         return None

@@ -69,7 +69,7 @@ class Samples(_Part):
 
 
 @dataclass(frozen=True)
-class Shown:
+class DisplayedSample:
     """A sample as a page shows it. `key` identifies it in every report; `href` is safe to follow, or empty."""
 
     key: str
@@ -91,10 +91,10 @@ class Group:
     words: str
     step: str
     total: int | None
-    samples: tuple[Shown, ...]
+    samples: tuple[DisplayedSample, ...]
 
 
-def shown(samples: Iterable[Sample], group: str) -> tuple[Shown, ...]:
+def for_display(samples: Iterable[Sample], group: str) -> tuple[DisplayedSample, ...]:
     """Return the samples of a group in the form in which a page shows them."""
     seen: Counter[str] = Counter()
     result = []
@@ -103,7 +103,7 @@ def shown(samples: Iterable[Sample], group: str) -> tuple[Shown, ...]:
         seen[key] += 1
         place, href = link(sample.url)
         result.append(
-            Shown(
+            DisplayedSample(
                 key if seen[key] == 1 else f"{key}-{seen[key]}",
                 visible(sample.text, LONGEST_TEXT),
                 visible(sample.doc, LONGEST_NAME),

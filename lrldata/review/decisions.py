@@ -7,7 +7,7 @@ from typing import Any
 
 from lrldata.errors import UsageError
 from lrldata.manifest import fingerprint
-from lrldata.review.verdicts import consensus, read_given
+from lrldata.review.verdicts import consensus, read_verdicts_at
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ def read_decisions(place: Path | None, language: str, source: str) -> Decisions 
     """
     if place is None:
         return None
-    verdicts = [verdict for verdict in read_given(place) if (verdict.language, verdict.source) == (language, source)]
+    verdicts = [
+        verdict for verdict in read_verdicts_at(place) if (verdict.language, verdict.source) == (language, source)
+    ]
     if not verdicts:
         raise UsageError(
             f"--verdicts {place}: has no verdict on {language} from {source}.", "Use the file of this dataset."

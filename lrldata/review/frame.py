@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from lrldata.dataset import SAMPLES, VERDICTS, Opened, open_shards
+from lrldata.dataset import SAMPLES, VERDICTS, OpenDataset, open_shards
 from lrldata.errors import one_line
-from lrldata.folder import kept_in_place
+from lrldata.folder import prevent_exchange
 from lrldata.langid import load_model
 from lrldata.ledger import from_json
 from lrldata.manifest import DATASET, SEAL, DamagedError, fingerprint, load_manifest, write_json
@@ -56,7 +56,7 @@ class FrameStratum(_Part):
     right: NonNegativeInt | None = None
 
 
-class Offered(_Part):
+class CandidateLine(_Part):
     """A line that can be asked about, with the number of its stratum."""
 
     line: Line
@@ -73,7 +73,7 @@ class Frame(_Part):
     version: str
     recipe: str
     strata: Annotated[list[FrameStratum], Field(min_length=1)]
-    lines: list[Offered]
+    lines: list[CandidateLine]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def frame_of(folder: Path) -> Frame:
     if path := find_file(folder, name):
         return read_frame(path)
     frame = make_frame(opened, folder)
-    with kept_in_place([folder]):
+    with prevent_exchange([folder]):
         inside(folder, VERDICTS).mkdir(exist_ok=True)
         content = frame.model_dump(exclude_none=True)
         write_json(
@@ -124,15 +124,15 @@ def read_frame(path: Path) -> Frame:
     return frame
 
 
-def make_frame(opened: Opened, folder: Path) -> Frame:
+def make_frame(opened: OpenDataset, folder: Path) -> Frame:
     """Draw the frame of an open dataset."""
     manifest = opened.manifest
     judged = consensus(read_all(folder / VERDICTS)) if manifest.get("verdicts") else {}
     strata = [*_kept(opened, judged), *_dropped(opened, folder, judged)]
-    lines: dict[str, Offered] = {}
+    lines: dict[str, CandidateLine] = {}
     for number, stratum in enumerate(strata):
         for text in stratum.texts:
-            offered = Offered(line=line_id(text), text=text, stratum=number)
+            offered = CandidateLine(line=line_id(text), text=text, stratum=number)
             lines.setdefault(offered.line, offered)
     return Frame(
         language=manifest["language"]["code"],
@@ -144,7 +144,7 @@ def make_frame(opened: Opened, folder: Path) -> Frame:
     )
 
 
-def _kept(opened: Opened, judged: Mapping[str, str]) -> Iterator[_Stratum]:
+def _kept(opened: OpenDataset, judged: Mapping[str, str]) -> Iterator[_Stratum]:
     """Yield the strata of the dataset's rows. Rows that speakers judged before form a stratum of their own."""
     is_graph = "relation" in opened.manifest["columns"]
     rows = sum(opened.manifest["rows"].values())
@@ -168,7 +168,7 @@ def _kept(opened: Opened, judged: Mapping[str, str]) -> Iterator[_Stratum]:
             yield _Stratum(FrameStratum(group=KEPT, name=name, size=max(size, len(texts))), _first(texts))
 
 
-def _frames(opened: Opened, *columns: str) -> Iterator[pl.DataFrame]:
+def _frames(opened: OpenDataset, *columns: str) -> Iterator[pl.DataFrame]:
     """Yield the rows, one shard at a time."""
     for shards in opened.shards.values():
         for shard in shards:
@@ -181,7 +181,7 @@ def _first(texts: Sequence[str]) -> list[str]:
     return sorted(texts, key=line_id)[:MOST]
 
 
-def _pool(opened: Opened, judged: Mapping[str, str]) -> list[str]:
+def _pool(opened: OpenDataset, judged: Mapping[str, str]) -> list[str]:
     """Return the rows with the lowest hashes, each text once."""
     lowest: dict[str, str] = {}
     for frame in _frames(opened, "text"):
@@ -190,7 +190,7 @@ def _pool(opened: Opened, judged: Mapping[str, str]) -> list[str]:
     return list(lowest.values())
 
 
-def _by_relation(opened: Opened, judged: Mapping[str, str]) -> Iterator[_Stratum]:
+def _by_relation(opened: OpenDataset, judged: Mapping[str, str]) -> Iterator[_Stratum]:
     rows = pl.concat(list(_frames(opened, "text", "relation")))
     rows = rows.filter(~pl.Series([line_id(text) in judged for text in rows["text"]], dtype=pl.Boolean))
     frequent = rows["relation"].value_counts().filter(pl.col("count") >= LEAST_SHARE * len(rows))["relation"]
@@ -227,7 +227,7 @@ def _by_risk(texts: Sequence[str], manifest: Mapping[str, Any]) -> list[str]:
     return ordered.sort("risk", "line")["text"].to_list()
 
 
-def _dropped(opened: Opened, folder: Path, judged: Mapping[str, str]) -> Iterator[_Stratum]:
+def _dropped(opened: OpenDataset, folder: Path, judged: Mapping[str, str]) -> Iterator[_Stratum]:
     """Yield a stratum for each reason that has samples."""
     samples = read_samples(opened, folder)
     if samples is None:

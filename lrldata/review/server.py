@@ -28,9 +28,9 @@ from lrldata.review.verdicts import (
     Note,
     Verdict,
     append,
+    current_verdicts,
     now,
     read_all,
-    standing,
 )
 
 HOST, PORT = "127.0.0.1", 8710
@@ -67,7 +67,7 @@ class Review:
         self._given: dict[str, dict[str, Verdict]] = {}  # by reviewer and line, in the order of time
         latest = [
             verdict
-            for by_reviewer in standing(read_all(folder / VERDICTS)).values()
+            for by_reviewer in current_verdicts(read_all(folder / VERDICTS)).values()
             for verdict in by_reviewer.values()
         ]
         for verdict in sorted(latest, key=lambda verdict: verdict.time):

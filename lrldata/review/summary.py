@@ -9,7 +9,7 @@ from lrldata.dataset import VERDICTS
 from lrldata.paths import inside
 from lrldata.review.frame import KEPT, Frame, newest_frame
 from lrldata.review.statistics import Share, Stratum, estimate, krippendorff_alpha
-from lrldata.review.verdicts import Verdict, read_all, standing
+from lrldata.review.verdicts import Verdict, current_verdicts, read_all
 
 
 def summary_of(folder: Path) -> dict[str, Any] | None:
@@ -27,7 +27,7 @@ def summary_of(folder: Path) -> dict[str, Any] | None:
 def summarize(frame: Frame, verdicts: Sequence[Verdict]) -> dict[str, Any] | None:
     """Return what verdicts say about the dataset of a frame, or None if none is on one of its lines. Pure."""
     offered = {line.line for line in frame.lines}
-    by_line = {line: by_reviewer for line, by_reviewer in standing(verdicts).items() if line in offered}
+    by_line = {line: by_reviewer for line, by_reviewer in current_verdicts(verdicts).items() if line in offered}
     if not by_line:
         return None
     result = estimate(groups_of(frame, by_line))

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from lrldata.dataset import VERDICTS
 from lrldata.errors import InputError, UsageError
-from lrldata.folder import kept_in_place
+from lrldata.folder import prevent_exchange
 from lrldata.locks import lock
 from lrldata.manifest import DamagedError
 from lrldata.manifest_schema import Code
@@ -137,7 +137,7 @@ def read_all(place: Path) -> list[Verdict]:
     return [verdict for path in walk(place) if path.suffix == ".jsonl" for verdict in read_file(path)]
 
 
-def read_given(place: Path) -> list[Verdict]:
+def read_verdicts_at(place: Path) -> list[Verdict]:
     """Read the verdicts that an option names. Raises UsageError if there is nothing at this path."""
     if not place.exists():
         raise UsageError(
@@ -154,7 +154,7 @@ def append(folder: Path, verdicts: Iterable[Verdict]) -> int:
     by_file: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         by_file.setdefault(_file_name(verdict.reviewer), []).append(verdict)
-    with kept_in_place([folder]):  # a rebuild must not replace the folder between opening and writing
+    with prevent_exchange([folder]):  # a rebuild must not replace the folder between opening and writing
         inside(folder, VERDICTS).mkdir(exist_ok=True)
         return sum(_append(inside(folder, f"{VERDICTS}/{name}"), group) for name, group in by_file.items())
 
@@ -190,7 +190,7 @@ def _file_name(alias: str) -> str:
     return f"{plain or 'reviewer'}-{sha256(alias.encode()).hexdigest()[:6]}.jsonl"
 
 
-def standing(verdicts: Iterable[Verdict]) -> dict[str, dict[str, Verdict]]:
+def current_verdicts(verdicts: Iterable[Verdict]) -> dict[str, dict[str, Verdict]]:
     """Return the verdicts that count, by line and reviewer: the latest, except those taken back. Pure."""
     latest: dict[tuple[str, str], Verdict] = {}
     for verdict in sorted(
@@ -206,7 +206,7 @@ def standing(verdicts: Iterable[Verdict]) -> dict[str, dict[str, Verdict]]:
 
 def consensus(verdicts: Iterable[Verdict]) -> dict[str, str]:
     """Return `right` or `wrong` for the lines on which more reviewers say one than the other. Pure."""
-    return dict(_consensus(standing(verdicts)))
+    return dict(_consensus(current_verdicts(verdicts)))
 
 
 def _consensus(by_line: Mapping[str, Mapping[str, Verdict]]) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ import polars as pl
 from lrldata.card import folder_card
 from lrldata.dataset import write_dataset
 from lrldata.engine import WorkerPool
-from lrldata.errors import IncompleteError, NothingError
+from lrldata.errors import IncompleteError, NoDataError
 from lrldata.folder import discard, lock
 from lrldata.langid import NO_MODEL
 from lrldata.language import Language, parse
@@ -25,16 +25,16 @@ from lrldata.progress import Progress
 from lrldata.review.decisions import read_decisions
 from lrldata.split import SPLITS
 from lrldata.web import pii, samples, spoken, stages
-from lrldata.web.bundles import bundled
+from lrldata.web.bundles import make_bundles
 from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.clean import rules
 from lrldata.web.config import REPOSITORY, WebConfig
-from lrldata.web.corpus import Chosen, choose, judge_all
+from lrldata.web.corpus import Selection, choose, judge_all
 from lrldata.web.document_filters import OF_PAGES, thresholds
 from lrldata.web.hints import hint_on_nothing, note_kin, note_private, note_sentences
 from lrldata.web.inputs import describe_left_out
-from lrldata.web.plan import Found, folder_of, look_for_input
-from lrldata.web.scripts import scripts_asked
+from lrldata.web.plan import BuildInput, folder_of, resolve_input
+from lrldata.web.scripts import requested_scripts
 from lrldata.web.shards import Columns, Shard
 from lrldata.workspace import Dataset
 
@@ -42,7 +42,7 @@ LIBRARIES = ("polars", "xxhash", "ftfy", "rensa", "pyarrow")
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class CleanedCorpus:
     """The cleaned rows of a corpus, as shards per split, and an account of what was dropped."""
 
     shards: Mapping[str, Sequence[Path]]
@@ -66,13 +66,13 @@ def build_web(config: WebConfig, progress: Progress) -> list[Dataset]:
     """
     requested = parse(config.lang)
     for language in requested:
-        scripts_asked(language, config.lang, config.scripts)
+        requested_scripts(language, config.lang, config.scripts)
     built: list[Dataset] = []
-    errors: list[NothingError] = []
+    errors: list[NoDataError] = []
     for language in requested:
         try:
             dataset = _build_one(config, language, progress)
-        except NothingError as error:
+        except NoDataError as error:
             if len(requested) == 1:
                 raise
             outcome = error.message
@@ -110,7 +110,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
             discard(work)
             skipped_note = f" Skipped: {', '.join(list(skipped)[:3])}{', ...' * (len(skipped) > 3)}." if skipped else ""
             hint = hint_on_nothing(config, cleaned.ledger)
-            raise NothingError(f"Nothing is left of {total}: {reasons or 'no text'}.{skipped_note}", hint)
+            raise NoDataError(f"Nothing is left of {total}: {reasons or 'no text'}.{skipped_note}", hint)
         account: dict[str, Any] = {"ledger": cleaned.ledger.as_json(), "replaced": cleaned.replaced, "skipped": skipped}
         # Record only what deviates from the default, so that other manifests keep their bytes.
         account |= {"left_out": inputs.left_out} if inputs.left_out else {}
@@ -132,7 +132,9 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
     return Dataset(language, folder, manifest["version"], "built", manifest["rows"], cleaned.ledger, seconds, notes)
 
 
-def _existing_dataset(language: Language, folder: Path, recipe: Mapping[str, Any], inputs: Found) -> Dataset | None:
+def _existing_dataset(
+    language: Language, folder: Path, recipe: Mapping[str, Any], inputs: BuildInput
+) -> Dataset | None:
     """Return the existing dataset if a build would produce the same one, else None."""
     if not is_unchanged(folder, DATASET, fingerprint(recipe)):
         return None
@@ -156,7 +158,7 @@ def judge_bundle(config: WebConfig, number: int) -> Path:
     """
     (language,) = parse(config.lang)
     inputs, task, _, work = _prepare(config, language)
-    bundle = bundled(inputs.shards)[number]
+    bundle = make_bundles(inputs.shards)[number]
     with WorkerPool(config.workers) as pool:
         judge_all(task, [bundle], _columns(config), work, pool, lambda _: None, skip_bad=config.skip_bad)
     return work / bundle.name
@@ -168,10 +170,10 @@ def scratch_of(config: WebConfig) -> Path:
     return _prepare(config, language)[3]
 
 
-def _prepare(config: WebConfig, language: Language) -> tuple[Found, stages.Task, dict[str, Any], Path]:
+def _prepare(config: WebConfig, language: Language) -> tuple[BuildInput, stages.Task, dict[str, Any], Path]:
     """Return the input, the task for the worker processes, the recipe, and the folder for intermediate files."""
-    inputs = look_for_input(config, language)
-    scripts = scripts_asked(language, config.lang, config.scripts)
+    inputs = resolve_input(config, language)
+    scripts = requested_scripts(language, config.lang, config.scripts)
     protect = tuple(config.protect)
     decided = read_decisions(config.verdicts, language.code, config.source)
     task = stages.Task(
@@ -196,13 +198,13 @@ def _columns(config: WebConfig) -> Columns:
 
 def clean_corpus(
     config: WebConfig, task: stages.Task, shards: Sequence[Shard], work: Path, progress: Progress
-) -> Cleaned:
+) -> CleanedCorpus:
     """Clean the documents of all shards; `work` holds intermediate files, some of which may already exist."""
     workers = config.workers if sum(shard.size for shard in shards) > config.workers * _SMALL else 1
     columns = _columns(config)
     with WorkerPool(workers) as pool:
         with progress.bytes(f"Cleaning {task.language}", None) as advance:
-            bundles = bundled(shards)
+            bundles = make_bundles(shards)
             parts, skipped = judge_all(task, bundles, columns, work, pool, advance, skip_bad=config.skip_bad)
         with progress.waiting("Comparing documents"):
             chosen = choose(task, parts, work, pool, most=config.max_bytes, memory=config.memory)
@@ -237,7 +239,7 @@ def clean_corpus(
     }
     text_columns = sum((Counter(summary.get("columns", {})) for summary in summaries), Counter[str]())
     private = sum(summary.get("private", 0) for summary in written)
-    return Cleaned(
+    return CleanedCorpus(
         split_shards,
         ledger,
         dict(sorted(replaced.items())),
@@ -252,7 +254,7 @@ _SMALL = 2_000_000  # bytes of input per process below which starting one costs 
 
 
 def _write_parts(
-    task: stages.Task, parts: Sequence[Part], chosen: Chosen, work: Path, pool: WorkerPool
+    task: stages.Task, parts: Sequence[Part], chosen: Selection, work: Path, pool: WorkerPool
 ) -> list[dict[str, Any]]:
     """Write the kept rows into one folder per shard of the dataset; return the counts of each part, in part order.
 

@@ -28,7 +28,7 @@ class Bundle:
         return sum(shard.size for shard in self.shards)
 
 
-def bundled(shards: Sequence[Shard]) -> list[Bundle]:
+def make_bundles(shards: Sequence[Shard]) -> list[Bundle]:
     """Group consecutive small files into bundles of up to the size of a part.
 
     A compressed file, a Parquet file or an office document such as .docx holds an unknown amount of text, so each is a

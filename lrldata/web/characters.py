@@ -64,7 +64,7 @@ def points_of(lines: pl.Series) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
 
 
-def in_turns(sizes: npt.NDArray[Any]) -> list[tuple[int, int]]:
+def batch_ranges(sizes: npt.NDArray[Any]) -> list[tuple[int, int]]:
     """Return the (begin, end) ranges of batches of lines, given the sizes of the lines."""
     batch = np.cumsum(sizes) // _AT_ONCE
     return list(pairwise([0, *(np.flatnonzero(np.diff(batch)) + 1).tolist(), len(sizes)]))
@@ -99,7 +99,7 @@ def count(lines: pl.Series, scripts: Sequence[str] = ()) -> LineCounts:
     lines = lines.str.head(LONGEST)
     sizes = lines.str.len_chars().to_numpy().astype(np.int64)
     sums, table = np.zeros(len(lines), dtype=np.uint64), _table(tuple(scripts))
-    for begin, end in in_turns(sizes):
+    for begin, end in batch_ranges(sizes):
         batch_sizes = sizes[begin:end]
         increments = table[np.minimum(points_of(lines[begin:end]), _LAST)]
         if len(increments):

@@ -57,7 +57,7 @@ class Part:
 
     def write_frame(self, kind: str, frame: pl.DataFrame) -> None:
         """Write one of its frames."""
-        whole(self.path(kind), lambda path: frame.write_ipc(path, compression="lz4"))
+        write_atomically(self.path(kind), lambda path: frame.write_ipc(path, compression="lz4"))
 
     def write_array(self, kind: str, array: npt.NDArray[Any]) -> None:
         """Write one of its arrays."""
@@ -66,11 +66,13 @@ class Part:
             with path.open("wb") as stream:
                 np.save(stream, array)
 
-        whole(self.path(kind), write)
+        write_atomically(self.path(kind), write)
 
     def write_summary(self, value: object) -> None:
         """Write its counts."""
-        whole(self.path("json"), lambda path: path.write_text(json.dumps(value, ensure_ascii=False), "utf-8"))
+        write_atomically(
+            self.path("json"), lambda path: path.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
+        )
 
 
 def read_frame(path: Path, *columns: str) -> pl.DataFrame:
@@ -79,7 +81,7 @@ def read_frame(path: Path, *columns: str) -> pl.DataFrame:
         return pl.read_ipc(stream, columns=list(columns) or None)
 
 
-def whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, and give it its final name only when it is complete."""
     partial = path.with_name(f".{path.name}.{randbits(64)}")
     write(partial)

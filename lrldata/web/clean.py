@@ -15,7 +15,7 @@ import polars as pl
 from lrldata.langid import LanguageModel, decide_all, margins_of, threshold_of
 from lrldata.language import Language
 from lrldata.web import line_filters, pii, sentences
-from lrldata.web.decontaminate import Protected
+from lrldata.web.decontaminate import ProtectedText
 from lrldata.web.repair import main_script, repair
 
 _BEST, _SURE = ("first", "second"), ("first_probability", "second_probability")
@@ -33,7 +33,7 @@ class CleaningContext:
 
     language: Language
     model: LanguageModel | None  # None: all text is taken to be in the language
-    protected: Protected | None = None
+    protected: ProtectedText | None = None
     unit: str = "lines"
     handles: bool = False  # replace user names of social networks (@name), like other personal data
     kin: frozenset[str] = frozenset()  # languages that the model mistakes this one for, as it does not know its script

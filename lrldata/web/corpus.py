@@ -17,7 +17,7 @@ from lrldata.paths import remove_tree
 from lrldata.split import by_pair, content_hash
 from lrldata.web import stages
 from lrldata.web.bundles import Bundle
-from lrldata.web.chunks import DropCodes, Part, whole
+from lrldata.web.chunks import DropCodes, Part, write_atomically
 from lrldata.web.cross_dedup import CODES, Keys, duplicate_documents, duplicate_lines, repeated_lines
 from lrldata.web.read import grouped, read_parts, read_small
 from lrldata.web.shards import Columns, Shard
@@ -27,7 +27,7 @@ SHARD_BYTES = 100_000_000  # of text per file of the dataset
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Selection:
     """The drop code of each line of each part, and the places of the kept documents: part, doc, order, split, shard."""
 
     drop_codes: list[DropCodes]
@@ -138,7 +138,7 @@ class _State:
     def finish(self, name: str) -> None:
         """Mark a bundle as done once it is read to its end and all its parts are judged."""
         if self.read.get(name) == self.ended[name]:
-            whole(self._done(name), lambda path: path.write_text(str(self.read[name])))
+            write_atomically(self._done(name), lambda path: path.write_text(str(self.read[name])))
 
     def _is_done(self, name: str) -> bool:
         """Return whether a bundle is marked as done and still has all its parts."""
@@ -156,7 +156,9 @@ def _judge(name: str, task: stages.Task, part: Part, documents: pl.DataFrame) ->
     return name, stages.judge(task, part, documents)
 
 
-def choose(task: stages.Task, parts: Sequence[Part], work: Path, pool: WorkerPool, *, most: int, memory: int) -> Chosen:
+def choose(
+    task: stages.Task, parts: Sequence[Part], work: Path, pool: WorkerPool, *, most: int, memory: int
+) -> Selection:
     """Compare the documents of all parts; decide which lines are kept, at most `most` bytes, and in which split.
 
     The comparison of lines takes `memory` bytes, or somewhat more.
@@ -165,12 +167,12 @@ def choose(task: stages.Task, parts: Sequence[Part], work: Path, pool: WorkerPoo
     if not repeated.is_file():
         # If every line is a sentence, a repeated line is a duplicate, and not a part of many pages.
         hashes = np.zeros(0, np.uint64) if task.sentences else repeated_lines(parts, memory)
-        whole(repeated, partial(_save, array=hashes))
+        write_atomically(repeated, partial(_save, array=hashes))
     pending = ((task, part, repeated) for part in parts if not part.is_described())
     for _ in pool.imap_unordered(stages.describe, pending):
         pass
     if not parts:
-        return Chosen([], pl.DataFrame(schema={"part": pl.UInt32, "split": pl.String, "shard": pl.Int64}))
+        return Selection([], pl.DataFrame(schema={"part": pl.UInt32, "split": pl.String, "shard": pl.Int64}))
     before = [part.array("drop_codes") for part in parts]
     drop_codes = [codes.copy() for codes in before]
     described = _read_all(parts, "described")
@@ -185,7 +187,7 @@ def choose(task: stages.Task, parts: Sequence[Part], work: Path, pool: WorkerPoo
     _drop(parts, drop_codes, documents, fates)
     kept, excess = _place(documents.filter(pl.Series(fates == 0)), most)
     _drop(parts, drop_codes, excess, np.full(len(excess), CODES["above_max_bytes"], dtype=np.uint8))
-    return Chosen(drop_codes, kept)
+    return Selection(drop_codes, kept)
 
 
 def _read_all(parts: Sequence[Part], kind: str) -> pl.DataFrame:

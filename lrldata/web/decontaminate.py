@@ -17,7 +17,7 @@ from lrldata.manifest import sha256_of
 from lrldata.normalize import lowered, normalize
 from lrldata.web.inputs import as_utf8, is_packed, type_of
 from lrldata.web.repair import is_spaced, main_script, repair
-from lrldata.web.shingles import Hashes, gaps_closed, shingles
+from lrldata.web.shingles import Hashes, collapse_spaces, shingles
 
 WORDS, CHARACTERS = 8, 30  # in a row, shared with protected text: then a line is contaminated
 BENCHMARKS, NAMED = "benchmarks.npz", "FLORES-200 and SIB-200"  # the file, and its name in manifests
@@ -27,7 +27,7 @@ _SIEVED = np.uint64(44)
 
 
 @dataclass(frozen=True, eq=False)
-class Protected:
+class ProtectedText:
     """Protected sentences, as the sorted hashes of their shingles; `named` describes their sources for a manifest."""
 
     hashes: Hashes
@@ -52,7 +52,7 @@ class Protected:
         return sieve
 
 
-def open_protected(language: Language, given: Sequence[Path], *, benchmarks: bool = True) -> Protected | None:
+def open_protected(language: Language, given: Sequence[Path], *, benchmarks: bool = True) -> ProtectedText | None:
     """Protect the sentences of files, and with `benchmarks` those of FLORES-200 and SIB-200; None if there are none.
 
     A file has one sentence per line; in a tab-separated line, each field is one. Raises InputError.
@@ -75,7 +75,7 @@ def open_protected(language: Language, given: Sequence[Path], *, benchmarks: boo
         with np.load(_built_in()) as archive:
             hashes = np.concatenate([hashes, archive[language.code]])
         sources.append({"name": NAMED, "sha256": sha256_of(_built_in())})
-    return Protected(np.unique(hashes), tuple(sources), spaced) if len(hashes) else None
+    return ProtectedText(np.unique(hashes), tuple(sources), spaced) if len(hashes) else None
 
 
 def has_benchmarks(language: Language) -> bool:
@@ -105,5 +105,5 @@ def few_hashes(sentences: Iterable[str], language: Language) -> Hashes:
 
 def hash_sentences(texts: pl.Series, *, spaced: bool) -> tuple[Hashes, Hashes]:
     """Hash shingles of letters and digits only, so that case and punctuation hide nothing; expects repaired texts."""
-    words = gaps_closed(lowered(texts).str.replace_all(r"[^\p{L}\p{M}\p{N}\s]+", ""))
+    words = collapse_spaces(lowered(texts).str.replace_all(r"[^\p{L}\p{M}\p{N}\s]+", ""))
     return shingles(words, WORDS if spaced else CHARACTERS, spaced=spaced)

@@ -30,7 +30,7 @@ OF_PAGES = ("document_short", "document_words")  # rules that do not apply to a 
 BULLET = r"^[•●▪■◦‣\-–*·]"  # noqa: RUF001
 
 
-class Described(NamedTuple):
+class DocumentData(NamedTuple):
     """Documents, and the data for comparing them.
 
     `documents` has one row per document: doc, order and folded (hashes of the content, as it is and in lower case), and
@@ -59,7 +59,7 @@ def judge(lines: pl.DataFrame, language: Language, *, sentences: bool = False) -
     return _judge(lines, joined, hashes, offsets, language, sentences=sentences)
 
 
-def describe(lines: pl.DataFrame, language: Language, *, sentences: bool = False) -> tuple[pl.DataFrame, Described]:
+def describe(lines: pl.DataFrame, language: Language, *, sentences: bool = False) -> tuple[pl.DataFrame, DocumentData]:
     """Judge documents as `judge` does, and describe the kept ones for comparison."""
     joined, hashes, offsets = _join(lines, language)
     judged = _judge(lines, joined, hashes, offsets, language, sentences=sentences)
@@ -75,7 +75,7 @@ def describe(lines: pl.DataFrame, language: Language, *, sentences: bool = False
         order=content_hash(kept["text"]),
         folded=content_hash(kept["lower"].str.replace_all("\n", " ", literal=True)),
     )
-    return judged, Described(described, signatures, bands(signatures))
+    return judged, DocumentData(described, signatures, bands(signatures))
 
 
 def _join(lines: pl.DataFrame, language: Language) -> tuple[pl.DataFrame, Hashes, Hashes]:

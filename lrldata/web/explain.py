@@ -20,7 +20,7 @@ from lrldata.web.clean import CleaningContext, clean, rules
 from lrldata.web.decontaminate import open_protected
 from lrldata.web.inputs import is_packed, type_of
 from lrldata.web.plain import LINE, paragraphs
-from lrldata.web.scripts import check_known, kin_of, written_in
+from lrldata.web.scripts import check_known, kin_of, restrict_scripts
 from lrldata.web.shards import Columns, Shard
 
 Documents = Literal["page", "paragraphs", "lines"]
@@ -29,7 +29,7 @@ LONGEST = 16 << 20  # bytes of a text
 
 
 @dataclass(frozen=True)
-class Explained:
+class ExplainedLine:
     """A line as cleaning would write it, why it is dropped (None if it is kept), and its identified language."""
 
     text: str
@@ -116,14 +116,14 @@ def explain(
     scripts: tuple[str, ...] | None = None,
     documents: Documents = "page",
     name: str = "the text",
-) -> list[Explained]:
+) -> list[ExplainedLine]:
     """Say for each line of a text whether it would be kept, and if not, why.
 
     `scripts` (ISO 15924) are the scripts in which the language is kept, if not all of its own. `documents` says what
     counts as a document: the whole text, like a web page, or each paragraph or each line, as in a text file. `name` is
     what messages call the text. Raises LrlError if the model is invalid or does not know the language.
     """
-    model, language = None if lid == NO_MODEL else load_model(lid, cache), written_in(language, scripts)
+    model, language = None if lid == NO_MODEL else load_model(lid, cache), restrict_scripts(language, scripts)
     kin = kin_of(language, scripts, model.languages, model.name) if model else frozenset[str]()
     if model:
         check_known(language, model, kin)
@@ -135,7 +135,7 @@ def explain(
     reasons = _reasons(judged, language, sentences=documents == "lines")
     predictions = model.predict(judged["text"].to_list()) if model else [Prediction((), ())] * len(judged)
     return [
-        Explained(
+        ExplainedLine(
             line,
             reason,
             WEB_REASONS[reason] if reason else "stays",

@@ -7,9 +7,9 @@ from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from lrldata.errors import DownloadError, NothingError, UsageError
+from lrldata.errors import DownloadError, NoDataError, UsageError
 from lrldata.language import Language
-from lrldata.network import reached
+from lrldata.network import network_errors
 from lrldata.web.config import REPOSITORY
 from lrldata.web.shards import Shard
 
@@ -21,9 +21,9 @@ HINTS = "Try again: finished work is kept. Or use a local copy with --input FOLD
 def hub_shards(language: Language, revision: str) -> tuple[list[Shard], str]:
     """Return the Parquet files of a language in GlotCC-V1, and the commit that `revision` names. Raises LrlError."""
     if language.glotcc is None:
-        raise NothingError(f"GlotCC-V1 has no {language.name} ({language.code}).", "See `lrldata langs`.")
+        raise NoDataError(f"GlotCC-V1 has no {language.name} ({language.code}).", "See `lrldata langs`.")
     api = HfApi()
-    with reached(f"{REPOSITORY} cannot be listed", HINTS):
+    with network_errors(f"{REPOSITORY} cannot be listed", HINTS):
         try:
             commit = api.dataset_info(REPOSITORY, revision=revision).sha or revision
             tree = api.list_repo_tree(
@@ -39,7 +39,7 @@ def hub_shards(language: Language, revision: str) -> tuple[list[Shard], str]:
         except EntryNotFoundError:
             files = []
     if not files:
-        raise NothingError(f"{REPOSITORY} holds nothing for {language.glotcc} at {commit}.", "See `lrldata langs`.")
+        raise NoDataError(f"{REPOSITORY} holds nothing for {language.glotcc} at {commit}.", "See `lrldata langs`.")
     return [_shard(file, commit) for file in sorted(files, key=lambda file: file.path)], commit
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from lrldata.errors import InputError, NothingError
+from lrldata.errors import InputError, NoDataError
 from lrldata.language import languages
 
 # File types by extension, in any case. Files of the types in PACKED may also have one of ENDINGS after it.
@@ -168,7 +168,7 @@ def _in_folder(given: Path, configuration: str | None) -> Inputs:
         names = sorted(frozenset[str]().union(*others.values()))
         shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         problem = f"{given}: holds no {configuration}" if configuration else f"{given}: holds no text in the language"
-        raise NothingError(f"{problem}, but {shown}.", "Name a folder that has text of the language with --input.")
+        raise NoDataError(f"{problem}, but {shown}.", "Name a folder that has text of the language with --input.")
     kept = {name for name, _ in read}
     for name in (name for name in others if name not in kept):
         inputs.leave_out("other_folder", name)

@@ -12,7 +12,7 @@ import polars as pl
 from rensa import RMinHash
 
 from lrldata.normalize import lowered
-from lrldata.web.shingles import Hashes, gaps_closed, shingles
+from lrldata.web.shingles import Hashes, collapse_spaces, shingles
 
 BANDS, ROWS = 14, 8  # pairs with a similarity of 0.72 are candidates half of the time, with 0.85 nearly always
 PERMUTATIONS = BANDS * ROWS
@@ -30,7 +30,7 @@ def signatures(texts: pl.Series, *, spaced: bool) -> Signatures:
 
     A text shorter than a shingle is one shingle. `spaced` tells whether spaces separate words.
     """
-    return sign(*shingles(gaps_closed(lowered(texts)), SHINGLE, spaced=spaced))
+    return sign(*shingles(collapse_spaces(lowered(texts)), SHINGLE, spaced=spaced))
 
 
 def sign(hashes: Hashes, offsets: Hashes) -> Signatures:

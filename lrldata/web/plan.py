@@ -6,19 +6,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from lrldata.errors import InputError, NothingError
+from lrldata.errors import InputError, NoDataError
 from lrldata.language import Language, parse
 from lrldata.manifest import DATASET, read_manifest
 from lrldata.steps import Step
 from lrldata.web.config import REPOSITORY, WebConfig
 from lrldata.web.inputs import LEFT_OUT, TABLES, find_files, type_of
-from lrldata.web.scripts import scripts_asked
+from lrldata.web.scripts import requested_scripts
 from lrldata.web.shards import Shard, find_shards, shards_of
 from lrldata.workspace import dataset_path
 
 
 @dataclass(frozen=True)
-class Found:
+class BuildInput:
     """An input's shards, the GlotCC-V1 commit they come from, the unreadable files, and the files left out."""
 
     shards: list[Shard]
@@ -37,10 +37,10 @@ def plan_web(config: WebConfig) -> list[Step]:
     """List what `build_web` would read and write, without doing it. Raises LrlError."""
     steps, requested = [], parse(config.lang)
     for language in requested:
-        scripts_asked(language, config.lang, config.scripts)
+        requested_scripts(language, config.lang, config.scripts)
         try:
-            inputs = look_for_input(config, language)
-        except NothingError as error:
+            inputs = resolve_input(config, language)
+        except NoDataError as error:
             if len(requested) == 1:
                 raise
             steps.append(Step("skip", language.name, None, error.message))
@@ -65,23 +65,23 @@ def folder_of(config: WebConfig, language: Language) -> Path:
 
 def find_input(config: WebConfig, language: Language) -> tuple[list[Shard], str | None]:
     """Return the shards to read, and the commit of GlotCC-V1 if they are on the Hub. Raises LrlError."""
-    inputs = look_for_input(config, language)
+    inputs = resolve_input(config, language)
     return inputs.shards, inputs.revision
 
 
-def look_for_input(config: WebConfig, language: Language) -> Found:
+def resolve_input(config: WebConfig, language: Language) -> BuildInput:
     """Return the files to read, and those to leave out, with reasons. Raises LrlError."""
     if config.sample:
         if language.code != "ro":
             raise InputError("The built-in sample is in Romanian (ro).", "Use --lang ro --sample.")
-        return Found(find_shards(Path(str(files("lrldata.web").joinpath("sample.jsonl"))), None))
+        return BuildInput(find_shards(Path(str(files("lrldata.web").joinpath("sample.jsonl"))), None))
     if config.input is None:
         from lrldata.web.hub import hub_shards  # noqa: PLC0415 -- slow
 
         shards, revision = hub_shards(language, config.revision)
-        return Found(shards, revision)
+        return BuildInput(shards, revision)
     inputs = find_files(config.input, language.glotcc)
     if (config.text_column or config.url_column) and TABLES.isdisjoint(type_of(name) for name, _ in inputs.files):
         raise InputError(f"{config.input}: has no table.", "Leave out --text-column and --url-column.")
     shards, skipped = shards_of(inputs, skip_bad=config.skip_bad)
-    return Found(shards, None, skipped, inputs.left_out(), inputs.of_others)
+    return BuildInput(shards, None, skipped, inputs.left_out(), inputs.of_others)

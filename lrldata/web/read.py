@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lrldata.errors import InputError, LrlError, first_line
-from lrldata.network import reached
+from lrldata.network import network_errors
 from lrldata.normalize import normalized
 from lrldata.web import fields
 from lrldata.web.decoded import LONGEST_LINE, blocks_of, lines_of
@@ -90,7 +90,7 @@ def read_small(
 def _as_input_error(shard: Shard) -> Iterator[None]:
     """Turn whatever reading a shard raises into an InputError with the file's name and a hint."""
     try:
-        with reached(f"{shard.place} cannot be read", "Try again: finished work is kept."):
+        with network_errors(f"{shard.place} cannot be read", "Try again: finished work is kept."):
             yield
     except LrlError:
         raise

@@ -11,7 +11,7 @@ _TAG = re.compile(r"[-_]([A-Za-z]{4})(?=[-_]|$)")
 _SAME = 0.3  # the margin of languages that differ only in spelling
 
 
-def scripts_asked(language: Language, typed: str, asked: str | None) -> tuple[str, ...] | None:
+def requested_scripts(language: Language, typed: str, asked: str | None) -> tuple[str, ...] | None:
     """Return the scripts in which a language is kept; None for all its scripts.
 
     They come from --scripts, or from the tag in --lang (sr-Latn) if that is not the language's main script. Raises
@@ -39,7 +39,7 @@ def _names(part: str, language: Language) -> bool:
     return find(part.strip()).code == language.code
 
 
-def written_in(language: Language, scripts: tuple[str, ...] | None) -> Language:
+def restrict_scripts(language: Language, scripts: tuple[str, ...] | None) -> Language:
     """Return a language, restricted to these scripts."""
     return language.model_copy(update={"scripts": scripts}) if scripts else language
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lrldata.web.characters import in_turns, points_of
+from lrldata.web.characters import batch_ranges, points_of
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -30,12 +30,12 @@ def shingles(texts: pl.Series, size: int, *, spaced: bool) -> tuple[Hashes, Hash
     if not spaced:
         texts = texts.str.replace_all(r"[ \n]", "")
     sizes = texts.str.len_chars().to_numpy().astype(np.int64)
-    parts = [_of_batch(texts[begin:end], sizes[begin:end], size, spaced=spaced) for begin, end in in_turns(sizes)]
+    parts = [_of_batch(texts[begin:end], sizes[begin:end], size, spaced=spaced) for begin, end in batch_ranges(sizes)]
     counts = np.concatenate([[0], *(counts_of_batch for _, counts_of_batch in parts)])
     return np.concatenate([hashes for hashes, _ in parts]), np.cumsum(counts).astype(np.uint64)
 
 
-def gaps_closed(texts: pl.Series) -> pl.Series:
+def collapse_spaces(texts: pl.Series) -> pl.Series:
     """Return texts with all whitespace reduced to single spaces, and none at their ends."""
     places = texts.str.contains(r"\s{2,}|[^\S \n]|^\s|\s$").arg_true()  # few texts need it
     closed = texts.gather(places).str.replace_all(r"\s{2,}|[^\S ]", " ").str.strip_chars()

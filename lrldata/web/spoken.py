@@ -28,7 +28,7 @@ _SAVED = pl.Schema(
 
 
 @dataclass(frozen=True)
-class Saved:
+class RestoredRows:
     """The rows that speakers saved, and what to subtract from the counts of each reason for them."""
 
     rows: pl.DataFrame
@@ -67,10 +67,10 @@ def _among(texts: pl.Series, lines: frozenset[str]) -> pl.Series:
     return pl.Series([line_id(text) in lines for text in texts], dtype=pl.Boolean)
 
 
-def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Decisions | None) -> Saved:
+def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Decisions | None) -> RestoredRows:
     """Return the lines that are right but dropped, each text once: from the document that comes first by name."""
     if decisions is None:
-        return Saved(pl.DataFrame(schema=_SAVED))
+        return RestoredRows(pl.DataFrame(schema=_SAVED))
     reasons = {number: reason for reason, number in CODES.items()}
     frames = []
     for part, codes in zip(parts, drop_codes, strict=True):
@@ -94,10 +94,10 @@ def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Deci
             pl.Series(codes == 0) & pl.col("text").is_in(rows["text"].implode())
         )["text"]
     ]
-    return Saved(rows.filter(~pl.col("text").is_in(existing)).sort("text"))
+    return RestoredRows(rows.filter(~pl.col("text").is_in(existing)).sort("text"))
 
 
-def write_saved(saved: Saved, rows: Path) -> None:
+def write_saved(saved: RestoredRows, rows: Path) -> None:
     """Write the saved rows, ordered by content hash, into the last shard of their splits below the folder `rows`."""
     keys = content_hash(saved.rows.select(pl.coalesce("site", "doc"))["site"])
     placed = saved.rows.with_columns(

@@ -1,7 +1,7 @@
 """The steps for one part of a corpus, from files to files, so that parts can be distributed to processes. IO."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from lrldata.review.decisions import Decisions
 from lrldata.schema import WEB
 from lrldata.split import content_hash
 from lrldata.web import document_filters, pii, samples, spoken
-from lrldata.web.chunks import DropCodes, Part, read_frame, whole
+from lrldata.web.chunks import DropCodes, Part, read_frame, write_atomically
 from lrldata.web.clean import CleaningContext, clean
 from lrldata.web.cross_dedup import CODES, Keys
 from lrldata.web.decontaminate import open_protected
-from lrldata.web.scripts import check_known, kin_of, written_in
+from lrldata.web.scripts import check_known, kin_of, restrict_scripts
 
 LARGE_SITE = 0.05  # share of the documents from which on a site is divided among splits
 PRIVATE_USE = r"[\u{E000}-\u{F8FF}\u{F0000}-\u{10FFFD}]"  # what such a character means depends on the font
@@ -45,7 +45,7 @@ class Task:
 
 def language_of(task: Task) -> Language:
     """Return the language, restricted to the requested scripts."""
-    return written_in(find(task.language), task.scripts)
+    return restrict_scripts(find(task.language), task.scripts)
 
 
 def context_of(task: Task) -> CleaningContext:
@@ -120,7 +120,7 @@ def describe(task: Task, part: Part, repeated: Path) -> None:
     part.write_frame("described", described.documents)
 
 
-def _describe(task: Task, part: Part, lines: pl.DataFrame) -> tuple[pl.DataFrame, document_filters.Described]:
+def _describe(task: Task, part: Part, lines: pl.DataFrame) -> tuple[pl.DataFrame, document_filters.DocumentData]:
     """Judge the documents of these lines, and describe the kept ones, with their sites."""
     judged, described = document_filters.describe(
         lines.select("doc", "text"), language_of(task), sentences=task.sentences
@@ -194,7 +194,8 @@ def write(task: Task, part: Part, drop_codes: DropCodes, places: pl.DataFrame, f
     )
     for (split, shard), group in rows.group_by("split", "shard"):
         target = folder / f"{split}-{shard}" / part.stem.name
-        whole(target, lambda path, group=group: group.drop("split", "shard").write_ipc(path, compression="lz4"))  # type: ignore[misc]
+        rows_of_shard = group.drop("split", "shard")
+        write_atomically(target, partial(rows_of_shard.write_ipc, compression="lz4"))
     to_sample = dropped.drop("doc").rename({"name": "doc"})
     dropped_samples = samples.draw(to_sample, CODES, samples.DROPPED)
     kept_samples = samples.draw(rows.with_columns(reason=pl.lit(None, pl.String)), [None], samples.KEPT)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Group
 
-from lrldata.cli.options import Config, Json, given
+from lrldata.cli.options import Config, Json, typed_options
 from lrldata.cli.run import show_or_dump
 from lrldata.progress import Progress
 from lrltrain.cli.options import BaseId, BaseRevision, Out, Quiet, libraries
@@ -121,7 +121,7 @@ def eval_command(
     quiet: Quiet = False,
 ) -> None:
     """Measure adapters: perplexity with and without them, or the score of a task learned on top of them."""
-    flags = given(locals(), lists=("adapter", "baselines", "seeds"))
+    flags = typed_options(locals(), lists=("adapter", "baselines", "seeds"))
     from lrltrain.config import load_eval_config
 
     settings = load_eval_config(config, flags)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lrldata.cli.completion import complete_from, complete_languages
-from lrldata.cli.options import Config, Json, given
+from lrldata.cli.options import Config, Json, typed_options
 from lrldata.cli.run import show_or_dump
 from lrldata.output import say
 from lrldata.progress import Progress
@@ -161,7 +161,7 @@ def fit_command(
     quiet: Quiet = False,
 ) -> None:
     """Train adapters for one or several languages. Run the same command again to resume."""
-    flags = given(locals(), lists=("text", "adapters", "tracker"))
+    flags = typed_options(locals(), lists=("text", "adapters", "tracker"))
     from lrldata.language import find
     from lrltrain.config import load_fit_configs
 

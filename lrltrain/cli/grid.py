@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lrldata.cli.options import Json, given
+from lrldata.cli.options import Json, typed_options
 from lrldata.cli.run import show_or_dump
 from lrltrain.cli.options import Quiet
 from lrltrain.grid.options import EngineName, Options
@@ -65,7 +65,7 @@ def grid_command(
     from lrltrain.grid.grid import grid, planned
     from lrltrain.grid.records import records_of
 
-    config = load_grid_config(recipe, given({"out": out, "cache": cache}))
+    config = load_grid_config(recipe, typed_options({"out": out, "cache": cache}))
     options = Options(
         engine=engine,
         workers=workers,
@@ -82,7 +82,7 @@ def grid_command(
         done = {job.id for job in jobs if records.is_done(job)}
         show_or_dump(as_json, show.plan_as_json(jobs, done), show.plan(jobs, done))
         return
-    outcome = grid(config, options, show.teller(len(jobs), quiet=quiet), jobs)
+    outcome = grid(config, options, show.progress_printer(len(jobs), quiet=quiet), jobs)
     show_or_dump(as_json, outcome.as_json(), show.outcome(jobs, outcome.state, records))
     outcome.checked(records)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lrldata.cli.options import Config, Json, given
+from lrldata.cli.options import Config, Json, typed_options
 from lrldata.cli.run import show_or_dump
 from lrldata.errors import UsageError
 from lrldata.progress import Progress
@@ -122,7 +122,7 @@ def prompt_command(
     quiet: Quiet = False,
 ) -> None:
     """Prompt a language model on test sets. Run the same command again to resume."""
-    flags = given(locals())
+    flags = typed_options(locals())
     if extra is not None:
         flags["extra"] = _parse_json("--extra", extra)
     from lrltrain.prompting.config import load_prompt_config
@@ -140,15 +140,15 @@ def prompt_command(
         show_or_dump(
             as_json,
             {"tasks": [asdict(exported) | {"file": str(exported.file)} for exported in tasks]},
-            show.exported(tasks),
+            show.exports_table(tasks),
         )
         return
     if settings.dry_run:
         plans = plan(settings)
-        show_or_dump(as_json, {"planned": [asdict(planned) for planned in plans]}, show.planned(plans))
+        show_or_dump(as_json, {"planned": [asdict(planned) for planned in plans]}, show.plans_table(plans))
         return
     runs = prompt(settings, progress)
-    show_or_dump(as_json, {"runs": [show.as_json(run) for run in runs]}, show.prompted(runs))
+    show_or_dump(as_json, {"runs": [show.as_json(run) for run in runs]}, show.runs_table(runs))
 
 
 def _parse_json(flag: str, value: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from lrldata.dataset import Opened, open_shards
+from lrldata.dataset import OpenDataset, open_shards
 from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.manifest import identity
@@ -90,7 +90,7 @@ def contamination(folder: Path, items: Items, language: Language) -> dict[str, A
     }
 
 
-def _texts(opened: Opened) -> Iterator[pl.Series]:
+def _texts(opened: OpenDataset) -> Iterator[pl.Series]:
     for stream in opened.shards.get("train", ()):
         for batch in pq.ParquetFile(stream).iter_batches(batch_size=ROWS_AT_ONCE, columns=["text"]):
             frame = pl.from_arrow(batch)

@@ -33,7 +33,7 @@ class Copies:
     ends: NDArray[np.int64]
 
 
-class Together(NamedTuple):
+class ConcatenatedCopies(NamedTuple):
     """The copies of all sentences: their arrays concatenated, and where the part of each sentence begins."""
 
     ids: NDArray[np.int64]
@@ -45,7 +45,7 @@ class Together(NamedTuple):
     first_target: NDArray[np.int64]
 
     @classmethod
-    def of(cls, asked: Sequence[Copies]) -> "Together":
+    def of(cls, asked: Sequence[Copies]) -> "ConcatenatedCopies":
         """Concatenate the copies of all sentences."""
         empty = np.empty(0, np.int64)
         lengths = np.array([len(sentence.ids) for sentence in asked], np.int64)
@@ -142,7 +142,7 @@ def sums(
     total, uncached = np.zeros(len(asked)), no_cache(model)
     # Targets of each sentence that are not scored yet.
     remaining = np.array([len(sentence.targets) for sentence in asked])
-    together = Together.of(asked)
+    together = ConcatenatedCopies.of(asked)
     try:
         for batch in batches(asked, objective, budget):
             ids, lengths, positions, labels, owner = lay_out(batch, together, objective, mask, pad)
@@ -215,7 +215,7 @@ def batches(asked: Sequence[Copies], objective: Objective, budget: int) -> Itera
 
 
 def lay_out(
-    batch: Sequence[tuple[int, int]], asked: Together, objective: Objective, mask: int | None, pad: int
+    batch: Sequence[tuple[int, int]], asked: ConcatenatedCopies, objective: Objective, mask: int | None, pad: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Lay out a batch as arrays. Pure.
 

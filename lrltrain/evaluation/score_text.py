@@ -10,7 +10,7 @@ import polars as pl
 import torch
 
 from lrldata.errors import InputError, ModelError, StorageError, UsageError
-from lrldata.folder import lock, refuse_strangers, replaced
+from lrldata.folder import lock, refuse_foreign_files, replaced
 from lrldata.language import find, find_recorded
 from lrldata.manifest import (
     MANIFEST,
@@ -71,7 +71,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Measured:
+class StoredLikelihoods:
     """A folder of scores, with the likelihoods in it."""
 
     folder: Path
@@ -131,7 +131,7 @@ def _measure(
     manifest: Mapping[str, Any] | None,
     text: Sentences,
     progress: Progress,
-) -> Measured:
+) -> StoredLikelihoods:
     """Measure one model on one text, or read an earlier measurement."""
     formula = config.formula if base.objective == "mlm" else "perplexity"
     recipe = {
@@ -149,7 +149,7 @@ def _measure(
     folder = config.out / score_path(language, base_name(base.id), name, measure)
     home = folder.resolve()
     with lock(home, to_read=True):
-        refuse_strangers(home, OWN.__contains__, "a score")
+        refuse_foreign_files(home, OWN.__contains__, "a score")
         if config.overwrite or not is_unchanged(home, SCORES, fingerprint(recipe)):
             values = _likelihoods(config, base, adapter, manifest, text, progress)
             with replaced(home, OWN.__contains__, "a score") as partial:
@@ -157,7 +157,7 @@ def _measure(
     measured = read_likelihoods(home)
     if not len(measured.tokens):
         raise InputError(f"{text.name}: no sentence has a token that is in the model's vocabulary.", "Check --data.")
-    return Measured(folder, measured)
+    return StoredLikelihoods(folder, measured)
 
 
 def _likelihoods(
@@ -224,8 +224,8 @@ def _score(
     base: Base,
     manifest: Mapping[str, Any] | None,
     text: Sentences,
-    after: Measured,
-    before: Measured | None,
+    after: StoredLikelihoods,
+    before: StoredLikelihoods | None,
 ) -> Score:
     statistic = statistic_of(config.formula if base.objective == "mlm" else "perplexity")
     options = (statistic, config.resamples, config.seed)
@@ -246,7 +246,7 @@ def _score(
     )
 
 
-def _write_scores(score: Score, measured: Measured) -> None:
+def _write_scores(score: Score, measured: StoredLikelihoods) -> None:
     """Write the scores for people; the manifest only covers the likelihoods, from which they can be computed again."""
     file, contents = measured.folder / SCORES_FILE, sealed(score.as_json() | {"path": None})
     if not file.is_file() or file.read_bytes() != as_written(contents).encode():  # the disk may be read-only

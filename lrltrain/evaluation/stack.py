@@ -65,7 +65,7 @@ def open_language_adapter(folder: Path) -> LanguageAdapter:
 
 
 @dataclass(frozen=True)
-class Stacked:
+class TaskStack:
     """An encoder with task adapters on a language adapter; `swap` exchanges it for that of the target language."""
 
     encoder: Any
@@ -98,7 +98,7 @@ def stack(
     seeds: Sequence[int],
     *,
     learn_fusion: bool = False,
-) -> Stacked:
+) -> TaskStack:
     """Load a base model with fresh task adapters on `source`, to be scored on `target`: the same one without transfer.
 
     There is one task adapter per seed, and its weights depend only on that seed. Everything else is frozen, except that
@@ -129,7 +129,7 @@ def stack(
     task = AdapterStack(encoder, Bottlenecks(reduction_factor=reduction_factor), [f"seed-{seed}" for seed in seeds])
     for number, seed in enumerate(seeds):
         task.draw(seed, number)
-    stacked = Stacked(encoder, task, source_stack, target_stack)
+    stacked = TaskStack(encoder, task, source_stack, target_stack)
     stacked.swap(target=False)
     return stacked
 

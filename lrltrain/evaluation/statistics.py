@@ -182,7 +182,7 @@ def bootstrap(counts: Counts, resamples: int, seed: int) -> Floats:
     return np.concatenate(means)
 
 
-def randomisation(one: Counts, other: Counts, times: int, seed: int) -> float:
+def randomization(one: Counts, other: Counts, times: int, seed: int) -> float:
     """Return the two-sided p of the paired approximate randomisation test between two methods on the same items.
 
     Noreen 1989: for each item, the predictions of both methods are exchanged or not, for all seeds together. p is the
@@ -243,7 +243,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return corrected
 
 
-def times_for(comparisons: int) -> int:
+def exchanges_for(comparisons: int) -> int:
     """Return the number of exchanges with which a clear difference can stay below ALPHA after the correction."""
     return max(9_999, round(2 * comparisons / ALPHA) - 1)
 

@@ -21,7 +21,7 @@ from lrltrain.evaluation.inputs import Inputs
 from lrltrain.evaluation.items import Items, Label, Task, TaskData
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import OF_TASK, Run, earlier_run, find_run, folder_of, write_run
-from lrltrain.evaluation.stack import LanguageAdapter, Stacked, stack
+from lrltrain.evaluation.stack import LanguageAdapter, TaskStack, stack
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
 from lrltrain.memory import release_gpu_memory
@@ -210,7 +210,7 @@ def _train(
     return runs
 
 
-def _model(job: Job, config: EvalConfig, seeds: Sequence[int]) -> tuple[Stacked, TaskModel]:
+def _model(job: Job, config: EvalConfig, seeds: Sequence[int]) -> tuple[TaskStack, TaskModel]:
     factor = config.reduction_factor
     stacked = stack(job.base, job.source, job.target, factor, seeds, learn_fusion=job.learns_fusion)
     settings, labels = stacked.encoder.config, len(job.tested_on.labels)

@@ -45,7 +45,7 @@ class TaskTrainingArgs:
 
 
 @dataclass
-class Trained:
+class SeedOutcome:
     """The outcome of a seed: the dev score and mean loss of each epoch, and why it `failed`, if it did."""
 
     dev: list[float] = field(default_factory=list)
@@ -86,7 +86,7 @@ class TaskTraining:
         task: Task,
         seeds: Sequence[int],
         advance: Callable[[int, str], None],
-    ) -> list[Trained]:
+    ) -> list[SeedOutcome]:
         """Train on `inputs`, and leave each seed with the weights of its epoch that was best on `held_out`.
 
         The first of equally good epochs is kept. A seed fails if its loss is not finite, and the others continue.
@@ -100,7 +100,7 @@ class TaskTraining:
             for _ in range(self.args.epochs)
         ]
         torch.manual_seed(seeds[0])  # for dropout
-        outcomes = [Trained() for _ in seeds]
+        outcomes = [SeedOutcome() for _ in seeds]
         best = [[value.clone() for value in self.weights.values(index)] for index in range(self.count)]
         for number, epoch in enumerate(epochs, 1):
             losses = self._train(inputs, epoch, (number - 1) * len(epoch), len(epochs) * len(epoch))

@@ -22,7 +22,7 @@ from lrltrain.config import Batching, FitConfig
 from lrltrain.fitting.plan import Adapter, Plan, adapter_name, is_made, note_other_versions, prepare
 from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, translate_errors
 from lrltrain.fitting.writing import Writer
-from lrltrain.methods import Attached, assert_active, attach
+from lrltrain.methods import AttachedMethod, assert_active, attach
 from lrltrain.models import check_length, load_model, word_starts
 from lrltrain.modules.families import base_of, family_of, layers_of
 from lrltrain.precision import HALF, note_if_slow, precision_of, tf32
@@ -30,7 +30,7 @@ from lrltrain.tokens import UNKNOWN
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
 from lrltrain.training.checkpoints import whole_steps
 from lrltrain.training.corpus import Corpus, tokenize
-from lrltrain.training.loop import Loop, Member, Schedule, Told
+from lrltrain.training.loop import Loop, Member, ProgressCallbacks, Schedule
 from lrltrain.training.packing import PackedAttention, probe_packing
 from lrltrain.training.processes import Processes, first_process, joined, processes
 from lrltrain.training.step import Step
@@ -141,7 +141,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
                 for plan, name, corpus in zip(plans, names, corpora, strict=True)
             ]
             with progress.steps("Training", first.config.steps) as (advance, say):
-                reports = Told(advance, say if first_process() else _ignore)
+                reports = ProgressCallbacks(advance, say if first_process() else _ignore)
                 loop = Loop(members, step, layout, _schedule(first.config), process_group, reports)
                 outcomes = loop.run()
         step.release()
@@ -221,7 +221,7 @@ def _can_be_captured(attention: PackedAttention) -> bool:
 
 
 def _step(
-    plan: Plan, model: Any, attached: Attached, attention: PackedAttention, count: int, process_group: Processes
+    plan: Plan, model: Any, attached: AttachedMethod, attention: PackedAttention, count: int, process_group: Processes
 ) -> Step:
     config, half = plan.config, HALF.get(precision_of(plan.config.precision))
     share = 1 / (config.accumulate * process_group.count)  # of the penalty, which is added to the loss once per step

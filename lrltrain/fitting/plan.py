@@ -15,7 +15,7 @@ from lrldata.versions import other_versions
 from lrldata.workspace import adapter_path, source_of_adapter
 from lrltrain.artifact import NOT_NEEDED, open_adapter
 from lrltrain.config import FitConfig
-from lrltrain.fitting.runs import as_made_with, like
+from lrltrain.fitting.runs import as_made_with, as_recorded_by
 from lrltrain.methods import check_base
 from lrltrain.models import MINI, Base, find_base, load_tokenizer
 from lrltrain.modules.families import FAMILIES, family_named
@@ -145,7 +145,7 @@ def is_made(plan: Plan) -> bool:
     """
     home = plan.folder.resolve()
     manifest = read_manifest(home, ADAPTER) or {}
-    recipe = as_made_with(manifest, like(plan.recipe, manifest, resumed=plan.config.resume))
+    recipe = as_made_with(manifest, as_recorded_by(plan.recipe, manifest, resumed=plan.config.resume))
     if plan.base.weights and manifest.get("weights") == plan.base.weights:  # other files may be next to the weights
         recipe["base"] = {**recipe["base"], "content": manifest["base"].get("content")}
     return is_unchanged(home, ADAPTER, fingerprint(recipe), NOT_NEEDED)

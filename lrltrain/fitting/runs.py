@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from lrldata.errors import StorageError, TrainingError, UsageError, is_full
-from lrldata.folder import refuse_strangers
+from lrldata.folder import refuse_foreign_files
 from lrldata.manifest import (
     ADAPTER,
     DamagedError,
@@ -65,7 +65,7 @@ def start_or_resume(home: Path, run: Path, recipe: Mapping[str, Any], config: Fi
 def refuse_in_use(home: Path, recipe: Mapping[str, Any], config: FitConfig) -> None:
     """Refuse a folder that holds an adapter with other settings, or unrelated files. Raises StorageError."""
     if home.exists() and any(home.iterdir()):
-        refuse_strangers(home, owned_by(home), "an adapter")
+        refuse_foreign_files(home, owned_by(home), "an adapter")
         manifest = read_manifest(home, ADAPTER) if config.overwrite else _held_in(home)
         if manifest and not config.overwrite:
             damage = ", ".join(damaged(home, manifest, NOT_NEEDED))
@@ -76,7 +76,7 @@ def refuse_in_use(home: Path, recipe: Mapping[str, Any], config: FitConfig) -> N
             )
 
 
-def like(recipe: Mapping[str, Any], before: Mapping[str, Any], *, resumed: bool = False) -> dict[str, Any]:
+def as_recorded_by(recipe: Mapping[str, Any], before: Mapping[str, Any], *, resumed: bool = False) -> dict[str, Any]:
     """Return a recipe as written by the version of lrl that wrote `before`: without what that did not record yet.
 
     A dataset that was rebuilt with the same rows counts as that of `before`. With `resumed`, the recipes count as the
@@ -108,7 +108,7 @@ def as_made_with(before: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[s
 
 
 def _is_same(before: Mapping[str, Any], recipe: Mapping[str, Any], *, resumed: bool = False) -> bool:
-    return before == like(recipe, before, resumed=resumed)
+    return before == as_recorded_by(recipe, before, resumed=resumed)
 
 
 def _resumed(
@@ -119,7 +119,7 @@ def _resumed(
         return {"resumed": before["resumed"]} if "resumed" in before else {}
     old, new = before.get("settings", {}), recipe["settings"]
     changed = [key for key in {*old, *new} if old.get(key) != new.get(key)]
-    expected = as_made_with(before, like(recipe, before))
+    expected = as_made_with(before, as_recorded_by(recipe, before))
     fixed = [key for key in changed if key not in CONTINUED]
     fixed += [key for key in expected if key != "settings" and before.get(key) != expected[key]]
     if not resume or fixed:
@@ -206,7 +206,7 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any], first: Itera
     descriptions = {
         key: f"{key}: {old.get(key)} before, now {new.get(key)}" for key in keys if old.get(key) != new.get(key)
     }
-    other = as_made_with(before, like(after, before))
+    other = as_made_with(before, as_recorded_by(after, before))
     parts = (key for key in other if key not in ("settings", "made_with", "resumed"))
     descriptions |= {key: key for key in parts if before.get(key) != other.get(key)}
     descriptions |= {"made_with": versions} if (versions := other_versions(before, after)) else {}

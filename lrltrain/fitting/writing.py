@@ -13,7 +13,7 @@ from lrltrain.artifact import reference_logits, save_model, write_adapter
 from lrltrain.config import Batching
 from lrltrain.fitting.plan import Adapter, Plan
 from lrltrain.fitting.runs import run_folder
-from lrltrain.methods import Attached, fused_invertible
+from lrltrain.methods import AttachedMethod, fused_invertible
 from lrltrain.models import MINI, load_model
 from lrltrain.modules.files import save_adapter, save_fusion
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert, take_out
@@ -33,7 +33,7 @@ class Writer:
         self,
         plan: Plan,
         model: Any,
-        attached: Attached,
+        attached: AttachedMethod,
         weights: Weights,
         batching: Batching,
         names: Sequence[str],

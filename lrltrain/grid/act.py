@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrldata.errors import LrlError, NothingError, StorageError, UsageError, one_line
+from lrldata.errors import LrlError, NoDataError, StorageError, UsageError, one_line
 from lrldata.output import guard, redact, say_traceback
 from lrldata.paths import remove
 from lrldata.workspace import anchored
@@ -151,7 +151,7 @@ def _files(job: Job, records: Records, cache: Path) -> dict[str, tuple[int, int,
 
 
 def _failed(job: Job, error: Exception, seconds: float) -> Record:
-    final = isinstance(error, UsageError | NothingError | PermissionError)
+    final = isinstance(error, UsageError | NoDataError | PermissionError)
     return Record(job.id, job.name, "failed", seconds, error=_describe(error), final=final)
 
 

@@ -10,7 +10,7 @@ from lrldata.arguments import as_text, naming_arguments, plain
 from lrldata.errors import UsageError
 from lrldata.forks import refuse_forked
 from lrldata.language import Language
-from lrldata.settings import Place, as_path
+from lrldata.settings import AnyPath, as_path
 from lrltrain.grid import show
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.grid import grid, planned
@@ -38,7 +38,7 @@ class Study:
 
 
 def run_grid(
-    recipe: Place | Mapping[str, Any],
+    recipe: AnyPath | Mapping[str, Any],
     *,
     only: str | Iterable[str] | None = None,
     engine: Literal["local", "ray"] = "local",
@@ -47,8 +47,8 @@ def run_grid(
     address: str | None = None,
     retries: int = 1,
     verify: bool = False,
-    out: Place | None = None,
-    cache: Place | None = None,
+    out: AnyPath | None = None,
+    cache: AnyPath | None = None,
     dry_run: bool = False,
     quiet: bool = False,
 ) -> Study:
@@ -101,7 +101,7 @@ def run_grid(
             records.fetch(["grid/jobs"])
             done = {job.id for job in jobs if records.is_done(job)}
             return Study(config.out, len(jobs), len(done), len(done), show.plan_as_json(jobs, done))
-        state = grid(config, options, show.teller(len(jobs), quiet=quiet), jobs).checked(records).state
+        state = grid(config, options, show.progress_printer(len(jobs), quiet=quiet), jobs).checked(records).state
         plan = show.plan_as_json(jobs, state.kept)
         return Study(config.out, len(jobs), len(state.done), len(state.kept), plan)
 

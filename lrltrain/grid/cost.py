@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from lrltrain.grid.config import TaskName
 
 H100 = 0.2 * 989e12  # products per second
-TOKENS_A_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
-TOKENS_A_DOCUMENT = 400  # of web text that is not split into lines; many are truncated at 512
+TOKENS_PER_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
+TOKENS_PER_DOCUMENT = 400  # of web text that is not split into lines; many are truncated at 512
 ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # training items of the datasets that the paper uses
-TOKENS_AN_ITEM = {"topic": 40, "sentiment": 40, "ner": 15}
+TOKENS_PER_ITEM = {"topic": 40, "sentiment": 40, "ner": 15}
 FLORES, FLORES_TOKENS = 1_012, 40  # sentences, and tokens per sentence
 MEASURED_TOKENS = 131_072  # in a batch when perplexity is measured on a GPU
-BYTES_A_ROW = {"conceptnet": 60}  # in Parquet, with the columns of a fact
+BYTES_PER_ROW = {"conceptnet": 60}  # in Parquet, with the columns of a fact
 DATASET_SHARE = 0.5  # the size of a dataset in Parquet, relative to its corpus
 LIBRARIES = 1 << 30  # bytes of memory that a process uses before it loads a model
 
@@ -87,7 +87,7 @@ def gpu_memory_of(job: Job) -> int:
         task = job.labels["task"]
         if task == "pppl":
             return int(memory_of(job) + MEASURED_TOKENS * 40 * shape.hidden + 10 * LOGITS * shape.words)
-        return int(memory_of(job) + 2 * 8 * shape.hidden * ITEMS[task] * TOKENS_AN_ITEM[task])
+        return int(memory_of(job) + 2 * 8 * shape.hidden * ITEMS[task] * TOKENS_PER_ITEM[task])
     return memory_of(job)
 
 
@@ -95,7 +95,7 @@ def _cost(job: Job, seeds: int, *, documents: bool) -> Cost:
     if job.kind == "build":
         return _build_cost(job)
     if job.kind == "fit":
-        return _fit_cost(job, TOKENS_A_DOCUMENT if documents else TOKENS_A_LINE[job.labels["source"]])
+        return _fit_cost(job, TOKENS_PER_DOCUMENT if documents else TOKENS_PER_LINE[job.labels["source"]])
     return _eval_cost(job, seeds) if job.kind == "eval" else Cost(1)
 
 
@@ -104,7 +104,7 @@ def _build_cost(job: Job) -> Cost:
     if paper is None or job.labels["source"] == "web" or job.settings.get("sample"):
         return Cost(1)
     if job.labels["source"] == "conceptnet":
-        return Cost(1, 0.0, paper.conceptnet_sentences * 10 // 8 * BYTES_A_ROW["conceptnet"])
+        return Cost(1, 0.0, paper.conceptnet_sentences * 10 // 8 * BYTES_PER_ROW["conceptnet"])
     read = min(paper.glotcc_mb * 1e6, float(job.settings.get("max_bytes", 1e9)))
     return Cost(1, 0.0, int(read * DATASET_SHARE), int(paper.glotcc_mb * 1e6))
 
@@ -129,7 +129,7 @@ def _eval_cost(job: Job, seeds: int) -> Cost:
     epochs = int(job.settings.get("epochs", usual_epochs))
     batch = int(job.settings.get("batch_size", usual_batch))
     items = min(ITEMS[task], int(job.settings.get("limit", ITEMS[task])))
-    products = 4 * items * TOKENS_AN_ITEM[task] * shape.inner * epochs
+    products = 4 * items * TOKENS_PER_ITEM[task] * shape.inner * epochs
     return Cost(1, max(products / H100, ALONE * shape.layers * items / batch * epochs / seeds), 30_000)
 
 

@@ -12,7 +12,7 @@ from lrldata.remote import is_remote
 from lrltrain.grid.config import GridConfig
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
-from lrltrain.grid.local import Local
+from lrltrain.grid.local import LocalEngine
 from lrltrain.grid.machine import free_memory, gpus, slots_for
 from lrltrain.grid.options import EngineName, Options
 from lrltrain.grid.records import Record, Records, records_of
@@ -89,10 +89,10 @@ def _engine(config: GridConfig, options: Options, jobs: Sequence[Job]) -> Abstra
     workspace = config.out if is_remote(config.out) else str(Path(config.out).resolve())
     common = (workspace, str(config.cache.resolve()), config.threads)
     if options.engine is EngineName.RAY:
-        from lrltrain.grid.on_ray import OnRay  # noqa: PLC0415 -- Ray is optional
+        from lrltrain.grid.on_ray import RayEngine  # noqa: PLC0415 -- Ray is optional
 
-        return OnRay(*common, options.jobs_per_gpu, options.address, options.retries)
+        return RayEngine(*common, options.jobs_per_gpu, options.address, options.retries)
     devices = gpus()
     if options.workers:
-        return Local(*common, options.jobs_per_gpu, options.workers, devices)
-    return Local(*common, options.jobs_per_gpu, slots_for(jobs, config.threads, devices), devices, free_memory())
+        return LocalEngine(*common, options.jobs_per_gpu, options.workers, devices)
+    return LocalEngine(*common, options.jobs_per_gpu, slots_for(jobs, config.threads, devices), devices, free_memory())

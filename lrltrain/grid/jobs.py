@@ -11,7 +11,7 @@ from lrldata.errors import LrlError, UsageError
 from lrldata.language import Language, parse
 from lrldata.manifest import fingerprint
 from lrldata.remote import DEFAULT, as_folder, is_remote
-from lrldata.web.bundles import bundled
+from lrldata.web.bundles import make_bundles
 from lrldata.web.config import load_web_config
 from lrldata.web.plan import find_input
 from lrltrain.config import load_eval_config, load_fit_config
@@ -137,7 +137,7 @@ def _shards(config: GridConfig, build: Job) -> list[Job]:
     web = load_web_config(None, {**build.settings, "out": _out(config), "cache": config.cache})
     files, _ = find_input(web, parse(web.lang)[0])
     corpus = fingerprint([file.sha256 for file in files])[:8]
-    labels = [{**build.labels, "corpus": corpus, "shard": str(number)} for number in range(len(bundled(files)))]
+    labels = [{**build.labels, "corpus": corpus, "shard": str(number)} for number in range(len(make_bundles(files)))]
     return [Job("shard", shard_labels, build.settings) for shard_labels in labels]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Self
 
-from lrldata.engine import start_pool, variables
+from lrldata.engine import environment_variables, start_pool
 from lrldata.threads import cores
 from lrltrain.grid.act import run_jobs
 from lrltrain.grid.cost import memory_of
@@ -32,7 +32,7 @@ class Slot:
 
 
 @dataclass
-class Local:
+class LocalEngine:
     """An engine with a number of slots, which share this machine's cores and take its GPUs in turn.
 
     On a GPU, similar fits are trained as a group by one process, and so are the seeds of a task. A GPU runs as many
@@ -133,7 +133,7 @@ def process_of(threads: int, gpu: str | None, reading: int) -> ProcessPoolExecut
     environment = dict.fromkeys(THREADS, str(threads)) | {"TOKENIZERS_PARALLELISM": "true", TOKENIZING: str(reading)}
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
-    with variables(environment):
+    with environment_variables(environment):
         pool = start_pool(1)
         pool.submit(os.getpid)  # a pool starts its process with the first call
     return pool

@@ -13,7 +13,7 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayError
 
-from lrldata.engine import APART, SOURCES, variables
+from lrldata.engine import SAFE_PATH, SOURCES, environment_variables
 from lrldata.errors import LrlError, first_line
 from lrltrain.grid.act import run_job
 from lrltrain.grid.job import Job
@@ -25,7 +25,7 @@ _AHEAD = 4  # jobs per core that are handed to Ray before they can start
 
 
 @dataclass
-class OnRay:
+class RayEngine:
     """An engine that hands jobs to Ray. If the cluster has GPUs, fits and evals get one, or a fraction of one.
 
     Ray does not report GPU memory: every GPU is assumed to have that of this machine's smallest one.
@@ -44,9 +44,9 @@ class OnRay:
 
     def __enter__(self) -> Self:
         _check_address(self.address)
-        environment: dict[str, str] = dict.fromkeys(THREADS, str(self.threads)) | APART
+        environment: dict[str, str] = dict.fromkeys(THREADS, str(self.threads)) | SAFE_PATH
         try:
-            with variables(APART), TemporaryDirectory() as empty:
+            with environment_variables(SAFE_PATH), TemporaryDirectory() as empty:
                 # Without a working folder, each process of Ray imports modules from the current folder first. That is
                 # right only if the current folder holds our own sources.
                 folder = {} if Path.cwd() == SOURCES else {"working_dir": empty}

@@ -76,7 +76,7 @@ def size(count: float) -> str:
     return f"{count:,.1f} TB"
 
 
-def teller(total: int, *, quiet: bool) -> Callable[[Schedule, Record], None]:
+def progress_printer(total: int, *, quiet: bool) -> Callable[[Schedule, Record], None]:
     """Return a function that prints a line for each job that ends."""
     screen = Screen(stderr=True)
 

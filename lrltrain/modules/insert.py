@@ -16,7 +16,7 @@ from lrltrain.modules.settings import Bottlenecks, Settings
 from lrltrain.modules.stacks import Bottleneck, Coupling, Fusion, JoinedLowRank, LowRank
 
 Adding = Callable[[Tensor], Tensor]  # returns what is added to the hidden states
-HELD = "lrl_adapters"  # the name of the module that holds the inserted stacks
+MODULE_NAME = "lrl_adapters"  # the name of the module that holds the inserted stacks
 RECORDS_CALLS = int(transformers.__version__.split(".")[0]) >= 5  # by hooks, from version 5 on; before, in `forward`
 
 
@@ -128,7 +128,7 @@ class FusedStack(nn.Module):
         return list(self.members)
 
 
-class Inserted(nn.ModuleList):
+class InsertedStacks(nn.ModuleList):
     """The stacks inserted into a model, lowest first; it becomes a module of the model and can be removed again."""
 
     def __init__(self, model: Any, stacks: Sequence[AdapterStack | FusedStack]) -> None:
@@ -186,21 +186,21 @@ def insert(model: Any, *stacks: AdapterStack | FusedStack) -> None:
 
     Raises ModelError if the model's family is not supported.
     """
-    holder = Inserted(model, [*take_out(model), *stacks])
-    setattr(model, HELD, holder.train(model.training))
+    holder = InsertedStacks(model, [*take_out(model), *stacks])
+    setattr(model, MODULE_NAME, holder.train(model.training))
 
 
 def inserted(model: Any) -> list[AdapterStack | FusedStack]:
     """Return the stacks in a model, lowest first."""
-    return list(getattr(model, HELD, []))
+    return list(getattr(model, MODULE_NAME, []))
 
 
 def take_out(model: Any) -> list[AdapterStack | FusedStack]:
     """Remove all stacks from a model and return them."""
     stacks = inserted(model)
     if stacks:
-        getattr(model, HELD).release()
-        delattr(model, HELD)
+        getattr(model, MODULE_NAME).release()
+        delattr(model, MODULE_NAME)
     return stacks
 
 

@@ -11,7 +11,7 @@ from lrldata.arguments import naming_arguments
 from lrldata.errors import ModelError, one_line
 from lrldata.manifest import MANIFEST
 from lrldata.output import note
-from lrldata.settings import Place, as_path, located, path_or_id
+from lrldata.settings import AnyPath, as_path, path_or_id, unwrap_path
 from lrltrain.modules.files import (
     CONFIG,
     FUSION_CONFIG,
@@ -24,15 +24,15 @@ from lrltrain.modules.files import (
 )
 from lrltrain.modules.files import save_adapter as write_files
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert, inserted, take_out
-from lrltrain.modules.reference import says_otherwise
+from lrltrain.modules.reference import output_differs
 from lrltrain.names import HUB_ID
-from lrltrain.session import undisturbed
+from lrltrain.session import isolated_session
 from lrltrain.trust import faults
 
 _CONFIGS, _WEIGHTS, _PICKLED = ["*.json"], ["*.safetensors"], ["*.bin"]
 
 
-def load_adapter(model: Any, source: Place, *, revision: str | None = None) -> AdapterStack | FusedStack:
+def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) -> AdapterStack | FusedStack:
     """Insert an adapter written by lrl or the library `adapters` into a transformers model and activate it.
 
     Adapters that are already in the model stay, and the new one is stacked on top. The adapter's weights are in single
@@ -54,7 +54,7 @@ def load_adapter(model: Any, source: Place, *, revision: str | None = None) -> A
         >>> model = AutoModelForMaskedLM.from_pretrained("FacebookAI/xlm-roberta-base")
         >>> lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-seq_bn_inv")
     """
-    source = located(source)
+    source = unwrap_path(source)
     if not isinstance(source, str | Path) or not hasattr(model, "config"):
         raise ModelError("load_adapter needs a transformers model, and the folder or id of an adapter.", "")
     try:
@@ -72,7 +72,7 @@ def load_adapter(model: Any, source: Place, *, revision: str | None = None) -> A
     fault = next(faults(config), None)
     if fault:
         raise ModelError(f"{source}: {name}: {fault}.", "An adapter's own code is never run.")
-    with undisturbed():
+    with isolated_session():
         stack = load_fusion(folder, model) if is_fusion else load_adapter_files(folder, model)
         existing = inserted(model)
         if any(other.names == stack.names for other in existing):
@@ -84,7 +84,7 @@ def load_adapter(model: Any, source: Place, *, revision: str | None = None) -> A
             note(f"note: {source}: its invertible adapter is not used, as the model already has one.")
         _note_base(source, str(config.get("model_name", "")), str(model.config.name_or_path))
         insert(model, stack)
-        if not existing and says_otherwise(folder, model):
+        if not existing and output_differs(folder, model):
             note(f"note: {source}: the model's output differs from that after training. {_base_sentence(folder)}")
     torch.compiler.reset()  # code compiled earlier does not include the adapter
     return stack
@@ -101,7 +101,7 @@ def _base_sentence(folder: Path) -> str:
     )
 
 
-def save_adapter(model: Any, folder: Place, *, name: str | None = None) -> Path:
+def save_adapter(model: Any, folder: AnyPath, *, name: str | None = None) -> Path:
     """Save an adapter that `load_adapter` inserted into a model to a folder, for example after further training.
 
     `load_adapter` and the library `adapters` can read the folder; PEFT can read LoRA from its subfolder `peft`.

@@ -12,7 +12,7 @@ OTHER = 0.5  # share of the logits' spread: half precision causes a few hundredt
 
 
 @torch.no_grad()
-def says_otherwise(folder: Path, model: Any) -> bool:
+def output_differs(folder: Path, model: Any) -> bool:
     """Return whether the logits differ from those after training; False if that cannot be determined.
 
     This is the case without a reference, without a language modelling head, and in training mode.

@@ -51,8 +51,10 @@ def answer_in(body: Mapping[str, Any], form: Form) -> Answer:
         parts = [part.get("text") for part in text if isinstance(part, dict)]
         text = "".join(part for part in parts if isinstance(part, str))
     finish = "error" if choice.get("error") else choice.get("finish_reason")
-    finish = valid(finish)[:_LONGEST_FINISH] if isinstance(finish, str) and finish not in ("", "none") else None
-    return Answer(valid(text) if isinstance(text, str) else "", finish, read, written)
+    finish = (
+        replace_surrogates(finish)[:_LONGEST_FINISH] if isinstance(finish, str) and finish not in ("", "none") else None
+    )
+    return Answer(replace_surrogates(text) if isinstance(text, str) else "", finish, read, written)
 
 
 def error_in(body: Mapping[str, Any]) -> tuple[str, str]:
@@ -73,14 +75,14 @@ def is_moderated(body: Mapping[str, Any]) -> bool:
     return isinstance(metadata, dict) and bool(metadata.get("reasons"))
 
 
-def valid(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Return a text with lone surrogates, which cannot be written to a file, replaced by U+FFFD."""
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def printable(text: str) -> str:
     """Return a text on one line, without control characters and other unprintable ones."""
-    return " ".join("".join(filter(str.isprintable, word)) for word in valid(text).split())
+    return " ".join("".join(filter(str.isprintable, word)) for word in replace_surrogates(text).split())
 
 
 def label_in(answer: str, labels: Mapping[str, Sequence[str]], *, one_line: bool = False) -> str | None:

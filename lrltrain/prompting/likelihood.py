@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from lrldata.errors import ModelError, UsageError
 from lrltrain.evaluation.pseudo_perplexity import Copies, sums
-from lrltrain.models import takes
+from lrltrain.models import accepts_argument
 from lrltrain.precision import tf32
 from lrltrain.prompting.config import Form, Normalise
 from lrltrain.prompting.template import Prompts
@@ -139,8 +139,8 @@ def score(
 def _can_continue(model: Any) -> bool:
     """Return whether a model can continue a cached prompt with each label's tokens."""
     recurrent = getattr(model, "_is_stateful", False)
-    cached = takes(model, "past_key_values") or takes(model, "cache")
-    if recurrent or not cached or not takes(model, "position_ids"):
+    cached = accepts_argument(model, "past_key_values") or accepts_argument(model, "cache")
+    if recurrent or not cached or not accepts_argument(model, "position_ids"):
         return False
     ids = np.arange(16) % model.get_output_embeddings().weight.shape[0]
     probes = [Question(ids[:7], (ids[7:10],)), Question(ids[10:13], (ids[13:15],))]
@@ -203,10 +203,10 @@ def _score_batch(model: Any, questions: Sequence[Question]) -> torch.Tensor:
         attention_mask=prompt_mask.to(device),
         position_ids=positions.to(device),
         use_cache=True,
-        **({"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}),
+        **({"logits_to_keep": 1} if accepts_argument(model, "logits_to_keep") else {}),
     )
     first = prompt_output.logits[:, -1].float().log_softmax(-1)
-    cache = "cache" if takes(model, "cache") else "past_key_values"  # transformers 4
+    cache = "cache" if accepts_argument(model, "cache") else "past_key_values"  # transformers 4
     scores = []
     for label in range(len(questions[0].answers)):
         ids, is_token = _padded([question.answers[label] for question in questions], left=False)

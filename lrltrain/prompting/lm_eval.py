@@ -19,11 +19,11 @@ import yaml
 from lrldata.errors import UsageError
 from lrldata.manifest import fingerprint, write_text
 from lrltrain.prompting.config import PromptConfig
-from lrltrain.prompting.prompt import Asked, open_asked
+from lrltrain.prompting.prompt import PromptJob, open_jobs
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedTask:
     """An exported task: its name, its file, and its number of items."""
 
     name: str
@@ -31,7 +31,7 @@ class Exported:
     items: int
 
 
-def export(config: PromptConfig, folder: Path) -> list[Exported]:
+def export(config: PromptConfig, folder: Path) -> list[ExportedTask]:
     """Write a task for each test set of `config` into a folder. Raises LrlError."""
     if config.wanted_form != "completion" or config.normalise != "sum":
         raise UsageError(
@@ -39,19 +39,19 @@ def export(config: PromptConfig, folder: Path) -> list[Exported]:
             "Leave out --form chat and --normalise mean.",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    return [_write(config, job, folder) for job in open_asked(config)]
+    return [_write(config, job, folder) for job in open_jobs(config)]
 
 
-def _write(config: PromptConfig, job: Asked, folder: Path) -> Exported:
+def _write(config: PromptConfig, job: PromptJob, folder: Path) -> ExportedTask:
     name = re.sub(r"\W+", "_", f"lrl_{config.task}_{job.test.name}_{job.test.language.code}")
     items = folder / f"{name}.jsonl"
     write_text(items, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(job)))
     file = folder / f"{name}.yaml"
     write_text(file, yaml.safe_dump(_task(name, items, job), sort_keys=False, allow_unicode=True))
-    return Exported(name, file, len(job.texts))
+    return ExportedTask(name, file, len(job.texts))
 
 
-def rows_of(asked: Asked) -> Sequence[dict[str, Any]]:
+def rows_of(asked: PromptJob) -> Sequence[dict[str, Any]]:
     """Return the items of a test set in the harness's format."""
     labels = list(asked.prompts.template.words)
     choices = [asked.prompts.answer(label) for label in labels]
@@ -61,7 +61,7 @@ def rows_of(asked: Asked) -> Sequence[dict[str, Any]]:
     ]
 
 
-def _task(name: str, items: Path, job: Asked) -> dict[str, Any]:
+def _task(name: str, items: Path, job: PromptJob) -> dict[str, Any]:
     """Return the settings of a task. The delimiter is empty because each answer starts with its own space."""
     return {
         "task": name,

@@ -64,7 +64,7 @@ class Local:
 
 
 @dataclass(frozen=True)
-class Found:
+class LocalModel:
     """A model on this machine, and optionally the folder and manifest of an adapter to load into it."""
 
     base: Base
@@ -79,7 +79,7 @@ class Found:
         return {"name": str(self.manifest["name"]), "manifest_sha256": identity(self.folder, self.manifest)}
 
 
-def find_local(config: PromptConfig) -> tuple[Found, dict[str, Any]]:
+def find_local(config: PromptConfig) -> tuple[LocalModel, dict[str, Any]]:
     """Find the model and its adapter, and return them with the precision setting. Raises LrlError."""
     manifest = open_adapter(config.adapter) if config.adapter else None
     trained_on = manifest["base"] if manifest else {}
@@ -89,7 +89,7 @@ def find_local(config: PromptConfig) -> tuple[Found, dict[str, Any]]:
         if manifest["method"] == "full":
             raise UsageError(f"{config.adapter}: this is a whole model.", "Pass it as --model, without --adapter.")
         check_base(config.adapter, manifest, _with_adapter_id(base, manifest))
-    return Found(base, config.adapter, manifest), {"precision": precision_of(config.precision)}
+    return LocalModel(base, config.adapter, manifest), {"precision": precision_of(config.precision)}
 
 
 def _with_adapter_id(base: Base, manifest: Mapping[str, Any]) -> Base:
@@ -97,7 +97,7 @@ def _with_adapter_id(base: Base, manifest: Mapping[str, Any]) -> Base:
     return replace(base, id=manifest["base"]["id"]) if base.content else base
 
 
-def open_local(config: PromptConfig, found: Found, progress: Progress) -> Local:
+def open_local(config: PromptConfig, found: LocalModel, progress: Progress) -> Local:
     """Load the model. Raises LrlError."""
     note_if_slow(config.precision)
     base, dtype = found.base, dtype_for("clm", precision_of(config.precision))

@@ -6,7 +6,7 @@ from typing import Any
 from lrltrain.prompting.cache import key_of, read_answers
 from lrltrain.prompting.config import PromptConfig
 from lrltrain.prompting.endpoint import find_endpoint
-from lrltrain.prompting.prompt import cost_of, open_asked, requests_of
+from lrltrain.prompting.prompt import cost_of, open_jobs, requests_of
 
 BYTES_A_TOKEN = 3.0  # of UTF-8; an assumption until stored answers allow an estimate
 TOKENS_AN_ANSWER = 4.0
@@ -31,7 +31,7 @@ def plan(config: PromptConfig) -> list[Plan]:
     """Count the calls that are not in the cache, and estimate their tokens. Raises LrlError."""
     endpoint = find_endpoint(config) if config.endpoint else None
     plans: list[Plan] = []
-    for job in open_asked(config):
+    for job in open_jobs(config):
         facts = (job.test.language.code, config.model, job.test.name, config.shots, len(job.texts))
         if endpoint is None:
             size = sum(len(job.prompts.completion(text).encode()) for text in job.texts)

@@ -34,7 +34,7 @@ _ENDINGS = ("unfinished", "refused", "empty")  # counts of answers; see _count_e
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptJob:
     """A prompting job: a test set with its prompts, the selected items, and the file for an endpoint's answers."""
 
     test: TestSet
@@ -66,13 +66,13 @@ class Outcome:
 
 def prompt(config: PromptConfig, progress: Progress) -> list[Run]:
     """Prompt a model about the test sets of each language. Finished runs are reused. Raises LrlError."""
-    jobs = open_asked(config)
+    jobs = open_jobs(config)
     if config.answers:
         return _score_recorded(config, config.answers, jobs)
     return _query_endpoint(config, jobs, progress) if config.endpoint else _run_locally(config, jobs, progress)
 
 
-def open_asked(config: PromptConfig) -> list[Asked]:
+def open_jobs(config: PromptConfig) -> list[PromptJob]:
     """Read the template and the test sets of all languages, before any request is sent. Raises LrlError."""
     own = config.labels == "data"
     template = open_template(config.template, config.task, own_labels=own)
@@ -85,7 +85,7 @@ def open_asked(config: PromptConfig) -> list[Asked]:
     ]
 
 
-def requests_of(config: PromptConfig, endpoint: Endpoint, asked: Asked) -> list[dict[str, Any]]:
+def requests_of(config: PromptConfig, endpoint: Endpoint, asked: PromptJob) -> list[dict[str, Any]]:
     """Return the request to an endpoint for each text."""
     body = config.request()
     if endpoint.form == "chat":
@@ -98,14 +98,14 @@ def cost_of(prices: list[float], read: float, written: float) -> float:
     return round((prices[0] * read + prices[1] * written) / 1e6, 6)
 
 
-def _prepare(config: PromptConfig, template: Template, test: TestSet) -> Asked:
+def _prepare(config: PromptConfig, template: Template, test: TestSet) -> PromptJob:
     if test.own is not None:
         template = template.for_labels(test.own, given=config.template is not None)
     shots = draw(test.train, test.test, config.shots, config.seed)
     places = sample(len(test.test), config.limit)
     items = [test.test[place] for place in places]
     folder = re.sub(r"[^\w-]+", "-", config.model.rstrip("/").rsplit("/", maxsplit=1)[-1])
-    return Asked(
+    return PromptJob(
         test,
         Prompts(template, test.language.name, tuple(shots)),
         tuple(places),
@@ -115,7 +115,7 @@ def _prepare(config: PromptConfig, template: Template, test: TestSet) -> Asked:
     )
 
 
-def _score_recorded(config: PromptConfig, answers: Path, jobs: list[Asked]) -> list[Run]:
+def _score_recorded(config: PromptConfig, answers: Path, jobs: list[PromptJob]) -> list[Run]:
     """Score recorded answers. All files are located before the first is read."""
     runs: list[Run] = []
     for job, file in zip(jobs, find_recorded(answers, [job.test.language for job in jobs]), strict=True):
@@ -135,7 +135,7 @@ def _score_recorded(config: PromptConfig, answers: Path, jobs: list[Asked]) -> l
     return runs
 
 
-def _query_endpoint(config: PromptConfig, jobs: list[Asked], progress: Progress) -> list[Run]:
+def _query_endpoint(config: PromptConfig, jobs: list[PromptJob], progress: Progress) -> list[Run]:
     endpoint = find_endpoint(config)
     request = {name: value for name, value in config.request().items() if name != "model"}
     runs: list[Run] = []
@@ -153,7 +153,7 @@ def _query_endpoint(config: PromptConfig, jobs: list[Asked], progress: Progress)
     return runs
 
 
-def _run_locally(config: PromptConfig, jobs: list[Asked], progress: Progress) -> list[Run]:
+def _run_locally(config: PromptConfig, jobs: list[PromptJob], progress: Progress) -> list[Run]:
     from lrltrain.prompting.local import find_local, open_local  # noqa: PLC0415 -- imports torch, which an endpoint does not need
 
     local, settings = find_local(config)
@@ -178,7 +178,11 @@ def _run_locally(config: PromptConfig, jobs: list[Asked], progress: Progress) ->
 
 
 def _recipe(
-    config: PromptConfig, job: Asked, base: Mapping[str, Any], settings: Mapping[str, Any], libraries: dict[str, str]
+    config: PromptConfig,
+    job: PromptJob,
+    base: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    libraries: dict[str, str],
 ) -> dict[str, Any]:
     """Return everything that determines a run, in the form of its manifest."""
     return {
@@ -214,7 +218,7 @@ def _find_finished(config: PromptConfig, recipe: Mapping[str, Any]) -> Run | Non
     return run
 
 
-def _ask(config: PromptConfig, endpoint: Endpoint, job: Asked, progress: Progress) -> Outcome:
+def _ask(config: PromptConfig, endpoint: Endpoint, job: PromptJob, progress: Progress) -> Outcome:
     """Query an endpoint about all texts, and extract the labels from its answers."""
     requests = requests_of(config, endpoint, job)
     keys = [key_of(endpoint.url, request, config.draw) for request in requests]
@@ -228,7 +232,7 @@ def _ask(config: PromptConfig, endpoint: Endpoint, job: Asked, progress: Progres
     return Outcome(predicted, [answer.text for answer in answers], details)
 
 
-def _reread_answers(config: PromptConfig, endpoint: Endpoint, job: Asked, run: Run) -> Outcome | None:
+def _reread_answers(config: PromptConfig, endpoint: Endpoint, job: PromptJob, run: Run) -> Outcome | None:
     """Extract the labels again from the answers of a run before an upgrade, since they were paid for."""
     table = run.predictions
     if "answer" not in table.columns or table["answer"].null_count():
@@ -241,7 +245,7 @@ def _reread_answers(config: PromptConfig, endpoint: Endpoint, job: Asked, run: R
     return Outcome(_labels_in(answers, endpoint, job), answers, details)
 
 
-def _labels_in(answers: Sequence[str], endpoint: Endpoint, job: Asked) -> list[str | None]:
+def _labels_in(answers: Sequence[str], endpoint: Endpoint, job: PromptJob) -> list[str | None]:
     labels, one_line = job.prompts.template.labels, endpoint.form == "completion"
     return [label_in(answer, labels, one_line=one_line) for answer in answers]
 
@@ -274,7 +278,7 @@ def _count_endings(answers: Sequence[Answer]) -> dict[str, Any]:
     }
 
 
-def _note_unfinished(config: PromptConfig, job: Asked, run: Run) -> None:
+def _note_unfinished(config: PromptConfig, job: PromptJob, run: Run) -> None:
     """Print how many answers were cut off, are empty or were refused."""
     unfinished, empty, refused = (run.manifest.get(name, 0) for name in ("unfinished", "empty", "refused"))
     if refused:
@@ -301,7 +305,7 @@ def _bill(answers: Mapping[str, Answer], config: PromptConfig) -> dict[str, Any]
     return {"tokens": tokens, "cost": cost, "prices": config.prices}
 
 
-def _keep(config: PromptConfig, job: Asked, recipe: Mapping[str, Any], outcome: Outcome) -> Run:
+def _keep(config: PromptConfig, job: PromptJob, recipe: Mapping[str, Any], outcome: Outcome) -> Run:
     """Write a run. The full answer next to each prediction shows why a prediction is invalid."""
     predictions = pl.DataFrame(
         {"item": job.places, "gold": job.gold, "predicted": outcome.predicted},

@@ -30,7 +30,7 @@ from lrldata.normalize import normalize
 from lrltrain.evaluation.items import Task
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.tasks import LONGEST_FIELD
-from lrltrain.prompting.answers import first_label_in, label_in, valid
+from lrltrain.prompting.answers import first_label_in, label_in, replace_surrogates
 from lrltrain.prompting.examples import TestSet
 
 TEXT, GOLD = "text", "category"
@@ -41,7 +41,7 @@ _FORMAT_HINT = (
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedAnswer:
     """One answer: the line on which it starts, the text it is about, its gold label if the file has one."""
 
     line: int
@@ -78,7 +78,7 @@ def find_recorded(answers: Path, languages: Sequence[Language]) -> list[Path]:
     return [answers] * len(languages)
 
 
-def read_recorded(file: Path) -> list[Recorded]:
+def read_recorded(file: Path) -> list[RecordedAnswer]:
     """Read a file of answers. Raises InputError with file and line if it is invalid."""
     csv.field_size_limit(LONGEST_FIELD)
     try:
@@ -102,12 +102,12 @@ def read_recorded(file: Path) -> list[Recorded]:
     return rows
 
 
-def match(recorded: Sequence[Recorded], test: TestSet, file: Path) -> list[str]:
+def match(recorded: Sequence[RecordedAnswer], test: TestSet, file: Path) -> list[str]:
     """Return the answer for each item of a test set, in order. Raises InputError if the answers are for another set.
 
     If several items have the same text, they take the answers for that text in the order of the file.
     """
-    unmatched: defaultdict[str, list[Recorded]] = defaultdict(list)
+    unmatched: defaultdict[str, list[RecordedAnswer]] = defaultdict(list)
     for entry in reversed(recorded):
         unmatched[_key(entry.text)].append(entry)
     matched: list[str] = []
@@ -154,11 +154,11 @@ def study_right(answer: str, gold: str) -> bool:
 _DATA_HINT = "Give the --data that the answers are for, in the same version."
 
 
-def _row(file: Path, line: int, header: Sequence[str], row: Sequence[str]) -> Recorded:
+def _row(file: Path, line: int, header: Sequence[str], row: Sequence[str]) -> RecordedAnswer:
     if len(row) != len(header):
         raise InputError(f"{file}: line {line} has {len(row)} columns, not {len(header)}.", _FORMAT_HINT)
     values = dict(zip(header, row, strict=True))
-    return Recorded(line, values[TEXT], values.get(GOLD), valid(row[-1]))
+    return RecordedAnswer(line, values[TEXT], values.get(GOLD), replace_surrogates(row[-1]))
 
 
 def _key(text: str) -> str:

@@ -7,11 +7,11 @@ from rich.table import Table
 
 from lrldata.cli.tables import table
 from lrltrain.evaluation.record import Run
-from lrltrain.prompting.lm_eval import Exported
+from lrltrain.prompting.lm_eval import ExportedTask
 from lrltrain.prompting.plan import Plan
 
 
-def prompted(runs: Sequence[Run]) -> Table:
+def runs_table(runs: Sequence[Run]) -> Table:
     """Return a table of the scores of runs, with tokens and cost."""
     numbers = ("shots", "macro-F1", "accuracy", "invalid", "tokens", "cost")
     rows = table("Prompted", "language", "model", "task", *numbers, numbers=numbers)
@@ -31,7 +31,7 @@ def prompted(runs: Sequence[Run]) -> Table:
     return rows
 
 
-def planned(plans: Sequence[Plan]) -> Table:
+def plans_table(plans: Sequence[Plan]) -> Table:
     """Return a table of the planned calls."""
     numbers = ("shots", "texts", "calls", "tokens in (est.)", "tokens out (est.)", "cost (est.)")
     rows = table("Dry run: no request was sent", "language", "model", "data", *numbers, numbers=numbers)
@@ -44,7 +44,7 @@ def planned(plans: Sequence[Plan]) -> Table:
     return rows
 
 
-def exported(tasks: Sequence[Exported]) -> Table:
+def exports_table(tasks: Sequence[ExportedTask]) -> Table:
     """Return a table of the tasks exported for lm-evaluation-harness."""
     rows = table(
         "Exported; run with `lm_eval --include_path FOLDER --tasks TASK`",

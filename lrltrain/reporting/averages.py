@@ -8,7 +8,7 @@ import numpy as np
 
 from lrldata.errors import LanguageError
 from lrldata.language import find
-from lrltrain.evaluation.statistics import ALPHA, Floats, Interval, holm, mirrored, sign_flips, times_for
+from lrltrain.evaluation.statistics import ALPHA, Floats, Interval, exchanges_for, holm, mirrored, sign_flips
 from lrltrain.reporting.sizes import CORPORA, corpus_of, size_of
 from lrltrain.reporting.tables import Cell, Column, Row, Table
 
@@ -136,7 +136,7 @@ def _average(group: str, method: Row, column: Column, cells: Sequence[Cell]) -> 
         change,
         sum(cell.verdict == "gain" for cell in cells),
         sum(cell.verdict == "loss" for cell in cells),
-        sign_flips(ratios, times_for(1), seed=0) if len(changes) >= FEWEST else None,
+        sign_flips(ratios, exchanges_for(1), seed=0) if len(changes) >= FEWEST else None,
     )
 
 

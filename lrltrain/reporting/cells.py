@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lrldata.workspace import score_path
 from lrltrain.evaluation.record import runs_in
-from lrltrain.evaluation.statistics import times_for
+from lrltrain.evaluation.statistics import exchanges_for
 from lrltrain.reporting.perplexity import read_perplexities
 from lrltrain.reporting.reference import BASE_MODEL, Reference
 from lrltrain.reporting.tables import PPPL, RESAMPLES, Cell, corrected, own_sets
@@ -20,7 +20,7 @@ def read_cells(
     that each belong to a single language share one column. p-values are corrected for all comparisons in the workspace.
     Raises StorageError if a file is damaged, UsageError if no score has the reference's name.
     """
-    permutations = times_for(_most_comparisons(workspace))
+    permutations = exchanges_for(_most_comparisons(workspace))
     tasks = read_tasks(workspace, resamples, permutations, together=together, against=against)
     perplexities = read_perplexities(workspace, permutations, together=together, against=against, resamples=resamples)
     cells = [*tasks, *perplexities]

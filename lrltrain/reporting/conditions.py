@@ -22,7 +22,7 @@ LONGEST = 20  # characters of a value in a name
 
 
 @dataclass(frozen=True)
-class Made:
+class ScoreOrigin:
     """A score: its row and column, the manifest of one of its runs, the number of its seeds, and when it was made.
 
     `at` is in whole minutes, because a copy that does not keep file times writes all files at about the same time.
@@ -63,7 +63,7 @@ def conditions_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return settings | base | ({"trained on": transfer["data"]["name"]} if transfer else {})
 
 
-def names_of_conditions(scores: Sequence[Made]) -> list[str]:
+def names_of_conditions(scores: Sequence[ScoreOrigin]) -> list[str]:
     """Return a name for each score that distinguishes it from others of its row and column; empty for the usual one."""
     conditions = [conditions_of(score.manifest) for score in scores]
     kinds = [fingerprint(condition) for condition in conditions]
@@ -72,7 +72,7 @@ def names_of_conditions(scores: Sequence[Made]) -> list[str]:
     newest: dict[tuple[Hashable, str], int] = {}
     for score, kind in zip(scores, kinds, strict=True):
         newest[score.scope, kind] = max(score.at, newest.get((score.scope, kind), 0))
-    first_scores: dict[Hashable, dict[str, Made]] = {}
+    first_scores: dict[Hashable, dict[str, ScoreOrigin]] = {}
     seeds: Counter[tuple[Hashable, str]] = Counter()
     for score, kind in zip(scores, kinds, strict=True):
         first_scores.setdefault(score.way, {}).setdefault(kind, score)
@@ -81,7 +81,7 @@ def names_of_conditions(scores: Sequence[Made]) -> list[str]:
     for way, score_by_kind in first_scores.items():
 
         def rank(
-            kind: str, way: Hashable = way, score_by_kind: Mapping[str, Made] = score_by_kind
+            kind: str, way: Hashable = way, score_by_kind: Mapping[str, ScoreOrigin] = score_by_kind
         ) -> tuple[int, int, int, str]:
             scope = score_by_kind[kind].scope
             return -scores_per_kind[scope, kind], -seeds[way, kind], -newest[scope, kind], kind
@@ -100,7 +100,7 @@ def names_of_conditions(scores: Sequence[Made]) -> list[str]:
     return names
 
 
-def _name_duplicates(scores: Sequence[Made], places: Sequence[int], names: list[str]) -> None:
+def _name_duplicates(scores: Sequence[ScoreOrigin], places: Sequence[int], names: list[str]) -> None:
     """Name scores that differ only in libraries or adapter. The one with most seeds (or the newest) keeps its name."""
     order = sorted(
         range(len(scores)), key=lambda place: (scores[place].seeds, versions_of(scores[place].made_with)), reverse=True

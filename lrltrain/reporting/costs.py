@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from lrltrain.reporting.formatting import MINUS
-from lrltrain.reporting.material import Adapter, Material
+from lrltrain.reporting.material import Adapter, WorkspaceContents
 
 HEADS = ("base model", "method", "adapters", "parameters", "share of base model", "tokens", "minutes")
 
@@ -34,7 +34,7 @@ class Cost:
         return [*counts, f"{self.tokens:,.0f}", minutes]
 
 
-def costs(material: Material) -> list[Cost]:
+def costs(material: WorkspaceContents) -> list[Cost]:
     """Return the costs of the adapters of a workspace, by base model, method, source and size."""
     adapters_by_key: dict[tuple[str, str, str, int], list[Adapter]] = {}
     for adapter in material.adapters:

@@ -9,7 +9,7 @@ import numpy as np
 from lrltrain.evaluation.correlation import Correlation, correlate
 from lrltrain.names import base_name
 from lrltrain.reporting.formatting import column_name, method_name, p_value
-from lrltrain.reporting.material import Material
+from lrltrain.reporting.material import WorkspaceContents
 from lrltrain.reporting.sizes import CORPORA, corpus_of, size_of
 from lrltrain.reporting.tables import Cell, Column, Table
 
@@ -47,7 +47,7 @@ def by_pretraining(table: Table) -> list[Point]:
     return list(_points(table, lambda cell: size_of(cell.row.base, cell.row.language), _score, _log_of_size))
 
 
-def by_adaptation(table: Table, material: Material) -> list[Point]:
+def by_adaptation(table: Table, material: WorkspaceContents) -> list[Point]:
     """Return changes (points of F1, or log10 of the ratio) by bytes of text that the adapter was trained on."""
     return list(
         _points(table, lambda cell: material.train_bytes(cell.row.language, cell.row.source), _change, _log_of_size)
@@ -74,7 +74,7 @@ def ratio_name(column: Column) -> str:
     return f"ratio of perplexities, {column.data}, {column.metric}"
 
 
-def links(table: Table, material: Material) -> list[Link]:
+def links(table: Table, material: WorkspaceContents) -> list[Link]:
     """Return the correlation of each series of points with at least three languages."""
     result: list[Link] = []
     for base in dict.fromkeys(row.base for row in table.rows):

@@ -14,11 +14,11 @@ from lrldata.errors import LanguageError
 from lrldata.language import find
 from lrldata.ledger import Ledger, from_json, unit_of
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest
-from lrldata.paths import Held, PathError
+from lrldata.paths import OpenFolder, PathError
 from lrldata.report.funnel import Step, funnel
 from lrldata.report.page import sample_of
 from lrldata.report.read import read_samples
-from lrldata.report.samples import Shown, shown
+from lrldata.report.samples import DisplayedSample, for_display
 from lrldata.workspace import CARDS, PATTERNS, is_hidden, source_of_adapter
 
 SHOWN = 8  # samples per dataset
@@ -35,7 +35,7 @@ class Dataset:
     manifest: Mapping[str, Any]
     ledger: Ledger
     steps: tuple[Step, ...]
-    samples: tuple[Shown, ...]
+    samples: tuple[DisplayedSample, ...]
     train_rows: int
     train_bytes: int
 
@@ -72,7 +72,7 @@ class CardPage:
 
 
 @dataclass(frozen=True)
-class Material:
+class WorkspaceContents:
     """The contents of a workspace besides scores, in the order of folders."""
 
     datasets: tuple[Dataset, ...]
@@ -85,9 +85,9 @@ class Material:
         return next((dataset.train_bytes for dataset in datasets if dataset.train_bytes), None)
 
 
-def read_material(workspace: Path) -> Material:
+def read_material(workspace: Path) -> WorkspaceContents:
     """Read datasets, adapters and cards. Raises StorageError if a dataset is damaged."""
-    return Material(tuple(_datasets(workspace)), tuple(_adapters(workspace)), tuple(_cards(workspace)))
+    return WorkspaceContents(tuple(_datasets(workspace)), tuple(_adapters(workspace)), tuple(_cards(workspace)))
 
 
 def _datasets(workspace: Path) -> Iterator[Dataset]:
@@ -108,7 +108,7 @@ def _datasets(workspace: Path) -> Iterator[Dataset]:
             manifest,
             ledger,
             tuple(funnel(ledger, source)),
-            shown(kept, "kept"),
+            for_display(kept, "kept"),
             count,
             size or 0,
         )
@@ -129,7 +129,7 @@ def _adapters(workspace: Path) -> Iterator[Adapter]:
 def _read_json(folder: Path, name: str) -> Any:
     """Read an optional file of an adapter; None if it cannot be read."""
     try:
-        with Held(folder) as opened:
+        with OpenFolder(folder) as opened:
             return json.loads(opened.read(name))
     except (OSError, ValueError, RecursionError):
         return None
@@ -158,7 +158,7 @@ def _first_string(text: str, key: str) -> str:
 def _language_of(folder: Path) -> str | None:
     """Return the language that a card states; None if it cannot be read."""
     try:
-        with Held(folder) as opened, opened.open("README.md") as stream:
+        with OpenFolder(folder) as opened, opened.open("README.md") as stream:
             card = stream.read(_LONGEST_CARD).decode("utf-8", "replace").replace("\r\n", "\n")
         return find(_first_string(card.split("---\n")[1], "language")).code
     except (

@@ -17,7 +17,7 @@ from lrltrain.reporting.averages import Average
 from lrltrain.reporting.costs import HEADS, Cost
 from lrltrain.reporting.links import Link
 from lrltrain.reporting.markdown import READING_AVERAGES, READING_COSTS, reading
-from lrltrain.reporting.material import CardPage, Dataset, Material
+from lrltrain.reporting.material import CardPage, Dataset, WorkspaceContents
 from lrltrain.reporting.plots import Plot, in_order, losses
 from lrltrain.reporting.sizes import CORPORA, corpus_of, size_of
 from lrltrain.reporting.tables import Column, Table
@@ -53,7 +53,7 @@ def render(
     links: Sequence[Link],
     took: Sequence[Cost],
     plots: Sequence[Plot],
-    material: Material,
+    material: WorkspaceContents,
     home: Path,
 ) -> str:
     """Return the page; `home` is the folder that it will be written to. Pure."""
@@ -102,7 +102,7 @@ def drawn(plot: Plot) -> Markup:
     return Markup(plot.svg).replace("<svg ", Markup('<svg role="img" aria-label="{}" ').format(plot.about), 1)  # noqa: S704
 
 
-def _sections(table: Table, material: Material, home: Path) -> Iterator[Section]:
+def _sections(table: Table, material: WorkspaceContents, home: Path) -> Iterator[Section]:
     scored = [row.language for row in table.rows]
     others = [dataset.language for dataset in material.datasets] + [adapter.language for adapter in material.adapters]
     series = in_order(table, material)

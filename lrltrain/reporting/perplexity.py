@@ -29,7 +29,7 @@ from lrltrain.evaluation import statistics
 from lrltrain.evaluation.bootstrap import ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods, statistic_of
 from lrltrain.evaluation.statistics import Interval
-from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
+from lrltrain.reporting.conditions import ScoreOrigin, conditions_of, names_of_conditions
 from lrltrain.reporting.current import (
     SHOWN,
     adapters_in,
@@ -49,7 +49,7 @@ _MEASURE_AGAIN = "Measure it again with `lrltrain eval --overwrite`."
 
 
 @dataclass(frozen=True)
-class Found:
+class PerplexityCell:
     """A cell, the manifest of its score, and each sentence's difference from the reference (`apart`).
 
     `folders` contain the likelihoods of the sentences, by the training seed of the adapter, or 0 if there is only one.
@@ -93,7 +93,7 @@ def read_perplexities(
                 fingerprint(manifest["made_with"]), folder
             )
     older: list[str] = []
-    cells: dict[tuple[str, str], Found] = {}
+    cells: dict[tuple[str, str], PerplexityCell] = {}
     for folder, manifest, key in measured:
         score = read_beside(folder, SCORES_FILE)
         if score is None:
@@ -107,7 +107,7 @@ def read_perplexities(
         base = Row(score["language"], score["base"], NONE, None)
         before = Cell(base, column, 1, score["sentences"], Interval(**(score["before"] or score["after"])))
         base_manifest, base_by_seed = {**manifest, "adapter": None}, {0: base_folder} if base_folder else {}
-        cells.setdefault((base_key, ""), Found(before, base_manifest, at=at, folders=base_by_seed))
+        cells.setdefault((base_key, ""), PerplexityCell(before, base_manifest, at=at, folders=base_by_seed))
         if score["adapter"] is None:
             continue
         adapter_hash = str(manifest["adapter"]["manifest_sha256"])
@@ -119,7 +119,7 @@ def read_perplexities(
         differences = _differences(folder, base_folder, manifest["settings"]["formula"]) if score["ratio"] else None
         change = None if differences is None else Comparison(Interval(**score["ratio"]), p=1.0)
         cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=change)
-        cells[base_key, adapter_hash] = Found(cell, manifest, differences, at, {0: folder})
+        cells[base_key, adapter_hash] = PerplexityCell(cell, manifest, differences, at, {0: folder})
     if older:
         versions = "; ".join(sorted(set(older))[:SHOWN])
         note(f"note: {len(older):,} perplexities are left out, because newer versions measured them again: {versions}.")
@@ -131,7 +131,7 @@ def read_perplexities(
     return [_tested_by_sentence(result, times) for result in results]
 
 
-def _tested_by_sentence(result: Found, times: int) -> Cell:
+def _tested_by_sentence(result: PerplexityCell, times: int) -> Cell:
     cell, differences = result.cell, result.apart
     cell = replace(cell, runs=cell.runs or ((None, None, cell.score.value),))
     if cell.against is None or differences is None:
@@ -139,12 +139,12 @@ def _tested_by_sentence(result: Found, times: int) -> Cell:
     return replace(cell, against=replace(cell.against, p=statistics.sign_flips(differences, times, seed=0)))
 
 
-def _join_key(result: Found) -> tuple[Row, Hashable]:
+def _join_key(result: PerplexityCell) -> tuple[Row, Hashable]:
     """Return the row of a perplexity, and what else it must share with those it is joined with."""
     return result.cell.row, (result.cell.column, result.cell.items, fingerprint(conditions_of(result.manifest)))
 
 
-def _join(row: Row, results: list[Found]) -> Found:
+def _join(row: Row, results: list[PerplexityCell]) -> PerplexityCell:
     """Join adapters of several seeds by geometric means, with intervals over sentences and seeds."""
     cells = [result.cell for result in results]
     if len(cells) == 1:
@@ -159,10 +159,14 @@ def _join(row: Row, results: list[Found]) -> Found:
     cell = replace(cells[0], row=row, seeds=count, train_seeds=count, score=_geometric(scores), sd=sd, against=against)
     cell = replace(cell, runs=runs)
     folders = {seed_of(result.cell.row)[1] or 0: folder for result in results for folder in result.folders.values()}
-    return Found(cell, results[0].manifest, np.mean(differences, axis=0) if is_complete else None, folders=folders)
+    return PerplexityCell(
+        cell, results[0].manifest, np.mean(differences, axis=0) if is_complete else None, folders=folders
+    )
 
 
-def _compare_with(result: Found, results: Sequence[Found], against: Reference, resamples: int) -> Found:
+def _compare_with(
+    result: PerplexityCell, results: Sequence[PerplexityCell], against: Reference, resamples: int
+) -> PerplexityCell:
     """Compare with the reference: seed by seed if both have several, or a single adapter with each seed."""
     other = _reference_for(result, results, against)
     result = replace(result, cell=replace(result.cell, against=None), apart=None)
@@ -179,7 +183,9 @@ def _compare_with(result: Found, results: Sequence[Found], against: Reference, r
     return replace(result, cell=replace(result.cell, against=Comparison(change, p=1.0)), apart=differences)
 
 
-def _reference_for(result: Found, results: Sequence[Found], against: Reference) -> Found | None:
+def _reference_for(
+    result: PerplexityCell, results: Sequence[PerplexityCell], against: Reference
+) -> PerplexityCell | None:
     """Return the reference of a perplexity, measured under the same conditions."""
     row, conditions = result.cell.row, conditions_of(result.manifest)
     candidates = [
@@ -222,9 +228,9 @@ def _on_current_texts(measured: Sequence[Measured]) -> list[Measured]:
     return kept
 
 
-def _with_conditions(results: Sequence[Found]) -> list[Found]:
+def _with_conditions(results: Sequence[PerplexityCell]) -> list[PerplexityCell]:
     """Give scores that would share a place in the table distinct variants."""
-    scores = [Made(result.cell.row, result.cell.column, result.manifest, at=result.at) for result in results]
+    scores = [ScoreOrigin(result.cell.row, result.cell.column, result.manifest, at=result.at) for result in results]
     names = names_of_conditions(scores)
     note_unusual(
         "perplexities", [name for name, result in zip(names, results, strict=True) if result.cell.row.method != NONE]

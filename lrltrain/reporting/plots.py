@@ -13,7 +13,7 @@ from lrldata.drawing import check_drawing, drawable
 from lrltrain.names import base_name
 from lrltrain.reporting.formatting import column_name, method_name
 from lrltrain.reporting.links import Point, by_adaptation, by_perplexity, by_pretraining
-from lrltrain.reporting.material import Adapter, Material
+from lrltrain.reporting.material import Adapter, WorkspaceContents
 from lrltrain.reporting.sizes import CORPORA, corpus_of
 from lrltrain.reporting.tables import NONE, Column, Table
 
@@ -80,13 +80,13 @@ class Plot:
         return f"{head}{end}{_THEME}{rest}\n"
 
 
-def in_order(table: Table, material: Material) -> tuple[str, ...]:
+def in_order(table: Table, material: WorkspaceContents) -> tuple[str, ...]:
     """Return the series of all plots in a fixed order, so that each keeps its colour and shape."""
     names = [method_name(row) for row in table.rows]
     return tuple(dict.fromkeys([*(name for name in names if name != NONE), *map(_series_of, material.adapters)]))
 
 
-def plots(table: Table, material: Material) -> list[Plot]:
+def plots(table: Table, material: WorkspaceContents) -> list[Plot]:
     """Return all plots of scores and datasets that have something to show."""
     result = []
     series = in_order(table, material)
@@ -244,7 +244,7 @@ def _name_positions(points: Sequence[Point], *, changes: bool) -> list[dict[str,
     return labels
 
 
-def _funnels(material: Material) -> Plot:
+def _funnels(material: WorkspaceContents) -> Plot:
     """Draw each dataset as a bar of shares: rows kept, then rows dropped in each step."""
     rows: list[dict[str, Any]] = []
     for dataset in material.datasets:

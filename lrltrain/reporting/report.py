@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrldata.errors import InputError, UsageError
-from lrldata.manifest import understood, write_text
+from lrldata.manifest import reporting_invalid_content, write_text
 from lrldata.output import note
 from lrldata.workspace import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrltrain.reporting.averages import averages
@@ -29,7 +29,7 @@ MADE_OF = (DATASETS, ADAPTERS, SCORES_FOLDER, CARDS)  # folders that a report re
 
 
 @dataclass(frozen=True)
-class Reported:
+class Report:
     """The files of a report, and the number of gains and losses that are more than chance."""
 
     page: Path
@@ -59,14 +59,14 @@ def is_read(name: str) -> bool:
 
 def report(
     workspace: Path, out: Path | None = None, resamples: int = RESAMPLES, against: Reference = BASE_MODEL
-) -> Reported:
+) -> Report:
     """Write results.md, CSV, LaTeX, plots/*.svg and report.html into `out`, WORKSPACE/report by default.
 
     Changes are relative to `against`. Raises UsageError if there is no workspace, if it has no score of `against`, or
     if `out` is in a folder that the report reads; InputError if it has no scores; StorageError if a file is damaged.
     """
     home = _home(workspace, out)
-    with understood(workspace):
+    with reporting_invalid_content(workspace):
         table = Table(read_cells(workspace, resamples, together=True, against=against), str(against))
         if not table.cells:
             raise InputError(
@@ -93,7 +93,7 @@ def report(
         write_text(home / name, text)
     verdicts = [cell.verdict for cell in table.cells if cell.against]
     files = tuple(home / name for name in texts)
-    return Reported(home / PAGE, files, len(table.cells), len(verdicts), verdicts.count("gain"), verdicts.count("loss"))
+    return Report(home / PAGE, files, len(table.cells), len(verdicts), verdicts.count("gain"), verdicts.count("loss"))
 
 
 def _home(workspace: Path, out: Path | None) -> Path:

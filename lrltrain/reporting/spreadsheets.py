@@ -16,7 +16,7 @@ from lrldata.card import visible
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import Average
 from lrltrain.reporting.costs import seconds_of
-from lrltrain.reporting.material import Adapter, Material
+from lrltrain.reporting.material import Adapter, WorkspaceContents
 from lrltrain.reporting.tables import Cell, Table
 
 _SCORES = (
@@ -58,7 +58,7 @@ def averages_csv(averaged: Sequence[Average]) -> str:
     return _csv(_AVERAGES, (list(_average_fields(average)) for average in averaged))
 
 
-def adapters_csv(material: Material) -> str:
+def adapters_csv(material: WorkspaceContents) -> str:
     """Return one row per adapter: its size, its training text, and its training cost."""
     return _csv(_ADAPTERS, (list(_adapter_fields(adapter, material)) for adapter in material.adapters))
 
@@ -104,7 +104,7 @@ def _average_fields(average: Average) -> Iterator[Any]:
     yield from (average.gains, average.losses)
 
 
-def _adapter_fields(adapter: Adapter, material: Material) -> Iterator[Any]:
+def _adapter_fields(adapter: Adapter, material: WorkspaceContents) -> Iterator[Any]:
     manifest, trained = adapter.manifest, adapter.manifest["trained"]
     seed = manifest["settings"].get("seed")
     yield from (adapter.language, adapter.base, manifest["method"], adapter.source, manifest["name"], seed)

@@ -16,7 +16,7 @@ from lrldata.output import note
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import TASKS, Run
 from lrltrain.evaluation.statistics import Counts, Floats
-from lrltrain.reporting.conditions import Made, conditions_of, names_of_conditions
+from lrltrain.reporting.conditions import ScoreOrigin, conditions_of, names_of_conditions
 from lrltrain.reporting.current import SHOWN, current_runs, made_at, note_contents, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, content_of, key_of, names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference
@@ -98,7 +98,7 @@ def _groups(runs: Iterable[Run]) -> list[Group]:
         row = row._replace(variant=name if len(names[row]) > 1 else row.variant)
         rows_and_columns.append((row, Column(run.task, data_names[_data_key(run)], TASKS[run.task])))
     scores = [
-        Made(row, column, run.manifest, len(folders[folder]), made_at(run.folder))
+        ScoreOrigin(row, column, run.manifest, len(folders[folder]), made_at(run.folder))
         for (row, column), (folder, run) in zip(rows_and_columns, firsts.items(), strict=True)
     ]
     groups = []
@@ -253,7 +253,7 @@ def _compare(group: Group, base: Group, resampled: Mapping[int, Floats], resampl
         else _resample(base, base.counts[:, base_places], resamples, base_places)
     )
     value = float(statistics.by_seed(counts).mean() - statistics.by_seed(base_counts).mean())
-    p = statistics.randomisation(counts, base_counts, times, _seed(group))
+    p = statistics.randomization(counts, base_counts, times, _seed(group))
     differences = own_resamples - base_resamples
     by_seed = ((side, side.counts[:, chosen], chosen) for side, chosen in ((group, own_places), (base, base_places)))
     wider = statistics.widening(differences, *(_values_by_seed(*arguments) for arguments in by_seed))

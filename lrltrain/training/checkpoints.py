@@ -20,7 +20,7 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 @dataclass
-class Progressed:
+class TrainingState:
     """The state of one adapter's training, apart from its weights."""
 
     step: int = 0
@@ -31,7 +31,7 @@ class Progressed:
     seconds: float = 0.0  # of training, including earlier processes of a resumed run
 
 
-def save_checkpoint(run: Path, progressed: Progressed, tensors: dict[str, Tensor]) -> None:
+def save_checkpoint(run: Path, progressed: TrainingState, tensors: dict[str, Tensor]) -> None:
     """Write and then seal the checkpoint of a step. Only the KEPT latest checkpoints are kept."""
     folder = run / f"checkpoint-{progressed.step}"
     remove_tree(folder)
@@ -79,11 +79,11 @@ def drop_beyond(run: Path, step: int) -> None:
             remove_tree(run / f"checkpoint-{later}")
 
 
-def load_checkpoint(run: Path, step: int) -> tuple[Progressed, dict[str, Tensor]]:
+def load_checkpoint(run: Path, step: int) -> tuple[TrainingState, dict[str, Tensor]]:
     """Read a checkpoint. Raises StorageError if this version of lrl cannot read it."""
     folder = run / f"checkpoint-{step}"
     try:
-        state = Progressed(**json.loads((folder / STATE).read_text("utf-8")))
+        state = TrainingState(**json.loads((folder / STATE).read_text("utf-8")))
         return state, load_file(folder / TENSORS)
     except (OSError, ValueError, TypeError) as error:
         raise StorageError(

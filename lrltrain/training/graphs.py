@@ -15,7 +15,7 @@ Function = Callable[[dict[str, Tensor]], tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
-class Captured:
+class CapturedGraph:
     """A graph, the tensors it reads from, and the tensors it writes its results to."""
 
     graph: Any
@@ -34,7 +34,7 @@ class Graphs:
     def __init__(self, device: torch.device, state: Callable[[], Iterable[Tensor]], *, on: bool) -> None:
         self.device, self.on = device, on
         self._state = state
-        self._captured: dict[Hashable, dict[Hashable, Captured]] = {}
+        self._captured: dict[Hashable, dict[Hashable, CapturedGraph]] = {}
         self._pool = torch.cuda.graph_pool_handle() if on else None
         self._side = torch.cuda.Stream(device) if on else None  # only one: each stream keeps a workspace for matmuls
 
@@ -52,7 +52,7 @@ class Graphs:
             captured = self._try_capture(function, inputs)
             if captured is None:  # the failed attempt's memory has been released by now
                 self.clear()
-                captured = Captured(*self._capture(function, inputs))
+                captured = CapturedGraph(*self._capture(function, inputs))
             self._captured.setdefault(key, {})[shapes] = captured
         captured = self._captured[key][shapes]
         for name, value in tensors.items():
@@ -69,9 +69,9 @@ class Graphs:
             self._pool = torch.cuda.graph_pool_handle()
             torch.cuda.empty_cache()
 
-    def _try_capture(self, function: Function, inputs: dict[str, Tensor]) -> Captured | None:
+    def _try_capture(self, function: Function, inputs: dict[str, Tensor]) -> CapturedGraph | None:
         try:
-            return Captured(*self._capture(function, inputs))
+            return CapturedGraph(*self._capture(function, inputs))
         except torch.OutOfMemoryError:
             return None
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lrldata.errors import TrainingError
 from lrltrain.training.batches import Batch, Blocks, Layout, order
-from lrltrain.training.checkpoints import Progressed, drop_beyond, load_checkpoint, save_checkpoint, whole_steps
+from lrltrain.training.checkpoints import TrainingState, drop_beyond, load_checkpoint, save_checkpoint, whole_steps
 from lrltrain.training.prefetch import prefetched
 from lrltrain.training.processes import Processes
 from lrltrain.training.step import Step
@@ -50,7 +50,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Told:
+class ProgressCallbacks:
     """Callbacks for progress: `advance` is called at each step, `say` at each evaluation."""
 
     advance: Callable[[int, str], None] = lambda *_: None
@@ -61,7 +61,7 @@ class Told:
 class Outcome:
     """The result for one adapter: its training state, and its best weights in the form that `Weights.put` takes."""
 
-    progressed: Progressed
+    progressed: TrainingState
     best: list[Tensor]
 
 
@@ -75,12 +75,12 @@ class Loop:
         layout: Layout,
         schedule: Schedule,
         processes: Processes | None = None,
-        told: Told | None = None,
+        told: ProgressCallbacks | None = None,
     ) -> None:
         self.members, self.step, self.layout, self.schedule = list(members), step, layout, schedule
-        self.processes, self.told = processes or Processes(), told or Told()
+        self.processes, self.told = processes or Processes(), told or ProgressCallbacks()
         self.weights: Weights = step.weights
-        self.known = [Progressed() for _ in members]
+        self.known = [TrainingState() for _ in members]
         self.best = [[value.clone() for value in self.weights.values(number)] for number in range(len(self.members))]
         self.tokens = 0
         self.before = 0.0  # seconds of training before this run was resumed
@@ -164,7 +164,7 @@ class Loop:
             blocks = [index % len(train) for index in indices][self.processes.rank :: self.processes.count]
             self._fail(state, f"the loss is {loss} at step {number}, in the batch of blocks {blocks}.")
 
-    def _fail(self, state: Progressed, reason: str) -> None:
+    def _fail(self, state: TrainingState, reason: str) -> None:
         state.failed = state.failed or reason
         if all(other.failed for other in self.known):
             kept_note = f"The checkpoint of step {state.step} is kept. " if state.step else ""

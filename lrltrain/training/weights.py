@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
-CLIPPED = 1.0  # maximum norm of an adapter's gradient, as in the trainer of transformers
+MAX_GRADIENT_NORM = 1.0  # maximum norm of an adapter's gradient, as in the trainer of transformers
 _NORM = re.compile(r"(norm|(^|\.)ln)[^.]*(\.\d+)?\.\w+$")  # layernorm.weight, h.0.ln_1.weight, layer_norm1.0.weight
 # Loss scaling in fp16: a scale is halved when gradients overflow, and doubled after GROWN_AFTER steps without overflow.
 SCALE, GROWN_AFTER = 2.0**15, 2_000
@@ -100,7 +100,7 @@ class Weights:
                 gradient.copy_(torch.where(finite[:, None], gradient, 0.0))
             norm = torch.where(finite, norm, 0.0)  # a NaN would make the factor below NaN
             self._rescale(finite)
-        factor = (CLIPPED / (norm + 1e-6)).clamp(max=1.0)
+        factor = (MAX_GRADIENT_NORM / (norm + 1e-6)).clamp(max=1.0)
         if self.count == 1:
             torch._foreach_mul_(gradients, factor[0])
         else:

@@ -20,7 +20,7 @@ from hub_cards.cards.page import card_page
 from hub_cards.cards.render import in_lines
 from hub_cards.cards.source import Source
 from hub_cards.publish.local import repository_of
-from hub_cards.publish.plan import Remote, make_plan
+from hub_cards.publish.plan import RemoteRepository, make_plan
 from hub_cards.publish.record import read_record
 from lrldata.card import folder_card, inline
 from lrldata.errors import PublishError
@@ -229,7 +229,9 @@ def record(facts: dict[str, Any], sample_workspace: Path) -> dict[str, Any]:
     """Return the record of a publication."""
     repository, _ = repository_of(sample_workspace / "datasets" / "ro" / "conceptnet", "my-org")
     part = replace(repository.parts["conceptnet"], facts=facts | {"samples": ["x"]})
-    return dict(make_plan(replace(repository, parts={"conceptnet": part}, pictures=(), files=()), Remote()).record)
+    return dict(
+        make_plan(replace(repository, parts={"conceptnet": part}, pictures=(), files=()), RemoteRepository()).record
+    )
 
 
 def records(record: dict[str, Any]) -> Iterator[str]:

@@ -25,7 +25,7 @@ from hub_cards.cards.merge import merge
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub
 from hub_cards.publish.hub import Hub as PublishingHub
-from hub_cards.publish.plan import Remote, RemoteFile, make_plan
+from hub_cards.publish.plan import RemoteFile, RemoteRepository, make_plan
 from hub_cards.publish.publish import _converge
 from hub_cards.publish.retry import Patience, describe
 from lrldata.errors import PublishError, UsageError
@@ -50,14 +50,14 @@ def test_a_repository_that_is_there_and_cannot_be_seen_is_no_endless_loop() -> N
     class Blind:
         endpoint = "http://x"
 
-        def read(self, *_: object) -> Remote:
-            return Remote()
+        def read(self, *_: object) -> RemoteRepository:
+            return RemoteRepository()
 
         def create(self, *_: object, private: bool) -> None:
             assert not private
 
     hub: Any = Blind()
-    step = _converge(make_plan(some_repository(), Remote()), PushConfig(lang="ro"), hub)
+    step = _converge(make_plan(some_repository(), RemoteRepository()), PushConfig(lang="ro"), hub)
     assert step() is None
     with pytest.raises(PublishError, match="cannot see it"):
         step()
@@ -277,10 +277,10 @@ def test_a_mark_of_byte_order_and_windows_line_ends_hide_nothing() -> None:
 
 
 def test_a_version_whose_tag_was_never_set_is_tagged_before_the_next() -> None:
-    first = make_plan(some_repository(), Remote("tip"))
+    first = make_plan(some_repository(), RemoteRepository("tip"))
     held = {file.path: RemoteFile(file.size, None, file.blob) for file in first.files}
     readme = next(bytes(file.content).decode() for file in first.files if file.path == "README.md")
-    remote = Remote("tip", False, held, frozenset(), readme, first.record)
+    remote = RemoteRepository("tip", False, held, frozenset(), readme, first.record)
     plan = make_plan(some_repository(data="e"), remote)
     assert (plan.missing_tag, plan.version, plan.action) == ("1.0.0", "1.1.0", "update")
     with pytest.raises(UsageError, match="is too low"):
@@ -288,5 +288,5 @@ def test_a_version_whose_tag_was_never_set_is_tagged_before_the_next() -> None:
 
 
 def test_what_is_recorded_is_json_alone() -> None:
-    plan = make_plan(some_repository(), Remote())
+    plan = make_plan(some_repository(), RemoteRepository())
     assert json.loads(json.dumps(plan.record)) == plan.record

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hub_cards.cards.card import Card
-from hub_cards.publish.plan import Plan, Remote, RemoteFile, make_plan
+from hub_cards.publish.plan import Plan, RemoteFile, RemoteRepository, make_plan
 from hub_cards.publish.repository import File, Part, Repository
 from lrldata.errors import PublishError, UsageError
 
@@ -42,23 +42,23 @@ def repository(
     return Repository("o/r", "dataset", "dataset", files, described, card, **options)
 
 
-def after(plan: Plan, before: Remote) -> Remote:
+def after(plan: Plan, before: RemoteRepository) -> RemoteRepository:
     """Return the Hub as it is when a plan was carried out."""
     held = {path: file for path, file in (before.files or {}).items() if path not in plan.removed}
     held |= {file.path: RemoteFile(file.size, None, file.blob) for file in plan.files}
     readme = next((bytes(file.content).decode() for file in plan.files if file.path == "README.md"), before.readme)
-    return Remote("tip", False, held, before.tags | {f"v{plan.version}"}, readme, plan.record)
+    return RemoteRepository("tip", False, held, before.tags | {f"v{plan.version}"}, readme, plan.record)
 
 
-def published(*repositories: Repository) -> Remote:
-    remote = Remote("tip")
+def published(*repositories: Repository) -> RemoteRepository:
+    remote = RemoteRepository("tip")
     for each in repositories:
         remote = after(make_plan(each, remote), remote)
     return remote
 
 
 def test_what_is_not_there_is_made_as_version_1() -> None:
-    plan = make_plan(repository(), Remote())
+    plan = make_plan(repository(), RemoteRepository())
     assert (plan.action, plan.version, plan.previous) == ("create", "1.0.0", None)
     assert [(change.path, change.action) for change in plan.changes] == [
         ("README.md", "added"), ("a/data", "added"), ("lrl.json", "added"),
@@ -124,7 +124,9 @@ def test_a_new_part_is_a_minor_version_and_one_that_is_elsewhere_stays() -> None
 def test_files_of_ours_that_are_no_more_go_and_those_of_others_stay() -> None:
     before = published(repository(parts=("a", "b")))
     files = {**(before.files or {}), "theirs.txt": RemoteFile(1, None, "x")}
-    plan = make_plan(repository(parts=("a",)), Remote("tip", False, files, before.tags, before.readme, before.record))
+    plan = make_plan(
+        repository(parts=("a",)), RemoteRepository("tip", False, files, before.tags, before.readme, before.record)
+    )
     assert plan.removed == ["b/data"]
     assert plan.version == "1.1.0"
 
@@ -138,15 +140,17 @@ def test_a_version_that_was_asked_for_overrides_and_may_not_be_taken() -> None:
 
 
 def test_a_tag_that_somebody_else_has_set_is_left_alone() -> None:
-    assert make_plan(repository(), Remote("tip", tags=frozenset({"v1.0.0"}))).version == "1.1.0"
+    assert make_plan(repository(), RemoteRepository("tip", tags=frozenset({"v1.0.0"}))).version == "1.1.0"
     before = published(repository())
-    taken = Remote("tip", False, before.files, before.tags | {"v1.1.0"}, before.readme, before.record)
+    taken = RemoteRepository("tip", False, before.files, before.tags | {"v1.1.0"}, before.readme, before.record)
     assert make_plan(repository(data="e"), taken).version == "1.2.0"
 
 
 def test_a_commit_whose_tag_is_missing_is_tagged_and_not_made_again() -> None:
     before = published(repository())
-    plan = make_plan(repository(), Remote("tip", False, before.files, frozenset(), before.readme, before.record))
+    plan = make_plan(
+        repository(), RemoteRepository("tip", False, before.files, frozenset(), before.readme, before.record)
+    )
     assert (plan.action, plan.version, plan.files) == ("tag", "1.0.0", ())
 
 
@@ -156,5 +160,6 @@ def test_a_person_s_edit_alone_is_no_reason_to_publish() -> None:
     blob = File.of("README.md", edited.encode())
     files = {**(before.files or {}), "README.md": RemoteFile(blob.size, None, blob.blob)}
     assert (
-        make_plan(repository(), Remote("tip", False, files, before.tags, edited, before.record)).action == "unchanged"
+        make_plan(repository(), RemoteRepository("tip", False, files, before.tags, edited, before.record)).action
+        == "unchanged"
     )

@@ -27,13 +27,13 @@ from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub as Server
 from hub_cards.publish.hub import Hub
 from hub_cards.publish.local import render, repository_of
-from hub_cards.publish.plan import Plan, Remote, make_plan
+from hub_cards.publish.plan import Plan, RemoteRepository, make_plan
 from hub_cards.publish.publish import prepare, publish
 from hub_cards.publish.record import read_record
 from lrldata.errors import PublishError, StorageError
 from lrldata.manifest import file_entry, sealed
 from lrldata.progress import Progress
-from lrltrain.evaluation.statistics import times_for
+from lrltrain.evaluation.statistics import exchanges_for
 from lrltrain.reporting.perplexity import read_perplexities
 from lrltrain.reporting.tables import RESAMPLES, Cell, corrected
 from lrltrain.reporting.task_cells import read_tasks
@@ -86,7 +86,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cells_of(out: Path) -> tuple[Cell, ...]:
     """Count as `lrltrain report` does."""
     groups = {path.parent for path in out.glob("scores/*/*/*/*/seed-*")}
-    times = times_for(len(groups) + len([*out.glob("scores/*/*/*/pppl-*")]))
+    times = exchanges_for(len(groups) + len([*out.glob("scores/*/*/*/pppl-*")]))
     return corrected([*read_tasks(out, RESAMPLES, times), *read_perplexities(out, times)])
 
 
@@ -201,9 +201,9 @@ def test_scores_of_a_fusion_that_learned_the_task_are_not_on_its_card(tmp_path: 
 
 def test_scores_that_were_measured_elsewhere_stay_on_the_card(filled: Path, tmp_path: Path) -> None:
     repository, _ = repository_of(filled / HOME, "my-org")
-    plan = make_plan(repository, Remote())
+    plan = make_plan(repository, RemoteRepository())
     record = read_record(NAME, json.dumps(plan.record))
-    remote = Remote("tip", False, {}, frozenset({"v1.0.0"}), card_of(filled / HOME), record)
+    remote = RemoteRepository("tip", False, {}, frozenset({"v1.0.0"}), card_of(filled / HOME), record)
     out = tmp_path / "ws"
     shutil.copytree(filled / "adapters", out / "adapters")
     identity = open_workspace(out).adapters["ro"][1].manifest_sha256
@@ -223,7 +223,8 @@ def with_results(filled: Path, results: list[Any]) -> Plan:
     repository, _ = repository_of(filled / HOME, "my-org")
     part = repository.parts["adapter"]
     return make_plan(
-        replace(repository, parts={"adapter": replace(part, facts={**part.facts, "results": results})}), Remote()
+        replace(repository, parts={"adapter": replace(part, facts={**part.facts, "results": results})}),
+        RemoteRepository(),
     )
 
 
@@ -264,7 +265,7 @@ def test_records_without_scores_of_tasks_stay_as_they_were(filled: Path) -> None
 
 def test_a_record_whose_scores_are_damaged_is_refused_or_makes_a_card(filled: Path) -> None:
     repository, _ = repository_of(filled / HOME, "my-org")
-    record = dict(make_plan(repository, Remote()).record)
+    record = dict(make_plan(repository, RemoteRepository()).record)
     draw, refused = random.Random(5), 0
     for _ in range(150):
         facts = json.loads(swapped({"results": record["parts"]["adapter"]["facts"]["results"]}, draw))

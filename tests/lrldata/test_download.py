@@ -14,7 +14,7 @@ from dumps import line
 
 from lrldata.conceptnet.config import BuildConfig
 from lrldata.conceptnet.download import download
-from lrldata.conceptnet.dump import OFFICIAL, Remote, local_path
+from lrldata.conceptnet.dump import OFFICIAL, RemoteDump, local_path
 from lrldata.conceptnet.plan import plan
 from lrldata.conceptnet.source import find_index, remote_of
 from lrldata.errors import DownloadError
@@ -84,8 +84,8 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrldata.conceptnet.download.time.sleep", lambda _: None)
 
 
-def remote(server: Server) -> Remote:
-    return Remote(server.url, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+def remote(server: Server) -> RemoteDump:
+    return RemoteDump(server.url, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
 
 @pytest.mark.parametrize("faults", [[], ["drop"], ["503", "drop", "drop"], ["drop", "no ranges"], ["429"]], ids=str)
@@ -120,12 +120,12 @@ def test_a_rest_that_is_not_the_rest_of_the_file_is_not_put_behind_it(
     fault: str, server: Server, tmp_path: Path
 ) -> None:
     server.faults = ["drop", fault]
-    assert download(Remote(server.url), tmp_path, QUIET).read_bytes() == CONTENT
+    assert download(RemoteDump(server.url), tmp_path, QUIET).read_bytes() == CONTENT
 
 
 def test_a_weak_tag_is_neither_kept_nor_asked_with(server: Server, tmp_path: Path) -> None:
     server.etag, server.faults = 'W/"one"', ["drop"]
-    assert download(Remote(server.url), tmp_path, QUIET).read_bytes() == CONTENT
+    assert download(RemoteDump(server.url), tmp_path, QUIET).read_bytes() == CONTENT
     assert server.ranges == [None, None]
 
 
@@ -136,20 +136,20 @@ def test_a_tag_of_an_older_answer_is_not_that_of_a_newer_one_without(server: Ser
         patch.setattr("lrldata.conceptnet.download.TRIES", 1)
         for _ in range(3):
             with pytest.raises(DownloadError):
-                download(Remote(server.url), tmp_path, QUIET)
+                download(RemoteDump(server.url), tmp_path, QUIET)
             server.etag = '"two"'  # the file is another one
     server.etag = '"one"'
-    assert download(Remote(server.url), tmp_path, QUIET).read_bytes() == CONTENT
+    assert download(RemoteDump(server.url), tmp_path, QUIET).read_bytes() == CONTENT
     assert server.ranges[-1] is None
 
 
 def test_more_bytes_than_the_file_has_are_thrown_away(server: Server, tmp_path: Path) -> None:
-    folder = local_path(Remote(server.url), tmp_path).parent
+    folder = local_path(RemoteDump(server.url), tmp_path).parent
     beside = folder.with_name(f"{folder.name}.unfinished")
     beside.mkdir(parents=True)
     beside.joinpath("part").write_bytes(b"x" * (len(CONTENT) + 1))
     beside.joinpath("etag").write_text(server.etag)
-    assert download(Remote(server.url), tmp_path, QUIET).read_bytes() == CONTENT
+    assert download(RemoteDump(server.url), tmp_path, QUIET).read_bytes() == CONTENT
 
 
 def test_a_redirect_to_where_anybody_can_read_along_is_not_followed(
@@ -168,7 +168,7 @@ def test_a_redirect_to_where_anybody_can_read_along_is_not_followed(
     client = partial(httpx.Client, transport=httpx.MockTransport(answer))
     monkeypatch.setattr("lrldata.conceptnet.download.httpx.Client", client)
     with pytest.raises(DownloadError, match="redirects from https to http://c") as error:
-        download(Remote("https://a.example/"), tmp_path, QUIET)
+        download(RemoteDump("https://a.example/"), tmp_path, QUIET)
     assert asked == ["https://a.example/", "https://b.example/x"]
     assert "geheim" not in str(error.value)
 
@@ -179,7 +179,7 @@ def test_no_message_shows_a_password_or_a_signature(faults: list[str], server: S
     address = server.url.replace("://", "://somebody:geheim@") + "?X-Signature=geheim"
     for url in (address, address.replace(f":{server.server_port}", ":9"), address.replace("127.0.0.1", "[::1")):
         with pytest.raises(DownloadError, match="edges/dump") as error:
-            download(Remote(url), tmp_path, QUIET)
+            download(RemoteDump(url), tmp_path, QUIET)
         assert "geheim" not in str(error.value)
 
 
@@ -188,7 +188,7 @@ def test_no_message_shows_a_password_or_a_signature(faults: list[str], server: S
 )
 def test_what_is_not_an_address_of_the_web_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"not a valid (http or https )?URL"):
-        download(Remote(url), tmp_path, QUIET)
+        download(RemoteDump(url), tmp_path, QUIET)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_what_is_not_an_address_of_the_web_is_refused(url: str, tmp_path: Path) 
     ],
 )
 def test_a_name_from_an_address_stays_in_the_folder(path: str, name: str, tmp_path: Path) -> None:
-    found = local_path(Remote(f"http://a.example/edges/{path}"), tmp_path)
+    found = local_path(RemoteDump(f"http://a.example/edges/{path}"), tmp_path)
     assert found.name == name
     assert found.parent.parent == tmp_path / "conceptnet" / "dumps"
 
@@ -227,14 +227,14 @@ def test_failures_name_the_address_and_the_hint(
 ) -> None:
     server.faults = faults
     with pytest.raises(DownloadError, match=message) as error:
-        download(Remote(server.url), tmp_path, QUIET)
+        download(RemoteDump(server.url), tmp_path, QUIET)
     assert server.url in error.value.message
     assert "--dump" in error.value.hint
     assert "--sample" in error.value.hint
 
 
 def test_wrong_size_and_wrong_hash_are_refused_and_not_kept(server: Server, tmp_path: Path) -> None:
-    for wrong in (Remote(server.url, bytes=5), Remote(server.url, sha256="0" * 64)):
+    for wrong in (RemoteDump(server.url, bytes=5), RemoteDump(server.url, sha256="0" * 64)):
         with pytest.raises(DownloadError, match=r"were expected|not 0000"):
             download(wrong, tmp_path, QUIET)
     assert not list(tmp_path.rglob("part"))
@@ -243,7 +243,7 @@ def test_wrong_size_and_wrong_hash_are_refused_and_not_kept(server: Server, tmp_
 
 def test_no_network_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1") as error:
-        download(Remote("http://127.0.0.1:9/dump.csv.gz"), tmp_path, QUIET)
+        download(RemoteDump("http://127.0.0.1:9/dump.csv.gz"), tmp_path, QUIET)
     assert "\n" not in str(error.value)
 
 
@@ -263,7 +263,7 @@ def test_the_official_dump_is_the_default_and_is_checked(tmp_path: Path) -> None
 def test_a_download_that_another_process_makes_is_waited_for_and_said(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remote = Remote(server.url)
+    remote = RemoteDump(server.url)
     unfinished = local_path(remote, tmp_path).parent
     unfinished = unfinished.with_name(f"{unfinished.name}.unfinished")
     unfinished.mkdir(parents=True)

@@ -11,7 +11,7 @@ import lrldata
 from lrldata.arguments import in_python
 from lrldata.engine import WorkerPool
 from lrldata.errors import InputError, LanguageError, StorageError, UsageError
-from lrldata.settings import on_this_machine
+from lrldata.settings import as_local_path
 
 NAMES = {"scripts", "dump", "transfer_from", "transfer_adapter", "answers", "model_id", "private", "base_id", "lang"}
 NAMES |= {"form", "normalise", "precision", "data"}
@@ -98,7 +98,7 @@ def test_a_path_is_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         lrldata.open_workspace("~nobody-of-this-name/ws")
     with pytest.raises(UsageError, match="None is not a path"):
         lrldata.open_workspace(None)  # type: ignore[arg-type]
-    assert on_this_machine("file:///a%20b/c") == on_this_machine(Path("file:///a b/c")) == Path("/a b/c")
+    assert as_local_path("file:///a%20b/c") == as_local_path(Path("file:///a b/c")) == Path("/a b/c")
     for address in ("https://x.org/a.txt", Path("s3://bucket/a")):
         with pytest.raises(UsageError, match=r"input: .* is an address"):
             lrldata.build("ro", source="web", input=address, out=tmp_path, quiet=True)

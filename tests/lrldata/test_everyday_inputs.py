@@ -36,7 +36,7 @@ from lrldata.web.explain import explain, find_text
 from lrldata.web.inputs import ENDINGS, describe_left_out, find_files, type_of
 from lrldata.web.read import Columns, find_shards, read_parts
 from lrldata.web.repair import repair
-from lrldata.web.scripts import scripts_asked
+from lrldata.web.scripts import requested_scripts
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 DOCUMENTS = prose(12)
@@ -479,21 +479,21 @@ SERBIAN = [
 def test_a_script_of_the_table_is_kept_where_it_is_asked_for() -> None:
     serbian = find("sr")
     for typed, asked in (("sr-Latn", None), ("sr", "Latn"), ("ro,sr_Latn", None)):
-        scripts = scripts_asked(serbian, typed, asked)
+        scripts = requested_scripts(serbian, typed, asked)
         assert scripts == ("Latn",)
         assert [line.reason for line in explain("\n".join(SERBIAN), serbian, scripts=scripts)] == [None] * 3
-    assert scripts_asked(serbian, "sr", None) is None
-    assert scripts_asked(serbian, "srp-Cyrl", None) is None
+    assert requested_scripts(serbian, "sr", None) is None
+    assert requested_scripts(serbian, "srp-Cyrl", None) is None
     other = explain(f"{SERBIAN[0]}\n{ROMANIAN[1]}\n{SERBIAN[1]}", serbian, scripts=("Latn",))
     assert [line.reason for line in other] == [None, "other_language", None]
 
 
 def test_a_script_that_cannot_be_kept_is_refused_with_the_reason() -> None:
     with pytest.raises(UsageError, match=r"has Romanian \(ro\) in Latn, not Cyrl"):
-        scripts_asked(find("ro"), "ro", "Cyrl")
+        requested_scripts(find("ro"), "ro", "Cyrl")
     kazakh = find("kk")
     with pytest.raises(UsageError, match="knows Kazakh only in Cyrl: text in Arab would be dropped"):
-        explain("x", kazakh, scripts=scripts_asked(kazakh, "kk", "Arab"))
+        explain("x", kazakh, scripts=requested_scripts(kazakh, "kk", "Arab"))
 
 
 # JSON

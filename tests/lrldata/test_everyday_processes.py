@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lrldata import engine, threads
-from lrldata.engine import WorkerPool, variables
+from lrldata.engine import WorkerPool, environment_variables
 from lrldata.threads import cores, limit_threads, memory_left, quota
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,18 +50,22 @@ def test_workers_look_where_this_process_does_and_for_our_sources_wherever_they_
 ) -> None:
     monkeypatch.chdir(tmp_path)
     own, other = str(engine.SOURCES), str(tmp_path / "other")
-    assert engine.searched(["", "/lib", own]) == ["/lib", own]
-    assert engine.searched([str(tmp_path), other, own]) == [other, own]
-    assert engine.searched([other, str(tmp_path), own]) == [other, str(tmp_path), own]  # put there by somebody
-    assert engine.searched(["", "/lib"]) == ["/lib", own]
+    assert engine.module_search_path(["", "/lib", own]) == ["/lib", own]
+    assert engine.module_search_path([str(tmp_path), other, own]) == [other, own]
+    assert engine.module_search_path([other, str(tmp_path), own]) == [
+        other,
+        str(tmp_path),
+        own,
+    ]  # put there by somebody
+    assert engine.module_search_path(["", "/lib"]) == ["/lib", own]
     monkeypatch.setattr(engine, "SOURCES", tmp_path)
-    assert engine.searched(["", "/lib"]) == ["", "/lib"]
+    assert engine.module_search_path(["", "/lib"]) == ["", "/lib"]
 
 
 def test_variables_are_set_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LRL_ONE", "before")
     monkeypatch.delenv("LRL_TWO", raising=False)
-    with variables({"LRL_ONE": "1", "LRL_TWO": "2"}):
+    with environment_variables({"LRL_ONE": "1", "LRL_TWO": "2"}):
         assert (os.environ["LRL_ONE"], os.environ["LRL_TWO"]) == ("1", "2")
     assert (os.environ["LRL_ONE"], "LRL_TWO" in os.environ) == ("before", False)
 

@@ -20,12 +20,12 @@ from lrldata.conceptnet.verbalize import (
     TemplateSet,
     all_built_in,
     built_in,
+    choose_template,
     expected_sets,
     finished,
     missing,
     phrasebook,
     problems,
-    say,
 )
 from lrldata.errors import InputError, UsageError
 from lrldata.language import find
@@ -278,13 +278,13 @@ def facts_of(relations: list[str], starts: list[str], ends: list[str]) -> pl.Dat
 
 def test_slots_are_filled_and_not_filled_again() -> None:
     facts = facts_of(["IsA", "Other"], ["{end}", "a"], ["{start}", "b"])
-    said = say(facts, {"IsA": ("A {end} is what {start} is.",)})["text"].to_list()
+    said = choose_template(facts, {"IsA": ("A {end} is what {start} is.",)})["text"].to_list()
     assert said == ["A {start} is what {end} is.", None]
 
 
 def test_all_phrasings_are_used_about_equally() -> None:
     phrasings = ("{start} a {end}", "{start} b {end}", "{end} c {start}")
-    used = Counter(say(facts_of(["IsA"] * 3000, ["x"] * 3000, ["y"] * 3000), {"IsA": phrasings})["text"])
+    used = Counter(choose_template(facts_of(["IsA"] * 3000, ["x"] * 3000, ["y"] * 3000), {"IsA": phrasings})["text"])
     assert len(used) == 3
     assert min(used.values()) == max(used.values()) == 1000
 

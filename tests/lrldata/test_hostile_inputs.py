@@ -520,4 +520,4 @@ def test_gzip_that_is_damaged_where_the_careful_way_reads_is_named(make_dump: Ma
     path = tmp_path / "damaged.csv.gz"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"damaged\.csv\.gz: damaged gzip file"):
-        dumps.sift(path, tmp_path / "clean.gz", tmp_path / "rejects")
+        dumps.separate_bad_lines(path, tmp_path / "clean.gz", tmp_path / "rejects")

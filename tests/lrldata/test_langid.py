@@ -336,7 +336,7 @@ def test_a_dense_model_of_ones_own_is_read_and_word_vectors_are_not(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("settings", "in_full"),
+    ("settings", "with_full_matrix"),
     [
         ({"dsub": 2}, True),
         ({"dsub": 3, "qnorm": True}, True),  # of ten numbers the last part has one
@@ -353,7 +353,7 @@ def test_a_quantised_model_says_what_it_would_as_it_is(tmp_path: Path, settings:
     trained = fasttext.train_supervised(str(text), epoch=5, **options)
     trained.quantize(input=str(text), **settings)
     trained.save_model(str(path))
-    with dense.in_full(path, read_layout(path)) as loaded:
+    with dense.with_full_matrix(path, read_layout(path)) as loaded:
         assert (loaded != path) is in_full
     as_it_is, ours = fasttext.load_model(str(path)), load_model(str(path)).fasttext
     texts = [word for sentence in SENTENCES.values() for word in (sentence, *sentence.split())]

@@ -15,7 +15,7 @@ from lrldata.progress import Progress
 from lrldata.web.build import build_web
 from lrldata.web.config import WebConfig
 from lrldata.web.scripts import check_known
-from lrldata.workspace import Dataset, codes_asked, open_workspace
+from lrldata.workspace import Dataset, open_workspace, requested_codes
 
 PAPER = """am az bn bo bg ku cy da el he jv ka lv mr mt mk ne ro si sk sl su sw te th ug ur uz yo ms""".split()
 SPELLINGS = """ro ron rum ron_Latn ron-Latn ro-RO RO Romanian română română ro_Latn_RO""".split()
@@ -115,12 +115,12 @@ def test_a_language_of_one_s_own_is_found_and_built(
     assert Dataset.open(made.path).language == find_recorded(manifest["language"])
     assert Dataset.open(made.path).language.scripts == ("Latn", "Cyrl")
     assert open_workspace(tmp_path).dataset("tly", "web").path == made.path
-    assert codes_asked("tly, mt", tmp_path) == ["tly", "mt"]
+    assert requested_codes("tly, mt", tmp_path) == ["tly", "mt"]
     assert dataset_folder(tmp_path, "tly", None) == made.path.resolve()
     assert language_name("tly") == "tly"
     for wrong in ("tlx", "tly/web"):
         with pytest.raises(LanguageError, match=wrong):
-            codes_asked(wrong, tmp_path)
+            requested_codes(wrong, tmp_path)
     assert find_recorded({"code": "tly", "name": "Talysh", "hub_code": "tly"}).hub_code == "tly"
 
 

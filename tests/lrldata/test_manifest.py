@@ -20,10 +20,10 @@ from lrldata import manifest as manifests
 from lrldata.cli.review import dataset_folder
 from lrldata.conceptnet.build import build
 from lrldata.conceptnet.config import load_config
-from lrldata.conceptnet.index import EDGES, find_made, fingerprint_file
+from lrldata.conceptnet.index import EDGES, existing_index, fingerprint_file
 from lrldata.dataset import open_dataset, open_shards
 from lrldata.errors import LrlError, StorageError
-from lrldata.folder import kept_in_place, lock, replaced
+from lrldata.folder import lock, prevent_exchange, replaced
 from lrldata.manifest import (
     DATASET,
     MANIFEST,
@@ -222,7 +222,7 @@ def test_what_is_published_is_not_exchanged_meanwhile_and_that_is_said(
         load_manifest(folder, DATASET),
         threading.Thread(target=rebuild, args=(folder,), kwargs={"min_weight": 2}),
     )
-    with kept_in_place([folder]):
+    with prevent_exchange([folder]):
         building.start()
         building.join(timeout=1.5)
         assert building.is_alive()
@@ -304,7 +304,7 @@ def test_a_damaged_manifest_of_an_index_is_no_bug(index: Path, capsys: pytest.Ca
     file = index / MANIFEST
     for changed in flips(file.read_bytes(), 100):
         file.write_bytes(changed)
-        found = find_made(index)
+        found = existing_index(index)
         assert found is None or found.manifest["edges"] == 716
     assert "Traceback" not in capsys.readouterr().err
 

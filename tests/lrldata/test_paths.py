@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lrldata.paths import Held, PathError, find, inside, is_safe, remove, remove_tree, walk
+from lrldata.paths import OpenFolder, PathError, find, inside, is_safe, remove, remove_tree, walk
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = (
@@ -23,7 +23,7 @@ def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> No
     for gate in (inside, find, remove):
         with pytest.raises(PathError, match="not a path inside"):
             gate(tmp_path, name)
-    with Held(tmp_path) as held, pytest.raises(PathError):
+    with OpenFolder(tmp_path) as held, pytest.raises(PathError):
         held.open(name)
 
 
@@ -32,7 +32,7 @@ def test_an_ordinary_name_is_taken(name: str, tmp_path: Path) -> None:
     file = inside(tmp_path, name)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("x")
-    with Held(tmp_path) as held:
+    with OpenFolder(tmp_path) as held:
         assert held.read(name) == b"x"
     assert find(tmp_path, name) == file
     remove(tmp_path, name)
@@ -72,7 +72,7 @@ def test_what_is_not_a_regular_file_is_not_opened_removed_or_passed_over(plant: 
     plant(folder, victim)  # type: ignore[operator]
     names = ("a", "a/secret") if plant is _link_to_a_folder else ("a",)
     for name in names:
-        with Held(folder) as held, pytest.raises(PathError):
+        with OpenFolder(folder) as held, pytest.raises(PathError):
             held.open(name)
         with pytest.raises(PathError):
             remove(folder, name)
@@ -87,7 +87,7 @@ def test_a_folder_behind_a_link_is_a_folder_and_what_is_removed_is_the_link(tmp_
     (real / "a").write_text("x")
     link.symlink_to(real)
     assert find(link, "a") == link / "a"
-    with Held(link) as held:
+    with OpenFolder(link) as held:
         assert held.read("a") == b"x"
     remove_tree(link)
     assert (real / "a").read_text() == "x"
@@ -98,7 +98,7 @@ def test_a_folder_that_is_held_stays_what_it_was(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "a").write_text("old")
-    with Held(folder) as held:
+    with OpenFolder(folder) as held:
         folder.rename(tmp_path / "other")
         folder.mkdir()
         (folder / "a").write_text("new")

@@ -19,8 +19,8 @@ import lrldata
 from lrldata import locks
 from lrldata.cli.run import _describe, _is_foreseen
 from lrldata.errors import StorageError
-from lrldata.folder import is_exchanged, kept_in_place, lock, replaced
-from lrldata.locks import Lock, waited
+from lrldata.folder import is_exchanged, lock, prevent_exchange, replaced
+from lrldata.locks import Lock, wait_for_lock
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TEXT = """Satul nostru este așezat pe malul râului și are o biserică veche de lemn.
@@ -43,7 +43,7 @@ def test_a_file_system_without_locks_is_worked_on_without(
     folder = tmp_path / "made"
     with lock(folder), replaced(folder, lambda _: True, "a thing") as partial:
         (partial / "it").touch()
-    with kept_in_place([folder]), waited(tmp_path / "a.lock", "somebody"):
+    with prevent_exchange([folder]), wait_for_lock(tmp_path / "a.lock", "somebody"):
         assert not is_exchanged(folder)
     assert (folder / "it").is_file()
     told = capsys.readouterr().err

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrldata.conceptnet.index import Index, make_index
-from lrldata.conceptnet.read import BadLineError, check_line, parse_head, parse_tail, scan_dump, snake_case, understand
+from lrldata.conceptnet.read import (
+    BadLineError,
+    check_line,
+    parse_columns,
+    parse_head,
+    parse_tail,
+    scan_dump,
+    snake_case,
+)
 from lrldata.conceptnet.relations import relations
 from lrldata.conceptnet.triples import read_fields
 from lrldata.errors import InputError
@@ -204,7 +212,7 @@ def test_what_the_careful_way_writes_the_fast_way_reads(weight: float, surface: 
     raw = line("IsA", "ro:a", "ro:b", weight, surfaceText=surface).encode()
     columns = check_line(raw)
     frame = pl.LazyFrame([columns], schema=["uri", "relation", "start", "end", "metadata"], orient="row")
-    (row,) = understand(frame).collect().to_dicts()
+    (row,) = parse_columns(frame).collect().to_dicts()
     assert parse_head(row["head"]) == ("/d/test", "cc:by/4.0")
     assert parse_tail(row["tail"]) == weight
 

@@ -33,7 +33,7 @@ from lrldata.review.page import english, order, read_words, review_page, transla
 from lrldata.review.server import Review, application
 from lrldata.review.suggest import suggest
 from lrldata.review.summary import summary_of
-from lrldata.review.verdicts import Verdict, append, line_id, now, read_all, standing
+from lrldata.review.verdicts import Verdict, append, current_verdicts, line_id, now, read_all
 from lrldata.review.wording import headline
 from lrldata.web.build import build_web
 from lrldata.web.config import load_web_config
@@ -213,7 +213,7 @@ def test_undo_goes_back_through_all_that_was_judged_also_after_a_restart(folder:
 
     lines = run(judge, folder)
     assert run(undo, folder) == lines[::-1]
-    assert not standing(read_all(folder / VERDICTS))
+    assert not current_verdicts(read_all(folder / VERDICTS))
     assert len(read_all(folder / VERDICTS)) == 6
 
 

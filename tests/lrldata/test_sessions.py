@@ -130,7 +130,7 @@ def test_variables_that_threads_set_at_once_are_as_before_in_the_end(monkeypatch
     first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
 
     def one() -> str | None:
-        with engine.variables({"LRL_ONE": "a"}):
+        with engine.environment_variables({"LRL_ONE": "a"}):
             first_in.set()
             second_in.wait(9)
         first_out.set()
@@ -138,7 +138,7 @@ def test_variables_that_threads_set_at_once_are_as_before_in_the_end(monkeypatch
 
     def other() -> str | None:
         first_in.wait(9)
-        with engine.variables({"LRL_ONE": "b"}):
+        with engine.environment_variables({"LRL_ONE": "b"}):
             second_in.set()
             first_out.wait(9)
             return os.environ.get("LRL_ONE")

@@ -9,7 +9,7 @@ from test_web_build import content, prose
 import lrldata
 from lrldata.errors import InputError
 from lrldata.web import bundles, corpus, read
-from lrldata.web.bundles import bundled
+from lrldata.web.bundles import make_bundles
 from lrldata.web.shards import Shard
 
 
@@ -45,7 +45,7 @@ def test_small_files_are_put_together_and_large_ones_are_not() -> None:
         ("f.parquet", 1),
     ]
     many = [shard(f"{number}.txt", bundles.SMALL) for number in range(9)]
-    found = bundled([*(shard(*each) for each in sizes), *many])
+    found = make_bundles([*(shard(*each) for each in sizes), *many])
     assert [each.name for each in found[:5]] == ["00000+2", "00002", "00003", "00004", "00005"]
     assert [len(each.shards) for each in found[5:]] == [4, 4, 1]
     assert [each.number for each in found[5:]] == [6, 10, 14]
@@ -54,8 +54,8 @@ def test_small_files_are_put_together_and_large_ones_are_not() -> None:
 
 @pytest.mark.parametrize("before", ["a.txt", "a.docx", "a.parquet"])
 def test_an_empty_file_may_be_the_first_and_joins_no_document(before: str) -> None:
-    assert [len(each.shards) for each in bundled([shard("0.txt", 0), shard("1.txt", 5)])] == [2]
-    assert [len(each.shards) for each in bundled([shard(before, 9), shard("b.txt", 0)])] == (
+    assert [len(each.shards) for each in make_bundles([shard("0.txt", 0), shard("1.txt", 5)])] == [2]
+    assert [len(each.shards) for each in make_bundles([shard(before, 9), shard("b.txt", 0)])] == (
         [2] if before == "a.txt" else [1, 1]
     )
 

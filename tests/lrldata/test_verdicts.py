@@ -14,10 +14,10 @@ from lrldata.review.verdicts import (
     as_json_lines,
     check_same,
     consensus,
+    current_verdicts,
     line_id,
     read_all,
     read_file,
-    standing,
 )
 
 LINE, OTHER = line_id("Satul nostru."), line_id("Vezi mai mult")
@@ -55,7 +55,7 @@ def test_line_ends_of_windows_lose_nothing(tmp_path: Path) -> None:
 def test_a_changed_mind_counts_and_what_was_taken_back_does_not(tmp_path: Path) -> None:
     append(tmp_path, [verdict(), verdict(OTHER, second=1), verdict(decision="wrong", second=2)])
     append(tmp_path, [verdict(OTHER, "none", second=3)])
-    found = standing(read_all(tmp_path / VERDICTS))
+    found = current_verdicts(read_all(tmp_path / VERDICTS))
     assert {line: each["Ana"].decision for line, each in found.items()} == {LINE: "wrong"}
     assert len(only_file(tmp_path).read_text().splitlines()) == 4
 

@@ -28,7 +28,7 @@ from lrldata.web.document_filters import judge
 from lrldata.web.minhash import signatures
 from lrldata.web.read import find_shards
 from lrldata.web.repair import main_script, repair
-from lrldata.web.shingles import gaps_closed, shingles
+from lrldata.web.shingles import collapse_spaces, shingles
 from lrldata.web.stages import Task
 
 ROMANIAN = [
@@ -367,7 +367,7 @@ def test_what_documents_have_in_common_goes() -> None:
 @pytest.mark.parametrize("spaced", [True, False])
 @given(st.lists(st.text(alphabet="ab \n", max_size=30), max_size=6), st.integers(1, 5))
 def test_shingles_are_equal_where_words_are(spaced: bool, texts: list[str], size: int) -> None:
-    hashes, offsets = shingles(gaps_closed(pl.Series(texts, dtype=pl.String)), size, spaced=spaced)
+    hashes, offsets = shingles(collapse_spaces(pl.Series(texts, dtype=pl.String)), size, spaced=spaced)
     known: dict[Any, int] = {}
     for number, text in enumerate(texts):
         tokens = text.split() if spaced else [each for each in text if not each.isspace()]

@@ -12,7 +12,7 @@ from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.stack import stack
 from lrltrain.evaluation.training import TaskTrainingArgs, hold_in_precision, precision
 from lrltrain.models import find_base
-from lrltrain.precision import against_single, note_if_slow, tf32
+from lrltrain.precision import half_precision_slowdown, note_if_slow, tf32
 from lrltrain.training.attention import quick_attention
 
 CPU = torch.device("cpu")
@@ -94,7 +94,7 @@ def test_tf32_is_on_where_it_trains_alone_and_is_left_as_it_was(monkeypatch: pyt
 def test_a_processor_that_is_slower_in_half_precision_is_told_of_once(
     times: float, told: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("lrltrain.precision.against_single", lambda _: times)
+    monkeypatch.setattr("lrltrain.precision.half_precision_slowdown", lambda _: times)
     note_if_slow.cache_clear()
     with caplog.at_level(logging.INFO, "lrldata"):
         for wanted in ("bf16", "fp32", "bf16"):
@@ -105,5 +105,5 @@ def test_a_processor_that_is_slower_in_half_precision_is_told_of_once(
 
 
 def test_the_time_of_a_product_is_measured() -> None:
-    assert against_single(torch.float32) == 1.0
-    assert against_single(torch.bfloat16) > 0.0
+    assert half_precision_slowdown(torch.float32) == 1.0
+    assert half_precision_slowdown(torch.bfloat16) > 0.0

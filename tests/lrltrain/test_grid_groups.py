@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
-from lrltrain.grid.local import Local
+from lrltrain.grid.local import LocalEngine
 from lrltrain.grid.machine import MAX_JOBS_PER_GPU, Gpu
 from lrltrain.grid.together import group_of
 
@@ -106,7 +106,7 @@ def test_the_seeds_of_a_task_are_a_group(jobs: list[Job]) -> None:
 def test_the_seeds_of_a_task_have_the_room_of_one_job(jobs: list[Job]) -> None:
     gpu = Gpu("GPU-aa", 80 * GB)
     topics = [job for job in jobs if job.kind == "eval" and job.labels["task"] == "topic"]
-    engine = Local("out", "cache", 1, None, MAX_JOBS_PER_GPU + 1, (gpu,))
+    engine = LocalEngine("out", "cache", 1, None, MAX_JOBS_PER_GPU + 1, (gpu,))
     with engine:
         for _ in range(MAX_JOBS_PER_GPU):
             assert engine.takes(topics[0])

@@ -13,7 +13,7 @@ from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.cost import memory_of
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
-from lrltrain.grid.local import Local
+from lrltrain.grid.local import LocalEngine
 from lrltrain.grid.machine import Gpu, gpus, share_of, slots_for
 from lrltrain.grid.records import Record, Records
 from lrltrain.grid.schedule import run
@@ -62,13 +62,13 @@ def test_a_job_begins_where_memory_holds_it_beside_others(paper: list[Job], monk
     monkeypatch.setattr(local, "run_jobs", lambda *_: going_on.wait(30) and [])
     small = first(paper, kind="fit", model="FacebookAI/xlm-roberta-base", method="lora")
     large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
-    with Local("", "", 1, None, 4, (), 1.5 * memory_of(large)) as engine:
+    with LocalEngine("", "", 1, None, 4, (), 1.5 * memory_of(large)) as engine:
         engine.submit([large])
         assert not engine.takes(large)
         assert engine.takes(small)
         engine.submit([small])
         going_on.set()
-    with Local("", "", 1, None, 4, (), 0.5 * memory_of(large)) as engine:
+    with LocalEngine("", "", 1, None, 4, (), 0.5 * memory_of(large)) as engine:
         assert engine.takes(large), "alone it is tried, or it would never begin"
 
 
@@ -89,7 +89,7 @@ def test_jobs_go_to_gpus_with_room_and_others_to_any_slot(paper: list[Job], monk
     monkeypatch.setattr(local, "run_jobs", wait_for_it)
     small = [job for job in paper if job.kind == "fit" and job.labels["method"] == "lora"]
     large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
-    with Local("", "", 1, None, 12, (H100, Gpu("1", 80 << 30))) as engine:
+    with LocalEngine("", "", 1, None, 12, (H100, Gpu("1", 80 << 30))) as engine:
         for job in small[:8]:
             assert engine.takes(job)
             engine.submit([job])

@@ -19,7 +19,7 @@ from lrldata.paths import PathError
 from lrltrain.artifact import reference_logits
 from lrltrain.modules.families import FAMILIES, family_of, layers_of
 from lrltrain.modules.files import load_fusion, save_adapter, save_fusion
-from lrltrain.modules.insert import HELD, AdapterStack, FusedStack, insert
+from lrltrain.modules.insert import MODULE_NAME, AdapterStack, FusedStack, insert
 
 
 def saved(kind: str, method: str, folder: Path, name: str = "own", seed: int = 5) -> Path:
@@ -68,13 +68,13 @@ def test_a_fusion_in_a_model_that_is_used_draws_nothing_and_its_copy_has_weights
     assert torch.equal(model(IDS).logits, before), "no dropout"
     copied = pickle.loads(pickle.dumps(copy.deepcopy(model)))  # noqa: S301 -- our own
     with torch.no_grad():
-        for parameter in getattr(model, HELD).parameters():
+        for parameter in getattr(model, MODULE_NAME).parameters():
             parameter.zero_()
     assert torch.equal(copied(IDS).logits, before)
     assert not torch.equal(model(IDS).logits, before)
     model.train()
     insert(model)
-    assert getattr(model, HELD).training
+    assert getattr(model, MODULE_NAME).training
 
 
 def test_an_adapter_of_another_kind_of_model_is_refused(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_an_adapter_is_taken_out_by_name_and_not_put_in_twice(tmp_path: Path) ->
     alone = model(IDS).logits
     lrltrain.unload_adapter(model)
     assert torch.equal(model(IDS).logits, plain)
-    assert not hasattr(model, HELD)
+    assert not hasattr(model, MODULE_NAME)
     lrltrain.load_adapter(model, lower)
     lrltrain.load_adapter(model, upper)
     with pytest.raises(ModelError, match=r"upper is already in the model.*unload_adapter"):

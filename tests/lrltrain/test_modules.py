@@ -15,7 +15,7 @@ import lrltrain
 from lrldata.errors import ModelError
 from lrltrain.modules.families import FAMILIES
 from lrltrain.modules.files import load_adapter_files, save_adapter
-from lrltrain.modules.insert import HELD, AdapterStack, insert, take_out
+from lrltrain.modules.insert import MODULE_NAME, AdapterStack, insert, take_out
 from lrltrain.modules.settings import Bottlenecks, LowRanks, Settings, read_settings
 
 
@@ -60,7 +60,7 @@ def test_a_stack_is_its_adapters_alone_and_no_gradient_crosses(kind: str, method
 
     take_out(model)
     assert torch.equal(model(IDS).logits, plain)
-    assert not hasattr(model, HELD)
+    assert not hasattr(model, MODULE_NAME)
 
 
 def test_weights_are_drawn_alike_in_a_stack_of_any_size() -> None:
@@ -130,7 +130,7 @@ def test_an_adapter_that_is_not_supported_is_refused_by_the_key(
     file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | change), "utf-8")
     with pytest.raises(ModelError, match=told):
         lrltrain.load_adapter(model, tmp_path)
-    assert not hasattr(model, HELD)
+    assert not hasattr(model, MODULE_NAME)
 
 
 def test_weights_that_are_missing_or_too_many_are_named(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_p_is_uniform_where_two_methods_are_alike() -> None:
     for trial in range(150):
         gold, one = noisy(draw, 80, 0.6)
         other = [[each if draw.random() < 0.6 else LABELS[draw.integers(0, 4)] for each in gold] for _ in range(2)]
-        ps.append(statistics.randomisation(counted(gold, one), counted(gold, other), 299, seed=trial))
+        ps.append(statistics.randomization(counted(gold, one), counted(gold, other), 299, seed=trial))
     assert stats.kstest(ps, "uniform").pvalue > 0.01
     assert np.mean([p < ALPHA for p in ps]) < 0.12
 
@@ -184,9 +184,9 @@ def test_p_is_small_where_they_are_not_and_one_where_they_are_the_same() -> None
     gold, good = noisy(draw, 200, 0.9)
     bad = [[each if draw.random() < 0.5 else LABELS[draw.integers(0, 4)] for each in gold] for _ in range(2)]
     one, other = counted(gold, good), counted(gold, bad)
-    assert statistics.randomisation(one, other, 999, seed=0) == 1 / 1000
-    assert statistics.randomisation(other, one, 999, seed=0) == 1 / 1000
-    assert statistics.randomisation(one, one, 999, seed=0) == 1
+    assert statistics.randomization(one, other, 999, seed=0) == 1 / 1000
+    assert statistics.randomization(other, one, 999, seed=0) == 1 / 1000
+    assert statistics.randomization(one, one, 999, seed=0) == 1
 
 
 def test_p_by_chance_is_that_of_all_exchanges() -> None:
@@ -194,7 +194,7 @@ def test_p_by_chance_is_that_of_all_exchanges() -> None:
     # far apart again are the ones that exchange all of the four that differ, or none: 4 of 32.
     gold, none = ["a"] * 5, ["a", None, None, None, None]
     counts = counted(gold, [gold]), counted(gold, [none])
-    assert statistics.randomisation(*counts, 20_000, seed=1) == pytest.approx(4 / 32, abs=0.01)
+    assert statistics.randomization(*counts, 20_000, seed=1) == pytest.approx(4 / 32, abs=0.01)
 
 
 def test_flips_of_signs_are_exact_for_a_few() -> None:
@@ -212,7 +212,7 @@ def test_holm_as_in_a_textbook() -> None:
 
 def test_many_comparisons_leave_room_for_a_gain() -> None:
     for comparisons in (1, 10, 600):
-        assert comparisons / (statistics.times_for(comparisons) + 1) <= ALPHA / 2
+        assert comparisons / (statistics.exchanges_for(comparisons) + 1) <= ALPHA / 2
 
 
 def test_one_seed_has_no_deviation() -> None:

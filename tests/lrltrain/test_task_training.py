@@ -16,9 +16,9 @@ from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.inputs import Inputs
 from lrltrain.evaluation.items import LABELS, Items
 from lrltrain.evaluation.stack import stack
-from lrltrain.evaluation.training import TaskTraining, TaskTrainingArgs, Trained
+from lrltrain.evaluation.training import SeedOutcome, TaskTraining, TaskTrainingArgs
 from lrltrain.models import find_base, load_tokenizer
-from lrltrain.modules.insert import HELD, AdapterStack, FusedStack, insert, take_out
+from lrltrain.modules.insert import MODULE_NAME, AdapterStack, FusedStack, insert, take_out
 from lrltrain.modules.settings import Bottlenecks
 from lrltrain.modules.stacks import PENALTY
 from lrltrain.training.graphs import Graphs
@@ -161,7 +161,7 @@ def test_only_the_task_adapter_and_the_head_train() -> None:
     training.fit(inputs, inputs, items, "topic", [7], lambda *_: None)
     changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
     assert changed
-    assert all(f".{HELD}." in name or name.startswith("head.") for name in changed)
+    assert all(f".{MODULE_NAME}." in name or name.startswith("head.") for name in changed)
     assert [len(each) for each in training.predict(inputs)] == [6]
 
 
@@ -183,7 +183,7 @@ def test_what_learns_in_a_fusion_is_drawn_to_the_identity(monkeypatch: pytest.Mo
     for penalised in (True, False):
         model, inputs = model_of(False, [1, 2], 0.0, fused=True), some(tokens=False)[1]
         model.penalty = model.penalty if penalised else None
-        value = getattr(model.encoder, HELD)[0].fusions["0"].value.weight  # (seeds, hidden, hidden)
+        value = getattr(model.encoder, MODULE_NAME)[0].fusions["0"].value.weight  # (seeds, hidden, hidden)
         with torch.no_grad():
             value[1].add_(0.5)
         training = TaskTraining(model, LABELS["topic"], ARGS)
@@ -210,7 +210,7 @@ def test_a_seed_whose_loss_is_not_a_number_stops_none_of_the_others() -> None:
     with torch.no_grad():
         model.head.output.weight[0, 0, 0] = torch.nan
     training = TaskTraining(model, LABELS["ner"], ARGS)
-    known: list[Trained] = training.fit(inputs, inputs, items, "ner", [1, 2], lambda *_: None)
+    known: list[SeedOutcome] = training.fit(inputs, inputs, items, "ner", [1, 2], lambda *_: None)
     assert known[0].failed == "the loss of epoch 1 is nan."
     assert (known[1].failed, known[1].loss) == ("", pytest.approx(fit(True, [2])[1][0].loss, rel=1e-4))
 

@@ -23,7 +23,7 @@ from lrltrain.evaluation.stack import open_language_adapter, stack
 from lrltrain.evaluation.training import TaskTraining
 from lrltrain.fitting.fit import fit as fit_adapter
 from lrltrain.models import find_base
-from lrltrain.modules.insert import HELD, inserted
+from lrltrain.modules.insert import MODULE_NAME, inserted
 from lrltrain.reporting.task_cells import read_tasks
 
 QUIET = Progress(quiet=True)
@@ -93,7 +93,7 @@ def test_a_task_is_learned_on_every_kind_of_adapter(
     with torch.no_grad():
         states = [each.encoder.eval()(ids).last_hidden_state for each in (on, alone)]
     assert not torch.allclose(*states, atol=1e-4)
-    task = f"{HELD}.{0 if method == 'full' else 1}."  # above the language adapter
+    task = f"{MODULE_NAME}.{0 if method == 'full' else 1}."  # above the language adapter
     trained = {name for name, value in on.encoder.named_parameters() if value.requires_grad}
     assert trained == {name for name, _ in on.encoder.named_parameters() if name.startswith(task)}
     assert all(map(torch.equal, on.task.parameters(), alone.task.parameters()))

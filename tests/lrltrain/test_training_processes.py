@@ -55,7 +55,7 @@ def test_publishing_in_a_grid_imports_nothing_from_the_current_folder(
 
 def test_ray_is_asked_not_to_look_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
-    from lrltrain.grid.on_ray import OnRay  # noqa: PLC0415
+    from lrltrain.grid.on_ray import RayEngine  # noqa: PLC0415
 
     asked: dict[str, Any] = {}
 
@@ -68,7 +68,7 @@ def test_ray_is_asked_not_to_look_in_the_current_folder(tmp_path: Path, monkeypa
     monkeypatch.setattr(ray, "init", init)
     (tmp_path / "types.py").touch()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(LrlError, match="enough"), OnRay(str(tmp_path), str(tmp_path), 1, None):
+    with pytest.raises(LrlError, match="enough"), RayEngine(str(tmp_path), str(tmp_path), 1, None):
         pass
     assert (asked["PYTHONSAFEPATH"], asked["here"], asked["files"]) == ("1", "1", [])
 

@@ -26,14 +26,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from lrltrain.config import FitConfig
-from lrltrain.methods import Attached, attach
+from lrltrain.methods import AttachedMethod, attach
 from lrltrain.models import find_base, load_tokenizer, word_starts
-from lrltrain.precision import against_single
+from lrltrain.precision import half_precision_slowdown
 from lrltrain.training.batches import Batch, Block, Layout, Masking, Vocabulary
 from lrltrain.training.loss import IGNORED
 from lrltrain.training.packing import probe_packing
 from lrltrain.training.step import Step
-from lrltrain.training.weights import CLIPPED, Rates, Weights
+from lrltrain.training.weights import MAX_GRADIENT_NORM, Rates, Weights
 
 CLOSE, ROUGHLY = 1e-4, 1e-1
 WIDTH = 256
@@ -57,7 +57,7 @@ def main() -> None:
     model, attached = make_model(given, device)
     plain, ours = [batch["plain"] for batch in batches], [batch["lrl"] for batch in batches]
     found = {"plain": run(plain_step(model, attached, device), plain, device)}
-    quicker = device.type == "cuda" or against_single(torch.bfloat16) < 1
+    quicker = device.type == "cuda" or half_precision_slowdown(torch.bfloat16) < 1
     for way in ("lrl", "bf16") if quicker else ("lrl",):
         if way == "bf16":
             hold_in_bf16(model)
@@ -122,7 +122,7 @@ def make_batches(lines: list[str], tokenizer: Any, vocabulary: Vocabulary, given
     return made
 
 
-def make_model(given: Any, device: torch.device) -> tuple[Any, Attached]:
+def make_model(given: Any, device: torch.device) -> tuple[Any, AttachedMethod]:
     """Return XLM-R base's architecture with random weights and an adapter."""
     torch.manual_seed(0)
     config = XLMRobertaConfig(
@@ -138,7 +138,7 @@ def make_model(given: Any, device: torch.device) -> tuple[Any, Attached]:
     return model.to(device), attached
 
 
-def plain_step(model: Any, attached: Attached, device: torch.device) -> Callable[..., float]:
+def plain_step(model: Any, attached: AttachedMethod, device: torch.device) -> Callable[..., float]:
     """Return the plain step, whose rate is zero so that losses can be compared."""
     parameters = [parameter for _, parameter in attached.parameters]
     optimizer = torch.optim.AdamW(parameters, lr=0.0)
@@ -146,7 +146,7 @@ def plain_step(model: Any, attached: Attached, device: torch.device) -> Callable
     def step(batch: dict[str, torch.Tensor]) -> float:
         loss = model(**{name: value.to(device) for name, value in batch.items()}).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, CLIPPED)
+        torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
         optimizer.step()
         optimizer.zero_grad()
         return float(loss.detach())
@@ -161,7 +161,7 @@ def hold_in_bf16(model: Any) -> None:
             parameter.data = parameter.data.bfloat16()
 
 
-def our_steps(model: Any, attached: Attached, vocabulary: Vocabulary) -> Step:
+def our_steps(model: Any, attached: AttachedMethod, vocabulary: Vocabulary) -> Step:
     """Return the steps of this package, whose rate is zero too."""
     attention = probe_packing(model, "mlm", vocabulary.starts.size)
     weights = Weights(attached.parameters, 1, stacked=True)

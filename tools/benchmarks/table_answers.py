@@ -94,7 +94,7 @@ def encoder_table(gpt: dict[str, Run], others: Iterable[Run]) -> str:
     rows = []
     for (base, method, _, language), runs in groups.items():
         ours, theirs = counts(runs), counts([gpt[language]])
-        p = statistics.randomisation(ours, theirs, statistics.times_for(len(groups)), 0)
+        p = statistics.randomization(ours, theirs, statistics.exchanges_for(len(groups)), 0)
         drawn = statistics.with_seeds(statistics.bootstrap(ours, 1_000, 0), statistics.by_seed(ours), 0)
         apart = drawn - statistics.bootstrap(theirs, 1_000, 0)
         wider = statistics.widening(apart, statistics.by_seed(ours))

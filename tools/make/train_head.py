@@ -21,7 +21,7 @@ from lrltrain.models import word_starts
 from lrltrain.text import open_text
 from lrltrain.training.batches import VALIDATION_SEED, Block, Blocks, Layout, Masking, Vocabulary
 from lrltrain.training.corpus import Corpus, tokenize
-from lrltrain.training.loop import Loop, Member, Schedule, Told
+from lrltrain.training.loop import Loop, Member, ProgressCallbacks, Schedule
 from lrltrain.training.packing import probe_packing
 from lrltrain.training.step import Step
 from lrltrain.training.weights import Rates, Weights
@@ -82,7 +82,7 @@ def train_head(encoder: Path, data: Path, work: Path, training: HeadTraining) ->
     schedule = Schedule(training.steps, every, size, size, 1, Rates(training.learning_rate, 0.05, 0.0))
     layout = Layout(vocabulary, "packed", attention.separates_segments, training.max_length)
     with Progress().steps("Training the head", training.steps) as (advance, say):
-        (outcome,) = Loop([member], step, layout, schedule, None, Told(advance, say)).run()
+        (outcome,) = Loop([member], step, layout, schedule, None, ProgressCallbacks(advance, say)).run()
     step.weights.put(0, outcome.best)
     step.release()
     losses = [(entry["step"], entry["eval_loss"]) for entry in outcome.progressed.log if "eval_loss" in entry]
