@@ -1,9 +1,9 @@
-"""Look for accessibility faults in pages with axe-core, and take pictures of the page of `lrldata review`.
+"""Check pages for accessibility violations with axe-core, and take screenshots of `lrldata review`.
 
-    python tools/check_pages.py AXE.js PAGE.html [PAGE.html ...]         faults of pages, light and dark, of two widths
-    python tools/check_pages.py AXE.js --review DATASET --pictures OUT   the same of a review, with pictures of it
+    python tools/check_pages.py AXE.js PAGE.html [PAGE.html ...]         check pages, light and dark, in two widths
+    python tools/check_pages.py AXE.js --review DATASET --pictures OUT   check a review, and take screenshots of it
 
-AXE.js is axe.min.js of the package axe-core (`npm pack axe-core`). Exit code 1 where there is a fault.
+AXE.js is axe.min.js from the package axe-core (`npm pack axe-core`). The exit code is 1 if there is a violation.
 """
 
 import argparse
@@ -21,21 +21,21 @@ from lrldata.review.page import english
 from lrldata.review.server import Review, application
 
 SIZES = {"wide": (1000, 760), "phone": (390, 780)}
-RUN = "axe.run(document, {resultTypes: ['violations']}).then(({violations}) => JSON.stringify(violations))"
+RUN_AXE = "axe.run(document, {resultTypes: ['violations']}).then(({violations}) => JSON.stringify(violations))"
 
 
-async def faults_of(page: Page, axe: str, name: str) -> int:
-    """Print the faults of what the page shows now, and return how many there are."""
+async def violations_on(page: Page, axe: str, name: str) -> int:
+    """Print the violations on the page as it is shown now, and return their number."""
     await page.tell(f"{axe}; 0")
-    found = json.loads(await page.tell(RUN))
-    for each in found:
-        where = ", ".join(node["target"][0] for node in each["nodes"][:3])
-        print(f"{name}: {each['impact']}: {each['id']}: {each['help']} ({len(each['nodes'])}: {where})")
-    return len(found)
+    violations = json.loads(await page.tell(RUN_AXE))
+    for rule in violations:
+        selectors = ", ".join(node["target"][0] for node in rule["nodes"][:3])
+        print(f"{name}: {rule['impact']}: {rule['id']}: {rule['help']} ({len(rule['nodes'])}: {selectors})")
+    return len(violations)
 
 
 async def check_files(paths: list[Path], axe: str) -> int:
-    """Check pages from files, each of four ways."""
+    """Check HTML files, each in two sizes and two color schemes."""
     count = 0
     async with browser() as page:
         for path in paths:
@@ -45,27 +45,27 @@ async def check_files(paths: list[Path], axe: str) -> int:
                     await page.dark(on=dark)
                     await page.open(path.resolve().as_uri())
                     await page.tell("for (const each of document.querySelectorAll('details')) each.open = true")
-                    count += await faults_of(page, axe, f"{path.name}, {size}, {'dark' if dark else 'light'}")
+                    count += await violations_on(page, axe, f"{path.name}, {size}, {'dark' if dark else 'light'}")
             print(f"{path.name}: checked")
     return count
 
 
 async def check_review(folder: Path, axe: str, pictures: Path) -> int:
-    """Judge a few lines of a dataset by keys, check each state of the page, and take pictures."""
+    """Judge a few lines of a dataset by keyboard, check each state of the page, and take screenshots."""
     frame = frame_of(folder)
     review = Review(folder, frame)
-    served = application(review, english(), find(frame.language).name, "key")
+    app = application(review, english(), find(frame.language).name, "key")
     count = 0
-    async with TestServer(served, host="127.0.0.1") as server, browser() as page:
+    async with TestServer(app, host="127.0.0.1") as server, browser() as page:
         for size, (width, height) in SIZES.items():
             await page.size(width, height, phone=size == "phone")
             for dark in (False, True):
-                look = f"{frame.language}-{size}-{'dark' if dark else 'light'}"
+                variant = f"{frame.language}-{size}-{'dark' if dark else 'light'}"
                 await page.dark(on=dark)
                 await page.open(f"http://127.0.0.1:{server.port}/key/")
                 await page.until("document.activeElement.id === 'name'")
-                count += await faults_of(page, axe, f"{look}, start")
-                await page.picture(pictures / f"{look}-start.png")
+                count += await violations_on(page, axe, f"{variant}, start")
+                await page.picture(pictures / f"{variant}-start.png")
                 await page.press("Enter")
                 await page.until("document.activeElement.id === 'line'")
                 for _ in range(2):
@@ -73,31 +73,31 @@ async def check_review(folder: Path, axe: str, pictures: Path) -> int:
                     await page.press("3")
                     await page.until("document.getElementById('count').textContent !== ''")
                 await page.press("n")
-                count += await faults_of(page, axe, f"{look}, line with a note")
+                count += await violations_on(page, axe, f"{variant}, line with a note")
                 await page.press("Escape")
-                await page.picture(pictures / f"{look}-line.png")
+                await page.picture(pictures / f"{variant}-line.png")
                 await page.press("?")
                 await page.until("document.getElementById('help').open")
-                count += await faults_of(page, axe, f"{look}, help")
-                await page.picture(pictures / f"{look}-help.png")
+                count += await violations_on(page, axe, f"{variant}, help")
+                await page.picture(pictures / f"{variant}-help.png")
     print(f"review of {frame.language} from {frame.source}: checked")
     return count
 
 
 def main() -> None:
-    """Check what is asked."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("axe", type=Path)
     parser.add_argument("pages", type=Path, nargs="*")
     parser.add_argument("--review", type=Path)
     parser.add_argument("--pictures", type=Path, default=Path("build/pictures"))
-    given = parser.parse_args()
-    axe = given.axe.read_text("utf-8")
-    count = asyncio.run(check_files(given.pages, axe)) if given.pages else 0
-    if given.review:
-        given.pictures.mkdir(parents=True, exist_ok=True)
-        count += asyncio.run(check_review(given.review.resolve(), axe, given.pictures))
-    print(f"{count} faults" if count else "No faults.")
+    args = parser.parse_args()
+    axe = args.axe.read_text("utf-8")
+    count = asyncio.run(check_files(args.pages, axe)) if args.pages else 0
+    if args.review:
+        args.pictures.mkdir(parents=True, exist_ok=True)
+        count += asyncio.run(check_review(args.review.resolve(), axe, args.pictures))
+    print(f"{count} violations" if count else "No violations.")
     sys.exit(1 if count else 0)
 
 

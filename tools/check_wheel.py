@@ -1,10 +1,10 @@
-"""Tries the wheel as users get it: `make test-wheel` runs this with the Python of a fresh environment.
+"""Test the wheel as users install it: `make test-wheel` runs this script in a new environment.
 
     python tools/check_wheel.py [NOTEBOOK ...]
 
-In an empty folder, offline: the Python API from a dataset to a plan of publication, the code of notebooks, and the
-commands `lrl serve-hub` and `lrl push-hub`, with what was published loaded back. Nothing of the source
-tree is imported.
+Runs in an empty folder, offline: the Python API from building a dataset to planning its publication, the code of the
+notebooks, and the commands `lrl serve-hub` and `lrl push-hub`; then it loads the published dataset. Nothing is
+imported from the source tree.
 """
 
 import json
@@ -31,7 +31,7 @@ print(load_dataset("my-org/lrl-ro", "conceptnet", revision="v1.0.0"))
 
 
 def main(notebooks: list[Path]) -> None:
-    """Run all of it. Raises SystemExit where something fails."""
+    """Run all checks. Raises SystemExit if one fails."""
     scripts = Path(sys.executable).parent
     codes = [code_of(path) for path in notebooks]
     with TemporaryDirectory() as folder:
@@ -43,35 +43,35 @@ def main(notebooks: list[Path]) -> None:
         }
         run([sys.executable, "-P", "-c", API], folder, offline)
         for number, code in enumerate(codes):
-            within = Path(folder, f"notebook-{number}")
-            within.mkdir()
-            run([sys.executable, "-P", "-c", code], str(within), offline)
+            notebook_folder = Path(folder, f"notebook-{number}")
+            notebook_folder.mkdir()
+            run([sys.executable, "-P", "-c", code], str(notebook_folder), offline)
         serve = [scripts / "lrl", "serve-hub", "--root", "hub", "--json"]
         with subprocess.Popen(serve, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
             try:
                 assert server.stdout is not None
-                known = json.loads(server.stdout.readline())
-                online = {**offline, "HF_HUB_OFFLINE": "0", "HF_TOKEN": known["HF_TOKEN"]}
-                run([sys.executable, "-P", "-c", PLAN], folder, online | known)
+                hub_env = json.loads(server.stdout.readline())
+                online = {**offline, "HF_HUB_OFFLINE": "0", "HF_TOKEN": hub_env["HF_TOKEN"]}
+                run([sys.executable, "-P", "-c", PLAN], folder, online | hub_env)
                 push = [scripts / "lrl", "push-hub", "--lang", "ro", "--namespace", "my-org", "--quiet"]
-                run([*push, "--endpoint", known["HF_ENDPOINT"]], folder, online)
-                run([sys.executable, "-P", "-c", LOAD], folder, online | known)
+                run([*push, "--endpoint", hub_env["HF_ENDPOINT"]], folder, online)
+                run([sys.executable, "-P", "-c", LOAD], folder, online | hub_env)
             finally:
                 server.terminate()
-    print("The wheel does what it should.")
+    print("The wheel works.")
 
 
 def code_of(notebook: Path) -> str:
-    """Return the code of a notebook; lines for the notebook alone (% and !) are left out."""
+    """Return the code of a notebook without lines that only work in notebooks (% and !)."""
     cells = json.loads(notebook.read_text("utf-8"))["cells"]
     lines = [line for cell in cells if cell["cell_type"] == "code" for line in "".join(cell["source"]).split("\n")]
     return "\n".join(line for line in lines if not line.startswith(("%", "!")))
 
 
 def run(command: list[object], folder: str, environment: dict[str, str]) -> None:
-    """Run a command, and stop where it fails."""
-    done = subprocess.run(list(map(str, command)), cwd=folder, env=environment, check=False)
-    if done.returncode:
+    """Run a command. Raises SystemExit if it fails."""
+    result = subprocess.run(list(map(str, command)), cwd=folder, env=environment, check=False)
+    if result.returncode:
         raise SystemExit(f"failed: {command[:3]}")
 
 

@@ -1,12 +1,12 @@
-"""Feed what lrl reads with what nobody should write, and see that it ends in words and nowhere else.
+"""Feed malformed input to the functions that read files and answers, and check that they fail cleanly.
 
     python tools/fuzz.py --minutes 10 --seed 1
 
-Each target makes an input that is wrong in some way (manifests, records, settings, cards, keys of a store, models of
-fastText, answers of an endpoint, documents) and gives it to the functions that read such inputs. Allowed is a result,
-or an error in words (LrlError). Not allowed is any other exception, and any file written, changed or removed outside
-the folder that the target works in. Prints a row a target, and exits with 1 where there was a fault; a fault can be
-seen again by its seed: `python tools/fuzz.py --target manifests --seed 17 --rounds 1`.
+Each target generates malformed inputs of one kind (manifests, records, settings, cards, store keys, fastText models,
+answers of an endpoint, documents) and passes them to the functions that read such inputs. A function may return a
+result or raise LrlError. Any other exception is a fault, and so is any file written, changed or removed outside the
+target's folder. Prints one row per target and exits with 1 if there was a fault. To reproduce a fault, use its seed:
+`python tools/fuzz.py --target manifests --seed 17 --rounds 1`.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from lrldata.errors import LrlError
 
 @dataclass
 class Target:
-    """Something to feed: `prepare` makes a folder ready and returns what feeds it once."""
+    """A kind of input: `prepare` sets up a folder and returns a function that feeds one input."""
 
     name: str
     prepare: Callable[[Path], fuzz_targets.Feed]
@@ -52,22 +52,22 @@ TARGETS = (
 
 @dataclass
 class Tally:
-    """What became of the inputs of a target."""
+    """The outcomes of a target's inputs: `ended` counts "taken" and "refused", `faults` describes the faults."""
 
     ended: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
 
 def run(target: Target, seeds: Iterator[int]) -> Tally:
-    """Feed a target once for each seed, with a canary beside its folder."""
+    """Feed a target one input per seed, with a canary file outside its folder."""
     tally = Tally()
-    top = Path(tempfile.mkdtemp(prefix="lrl-fuzz-"))
+    root = Path(tempfile.mkdtemp(prefix="lrl-fuzz-"))
     try:
-        folder, canary = top / "a" / "b" / "folder", top / "canary"
+        folder, canary = root / "a" / "b" / "folder", root / "canary"
         folder.mkdir(parents=True)
         canary.write_text("canary", encoding="utf-8")
         feed = target.prepare(folder)
-        before = outside(top, folder)
+        hashes_before = outside(root, folder)
         for seed in seeds:
             try:
                 with redirect_stderr(StringIO()):
@@ -75,26 +75,26 @@ def run(target: Target, seeds: Iterator[int]) -> Tally:
                 tally.ended["taken"] += 1
             except LrlError:
                 tally.ended["refused"] += 1
-            except Exception:  # noqa: BLE001 -- that is what is looked for
+            except Exception:  # noqa: BLE001 -- any other exception is a fault
                 tally.faults.append(
                     f"--target {target.name} --seed {seed} --rounds 1\n{traceback.format_exc(limit=-3)}"
                 )
-            if outside(top, folder) != before:
+            if outside(root, folder) != hashes_before:
                 tally.faults.append(f"--target {target.name} --seed {seed}: wrote outside its folder")
                 break
     finally:
-        shutil.rmtree(top, ignore_errors=True)
+        shutil.rmtree(root, ignore_errors=True)
     return tally
 
 
-def outside(top: Path, folder: Path) -> dict[str, str]:
-    """Return a hash of each file beside a folder."""
-    files = (path for path in top.rglob("*") if path.is_file() and not path.is_relative_to(folder))
-    return {str(path.relative_to(top)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def outside(root: Path, folder: Path) -> dict[str, str]:
+    """Return the hash of each file below `top` that is outside the folder."""
+    files = (path for path in root.rglob("*") if path.is_file() and not path.is_relative_to(folder))
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def until(deadline: float, first: int) -> Iterator[int]:
-    """Yield seeds until a time."""
+    """Yield consecutive seeds until the deadline."""
     while time.monotonic() < deadline:
         yield first
         first += 1
@@ -103,21 +103,21 @@ def until(deadline: float, first: int) -> Iterator[int]:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--minutes", type=float, default=10.0, help="for all targets together")
-    parser.add_argument("--seed", type=int, default=1, help="of the first input")
-    parser.add_argument("--rounds", type=int, help="inputs a target, instead of a time")
+    parser.add_argument("--minutes", type=float, default=10.0, help="total time for all targets")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first input")
+    parser.add_argument("--rounds", type=int, help="inputs per target, instead of --minutes")
     parser.add_argument("--target", action="append", choices=[target.name for target in TARGETS])
-    given = parser.parse_args()
-    chosen = [target for target in TARGETS if not given.target or target.name in given.target]
+    args = parser.parse_args()
+    targets = [target for target in TARGETS if not args.target or target.name in args.target]
     faults: list[str] = []
-    print("| input | tried | taken | refused in words | faults |\n| --- | ---: | ---: | ---: | ---: |")
-    for target in chosen:
-        deadline = time.monotonic() + 60 * given.minutes / len(chosen)
-        seeds = iter(range(given.seed, given.seed + given.rounds)) if given.rounds else until(deadline, given.seed)
+    print("| input | tried | accepted | rejected with LrlError | faults |\n| --- | ---: | ---: | ---: | ---: |")
+    for target in targets:
+        deadline = time.monotonic() + 60 * args.minutes / len(targets)
+        seeds = iter(range(args.seed, args.seed + args.rounds)) if args.rounds else until(deadline, args.seed)
         tally = run(target, seeds)
         tried = sum(tally.ended.values()) + len(tally.faults)
         row = (tried, tally.ended["taken"], tally.ended["refused"], len(tally.faults))
-        print(f"| {target.name} | " + " | ".join(f"{each:,}" for each in row) + " |", flush=True)
+        print(f"| {target.name} | " + " | ".join(f"{count:,}" for count in row) + " |", flush=True)
         faults += tally.faults
     for fault in faults[:20]:
         print(f"\n{fault}", file=sys.stderr)

@@ -1,6 +1,7 @@
-"""What tools/fuzz.py feeds: for each kind of input a function that makes a folder ready and returns what feeds it once.
+"""The targets of tools/fuzz.py: for each kind of input, a function that sets up a folder and returns a feed function.
 
-What feeds takes a seeded source of chance, and raises LrlError where an input is refused in words.
+A feed function takes a seeded random generator and processes one malformed input. It raises LrlError if the input is
+rejected.
 """
 
 import json
@@ -16,8 +17,8 @@ from lrldata.errors import LrlError
 Feed = Callable[[Random], object]
 
 
-def built(folder: Path) -> Path:
-    """Build the sample, and return its dataset."""
+def build_sample(folder: Path) -> Path:
+    """Build the sample and return the folder of its dataset."""
     from lrldata.conceptnet.build import build
     from lrldata.conceptnet.config import load_config
     from lrldata.progress import Progress
@@ -27,51 +28,51 @@ def built(folder: Path) -> Path:
 
 
 def manifests(folder: Path) -> Feed:
-    """Return what feeds manifests of datasets."""
+    """Return a function that feeds manifests of datasets."""
     from hub_cards.publish.local import render
     from lrldata.dataset import open_shards
     from lrldata.manifest import DATASET, is_unchanged
 
-    home = built(folder)
-    file = home / "manifest.json"
-    whole = json.loads(file.read_text("utf-8"))
+    dataset = build_sample(folder)
+    file = dataset / "manifest.json"
+    manifest = json.loads(file.read_text("utf-8"))
 
     def feed(draw: Random) -> object:
-        file.write_bytes(as_json(draw, whole))
-        is_unchanged(home, DATASET, whole["recipe"])
-        opened = open_shards(home, "samples.json")
-        return render(home, "my-org", folder / "cards") if draw.random() < 0.2 else opened.rows().head(1).collect()
+        file.write_bytes(as_json(draw, manifest))
+        is_unchanged(dataset, DATASET, manifest["recipe"])
+        opened = open_shards(dataset, "samples.json")
+        return render(dataset, "my-org", folder / "cards") if draw.random() < 0.2 else opened.rows().head(1).collect()
 
     return feed
 
 
 def records(folder: Path) -> Feed:
-    """Return what feeds records and plans of grids."""
+    """Return a function that feeds records and plans of grids."""
     from lrltrain.grid.act import _clear_corrupted
     from lrltrain.grid.job import Job
     from lrltrain.grid.records import Record, records_of
     from lrltrain.grid.show import status
 
     job = Job("fit", {"lang": "ro", "source": "web", "model": "m", "method": "lora"}, {"lang": "ro"}, (), "0" * 16)
-    known = records_of(str(folder / "ws"), folder / "cache")
-    known.write_plan([job, job], 2)
-    known.write(Record(job.id, job.name, "done", files={"adapters/ro/m/web-lora/a": (1, 2, "0" * 64)}))
-    files = {path: json.loads(path.read_text("utf-8")) for path in known.folder.rglob("*.json")}
+    stored = records_of(str(folder / "ws"), folder / "cache")
+    stored.write_plan([job, job], 2)
+    stored.write(Record(job.id, job.name, "done", files={"adapters/ro/m/web-lora/a": (1, 2, "0" * 64)}))
+    files = {path: json.loads(path.read_text("utf-8")) for path in stored.folder.rglob("*.json")}
 
     def feed(draw: Random) -> object:
         for path, value in files.items():
             path.write_bytes(as_json(draw, value) if draw.random() < 0.7 else json.dumps(value).encode())
-        record = known.read(job.id)
+        record = stored.read(job.id)
         if record is not None:
-            known.is_done(job, verify=draw.random() < 0.5)
-            _clear_corrupted(job, record, known)
-        return status(*known.read_plan(), known)
+            stored.is_done(job, verify=draw.random() < 0.5)
+            _clear_corrupted(job, record, stored)
+        return status(*stored.read_plan(), stored)
 
     return feed
 
 
 def settings(folder: Path) -> Feed:
-    """Return what feeds settings files of all commands."""
+    """Return a function that feeds settings files of all commands."""
     from hub_cards.config import load_push_config
     from lrldata.conceptnet.config import load_config
     from lrldata.web.config import load_web_config
@@ -102,13 +103,13 @@ def settings(folder: Path) -> Feed:
 
 
 def cards(folder: Path) -> Feed:
-    """Return what feeds cards that people have edited."""
+    """Return a function that feeds cards with manual edits."""
     from hub_cards.cards.card import Card, CardError
     from hub_cards.cards.lint import lint
     from hub_cards.cards.merge import merge
     from lrldata.card import in_yaml
 
-    built(folder)
+    build_sample(folder)
     metadata = {"language": ["ro"], "license": "mit", "tags": ["a"], "configs": [{"config_name": "a", "default": True}]}
     card = Card(metadata, {"use": "text", "limits": "more"})
 
@@ -120,11 +121,11 @@ def cards(folder: Path) -> Feed:
         body = draw.choice([card.text.partition("\n---\n")[2], odd_text(draw, 200), card.text])
         readme = f"---\n{head}---\n{body}"
         if draw.random() < 0.5:
-            place = draw.randrange(len(readme))
+            offset = draw.randrange(len(readme))
             readme = (
-                readme[:place]
+                readme[:offset]
                 + draw.choice(["<!-- lrl:begin use -->", "---\n", "&a *a", odd_text(draw)])
-                + readme[place:]
+                + readme[offset:]
             )
         lint(readme, ["README.md"])
         try:
@@ -138,7 +139,7 @@ def cards(folder: Path) -> Feed:
 
 
 def keys(folder: Path) -> Feed:
-    """Return what feeds keys of a bucket, and what it says of them."""
+    """Return a function that feeds the keys of a bucket and their metadata."""
     from lrldata.remote import Mirror
 
     class Store:
@@ -162,8 +163,8 @@ def keys(folder: Path) -> Feed:
     parts = ["..", ".", "", "a", "b", "...", "grid", "jobs", ".x", "~", "C:", "\\", "a\x00", "ţ", "\n", "x" * 300]
 
     def feed(draw: Random) -> object:
-        chosen = ordinary if draw.random() < 0.4 else parts
-        names = ["/".join(draw.choices(chosen, k=draw.randint(1, 7))) for _ in range(draw.randint(1, 4))]
+        allowed = ordinary if draw.random() < 0.4 else parts
+        names = ["/".join(draw.choices(allowed, k=draw.randint(1, 7))) for _ in range(draw.randint(1, 4))]
         store.found = {f"ws/{name}": {"size": draw.choice([4, 4, 4, 10**18]), "ETag": odd_text(draw)} for name in names}
         return mirror.fetch([""])
 
@@ -171,23 +172,23 @@ def keys(folder: Path) -> Feed:
 
 
 def models(folder: Path) -> Feed:
-    """Return what feeds models of fastText, most with another header."""
+    """Return a function that feeds fastText models, most of them with a changed header."""
     from importlib.resources import files
 
     from lrldata.langid.modelfile import read_layout
 
-    whole = Path(str(files("lrldata.langid").joinpath("compact.ftz"))).read_bytes()
+    original = Path(str(files("lrldata.langid").joinpath("compact.ftz"))).read_bytes()
     file = folder / "model.ftz"
 
     def feed(draw: Random) -> object:
-        changed = bytearray(whole)
+        changed = bytearray(original)
         if draw.random() < 0.8:
-            place = 4 * draw.randrange(30)
-            changed[place : place + 4] = draw.choice([0, -1, 1, 2**31 - 1, draw.randrange(2**31)]).to_bytes(
+            offset = 4 * draw.randrange(30)
+            changed[offset : offset + 4] = draw.choice([0, -1, 1, 2**31 - 1, draw.randrange(2**31)]).to_bytes(
                 4, "little", signed=True
             )
         else:
-            changed = bytearray(damaged(draw, whole))
+            changed = bytearray(damaged(draw, original))
         file.write_bytes(changed)
         return read_layout(file)
 
@@ -195,7 +196,7 @@ def models(folder: Path) -> Feed:
 
 
 def answers(folder: Path) -> Feed:
-    """Return what feeds answers of an endpoint, and those that are kept."""
+    """Return a function that feeds answers of an endpoint and files of stored answers."""
     from lrltrain.prompting.answers import answer_in, error_in, label_in, parse
     from lrltrain.prompting.cache import open_answers, read_answers
 
@@ -207,26 +208,26 @@ def answers(folder: Path) -> Feed:
     def feed(draw: Random) -> object:
         data = json.dumps(mutated(draw, body)).encode()
         try:
-            found = parse(damaged(draw, data) if draw.random() < 0.3 else data)
+            parsed = parse(damaged(draw, data) if draw.random() < 0.3 else data)
         except ValueError as error:
             raise LrlError(str(error)) from error
-        answer = answer_in(found, draw.choice(["chat", "completion"]))
-        error_in(found)
+        answer = answer_in(parsed, draw.choice(["chat", "completion"]))
+        error_in(parsed)
         label_in(answer.text, {"positive": ["positive"], "negative": ["negative"]})
         file.unlink(missing_ok=True)
-        with open_answers(file) as kept:
-            kept.keep("key", answer)
+        with open_answers(file) as answer_file:
+            answer_file.keep("key", answer)
         assert read_answers(file) == {"key": answer}
         file.write_bytes(damaged(draw, file.read_bytes()))
-        with open_answers(file) as kept:
-            kept.get("key")
+        with open_answers(file) as answer_file:
+            answer_file.get("key")
         return answer
 
     return feed
 
 
 def documents(folder: Path) -> Feed:
-    """Return what feeds files of documents: JSONL, Parquet, text, packed or not."""
+    """Return a function that feeds files of documents: JSONL, Parquet or text, some of them compressed."""
     import gzip
 
     import polars as pl
@@ -234,8 +235,8 @@ def documents(folder: Path) -> Feed:
     from lrldata.web.read import Columns, find_shards, read_parts
 
     rows = [{"text": "Un text.\nDouă.", "url": "https://a/b", "quality-warnings": ["noisy"]}, {"text": None}] * 3
-    inside = folder / "in"
-    inside.mkdir()
+    inputs = folder / "in"
+    inputs.mkdir()
     pl.DataFrame(rows).write_parquet(folder / "whole.parquet")
     parquet = (folder / "whole.parquet").read_bytes()
 
@@ -250,12 +251,12 @@ def documents(folder: Path) -> Feed:
         )
         data = damaged(draw, data) if draw.random() < 0.6 else data
         if name != "a.parquet" and draw.random() < 0.3:
-            packed = gzip.compress(data)
-            name, data = f"{name}.gz", damaged(draw, packed) if draw.random() < 0.5 else packed
-        for path in inside.iterdir():
+            compressed = gzip.compress(data)
+            name, data = f"{name}.gz", damaged(draw, compressed) if draw.random() < 0.5 else compressed
+        for path in inputs.iterdir():
             path.unlink()
-        (inside / name).write_bytes(data)
+        (inputs / name).write_bytes(data)
         columns = Columns(draw.choice([None, None, "text", "url"]))
-        return [len(part) for shard in find_shards(inside, None) for part in read_parts(shard, columns)]
+        return [len(part) for shard in find_shards(inputs, None) for part in read_parts(shard, columns)]
 
     return feed

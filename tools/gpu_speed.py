@@ -1,9 +1,9 @@
-"""Speed of training and measuring on a GPU: milliseconds a step of one adapter among K, beside what is possible.
+"""Speed of training and evaluation on a GPU: milliseconds per step with K adapters, and the lower limit.
 
-For tools/gpu_check.py. A model of XLM-R base's size with random weights and 250,002 words, 16 lines of 48 tokens an
-adapter and step, as in the paper; task adapters of one and three seeds on it; LLaMAs of 135 million and, where memory
-allows, of 8 billion weights. `floor` is the time that the matrix products of a step take alone, at the rate that the
-card reaches in one large product. `plain` is the loop as most people write it: hooks, padded lines, all logits, eager,
+Used by tools/gpu_check.py. Measures a model the size of XLM-R base with random weights and 250,002 words, with 16 lines
+of 48 tokens per adapter and step, as in the paper; task adapters with one and three seeds on it; and LLaMAs with 135
+million and, if memory allows, 8 billion weights. `floor` is the time of only the matrix products of a step, at the
+speed of one large product on this device. `plain` is a typical training loop: hooks, padded lines, all logits, eager,
 fp32.
 """
 
@@ -35,15 +35,15 @@ TINY = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "in
 LLAMA = {"hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3}
 LARGE = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}
 LINES, LENGTH, ROUNDS = 16, 48, 20
-LEFT = 15.0  # seconds that a measurement may take; none is begun with less
+LEFT = 15.0  # seconds that a measurement may take; none starts with less time left
 
 
 def measure(until: float, *, small: bool) -> Iterator[dict[str, Any]]:
-    """Yield each measurement that is begun in time, and print its row."""
+    """Run the measurements that can start in time; print and yield the row of each."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rate = products_a_second(device, 512 if small else 8_192)
+    rate = operations_per_second(device, 512 if small else 8_192)
     print(f"One large matrix product: {rate / 1e12:.3g} TFLOP/s.\n")
-    print("| model | method | K | precision | ms a step | ms a step of one adapter | its floor | GB |")
+    print("| model | method | K | precision | ms per step | ms per step and adapter | floor | GB |")
     print("| --- | --- | ---: | --- | ---: | ---: | ---: | ---: |", flush=True)
     encoder = make_encoder(small)
     runs: list[tuple[str, Any, str, int, bool]] = [
@@ -58,7 +58,7 @@ def measure(until: float, *, small: bool) -> Iterator[dict[str, Any]]:
     ]
     for name, make, method, count, compiled in runs:
         if time.monotonic() + LEFT > until:
-            print("\nTime is up: some measurements were left out.")
+            print("\nThe time limit was reached; some measurements were skipped.")
             return
         yield guarded(lambda: one_step(name, make, method, count, device, rate, compiled=compiled))  # noqa: B023
         if (method, count, compiled) == ("seq_bn_inv", 30, False):
@@ -78,13 +78,13 @@ def measure(until: float, *, small: bool) -> Iterator[dict[str, Any]]:
 
 
 def guarded(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Run one measurement; one that fails is said to, and the others go on."""
+    """Run one measurement and return its row; if it fails, print the error and return it as the row."""
     try:
         return run()
-    except Exception as error:  # noqa: BLE001 -- a card that lacks something is no reason to tell nothing
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        print(f"| failed | {told} |", flush=True)
-        return {"failed": told}
+    except Exception as error:  # noqa: BLE001 -- one failure must not stop the other measurements
+        message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        print(f"| failed | {message} |", flush=True)
+        return {"failed": message}
     finally:
         gc.collect()
         if torch.cuda.is_available():
@@ -92,7 +92,7 @@ def guarded(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def make_encoder(small: bool) -> Callable[[], Any]:
-    """Return what makes a model of XLM-R base's size, on the device."""
+    """Return a function that creates a model the size of XLM-R base on the device."""
     sizes = TINY if small else BASE
     config = XLMRobertaConfig(
         vocab_size=8_002 if small else 250_002,
@@ -109,24 +109,24 @@ def make_encoder(small: bool) -> Callable[[], Any]:
 
 
 def without_head(make: Callable[[], Any]) -> Callable[[], Any]:
-    """Return what makes the model without its language modelling head."""
+    """Return a function that creates the model without its language modelling head."""
     return lambda: make().base_model
 
 
 def make_llama(sizes: dict[str, int], inner: int, words: int, *, small: bool) -> Any:
-    """Return a LLaMA with random weights, on the device, in bf16 if it is large."""
+    """Return a LLaMA with random bf16 weights on the device."""
     config = (
         LlamaConfig(vocab_size=8_002, **TINY)
         if small
         else LlamaConfig(vocab_size=words, intermediate_size=inner, **sizes)
     )
-    before = torch.get_default_dtype()
+    default_dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
     try:
         with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
             return LlamaForCausalLM(config)
     finally:
-        torch.set_default_dtype(before)
+        torch.set_default_dtype(default_dtype)
 
 
 def one_step(
@@ -139,7 +139,7 @@ def one_step(
     *,
     compiled: bool = False,
 ) -> dict[str, Any]:
-    """Time a step of `count` adapters, in bf16."""
+    """Time a step of `count` adapters in bf16."""
     torch.manual_seed(0)
     model = make()
     objective: Objective = "clm" if "LLaMA" in name else "mlm"
@@ -148,7 +148,7 @@ def one_step(
     model.train()
     config = FitConfig.model_validate({"lang": "ro", "method": method})
     words = model.config.vocab_size
-    attention = probe_packing(model, objective, words)  # before there are adapters, of which each needs rows
+    attention = probe_packing(model, objective, words)  # before attaching adapters, as each needs its own rows
     attached = attach(model, config, [str(number) for number in range(count)], list(range(count)))
     weights = Weights(attached.parameters, count, stacked=isinstance(attached.stack, AdapterStack))
     weights.optimizer(Rates(1e-4, 0.05, 0.01))
@@ -169,26 +169,26 @@ def one_step(
         torch.cuda.reset_peak_memory_stats()
     seconds = median(run, device)
     step.release()
-    inner = sum(each.numel() for each in layers_weights(model))
+    inner = sum(parameter.numel() for parameter in layers_weights(model))
     head = words * model.config.hidden_size
-    passes = 6 if method == "full" else 4  # of two operations a weight and token, forward, and backward twice that
+    passes = 6 if method == "full" else 4  # operations per weight and token: two forward, twice that backward
     floor = (passes * inner * batch.tokens + passes * head * int(batch.counts.sum())) / rate
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
-    told = f"{name}, compiled" if compiled else name
-    return shown(told, method, count, "bf16", seconds, floor, memory)
+    label = f"{name}, compiled" if compiled else name
+    return print_row(label, method, count, "bf16", seconds, floor, memory)
 
 
 def plain_step(make: Callable[[], Any], device: torch.device) -> dict[str, Any]:
-    """Time the step of one adapter as most people write it: hooks, padded lines, all logits, eager, fp32."""
+    """Time a step of one adapter in a typical training loop: hooks, padded lines, all logits, eager, fp32."""
     torch.manual_seed(0)
     model = make()
     model.train()
     attached = attach(model, FitConfig(lang="ro", method="seq_bn_inv"), ["x"], [0])
     parameters = [parameter for _, parameter in attached.parameters]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
-    draw = torch.Generator().manual_seed(0)
-    ids = torch.randint(5, model.config.vocab_size, (LINES, 2 * LENGTH), generator=draw)
-    labels = ids.where(torch.rand(ids.shape, generator=draw) < 0.15, -100)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(5, model.config.vocab_size, (LINES, 2 * LENGTH), generator=generator)
+    labels = ids.where(torch.rand(ids.shape, generator=generator) < 0.15, -100)
     mask = (torch.arange(2 * LENGTH)[None] < torch.linspace(16, 80, LINES).long()[:, None]).long()
 
     def run() -> None:
@@ -198,51 +198,59 @@ def plain_step(make: Callable[[], Any], device: torch.device) -> dict[str, Any]:
         optimizer.step()
         optimizer.zero_grad()
 
-    return shown("XLM-R base, plain loop", "seq_bn_inv", 1, "fp32", median(run, device), None, 0.0)
+    return print_row("XLM-R base, plain loop", "seq_bn_inv", 1, "fp32", median(run, device), None, 0.0)
 
 
 def pseudo_perplexity(make: Callable[[], Any], device: torch.device, *, small: bool) -> dict[str, Any]:
-    """Compare copies a second of `lrltrain eval` with a loop of one copy at a time, both in the form of likelihoods."""
+    """Compare the masked copies per second of `lrltrain eval`'s method and of a loop over single copies."""
     model = make().eval()
     words, length = model.config.vocab_size, 36
-    many = 64 if small else 4_096
-    ids = torch.randint(5, words, (many, length), device=device)
-    positions = torch.arange(many, device=device) * length + length // 2
+    copies = 64 if small else 4_096
+    ids = torch.randint(5, words, (copies, length), device=device)
+    positions = torch.arange(copies, device=device) * length + length // 2
 
     @torch.inference_mode()
-    def alone() -> None:
+    def single_copies() -> None:
         for number in range(8):
             logits = model(input_ids=ids[number : number + 1]).logits[0, length // 2]
             float(functional.log_softmax(logits, dim=-1)[ids[number, length // 2]])
 
-    slow = median(alone, device, rounds=3) / 8
+    slow = median(single_copies, device, rounds=3) / 8
     model.to(torch.bfloat16 if device.type == "cuda" else torch.float32)
     head = LabelledHead(model)
 
     @torch.inference_mode()
-    def together() -> None:
+    def batched() -> None:
         with head.at(positions):
             hidden = model(input_ids=ids).logits[0]
         head.losses(hidden, ids.flatten()[positions]).sum().item()
 
-    fast = median(together, device, rounds=5) / many
+    fast = median(batched, device, rounds=5) / copies
     head.release()
-    told = f"{1 / slow:,.0f} copies/s one at a time, {1 / fast:,.0f} in batches: {slow / fast:.0f} x"
-    print(f"\nPseudo-perplexity: {told}.\n")
-    print("| model | method | K | precision | ms a step | ms a step of one adapter | its floor | GB |")
+    summary = f"{1 / slow:,.0f} copies/s one at a time, {1 / fast:,.0f} in batches: {slow / fast:.0f} x"
+    print(f"\nPseudo-perplexity: {summary}.\n")
+    print("| model | method | K | precision | ms per step | ms per step and adapter | floor | GB |")
     print("| --- | --- | ---: | --- | ---: | ---: | ---: | ---: |", flush=True)
-    return {"pseudo_perplexity": {"one_at_a_time": 1 / slow, "in_batches": 1 / fast, "ratio": slow / fast}}
+    return {
+        "pseudo_perplexity": {
+            "one_at_a_time": 1 / slow,
+            "in_batches": 1 / fast,
+            "ratio": slow / fast,
+        }
+    }
 
 
 def lines(count: int, words: int, objective: Objective, apart: bool) -> Batch:
-    """Return a batch of LINES lines of LENGTH tokens for each adapter, laid out as `line` batching is on a GPU."""
+    """Return a batch with LINES lines of LENGTH tokens per adapter, laid out like `line` batching on a GPU."""
     tokenizer = load_tokenizer(find_base("lrl-mini"))
     vocabulary = Vocabulary.of(tokenizer, word_starts(tokenizer))
-    draw = np.random.default_rng(0)
-    special = min(words, len(vocabulary.starts)) - 1
+    generator = np.random.default_rng(0)
+    highest = min(words, len(vocabulary.starts)) - 1
 
     def line() -> Block:
-        ids, labels = Masking(objective).apply(draw.integers(5, special, LENGTH), vocabulary, draw, at_least_one=True)
+        ids, labels = Masking(objective).apply(
+            generator.integers(5, highest, LENGTH), vocabulary, generator, at_least_one=True
+        )
         return Block(ids, labels, [LENGTH], 0)
 
     groups = [[line() for _ in range(LINES)] for _ in range(count)]
@@ -250,16 +258,16 @@ def lines(count: int, words: int, objective: Objective, apart: bool) -> Batch:
 
 
 def layers_weights(model: Any) -> Iterator[torch.Tensor]:
-    """Yield the matrices that every token is multiplied with."""
+    """Yield the weight matrices of the layers, which are multiplied with every token."""
     for _, layer in layers_of(model, family_of(model)):
         yield from (parameter for parameter in layer.parameters() if parameter.ndim == 2)
 
 
 def median(run: Callable[[], None], device: torch.device, rounds: int = ROUNDS) -> float:
-    """Return the median of the seconds that a call takes, after some that are not counted."""
+    """Return the median time of a call in seconds, after three warm-up calls."""
     for _ in range(3):
         run()
-    taken = []
+    durations = []
     for _ in range(rounds if device.type == "cuda" else 3):
         if device.type == "cuda":
             torch.cuda.synchronize()
@@ -267,30 +275,30 @@ def median(run: Callable[[], None], device: torch.device, rounds: int = ROUNDS) 
         run()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+        durations.append(time.perf_counter() - began)
+    return statistics.median(durations)
 
 
-def products_a_second(device: torch.device, size: int) -> float:
-    """Return the floating point operations a second of one large product in bf16 (fp32 on a CPU)."""
+def operations_per_second(device: torch.device, size: int) -> float:
+    """Return the floating-point operations per second of one large product in bf16 (fp32 on a CPU)."""
     one = torch.randn(size, size, device=device, dtype=torch.bfloat16 if device.type == "cuda" else torch.float32)
     return 2 * size**3 / median(lambda: one @ one, device)
 
 
-def shown(
+def print_row(
     name: str, method: str, count: int, precision: str, seconds: float, floor: float | None, memory: float
 ) -> dict[str, Any]:
-    """Print a row, and return it."""
-    least = "" if floor is None else f"{floor / count * 1e3:.2f}"
+    """Print a row and return it."""
+    limit = "" if floor is None else f"{floor / count * 1e3:.2f}"
     print(
-        f"| {name} | {method} | {count} | {precision} | {seconds * 1e3:.2f} | {seconds / count * 1e3:.2f} | {least} "
+        f"| {name} | {method} | {count} | {precision} | {seconds * 1e3:.2f} | {seconds / count * 1e3:.2f} | {limit} "
         f"| {memory:.1f} |",
         flush=True,
     )
-    told = {"model": name, "method": method, "k": count, "precision": precision, "ms_a_step": seconds * 1e3}
-    return told | {"ms_an_adapter": seconds / count * 1e3, "floor_ms": floor and floor / count * 1e3, "gb": memory}
+    row = {"model": name, "method": method, "k": count, "precision": precision, "ms_a_step": seconds * 1e3}
+    return row | {"ms_an_adapter": seconds / count * 1e3, "floor_ms": floor and floor / count * 1e3, "gb": memory}
 
 
 def name_of_device() -> str:
-    """Name the GPU, or say that there is none."""
+    """Return the name of the GPU, or the CPU's number of threads if there is none."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"

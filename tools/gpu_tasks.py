@@ -1,7 +1,7 @@
-"""Task adapters on a GPU: losses of seeds that train together, and the time of a step.
+"""Task adapters on a GPU: losses of seeds that train together, and the time per step.
 
-For tools/gpu_check.py. Speed is of names (NER) on a model of XLM-R base's size with random weights: 8 items of 8 to 40
-tokens a seed and step, as in the paper, with the evaluation on dev after each epoch.
+Used by tools/gpu_check.py. Speed is measured on named-entity recognition (NER), in a model the size of XLM-R base with
+random weights: 8 items of 8 to 40 tokens per seed and step, as in the paper, and an evaluation on dev after each epoch.
 """
 
 import time
@@ -22,7 +22,7 @@ from lrltrain.modules.settings import Bottlenecks
 
 WORDS = 4_000
 BATCH = 8
-EPOCHS = 2, 6  # of two runs; the difference of their times has no preparation in it
+EPOCHS = 2, 6  # of two runs; the difference between their times excludes preparation
 
 
 def task_losses(
@@ -32,36 +32,36 @@ def task_losses(
     device: torch.device,
     seeds: Sequence[int],
 ) -> Any:
-    """Train a small model without dropout, and return each seed's losses, (seeds, epochs)."""
+    """Train a small model without dropout and return the losses of each seed, of shape (seeds, epochs)."""
     torch.manual_seed(3)
-    off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "max_position_embeddings": 130}
-    encoder = XLMRobertaModel(XLMRobertaConfig(vocab_size=WORDS, **sizes, **off), add_pooling_layer=False)
+    overrides = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "max_position_embeddings": 130}
+    encoder = XLMRobertaModel(XLMRobertaConfig(vocab_size=WORDS, **sizes, **overrides), add_pooling_layer=False)
     training = training_of(encoder, task, precision, device, seeds, epochs=3)
-    known = fit(training, task, 60, seeds)
-    return np.array([each.loss for each in known])
+    results = fit(training, task, 60, seeds)
+    return np.array([result.loss for result in results])
 
 
 def task_speed(
     make: Callable[[], Any], device: torch.device, items: int, count: int, *, graphs: bool
 ) -> dict[str, Any]:
-    """Time a step of `count` seeds, and print the row."""
-    taken = []
+    """Time a step of `count` seeds that train together, print the row, and return it."""
+    seconds = []
     for epochs in EPOCHS:
         training = training_of(make(), "ner", "bf16", device, range(count), epochs)
         training.graphs.on &= graphs
         began = time.perf_counter()
         fit(training, "ner", items, range(count))
-        taken.append(time.perf_counter() - began)
-    step = 1e3 * (taken[1] - taken[0]) / (EPOCHS[1] - EPOCHS[0]) / -(-items // BATCH)
-    how = "as graphs" if training.graphs.on else "eager"
-    print(f"| XLM-R base | ner, {how} | {count} | bf16 | {step:.2f} | {step / count:.2f} | | |", flush=True)
-    return {"model": "XLM-R base", "method": f"ner, {how}", "k": count, "ms": step, "ms_of_one": step / count}
+        seconds.append(time.perf_counter() - began)
+    step = 1e3 * (seconds[1] - seconds[0]) / (EPOCHS[1] - EPOCHS[0]) / -(-items // BATCH)
+    execution = "as graphs" if training.graphs.on else "eager"
+    print(f"| XLM-R base | ner, {execution} | {count} | bf16 | {step:.2f} | {step / count:.2f} | | |", flush=True)
+    return {"model": "XLM-R base", "method": f"ner, {execution}", "k": count, "ms": step, "ms_of_one": step / count}
 
 
 def training_of(
     encoder: Any, task: Task, precision: str, device: torch.device, seeds: Sequence[int], epochs: int
 ) -> TaskTraining:
-    """Return the training of fresh task adapters in an encoder."""
+    """Insert new task adapters into an encoder and return their training."""
     encoder.requires_grad_(False)
     adapters = AdapterStack(encoder, Bottlenecks(reduction_factor=4), [f"seed-{seed}" for seed in seeds])
     for place, seed in enumerate(seeds):
@@ -74,20 +74,20 @@ def training_of(
 
 
 def fit(training: TaskTraining, task: Task, count: int, seeds: Sequence[int]) -> Any:
-    """Train on made-up items, whose labels follow from their tokens."""
-    splits = [made_up(task, number, kind) for kind, number in enumerate((count, count // 4))]
+    """Train on generated items whose labels can be computed from their tokens."""
+    splits = [made_up(task, split_size, seed) for seed, split_size in enumerate((count, count // 4))]
     inputs = [Inputs(features, 1, training.device) for features, _ in splits]
     return training.fit(inputs[0], inputs[1], splits[1][1], task, seeds, lambda *_: None)
 
 
-def made_up(task: Task, count: int, kind: int) -> tuple[Features, Items]:
-    """Return items of random tokens, labelled by their remainders."""
-    draw = np.random.default_rng(kind)
-    ids = [draw.integers(10, WORDS, size) for size in draw.integers(8, 41, count)]
+def made_up(task: Task, count: int, seed: int) -> tuple[Features, Items]:
+    """Return items of random tokens, labelled by the remainders of the token ids."""
+    generator = np.random.default_rng(seed)
+    ids = [generator.integers(10, WORDS, size) for size in generator.integers(8, 41, count)]
     names = LABELS[task]
     if task == "ner":
-        labels = [each % len(names) for each in ids]
-        gold: Any = tuple(tuple(names[number] for number in each) for each in labels)
-        return Features(ids, labels, [np.arange(len(each)) for each in ids]), Items(("",) * count, gold, gold)
-    labels = [each[1] % len(names) for each in ids]
+        labels = [tokens % len(names) for tokens in ids]
+        gold: Any = tuple(tuple(names[number] for number in row) for row in labels)
+        return Features(ids, labels, [np.arange(len(tokens)) for tokens in ids]), Items(("",) * count, gold, gold)
+    labels = [tokens[1] % len(names) for tokens in ids]
     return Features(ids, labels), Items(("",) * count, tuple(names[number] for number in labels))

@@ -1,9 +1,9 @@
-"""Rehearse a publication offline: publish a workspace to a local Hub, and load it from there as a stranger does.
+"""Rehearse a publication offline: publish a workspace to a local Hub, then load it from there without a token.
 
     python tools/rehearse.py WORKSPACE --lang ro
 
-The Hub is started for this and ended after it; what it holds stays in WORKSPACE/hub. `lrl push-hub` publishes, and a
-process of its own loads each dataset and adapter by name and tag.
+The Hub runs only during the rehearsal; its contents stay in WORKSPACE/hub. `lrl push-hub` publishes, and a separate
+process loads each dataset and adapter by name and tag.
 """
 
 import argparse
@@ -38,59 +38,59 @@ model = AutoModelForMaskedLM.from_pretrained(base)
 lrltrain.load_adapter(model, name, revision=tag)
 kept = load_file(hf_hub_download(name, "reference.safetensors", revision=tag))
 logits = model.eval()(kept["input_ids"]).logits[..., kept["words"]]
-print(f"its logits differ from those after training by {(logits - kept['logits']).abs().max():.1e} at most")
+print(f"its logits differ from those recorded after training by at most {(logits - kept['logits']).abs().max():.1e}")
 """
 
 
-def surroundings(endpoint: str, home: Path, token: str) -> dict[str, str]:
-    """Return the environment of a client of this Hub and no other, with a cache of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+def client_environment(endpoint: str, home: Path, token: str) -> dict[str, str]:
+    """Return environment variables for a client that only uses this Hub and has its own cache."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore"}
     quiet |= {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    here = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_TOKEN": token, "NO_PROXY": "127.0.0.1"}
-    return kept | quiet | here | {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    local = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_TOKEN": token, "NO_PROXY": "127.0.0.1"}
+    return inherited | quiet | local | {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 def main() -> int:
-    """Publish, load, and print where the cards are. Exit code: that of the first step that failed, else 0."""
-    parser = argparse.ArgumentParser(description="Publish a workspace to a local Hub, and load it from there.")
+    """Publish, load, and print the paths of the cards. Return push-hub's exit code if it fails, else 0."""
+    parser = argparse.ArgumentParser(description="Publish a workspace to a local Hub, then load it from there.")
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--lang", required=True)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     lrl = [sys.executable, "-m", "hub_cards.cli"]
-    with start(asked.workspace / "hub") as hub:
-        client = surroundings(hub.endpoint, asked.workspace / "hub-home", DEFAULTS["tokens"][0]["token"])
-        stranger = surroundings(hub.endpoint, asked.workspace / "hub-home", "")
+    with start(args.workspace / "hub") as hub:
+        publisher_env = client_environment(hub.endpoint, args.workspace / "hub-home", DEFAULTS["tokens"][0]["token"])
+        anonymous_env = client_environment(hub.endpoint, args.workspace / "hub-home", "")
         push = [
             *lrl,
             "push-hub",
             "--lang",
-            asked.lang,
+            args.lang,
             "--namespace",
             NAMESPACE,
             "--out",
-            str(asked.workspace),
+            str(args.workspace),
             "--json",
         ]
-        done = subprocess.run(push, env=client, check=False, stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            return done.returncode
-        published = json.loads(done.stdout)["repositories"]
-        for each in published:
-            print(f"{each['action']} {each['id']} v{each['version']}", flush=True)
-        for each in published:
-            name, tag = each["id"], f"v{each['version']}"
-            if each["kind"] == "dataset":
-                subprocess.run([sys.executable, "-c", LOAD_DATASET, name, tag], env=stranger, check=True)
-            elif f"-{asked.lang}-" in name:
+        pushed = subprocess.run(push, env=publisher_env, check=False, stdout=subprocess.PIPE, text=True)
+        if pushed.returncode:
+            return pushed.returncode
+        published = json.loads(pushed.stdout)["repositories"]
+        for repository in published:
+            print(f"{repository['action']} {repository['id']} v{repository['version']}", flush=True)
+        for repository in published:
+            name, tag = repository["id"], f"v{repository['version']}"
+            if repository["kind"] == "dataset":
+                subprocess.run([sys.executable, "-c", LOAD_DATASET, name, tag], env=anonymous_env, check=True)
+            elif f"-{args.lang}-" in name:
                 base = f"{NAMESPACE}/lrl-mini"
-                subprocess.run([sys.executable, "-c", LOAD_ADAPTER, name, tag, base], env=stranger, check=True)
-    print("Cards, as Markdown and as pages:")
+                subprocess.run([sys.executable, "-c", LOAD_ADAPTER, name, tag, base], env=anonymous_env, check=True)
+    print("Cards, as Markdown and HTML:")
     datasets, adapters = (
-        sorted(path.parent for path in asked.workspace.glob(f"{kind}/manifest.json"))
-        for kind in (f"datasets/{asked.lang}/*", f"adapters/{asked.lang}/*/*")
+        sorted(path.parent for path in args.workspace.glob(f"{kind}/manifest.json"))
+        for kind in (f"datasets/{args.lang}/*", f"adapters/{args.lang}/*/*")
     )
-    for folder in [*adapters, *datasets[:1]]:  # the datasets of a language have one card
+    for folder in [*adapters, *datasets[:1]]:  # the datasets of a language share one card
         subprocess.run([*lrl, "card", str(folder)], check=True)
     return 0
 

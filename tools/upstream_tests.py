@@ -1,10 +1,10 @@
 """Run huggingface_hub's own tests against the local Hub: `python tools/upstream_tests.py [--work DIR]`.
 
-They say what a real client expects of the real Hub, in far more detail than tests of ours could. The sdist and what
-the tests need are fetched by pip into a folder of their own: with --work it is kept, and the next run is faster.
+They show what the real client expects of the real Hub, in far more detail than our own tests could. pip downloads the
+sdist and the packages that the tests need into a separate folder; --work keeps it, which makes the next run faster.
 
-Prints passed, failed and skipped tests by class, and why each failing test fails. Exit codes: 0 all that fails is
-explained below, 1 something else fails or an explanation is out of date, 2 the tests could not be run.
+Prints the passed, failed and skipped tests by class, and the reason for each expected failure. Exit codes: 0 if all
+failures are explained below, 1 if another test fails or an explanation is outdated, 2 if the tests could not be run.
 """
 
 import argparse
@@ -29,35 +29,36 @@ from hub_cards.local_hub import start
 
 RELEASE = "huggingface_hub==0.36.2"
 NEEDED = (RELEASE, "pytest==9.2.0", "pytest-mock==3.17.0", "pytest-timeout==2.4.0", "jedi==0.20.1", "Jinja2")
-# Those that ask a server. Not test_repository, as git itself is not spoken here; not what is about inference or jobs.
+# Test files that use a server, except test_repository, as the local Hub does not speak git, and those for inference or
+# jobs.
 FILES = """test_auth test_cache_layout test_commit_api test_commit_scheduler test_file_download test_hf_api
 test_hf_file_system test_hub_mixin test_lfs test_repocard test_snapshot_download test_upload_large_folder""".split()
-PART = 16_000_000  # bytes; the test of an upload in parts sends 18 MB
-HANGS = 180  # seconds; the slowest test needs fifty
+PART = 16_000_000  # bytes; the test of a multipart upload sends 18 MB
+TEST_TIMEOUT = 180  # timeout in seconds; the slowest test takes 50
 CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
 
-# By test, as in `fnmatch`; besides those that upstream itself marks as tests of the public Hub.
-_CARD = "checks a card, for which this release asks the public Hub wherever its endpoint is"
+# Tests that use the public Hub, as `fnmatch` patterns, in addition to those that upstream marks as such.
+_CARD = "validates a card, for which this release always contacts the public Hub, whatever the endpoint"
 PUBLIC = {
-    "test_hf_api.HfApiInferenceCatalogTest.test_list_inference_catalog": "asks another public server",
+    "test_hf_api.HfApiInferenceCatalogTest.test_list_inference_catalog": "contacts another public server",
     "test_repocard.RepocardMetadataUpdateTest.*": _CARD,
     "test_repocard.TestMetadataUpdateOnMissingCard.*": _CARD,
     "test_repocard.RepoCardTest.test_push_to_hub": _CARD,
 }
-_DISCUSSIONS = "discussions are not spoken, pull requests only as far as a commit opens one"
+_DISCUSSIONS = "discussions are not implemented; pull requests only so far that a commit can open one"
 FAILING = {
     "test_file_download.TestHfHubDownloadRelativePaths.*": "a path with a backslash is refused, as Windows misreads it",
-    "test_hf_api.AccessRequestAPITest.*": "a gate has no list of guests: it lets in its namespace",
-    "test_hf_api.ActivityApiTest.test_list_likes_repos_auth_*": "likes are not kept",
+    "test_hf_api.AccessRequestAPITest.*": "a gated repository has no access list: only its namespace has access",
+    "test_hf_api.ActivityApiTest.test_list_likes_repos_auth_*": "likes are not stored",
     "test_hf_api.CommitApiTest.test_empty_commit_on_pr": _DISCUSSIONS,
     "test_hf_api.HfApiDiscussionsTest.*": _DISCUSSIONS,
-    "test_hf_api.TestListAndPermanentlyDeleteLFSFiles.*": "history is not rewritten, and large files may be shared",
+    "test_hf_api.TestListAndPermanentlyDeleteLFSFiles.*": "history is never rewritten, and large files may be shared",
     "test_hf_api.TestSquashHistory.test_super_squash_history_on_special_ref": _DISCUSSIONS,
-    "test_hf_api.WebhookApiTest.*": "webhooks are not spoken",
+    "test_hf_api.WebhookApiTest.*": "webhooks are not implemented",
     "test_repocard.RepoCardTest.test_push_and_create_pr": _DISCUSSIONS,
 }
 
-# In the place of upstream's own, which the sdist leaves out. It leaves out tests before they ask anybody.
+# Replaces upstream's conftest.py, which is not in the sdist. It deselects tests before they contact any server.
 CONFTEST = """
 import inspect
 import json
@@ -87,9 +88,9 @@ def is_public(item):
 
 def reason(item):
     if is_public(item):
-        return "asks the public Hub, says upstream"
+        return "contacts the public Hub, according to upstream"
     if "SAMPLE_CARDS_DIR" in inspect.getsource(item.function):
-        return "reads sample cards, which the sdist leaves out"
+        return "reads sample cards, which are not in the sdist"
     return next((why for pattern, why in PUBLIC.items() if fnmatchcase(name(item), pattern)), None)
 
 
@@ -118,7 +119,7 @@ def fx_cache_dir(request):
 
 
 def fetch(work: Path) -> Path:
-    """Return the interpreter that runs the tests, with the tests unpacked again beside it."""
+    """Install the packages, unpack the tests into `work`, and return the interpreter that runs them."""
     python = work / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not python.exists():
         venv.create(work / "venv", with_pip=True)
@@ -138,7 +139,7 @@ def fetch(work: Path) -> Path:
 
 
 def accounts(constants: Mapping[str, str]) -> dict[str, Any]:
-    """Return the users of the Hub that upstream tests against, as far as the tests tell of them."""
+    """Return the accounts of the Hub that upstream tests against, as far as the tests reveal them."""
     tokens = {"TOKEN": "USER", "OTHER_TOKEN": "OTHER_USER", "ENTERPRISE_TOKEN": "ENTERPRISE_USER"}
     organisation = constants["ENTERPRISE_ORG"]
     return {
@@ -155,28 +156,28 @@ def accounts(constants: Mapping[str, str]) -> dict[str, Any]:
 
 
 def run(python: Path, work: Path, endpoint: str) -> int:
-    """Run the tests and return pytest's exit code. The name of the server stands in their text here and there."""
+    """Run the tests and return pytest's exit code. The tests hard-code a server, which is replaced first."""
     staging = runpy.run_path(str(work / "tests" / "testing_constants.py"))["ENDPOINT_STAGING"]
     for path in (work / "tests").glob("*.py"):
         path.write_text(path.read_text("utf-8").replace(staging, endpoint), "utf-8")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING", "PYTEST"))}
-    environment = kept | {
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING", "PYTEST"))}
+    environment = inherited | {
         "HF_ENDPOINT": endpoint,
         "HF_HUB_DISABLE_XET": "1",
         "HOME": str(work / "home"),
         "NO_PROXY": "127.0.0.1",
         "UPSTREAM_PUBLIC": json.dumps(PUBLIC),
     }
-    options = ["-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider", f"--timeout={HANGS}", "--tb=short"]
-    command = [str(python), "-m", "pytest", *options, "--junitxml=results.xml", *(f"tests/{each}.py" for each in FILES)]
+    options = ["-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider", f"--timeout={TEST_TIMEOUT}", "--tb=short"]
+    command = [str(python), "-m", "pytest", *options, "--junitxml=results.xml", *(f"tests/{name}.py" for name in FILES)]
     with (work / "log.txt").open("w", encoding="utf-8") as log:
-        done = subprocess.run(command, cwd=work, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
-    return done.returncode
+        result = subprocess.run(command, cwd=work, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
+    return result.returncode
 
 
 def outcomes(results: Path) -> dict[str, tuple[str, str]]:
-    """Return what came of each test, and the message where it did not pass."""
-    came: dict[str, tuple[str, str]] = {}
+    """Return the outcome of each test by its name, with the message of a failure."""
+    results_by_test: dict[str, tuple[str, str]] = {}
     for case in ET.parse(results).iter("testcase"):  # noqa: S314 (pytest has just written it)
         name = f"{case.get('classname')}.{case.get('name')}".removeprefix("tests.")
         state, message = "passed", ""
@@ -185,85 +186,90 @@ def outcomes(results: Path) -> dict[str, tuple[str, str]]:
                 state, message = "failed", child.get("message") or ""
             elif child.tag == "skipped" and state == "passed":
                 state = "skipped"
-        if came.get(name, ("", ""))[0] != "failed":
-            came[name] = (state, message)
-    return came
+        if results_by_test.get(name, ("", ""))[0] != "failed":
+            results_by_test[name] = (state, message)
+    return results_by_test
 
 
-def table(came: Mapping[str, tuple[str, str]]) -> str:
-    """Return the outcomes by class."""
+def table(results: Mapping[str, tuple[str, str]]) -> str:
+    """Return a table of the outcomes by class."""
     rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for name, (state, _) in came.items():
-        plain = name.partition("[")[0]
-        rows[plain.rpartition(".")[0]][state] += 1
+    for name, (state, _) in results.items():
+        unparametrized = name.partition("[")[0]
+        rows[unparametrized.rpartition(".")[0]][state] += 1
     width = max(map(len, rows))
     lines = [f"{'class':{width}}  passed  failed  skipped"]
-    lines += [f"{each:{width}}  {n['passed']:6}  {n['failed']:6}  {n['skipped']:7}" for each, n in rows.items()]
+    lines += [
+        f"{class_name:{width}}  {counts['passed']:6}  {counts['failed']:6}  {counts['skipped']:7}"
+        for class_name, counts in rows.items()
+    ]
     return "\n".join(lines)
 
 
 def by_reason(names: Iterable[str], why: Callable[[str], str]) -> str:
-    """Return the names below their reasons."""
+    """Return the names grouped by reason."""
     grouped: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         grouped[why(name)].append(name)
-    return "\n".join("\n    ".join([f"  {reason}:", *inside]) for reason, inside in grouped.items())
+    return "\n".join("\n    ".join([f"  {reason}:", *members]) for reason, members in grouped.items())
 
 
 def explanation(name: str) -> str | None:
-    """Return why a test fails, None where we do not know."""
+    """Return why a test is expected to fail, None if it is not."""
     return next((why for pattern, why in FAILING.items() if fnmatchcase(name, pattern)), None)
 
 
-def wrong(came: Mapping[str, tuple[str, str]], left_out: Iterable[str]) -> list[str]:
-    """Return what the explanations do not hold for: failures without one, and explanations without a failure."""
+def mismatches(results: Mapping[str, tuple[str, str]], left_out: Iterable[str]) -> list[str]:
+    """Return the mismatches: failures without an explanation, and explanations without a failure or a test."""
     lines = [
-        f"fails without an explanation: {name}: {' '.join(message.split())[:300]}"
-        for name, (state, message) in came.items()
+        f"unexplained failure: {name}: {' '.join(message.split())[:300]}"
+        for name, (state, message) in results.items()
         if state == "failed" and explanation(name) is None
     ]
     lines += [
-        f"passes, or is skipped, with an explanation: {name}"
-        for name, (state, _) in came.items()
+        f"explained as failing, but passes or is skipped: {name}"
+        for name, (state, _) in results.items()
         if state != "failed" and explanation(name)
     ]
-    for patterns, names in ((FAILING, list(came)), (PUBLIC, list(left_out))):
-        lines += [f"is explained, but not there: {each}" for each in patterns if not matching(names, each)]
+    for patterns, names in ((FAILING, list(results)), (PUBLIC, list(left_out))):
+        lines += [
+            f"explained, but there is no such test: {pattern}" for pattern in patterns if not matching(names, pattern)
+        ]
     return lines
 
 
-def report(came: Mapping[str, tuple[str, str]], left_out: Mapping[str, str]) -> int:
-    """Print all that there is to know, and return the exit code."""
-    states = Counter(state for state, _ in came.values())
-    failed = [name for name, (state, _) in came.items() if state == "failed" and explanation(name)]
-    print(table(came))
+def report(results: Mapping[str, tuple[str, str]], left_out: Mapping[str, str]) -> int:
+    """Print the outcomes and the mismatches, and return the exit code."""
+    states = Counter(state for state, _ in results.values())
+    failed = [name for name, (state, _) in results.items() if state == "failed" and explanation(name)]
+    print(table(results))
     if failed:
-        print("\nWhy tests fail")
+        print("\nExpected failures")
         print(by_reason(failed, lambda name: explanation(name) or ""))
-    print("\nTests left out")
+    print("\nDeselected tests")
     for reason, count in Counter(left_out.values()).most_common():
         print(f"  {count:4} {reason}")
-    problems = wrong(came, left_out)
-    print(f"\n{states['passed']} of {states['passed'] + states['failed']} pass, {states['skipped']} are skipped")
-    for line in problems:
+    mismatched = mismatches(results, left_out)
+    print(f"\n{states['passed']} of {states['passed'] + states['failed']} passed, {states['skipped']} skipped")
+    for line in mismatched:
         print(line, file=sys.stderr)
-    return 1 if problems else 0
+    return 1 if mismatched else 0
 
 
 def main() -> int:
-    """Fetch the tests, run them, and report."""
+    """Fetch the tests, run them, and print a report."""
     parser = argparse.ArgumentParser(description="Run huggingface_hub's own tests against the local Hub.")
-    parser.add_argument("--work", type=Path, help="Folder to keep; a temporary one if it is not given.")
-    asked = parser.parse_args()
+    parser.add_argument("--work", type=Path, help="Working folder to keep. Default: a temporary folder.")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        work = (asked.work or Path(temporary)).resolve()
+        work = (args.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
         try:
             python = fetch(work)
         except subprocess.CalledProcessError as error:
-            print(f"error: {error}. Is there a package index?", file=sys.stderr)
+            print(f"error: {error}. Check that pip can reach a package index.", file=sys.stderr)
             return 2
-        print(f"This takes five minutes; see {work / 'log.txt'}", file=sys.stderr, flush=True)
+        print(f"This takes about five minutes. Log: {work / 'log.txt'}", file=sys.stderr, flush=True)
         constants = runpy.run_path(str(work / "tests" / "testing_constants.py"))
         with start(work / "hub", accounts=accounts(constants), part=PART) as hub:
             code = run(python, work, hub.endpoint)
