@@ -1,7 +1,7 @@
-"""Finds names and phrases that were retired: `python tools/make/check_words.py` lists them by file and line.
+"""Find retired names and phrases: `python tools/make/check_words.py` lists them by file and line.
 
-The project writes plain English and the field's terms. A word comes here when a better one has taken its place
-everywhere, with the better one beside it; docs/reference has a glossary of the terms that stay.
+The project uses plain English and the field's terms. RETIRED maps each word that was replaced everywhere to its
+replacement; docs/reference has a glossary of the terms in use.
 """
 
 import re
@@ -41,37 +41,37 @@ RETIRED = {
     "The recipe of": "The pipeline of",
     "What was finished is kept, and the same command goes on": "Finished work is kept; run the same command again",
 }
-# Folders of datasets and repositories are named by their source.
+# Folders of datasets and repositories are named after their source.
 ALLOWED = ("datasets/", "/glotcc/", "glotcc/data", "build.glotcc")
 
 
 def main() -> int:
-    """Print what was found. Exit codes: 0 nothing, 1 something."""
-    found = list(search())
-    for line in found:
+    """Print the matches. Exit codes: 0 if there are none, else 1."""
+    matches = list(search())
+    for line in matches:
         print(line)
-    return bool(found)
+    return bool(matches)
 
 
 def search() -> Iterator[str]:
-    """Yield each place where a retired word stands."""
-    own = Path(__file__).resolve()
+    """Yield each occurrence of a retired word, with its file, line and replacement."""
+    this_file = Path(__file__).resolve()
     words = {word: _pattern(word) for word in RETIRED}
     for place in PLACES:
-        top = ROOT / place
-        files = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.suffix in KINDS)
+        start = ROOT / place
+        files = [start] if start.is_file() else sorted(path for path in start.rglob("*") if path.suffix in KINDS)
         for path in files:
-            if path.resolve() == own:
+            if path.resolve() == this_file:
                 continue
             for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
                 for word, pattern in words.items():
-                    if pattern.search(line) and not any(each in line for each in ALLOWED):
-                        yield f"{path.relative_to(ROOT)}:{number}: {word!r}: say {RETIRED[word]!r}"
+                    if pattern.search(line) and not any(allowed in line for allowed in ALLOWED):
+                        yield f"{path.relative_to(ROOT)}:{number}: {word!r}: write {RETIRED[word]!r} instead"
 
 
 def _pattern(word: str) -> re.Pattern[str]:
-    begins = r"(?<![A-Za-z0-9-])" if word[0].isalnum() or word[0] == "_" else ""
-    return re.compile(begins + re.escape(word) + (r"(?!\w)" if word[-1].isalnum() else ""))
+    prefix = r"(?<![A-Za-z0-9-])" if word[0].isalnum() or word[0] == "_" else ""
+    return re.compile(prefix + re.escape(word) + (r"(?!\w)" if word[-1].isalnum() else ""))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pages of the documentation that are made from the code: written, or compared with what stands in docs/."""
+"""Write the generated pages of the documentation, or check that those in docs/ are up to date."""
 
 import argparse
 import sys
@@ -11,23 +11,23 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(cell(each) for each in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(cell(text) for text in line)} |" for line in lines)
 
 
 def cell(text: str) -> str:
-    """Return a text that neither ends a cell nor begins a tag."""
+    """Escape a text so that it neither ends a table cell nor starts an HTML tag."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def code(text: str) -> str:
-    """Return a text as code, where there is one."""
+    """Format a text as inline code; an empty text stays empty."""
     return f"`{text}`" if text else ""
 
 
 def write_pages(pages: Mapping[str, str], command: str) -> None:
-    """Write pages into docs/; with --check compare, and exit with 1 where one differs."""
+    """Write pages into docs/; with --check, compare them and exit with 1 if one differs."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    parser.add_argument("--check", action="store_true", help="compare without writing")
     check = parser.parse_args().check
     stale = False
     for name, text in pages.items():
@@ -35,7 +35,7 @@ def write_pages(pages: Mapping[str, str], command: str) -> None:
         page = f"{title}\n\n<!-- Made by `{command}`; do not edit. -->\n{rest.rstrip()}\n"
         path = DOCS / name
         if check and (not path.is_file() or path.read_text("utf-8") != page):
-            print(f"{path}: not as the code has it. Run `{command}`.", file=sys.stderr)
+            print(f"{path}: outdated. Run `{command}`.", file=sys.stderr)
             stale = True
         elif not check:
             path.write_text(page, "utf-8")

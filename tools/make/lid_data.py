@@ -1,6 +1,6 @@
-"""What the tools for language identification share: labelled text, cut in seeded ways, and scores.
+"""Shared code of the language identification tools: labelled text, seeded cuts, and scores.
 
-Labels are those of SIB-200 (`ron_Latn`); a row is a label and a text.
+Labels are SIB-200's (`ron_Latn`); a row is a label and a text.
 """
 
 import gzip
@@ -18,33 +18,33 @@ Row = tuple[str, str]
 
 TRAIN, UDHR = "lid/sib200_train.txt.gz", "lid/udhr.txt.gz"
 PAPER = [row.sib200 for row in languages() if row.paper and row.sib200]
-# Letters that keyboards lack, and what people type for them, where no rule can bring them back (letters.toml has those
-# that one can): the model learns such lines too.
+# Letters missing from keyboards and what people type instead, if no rule can restore them (letters.toml has those that
+# can be restored). The model is also trained on lines typed in this way.
 TYPED: dict[str, dict[str, str | int | None]] = {"azj_Latn": {"ə": "e", "Ə": "E"}}
-_HELD_OUT = 14  # one line in this many is never trained on: some 50 a language
+_HELD_OUT = 14  # one line in this many is never trained on: about 50 per language
 _NO_SPACES = ("Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Hans", "Hant", "Jpan")
-_LETTERS_A_WORD = 5  # where words are not parted by spaces
+_LETTERS_PER_WORD = 5  # in scripts that do not separate words by spaces
 
 
 def read(path: Path) -> list[Row]:
-    """Read lines of `__label__ron_Latn TEXT`."""
+    """Read a compressed file with lines like `__label__ron_Latn TEXT`."""
     with gzip.open(path, "rt", encoding="utf-8", newline="\n") as stream:
-        parted = [line.rstrip("\n").removeprefix("__label__").partition(" ") for line in stream]
-    return [(label, text.strip()) for label, _, text in parted]
+        split_lines = [line.rstrip("\n").removeprefix("__label__").partition(" ") for line in stream]
+    return [(label, text.strip()) for label, _, text in split_lines]
 
 
 def is_held_out(text: str) -> bool:
-    """Return whether a line of the training file is for measuring; by its hash, so that nobody need keep a list."""
+    """Return whether a line of the training file is held out for evaluation, which its hash determines."""
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) % _HELD_OUT == 0
 
 
 def training_rows(data: Path) -> list[Row]:
-    """Return what the model learns from."""
+    """Return the training rows."""
     return [row for row in read(data / TRAIN) if not is_held_out(row[1])]
 
 
 def typed_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of some languages as people type them whose keyboards lack letters."""
+    """Return the rows that change if people type them on keyboards without the language's letters, as typed."""
     return [
         (label, changed)
         for label, text in rows
@@ -53,44 +53,44 @@ def typed_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 def held_out_rows(data: Path) -> list[Row]:
-    """Return the rows of all 205 languages that the model does not learn from."""
+    """Return the held-out rows of all 205 languages."""
     return [row for row in read(data / TRAIN) if is_held_out(row[1])]
 
 
 def sib200_rows(data: Path, part: str = "test") -> list[Row]:
-    """Return SIB-200's test (or dev) lines for the languages that are here with them, held-out lines for the others."""
+    """Return SIB-200's test (or dev) rows for the languages that have them, held-out rows for the others."""
     rows = []
     for path in sorted((data / "sib200").glob(f"*/{part}.tsv")):
         lines = path.read_text("utf-8").split("\n")[1:]
         rows += [(path.parent.name, line.split("\t")[2]) for line in lines if line]
-    have = {label for label, _ in rows}
-    return rows + [row for row in held_out_rows(data) if row[0] not in have]
+    present = {label for label, _ in rows}
+    return rows + [row for row in held_out_rows(data) if row[0] not in present]
 
 
 def udhr_rows(data: Path) -> list[Row]:
-    """Return the lines of the Universal Declaration; those that differ in digits alone, as "Article 1", count once."""
+    """Return the rows of the Universal Declaration; lines that differ only in digits ("Article 1") count once."""
     distinct = {(label, prepare(text, letters_only=True)): (label, text) for label, text in reversed(read(data / UDHR))}
     return [row for (_, letters), row in reversed(distinct.items()) if letters]
 
 
-def crop(label: str, text: str, words: int, draw: random.Random) -> str:
-    """Cut so many words out of a text, from anywhere; in scripts without spaces, as many letters as words have."""
+def crop(label: str, text: str, words: int, generator: random.Random) -> str:
+    """Cut a random run of `words` words out of a text; in scripts without spaces, a corresponding number of letters."""
     units = list(text) if label.endswith(_NO_SPACES) else text.split()
-    count = words * _LETTERS_A_WORD if label.endswith(_NO_SPACES) else words
-    start = draw.randrange(max(1, len(units) - count + 1))
+    count = words * _LETTERS_PER_WORD if label.endswith(_NO_SPACES) else words
+    start = generator.randrange(max(1, len(units) - count + 1))
     return ("" if label.endswith(_NO_SPACES) else " ").join(units[start : start + count]).strip()
 
 
 def short_rows(rows: Iterable[Row], seed: int = 5, longest: int = 5) -> list[Row]:
-    """Cut each row to one to `longest` words; those without letters are left out."""
-    draw = random.Random(seed)
-    cut = [(label, crop(label, text, draw.randint(1, longest), draw)) for label, text in rows]
+    """Cut each row to one to `longest` words, omitting those without letters."""
+    generator = random.Random(seed)
+    cut = [(label, crop(label, text, generator.randint(1, longest), generator)) for label, text in rows]
     return [(label, text) for label, text in cut if prepare(text)]
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well one language is found among all."""
+    """Precision and recall of one language among all."""
 
     precision: float
     recall: float
@@ -98,49 +98,54 @@ class Score:
     @property
     def f1(self) -> float:
         """Return the harmonic mean of precision and recall."""
-        both = self.precision + self.recall
-        return 2 * self.precision * self.recall / both if both else 0.0
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
 
 
 def predict(model: LanguageModel, rows: Sequence[Row]) -> list[str]:
-    """Return the best label of each row, as SIB-200 has it; what SIB-200 lacks stays as the model says."""
+    """Return the best label of each row, as SIB-200's label if there is one, else the model's."""
     names = {row.code: row.sib200 for row in languages() if row.sib200}
-    found = model.predict([text for _, text in rows], k=1)
-    return [names.get(each.labels[0], each.labels[0]) if each.labels else "" for each in found]
+    predictions = model.predict([text for _, text in rows], k=1)
+    return [
+        names.get(prediction.labels[0], prediction.labels[0]) if prediction.labels else "" for prediction in predictions
+    ]
 
 
 def scores(model: LanguageModel, rows: Sequence[Row]) -> dict[str, Score]:
-    """Return the scores of the paper's languages that the rows have, against all languages of the rows."""
+    """Return the scores of the paper's languages in the rows, each against all languages in the rows."""
     predicted = predict(model, rows)
-    true, said = Counter(label for label, _ in rows), Counter(predicted)
-    right = Counter(label for (label, _), guess in zip(rows, predicted, strict=True) if label == guess)
+    true_counts, predicted_counts = Counter(label for label, _ in rows), Counter(predicted)
+    correct = Counter(label for (label, _), guess in zip(rows, predicted, strict=True) if label == guess)
     return {
-        label: Score(right[label] / said[label] if said[label] else 0.0, right[label] / true[label])
+        label: Score(
+            correct[label] / predicted_counts[label] if predicted_counts[label] else 0.0,
+            correct[label] / true_counts[label],
+        )
         for label in PAPER
-        if true[label]
+        if true_counts[label]
     }
 
 
 def confusions(model: LanguageModel, rows: Sequence[Row], most: int = 2) -> dict[str, list[tuple[str, float]]]:
-    """Return what lines of each of the paper's languages are most often taken for wrongly, with the share of them."""
-    own = [row for row in rows if row[0] in PAPER]
-    wrong: dict[str, Counter[str]] = {label: Counter() for label in PAPER}
-    for (label, _), guess in zip(own, predict(model, own), strict=True):
-        wrong[label][guess] += guess != label
-    counts = Counter(label for label, _ in own)
+    """Return the `most` most frequent wrong labels of each of the paper's languages, with the share of its lines."""
+    paper_rows = [row for row in rows if row[0] in PAPER]
+    wrong_labels: dict[str, Counter[str]] = {label: Counter() for label in PAPER}
+    for (label, _), guess in zip(paper_rows, predict(model, paper_rows), strict=True):
+        wrong_labels[label][guess] += guess != label
+    counts = Counter(label for label, _ in paper_rows)
     return {
-        label: [(guess, times / counts[label]) for guess, times in found.most_common(most) if times]
-        for label, found in wrong.items()
+        label: [(guess, count / counts[label]) for guess, count in label_counts.most_common(most) if count]
+        for label, label_counts in wrong_labels.items()
         if counts[label]
     }
 
 
-def macro_f1(found: dict[str, Score]) -> float:
-    """Return the mean F1 over languages."""
-    return sum(score.f1 for score in found.values()) / len(found)
+def macro_f1(by_language: dict[str, Score]) -> float:
+    """Return the mean of F1 over languages."""
+    return sum(score.f1 for score in by_language.values()) / len(by_language)
 
 
 def test_sets(data: Path) -> dict[str, list[Row]]:
-    """Return the rows that models are measured on, by name."""
+    """Return the evaluation sets by name."""
     sib = sib200_rows(data)
     return {"SIB-200 test": sib, "short lines": short_rows(sib), "UDHR": udhr_rows(data)}

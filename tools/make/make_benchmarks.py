@@ -1,10 +1,10 @@
-"""Make the hashes by which text of FLORES-200 and SIB-200 is found in web text: lrldata/web/benchmarks.npz.
+"""Compute the hashes that detect text of FLORES-200 and SIB-200 in web text: lrldata/web/benchmarks.npz.
 
     python tools/make/make_benchmarks.py DATA
 
-DATA is a folder with flores200/devtest/LANG_Script.devtest (a sentence per line) and
-sib200/LANG_Script/{train,dev,test}.tsv. Of each sentence one run of eight words in four is kept (of thirty characters
-one in sixteen, where a script has no spaces), as its hash: no text can be had from it.
+DATA contains flores200/devtest/LANG_Script.devtest (one sentence per line) and sib200/LANG_Script/{train,dev,test}.tsv.
+One in four runs of eight words of each sentence is stored as a hash (in scripts without spaces, one in 16 runs of
+thirty characters). The sentences cannot be recovered from the hashes.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from lrldata.web.decontaminate import BENCHMARKS, few_hashes
 
 
 def main(data: Path) -> int:
-    """Write the file, and print what is in it."""
-    made = {}
+    """Write the file and print its contents."""
+    hashes = {}
     for language in languages():
         sentences: set[str] = set()
         devtest = data / "flores200" / "devtest" / f"{language.flores}.devtest"
@@ -31,13 +31,13 @@ def main(data: Path) -> int:
             rows = file.read_text("utf-8").strip().split("\n")[1:] if file.is_file() else []
             sentences.update(row.split("\t")[2] for row in rows)
         if sentences:
-            made[language.code] = few_hashes(sorted(sentences), language)
-            print(f"{language.code}: {len(sentences):,} sentences, {len(made[language.code]):,} hashes")
-    if not made:
-        sys.exit(f"{data}: no flores200/devtest or sib200 of any language; {BENCHMARKS} is left as it was.")
+            hashes[language.code] = few_hashes(sorted(sentences), language)
+            print(f"{language.code}: {len(sentences):,} sentences, {len(hashes[language.code]):,} hashes")
+    if not hashes:
+        sys.exit(f"{data}: no flores200/devtest or sib200 for any language; {BENCHMARKS} was not changed.")
     target = Path(lrldata.web.__file__).with_name(BENCHMARKS)
-    np.savez(target, **made)
-    print(f"{target.name}: {len(made)} languages, {target.stat().st_size:,} bytes")
+    np.savez(target, **hashes)
+    print(f"{target.name}: {len(hashes)} languages, {target.stat().st_size:,} bytes")
     return 0
 
 

