@@ -1,10 +1,11 @@
-"""Time the way from dump to datasets, against `zcat` and against two other ways, in one run.
+"""Time the steps from dump to datasets, and compare them with `zcat` and two alternatives, in one run.
 
     python tools/benchmarks/bench_conceptnet.py            3.4 million lines
     python tools/benchmarks/bench_conceptnet.py --full     34 million, the size of ConceptNet 5.7
 
-Every figure is the median over --runs child processes, each held to one or two cores; peak memory is the
-child's. The peers are run on every tenth line of the dump and scaled by lines: at least so long they would take.
+Every figure is the median over --runs child processes, each restricted to one or two cores; peak memory is the child's.
+The alternatives run on every tenth line of the dump, and their times are multiplied accordingly, which gives a lower
+bound.
 """
 
 import argparse
@@ -28,12 +29,12 @@ from make_dump import FULL, make_dump
 
 HERE = Path(__file__).resolve()
 ALL_CORES = os.sched_getaffinity(0)
-PEER_SHARE = 10  # the peers get every tenth line
+PEER_SHARE = 10  # the alternatives get every tenth line
 
 
 @dataclass(frozen=True)
 class Run:
-    """Wall-clock seconds, peak memory in MB, and what the child reported as its own seconds (without start-up)."""
+    """Wall-clock seconds, peak memory in MB, and the seconds reported by the child itself, without start-up."""
 
     seconds: float
     megabytes: float
@@ -41,11 +42,11 @@ class Run:
 
 
 def child(step: str, cores: int, *arguments: str) -> Run:
-    """Run one step of this file in a process of its own on the last `cores` cores."""
+    """Run one step of this file in a separate process on the last `cores` cores."""
     environment = os.environ | {"POLARS_MAX_THREADS": str(cores)}
     allowed = sorted(ALL_CORES)[-cores:]
     began = time.perf_counter()
-    os.sched_setaffinity(0, allowed)  # which the child inherits
+    os.sched_setaffinity(0, allowed)  # inherited by the child
     process = subprocess.Popen(
         [sys.executable, str(HERE), "--step", step, *arguments], stdout=subprocess.PIPE, env=environment
     )
@@ -61,20 +62,20 @@ def child(step: str, cores: int, *arguments: str) -> Run:
 
 def median(step: str, runs: int, cores: int, *arguments: str) -> Run:
     """Return the run with the median inner seconds."""
-    every = sorted((child(step, cores, *arguments) for _ in range(runs)), key=lambda run: run.inner)
-    return every[(len(every) - 1) // 2]
+    all_runs = sorted((child(step, cores, *arguments) for _ in range(runs)), key=lambda run: run.inner)
+    return all_runs[(len(all_runs) - 1) // 2]
 
 
 # --- the steps, each run in a child process ---------------------------------------------------------------
 
 
 def step_zcat(dump: Path) -> None:
-    """Inflate the dump and throw the text away."""
+    """Decompress the dump and discard the text."""
     subprocess.run(["zcat", str(dump)], stdout=subprocess.DEVNULL, check=True)
 
 
 def step_pass(dump: Path, origin: bool) -> None:
-    """Make the Parquet of the index in one pass, with or without dataset and licence."""
+    """Write the index's Parquet file in one pass, with or without dataset and licence."""
     from lrldata.conceptnet.index import write_index
     from lrldata.conceptnet.read import scan_dump
     from lrldata.progress import Progress
@@ -84,7 +85,7 @@ def step_pass(dump: Path, origin: bool) -> None:
 
 
 def step_index(dump: Path, cache: Path) -> None:
-    """Make the index as `lrldata` does: hash of the dump, pass, checks, counts, manifest."""
+    """Make the index like `lrldata index`: hash of the dump, pass, checks, counts, manifest."""
     from lrldata.conceptnet.index import make_index
 
     shutil.rmtree(cache, ignore_errors=True)
@@ -101,7 +102,7 @@ def step_build(index: Path, languages: str, out: Path) -> None:
 
 
 def step_plain(dump: Path, languages: str, out: Path) -> None:
-    """Read the dump line by line in plain Python, as the paper's scripts do, and write sentences for the languages."""
+    """Read the dump line by line in plain Python, like the paper's scripts, and write sentences in the languages."""
     from lrldata.conceptnet.verbalize import built_in
     from lrldata.language import parse
 
@@ -114,28 +115,28 @@ def step_plain(dump: Path, languages: str, out: Path) -> None:
             weight = json.loads(metadata)["weight"]
             node = start.split("/")
             if node[2] in sentences and relation in predicates:
-                said = predicates[relation].replace("{start}", node[3].replace("_", " "))
-                said = said.replace("{end}", end.split("/")[3].replace("_", " "))
-                sentences[node[2]].append((said, weight))
-    for code, found in sentences.items():
-        random.Random(42).shuffle(found)
-        (out / f"{code}.txt").write_text("".join(f"{said}\n" for said, _ in found), encoding="utf-8")
+                sentence = predicates[relation].replace("{start}", node[3].replace("_", " "))
+                sentence = sentence.replace("{end}", end.split("/")[3].replace("_", " "))
+                sentences[node[2]].append((sentence, weight))
+    for code, weighted in sentences.items():
+        random.Random(42).shuffle(weighted)
+        (out / f"{code}.txt").write_text("".join(f"{sentence}\n" for sentence, _ in weighted), encoding="utf-8")
 
 
 def step_conceptnet_lite(dump: Path, out: Path) -> None:
-    """Build conceptnet-lite's database from the part."""
+    """Build conceptnet-lite's database from a part of the dump."""
     from conceptnet_lite.db import load_dump_to_db
 
     plain = out / "part.csv"
-    with gzip.open(dump, "rb") as zipped, plain.open("wb") as text:
-        shutil.copyfileobj(zipped, text)
+    with gzip.open(dump, "rb") as compressed, plain.open("wb") as text:
+        shutil.copyfileobj(compressed, text)
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         load_dump_to_db(plain, out / "conceptnet.db", delete_dump=False)
 
 
 def run_step(step: str, arguments: list[str]) -> None:
-    """Run one step and print its seconds, imports not counted."""
-    import lrldata.conceptnet.build  # noqa: F401 - the start-up is not what is timed here
+    """Run one step and print its seconds without imports."""
+    import lrldata.conceptnet.build  # noqa: F401 - imported before the clock starts
 
     began = time.perf_counter()
     match step, arguments:
@@ -158,7 +159,7 @@ def run_step(step: str, arguments: list[str]) -> None:
 
 
 def part_of(dump: Path, out: Path) -> int:
-    """Write every tenth line of the dump; return how many."""
+    """Write every tenth line of the dump and return their number."""
     count = 0
     with gzip.open(dump, "rb") as source, gzip.open(out, "wb", compresslevel=6) as part:
         for number, line in enumerate(source):
@@ -169,12 +170,12 @@ def part_of(dump: Path, out: Path) -> int:
 
 
 def on(cores: int) -> str:
-    """Name a number of cores."""
+    """Return a number of cores in words."""
     return "1 core" if cores == 1 else f"{cores} cores"
 
 
 def report(lines: int, seed: int, runs: int, folder: Path) -> bool:
-    """Measure, print the table, and return whether every target was met."""
+    """Measure, print the table, and return whether all targets were met."""
     folder.mkdir(parents=True, exist_ok=True)
     dump = folder / f"dump-{lines}-{seed}.csv.gz"
     if not dump.exists():
@@ -182,15 +183,15 @@ def report(lines: int, seed: int, runs: int, folder: Path) -> bool:
         make_dump(dump.with_suffix(".partial"), lines, seed)
         dump.with_suffix(".partial").rename(dump)
     work = Path(tempfile.mkdtemp(dir=folder))
-    print(f"\n{lines:,} lines, {dump.stat().st_size:,} bytes; x: times `zcat` of it on one core, run just before\n")
+    print(f"\n{lines:,} lines, {dump.stat().st_size:,} bytes; x: relative to `zcat` on one core, run just before\n")
     print(f"{'':<94}{'':>9}{'seconds':>11}{'memory':>10}   target")
-    met: list[bool] = []
+    verdicts: list[bool] = []
 
-    def row(what: str, value: str, run: Run, target: str = "", good: bool | None = None, scale: float = 1.0) -> None:
-        met.append(good is not False)
-        verdict = "" if good is None else "met" if good else "MISSED"
+    def row(label: str, value: str, run: Run, target: str = "", is_met: bool | None = None, scale: float = 1.0) -> None:
+        verdicts.append(is_met is not False)
+        verdict = "" if is_met is None else "met" if is_met else "MISSED"
         figures = f"{run.inner * scale:>9.2f} s{run.megabytes:>7,.0f} MB"
-        print(f"{what:<94}{value:>9}{figures}   {target:<10} {verdict}".rstrip(), flush=True)
+        print(f"{label:<94}{value:>9}{figures}   {target:<10} {verdict}".rstrip(), flush=True)
 
     zcats: list[float] = []
     for cores, targets in ((1, (1.0, 1.25)), (2, (0.65, 0.8))):
@@ -199,56 +200,61 @@ def report(lines: int, seed: int, runs: int, folder: Path) -> bool:
             zcats += [zcat.inner for zcat, _ in pairs]
             ratio = statistics.median(run.inner / zcat.inner for zcat, run in pairs)
             run = sorted((run for _, run in pairs), key=lambda run: run.inner)[(runs - 1) // 2]
-            what = "index pass, with dataset and licence" if origin == "with-origin" else "index pass"
-            row(f"{what}, {on(cores)}", f"{ratio:.2f} x", run, f"<= {target} x", ratio <= target)
+            label = "index pass, with dataset and licence" if origin == "with-origin" else "index pass"
+            row(f"{label}, {on(cores)}", f"{ratio:.2f} x", run, f"<= {target} x", ratio <= target)
             row("    peak memory", f"{run.megabytes:,.0f} MB", run, "< 500 MB", run.megabytes < 500)
     zcat = statistics.median(zcats)
-    ours: dict[int, tuple[Run, Run]] = {}
+    own_runs: dict[int, tuple[Run, Run]] = {}
     for cores in (1, 2):
-        whole = median("index", runs, cores, str(dump), str(work / "cache"))
-        row(f"`lrldata index` (hash, pass, checks, counts), {on(cores)}", f"{whole.inner / zcat:.2f} x", whole)
+        index_run = median("index", runs, cores, str(dump), str(work / "cache"))
+        row(f"`lrldata index` (hash, pass, checks, counts), {on(cores)}", f"{index_run.inner / zcat:.2f} x", index_run)
         index = next((work / "cache" / "conceptnet" / "index").glob("*/manifest.json")).parent
         for languages, name, target in (("ug", "one language", 1), ("paper", "30 languages", 8)):
             run = median("build", runs, cores, str(index), languages, str(work / "out"))
             row(f"{name} from the index, {on(cores)}", f"{run.inner:.2f} s", run, f"< {target} s", run.inner < target)
-        ours[cores] = whole, run
+        own_runs[cores] = index_run, run
 
     part = work / "part.csv.gz"
     peer_lines = part_of(dump, part)
     scale = lines / peer_lines
-    print(f"\nOther ways, on {peer_lines:,} lines, times {scale:.1f} (each runs on one core, whatever there is)")
-    one = child("plain", 1, str(part), "ro", str(work))
-    many = child("plain", 1, str(part), "paper", str(work))
+    print(f"\nAlternatives on {peer_lines:,} lines, times {scale:.1f} (each runs on one core)")
+    one_language = child("plain", 1, str(part), "ro", str(work))
+    all_languages = child("plain", 1, str(part), "paper", str(work))
     lite = child("lite", 1, str(part), str(work))
-    for cores, (whole, thirty) in ours.items():
-        total = whole.inner + thirty.inner
-        ratio = 30 * one.inner * scale / total
-        what = f"against our {total:.1f} s to 30 languages, {on(cores)}"
+    for cores, (index_run, build_run) in own_runs.items():
+        total = index_run.inner + build_run.inner
+        ratio = 30 * one_language.inner * scale / total
+        label = f"vs. our {total:.1f} s for 30 languages, {on(cores)}"
         row(
-            f"plain Python, a pass a language as the paper, {what}",
+            f"plain Python, one pass per language like the paper, {label}",
             f"{ratio:.0f} x",
-            one,
+            one_language,
             ">= 10 x",
             ratio >= 10,
             30 * scale,
         )
-        row(f"plain Python, one pass for all 30, {what}", f"{many.inner * scale / total:.1f} x", many, scale=scale)
-        ratio = lite.inner * scale / whole.inner
-        what = f"against our {whole.inner:.1f} s to the index, {on(cores)}"
-        row(f"conceptnet-lite's database, {what}", f"{ratio:.0f} x", lite, ">= 70 x", ratio >= 70, scale)
+        row(
+            f"plain Python, one pass for all 30, {label}",
+            f"{all_languages.inner * scale / total:.1f} x",
+            all_languages,
+            scale=scale,
+        )
+        ratio = lite.inner * scale / index_run.inner
+        label = f"vs. our {index_run.inner:.1f} s for the index, {on(cores)}"
+        row(f"conceptnet-lite's database, {label}", f"{ratio:.0f} x", lite, ">= 70 x", ratio >= 70, scale)
     shutil.rmtree(work)
-    print(f"\n{'All targets met.' if all(met) else 'Not every target was met.'}")
-    return all(met)
+    print(f"\n{'All targets met.' if all(verdicts) else 'Some targets were missed.'}")
+    return all(verdicts)
 
 
 def main() -> None:
-    """Run from the command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="34 million lines instead of 3.4")
     parser.add_argument("--lines", type=int, default=3_400_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=Path("bench"), help="where the dump is kept")
+    parser.add_argument("--folder", type=Path, default=Path("bench"), help="folder to keep the dump in")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()

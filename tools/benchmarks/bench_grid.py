@@ -1,10 +1,10 @@
-"""Speed of the grid: a rerun that has nothing to do, what the engine costs beside the work, and one worker against two.
+"""Speed of the grid: a rerun without work, the engine's overhead, and the speedup of two workers.
 
     python tools/benchmarks/bench_grid.py [--jobs 1000] [--steps 100]
 
-Rerun: the paper's recipe, cut to so many jobs, of which all have their record and their files (of a kilobyte), is run
-again. Engine: the adapters of three languages by two methods with lrl-mini, on one worker and on two, in new
-workspaces; the work is the sum of the jobs' own seconds, and what the driver takes to start is measured with it.
+Rerun: the paper's recipe, cut to --jobs jobs, is run again after records and output files (of one kilobyte) were
+written for all jobs. Engine: adapters for three languages and two methods with lrl-mini are trained by one worker and
+by two, in new workspaces. Work is the sum of the jobs' own seconds; the overhead includes the start of the driver.
 """
 
 import argparse
@@ -39,74 +39,85 @@ eval-every = {steps}
 
 
 def main() -> None:
-    """Measure, and print a table in Markdown."""
+    """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1_000)
     parser.add_argument("--steps", type=int, default=100)
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = [rerun(Path(folder), given.jobs), *engine(Path(folder), given.steps)]
+        rows = [rerun(Path(folder), args.jobs), *engine(Path(folder), args.steps)]
     print("| | measured | target | |\n| --- | ---: | ---: | --- |")
-    for what, told, target, met in rows:
-        print(f"| {what} | {told} | {target} | {'met' if met else '**missed**'} |")
+    for label, measured, target, met in rows:
+        print(f"| {label} | {measured} | {target} | {'met' if met else '**missed**'} |")
 
 
 def rerun(folder: Path, count: int) -> tuple[str, str, str, bool]:
-    """Time a grid of which every job is done."""
+    """Time a grid with only finished jobs."""
     out = folder / "rerun"
     recipe = RECIPES / "paper.toml"
-    whole = [job for job in jobs_of(load_grid_config(recipe, {"out": str(out)})) if job.kind != "report"]
+    all_jobs = [job for job in jobs_of(load_grid_config(recipe, {"out": str(out)})) if job.kind != "report"]
     text = recipe.read_text("utf-8")
-    share = max(1, round(30 * count / len(whole)))
-    codes = ",".join(list(dict.fromkeys(job.labels["lang"] for job in whole))[:share])
-    small = folder / "small.toml"
-    small.write_text(
+    share = max(1, round(30 * count / len(all_jobs)))
+    codes = ",".join(list(dict.fromkeys(job.labels["lang"] for job in all_jobs))[:share])
+    small_recipe = folder / "small.toml"
+    small_recipe.write_text(
         text.replace('languages = "paper"', f'languages = "{codes}"').split("[[fit]]\nlanguages")[0] + EVAL
     )
-    jobs = jobs_of(load_grid_config(small, {"out": str(out)}))
+    jobs = jobs_of(load_grid_config(small_recipe, {"out": str(out)}))
     for job in jobs:
-        _pretend(job, Records(out))
-    seconds, told = _grid(small, out)
-    assert (told["done"], told["kept"]) == (len(jobs), len(jobs))
-    return f"a rerun of {len(jobs):,} jobs that are done", f"{seconds:.1f} s", "< 5 s", seconds < 5
+        _write_finished(job, Records(out))
+    seconds, summary = _grid(small_recipe, out)
+    assert (summary["done"], summary["kept"]) == (len(jobs), len(jobs))
+    return f"rerun of {len(jobs):,} finished jobs", f"{seconds:.1f} s", "< 5 s", seconds < 5
 
 
 EVAL = '[eval]\ntasks = ["pppl", "topic", "sentiment", "ner"]\n'
 
 
 def engine(folder: Path, steps: int) -> list[tuple[str, str, str, bool]]:
-    """Time the same jobs on one worker and on two."""
+    """Time the same jobs with one worker and with two."""
     recipe = folder / "work.toml"
-    took: dict[int, tuple[float, float, int]] = {}
+    measurements: dict[int, tuple[float, float, int]] = {}
     for workers in (1, 2):
         out = folder / f"workers-{workers}"
         recipe.write_text(WORK.format(cache=folder / f"cache-{workers}", steps=steps), "utf-8")
         seconds, _ = _grid(recipe, out, "--workers", str(workers))
         records = [json.loads(path.read_text("utf-8")) for path in out.glob("grid/jobs/*.json")]
-        took[workers] = (seconds, sum(each["seconds"] for each in records), len(records))
-    wall, work, count = took[1]
-    over, gain = wall / work - 1, took[1][0] / took[2][0]
+        measurements[workers] = (seconds, sum(record["seconds"] for record in records), len(records))
+    wall, work, count = measurements[1]
+    overhead, speedup = wall / work - 1, measurements[1][0] / measurements[2][0]
     jobs = f"{count} jobs, {work:.0f} s of work"
     return [
-        (f"one worker: what is not work ({jobs})", f"{over:.1%}", "< 5 %", over < 0.05),
-        (f"two workers: times as fast ({took[2][1]:.0f} s of work)", f"{gain:.2f} x", ">= 1.8 x", gain >= 1.8),
+        (f"one worker: overhead ({jobs})", f"{overhead:.1%}", "< 5 %", overhead < 0.05),
+        (f"two workers: speedup ({measurements[2][1]:.0f} s of work)", f"{speedup:.2f} x", ">= 1.8 x", speedup >= 1.8),
     ]
 
 
-def _pretend(job: Job, records: Records) -> None:
-    """Write a record and a file of a job, as if it had been done."""
+def _write_finished(job: Job, records: Records) -> None:
+    """Write a record and an output file of a job as if it had run."""
     file = records.workspace / "scores" / job.id / "manifest.json"
     file.parent.mkdir(parents=True)
     file.write_text("x" * 1_000, "utf-8")
     records.write(Record(job.id, job.name, "done", files=records.described([file.parent])))
 
 
-def _grid(recipe: Path, out: Path, *more: str) -> tuple[float, dict[str, int]]:
+def _grid(recipe: Path, out: Path, *options: str) -> tuple[float, dict[str, int]]:
     began = time.perf_counter()
-    command = [sys.executable, "-m", "lrltrain.cli", "grid", str(recipe), "--out", str(out), "--quiet", "--json", *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    told: dict[str, int] = json.loads(done.stdout)
-    return time.perf_counter() - began, told
+    command = [
+        sys.executable,
+        "-m",
+        "lrltrain.cli",
+        "grid",
+        str(recipe),
+        "--out",
+        str(out),
+        "--quiet",
+        "--json",
+        *options,
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    summary: dict[str, int] = json.loads(result.stdout)
+    return time.perf_counter() - began, summary
 
 
 if __name__ == "__main__":

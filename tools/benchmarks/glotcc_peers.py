@@ -1,13 +1,13 @@
-"""What bench_glotcc.py times: datatrove, bare fastText and datasketch, and our MinHash, each in a process of its own.
+"""Programs timed by bench_glotcc.py, each in a separate process: datatrove, fastText, datasketch and our MinHash.
 
     python tools/benchmarks/glotcc_peers.py datatrove FOLDER OUT LABEL THRESHOLD spacy|split
     python tools/benchmarks/glotcc_peers.py fasttext FOLDER
     python tools/benchmarks/glotcc_peers.py datasketch|datasketch-xxh32 FILE OUT
     python tools/benchmarks/glotcc_peers.py near FILE OUT
 
-FOLDER has JSONL shards with id, url and text, FILE is one of them; into OUT goes what was made: of MinHash the number
-of the first document of each document's cluster (.npy). Each prints a JSON object, with `seconds` for the work alone:
-neither start-up nor reading, but for datatrove, of which reading is a stage.
+FOLDER contains JSONL shards with id, url and text, and FILE is one such shard. The output is written to OUT; for
+MinHash, it is the number of the first document in each document's cluster (.npy). Each command prints a JSON object in
+which `seconds` is the time without start-up and reading (for datatrove, reading is a stage and included).
 """
 
 import json
@@ -20,20 +20,20 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-MODEL = str(files("lrldata.langid").joinpath("compact.ftz"))  # ours, for all
-STOP_WORDS = 8  # as many as Gopher's list for English has
-WORDS_WITH_LETTERS = 0.5  # share; Gopher's 0.8 counts no punctuation, which the tokenizer makes words of
+MODEL = str(files("lrldata.langid").joinpath("compact.ftz"))  # the same model for all
+STOP_WORDS = 8  # like Gopher's list for English
+WORDS_WITH_LETTERS = 0.5  # share; Gopher's 0.8 assumes that punctuation does not count as words
 SHINGLE, BANDS, ROWS, SIMILAR = 5, 14, 8, 0.75  # as in lrldata/web/minhash.py
 
 
 def texts_of(path: Path) -> list[str]:
-    """Return the texts of a JSONL file, or of those of a folder, in order."""
+    """Return the texts of a JSONL file, or of all JSONL files in a folder, in order."""
     shards = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     return [json.loads(line)["text"] for shard in shards for line in shard.read_bytes().splitlines()]
 
 
 def run_fasttext(folder: Path) -> dict[str, Any]:
-    """Identify whole documents, and nothing else."""
+    """Only identify the language of whole documents."""
     import fasttext
 
     model, texts = fasttext.load_model(MODEL), texts_of(folder)
@@ -46,21 +46,21 @@ def run_fasttext(folder: Path) -> dict[str, Any]:
 
 
 def run_datatrove(folder: Path, out: Path, label: str, threshold: float, tokenizer: str) -> dict[str, Any]:
-    """Run datatrove's filters and MinHash as FineWeb does, one task after the other."""
+    """Run datatrove's filters and MinHash in the same order as FineWeb, one task at a time."""
     from datatrove.executor import LocalPipelineExecutor
     from loguru import logger
 
-    logger.remove()  # of its own accord it writes a log beside ours
+    logger.remove()  # by default, it logs to the standard error
     words = _tokenizer(tokenizer)
     common = Counter(chain.from_iterable(text.split() for text in texts_of(folder)))
     stop_words = [word for word, _ in common.most_common(STOP_WORDS)]
     began = time.perf_counter()
     stages = []
     steps = chain(_filters(folder, out, label, threshold, words, stop_words), _deduplication(out, words))
-    for number, (pipeline, tasks) in enumerate(steps):
-        logs = str(out / f"logs{number}")
-        done = LocalPipelineExecutor(pipeline, tasks=tasks, workers=1, logging_dir=logs).run()
-        for step in done.stats:
+    for index, (pipeline, tasks) in enumerate(steps):
+        logs = str(out / f"logs{index}")
+        result = LocalPipelineExecutor(pipeline, tasks=tasks, workers=1, logging_dir=logs).run()
+        for step in result.stats:
             counts = [int(step.stats[kind].total) if kind in step.stats else None for kind in ("total", "forwarded")]
             stages.append([_plain_name(step.name), step.time_stats.total, *counts])
     return {"seconds": time.perf_counter() - began, "stages": stages}
@@ -74,7 +74,7 @@ def _filters(
     from datatrove.pipeline.readers import JsonlReader
     from datatrove.pipeline.writers import JsonlWriter
 
-    # It asks for fasttext-numpy2-wheel by name, which would overwrite the module of fasttext-community.
+    # It requires fasttext-numpy2-wheel, which would overwrite the module of fasttext-community.
     filters.LanguageFilter._requires_dependencies = []  # noqa: SLF001
     language = filters.LanguageFilter([label], threshold)
     language.model = _local_model(label)
@@ -102,20 +102,20 @@ def _deduplication(out: Path, words: Any) -> Iterator[tuple[list[Any], int]]:
     from datatrove.pipeline.writers import JsonlWriter
     from datatrove.utils.hashing import HashConfig
 
-    # SHA-1 as FineWeb has it; what datatrove passes to xxhash, xxhash 4 does not take.
+    # SHA-1, like FineWeb: xxhash 4 does not accept what datatrove passes to it.
     config = MinhashConfig(
         n_grams=SHINGLE, num_buckets=BANDS, hashes_per_bucket=ROWS, hash_config=HashConfig(hash_fc="sha1")
     )
     filtered, signatures, buckets, removed = (str(out / name) for name in ("filtered", "signed", "pairs", "removed"))
     yield [JsonlReader(filtered), dedup.MinhashDedupSignature(signatures, config, language=words)], 1
-    yield [dedup.MinhashDedupBuckets(signatures, buckets, config=config)], BANDS  # it wants a task a bucket
+    yield [dedup.MinhashDedupBuckets(signatures, buckets, config=config)], BANDS  # it requires one task per bucket
     yield [dedup.MinhashDedupCluster(buckets, removed, config)], 1
     final = JsonlWriter(str(out / "final"), compression=None)
     yield [JsonlReader(filtered), dedup.MinhashDedupFilter(removed), final], 1
 
 
 def _plain_name(step: str) -> str:
-    """Return the name of a step without its pictures: of `x - FILTER: x Language ID` the end, of a reader `reader`."""
+    """Return a step's name without emoji: "Language ID" for `x - FILTER: x Language ID`, "reader" for a reader."""
     kind, _, name = step.partition(": ")
     return kind.split()[-1].lower() if name.endswith("Jsonl") else name.split(" ", 1)[-1]
 
@@ -124,11 +124,11 @@ def _local_model(label: str) -> Any:
     from datatrove.utils.lid import FastTextLID
 
     class LocalModel(FastTextLID):
-        """Language identification as it comes, but from a file."""
+        """datatrove's language identification with a model from a file."""
 
         @property
         def model(self) -> Any:
-            """Return the model, loaded where it is first used."""
+            """Return the model, loading it on first use."""
             if self._model is None:
                 import fasttext
 
@@ -139,14 +139,14 @@ def _local_model(label: str) -> Any:
 
 
 def _tokenizer(name: str) -> Any:
-    """Return spaCy's for any language, which datatrove has for most, or words as plain `split` has them.
+    """Return spaCy's multilingual tokenizer, which datatrove uses for most languages, or one that uses `str.split`.
 
-    For Maltese and Uyghur it has Stanza, whose models are downloaded, and which is slower by far.
+    For Maltese and Uyghur, datatrove uses Stanza, which downloads its models and is much slower.
     """
     from datatrove.utils.word_tokenizers import SpaCyTokenizer, WhitespaceTokenizer, WordTokenizer
 
     class SplitTokenizer(WhitespaceTokenizer):
-        """Words between spaces; sentences by datatrove's own pattern."""
+        """Splits words at spaces, and sentences by datatrove's pattern."""
 
         def word_tokenize(self, text: str) -> list[str]:
             """Return the words."""
@@ -160,7 +160,7 @@ def _tokenizer(name: str) -> Any:
 
 
 def run_near(file: Path, out: Path) -> dict[str, Any]:
-    """Cluster documents as our pipeline does: the one place where minhash.py is called."""
+    """Cluster documents with lrldata/web/minhash.py, like our pipeline."""
     import numpy as np
     import polars as pl
 
@@ -175,9 +175,9 @@ def run_near(file: Path, out: Path) -> dict[str, Any]:
 
 
 def run_datasketch(file: Path, out: Path, hashed_by: str) -> dict[str, Any]:
-    """Cluster documents with datasketch: the same shingles, permutations and bands, candidates verified as ours are.
+    """Cluster documents with datasketch, with the same shingles, permutations, bands and verification as ours.
 
-    In bulk, the fastest of its ways; `hashed_by` is xxh32, or else SHA-1, its own choice, which is slower.
+    Uses the bulk API, its fastest. `hashed_by` is "xxh32"; any other value selects SHA-1, its slower default.
     """
     import numpy as np
     from datasketch import MinHash, MinHashLSH
@@ -191,32 +191,32 @@ def run_datasketch(file: Path, out: Path, hashed_by: str) -> dict[str, Any]:
     digests = MinHash.bulk(shingled, num_perm=BANDS * ROWS, hashfunc=function)
     first = list(range(len(texts)))
 
-    def root(each: int) -> int:
-        while first[each] != each:
-            first[each] = first[first[each]]
-            each = first[each]
-        return each
+    def root(document: int) -> int:
+        while first[document] != document:
+            first[document] = first[first[document]]
+            document = first[document]
+        return document
 
     for number, digest in enumerate(digests):
         for other in index.query(digest):
-            one, two = root(number), root(other)
-            if one != two and digest.jaccard(digests[other]) >= SIMILAR:
-                first[max(one, two)] = min(one, two)
+            first_root, second_root = root(number), root(other)
+            if first_root != second_root and digest.jaccard(digests[other]) >= SIMILAR:
+                first[max(first_root, second_root)] = min(first_root, second_root)
         index.insert(number, digest, check_duplication=False)
-    found = [root(each) for each in range(len(texts))]
+    cluster_firsts = [root(document) for document in range(len(texts))]
     seconds = time.perf_counter() - began
-    np.save(out, np.array(found))
+    np.save(out, np.array(cluster_firsts))
     return {"seconds": seconds}
 
 
 def shingles_of(text: str) -> list[str]:
-    """Return the shingles that minhash.py compares; a text shorter than one is one."""
+    """Return the shingles that minhash.py compares; a text shorter than a shingle is a single shingle."""
     words = [word for word in text.lower().split(" ") if word]
-    return [" ".join(words[place : place + SHINGLE]) for place in range(max(1, len(words) - SHINGLE + 1))]
+    return [" ".join(words[start : start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1))]
 
 
 def main() -> None:
-    """Run one of them."""
+    """Run the command given by the arguments."""
     match sys.argv[1:]:
         case ["datatrove", folder, out, label, threshold, tokenizer]:
             result = run_datatrove(Path(folder), Path(out), label, float(threshold), tokenizer)
@@ -224,8 +224,8 @@ def main() -> None:
             result = run_fasttext(Path(folder))
         case ["near", file, out]:
             result = run_near(Path(file), Path(out))
-        case ["datasketch" | "datasketch-xxh32" as which, file, out]:
-            result = run_datasketch(Path(file), Path(out), which.partition("-")[2])
+        case ["datasketch" | "datasketch-xxh32" as variant, file, out]:
+            result = run_datasketch(Path(file), Path(out), variant.partition("-")[2])
         case _:
             sys.exit(__doc__)
     print(json.dumps(result))

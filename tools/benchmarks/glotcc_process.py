@@ -1,4 +1,4 @@
-"""Commands run for bench_glotcc.py in processes of their own: held to cores, timed, their memory watched. IO."""
+"""Run commands for bench_glotcc.py in separate processes on some of the cores, with their time and memory. IO."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import IO, Any
 
 CORES = sorted(os.sched_getaffinity(0))
-EVERY = 0.05  # seconds between two looks at the memory, which itself takes time: up to a fifth of it
-MOST = 0.7  # share of the machine's memory at which a command that is watched is ended
+INTERVAL = 0.05  # seconds between two readings of the memory, which take at most a fifth of the time
+MEMORY_LIMIT = 0.7  # share of the machine's memory at which a watched command is killed
 
 
 @dataclass(frozen=True)
 class Run:
-    """Wall-clock seconds of a command, start-up included, and the JSON object that it printed."""
+    """The wall-clock seconds of a command, including start-up, and the JSON object that it printed."""
 
     seconds: float
     output: dict[str, Any]
@@ -28,9 +28,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Peak:
-    """The most memory of a command in MB: of all its processes at one time, shared pages counted once, and of one.
+    """The peak memory of a command in MB: of all its processes together, and of the largest process.
 
-    `ended` where it was about to take the whole memory of the machine.
+    Shared pages count once in `together`. `ended` is true if the command was killed because it used too much memory.
     """
 
     together: float
@@ -40,7 +40,7 @@ class Peak:
 
 
 def run(command: Sequence[str], cores: int = 1) -> Run:
-    """Run a command on the last `cores` cores; it ends in a line of JSON."""
+    """Run a command on the last `cores` cores. The last line of its output must be JSON."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         process = _start(command, cores, out, errors)
@@ -52,31 +52,31 @@ def run(command: Sequence[str], cores: int = 1) -> Run:
 
 
 def watch(command: Sequence[str]) -> Peak:
-    """Run a command on all cores, and look at the memory of its processes as it runs."""
+    """Run a command on all cores and monitor the memory of its processes."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         process = _start(command, len(CORES), out, errors)
         together = largest = 0.0
-        most = MOST * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
+        limit = MEMORY_LIMIT * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
         while process.poll() is None:
-            looked = time.perf_counter()
+            reading_began = time.perf_counter()
             tree = [process.pid, *_descendants(process.pid)]
             together = max(together, sum(_megabytes(pid, "smaps_rollup", "Pss:") for pid in tree))
             largest = max(largest, *(_megabytes(pid, "status", "VmHWM:") for pid in tree))
-            if together > most:
+            if together > limit:
                 _end(tree)
-            time.sleep(max(EVERY, 4 * (time.perf_counter() - looked)))
+            time.sleep(max(INTERVAL, 4 * (time.perf_counter() - reading_began)))
         seconds = time.perf_counter() - began
-        if together <= most:
+        if together <= limit:
             _check(command, process.returncode, errors)
-    return Peak(together, largest, seconds, together > most)
+    return Peak(together, largest, seconds, together > limit)
 
 
 def _start(command: Sequence[str], cores: int, out: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if name != "POLARS_MAX_THREADS"}
     if cores == 1:
         environment["POLARS_MAX_THREADS"] = "1"
-    os.sched_setaffinity(0, CORES[-cores:])  # which the child inherits
+    os.sched_setaffinity(0, CORES[-cores:])  # inherited by the child
     try:
         return subprocess.Popen(command, stdout=out, stderr=errors, env=environment)
     finally:
@@ -90,18 +90,18 @@ def _check(command: Sequence[str], status: int, errors: IO[bytes]) -> None:
 
 
 def _descendants(ancestor: int) -> list[int]:
-    """Return the processes that come from another, by the parents that the system names for all."""
+    """Return the ids of all descendants of a process, from the parents in /proc."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
-            with suppress(OSError):  # it has ended
-                # The name of the program stands in brackets and may hold anything; state and parent follow it.
+            with suppress(OSError):  # the process has ended
+                # The program's name is in parentheses and may contain anything; state and parent follow it.
                 parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
                 children.setdefault(parent, []).append(int(folder.name))
-    found = [ancestor]
-    for pid in found:  # which grows as they are found
-        found += children.get(pid, [])
-    return found[1:]
+    processes = [ancestor]
+    for pid in processes:  # the list grows during the loop
+        processes += children.get(pid, [])
+    return processes[1:]
 
 
 def _end(tree: Sequence[int]) -> None:
@@ -110,10 +110,10 @@ def _end(tree: Sequence[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _megabytes(pid: int, file: str, what: str) -> float:
-    """Return a figure that the system has in KiB of a process, 0 where it has ended."""
+def _megabytes(pid: int, file: str, label: str) -> float:
+    """Return a figure in /proc, given there in KiB, as MB; 0 if the process has ended."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
-            if line.startswith(what):
+            if line.startswith(label):
                 return int(line.split()[1]) * 1024 / 1e6
     return 0

@@ -1,4 +1,4 @@
-"""Figures of bench_glotcc.py as Markdown tables, each with its target and whether it is met."""
+"""Markdown tables of bench_glotcc.py's measurements, and the targets with their verdicts."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of the same work, one a run."""
+    """The durations of the same work in seconds, one per run."""
 
     seconds: tuple[float, ...]
 
@@ -22,11 +22,11 @@ class Times:
         return statistics.median(self.seconds)
 
     def less(self, start: "Times") -> "Times":
-        """Return the times without the median of those of a start."""
-        return Times(tuple(max(each - start.median, 1e-9) for each in self.seconds))
+        """Return the times minus the median of the start-up times."""
+        return Times(tuple(max(duration - start.median, 1e-9) for duration in self.seconds))
 
     def __add__(self, other: "Times") -> "Times":
-        return Times(tuple(one + two for one, two in zip(self.seconds, other.seconds, strict=True)))
+        return Times(tuple(mine + added for mine, added in zip(self.seconds, other.seconds, strict=True)))
 
     def __str__(self) -> str:
         return f"{self.median:.2f} ({self.best:.2f})"
@@ -34,42 +34,42 @@ class Times:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that is printed line by line."""
+    """A Markdown table that is printed row by row."""
 
     columns: Sequence[str]
 
     def begin(self) -> "Table":
-        """Print the head."""
+        """Print the header and return the table."""
         print("|", " | ".join(self.columns), "|")
-        print("|", " | ".join("---" if place == 0 else "---:" for place in range(len(self.columns))), "|", flush=True)
+        print("|", " | ".join("---" if column == 0 else "---:" for column in range(len(self.columns))), "|", flush=True)
         return self
 
     def row(self, *cells: object) -> None:
-        """Print a line; cells that lack are empty."""
+        """Print a row; missing cells are empty."""
         padded = [*map(str, cells), *[""] * (len(self.columns) - len(cells))]
         print("|", " | ".join(padded), "|", flush=True)
 
 
 @dataclass
 class Targets:
-    """The figures that count, most with a target, for the table at the end."""
+    """The main figures, most with a target, for the table at the end."""
 
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def at_least(self, what: str, value: float, target: float, unit: str) -> None:
-        """Note a figure that should not be below its target."""
+        """Add a figure that should be at least its target."""
         self.rows.append((what, _shown(value, unit), f">= {target:g}{unit}", _verdict(met=value >= target)))
 
     def at_most(self, what: str, value: float, target: float, unit: str) -> None:
-        """Note a figure that should not be above its target."""
+        """Add a figure that should be at most its target."""
         self.rows.append((what, _shown(value, unit), f"<= {target:g}{unit}", _verdict(met=value <= target)))
 
     def note(self, what: str, value: float, unit: str) -> None:
-        """Note a figure that has no target."""
+        """Add a figure without a target."""
         self.rows.append((what, _shown(value, unit), "", ""))
 
     def show(self) -> None:
-        """Print them."""
+        """Print the figures as a table."""
         print("\n## Targets\n")
         table = Table(("figure", "measured", "target", "")).begin()
         for row in self.rows:

@@ -1,11 +1,11 @@
-"""Make a stand-in for the ConceptNet 5.7 dump: the same shape, invented words.
+"""Generate a synthetic ConceptNet 5.7 dump with the structure of the real one and invented words.
 
     python tools/benchmarks/make_dump.py OUT.csv.gz --lines 3400000 --seed 0
 
-What is copied from the real dump is its shape: five tab-separated columns, sorted by relation and start
-language, about 290 bytes a line and about 20:1 under gzip; the skew of relations and of languages (rounded
-to thousands; the paper's 30 languages have the sizes that it publishes); metadata as the sources write it;
-fields with quote characters, even an odd number of them; eighteen scripts. The words are made of syllables.
+The synthetic dump copies these properties of the real one: five tab-separated columns, sorted by relation and start
+language; about 290 bytes per line; the distribution of relations and languages (rounded to thousands; the paper's 30
+languages have their published sizes); the metadata format of each source; fields with quote characters, sometimes an
+odd number of them; and eighteen scripts. The words consist of random syllables.
 """
 
 import argparse
@@ -22,8 +22,8 @@ import polars as pl
 FULL = 34_074_917  # lines of conceptnet-assertions-5.7.0.csv.gz
 CHUNK = 400_000
 
-# Edges in thousands, rounded. The second value says who takes part: a word of one language with one of the
-# same ("own") or of another ("cross"), English common sense ("en"), or a page elsewhere ("url").
+# Thousands of edges per relation, rounded. The second value is the kind of edge: between words of one language ("own")
+# or of two languages ("cross"), English common sense ("en"), or to a web page ("url").
 RELATIONS: dict[str, tuple[float, str]] = {
     "Antonym": (66, "own"), "AtLocation": (70, "en"), "CapableOf": (26, "en"), "Causes": (19, "en"),
     "CausesDesire": (5.3, "en"), "CreatedBy": (0.3, "en"), "DefinedAs": (2.4, "en"), "DerivedFrom": (758, "own"),
@@ -42,7 +42,7 @@ RELATIONS: dict[str, tuple[float, str]] = {
     "dbpedia/product": (0.5, "en"),
 }  # fmt: skip
 
-# Edges in thousands that start in the language, over all relations.
+# Thousands of edges that start in the language, over all relations.
 LANGUAGES: dict[str, float] = {
     "en": 9500, "fr": 6700, "it": 2600, "de": 2400, "es": 2100, "ru": 1900, "la": 1500, "fi": 900, "pt": 800,
     "ja": 750, "nl": 600, "zh": 550, "pl": 400, "sv": 380, "cs": 250, "sh": 230, "ca": 210, "hu": 200, "eo": 190,
@@ -67,7 +67,7 @@ SCRIPT_OF = {
 }  # fmt: skip
 
 SENSES = ["", "", "", "/n", "/n", "/v", "/a", "/n/wikt/en_1", "/v/wikt/en_1", "/n/wikt/en_2", "/n/wn/person", "/r"]
-METADATA = {  # before the weight; {s} and {e} are the surface forms
+METADATA = {  # the part before the weight; {s} and {e} are the surface forms
     "wiktionary": '{{"dataset": "/d/wiktionary/{w}", "license": "cc:by-sa/4.0", "sources": [{{"contributor": '
     '"/s/resource/wiktionary/{w}", "process": "/s/process/wikiparsec/2"}}], "weight": ',
     "omw": '{{"dataset": "/d/wordnet/3.1", "license": "cc:by/4.0", "sources": [{{"contributor": '
@@ -82,7 +82,7 @@ METADATA = {  # before the weight; {s} and {e} are the surface forms
 
 
 def syllables(script: str) -> pl.Series:
-    """Return the sorted syllables of a script: consonant and vowel for Latin, two letters elsewhere."""
+    """Return the sorted syllables of a script: consonant and vowel in Latin, any two letters in other scripts."""
     first, count = SCRIPTS[script]
     letters = [chr(first + i) for i in range(count)]
     pairs = (
@@ -97,7 +97,7 @@ SYLLABLES = {script: syllables(script) for script in SCRIPTS}
 
 
 def words(language: str, ids: np.ndarray) -> pl.Series:
-    """Spell word number `id` of a language: four syllables, the first the most significant; some are phrases."""
+    """Spell the words with the given numbers: four syllables, the most significant first; some words are phrases."""
     table = SYLLABLES[SCRIPT_OF.get(language, "latin")]
     base = len(table)
     first, *digits = (table.gather((ids * 37 // base**k) % base) for k in (3, 2, 1, 0))
@@ -107,12 +107,12 @@ def words(language: str, ids: np.ndarray) -> pl.Series:
 
 
 def _escaped(column: str) -> pl.Expr:
-    """Write a term as JSON text: quotes escaped, underscores as the spaces they stand for."""
+    """Write a term as JSON text, with escaped quotes and spaces instead of underscores."""
     return pl.col(column).str.replace_all('"', '\\"', literal=True).str.replace_all("_", " ", literal=True)
 
 
 def group(rng: np.random.Generator, relation: str, kind: str, language: str, count: int) -> pl.DataFrame:
-    """Make `count` sorted edges of one relation that start in one language."""
+    """Generate `count` sorted edges of one relation that start in one language."""
     pool = max(200, int(LANGUAGES.get(language, 2) * 400))
     start_ids = np.sort((pool * rng.random(count) ** 1.5).astype(np.int64))
     start = words(language, start_ids)
@@ -127,16 +127,16 @@ def group(rng: np.random.Generator, relation: str, kind: str, language: str, cou
             weights = weights ** (0.7 if language == "en" else 1.0)
             weights[0] *= 0.05 if language == "en" else 3
             others = list(rng.choice(names, min(120, count), p=weights / weights.sum(), replace=True))
-        which = rng.integers(0, len(others), count)
+        partner = rng.integers(0, len(others), count)
         parts = []
-        for k, other in enumerate(others):
-            rows = np.flatnonzero(which == k)
+        for index, other in enumerate(others):
+            rows = np.flatnonzero(partner == index)
             other_pool = max(200, int(LANGUAGES.get(other, 2) * 400))
-            # Most partners are cognates or forms: near the start word in the other language's own order.
+            # Most end words are cognates or forms: near the start word in the order of the other language.
             near = (start_ids[rows] * (other_pool / pool) + rng.integers(0, 4, len(rows))).astype(np.int64)
             far = (other_pool * rng.random(len(rows)) ** 2).astype(np.int64)
-            spelt = words(other, np.where(rng.random(len(rows)) < 0.8, near, far) % other_pool)
-            parts.append(pl.DataFrame({"row": rows, "word": spelt}).with_columns(language=pl.lit(other)))
+            spelled = words(other, np.where(rng.random(len(rows)) < 0.8, near, far) % other_pool)
+            parts.append(pl.DataFrame({"row": rows, "word": spelled}).with_columns(language=pl.lit(other)))
         ends = pl.concat(parts).sort("row")
         surface = ends["word"]
         end_node = ends.select(pl.concat_str([pl.lit("/c/"), "language", pl.lit("/"), "word"])).to_series()
@@ -147,8 +147,8 @@ def group(rng: np.random.Generator, relation: str, kind: str, language: str, cou
     )
     frame = pl.DataFrame({"w": start, "sense": sense, "end": end_node, "surface": surface})
     slots = {"s": _escaped("w"), "e": _escaped("surface")}
-    cut = metadata.replace("\x01", "\x00s\x00").replace("\x02", "\x00e\x00").split("\x00")
-    pieces = [slots.get(piece, pl.lit(piece)) for piece in cut]
+    template_parts = metadata.replace("\x01", "\x00s\x00").replace("\x02", "\x00e\x00").split("\x00")
+    pieces = [slots.get(piece, pl.lit(piece)) for piece in template_parts]
     weight = pl.Series(["1.0}", "2.0}", "0.5}", "2.828}"]).gather((rng.random(count) ** 8 * 4).astype(np.int64))
     return frame.select(
         start=pl.concat_str([pl.lit(f"/c/{language}/"), "w", "sense"]), end="end", json=pl.concat_str([*pieces, weight])
@@ -162,18 +162,18 @@ def group(rng: np.random.Generator, relation: str, kind: str, language: str, cou
 
 
 def chunks(lines: int, seed: int) -> Iterator[pl.DataFrame]:
-    """Yield the dump in order, `CHUNK` lines at a time at most."""
+    """Yield the dump in order, in frames of at most CHUNK lines."""
     rng = np.random.default_rng(seed)
     scale = lines / sum(count for count, _ in RELATIONS.values())
     names = sorted([*LANGUAGES, *SMALL])
     weights = np.array([LANGUAGES.get(name, 2) for name in names])
     for relation, (thousands, kind) in sorted(RELATIONS.items()):
         share = (weights / weights.sum()) if kind != "en" else np.array([float(name == "en") for name in names])
-        for language, part in zip(names, share, strict=True):
-            left = int(thousands * scale * part + rng.random())
-            while left > 0:
-                yield group(rng, relation, kind, language, min(left, CHUNK))
-                left -= CHUNK
+        for language, language_share in zip(names, share, strict=True):
+            remaining = int(thousands * scale * language_share + rng.random())
+            while remaining > 0:
+                yield group(rng, relation, kind, language, min(remaining, CHUNK))
+                remaining -= CHUNK
 
 
 def make_dump(path: Path, lines: int = 3_400_000, seed: int = 0) -> int:
@@ -201,7 +201,7 @@ def make_dump(path: Path, lines: int = 3_400_000, seed: int = 0) -> int:
 
 
 def main() -> None:
-    """Run from the command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--lines", type=int, default=3_400_000)

@@ -1,11 +1,11 @@
-"""Every method on Bulgarian, Maltese and Uyghur: pseudo-perplexity on FLORES-200 devtest before and after.
+"""Evaluate every method on Bulgarian, Maltese and Uyghur: pseudo-perplexity on FLORES-200 devtest before and after.
 
     python tools/benchmarks/table_flores.py DATA WORKSPACE [--limit 200] [--steps 300]
 
-lrl-mini has not seen these languages. DATA holds `text/LANG_Script/*.txt`, `flores200/devtest` and ConceptNet edges. Of
-each language: adapters of every shape and full fine-tuning on its running text, an adapter on its ConceptNet sentences,
-and the fusion of both invertible ones in either order, as the first one's inverse alone is used. Finished ones are not
-made again.
+lrl-mini was not trained on these languages. DATA contains `text/LANG_Script/*.txt`, `flores200/devtest` and ConceptNet
+edges. For each language, the tool trains every kind of adapter and full fine-tuning on its running text, an adapter on
+its ConceptNet sentences, and the fusion of the two invertible adapters in both orders, because a fusion uses only the
+inverse of its first adapter. Finished work is not repeated.
 """
 
 import argparse
@@ -25,7 +25,7 @@ EDGES = {
     "mt": "conceptnet/reconstructed/assertions-mt.csv.gz",
     "ug": "conceptnet/assertions-ug.csv.gz",
 }
-NOT_TEXT = {"thuyg20_latin.txt"}  # the Arabic transcripts once more, in another script
+NOT_TEXT = {"thuyg20_latin.txt"}  # the Arabic-script transcripts again, in Latin script
 RATES = {"full": 2e-3}
 RATE = 5e-3
 COMMON: dict[str, Any] = {
@@ -39,39 +39,39 @@ COMMON: dict[str, Any] = {
 
 
 def main() -> None:
-    """Build, fit, measure, and print the table in Markdown."""
+    """Build, fit, evaluate, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("workspace", type=Path)
-    parser.add_argument("--limit", type=int, help="only the first so many of the 1,012 sentences")
+    parser.add_argument("--limit", type=int, help="number of sentences to evaluate, of 1,012")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--lang", default=",".join(EDGES))
-    given = parser.parse_args()
-    where = {"out": given.workspace, "cache": given.workspace / "cache"}
+    args = parser.parse_args()
+    paths = {"out": args.workspace, "cache": args.workspace / "cache"}
     rows = []
-    for code in given.lang.split(","):
+    for code in args.lang.split(","):
         language = find(code)
-        build(load_config(None, where | {"lang": code, "dump": str(given.data / EDGES[code])}), Progress())
-        texts = sorted(path for path in given.data.glob(f"text/{language.flores}/*.txt") if path.name not in NOT_TEXT)
+        build(load_config(None, paths | {"lang": code, "dump": str(args.data / EDGES[code])}), Progress())
+        texts = sorted(path for path in args.data.glob(f"text/{language.flores}/*.txt") if path.name not in NOT_TEXT)
 
-        def train(method: str, code: str = code, **more: Any) -> Path:
-            flags = where | COMMON | {"lang": code, "steps": given.steps, "method": method}
+        def train(method: str, code: str = code, **overrides: Any) -> Path:
+            flags = paths | COMMON | {"lang": code, "steps": args.steps, "method": method}
             return fit(
-                load_fit_config(None, flags | {"learning_rate": RATES.get(method, RATE)} | more), Progress()
+                load_fit_config(None, flags | {"learning_rate": RATES.get(method, RATE)} | overrides), Progress()
             ).path
 
-        made = {method: train(method, text=texts) for method in ("seq_bn", "seq_bn_inv", "lora", "full")}
-        made["seq_bn_inv, ConceptNet"] = train("seq_bn_inv")
-        both = [made["seq_bn_inv"], made["seq_bn_inv, ConceptNet"]]
-        made["fusion of seq_bn_inv, text first"] = train("fusion", text=texts, adapters=both)
-        copy = given.workspace / "other-order"  # a fusion's folder is named by its text alone
-        made["fusion of seq_bn_inv, ConceptNet first"] = train("fusion", text=texts, adapters=both[::-1], out=copy)
-        for name, folder in made.items():
-            flags = {"adapter": [folder], "data": str(given.data / "flores200" / "devtest"), "out": folder.parents[3]}
-            flags |= {"limit": given.limit} if given.limit else {}
+        adapters = {method: train(method, text=texts) for method in ("seq_bn", "seq_bn_inv", "lora", "full")}
+        adapters["seq_bn_inv, ConceptNet"] = train("seq_bn_inv")
+        parts = [adapters["seq_bn_inv"], adapters["seq_bn_inv, ConceptNet"]]
+        adapters["fusion of seq_bn_inv, text first"] = train("fusion", text=texts, adapters=parts)
+        copy = args.workspace / "other-order"  # a fusion's folder is named only after its text
+        adapters["fusion of seq_bn_inv, ConceptNet first"] = train("fusion", text=texts, adapters=parts[::-1], out=copy)
+        for name, folder in adapters.items():
+            flags = {"adapter": [folder], "data": str(args.data / "flores200" / "devtest"), "out": folder.parents[3]}
+            flags |= {"limit": args.limit} if args.limit else {}
             rows.append((name, score_text(load_eval_config(None, flags), Progress())[0]))
     first = rows[0][1]
-    print(f"\n{first.metric}, {first.data}, {first.sentences:,} sentences, {given.steps} steps\n")
+    print(f"\n{first.metric}, {first.data}, {first.sentences:,} sentences, {args.steps} steps\n")
     print("| language | method | before | after | after / before (95 % CI) |\n| --- | --- | ---: | ---: | ---: |")
     for name, score in rows:
         assert score.before

@@ -1,11 +1,12 @@
-"""Scores of tasks with and without language adapters, on real data, with lrl-mini.
+"""Evaluate tasks with and without language adapters, on real data, with lrl-mini.
 
     python tools/benchmarks/table_tasks.py DATA WORKSPACE [LANG ...] [--methods seq_bn_inv full] [--tasks topic ner]
     lrltrain report WORKSPACE
 
-lrl-mini has seen text of da, jv, ne and yo, and none of bg, mt and ug. DATA holds `text/LANG_Script/*.txt`,
-`flores200/devtest`, `sib200`, `sa` and `ner`. Of each language: adapters on its running text, then every task that DATA
-has for it, with the base model alone beside them, three seeds each. What is finished is not repeated.
+lrl-mini was trained on text in da, jv, ne and yo, but not in bg, mt and ug. DATA contains `text/LANG_Script/*.txt`,
+`flores200/devtest`, `sib200`, `sa` and `ner`. For each language, the tool trains adapters on its running text, then
+evaluates every task in DATA with them and with the base model without an adapter, with three seeds each. Finished work
+is not repeated.
 """
 
 import argparse
@@ -23,12 +24,12 @@ from lrltrain.evaluation.tasks import FOLDERS
 from lrltrain.fitting.fit import fit
 
 LANGUAGES = ["bg", "mt", "ug", "da", "jv", "ne", "yo"]
-TASK_RATE = 5e-3  # for 1.9 million weights; the paper's 2e-5 is for 278 million
-TASK_REDUCTION = 2.0  # to 64, nearer to the paper's 48 than 128 / 16 = 8 would be
+TASK_RATE = 5e-3  # for a model with 1.9 million weights; the paper's 2e-5 is for 278 million
+TASK_REDUCTION = 2.0  # to 64 dimensions, closer to the paper's 48 than 128 / 16 = 8 would be
 
 
 def main() -> None:
-    """Fit and score."""
+    """Train and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("workspace", type=Path)
@@ -37,33 +38,36 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(FOLDERS))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument(
-        "--limit", type=int, default=500, help="items drawn of each split, but in topic; WikiANN has 20,000 in bg"
+        "--limit",
+        type=int,
+        default=500,
+        help="items sampled from each split, except for topic; WikiANN has 20,000 in bg",
     )
     parser.add_argument("--flores-limit", type=int, default=200)
-    given = parser.parse_args()
-    where = {"out": given.workspace, "cache": given.workspace / "cache"}
-    for code in given.languages:
+    args = parser.parse_args()
+    paths = {"out": args.workspace, "cache": args.workspace / "cache"}
+    for code in args.languages:
         language = find(code)
-        texts = sorted(path for path in given.data.glob(f"text/{language.flores}/*.txt") if path.name not in NOT_TEXT)
+        texts = sorted(path for path in args.data.glob(f"text/{language.flores}/*.txt") if path.name not in NOT_TEXT)
         folders = []
-        for method in given.methods:
-            flags = where | COMMON | {"lang": code, "steps": given.steps, "method": method, "text": texts}
+        for method in args.methods:
+            flags = paths | COMMON | {"lang": code, "steps": args.steps, "method": method, "text": texts}
             flags["learning_rate"] = RATES.get(method, RATE)
             folders.append(fit(load_fit_config(None, flags), Progress()).path)
-        asked: dict[str, Any] = {"lang": code, "adapter": folders, "out": given.workspace}
-        devtest = given.data / "flores200" / "devtest"
-        score_text(load_eval_config(None, asked | {"data": str(devtest), "limit": given.flores_limit}), Progress())
-        asked |= {
+        settings: dict[str, Any] = {"lang": code, "adapter": folders, "out": args.workspace}
+        devtest = args.data / "flores200" / "devtest"
+        score_text(load_eval_config(None, settings | {"data": str(devtest), "limit": args.flores_limit}), Progress())
+        settings |= {
             "base": "lrl-mini",
             "baselines": ["none"],
             "learning_rate": TASK_RATE,
             "reduction_factor": TASK_REDUCTION,
         }
-        for task in given.tasks:
-            limit = None if task == "topic" else given.limit
-            for data in _sets(given.data / FOLDERS[task] / str(language.flores)):
+        for task in args.tasks:
+            limit = None if task == "topic" else args.limit
+            for data in _sets(args.data / FOLDERS[task] / str(language.flores)):
                 score_tasks(
-                    load_eval_config(None, asked | {"task": task, "data": str(data), "limit": limit}), Progress()
+                    load_eval_config(None, settings | {"task": task, "data": str(data), "limit": limit}), Progress()
                 )
 
 
