@@ -47,7 +47,7 @@ def main() -> None:
     copies = int(scored.tokens.sum())
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(
-        f"{name}; {len(sentences)} sentences, {copies} masked copies, {copies / len(sentences):.0f} tokens per sentence\n"
+        f"{name}; {len(sentences)} sentences, {copies} masked copies, {copies / len(sentences):.0f} tokens/sentence\n"
     )
     print("| method | copies/s | relative speed |\n| --- | ---: | ---: |")
     print(f"| one copy at a time | {copies / loop_seconds:.2f} | 1.00 x |")

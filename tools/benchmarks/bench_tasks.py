@@ -67,9 +67,9 @@ def main() -> None:
     print("| | examples/s | seconds per run | macro-F1 of each seed |\n| --- | ---: | ---: | --- |")
     for name, runs in rows.items():
         speed, seconds = (statistics.median(run[index] for run in runs) for index in (0, 1))
-        is_complete = name == "lrl" or options.plain_epochs in (None, options.epochs)
+        full = name == "lrl" or options.plain_epochs in (None, options.epochs)
         print(
-            f"| {name} | {speed:.1f} | {seconds:.1f} | {', '.join(f'{run[2]:.3f}' for run in runs) if is_complete else ''} |"
+            f"| {name} | {speed:.1f} | {seconds:.1f} | {', '.join(f'{run[2]:.3f}' for run in runs) if full else ''} |"
         )
     print(f"\nratio {np.divide(*(statistics.median(run[0] for run in rows[name]) for name in ('lrl', 'plain'))):.2f}")
 

@@ -1,7 +1,7 @@
-"""Further kinds for eval_cleaning.py: noise of other hands, good text that rules take for noise, personal data. Pure.
+"""More kinds of text for eval_cleaning.py: noise in the language, good text like noise, personal data. Pure.
 
-Texts that must be of a language are in cleaning_texts.toml, and where the folder `cases` is given in its
-web/06-boilerplate-in-the-language/LANG.txt. The others are made here from real sentences, by a seed.
+Texts that must be in the language are in cleaning_texts.toml and, if a folder `cases` is given, in its
+web/06-boilerplate-in-the-language/LANG.txt. All others are made from real sentences with a seed.
 """
 
 import random
@@ -17,7 +17,7 @@ Texts = Mapping[str, Sequence[str]]
 
 WRITTEN = ("boilerplate", "navigation", "captcha", "seo", "shop", "adult", "byline")
 GOOD = ("headlines", "proverbs", "poem")
-EACH = 8  # made lines of a kind
+EACH = 8  # generated lines per kind
 SYMBOLS = "~^°`§¬|*!;:.,'1lIrnv"
 LOREM = [
     "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore.",
@@ -36,7 +36,7 @@ BARE = [
     "bit.ly/3xYzAbC", "facebook.com/groups/4711/posts/815", "news.example.co.tz/2019/03/12/page.html",
     "example.ro/articole/stiri-locale", "t.me/example_channel", "youtu.be/dQw4w9WgXcQ",
 ]  # fmt: skip
-# What is to be replaced, and what stands around it is a sentence of the language. N stands for digits of its own.
+# Personal data to be replaced, inserted into sentences. A leading N means to use the digits of the language's script.
 PERSONAL = {
     "phone": ["+255 754 123 456", "0911 23 45 67", "0744-123456", "(021) 314 25 36", "00 40 744 123 456",
               "0712 345 678"],
@@ -55,8 +55,8 @@ NOT_PERSONAL = [
 HOMOGLYPHS = {"Latn": dict(zip("aceopxyiACEHKMOPTX", "асеорхуіАСЕНКМОРТХ", strict=True)),  # noqa: RUF001
               "Cyrl": dict(zip("асеорхуАСЕНКМОРТХ", "aceopxyACEHKMOPTX", strict=True)),  # noqa: RUF001
               "Grek": {"ο": "o", "ν": "v", "Α": "A", "Β": "B", "Ε": "E", "Κ": "K", "Μ": "M", "Ο": "O", "Τ": "T"}}  # noqa: RUF001  # fmt: skip
-UNSEEN = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\ufeff"
-# How people type a language whose letters their keyboard lacks: what becomes of a text.
+INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\ufeff"
+# How people type languages whose letters are missing from their keyboard: the letters that are replaced.
 TYPED: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "az": {"e for ə": {"ə": "e", "Ə": "E"}},
     "ug": {"Persian yeh": {"ى": "ی"}, "Persian letters": {"ى": "ی", "ې": "ی", "ە": "ه", "ك": "ک"}},  # noqa: RUF001
@@ -74,120 +74,132 @@ DIGITS = {"Beng": 0x9E6, "Thai": 0xE50, "Tibt": 0xF20, "Deva": 0x966, "Mymr": 0x
 
 
 def written(language: str, cases: Path | None) -> dict[str, list[str]]:
-    """Return the texts of a language by kind; {n} stands for a number."""
+    """Return the texts of a language by kind; {n} is a placeholder for a number."""
     table = tomllib.loads(Path(__file__).with_name("cleaning_texts.toml").read_text("utf-8"))
-    found: dict[str, list[str]] = {kind: list(lines) for kind, lines in table.get(language, {}).items()}
-    given = (cases or Path()) / "web" / "06-boilerplate-in-the-language" / f"{language}.txt"
-    if cases and given.is_file():
-        found["given"] = [line for line in given.read_text("utf-8").split("\n") if line.strip()]
+    texts: dict[str, list[str]] = {kind: list(lines) for kind, lines in table.get(language, {}).items()}
+    case_file = (cases or Path()) / "web" / "06-boilerplate-in-the-language" / f"{language}.txt"
+    if cases and case_file.is_file():
+        texts["given"] = [line for line in case_file.read_text("utf-8").split("\n") if line.strip()]
     for kind in GOOD if cases else ():
         for path in sorted((cases or Path()).glob(f"web/04-good-lost/{language}-{kind}*.txt")):
-            found.setdefault(f"{kind} given", []).extend(path.read_text("utf-8").strip().split("\n"))
-    return found
+            texts.setdefault(f"{kind} given", []).extend(path.read_text("utf-8").strip().split("\n"))
+    return texts
 
 
-def noise(texts: Texts, sentences: Sequence[str], draw: random.Random, *, spaced: bool) -> dict[str, list[str]]:
-    """Return lines by kind that should go."""
-    made = {kind: [_numbered(line, draw) for line in texts[kind]] for kind in (*WRITTEN, "given") if kind in texts}
-    made["ocr"] = [_ocr(line, draw) for line in draw.sample(list(sentences), EACH)]
-    made["mash"] = [_mash(sentences, draw, spaced=spaced) for _ in range(EACH)]
-    made["lorem"] = LOREM
-    made["markup"] = [line.replace("PAGE", draw.choice(sentences)[:30]) for line in MARKUP]
-    made["bare address"] = BARE
-    return made
+def noise(texts: Texts, sentences: Sequence[str], generator: random.Random, *, spaced: bool) -> dict[str, list[str]]:
+    """Return lines that should be dropped, by kind."""
+    noise_lines = {
+        kind: [_numbered(line, generator) for line in texts[kind]] for kind in (*WRITTEN, "given") if kind in texts
+    }
+    noise_lines["ocr"] = [_ocr(line, generator) for line in generator.sample(list(sentences), EACH)]
+    noise_lines["mash"] = [_mash(sentences, generator, spaced=spaced) for _ in range(EACH)]
+    noise_lines["lorem"] = LOREM
+    noise_lines["markup"] = [line.replace("PAGE", generator.choice(sentences)[:30]) for line in MARKUP]
+    noise_lines["bare address"] = BARE
+    return noise_lines
 
 
-def _numbered(line: str, draw: random.Random) -> str:
-    return line.replace("{n}", str(draw.randint(11, 98)))
+def _numbered(line: str, generator: random.Random) -> str:
+    return line.replace("{n}", str(generator.randint(11, 98)))
 
 
-def _ocr(line: str, draw: random.Random) -> str:
+def _ocr(line: str, generator: random.Random) -> str:
     return "".join(
-        draw.choice((*SYMBOLS, " ")) if letter.isalpha() and draw.random() < 0.2 else letter for letter in line
+        generator.choice((*SYMBOLS, " ")) if letter.isalpha() and generator.random() < 0.2 else letter
+        for letter in line
     )
 
 
-def _mash(sentences: Sequence[str], draw: random.Random, *, spaced: bool) -> str:
+def _mash(sentences: Sequence[str], generator: random.Random, *, spaced: bool) -> str:
     letters = Counter(
         letter for line in sentences for letter in line.lower() if unicodedata.category(letter)[0] in "LM"
     )
     common = [letter for letter, _ in letters.most_common(36)]
-    words = ["".join(draw.choices(common, k=draw.randint(4, 10))) for _ in range(draw.randint(4, 7))]
+    words = ["".join(generator.choices(common, k=generator.randint(4, 10))) for _ in range(generator.randint(4, 7))]
     return (" " if spaced else "").join(words)
 
 
-def shop_document(texts: Texts, draw: random.Random) -> list[str]:
-    """Return the lines of a page of a shop."""
-    return [line.replace("{n}", str(number)) for number in draw.sample(range(11, 98), 5) for line in texts["shop"]]
+def shop_document(texts: Texts, generator: random.Random) -> list[str]:
+    """Return the lines of a shop page."""
+    return [line.replace("{n}", str(number)) for number in generator.sample(range(11, 98), 5) for line in texts["shop"]]
 
 
-def broken(sentences: Sequence[str], script: str, draw: random.Random) -> dict[str, list[tuple[str, str]]]:
-    """Return pairs of a text that is to be repaired and what should come out, by kind."""
-    some = draw.sample(list(sentences), min(24, len(sentences)))
-    pairs = {"unseen characters": [(_sprinkled(line, UNSEEN, draw), line) for line in some]}
+def broken(sentences: Sequence[str], script: str, generator: random.Random) -> dict[str, list[tuple[str, str]]]:
+    """Return pairs of a broken text and its correct form, by kind."""
+    sample = generator.sample(list(sentences), min(24, len(sentences)))
+    pairs = {"invisible characters": [(_with_inserted(line, INVISIBLE, generator), line) for line in sample]}
     if script in HOMOGLYPHS:
         pairs["homoglyphs"] = [
-            (worse, line) for line in some if (worse := _confused(line, HOMOGLYPHS[script], draw)) != line
+            (damaged, line)
+            for line in sample
+            if (damaged := _with_homoglyphs(line, HOMOGLYPHS[script], generator)) != line
         ]
     if script in ("Latn", "Cyrl", "Grek"):
-        pairs["hyphens at line ends"] = [(worse, line) for line in some if (worse := _hyphenated(line, draw)) != line]
+        pairs["hyphens at line ends"] = [
+            (damaged, line) for line in sample if (damaged := _hyphenated(line, generator)) != line
+        ]
     return pairs
 
 
-def _sprinkled(line: str, unseen: str, draw: random.Random) -> str:
+def _with_inserted(line: str, characters: str, generator: random.Random) -> str:
     return "".join(
-        letter + (draw.choice(unseen) if letter.isalpha() and draw.random() < 0.1 else "") for letter in line
+        letter + (generator.choice(characters) if letter.isalpha() and generator.random() < 0.1 else "")
+        for letter in line
     )
 
 
-def _confused(line: str, table: Mapping[str, str], draw: random.Random) -> str:
-    """Put look-alikes into some words, never into a whole one."""
+def _with_homoglyphs(line: str, table: Mapping[str, str], generator: random.Random) -> str:
+    """Replace letters by look-alikes in some words that have other letters too."""
     words = line.split(" ")
-    for at, word in enumerate(words):
-        some = [place for place, letter in enumerate(word) if letter in table]
-        if len(word) > 3 and len(some) < sum(map(str.isalpha, word)) and draw.random() < 0.5:
-            words[at] = "".join(table[letter] if place in some else letter for place, letter in enumerate(word))
+    for index, word in enumerate(words):
+        replaceable = [position for position, letter in enumerate(word) if letter in table]
+        if len(word) > 3 and len(replaceable) < sum(map(str.isalpha, word)) and generator.random() < 0.5:
+            words[index] = "".join(
+                table[letter] if position in replaceable else letter for position, letter in enumerate(word)
+            )
     return " ".join(words)
 
 
-def _hyphenated(line: str, draw: random.Random) -> str:
-    """Break one long word of a line at its end, as narrow columns do."""
+def _hyphenated(line: str, generator: random.Random) -> str:
+    """Hyphenate one long word of a line and break the line there, like narrow columns."""
     words = line.split(" ")
-    long = [at for at, word in enumerate(words) if len(word) > 8 and word.isalpha() and word.islower()]
-    if not long:
+    candidates = [index for index, word in enumerate(words) if len(word) > 8 and word.isalpha() and word.islower()]
+    if not candidates:
         return line
-    at = draw.choice(long)
-    cut = draw.randint(4, len(words[at]) - 3)
-    hyphen = draw.choice("-\u00ad")
-    words[at] = f"{words[at][:cut]}{hyphen}\n{words[at][cut:]}"
+    index = generator.choice(candidates)
+    cut = generator.randint(4, len(words[index]) - 3)
+    hyphen = generator.choice("-\u00ad")
+    words[index] = f"{words[index][:cut]}{hyphen}\n{words[index][cut:]}"
     return " ".join(words)
 
 
 def typed(language: str, sentences: Sequence[str]) -> dict[str, list[str]]:
-    """Return real sentences as people type them who lack letters, by way of typing."""
-    return {way: [_changed(line, table) for line in sentences] for way, table in TYPED.get(language, {}).items()}
+    """Return real sentences as typed on keyboards without some of the letters, by kind of keyboard."""
+    return {
+        keyboard: [_as_typed(line, table) for line in sentences] for keyboard, table in TYPED.get(language, {}).items()
+    }
 
 
-def _changed(line: str, table: Mapping[str, str]) -> str:
-    apart = any(unicodedata.category(letter[0])[0] == "M" for letter in table)
-    text = unicodedata.normalize("NFD", line) if apart else line
-    for own, other in table.items():
-        text = text.replace(own, other)
+def _as_typed(line: str, table: Mapping[str, str]) -> str:
+    has_marks = any(unicodedata.category(letter[0])[0] == "M" for letter in table)
+    text = unicodedata.normalize("NFD", line) if has_marks else line
+    for letter, replacement in table.items():
+        text = text.replace(letter, replacement)
     return text
 
 
-def personal(sentences: Sequence[str], script: str, draw: random.Random) -> dict[str, list[tuple[str, str]]]:
-    """Return pairs of a text and the personal data in it, by kind; `false` has pairs in which nothing is to change."""
+def personal(sentences: Sequence[str], script: str, generator: random.Random) -> dict[str, list[tuple[str, str]]]:
+    """Return pairs of a text and the personal data in it, by kind; texts of kind `false` should not change."""
     zero = DIGITS.get(script)
-    made: dict[str, list[tuple[str, str]]] = {}
+    pairs: dict[str, list[tuple[str, str]]] = {}
     for kind, values in PERSONAL.items():
         if kind == "native phone" and zero is None:
             continue
         native = [_native(value, zero) if value[0] == "N" else value for value in values]
         words = {"ip": "IP", "phone": "Tel", "native phone": "Tel"}.get(kind, "")
-        made[kind] = [(f"{draw.choice(sentences)} {words} {value}", value) for value in native]
-    made["false"] = [(f"{draw.choice(sentences)} {value} .", value) for value in NOT_PERSONAL]
-    return made
+        pairs[kind] = [(f"{generator.choice(sentences)} {words} {value}", value) for value in native]
+    pairs["false"] = [(f"{generator.choice(sentences)} {value} .", value) for value in NOT_PERSONAL]
+    return pairs
 
 
 def _native(value: str, zero: int | None) -> str:
@@ -197,32 +209,34 @@ def _native(value: str, zero: int | None) -> str:
 def measure_pairs(
     pairs: Mapping[str, Sequence[tuple[str, str]]], repair: Callable[[pl.Series], pl.Series]
 ) -> dict[str, float]:
-    """Return by kind which share comes out as what should come out does."""
+    """Return the share of texts whose repaired form equals the repaired correct form, by kind."""
     return {
         kind: sum(
-            one == other
-            for one, other in zip(
-                repair(pl.Series([text for text, _ in some], dtype=pl.String)),
-                repair(pl.Series([text for _, text in some], dtype=pl.String)),
+            repaired == expected
+            for repaired, expected in zip(
+                repair(pl.Series([text for text, _ in kind_pairs], dtype=pl.String)),
+                repair(pl.Series([text for _, text in kind_pairs], dtype=pl.String)),
                 strict=True,
             )
         )
-        / max(1, len(some))
-        for kind, some in pairs.items()
+        / max(1, len(kind_pairs))
+        for kind, kind_pairs in pairs.items()
     }
 
 
 def measure_personal(
     pairs: Mapping[str, Sequence[tuple[str, str]]], replace: Callable[[pl.Series], pl.Series]
 ) -> dict[str, float]:
-    """Return by kind which share is replaced; of `false`, which share stays as it is."""
-    found = {}
-    for kind, some in pairs.items():
-        texts = replace(pl.Series([text for text, _ in some], dtype=pl.String))
+    """Return the share of personal data that is replaced, by kind; for `false`, the share of unchanged texts."""
+    shares = {}
+    for kind, kind_pairs in pairs.items():
+        texts = replace(pl.Series([text for text, _ in kind_pairs], dtype=pl.String))
         if kind == "false":
-            found["no personal data kept"] = sum(new == old for new, (old, _) in zip(texts, some, strict=True)) / len(
-                some
-            )
+            shares["non-personal data kept"] = sum(
+                new == old for new, (old, _) in zip(texts, kind_pairs, strict=True)
+            ) / len(kind_pairs)
         else:
-            found[kind] = sum(value not in new for new, (_, value) in zip(texts, some, strict=True)) / len(some)
-    return found
+            shares[kind] = sum(value not in new for new, (_, value) in zip(texts, kind_pairs, strict=True)) / len(
+                kind_pairs
+            )
+    return shares

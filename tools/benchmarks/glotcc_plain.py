@@ -1,13 +1,13 @@
-"""The rules for lines of web text said once more, in plain Python, for bench_glotcc.py to compare the fast ones with.
+"""Reference implementation of the rules for lines of web text in plain Python, for bench_glotcc.py.
 
-A loop over characters for each rule, and `re` for the patterns: slow, and easy to read. Tables (phrases, patterns,
-numbers) are those of lrldata.web, as it is what is done with them that is checked here. The rules of letters.py,
-pii.py, phrases.py and garbled.py are asked for one line at a time, which shows that a line's fate does not depend on
-its batch. In three parts, in the order in which they are applied to a document:
+Each rule is a loop over characters, or uses `re` for patterns: slow and easy to read. The tables (phrases, patterns,
+thresholds) are those of lrldata.web, because only their application is checked here. The rules in letters.py, pii.py,
+phrases.py and garbled.py are called for one line at a time, which shows that results do not depend on the batch. The
+three parts, in the order in which they are applied to a document:
 
-    repair       as lrldata/web/repair.py
-    replace      as lrldata/web/pii.py
-    line_reason  as lrldata/web/line_filters.py; REASONS are those that it gives, first come first served
+    repair       like lrldata/web/repair.py
+    replace      like lrldata/web/pii.py
+    line_reason  like lrldata/web/line_filters.py; REASONS lists its reasons in order of precedence
 """
 
 import re
@@ -34,7 +34,7 @@ _FTFY = TextFixerConfig(
 
 
 def repair(text: str, script: str | None, language: str) -> str:
-    """Return a text repaired: mojibake undone, NFC, one kind of line break, no controls, single spaces."""
+    """Return a repaired text: no mojibake, NFC, one kind of line break, no control characters, single spaces."""
     if any(re.search(pattern, text) for pattern in (forms.MOJIBAKE, forms.ENTITY, forms.WINDOWS)):
         text = fix_text(text, _FTFY)
     text = re.sub(forms.PRESENTATION_FORMS, lambda shape: unicodedata.normalize("NFKC", shape[0]), text)
@@ -45,16 +45,16 @@ def repair(text: str, script: str | None, language: str) -> str:
     text = re.sub(forms.CONTROLS, "", text)
     text = re.sub(forms.SPACES, " ", text)
     text = forms.UNUSED_SPACE.sub("", text)
-    meant = letters.repair_letters(pl.Series([text]), script, language)
-    plain: str = letters.without_joiners(meant, language)[0]
-    return plain
+    corrected = letters.repair_letters(pl.Series([text]), script, language)
+    result: str = letters.without_joiners(corrected, language)[0]
+    return result
 
 
 # --- personal data -----------------------------------------------------------------------------------------
 
 
 def replace(text: str, language: str) -> str:
-    """Return a text with <email>, <ip>, <iban> and <phone> in place of such data, in this order."""
+    """Return a text with personal data replaced by <email>, <ip>, <iban> and <phone>, in this order."""
     replaced: str = pii.replace(pl.Series([text]), language)[0]
     return replaced
 
@@ -63,22 +63,24 @@ def replace(text: str, language: str) -> str:
 
 
 def line_reason(line: str, rules: Rules, scripts: Sequence[str], language: str) -> str | None:
-    """Return the reason for which a line goes, None where it stays. `scripts` are the language's; none means any."""
-    script, one = scripts[0] if scripts else None, pl.Series([line])
-    kind = phrases.judge(one, language, script, rules)[0] if len(line) <= rules["longest_boilerplate"] else None
-    lettered = np.array([sum(_kind(character) in "LM" for character in line)])
-    other = {
+    """Return the reason for dropping a line, None if it is kept. `scripts` are the language's; empty means any."""
+    script, series = scripts[0] if scripts else None, pl.Series([line])
+    phrase_kind = (
+        phrases.judge(series, language, script, rules)[0] if len(line) <= rules["longest_boilerplate"] else None
+    )
+    lettered = np.array([sum(_category(character) in "LM" for character in line)])
+    letter_rules = {
         "garbled": lambda: garbled.is_garbled(
-            one, lettered, lettered / max(len(line), 1), rules, spaced=forms.is_spaced(script)
+            series, lettered, lettered / max(len(line), 1), rules, spaced=forms.is_spaced(script)
         )[0],
         "gibberish": lambda: garbled.is_gibberish(
-            one, lettered / scale_of(scripts) >= rules["least_pairs"], language, rules["least_information"]
+            series, lettered / scale_of(scripts) >= rules["least_pairs"], language, rules["least_information"]
         )[0],
     }
     for reason in REASONS:
-        if kind == reason or (reason in _RULES and _RULES[reason](line, rules, scripts)):
+        if phrase_kind == reason or (reason in _RULES and _RULES[reason](line, rules, scripts)):
             return reason
-        if reason in other and other[reason]():
+        if reason in letter_rules and letter_rules[reason]():
             return reason
     return None
 
@@ -88,8 +90,8 @@ def _no_letters(line: str, _rules: Rules, _scripts: Sequence[str]) -> bool:
 
 
 def _url(line: str, _rules: Rules, _scripts: Sequence[str]) -> bool:
-    rest = re.sub(tables.ADDRESS, "", line)
-    return re.match(tables.BEGINS_WITH_ADDRESS, line) is not None or 2 * len(rest) < len(line)
+    without_addresses = re.sub(tables.ADDRESS, "", line)
+    return re.match(tables.BEGINS_WITH_ADDRESS, line) is not None or 2 * len(without_addresses) < len(line)
 
 
 def _code(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
@@ -106,8 +108,8 @@ def _boilerplate(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
     return any(
         not before.isalpha() and not after.isalpha()
         for phrase in tables.PHRASES
-        for found in re.finditer(rf"(?=(.){re.escape(phrase)}s?(.))", folded)
-        for before, after in [found.groups()]
+        for match in re.finditer(rf"(?=(.){re.escape(phrase)}s?(.))", folded)
+        for before, after in [match.groups()]
     )
 
 
@@ -117,7 +119,7 @@ def _menu(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
 
 
 def _few_letters(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
-    lettered = sum(_kind(character) in "LM" for character in line)
+    lettered = sum(_category(character) in "LM" for character in line)
     return lettered < rules["least_letters"] * len(line)
 
 
@@ -126,14 +128,14 @@ def _markup(line: str, _rules: Rules, _scripts: Sequence[str]) -> bool:
 
 
 def _short_line(line: str, rules: Rules, scripts: Sequence[str]) -> bool:
-    letters = sum(_kind(character) in "LM" for character in line) / scale_of(scripts)
-    words = sum(any(_kind(character)[0] == "L" for character in word) for word in line.split())
+    letters = sum(_category(character) in "LM" for character in line) / scale_of(scripts)
+    words = sum(any(_category(character)[0] == "L" for character in word) for word in line.split())
     return letters + max(words - 1, 0) < rules["shortest_line"]
 
 
 def _wrong_script(line: str, rules: Rules, scripts: Sequence[str]) -> bool:
-    own = sum(_is_of(character, script) for character in line for script in scripts)
-    return bool(scripts) and own < rules["least_script"] * _letters(line)
+    in_script = sum(_is_in_script(character, script) for character in line for script in scripts)
+    return bool(scripts) and in_script < rules["least_script"] * _letters(line)
 
 
 _RULES: Mapping[str, Callable[[str, Rules, Sequence[str]], bool]] = {
@@ -152,31 +154,31 @@ REASONS = (
     "garbled", "few_letters", "short_line", "wrong_script", "gibberish",
 )  # fmt: skip
 
-# What the names of a script's letters begin with in Unicode, which unicodedata has, and the script itself it has not.
+# The prefix of the Unicode names of each script's letters; unicodedata has the names, but not the script property.
 _NAMES = {
     "Arab": "ARABIC", "Armn": "ARMENIAN", "Beng": "BENGALI", "Cyrl": "CYRILLIC", "Deva": "DEVANAGARI",
     "Ethi": "ETHIOPIC", "Geor": "GEORGIAN", "Grek": "GREEK", "Hani": "CJK", "Hebr": "HEBREW", "Khmr": "KHMER",
     "Laoo": "LAO", "Latn": "LATIN", "Mymr": "MYANMAR", "Taml": "TAMIL", "Telu": "TELUGU", "Thai": "THAI",
     "Tibt": "TIBETAN",
 }  # fmt: skip
-# Arabic vowel signs, and the stroke that lengthens a word: Unicode has them as of no script, for several use them.
-_OF_NONE = {*map(chr, range(0x64B, 0x656)), "\u0640", "\u0670"}
+# Arabic vowel signs and the tatweel: Unicode assigns them to no script because several scripts use them.
+_WITHOUT_SCRIPT = {*map(chr, range(0x64B, 0x656)), "\u0640", "\u0670"}
 
 
 @cache
-def _kind(character: str) -> str:
-    """Return the first letter of a character's category: L letter, M mark, N number, P punctuation and so on."""
+def _category(character: str) -> str:
+    """Return the first letter of a character's category: L letter, M mark, N number, P punctuation, ..."""
     return unicodedata.category(character)[0]
 
 
 def _letters(line: str) -> int:
-    return sum(_kind(character) == "L" for character in line)
+    return sum(_category(character) == "L" for character in line)
 
 
 @cache
-def _is_of(character: str, script: str) -> bool:
+def _is_in_script(character: str, script: str) -> bool:
     return (
-        _kind(character) == "L"
-        and character not in _OF_NONE
+        _category(character) == "L"
+        and character not in _WITHOUT_SCRIPT
         and unicodedata.name(character, "").startswith(_NAMES[script])
     )
