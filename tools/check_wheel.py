@@ -76,4 +76,4 @@ def run(command: list[object], folder: str, environment: dict[str, str]) -> None
 
 
 if __name__ == "__main__":
-    main([Path(each).resolve() for each in sys.argv[1:]])
+    main([Path(notebook).resolve() for notebook in sys.argv[1:]])

@@ -16,54 +16,54 @@ ODD: tuple[Any, ...] = (
 TEXT = string.printable + "ţعབ\u202e\x00\udc80"
 
 
-def mutated(draw: Random, value: Any) -> Any:
+def mutated(rng: Random, value: Any) -> Any:
     """Return a copy of a JSON-like value with one to three of its parts removed, renamed, changed or replaced."""
     copy = json.loads(json.dumps(value))
-    for _ in range(draw.randint(1, 3)):
+    for _ in range(rng.randint(1, 3)):
         parent = copy
         while isinstance(parent, dict | list) and parent:
-            key: Any = draw.choice(list(parent)) if isinstance(parent, dict) else draw.randrange(len(parent))
-            if isinstance(parent[key], dict | list) and parent[key] and draw.random() < 0.8:
+            key: Any = rng.choice(list(parent)) if isinstance(parent, dict) else rng.randrange(len(parent))
+            if isinstance(parent[key], dict | list) and parent[key] and rng.random() < 0.8:
                 parent = parent[key]
                 continue
-            choice = draw.random()
+            choice = rng.random()
             if choice < 0.15:
                 del parent[key]
             elif choice < 0.25 and isinstance(parent, dict):
-                parent[odd_text(draw)] = parent.pop(key)
+                parent[odd_text(rng)] = parent.pop(key)
             elif choice < 0.35 and isinstance(parent[key], int) and not isinstance(parent[key], bool):
-                parent[key] += draw.choice([-1, 1, 10**9])
+                parent[key] += rng.choice([-1, 1, 10**9])
             else:
-                parent[key] = deepcopy(draw.choice(ODD))
+                parent[key] = deepcopy(rng.choice(ODD))
             break
     return copy
 
 
-def odd_text(draw: Random, longest: int = 40) -> str:
+def odd_text(rng: Random, longest: int = 40) -> str:
     """Return a random text with unusual characters."""
-    return "".join(draw.choices(TEXT, k=draw.randint(0, longest)))
+    return "".join(rng.choices(TEXT, k=rng.randint(0, longest)))
 
 
-def damaged(draw: Random, data: bytes) -> bytes:
+def damaged(rng: Random, data: bytes) -> bytes:
     """Return the bytes with some of them flipped, cut off or repeated."""
     changed = bytearray(data)
-    for _ in range(draw.choice([1, 1, 2, 8])):
+    for _ in range(rng.choice([1, 1, 2, 8])):
         if changed:
-            changed[draw.randrange(len(changed))] ^= 1 << draw.randrange(8)
-    offset = draw.randrange(len(changed) + 1)
-    return bytes(draw.choice([changed, changed[:offset], changed + changed[:offset], changed[offset:]]))
+            changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+    offset = rng.randrange(len(changed) + 1)
+    return bytes(rng.choice([changed, changed[:offset], changed + changed[:offset], changed[offset:]]))
 
 
-def as_json(draw: Random, value: Any) -> bytes:
+def as_json(rng: Random, value: Any) -> bytes:
     """Return a mutated value as JSON: with a matching hash, an outdated hash or none, and sometimes damaged."""
-    variant = draw.random()
-    changed = mutated(draw, value)
+    variant = rng.random()
+    changed = mutated(rng, value)
     if variant < 0.4 and isinstance(changed, dict):
         changed = sealed(changed)
     elif variant < 0.7 and isinstance(changed, dict):
         changed = {key: item for key, item in changed.items() if key != "sha256"}
     data = json.dumps(changed).encode()
-    return damaged(draw, data) if variant > 0.9 else data
+    return damaged(rng, data) if variant > 0.9 else data
 
 
 def toml(value: Any) -> str:

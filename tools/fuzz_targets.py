@@ -37,11 +37,11 @@ def manifests(folder: Path) -> Feed:
     file = dataset / "manifest.json"
     manifest = json.loads(file.read_text("utf-8"))
 
-    def feed(draw: Random) -> object:
-        file.write_bytes(as_json(draw, manifest))
+    def feed(rng: Random) -> object:
+        file.write_bytes(as_json(rng, manifest))
         is_unchanged(dataset, DATASET, manifest["recipe"])
         opened = open_shards(dataset, "samples.json")
-        return render(dataset, "my-org", folder / "cards") if draw.random() < 0.2 else opened.rows().head(1).collect()
+        return render(dataset, "my-org", folder / "cards") if rng.random() < 0.2 else opened.rows().head(1).collect()
 
     return feed
 
@@ -59,12 +59,12 @@ def records(folder: Path) -> Feed:
     stored.write(Record(job.id, job.name, "done", files={"adapters/ro/m/web-lora/a": (1, 2, "0" * 64)}))
     files = {path: json.loads(path.read_text("utf-8")) for path in stored.folder.rglob("*.json")}
 
-    def feed(draw: Random) -> object:
+    def feed(rng: Random) -> object:
         for path, value in files.items():
-            path.write_bytes(as_json(draw, value) if draw.random() < 0.7 else json.dumps(value).encode())
+            path.write_bytes(as_json(rng, value) if rng.random() < 0.7 else json.dumps(value).encode())
         record = stored.read(job.id)
         if record is not None:
-            stored.is_done(job, verify=draw.random() < 0.5)
+            stored.is_done(job, verify=rng.random() < 0.5)
             _clear_corrupted(job, record, stored)
         return status(*stored.read_plan(), stored)
 
@@ -92,11 +92,11 @@ def settings(folder: Path) -> Feed:
     ]  # fmt: skip
     file = folder / "settings.toml"
 
-    def feed(draw: Random) -> object:
-        load, value = draw.choice(loaders)
-        text = toml(mutated(draw, value))
+    def feed(rng: Random) -> object:
+        load, value = rng.choice(loaders)
+        text = toml(mutated(rng, value))
         data = text.encode("utf-8", "surrogatepass")
-        file.write_bytes(damaged(draw, data) if draw.random() < 0.3 else data)
+        file.write_bytes(damaged(rng, data) if rng.random() < 0.3 else data)
         return load(file, {})
 
     return feed
@@ -113,24 +113,24 @@ def cards(folder: Path) -> Feed:
     metadata = {"language": ["ro"], "license": "mit", "tags": ["a"], "configs": [{"config_name": "a", "default": True}]}
     card = Card(metadata, {"use": "text", "limits": "more"})
 
-    def feed(draw: Random) -> object:
+    def feed(rng: Random) -> object:
         try:
-            head = in_yaml(mutated(draw, metadata))
+            head = in_yaml(mutated(rng, metadata))
         except (ValueError, TypeError):
-            head = odd_text(draw)
-        body = draw.choice([card.text.partition("\n---\n")[2], odd_text(draw, 200), card.text])
+            head = odd_text(rng)
+        body = rng.choice([card.text.partition("\n---\n")[2], odd_text(rng, 200), card.text])
         readme = f"---\n{head}---\n{body}"
-        if draw.random() < 0.5:
-            offset = draw.randrange(len(readme))
+        if rng.random() < 0.5:
+            offset = rng.randrange(len(readme))
             readme = (
                 readme[:offset]
-                + draw.choice(["<!-- lrl:begin use -->", "---\n", "&a *a", odd_text(draw)])
+                + rng.choice(["<!-- lrl:begin use -->", "---\n", "&a *a", odd_text(rng)])
                 + readme[offset:]
             )
         lint(readme, ["README.md"])
         try:
             return merge(
-                card, readme, card.record() if draw.random() < 0.5 else None, draw.choice(["ask", "ours", "theirs"])
+                card, readme, card.record() if rng.random() < 0.5 else None, rng.choice(["ask", "ours", "theirs"])
             )
         except CardError as error:
             raise LrlError(str(error)) from error
@@ -162,10 +162,10 @@ def keys(folder: Path) -> Feed:
     ordinary = ["a", "b", "grid", "jobs", "x.json"]
     parts = ["..", ".", "", "a", "b", "...", "grid", "jobs", ".x", "~", "C:", "\\", "a\x00", "ţ", "\n", "x" * 300]
 
-    def feed(draw: Random) -> object:
-        allowed = ordinary if draw.random() < 0.4 else parts
-        names = ["/".join(draw.choices(allowed, k=draw.randint(1, 7))) for _ in range(draw.randint(1, 4))]
-        store.found = {f"ws/{name}": {"size": draw.choice([4, 4, 4, 10**18]), "ETag": odd_text(draw)} for name in names}
+    def feed(rng: Random) -> object:
+        allowed = ordinary if rng.random() < 0.4 else parts
+        names = ["/".join(rng.choices(allowed, k=rng.randint(1, 7))) for _ in range(rng.randint(1, 4))]
+        store.found = {f"ws/{name}": {"size": rng.choice([4, 4, 4, 10**18]), "ETag": odd_text(rng)} for name in names}
         return mirror.fetch([""])
 
     return feed
@@ -180,15 +180,15 @@ def models(folder: Path) -> Feed:
     original = Path(str(files("lrldata.langid").joinpath("compact.ftz"))).read_bytes()
     file = folder / "model.ftz"
 
-    def feed(draw: Random) -> object:
+    def feed(rng: Random) -> object:
         changed = bytearray(original)
-        if draw.random() < 0.8:
-            offset = 4 * draw.randrange(30)
-            changed[offset : offset + 4] = draw.choice([0, -1, 1, 2**31 - 1, draw.randrange(2**31)]).to_bytes(
+        if rng.random() < 0.8:
+            offset = 4 * rng.randrange(30)
+            changed[offset : offset + 4] = rng.choice([0, -1, 1, 2**31 - 1, rng.randrange(2**31)]).to_bytes(
                 4, "little", signed=True
             )
         else:
-            changed = bytearray(damaged(draw, original))
+            changed = bytearray(damaged(rng, original))
         file.write_bytes(changed)
         return read_layout(file)
 
@@ -205,20 +205,20 @@ def answers(folder: Path) -> Feed:
     body = {"choices": [choice], "error": {"message": "x", "code": "y"}, "usage": usage}
     file = folder / "answers.jsonl"
 
-    def feed(draw: Random) -> object:
-        data = json.dumps(mutated(draw, body)).encode()
+    def feed(rng: Random) -> object:
+        data = json.dumps(mutated(rng, body)).encode()
         try:
-            parsed = parse(damaged(draw, data) if draw.random() < 0.3 else data)
+            parsed = parse(damaged(rng, data) if rng.random() < 0.3 else data)
         except ValueError as error:
             raise LrlError(str(error)) from error
-        answer = answer_in(parsed, draw.choice(["chat", "completion"]))
+        answer = answer_in(parsed, rng.choice(["chat", "completion"]))
         error_in(parsed)
         label_in(answer.text, {"positive": ["positive"], "negative": ["negative"]})
         file.unlink(missing_ok=True)
         with open_answers(file) as answer_file:
             answer_file.keep("key", answer)
         assert read_answers(file) == {"key": answer}
-        file.write_bytes(damaged(draw, file.read_bytes()))
+        file.write_bytes(damaged(rng, file.read_bytes()))
         with open_answers(file) as answer_file:
             answer_file.get("key")
         return answer
@@ -240,23 +240,23 @@ def documents(folder: Path) -> Feed:
     pl.DataFrame(rows).write_parquet(folder / "whole.parquet")
     parquet = (folder / "whole.parquet").read_bytes()
 
-    def feed(draw: Random) -> object:
-        lines = "\n".join(json.dumps(mutated(draw, row)) for row in rows).encode()
-        name, data = draw.choice(
+    def feed(rng: Random) -> object:
+        lines = "\n".join(json.dumps(mutated(rng, row)) for row in rows).encode()
+        name, data = rng.choice(
             [
                 ("a.jsonl", lines),
                 ("a.parquet", parquet),
-                ("a.txt", odd_text(draw, 300).encode("utf-8", "surrogatepass")),
+                ("a.txt", odd_text(rng, 300).encode("utf-8", "surrogatepass")),
             ]
         )
-        data = damaged(draw, data) if draw.random() < 0.6 else data
-        if name != "a.parquet" and draw.random() < 0.3:
+        data = damaged(rng, data) if rng.random() < 0.6 else data
+        if name != "a.parquet" and rng.random() < 0.3:
             compressed = gzip.compress(data)
-            name, data = f"{name}.gz", damaged(draw, compressed) if draw.random() < 0.5 else compressed
+            name, data = f"{name}.gz", damaged(rng, compressed) if rng.random() < 0.5 else compressed
         for path in inputs.iterdir():
             path.unlink()
         (inputs / name).write_bytes(data)
-        columns = Columns(draw.choice([None, None, "text", "url"]))
+        columns = Columns(rng.choice([None, None, "text", "url"]))
         return [len(part) for shard in find_shards(inputs, None) for part in read_parts(shard, columns)]
 
     return feed

@@ -119,9 +119,9 @@ def reference(kind: str, method: str, count: int) -> Any:
     return losses(kind, method, "fp32", torch.device("cpu"), seeds=range(count), plain=True)
 
 
-def row(name: str, one: Any, other: Any, precision: str) -> dict[str, Any]:
+def row(name: str, values: Any, expected: Any, precision: str) -> dict[str, Any]:
     """Compare two arrays of losses, print the row, and return it."""
-    difference, tolerance = float(np.abs(np.asarray(one) - np.asarray(other)).max()), CLOSE[precision]
+    difference, tolerance = float(np.abs(np.asarray(values) - np.asarray(expected)).max()), CLOSE[precision]
     equal = bool(np.isfinite(difference) and difference <= tolerance)
     print(f"| {name} | {difference:.1e} | {tolerance:.0e} | {'' if equal else 'NOT EQUAL'} |", flush=True)
     return {"what": name, "difference": difference, "at_most": tolerance, "equal": equal}

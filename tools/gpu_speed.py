@@ -240,7 +240,7 @@ def pseudo_perplexity(make: Callable[[], Any], device: torch.device, *, small: b
     }
 
 
-def lines(count: int, words: int, objective: Objective, apart: bool) -> Batch:
+def lines(count: int, words: int, objective: Objective, separates_segments: bool) -> Batch:
     """Return a batch with LINES lines of LENGTH tokens per adapter, laid out like `line` batching on a GPU."""
     tokenizer = load_tokenizer(find_base("lrl-mini"))
     vocabulary = Vocabulary.of(tokenizer, word_starts(tokenizer))
@@ -254,7 +254,7 @@ def lines(count: int, words: int, objective: Objective, apart: bool) -> Batch:
         return Block(ids, labels, [LENGTH], 0)
 
     groups = [[line() for _ in range(LINES)] for _ in range(count)]
-    return Layout(vocabulary, "line", apart, 256, static=True)(groups)
+    return Layout(vocabulary, "line", separates_segments, 256, static=True)(groups)
 
 
 def layers_weights(model: Any) -> Iterator[torch.Tensor]:
@@ -281,8 +281,8 @@ def median(run: Callable[[], None], device: torch.device, rounds: int = ROUNDS) 
 
 def operations_per_second(device: torch.device, size: int) -> float:
     """Return the floating-point operations per second of one large product in bf16 (fp32 on a CPU)."""
-    one = torch.randn(size, size, device=device, dtype=torch.bfloat16 if device.type == "cuda" else torch.float32)
-    return 2 * size**3 / median(lambda: one @ one, device)
+    matrix = torch.randn(size, size, device=device, dtype=torch.bfloat16 if device.type == "cuda" else torch.float32)
+    return 2 * size**3 / median(lambda: matrix @ matrix, device)
 
 
 def print_row(

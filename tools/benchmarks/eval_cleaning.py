@@ -204,7 +204,7 @@ def measure_kinds(data: Path, language: Language, seed: int, cases: Path | None)
     if shop_lines:
         result["shop document"] = 1 - (urls == "https://shop.example.org").sum() / len(shop_lines)
     pairs = [(f"https://first-{number}.example.org", f"https://again-{number}.example.org") for number in range(5)]
-    result["changed date"] = sum(not {first, again} <= set(urls) for first, again in pairs) / len(pairs)
+    result["changed date"] = sum(not {first, second} <= set(urls) for first, second in pairs) / len(pairs)
     damaged = cleaning_kinds.broken(lines, script, generator)
     return {
         "Noise: share dropped": result,

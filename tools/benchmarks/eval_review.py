@@ -42,8 +42,8 @@ def draw_world(generator: random.Random) -> World:
     """Draw a corpus with good and bad lines."""
     strata: dict[tuple[str, str], tuple[str, ...]] = {}
     good: dict[str, bool] = {}
-    kept = int(LINES * (1 - sum(REASONS)))
-    plan = {("kept", name): (int(kept * share), bounds) for name, (share, bounds) in KEPT.items()}
+    kept_count = int(LINES * (1 - sum(REASONS)))
+    plan = {("kept", name): (int(kept_count * share), bounds) for name, (share, bounds) in KEPT.items()}
     plan |= {(f"reason {reason_share}", ""): (int(LINES * reason_share), GOOD_DROPPED) for reason_share in REASONS}
     for (group, name), (size, bounds) in plan.items():
         share = generator.uniform(*bounds)
@@ -192,10 +192,10 @@ def main() -> None:
     args = parser.parse_args()
     began = time.perf_counter()
     with ProcessPoolExecutor(args.workers) as pool:
-        first = args.seed * 1_000_000
+        first_seed = args.seed * 1_000_000
         outcomes = [
             outcome
-            for group_outcomes in pool.map(cover, range(first, first + args.simulations), chunksize=20)
+            for group_outcomes in pool.map(cover, range(first_seed, first_seed + args.simulations), chunksize=20)
             for outcome in group_outcomes
         ]
         print(f"Coverage of 95 % intervals in {args.simulations:,} simulations with {VERDICTS} verdicts:\n")
@@ -208,7 +208,7 @@ def main() -> None:
         ):
             coverage, raw_coverage = (sum(outcome[index] for outcome in selected) / len(selected) for index in (1, 2))
             print(f"| {title} | {len(selected):,} | {coverage:.1%} | {raw_coverage:.1%} |")
-        compared = list(pool.map(widths, range(first, first + args.comparisons)))
+        compared = list(pool.map(widths, range(first_seed, first_seed + args.comparisons)))
     print(f"\nVerdicts needed for the same width, means over {args.comparisons} simulations:\n")
     print("| group | verdicts, random | width | verdicts, adaptive | ratio |")
     print("| --- | ---: | ---: | ---: | ---: |")

@@ -26,7 +26,7 @@ class Times:
         return Times(tuple(max(duration - start.median, 1e-9) for duration in self.seconds))
 
     def __add__(self, other: "Times") -> "Times":
-        return Times(tuple(mine + added for mine, added in zip(self.seconds, other.seconds, strict=True)))
+        return Times(tuple(left + right for left, right in zip(self.seconds, other.seconds, strict=True)))
 
     def __str__(self) -> str:
         return f"{self.median:.2f} ({self.best:.2f})"
@@ -56,17 +56,17 @@ class Targets:
 
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
 
-    def at_least(self, what: str, value: float, target: float, unit: str) -> None:
+    def at_least(self, label: str, value: float, target: float, unit: str) -> None:
         """Add a figure that should be at least its target."""
-        self.rows.append((what, _shown(value, unit), f">= {target:g}{unit}", _verdict(met=value >= target)))
+        self.rows.append((label, _shown(value, unit), f">= {target:g}{unit}", _verdict(met=value >= target)))
 
-    def at_most(self, what: str, value: float, target: float, unit: str) -> None:
+    def at_most(self, label: str, value: float, target: float, unit: str) -> None:
         """Add a figure that should be at most its target."""
-        self.rows.append((what, _shown(value, unit), f"<= {target:g}{unit}", _verdict(met=value <= target)))
+        self.rows.append((label, _shown(value, unit), f"<= {target:g}{unit}", _verdict(met=value <= target)))
 
-    def note(self, what: str, value: float, unit: str) -> None:
+    def note(self, label: str, value: float, unit: str) -> None:
         """Add a figure without a target."""
-        self.rows.append((what, _shown(value, unit), "", ""))
+        self.rows.append((label, _shown(value, unit), "", ""))
 
     def show(self) -> None:
         """Print the figures as a table."""

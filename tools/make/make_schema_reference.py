@@ -100,10 +100,10 @@ def _options(command: str) -> Iterator[tuple[str, Any]]:
 def _default(model: type[BaseModel], name: str, property_schema: Mapping[str, Any], option: Any) -> str:
     if model.model_fields[name].is_required():
         return "required"
-    shown = option.show_default if option and isinstance(option.show_default, str) else ""
+    described_default = option.show_default if option and isinstance(option.show_default, str) else ""
     default = property_schema.get("default")
-    if default in (None, [], {}) or ";" in shown:  # the command describes a default with conditions
-        return shown
+    if default in (None, [], {}) or ";" in described_default:  # the command describes a default with conditions
+        return described_default
     return code(json.dumps(default).strip('"'))
 
 
