@@ -1,18 +1,18 @@
-# Two commands set everything up: `make demo` and `make test`. Both work offline but for package installs.
+# Two commands set everything up: `make demo` and `make test`. They need the network only to install packages.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# What is imported is compiled then: to compile all that is installed takes longer than to install it.
+# Without compilation, because compiling everything takes longer than installing it; modules are compiled on import.
 INSTALL = -m pip install --quiet --no-compile --constraint constraints.txt
-# ... and kept, also where the environment says not to, as in many containers: to compile torch and transformers again
-# takes each command four seconds.
+# Store compiled modules even if the environment disables this, as in many containers: compiling torch and transformers
+# again would take four seconds per command.
 export PYTHONDONTWRITEBYTECODE =
-# pip says only, after pages of versions, that none is right for another Python.
+# Checks the Python version first, because pip would only print pages of unsuitable versions.
 FITS = $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or \
   sys.exit("lrl needs Python 3.11, 3.12 or 3.13. Name one: make PYTHON=python3.12 ...")'
 DEMO ?= build/demo
 ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loaded.py loss.py modules.py)
-# Tests that `make test` does not run; `make check` sees that they call what is there.
+# Tests that `make test` does not run; `make check` checks their types.
 APART = tests/lrltrain/test_against_others.py $(wildcard tests/real/*.py)
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
 
@@ -23,29 +23,29 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(BIN)/python $(INSTALL) --editable ".[train,push]"
 	touch $@
 
-# The data half alone, without torch.
+# The data half only, without torch.
 .venv-data/.made: pyproject.toml constraints.txt
 	$(FITS) && $(PYTHON) -m venv .venv-data
 	.venv-data/bin/python $(INSTALL) --editable ".[dev,push]"
 	! .venv-data/bin/python -c "import torch" 2> /dev/null
 	touch $@
 
-# The library `adapters`, and the older libraries that it wants.
+# The library `adapters` and the older libraries that it requires.
 .venv-adapters/.made: pyproject.toml constraints-adapters.txt
 	$(FITS) && $(PYTHON) -m venv .venv-adapters
 	.venv-adapters/bin/python -m pip install --quiet --no-compile --constraint constraints-adapters.txt \
 	  --editable ".[adapters,dev,train,push]"
 	touch $@
 
-# What the tests run in. An installation keeps one core busy: `make --jobs 2 environments` makes them side by side.
+# The environments of the tests. Each installation keeps one core busy, so `make --jobs 2 environments` is faster.
 environments: $(VENV)/.base .venv-data/.made .venv-adapters/.made
 
 $(VENV)/.dev: $(VENV)/.base
 	$(BIN)/python $(INSTALL) --editable ".[dev,docs,train,push]"
 	touch $@
 
-# The main job on built-in data: two datasets, and a page on what was dropped from the one of web text; an adapter, pseudo-perplexity before and after, the page of results, and all of it published to
-# a Hub on this machine and loaded from there.
+# The main workflow on built-in data: two datasets and a report on the lines dropped from the web text; an adapter, its
+# pseudo-perplexity before and after, and a page of results. Everything is published to a local Hub and loaded from it.
 demo: $(VENV)/.base
 	$(BIN)/lrldata build --lang ro --source conceptnet --sample --out $(DEMO) --cache $(DEMO)/cache
 	$(BIN)/lrldata build --lang ro --source glotcc --sample --out $(DEMO) --cache $(DEMO)/cache
@@ -56,13 +56,13 @@ demo: $(VENV)/.base
 	$(BIN)/lrltrain report $(DEMO)
 	$(BIN)/python tools/rehearse.py $(DEMO) --lang ro
 
-# The whole suite: tests of the data half where torch is not installed, all others where it is. What they leave behind
-# is searched for tokens: no file, log or journal may hold one.
+# The whole suite: tests of the data half without torch installed, all others with it. The files that tests leave behind
+# are searched for tokens: no file, log or journal may contain one.
 test: test-data $(VENV)/.dev
 	$(BIN)/python -m pytest --ignore tests/lrldata --basetemp build/tests
 	! grep -rlE 'hf_test_[a-z]+' build/tests
 
-# The wheel in an environment of its own, away from the source tree: API, notebooks, commands.
+# The wheel in a separate environment, outside the source tree: API, notebooks, commands.
 test-wheel: constraints.txt
 	rm -rf build/wheel .venv-wheel
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
@@ -70,7 +70,7 @@ test-wheel: constraints.txt
 	.venv-wheel/bin/python $(INSTALL) "$$(echo build/wheel/*.whl)[train,push]"
 	cd build/wheel && ../../.venv-wheel/bin/python -P ../../tools/check_wheel.py ../../examples/*.ipynb
 
-# The tests once more, with the lines and branches that they reach.
+# The tests with line and branch coverage.
 coverage: $(VENV)/.dev
 	mkdir -p build
 	$(BIN)/python -m pytest --basetemp build/tests --cov --cov-report term
@@ -79,14 +79,15 @@ coverage: $(VENV)/.dev
 test-upstream: $(VENV)/.dev
 	$(BIN)/python tools/upstream_tests.py
 
-# The data half alone, and publishing, without torch; interrupted publications, and the local Hub, are in `make test` alone.
+# The data half and publishing, without torch. Only `make test` tests interrupted publications and the local Hub.
 test-data: .venv-data/.made
 	mkdir -p build
 	.venv-data/bin/python -m pytest --ignore tests/local_hub --ignore tests/hub_cards/test_interrupted.py \
 	  --basetemp build/tests-data
 	! grep -rlE 'hf_test_[a-z]+' build/tests-data
 
-# Against `adapters` and on older libraries: modules, files, publishing; kills and faults are those of `make test`.
+# Compares modules and files with `adapters`, and tests publishing, on older libraries. Kills and faults are only tested
+# in `make test`.
 test-adapters: .venv-adapters/.made
 	mkdir -p build
 	.venv-adapters/bin/python -m pytest -m 'not real and not slow' \
@@ -96,11 +97,11 @@ $(VENV)/.oracles: $(VENV)/.dev
 	$(BIN)/python $(INSTALL) --editable ".[dev,oracles,push,train]"
 	touch $@
 
-# Against minicons, PEFT and lm-evaluation-harness.
+# Compares results with minicons, PEFT and lm-evaluation-harness.
 test-oracles: $(VENV)/.oracles
 	$(BIN)/python -m pytest -n 0 tests/lrltrain/test_against_others.py
 
-# On real models, made of packages by name (build/real keeps them, 2 GB), and against the programs that run them: small.
+# Tests on small real models from PyPI packages (kept in build/real, 2 GB), compared with other programs that run them.
 test-real: $(VENV)/.oracles
 	mkdir -p build
 	$(BIN)/python -m pytest -n 0 -m real --basetemp build/tests-real tests/real
@@ -119,20 +120,20 @@ check: $(VENV)/.dev
 	$(BIN)/python tools/make/make_schema_reference.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# The documentation, in site/. `make serve-docs` shows it while you write.
+# The documentation, written to site/. `make serve-docs` shows a live preview.
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 serve-docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
-# 34 million lines, as ConceptNet has, with `make bench BENCH=--full`; TEXT is any text, a sentence a line.
+# `make bench BENCH=--full` uses 34 million lines, the size of ConceptNet. TEXT is any text with one sentence per line.
 bench: $(VENV)/.dev
 	$(BIN)/python tools/benchmarks/bench_conceptnet.py $(BENCH)
 	test -z "$(TEXT)" || $(BIN)/python tools/benchmarks/bench_fit.py $(TEXT)
 	test -z "$(TEXT)" || $(BIN)/python tools/benchmarks/bench_pppl.py $(TEXT)
 
-# Web text, against datatrove and datasketch.
+# Web text, compared with datatrove and datasketch.
 bench-glotcc: .venv-data/.made
 	.venv-data/bin/python $(INSTALL) --editable ".[dev,push,bench]"
 	.venv-data/bin/python tools/benchmarks/bench_glotcc.py $(BENCH)
