@@ -17,9 +17,10 @@ from lid_data import TRAIN, read
 import lrldata.web
 from lrldata.manifest import write_text
 
-HEAD = """# The number of letters and marks that correspond to one letter of Latin script, by tools/make/web_lengths.py.
-# Lengths in rules.toml count letters of Latin script and are multiplied by these factors. Syllabic scripts that are not
-# in FLORES-200 have the factor of the most similar script; all other missing scripts are treated like Latin.
+HEAD = """\
+# Letters and marks of a script that say as much as one letter of Latin script, measured by tools/make/web_lengths.py.
+# Lengths in rules.toml that count letters are for Latin script, and are multiplied by these numbers. Syllabic scripts
+# that FLORES-200 lacks have the number of the nearest script; scripts that are not listed are treated like Latin.
 """
 # Yi letters are whole syllables, like Korean ones; Canadian Aboriginal, Cherokee and Vai letters resemble Ethiopic
 # ones.

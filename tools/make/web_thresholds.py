@@ -21,12 +21,13 @@ from lrldata.web.document_filters import judge
 from lrldata.web.repair import is_spaced, main_script, repair
 
 LINES, RARE, MOST_DOCUMENTS = 8, 0.001, 4_000
-HEAD = """# Limits of the document rules that depend on the language, computed from running text by
+HEAD = """\
+# Thresholds of the document rules that differ between languages, as measured in running text by
 # tools/make/web_thresholds.py.
 
 [default]
-word_length = [1.5, 20.0]      # lowest and highest mean number of characters per word in a document
-most_repeated_shingles = 0.35  # highest share of repeated runs of five words (or characters) in a document
+word_length = [1.5, 20.0]      # characters per word: lowest and highest mean of a document
+most_repeated_shingles = 0.35  # share of a document's runs of five words (or characters) that repeat earlier ones
 """
 
 
