@@ -57,7 +57,7 @@ def main() -> None:
     model, attached = make_model(args, device)
     plain, ours = [batch["plain"] for batch in batches], [batch["lrl"] for batch in batches]
     results = {"plain": run(plain_step(model, attached, device), plain, device)}
-    bf16_is_faster = device.type == "cuda" or against_single(torch.bfloat16) < 1
+    bf16_is_faster = device.type == "cuda" or half_precision_slowdown(torch.bfloat16) < 1
     for method in ("lrl", "bf16") if bf16_is_faster else ("lrl",):
         if method == "bf16":
             hold_in_bf16(model)
@@ -122,7 +122,7 @@ def make_batches(lines: list[str], tokenizer: Any, vocabulary: Vocabulary, args:
     return batches
 
 
-def make_model(args: Any, device: torch.device) -> tuple[Any, Attached]:
+def make_model(args: Any, device: torch.device) -> tuple[Any, AttachedMethod]:
     """Return a model of XLM-R base's architecture with random weights, and its adapter."""
     torch.manual_seed(0)
     config = XLMRobertaConfig(
@@ -138,7 +138,7 @@ def make_model(args: Any, device: torch.device) -> tuple[Any, Attached]:
     return model.to(device), attached
 
 
-def plain_step(model: Any, attached: Attached, device: torch.device) -> Callable[..., float]:
+def plain_step(model: Any, attached: AttachedMethod, device: torch.device) -> Callable[..., float]:
     """Return a plain training step with learning rate 0, so that losses can be compared."""
     parameters = [parameter for _, parameter in attached.parameters]
     optimizer = torch.optim.AdamW(parameters, lr=0.0)
@@ -161,7 +161,7 @@ def hold_in_bf16(model: Any) -> None:
             parameter.data = parameter.data.bfloat16()
 
 
-def our_steps(model: Any, attached: Attached, vocabulary: Vocabulary) -> Step:
+def our_steps(model: Any, attached: AttachedMethod, vocabulary: Vocabulary) -> Step:
     """Return the Step of this package, also with learning rate 0."""
     attention = probe_packing(model, "mlm", vocabulary.starts.size)
     weights = Weights(attached.parameters, 1, stacked=True)

@@ -95,7 +95,7 @@ def encoder_table(gpt: dict[str, Run], others: Iterable[Run]) -> str:
     rows = []
     for (base, method, _, language), runs in groups.items():
         ours, theirs = counts(runs), counts([gpt[language]])
-        p = statistics.randomisation(ours, theirs, statistics.times_for(len(groups)), 0)
+        p = statistics.randomization(ours, theirs, statistics.exchanges_for(len(groups)), 0)
         resampled = statistics.with_seeds(statistics.bootstrap(ours, 1_000, 0), statistics.by_seed(ours), 0)
         resampled_differences = resampled - statistics.bootstrap(theirs, 1_000, 0)
         widening = statistics.widening(resampled_differences, statistics.by_seed(ours))

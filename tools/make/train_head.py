@@ -83,7 +83,7 @@ def train_head(encoder: Path, data: Path, work: Path, training: HeadTraining) ->
     schedule = Schedule(training.steps, evaluate_every, size, size, 1, Rates(training.learning_rate, 0.05, 0.0))
     layout = Layout(vocabulary, "packed", attention.separates_segments, training.max_length)
     with Progress().steps("Training the head", training.steps) as (advance, print_line):
-        (outcome,) = Loop([member], step, layout, schedule, None, Told(advance, print_line)).run()
+        (outcome,) = Loop([member], step, layout, schedule, None, ProgressCallbacks(advance, print_line)).run()
     step.weights.put(0, outcome.best)
     step.release()
     losses = [(entry["step"], entry["eval_loss"]) for entry in outcome.progressed.log if "eval_loss" in entry]
