@@ -46,7 +46,8 @@ def read_fields(edges: pl.DataFrame) -> pl.DataFrame:
         edges.with_columns(
             weight=pl.col("tail")
             .cast(pl.String)
-            .replace_strict(tails, list(map(parse_tail, tails)), return_dtype=pl.Float64),
+            # Without a default, Polars ignores return_dtype if there are no rows.
+            .replace_strict(tails, list(map(parse_tail, tails)), default=None, return_dtype=pl.Float64),
             source_dataset=pl.col("head")
             .cast(pl.String)
             .replace_strict(heads, [dataset for dataset, _ in origins], return_dtype=pl.String),

@@ -68,6 +68,12 @@ def test_each_reason_for_dropping_an_edge(dropped: str, rows_of: Rows) -> None:
     assert ledger.came_in.rows == 2
 
 
+def test_a_language_that_has_only_links_keeps_nothing(rows_of: Rows) -> None:
+    kept, ledger = rows_of([line("ExternalURL", "am:a", "http://am.example.org/a")], lang="am")
+    assert kept.is_empty()
+    assert {reason: tally.rows for reason, tally in ledger.dropped.items()} == {"external_url": 1}
+
+
 def test_foreign_terms_are_not_held_to_the_script_of_the_language(rows_of: Rows) -> None:
     kept, _ = rows_of([line("Synonym", "ro:limbă", "ru:язык"), line("RelatedTo", "ro:112", "ro:urgență")])
     assert sorted(kept["start"]) == ["112", "limbă"]

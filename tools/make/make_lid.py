@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path, help="path of the model, .ftz; its JSON file is written next to it")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--crops", type=int, default=6, help="crops per line")
+    parser.add_argument("--crops", type=int, default=9, help="crops per line")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rate", type=float, default=0.8, help="learning rate")
     parser.add_argument("--dimension", type=int, default=32)
