@@ -135,7 +135,7 @@ def test_a_version_that_was_asked_for_overrides_and_may_not_be_taken() -> None:
     before = published(repository())
     assert make_plan(repository(data="e"), before, "3.1.4").version == "3.1.4"
     assert make_plan(repository(), before, "1.0.0").action == "unchanged"
-    with pytest.raises(UsageError, match=r"v1\.0\.0 is published"):
+    with pytest.raises(UsageError, match=r"v1\.0\.0 is already published with different content"):
         make_plan(repository(data="e"), before, "1.0.0")
 
 

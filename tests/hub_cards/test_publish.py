@@ -183,7 +183,7 @@ def test_a_source_that_is_not_here_stays_on_the_hub_and_in_the_card(
     assert got["conceptnet v1.1.0"]["train"][0] == 270
     card = git(store(hub.root, "datasets", "my-org/lrl-ro"), "show", "main:README.md")
     assert "346 facts" in card
-    assert "4 lines of web text" in card
+    assert "4 cleaned lines of web text" in card
     metadata = DatasetCard(card).data.to_dict()
     assert metadata["license"] == ["cc0-1.0", "other"]
     assert [entry["config_name"] for entry in metadata["configs"]] == ["conceptnet", "glotcc"]
@@ -327,7 +327,7 @@ def test_a_source_without_a_licence_is_refused_unless_one_is_given(
     write(workspace, "oscar", ["unu", "doi", "trei"])
     done = push(out=workspace)
     assert done.returncode == 2
-    assert "licence of its text is not known" in done.stderr
+    assert "licence of its text is unknown" in done.stderr
     assert written() == 0
     assert push("--license", "cc-by-sa", out=workspace).returncode == 2
     assert push("--license", "other", out=workspace).returncode == 2

@@ -168,7 +168,7 @@ def test_a_faulty_template_file_fails_the_check(lrldata: Run, tmp_path: Path) ->
     )
     done = lrldata("templates", "check", file)
     assert done.returncode == 1
-    assert "mine: IsA: '{start} este.' needs {start} and {end}" in done.stderr
+    assert "mine: IsA: '{start} este.' must have {start} and {end} exactly once each" in done.stderr
 
 
 def test_help_names_every_command_and_version_is_told(lrldata: Run) -> None:

@@ -197,8 +197,8 @@ def test_problems_are_found() -> None:
     )  # fmt: skip
     found = "\n".join(problems(bad))
     assert "is, a is not in Cyrl" in found
-    assert "'{start} има.' needs {start} and {end}" in found
-    assert "Nonsense: no relation" in found
+    assert "'{start} има.' must have {start} and {end} exactly once each" in found
+    assert "Nonsense: not a relation" in found
     assert "is not in NFC" in found
 
 
