@@ -182,7 +182,7 @@ def losses(
             step.release()
             take_out(model)
             return [
-                [entry["eval_loss"] for entry in outcome.progressed.log if "eval_loss" in entry] for outcome in outcomes
+                [entry["eval_loss"] for entry in outcome.state.log if "eval_loss" in entry] for outcome in outcomes
             ]
 
         if stop:

@@ -67,7 +67,7 @@ class Plan:
     conflicts: tuple[str, ...]
     record: Mapping[str, Any]
     files: tuple[File, ...] = ()
-    told: tuple[str, ...] = ()  # lines about the changes in this version
+    change_notes: tuple[str, ...] = ()  # lines about the changes in this version
 
     @property
     def removed(self) -> list[str]:
@@ -85,7 +85,7 @@ class Plan:
             "previous_version": self.previous,
             "files": [asdict(change) for change in self.changes],
             "card": self.card,
-            "changes": list(self.told),
+            "changes": list(self.change_notes),
             "conflicts": list(self.conflicts),
         }
 

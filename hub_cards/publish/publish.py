@@ -144,7 +144,7 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
         if plan.action == "update":
             done.append("updated")
             commit = hub.commit(
-                plan, commit, message=f"{repository.what} v{plan.version}", description="\n".join(plan.told)
+                plan, commit, message=f"{repository.what} v{plan.version}", description="\n".join(plan.change_notes)
             )
         if plan.action != "unchanged":
             done.append("tagged")

@@ -142,12 +142,12 @@ def text_columns(columns: Mapping[str, int]) -> str:
     return "text: " + ", ".join(f"from the column {name} in {count:,} documents" for name, count in columns.items())
 
 
-def explained(told: Sequence["ExplainedLine"]) -> Iterator[Table]:
+def explained(lines: Sequence["ExplainedLine"]) -> Iterator[Table]:
     """Show what would happen to each line of a text, in several tables, as Rich measures each before drawing it."""
-    for start in range(0, len(told), LINES_SHOWN):
+    for start in range(0, len(lines), LINES_SHOWN):
         output = table("" if start else "Lines", "", "line", "identified as", "why")
         output.show_header = not start
-        for line in told[start : start + LINES_SHOWN]:
+        for line in lines[start : start + LINES_SHOWN]:
             identified = f"{line.language} {line.probability:.2f}" if line.language else ""
             output.add_row(
                 "-" if line.reason else "+", line.text, identified, f"{line.reason or ''} {line.why}".strip()

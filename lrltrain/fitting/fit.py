@@ -145,7 +145,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
                 loop = Loop(members, step, layout, _schedule(first.config), process_group, reports)
                 outcomes = loop.run()
         step.release()
-        finished = [number for number, outcome in enumerate(outcomes) if not outcome.progressed.failed]
+        finished = [number for number, outcome in enumerate(outcomes) if not outcome.state.failed]
         if first_process():
             machine = {"device": device_name(), "processes": processes()}
             with translate_errors(run_folder(first.folder.resolve()), first.config.batch_size), step.eager():
@@ -164,9 +164,9 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
         if not first_process():
             adapters = [_as_written(plans[number]) for number in finished]
     failed = [
-        f"{name}: {outcome.progressed.failed}"
+        f"{name}: {outcome.state.failed}"
         for name, outcome in zip(names, outcomes, strict=True)
-        if outcome.progressed.failed
+        if outcome.state.failed
     ]
     if failed:
         raise TrainingError(

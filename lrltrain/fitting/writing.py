@@ -57,16 +57,16 @@ class Writer:
         self, number: int, plan: Plan, corpus: Sequence[Corpus], outcome: Outcome, machine: Mapping[str, Any]
     ) -> Adapter:
         """Write the folder of one adapter."""
-        home, progressed = plan.folder.resolve(), outcome.progressed
+        home, state = plan.folder.resolve(), outcome.state
         train, validation = corpus
         self.weights.put(number, outcome.best)
         self._take(number)
         steps, blocks_per_step = plan.config.steps, plan.config.batch_size * plan.config.accumulate * processes()
         trained = {
             "steps": steps,
-            "best_step": progressed.best_step,
-            "validation_loss_before": next(entry["eval_loss"] for entry in progressed.log if "eval_loss" in entry),
-            "validation_loss": progressed.best_loss,
+            "best_step": state.best_step,
+            "validation_loss_before": next(entry["eval_loss"] for entry in state.log if "eval_loss" in entry),
+            "validation_loss": state.best_loss,
             "tokens": round(train.counts.tokens * steps * blocks_per_step / len(train)),
             "corpus": {"train": asdict(train.counts), "validation": asdict(validation.counts)},
             "parameters": self.trained,
@@ -89,7 +89,7 @@ class Writer:
             lambda folder: self._save(folder, plan),
             self.names[number],
             manifest,
-            progressed.log,
+            state.log,
             machine,
             reference,
         )

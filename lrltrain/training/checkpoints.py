@@ -31,13 +31,13 @@ class TrainingState:
     seconds: float = 0.0  # of training, including earlier processes of a resumed run
 
 
-def save_checkpoint(run: Path, progressed: TrainingState, tensors: dict[str, Tensor]) -> None:
+def save_checkpoint(run: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
     """Write and then seal the checkpoint of a step. Only the KEPT latest checkpoints are kept."""
-    folder = run / f"checkpoint-{progressed.step}"
+    folder = run / f"checkpoint-{state.step}"
     remove_tree(folder)
     folder.mkdir(parents=True)
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, folder / TENSORS)
-    write_json(folder / STATE, asdict(progressed))
+    write_json(folder / STATE, asdict(state))
     seal_checkpoint(folder)
     for step in steps_of(run)[:-KEPT]:
         remove_tree(run / f"checkpoint-{step}")

@@ -61,7 +61,7 @@ class ProgressCallbacks:
 class Outcome:
     """The result for one adapter: its training state, and its best weights in the form that `Weights.put` takes."""
 
-    progressed: TrainingState
+    state: TrainingState
     best: list[Tensor]
 
 
@@ -75,12 +75,12 @@ class Loop:
         layout: Layout,
         schedule: Schedule,
         processes: Processes | None = None,
-        told: ProgressCallbacks | None = None,
+        callbacks: ProgressCallbacks | None = None,
     ) -> None:
         self.members, self.step, self.layout, self.schedule = list(members), step, layout, schedule
-        self.processes, self.told = processes or Processes(), told or ProgressCallbacks()
+        self.processes, self.callbacks = processes or Processes(), callbacks or ProgressCallbacks()
         self.weights: Weights = step.weights
-        self.known = [TrainingState() for _ in members]
+        self.states = [TrainingState() for _ in members]
         self.best = [[value.clone() for value in self.weights.values(number)] for number in range(len(self.members))]
         self.tokens = 0
         self.before = 0.0  # seconds of training before this run was resumed
@@ -108,16 +108,16 @@ class Loop:
             if number % logged == 0 or number % self.schedule.every == 0 or number == self.schedule.steps:
                 self._log(number, total / since, norms)
                 total, since = torch.zeros_like(total), 0
-            self.told.advance(number, f"{self._speed():,.0f} tokens/s")
+            self.callbacks.advance(number, f"{self._speed():,.0f} tokens/s")
             if number % self.schedule.every == 0 or number == self.schedule.steps:
                 self._evaluate(number)
                 self._save()
                 self._seed(number)
                 self.step.model.train()  # not in each step: for hundreds of modules, it takes a tenth of a GPU's time
-        for state in self.known:
+        for state in self.states:
             if not math.isfinite(state.best_loss):
                 self._fail(state, "the validation loss was never finite.")
-        return [Outcome(state, best) for state, best in zip(self.known, self.best, strict=True)]
+        return [Outcome(state, best) for state, best in zip(self.states, self.best, strict=True)]
 
     def _take(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
         """Take one step on one or several batches. Returns the loss and gradient norm of each adapter, (K,) each."""
@@ -155,7 +155,7 @@ class Loop:
     def _check(self, failed_at: Tensor, losses: Tensor) -> None:
         """Stop each adapter whose loss has not been finite since `failed_at`. Raises TrainingError if none is left."""
         for place, (number, loss) in enumerate(zip(failed_at.tolist(), losses.tolist(), strict=True)):
-            state = self.known[place]
+            state = self.states[place]
             if not number or state.failed:
                 continue
             train = self.members[place].train
@@ -166,7 +166,7 @@ class Loop:
 
     def _fail(self, state: TrainingState, reason: str) -> None:
         state.failed = state.failed or reason
-        if all(other.failed for other in self.known):
+        if all(other.failed for other in self.states):
             kept_note = f"The checkpoint of step {state.step} is kept. " if state.step else ""
             raise TrainingError(
                 state.failed,
@@ -180,7 +180,7 @@ class Loop:
             self._enter(place, entry | {"learning_rate": rate, "grad_norm": norm})
 
     def _enter(self, place: int, entry: dict[str, Any]) -> None:
-        state = self.known[place]
+        state = self.states[place]
         if state.failed:
             return
         state.log.append(entry)
@@ -196,7 +196,7 @@ class Loop:
         """Measure the validation loss of each adapter, and keep its weights if they are the best so far."""
         losses = self.validation_losses()
         for place, loss in enumerate(losses):
-            state = self.known[place]
+            state = self.states[place]
             state.step = number
             self._enter(place, {"step": number, "epoch": self._epoch(place, number), "eval_loss": loss})
             if number and loss < state.best_loss and not state.failed:
@@ -207,12 +207,12 @@ class Loop:
         )
         line = f"step {number:,} of {self.schedule.steps:,}: {summary}"
         if number == self._first:
-            self.told.say(line)
+            self.callbacks.say(line)
             return
         seconds_left = (time.perf_counter() - self._began) / (number - self._first) * (self.schedule.steps - number)
-        training_losses = [entry["loss"] for state in self.known for entry in state.log[-2:] if "loss" in entry]
+        training_losses = [entry["loss"] for state in self.states for entry in state.log[-2:] if "loss" in entry]
         mean = sum(training_losses) / len(training_losses) if training_losses else math.nan
-        self.told.say(f"{line}, training {mean:.3f}, {self._speed():,.0f} tokens/s, {seconds_left / 60:.1f} min left")
+        self.callbacks.say(f"{line}, training {mean:.3f}, {self._speed():,.0f} tokens/s, {seconds_left / 60:.1f} min left")
 
     def validation_losses(self) -> list[float]:
         """Return the mean loss, in nats per label, of each adapter on its validation split."""
@@ -245,7 +245,7 @@ class Loop:
         torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1))
 
     def _save(self) -> None:
-        for place, (member, state) in enumerate(zip(self.members, self.known, strict=True)):
+        for place, (member, state) in enumerate(zip(self.members, self.states, strict=True)):
             if self.processes.rank or state.failed:
                 continue
             state.seconds = self.before + time.perf_counter() - self._began
@@ -262,7 +262,7 @@ class Loop:
         if not done:
             return 0
         for place, member in enumerate(self.members):
-            self.known[place], tensors = load_checkpoint(member.run, done)
+            self.states[place], tensors = load_checkpoint(member.run, done)
             with torch.no_grad():
                 for name, value in self.weights.tensors(place).items():
                     if name in tensors:  # checkpoints of versions before 0.3 have no "fitted"
@@ -271,7 +271,7 @@ class Loop:
                 tensors[f"best.{number}"].to(value.device) for number, value in enumerate(self.best[place])
             ]
         self.weights.set_step(done)
-        self.before = max(state.seconds for state in self.known)
+        self.before = max(state.seconds for state in self.states)
         return done
 
     def _speed(self) -> float:

@@ -103,7 +103,7 @@ import train_head, lrltrain.training.loop as loop
 save = loop.Loop._save
 def save_and_die(self):
     save(self)
-    if self.known[0].step == 3:
+    if self.states[0].step == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 loop.Loop._save = save_and_die
 train_head.train_head(*map(Path, sys.argv[1:4]), train_head.HeadTraining(**{settings}))

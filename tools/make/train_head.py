@@ -86,8 +86,8 @@ def train_head(encoder: Path, data: Path, work: Path, training: HeadTraining) ->
         (outcome,) = Loop([member], step, layout, schedule, None, ProgressCallbacks(advance, print_line)).run()
     step.weights.put(0, outcome.best)
     step.release()
-    losses = [(entry["step"], entry["eval_loss"]) for entry in outcome.progressed.log if "eval_loss" in entry]
-    best = {"best_step": outcome.progressed.best_step, "best_loss": outcome.progressed.best_loss}
+    losses = [(entry["step"], entry["eval_loss"]) for entry in outcome.state.log if "eval_loss" in entry]
+    best = {"best_step": outcome.state.best_step, "best_loss": outcome.state.best_loss}
     tokens = {"tokens": corpora[0].counts.tokens, "validation_losses": losses}
     return model, {**recipe, "trained": {**best, **tokens, "parameters": sum(value.numel() for _, value in head)}}
 
