@@ -34,17 +34,17 @@ _VALUES: dict[str, list[str | None]] = {}  # temporary variables: the previous v
 
 
 @contextmanager
-def environment_variables(wanted: dict[str, str]) -> Iterator[None]:
+def environment_variables(values: dict[str, str]) -> Iterator[None]:
     """Set environment variables for processes that are started meanwhile; they read them at startup."""
     with _PROCESS_LOCK:
-        for name, value in wanted.items():
+        for name, value in values.items():
             _VALUES.setdefault(name, [os.environ.get(name)]).append(value)
             os.environ[name] = value
     try:
         yield
     finally:
         with _PROCESS_LOCK:
-            for name, value in wanted.items():
+            for name, value in values.items():
                 _unset(name, value)
 
 

@@ -200,11 +200,11 @@ def language_name(code: str) -> str:
         return code
 
 
-def as_typed(given: "str | Language | Iterable[str | Language]") -> str:
+def as_typed(value: "str | Language | Iterable[str | Language]") -> str:
     """Return one or more languages as a user would type them: separated by commas. Raises LanguageError."""
-    if isinstance(given, str):
-        return given
-    members = [given] if isinstance(given, Language) or not isinstance(given, Iterable) else list(given)
+    if isinstance(value, str):
+        return value
+    members = [value] if isinstance(value, Language) or not isinstance(value, Iterable) else list(value)
     return ",".join(member if isinstance(member, str) else find(member).code for member in members)
 
 

@@ -193,14 +193,14 @@ class Screen(Console):
             yield segment if segment.control else Segment(clean(segment.text), segment.style)
 
 
-def show(drawn: RenderableType, *, stderr: bool = False) -> None:
+def show(renderable: RenderableType, *, stderr: bool = False) -> None:
     """Print a table, or anything else that Rich renders."""
     screen = Screen(stderr=stderr)
-    needed = max((_least_width(renderable) for renderable in getattr(drawn, "renderables", [drawn])), default=0)
-    if isinstance(drawn, str) or needed <= screen.width:
-        screen.print(drawn, soft_wrap=isinstance(drawn, str))
+    needed = max((_least_width(part) for part in getattr(renderable, "renderables", [renderable])), default=0)
+    if isinstance(renderable, str) or needed <= screen.width:
+        screen.print(renderable, soft_wrap=isinstance(renderable, str))
     else:
-        screen.print(drawn, width=needed, crop=False)  # the terminal wraps it, as it does other long lines
+        screen.print(renderable, width=needed, crop=False)  # the terminal wraps it, as it does other long lines
 
 
 def _least_width(renderable: RenderableType) -> int:

@@ -18,14 +18,14 @@ Settings = TypeVar("Settings", bound=BaseModel)
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # one slash is left in a Path of an address
 
 
-def as_local_path(given: Any) -> Any:
+def as_local_path(value: Any) -> Any:
     """Resolve a local path: ~ is the user's folder, file:// is removed. Raises ValueError for any other address."""
-    if not isinstance(given, str | Path):
-        return given  # pydantic reports its type
-    address = _ADDRESS.match(str(given))
+    if not isinstance(value, str | Path):
+        return value  # pydantic reports its type
+    address = _ADDRESS.match(str(value))
     if address and address[1] != "file":
-        raise ValueError(f"{given} is an address; give a local path")
-    return Path(unquote("/" + str(given)[address.end() :]) if address else given).expanduser()
+        raise ValueError(f"{value} is an address; give a local path")
+    return Path(unquote("/" + str(value)[address.end() :]) if address else value).expanduser()
 
 
 class HasPath(Protocol):
@@ -39,47 +39,47 @@ class HasPath(Protocol):
 AnyPath = str | Path | HasPath  # what functions accept as a path
 
 
-def unwrap_path(given: Any) -> Any:
+def unwrap_path(value: Any) -> Any:
     """Return the path of an object that has a folder; anything else unchanged."""
-    path = getattr(given, "path", None)
-    return path if isinstance(path, Path) else given
+    path = getattr(value, "path", None)
+    return path if isinstance(path, Path) else value
 
 
-def as_path(given: object, name: str = "") -> Path:
+def as_path(value: object, name: str = "") -> Path:
     """Return an argument of a function, called `name`, as a local path, like `on_this_machine`.
 
     Raises UsageError.
     """
-    given, prefix = unwrap_path(given), f"{name}: " if name else ""
-    if not isinstance(given, str | PathLike):
-        raise UsageError(f"{prefix}{given!r:.60} is not a path.", "Name a file or folder.")
+    value, prefix = unwrap_path(value), f"{name}: " if name else ""
+    if not isinstance(value, str | PathLike):
+        raise UsageError(f"{prefix}{value!r:.60} is not a path.", "Name a file or folder.")
     try:
-        return Path(as_local_path(str(Path(given)) if isinstance(given, PathLike) else given))
+        return Path(as_local_path(str(Path(value)) if isinstance(value, PathLike) else value))
     except (ValueError, RuntimeError) as error:  # an address, or ~ of an unknown user
-        raise UsageError(f"{prefix}{given}: {str(error).rstrip('.')}.") from error
+        raise UsageError(f"{prefix}{value}: {str(error).rstrip('.')}.") from error
 
 
-def path_or_id(given: Any) -> Any:
+def path_or_id(value: Any) -> Any:
     """Return a path as text, without ~ and file://; ids on the Hub and values of other types are returned unchanged.
 
     Raises ValueError for a Path that does not exist, because it cannot be an id.
     """
-    if str(given).startswith("file:/"):
-        return str(as_local_path(given))
-    if isinstance(given, Path) and not given.expanduser().exists():
-        raise ValueError(f"{given}: no such file or folder")
-    return str(Path(given).expanduser()) if isinstance(given, Path) or str(given).startswith("~/") else given
+    if str(value).startswith("file:/"):
+        return str(as_local_path(value))
+    if isinstance(value, Path) and not value.expanduser().exists():
+        raise ValueError(f"{value}: no such file or folder")
+    return str(Path(value).expanduser()) if isinstance(value, Path) or str(value).startswith("~/") else value
 
 
-def several(given: Any) -> Any:
+def several(value: Any) -> Any:
     """Return a single path as a list, because a settings file may give one path instead of a list."""
-    return [given] if isinstance(given, str | Path) else given
+    return [value] if isinstance(value, str | Path) else value
 
 
-def joined(given: Any) -> Any:
+def joined(value: Any) -> Any:
     """Return a list of texts as one text with commas, the form that options have."""
-    is_text_list = isinstance(given, list) and all(isinstance(item, str) for item in given)
-    return ",".join(given) if is_text_list else given
+    is_text_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return ",".join(value) if is_text_list else value
 
 
 Listed = Annotated[str, BeforeValidator(joined)]

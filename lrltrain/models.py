@@ -223,10 +223,10 @@ def longest_input(model: Any) -> float:
     return positions if padding is None else positions - padding - 1
 
 
-def check_length(wanted: int | None, model: Any, name: str) -> None:
+def check_length(length: int | None, model: Any, name: str) -> None:
     """Raise UsageError if `--max-length` exceeds what a model reads."""
-    if wanted and wanted > longest_input(model):
-        raise UsageError(f"--max-length {wanted}: {name} reads {longest_input(model)} tokens at most.")
+    if length and length > longest_input(model):
+        raise UsageError(f"--max-length {length}: {name} reads {longest_input(model)} tokens at most.")
 
 
 def word_starts(tokenizer: Any) -> torch.Tensor:

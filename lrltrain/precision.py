@@ -15,10 +15,10 @@ HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _SLOW = 2.0  # times the duration in single precision
 
 
-def precision_of(wanted: str) -> str:
-    """Return the precision to compute in: `wanted`, or with `auto` bf16 on a GPU that supports it, else fp32."""
-    if wanted != "auto":
-        return wanted
+def precision_of(requested: str) -> str:
+    """Return the precision to compute in: `requested`, or with `auto` bf16 on a GPU that supports it, else fp32."""
+    if requested != "auto":
+        return requested
     supports_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bf16" if supports_bf16 else "fp32"
 
@@ -42,14 +42,16 @@ def tf32(*, on: bool) -> Iterator[None]:
 
 
 @cache
-def note_if_slow(wanted: str) -> None:
+def note_if_slow(requested: str) -> None:
     """Print a note, once per process, if half precision is requested on a processor that is slower in it."""
-    half = HALF.get(precision_of(wanted))
+    half = HALF.get(precision_of(requested))
     if half is None or torch.cuda.is_available():
         return
     slowdown = half_precision_slowdown(half)
     if slowdown >= _SLOW:
-        note(f"note: this processor multiplies {wanted} {slowdown:.0f} times slower than fp32. Use --precision fp32.")
+        note(
+            f"note: this processor multiplies {requested} {slowdown:.0f} times slower than fp32. Use --precision fp32."
+        )
 
 
 def half_precision_slowdown(half: torch.dtype) -> float:

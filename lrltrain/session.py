@@ -61,7 +61,7 @@ def clear_error_frames(error: BaseException, handled: BaseException | None) -> N
 
 
 @contextmanager
-def matmul_precision(wanted: str) -> Iterator[None]:
+def matmul_precision(value: str) -> Iterator[None]:
     """Set the precision of single-precision products by `torch.set_float32_matmul_precision`, then restore it.
 
     Torch has two interfaces for this setting, and one raises an error on reading what the other has set.
@@ -73,5 +73,5 @@ def matmul_precision(wanted: str) -> Iterator[None]:
                 cleanup.callback(setattr, products, "fp32_precision", products.fp32_precision)
         with suppress(RuntimeError):
             cleanup.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-        torch.set_float32_matmul_precision(wanted)
+        torch.set_float32_matmul_precision(value)
         yield

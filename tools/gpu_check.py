@@ -181,9 +181,7 @@ def losses(
             outcomes = Loop(members, step, layout, schedule).run()
             step.release()
             take_out(model)
-            return [
-                [entry["eval_loss"] for entry in outcome.state.log if "eval_loss" in entry] for outcome in outcomes
-            ]
+            return [[entry["eval_loss"] for entry in outcome.state.log if "eval_loss" in entry] for outcome in outcomes]
 
         if stop:
             original, Loop._save = Loop._save, stopping(Loop._save)  # noqa: SLF001

@@ -22,11 +22,11 @@ _PROPERTIES = {
 }
 
 
-def narrowed(full: Mapping[str, Any], kind: str, wanted: Sequence[str]) -> dict[str, Any]:
+def narrowed(full: Mapping[str, Any], kind: str, fields: Sequence[str]) -> dict[str, Any]:
     """Return the requested properties, or all of them. Raises 400 for a property that this kind does not have."""
-    if unknown := set(wanted).difference(_PROPERTIES[kind]):
+    if unknown := set(fields).difference(_PROPERTIES[kind]):
         raise refused(400, f'"expand" must be one of [{", ".join(_PROPERTIES[kind])}]', unknown=sorted(unknown))
-    return {key: full[key] for key in [*_BARE, *wanted] if key in full} if wanted else dict(full)
+    return {key: full[key] for key in [*_BARE, *fields] if key in full} if fields else dict(full)
 
 
 def described(repo: Repo, commit: Commit, *, blobs: bool) -> dict[str, Any]:

@@ -204,13 +204,17 @@ class Hub:
             repository.id, tag=tag_of(version), revision=commit, repo_type=repository.kind, exist_ok=True
         )
 
-    def collect(self, namespace: str, wanted: Collection, *, private: bool) -> tuple[str, int]:
+    def collect(self, namespace: str, collection: Collection, *, private: bool) -> tuple[str, int]:
         """Create a collection if needed and add missing items. Returns its slug and the number of items added."""
-        slug, present = self._collection(namespace, wanted.title)
-        missing = [item for item in wanted.items if item not in present]
+        slug, present = self._collection(namespace, collection.title)
+        missing = [item for item in collection.items if item not in present]
         if slug is None:
             created = self._api.create_collection(
-                wanted.title, namespace=namespace, description=wanted.description, private=private, exists_ok=True
+                collection.title,
+                namespace=namespace,
+                description=collection.description,
+                private=private,
+                exists_ok=True,
             )
             slug = created.slug
         for identifier, kind in missing:

@@ -91,29 +91,32 @@ class Plan:
 
 
 def make_plan(
-    repository: Repository, remote: RemoteRepository, asked: str | None = None, prefer: Prefer = "ask"
+    repository: Repository, remote: RemoteRepository, requested_version: str | None = None, prefer: Prefer = "ask"
 ) -> Plan:
     """Return the changes that bring a repository on the Hub to its desired state.
 
     If data, schema and card are unchanged, so is the version. A change of only the card or another accompanying file
-    raises the third number, a change of data the second, and a change of schema the first. `asked` overrides the
-    version. Raises UsageError if that version is taken or lower than the published one. Raises PublishError if the
-    content of the repository on the Hub prevents the change, or if the local data belong to an earlier version and no
-    version is requested.
+    raises the third number, a change of data the second, and a change of schema the first. `requested_version`
+    overrides this.
+
+    Raises UsageError if the requested version is taken or lower than the published one, and PublishError if the content
+    of the repository on the Hub prevents the change, or if the local data belong to an earlier version and no version
+    is requested.
     """
     _check_remote(repository, remote)
     record = remote.record
-    if record and asked is None:
+    if record and requested_version is None:
         _check_newer(repository, record)
     parts = _all_parts(repository, remote)
     previous = str(record["version"]) if record else None
-    if asked and previous and order_of(asked) < order_of(previous):
+    if requested_version and previous and order_of(requested_version) < order_of(previous):
         raise UsageError(
-            f"{repository.id}: v{previous} is published, so --version {asked} is too low.", "Use a higher version."
+            f"{repository.id}: v{previous} is published, so --version {requested_version} is too low.",
+            "Use a higher version.",
         )
-    version = asked or next_version(parts, record, remote.tags)
+    version = requested_version or next_version(parts, record, remote.tags)
     plan = _plan_at(version, repository, remote, parts, prefer)
-    if asked is None and plan.action == "update" and version == previous:
+    if requested_version is None and plan.action == "update" and version == previous:
         plan = _plan_at(free(bump(version, 2), remote.tags), repository, remote, parts, prefer)
     if plan.action in ("create", "update") and tag_of(plan.version) in remote.tags:
         raise UsageError(

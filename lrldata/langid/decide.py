@@ -61,7 +61,7 @@ def decide(
 
 
 def decide_all(
-    found: pl.DataFrame,
+    predictions: pl.DataFrame,
     language: str,
     threshold: float,
     margins: Mapping[str, float] | None = None,
@@ -87,7 +87,7 @@ def decide_all(
         .then(pl.lit("keep"))
         .otherwise(pl.lit("other"))
     )
-    return found.select(kind.alias("kind"))["kind"]
+    return predictions.select(kind.alias("kind"))["kind"]
 
 
 def margins_of(language: str) -> Mapping[str, float]:

@@ -92,7 +92,7 @@ class LanguageModel:
         )
         return pl.DataFrame([result[series.name].scatter(indices, series) for series in predicted])
 
-    def least(self, texts: Sequence[str], languages: Collection[str], share: float) -> npt.NDArray[np.bool_]:
+    def reaches(self, texts: Sequence[str], languages: Collection[str], share: float) -> npt.NDArray[np.bool_]:
         """Return for each text whether these languages together have at least this probability (0 to 1).
 
         It considers enough of the best labels that no other one can reach `share`. False if a text has no letters.

@@ -85,15 +85,15 @@ class Queue:
             votes = {name: vote for name, vote in stratum.votes.get(line, {}).items() if name != reviewer}
             stratum.put(line, votes)
 
-    def next(self, reviewer: str, besides: Collection[str] = ()) -> str | None:
-        """Return the next line for a reviewer, or None if none is left. Lines in `besides` are skipped."""
+    def next(self, reviewer: str, excluded: Collection[str] = ()) -> str | None:
+        """Return the next line for a reviewer, or None if none is left. Lines in `excluded` are skipped."""
         gains = self._gains()
         count = sum(len(votes) for stratum in self.strata for votes in stratum.votes.values())
         kept = random.Random(count).random() < SHARE_KEPT  # noqa: S311 -- not a secret, and always the same
         preferred = [(stratum.group == KEPT) == kept for stratum in self.strata]
         for place in sorted(range(len(gains)), key=lambda place: (not preferred[place], -gains[place])):
             for line in self.strata[place].candidates(reviewer):
-                if line not in besides:
+                if line not in excluded:
                     return line
         return None
 

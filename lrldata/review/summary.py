@@ -56,13 +56,13 @@ def summarize(frame: Frame, verdicts: Sequence[Verdict]) -> dict[str, Any] | Non
     }
 
 
-def groups_of(frame: Frame, given: Mapping[str, Mapping[str, Verdict]]) -> dict[str, list[Stratum]]:
+def groups_of(frame: Frame, verdicts: Mapping[str, Mapping[str, Verdict]]) -> dict[str, list[Stratum]]:
     """Return the strata of a frame by group, with the votes on their lines. Pure."""
     votes: list[list[dict[str, bool]]] = [[] for _ in frame.strata]
     for offered in frame.lines:
         line_votes = {
             reviewer: verdict.decision == "right"
-            for reviewer, verdict in given.get(offered.line, {}).items()
+            for reviewer, verdict in verdicts.get(offered.line, {}).items()
             if verdict.decision != "unsure"
         }
         if line_votes:

@@ -124,7 +124,7 @@ def _reject_unlikely(
     if not len(places):
         return kind
     texts = lines["text"].gather(places).str.head(numbers["identified"]).to_list()
-    possible = model.least(texts, {code, *context.kin}, numbers["least_own"])
+    possible = model.reaches(texts, {code, *context.kin}, numbers["least_own"])
     return kind.scatter(places.filter(pl.Series(~possible)), "other")
 
 

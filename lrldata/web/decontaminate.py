@@ -52,14 +52,14 @@ class ProtectedText:
         return sieve
 
 
-def open_protected(language: Language, given: Sequence[Path], *, benchmarks: bool = True) -> ProtectedText | None:
+def open_protected(language: Language, files: Sequence[Path], *, benchmarks: bool = True) -> ProtectedText | None:
     """Protect the sentences of files, and with `benchmarks` those of FLORES-200 and SIB-200; None if there are none.
 
     A file has one sentence per line; in a tab-separated line, each field is one. Raises InputError.
     """
     spaced = is_spaced(main_script(language))
     sentences: list[str] = []
-    for file in given:
+    for file in files:
         if type_of(file.name) not in _LINES or is_packed(file.name):
             raise InputError(
                 f"{file}: not a text file.", "Give --protect text files with one sentence per line, or TSV."
@@ -70,7 +70,7 @@ def open_protected(language: Language, given: Sequence[Path], *, benchmarks: boo
             raise InputError(f"{file}: cannot be read ({error}).", "Give --protect UTF-8 text files.") from error
         sentences += [field for line in lines for field in line.split("\t") if field.strip()]
     hashes, _ = hash_sentences(_repaired(sentences, language), spaced=spaced)
-    sources: list[dict[str, Any]] = [{"name": as_utf8(file.name), "sha256": sha256_of(file)} for file in given]
+    sources: list[dict[str, Any]] = [{"name": as_utf8(file.name), "sha256": sha256_of(file)} for file in files]
     if benchmarks and has_benchmarks(language):
         with np.load(_built_in()) as archive:
             hashes = np.concatenate([hashes, archive[language.code]])

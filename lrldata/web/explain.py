@@ -46,30 +46,30 @@ def as_documents(name: str) -> Documents:
     return cast("Documents", name)
 
 
-def is_path(given: str) -> bool:
-    """Return whether `given` is the path of something that exists."""
+def is_path(value: str) -> bool:
+    """Return whether `value` is the path of something that exists."""
     try:
-        return given != STDIN and bool(given.strip()) and Path(given).exists()
+        return value != STDIN and bool(value.strip()) and Path(value).exists()
     except (OSError, ValueError):  # too long for a path, or contains a null character
         return False
 
 
-def find_text(given: str) -> str:
-    """Return the text that `given` means: standard input (-), the content of the file at this path, or itself.
+def find_text(value: str) -> str:
+    """Return the text that `value` means: standard input (-), the content of the file at this path, or itself.
 
     Raises InputError if the text is empty, not UTF-8 or too long, or if the path is not that of a text file.
     """
-    if given == STDIN:
+    if value == STDIN:
         return _decoded(_standard_input(), "standard input")
-    path = Path(given)
-    if not is_path(given):
-        if not given.strip():
+    path = Path(value)
+    if not is_path(value):
+        if not value.strip():
             raise InputError("The text is empty.", "Give a text, the path of a file, or - for standard input.")
-        if _looks_like_path(given):
+        if _looks_like_path(value):
             raise InputError(
-                f"{given}: no such file.", "Check the path. To explain a text of one word, pipe it in and use -."
+                f"{value}: no such file.", "Check the path. To explain a text of one word, pipe it in and use -."
             )
-        return given.replace("\\n", "\n")
+        return value.replace("\\n", "\n")
     if not path.is_file():
         raise InputError(f"{path}: not a file.", "Give a plain text file, or a text.")
     if type_of(path.name) not in (None, "text") or is_packed(path.name):
@@ -80,9 +80,9 @@ def find_text(given: str) -> str:
         return _decoded(stream.read(LONGEST + 1), str(path))
 
 
-def _looks_like_path(given: str) -> bool:
+def _looks_like_path(value: str) -> bool:
     """Return whether a text is certainly meant as a path: one word that ends like the name of a readable file."""
-    return not any(letter.isspace() for letter in given) and type_of(Path(given).name) is not None
+    return not any(letter.isspace() for letter in value) and type_of(Path(value).name) is not None
 
 
 def _standard_input() -> bytes:

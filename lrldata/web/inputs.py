@@ -59,7 +59,7 @@ class Inputs:
     files: list[tuple[str, Path]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     names: dict[str, list[str]] = field(default_factory=dict)
-    of_others: int = 0  # how many files left out are in the folders of other languages
+    other_language_files: int = 0  # how many files left out are in the folders of other languages
 
     def leave_out(self, reason: str, name: str) -> None:
         """Count something that is not read, by reason."""
@@ -126,30 +126,30 @@ def is_packed(name: str) -> bool:
     return bool(ending_of(name))
 
 
-def find_files(given: Path, configuration: str | None = None) -> Inputs:
+def find_files(path: Path, configuration: str | None = None) -> Inputs:
     """Return the document files at a path, by name, and what is left out.
 
     In a folder with a copy of GlotCC-V1, only the language's own folder is read (`configuration`, such as mlt-Latn).
     Links are followed, unless their target is already read. Raises InputError if there is nothing to read, and
     NothingError, a kind of it, if the copy only has folders of other languages.
     """
-    if given.is_dir():
-        return _in_folder(given, configuration)
-    if not given.exists():
-        raise InputError(f"{given}: no such file or folder.", f"Give --input a folder or file of these kinds: {KINDS}.")
-    if not given.is_file():
-        raise InputError(f"{given}: not a regular file.", f"Give --input a folder or file of these kinds: {KINDS}.")
-    if type_of(given.name) is None:
-        advice = _hint_of(given.name)
+    if path.is_dir():
+        return _in_folder(path, configuration)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder.", f"Give --input a folder or file of these kinds: {KINDS}.")
+    if not path.is_file():
+        raise InputError(f"{path}: not a regular file.", f"Give --input a folder or file of these kinds: {KINDS}.")
+    if type_of(path.name) is None:
+        advice = _hint_of(path.name)
         hint = f"Files of these kinds are read: {KINDS}."
         hint_text = f"{advice[0].upper()}{advice[1:]}. {hint}" if advice else hint
-        raise InputError(f"{given}: unsupported file type.", hint_text)
-    return Inputs([(given.name, given)])
+        raise InputError(f"{path}: unsupported file type.", hint_text)
+    return Inputs([(path.name, path)])
 
 
-def _in_folder(given: Path, configuration: str | None) -> Inputs:
+def _in_folder(root: Path, configuration: str | None) -> Inputs:
     inputs = Inputs()
-    entries = sorted(_Walk(given, inputs).files(), key=lambda entry: entry[1])
+    entries = sorted(_Walk(root, inputs).files(), key=lambda entry: entry[1])
     for name, path in entries:
         if type_of(name) is None:
             inputs.leave_out("unknown_type", name)
@@ -158,7 +158,7 @@ def _in_folder(given: Path, configuration: str | None) -> Inputs:
     if not inputs.files:
         details = " ".join(f"{line}." for line in describe_left_out(inputs.left_out()))
         raise InputError(
-            f"{given}: holds no document{': ' + details if details else '.'}",
+            f"{root}: holds no document{': ' + details if details else '.'}",
             f"Files of these kinds are read: {KINDS}.",
         )
     own_files = [entry for entry in inputs.files if configuration and configuration in entry[0].split("/")[:-1]]
@@ -167,12 +167,12 @@ def _in_folder(given: Path, configuration: str | None) -> Inputs:
     if not read:
         names = sorted(frozenset[str]().union(*others.values()))
         shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-        problem = f"{given}: holds no {configuration}" if configuration else f"{given}: holds no text in the language"
+        problem = f"{root}: holds no {configuration}" if configuration else f"{root}: holds no text in the language"
         raise NoDataError(f"{problem}, but {shown}.", "Name a folder that has text of the language with --input.")
     kept = {name for name, _ in read}
     for name in (name for name in others if name not in kept):
         inputs.leave_out("other_folder", name)
-        inputs.of_others += bool(others[name])
+        inputs.other_language_files += bool(others[name])
     inputs.files = read
     return inputs
 

@@ -25,11 +25,11 @@ class BuildInput:
     revision: str | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    of_others: int = 0  # how many files left out are in the folders of other languages
+    other_language_files: int = 0  # how many files left out are in the folders of other languages
 
     def unexpected(self) -> Mapping[str, Mapping[str, Any]]:
         """Return what is left out, except for the other languages' folders in a copy of GlotCC-V1."""
-        has_other_files = self.left_out.get("other_folder", {}).get("count") != self.of_others
+        has_other_files = self.left_out.get("other_folder", {}).get("count") != self.other_language_files
         return {reason: entry for reason, entry in self.left_out.items() if reason != "other_folder" or has_other_files}
 
 
@@ -84,4 +84,4 @@ def resolve_input(config: WebConfig, language: Language) -> BuildInput:
     if (config.text_column or config.url_column) and TABLES.isdisjoint(type_of(name) for name, _ in inputs.files):
         raise InputError(f"{config.input}: has no table.", "Leave out --text-column and --url-column.")
     shards, skipped = shards_of(inputs, skip_bad=config.skip_bad)
-    return BuildInput(shards, None, skipped, inputs.left_out(), inputs.of_others)
+    return BuildInput(shards, None, skipped, inputs.left_out(), inputs.other_language_files)

@@ -126,7 +126,9 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
                 stream.seek(0)
                 return lines_of(shard, unpacked(stream, shard.name))
 
-            yield from _tables(shard, read_csv(reopen, LONGEST_LINE, tabs=kind == "tsv", asked=columns.text), columns)
+            yield from _tables(
+                shard, read_csv(reopen, LONGEST_LINE, tabs=kind == "tsv", text_column=columns.text), columns
+            )
         else:
             yield from _jsonl(shard, lines_of(shard, unpacked(stream, shard.name)), columns)
 

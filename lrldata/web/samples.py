@@ -79,10 +79,10 @@ def _sample(row: Mapping[str, Any]) -> Sample:
     }
 
 
-def merge(drawn: Iterable[Mapping[Any, list[Sample]]], most: int) -> dict[str, list[Sample]]:
+def merge(sample_groups: Iterable[Mapping[Any, list[Sample]]], most: int) -> dict[str, list[Sample]]:
     """Merge samples: keep the lowest hashes, each text once. The order of the samples does not matter."""
     merged: dict[str, dict[int, Sample]] = defaultdict(dict)
-    for batch in drawn:
+    for batch in sample_groups:
         for reason, more in batch.items():
             _keep_first(merged[reason], more)
             if len(merged[reason]) > 10 * most:

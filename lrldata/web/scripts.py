@@ -11,17 +11,17 @@ _TAG = re.compile(r"[-_]([A-Za-z]{4})(?=[-_]|$)")
 _SAME = 0.3  # the margin of languages that differ only in spelling
 
 
-def requested_scripts(language: Language, typed: str, asked: str | None) -> tuple[str, ...] | None:
+def requested_scripts(language: Language, typed: str, option: str | None) -> tuple[str, ...] | None:
     """Return the scripts in which a language is kept; None for all its scripts.
 
     They come from --scripts, or from the tag in --lang (sr-Latn) if that is not the language's main script. Raises
     UsageError for a script that the language does not have in the language table.
     """
-    if asked is None:
+    if option is None:
         tags = (tag[1].title() for part in typed.split(",") if (tag := _TAG.search(part)) and _names(part, language))
         selected = [tag for tag in tags if tag in language.scripts[1:]]
     else:
-        names = [script.strip().title() for script in asked.split(",") if script.strip()]
+        names = [script.strip().title() for script in option.split(",") if script.strip()]
         selected = [script for name in names for script in COMPOSITE_SCRIPTS.get(name, (name,))]
         for script in selected:
             if script not in language.scripts:

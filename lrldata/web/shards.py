@@ -35,12 +35,12 @@ class Columns:
     lines: bool = False
 
 
-def find_shards(given: Path, configuration: str | None) -> list[Shard]:
+def find_shards(path: Path, configuration: str | None) -> list[Shard]:
     """Return the document files of a folder, by name; in a copy of GlotCC-V1, only those of the language.
 
     `configuration` is GlotCC's name for the language, such as mlt-Latn. Raises InputError if there are none.
     """
-    return shards_of(find_files(given, configuration))[0]
+    return shards_of(find_files(path, configuration))[0]
 
 
 def shards_of(inputs: Inputs, *, skip_bad: bool = False) -> tuple[list[Shard], dict[str, str]]:

@@ -27,28 +27,28 @@ class Row(NamedTuple):
 
 
 def read_csv(
-    lines: Callable[[], Iterable[str]], longest: int, *, tabs: bool, asked: str | None = None
+    lines: Callable[[], Iterable[str]], longest: int, *, tabs: bool, text_column: str | None = None
 ) -> Iterator[Row]:
     """Yield the rows of a CSV file; each call of `lines` returns its lines from the beginning.
 
     In a file with `tabs` (TSV), quotation marks may enclose fields, as in CSV, or be plain text. They are text, except
-    around a whole field, if every line has all columns or if they do not pair up in the whole file. If `asked` is a
-    number that is not a name in the first line, columns are named by their numbers, from 1.
+    around a whole field, if every line has all columns or if they do not pair up in the whole file. If `text_column` is
+    a number that is not a name in the first line, columns are named by their numbers, from 1.
     """
     if not tabs:
-        yield from _rows(lines(), longest, None, csv.QUOTE_MINIMAL, asked)
+        yield from _rows(lines(), longest, None, csv.QUOTE_MINIMAL, text_column)
         return
     if _fits_lines(lines()):
-        for row in _rows(lines(), longest, "\t", csv.QUOTE_NONE, asked):
+        for row in _rows(lines(), longest, "\t", csv.QUOTE_NONE, text_column):
             yield row._replace(values={name: unquoted(field) for name, field in row.values.items()})
         return
     try:
-        for _ in _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, asked):
+        for _ in _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, text_column):
             pass
     except ValueError:
-        yield from _rows(lines(), longest, "\t", csv.QUOTE_NONE, asked)
+        yield from _rows(lines(), longest, "\t", csv.QUOTE_NONE, text_column)
     else:
-        yield from _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, asked)
+        yield from _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, text_column)
 
 
 def _fits_lines(lines: Iterable[str]) -> bool:
@@ -65,7 +65,9 @@ def unquoted(field: str) -> str:
     return inner.replace('""', '"') if around else field
 
 
-def _rows(lines: Iterable[str], longest: int, delimiter: str | None, quoting: Any, asked: str | None) -> Iterator[Row]:
+def _rows(
+    lines: Iterable[str], longest: int, delimiter: str | None, quoting: Any, text_column: str | None
+) -> Iterator[Row]:
     csv.field_size_limit(longest)
     feed = _Feed(lines, longest)
     first = next((line for line in feed if line.strip()), None)
@@ -80,7 +82,7 @@ def _rows(lines: Iterable[str], longest: int, delimiter: str | None, quoting: An
         for fields in reader:
             size, feed.held = feed.held, 0
             if header is None:
-                header, is_row = _header(fields, asked)
+                header, is_row = _header(fields, text_column)
                 if not is_row:
                     continue
             if len(fields) > len(header):
@@ -92,10 +94,10 @@ def _rows(lines: Iterable[str], longest: int, delimiter: str | None, quoting: An
         raise ValueError(f"line {feed.number:,}: {error}") from error
 
 
-def _header(fields: list[str], asked: str | None) -> tuple[list[str], bool]:
+def _header(fields: list[str], text_column: str | None) -> tuple[list[str], bool]:
     """Return the column names, given the first line, and whether that line is a row itself."""
     names = [unquoted(name.strip()) for name in fields]
-    if asked and asked.isdecimal() and asked not in names:
+    if text_column and text_column.isdecimal() and text_column not in names:
         return list(map(str, range(1, len(fields) + 1))), _USUAL.isdisjoint(map(str.lower, names))
     duplicates = sorted({name for name in names if name and names.count(name) > 1}) if len(names) < 10_000 else []
     if duplicates:

@@ -45,15 +45,15 @@ class ConcatenatedCopies(NamedTuple):
     first_target: NDArray[np.int64]
 
     @classmethod
-    def of(cls, asked: Sequence[Copies]) -> "ConcatenatedCopies":
+    def of(cls, copies: Sequence[Copies]) -> "ConcatenatedCopies":
         """Concatenate the copies of all sentences."""
         empty = np.empty(0, np.int64)
-        lengths = np.array([len(sentence.ids) for sentence in asked], np.int64)
-        counts = np.array([len(sentence.targets) for sentence in asked], np.int64)
+        lengths = np.array([len(sentence.ids) for sentence in copies], np.int64)
+        counts = np.array([len(sentence.targets) for sentence in copies], np.int64)
         return cls(
-            np.concatenate([empty, *(sentence.ids for sentence in asked)]),
-            np.concatenate([empty, *(sentence.targets for sentence in asked)]),
-            np.concatenate([empty, *(sentence.ends for sentence in asked)]),
+            np.concatenate([empty, *(sentence.ids for sentence in copies)]),
+            np.concatenate([empty, *(sentence.targets for sentence in copies)]),
+            np.concatenate([empty, *(sentence.ends for sentence in copies)]),
             lengths,
             counts,
             np.cumsum(lengths) - lengths,
@@ -162,13 +162,13 @@ def sums(
     return total
 
 
-def characters_of(asked: Copies, spans: Sequence[tuple[int, int]]) -> int:
+def characters_of(copies: Copies, spans: Sequence[tuple[int, int]]) -> int:
     """Return how many characters of a sentence are scored: all but those of tokens that are not scored.
 
     These are unknown tokens, and the first token of a decoder that puts nothing before a text. `spans` (length,) holds
     the start and end of each token.
     """
-    skipped = set(range(len(spans))) - set(asked.targets.tolist())
+    skipped = set(range(len(spans))) - set(copies.targets.tolist())
     last_end = max((end for _, end in spans), default=0)
     return last_end - sum(spans[position][1] - spans[position][0] for position in skipped)
 
@@ -194,15 +194,15 @@ def copies(
     return Copies(ids, targets, ends[targets])
 
 
-def batches(asked: Sequence[Copies], objective: Objective, budget: int) -> Iterator[list[tuple[int, int]]]:
+def batches(copies: Sequence[Copies], objective: Objective, budget: int) -> Iterator[list[tuple[int, int]]]:
     """Yield batches of (sentence, target), longest sentences first, of at most `budget` tokens including padding."""
-    order = sorted(range(len(asked)), key=lambda number: -len(asked[number].ids))
+    order = sorted(range(len(copies)), key=lambda number: -len(copies[number].ids))
     batch: list[tuple[int, int]] = []
     width = 0
     for number in order:
-        length = len(asked[number].ids)
+        length = len(copies[number].ids)
         rows = (
-            [(number, 0)] if objective == "clm" else [(number, target) for target in range(len(asked[number].targets))]
+            [(number, 0)] if objective == "clm" else [(number, target) for target in range(len(copies[number].targets))]
         )
         for row in rows:
             if batch and (len(batch) + 1) * max(width, length) > budget:
@@ -215,7 +215,7 @@ def batches(asked: Sequence[Copies], objective: Objective, budget: int) -> Itera
 
 
 def lay_out(
-    batch: Sequence[tuple[int, int]], asked: ConcatenatedCopies, objective: Objective, mask: int | None, pad: int
+    batch: Sequence[tuple[int, int]], copies: ConcatenatedCopies, objective: Objective, mask: int | None, pad: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Lay out a batch as arrays. Pure.
 
@@ -223,18 +223,18 @@ def lay_out(
     and the sentence that it belongs to, each (labels,).
     """
     sentence, target = np.array(batch).T
-    lengths = asked.lengths[sentence]
+    lengths = copies.lengths[sentence]
     positions = np.arange(lengths.max())
     inside = positions < lengths[:, None]
-    ids = np.where(inside, asked.ids[np.where(inside, asked.first[sentence][:, None] + positions, 0)], pad)
+    ids = np.where(inside, copies.ids[np.where(inside, copies.first[sentence][:, None] + positions, 0)], pad)
     if objective == "clm":  # one copy has all targets of a sentence, each predicted from the token before it
-        row = np.repeat(np.arange(len(sentence)), asked.counts[sentence])
-        before = np.cumsum(asked.counts[sentence]) - asked.counts[sentence]
-        selected = asked.first_target[sentence][row] + np.arange(len(row)) - before[row]
-        targets = asked.targets[selected]
+        row = np.repeat(np.arange(len(sentence)), copies.counts[sentence])
+        before = np.cumsum(copies.counts[sentence]) - copies.counts[sentence]
+        selected = copies.first_target[sentence][row] + np.arange(len(row)) - before[row]
+        targets = copies.targets[selected]
         read_at = targets - 1
     else:
-        row, selected = np.arange(len(sentence)), asked.first_target[sentence] + target
-        read_at = targets = asked.targets[selected]
-        ids[(positions >= targets[:, None]) & (positions < asked.ends[selected][:, None])] = mask
-    return ids, lengths, row * ids.shape[1] + read_at, asked.ids[asked.first[sentence][row] + targets], sentence[row]
+        row, selected = np.arange(len(sentence)), copies.first_target[sentence] + target
+        read_at = targets = copies.targets[selected]
+        ids[(positions >= targets[:, None]) & (positions < copies.ends[selected][:, None])] = mask
+    return ids, lengths, row * ids.shape[1] + read_at, copies.ids[copies.first[sentence][row] + targets], sentence[row]

@@ -34,14 +34,14 @@ class Interval:
     high: float
 
 
-def percentiles(value: float, drawn: Floats) -> Interval:
+def percentiles(value: float, resamples: Floats) -> Interval:
     """Return a value with the percentile interval of its resamples, (resamples,)."""
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
+    low, high = np.quantile(resamples, [tail, 1 - tail])
     return Interval(value, float(low), float(high))
 
 
-def mirrored(value: float, drawn: Floats, least: float = -1.0, most: float = 1.0, wider: float = 1.0) -> Interval:
+def mirrored(value: float, resamples: Floats, least: float = -1.0, most: float = 1.0, wider: float = 1.0) -> Interval:
     """Return a value with the basic bootstrap interval: the percentiles of the resamples, mirrored at the value.
 
     Davison and Hinkley 1997, 5.2. On average, the F1 of a resample is lower than that of all items. A percentile
@@ -49,20 +49,20 @@ def mirrored(value: float, drawn: Floats, least: float = -1.0, most: float = 1.0
     of the interval. Both ends are moved away from the value by the factor `wider`, and are kept within `least` and
     `most`.
     """
-    interval = percentiles(value, drawn)
+    interval = percentiles(value, resamples)
     low, high = wider * (interval.high - value), wider * (value - interval.low)
     return Interval(value, max(least, value - low), min(most, value + high))
 
 
-def widening(drawn: Floats, *by_seed: Floats) -> float:
+def widening(resamples: Floats, *by_seed: Floats) -> float:
     """Return the factor by which an interval from few seeds is too narrow: Student's t over the normal quantile.
 
     The degrees of freedom are those of Welch and Satterthwaite, for the seeds of each method within the variance of
-    `drawn`.
+    `resamples`.
     """
     variances = [(scores.var(ddof=1) / len(scores), len(scores) - 1) for scores in by_seed if len(scores) > 1]
     squares = sum(variance**2 / freedom for variance, freedom in variances)
-    return _student(float(drawn.var() ** 2 / squares)) / _NORMAL if squares else 1.0
+    return _student(float(resamples.var() ** 2 / squares)) / _NORMAL if squares else 1.0
 
 
 def margin(by_seed: Floats) -> float:
@@ -76,7 +76,7 @@ def _student(freedom: float) -> float:
     return float(np.exp(np.interp(1 / max(1.0, freedom), [1 / degrees for degrees in freedoms], quantiles)))
 
 
-def with_seeds(drawn: Floats, by_seed: Floats, seed: int) -> Floats:
+def with_seeds(resamples: Floats, by_seed: Floats, seed: int) -> Floats:
     """Add the random variation of seeds, as estimated from `by_seed` (seeds,), to resamples of items, (resamples,).
 
     Seeds are drawn for each resample too. A few seeds differ less from each other than from seeds not tried, so their
@@ -85,11 +85,11 @@ def with_seeds(drawn: Floats, by_seed: Floats, seed: int) -> Floats:
     """
     count = len(by_seed)
     if count == 1:
-        return drawn
+        return resamples
     deviations = (by_seed - by_seed.mean()) * np.sqrt(count / (count - 1))
-    drawn_seeds = np.random.default_rng(seed).integers(0, count, (len(drawn), count))
-    resamples: Floats = drawn + deviations[drawn_seeds].mean(-1)
-    return resamples
+    drawn_seeds = np.random.default_rng(seed).integers(0, count, (len(resamples), count))
+    widened: Floats = resamples + deviations[drawn_seeds].mean(-1)
+    return widened
 
 
 def is_clear(change: Interval, p: float, same: float = 0.0) -> bool:

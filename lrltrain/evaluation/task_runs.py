@@ -67,18 +67,18 @@ class Job:
         return f"{name}-from-{self.trained_on.language}" if self.transfers else name
 
 
-def task_runs(job: Job, config: EvalConfig, found: dict[str, Any], progress: Progress) -> tuple[Run, ...]:
+def task_runs(job: Job, config: EvalConfig, data_checks: dict[str, Any], progress: Progress) -> tuple[Run, ...]:
     """Return the runs of all seeds, including finished ones; on a GPU, the remaining seeds train together."""
     args = _training_args(config, job.tested_on.task)
     recipes = {seed: _recipe(job, config, args, seed) for seed in config.seeds}
-    runs = {seed: _finished(job, config, recipe, found) for seed, recipe in recipes.items()}
+    runs = {seed: _finished(job, config, recipe, data_checks) for seed, recipe in recipes.items()}
     remaining = [seed for seed, run in runs.items() if run is None]
     if remaining:
         note_if_slow(config.precision)
     queue = _groups(remaining)
     while queue:
         seeds = queue.pop(0)
-        trained = _train_if_it_fits(job, config, args, {seed: recipes[seed] for seed in seeds}, found, progress)
+        trained = _train_if_it_fits(job, config, args, {seed: recipes[seed] for seed in seeds}, data_checks, progress)
         if trained is None:  # retried in halves, once the failed attempt is out of memory
             release_gpu_memory()
             queue[:0] = [seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]]

@@ -134,17 +134,17 @@ def read_set(
     task: Task,
     folder: Path,
     language: Language,
-    wanted: Sequence[str] = SPLITS,
+    split_names: Sequence[str] = SPLITS,
     readers: Mapping[Task, Reader] | None = None,
 ) -> TaskData:
     """Read splits of one set. Its name is that of the folder or, if that is a language's folder, of its parent."""
-    files = [split_file(folder, split) or folder / f"{split}.tsv" for split in wanted]
+    files = [split_file(folder, split) or folder / f"{split}.tsv" for split in split_names]
     for file in files:
         if not file.is_file():
-            hint = f"{', '.join(f'{split}.tsv' for split in wanted)} are needed."
+            hint = f"{', '.join(f'{split}.tsv' for split in split_names)} are needed."
             raise InputError(f"{file}: no such file{_listing(folder)}.", hint)
     reader = (readers or READERS)[task]
-    splits = {split: reader(file) for split, file in zip(wanted, files, strict=True)}
+    splits = {split: reader(file) for split, file in zip(split_names, files, strict=True)}
     resolved = folder.resolve()
     folder_name = resolved.parent.name if resolved.name == _code(language) else resolved.name
     name = label_of(folder_name).replace(" ", "_")

@@ -164,9 +164,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
         if not first_process():
             adapters = [_as_written(plans[number]) for number in finished]
     failed = [
-        f"{name}: {outcome.state.failed}"
-        for name, outcome in zip(names, outcomes, strict=True)
-        if outcome.state.failed
+        f"{name}: {outcome.state.failed}" for name, outcome in zip(names, outcomes, strict=True) if outcome.state.failed
     ]
     if failed:
         raise TrainingError(

@@ -108,22 +108,26 @@ def _note_declared(config: FitConfig, base: Base) -> None:
         note(f"note: {config.base} identifies itself as {base.id}. If it was trained further, name it with --base-id.")
 
 
-def prepare(config: FitConfig, beside: Plan | None = None) -> Plan:
+def prepare(config: FitConfig, shared_with: Plan | None = None) -> Plan:
     """Find text, base model and tokenizer, and collect everything that shapes the weights.
 
-    `beside` is a plan with the same base model and tokenizer, which are reused.
+    `shared_with` is a plan with the same base model and tokenizer, which are reused.
     """
     language = find(config.lang)
     for tracker in config.tracker:
         if find_spec(tracker) is None:
             raise UsageError(f"--tracker: {tracker} is not installed.", f"Use `pip install {tracker}`.")
     text = open_text(config, language)
-    base = beside.base if beside else find_base(config.base, config.base_revision, config.base_id, config.objective)
-    if beside is None:
+    base = (
+        shared_with.base
+        if shared_with
+        else find_base(config.base, config.base_revision, config.base_id, config.objective)
+    )
+    if shared_with is None:
         _note_declared(config, base)
         if config.method != "full" and f"{base.architecture}_text" not in FAMILIES:
             family_named(base.architecture, base.id)  # fails before the text is read
-    tokenizer = beside.tokenizer if beside else load_tokenizer(base)
+    tokenizer = shared_with.tokenizer if shared_with else load_tokenizer(base)
     recipe = {
         "language": {"code": language.code, "name": language.name, "hub_code": language.hub_code},
         "method": config.method,

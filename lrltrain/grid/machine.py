@@ -35,13 +35,13 @@ def share_of(job: Job, memory: int, most: int | None) -> float:
     return 1 / max(1, fitting)
 
 
-def slots_for(jobs: Iterable[Job], threads: int, found: Sequence[Gpu]) -> int:
+def slots_for(jobs: Iterable[Job], threads: int, gpus_in_use: Sequence[Gpu]) -> int:
     """Return how many jobs run at once: as many as cores and memory allow, and at least one per GPU.
 
     Memory is divided by the needs of the smallest job. Whether a larger one fits is checked before it starts.
     """
     smallest = min((memory_of(job) for job in jobs), default=1)
-    return max(1, len(found), min(cores() // threads, int(free_memory() // smallest)))
+    return max(1, len(gpus_in_use), min(cores() // threads, int(free_memory() // smallest)))
 
 
 def gpus() -> tuple[Gpu, ...]:

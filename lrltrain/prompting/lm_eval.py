@@ -51,13 +51,13 @@ def _write(config: PromptConfig, job: PromptJob, folder: Path) -> ExportedTask:
     return ExportedTask(name, file, len(job.texts))
 
 
-def rows_of(asked: PromptJob) -> Sequence[dict[str, Any]]:
+def rows_of(job: PromptJob) -> Sequence[dict[str, Any]]:
     """Return the items of a test set in the harness's format."""
-    labels = list(asked.prompts.template.words)
-    choices = [asked.prompts.answer(label) for label in labels]
+    labels = list(job.prompts.template.words)
+    choices = [job.prompts.answer(label) for label in labels]
     return [
-        {"query": asked.prompts.completion(text), "choices": choices, "gold": labels.index(label)}
-        for text, label in zip(asked.texts, asked.gold, strict=True)
+        {"query": job.prompts.completion(text), "choices": choices, "gold": labels.index(label)}
+        for text, label in zip(job.texts, job.gold, strict=True)
     ]
 
 

@@ -97,14 +97,14 @@ def _with_adapter_id(base: Base, manifest: Mapping[str, Any]) -> Base:
     return replace(base, id=manifest["base"]["id"]) if base.content else base
 
 
-def open_local(config: PromptConfig, found: LocalModel, progress: Progress) -> Local:
+def open_local(config: PromptConfig, local: LocalModel, progress: Progress) -> Local:
     """Load the model. Raises LrlError."""
     note_if_slow(config.precision)
-    base, dtype = found.base, dtype_for("clm", precision_of(config.precision))
+    base, dtype = local.base, dtype_for("clm", precision_of(config.precision))
     with within_memory(SMALLER), progress.waiting(f"Loading {base.id}"):
         tokenizer = load_tokenizer(base)
-        if found.folder and found.manifest:
-            model = load_adapted(found.folder, found.manifest, _with_adapter_id(base, found.manifest), dtype)
+        if local.folder and local.manifest:
+            model = load_adapted(local.folder, local.manifest, _with_adapter_id(base, local.manifest), dtype)
         else:
             model = load_model(base, dtype)
         model = model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()

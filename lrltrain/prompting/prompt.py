@@ -85,12 +85,12 @@ def open_jobs(config: PromptConfig) -> list[PromptJob]:
     ]
 
 
-def requests_of(config: PromptConfig, endpoint: Endpoint, asked: PromptJob) -> list[dict[str, Any]]:
+def requests_of(config: PromptConfig, endpoint: Endpoint, job: PromptJob) -> list[dict[str, Any]]:
     """Return the request to an endpoint for each text."""
     body = config.request()
     if endpoint.form == "chat":
-        return [body | {"messages": asked.prompts.chat(text)} for text in asked.texts]
-    return [body | {"prompt": asked.prompts.completion(text)} for text in asked.texts]
+        return [body | {"messages": job.prompts.chat(text)} for text in job.texts]
+    return [body | {"prompt": job.prompts.completion(text)} for text in job.texts]
 
 
 def cost_of(prices: list[float], read: float, written: float) -> float:

@@ -121,8 +121,8 @@ def _average(group: str, method: Row, column: Column, cells: Sequence[Cell]) -> 
         score = geometric_mean(cell.score.value for cell in cells)
         change = geometric_mean(changes) if changes else None
     else:
-        score = _mean([cell.score.value for cell in cells], [cell.drawn for cell in cells], least=0.0)
-        change = _mean(changes, [comparison.drawn for comparison in comparisons]) if changes else None
+        score = _mean([cell.score.value for cell in cells], [cell.resampled for cell in cells], least=0.0)
+        change = _mean(changes, [comparison.resampled for comparison in comparisons]) if changes else None
     ratios = np.log(changes) if column.lower_is_better else np.array(changes)
     return Average(
         group,

@@ -53,21 +53,21 @@ def change(cell: Cell) -> str:
     return changed(cell.against.change.value, cell.column) + (MARK if cell.verdict else "")
 
 
-def average_change(each: Average) -> str:
+def average_change(average: Average) -> str:
     """Format the change of an average with its interval, marked if languages agree; empty if there is no comparison."""
-    if each.change is None:
+    if average.change is None:
         return ""
-    text = changed(point_estimate(each.change), each.column) + (MARK if each.is_clear else "")
-    if isinstance(each.change, Interval):
-        low, high = (changed(end, each.column) for end in (each.change.low, each.change.high))
+    text = changed(point_estimate(average.change), average.column) + (MARK if average.is_clear else "")
+    if isinstance(average.change, Interval):
+        low, high = (changed(end, average.column) for end in (average.change.low, average.change.high))
         text += f" ({low} to {high})"
     return text
 
 
-def languages_of(each: Average) -> str:
+def languages_of(average: Average) -> str:
     """Format the number of languages in an average, and in its change if that has fewer."""
-    count = str(len(each.languages))
-    return f"{count} ({each.compared} compared)" if 0 < each.compared < len(each.languages) else count
+    count = str(len(average.languages))
+    return f"{count} ({average.compared} compared)" if 0 < average.compared < len(average.languages) else count
 
 
 def p_value(p: float) -> str:

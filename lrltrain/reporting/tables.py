@@ -47,13 +47,13 @@ class Column(NamedTuple):
 class Comparison:
     """A comparison on the same items, with the base model without an adapter or another reference of the report.
 
-    `change` is a difference of F1 or a ratio of perplexities; `drawn` are its values in the bootstrap resamples.
+    `change` is a difference of F1 or a ratio of perplexities; `resampled` are its values in the bootstrap resamples.
     """
 
     change: Interval
     p: float
     p_corrected: float = 1.0
-    drawn: Floats | None = field(default=None, compare=False, repr=False)
+    resampled: Floats | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Cell:
     score: Interval
     sd: float | None = None
     against: Comparison | None = None
-    drawn: Floats | None = field(default=None, compare=False, repr=False)
+    resampled: Floats | None = field(default=None, compare=False, repr=False)
     train_seeds: int = 1
     data: str = ""
     runs: tuple[tuple[int | None, int | None, float], ...] = ()

@@ -257,7 +257,7 @@ def _compare(group: Group, base: Group, resampled: Mapping[int, Floats], resampl
     differences = own_resamples - base_resamples
     by_seed = ((side, side.counts[:, chosen], chosen) for side, chosen in ((group, own_places), (base, base_places)))
     wider = statistics.widening(differences, *(_values_by_seed(*arguments) for arguments in by_seed))
-    return Comparison(statistics.mirrored(value, differences, wider=wider), p, drawn=differences)
+    return Comparison(statistics.mirrored(value, differences, wider=wider), p, resampled=differences)
 
 
 def _paired_runs(group: Group, base: Group) -> tuple[list[int], list[int]]:

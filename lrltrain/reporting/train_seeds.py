@@ -22,7 +22,7 @@ def seed_of(row: Row) -> tuple[Row, int | None]:
 
 def joined(
     what: str,
-    found: Sequence[T],
+    entries: Sequence[T],
     place: Callable[[T], tuple[Row, Hashable]],
     join: Callable[[Row, list[T]], T],
 ) -> list[T]:
@@ -32,7 +32,7 @@ def joined(
     combines a list of entries into one in the given row. An adapter with the default seed that would share the row of
     joined ones gets a row of its own, and a note is printed; `what` names the entries in it, such as `perplexities`.
     """
-    places = [place(entry) for entry in found]
+    places = [place(entry) for entry in entries]
     numbers_by_key: dict[tuple[Row, Hashable], list[int]] = {}
     for number, (row, shared) in enumerate(places):
         base_row, seed = seed_of(row)
@@ -47,8 +47,8 @@ def joined(
     if unseeded:
         note(f"note: {len(unseeded):,} {what} are of an adapter whose name has no seed: see the rows `one seed`.")
     return [
-        join(rows[number][0], [found[member] for member in rows[number][1]]) if number in rows else entry
-        for number, entry in enumerate(found)
+        join(rows[number][0], [entries[member] for member in rows[number][1]]) if number in rows else entry
+        for number, entry in enumerate(entries)
         if number not in dropped
     ]
 

@@ -212,7 +212,9 @@ class Loop:
         seconds_left = (time.perf_counter() - self._began) / (number - self._first) * (self.schedule.steps - number)
         training_losses = [entry["loss"] for state in self.states for entry in state.log[-2:] if "loss" in entry]
         mean = sum(training_losses) / len(training_losses) if training_losses else math.nan
-        self.callbacks.say(f"{line}, training {mean:.3f}, {self._speed():,.0f} tokens/s, {seconds_left / 60:.1f} min left")
+        self.callbacks.say(
+            f"{line}, training {mean:.3f}, {self._speed():,.0f} tokens/s, {seconds_left / 60:.1f} min left"
+        )
 
     def validation_losses(self) -> list[float]:
         """Return the mean loss, in nats per label, of each adapter on its validation split."""

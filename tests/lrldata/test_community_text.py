@@ -98,7 +98,7 @@ def test_uyghur_has_no_non_joiners() -> None:
 
 def rows_of(content: str, asked: str | None = None) -> list[dict[str, str]]:
     lines = content.splitlines(keepends=True)
-    return [row.values for row in read_csv(lambda: lines, 1 << 20, tabs=True, asked=asked)]
+    return [row.values for row in read_csv(lambda: lines, 1 << 20, tabs=True, text_column=asked)]
 
 
 def test_quotation_marks_that_pair_up_over_lines_of_a_table_are_text() -> None:

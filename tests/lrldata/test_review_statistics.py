@@ -142,7 +142,7 @@ def test_lines_are_shared_and_those_in_dispute_come_first() -> None:
     made = queue()
     asked(made, "Ana", {}, 30)
     second = made.next("Ion") or ""
-    shared = [line for line in (made.next("Ion", besides=[second]),) if line]
+    shared = [line for line in (made.next("Ion", excluded=[second]),) if line]
     assert second in {line for stratum in made.strata for line in stratum.votes}
     assert shared
     made.put(second, "Ion", False)

@@ -149,7 +149,7 @@ def test_an_average_says_whether_languages_agree() -> None:
                 Row(code, BASE, "lora", "glotcc"),
                 Column(task, "x", metric),
                 *(1, 100, Interval(0.5, 0.4, 0.6), None),
-                Comparison(Interval(change, change, change), 0.5, drawn=np.full(10, change)),
+                Comparison(Interval(change, change, change), 0.5, resampled=np.full(10, change)),
                 np.full(10, 0.5),
             )
             for code, change in zip(("ro", "mt", "ug", "am", "yo", "si", "ka"), changes, strict=True)
@@ -174,7 +174,7 @@ def test_averages_are_over_groups_that_are_known(filled: Path) -> None:
     cells = [table.by_place[Row(code, BASE, "seq_bn_inv", "conceptnet"), mine.column] for code in ("mt", "ro", "ug")]
     assert not isinstance(mine.score, float)
     assert mine.score.value == pytest.approx(sum(cell.score.value for cell in cells) / 3)
-    spread = math.hypot(*(float(cell.drawn.std()) for cell in cells if cell.drawn is not None)) / 3
+    spread = math.hypot(*(float(cell.resampled.std()) for cell in cells if cell.resampled is not None)) / 3
     assert mine.score.high - mine.score.low == pytest.approx(2 * 1.96 * spread, rel=0.15)
     assert isinstance(mine.change, Interval)
     assert mine.change.low > 0
