@@ -22,7 +22,7 @@ from lrldata.forks import refuse_forked
 from lrldata.language import Language, find, find_recorded, parse
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES
-from lrldata.paths import is_safe, safe_name
+from lrldata.paths import is_segment, safe_name
 from lrldata.settings import AnyPath, as_path
 
 if TYPE_CHECKING:
@@ -67,10 +67,6 @@ def card_path(repository: str) -> str:
     return f"{CARDS}/{repository.rpartition('/')[2]}"
 
 
-def _is_name(code: object) -> bool:
-    return is_safe(code) and "/" not in str(code)
-
-
 def is_hidden(path: Path, workspace: Path) -> bool:
     """Return whether a path is below a hidden folder of a workspace, e.g. one left by an exchange that was killed."""
     return any(part.startswith(".") for part in path.relative_to(workspace).parts)
@@ -96,7 +92,7 @@ def requested_codes(typed: str, workspace: Path) -> list[str]:
     """Return the codes of a `--lang` value; languages in the workspace may be unknown. Raises LanguageError."""
     codes: dict[str, None] = {}
     for part in filter(None, map(str.strip, typed.split(","))):
-        is_in_workspace = _is_name(part) and any((workspace / top / part).is_dir() for top in (DATASETS, ADAPTERS))
+        is_in_workspace = is_segment(part) and any((workspace / top / part).is_dir() for top in (DATASETS, ADAPTERS))
         codes |= dict.fromkeys([part] if is_in_workspace else [language.code for language in parse(part)])
     return list(codes) or [language.code for language in parse(typed)]
 
@@ -198,7 +194,7 @@ class Workspace:
 
     def dataset(self, lang: str, source: str = "conceptnet") -> Dataset:
         """Open the dataset of a language and source. Raises LanguageError, StorageError."""
-        folder = self.root / dataset_path(lang, source) if _is_name(lang) else None  # an added language
+        folder = self.root / dataset_path(lang, source) if is_segment(lang) else None  # an added language
         return Dataset.open(folder if folder and folder.is_dir() else self.root / dataset_path(find(lang).code, source))
 
     def adapters(self) -> list[Path]:

@@ -281,7 +281,8 @@ def _unpaired(above: int) -> CardError:
 
 def replace_section(body: str, name: str, text: str | None) -> str:
     """Return the text with one generated section replaced; None removes the section and its markers."""
-    pattern = re.compile(rf"<!-- lrl:begin {name} -->\n.*?\n?<!-- lrl:end {name} -->(\n\n)?", re.DOTALL)
+    begin, end = re.escape(BEGIN.format(name)), re.escape(END.format(name))
+    pattern = re.compile(rf"{begin}\n.*?\n?{end}(\n\n)?", re.DOTALL)
     if text is None:
         return pattern.sub("", body, count=1)
     return pattern.sub(lambda match: mark(name, text) + (match[1] or ""), body, count=1)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hub_cards.cards.card import Card, Readme, join, mark, read, replace_section, same
+from hub_cards.cards.card import END, Card, Readme, join, mark, read, replace_section, same
 from lrldata.card import in_yaml
 from lrldata.manifest import fingerprint
 
@@ -96,7 +96,7 @@ def _insert(body: str, name: str, text: str, after: str | None) -> str:
     """Insert a new section below the generated section `after`; without one, below all text."""
     if after is None:
         return f"{body.rstrip()}\n\n{mark(name, text)}\n".lstrip("\n")
-    end = f"<!-- lrl:end {after} -->"
+    end = END.format(after)
     head, tail = body.split(end, 1)
     return f"{head}{end}\n\n{mark(name, text)}{tail}"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lrldata.cli.options import Json
 from lrldata.cli.run import show_or_dump
 from lrldata.errors import UsageError
 from lrldata.output import say
@@ -15,7 +16,6 @@ if TYPE_CHECKING:  # slow to import
     from lrldata.review.frame import Frame
     from lrldata.review.suggest import Suggestion
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Folder = Annotated[Path, typer.Argument(help="A dataset folder, or a workspace with --lang and --source.")]
 Lang = Annotated[str | None, typer.Option(help="Language of the dataset in a workspace.")]
 Source = Annotated[str | None, typer.Option(help="Source of the dataset in a workspace.")]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lrldata.cli.options import Json
 from lrldata.cli.run import show_or_dump
 from lrldata.errors import InputError
 from lrldata.output import say
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from lrldata.conceptnet.verbalize import TemplateSet
 
 templates_app = typer.Typer(help="The sentence templates for facts.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
 @templates_app.command("check")

@@ -128,11 +128,10 @@ def _resumed(
         else:
             reason = f"a run with other settings was not finished ({difference(before, recipe, first=fixed)})"
         explanation = " These shape the weights, so the run cannot be resumed with them." if resume and before else ""
-        hint = "" if fixed else "Use --resume to continue from its weights with the new settings, or "
-        raise StorageError(
-            f"{run}: {reason}.{explanation}",
-            f"{hint}{'--' if hint else 'Use --'}overwrite to start again, or another --out.",
-        )
+        hint = "Use --overwrite to start again, or another --out."
+        if not fixed:
+            hint = f"Use --resume to continue from its weights with the new settings. {hint}"
+        raise StorageError(f"{run}: {reason}.{explanation}", hint)
     if new.get("steps", step) < step:
         raise UsageError(
             f"--steps {new['steps']}: the unfinished run is already at step {step}.",

@@ -135,13 +135,17 @@ class Loop:
                 tensor.copy_(part.view_as(tensor))
         return self.step.update()
 
+    @property
+    def _blocks_per_step(self) -> int:
+        return self.schedule.batch_size * self.schedule.accumulate * self.processes.count
+
     def _batches(self, done: int) -> Iterator[list[Batch]]:
         """Yield this process's batches for each remaining step."""
         size, processes = self.schedule.batch_size, self.processes
-        a_step = size * self.schedule.accumulate * processes.count
-        orders = [order(len(member.train), member.train.seed, done * a_step) for member in self.members]
+        per_step = self._blocks_per_step
+        orders = [order(len(member.train), member.train.seed, done * per_step) for member in self.members]
         for _ in range(done, self.schedule.steps):
-            indices = [[next(blocks) for _ in range(a_step)][processes.rank :: processes.count] for blocks in orders]
+            indices = [[next(blocks) for _ in range(per_step)][processes.rank :: processes.count] for blocks in orders]
             yield [
                 self.layout(
                     [
@@ -159,8 +163,8 @@ class Loop:
             if not number or state.failed:
                 continue
             train = self.members[place].train
-            a_step = self.schedule.batch_size * self.schedule.accumulate * self.processes.count
-            indices = islice(order(len(train), train.seed, (number - 1) * a_step), a_step)
+            per_step = self._blocks_per_step
+            indices = islice(order(len(train), train.seed, (number - 1) * per_step), per_step)
             blocks = [index % len(train) for index in indices][self.processes.rank :: self.processes.count]
             self._fail(state, f"the loss is {loss} at step {number}, in the batch of blocks {blocks}.")
 
@@ -189,8 +193,7 @@ class Loop:
         self.processes.log(values, int(entry["step"]))
 
     def _epoch(self, place: int, number: int) -> float:
-        a_step = self.schedule.batch_size * self.schedule.accumulate * self.processes.count
-        return number * a_step / len(self.members[place].train)
+        return number * self._blocks_per_step / len(self.members[place].train)
 
     def _evaluate(self, number: int) -> None:
         """Measure the validation loss of each adapter, and keep its weights if they are the best so far."""
