@@ -37,7 +37,9 @@ def reading(table: Table) -> str:
     return _READING.format(against=table.against)
 
 
-def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link], took: Sequence[Cost] = ()) -> str:
+def as_markdown(
+    table: Table, averaged: Sequence[Average], links: Sequence[Link], training_costs: Sequence[Cost] = ()
+) -> str:
     """Return the tables of scores, averages, correlations and training costs."""
     parts = ["# Results", reading(table), "## Scores", _table(_heads(table), _rows(table), 3)]
     if averaged:
@@ -47,8 +49,10 @@ def as_markdown(table: Table, averaged: Sequence[Average], links: Sequence[Link]
         heads = ["quantity", "correlated with", "languages", "Spearman", "p", "Pearson", "p"]
         rows = [[_escape(link.of), _escape(link.to), *link.numbers()] for link in links]
         parts += ["## Correlations", _table(heads, rows, 2)]
-    if took:
-        cost_rows = [[_escape(cost.base), _escape(f"{cost.method}, {cost.source}"), *cost.numbers()] for cost in took]
+    if training_costs:
+        cost_rows = [
+            [_escape(cost.base), _escape(f"{cost.method}, {cost.source}"), *cost.numbers()] for cost in training_costs
+        ]
         parts += ["## Adapters", READING_COSTS, _table(HEADS, cost_rows, 2)]
     return "\n\n".join(parts) + "\n"
 
