@@ -72,9 +72,7 @@ def _metadata(parts: list[dict[str, Any]], language: str, code: str, repository:
 
 def _note(parts: list[dict[str, Any]], note: str) -> str:
     """Return the note in the table of languages on how ConceptNet codes the language; empty without such a part."""
-    if not any(part["name"] == "conceptnet" for part in parts):
-        return ""
-    return note.replace("this row is", "this is").replace("rows ", "codes ").replace("row ", "code ")
+    return note if any(part["name"] == "conceptnet" for part in parts) else ""
 
 
 def _in_english(manifest: Mapping[str, Any]) -> bool:
