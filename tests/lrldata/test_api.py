@@ -1,4 +1,4 @@
-"""The Python API of lrldata: what it is made of, what it returns, and how it fails."""
+"""The Python API of lrldata: its names, what they return, and how they fail."""
 
 import doctest
 import inspect
@@ -31,7 +31,7 @@ SIGNATURES = {
     "open_dataset": "path",
     "open_workspace": "path='lrl-workspace'",
 }
-QUICK = """
+TIME_IMPORT = """
 import sys, time
 began = time.perf_counter()
 import {package}
@@ -45,7 +45,7 @@ def dataset(tmp_path: Path) -> lrldata.Dataset:
     return lrldata.build("ro", source="conceptnet", sample=True, out=tmp_path, cache=tmp_path / "cache", quiet=True)
 
 
-def test_the_api_is_these_names_and_no_others() -> None:
+def test_the_public_api_is_exactly_these_names() -> None:
     assert set(lrldata.__all__) == NAMES
     assert set(dir(lrldata)) == NAMES
     assert all(getattr(lrldata, name) is not None for name in NAMES)
@@ -53,50 +53,51 @@ def test_the_api_is_these_names_and_no_others() -> None:
         _ = lrldata.nonsense  # type: ignore[attr-defined]
 
 
-def test_signatures_stay_as_they_are() -> None:
+def test_signatures_are_unchanged() -> None:
     for name, expected in SIGNATURES.items():
         parameters = inspect.signature(getattr(lrldata, name)).parameters.values()
-        shown = ", ".join(
-            f"{each.name}" + ("" if each.default is each.empty else f"={each.default!r}") for each in parameters
+        signature = ", ".join(
+            f"{parameter.name}" + ("" if parameter.default is parameter.empty else f"={parameter.default!r}")
+            for parameter in parameters
         )
-        assert shown == expected, name
+        assert signature == expected, name
 
 
-def test_the_options_of_a_build_are_those_of_the_command() -> None:
+def test_build_takes_the_options_of_the_command() -> None:
     options = BuildConfig.model_fields.keys() | WebConfig.model_fields.keys()
-    shown = inspect.signature(lrldata.build).parameters
-    assert set(shown) == (options - {"dry_run"}) | {"config", "quiet"}
-    assert all(each.kind is each.KEYWORD_ONLY for each in list(shown.values())[1:])
+    parameters = inspect.signature(lrldata.build).parameters
+    assert set(parameters) == (options - {"dry_run"}) | {"config", "quiet"}
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in list(parameters.values())[1:])
 
 
 @pytest.mark.parametrize("name", sorted(NAMES - {"__version__", "LrlError", "Dataset", "Workspace"}))
-def test_public_functions_say_what_they_take_return_and_raise(name: str) -> None:
-    told = inspect.getdoc(getattr(lrldata, name)) or ""
-    wanted = ["Example:"] if name == "open_workspace" else ["Args:", "Returns:", "Example:"]
-    assert all(part in told for part in wanted)
+def test_docstrings_have_arguments_return_values_and_examples(name: str) -> None:
+    docstring = inspect.getdoc(getattr(lrldata, name)) or ""
+    sections = ["Example:"] if name == "open_workspace" else ["Args:", "Returns:", "Example:"]
+    assert all(section in docstring for section in sections)
 
 
-def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docstring_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lrldata import workspace  # noqa: PLC0415
 
     monkeypatch.chdir(tmp_path)
     for module in (api, workspace):
-        ran = doctest.testmod(module)
-        assert ran.attempted > 2
-        assert not ran.failed
+        results = doctest.testmod(module)
+        assert results.attempted > 2
+        assert not results.failed
 
 
 @pytest.mark.parametrize("package", ["lrldata", "hub_cards"])
-def test_importing_is_quick_and_brings_nothing_large(package: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", QUICK.format(package=package)], capture_output=True, text=True, check=True
+def test_importing_is_quick_and_loads_no_large_library(package: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", TIME_IMPORT.format(package=package)], capture_output=True, text=True, check=True
     )
-    seconds, *brought = done.stdout.split()
-    assert brought == []
-    assert float(seconds) < 1, "0.03 s on an idle machine"
+    seconds, *large_libraries = result.stdout.split()
+    assert large_libraries == []
+    assert float(seconds) < 1, "importing takes 0.03 s on an idle machine"
 
 
-def test_a_dataset_answers_for_itself(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+def test_a_dataset_describes_itself(dataset: lrldata.Dataset, tmp_path: Path) -> None:
     assert dataset.status == "built"
     assert (dataset.language.code, dataset.source, dataset.version) == ("ro", "conceptnet", "1.0.0")
     loaded = dataset.load()
@@ -107,16 +108,16 @@ def test_a_dataset_answers_for_itself(dataset: lrldata.Dataset, tmp_path: Path) 
     opened = lrldata.open_workspace(tmp_path).dataset("Romanian")
     assert opened.manifest == dataset.manifest
     assert opened.status == "found"
-    assert [each.path for each in lrldata.open_workspace(tmp_path).datasets()] == [dataset.path]
+    assert [stored.path for stored in lrldata.open_workspace(tmp_path).datasets()] == [dataset.path]
 
 
-def test_a_list_of_languages_gives_a_list(tmp_path: Path) -> None:
-    built = lrldata.build(["ro", "mt"], sample=True, out=tmp_path, cache=tmp_path / "cache")
-    assert [each.language.code for each in built] == ["ro", "mt"]
+def test_a_list_of_languages_gives_a_list_of_datasets(tmp_path: Path) -> None:
+    datasets = lrldata.build(["ro", "mt"], sample=True, out=tmp_path, cache=tmp_path / "cache")
+    assert [dataset.language.code for dataset in datasets] == ["ro", "mt"]
 
 
 @pytest.mark.parametrize(
-    ("lang", "options", "says"),
+    ("lang", "options", "message"),
     [
         ("ro,mt", {}, "lang: 'ro,mt' names several languages. Give a list"),
         ("ro", {"dump": "x", "sample": True}, "dump and sample are mutually exclusive"),
@@ -126,19 +127,21 @@ def test_a_list_of_languages_gives_a_list(tmp_path: Path) -> None:
         ("ro", {"sampel": True}, "sampel"),
     ],
 )
-def test_errors_name_arguments_and_no_flags(lang: str, options: dict[str, Any], says: str, tmp_path: Path) -> None:
+def test_errors_name_arguments_instead_of_flags(
+    lang: str, options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(lrldata.LrlError) as raised:
         lrldata.build(lang, out=tmp_path, **options)
-    assert says in str(raised.value)
+    assert message in str(raised.value)
     assert "--" not in str(raised.value).replace("`lrldata build --help`", "")
 
 
-def test_options_in_commands_and_of_others_stay() -> None:
-    told = in_python("Use `lrldata build --lang ro`, --out DIR or --force.", {"lang", "out"})
-    assert told == 'Use `lrldata build --lang ro`, out="DIR" or --force.'
+def test_options_inside_commands_and_unknown_options_are_unchanged() -> None:
+    message = in_python("Use `lrldata build --lang ro`, --out DIR or --force.", {"lang", "out"})
+    assert message == 'Use `lrldata build --lang ro`, out="DIR" or --force.'
 
 
-def test_a_workspace_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_opening_a_missing_workspace_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no such workspace"):
         lrldata.open_workspace(tmp_path / "none")
 
@@ -153,7 +156,7 @@ def test_notes_go_through_logging() -> None:
         note("warning: something is odd")
     finally:
         LOGGER.removeHandler(handler)
-    assert [(each.levelname, each.getMessage()) for each in records] == [
+    assert [(record.levelname, record.getMessage()) for record in records] == [
         ("INFO", "something is left out\\x1b[31m"),
         ("WARNING", "something is odd"),
     ]

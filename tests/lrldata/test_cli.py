@@ -1,4 +1,4 @@
-"""What a person types, and what comes back: exit codes, one-line errors, settings files, plans."""
+"""The command line: exit codes, one-line errors, settings files and dry runs."""
 
 import json
 import os
@@ -42,31 +42,30 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
         (["templates", "show", "latin"], 2, "No template set"),
     ],
 )
-def test_errors_say_what_and_the_way_out_without_a_traceback(
+def test_errors_give_the_cause_and_a_hint_without_a_traceback(
     arguments: list[str], code: int, words: str, lrldata: Run
 ) -> None:
-    done = lrldata(*arguments)
-    assert done.returncode == code, done.stderr
-    assert words in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    result = lrldata(*arguments)
+    assert result.returncode == code, result.stderr
+    assert words in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
 
 
 def test_debug_shows_the_traceback(lrldata: Run) -> None:
-    done = lrldata("--debug", "build", "--lang", "xxxx", "--sample")
-    assert "Traceback" in done.stderr
-    assert done.returncode == 2, "as without it"
+    result = lrldata("--debug", "build", "--lang", "xxxx", "--sample")
+    assert "Traceback" in result.stderr
+    assert result.returncode == 2, "the same exit code as without --debug"
 
 
-def test_settings_come_from_a_file_and_flags_stand_above_it(lrldata: Run, tmp_path: Path) -> None:
+def test_settings_come_from_a_file_and_flags_override_them(lrldata: Run, tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('lang = "ro"\nsample = true\ntemplates = "native"\nmin-weight = 0.3\n')
-    built = json.loads(lrldata("build", "--config", file, "--json").stdout)
-    assert (
-        built["ledger"]["dropped"]["below_min_weight"]["rows"] == 4
-    )  # of facts with both ends in the language, as native sets want
-    over = json.loads(lrldata("build", "--config", file, "--min-weight", "0", "--json").stdout)
-    assert "below_min_weight" not in over["ledger"]["dropped"]
+    from_file = json.loads(lrldata("build", "--config", file, "--json").stdout)
+    # Native template sets use only facts with both ends in the language.
+    assert from_file["ledger"]["dropped"]["below_min_weight"]["rows"] == 4
+    overridden = json.loads(lrldata("build", "--config", file, "--min-weight", "0", "--json").stdout)
+    assert "below_min_weight" not in overridden["ledger"]["dropped"]
 
 
 @pytest.mark.parametrize(
@@ -77,74 +76,78 @@ def test_settings_come_from_a_file_and_flags_stand_above_it(lrldata: Run, tmp_pa
         ("lang = ro\n", "not TOML"),
     ],
 )
-def test_a_typo_in_the_settings_names_the_file_and_the_key(text: str, words: str, lrldata: Run, tmp_path: Path) -> None:
+def test_an_error_in_the_settings_names_the_file_and_the_key(
+    text: str, words: str, lrldata: Run, tmp_path: Path
+) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
-    done = lrldata("build", "--config", file, "--sample")
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "settings.toml" in done.stderr
+    result = lrldata("build", "--config", file, "--sample")
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "settings.toml" in result.stderr
 
 
-def test_a_dry_run_names_everything_and_touches_nothing(lrldata: Run, tmp_path: Path) -> None:
-    done = lrldata("build", "--lang", "ro,mt", "--dry-run", "--json")
-    steps = json.loads(done.stdout)["plan"]
+def test_a_dry_run_lists_every_step_and_writes_nothing(lrldata: Run, tmp_path: Path) -> None:
+    result = lrldata("build", "--lang", "ro,mt", "--dry-run", "--json")
+    steps = json.loads(result.stdout)["plan"]
     assert [step["action"] for step in steps] == ["download", "write", "write", "write"]
     assert steps[0]["bytes"] == 497_963_447
     assert steps[2]["what"] == "lrl-workspace/datasets/ro/conceptnet"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_output_is_data_only_and_nothing_is_drawn_where_there_is_no_terminal(lrldata: Run) -> None:
-    done = lrldata("build", "--lang", "ro", "--sample", "--json")
-    json.loads(done.stdout)
-    assert done.stderr == ""
+def test_output_is_only_data_and_no_progress_is_shown_without_a_terminal(lrldata: Run) -> None:
+    result = lrldata("build", "--lang", "ro", "--sample", "--json")
+    json.loads(result.stdout)
+    assert result.stderr == ""
 
 
-def test_names_with_brackets_are_names_and_not_patterns(lrldata: Run) -> None:
-    built = json.loads(
+def test_brackets_in_folder_names_are_not_patterns(lrldata: Run) -> None:
+    summary = json.loads(
         lrldata("build", "--lang", "ro", "--sample", "--cache", "c[1]", "--out", "w[1]", "--json").stdout
     )
-    assert lrldata("stats", built["path"]).returncode == 0
+    assert lrldata("stats", summary["path"]).returncode == 0
 
 
-def test_several_languages_are_one_object(lrldata: Run) -> None:
-    found = json.loads(lrldata("build", "--lang", "ro,en", "--sample", "--json").stdout)
-    assert [each["language"] for each in found["datasets"]] == ["ro", "en"]
-    assert found.keys() == {"datasets", "seconds"}
+def test_several_languages_give_one_json_object(lrldata: Run) -> None:
+    summary = json.loads(lrldata("build", "--lang", "ro,en", "--sample", "--json").stdout)
+    assert [dataset["language"] for dataset in summary["datasets"]] == ["ro", "en"]
+    assert summary.keys() == {"datasets", "seconds"}
 
 
-def test_an_index_is_made_once_and_can_be_named(lrldata: Run, make_dump: Callable[..., Path]) -> None:
-    made = json.loads(lrldata("index", "--dump", make_dump([line("IsA", "ro:câine", "ro:animal")]), "--json").stdout)
-    assert made["languages"] == {"ro": 1}
-    built = json.loads(lrldata("build", "--lang", "ro", "--index", made["path"], "--json").stdout)
-    assert sum(built["rows"].values()) == 1
+def test_an_index_can_be_made_first_and_passed_to_a_build(lrldata: Run, make_dump: Callable[..., Path]) -> None:
+    index = json.loads(lrldata("index", "--dump", make_dump([line("IsA", "ro:câine", "ro:animal")]), "--json").stdout)
+    assert index["languages"] == {"ro": 1}
+    summary = json.loads(lrldata("build", "--lang", "ro", "--index", index["path"], "--json").stdout)
+    assert sum(summary["rows"].values()) == 1
 
 
-def test_a_read_only_workspace_is_one_line(lrldata: Run, tmp_path: Path) -> None:
-    place = tmp_path / "file"
-    place.write_text("")  # root may write anywhere, but not below a file
-    done = lrldata("build", "--lang", "ro", "--sample", "--out", place)
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1
-    assert "--out" in done.stderr
+def test_an_unwritable_workspace_is_a_one_line_error(lrldata: Run, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")  # root may write anywhere, but not below a file
+    result = lrldata("build", "--lang", "ro", "--sample", "--out", file)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "--out" in result.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
-@pytest.mark.parametrize(("where", "size"), [("--out", "24k"), ("--cache", "12k")])
-def test_a_full_disk_is_one_line_and_leaves_nothing_half(where: str, size: str, lrldata: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("option", "size"), [("--out", "24k"), ("--cache", "12k")])
+def test_a_full_disk_is_a_one_line_error_and_leaves_no_partial_dataset(
+    option: str, size: str, lrldata: Run, tmp_path: Path
+) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=False, capture_output=True
     ).returncode:
-        pytest.skip("may not mount here")
+        pytest.skip("mounting is not permitted here")
     try:
-        done = lrldata("build", "--lang", "ro", "--sample", where, disk)
-        assert done.returncode == 1
-        assert "Traceback" not in done.stderr
-        assert len(done.stderr.splitlines()) == 1
-        assert "no space" in done.stderr.lower()
+        result = lrldata("build", "--lang", "ro", "--sample", option, disk)
+        assert result.returncode == 1
+        assert "Traceback" not in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert "no space" in result.stderr.lower()
         assert not list(disk.rglob("manifest.json"))
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -154,10 +157,10 @@ def test_languages_and_templates_are_listed(lrldata: Run) -> None:
     paper = lrldata("langs", "--paper", "--json")
     assert len(json.loads(paper.stdout)["languages"]) == 30
     kurdish = lrldata("langs", "Sorani")
-    assert "both Kurdish languages" in " ".join(kurdish.stdout.split())
-    checked = lrldata("templates", "check")
-    assert checked.returncode == 0
-    assert "No faults." in checked.stdout
+    assert "both Kurdishes" in " ".join(kurdish.stdout.split())
+    check = lrldata("templates", "check")
+    assert check.returncode == 0
+    assert "No faults." in check.stdout
     assert "Cuvântul {start} are legătură cu cuvântul {end}." in lrldata("templates", "show", "native/ro").stdout
 
 
@@ -166,13 +169,13 @@ def test_a_faulty_template_file_fails_the_check(lrldata: Run, tmp_path: Path) ->
     file.write_text(
         'language = "ro"\ndescription = ""\nreviewed = false\nreviewed_by = []\n[relations]\nIsA = ["{start} este."]\n'
     )
-    done = lrldata("templates", "check", file)
-    assert done.returncode == 1
-    assert "mine: IsA: '{start} este.' must have {start} and {end} exactly once each" in done.stderr
+    result = lrldata("templates", "check", file)
+    assert result.returncode == 1
+    assert "mine: IsA: '{start} este.' must have {start} and {end} exactly once each" in result.stderr
 
 
-def test_help_names_every_command_and_version_is_told(lrldata: Run) -> None:
-    shown = lrldata("--help").stdout
+def test_help_lists_every_command_and_the_version_is_printed(lrldata: Run) -> None:
+    help_text = lrldata("--help").stdout
     for name in ("build", "stats", "langs", "templates", "index", "--install-completion"):
-        assert name in shown
+        assert name in help_text
     assert lrldata("--version").stdout.startswith("lrldata ")

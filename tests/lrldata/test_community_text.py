@@ -1,4 +1,4 @@
-"""Text as communities have it: recordings of sentences, tables without names, several scripts, documents by mistake."""
+"""Text from language communities: recorded sentences, tables without column names, scripts, unsuitable files."""
 
 import json
 import subprocess
@@ -29,55 +29,55 @@ def texts(folder: Path) -> list[str]:
     return sorted(pl.concat([pl.read_parquet(shard) for shard in shards])["text"].to_list())
 
 
-def test_a_sentence_that_was_recorded_often_stays_once(lrldata: Run, tmp_path: Path) -> None:
+def test_a_sentence_recorded_several_times_is_kept_once(lrldata: Run, tmp_path: Path) -> None:
     rows = [f"{speaker}\t{text}" for number, text in enumerate(MALTESE) for speaker in range(1 + number)]
     (tmp_path / "validated.tsv").write_text("client_id\tsentence\n" + "\n".join(rows) + "\n", "utf-8")
-    given = ("--input", "validated.tsv", "--text-column", "sentence", "--documents", "lines")
-    done = lrldata(*BUILD, *given)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert texts(tmp_path / told["path"]) == sorted(MALTESE)
-    manifest = json.loads((tmp_path / told["path"] / "manifest.json").read_text("utf-8"))
+    options = ("--input", "validated.tsv", "--text-column", "sentence", "--documents", "lines")
+    result = lrldata(*BUILD, *options)
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert texts(tmp_path / summary["path"]) == sorted(MALTESE)
+    manifest = json.loads((tmp_path / summary["path"] / "manifest.json").read_text("utf-8"))
     assert manifest["settings"]["rules"]["without"] == ["document_short", "document_words", "repeated_line"]
 
 
-def test_where_nothing_is_left_the_way_out_is_named_by_the_reason(lrldata: Run, tmp_path: Path) -> None:
+def test_when_nothing_is_left_the_hint_depends_on_the_reason(lrldata: Run, tmp_path: Path) -> None:
     (tmp_path / "blank.txt").write_text("\n\n".join(SHORT), "utf-8")
     (tmp_path / "english.txt").write_text("This is an English sentence about bread and friends.\n" * 2, "utf-8")
-    nothing = lrldata(*BUILD, "--input", "blank.txt")
-    assert nothing.returncode == 1
-    assert "document_short" in nothing.stderr
-    assert "If every line is a sentence by itself, use --documents lines." in nothing.stderr
-    other = lrldata(*BUILD, "--input", "english.txt")
-    assert "Check the input and --lang; `lrldata explain` says" in other.stderr
+    too_short = lrldata(*BUILD, "--input", "blank.txt")
+    assert too_short.returncode == 1
+    assert "document_short" in too_short.stderr
+    assert "If every line is a sentence by itself, use --documents lines." in too_short.stderr
+    other_language = lrldata(*BUILD, "--input", "english.txt")
+    assert "Check the input and --lang; `lrldata explain` says" in other_language.stderr
 
 
-def test_a_text_is_explained_as_a_build_would_cut_it(lrldata: Run, tmp_path: Path) -> None:
+def test_explain_divides_a_text_as_a_build_would(lrldata: Run, tmp_path: Path) -> None:
     (tmp_path / "blank.txt").write_text("\n\n".join(SHORT), "utf-8")
 
-    def reasons(*more: str) -> set[str | None]:
-        done = lrldata("explain", "blank.txt", "--lang", "mt", "--json", *more)
-        assert done.returncode == 0, done.stderr
-        return {line["reason"] for line in json.loads(done.stdout)["lines"]}
+    def reasons(*flags: str) -> set[str | None]:
+        result = lrldata("explain", "blank.txt", "--lang", "mt", "--json", *flags)
+        assert result.returncode == 0, result.stderr
+        return {line["reason"] for line in json.loads(result.stdout)["lines"]}
 
     assert reasons() == {"document_short"}
     assert reasons("--documents", "lines") == {None}
     assert reasons("--documents", "page", "--lid", "none") == {None}
     refrain = "\n\n".join(f"{MALTESE[0]}\n{text}" for text in MALTESE[1:7])
-    told = explain(refrain, find("mt"), documents="paragraphs")
-    assert {line.reason for line in told if line.text == MALTESE[0]} == {"repeated_line"}
+    lines = explain(refrain, find("mt"), documents="paragraphs")
+    assert {line.reason for line in lines if line.text == MALTESE[0]} == {"repeated_line"}
     with pytest.raises(UsageError, match=r"--documents pages: not known.*page, paragraphs or lines"):
         as_documents("pages")
 
 
-def test_a_language_that_the_model_does_not_know_is_not_explained_away() -> None:
+def test_explain_refuses_a_language_that_the_model_does_not_know() -> None:
     with pytest.raises(UsageError, match="does not know Cornish"):
         explain("Dydh da", find("kw"))
     assert explain("Dydh da, fatla genes hedhyw?", find("kw"), "none")[0].language is None
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "expected"),
     [
         ("هیچ\u200cیک از می\u200cشود", "هیچ\u200cیک از می\u200cشود"),
         ("د\u200cا بیا\u200c", "دا بیا"),
@@ -88,20 +88,22 @@ def test_a_language_that_the_model_does_not_know_is_not_explained_away() -> None
     ],
 )
 @pytest.mark.parametrize("script", ["Latn", "Arab", "Khmr", "Deva", None])
-def test_joiners_and_unseen_spaces_stay_by_the_letters_beside_them(text: str, kept: str, script: str | None) -> None:
-    assert repair(pl.Series([text]), script, "xx")[0] == kept
+def test_joiners_and_zero_width_spaces_are_kept_depending_on_adjacent_letters(
+    text: str, expected: str, script: str | None
+) -> None:
+    assert repair(pl.Series([text]), script, "xx")[0] == expected
 
 
-def test_uyghur_has_no_non_joiners() -> None:
+def test_non_joiners_are_removed_from_uyghur() -> None:
     assert repair(pl.Series(["ھېچ\u200cبىر"]), "Arab", "ug")[0] == "ھېچبىر"
 
 
-def rows_of(content: str, asked: str | None = None) -> list[dict[str, str]]:
+def rows_of(content: str, column: str | None = None) -> list[dict[str, str]]:
     lines = content.splitlines(keepends=True)
-    return [row.values for row in read_csv(lambda: lines, 1 << 20, tabs=True, text_column=asked)]
+    return [row.values for row in read_csv(lambda: lines, 1 << 20, tabs=True, asked=column)]
 
 
-def test_quotation_marks_that_pair_up_over_lines_of_a_table_are_text() -> None:
+def test_quotation_marks_that_only_happen_to_pair_across_rows_are_text() -> None:
     dialogue = (
         'id\ttext\n1\t"Where are you going?\n2\tTo town," she said.\n3\t"Wait!"\n4\t"He said ""no"""\n5\t"a" or "b"\n'
     )
@@ -113,75 +115,77 @@ def test_quotation_marks_that_pair_up_over_lines_of_a_table_are_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "asked", "column", "found"),
+    ("content", "requested", "column", "expected"),
     [
-        ("0\t1\nHello\tBonġu\n", "1", "1", ["Bonġu"]),  # as pandas writes columns without names
+        ("0\t1\nHello\tBonġu\n", "1", "1", ["Bonġu"]),  # as pandas writes unnamed columns
         ("id\t2021\n1\tBonġu\n", "2021", "2021", ["Bonġu"]),
         ("id\tsentence\n1\tBonġu\n", "2", "2", ["Bonġu"]),
         ("Kif int?\tx\nBonġu\ty\n", "1", "1", ["Kif int?", "Bonġu"]),
     ],
 )
-def test_a_number_is_a_name_first_and_a_place_else(content: str, asked: str, column: str, found: list[str]) -> None:
-    assert [row[column] for row in rows_of(content, asked)] == found
+def test_a_number_is_a_column_name_first_and_otherwise_a_position(
+    content: str, requested: str, column: str, expected: list[str]
+) -> None:
+    assert [row[column] for row in rows_of(content, requested)] == expected
 
 
-def test_columns_without_names_have_numbers(lrldata: Run, tmp_path: Path) -> None:
+def test_columns_without_names_are_numbered(lrldata: Run, tmp_path: Path) -> None:
     assert rows_of("1\tmlt\tBonġu\n2\tmlt\tSaħħa\n", "3")[0] == {"1": "1", "2": "mlt", "3": "Bonġu"}
     (tmp_path / "tatoeba.tsv").write_text("\n".join(f"{n}\tmlt\t{text}" for n, text in enumerate(MALTESE)), "utf-8")
     refused = lrldata(*BUILD, "--input", "tatoeba.tsv", "--documents", "lines")
     assert "use --text-column." in refused.stderr
     assert "line of text and not a header, give the number of the column" in refused.stderr
-    done = lrldata(*BUILD, "--input", "tatoeba.tsv", "--documents", "lines", "--text-column", 3)
-    assert texts(tmp_path / json.loads(done.stdout)["path"]) == sorted(MALTESE)
+    result = lrldata(*BUILD, "--input", "tatoeba.tsv", "--documents", "lines", "--text-column", 3)
+    assert texts(tmp_path / json.loads(result.stdout)["path"]) == sorted(MALTESE)
 
 
-def test_an_array_of_texts_is_read(lrldata: Run, tmp_path: Path) -> None:
+def test_a_json_array_of_texts_is_read(lrldata: Run, tmp_path: Path) -> None:
     (tmp_path / "texts.json").write_text(json.dumps(MALTESE), "utf-8")
-    done = lrldata(*BUILD, "--input", "texts.json", "--documents", "lines")
-    assert done.returncode == 0, done.stderr
-    assert texts(tmp_path / json.loads(done.stdout)["path"]) == sorted(MALTESE)
+    result = lrldata(*BUILD, "--input", "texts.json", "--documents", "lines")
+    assert result.returncode == 0, result.stderr
+    assert texts(tmp_path / json.loads(result.stdout)["path"]) == sorted(MALTESE)
 
 
-def test_files_that_are_not_read_are_named_with_a_way_to_their_text(tmp_path: Path) -> None:
+def test_unsupported_files_are_listed_with_ways_to_convert_them(tmp_path: Path) -> None:
     for name in ("text.txt", "a.doc", "b.pdf", "c.zip", "README"):
         (tmp_path / name).write_text("x")
-    (told,) = describe_left_out(find_files(tmp_path).left_out())
-    assert told.startswith("left out, unsupported file type: 4 (README, a.doc, b.pdf, ...): ")
-    assert "pdftotext; unpack archives" not in told.split(": ")[1]
-    assert all(way in told for way in ("save documents as .docx", "pdftotext", "unpack archives"))
+    (message,) = describe_left_out(find_files(tmp_path).left_out())
+    assert message.startswith("left out, unsupported file type: 4 (README, a.doc, b.pdf, ...): ")
+    assert "pdftotext; unpack archives" not in message.split(": ")[1]
+    assert all(hint in message for hint in ("save documents as .docx", "pdftotext", "unpack archives"))
 
 
-def test_a_language_that_is_not_known_may_be_one_s_own(lrldata: Run) -> None:
+def test_an_unknown_language_gets_a_hint_about_custom_languages(lrldata: Run) -> None:
     assert "LRL_LANGUAGES can name a file with others" in lrldata("langs", "tlyx").stderr
 
 
-def test_an_input_that_is_a_table_is_refused_with_both_ways_out(tmp_path: Path, lrldata: Run) -> None:
+def test_a_table_in_a_text_file_is_refused_with_both_remedies(tmp_path: Path, lrldata: Run) -> None:
     (tmp_path / "list.txt").write_text("".join(f"{n}\t{text}\n" for n, text in enumerate(MALTESE)), "utf-8")
-    told = lrldata(*BUILD, "--input", "list.txt").stderr
-    assert "is a table: every line has 1 tab." in told
-    assert "cut -f2 list.txt > text.txt" in told
-    assert "--text-column 2" in told
+    message = lrldata(*BUILD, "--input", "list.txt").stderr
+    assert "is a table: every line has 1 tab." in message
+    assert "cut -f2 list.txt > text.txt" in message
+    assert "--text-column 2" in message
     with pytest.raises(InputError, match="is a table"):
         explain((tmp_path / "list.txt").read_text("utf-8"), find("mt"), documents="paragraphs")
 
 
-def test_letters_of_an_old_font_are_said(lrldata: Run, tmp_path: Path) -> None:
-    texts_of_font = [text.replace("ħ", "\uf0e7") if number < 3 else text for number, text in enumerate(MALTESE)]
-    (tmp_path / "font.txt").write_text("\n".join(texts_of_font), "utf-8")
-    done = lrldata(*BUILD, "--input", "font.txt", "--documents", "lines", "--lid", "none")
-    assert "3 of 10 rows have Unicode private-use characters" in done.stderr
+def test_private_use_characters_of_an_old_font_are_reported(lrldata: Run, tmp_path: Path) -> None:
+    font_texts = [text.replace("ħ", "\uf0e7") if number < 3 else text for number, text in enumerate(MALTESE)]
+    (tmp_path / "font.txt").write_text("\n".join(font_texts), "utf-8")
+    result = lrldata(*BUILD, "--input", "font.txt", "--documents", "lines", "--lid", "none")
+    assert "3 of 10 rows have Unicode private-use characters" in result.stderr
     (tmp_path / "plain.txt").write_text("\n".join(MALTESE), "utf-8")
     assert "one font" not in lrldata(*BUILD, "--input", "plain.txt", "--documents", "lines", "--lid", "none").stderr
 
 
-def test_a_text_without_a_line_is_not_explained(lrldata: Run, tmp_path: Path) -> None:
+def test_explain_refuses_a_text_without_lines_and_a_table(lrldata: Run, tmp_path: Path) -> None:
     (tmp_path / "controls.txt").write_text("\x01\x02\n", "utf-8")
     assert lrldata("explain", "controls.txt", "--lang", "mt").stderr.startswith("error: The text is empty.")
     (tmp_path / "list.txt").write_text("".join(f"{n}\t{text}\n" for n, text in enumerate(MALTESE)), "utf-8")
     assert "error: list.txt: is a table" in lrldata("explain", "list.txt", "--lang", "mt").stderr
 
 
-def test_text_that_is_indented_by_tabs_is_no_table(lrldata: Run, tmp_path: Path) -> None:
+def test_text_indented_with_tabs_is_not_a_table(lrldata: Run, tmp_path: Path) -> None:
     (tmp_path / "tabs.txt").write_text("".join(f"\t{text}\n" for text in MALTESE), "utf-8")
-    done = lrldata(*BUILD, "--input", "tabs.txt", "--documents", "lines")
-    assert done.returncode == 0, done.stderr
+    result = lrldata(*BUILD, "--input", "tabs.txt", "--documents", "lines")
+    assert result.returncode == 0, result.stderr

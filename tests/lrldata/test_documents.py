@@ -1,4 +1,4 @@
-"""Text files as people have them: documents as .docx, pages, subtitles, Bibles; numbers, and lines that were broken."""
+"""Text files in common formats: .docx, web pages, subtitles, Bibles; also numbered and wrapped lines."""
 
 import json
 import zipfile
@@ -21,14 +21,14 @@ from lrldata.web.sentences import cut
 from lrldata.web.shapes import Shape, ends_sentence, shape_of
 
 FIRST = "Il-bniedem mar il-belt biex jixtri ħobż frisk."
-BEGIN, REST = FIRST[:22], FIRST[23:]  # without the space between
+BEGIN, REST = FIRST[:22], FIRST[23:]  # without the space between them
 SECOND = "Wara ltaqa' mal-ħbieb tiegħu fis-suq il-qadim."
 W, T = "http://schemas.openxmlformats.org/wordprocessingml/2006/main", "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
 OFFICE = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
 MC = "http://schemas.openxmlformats.org/markup-compatibility/2006"
 
 
-def packed(file: Path, parts: dict[str, str]) -> Path:
+def write_zip(file: Path, parts: dict[str, str]) -> Path:
     with zipfile.ZipFile(file, "w") as archive:
         for name, text in parts.items():
             archive.writestr(name, text)
@@ -47,31 +47,31 @@ def docx(folder: Path) -> Path:
     relations = (
         '<Relationships><Relationship Type="http://x/officeDocument" Target="/word/document2.xml"/></Relationships>'
     )
-    return packed(folder / "a.docx", {"_rels/.rels": relations, "word/document2.xml": text})
+    return write_zip(folder / "a.docx", {"_rels/.rels": relations, "word/document2.xml": text})
 
 
-def strict(folder: Path) -> Path:
+def strict_docx(folder: Path) -> Path:
     file = docx(folder)
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name).decode() for name in archive.namelist()}
-    return packed(
+    return write_zip(
         file,
         {name: text.replace(W, "http://purl.oclc.org/ooxml/wordprocessingml/main") for name, text in parts.items()},
     )
 
 
-def aspx(folder: Path) -> Path:
+def aspx_page(folder: Path) -> Path:
     text = f"<head><title>x</title><body><form><div>{FIRST}</div><p>{SECOND}<select><option>mt</select></form></body>"
     (folder / "a.html").write_text(text, "utf-8")
     return folder / "a.html"
 
 
-def headless(folder: Path) -> Path:
+def page_without_body(folder: Path) -> Path:
     (folder / "a.html").write_text(f"<head><title>x</title><p>{FIRST}<p>{SECOND}", "utf-8")
     return folder / "a.html"
 
 
-def aligned(folder: Path) -> Path:
+def aligned_usfm(folder: Path) -> Path:
     text = (
         '\\id TIT\n\\c 1\n\\p\n\\v 1 \\zaln-s |x-strong="G1" x-occurrence="1"\\*\\w Il-bniedem|x-occurrence="1"\\w*'
         "\\zaln-e\\* mar il-belt~biex jixtri ħobż // frisk.\n\\ts\\*\n\\p\n\\v 2 " + SECOND
@@ -80,21 +80,21 @@ def aligned(folder: Path) -> Path:
     return folder / "a.usfm"
 
 
-def open_notes(folder: Path) -> Path:
+def usfm_with_open_notes(folder: Path) -> Path:
     text = f"\\c 1\n\\p\n\\v 1 {BEGIN}\\f + \\ft never closed\n\\v 2 {REST}\\x - \\xt 1\n1\\x*\n\\p\n\\v 3 {SECOND}"
     text += "\\f + \\ft a\\f*\n"
     (folder / "a.usfm").write_text(text, "utf-8")
     return folder / "a.usfm"
 
 
-def capitals(folder: Path) -> Path:
+def srt_with_capitals(folder: Path) -> Path:
     cues = [FIRST, "NOTE is a word here.", "STYLE too."]
     text = "".join(f"{n}\n00:00:0{n},000 --> 00:00:0{n},900\n{cue}\n\n" for n, cue in enumerate(cues))
     (folder / "a.srt").write_text(text, "utf-8")
     return folder / "a.srt"
 
 
-def rolling(folder: Path) -> Path:
+def rolling_vtt(folder: Path) -> Path:
     cues = [" \n" + BEGIN, f"{BEGIN}\n{REST}", f"{REST}\n{SECOND}"]
     text = "WEBVTT\n\n" + "\n\n".join(f"00:0{n}.000 --> 00:0{n}.900\n{cue}" for n, cue in enumerate(cues))
     (folder / "a.vtt").write_text(text, "utf-8")
@@ -108,7 +108,7 @@ def odt(folder: Path) -> Path:
         f"<text:p>a note</text:p></text:note><o:annotation><text:p>me</text:p></o:annotation>{SECOND[9:]}</text:p>"
         "</o:body></o:document-content>"
     )
-    return packed(folder / "a.odt", {"content.xml": text})
+    return write_zip(folder / "a.odt", {"content.xml": text})
 
 
 def page(*texts: str) -> str:
@@ -128,10 +128,10 @@ def epub(folder: Path) -> Path:
         "o/t/b b.xhtml": page(f"<p>{SECOND}</p>"),
         "o/t/a.xhtml": page(f"<p>{FIRST.replace(' ', '&#32;', 1)}</p>"),
     }
-    return packed(folder / "a.epub", parts)
+    return write_zip(folder / "a.epub", parts)
 
 
-def written(name: str, text: str) -> Callable[[Path], Path]:
+def text_file(name: str, text: str) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         (folder / name).write_text(text, "utf-8")
         return folder / name
@@ -158,32 +158,32 @@ USFM = (
 
 
 @pytest.mark.parametrize(
-    "make",
+    "write_file",
     [
         docx,
-        strict,
-        aspx,
-        headless,
-        aligned,
-        rolling,
-        open_notes,
+        strict_docx,
+        aspx_page,
+        page_without_body,
+        aligned_usfm,
+        rolling_vtt,
+        usfm_with_open_notes,
         odt,
         epub,
-        written("a.html", HTML),
-        written("a.srt", SRT),
-        written("a.vtt", VTT),
-        written("a.usfm", USFM.replace("\\c 2\n\\q1", "\\c 2\n\\p\n\\q1")),
+        text_file("a.html", HTML),
+        text_file("a.srt", SRT),
+        text_file("a.vtt", VTT),
+        text_file("a.usfm", USFM.replace("\\c 2\n\\q1", "\\c 2\n\\p\n\\q1")),
     ],
-    ids=lambda make: make.__name__,
+    ids=lambda write_file: write_file.__name__,
 )
-def test_documents_are_read_as_their_paragraphs(make: Callable[[Path], Path], tmp_path: Path) -> None:
-    (shard,) = find_shards(make(tmp_path), None)
+def test_documents_are_read_by_paragraph(write_file: Callable[[Path], Path], tmp_path: Path) -> None:
+    (shard,) = find_shards(write_file(tmp_path), None)
     texts = [text for part in read_parts(shard, Columns(lines=True)) for text in part["text"]]
     assert [text.strip() for text in texts if text.strip()] == [FIRST, SECOND]
 
 
-def test_cues_that_begin_as_blocks_of_webvtt_do_are_said(tmp_path: Path) -> None:
-    (shard,) = find_shards(capitals(tmp_path), None)
+def test_cues_that_begin_like_webvtt_blocks_are_text(tmp_path: Path) -> None:
+    (shard,) = find_shards(srt_with_capitals(tmp_path), None)
     texts = [text for part in read_parts(shard, Columns(lines=True)) for text in part["text"]]
     assert [text.strip() for text in texts if text.strip()] == [FIRST, "NOTE is a word here.", "STYLE too."]
 
@@ -201,13 +201,13 @@ def test_cues_that_begin_as_blocks_of_webvtt_do_are_said(tmp_path: Path) -> None
         ),
     ],
 )
-def test_what_is_no_document_is_an_error_that_names_it(
+def test_an_invalid_document_is_an_error_that_names_the_file(
     name: str, content: bytes | dict[str, str], tmp_path: Path
 ) -> None:
     if isinstance(content, bytes):
         (tmp_path / name).write_bytes(content)
     else:
-        packed(tmp_path / name, content)
+        write_zip(tmp_path / name, content)
     (shard,) = find_shards(tmp_path / name, None)
     with pytest.raises(InputError, match=rf"{name}.* cannot be read \(not a valid {name[1:]} file"):
         list(read_parts(shard, Columns()))
@@ -220,23 +220,23 @@ SENTENCES = [
 
 
 @pytest.mark.parametrize(
-    "begin",
+    "prefix",
     ["{0} ", "{0}. ", "({0}) ", "[{0}] ", "GEN 1:{0} ", "[1:{0}] ", "1 Kor. 3.{0} ", "Ġenesi 3:{0}  ", "3:{0} "],
 )
-def test_numbers_and_verses_that_begin_all_lines_are_left_out(begin: str, tmp_path: Path) -> None:
-    lines = [begin.format(number) + text for number, text in enumerate(SENTENCES, 1)]
+def test_numbers_and_verse_references_before_all_lines_are_removed(prefix: str, tmp_path: Path) -> None:
+    lines = [prefix.format(number) + text for number, text in enumerate(SENTENCES, 1)]
     (tmp_path / "a.txt").write_text("\n".join(lines), "utf-8")
     (shard,) = find_shards(tmp_path / "a.txt", None)
     (part,) = read_parts(shard, Columns(lines=True))
     assert [text.strip() for text in part["text"]] == SENTENCES
     (tmp_path / "a.txt").write_text("\n".join([*SENTENCES, *lines[:3]]), "utf-8")
     (part,) = read_parts(shard, Columns(lines=True))
-    assert [text.strip() for text in part["text"]] == [*SENTENCES, *lines[:3]], "some lines alone have one"
-    without = "Fis-sena 2011 il-liġi għaddiet fit-12:30 mill-Parlament."
-    many = [begin.format(number) + text for number, text in enumerate(SENTENCES * 2, 1)]
-    (tmp_path / "a.txt").write_text("\n".join([*many, without]), "utf-8")
+    assert [text.strip() for text in part["text"]] == [*SENTENCES, *lines[:3]], "only some lines begin with a number"
+    unnumbered = "Fis-sena 2011 il-liġi għaddiet fit-12:30 mill-Parlament."
+    numbered = [prefix.format(number) + text for number, text in enumerate(SENTENCES * 2, 1)]
+    (tmp_path / "a.txt").write_text("\n".join([*numbered, unnumbered]), "utf-8")
     (part,) = read_parts(shard, Columns(lines=True))
-    assert [text.strip() for text in part["text"]] == [*SENTENCES * 2, without], "nothing within a line goes"
+    assert [text.strip() for text in part["text"]] == [*SENTENCES * 2, unnumbered], "numbers inside a line are kept"
 
 
 @pytest.mark.parametrize(
@@ -247,21 +247,21 @@ def test_numbers_and_verses_that_begin_all_lines_are_left_out(begin: str, tmp_pa
         [f"{grams} gramma dqiq u ftit melħ" for grams in (500, 250, 100, 2, 3, 40)],
     ],
 )
-def test_years_times_and_amounts_are_text(lines: list[str]) -> None:
+def test_years_times_and_amounts_before_lines_are_text(lines: list[str]) -> None:
     assert not shape_of([f"{line}\n" for line in lines]).numbered
 
 
-def test_lines_that_were_broken_at_a_width_are_joined(tmp_path: Path) -> None:
+def test_lines_wrapped_at_a_fixed_width_are_joined(tmp_path: Path) -> None:
     from textwrap import wrap  # noqa: PLC0415
 
-    paragraphs = [" ".join(SENTENCES[at : at + 3]) for at in range(0, 8, 2)]
-    broken = ["\n".join(wrap(paragraph, 60, break_on_hyphens=False)) for paragraph in paragraphs]
-    (tmp_path / "a.txt").write_text("\n\n".join(broken), "utf-8")
+    paragraphs = [" ".join(SENTENCES[start : start + 3]) for start in range(0, 8, 2)]
+    wrapped = ["\n".join(wrap(paragraph, 60, break_on_hyphens=False)) for paragraph in paragraphs]
+    (tmp_path / "a.txt").write_text("\n\n".join(wrapped), "utf-8")
     (shard,) = find_shards(tmp_path / "a.txt", None)
     (part,) = read_parts(shard, Columns())
     assert [text.strip() for text in part["text"]] == paragraphs
-    without = "\n".join(broken)  # without empty lines a short line ends a paragraph
-    (tmp_path / "a.txt").write_text(without, "utf-8")
+    without_empty_lines = "\n".join(wrapped)  # without empty lines, a short line ends a paragraph
+    (tmp_path / "a.txt").write_text(without_empty_lines, "utf-8")
     (part,) = read_parts(shard, Columns())
     assert [line.strip() for line in part["text"][0].strip().split("\n")] == paragraphs
 
@@ -274,7 +274,7 @@ def test_lists_and_poems_keep_their_lines(lines: list[str]) -> None:
     assert shape_of([f"{line}\n" for line in lines]).width == 0
 
 
-def test_a_line_as_long_as_a_book_is_cut_at_ends_of_sentences(tmp_path: Path) -> None:
+def test_a_book_on_one_line_is_cut_between_sentences(tmp_path: Path) -> None:
     book = [text.replace("numru", f"numru {number:,}") for number in range(200) for text in SENTENCES]
     (tmp_path / "a.txt").write_text(" ".join(book), "utf-8")
     (shard,) = find_shards(tmp_path / "a.txt", None)
@@ -283,7 +283,7 @@ def test_a_line_as_long_as_a_book_is_cut_at_ends_of_sentences(tmp_path: Path) ->
     assert " ".join(line for line in lines if line) == " ".join(book)
 
 
-def test_a_chat_of_several_lines_a_message_is_one(tmp_path: Path) -> None:
+def test_a_chat_with_messages_of_several_lines_is_recognized(tmp_path: Path) -> None:
     lines = [f"\u200e[12/03/2021, 14:0{n % 10}:11] Maria: Bonġu\nu lejl tajjeb\nkollha" for n in range(9)]
     (tmp_path / "a.txt").write_text("\n".join(lines), "utf-8")
     (shard,) = find_shards(tmp_path / "a.txt", None)
@@ -291,14 +291,14 @@ def test_a_chat_of_several_lines_a_message_is_one(tmp_path: Path) -> None:
         list(read_parts(shard, Columns()))
 
 
-def test_broken_lines_of_scripts_without_spaces_get_none() -> None:
+def test_wrapped_lines_of_scripts_without_spaces_are_joined_without_spaces() -> None:
     shape = Shape(width=12)
     assert shape.joined(["新鲜的水果和蔬菜每天都", "有。"]) == "新鲜的水果和蔬菜每天都有。"
     assert shape.joined(["འདུག་པའི་དོན་དུ་", "སྙིང་།"]) == "འདུག་པའི་དོན་དུ་སྙིང་།"
     assert shape.joined(["one two three", "four"]) == "one two three four"
 
 
-def test_a_dictionary_of_toolbox_is_no_bible(tmp_path: Path) -> None:
+def test_a_toolbox_dictionary_is_not_a_bible(tmp_path: Path) -> None:
     (tmp_path / "a.sfm").write_text("\\_sh v3.0 400 MDF\n\\lx ħobż\n\\ps n\n\\ge bread\n", "utf-8")
     (shard,) = find_shards(tmp_path / "a.sfm", None)
     with pytest.raises(InputError, match="it is a Toolbox dictionary"):
@@ -306,7 +306,7 @@ def test_a_dictionary_of_toolbox_is_no_bible(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("2/2/23, 2:01 PM - Maria Borg: Bonġu kollha", "holds messages with times and names"),
         ("[02.02.2023, 14:01:33] Maria: Bonġu kollha", "holds messages with times and names"),
@@ -315,15 +315,15 @@ def test_a_dictionary_of_toolbox_is_no_bible(tmp_path: Path) -> None:
         (r"\id GEN", "is USFM. Rename it to .usfm"),
     ],
 )
-def test_what_has_more_than_text_in_each_line_is_refused(line: str, told: str, tmp_path: Path) -> None:
+def test_files_with_more_than_text_in_each_line_are_refused(line: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(f"{line}\n" * 6, "utf-8")
     (shard,) = find_shards(tmp_path / "a.txt", None)
-    with pytest.raises(InputError, match=f"a.txt: {told}.*--skip-bad"):
+    with pytest.raises(InputError, match=f"a.txt: {message}.*--skip-bad"):
         list(read_parts(shard, Columns()))
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("Bonġu kollha".encode("utf-16-le"), "in UTF-16 without a byte order mark.*iconv -f UTF-16LE"),
         ("Bonġu kollha".encode("utf-16-be"), "in UTF-16 without a byte order mark.*iconv -f UTF-16BE"),
@@ -332,27 +332,27 @@ def test_what_has_more_than_text_in_each_line_is_refused(line: str, told: str, t
         (b"%PDF-1.7", "a PDF, not UTF-8 text. .*pdftotext"),
     ],
 )
-def test_what_a_file_is_that_is_called_txt_is_told(content: bytes, told: str, tmp_path: Path) -> None:
+def test_the_actual_type_of_a_txt_file_is_reported(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(content)
     (shard,) = find_shards(tmp_path / "a.txt", None)
-    with pytest.raises(InputError, match=f"a.txt: is {told}.*--skip-bad"):
+    with pytest.raises(InputError, match=f"a.txt: is {message}.*--skip-bad"):
         list(read_parts(shard, Columns()))
 
 
-def test_texts_and_tables_share_a_folder(tmp_path: Path) -> None:
-    given = tmp_path / "in"
-    given.mkdir()
-    (given / "a.txt").write_text("\n\n".join(SENTENCES[:4]), "utf-8")
-    (given / "b.csv").write_text("id,phrase\n" + "".join(f"1,{text}\n" for text in SENTENCES[4:]), "utf-8")
+def test_a_folder_may_hold_both_texts_and_tables(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.txt").write_text("\n\n".join(SENTENCES[:4]), "utf-8")
+    (folder / "b.csv").write_text("id,phrase\n" + "".join(f"1,{text}\n" for text in SENTENCES[4:]), "utf-8")
     options = {"source": "web", "documents": "lines", "out": tmp_path / "ws", "lid": "none"}
-    made = build("mt", input=given, text_column="phrase", **options)
-    assert sum(made.rows.values()) == len(SENTENCES)
+    dataset = build("mt", input=folder, text_column="phrase", **options)
+    assert sum(dataset.rows.values()) == len(SENTENCES)
     with pytest.raises(InputError, match="has no table"):
-        build("mt", input=given / "a.txt", text_column="phrase", **options)
+        build("mt", input=folder / "a.txt", text_column="phrase", **options)
 
 
 @pytest.mark.parametrize(
-    ("text", "parts"),
+    ("text", "sentences"),
     [
         ("Brzezinski je bil v 60. letih. Nato je odšel.", ["Brzezinski je bil v 60. letih.", "Nato je odšel."]),
         ("ის წავიდა. მერე მოვიდა. ბოლო.", ["ის წავიდა.", "მერე მოვიდა.", "ბოლო."]),
@@ -363,9 +363,9 @@ def test_texts_and_tables_share_a_folder(tmp_path: Path) -> None:
         ("他走了。她来了！", ["他走了。", "她来了！"]),
     ],
 )
-def test_sentences_end_at_the_marks_of_their_script(text: str, parts: list[str]) -> None:
-    found = cut(pl.Series([text]), None, "da")[0]
-    assert [part for part in found.split("\n") if part] == parts
+def test_sentences_end_at_the_marks_of_their_script(text: str, sentences: list[str]) -> None:
+    result = cut(pl.Series([text]), None, "da")[0]
+    assert [sentence for sentence in result.split("\n") if sentence] == sentences
 
 
 @pytest.mark.parametrize(
@@ -390,30 +390,32 @@ def test_sentences_end_at_the_marks_of_their_script(text: str, parts: list[str])
         ("ro", "E anul 1990. / Dl. Ionescu (str. Florilor nr. 5) a plecat... / Da."),
     ],
 )
-def test_a_sentence_goes_on_after_initials_abbreviations_and_what_somebody_says(code: str, text: str) -> None:
-    parts = text.split(" / ")
-    assert cut(pl.Series([" ".join(parts)]), main_script(find(code)), code)[0].split("\n") == parts
+def test_initials_abbreviations_and_quoted_speech_do_not_end_a_sentence(code: str, text: str) -> None:
+    sentences = text.split(" / ")
+    assert cut(pl.Series([" ".join(sentences)]), main_script(find(code)), code)[0].split("\n") == sentences
 
 
-def test_every_code_of_a_language_can_stand_in_a_manifest() -> None:
+def test_every_language_code_is_valid_in_a_manifest() -> None:
     from pydantic import TypeAdapter  # noqa: PLC0415
 
-    code = TypeAdapter(Code)
-    assert [code.validate_python(language.code) for language in languages()]
+    adapter = TypeAdapter(Code)
+    assert [adapter.validate_python(language.code) for language in languages()]
 
 
-def test_a_script_of_few_letters_a_word_has_shorter_lines(tmp_path: Path) -> None:
-    found = {code: scale_of(find(code).scripts) for code in ("yue", "zh_Hant", "ja", "ko", "ii", "chr", "mt")}
-    assert found == {"yue": 0.32, "zh_Hant": 0.32, "ja": 0.46, "ko": 0.41, "ii": 0.41, "chr": 0.6, "mt": 1.0}
+def test_lines_may_be_shorter_in_scripts_with_few_letters_per_word(tmp_path: Path) -> None:
+    scales = {code: scale_of(find(code).scripts) for code in ("yue", "zh_Hant", "ja", "ko", "ii", "chr", "mt")}
+    assert scales == {"yue": 0.32, "zh_Hant": 0.32, "ja": 0.46, "ko": 0.41, "ii": 0.41, "chr": 0.6, "mt": 1.0}
     sentences = ["我今日去咗街市買餸", "佢琴日冇返學", "你食咗飯未呀", "我哋聽日一齊去睇戲"]
     (tmp_path / "a.txt").write_text("\n".join(sentences), "utf-8")
-    made = build("zh_Hant", source="web", input=tmp_path / "a.txt", documents="lines", lid="none", out=tmp_path / "ws")
-    assert sum(made.rows.values()) == len(sentences)
-    assert json.loads((made.path / "manifest.json").read_text("utf-8"))["language"]["code"] == "zh_Hant"
+    dataset = build(
+        "zh_Hant", source="web", input=tmp_path / "a.txt", documents="lines", lid="none", out=tmp_path / "ws"
+    )
+    assert sum(dataset.rows.values()) == len(sentences)
+    assert json.loads((dataset.path / "manifest.json").read_text("utf-8"))["language"]["code"] == "zh_Hant"
 
 
 @pytest.mark.parametrize("end", list(SENTENCE_MARKS))
-def test_all_rules_know_the_same_ends_of_sentences(end: str) -> None:
+def test_all_rules_agree_on_the_ends_of_sentences(end: str) -> None:
     line = f"abc def{end}"
     assert ends_sentence(line)
-    assert all(pl.Series([line]).str.contains(known).item() for known in (ENDED, SENTENCE_END))
+    assert all(pl.Series([line]).str.contains(pattern).item() for pattern in (ENDED, SENTENCE_END))

@@ -1,4 +1,4 @@
-"""Downloads from a server that resumes, breaks off, lies and refuses."""
+"""Downloads from a server that resumes, breaks connections, sends wrong data and refuses requests."""
 
 import gzip
 import hashlib
@@ -41,12 +41,12 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        asked, fault = self.headers.get("Range"), self.server.faults.pop(0) if self.server.faults else ""
-        self.server.ranges.append(asked)
+        range_header, fault = self.headers.get("Range"), self.server.faults.pop(0) if self.server.faults else ""
+        self.server.ranges.append(range_header)
         if fault.isdigit():
             self.send_error(int(fault))
             return
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        start = int(range_header.removeprefix("bytes=").rstrip("-")) if range_header else 0
         if fault == "no ranges" or self.headers.get("If-Range") != self.server.etag:
             start = 0
         if start > len(CONTENT):
@@ -56,10 +56,10 @@ class Handler(BaseHTTPRequestHandler):
         body = body[: len(body) // 2] if fault == "half" else body[1:] if fault == "shifted" else body
         if start and fault in ("other tag", "other size", "no content range"):
             body = body[::-1]
-        begin, total = start + (fault == "shifted"), len(CONTENT) + (fault == "other size")
+        first_byte, total = start + (fault == "shifted"), len(CONTENT) + (fault == "other size")
         self.send_response(206 if start or fault == "unasked" else 200)
         if start and fault != "no content range":
-            self.send_header("Content-Range", f"bytes {begin}-{begin + len(body) - 1}/{total}")
+            self.send_header("Content-Range", f"bytes {first_byte}-{first_byte + len(body) - 1}/{total}")
         self.send_header("Content-Length", {"words": "many", "endless": "9" * 5000}.get(fault, str(len(body))))
         self.send_header("Content-Type", "text/html" if fault == "html" else "application/gzip")
         if fault != "no tag":
@@ -89,26 +89,24 @@ def remote(server: Server) -> RemoteDump:
 
 
 @pytest.mark.parametrize("faults", [[], ["drop"], ["503", "drop", "drop"], ["drop", "no ranges"], ["429"]], ids=str)
-def test_what_arrives_is_whole_whatever_happens_on_the_way(faults: list[str], server: Server, tmp_path: Path) -> None:
+def test_a_download_is_complete_despite_failures_on_the_way(faults: list[str], server: Server, tmp_path: Path) -> None:
     server.faults = list(faults)
     path = download(remote(server), tmp_path, QUIET)
     assert path.read_bytes() == CONTENT
-    assert [each.name for each in path.parent.iterdir()] == ["dump.csv.gz"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["dump.csv.gz"]
     if faults == ["drop"]:
         assert server.ranges == [None, f"bytes={len(CONTENT) // 2}-"]
-    asked = len(server.ranges)
+    requests = len(server.ranges)
     assert download(remote(server), tmp_path, QUIET) == path
-    assert len(server.ranges) == asked, "what is in the cache is not fetched again"
+    assert len(server.ranges) == requests, "a cached file is not downloaded again"
 
 
-def test_a_partial_file_of_an_earlier_run_is_continued_only_if_the_file_is_the_same(
-    server: Server, tmp_path: Path
-) -> None:
+def test_a_partial_download_is_continued_only_if_the_remote_file_is_the_same(server: Server, tmp_path: Path) -> None:
     folder = local_path(remote(server), tmp_path).parent
-    beside = folder.with_name(f"{folder.name}.unfinished")
-    beside.mkdir(parents=True)
-    beside.joinpath("part").write_bytes(b"x" * 1000)
-    beside.joinpath("etag").write_text('"another"')
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    unfinished.mkdir(parents=True)
+    unfinished.joinpath("part").write_bytes(b"x" * 1000)
+    unfinished.joinpath("etag").write_text('"another"')
     assert download(remote(server), tmp_path, QUIET).read_bytes() == CONTENT
     assert server.ranges == ["bytes=1000-"]
 
@@ -116,20 +114,18 @@ def test_a_partial_file_of_an_earlier_run_is_continued_only_if_the_file_is_the_s
 @pytest.mark.parametrize(
     "fault", ["shifted", "other size", "other tag", "no content range", "half", "empty", "words", "endless"]
 )
-def test_a_rest_that_is_not_the_rest_of_the_file_is_not_put_behind_it(
-    fault: str, server: Server, tmp_path: Path
-) -> None:
+def test_a_response_that_does_not_continue_the_file_is_not_appended(fault: str, server: Server, tmp_path: Path) -> None:
     server.faults = ["drop", fault]
     assert download(RemoteDump(server.url), tmp_path, QUIET).read_bytes() == CONTENT
 
 
-def test_a_weak_tag_is_neither_kept_nor_asked_with(server: Server, tmp_path: Path) -> None:
+def test_a_weak_etag_is_neither_stored_nor_sent(server: Server, tmp_path: Path) -> None:
     server.etag, server.faults = 'W/"one"', ["drop"]
     assert download(RemoteDump(server.url), tmp_path, QUIET).read_bytes() == CONTENT
     assert server.ranges == [None, None]
 
 
-def test_a_tag_of_an_older_answer_is_not_that_of_a_newer_one_without(server: Server, tmp_path: Path) -> None:
+def test_an_earlier_etag_is_not_used_for_a_later_response_without_one(server: Server, tmp_path: Path) -> None:
     server.faults = ["drop", "503", "no tag"]
     server.etag = '"one"'
     with pytest.MonkeyPatch.context() as patch:
@@ -137,39 +133,37 @@ def test_a_tag_of_an_older_answer_is_not_that_of_a_newer_one_without(server: Ser
         for _ in range(3):
             with pytest.raises(DownloadError):
                 download(RemoteDump(server.url), tmp_path, QUIET)
-            server.etag = '"two"'  # the file is another one
+            server.etag = '"two"'  # the file has changed
     server.etag = '"one"'
     assert download(RemoteDump(server.url), tmp_path, QUIET).read_bytes() == CONTENT
     assert server.ranges[-1] is None
 
 
-def test_more_bytes_than_the_file_has_are_thrown_away(server: Server, tmp_path: Path) -> None:
+def test_a_partial_file_that_is_longer_than_the_file_is_discarded(server: Server, tmp_path: Path) -> None:
     folder = local_path(RemoteDump(server.url), tmp_path).parent
-    beside = folder.with_name(f"{folder.name}.unfinished")
-    beside.mkdir(parents=True)
-    beside.joinpath("part").write_bytes(b"x" * (len(CONTENT) + 1))
-    beside.joinpath("etag").write_text(server.etag)
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    unfinished.mkdir(parents=True)
+    unfinished.joinpath("part").write_bytes(b"x" * (len(CONTENT) + 1))
+    unfinished.joinpath("etag").write_text(server.etag)
     assert download(RemoteDump(server.url), tmp_path, QUIET).read_bytes() == CONTENT
 
 
-def test_a_redirect_to_where_anybody_can_read_along_is_not_followed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    asked: list[str] = []
+def test_a_redirect_from_https_to_http_is_not_followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    requested: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(str(request.url))
-        onward = {
+        requested.append(str(request.url))
+        redirects = {
             "https://a.example/": "https://b.example/x",
             "https://b.example/x": "http://c.example/y?signature=geheim",
         }
-        return httpx.Response(302, headers={"Location": onward[str(request.url)]})
+        return httpx.Response(302, headers={"Location": redirects[str(request.url)]})
 
     client = partial(httpx.Client, transport=httpx.MockTransport(answer))
     monkeypatch.setattr("lrldata.conceptnet.download.httpx.Client", client)
     with pytest.raises(DownloadError, match="redirects from https to http://c") as error:
         download(RemoteDump("https://a.example/"), tmp_path, QUIET)
-    assert asked == ["https://a.example/", "https://b.example/x"]
+    assert requested == ["https://a.example/", "https://b.example/x"]
     assert "geheim" not in str(error.value)
 
 
@@ -186,7 +180,7 @@ def test_no_message_shows_a_password_or_a_signature(faults: list[str], server: S
 @pytest.mark.parametrize(
     "url", ["ftp://a.example/x", "file:///etc/hostname", "http://", "http://[::1/x", "http://xn--/x", "http://a\0b/x"]
 )
-def test_what_is_not_an_address_of_the_web_is_refused(url: str, tmp_path: Path) -> None:
+def test_an_invalid_url_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"not a valid (http or https )?URL"):
         download(RemoteDump(url), tmp_path, QUIET)
 
@@ -203,10 +197,10 @@ def test_what_is_not_an_address_of_the_web_is_refused(url: str, tmp_path: Path) 
         ("ß" * 300 + ".gz", "ß" * 57 + ".gz"),
     ],
 )
-def test_a_name_from_an_address_stays_in_the_folder(path: str, name: str, tmp_path: Path) -> None:
-    found = local_path(RemoteDump(f"http://a.example/edges/{path}"), tmp_path)
-    assert found.name == name
-    assert found.parent.parent == tmp_path / "conceptnet" / "dumps"
+def test_a_file_name_from_a_url_stays_in_the_cache_folder(path: str, name: str, tmp_path: Path) -> None:
+    file = local_path(RemoteDump(f"http://a.example/edges/{path}"), tmp_path)
+    assert file.name == name
+    assert file.parent.parent == tmp_path / "conceptnet" / "dumps"
 
 
 @pytest.mark.parametrize(
@@ -222,9 +216,7 @@ def test_a_name_from_an_address_stays_in_the_folder(path: str, name: str, tmp_pa
         (["drop"] * 5, "the next run continues"),
     ],
 )
-def test_failures_name_the_address_and_the_hint(
-    faults: list[str], message: str, server: Server, tmp_path: Path
-) -> None:
+def test_failures_give_the_url_and_a_hint(faults: list[str], message: str, server: Server, tmp_path: Path) -> None:
     server.faults = faults
     with pytest.raises(DownloadError, match=message) as error:
         download(RemoteDump(server.url), tmp_path, QUIET)
@@ -233,7 +225,7 @@ def test_failures_name_the_address_and_the_hint(
     assert "--sample" in error.value.hint
 
 
-def test_wrong_size_and_wrong_hash_are_refused_and_not_kept(server: Server, tmp_path: Path) -> None:
+def test_a_file_with_a_wrong_size_or_hash_is_refused_and_not_kept(server: Server, tmp_path: Path) -> None:
     for wrong in (RemoteDump(server.url, bytes=5), RemoteDump(server.url, sha256="0" * 64)):
         with pytest.raises(DownloadError, match=r"were expected|not 0000"):
             download(wrong, tmp_path, QUIET)
@@ -241,18 +233,18 @@ def test_wrong_size_and_wrong_hash_are_refused_and_not_kept(server: Server, tmp_
     assert not list(tmp_path.rglob("*.csv.gz"))
 
 
-def test_no_network_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_network_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1") as error:
         download(RemoteDump("http://127.0.0.1:9/dump.csv.gz"), tmp_path, QUIET)
     assert "\n" not in str(error.value)
 
 
-def test_a_build_reads_a_url(server: Server, tmp_path: Path) -> None:
+def test_a_build_can_read_a_dump_from_a_url(server: Server, tmp_path: Path) -> None:
     config = BuildConfig(lang="ro", dump=server.url, cache=tmp_path)
     assert find_index(config, QUIET).manifest["edges"] == 20_000
 
 
-def test_the_official_dump_is_the_default_and_is_checked(tmp_path: Path) -> None:
+def test_the_official_dump_is_the_default_with_its_size_and_hash(tmp_path: Path) -> None:
     config = BuildConfig(lang="ro", cache=tmp_path)
     assert remote_of(config) is OFFICIAL
     assert (OFFICIAL.bytes, (OFFICIAL.sha256 or "")[:8]) == (497_963_447, "accd65fe")
@@ -260,26 +252,26 @@ def test_the_official_dump_is_the_default_and_is_checked(tmp_path: Path) -> None
     assert (first.action, first.what, first.bytes) == ("download", OFFICIAL.url, 497_963_447)
 
 
-def test_a_download_that_another_process_makes_is_waited_for_and_said(
+def test_a_download_by_another_process_is_awaited_with_a_note(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = RemoteDump(server.url)
     unfinished = local_path(remote, tmp_path).parent
     unfinished = unfinished.with_name(f"{unfinished.name}.unfinished")
     unfinished.mkdir(parents=True)
-    locked, told, notes = threading.Event(), threading.Event(), []
+    locked, noted, notes = threading.Event(), threading.Event(), []
 
     def hold() -> None:
-        held = Lock(unfinished / "lock")
+        lock = Lock(unfinished / "lock")
         locked.set()
-        told.wait(10)
-        held.release()
+        noted.wait(10)
+        lock.release()
 
-    def tell(text: str) -> None:
+    def record_note(text: str) -> None:
         notes.append(text)
-        told.set()
+        noted.set()
 
-    monkeypatch.setattr("lrldata.locks.note", tell)
+    monkeypatch.setattr("lrldata.locks.note", record_note)
     threading.Thread(target=hold).start()
     assert locked.wait(10)
     assert download(remote, tmp_path, QUIET).read_bytes() == CONTENT

@@ -1,4 +1,4 @@
-"""Calls as people make them in a session: of odd types, in odd folders, without a terminal, within a pool."""
+"""Calls as users make them: with unusual types, in unusual folders, without a terminal, within a pool."""
 
 import multiprocessing
 import sys
@@ -21,7 +21,7 @@ Primele case au fost ridicate din bârne de stejar, iar acoperișurile lor erau 
 
 
 @pytest.mark.parametrize(
-    ("told", "meant"),
+    ("message", "expected"),
     [
         ("Leave --scripts out, or name one.", "Leave scripts out, or name one."),
         ("Give one with --dump FILE, or --dump instead.", 'Give one with dump="FILE", or dump instead.'),
@@ -34,15 +34,15 @@ Primele case au fost ridicate din bârne de stejar, iar acoperișurile lor erau 
         ("give --data FOLDER with x, or --precision fp32", 'give data="FOLDER" with x, or precision="fp32"'),
     ],
 )
-def test_options_in_messages_become_arguments(told: str, meant: str) -> None:
-    assert in_python(told, NAMES) == meant
+def test_options_in_messages_become_arguments(message: str, expected: str) -> None:
+    assert in_python(message, NAMES) == expected
 
 
-def test_languages_are_taken_as_they_are_given(tmp_path: Path) -> None:
+def test_languages_are_accepted_as_codes_or_objects(tmp_path: Path) -> None:
     common: dict[str, Any] = {"sample": True, "out": tmp_path, "cache": tmp_path / "cache", "quiet": True}
     language = lrldata.find_language("ro")
     assert lrldata.build(language, **common).language == language
-    assert [each.language.code for each in lrldata.build([language, lrldata.find_language("mt")], **common)] == [
+    assert [dataset.language.code for dataset in lrldata.build([language, lrldata.find_language("mt")], **common)] == [
         "ro",
         "mt",
     ]
@@ -53,46 +53,51 @@ def test_languages_are_taken_as_they_are_given(tmp_path: Path) -> None:
             lrldata.build(wrong, **common)  # type: ignore[call-overload]
 
 
-def test_one_is_as_good_as_a_list_of_one(tmp_path: Path) -> None:
+def test_a_single_path_means_a_list_of_one(tmp_path: Path) -> None:
     page, bench = tmp_path / "page.txt", tmp_path / "bench.txt"
     page.write_text(TEXT, "utf-8")
     bench.write_text(TEXT.splitlines()[0], "utf-8")
-    given: dict[str, Any] = {"source": "web", "input": page, "cache": tmp_path / "c", "quiet": True}
-    one = lrldata.build("ro", protect=str(bench), out=tmp_path / "a", **given)  # type: ignore[arg-type]
-    several = lrldata.build("ro", protect=[bench], out=tmp_path / "b", **given)
+    options: dict[str, Any] = {"source": "web", "input": page, "cache": tmp_path / "c", "quiet": True}
+    one = lrldata.build("ro", protect=str(bench), out=tmp_path / "a", **options)  # type: ignore[arg-type]
+    several = lrldata.build("ro", protect=[bench], out=tmp_path / "b", **options)
     assert one.ledger == several.ledger
     assert one.ledger.dropped["contaminated"].rows == 1
 
 
-def test_a_column_with_nulls_is_identified() -> None:
-    found = lrldata.identify(iter(["Aceasta este o propoziție.", None]))
-    assert [each.labels[:1] for each in found] == [("ro",), ()]
+def test_identify_accepts_nulls_and_refuses_other_types() -> None:
+    predictions = lrldata.identify(iter(["Aceasta este o propoziție.", None]))
+    assert [prediction.labels[:1] for prediction in predictions] == [("ro",), ()]
     for wrong in (float("nan"), 0):
         with pytest.raises(UsageError, match=f"texts: {wrong} is not a text"):
             lrldata.identify(["da", wrong])  # type: ignore[list-item]
-    for call in (lrldata.identify, lambda given: lrldata.explain(given, "ro")):
+    for call in (lrldata.identify, lambda texts: lrldata.explain(texts, "ro")):
         with pytest.raises(UsageError, match=r"None is not a list of texts|None is not a text"):
             call(None)  # type: ignore[operator]
 
 
-def test_folders_whose_names_look_like_patterns(tmp_path: Path) -> None:
+def test_folder_names_may_look_like_patterns(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     datasets.disable_progress_bars()
     (tmp_path / "page.txt").write_text(TEXT, "utf-8")
     folder = tmp_path / "w [1]*"
-    given: dict[str, Any] = {"source": "web", "input": tmp_path / "page.txt", "out": folder, "cache": folder / "cache"}
-    made = lrldata.build("ro", workers=1, quiet=True, **given)
-    assert len(made.to_frame()) == sum(made.load().num_rows.values()) == 2
+    options: dict[str, Any] = {
+        "source": "web",
+        "input": tmp_path / "page.txt",
+        "out": folder,
+        "cache": folder / "cache",
+    }
+    dataset = lrldata.build("ro", workers=1, quiet=True, **options)
+    assert len(dataset.to_frame()) == sum(dataset.load().num_rows.values()) == 2
 
 
-def test_a_path_is_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_local_and_may_begin_with_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    made = lrldata.build("ro", sample=True, out="~/ws", cache="~/cache", quiet=True)
-    assert made.path == tmp_path / "ws" / "datasets" / "ro" / "conceptnet"
-    assert [each.path for each in lrldata.open_workspace("~/ws").datasets()] == [made.path]
-    assert lrldata.open_dataset("~/ws/datasets/ro/conceptnet").version == made.version
-    assert made.report("~/page.html") == tmp_path / "page.html"
+    dataset = lrldata.build("ro", sample=True, out="~/ws", cache="~/cache", quiet=True)
+    assert dataset.path == tmp_path / "ws" / "datasets" / "ro" / "conceptnet"
+    assert [stored.path for stored in lrldata.open_workspace("~/ws").datasets()] == [dataset.path]
+    assert lrldata.open_dataset("~/ws/datasets/ro/conceptnet").version == dataset.version
+    assert dataset.report("~/page.html") == tmp_path / "page.html"
     assert not (tmp_path / "~").exists()
     with pytest.raises(UsageError, match="~nobody-of-this-name/ws"):
         lrldata.open_workspace("~nobody-of-this-name/ws")
@@ -110,17 +115,17 @@ def test_a_path_is_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         lrldata.build("ro", sample=True, out=tmp_path / "file", cache=tmp_path / "cache", quiet=True)
 
 
-def test_without_standard_error_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_works_without_standard_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     assert lrldata.build("ro", sample=True, out=tmp_path, cache=tmp_path / "cache").status == "built"
 
 
-def test_a_process_of_a_pool_starts_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_of_a_pool_starts_no_other_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(vars(multiprocessing.current_process())["_config"], "daemon", True)
     assert WorkerPool(4).workers == 1
 
 
-def test_an_empty_file_is_no_gzip_file(tmp_path: Path) -> None:
+def test_an_empty_file_is_not_a_gzip_file(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text(TEXT, "utf-8")
     (tmp_path / "in" / "b.jsonl.gz").write_bytes(b"")

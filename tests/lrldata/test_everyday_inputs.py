@@ -1,4 +1,4 @@
-"""Inputs as people have them: what is read of a folder and what is left out, tables, odd names, and scripts."""
+"""Inputs as users have them: which files of a folder are read or left out, tables, unusual names, and scripts."""
 
 import bz2
 import csv
@@ -42,11 +42,11 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 DOCUMENTS = prose(12)
 
 
-def built(given: Path, out: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """Build from documents in this process; return what was built, and the manifest."""
-    config = WebConfig(lang="ro", source="web", input=given, out=out, cache=out / "cache", workers=1, **options)
-    (made,) = build_web(config, Progress(quiet=True))
-    return made, json.loads((made.path / "manifest.json").read_text("utf-8"))
+def build_from(path: Path, out: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Build a dataset from documents in this process; return it with its manifest."""
+    config = WebConfig(lang="ro", source="web", input=path, out=out, cache=out / "cache", workers=1, **options)
+    (dataset,) = build_web(config, Progress(quiet=True))
+    return dataset, json.loads((dataset.path / "manifest.json").read_text("utf-8"))
 
 
 def documents(path: Path, columns: Columns | None = None) -> list[str | None]:
@@ -62,29 +62,29 @@ def documents(path: Path, columns: Columns | None = None) -> list[str | None]:
 
 
 def test_sentences_of_any_length_are_kept_and_divided_among_the_splits(tmp_path: Path) -> None:
-    """Sentences of lists are short: a rule for pages took most of them, or all were one document of the first split."""
+    """Check that rules for pages do not drop short sentences, and that a list is not one document in one split."""
     verbs = ("vine", "pleacă", "doarme", "mănâncă", "citește", "aleargă", "tace", "cântă")
     people = ("Mama", "Tata", "Bunica", "Vecinul", "Copilul", "Fratele", "Sora", "Unchiul", "Mătușa", "Profesorul")
-    sentences = [f"{who} {does} acasă acum." for who in people for does in verbs]
+    sentences = [f"{person} {verb} acasă acum." for person in people for verb in verbs]
     (tmp_path / "list.txt").write_text("\n".join(sentences), "utf-8")
-    made, manifest = built(tmp_path / "list.txt", tmp_path / "ws", documents="lines")
-    assert "document_short" not in made.ledger.dropped
+    dataset, manifest = build_from(tmp_path / "list.txt", tmp_path / "ws", documents="lines")
+    assert "document_short" not in dataset.ledger.dropped
     assert sum(manifest["rows"].values()) > 0.8 * len(sentences)
     assert all(manifest["rows"].values())
 
 
-def test_a_list_that_is_taken_for_pages_is_said_to_look_like_one(
+def test_a_note_suggests_documents_lines_for_a_list_that_is_read_as_pages(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "list.txt").write_text("\n\n".join(DOCUMENTS[:2]), "utf-8")
     with caplog.at_level("INFO"):
-        built(tmp_path / "list.txt", tmp_path / "ws")
+        build_from(tmp_path / "list.txt", tmp_path / "ws")
     assert "too few documents to fill" in caplog.text
     assert "--documents lines" in caplog.text
 
 
 def test_a_text_file_of_numbered_sentences_is_refused(tmp_path: Path) -> None:
-    """As those of the Leipzig corpora: the numbers would become part of the sentences."""
+    """Check files like those of the Leipzig corpora, whose numbers would become part of the sentences."""
     rows = [f"{number}\t{line}" for number, line in enumerate(DOCUMENTS[0].splitlines() * 3)]
     (tmp_path / "ron-sentences.txt").write_text("\n".join(rows), "utf-8")
     with pytest.raises(
@@ -95,42 +95,46 @@ def test_a_text_file_of_numbered_sentences_is_refused(tmp_path: Path) -> None:
     assert len(documents(tmp_path)) == 1
 
 
-# Packed files
+# Compressed files
 
 
-def packed(content: bytes, ending: str) -> bytes:
+def compressed(content: bytes, ending: str) -> bytes:
     if ending == ".zst":
         sink = pa.BufferOutputStream()
         with pa.CompressedOutputStream(sink, "zstd") as stream:
             stream.write(content)
         return bytes(sink.getvalue())
-    packers: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
-    return packers[ending](content)
+    compressors: dict[str, Callable[[bytes], bytes]] = {
+        ".gz": gzip.compress,
+        ".xz": lzma.compress,
+        ".bz2": bz2.compress,
+    }
+    return compressors[ending](content)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_packed_files_are_read_as_they_are_published(ending: str, tmp_path: Path) -> None:
-    """HPLT and OSCAR are .jsonl.zst, CC-100 is .txt.xz; several streams one after another are one file."""
+def test_compressed_files_are_read_as_they_are_published(ending: str, tmp_path: Path) -> None:
+    """Check files like HPLT and OSCAR (.jsonl.zst) and CC-100 (.txt.xz); a file may consist of several streams."""
     rows = [f'{{"text": "rând {number}"}}\n'.encode() for number in range(3_000)]
     (tmp_path / f"a.jsonl{ending}").write_bytes(
-        packed(b"".join(rows[:1_000]), ending) + packed(b"".join(rows[1_000:]), ending)
+        compressed(b"".join(rows[:1_000]), ending) + compressed(b"".join(rows[1_000:]), ending)
     )
     assert documents(tmp_path) == [f"rând {number}" for number in range(3_000)]
     (tmp_path / f"a.jsonl{ending}").unlink()
-    (tmp_path / f"b.csv{ending.upper()}").write_bytes(packed(b"text,n\nunu,1\ndoi,2\n", ending))
+    (tmp_path / f"b.csv{ending.upper()}").write_bytes(compressed(b"text,n\nunu,1\ndoi,2\n", ending))
     assert documents(tmp_path) == ["unu", "doi"]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("damage", ["cut", "changed", "not packed", "empty"])
-def test_packed_files_that_are_damaged_are_named(ending: str, damage: str, tmp_path: Path) -> None:
+def test_damaged_compressed_files_are_named(ending: str, damage: str, tmp_path: Path) -> None:
     if (damage, ending) == ("changed", ".zst"):
-        pytest.skip("Arrow writes zstd without a sum to check")
-    draw = random.Random(1)
-    whole = packed("".join(f"cuvânt {draw.random()}\n" for _ in range(2_000)).encode(), ending)
-    changed = bytearray(whole)
-    changed[len(whole) // 2] ^= 255
-    content = {"cut": whole[: len(whole) // 2], "changed": bytes(changed), "not packed": b"text\n" * 9, "empty": b""}
+        pytest.skip("Arrow writes zstd without a checksum")
+    rng = random.Random(1)
+    intact = compressed("".join(f"cuvânt {rng.random()}\n" for _ in range(2_000)).encode(), ending)
+    changed = bytearray(intact)
+    changed[len(intact) // 2] ^= 255
+    content = {"cut": intact[: len(intact) // 2], "changed": bytes(changed), "not packed": b"text\n" * 9, "empty": b""}
     (tmp_path / f"a.txt{ending}").write_bytes(content[damage])
     with pytest.raises(InputError, match=rf"a\.txt{ending}: cannot be read"):
         documents(tmp_path)
@@ -139,25 +143,25 @@ def test_packed_files_that_are_damaged_are_named(ending: str, damage: str, tmp_p
 # Which files are read
 
 
-def test_every_file_below_a_folder_is_read_or_named(tmp_path: Path) -> None:
-    given, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
-    for folder in (given / ".git", given / "__MACOSX", given / "sub.jsonl", elsewhere):
-        folder.mkdir(parents=True)
+def test_every_file_below_a_folder_is_read_or_listed(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
+    for directory in (folder / ".git", folder / "__MACOSX", folder / "sub.jsonl", elsewhere):
+        directory.mkdir(parents=True)
     texts = iter(DOCUMENTS)
-    read_ones = [given / "one.txt", given / "TWO.TXT", given / "sub.jsonl" / "part.txt", elsewhere / "three.txt"]
-    for path in [*read_ones, given / ".git" / "notes.txt"]:
+    readable = [folder / "one.txt", folder / "TWO.TXT", folder / "sub.jsonl" / "part.txt", elsewhere / "three.txt"]
+    for path in [*readable, folder / ".git" / "notes.txt"]:
         path.write_text(next(texts), "utf-8")
-    (given / "__MACOSX" / "._one.txt").write_bytes(b"\0\xff")
-    (given / "._one.txt").write_bytes(b"\0\xff")
-    (given / "page.xml").write_text("<p>x</p>")
-    (given / "link").symlink_to(elsewhere)
-    (given / "linked.txt").symlink_to(elsewhere / "three.txt")
-    (given / "up").symlink_to(tmp_path)
-    (given / "sub.jsonl" / "loop").symlink_to(given / "sub.jsonl")
-    (given / "gone.txt").symlink_to(tmp_path / "nothing.txt")
-    os.mkfifo(given / "pipe.txt")
-    made, manifest = built(given, tmp_path / "ws")
-    assert [each["name"] for each in manifest["inputs"]] == [
+    (folder / "__MACOSX" / "._one.txt").write_bytes(b"\0\xff")
+    (folder / "._one.txt").write_bytes(b"\0\xff")
+    (folder / "page.xml").write_text("<p>x</p>")
+    (folder / "link").symlink_to(elsewhere)
+    (folder / "linked.txt").symlink_to(elsewhere / "three.txt")
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "sub.jsonl" / "loop").symlink_to(folder / "sub.jsonl")
+    (folder / "gone.txt").symlink_to(tmp_path / "nothing.txt")
+    os.mkfifo(folder / "pipe.txt")
+    dataset, manifest = build_from(folder, tmp_path / "ws")
+    assert [entry["name"] for entry in manifest["inputs"]] == [
         "TWO.TXT",
         "link/three.txt",
         "one.txt",
@@ -171,46 +175,46 @@ def test_every_file_below_a_folder_is_read_or_named(tmp_path: Path) -> None:
         "broken_link": {"count": 1, "names": ["gone.txt"]},
         "not_regular": {"count": 1, "names": ["pipe.txt"]},
     }
-    assert made.as_json()["left_out"] == manifest["left_out"]
+    assert dataset.as_json()["left_out"] == manifest["left_out"]
     assert "left out, hidden: 3 (._one.txt, .git, __MACOSX)" in list(describe_left_out(manifest["left_out"]))
 
 
-def test_an_ordinary_folder_says_nothing_of_what_is_left_out(tmp_path: Path) -> None:
-    given = tmp_path / "in"
-    given.mkdir()
-    (given / "one.txt").write_text(DOCUMENTS[0], "utf-8")
-    made, manifest = built(given, tmp_path / "ws")
+def test_left_out_files_are_recorded_only_if_there_are_any(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "one.txt").write_text(DOCUMENTS[0], "utf-8")
+    dataset, manifest = build_from(folder, tmp_path / "ws")
     assert not {"left_out", "text_column"} & manifest.keys()
     assert not {"documents", "scripts"} & manifest["settings"].keys()
-    (given / "more.doc").write_text("x")
-    made, manifest = built(given, tmp_path / "ws")
-    assert (made.status, made.version) == ("built", "1.0.0")
+    (folder / "more.doc").write_text("x")
+    dataset, manifest = build_from(folder, tmp_path / "ws")
+    assert (dataset.status, dataset.version) == ("built", "1.0.0")
     assert manifest["left_out"]["unknown_type"]["names"] == ["more.doc"]
-    assert built(given, tmp_path / "ws")[0].status == "unchanged"
+    assert build_from(folder, tmp_path / "ws")[0].status == "unchanged"
 
 
-def test_what_lies_beside_the_folder_of_the_language_is_named(tmp_path: Path) -> None:
+def test_files_outside_the_folder_of_the_language_are_listed(tmp_path: Path) -> None:
     (tmp_path / "ron-Latn").mkdir()
     (tmp_path / "ron-Latn" / "a.jsonl").write_text('{"text": "a"}\n')
     (tmp_path / "mine.txt").write_text("b")
-    found = find_files(tmp_path, "ron-Latn")
-    assert [name for name, _ in found.files] == ["ron-Latn/a.jsonl"]
-    assert found.left_out() == {"other_folder": {"count": 1, "names": ["mine.txt"]}}
-    assert [name for name, _ in find_files(tmp_path, "mlt-Latn").files] == ["mine.txt"], "and not Romanian"
+    files = find_files(tmp_path, "ron-Latn")
+    assert [name for name, _ in files.files] == ["ron-Latn/a.jsonl"]
+    assert files.left_out() == {"other_folder": {"count": 1, "names": ["mine.txt"]}}
+    assert [name for name, _ in find_files(tmp_path, "mlt-Latn").files] == ["mine.txt"], "Romanian is skipped"
 
 
-def test_links_alone_are_read_and_two_to_one_folder_once(tmp_path: Path) -> None:
+def test_a_folder_of_links_is_read_and_a_folder_linked_twice_only_once(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a.txt").write_text("a")
     (tmp_path / "in").mkdir()
     for name in ("x", "y"):
         (tmp_path / "in" / name).symlink_to(tmp_path / "real")
-    found = find_files(tmp_path / "in")
-    assert ([name for name, _ in found.files], found.names) == (["x/a.txt"], {"again": ["y"]})
+    files = find_files(tmp_path / "in")
+    assert ([name for name, _ in files.files], files.names) == (["x/a.txt"], {"again": ["y"]})
 
 
 @pytest.mark.parametrize("name", ["a.pdf", "a", "a.parquet.gz", "a.jsonl.bak", "jsonl"])
-def test_a_file_of_unknown_type_is_refused_by_name(name: str, tmp_path: Path) -> None:
+def test_a_file_of_unknown_type_is_refused_and_named(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(ROMANIAN[0])
     with pytest.raises(InputError, match=rf"{name}: unsupported file type.* \.csv"):
         find_files(tmp_path / name)
@@ -225,40 +229,40 @@ def test_a_file_of_unknown_type_is_refused_by_name(name: str, tmp_path: Path) ->
         ("x.txt/a.tsv", "tsv"), ("a.ndjson", "jsonl"), ("a.json", "json"), ("a.jsonl.txt", "text"), ("a.txt/b", None),
     ],
 )  # fmt: skip
-def test_a_type_goes_by_the_files_own_ending(name: str, kind: str | None) -> None:
+def test_a_file_type_depends_on_the_ending_of_the_file_name(name: str, kind: str | None) -> None:
     assert type_of(name) == kind
 
 
-def test_a_name_that_is_not_utf8_is_refused_or_skipped(lrldata: Run, tmp_path: Path) -> None:
-    given = tmp_path / "in"
-    given.mkdir()
-    (given / "ok.txt").write_text("\n\n".join(DOCUMENTS), "utf-8")
-    with open(os.fsencode(given) + b"/pagin\xe3.txt", "w", encoding="utf-8") as stream:  # noqa: PTH123 -- bytes
+def test_a_file_name_that_is_not_utf8_is_refused_or_skipped(lrldata: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "ok.txt").write_text("\n\n".join(DOCUMENTS), "utf-8")
+    with open(os.fsencode(folder) + b"/pagin\xe3.txt", "w", encoding="utf-8") as stream:  # noqa: PTH123 -- bytes
         stream.write(DOCUMENTS[0])
-    command = ("build", "--lang", "ro", "--source", "web", "--input", given, "--out", tmp_path / "ws", "--json")
-    done = lrldata(*command)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert r"pagin\udce3.txt: the name of this file is not UTF-8" in done.stderr
-    made = json.loads(lrldata(*command, "--skip-bad").stdout)
-    manifest = json.loads((Path(made["path"]) / "manifest.json").read_bytes().decode())
-    assert list(manifest["skipped"]) == list(made["skipped"]) == [r"pagin\xe3.txt"]
-    assert [each["name"] for each in manifest["inputs"]] == ["ok.txt"]
+    command = ("build", "--lang", "ro", "--source", "web", "--input", folder, "--out", tmp_path / "ws", "--json")
+    result = lrldata(*command)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert r"pagin\udce3.txt: the name of this file is not UTF-8" in result.stderr
+    summary = json.loads(lrldata(*command, "--skip-bad").stdout)
+    manifest = json.loads((Path(summary["path"]) / "manifest.json").read_bytes().decode())
+    assert list(manifest["skipped"]) == list(summary["skipped"]) == [r"pagin\xe3.txt"]
+    assert [entry["name"] for entry in manifest["inputs"]] == ["ok.txt"]
     with pytest.raises(InputError, match="is not UTF-8"):
-        find_shards(Path(os.fsdecode(os.fsencode(given) + b"/pagin\xe3.txt")), None)
+        find_shards(Path(os.fsdecode(os.fsencode(folder) + b"/pagin\xe3.txt")), None)
 
 
 # Columns and tables
 
 
-@pytest.mark.parametrize("at", [0, 498, 499, 500, 501, 599])
-def test_a_row_without_text_is_counted_wherever_it_stands(at: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("position", [0, 498, 499, 500, 501, 599])
+def test_a_row_without_text_is_counted_at_any_position(position: int, tmp_path: Path) -> None:
     rows = [{"text": str(number)} for number in range(600)]
-    rows[at] = {"id": "x"}
+    rows[position] = {"id": "x"}
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert documents(tmp_path) == [None if number == at else str(number) for number in range(600)]
+    assert documents(tmp_path) == [None if number == position else str(number) for number in range(600)]
 
 
-def test_a_file_is_refused_only_where_no_row_has_text(tmp_path: Path) -> None:
+def test_a_file_is_refused_only_if_no_row_has_text(tmp_path: Path) -> None:
     path = tmp_path / "late.jsonl"
     path.write_text('{"id": 1}\n' * 700 + '{"text": "a"}\n')
     assert documents(path) == [None] * 700 + ["a"]
@@ -269,21 +273,21 @@ def test_a_file_is_refused_only_where_no_row_has_text(tmp_path: Path) -> None:
         documents(path, Columns(text="title", url="url"))
 
 
-def test_the_column_that_has_something_is_read_and_said_where_there_are_two(tmp_path: Path) -> None:
-    given = tmp_path / "in"
-    given.mkdir()
+def test_of_two_text_columns_the_filled_one_is_read_and_recorded(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
     rows = [{"content": None, "text": DOCUMENTS[0]}, {"content": DOCUMENTS[1], "text": "altceva"}]
-    (given / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    pl.DataFrame({"content": [None, DOCUMENTS[2]], "text": [DOCUMENTS[3], None]}).write_parquet(given / "b.parquet")
-    assert documents(given) == [DOCUMENTS[number] for number in (0, 1, 3, 2)]
-    made, manifest = built(given, tmp_path / "ws")
-    assert manifest["text_column"] == made.notes["text_column"] == {"content": 2, "text": 2}
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pl.DataFrame({"content": [None, DOCUMENTS[2]], "text": [DOCUMENTS[3], None]}).write_parquet(folder / "b.parquet")
+    assert documents(folder) == [DOCUMENTS[number] for number in (0, 1, 3, 2)]
+    dataset, manifest = build_from(folder, tmp_path / "ws")
+    assert manifest["text_column"] == dataset.notes["text_column"] == {"content": 2, "text": 2}
 
 
 def as_csv(delimiter: str, rows: list[list[Any]]) -> str:
-    held = io.StringIO()
-    csv.writer(held, delimiter=delimiter).writerows(rows)
-    return held.getvalue()
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=delimiter).writerows(rows)
+    return buffer.getvalue()
 
 
 TEXTS = [*DOCUMENTS[:3], 'Zise: "Da", și\tplecă.', ""]
@@ -302,20 +306,20 @@ OBJECTS = [{"id": number, "text": text} for number, text in enumerate(TEXTS)]
         ("a.json", json.dumps(OBJECTS)),
         ("b.json", json.dumps(OBJECTS, indent=2, ensure_ascii=False)),
         ("lines.json", "\n".join(map(json.dumps, OBJECTS))),
-        ("pretty.json.gz", "\n".join(json.dumps(each, indent=1) for each in OBJECTS)),
+        ("pretty.json.gz", "\n".join(json.dumps(item, indent=1) for item in OBJECTS)),
         ("bom.json", "\ufeff" + json.dumps(OBJECTS)),
     ],
 )
-def test_tables_and_arrays_are_read_as_what_they_are(
+def test_tables_and_json_arrays_are_read(
     name: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoded, "_BLOCK", 7)  # so that letters and objects are cut
+    monkeypatch.setattr(decoded, "_BLOCK", 7)  # blocks end within letters and objects
     data = content.encode()
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     assert documents(tmp_path) == TEXTS
 
 
-def test_quotation_marks_of_a_tsv_that_mean_nothing_are_text(tmp_path: Path) -> None:
+def test_quotation_marks_that_enclose_no_field_of_a_tsv_are_text(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text('id\ttext\n1\t"Da" zise el\n2\t"Nu\n3\tbine\n', "utf-8")
     assert documents(tmp_path) == ['"Da" zise el', '"Nu', "bine"]
 
@@ -338,7 +342,7 @@ def test_quotation_marks_of_a_tsv_that_mean_nothing_are_text(tmp_path: Path) -> 
         ("a.json", '{"data": [{"text": "a"}]}', "has no column content or text.* It has data"),
     ],
 )
-def test_a_table_that_is_damaged_is_named(name: str, content: str, words: str, tmp_path: Path) -> None:
+def test_a_damaged_table_is_named_with_its_defect(name: str, content: str, words: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content, "utf-8")
     with pytest.raises(InputError, match=rf"a\.(csv|json): .*{words}"):
         documents(tmp_path)
@@ -348,7 +352,9 @@ def test_a_table_that_is_damaged_is_named(name: str, content: str, words: str, t
     ("name", "content"),
     [("a.csv", 'text\n"' + "x\n" * 900), ("a.json", '[{"text": "' + "x" * 3000), ("a.tsv", "text\n" + "x" * 3000)],
 )
-def test_a_row_is_read_to_a_limit(name: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_is_read_only_up_to_a_limit(
+    name: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (read, decoded):
         monkeypatch.setattr(module, "LONGEST_LINE", 1000)
     monkeypatch.setattr(decoded, "_BLOCK", 100)
@@ -365,7 +371,7 @@ NFD = unicodedata.normalize("NFD", ROMANIAN[0])
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.csv", "a.parquet"])
-def test_text_is_normalized_where_it_enters_whatever_the_file(name: str, tmp_path: Path) -> None:
+def test_text_of_every_file_type_is_normalized(name: str, tmp_path: Path) -> None:
     text = f"{NFD}\r\nunu\x0bdoi\u2028trei"
     path = tmp_path / name
     if name.endswith(".parquet"):
@@ -379,35 +385,35 @@ def test_text_is_normalized_where_it_enters_whatever_the_file(name: str, tmp_pat
     assert documents(path) == [f"{ROMANIAN[0]}\nunu doi\ntrei"]
 
 
-def test_letters_of_windows_that_stand_alone_are_repaired_and_glue_no_words() -> None:
+def test_stray_windows_1252_characters_are_repaired_without_joining_words() -> None:
     assert repair(pl.Series(["drumul \x96 spre\x96munte"]), "Latn").to_list() == ["drumul – spre–munte"]
 
 
 def test_explained_and_protected_text_is_normalized(tmp_path: Path) -> None:
-    told = explain(f"{NFD}\ndrumul\x0cspre munte este lung și foarte frumos", find("ro"))
-    assert [line.text for line in told] == [ROMANIAN[0], "drumul spre munte este lung și foarte frumos"]
-    protected = []
+    lines = explain(f"{NFD}\ndrumul\x0cspre munte este lung și foarte frumos", find("ro"))
+    assert [line.text for line in lines] == [ROMANIAN[0], "drumul spre munte este lung și foarte frumos"]
+    hashes = []
     for form in ("NFC", "NFD"):
         path = tmp_path / f"{form}.txt"
         path.write_text(unicodedata.normalize(form, "\n".join(ROMANIAN)), "utf-8")
-        found = open_protected(find("ro"), [path], benchmarks=False)
-        assert found is not None
-        protected.append(found.hashes.tolist())
-    assert protected[0] == protected[1]
+        benchmark = open_protected(find("ro"), [path], benchmarks=False)
+        assert benchmark is not None
+        hashes.append(benchmark.hashes.tolist())
+    assert hashes[0] == hashes[1]
     (tmp_path / "a.jsonl").write_text('{"text": "a"}')
     with pytest.raises(InputError, match=r"a\.jsonl: not a text file"):
         open_protected(find("ro"), [tmp_path / "a.jsonl"])
 
 
-def test_terms_of_conceptnet_are_composed(make_dump: Callable[..., Path], tmp_path: Path) -> None:
+def test_conceptnet_terms_are_composed(make_dump: Callable[..., Path], tmp_path: Path) -> None:
     from dumps import line  # noqa: PLC0415
 
     rows = []
     for form in ("NFC", "NFD"):
         dump = make_dump([line("IsA", unicodedata.normalize(form, "ro:câine"), "ro:animal")], f"{form}.csv.gz")
-        asked = BuildConfig(lang="ro", dump=str(dump), out=tmp_path / form, cache=tmp_path / "cache", max_rejected=1)
-        (made,) = build(asked, Progress(quiet=True))
-        (shard,) = made.path.joinpath("data").iterdir()
+        config = BuildConfig(lang="ro", dump=str(dump), out=tmp_path / form, cache=tmp_path / "cache", max_rejected=1)
+        (dataset,) = build(config, Progress(quiet=True))
+        (shard,) = dataset.path.joinpath("data").iterdir()
         rows.append(pl.read_parquet(shard).select("text", "start", "end").rows())
     assert rows[0] == rows[1]
 
@@ -417,16 +423,16 @@ def test_each_line_can_be_a_document_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("\n".join([lines[0], *[ENGLISH] * 9, *lines[1:]]), "utf-8")
     with pytest.raises(InputError, match="document_other_language"):
-        built(path, tmp_path / "ws")
-    made, manifest = built(path, tmp_path / "ws", documents="lines")
-    assert made.ledger.kept.rows == 4
+        build_from(path, tmp_path / "ws")
+    dataset, manifest = build_from(path, tmp_path / "ws", documents="lines")
+    assert dataset.ledger.kept.rows == 4
     assert manifest["settings"]["documents"] == "lines"
 
 
 # explain
 
 
-def test_the_file_that_is_named_is_what_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_takes_the_name_of_a_file_or_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("page.txt").write_text("\ufeff" + "\n".join(ROMANIAN[:2]), "utf-8")
     assert find_text("page.txt") == "\n".join(ROMANIAN[:2])
@@ -435,20 +441,20 @@ def test_the_file_that_is_named_is_what_is_explained(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("argument", "words"),
     [("", "The text is empty"), (" ", "The text is empty"), (".", "not a file"), ("a.jsonl", "not plain text"),
      ("nofile.txt", r"nofile\.txt: no such file"), ("there/nofile.tsv", "no such file"),
      ("old.txt", r"old\.txt: line 2 is not UTF-8"), ("-", "standard input: holds no text")],
 )  # fmt: skip
-def test_a_text_that_cannot_be_explained_is_named(
-    given: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_input_that_explain_cannot_read_is_named(
+    argument: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.jsonl").write_text("{}")
     Path("old.txt").write_bytes(b"a\n\xfe\n")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
     with pytest.raises(InputError, match=words):
-        find_text(given)
+        find_text(argument)
 
 
 @pytest.mark.parametrize(
@@ -459,11 +465,11 @@ def test_a_text_that_cannot_be_explained_is_named(
         ("RUN - 0> out", "Standard input cannot be read"),
     ],
 )
-def test_standard_input_that_cannot_be_read_is_one_line(command: str, words: str, tmp_path: Path) -> None:
+def test_unreadable_standard_input_is_a_one_line_error(command: str, words: str, tmp_path: Path) -> None:
     command = command.replace("RUN", f"{sys.executable} -m lrldata.cli explain --lang ro")
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
-    assert words in done.stderr
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1), result.stderr
+    assert words in result.stderr
 
 
 # Scripts
@@ -476,10 +482,10 @@ SERBIAN = [
 ]
 
 
-def test_a_script_of_the_table_is_kept_where_it_is_asked_for() -> None:
+def test_a_script_of_the_language_is_kept_on_request() -> None:
     serbian = find("sr")
-    for typed, asked in (("sr-Latn", None), ("sr", "Latn"), ("ro,sr_Latn", None)):
-        scripts = requested_scripts(serbian, typed, asked)
+    for typed, option in (("sr-Latn", None), ("sr", "Latn"), ("ro,sr_Latn", None)):
+        scripts = requested_scripts(serbian, typed, option)
         assert scripts == ("Latn",)
         assert [line.reason for line in explain("\n".join(SERBIAN), serbian, scripts=scripts)] == [None] * 3
     assert requested_scripts(serbian, "sr", None) is None
@@ -499,20 +505,20 @@ def test_a_script_that_cannot_be_kept_is_refused_with_the_reason() -> None:
 # JSON
 
 
-def test_templates_are_described_in_json(tmp_path: Path) -> None:
-    shown = json.loads(CliRunner().invoke(app, ["templates", "show", "native/ro", "--json"]).stdout)
-    assert shown["language"] == "ro"
+def test_template_commands_can_print_json(tmp_path: Path) -> None:
+    description = json.loads(CliRunner().invoke(app, ["templates", "show", "native/ro", "--json"]).stdout)
+    assert description["language"] == "ro"
     file = tmp_path / "mine.toml"
-    head = 'language = "ro"\ndescription = ""\nreviewed = false\nreviewed_by = []\n[relations]\n'
-    file.write_text(head + 'IsA = ["{start} este."]\n')
-    done = CliRunner().invoke(app, ["templates", "check", str(file), "--json"])
-    found = json.loads(done.stdout)
-    assert (done.exit_code, found["sets"][0]["name"], len(found["faults"])) == (1, "mine", 1)
+    header = 'language = "ro"\ndescription = ""\nreviewed = false\nreviewed_by = []\n[relations]\n'
+    file.write_text(header + 'IsA = ["{start} este."]\n')
+    result = CliRunner().invoke(app, ["templates", "check", str(file), "--json"])
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["sets"][0]["name"], len(report["faults"])) == (1, "mine", 1)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
-def test_a_file_of_another_encoding_is_named_with_how_to_convert_it(encoding: str, tmp_path: Path) -> None:
-    mark = "\ufeff" if encoding == "utf-16-be" else ""  # which Python writes in the other case
+def test_a_file_in_another_encoding_is_named_with_a_command_to_convert_it(encoding: str, tmp_path: Path) -> None:
+    mark = "\ufeff" if encoding == "utf-16-be" else ""  # for utf-16, Python writes it itself
     (tmp_path / "a.txt").write_bytes((mark + "În fiecare primăvară.\n").encode(encoding))
     with pytest.raises(InputError, match=r"a\.txt: is in UTF-16, not UTF-8 text\. .*iconv -f UTF-16 -t UTF-8"):
         documents(tmp_path)

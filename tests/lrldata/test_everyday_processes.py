@@ -1,4 +1,4 @@
-"""Processes and threads: nothing of the current folder is imported, and no more cores are used than there are."""
+"""Processes and threads: workers import nothing from the current folder, and use only the available cores."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ from lrldata.engine import WorkerPool, environment_variables
 from lrldata.threads import cores, limit_threads, memory_left, quota
 
 ROOT = Path(__file__).resolve().parents[2]
-SHADOWS = ("types", "random", "colorsys", "polars")  # what multiprocessing, a library and we import, and nobody
+SHADOWS = ("types", "random", "colorsys", "polars")  # imported by multiprocessing, by a library, by nobody, and by us
 STUDY = """
 import os, sys
 from importlib.util import find_spec
@@ -31,38 +31,37 @@ print("end")
 """
 
 
-@pytest.mark.parametrize("way", ["code", "script"])
-def test_workers_import_nothing_from_the_current_folder_and_run_no_script_again(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("source", ["code", "script"])
+def test_workers_import_nothing_from_the_current_folder_and_do_not_rerun_the_script(
+    tmp_path: Path, source: str
+) -> None:
     (tmp_path / "study.py").write_text(STUDY)
-    start = ["-c", STUDY] if way == "code" else ["study.py"]  # both look in the current folder first
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    done = subprocess.run(
-        [sys.executable, *start, *SHADOWS], cwd=tmp_path, env=clean, capture_output=True, text=True, check=False
+    start = ["-c", STUDY] if source == "code" else ["study.py"]  # both search the current folder first
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    result = subprocess.run(
+        [sys.executable, *start, *SHADOWS], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    *origins, end = done.stdout.splitlines()
+    assert result.returncode == 0, result.stderr
+    *origins, end = result.stdout.splitlines()
     assert set(origins) == {importlib.util.find_spec(name).origin for name in ("colorsys", "lrldata")}  # type: ignore[union-attr]
-    assert (end, done.stderr) == ("end", "")
+    assert (end, result.stderr) == ("end", "")
 
 
-def test_workers_look_where_this_process_does_and_for_our_sources_wherever_they_are(
+def test_workers_search_where_this_process_does_and_find_our_sources(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    own, other = str(engine.SOURCES), str(tmp_path / "other")
-    assert engine.module_search_path(["", "/lib", own]) == ["/lib", own]
-    assert engine.module_search_path([str(tmp_path), other, own]) == [other, own]
-    assert engine.module_search_path([other, str(tmp_path), own]) == [
-        other,
-        str(tmp_path),
-        own,
-    ]  # put there by somebody
-    assert engine.module_search_path(["", "/lib"]) == ["/lib", own]
+    sources, other = str(engine.SOURCES), str(tmp_path / "other")
+    assert engine.module_search_path(["", "/lib", sources]) == ["/lib", sources]
+    assert engine.module_search_path([str(tmp_path), other, sources]) == [other, sources]
+    # A current folder that is not the first entry was added explicitly.
+    assert engine.module_search_path([other, str(tmp_path), sources]) == [other, str(tmp_path), sources]
+    assert engine.module_search_path(["", "/lib"]) == ["/lib", sources]
     monkeypatch.setattr(engine, "SOURCES", tmp_path)
     assert engine.module_search_path(["", "/lib"]) == ["", "/lib"]
 
 
-def test_variables_are_set_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_are_set_temporarily(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LRL_ONE", "before")
     monkeypatch.delenv("LRL_TWO", raising=False)
     with environment_variables({"LRL_ONE": "1", "LRL_TWO": "2"}):
@@ -70,7 +69,7 @@ def test_variables_are_set_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (os.environ["LRL_ONE"], "LRL_TWO" in os.environ) == ("before", False)
 
 
-def test_a_worker_has_one_thread_of_polars_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_has_one_polars_thread_unless_the_user_sets_another_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("POLARS_MAX_THREADS", raising=False)
     with WorkerPool(2) as pool:
         assert list(pool.imap_unordered(os.getenv, [("POLARS_MAX_THREADS",)])) == ["1"]
@@ -111,9 +110,9 @@ GROUPS = {
 
 
 @pytest.mark.parametrize("case", GROUPS)
-def test_a_limit_of_time_is_found_in_either_version_of_control_groups(tmp_path: Path, case: str) -> None:
-    own, files, expected = GROUPS[case]
-    for name, text in {"proc/self/cgroup": own, **{f"sys/fs/cgroup/{name}": files[name] for name in files}}.items():
+def test_a_cpu_quota_is_read_from_either_version_of_control_groups(tmp_path: Path, case: str) -> None:
+    cgroup, files, expected = GROUPS[case]
+    for name, text in {"proc/self/cgroup": cgroup, **{f"sys/fs/cgroup/{name}": files[name] for name in files}}.items():
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -141,9 +140,9 @@ MEMORY = {
 
 
 @pytest.mark.parametrize("case", MEMORY)
-def test_memory_that_is_left_is_found_in_either_version_of_control_groups(tmp_path: Path, case: str) -> None:
-    own, files, expected = MEMORY[case]
-    for name, text in {"proc/self/cgroup": own, **{f"sys/fs/cgroup/{name}": files[name] for name in files}}.items():
+def test_remaining_memory_is_read_from_either_version_of_control_groups(tmp_path: Path, case: str) -> None:
+    cgroup, files, expected = MEMORY[case]
+    for name, text in {"proc/self/cgroup": cgroup, **{f"sys/fs/cgroup/{name}": files[name] for name in files}}.items():
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -151,7 +150,7 @@ def test_memory_that_is_left_is_found_in_either_version_of_control_groups(tmp_pa
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(None, 8), (16.0, 8), (2.9, 2), (0.5, 1)])
-def test_cores_are_those_that_may_be_used_and_no_more_than_the_time_for_them(
+def test_the_number_of_cores_respects_affinity_and_the_cpu_quota(
     monkeypatch: pytest.MonkeyPatch, limit: float | None, expected: int
 ) -> None:
     monkeypatch.setattr(threads, "_allowed", lambda: 8)
@@ -163,26 +162,28 @@ def test_cores_are_those_that_may_be_used_and_no_more_than_the_time_for_them(
     assert os.environ["GOMP_SPINCOUNT"] == "1000"
 
 
-@pytest.mark.parametrize("given", [{"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}])
-def test_what_the_user_has_set_about_threads_stands(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
+@pytest.mark.parametrize("settings", [{"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}])
+def test_thread_settings_of_the_user_are_kept(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
     monkeypatch.setattr(threads, "quota", lambda: 0.5)
-    monkeypatch.setattr(os, "environ", {**given, "OMP_NUM_THREADS": "5"})
+    monkeypatch.setattr(os, "environ", {**settings, "OMP_NUM_THREADS": "5"})
     limit_threads()
-    assert os.environ == {**given, "OMP_NUM_THREADS": "5"}
+    assert os.environ == {**settings, "OMP_NUM_THREADS": "5"}
 
 
-def test_a_command_sets_how_threads_wait_and_where_processes_look_before_it_begins() -> None:
-    show = "import json, os, typer; from lrldata.cli.run import run; app = typer.Typer()\n"
-    show += "@app.command()\ndef tell(): print(json.dumps(dict(os.environ)))\nrun(app, 'tell')"
-    clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "PYTHONSAFEPATH")}
-    done = subprocess.run([sys.executable, "-c", show], env=clean, capture_output=True, text=True, check=True)
-    told = json.loads(done.stdout)
-    assert (told["GOMP_SPINCOUNT"], told["PYTHONSAFEPATH"]) == ("1000", "1")
+def test_a_command_sets_how_threads_wait_and_where_python_searches_before_it_starts() -> None:
+    script = "import json, os, typer; from lrldata.cli.run import run; app = typer.Typer()\n"
+    script += "@app.command()\ndef tell(): print(json.dumps(dict(os.environ)))\nrun(app, 'tell')"
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "PYTHONSAFEPATH")
+    }
+    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    variables = json.loads(result.stdout)
+    assert (variables["GOMP_SPINCOUNT"], variables["PYTHONSAFEPATH"]) == ("1000", "1")
 
 
-def test_training_asks_for_a_range_of_torch_and_not_for_seqeval() -> None:
+def test_the_train_extra_allows_a_range_of_torch_and_does_not_require_seqeval() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     assert "torch>=2.8" in extras["train"]
     pinned = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     assert [line.split("==")[0] for line in pinned if line.startswith(("torch=", "seqeval="))] == ["torch"]
-    assert not [each for names in extras.values() for each in names if each.startswith("seqeval")]
+    assert not [requirement for names in extras.values() for requirement in names if requirement.startswith("seqeval")]

