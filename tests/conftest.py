@@ -1,4 +1,4 @@
-"""What tests share: small dumps made on the spot, a runner for the command, and the real data where it exists."""
+"""Fixtures shared by all tests: small generated dumps, runners for the commands, and the real data if present."""
 
 import gzip
 import os
@@ -13,21 +13,23 @@ from warm import FIXED, Warm
 
 from lrldata.output import print_notes
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers of two threads each fight for two cores
-os.environ.setdefault("RAY_worker_niceness", "0")  # at its 15, beside other tests, a job takes five times as long
-settings.register_profile("any machine", deadline=None)  # one that others use too may be slow
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers with two threads each would compete for two cores
+os.environ.setdefault(
+    "RAY_worker_niceness", "0"
+)  # at Ray's default of 15, a job takes five times as long while other tests run
+settings.register_profile("any machine", deadline=None)  # a machine that others use too may be slow
 settings.load_profile("any machine")
-print_notes()  # as commands do
-collect_ignore = [] if find_spec("torch") else ["lrltrain", "real"]  # the data half is tested without torch too
+print_notes()  # as the commands do
+collect_ignore = [] if find_spec("torch") else ["lrltrain", "real"]  # lrldata is tested without torch too
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture
 def make_dump(tmp_path: Path) -> Callable[..., Path]:
-    """Write lines (text or bytes) as a dump and return its path."""
+    """Return a function that writes lines (text or bytes) as a dump and returns its path."""
 
     def write(lines: Iterable[str | bytes], name: str = "dump.csv.gz") -> Path:
-        raw = b"".join((each.encode() if isinstance(each, str) else each) + b"\n" for each in lines)
+        raw = b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines)
         path = tmp_path / name
         path.write_bytes(gzip.compress(raw, mtime=0) if name.endswith(".gz") else raw)
         return path
@@ -37,29 +39,29 @@ def make_dump(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def shared() -> Path:
-    """Return the folder of real data; tests that need it are skipped where it is not."""
+    """Return the folder of real data. Skip the test if there is none."""
     if not SHARED.is_dir():
-        pytest.skip("real data (../shared/data) is not here")
+        pytest.skip("real data (../shared/data) is not available")
     return SHARED
 
 
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm]:
-    """Return what runs `lrltrain` without importing its libraries again."""
+    """Return a runner of `lrltrain` that imports its libraries only once."""
     with Warm("lrltrain", os.environ | FIXED) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def warm_data() -> Iterator[Warm]:
-    """Return what runs `lrldata` without importing its libraries again."""
+    """Return a runner of `lrldata` that imports its libraries only once."""
     with Warm("lrldata", os.environ) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
-    """Start an S3-compatible server, and return its address."""
+    """Start an S3-compatible server and return its address."""
     from s3 import s3_server  # noqa: PLC0415 -- slow
 
     with s3_server() as address:
@@ -68,13 +70,13 @@ def s3() -> Iterator[str]:
 
 @pytest.fixture
 def lrldata(tmp_path: Path, warm_data: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command in a process of its own, with its workspace and cache below tmp_path.
+    """Return a function that runs `lrldata` in a process of its own, with its workspace and cache below tmp_path.
 
-    With variables of its own it is not forked, as libraries read some of them as they are loaded.
+    If environment variables are passed, the process is not forked, as libraries read some of them on import.
     """
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        own = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"} | environment
-        return warm_data.run(list(map(str, arguments)), tmp_path, own, forked=not environment)
+        variables = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"} | environment
+        return warm_data.run(list(map(str, arguments)), tmp_path, variables, forked=not environment)
 
     return run

@@ -1,4 +1,4 @@
-"""How the packages hang together: imports run one way and in no circle, and a file is one thought."""
+"""The structure of the packages: imports run in one direction and without cycles, and files stay short."""
 
 import ast
 import subprocess
@@ -24,7 +24,7 @@ MODULES = {module_of(path): path for path in FILES}
 
 
 def imported(path: Path, *, at_once: bool) -> Iterator[str]:
-    """Yield the modules of ours that a file imports; `at_once`: only when it is imported itself."""
+    """Yield the modules of this project that a file imports; with `at_once`, only those it imports at its top level."""
     tree = ast.parse(path.read_text("utf-8"))
     nodes: list[ast.AST] = [*tree.body] if at_once else [*ast.walk(tree)]
     for node in nodes:
@@ -32,11 +32,11 @@ def imported(path: Path, *, at_once: bool) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name in MODULES)
         elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
             for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                yield whole if whole in MODULES else node.module
+                full_name = f"{node.module}.{alias.name}"
+                yield full_name if full_name in MODULES else node.module
 
 
-def test_imports_run_from_publishing_to_training_to_data() -> None:
+def test_packages_import_only_themselves_and_earlier_packages() -> None:
     for path in FILES:
         package = path.relative_to(ROOT).parts[0]
         allowed = ORDER[: ORDER.index(package) + 1]
@@ -44,9 +44,9 @@ def test_imports_run_from_publishing_to_training_to_data() -> None:
             assert name.split(".")[0] in allowed, f"{module_of(path)} imports {name}"
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
+def test_there_are_no_import_cycles_between_modules() -> None:
     graph = {module_of(path): set(imported(path, at_once=False)) - {module_of(path)} for path in FILES}
-    lazy = {name for name in graph if name in ORDER}  # __init__.py of the packages name their API, lazily
+    lazy = {name for name in graph if name in ORDER}  # each package's __init__.py lists its API and imports it lazily
     graph = {name: needs - lazy for name, needs in graph.items() if name not in lazy}
     try:
         TopologicalSorter(graph).prepare()
@@ -55,7 +55,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 
 @pytest.mark.parametrize("package", ["lrltrain", "hub_cards"])
-def test_folders_of_a_package_need_one_another_in_one_direction(package: str) -> None:
+def test_there_are_no_import_cycles_between_folders_of_a_package(package: str) -> None:
     graph: dict[str, set[str]] = {}
     for path in FILES:
         first, part, *_ = [*module_of(path).split("."), ""]
@@ -69,7 +69,7 @@ def test_folders_of_a_package_need_one_another_in_one_direction(package: str) ->
         pytest.fail(" -> ".join(error.args[1]))
 
 
-def test_data_never_needs_torch() -> None:
+def test_lrldata_never_imports_torch() -> None:
     for path in (ROOT / "lrldata").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -84,15 +84,15 @@ def test_data_never_needs_torch() -> None:
         ("lrldata.web.corpus", {"httpx", "huggingface_hub.hf_api", "httpx2", "fsspec"}),  # each worker process loads it
     ],
 )
-def test_nobody_waits_for_a_library_that_is_not_used(loaded: str, without: set[str]) -> None:
-    """A command shows its help, and a process begins to work, without what takes most of a second to import."""
-    told = f"import sys, {loaded}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert not without & set(done.stdout.split())
+def test_slow_libraries_are_not_imported_before_they_are_needed(loaded: str, without: set[str]) -> None:
+    """Help is shown, and worker processes start, without libraries that take most of a second to import."""
+    code = f"import sys, {loaded}; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not without & set(result.stdout.split())
 
 
 @pytest.mark.parametrize("folder", [*ORDER, "tools", "tests"])
-def test_no_file_is_longer_than_a_thought(folder: str) -> None:
+def test_no_file_is_too_long(folder: str) -> None:
     longest = 1_000 if folder == "tests" else LONGEST
     long = {
         path.relative_to(ROOT).as_posix(): lines
@@ -102,6 +102,6 @@ def test_no_file_is_longer_than_a_thought(folder: str) -> None:
     assert long == {}
 
 
-def test_old_rooms_are_gone() -> None:
+def test_retired_modules_do_not_come_back() -> None:
     assert not [name for name in RETIRED if (ROOT / name).exists()]
     assert not list(ROOT.glob("lrl*/**/utils.py"))

@@ -1,4 +1,4 @@
-"""What the documentation says is so: links lead somewhere, commands parse, snippets name what exists."""
+"""The documentation is correct: links lead somewhere, commands parse, and snippets use names that exist."""
 
 import ast
 import inspect
@@ -27,7 +27,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PROGRAMS = {"lrldata": get_command(lrldata_app), "lrltrain": get_command(lrltrain_app), "lrl": get_command(lrl_app)}
 PACKAGES = {"lrldata": lrldata, "lrltrain": lrltrain, "hub_cards": hub_cards}
 FOLDERS = ("docs", "examples", "hub_cards", "lrldata", "lrltrain", "recipes", "tests", "tools")
-FOREIGN = {  # options of other programs that the pages name
+FOREIGN = {  # options of other programs that the pages mention
     *(
         "--no-deps",
         "--nproc-per-node",
@@ -51,8 +51,8 @@ def name_of(path: Path) -> str:
 
 def fences(text: str) -> Iterator[tuple[str, str]]:
     """Yield the language and the text of each fenced block."""
-    for found in re.finditer(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
-        yield found[1], found[2]
+    for match in re.finditer(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+        yield match[1], match[2]
 
 
 def without_fences(text: str) -> str:
@@ -64,12 +64,12 @@ def indented(text: str) -> str:
 
 
 def slugs(page: Path) -> set[str]:
-    """Return the anchors of a page, as MkDocs makes them of its headings."""
-    found = set()
+    """Return the anchors of a page, as MkDocs derives them from its headings."""
+    anchors = set()
     for heading in re.findall(r"^#+ (.*)$", without_fences(page.read_text("utf-8")), flags=re.MULTILINE):
         plain = unicodedata.normalize("NFKD", heading.replace("`", "")).encode("ascii", "ignore").decode()
-        found.add(re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower()))
-    return found
+        anchors.add(re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower()))
+    return anchors
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -84,21 +84,21 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in slugs(linked), f"{target}: no such heading"
 
 
-def test_pages_that_code_names_exist() -> None:
+def test_pages_mentioned_in_code_exist() -> None:
     files = [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]
-    named = {(path, page) for path in files for page in re.findall(r"\bdocs/[\w/-]+\.md", path.read_text("utf-8"))}
-    assert len(named) > 10
-    assert [(name_of(path), page) for path, page in named if not (ROOT / page).is_file()] == []
+    mentions = {(path, page) for path in files for page in re.findall(r"\bdocs/[\w/-]+\.md", path.read_text("utf-8"))}
+    assert len(mentions) > 10
+    assert [(name_of(path), page) for path, page in mentions if not (ROOT / page).is_file()] == []
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of)
-def test_files_of_the_repository_that_are_named_exist(page: Path) -> None:
+def test_repository_files_mentioned_in_pages_exist(page: Path) -> None:
     pattern = rf"(?<![\w/.-])(?:{'|'.join(FOLDERS)})/[\w/.-]*\w\.(?:py|toml|md|npz|ftz|json|jsonl|csv|ipynb)\b"
     for path in re.findall(pattern, page.read_text("utf-8")):
         assert (ROOT / path).exists(), path
 
 
-def test_the_tree_for_contributors_is_that_of_the_repository() -> None:
+def test_the_layout_in_the_contributing_guide_matches_the_repository() -> None:
     layout = (ROOT / "docs" / "contributing.md").read_text("utf-8").split("## Layout")[1].split("\n## ")[0]
     folders: list[tuple[int, Path]] = []
     seen = 0
@@ -106,41 +106,41 @@ def test_the_tree_for_contributors_is_that_of_the_repository() -> None:
         depth = len(line) - len(line.lstrip())
         if depth < 4:
             continue
-        folders = [each for each in folders if each[0] < depth]
-        above = folders[-1][1] if folders else ROOT
+        folders = [entry for entry in folders if entry[0] < depth]
+        parent = folders[-1][1] if folders else ROOT
         for name in re.split(r"\s{2,}", line.strip())[0].split():
-            assert (above / name).exists(), f"{above / name} is not there"
+            assert (parent / name).exists(), f"{parent / name} does not exist"
             seen += 1
             if name.endswith("/"):
-                folders.append((depth, above / name))
+                folders.append((depth, parent / name))
     assert seen > 100
 
 
 def commands() -> dict[str, Any]:
-    """Return every command by what is typed for it."""
+    """Return all commands, keyed by what a user types to run them."""
 
     def within(path: str, command: Any) -> Iterator[tuple[str, Any]]:
-        for name, each in getattr(command, "commands", {}).items():
-            yield from within(f"{path} {name}", each)
+        for name, subcommand in getattr(command, "commands", {}).items():
+            yield from within(f"{path} {name}", subcommand)
         if not hasattr(command, "commands"):
             yield path, command
 
-    return {path: each for name, group in PROGRAMS.items() for path, each in within(name, group)}
+    return {path: command for name, group in PROGRAMS.items() for path, command in within(name, group)}
 
 
 COMMANDS = commands()
 
 
-def typed(text: str) -> Iterator[list[str]]:
-    """Yield the words of each command line of ours in a code block."""
+def command_lines(text: str) -> Iterator[list[str]]:
+    """Yield the words of each command line in a code block that runs one of our programs."""
     for line in re.sub(r"\\\n\s*", " ", text).splitlines():
-        found = re.search(r"(?:^|\s|-m )(lrldata|lrltrain|lrl)(?:\.cli)? (?!=)(.*)", line)
-        if found and re.fullmatch(r"(?:\$ |[A-Z_]+=\S+ |srun .*|torchrun .*)*(?:.*-m )?", line[: found.start(1)]):
-            yield [found[1], *shlex.split(found[2], comments=True)]
+        match = re.search(r"(?:^|\s|-m )(lrldata|lrltrain|lrl)(?:\.cli)? (?!=)(.*)", line)
+        if match and re.fullmatch(r"(?:\$ |[A-Z_]+=\S+ |srun .*|torchrun .*)*(?:.*-m )?", line[: match.start(1)]):
+            yield [match[1], *shlex.split(match[2], comments=True)]
 
 
 def fault(words: list[str]) -> str:
-    """Return what the program finds wrong with a command line; nothing where it parses."""
+    """Return the program's error message for a command line, or an empty string if it parses."""
     path = next((path for path in (" ".join(words[:3]), " ".join(words[:2])) if path in COMMANDS), None)
     if path is None:
         return "" if words[1] in ("--help", "--install-completion", "--debug") else f"no command {words[1]!r}"
@@ -160,13 +160,13 @@ def blocks_of(page: Path) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_command_lines_parse(page: Path) -> None:
     if page.name == "cli.md":
-        pytest.skip("made from the commands themselves")
-    for words in typed(blocks_of(page)):
+        pytest.skip("generated from the commands")
+    for words in command_lines(blocks_of(page)):
         assert not fault(words), " ".join(words)
 
 
-def test_there_are_command_lines_to_parse_and_wrong_ones_are_found() -> None:
-    lines = [words for page in PAGES for words in typed(blocks_of(page))]
+def test_pages_have_command_lines_and_wrong_ones_are_detected() -> None:
+    lines = [words for page in PAGES for words in command_lines(blocks_of(page))]
     assert len(lines) > 60
     assert {words[0] for words in lines} == set(PROGRAMS)
     for wrong in ("lrldata build --langs ro", "lrltrain fit --steps many", "lrl push", "lrldata stats"):
@@ -174,19 +174,24 @@ def test_there_are_command_lines_to_parse_and_wrong_ones_are_found() -> None:
 
 
 def options() -> set[str]:
-    known = {
-        name for each in COMMANDS.values() for param in each.params for name in [*param.opts, *param.secondary_opts]
+    defined = {
+        name
+        for command in COMMANDS.values()
+        for param in command.params
+        for name in [*param.opts, *param.secondary_opts]
     }
     scripts = (path.read_text("utf-8") for path in (ROOT / "tools").rglob("*.py"))
-    return known | FOREIGN | {"--help", "--debug", "--version"} | set(re.findall(r'"(--[a-z-]+)"', "\n".join(scripts)))
+    return (
+        defined | FOREIGN | {"--help", "--debug", "--version"} | set(re.findall(r'"(--[a-z-]+)"', "\n".join(scripts)))
+    )
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of)
-def test_options_that_are_named_exist(page: Path) -> None:
-    known = options()
+def test_options_mentioned_in_pages_exist(page: Path) -> None:
+    existing = options()
     for code in re.findall(r"`([^`\n]+)`", without_fences(page.read_text("utf-8"))):
         for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]*", code):
-            assert option in known, f"{option} in `{code}`"
+            assert option in existing, f"{option} in `{code}`"
 
 
 def python_of(page: Path) -> Iterator[ast.Module]:
@@ -194,26 +199,26 @@ def python_of(page: Path) -> Iterator[ast.Module]:
     for language, block in fences(text):
         if language == "python":
             yield ast.parse(block)
-    if found := re.findall(r"(?:^    (?:import lrldata|from lrldata).*\n)(?:^    .*\n)*", text, flags=re.MULTILINE):
-        yield from (ast.parse(inspect.cleandoc(block)) for block in found)
+    if blocks := re.findall(r"(?:^    (?:import lrldata|from lrldata).*\n)(?:^    .*\n)*", text, flags=re.MULTILINE):
+        yield from (ast.parse(inspect.cleandoc(block)) for block in blocks)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_python_snippets_name_what_exists(page: Path) -> None:
+def test_python_snippets_use_names_that_exist(page: Path) -> None:
     for tree in python_of(page):
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
-                assert all(is_there(alias.name) for alias in node.names), ast.unparse(node)
+                assert all(is_importable(alias.name) for alias in node.names), ast.unparse(node)
             elif isinstance(node, ast.ImportFrom):
-                assert all(is_there(node.module or "", alias.name) for alias in node.names), ast.unparse(node)
+                assert all(is_importable(node.module or "", alias.name) for alias in node.names), ast.unparse(node)
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in PACKAGES:
                 assert node.attr in dir(PACKAGES[node.value.id]), ast.unparse(node)
             if isinstance(node, ast.Call):
                 check_keywords(node)
 
 
-def is_there(module: str, name: str = "") -> bool:
-    """Return whether a module, and a name in it, can be imported; `adapters` and what needs torch may be missing."""
+def is_importable(module: str, name: str = "") -> bool:
+    """Return whether a module, and a name in it, can be imported; adapters, torch and transformers may be missing."""
     library = module.partition(".")[0]
     if library in ("adapters", "torch", "transformers") and find_spec(library) is None:
         return True
@@ -221,28 +226,28 @@ def is_there(module: str, name: str = "") -> bool:
 
 
 def check_keywords(call: ast.Call) -> None:
-    """Check the keyword arguments of a call of our API. `load_adapter` is left out, as it imports torch."""
+    """Check the keyword arguments of a call to our API. `load_adapter` is skipped, as it imports torch."""
     function = call.func
     if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)):
         return
     package = PACKAGES.get(function.value.id)
     if package is None or function.attr == "load_adapter":
         return
-    known = inspect.signature(getattr(package, function.attr)).parameters
+    parameters = inspect.signature(getattr(package, function.attr)).parameters
     for keyword in call.keywords:
-        assert keyword.arg in known, ast.unparse(call)
+        assert keyword.arg in parameters, ast.unparse(call)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_toml_snippets_are_toml(page: Path) -> None:
+def test_toml_snippets_are_valid(page: Path) -> None:
     for language, block in fences(page.read_text("utf-8")):
         if language == "toml":
             assert tomllib.loads(block)
 
 
-def test_the_page_on_the_api_lists_all_that_is_public() -> None:
+def test_the_api_page_lists_all_public_names() -> None:
     listed = set(re.findall(r"^::: (\S+)", (ROOT / "docs/reference/api.md").read_text("utf-8"), flags=re.MULTILINE))
-    public = {f"{name}.{each}" for name, package in PACKAGES.items() for each in package.__all__}
+    public = {f"{name}.{member}" for name, package in PACKAGES.items() for member in package.__all__}
     assert listed == public - {"lrldata.__version__"}
 
 

@@ -1,4 +1,4 @@
-"""The notebooks in examples/ run from top to bottom, offline, and give what they show."""
+"""The notebooks in examples/ run from top to bottom, offline, and produce the output that they show."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import lrldata
 import lrltrain
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-# Runs the cells of a notebook as a kernel does, and prints as JSON what each cell's last expression is, as a text.
+# Runs the cells of a notebook as a kernel does, and prints the repr of each cell's last expression as JSON.
 RUN = """
 import ast, json, sys
 
@@ -30,10 +30,10 @@ print("\\n" + json.dumps(values))
 """
 
 
-@pytest.mark.skipif(find_spec("torch") is None, reason="the notebook trains an adapter: torch is not installed")
-def test_the_notebook_runs_offline_and_gives_what_it_shows(tmp_path: Path) -> None:
+@pytest.mark.skipif(find_spec("torch") is None, reason="the notebook trains an adapter, which needs torch")
+def test_the_notebook_runs_offline_and_reproduces_its_output(tmp_path: Path) -> None:
     notebook = EXAMPLES / "from_code_to_card.ipynb"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", RUN, str(notebook)],
         capture_output=True,
         text=True,
@@ -41,24 +41,26 @@ def test_the_notebook_runs_offline_and_gives_what_it_shows(tmp_path: Path) -> No
         cwd=tmp_path,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    values = json.loads(done.stdout.splitlines()[-1])
+    assert result.returncode == 0, result.stderr[-2000:]
+    values = json.loads(result.stdout.splitlines()[-1])
     cells = [cell for cell in json.loads(notebook.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
     shown = ["".join(output.get("data", {}).get("text/plain", "")) for cell in cells for output in cell["outputs"][-1:]]
     assert len(values) == len(cells)
     same = [value for value, text in zip(values, shown, strict=True) if value == text]
     assert "('1.0.0', {'train': 270, 'validation': 41, 'test': 35})" in same
     assert "'lrl-workspace/adapters/ro/lrl-mini/conceptnet-seq_bn_inv'" in same
-    assert "'unchanged'" in same, "the same fit again trained again"
-    assert "[]" in same, "the card breaks a rule of the Hub"
-    assert len(same) >= len(cells) - 3, "only the ledger's line breaks, the scores and what is printed may differ"
+    assert "'unchanged'" in same, "an identical fit trained again"
+    assert "[]" in same, "the card violates a rule of the Hub"
+    assert len(same) >= len(cells) - 3, "only the ledger's line breaks, the scores and printed text may differ"
     (scored,) = (pair for pair in zip(values, shown, strict=True) if "lrl-mini ┆" in pair[1])
-    numbers = [[float(each) for each in re.findall(r"\d+\.\d+", text)] for text in scored]
-    assert numbers[0] == pytest.approx(numbers[1], rel=0.02), "run it again: processors differ by less"
+    numbers = [[float(number) for number in re.findall(r"\d+\.\d+", text)] for text in scored]
+    assert numbers[0] == pytest.approx(numbers[1], rel=0.02), (
+        "the difference between processors is smaller: run the notebook again"
+    )
 
 
-@pytest.mark.skipif(find_spec("torch") is None, reason="lrl-mini is measured: torch is not installed")
-def test_the_tutorial_prints_what_lrl_mini_is_measured_with(tmp_path: Path) -> None:
+@pytest.mark.skipif(find_spec("torch") is None, reason="scoring lrl-mini needs torch")
+def test_the_tutorial_shows_the_score_of_lrl_mini(tmp_path: Path) -> None:
     page = (EXAMPLES.parent / "docs" / "tutorials" / "shell.md").read_text("utf-8")
     (shown,) = re.findall(r"ro: lrl-mini +([\d.]+)", page)
     dataset = lrldata.build("ro", source="conceptnet", sample=True, out=tmp_path, cache=tmp_path, quiet=True)

@@ -1,6 +1,6 @@
-"""Inputs of all kinds that nobody should write: each ends in words, and nothing is written outside its folder.
+"""Malformed inputs of all kinds: each is accepted or refused with a message, and no file is written elsewhere.
 
-tools/fuzz.py does the same for as long as one likes.
+tools/fuzz.py runs the same checks for as long as you like.
 """
 
 from importlib.util import find_spec
@@ -13,9 +13,9 @@ MODULES = {"lrltrain": "torch", "hub_cards": "markdown_it", "lrldata": "polars"}
 
 
 @pytest.mark.parametrize("target", fuzz.TARGETS, ids=lambda target: target.name)
-def test_an_input_of_any_content_is_taken_or_refused_in_words(target: fuzz.Target) -> None:
+def test_any_input_is_accepted_or_refused_with_a_message(target: fuzz.Target) -> None:
     if find_spec(MODULES[target.needs]) is None:
-        pytest.skip(f"{target.needs} is not installed with what it needs")
+        pytest.skip(f"{target.needs} is not installed with its dependencies")
     rounds = ROUNDS.get(target.name, 150)
     tally = fuzz.run(target, iter(range(1_000, 1_000 + rounds)))
     assert not tally.faults, "\n".join(tally.faults[:3])
@@ -23,7 +23,7 @@ def test_an_input_of_any_content_is_taken_or_refused_in_words(target: fuzz.Targe
     assert tally.ended["refused"] > 0.1 * rounds
 
 
-def test_a_fault_and_a_file_outside_are_found() -> None:
+def test_an_exception_and_a_file_outside_the_folder_are_detected() -> None:
     def prepare(folder):  # noqa: ANN001, ANN202
         def feed(draw):  # noqa: ANN001, ANN202
             if draw.random() < 0.7:
