@@ -1,4 +1,4 @@
-"""The gate for paths that data names, and that everything goes through it."""
+"""The checks of paths that come from data, and the rule that all such paths go through them."""
 
 import ast
 import os
@@ -18,22 +18,22 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, None, 1, b"a", ["a"]])
-def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+def test_an_unsafe_name_is_refused(name: str, tmp_path: Path) -> None:
     assert not is_safe(name)
-    for gate in (inside, find, remove):
+    for function in (inside, find, remove):
         with pytest.raises(PathError, match="not a path inside"):
-            gate(tmp_path, name)
-    with OpenFolder(tmp_path) as held, pytest.raises(PathError):
-        held.open(name)
+            function(tmp_path, name)
+    with OpenFolder(tmp_path) as opened, pytest.raises(PathError):
+        opened.open(name)
 
 
 @pytest.mark.parametrize("name", ["a", "data/train-00000-of-00001.parquet", ".x", "a b/ü…", "..a", "a..b/c"])
-def test_an_ordinary_name_is_taken(name: str, tmp_path: Path) -> None:
+def test_an_ordinary_name_is_accepted(name: str, tmp_path: Path) -> None:
     file = inside(tmp_path, name)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("x")
-    with OpenFolder(tmp_path) as held:
-        assert held.read(name) == b"x"
+    with OpenFolder(tmp_path) as opened:
+        assert opened.read(name) == b"x"
     assert find(tmp_path, name) == file
     remove(tmp_path, name)
     assert find(tmp_path, name) is None
@@ -47,7 +47,7 @@ def _link_to_a_folder(folder: Path, victim: Path) -> None:
     (folder / "a").symlink_to(victim.parent)
 
 
-def _dangling(folder: Path, _victim: Path) -> None:
+def _dangling_link(folder: Path, _victim: Path) -> None:
     (folder / "a").symlink_to(folder / "nothing")
 
 
@@ -56,24 +56,24 @@ def _pipe(folder: Path, _victim: Path) -> None:
 
 
 def _socket(folder: Path, _victim: Path) -> None:
-    here = Path.cwd()
-    os.chdir(folder)  # an address may be no longer than a hundred characters
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind("a")
-    os.chdir(here)
+    previous = Path.cwd()
+    os.chdir(folder)  # a socket's address is limited to about a hundred characters
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("a")
+    os.chdir(previous)
 
 
-@pytest.mark.parametrize("plant", [_link, _link_to_a_folder, _dangling, _pipe, _socket])
-def test_what_is_not_a_regular_file_is_not_opened_removed_or_passed_over(plant: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize("plant", [_link, _link_to_a_folder, _dangling_link, _pipe, _socket])
+def test_anything_but_a_regular_file_is_refused_and_left_untouched(plant: object, tmp_path: Path) -> None:
     folder, victim = tmp_path / "folder", tmp_path / "victim" / "secret"
-    for each in (folder, victim.parent):
-        each.mkdir()
+    for directory in (folder, victim.parent):
+        directory.mkdir()
     victim.write_text("secret")
     plant(folder, victim)  # type: ignore[operator]
     names = ("a", "a/secret") if plant is _link_to_a_folder else ("a",)
     for name in names:
-        with OpenFolder(folder) as held, pytest.raises(PathError):
-            held.open(name)
+        with OpenFolder(folder) as opened, pytest.raises(PathError):
+            opened.open(name)
         with pytest.raises(PathError):
             remove(folder, name)
     with pytest.raises(PathError):
@@ -81,49 +81,49 @@ def test_what_is_not_a_regular_file_is_not_opened_removed_or_passed_over(plant: 
     assert victim.read_text() == "secret"
 
 
-def test_a_folder_behind_a_link_is_a_folder_and_what_is_removed_is_the_link(tmp_path: Path) -> None:
+def test_a_linked_folder_can_be_read_and_removing_it_removes_only_the_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.mkdir()
     (real / "a").write_text("x")
     link.symlink_to(real)
     assert find(link, "a") == link / "a"
-    with OpenFolder(link) as held:
-        assert held.read("a") == b"x"
+    with OpenFolder(link) as opened:
+        assert opened.read("a") == b"x"
     remove_tree(link)
     assert (real / "a").read_text() == "x"
     assert not link.is_symlink()
 
 
-def test_a_folder_that_is_held_stays_what_it_was(tmp_path: Path) -> None:
+def test_an_open_folder_stays_the_same_when_it_is_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "a").write_text("old")
-    with OpenFolder(folder) as held:
+    with OpenFolder(folder) as opened:
         folder.rename(tmp_path / "other")
         folder.mkdir()
         (folder / "a").write_text("new")
-        assert held.read("a") == b"old"
-        assert not held.is_current
+        assert opened.read("a") == b"old"
+        assert not opened.is_current
 
 
-# Where files are removed other than by the gate: each is one whose name is not taken from data.
+# Functions outside lrldata.paths that remove files (None: the whole module): the files' names do not come from data.
 REMOVES = {
     "lrldata/paths.py": {"remove", "remove_tree"},
     "lrldata/lease.py": {"leased"},  # its own lease, named by a hash
-    "lrldata/sending.py": {"put"},  # in the store, by a name that passed the gate
+    "lrldata/sending.py": {"put"},  # in the store, by a name that was checked
     "lrldata/conceptnet/download.py": None,  # a partial download, in a folder named by a hash
-    "lrldata/conceptnet/index.py": {"_write_edges"},  # the clean copy and the rejects beside the index
+    "lrldata/conceptnet/index.py": {"_write_edges"},  # the clean copy and the rejects next to the index
     "lrldata/web/build.py": {"_build_one", "_write_parts"},  # the scratch folder, named by a hash
-    "lrltrain/hub_cache.py": {"drop_damaged"},  # files of the Hub's cache that are damaged
+    "lrltrain/hub_cache.py": {"drop_damaged"},  # damaged files in the Hub's cache
 }
 REMOVERS = {"unlink", "rmtree", "rmdir", "removedirs", "rm_file", "rm"}
 
 
 def _calls() -> Iterator[tuple[str, str, ast.Call]]:
-    """Yield file, enclosing function and node of each call in the packages.
+    """Yield the file, enclosing function and node of each call in the packages.
 
-    The local Hub has a gate of its own, as its names are those of repositories and requests (limits.py, patterns.py);
-    tests/local_hub/test_hostile*.py try it.
+    The local Hub is left out: its names are those of repositories and requests, so it has its own checks (limits.py,
+    patterns.py), which tests/local_hub/test_hostile*.py covers.
     """
     for package in ("lrldata", "lrltrain", "hub_cards"):
         for file in sorted((ROOT / package).rglob("*.py")):
@@ -131,10 +131,10 @@ def _calls() -> Iterator[tuple[str, str, ast.Call]]:
                 continue
             tree = ast.parse(file.read_text("utf-8"))
             owners = {
-                inner: each.name
-                for each in ast.walk(tree)
-                if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
-                for inner in ast.walk(each)
+                inner: function.name
+                for function in ast.walk(tree)
+                if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+                for inner in ast.walk(function)
             }
             for node in ast.walk(tree):
                 if isinstance(node, ast.Call):
@@ -145,36 +145,38 @@ def _called(node: ast.Call) -> str:
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
-def test_files_are_removed_through_the_gate() -> None:
-    found = [
+def test_files_are_removed_only_by_lrldata_paths() -> None:
+    violations = [
         f"{file}: {owner}"
         for file, owner, node in _calls()
         if _called(node) in REMOVERS
         and not (file in REMOVES and (REMOVES[file] is None or owner in (REMOVES[file] or ())))
     ]
-    assert found == [], "remove files by lrldata.paths, or name the function in REMOVES, and say why"
+    assert violations == [], "remove files with lrldata.paths, or add the function to REMOVES and say why"
 
 
-def test_names_from_data_are_opened_through_the_gate() -> None:
-    """A path that ends in `entry["path"]`, `row["name"]` and the like is one that data names."""
-    found = []
+def test_paths_from_data_are_opened_only_by_lrldata_paths() -> None:
+    """A path that ends in `entry["path"]`, `row["name"]` or similar comes from data."""
+    violations = []
     for file, owner, node in _calls():
         if file == "lrldata/paths.py":
             continue
-        places = [*node.args, node.func.value if isinstance(node.func, ast.Attribute) else None]
-        for place in filter(None, places):
-            joins = [each for each in ast.walk(place) if isinstance(each, ast.BinOp) and isinstance(each.op, ast.Div)]
-            if any(isinstance(each.right, ast.Subscript) for each in joins):
-                found.append(f"{file}: {owner}")
-    assert found == [], "open what data names by lrldata.paths"
+        expressions = [*node.args, node.func.value if isinstance(node.func, ast.Attribute) else None]
+        for expression in filter(None, expressions):
+            joins = [
+                join for join in ast.walk(expression) if isinstance(join, ast.BinOp) and isinstance(join.op, ast.Div)
+            ]
+            if any(isinstance(join.right, ast.Subscript) for join in joins):
+                violations.append(f"{file}: {owner}")
+    assert violations == [], "open paths that come from data with lrldata.paths"
 
 
-def test_links_are_followed_nowhere() -> None:
-    """`rglob` follows links to files, and `is_file` says yes to them: below an artifact, `walk` is what looks."""
+def test_links_are_never_followed() -> None:
+    """`rglob` follows links to files, and `is_file` accepts them; folders of artifacts are searched with `walk`."""
     allowed = {
-        ("lrldata/web/read.py", "find_shards"),  # documents that a person names
-        ("lrltrain/artifact.py", "write_adapter"),  # of a folder made just now
-        ("lrltrain/grid/jobs.py", "_stat"),  # inputs that a person names
+        ("lrldata/web/read.py", "find_shards"),  # documents that the user names
+        ("lrltrain/artifact.py", "write_adapter"),  # in a folder that was just created
+        ("lrltrain/grid/jobs.py", "_stat"),  # inputs that the user names
     }
-    found = [(file, owner) for file, owner, node in _calls() if _called(node) == "rglob"]
-    assert set(found) <= allowed
+    calls = [(file, owner) for file, owner, node in _calls() if _called(node) == "rglob"]
+    assert set(calls) <= allowed

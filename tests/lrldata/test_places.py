@@ -1,4 +1,4 @@
-"""Where it runs: file systems without locks or modes, limits of a process, folders that others write into too."""
+"""Unusual environments: file systems without locks, process limits, and folders that others write to as well."""
 
 import errno
 import fcntl
@@ -30,15 +30,15 @@ Primăvara apele cresc și trec uneori peste podul cel mic de lângă moară.
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_file_system_without_locks_is_worked_on_without(
+def test_work_goes_on_without_locks_if_the_file_system_has_none(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refused(_descriptor: int, _how: int) -> None:
+    def refuse(_descriptor: int, _how: int) -> None:
         raise OSError(number, os.strerror(number))
 
     (tmp_path / ".locks").mkdir()
-    (tmp_path / ".locks" / "made.lock").touch()  # as a process with locks has left it
-    monkeypatch.setattr(fcntl, "flock", refused)
+    (tmp_path / ".locks" / "made.lock").touch()  # as left behind by a process that could lock
+    monkeypatch.setattr(fcntl, "flock", refuse)
     monkeypatch.setattr(locks, "_told", set())
     folder = tmp_path / "made"
     with lock(folder), replaced(folder, lambda _: True, "a thing") as partial:
@@ -46,49 +46,49 @@ def test_a_file_system_without_locks_is_worked_on_without(
     with prevent_exchange([folder]), wait_for_lock(tmp_path / "a.lock", "somebody"):
         assert not is_exchanged(folder)
     assert (folder / "it").is_file()
-    told = capsys.readouterr().err
-    assert told.count("has no locks. Run only one process at a time") == 1
-    assert "waiting" not in told
+    messages = capsys.readouterr().err
+    assert messages.count("has no locks. Run only one process at a time") == 1
+    assert "waiting" not in messages
 
 
-def test_a_lock_keeps_others_out_and_goes_with_its_process(tmp_path: Path) -> None:
-    held = Lock(tmp_path / "lock")
+def test_a_lock_excludes_others_and_ends_with_its_process(tmp_path: Path) -> None:
+    first_lock = Lock(tmp_path / "lock")
     with pytest.raises(BlockingIOError):
         Lock(tmp_path / "lock")
     child = os.fork()
-    if child == 0:  # which has the file open, and not the lock once that is released
+    if child == 0:  # the child keeps the file open, but not the lock once that is released
         time.sleep(30)
         os._exit(0)
-    held.release()
+    first_lock.release()
     Lock(tmp_path / "lock").release()
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     code = (
         "import sys; from pathlib import Path; from lrldata.locks import Lock; Lock(Path(sys.argv[1])); print('has it')"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "lock"], capture_output=True, text=True, check=True)
-    assert done.stdout == "has it\n"
+    result = subprocess.run([sys.executable, "-c", code, tmp_path / "lock"], capture_output=True, text=True, check=True)
+    assert result.stdout == "has it\n"
     Lock(tmp_path / "lock").release()
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):
         Lock(tmp_path / "link")
 
 
-def test_a_lock_that_fails_otherwise_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(_descriptor: int, _how: int) -> None:
+def test_other_errors_of_locking_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int, _how: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(fcntl, "flock", refused)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(OSError, match="Input/output"):
         Lock(tmp_path / "lock")
 
 
-def test_what_is_there_is_read_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(path: Path, _why: str) -> None:
+def test_existing_data_can_be_read_on_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, _why: str) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     (tmp_path / "made").mkdir()
-    monkeypatch.setattr("lrldata.folder.waited", refused)
+    monkeypatch.setattr("lrldata.folder.wait_for_lock", refuse)
     with lock(tmp_path / "made", to_read=True):
         pass
     for name, to_read in (("new", True), ("made", False)):
@@ -96,19 +96,19 @@ def test_what_is_there_is_read_where_nothing_can_be_written(tmp_path: Path, monk
             pass
 
 
-def test_a_lock_file_of_somebody_else_in_a_shared_folder_is_not_passed_over(
+def test_an_inaccessible_lock_file_in_a_shared_folder_is_not_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(path: Path, _why: str) -> None:
+    def refuse(path: Path, _why: str) -> None:
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     (tmp_path / "made").mkdir()
-    monkeypatch.setattr("lrldata.folder.waited", refused)
+    monkeypatch.setattr("lrldata.folder.wait_for_lock", refuse)
     with pytest.raises(OSError, match="Permission"), lock(tmp_path / "made", to_read=True):
         pass
 
 
-def test_what_systems_leave_in_a_folder_is_not_somebody_s_data(tmp_path: Path) -> None:
+def test_files_left_by_operating_systems_are_not_user_data(tmp_path: Path) -> None:
     folder = tmp_path / "made"
     for name in (".DS_Store", "data/.DS_Store", "data/._train.parquet", "Thumbs.db", ".nfs0000a1", "it"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -124,28 +124,28 @@ def test_what_systems_leave_in_a_folder_is_not_somebody_s_data(tmp_path: Path) -
             pass
 
 
-def test_more_parts_than_a_process_may_have_files_open(tmp_path: Path) -> None:
+def test_a_build_can_have_more_parts_than_the_limit_of_open_files(tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     words = "casa munte drum apă carte copil soare vânt pădure oraș sat lume viață seară zi noapte floare câmp".split()
-    draw = random.Random(1)
+    rng = random.Random(1)
     for number in range(115):
-        lines = [f"{' '.join(draw.sample(words, 9)).capitalize()} {number}." for _ in range(4)]
+        lines = [f"{' '.join(rng.sample(words, 9)).capitalize()} {number}." for _ in range(4)]
         (tmp_path / "many" / f"{number}.txt").write_text("\n".join(lines), "utf-8")
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     command = [sys.executable, "-m", "lrldata.cli", "build", "--lang", "ro", "--source", "web", "--input", "many"]
-    done = subprocess.run(
+    result = subprocess.run(
         [*command, "--lid", "none", "--out", "out", "--cache", "cache", "--workers", "1", "--quiet"],
         cwd=tmp_path,
         env=os.environ | FIXED,
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, before[1])),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1])),
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
 
 
-def test_a_dataset_loads_from_a_relative_folder_whose_name_is_a_pattern(
+def test_a_dataset_loads_from_a_relative_folder_whose_name_looks_like_a_pattern(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "[2024] thesis"
@@ -157,7 +157,7 @@ def test_a_dataset_loads_from_a_relative_folder_whose_name_is_a_pattern(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_quota_is_told_as_a_full_disk_is(number: int) -> None:
+def test_an_exceeded_quota_is_reported_like_a_full_disk(number: int) -> None:
     error = RuntimeError(f"I/O error: {os.strerror(number)} (os error {number})")
     assert _is_foreseen(error)
     assert "or in your quota" in _describe(error)
@@ -173,32 +173,32 @@ def test_a_quota_is_told_as_a_full_disk_is(number: int) -> None:
         RuntimeError("can't start new thread"),
     ],
 )
-def test_a_lack_of_memory_is_no_bug(error: Exception) -> None:
+def test_running_out_of_memory_is_not_reported_as_a_bug(error: Exception) -> None:
     assert _is_foreseen(error)
     assert "out of memory. Close other programs" in _describe(error)
 
 
-def test_a_locale_without_letters_changes_nothing(lrldata: Run, tmp_path: Path) -> None:
+def test_builds_work_in_the_c_locale(lrldata: Run, tmp_path: Path) -> None:
     variables = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     (tmp_path / "é").mkdir()
     (tmp_path / "é" / "a ġ.txt").write_text(TEXT, "utf-8")
     web = ("--source", "web", "--input", tmp_path / "é" / "a ġ.txt", "--workers", 1)
     for name, arguments in (("conceptnet", ("--source", "conceptnet", "--sample")), ("web", web)):
-        done = lrldata("build", "--lang", "română", *arguments, "--out", tmp_path / "é" / "ws", **variables)
-        assert done.returncode == 0, done.stderr
+        result = lrldata("build", "--lang", "română", *arguments, "--out", tmp_path / "é" / "ws", **variables)
+        assert result.returncode == 0, result.stderr
         assert (tmp_path / "é/ws/datasets/ro" / name / "manifest.json").is_file()
-    arguments = [sys.executable, "-I", "-m", "lrldata.cli", "--version"]  # which reads no variables of Python's
-    done = subprocess.run(arguments, env=os.environ | variables, capture_output=True, check=False, timeout=60)
-    assert done.returncode == 0
+    arguments = [sys.executable, "-I", "-m", "lrldata.cli", "--version"]  # -I: Python ignores its environment variables
+    result = subprocess.run(arguments, env=os.environ | variables, capture_output=True, check=False, timeout=60)
+    assert result.returncode == 0
 
 
-def test_who_has_no_home_is_told_what_to_set() -> None:
+def test_errors_about_the_home_folder_and_limits_say_what_to_do() -> None:
     error = RuntimeError("could not determine the home directory for '~/.cache'")
     assert _is_foreseen(error)
     assert "Set HOME" in _describe(error)
     assert not _is_foreseen(RuntimeError("another"))
     assert "ulimit -n" in _describe(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
-    for number, told in ((errno.EMFILE, "ulimit -n"), (errno.EDQUOT, "Make room"), (errno.ENOSPC, "Make room")):
-        said = _describe(OSError(number, os.strerror(number), "ws/data.parquet"))
-        assert told in said
-        assert "ws/data.parquet" in said or number == errno.EMFILE
+    for number, hint in ((errno.EMFILE, "ulimit -n"), (errno.EDQUOT, "Make room"), (errno.ENOSPC, "Make room")):
+        message = _describe(OSError(number, os.strerror(number), "ws/data.parquet"))
+        assert hint in message
+        assert "ws/data.parquet" in message or number == errno.EMFILE

@@ -1,4 +1,4 @@
-"""Damaged and odd dumps: what is read, what is refused, and with which words."""
+"""Damaged and unusual dumps: what is read, what is refused, and with which message."""
 
 import contextlib
 import gzip
@@ -99,7 +99,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD, ids=BAD.values())
-def test_a_bad_line_is_rejected_by_number_and_reason_and_the_others_are_kept(
+def test_a_bad_line_is_listed_with_number_and_reason_and_the_others_are_kept(
     bad: bytes, make_dump: Make, tmp_path: Path
 ) -> None:
     index = make_index(make_dump([*GOOD[:1000], bad, "", *GOOD[1000:]]), tmp_path)
@@ -124,7 +124,7 @@ def test_valid_json_in_another_form_is_read_by_the_careful_way(make_dump: Make, 
     assert rows(index)["source_dataset"].tail(3).to_list() == ["/d/other", "/d/x", "/d/x"]
 
 
-def test_a_head_with_other_letters_is_read_too(make_dump: Make, tmp_path: Path) -> None:
+def test_metadata_with_non_ascii_letters_is_read(make_dump: Make, tmp_path: Path) -> None:
     index = make_index(make_dump([*GOOD, line("IsA", "ro:a", "ro:b", dataset="/d/é")]), tmp_path)
     assert rows(index)["source_dataset"].tail(1).to_list() == ["/d/é"]
 
@@ -138,11 +138,11 @@ def test_more_than_a_thousandth_of_bad_lines_stops_the_build(make_dump: Make, tm
     assert "--max-rejected" in error.value.hint
     assert make_index(dump, tmp_path, max_rejected=0.01).manifest["rejected"] == 4
     with pytest.raises(InputError, match="4 of 3,004 lines are bad"):
-        make_index(dump, tmp_path)  # an index made with a lenient limit does not pass a strict one
+        make_index(dump, tmp_path)  # an index built with a lenient limit is not accepted under a strict one
 
 
 @pytest.mark.parametrize("harm", ["cut", "gone", "manifest"])
-def test_a_damaged_index_is_made_again(harm: str, make_dump: Make, tmp_path: Path) -> None:
+def test_a_damaged_index_is_rebuilt(harm: str, make_dump: Make, tmp_path: Path) -> None:
     dump = make_dump(GOOD)
     index = make_index(dump, tmp_path)
     before = index.edges.read_bytes()
@@ -156,7 +156,7 @@ def test_a_damaged_index_is_made_again(harm: str, make_dump: Make, tmp_path: Pat
     assert make_index(dump, tmp_path).edges.read_bytes() == before
 
 
-def test_truncated_and_corrupt_gzip_are_said_to_be_so(make_dump: Make, tmp_path: Path) -> None:
+def test_truncated_and_corrupt_gzip_files_are_reported_as_damaged(make_dump: Make, tmp_path: Path) -> None:
     whole = make_dump(GOOD).read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 0xFF
@@ -179,27 +179,27 @@ def test_truncated_and_corrupt_gzip_are_said_to_be_so(make_dump: Make, tmp_path:
     ],
     ids=["a page", "a zipped page", "nothing", "zipped nothing", "another format"],
 )
-def test_what_is_not_a_dump_is_refused_by_name(content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_dump_is_refused_with_the_reason(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "dump.csv.gz"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         make_index(path, tmp_path)
 
 
-def test_plain_crlf_and_several_gzip_members_read_alike(make_dump: Make, tmp_path: Path) -> None:
+def test_plain_text_crlf_and_several_gzip_members_are_read_alike(make_dump: Make, tmp_path: Path) -> None:
     plain = make_dump(GOOD, "plain.csv")
-    crlf = make_dump([each + "\r" for each in GOOD], "crlf.csv.gz")
+    crlf = make_dump([row + "\r" for row in GOOD], "crlf.csv.gz")
     members = tmp_path / "members.csv.gz"
     half = len(GOOD) // 2
     members.write_bytes(
-        b"".join(gzip.compress("".join(f"{x}\n" for x in part).encode()) for part in (GOOD[:half], GOOD[half:]))
+        b"".join(gzip.compress("".join(f"{row}\n" for row in part).encode()) for part in (GOOD[:half], GOOD[half:]))
     )
     first, *others = [rows(make_index(path, tmp_path)) for path in (plain, crlf, members)]
     assert all(first.equals(other) for other in others)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_line_or_a_bad_line(junk: bytes) -> None:
+def test_any_bytes_are_either_a_line_or_a_bad_line(junk: bytes) -> None:
     with contextlib.suppress(BadLineError):
         assert len(check_line(junk.replace(b"\n", b""))) == 5
 
@@ -208,7 +208,7 @@ numbers = st.floats(min_value=0, max_value=99999, allow_nan=False).map(lambda nu
 
 
 @given(numbers, st.text(max_size=50))
-def test_what_the_careful_way_writes_the_fast_way_reads(weight: float, surface: str) -> None:
+def test_the_fast_way_reads_what_the_careful_way_writes(weight: float, surface: str) -> None:
     raw = line("IsA", "ro:a", "ro:b", weight, surfaceText=surface).encode()
     columns = check_line(raw)
     frame = pl.LazyFrame([columns], schema=["uri", "relation", "start", "end", "metadata"], orient="row")
@@ -224,7 +224,7 @@ def test_conceptnet_lite_spells_relations_in_snake_case() -> None:
     assert len({snake_case(name) for name in relations()}) == len(relations())
 
 
-def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_an_unrelated_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE notes (text)")
@@ -233,6 +233,6 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
         make_index(path, tmp_path)
 
 
-def test_brackets_in_a_path_are_a_name_and_not_a_pattern(make_dump: Make, tmp_path: Path) -> None:
+def test_brackets_in_a_path_are_not_taken_for_a_pattern(make_dump: Make, tmp_path: Path) -> None:
     path = make_dump(GOOD[:3]).rename(tmp_path / "dump[1]*.csv.gz")
     assert scan_dump(path).collect().height == 3

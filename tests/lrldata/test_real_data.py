@@ -1,4 +1,4 @@
-"""On real edges and against other programs. Skipped, with the reason, where ../shared/data is not."""
+"""Builds of real edges, and comparisons with other programs. Skipped, with the reason, without ../shared/data."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ QUIET = Progress(quiet=True)
 
 @pytest.fixture
 def dump(shared: Path, tmp_path: Path) -> Path:
-    """Put the edges of ug, mt and bg into one dump of several gzip members."""
+    """Write the edges of ug, mt and bg to one dump of several gzip members."""
     folder = shared / "conceptnet"
     path = tmp_path / "three.csv.gz"
     parts = [folder / "assertions-ug.csv.gz", *sorted((folder / "reconstructed").iterdir())]
@@ -44,7 +44,7 @@ def test_three_languages_build_and_their_ledgers_add_up(dump: Path, tmp_path: Pa
     assert results[0].ledger.dropped["external_url"].rows == 1110
 
 
-def test_every_uyghur_term_with_a_part_of_speech_is_right(dump: Path, tmp_path: Path) -> None:
+def test_every_uyghur_term_with_a_part_of_speech_is_correct(dump: Path, tmp_path: Path) -> None:
     config = BuildConfig(lang="ug", dump=str(dump), out=tmp_path / "ws", cache=tmp_path / "cache")
     (result,) = build(config, QUIET)
     _, rows = open_dataset(result.path)
@@ -52,7 +52,9 @@ def test_every_uyghur_term_with_a_part_of_speech_is_right(dump: Path, tmp_path: 
     for uri, start, end, text in rows.select("edge_uri", "start", "end", "text").collect().iter_rows():
         _, *nodes = uri.removeprefix("/a/[").removesuffix("/]").split("/,")
         expected = [node.split("/")[3].replace("_", " ") for node in nodes]
-        repaired = [f"\u0626{term[1:]}" if term.startswith("\u064a") else term for term in expected]  # a lost hamza
+        repaired = [
+            f"\u0626{term[1:]}" if term.startswith("\u064a") else term for term in expected
+        ]  # a lost hamza is restored
         assert {start, end} <= {*expected, *repaired}
         assert start in text
         assert end in text
@@ -60,7 +62,7 @@ def test_every_uyghur_term_with_a_part_of_speech_is_right(dump: Path, tmp_path: 
     assert checked > 1000
 
 
-def test_edge_uris_are_rebuilt_as_the_dump_has_them(shared: Path) -> None:
+def test_rebuilt_edge_uris_equal_those_in_the_dump(shared: Path) -> None:
     folder = shared / "conceptnet"
     with gzip.open(folder / "assertions-ug.csv.gz", "rt", encoding="utf-8") as uyghur:
         lines = [*uyghur, *(folder / "reference" / "assertions-testbuild.csv").read_text("utf-8").splitlines()]
@@ -69,32 +71,32 @@ def test_edge_uris_are_rebuilt_as_the_dump_has_them(shared: Path) -> None:
     assert all(uri == edge_uri(relation, start, end) for uri, relation, start, end in facts)
 
 
-def test_the_official_test_build_reads_without_a_reject(shared: Path, tmp_path: Path) -> None:
+def test_the_official_test_build_is_read_without_rejects(shared: Path, tmp_path: Path) -> None:
     path = shared / "conceptnet" / "reference" / "assertions-testbuild.csv"
     index = make_index(path, tmp_path)
     assert index.manifest["edges"] == 764 == len(path.read_text("utf-8").splitlines())
     assert index.manifest["rejected"] == 0
     columns = [line.split("\t") for line in path.read_text("utf-8").splitlines()]
-    weights = [json.loads(each[4])["weight"] for each in columns]
-    origins = [(json.loads(each[4])["dataset"], json.loads(each[4])["license"]) for each in columns]
+    weights = [json.loads(fields[4])["weight"] for fields in columns]
+    origins = [(json.loads(fields[4])["dataset"], json.loads(fields[4])["license"]) for fields in columns]
     read = pl.read_parquet(index.edges).pipe(read_fields)
     assert read["weight"].to_list() == weights
     assert read.select("source_dataset", "license").rows() == origins
     assert index.manifest["relations"]["/r/SymbolOf"] == 25
 
 
-def test_our_sentences_contain_those_of_the_papers_authors(shared: Path) -> None:
+def test_our_sentences_include_those_of_the_papers_authors(shared: Path) -> None:
     script = Path(__file__).parents[2] / "tools" / "benchmarks" / "compare_verbalized.py"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, str(script), str(shared / "conceptnet")], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    shares = [float(row.split("%")[0].split()[-1]) for row in done.stdout.splitlines() if "word for word" in row]
+    assert result.returncode == 0, result.stdout + result.stderr
+    shares = [float(row.split("%")[0].split()[-1]) for row in result.stdout.splitlines() if "word for word" in row]
     assert len(shares) == 2
     assert min(shares) > 30
 
 
-def test_conceptnet_lites_database_gives_the_rows_of_the_dump(shared: Path, tmp_path: Path) -> None:
+def test_a_conceptnet_lite_database_gives_the_same_rows_as_the_dump(shared: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from conceptnet_lite.db import db, load_dump_to_db  # noqa: PLC0415 - warns when imported

@@ -1,4 +1,4 @@
-"""Workspaces on an S3-compatible server, which is started here: built, gone on with elsewhere, never half there."""
+"""Workspaces on an S3-compatible server, started here: built, continued on other machines, and never incomplete."""
 
 import json
 import os
@@ -31,12 +31,12 @@ def names(bucket: str, cache: Path) -> set[str]:
     return set(mirror_of(bucket, cache).listing(""))
 
 
-def test_a_dataset_is_built_there_and_not_built_again_elsewhere(bucket: str, lrldata: Run, tmp_path: Path) -> None:
-    made = lrldata(*BUILD, bucket, "--cache", tmp_path / "one", "--json")
-    assert made.returncode == 0, made.stderr
-    there = names(bucket, tmp_path / "look")
-    assert {"datasets/ro/conceptnet/manifest.json", "datasets/ro/conceptnet/README.md"} <= there
-    assert any(name.startswith("datasets/ro/conceptnet/data/train-") for name in there)
+def test_a_dataset_built_in_a_bucket_is_not_rebuilt_elsewhere(bucket: str, lrldata: Run, tmp_path: Path) -> None:
+    built = lrldata(*BUILD, bucket, "--cache", tmp_path / "one", "--json")
+    assert built.returncode == 0, built.stderr
+    uploaded = names(bucket, tmp_path / "look")
+    assert {"datasets/ro/conceptnet/manifest.json", "datasets/ro/conceptnet/README.md"} <= uploaded
+    assert any(name.startswith("datasets/ro/conceptnet/data/train-") for name in uploaded)
     again = json.loads(lrldata(*BUILD, bucket, "--cache", tmp_path / "another", "--json").stdout)
     assert again["status"] == "unchanged"
     changed = json.loads(lrldata(*BUILD, bucket, "--min-weight", 2, "--cache", tmp_path / "third", "--json").stdout)
@@ -49,7 +49,7 @@ def content(mirror: Mirror, name: str) -> bytes:
     return bytes(mirror.store.cat_file(f"{mirror.root}/{name}"))
 
 
-def test_what_is_the_same_is_not_moved_again(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_files_are_not_sent_again(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = mirror_of(bucket, tmp_path)
     (mirror.folder / "scores").mkdir()
     (mirror.folder / "scores" / "manifest.json").write_text("1")
@@ -57,12 +57,12 @@ def test_what_is_the_same_is_not_moved_again(bucket: str, tmp_path: Path, monkey
     mirror.send(["scores"])
     sent: list[str] = []
     put = mirror.store.put_file
-    monkeypatch.setattr(mirror.store, "put_file", lambda here, there: (sent.append(there), put(here, there)))
+    monkeypatch.setattr(mirror.store, "put_file", lambda local, remote: (sent.append(remote), put(local, remote)))
     mirror.send(["scores"])
     assert sent == []
     (mirror.folder / "scores" / "a").write_text("2")
     mirror.send(["scores"])
-    assert [Path(each).name for each in sent] == ["a"], "the manifest is the same"
+    assert [Path(path).name for path in sent] == ["a"], "the manifest has not changed"
     other = mirror_of(bucket, tmp_path / "other")
     other.fetch(["scores"])
     assert (other.folder / "scores" / "a").read_text() == "2"
@@ -72,33 +72,35 @@ def test_what_is_the_same_is_not_moved_again(bucket: str, tmp_path: Path, monkey
     assert not (other.folder / "scores" / "a").exists()
 
 
-def test_an_interrupted_sending_is_not_taken_for_whole(
+def test_an_interrupted_upload_is_not_taken_for_complete(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror = mirror_of(bucket, tmp_path)
-    home = mirror.folder / "datasets" / "xx" / "web"
-    home.mkdir(parents=True)
+    folder = mirror.folder / "datasets" / "xx" / "web"
+    folder.mkdir(parents=True)
     for name in ("a", "b", "manifest.json"):
-        (home / name).write_text("1")
+        (folder / name).write_text("1")
     mirror.send(["datasets"])
     for name in ("a", "b", "manifest.json"):
-        (home / name).write_text("2")
+        (folder / name).write_text("2")
 
-    def break_down(here: str, there: str) -> None:
-        raise ConnectionError(f"the network is gone at {here}, {there}")
+    def fail(local: str, remote: str) -> None:
+        raise ConnectionError(f"the network is gone at {local}, {remote}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(mirror.store, "put_file", break_down)
+        patch.setattr(mirror.store, "put_file", fail)
         with pytest.raises(StorageError, match="the network is gone"):
             mirror.send(["datasets"])
-    assert content(mirror, "datasets/xx/web/manifest.json") == b"1", "it does not speak of what was not sent"
-    assert not mirror.listing(".leases"), "and the lease was given back"
+    assert content(mirror, "datasets/xx/web/manifest.json") == b"1", (
+        "the manifest does not list files that were not sent"
+    )
+    assert not mirror.listing(".leases"), "the lease was released"
     mirror.send(["datasets"])
     assert content(mirror, "datasets/xx/web/manifest.json") == b"2"
 
 
-def test_what_was_made_here_and_not_sent_is_not_fetched_over(bucket: str, tmp_path: Path) -> None:
-    def home(mirror: Mirror, text: str, *names: str) -> Path:
+def test_fetching_does_not_overwrite_a_local_build_that_was_not_sent(bucket: str, tmp_path: Path) -> None:
+    def write_dataset(mirror: Mirror, text: str, *names: str) -> Path:
         folder = mirror.folder / "datasets/xx/web"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -107,41 +109,41 @@ def test_what_was_made_here_and_not_sent_is_not_fetched_over(bucket: str, tmp_pa
         return folder
 
     mirror, other = mirror_of(bucket, tmp_path / "one"), mirror_of(bucket, tmp_path / "two")
-    home(mirror, "1", "a", "b")
+    write_dataset(mirror, "1", "a", "b")
     mirror.send(["datasets"])
-    folder = home(mirror, "22", "a", "c")
+    folder = write_dataset(mirror, "22", "a", "c")
     mirror.fetch(["datasets"])
-    assert {each.name: each.read_text() for each in folder.iterdir()} == dict.fromkeys(
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(
         ("a", "c", "manifest.json"), "22"
     )
-    (folder / "a").unlink()  # of what was not made again, what is lacking comes back
+    (folder / "a").unlink()  # a file missing from a dataset that was not rebuilt is fetched again
     mirror.send(["datasets"])
     (folder / "c").unlink()
     mirror.fetch(["datasets"])
     assert (folder / "c").read_text() == "22"
     other.fetch(["datasets"])
-    home(other, "333", "a")
+    write_dataset(other, "333", "a")
     other.send(["datasets"])
     mirror.fetch(["datasets"])
-    home(mirror, "55555", "a")
+    write_dataset(mirror, "55555", "a")
     (other.folder / "datasets/xx/web/verdicts").write_text("c")
     other.send(["datasets"])
     mirror.fetch(["datasets"])
     mirror.send(["datasets"])
-    assert "datasets/xx/web/verdicts" in mirror.listing("datasets"), "what another has added there stays"
-    os.utime(mirror.folder / "datasets/xx/web/manifest.json")  # as after a copy of the cache
+    assert "datasets/xx/web/verdicts" in mirror.listing("datasets"), "a file that another process added stays"
+    os.utime(mirror.folder / "datasets/xx/web/manifest.json")  # as after copying the cache
     (mirror.folder / "datasets/xx/web/a").unlink()
     mirror.fetch(["datasets"])
     assert (mirror.folder / "datasets/xx/web/a").read_text() == "55555"
     other.fetch(["datasets"])
-    home(other, "333", "a")
+    write_dataset(other, "333", "a")
     other.send(["datasets"])
-    home(mirror, "4444", "a")
-    mirror.fetch(["datasets"])  # another has written it since: theirs counts
+    write_dataset(mirror, "4444", "a")
+    mirror.fetch(["datasets"])  # another process has written it since, and its version wins
     assert (folder / "manifest.json").read_text() == "333"
 
 
-def test_a_report_is_replaced_whoever_wrote_the_one_before(bucket: str, tmp_path: Path) -> None:
+def test_a_report_is_replaced_whoever_wrote_the_previous_one(bucket: str, tmp_path: Path) -> None:
     for name in ("one", "two"):
         mirror = mirror_of(bucket, tmp_path / name)
         (mirror.folder / "report").mkdir()
@@ -150,32 +152,33 @@ def test_a_report_is_replaced_whoever_wrote_the_one_before(bucket: str, tmp_path
     assert set(mirror.listing("report")) == {"report/two.svg"}
 
 
-def test_a_workspace_on_the_hub_has_a_commit_for_what_was_made(lrldata: Run, tmp_path: Path) -> None:
+def test_a_workspace_on_the_hub_gets_a_commit_per_changed_build(lrldata: Run, tmp_path: Path) -> None:
     with start(tmp_path / "hub", accounts=ACCOUNTS) as hub:
-        told = environment(hub, tmp_path / "home", TOKEN)
-        there = "hf://datasets/my-org/ws/all"
-        make = "from huggingface_hub import HfApi; HfApi().create_repo('my-org/ws', repo_type='dataset')"
-        subprocess.run([sys.executable, "-c", make], env=told, check=True)
-        made = lrldata(*BUILD, there, "--cache", tmp_path / "one", "--json", **told)
-        assert made.returncode == 0, made.stderr
-        again = json.loads(lrldata(*BUILD, there, "--cache", tmp_path / "two", "--json", **told).stdout)
+        variables = environment(hub, tmp_path / "home", TOKEN)
+        workspace = "hf://datasets/my-org/ws/all"
+        create = "from huggingface_hub import HfApi; HfApi().create_repo('my-org/ws', repo_type='dataset')"
+        subprocess.run([sys.executable, "-c", create], env=variables, check=True)
+        built = lrldata(*BUILD, workspace, "--cache", tmp_path / "one", "--json", **variables)
+        assert built.returncode == 0, built.stderr
+        again = json.loads(lrldata(*BUILD, workspace, "--cache", tmp_path / "two", "--json", **variables).stdout)
         assert again["status"] == "unchanged"
-        changed = lrldata(*BUILD, there, "--min-weight", 2, "--cache", tmp_path / "three", "--json", **told)
+        changed = lrldata(*BUILD, workspace, "--min-weight", 2, "--cache", tmp_path / "three", "--json", **variables)
         assert json.loads(changed.stdout)["version"] == "1.1.0"
-        third = tmp_path / "three" / "workspaces"
-        (kept,) = third.glob("*/datasets/ro/conceptnet/manifest.json")
+        mirrors = tmp_path / "three" / "workspaces"
+        (manifest,) = mirrors.glob("*/datasets/ro/conceptnet/manifest.json")
         repository = store(hub.root, "datasets", "my-org/ws")
-        assert commits(repository) == 2, "an unchanged build adds none"
+        assert commits(repository) == 2, "an unchanged build adds no commit"
         assert (
-            git(repository, "show", "main:all/datasets/ro/conceptnet/manifest.json").strip() == kept.read_text().strip()
+            git(repository, "show", "main:all/datasets/ro/conceptnet/manifest.json").strip()
+            == manifest.read_text().strip()
         )
 
 
-def test_a_store_that_is_not_there_is_one_line(s3: str, lrldata: Run, tmp_path: Path) -> None:
+def test_a_missing_store_is_reported_in_one_line(s3: str, lrldata: Run, tmp_path: Path) -> None:
     assert s3
-    lost = lrldata(*BUILD, "s3://no-such-bucket-here/ws", "--cache", tmp_path / "cache")
-    assert lost.returncode == 1
-    assert lost.stderr.startswith("error: s3://no-such-bucket-here/ws: ")
+    missing = lrldata(*BUILD, "s3://no-such-bucket-here/ws", "--cache", tmp_path / "cache")
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("error: s3://no-such-bucket-here/ws: ")
     with pytest.raises(UsageError, match="nosuch"):
         mirror_of("nosuch://bucket/ws", tmp_path)
     settings = tmp_path / "settings.toml"

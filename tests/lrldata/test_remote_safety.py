@@ -1,4 +1,4 @@
-"""Workspaces on object stores that others write to: hostile keys, interruptions, and two who write at once."""
+"""Workspaces on object stores that others write to: hostile keys, interruptions, and concurrent writers."""
 
 import json
 import os
@@ -22,7 +22,7 @@ HOME = "datasets/xx/web"
 
 @pytest.fixture
 def store(s3: str, request: pytest.FixtureRequest) -> str:
-    """Return the address of an empty workspace on a server, which refuses to create what is there already."""
+    """Return the address of an empty workspace on a server that refuses to create files that already exist."""
     assert s3
     return make_bucket(f"safe-{abs(hash(request.node.name)) % 10**8}-{os.getpid()}")
 
@@ -34,7 +34,7 @@ def fill(mirror: Mirror, content: str, home: str = HOME, names: tuple[str, ...] 
         (folder / name).write_text(content)
 
 
-def there(mirror: Mirror) -> dict[str, str]:
+def contents(mirror: Mirror) -> dict[str, str]:
     mirror.store.invalidate_cache()
     return {name: mirror.store.cat_file(f"{mirror.root}/{name}").decode() for name in mirror.listing("")}
 
@@ -47,9 +47,9 @@ def test_no_key_of_a_bucket_leads_out_of_the_mirror(key: str, tmp_path: Path) ->
     mirror.folder.mkdir(parents=True)
     canary = tmp_path / "cache" / "victim"
     canary.write_text("mine")
-    known = {f"{root}/grid/jobs/{key}": {"size": 4, "name": "x", "type": "file"}}
+    listing = {f"{root}/grid/jobs/{key}": {"size": 4, "name": "x", "type": "file"}}
     hostile: Any = type("Hostile", (), {"protocol": "memory", "invalidate_cache": lambda _: None})()
-    hostile.find = lambda *_, **__: known
+    hostile.find = lambda *_, **__: listing
     hostile.get_file = lambda _, target: Path(target).write_text("evil")
     with pytest.raises(PathError, match="not a path inside"):
         Mirror(mirror.url, hostile, root, mirror.folder).fetch(["grid/jobs"])
@@ -73,32 +73,32 @@ def test_an_error_or_an_interrupt_deletes_nothing(store: str, tmp_path: Path) ->
     mirror = mirror_of(store, tmp_path)
     fill(mirror, "1")
     mirror.send([HOME])
-    before = there(mirror)
+    before = contents(mirror)
 
-    def lose(error: BaseException) -> None:
+    def fail_midway(error: BaseException) -> None:
         with opened(store, [HOME], [HOME], tmp_path) as folder:
-            (folder / HOME).rename(folder / "datasets/xx/.web.old")  # the first of two renames, and no second one
+            (folder / HOME).rename(folder / "datasets/xx/.web.old")  # the first of two renames, without the second
             raise error
 
     for error in (KeyboardInterrupt(), StorageError("full")):
         with pytest.raises(type(error)):
-            lose(error)
-        assert there(mirror) == before
+            fail_midway(error)
+        assert contents(mirror) == before
         (mirror.folder / "datasets/xx/.web.old").rename(mirror.folder / HOME)
     (mirror.folder / HOME / "b").unlink()
     with pytest.raises(StorageError), opened(store, [], [HOME], tmp_path):
         raise StorageError("another language failed")
-    assert there(mirror) == before, "after an error nothing is deleted"
+    assert contents(mirror) == before, "after an error nothing is deleted"
     with opened(store, [], [HOME], tmp_path):
         pass
-    assert there(mirror).keys() == before.keys() - {f"{HOME}/b"}, "it is after success"
+    assert contents(mirror).keys() == before.keys() - {f"{HOME}/b"}, "after success, the file is deleted"
     for name in ("a", "manifest.json"):
         (mirror.folder / HOME / name).unlink()
     mirror.send([HOME])
-    assert f"{HOME}/a" in there(mirror), "what was not made again is not deleted"
+    assert f"{HOME}/a" in contents(mirror), "files of a dataset that was not rebuilt are not deleted"
 
 
-def test_the_manifest_is_sent_when_the_rest_is_there_and_deletions_come_last(
+def test_the_manifest_is_sent_after_the_other_files_and_deletions_come_last(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror = mirror_of(store, tmp_path)
@@ -106,23 +106,23 @@ def test_the_manifest_is_sent_when_the_rest_is_there_and_deletions_come_last(
     mirror.send([HOME])
     fill(mirror, "2", names=("a", "new"))
     (mirror.folder / HOME / "old").unlink()
-    done: list[str] = []
+    calls: list[str] = []
 
-    def watch(name: str, call: Callable[..., Any], place: int) -> Callable[..., Any]:
+    def watch(name: str, call: Callable[..., Any], index: int) -> Callable[..., Any]:
         def watched(*arguments: Any, **options: Any) -> Any:
-            if lease.LEASES not in str(arguments[place]):
-                done.append(f"{name} {Path(str(arguments[place])).name}")
+            if lease.LEASES not in str(arguments[index]):
+                calls.append(f"{name} {Path(str(arguments[index])).name}")
             return call(*arguments, **options)
 
         return watched
 
-    for name, place in (("put_file", 1), ("pipe_file", 0), ("rm_file", 0)):
-        monkeypatch.setattr(mirror.store, name, watch(name, getattr(mirror.store, name), place))
+    for name, index in (("put_file", 1), ("pipe_file", 0), ("rm_file", 0)):
+        monkeypatch.setattr(mirror.store, name, watch(name, getattr(mirror.store, name), index))
     mirror.send([HOME])
-    assert done == ["put_file a", "put_file new", "pipe_file manifest.json", "rm_file old"]
+    assert calls == ["put_file a", "put_file new", "pipe_file manifest.json", "rm_file old"]
 
 
-def test_what_arrives_and_is_not_what_was_sent_is_found(
+def test_a_file_that_changes_in_transit_is_detected(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror = mirror_of(store, tmp_path)
@@ -130,14 +130,14 @@ def test_what_arrives_and_is_not_what_was_sent_is_found(
     put = mirror.store.put_file
     with monkeypatch.context() as patch:
         patch.setattr(
-            mirror.store, "put_file", lambda here, path: (put(here, path), mirror.store.pipe_file(path, b"22"))
+            mirror.store, "put_file", lambda local, path: (put(local, path), mirror.store.pipe_file(path, b"22"))
         )
         with pytest.raises(StorageError, match="the file that arrived differs from the one sent"):
             mirror.send([HOME])
-    assert f"{HOME}/manifest.json" not in there(mirror)
+    assert f"{HOME}/manifest.json" not in contents(mirror)
 
 
-def test_two_who_built_on_the_same_are_noticed_and_one_stops(store: str, tmp_path: Path) -> None:
+def test_of_two_conflicting_writers_the_second_stops(store: str, tmp_path: Path) -> None:
     one, two = mirror_of(store, tmp_path / "one"), mirror_of(store, tmp_path / "two")
     fill(one, "1")
     one.send([HOME])
@@ -147,44 +147,44 @@ def test_two_who_built_on_the_same_are_noticed_and_one_stops(store: str, tmp_pat
     one.send([HOME])
     with pytest.raises(StorageError, match="another process has written it since"):
         two.send([HOME])
-    assert set(there(one).values()) == {"2"}
+    assert set(contents(one).values()) == {"2"}
     two.fetch([HOME])
     assert (two.folder / HOME / "a").read_text() == "2"
     fill(two, "3")
     two.send([HOME])
-    assert set(there(one).values()) == {"3"}
+    assert set(contents(one).values()) == {"3"}
 
 
-def test_two_who_build_the_same_bytes_do_not_stop_each_other(store: str, tmp_path: Path) -> None:
-    for each in ("one", "two"):
-        mirror = mirror_of(store, tmp_path / each)
+def test_two_writers_of_the_same_bytes_do_not_conflict(store: str, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        mirror = mirror_of(store, tmp_path / name)
         fill(mirror, "1")
         mirror.send([HOME])
-    assert set(there(mirror).values()) == {"1"}
+    assert set(contents(mirror).values()) == {"1"}
 
 
-def test_who_sends_while_another_does_is_told_and_stops(store: str, tmp_path: Path) -> None:
+def test_sending_while_another_process_sends_is_refused(store: str, tmp_path: Path) -> None:
     mirror = mirror_of(store, tmp_path)
     fill(mirror, "1")
     with leased(mirror.store, mirror.root, HOME, "ws"), pytest.raises(StorageError, match="another process is writing"):
         mirror.send([HOME])
-    assert not there(mirror)
+    assert not contents(mirror)
     mirror.send([HOME])
-    assert len(there(mirror)) == 3
+    assert len(contents(mirror)) == 3
 
 
-def test_the_lease_of_a_writer_that_died_ends(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lease_of_a_dead_writer_expires(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = mirror_of(store, tmp_path)
     fill(mirror, "1")
-    held = leased(mirror.store, mirror.root, HOME, "ws")
-    held.__enter__()
+    abandoned = leased(mirror.store, mirror.root, HOME, "ws")
+    abandoned.__enter__()
     now = time.time()
     monkeypatch.setattr(lease.time, "time", lambda: now + lease.SECONDS + 1)
     mirror.send([HOME])
-    assert len(there(mirror)) == 3
+    assert len(contents(mirror)) == 3
 
 
-def test_a_manifest_that_changes_in_the_last_moment_is_not_overwritten(
+def test_a_manifest_that_changes_at_the_last_moment_is_not_overwritten(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror = mirror_of(store, tmp_path)
@@ -193,25 +193,25 @@ def test_a_manifest_that_changes_in_the_last_moment_is_not_overwritten(
     fill(mirror, "2")
     put = mirror.store.put_file
 
-    def interfere(here: str, path: str) -> None:
-        put(here, path)
-        mirror.store.pipe_file(f"{mirror.root}/{HOME}/manifest.json", b"3")  # by one that knows no leases
+    def interfere(local: str, path: str) -> None:
+        put(local, path)
+        mirror.store.pipe_file(f"{mirror.root}/{HOME}/manifest.json", b"3")  # by a process that ignores leases
 
     monkeypatch.setattr(mirror.store, "put_file", interfere)
     with pytest.raises(StorageError):
         mirror.send([HOME])
-    assert there(mirror)[f"{HOME}/manifest.json"] == "3"
+    assert contents(mirror)[f"{HOME}/manifest.json"] == "3"
 
 
-def test_an_address_of_a_folder_is_that_folder(lrldata: Any, tmp_path: Path) -> None:
-    place = tmp_path / "my ws"
-    made = lrldata("build", "--lang", "ro", "--sample", "--out", place.as_uri(), "--json")
-    assert made.returncode == 0, made.stderr
-    assert json.loads(made.stdout)["path"] == str(place / "datasets" / "ro" / "conceptnet")
-    assert (place / "datasets/ro/conceptnet/manifest.json").is_file()
+def test_a_file_url_stands_for_its_folder(lrldata: Any, tmp_path: Path) -> None:
+    workspace = tmp_path / "my ws"
+    built = lrldata("build", "--lang", "ro", "--sample", "--out", workspace.as_uri(), "--json")
+    assert built.returncode == 0, built.stderr
+    assert json.loads(built.stdout)["path"] == str(workspace / "datasets" / "ro" / "conceptnet")
+    assert (workspace / "datasets/ro/conceptnet/manifest.json").is_file()
 
 
-def test_passwords_in_addresses_are_in_no_message(lrldata: Any) -> None:
+def test_passwords_in_addresses_never_appear_in_messages(lrldata: Any) -> None:
     for address in ("s3://user:hunter2@nowhere/ws?sig=hunter2", "nosuch://user:hunter2@host/ws?sig=hunter2"):
         failed = lrldata("build", "--lang", "ro", "--sample", "--out", address, AWS_MAX_ATTEMPTS="1")
         assert failed.returncode in (1, 2), failed.stdout
