@@ -1,4 +1,4 @@
-"""The report of a dataset: what it says, and that web text in it stays text."""
+"""The report of a dataset: what it shows, and that web text in it stays text."""
 
 import json
 import re
@@ -30,7 +30,7 @@ VOID = {"meta", "link", "input", "wbr", "br", "img"}
 
 
 class Document(HTMLParser):
-    """A page as a list of elements: name, attributes, and all text in them."""
+    """A page as a list of elements, each with its name, its attributes and all text inside it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -54,23 +54,23 @@ class Document(HTMLParser):
         assert self._open.pop()[0] == tag
 
     def handle_data(self, data: str) -> None:
-        for _, _, held in self._open:
-            held.append(data)
+        for _, _, texts in self._open:
+            texts.append(data)
 
     def all(self, tag: str, kind: str = "") -> list[tuple[dict[str, str], str]]:
-        """Return the attributes and texts of the elements of a name, and of a class."""
+        """Return the attributes and text of every element with this name and, if given, this class."""
         return [
-            (attributes, " ".join("".join(held).split()))
-            for name, attributes, held in self.elements
+            (attributes, " ".join("".join(texts).split()))
+            for name, attributes, texts in self.elements
             if name == tag and kind in ("", *attributes.get("class", "").split())
         ]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = build_dataset(tmp_path_factory.mktemp("web"))
-    put_samples(made, samples())
-    return made
+    dataset = build_dataset(tmp_path_factory.mktemp("web"))
+    put_samples(dataset, samples())
+    return dataset
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +79,11 @@ def page(folder: Path) -> Document:
 
 
 @pytest.mark.parametrize(("steps", "reasons"), [(STEPS, WEB_REASONS), (EDGE_STEPS, EDGE_REASONS)])
-def test_every_reason_is_in_one_step(steps: dict[str, tuple[str, ...]], reasons: dict[str, str]) -> None:
-    assert Counter(reason for each in steps.values() for reason in each) == Counter(list(reasons))
+def test_every_reason_is_in_exactly_one_step(steps: dict[str, tuple[str, ...]], reasons: dict[str, str]) -> None:
+    assert Counter(reason for step in steps.values() for reason in step) == Counter(list(reasons))
 
 
-def test_what_is_left_after_the_last_step_is_what_was_kept(folder: Path, page: Document) -> None:
+def test_the_lines_left_after_the_last_step_are_the_kept_ones(folder: Path, page: Document) -> None:
     ledger = from_json(json.loads((folder / MANIFEST).read_text("utf-8"))["ledger"])
     steps = funnel(ledger, "web")
     assert steps[-1].left == ledger.kept
@@ -96,7 +96,7 @@ def test_what_is_left_after_the_last_step_is_what_was_kept(folder: Path, page: D
     assert f"{ledger.kept.rows} were kept" in page.all("p", "lead")[0][1]
 
 
-def test_a_reason_that_no_step_has_is_among_the_others() -> None:
+def test_a_reason_without_a_step_is_counted_among_the_others() -> None:
     ledger = Ledger(Tally(9, 90), Tally(2, 20), {"new_reason": Tally(4, 40), "menu": Tally(3, 30)}, {})
     last = funnel(ledger, "web")[-1]
     assert (last.name, last.drops[0].words, last.left) == (OTHER, "new reason", ledger.kept)
@@ -104,9 +104,9 @@ def test_a_reason_that_no_step_has_is_among_the_others() -> None:
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9))
 def test_a_bar_is_no_longer_than_the_whole(left: int, gone: int, before: int) -> None:
-    drawn = segments(left, gone, left + gone + before)
-    assert 0 <= drawn.left <= drawn.left + drawn.gone <= 1000.1
-    assert (drawn.gone > 0) == (gone > 0)
+    bar = segments(left, gone, left + gone + before)
+    assert 0 <= bar.left <= bar.left + bar.gone <= 1000.1
+    assert (bar.gone > 0) == (gone > 0)
 
 
 def threshold(**changed: object) -> Threshold:
@@ -124,7 +124,7 @@ def threshold(**changed: object) -> Threshold:
         ("above", 2.0, 0, True),
     ],
 )
-def test_what_another_threshold_would_drop_is_counted_from_the_bins(
+def test_lines_that_another_threshold_would_drop_are_counted_from_the_bins(
     side: str, value: float, rows: int, exact: bool
 ) -> None:
     gone, is_exact = would_go(threshold(side=side), value)
@@ -132,21 +132,21 @@ def test_what_another_threshold_would_drop_is_counted_from_the_bins(
 
 
 @pytest.mark.parametrize(("value", "goes"), [(0.5, [1, 1, 0, 0]), (0.6, [1, 1, 1, 0, 0]), (0.0, [0] * 4)])
-def test_the_bin_that_has_the_threshold_in_it_is_drawn_in_two(value: float, goes: list[int]) -> None:
-    drawn = histogram(threshold(value=value))
-    assert [bar.goes for bar in drawn.bars] == list(map(bool, goes))
-    assert sum(bar.width for bar in drawn.bars) == pytest.approx(100, abs=0.1)
-    assert drawn.threshold == pytest.approx(100 * value)
+def test_the_bin_that_contains_the_threshold_is_drawn_as_two_bars(value: float, goes: list[int]) -> None:
+    chart = histogram(threshold(value=value))
+    assert [bar.goes for bar in chart.bars] == list(map(bool, goes))
+    assert sum(bar.width for bar in chart.bars) == pytest.approx(100, abs=0.1)
+    assert chart.threshold == pytest.approx(100 * value)
 
 
-def test_bins_without_lines_are_drawn_as_none() -> None:
-    drawn = histogram(threshold(rows=[0] * 4, bytes=[0] * 4))
-    assert (drawn.bars, drawn.counts) == ((), ())
+def test_empty_bins_are_not_drawn() -> None:
+    chart = histogram(threshold(rows=[0] * 4, bytes=[0] * 4))
+    assert (chart.bars, chart.counts) == ((), ())
 
 
-def test_every_sample_is_there_as_it_was(page: Document) -> None:
+def test_every_sample_is_shown_unchanged(page: Document) -> None:
     texts = [text for _, text in page.all("p", "text")]
-    for text in (*ROMANIAN, *(each["text"] for each in HOSTILE[:3])):
+    for text in (*ROMANIAN, *(sample["text"] for sample in HOSTILE[:3])):
         assert text in texts
     assert "bell ␇, override \u202etxet\u202c" in texts
     assert all(attributes["dir"] == "auto" for attributes, _ in page.all("p", "text"))
@@ -158,12 +158,16 @@ def test_web_text_never_becomes_markup(page: Document) -> None:
     assert len(page.all("script")) == len(page.all("style")) == 1
     assert not page.all("img")
     for name, attributes, _ in page.elements:
-        assert not [each for each in attributes if each.startswith("on") or each in ("src", "style", "action")], name
+        assert not [
+            attribute
+            for attribute in attributes
+            if attribute.startswith("on") or attribute in ("src", "style", "action")
+        ], name
     for attributes, _ in page.all("a"):
         assert re.match(r"https?://\w|#", attributes["href"])
         if not attributes["href"].startswith("#"):
             assert attributes["rel"] == "noreferrer noopener"
-    assert {each["lang"] for each, _ in page.all("p", "text")} == {"ro", "", "zxx-Latn"}
+    assert {attributes["lang"] for attributes, _ in page.all("p", "text")} == {"ro", "", "zxx-Latn"}
 
 
 @pytest.mark.parametrize(
@@ -183,15 +187,15 @@ def test_web_text_never_becomes_markup(page: Document) -> None:
         (None, False),
     ],
 )
-def test_only_addresses_of_the_web_become_links(url: str | None, leads: bool) -> None:
+def test_only_web_addresses_become_links(url: str | None, leads: bool) -> None:
     assert bool(link(url)[1]) == leads
 
 
-def test_the_policy_forbids_requests_and_all_scripts_but_the_page_s_own(folder: Path) -> None:
+def test_the_policy_forbids_requests_and_all_scripts_except_the_page_s_own(folder: Path) -> None:
     text = write_report(folder).read_text("utf-8")
-    found = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">', text)
-    assert found
-    policy = found[1].replace("&#39;", "'")
+    match = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">', text)
+    assert match
+    policy = match[1].replace("&#39;", "'")
     assert policy.startswith("default-src 'none'; ")
     for part in ("script", "style"):
         inside = text.partition(f"<{part}>")[2].partition(f"</{part}>")[0]
@@ -199,7 +203,7 @@ def test_the_policy_forbids_requests_and_all_scripts_but_the_page_s_own(folder: 
         assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttp", inside)
 
 
-def test_the_same_folder_gives_the_same_bytes_wherever_it_lies(folder: Path, tmp_path: Path) -> None:
+def test_the_same_dataset_gives_the_same_bytes_in_any_place(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "elsewhere" / folder.name)
     first = write_report(folder)
     assert first == folder.resolve().with_name("web.report.html")
@@ -208,10 +212,10 @@ def test_the_same_folder_gives_the_same_bytes_wherever_it_lies(folder: Path, tmp
     assert str(folder.parents[3]).encode() not in first.read_bytes()
 
 
-def test_a_dataset_of_conceptnet_has_a_report_too(tmp_path: Path) -> None:
+def test_a_conceptnet_dataset_has_a_report_too(tmp_path: Path) -> None:
     flags = {"lang": "ro", "sample": True, "out": tmp_path / "ws", "cache": tmp_path / "cache"}
-    made = build(load_config(None, flags), Progress(quiet=True))[0]
-    page = Document(write_report(made.path).read_text("utf-8"))
+    dataset = build(load_config(None, flags), Progress(quiet=True))[0]
+    page = Document(write_report(dataset.path).read_text("utf-8"))
     assert len(page.all("li", "sample")) == 50
     assert not page.all("section", "threshold")
     headings = [text for _, text in page.all("th")]
@@ -223,7 +227,7 @@ def test_a_dataset_of_conceptnet_has_a_report_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "broken", [b"{", b"[]", b'{"kept": [{"text": 1}]}', b'{"thresholds": [{"rule": "x"}]}', b'{"kept": ["\\ud800"]}']
 )
-def test_samples_that_are_none_are_named(broken: bytes, folder: Path, tmp_path: Path) -> None:
+def test_the_error_names_an_invalid_samples_file(broken: bytes, folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "web")
     (copy / SAMPLES).write_bytes(broken)
     with pytest.raises(StorageError, match=SAMPLES):
@@ -234,12 +238,12 @@ def test_samples_that_are_none_are_named(broken: bytes, folder: Path, tmp_path: 
 @pytest.mark.parametrize(
     "changed", [{"edges": [0, 1]}, {"edges": [0, 0, 1, 2, 3]}, {"rows": [-1, 0, 0, 0]}, {"value": float("nan")}]
 )
-def test_a_histogram_that_does_not_fit_together_is_refused(changed: dict[str, object]) -> None:
+def test_an_inconsistent_histogram_is_refused(changed: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"do not match|ascending|greater|finite"):
         threshold(**changed)
 
 
-def test_the_report_goes_beside_the_folder_and_not_into_it(folder: Path) -> None:
+def test_the_report_is_never_written_inside_the_dataset_folder(folder: Path) -> None:
     with pytest.raises(UsageError, match="outside"):
         write_report(folder, folder / "data" / "report.html")
 
@@ -247,12 +251,12 @@ def test_the_report_goes_beside_the_folder_and_not_into_it(folder: Path) -> None
 def test_a_large_report_is_below_a_megabyte(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "web")
     texts = [f"{number} {'cuvânt ' * 85}" for number in range(20)]
-    many = {f"reason_{number}": lines(*texts) for number in range(25)}
-    put_samples(copy, samples() | {"dropped": many, "kept": lines(*texts) * 3})
+    dropped = {f"reason_{number}": lines(*texts) for number in range(25)}
+    put_samples(copy, samples() | {"dropped": dropped, "kept": lines(*texts) * 3})
     assert write_report(copy).stat().st_size < 1_000_000
 
 
-def test_the_page_can_be_read_without_seeing_it(page: Document) -> None:
+def test_the_page_is_accessible(page: Document) -> None:
     ids = [attributes["id"] for _, attributes, _ in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     for attributes, _ in page.all("a"):
@@ -268,7 +272,7 @@ def test_the_page_can_be_read_without_seeing_it(page: Document) -> None:
     assert page.all("a", "skip")[0][0]["href"] == "#main"
 
 
-def test_colours_are_far_enough_apart() -> None:
+def test_colours_have_enough_contrast() -> None:
     style = (Path(__file__).parents[2] / "lrldata" / "report" / "base.css").read_text("utf-8")
     light, dark = (
         dict(re.findall(r"--([\w-]+): (#\w+)", block)) for block in re.findall(r":root \{([^}]+#[^}]+)\}", style)[:2]
@@ -284,6 +288,6 @@ def test_colours_are_far_enough_apart() -> None:
 
 def _luminance(colour: str) -> float:
     digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
-    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    parts = [int(digits[start : start + 2], 16) / 255 for start in (0, 2, 4)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

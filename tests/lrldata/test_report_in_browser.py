@@ -1,4 +1,4 @@
-"""The report of a dataset in a browser: judged with keys alone, tried out, on any width, asking no network."""
+"""The report of a dataset in a browser: keyboard use, filters and thresholds, any width, and no network requests."""
 
 import json
 import re
@@ -26,16 +26,16 @@ def marks_of(sample: str) -> str:
     return f"[...document.querySelectorAll('{sample}')].map((each) => each.dataset.mark)"
 
 
-def test_the_page_asks_nothing_of_a_network_and_has_nothing_to_complain_of(page: Path, tmp_path: Path) -> None:
+def test_the_page_makes_no_network_requests_and_logs_no_errors(page: Path, tmp_path: Path) -> None:
     log = tmp_path / "net.json"
     shown = chromium(tmp_path / "profile", f"--log-net-log={log}", "--dump-dom", page.as_uri())
-    assert 'aria-pressed="false"' in shown, "the page's own script has run, as the policy lets it"
+    assert 'aria-pressed="false"' in shown, "the page's own script has run, as the policy allows"
     assert "6 of 12 lines" not in shown
-    asked = set(re.findall(r'"url":"([^"]+)"', log.read_text("utf-8")))
-    assert not [url for url in asked if "example.org" in url]
+    requested = set(re.findall(r'"url":"([^"]+)"', log.read_text("utf-8")))
+    assert not [url for url in requested if "example.org" in url]
 
 
-def test_lines_are_judged_with_keys_alone(page: Path, tmp_path: Path) -> None:
+def test_lines_can_be_judged_with_the_keyboard_only(page: Path, tmp_path: Path) -> None:
     script = f"""
       press("j"); press("r"); press("w"); press("k"); press("ArrowDown"); press("w"); press("w");
       press("k"); press("w");
@@ -46,19 +46,19 @@ def test_lines_are_judged_with_keys_alone(page: Path, tmp_path: Path) -> None:
         kept: Object.values(JSON.parse(localStorage.getItem("lrl-report ro web"))),
         said: document.getElementById("said").textContent,
       }});"""
-    # j: 1st; r marks it, on the 2nd; w marks it, on the 3rd; k and down: 3rd; w marks it, on the 4th; w marks it, on
-    # the 5th; k: 4th; w takes its mark off.
-    found = told(page, tmp_path, script)
-    assert found["marks"] == ["right", "wrong", "wrong", "", "", ""]
-    assert found["open"]
-    assert found["here"].startswith(ROMANIAN[3])
-    assert found["judged"] == "3 judged, 2 wrong: 66.7% (20.8% to 93.9%)"
-    assert found["all"] == "3 judged, 2 wrong."
-    assert sorted(found["kept"]) == ["right", "wrong", "wrong"]
-    assert found["said"] == "Mark removed. 3 of 6 judged in this group."
+    # j selects the 1st line; r marks it and moves to the 2nd; w marks that and moves to the 3rd; k and down lead back
+    # to the 3rd; w marks it and moves to the 4th; w marks that and moves to the 5th; k goes to the 4th; w unmarks it.
+    state = told(page, tmp_path, script)
+    assert state["marks"] == ["right", "wrong", "wrong", "", "", ""]
+    assert state["open"]
+    assert state["here"].startswith(ROMANIAN[3])
+    assert state["judged"] == "3 judged, 2 wrong: 66.7% (20.8% to 93.9%)"
+    assert state["all"] == "3 judged, 2 wrong."
+    assert sorted(state["kept"]) == ["right", "wrong", "wrong"]
+    assert state["said"] == "Mark removed. 3 of 6 judged in this group."
 
 
-def test_keys_go_on_through_the_reasons_and_can_be_switched_off(page: Path, tmp_path: Path) -> None:
+def test_keys_move_through_the_reasons_and_can_be_switched_off(page: Path, tmp_path: Path) -> None:
     script = """
       for (let time = 0; time < 7; time += 1) press("j");
       const next = document.activeElement.closest("details").dataset.group;
@@ -74,7 +74,7 @@ def test_keys_go_on_through_the_reasons_and_can_be_switched_off(page: Path, tmp_
     assert told(page, tmp_path, script) == {"next": "menu", "opened": True, "closed": True, "marks": 0}
 
 
-def test_marks_are_read_back_and_what_is_none_is_left_out(page: Path, tmp_path: Path) -> None:
+def test_stored_marks_are_restored_and_invalid_ones_ignored(page: Path, tmp_path: Path) -> None:
     key = re.findall(r'data-key="(\w+)"', page.read_text("utf-8").partition('id="reason-menu"')[2])[0]
     stored = json.dumps({key: "wrong", "gone": "right", "__proto__": "right", "x": "<b>"})
     before = f"localStorage.setItem('lrl-report ro web', {json.dumps(stored)});"
@@ -82,7 +82,7 @@ def test_marks_are_read_back_and_what_is_none_is_left_out(page: Path, tmp_path: 
     assert told(page, tmp_path, script, before) == WILSON
 
 
-def test_a_browser_that_keeps_nothing_is_told_of(page: Path, tmp_path: Path) -> None:
+def test_the_page_warns_if_the_browser_stores_nothing(page: Path, tmp_path: Path) -> None:
     before = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('no storage'); } });"
     script = """
       press("j"); press("w");
@@ -92,7 +92,7 @@ def test_a_browser_that_keeps_nothing_is_told_of(page: Path, tmp_path: Path) -> 
 
 
 def saved(page: Path, scratch: Path) -> Any:
-    """Return what is saved as JSON and TSV after the first lines of two groups were judged."""
+    """Judge lines of three groups, and return the JSON and the TSV that the page saves."""
     script = """
       const blobs = [];
       URL.createObjectURL = (blob) => { blobs.push(blob); return "#"; };
@@ -113,13 +113,13 @@ def test_marks_are_saved_as_json_and_tsv(page: Path, tmp_path: Path) -> None:
         "ro",
         "1.0.0",
     )
-    marks = [(each["group"], each["mark"], each["text"]) for each in value["marks"]]
-    assert [each[:2] for each in marks] == [("kept", "right"), ("menu", "wrong"), ("few_letters", "wrong")]
+    marks = [(mark["group"], mark["mark"], mark["text"]) for mark in value["marks"]]
+    assert [mark[:2] for mark in marks] == [("kept", "right"), ("menu", "wrong"), ("few_letters", "wrong")]
     assert marks[0][2] == ROMANIAN[0]
     assert value["marks"][0]["url"] == "https://example.org/a?b=1&c=2"
     assert {key: tuple(tally.values())[:3] for key, tally in value["groups"].items()}["few_letters"] == (4, 0, 1)
     rows = [line.split("\t") for line in as_tsv.splitlines()]
-    assert [row[:2] for row in rows] == [["group", "mark"], *(list(each[:2]) for each in marks)]
+    assert [row[:2] for row in rows] == [["group", "mark"], *(list(mark[:2]) for mark in marks)]
     assert {len(row) for row in rows} == {6}
 
 
@@ -132,7 +132,7 @@ def test_no_cell_of_a_tsv_is_a_formula(page: Path, tmp_path: Path) -> None:
     assert saved(other, tmp_path)[1].splitlines()[1].split("\t")[2] == "'=HYPERLINK(1) x y"
 
 
-def test_lines_are_found_by_reason_by_words_and_by_mark(page: Path, tmp_path: Path) -> None:
+def test_lines_can_be_filtered_by_reason_words_and_mark(page: Path, tmp_path: Path) -> None:
     script = """
       const form = document.querySelector("form.tools");
       const lines = [...document.querySelectorAll("#samples ~ details .sample")];
@@ -148,15 +148,15 @@ def test_lines_are_found_by_reason_by_words_and_by_mark(page: Path, tmp_path: Pa
       location.hash = "#reason-menu";
       await new Promise((done) => setTimeout(done, 200));
       tell([...found, form.elements.group.value, document.getElementById("reason-menu").open]);"""
-    found = told(page, tmp_path, script)
+    results = told(page, tmp_path, script)
     texts = [f"{count} of 12 lines shown." for count in (1, 0, 12, 4, 1, 3)]
-    assert [each[1] for each in found[:6]] == texts
-    assert [found[place][0] for place in (0, 1, 3, 4, 5)] == [1, 0, 4, 1, 3]
-    assert found[6:] == ["", True], "a link to a reason takes the filter off"
+    assert [result[1] for result in results[:6]] == texts
+    assert [results[index][0] for index in (0, 1, 3, 4, 5)] == [1, 0, 4, 1, 3]
+    assert results[6:] == ["", True], "a link to a reason removes the filter"
 
 
-def test_a_threshold_is_tried_out_by_slider_and_by_number(page: Path, tmp_path: Path) -> None:
-    said = re.findall(r"<output>(.*?)</output>", page.read_text("utf-8"))
+def test_a_threshold_can_be_tried_out_by_slider_and_by_number(page: Path, tmp_path: Path) -> None:
+    rendered = re.findall(r"<output>(.*?)</output>", page.read_text("utf-8"))
     script = """
       const section = document.querySelector(".threshold");
       const [range, typed] = section.querySelectorAll(".try input");
@@ -172,25 +172,26 @@ def test_a_threshold_is_tried_out_by_slider_and_by_number(page: Path, tmp_path: 
       section.querySelector(".try button").click();
       tell([first, ...found, told()]);"""
     first, slid, value, number, typed, kept, reset = told(page, tmp_path, script)
-    assert first == said, "the script counts as the page was made"
+    assert first == rendered, "the script shows the same text as the page was rendered with"
     assert slid == "At 0.75: 440 lines (22.0%), 25.0 kB, would be dropped. That is 400 more than at 0.5."
     assert (value, number) == ("0.75", "0.75")
     assert typed == kept == "At 0.4: about 28 lines (1.4%), 640 B, would be dropped. That is 12 fewer than at 0.5."
-    assert reset == said[0]
-    assert said[1] == "At 15 letters: about 105 lines (94.6%), 105 B, would be dropped."
+    assert reset == rendered[0]
+    assert rendered[1] == "At 15 letters: about 105 lines (94.6%), 105 B, would be dropped."
 
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_nothing_is_wider_than_the_window(page: Path, tmp_path: Path, width: int) -> None:
     manifest = json.loads((page.with_name("web") / "manifest.json").read_text("utf-8"))
     wide = [
-        {**each, "doc": "d" * 400, "url": f"https://{'h' * 60}.example.org/{'p' * 200}"} for each in lines("w" * 700)
+        {**sample, "doc": "d" * 400, "url": f"https://{'h' * 60}.example.org/{'p' * 200}"}
+        for sample in lines("w" * 700)
     ]
     value = samples() | {"kept": wide, "dropped": {"r" * 80: wide, **samples()["dropped"]}}
     (tmp_path / "wide.html").write_text(render(manifest, Samples.model_validate(value)), encoding="utf-8")
     assert_fits(tmp_path / "wide.html", tmp_path, width)
 
 
-def test_what_is_hostile_in_a_line_does_not_run(page: Path, tmp_path: Path) -> None:
-    # The policy, which would stop it as well, is not in the copy that is looked at.
+def test_a_hostile_line_does_not_run(page: Path, tmp_path: Path) -> None:
+    # The tested copy lacks the policy, which would stop it as well.
     assert told(page, tmp_path, "tell([window.ran ?? null, document.images.length]);") == [None, 0]

@@ -1,4 +1,4 @@
-"""Review by speakers: the frame, the page, the server, and both by keyboard in a browser."""
+"""Review by speakers: the sampling frame, the page, the server, and both used by keyboard in a browser."""
 
 import asyncio
 import html
@@ -61,12 +61,12 @@ def folder(workspace: Path) -> Iterator[Path]:
         path.unlink()
 
 
-def test_a_frame_has_the_kept_lines_and_those_that_went_in_strata_of_known_size(folder: Path) -> None:
+def test_a_frame_has_kept_and_dropped_lines_in_strata_of_known_size(folder: Path) -> None:
     frame = frame_of(folder)
     manifest = open_shards(folder).manifest
     sizes: dict[str, int] = {}
-    for each in frame.strata:
-        sizes[each.group] = sizes.get(each.group, 0) + each.size
+    for stratum in frame.strata:
+        sizes[stratum.group] = sizes.get(stratum.group, 0) + stratum.size
     assert sizes.pop("kept") == sum(manifest["rows"].values())
     assert sizes == {
         reason: tally["rows"]
@@ -74,38 +74,38 @@ def test_a_frame_has_the_kept_lines_and_those_that_went_in_strata_of_known_size(
         if reason not in NOT_ABOUT_THE_LINE
     }
     rows = set(open_shards(folder).rows().select("text").collect()["text"])
-    for each in frame.lines:
-        assert line_id(each.text) == each.line
-        assert (each.text in rows) == (frame.strata[each.stratum].group == "kept")
+    for line in frame.lines:
+        assert line_id(line.text) == line.line
+        assert (line.text in rows) == (frame.strata[line.stratum].group == "kept")
 
 
-def test_lines_of_which_less_is_known_are_in_the_stratum_near(folder: Path) -> None:
+def test_kept_lines_at_higher_risk_are_in_the_stratum_near(folder: Path) -> None:
     frame = frame_of(folder)
     lengths: dict[str, list[int]] = {}
-    for each in frame.lines:
-        about = frame.strata[each.stratum]
-        if about.group == "kept":
-            lengths.setdefault(about.name, []).append(len(each.text))
-    means = {name: sum(some) / len(some) for name, some in lengths.items()}
+    for line in frame.lines:
+        stratum = frame.strata[line.stratum]
+        if stratum.group == "kept":
+            lengths.setdefault(stratum.name, []).append(len(line.text))
+    means = {name: sum(values) / len(values) for name, values in lengths.items()}
     assert means["near"] < means["far"]
 
 
-def test_sentences_of_conceptnet_are_in_strata_by_relation(workspace: Path) -> None:
+def test_conceptnet_sentences_are_in_strata_by_relation(workspace: Path) -> None:
     frame = frame_of(workspace / "datasets/ro/conceptnet")
     rows = open_shards(workspace / "datasets/ro/conceptnet").rows().collect()
-    assert sum(each.size for each in frame.strata) == len(rows)
+    assert sum(stratum.size for stratum in frame.strata) == len(rows)
     counts = dict(rows["relation"].value_counts().iter_rows())
-    named = {each.name: each.size for each in frame.strata if each.name != "rare"}
-    assert named == {name: counts[name] for name in named}
+    sizes = {stratum.name: stratum.size for stratum in frame.strata if stratum.name != "rare"}
+    assert sizes == {name: counts[name] for name in sizes}
 
 
 def test_a_frame_that_was_changed_is_refused(folder: Path) -> None:
     (path,) = (folder / VERDICTS).glob("frame-*.json")
-    before = path.read_text()
-    path.write_text(before.replace('"kept"', '"menu"', 1))
+    original = path.read_text()
+    path.write_text(original.replace('"kept"', '"menu"', 1))
     with pytest.raises(DamagedError, match="changed after it was written"):
         frame_of(folder)
-    path.write_text(before)
+    path.write_text(original)
 
 
 def test_the_page_does_not_say_what_the_program_decided(folder: Path) -> None:
@@ -113,7 +113,7 @@ def test_the_page_does_not_say_what_the_program_decided(folder: Path) -> None:
     served = review_page(frame, english(), "Romanian")
     alone = review_page(frame, english(), "Romanian", alone=True)
     for page in (served, alone):
-        for reason in {each.group for each in frame.strata if "_" in each.group}:
+        for reason in {stratum.group for stratum in frame.strata if "_" in stratum.group}:
             assert reason not in page
         data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
         assert "stratum" not in data["about"]
@@ -131,11 +131,11 @@ def test_text_of_lines_and_names_is_escaped(folder: Path) -> None:
     assert page.count("</script>") == 2
 
 
-def test_without_answers_lines_are_asked_in_an_order_that_mixes_groups(folder: Path) -> None:
+def test_without_answers_the_order_of_lines_mixes_groups(folder: Path) -> None:
     frame = frame_of(folder)
     ordered = order(frame)
-    assert sorted(ordered) == sorted(each.line for each in frame.lines)
-    group = {each.line: frame.strata[each.stratum].group for each in frame.lines}
+    assert sorted(ordered) == sorted(line.line for line in frame.lines)
+    group = {line.line: frame.strata[line.stratum].group for line in frame.lines}
     first = [group[line] for line in ordered[:60]]
     assert 15 < first.count("kept") < 45
     assert len(set(first)) > 8
@@ -155,7 +155,7 @@ def test_the_words_of_the_page_can_be_translated(tmp_path: Path) -> None:
         read_words("../../etc")
 
 
-def test_which_dataset_is_meant(workspace: Path, folder: Path) -> None:
+def test_the_dataset_to_review_is_found(workspace: Path, folder: Path) -> None:
     assert dataset_folder(folder, None, None) == folder.resolve()
     assert dataset_folder(workspace, "Romanian", "glotcc") == folder.resolve()
     with pytest.raises(UsageError, match="there are 2 datasets"):
@@ -182,25 +182,30 @@ def run(task: Callable[[aiohttp.ClientSession, str], Awaitable[Any]], folder: Pa
 async def ask(client: aiohttp.ClientSession, address: str, **request: Any) -> dict[str, Any]:
     async with client.post(f"{address}answer", json={"reviewer": "Ana", **request}, headers=JSON) as answer:
         assert answer.status == 200, await answer.text()
-        found: dict[str, Any] = await answer.json()
-        return found
+        state: dict[str, Any] = await answer.json()
+        return state
 
 
-def test_a_verdict_is_on_the_disk_when_the_next_line_is_shown(folder: Path) -> None:
+def test_a_verdict_is_on_disk_when_the_next_line_is_shown(folder: Path) -> None:
     async def judge(client: aiohttp.ClientSession, address: str) -> None:
         answer = await ask(client, address)
         for number, decision in enumerate(("right", "wrong", "unsure"), 1):
-            before = answer["line"]
-            answer = await ask(client, address, line=before, decision=decision, note="vechi")
-            told = read_all(folder / VERDICTS)
-            assert (len(told), told[-1].line, told[-1].decision, told[-1].note) == (number, before, decision, "vechi")
+            line = answer["line"]
+            answer = await ask(client, address, line=line, decision=decision, note="vechi")
+            verdicts = read_all(folder / VERDICTS)
+            assert (len(verdicts), verdicts[-1].line, verdicts[-1].decision, verdicts[-1].note) == (
+                number,
+                line,
+                decision,
+                "vechi",
+            )
             assert answer["judged"] == number
-            assert answer["line"] != before
+            assert answer["line"] != line
 
     run(judge, folder)
 
 
-def test_undo_goes_back_through_all_that_was_judged_also_after_a_restart(folder: Path) -> None:
+def test_undo_goes_back_through_all_verdicts_even_after_a_restart(folder: Path) -> None:
     async def judge(client: aiohttp.ClientSession, address: str) -> list[str]:
         lines, answer = [], await ask(client, address)
         for _ in range(3):
@@ -229,7 +234,7 @@ def test_undo_goes_back_through_all_that_was_judged_also_after_a_restart(folder:
         ({"Content-Type": "text/plain"}, 415),
     ],
 )
-def test_pages_of_other_origins_and_names_that_lead_here_are_refused(
+def test_requests_with_another_origin_or_host_name_are_refused(
     folder: Path, headers: dict[str, str], status: int
 ) -> None:
     async def send(client: aiohttp.ClientSession, address: str) -> int:
@@ -248,7 +253,7 @@ def test_pages_of_other_origins_and_names_that_lead_here_are_refused(
         '{"reviewer": "a", "surprise": 1}',
     ],
 )  # fmt: skip
-def test_requests_that_are_none_are_refused_and_change_nothing(folder: Path, body: str) -> None:
+def test_invalid_requests_are_refused_and_change_nothing(folder: Path, body: str) -> None:
     async def send(client: aiohttp.ClientSession, address: str) -> int:
         async with client.post(f"{address}answer", data=body, headers=JSON) as answer:
             return answer.status
@@ -257,13 +262,13 @@ def test_requests_that_are_none_are_refused_and_change_nothing(folder: Path, bod
     assert not read_all(folder / VERDICTS)
 
 
-def test_without_the_key_there_is_nothing(folder: Path) -> None:
+def test_without_the_key_nothing_is_found(folder: Path) -> None:
     async def get(client: aiohttp.ClientSession, address: str) -> list[int]:
-        found = []
+        statuses = []
         for path in ("", KEY, f"{KEY}/../other/", "answer"):
             async with client.get(address.removesuffix(f"{KEY}/") + path) as answer:
-                found.append(answer.status)
-        return found
+                statuses.append(answer.status)
+        return statuses
 
     assert run(get, folder) == [404] * 4
 
@@ -274,22 +279,22 @@ async def command(folder: Path) -> AsyncIterator[tuple[subprocess.Popen[str], st
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=os.environ)  # noqa: ASYNC220
     try:
         assert process.stdout
-        found = re.search(r"http\S+", process.stdout.readline())
-        assert found
-        yield process, found[0]
+        match = re.search(r"http\S+", process.stdout.readline())
+        assert match
+        yield process, match[0]
     finally:
         process.kill()
         process.communicate()
 
 
 def merge(folder: Path, file: Path, *options: str) -> str:
-    done = CliRunner().invoke(app, ["review", str(folder), "--merge", str(file), *options])
-    assert done.exit_code == 0, done.output
-    return done.stdout
+    result = CliRunner().invoke(app, ["review", str(folder), "--merge", str(file), *options])
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 async def judge_by_keys(page: Page, address: str, name: str, keys: str) -> list[str]:
-    """Begin under a name and press keys, each once the answer to the one before is there; returns the lines."""
+    """Enter a name and press keys, each after the answer to the previous one; return the lines that were shown."""
     await page.open(address)
     await page.until("document.activeElement.id === 'name'")
     await page.tell("document.activeElement.value = ''")
@@ -309,7 +314,7 @@ async def judge_by_keys(page: Page, address: str, name: str, keys: str) -> list[
 
 
 @needs_browser
-def test_forty_lines_are_judged_by_keys_killed_in_between_resumed_and_merged(folder: Path, tmp_path: Path) -> None:
+def test_forty_lines_judged_by_keyboard_survive_a_kill_and_are_merged(folder: Path, tmp_path: Path) -> None:
     keys = "rrwr1" * 4
 
     async def review() -> tuple[list[str], list[str], str]:
@@ -322,16 +327,20 @@ def test_forty_lines_are_judged_by_keys_killed_in_between_resumed_and_merged(fol
                 return first, second, await page.tell("document.getElementById('count').textContent")
 
     first, second, count = asyncio.run(review())
-    assert len({*first, *second}) == 40, "a line that was judged before the kill is not asked again"
+    assert len({*first, *second}) == 40, "a line that was judged before the kill is not shown again"
     assert count.startswith("You have judged 40 of")
-    told = read_all(folder / VERDICTS)
-    texts = {each.line: each.text for each in frame_of(folder).lines}
-    assert [texts[each.line] for each in told] == [*first, *second]
-    assert [each.decision for each in told] == ["right", "right", "wrong", "right", "right"] * 8
+    verdicts = read_all(folder / VERDICTS)
+    texts = {line.line: line.text for line in frame_of(folder).lines}
+    assert [texts[verdict.line] for verdict in verdicts] == [*first, *second]
+    assert [verdict.decision for verdict in verdicts] == ["right", "right", "wrong", "right", "right"] * 8
 
     other = tmp_path / "ion.jsonl"
-    changed = [each.model_copy(update={"reviewer": "Ion", "credit": True, "after": None}) for each in told[:30]]
-    other.write_text("".join(f"{each.model_dump_json(exclude={'after'})}\n" for each in changed), encoding="utf-8")
+    changed = [
+        verdict.model_copy(update={"reviewer": "Ion", "credit": True, "after": None}) for verdict in verdicts[:30]
+    ]
+    other.write_text(
+        "".join(f"{verdict.model_dump_json(exclude={'after'})}\n" for verdict in changed), encoding="utf-8"
+    )
     for added in (30, 0):  # the second time nothing is new
         answer = json.loads(merge(folder, other, "--json"))
         assert answer["files"][str(other)]["added"] == added
@@ -341,7 +350,7 @@ def test_forty_lines_are_judged_by_keys_killed_in_between_resumed_and_merged(fol
 
 
 @needs_browser
-def test_notes_undo_and_help_work_by_keys(folder: Path) -> None:
+def test_notes_undo_and_help_work_by_keyboard(folder: Path) -> None:
     async def review() -> Any:
         async with serving(folder) as (_, address), browser() as page:
             await judge_by_keys(page, address, "Ana", "r")
@@ -359,8 +368,8 @@ def test_notes_undo_and_help_work_by_keys(folder: Path) -> None:
             return await page.tell("document.getElementById('noting').hidden")
 
     assert asyncio.run(review()) is True
-    told = read_all(folder / VERDICTS)
-    assert [(each.decision, each.note) for each in told] == [
+    verdicts = read_all(folder / VERDICTS)
+    assert [(verdict.decision, verdict.note) for verdict in verdicts] == [
         ("right", ""),
         ("wrong", "un cuvânt vechi, r w u"),
         ("none", ""),
@@ -368,7 +377,7 @@ def test_notes_undo_and_help_work_by_keys(folder: Path) -> None:
 
 
 @needs_browser
-def test_a_file_works_alone_keeps_what_was_judged_and_saves_a_verdict_file(folder: Path, tmp_path: Path) -> None:
+def test_a_standalone_page_keeps_verdicts_and_saves_a_verdict_file(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "review.html"
     file.write_text(review_page(frame_of(folder), english(), "Romanian", alone=True), encoding="utf-8")
 
@@ -387,8 +396,8 @@ def test_a_file_works_alone_keeps_what_was_judged_and_saves_a_verdict_file(folde
     path = tmp_path / "eva.jsonl"
     path.write_text(saved, encoding="utf-8")
     assert "Merged" in merge(folder, path)
-    told = [each.decision for each in read_all(folder / VERDICTS)]
-    assert told == ["right", "wrong", "unsure", "right", "none"]
+    decisions = [verdict.decision for verdict in read_all(folder / VERDICTS)]
+    assert decisions == ["right", "wrong", "unsure", "right", "none"]
     summary = summary_of(folder)
     assert summary
     assert (summary["lines"], summary["unsure"]) == (3, 1)
@@ -409,11 +418,11 @@ def test_verdicts_on_an_earlier_version_are_not_undone(folder: Path) -> None:
         assert (await ask(client, address, undo=True))["line"] == first["line"]
 
     run(judge, folder)
-    told = [(each.line == line_id("gone"), each.decision) for each in read_all(folder / VERDICTS)]
-    assert told == [(True, "right"), (False, "right"), (False, "none")]
+    recorded = [(verdict.line == line_id("gone"), verdict.decision) for verdict in read_all(folder / VERDICTS)]
+    assert recorded == [(True, "right"), (False, "right"), (False, "none")]
 
 
-def test_a_sentence_says_what_speakers_found(folder: Path) -> None:
+def test_the_headline_says_what_speakers_found(folder: Path) -> None:
     async def judge(client: aiohttp.ClientSession, address: str) -> None:
         answer = await ask(client, address)
         for _ in range(60):
@@ -422,18 +431,18 @@ def test_a_sentence_says_what_speakers_found(folder: Path) -> None:
     run(judge, folder)
     summary = summary_of(folder)
     assert summary
-    told = headline(summary, "Romanian")
+    sentence = headline(summary, "Romanian")
     judged = summary["kept"]["judged"]
-    assert told.startswith(f"{judged} of {judged} sampled kept lines are good Romanian")
-    assert told.endswith("by 1 speaker (Ana).")
-    assert all(share["share"] < 0.2 for share in summary["dropped"].values()), "what is good was wrong to drop"
+    assert sentence.startswith(f"{judged} of {judged} sampled kept lines are good Romanian")
+    assert sentence.endswith("by 1 speaker (Ana).")
+    assert all(share["share"] < 0.2 for share in summary["dropped"].values()), "the good lines were wrongly dropped"
 
 
-def test_the_report_has_what_speakers_say(folder: Path, tmp_path: Path) -> None:
+def test_the_report_says_what_speakers_found(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     write_report(folder, page)
     assert "What speakers say" not in page.read_text("utf-8")
-    give(folder, {each.line: "right" for each in frame_of(folder).lines[:80]})
+    add_verdicts(folder, {line.line: "right" for line in frame_of(folder).lines[:80]})
     write_report(folder, page)
     text = html.unescape(page.read_text("utf-8"))
     summary = summary_of(folder)
@@ -442,24 +451,24 @@ def test_the_report_has_what_speakers_say(folder: Path, tmp_path: Path) -> None:
     assert "dropped: " in text or not summary["dropped"]
 
 
-def test_another_threshold_is_suggested_where_speakers_disagree_with_one(folder: Path) -> None:
+def test_another_threshold_is_suggested_if_speakers_disagree_with_the_current_one(folder: Path) -> None:
     with pytest.raises(InputError, match="none of its lines were judged"):
         suggest(folder)
     frame = frame_of(folder)
-    group = {each.line: frame.strata[each.stratum].group for each in frame.lines}
-    agreed = {line: "right" if name == "kept" else "wrong" for line, name in group.items()}
-    give(folder, agreed)
-    found = {each.rule: each for each in suggest(folder)}
-    assert found["shortest_line"].better == found["shortest_line"].now
-    assert found["shortest_line"].good_lost == found["shortest_line"].bad_kept == 0
-    give(folder, {line: "right" for line, name in group.items() if name == "short_line"}, reviewer="Ana")
-    short = {each.rule: each for each in suggest(folder)}["shortest_line"]
+    group = {line.line: frame.strata[line.stratum].group for line in frame.lines}
+    decisions = {line: "right" if name == "kept" else "wrong" for line, name in group.items()}
+    add_verdicts(folder, decisions)
+    suggestions = {suggestion.rule: suggestion for suggestion in suggest(folder)}
+    assert suggestions["shortest_line"].better == suggestions["shortest_line"].now
+    assert suggestions["shortest_line"].good_lost == suggestions["shortest_line"].bad_kept == 0
+    add_verdicts(folder, {line: "right" for line, name in group.items() if name == "short_line"}, reviewer="Ana")
+    short = {suggestion.rule: suggestion for suggestion in suggest(folder)}["shortest_line"]
     assert short.better < short.now
     assert short.good_lost < short.good_lost_now
-    assert short.good_lost_now == sum(each.size for each in frame.strata if each.group == "short_line")
+    assert short.good_lost_now == sum(stratum.size for stratum in frame.strata if stratum.group == "short_line")
 
 
-def give(folder: Path, decisions: dict[str, str], reviewer: str = "Ana") -> None:
+def add_verdicts(folder: Path, decisions: dict[str, str], reviewer: str = "Ana") -> None:
     frame = frame_of(folder)
     append(
         folder,
