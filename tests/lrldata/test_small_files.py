@@ -1,4 +1,4 @@
-"""Many small files: they are read together, and come out as if each had been read alone."""
+"""Many small files: they are read together, with the same result as if each had been read alone."""
 
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,20 @@ def articles(tmp_path: Path) -> Path:
     (folder / "040.jsonl").write_text(
         f'{{"text": "{prose(1, 90)[0]}", "url": "https://x.org"}}\n'.replace("\n", " ") + "\n"
     )
-    (folder / "041.txt").write_text(prose(1)[0] + "\n", "utf-8")  # as 000.txt: of two the first stays
+    (folder / "041.txt").write_text(prose(1)[0] + "\n", "utf-8")  # the same as 000.txt: of the two, the first stays
     return folder
 
 
 def build(articles: Path, out: Path, **options: Any) -> lrldata.Dataset:
-    given = {"source": "web", "input": articles, "out": out, "cache": out / "cache", "workers": 1, "quiet": True}
-    return lrldata.build("ro", **given | options)
+    settings = {"source": "web", "input": articles, "out": out, "cache": out / "cache", "workers": 1, "quiet": True}
+    return lrldata.build("ro", **settings | options)
 
 
 def shard(name: str, size: int) -> Shard:
     return Shard(name, name, size, "0" * 64, open)  # type: ignore[arg-type]
 
 
-def test_small_files_are_put_together_and_large_ones_are_not() -> None:
+def test_small_files_are_bundled_and_large_ones_are_not() -> None:
     sizes = [
         ("a.txt", 1),
         ("b.txt", 1),
@@ -44,24 +44,24 @@ def test_small_files_are_put_together_and_large_ones_are_not() -> None:
         ("e.txt.gz", 1),
         ("f.parquet", 1),
     ]
-    many = [shard(f"{number}.txt", bundles.SMALL) for number in range(9)]
-    found = make_bundles([*(shard(*each) for each in sizes), *many])
-    assert [each.name for each in found[:5]] == ["00000+2", "00002", "00003", "00004", "00005"]
-    assert [len(each.shards) for each in found[5:]] == [4, 4, 1]
-    assert [each.number for each in found[5:]] == [6, 10, 14]
-    assert [one for each in found for one in each.shards] == [*(shard(*each) for each in sizes), *many]
+    small = [shard(f"{number}.txt", bundles.SMALL) for number in range(9)]
+    result = make_bundles([*(shard(*size) for size in sizes), *small])
+    assert [bundle.name for bundle in result[:5]] == ["00000+2", "00002", "00003", "00004", "00005"]
+    assert [len(bundle.shards) for bundle in result[5:]] == [4, 4, 1]
+    assert [bundle.number for bundle in result[5:]] == [6, 10, 14]
+    assert [member for bundle in result for member in bundle.shards] == [*(shard(*size) for size in sizes), *small]
 
 
 @pytest.mark.parametrize("before", ["a.txt", "a.docx", "a.parquet"])
-def test_an_empty_file_may_be_the_first_and_joins_no_document(before: str) -> None:
-    assert [len(each.shards) for each in make_bundles([shard("0.txt", 0), shard("1.txt", 5)])] == [2]
-    assert [len(each.shards) for each in make_bundles([shard(before, 9), shard("b.txt", 0)])] == (
+def test_an_empty_file_may_come_first_and_is_bundled_only_with_text_files(before: str) -> None:
+    assert [len(bundle.shards) for bundle in make_bundles([shard("0.txt", 0), shard("1.txt", 5)])] == [2]
+    assert [len(bundle.shards) for bundle in make_bundles([shard(before, 9), shard("b.txt", 0)])] == (
         [2] if before == "a.txt" else [1, 1]
     )
 
 
 @pytest.mark.parametrize(
-    ("sizes", "workers", "each"),
+    ("sizes", "workers", "separate"),
     [
         ([5, 5, 5, 5], 2, True),
         ([25, 1, 1, 1], 2, False),  # one process would read it while the other waits
@@ -70,18 +70,20 @@ def test_an_empty_file_may_be_the_first_and_joins_no_document(before: str) -> No
         ([9, 5, 5, 5, 5], 2, True),
     ],
 )
-def test_processes_read_files_of_their_own_where_these_are_alike(sizes: list[int], workers: int, each: bool) -> None:
-    many = [bundles.Bundle(number, (shard(f"{number}.parquet", size),)) for number, size in enumerate(sizes)]
-    assert corpus.by_files(many, workers) == each
+def test_processes_read_separate_files_if_the_files_are_of_similar_size(
+    sizes: list[int], workers: int, separate: bool
+) -> None:
+    files = [bundles.Bundle(number, (shard(f"{number}.parquet", size),)) for number, size in enumerate(sizes)]
+    assert corpus.by_files(files, workers) == separate
 
 
-def test_an_empty_file_beside_others_is_built(articles: Path, tmp_path: Path) -> None:
+def test_an_empty_file_next_to_others_does_not_stop_a_build(articles: Path, tmp_path: Path) -> None:
     whole = build(articles, tmp_path / "one")
     (articles / "0.txt").write_bytes(b"")
     assert build(articles, tmp_path / "two").rows == whole.rows
 
 
-def test_files_read_together_give_what_each_gives_alone(
+def test_files_read_together_give_the_same_as_files_read_alone(
     articles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts: list[int] = []
@@ -89,10 +91,11 @@ def test_files_read_together_give_what_each_gives_alone(
     choose, of_texts = corpus.choose, read._of_texts  # noqa: SLF001
     monkeypatch.setattr(read, "_of_texts", lambda texts: frames.append(len(texts)) or of_texts(texts))
     monkeypatch.setattr(
-        "lrldata.web.build.choose", lambda *given, **more: parts.append(len(given[1])) or choose(*given, **more)
+        "lrldata.web.build.choose",
+        lambda *arguments, **options: parts.append(len(arguments[1])) or choose(*arguments, **options),
     )
     together = build(articles, tmp_path / "together")
-    assert frames == [40, 1], "one for the texts before the table, and one for those behind it"
+    assert frames == [40, 1], "one for the text files before the table, and one for those after it"
     monkeypatch.setattr(bundles, "SMALL", 0)
     alone = build(articles, tmp_path / "alone")
     assert parts == [1, 42]
@@ -101,7 +104,7 @@ def test_files_read_together_give_what_each_gives_alone(
     assert together.ledger.dropped["document_duplicate"].rows > 0
 
 
-def test_what_a_run_before_left_of_single_files_is_not_counted_again(
+def test_single_files_left_by_an_earlier_run_are_not_counted_twice(
     articles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = build(articles, tmp_path / "whole")
@@ -114,18 +117,18 @@ def test_what_a_run_before_left_of_single_files_is_not_counted_again(
     assert content(build(articles, tmp_path / "ws").path) == content(whole.path)
 
 
-def test_a_bad_file_among_small_ones_is_left_out_alone(articles: Path, tmp_path: Path) -> None:
+def test_only_the_bad_file_among_small_ones_is_left_out(articles: Path, tmp_path: Path) -> None:
     whole = build(articles, tmp_path / "whole")
     (articles / "020b.txt").write_bytes(b"Bun\xff\n")
     with pytest.raises(lrldata.LrlError, match=r"020b\.txt: cannot be read"):
         build(articles, tmp_path / "ws")
-    made = build(articles, tmp_path / "ws", skip_bad=True)
-    assert list(made.notes["skipped"]) == ["020b.txt"]
-    assert made.ledger.as_json() == whole.ledger.as_json()
+    dataset = build(articles, tmp_path / "ws", skip_bad=True)
+    assert list(dataset.notes["skipped"]) == ["020b.txt"]
+    assert dataset.ledger.as_json() == whole.ledger.as_json()
 
 
 @pytest.mark.parametrize("still_bad", [True, False])
-def test_a_build_that_goes_on_reads_what_was_bad_again(
+def test_a_resumed_build_reads_bad_files_again(
     still_bad: bool, articles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = build(articles, tmp_path / "whole")
@@ -142,6 +145,6 @@ def test_a_build_that_goes_on_reads_what_was_bad_again(
         patched.setattr("lrldata.web.build.choose", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build(articles, tmp_path / "ws", skip_bad=True)
-    made = build(articles, tmp_path / "ws", skip_bad=True)
-    assert list(made.notes.get("skipped", {})) == (["020.txt"] if still_bad else [])
-    assert (made.ledger == whole.ledger) != still_bad
+    dataset = build(articles, tmp_path / "ws", skip_bad=True)
+    assert list(dataset.notes.get("skipped", {})) == (["020.txt"] if still_bad else [])
+    assert (dataset.ledger == whole.ledger) != still_bad

@@ -22,7 +22,7 @@ def test_a_pair_and_its_reverse_share_a_split(first: str, second: str) -> None:
 
 
 @given(words, words)
-def test_unicode_form_case_and_spaces_do_not_change_the_split(first: str, second: str) -> None:
+def test_unicode_normal_form_case_and_spaces_do_not_change_the_split(first: str, second: str) -> None:
     decomposed = unicodedata.normalize("NFD", first)
     assert split_of(decomposed, f" {second}  ") == split_of(unicodedata.normalize("NFC", first), second)
 
@@ -34,15 +34,15 @@ def test_splits_never_change() -> None:
     assert [split_of(*pair) for pair in pairs] == ["train", "validation", "train", "train"]
 
 
-def test_pairs_fall_eighty_ten_ten() -> None:
+def test_pairs_are_split_eighty_ten_ten() -> None:
     keys = pl.Series([f"word{number}\tother{number}" for number in range(20_000)])
     shares = (
         pl.DataFrame({"h": content_hash(keys)}).select(by_pair(pl.col("h"))).to_series().value_counts(normalize=True)
     )
-    found = dict(shares.iter_rows())
-    assert abs(found["train"] - 0.8) < 0.01
-    assert abs(found["validation"] - 0.1) < 0.01
-    assert abs(found["test"] - 0.1) < 0.01
+    share_of = dict(shares.iter_rows())
+    assert abs(share_of["train"] - 0.8) < 0.01
+    assert abs(share_of["validation"] - 0.1) < 0.01
+    assert abs(share_of["test"] - 0.1) < 0.01
 
 
 def test_the_random_split_is_exact_and_seeded() -> None:

@@ -1,4 +1,4 @@
-"""Template sets: forms by part of speech, spacing, capitals; and the page on which speakers correct them."""
+"""Template sets: forms by part of speech, spacing, capitals, and the page on which speakers correct them."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,7 @@ from lrldata.language import find
 from lrldata.review.templates_page import templates_page
 
 
-def said(book: Phrasebook, *facts: tuple[str, str, str], pos: str = "") -> list[str]:
+def sentences_of(book: Phrasebook, *facts: tuple[str, str, str], pos: str = "") -> list[str]:
     rows = [
         {"relation": relation, "start": start, "end": end, "pair_hash": 0, "start_node": f"/c/en/{start}/n",
          "end_node": f"/c/en/{end}{pos}"}
@@ -31,23 +31,27 @@ def said(book: Phrasebook, *facts: tuple[str, str, str], pos: str = "") -> list[
     return put_into_words(pl.DataFrame(rows, schema_overrides={"pair_hash": pl.UInt64}), book)["text"].to_list()
 
 
-def test_a_verb_has_a_sentence_of_its_own_where_the_node_says_that_it_is_one() -> None:
+def test_a_node_marked_as_a_verb_has_its_own_sentence() -> None:
     book = Phrasebook(built_in("english"))
     fact = ("UsedFor", "knife", "cut")
-    assert said(book, fact) == ["knife is used for cut."]
-    assert said(book, fact, pos="/v") == said(book, fact, pos="/v/wn/contact") == ["knife is used to cut."]
-    assert said(book, ("HasProperty", "snow", "white"), pos="/a") == ["snow can be white."]
-    assert said(book, ("AtLocation", "knife", "cut"), pos="/v") == ["knife is typically found at cut."]
+    assert sentences_of(book, fact) == ["knife is used for cut."]
+    assert (
+        sentences_of(book, fact, pos="/v") == sentences_of(book, fact, pos="/v/wn/contact") == ["knife is used to cut."]
+    )
+    assert sentences_of(book, ("HasProperty", "snow", "white"), pos="/a") == ["snow can be white."]
+    assert sentences_of(book, ("AtLocation", "knife", "cut"), pos="/v") == ["knife is typically found at cut."]
 
 
-def test_a_set_in_another_language_is_not_said_by_english_variants() -> None:
+def test_a_set_in_another_language_does_not_use_the_english_variants() -> None:
     book = phrasebook("native", find("ro"))
-    assert said(book, ("UsedFor", "cuțit", "tăia"), pos="/v") == said(book, ("UsedFor", "cuțit", "tăia"))
+    assert sentences_of(book, ("UsedFor", "cuțit", "tăia"), pos="/v") == sentences_of(
+        book, ("UsedFor", "cuțit", "tăia")
+    )
 
 
-def test_thai_has_no_space_between_thai_and_thai_and_one_around_other_scripts() -> None:
+def test_thai_has_spaces_only_around_other_scripts() -> None:
     book = phrasebook("native", find("th"))
-    assert said(book, ("IsA", "แมว", "สัตว์"), ("IsA", "แมว", "cat"), ("IsA", "cat", "สัตว์")) == [
+    assert sentences_of(book, ("IsA", "แมว", "สัตว์"), ("IsA", "แมว", "cat"), ("IsA", "cat", "สัตว์")) == [
         "แมวเป็นสัตว์ชนิดหนึ่ง",
         "แมวเป็น cat ชนิดหนึ่ง",
         "cat เป็นสัตว์ชนิดหนึ่ง",
@@ -55,8 +59,10 @@ def test_thai_has_no_space_between_thai_and_thai_and_one_around_other_scripts() 
 
 
 def test_a_sentence_that_begins_with_a_term_begins_with_a_capital() -> None:
-    assert said(phrasebook("native", find("da")), ("HasProperty", "æble", "rød")) == ["Æble kan beskrives som rød."]
-    assert said(phrasebook("native", find("az")), ("HasProperty", "it", "x"))[0].startswith("İt")
+    assert sentences_of(phrasebook("native", find("da")), ("HasProperty", "æble", "rød")) == [
+        "Æble kan beskrives som rød."
+    ]
+    assert sentences_of(phrasebook("native", find("az")), ("HasProperty", "it", "x"))[0].startswith("İt")
     book = phrasebook("native", find("da"))
     rows = pl.DataFrame(
         {"relation": ["IsA"], "start": ["æble"], "end": ["frugt"], "start_node": [""], "end_node": [""]}
@@ -64,7 +70,7 @@ def test_a_sentence_that_begins_with_a_term_begins_with_a_capital() -> None:
     assert put_into_words(rows, book)["start"].to_list() == ["æble"], "columns keep the terms as they are"
 
 
-def test_native_sentences_have_both_ends_in_the_language_unless_asked_otherwise() -> None:
+def test_native_sentences_have_both_ends_in_the_language_by_default() -> None:
     assert load_config(None, {"lang": "ro", "templates": "native"}).edges == "target"
     assert load_config(None, {"lang": "ro", "templates": "native", "edges": "any"}).edges == "any"
     assert load_config(None, {"lang": "ro", "templates": "paper"}).edges == "start"
@@ -73,25 +79,25 @@ def test_native_sentences_have_both_ends_in_the_language_unless_asked_otherwise(
 
 
 @pytest.mark.parametrize("name", all_built_in())
-def test_built_in_sets_have_no_fault(name: str) -> None:
+def test_built_in_sets_have_no_problems(name: str) -> None:
     assert not list(problems(built_in(name)))
 
 
-def test_in_urdu_no_term_stands_before_a_postposition_without_a_carrier() -> None:
+def test_no_urdu_term_precedes_a_postposition_without_a_carrier_noun() -> None:
     postpositions = ("کا", "کی", "کے", "کو", "سے", "میں", "پر")
     for sentences in built_in("native/ur").relations.values():
         for sentence in sentences:
             words = sentence.split()
             for slot in ("{start}", "{end}"):
-                place = words.index(slot) if slot in words else -1
-                if 0 <= place < len(words) - 1 and words[place + 1] in postpositions:
-                    carrier = words[place - 1] if place else ""
+                index = words.index(slot) if slot in words else -1
+                if 0 <= index < len(words) - 1 and words[index + 1] in postpositions:
+                    carrier = words[index - 1] if index else ""
                     carriers = ("لفظ", "عمل", "علاقہ", "شخصیت", "پارہ", "جاندار", "کمپنی", "اور")
                     assert carrier in carriers, sentence
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_a_speaker_accepts_corrects_and_rejects_and_the_file_can_be_used_at_once(tmp_path: Path) -> None:
+def test_the_file_that_a_speaker_saves_can_be_used_at_once(tmp_path: Path) -> None:
     before = built_in("native/ro")
     page_file = tmp_path / "templates.html"
     page_file.write_text(templates_page(before, find("ro"), {"IsA": [("mâță", "animal")]}), encoding="utf-8")
@@ -111,9 +117,9 @@ def test_a_speaker_accepts_corrects_and_rejects_and_the_file_can_be_used_at_once
     async def review() -> list[str]:
         async with browser() as page:
             await page.open(page_file.as_uri())
-            found: list[str] = await page.tell(script)
+            result: list[str] = await page.tell(script)
             assert not page.complaints
-            return found
+            return result
 
     shown, saved = asyncio.run(review())
     assert "mâță" in shown
@@ -123,7 +129,7 @@ def test_a_speaker_accepts_corrects_and_rejects_and_the_file_can_be_used_at_once
     after: TemplateSet = read_templates(file, "mine")
     assert not list(problems(after))
     assert after.reviewed_by == ("Ana",)
-    assert after.reviewed_relations == ("IsA",), "a relation counts where all its sentences were looked at"
+    assert after.reviewed_relations == ("IsA",), "a relation counts if all its sentences were reviewed"
     assert (after.reviewed, after.capitalized) == (False, True)
     assert "MadeOf" not in after.relations
     assert after.relations["Synonym"][0] == 'Cuvântul "{start}" are sensul cuvântului {end}.'

@@ -1,4 +1,4 @@
-"""Verdict files: appended to, merged, read back, and found out where they were changed."""
+"""Verdict files: appending, merging, reading back, and detecting changes."""
 
 import json
 from pathlib import Path
@@ -35,39 +35,39 @@ def only_file(folder: Path) -> Path:
     return path
 
 
-def test_what_is_appended_is_read_back_and_never_twice(tmp_path: Path) -> None:
-    given = [verdict(), verdict(OTHER, "wrong", second=1)]
-    assert append(tmp_path, given[:1]) == 1
+def test_appended_verdicts_are_read_back_and_never_stored_twice(tmp_path: Path) -> None:
+    verdicts = [verdict(), verdict(OTHER, "wrong", second=1)]
+    assert append(tmp_path, verdicts[:1]) == 1
     before = only_file(tmp_path).read_bytes()
-    assert append(tmp_path, given) == 1
+    assert append(tmp_path, verdicts) == 1
     assert only_file(tmp_path).read_bytes().startswith(before)
-    assert [each.said for each in read_all(tmp_path / VERDICTS)] == [each.said for each in given]
+    assert [entry.said for entry in read_all(tmp_path / VERDICTS)] == [entry.said for entry in verdicts]
 
 
-def test_line_ends_of_windows_lose_nothing(tmp_path: Path) -> None:
+def test_windows_line_ends_lose_no_verdict(tmp_path: Path) -> None:
     append(tmp_path, [verdict(), verdict(OTHER, second=1)])
     path = only_file(tmp_path)
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     append(tmp_path, [verdict(decision="wrong", second=2)])
-    assert [each.decision for each in read_all(tmp_path / VERDICTS)] == ["right", "right", "wrong"]
+    assert [entry.decision for entry in read_all(tmp_path / VERDICTS)] == ["right", "right", "wrong"]
 
 
-def test_a_changed_mind_counts_and_what_was_taken_back_does_not(tmp_path: Path) -> None:
+def test_a_changed_verdict_counts_and_a_withdrawn_one_does_not(tmp_path: Path) -> None:
     append(tmp_path, [verdict(), verdict(OTHER, second=1), verdict(decision="wrong", second=2)])
     append(tmp_path, [verdict(OTHER, "none", second=3)])
-    found = current_verdicts(read_all(tmp_path / VERDICTS))
-    assert {line: each["Ana"].decision for line, each in found.items()} == {LINE: "wrong"}
+    current = current_verdicts(read_all(tmp_path / VERDICTS))
+    assert {line: by_reviewer["Ana"].decision for line, by_reviewer in current.items()} == {LINE: "wrong"}
     assert len(only_file(tmp_path).read_text().splitlines()) == 4
 
 
-def test_most_say_what_counts_and_where_none_do_nothing_does() -> None:
-    told = [verdict(), verdict(decision="wrong", reviewer="Ion"), verdict(OTHER, "unsure", "Ion"), verdict(OTHER)]
-    assert consensus(told) == {OTHER: "right"}
-    assert consensus([*told, verdict(decision="wrong", reviewer="Eva")])[LINE] == "wrong"
+def test_the_majority_decides_and_a_tie_decides_nothing() -> None:
+    verdicts = [verdict(), verdict(decision="wrong", reviewer="Ion"), verdict(OTHER, "unsure", "Ion"), verdict(OTHER)]
+    assert consensus(verdicts) == {OTHER: "right"}
+    assert consensus([*verdicts, verdict(decision="wrong", reviewer="Eva")])[LINE] == "wrong"
 
 
 @pytest.mark.parametrize("change", ["drop", "edit", "swap"])
-def test_a_file_that_was_changed_is_found_out(tmp_path: Path, change: str) -> None:
+def test_a_changed_file_is_detected(tmp_path: Path, change: str) -> None:
     append(tmp_path, [verdict(second=number) for number in range(4)])
     path = only_file(tmp_path)
     lines = path.read_text().splitlines(keepends=True)
@@ -84,17 +84,17 @@ def test_a_file_that_was_changed_is_found_out(tmp_path: Path, change: str) -> No
         append(tmp_path, [verdict(second=9)])
 
 
-def test_a_verdict_cut_off_by_a_kill_is_left_out_and_the_file_goes_on(tmp_path: Path) -> None:
+def test_a_verdict_cut_off_by_a_kill_is_left_out_and_can_be_appended_again(tmp_path: Path) -> None:
     append(tmp_path, [verdict(), verdict(OTHER, second=1)])
     path = only_file(tmp_path)
     path.write_bytes(path.read_bytes()[:-5])
-    assert [each.line for each in read_file(path)] == [LINE]
+    assert [entry.line for entry in read_file(path)] == [LINE]
     assert append(tmp_path, [verdict(OTHER, second=1)]) == 1
-    assert [each.line for each in read_file(path)] == [LINE, OTHER]
+    assert [entry.line for entry in read_file(path)] == [LINE, OTHER]
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("{}", "line 2: not a verdict"),
         ("[" * 5000, "line 2: not a verdict"),
@@ -102,22 +102,22 @@ def test_a_verdict_cut_off_by_a_kill_is_left_out_and_the_file_goes_on(tmp_path: 
         ('{"decision": "maybe"}', "line 2: not a verdict"),
     ],
 )
-def test_what_is_no_verdict_is_refused_by_line(tmp_path: Path, line: str, told: str) -> None:
+def test_an_invalid_verdict_is_refused_with_its_line_number(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "given.jsonl"
     path.write_text(as_json_lines([verdict()]) + line + "\n")
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         read_file(path)
 
 
-def test_names_with_control_characters_or_paths_lead_nowhere(tmp_path: Path) -> None:
+def test_reviewer_names_cannot_contain_control_characters_or_lead_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="control characters"):
         verdict(reviewer="Ana\u202e")
     append(tmp_path, [verdict(reviewer="../../Ana"), verdict(reviewer="Мария ../"), verdict(reviewer="..")])
     assert {path.parent for path in tmp_path.rglob("*.jsonl")} == {tmp_path / VERDICTS}
-    assert {each.reviewer for each in read_all(tmp_path / VERDICTS)} == {"../../Ana", "Мария ../", ".."}
+    assert {entry.reviewer for entry in read_all(tmp_path / VERDICTS)} == {"../../Ana", "Мария ../", ".."}
 
 
-def test_a_link_in_the_place_of_a_file_is_not_written_through(tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_file_is_not_written_through(tmp_path: Path) -> None:
     append(tmp_path, [verdict()])
     path, outside = only_file(tmp_path), tmp_path / "outside"
     path.rename(outside)
@@ -133,5 +133,5 @@ def test_verdicts_on_another_dataset_are_refused() -> None:
         check_same([verdict().model_copy(update={"language": "mt"})], "ro", "web", "given.jsonl")
 
 
-def test_saved_files_have_no_hash_of_what_is_before() -> None:
+def test_saved_files_have_no_hash_of_the_previous_verdict() -> None:
     assert "after" not in json.loads(as_json_lines([verdict()]))

@@ -1,4 +1,4 @@
-"""Web text: what is repaired, what goes and why, and what a build makes of it."""
+"""Web text: what is repaired, what is dropped and why, and what a build makes of it."""
 
 import random
 from itertools import pairwise
@@ -49,21 +49,21 @@ def documents(*texts: str, urls: list[str] | None = None) -> pl.DataFrame:
 
 
 def cleaned(*shards: pl.DataFrame, code: str = "ro", **options: Any) -> tuple[pl.DataFrame, Any]:
-    """Clean documents as a build does; return the rows, with their split, and all else."""
+    """Clean documents as a build does; return the rows with their split, and the whole result."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         for number, shard in enumerate(shards):
             shard.write_parquet(folder / f"{number:03d}.parquet")
         config = WebConfig(lang=code, source="web", input=folder, workers=1, **options)
         task = Task(code, "compact", config.cache, (), config.benchmarks, config.unit)
-        made = clean_corpus(config, task, find_shards(folder, None), folder / "work", Progress(quiet=True))
-        frames = [rows.with_columns(split=pl.lit(split)) for split in made.shards for rows in made.rows(split)]
-        return pl.concat(frames) if frames else pl.DataFrame(schema={"text": pl.String}), made
+        result = clean_corpus(config, task, find_shards(folder, None), folder / "work", Progress(quiet=True))
+        frames = [rows.with_columns(split=pl.lit(split)) for split in result.shards for rows in result.rows(split)]
+        return pl.concat(frames) if frames else pl.DataFrame(schema={"text": pl.String}), result
 
 
 def reasons(*texts: str, code: str = "ro") -> list[str | None]:
-    means = CleaningContext(find(code), load_model())
-    return clean(documents(*texts), means)["reason"].to_list()
+    context = CleaningContext(find(code), load_model())
+    return clean(documents(*texts), context)["reason"].to_list()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def reasons(*texts: str, code: str = "ro") -> list[str | None]:
         ("می\u200cروم", "می\u200cروم", "Arab"),
     ],
 )
-def test_text_is_repaired_as_its_script_wants_it(broken: str, repaired: str, script: str) -> None:
+def test_text_is_repaired_as_its_script_requires(broken: str, repaired: str, script: str) -> None:
     assert repair(pl.Series([broken, "x"]), script).to_list() == [repaired, "x"]
 
 
@@ -120,7 +120,7 @@ def test_text_is_repaired_as_its_script_wants_it(broken: str, repaired: str, scr
         ("Scrieți la <email> sau <email>, ori sunați la <phone> pentru înscrieri.", None),
     ],
 )
-def test_each_rule_for_lines_has_its_reason(line: str, reason: str | None) -> None:
+def test_each_line_rule_has_its_reason(line: str, reason: str | None) -> None:
     assert line_filters.judge(pl.Series([line, ROMANIAN[1]]), rules(), ("Latn",))["reason"].to_list() == [reason, None]
 
 
@@ -175,7 +175,7 @@ def test_each_rule_for_lines_has_its_reason(line: str, reason: str | None) -> No
         ("རྡོ་སྣུམ་གྱི་རིན་གོང་ཡར་འཕར་བ", None, "bo"),
     ],
 )
-def test_noise_of_pages_goes_for_its_reason_and_text_stays(line: str, reason: str | None, code: str) -> None:
+def test_page_noise_is_dropped_with_its_reason_and_text_stays(line: str, reason: str | None, code: str) -> None:
     judged = line_filters.judge(pl.Series([line, ROMANIAN[1]]), rules(), find(code).scripts, code)
     assert judged["reason"][0] == reason
 
@@ -183,14 +183,14 @@ def test_noise_of_pages_goes_for_its_reason_and_text_stays(line: str, reason: st
 @pytest.mark.parametrize(
     ("code", "line"), [("ro", "Azi e vineri."), ("mk", "Каква штета."), ("uz", "Men muhandisman.")]
 )
-def test_a_short_line_of_which_the_model_is_not_sure_stays_also_where_it_is_a_document(code: str, line: str) -> None:
-    (found,) = explain(line, code, documents="lines")
-    assert (found.language != code, found.reason) == (True, None)
+def test_a_short_line_of_uncertain_language_stays_even_as_a_whole_document(code: str, line: str) -> None:
+    (explained,) = explain(line, code, documents="lines")
+    assert (explained.language != code, explained.reason) == (True, None)
     english = explain("This is a sentence in another language, as anyone can see.", "ro", documents="lines")
-    assert [each.reason for each in english] == ["other_language"]
+    assert [row.reason for row in english] == ["other_language"]
 
 
-def test_running_text_is_no_boilerplate(shared: Path) -> None:
+def test_running_text_is_not_taken_for_boilerplate(shared: Path) -> None:
     for language in languages():
         file = shared / "flores200" / "devtest" / f"{language.flores}.devtest"
         if language.flores and file.is_file():
@@ -199,26 +199,28 @@ def test_running_text_is_no_boilerplate(shared: Path) -> None:
             assert (judged["reason"] == "boilerplate").sum() <= len(text) / 1_000 + 1, language.code
 
 
-def test_information_is_what_one_letter_says_of_the_next() -> None:
+def test_information_measures_what_one_letter_says_about_the_next() -> None:
     texts = pl.Series(["casa mare este goală", "asac eram etse ălaog", "ks zw", "大家都在学校学习中文和历史地理音乐"])
-    text, turned, few, other = garbled.information(texts, "ro")
-    assert text > 0.3 > turned
-    assert (few, other) == (0.0, 0.0), "few pairs, and pairs of letters that are not the language's, say nothing"
+    text, reversed_text, few, other = garbled.information(texts, "ro")
+    assert text > 0.3 > reversed_text
+    assert (few, other) == (0.0, 0.0), "few pairs, and pairs of letters foreign to the language, say nothing"
     assert (garbled.information(texts, "xx") == 0).all()
-    alone = [float(garbled.information(texts[place : place + 1], "ro")[0]) for place in range(len(texts))]
-    assert alone == garbled.information(texts, "ro").tolist(), "of a text it does not depend on the next"
+    alone = [float(garbled.information(texts[index : index + 1], "ro")[0]) for index in range(len(texts))]
+    assert alone == garbled.information(texts, "ro").tolist(), (
+        "the information of a text does not depend on other texts"
+    )
 
 
-def test_lengths_count_marks_and_what_a_script_says_in_a_letter() -> None:
+def test_lengths_count_marks_and_allow_for_the_density_of_a_script() -> None:
     short = pl.Series(["አትረብሽ አንተ", "অপেক্ষা করবি না।", "abc defg"])
     kept = [
-        line_filters.judge(short, rules(), (script,))["reason"][at]
-        for at, script in enumerate(("Ethi", "Beng", "Latn"))
+        line_filters.judge(short, rules(), (script,))["reason"][index]
+        for index, script in enumerate(("Ethi", "Beng", "Latn"))
     ]
     assert kept == [None, None, "short_line"]
 
 
-def test_what_is_surely_not_in_the_language_goes_however_unsure_what_it_is() -> None:
+def test_a_line_certainly_in_another_language_is_dropped_even_if_unclear_in_which() -> None:
     latin = (
         "Ut enim ad minim veniam, quis nostrud exercitation ullamco laboris nisi ut aliquip ex ea commodo consequat."
     )
@@ -229,17 +231,19 @@ def test_what_is_surely_not_in_the_language_goes_however_unsure_what_it_is() -> 
     assert reasons("\n".join([*maltese, latin]), code="mt") == [None, None, "other_language"]
 
 
-def test_poems_and_headlines_stay_and_lists_of_goods_go() -> None:
+def test_poems_stay_and_lists_of_goods_are_dropped() -> None:
     poem = [line.removesuffix(".") for line in ROMANIAN]
     goods = [f"Ulcior de lut smălțuit numărul {number} la prețul de {number}9 lei" for number in range(11, 19)]
-    made = [
-        judge(pl.DataFrame({"doc": pl.Series([0] * len(some), dtype=pl.UInt32), "text": some}), find("ro"))["reason"][0]
-        for some in (poem, goods)
+    results = [
+        judge(pl.DataFrame({"doc": pl.Series([0] * len(lines), dtype=pl.UInt32), "text": lines}), find("ro"))["reason"][
+            0
+        ]
+        for lines in (poem, goods)
     ]
-    assert made == [None, "document_list"]
+    assert results == [None, "document_list"]
 
 
-def test_every_reason_is_explained() -> None:
+def test_every_reason_occurs_in_the_code() -> None:
     folder = Path(line_filters.__file__).parent
     source = "".join(path.read_text("utf-8") for path in sorted(folder.glob("*.py")))
     for reason in WEB_REASONS:
@@ -291,17 +295,17 @@ def test_personal_data_is_replaced_and_years_are_not(text: str, shown: str) -> N
         ("@ion_pop scrie", "@ion_pop scrie", "ro"),
     ],
 )
-def test_personal_data_is_told_by_checksums_words_and_local_forms(text: str, shown: str, code: str) -> None:
+def test_personal_data_is_recognized_by_checksums_words_and_local_forms(text: str, shown: str, code: str) -> None:
     assert pii.replace(pl.Series([text]), code).to_list() == [shown]
 
 
-def test_handles_are_replaced_where_that_is_asked_for() -> None:
+def test_handles_are_replaced_on_request() -> None:
     text = "@ion_pop, scrie la a@b.ro sau pe@acasa"
     assert pii.replace(pl.Series([text]), handles=True)[0] == "<handle>, scrie la <email> sau pe@acasa"
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant", "code"),
+    ("typed", "expected", "code"),
     [
         ("تەجریبیسیگە کۆپ تايینیپ", "تەجرىبىسىگە كۆپ تايىنىپ", "ug"),
         ("ههندێك له ناوچهكاني", "هەندێک لە ناوچەکانی", "ku"),
@@ -314,33 +318,33 @@ def test_handles_are_replaced_where_that_is_asked_for() -> None:
         ("il-\nqorti dinja ta-\nqbida", "il-qorti dinja taqbida", "mt"),
     ],
 )
-def test_letters_of_other_keyboards_become_those_that_are_meant(typed: str, meant: str, code: str) -> None:
+def test_letters_from_other_keyboards_become_the_intended_ones(typed: str, expected: str, code: str) -> None:
     language = find(code)
     repaired = repair(pl.Series([typed]), main_script(language), code)
-    assert repaired.to_list() == [meant]
-    assert repair(repaired, main_script(language), code).to_list() == [meant]
+    assert repaired.to_list() == [expected]
+    assert repair(repaired, main_script(language), code).to_list() == [expected]
 
 
 def test_near_duplicates_are_found_and_others_are_not() -> None:
-    draw = random.Random(7)
+    rng = random.Random(7)
     words = [f"{first}{second}" for first in "bcdfglmnprst" for second in ("ara", "ele", "iru", "osa", "utu")]
-    texts = [" ".join(draw.choices(words, k=200)) for _ in range(50)]
+    texts = [" ".join(rng.choices(words, k=200)) for _ in range(50)]
     nearly = []
     for text in texts:
         changed = text.split()
-        changed[draw.randrange(200)] = "altul"
+        changed[rng.randrange(200)] = "altul"
         nearly.append(" ".join(changed))
     for spaced in (True, False):
-        found = minhash.clusters(signatures(pl.Series(texts + nearly), spaced=spaced))
-        assert (found[:50] == np.arange(50)).all()
-        assert (found[50:] == np.arange(50)).mean() >= 0.97
+        clusters = minhash.clusters(signatures(pl.Series(texts + nearly), spaced=spaced))
+        assert (clusters[:50] == np.arange(50)).all()
+        assert (clusters[50:] == np.arange(50)).mean() >= 0.97
 
 
 def test_short_and_empty_texts_have_signatures() -> None:
     assert signatures(pl.Series(["", "unu", "unu", "unu doi trei patru cinci"]), spaced=True).shape == (4, 112)
 
 
-def test_a_line_in_another_language_goes_and_a_document_in_another_goes_whole() -> None:
+def test_lines_and_whole_documents_in_another_language_are_dropped() -> None:
     mixed, foreign = [*ROMANIAN[:3], ENGLISH], [ENGLISH, "This page is about the old bridges of the county."]
     assert (
         reasons("\n".join(mixed), "\n".join(foreign))
@@ -348,44 +352,46 @@ def test_a_line_in_another_language_goes_and_a_document_in_another_goes_whole() 
     )
 
 
-def test_a_document_in_no_language_goes_whole() -> None:
+def test_a_document_in_no_known_language_is_dropped_as_a_whole() -> None:
     assert set(reasons("Bolo mira tasu pelani, doru kase vilo.\nTumi sola neru, pado lima resu kati.", code="cy")) == {
         "document_other_language"
     }
 
 
-def test_what_documents_have_in_common_goes() -> None:
+def test_lines_that_documents_share_are_dropped() -> None:
     shared = "Asociația sătenilor din valea de sus vă urează bun venit"
     more = "Vara copiii se scaldă în iaz, iar seara stau cu toții la povești lângă foc."
-    rows, made = cleaned(
+    rows, result = cleaned(
         documents(*(f"{shared}\n{line}\n{more[:-1]} {number}." for number, line in enumerate(ROMANIAN)))
     )
-    assert made.ledger.dropped["repeated_line"].rows == len(ROMANIAN)
+    assert result.ledger.dropped["repeated_line"].rows == len(ROMANIAN)
     assert set(ROMANIAN) <= set(rows["text"])
 
 
 @pytest.mark.parametrize("spaced", [True, False])
 @given(st.lists(st.text(alphabet="ab \n", max_size=30), max_size=6), st.integers(1, 5))
-def test_shingles_are_equal_where_words_are(spaced: bool, texts: list[str], size: int) -> None:
+def test_shingles_are_equal_exactly_if_their_words_are(spaced: bool, texts: list[str], size: int) -> None:
     hashes, offsets = shingles(collapse_spaces(pl.Series(texts, dtype=pl.String)), size, spaced=spaced)
-    known: dict[Any, int] = {}
+    hash_of: dict[Any, int] = {}
     for number, text in enumerate(texts):
-        tokens = text.split() if spaced else [each for each in text if not each.isspace()]
-        runs = [tuple(tokens[at : at + size]) for at in range(max(len(tokens) - size + 1, min(len(tokens), 1)))]
-        found = hashes[int(offsets[number]) : int(offsets[number + 1])].tolist()
-        assert len(found) == len(runs)
-        assert all(known.setdefault(run, value) == value for run, value in zip(runs, found, strict=True))
-    assert len(set(known.values())) == len(known)
+        tokens = text.split() if spaced else [character for character in text if not character.isspace()]
+        runs = [
+            tuple(tokens[start : start + size]) for start in range(max(len(tokens) - size + 1, min(len(tokens), 1)))
+        ]
+        values = hashes[int(offsets[number]) : int(offsets[number + 1])].tolist()
+        assert len(values) == len(runs)
+        assert all(hash_of.setdefault(run, value) == value for run, value in zip(runs, values, strict=True))
+    assert len(set(hash_of.values())) == len(hash_of)
 
 
 @given(st.lists(st.text(max_size=20), max_size=5))
-def test_characters_are_counted_as_unicode_has_them(texts: list[str]) -> None:
+def test_characters_are_counted_as_unicode_defines_them(texts: list[str]) -> None:
     plain = [text.encode("utf-8", "replace").decode() for text in texts]
     counts = count(pl.Series(plain, dtype=pl.String), ("Latn",))
     assert counts.characters.tolist() == [len(text) for text in plain]
-    for text, letters, own in zip(plain, counts.letters, counts.own, strict=True):
-        assert abs(letters - sum(map(str.isalpha, text))) <= sum(not each.isascii() for each in text)
-        assert own >= sum(each.isascii() and each.isalpha() for each in text)
+    for text, letters, in_script in zip(plain, counts.letters, counts.own, strict=True):
+        assert abs(letters - sum(map(str.isalpha, text))) <= sum(not character.isascii() for character in text)
+        assert in_script >= sum(character.isascii() and character.isalpha() for character in text)
 
 
 THAI = [
@@ -395,44 +401,44 @@ THAI = [
 
 
 @pytest.mark.parametrize(("code", "words"), [("ro", ROMANIAN), ("th", THAI)])
-def test_text_of_a_benchmark_is_found_whole_and_in_parts(code: str, words: list[str], tmp_path: Path) -> None:
+def test_benchmark_text_is_found_on_its_own_and_within_other_text(code: str, words: list[str], tmp_path: Path) -> None:
     (tmp_path / "bench.tsv").write_text(f"1\t{words[0]}\n", encoding="utf-8")
-    known = open_protected(find(code), [tmp_path / "bench.tsv"], benchmarks=False)
-    assert known is not None
+    protected = open_protected(find(code), [tmp_path / "bench.tsv"], benchmarks=False)
+    assert protected is not None
     shouted, within = words[0].upper().replace(" ", "  "), f"{words[1]} {words[0]}"
-    assert known.found_in(pl.Series([words[0], shouted, within, words[1], "", "1"])).tolist() == [
+    assert protected.found_in(pl.Series([words[0], shouted, within, words[1], "", "1"])).tolist() == [
         True, True, True, False, False, True,
     ]  # fmt: skip
-    found = clean(documents("\n".join(words)), CleaningContext(find(code), load_model(), known))
-    assert found["reason"][0] == "contaminated"
+    result = clean(documents("\n".join(words)), CleaningContext(find(code), load_model(), protected))
+    assert result["reason"][0] == "contaminated"
 
 
-def test_the_benchmarks_are_protected_without_their_text(shared: Path) -> None:
+def test_benchmarks_are_protected_without_shipping_their_text(shared: Path) -> None:
     for code, name in (("ro", "ron_Latn"), ("th", "tha_Thai"), ("bo", "bod_Tibt")):
-        known = open_protected(find(code), [])
-        assert known is not None
+        protected = open_protected(find(code), [])
+        assert protected is not None
         text = (shared / "flores200" / "devtest" / f"{name}.devtest").read_text("utf-8").strip().split("\n")
-        assert known.found_in(repair(pl.Series(text), None, code)).all()
-        own = (
+        assert protected.found_in(repair(pl.Series(text), None, code)).all()
+        other_text = (
             (shared / "text" / name / "ntrex.txt").read_text("utf-8").strip().split("\n") if code == "ro" else [THAI[0]]
         )
-        assert known.found_in(pl.Series(own)).mean() < 0.001
+        assert protected.found_in(pl.Series(other_text)).mean() < 0.001
 
 
 def frame(seed: int = 3, count: int = 12) -> pl.DataFrame:
-    draw = random.Random(seed)
-    texts = ["\n".join([*draw.sample(ROMANIAN, 4), ENGLISH, "Acasă | Despre | Contact | Hartă"]) for _ in range(count)]
+    rng = random.Random(seed)
+    texts = ["\n".join([*rng.sample(ROMANIAN, 4), ENGLISH, "Acasă | Despre | Contact | Hartă"]) for _ in range(count)]
     return documents(*texts, urls=[f"https://s{number % 5}.example.org/{number}" for number in range(count)])
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1000), st.sampled_from(["lines", "sentences", "documents"]))
-def test_cleaning_what_was_cleaned_takes_nothing_out(seed: int, unit: str) -> None:
-    draw = random.Random(seed)
+def test_cleaning_clean_text_again_drops_nothing(seed: int, unit: str) -> None:
+    rng = random.Random(seed)
     pool = [f"{line[:-1]}, {word} {number}." for number in range(4) for line in ROMANIAN for word in ("iarna", "vara")]
     texts = [
         "\n".join(
-            [*draw.sample(pool, draw.randint(1, 8)), *draw.choices([ENGLISH, pool[0], "Scrie la a@b.ro <b> {x};"], k=2)]
+            [*rng.sample(pool, rng.randint(1, 8)), *rng.choices([ENGLISH, pool[0], "Scrie la a@b.ro <b> {x};"], k=2)]
         )
         for _ in range(20)
     ]
@@ -440,8 +446,8 @@ def test_cleaning_what_was_cleaned_takes_nothing_out(seed: int, unit: str) -> No
     if once.is_empty():
         return
     again = once.group_by("doc", maintain_order=True).agg(pl.col("url").first(), pl.col("text").str.join("\n"))
-    twice, made = cleaned(again.select("url", "text"), unit=unit)
-    assert made.ledger.dropped == {}
+    twice, result = cleaned(again.select("url", "text"), unit=unit)
+    assert result.ledger.dropped == {}
     assert set(twice["text"]) == set(once["text"])
 
 
@@ -454,20 +460,20 @@ def test_rows_do_not_depend_on_order_or_on_where_shards_end(order: list[int], cu
     (one, first), (other, second) = cleaned(whole), cleaned(*shards)
     assert one.drop("doc").rows() == other.drop("doc").rows()
     assert first.ledger == second.ledger
-    assert first.samples["kept"] == [] or {each["text"] for each in first.samples["kept"]} == {
-        each["text"] for each in second.samples["kept"]
+    assert first.samples["kept"] == [] or {sample["text"] for sample in first.samples["kept"]} == {
+        sample["text"] for sample in second.samples["kept"]
     }
 
 
-def test_the_most_bytes_are_kept_by_content_and_documents_stay_whole() -> None:
+def test_max_bytes_selects_by_content_and_keeps_documents_whole() -> None:
     pages = documents(*(f"{line} Așa se spunea la noi și altădată." for line in ROMANIAN))
     everything, _ = cleaned(pages)
     assert len(everything) == len(ROMANIAN)
     size = int(everything["text"].str.len_bytes().sum())
-    some, made = cleaned(pages, max_bytes=size // 2)
-    assert 0 < int(some["text"].str.len_bytes().sum()) <= size // 2
-    assert made.ledger.dropped["above_max_bytes"].rows == len(everything) - len(some)
-    assert set(some["text"]) < set(everything["text"])
+    limited, result = cleaned(pages, max_bytes=size // 2)
+    assert 0 < int(limited["text"].str.len_bytes().sum()) <= size // 2
+    assert result.ledger.dropped["above_max_bytes"].rows == len(everything) - len(limited)
+    assert set(limited["text"]) < set(everything["text"])
 
 
 def test_a_site_is_in_one_split() -> None:
@@ -487,9 +493,9 @@ def test_units_are_sentences_lines_or_documents() -> None:
     assert cleaned(page, unit="documents")[0]["text"][0] == f"{ROMANIAN[0]} {ROMANIAN[1]}\n{ROMANIAN[2]}"
 
 
-def test_what_glotcc_knows_of_a_document_is_used() -> None:
+def test_glotcc_annotations_of_a_document_are_used() -> None:
     page = "\n".join(ROMANIAN[:3])
-    known = pl.DataFrame(
+    annotated = pl.DataFrame(
         {
             "text": [page, page, page, page, page, None, "  "],
             "warnings": [["noisy"], ["tiny"], None, [], ["short_sentences"], None, None],
@@ -498,8 +504,8 @@ def test_what_glotcc_knows_of_a_document_is_used() -> None:
             "script_share": [1.0, None, 1.0, 0.2, 0.9, None, None],
         }
     )
-    found = clean(known, CleaningContext(find("ro"), load_model()))
-    first = found.group_by("doc", maintain_order=True).agg(pl.col("reason").first())["reason"].to_list()
+    result = clean(annotated, CleaningContext(find("ro"), load_model()))
+    first = result.group_by("doc", maintain_order=True).agg(pl.col("reason").first())["reason"].to_list()
     assert first == ["quality_warning", "category", "inconsistent", "document_wrong_script", None, "no_text", "no_text"]
 
 
@@ -514,47 +520,47 @@ def test_what_glotcc_knows_of_a_document_is_used() -> None:
         ("\n".join(ROMANIAN), None),
     ],
 )
-def test_documents_go_by_what_is_left_of_them(text: str, reason: str | None) -> None:
-    split = text.split("\n")
-    made = judge(pl.DataFrame({"doc": pl.Series([0] * len(split), dtype=pl.UInt32), "text": split}), find("ro"))
-    assert made["reason"].to_list() == [reason]
+def test_documents_are_judged_by_their_remaining_lines(text: str, reason: str | None) -> None:
+    lines = text.split("\n")
+    result = judge(pl.DataFrame({"doc": pl.Series([0] * len(lines), dtype=pl.UInt32), "text": lines}), find("ro"))
+    assert result["reason"].to_list() == [reason]
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_the_order_in_which_processes_are_done_changes_no_sample(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every shard has the same documents, so that each dropped text could be shown from any of them."""
+def test_the_order_in_which_processes_finish_changes_no_sample(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every shard has the same documents, so a sample of a dropped text could come from any of them."""
     shards = [frame(3, 6) for _ in range(4)]
     _, expected = cleaned(*shards)
-    spread, order = WorkerPool.imap_unordered, random.Random(seed)
+    original, order = WorkerPool.imap_unordered, random.Random(seed)
 
-    def as_it_comes(pool: WorkerPool, task: Any, arguments: Any) -> Any:
-        results = list(spread(pool, task, arguments))
+    def in_random_order(pool: WorkerPool, task: Any, arguments: Any) -> Any:
+        results = list(original(pool, task, arguments))
         order.shuffle(results)
         return iter(results)
 
-    monkeypatch.setattr(WorkerPool, "imap_unordered", as_it_comes)
-    _, made = cleaned(*shards)
-    assert made.samples == expected.samples
-    assert made.ledger == expected.ledger
+    monkeypatch.setattr(WorkerPool, "imap_unordered", in_random_order)
+    _, result = cleaned(*shards)
+    assert result.samples == expected.samples
+    assert result.ledger == expected.ledger
 
 
-def test_samples_put_together_in_any_order_are_the_same() -> None:
+def test_samples_merged_in_any_order_are_the_same() -> None:
     def sample(text: int, doc: str | None, away: float = 0.0) -> dict[str, Any]:
         return {"hash": text, "doc": doc, "away": away}
 
-    draw = random.Random(1)
+    rng = random.Random(1)
     parts = [
-        {"menu": [sample(draw.randrange(40), f"{part}.txt#{at}", draw.random()) for at in range(9)]}
+        {"menu": [sample(rng.randrange(40), f"{part}.txt#{number}", rng.random()) for number in range(9)]}
         for part in range(9)
     ]
     parts.append({"menu": [sample(1, None), sample(1, "0.txt#0")]})
     measured = [
-        {"shortest_line": {"rows": [1], "bytes": [2], "near": [each for each in part["menu"] if each["doc"]]}}
+        {"shortest_line": {"rows": [1], "bytes": [2], "near": [entry for entry in part["menu"] if entry["doc"]]}}
         for part in parts
     ]
     merged, thresholds = samples.merge(parts, 3), samples.thresholds(measured)
     for _ in range(10):
-        draw.shuffle(parts)
-        draw.shuffle(measured)
+        rng.shuffle(parts)
+        rng.shuffle(measured)
         assert samples.merge(parts, 3) == merged
         assert samples.thresholds(measured) == thresholds

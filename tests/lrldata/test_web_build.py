@@ -1,4 +1,4 @@
-"""Builds of web text as commands: what they write, how they go on, and what they say of bad input."""
+"""Builds of web text as commands: what they write, how they resume, and how they report bad input."""
 
 import gzip
 import json
@@ -33,18 +33,18 @@ print(HfApi().upload_file(path_or_fileobj=sys.argv[1], path_in_repo=sys.argv[2],
 
 
 def prose(count: int, begin: int = 0) -> list[str]:
-    """Return documents that are good, all different, and not near to each other."""
+    """Return good documents that are all different and not near-duplicates of each other."""
     ends = ("vara", "iarna", "seara", "dimineața", "la munte", "la mare", "în oraș", "acasă")
     return [
         "\n".join(
-            f"{line[:-1]}, {ends[(number * 3 + place) % 8]} {number}-{place}." for place, line in enumerate(ROMANIAN)
+            f"{line[:-1]}, {ends[(number * 3 + index) % 8]} {number}-{index}." for index, line in enumerate(ROMANIAN)
         )
         for number in range(begin, begin + count)
     ]
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of every file of a folder, but for what cannot be the same."""
+    """Return the bytes of every file in a folder, keyed by its path in the folder."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
@@ -62,69 +62,70 @@ def test_a_build_makes_a_dataset_folder_and_does_nothing_the_second_time(
     lrldata: Run, pages: Path, tmp_path: Path
 ) -> None:
     command = ("build", "--lang", "ro", "--source", "web", "--input", pages, "--out", tmp_path / "ws", "--json")
-    made = json.loads(lrldata(*command).stdout)
-    assert made["status"] == "built"
-    kept, dropped = made["ledger"]["kept"]["rows"], made["ledger"]["dropped"]
-    assert kept + sum(tally["rows"] for tally in dropped.values()) == made["ledger"]["in"]["rows"] == 72
-    assert sum(made["rows"].values()) == kept > 0
+    report = json.loads(lrldata(*command).stdout)
+    assert report["status"] == "built"
+    kept, dropped = report["ledger"]["kept"]["rows"], report["ledger"]["dropped"]
+    assert kept + sum(tally["rows"] for tally in dropped.values()) == report["ledger"]["in"]["rows"] == 72
+    assert sum(report["rows"].values()) == kept > 0
     assert json.loads(lrldata(*command).stdout)["status"] == "unchanged"
     files = content(tmp_path / "ws" / "datasets")
-    again = [each if each != tmp_path / "ws" else tmp_path / "ws2" for each in command]
-    assert lrldata(*again, POLARS_MAX_THREADS="1", PYTHONHASHSEED="1").returncode == 0
+    other_command = [argument if argument != tmp_path / "ws" else tmp_path / "ws2" for argument in command]
+    assert lrldata(*other_command, POLARS_MAX_THREADS="1", PYTHONHASHSEED="1").returncode == 0
     assert content(tmp_path / "ws2" / "datasets") == files
-    assert not list((tmp_path / "cache" / "lrl" / "glotcc").glob("[!.]*/*")), "what was between is left behind"
+    assert not list((tmp_path / "cache" / "lrl" / "glotcc").glob("[!.]*/*")), "intermediate files are left behind"
     shown = lrldata("stats", tmp_path / "ws" / "datasets" / "ro" / "web")
     assert "lines of all documents" in shown.stdout
 
 
 def test_the_built_in_sample_shows_every_step_and_has_a_report(lrldata: Run, tmp_path: Path) -> None:
     command = ("build", "--lang", "ro", "--source", "glotcc", "--sample", "--out", tmp_path, "--json")
-    made = json.loads(lrldata(*command).stdout)
-    assert made["ledger"]["kept"]["rows"] > 400
-    assert len(made["ledger"]["dropped"]) >= 15
-    told = json.loads(lrldata("report", made["path"], "--json").stdout)
-    page = Path(told["path"]).read_text("utf-8")
-    assert all(reason in page for reason in made["ledger"]["dropped"])
-    samples = json.loads((Path(made["path"]) / "samples.json").read_text("utf-8"))
-    assert set(samples["dropped"]) == set(made["ledger"]["dropped"])
+    built = json.loads(lrldata(*command).stdout)
+    assert built["ledger"]["kept"]["rows"] > 400
+    assert len(built["ledger"]["dropped"]) >= 15
+    report = json.loads(lrldata("report", built["path"], "--json").stdout)
+    page = Path(report["path"]).read_text("utf-8")
+    assert all(reason in page for reason in built["ledger"]["dropped"])
+    samples = json.loads((Path(built["path"]) / "samples.json").read_text("utf-8"))
+    assert set(samples["dropped"]) == set(built["ledger"]["dropped"])
     for threshold in samples["thresholds"]:
         below = threshold["side"] == "below"
-        at = [edge if below else -edge for edge in threshold["edges"]][1 if below else 0 :]
+        limits = [edge if below else -edge for edge in threshold["edges"]][1 if below else 0 :]
         limit = threshold["value"] if below else -threshold["value"]
-        counted = sum(rows for edge, rows in zip(at, threshold["rows"], strict=False) if edge <= limit)
-        assert counted > 0 or threshold["reason"] not in made["ledger"]["dropped"], threshold["rule"]
+        counted = sum(rows for edge, rows in zip(limits, threshold["rows"], strict=False) if edge <= limit)
+        assert counted > 0 or threshold["reason"] not in built["ledger"]["dropped"], threshold["rule"]
 
 
 @pytest.mark.slow
-def test_processes_make_the_same_bytes_as_one(lrldata: Run, tmp_path: Path) -> None:
-    given = tmp_path / "in"
-    given.mkdir()
+def test_several_processes_make_the_same_bytes_as_one(lrldata: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
     for number in range(5):
         rows = [
-            {"text": text, "url": f"https://s{at}.org/{number}"} for at, text in enumerate(prose(900, number * 900))
+            {"text": text, "url": f"https://s{index}.org/{number}"}
+            for index, text in enumerate(prose(900, number * 900))
         ]
         pl.DataFrame([*rows, {"text": ENGLISH, "url": None}]).write_parquet(
-            given / f"{number}.parquet", compression="uncompressed"
+            folder / f"{number}.parquet", compression="uncompressed"
         )
-    made = {}
+    contents = {}
     for workers in (1, 2):
         out = tmp_path / f"w{workers}"
-        options = ("--source", "web", "--input", given, "--out", out, "--workers", workers)
-        done = lrldata("build", "--lang", "ro", *options)
-        assert done.returncode == 0, done.stderr
-        made[workers] = content(out / "datasets")
-    assert made[1] == made[2]
+        options = ("--source", "web", "--input", folder, "--out", out, "--workers", workers)
+        result = lrldata("build", "--lang", "ro", *options)
+        assert result.returncode == 0, result.stderr
+        contents[workers] = content(out / "datasets")
+    assert contents[1] == contents[2]
 
 
 @pytest.mark.slow
-def test_a_build_that_is_killed_goes_on_to_the_same_bytes(tmp_path: Path, warm_data: Warm) -> None:
-    given = tmp_path / "in"
-    given.mkdir()
+def test_a_killed_build_resumes_and_makes_the_same_bytes(tmp_path: Path, warm_data: Warm) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
     for number in range(2):
-        pl.DataFrame({"text": prose(14_000, number * 14_000)}).write_parquet(given / f"{number}.parquet")
+        pl.DataFrame({"text": prose(14_000, number * 14_000)}).write_parquet(folder / f"{number}.parquet")
 
     def command(out: str) -> list[str]:
-        options = ["--input", str(given), "--out", str(tmp_path / out), "--cache", str(tmp_path / out), "--json"]
+        options = ["--input", str(folder), "--out", str(tmp_path / out), "--cache", str(tmp_path / out), "--json"]
         return ["build", "--lang", "ro", "--source", "web", "--workers", "1", *options]
 
     whole = warm_data.run(command("whole"), tmp_path, os.environ)
@@ -136,23 +137,23 @@ def test_a_build_that_is_killed_goes_on_to_the_same_bytes(tmp_path: Path, warm_d
         judged.append(len(list((tmp_path / "killed" / "glotcc").glob("*/*/*.json"))))
         assert not (tmp_path / "killed" / "datasets" / "ro" / "web" / "manifest.json").exists()
     assert judged == sorted(judged)
-    done = warm_data.run(command("killed"), tmp_path, os.environ)
-    assert json.loads(done.stdout)["ledger"] == json.loads(whole.stdout)["ledger"]
+    result = warm_data.run(command("killed"), tmp_path, os.environ)
+    assert json.loads(result.stdout)["ledger"] == json.loads(whole.stdout)["ledger"]
     assert content(tmp_path / "killed" / "datasets") == content(tmp_path / "whole" / "datasets")
 
 
 @pytest.mark.slow
-def test_parts_that_are_done_are_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_finished_parts_are_not_processed_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from lrldata.errors import LrlError  # noqa: PLC0415
     from lrldata.progress import Progress  # noqa: PLC0415
     from lrldata.web import build, stages  # noqa: PLC0415
     from lrldata.web.config import WebConfig  # noqa: PLC0415
 
-    given = tmp_path / "in"
-    given.mkdir()
+    folder = tmp_path / "in"
+    folder.mkdir()
     for number in range(2):
-        pl.DataFrame({"text": prose(20_000, number * 20_000)}).write_parquet(given / f"{number}.parquet")
-    asked = WebConfig(lang="ro", source="web", input=given, out=tmp_path, cache=tmp_path / "cache", workers=1)
+        pl.DataFrame({"text": prose(20_000, number * 20_000)}).write_parquet(folder / f"{number}.parquet")
+    config = WebConfig(lang="ro", source="web", input=folder, out=tmp_path, cache=tmp_path / "cache", workers=1)
     judge, names = stages.judge, []
 
     def counted(task: Any, part: Any, documents: Any) -> int:
@@ -163,55 +164,55 @@ def test_parts_that_are_done_are_not_done_again(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(stages, "judge", counted)
     with pytest.raises(LrlError, match="stopped"):
-        build.build_web(asked, Progress(quiet=True))
-    build.build_web(asked, Progress(quiet=True))
+        build.build_web(config, Progress(quiet=True))
+    build.build_web(config, Progress(quiet=True))
     assert sorted(names) == sorted({*names, names[2]} | set(names)) or names.count(names[2]) == 2
     assert all(names.count(name) == 1 for name in names if name != names[2])
 
 
-def test_a_document_stays_in_its_split_when_it_loses_a_line_or_is_cut_otherwise(lrldata: Run, tmp_path: Path) -> None:
+def test_a_document_stays_in_its_split_if_it_loses_a_line_or_the_unit_changes(lrldata: Run, tmp_path: Path) -> None:
     def splits_of(name: str, cut: int, *options: str) -> dict[str, str]:
-        given = tmp_path / f"{name}.jsonl"
+        path = tmp_path / f"{name}.jsonl"
         texts = (text.split("\n")[cut:] for text in prose(120))
         rows = [{"url": f"https://one.example.org/{n}", "text": "\n".join(lines)} for n, lines in enumerate(texts)]
-        given.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+        path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
         places = ("--out", tmp_path / name, "--no-benchmarks", "--lid", "none", "--json")
-        done = lrldata("build", "--lang", "ro", "--source", "web", "--input", given, *places, *options)
-        assert done.returncode == 0, done.stderr
-        made = pl.read_parquet(Path(json.loads(done.stdout)["path"]) / "data" / "*.parquet", include_file_paths="file")
-        split = made["file"].str.extract(r"/(train|validation|test)-")
-        return dict(zip(made["url"], split, strict=True))
+        result = lrldata("build", "--lang", "ro", "--source", "web", "--input", path, *places, *options)
+        assert result.returncode == 0, result.stderr
+        dataset = pl.read_parquet(
+            Path(json.loads(result.stdout)["path"]) / "data" / "*.parquet", include_file_paths="file"
+        )
+        split = dataset["file"].str.extract(r"/(train|validation|test)-")
+        return dict(zip(dataset["url"], split, strict=True))
 
     before = splits_of("a", 0)
     assert set(before.values()) == {"train", "validation", "test"}
     assert splits_of("b", 1) == before
     assert splits_of("c", 0, "--unit", "sentences") == before
-    told = lrldata("stats", tmp_path / "c" / "datasets" / "ro" / "web").stdout
-    assert "sentences of all documents" in told
-    assert "lines of all documents" not in told
+    stats = lrldata("stats", tmp_path / "c" / "datasets" / "ro" / "web").stdout
+    assert "sentences of all documents" in stats
+    assert "lines of all documents" not in stats
 
 
 @pytest.mark.parametrize("addresses", [1, 3])
-def test_documents_that_share_an_address_are_divided_among_the_splits(
-    addresses: int, lrldata: Run, tmp_path: Path
-) -> None:
+def test_documents_that_share_a_url_are_divided_among_the_splits(addresses: int, lrldata: Run, tmp_path: Path) -> None:
     rows = [{"url": f"https://book.example.org/{n % addresses}", "text": text} for n, text in enumerate(prose(150))]
     (tmp_path / "book.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
-    given = ("--source", "web", "--input", tmp_path / "book.jsonl", "--no-benchmarks", "--lid", "none", "--json")
-    done = lrldata("build", "--lang", "ro", *given, "--out", tmp_path / "ws")
-    assert done.returncode == 0, done.stderr
-    assert min(json.loads(done.stdout)["rows"].values()) > 0
+    options = ("--source", "web", "--input", tmp_path / "book.jsonl", "--no-benchmarks", "--lid", "none", "--json")
+    result = lrldata("build", "--lang", "ro", *options, "--out", tmp_path / "ws")
+    assert result.returncode == 0, result.stderr
+    assert min(json.loads(result.stdout)["rows"].values()) > 0
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    everybody = ACCOUNTS | {"users": {"tester": {"organisations": {"cis-lmu": "admin"}}, "stranger": {}}}
-    with start(tmp_path / "hub", accounts=everybody) as running:
+    accounts = ACCOUNTS | {"users": {"tester": {"organisations": {"cis-lmu": "admin"}}, "stranger": {}}}
+    with start(tmp_path / "hub", accounts=accounts) as running:
         yield running
 
 
 def test_glotcc_is_read_from_the_hub_by_revision(hub: Hub, lrldata: Run, tmp_path: Path) -> None:
-    surroundings = environment(hub, tmp_path / "home", TOKEN)
+    variables = environment(hub, tmp_path / "home", TOKEN)
 
     def upload(name: str, texts: list[str]) -> str:
         rows = pl.DataFrame(
@@ -225,48 +226,48 @@ def test_glotcc_is_read_from_the_hub_by_revision(hub: Hub, lrldata: Run, tmp_pat
         )
         path = tmp_path / f"{name}.parquet"
         rows.write_parquet(path)
-        place = f"v1.0/{name.split('_', maxsplit=1)[0]}/{path.name}"
-        told = subprocess.run(
-            [sys.executable, "-c", UPLOAD, path, place], env=surroundings, check=True, capture_output=True, text=True
+        destination = f"v1.0/{name.split('_', maxsplit=1)[0]}/{path.name}"
+        result = subprocess.run(
+            [sys.executable, "-c", UPLOAD, path, destination], env=variables, check=True, capture_output=True, text=True
         )
-        return told.stdout.strip()
+        return result.stdout.strip()
 
     first = upload("ron-Latn_0", prose(30))
     second = upload("ron-Latn_1", prose(30, 30))
     upload("mlt-Latn_0", ["Din hija paġna bil-Malti."])
 
     def build(*options: str) -> dict[str, Any]:
-        done = lrldata(
-            "build", "--lang", "ro", "--source", "glotcc", "--out", tmp_path, "--json", *options, **surroundings
+        result = lrldata(
+            "build", "--lang", "ro", "--source", "glotcc", "--out", tmp_path, "--json", *options, **variables
         )
-        assert done.returncode == 0, done.stderr
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+        assert result.returncode == 0, result.stderr
+        report: dict[str, Any] = json.loads(result.stdout)
+        return report
 
     old = build("--revision", first)
     assert old["ledger"]["in"]["rows"] == 30 * 6
     manifest = json.loads((Path(old["path"]) / "manifest.json").read_text("utf-8"))
     assert manifest["repository"] == {"id": "cis-lmu/GlotCC-V1", "revision": first}
-    assert [each["name"] for each in manifest["inputs"]] == ["v1.0/ron-Latn/ron-Latn_0.parquet"]
+    assert [entry["name"] for entry in manifest["inputs"]] == ["v1.0/ron-Latn/ron-Latn_0.parquet"]
     new = build()
     assert new["ledger"]["in"]["rows"] == 60 * 6
     assert (old["version"], new["version"]) == ("1.0.0", "1.1.0")
     assert json.loads((Path(new["path"]) / "manifest.json").read_text("utf-8"))["repository"]["revision"] != second
     assert build()["status"] == "unchanged"
-    gone = lrldata("build", "--lang", "ro", "--source", "glotcc", "--revision", "nowhere", **surroundings)
-    assert (gone.returncode, "has no revision 'nowhere'" in gone.stderr) == (2, True), gone.stderr
-    none = lrldata("build", "--lang", "cy", "--source", "glotcc", **surroundings)
-    assert (none.returncode, "holds nothing for cym-Latn" in none.stderr) == (1, True), none.stderr
-    planned = lrldata("build", "--lang", "ro", "--source", "glotcc", "--dry-run", "--json", **surroundings)
+    unknown = lrldata("build", "--lang", "ro", "--source", "glotcc", "--revision", "nowhere", **variables)
+    assert (unknown.returncode, "has no revision 'nowhere'" in unknown.stderr) == (2, True), unknown.stderr
+    empty = lrldata("build", "--lang", "cy", "--source", "glotcc", **variables)
+    assert (empty.returncode, "holds nothing for cym-Latn" in empty.stderr) == (1, True), empty.stderr
+    planned = lrldata("build", "--lang", "ro", "--source", "glotcc", "--dry-run", "--json", **variables)
     assert [step["action"] for step in json.loads(planned.stdout)["plan"]] == ["read", "read", "write"]
 
 
-def test_the_hub_that_is_away_is_named(lrldata: Run, tmp_path: Path) -> None:
-    away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home")}
-    done = lrldata("build", "--lang", "ro", "--source", "glotcc", **away)
-    assert done.returncode == 1
-    assert "cannot be listed" in done.stderr
-    assert "--input FOLDER" in done.stderr
+def test_an_unreachable_hub_is_reported(lrldata: Run, tmp_path: Path) -> None:
+    variables = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home")}
+    result = lrldata("build", "--lang", "ro", "--source", "glotcc", **variables)
+    assert result.returncode == 1
+    assert "cannot be listed" in result.stderr
+    assert "--input FOLDER" in result.stderr
 
 
 def test_documents_are_read_from_every_kind_of_file(tmp_path: Path) -> None:
@@ -284,7 +285,7 @@ def test_documents_are_read_from_every_kind_of_file(tmp_path: Path) -> None:
     assert read["url"].to_list()[:4] == ["u", "v", "w", "x"]
 
 
-def test_parts_are_of_so_many_bytes_and_lose_nothing(tmp_path: Path) -> None:
+def test_parts_are_of_limited_size_and_lose_nothing(tmp_path: Path) -> None:
     texts = [f"{number} " + "abcdefghi " * (number % 400) for number in range(8000)]
     pl.DataFrame({"text": texts}).write_parquet(tmp_path / "a.parquet")
     parts = list(read_parts(find_shards(tmp_path, None)[0], Columns()))
@@ -294,7 +295,7 @@ def test_parts_are_of_so_many_bytes_and_lose_nothing(tmp_path: Path) -> None:
     assert [doc for part in parts for doc in part["doc"]] == [f"a.parquet#{number}" for number in range(8000)]
 
 
-def test_of_a_copy_of_glotcc_the_language_s_own_files_are_read(tmp_path: Path) -> None:
+def test_only_the_files_of_the_language_are_read_from_a_glotcc_copy(tmp_path: Path) -> None:
     for name in ("mlt-Latn", "ron-Latn"):
         (tmp_path / "v1.0" / name).mkdir(parents=True)
         pl.DataFrame({"content": ["x"]}).write_parquet(tmp_path / "v1.0" / name / f"{name}_0.parquet")
@@ -315,10 +316,10 @@ def test_of_a_copy_of_glotcc_the_language_s_own_files_are_read(tmp_path: Path) -
         (["--input", "PAGES"], 2, "input"),
     ],
 )
-def test_bad_usage_is_named(options: list[str], code: int, words: str, lrldata: Run, pages: Path) -> None:
-    done = lrldata("build", "--lang", "ro", *(str(pages) if each == "PAGES" else each for each in options))
-    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
-    assert words in done.stderr
+def test_bad_usage_is_reported(options: list[str], code: int, words: str, lrldata: Run, pages: Path) -> None:
+    result = lrldata("build", "--lang", "ro", *(str(pages) if option == "PAGES" else option for option in options))
+    assert (result.returncode, "Traceback" in result.stderr) == (code, False), result.stderr
+    assert words in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -335,17 +336,17 @@ def test_bad_usage_is_named(options: list[str], code: int, words: str, lrldata: 
 def test_a_file_that_cannot_be_read_is_named_or_left_out(
     name: str, content: bytes, words: str, lrldata: Run, pages: Path, tmp_path: Path
 ) -> None:
-    given = tmp_path / "in"
-    given.mkdir()
-    (given / name).write_bytes(content)
-    (given / "good.jsonl").write_bytes(pages.read_bytes())
-    command = ("build", "--lang", "ro", "--source", "web", "--input", given, "--out", tmp_path / "ws", "--json")
-    done = lrldata(*command)
-    assert (done.returncode, words in done.stderr) == (1, True), done.stderr
-    made = json.loads(lrldata(*command, "--skip-bad").stdout)
-    manifest = json.loads((Path(made["path"]) / "manifest.json").read_text("utf-8"))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / name).write_bytes(content)
+    (folder / "good.jsonl").write_bytes(pages.read_bytes())
+    command = ("build", "--lang", "ro", "--source", "web", "--input", folder, "--out", tmp_path / "ws", "--json")
+    result = lrldata(*command)
+    assert (result.returncode, words in result.stderr) == (1, True), result.stderr
+    report = json.loads(lrldata(*command, "--skip-bad").stdout)
+    manifest = json.loads((Path(report["path"]) / "manifest.json").read_text("utf-8"))
     assert list(manifest["skipped"]) == [name]
-    assert made["ledger"]["in"]["rows"] == 72
+    assert report["ledger"]["in"]["rows"] == 72
 
 
 def test_odd_documents_are_counted_and_nothing_is_lost(lrldata: Run, tmp_path: Path) -> None:
@@ -360,17 +361,19 @@ def test_odd_documents_are_counted_and_nothing_is_lost(lrldata: Run, tmp_path: P
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "odd.jsonl").write_text(lines, encoding="utf-8")
     options = ("--source", "web", "--input", tmp_path / "odd.jsonl", "--out", tmp_path / "ws", "--json")
-    done = lrldata("build", "--lang", "ro", *options)
-    assert done.returncode == 0, done.stderr
-    dropped = {reason: tally["rows"] for reason, tally in json.loads(done.stdout)["ledger"]["dropped"].items()}
+    result = lrldata("build", "--lang", "ro", *options)
+    assert result.returncode == 0, result.stderr
+    dropped = {reason: tally["rows"] for reason, tally in json.loads(result.stdout)["ledger"]["dropped"].items()}
     assert (dropped["document_long"], dropped["no_text"], dropped["no_letters"]) == (1, 3, 1)
 
 
-def test_where_nothing_is_left_it_is_said_why(lrldata: Run, tmp_path: Path) -> None:
+def test_the_error_says_why_nothing_is_left(lrldata: Run, tmp_path: Path) -> None:
     (tmp_path / "en.txt").write_text(f"{ENGLISH}\n" * 3, encoding="utf-8")
-    done = lrldata("build", "--lang", "ro", "--source", "web", "--input", tmp_path / "en.txt", "--out", tmp_path / "ws")
-    assert done.returncode == 1
-    assert "Nothing is left of 3 lines of Romanian: document_other_language 3" in done.stderr
+    result = lrldata(
+        "build", "--lang", "ro", "--source", "web", "--input", tmp_path / "en.txt", "--out", tmp_path / "ws"
+    )
+    assert result.returncode == 1
+    assert "Nothing is left of 3 lines of Romanian: document_other_language 3" in result.stderr
     assert not (tmp_path / "ws" / "datasets" / "ro" / "web").exists()
 
 
@@ -391,21 +394,21 @@ def test_real_text_is_cleaned_and_accounted_for(
     code: str, place: str, shared: Path, lrldata: Run, tmp_path: Path
 ) -> None:
     options = ("--source", "web", "--input", shared / place, "--out", tmp_path, "--workers", "1", "--json")
-    done = lrldata("build", "--lang", code, *options)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    account = told["ledger"]
+    result = lrldata("build", "--lang", code, *options)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    ledger = report["ledger"]
     for key in ("rows", "bytes"):
-        assert account["kept"][key] + sum(each[key] for each in account["dropped"].values()) == account["in"][key]
-    assert sum(told["rows"].values()) == account["kept"]["rows"]
-    assert account["kept"]["bytes"] > 0.5 * account["in"]["bytes"]
+        assert ledger["kept"][key] + sum(tally[key] for tally in ledger["dropped"].values()) == ledger["in"][key]
+    assert sum(report["rows"].values()) == ledger["kept"]["rows"]
+    assert ledger["kept"]["bytes"] > 0.5 * ledger["in"]["bytes"]
 
 
 def test_a_text_is_explained_line_by_line(lrldata: Run) -> None:
     lines = [*ROMANIAN[:5], ENGLISH, "Acasă | Despre noi | Contact | Hartă", ROMANIAN[0]]
     text = "\\n".join(lines)
-    told = json.loads(lrldata("explain", text, "--lang", "ro", "--json").stdout)["lines"]
-    assert [line["reason"] for line in told] == [None] * 5 + ["other_language", "menu", "exact_duplicate"]
-    assert [line["language"] for line in told[:3]] == ["ro", "ro", "ro"]
+    explained = json.loads(lrldata("explain", text, "--lang", "ro", "--json").stdout)["lines"]
+    assert [line["reason"] for line in explained] == [None] * 5 + ["other_language", "menu", "exact_duplicate"]
+    assert [line["language"] for line in explained[:3]] == ["ro", "ro", "ro"]
     shown = lrldata("explain", text, "--lang", "ro").stdout
     assert "a line in another language" in shown
