@@ -30,7 +30,7 @@ Primăvara apele cresc și trec uneori peste podul cel mic de lângă moară.
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_work_goes_on_without_locks_if_the_file_system_has_none(
+def test_work_continues_without_locks_if_the_file_system_has_none(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(_descriptor: int, _how: int) -> None:
@@ -74,7 +74,7 @@ def test_a_lock_excludes_others_and_ends_with_its_process(tmp_path: Path) -> Non
         Lock(tmp_path / "link")
 
 
-def test_other_errors_of_locking_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_lock_errors_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_descriptor: int, _how: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 

@@ -52,9 +52,7 @@ def test_every_uyghur_term_with_a_part_of_speech_is_correct(dump: Path, tmp_path
     for uri, start, end, text in rows.select("edge_uri", "start", "end", "text").collect().iter_rows():
         _, *nodes = uri.removeprefix("/a/[").removesuffix("/]").split("/,")
         expected = [node.split("/")[3].replace("_", " ") for node in nodes]
-        repaired = [
-            f"\u0626{term[1:]}" if term.startswith("\u064a") else term for term in expected
-        ]  # a lost hamza is restored
+        repaired = [f"\u0626{term[1:]}" if term.startswith("\u064a") else term for term in expected]  # a lost hamza
         assert {start, end} <= {*expected, *repaired}
         assert start in text
         assert end in text

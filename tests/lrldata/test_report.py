@@ -191,7 +191,7 @@ def test_only_web_addresses_become_links(url: str | None, leads: bool) -> None:
     assert bool(link(url)[1]) == leads
 
 
-def test_the_policy_forbids_requests_and_all_scripts_except_the_page_s_own(folder: Path) -> None:
+def test_the_policy_forbids_requests_and_all_scripts_except_the_pages_own(folder: Path) -> None:
     text = write_report(folder).read_text("utf-8")
     match = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">', text)
     assert match
@@ -203,7 +203,7 @@ def test_the_policy_forbids_requests_and_all_scripts_except_the_page_s_own(folde
         assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttp", inside)
 
 
-def test_the_same_dataset_gives_the_same_bytes_in_any_place(folder: Path, tmp_path: Path) -> None:
+def test_the_report_has_the_same_bytes_wherever_the_dataset_is(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "elsewhere" / folder.name)
     first = write_report(folder)
     assert first == folder.resolve().with_name("web.report.html")

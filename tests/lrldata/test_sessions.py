@@ -113,7 +113,7 @@ def _try_to_build(_: int) -> str:
     return "built"
 
 
-def test_forks_are_noticed_from_the_import_of_the_package_on() -> None:
+def test_forks_are_watched_as_soon_as_the_package_is_imported() -> None:
     code = "import lrldata, sys; print('lrldata.forks' in sys.modules, 'polars' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["True", "False"]

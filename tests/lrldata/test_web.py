@@ -433,7 +433,7 @@ def frame(seed: int = 3, count: int = 12) -> pl.DataFrame:
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1000), st.sampled_from(["lines", "sentences", "documents"]))
-def test_cleaning_clean_text_again_drops_nothing(seed: int, unit: str) -> None:
+def test_cleaning_text_a_second_time_drops_nothing(seed: int, unit: str) -> None:
     rng = random.Random(seed)
     pool = [f"{line[:-1]}, {word} {number}." for number in range(4) for line in ROMANIAN for word in ("iarna", "vara")]
     texts = [
