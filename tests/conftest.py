@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: small generated dumps, runners for the commands, and the real data if present."""
+"""Fixtures and settings shared by all tests: small dumps, runners for the commands, and the real data if it exists."""
 
 import gzip
 import os
@@ -14,17 +14,19 @@ from warm import FIXED, Warm
 from lrldata.output import print_notes
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers with two threads each would compete for two cores
-os.environ.setdefault("RAY_worker_niceness", "0")  # at its 15, jobs take five times as long while other tests run
-settings.register_profile("any machine", deadline=None)  # a machine that others use too may be slow
+os.environ.setdefault(
+    "RAY_worker_niceness", "0"
+)  # at the default of 15, a job takes five times as long while other tests run
+settings.register_profile("any machine", deadline=None)  # a shared machine may be slow
 settings.load_profile("any machine")
 print_notes()  # as the commands do
-collect_ignore = [] if find_spec("torch") else ["lrltrain", "real"]  # lrldata is tested without torch too
+collect_ignore = [] if find_spec("torch") else ["lrltrain", "real"]  # the data packages are also tested without torch
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture
 def make_dump(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes lines (text or bytes) as a dump and returns its path."""
+    """Return a function that writes lines (text or bytes) to a dump and returns its path."""
 
     def write(lines: Iterable[str | bytes], name: str = "dump.csv.gz") -> Path:
         raw = b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines)
@@ -37,30 +39,30 @@ def make_dump(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def shared() -> Path:
-    """Return the folder of real data. Skip the test if there is none."""
+    """Return the folder of real data, or skip the test if it does not exist."""
     if not SHARED.is_dir():
-        pytest.skip("real data (../shared/data) is not available")
+        pytest.skip("the real data (../shared/data) is not available")
     return SHARED
 
 
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm]:
-    """Return a runner of `lrltrain` that imports its libraries only once."""
-    with Warm("lrltrain", os.environ | FIXED) as running:
-        yield running
+    """Return a runner for `lrltrain` that does not import its libraries again."""
+    with Warm("lrltrain", os.environ | FIXED) as runner:
+        yield runner
 
 
 @pytest.fixture(scope="session")
 def warm_data() -> Iterator[Warm]:
-    """Return a runner of `lrldata` that imports its libraries only once."""
-    with Warm("lrldata", os.environ) as running:
-        yield running
+    """Return a runner for `lrldata` that does not import its libraries again."""
+    with Warm("lrldata", os.environ) as runner:
+        yield runner
 
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """Start an S3-compatible server and return its address."""
-    from s3 import s3_server  # noqa: PLC0415 -- slow
+    from s3 import s3_server  # noqa: PLC0415 -- slow to import
 
     with s3_server() as address:
         yield address
@@ -68,9 +70,9 @@ def s3() -> Iterator[str]:
 
 @pytest.fixture
 def lrldata(tmp_path: Path, warm_data: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs `lrldata` in a process of its own, with its workspace and cache below tmp_path.
+    """Return a function that runs `lrldata` in its own process, with its workspace and cache below tmp_path.
 
-    If environment variables are passed, the process is not forked, as libraries read some of them on import.
+    If environment variables are passed, the process is not forked, because libraries read some of them at import.
     """
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

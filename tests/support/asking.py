@@ -1,4 +1,4 @@
-"""What the tests of hostile requests send, and how they look at the answer."""
+"""Helpers for the tests of hostile requests: requests to send, and a check of the response."""
 
 import hashlib
 import json
@@ -15,18 +15,18 @@ OID = hashlib.sha256(b"12345").hexdigest()
 
 
 def raw(hub: Hub, line: str, *headers: str, body: bytes = b"") -> tuple[int, bytes]:
-    """Send a request as it stands, without what a client library would put right; return status and body."""
+    """Send a request exactly as written, without a client library's corrections; return status and body."""
     with socket.create_connection(("127.0.0.1", int(hub.endpoint.rpartition(":")[2])), timeout=20) as stream:
         head = [f"{line} HTTP/1.1", *headers, f"Content-Length: {len(body)}", "Connection: close", "", ""]
         stream.sendall("\r\n".join(head).encode("latin-1") + body)
-        answer = b""
-        while piece := stream.recv(1 << 16):
-            answer += piece
-    return int(answer.split(b" ", 2)[1]), answer.partition(b"\r\n\r\n")[2]
+        response = b""
+        while chunk := stream.recv(1 << 16):
+            response += chunk
+    return int(response.split(b" ", 2)[1]), response.partition(b"\r\n\r\n")[2]
 
 
 def refused(answer: httpx.Response, *statuses: int) -> None:
-    """Assert that an answer is an error that a client can show."""
+    """Assert that a response is an error that a client can show."""
     assert answer.status_code in (statuses or (400, 413)), answer.text
     assert answer.json().get("error") or answer.json().get("errors")
 
@@ -41,6 +41,6 @@ def file(path: Any, content: Any = "") -> dict[str, Any]:
 
 
 def batch(http: httpx.Client, size: Any, oid: Any = OID, **more: Any) -> dict[str, Any]:
-    answer = http.post(BATCH, json={"operation": "upload", "objects": [{"oid": oid, "size": size}]} | more)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json()["objects"][0])
+    response = http.post(BATCH, json={"operation": "upload", "objects": [{"oid": oid, "size": size}]} | more)
+    assert response.status_code == 200, response.text
+    return dict(response.json()["objects"][0])

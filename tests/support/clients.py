@@ -1,4 +1,4 @@
-"""What the tests of the local Hub share: its accounts, the surroundings of a client, and checks of what is on disk."""
+"""Helpers for the tests of the local Hub: its accounts, a client's environment, and checks of what is on disk."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ import pytest
 
 from hub_cards.local_hub import Hub
 
-TOKEN = "hf_test_write"  # noqa: S105 (of a server that is made for a test)
+TOKEN = "hf_test_write"  # noqa: S105 (a token of a test server)
 ACCOUNTS: dict[str, Any] = {
     "users": {"tester": {"organisations": {"my-org": "admin"}}, "stranger": {}},
     "tokens": [
@@ -24,10 +24,10 @@ ACCOUNTS: dict[str, Any] = {
 
 def check_store(root: Path) -> None:
     for repository in root.glob("repos/*/*/*.git"):
-        done = subprocess.run(
+        result = subprocess.run(
             ["git", "fsck", "--strict", "--no-dangling"], cwd=repository, capture_output=True, text=True, check=False
         )
-        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert (result.returncode, result.stdout) == (0, ""), result.stderr
     for path in root.rglob("*"):
         if path.is_file():
             data = path.read_bytes()
@@ -42,9 +42,9 @@ def free_port() -> int:
 
 
 def environment(hub: Hub | str, home: Path, token: str) -> dict[str, str]:
-    """Return the surroundings of a client of a Hub, or of an address."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    return kept | {
+    """Return the environment variables for a client of a Hub, given as a server or as an address."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    return inherited | {
         "HF_ENDPOINT": hub if isinstance(hub, str) else hub.endpoint,
         "HF_HOME": str(home),
         "HF_TOKEN": token,
@@ -57,11 +57,11 @@ def environment(hub: Hub | str, home: Path, token: str) -> dict[str, str]:
 
 
 def point_at(hub: Hub | str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the Hub's client in this process speak to `hub`; it takes its address from HF_ENDPOINT when imported."""
+    """Make the Hub's client in this process use `hub`; it reads HF_ENDPOINT only when it is imported."""
     endpoint = hub if isinstance(hub, str) else hub.endpoint
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # which this Hub does not speak
-    for module in ("constants", "file_download"):  # where versions 1.x and 0.36 look the template up
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # the local Hub does not support Xet
+    for module in ("constants", "file_download"):  # where versions 1.x and 0.36 look up the template
         name = f"huggingface_hub.{module}.HUGGINGFACE_CO_URL_TEMPLATE"
         monkeypatch.setattr(name, f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}", raising=False)

@@ -1,4 +1,4 @@
-"""Small recipes and runs of grids, for tests."""
+"""Small grid recipes for tests, and a helper that starts `lrltrain`."""
 
 import os
 import subprocess
@@ -30,15 +30,15 @@ resamples = {resamples}
 
 
 def write_recipe(folder: Path, out: Path, languages: str = "bg,mt", steps: int = 4, resamples: int = 200) -> Path:
-    """Write a recipe of two languages and two methods."""
+    """Write a recipe with two methods, for two languages by default, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "recipe.toml"
-    file.write_text(RECIPE.format(out=out, languages=languages, steps=steps, resamples=resamples), "utf-8")
-    return file
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE.format(out=out, languages=languages, steps=steps, resamples=resamples), "utf-8")
+    return path
 
 
 def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
-    """Start the command in a process group of its own."""
+    """Start `lrltrain` in its own process group."""
     return subprocess.Popen(
         [sys.executable, "-m", "lrltrain.cli", *map(str, arguments)],
         stdout=subprocess.PIPE,

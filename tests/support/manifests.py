@@ -1,4 +1,4 @@
-"""Manifests that tests change: sealed again, so that what is looked at is not the hash."""
+"""Edit manifests and seal them again, so that a test reaches the checks behind the hash."""
 
 import json
 from pathlib import Path
@@ -8,17 +8,17 @@ from lrldata.manifest import MANIFEST, file_entry, sealed, write_json
 
 
 def change(folder: Path, **values: Any) -> dict[str, Any]:
-    """Give keys of a manifest other values (None takes one out), describe the files as they are, and seal it."""
+    """Set keys of a manifest (None removes a key), describe its files as they are now, and seal it."""
     manifest = json.loads((folder / MANIFEST).read_text("utf-8")) | values
     manifest = {key: value for key, value in manifest.items() if value is not None or key not in values}
     if "outputs" not in values:
         manifest["outputs"] = [file_entry(folder / entry["path"], folder) for entry in manifest["outputs"]]
-    made = sealed(manifest)
-    write_json(folder / MANIFEST, made)
-    return made
+    resealed = sealed(manifest)
+    write_json(folder / MANIFEST, resealed)
+    return resealed
 
 
 def unseal(folder: Path) -> None:
-    """Take the hash out of a manifest, as older versions wrote it."""
+    """Remove the hash from a manifest: older versions wrote none."""
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     write_json(folder / MANIFEST, {key: value for key, value in manifest.items() if key != "sha256"})

@@ -1,4 +1,4 @@
-"""Tiny random models of every family, and settings of adapters for them."""
+"""Tiny random models of every family, and adapter settings for them."""
 
 from typing import Any
 
@@ -30,8 +30,8 @@ IDS = torch.randint(5, 64, (3, 9), generator=torch.Generator().manual_seed(1))
 
 def model_of(kind: str, maker: Any = None, **more: Any) -> Any:
     torch.manual_seed(7)
-    other = OTHER.get(kind, {})
-    sizes = SMALL | other
+    overrides = OTHER.get(kind, {})
+    sizes = SMALL | overrides
     if kind == "distilbert":
         sizes = {"vocab_size": 64, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
     if kind in DECODERS:

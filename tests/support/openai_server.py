@@ -1,4 +1,4 @@
-"""A server that speaks the chat and completions endpoints of OpenAI's interface, with faults on request."""
+"""A server with the chat and completions endpoints of OpenAI's interface, and with faults on request."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ KEY = "sk-test-0123456789"
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent back: an answer as text, or a body as it is (whole, or in pieces), after a while, with headers."""
+    """A reply to send after a delay: an answer as text, or a raw body (whole or in pieces), with extra headers."""
 
     text: str | None = "positive"
     status: int = 200
@@ -25,12 +25,12 @@ class Reply:
     usage: bool = True
 
 
-Script = Callable[[str, int], Reply]  # of the last text that was sent, and how often that was
+Script = Callable[[str, int], Reply]  # the last text of a request, and how often it was sent so far -> the reply
 
 
 @dataclass
 class Server:
-    """A running server, with what it was asked."""
+    """A running server, with the requests that it has received."""
 
     url: str
     script: Script
@@ -53,13 +53,13 @@ def prompt_of(body: dict[str, Any]) -> str:
 
 
 def by_word(prompt: str, _: int) -> Reply:
-    """Answer as the last text says: it has `good` or `bad` in it."""
+    """Answer `positive` if the text after the last `Text:` contains `good`, and `negative` otherwise."""
     return Reply("Positive." if "good" in prompt.rsplit("Text:", maxsplit=1)[-1] else '"negative"')
 
 
 @contextmanager
 def serve(script: Script = by_word, key: str | None = None) -> Iterator[Server]:
-    """Serve on a free port of this machine; with `key`, others are refused."""
+    """Serve on a free port of this machine; if `key` is set, refuse requests with any other key."""
     server: Server
 
     class Handler(BaseHTTPRequestHandler):
@@ -77,23 +77,23 @@ def serve(script: Script = by_word, key: str | None = None) -> Iterator[Server]:
                 server.most_at_once = max(server.most_at_once, server.at_once)
             try:
                 self.answer(body, number)
-            except (BrokenPipeError, ConnectionResetError):  # the client was killed, or did not wait
+            except (BrokenPipeError, ConnectionResetError):  # the client was killed, or stopped waiting
                 self.close_connection = True
             finally:
                 with server.lock:
                     server.at_once -= 1
 
         def answer(self, body: dict[str, Any], number: int) -> None:
-            given = self.headers.get("Authorization", "")
-            if server.key and given != f"Bearer {server.key}":
-                told = {"error": {"message": f"Incorrect API key: {given}", "code": "invalid_api_key"}}
-                reply = Reply(status=401, body=told)
+            authorization = self.headers.get("Authorization", "")
+            if server.key and authorization != f"Bearer {server.key}":
+                error = {"error": {"message": f"Incorrect API key: {authorization}", "code": "invalid_api_key"}}
+                reply = Reply(status=401, body=error)
             else:
                 reply = server.script(prompt_of(body), number)
             time.sleep(reply.after)
-            sent = reply.body if reply.body is not None else wrapped(self.path, body, reply)
-            pieces = sent if isinstance(sent, Iterator) else None
-            data = b"" if pieces else sent if isinstance(sent, bytes) else json.dumps(sent).encode()
+            content = reply.body if reply.body is not None else wrapped(self.path, body, reply)
+            pieces = content if isinstance(content, Iterator) else None
+            data = b"" if pieces else content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(reply.status)
             length = {"Connection": "close"} if pieces else {"Content-Length": str(len(data))}
             for name, value in (length | reply.headers).items():
@@ -105,17 +105,17 @@ def serve(script: Script = by_word, key: str | None = None) -> Iterator[Server]:
         def log_message(self, *_: object) -> None:
             pass
 
-    class Quiet(ThreadingHTTPServer):
+    class QuietServer(ThreadingHTTPServer):
         daemon_threads = True
 
-    with Quiet(("127.0.0.1", 0), Handler) as listening:
-        server = Server(f"http://127.0.0.1:{listening.server_address[1]}/v1", script, key)
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02})
+    with QuietServer(("127.0.0.1", 0), Handler) as http_server:
+        server = Server(f"http://127.0.0.1:{http_server.server_address[1]}/v1", script, key)
+        thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
             yield server
         finally:
-            listening.shutdown()
+            http_server.shutdown()
             thread.join()
 
 

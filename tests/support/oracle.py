@@ -1,9 +1,9 @@
-"""Whether the library `adapters` is there, which writes and reads the same files: `make test-adapters` installs it."""
+"""Whether the `adapters` library, which reads and writes the same files, is installed (by `make test-adapters`)."""
 
 from importlib.metadata import PackageNotFoundError, version
 
 
-def _is_there() -> bool:
+def _is_installed() -> bool:
     try:
         version("adapters")
     except PackageNotFoundError:
@@ -11,4 +11,4 @@ def _is_there() -> bool:
     return True
 
 
-HAS_ADAPTERS = _is_there()
+HAS_ADAPTERS = _is_installed()

@@ -1,4 +1,4 @@
-"""Datasets to report on: a small one of web text with samples, and what a browser says of a page."""
+"""Datasets to report on: a small web dataset with samples, and helpers that look at a page in a browser."""
 
 import html
 import json
@@ -42,12 +42,12 @@ HOSTILE = (
 
 
 def build_dataset(root: Path) -> Path:
-    """Build a dataset of web text and return its folder."""
+    """Build a web dataset and return its folder."""
     pages = root / "pages.jsonl"
-    texts = ["\n".join((*ROMANIAN[place:], *ROMANIAN[:place], *NOISE)) for place in range(3)]
+    texts = ["\n".join((*ROMANIAN[index:], *ROMANIAN[:index], *NOISE)) for index in range(3)]
     rows = [
-        {"text": text.replace("satul", f"satul {place}"), "url": f"https://s{place}.example.org/"}
-        for place, text in enumerate(texts)
+        {"text": text.replace("satul", f"satul {index}"), "url": f"https://s{index}.example.org/"}
+        for index, text in enumerate(texts)
     ]
     pages.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     flags = {"lang": "ro", "source": "web", "input": pages, "out": root / "ws"}
@@ -55,16 +55,16 @@ def build_dataset(root: Path) -> Path:
 
 
 def lines(*texts: str) -> list[dict[str, Any]]:
-    """Return texts as samples."""
+    """Return samples with these texts."""
     return [
-        {"text": text, "doc": f"pages.jsonl#{place}", "url": "https://example.org/a?b=1&c=2", "language": "ro",
+        {"text": text, "doc": f"pages.jsonl#{index}", "url": "https://example.org/a?b=1&c=2", "language": "ro",
          "probability": 0.91, "rows": 1}
-        for place, text in enumerate(texts)
+        for index, text in enumerate(texts)
     ]  # fmt: skip
 
 
 def samples() -> dict[str, Any]:
-    """Return what samples.json may hold, with hostile lines in it."""
+    """Return the contents of a samples.json, with hostile lines in it."""
     letters = {
         "rule": "least_letters", "reason": "few_letters", "what": "share of letters in a line", "unit": "",
         "value": 0.5, "side": "below", "edges": [0.0, 0.25, 0.5, 0.75, 1.0], "rows": [10, 30, 400, 1560],
@@ -77,7 +77,7 @@ def samples() -> dict[str, Any]:
 
 
 def put_samples(folder: Path, value: object) -> None:
-    """Write samples.json of a dataset folder, and have its manifest say so where it names that file."""
+    """Write a dataset folder's samples.json, and update the manifest if it lists that file."""
     path = folder / SAMPLES
     write_json(path, value)
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -86,51 +86,51 @@ def put_samples(folder: Path, value: object) -> None:
 
 
 def chromium(profile: Path, *arguments: str) -> str:
-    """Run the browser, which may have nothing to complain of, and return what it prints."""
+    """Run the browser, assert that it logs nothing to the console, and return its output."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
     options += ["--enable-logging=stderr", f"--user-data-dir={profile}"]
     command = [str(CHROMIUM), *options, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "CONSOLE" not in done.stderr, done.stderr
-    return done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert "CONSOLE" not in result.stderr, result.stderr
+    return result.stdout
 
 
 def told(page: Path, scratch: Path, script: str, before: str = "") -> Any:
-    """Run a script in a copy of a page, after its own, and return what the script told.
+    """Run a script in a copy of a page, after the page's own script, and return the value that it reports.
 
-    It can `press(key, element)`, and must `tell(value)`. `before` runs before the page's own script.
+    The script can call `press(key, element)` and must call `tell(value)`. `before` runs before the page's own script.
     """
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text("utf-8"))
-    means = """const tell = (value) => { document.title = JSON.stringify(value); };
+    helpers = """const tell = (value) => { document.title = JSON.stringify(value); };
       const press = (key, element) => (element ?? document.activeElement).dispatchEvent(
         new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));"""
     copy = scratch / "copy.html"
     copy.write_text(
         text.replace("<body", f"<script>{before}</script><body", 1).replace(
-            "</body>", f"<script>{means}\n(async () => {{ {script} }})();</script></body>"
+            "</body>", f"<script>{helpers}\n(async () => {{ {script} }})();</script></body>"
         ),
         encoding="utf-8",
     )
-    dumped = chromium(scratch / "profile", "--virtual-time-budget=5000", "--dump-dom", copy.as_uri())
-    found = re.search(r"<title>(.*?)</title>", dumped, re.DOTALL)
-    assert found
-    return json.loads(html.unescape(found[1]))
+    dom = chromium(scratch / "profile", "--virtual-time-budget=5000", "--dump-dom", copy.as_uri())
+    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+    assert title
+    return json.loads(html.unescape(title[1]))
 
 
 def assert_fits(page: Path, scratch: Path, width: int) -> None:
-    """See that nothing in a page, all of it unfolded, is wider than a window of this width in pixels."""
+    """Assert that nothing on a page, with all details open, is wider than a window of this width in pixels."""
     script = """
-      for (const each of document.querySelectorAll("details")) each.open = true;
+      for (const details of document.querySelectorAll("details")) details.open = true;
       const inside = document.documentElement.scrollWidth <= innerWidth;
       parent.postMessage(`${inside ? "fits" : document.documentElement.scrollWidth} ${innerWidth}`, "*");
       tell(0);"""
     told(page, scratch, script)
-    frame = scratch / "frame.html"  # a window of a browser without a screen is never as narrow
+    frame = scratch / "frame.html"  # the window of a headless browser cannot be this narrow
     frame.write_text(
         f'<!doctype html><title></title><iframe src="copy.html" width="{width}" height="900" frameborder="0"></iframe>'
         "<script>onmessage = ({ data }) => { document.title = data; };</script>",
         encoding="utf-8",
     )
-    dumped = chromium(scratch / "profile", "--virtual-time-budget=5000", "--dump-dom", frame.as_uri())
-    assert f"<title>fits {width}</title>" in dumped
+    dom = chromium(scratch / "profile", "--virtual-time-budget=5000", "--dump-dom", frame.as_uri())
+    assert f"<title>fits {width}</title>" in dom

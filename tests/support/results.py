@@ -1,4 +1,4 @@
-"""A workspace with runs that were made up, of which every number is known beforehand, and with a real small dataset."""
+"""A workspace with synthetic runs whose numbers are all known in advance, and with a small real dataset."""
 
 import json
 import shutil
@@ -19,14 +19,14 @@ from lrltrain.evaluation.record import TASKS, folder_of, write_run
 BASE = "FacebookAI/xlm-roberta-base"
 LABELS = ("health", "politics", "science", "sports")
 ITEMS = {"topic": 60, "ner": 60}
-SHARES = {"none": 0.5, "seq_bn_inv": 0.85, "lora": 0.55}  # of the items that are predicted right
+SHARES = {"none": 0.5, "seq_bn_inv": 0.85, "lora": 0.55}  # the share of items that are predicted correctly
 HOSTILE = '<img src=x onerror="window.ran=1">&_$%{}\\|*`'
 
 
 def recipe(language: str, task: str, method: str, seed: int, **changes: Any) -> dict[str, Any]:
-    """Return the recipe of a run."""
+    """Return the recipe of a run, with `changes` applied."""
     adapted = method != "none" and not method.startswith("prompt")
-    made: dict[str, Any] = {
+    values: dict[str, Any] = {
         "task": task,
         "language": language,
         "data": {"name": "sib200" if task == "topic" else "wikiann", "files": {}, "counts": {}},
@@ -37,11 +37,11 @@ def recipe(language: str, task: str, method: str, seed: int, **changes: Any) -> 
         "settings": {"seed": seed, "steps": 10},
         "made_with": {"lrl": "0"},
     }
-    return made | changes
+    return values | changes
 
 
 def put_run(out: Path, made: dict[str, Any], gold: Sequence[Any], predicted: Sequence[Any], name: str = "") -> Path:
-    """Write a run with these predictions."""
+    """Write a run with these predictions and return its folder."""
     table = pl.DataFrame({"item": range(len(gold)), "gold": list(gold), "predicted": list(predicted)}, strict=False)
     folder = folder_of(out, made, name or (made["adapter"] or {}).get("name", made["method"]))
     write_run(folder, made, table, {TASKS[made["task"]]: 0.5})
@@ -49,82 +49,88 @@ def put_run(out: Path, made: dict[str, Any], gold: Sequence[Any], predicted: Seq
 
 
 def predictions(task: str, share: float, seed: int) -> tuple[list[Any], list[Any]]:
-    """Return gold and predicted, of which about this share is right."""
+    """Return gold labels and predictions, of which about this share is correct."""
     items = ITEMS[task]
-    draw = np.random.default_rng(seed)
-    right = draw.random(items) < share
+    rng = np.random.default_rng(seed)
+    correct = rng.random(items) < share
     if task == "topic":
-        gold = [LABELS[place % len(LABELS)] for place in range(items)]
+        gold = [LABELS[index % len(LABELS)] for index in range(items)]
         return gold, [
-            label if fine else LABELS[(LABELS.index(label) + 1) % 4] for label, fine in zip(gold, right, strict=True)
+            label if is_correct else LABELS[(LABELS.index(label) + 1) % 4]
+            for label, is_correct in zip(gold, correct, strict=True)
         ]
-    tags = [["B-PER", "I-PER", "O", "B-LOC"] if place % 2 else ["O", "B-ORG", "I-ORG", "O"] for place in range(items)]
-    return tags, [each if fine else ["O"] * 4 for each, fine in zip(tags, right, strict=True)]
+    tags = [["B-PER", "I-PER", "O", "B-LOC"] if index % 2 else ["O", "B-ORG", "I-ORG", "O"] for index in range(items)]
+    return tags, [sentence if is_correct else ["O"] * 4 for sentence, is_correct in zip(tags, correct, strict=True)]
 
 
 def build_dataset(out: Path, *languages: str) -> None:
-    """Build the sample of ConceptNet, and give it to other languages too, with fewer rows in each."""
+    """Build the ConceptNet sample, and copy it to other languages, with fewer rows in each."""
     flags = {"lang": "ro", "sample": True, "out": out, "cache": out / "cache"}
     build(load_config(None, flags), Progress(quiet=True))
-    home = out / "datasets" / "ro" / "conceptnet"
-    for place, language in enumerate(languages):
+    original = out / "datasets" / "ro" / "conceptnet"
+    for index, language in enumerate(languages):
         folder = out / "datasets" / language / "conceptnet"
-        shutil.copytree(home, folder)
+        shutil.copytree(original, folder)
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         (shard,) = folder.glob("data/train-*")
         table = pl.read_parquet(shard)
-        kept, gone = len(table) // (place + 2), len(table) - len(table) // (place + 2)
+        kept, removed = len(table) // (index + 2), len(table) - len(table) // (index + 2)
         table.head(kept).write_parquet(shard)
-        manifest["ledger"]["kept"]["rows"] -= gone
-        manifest["ledger"]["dropped"]["self_loop"]["rows"] += gone
+        manifest["ledger"]["kept"]["rows"] -= removed
+        manifest["ledger"]["dropped"]["self_loop"]["rows"] += removed
         rows = manifest["rows"] | {"train": kept}
-        language_is = {"code": language, "name": language, "hub_code": language}
-        change(folder, language=language_is, rows=rows, ledger=manifest["ledger"])
+        language_entry = {"code": language, "name": language, "hub_code": language}
+        change(folder, language=language_entry, rows=rows, ledger=manifest["ledger"])
 
 
 def put_adapter(out: Path, language: str, method: str, losses: Sequence[float]) -> str:
-    """Write an adapter's manifest and its log, without weights; return the hash of the manifest."""
+    """Write an adapter's manifest and log, without weights, and return the hash of the manifest."""
     folder = out / "adapters" / language / "xlm-roberta-base" / f"conceptnet-{method}"
     folder.mkdir(parents=True)
-    entries = [{"step": 100 * place, "eval_loss": loss} for place, loss in enumerate(losses)]
+    entries = [{"step": 100 * index, "eval_loss": loss} for index, loss in enumerate(losses)]
     write_json(folder / "log.json", entries)
-    made: dict[str, Any] = {"name": f"{language}_conceptnet_{method}", "method": method, "recipe": "r"}
-    made |= {"language": {"code": language, "name": language}, "base": {"id": BASE}, "inputs": [], "settings": {}}
-    numbers = dict.fromkeys(("steps", "best_step", "tokens", "parameters", "parameters_of_base"), 1)
-    losses_of = {"validation_loss_before": losses[0], "validation_loss": losses[-1]}
-    made["trained"] = {**numbers, **losses_of, "corpus": {}, "batching": "packed"}
+    manifest: dict[str, Any] = {"name": f"{language}_conceptnet_{method}", "method": method, "recipe": "r"}
+    manifest |= {"language": {"code": language, "name": language}, "base": {"id": BASE}, "inputs": [], "settings": {}}
+    counts = dict.fromkeys(("steps", "best_step", "tokens", "parameters", "parameters_of_base"), 1)
+    validation_losses = {"validation_loss_before": losses[0], "validation_loss": losses[-1]}
+    manifest["trained"] = {**counts, **validation_losses, "corpus": {}, "batching": "packed"}
     outputs = [file_entry(folder / "log.json", folder)]
-    return str(write_manifest(folder / MANIFEST, ADAPTER, made | {"outputs": outputs})["sha256"])
+    return str(write_manifest(folder / MANIFEST, ADAPTER, manifest | {"outputs": outputs})["sha256"])
 
 
 def put_perplexity(
     out: Path, language: str, method: str, hashed: str, better: float, variant: str = "", **more: Any
 ) -> float:
-    """Write the scores of an adapter and of its base model, and return the perplexity after.
+    """Write the scores of an adapter and of its base model, and return the adapter's perplexity.
 
-    `more` is said in manifests otherwise, as made_with, or beside, as text.
+    `more` replaces keys of the manifests, such as made_with, or adds keys, such as text.
     """
-    draw = np.random.default_rng(len(language + method))
-    before = -draw.gamma(9, 8, 40)
-    kept: dict[str, float] = {}
+    rng = np.random.default_rng(len(language + method))
+    before = -rng.gamma(9, 8, 40)
+    perplexities: dict[str, float] = {}
     for name, likelihoods in (("base", before), (f"{language}_conceptnet_{method}{variant}", before * better)):
         adapter = {"name": name, "manifest_sha256": hashed} if name != "base" else None
-        made: dict[str, Any] = {"task": "pppl", "data": {"name": "flores"}, "base": {"id": BASE}, "adapter": adapter}
-        made |= {
+        manifest: dict[str, Any] = {
+            "task": "pppl",
+            "data": {"name": "flores"},
+            "base": {"id": BASE},
+            "adapter": adapter,
+        }
+        manifest |= {
             "settings": {"formula": "corrected", "max_length": None, "precision": "fp32"},
             "made_with": {"lrl": "0"},
         }
-        made |= more
+        manifest |= more
         folder = (
-            out / "scores" / language / "xlm-roberta-base" / name / f"pppl-flores-corrected-{fingerprint(made)[:8]}"
+            out / "scores" / language / "xlm-roberta-base" / name / f"pppl-flores-corrected-{fingerprint(manifest)[:8]}"
         )
         folder.mkdir(parents=True, exist_ok=True)
         table = {"sentence": ["a"] * 40, "log_likelihood": likelihoods, "tokens": [20] * 40, "characters": [80] * 40}
         pl.DataFrame(table).write_parquet(folder / "sentences.parquet")
         outputs = [file_entry(folder / "sentences.parquet", folder)]
-        write_manifest(folder / MANIFEST, SCORES, {**made, "recipe": fingerprint(made), "outputs": outputs})
-        kept[name] = float(np.exp(-likelihoods.sum() / 800))
-    low, high = kept.values()
+        write_manifest(folder / MANIFEST, SCORES, {**manifest, "recipe": fingerprint(manifest), "outputs": outputs})
+        perplexities[name] = float(np.exp(-likelihoods.sum() / 800))
+    low, high = perplexities.values()
     score = {"language": language, "base": BASE, "adapter": name, "method": method, "data": "flores devtest"}
     score |= {"metric": "pseudo-perplexity (corrected)", "sentences": 40, "bits_per_character": 1.0, "path": None}
     for key, value in (("before", low), ("after", high), ("ratio", high / low)):
@@ -134,18 +140,21 @@ def put_perplexity(
 
 
 def fill(out: Path, languages: Sequence[str] = ("ro", "mt", "ug"), seeds: Sequence[int] = (1, 2)) -> None:
-    """Fill a workspace: two tasks, three methods and a prompted model, perplexities, adapters, datasets, a card."""
+    """Fill a workspace with runs of two tasks, perplexities, adapters, datasets and a card.
+
+    The runs are of three methods and a prompted model.
+    """
     build_dataset(out, *(language for language in languages if language != "ro"))
-    for place, language in enumerate(languages):
+    for index, language in enumerate(languages):
         adapters = {}
-        for method, better in (("seq_bn_inv", 0.7), ("lora", 0.95)):
-            hashed = put_adapter(out, language, method, [8 - place, 6, 5.5, 5 + better])
-            put_perplexity(out, language, method, hashed, better - 0.05 * place)
-            adapters[method] = {"name": f"{language}_conceptnet_{method}", "manifest_sha256": hashed}
+        for method, factor in (("seq_bn_inv", 0.7), ("lora", 0.95)):
+            digest = put_adapter(out, language, method, [8 - index, 6, 5.5, 5 + factor])
+            put_perplexity(out, language, method, digest, factor - 0.05 * index)
+            adapters[method] = {"name": f"{language}_conceptnet_{method}", "manifest_sha256": digest}
         for task in ("topic", "ner"):
             for method, share in (*SHARES.items(), ("prompt-0", 0.4)):
                 for seed in seeds:
-                    gold, predicted = predictions(task, share - 0.05 * place, 100 * seed + place)
+                    gold, predicted = predictions(task, share - 0.05 * index, 100 * seed + index)
                     if method == "prompt-0":
                         predicted = [None, *predicted[1:]]
                     put_run(out, recipe(language, task, method, seed, adapter=adapters.get(method)), gold, predicted)

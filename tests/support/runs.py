@@ -1,4 +1,4 @@
-"""One publication in a process of its own, forked from one that has the libraries loaded already."""
+"""One publication in its own process, forked from a process that has already loaded the libraries."""
 
 import gc
 import os
@@ -17,22 +17,23 @@ from lrldata.manifest import SCHEMAS
 from lrldata.progress import Progress
 
 DONE, FAILED, KILLED = 0, 7, -9
-# What takes half of a publication is done once, before processes are forked from this one.
+# These steps take half the time of a publication, so they are done once, before processes are forked from this one.
 find("ro")
 SCHEMAS["dataset"].model_rebuild(force=True)
-with suppress(ValueError):  # no values are given, but it is compiled
+with suppress(ValueError):  # there are no values to render, but the template is compiled
     sections("dataset_card")
 gc.freeze()
-PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8  # to draw one takes longer than the whole publication
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8  # drawing a real one takes longer than the whole publication
 
 
 def push(endpoint: str, token: str, workspace: str, pid_file: str) -> None:
-    """Publish Romanian, and end with DONE or, where it was said in words why not, FAILED. Waits take no time.
+    """Publish Romanian, and exit with DONE, or with FAILED after an error with a message. Waits are cut short.
 
-    The process's id is written to a file first, so that the server can kill it; what was said is in `said` beside it.
+    The process id is written to a file first, so that the server can kill the process. The error message goes to the
+    file `said` in the same folder.
     """
     Path(pid_file).write_text(str(os.getpid()), encoding="utf-8")
-    time.sleep, asleep = (lambda seconds: asleep(min(seconds, 0.01))), time.sleep
+    time.sleep, real_sleep = (lambda seconds: real_sleep(min(seconds, 0.01))), time.sleep
     repository.draw_ledger = lambda *_: PICTURE
     hub = Hub(endpoint, token)
     config = PushConfig(lang="ro", namespace="my-org", out=Path(workspace), kind=["dataset"])

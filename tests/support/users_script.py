@@ -1,4 +1,4 @@
-"""What a user may write with the Python API: `make check` holds it to `mypy --strict`."""
+"""Code that a user of the Python API may write: `make check` checks it with `mypy --strict`."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ import lrldata
 import lrltrain
 
 dataset = lrldata.build("ro", source="conceptnet", sample=True)
-several: list[lrldata.Dataset] = lrldata.build(["ro", "mt"], sample=True)
+datasets: list[lrldata.Dataset] = lrldata.build(["ro", "mt"], sample=True)
 adapter = lrltrain.fit(dataset, base="lrl-mini", method="seq_bn_inv", steps=200)
-adapters: list[lrltrain.Adapter] = lrltrain.fit(several, base="lrl-mini")
+adapters: list[lrltrain.Adapter] = lrltrain.fit(datasets, base="lrl-mini")
 frame: pl.DataFrame = lrltrain.evaluate(adapter, task="pppl").to_frame()
 rows: int = dataset.rows["train"]
 hub_cards.push("ro", namespace="my-org", dry_run=True)
 page: str = str(lrltrain.report("lrl-workspace").page)
-nothing_said = lrldata.build("ro", seed=None, dump=None, scripts=["Latn"])
+with_defaults = lrldata.build("ro", seed=None, dump=None, scripts=["Latn"])
 mixed: list[lrldata.Dataset] = lrldata.build(["ro", lrldata.find_language("mt")], sample=True)
 tracked = lrltrain.fit(dataset, tracker="wandb", seed=None)
 fused = lrltrain.fit(dataset, method="fusion", adapters=[adapter, Path("another")])

@@ -1,6 +1,6 @@
-"""Commands in processes of their own, forked from one that has the libraries loaded: importing them takes seconds.
+"""Run commands in processes forked from one that has already loaded the libraries: importing them takes seconds.
 
-Beside our commands a script of somebody else's can be run, who has the libraries alone.
+Besides our commands, it can run a script of a user who has only the libraries.
 """
 
 import atexit
@@ -32,15 +32,15 @@ LOADED = {
     "hub_cards": ("hub_cards.api", "hub_cards.publish.publish", "hub_cards.cards.pictures", "vl_convert"),
     "script": ("datasets", "huggingface_hub.hf_api", "transformers.modeling_utils"),
 }
-FIXED = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # libraries read them as they are loaded
+FIXED = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # libraries read these at import
 
 
 class Warm:
-    """A process that forks itself for each run of a command, in the surroundings in which it was begun.
+    """A process that forks itself for each run of a command.
 
-    What a run has imported, the next one has already: torch and transformers import hundreds of modules as they are
-    first used. What libraries read from the environment as they are imported is of the beginning: the Hub's address,
-    its cache.
+    Modules that one run imports are already loaded in the next: torch and transformers import hundreds of modules on
+    first use. Values that libraries read from the environment at import, such as the Hub's address and its cache, come
+    from the environment in which this process was started.
     """
 
     def __init__(self, program: str, environment: Mapping[str, str]) -> None:
@@ -62,62 +62,62 @@ class Warm:
     def run(
         self, arguments: list[str], cwd: Path, environment: Mapping[str, str], *, forked: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command and wait for it, as subprocess.run does, and by that where it is not to be forked."""
+        """Run the command and wait for it, like subprocess.run; if `forked` is False, use subprocess.run itself."""
         if not forked:
             command = [sys.executable, "-m", f"{self.program}.cli", *arguments]
             return subprocess.run(
                 command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=300
             )
         with TemporaryDirectory() as folder:
-            files = [os.path.join(folder, name) for name in ("stdout", "stderr", "imported")]  # noqa: PTH118 -- sent
+            files = [os.path.join(folder, name) for name in ("stdout", "stderr", "imported")]  # noqa: PTH118 -- sent as text
             self._fork(arguments, cwd, environment, files)
-            code = self._line()
-            told = [Path(stream).read_text("utf-8") for stream in files[:2]]
-        return subprocess.CompletedProcess([self.program, *arguments], code, *told)
+            code = self._read_number()
+            outputs = [Path(stream).read_text("utf-8") for stream in files[:2]]
+        return subprocess.CompletedProcess([self.program, *arguments], code, *outputs)
 
     @contextmanager
     def killed(self, arguments: list[str], cwd: Path, environment: Mapping[str, str]) -> Iterator[Callable[[], bool]]:
-        """Run the command meanwhile, and kill it afterwards; what is given tells whether it runs still."""
+        """Run the command during the block, then kill it; yield a function that tells whether it is still running."""
         process = self._fork(arguments, cwd, environment, [os.devnull] * 3)
         try:
             yield Path(f"/proc/{process}").exists
         finally:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-            self._line()
+            self._read_number()
 
     def _fork(self, arguments: list[str], cwd: Path, environment: Mapping[str, str], files: list[str]) -> int:
         assert self._process.stdin is not None
-        asked = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment), "files": files}
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        request = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment), "files": files}
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        return self._line()
+        return self._read_number()
 
-    def _line(self) -> int:
+    def _read_number(self) -> int:
         assert self._process.stdout is not None
         return int(self._process.stdout.readline())
 
 
 def serve(program: str) -> None:
-    """Fork a process for each line of standard input, and print its number, and its exit code in the end."""
+    """Fork a process for each line of standard input; print its process id, and finally its exit code."""
     for name in LOADED[program]:
-        if find_spec(name.partition(".")[0]):  # the data half is tested without transformers too
+        if find_spec(name.partition(".")[0]):  # the data packages are also tested without transformers
             importlib.import_module(name)
     for line in sys.stdin:
-        asked = json.loads(line)
+        request = json.loads(line)
         gc.collect()
-        gc.freeze()  # a child that looked for cycles in what it has from here would copy all of it
+        gc.freeze()  # otherwise, garbage collection in a child would copy all of the inherited memory
         process = os.fork()
         if process == 0:
-            become(program, **asked)
+            become(program, **request)
         print(process, flush=True)
         _, status = os.waitpid(process, 0)
-        learn(Path(asked["files"][-1]))
+        learn(Path(request["files"][-1]))
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
 def become(program: str, arguments: list[str], cwd: str, environment: Mapping[str, str], files: list[str]) -> NoReturn:
-    """Be the command, and end as it does, without taking down the libraries: that takes a second."""
+    """Become the command, and exit as it does, but without unloading the libraries, which takes a second."""
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
@@ -125,49 +125,49 @@ def become(program: str, arguments: list[str], cwd: str, environment: Mapping[st
     *streams, imported = files
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
-    before, code = frozenset(sys.modules), 1
+    already_imported, code = frozenset(sys.modules), 1
     try:
         perform(program, arguments, cwd)
         code = 0
-    except SystemExit as ending:
-        code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
-        if code and code != ending.code:
-            print(ending.code, file=sys.stderr)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if code and code != error.code:
+            print(error.code, file=sys.stderr)
     except BaseException:  # noqa: BLE001 -- as Python does
         traceback.print_exc()
     finally:
-        say_imported(Path(imported), before)
+        say_imported(Path(imported), already_imported)
         threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 -- waits for threads, as Python does
-        atexit._run_exitfuncs()  # noqa: SLF001 -- there is no other way
+        atexit._run_exitfuncs()  # noqa: SLF001 -- there is no public function
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)
 
 
 def perform(program: str, arguments: list[str], cwd: str) -> None:
-    """Do what the command does."""
+    """Run the command, or the script, in this process."""
     if program == "script":
         sys.argv, sys.path[0] = ["-c", *arguments[1:]], cwd
         exec(arguments[0], {"__name__": "__main__"})  # noqa: S102 -- as `python -c` does
         return
     sys.argv = [program, *arguments]
-    importlib.import_module(f"{program}.cli.app").main()  # quick, as its parts are there
+    importlib.import_module(f"{program}.cli.app").main()  # quick, because its modules are loaded
 
 
 def say_imported(to: Path, before: frozenset[str]) -> None:
-    """Write down what has been imported since, in that order."""
+    """Write the names of the modules that are not in `before` to a file, in the order in which they were imported."""
     to.write_text("\n".join(name for name in sys.modules if name not in before), "utf-8")
 
 
 def learn(imported: Path) -> None:
-    """Import what a run has imported, before the next one is forked: modules of packages that are here already.
+    """Import the modules that a run imported, before the next one is forked, if their packages are already loaded.
 
-    Others stay out: a script without lrl is not to find it, and `adapters` changes transformers as it is imported. What
-    forgets to import a submodule may find it here.
+    Other packages stay out: a script without lrl must not find it, and `adapters` changes transformers when it is
+    imported. As a side effect, code that forgets to import a submodule may find it loaded.
     """
     for name in imported.read_text("utf-8").split() if imported.is_file() else ():
         if name.partition(".")[0] in sys.modules:
-            with suppress(Exception):  # the one that needs it says so
+            with suppress(Exception):  # the run that needs the module reports the error
                 importlib.import_module(name)
 
 
