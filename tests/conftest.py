@@ -14,9 +14,7 @@ from warm import FIXED, Warm
 from lrldata.output import print_notes
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers with two threads each would compete for two cores
-os.environ.setdefault(
-    "RAY_worker_niceness", "0"
-)  # at the default of 15, a job takes five times as long while other tests run
+os.environ.setdefault("RAY_worker_niceness", "0")  # at the default of 15, other tests slow a job down fivefold
 settings.register_profile("any machine", deadline=None)  # a shared machine may be slow
 settings.load_profile("any machine")
 print_notes()  # as the commands do

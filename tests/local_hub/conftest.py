@@ -1,4 +1,4 @@
-"""A local Hub, and the real clients in processes of their own, as they read HF_ENDPOINT when they are imported."""
+"""A local Hub, and the real clients in processes of their own, because they read HF_ENDPOINT at import."""
 
 import json
 import shutil
@@ -36,9 +36,9 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    """Serve an empty folder; afterwards no token may be anywhere in it, and git must find nothing wrong.
+    """Serve an empty folder; afterwards, assert that it contains no token and that git finds no error.
 
-    What a `kill` fault ends is the process whose id is in the file `pid`.
+    A `kill` fault kills the process whose id is in the file `pid`.
     """
     with start(tmp_path / "hub", accounts=ACCOUNTS, page=3, part=1000, to_kill=tmp_path / "pid") as server:
         yield server
@@ -47,10 +47,10 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def client(hub: Hub, tmp_path: Path) -> Run:
-    """Run a script with a client and return what it gives, by `give(value)`."""
+    """Return a function that runs a script with a client and returns the value passed to `give(value)`."""
 
     def run(script: str, *, token: str = TOKEN, server: Hub = hub) -> Any:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", _HEAD + script],
             capture_output=True,
             text=True,
@@ -59,15 +59,15 @@ def client(hub: Hub, tmp_path: Path) -> Run:
             env=environment(server, tmp_path / "home", token),
             timeout=180,
         )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.strip().rpartition("\n")[2])
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout.strip().rpartition("\n")[2])
 
     return run
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """Serve one folder for all tests of a file, as none of them may do anything to it."""
+    """Serve one folder for all tests of a module, none of which may leave a change behind."""
     folder = tmp_path_factory.mktemp("shared")
     with start(folder / "hub", accounts=ACCOUNTS, page=3, part=1000, to_kill=folder / "pid") as server:
         yield server
@@ -83,7 +83,7 @@ def sender(shared: Hub) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def http(shared: Hub, sender: httpx.Client) -> Iterator[httpx.Client]:
-    """Return a client of the shared server, with a repository that is there for one test."""
+    """Return a client of the shared server, on which a repository exists for the duration of one test."""
     repository = {"name": "m", "organization": "my-org"}
     assert sender.post("/api/repos/create", json=repository).status_code == 200
     yield sender

@@ -1,4 +1,4 @@
-"""Upload and download, by huggingface_hub and datasets."""
+"""Upload and download with huggingface_hub and datasets."""
 
 # ruff: noqa: E501 (the clients' scripts are dense)
 
@@ -21,10 +21,10 @@ def bytes_of(root):
 
 
 def writes(hub: Hub, after: int = 0) -> list[tuple[str, str]]:
-    return [(each["method"], each["path"]) for each in hub.journal() if each["wrote"] and each["n"] > after]
+    return [(entry["method"], entry["path"]) for entry in hub.journal() if entry["wrote"] and entry["n"] > after]
 
 
-def test_a_folder_comes_back_as_it_went_and_goes_once(client: Any, hub: Hub) -> None:
+def test_a_folder_is_downloaded_as_it_was_uploaded_and_is_uploaded_once(client: Any, hub: Hub) -> None:
     got = client(FOLDER + """
 api.create_repo("my-org/m")
 commit = api.upload_folder(repo_id="my-org/m", folder_path=folder, commit_message="Publish").oid
@@ -34,7 +34,7 @@ cached = snapshot_download("my-org/m", revision=commit)
 give([bytes_of("back") == bytes_of(folder), Path(cached).name == commit, commit])
 """)  # fmt: skip
     assert got[:2] == [True, True]
-    assert any("part=3&" in each["path"] for each in hub.journal())  # went in parts
+    assert any("part=3&" in entry["path"] for entry in hub.journal())  # uploaded in parts
     assert not list((hub.root / "parts").iterdir())
     before = hub.journal()[-1]["n"]
     again = client(FOLDER + """
@@ -44,16 +44,16 @@ give([api.upload_folder(repo_id="my-org/m", folder_path=folder).oid, len(api.lis
     assert writes(hub, before) == []
 
 
-def test_the_tree_is_listed_by_pages_with_sizes_and_last_commits(client: Any) -> None:
+def test_the_tree_is_listed_in_pages_with_sizes_and_last_commits(client: Any) -> None:
     got = client(FOLDER + """
 api.create_repo("my-org/m")
 first = api.upload_folder(repo_id="my-org/m", folder_path=folder).oid
 second = api.upload_file(path_or_fileobj=b"new", path_in_repo="sub/new.txt", repo_id="my-org/m").oid
-every = {each.path: each for each in api.list_repo_tree("my-org/m", recursive=True, expand=True)}
-top = [each.path for each in api.list_repo_tree("my-org/m")]
-below = [each.path for each in api.list_repo_tree("my-org/m", "sub/deep", revision=first)]
+every = {entry.path: entry for entry in api.list_repo_tree("my-org/m", recursive=True, expand=True)}
+top = [entry.path for entry in api.list_repo_tree("my-org/m")]
+below = [entry.path for entry in api.list_repo_tree("my-org/m", "sub/deep", revision=first)]
 some = api.get_paths_info("my-org/m", ["sub", "sub/large.safetensors", "nothing"], expand=True)
-give({"every": sorted(every), "top": sorted(top), "below": below, "some": sorted(each.path for each in some),
+give({"every": sorted(every), "top": sorted(top), "below": below, "some": sorted(entry.path for entry in some),
       "large": [every["sub/large.safetensors"].size, every["sub/large.safetensors"].lfs.size, every["empty.txt"].size],
       "last": [every["sub/new.txt"].last_commit.oid == second, every["sub"].last_commit.oid == second, every["README.md"].last_commit.oid == first],
       "none": [status(lambda: list(api.list_repo_tree("my-org/m", "nothing"))), status(lambda: list(api.list_repo_tree("my-org/m", revision="nothing")))],
@@ -82,7 +82,7 @@ give({"every": sorted(every), "top": sorted(top), "below": below, "some": sorted
     assert [code for _, code in got["missing"]] == [404, 404]
 
 
-def test_a_commit_moves_on_from_its_parent_or_not_at_all(client: Any, hub: Hub) -> None:
+def test_a_commit_needs_its_parent_at_the_tip_and_valid_operations(client: Any, hub: Hub) -> None:
     got = client("""
 api.create_repo("my-org/m")
 first = api.model_info("my-org/m").sha
@@ -111,7 +111,7 @@ give({"late": late, "tip": tip, "missing": missing, "both": both, "outside": out
     assert hub.journal()[-1]["status"] == 200
 
 
-def test_a_card_that_is_not_right_is_refused_before_the_commit(client: Any, hub: Hub) -> None:
+def test_an_invalid_card_is_refused_before_the_commit(client: Any, hub: Hub) -> None:
     got = client("""
 api.create_repo("my-org/m")
 def put(text):
@@ -121,7 +121,7 @@ def put(text):
             api.upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="my-org/m")
         except ValueError as error:
             return str(error).splitlines()[-1][:24]
-    return [str(each.message).splitlines()[-1] for each in caught if "metadata" in str(each.message)]
+    return [str(warning.message).splitlines()[-1] for warning in caught if "metadata" in str(warning.message)]
 give([put("---\\nlanguage: Uyghur\\n---\\n"), put("---\\na: [\\n---\\n"), put("# Card\\n"), put("---\\nlicense: mit\\n---\\n")])
 """)
     assert got[0].startswith('- "language" must')

@@ -1,4 +1,4 @@
-"""Pages of others in a browser, rules that name a process, and paths out of the folder: refused without a trace."""
+"""Foreign pages in a browser, rules that name a process, and paths outside the folder: refused without a trace."""
 
 import json
 import os
@@ -30,7 +30,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
-def test_a_page_of_another_origin_gets_nothing_and_leaves_no_trace(
+def test_a_page_from_another_origin_gets_nothing_and_leaves_no_trace(
     shared: Hub, http: httpx.Client, headers: dict[str, str]
 ) -> None:
     before = shared.journal()
@@ -40,24 +40,24 @@ def test_a_page_of_another_origin_gets_nothing_and_leaves_no_trace(
     refused(http.post("/api/repos/create", json={"name": "n"}, headers=headers), 403)
     refused(http.post("/api/validate-yaml", content='{"content": ""}', headers=text), 403)
     refused(http.put(f"/lfs/upload/{OID}", content=b"1", headers=headers), 403)
-    refused(http.get("/api/whoami-v2", headers=headers), 403)  # to read is to be counted, which a rule may wait for
+    refused(http.get("/api/whoami-v2", headers=headers), 403)  # a read is counted too, and a rule may wait for it
     assert shared.journal() == before
     assert http.get("/api/whoami-v2").status_code == 200
 
 
-def test_programs_and_the_own_origin_are_answered(shared: Hub, http: httpx.Client) -> None:
+def test_programs_and_the_server_s_own_origin_are_answered(shared: Hub, http: httpx.Client) -> None:
     for headers in ({}, {"Origin": shared.endpoint}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}):
         assert http.post("/api/validate-yaml", json={"content": ""}, headers=headers).status_code == 200
         assert http.post("/_local/faults", json=[], headers=headers | HEADER).status_code == 200
 
 
-def test_control_needs_a_header_that_a_page_cannot_send_and_json(shared: Hub, http: httpx.Client) -> None:
+def test_control_requests_need_json_and_a_header_that_a_page_cannot_send(shared: Hub, http: httpx.Client) -> None:
     for method, path in (("POST", "faults"), ("DELETE", "faults"), ("GET", "journal")):
         refused(http.request(method, f"/_local/{path}", json=[] if method == "POST" else None), 403)
         refused(http.request(method, f"/_local/{path}", headers={"X-Local-Hub": "yes"}), 403)
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "text/plain; application/json"):
+    for media_type in ("text/plain", "application/x-www-form-urlencoded", "text/plain; application/json"):
         body = json.dumps(DROP)
-        refused(http.post("/_local/faults", content=body, headers=HEADER | {"Content-Type": kind}), 415)
+        refused(http.post("/_local/faults", content=body, headers=HEADER | {"Content-Type": media_type}), 415)
     for path in ("/%5Flocal/faults", "//_local/faults", "/x/../_local/faults", "/_local%2Ffaults", "/_LOCAL/faults"):
         host = f"Host: {shared.endpoint.removeprefix('http://')}"
         assert raw(shared, f"POST {path}", host, "Content-Type: application/json", body=b'[{"do": "drop"}]')[0] >= 400
@@ -78,7 +78,7 @@ def test_control_needs_a_header_that_a_page_cannot_send_and_json(shared: Hub, ht
     ],
     ids=str,
 )
-def test_a_name_that_leads_here_but_is_not_ours_is_refused(shared: Hub, hosts: list[str]) -> None:
+def test_a_host_name_that_resolves_here_but_is_not_ours_is_refused(shared: Hub, hosts: list[str]) -> None:
     lines = [f"Host: {host}".replace("{port}", shared.endpoint.rpartition(":")[2]) for host in hosts]
     assert raw(shared, "GET /api/models", *lines)[0] in {400, 403}
     assert raw(shared, "GET http://evil.example/api/models", "Host: 127.0.0.1")[0] == 403
@@ -109,13 +109,13 @@ def test_a_name_that_leads_here_but_is_not_ours_is_refused(shared: Hub, hosts: l
     ],
     ids=str,
 )
-def test_a_rule_from_the_network_names_no_process_and_no_number_beyond_reason(http: httpx.Client, rule: Any) -> None:
+def test_a_rule_sent_over_http_cannot_name_a_process_or_an_unreasonable_value(http: httpx.Client, rule: Any) -> None:
     refused(http.post("/_local/faults", json=[rule], headers=HEADER))
     refused(http.post("/_local/faults", json={"0": rule}, headers=HEADER))
     assert http.get("/api/whoami-v2").status_code == 200
 
 
-def test_a_fault_kills_the_process_that_was_given_at_the_start(shared: Hub, http: httpx.Client) -> None:
+def test_a_fault_kills_the_process_that_was_configured_at_startup(shared: Hub, http: httpx.Client) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         (shared.root.parent / "pid").write_text(str(process.pid), "utf-8")
         assert http.post("/_local/faults", json=[{"do": "kill"}], headers=HEADER).status_code == 200
@@ -125,7 +125,7 @@ def test_a_fault_kills_the_process_that_was_given_at_the_start(shared: Hub, http
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1", "", "x", None])
-def test_a_pid_file_that_names_a_group_or_nothing_kills_nobody(
+def test_a_pid_file_that_names_a_group_or_no_process_kills_nothing(
     shared: Hub,
     http: httpx.Client,
     monkeypatch: pytest.MonkeyPatch,
@@ -145,7 +145,7 @@ def test_a_pid_file_that_names_a_group_or_nothing_kills_nobody(
     assert "no process to end" in capfd.readouterr().err
 
 
-def test_what_ends_a_process_may_be_a_function_and_without_any_there_is_no_kill(tmp_path: Path) -> None:
+def test_a_kill_may_call_a_function_and_is_refused_if_nothing_is_configured(tmp_path: Path) -> None:
     called: list[int] = []
     with start(tmp_path / "a", to_kill=lambda: called.append(1)) as hub:
         hub.faults({"do": "kill"})
@@ -158,16 +158,16 @@ def test_what_ends_a_process_may_be_a_function_and_without_any_there_is_no_kill(
         refused(httpx.post(f"{hub.endpoint}/_local/faults", json=[{"do": "kill"}], headers=HEADER, trust_env=False))
 
 
-# Paths out of the folder
+# Paths outside the folder
 
 UP = ["..", "%2e%2e", "..%2f..", "%2e%2e%2f%2e%2e", "..%5c..", "%252e%252e", ".%00.", "%2fetc"]
 
 
 def files_but_refs(shared: Hub) -> dict[Path, bytes]:
-    """Return what is on disk, but for what a request may well change: branches and tags with odd names."""
+    """Return the files on disk, except for the journal and the refs: a request may add refs with odd names."""
     refs = shared.root / "repos" / "models" / "my-org" / "m.git" / "refs"
-    every = [path for path in shared.root.parent.rglob("*") if refs not in path.parents and "journal" not in path.name]
-    return {path: path.read_bytes() if path.is_file() else b"" for path in every}
+    paths = [path for path in shared.root.parent.rglob("*") if refs not in path.parents and "journal" not in path.name]
+    return {path: path.read_bytes() if path.is_file() else b"" for path in paths}
 
 
 @pytest.mark.parametrize("up", UP)
@@ -175,7 +175,7 @@ def files_but_refs(shared: Hub) -> dict[Path, bytes]:
 def test_no_path_leads_out_of_the_folder(shared: Hub, up: str) -> None:
     key = (shared.root / "key").read_bytes()
     (shared.root.parent / "secret.json").write_text('{"title": "secret"}', "utf-8")
-    own = [f"Host: {shared.endpoint.removeprefix('http://')}", f"Authorization: Bearer {TOKEN}"]
+    headers = [f"Host: {shared.endpoint.removeprefix('http://')}", f"Authorization: Bearer {TOKEN}"]
     before = files_but_refs(shared)
     for path in (
         f"/{up}/{up}/{up}/key",
@@ -189,7 +189,7 @@ def test_no_path_leads_out_of_the_folder(shared: Hub, up: str) -> None:
         f"/api/collections/my-org/{up}%2f{up}%2fsecret",
         f"/lfs/download/{up}/key",
     ):
-        status, body = raw(shared, f"GET {path}", *own)
+        status, body = raw(shared, f"GET {path}", *headers)
         assert 400 <= status < 500, path
         assert key not in body
         assert b'"title"' not in body
@@ -201,12 +201,12 @@ def test_no_path_leads_out_of_the_folder(shared: Hub, up: str) -> None:
         ("DELETE", f"/api/collections/my-org/{up}%2f{up}%2fsecret"),
         ("POST", f"{MODEL}/commit/refs%2fheads%2f{up}%2f{up}%2fHEAD"),
     ):
-        assert raw(shared, f"{method} {path}", *own, body=b"{}")[0] < 500, path
+        assert raw(shared, f"{method} {path}", *headers, body=b"{}")[0] < 500, path
     assert files_but_refs(shared) == before
 
 
 NAMES = ["../evil", "my-org/../../evil", "/etc/passwd", "..", "a/b/../c", "my-org/.git", "my-org/x.git", "my-org/a\0b"]
-ASK: dict[str, Callable[[httpx.Client, str], httpx.Response]] = {
+REQUESTS: dict[str, Callable[[httpx.Client, str], httpx.Response]] = {
     "repository": lambda http, name: http.post("/api/repos/create", json={"name": name}),
     "new name": lambda http, name: http.post("/api/repos/move", json={"fromRepo": "my-org/m", "toRepo": name}),
     "tag": lambda http, name: http.post(f"{MODEL}/tag/main", json={"tag": f"a/{name}"}),
@@ -218,11 +218,11 @@ ASK: dict[str, Callable[[httpx.Client, str], httpx.Response]] = {
 }
 
 
-@pytest.mark.parametrize("what", ASK)
-def test_no_name_in_a_body_leads_out_of_the_folder(shared: Hub, http: httpx.Client, what: str) -> None:
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_no_name_in_a_body_leads_out_of_the_folder(shared: Hub, http: httpx.Client, kind: str) -> None:
     http.post("/api/collections", json={"title": "t", "namespace": "my-org"})
     before = files_but_refs(shared)
     for name in NAMES:
-        answer = ASK[what](http, name)
+        answer = REQUESTS[kind](http, name)
         assert answer.status_code < 500, (name, answer.text)
     assert files_but_refs(shared) == before

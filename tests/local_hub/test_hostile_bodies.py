@@ -1,4 +1,4 @@
-"""Bodies and queries that hold too much, too deep or of another shape: refused in JSON, and soon."""
+"""Request bodies and queries that are too large, too deeply nested or malformed: refused quickly, with JSON."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ from hub_cards.local_hub.cards import check, metadata
 from hub_cards.local_hub.changes import Operation, apply
 from hub_cards.local_hub.guard import HEADER
 
-# Nesting, lists, numbers, kinds
+# Nesting, lists, numbers, types
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 BODIES: dict[str, tuple[str, Any]] = {
@@ -49,16 +49,16 @@ BODIES: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_of_another_shape_is_refused(http: httpx.Client, name: str) -> None:
+def test_a_malformed_body_is_refused(http: httpx.Client, name: str) -> None:
     path, value = BODIES[name]
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
-    begun = time.monotonic()
+    started = time.monotonic()
     refused(http.post(path, content=body, headers=HEADER | {"Content-Type": "application/json"}))
-    assert time.monotonic() - begun < 2
-    assert http.get(f"{MODEL}/commits/main").headers["X-Total-Count"] == "1"  # the one that it began with
+    assert time.monotonic() - started < 2
+    assert http.get(f"{MODEL}/commits/main").headers["X-Total-Count"] == "1"  # the initial commit
 
 
-def test_a_namespace_or_kind_of_another_shape_is_refused(http: httpx.Client) -> None:
+def test_a_malformed_namespace_or_kind_is_refused(http: httpx.Client) -> None:
     refused(http.post("/api/repos/create", json={"name": "x", "organization": ["my-org"]}), 403)
     refused(http.post("/api/repos/create", json={"name": "x", "type": ["model"]}), 400)
     refused(http.put(f"{MODEL}/settings", json={"gated": [[]]}), 400)
@@ -86,11 +86,11 @@ OPERATIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operation_of_another_shape_is_refused(http: httpx.Client, name: str) -> None:
+def test_a_malformed_operation_is_refused(http: httpx.Client, name: str) -> None:
     refused(commit(http, OPERATIONS[name]))
 
 
-def test_a_commit_is_bounded(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_a_commit_is_limited(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(commit(http, parentCommit=5))
     refused(commit(http, summary={}))
     refused(commit(http, description="x" * 30_000))
@@ -103,18 +103,18 @@ def test_a_commit_is_bounded(http: httpx.Client, monkeypatch: pytest.MonkeyPatch
     refused(commit(http, *[file(f"b{number}") for number in range(4)]), 413)
 
 
-def test_a_commit_takes_time_in_proportion_to_its_operations() -> None:
+def test_a_commit_takes_time_proportional_to_its_operations() -> None:
     files = {f"{number}/a": "x" for number in range(20_000)}
-    begun = time.monotonic()
+    started = time.monotonic()
     assert apply(files, [Operation(f"{number}", folder=True) for number in range(19_999)], hash) == {"19999/a": "x"}
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - started < 2
 
 
-def test_a_body_is_refused_before_it_has_come(shared: Hub, http: httpx.Client) -> None:
-    own = [f"Host: {shared.endpoint.removeprefix('http://')}", f"Authorization: Bearer {TOKEN}"]
+def test_a_body_that_is_too_large_is_refused_before_it_arrives(shared: Hub, http: httpx.Client) -> None:
+    headers = [f"Host: {shared.endpoint.removeprefix('http://')}", f"Authorization: Bearer {TOKEN}"]
     for path in ("/api/validate-yaml", f"{MODEL}/commit/main", BATCH, f"{MODEL}/paths-info/main"):
-        with socket.create_connection(("127.0.0.1", int(own[0].rpartition(":")[2])), timeout=5) as stream:
-            head = [f"POST {path} HTTP/1.1", *own, f"Content-Length: {10**15}", "", ""]
+        with socket.create_connection(("127.0.0.1", int(headers[0].rpartition(":")[2])), timeout=5) as stream:
+            head = [f"POST {path} HTTP/1.1", *headers, f"Content-Length: {10**15}", "", ""]
             stream.sendall("\r\n".join(head).encode())
             assert stream.recv(100).startswith(b"HTTP/1.1 413 ")
     packed = gzip.compress(b'{"content": "' + bytes(9 << 20) + b'"}')
@@ -124,7 +124,7 @@ def test_a_body_is_refused_before_it_has_come(shared: Hub, http: httpx.Client) -
 
 
 def aliases(levels: int, value: str) -> str:
-    """Return YAML that is small as it stands, and three to the power of the levels as it is meant."""
+    """Return YAML that is short as written, but grows threefold with each level when it is expanded."""
     lines = [f"a{level}: &a{level} {value.replace('@', f'*a{level - 1}')}" for level in range(1, levels)]
     return "\n".join(["a0: &a0 {x: 1}", *lines, f"language: *a{levels - 1}"])
 
@@ -146,23 +146,23 @@ CARDS = {
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_metadata_that_grows_or_is_wrong_is_refused(
+def test_metadata_that_expands_or_is_invalid_is_refused(
     http: httpx.Client, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cards, "_VALUES", 1000)
     card = f"---\n{CARDS[name]}\n---\n"
-    begun = time.monotonic()
+    started = time.monotonic()
     refused(http.post("/api/validate-yaml", json={"content": card}), 400)
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - started < 4
     assert metadata(card) == {}
 
 
-def test_metadata_that_json_does_not_have_does_not_hide_a_repository(http: httpx.Client) -> None:
+def test_metadata_that_json_cannot_represent_does_not_hide_a_repository(http: httpx.Client) -> None:
     card = f"---\nlicense: mit\na: .nan\nb: 0x{'f' * 6000}\nc: !!binary aGk=\nd: !!set {{e}}\nf: [&t x, *t]\n---\n"
     assert commit(http, file("README.md", card)).status_code == 200
-    told = http.get(MODEL)
-    assert (told.json()["cardData"]["license"], told.json()["cardData"]["f"]) == ("mit", ["x", "x"])
-    assert "NaN" not in told.text
+    response = http.get(MODEL)
+    assert (response.json()["cardData"]["license"], response.json()["cardData"]["f"]) == ("mit", ["x", "x"])
+    assert "NaN" not in response.text
     assert (
         check(f"---\nlanguage: [{','.join(['1'] * 100)}]\n---\n")[0]
         == ['"language" must only contain ISO 639-1, 639-2 or 639-3 codes: 1'] * 20
@@ -170,25 +170,25 @@ def test_metadata_that_json_does_not_have_does_not_hide_a_repository(http: httpx
 
 
 @pytest.mark.parametrize("value", ["²", "9" * 5000, "-1", "1.5", "x"])
-def test_a_number_in_a_query_is_one(http: httpx.Client, value: str) -> None:
+def test_an_invalid_number_in_a_query_is_refused(http: httpx.Client, value: str) -> None:
     for path in ("/api/models?limit=", "/api/models?cursor=", f"{MODEL}/tree/main?limit=", "/api/collections?limit="):
         refused(http.get(path + value), 400)
     refused(http.put(f"/lfs/upload/{OID}?part={value}", content=b"x"), 400)
     refused(http.put(f"/lfs/upload/{OID}?size={value}", content=b"x"), 400)
 
 
-def test_a_range_of_any_length_is_read(http: httpx.Client) -> None:
+def test_a_range_with_huge_numbers_is_handled(http: httpx.Client) -> None:
     path = "/my-org/m/resolve/main/.gitattributes"
     whole = http.get(path).content
-    many = "9" * 5000
-    assert http.get(path, headers={"Range": f"bytes=0-{many}"}).content == whole
-    assert http.get(path, headers={"Range": f"bytes=-{many}"}).content == whole
-    assert http.get(path, headers={"Range": f"bytes={many}-"}).status_code == 416
+    huge = "9" * 5000
+    assert http.get(path, headers={"Range": f"bytes=0-{huge}"}).content == whole
+    assert http.get(path, headers={"Range": f"bytes=-{huge}"}).content == whole
+    assert http.get(path, headers={"Range": f"bytes={huge}-"}).status_code == 416
 
 
-def test_names_of_any_length_and_ids_of_anything_are_looked_up(http: httpx.Client) -> None:
+def test_long_names_and_ids_of_other_objects_are_handled(http: httpx.Client) -> None:
     long = "a" * 300
-    wide = "%C3%BC" * 190  # more bytes than a file's name may have
+    wide = "%C3%BC" * 190  # more bytes than a file name may have
     for path in (f"/api/models/{long}/m", f"/api/models/my-org/{long}", f"{MODEL}/revision/{wide}"):
         refused(http.get(path), 404)
     for path in (f"/api/collections/my-org/{long}", f"/api/collections/{long}/x", f"/api/collections/my-org/{wide}"):
@@ -201,7 +201,7 @@ def test_names_of_any_length_and_ids_of_anything_are_looked_up(http: httpx.Clien
     refused(http.get("/api/whoami-v2", headers={b"Authorization": b"Bearer \xff"}), 401)
 
 
-def test_a_message_quotes_no_more_than_a_header_holds(http: httpx.Client) -> None:
+def test_an_error_message_fits_into_a_header(http: httpx.Client) -> None:
     answer = commit(http, file("a/.git/" + "x" * 200 + "/y" * 50))
     assert len(answer.headers["X-Error-Message"]) < 600
     answer = http.put(f"{MODEL}/settings", json={"x": 1})
@@ -210,7 +210,7 @@ def test_a_message_quotes_no_more_than_a_header_holds(http: httpx.Client) -> Non
     assert (answer.status_code, len(answer.headers["X-Error-Message"]) < 600) == (400, True)
 
 
-def test_a_collection_is_bounded(http: httpx.Client) -> None:
+def test_the_contents_of_a_collection_are_limited(http: httpx.Client) -> None:
     slug = http.post("/api/collections", json={"title": "bounded", "namespace": "my-org"}).json()["slug"]
     path = f"/api/collections/{slug}"
     for value in ({"title": "x" * 100}, {"title": ""}, {"description": "x" * 30_000}, {"items": []}):
@@ -218,7 +218,7 @@ def test_a_collection_is_bounded(http: httpx.Client) -> None:
     for item in ("x", {"type": [], "id": "x"}, {"type": "paper", "id": "x" * 1000}, None):
         refused(http.post(f"{path}/items", json={"item": item}))
     refused(http.post(f"{path}/items", json={"item": {"type": "paper", "id": "1"}, "note": {}}))
-    made = http.post(f"{path}/items", json={"item": {"type": "paper", "id": "1"}}).json()["items"][0]["_id"]
+    item_id = http.post(f"{path}/items", json={"item": {"type": "paper", "id": "1"}}).json()["items"][0]["_id"]
     for position in (10**18, -1, "1", None, 1.5, True):
-        refused(http.patch(f"{path}/items/{made}", json={"position": position}))
-    assert http.get(path).json()["items"][0]["_id"] == made
+        refused(http.patch(f"{path}/items/{item_id}", json={"position": position}))
+    assert http.get(path).json()["items"][0]["_id"] == item_id

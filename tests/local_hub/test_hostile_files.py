@@ -1,4 +1,4 @@
-"""Sizes of large files, and patterns of names, that would fill the disk or keep the server busy."""
+"""Sizes of large files, and name patterns, that would fill the disk or keep the server busy."""
 
 import gzip
 import hashlib
@@ -24,19 +24,19 @@ def nothing_kept(shared: Hub) -> bool:
 @pytest.mark.parametrize(
     ("size", "code"), [(10**18, 413), (-1, 422), ("5", 422), (5.5, 422), (True, 422), (None, 422), ([], 422)]
 )
-def test_a_size_that_cannot_be_is_refused_before_anything_is_sent(http: httpx.Client, size: Any, code: int) -> None:
+def test_an_impossible_size_is_refused_before_anything_is_sent(http: httpx.Client, size: Any, code: int) -> None:
     for transfers in (["basic"], ["basic", "multipart"]):
-        asked = batch(http, size, transfers=transfers)
-        assert asked["error"]["code"] == code
-        assert "actions" not in asked
+        answer = batch(http, size, transfers=transfers)
+        assert answer["error"]["code"] == code
+        assert "actions" not in answer
 
 
-def test_numbers_that_no_file_can_have_are_no_json(http: httpx.Client) -> None:
+def test_sizes_that_no_file_can_have_are_refused_in_raw_json(http: httpx.Client) -> None:
     for size in ("1" + "0" * 4000, "Infinity", "NaN", "1e999"):
         refused(http.post(BATCH, content=f'{{"objects": [{{"oid": "{OID}", "size": {size}}}]}}'.encode()))
 
 
-def test_the_largest_file_is_what_was_given_at_the_start_and_half_of_the_free_disk(
+def test_a_file_is_limited_to_the_configured_size_and_half_of_the_free_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
@@ -48,12 +48,12 @@ def test_the_largest_file_is_what_was_given_at_the_start_and_half_of_the_free_di
         href = batch(http, 80)["actions"]["upload"]["href"]
         monkeypatch.setattr(lfs, "spare", lambda _: 100)
         assert batch(http, 51)["error"]["code"] == 413
-        refused(http.put(href, content=b"1" * 80), 413)  # the disk is fuller than when it was asked
+        refused(http.put(href, content=b"1" * 80), 413)  # the disk has filled up since the batch request
         assert nothing_kept(hub)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_as_many_bytes_are_taken_as_were_declared(shared: Hub, http: httpx.Client, chunked: bool) -> None:
+def test_exactly_as_many_bytes_are_accepted_as_were_declared(shared: Hub, http: httpx.Client, chunked: bool) -> None:
     def send(href: str, data: bytes) -> httpx.Response:
         return http.put(href, content=iter([data]) if chunked else data)
 
@@ -68,16 +68,16 @@ def test_as_many_bytes_are_taken_as_were_declared(shared: Hub, http: httpx.Clien
     assert batch(http, 6)["error"]["code"] == 422
 
 
-def test_the_parts_of_a_file_come_once_each_and_add_up(shared: Hub, http: httpx.Client) -> None:
+def test_each_part_of_a_file_is_needed_once_and_the_parts_add_up(shared: Hub, http: httpx.Client) -> None:
     data = bytes(2500)
-    asked = batch(http, len(data), hashlib.sha256(data).hexdigest(), transfers=["multipart"])["actions"]["upload"]
+    upload = batch(http, len(data), hashlib.sha256(data).hexdigest(), transfers=["multipart"])["actions"]["upload"]
     tags = {}
-    for count, start_at in enumerate(range(0, 2500, 1000), 1):
+    for number, start_at in enumerate(range(0, 2500, 1000), 1):
         part = data[start_at : start_at + 1000]
-        href = asked["header"][f"{count:05}"]
+        href = upload["header"][f"{number:05}"]
         refused(http.put(href, content=part + b"1"), 413)
-        tags[count] = http.put(href, content=part).headers["ETag"]
-    good = [{"partNumber": count, "etag": tag} for count, tag in tags.items()]
+        tags[number] = http.put(href, content=part).headers["ETag"]
+    good = [{"partNumber": number, "etag": tag} for number, tag in tags.items()]
     for parts in (
         [good[0]] * 3,
         good[:2],
@@ -89,12 +89,12 @@ def test_the_parts_of_a_file_come_once_each_and_add_up(shared: Hub, http: httpx.
         None,
         [good[0]] * 2000,
     ):
-        refused(http.post(asked["href"], json={"parts": parts}))
+        refused(http.post(upload["href"], json={"parts": parts}))
     assert not list((shared.root / "lfs").rglob("*"))
-    assert http.post(asked["href"], json={"parts": good}).status_code == 200
+    assert http.post(upload["href"], json={"parts": good}).status_code == 200
 
 
-def test_a_batch_is_bounded_in_objects_and_parts(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_objects_and_parts_of_a_batch_are_limited(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lfs, "spare", lambda _: 1 << 40)
     refused(http.post(BATCH, json={"objects": [{}] * 1001}), 413)
     refused(http.post(BATCH, json={"objects": ["x"]}))
@@ -105,7 +105,7 @@ def test_a_batch_is_bounded_in_objects_and_parts(http: httpx.Client, monkeypatch
     assert batch(http, 5, transfers=5)["actions"]
 
 
-def test_a_pointer_is_to_a_file_that_has_come_and_says_its_size(http: httpx.Client) -> None:
+def test_a_pointer_names_an_uploaded_file_and_its_size(http: httpx.Client) -> None:
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{OID}\nsize {{}}\n"
     refused(commit(http, file("a.bin", pointer.format(5))), 400)
     assert http.put(batch(http, 5)["actions"]["upload"]["href"], content=b"12345").status_code == 200
@@ -120,14 +120,14 @@ def test_a_pointer_is_to_a_file_that_has_come_and_says_its_size(http: httpx.Clie
 @pytest.mark.parametrize(
     "pattern", ["**/" * 40 + "b", "**/a/" * 30 + "b", "*a" * 100 + "b", "**/*a*a*a*a/" * 8 + "b", "*" * 200 + "b"]
 )
-def test_no_pattern_takes_longer_than_its_length_times_that_of_the_path(http: httpx.Client, pattern: str) -> None:
-    begun = time.monotonic()
+def test_the_time_to_match_is_bounded_by_the_lengths_of_pattern_and_path(http: httpx.Client, pattern: str) -> None:
+    started = time.monotonic()
     for path in ("a/" * 40 + "a", "a" * 200, "/".join(["a" * 100] * 9)):
         assert not is_large(path, f"{pattern} filter=lfs")
         assert not is_ignored(path, pattern)
         body = {"gitAttributes": f"{pattern} filter=lfs", "gitIgnore": pattern, "files": [{"path": path, "size": 1}]}
         assert http.post(f"{MODEL}/preupload/main", json=body).json()["files"][0]["uploadMode"] == "regular"
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - started < 1
 
 
 @pytest.mark.parametrize(
@@ -143,16 +143,16 @@ def test_no_pattern_takes_longer_than_its_length_times_that_of_the_path(http: ht
         ("a.(b|c)+$", ["a.(b|c)+$"], ["a.b"]),
     ],
 )
-def test_patterns_fit_as_git_has_it(pattern: str, fits: list[str], others: list[str]) -> None:
+def test_patterns_match_as_in_git(pattern: str, fits: list[str], others: list[str]) -> None:
     assert [path for path in fits + others if is_large(path, f"{pattern} filter=lfs")] == fits
 
 
-def test_patterns_times_paths_are_bounded(http: httpx.Client) -> None:
+def test_the_product_of_patterns_and_paths_is_limited(http: httpx.Client) -> None:
     files = [{"path": f"{'a/' * 60}{number}", "size": 1} for number in range(1000)]
-    many = "".join(f"*{number}*x filter=lfs\n" for number in range(900))
-    for body in ({"gitIgnore": many}, {"gitIgnore": "a\n" * 5000}, {"gitAttributes": "a" * 5000}):
-        begun = time.monotonic()
+    attributes = "".join(f"*{number}*x filter=lfs\n" for number in range(900))
+    for body in ({"gitIgnore": attributes}, {"gitIgnore": "a\n" * 5000}, {"gitAttributes": "a" * 5000}):
+        started = time.monotonic()
         refused(http.post(f"{MODEL}/preupload/main", json=body | {"files": files}), 413)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - started < 1
     body = {"gitAttributes": "[z-a] filter=lfs", "files": [{"path": "z", "size": 1}]}
     assert http.post(f"{MODEL}/preupload/main", json=body).status_code == 200

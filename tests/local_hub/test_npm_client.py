@@ -1,4 +1,4 @@
-"""The Hub's npm client reads what huggingface_hub has published: the protocol as other people have understood it."""
+"""The Hub's npm client reads what huggingface_hub published: a check with an independent client of the protocol."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from hub_cards.local_hub import Hub, start
 from hub_cards.local_hub.changes import Large
 
 SOURCE = Path(__file__).parent / "npm"
-LARGE = os.urandom(11 << 20)  # too much for a regular file, whatever its name
+LARGE = os.urandom(11 << 20)  # too large for a regular file, whatever its name
 TEXT = b"# Card\n" * 100
 PUBLISH = """
 folder = Path("folder")
@@ -30,7 +30,7 @@ give(api.list_repo_files("my-org/d", repo_type="dataset", revision="v1.0.0"))
 
 @pytest.fixture
 def large_hub(tmp_path: Path) -> Iterator[Hub]:
-    """Serve an empty folder, in larger parts than in other tests, and in pages that are too small for a tree."""
+    """Serve an empty folder, with larger parts than in other tests, and with pages that are too small for a tree."""
     with start(tmp_path / "large-hub", accounts=ACCOUNTS, page=2, part=4 << 20) as server:
         yield server
     check_store(tmp_path / "large-hub")
@@ -38,7 +38,7 @@ def large_hub(tmp_path: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def npm(tmp_path: Path) -> Callable[..., Any]:
-    """Install the client, and return what runs our script with it and gives what the script prints."""
+    """Install the client, and return a function that runs our script with it and returns the parsed output."""
     if not (shutil.which("npm") and shutil.which("node")):
         pytest.skip("npm and node are not installed")
     folder = tmp_path / "npm"
@@ -59,7 +59,7 @@ def npm(tmp_path: Path) -> Callable[..., Any]:
         pytest.skip(f"npm cannot install the client: {' '.join((error.stderr or b'').decode().split())[:200]}")
 
     def run(hub: Hub, *arguments: str) -> Any:
-        done = subprocess.run(
+        result = subprocess.run(
             ["node", "read.mjs", hub.endpoint, *arguments],
             cwd=folder,
             env=environment(hub, tmp_path / "home", TOKEN),
@@ -68,8 +68,8 @@ def npm(tmp_path: Path) -> Callable[..., Any]:
             check=False,
             timeout=120,
         )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
 
     return run
 

@@ -1,7 +1,7 @@
-"""Repositories, tokens, branches, tags and collections, by huggingface_hub."""
+"""Repositories, tokens, branches, tags and collections, with huggingface_hub."""
 
 # ruff: noqa: E501 (the clients' scripts are dense)
-# ruff: noqa: S106 (tokens of a server that is made for a test)
+# ruff: noqa: S106 (tokens of a test server)
 
 from typing import Any
 
@@ -15,14 +15,14 @@ again = status(lambda: api.create_repo("my-org/one", repo_type="dataset"))
 kept = str(api.create_repo("my-org/one", repo_type="dataset", exist_ok=True))
 info = api.dataset_info("my-org/one", files_metadata=True)
 narrow = api.dataset_info("my-org/one", expand=["private", "lastModified"])
-found = [each.id for each in api.list_datasets(author="my-org")]
+found = [dataset.id for dataset in api.list_datasets(author="my-org")]
 api.update_repo_settings("my-org/one", repo_type="dataset", private=False)
 public = api.dataset_info("my-org/one").private
 api.create_repo("mine")
 model = api.model_info("tester/mine").id
 api.delete_repo("my-org/one", repo_type="dataset")
 give({"same": first == kept, "again": again, "private": info.private, "public": public, "model": model, "found": found,
-      "files": [(each.rfilename, each.size > 0) for each in info.siblings],
+      "files": [(file.rfilename, file.size > 0) for file in info.siblings],
       "narrow": [narrow.private, narrow.last_modified is not None, narrow.siblings],
       "gone": [status(lambda: api.dataset_info("my-org/one")), api.repo_exists("my-org/one", repo_type="dataset"),
                status(lambda: api.delete_repo("my-org/one", repo_type="dataset")),
@@ -50,7 +50,7 @@ api.create_repo("tester/closed", private=True)
 api.create_repo("my-org/open")
 give(0)
 """)
-    tries = """
+    script = """
 me = status(lambda: api.whoami())
 give([me, api.whoami()["auth"]["accessToken"]["role"] if me == "passed" else None] + [status(call) for call in (
     lambda: api.model_info("my-org/closed"), lambda: api.model_info("tester/closed"), lambda: api.model_info("my-org/open"),
@@ -60,15 +60,15 @@ give([me, api.whoami()["auth"]["accessToken"]["role"] if me == "passed" else Non
     hidden, forbidden = ["RepositoryNotFoundError", 404], ["HfHubHTTPError", 403]
     unknown = ["RepositoryNotFoundError", 401]
     yes = "passed"
-    assert client(tries) == [yes, "write", yes, yes, yes, yes, yes, yes]
-    assert client(tries, token="hf_test_read") == [yes, "read", yes, yes, yes, yes, yes, forbidden]
+    assert client(script) == [yes, "write", yes, yes, yes, yes, yes, yes]
+    assert client(script, token="hf_test_read") == [yes, "read", yes, yes, yes, yes, yes, forbidden]
     client('api.delete_repo("my-org/new")\napi.delete_repo("tester/new")\ngive(0)')
-    assert client(tries, token="hf_test_read")[5:] == [forbidden] * 3
-    assert client(tries, token="hf_test_fine") == [yes, "fineGrained", yes, hidden, yes, yes, forbidden, yes]
-    assert client(tries, token="hf_test_stranger") == [
-        *(yes, "write", hidden, hidden, yes), *(yes, forbidden, forbidden),  # my-org/new is there and public by now
+    assert client(script, token="hf_test_read")[5:] == [forbidden] * 3
+    assert client(script, token="hf_test_fine") == [yes, "fineGrained", yes, hidden, yes, yes, forbidden, yes]
+    assert client(script, token="hf_test_stranger") == [
+        *(yes, "write", hidden, hidden, yes), *(yes, forbidden, forbidden),  # by now, my-org/new exists and is public
     ]  # fmt: skip
-    got = client(tries, token="hf_test_unknown")
+    got = client(script, token="hf_test_unknown")
     assert got[1:] == [None, *[got[2]] * 6]
     assert got[2][1] == 401
     got = client('give([status(lambda: api.model_info("my-org/closed", token=False)), '
@@ -78,7 +78,7 @@ give([me, api.whoami()["auth"]["accessToken"]["role"] if me == "passed" else Non
     assert got[2][1] == 401
 
 
-def test_branches_and_tags_are_made_once_listed_and_deleted(client: Any) -> None:
+def test_branches_and_tags_are_created_once_listed_and_deleted(client: Any) -> None:
     got = client("""
 api.create_repo("tester/r")
 first = api.model_info("tester/r").sha
@@ -96,11 +96,11 @@ read = Path(api.hf_hub_download("tester/r", "a.txt", revision="dev/x")).read_tex
 api.delete_tag("tester/r", tag="old/one")
 api.delete_branch("tester/r", branch="dev/x")
 left = api.list_repo_refs("tester/r")
-give({"branches": {each.name: each.target_commit for each in refs.branches} == {"main": second, "dev/x": third},
-      "tags": {each.name: each.target_commit for each in refs.tags} == {"v1.0.0": second, "old/one": first},
-      "commits": [each.commit_id for each in commits] == [third, second, first],
+give({"branches": {ref.name: ref.target_commit for ref in refs.branches} == {"main": second, "dev/x": third},
+      "tags": {ref.name: ref.target_commit for ref in refs.tags} == {"v1.0.0": second, "old/one": first},
+      "commits": [commit.commit_id for commit in commits] == [third, second, first],
       "log": [commits[1].title, commits[1].message, commits[1].authors], "again": again, "read": read,
-      "left": [[each.name for each in left.branches], [each.name for each in left.tags]],
+      "left": [[ref.name for ref in left.branches], [ref.name for ref in left.tags]],
       "gone": [status(lambda: api.delete_tag("tester/r", tag="old/one")), status(lambda: api.delete_branch("tester/r", branch="main"))]})
 """)
     conflict = ["HfHubHTTPError", 409]
@@ -116,28 +116,28 @@ give({"branches": {each.name: each.target_commit for each in refs.branches} == {
     }
 
 
-def test_collections_hold_repositories_once(client: Any, hub: Hub) -> None:
+def test_collections_hold_each_repository_once(client: Any, hub: Hub) -> None:
     got = client("""
 api.create_repo("my-org/data", repo_type="dataset")
 api.create_repo("my-org/model")
-made = api.create_collection("Uyghur", namespace="my-org", description="d")
+created = api.create_collection("Uyghur", namespace="my-org", description="d")
 same = api.create_collection("Uyghur", namespace="my-org", exists_ok=True)
-api.add_collection_item(made.slug, "my-org/data", "dataset", note="rows")
-full = api.add_collection_item(made.slug, "my-org/model", "model")
-again = [status(lambda: api.add_collection_item(made.slug, "my-org/model", "model")),
-         status(lambda: api.add_collection_item(made.slug, "my-org/model", "model", exists_ok=True)),
-         status(lambda: api.add_collection_item(made.slug, "my-org/nothing", "model"))]
-api.update_collection_item(made.slug, full.items[1].item_object_id, position=0)
-changed = api.update_collection_metadata(made.slug, title="Uyghur adapters")
-shown = api.get_collection(made.slug)
-found = [each.slug for each in api.list_collections(owner="my-org")]
+api.add_collection_item(created.slug, "my-org/data", "dataset", note="rows")
+full = api.add_collection_item(created.slug, "my-org/model", "model")
+again = [status(lambda: api.add_collection_item(created.slug, "my-org/model", "model")),
+         status(lambda: api.add_collection_item(created.slug, "my-org/model", "model", exists_ok=True)),
+         status(lambda: api.add_collection_item(created.slug, "my-org/nothing", "model"))]
+api.update_collection_item(created.slug, full.items[1].item_object_id, position=0)
+changed = api.update_collection_metadata(created.slug, title="Uyghur adapters")
+shown = api.get_collection(created.slug)
+found = [collection.slug for collection in api.list_collections(owner="my-org")]
 none = list(api.list_collections(owner="tester"))
-api.delete_collection_item(made.slug, full.items[1].item_object_id)
-short = api.get_collection(made.slug)
-api.delete_collection(made.slug)
-give({"same": same.slug == made.slug, "again": again, "found": found == [changed.slug] != [made.slug], "none": none, "title": shown.title,
-      "items": [(each.item_id, each.item_type, each.note) for each in shown.items], "left": len(short.items),
-      "gone": status(lambda: api.get_collection(made.slug))})
+api.delete_collection_item(created.slug, full.items[1].item_object_id)
+short = api.get_collection(created.slug)
+api.delete_collection(created.slug)
+give({"same": same.slug == created.slug, "again": again, "found": found == [changed.slug] != [created.slug], "none": none, "title": shown.title,
+      "items": [(item.item_id, item.item_type, item.note) for item in shown.items], "left": len(short.items),
+      "gone": status(lambda: api.get_collection(created.slug))})
 """)
     assert got == {
         "same": True,
