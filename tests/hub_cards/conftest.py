@@ -15,7 +15,7 @@ from lrldata.conceptnet.build import build
 from lrldata.conceptnet.config import load_config
 from lrldata.progress import Progress
 
-collect_ignore = [] if find_spec("torch") else ["test_adapters.py"]  # the data half is tested without torch too
+collect_ignore = [] if find_spec("torch") else ["test_adapters.py"]  # the data packages are also tested without torch
 
 
 @pytest.fixture(scope="session")
@@ -29,33 +29,33 @@ def sample_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def port() -> int:
-    """Return the port of all Hubs, one after the other: their clients have read HF_ENDPOINT before there is one."""
+    """Return the port that all Hubs use in turn: their clients read HF_ENDPOINT before the first Hub starts."""
     return free_port()
 
 
 @pytest.fixture(scope="session")
 def link(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the HF_HOME of all clients: a link to the folder of the test."""
+    """Return the HF_HOME of all clients: a link to the folder of the current test."""
     return tmp_path_factory.mktemp("link") / "home"
 
 
 @pytest.fixture(scope="session")
 def warm_lrl(port: int, link: Path) -> Iterator[Warm]:
-    """Return what runs `lrl` without importing its libraries again."""
-    with Warm("hub_cards", environment(f"http://127.0.0.1:{port}", link, "")) as running:
-        yield running
+    """Return a runner for `lrl` that does not import its libraries again."""
+    with Warm("hub_cards", environment(f"http://127.0.0.1:{port}", link, "")) as runner:
+        yield runner
 
 
 @pytest.fixture(scope="session")
 def warm_script(port: int, link: Path) -> Iterator[Warm]:
-    """Return what runs scripts without importing the Hub's clients again."""
-    with Warm("script", environment(f"http://127.0.0.1:{port}", link, "")) as running:
-        yield running
+    """Return a runner for scripts that does not import the Hub's clients again."""
+    with Warm("script", environment(f"http://127.0.0.1:{port}", link, "")) as runner:
+        yield runner
 
 
 @pytest.fixture
 def hub(tmp_path: Path, port: int, link: Path) -> Iterator[Hub]:
-    """Serve an empty folder; afterwards no token may be anywhere in it, and git must find nothing wrong."""
+    """Serve an empty folder; afterwards, assert that it contains no token and that git finds no error."""
     (tmp_path / "home").mkdir(exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(tmp_path / "home")
@@ -66,45 +66,45 @@ def hub(tmp_path: Path, port: int, link: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def lrl(hub: Hub, tmp_path: Path, link: Path, warm_lrl: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command in a process of its own; what it prints may hold no token and no signature.
+    """Return a function that runs `lrl` in its own process and asserts that it prints no token and no signature.
 
-    With variables of its own it is not forked, as libraries read some of them as they are loaded.
+    If environment variables are passed, the process is not forked, because libraries read some of them at import.
     """
 
-    def run(*arguments: object, token: str = TOKEN, **more: str) -> subprocess.CompletedProcess[str]:
-        own = environment(hub, link, token) | {"COLUMNS": "200"} | more
-        done = warm_lrl.run(list(map(str, arguments)), tmp_path, own, forked=not more)
+    def run(*arguments: object, token: str = TOKEN, **extra: str) -> subprocess.CompletedProcess[str]:
+        variables = environment(hub, link, token) | {"COLUMNS": "200"} | extra
+        result = warm_lrl.run(list(map(str, arguments)), tmp_path, variables, forked=not extra)
         for account in ACCOUNTS["tokens"]:
-            assert account["token"] not in done.stdout + done.stderr
-        assert "Signature=" not in done.stdout + done.stderr
-        return done
+            assert account["token"] not in result.stdout + result.stderr
+        assert "Signature=" not in result.stdout + result.stderr
+        return result
 
     return run
 
 
 @pytest.fixture
 def push(lrl: Any, sample_workspace: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Publish Romanian under my-org."""
+    """Return a function that publishes Romanian under my-org."""
 
-    def run(*arguments: object, out: Path = sample_workspace, **more: str) -> subprocess.CompletedProcess[str]:
-        return lrl("push-hub", "--lang", "ro", "--namespace", "my-org", "--out", out, *arguments, **more)
+    def run(*arguments: object, out: Path = sample_workspace, **extra: str) -> subprocess.CompletedProcess[str]:
+        return lrl("push-hub", "--lang", "ro", "--namespace", "my-org", "--out", out, *arguments, **extra)
 
     return run
 
 
 @pytest.fixture
 def fresh(hub: Hub, tmp_path: Path, link: Path, warm_script: Warm) -> Callable[..., str]:
-    """Run a script of somebody who only has the real clients, and return what it prints."""
+    """Return a function that runs a script as a user who has only the real clients, and returns its output."""
 
     def run(script: str, *arguments: str) -> str:
-        done = warm_script.run([script, *arguments], tmp_path, environment(hub, link, ""))
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        result = warm_script.run([script, *arguments], tmp_path, environment(hub, link, ""))
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     return run
 
 
 @pytest.fixture
 def written(hub: Hub) -> Callable[[], int]:
-    """Count the requests so far that may have changed something."""
+    """Return a function that counts the requests so far that may have changed something."""
     return lambda: sum(entry["wrote"] for entry in hub.journal())

@@ -1,4 +1,4 @@
-"""Adapters on the Hub: loaded by name and tag by people who have only `adapters`, described in cards that run."""
+"""Adapters on the Hub: users who have only `adapters` load them by name and tag, and the snippets in cards run."""
 
 import json
 import os
@@ -32,7 +32,7 @@ from hub_cards.publish.local import repository_of
 from lrldata.manifest import sealed, sha256_of, write_json
 
 FAST = "--base lrl-mini --steps 4 --batch-size 4 --max-length 64 --learning-rate 5e-3 --reduction-factor 4".split()
-pytestmark = pytest.mark.xdist_group("adapters")  # so that what they share is trained once
+pytestmark = pytest.mark.xdist_group("adapters")  # so that their shared adapters are trained once
 Publish = Callable[..., subprocess.CompletedProcess[str]]
 METHODS = ("seq_bn_inv", "lora", "full", "fusion")
 BASE = "lrl-mini"
@@ -40,14 +40,14 @@ BASE = "lrl-mini"
 
 @pytest.fixture(scope="module")
 def trained(sample_workspace: Path, tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Path:
-    """Return a workspace with a dataset, adapters of every kind that publishes differently, and a score."""
+    """Return a workspace with a dataset, an adapter of each kind that is published differently, and a score."""
     out = tmp_path_factory.mktemp("trained") / "ws"
     shutil.copytree(sample_workspace, out)
     adapters = out / "adapters" / "ro" / BASE
 
     def call(*arguments: object) -> None:
-        done = warm.run([*map(str, arguments), "--out", str(out), "--quiet"], out, os.environ | FIXED)
-        assert done.returncode == 0, done.stderr
+        result = warm.run([*map(str, arguments), "--out", str(out), "--quiet"], out, os.environ | FIXED)
+        assert result.returncode == 0, result.stderr
 
     cache = ("--cache", sample_workspace.parent / "cache")
     for method in ("seq_bn_inv", "seq_bn", "lora", "full"):
@@ -69,27 +69,27 @@ def publish(lrl: Callable[..., subprocess.CompletedProcess[str]]) -> Publish:
 
 @pytest.fixture(scope="module")
 def published(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Serve a Hub to which the workspace was published."""
+    """Serve a Hub to which the workspace has been published."""
     from clients import ACCOUNTS  # noqa: PLC0415
 
     root = tmp_path_factory.mktemp("published")
     with start(root / "hub", accounts=ACCOUNTS) as hub:
         with Warm("hub_cards", environment(hub, root / "home", TOKEN)) as lrl:
-            done = lrl.run([*PUSH, str(trained)], root, lrl.environment)
-        assert done.returncode == 0, done.stderr
+            result = lrl.run([*PUSH, str(trained)], root, lrl.environment)
+        assert result.returncode == 0, result.stderr
         yield hub
 
 
 @pytest.fixture(scope="module")
 def read(published: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """Run a script of somebody who has only the libraries, and return what it prints."""
+    """Return a function that runs a script as a user who has only the libraries, and returns its output."""
     home = tmp_path_factory.mktemp("readers")
-    with Warm("script", environment(published, home, "")) as running:
+    with Warm("script", environment(published, home, "")) as runner:
 
         def run(script: str, *arguments: str) -> str:
-            done = running.run([script, *arguments], home, running.environment)
-            assert done.returncode == 0, done.stderr
-            return done.stdout
+            result = runner.run([script, *arguments], home, runner.environment)
+            assert result.returncode == 0, result.stderr
+            return result.stdout
 
         yield run
 
@@ -130,31 +130,31 @@ READERS = {"lrltrain": PLAIN} | ({"adapters": LOAD} if HAS_ADAPTERS else {})
 
 @pytest.mark.parametrize("script", READERS.values(), ids=READERS)
 @pytest.mark.parametrize("method", ["seq_bn_inv", "lora"])
-def test_an_adapter_is_loaded_from_the_hub_by_name_and_says_what_it_said(
+def test_an_adapter_loaded_from_the_hub_by_name_predicts_what_it_predicted_before(
     method: str, script: str, read: Callable[..., str]
 ) -> None:
-    far = [float(each) for each in read(script, f"my-org/lrl-mini-ro-conceptnet-{method}").split()]
-    assert (len(far), max(far) < 2e-5) == (2, True)
+    differences = [float(difference) for difference in read(script, f"my-org/lrl-mini-ro-conceptnet-{method}").split()]
+    assert (len(differences), max(differences) < 2e-5) == (2, True)
 
 
 @pytest.fixture(scope="module")
-def others(published: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
-    """Run `lrltrain` for somebody who has only what is on the Hub."""
-    with Warm("lrltrain", environment(published, tmp_path_factory.mktemp("others"), "")) as running:
-        yield running
+def user_lrltrain(published: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """Return a runner for `lrltrain` as a user who has only what is on the Hub."""
+    with Warm("lrltrain", environment(published, tmp_path_factory.mktemp("others"), "")) as runner:
+        yield runner
 
 
 def runnable(blocks: list[str]) -> str:
-    """Return what of a card can run here: what needs the libraries `adapters` and PEFT only where they are."""
-    lacking = [name for name, there in (("adapters", HAS_ADAPTERS), ("peft", find_spec("peft"))) if not there]
+    """Return the code that can run here: blocks that need `adapters` or PEFT are included only if these are installed."""
+    missing = [name for name, installed in (("adapters", HAS_ADAPTERS), ("peft", find_spec("peft"))) if not installed]
     return "\n".join(
-        block for block in blocks if not any(re.search(rf"(from|import) {name}\b", block) for name in lacking)
+        block for block in blocks if not any(re.search(rf"(from|import) {name}\b", block) for name in missing)
     )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_snippet_of_a_card_runs(
-    method: str, published: Hub, read: Callable[..., str], others: Warm, trained: Path, tmp_path: Path
+    method: str, published: Hub, read: Callable[..., str], user_lrltrain: Warm, trained: Path, tmp_path: Path
 ) -> None:
     name = f"my-org/lrl-mini-ro-conceptnet-{method}"
     card = git(store(published.root, "models", name), "show", "v1.0.0:README.md")
@@ -163,22 +163,22 @@ def test_every_snippet_of_a_card_runs(
     assert sum("lrltrain.load_adapter" in block for block in blocks) == (method != "full")
     code = runnable(blocks)
     assert code.count("import") >= 2
-    *words, far = read(code).strip().splitlines()
+    *words, difference = read(code).strip().splitlines()
     assert len(words) == 5, "five words for the mask"
-    assert float(far.removeprefix("tensor(").removesuffix(")")) < 2e-5
+    assert float(difference.removeprefix("tensor(").removesuffix(")")) < 2e-5
     assert sum("from peft import" in block for block in blocks) == (method == "lora")
 
     (command,) = re.findall(r"```bash\n(.*?)```", card, re.DOTALL)
     words = shlex.split(command.replace("\\\n", " "))
     assert words[0] == "lrltrain"
-    if method == "fusion":  # the card names the adapters; where they are is for the reader to know
+    if method == "fusion":  # the card names the adapters, and the reader supplies their folders
         folder = trained / "adapters" / "ro" / BASE
-        at = words.index("--adapters") + 1
-        assert words[at] == "ro_conceptnet_seq_bn_inv,ro_conceptnet_seq_bn"
-        words[at] = f"{folder / 'conceptnet-seq_bn_inv'},{folder / 'conceptnet-seq_bn'}"
+        position = words.index("--adapters") + 1
+        assert words[position] == "ro_conceptnet_seq_bn_inv,ro_conceptnet_seq_bn"
+        words[position] = f"{folder / 'conceptnet-seq_bn_inv'},{folder / 'conceptnet-seq_bn'}"
     again = [*words[1:], "--out", str(tmp_path / "again"), "--cache", str(tmp_path), "--quiet"]
-    done = others.run(again, tmp_path, others.environment)
-    assert done.returncode == 0, done.stderr
+    result = user_lrltrain.run(again, tmp_path, user_lrltrain.environment)
+    assert result.returncode == 0, result.stderr
     weights = "model.safetensors" if method == "full" else "adapter.safetensors"
     (before,) = (
         trained.glob(f"adapters/ro/{BASE}/conceptnet-{method}/{weights}")
@@ -199,15 +199,15 @@ api.upload_folder(repo_id="my-org/tiny", folder_path=sys.argv[1])
 
 
 @pytest.mark.parametrize(
-    ("kind", "by"),
+    ("kind", "loader"),
     [
         ("llama", "from adapters import"),
         ("modernbert", None),
         *([("qwen3", "import adapters\n")] if HAS_ADAPTERS else []),
     ],
 )
-def test_the_snippets_of_a_card_run_on_a_base_model_of_this_kind_from_the_hub(
-    kind: str, by: str | None, sample_workspace: Path, tmp_path: Path, hub: Hub, fresh: Any, publish: Publish
+def test_the_snippets_of_a_card_run_with_a_base_model_from_the_hub(
+    kind: str, loader: str | None, sample_workspace: Path, tmp_path: Path, hub: Hub, fresh: Any, publish: Publish
 ) -> None:
     from models import model_of  # noqa: PLC0415
     from transformers import AutoTokenizer  # noqa: PLC0415
@@ -215,29 +215,33 @@ def test_the_snippets_of_a_card_run_on_a_base_model_of_this_kind_from_the_hub(
     from lrltrain.models import mini_path  # noqa: PLC0415
 
     tokenizer = AutoTokenizer.from_pretrained(mini_path())
-    more = {"vocab_size": len(tokenizer), "max_position_embeddings": 128, "pad_token_id": tokenizer.pad_token_id}
-    model_of(kind, **more).save_pretrained(tmp_path / "tiny")
+    sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": 128, "pad_token_id": tokenizer.pad_token_id}
+    model_of(kind, **sizes).save_pretrained(tmp_path / "tiny")
     tokenizer.save_pretrained(tmp_path / "tiny")
     fresh(UPLOAD, str(tmp_path / "tiny"))
     out = shutil.copytree(sample_workspace, tmp_path / "ws")
     fit = ["fit", "--lang", "ro", "--base", "my-org/tiny", "--steps", "2", "--max-length", "64", "--quiet"]
     with Warm("lrltrain", environment(hub, tmp_path / "home", "")) as lrltrain:
         command = [*fit, "--out", str(out), "--cache", str(tmp_path / "cache")]
-        done = lrltrain.run(command, tmp_path, lrltrain.environment)
-    assert done.returncode == 0, done.stderr
-    done = publish(out)
-    assert done.returncode == 0, done.stderr
+        result = lrltrain.run(command, tmp_path, lrltrain.environment)
+    assert result.returncode == 0, result.stderr
+    result = publish(out)
+    assert result.returncode == 0, result.stderr
     name = "my-org/tiny-ro-conceptnet-seq_bn_inv"
     card = git(store(hub.root, "models", name), "show", "v1.0.0:README.md")
     assert ModelCard(card).data.base_model == "my-org/tiny"
-    assert ModelCard(card).data.library_name == ("adapter-transformers" if by else None)
+    assert ModelCard(card).data.library_name == ("adapter-transformers" if loader else None)
     blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    assert [by in block for block in blocks if "load_adapter" in block] == [True, False] if by else "adapters" in card
+    assert (
+        [loader in block for block in blocks if "load_adapter" in block] == [True, False]
+        if loader
+        else "adapters" in card
+    )
     printed = fresh(runnable(blocks))
     assert len(printed.strip().splitlines()) >= 5
 
 
-def test_the_cards_keep_the_hub_s_rules_and_say_what_was_measured(published: Hub, trained: Path) -> None:
+def test_the_cards_follow_the_hub_s_rules_and_report_what_was_measured(published: Hub, trained: Path) -> None:
     for method in METHODS:
         repository = store(published.root, "models", f"my-org/lrl-mini-ro-conceptnet-{method}")
         text = git(repository, "show", "v1.0.0:README.md")
@@ -248,7 +252,7 @@ def test_the_cards_keep_the_hub_s_rules_and_say_what_was_measured(published: Hub
         assert data.base_model == "my-org/lrl-mini"
         assert data.to_dict()["base_model_relation"] == ("finetune" if full else "adapter")
         assert data.datasets == ["my-org/lrl-ro"]
-        assert data.license == ("cc-by-sa-4.0" if full else "cc0-1.0"), "lrl-mini's weights are in a full fine-tuning"
+        assert data.license == ("cc-by-sa-4.0" if full else "cc0-1.0"), "a full fine-tuning contains lrl-mini's weights"
     text = git(store(published.root, "models", "my-org/lrl-mini-ro-conceptnet-seq_bn_inv"), "show", "v1.0.0:README.md")
     (score,) = (json.loads(file.read_text()) for file in trained.glob("scores/ro/lrl-mini/ro_*/*/scores.json"))
     result, before = ModelCard(text).data.eval_results
@@ -258,10 +262,10 @@ def test_the_cards_keep_the_hub_s_rules_and_say_what_was_measured(published: Hub
         "my-org/lrl-ro", "conceptnet", "test", "v1.0.0",
     )  # fmt: skip
     manifest = json.loads((trained / "datasets" / "ro" / "conceptnet" / "manifest.json").read_bytes())
-    assert manifest["sha256"] in text, "the card traces to the dataset"
+    assert manifest["sha256"] in text, "the card names the dataset's manifest"
 
 
-def test_a_new_score_is_a_new_card_and_new_weights_are_a_new_version(
+def test_a_new_score_changes_only_the_card_and_new_weights_make_a_new_minor_version(
     trained: Path, tmp_path: Path, hub: Hub, publish: Publish, warm: Warm
 ) -> None:
     out = shutil.copytree(trained, tmp_path / "ws")
@@ -276,7 +280,7 @@ def test_a_new_score_is_a_new_card_and_new_weights_are_a_new_version(
     changed = git(repository, "diff", "--name-only", "v1.0.0", "v1.0.1").split()
     assert changed == ["README.md", "lrl.json"]
 
-    shutil.move(out / "scores", tmp_path / "scores")  # as on the machine of somebody else
+    shutil.move(out / "scores", tmp_path / "scores")  # as on somebody else's machine
     assert "Unchanged" in publish(out, *only).stdout
 
     adapter = out / "adapters" / "ro" / BASE / "conceptnet-seq_bn_inv"
@@ -285,21 +289,21 @@ def test_a_new_score_is_a_new_card_and_new_weights_are_a_new_version(
     assert adapter.is_dir()
     assert publish(out, *only).returncode == 0
     assert sorted(tags(repository)) == ["v1.0.0", "v1.0.1", "v1.1.0"]
-    assert "model-index" not in git(repository, "show", "v1.1.0:README.md"), "the score was of other weights"
+    assert "model-index" not in git(repository, "show", "v1.1.0:README.md"), "the score belongs to other weights"
 
 
-def test_a_card_does_not_depend_on_what_lies_beside_the_adapter(
+def test_a_card_does_not_depend_on_the_other_folders_of_the_workspace(
     trained: Path, tmp_path: Path, publish: Publish
 ) -> None:
     out = shutil.copytree(trained, tmp_path / "ws")
     assert publish(out, "--method", "lora").returncode == 0
     shutil.rmtree(out / "datasets")
     shutil.rmtree(out / "scores")
-    done = publish(out, "--method", "lora")
-    assert "Unchanged" in done.stdout, done.stdout + done.stderr
+    result = publish(out, "--method", "lora")
+    assert "Unchanged" in result.stdout, result.stdout + result.stderr
 
 
-def test_two_folders_of_one_repository_and_a_score_that_was_edited_are_refused(
+def test_two_folders_for_one_repository_and_an_edited_score_are_refused(
     trained: Path, tmp_path: Path, hub: Hub, publish: Publish
 ) -> None:
     out = shutil.copytree(trained, tmp_path / "ws")
@@ -317,7 +321,7 @@ def test_two_folders_of_one_repository_and_a_score_that_was_edited_are_refused(
     assert not list(hub.root.glob("repos/*/*/*"))
 
 
-def test_a_base_model_that_was_a_folder_wants_an_id(trained: Path, tmp_path: Path, hub: Hub, publish: Publish) -> None:
+def test_a_base_model_that_was_a_folder_needs_an_id(trained: Path, tmp_path: Path, hub: Hub, publish: Publish) -> None:
     out = shutil.copytree(trained, tmp_path / "ws")
     folder = out / "adapters" / "ro" / BASE / "conceptnet-lora"
     base = json.loads((folder / "manifest.json").read_text("utf-8"))["base"]
@@ -331,30 +335,30 @@ def test_a_base_model_that_was_a_folder_wants_an_id(trained: Path, tmp_path: Pat
     assert ModelCard(git(repository, "show", "main:README.md")).data.base_model == "FacebookAI/xlm-roberta-base"
 
 
-def test_a_line_of_the_text_is_on_the_card_where_the_text_is_public_alone(trained: Path) -> None:
+def test_a_card_shows_lines_of_the_text_only_if_the_text_is_public(trained: Path) -> None:
     workspace = open_workspace(trained, {"ro"})
     (dataset,) = workspace.datasets["ro"]
-    own = {key: value for key, value in dataset.manifest.items() if key != "sample"}
-    brought = replace(workspace, datasets={"ro": (replace(dataset, manifest=own),)})
+    manifest = {key: value for key, value in dataset.manifest.items() if key != "sample"}
+    private = replace(workspace, datasets={"ro": (replace(dataset, manifest=manifest),)})
     adapter = workspace.adapters["ro"][0]
     record = {"history": [{"version": "1.0.0", "parts": {"conceptnet": dataset.manifest_sha256}}], "parts": {}}
-    shown = [len(source_of(adapter, where).samples) for where in (workspace, brought)]
-    assert shown == [1, 0], "the built-in sample, and a text of somebody's own"
+    counts = [len(source_of(adapter, candidate).samples) for candidate in (workspace, private)]
+    assert counts == [1, 0], "the built-in sample, and a user's own text"
     for public in (False, True):
-        text = source_of(adapter, brought, "my-org/lrl-ro", record, public=public)
-        assert (len(text.samples), text.version, text.command) == (public, "1.0.0", "")
-    assert not source_of(adapter, brought, "my-org/lrl-ro", None, public=True).samples, "it is not published"
-    assert source_of(adapter, brought).command.startswith("lrldata build --lang ro --source conceptnet --dump ")
+        source = source_of(adapter, private, "my-org/lrl-ro", record, public=public)
+        assert (len(source.samples), source.version, source.command) == (public, "1.0.0", "")
+    assert not source_of(adapter, private, "my-org/lrl-ro", None, public=True).samples, "it is not published"
+    assert source_of(adapter, private).command.startswith("lrldata build --lang ro --source conceptnet --dump ")
 
 
-def test_the_input_to_check_an_adapter_by_is_not_of_its_text(trained: Path) -> None:
-    held = load_file(trained / "adapters" / "ro" / BASE / "conceptnet-lora" / "reference.safetensors")
+def test_the_reference_input_of_an_adapter_is_not_taken_from_its_text(trained: Path) -> None:
+    reference = load_file(trained / "adapters" / "ro" / BASE / "conceptnet-lora" / "reference.safetensors")
     tokenizer = AutoTokenizer.from_pretrained(trained / "adapters" / "ro" / BASE / "conceptnet-full")
-    told = tokenizer.decode(held["input_ids"][0], skip_special_tokens=True)
-    assert re.fullmatch(r"română ?: 1 2 3 [ 0-9]+", told)
+    decoded = tokenizer.decode(reference["input_ids"][0], skip_special_tokens=True)
+    assert re.fullmatch(r"română ?: 1 2 3 [ 0-9]+", decoded)
 
 
-def test_a_private_dataset_shows_no_line_on_public_adapters(
+def test_no_line_of_a_private_dataset_is_shown_on_a_public_adapter(
     trained: Path, hub: Hub, publish: Publish, tmp_path: Path
 ) -> None:
     workspace = shutil.copytree(trained, tmp_path / "ws")
@@ -365,18 +369,18 @@ def test_a_private_dataset_shows_no_line_on_public_adapters(
         inputs = json.loads(path.read_text("utf-8"))["inputs"]
         change(
             path.parent,
-            inputs=[each | {"manifest_sha256": after} if before in each.values() else each for each in inputs],
+            inputs=[entry | {"manifest_sha256": after} if before in entry.values() else entry for entry in inputs],
         )
     licence = ("--license", "cc-by-4.0")
     assert publish(workspace, "--kind", "dataset", "--private", *licence).returncode == 0
-    done = publish(workspace, "--kind", "adapter", "--method", "lora", *licence)
-    assert done.returncode == 0, done.stderr
+    result = publish(workspace, "--kind", "adapter", "--method", "lora", *licence)
+    assert result.returncode == 0, result.stderr
     rows = set(pl.read_parquet(folder / "data" / "*.parquet")["text"])
     published = git(store(hub.root, "models", f"my-org/{BASE}-ro-conceptnet-lora"), "show", "HEAD:lrl.json")
     assert not [row for row in rows if row in published]
 
 
-def test_a_fusion_is_of_adapters_in_any_language(trained: Path, tmp_path: Path) -> None:
+def test_a_fusion_may_combine_adapters_of_any_language(trained: Path, tmp_path: Path) -> None:
     workspace = shutil.copytree(trained, tmp_path / "ws")
     fused = workspace / "adapters" / "ro" / BASE / "conceptnet-fusion"
     moved = workspace / "adapters" / "mt" / BASE / "glotcc-seq_bn"
@@ -386,8 +390,11 @@ def test_a_fusion_is_of_adapters_in_any_language(trained: Path, tmp_path: Path) 
     before = json.loads((moved / "manifest.json").read_text("utf-8"))["sha256"]
     inputs = [{"kind": "dataset", "name": "glotcc", "manifest_sha256": "0" * 64}]
     digest = change(moved, language=language, inputs=inputs, source="glotcc", text={})["sha256"]
-    held = json.loads((fused / "manifest.json").read_text("utf-8"))["inputs"]
-    change(fused, inputs=[each | {"manifest_sha256": digest} if before in each.values() else each for each in held])
+    fused_inputs = json.loads((fused / "manifest.json").read_text("utf-8"))["inputs"]
+    change(
+        fused,
+        inputs=[entry | {"manifest_sha256": digest} if before in entry.values() else entry for entry in fused_inputs],
+    )
     repository, _ = repository_of(fused, "my-org")
     card = repository.card({name: part.facts for name, part in repository.parts.items()}, "1.0.0")
     assert card.metadata["language"] == ["ro", "mt"]
@@ -396,19 +403,19 @@ def test_a_fusion_is_of_adapters_in_any_language(trained: Path, tmp_path: Path) 
     assert "kargaran2024glotcc" in card.text
     assert "It was made from a text and from adapters" in card.text
     shutil.rmtree(moved)
-    now = open_workspace(workspace)
-    (fusion,) = (each for each in now.adapters["ro"] if each.method == "fusion")
-    assert lacking(fusion, now) == "the fused adapter ro_conceptnet_seq_bn, which is not in this workspace,"
+    reopened = open_workspace(workspace)
+    (fusion,) = (adapter for adapter in reopened.adapters["ro"] if adapter.method == "fusion")
+    assert lacking(fusion, reopened) == "the fused adapter ro_conceptnet_seq_bn, which is not in this workspace,"
 
 
-def test_a_fusion_of_adapters_of_one_name_from_two_workspaces_has_a_card(
+def test_a_fusion_of_adapters_with_the_same_name_has_a_card(
     trained: Path, tmp_path: Path, lrl: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     folder = shutil.copytree(trained / "adapters" / "ro" / BASE / "conceptnet-fusion", tmp_path / "fusion")
     inputs = json.loads((folder / "manifest.json").read_text("utf-8"))["inputs"]
-    change(folder, inputs=[each | ({"name": "one"} if each["kind"] == "adapter" else {}) for each in inputs])
-    done = lrl("card", folder)
-    assert done.returncode == 0, done.stderr
-    card = Path(done.stdout.split()[0]).read_text("utf-8")
-    (given,) = re.findall(r"--adapters (\S+)", card)
-    assert given == "ro_conceptnet_seq_bn_inv_0,ro_conceptnet_seq_bn_1"
+    change(folder, inputs=[entry | ({"name": "one"} if entry["kind"] == "adapter" else {}) for entry in inputs])
+    result = lrl("card", folder)
+    assert result.returncode == 0, result.stderr
+    card = Path(result.stdout.split()[0]).read_text("utf-8")
+    (names,) = re.findall(r"--adapters (\S+)", card)
+    assert names == "ro_conceptnet_seq_bn_inv_0,ro_conceptnet_seq_bn_1"

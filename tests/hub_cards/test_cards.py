@@ -1,4 +1,4 @@
-"""What cards say is so: tried out, and counted again."""
+"""The claims in cards are true: their commands are run, and their numbers are counted again."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def card(folder: Path) -> str:
     return dataset_card({"conceptnet": part}, "my-org/lrl-ro", "1.0.0").text
 
 
-def test_the_command_in_the_card_makes_the_same_bytes_again(card: str, tmp_path: Path) -> None:
+def test_the_command_in_the_card_reproduces_the_same_bytes(card: str, tmp_path: Path) -> None:
     (command,) = re.findall(r"```bash\n(.*?)```", card, re.DOTALL)
     words = shlex.split(command)
     out = ["--out", str(tmp_path / "ws"), "--cache", str(tmp_path / "cache")]
@@ -51,10 +51,10 @@ def test_the_command_in_the_card_makes_the_same_bytes_again(card: str, tmp_path:
 
 
 def test_the_ledger_in_the_card_adds_up(card: str, folder: Path) -> None:
-    came_in, kept = map(int, re.findall(r"`conceptnet`: (\d+) edges were read, and (\d+) ", card)[0])
+    total, kept = map(int, re.findall(r"`conceptnet`: (\d+) edges were read, and (\d+) ", card)[0])
     dropped = [int(rows) for rows in re.findall(r"^\| [^|]+ \| `\w+` \| (\d+) \| [\d.]+% \|$", card, re.MULTILINE)]
     assert len(dropped) == 8
-    assert kept + sum(dropped) == came_in
+    assert kept + sum(dropped) == total
     assert kept == pl.scan_parquet(folder / "data" / "*.parquet").select(pl.len()).collect().item()
 
 
@@ -77,7 +77,9 @@ def test_the_samples_in_the_card_are_rows_of_the_dataset(card: str, folder: Path
         ({"sample": False, "inputs": [{"name": "x.db", "sha256": "0"}]}, "--conceptnet-db x.db"),
     ],
 )
-def test_the_command_has_what_differs_from_the_defaults(folder: Path, changes: dict[str, Any], words: str) -> None:
+def test_the_command_has_the_options_that_differ_from_the_defaults(
+    folder: Path, changes: dict[str, Any], words: str
+) -> None:
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     assert words in rebuild_command(manifest | changes).replace(" \\\n ", "")
     official = manifest | {"sample": False, "inputs": [{"name": "dump.csv.gz", "sha256": OFFICIAL.sha256}]}
@@ -93,9 +95,9 @@ Stariji ljudi sede pod lipom i pričaju o tome kako je nekada ovuda prolazila ž
 
 @pytest.fixture
 def pages(tmp_path: Path) -> Path:
-    """Return where a folder of several files lies, and others beside it."""
+    """Return a folder that contains FOLDER, with several files in it, and other input files."""
     documents = [json.loads(line) for line in SAMPLE.read_text("utf-8").splitlines()]
-    texts = [each["content"] for each in documents if each["content"]]
+    texts = [document["content"] for document in documents if document["content"]]
     folder = tmp_path / "FOLDER"
     folder.mkdir()
     for number in range(2):
@@ -120,36 +122,36 @@ def pages(tmp_path: Path) -> Path:
         "--lang sr --source web --input sr.txt --scripts Latn",
     ],
 )
-def test_the_command_for_documents_has_all_that_shapes_the_rows(
+def test_the_command_for_documents_has_every_option_that_affects_the_rows(
     options: str, pages: Path, lrldata: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     if "--skip-bad" in options:
         (pages / "FOLDER" / "2.parquet").write_bytes(b"not Parquet")
-    made = []
+    manifests = []
     for out in ("first", "again"):
-        done = lrldata("build", *shlex.split(options), "--out", out, "--workers", 1)
-        assert done.returncode == 0, done.stderr
-        (file,) = (pages / out).rglob("manifest.json")
-        made.append(json.loads(file.read_text("utf-8")))
-        options = rebuild_command(made[0]).replace("\\\n", "").removeprefix("lrldata build")
-    assert [each["recipe"] for each in made] == [made[0]["recipe"]] * 2
-    assert made[0]["outputs"] == made[1]["outputs"]
+        result = lrldata("build", *shlex.split(options), "--out", out, "--workers", 1)
+        assert result.returncode == 0, result.stderr
+        (path,) = (pages / out).rglob("manifest.json")
+        manifests.append(json.loads(path.read_text("utf-8")))
+        options = rebuild_command(manifests[0]).replace("\\\n", "").removeprefix("lrldata build")
+    assert [manifest["recipe"] for manifest in manifests] == [manifests[0]["recipe"]] * 2
+    assert manifests[0]["outputs"] == manifests[1]["outputs"]
 
 
 def test_the_command_for_glotcc_on_the_hub_names_the_commit(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     commit, inputs = "0" * 40, [{"name": f"v1.0/ron-Latn/{n}.parquet", "sha256": "1"} for n in range(2)]
-    found = {"source": "glotcc", "sample": False, "inputs": inputs, "settings": {}, "protected": [{"name": NAMED}]}
-    told = rebuild_command(manifest | found | {"repository": {"id": REPOSITORY, "revision": commit}})
-    assert told == f"lrldata build --lang ro --source glotcc --revision {commit}"
+    changes = {"source": "glotcc", "sample": False, "inputs": inputs, "settings": {}, "protected": [{"name": NAMED}]}
+    command = rebuild_command(manifest | changes | {"repository": {"id": REPOSITORY, "revision": commit}})
+    assert command == f"lrldata build --lang ro --source glotcc --revision {commit}"
 
 
-def test_markdown_in_a_text_is_text() -> None:
+def test_markdown_in_a_text_is_escaped() -> None:
     assert plain("a | *b*\n# [c](d) `e` <f> & g") == r"a \| \*b\* \# \[c\](d) \`e\` &lt;f&gt; &amp; g"
     assert [plain(text) for text in ("+ a", "- b", "1. c", "2024 d")] == [r"\+ a", r"\- b", r"1\. c", "2024 d"]
 
 
-def test_numbers_are_written_for_people() -> None:
+def test_numbers_are_formatted_for_people() -> None:
     assert [short(value) for value in (620.5076, 4.6551, 0.000105, 12345.6)] == [
         "620.5",
         "4.66",
@@ -167,6 +169,6 @@ def test_energy_is_power_times_time() -> None:
     assert "not known" in estimate(run | {"device": "Some GPU"}).basis
 
 
-def test_a_folder_that_is_no_artifact_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_an_artifact_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no finished dataset"):
         read_dataset(tmp_path)

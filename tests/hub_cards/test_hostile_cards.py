@@ -1,4 +1,4 @@
-"""Cards of hostile data: whatever names, samples and records hold, it stays text, and is shown and not run."""
+"""Cards of hostile data: whatever names, samples and records contain is shown as text and never run."""
 
 import json
 import random
@@ -43,7 +43,7 @@ HEADINGS += ("Licence", "Citation", "Results", "How it was trained", "Provenance
 
 
 def is_harmless(card: Card) -> None:
-    """Hold a card, and its page, to what they are of ordinary data."""
+    """Assert that a card and its page have the structure that they have for ordinary data."""
     card.text.encode()
     assert dict(read(card.text).sections) == dict(card.sections)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028]", read(card.text).body)
@@ -60,19 +60,19 @@ def is_harmless(card: Card) -> None:
 
 @pytest.fixture(scope="module")
 def facts(sample_workspace: Path) -> dict[str, Any]:
-    """Return what is known of the built-in dataset, with all that the card of one may show."""
+    """Return the facts about the built-in dataset, extended by everything that a dataset card may show."""
     repository, _ = repository_of(sample_workspace / "datasets" / "ro" / "conceptnet", "my-org")
-    held: dict[str, Any] = json.loads(json.dumps(repository.parts["conceptnet"].facts))
-    held["manifest"] |= {"replaced": {"email": 3}, "protected": [{"name": "a"}, {"name": "b"}]}
-    held["manifest"]["ledger"]["unsaid_relations"] = {"IsA": 3}
-    held["manifest"]["templates"] |= {"reviewed": True, "reviewed_by": ["me"], "fallback_relations": ["IsA"]}
-    return held
+    extended: dict[str, Any] = json.loads(json.dumps(repository.parts["conceptnet"].facts))
+    extended["manifest"] |= {"replaced": {"email": 3}, "protected": [{"name": "a"}, {"name": "b"}]}
+    extended["manifest"]["ledger"]["unsaid_relations"] = {"IsA": 3}
+    extended["manifest"]["templates"] |= {"reviewed": True, "reviewed_by": ["me"], "fallback_relations": ["IsA"]}
+    return extended
 
 
 def changed(facts: dict[str, Any], name: str) -> dict[str, Any]:
-    """Put a name wherever the card of a dataset shows one."""
-    held: dict[str, Any] = json.loads(json.dumps(facts))
-    manifest = held["manifest"]
+    """Put a name wherever a dataset card shows one."""
+    copy: dict[str, Any] = json.loads(json.dumps(facts))
+    manifest = copy["manifest"]
     manifest |= {"sample": False, "source": name, "replaced": {name: 1}, "protected": [{"name": name}, {"name": name}]}
     manifest["inputs"] = [{"name": name, "sha256": name}] * 2
     manifest["outputs"] = [{"path": f"data/{name}", "sha256": name, "bytes": 1}]
@@ -82,14 +82,14 @@ def changed(facts: dict[str, Any], name: str) -> dict[str, Any]:
     manifest["language"]["name"] = name
     manifest["templates"] |= {"name": name, "reviewed_by": [name], "fallback_relations": [name]}
     manifest["settings"] |= {"split": "random", "seed": name, "unit": "lines"}
-    return held | {"samples": [name], "licence": {"id": "other", "name": name, "link": name or "javascript:x"}}
+    return copy | {"samples": [name], "licence": {"id": "other", "name": name, "link": name or "javascript:x"}}
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_names_and_samples_of_a_dataset_are_text_in_its_card(facts: dict[str, Any], name: str) -> None:
-    held = changed(facts, name)
-    is_harmless(dataset_card({"conceptnet": held}, "my-org/lrl-ro", "1.0.0"))
-    is_harmless(dataset_card({name: held, "web": held}, "my-org/lrl-ro", "1.0.0"))
+    hostile = changed(facts, name)
+    is_harmless(dataset_card({"conceptnet": hostile}, "my-org/lrl-ro", "1.0.0"))
+    is_harmless(dataset_card({name: hostile, "web": hostile}, "my-org/lrl-ro", "1.0.0"))
     folder = folder_card(facts["manifest"] | {"source": name}, find("ro"))
     assert len(read(folder).body.splitlines()) == 5
     assert not read(folder).sections
@@ -133,8 +133,8 @@ def test_names_of_an_adapter_are_text_in_its_card(name: str, method: str) -> Non
     if method == "fusion":
         kinds = {"adapter": f"{name}1", "adapter ": f"{name}2"}
     manifest["inputs"] = [
-        {"kind": kind.strip(), "name": each, "manifest_sha256": name, "revision": name, "files": [[name, name]]}
-        for kind, each in kinds.items()
+        {"kind": kind.strip(), "name": label, "manifest_sha256": name, "revision": name, "files": [[name, name]]}
+        for kind, label in kinds.items()
     ]
     for repository in (None, name):
         card = adapter_card(
@@ -169,32 +169,32 @@ def test_names_of_an_adapter_are_text_in_its_card(name: str, method: str) -> Non
         ),
     ],
 )
-def test_a_card_promises_the_same_bytes_where_the_command_gives_them(
+def test_a_card_promises_the_same_bytes_only_if_the_command_produces_them(
     more: dict[str, Any], same: bool, says: str
 ) -> None:
     manifest: dict[str, Any] = json.loads(json.dumps(ADAPTER)) | {"method": "seq_bn", "made_with": {}, "inputs": []}
     manifest["base"] |= {"id": "a/b", "revision": None}
     manifest["settings"] |= {"learning_rate": 0.1, "weight_decay": 0.0, "seed": 1, "precision": "fp32"}
     run = {"processes": 1, "device": "x", "seconds": 9.0}
-    named = {"source": "conceptnet", "base": "a/b", "repository": "my-org/x", "version": "1.0.0"}
-    card = adapter_card(manifest | more, "0" * 64, run, [], text=Source(), licence=License("cc0-1.0"), **named)
+    options = {"source": "conceptnet", "base": "a/b", "repository": "my-org/x", "version": "1.0.0"}
+    card = adapter_card(manifest | more, "0" * 64, run, [], text=Source(), licence=License("cc0-1.0"), **options)
     body = " ".join(card.text.replace("\\\n", " ").split())
     assert ("On the same machine, this produces the same bytes." in body) is same
     assert says in body
 
 
-def test_names_of_languages_stay_as_they_are() -> None:
+def test_escaping_does_not_change_the_names_of_languages() -> None:
     names = [name for row in languages() for name in (row.name, row.native_name, row.note) if name]
     assert [name for name in names if inline(name) != name] == []
     assert inline("x86_64 CPU, 8 threads, seq_bn_inv at 16.0") == "x86_64 CPU, 8 threads, seq_bn_inv at 16.0"
 
 
-def test_a_command_is_the_same_in_a_shell_whatever_is_in_it() -> None:
+def test_a_shell_passes_the_words_of_a_command_on_unchanged() -> None:
     names = ["a b", "it's", *(name for name in NAMES if "\x00" not in name and name != "\ud800")]
     written = in_lines(["printf", "%s\\0", *names])
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\ud800-\udfff]|<!--|^ {0,3}`", written, re.MULTILINE)
-    done = subprocess.run(["bash", "-c", written], capture_output=True, check=True)
-    assert done.stdout == b"".join(name.encode("utf-8", "surrogateescape") + b"\0" for name in names)
+    result = subprocess.run(["bash", "-c", written], capture_output=True, check=True)
+    assert result.stdout == b"".join(name.encode("utf-8", "surrogateescape") + b"\0" for name in names)
 
 
 VALUES: tuple[Any, ...] = (
@@ -202,26 +202,28 @@ VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-def swapped(record: dict[str, Any], draw: random.Random) -> str:
-    """Put a value of another type anywhere."""
-    made = json.loads(json.dumps(record))
-    places = [(made, key) for key in made]
-    for at, key in places:
-        inner = at[key]
+def swapped(record: dict[str, Any], rng: random.Random) -> str:
+    """Replace a value anywhere in a record by one of another type."""
+    copy = json.loads(json.dumps(record))
+    places = [(copy, key) for key in copy]
+    for container, key in places:
+        inner = container[key]
         places += [
-            (inner, each)
-            for each in (inner if isinstance(inner, dict) else range(len(inner)) if isinstance(inner, list) else ())
+            (inner, inner_key)
+            for inner_key in (
+                inner if isinstance(inner, dict) else range(len(inner)) if isinstance(inner, list) else ()
+            )
         ]
-    at, key = draw.choice(places)
-    at[key] = draw.choice(VALUES)
-    return json.dumps(made)
+    container, key = rng.choice(places)
+    container[key] = rng.choice(VALUES)
+    return json.dumps(copy)
 
 
-def flipped(record: dict[str, Any], draw: random.Random) -> str:
-    """Change one bit."""
-    made = bytearray(json.dumps(record, ensure_ascii=False).encode())
-    made[draw.randrange(len(made))] ^= 1 << draw.randrange(8)
-    return made.decode("utf-8", "replace")
+def flipped(record: dict[str, Any], rng: random.Random) -> str:
+    """Flip one bit of a record."""
+    data = bytearray(json.dumps(record, ensure_ascii=False).encode())
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    return data.decode("utf-8", "replace")
 
 
 @pytest.fixture(scope="module")
@@ -235,26 +237,26 @@ def record(facts: dict[str, Any], sample_workspace: Path) -> dict[str, Any]:
 
 
 def records(record: dict[str, Any]) -> Iterator[str]:
-    draw = random.Random(11)
+    rng = random.Random(11)
     ways: tuple[Callable[[dict[str, Any], random.Random], str], ...] = (swapped, flipped)
     for number in range(300):
-        yield ways[number % 2](record, draw)
+        yield ways[number % 2](record, rng)
     yield from ("[" * 100_000, '{"a":' * 100_000, "1" * 5000, "null", "[]", "", json.dumps(record | {"format": True}))
     yield json.dumps(record | {"version": "9" * 5000 + ".0.0"})
     yield json.dumps(record | {"card": {"metadata": {"a": json.loads("[" * 200 + "]" * 200)}, "sections": {}}})
 
 
-def test_a_record_that_is_damaged_is_said_to_be_so_and_one_that_is_read_can_be_used(record: dict[str, Any]) -> None:
+def test_a_damaged_record_is_reported_and_a_readable_one_can_be_used(record: dict[str, Any]) -> None:
     assert read_record("o/r", json.dumps(record)) == record
     refused = 0
     for text in records(record):
         try:
-            found = read_record("o/r", text)
+            parsed = read_record("o/r", text)
         except PublishError as error:
             refused += "lrl.json on the Hub is damaged" in str(error)
             continue
-        dataset_card({name: part["facts"] for name, part in found["parts"].items()}, "o/r", found["version"])
-        json.dumps(found, ensure_ascii=False).encode()
+        dataset_card({name: part["facts"] for name, part in parsed["parts"].items()}, "o/r", parsed["version"])
+        json.dumps(parsed, ensure_ascii=False).encode()
     assert refused > 100
     with pytest.raises(PublishError, match=r"damaged \(parts\.conceptnet\.facts\)"):
         read_record("o/r", json.dumps(record).replace('"ledger"', '"leger"'))

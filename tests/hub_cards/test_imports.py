@@ -1,4 +1,4 @@
-"""Cards are written and published where nothing for training is installed."""
+"""Cards can be written and published without the libraries for training."""
 
 import subprocess
 import sys
@@ -18,24 +18,24 @@ print(*sorted({name.partition(".")[0] for name in sys.modules} & for_training))
 
 
 def test_hub_cards_imports_none_of_the_packages_for_training() -> None:
-    done = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    result = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
 
 
-def test_a_command_that_lacks_a_library_is_bad_usage_and_no_bug(sample_workspace: Path) -> None:
+def test_a_missing_library_is_a_usage_error_and_not_a_bug(sample_workspace: Path) -> None:
     folder = sample_workspace / "datasets" / "ro" / "conceptnet"
-    for more in ([], ["--check"]):
-        typed = ["lrl", "card", str(folder), *more]
-        code = f"import sys; sys.modules['altair'] = None; sys.argv = {typed}\nfrom hub_cards.cli import main\nmain()"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert done.returncode == 2, done.stderr
-        assert done.stderr == "error: this needs altair. In a checkout of lrl, use `pip install '.[push]'`.\n"
+    for options in ([], ["--check"]):
+        command = ["lrl", "card", str(folder), *options]
+        code = f"import sys; sys.modules['altair'] = None; sys.argv = {command}\nfrom hub_cards.cli import main\nmain()"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert result.returncode == 2, result.stderr
+        assert result.stderr == "error: this needs altair. In a checkout of lrl, use `pip install '.[push]'`.\n"
 
 
 @pytest.mark.parametrize("package", ["lrldata", "hub_cards"])
 def test_a_package_can_be_run(package: str) -> None:
-    done = subprocess.run([sys.executable, "-m", package, "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [{"hub_cards": "lrl"}.get(package, package), __version__]
+    result = subprocess.run([sys.executable, "-m", package, "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [{"hub_cards": "lrl"}.get(package, package), __version__]
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_a_package_can_be_run(package: str) -> None:
         ("hub_cards.render_card('.')", "altair", "push"),
     ],
 )
-def test_who_lacks_a_library_is_told_which_extra_has_it(call: str, module: str, extra: str) -> None:
+def test_a_missing_library_is_reported_with_the_extra_that_has_it(call: str, module: str, extra: str) -> None:
     code = f"import sys; sys.modules[{module!r}] = None\nimport lrltrain, hub_cards\n{call}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    told = f"ModuleNotFoundError: This needs {module}. In a checkout of lrl, use `pip install '.[{extra}]'`."
-    assert done.stderr.splitlines()[-1] == told
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    message = f"ModuleNotFoundError: This needs {module}. In a checkout of lrl, use `pip install '.[{extra}]'`."
+    assert result.stderr.splitlines()[-1] == message

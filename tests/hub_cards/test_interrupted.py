@@ -1,4 +1,4 @@
-"""Whatever happens to a publication, at whichever request: run again, it ends with one commit and one tag."""
+"""A publication may be interrupted at any request: when it is run again, it ends with one commit and one tag."""
 
 import multiprocessing
 import os
@@ -25,21 +25,21 @@ Serve = Callable[[], Any]
 
 @pytest.fixture(scope="session")
 def port() -> int:
-    """Return one port for all servers: processes are forked from one that has read HF_ENDPOINT long ago."""
-    free = free_port()
+    """Return one port for all servers: processes are forked from one that has already read HF_ENDPOINT."""
+    number = free_port()
     with pytest.MonkeyPatch.context() as patch:
-        settings = {"HF_ENDPOINT": f"http://127.0.0.1:{free}", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
+        settings = {"HF_ENDPOINT": f"http://127.0.0.1:{number}", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
         settings |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         for name, value in settings.items():
             patch.setenv(name, value)
         multiprocessing.get_context("forkserver").set_forkserver_preload(["runs"])
         forkserver.ensure_running()
-    return free
+    return number
 
 
 @pytest.fixture
 def serve(tmp_path: Path, port: int) -> Serve:
-    """Serve an empty Hub, one after the other; what was uploaded to one is not on the next."""
+    """Return a function that serves an empty Hub; call it for one Hub after the other."""
     numbers = count()
 
     @contextmanager
@@ -53,7 +53,7 @@ def serve(tmp_path: Path, port: int) -> Serve:
 
 @pytest.fixture
 def push(sample_workspace: Path, tmp_path: Path) -> Push:
-    """Publish in a process whose id is in a file, for the server to kill it; return its exit code."""
+    """Return a function that publishes in a process that the server can kill, and returns its exit code."""
 
     def run(hub: Hub) -> int:
         arguments = (hub.endpoint, TOKEN, str(sample_workspace), str(tmp_path / "pid"))
@@ -70,24 +70,24 @@ Content = tuple[dict[str, str], int]
 
 
 def published(hub: Hub) -> Content:
-    """Assert that there is one commit and one tag, and return the files that it has, and the collections."""
+    """Assert that there is one commit and one tag; return the files at the tag, and the number of collection items."""
     repository = store(hub.root, "datasets", "my-org/lrl-ro")
     assert (commits(repository), list(tags(repository))) == (1, ["v1.0.0"])
     assert tags(repository)["v1.0.0"] == git(repository, "rev-parse", "main").strip()
-    made = [entry for entry in hub.journal() if entry["wrote"] and entry["path"].endswith("/items")]
-    return tree(repository, "v1.0.0"), len(made)
+    item_requests = [entry for entry in hub.journal() if entry["wrote"] and entry["path"].endswith("/items")]
+    return tree(repository, "v1.0.0"), len(item_requests)
 
 
 @pytest.fixture
 def undisturbed(serve: Serve, push: Push) -> tuple[Content, list[str]]:
-    """Return what is published where nothing happens, and the requests that this takes."""
+    """Return what is published without any fault, and the requests that this takes."""
     with serve() as hub:
         assert push(hub) == runs.DONE
         return published(hub), [f"{entry['method']} {entry['path']}" for entry in hub.journal()]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_at_each_request_in_turn_a_rerun_ends_with_one_commit_and_one_tag(
+def test_after_a_kill_at_any_request_a_rerun_ends_with_one_commit_and_one_tag(
     when: str, serve: Serve, push: Push, undisturbed: tuple[Content, list[str]]
 ) -> None:
     content, requests = undisturbed
@@ -118,7 +118,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_at_any_request_is_survived_in_the_same_run(
+def test_a_run_survives_a_fault_at_any_request(
     fault: str, serve: Serve, push: Push, undisturbed: tuple[Content, list[str]]
 ) -> None:
     content, requests = undisturbed
@@ -131,22 +131,22 @@ def test_a_fault_at_any_request_is_survived_in_the_same_run(
     check_store(hub.root)
 
 
-def test_a_hub_that_stays_busy_is_given_up_in_words_and_a_rerun_finishes(
+def test_a_run_gives_up_on_a_busy_hub_with_a_message_and_a_rerun_finishes(
     serve: Serve, push: Push, undisturbed: tuple[Content, list[str]], tmp_path: Path
 ) -> None:
     with serve() as hub:
         hub.faults({"do": "status", "status": 429, "retry_after": 200, "path": "/commit/", "times": 0})
         assert push(hub) == runs.FAILED
-        told = (tmp_path / "said").read_text("utf-8")
-        assert "429" in told
-        assert "200 s more" in told
+        message = (tmp_path / "said").read_text("utf-8")
+        assert "429" in message
+        assert "200 s more" in message
         assert commits(store(hub.root, "datasets", "my-org/lrl-ro")) == 0
         hub.reset_faults()
         assert push(hub) == runs.DONE
         assert published(hub) == undisturbed[0]
 
 
-def test_a_commit_of_somebody_else_in_between_is_kept(serve: Serve, push: Push, tmp_path: Path) -> None:
+def test_a_concurrent_commit_of_somebody_else_is_kept(serve: Serve, push: Push, tmp_path: Path) -> None:
     script = """
 from huggingface_hub import HfApi
 HfApi(token="hf_test_write").upload_file(
@@ -159,7 +159,7 @@ HfApi(token="hf_test_write").upload_file(
         def meddle() -> None:
             others.append(subprocess.Popen([sys.executable, "-c", script], env=os.environ | settings))
 
-        # Ours is about to come when theirs begins, and is held up until theirs has landed.
+        # Our commit is about to be sent when theirs starts, and it is delayed until theirs has landed.
         hub.faults(
             {"do": "call", "path": "/preupload/", "hook": meddle},
             {"do": "slow", "method": "POST", "path": "/commit/", "seconds": 4},

@@ -1,4 +1,4 @@
-"""The Hub's rules, without the Hub."""
+"""The Hub's rules for cards, checked without the Hub."""
 
 from typing import Any
 
@@ -88,37 +88,37 @@ def test_each_fault_is_found(changes: dict[str, Any], words: str) -> None:
         ("# T\n\n![x](pictures/gone.png)", "pictures/gone.png"),
     ],
 )
-def test_each_fault_of_the_text_is_found(body: str, words: str) -> None:
+def test_each_fault_in_the_text_is_found(body: str, words: str) -> None:
     faults = lint(readme(body), present={"README.md"})
     assert any(words in fault for fault in faults), faults
 
 
-def test_code_may_say_what_prose_may_not() -> None:
+def test_code_may_contain_what_prose_may_not() -> None:
     assert lint(readme("# T\n\n`{{ x }}`\n\n```bibtex\n@a{title = {{X}}, year = {None}}\n```")) == []
 
 
-def test_a_path_in_a_link_may_have_blanks_by_number() -> None:
+def test_a_path_in_a_link_may_have_percent_encoded_spaces() -> None:
     assert lint(readme("# T\n\n![x](pictures/a%20b.png)"), present={"pictures/a b.png"}) == []
 
 
-def test_what_is_of_another_type_is_a_fault_and_not_an_error() -> None:
+def test_a_value_of_the_wrong_type_is_a_fault_and_not_an_error() -> None:
     results = [RESULT | {"task": {"type": ["fill-mask"]}, "metrics": ["x", {"type": "x", "value": [1]}]}, "x"]
     faults = lint(readme(language=[["ro"]], license=[{}], **{"model-index": [{"name": "x", "results": results}]}))
     assert len(faults) == 6, faults
     assert all(len(fault) < 250 for fault in lint(readme(language=["x" * 10_000], base_model=[["x"] * 1000] * 9)))
 
 
-def test_every_language_of_ours_has_a_code_that_the_hub_takes() -> None:
-    known = rules()["languages"]
-    assert len(known) > 8_000
-    assert [row.code for row in languages() if row.hub_code not in known] == []
+def test_every_language_in_our_table_has_a_code_that_the_hub_accepts() -> None:
+    hub_codes = rules()["languages"]
+    assert len(hub_codes) > 8_000
+    assert [row.code for row in languages() if row.hub_code not in hub_codes] == []
 
 
 @pytest.mark.parametrize("name", ["a", "my-org/lrl-ro", "my-org/xlm-roberta-base-kas_Deva-text-seq_bn_inv"])
-def test_ids_of_repositories(name: str) -> None:
+def test_valid_ids_of_repositories(name: str) -> None:
     assert is_repository(name)
 
 
 @pytest.mark.parametrize("name", ["", "a/b/c", "a--b", "a..b", "-a", "a.", "a/b.git", "é", "a b", "x" * 97, None])
-def test_what_is_no_id_of_a_repository(name: object) -> None:
+def test_invalid_ids_of_repositories(name: object) -> None:
     assert not is_repository(name)
