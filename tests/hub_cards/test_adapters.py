@@ -145,7 +145,7 @@ def user_lrltrain(published: Hub, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def runnable(blocks: list[str]) -> str:
-    """Return the code that can run here: blocks that need `adapters` or PEFT are included only if these are installed."""
+    """Return the code that can run here, without the blocks that need `adapters` or PEFT if these are missing."""
     missing = [name for name, installed in (("adapters", HAS_ADAPTERS), ("peft", find_spec("peft"))) if not installed]
     return "\n".join(
         block for block in blocks if not any(re.search(rf"(from|import) {name}\b", block) for name in missing)

@@ -1,4 +1,4 @@
-"""A person's words in a card survive, and where two have changed the same part, it is said."""
+"""A person's edits to a card survive; if both sides have changed the same part, the conflict is reported."""
 
 import random
 import re
@@ -18,13 +18,13 @@ SECOND = Card(
 )
 
 
-def test_a_card_that_nobody_touched_becomes_the_new_one() -> None:
+def test_a_card_that_nobody_edited_becomes_the_new_one() -> None:
     merged = merge(SECOND, FIRST.text, FIRST.record())
     assert (merged.text, merged.conflicts) == (SECOND.text, [])
     assert merge(FIRST, None, None).text == FIRST.text
 
 
-def test_what_a_person_wrote_outside_of_our_sections_stays_where_it_is() -> None:
+def test_text_that_a_person_wrote_outside_our_sections_stays_in_place() -> None:
     edited = FIRST.text.replace("<!-- lrl:end about -->", "<!-- lrl:end about -->\n\nBy us, with love.").replace(
         "tags:", "extra: mine\ntags:"
     )
@@ -35,7 +35,7 @@ def test_what_a_person_wrote_outside_of_our_sections_stays_where_it_is() -> None
     assert read(merged.text).sections == SECOND.sections
 
 
-def test_a_section_that_a_person_edited_stays_while_ours_does_not_change() -> None:
+def test_a_section_that_a_person_edited_stays_if_ours_does_not_change() -> None:
     edited = FIRST.text.replace("Two.", "Two, and a half.")
     merged = merge(SECOND, edited, FIRST.record())
     assert not merged.conflicts
@@ -61,21 +61,21 @@ def test_keys_of_the_metadata_are_merged_one_by_one() -> None:
     assert "tags (on the Hub)" in conflict
 
 
-def test_a_section_that_a_person_took_out_stays_out_until_ours_changes() -> None:
+def test_a_section_that_a_person_removed_stays_removed_until_ours_changes() -> None:
     edited = FIRST.text.replace(mark("use", "Two."), "")
     assert "use" not in read(merge(SECOND, edited, FIRST.record()).text).sections
     changed = Card(FIRST.metadata, {**FIRST.sections, "use": "2."})
     assert merge(changed, edited, FIRST.record()).conflicts
 
 
-def test_a_section_that_is_new_comes_after_the_one_before_it_and_an_old_one_goes() -> None:
+def test_a_new_section_follows_its_predecessor_and_an_old_one_is_removed() -> None:
     new = Card(FIRST.metadata, {"about": "# Title\n\nOne.", "between": "1½.", "use": "Two."})
     text = merge(new, FIRST.text, FIRST.record()).text
     assert text == new.text
     assert merge(FIRST, text, new.record()).text == FIRST.text
 
 
-def test_a_card_that_was_there_before_us_is_kept_and_its_metadata_ask() -> None:
+def test_a_card_that_existed_before_ours_is_kept_and_its_metadata_may_conflict() -> None:
     merged = merge(FIRST, "---\nlanguage:\n- ro\n---\n\n# Mine\n\nText.\n", None)
     assert not merged.conflicts
     assert read(merged.text).body.startswith("# Mine\n\nText.\n\n<!-- lrl:begin about -->")
@@ -85,20 +85,23 @@ def test_a_card_that_was_there_before_us_is_kept_and_its_metadata_ask() -> None:
 @pytest.mark.parametrize(
     "readme", ["---\na: [\n---\n", "---\n- a\n---\n", "<!-- lrl:begin use -->\nno end", mark("a", "1") + mark("a", "2")]
 )
-def test_a_readme_that_cannot_be_read_is_said_to_be_so(readme: str) -> None:
+def test_an_unreadable_readme_is_reported(readme: str) -> None:
     with pytest.raises(CardError):
         merge(FIRST, readme, FIRST.record())
 
 
 BEFORE = Card({"language": ["ro"], "license": "cc0-1.0", "tags": ["lrl"]}, {"about": "# T\n\nOne.", "use": "Two."})
 AFTER = Card({"language": ["ro"], "license": "mit", "pretty_name": "x: y"}, {"about": "# T\n\n1.", "limits": "3."})
-LAUGH = "\n".join(f"{name}: &{name} [{', '.join([f'*{of}'] * 9)}]" for of, name in zip("abcdef", "bcdefg", strict=True))
+LAUGH = "\n".join(
+    f"{name}: &{name} [{', '.join([f'*{previous}'] * 9)}]" for previous, name in zip("abcdef", "bcdefg", strict=True)
+)
 MERGED = "\n".join(
-    f"{name}: &{name} {{<<: [{', '.join([f'*{of}'] * 9)}]}}" for of, name in zip("abcdef", "bcdefg", strict=True)
+    f"{name}: &{name} {{<<: [{', '.join([f'*{previous}'] * 9)}]}}"
+    for previous, name in zip("abcdef", "bcdefg", strict=True)
 )
 
 
-def person_s(head: str, body: str = "# Mine\n") -> str:
+def edited_readme(head: str, body: str = "# Mine\n") -> str:
     return f"---\n{head}\n---\n{body}"
 
 
@@ -142,24 +145,24 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("head", REFUSED.values(), ids=REFUSED.keys())
-def test_metadata_that_cannot_be_handled_are_said_to_be_so(head: str) -> None:
+def test_unsupported_metadata_is_reported(head: str) -> None:
     with pytest.raises(CardError) as caught:
-        merge(AFTER, person_s(head), BEFORE.record())
-    assert lint(person_s(head)) == [str(caught.value)]
+        merge(AFTER, edited_readme(head), BEFORE.record())
+    assert lint(edited_readme(head)) == [str(caught.value)]
     assert len(str(caught.value)) < 300
 
 
-def test_a_key_that_is_there_twice_is_reported_with_its_line() -> None:
-    (fault,) = lint(person_s("license: mit\n# mine\nlicense: cc0-1.0"))
+def test_a_duplicate_key_is_reported_with_its_line() -> None:
+    (fault,) = lint(edited_readme("license: mit\n# mine\nlicense: cc0-1.0"))
     assert fault == "line 4: the metadata cannot be read: the key 'license' is duplicated; keep one of them"
 
 
-def test_a_readme_of_any_length_is_answered_soon() -> None:
+def test_a_huge_readme_is_handled_quickly() -> None:
     for readme in ("x" * (LONGEST + 1), "\n" * (LINES + 1)):
         with pytest.raises(CardError, match="at most"):
             read(readme)
     for text in ("[" * 100_000, "[](" * 100_000, "`" * 100_000, "<!-- lrl:begin x -->\n" * 10_000, "````` ` " * 10_000):
-        assert isinstance(lint(person_s("language: ro", "# T\n\n" + text), {"a"}), list)
+        assert isinstance(lint(edited_readme("language: ro", "# T\n\n" + text), {"a"}), list)
 
 
 ODD = (  # metadata that YAML allows and nobody expects
@@ -205,41 +208,41 @@ BROKEN = (
 )
 
 
-def odd_readme(draw: random.Random) -> tuple[str, list[str]]:
-    """Return a README that a person and we wrote, and what of it is the person's."""
-    head = "\n".join(draw.sample(ODD, draw.randrange(5))) if draw.random() < 0.85 else draw.choice(HEADS)
-    if draw.random() < 0.3:
+def odd_readme(rng: random.Random) -> tuple[str, list[str]]:
+    """Return a README that a person and lrl wrote, and those texts in it that are the person's."""
+    head = "\n".join(rng.sample(ODD, rng.randrange(5))) if rng.random() < 0.85 else rng.choice(HEADS)
+    if rng.random() < 0.3:
         head = f"{head}\nlanguage:\n- ro".strip()
     theirs = []
     parts = [f"<!-- lrl:begin {name} -->\n{text}\n<!-- lrl:end {name} -->" for name, text in BEFORE.sections.items()]
-    for place in sorted(draw.choices(range(len(parts) + 1), k=3), reverse=True):
-        words = "\n".join(draw.choices(BODIES, k=2)) + f"\n☂{place}{draw.random()}"
-        parts.insert(place, words)
+    for index in sorted(rng.choices(range(len(parts) + 1), k=3), reverse=True):
+        words = "\n".join(rng.choices(BODIES, k=2)) + f"\n☂{index}{rng.random()}"
+        parts.insert(index, words)
         theirs.append(words.replace("\r\n", "\n"))
-    if draw.random() < 0.1:
-        parts.insert(draw.randrange(len(parts)), draw.choice(BROKEN))
-    return person_s(head, "\n\n".join(parts) + "\n"), theirs + re.findall("# ☃.*", head)
+    if rng.random() < 0.1:
+        parts.insert(rng.randrange(len(parts)), rng.choice(BROKEN))
+    return edited_readme(head, "\n\n".join(parts) + "\n"), theirs + re.findall("# ☃.*", head)
 
 
-def test_whatever_a_readme_holds_it_is_merged_and_nothing_is_lost_or_it_is_refused() -> None:
-    assert all(isinstance(fault, str) for head in (*ODD, *HEADS) for fault in lint(person_s(head)))
-    draw, done = random.Random(7), 0
+def test_any_readme_is_either_merged_without_loss_or_refused() -> None:
+    assert all(isinstance(fault, str) for head in (*ODD, *HEADS) for fault in lint(edited_readme(head)))
+    rng, merges = random.Random(7), 0
     for _ in range(300):
-        readme, theirs = odd_readme(draw)
+        readme, theirs = odd_readme(rng)
         assert all(isinstance(fault, str) for fault in lint(readme, {"README.md"}))
-        record = draw.choice((BEFORE.record(), None, AFTER.record()))
+        record = rng.choice((BEFORE.record(), None, AFTER.record()))
         try:
-            merged = merge(AFTER, readme, record, draw.choice(("ask", "ours", "theirs")))
+            merged = merge(AFTER, readme, record, rng.choice(("ask", "ours", "theirs")))
         except CardError:
             continue
-        done += 1
-        found, before = read(merged.text), read(readme)
+        merges += 1
+        result, before = read(merged.text), read(readme)
         for words in theirs:
             assert words in merged.text.replace("\r\n", "\n"), (readme, merged.text)
-        mine = before.metadata.keys() - AFTER.metadata.keys() - BEFORE.metadata.keys()
-        assert all(same(found.metadata[key], before.metadata[key]) for key in mine)
+        own_keys = before.metadata.keys() - AFTER.metadata.keys() - BEFORE.metadata.keys()
+        assert all(same(result.metadata[key], before.metadata[key]) for key in own_keys)
         assert merge(AFTER, merged.text, AFTER.record(), "theirs").text == merged.text
-    assert done > 150
+    assert merges > 150
 
 
 @pytest.mark.parametrize(
@@ -252,15 +255,15 @@ def test_whatever_a_readme_holds_it_is_merged_and_nothing_is_lost_or_it_is_refus
         ("license: |-  # odd\n  cc0-1.0\ntags: [lrl]", "# odd\nlicense: mit\n"),
     ],
 )
-def test_what_a_person_wrote_beside_a_key_of_ours_stays_when_it_changes(head: str, merged: str) -> None:
+def test_comments_next_to_a_key_of_ours_stay_when_it_changes(head: str, merged: str) -> None:
     ours = replace(AFTER, metadata={"license": "mit"})
-    text = merge(ours, person_s(head), {"metadata": {"license": "cc0-1.0", "tags": ["lrl"]}, "sections": {}}).text
+    text = merge(ours, edited_readme(head), {"metadata": {"license": "cc0-1.0", "tags": ["lrl"]}, "sections": {}}).text
     assert text.startswith(f"---\n{merged}")
     assert read(text).metadata["license"] == "mit"
     assert "tags" not in read(text).metadata
 
 
-def test_a_rule_at_the_top_of_a_text_is_not_the_end_of_metadata() -> None:
+def test_a_horizontal_rule_in_the_text_does_not_end_the_metadata() -> None:
     assert read("---\n---\n\n# Mine\n\n---\nText.\n").body == "# Mine\n\n---\nText.\n"
 
 
@@ -281,13 +284,13 @@ CARDS = st.builds(
 def test_without_edits_any_card_becomes_any_other_and_stays_so(before: Card, after: Card) -> None:
     merged = merge(after, before.text, before.record())
     assert not merged.conflicts
-    found = read(merged.text)
-    assert (dict(found.metadata), dict(found.sections)) == (dict(after.metadata), dict(after.sections))
+    result = read(merged.text)
+    assert (dict(result.metadata), dict(result.sections)) == (dict(after.metadata), dict(after.sections))
     assert merge(after, merged.text, after.record()).text == merged.text
 
 
 @given(CARDS, CARDS, TEXTS)
-def test_text_of_a_person_survives_any_change_of_ours(before: Card, after: Card, words: str) -> None:
+def test_a_person_s_text_survives_any_change_of_ours(before: Card, after: Card, words: str) -> None:
     name = next(iter(before.sections))
     edited = (
         before.text.replace(f"<!-- lrl:begin {name} -->", f"{words} ☂\n\n<!-- lrl:begin {name} -->") + f"\n{words} ☃\n"

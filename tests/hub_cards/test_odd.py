@@ -1,4 +1,4 @@
-"""Workspaces and repositories that are not as they should be: told in words, and nothing lost."""
+"""Workspaces and repositories in unexpected states: they are reported with a message, and nothing is lost."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def put(fresh: Any, path: str, content: bytes) -> None:
     fresh(f"{API}api.upload_file(path_or_fileobj={content!r}, path_in_repo={path!r}, repo_id={ID})")
 
 
-def test_a_repository_that_is_there_and_cannot_be_seen_is_no_endless_loop() -> None:
+def test_a_repository_that_exists_but_cannot_be_seen_causes_no_endless_loop() -> None:
     class Blind:
         endpoint = "http://x"
 
@@ -63,16 +63,16 @@ def test_a_repository_that_is_there_and_cannot_be_seen_is_no_endless_loop() -> N
         step()
 
 
-def test_files_that_somebody_else_put_there_are_not_replaced(hub: Hub, push: Any, fresh: Any) -> None:
+def test_files_that_somebody_else_uploaded_are_not_overwritten(hub: Hub, push: Any, fresh: Any) -> None:
     fresh(f"{API}api.create_repo({ID})")
     put(fresh, "conceptnet/manifest.json", b"{}")
-    done = push()
-    assert done.returncode == 1
-    assert "would overwrite files that lrl did not publish: conceptnet/manifest.json" in done.stderr
+    result = push()
+    assert result.returncode == 1
+    assert "would overwrite files that lrl did not publish: conceptnet/manifest.json" in result.stderr
     assert commits(store(hub.root, "datasets", "my-org/lrl-ro")) == 1
 
 
-def test_a_configuration_whose_files_are_gone_goes_from_the_card(
+def test_a_configuration_whose_files_are_gone_is_removed_from_the_card(
     hub: Hub, push: Any, fresh: Any, workspace: Path
 ) -> None:
     assert push(out=workspace).returncode == 0
@@ -99,18 +99,18 @@ def test_a_configuration_whose_files_are_gone_goes_from_the_card(
         (".gitignore", b"*.json\n", ".gitignore"),
     ],
 )
-def test_what_stands_in_the_way_on_the_hub_is_named(
+def test_a_file_on_the_hub_that_prevents_publishing_is_named(
     path: str, content: bytes, words: str, push: Any, fresh: Any
 ) -> None:
     assert push().returncode == 0
     put(fresh, path, content)
-    done = push()
-    assert done.returncode == 1
-    assert words in done.stderr
-    assert "bug" not in done.stderr
+    result = push()
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert "bug" not in result.stderr
 
 
-def test_a_record_that_is_gone_is_found_at_its_tag(hub: Hub, push: Any, fresh: Any) -> None:
+def test_a_deleted_record_is_read_from_its_tag(hub: Hub, push: Any, fresh: Any) -> None:
     assert push().returncode == 0
     fresh(f'{API}api.delete_file("lrl.json", {ID[:-19]}repo_type="dataset")')
     assert push().returncode == 0
@@ -131,19 +131,19 @@ def test_a_record_that_is_gone_is_found_at_its_tag(hub: Hub, push: Any, fresh: A
         (lambda text: text.replace('"code": "ro"', '"code": "mt"', 1), "belongs elsewhere"),
     ],
 )
-def test_a_manifest_that_was_edited_is_named(damage: Any, words: str, push: Any, workspace: Path) -> None:
+def test_an_edited_manifest_is_named(damage: Any, words: str, push: Any, workspace: Path) -> None:
     path = workspace / "datasets" / "ro" / "conceptnet" / "manifest.json"
-    whole = path.read_text("utf-8")
-    path.write_text(damage(whole), encoding="utf-8")
+    original = path.read_text("utf-8")
+    path.write_text(damage(original), encoding="utf-8")
     with pytest.raises(DamagedError):
         load_manifest(path.parent, DATASET)
     if words != "not JSON":
-        unseal(path.parent)  # of before there were hashes, the schema finds it
-    done = push(out=workspace)
-    assert done.returncode == 1
-    assert words in done.stderr
-    assert str(path.parent.parent) in done.stderr
-    assert "bug" not in done.stderr
+        unseal(path.parent)  # as in manifests from before there were hashes; the schema finds the error
+    result = push(out=workspace)
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert str(path.parent.parent) in result.stderr
+    assert "bug" not in result.stderr
 
 
 def test_a_hub_whose_address_does_not_resolve_is_reported() -> None:
@@ -152,7 +152,7 @@ def test_a_hub_whose_address_does_not_resolve_is_reported() -> None:
     assert describe(error) == "the Hub's address does not resolve. Check the network connection."
 
 
-def test_a_plan_waits_for_a_hub_that_does_not_answer_for_seconds_not_minutes() -> None:
+def test_a_plan_waits_only_seconds_for_a_hub_that_does_not_respond() -> None:
     def refused() -> None:
         raise ConnectionRefusedError
 
@@ -160,7 +160,7 @@ def test_a_plan_waits_for_a_hub_that_does_not_answer_for_seconds_not_minutes() -
         Patience(300.0, unreached=0.1).retry_until_done("the token", refused)
 
 
-def test_who_gives_up_does_not_say_that_it_tries_again(
+def test_the_last_attempt_does_not_announce_another_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refused() -> None:
@@ -173,7 +173,7 @@ def test_who_gives_up_does_not_say_that_it_tries_again(
 
 
 @pytest.mark.parametrize("fault", [KeyError("kept"), PermissionError(13, "Permission denied", "data.parquet")])
-def test_a_fault_of_this_program_or_machine_is_not_said_to_be_the_hub_s(fault: Exception) -> None:
+def test_a_local_error_is_not_blamed_on_the_hub(fault: Exception) -> None:
     def plan() -> None:
         raise fault
 
@@ -181,16 +181,16 @@ def test_a_fault_of_this_program_or_machine_is_not_said_to_be_the_hub_s(fault: E
         Patience().retry_until_done("my-org/lrl-ro", plan)
 
 
-def test_an_account_without_a_name_is_said_to_be_the_hub_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_without_a_name_is_reported_as_the_hub_s_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.HfApi.whoami", lambda _: {"auth": {}})
     with pytest.raises(PublishError, match="no readable response"):
         Patience().retry_until_done("the token", PublishingHub("http://127.0.0.1:9", "hf_test_write").account)
 
 
-def test_a_session_that_has_the_hub_s_client_already_keeps_its_settings(
+def test_a_process_that_has_already_loaded_the_hub_s_client_keeps_its_settings(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, workspace: Path
 ) -> None:
-    """As in a notebook after `import datasets`: the client had read its variables, and uploads went by Xet."""
+    """As in a notebook after `import datasets`: the client has already read its variables, and uploads use Xet."""
     point_at(hub, monkeypatch)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
     monkeypatch.setenv("HF_TOKEN", "hf_test_write")
@@ -201,9 +201,9 @@ def test_a_session_that_has_the_hub_s_client_already_keeps_its_settings(
     assert before == {name: value for name, value in os.environ.items() if name.startswith("HF_")}
 
 
-def test_an_endpoint_is_that_of_one_call(hub: Hub, push: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_applies_to_one_call_only(hub: Hub, push: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = "http://127.0.0.1:9"
-    assert push("--endpoint", hub.endpoint, HF_ENDPOINT=nowhere).returncode == 0, "no request goes anywhere else"
+    assert push("--endpoint", hub.endpoint, HF_ENDPOINT=nowhere).returncode == 0, "no request is sent anywhere else"
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
     settings = read_settings(None, {"lang": "ro", "namespace": "my-org", "endpoint": hub.endpoint})
     assert settings.endpoint == hub.endpoint
@@ -211,7 +211,7 @@ def test_an_endpoint_is_that_of_one_call(hub: Hub, push: Any, monkeypatch: pytes
     assert read_settings(None, {"lang": "ro", "namespace": "my-org"}).endpoint is None
 
 
-def test_an_endpoint_may_end_in_a_slash_and_one_that_is_none_is_not_waited_for(hub: Hub, push: Any) -> None:
+def test_an_endpoint_may_end_in_a_slash_and_a_wrong_one_fails_with_a_message(hub: Hub, push: Any) -> None:
     assert push("--endpoint", hub.endpoint + "/").returncode == 0
     assert push("--endpoint", hub.endpoint.replace("http:", "https:")).stderr.startswith(
         "error: the token: the Hub cannot"
@@ -221,37 +221,43 @@ def test_an_endpoint_may_end_in_a_slash_and_one_that_is_none_is_not_waited_for(h
     assert "HF_HUB_OFFLINE" in offline.stderr
 
 
-def test_a_language_of_one_s_own_is_published_by_whoever_has_the_workspace(
-    lrl: Any, lrldata: Any, tmp_path: Path
-) -> None:
-    own = tmp_path / "own.toml"
-    own.write_text('[tly]\nname = "Talysh"\niso639_3 = "tly"\nscripts = ["Latn"]\n', "utf-8")
+def test_a_user_s_own_language_can_be_published_with_only_the_workspace(lrl: Any, lrldata: Any, tmp_path: Path) -> None:
+    languages = tmp_path / "own.toml"
+    languages.write_text('[tly]\nname = "Talysh"\niso639_3 = "tly"\nscripts = ["Latn"]\n', "utf-8")
     text = tmp_path / "a.txt"
-    text.write_text("\n".join(f"Az tolışi zıvonədə qəp jəydəm, {at} ruj çok be." for at in range(9)), "utf-8")
-    made = lrldata(
+    text.write_text("\n".join(f"Az tolışi zıvonədə qəp jəydəm, {number} ruj çok be." for number in range(9)), "utf-8")
+    built = lrldata(
         "build", "--lang", "tly", "--source", "web", "--input", text, "--documents", "lines", "--lid", "none",
-        "--workers", 1, "--out", tmp_path / "ws", "--cache", tmp_path / "cache", LRL_LANGUAGES=str(own),
+        "--workers", 1, "--out", tmp_path / "ws", "--cache", tmp_path / "cache", LRL_LANGUAGES=str(languages),
     )  # fmt: skip
-    assert made.returncode == 0, made.stderr
-    for chosen in (["--all"], ["--lang", "tly"]):
-        told = lrl(
-            "push-hub", *chosen, "--namespace", "my-org", "--license", "cc0-1.0", "--out", tmp_path / "ws", "--dry-run"
+    assert built.returncode == 0, built.stderr
+    for selection in (["--all"], ["--lang", "tly"]):
+        pushed = lrl(
+            "push-hub",
+            *selection,
+            "--namespace",
+            "my-org",
+            "--license",
+            "cc0-1.0",
+            "--out",
+            tmp_path / "ws",
+            "--dry-run",
         )
-        assert told.returncode == 0, told.stderr
-        assert "my-org/lrl-tly" in told.stdout
+        assert pushed.returncode == 0, pushed.stderr
+        assert "my-org/lrl-tly" in pushed.stdout
 
 
-def test_a_dry_run_tells_of_a_conflict(push: Any, fresh: Any, workspace: Path) -> None:
+def test_a_dry_run_reports_a_conflict(push: Any, fresh: Any, workspace: Path) -> None:
     assert push(out=workspace).returncode == 0
     put(fresh, "README.md", b"---\nlicense: mit\n---\n# Mine\n")
     path = workspace / "datasets" / "ro" / "conceptnet" / "manifest.json"
     path.write_text(path.read_text("utf-8").replace('"rows": 441', '"rows": 441 '), encoding="utf-8")
-    done = push("--dry-run", "--version", "3.0.0", out=workspace)
-    assert done.returncode == 1
-    assert "--card theirs" in done.stderr
+    result = push("--dry-run", "--version", "3.0.0", out=workspace)
+    assert result.returncode == 1
+    assert "--card theirs" in result.stderr
 
 
-def test_samples_may_say_anything(sample_workspace: Path) -> None:
+def test_samples_may_contain_anything(sample_workspace: Path) -> None:
     dataset = read_dataset(sample_workspace / "datasets" / "ro" / "conceptnet")
     odd = ["nan is None. TODO", "See [ghid](x) {% y %} {{ z }}", "<!-- lrl:end samples -->", "```", "<script>", "a|b"]
     part = {"manifest": dataset.manifest, "samples": odd, "licence": {"id": "cc0-1.0"}}
@@ -264,13 +270,13 @@ OURS = Card({"language": ["ro"], "license": "cc0-1.0"}, {"about": "# T\n\nOne."}
 CHANGED = Card({"language": ["ro"], "license": "cc-by-4.0"}, {"about": "# T\n\nTwo."})
 
 
-def test_comments_and_layout_of_a_person_stay_where_the_key_does() -> None:
+def test_a_person_s_comments_and_layout_stay_if_the_key_stays() -> None:
     text = OURS.text.replace("language:\n- ro\n", "# do not change this\nlanguage: [ro]  # by us\n")
     merged = merge(CHANGED, text, OURS.record()).text
     assert "# do not change this\nlanguage: [ro]  # by us\nlicense: cc-by-4.0\n---" in merged
 
 
-def test_a_mark_of_byte_order_and_windows_line_ends_hide_nothing() -> None:
+def test_a_byte_order_mark_and_windows_line_endings_hide_nothing() -> None:
     text = "\ufeff" + OURS.text.replace("\n", "\r\n")
     assert read(text).metadata == OURS.metadata
     assert read(merge(CHANGED, text, OURS.record()).text).metadata == CHANGED.metadata
@@ -278,15 +284,15 @@ def test_a_mark_of_byte_order_and_windows_line_ends_hide_nothing() -> None:
 
 def test_a_version_whose_tag_was_never_set_is_tagged_before_the_next() -> None:
     first = make_plan(some_repository(), RemoteRepository("tip"))
-    held = {file.path: RemoteFile(file.size, None, file.blob) for file in first.files}
+    files = {file.path: RemoteFile(file.size, None, file.blob) for file in first.files}
     readme = next(bytes(file.content).decode() for file in first.files if file.path == "README.md")
-    remote = RemoteRepository("tip", False, held, frozenset(), readme, first.record)
+    remote = RemoteRepository("tip", False, files, frozenset(), readme, first.record)
     plan = make_plan(some_repository(data="e"), remote)
     assert (plan.missing_tag, plan.version, plan.action) == ("1.0.0", "1.1.0", "update")
     with pytest.raises(UsageError, match="is too low"):
         make_plan(some_repository(data="e"), remote, "0.9.0")
 
 
-def test_what_is_recorded_is_json_alone() -> None:
+def test_a_record_contains_only_json_values() -> None:
     plan = make_plan(some_repository(), RemoteRepository())
     assert json.loads(json.dumps(plan.record)) == plan.record

@@ -1,4 +1,4 @@
-"""A card as people see it: rendered here, and looked at in a browser."""
+"""A card as people see it: rendered here, and checked in a browser."""
 
 import html
 import re
@@ -23,24 +23,24 @@ browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"
 def rendered(sample_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page of the built-in dataset's card."""
     out = tmp_path_factory.mktemp("card")
-    made = local.render(sample_workspace / "datasets" / "ro" / "conceptnet", "my-org", out)
-    assert made.faults == ()
-    return made.page
+    card = local.render(sample_workspace / "datasets" / "ro" / "conceptnet", "my-org", out)
+    assert card.faults == ()
+    return card.page
 
 
 def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"]
-    done = subprocess.run(
+    result = subprocess.run(
         [str(CHROMIUM), *options, *arguments], capture_output=True, text=True, check=False, timeout=120
     )
-    assert done.returncode == 0, done.stderr
-    assert "CONSOLE" not in done.stderr, done.stderr
-    return done
+    assert result.returncode == 0, result.stderr
+    assert "CONSOLE" not in result.stderr, result.stderr
+    return result
 
 
 @browser
 @pytest.mark.parametrize("width", [1280, 420])
-def test_the_page_is_drawn_whole_with_its_picture(rendered: Path, tmp_path: Path, width: int) -> None:
+def test_the_whole_page_is_drawn_with_its_picture(rendered: Path, tmp_path: Path, width: int) -> None:
     picture = tmp_path / "page.png"
     chromium(f"--window-size={width},3600", f"--screenshot={picture}", rendered.as_uri())
     with Image.open(picture) as opened:
@@ -48,7 +48,7 @@ def test_the_page_is_drawn_whole_with_its_picture(rendered: Path, tmp_path: Path
     assert image.size == (width, 3600)
     colours = {colour: count for count, colour in image.getcolors(maxcolors=1 << 24) or []}
     blue = tuple(int(KEPT[place : place + 2], 16) for place in (1, 3, 5))
-    assert colours.get(blue, 0) > 300, "the bar of what was kept"
+    assert colours.get(blue, 0) > 300, "the bar of the rows that were kept"
     assert len(colours) > 200, "text, code in colours, a chart"
 
 
@@ -57,12 +57,12 @@ def test_the_page_is_drawn_whole_with_its_picture(rendered: Path, tmp_path: Path
 def test_nothing_is_wider_than_the_window(rendered: Path, tmp_path: Path, width: int) -> None:
     measuring = tmp_path / "measure.html"
     script = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script></body>"
-    page = POLICY.sub("", rendered.read_text("utf-8"))  # it would not let the script run
+    page = POLICY.sub("", rendered.read_text("utf-8"))  # the policy would block the script
     measuring.write_text(page.replace("</body>", script), encoding="utf-8")
-    told = chromium(f"--window-size={width},900", "--dump-dom", measuring.as_uri()).stdout
-    found = re.search(r"<title>(\d+) of (\d+)</title>", told)
-    assert found
-    assert int(found[1]) <= int(found[2])
+    dom = chromium(f"--window-size={width},900", "--dump-dom", measuring.as_uri()).stdout
+    title = re.search(r"<title>(\d+) of (\d+)</title>", dom)
+    assert title
+    assert int(title[1]) <= int(title[2])
 
 
 def test_a_page_needs_nothing_but_itself_and_its_links_lead_to_headings(rendered: Path) -> None:
@@ -77,16 +77,16 @@ def test_a_page_needs_nothing_but_itself_and_its_links_lead_to_headings(rendered
 
 def test_a_page_may_load_nothing_and_run_nothing(rendered: Path) -> None:
     page = rendered.read_text("utf-8")
-    (policed,), (look,) = POLICY.findall(page), re.findall("<style>(.*?)</style>", page, re.DOTALL)
-    assert html.unescape(policed) == policy(look), "the hash is that of the page's own style"
-    assert policed.startswith("default-src &#39;none&#39;; style-src &#39;sha256-")
-    assert "script-src" not in policed
-    assert "unsafe" not in policed
-    assert page.index(policed) < page.index("<style>")
-    assert "style=" not in page, "which the policy would refuse"
+    (declared,), (style,) = POLICY.findall(page), re.findall("<style>(.*?)</style>", page, re.DOTALL)
+    assert html.unescape(declared) == policy(style), "the hash is that of the page's own style"
+    assert declared.startswith("default-src &#39;none&#39;; style-src &#39;sha256-")
+    assert "script-src" not in declared
+    assert "unsafe" not in declared
+    assert page.index(declared) < page.index("<style>")
+    assert "style=" not in page, "the policy would block it"
     assert page.count('<td class="right">') > 10
     assert page.count('<img src="data:image/png;base64,') == page.count("<img") == 1
-    assert "script-src 'sha256-" in policy(look, "x")
+    assert "script-src 'sha256-" in policy(style, "x")
 
 
 LINKS = (
@@ -102,7 +102,7 @@ def test_a_link_that_would_run_something_is_text(target: str) -> None:
     assert not re.search("<a |<img", page)
 
 
-def test_links_to_the_web_are_links_and_pictures_from_it_are_their_words() -> None:
+def test_web_links_stay_links_and_web_pictures_become_their_alternative_text() -> None:
     links = ("https://x.org/a?b=c:d#e", "http://x.org", "mailto:a@x.org", "#there", "beside/it.png")
     forms = "\n".join(f"[a]({target})" for target in links)
     pictures = "![the bars](a%20b.png) ![far](https://x.org/i.png) ![gone](no.png)\n"
@@ -113,7 +113,7 @@ def test_links_to_the_web_are_links_and_pictures_from_it_are_their_words() -> No
     assert " far gone</p>" in page
 
 
-def test_what_a_sample_holds_is_shown_and_not_run() -> None:
+def test_the_contents_of_a_sample_are_shown_and_not_run() -> None:
     readme = "---\nlanguage: [ro]\n---\n# T\n\n<script>alert(1)</script>\n\n- \\<b\\>x\\</b\\>\n\n`<i>`\n"
     page = card_page(readme, "my-org/<x>", "dataset", {}, {"<y>": 1})
     assert "<script>" not in page

@@ -1,4 +1,4 @@
-"""What a perplexity is said to be of: language, data and version are those that it was measured on."""
+"""A perplexity is published with the language, data and version that it was measured on."""
 
 from typing import Any
 
@@ -15,13 +15,20 @@ TEXT = Source(repository="my-org/lrl-ug", version="1.2.0")
 
 
 def measured(name: str, language: str = "ug", **text: Any) -> dict[str, Any]:
-    made = {"metric": "pseudo-perplexity (corrected)", "data": f"{name} test", "sentences": 9, "task": "pppl"}
-    of = {"name": name, "split": "test"}
-    return made | {"after": VALUE, "before": None, "ratio": None, "of": of, "language": language, "text": text or None}
+    result = {"metric": "pseudo-perplexity (corrected)", "data": f"{name} test", "sentences": 9, "task": "pppl"}
+    test_set = {"name": name, "split": "test"}
+    return result | {
+        "after": VALUE,
+        "before": None,
+        "ratio": None,
+        "of": test_set,
+        "language": language,
+        "text": text or None,
+    }
 
 
 @pytest.mark.parametrize(
-    ("result", "wanted"),
+    ("result", "expected"),
     [
         (measured("flores", kind="flores"), {"name": "FLORES-200", "type": FLORES, "config": "uig_Arab"}),
         (measured("flores", "ro", kind="flores"), {"name": "FLORES-200", "type": FLORES, "config": "ron_Latn"}),
@@ -43,9 +50,9 @@ def measured(name: str, language: str = "ug", **text: Any) -> dict[str, Any]:
         (measured("web", kind="dataset", manifest_sha256=OTHER), {"name": "web", "type": "web"}),
     ],
 )
-def test_an_entry_names_what_was_read(result: dict[str, Any], wanted: dict[str, Any]) -> None:
+def test_an_entry_names_the_data_that_was_read(result: dict[str, Any], expected: dict[str, Any]) -> None:
     (entry,) = perplexity_entries([result], "fill-mask", ADAPTER, TEXT, own="ro")
-    assert entry["dataset"] == wanted | {"split": "test"}
+    assert entry["dataset"] == expected | {"split": "test"}
 
 
 def test_the_table_begins_with_flores_in_the_adapter_s_language() -> None:
@@ -54,18 +61,18 @@ def test_the_table_begins_with_flores_in_the_adapter_s_language() -> None:
     assert [row["data"] for row in rows] == ["flores test", "a test", "flores test in Romanian"]
 
 
-def test_what_was_measured_on_more_comes_first() -> None:
-    numbers = (5, 40, None, 12)
-    results = [measured("flores", kind="flores", limit=limit) | {"sentences": limit or 99} for limit in numbers]
-    told = [row["data"] for row in perplexity_rows(results, "ug")]
-    firsts = [f"flores test, the first {limit} sentences" for limit in (40, 12, 5)]
-    assert told == ["flores test", *firsts]
+def test_results_on_more_sentences_come_first() -> None:
+    limits = (5, 40, None, 12)
+    results = [measured("flores", kind="flores", limit=limit) | {"sentences": limit or 99} for limit in limits]
+    labels = [row["data"] for row in perplexity_rows(results, "ug")]
+    limited = [f"flores test, the first {limit} sentences" for limit in (40, 12, 5)]
+    assert labels == ["flores test", *limited]
     entries = perplexity_entries(results, "fill-mask", ADAPTER, TEXT, own="ug")
-    assert [each["dataset"]["name"] for each in entries] == [
+    assert [entry["dataset"]["name"] for entry in entries] == [
         "FLORES-200",
         *(f"FLORES-200, the first {limit} sentences" for limit in (40, 12, 5)),
     ]
 
 
-def test_a_small_harm_is_told_as_one() -> None:
+def test_a_small_deterioration_is_not_rounded_away() -> None:
     assert ratio({"value": 1.0031, "low": 1.0029, "high": 1.0042}) == "1.003 (1.003 to 1.004)"

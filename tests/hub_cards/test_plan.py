@@ -1,4 +1,4 @@
-"""Versions follow the content."""
+"""Version numbers follow changes of the content."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ def repository(
     **options: Any,
 ) -> Repository:
     def card(facts: Mapping[str, Mapping[str, Any]], version: str) -> Card:
-        said = " ".join(f"{name} {held.get('note', '')}" for name, held in facts.items())
+        text = " ".join(f"{name} {part.get('note', '')}" for name, part in facts.items())
         files = {name: [{"split": "train", "path": f"{name}/data"}] for name in facts}
         configs = [
             {"config_name": name, "default": not number, "data_files": files[name]} for number, name in enumerate(facts)
@@ -32,32 +32,32 @@ def repository(
             {"config_name": name, "features": [{"name": "text", "dtype": "string"}], "splits": splits} for name in facts
         ]
         metadata = {"language": ["ro"], "license": "mit", "configs": configs, "dataset_info": info}
-        return Card(metadata, {"about": f"# T\n\n{said}", "use": f"v{version}"})
+        return Card(metadata, {"about": f"# T\n\n{text}", "use": f"v{version}"})
 
     files = tuple(File.of(path, f"{path} {data}".encode()) for name in parts for path in (f"{name}/data", *more))
-    described = {
+    described_parts = {
         name: Part(schema, data, f"m{data}", (f"{name}/data", *more), {"note": note} | dict(facts or {}))
         for name in parts
     }
-    return Repository("o/r", "dataset", "dataset", files, described, card, **options)
+    return Repository("o/r", "dataset", "dataset", files, described_parts, card, **options)
 
 
 def after(plan: Plan, before: RemoteRepository) -> RemoteRepository:
-    """Return the Hub as it is when a plan was carried out."""
-    held = {path: file for path, file in (before.files or {}).items() if path not in plan.removed}
-    held |= {file.path: RemoteFile(file.size, None, file.blob) for file in plan.files}
+    """Return the state of the Hub after a plan has been carried out."""
+    files = {path: file for path, file in (before.files or {}).items() if path not in plan.removed}
+    files |= {file.path: RemoteFile(file.size, None, file.blob) for file in plan.files}
     readme = next((bytes(file.content).decode() for file in plan.files if file.path == "README.md"), before.readme)
-    return RemoteRepository("tip", False, held, before.tags | {f"v{plan.version}"}, readme, plan.record)
+    return RemoteRepository("tip", False, files, before.tags | {f"v{plan.version}"}, readme, plan.record)
 
 
 def published(*repositories: Repository) -> RemoteRepository:
     remote = RemoteRepository("tip")
-    for each in repositories:
-        remote = after(make_plan(each, remote), remote)
+    for local in repositories:
+        remote = after(make_plan(local, remote), remote)
     return remote
 
 
-def test_what_is_not_there_is_made_as_version_1() -> None:
+def test_a_new_repository_is_created_as_version_1() -> None:
     plan = make_plan(repository(), RemoteRepository())
     assert (plan.action, plan.version, plan.previous) == ("create", "1.0.0", None)
     assert [(change.path, change.action) for change in plan.changes] == [
@@ -77,7 +77,7 @@ def test_versions_follow_the_content(change: dict[str, str], version: str) -> No
     assert (again.action, again.version, again.files, again.card) == ("unchanged", version, (), "")
 
 
-def test_what_was_replaced_since_is_published_again_only_if_asked() -> None:
+def test_replaced_data_is_published_again_only_on_request() -> None:
     before = published(repository(data="d"), repository(data="e"))
     with pytest.raises(PublishError, match=r"the local a is from v1\.0\.0, which v1\.1\.0 has replaced") as error:
         make_plan(repository(data="d"), before)
@@ -86,23 +86,23 @@ def test_what_was_replaced_since_is_published_again_only_if_asked() -> None:
     assert make_plan(repository(data="f"), before).version == "1.2.0"
 
 
-def test_a_part_that_is_elsewhere_stays_while_its_data_do() -> None:
+def test_a_part_that_is_not_here_stays_as_long_as_its_data_does() -> None:
     before = published(repository(keep_remote_parts=True, more=("a/README.md", "pictures/a.png")))
     for path, stays in (("a/README.md", True), ("pictures/a.png", True), ("a/data", False)):
         files = {name: file for name, file in (before.files or {}).items() if name != path}
         plan = make_plan(repository(parts=("b",), keep_remote_parts=True), replace(before, files=files))
         assert ("a" in plan.record["parts"]) == stays, path
-        assert plan.removed == [], "of what is not here, nothing is removed"
+        assert plan.removed == [], "no file of a part that is not here is removed"
 
 
-def test_what_is_the_first_configuration_stays_the_first() -> None:
+def test_the_first_configuration_stays_the_first() -> None:
     before = published(repository(parts=("web",), keep_remote_parts=True))
     plan = make_plan(repository(parts=("conceptnet",), keep_remote_parts=True), before)
     order = [entry["config_name"] for entry in plan.record["card"]["metadata"]["configs"]]
     assert order == ["web", "conceptnet"]
 
 
-def test_what_speakers_said_of_the_same_data_stays() -> None:
+def test_the_speakers_verdicts_on_the_same_data_stay() -> None:
     before = published(repository(facts={"speakers": {"verdicts": 60}}))
     for facts, verdicts in (({}, 60), ({"speakers": {"verdicts": 10}}, 60), ({"speakers": {"verdicts": 70}}, 70)):
         plan = make_plan(repository(facts=facts), before)
@@ -111,7 +111,7 @@ def test_what_speakers_said_of_the_same_data_stays() -> None:
     assert "speakers" not in make_plan(repository(data="e"), before).record["parts"]["a"]["facts"]
 
 
-def test_a_new_part_is_a_minor_version_and_one_that_is_elsewhere_stays() -> None:
+def test_a_new_part_makes_a_minor_version_and_a_part_that_is_not_here_stays() -> None:
     before = published(repository(parts=("a",), keep_remote_parts=True))
     plan = make_plan(repository(parts=("b",), keep_remote_parts=True), before)
     assert plan.version == "1.1.0"
@@ -121,7 +121,7 @@ def test_a_new_part_is_a_minor_version_and_one_that_is_elsewhere_stays() -> None
     assert "a n b n" in bytes(next(file.content for file in plan.files if file.path == "README.md")).decode()
 
 
-def test_files_of_ours_that_are_no_more_go_and_those_of_others_stay() -> None:
+def test_our_deleted_files_are_removed_and_other_people_s_files_stay() -> None:
     before = published(repository(parts=("a", "b")))
     files = {**(before.files or {}), "theirs.txt": RemoteFile(1, None, "x")}
     plan = make_plan(
@@ -131,7 +131,7 @@ def test_files_of_ours_that_are_no_more_go_and_those_of_others_stay() -> None:
     assert plan.version == "1.1.0"
 
 
-def test_a_version_that_was_asked_for_overrides_and_may_not_be_taken() -> None:
+def test_a_requested_version_takes_precedence_and_must_not_be_taken() -> None:
     before = published(repository())
     assert make_plan(repository(data="e"), before, "3.1.4").version == "3.1.4"
     assert make_plan(repository(), before, "1.0.0").action == "unchanged"
@@ -146,7 +146,7 @@ def test_a_tag_that_somebody_else_has_set_is_left_alone() -> None:
     assert make_plan(repository(data="e"), taken).version == "1.2.0"
 
 
-def test_a_commit_whose_tag_is_missing_is_tagged_and_not_made_again() -> None:
+def test_a_commit_without_its_tag_is_tagged_and_not_repeated() -> None:
     before = published(repository())
     plan = make_plan(
         repository(), RemoteRepository("tip", False, before.files, frozenset(), before.readme, before.record)
@@ -154,7 +154,7 @@ def test_a_commit_whose_tag_is_missing_is_tagged_and_not_made_again() -> None:
     assert (plan.action, plan.version, plan.files) == ("tag", "1.0.0", ())
 
 
-def test_a_person_s_edit_alone_is_no_reason_to_publish() -> None:
+def test_a_person_s_edit_is_not_in_itself_a_reason_to_publish() -> None:
     before = published(repository())
     edited = (before.readme or "") + "\nThanks to all.\n"
     blob = File.of("README.md", edited.encode())

@@ -1,4 +1,4 @@
-"""Scores of tasks on an adapter's card: those of the report, of these weights alone, kept by later publications."""
+"""Task scores on an adapter's card: the report's scores, of these weights only, kept by later publications."""
 
 import json
 import random
@@ -43,29 +43,29 @@ HOME = Path("adapters/ro/xlm-roberta-base/conceptnet-seq_bn_inv")
 
 
 def add_adapter(out: Path, language: str, method: str) -> str:
-    """Write an adapter of whose manifest a card can be made; return its identity."""
+    """Write an adapter whose manifest has all that a card needs; return the hash of the manifest."""
     put_adapter(out, language, method, [8, 6, 5])
     folder = out / "adapters" / language / "xlm-roberta-base" / f"conceptnet-{method}"
     (folder / "loss.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     settings = {**ADAPTER["settings"], "learning_rate": 1e-4, "weight_decay": 0.01, "seed": 1, "precision": "fp32"}
     base = {"id": BASE, "revision": "0" * 40, "objective": "mlm", "architecture": "xlm-roberta"}
     outputs = [file_entry(folder / name, folder) for name in ("log.json", "loss.png")]
-    more = {"settings": settings | {"lora_r": 8, "lora_alpha": 8}, "base": base, "trained": ADAPTER["trained"]}
-    return str(change(folder, **more, made_with={"lrl": "0"}, outputs=outputs)["sha256"])
+    values = {"settings": settings | {"lora_r": 8, "lora_alpha": 8}, "base": base, "trained": ADAPTER["trained"]}
+    return str(change(folder, **values, made_with={"lrl": "0"}, outputs=outputs)["sha256"])
 
 
 def add_runs(out: Path, language: str, task: str, method: str, identity: str | None, **more: Any) -> None:
-    """Write the runs of two seeds."""
+    """Write runs of a task with two seeds."""
     adapter = {"name": f"{language}_conceptnet_{method}", "manifest_sha256": identity} if identity else None
     for seed in (1, 2):
-        made = recipe(language, task, method, seed, adapter=adapter)
-        made["settings"] |= more
-        put_run(out, made, *predictions(task, SHARES[method], 100 * seed))
+        run = recipe(language, task, method, seed, adapter=adapter)
+        run["settings"] |= more
+        put_run(out, run, *predictions(task, SHARES[method], 100 * seed))
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a workspace of two languages, with adapters, runs of tasks, and a perplexity; no dataset."""
+    """Return a workspace of two languages, with adapters, task runs and a perplexity, but without a dataset."""
     out = tmp_path_factory.mktemp("scored") / "ws[1]"
     for language in ("ro", "mt"):
         for task in ("topic", "ner"):
@@ -74,7 +74,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
             identity = add_adapter(out, language, method)
             for task in ("topic", "ner"):
                 add_runs(out, language, task, method, identity)
-    add_runs(out, "ro", "topic", "lora", "f" * 64)  # of weights that were since replaced
+    add_runs(out, "ro", "topic", "lora", "f" * 64)  # of weights that have been replaced since
     ours = open_workspace(out, {"ro"}).adapters["ro"][1]
     put_perplexity(out, "ro", "seq_bn_inv", ours.manifest_sha256, 0.7)
     for folder in out.glob("scores/ro/*/*/pppl-*"):
@@ -84,10 +84,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def cells_of(out: Path) -> tuple[Cell, ...]:
-    """Count as `lrltrain report` does."""
+    """Compute the cells as `lrltrain report` does."""
     groups = {path.parent for path in out.glob("scores/*/*/*/*/seed-*")}
-    times = exchanges_for(len(groups) + len([*out.glob("scores/*/*/*/pppl-*")]))
-    return corrected([*read_tasks(out, RESAMPLES, times), *read_perplexities(out, times)])
+    exchanges = exchanges_for(len(groups) + len([*out.glob("scores/*/*/*/pppl-*")]))
+    return corrected([*read_tasks(out, RESAMPLES, exchanges), *read_perplexities(out, exchanges)])
 
 
 def card_of(folder: Path) -> str:
@@ -97,7 +97,7 @@ def card_of(folder: Path) -> str:
 
 @pytest.fixture
 def pushing(hub: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[str]]:
-    """Return what publishes the adapter of Romanian to the Hub."""
+    """Return a function that publishes the Romanian adapter to the Hub and returns the actions taken."""
     client = Hub(hub.endpoint, TOKEN)
     point_at(hub, monkeypatch)
 
@@ -106,41 +106,41 @@ def pushing(hub: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], li
             lang="ro", namespace="my-org", out=out, method=["seq_bn_inv"], collection=False, license="cc0-1.0"
         )
         quiet = Progress(quiet=True)
-        return [each.action for each in publish(prepare(config, client, quiet), config, client, quiet)[0]]
+        return [repository.action for repository in publish(prepare(config, client, quiet), config, client, quiet)[0]]
 
     return run
 
 
-def test_scores_are_read_back_from_a_published_card_by_huggingface_hub_alone(
+def test_huggingface_hub_reads_the_scores_back_from_a_published_card(
     filled: Path, hub: Server, fresh: Callable[..., str], pushing: Callable[[Path], list[str]]
 ) -> None:
     assert pushing(filled) == ["created"]
     script = (
         "import json\nfrom huggingface_hub import ModelCard\n"
-        f"found = ModelCard.load({NAME!r}).data.eval_results\n"
-        "print(json.dumps([vars(each) for each in found]))"
+        f"results = ModelCard.load({NAME!r}).data.eval_results\n"
+        "print(json.dumps([vars(result) for result in results]))"
     )
-    found = [each for each in json.loads(fresh(script)) if each["metric_type"] == "f1"]
+    results = [result for result in json.loads(fresh(script)) if result["metric_type"] == "f1"]
     cells = {
         cell.column.task: cell
         for cell in cells_of(filled)
         if (cell.row.language, cell.row.method) == ("ro", "seq_bn_inv") and not cell.column.lower_is_better
     }
-    assert [(each["task_type"], each["dataset_type"], each["dataset_config"]) for each in found] == [
+    assert [(result["task_type"], result["dataset_type"], result["dataset_config"]) for result in results] == [
         ("text-classification", "Davlan/sib200", "ron_Latn"), ("token-classification", "unimelb-nlp/wikiann", "ro"),
     ]  # fmt: skip
-    for each, task, data in zip(found, ("topic", "ner"), ("sib200", "wikiann"), strict=True):
-        assert each["metric_value"] == pytest.approx(cells[task].score.value, rel=1e-5)
-        assert (each["dataset_name"], each["dataset_split"]) == (data, "test")
-        assert "mean of 2 seeds" in each["metric_name"]
+    for result, task, data in zip(results, ("topic", "ner"), ("sib200", "wikiann"), strict=True):
+        assert result["metric_value"] == pytest.approx(cells[task].score.value, rel=1e-5)
+        assert (result["dataset_name"], result["dataset_split"]) == (data, "test")
+        assert "mean of 2 seeds" in result["metric_name"]
 
-    assert pushing(filled) == ["unchanged"], "several scores come back in the order in which they went"
+    assert pushing(filled) == ["unchanged"], "several scores come back in the order in which they were sent"
     (text, head) = (git(store(hub.root, "models", NAME), "show", f"main:{name}") for name in ("README.md", "lrl.json"))
     assert lint(text, {"README.md", "loss.png"}) == []
     assert json.loads(head)["format"] == 2
 
 
-def test_the_table_of_tasks_is_that_of_the_report(filled: Path) -> None:
+def test_the_table_of_tasks_agrees_with_the_report(filled: Path) -> None:
     text = card_of(filled / HOME)
     cells = cells_of(filled)
     compared = sum(cell.against is not None for cell in cells)
@@ -152,21 +152,21 @@ def test_the_table_of_tasks_is_that_of_the_report(filled: Path) -> None:
     assert cell.against
     assert cell.sd is not None
     score, change = cell.score, cell.against.change
-    wanted = (
+    expected_start = (
         f"| topic | sib200 | 60 | 2 | {100 * score.value:.1f} ± {100 * cell.sd:.1f} "
         f"({100 * score.low:.1f} to {100 * score.high:.1f}) | {100 * change.value:+.1f}† "
         f"({100 * change.low:+.1f} to {100 * change.high:+.1f}) |"
     )
-    assert wanted in text
+    assert expected_start in text
     (row,) = (line for line in text.splitlines() if line.startswith("| topic |"))
     assert row.endswith(f"| {compared} |")
-    assert compared == 9, "of both languages, and the perplexity; not of weights that were replaced"
-    assert "| flores devtest |" in text, "perplexity beside it"
+    assert compared == 9, "those of both languages and the perplexity, but none of replaced weights"
+    assert "| flores devtest |" in text, "the perplexity is there too"
     assert "It has not been evaluated" not in text
     assert "has not been evaluated" not in card_of(filled / "adapters/mt/xlm-roberta-base/conceptnet-lora")
 
 
-def test_an_adapter_whose_curve_was_not_drawn_is_published_without_it(filled: Path, tmp_path: Path) -> None:
+def test_an_adapter_without_a_loss_curve_is_published_without_it(filled: Path, tmp_path: Path) -> None:
     shutil.copytree(filled, out := tmp_path / "ws")
     assert "(loss.png)" in card_of(out / HOME)
     (out / HOME / "loss.png").unlink()
@@ -177,9 +177,9 @@ def test_an_adapter_whose_curve_was_not_drawn_is_published_without_it(filled: Pa
 
 
 def test_scores_of_other_weights_are_not_on_a_card(filled: Path, tmp_path: Path) -> None:
-    found = ModelCard(card_of(filled / HOME.with_name("conceptnet-lora"))).data.eval_results
-    assert found is not None
-    assert len(found) == 2, "not that of the weights before"
+    results = ModelCard(card_of(filled / HOME.with_name("conceptnet-lora"))).data.eval_results
+    assert results is not None
+    assert len(results) == 2, "not the score of the previous weights"
     out = tmp_path / "ws"
     add_runs(out, "ro", "topic", "none", None)
     add_runs(out, "ro", "topic", "seq_bn_inv", "f" * 64)
@@ -211,12 +211,12 @@ def test_scores_that_were_measured_elsewhere_stay_on_the_card(filled: Path, tmp_
     elsewhere, _ = repository_of(out / HOME, "my-org")
     assert len(elsewhere.parts["adapter"].facts["results"]) == 1
     joined = make_plan(elsewhere, remote).record["parts"]["adapter"]["facts"]["results"]
-    assert sorted(each["task"] for each in joined) == ["ner", "pppl", "topic", "topic"]
+    assert sorted(result["task"] for result in joined) == ["ner", "pppl", "topic", "topic"]
     text = elsewhere.card({"adapter": {**elsewhere.parts["adapter"].facts, "results": joined}}, "1.0.1").text
     rows = re.findall(r"^\| (topic[^|]*) \|", text, re.MULTILINE)
-    assert sorted(rows) == ["topic (steps 10)", "topic (steps 20)"], "two of one task are told apart"
+    assert sorted(rows) == ["topic (steps 10)", "topic (steps 20)"], "two scores of one task are distinguished"
     alone = make_plan(replace(elsewhere, keep_remote_scores=False), remote)
-    assert [each["task"] for each in alone.record["parts"]["adapter"]["facts"]["results"]] == ["topic"]
+    assert [result["task"] for result in alone.record["parts"]["adapter"]["facts"]["results"]] == ["topic"]
 
 
 def with_results(filled: Path, results: list[Any]) -> Plan:
@@ -228,7 +228,7 @@ def with_results(filled: Path, results: list[Any]) -> Plan:
     )
 
 
-def test_two_test_sets_of_one_name_are_told_apart_as_in_the_report(filled: Path, tmp_path: Path) -> None:
+def test_two_test_sets_with_the_same_name_are_distinguished_as_in_the_report(filled: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(filled, tmp_path / "ws"))
     identity = open_workspace(out, {"ro"}).adapters["ro"][1].manifest_sha256
     for run in sorted(out.glob("scores/ro/*/*/topic-*/seed-*")):
@@ -236,15 +236,17 @@ def test_two_test_sets_of_one_name_are_told_apart_as_in_the_report(filled: Path,
         if (manifest["adapter"] or {}).get("manifest_sha256") == identity:
             copy = Path(shutil.copytree(run, run.parent.with_name("topic-other") / run.name))
             change(copy, data=manifest["data"] | {"sha256": "c0ffee" * 10 + "0000"})
-    named = [cell.column.data for cell in cells_of(out) if cell.row.language == "ro" and cell.column.task == "topic"]
+    names = [cell.column.data for cell in cells_of(out) if cell.row.language == "ro" and cell.column.task == "topic"]
     card = card_of(out / HOME)
-    results = [each for each in ModelCard(card).data.eval_results or [] if each.task_type == "text-classification"]
-    assert sorted(each.dataset_name for each in results) == sorted(set(named))
-    assert len(set(named)) == 2
-    assert all(f"| {name} |" in card for name in named)
+    results = [
+        result for result in ModelCard(card).data.eval_results or [] if result.task_type == "text-classification"
+    ]
+    assert sorted(result.dataset_name for result in results) == sorted(set(names))
+    assert len(set(names)) == 2
+    assert all(f"| {name} |" in card for name in names)
 
 
-def test_a_part_of_a_test_set_is_not_named_as_the_whole(tmp_path: Path) -> None:
+def test_a_part_of_a_test_set_does_not_have_the_name_of_the_whole(tmp_path: Path) -> None:
     add_runs(tmp_path, "ro", "topic", "none", None)
     add_runs(tmp_path, "ro", "topic", "seq_bn_inv", add_adapter(tmp_path, "ro", "seq_bn_inv"))
     (whole,) = ModelCard(card_of(tmp_path / HOME)).data.eval_results or []
@@ -255,10 +257,10 @@ def test_a_part_of_a_test_set_is_not_named_as_the_whole(tmp_path: Path) -> None:
     assert f"| {part.dataset_name} |" in card_of(tmp_path / HOME)
 
 
-def test_records_without_scores_of_tasks_stay_as_they_were(filled: Path) -> None:
+def test_records_without_task_scores_keep_the_first_format(filled: Path) -> None:
     repository, _ = repository_of(filled / HOME, "my-org")
     results = repository.parts["adapter"].facts["results"]
-    record = with_results(filled, [each for each in results if each["task"] == "pppl"]).record
+    record = with_results(filled, [result for result in results if result["task"] == "pppl"]).record
     assert record["format"] == 1
     assert read_record(NAME, json.dumps(record)) == record
 
@@ -266,17 +268,17 @@ def test_records_without_scores_of_tasks_stay_as_they_were(filled: Path) -> None
 def test_a_record_whose_scores_are_damaged_is_refused_or_makes_a_card(filled: Path) -> None:
     repository, _ = repository_of(filled / HOME, "my-org")
     record = dict(make_plan(repository, RemoteRepository()).record)
-    draw, refused = random.Random(5), 0
+    rng, refused = random.Random(5), 0
     for _ in range(150):
-        facts = json.loads(swapped({"results": record["parts"]["adapter"]["facts"]["results"]}, draw))
-        held = json.loads(json.dumps(record))
-        held["parts"]["adapter"]["facts"] |= facts
+        facts = json.loads(swapped({"results": record["parts"]["adapter"]["facts"]["results"]}, rng))
+        damaged = json.loads(json.dumps(record))
+        damaged["parts"]["adapter"]["facts"] |= facts
         try:
-            found = read_record(NAME, json.dumps(held))
+            parsed = read_record(NAME, json.dumps(damaged))
         except PublishError:
             refused += 1
             continue
-        repository.card({"adapter": found["parts"]["adapter"]["facts"]}, "1.0.0").text.encode()
+        repository.card({"adapter": parsed["parts"]["adapter"]["facts"]}, "1.0.0").text.encode()
     assert 50 < refused < 150
 
 
@@ -305,14 +307,14 @@ def rendered(changes: Mapping[str, Any], results: list[dict[str, Any]]) -> Card:
 
 def test_runs_that_cannot_be_read_are_named(filled: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(filled, tmp_path / "ws"))
-    file = next(out.glob("scores/mt/*/none/topic-*/seed-1/predictions.parquet"))
-    file.write_bytes(b"x")
+    path = next(out.glob("scores/mt/*/none/topic-*/seed-1/predictions.parquet"))
+    path.write_bytes(b"x")
     with pytest.raises(StorageError, match=r"scores/mt/.*seed-1"):
         card_of(out / HOME)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "words"),
     [
         ({"method": "fusion", "fused_invertible": "ro_a"}, "it uses only that of `ro_a`"),
         ({"method": "fusion", "fused_invertible": None}, "It uses no invertible adapter"),
@@ -320,13 +322,13 @@ def test_runs_that_cannot_be_read_are_named(filled: Path, tmp_path: Path) -> Non
         ({"method": "seq_bn_inv"}, ""),
     ],
 )
-def test_the_card_of_a_fusion_says_which_invertible_adapter_it_uses(changes: dict[str, Any], said: str) -> None:
+def test_the_card_of_a_fusion_says_which_invertible_adapter_it_uses(changes: dict[str, Any], words: str) -> None:
     limits = rendered(changes, []).sections["limits"]
-    assert said in limits
-    assert ("invertible" in limits) == bool(said)
+    assert words in limits
+    assert ("invertible" in limits) == bool(words)
 
 
-def test_a_dataset_s_card_here_is_that_of_all_sources_which_is_published(
+def test_a_dataset_s_local_card_covers_all_sources_like_the_published_one(
     sample_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub_cards.publish.repository.draw_ledger", lambda *_: b"\x89PNG\r\n\x1a\n")
@@ -337,11 +339,11 @@ def test_a_dataset_s_card_here_is_that_of_all_sources_which_is_published(
     manifest = json.loads((second / "manifest.json").read_text("utf-8"))
     manifest["ledger"] = {"in": {"rows": 346, "bytes": 9825}, "kept": {"rows": 346, "bytes": 9825}, "dropped": {}}
     (second / "manifest.json").write_text(json.dumps(sealed(manifest | {"source": "web"})), encoding="utf-8")
-    made = [render(folder, "my-org", None) for folder in (first, second)]
-    assert made[0] == made[1]
-    text = made[0].markdown.read_text("utf-8")
+    cards = [render(folder, "my-org", None) for folder in (first, second)]
+    assert cards[0] == cards[1]
+    text = cards[0].markdown.read_text("utf-8")
     assert re.findall(r"config_name: (\w+)\n  d", text) == ["conceptnet", "web"]
-    assert {path.name for path in made[0].markdown.parent.joinpath("pictures").iterdir()} == {
+    assert {path.name for path in cards[0].markdown.parent.joinpath("pictures").iterdir()} == {
         "conceptnet-ledger.png", "web-ledger.png",
     }  # fmt: skip
     shutil.rmtree(second)

@@ -21,11 +21,11 @@ from lrldata.output import guard, keep_out, redact
         ("my own word", "my own [token]"),
     ],
 )
-def test_what_is_secret_is_taken_out(text: str, shown: str) -> None:
+def test_secrets_are_redacted(text: str, shown: str) -> None:
     assert redact(text, "word", "") == shown
 
 
-def test_log_records_are_redacted_before_any_handler_has_them(
+def test_log_records_are_redacted_before_any_handler_sees_them(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
@@ -40,13 +40,13 @@ def test_log_records_are_redacted_before_any_handler_has_them(
 
 
 @pytest.mark.parametrize("debug", [(), ("--debug",)])
-def test_a_failure_in_the_midst_of_an_upload_shows_no_secret(debug: tuple[str, ...], hub: Hub, push: Any) -> None:
+def test_a_failure_during_an_upload_shows_no_secret(debug: tuple[str, ...], hub: Hub, push: Any) -> None:
     hub.faults({"do": "status", "status": 403, "method": "PUT", "path": "/lfs/upload", "times": 0})
-    done = push(*debug, HF_DEBUG="1", HF_HUB_VERBOSITY="debug")
-    assert done.returncode == 1
-    assert ("Traceback" in done.stderr) == bool(debug)
-    assert "403" in done.stderr
+    result = push(*debug, HF_DEBUG="1", HF_HUB_VERBOSITY="debug")
+    assert result.returncode == 1
+    assert ("Traceback" in result.stderr) == bool(debug)
+    assert "403" in result.stderr
     for secret in ("hf_test", "Signature=", "Bearer hf"):
-        assert secret not in done.stdout + done.stderr
+        assert secret not in result.stdout + result.stderr
     if debug:
-        assert "?[redacted]" in done.stderr, "the address is there, its signature is not"
+        assert "?[redacted]" in result.stderr, "the address is there, its signature is not"

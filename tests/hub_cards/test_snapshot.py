@@ -1,4 +1,4 @@
-"""What is published is what was looked at: nothing that is exchanged, changed or linked meanwhile."""
+"""Exactly what was checked is published, and nothing that is exchanged, changed or linked in the meantime."""
 
 import shutil
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def workspace(sample_workspace: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 def pushing(
     hub: Server, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Callable[[], Prepared], Publish, Hub]:
-    """Return planning and publishing, apart, and the Hub that they speak to."""
+    """Return a function that plans, a function that publishes, and the Hub client that both use."""
     config = PushConfig(lang="ro", namespace="my-org", out=workspace, collection=False, patience=1)
     point_at(hub, monkeypatch)
     client = Hub(hub.endpoint, TOKEN)
@@ -75,7 +75,7 @@ def linked(workspace: Path) -> None:
 
 @pytest.mark.parametrize("happens", [built_again, removed, edited, linked])
 @pytest.mark.parametrize("most_in_memory", [0, 4_000_000])
-def test_what_changes_between_plan_and_publication_is_not_published(
+def test_changes_between_plan_and_publication_are_not_published(
     happens: Callable[[Path], None],
     most_in_memory: int,
     pushing: Any,
@@ -89,44 +89,44 @@ def test_what_changes_between_plan_and_publication_is_not_published(
     happens(workspace)
     with pytest.raises((PublishError, PathError), match=r"changed while it was being published|a link"):
         push(prepared)
-    there = store(hub.root, "datasets", "my-org/lrl-ro")
-    assert (commits(there), tags(there)) == (0, {})
+    stored = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert (commits(stored), tags(stored)) == (0, {})
     if happens is built_again:
         push(plan())
         manifest = load_manifest(workspace / "datasets/ro/conceptnet", DATASET)
-        assert manifest["sha256"] in git(there, "show", "v1.0.0:conceptnet/manifest.json")
+        assert manifest["sha256"] in git(stored, "show", "v1.0.0:conceptnet/manifest.json")
 
 
-def test_what_the_hub_has_is_compared_with_what_was_sent(
+def test_the_files_on_the_hub_are_compared_with_those_sent(
     pushing: Any, hub: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, push, client = pushing
     prepared = plan()
     api: Any = vars(client)["_api"]
-    ask, tip = api.get_paths_info, "0" * 40
+    get_infos, tip = api.get_paths_info, "0" * 40
 
-    def lose(*given: Any, **more: Any) -> Any:
-        found = ask(*given, **more)
-        return found[1:] if len(found) > 5 and more["revision"] not in ("main", tip) else found
+    def lose(*arguments: Any, **more: Any) -> Any:
+        infos = get_infos(*arguments, **more)
+        return infos[1:] if len(infos) > 5 and more["revision"] not in ("main", tip) else infos
 
     with monkeypatch.context() as patch:
         patch.setattr(api, "get_paths_info", lose)
         with pytest.raises(PublishError, match="files on the Hub differ from those sent"):
             push(prepared)
-    repository_there = store(hub.root, "datasets", "my-org/lrl-ro")
-    assert tags(repository_there) == {}
+    stored = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert tags(stored) == {}
     (published,), _ = push(plan())
     assert published.version == "1.0.0"
-    assert list(tags(repository_there)) == ["v1.0.0"]
+    assert list(tags(stored)) == ["v1.0.0"]
 
 
-def test_the_second_of_two_pushes_finds_what_the_first_has_done(pushing: Any, hub: Server) -> None:
+def test_the_second_of_two_pushes_finds_the_work_of_the_first(pushing: Any, hub: Server) -> None:
     plan, push, _ = pushing
     first, second = plan(), plan()
-    assert [each.action for each in push(first)[0]] == ["created"]
+    assert [result.action for result in push(first)[0]] == ["created"]
     push(second)
-    there = store(hub.root, "datasets", "my-org/lrl-ro")
-    assert (commits(there), list(tags(there))) == (1, ["v1.0.0"])
+    stored = store(hub.root, "datasets", "my-org/lrl-ro")
+    assert (commits(stored), list(tags(stored))) == (1, ["v1.0.0"])
 
 
 @pytest.mark.parametrize("name", [SHARD, "README.md", MANIFEST, "extra"])
@@ -138,13 +138,13 @@ def test_no_link_is_published(name: str, push: Any, workspace: Path, tmp_path: P
     else:
         secret.write_text("private")
     file.symlink_to(secret)
-    done = push(out=workspace)
-    if name == "extra":  # it is in no manifest, and stays here
-        assert done.returncode == 0, done.stderr
+    result = push(out=workspace)
+    if name == "extra":  # no manifest lists it, so it is not published
+        assert result.returncode == 0, result.stderr
         tree = git(store(hub.root, "datasets", "my-org/lrl-ro"), "ls-tree", "-r", "--name-only", "main")
         assert "extra" not in tree
         return
-    assert (done.returncode, f"{file}: a link" in done.stderr) == (1, True), done.stderr
+    assert (result.returncode, f"{file}: a link" in result.stderr) == (1, True), result.stderr
     assert not list(hub.root.glob("repos/*/*/*"))
 
 
@@ -193,7 +193,7 @@ def test_a_card_does_not_write_through_a_link(workspace: Path, tmp_path: Path) -
         ("http://[", False),
     ],
 )
-def test_a_token_goes_over_https_or_stays_here(address: str, private: bool) -> None:
+def test_a_token_is_sent_only_over_https_or_within_this_machine(address: str, private: bool) -> None:
     assert is_private(address) is private
     if private:
         Hub(address, TOKEN)
@@ -206,13 +206,15 @@ def test_a_token_goes_over_https_or_stays_here(address: str, private: bool) -> N
 def test_a_settings_file_cannot_send_a_token_over_http(tmp_path: Path, push: Any) -> None:
     file = tmp_path / "push.toml"
     file.write_text('endpoint = "http://example.org"\n', encoding="utf-8")
-    done = push("--config", file, HF_ENDPOINT="")
-    assert (done.returncode, "push.toml: endpoint: the token would be sent to" in done.stderr) == (2, True), done.stderr
+    result = push("--config", file, HF_ENDPOINT="")
+    assert (result.returncode, "push.toml: endpoint: the token would be sent to" in result.stderr) == (2, True), (
+        result.stderr
+    )
     file.write_text('endpoint = "https://example.org"\n', encoding="utf-8")
     with pytest.raises(UsageError, match=r"endpoint: the token would be sent to .https://example\.org"):
         load_push_config(file, {"lang": "ro"})
-    given = {"lang": "ro", "namespace": "my-org", "endpoint": "https://hub.my-org.example"}
-    assert load_push_config(file, given).endpoint == "https://hub.my-org.example"
+    flags = {"lang": "ro", "namespace": "my-org", "endpoint": "https://hub.my-org.example"}
+    assert load_push_config(file, flags).endpoint == "https://hub.my-org.example"
     file.write_text('endpoint = "http://example.org"\nallow-http = true\n', encoding="utf-8")
     with pytest.raises(LrlError, match="a settings file cannot set this"):
         load_push_config(file, {"lang": "ro", "endpoint": "http://example.org"})

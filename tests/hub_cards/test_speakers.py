@@ -1,4 +1,4 @@
-"""What speakers said, on the card of a dataset: numbers, and the names of those who allow it."""
+"""The speakers' verdicts on the card of a dataset: numbers, and the names of those who allow it."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def card_of(folder: Path, out: Path) -> str:
     return out.joinpath("README.md").read_text("utf-8")
 
 
-def test_the_card_says_what_speakers_found_and_names_those_who_allow_it(tmp_path: Path) -> None:
+def test_the_card_reports_the_speakers_verdicts_and_names_those_who_allow_it(tmp_path: Path) -> None:
     flags = {"lang": "ro", "sample": True, "out": tmp_path / "ws", "cache": tmp_path / "cache"}
     folder = build(load_config(None, flags), Progress(quiet=True))[0].path
     assert "What speakers say" not in card_of(folder, tmp_path / "before")
@@ -25,10 +25,10 @@ def test_the_card_says_what_speakers_found_and_names_those_who_allow_it(tmp_path
             folder,
             [
                 Verdict(
-                    language="ro", source="conceptnet", version="1.0.0", line=each.line, credit=credit,
+                    language="ro", source="conceptnet", version="1.0.0", line=entry.line, credit=credit,
                     decision="wrong" if number % 10 == 0 else "right", reviewer=reviewer, time=now(),
                 )
-                for number, each in enumerate(lines)
+                for number, entry in enumerate(lines)
             ],
         )  # fmt: skip
     card = card_of(folder, tmp_path / "after")
@@ -37,4 +37,4 @@ def test_the_card_says_what_speakers_found_and_names_those_who_allow_it(tmp_path
     assert r"by 2 speakers (Ana \*B\* and others)" in card
     assert "On 60 shared lines Krippendorff's alpha is 1.00" in card
     assert "Ion" not in card
-    assert "\n\nThe speakers judged" in card  # a paragraph of its own, not a part of the list
+    assert "\n\nThe speakers judged" in card  # a separate paragraph, not part of the list
