@@ -321,6 +321,13 @@ def test_a_plan_needs_no_token(push: Any) -> None:
     assert "my-org/lrl-ro" in result.stdout
 
 
+def test_a_licence_that_applies_to_nothing_is_noted(push: Any) -> None:
+    result = push("--dry-run", "--license", "mit")
+    assert result.returncode == 0, result.stderr
+    assert "--license mit is not used: the sources determine" in result.stderr
+    assert "is not used" not in push("--dry-run", "--license", "cc0-1.0").stderr, "the source's own licence"
+
+
 def test_a_source_without_a_licence_is_refused_unless_the_user_names_one(
     hub: Hub, push: Any, written: Callable[[], int], workspace: Path
 ) -> None:

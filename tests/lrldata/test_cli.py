@@ -157,7 +157,7 @@ def test_languages_and_templates_are_listed(lrldata: Run) -> None:
     paper = lrldata("langs", "--paper", "--json")
     assert len(json.loads(paper.stdout)["languages"]) == 30
     kurdish = lrldata("langs", "Sorani")
-    assert "both Kurdishes" in " ".join(kurdish.stdout.split())
+    assert "both Kurdish languages" in " ".join(kurdish.stdout.split())
     check = lrldata("templates", "check")
     assert check.returncode == 0
     assert "No faults." in check.stdout

@@ -100,7 +100,7 @@ def test_non_joiners_are_removed_from_uyghur() -> None:
 
 def rows_of(content: str, column: str | None = None) -> list[dict[str, str]]:
     lines = content.splitlines(keepends=True)
-    return [row.values for row in read_csv(lambda: lines, 1 << 20, tabs=True, asked=column)]
+    return [row.values for row in read_csv(lambda: lines, 1 << 20, tabs=True, text_column=column)]
 
 
 def test_quotation_marks_that_only_happen_to_pair_across_rows_are_text() -> None:

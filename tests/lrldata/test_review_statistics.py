@@ -142,7 +142,7 @@ def test_lines_are_shared_and_disputed_ones_come_first() -> None:
     queue = make_queue()
     judge_all(queue, "Ana", {}, 30)
     second = queue.next("Ion") or ""
-    shared = [line for line in (queue.next("Ion", besides=[second]),) if line]
+    shared = [line for line in (queue.next("Ion", excluded=[second]),) if line]
     assert second in {line for stratum in queue.strata for line in stratum.votes}
     assert shared
     queue.put(second, "Ion", False)
