@@ -87,8 +87,8 @@ def is_full(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException, longest: int | None = None) -> str:
-    """Return the first line of another library's error, at most `longest` characters; its type name if it is empty."""
-    return str(error).strip().split("\n")[0][:longest] or type(error).__name__
+    """Return the first line of another library's error, without a final period; its type name if it is empty."""
+    return str(error).strip().split("\n")[0][:longest].rstrip(" .") or type(error).__name__
 
 
 def is_panic(error: BaseException) -> bool:
@@ -97,5 +97,5 @@ def is_panic(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException, longest: int | None = None) -> str:
-    """Return another library's error on one line, at most `longest` characters; its type name if it is empty."""
-    return " ".join(str(error).split())[:longest] or type(error).__name__
+    """Return another library's error on one line, without a final period; its type name if it is empty."""
+    return " ".join(str(error).split())[:longest].rstrip(" .") or type(error).__name__

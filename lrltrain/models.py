@@ -287,7 +287,7 @@ def _loading(name: str) -> Iterator[None]:
                 f"Accept its terms at https://huggingface.co/{name}, and log in with `hf auth login` or set HF_TOKEN.",
             ) from error
         raise ModelError(
-            f"{name}: cannot be loaded as a base model: {first_line(error, 200)}",
+            f"{name}: cannot be loaded as a base model: {first_line(error, 200)}.",
             "Give a folder with config.json, weights and tokenizer, or a Hub id that is reachable; "
             f"{MINI} comes with the package.",
         ) from error

@@ -130,7 +130,7 @@ def _open_hub(identifier: str, configuration: str, revision: str | None) -> Text
         splits = load_dataset(identifier, configuration, revision=commit or revision)
     except Exception as error:
         raise InputError(
-            f"{identifier}: neither a local folder nor a loadable dataset on the Hub: {first_line(error, 200)}",
+            f"{identifier}: neither a local folder nor a loadable dataset on the Hub: {first_line(error, 200)}.",
             f"Check --dataset, --source (its configuration, now {configuration!r}) and --dataset-revision.",
         ) from error
     if "train" not in splits:

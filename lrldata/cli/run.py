@@ -122,7 +122,7 @@ def _describe(error: BaseException) -> str:
             "Make room or name another folder."
         )
     if _lacks_home(error):
-        return f"{one_line(error, 200).rstrip('.')}. Set HOME; --cache sets the folder for dumps and indexes."
+        return f"{one_line(error, 200)}. Set HOME; --cache sets the folder for dumps and indexes."
     if os.strerror(errno.EMFILE) in str(error):
         return "too many open files for this process. Raise the limit, e.g. with `ulimit -n 4096`, and try again."
     if isinstance(error, OSError) and error.filename:

@@ -114,7 +114,7 @@ def _fetch_glotlid(cache: Path | None) -> Path:
                 )
             )
     except OSError as error:  # it is not in the cache and the Hub library is offline, or the disk is full
-        raise DownloadError(f"{message}: {one_line(error, 200)}", hint) from error
+        raise DownloadError(f"{message}: {one_line(error, 200)}.", hint) from error
 
 
 def _find_lid176() -> Path:

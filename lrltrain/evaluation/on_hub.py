@@ -47,7 +47,7 @@ def load_parts(typed: str, usual: str | None, language: Language, hint: str) -> 
             raise InputError(f"{identifier}: has no configuration {missing}.", hint) from error
         if identifier.count("/") == 1 and Path(identifier).parent.is_dir():
             hint = f"There is no local folder of this name either. {hint}"
-        raise InputError(f"{identifier}: cannot be loaded from the Hub: {first_line(error, 200)}", hint) from error
+        raise InputError(f"{identifier}: cannot be loaded from the Hub: {first_line(error, 200)}.", hint) from error
 
 
 def _may_be_of(configuration: str, language: Language) -> bool:

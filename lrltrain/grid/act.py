@@ -158,8 +158,9 @@ def _failed(job: Job, error: Exception, seconds: float) -> Record:
 def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {(error.strerror or str(error)).lower()}."
-    message = one_line(error)
-    return redact(message) if isinstance(error, LrlError) else redact(f"{type(error).__name__}: {message}")
+    if isinstance(error, LrlError):
+        return redact(" ".join(str(error).split()))
+    return redact(f"{type(error).__name__}: {one_line(error)}")
 
 
 @contextmanager

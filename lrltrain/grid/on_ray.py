@@ -59,7 +59,7 @@ class RayEngine:
                 )
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise LrlError(
-                f"--address {self.address}: {first_line(error)}", "Check that the cluster is up, with `ray status`."
+                f"--address {self.address}: {first_line(error)}.", "Check that the cluster is up, with `ray status`."
             ) from error
         resources = ray.cluster_resources()
         self.slots = max(1, int(resources.get("CPU", 1))) * _AHEAD

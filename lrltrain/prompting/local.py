@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 
-from lrldata.errors import ModelError, UsageError
+from lrldata.errors import ModelError, UsageError, one_line
 from lrldata.manifest import identity
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
@@ -50,9 +50,8 @@ class Local:
             RecursionError,
             MemoryError,
         ) as error:  # raised by the model's own template
-            reason = str(error)[:200] or type(error).__name__
             raise ModelError(
-                f"{self.config.model}: its chat template failed: {reason}.", "Use --form completion."
+                f"{self.config.model}: its chat template failed: {one_line(error, 200)}.", "Use --form completion."
             ) from error
         questions = [question for question, _ in prepared]
         with within_memory(SMALLER), progress.steps(f"Reading {name}", len(texts)) as (advance, _):
