@@ -1,4 +1,4 @@
-"""What the tests of training share: a small text, a small base model, and a runner for the command."""
+"""Fixtures shared by the training tests: a workspace, a finished grid, and runners for the command and for scripts."""
 
 import os
 import subprocess
@@ -29,60 +29,60 @@ FAST = [
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask no Hub for anything: huggingface_hub 2 tries again for half a minute before it says that there is none."""
+    """Keep tests offline: huggingface_hub 2 retries for half a minute before it reports that there is no network."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a workspace with the built-in dataset in it; tests write their adapters elsewhere."""
+    """Return a workspace that contains the built-in dataset; tests write their adapters elsewhere."""
     out = tmp_path_factory.mktemp("workspace")
     build(load_config(None, {"lang": "ro", "sample": True, "out": out, "cache": out / "cache"}), Progress(quiet=True))
     return out
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the workspace of an undisturbed grid; tests that change one make their own copy."""
+def grid_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the workspace of an uninterrupted grid; tests that modify it make their own copy."""
     folder = tmp_path_factory.mktemp("whole")
-    done = start("grid", write_recipe(folder, folder / "out"), "--quiet", "--workers", 1, cwd=folder)
-    told, errors = done.communicate(timeout=300)
-    assert done.returncode == 0, errors
-    assert "13 of 13 jobs done." in told
+    process = start("grid", write_recipe(folder, folder / "out"), "--quiet", "--workers", 1, cwd=folder)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "13 of 13 jobs done." in output
     return folder / "out"
 
 
 @pytest.fixture(scope="session")
 def scripts() -> Iterator[Warm]:
-    """Return what runs scripts of somebody who has the libraries, offline, without importing these again."""
+    """Return a runner for users' scripts: offline, with the libraries already imported, and without lrl."""
     with Warm("script", os.environ | FIXED) as running:
         yield running
 
 
 @pytest.fixture
 def lrltrain(tmp_path: Path, warm: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command in a process of its own, offline."""
+    """Run the command offline, in its own process."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        own = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"}
-        return warm.run(list(map(str, arguments)), tmp_path, os.environ | own | FIXED | environment)
+        defaults = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"}
+        return warm.run(list(map(str, arguments)), tmp_path, os.environ | defaults | FIXED | environment)
 
     return run
 
 
 @pytest.fixture
 def fit(workspace: Path, tmp_path: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]):  # noqa: ANN201
-    """Fit on the built-in dataset into tmp_path, and return the adapter's folder or the process that failed."""
+    """Fit on the built-in dataset, write below tmp_path, and return the adapter's folder."""
 
     def run(*arguments: object, method: str = "seq_bn_inv", steps: int = 6, **environment: str) -> Path:
         dataset = workspace / "datasets" / "ro" / "conceptnet"
-        done = lrltrain(
+        result = lrltrain(
             *("fit", "--lang", "ro", "--dataset", dataset, "--method", method, "--steps", steps, *FAST),
             *("--out", tmp_path / "out", "--cache", workspace / "cache", *arguments),
             **environment,
         )
-        assert done.returncode == 0, done.stderr
+        assert result.returncode == 0, result.stderr
         return tmp_path / "out" / "adapters" / "ro" / "lrl-mini" / f"conceptnet-{method}"
 
     return run

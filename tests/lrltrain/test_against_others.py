@@ -1,4 +1,4 @@
-"""Other programs give the same numbers: minicons, PEFT and lm-evaluation-harness. Skipped where they are not installed.
+"""Other programs give the same numbers: minicons, PEFT and lm-evaluation-harness. Skipped if they are not installed.
 
 `make test-oracles` installs them.
 """
@@ -31,7 +31,7 @@ from lrltrain.training.packing import PackedAttention
 from lrltrain.training.step import Step
 from lrltrain.training.weights import Rates, Weights
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # theirs, of one another
+pytestmark = pytest.mark.filterwarnings("ignore")  # these programs cause warnings in each other
 REASON = "is not installed: `make test-oracles`"
 SENTENCES = [
     "Drumul spre casă este lung, dar frumos.",
@@ -43,25 +43,25 @@ SENTENCES = [
 
 
 @pytest.mark.parametrize(("formula", "metric"), [("corrected", "original"), ("within_word_l2r", "within_word_l2r")])
-def test_pseudo_perplexity_is_that_of_minicons(formula: Any, metric: str) -> None:
+def test_pseudo_perplexity_equals_that_of_minicons(formula: Any, metric: str) -> None:
     scorer = pytest.importorskip("minicons.scorer", reason=f"minicons {REASON}")
     base = find_base("lrl-mini")
     model, tokenizer = load_model(base), load_tokenizer(base)
-    tokens = {token for each in tokenizer(SENTENCES)["input_ids"] for token in each}
-    assert tokenizer.unk_token_id not in tokens, "minicons asks for unknown ones too"
+    tokens = {token for ids in tokenizer(SENTENCES)["input_ids"] for token in ids}
+    assert tokenizer.unk_token_id not in tokens, "minicons scores unknown tokens too"
     ours = likelihoods(model, tokenizer, SENTENCES, "mlm", formula=formula)
     theirs = scorer.MaskedLMScorer(model, "cpu", tokenizer=tokenizer, PLL_metric=metric)
-    read = tokenizer(SENTENCES, padding="longest")  # which minicons would do by a name that transformers 5 has not
-    sums = theirs.sequence_score(read, reduction=lambda each: each.sum().item(), PLL_metric=metric)
+    encoded = tokenizer(SENTENCES, padding="longest")  # minicons would call a method that transformers 5 no longer has
+    sums = theirs.sequence_score(encoded, reduction=lambda scores: scores.sum().item(), PLL_metric=metric)
     np.testing.assert_allclose(ours.log_likelihood, sums, atol=1e-4, rtol=1e-4)
-    assert ours.tokens.tolist() == [len(asked) for *_, asked, _ in theirs.prepare_text(read, PLL_metric=metric)]
+    assert ours.tokens.tolist() == [len(scored) for *_, scored, _ in theirs.prepare_text(encoded, PLL_metric=metric)]
     other = likelihoods(model, tokenizer, SENTENCES, "mlm", formula="paper").log_likelihood
-    assert not np.allclose(other, sums, atol=1e-1), "another formula gives another number"
+    assert not np.allclose(other, sums, atol=1e-1), "another formula gives different numbers"
 
 
 @pytest.mark.parametrize("kind", sorted(FAMILIES))
 @pytest.mark.parametrize("matrices", [("q", "v"), ("v",)])
-def test_peft_reads_the_lora_that_is_written_for_it(kind: str, matrices: tuple[str, ...], tmp_path: Path) -> None:
+def test_peft_loads_the_lora_weights_written_for_it(kind: str, matrices: tuple[str, ...], tmp_path: Path) -> None:
     peft = pytest.importorskip("peft", reason=f"PEFT {REASON}")
     settings = LowRanks(rank=4, alpha=12, matrices=matrices, leave_out=(1,))
     stack = AdapterStack(model_of(kind), settings, ["own"])
@@ -79,8 +79,8 @@ def test_peft_reads_the_lora_that_is_written_for_it(kind: str, matrices: tuple[s
     torch.testing.assert_close(merged(input_ids=IDS).logits, expected, atol=1e-4, rtol=1e-3)
 
 
-def test_lora_is_after_two_steps_that_of_peft() -> None:
-    """The first step moves B alone, which begins at zero; the second both."""
+def test_lora_equals_that_of_peft_after_two_steps() -> None:
+    """The first step changes only B, which starts at zero; the second step changes both matrices."""
     peft = pytest.importorskip("peft", reason=f"PEFT {REASON}")
     from transformers import LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
 
@@ -95,7 +95,7 @@ def test_lora_is_after_two_steps_that_of_peft() -> None:
 
     stack = AdapterStack(plain, LowRanks(4, 12), ["a"])
     stack.draw(3)
-    drawn = {name: value.detach().clone() for name, value in stack.named_parameters()}
+    initial = {name: value.detach().clone() for name, value in stack.named_parameters()}
     insert(plain, stack)
     weights = Weights(list(stack.named_parameters()), 1, stacked=True)
     weights.optimizer(Rates(rate, 0.0, 0.01))
@@ -103,7 +103,7 @@ def test_lora_is_after_two_steps_that_of_peft() -> None:
     step = Step(plain, weights, PackedAttention("clm", 0))
     losses = []
     for _ in range(2):
-        step.accumulate(_all_of(ids), torch.full((1,), 1 / (ids.numel() - len(ids))))
+        step.accumulate(_batch_of(ids), torch.full((1,), 1 / (ids.numel() - len(ids))))
         losses.append(step.update()[0].item())
     step.release()
 
@@ -111,47 +111,47 @@ def test_lora_is_after_two_steps_that_of_peft() -> None:
     other.load_state_dict(state)
     config = peft.LoraConfig(r=4, lora_alpha=12, target_modules=["q_proj", "v_proj"], lora_dropout=0.0)
     theirs = peft.get_peft_model(other, config)
-    matrices = _matrices_of(theirs, stack)
+    matrices = _matching_matrices(theirs, stack)
     with torch.no_grad():
         for name, (parameter, _) in matrices.items():
-            parameter.copy_(drawn[name][0])
-    optimizer = torch.optim.AdamW([each for each, _ in matrices.values()], lr=rate, weight_decay=0.01)
+            parameter.copy_(initial[name][0])
+    optimizer = torch.optim.AdamW([weight for weight, _ in matrices.values()], lr=rate, weight_decay=0.01)
     for expected in losses:
         loss = theirs(input_ids=ids, labels=ids).loss
         assert loss.item() == pytest.approx(expected, abs=1e-5)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([each for each, _ in matrices.values()], 1.0)
+        torch.nn.utils.clip_grad_norm_([weight for weight, _ in matrices.values()], 1.0)
         optimizer.step()
-    for name, (parameter, mine) in matrices.items():
-        assert not torch.equal(mine, drawn[name]), f"{name} was trained"
-        torch.testing.assert_close(mine[0], parameter.detach(), atol=1e-5, rtol=1e-4)
+    for name, (parameter, ours) in matrices.items():
+        assert not torch.equal(ours, initial[name]), f"{name} is trained"
+        torch.testing.assert_close(ours[0], parameter.detach(), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(plain(ids).logits, theirs(ids).logits, atol=1e-5, rtol=1e-4)
 
 
-def _all_of(ids: torch.Tensor) -> Batch:
-    """Return whole rows as a batch in which each next token is a label."""
+def _batch_of(ids: torch.Tensor) -> Batch:
+    """Return complete rows as a batch in which every next token is a label."""
     rows, length = ids.shape
-    places = torch.arange(length).expand(rows, -1)
+    positions = torch.arange(length).expand(rows, -1)
     tensors = {
         "input_ids": ids,
         "segments": torch.ones_like(ids),
-        "position_ids": places,
+        "position_ids": positions,
         "label_indices": torch.arange(rows * length).view(rows, length)[:, :-1].reshape(-1),
         "labels": ids[:, 1:].reshape(-1),
     }
     return Batch(tensors, np.array([rows * (length - 1)]), ids.numel())
 
 
-def _matrices_of(theirs: Any, stack: AdapterStack) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Return PEFT's parameter and ours, by our name, of the same matrices."""
-    named, found = dict(theirs.named_parameters()), {}
-    for name, mine in stack.named_parameters():
-        place, layer, matrix = name.split(".")
-        path = f"layers.{layer}.self_attn.{'q_proj' if place == 'queries' else 'v_proj'}.{matrix}.default.weight"
-        (key,) = (each for each in named if each.endswith(path))
-        found[name] = (named[key], mine.detach())
-    return found
+def _matching_matrices(theirs: Any, stack: AdapterStack) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return PEFT's parameter and ours for each matrix, by our name."""
+    their_parameters, pairs = dict(theirs.named_parameters()), {}
+    for name, ours in stack.named_parameters():
+        part, layer, matrix = name.split(".")
+        path = f"layers.{layer}.self_attn.{'q_proj' if part == 'queries' else 'v_proj'}.{matrix}.default.weight"
+        (key,) = (full_name for full_name in their_parameters if full_name.endswith(path))
+        pairs[name] = (their_parameters[key], ours.detach())
+    return pairs
 
 
 @pytest.fixture
@@ -170,8 +170,8 @@ def tiny(tmp_path: Path) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: PLC0415
 
     folder = tmp_path / "tiny"
-    marks = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(mini_path() / "tokenizer.json"), **marks)
+    special_tokens = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(mini_path() / "tokenizer.json"), **special_tokens)
     tokenizer.backend_tokenizer.post_processor = None
     torch.manual_seed(3)
     config = LlamaConfig(
@@ -188,14 +188,14 @@ def tiny(tmp_path: Path) -> Path:
     return folder
 
 
-def _asked(topics: Path, tiny: Path, **options: Any) -> Run:
+def _run_prompt(topics: Path, tiny: Path, **options: Any) -> Run:
     flags = {"lang": "ug", "data": topics, "model": str(tiny), "out": topics.parent / "out"} | options
     (run,) = prompt(load_prompt_config(None, flags), Progress(quiet=True))
     return run
 
 
 @pytest.mark.parametrize("shots", [0, 3])
-def test_lm_evaluation_harness_predicts_the_same_from_an_exported_task(
+def test_lm_evaluation_harness_makes_the_same_predictions_on_an_exported_task(
     topics: Path,
     tiny: Path,
     tmp_path: Path,
@@ -210,29 +210,31 @@ def test_lm_evaluation_harness_predicts_the_same_from_an_exported_task(
     from lm_eval.models.huggingface import HFLM  # noqa: PLC0415
     from lm_eval.tasks import TaskManager  # noqa: PLC0415
 
-    template = tmp_path / "template.toml"  # in which a model of random weights has one label as likely as another
-    words = "\n".join(f'"{label}" = ["{letter}"]' for label, letter in zip(LABELS["topic"], "abcdefg", strict=True))
+    template = tmp_path / "template.toml"  # makes the labels about equally likely to a model with random weights
+    label_lines = "\n".join(
+        f'"{label}" = ["{letter}"]' for label, letter in zip(LABELS["topic"], "abcdefg", strict=True)
+    )
     lines = ['task = "topic"', 'instruction = "In {language}:"', 'question = "{text}"', 'answer = " {label}"']
-    template.write_text("\n".join([*lines, "[labels]", words]), "utf-8")
-    done = lrltrain(
+    template.write_text("\n".join([*lines, "[labels]", label_lines]), "utf-8")
+    result = lrltrain(
         *("prompt", "--lang", "ug", "--data", topics, "--shots", shots, "--template", template),
         *("--export-lm-eval", tmp_path / "tasks", "--json"),
     )
-    assert done.returncode == 0, done.stderr
-    (task,) = json.loads(done.stdout)["tasks"]
+    assert result.returncode == 0, result.stderr
+    (task,) = json.loads(result.stdout)["tasks"]
     assert (task["name"], task["items"]) == ("lrl_topic_sib200_ug", 21)
-    found = simple_evaluate(
+    evaluation = simple_evaluate(
         model=HFLM(pretrained=str(tiny), device="cpu", dtype="float32", batch_size=4),
         tasks=[task["name"]],
         task_manager=TaskManager(include_path=str(tmp_path / "tasks"), include_defaults=False),
         log_samples=True,
         bootstrap_iters=0,
     )
-    samples = sorted(found["samples"][task["name"]], key=lambda each: each["doc_id"])
-    theirs = [int(np.argmax([float(each[0]) for each in sample["filtered_resps"]])) for sample in samples]
-    ours = _asked(topics, tiny, shots=shots, template=template)
+    samples = sorted(evaluation["samples"][task["name"]], key=lambda sample: sample["doc_id"])
+    theirs = [int(np.argmax([float(response[0]) for response in sample["filtered_resps"]])) for sample in samples]
+    ours = _run_prompt(topics, tiny, shots=shots, template=template)
     labels = list(ours.manifest["settings"]["template"]["labels"])
-    assert [labels[place] for place in theirs] == ours.predictions["predicted"].to_list()
-    assert len(set(theirs)) > 1, "not every text has the same label"
-    assert found["results"][task["name"]]["acc,none"] == pytest.approx(ours.result["accuracy"])
+    assert [labels[index] for index in theirs] == ours.predictions["predicted"].to_list()
+    assert len(set(theirs)) > 1, "the predictions differ between texts"
+    assert evaluation["results"][task["name"]]["acc,none"] == pytest.approx(ours.result["accuracy"])
     assert find("ug").name in samples[0]["doc"]["query"]

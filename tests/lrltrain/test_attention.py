@@ -1,4 +1,4 @@
-"""In what numbers are multiplied: attention in halves on a CPU, frozen matrices in bf16, TF32 on a GPU."""
+"""Numeric precision: half-precision attention on a CPU, frozen matrices in bf16, TF32 on a GPU."""
 
 import logging
 from typing import Any
@@ -19,41 +19,41 @@ CPU = torch.device("cpu")
 SHAPE = (2, 3, 17, 8)  # items, heads, tokens, dimensions
 
 
-def attended(dtype: torch.dtype, context: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the result of attention and the gradient of its queries."""
+def attend(dtype: torch.dtype, context: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the output of attention and the gradient of its queries."""
     torch.manual_seed(1)
     queries, keys, values = (torch.randn(SHAPE).to(torch.bfloat16).to(dtype) for _ in range(3))
     mask = torch.zeros(2, 1, 1, 17, dtype=dtype)
     mask[1, ..., 9:] = torch.finfo(dtype).min
     queries.requires_grad_(True)
     with context:
-        made = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-    made.float().square().sum().backward()
+        output = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    output.float().square().sum().backward()
     assert queries.grad is not None
-    return made.detach(), queries.grad
+    return output.detach(), queries.grad
 
 
-def test_it_is_that_of_single_precision_rounded() -> None:
-    made, gradient = attended(torch.bfloat16, quick_attention(CPU, torch.bfloat16))
-    expected, _ = attended(torch.float32, quick_attention(CPU, torch.float32))
-    assert made.dtype == gradient.dtype == torch.bfloat16
-    assert torch.equal(made, expected.to(torch.bfloat16))
-    by_halves, _ = attended(torch.bfloat16, quick_attention(CPU, None))
-    assert not torch.equal(made, by_halves), "where torch rounds in between"
+def test_attention_equals_rounded_single_precision() -> None:
+    output, gradient = attend(torch.bfloat16, quick_attention(CPU, torch.bfloat16))
+    expected, _ = attend(torch.float32, quick_attention(CPU, torch.float32))
+    assert output.dtype == gradient.dtype == torch.bfloat16
+    assert torch.equal(output, expected.to(torch.bfloat16))
+    torch_output, _ = attend(torch.bfloat16, quick_attention(CPU, None))
+    assert not torch.equal(output, torch_output), "torch rounds intermediate results"
 
 
-def test_without_a_gradient_and_elsewhere_it_is_torch_s_own() -> None:
+def test_torch_attention_is_used_without_gradients_and_on_other_devices_or_dtypes() -> None:
     values = torch.randn(SHAPE, dtype=torch.bfloat16)
     with torch.no_grad(), quick_attention(CPU, torch.bfloat16):
-        alone = functional.scaled_dot_product_attention(values, values, values)
-    assert torch.equal(alone, scaled_dot_product_attention(values, values, values))
+        output = functional.scaled_dot_product_attention(values, values, values)
+    assert torch.equal(output, scaled_dot_product_attention(values, values, values))
     for device, dtype in ((torch.device("cuda"), torch.bfloat16), (CPU, torch.float32), (CPU, None)):
         with quick_attention(device, dtype) as entered:
             assert entered is None
 
 
-def test_frozen_matrices_held_in_bf16_give_what_autocast_gives() -> None:
-    found = []
+def test_frozen_matrices_held_in_bf16_give_the_same_results_as_autocast() -> None:
+    results = []
     args = TaskTrainingArgs(1, 2, 1e-3, 0.01, 0.05, "bf16")
     for held in (False, True):
         encoder = stack(find_base("lrl-mini"), None, None, 4.0, [1]).encoder
@@ -62,48 +62,48 @@ def test_frozen_matrices_held_in_bf16_give_what_autocast_gives() -> None:
         if held:
             hold_in_precision(model, args)
             dtypes = {value.dtype for name, value in model.named_parameters() if value.requires_grad}
-            assert dtypes == {torch.float32}, "what trains is not rounded"
+            assert dtypes == {torch.float32}, "trained weights are not rounded"
             assert model.encoder.encoder.layer[0].attention.self.query.weight.dtype == torch.bfloat16
         ids = torch.arange(10, 40).view(2, 15)
         with precision(args, CPU):
             logits = model(ids, torch.ones_like(ids))
         logits.float().square().sum().backward()
-        found.append([logits.detach(), *(each.grad for each in model.parameters() if each.grad is not None)])
-    assert all(map(torch.equal, *found))
+        results.append([logits.detach(), *(weight.grad for weight in model.parameters() if weight.grad is not None)])
+    assert all(map(torch.equal, *results))
 
 
-def test_tf32_is_on_where_it_trains_alone_and_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = torch.get_float32_matmul_precision
+def test_tf32_is_on_only_during_training_and_is_restored_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = torch.get_float32_matmul_precision
 
     @tf32(on=True)
-    def trained() -> str:
-        with tf32(on=False):  # what is measured in between
-            assert told() == "highest"
-        return told()
+    def train() -> str:
+        with tf32(on=False):  # an evaluation during training
+            assert current() == "highest"
+        return current()
 
-    assert trained() == told() == "highest", "on a CPU nothing is set"
+    assert train() == current() == "highest", "nothing is set on a CPU"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert [trained(), trained()] == ["high", "high"]
-    assert told() == "highest"
+    assert [train(), train()] == ["high", "high"]
+    assert current() == "highest"
     with pytest.raises(KeyError), tf32(on=True):
         raise KeyError
-    assert told() == "highest"
+    assert current() == "highest"
 
 
-@pytest.mark.parametrize(("times", "told"), [(9.4, ["multiplies bf16 9 times slower than fp32"]), (0.3, [])])
-def test_a_processor_that_is_slower_in_half_precision_is_told_of_once(
-    times: float, told: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("slowdown", "messages"), [(9.4, ["multiplies bf16 9 times slower than fp32"]), (0.3, [])])
+def test_slow_half_precision_is_reported_once(
+    slowdown: float, messages: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("lrltrain.precision.half_precision_slowdown", lambda _: times)
+    monkeypatch.setattr("lrltrain.precision.half_precision_slowdown", lambda _: slowdown)
     note_if_slow.cache_clear()
     with caplog.at_level(logging.INFO, "lrldata"):
-        for wanted in ("bf16", "fp32", "bf16"):
-            note_if_slow(wanted)
-    assert len(caplog.records) == len(told)
-    assert all(each in caplog.text for each in told)
+        for dtype in ("bf16", "fp32", "bf16"):
+            note_if_slow(dtype)
+    assert len(caplog.records) == len(messages)
+    assert all(message in caplog.text for message in messages)
     note_if_slow.cache_clear()
 
 
-def test_the_time_of_a_product_is_measured() -> None:
+def test_the_slowdown_in_half_precision_is_measured() -> None:
     assert half_precision_slowdown(torch.float32) == 1.0
     assert half_precision_slowdown(torch.bfloat16) > 0.0

@@ -1,4 +1,4 @@
-"""Test data as people bring it: of several languages, in other forms, published otherwise, longer than is read."""
+"""Users' own test data: in several languages, in other formats, published differently, with overlong items."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ TOPICS = "index_id\tcategory\ttext\n"
 
 
 def write_topics(folder: Path, word: str, items: int = 6, longer: int = 1) -> Path:
-    """Write a set of topics in which each text says its number."""
+    """Write a topic dataset in which each text contains its number."""
     folder.mkdir(parents=True, exist_ok=True)
     for split in ("train", "dev", "test"):
         rows = (f"{n}\t{('sports', 'health')[n % 2]}\t{word} {split} {n} {'a ' * longer}" for n in range(items))
@@ -43,87 +43,90 @@ def write_topics(folder: Path, word: str, items: int = 6, longer: int = 1) -> Pa
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Return a folder with topics in Romanian and in Maltese."""
+    """Return a folder with topic data in Romanian and in Maltese."""
     for code in ("ron_Latn", "mlt_Latn"):
         write_topics(tmp_path / "data" / "sib200" / code, code)
     return tmp_path / "data"
 
 
 def score(out: Path, data: Path, **options: Any) -> list[TaskScore]:
-    given = {"task": "topic", "seeds": [1], "epochs": 1, "learning_rate": 5e-3, "data": str(data), "out": out}
-    return score_tasks(load_eval_config(None, {**given, **options}), QUIET)
+    defaults = {"task": "topic", "seeds": [1], "epochs": 1, "learning_rate": 5e-3, "data": str(data), "out": out}
+    return score_tasks(load_eval_config(None, {**defaults, **options}), QUIET)
 
 
-def test_each_adapter_is_told_by_name_and_scored_in_its_own_language(data: Path, tmp_path: Path) -> None:
+def test_each_adapter_is_named_and_scored_in_its_own_language(data: Path, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("".join(f"Propoziția {n} este despre pisici.\n" for n in range(200)), "utf-8")
     options = SMALL | {"text": tmp_path / "text.txt", "out": tmp_path / "ws", "cache": tmp_path / "cache"}
     ro, mt = (lrltrain.fit(lang, method="seq_bn", **options) for lang in ("ro", "mt"))
     other = lrltrain.fit("ro", method="lora", **options)
     scored = score(tmp_path / "ws", data, adapter=[ro.path, mt.path, other.path], baselines=["none"])
-    assert [(each.as_json()["language"], each.adapter) for each in scored] == [
+    assert [(entry.as_json()["language"], entry.adapter) for entry in scored] == [
         ("ro", None), ("ro", "ro_text_seq_bn"), ("ro", "ro_text_lora"), ("mt", None), ("mt", "mt_text_seq_bn"),
     ]  # fmt: skip
-    digests = {each.runs[0].language: each.runs[0].manifest["data"]["files"][-1]["sha256"] for each in scored}
+    digests = {entry.runs[0].language: entry.runs[0].manifest["data"]["files"][-1]["sha256"] for entry in scored}
     assert digests["ro"] != digests["mt"]
     frame = lrltrain.Scores(tasks=tuple(scored)).to_frame()
     assert frame["adapter"].to_list()[1:3] == ["ro_text_seq_bn", "ro_text_lora"]
 
 
-def test_perplexities_come_in_the_order_of_the_adapters(tmp_path: Path) -> None:
-    places: dict[str, Any] = {"out": tmp_path, "cache": tmp_path / "cache", "quiet": True}
-    ro, mt = (lrldata.build(lang, source="conceptnet", sample=True, **places) for lang in ("ro", "mt"))
-    given = [lrltrain.fit(where, method=how, **SMALL) for where, how in ((ro, "seq_bn"), (mt, "lora"), (ro, "lora"))]
-    frame = lrltrain.evaluate(given, task="pppl", limit=2, resamples=100, quiet=True).to_frame()
+def test_perplexities_are_in_the_order_of_the_adapters(tmp_path: Path) -> None:
+    folders: dict[str, Any] = {"out": tmp_path, "cache": tmp_path / "cache", "quiet": True}
+    ro, mt = (lrldata.build(lang, source="conceptnet", sample=True, **folders) for lang in ("ro", "mt"))
+    adapters = [
+        lrltrain.fit(dataset, method=method, **SMALL)
+        for dataset, method in ((ro, "seq_bn"), (mt, "lora"), (ro, "lora"))
+    ]
+    frame = lrltrain.evaluate(adapters, task="pppl", limit=2, resamples=100, quiet=True).to_frame()
     assert frame["adapter"].to_list() == ["ro_conceptnet_seq_bn", "mt_conceptnet_lora", "ro_conceptnet_lora"]
 
 
 @pytest.mark.parametrize(
-    ("folder", "options", "says"),
+    ("folder", "options", "message"),
     [
         ("sib200/mlt_Latn", {"lang": "ro"}, "is a folder of mt, not of Romanian"),
         ("plain", {"lang": "ro", "transfer_from": "mt"}, "would be the data of ro and mt"),
         ("sib200/ron_Latn", {"lang": "ro", "transfer_from": "mt"}, "would be the data of ro and mt"),
     ],
 )
-def test_a_folder_of_one_language_is_not_that_of_another(
-    folder: str, options: dict[str, Any], says: str, data: Path, tmp_path: Path
+def test_a_folder_of_one_language_is_refused_for_another(
+    folder: str, options: dict[str, Any], message: str, data: Path, tmp_path: Path
 ) -> None:
     write_topics(data / "plain", "text")
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=message):
         score(tmp_path / "ws", data / folder, base="lrl-mini", baselines=["none"], **options)
 
 
-def test_one_test_set_is_not_prompted_about_in_two_languages(data: Path, tmp_path: Path) -> None:
+def test_one_test_set_is_not_used_for_prompts_in_two_languages(data: Path, tmp_path: Path) -> None:
     write_topics(data / "plain", "text")
     settings = {"lang": "ro,mt", "data": data / "plain", "model": "m", "endpoint": "http://127.0.0.1:9/v1"}
     with pytest.raises(UsageError, match="would be used for each of ro and mt"):
         prompt(load_prompt_config(None, settings | {"out": tmp_path}), QUIET)
 
 
-def test_predictions_bear_the_number_of_their_item_in_its_file(data: Path, tmp_path: Path) -> None:
+def test_predictions_contain_the_item_numbers_of_the_file(data: Path, tmp_path: Path) -> None:
     write_topics(data / "sib200" / "ron_Latn", "ro", items=30)
-    text = pl.read_csv(data / "sib200" / "ron_Latn" / "test.tsv", separator="\t")
+    table = pl.read_csv(data / "sib200" / "ron_Latn" / "test.tsv", separator="\t")
     (scored,) = score(tmp_path / "ws", data, lang="ro", base="lrl-mini", baselines=["none"], limit=8)
     with serve(lambda *_: Reply("sports")) as server:
         settings = {"lang": "ro", "data": data, "model": "m", "endpoint": server.url, "limit": 8, "out": tmp_path}
-        (asked,) = prompt(load_prompt_config(None, settings | {"cache": tmp_path / "cache"}), QUIET)
-    for run in (scored.runs[0], asked):
+        (prompted,) = prompt(load_prompt_config(None, settings | {"cache": tmp_path / "cache"}), QUIET)
+    for run in (scored.runs[0], prompted):
         rows = run.predictions
         assert rows["item"].max() > 8
-        assert text[rows["item"].to_list()]["category"].to_list() == rows["gold"].to_list()
+        assert table[rows["item"].to_list()]["category"].to_list() == rows["gold"].to_list()
 
 
-def test_items_that_are_cut_are_counted_and_said(
+def test_truncated_items_are_counted_and_reported(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_topics(data / "sib200" / "ron_Latn", "ro", longer=1)
     options: dict[str, Any] = {"lang": "ro", "base": "lrl-mini", "baselines": ["none"]}
-    (whole,) = score(tmp_path / "ws", data, **options)
-    assert whole.runs[0].manifest["trained"]["cut"] == {"train": 0, "dev": 0, "test": 0}
+    (complete,) = score(tmp_path / "ws", data, **options)
+    assert complete.runs[0].manifest["trained"]["cut"] == {"train": 0, "dev": 0, "test": 0}
     assert "truncated" not in capsys.readouterr().err
     write_topics(data / "sib200" / "ron_Latn", "ro", longer=90)
-    (cut,) = score(tmp_path / "ws", data, max_length=64, **options)
-    assert cut.runs[0].manifest["trained"]["cut"] == {"train": 6, "dev": 6, "test": 6}
+    (truncated,) = score(tmp_path / "ws", data, max_length=64, **options)
+    assert truncated.runs[0].manifest["trained"]["cut"] == {"train": 6, "dev": 6, "test": 6}
     assert "long items are truncated: 6 of train, 6 of dev, 6 of test" in capsys.readouterr().err
 
 
@@ -143,7 +146,7 @@ def test_items_that_are_cut_are_counted_and_said(
         ("healthy", None),
     ],
 )
-def test_what_a_model_thinks_is_no_answer(answer: str, label: str | None) -> None:
+def test_reasoning_is_not_part_of_the_answer(answer: str, label: str | None) -> None:
     assert label_in(answer, LABELS) == label
 
 
@@ -152,23 +155,23 @@ def test_labels_in_scripts_without_spaces_are_found_in_a_sentence() -> None:
     assert label_in("คำตอบคือกีฬา", {"health": ["สุขภาพ"], "sports": ["กีฬา"]}) == "sports"
 
 
-def test_answers_that_ended_too_early_or_are_empty_are_counted_and_said(
+def test_cut_off_and_empty_answers_are_counted_and_reported(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def thinking(text: str, _: int) -> Reply:
-        says = None if " 0 " in text else "Is it about sports? Let me see"
-        return Reply(body={"choices": [{"message": {"content": says}, "finish_reason": "length"}]})
+    def reply_cut_off(text: str, _: int) -> Reply:
+        content = None if " 0 " in text else "Is it about sports? Let me see"
+        return Reply(body={"choices": [{"message": {"content": content}, "finish_reason": "length"}]})
 
-    with serve(thinking) as server:
+    with serve(reply_cut_off) as server:
         settings = {"lang": "ro", "data": data, "model": "m", "endpoint": server.url, "out": tmp_path}
-        for _ in range(2):  # said again of a run that is read again
+        for _ in range(2):  # the second run is read back and is reported too
             (run,) = prompt(load_prompt_config(None, settings | {"cache": tmp_path / "cache"}), QUIET)
             assert (run.manifest["unfinished"], run.manifest["empty"]) == (6, 1)
-            told = capsys.readouterr().err
-            assert "6 of 6 answers end at --max-tokens 32, and 1 are empty. A model that thinks first" in told
+            errors = capsys.readouterr().err
+            assert "6 of 6 answers end at --max-tokens 32, and 1 are empty. A model that thinks first" in errors
 
 
-def test_tables_of_sentences_are_read_by_their_column(tmp_path: Path) -> None:
+def test_sentence_tables_are_read_by_column_name(tmp_path: Path) -> None:
     texts = ["Bonġu.", "Kif int?", 'Qal "iva", imbagħad le.']
     rows = pl.DataFrame({"id": [7, 8, 9], "url": ["https://a"] * 3, "text": texts})
     (tmp_path / "plain.txt").write_text("\n".join(texts), "utf-8")
@@ -181,7 +184,7 @@ def test_tables_of_sentences_are_read_by_their_column(tmp_path: Path) -> None:
     rows.with_columns(pl.col("text").cast(pl.Categorical)).write_parquet(tmp_path / "codes.parquet")
     assert list(open_sentences(str(tmp_path / "codes.parquet"), find("mt")).sentences) == texts
     mixed = [{"id": n, "text": None} for n in range(150)] + [{"id": "x", "score": 1.5, "text": texts[0]}]
-    (tmp_path / "mixed.jsonl").write_text("".join(json.dumps(each) + "\n" for each in mixed), "utf-8")
+    (tmp_path / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in mixed), "utf-8")
     assert open_sentences(str(tmp_path / "mixed.jsonl"), find("mt")).sentences == (texts[0],)
     (tmp_path / "list.json").write_text(json.dumps(texts), "utf-8")
     assert list(open_sentences(str(tmp_path / "list.json"), find("mt")).sentences) == texts
@@ -195,14 +198,14 @@ def test_tables_of_sentences_are_read_by_their_column(tmp_path: Path) -> None:
         open_sentences(str(tmp_path / "bad.jsonl"), find("mt"))
 
 
-def test_flores_is_found_in_the_folder_that_it_unpacks_to(tmp_path: Path) -> None:
+def test_flores_is_found_in_the_folder_it_unpacks_to(tmp_path: Path) -> None:
     (tmp_path / "devtest").mkdir()
     (tmp_path / "devtest" / "mlt_Latn.devtest").write_text("Bonġu.\n", "utf-8")
     assert open_sentences(str(tmp_path), find("mt")).sentences == ("Bonġu.",)
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"PK\x03\x04\xff\xff", r"\.zip archive, or a Word"),
         (b"%PDF-1.7\n\xff", "is a PDF.*pdftotext"),
@@ -212,21 +215,21 @@ def test_flores_is_found_in_the_folder_that_it_unpacks_to(tmp_path: Path) -> Non
         ("bon\nà".encode("latin-1"), "line 2 is not UTF-8.*iconv"),
     ],
 )
-def test_a_file_that_is_no_text_is_called_what_it_is(content: bytes, says: str, tmp_path: Path) -> None:
+def test_the_type_of_a_file_that_is_not_text_is_named(content: bytes, message: str, tmp_path: Path) -> None:
     file = tmp_path / "text.txt"
     file.write_bytes(content)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         open_sentences(str(file), find("mt"))
 
 
-def test_the_line_that_is_not_utf_8_is_counted_in_all_of_a_long_file(tmp_path: Path) -> None:
+def test_the_line_number_of_invalid_utf_8_is_right_in_a_long_file(tmp_path: Path) -> None:
     good = "".join(f"A sentence of answers, number {n}.\tsports\n" for n in range(900))
     (tmp_path / "answers.tsv").write_bytes(f"text\tanswer\n{good}".encode() + "à\tsports\n".encode("latin-1"))
     with pytest.raises(InputError, match="line 902 is not UTF-8"):
         read_recorded(tmp_path / "answers.tsv")
 
 
-def test_a_hub_that_cannot_be_reached_is_not_asked_for_configurations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configurations_are_not_requested_from_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object) -> None:
         raise ConnectionError("no network")
 
@@ -236,7 +239,9 @@ def test_a_hub_that_cannot_be_reached_is_not_asked_for_configurations(monkeypatc
         load_parts("a/b", None, find("mt"), "")
 
 
-def test_names_are_read_as_wikiann_and_conll_publish_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ner_files_are_read_as_wikiann_and_conll_publish_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = "-DOCSTART-\tO\n\nyo:Ìbàdàn\tB-LOC\nyo::\tO\nyo:yo:\tO\n"
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.tsv").write_text(rows, "utf-8")
@@ -249,21 +254,21 @@ def test_names_are_read_as_wikiann_and_conll_publish_them(tmp_path: Path, capsys
 
 @pytest.fixture
 def published(tmp_path: Path) -> Callable[..., str]:
-    """Write a dataset as it lies on the Hub, with these configurations; a folder is loaded as an id is."""
+    """Write a dataset in the layout of the Hub with these configurations; a folder loads in the same way as an id."""
 
     def write(*configurations: str) -> str:
-        known = []
+        configs = []
         for name in configurations:
             (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": name}) + "\n")
-            known.append({"config_name": name, "data_files": [{"split": "test", "path": f"{name}.jsonl"}]})
-        (tmp_path / "README.md").write_text(f"---\nconfigs: {json.dumps(known)}\n---\n")
+            configs.append({"config_name": name, "data_files": [{"split": "test", "path": f"{name}.jsonl"}]})
+        (tmp_path / "README.md").write_text(f"---\nconfigs: {json.dumps(configs)}\n---\n")
         return str(tmp_path)
 
     return write
 
 
 @pytest.mark.parametrize(
-    ("held", "asked", "chosen"),
+    ("available", "requested", "expected"),
     [
         (("default",), "mlt_Latn", "default"),
         (("mlt", "ron"), "mlt_Latn", "mlt"),
@@ -273,29 +278,29 @@ def published(tmp_path: Path) -> Callable[..., str]:
 )
 @pytest.mark.filterwarnings("ignore")
 def test_the_configuration_of_a_language_is_found(
-    held: tuple[str, ...], asked: str | None, chosen: str, published: Callable[..., str]
+    available: tuple[str, ...], requested: str | None, expected: str, published: Callable[..., str]
 ) -> None:
-    parts, configuration = load_parts(published(*held), asked, find("mt"), "")
-    assert configuration == chosen
-    assert parts["test"]["text"] == [chosen]
+    parts, configuration = load_parts(published(*available), requested, find("mt"), "")
+    assert configuration == expected
+    assert parts["test"]["text"] == [expected]
 
 
-def test_the_only_configuration_is_not_taken_if_it_is_of_another_language(published: Callable[..., str]) -> None:
+def test_the_only_configuration_is_not_used_if_its_language_differs(published: Callable[..., str]) -> None:
     with pytest.raises(LrlError, match=r"has no configuration for Maltese \(mt\)\. It has: ron_Latn\."):
         load_parts(published("ron_Latn"), "mlt_Latn", find("mt"), "")
 
 
 @pytest.mark.parametrize(("code", "folder"), [("sr", "srp_Latn"), ("no", "nor_Latn"), ("mt", "mlt_Latn")])
-def test_a_folder_in_another_script_of_the_language_is_its_own(code: str, folder: str, tmp_path: Path) -> None:
+def test_a_folder_in_another_script_belongs_to_the_same_language(code: str, folder: str, tmp_path: Path) -> None:
     assert open_task("topic", str(write_topics(tmp_path / folder, "x")), find(code)).language == find(code).code
 
 
-def test_configurations_are_named_where_none_is_the_language_s(published: Callable[..., str]) -> None:
+def test_configurations_are_listed_if_none_matches_the_language(published: Callable[..., str]) -> None:
     with pytest.raises(LrlError, match=r"has no configuration for Maltese \(mt\)\. It has: ro, yo\. Append one"):
         load_parts(published("ro", "yo"), "mlt_Latn", find("mt"), "")
 
 
-def test_a_configuration_can_be_named_behind_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_can_be_appended_to_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(identifier: str, configuration: str) -> Any:
         if configuration not in ("conceptnet", "web"):
             raise ValueError(configuration)
@@ -312,7 +317,7 @@ def test_a_configuration_can_be_named_behind_the_id(monkeypatch: pytest.MonkeyPa
         open_sentences("org/lrl-mt", find("mt"))
 
 
-def test_an_adapter_in_a_language_of_somebody_s_own_is_measured_by_others(tmp_path: Path) -> None:
+def test_an_adapter_for_a_user_defined_language_can_be_evaluated(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("".join(f"Az tolışi zıvonədə qəp jəydəm, {n}.\n" for n in range(200)), "utf-8")
     options = SMALL | {"text": tmp_path / "text.txt", "out": tmp_path / "ws", "cache": tmp_path / "cache"}
     folder = lrltrain.fit("ro", method="seq_bn", **options).path

@@ -41,31 +41,31 @@ def corpus_of(lines: list[str], folder: Path, batching: str = "packed", length: 
 
 
 def sentences(count: int) -> list[str]:
-    draw = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     words = "casa mare merge repede apa este bună pădurea veche cântă încet".split()
-    return [" ".join(draw.choice(words, draw.integers(1, 14))) for _ in range(count)]
+    return [" ".join(rng.choice(words, rng.integers(1, 14))) for _ in range(count)]
 
 
 @given(st.lists(st.integers(1, 50), max_size=300), st.integers(50, 90))
-def test_packing_loses_nothing_and_fits(lengths: list[int], capacity: int) -> None:
+def test_packing_loses_nothing_and_respects_the_capacity(lengths: list[int], capacity: int) -> None:
     blocks = pack(lengths, capacity)
     assert sorted(piece for block in blocks for piece in block) == list(range(len(lengths)))
     assert all(sum(lengths[piece] for piece in block) <= capacity for block in blocks)
     half_empty = [block for block in blocks if 2 * sum(lengths[piece] for piece in block) <= capacity]
-    assert len(half_empty) <= 1  # two such blocks would have been one
+    assert len(half_empty) <= 1  # two such blocks would fit into one
 
 
-def test_every_token_of_the_text_is_in_a_block_and_little_else(tmp_path: Path) -> None:
+def test_blocks_contain_every_training_line_and_little_padding(tmp_path: Path) -> None:
     lines = sentences(2_000)
     corpus = corpus_of(lines, tmp_path)
     seen = Counter(tuple(piece.tolist()) for index in range(len(corpus)) for piece in corpus.block(index))
-    held = [line for line in lines if tuple(TOKENIZER(line)["input_ids"]) in seen]
-    assert 0.9 < len(held) / len(lines) < 1  # the rest is for validation
-    assert sum(seen.values()) == corpus.counts.lines == len(held)
+    in_blocks = [line for line in lines if tuple(TOKENIZER(line)["input_ids"]) in seen]
+    assert 0.9 < len(in_blocks) / len(lines) < 1  # the rest is for validation
+    assert sum(seen.values()) == corpus.counts.lines == len(in_blocks)
     assert corpus.counts.padding(64) < 0.05
 
 
-def test_long_lines_are_cut_in_pieces_and_only_the_papers_way_drops_their_ends(tmp_path: Path) -> None:
+def test_long_lines_are_split_and_only_line_batching_drops_their_ends(tmp_path: Path) -> None:
     line = " ".join(["pădurea"] * 500)
     lines = [line, *sentences(40)]
     whole = len(TOKENIZER(line, add_special_tokens=False)["input_ids"])
@@ -78,22 +78,22 @@ def test_long_lines_are_cut_in_pieces_and_only_the_papers_way_drops_their_ends(t
         assert (long >= whole // 62 * 62) == (batching == "packed")
 
 
-def test_what_stands_at_the_ends_is_not_counted_as_unknown(tmp_path: Path) -> None:
-    words = Tokenizer(WordLevel({"</s>": 0, "a": 1, "b": 2}, unk_token="</s>"))  # noqa: S106 -- a token of text
-    words.pre_tokenizer = WhitespaceSplit()
-    words.post_processor = TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 0)])
-    named = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), "</s>")  # as OPT has it
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, **named)
+def test_special_tokens_around_a_line_are_not_counted_as_unknown(tmp_path: Path) -> None:
+    word_level = Tokenizer(WordLevel({"</s>": 0, "a": 1, "b": 2}, unk_token="</s>"))  # noqa: S106 -- a token of text
+    word_level.pre_tokenizer = WhitespaceSplit()
+    word_level.post_processor = TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 0)])
+    roles = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), "</s>")  # as in OPT
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=word_level, **roles)
     (tmp_path / "t.txt").write_text("a b\nb c\n" * 100, "utf-8")
     config = FitConfig(lang="ro", text=[tmp_path / "t.txt"], cache=tmp_path)
     counts = tokenize(
         open_text(config, find("ro")), "train", tokenizer, batching="packed", max_length=64, cache=tmp_path
     ).counts
     assert counts.tokens == 3 * counts.lines
-    assert counts.unknown == pytest.approx(counts.lines / 2, abs=10), "c, and no </s> before a line"
+    assert counts.unknown == pytest.approx(counts.lines / 2, abs=10), "only c is unknown, not the </s> before a line"
 
 
-def test_tokenised_text_is_made_once_and_an_interrupted_one_again(tmp_path: Path) -> None:
+def test_text_is_tokenized_once_and_again_after_an_interruption(tmp_path: Path) -> None:
     lines = sentences(200)
     first = corpus_of(lines, tmp_path)
     (folder,) = (tmp_path / "cache" / "tokens").glob("[!.]*")
@@ -126,52 +126,52 @@ def test_masking_is_seeded_by_epoch_and_block(tmp_path: Path, whole_word: bool) 
     assert 0.12 < np.concatenate(rates).mean() < 0.19
 
 
-def test_of_much_validation_some_is_measured_from_all_over_it(tmp_path: Path) -> None:
+def test_a_large_validation_set_is_sampled_evenly(tmp_path: Path) -> None:
     corpus = corpus_of(sentences(600), tmp_path)
     whole = Blocks(corpus, VOCABULARY, Masking("mlm"), 3)
-    some, all_of_it = (Blocks(corpus, VOCABULARY, Masking("mlm"), 3, most) for most in (5, 10_000))
-    assert len(some) == 5 < len(whole) == len(all_of_it)
-    numbers = [some[place].number for place in range(5)]
-    assert numbers == [place * len(whole) // 5 for place in range(5)]
-    for place, number in enumerate(numbers):
-        assert np.array_equal(some[place].labels, whole[number].labels)
-    usual = FitConfig(lang="ro")
-    assert usual.eval_blocks == 1_000
-    assert "eval_blocks" not in usual.shaping(), "adapters of before stay what they are"
+    limited, unlimited = (Blocks(corpus, VOCABULARY, Masking("mlm"), 3, limit) for limit in (5, 10_000))
+    assert len(limited) == 5 < len(whole) == len(unlimited)
+    numbers = [limited[index].number for index in range(5)]
+    assert numbers == [index * len(whole) // 5 for index in range(5)]
+    for index, number in enumerate(numbers):
+        assert np.array_equal(limited[index].labels, whole[number].labels)
+    defaults = FitConfig(lang="ro")
+    assert defaults.eval_blocks == 1_000
+    assert "eval_blocks" not in defaults.shaping(), "recipes of earlier adapters stay the same"
     assert FitConfig(lang="ro", eval_blocks=5).shaping()["eval_blocks"] == 5
 
 
-def test_an_epoch_visits_every_block_once_in_another_order() -> None:
-    drawn = list(islice(order(10_000, seed=1), 20_000))
-    first, second = drawn[:10_000], drawn[10_000:]
+def test_every_epoch_visits_each_block_once_in_a_new_order() -> None:
+    indices = list(islice(order(10_000, seed=1), 20_000))
+    first, second = indices[:10_000], indices[10_000:]
     assert sorted(first) == list(range(10_000))
     assert sorted(second) == list(range(10_000, 20_000))
     assert [index % 10_000 for index in second] != first
 
 
 @given(st.integers(0, 30_000))
-def test_a_run_that_goes_on_takes_the_blocks_that_are_next(start: int) -> None:
+def test_a_resumed_run_continues_with_the_next_blocks(start: int) -> None:
     assert list(islice(order(9_001, 1, start), 50)) == list(islice(order(9_001, 1), start, start + 50))
 
 
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 1_000))
-def test_packed_lines_give_the_loss_of_lines_alone(seed: int) -> None:
-    draw = np.random.default_rng(seed)
+def test_packed_lines_have_the_same_loss_as_separate_lines(seed: int) -> None:
+    rng = np.random.default_rng(seed)
     pieces = [np.asarray(TOKENIZER(line)["input_ids"]) for line in sentences(40)[:6]]
-    masked = [Masking("mlm").apply(piece, VOCABULARY, draw) for piece in pieces]
+    masked = [Masking("mlm").apply(piece, VOCABULARY, rng) for piece in pieces]
     parts = [Block(ids, labels, [len(ids)], 0) for ids, labels in masked]
-    whole = [np.concatenate(each) for each in zip(*masked, strict=True)]
+    whole = [np.concatenate(arrays) for arrays in zip(*masked, strict=True)]
     together = Block(whole[0], whole[1], [len(ids) for ids, _ in masked], 0)
     model = load_model(BASE).eval()
     attention = probe_packing(model, "mlm", len(TOKENIZER))
     assert attention.first_position == 2
     head = LabelledHead(model)
     sums, rows = [], []
-    ways = [([parts], "packed", False), ([[together]], "packed", False), ([parts], "line", False)]
-    for groups, batching, static in [*ways, ([parts], "line", True), ([parts[:1], parts], "line", True)]:
+    layouts = [([parts], "packed", False), ([[together]], "packed", False), ([parts], "line", False)]
+    for groups, batching, static in [*layouts, ([parts], "line", True), ([parts[:1], parts], "line", True)]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(batches, "ATTENDED", 100)  # so short that there are several rows
+            patch.setattr(batches, "ATTENDED", 100)  # low enough to give several rows
             batch = Layout(VOCABULARY, batching, True, 128, static)(groups)
         with torch.no_grad(), head.at(batch.tensors["label_indices"]):
             hidden = model(**attention.inputs(batch.tensors)).logits[0]
@@ -179,30 +179,30 @@ def test_packed_lines_give_the_loss_of_lines_alone(seed: int) -> None:
         sums.append(losses[-1].sum())
         rows.append(len(batch.tensors["input_ids"]) // len(groups))
     assert rows[0] == 6 > rows[3] > rows[1] == 1
-    for each in sums[1:]:
-        torch.testing.assert_close(each, sums[0], rtol=1e-4, atol=1e-4)
+    for total in sums[1:]:
+        torch.testing.assert_close(total, sums[0], rtol=1e-4, atol=1e-4)
 
 
 @given(st.lists(st.lists(st.integers(2, 256), min_size=1, max_size=20), min_size=1, max_size=4))
-def test_lines_are_dealt_to_rows_each_once(groups: list[list[int]]) -> None:
-    dealt = even_rows(groups, 64)
-    for lengths, rows in zip(groups, dealt, strict=True):
+def test_each_line_is_assigned_to_exactly_one_row(groups: list[list[int]]) -> None:
+    rows_of_groups = even_rows(groups, 64)
+    for lengths, rows in zip(groups, rows_of_groups, strict=True):
         assert sorted(line for row in rows for line in row) == list(range(len(lengths)))
     longest = max(
-        sum(lengths[line] for line in row) for lengths, rows in zip(groups, dealt, strict=True) for row in rows
+        sum(lengths[line] for line in row) for lengths, rows in zip(groups, rows_of_groups, strict=True) for row in rows
     )
-    assert cost(max(map(len, dealt)), longest) <= cost(1, max(map(sum, groups)))
+    assert cost(max(map(len, rows_of_groups)), longest) <= cost(1, max(map(sum, groups)))
 
 
 def cost(rows: int, longest: int) -> float:
-    """Return what a GPU has to do: tokens, with what is filled up to 64, and each more where it attends to more."""
+    """Return the work of a GPU: the tokens of rows padded to a multiple of 64, which cost more in longer rows."""
     length = -(-longest // 64) * 64
     return rows * length * (1 + length / 4_000)
 
 
-def test_rows_are_as_even_as_they_can_be() -> None:
+def test_rows_are_as_even_as_possible() -> None:
     assert [[len(row) for row in rows] for rows in even_rows([[48] * 16] * 2, 64)] == [[4, 4, 4, 4]] * 2
-    more = even_rows([[60] * 16, [70] * 16], 64)  # 1,024 tokens would hold the first and not the second
+    more = even_rows([[60] * 16, [70] * 16], 64)  # 1,024 tokens would be enough for the first group only
     assert [[len(row) for row in rows] for rows in more] == [[8, 8], [8, 8]]
     assert even_rows([[30, 20], []]) == [[[0, 1]], []]
 
@@ -229,12 +229,12 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, cor
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     lines = "\n".join(sentences(20_000))
     peaks = []
-    for times in (1, 6):
-        file = tmp_path / f"{times}" / "text.txt"
+    for copies in (1, 6):
+        file = tmp_path / f"{copies}" / "text.txt"
         file.parent.mkdir()
-        file.write_text("\n".join([lines] * times), "utf-8")
-        done = subprocess.run([sys.executable, "-c", PEAK, str(file)], capture_output=True, text=True, check=True)
-        megabytes, count = map(int, done.stdout.split())
-        assert count > 18_000 * times
+        file.write_text("\n".join([lines] * copies), "utf-8")
+        result = subprocess.run([sys.executable, "-c", PEAK, str(file)], capture_output=True, text=True, check=True)
+        megabytes, count = map(int, result.stdout.split())
+        assert count > 18_000 * copies
         peaks.append(megabytes)
     assert peaks[1] < peaks[0] + 15, f"{peaks} MB"

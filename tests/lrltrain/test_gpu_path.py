@@ -1,4 +1,4 @@
-"""The code's way on a GPU, on the CPU: frozen weights in bf16, shapes that repeat, autocast around the model alone."""
+"""The GPU code path, run on the CPU: frozen weights in bf16, repeated shapes, autocast around the model only."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("base", ["llama", "lrl-mini"])
 @pytest.mark.parametrize("method", ["seq_bn_inv", "lora", "full"])
-def test_a_model_is_trained_and_measured_by_the_way_of_a_gpu(
+def test_a_model_is_trained_and_evaluated_by_the_gpu_path(
     base: str, method: str, llama: Path, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "_is_static", lambda _: True)
@@ -48,63 +48,65 @@ def test_a_model_is_trained_and_measured_by_the_way_of_a_gpu(
         "learning_rate": 1e-3 if method == "full" else 1e-2,
         "precision": "bf16",
     }
-    kept: list[Any] = []
+    caches: list[Any] = []
 
-    def look(model: Any, _inputs: Any, output: Any) -> None:
-        kept.extend([output.past_key_values] if model.training and isinstance(model, LlamaForCausalLM) else [])
+    def record_cache(model: Any, _inputs: Any, output: Any) -> None:
+        caches.extend([output.past_key_values] if model.training and isinstance(model, LlamaForCausalLM) else [])
 
-    handle = torch.nn.modules.module.register_module_forward_hook(look)
-    made = fit(load_fit_config(None, flags | {"reduction_factor": 4}), QUIET)
+    handle = torch.nn.modules.module.register_module_forward_hook(record_cache)
+    adapter = fit(load_fit_config(None, flags | {"reduction_factor": 4}), QUIET)
     handle.remove()
-    assert kept == [None] * (8 if base == "llama" else 0), "keys and values of a batch are of no use to the next"
-    trained = made.manifest["trained"]
+    assert caches == [None] * (8 if base == "llama" else 0), "keys and values are not cached during training"
+    trained = adapter.manifest["trained"]
     assert trained["validation_loss"] < trained["validation_loss_before"]
-    weights = load_file(made.path / f"{'model' if method == 'full' else 'adapter'}.safetensors")
+    weights = load_file(adapter.path / f"{'model' if method == 'full' else 'adapter'}.safetensors")
     assert {value.dtype for value in weights.values()} == {torch.float32}
-    asked = {"adapter": [made.path], "base": flags["base"], "data": flags["dataset"], "out": tmp_path, "limit": 8}
-    (score,) = score_text(load_eval_config(None, asked | {"precision": "bf16", "resamples": 100}), QUIET)
+    options = {"adapter": [adapter.path], "base": flags["base"], "data": flags["dataset"], "out": tmp_path, "limit": 8}
+    (score,) = score_text(load_eval_config(None, options | {"precision": "bf16", "resamples": 100}), QUIET)
     assert score.before is not None
     assert score.after.value < score.before.value
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's, which it hides by another way
-def test_a_compiler_does_its_work_for_few_of_the_shapes(
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # from torch itself
+def test_only_a_few_of_the_shapes_are_compiled(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is compiled is run as it is here, for writing machine code takes long; when it is compiled is the same."""
-    given = torch.nn.Module.compile
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda layer: given(layer, backend="eager"))
-    monkeypatch.setattr(batches, "TOKENS", 4)  # which makes for many shapes
-    torch._dynamo.reset()  # noqa: SLF001 -- and its counts
+    """Compiled graphs run eagerly here, because generating machine code takes long; compilation is triggered as usual."""
+    compile_layer = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda layer: compile_layer(layer, backend="eager"))
+    monkeypatch.setattr(batches, "TOKENS", 4)  # so low that there are many shapes
+    torch._dynamo.reset()  # noqa: SLF001 -- and its counters
     flags: dict[str, Any] = {"lang": "ro", "base": "lrl-mini", "method": "seq_bn_inv", "precision": "fp32"}
     flags |= {"dataset": str(workspace / "datasets/ro/conceptnet"), "cache": workspace / "cache", "dropout": 0.0}
     flags |= {"steps": 24, "batch_size": 8, "batching": "line", "max_length": 64, "learning_rate": 1e-2}
     losses = []
     for compiled in (True, False):
-        made = fit(load_fit_config(None, flags | {"out": tmp_path / str(compiled), "torch_compile": compiled}), QUIET)
-        losses.append(made.manifest["trained"]["validation_loss"])
+        adapter = fit(
+            load_fit_config(None, flags | {"out": tmp_path / str(compiled), "torch_compile": compiled}), QUIET
+        )
+        losses.append(adapter.manifest["trained"]["validation_loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    counted = torch._dynamo.utils.counters  # noqa: SLF001
-    assert not counted["graph_break"]
-    assert 1 <= counted["stats"]["unique_graphs"] <= 6
+    counters = torch._dynamo.utils.counters  # noqa: SLF001
+    assert not counters["graph_break"]
+    assert 1 <= counters["stats"]["unique_graphs"] <= 6
 
 
-def test_the_check_of_a_gpu_runs_on_the_cpu_by_the_gpu_s_own_path(tmp_path: Path) -> None:
+def test_the_gpu_check_runs_its_gpu_path_on_the_cpu(tmp_path: Path) -> None:
     tool = Path(__file__).resolve().parents[2] / "tools" / "gpu_check.py"
     command = [sys.executable, str(tool), "--minutes", "0.1", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
     checks = json.loads((tmp_path / "gpu_check.json").read_text("utf-8"))["equality"]
     assert checks
     assert all(check["equal"] for check in checks)
 
 
-def test_what_a_capture_sets_aside_goes_to_the_host_where_it_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_state_is_moved_to_the_host_during_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     state = [torch.ones(100), torch.zeros(300)]
     for free in (1_000, 10_000):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 80_000))
-        kept = graphs.set_aside(state, torch.device("cuda"))
-        for (tensor, copied), before in zip(kept, state, strict=True):
+        saved = graphs.set_aside(state, torch.device("cuda"))
+        for (tensor, copied), before in zip(saved, state, strict=True):
             assert tensor is before
             assert copied.data_ptr() != before.data_ptr()
             assert torch.equal(copied, before)
