@@ -1,4 +1,4 @@
-"""`lrltrain fit`, as people use it: folders that load anywhere, runs that go on, errors that say the way out."""
+"""`lrltrain fit` as users run it: adapters that load anywhere, runs that resume, errors that say what to do."""
 
 import json
 import os
@@ -32,7 +32,7 @@ from lrltrain.artifact import open_adapter
 from lrltrain.config import load_fit_config
 from lrltrain.models import find_base, load_tokenizer, mini_path
 
-CLOSE = 2e-5  # of logits of some 10, computed in another order
+CLOSE = 2e-5  # for logits of about 10, computed in another order
 PLAIN = """
 import sys
 from pathlib import Path
@@ -72,37 +72,39 @@ for kind in sys.argv[4:]:
 
 @pytest.fixture
 def reload(scripts: Warm) -> Callable[..., list[float]]:
-    """Load weights of each kind in fresh processes, one of which knows `adapters` alone where that is installed.
+    """Load each kind of weights in fresh processes, one of which uses only `adapters` if that is installed.
 
-    Returns how far logits are from those of the folder.
+    Returns the largest difference of each from the reference logits in the folder.
     """
 
     def run(folder: Path, method: str, *kinds: str) -> list[float]:
-        found = []
+        differences = []
         for script in (PLAIN, *([RELOAD] if HAS_ADAPTERS else [])):
-            done = scripts.run([script, str(folder), str(mini_path()), method, *kinds], Path("/"), scripts.environment)
-            assert done.returncode == 0, done.stderr
-            found += [float(each) for each in done.stdout.split()]
-        return found
+            result = scripts.run(
+                [script, str(folder), str(mini_path()), method, *kinds], Path("/"), scripts.environment
+            )
+            assert result.returncode == 0, result.stderr
+            differences += [float(value) for value in result.stdout.split()]
+        return differences
 
     return run
 
 
 @pytest.mark.parametrize("method", ["seq_bn", "seq_bn_inv", "lora", "full"])
-def test_an_adapter_loads_in_a_fresh_process_and_says_the_same(fit: Any, reload: Any, method: str) -> None:
+def test_an_adapter_loads_in_a_fresh_process_and_gives_the_same_logits(fit: Any, reload: Any, method: str) -> None:
     folder = fit("--learning-rate", 5e-4 if method == "full" else 5e-3, method=method, steps=4)
-    far = reload(folder, method, "bin", "safe")
-    assert far
-    assert max(far) < CLOSE
+    differences = reload(folder, method, "bin", "safe")
+    assert differences
+    assert max(differences) < CLOSE
     manifest = open_adapter(folder)
     assert not list(damaged(folder, manifest))
     assert manifest["trained"]["validation_loss"] < manifest["trained"]["validation_loss_before"]
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     settings = json.loads((folder / ("config.json" if method == "full" else "adapter_config.json")).read_text())
     assert settings.get("model_name", settings.get("_name_or_path", "lrl-mini")) == "lrl-mini"
-    here = str(Path(__file__).resolve().parents[2])
+    checkout = str(Path(__file__).resolve().parents[2])
     for file in folder.rglob("*.json"):
-        assert here not in file.read_text("utf-8"), f"{file.name} names a path of this machine"
+        assert checkout not in file.read_text("utf-8"), f"{file.name} names a path of this machine"
 
 
 def test_fusion_of_two_adapters_loads_in_a_fresh_process(fit: Any, reload: Any) -> None:
@@ -113,9 +115,9 @@ def test_fusion_of_two_adapters_loads_in_a_fresh_process(fit: Any, reload: Any) 
     assert [entry["kind"] for entry in inputs] == ["dataset", "adapter", "adapter"]
 
 
-def test_the_same_command_gives_the_same_bytes_and_does_nothing_the_second_time(fit: Any, tmp_path: Path) -> None:
-    def made() -> dict[str, object]:
-        """Return what is in the folder, but for how long it took."""
+def test_the_same_command_gives_the_same_bytes_and_does_nothing_when_repeated(fit: Any, tmp_path: Path) -> None:
+    def contents() -> dict[str, object]:
+        """Return the contents of the folder, without the run times."""
         files: dict[str, object] = {
             path.name: path.read_bytes() for path in folder.iterdir() if path.name != "run.json"
         }
@@ -123,53 +125,53 @@ def test_the_same_command_gives_the_same_bytes_and_does_nothing_the_second_time(
         return files | {MANIFEST: {key: value for key, value in manifest.items() if key != "run"}}
 
     folder = fit()
-    before = made()
-    began = (folder / MANIFEST).stat().st_mtime_ns
+    before = contents()
+    written = (folder / MANIFEST).stat().st_mtime_ns
     fit()
-    assert (folder / MANIFEST).stat().st_mtime_ns == began
+    assert (folder / MANIFEST).stat().st_mtime_ns == written
     fit("--overwrite")
-    assert made() == before
+    assert contents() == before
     assert not list(tmp_path.rglob("*.run"))
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_weights(
+def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(
     fit: Any, workspace: Path, tmp_path: Path, warm: Warm
 ) -> None:
-    steps, every = 12, 3
-    arguments = ("--eval-every", every)
+    steps, eval_every = 12, 3
+    arguments = ("--eval-every", eval_every)
     reference = fit(*arguments, steps=steps)
     expected = load_file(reference / "adapter.safetensors")
-    whole = (reference / "pytorch_adapter.bin").read_bytes()
-    draw = random.Random(4)
+    expected_bytes = (reference / "pytorch_adapter.bin").read_bytes()
+    rng = random.Random(4)
     out = tmp_path / "killed"
     command = [
         *("fit", "--lang", "ro", "--base", "lrl-mini", "--batch-size", "4"),
         *("--dataset", str(workspace / "datasets" / "ro" / "conceptnet"), "--max-length", "64", "--learning-rate"),
-        *("5e-3", "--reduction-factor", "4", "--steps", str(steps), "--eval-every", str(every), "--out", str(out)),
+        *("5e-3", "--reduction-factor", "4", "--steps", str(steps), "--eval-every", str(eval_every), "--out", str(out)),
         *("--cache", str(workspace / "cache")),
     ]
     environment = os.environ | FIXED
     folder = out / "adapters" / "ro" / "lrl-mini" / "conceptnet-seq_bn_inv"
     run = folder.with_name(f".{folder.name}.run")
-    for checkpoint in (3, 6, 9):  # in the middle of a checkpoint's writing, or soon after
-        with warm.killed(command, tmp_path, environment) as runs:
-            while runs() and not (run / f"checkpoint-{checkpoint}").exists():
+    for checkpoint in (3, 6, 9):  # while a checkpoint is written, or shortly after
+        with warm.killed(command, tmp_path, environment) as is_running:
+            while is_running() and not (run / f"checkpoint-{checkpoint}").exists():
                 time.sleep(0.002)
-            time.sleep(draw.uniform(0, 0.1))
-        assert not folder.exists(), "an unfinished adapter is not taken for a whole one"
-    done = warm.run(command, tmp_path, environment)
-    assert done.returncode == 0, done.stderr
-    assert "step 12 of 12" in done.stderr
-    assert "step 3 of 12" not in done.stderr, "it went on, and did not begin again"
+            time.sleep(rng.uniform(0, 0.1))
+        assert not folder.exists(), "an unfinished adapter is not at the final path"
+    result = warm.run(command, tmp_path, environment)
+    assert result.returncode == 0, result.stderr
+    assert "step 12 of 12" in result.stderr
+    assert "step 3 of 12" not in result.stderr, "it resumed and did not start again"
     for name, value in load_file(folder / "adapter.safetensors").items():
         assert torch.equal(value, expected[name]), name
-    assert (folder / "pytorch_adapter.bin").read_bytes() == whole
+    assert (folder / "pytorch_adapter.bin").read_bytes() == expected_bytes
     assert not run.exists()
 
 
 @pytest.mark.parametrize("method", ["seq_bn_inv", "full"])
-def test_a_run_that_is_killed_after_its_last_step_trains_no_further(
+def test_a_run_killed_after_its_last_step_trains_no_further(
     method: str, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(out: Path) -> Path:
@@ -185,7 +187,7 @@ def test_a_run_that_is_killed_after_its_last_step_trains_no_further(
     stopped = run(tmp_path / "stopped")
     assert (stopped / "log.json").read_text() == (whole / "log.json").read_text()
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (stopped, whole)]
-    assert manifests[0].pop("run") != manifests[1].pop("run"), "the time that it took"
+    assert manifests[0].pop("run") != manifests[1].pop("run"), "the run times differ"
     assert manifests[0] == manifests[1]
 
 
@@ -203,8 +205,8 @@ Path(options["out"]).with_name("rank-" + os.environ["RANK"]).write_text(str(adap
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does_at_the_same_global_batch(fit: Any, workspace: Path, tmp_path: Path) -> None:
-    alone = json.loads(
+def test_two_processes_train_like_one_with_the_same_global_batch(fit: Any, workspace: Path, tmp_path: Path) -> None:
+    one_log = json.loads(
         (fit("--batch-size", "8", "--dropout", "0", "--eval-every", "1", steps=4) / "log.json").read_text()
     )
     options = {"base": "lrl-mini", "batch_size": 4, "max_length": 64, "dropout": 0.0, "learning_rate": 5e-3, "steps": 4}
@@ -217,28 +219,28 @@ def test_two_processes_train_as_one_does_at_the_same_global_batch(fit: Any, work
     script = tmp_path / "script.py"
     script.write_text(BY_TWO.format(dataset=str(workspace / "datasets" / "ro" / "conceptnet"), options=options))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29611"]
-    done = subprocess.run(
+    result = subprocess.run(
         [*torchrun, str(script)],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     folder = tmp_path / "two" / "adapters" / "ro" / "lrl-mini" / "conceptnet-seq_bn_inv"
-    together = json.loads((folder / "log.json").read_text())
+    two_log = json.loads((folder / "log.json").read_text())
     for key in ("loss", "eval_loss"):
-        one, two = ([entry[key] for entry in log if key in entry] for log in (alone, together))
+        one, two = ([entry[key] for entry in log if key in entry] for log in (one_log, two_log))
         assert len(one) == len(two) >= 4
         assert one == pytest.approx(two, abs=2e-4), key
-    for method in ("seq_bn_inv", "lora"):  # one after the other, by the same processes
+    for method in ("seq_bn_inv", "lora"):  # trained one after the other by the same processes
         assert open_adapter(folder.with_name(f"conceptnet-{method}"))["settings"]["processes"] == 2
     returned = [(tmp_path / f"rank-{rank}").read_text() for rank in (0, 1)]
-    assert returned[0] == returned[1] != "", "each process has what was made"
+    assert returned[0] == returned[1] != "", "each process returns the adapter"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (["--lang", "xx-nonsense"], 2, "Unknown language"),
         (["--lang", "ro", "--method", "seqbn"], 2, "--method"),
@@ -252,40 +254,40 @@ def test_two_processes_train_as_one_does_at_the_same_global_batch(fit: Any, work
         (["--lang", "ro", "--tracker", "trackio", "--text", __file__], 2, "pip install trackio"),
     ],
 )
-def test_what_cannot_be_meant_is_told_in_one_line(
-    lrltrain: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], code: int, says: str
+def test_invalid_arguments_are_reported_without_a_traceback(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], code: int, message: str
 ) -> None:
-    done = lrltrain("fit", *arguments)
-    assert done.returncode == code
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    result = lrltrain("fit", *arguments)
+    assert result.returncode == code
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
 
 
-def test_a_typo_in_the_settings_file_names_the_key(
+def test_the_error_for_a_typo_in_the_settings_file_names_the_key(
     lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     (tmp_path / "fit.toml").write_text('lang = "ro"\nlearning-rat = 1.0\n')
-    done = lrltrain("fit", "--config", "fit.toml")
-    assert done.returncode == 2
-    assert "'learning_rat'" in done.stderr
-    assert "'learning_rate'" in done.stderr
+    result = lrltrain("fit", "--config", "fit.toml")
+    assert result.returncode == 2
+    assert "'learning_rat'" in result.stderr
+    assert "'learning_rate'" in result.stderr
 
 
 def test_a_folder_in_use_is_refused_and_the_difference_is_named(
     fit: Any, lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
 ) -> None:
     folder = fit()
-    again = ["fit", "--lang", "ro", "--dataset", workspace / "datasets" / "ro" / "conceptnet", "--base", "lrl-mini"]
-    again += ["--out", tmp_path / "out", "--cache", workspace / "cache"]
-    refused = lrltrain(*again, "--steps", 5)
-    assert refused.returncode == 1
-    assert "--overwrite" in refused.stderr
-    assert "steps: 6 before, now 5" in refused.stderr
+    command = ["fit", "--lang", "ro", "--dataset", workspace / "datasets" / "ro" / "conceptnet", "--base", "lrl-mini"]
+    command += ["--out", tmp_path / "out", "--cache", workspace / "cache"]
+    result = lrltrain(*command, "--steps", 5)
+    assert result.returncode == 1
+    assert "--overwrite" in result.stderr
+    assert "steps: 6 before, now 5" in result.stderr
     assert open_adapter(folder)["settings"]["steps"] == 6
 
 
-def test_a_dataset_that_was_changed_or_is_unfinished_is_refused(
+def test_a_changed_or_unfinished_dataset_is_refused(
     lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
 ) -> None:
     for fault in ("unfinished", "changed"):
@@ -296,44 +298,51 @@ def test_a_dataset_that_was_changed_or_is_unfinished_is_refused(
         else:
             shard = next(copy.glob("data/train*"))
             shard.write_bytes(shard.read_bytes()[:-1] + b"!")
-        done = lrltrain("fit", "--lang", "ro", "--base", "lrl-mini", "--dataset", copy)
-        assert done.returncode == 1
-        assert ("manifest.json is missing" if fault == "unfinished" else "does not match the manifest") in done.stderr
+        result = lrltrain("fit", "--lang", "ro", "--base", "lrl-mini", "--dataset", copy)
+        assert result.returncode == 1
+        assert ("manifest.json is missing" if fault == "unfinished" else "does not match the manifest") in result.stderr
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
+def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_checkpoint(
     lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
 ) -> None:
-    done = lrltrain(
+    result = lrltrain(
         *("fit", "--lang", "ro", "--base", "lrl-mini", "--dataset", workspace / "datasets" / "ro" / "conceptnet"),
         *("--steps", 20, "--eval-every", 1, "--learning-rate", 1e30, "--batch-size", 4, "--max-length", 64),
         *("--warmup", 0, "--out", tmp_path / "out", "--cache", workspace / "cache"),
     )
-    assert done.returncode == 1
-    assert "the loss is nan at step" in done.stderr
-    assert "blocks [" in done.stderr
-    assert "--learning-rate" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert "the loss is nan at step" in result.stderr
+    assert "blocks [" in result.stderr
+    assert "--learning-rate" in result.stderr
+    assert "Traceback" not in result.stderr
     assert list((tmp_path / "out").rglob("checkpoint-1/files.json"))
 
 
-def test_models_of_other_kinds_are_trained_too(
+def test_models_of_other_types_are_trained_too(
     lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
 ) -> None:
     tokenizer = load_tokenizer(find_base("lrl-mini"))
-    words = len(tokenizer)
-    sizes: dict[str, Any] = {"vocab_size": words, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-    distil = DistilBertConfig(vocab_size=words, dim=32, n_layers=2, n_heads=4, hidden_dim=64, pad_token_id=1)
-    made = {
+    vocabulary_size = len(tokenizer)
+    sizes: dict[str, Any] = {
+        "vocab_size": vocabulary_size,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    distilbert = DistilBertConfig(
+        vocab_size=vocabulary_size, dim=32, n_layers=2, n_heads=4, hidden_dim=64, pad_token_id=1
+    )
+    models = {
         "bert": BertForMaskedLM(BertConfig(**sizes, intermediate_size=64, pad_token_id=1)),
-        "distilbert": DistilBertForMaskedLM(distil),
-        "modernbert": model_of("modernbert", vocab_size=words, pad_token_id=1, max_position_embeddings=64),
+        "distilbert": DistilBertForMaskedLM(distilbert),
+        "modernbert": model_of("modernbert", vocab_size=vocabulary_size, pad_token_id=1, max_position_embeddings=64),
         "electra": ElectraForMaskedLM(ElectraConfig(**sizes, intermediate_size=64, embedding_size=32, pad_token_id=1)),
     }
-    for name, model in made.items():
+    for name, model in models.items():
         model.save_pretrained(tmp_path / name)
         tokenizer.save_pretrained(tmp_path / name)
-        done = lrltrain(
+        result = lrltrain(
             *(
                 "fit",
                 "--lang",
@@ -346,35 +355,35 @@ def test_models_of_other_kinds_are_trained_too(
             *("--steps", 3, "--batch-size", 4, "--max-length", 64, "--learning-rate", 1e-3, "--reduction-factor", 4),
             *("--out", tmp_path, "--cache", workspace / "cache"),
         )
-        assert done.returncode == 0, done.stderr
+        assert result.returncode == 0, result.stderr
         manifest = open_adapter(tmp_path / "adapters" / "ro" / name / "conceptnet-seq_bn_inv")
         assert manifest["base"]["id"] == name
-        assert ("lines of a block" in done.stderr) == (manifest["trained"]["batching"] == "joined")
+        assert ("lines of a block" in result.stderr) == (manifest["trained"]["batching"] == "joined")
         assert (name != "modernbert" or HAS_ADAPTERS) or manifest["trained"]["batching"] == "packed"
 
 
-def test_unknown_letters_are_warned_of_with_their_share(
+def test_a_warning_states_the_share_of_unknown_tokens(
     lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     (tmp_path / "cherokee.txt").write_text("\n".join(f"ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᎤᏍᏗ {number}" for number in range(400)), "utf-8")
-    done = lrltrain(
+    result = lrltrain(
         *("fit", "--lang", "chr", "--base", "lrl-mini", "--text", "cherokee.txt", "--steps", 1, "--batch-size", 2),
         *("--max-length", 64, "--out", tmp_path / "out"),
     )
-    assert done.returncode == 0, done.stderr
-    assert "% of the tokens of Cherokee are unknown to lrl-mini" in done.stderr
+    assert result.returncode == 0, result.stderr
+    assert "% of the tokens of Cherokee are unknown to lrl-mini" in result.stderr
 
 
-def test_a_dry_run_writes_nothing_and_counts(
+def test_a_dry_run_counts_and_writes_nothing(
     lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
 ) -> None:
-    done = lrltrain(
+    result = lrltrain(
         *("fit", "--lang", "ro", "--base", "lrl-mini", "--dataset", workspace / "datasets" / "ro" / "conceptnet"),
         *("--dry-run", "--json", "--out", tmp_path / "out", "--reduction-factor", 4),
     )
-    assert done.returncode == 0, done.stderr
-    planned = json.loads(done.stdout)
-    assert planned["trainable_parameters"] == 41_792
-    assert planned["lines"] == 270
-    assert planned["steps"] == 2_000
+    assert result.returncode == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert plan["trainable_parameters"] == 41_792
+    assert plan["lines"] == 270
+    assert plan["steps"] == 2_000
     assert not (tmp_path / "out").exists()

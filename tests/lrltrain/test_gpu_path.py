@@ -71,7 +71,7 @@ def test_a_model_is_trained_and_evaluated_by_the_gpu_path(
 def test_only_a_few_of_the_shapes_are_compiled(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compiled graphs run eagerly here, because generating machine code takes long; compilation is triggered as usual."""
+    """Graphs run eagerly here, because generating machine code takes long; compilation is triggered as usual."""
     compile_layer = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda layer: compile_layer(layer, backend="eager"))
     monkeypatch.setattr(batches, "TOKENS", 4)  # so low that there are many shapes
@@ -101,7 +101,7 @@ def test_the_gpu_check_runs_its_gpu_path_on_the_cpu(tmp_path: Path) -> None:
     assert all(check["equal"] for check in checks)
 
 
-def test_large_state_is_moved_to_the_host_during_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_state_is_copied_to_the_host_before_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     state = [torch.ones(100), torch.zeros(300)]
     for free in (1_000, 10_000):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 80_000))

@@ -1,4 +1,4 @@
-"""Jobs of a grid that are trained as a group: which, and what comes of them. The GPU is one in name alone."""
+"""Grid jobs that run as a group: which jobs form a group, and their results. The GPU is simulated."""
 
 import json
 import os
@@ -43,7 +43,7 @@ echo "0, GPU-aa, 81559"
 
 @pytest.fixture
 def on_gpu(tmp_path: Path, lrltrain: Run) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a grid on texts of three languages, where `nvidia-smi` tells of a GPU; return the process that ended."""
+    """Run a grid on texts in three languages with an `nvidia-smi` that lists a GPU; return the completed process."""
     program = tmp_path / "bin" / "nvidia-smi"
     program.parent.mkdir()
     program.write_text(NVIDIA)
@@ -52,10 +52,10 @@ def on_gpu(tmp_path: Path, lrltrain: Run) -> Callable[..., subprocess.CompletedP
         lines = (f"line {word * (number + 2)} of {language}" for word in range(1, 120))
         (tmp_path / f"{language}.txt").write_text("\n".join(lines))
 
-    def run(out: str, *more: object, evals: str = "") -> subprocess.CompletedProcess[str]:
+    def run(out: str, *options: object, evals: str = "") -> subprocess.CompletedProcess[str]:
         (tmp_path / "recipe.toml").write_text(RECIPE.format(out=out) + evals)
         path = f"{program.parent}:{os.environ['PATH']}"
-        return lrltrain("grid", "recipe.toml", "--json", *more, PATH=path, CUDA_VISIBLE_DEVICES="0")
+        return lrltrain("grid", "recipe.toml", "--json", *options, PATH=path, CUDA_VISIBLE_DEVICES="0")
 
     return run
 
@@ -70,27 +70,27 @@ def fits(jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if job.kind == "fit"]
 
 
-def alike(job: Job, other: Job) -> bool:
-    ours, theirs = ([each.labels["model"], each.labels["method"], each.settings.get("preset")] for each in (job, other))
-    return ours == theirs
+def are_alike(job: Job, other: Job) -> bool:
+    key, other_key = ([fit.labels["model"], fit.labels["method"], fit.settings.get("preset")] for fit in (job, other))
+    return key == other_key
 
 
-def test_a_group_is_of_fits_that_are_alike_and_as_large_as_memory(fits: list[Job]) -> None:
+def test_a_group_contains_similar_fits_up_to_the_limit_of_memory(fits: list[Job]) -> None:
     first = next(job for job in fits if job.labels["method"] == "lora")
-    whole = group_of(first, fits, 1_000 * GB, 1)
-    assert whole == [job for job in fits if alike(first, job)]
-    assert len({job.labels["lang"] for job in whole}) == 30
-    assert len(group_of(first, fits, 1_000 * GB, 4)) == -(-len(whole) // 4)
-    assert 16 <= len(group_of(first, fits, 80 * GB, 1)) <= 32, "at 768 tokens each, 30 took 9 GB on an H100"
+    group = group_of(first, fits, 1_000 * GB, 1)
+    assert group == [job for job in fits if are_alike(first, job)]
+    assert len({job.labels["lang"] for job in group}) == 30
+    assert len(group_of(first, fits, 1_000 * GB, 4)) == -(-len(group) // 4)
+    assert 16 <= len(group_of(first, fits, 80 * GB, 1)) <= 32, "with 768 tokens each, 30 fits took 9 GB on an H100"
     assert group_of(first, fits, 2 * GB, 1) == [first]
-    pairs = [replace(job, settings={**job.settings, "group": 2}) for job in whole]
+    pairs = [replace(job, settings={**job.settings, "group": 2}) for job in group]
     assert group_of(pairs[0], pairs, 80 * GB, 1) == pairs[:2]
     for method in ("full", "fusion"):
-        alone = next(job for job in fits if job.labels["method"] == method)
-        assert group_of(alone, fits, 1_000 * GB, 1) == [alone]
+        single = next(job for job in fits if job.labels["method"] == method)
+        assert group_of(single, fits, 1_000 * GB, 1) == [single]
 
 
-def test_the_seeds_of_a_task_are_a_group(jobs: list[Job]) -> None:
+def test_the_seeds_of_a_task_form_a_group(jobs: list[Job]) -> None:
     evals = [job for job in jobs if job.kind == "eval"]
     for task in ("topic", "ner", "pppl"):
         first = next(job for job in evals if job.labels["task"] == task and job.labels["method"] == "lora")
@@ -103,7 +103,7 @@ def test_the_seeds_of_a_task_are_a_group(jobs: list[Job]) -> None:
         assert len({json.dumps({**job.labels, "seed": ""}) for job in group}) == 1
 
 
-def test_the_seeds_of_a_task_have_the_room_of_one_job(jobs: list[Job]) -> None:
+def test_the_seeds_of_a_task_take_the_space_of_one_job(jobs: list[Job]) -> None:
     gpu = Gpu("GPU-aa", 80 * GB)
     topics = [job for job in jobs if job.kind == "eval" and job.labels["task"] == "topic"]
     engine = LocalEngine("out", "cache", 1, None, MAX_JOBS_PER_GPU + 1, (gpu,))
@@ -120,43 +120,45 @@ def test_a_grid_on_a_gpu_scores_the_seeds_of_a_task_in_one_process(tmp_path: Pat
         rows = (f"{n}\t{'sports' if n % 2 else 'health'}\tline {n} of {split}" for n in range(16))
         (tmp_path / f"{split}.tsv").write_text("\n".join(["index_id\tcategory\ttext", *rows]))
     evals = '[eval]\ntasks = ["topic"]\nseeds = [1, 2]\nepochs = 2\nbaselines = []\ntopic = {data = "."}\n'
-    for out, more in (("group", ("--workers", 1)), ("alone", ("--jobs-per-gpu", 1))):
-        done = on_gpu(out, *more, evals=evals)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["done"] == 10
-        runs = [each for each in (tmp_path / out / "scores").rglob("seed-*") if (each / "manifest.json").exists()]
-        assert sorted((each.parts[-5], each.name) for each in runs) == [
+    for out, options in (("group", ("--workers", 1)), ("alone", ("--jobs-per-gpu", 1))):
+        result = on_gpu(out, *options, evals=evals)
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)["done"] == 10
+        runs = [folder for folder in (tmp_path / out / "scores").rglob("seed-*") if (folder / "manifest.json").exists()]
+        assert sorted((folder.parts[-5], folder.name) for folder in runs) == [
             (language, f"seed-{seed}") for language in ("bg", "mt", "ug") for seed in (1, 2)
         ]
     heads = [file.read_text().split("\n")[0] for file in (tmp_path / "group").rglob("*.log")]
     assert sum(head.count("eval") == 2 for head in heads) == 3
-    assert all(f" {tmp_path.name} " in head for head in heads if "eval" in head), "of a set that is the current folder"
+    assert all(f" {tmp_path.name} " in head for head in heads if "eval" in head), (
+        "the name of a test set in the current folder"
+    )
 
 
-def test_a_grid_on_a_gpu_trains_fits_as_a_group_and_each_is_as_alone(tmp_path: Path, on_gpu: Run) -> None:
-    for out, more in (("group", ()), ("alone", ("--jobs-per-gpu", 1))):
-        done = on_gpu(out, *more)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["done"] == 3
+def test_fits_that_a_grid_trains_as_a_group_on_a_gpu_equal_fits_trained_alone(tmp_path: Path, on_gpu: Run) -> None:
+    for out, options in (("group", ()), ("alone", ("--jobs-per-gpu", 1))):
+        result = on_gpu(out, *options)
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)["done"] == 3
     for language in ("bg", "mt", "ug"):
         one, other = (
             tmp_path / out / "adapters" / language / "lrl-mini" / "web-seq_bn_inv" for out in ("group", "alone")
         )
-        manifests = [json.loads((each / "manifest.json").read_text()) for each in (one, other)]
+        manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (one, other)]
         assert len(manifests[0]["group"]) == 3
         assert "group" not in manifests[1]
-        weights, expected = (load_file(each / "adapter.safetensors") for each in (one, other))
+        weights, expected = (load_file(folder / "adapter.safetensors") for folder in (one, other))
         for name, value in weights.items():
             torch.testing.assert_close(value, expected[name], atol=1e-4, rtol=0)
     records = [json.loads(file.read_text()) for file in (tmp_path / "group" / "grid" / "jobs").glob("*.json")]
-    assert all(record["seconds"] > 0.1 for record in records), "each has its part of the group's time"
+    assert all(record["seconds"] > 0.1 for record in records), "each job has its share of the group's time"
     assert json.loads(on_gpu("group").stdout)["kept"] == 3
 
 
-def test_a_fit_that_fails_in_a_group_stops_none_of_the_others(tmp_path: Path, on_gpu: Run) -> None:
+def test_a_fit_that_fails_in_a_group_does_not_stop_the_others(tmp_path: Path, on_gpu: Run) -> None:
     (tmp_path / "mt.txt").write_text("")
-    done = on_gpu("out", "--retries", 0)
-    assert done.returncode == 1
-    assert "1 of 3 jobs failed: fit mt" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = on_gpu("out", "--retries", 0)
+    assert result.returncode == 1
+    assert "1 of 3 jobs failed: fit mt" in result.stderr
+    assert "Traceback" not in result.stderr
     assert len(list(tmp_path.glob("out/adapters/*/*/*/manifest.json"))) == 2

@@ -1,4 +1,4 @@
-"""A study from a Python session: run from a dict, planned, told what failed, and by the options of the command."""
+"""Studies run from Python: recipes as dicts, dry runs, the options of the command, and errors for failed jobs."""
 
 import inspect
 from pathlib import Path
@@ -13,7 +13,7 @@ import lrltrain
 from lrldata.errors import UsageError
 from lrltrain.cli.grid import grid_command
 
-OF_THE_COMMAND = {"as_json"}
+COMMAND_ONLY = {"as_json"}
 
 
 def recipe(**changed: Any) -> dict[str, Any]:
@@ -27,33 +27,35 @@ def recipe(**changed: Any) -> dict[str, Any]:
     }
 
 
-def test_it_takes_the_options_of_the_command_with_their_defaults() -> None:
-    told = {name: each.default for name, each in inspect.signature(lrltrain.run_grid).parameters.items()}
-    commands = {name: each.default for name, each in inspect.signature(grid_command).parameters.items()}
-    assert told.keys() == commands.keys() - OF_THE_COMMAND
-    assert told == {name: commands[name] for name in told}
+def test_run_grid_takes_the_options_of_the_command_with_their_defaults() -> None:
+    defaults = {name: parameter.default for name, parameter in inspect.signature(lrltrain.run_grid).parameters.items()}
+    command_defaults = {
+        name: parameter.default for name, parameter in inspect.signature(grid_command).parameters.items()
+    }
+    assert defaults.keys() == command_defaults.keys() - COMMAND_ONLY
+    assert defaults == {name: command_defaults[name] for name in defaults}
 
 
-def test_a_study_runs_from_a_dict_and_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    given: dict[str, Any] = {"out": tmp_path / "ws", "cache": tmp_path / "cache", "workers": 1}
-    planned = lrltrain.run_grid(recipe(), **given, dry_run=True)
-    assert (planned.jobs, planned.done, planned.plan["total"]["jobs"]) == (5, 0, 5)
+def test_a_study_runs_from_a_dict_and_resumes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options: dict[str, Any] = {"out": tmp_path / "ws", "cache": tmp_path / "cache", "workers": 1}
+    plan = lrltrain.run_grid(recipe(), **options, dry_run=True)
+    assert (plan.jobs, plan.done, plan.plan["total"]["jobs"]) == (5, 0, 5)
     assert not list(tmp_path.rglob("manifest.json"))
-    made = lrltrain.run_grid(recipe(), **given)
-    assert (made.workspace, made.jobs, made.done, made.kept) == (str(tmp_path / "ws"), 5, 5, 0)
+    result = lrltrain.run_grid(recipe(), **options)
+    assert (result.workspace, result.jobs, result.done, result.kept) == (str(tmp_path / "ws"), 5, 5, 0)
     assert "[5/5] report" in capfd.readouterr().err
-    frame = lrltrain.report(made.workspace).to_frame()
+    frame = lrltrain.report(result.workspace).to_frame()
     assert frame.select("language", "method", "source", "items").rows() == [
         ("mt", "none", None, 4),
         ("mt", "seq_bn", "conceptnet", 4),
     ]
     assert frame["mean"].dtype.is_float()
-    again = lrltrain.run_grid(recipe(), **given, quiet=True)
-    assert (again.done, again.kept) == (5, 5)
+    repeated = lrltrain.run_grid(recipe(), **options, quiet=True)
+    assert (repeated.done, repeated.kept) == (5, 5)
     assert capfd.readouterr().err == ""
 
 
-def test_what_python_has_in_place_of_toml_is_meant(tmp_path: Path) -> None:
+def test_python_values_are_accepted_in_place_of_toml_values(tmp_path: Path) -> None:
     fit = {
         "sources": ("conceptnet",),
         "models": ["lrl-mini"],
@@ -61,17 +63,17 @@ def test_what_python_has_in_place_of_toml_is_meant(tmp_path: Path) -> None:
         "steps": np.int64(2),
         "max-length": 32,
     }
-    given = recipe(
+    study = recipe(
         languages=[lrldata.find_language("mt")],
         build=MappingProxyType({"conceptnet": {"dump": tmp_path / "dump.csv.gz"}}),
-        fit=(each | {"max-length": 32} for each in [fit]),
+        fit=(table | {"max-length": 32} for table in [fit]),
         out=tmp_path / "ws",
     )
-    planned = lrltrain.run_grid(given, only=iter(["lang=mt"]), workers=np.int64(1), cache=tmp_path, dry_run=True)
-    assert (planned.workspace, planned.jobs) == (str(tmp_path / "ws"), 5)
+    plan = lrltrain.run_grid(study, only=iter(["lang=mt"]), workers=np.int64(1), cache=tmp_path, dry_run=True)
+    assert (plan.workspace, plan.jobs) == (str(tmp_path / "ws"), 5)
 
 
-def test_what_failed_is_an_error_after_the_rest_is_done(tmp_path: Path) -> None:
+def test_failed_jobs_are_an_error_after_the_rest_is_done(tmp_path: Path) -> None:
     broken = recipe(fit=[], eval=None, build={"conceptnet": {"dump": str(tmp_path / "none.csv.gz")}}, report=False)
     with pytest.raises(
         lrldata.LrlError, match=r"^1 of 1 jobs failed: build mt conceptnet.*grid/logs; run the grid again"
@@ -80,7 +82,7 @@ def test_what_failed_is_an_error_after_the_rest_is_done(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "options", "says"),
+    ("study", "options", "message"),
     [
         (5, {}, "5 is not a path."),
         ({"languages": "mt", "langs": "mt"}, {}, "recipe: unknown key 'langs'. Did you mean 'languages'?"),
@@ -95,7 +97,9 @@ def test_what_failed_is_an_error_after_the_rest_is_done(tmp_path: Path) -> None:
         (recipe(fit=[{"sources": ["conceptnet"], "models": ["m"], "methods": ["lora"], "stepz": 1}]), {}, "'stepz'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_anything_runs(given: Any, options: dict[str, Any], says: str) -> None:
+def test_invalid_recipes_and_options_are_refused_before_anything_runs(
+    study: Any, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UsageError) as raised:
-        lrltrain.run_grid(given, **options)
-    assert says in str(raised.value)
+        lrltrain.run_grid(study, **options)
+    assert message in str(raised.value)

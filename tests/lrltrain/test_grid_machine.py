@@ -1,4 +1,4 @@
-"""Which jobs run at once: by cores, memory and GPUs, of which there are none here; so that jobs wait for a signal."""
+"""Which jobs run at once, by cores, memory and GPUs. GPUs are simulated, and jobs only wait for a signal."""
 
 import os
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ def paper() -> list[Job]:
     return jobs_of(load_grid_config(RECIPES / "paper.toml", {}))
 
 
-def first(jobs: list[Job], **wanted: str) -> Job:
-    return next(job for job in jobs if wanted.items() <= (job.labels | {"kind": job.kind}).items())
+def first(jobs: list[Job], **labels: str) -> Job:
+    return next(job for job in jobs if labels.items() <= (job.labels | {"kind": job.kind}).items())
 
 
-def test_small_jobs_share_a_gpu_and_a_large_model_has_it_alone(paper: list[Job]) -> None:
+def test_small_jobs_share_a_gpu_and_a_large_model_has_one_to_itself(paper: list[Job]) -> None:
     small = first(paper, kind="fit", model="FacebookAI/xlm-roberta-base", method="lora")
     large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
     assert share_of(small, H100.memory, None) == 1 / 4
@@ -52,14 +52,16 @@ def test_slots_are_limited_by_cores_memory_and_threads(paper: list[Job]) -> None
     assert slots_for(build, 2, ()) == max(1, cores // 2)
     assert slots_for(build, 64, (H100, H100)) == 2
     large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
-    assert slots_for([large], 1, ()) < max(2, cores), "a model of 8 billion weights does not fit twice into a laptop"
-    assert slots_for([*build, large], 1, ()) == cores, "other jobs run beside each other all the same"
+    assert slots_for([large], 1, ()) < max(2, cores), "a model of 8 billion weights does not fit into a laptop twice"
+    assert slots_for([*build, large], 1, ()) == cores, "other jobs still run in parallel"
 
 
-def test_a_job_begins_where_memory_holds_it_beside_others(paper: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    going_on = Event()
+def test_a_job_starts_if_memory_suffices_for_it_and_the_running_jobs(
+    paper: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = Event()
     monkeypatch.setattr(local, "process_of", lambda *_: ThreadPoolExecutor(1))
-    monkeypatch.setattr(local, "run_jobs", lambda *_: going_on.wait(30) and [])
+    monkeypatch.setattr(local, "run_jobs", lambda *_: released.wait(30) and [])
     small = first(paper, kind="fit", model="FacebookAI/xlm-roberta-base", method="lora")
     large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
     with LocalEngine("", "", 1, None, 4, (), 1.5 * memory_of(large)) as engine:
@@ -67,26 +69,26 @@ def test_a_job_begins_where_memory_holds_it_beside_others(paper: list[Job], monk
         assert not engine.takes(large)
         assert engine.takes(small)
         engine.submit([small])
-        going_on.set()
+        released.set()
     with LocalEngine("", "", 1, None, 4, (), 0.5 * memory_of(large)) as engine:
-        assert engine.takes(large), "alone it is tried, or it would never begin"
+        assert engine.takes(large), "a job that is too large is tried alone, or it would never start"
 
 
-def test_jobs_go_to_gpus_with_room_and_others_to_any_slot(paper: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    going_on, begun = Event(), list[str | None]()
+def test_jobs_go_to_gpus_with_space_and_others_to_any_slot(paper: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    released, gpus_used = Event(), list[str | None]()
 
-    def wait_for_it(described: list[dict[str, str]], _workspace: str, _cache: str) -> list[Record]:
-        going_on.wait(30)
-        return [Record(each["id"], "", "done") for each in described]
+    def wait_and_finish(descriptions: list[dict[str, str]], _workspace: str, _cache: str) -> list[Record]:
+        released.wait(30)
+        return [Record(description["id"], "", "done") for description in descriptions]
 
     def process_of(_threads: int, gpu: str | None, reading: int) -> ThreadPoolExecutor:
-        assert reading == 2, "of 16 cores, for 4 jobs on each of 2 GPUs"
-        begun.append(gpu)
+        assert reading == 2, "16 cores are divided among 4 jobs on each of 2 GPUs"
+        gpus_used.append(gpu)
         return ThreadPoolExecutor(1)
 
     monkeypatch.setattr(local, "process_of", process_of)
     monkeypatch.setattr(local, "cores", lambda: 16)
-    monkeypatch.setattr(local, "run_jobs", wait_for_it)
+    monkeypatch.setattr(local, "run_jobs", wait_and_finish)
     small = [job for job in paper if job.kind == "fit" and job.labels["method"] == "lora"]
     large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
     with LocalEngine("", "", 1, None, 12, (H100, Gpu("1", 80 << 30))) as engine:
@@ -96,17 +98,17 @@ def test_jobs_go_to_gpus_with_room_and_others_to_any_slot(paper: list[Job], monk
         assert not engine.takes(small[8])
         assert not engine.takes(large)
         assert engine.takes(first(paper, kind="build"))
-        assert sorted(map(str, begun)) == ["0"] * 4 + ["1"] * 4
-        going_on.set()
-        ended = 0
-        while ended < 8:
-            ended += len(engine.finished(1))
+        assert sorted(map(str, gpus_used)) == ["0"] * 4 + ["1"] * 4
+        released.set()
+        finished = 0
+        while finished < 8:
+            finished += len(engine.finished(1))
         assert engine.takes(large)
 
 
-def test_no_job_is_overtaken_by_one_of_its_kind(paper: list[Job], tmp_path: Path) -> None:
+def test_no_job_is_overtaken_by_another_of_the_same_kind(paper: list[Job], tmp_path: Path) -> None:
     class Narrow:
-        """An engine that takes a job of a large model only when it has nothing else."""
+        """An engine that takes a job of a large model only when it is idle."""
 
         slots = 3
 
@@ -139,7 +141,7 @@ def test_no_job_is_overtaken_by_one_of_its_kind(paper: list[Job], tmp_path: Path
     assert engine.order == [job.name for job in jobs]
 
 
-def test_gpus_are_those_that_may_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_visible_gpus_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text(NVIDIA)
     program.chmod(0o755)

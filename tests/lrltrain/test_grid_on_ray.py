@@ -1,4 +1,4 @@
-"""The same grid on a Ray cluster of two nodes, started here: the same bytes, and a dead node or driver costs little."""
+"""The same grid on a local Ray cluster of two nodes: the same bytes, and a dead node or driver costs little work."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from grids import start, write_recipe
 from torture_grid import hashes
 
 pytest.importorskip("ray")
-pytestmark = pytest.mark.xdist_group("grid")  # which share the workspace of `whole`
+pytestmark = pytest.mark.xdist_group("grid")  # these tests share `grid_workspace`
 CLUSTER = """
 import sys, time
 from ray.cluster_utils import Cluster
@@ -31,7 +31,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def cluster() -> Iterator[subprocess.Popen[str]]:
-    """Start a cluster of two nodes of one core; it takes the word `kill` for the second."""
+    """Start a cluster of two nodes with one core each; the line `kill` on standard input kills the second node."""
     with subprocess.Popen(
         [sys.executable, "-c", CLUSTER],
         stdin=subprocess.PIPE,
@@ -53,17 +53,17 @@ def address_of(cluster: subprocess.Popen[str]) -> str:
 def wait_for(workspace: Path, jobs: int) -> None:
     deadline = time.monotonic() + 120
     while len(list(workspace.glob("grid/jobs/*.json"))) < jobs:
-        assert time.monotonic() < deadline, "the grid does not get on"
+        assert time.monotonic() < deadline, "the grid makes no progress"
         time.sleep(0.1)
 
 
-def test_a_cluster_gives_the_same_and_a_dead_node_or_driver_costs_only_what_it_did(
-    cluster: subprocess.Popen[str], whole: Path, tmp_path: Path
+def test_a_cluster_gives_the_same_bytes_and_a_dead_node_or_driver_costs_only_its_work(
+    cluster: subprocess.Popen[str], grid_workspace: Path, tmp_path: Path
 ) -> None:
-    where, out = address_of(cluster), tmp_path / "there" / "out"
-    assert re.fullmatch(r"[\d.]+:\d+", where)
+    address, out = address_of(cluster), tmp_path / "there" / "out"
+    assert re.fullmatch(r"[\d.]+:\d+", address)
     recipe = write_recipe(tmp_path / "there", out)
-    command = ("grid", recipe, "--engine", "ray", "--address", where)
+    command = ("grid", recipe, "--engine", "ray", "--address", address)
     first = start(*command, cwd=tmp_path)
     wait_for(out, 3)
     os.killpg(first.pid, signal.SIGKILL)
@@ -76,21 +76,21 @@ def test_a_cluster_gives_the_same_and_a_dead_node_or_driver_costs_only_what_it_d
     cluster.stdin.write("kill\n")
     cluster.stdin.flush()
     assert cluster.stdout.readline() == "killed\n"
-    told, errors = second.communicate(timeout=400)
+    output, errors = second.communicate(timeout=400)
     assert second.returncode == 0, errors
-    assert "13 of 13 jobs done" in told
-    assert hashes(out) == hashes(whole)
+    assert "13 of 13 jobs done" in output
+    assert hashes(out) == hashes(grid_workspace)
     for name, written in finished.items():
-        assert (out / "grid" / "jobs" / name).stat().st_mtime_ns == written, "what was finished is not done again"
-    begun = [len(re.findall("^-- ", log.read_text(), re.MULTILINE)) for log in out.glob("grid/logs/*.log")]
-    assert sum(begun) <= 13 + 2 + 2, "two processes died with the driver at most, and one or two with the node"
+        assert (out / "grid" / "jobs" / name).stat().st_mtime_ns == written, "finished jobs are not run again"
+    starts = [len(re.findall("^-- ", log.read_text(), re.MULTILINE)) for log in out.glob("grid/logs/*.log")]
+    assert sum(starts) <= 13 + 2 + 2, "at most two processes died with the driver, and one or two with the node"
 
 
-def test_an_address_that_nobody_listens_at_is_an_error(tmp_path: Path) -> None:
-    refused = start(
+def test_an_address_at_which_nothing_listens_is_an_error(tmp_path: Path) -> None:
+    process = start(
         "grid", write_recipe(tmp_path, tmp_path / "out"), "--engine", "ray", "--address", "127.0.0.1:9", cwd=tmp_path
     )
-    _, errors = refused.communicate(timeout=200)
-    assert refused.returncode == 1
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 1
     assert errors.strip().split("\n")[-1].startswith("error: --address 127.0.0.1:9")
     assert "Traceback" not in errors

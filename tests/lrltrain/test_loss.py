@@ -1,4 +1,4 @@
-"""The loss at labelled positions equals the library's own over all positions: value and gradients."""
+"""The loss computed at labelled positions equals that of transformers over all positions: value and gradients."""
 
 from typing import Any
 
@@ -56,12 +56,12 @@ def model_of(kind: str) -> Any:
 @pytest.mark.parametrize("method", ["seq_bn", "seq_bn_inv", "lora", "full"])
 def test_gradients_equal_those_of_the_full_logits(kind: str, method: str) -> None:
     model = model_of(kind)
-    names = trained(model, method)
-    randomise(model)
-    equal_gradients(model, kind, names)
+    names = insert_adapter(model, method)
+    randomize(model)
+    assert_equal_gradients(model, kind, names)
 
 
-def test_gradients_of_fusion_are_equal_too() -> None:
+def test_gradients_of_a_fusion_are_equal_too() -> None:
     model = model_of("xlm-roberta")
     members = [AdapterStack(model, Bottlenecks(invertible=True), [name]) for name in ("a", "b")]
     fused = FusedStack(model, members)
@@ -69,19 +69,19 @@ def test_gradients_of_fusion_are_equal_too() -> None:
     insert(model, fused)
     model.requires_grad_(False)
     fused.fusions.requires_grad_(True)
-    randomise(model)
+    randomize(model)
     names = [name for name, value in model.named_parameters() if value.requires_grad]
-    equal_gradients(model, "xlm-roberta", names)
+    assert_equal_gradients(model, "xlm-roberta", names)
 
 
-def trained(model: Any, method: Any) -> list[str]:
-    """Put an adapter in, and name what trains."""
+def insert_adapter(model: Any, method: Any) -> list[str]:
+    """Insert an adapter, and return the names of the trainable parameters."""
     attach(model, FitConfig(lang="ro", method=method, reduction_factor=4), ["x"], [1])
     return [name for name, value in model.named_parameters() if value.requires_grad]
 
 
-def randomise(model: Any) -> None:
-    """Move the adapter away from its beginning, where LoRA's second matrix is zero; without dropout."""
+def randomize(model: Any) -> None:
+    """Move the adapter away from its initial weights, where LoRA's second matrix is zero; disable dropout."""
     model.eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -89,12 +89,12 @@ def randomise(model: Any) -> None:
                 parameter.add_(torch.randn_like(parameter) * 0.05)
 
 
-def equal_gradients(model: Any, kind: str, names: list[str]) -> None:
-    draw = torch.Generator().manual_seed(1)
-    ids = torch.randint(5, 5_000, (3, 17), generator=draw)
-    labels = ids.where(torch.rand(ids.shape, generator=draw) < 0.2, IGNORED)
-    decodes = kind in ("llama", "gemma2")
-    if decodes:
+def assert_equal_gradients(model: Any, kind: str, names: list[str]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(5, 5_000, (3, 17), generator=generator)
+    labels = ids.where(torch.rand(ids.shape, generator=generator) < 0.2, IGNORED)
+    is_decoder = kind in ("llama", "gemma2")
+    if is_decoder:
         labels = ids.clone()
     parameters = dict(model.named_parameters())
 
@@ -104,23 +104,23 @@ def equal_gradients(model: Any, kind: str, names: list[str]) -> None:
     gradients = {name: parameters[name].grad.clone() for name in names}
 
     head = LabelledHead(model)
-    shifted = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED) if decodes else labels
+    shifted = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED) if is_decoder else labels
     positions = (shifted.flatten() != IGNORED).nonzero().squeeze(1)
-    wanted = shifted.flatten()[positions]
+    targets = shifted.flatten()[positions]
     model.zero_grad()
     with head.at(positions):
         hidden = model(input_ids=ids).logits[0]
     assert hidden.shape[0] == len(positions)
-    shares = torch.full((len(wanted),), 1 / len(wanted))
-    loss, values = head.loss(hidden, wanted, shares)
+    shares = torch.full((len(targets),), 1 / len(targets))
+    loss, values = head.loss(hidden, targets, shares)
     torch.testing.assert_close(values.mean(), expected, atol=1e-5, rtol=1e-5)
     loss.backward()
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
     assert names
     for name in names:
         torch.testing.assert_close(parameters[name].grad, gradients[name], atol=1e-6, rtol=1e-3, msg=name)
-    each = head.losses(hidden, wanted)
-    torch.testing.assert_close(each.mean(), expected, atol=1e-5, rtol=1e-5)
+    token_losses = head.losses(hidden, targets)
+    torch.testing.assert_close(token_losses.mean(), expected, atol=1e-5, rtol=1e-5)
 
     head.release()
     torch.testing.assert_close(model(input_ids=ids, labels=labels).loss, expected)
@@ -128,22 +128,22 @@ def equal_gradients(model: Any, kind: str, names: list[str]) -> None:
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "llama"])
 @pytest.mark.parametrize("method", ["seq_bn_inv", "lora", "full"])
-def test_the_way_of_a_gpu_gives_the_loss_and_gradients_of_single_precision(
+def test_the_gpu_path_gives_the_loss_and_gradients_of_single_precision(
     kind: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A frozen model is held in bf16; one that trains is held in fp32, with autocast around its forward pass alone."""
-    monkeypatch.setattr(loss_module, "WORDS", 10_000)  # all at once
-    draw = torch.Generator().manual_seed(1)
-    ids = torch.randint(5, 5_000, (3, 17), generator=draw)
-    positions, labels = torch.arange(4, 40, 3), torch.randint(5, 5_000, (12,), generator=draw)
+    """A frozen model is held in bf16; a trained model is held in fp32, with autocast only around its forward pass."""
+    monkeypatch.setattr(loss_module, "WORDS", 10_000)  # all words at once
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(5, 5_000, (3, 17), generator=generator)
+    positions, labels = torch.arange(4, 40, 3), torch.randint(5, 5_000, (12,), generator=generator)
     results = []
     for on_gpu in (False, True):
         model = model_of(kind)
         if on_gpu and method != "full":
             model.to(torch.bfloat16)
-        names = trained(model, method)
+        names = insert_adapter(model, method)
         torch.manual_seed(2)
-        randomise(model)
+        randomize(model)
         head = LabelledHead(model, torch.bfloat16 if on_gpu and method == "full" else None)
         with head.at(positions), torch.autocast("cpu", torch.bfloat16, enabled=on_gpu and method == "full"):
             hidden = model(input_ids=ids).logits[0]
@@ -152,31 +152,31 @@ def test_the_way_of_a_gpu_gives_the_loss_and_gradients_of_single_precision(
         gradients = [value.grad.float().flatten() for name, value in model.named_parameters() if name in names]
         results.append((values, torch.cat(gradients)))
         assert {value.dtype for name, value in model.named_parameters() if name in names} == {torch.float32}
-    (one, gradient), (other, rough) = results
+    (one, gradient), (other, rounded) = results
     torch.testing.assert_close(other, one, atol=5e-2, rtol=1e-2)
-    assert torch.nn.functional.cosine_similarity(gradient, rough, dim=0) > 0.99
+    assert torch.nn.functional.cosine_similarity(gradient, rounded, dim=0) > 0.99
 
 
 @pytest.mark.parametrize("words", [4_096, 10_000])
 @pytest.mark.parametrize("with_bias", [True, False])
-def test_each_label_counts_by_its_share(with_bias: bool, words: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In pieces, as on a CPU, and all words at once, as on a GPU."""
+def test_each_label_is_weighted_by_its_share(with_bias: bool, words: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words are processed in pieces, as on a CPU, or all at once, as on a GPU."""
     monkeypatch.setattr(loss_module, "WORDS", words)
-    draw = torch.Generator().manual_seed(3)
-    values = [torch.randn(size, generator=draw).requires_grad_() for size in ((70, 16), (9_001, 16), (9_001,))]
-    labels, shares = torch.randint(0, 9_001, (70,), generator=draw), torch.rand(70, generator=draw)
+    generator = torch.Generator().manual_seed(3)
+    values = [torch.randn(size, generator=generator).requires_grad_() for size in ((70, 16), (9_001, 16), (9_001,))]
+    labels, shares = torch.randint(0, 9_001, (70,), generator=generator), torch.rand(70, generator=generator)
     labels[::7] = IGNORED
     results = []
-    for whole in (True, False):
+    for full_logits in (True, False):
         hidden, weight, bias = (value.detach().clone().requires_grad_() for value in values)
-        added = bias if with_bias else None
-        if whole:
-            logits = torch.nn.functional.linear(hidden, weight, added)
-            each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-            loss = (each * shares).sum()
+        used_bias = bias if with_bias else None
+        if full_logits:
+            logits = torch.nn.functional.linear(hidden, weight, used_bias)
+            losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+            loss = (losses * shares).sum()
         else:
-            loss, each = linear_cross_entropy(hidden, weight, added, labels, shares)
+            loss, losses = linear_cross_entropy(hidden, weight, used_bias, labels, shares)
         loss.backward()
-        results.append([loss, each, hidden.grad, weight.grad, *([bias.grad] if with_bias else [])])
+        results.append([loss, losses, hidden.grad, weight.grad, *([bias.grad] if with_bias else [])])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
