@@ -55,7 +55,7 @@ def grid_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def scripts() -> Iterator[Warm]:
-    """Return a runner for users' scripts: offline, with the libraries already imported, and without lrl."""
+    """Return a runner for users' scripts, offline, in which only third-party libraries are imported in advance."""
     with Warm("script", os.environ | FIXED) as running:
         yield running
 

@@ -234,7 +234,9 @@ def test_configurations_are_not_requested_from_an_unreachable_hub(monkeypatch: p
         raise ConnectionError("no network")
 
     monkeypatch.setattr("lrltrain.evaluation.on_hub.load_dataset", unreachable)
-    monkeypatch.setattr("lrltrain.evaluation.on_hub.get_dataset_config_names", lambda _: pytest.fail("asked again"))
+    monkeypatch.setattr(
+        "lrltrain.evaluation.on_hub.get_dataset_config_names", lambda _: pytest.fail("configurations were requested")
+    )
     with pytest.raises(InputError, match=r"a/b: cannot be loaded from the Hub: no network"):
         load_parts("a/b", None, find("mt"), "")
 

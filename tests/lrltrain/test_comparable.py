@@ -182,7 +182,7 @@ def test_perplexities_of_several_seeds_are_joined_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("older", [{"lrl": "0.9"}, {"lrl": "0.1.5"}, {"lrl": "0", "torch": "2.9"}])
-def test_a_repeated_perplexity_is_that_of_the_newest_version(
+def test_a_perplexity_measured_again_is_taken_from_the_newest_version(
     older: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="lrldata")

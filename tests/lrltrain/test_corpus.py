@@ -202,8 +202,8 @@ def cost(rows: int, longest: int) -> float:
 
 def test_rows_are_as_even_as_possible() -> None:
     assert [[len(row) for row in rows] for rows in even_rows([[48] * 16] * 2, 64)] == [[4, 4, 4, 4]] * 2
-    more = even_rows([[60] * 16, [70] * 16], 64)  # 1,024 tokens would be enough for the first group only
-    assert [[len(row) for row in rows] for rows in more] == [[8, 8], [8, 8]]
+    uneven_groups = even_rows([[60] * 16, [70] * 16], 64)  # 1,024 tokens would be enough for the first group only
+    assert [[len(row) for row in rows] for rows in uneven_groups] == [[8, 8], [8, 8]]
     assert even_rows([[30, 20], []]) == [[[0, 1]], []]
 
 

@@ -203,7 +203,7 @@ def test_a_model_with_the_same_id_and_other_weights_is_a_different_one(fitted: P
 def test_a_job_that_writes_nothing_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrltrain.grid.act.HANDLERS", {"fit": lambda *_: []})
     labels = {"lang": "ro", "source": "conceptnet", "model": "bert", "method": "lora"}
-    with pytest.raises(StorageError, match="fit ro conceptnet bert lora: made nothing"):
+    with pytest.raises(StorageError, match="fit ro conceptnet bert lora: wrote no files"):
         _files(Job("fit", labels, {}), Records(tmp_path), tmp_path)
 
 

@@ -41,16 +41,16 @@ def settings(tmp_path: Path) -> dict[str, Any]:
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Record the number of adapters in each step, and interrupt training after `stop` steps (9 unless changed)."""
     taken: list[int] = []
-    take = Loop._take  # noqa: SLF001
+    original_take = Loop._take  # noqa: SLF001
 
-    def counted(loop: Loop, batches: Any) -> Any:
-        if len(taken) == counted.stop:  # type: ignore[attr-defined]
+    def counting_take(loop: Loop, batches: Any) -> Any:
+        if len(taken) == counting_take.stop:  # type: ignore[attr-defined]
             raise KeyboardInterrupt
         taken.append(len(loop.members))
-        return take(loop, batches)
+        return original_take(loop, batches)
 
-    counted.stop = 9  # type: ignore[attr-defined]
-    monkeypatch.setattr(Loop, "_take", counted)
+    counting_take.stop = 9  # type: ignore[attr-defined]
+    monkeypatch.setattr(Loop, "_take", counting_take)
     return taken
 
 

@@ -104,7 +104,7 @@ def test_a_job_that_fails_is_listed_and_stops_only_its_dependents(tmp_path: Path
     assert failed.stderr.count("build fi conceptnet: failed") == 2, "it was retried"
     assert "1 of 7 jobs done" in failed.stdout
     assert "4 wait for failed jobs" in failed.stdout
-    assert "holds no edge of Finnish" in failed.stdout
+    assert "has no edges in Finnish" in failed.stdout
     status = json.loads(lrltrain("status", tmp_path / "out", "--json").stdout)
     assert (status["done"], status["failed"], status["left"], status["running"]) == (1, 2, 4, 0)
     assert (status["waiting"], status["seconds_left"]) == (4, 0)
@@ -211,7 +211,7 @@ def test_a_full_disk_is_an_error_and_the_grid_resumes_when_there_is_space(
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("this machine does not let a disk be mounted")
+        pytest.skip("this machine does not allow mounting a disk")
     try:
         recipe = write_recipe(tmp_path, disk / "out")
         recipe.write_text(recipe.read_text().replace(f'"{disk}/out/cache"', f'"{tmp_path}/cache"'))
@@ -235,11 +235,11 @@ def test_a_workspace_that_cannot_be_written_is_an_error(tmp_path: Path, lrltrain
     assert "Traceback" not in result.stderr
 
 
-def test_a_workspace_without_write_permission_is_an_error_and_resumes_with_permission(
+def test_a_workspace_without_write_permission_is_an_error_until_it_is_granted(
     grid_workspace: Path, copy: Path, tmp_path: Path, lrltrain: Run
 ) -> None:
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
-        pytest.skip("root may do everything, and there is no setpriv")
+        pytest.skip("root has every permission, and setpriv is not installed")
     unprivileged = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     recipe = write_recipe(tmp_path, copy)
     shutil.rmtree(copy / "scores" / "bg")

@@ -354,7 +354,7 @@ def test_a_recipe_cannot_choose_where_the_token_is_sent(tmp_path: Path) -> None:
         load_grid_config(recipe, {})
 
 
-def test_an_unreadable_model_is_estimated_as_another_with_a_note(
+def test_an_unreadable_model_is_estimated_like_a_known_one_and_noted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("INFO", logger="lrldata")
@@ -404,7 +404,7 @@ def test_the_time_left_is_estimated_from_the_pace_so_far(tmp_path: Path) -> None
     assert status(planned, slots, began, records)[1]["seconds_left"] == pytest.approx(100 * (len(all_jobs) - 5) / 2)
 
 
-def test_values_missing_in_a_configuration_are_those_of_its_architecture(tmp_path: Path) -> None:
+def test_values_missing_in_a_configuration_are_the_defaults_of_its_architecture(tmp_path: Path) -> None:
     """The configuration of the multimodal Gemma 3 states neither its vocabulary size nor its norm."""
     text_config = {
         "model_type": "gemma3_text",

@@ -75,7 +75,9 @@ def test_a_machine_does_not_repeat_the_jobs_of_another(
     second = lrltrain("grid", recipe, *options, "--only", "lang=bg", "--cache", tmp_path / "two")
     assert second.returncode == 0, second.stderr
     counts = json.loads(second.stdout)
-    assert (counts["done"], counts["kept"]) == (7, 2), "of four jobs, the damaged adapter and the report are made again"
+    assert (counts["done"], counts["kept"]) == (7, 2), (
+        "all earlier jobs but the damaged adapter and the report are kept"
+    )
     status = json.loads(lrltrain("status", url, "--json", "--cache", tmp_path / "five").stdout)
     assert (status["done"], status["left"], status["failed"]) == (6, 7, 0), (
         "the other language of the study and the report are left"

@@ -1,4 +1,4 @@
-"""Models are data: whatever their files say, none of their code is run, also where standard input says yes."""
+"""Models are data: whatever their files say, none of their code is run, even if standard input says yes."""
 
 import io
 import json
@@ -101,7 +101,7 @@ FINE = [
 
 @pytest.fixture(autouse=True)
 def canary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Answer every question with yes, and see that the planted code was never run, nor a kernel fetched."""
+    """Answer every question with yes, and check that the planted code was never run and no kernel was fetched."""
     file = tmp_path / "canary"
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 100))
     monkeypatch.setattr(hub_kernels, "_kernels_available", True, raising=False)
@@ -112,33 +112,33 @@ def canary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("key", ["vocab_file", "merges_file", "sentencepiece_model_file", "source_spm"])
-def test_a_tokenizer_does_not_read_other_files_of_this_machine(
+def test_a_tokenizer_does_not_read_other_files_on_this_machine(
     mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     (tmp_path / "keys.txt").write_text("AKIA-SECRET\n", "utf-8")
     monkeypatch.chdir(tmp_path)
-    told = json.loads((mini / TOKENIZER).read_text("utf-8"))
-    for named in (str(tmp_path / "keys.txt"), "keys.txt", f"{mini}/{os.path.relpath(tmp_path, mini)}/keys.txt"):
-        (mini / TOKENIZER).write_text(json.dumps(told | {key: named}), "utf-8")
+    content = json.loads((mini / TOKENIZER).read_text("utf-8"))
+    for path in (str(tmp_path / "keys.txt"), "keys.txt", f"{mini}/{os.path.relpath(tmp_path, mini)}/keys.txt"):
+        (mini / TOKENIZER).write_text(json.dumps(content | {key: path}), "utf-8")
         with pytest.raises(ModelError, match=f"{key} is .*a file on this machine outside the model's folder"):
             find_base(str(mini))
-    (mini / TOKENIZER).write_text(json.dumps(told | {key: str(mini / "tokenizer.json")}), "utf-8")
+    (mini / TOKENIZER).write_text(json.dumps(content | {key: str(mini / "tokenizer.json")}), "utf-8")
     find_base(str(mini))
     saved = {key: "/where/it/was/saved.model", "special_tokens_map_file": str(tmp_path / "keys.txt")}
-    (mini / TOKENIZER).write_text(json.dumps(told | saved), "utf-8")  # as many models have it
+    (mini / TOKENIZER).write_text(json.dumps(content | saved), "utf-8")  # as in many models
     find_base(str(mini))
 
 
-def test_a_session_may_load_code_of_its_own_afterwards() -> None:
+def test_a_session_may_load_its_own_code_afterwards() -> None:
     before = dynamic_module_utils.TIME_OUT_REMOTE_CODE
-    assert before > 0, "transformers asks"
+    assert before > 0, "transformers asks the user"
     load_model(find_base("lrl-mini"))
     assert before == dynamic_module_utils.TIME_OUT_REMOTE_CODE
 
 
 @pytest.fixture
 def mini(tmp_path: Path, canary: Path) -> Path:
-    """Return a copy of lrl-mini with code beside it."""
+    """Return a copy of lrl-mini that also contains code."""
     return with_code(shutil.copytree(mini_path(), tmp_path / "mini"), canary)
 
 
@@ -164,7 +164,7 @@ def read(folder: Path, name: str = CONFIG) -> dict[str, Any]:
 
 
 def plant(folder: Path, name: str, change: dict[str, Any] | None) -> None:
-    """Change a file of a model; None stands for a copy of its code."""
+    """Change values in a file of a model; with None, write a copy of the planted code."""
     path = folder / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(
@@ -172,42 +172,42 @@ def plant(folder: Path, name: str, change: dict[str, Any] | None) -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "change", "told"), REFUSED)
-def test_what_names_code_is_refused_before_a_library_reads_it(
-    mini: Path, name: str, change: dict[str, Any] | None, told: str
+@pytest.mark.parametrize(("name", "change", "message"), REFUSED)
+def test_a_file_that_names_code_is_refused_before_a_library_reads_it(
+    mini: Path, name: str, change: dict[str, Any] | None, message: str
 ) -> None:
     base = find_base(str(mini))
     plant(mini, name, change)
     for load in (lambda _: find_base(str(mini)), load_tokenizer, load_model):
-        with pytest.raises(ModelError, match=rf"{Path(name).stem}.*{told}"):
+        with pytest.raises(ModelError, match=rf"{Path(name).stem}.*{message}"):
             load(base)
 
 
-@pytest.mark.parametrize(("name", "change", "told"), REFUSED)
-def test_a_model_to_prompt_is_held_to_the_same(
-    decoder: Path, tmp_path: Path, canary: Path, name: str, change: dict[str, Any] | None, told: str
+@pytest.mark.parametrize(("name", "change", "message"), REFUSED)
+def test_a_model_to_prompt_is_checked_in_the_same_way(
+    decoder: Path, tmp_path: Path, canary: Path, name: str, change: dict[str, Any] | None, message: str
 ) -> None:
     folder = with_code(shutil.copytree(decoder, tmp_path / "llama"), canary)
     config = prompting(folder)
     base, _ = find_local(config)
     plant(folder, name, change)
     for load in (lambda: find_local(config), lambda: open_local(config, base, Progress(quiet=True))):
-        with pytest.raises(ModelError, match=rf"{Path(name).stem}.*{told}"):
+        with pytest.raises(ModelError, match=rf"{Path(name).stem}.*{message}"):
             load()
 
 
 @pytest.mark.parametrize("config", FINE, ids=lambda config: next(iter(config)))
-def test_what_names_no_code_is_let_through(config: dict[str, Any]) -> None:
+def test_a_configuration_that_names_no_code_is_accepted(config: dict[str, Any]) -> None:
     assert list(faults(config)) == []
 
 
-def test_a_model_with_a_word_for_its_attention_is_loaded(mini: Path) -> None:
+def test_a_model_that_names_a_standard_attention_is_loaded(mini: Path) -> None:
     plant(mini, CONFIG, {"_attn_implementation": "eager", "_attn_implementation_autoset": True})
     assert load_model(find_base(str(mini))).config.hidden_size == 128
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("[" * 100_000, "is nested more than"),
         ('{"a": ' * (DEEPEST + 2) + "1" + "}" * (DEEPEST + 2), "is nested more than"),
@@ -221,25 +221,25 @@ def test_a_model_with_a_word_for_its_attention_is_loaded(mini: Path) -> None:
     ids=lambda value: value[:12],
 )
 @pytest.mark.parametrize("name", [CONFIG, TOKENIZER])
-def test_a_configuration_that_cannot_be_one_is_refused(mini: Path, name: str, content: str, told: str) -> None:
+def test_an_invalid_configuration_is_refused(mini: Path, name: str, content: str, message: str) -> None:
     (mini / name).write_text(content, "utf-8", errors="surrogateescape")
-    with pytest.raises(ModelError, match=rf"{name}: .*{told}"):
+    with pytest.raises(ModelError, match=rf"{name}: .*{message}"):
         find_base(str(mini))
 
 
-def test_a_type_that_adapters_cannot_be_put_into_is_refused_before_the_text_is_read(tmp_path: Path) -> None:
+def test_a_type_without_support_for_adapters_is_refused_before_the_text_is_read(tmp_path: Path) -> None:
     small = {"embedding_size": 8, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
     AlbertForMaskedLM(AlbertConfig(vocab_size=8000, **small)).save_pretrained(tmp_path / "albert")
     load_tokenizer(find_base("lrl-mini")).save_pretrained(tmp_path / "albert")
     (tmp_path / "a.txt").write_text("una linie\n" * 50)
-    asked = {"lang": "ro", "text": tmp_path / "a.txt", "base": str(tmp_path / "albert"), "method": "lora"}
-    config = load_fit_config(None, asked | {"out": tmp_path, "cache": tmp_path / "cache"})
+    flags = {"lang": "ro", "text": tmp_path / "a.txt", "base": str(tmp_path / "albert"), "method": "lora"}
+    config = load_fit_config(None, flags | {"out": tmp_path, "cache": tmp_path / "cache"})
     with pytest.raises(ModelError, match="adapters are not supported for models of type 'albert'"):
         fit(config, Progress(quiet=True))
     assert not (tmp_path / "cache" / "tokens").exists()
 
 
-def test_a_type_that_is_not_trained_is_refused_before_it_loads_another_model(
+def test_a_type_without_a_language_model_is_refused_before_it_loads_another_model(
     mini: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(mini, CONFIG, {"model_type": "lightglue", "keypoint_detector_config": {"_name_or_path": "org/other"}})
@@ -249,29 +249,34 @@ def test_a_type_that_is_not_trained_is_refused_before_it_loads_another_model(
 
 
 @pytest.mark.parametrize("name", ["mini/config.json", "http://127.0.0.1:1/config.json", "/no/such/folder", "../x", ""])
-def test_what_is_neither_a_folder_nor_an_id_is_refused(mini: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_name_that_is_neither_a_folder_nor_an_id_is_refused(
+    mini: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.chdir(mini.parent)
     with pytest.raises(ModelError, match="neither a folder nor an id"):
         find_base(name)
 
 
-def test_nobody_is_asked_whether_code_may_run(mini: Path) -> None:
+def test_the_user_is_not_asked_whether_code_may_run(mini: Path) -> None:
     plant(mini, CONFIG, {"model_type": "planted", "auto_map": OWN})
-    # As where a part of a model is loaded with no argument.
+    # As if a part of a model were loaded without the argument trust_remote_code.
     with no_remote_code(), pytest.raises(ValueError, match="custom code"):
         AutoConfig.from_pretrained(mini)
 
 
 @pytest.mark.parametrize("change", [{"_attn_implementation": "org/kernel"}, {"auto_map": OWN}])
-def test_a_model_on_the_hub_is_held_to_the_same(
+def test_a_model_on_the_hub_is_checked_in_the_same_way(
     mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     repository = tmp_path / "hub" / "models--org--mini"
     shutil.copytree(mini, repository / "snapshots" / COMMIT)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
-    for place in ("transformers.utils.hub.TRANSFORMERS_CACHE", "huggingface_hub.constants.HF_HUB_CACHE"):  # of 4 and 5
-        monkeypatch.setattr(place, str(tmp_path / "hub"), raising=False)
+    for target in (
+        "transformers.utils.hub.TRANSFORMERS_CACHE",
+        "huggingface_hub.constants.HF_HUB_CACHE",
+    ):  # in transformers 4 and 5
+        monkeypatch.setattr(target, str(tmp_path / "hub"), raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     base = find_base("org/mini")
     assert (base.id, base.revision) == ("org/mini", COMMIT)
@@ -283,7 +288,7 @@ def test_a_model_on_the_hub_is_held_to_the_same(
 
 
 class Payload:
-    """What is a call once it is unpickled."""
+    """An object that calls a function when it is unpickled."""
 
     def __init__(self, canary: Path) -> None:
         self.canary = canary
@@ -293,7 +298,7 @@ class Payload:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_pickled_weights_run_nothing(mini: Path, canary: Path, *, zipped: bool) -> None:
+def test_pickled_weights_run_no_code(mini: Path, canary: Path, *, zipped: bool) -> None:
     base = find_base(str(mini))
     weights = load_file(mini / "model.safetensors")
     (mini / "model.safetensors").unlink()
@@ -329,23 +334,23 @@ def test_a_chat_template_that_fails_is_an_error_of_the_model(decoder: Path, tmp_
     config = prompting(folder, form="chat")
     local = open_local(config, find_local(config)[0], Progress(quiet=True))
     prompts = Prompts(open_template(None, "topic"), "Yoruba")
-    with pytest.raises(LrlError, match="chat template fails"):
+    with pytest.raises(LrlError, match="chat template failed"):
         local.classify("x", prompts, ["text"], Progress(quiet=True))
 
 
 @pytest.mark.parametrize("positions", ["many", -5, None, [1]])
-def test_a_number_of_positions_that_is_none_is_not_taken(
+def test_an_invalid_number_of_positions_is_ignored(
     decoder: Path, monkeypatch: pytest.MonkeyPatch, positions: Any
 ) -> None:
     config = prompting(decoder, max_length=100)
-    found, _ = find_local(config)
-    model = load_model(found.base)
-    object.__setattr__(model.config, "max_position_embeddings", positions)  # transformers 5 checks what it sets itself
+    local_model, _ = find_local(config)
+    model = load_model(local_model.base)
+    object.__setattr__(model.config, "max_position_embeddings", positions)  # transformers 5 checks ordinary assignments
     monkeypatch.setattr("lrltrain.prompting.local.load_model", lambda *_: model)
-    assert open_local(config, found, Progress(quiet=True)).longest == 100
+    assert open_local(config, local_model, Progress(quiet=True)).longest == 100
 
 
-def test_another_base_by_the_same_name_is_checked_as_well(mini: Path) -> None:
+def test_another_base_model_with_the_same_name_is_checked_as_well(mini: Path) -> None:
     base = replace(find_base("lrl-mini"), location=str(mini))
     plant(mini, CONFIG, {"auto_map": OWN})
     with pytest.raises(ModelError, match=r"lrl-mini: config\.json: auto_map"):
@@ -353,10 +358,10 @@ def test_another_base_by_the_same_name_is_checked_as_well(mini: Path) -> None:
     assert isinstance(base, Base)
 
 
-def test_a_curve_of_an_odd_log_is_drawn(tmp_path: Path) -> None:
-    odd: list[dict[str, Any]] = [{"step": "\udc00", "loss": "x"}, {"loss": 1.0}, {"step": 10**400, "loss": 1.0}]
-    log = [{"step": 1, "loss": 2.0}, {"step": 2, "eval_loss": float("nan")}, *odd]
+def test_the_curve_of_a_malformed_log_is_drawn(tmp_path: Path) -> None:
+    malformed: list[dict[str, Any]] = [{"step": "\udc00", "loss": "x"}, {"loss": 1.0}, {"step": 10**400, "loss": 1.0}]
+    log = [{"step": 1, "loss": 2.0}, {"step": 2, "eval_loss": float("nan")}, *malformed]
     draw_losses(
         log, 1, "a\x00\x1b[31m\ufffe\udc00", tmp_path / "curve.png"
-    )  # of which the converter aborts the process
+    )  # the unchecked title would make the converter abort the process
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""Models and tokenizers that differ from XLM-R's in a way that changes numbers without a word."""
+"""Models and tokenizers that differ from XLM-R's in ways that would silently change numbers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -50,30 +50,30 @@ SMALL: dict[str, Any] = {
 }
 
 
-def test_segments_longer_than_a_window_of_some_layers_are_not_packed() -> None:
+def test_segments_longer_than_the_attention_window_of_some_layers_are_not_packed() -> None:
     model = MistralForCausalLM(MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=12))
     assert probe_packing(model, "clm", 200, longest=12).first_position == 0
     assert probe_packing(model, "clm", 200, longest=13).first_position is None
-    assert window_of(ModernBertConfig(**SMALL, local_attention=16)) == 8, "to both sides"
+    assert window_of(ModernBertConfig(**SMALL, local_attention=16)) == 8, "in each direction"
     assert window_of(LlamaConfig(**SMALL)) == float("inf")
 
 
 @pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 takes one mask for all layers")
 @pytest.mark.parametrize(
-    ("kind", "objective", "more", "reach"),
+    ("kind", "objective", "options", "reach"),
     [
         ("modernbert", "mlm", {"local_attention": 16}, 8),
         ("gemma3_text", "clm", {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"] * 2}, 7),
     ],
 )
-def test_segments_longer_than_a_window_are_packed_where_layers_have_masks_of_their_own(
-    kind: str, objective: Any, more: dict[str, Any], reach: int
+def test_segments_longer_than_the_window_are_packed_if_layers_have_their_own_masks(
+    kind: str, objective: Any, options: dict[str, Any], reach: int
 ) -> None:
-    model = model_of(kind, num_hidden_layers=4, initializer_range=0.5, **more)
+    model = model_of(kind, num_hidden_layers=4, initializer_range=0.5, **options)
     attention = probe_packing(model, objective, 64, longest=20)
     assert (attention.first_position, attention.reach) == (0, reach)
-    draw = torch.Generator().manual_seed(3)
-    ids = torch.randint(5, 64, (30,), generator=draw)
+    generator = torch.Generator().manual_seed(3)
+    ids = torch.randint(5, 64, (30,), generator=generator)
     batch = {
         "input_ids": ids[None],
         "segments": torch.tensor([[1] * 18 + [2] * 12]),
@@ -81,42 +81,42 @@ def test_segments_longer_than_a_window_are_packed_where_layers_have_masks_of_the
     }
     with torch.no_grad():
         packed = model(**attention.inputs(batch)).logits[0]
-        alone = torch.cat([model(input_ids=each[None]).logits[0] for each in (ids[:18], ids[18:])])
-        off = model(**replace(attention, reach=reach + 1).inputs(batch)).logits[0]
+        alone = torch.cat([model(input_ids=segment[None]).logits[0] for segment in (ids[:18], ids[18:])])
+        too_far = model(**replace(attention, reach=reach + 1).inputs(batch)).logits[0]
     torch.testing.assert_close(packed, alone, atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(off, alone, atol=1e-2), "one token more would be seen"
+    assert not torch.allclose(too_far, alone, atol=1e-2), "one more token would be visible"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("noise", [0.0, 0.02])
-@pytest.mark.parametrize("heeded", [True, False])
-def test_segments_are_packed_though_kernels_differ_in_halves(
-    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, noise: float, *, heeded: bool
+@pytest.mark.parametrize("uses_mask", [True, False])
+def test_segments_are_packed_although_kernels_differ_in_half_precision(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, noise: float, *, uses_mask: bool
 ) -> None:
-    """On a GPU, attention without a mask is another kernel than with one; here it is one that adds noise."""
+    """On a GPU, attention without a mask uses another kernel; here, the other kernel adds noise."""
     torch.manual_seed(0)
     sizes = SMALL | {"vocab_size": 400, "hidden_size": 64}
     model = LlamaForCausalLM(LlamaConfig(**sizes, initializer_range=0.2)).to(dtype).eval()
     model.lm_head.weight.data *= 10
     real = functional.scaled_dot_product_attention
 
-    def attention(*given: Any, attn_mask: Any = None, is_causal: bool = False, **more: Any) -> torch.Tensor:
+    def attention(*inputs: Any, attn_mask: Any = None, is_causal: bool = False, **options: Any) -> torch.Tensor:
         if attn_mask is None:
-            found = real(*given, is_causal=is_causal, **more)
-            return found + noise * found.float().std().to(dtype) * torch.randn(found.shape).to(dtype)
-        return real(*given, attn_mask=attn_mask if heeded else None, is_causal=not heeded, **more)
+            output = real(*inputs, is_causal=is_causal, **options)
+            return output + noise * output.float().std().to(dtype) * torch.randn(output.shape).to(dtype)
+        return real(*inputs, attn_mask=attn_mask if uses_mask else None, is_causal=not uses_mask, **options)
 
     monkeypatch.setattr(functional, "scaled_dot_product_attention", attention)
-    found = probe_packing(model, "clm", 400).first_position
+    first_position = probe_packing(model, "clm", 400).first_position
     exact = dtype == torch.float32 and noise
-    assert found == (0 if heeded and not exact else None)
+    assert first_position == (0 if uses_mask and not exact else None)
 
 
 @pytest.mark.parametrize(
     ("kind", "longest"),
     [("bert", 40), ("distilbert", 40), ("electra", 40), ("xlm-roberta", 38), ("camembert", 38), ("roberta", 38)],
 )
-def test_a_model_reads_as_many_tokens_as_is_said_and_no_more(kind: str, longest: int) -> None:
+def test_a_model_reads_exactly_as_many_tokens_as_stated(kind: str, longest: int) -> None:
     special = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2} if longest < 40 else {"pad_token_id": 0}
     sizes = SMALL | {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4} if kind == "distilbert" else SMALL
     config = AutoConfig.for_model(kind, **sizes, **special, max_position_embeddings=40)
@@ -131,7 +131,7 @@ def test_a_model_reads_as_many_tokens_as_is_said_and_no_more(kind: str, longest:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_decoder_saved_without_its_head_has_one_if_it_is_tied(tmp_path: Path, *, tied: bool) -> None:
+def test_a_decoder_saved_without_its_head_has_one_if_the_head_is_tied(tmp_path: Path, *, tied: bool) -> None:
     torch.manual_seed(0)
     LlamaModel(LlamaConfig(**SMALL, tie_word_embeddings=tied)).save_pretrained(tmp_path)
     load_tokenizer(find_base("lrl-mini")).save_pretrained(tmp_path)
@@ -145,7 +145,7 @@ def test_a_decoder_saved_without_its_head_has_one_if_it_is_tied(tmp_path: Path, 
 
 
 def byte_level() -> PreTrainedTokenizerFast:
-    """Return a tokenizer of byte-level BPE that puts no space before a text, as RoBERTa's."""
+    """Return a byte-level BPE tokenizer that puts no space before a text, like RoBERTa's."""
     pieces = [UNKNOWN, *"helworĠ", "he", "hel", "wo", "wor", "Ġhel", "Ġwor"]
     merges = [("h", "e"), ("he", "l"), ("w", "o"), ("wo", "r"), ("Ġ", "hel"), ("Ġ", "wor")]
     tokenizer = Tokenizer(models.BPE({piece: number for number, piece in enumerate(dict.fromkeys(pieces))}, merges))
@@ -153,7 +153,7 @@ def byte_level() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=UNKNOWN)
 
 
-def test_words_of_names_are_read_with_the_spaces_between_them() -> None:
+def test_ner_words_are_read_with_the_spaces_between_them() -> None:
     tokenizer = byte_level()
     words = ("hel", "wor", "hel")
     features = featurize(tokenizer, Items((" ".join(words),), (("B-PER", "O", "O"),), (words,)), LABELS["ner"], 64)
@@ -163,44 +163,44 @@ def test_words_of_names_are_read_with_the_spaces_between_them() -> None:
     assert features.first[0].tolist() == [0, 1, 2]
 
 
-def test_a_word_of_wordpiece_may_begin_with_the_mark_of_another_kind() -> None:
+def test_a_wordpiece_word_may_begin_with_the_marker_of_another_tokenizer() -> None:
     vocabulary = {UNKNOWN: 0, "Ġunju": 1, "il": 2, "##la": 3}  # June, in Maltese
     wordpiece = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN))
     starts = word_starts(PreTrainedTokenizerFast(tokenizer_object=wordpiece, unk_token=UNKNOWN))
     assert starts.tolist() == [True, True, True, False]
 
 
-def test_characters_are_those_of_the_tokens_that_are_asked_for() -> None:
+def test_only_the_characters_of_scored_tokens_are_counted() -> None:
     ids, special = np.array([1, 3, 5, 3, 2]), np.zeros(10, bool)  # <s> UNK il UNK </s>
     special[:4] = True
-    asked = copies(ids, "mlm", "corrected", special, np.ones(10, bool))
-    assert asked.targets.tolist() == [2]
-    assert characters_of(asked, [(0, 0), (0, 3), (4, 6), (7, 9), (0, 0)]) == 4, "il, and the spaces around it"
+    scored = copies(ids, "mlm", "corrected", special, np.ones(10, bool))
+    assert scored.targets.tolist() == [2]
+    assert characters_of(scored, [(0, 0), (0, 3), (4, 6), (7, 9), (0, 0)]) == 4, "il, and the spaces around it"
     decoder = copies(np.array([5, 6]), "clm", "corrected", special, np.ones(10, bool))
     assert characters_of(decoder, [(0, 4), (4, 9)]) == 5, (
-        "nothing foretells the first token of a text without a beginning"
+        "without a start token, nothing predicts the first token of a text"
     )
 
 
 @torch.no_grad()
-def test_labels_do_not_tie_where_a_decoder_is_held_in_halves() -> None:
+def test_labels_do_not_tie_if_a_decoder_is_held_in_half_precision() -> None:
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(**SMALL)).to(torch.bfloat16).eval()
-    model.get_output_embeddings().weight.mul_(1_000)  # as far apart as logits of large models
-    draw = np.random.default_rng(0)
-    questions = [Question(draw.integers(5, 200, 9), tuple(np.array([word]) for word in range(100))) for _ in range(4)]
-    for found in score(model, questions).log_likelihood:
-        assert len(set(found.tolist())) == 100
+    model.get_output_embeddings().weight.mul_(1_000)  # spreads the logits as in large models
+    rng = np.random.default_rng(0)
+    questions = [Question(rng.integers(5, 200, 9), tuple(np.array([word]) for word in range(100))) for _ in range(4)]
+    for log_likelihoods in score(model, questions).log_likelihood:
+        assert len(set(log_likelihoods.tolist())) == 100
     assert "forward" not in vars(model.get_output_embeddings())
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("kind", "more"),
+    ("kind", "options"),
     [
         ("llama", {}),
-        ("opt", {"ffn_dim": 64, "word_embed_proj_dim": 32}),  # goes around its base model
-        ("openai-gpt", {}),  # keeps nothing
+        ("opt", {"ffn_dim": 64, "word_embed_proj_dim": 32}),  # bypasses its base model
+        ("openai-gpt", {}),  # has no cache
         ("xglm", {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 64}),
         ("mamba", {}),
         ("jamba", {"num_key_value_heads": 2, "mamba_d_state": 4, "attn_layer_offset": 1, "attn_layer_period": 2}),
@@ -208,22 +208,26 @@ def test_labels_do_not_tie_where_a_decoder_is_held_in_halves() -> None:
         ("lfm2", {"num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]}),
     ],
 )
-def test_labels_of_several_tokens_after_prompts_of_several_lengths(kind: str, more: dict[str, Any]) -> None:
-    """Not every model can go on from what it keeps of a prompt; those that cannot said so in no way, but in numbers."""
+def test_labels_of_several_tokens_are_scored_after_prompts_of_different_lengths(
+    kind: str, options: dict[str, Any]
+) -> None:
+    """Not every model can continue from a cached prompt; those that cannot raise no error, but give wrong numbers."""
     if kind == "jamba":
-        more = more | {"num_experts": 2, "use_mamba_kernels": False}
+        options = options | {"num_experts": 2, "use_mamba_kernels": False}
     sizes = {key: value for key, value in SMALL.items() if kind != "mamba" or key != "num_attention_heads"}
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes | more)).eval()
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes | options)).eval()
     for weights in model.parameters():
         if weights.ndim > 1:
             torch.nn.init.normal_(weights, 0, 0.3)
-    draw = np.random.default_rng(1)
-    asked = [Question(draw.integers(5, 200, n), tuple(draw.integers(5, 200, k) for k in (1, 3, 4))) for n in (9, 4, 1)]
+    rng = np.random.default_rng(1)
+    questions = [
+        Question(rng.integers(5, 200, n), tuple(rng.integers(5, 200, k) for k in (1, 3, 4))) for n in (9, 4, 1)
+    ]
     steps: list[int] = []
-    found = score(model, asked, advance=steps.append)
-    assert steps[-1] == len(asked)
-    for question, values, lengths in zip(asked, found.log_likelihood, found.tokens, strict=True):
+    scores = score(model, questions, advance=steps.append)
+    assert steps[-1] == len(questions)
+    for question, values, lengths in zip(questions, scores.log_likelihood, scores.tokens, strict=True):
         for answer, value, length in zip(question.answers, values, lengths, strict=True):
             ids = torch.from_numpy(np.concatenate([question.prompt, answer]))
             logits = model(input_ids=ids[None]).logits[0, len(question.prompt) - 1 : -1]
@@ -234,7 +238,7 @@ def test_labels_of_several_tokens_after_prompts_of_several_lengths(kind: str, mo
 
 @torch.no_grad()
 def test_the_coupling_of_gemma_2_sees_embeddings_before_they_are_scaled() -> None:
-    """As in transformers 4 and in the library `adapters`: newer versions scale them in the embedding itself."""
+    """As in transformers 4 and in the library `adapters`. Newer versions scale embeddings in the embedding layer."""
     model = Gemma2Model(Gemma2Config(**SMALL, head_dim=8, num_key_value_heads=2)).eval()
     stack = AdapterStack(model, Bottlenecks(reduction_factor=4, invertible=True), ["x"])
     stack.draw(1)
@@ -248,6 +252,6 @@ def test_the_coupling_of_gemma_2_sees_embeddings_before_they_are_scaled() -> Non
     torch.testing.assert_close(seen[0], expected)
 
 
-def test_distilbert_names_its_dropout_otherwise() -> None:
+def test_the_dropout_of_distilbert_is_found_under_its_own_name() -> None:
     model = DistilBertModel(DistilBertConfig(vocab_size=200, dim=32, n_layers=2, n_heads=4, hidden_dim=64, dropout=0.3))
     assert dropout_of(model.config) == 0.3

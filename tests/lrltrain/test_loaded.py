@@ -1,4 +1,4 @@
-"""Adapters in use, as people do who load them: hidden states, copies, threads, compiled models, one after the other."""
+"""Loaded adapters in use: hidden states, copies, threads, compiled models, and several adapters in one model."""
 
 import copy
 import json
@@ -22,8 +22,8 @@ from lrltrain.modules.files import load_fusion, save_adapter, save_fusion
 from lrltrain.modules.insert import MODULE_NAME, AdapterStack, FusedStack, insert
 
 
-def saved(kind: str, method: str, folder: Path, name: str = "own", seed: int = 5) -> Path:
-    """Write an adapter for `model_of(kind)`."""
+def write_adapter(kind: str, method: str, folder: Path, name: str = "own", seed: int = 5) -> Path:
+    """Write an adapter with random weights for `model_of(kind)`, and return its folder."""
     model = model_of(kind)
     stack = AdapterStack(model, METHODS[method], [name])
     with torch.no_grad():
@@ -34,21 +34,22 @@ def saved(kind: str, method: str, folder: Path, name: str = "own", seed: int = 5
     return folder
 
 
-@pytest.mark.parametrize("asked_before", [False, True])
+@pytest.mark.parametrize("requested_before", [False, True])
 @pytest.mark.parametrize("kind", sorted(FAMILIES))
-def test_hidden_states_are_what_the_next_layer_is_given(kind: str, asked_before: bool, tmp_path: Path) -> None:
+def test_hidden_states_are_the_inputs_of_the_next_layer(kind: str, requested_before: bool, tmp_path: Path) -> None:
     model = model_of(kind)
-    if asked_before:
+    if requested_before:
         model(IDS, output_hidden_states=True)
-    lrltrain.load_adapter(model, saved(kind, "seq_bn", tmp_path / "a"))
-    given: list[torch.Tensor] = []
+    lrltrain.load_adapter(model, write_adapter(kind, "seq_bn", tmp_path / "a"))
+    layer_inputs: list[torch.Tensor] = []
     for _, layer in layers_of(model, family_of(model)):
         layer.register_forward_pre_hook(
-            lambda _layer, inputs, named: given.append((*inputs, named.get("hidden_states"))[0]), with_kwargs=True
+            lambda _layer, inputs, keywords: layer_inputs.append((*inputs, keywords.get("hidden_states"))[0]),
+            with_kwargs=True,
         )
     states = model(IDS, output_hidden_states=True).hidden_states
-    for told, seen in zip(states, given, strict=False):
-        assert torch.equal(told, seen)
+    for state, layer_input in zip(states, layer_inputs, strict=False):
+        assert torch.equal(state, layer_input)
 
 
 def fusion_of(model: Any) -> FusedStack:
@@ -60,7 +61,7 @@ def fusion_of(model: Any) -> FusedStack:
     return fused
 
 
-def test_a_fusion_in_a_model_that_is_used_draws_nothing_and_its_copy_has_weights_of_its_own() -> None:
+def test_a_loaded_fusion_uses_no_dropout_and_its_copy_has_separate_weights() -> None:
     model = model_of("xlm-roberta")
     assert model.config.attention_probs_dropout_prob > 0
     insert(model, fusion_of(model))
@@ -77,8 +78,8 @@ def test_a_fusion_in_a_model_that_is_used_draws_nothing_and_its_copy_has_weights
     assert getattr(model, MODULE_NAME).training
 
 
-def test_an_adapter_of_another_kind_of_model_is_refused(tmp_path: Path) -> None:
-    folder = saved("xlm-roberta", "seq_bn", tmp_path / "a")
+def test_an_adapter_of_another_model_type_is_refused(tmp_path: Path) -> None:
+    folder = write_adapter("xlm-roberta", "seq_bn", tmp_path / "a")
     with pytest.raises(ModelError, match="of type xlm-roberta, but this one is of type bert"):
         lrltrain.load_adapter(model_of("bert"), folder)
 
@@ -91,10 +92,10 @@ def test_an_adapter_of_another_kind_of_model_is_refused(tmp_path: Path) -> None:
         ("seq_bn_inv", {"inv_adapter_reduction_factor": 1e-9}),
     ],
 )
-def test_an_adapter_that_claims_to_be_huge_takes_no_memory(
+def test_an_adapter_that_claims_to_be_huge_allocates_no_memory(
     method: str, change: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = saved("bert", method, tmp_path / "a")
+    folder = write_adapter("bert", method, tmp_path / "a")
     config = json.loads((folder / "adapter_config.json").read_text())
     config["config"] |= change
     (folder / "adapter_config.json").write_text(json.dumps(config))
@@ -105,8 +106,8 @@ def test_an_adapter_that_claims_to_be_huge_takes_no_memory(
         lrltrain.load_adapter(model_of("bert"), folder)
 
 
-def test_an_adapter_of_a_narrower_model_names_its_base(tmp_path: Path) -> None:
-    folder = saved("bert", "seq_bn_inv", tmp_path / "a")
+def test_the_error_for_an_adapter_of_a_narrower_model_names_the_sizes(tmp_path: Path) -> None:
+    folder = write_adapter("bert", "seq_bn_inv", tmp_path / "a")
     width = model_of("bert").config.hidden_size
     wide = model_of("bert", hidden_size=8 * width, intermediate_size=width)
     with pytest.raises(
@@ -116,35 +117,35 @@ def test_an_adapter_of_a_narrower_model_names_its_base(tmp_path: Path) -> None:
 
 
 def test_an_adapter_of_another_base_model_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = saved("bert", "seq_bn", tmp_path / "a")
+    folder = write_adapter("bert", "seq_bn", tmp_path / "a")
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | {"model_name": "google/multilingual"}))
-    for given, told in (("google/multilingual", False), ("multilingual", False), ("my-org/another", True)):
+    for name, is_noted in (("google/multilingual", False), ("multilingual", False), ("my-org/another", True)):
         model = model_of("bert")
-        model.config.name_or_path = given
+        model.config.name_or_path = name
         lrltrain.load_adapter(model, folder)
-        assert ("was trained in google/multilingual, but this model is" in capsys.readouterr().err) is told, given
+        assert ("was trained in google/multilingual, but this model is" in capsys.readouterr().err) is is_noted, name
 
 
 @pytest.mark.parametrize("kind", ["gemma2", "llama", "bert"])
 def test_a_model_with_an_adapter_may_be_used_by_several_threads(kind: str, tmp_path: Path) -> None:
     model = model_of(kind)
-    lrltrain.load_adapter(model, saved(kind, "seq_bn", tmp_path / "a"))
+    lrltrain.load_adapter(model, write_adapter(kind, "seq_bn", tmp_path / "a"))
     texts = [
         torch.randint(5, 64, (1, 5 + number), generator=torch.Generator().manual_seed(number)) for number in range(4)
     ]
-    expected = [model(each).logits for each in texts]
+    expected = [model(ids).logits for ids in texts]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(15):
-            found = list(pool.map(lambda each: model(each).logits, texts))
-            assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
+            logits = list(pool.map(lambda ids: model(ids).logits, texts))
+            assert all(torch.equal(actual, single) for actual, single in zip(logits, expected, strict=True))
 
 
-def test_an_adapter_is_taken_out_by_name_and_not_put_in_twice(tmp_path: Path) -> None:
+def test_an_adapter_is_removed_by_name_and_not_inserted_twice(tmp_path: Path) -> None:
     model = model_of("llama")
     plain = model(IDS).logits
-    lower = saved("llama", "seq_bn_inv", tmp_path / "a", "lower", 1)
-    upper = saved("llama", "seq_bn", tmp_path / "b", "upper", 2)
+    lower = write_adapter("llama", "seq_bn_inv", tmp_path / "a", "lower", 1)
+    upper = write_adapter("llama", "seq_bn", tmp_path / "b", "upper", 2)
     lrltrain.load_adapter(model, upper)
     alone = model(IDS).logits
     lrltrain.unload_adapter(model)
@@ -161,21 +162,21 @@ def test_an_adapter_is_taken_out_by_name_and_not_put_in_twice(tmp_path: Path) ->
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="no compiler is here")
+@pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="no C++ compiler is installed")
 @pytest.mark.parametrize("kind", ["bert", "gemma2"])
-def test_a_model_that_was_compiled_before_has_the_adapter(kind: str, tmp_path: Path) -> None:
+def test_a_model_compiled_before_loading_uses_the_adapter(kind: str, tmp_path: Path) -> None:
     model = model_of(kind)
     compiled = torch.compile(model, backend="eager")
     with torch.no_grad():
         plain = compiled(IDS).logits
-        lrltrain.load_adapter(model, saved(kind, "seq_bn", tmp_path / "a"))
+        lrltrain.load_adapter(model, write_adapter(kind, "seq_bn", tmp_path / "a"))
         assert torch.allclose(compiled(IDS).logits, model(IDS).logits, atol=1e-5)
         assert not torch.allclose(compiled(IDS).logits, plain, atol=1e-3)
         lrltrain.unload_adapter(model)
         assert torch.allclose(compiled(IDS).logits, plain, atol=1e-5)
 
 
-def test_a_fusion_s_folder_may_hold_what_a_system_leaves_there(tmp_path: Path) -> None:
+def test_a_fusion_folder_may_contain_files_of_the_operating_system(tmp_path: Path) -> None:
     model = model_of("bert")
     save_fusion(tmp_path, model, fusion_of(model))
     (tmp_path / "adapters" / ".ipynb_checkpoints").mkdir()
@@ -194,28 +195,28 @@ def test_an_adapter_whose_name_is_a_path_is_not_fused(name: str, tmp_path: Path)
     with pytest.raises(ModelError, match="is a path, not the name of an adapter"):
         FusedStack(model, [ours, theirs])
     fused = fusion_of(model)
-    fused.members[1].names = [f"{name}/../.."]  # as a program could
+    fused.members[1].names = [f"{name}/../.."]  # as a program could set it
     (tmp_path / "a").mkdir()
     with pytest.raises(PathError):
         save_fusion(tmp_path / "a", model, fused)
     assert [path.name for path in tmp_path.rglob("*")] == ["a"]
 
 
-def test_a_model_that_something_wraps_is_refused(tmp_path: Path) -> None:
+def test_a_wrapped_model_is_refused(tmp_path: Path) -> None:
     class Wrapped(torch.nn.Module):
         def __init__(self, model: Any) -> None:
             super().__init__()
             self.base_model, self.config = model, model.config
 
     with pytest.raises(ModelError, match=r"Wrapped: has no encoder\.layer"):
-        lrltrain.load_adapter(Wrapped(model_of("bert")), saved("bert", "seq_bn", tmp_path / "a"))
+        lrltrain.load_adapter(Wrapped(model_of("bert")), write_adapter("bert", "seq_bn", tmp_path / "a"))
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["gemma2", "llama"])
-def test_parts_of_a_layer_may_be_compiled_alone(kind: str, tmp_path: Path) -> None:
+def test_parts_of_a_layer_may_be_compiled_separately(kind: str, tmp_path: Path) -> None:
     model = model_of(kind)
-    lrltrain.load_adapter(model, saved(kind, "seq_bn", tmp_path / "a"))
+    lrltrain.load_adapter(model, write_adapter(kind, "seq_bn", tmp_path / "a"))
     with torch.no_grad():
         expected = model(IDS).logits
         for _, layer in layers_of(model, family_of(model)):
@@ -223,7 +224,7 @@ def test_parts_of_a_layer_may_be_compiled_alone(kind: str, tmp_path: Path) -> No
         assert torch.allclose(model(IDS).logits, expected, atol=1e-5)
 
 
-def test_a_fusion_is_taken_out_by_any_of_its_names() -> None:
+def test_a_fusion_is_removed_by_any_of_its_names() -> None:
     model = model_of("bert")
     plain = model(IDS).logits
     insert(model, fusion_of(model))
@@ -233,14 +234,14 @@ def test_a_fusion_is_taken_out_by_any_of_its_names() -> None:
 
 def test_a_second_invertible_adapter_is_noted_as_unused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = model_of("bert")
-    lrltrain.load_adapter(model, saved("bert", "seq_bn_inv", tmp_path / "a", "one", 1))
+    lrltrain.load_adapter(model, write_adapter("bert", "seq_bn_inv", tmp_path / "a", "one", 1))
     assert "not used" not in capsys.readouterr().err
-    lrltrain.load_adapter(model, saved("bert", "seq_bn_inv", tmp_path / "b", "two", 2))
+    lrltrain.load_adapter(model, write_adapter("bert", "seq_bn_inv", tmp_path / "b", "two", 2))
     assert "its invertible adapter is not used" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", [*METHODS, "fusion"])
-def test_an_adapter_is_written_again_after_further_training(method: str, tmp_path: Path) -> None:
+def test_an_adapter_can_be_saved_again_after_further_training(method: str, tmp_path: Path) -> None:
     model = model_of("bert")
     with pytest.raises(ModelError, match=r"The model has 0 adapters. Insert one with load_adapter"):
         lrltrain.save_adapter(model, tmp_path / "none")
@@ -248,7 +249,7 @@ def test_an_adapter_is_written_again_after_further_training(method: str, tmp_pat
         (tmp_path / "a").mkdir()
         save_fusion(tmp_path / "a", model, fusion_of(model))
     else:
-        saved("bert", method, tmp_path / "a")
+        write_adapter("bert", method, tmp_path / "a")
     stack = lrltrain.load_adapter(model, tmp_path / "a")
     with torch.no_grad():
         for parameter in stack.parameters():
@@ -257,7 +258,7 @@ def test_an_adapter_is_written_again_after_further_training(method: str, tmp_pat
     other = model_of("bert")
     lrltrain.load_adapter(other, tmp_path / "b")
     assert torch.equal(other(IDS).logits, model(IDS).logits)
-    lrltrain.load_adapter(model, saved("bert", "seq_bn", tmp_path / "c", name="second"))
+    lrltrain.load_adapter(model, write_adapter("bert", "seq_bn", tmp_path / "c", name="second"))
     with pytest.raises(ModelError, match=r"has 2 adapters. It has: .*second. Pass the name of one"):
         lrltrain.save_adapter(model, tmp_path / "d")
     lrltrain.save_adapter(model, tmp_path / "d", name="second")
@@ -269,7 +270,7 @@ def test_an_adapter_is_written_again_after_further_training(method: str, tmp_pat
 def test_a_base_model_with_other_weights_is_noted(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, model = saved(kind, "lora", tmp_path / "a"), model_of(kind)
+    folder, model = write_adapter(kind, "lora", tmp_path / "a"), model_of(kind)
     lrltrain.load_adapter(model, folder)
     save_file(reference_logits(model, IDS[:1]), folder / "reference.safetensors")
     (folder / "manifest.json").write_text(json.dumps({"base": {"id": "org/own", "revision": "abc"}}), "utf-8")
@@ -287,6 +288,6 @@ def test_a_base_model_with_other_weights_is_noted(
     assert "output differs from that after training" in capsys.readouterr().err
 
 
-def test_an_adapter_of_a_deeper_model_names_its_base(tmp_path: Path) -> None:
+def test_an_adapter_of_a_deeper_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"layer.1.* is not a weight of this adapter. Use the base model that"):
-        lrltrain.load_adapter(model_of("bert", num_hidden_layers=1), saved("bert", "seq_bn", tmp_path / "a"))
+        lrltrain.load_adapter(model_of("bert", num_hidden_layers=1), write_adapter("bert", "seq_bn", tmp_path / "a"))
