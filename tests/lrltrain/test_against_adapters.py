@@ -1,4 +1,4 @@
-"""The library `adapters` is the reference: logits, gradients and files are equal for every method and model family."""
+"""The library `adapters` is the reference: logits, gradients and files are equal for all methods and model families."""
 
 import copy
 import json

@@ -79,9 +79,7 @@ def test_only_the_adapter_whose_loss_is_not_a_number_stops(
     def evaluate_and_spoil(self: Loop, number: int) -> None:
         evaluate(self, number)
         if number == 2:
-            self.weights.put(
-                1, [value * torch.nan for value in self.weights.values(1)]
-            )  # those of ro, the second in sorted order
+            self.weights.put(1, [value * torch.nan for value in self.weights.values(1)])  # ro is second when sorted
 
     monkeypatch.setattr(Loop, "_evaluate", evaluate_and_spoil)
     configs = [config(texts, tmp_path, language, steps=6, eval_every=2) for language in LANGUAGES]

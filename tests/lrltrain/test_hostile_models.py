@@ -361,7 +361,6 @@ def test_another_base_model_with_the_same_name_is_checked_as_well(mini: Path) ->
 def test_the_curve_of_a_malformed_log_is_drawn(tmp_path: Path) -> None:
     malformed: list[dict[str, Any]] = [{"step": "\udc00", "loss": "x"}, {"loss": 1.0}, {"step": 10**400, "loss": 1.0}]
     log = [{"step": 1, "loss": 2.0}, {"step": 2, "eval_loss": float("nan")}, *malformed]
-    draw_losses(
-        log, 1, "a\x00\x1b[31m\ufffe\udc00", tmp_path / "curve.png"
-    )  # the unchecked title would make the converter abort the process
+    # The converter would abort the process at this title.
+    draw_losses(log, 1, "a\x00\x1b[31m\ufffe\udc00", tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
