@@ -84,8 +84,8 @@ def test_perplexities_are_in_the_order_of_the_adapters(tmp_path: Path) -> None:
     ("folder", "options", "message"),
     [
         ("sib200/mlt_Latn", {"lang": "ro"}, "is a folder of mt, not of Romanian"),
-        ("plain", {"lang": "ro", "transfer_from": "mt"}, "would be the data of ro and mt"),
-        ("sib200/ron_Latn", {"lang": "ro", "transfer_from": "mt"}, "would be the data of ro and mt"),
+        ("plain", {"lang": "ro", "transfer_from": "mt"}, "would be used for each of ro and mt"),
+        ("sib200/ron_Latn", {"lang": "ro", "transfer_from": "mt"}, "would be used for each of ro and mt"),
     ],
 )
 def test_a_folder_of_one_language_is_refused_for_another(

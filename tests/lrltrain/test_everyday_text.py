@@ -229,7 +229,7 @@ def test_nulls_in_hub_datasets_are_left_out_and_counted(
     assert open_text(config, ROMANIAN).provenance["rows"] == {"train": 2, "validation": 1}
     assert open_sentences("my-org/flores", ROMANIAN).sentences == ("d",)
     notes = capsys.readouterr().err
-    assert "my-org/text: its split train has 1 null texts of 3" in notes
+    assert "my-org/text: split train has 1 null texts of 3" in notes
     assert "has 2 null values among 3" in notes
 
     ner = Dataset.from_dict({"tokens": [["Cluj", None], ["Iași", "azi"]], "ner_tags": [[5, 0], [5, 0]]})
