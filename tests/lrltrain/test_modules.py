@@ -1,4 +1,4 @@
-"""Stacks of K adapters: as many adapters alone, in every family, on any transformers; and what is refused."""
+"""Stacks of K adapters equal K single adapters, in every family and on any transformers; what is refused."""
 
 import copy
 import json
@@ -19,7 +19,7 @@ from lrltrain.modules.insert import MODULE_NAME, AdapterStack, insert, take_out
 from lrltrain.modules.settings import Bottlenecks, LowRanks, Settings, read_settings
 
 
-def drawn(model: Any, settings: Settings, count: int) -> AdapterStack:
+def random_stack(model: Any, settings: Settings, count: int) -> AdapterStack:
     stack = AdapterStack(model, settings, [f"adapter{number}" for number in range(count)])
     for number in range(count):
         stack.draw(number + 1, number)
@@ -34,24 +34,24 @@ def drawn(model: Any, settings: Settings, count: int) -> AdapterStack:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", sorted(FAMILIES))
-def test_a_stack_is_its_adapters_alone_and_no_gradient_crosses(kind: str, method: str) -> None:
+def test_a_stack_equals_its_single_adapters_and_no_gradient_crosses(kind: str, method: str) -> None:
     model = model_of(kind)
-    stack = drawn(model, METHODS[method], 3)
-    apart = []
+    stack = random_stack(model, METHODS[method], 3)
+    single_logits = []
     for number in range(3):
-        alone, one = copy.deepcopy(model), drawn(model, METHODS[method], 1)
+        single_model, single_stack = copy.deepcopy(model), random_stack(model, METHODS[method], 1)
         with torch.no_grad():
-            for parameter, stacked in zip(one.parameters(), stack.parameters(), strict=True):
+            for parameter, stacked in zip(single_stack.parameters(), stack.parameters(), strict=True):
                 parameter[0] = stacked[number]
-        insert(alone, one)
-        apart.append(alone(IDS[number : number + 1]).logits[0])
-    plain = model(IDS).logits
+        insert(single_model, single_stack)
+        single_logits.append(single_model(IDS[number : number + 1]).logits[0])
+    plain_logits = model(IDS).logits
     insert(model, stack)
-    together = model(IDS).logits
-    assert not torch.allclose(together, plain, atol=1e-2)
-    torch.testing.assert_close(together, torch.stack(apart), atol=1e-5, rtol=1e-5)
+    stacked_logits = model(IDS).logits
+    assert not torch.allclose(stacked_logits, plain_logits, atol=1e-2)
+    torch.testing.assert_close(stacked_logits, torch.stack(single_logits), atol=1e-5, rtol=1e-5)
 
-    (together[1] ** 2).sum().backward()
+    (stacked_logits[1] ** 2).sum().backward()
     for parameter in stack.parameters():
         assert parameter.grad is not None
         assert not parameter.grad[0].any()
@@ -59,11 +59,11 @@ def test_a_stack_is_its_adapters_alone_and_no_gradient_crosses(kind: str, method
     assert any(parameter.grad[1].any() for parameter in stack.parameters() if parameter.grad is not None)
 
     take_out(model)
-    assert torch.equal(model(IDS).logits, plain)
+    assert torch.equal(model(IDS).logits, plain_logits)
     assert not hasattr(model, MODULE_NAME)
 
 
-def test_weights_are_drawn_alike_in_a_stack_of_any_size() -> None:
+def test_initial_weights_do_not_depend_on_the_size_of_the_stack() -> None:
     model = model_of("xlm-roberta")
     for settings in METHODS.values():
         one, three = (AdapterStack(model, settings, ["x"] * count) for count in (1, 3))
@@ -76,37 +76,37 @@ def test_weights_are_drawn_alike_in_a_stack_of_any_size() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", sorted(FAMILIES))
-def test_what_is_saved_is_loaded_again_by_python(kind: str, method: str, tmp_path: Path) -> None:
+def test_a_saved_adapter_loads_unchanged_through_the_python_api(kind: str, method: str, tmp_path: Path) -> None:
     model = model_of(kind)
-    stack = drawn(model, METHODS[method], 2)
+    stack = random_stack(model, METHODS[method], 2)
     save_adapter(tmp_path, model, stack, 1)
-    found = lrltrain.load_adapter(copy.deepcopy(model), tmp_path)
-    assert found.names == ["adapter1"]
-    for parameter, stacked in zip(found.parameters(), stack.parameters(), strict=True):
+    loaded = lrltrain.load_adapter(copy.deepcopy(model), tmp_path)
+    assert loaded.names == ["adapter1"]
+    for parameter, stacked in zip(loaded.parameters(), stack.parameters(), strict=True):
         assert torch.equal(parameter[0], stacked[1])
     (tmp_path / "adapter.safetensors").unlink()
-    again = lrltrain.load_adapter(model, tmp_path)
-    assert all(map(torch.equal, again.parameters(), found.parameters()))
+    reloaded = lrltrain.load_adapter(model, tmp_path)
+    assert all(map(torch.equal, reloaded.parameters(), loaded.parameters()))
 
 
-def test_an_adapter_loads_into_a_model_without_a_head_and_one_in_bf16(tmp_path: Path) -> None:
+def test_an_adapter_loads_into_a_headless_model_and_a_bf16_model(tmp_path: Path) -> None:
     model = model_of("xlm-roberta")
-    save_adapter(tmp_path, model, drawn(model, METHODS["seq_bn_inv"], 1))
+    save_adapter(tmp_path, model, random_stack(model, METHODS["seq_bn_inv"], 1))
     bare = model_of("xlm-roberta", AutoModel)
     bare.load_state_dict(model.base_model.state_dict(), strict=False)
     lrltrain.load_adapter(bare, tmp_path)
     lrltrain.load_adapter(model, tmp_path)
     states = model.base_model(IDS).last_hidden_state
     torch.testing.assert_close(bare(IDS).last_hidden_state, states)
-    half = model_of("xlm-roberta").to(torch.bfloat16)
-    lrltrain.load_adapter(half, tmp_path)
-    rough = half(IDS).logits
-    assert rough.dtype == torch.bfloat16
-    torch.testing.assert_close(rough.float(), model(IDS).logits, atol=0.1, rtol=0.1)
+    half_model = model_of("xlm-roberta").to(torch.bfloat16)
+    lrltrain.load_adapter(half_model, tmp_path)
+    half_logits = half_model(IDS).logits
+    assert half_logits.dtype == torch.bfloat16
+    torch.testing.assert_close(half_logits.float(), model(IDS).logits, atol=0.1, rtol=0.1)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"config": {"architecture": "prefix_tuning"}}, "architecture is prefix_tuning"),
         ({"config": {"mh_adapter": True, "reduction_factor": 4}}, "mh_adapter is True"),
@@ -121,21 +121,21 @@ def test_an_adapter_loads_into_a_model_without_a_head_and_one_in_bf16(tmp_path: 
         ({"config": {"reduction_factor": 4, "auto_map": "x--y.z"}}, "asks for the model's own code"),
     ],
 )
-def test_an_adapter_that_is_not_supported_is_refused_by_the_key(
-    change: dict[str, Any], told: str, tmp_path: Path
+def test_an_unsupported_adapter_is_refused_and_its_key_named(
+    change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     model = model_of("xlm-roberta")
-    save_adapter(tmp_path, model, drawn(model, METHODS["seq_bn"], 1))
+    save_adapter(tmp_path, model, random_stack(model, METHODS["seq_bn"], 1))
     file = tmp_path / "adapter_config.json"
     file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | change), "utf-8")
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         lrltrain.load_adapter(model, tmp_path)
     assert not hasattr(model, MODULE_NAME)
 
 
-def test_weights_that_are_missing_or_too_many_are_named(tmp_path: Path) -> None:
+def test_missing_and_surplus_weights_are_named(tmp_path: Path) -> None:
     model = model_of("xlm-roberta")
-    save_adapter(tmp_path, model, drawn(model, METHODS["seq_bn"], 1))
+    save_adapter(tmp_path, model, random_stack(model, METHODS["seq_bn"], 1))
     file = tmp_path / "adapter.safetensors"
     weights = load_file(file)
     first = min(weights)
@@ -153,18 +153,18 @@ def test_weights_that_are_missing_or_too_many_are_named(tmp_path: Path) -> None:
         load_adapter_files(tmp_path, model)
 
 
-def test_a_model_of_another_family_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
+def test_a_model_of_an_unsupported_family_is_refused_and_the_supported_ones_are_listed(tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_config(
         AutoConfig.for_model("gpt2", n_embd=32, n_layer=2, n_head=4, vocab_size=64)
     )
-    with pytest.raises(ModelError, match="type 'gpt2'") as refused:
+    with pytest.raises(ModelError, match="type 'gpt2'") as error:
         AdapterStack(model, METHODS["seq_bn"], ["x"])
-    assert "xlm-roberta" in refused.value.hint
+    assert "xlm-roberta" in error.value.hint
     with pytest.raises(ModelError, match="neither a folder nor an id"):
         lrltrain.load_adapter(model, tmp_path / "missing")
 
 
-def test_settings_are_read_as_they_are_written() -> None:
+def test_settings_survive_a_round_trip_through_json() -> None:
     others: list[Settings] = [Bottlenecks(4, scaling=2.0, leave_out=(1,)), LowRanks(2, 4, ("v",), (0,))]
     for settings in [*METHODS.values(), *others]:
         assert read_settings(json.loads(json.dumps(settings.as_json())), "here") == settings

@@ -1,4 +1,4 @@
-"""Task data with labels of its own, as MasakhaNER, MasakhaNEWS, AfriSenti and CoNLL are published."""
+"""Task data with its own labels, in the forms in which MasakhaNER, MasakhaNEWS, AfriSenti and CoNLL publish it."""
 
 from pathlib import Path
 from typing import Any
@@ -33,18 +33,18 @@ Ajé NN I-NP E-DATE
 """
 
 
-def write(folder: Path, text: str, **other: str) -> Path:
+def write(folder: Path, text: str, **texts: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
-        (folder / f"{split}.tsv").write_text(other.get(split, text), "utf-8")
+        (folder / f"{split}.tsv").write_text(texts.get(split, text), "utf-8")
     return folder
 
 
 def score(out: Path, folder: Path, task: str, **options: Any) -> TaskScore:
-    given = {"lang": "yo", "base": "lrl-mini", "baselines": ["none"], "task": task, "data": str(folder), "out": out}
-    given |= {"seeds": [1], "epochs": 2, "batch_size": 2, "learning_rate": 5e-3, "labels": "data"}
-    (scored,) = score_tasks(load_eval_config(None, {**given, **options}), Progress(quiet=True))
-    return scored
+    settings = {"lang": "yo", "base": "lrl-mini", "baselines": ["none"], "task": task, "data": str(folder), "out": out}
+    settings |= {"seeds": [1], "epochs": 2, "batch_size": 2, "learning_rate": 5e-3, "labels": "data"}
+    (task_score,) = score_tasks(load_eval_config(None, {**settings, **options}), Progress(quiet=True))
+    return task_score
 
 
 @pytest.mark.parametrize(
@@ -57,29 +57,29 @@ def score(out: Path, folder: Path, task: str, **options: Any) -> TaskScore:
         ("ner", "Adé\tB-PER\ndé\tO\n\n", LABELS["ner"]),
     ],
 )
-def test_labels_are_those_of_the_data_in_the_form_that_it_has(
+def test_labels_are_read_from_the_data_in_every_form(
     task: Any, text: str, labels: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = open_task(task, str(write(tmp_path, text)), YORUBA, own_labels=True)
     assert data.labels == labels
-    told = capsys.readouterr().err
-    assert ("uses its own labels" in told) is (labels != LABELS[task])
+    stderr = capsys.readouterr().err
+    assert ("uses its own labels" in stderr) is (labels != LABELS[task])
     assert data.provenance.get("labels", list(LABELS[task])) == list(labels)
 
 
-def test_tags_of_other_schemes_are_read_as_iob(tmp_path: Path) -> None:
+def test_tags_in_other_schemes_are_read_as_iob(tmp_path: Path) -> None:
     items = open_task("ner", str(write(tmp_path, CONLL)), YORUBA, own_labels=True).splits["test"]
     assert items.words == (("Adé", "dé", "lọ́jọ́", "Ajé"), ("Ìbàdàn",))
     assert items.labels == (("B-PER", "O", "B-DATE", "I-DATE"), ("B-LOC",))
 
 
-def test_a_text_in_columns_is_read_by_their_names(tmp_path: Path) -> None:
+def test_the_text_column_is_found_by_its_name(tmp_path: Path) -> None:
     items = open_task("topic", str(write(tmp_path, NEWS)), YORUBA, own_labels=True).splits["train"]
     assert items.texts[:2] == ("owó ọjà 0", "àdúrà 0")
 
 
 @pytest.mark.parametrize(
-    ("task", "text", "says"),
+    ("task", "text", "message"),
     [
         ("topic", "a\tb\tc\n", r"line 1 does not name a text and a label column: a, b, c\. The first line must name"),
         ("topic", "text\tlabel\nx\n", "line 2 has 1 columns, not 2"),
@@ -99,33 +99,33 @@ def test_a_text_in_columns_is_read_by_their_names(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_has_no_labels_is_named_with_its_line(task: Any, text: str, says: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=says):
+def test_data_without_labels_is_refused_and_the_line_named(task: Any, text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
         open_task(task, str(write(tmp_path, text)), YORUBA, own_labels=True)
 
 
-def test_other_labels_are_taken_on_request_alone(tmp_path: Path) -> None:
+def test_other_labels_are_accepted_only_on_request(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"unknown label 'neutral'.*--labels data to accept"):
         open_task("sentiment", str(write(tmp_path, "Ó wà.\tneutral\n")), YORUBA)
 
 
 @pytest.mark.parametrize(("task", "text"), [("topic", NEWS), ("ner", CONLL)])
-def test_a_task_with_labels_of_its_own_is_learned(task: str, text: str, tmp_path: Path) -> None:
-    scored = score(tmp_path / "ws", write(tmp_path / "data", text), task, epochs=12)
-    run = scored.runs[0]
-    held = {tag for label in run.predictions["gold"] for tag in ([label] if isinstance(label, str) else label)}
-    assert held & {"business", "B-DATE"}
-    assert scored.mean > 0.6, "of what was trained on itself"
+def test_a_task_with_its_own_labels_is_learned(task: str, text: str, tmp_path: Path) -> None:
+    task_score = score(tmp_path / "ws", write(tmp_path / "data", text), task, epochs=12)
+    run = task_score.runs[0]
+    gold_labels = {tag for label in run.predictions["gold"] for tag in ([label] if isinstance(label, str) else label)}
+    assert gold_labels & {"business", "B-DATE"}
+    assert task_score.mean > 0.6, "the model is tested on its training items"
 
 
-def test_sets_of_other_labels_are_not_transferred_between(tmp_path: Path) -> None:
+def test_no_transfer_between_sets_with_different_labels(tmp_path: Path) -> None:
     write(tmp_path / "sa" / "yor_Latn" / "one", TWEETS)
     write(tmp_path / "sa" / "amh_Ethi" / "one", TWEETS.replace("neutral", "mixed"))
     with pytest.raises(UsageError, match="the labels for am and yo differ"):
         score(tmp_path / "ws", tmp_path, "sentiment", transfer_from="am")
 
 
-def test_labels_of_the_hub_are_taken_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_on_the_hub_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     tags = ["O", "B-DATE", "I-DATE"]
     tagged = Features({"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=tags))})
     sets = {
@@ -151,18 +151,22 @@ def test_labels_of_the_hub_are_taken_by_name(monkeypatch: pytest.MonkeyPatch) ->
         ("topic", 'index_id\tcategory\ttext\n1\tsports\t"He ""won"""\n2\thealth\tx\n'),
     ],
 )
-def test_data_in_the_usual_form_is_read_the_same_with_and_without(task: Any, text: str, tmp_path: Path) -> None:
-    own, usual = (open_task(task, str(write(tmp_path, text)), YORUBA, own_labels=each) for each in (True, False))
-    assert own == usual
+def test_data_in_the_usual_form_is_read_the_same_with_and_without_own_labels(
+    task: Any, text: str, tmp_path: Path
+) -> None:
+    with_own, without = (
+        open_task(task, str(write(tmp_path, text)), YORUBA, own_labels=own_labels) for own_labels in (True, False)
+    )
+    assert with_own == without
 
 
-def test_comments_above_a_sentence_are_no_tokens(tmp_path: Path) -> None:
+def test_comments_above_a_sentence_are_not_tokens(tmp_path: Path) -> None:
     text = "# text = I O\n# id 1\nAdé B-DATE\n# O\n"
     items = open_task("ner", str(write(tmp_path, text)), YORUBA, own_labels=True).splits["test"]
     assert items.words == (("Adé", "#"),)
 
 
-def test_a_line_of_other_names_is_no_item(tmp_path: Path) -> None:
+def test_a_header_with_unknown_names_is_not_an_item(tmp_path: Path) -> None:
     rows = "".join(f"tweet {n}\t{('bad', 'good')[n % 2]}\n" for n in range(20))
     folder = write(tmp_path, "comment\tpolarity\n" + rows)
     with pytest.raises(InputError, match=r"line 1, comment \| polarity, has a unique label"):
@@ -170,25 +174,25 @@ def test_a_line_of_other_names_is_no_item(tmp_path: Path) -> None:
     assert len(open_task("sentiment", str(write(tmp_path, rows)), YORUBA, own_labels=True).splits["train"].labels) == 20
 
 
-def test_several_labels_of_an_item_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_item_with_several_labels_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "text\tlabel\n" + "".join(f"tweet {n}\t{('joy', 'fear', 'joy, fear')[n % 3]}\n" for n in range(9))
     open_task("sentiment", str(write(tmp_path, rows)), YORUBA, own_labels=True)
     assert "'joy, fear' is read as a single label" in capsys.readouterr().err
-    several = Dataset.from_dict({"text": ["x"] * 4, "label": [["joy"], ["joy", "fear"]] * 2})
-    for own in (True, False):
-        monkey = {"own_labels": own}
+    multi_label = Dataset.from_dict({"text": ["x"] * 4, "label": [["joy"], ["joy", "fear"]] * 2})
+    for own_labels in (True, False):
+        options = {"own_labels": own_labels}
         with pytest.raises(InputError, match="has an item with several labels"):
-            _of_hub(several, tmp_path, **monkey)
+            _read_labels(multi_label, tmp_path, **options)
 
 
-def _of_hub(part: Dataset, folder: Path, *, own_labels: bool) -> None:
+def _read_labels(part: Dataset, folder: Path, *, own_labels: bool) -> None:
     from lrltrain.evaluation.tasks_on_hub import _label, _own_label  # noqa: PLC0415
 
     for value in part["label"]:
         (_own_label if own_labels else _label)("sentiment", str(folder), value, None)
 
 
-def test_tokens_keep_their_odd_spaces_and_signs(tmp_path: Path) -> None:
+def test_tokens_keep_unusual_spaces_and_characters(tmp_path: Path) -> None:
     text = "# sent_id = 1\n# O\nKano B-LOC\n50\u00a0000 O\n\n"
     items = open_task("ner", str(write(tmp_path, text)), YORUBA, own_labels=True).splits["test"]
     assert items.words == (("#", "Kano", "50\u00a0000"),)
@@ -202,7 +206,7 @@ def test_tokens_keep_their_odd_spaces_and_signs(tmp_path: Path) -> None:
         ("train.tsv", "val.tsv", "test.tsv"),
     ],
 )
-def test_files_and_folders_are_found_as_others_call_them(names: tuple[str, ...], tmp_path: Path) -> None:
+def test_files_and_folders_are_found_under_other_common_names(names: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "data/yor").mkdir(parents=True)
     for name in names:
         (tmp_path / "data/yor" / name).write_text(CONLL, "utf-8")
@@ -216,7 +220,7 @@ def test_a_task_is_transferred_to_a_set_with_fewer_labels(tmp_path: Path) -> Non
     rows = "text\tlabel\n" + "".join(f"item {n}\t{('a', 'b', 'c')[n % 3]}\n" for n in range(12))
     write(tmp_path / "hau_Latn", rows)
     write(tmp_path / "yor_Latn", rows.replace("\tc\n", "\ta\n"))
-    made = score(tmp_path / "out", tmp_path, "sentiment", transfer_from="ha")
-    assert made.runs[0].manifest["data"]["labels"] == ["a", "b", "c"]
+    task_score = score(tmp_path / "out", tmp_path, "sentiment", transfer_from="ha")
+    assert task_score.runs[0].manifest["data"]["labels"] == ["a", "b", "c"]
     with pytest.raises(UsageError, match="whose labels are all among the training labels"):
         score(tmp_path / "out", tmp_path, "sentiment", lang="ha", transfer_from="yo")

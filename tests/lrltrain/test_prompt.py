@@ -1,4 +1,4 @@
-"""Prompting: what is asked, what is read out of answers, what an endpoint may do wrong, what a model finds likely."""
+"""Prompting: the prompts, reading labels from answers, faults of endpoints, and likelihoods under a local model."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ negative = ["bad"]
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr("lrltrain.prompting.endpoint.FIRST_PAUSE", 0.01)
@@ -63,43 +63,43 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Return a folder with a sentiment test set of Yoruba, 40 texts, and a topic test set of Uyghur, 14."""
+    """Return a folder with a Yoruba sentiment test set (40 texts) and a Uyghur topic test set (14 texts)."""
     sentiment = tmp_path / "data" / "sa" / "yor_Latn" / "tiny"
     topic = tmp_path / "data" / "sib200" / "uig_Arab"
     for folder in (sentiment, topic):
         folder.mkdir(parents=True)
     words = {"positive": "good", "negative": "bad"}
-    for part, count in (("train", 30), ("test", 40)):
+    for split, count in (("train", 30), ("test", 40)):
         rows = [
-            (f'"{part} {n} is {words[label]}', label)
+            (f'"{split} {n} is {words[label]}', label)
             for n in range(count)
             for label in [("positive", "negative")[n % 2]]
         ]
-        (sentiment / f"{part}.tsv").write_text("".join(f"{text}\t{label}\n" for text, label in rows), "utf-8")
-        rows = [(f'"{part} ""{n}"" of {label}"', label) for n in range(14) for label in [LABELS["topic"][n % 7]]]
+        (sentiment / f"{split}.tsv").write_text("".join(f"{text}\t{label}\n" for text, label in rows), "utf-8")
+        rows = [(f'"{split} ""{n}"" of {label}"', label) for n in range(14) for label in [LABELS["topic"][n % 7]]]
         lines = ["index_id\tcategory\ttext", *(f"{n}\t{label}\t{text}" for n, (text, label) in enumerate(rows))]
-        (topic / f"{part}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+        (topic / f"{split}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
     return tmp_path / "data"
 
 
 @pytest.fixture
 def ask(data: Path, tmp_path: Path) -> Callable[..., Run]:
-    """Prompt about the sentiment test set in this process."""
+    """Return a function that prompts for the sentiment test set in this process."""
 
-    def run(server: Server | None = None, items: int = 40, **options: Any) -> Run:
+    def run_prompt(server: Server | None = None, items: int = 40, **options: Any) -> Run:
         file = data / "sa/yor_Latn/tiny/test.tsv"
         file.write_text("".join(file.read_text("utf-8").splitlines(keepends=True)[:items]), "utf-8")
         flags = {"lang": "yo", "task": "sentiment", "data": data, "out": tmp_path / "out", "cache": tmp_path / "cache"}
         if server is not None:
             flags |= {"model": "org/some-model", "endpoint": server.url}
-        (made,) = prompt(load_prompt_config(None, flags | options), QUIET)
-        return made
+        (run,) = prompt(load_prompt_config(None, flags | options), QUIET)
+        return run
 
-    return run
+    return run_prompt
 
 
 def number_in(text: str) -> int:
-    """Return the number of a text of the test set."""
+    """Return the number of a text in the test set."""
     return int(text.rsplit("test ", maxsplit=1)[1].split(maxsplit=1)[0])
 
 
@@ -107,19 +107,19 @@ def predicted(run: Run) -> list[str | None]:
     return run.predictions["predicted"].to_list()
 
 
-# What is asked
+# Prompts
 
 
 def test_test_sets_are_found_by_their_folder_or_a_parent(data: Path) -> None:
     yoruba, uyghur = find("yo"), find("ug")
     for folder in (data, data / "sa", data / "sa/yor_Latn", data / "sa/yor_Latn/tiny"):
-        (found,) = open_test_sets(folder, "sentiment", yoruba, 0)
-        assert (found.name, found.test[1]) == ("tiny", Example('"test 1 is bad', "negative"))
-        assert found.train == ()
+        (test_set,) = open_test_sets(folder, "sentiment", yoruba, 0)
+        assert (test_set.name, test_set.test[1]) == ("tiny", Example('"test 1 is bad', "negative"))
+        assert test_set.train == ()
     for folder in (data, data / "sib200", data / "sib200/uig_Arab"):
-        (found,) = open_test_sets(folder, "topic", uyghur, 1)
-        assert (found.name, found.test[1]) == ("sib200", Example('test "1" of geography', "geography"))
-        assert found.provenance["counts"] == {"test": 14, "train": 14}
+        (test_set,) = open_test_sets(folder, "topic", uyghur, 1)
+        assert (test_set.name, test_set.test[1]) == ("sib200", Example('test "1" of geography', "geography"))
+        assert test_set.provenance["counts"] == {"test": 14, "train": 14}
     with pytest.raises(InputError, match="no topic test set of Yoruba"):
         open_test_sets(data, "topic", yoruba, 0)
     broken = data / "sa/yor_Latn/tiny/test.tsv"
@@ -131,21 +131,24 @@ def test_test_sets_are_found_by_their_folder_or_a_parent(data: Path) -> None:
 def test_real_test_sets_are_read(shared: Path) -> None:
     (topic,) = open_test_sets(shared, "topic", find("ug"), 1)
     assert (len(topic.test), len(topic.train)) == (204, 701)
-    assert [each.name for each in open_test_sets(shared, "sentiment", find("jv"), 0)] == ["nusa_translation", "nusax"]
+    assert [test_set.name for test_set in open_test_sets(shared, "sentiment", find("jv"), 0)] == [
+        "nusa_translation",
+        "nusax",
+    ]
 
 
-def test_examples_are_balanced_drawn_by_seed_and_never_of_the_test_set(data: Path) -> None:
-    (found,) = open_test_sets(data, "topic", find("ug"), 1)
+def test_examples_are_balanced_seeded_and_never_from_the_test_set(data: Path) -> None:
+    (test_set,) = open_test_sets(data, "topic", find("ug"), 1)
     for shots in (1, 4, 7, 10, 14):
-        drawn = draw(found.train, found.test, shots, 3)
-        counts = Counter(example.label for example in drawn)
-        assert (len(drawn), len(set(drawn))) == (shots, shots)
+        examples = draw(test_set.train, test_set.test, shots, 3)
+        counts = Counter(example.label for example in examples)
+        assert (len(examples), len(set(examples))) == (shots, shots)
         assert max(counts.values()) - min(counts.get(label, 0) for label in LABELS["topic"]) <= 1
-        assert drawn == draw(found.train[::-1], found.test, shots, 3), "the order of the file does not matter"
-    assert draw(found.train, found.test, 4, 3) != draw(found.train, found.test, 4, 4)
-    assert not set(draw(found.train, found.train[:7], 7, 3)) & set(found.train[:7])
+        assert examples == draw(test_set.train[::-1], test_set.test, shots, 3), "the order of the file does not matter"
+    assert draw(test_set.train, test_set.test, 4, 3) != draw(test_set.train, test_set.test, 4, 4)
+    assert not set(draw(test_set.train, test_set.train[:7], 7, 3)) & set(test_set.train[:7])
     with pytest.raises(UsageError, match="there are 7 examples"):
-        draw(found.train, found.train[:7], 8, 3)
+        draw(test_set.train, test_set.train[:7], 8, 3)
 
 
 def test_prompts_have_instruction_examples_and_text() -> None:
@@ -153,17 +156,17 @@ def test_prompts_have_instruction_examples_and_text() -> None:
     prompts = Prompts(open_template(None, "sentiment"), "Yoruba", shots)
     instruction = "Classify the sentiment of a text in Yoruba. Answer with one of these labels and nothing else: "
     instruction += "positive, negative."
-    shown = "Text: Ó dára {x}\nSentiment:"
-    assert prompts.completion("Kò") == f"{instruction}\n\n{shown} positive\n\nText: Kò\nSentiment:"
+    example = "Text: Ó dára {x}\nSentiment:"
+    assert prompts.completion("Kò") == f"{instruction}\n\n{example} positive\n\nText: Kò\nSentiment:"
     assert prompts.chat("Kò") == [
-        {"role": "user", "content": f"{instruction}\n\n{shown}"},
+        {"role": "user", "content": f"{instruction}\n\n{example}"},
         {"role": "assistant", "content": "positive"},
         {"role": "user", "content": "Text: Kò\nSentiment:"},
     ]
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("{text}", "the text", r"question: lacks the placeholder \{text\}"),
         ("{language}", "{tongue}", r"\{tongue\} is not a placeholder here.*Known: \{labels\}, \{language\}"),
@@ -177,16 +180,16 @@ def test_prompts_have_instruction_examples_and_text() -> None:
         ("[labels]", "[labels", "not TOML"),
     ],
 )
-def test_a_template_that_cannot_be_filled_in_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_a_template_that_cannot_be_filled_in_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = tmp_path / "own.toml"
     path.write_text(TEMPLATE)
     assert open_template(path, "sentiment").words == {"positive": "good", "negative": "bad"}
     path.write_text(TEMPLATE.replace(old, new, 1))
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         open_template(path, "sentiment")
 
 
-# What is read out of answers
+# Labels in answers
 
 
 @pytest.mark.parametrize(
@@ -208,29 +211,29 @@ def test_a_template_that_cannot_be_filled_in_is_refused(tmp_path: Path, old: str
         ("I cannot say.", None),
     ],
 )
-def test_a_label_is_read_out_of_a_free_answer(answer: str, label: str | None) -> None:
+def test_a_label_is_read_from_a_free_form_answer(answer: str, label: str | None) -> None:
     assert label_in(answer, open_template(None, "topic").labels) == label
 
 
-def test_of_a_continued_text_the_first_line_counts() -> None:
+def test_only_the_first_line_of_a_continuation_counts() -> None:
     labels = open_template(None, "topic").labels
     assert label_in(" sports\n\nText: more\nTopic: health", labels, one_line=True) == "sports"
 
 
-def test_scores_are_those_that_one_counts_by_hand() -> None:
+def test_scores_agree_with_a_count_by_hand() -> None:
     gold = ["a", "a", "a", "b", "b", "c"]
-    told = ["a", "a", None, "b", "a", None]
-    # a: precision 2/3, recall 2/3; b: precision 1, recall 1/2; c: nothing
-    found = scores("topic", gold, told)
-    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
-    assert found["accuracy"] == pytest.approx(3 / 6)
+    predictions = ["a", "a", None, "b", "a", None]
+    # a: precision 2/3, recall 2/3; b: precision 1, recall 1/2; c: F1 0
+    result = scores("topic", gold, predictions)
+    assert result["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert result["accuracy"] == pytest.approx(3 / 6)
 
 
-# An endpoint
+# Endpoints
 
 
 @pytest.mark.parametrize("form", ["chat", "completion"])
-def test_an_endpoint_is_asked_once_for_each_text(ask: Callable[..., Run], tmp_path: Path, form: str) -> None:
+def test_each_text_is_sent_to_the_endpoint_once(ask: Callable[..., Run], tmp_path: Path, form: str) -> None:
     with serve() as server:
         run = ask(server, form=form, shots=4, price_in=1.0, price_out=10.0)
         assert run.result == {"macro_f1": 1.0, "accuracy": 1.0, "invalid": 0.0}
@@ -238,40 +241,40 @@ def test_an_endpoint_is_asked_once_for_each_text(ask: Callable[..., Run], tmp_pa
         assert set(server.paths) == {"/v1/chat/completions" if form == "chat" else "/v1/completions"}
         assert server.bodies[0]["temperature"] == 0.0
         assert len(server.bodies[0].get("messages", "9 messages")) == (9 if form == "chat" else 10)
-        again = ask(server, form=form, shots=4, price_in=1.0, price_out=10.0)
-        dearer = ask(server, form=form, shots=4, price_in=2.0, price_out=10.0)
+        repeated = ask(server, form=form, shots=4, price_in=1.0, price_out=10.0)
+        more_expensive = ask(server, form=form, shots=4, price_in=2.0, price_out=10.0)
         ask(server, form=form, shots=4, overwrite=True, out=tmp_path / "other")
         assert server.calls == 40
         ask(server, form=form, shots=4, seed=1)
-        assert server.calls > 40, "other examples are another question"
-    assert again.manifest == run.manifest
+        assert server.calls > 40, "other examples make other prompts"
+    assert repeated.manifest == run.manifest
     assert run.manifest["tokens"] == {"prompt": 4000, "completion": 80}
-    assert (run.manifest["cost"], dearer.manifest["cost"]) == (0.0048, 0.0088)
+    assert (run.manifest["cost"], more_expensive.manifest["cost"]) == (0.0048, 0.0088)
     assert (run.language, run.task, run.data, run.method) == ("yo", "sentiment", "tiny", "prompt-4")
     assert (run.base, run.source, run.manifest["adapter"]) == ("org/some-model", None, None)
-    kept = list(runs_in(tmp_path / "out"))
-    assert sorted(each.seed for each in kept) == [1, 42]
-    assert kept[0].folder.parent == kept[1].folder.parent
+    saved_runs = list(runs_in(tmp_path / "out"))
+    assert sorted(saved_run.seed for saved_run in saved_runs) == [1, 42]
+    assert saved_runs[0].folder.parent == saved_runs[1].folder.parent
     assert run.predictions["item"].to_list() == list(range(40))
     assert run.predictions["answer"][0] == "Positive."
 
 
-def test_a_limit_asks_about_the_items_that_adapters_are_tested_on(ask: Callable[..., Run], data: Path) -> None:
+def test_a_limit_selects_the_items_that_adapters_are_tested_on(ask: Callable[..., Run], data: Path) -> None:
     folder = data / "sa/yor_Latn/tiny"
     (folder / "dev.tsv").write_text("A text.\tpositive\n", "utf-8")
     with serve(by_word) as server:
         ask(server, limit=10, shots=0, concurrency=1)
-        asked = {number_in(text) for text in server.asked}
-    assert asked == set(map(number_in, open_task("sentiment", str(folder), find("yo"), 10).splits["test"].texts))
-    assert max(asked) > 10
+        numbers = {number_in(text) for text in server.asked}
+    assert numbers == set(map(number_in, open_task("sentiment", str(folder), find("yo"), 10).splits["test"].texts))
+    assert max(numbers) > 10
 
 
-def test_answers_without_a_label_are_wrong_and_counted(ask: Callable[..., Run]) -> None:
-    odd = {0: "positive or negative", 1: "", 2: None, 3: "hard to say"}
+def test_answers_without_a_label_are_wrong_and_counted_as_invalid(ask: Callable[..., Run]) -> None:
+    odd_answers = {0: "positive or negative", 1: "", 2: None, 3: "hard to say"}
 
     def script(text: str, count: int) -> Reply:
         number = number_in(text)
-        return Reply(odd[number]) if number in odd else by_word(text, count)
+        return Reply(odd_answers[number]) if number in odd_answers else by_word(text, count)
 
     with serve(script) as server:
         run = ask(server, items=10)
@@ -279,10 +282,10 @@ def test_answers_without_a_label_are_wrong_and_counted(ask: Callable[..., Run]) 
     assert None not in predicted(run)[4:]
     assert run.result["invalid"] == pytest.approx(0.4)
     assert run.result["accuracy"] == pytest.approx(0.6)
-    assert run.result["macro_f1"] == pytest.approx(0.75)  # of each label 3 of 5 found, none wrongly
+    assert run.result["macro_f1"] == pytest.approx(0.75)  # of each label 3 of 5 are recalled, with no false positive
 
 
-def test_faults_that_pass_are_waited_for(ask: Callable[..., Run]) -> None:
+def test_transient_faults_are_retried(ask: Callable[..., Run]) -> None:
     faults = [
         Reply(status=429, headers={"Retry-After": "0.3"}, body={"error": {"message": "slow down"}}),
         Reply(status=503, headers={"Retry-After": formatdate(time.time() - 5, usegmt=True)}, body=b"busy"),
@@ -304,7 +307,7 @@ def test_faults_that_pass_are_waited_for(ask: Callable[..., Run]) -> None:
         assert server.calls == 12 + len(faults)
 
 
-def test_retry_after_holds_for_all_calls(ask: Callable[..., Run]) -> None:
+def test_retry_after_delays_all_calls(ask: Callable[..., Run]) -> None:
     def script(text: str, count: int) -> Reply:
         if "test 0 " in text and count == 1:
             return Reply(status=429, headers={"Retry-After": "0.5"}, body={})
@@ -312,11 +315,11 @@ def test_retry_after_holds_for_all_calls(ask: Callable[..., Run]) -> None:
 
     with serve(script) as server:
         ask(server, items=20, concurrency=1)
-        moments = np.diff(server.moments)
-    assert moments[0] >= 0.5
+        pauses = np.diff(server.moments)
+    assert pauses[0] >= 0.5
 
 
-def test_what_stays_without_a_choice_is_an_invalid_answer(ask: Callable[..., Run]) -> None:
+def test_a_reply_that_never_has_a_choice_is_an_invalid_answer(ask: Callable[..., Run]) -> None:
     refusal = Reply(status=400, body={"error": {"message": "no", "code": "content_filter"}})
     empty = Reply(body={"choices": []})
 
@@ -327,16 +330,14 @@ def test_what_stays_without_a_choice_is_an_invalid_answer(ask: Callable[..., Run
         run = ask(server, items=4)
         assert server.calls == 3 + 3
         assert predicted(run) == [None, None, "positive", "negative"]
-        assert run.manifest["tokens"] is None, "not all was counted"
+        assert run.manifest["tokens"] is None, "the tokens of some replies are unknown"
 
 
-def test_a_text_that_is_refused_does_not_end_the_run(
-    ask: Callable[..., Run], capsys: pytest.CaptureFixture[str]
-) -> None:
-    long = {"message": "maximum context length", "code": "context_length_exceeded"}
+def test_a_refused_text_does_not_end_the_run(ask: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+    too_long = {"message": "maximum context length", "code": "context_length_exceeded"}
     flagged = {"message": "flagged", "code": 403, "metadata": {"reasons": ["violence"]}}
     refusals = {
-        "test 0 ": Reply(status=400, body={"error": long}),
+        "test 0 ": Reply(status=400, body={"error": too_long}),
         "test 1 ": Reply(status=403, body={"error": flagged}),
     }
 
@@ -347,37 +348,37 @@ def test_a_text_that_is_refused_does_not_end_the_run(
         run = ask(server, items=4)
         assert server.calls == 4
     assert predicted(run) == [None, None, "positive", "negative"]
-    assert run.manifest["tokens"] is not None, "what is refused costs nothing"
-    told = capsys.readouterr().err
-    assert "the endpoint refuses 2 of 4 texts" in told
-    assert "thinks first" not in told
+    assert run.manifest["tokens"] is not None, "a refused text costs nothing"
+    stderr = capsys.readouterr().err
+    assert "the endpoint refuses 2 of 4 texts" in stderr
+    assert "thinks first" not in stderr
 
 
-def test_answers_of_a_newer_run_stand_above_those_of_earlier_versions(
+def test_answers_of_a_newer_run_take_precedence_over_those_of_earlier_versions(
     ask: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = {"now": "negative"}
-    with serve(lambda _, __: Reply(said["now"])) as server:
+    answer = {"now": "negative"}
+    with serve(lambda _, __: Reply(answer["now"])) as server:
         before = ask(server)
-        now = before.manifest["made_with"] | {"scikit-learn": "9.0"}
-        monkeypatch.setattr("lrltrain.prompting.prompt.made_with", lambda *_: now)
-        said["now"] = "positive"
-        made = ask(server, cache=tmp_path / "another", overwrite=True)
-        assert set(made.predictions["predicted"]) == {"positive"}
+        versions = before.manifest["made_with"] | {"scikit-learn": "9.0"}
+        monkeypatch.setattr("lrltrain.prompting.prompt.made_with", lambda *_: versions)
+        answer["now"] = "positive"
+        newer = ask(server, cache=tmp_path / "another", overwrite=True)
+        assert set(newer.predictions["predicted"]) == {"positive"}
         priced = ask(server, cache=tmp_path / "another", price_in=1.0, price_out=2.0)
-        assert priced.folder == made.folder
+        assert priced.folder == newer.folder
         assert set(priced.predictions["predicted"]) == {"positive"}
 
 
-def test_answers_that_were_paid_for_outlive_an_upgrade_and_a_cache(
+def test_paid_answers_survive_an_upgrade_and_the_loss_of_the_cache(
     ask: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve() as server:
         before = ask(server)
-        now = before.manifest["made_with"] | {"scikit-learn": "9.0"}
-        monkeypatch.setattr("lrltrain.prompting.prompt.made_with", lambda *_: now)
+        versions = before.manifest["made_with"] | {"scikit-learn": "9.0"}
+        monkeypatch.setattr("lrltrain.prompting.prompt.made_with", lambda *_: versions)
         after = ask(server, cache=tmp_path / "another")
-        assert server.calls == 40, "asked once"
+        assert server.calls == 40, "each text is sent once"
         assert (after.result, after.manifest["tokens"]) == (before.result, before.manifest["tokens"])
         assert after.predictions.equals(before.predictions)
         assert after.manifest["made_with"]["scikit-learn"] == "9.0"
@@ -386,7 +387,7 @@ def test_answers_that_were_paid_for_outlive_an_upgrade_and_a_cache(
 
 
 @pytest.mark.parametrize("failed", [{"finish_reason": "error", "error": {"code": 502}}, {"finish_reason": "abort"}])
-def test_an_answer_that_failed_is_asked_for_again(ask: Callable[..., Run], failed: dict[str, Any]) -> None:
+def test_a_failed_answer_is_requested_again(ask: Callable[..., Run], failed: dict[str, Any]) -> None:
     def script(text: str, count: int) -> Reply:
         if "test 0 " in text and count == 1:
             return Reply(body={"choices": [{"message": {"content": ""}, **failed}]})
@@ -398,7 +399,7 @@ def test_an_answer_that_failed_is_asked_for_again(ask: Callable[..., Run], faile
     assert run.result["accuracy"] == 1.0
 
 
-def test_each_seed_draws_answers_of_its_own_where_they_are_drawn(ask: Callable[..., Run]) -> None:
+def test_each_seed_gets_its_own_answers_only_if_they_are_sampled(ask: Callable[..., Run]) -> None:
     for temperature, calls in ((0.8, 3 * 4), (0.0, 4)):
         with serve() as server:
             for seed in (42, 1, 2):
@@ -406,21 +407,21 @@ def test_each_seed_draws_answers_of_its_own_where_they_are_drawn(ask: Callable[.
             assert server.calls == calls
 
 
-def test_an_endpoint_is_asked_from_within_a_running_loop(ask: Callable[..., Run]) -> None:
-    async def cell(server: Server) -> Run:
+def test_an_endpoint_can_be_used_inside_a_running_event_loop(ask: Callable[..., Run]) -> None:
+    async def notebook_cell(server: Server) -> Run:
         return ask(server, items=4)
 
     with serve() as server:
-        assert asyncio.run(cell(server)).result["accuracy"] == 1.0
+        assert asyncio.run(notebook_cell(server)).result["accuracy"] == 1.0
 
 
-def test_letters_of_turkish_and_azerbaijani_are_read_in_any_case() -> None:
+def test_turkish_and_azerbaijani_letters_are_read_in_any_case() -> None:
     labels = {"sports": ["idman"], "politics": ["siyasət"], "health": ["ışık"]}
-    for said, label in (("İdman", "sports"), ("İDMAN", "sports"), ("SİYASƏT", "politics"), ("IŞIK", "health")):
-        assert label_in(said, labels) == label
+    for answer, label in (("İdman", "sports"), ("İDMAN", "sports"), ("SİYASƏT", "politics"), ("IŞIK", "health")):
+        assert label_in(answer, labels) == label
 
 
-def test_patience_has_an_end_and_what_was_answered_is_kept(ask: Callable[..., Run]) -> None:
+def test_patience_runs_out_and_received_answers_are_kept(ask: Callable[..., Run]) -> None:
     broken = True
 
     def script(text: str, count: int) -> Reply:
@@ -434,11 +435,11 @@ def test_patience_has_an_end_and_what_was_answered_is_kept(ask: Callable[..., Ru
         before = server.calls
         broken = False
         ask(server, items=10)
-        assert server.calls == before + 5, "5 were answered before"
+        assert server.calls == before + 5, "the 5 answers received before are kept"
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "message"),
     [
         (Reply(status=400, body={"error": {"message": "max_tokens is unsupported"}}), r"400 \(max_tokens is .*--extra"),
         (Reply(status=404, body={"error": "no such model"}), r"404 \(no such model\).*--model"),
@@ -449,14 +450,14 @@ def test_patience_has_an_end_and_what_was_answered_is_kept(ask: Callable[..., Ru
         (Reply(status=301, body=b"", headers={"Location": "http://127.0.0.1:1/"}), "answered 301"),
     ],
 )
-def test_faults_that_do_not_pass_end_the_run_at_once(ask: Callable[..., Run], reply: Reply, told: str) -> None:
+def test_permanent_faults_end_the_run_at_once(ask: Callable[..., Run], reply: Reply, message: str) -> None:
     with serve(lambda *_: reply) as server:
-        with pytest.raises(EndpointError, match=told):
+        with pytest.raises(EndpointError, match=message):
             ask(server, concurrency=2)
         assert server.calls <= 2
 
 
-def test_as_many_calls_at_once_as_asked_for(ask: Callable[..., Run]) -> None:
+def test_concurrency_sets_the_number_of_simultaneous_calls(ask: Callable[..., Run]) -> None:
     with serve(lambda text, count: Reply(by_word(text, count).text, after=0.03)) as server:
         ask(server, concurrency=5)
         assert server.most_at_once == 5
@@ -470,7 +471,7 @@ def test_extra_changes_the_request(ask: Callable[..., Run]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"endpoint": "https://me:secret@host/v1"}, "would be written into manifests"),
         ({"endpoint": "https://host/v1?key=secret"}, "would be written into manifests"),
@@ -482,13 +483,13 @@ def test_extra_changes_the_request(ask: Callable[..., Run]) -> None:
         ({"lang": "xx-nothing"}, "Unknown language"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(ask: Callable[..., Run], options: dict[str, Any], told: str) -> None:
-    with pytest.raises(UsageError, match=told) as caught:
+def test_invalid_options_are_refused(ask: Callable[..., Run], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as error:
         ask(None, model="m", **options)
-    assert "secret" not in str(caught.value)
+    assert "secret" not in str(error.value)
 
 
-def test_an_answer_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+def test_a_truncated_answer_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "answers" / "file.jsonl"
     first, second = Answer("ó dára\n", "stop", 3, 1), Answer("x", None, None, None)
     with open_answers(path) as answers:
@@ -507,106 +508,108 @@ def test_an_answer_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
 
 
 def command(server: Server, data: Path, tmp_path: Path, *options: object) -> list[str]:
-    given = ("--lang", "yo", "--task", "sentiment", "--data", data, "--model", "m", "--endpoint", server.url)
-    places = ("--out", tmp_path / "out", "--cache", tmp_path / "cache")
-    return [sys.executable, "-m", "lrltrain.cli", "prompt", *map(str, (*given, *places, *options))]
+    common = ("--lang", "yo", "--task", "sentiment", "--data", data, "--model", "m", "--endpoint", server.url)
+    folders = ("--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    return [sys.executable, "-m", "lrltrain.cli", "prompt", *map(str, (*common, *folders, *options))]
 
 
-def test_killed_and_called_again_no_answer_is_asked_for_twice(data: Path, tmp_path: Path) -> None:
+def test_no_answer_is_requested_twice_after_a_kill(data: Path, tmp_path: Path) -> None:
     with serve(lambda text, count: Reply(by_word(text, count).text, after=0.05)) as server:
-        line = command(server, data, tmp_path, "--concurrency", "2", "--json")
-        process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        arguments = command(server, data, tmp_path, "--concurrency", "2", "--json")
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         while server.calls < 12:
             assert process.poll() is None, process.communicate()
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        (kept,) = (tmp_path / "cache").rglob("*.jsonl")
-        answered = len(read_answers(kept))
+        (answers_file,) = (tmp_path / "cache").rglob("*.jsonl")
+        answered = len(read_answers(answers_file))
         before = server.calls
         assert before - 2 <= answered <= before
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert server.calls == before + 40 - answered, "what was on its way is asked for again, and nothing else"
-        (told,) = json.loads(done.stdout)["runs"]
-        assert (told["macro_f1"], told["tokens"]) == (1.0, {"prompt": 4000, "completion": 80})
+        result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        assert server.calls == before + 40 - answered, "only requests that were in flight are sent again"
+        (run,) = json.loads(result.stdout)["runs"]
+        assert (run["macro_f1"], run["tokens"]) == (1.0, {"prompt": 4000, "completion": 80})
 
 
-def test_the_key_is_sent_and_nowhere_else(
+def test_the_key_is_sent_to_the_endpoint_and_appears_nowhere_else(
     data: Path, tmp_path: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     with serve(key=KEY) as server:
-        line = command(server, data, tmp_path, "--limit", 6, "--key-env", "MY_KEY")[3:]
-        good = lrltrain(*line, "--price-in", 1, "--price-out", 1, MY_KEY=KEY)
+        arguments = command(server, data, tmp_path, "--limit", 6, "--key-env", "MY_KEY")[3:]
+        good = lrltrain(*arguments, "--price-in", 1, "--price-out", 1, MY_KEY=KEY)
         assert good.returncode == 0, good.stderr
         assert "0.0006" in good.stdout
-        wrong = lrltrain(*line, "--shots", 1, MY_KEY="sk-wrong-987654")
+        wrong = lrltrain(*arguments, "--shots", 1, MY_KEY="sk-wrong-987654")
         assert (wrong.returncode, wrong.stdout) == (1, "")
         assert "answered 401 (Incorrect API key: Bearer [key]). Check the key in MY_KEY" in wrong.stderr
-        traced = lrltrain(*line, "--shots", 1, "--debug", MY_KEY="sk-wrong-987654")
+        traced = lrltrain(*arguments, "--shots", 1, "--debug", MY_KEY="sk-wrong-987654")
         assert "Traceback" in traced.stderr
         assert len(wrong.stderr.strip().split("\n")) == 1
-        told = "".join(each.stdout + each.stderr for each in (good, wrong, traced))
+        output = "".join(result.stdout + result.stderr for result in (good, wrong, traced))
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     for key in (KEY, "sk-wrong-987654"):
-        assert key not in told
+        assert key not in output
         assert key.encode() not in written
 
 
-def test_a_key_goes_over_http_only_where_a_flag_says_so(
+def test_a_key_is_sent_over_http_only_with_a_flag(
     data: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    line = ["prompt", "--lang", "yo", "--task", "sentiment", "--data", data, "--model", "m", "--dry-run"]
-    line += ["--endpoint", "http://models.example.org/v1"]
-    refused = lrltrain(*line, OPENAI_API_KEY=KEY)
+    arguments = ["prompt", "--lang", "yo", "--task", "sentiment", "--data", data, "--model", "m", "--dry-run"]
+    arguments += ["--endpoint", "http://models.example.org/v1"]
+    refused = lrltrain(*arguments, OPENAI_API_KEY=KEY)
     assert refused.returncode == 2
     assert "would be sent to models.example.org unencrypted. Use https://" in refused.stderr
     assert KEY not in refused.stderr
-    assert lrltrain(*line, "--allow-http", OPENAI_API_KEY=KEY).returncode == 0
-    assert lrltrain(*line).returncode == 0, "without a key there is nothing to give away"
+    assert lrltrain(*arguments, "--allow-http", OPENAI_API_KEY=KEY).returncode == 0
+    assert lrltrain(*arguments).returncode == 0, "without a key there is nothing to leak"
 
 
-def test_a_dry_run_counts_the_calls_that_are_left(
+def test_a_dry_run_counts_the_remaining_calls(
     ask: Callable[..., Run], data: Path, tmp_path: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     with serve() as server:
         flags = {"lang": "yo", "task": "sentiment", "data": data, "cache": tmp_path / "cache"}
         flags |= {"model": "m", "endpoint": server.url, "price_in": 1.0, "price_out": 1.0}
-        (whole,) = plan(load_prompt_config(None, flags))
+        (complete,) = plan(load_prompt_config(None, flags))
         ask(server, model="m", limit=10)
-        (rest,) = plan(load_prompt_config(None, flags))
-        done = lrltrain(*command(server, data, tmp_path, "--dry-run", "--json")[3:])
+        (remaining,) = plan(load_prompt_config(None, flags))
+        result = lrltrain(*command(server, data, tmp_path, "--dry-run", "--json")[3:])
         assert server.calls == 10
-    assert (whole.calls, rest.calls, rest.items) == (40, 30, 40)
-    assert rest.prompt_tokens == pytest.approx(3000, rel=0.05), "as the answers before tell"
-    assert rest.completion_tokens == 60
-    assert rest.cost == pytest.approx(0.00306, rel=0.05)
-    assert json.loads(done.stdout)["planned"][0]["calls"] == 30
+    assert (complete.calls, remaining.calls, remaining.items) == (40, 30, 40)
+    assert remaining.prompt_tokens == pytest.approx(3000, rel=0.05), "estimated from the earlier answers"
+    assert remaining.completion_tokens == 60
+    assert remaining.cost == pytest.approx(0.00306, rel=0.05)
+    assert json.loads(result.stdout)["planned"][0]["calls"] == 30
 
 
-# A model on this machine
+# Local models
 
 
-def test_labels_of_the_data_are_asked_for(ask: Callable[..., Run], tiny: Path, data: Path, tmp_path: Path) -> None:
+def test_labels_of_the_data_are_used_in_prompts(
+    ask: Callable[..., Run], tiny: Path, data: Path, tmp_path: Path
+) -> None:
     tweets = "tweet\tlabel\n" + "".join(f"tweet {n}\t{('good', 'so-so', 'bad')[n % 3]}\n" for n in range(12))
-    for part in ("train", "test"):
-        (data / f"sa/yor_Latn/tiny/{part}.tsv").write_text(tweets.replace("tweet ", f"{part} "), "utf-8")
+    for split in ("train", "test"):
+        (data / f"sa/yor_Latn/tiny/{split}.tsv").write_text(tweets.replace("tweet ", f"{split} "), "utf-8")
     with pytest.raises(InputError, match=r"unknown label 'label'.* --labels data to accept the labels of the data"):
         ask(model=str(tiny))
     run = ask(model=str(tiny), labels="data", shots=3)
     assert set(run.predictions["gold"]) == {"good", "so-so", "bad"} >= set(run.predictions["predicted"])
     assert run.manifest["settings"]["template"]["labels"] == {label: [label] for label in ("bad", "good", "so-so")}
-    own = tmp_path / "own.toml"
+    template = tmp_path / "own.toml"
     text = files("lrltrain").joinpath("prompting/templates/sentiment.toml").read_text("utf-8")
-    own.write_text(f"{text.partition('[labels]')[0]}[labels]\ngood = ['fine']\nbad = ['awful']\n", "utf-8")
+    template.write_text(f"{text.partition('[labels]')[0]}[labels]\ngood = ['fine']\nbad = ['awful']\n", "utf-8")
     with pytest.raises(UsageError, match="template: its labels lack so-so"):
-        ask(model=str(tiny), labels="data", template=own)
-    own.write_text(own.read_text("utf-8") + "so-so = ['fair']\n", "utf-8")
-    assert ask(model=str(tiny), labels="data", template=own).manifest["settings"]["template"]["labels"]["good"] == [
-        "fine"
-    ]
+        ask(model=str(tiny), labels="data", template=template)
+    template.write_text(template.read_text("utf-8") + "so-so = ['fair']\n", "utf-8")
+    assert ask(model=str(tiny), labels="data", template=template).manifest["settings"]["template"]["labels"][
+        "good"
+    ] == ["fine"]
     with pytest.raises(UsageError, match="With --labels data a template may have others"):
-        ask(model=str(tiny), template=own)
+        ask(model=str(tiny), template=template)
 
 
 @pytest.fixture(scope="module")
@@ -642,39 +645,39 @@ def loaded(tiny: Path) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("method", ["lora", "seq_bn_inv"])
-def test_a_model_is_prompted_with_an_adapter_in_it(
+def test_a_model_is_prompted_with_an_adapter(
     method: str, tiny: Path, ask: Callable[..., Run], data: Path, tmp_path: Path
 ) -> None:
     text = tmp_path / "text.txt"
     text.write_text("".join(f"Ọjọ́ {n} jẹ́ ọjọ́ rere fún wọn.\n" for n in range(200)), "utf-8")
     options = {"lang": "yo", "base": str(tiny), "method": method, "text": [text], "steps": 3, "learning_rate": 0.05}
-    where = {"out": tmp_path / "out", "cache": tmp_path / "cache"}
-    adapter = fit(load_fit_config(None, options | where | {"batch_size": 2, "max_length": 32}), QUIET)
-    alone, adapted = ask(model=str(tiny)), ask(model=str(tiny), adapter=adapter.path)
-    assert (alone.method, adapted.method) == ("prompt-0", f"prompt-0+{method}")
+    folders = {"out": tmp_path / "out", "cache": tmp_path / "cache"}
+    adapter = fit(load_fit_config(None, options | folders | {"batch_size": 2, "max_length": 32}), QUIET)
+    plain, adapted = ask(model=str(tiny)), ask(model=str(tiny), adapter=adapter.path)
+    assert (plain.method, adapted.method) == ("prompt-0", f"prompt-0+{method}")
     assert adapted.manifest["adapter"]["name"] == adapter.name
-    (test,) = open_test_sets(data, "sentiment", find("yo"), 0)
+    (test_set,) = open_test_sets(data, "sentiment", find("yo"), 0)
     prompts = Prompts(open_template(None, "sentiment"), "Yoruba")
-    given = {"lang": "yo", "task": "sentiment", "data": data, "model": str(tiny), "adapter": adapter.path}
-    found, _ = find_local(load_prompt_config(None, given))
-    assert found.folder
-    model = load_adapted(found.folder, found.manifest or {}, found.base)
+    flags = {"lang": "yo", "task": "sentiment", "data": data, "model": str(tiny), "adapter": adapter.path}
+    local, _ = find_local(load_prompt_config(None, flags))
+    assert local.folder
+    model = load_adapted(local.folder, local.manifest or {}, local.base)
     tokenizer = AutoTokenizer.from_pretrained(tiny)
-    for row, example in enumerate(test.test[:5]):
+    for row, example in enumerate(test_set.test[:5]):
         question, _ = likelihood.ask(prompts, example.text, tokenizer, "completion", 256)
-        values = [plainly(model, question.prompt, answer) for answer in question.answers]
+        values = [log_probability(model, question.prompt, answer) for answer in question.answers]
         assert adapted.predictions["predicted"][row] == ("positive", "negative")[int(np.argmax(values))]
     cells = {cell.row.method: cell for cell in read_tasks(tmp_path / "out", 99, 99)}
     assert cells["prompt-0"].against is None
     change = cells[f"prompt-0+{method}"].against
     assert change is not None
-    assert change.change.value == pytest.approx(adapted.result["macro_f1"] - alone.result["macro_f1"])
+    assert change.change.value == pytest.approx(adapted.result["macro_f1"] - plain.result["macro_f1"])
     assert cells[f"prompt-0+{method}"].row.variant == ""
-    made = hub_cards.render_card(adapter.path, out=tmp_path / "cards")
-    assert "sentiment, prompted without examples" in made.markdown.read_text("utf-8")
+    card = hub_cards.render_card(adapter.path, out=tmp_path / "cards")
+    assert "sentiment, prompted without examples" in card.markdown.read_text("utf-8")
 
 
-def test_an_adapter_of_another_model_and_a_whole_model_are_not_prompted_as_adapters(
+def test_a_model_given_as_adapter_and_an_adapter_given_as_model_are_refused(
     tiny: Path, ask: Callable[..., Run], tmp_path: Path
 ) -> None:
     with pytest.raises(StorageError, match="no finished adapter"):
@@ -686,17 +689,17 @@ def test_an_adapter_of_another_model_and_a_whole_model_are_not_prompted_as_adapt
         ask(model="x", endpoint="http://127.0.0.1:1/v1", adapter=tmp_path)
 
 
-def plainly(model: Any, prompt: np.ndarray, answer: np.ndarray) -> float:
-    """Return log P(answer | prompt), by one call with neither batch nor cache."""
+def log_probability(model: Any, prompt: np.ndarray, answer: np.ndarray) -> float:
+    """Return log P(answer | prompt), computed in one call without a batch or a cache."""
     ids = torch.from_numpy(np.concatenate([prompt, answer]))[None]
     with torch.inference_mode():
-        found = model(ids, use_cache=False).logits.log_softmax(-1)[0]
-    places = range(len(prompt) - 1, ids.shape[1] - 1)
-    return float(sum(found[place, ids[0, place + 1]] for place in places))
+        log_probabilities = model(ids, use_cache=False).logits.log_softmax(-1)[0]
+    positions = range(len(prompt) - 1, ids.shape[1] - 1)
+    return float(sum(log_probabilities[position, ids[0, position + 1]] for position in positions))
 
 
 @pytest.mark.parametrize("form", ["chat", "completion"])
-def test_likelihoods_are_those_of_the_plain_way(loaded: tuple[Any, Any], form: Any) -> None:
+def test_likelihoods_equal_those_of_single_calls(loaded: tuple[Any, Any], form: Any) -> None:
     model, tokenizer = loaded
     prompts = Prompts(open_template(None, "topic"), "Uyghur", (Example("Sjakk", "sports"),))
     texts = ["Een", "Tekst die langer is dan de andere teksten", "yaxshi " * 9, "Три слова тут", "x"]
@@ -706,47 +709,49 @@ def test_likelihoods_are_those_of_the_plain_way(loaded: tuple[Any, Any], form: A
         np.testing.assert_allclose(other.log_likelihood, scores.log_likelihood, atol=1e-3)
     for row, question in enumerate(questions):
         for label, answer in enumerate(question.answers):
-            assert scores.log_likelihood[row, label] == pytest.approx(plainly(model, question.prompt, answer), abs=1e-3)
+            assert scores.log_likelihood[row, label] == pytest.approx(
+                log_probability(model, question.prompt, answer), abs=1e-3
+            )
             assert scores.tokens[row, label] == len(answer)
-    assert scores.tokens.max() > scores.tokens.min(), "labels of several lengths are among them"
+    assert scores.tokens.max() > scores.tokens.min(), "labels differ in length"
     assert (scores.best("sum") == scores.log_likelihood.argmax(1)).all()
     assert (scores.best("mean") == (scores.log_likelihood / scores.tokens).argmax(1)).all()
 
 
-def test_prompt_and_label_are_the_tokens_of_the_whole_text(loaded: tuple[Any, Any]) -> None:
+def test_prompt_and_label_tokens_are_those_of_the_whole_text(loaded: tuple[Any, Any]) -> None:
     _, tokenizer = loaded
     prompts = Prompts(open_template(None, "sentiment"), "Yoruba")
-    question, cut = likelihood.ask(prompts, "Ó dára", tokenizer, "completion", 256)
-    assert not cut
+    question, truncated = likelihood.ask(prompts, "Ó dára", tokenizer, "completion", 256)
+    assert not truncated
     for label, answer in zip(prompts.template.words, question.answers, strict=True):
         whole = tokenizer(prompts.completion("Ó dára") + prompts.answer(label), add_special_tokens=False)["input_ids"]
         assert [*question.prompt, *answer] == [tokenizer.bos_token_id, *whole]
     assert question.prompt[0] == tokenizer.bos_token_id
 
 
-def test_a_text_that_is_too_long_is_cut_and_not_the_instruction(loaded: tuple[Any, Any]) -> None:
+def test_a_long_text_is_truncated_but_not_the_instruction(loaded: tuple[Any, Any]) -> None:
     _, tokenizer = loaded
     prompts = Prompts(open_template(None, "sentiment"), "Yoruba")
-    question, cut = likelihood.ask(prompts, "dára pupo " * 200, tokenizer, "completion", 80)
-    assert cut
-    told = tokenizer.decode(question.prompt)
-    assert told.startswith(("<s> Classify", "<s>Classify"))
-    assert told.endswith("Sentiment:")
+    question, truncated = likelihood.ask(prompts, "dára pupo " * 200, tokenizer, "completion", 80)
+    assert truncated
+    prompt_text = tokenizer.decode(question.prompt)
+    assert prompt_text.startswith(("<s> Classify", "<s>Classify"))
+    assert prompt_text.endswith("Sentiment:")
     assert 60 < len(question.prompt) + max(map(len, question.answers)) <= 80
     with pytest.raises(UsageError, match="without its text"):
         likelihood.ask(prompts, "dára", tokenizer, "completion", 20)
 
 
-def test_a_local_model_makes_a_run(ask: Callable[..., Run], tiny: Path, data: Path) -> None:
+def test_a_local_model_produces_a_run(ask: Callable[..., Run], tiny: Path, data: Path) -> None:
     run = ask(model=str(tiny), shots=2, limit=9, max_length=200)
     assert (run.base, run.method, run.language) == ("tiny-llama", "prompt-2", "yo")
     assert run.predictions.columns == ["item", "gold", "predicted"]
     assert set(predicted(run)) <= set(LABELS["sentiment"])
     assert run.result["invalid"] == 0.0
     assert str(tiny.parent) not in (run.folder / "manifest.json").read_text()
-    stamp = (run.folder / "manifest.json").stat().st_mtime_ns
+    modified = (run.folder / "manifest.json").stat().st_mtime_ns
     assert ask(model=str(tiny), shots=2, limit=9, max_length=200).manifest == run.manifest
-    assert (run.folder / "manifest.json").stat().st_mtime_ns == stamp, "it is not done again"
+    assert (run.folder / "manifest.json").stat().st_mtime_ns == modified, "the run is not repeated"
     chat = ask(model=str(tiny), limit=9, form="chat", normalise="mean")
     topic = ask(model=str(tiny), task="topic", lang="ug", data=data)
     assert chat.folder != run.folder
@@ -760,16 +765,16 @@ def test_the_command_prints_a_table(
 ) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text(f'lang = "yo"\ntask = "sentiment"\nbatch-tokens = 50\nout = "{tmp_path / "out"}"\nlimit = 6\n')
-    done = lrltrain("prompt", "--config", settings, "--data", data, "--model", tiny)
-    assert done.returncode == 0, done.stderr
-    for wanted in ("macro-F1", "tiny-llama", "sentiment (tiny)", "invalid", "0.0%"):
-        assert wanted in done.stdout
+    result = lrltrain("prompt", "--config", settings, "--data", data, "--model", tiny)
+    assert result.returncode == 0, result.stderr
+    for fragment in ("macro-F1", "tiny-llama", "sentiment (tiny)", "invalid", "0.0%"):
+        assert fragment in result.stdout
     wrong = lrltrain("prompt", "--lang", "yo", "--data", data, "--model", "m", "--dry-run")
     assert wrong.returncode == 1
     assert wrong.stderr.startswith(f"error: {data}: no topic test set of Yoruba")
     assert lrltrain("prompt", "--data", data, "--model", "m").returncode == 2
 
 
-def test_an_encoder_is_no_model_to_prompt(ask: Callable[..., Run]) -> None:
+def test_an_encoder_cannot_be_prompted(ask: Callable[..., Run]) -> None:
     with pytest.raises(LrlError, match="can be trained with objective mlm, not clm"):
         ask(model=str(mini_path()))

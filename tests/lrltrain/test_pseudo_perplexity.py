@@ -1,4 +1,4 @@
-"""Pseudo-perplexity against plain loops, its intervals, and `lrltrain eval`."""
+"""Pseudo-perplexity compared with plain loops, its confidence intervals, and `lrltrain eval`."""
 
 import json
 import math
@@ -30,7 +30,7 @@ SENTENCES = [
 
 
 def plain_loop(model: Any, sentence: str, formula: str) -> tuple[float, int]:
-    """Mask one position after the other, one copy at a time, over all logits."""
+    """Mask one position after another, one copy at a time, and compute all logits."""
     ids = TOKENIZER(sentence, return_tensors="pt")["input_ids"]
     tokens = TOKENIZER.convert_ids_to_tokens(ids[0])
     total, count = 0.0, 0
@@ -64,17 +64,17 @@ def test_values_equal_those_of_the_plain_loop(formula: Any, batch_tokens: int) -
         assert measured.log_likelihood[row] == pytest.approx(total, abs=1e-4 * count)
 
 
-def test_a_decoders_perplexity_is_the_librarys() -> None:
+def test_decoder_perplexity_equals_that_of_transformers() -> None:
     torch.manual_seed(2)
     config = LlamaConfig(
         vocab_size=len(TOKENIZER), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64
     )
     model = LlamaForCausalLM(config).eval()
-    kept = []
-    handle = model.register_forward_hook(lambda _model, _inputs, output: kept.append(output.past_key_values))
+    caches = []
+    handle = model.register_forward_hook(lambda _model, _inputs, output: caches.append(output.past_key_values))
     measured = likelihoods(model, TOKENIZER, SENTENCES, "clm", max_length=256, batch_tokens=50)
     handle.remove()
-    assert set(kept) == {None}, "keys and values of tokens that nothing follows are of no use"
+    assert set(caches) == {None}, "no keys and values are kept, as no tokens follow"
     for row, sentence in enumerate(SENTENCES):
         ids = TOKENIZER(sentence, return_tensors="pt")["input_ids"]
         with torch.no_grad():
@@ -83,10 +83,10 @@ def test_a_decoders_perplexity_is_the_librarys() -> None:
         assert -measured.log_likelihood[row] / measured.tokens[row] == pytest.approx(loss, abs=1e-5)
 
 
-def test_intervals_are_those_of_a_bootstrap() -> None:
-    draw = np.random.default_rng(0)
-    tokens = draw.integers(5, 40, 400)
-    before = Likelihoods(-tokens * draw.normal(3.0, 0.3, 400), tokens, 4 * tokens)
+def test_intervals_come_from_a_paired_bootstrap() -> None:
+    generator = np.random.default_rng(0)
+    tokens = generator.integers(5, 40, 400)
+    before = Likelihoods(-tokens * generator.normal(3.0, 0.3, 400), tokens, 4 * tokens)
     after = Likelihoods(before.log_likelihood * 0.9, tokens, 4 * tokens)
     few = Likelihoods(before.log_likelihood[:50], tokens[:50], 4 * tokens[:50])
     wide = interval(few, per_corpus, 500, 1)
@@ -97,46 +97,46 @@ def test_intervals_are_those_of_a_bootstrap() -> None:
     paired = ratio(after, before, per_corpus, 500, 1)
     assert paired.value == pytest.approx(interval(after, per_corpus, 500, 1).value / narrow.value)
     assert paired.high - paired.low < 0.5 * (narrow.high - narrow.low) / narrow.value, "sentences are paired"
-    each = np.exp(-before.log_likelihood / before.tokens)
-    assert interval(before, mean_of_sentences, 100, 1).value == pytest.approx(each.mean())
+    perplexities = np.exp(-before.log_likelihood / before.tokens)
+    assert interval(before, mean_of_sentences, 100, 1).value == pytest.approx(perplexities.mean())
 
 
-def test_eval_writes_scores_that_can_be_computed_again(
+def test_eval_writes_scores_and_replaces_a_damaged_file(
     fit: Any, lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path
 ) -> None:
     folder = fit(steps=60)
     command = ["eval", "--adapter", folder, "--data", workspace / "datasets" / "ro" / "conceptnet", "--out", tmp_path]
-    done = lrltrain(*command, "--json")
-    assert done.returncode == 0, done.stderr
-    (score,) = json.loads(done.stdout)["scores"]
+    result = lrltrain(*command, "--json")
+    assert result.returncode == 0, result.stderr
+    (score,) = json.loads(result.stdout)["scores"]
     assert score["after"]["high"] < score["before"]["low"], "the adapter wins clearly"
-    kept = json.loads((tmp_path / score["path"] / "scores.json").read_text())
-    assert kept["ratio"] == score["ratio"]
+    scores = json.loads((tmp_path / score["path"] / "scores.json").read_text())
+    assert scores["ratio"] == score["ratio"]
     manifest = json.loads((tmp_path / score["path"] / MANIFEST).read_text())
     assert manifest["adapter"]["name"] == "ro_conceptnet_seq_bn_inv"
     assert manifest["data"]["sentences"] == score["sentences"] == 35
-    written = [file.stat().st_mtime_ns for file in sorted((tmp_path / score["path"]).iterdir())]
+    times_before = [file.stat().st_mtime_ns for file in sorted((tmp_path / score["path"]).iterdir())]
     table = lrltrain(*command)
     assert "ro: with seq_bn_inv" in table.stdout
     (tmp_path / score["path"] / "scores.json").write_bytes(b"\xff")
     assert lrltrain(*command).returncode == 0
-    assert json.loads((tmp_path / score["path"] / "scores.json").read_text()) == kept
-    written = [file.stat().st_mtime_ns for file in sorted((tmp_path / score["path"]).iterdir())]
+    assert json.loads((tmp_path / score["path"] / "scores.json").read_text()) == scores
+    times_before = [file.stat().st_mtime_ns for file in sorted((tmp_path / score["path"]).iterdir())]
     assert lrltrain(*command).returncode == 0
-    again = [file.stat().st_mtime_ns for file in sorted((tmp_path / score["path"]).iterdir())]
-    assert again == written, "it is not measured twice, nor written"
+    times_after = [file.stat().st_mtime_ns for file in sorted((tmp_path / score["path"]).iterdir())]
+    assert times_after == times_before, "it is neither measured nor written twice"
 
 
-def test_what_a_model_cannot_read_is_said(
+def test_tokens_that_the_model_does_not_know_are_reported(
     tmp_path: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     (tmp_path / "t.txt").write_text("漢字龘龘\n龘龘\n", "utf-8")
-    told = ("--lang", "ro", "--data", tmp_path / "t.txt", "--out", tmp_path)
-    done = lrltrain("eval", "--base", "lrl-mini", *told, "--json")
-    assert done.returncode == 0, done.stderr
-    assert "of the tokens of t are unknown to lrl-mini" in done.stderr
-    assert "RuntimeWarning" not in done.stderr
-    (score,) = json.loads(done.stdout)["scores"]
+    options = ("--lang", "ro", "--data", tmp_path / "t.txt", "--out", tmp_path)
+    result = lrltrain("eval", "--base", "lrl-mini", *options, "--json")
+    assert result.returncode == 0, result.stderr
+    assert "of the tokens of t are unknown to lrl-mini" in result.stderr
+    assert "RuntimeWarning" not in result.stderr
+    (score,) = json.loads(result.stdout)["scores"]
     assert score["bits_per_character"] is None
     manifest = json.loads((tmp_path / score["path"] / MANIFEST).read_text())
     assert manifest["text"]["unknown"] > 0.2
@@ -146,13 +146,13 @@ def test_eval_on_flores(
     shared: Path, fit: Any, lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     arguments = ["--data", shared / "flores200" / "devtest", "--limit", 10, "--out", tmp_path, "--json"]
-    done = lrltrain("eval", "--adapter", fit(), "--formula", "paper", *arguments)
-    assert done.returncode == 0, done.stderr
-    (score,) = json.loads(done.stdout)["scores"]
+    result = lrltrain("eval", "--adapter", fit(), "--formula", "paper", *arguments)
+    assert result.returncode == 0, result.stderr
+    (score,) = json.loads(result.stdout)["scores"]
     assert score["data"] == "flores devtest"
     assert score["metric"] == "pseudo-perplexity (paper)"
-    alone = lrltrain("eval", "--base", "lrl-mini", "--lang", "ro", "--formula", "paper", *arguments)
-    (base,) = json.loads(alone.stdout)["scores"]
+    base_result = lrltrain("eval", "--base", "lrl-mini", "--lang", "ro", "--formula", "paper", *arguments)
+    (base,) = json.loads(base_result.stdout)["scores"]
     assert base["after"] == score["before"]
 
 
@@ -166,12 +166,12 @@ def test_a_decoder_is_trained_and_measured(
     LlamaForCausalLM(config).save_pretrained(tmp_path / "llama")
     TOKENIZER.save_pretrained(tmp_path / "llama")
     dataset = workspace / "datasets" / "ro" / "conceptnet"
-    done = lrltrain(
+    result = lrltrain(
         *("fit", "--lang", "ro", "--dataset", dataset, "--base", tmp_path / "llama", "--base-id", "someone/llama"),
         *("--steps", 20, "--batch-size", 4, "--max-length", 64, "--learning-rate", 1e-2, "--reduction-factor", 4),
         *("--out", tmp_path, "--cache", workspace / "cache"),
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     folder = tmp_path / "adapters" / "ro" / "llama" / "conceptnet-seq_bn_inv"
     assert json.loads((folder / "adapter_config.json").read_text())["model_name"] == "someone/llama"
     command = ["eval", "--adapter", folder, "--data", dataset, "--out", tmp_path, "--json"]
@@ -186,7 +186,7 @@ def test_a_decoder_is_trained_and_measured(
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_a_decoder_in_halves_is_trained_with_its_adapter_in_single_precision(
+def test_a_half_precision_decoder_is_trained_with_a_single_precision_adapter(
     lrltrain: Callable[..., subprocess.CompletedProcess[str]], workspace: Path, tmp_path: Path, precision: str
 ) -> None:
     config = LlamaConfig(
@@ -195,19 +195,19 @@ def test_a_decoder_in_halves_is_trained_with_its_adapter_in_single_precision(
     LlamaForCausalLM(config).save_pretrained(tmp_path / "llama")
     TOKENIZER.save_pretrained(tmp_path / "llama")
     dataset = workspace / "datasets" / "ro" / "conceptnet"
-    done = lrltrain(
+    result = lrltrain(
         *("fit", "--lang", "ro", "--dataset", dataset, "--base", tmp_path / "llama", "--precision", precision),
         *("--steps", 4, "--batch-size", 4, "--max-length", 64, "--out", tmp_path, "--cache", workspace / "cache"),
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     folder = tmp_path / "adapters" / "ro" / "llama" / "conceptnet-seq_bn_inv"
     assert {value.dtype for value in load_file(folder / "adapter.safetensors").values()} == {torch.float32}
-    held = json.loads((folder / "manifest.json").read_text("utf-8"))["trained"]["reference_dtype"]
-    assert held == {"bf16": "bfloat16", "fp16": "float16"}[precision], "no second copy of a large model is loaded"
+    dtype = json.loads((folder / "manifest.json").read_text("utf-8"))["trained"]["reference_dtype"]
+    assert dtype == {"bf16": "bfloat16", "fp16": "float16"}[precision], "no second copy of a large model is loaded"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         ([], 2, "--adapter DIR"),
         (["--base", "lrl-mini"], 2, "--lang"),
@@ -216,24 +216,24 @@ def test_a_decoder_in_halves_is_trained_with_its_adapter_in_single_precision(
         (["--base", "lrl-mini", "--lang", "ro", "--formula", "salazar"], 2, "--formula"),
     ],
 )
-def test_what_cannot_be_measured_is_told_in_one_line(
-    lrltrain: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], code: int, says: str
+def test_invalid_eval_options_are_reported_without_a_traceback(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], code: int, message: str
 ) -> None:
-    done = lrltrain("eval", *arguments)
-    assert done.returncode == code
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
+    result = lrltrain("eval", *arguments)
+    assert result.returncode == code
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
 
 
-def test_text_of_a_language_lowers_its_perplexity_on_flores(
+def test_training_on_text_lowers_perplexity_on_flores(
     shared: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    done = lrltrain(
+    result = lrltrain(
         *("fit", "--lang", "mt", "--base", "lrl-mini", "--text", shared / "text" / "mlt_Latn" / "ntrex.txt"),
         *("--method", "lora", "--lora-r", 16, "--lora-alpha", 32, "--learning-rate", 5e-3, "--steps", 50),
         *("--batch-size", 8, "--max-length", 128, "--out", tmp_path),
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     folder = tmp_path / "adapters" / "mt" / "lrl-mini" / "text-lora"
     flores = shared / "flores200" / "devtest"
     measured = lrltrain("eval", "--adapter", folder, "--data", flores, "--limit", 12, "--out", tmp_path, "--json")
