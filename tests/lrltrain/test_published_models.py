@@ -1,4 +1,4 @@
-"""Base models in the forms in which they are published: quantized, of several parts, capped, with files beside."""
+"""Base models as they are published: quantized, sharded, with capped logits, with extra files."""
 
 import shutil
 from pathlib import Path
@@ -48,13 +48,13 @@ def text(tmp_path: Path) -> Path:
     return file
 
 
-def saved(model: Any, folder: Path) -> Path:
+def save_model(model: Any, folder: Path) -> Path:
     model.save_pretrained(folder)
     load_tokenizer(find_base("lrl-mini")).save_pretrained(folder)
     return folder
 
 
-def asked(base: Path, text: Path, out: Path, **more: Any) -> Any:
+def fit_config(base: Path, text: Path, out: Path, **more: Any) -> Any:
     options = SMALL | {"lang": "ro", "text": [text], "base": str(base), "out": out, "cache": out / "cache"}
     return load_fit_config(None, options | more)
 
@@ -62,11 +62,11 @@ def asked(base: Path, text: Path, out: Path, **more: Any) -> Any:
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    return saved(model_of("llama", vocab_size=8002), tmp_path_factory.mktemp("models") / "small")
+    return save_model(model_of("llama", vocab_size=8002), tmp_path_factory.mktemp("models") / "small")
 
 
 @pytest.mark.parametrize("name", ["weight_scale", "input_scale", "qweight", "absmax"])
-def test_weights_in_a_form_that_is_not_known_are_refused(llama: Path, tmp_path: Path, name: str) -> None:
+def test_weights_in_an_unknown_quantization_format_are_refused(llama: Path, tmp_path: Path, name: str) -> None:
     folder = shutil.copytree(llama, tmp_path / "quantized")
     weights = load_file(folder / "model.safetensors")
     load_model(find_base(str(folder)))
@@ -76,35 +76,39 @@ def test_weights_in_a_form_that_is_not_known_are_refused(llama: Path, tmp_path: 
         load_model(find_base(str(folder)))
 
 
-@pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 has a pad token beside the text's settings")
-def test_a_model_of_images_and_text_is_fine_tuned(text: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 sets a pad token outside the text config")
+def test_a_model_for_images_and_text_is_fine_tuned(text: Path, tmp_path: Path) -> None:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    words = Gemma3TextConfig(**sizes, vocab_size=8002, num_key_value_heads=2, head_dim=8, max_position_embeddings=128)
-    images = SiglipVisionConfig(**sizes, image_size=28, patch_size=14)
-    config = Gemma3Config(text_config=words, vision_config=images, mm_tokens_per_image=4)
-    base = saved(Gemma3ForConditionalGeneration(config), tmp_path / "both")
-    told = estimate(asked(base, text, tmp_path / "ws"), QUIET)
-    assert told["memory_bytes"] > 0
-    assert fit(asked(base, text, tmp_path / "ws"), QUIET).status == "fitted"
+    text_config = Gemma3TextConfig(
+        **sizes, vocab_size=8002, num_key_value_heads=2, head_dim=8, max_position_embeddings=128
+    )
+    vision_config = SiglipVisionConfig(**sizes, image_size=28, patch_size=14)
+    config = Gemma3Config(text_config=text_config, vision_config=vision_config, mm_tokens_per_image=4)
+    base = save_model(Gemma3ForConditionalGeneration(config), tmp_path / "both")
+    costs = estimate(fit_config(base, text, tmp_path / "ws"), QUIET)
+    assert costs["memory_bytes"] > 0
+    assert fit(fit_config(base, text, tmp_path / "ws"), QUIET).status == "fitted"
 
 
-def test_an_estimate_of_gemma_2_lays_out_its_coupling(text: Path, tmp_path: Path) -> None:
-    base = saved(model_of("gemma2", vocab_size=8002), tmp_path / "gemma")
-    told = estimate(asked(base, text, tmp_path / "ws", method="seq_bn_inv"), QUIET)
-    assert told["trainable_parameters"] > 0
+def test_an_invertible_adapter_for_gemma_2_is_estimated(text: Path, tmp_path: Path) -> None:
+    base = save_model(model_of("gemma2", vocab_size=8002), tmp_path / "gemma")
+    costs = estimate(fit_config(base, text, tmp_path / "ws", method="seq_bn_inv"), QUIET)
+    assert costs["trainable_parameters"] > 0
 
 
-def test_logits_that_a_model_caps_are_computed_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, read = model_of("gemma2", vocab_size=300).eval(), list[int]()
-    model.register_forward_pre_hook(lambda _, __, given: read.append(given["input_ids"].numel()), with_kwargs=True)
+def test_capped_logits_are_computed_in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, token_counts = model_of("gemma2", vocab_size=300).eval(), list[int]()
+    model.register_forward_pre_hook(
+        lambda _, __, inputs: token_counts.append(inputs["input_ids"].numel()), with_kwargs=True
+    )
     ids = [np.arange(5, 5 + length) for length in (9, 20, 12, 7)]
-    asked = [Copies(each, np.arange(1, len(each)), np.arange(1, len(each))) for each in ids]
-    whole = sums(model, asked, "clm", mask=None, pad=0)
-    assert max(read) == 4 * 20
+    copies = [Copies(sentence, np.arange(1, len(sentence)), np.arange(1, len(sentence))) for sentence in ids]
+    whole = sums(model, copies, "clm", mask=None, pad=0)
+    assert max(token_counts) == 4 * 20
     monkeypatch.setattr(pseudo_perplexity, "LOGIT_BYTES", 8 * 300 * 40)
-    read.clear()
-    parts = sums(model, asked, "clm", mask=None, pad=0)
-    assert max(read) <= 40
+    token_counts.clear()
+    parts = sums(model, copies, "clm", mask=None, pad=0)
+    assert max(token_counts) <= 40
     torch.testing.assert_close(torch.tensor(parts), torch.tensor(whole), atol=1e-4, rtol=1e-5)
 
 
@@ -112,14 +116,14 @@ def out_of_memory(*_: Any, **__: Any) -> Any:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
 
-def test_memory_that_runs_out_where_nothing_trains_is_said_to_be_that(
+def test_running_out_of_memory_outside_training_is_reported(
     llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ron_Latn.devtest").write_text("Un rând.\nAlt rând.\n")
-    given = {"lang": "ro", "base": str(llama), "data": str(tmp_path), "out": tmp_path / "ws"}
+    flags = {"lang": "ro", "base": str(llama), "data": str(tmp_path), "out": tmp_path / "ws"}
     monkeypatch.setattr(score_text, "likelihoods", out_of_memory)
     with pytest.raises(ModelError, match=r"ran out of memory for this model and batch\. Lower --batch-tokens"):
-        score_text.score_text(load_eval_config(None, given), QUIET)
+        score_text.score_text(load_eval_config(None, flags), QUIET)
     config = load_prompt_config(None, {"lang": "ro", "model": str(llama), "task": "topic", "data": str(tmp_path)})
     local = open_local(config, find_local(config)[0], QUIET)
     monkeypatch.setattr("lrltrain.prompting.local.score", out_of_memory)
@@ -128,28 +132,28 @@ def test_memory_that_runs_out_where_nothing_trains_is_said_to_be_that(
         local.classify("x", SimpleNamespace(template=SimpleNamespace(words={})), ["a"], QUIET)  # type: ignore[arg-type]
 
 
-def test_a_copy_with_weights_that_are_not_read_is_the_same_model(llama: Path, text: Path, tmp_path: Path) -> None:
+def test_a_copy_with_unused_weight_files_is_the_same_model(llama: Path, text: Path, tmp_path: Path) -> None:
     other = shutil.copytree(llama, tmp_path / "b" / "small")
     torch.save(load_file(llama / "model.safetensors"), other / "pytorch_model.bin")
     (other / "training_args.bin").write_bytes(b"x")
     lean, full = find_base(str(llama)), find_base(str(other))
     assert lean.weights == full.weights
     assert (lean.content == lean.weights, full.content == full.weights) == (True, False)
-    made = fit(asked(llama, text, tmp_path / "ws", method="lora"), QUIET)
-    check_base(made.path, made.manifest, full)
-    assert fit(asked(other, text, tmp_path / "ws", method="lora"), QUIET).status == "unchanged"
-    older = {key: value for key, value in made.manifest.items() if key != "weights"}
-    check_base(made.path, {**older, "base": made.manifest["base"] | {"content": full.content}}, full)
+    adapter = fit(fit_config(llama, text, tmp_path / "ws", method="lora"), QUIET)
+    check_base(adapter.path, adapter.manifest, full)
+    assert fit(fit_config(other, text, tmp_path / "ws", method="lora"), QUIET).status == "unchanged"
+    older = {key: value for key, value in adapter.manifest.items() if key != "weights"}
+    check_base(adapter.path, {**older, "base": adapter.manifest["base"] | {"content": full.content}}, full)
     with pytest.raises(ModelError, match="was trained on small"):
-        check_base(made.path, older, full)
+        check_base(adapter.path, older, full)
     (other / "model.safetensors").unlink()
     with pytest.raises(StorageError, match="a base model that is also called small"):
-        fit(asked(other, text, tmp_path / "ws", method="seq_bn"), QUIET)
+        fit(fit_config(other, text, tmp_path / "ws", method="seq_bn"), QUIET)
 
 
-def test_weights_in_parts_are_known_by_those_that_the_index_names(llama: Path, tmp_path: Path) -> None:
+def test_sharded_weights_are_identified_by_the_files_in_the_index(llama: Path, tmp_path: Path) -> None:
     model = load_model(find_base(str(llama)))
-    folder = saved(model, tmp_path / "whole")
+    folder = save_model(model, tmp_path / "whole")
     model.save_pretrained(tmp_path / "parts", max_shard_size="300KB")
     parts = shutil.copytree(tmp_path / "parts", tmp_path / "more")
     load_tokenizer(find_base("lrl-mini")).save_pretrained(parts)
@@ -161,11 +165,11 @@ def test_weights_in_parts_are_known_by_those_that_the_index_names(llama: Path, t
     assert (after.weights, after.content == after.weights) == (before.weights, False)
 
 
-def test_what_the_hub_refuses_is_said_to_be_gated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_the_hub_refuses_is_reported_as_gated(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
-        answer = httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co"))
+        response = httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co"))
         try:
-            answer.raise_for_status()
+            response.raise_for_status()
         except httpx.HTTPStatusError as error:
             raise OSError("You are trying to access a gated repo.\nMake sure to have access to it") from error
 
@@ -176,37 +180,37 @@ def test_what_the_hub_refuses_is_said_to_be_gated(monkeypatch: pytest.MonkeyPatc
         find_base("x/y")
 
 
-@pytest.mark.parametrize("several", [True, False])
-def test_a_prompt_that_names_the_day_is_the_same_tomorrow(*, several: bool) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_a_prompt_that_contains_the_date_is_the_same_every_day(*, named: bool) -> None:
     tokenizer = load_tokenizer(find_base("lrl-mini"))
-    told = "{% if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
-    told += "{{ date_string }} {{ strftime_now(format='%d %B %Y') }} {{ strftime_now('%m')|int }}: "
-    told += "{{ messages[0]['content'] }}"
-    tokenizer.chat_template = {"default": told, "tool_use": "x"} if several else told
+    template = "{% if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    template += "{{ date_string }} {{ strftime_now(format='%d %B %Y') }} {{ strftime_now('%m')|int }}: "
+    template += "{{ messages[0]['content'] }}"
+    tokenizer.chat_template = {"default": template, "tool_use": "x"} if named else template
     (ids, _) = encode_chat(tokenizer, [{"role": "user", "content": "salut"}], ["a"])
     assert tokenizer.decode(ids).startswith("26 Jul 2024 26 July 2024 7: salut")
 
 
 @pytest.mark.parametrize("kind", ["xglm", "gpt_neo", "opt"])
-def test_decoders_that_name_their_sizes_otherwise_are_estimated(kind: str, text: Path, tmp_path: Path) -> None:
-    few = {"num_layers": 2, "hidden_size": 32}
+def test_decoders_with_other_names_for_their_sizes_are_estimated(kind: str, text: Path, tmp_path: Path) -> None:
+    common = {"num_layers": 2, "hidden_size": 32}
     sizes: dict[str, Any] = {
         "xglm": {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 48},
-        "gpt_neo": few | {"num_heads": 4, "attention_types": [[["global", "local"], 1]]},
+        "gpt_neo": common | {"num_heads": 4, "attention_types": [[["global", "local"], 1]]},
         "opt": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 48},
     }[kind]
     sizes |= {"word_embed_proj_dim": 32} if kind == "opt" else {}
     config = AutoConfig.for_model(kind, vocab_size=8002, max_position_embeddings=128, **sizes)
-    base = saved(AutoModelForCausalLM.from_config(config), tmp_path / kind)
-    assert estimate(asked(base, text, tmp_path / "ws"), QUIET)["memory_bytes"] > 0
+    base = save_model(AutoModelForCausalLM.from_config(config), tmp_path / kind)
+    assert estimate(fit_config(base, text, tmp_path / "ws"), QUIET)["memory_bytes"] > 0
 
 
-def test_a_model_on_the_hub_that_has_moved_on_takes_further_adapters(
+def test_a_newer_revision_of_a_model_on_the_hub_accepts_further_adapters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = Base("org/enc", "org/enc", "b" * 40, "mlm", "bert")
-    earlier = {"base": {"id": "org/enc", "revision": "a" * 40}}
+    earlier_manifest = {"base": {"id": "org/enc", "revision": "a" * 40}}
     (tmp_path / "text-lora").mkdir()
-    monkeypatch.setattr(runs, "_adapter_in", lambda _: earlier)
+    monkeypatch.setattr(runs, "_adapter_in", lambda _: earlier_manifest)
     runs.refuse_other_base(tmp_path / "text-seq_bn", base, overwrite=False)
-    assert not base.may_be_of(earlier), "it is not put into this one"
+    assert not base.may_be_of(earlier_manifest), "the earlier adapter is not loaded into the new revision"

@@ -1,4 +1,4 @@
-"""The Python API of lrltrain and hub_cards: from a dataset to a score and a plan of publication, in one process."""
+"""The Python API of lrltrain and hub_cards: from a dataset to a score and a publication plan, in one process."""
 
 import doctest
 import inspect
@@ -31,7 +31,7 @@ def dataset(tmp_path: Path) -> lrldata.Dataset:
     return lrldata.build("ro", source="conceptnet", sample=True, out=tmp_path, cache=tmp_path / "cache", quiet=True)
 
 
-def test_the_api_is_these_names_and_no_others() -> None:
+def test_the_api_consists_of_exactly_these_names() -> None:
     assert set(dir(lrltrain)) == {
         *("Adapter", "Scores", "Study", "evaluate", "fit", "load_adapter", "prompt", "report", "run_grid"),
         *("save_adapter", "unload_adapter"),
@@ -44,7 +44,7 @@ def test_the_api_is_these_names_and_no_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "config", "first", "lacks"),
+    ("function", "config", "first", "excluded"),
     [
         (lrltrain.fit, FitConfig, "data", {"lang", "dry_run"}),
         (lrltrain.evaluate, EvalConfig, "adapter", {"adapter"}),
@@ -53,22 +53,22 @@ def test_the_api_is_these_names_and_no_others() -> None:
     ],
 )
 def test_keyword_arguments_are_the_options_of_the_command(
-    function: Any, config: Any, first: str, lacks: set[str]
+    function: Any, config: Any, first: str, excluded: set[str]
 ) -> None:
-    named = inspect.signature(function).parameters
-    assert set(named) - {first} == (config.model_fields.keys() - lacks) | {"config", "quiet"}
-    told = inspect.getdoc(function) or ""
-    assert all(part in told for part in ("Args:", "Returns:", "Raises:"))
+    parameters = inspect.signature(function).parameters
+    assert set(parameters) - {first} == (config.model_fields.keys() - excluded) | {"config", "quiet"}
+    docstring = inspect.getdoc(function) or ""
+    assert all(part in docstring for part in ("Args:", "Returns:", "Raises:"))
 
 
-def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docstring_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    ran = doctest.testmod(api)
-    assert ran.attempted >= 6
-    assert not ran.failed
+    outcome = doctest.testmod(api)
+    assert outcome.attempted >= 6
+    assert not outcome.failed
 
 
-def test_from_a_dataset_to_a_plan_of_publication(
+def test_from_a_dataset_to_a_publication_plan(
     dataset: lrldata.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = lrltrain.fit(dataset, method="seq_bn_inv", cache=tmp_path / "cache", **SMALL)
@@ -97,20 +97,20 @@ def test_from_a_dataset_to_a_plan_of_publication(
         pushed = hub_cards.push("ro", namespace="my-org", out=tmp_path, dry_run=True, endpoint=hub.endpoint)
         assert not any(entry["wrote"] for entry in hub.journal())
     assert [plan["action"] for plan in pushed.as_json()["plan"]] == ["create"] * 3
-    shown = repr(pushed).splitlines()
-    assert (len(shown), shown[1]) == (5, "  (dry run) create v1.0.0 my-org/lrl-ro")
+    lines = repr(pushed).splitlines()
+    assert (len(lines), lines[1]) == (5, "  (dry run) create v1.0.0 my-org/lrl-ro")
     card = hub_cards.render_card(dataset.path, out=tmp_path / "card")
     assert hub_cards.check_card(card.markdown) == []
 
 
-def test_a_card_stays_true_when_its_dataset_is_built_again(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+def test_a_card_stays_correct_when_its_dataset_is_rebuilt(dataset: lrldata.Dataset, tmp_path: Path) -> None:
     adapter = lrltrain.fit(dataset, method="lora", cache=tmp_path / "cache", **SMALL)
     before = hub_cards.render_card(adapter.path, out=tmp_path / "before").markdown.read_text("utf-8")
     lrldata.build("ro", sample=True, edges="start", out=tmp_path, cache=tmp_path / "cache", quiet=True)
     after = hub_cards.render_card(adapter.path, out=tmp_path / "after").markdown.read_text("utf-8")
-    for told in ("license: cc0-1.0", "the built-in sample of sentences", "--source conceptnet --sample"):
-        assert told in before
-        assert told in after
+    for fragment in ("license: cc0-1.0", "the built-in sample of sentences", "--source conceptnet --sample"):
+        assert fragment in before
+        assert fragment in after
     (sample,) = dataset.manifest["inputs"]
     assert sample["sha256"] in before
     assert sample["sha256"] in after
@@ -125,12 +125,14 @@ def test_a_base_model_in_a_folder_need_not_be_named_again(dataset: lrldata.Datas
     assert score.base == "own-model"
     other = shutil.copytree(folder, tmp_path / "other-model")
     both = [lrltrain.fit(dataset, method="lora", out=tmp_path, **SMALL | {"base": other}), adapter]
-    told = lrltrain.evaluate(both, task="pppl", limit=2, resamples=100).texts
-    assert [each.base for each in told] == ["other-model", "own-model"], "each with its own, in the order given"
-    assert told[1] == score
+    scores = lrltrain.evaluate(both, task="pppl", limit=2, resamples=100).texts
+    assert [text_score.base for text_score in scores] == ["other-model", "own-model"], (
+        "each adapter uses its own base model, in the given order"
+    )
+    assert scores[1] == score
 
 
-def test_a_settings_file_stands_above_what_is_inferred(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+def test_a_settings_file_overrides_inferred_values(dataset: lrldata.Dataset, tmp_path: Path) -> None:
     settings = tmp_path / "fit.toml"
     settings.write_text(f"out = {str(tmp_path / 'elsewhere')!r}\n", "utf-8")
     adapter = lrltrain.fit(dataset, method="lora", config=settings, **SMALL)
@@ -143,41 +145,41 @@ def test_a_settings_file_stands_above_what_is_inferred(dataset: lrldata.Dataset,
     assert (tmp_path / "scores/scores/ro").is_dir()
 
 
-def test_a_list_trains_together(tmp_path: Path) -> None:
+def test_a_list_of_datasets_trains_together(tmp_path: Path) -> None:
     datasets = lrldata.build(["ro", "mt"], sample=True, out=tmp_path, cache=tmp_path / "cache", quiet=True)
-    made = lrltrain.fit(datasets, method="lora", cache=tmp_path / "cache", **SMALL)
-    assert [each.language for each in made] == ["ro", "mt"]
-    assert made[0].manifest["group"] == ["mt_conceptnet_lora", "ro_conceptnet_lora"]
+    adapters = lrltrain.fit(datasets, method="lora", cache=tmp_path / "cache", **SMALL)
+    assert [adapter.language for adapter in adapters] == ["ro", "mt"]
+    assert adapters[0].manifest["group"] == ["mt_conceptnet_lora", "ro_conceptnet_lora"]
 
 
-def test_lists_of_methods_and_seeds_train_each_with_each(dataset: lrldata.Dataset, tmp_path: Path) -> None:
-    given = SMALL | {"cache": tmp_path / "cache", "method": ["lora", "seq_bn"], "seed": [1, 2]}
-    made = lrltrain.fit([dataset], **given)
-    assert [(each.method, each.manifest["settings"]["seed"]) for each in made] == [
+def test_lists_of_methods_and_seeds_train_every_combination(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+    options = SMALL | {"cache": tmp_path / "cache", "method": ["lora", "seq_bn"], "seed": [1, 2]}
+    adapters = lrltrain.fit([dataset], **options)
+    assert [(adapter.method, adapter.manifest["settings"]["seed"]) for adapter in adapters] == [
         *(("lora", 1), ("lora", 2), ("seq_bn", 1), ("seq_bn", 2)),
     ]
-    assert len(repr(made[0])) < 500, "the manifest is not printed"
+    assert len(repr(adapters[0])) < 500, "the manifest is not printed"
     with pytest.raises(lrldata.LrlError, match="the options select several adapters"):
-        lrltrain.fit(dataset, **given)
-    scores = lrltrain.evaluate(made, task="pppl", limit=2, resamples=100, quiet=True)
-    assert [each.adapter for each in scores.texts] == [each.name for each in made]
+        lrltrain.fit(dataset, **options)
+    scores = lrltrain.evaluate(adapters, task="pppl", limit=2, resamples=100, quiet=True)
+    assert [score.adapter for score in scores.texts] == [adapter.name for adapter in adapters]
     assert scores._repr_html_() == scores.to_frame()._repr_html_()
 
 
-def test_what_lies_in_a_folder_is_given_as_it_is(
+def test_objects_iterators_paths_and_workspaces_are_accepted(
     dataset: lrldata.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = SMALL | {"cache": tmp_path / "cache"}
-    made = lrltrain.fit(iter([dataset]), method=["seq_bn", "seq_bn_inv"], seed=np.int64(3), **given)  # type: ignore[call-overload]
-    assert [each.manifest["settings"]["seed"] for each in made] == [3, 3]
-    fused = lrltrain.fit(dataset, method="fusion", adapters=made, **given)
+    options = SMALL | {"cache": tmp_path / "cache"}
+    adapters = lrltrain.fit(iter([dataset]), method=["seq_bn", "seq_bn_inv"], seed=np.int64(3), **options)  # type: ignore[call-overload]
+    assert [adapter.manifest["settings"]["seed"] for adapter in adapters] == [3, 3]
+    fused = lrltrain.fit(dataset, method="fusion", adapters=adapters, **options)
     assert (fused.method, fused.as_json()["source"], fused.as_json()["name"]) == ("fusion", "conceptnet", fused.name)
     model = load_model(find_base("lrl-mini"))
     assert lrltrain.load_adapter(model, fused).names
     workspace = lrldata.open_workspace(tmp_path)
     paths = [path for path in workspace.adapters() if path.name.endswith("seq_bn")]
     scores = lrltrain.evaluate(paths, data=dataset, limit=2, resamples=100, quiet=True)
-    assert scores.texts[0].path.is_relative_to(tmp_path / "scores"), "their workspace, and not one in this folder"
+    assert scores.texts[0].path.is_relative_to(tmp_path / "scores"), "in their workspace, not in one in this folder"
     assert lrltrain.report(workspace).scores == 2
     monkeypatch.chdir(tmp_path)
     score = lrltrain.evaluate(
@@ -185,29 +187,31 @@ def test_what_lies_in_a_folder_is_given_as_it_is(
     )
     assert score.texts[0].path.is_relative_to(tmp_path / "scores")
     assert not (tmp_path / "lrl-workspace").exists()
-    both = lrltrain.fit((each for each in [dataset]), seed=(each for each in (1, 2)), method="lora,seq_bn", **given)  # type: ignore[call-overload]
-    assert len(both) == 4
+    combinations = lrltrain.fit(
+        (item for item in [dataset]), seed=(seed for seed in (1, 2)), method="lora,seq_bn", **options
+    )  # type: ignore[call-overload]
+    assert len(combinations) == 4
     with pytest.raises(lrldata.LrlError, match=r"^dataset: `data` is already a dataset\."):
-        lrltrain.fit(dataset, dataset="another/one", **given)
+        lrltrain.fit(dataset, dataset="another/one", **options)
 
 
-def test_an_adapter_is_saved_in_a_folder_of_this_machine(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+def test_an_adapter_is_saved_only_to_a_local_folder(dataset: lrldata.Dataset, tmp_path: Path) -> None:
     adapter = lrltrain.fit(dataset, method="lora", cache=tmp_path / "cache", **SMALL)
     model = load_model(find_base("lrl-mini"))
     lrltrain.load_adapter(model, adapter)
     saved = lrltrain.save_adapter(model, f"file://{tmp_path}/saved")
     assert saved == tmp_path / "saved"
     (tmp_path / "file").write_text("x")
-    for folder, says in (
+    for folder, message in (
         ("s3://b/x", "folder: s3://b/x"),
         (None, "folder: None is not a path"),
         (tmp_path / "file", "is a file"),
     ):
-        with pytest.raises(lrldata.LrlError, match=says):
+        with pytest.raises(lrldata.LrlError, match=message):
             lrltrain.save_adapter(model, folder)  # type: ignore[arg-type]
 
 
-def test_notes_name_arguments_and_no_flags(
+def test_notes_name_arguments_instead_of_flags(
     dataset: lrldata.Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     base = Path(shutil.copytree(mini_path(), tmp_path / "mybase"))
@@ -215,13 +219,13 @@ def test_notes_name_arguments_and_no_flags(
     (base / "config.json").write_text(json.dumps(config), "utf-8")
     with caplog.at_level("INFO", "lrldata"):
         lrltrain.fit(dataset, cache=tmp_path / "cache", **SMALL | {"base": base, "steps": 2})
-    (told,) = (record.getMessage() for record in caplog.records if "org/theirs" in record.getMessage())
-    assert "name it with base_id" in told
+    (message,) = (record.getMessage() for record in caplog.records if "org/theirs" in record.getMessage())
+    assert "name it with base_id" in message
     note("note: outside of a call it is --base-id.")
     assert "--base-id" in caplog.records[-1].getMessage()
 
 
-def test_prompted_scores_are_a_frame_too(tmp_path: Path) -> None:
+def test_prompted_scores_convert_to_a_frame_too(tmp_path: Path) -> None:
     home = tmp_path / "sib200" / "ron_Latn"
     home.mkdir(parents=True)
     rows = [("1", "travel", "Un tren."), ("2", "health", "Un medic."), ("3", "sports", "Un meci.")]
@@ -243,7 +247,7 @@ def test_prompted_scores_are_a_frame_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
         (lambda: lrltrain.fit("mt", base="lrl-mini", out="nowhere"), "or use dataset, text."),
         (lambda: lrltrain.fit("ro", learning_rate=-1.0), "learning_rate: Input should be greater than 0."),
@@ -272,8 +276,8 @@ def test_prompted_scores_are_a_frame_too(tmp_path: Path) -> None:
         (lambda: hub_cards.render_card("nowhere"), "nowhere: no such file or folder."),
     ],
 )
-def test_errors_name_arguments_and_no_flags(call: Any, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_name_arguments_instead_of_flags(call: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
-    with pytest.raises(lrldata.LrlError) as raised:
+    with pytest.raises(lrldata.LrlError) as error:
         call()
-    assert says in str(raised.value)
+    assert message in str(error.value)

@@ -1,4 +1,4 @@
-"""What makes base models of packages: 4-bit blocks by hand, rotary halves, and a head that is trained in our loop."""
+"""Base models built from packages: 4-bit blocks by hand, rotary halves, and a head trained in our loop."""
 
 import json
 import os
@@ -30,17 +30,17 @@ def block(scale: float, numbers: list[int]) -> bytes:
     return struct.pack("<e", scale) + bytes(low | high << 4 for low, high in halves)
 
 
-def test_a_block_of_four_bits_is_its_numbers_times_its_scale() -> None:
+def test_a_4_bit_block_is_its_numbers_times_its_scale() -> None:
     one, two = list(range(-8, 8)) * 2, [7, -8] * 16
-    found = dequantize(block(0.5, one) + block(-0.25, two) + block(0.0, one) + block(2.0, two), 2, 64)
-    assert found.dtype == np.float32
-    assert found.tolist() == [
-        [*(each * 0.5 for each in one), *(each * -0.25 for each in two)],
-        [*(each * 0.0 for each in one), *(each * 2.0 for each in two)],
+    values = dequantize(block(0.5, one) + block(-0.25, two) + block(0.0, one) + block(2.0, two), 2, 64)
+    assert values.dtype == np.float32
+    assert values.tolist() == [
+        [*(number * 0.5 for number in one), *(number * -0.25 for number in two)],
+        [*(number * 0.0 for number in one), *(number * 2.0 for number in two)],
     ]
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_another_format_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "model.bin"
     file.write_bytes(b"GGUF" + bytes(60))
     with pytest.raises(InputError, match="does not begin with b'E5S1'"):
@@ -51,17 +51,17 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_rotary_dimensions_are_put_back_into_halves() -> None:
-    """llama.cpp's converter puts row i of the first half and row i of the second beside each other, for each head."""
+    """Undo llama.cpp's order: for each head, row i of the first half is next to row i of the second half."""
     heads, rows = 2, 12
     plain = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)
     half = rows // heads // 2
-    order = [head * 2 * half + part * half + place for head in range(heads) for place in range(half) for part in (0, 1)]
+    order = [head * 2 * half + part * half + row for head in range(heads) for row in range(half) for part in (0, 1)]
     assert _halves(plain[order], heads).tolist() == plain.tolist()
 
 
 @pytest.fixture
 def encoder(tmp_path: Path) -> Path:
-    """Return the folder of a small BERT of random weights without a head, with the tokenizer of lrl-mini."""
+    """Return the folder of a small headless BERT with random weights and the tokenizer of lrl-mini."""
     tokenizer = AutoTokenizer.from_pretrained(mini_path())
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
@@ -73,27 +73,27 @@ def encoder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    draw = np.random.default_rng(1)
+    generator = np.random.default_rng(1)
     for language in ("ron_Latn", "slk_Latn"):
         folder = tmp_path / "data" / "text" / language
         folder.mkdir(parents=True)
-        lines = [" ".join(draw.choice(WORDS, 6)) + f" {language[:2]}{n}" for n in range(1_500)]
+        lines = [" ".join(generator.choice(WORDS, 6)) + f" {language[:2]}{n}" for n in range(1_500)]
         (folder / "a.txt").write_text("\n".join(lines) + "\n", "utf-8")
     return tmp_path / "data"
 
 
-def test_a_head_learns_and_the_encoder_stays_as_it_was(encoder: Path, data: Path, tmp_path: Path) -> None:
-    model, told = train_head(encoder, data, tmp_path / "work", TRAINING)
-    losses = [loss for _, loss in told["trained"]["validation_losses"]]
+def test_a_head_learns_and_the_encoder_does_not_change(encoder: Path, data: Path, tmp_path: Path) -> None:
+    model, entries = train_head(encoder, data, tmp_path / "work", TRAINING)
+    losses = [loss for _, loss in entries["trained"]["validation_losses"]]
     assert losses[-1] < losses[0]
     before = BertModel.from_pretrained(encoder, add_pooling_layer=False).state_dict()
     assert all(torch.equal(value, before[name]) for name, value in model.bert.state_dict().items())
     assert model.cls.predictions.decoder.weight is model.bert.embeddings.word_embeddings.weight
-    assert told["trained"]["parameters"] == 16 * 16 + 3 * 16 + model.config.vocab_size
+    assert entries["trained"]["parameters"] == 16 * 16 + 3 * 16 + model.config.vocab_size
     text = next((tmp_path / "work").glob("text-*.txt")).read_text("utf-8").split("\n")
     assert sum("ro" in line for line in text) == pytest.approx(sum("sl" in line for line in text), rel=0.05)
-    again, _ = train_head(encoder, data, tmp_path / "other", TRAINING)
-    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+    repeated, _ = train_head(encoder, data, tmp_path / "other", TRAINING)
+    assert all(torch.equal(value, repeated.state_dict()[name]) for name, value in model.state_dict().items())
 
 
 KILLED = """
@@ -110,12 +110,14 @@ train_head.train_head(*map(Path, sys.argv[1:4]), train_head.HeadTraining(**{sett
 """
 
 
-def test_a_killed_training_of_a_head_ends_in_the_same_weights(encoder: Path, data: Path, tmp_path: Path) -> None:
+def test_a_killed_training_of_a_head_resumes_to_the_same_weights(encoder: Path, data: Path, tmp_path: Path) -> None:
     script = KILLED.replace("{settings}", json.dumps(TRAINING.__dict__))
-    places = [str(path) for path in (encoder, data, tmp_path / "killed")]
+    arguments = [str(path) for path in (encoder, data, tmp_path / "killed")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", script, *places], env=environment, check=False, capture_output=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=environment, check=False, capture_output=True
+    )
+    assert result.returncode == -signal.SIGKILL, result.stderr.decode()
     resumed, _ = train_head(encoder, data, tmp_path / "killed", TRAINING)
     whole, _ = train_head(encoder, data, tmp_path / "whole", TRAINING)
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
