@@ -187,10 +187,8 @@ def test_objects_iterators_paths_and_workspaces_are_accepted(
     )
     assert score.texts[0].path.is_relative_to(tmp_path / "scores")
     assert not (tmp_path / "lrl-workspace").exists()
-    combinations = lrltrain.fit(
-        (item for item in [dataset]), seed=(seed for seed in (1, 2)), method="lora,seq_bn", **options
-    )  # type: ignore[call-overload]
-    assert len(combinations) == 4
+    both = lrltrain.fit((item for item in [dataset]), seed=(seed for seed in (1, 2)), method="lora,seq_bn", **options)  # type: ignore[call-overload]
+    assert len(both) == 4
     with pytest.raises(lrldata.LrlError, match=r"^dataset: `data` is already a dataset\."):
         lrltrain.fit(dataset, dataset="another/one", **options)
 

@@ -1,4 +1,4 @@
-"""`lrltrain report`: what is counted from runs, in every form; what is refused, and what is hostile."""
+"""`lrltrain report`: values computed from runs, every output format, refused input, and hostile names."""
 
 import csv
 import hashlib
@@ -36,7 +36,7 @@ from lrltrain.reporting.tables import PPPL, Cell, Column, Comparison, Row, Table
 from lrltrain.reporting.task_cells import read_tasks
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-pytestmark = pytest.mark.xdist_group("results")  # so that what they share is made once
+pytestmark = pytest.mark.xdist_group("results")  # so that the shared fixtures are built once
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +51,14 @@ def rows_of(out: Path) -> Iterator[dict[str, str]]:
     yield from csv.DictReader((out / "report" / "results.csv").read_text("utf-8").splitlines())
 
 
-def row_of(out: Path, **wanted: str) -> dict[str, str]:
-    (found,) = (row for row in rows_of(out) if wanted.items() <= row.items())
-    return found
+def row_of(out: Path, **columns: str) -> dict[str, str]:
+    (match,) = (row for row in rows_of(out) if columns.items() <= row.items())
+    return match
 
 
-def test_every_score_is_in_the_long_form(filled: Path) -> None:
+def test_every_score_is_in_the_long_table(filled: Path) -> None:
     rows = list(rows_of(filled))
-    assert len(rows) == 3 * (2 * 4 + 3), "languages, of each two tasks by four methods, and three perplexities"
+    assert len(rows) == 3 * (2 * 4 + 3), "3 languages, each with two tasks by four methods and three perplexities"
     metrics = pytest.importorskip("sklearn.metrics")
     gold, _ = predictions("topic", 0, 0)
     by_seed = {
@@ -73,13 +73,15 @@ def test_every_score_is_in_the_long_form(filled: Path) -> None:
     assert float(row["low"]) < mean < float(row["high"])
     assert (row["seeds"], row["items"], row["source"], row["verdict"]) == ("2", "60", "conceptnet", "gain")
     assert float(row["p_corrected"]) >= float(row["p"]) == 1e-4
-    none = row_of(filled, language="ro", method="none", task="topic")
-    assert not any(none[name] for name in ("delta", "p", "p_corrected", "verdict"))
+    baseline = row_of(filled, language="ro", method="none", task="topic")
+    assert not any(baseline[name] for name in ("delta", "p", "p_corrected", "verdict"))
     prompted = row_of(filled, language="ro", method="prompt-0", task="ner")
-    assert (prompted["base"], prompted["p"]) == ("org/prompted-1B", ""), "it has no base model without an adapter"
+    assert (prompted["base"], prompted["p"]) == ("org/prompted-1B", ""), (
+        "its base model has no score without an adapter"
+    )
 
 
-def test_a_perplexity_gains_by_falling(filled: Path) -> None:
+def test_a_lower_perplexity_is_a_gain(filled: Path) -> None:
     row = row_of(filled, language="ro", method="seq_bn_inv", task="pppl")
     assert float(row["mean"]) < float(row_of(filled, language="ro", method="none", task="pppl")["mean"])
     assert float(row["delta"]) < 0
@@ -88,7 +90,7 @@ def test_a_perplexity_gains_by_falling(filled: Path) -> None:
     assert row["source"] == "conceptnet"
 
 
-def test_what_is_worse_is_a_loss_and_what_is_the_same_is_nothing(tmp_path: Path) -> None:
+def test_a_worse_score_is_a_loss_and_an_equal_one_has_no_verdict(tmp_path: Path) -> None:
     gold, right = predictions("topic", 1.0, 1)
     _, wrong = predictions("topic", 0.1, 1)
     put_run(tmp_path, recipe("ro", "topic", "none", 1), gold, right)
@@ -100,7 +102,7 @@ def test_what_is_worse_is_a_loss_and_what_is_the_same_is_nothing(tmp_path: Path)
     assert (same["delta"], same["p"], same["verdict"], same["sd"]) == ("0", "1", "", "")
 
 
-def test_methods_are_compared_on_the_same_items_and_seeds_alone(tmp_path: Path) -> None:
+def test_methods_are_compared_only_on_the_same_items_and_seeds(tmp_path: Path) -> None:
     gold, right = predictions("topic", 1.0, 1)
     _, wrong = predictions("topic", 0.2, 1)
     put_run(tmp_path, recipe("ro", "topic", "none", 1), gold, wrong)
@@ -114,20 +116,20 @@ def test_methods_are_compared_on_the_same_items_and_seeds_alone(tmp_path: Path) 
     assert full.against is None
 
 
-def test_runs_of_other_settings_have_rows_of_their_own(tmp_path: Path) -> None:
+def test_runs_with_other_settings_have_their_own_rows(tmp_path: Path) -> None:
     gold, right = predictions("topic", 0.9, 1)
     for steps in (10, 20):
         for method in ("none", "lora"):
-            made = recipe("ro", "topic", method, 1, settings={"seed": 1, "steps": steps})
-            put_run(tmp_path, made, gold, right if steps == 10 else gold)
+            run_recipe = recipe("ro", "topic", method, 1, settings={"seed": 1, "steps": steps})
+            put_run(tmp_path, run_recipe, gold, right if steps == 10 else gold)
     put_run(tmp_path, recipe("ro", "topic", "lora", 1), gold, right, name="other")
     cells = read_tasks(tmp_path, 100, 99)
     assert len({(cell.row, cell.column) for cell in cells}) == len(cells) == 5
-    compared = [cell.against.change.value for cell in cells if cell.against]
-    assert compared == [0, 0, 0], "each is compared with none of its own settings"
+    changes = [cell.against.change.value for cell in cells if cell.against]
+    assert changes == [0, 0, 0], "each is compared with `none` under the same settings"
 
 
-def test_what_seeds_may_have_done_is_not_marked() -> None:
+def test_a_change_that_seeds_may_explain_is_not_marked() -> None:
     def cell(change: Interval, task: str = "topic") -> Cell:
         column = Column(task, "sib200", "macro_f1")
         return Cell(Row("ro", BASE, "lora", "glotcc"), column, 3, 204, Interval(0.7, 0.6, 0.8), 0.01, compared(change))
@@ -158,28 +160,41 @@ def test_an_average_says_whether_languages_agree() -> None:
     up, mixed = [0.01, 0.03, 0.02, 0.05, 0.04, 0.01, 0.02], [0.01, -0.03, 0.02, -0.05, 0.04, 0.01, -0.02]
     ratios = [0.5, 0.9, 0.8, 0.7, 0.6, 0.9, 0.8]
     table = Table((*cells(up, "topic", "macro_f1"), *cells(mixed, "ner", "f1"), *cells(ratios, PPPL, "bits")))
-    found = {each.column.task: each for each in averages(table) if each.group == ALL}
-    assert found["topic"].p == found[PPPL].p == 2 / 2**7
-    assert found["topic"].p_corrected == 3 * 2 / 2**7, "one of three"
-    assert [found[task].is_clear for task in ("topic", PPPL, "ner")] == [True, True, False]
-    assert [found[task].is_gain for task in ("topic", PPPL)] == [True, True]
-    told = as_markdown(table, list(found.values()), [])
-    assert "+2.6\N{DAGGER} (+2.6 to +2.6) | 0.047 | 0 | 0 |" in told
+    by_task = {average.column.task: average for average in averages(table) if average.group == ALL}
+    assert by_task["topic"].p == by_task[PPPL].p == 2 / 2**7
+    assert by_task["topic"].p_corrected == 3 * 2 / 2**7, "corrected for three tests"
+    assert [by_task[task].is_clear for task in ("topic", PPPL, "ner")] == [True, True, False]
+    assert [by_task[task].is_gain for task in ("topic", PPPL)] == [True, True]
+    markdown = as_markdown(table, list(by_task.values()), [])
+    assert "+2.6\N{DAGGER} (+2.6 to +2.6) | 0.047 | 0 | 0 |" in markdown
 
 
-def test_averages_are_over_groups_that_are_known(filled: Path) -> None:
+def test_averages_are_over_known_groups(filled: Path) -> None:
     table = Table(corrected(read_tasks(filled, 200, 9_999)))
-    found = averages(table)
-    (mine,) = (each for each in found if (each.group, each.method, each.column.task) == (ALL, "seq_bn_inv", "topic"))
-    cells = [table.by_place[Row(code, BASE, "seq_bn_inv", "conceptnet"), mine.column] for code in ("mt", "ro", "ug")]
-    assert not isinstance(mine.score, float)
-    assert mine.score.value == pytest.approx(sum(cell.score.value for cell in cells) / 3)
-    spread = math.hypot(*(float(cell.resampled.std()) for cell in cells if cell.resampled is not None)) / 3
-    assert mine.score.high - mine.score.low == pytest.approx(2 * 1.96 * spread, rel=0.15)
-    assert isinstance(mine.change, Interval)
-    assert mine.change.low > 0
-    assert (mine.p, mine.is_clear) == (1 / 4, False), "of 2**3 signs of three gains, all alike in 2"
-    assert (mine.gains, mine.losses, mine.compared, mine.languages) == (3, 0, 3, ("mt", "ro", "ug"))
+    all_averages = averages(table)
+    (topic_average,) = (
+        average
+        for average in all_averages
+        if (average.group, average.method, average.column.task) == (ALL, "seq_bn_inv", "topic")
+    )
+    cells = [
+        table.by_place[Row(code, BASE, "seq_bn_inv", "conceptnet"), topic_average.column] for code in ("mt", "ro", "ug")
+    ]
+    assert not isinstance(topic_average.score, float)
+    assert topic_average.score.value == pytest.approx(sum(cell.score.value for cell in cells) / 3)
+    spread = math.hypot(*(float(cell.drawn.std()) for cell in cells if cell.drawn is not None)) / 3
+    assert topic_average.score.high - topic_average.score.low == pytest.approx(2 * 1.96 * spread, rel=0.15)
+    assert isinstance(topic_average.change, Interval)
+    assert topic_average.change.low > 0
+    assert (topic_average.p, topic_average.is_clear) == (1 / 4, False), (
+        "2 of the 2**3 sign assignments have the same sign for all three gains"
+    )
+    assert (topic_average.gains, topic_average.losses, topic_average.compared, topic_average.languages) == (
+        3,
+        0,
+        3,
+        ("mt", "ro", "ug"),
+    )
     assert dict(groups(BASE, ["ro", "mt", "ug", "am"])) == {
         ALL: ("ro", "mt", "ug", "am"),
         "Joshi class 2": ("mt", "am"),
@@ -189,7 +204,7 @@ def test_averages_are_over_groups_that_are_known(filled: Path) -> None:
     assert dict(groups("some/other", ["ro", "mt"])) == {ALL: ("ro", "mt")}
 
 
-def test_sizes_are_those_of_the_published_tables(shared: Path) -> None:
+def test_sizes_agree_with_the_published_tables(shared: Path) -> None:
     for name, base in (
         ("cc100", "FacebookAI/xlm-roberta-large"),
         ("wikipedia", "google-bert/bert-base-multilingual-cased"),
@@ -207,23 +222,25 @@ def test_sizes_are_those_of_the_published_tables(shared: Path) -> None:
 
 def test_correlations_are_over_languages(filled: Path) -> None:
     table = Table(corrected(read_tasks(filled, 100, 999)))
-    found = {(link.of, link.to): link.found for link in links(table, read_material(filled))}
+    correlations = {(link.of, link.to): link.found for link in links(table, read_material(filled))}
     assert (
-        found["xlm-roberta-base, topic, sib200: change of lora, conceptnet", "bytes of adaptation text (log)"].points
+        correlations[
+            "xlm-roberta-base, topic, sib200: change of lora, conceptnet", "bytes of adaptation text (log)"
+        ].points
         == 3
     )
-    assert {each.points for each in found.values()} == {3}
+    assert {correlation.points for correlation in correlations.values()} == {3}
 
 
-def test_the_forms_agree(filled: Path) -> None:
+def test_the_output_formats_agree(filled: Path) -> None:
     row = row_of(filled, language="ro", method="seq_bn_inv", task="topic")
-    told = f"{100 * float(row['mean']):.1f} ± {100 * float(row['sd']):.1f}"
+    score = f"{100 * float(row['mean']):.1f} ± {100 * float(row['sd']):.1f}"
     markdown = (filled / "report" / "results.md").read_text("utf-8")
-    assert any(told in line and "| ro |" in line and "†" in line for line in markdown.splitlines())
+    assert any(score in line and "| ro |" in line and "†" in line for line in markdown.splitlines())
     tex = (filled / "report" / "results.tex").read_text("utf-8")
-    typeset = told.replace("±", r"$\pm$")
+    typeset = score.replace("±", r"$\pm$")
     assert rf"\textbf{{{typeset}}}$^{{\dagger}}$" in tex
-    assert told.partition(" ")[0] in (filled / "report" / "report.html").read_text("utf-8")
+    assert score.partition(" ")[0] in (filled / "report" / "report.html").read_text("utf-8")
     widths = {line.count(" | ") for line in markdown.partition("## Averages")[0].splitlines() if line.startswith("| ")}
     assert len(widths) == 1
 
@@ -240,66 +257,68 @@ def test_the_same_workspace_gives_the_same_bytes(filled: Path, tmp_path: Path) -
     assert before["report.html"] == hashlib.sha256((moved / "report" / "report.html").read_bytes()).hexdigest()
 
 
-def test_plots_are_read_on_light_and_on_dark_ground(filled: Path) -> None:
-    drawn = sorted((filled / "report" / "plots").glob("*.svg"))
+def test_plots_are_legible_on_light_and_dark_backgrounds(filled: Path) -> None:
+    plots = sorted((filled / "report" / "plots").glob("*.svg"))
     names = ("adaptation", "funnels", "perplexity", "pretraining")
-    assert [path.stem.partition("-")[0] for path in drawn] == list(names)
-    for path in drawn:
+    assert [path.stem.partition("-")[0] for path in plots] == list(names)
+    for path in plots:
         text = path.read_text("utf-8")
         ET.fromstring(text)  # noqa: S314 -- our own
         assert "currentColor" in text
-        assert "style=" not in text, "the page's policy would not let it"
+        assert "style=" not in text, "the page's policy forbids inline styles"
         assert not re.findall(r'(?:href|src)="', text)
     for colour in (*PALETTE, GREY):
-        for ground in ("#ffffff", "#111827"):
-            bright, faint = sorted((luminance(colour), luminance(ground)), reverse=True)
-            assert (bright + 0.05) / (faint + 0.05) >= 3, (colour, ground)
+        for background in ("#ffffff", "#111827"):
+            bright, faint = sorted((luminance(colour), luminance(background)), reverse=True)
+            assert (bright + 0.05) / (faint + 0.05) >= 3, (colour, background)
 
 
 def luminance(colour: str) -> float:
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 class Elements(HTMLParser):
-    """All elements of a page with their attributes."""
+    """Collects all elements of a page with their attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
 
 
-def test_the_page_can_be_read_without_seeing_it(filled: Path) -> None:
-    found = Elements((filled / "report" / "report.html").read_text("utf-8")).found
-    ids = [attributes["id"] for _, attributes in found if "id" in attributes]
+def test_the_page_is_accessible_to_screen_readers(filled: Path) -> None:
+    elements = Elements((filled / "report" / "report.html").read_text("utf-8")).elements
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    hrefs = [str(attributes["href"]) for tag, attributes in found if tag == "a"]
+    hrefs = [str(attributes["href"]) for tag, attributes in elements if tag == "a"]
     assert all(href[1:] in ids for href in hrefs if href.startswith("#"))
     assert all((filled / "report" / href).exists() for href in hrefs if not href.startswith("#"))
     assert "../cards/lrl-ro/index.html" in hrefs
-    levels = [int(tag[1]) for tag, _ in found if re.fullmatch(r"h[1-6]", tag)]
+    levels = [int(tag[1]) for tag, _ in elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert all("scope" in attributes for tag, attributes in found if tag == "th")
-    assert all(attributes.get("aria-label") for tag, attributes in found if tag == "svg" and attributes.get("role"))
-    policy = next(str(attributes["content"]) for tag, attributes in found if attributes.get("http-equiv"))
+    assert all("scope" in attributes for tag, attributes in elements if tag == "th")
+    assert all(attributes.get("aria-label") for tag, attributes in elements if tag == "svg" and attributes.get("role"))
+    policy = next(str(attributes["content"]) for tag, attributes in elements if attributes.get("http-equiv"))
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
 
 
-def test_what_is_hostile_is_shown_as_text(tmp_path: Path) -> None:
+def test_hostile_names_are_shown_as_text(tmp_path: Path) -> None:
     fill(tmp_path, ["ro"], [1])
     gold, predicted = predictions("topic", 0.5, 1)
     data = {"name": HOSTILE, "files": {}, "counts": {}}
     for method in ("none", "lora"):
         base = {"id": f"org/{HOSTILE}", "revision": None}
-        made = recipe("ro", "topic", method, 1, data=data, base=base, source=HOSTILE)
-        folder = put_run(tmp_path, made | {"data": {**data, "name": "x"}, "base": {"id": "org/x"}}, gold, predicted)
+        run_recipe = recipe("ro", "topic", method, 1, data=data, base=base, source=HOSTILE)
+        folder = put_run(
+            tmp_path, run_recipe | {"data": {**data, "name": "x"}, "base": {"id": "org/x"}}, gold, predicted
+        )
         change(folder, data=data, base=base, method=method)
     put_run(tmp_path, recipe("ro", "topic", "=cmd()", 1), gold, predicted)
     report(tmp_path)
@@ -328,14 +347,14 @@ FORMULAS = (
 
 
 @pytest.mark.parametrize("name", FORMULAS, ids=ascii)
-def test_no_name_is_a_formula_to_a_spreadsheet(name: str) -> None:
+def test_no_name_becomes_a_formula_in_a_spreadsheet(name: str) -> None:
     (row,) = csv.DictReader(scores_csv(table_of(name)).splitlines())
     cells = {row[key] for key in ("language", "base", "method", "source", "variant", "data")}
     assert {cell[0] for cell in cells} == {"'"}
     assert not re.search(r"[\x00-\x1f\x7f-\x9f]", "".join(cells))
 
 
-def test_a_name_stays_in_its_cell_in_every_form() -> None:
+def test_a_name_stays_in_its_cell_in_every_format() -> None:
     name = "[1cm]\x1b[31m *a\r\n| <b>x</b> `c`\x00\x85\u2028d \ud800 \\input{e} <!-- lrl:end use -->"
     table = table_of(name)
     (wide,) = as_tables(Table(tuple(replace(cell, row=cell.row._replace(variant="")) for cell in table.cells))).values()
@@ -349,7 +368,7 @@ def test_a_name_stays_in_its_cell_in_every_form() -> None:
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {5}
     assert not re.search(r"(?<!\\)[<`*](?!\*)", lines[-1].replace("**", ""))
     rows = as_tex(table).splitlines()
-    (row,) = (line for line in rows if line.startswith("{}["))  # which is no argument of the rule above it
+    (row,) = (line for line in rows if line.startswith("{}["))  # so that it is not an argument of the rule above it
     assert "{}[1cm][U+001B][31m *a \\textbar{} \\textless{}b\\textgreater{}" in row
     assert not any(line.startswith(("[", "*")) for line in rows)
 
@@ -366,11 +385,11 @@ def test_the_table_can_be_typeset(filled: Path, tmp_path: Path) -> None:
     (tmp_path / "paper.tex").write_text(paper, encoding="utf-8")
     for file in ("results.tex", "paper.tex"):
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", file]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, done.stdout[-2000:]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+        assert result.returncode == 0, result.stdout[-2000:]
 
 
-def test_a_table_for_a_paper_has_methods_across_and_a_mean_of_what_all_have(filled: Path) -> None:
+def test_a_paper_table_has_methods_as_columns_and_a_mean_over_shared_languages(filled: Path) -> None:
     lines = (filled / "report" / "tables" / "topic-sib200-xlm-roberta-base.tex").read_text("utf-8").splitlines()
     assert lines[3].split(" & ") == ["language", "none", "seq\\_bn\\_inv, conceptnet", "lora, conceptnet \\\\"]
     means = {row["method"]: [] for row in rows_of(filled)}
@@ -378,16 +397,18 @@ def test_a_table_for_a_paper_has_methods_across_and_a_mean_of_what_all_have(fill
         if (row["task"], row["base"]) == ("topic", BASE):
             means[row["method"]].append(100 * float(row["mean"]))
     (mean,) = (line for line in lines if line.startswith("mean of 3"))
-    shown = [float(value) for value in mean.removesuffix(r" \\").split(" & ")[1:]]
-    assert shown == pytest.approx([sum(means[way]) / 3 for way in ("none", "seq_bn_inv", "lora")], abs=0.051)
+    printed_means = [float(value) for value in mean.removesuffix(r" \\").split(" & ")[1:]]
+    assert printed_means == pytest.approx(
+        [sum(means[method]) / 3 for method in ("none", "seq_bn_inv", "lora")], abs=0.051
+    )
 
 
-def test_what_adapters_took_is_told(tmp_path: Path) -> None:
+def test_the_training_costs_of_adapters_are_reported(tmp_path: Path) -> None:
     for language, seconds in (("ro", 60), ("mt", 120)):
         put_adapter(tmp_path, language, "lora", [8, 6])
-        home = tmp_path / "adapters" / language / "xlm-roberta-base" / "conceptnet-lora"
-        (home / "run.json").write_text(json.dumps({"seconds": seconds, "processes": 2, "device": "a GPU"}))
-    put_adapter(tmp_path, "ro", "seq_bn", [8, 6])  # of which nobody knows how long it took
+        folder = tmp_path / "adapters" / language / "xlm-roberta-base" / "conceptnet-lora"
+        (folder / "run.json").write_text(json.dumps({"seconds": seconds, "processes": 2, "device": "a GPU"}))
+    put_adapter(tmp_path, "ro", "seq_bn", [8, 6])  # its training time is not recorded
     (lora, bottleneck) = costs(read_material(tmp_path))
     assert (lora.adapters, lora.seconds, bottleneck.seconds) == (2, 180, None)
     assert lora.numbers() == ["2", "1", "100.00 %", "1", "3.0"]
@@ -400,19 +421,19 @@ def test_what_adapters_took_is_told(tmp_path: Path) -> None:
     ]
 
 
-def test_values_of_runs_and_averages_are_data_too(filled: Path) -> None:
+def test_run_values_and_averages_are_written_as_csv(filled: Path) -> None:
     runs = list(csv.DictReader((filled / "report" / "runs.csv").read_text("utf-8").splitlines()))
-    mine = {"language": "ro", "base": BASE, "method": "lora", "task": "topic"}
-    found = [row for row in runs if mine.items() <= row.items()]
-    assert [row["seed"] for row in found] == ["1", "2"]
-    assert sum(float(row["value"]) for row in found) / 2 == pytest.approx(
-        float(row_of(filled, **mine)["mean"]), abs=1e-5
+    columns = {"language": "ro", "base": BASE, "method": "lora", "task": "topic"}
+    matches = [row for row in runs if columns.items() <= row.items()]
+    assert [row["seed"] for row in matches] == ["1", "2"]
+    assert sum(float(row["value"]) for row in matches) / 2 == pytest.approx(
+        float(row_of(filled, **columns)["mean"]), abs=1e-5
     )
     assert {row["seed"] for row in runs if row["task"] == PPPL} == {""}
-    averaged = list(csv.DictReader((filled / "report" / "averages.csv").read_text("utf-8").splitlines()))
+    average_rows = list(csv.DictReader((filled / "report" / "averages.csv").read_text("utf-8").splitlines()))
     (row,) = (
         row
-        for row in averaged
+        for row in average_rows
         if (row["group"], row["method"], row["task"], row["base"]) == (ALL, "lora", "topic", BASE)
     )
     assert (row["languages"], row["compared"], row["p"]) == ("3", "3", "0.25")
@@ -420,18 +441,20 @@ def test_values_of_runs_and_averages_are_data_too(filled: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")
-def test_a_table_of_thirty_languages_goes_on_over_pages(tmp_path: Path) -> None:
+def test_a_table_of_thirty_languages_continues_over_several_pages(tmp_path: Path) -> None:
     column = Column("topic", "sib200", "f1")
     rows = [
-        Row(code.code, BASE, method, "glotcc") for code in languages()[:30] for method in ("none", "lora", "seq_bn")
+        Row(language.code, BASE, method, "glotcc")
+        for language in languages()[:30]
+        for method in ("none", "lora", "seq_bn")
     ]
     table = Table(tuple(Cell(row, column, 3, 204, Interval(0.5, 0.4, 0.6), sd=0.01) for row in rows))
     (tmp_path / "results.tex").write_text(as_tex(table), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "results.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "Float too large" not in done.stdout
-    assert re.search(r"\([2-9] pages", done.stdout)
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert "Float too large" not in result.stdout
+    assert re.search(r"\([2-9] pages", result.stdout)
 
 
 def test_a_workspace_without_scores_is_refused(tmp_path: Path, lrltrain: Command) -> None:
@@ -439,13 +462,13 @@ def test_a_workspace_without_scores_is_refused(tmp_path: Path, lrltrain: Command
         report(tmp_path / "none")
     with pytest.raises(InputError, match=r"has no scores.*lrltrain eval"):
         report(tmp_path)
-    done = lrltrain("report", tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "has no scores" in done.stderr
+    result = lrltrain("report", tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "has no scores" in result.stderr
     assert not (tmp_path / "report").exists()
 
 
-def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
+def test_damaged_runs_are_refused(tmp_path: Path) -> None:
     gold, predicted = predictions("topic", 0.5, 1)
     folder = put_run(tmp_path, recipe("ro", "topic", "none", 1), gold, predicted)
     with pytest.raises(UsageError, match="lies among"):
@@ -463,10 +486,10 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
         report(tmp_path)
 
 
-def test_the_command_says_what_it_found(filled: Path, tmp_path: Path, lrltrain: Command) -> None:
-    done = lrltrain("report", filled, "--out", tmp_path / "r", "--json")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["scores"], told["compared"], told["losses"]) == (33, 18, 0)
-    assert told["gains"] == sum(row["verdict"] == "gain" for row in rows_of(filled))
-    assert all(Path(path).is_file() for path in told["files"])
+def test_the_command_prints_a_summary(filled: Path, tmp_path: Path, lrltrain: Command) -> None:
+    result = lrltrain("report", filled, "--out", tmp_path / "r", "--json")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert (summary["scores"], summary["compared"], summary["losses"]) == (33, 18, 0)
+    assert summary["gains"] == sum(row["verdict"] == "gain" for row in rows_of(filled))
+    assert all(Path(path).is_file() for path in summary["files"])

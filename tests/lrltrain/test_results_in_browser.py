@@ -1,4 +1,4 @@
-"""The page of results in a browser: sorted and filtered by click and by keyboard, on any width, asking no network."""
+"""The results page in a browser: sorting and filtering by mouse and keyboard, any width, no network requests."""
 
 import re
 from pathlib import Path
@@ -11,9 +11,9 @@ from lrltrain.reporting.report import report
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
-    pytest.mark.xdist_group("results"),  # so that what they share is made once
+    pytest.mark.xdist_group("results"),  # so that the shared fixtures are built once
 ]
-MEANS = """
+HELPERS = """
   const table = document.getElementById("scores-table");
   const heads = [...table.tHead.rows[0].cells];
   const shown = (column) => [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) =>
@@ -31,30 +31,30 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_page_asks_nothing_of_a_network_and_has_nothing_to_complain_of(
+def test_the_page_makes_no_network_requests_and_can_be_read_in_both_themes(
     page: Path, tmp_path: Path, theme: str
 ) -> None:
     log, picture = tmp_path / "net.json", tmp_path / f"{theme}.png"
     settings = ["--blink-settings=preferredColorScheme=0"] if theme == "dark" else []
     options = [f"--log-net-log={log}", f"--screenshot={picture}", "--window-size=1280,3200", "--hide-scrollbars"]
     chromium(tmp_path / "profile", *settings, *options, page.as_uri())
-    asked = re.findall(r'"url":"([^"]+)"', log.read_text("utf-8"))
-    assert not [url for url in asked if url.startswith("http") and page.name in url]
-    assert {url for url in asked if url.startswith("file:")} <= {page.as_uri()}
+    urls = re.findall(r'"url":"([^"]+)"', log.read_text("utf-8"))
+    assert not [url for url in urls if url.startswith("http") and page.name in url]
+    assert {url for url in urls if url.startswith("file:")} <= {page.as_uri()}
     image = pytest.importorskip("PIL.Image").open(picture).convert("L")
     corner = image.getpixel((5, 3100))
     assert corner > 240 if theme == "light" else corner < 40
-    assert image.getextrema()[1] - image.getextrema()[0] > 180, "there is something to be read on it"
+    assert image.getextrema()[1] - image.getextrema()[0] > 180, "the page shows readable content"
 
 
-def test_columns_are_sorted_by_buttons_that_the_keyboard_reaches(page: Path, tmp_path: Path) -> None:
-    script = f"""{MEANS}
+def test_columns_are_sorted_by_buttons_that_work_from_the_keyboard(page: Path, tmp_path: Path) -> None:
+    script = f"""{HELPERS}
       const place = heads.findIndex((head) => head.textContent.startsWith("ner"));
       const states = () => heads.map((head) => head.getAttribute("aria-sort"));
       const first = shown(0);
       heads[place].querySelector("button").click();
       const down = [shown(place), states()[place], document.getElementById("said").textContent];
-      // A press of a key on a button with the focus is a click, which the browser itself makes of it.
+      // The browser turns a key press on the focused button into a click.
       const button = heads[place].querySelector("button");
       button.focus();
       const focused = document.activeElement === button && button.tabIndex === 0;
@@ -64,24 +64,24 @@ def test_columns_are_sorted_by_buttons_that_the_keyboard_reaches(page: Path, tmp
       const names = [shown(0), states()];
       document.querySelector("form.tools [type=reset]").click();
       tell({{ first, down, up, names, focused, again: shown(0), states: states() }});"""
-    found = told(page, tmp_path, script)
-    numbers = [float(value) for value in found["down"][0] if value]
+    state = told(page, tmp_path, script)
+    numbers = [float(value) for value in state["down"][0] if value]
     assert numbers == sorted(numbers, reverse=True)
     assert len(numbers) == 12
-    assert found["down"][0][-1] == "", "what has no score is last"
-    assert found["down"][1:] == ["descending", "Sorted by ner, wikiann, descending."]
-    assert [float(value) for value in found["up"][0] if value] == sorted(numbers)
-    assert found["up"][0][-1] == ""
-    assert found["up"][1] == "ascending"
-    assert found["focused"]
-    assert found["names"][0] == sorted(found["names"][0])
-    assert found["names"][1] == ["ascending", *[None] * 5]
-    assert found["again"] == found["first"]
-    assert found["states"] == [None] * 6
+    assert state["down"][0][-1] == "", "rows without a score come last"
+    assert state["down"][1:] == ["descending", "Sorted by ner, wikiann, descending."]
+    assert [float(value) for value in state["up"][0] if value] == sorted(numbers)
+    assert state["up"][0][-1] == ""
+    assert state["up"][1] == "ascending"
+    assert state["focused"]
+    assert state["names"][0] == sorted(state["names"][0])
+    assert state["names"][1] == ["ascending", *[None] * 5]
+    assert state["again"] == state["first"]
+    assert state["states"] == [None] * 6
 
 
-def test_rows_are_found_by_language_method_words_and_verdict(page: Path, tmp_path: Path) -> None:
-    script = f"""{MEANS}
+def test_rows_are_filtered_by_language_method_words_and_verdict(page: Path, tmp_path: Path) -> None:
+    script = f"""{HELPERS}
       const form = document.querySelector("form.tools");
       const set = (name, value) => {{
         form.elements[name].value = value;
@@ -98,18 +98,18 @@ def test_rows_are_found_by_language_method_words_and_verdict(page: Path, tmp_pat
       other.elements.method.dispatchEvent(new Event("input", {{ bubbles: true }}));
       const averages = [...document.getElementById("averages-table").tBodies[0].rows].filter((row) => !row.hidden);
       tell({{ found, averages: averages.length, all: averages.every((row) => row.dataset.method === "lora") }});"""
-    found = told(page, tmp_path, script)
-    counts = [each[0] for each in found["found"]]
+    result = told(page, tmp_path, script)
+    counts = [entry[0] for entry in result["found"]]
     assert counts[:7] == [4, 1, 4, 13, 4, 0, 13]
     assert 0 < counts[7] < 13
     assert counts[8] == 13
-    assert [each[1] for each in found["found"]] == [f"{count} of 13 rows shown." for count in counts]
-    assert found["averages"]
-    assert found["all"]
+    assert [entry[1] for entry in result["found"]] == [f"{count} of 13 rows shown." for count in counts]
+    assert result["averages"]
+    assert result["all"]
 
 
 def test_a_link_opens_the_section_of_a_language_and_nothing_hostile_runs(page: Path, tmp_path: Path) -> None:
-    # The policy, which would stop it as well, is not in the copy that is looked at.
+    # The copy under test lacks the content security policy, which would also stop it.
     script = """
       const section = document.getElementById("lang-ug").parentElement;
       const before = section.open;
@@ -119,11 +119,11 @@ def test_a_link_opens_the_section_of_a_language_and_nothing_hostile_runs(page: P
              samples: section.querySelectorAll(".samples li").length,
              charts: section.querySelectorAll("svg[role]").length,
              ran: window.ran ?? null, images: document.images.length });"""
-    found = told(page, tmp_path, script)
-    assert (found["before"], found["after"], found["ran"], found["images"]) == (False, True, None, 0)
-    assert found["here"].startswith("Uyghur")
-    assert found["samples"] == 8
-    assert found["charts"] == 1
+    state = told(page, tmp_path, script)
+    assert (state["before"], state["after"], state["ran"], state["images"]) == (False, True, None, 0)
+    assert state["here"].startswith("Uyghur")
+    assert state["samples"] == 8
+    assert state["charts"] == 1
 
 
 @pytest.mark.parametrize("width", [360, 1280])

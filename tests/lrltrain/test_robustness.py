@@ -1,4 +1,4 @@
-"""What must not go wrong silently: damaged checkpoints, half a model, text of the same name, folders in use."""
+"""Failures that must not pass silently: damaged checkpoints, incomplete models, same-named texts, folders in use."""
 
 import json
 import subprocess
@@ -32,22 +32,22 @@ def checkpoint(run: Path, step: int) -> Path:
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "x/pytorch_adapter.bin", "trainer_state.json", "files.json"])
-@pytest.mark.parametrize("harm", ["cut", "gone", "empty"])
-def test_a_checkpoint_that_is_harmed_in_any_file_gives_way_to_the_one_before(
-    tmp_path: Path, name: str, harm: str
+@pytest.mark.parametrize("damage", ["cut", "gone", "empty"])
+def test_a_checkpoint_with_any_damaged_file_is_replaced_by_the_previous_one(
+    tmp_path: Path, name: str, damage: str
 ) -> None:
     _, second = checkpoint(tmp_path, 10), checkpoint(tmp_path, 20)
     assert whole_steps(tmp_path) == [10, 20]
-    harmed = second / name
-    if harm == "gone":
-        harmed.unlink()
+    damaged = second / name
+    if damage == "gone":
+        damaged.unlink()
     else:
-        harmed.write_text(harmed.read_text()[:-3] if harm == "cut" else "")
+        damaged.write_text(damaged.read_text()[:-3] if damage == "cut" else "")
     assert whole_steps(tmp_path) == [10]
     assert not second.exists()
 
 
-def test_claiming_a_folder_never_takes_what_is_not_ours(tmp_path: Path) -> None:
+def test_claiming_a_folder_never_removes_foreign_files(tmp_path: Path) -> None:
     home, run = tmp_path / "home", tmp_path / ".home.run"
     config = FitConfig(lang="ro", overwrite=True)
     home.mkdir()
@@ -58,7 +58,7 @@ def test_claiming_a_folder_never_takes_what_is_not_ours(tmp_path: Path) -> None:
     start_or_resume(home, run, RECIPE, config)
     kept = checkpoint(run, 5)
     start_or_resume(home, run, RECIPE, config)
-    assert kept.exists(), "an interrupted --overwrite goes on"
+    assert kept.exists(), "an interrupted --overwrite continues"
     other = {"settings": {"steps": 6}}
     with pytest.raises(StorageError, match="steps: 5 before, now 6"):
         start_or_resume(home, run, other, FitConfig(lang="ro"))
@@ -68,19 +68,17 @@ def test_claiming_a_folder_never_takes_what_is_not_ours(tmp_path: Path) -> None:
     assert not kept.exists()
 
 
-def test_a_finished_adapter_is_not_thrown_away_by_resume(
-    fit: Any, lrltrain: Run, workspace: Path, tmp_path: Path
-) -> None:
+def test_resume_does_not_discard_a_finished_adapter(fit: Any, lrltrain: Run, workspace: Path, tmp_path: Path) -> None:
     fit(steps=2)
-    done = lrltrain(
+    result = lrltrain(
         *("fit", "--lang", "ro", "--dataset", workspace / "datasets" / "ro" / "conceptnet", "--base", "lrl-mini"),
         *("--steps", 3, "--resume", "--out", tmp_path / "out", "--cache", workspace / "cache"),
     )
-    assert done.returncode == 1
-    assert "--overwrite" in done.stderr
+    assert result.returncode == 1
+    assert "--overwrite" in result.stderr
 
 
-def test_files_of_one_name_and_another_order_are_told_apart(tmp_path: Path) -> None:
+def test_files_with_the_same_name_or_another_order_are_distinguished(tmp_path: Path) -> None:
     paths = [tmp_path / "a" / "x.txt", tmp_path / "b" / "x.txt"]
     for path in paths:
         path.parent.mkdir()
@@ -90,7 +88,7 @@ def test_files_of_one_name_and_another_order_are_told_apart(tmp_path: Path) -> N
     assert len({json.dumps(text.provenance) for text in texts}) == len(texts)
 
 
-def test_a_base_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+def test_a_base_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     for file in mini_path().iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     weights = load_file(tmp_path / "model.safetensors")
@@ -108,7 +106,7 @@ def test_an_encoder_is_not_trained_as_a_decoder() -> None:
         find_base("lrl-mini", objective="clm")
 
 
-def test_a_limit_of_address_space_costs_the_picture_alone(tmp_path: Path) -> None:
+def test_a_limit_on_address_space_costs_only_the_plot(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path; from lrltrain.artifact import draw_curve;"
         "import mmap; private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS;"
@@ -116,15 +114,15 @@ def test_a_limit_of_address_space_costs_the_picture_alone(tmp_path: Path) -> Non
         "resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]) << 30, int(sys.argv[3]) << 30));"
         "draw_curve([{'step': 1, 'loss': 2.0}], 1, 'x', Path(sys.argv[1])); print('goes on')"
     )
-    for held, most in ((1, 16), (20, 80)):  # GB; 68 of them are enough where nothing else is held
-        arguments = [sys.executable, "-c", code, tmp_path / "loss.png", str(held), str(most)]
-        done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-        assert done.stdout == "goes on\n"
+    for reserved, limit in ((1, 16), (20, 80)):  # GB; a limit of 68 suffices if nothing else is reserved
+        arguments = [sys.executable, "-c", code, tmp_path / "loss.png", str(reserved), str(limit)]
+        result = subprocess.run(arguments, capture_output=True, text=True, check=True)
+        assert result.stdout == "goes on\n"
         assert not (tmp_path / "loss.png").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--text", ","], "--text: no value given"),
         (["--base-id", "../../evil"], "--base-id"),
@@ -133,7 +131,7 @@ def test_a_limit_of_address_space_costs_the_picture_alone(tmp_path: Path) -> Non
         (["--method", "fusion", "--adapters", "a,a"], "--adapters"),
     ],
 )
-def test_values_that_cannot_be_are_refused(lrltrain: Run, arguments: list[str], says: str) -> None:
-    done = lrltrain("fit", "--lang", "ro", *arguments)
-    assert done.returncode == 2
-    assert says in done.stderr
+def test_invalid_values_are_refused(lrltrain: Run, arguments: list[str], message: str) -> None:
+    result = lrltrain("fit", "--lang", "ro", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr

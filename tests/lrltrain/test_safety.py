@@ -1,4 +1,4 @@
-"""Workspaces that others have written to: records, links, damaged files, secrets."""
+"""Workspaces that other people have written to: records, links, damaged files, secrets."""
 
 import json
 import os
@@ -52,34 +52,34 @@ def victim(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("vouched", [True, False])
-def test_a_record_that_names_others_files_is_not_used(
-    name: str, vouched: bool, tmp_path: Path, victim: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_a_record_that_names_foreign_files_is_ignored(
+    name: str, is_sealed: bool, tmp_path: Path, victim: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     records = records_of(str(tmp_path / "ws"), tmp_path)
     value = asdict(Record(JOB.id, JOB.name, "done")) | {"files": {name: [4, 0, "0" * 64]}}
     file = records.workspace / records.name(JOB.id)
     file.parent.mkdir(parents=True)
-    write_json(file, sealed(value) if vouched else value)
+    write_json(file, sealed(value) if is_sealed else value)
     assert records.read(JOB.id) is None
     assert "is ignored: not a valid record" in capsys.readouterr().err
-    done = run_job(JOB.as_json(), str(records.workspace), str(tmp_path))
-    assert done.status == "failed", "for the settings that it lacks"
+    result = run_job(JOB.as_json(), str(records.workspace), str(tmp_path))
+    assert result.status == "failed", "because its settings are missing"
     assert victim.read_text() == "mine"
 
 
-def test_what_a_record_says_of_others_artifacts_is_not_removed(tmp_path: Path) -> None:
+def test_foreign_artifacts_named_in_a_record_are_not_removed(tmp_path: Path) -> None:
     records = records_of(str(tmp_path), tmp_path)
-    own, other = tmp_path / HOME / "adapter.safetensors", tmp_path / "datasets/mt/conceptnet/manifest.json"
-    for file in (own, other):
+    own_file, foreign_file = tmp_path / HOME / "adapter.safetensors", tmp_path / "datasets/mt/conceptnet/manifest.json"
+    for file in (own_file, foreign_file):
         file.parent.mkdir(parents=True)
         file.write_text("x")
-    files = {file.relative_to(tmp_path).as_posix(): (1, 0, "0" * 64) for file in (own, other)}
+    files = {file.relative_to(tmp_path).as_posix(): (1, 0, "0" * 64) for file in (own_file, foreign_file)}
     _clear_corrupted(JOB, Record(JOB.id, JOB.name, "done", files=files), records)
-    assert (own.exists(), other.exists()) == (False, True)
+    assert (own_file.exists(), foreign_file.exists()) == (False, True)
 
 
-def test_a_record_that_leads_through_a_link_is_refused_by_name(tmp_path: Path, victim: Path) -> None:
+def test_a_record_that_leads_through_a_link_is_refused_and_the_link_named(tmp_path: Path, victim: Path) -> None:
     records = records_of(str(tmp_path / "ws"), tmp_path)
     (tmp_path / "ws/adapters").mkdir(parents=True)
     (tmp_path / "ws/adapters/ro").symlink_to(tmp_path)
@@ -87,54 +87,54 @@ def test_a_record_that_leads_through_a_link_is_refused_by_name(tmp_path: Path, v
     records.write(record)
     with pytest.raises(PathError, match="adapters/ro: a link"):
         records.is_done(JOB)
-    for planted in ("grid/logs", "grid/jobs"):
-        shutil.rmtree(tmp_path / "ws" / planted, ignore_errors=True)
-        (tmp_path / "ws" / planted).symlink_to(tmp_path)
+    for name in ("grid/logs", "grid/jobs"):
+        shutil.rmtree(tmp_path / "ws" / name, ignore_errors=True)
+        (tmp_path / "ws" / name).symlink_to(tmp_path)
     assert run_job(JOB.as_json(), str(tmp_path / "ws"), str(tmp_path)).status == "failed"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["victim"]
     assert victim.read_text() == "mine"
 
 
-def test_records_and_plans_of_any_content_end_in_words(tmp_path: Path, workspace: Path) -> None:
+def test_records_and_plans_of_any_content_raise_only_our_own_errors(tmp_path: Path, workspace: Path) -> None:
     config = load_grid_config(write_recipe(tmp_path, tmp_path / "ws"), {})
     records = records_of(config.out, tmp_path)
     jobs = jobs_of(config)
     records.write_plan(jobs, 2)
     records.write(Record(jobs[0].id, jobs[0].name, "done", files={"a": (1, 2, "0" * 64)}))
     plan, record = records.folder / "plan.json", records.workspace / records.name(jobs[0].id)
-    draw = random.Random(0)
-    odd = [None, 0, -1, 1e400, "x", "../x", [], {}, [[]], {"a": {}}, True, "\udc80", "9" * 5_000]
-    told = 0
+    generator = random.Random(0)
+    odd_values = [None, 0, -1, 1e400, "x", "../x", [], {}, [[]], {"a": {}}, True, "\udc80", "9" * 5_000]
+    errors = 0
     for file in (plan, record):
         whole = json.loads(file.read_text("utf-8"))
         for number in range(150):
             value = json.loads(json.dumps(whole))
-            at: Any = value
-            while isinstance(at, dict | list) and at and draw.random() < 0.8:
-                key = draw.choice(list(at)) if isinstance(at, dict) else draw.randrange(len(at))
-                if not isinstance(at[key], dict | list) or draw.random() < 0.3:
-                    at[key] = draw.choice(odd)
+            node: Any = value
+            while isinstance(node, dict | list) and node and generator.random() < 0.8:
+                key = generator.choice(list(node)) if isinstance(node, dict) else generator.randrange(len(node))
+                if not isinstance(node[key], dict | list) or generator.random() < 0.3:
+                    node[key] = generator.choice(odd_values)
                     break
-                at = at[key]
+                node = node[key]
             file.write_text(json.dumps(sealed(value) if number % 2 else {**value, "sha256": None}), "utf-8")
             try:
                 status(*records.read_plan(), records)
             except LrlError:
-                told += 1
+                errors += 1
         file.write_text(json.dumps(whole), "utf-8")
-    assert told > 50
+    assert errors > 50
     assert workspace.is_dir()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"[" * 50_000, b"\xff", b'{"jobs": 1, "slots": []}'])
-def test_a_damaged_plan_is_said_to_be_so(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_plan_is_reported(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "grid").mkdir()
     (tmp_path / "grid/plan.json").write_bytes(content)
     with pytest.raises(StorageError, match="Start the grid again"):
         records_of(str(tmp_path), tmp_path).read_plan()
 
 
-def test_secrets_in_addresses_are_in_no_plan_record_or_log(tmp_path: Path) -> None:
+def test_secrets_in_addresses_do_not_reach_plans_records_or_logs(tmp_path: Path) -> None:
     address = "https://user:hunter2@127.0.0.1:9/dump.csv?Signature=hunter2"
     settings = {"lang": "ro", "source": "conceptnet", "dump": address, "max_rejected": "hunter2"}
     job = Job("build", {"lang": "ro", "source": "conceptnet"}, {**settings, "templates": address}, (), "1" * 16)
@@ -153,19 +153,19 @@ def test_secrets_in_addresses_are_in_no_plan_record_or_log(tmp_path: Path) -> No
         assert "Signature=hunter2" not in path.read_text("utf-8"), path
 
 
-def test_a_link_at_the_name_of_a_run_is_not_emptied(tmp_path: Path) -> None:
-    made, home = recipe("ro", "topic", "none", 1), tmp_path / "home"
+def test_a_link_in_place_of_a_run_folder_is_not_emptied(tmp_path: Path) -> None:
+    run_recipe, home = recipe("ro", "topic", "none", 1), tmp_path / "home"
     home.mkdir()
     (home / "letters.txt").write_text("mine")
-    folder = folder_of(tmp_path / "ws", made, "none")
+    folder = folder_of(tmp_path / "ws", run_recipe, "none")
     folder.parent.mkdir(parents=True)
     folder.symlink_to(home)
     with pytest.raises(StorageError, match=r"contains files that do not belong to a run: letters\.txt"):
-        write_run(folder, made, pl.DataFrame({"item": [0]}), {"macro_f1": 0.5})
+        write_run(folder, run_recipe, pl.DataFrame({"item": [0]}), {"macro_f1": 0.5})
     assert (home / "letters.txt").read_text() == "mine"
 
 
-def test_a_link_at_the_name_of_a_score_is_not_emptied(tmp_path: Path, workspace: Path) -> None:
+def test_a_link_in_place_of_a_score_folder_is_not_emptied(tmp_path: Path, workspace: Path) -> None:
     data = tmp_path / "text.txt"
     data.write_text("O propoziție.\n", encoding="utf-8")
     config = load_eval_config(None, {"lang": "ro", "base": "lrl-mini", "data": str(data), "out": tmp_path / "ws"})
@@ -182,31 +182,31 @@ def test_a_link_at_the_name_of_a_score_is_not_emptied(tmp_path: Path, workspace:
     assert workspace.is_dir()
 
 
-def flipped(file: Path, count: int) -> list[bytes]:
+def corrupted_copies(file: Path, count: int) -> list[bytes]:
     data = file.read_bytes()
-    found = []
-    for place in random.Random(1).sample(range(len(data)), min(count, len(data))):
+    copies = []
+    for position in random.Random(1).sample(range(len(data)), min(count, len(data))):
         changed = bytearray(data)
-        changed[place] ^= 4
-        found.append(bytes(changed))
-    return found
+        changed[position] ^= 4
+        copies.append(bytes(changed))
+    return copies
 
 
-def test_each_file_of_an_adapter_is_in_its_manifest(fit: Callable[..., Path]) -> None:
+def test_every_file_of_an_adapter_is_covered_by_its_manifest(fit: Callable[..., Path]) -> None:
     folder = fit(method="lora", steps=2)
     manifest = open_adapter(folder)
-    named = {entry["path"] for entry in manifest["outputs"]} | {manifest["run"]["path"], MANIFEST}
-    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == named
+    listed = {entry["path"] for entry in manifest["outputs"]} | {manifest["run"]["path"], MANIFEST}
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == listed
     for name in ("run.json", "log.json", "loss.png", "reference.safetensors", MANIFEST):
         whole = (folder / name).read_bytes()
-        for changed in flipped(folder / name, 40):
+        for changed in corrupted_copies(folder / name, 40):
             (folder / name).write_bytes(changed)
             if name == MANIFEST:
                 try:
-                    found = load_manifest(folder, ADAPTER)
+                    loaded = load_manifest(folder, ADAPTER)
                 except StorageError:
                     continue
-                assert {**found, "sha256": ""} == {**manifest, "sha256": ""} or list(damaged(folder, found))
+                assert {**loaded, "sha256": ""} == {**manifest, "sha256": ""} or list(damaged(folder, loaded))
             else:
                 with pytest.raises(StorageError, match=f"{name} does not match the manifest"):
                     open_adapter(folder)
@@ -228,14 +228,14 @@ def test_an_adapter_whose_name_is_a_path_is_refused(name: str, tmp_path: Path) -
     put_adapter(tmp_path, "ro", "lora", [5.0, 4.0])
     folder = tmp_path / HOME.replace("lrl-mini", "xlm-roberta-base")
     open_adapter(folder)
-    told = json.loads((folder / MANIFEST).read_text("utf-8"))
-    for wrong in ({"name": name}, {"variant": name}, {"base": told["base"] | {"id": f"org/{name}/.."}}):
-        change(folder, **told | wrong)
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    for wrong_values in ({"name": name}, {"variant": name}, {"base": manifest["base"] | {"id": f"org/{name}/.."}}):
+        change(folder, **manifest | wrong_values)
         with pytest.raises(StorageError, match="not a valid folder name"):
             open_adapter(folder)
 
 
-def test_ids_of_models_as_people_have_them_can_stand_in_a_manifest() -> None:
+def test_common_model_ids_are_valid_in_a_manifest() -> None:
     for name in (
         r"C:\models\llama.gguf",
         "q:4b",
@@ -251,7 +251,7 @@ def test_ids_of_models_as_people_have_them_can_stand_in_a_manifest() -> None:
             Base(id=name)
 
 
-def test_a_card_of_any_content_does_not_keep_a_report_from_its_end(tmp_path: Path) -> None:
+def test_a_card_of_any_content_does_not_stop_a_report(tmp_path: Path) -> None:
     aliases = "".join(
         f"{after}: &{after} [{', '.join(f'*{before}' for _ in range(9))}]\n" for before, after in pairwise("abcdefghij")
     )
@@ -267,34 +267,34 @@ def test_a_card_of_any_content_does_not_keep_a_report_from_its_end(tmp_path: Pat
     (tmp_path / "cards" / "pipe").mkdir()
     (tmp_path / "cards" / "pipe" / "index.html").write_text("")
     os.mkfifo(tmp_path / "cards" / "pipe" / "README.md")
-    found = read_material(tmp_path).cards
-    assert [(each.language, each.name) for each in found] == [("mt", "lrl-mt"), ("ro", "lrl-ro")]
+    cards = read_material(tmp_path).cards
+    assert [(entry.language, entry.name) for entry in cards] == [("mt", "lrl-mt"), ("ro", "lrl-ro")]
 
 
-def test_a_changed_score_is_found(tmp_path: Path) -> None:
+def test_a_changed_score_is_detected(tmp_path: Path) -> None:
     put_perplexity(tmp_path, "ro", "lora", put_adapter(tmp_path, "ro", "lora", [5.0, 4.0]), 0.8)
     (file,) = tmp_path.glob("scores/*/*/ro_*/*/scores.json")
     right = read_perplexities(tmp_path, 100)
     noticed = 0
-    for changed in flipped(file, 80):
+    for changed in corrupted_copies(file, 80):
         file.write_bytes(changed)
         try:
-            assert read_perplexities(tmp_path, 100) == right, "what is not noticed changes nothing"
+            assert read_perplexities(tmp_path, 100) == right, "a change that is not noticed has no effect"
         except StorageError:
             noticed += 1
     assert noticed > 50
 
 
-def test_runs_of_any_content_end_in_words(tmp_path: Path) -> None:
+def test_runs_of_any_content_raise_only_our_own_errors(tmp_path: Path) -> None:
     gold, predicted = predictions("topic", 0.5, 1)
-    made = recipe("ro", "topic", "none", 1)
-    folder = put_run(tmp_path, made, gold, predicted)
+    run_recipe = recipe("ro", "topic", "none", 1)
+    folder = put_run(tmp_path, run_recipe, gold, predicted)
     whole = load_manifest(folder, "scores")
-    for key in (*made, "result", "outputs", "recipe"):
-        for odd in (None, 1, "x", [], {}, ["../x"], {"name": "../x"}, float("nan")):
-            if odd != whole.get(key):
-                change(folder, **{"outputs": whole["outputs"], key: odd})
-                assert find_run(folder, made) is None or key in made
+    for key in (*run_recipe, "result", "outputs", "recipe"):
+        for odd_value in (None, 1, "x", [], {}, ["../x"], {"name": "../x"}, float("nan")):
+            if odd_value != whole.get(key):
+                change(folder, **{"outputs": whole["outputs"], key: odd_value})
+                assert find_run(folder, run_recipe) is None or key in run_recipe
                 with suppress(LrlError):
                     list(runs_in(tmp_path))
                 with suppress(LrlError):
@@ -302,19 +302,19 @@ def test_runs_of_any_content_end_in_words(tmp_path: Path) -> None:
                 change(folder, **whole)
 
 
-def test_damaged_tokens_are_made_again(tmp_path: Path, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_tokens_are_recomputed(tmp_path: Path, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = {"lang": "ro", "base": "lrl-mini", "dataset": str(workspace / "datasets/ro/conceptnet"), "out": tmp_path}
     plan = prepare(load_fit_config(None, flags | {"cache": tmp_path / "cache"}))
 
-    def made() -> list[list[int]]:
-        given = {"batching": "packed", "max_length": 64, "cache": tmp_path / "cache"}
-        corpus = tokenize(plan.text, "validation", plan.tokenizer, **given)
-        return [[int(token) for piece in corpus.block(place) for token in piece] for place in range(len(corpus))]
+    def token_blocks() -> list[list[int]]:
+        options = {"batching": "packed", "max_length": 64, "cache": tmp_path / "cache"}
+        corpus = tokenize(plan.text, "validation", plan.tokenizer, **options)
+        return [[int(token) for piece in corpus.block(index) for token in piece] for index in range(len(corpus))]
 
-    right = made()
+    right = token_blocks()
     (folder,) = (path for path in (tmp_path / "cache/tokens").iterdir() if not path.name.startswith("."))
     for file in sorted(folder.iterdir()):
-        for changed in flipped(file, 6):
+        for changed in corrupted_copies(file, 6):
             file.write_bytes(changed)
-            assert made() == right
+            assert token_blocks() == right
     assert capsys.readouterr().err.count("The text is tokenized again") > 15
