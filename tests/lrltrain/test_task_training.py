@@ -1,4 +1,4 @@
-"""Training of task adapters: cached and uncached, seeds together and alone, by graphs and without, are the same."""
+"""Task adapters train the same with and without a cache, with seeds together or alone, and with and without graphs."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -31,13 +31,15 @@ ARGS = TaskTrainingArgs(3, 4, 1e-2, 0.01, 0.05)
 CPU = torch.device("cpu")
 
 
-def some(tokens: bool) -> tuple[Items, Inputs]:
+def example_data(tokens: bool) -> tuple[Items, Inputs]:
     """Return six items, which make a batch of four and one of two."""
-    draw = np.random.default_rng(0)
-    words = tuple(tuple(draw.choice(["casa", "Cluj", "mergea", "Ion"], size)) for size in (3, 9, 5, 2, 14, 7))
+    generator = np.random.default_rng(0)
+    words = tuple(tuple(generator.choice(["casa", "Cluj", "mergea", "Ion"], size)) for size in (3, 9, 5, 2, 14, 7))
     texts = tuple(map(" ".join, words))
     if tokens:
-        gold: tuple[Any, ...] = tuple(tuple("B-LOC" if word == "Cluj" else "O" for word in each) for each in words)
+        gold: tuple[Any, ...] = tuple(
+            tuple("B-LOC" if word == "Cluj" else "O" for word in sentence) for sentence in words
+        )
         items = Items(texts, gold, words)
     else:
         items = Items(texts, ("sports", "health") * 3)
@@ -46,13 +48,13 @@ def some(tokens: bool) -> tuple[Items, Inputs]:
 
 
 def fused_below(encoder: Any, seeds: list[int]) -> FusedStack:
-    """Put a fusion that trains, one a seed, below the task adapters."""
+    """Insert a trainable fusion, one per seed, below the task adapters."""
     members = [AdapterStack(encoder, Bottlenecks(reduction_factor=8, invertible=True), [name]) for name in ("a", "b")]
     for number, member in enumerate(members):
         member.draw(number)
         with torch.no_grad():
             for parameter in member.requires_grad_(False).parameters():
-                parameter.mul_(5)  # as after training: what is fused differs
+                parameter.mul_(5)  # as after training: the fused adapters differ
     fused = FusedStack(encoder, members, len(seeds))
     for number, seed in enumerate(seeds):
         fused.draw(seed, number)
@@ -78,30 +80,30 @@ def model_of(tokens: bool, seeds: list[int], dropout: float | None = None, *, fu
 def fit(
     tokens: bool, seeds: list[int], dropout: float | None = 0.0, *, graphs: bool = False, fused: bool = False
 ) -> Any:
-    """Train a model; return the training, what came of each seed, and its predictions of what it was trained on."""
-    items, inputs = some(tokens)
+    """Train a model; return the training, the outcome of each seed, and its predictions for the training items."""
+    items, inputs = example_data(tokens)
     task = "ner" if tokens else "topic"
     training = TaskTraining(model_of(tokens, seeds, dropout, fused=fused), LABELS[task], ARGS)
     if graphs:
-        training.graphs = Replayed(CPU, training.weights.state)
-    trained = training.fit(inputs, some(tokens)[1], items, task, seeds, lambda *_: None)
-    return training, trained, training.predict(inputs)
+        training.graphs = ReplayedGraphs(CPU, training.weights.state)
+    outcomes = training.fit(inputs, example_data(tokens)[1], items, task, seeds, lambda *_: None)
+    return training, outcomes, training.predict(inputs)
 
 
 class Graph:
-    """Runs again what was captured, on the tensors that it was captured with, as a graph of a GPU does."""
+    """Runs the captured function again on the tensors of the capture, as a GPU's graph does."""
 
     def __init__(self, function: Any, inputs: dict[str, Tensor], outputs: tuple[Tensor, ...]) -> None:
         self.function, self.inputs, self.outputs = function, inputs, outputs
 
     def replay(self) -> None:
         with torch.set_grad_enabled(self.outputs[0].dtype.is_floating_point):
-            for output, made in zip(self.outputs, self.function(self.inputs), strict=True):
-                output.copy_(made)
+            for output, result in zip(self.outputs, self.function(self.inputs), strict=True):
+                output.copy_(result)
 
 
-class Replayed(Graphs):
-    """Graphs on a CPU: warmed up, captured, put back and replayed as on a GPU, whose own part alone is left out."""
+class ReplayedGraphs(Graphs):
+    """Graphs on a CPU: warmed up, captured, reset and replayed as on a GPU, without the part that needs a GPU."""
 
     def __init__(self, device: torch.device, state: Any) -> None:
         super().__init__(device, state, on=False)
@@ -109,52 +111,52 @@ class Replayed(Graphs):
 
     def _capture(self, function: Any, inputs: dict[str, Tensor]) -> Any:
         self.captures += 1
-        kept = [(tensor, tensor.clone()) for tensor in self._state()]
+        saved = [(tensor, tensor.clone()) for tensor in self._state()]
         function(inputs)
-        outputs = tuple(each.clone() for each in function(inputs))
+        outputs = tuple(output.clone() for output in function(inputs))
         with torch.no_grad():
-            for tensor, value in kept:
+            for tensor, value in saved:
                 tensor.copy_(value)
         return Graph(function, inputs, outputs), inputs, outputs
 
 
 @pytest.mark.parametrize(("tokens", "fused"), [(False, False), (True, False), (False, True)])
-def test_cached_and_whole_give_the_same_logits_and_gradients(tokens: bool, fused: bool) -> None:
+def test_cached_and_complete_forward_passes_give_the_same_logits_and_gradients(tokens: bool, fused: bool) -> None:
     model = model_of(tokens, [1], dropout=0.0, fused=fused)
-    _, inputs = some(tokens)
+    _, inputs = example_data(tokens)
     assert model.splits
     chosen = [np.array([4, 0, 2])]
-    of_ids = inputs.layout(chosen)
-    seen = of_ids["mask"].bool() if tokens else slice(None)
+    layout = inputs.layout(chosen)
+    visible = layout["mask"].bool() if tokens else slice(None)
     inputs.keep(model, 4, nullcontext())
     model.train()
-    found: list[tuple[Tensor, list[Tensor]]] = []
-    ids_and_mask = of_ids["tokens"], of_ids["mask"]
+    results: list[tuple[Tensor, list[Tensor]]] = []
+    ids_and_mask = layout["tokens"], layout["mask"]
     for logits in (inputs.logits(model, inputs.layout(chosen)), model(*ids_and_mask), model.whole(*ids_and_mask)):
         model.zero_grad()
-        logits[seen].square().sum().backward()
-        gradients = [each.grad.clone() for each in model.parameters() if each.grad is not None]
-        found.append((logits[seen].detach(), gradients))
-    for logits, gradients in found[1:]:
-        torch.testing.assert_close(logits, found[0][0], atol=1e-5, rtol=1e-4)
-        for one, other in zip(gradients, found[0][1], strict=True):
+        logits[visible].square().sum().backward()
+        gradients = [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+        results.append((logits[visible].detach(), gradients))
+    for logits, gradients in results[1:]:
+        torch.testing.assert_close(logits, results[0][0], atol=1e-5, rtol=1e-4)
+        for one, other in zip(gradients, results[0][1], strict=True):
             torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
 
 
-def test_cached_training_is_uncached_training_dropout_included(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_training_equals_uncached_training_even_with_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = []
-    for most in (inputs_module.MOST_BYTES, 0):
-        monkeypatch.setattr(inputs_module, "MOST_BYTES", most)
-        items, inputs = some(tokens=False)
+    for limit in (inputs_module.MOST_BYTES, 0):
+        monkeypatch.setattr(inputs_module, "MOST_BYTES", limit)
+        items, inputs = example_data(tokens=False)
         training = TaskTraining(model_of(False, [7]), LABELS["topic"], ARGS)
-        (trained,) = training.fit(inputs, inputs, items, "topic", [7], lambda *_: None)
-        assert (inputs.kept is None) == (most == 0)
-        losses.append(trained.loss)
+        (outcome,) = training.fit(inputs, inputs, items, "topic", [7], lambda *_: None)
+        assert (inputs.kept is None) == (limit == 0)
+        losses.append(outcome.loss)
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 def test_only_the_task_adapter_and_the_head_train() -> None:
-    items, inputs = some(tokens=False)
+    items, inputs = example_data(tokens=False)
     model = model_of(False, [1])
     before = {name: value.clone() for name, value in model.named_parameters()}
     training = TaskTraining(model, LABELS["topic"], ARGS)
@@ -162,26 +164,26 @@ def test_only_the_task_adapter_and_the_head_train() -> None:
     changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
     assert changed
     assert all(f".{MODULE_NAME}." in name or name.startswith("head.") for name in changed)
-    assert [len(each) for each in training.predict(inputs)] == [6]
+    assert [len(labels) for labels in training.predict(inputs)] == [6]
 
 
 @pytest.mark.parametrize(("tokens", "fused"), [(False, False), (True, False), (False, True)])
-def test_seeds_together_end_as_each_alone(tokens: bool, fused: bool) -> None:
-    together, known, predicted = fit(tokens, [1, 2, 3], fused=fused)
-    for place, seed in enumerate((1, 2, 3)):
+def test_seeds_trained_together_end_as_when_trained_alone(tokens: bool, fused: bool) -> None:
+    together, outcomes, predicted = fit(tokens, [1, 2, 3], fused=fused)
+    for index, seed in enumerate((1, 2, 3)):
         alone, (expected,), (labels,) = fit(tokens, [seed], fused=fused)
-        assert known[place].loss == pytest.approx(expected.loss, rel=1e-4)
-        assert known[place].dev == pytest.approx(expected.dev)
-        assert predicted[place] == labels
-        for one, other in zip(together.weights.values(place), alone.weights.values(0), strict=True):
+        assert outcomes[index].loss == pytest.approx(expected.loss, rel=1e-4)
+        assert outcomes[index].dev == pytest.approx(expected.dev)
+        assert predicted[index] == labels
+        for one, other in zip(together.weights.values(index), alone.weights.values(0), strict=True):
             torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
-    assert len({tuple(each.loss) for each in known}) == 3, "each has weights and an order of its own"
+    assert len({tuple(outcome.loss) for outcome in outcomes}) == 3, "each seed has its own weights and order"
 
 
-def test_what_learns_in_a_fusion_is_drawn_to_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
+def test_the_values_of_a_trained_fusion_are_regularised_towards_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    gradients = []
     for penalised in (True, False):
-        model, inputs = model_of(False, [1, 2], 0.0, fused=True), some(tokens=False)[1]
+        model, inputs = model_of(False, [1, 2], 0.0, fused=True), example_data(tokens=False)[1]
         model.penalty = model.penalty if penalised else None
         value = getattr(model.encoder, MODULE_NAME)[0].fusions["0"].value.weight  # (seeds, hidden, hidden)
         with torch.no_grad():
@@ -189,57 +191,59 @@ def test_what_learns_in_a_fusion_is_drawn_to_the_identity(monkeypatch: pytest.Mo
         training = TaskTraining(model, LABELS["topic"], ARGS)
         monkeypatch.setattr(training.weights, "update", lambda: None)
         training._step(inputs, inputs.layout([np.array([0, 1])] * 2))  # noqa: SLF001
-        gradient = next(each.grad for each in training.weights.flat if each.data_ptr() == value.data_ptr())
+        gradient = next(weights.grad for weights in training.weights.flat if weights.data_ptr() == value.data_ptr())
         assert gradient is not None
-        found.append(gradient.view(value.shape).clone())
-    torch.testing.assert_close(found[0] - found[1], 2 * PENALTY * (value - torch.eye(128)), atol=1e-6, rtol=1e-4)
+        gradients.append(gradient.view(value.shape).clone())
+    torch.testing.assert_close(
+        gradients[0] - gradients[1], 2 * PENALTY * (value - torch.eye(128)), atol=1e-6, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize(("tokens", "fused"), [(False, False), (True, False), (False, True)])
-def test_graphs_give_what_is_given_without_them(tokens: bool, fused: bool) -> None:
-    graphed, known, predicted = fit(tokens, [1, 2], graphs=True, fused=fused)
+def test_graphs_do_not_change_results(tokens: bool, fused: bool) -> None:
+    graphed, outcomes, predicted = fit(tokens, [1, 2], graphs=True, fused=fused)
     _, expected, labels = fit(tokens, [1, 2], fused=fused)
-    assert [each.loss for each in known] == [pytest.approx(each.loss, rel=1e-4) for each in expected]
+    assert [outcome.loss for outcome in outcomes] == [pytest.approx(outcome.loss, rel=1e-4) for outcome in expected]
     assert predicted == labels
     assert 2 <= graphed.graphs.captures < 8, "shapes repeat"
 
 
-def test_a_seed_whose_loss_is_not_a_number_stops_none_of_the_others() -> None:
-    items, inputs = some(tokens=True)
+def test_a_seed_whose_loss_is_not_a_number_does_not_stop_the_others() -> None:
+    items, inputs = example_data(tokens=True)
     model = model_of(True, [1, 2], dropout=0.0)
     with torch.no_grad():
         model.head.output.weight[0, 0, 0] = torch.nan
     training = TaskTraining(model, LABELS["ner"], ARGS)
-    known: list[SeedOutcome] = training.fit(inputs, inputs, items, "ner", [1, 2], lambda *_: None)
-    assert known[0].failed == "the loss of epoch 1 is nan."
-    assert (known[1].failed, known[1].loss) == ("", pytest.approx(fit(True, [2])[1][0].loss, rel=1e-4))
+    outcomes: list[SeedOutcome] = training.fit(inputs, inputs, items, "ner", [1, 2], lambda *_: None)
+    assert outcomes[0].failed == "the loss of epoch 1 is nan."
+    assert (outcomes[1].failed, outcomes[1].loss) == ("", pytest.approx(fit(True, [2])[1][0].loss, rel=1e-4))
 
 
-def test_a_seed_with_fewer_items_gets_one_again_without_its_label() -> None:
+def test_a_seed_with_fewer_items_is_padded_with_an_unlabelled_item() -> None:
     for tokens in (False, True):
-        _, inputs = some(tokens)
-        made = inputs.layout([np.array([0, 1]), np.array([4])], static=True)
-        assert made["tokens"].shape == (4, int(inputs.lengths.max()))
-        assert torch.equal(made["tokens"][2], made["tokens"][3])
-        assert made["mask"].sum(1).tolist() == inputs.lengths[[0, 1, 4, 4]].tolist()
-        assert (made["labels"][3] == IGNORED).all()
-        assert (made["labels"][:3] != IGNORED).any(-1).all()
+        _, inputs = example_data(tokens)
+        layout = inputs.layout([np.array([0, 1]), np.array([4])], static=True)
+        assert layout["tokens"].shape == (4, int(inputs.lengths.max()))
+        assert torch.equal(layout["tokens"][2], layout["tokens"][3])
+        assert layout["mask"].sum(1).tolist() == inputs.lengths[[0, 1, 4, 4]].tolist()
+        assert (layout["labels"][3] == IGNORED).all()
+        assert (layout["labels"][:3] != IGNORED).any(-1).all()
 
 
-def test_graphs_are_one_for_each_shape_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_shape_has_one_graph_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     total = torch.zeros(())
 
     def add(tensors: Mapping[str, Tensor]) -> tuple[Tensor]:
         total.add_(tensors["x"].sum())
         return (tensors["x"] * 2,)
 
-    graphs = Replayed(CPU, lambda: [total])
+    graphs = ReplayedGraphs(CPU, lambda: [total])
     monkeypatch.setattr("lrltrain.training.graphs.MOST_GRAPHS", 2)
     for length in (1, 2, 3, 1, 2, 3):
-        (made,) = graphs.run("add", add, {"x": torch.full((length,), float(length))})
-        assert made.tolist() == [2.0 * length] * length
+        (result,) = graphs.run("add", add, {"x": torch.full((length,), float(length))})
+        assert result.tolist() == [2.0 * length] * length
     assert graphs.captures == 2
-    assert total == 2 * (1 + 4 + 9), "what the runs before a capture add is taken back"
+    assert total == 2 * (1 + 4 + 9), "what the warm-up before a capture adds is undone"
     graphs.run("other", add, {"x": torch.ones(1)})
     assert graphs.captures == 3, "functions do not share graphs"
     graphs.clear()
@@ -247,39 +251,39 @@ def test_graphs_are_one_for_each_shape_up_to_a_number(monkeypatch: pytest.Monkey
     assert graphs.captures == 4
 
 
-def test_a_graph_for_which_there_is_no_memory_beside_others_is_captured_without_them(
+def test_if_memory_runs_out_other_graphs_are_dropped_before_a_capture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    graphs, full = Replayed(CPU, list), [3]
+    graphs, too_long = ReplayedGraphs(CPU, list), [3]
     capture = graphs._capture  # noqa: SLF001
 
-    def tried(function: Any, inputs: dict[str, Tensor]) -> Any:
-        if len(inputs["x"]) in full:
-            full.clear()
+    def capture_if_it_fits(function: Any, inputs: dict[str, Tensor]) -> Any:
+        if len(inputs["x"]) in too_long:
+            too_long.clear()
             raise torch.OutOfMemoryError
         return capture(function, inputs)
 
-    monkeypatch.setattr(graphs, "_capture", tried)
+    monkeypatch.setattr(graphs, "_capture", capture_if_it_fits)
     for length in (2, 3, 2):
-        (made,) = graphs.run("double", lambda those: (those["x"] * 2,), {"x": torch.ones(length)})
-        assert made.tolist() == [2.0] * length
-    assert graphs.captures == 3, "that of the others was forgotten"
-    full[:] = [4]
-    monkeypatch.setattr(graphs, "clear", lambda: full.append(4))
+        (result,) = graphs.run("double", lambda tensors: (tensors["x"] * 2,), {"x": torch.ones(length)})
+        assert result.tolist() == [2.0] * length
+    assert graphs.captures == 3, "the other graph was dropped"
+    too_long[:] = [4]
+    monkeypatch.setattr(graphs, "clear", lambda: too_long.append(4))
     with pytest.raises(torch.OutOfMemoryError):
-        graphs.run("double", lambda those: (those["x"] * 2,), {"x": torch.ones(4)})
+        graphs.run("double", lambda tensors: (tensors["x"] * 2,), {"x": torch.ones(4)})
 
 
-def test_what_is_prefetched_comes_in_order_and_errors_are_raised_where_they_are_seen() -> None:
+def test_prefetched_items_keep_their_order_and_errors_reach_the_consumer() -> None:
     gpu = torch.device("cuda")
     assert list(prefetched(iter(range(50)), gpu)) == list(range(50)) == list(prefetched(iter(range(50)), CPU))
-    assert list(islice(prefetched(count(), gpu), 3)) == [0, 1, 2], "an endless source is left"
+    assert list(islice(prefetched(count(), gpu), 3)) == [0, 1, 2], "an endless source can be abandoned"
 
     def failing() -> Iterator[int]:
         yield 1
         raise ValueError("here")
 
-    made = prefetched(failing(), gpu)
-    assert next(made) == 1
+    items = prefetched(failing(), gpu)
+    assert next(items) == 1
     with pytest.raises(ValueError, match="here"):
-        next(made)
+        next(items)

@@ -1,4 +1,4 @@
-"""Data of tasks, scores and tokens: read right, and refused right; and what adapters are stacked on."""
+"""Task data, scores and tokens: what is read and what is refused; and stacking task adapters on language adapters."""
 
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,17 @@ GOOD = {
 }
 
 
-def write(folder: Path, task: str, **other: str) -> Path:
+def write(folder: Path, task: str, **texts: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
-        (folder / f"{split}.tsv").write_text(other.get(split, GOOD[task]), "utf-8")
+        (folder / f"{split}.tsv").write_text(texts.get(split, GOOD[task]), "utf-8")
     return folder
 
 
 @pytest.mark.parametrize(
     ("task", "inside"), [("topic", "sib200/ron_Latn"), ("sentiment", "sa/ron_Latn/one"), ("ner", "")]
 )
-def test_a_task_is_read_from_the_folder_of_its_files_or_of_all(tmp_path: Path, task: Any, inside: str) -> None:
+def test_a_task_is_read_from_its_own_folder_or_that_of_all_tasks(tmp_path: Path, task: Any, inside: str) -> None:
     write(tmp_path / inside, task)
     data = open_task(task, str(tmp_path), ROMANIAN)
     assert [len(data.splits[split].labels) for split in SPLITS] == [2, 2, 2]
@@ -53,16 +53,16 @@ def test_a_task_is_read_from_the_folder_of_its_files_or_of_all(tmp_path: Path, t
     assert open_task(task, str(tmp_path), ROMANIAN, limit=1).provenance["counts"] == dict.fromkeys(SPLITS, 1)
 
 
-def test_a_limit_draws_from_all_of_a_sorted_file(tmp_path: Path) -> None:
+def test_a_limit_samples_from_all_of_a_sorted_file(tmp_path: Path) -> None:
     rows = [f"Text {number}.\t{'positive' if number < 500 else 'negative'}" for number in range(1000)]
     write(tmp_path, "sentiment", **dict.fromkeys(SPLITS, "\n".join(rows)))
-    several, few = (open_task("sentiment", str(tmp_path), ROMANIAN, limit).splits["test"] for limit in (100, 40))
-    assert 30 < several.labels.count("positive") < 70
-    assert set(few.texts) < set(several.texts)  # what is measured on a few is part of what is measured on more
-    assert list(several.texts) == sorted(several.texts, key=lambda text: int(text[5:-1]))
+    many, few = (open_task("sentiment", str(tmp_path), ROMANIAN, limit).splits["test"] for limit in (100, 40))
+    assert 30 < many.labels.count("positive") < 70
+    assert set(few.texts) < set(many.texts)  # the smaller sample is part of the larger one
+    assert list(many.texts) == sorted(many.texts, key=lambda text: int(text[5:-1]))
 
 
-def test_training_items_of_one_label_are_refused(tmp_path: Path) -> None:
+def test_training_items_that_all_have_the_same_label_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "sentiment", train="Bun.\tpositive\nFrumos.\tpositive\n")
     with pytest.raises(InputError, match=r"every item of its split train is 'positive'"):
         check_labels(open_task("sentiment", str(tmp_path), ROMANIAN))
@@ -70,7 +70,7 @@ def test_training_items_of_one_label_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "text", "told"),
+    ("task", "text", "message"),
     [
         ("topic", "index_id\tcategory\ttext\n1\tcooking\tCeva.\n", "line 2 has the unknown label 'cooking'"),
         ("topic", "1\tsports\tCeva.\n", "line 1 has 1, sports, Ceva., not index_id"),
@@ -82,12 +82,12 @@ def test_training_items_of_one_label_are_refused(tmp_path: Path) -> None:
         ("ner", "Ion B-PER\n", "line 1 has 1 columns, not 2"),
     ],
 )
-def test_bad_data_is_refused_with_file_line_and_hint(tmp_path: Path, task: Any, text: str, told: str) -> None:
+def test_bad_data_is_refused_with_file_line_and_hint(tmp_path: Path, task: Any, text: str, message: str) -> None:
     write(tmp_path, task, test=text)
-    with pytest.raises(InputError, match=r"test\.tsv") as refused:
+    with pytest.raises(InputError, match=r"test\.tsv") as error:
         open_task(task, str(tmp_path), ROMANIAN)
-    assert told in str(refused.value)
-    assert refused.value.hint
+    assert message in str(error.value)
+    assert error.value.hint
 
 
 def test_a_folder_without_the_task_or_with_two_sets_is_refused(tmp_path: Path) -> None:
@@ -102,10 +102,10 @@ def test_a_folder_without_the_task_or_with_two_sets_is_refused(tmp_path: Path) -
         open_task("sentiment", str(tmp_path / "sa" / "ron_Latn" / "one"), ROMANIAN)
 
 
-def test_data_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_is_read_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     from datasets import ClassLabel, Dataset, Features, Sequence, Value  # noqa: PLC0415
 
-    asked: list[Any] = []
+    requests: list[Any] = []
     names = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"]
     tagged = Features({"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=names))})
     sets = {
@@ -115,14 +115,14 @@ def test_data_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
     def load(identifier: str, configuration: str | None) -> Any:
-        asked.append((identifier, configuration))
+        requests.append((identifier, configuration))
         return dict.fromkeys(("train", "validation", "test"), sets[identifier])
 
     monkeypatch.setattr("lrltrain.evaluation.on_hub.load_dataset", load)
     assert open_task("topic", None, ROMANIAN).splits["dev"].labels == ("sports",)
     assert open_task("ner", None, ROMANIAN).splits["test"].labels == (("O", "B-LOC"),)
     assert open_task("sentiment", None, ROMANIAN).splits["train"].labels == ("positive",)
-    assert asked == [("Davlan/sib200", "ron_Latn"), ("unimelb-nlp/wikiann", "ro"), ("dgurgurov/romanian_sa", None)]
+    assert requests == [("Davlan/sib200", "ron_Latn"), ("unimelb-nlp/wikiann", "ro"), ("dgurgurov/romanian_sa", None)]
     with pytest.raises(InputError, match="cannot be loaded"):
         open_task("topic", "some/where", ROMANIAN)
     with pytest.raises(InputError, match="has no column 'category'"):
@@ -136,12 +136,12 @@ def test_all_languages_of_the_paper_have_a_sentiment_set() -> None:
 
 def test_scores_agree_with_counts_by_hand() -> None:
     gold, predicted = ["a", "a", "b", "c"], ["a", "b", "b", "b"]
-    # a: 1 of 1 predicted, 1 of 2 found -> 2/3; b: 1 of 3, 1 of 1 -> 1/2; c: 0
+    # F1 of a: precision 1/1, recall 1/2 -> 2/3; of b: precision 1/3, recall 1/1 -> 1/2; of c: 0
     assert scores("topic", gold, predicted) == pytest.approx({"macro_f1": (2 / 3 + 1 / 2) / 3, "accuracy": 0.5})
     tags = [("B-PER", "I-PER", "O"), ("B-LOC", "O", "B-ORG")]
-    found = [("B-PER", "O", "O"), ("B-LOC", "O", "B-LOC")]
-    # three entities, three predicted, one whole and of its type
-    assert scores("ner", tags, found) == pytest.approx({"f1": 1 / 3, "precision": 1 / 3, "recall": 1 / 3})
+    predicted_tags = [("B-PER", "O", "O"), ("B-LOC", "O", "B-LOC")]
+    # three entities, three predicted, one of them complete and of the right type
+    assert scores("ner", tags, predicted_tags) == pytest.approx({"f1": 1 / 3, "precision": 1 / 3, "recall": 1 / 3})
     assert scores("ner", [("O",)], [("O",)]) == {"f1": 0.0, "precision": 0.0, "recall": 0.0}
 
 
@@ -150,31 +150,31 @@ WORD = st.text(st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S")
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(WORD, st.sampled_from(LABELS["ner"])), min_size=1, max_size=30), st.integers(8, 40))
-def test_each_word_is_labelled_at_its_first_token_alone(sentence: list[tuple[str, str]], max_length: int) -> None:
+def test_each_word_is_labelled_only_at_its_first_token(sentence: list[tuple[str, str]], max_length: int) -> None:
     words, tags = zip(*sentence, strict=True)
     features = featurize(TOKENIZER, Items((" ".join(words),), (tags,), (words,)), LABELS["ner"], max_length)
     assert features.first is not None
     ids, labels, first = features.ids[0], features.labels[0], features.first[0]
-    read = first[first >= 0]
+    present = first[first >= 0]
     assert len(ids) == len(labels) <= max_length
     assert len(first) == len(words)
-    assert (np.diff(read) > 0).all()
-    assert np.flatnonzero(labels != IGNORED).tolist() == read.tolist()
-    assert [LABELS["ner"][number] for number in labels[read]] == [tags[word] for word in np.flatnonzero(first >= 0)]
+    assert (np.diff(present) > 0).all()
+    assert np.flatnonzero(labels != IGNORED).tolist() == present.tolist()
+    assert [LABELS["ner"][number] for number in labels[present]] == [tags[word] for word in np.flatnonzero(first >= 0)]
     gold = decoded([np.where(labels == IGNORED, 1, labels)], features, LABELS["ner"])[0]
-    assert gold == tuple(tag if place >= 0 else "O" for tag, place in zip(tags, first, strict=True))
+    assert gold == tuple(tag if position >= 0 else "O" for tag, position in zip(tags, first, strict=True))
 
 
-def test_words_cut_off_have_no_token() -> None:
+def test_truncated_words_have_no_token() -> None:
     assert first_tokens([None, 0, 0, 1, None], 3).tolist() == [1, 3, -1]
 
 
-@pytest.mark.parametrize("draw", [None, 3])
-def test_batches_hold_each_item_once(draw: int | None) -> None:
+@pytest.mark.parametrize("seed", [None, 3])
+def test_batches_hold_each_item_once(seed: int | None) -> None:
     lengths = np.arange(1, 1_001)[::-1] % 97
-    cut = batches(lengths, 16, None if draw is None else np.random.default_rng(draw))
-    assert sorted(np.concatenate(cut).tolist()) == list(range(1_000))
-    padding = sum(len(each) * lengths[each].max() - lengths[each].sum() for each in cut) / lengths.sum()
+    result = batches(lengths, 16, None if seed is None else np.random.default_rng(seed))
+    assert sorted(np.concatenate(result).tolist()) == list(range(1_000))
+    padding = sum(len(batch) * lengths[batch].max() - lengths[batch].sum() for batch in result) / lengths.sum()
     assert padding < 0.1
 
 
@@ -189,21 +189,26 @@ def test_planted_overlap_is_counted() -> None:
     assert overlap(test[2:], train, spaced=True) == {"items": 1, "exact": 0, "near": 0}
 
 
-def test_items_that_stand_in_the_corpus_are_counted(workspace: Path) -> None:
+def test_items_that_occur_in_the_corpus_are_counted(workspace: Path) -> None:
     folder = workspace / "datasets" / "ro" / "conceptnet"
     from lrldata.dataset import open_dataset  # noqa: PLC0415
 
     rows = open_dataset(folder)[1].collect()
-    trained = rows.filter(split="train")["text"].to_list()
-    held = [text for text in rows.filter(split="test")["text"].to_list() if text not in trained]
-    texts = (trained[0], trained[1].upper(), held[0], "Nimic din ce s-a mai scris până acum în vreun alt rând.")
+    train_texts = rows.filter(split="train")["text"].to_list()
+    unseen = [text for text in rows.filter(split="test")["text"].to_list() if text not in train_texts]
+    texts = (
+        train_texts[0],
+        train_texts[1].upper(),
+        unseen[0],
+        "Nimic din ce s-a mai scris până acum în vreun alt rând.",
+    )
     counted = contamination(folder, Items(texts, ("sports",) * 4), ROMANIAN)
     assert (counted["items"], counted["found"], counted["whole"]) == (4, 2, 2)
     with pytest.raises(InputError, match="holds ro, not ug"):
         contamination(folder, Items(texts, ("sports",) * 4), find("ug"))
 
 
-def test_stacking_on_lora_is_stacking_on_weights_it_is_merged_into() -> None:
+def test_stacking_on_lora_equals_stacking_on_the_merged_weights() -> None:
     model = load_model(BASE).eval()
     language = AdapterStack(model, LowRanks(rank=4, alpha=4), ["language"])
     task = AdapterStack(model, Bottlenecks(reduction_factor=16), ["task"])
@@ -215,14 +220,14 @@ def test_stacking_on_lora_is_stacking_on_weights_it_is_merged_into() -> None:
         stacked = model.base_model(ids).last_hidden_state
         take_out(model)
         insert(model, task)
-        alone = model.base_model(ids).last_hidden_state
+        task_only = model.base_model(ids).last_hidden_state
         for number, layer in enumerate(model.base_model.encoder.layer):
-            for places, linear in ((language.queries, "query"), (language.values, "value")):
-                change = places[str(number)]
-                weight = getattr(layer.attention.self, linear).weight
-                weight += change.lora_B[0] @ change.lora_A[0] * change.scaling
+            for updates, name in ((language.queries, "query"), (language.values, "value")):
+                update = updates[str(number)]
+                weight = getattr(layer.attention.self, name).weight
+                weight += update.lora_B[0] @ update.lora_A[0] * update.scaling
         merged = model.base_model(ids).last_hidden_state
-    assert not torch.allclose(alone, stacked, atol=1e-2)
+    assert not torch.allclose(task_only, stacked, atol=1e-2)
     torch.testing.assert_close(merged, stacked, atol=1e-4, rtol=1e-3)
 
 
@@ -235,7 +240,7 @@ def test_the_real_sets_can_be_read(shared: Path) -> None:
     )
 
 
-def test_quotes_of_topics_are_read_as_sib200_writes_them(tmp_path: Path) -> None:
+def test_quotes_are_read_as_sib200_writes_them(tmp_path: Path) -> None:
     rows = ['1\ttravel\t"Флотът (""Kriegsmarine"") бил силен."', "2\ttravel\tБез кавички."]
     for split in SPLITS:
         (tmp_path / f"{split}.tsv").write_text("\n".join(["index_id\tcategory\ttext", *rows]), "utf-8")
