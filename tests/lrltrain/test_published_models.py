@@ -79,7 +79,9 @@ def test_weights_in_an_unknown_quantization_format_are_refused(llama: Path, tmp_
 @pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 sets a pad token outside the text config")
 def test_a_model_for_images_and_text_is_fine_tuned(text: Path, tmp_path: Path) -> None:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    text_config = Gemma3TextConfig(**sizes, vocab_size=8002, num_key_value_heads=2, head_dim=8, max_position_embeddings=128)
+    text_config = Gemma3TextConfig(
+        **sizes, vocab_size=8002, num_key_value_heads=2, head_dim=8, max_position_embeddings=128
+    )
     vision_config = SiglipVisionConfig(**sizes, image_size=28, patch_size=14)
     config = Gemma3Config(text_config=text_config, vision_config=vision_config, mm_tokens_per_image=4)
     base = save_model(Gemma3ForConditionalGeneration(config), tmp_path / "both")
@@ -96,7 +98,9 @@ def test_an_invertible_adapter_for_gemma_2_is_estimated(text: Path, tmp_path: Pa
 
 def test_capped_logits_are_computed_in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     model, token_counts = model_of("gemma2", vocab_size=300).eval(), list[int]()
-    model.register_forward_pre_hook(lambda _, __, inputs: token_counts.append(inputs["input_ids"].numel()), with_kwargs=True)
+    model.register_forward_pre_hook(
+        lambda _, __, inputs: token_counts.append(inputs["input_ids"].numel()), with_kwargs=True
+    )
     ids = [np.arange(5, 5 + length) for length in (9, 20, 12, 7)]
     copies = [Copies(sentence, np.arange(1, len(sentence)), np.arange(1, len(sentence))) for sentence in ids]
     whole = sums(model, copies, "clm", mask=None, pad=0)

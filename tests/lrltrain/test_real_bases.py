@@ -114,7 +114,9 @@ def test_a_killed_training_of_a_head_resumes_to_the_same_weights(encoder: Path, 
     script = KILLED.replace("{settings}", json.dumps(TRAINING.__dict__))
     arguments = [str(path) for path in (encoder, data, tmp_path / "killed")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    result = subprocess.run([sys.executable, "-c", script, *arguments], env=environment, check=False, capture_output=True)
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=environment, check=False, capture_output=True
+    )
     assert result.returncode == -signal.SIGKILL, result.stderr.decode()
     resumed, _ = train_head(encoder, data, tmp_path / "killed", TRAINING)
     whole, _ = train_head(encoder, data, tmp_path / "whole", TRAINING)

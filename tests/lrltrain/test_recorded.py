@@ -54,7 +54,10 @@ def score_answers(data: Path, answers: Path, **options: Any) -> Run:
 
 
 def test_the_three_rules_read_answers_as_documented() -> None:
-    results = [(label_in(answer, LABELS), first_label_in(answer, LABELS), study_right(answer, gold)) for gold, _, answer in ITEMS]
+    results = [
+        (label_in(answer, LABELS), first_label_in(answer, LABELS), study_right(answer, gold))
+        for gold, _, answer in ITEMS
+    ]
     assert results == [
         ("science/technology", "science/technology", False),  # its own "/" makes it wrong
         ("sports", "sports", True),
@@ -71,7 +74,9 @@ def test_a_run_has_the_scores_of_all_rules_in_any_order_of_the_answers(data: Pat
     assert run.result["macro_f1"] == pytest.approx(2 / 6)
     assert (run.result["accuracy"], run.result["invalid"]) == (pytest.approx(2 / 6), 0.5)
     assert run.result["first_accuracy"] == pytest.approx(4 / 6)
-    assert run.result["first_macro_f1"] == pytest.approx((1 + 1 + 2 / 3 + 1) / 6)  # travel is predicted twice, once correctly
+    assert run.result["first_macro_f1"] == pytest.approx(
+        (1 + 1 + 2 / 3 + 1) / 6
+    )  # travel is predicted twice, once correctly
     assert (run.result["study_accuracy"], run.result["study_f1"]) == (pytest.approx(2 / 6), pytest.approx(0.5))
     assert (run.base, run.method) == ("gpt-9", "prompt-0")
     assert run.predictions["answer"].to_list() == [answer for _, _, answer in ITEMS]
@@ -138,7 +143,18 @@ def test_the_command_scores_a_folder_of_answers(
     data: Path, tmp_path: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     write(data / "uig_Arab.tsv", ITEMS)
-    arguments = ("prompt", "--lang", "ug", "--answers", data, "--data", data / "sib200", "--out", tmp_path / "out", "--json")
+    arguments = (
+        "prompt",
+        "--lang",
+        "ug",
+        "--answers",
+        data,
+        "--data",
+        data / "sib200",
+        "--out",
+        tmp_path / "out",
+        "--json",
+    )
     assert lrltrain(*arguments).returncode == 2
     result = lrltrain(*arguments, "--model-id", "gpt-9")
     assert result.returncode == 0, result.stderr

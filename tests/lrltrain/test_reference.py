@@ -102,7 +102,9 @@ def test_perplexities_of_two_adapters_are_compared_by_sentence(tmp_path: Path) -
     tables = [pl.read_parquet(*(tmp_path / "scores").glob(f"*/*/*{name}*/*/*.parquet")) for name in ("inv", "lora")]
     log_likelihoods = [table["log_likelihood"].to_numpy() for table in tables]
     resampled = np.random.default_rng(1).integers(0, 40, (2_000, 40))
-    expected = np.quantile(np.exp((log_likelihoods[1][resampled].sum(1) - log_likelihoods[0][resampled].sum(1)) / 800), [0.025, 0.975])
+    expected = np.quantile(
+        np.exp((log_likelihoods[1][resampled].sum(1) - log_likelihoods[0][resampled].sum(1)) / 800), [0.025, 0.975]
+    )
     assert [against.change.low, against.change.high] == pytest.approx(list(expected), rel=0.05)
     assert cells["none"].against is not None
     assert cells["seq_bn_inv"].verdict == "gain"

@@ -167,7 +167,7 @@ def test_an_adapter_is_loaded_in_single_precision(dataset: lrldata.Dataset, tmp_
     assert not any(weight.is_inference() for weight in stack.parameters()), "it can be trained further"
     parameters = [SimpleNamespace(device=torch.device("cuda", number)) for number in (0, 1)]
     with pytest.raises(ModelError, match="split across several devices"):
-        insert._device_of(SimpleNamespace(parameters=lambda: parameters))  # noqa: SLF001 -- this machine may not have two devices
+        insert._device_of(SimpleNamespace(parameters=lambda: parameters))  # noqa: SLF001 -- there may not be two devices
     with pytest.raises(ModelError, match="offloaded"):
         adapter.load(cpu_offload(AutoModelForMaskedLM.from_pretrained(MINI), torch.device("cpu")))
 

@@ -1,4 +1,4 @@
-"""`lrltrain eval` of tasks: every kind of adapter, runs that are not repeated, transfer, and what is refused."""
+"""`lrltrain eval` on tasks: every kind of adapter, runs that are not repeated, transfer, and refused options."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ BASE = find_base("lrl-mini")
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with all tasks in Romanian, and topics in Uyghur."""
+    """Return a folder with all tasks in Romanian and Uyghur."""
     root = tmp_path_factory.mktemp("tasks")
     sentences = {"sports": "Echipa a câștigat meciul {}.", "health": "Medicul vine la spital la ora {}."}
     for code in ("ron_Latn", "uig_Arab"):
@@ -52,28 +52,28 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def adapters(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Fit an adapter of a kind and language once, in four steps, and return its folder."""
-    made: dict[tuple[str, str], Path] = {}
+    """Return a function that fits an adapter once per method and language, in four steps, and returns its folder."""
+    folders: dict[tuple[str, str], Path] = {}
     out = tmp_path_factory.mktemp("adapters")
 
     def make(method: str = "seq_bn", lang: str = "ro") -> Path:
-        if (method, lang) not in made:
+        if (method, lang) not in folders:
             options: dict[str, Any] = {"base": "lrl-mini", "steps": 4, "max_length": 32, "batch_size": 2}
-            options["learning_rate"] = 3e-4 if method == "full" else 0.05  # beyond, the best step is none
+            options["learning_rate"] = 3e-4 if method == "full" else 0.05  # at a higher rate no step improves the model
             if method == "fusion":
                 options["adapters"] = [make("seq_bn"), make("seq_bn_inv")]
             text = out / "text.txt"
             text.write_text("".join(f"Propoziția {n} este despre pisici.\n" for n in range(200)), "utf-8")
-            where = {"lang": lang, "method": method, "text": [text], "out": out, "cache": out / "cache"}
-            made[method, lang] = fit_adapter(load_fit_config(None, {**where, **options}), QUIET).path
-        return made[method, lang]
+            flags = {"lang": lang, "method": method, "text": [text], "out": out, "cache": out / "cache"}
+            folders[method, lang] = fit_adapter(load_fit_config(None, {**flags, **options}), QUIET).path
+        return folders[method, lang]
 
     return make
 
 
 def score(out: Path, data: Path, **options: Any) -> list[TaskScore]:
-    given = {"lang": "ro", "base": "lrl-mini", "task": "topic", "seeds": [1], "epochs": 2, "learning_rate": 5e-3}
-    return score_tasks(load_eval_config(None, {**given, "data": str(data), "out": out, **options}), QUIET)
+    settings = {"lang": "ro", "base": "lrl-mini", "task": "topic", "seeds": [1], "epochs": 2, "learning_rate": 5e-3}
+    return score_tasks(load_eval_config(None, {**settings, "data": str(data), "out": out, **options}), QUIET)
 
 
 @pytest.mark.parametrize("method", ["seq_bn", "seq_bn_inv", "lora", "fusion", "full"])
@@ -81,33 +81,33 @@ def test_a_task_is_learned_on_every_kind_of_adapter(
     method: str, adapters: Callable[..., Path], data: Path, tmp_path: Path
 ) -> None:
     folder = adapters(method)
-    (scored,) = score(tmp_path, data, adapter=[folder])
-    assert (scored.as_json()["method"], scored.as_json()["source"]) == (method, "text")
-    manifest = scored.runs[0].manifest
+    (task_score,) = score(tmp_path, data, adapter=[folder])
+    assert (task_score.as_json()["method"], task_score.as_json()["source"]) == (method, "text")
+    manifest = task_score.runs[0].manifest
     assert manifest["trained"]["frozen_part_kept"]
     assert manifest["overlap"]["test_in_train"]["items"] == 16
 
     adapter = open_language_adapter(folder)
-    on, alone = stack(BASE, adapter, adapter, 16, [1]), stack(BASE, None, None, 16, [1])
+    stacked, plain = stack(BASE, adapter, adapter, 16, [1]), stack(BASE, None, None, 16, [1])
     ids = torch.arange(5, 20)[None]
     with torch.no_grad():
-        states = [each.encoder.eval()(ids).last_hidden_state for each in (on, alone)]
+        states = [model.encoder.eval()(ids).last_hidden_state for model in (stacked, plain)]
     assert not torch.allclose(*states, atol=1e-4)
     task = f"{MODULE_NAME}.{0 if method == 'full' else 1}."  # above the language adapter
-    trained = {name for name, value in on.encoder.named_parameters() if value.requires_grad}
-    assert trained == {name for name, _ in on.encoder.named_parameters() if name.startswith(task)}
-    assert all(map(torch.equal, on.task.parameters(), alone.task.parameters()))
+    trained = {name for name, value in stacked.encoder.named_parameters() if value.requires_grad}
+    assert trained == {name for name, _ in stacked.encoder.named_parameters() if name.startswith(task)}
+    assert all(map(torch.equal, stacked.task.parameters(), plain.task.parameters()))
 
 
 def test_the_layers_of_a_fusion_can_learn_the_task(adapters: Callable[..., Path], data: Path, tmp_path: Path) -> None:
     folder = adapters("fusion")
-    given: dict[str, Any] = {"adapter": [folder], "baselines": ["none"], "epochs": 1}
-    _, frozen = score(tmp_path, data, **given)
-    base, learned = score(tmp_path, data, **given, learn_fusion=True)
-    assert [each.runs[0].method for each in (base, frozen, learned)] == ["none", "fusion", "fusion-task"]
-    counted = [each.runs[0].manifest["trained"]["parameters"] for each in (base, frozen, learned)]
-    of_a_layer = 3 * 128 * 128 + 2 * 128  # queries, keys and values, and the biases of two
-    assert counted == [counted[0], counted[0], counted[0] + 4 * of_a_layer]
+    options: dict[str, Any] = {"adapter": [folder], "baselines": ["none"], "epochs": 1}
+    _, frozen = score(tmp_path, data, **options)
+    base, learned = score(tmp_path, data, **options, learn_fusion=True)
+    assert [task_score.runs[0].method for task_score in (base, frozen, learned)] == ["none", "fusion", "fusion-task"]
+    parameter_counts = [task_score.runs[0].manifest["trained"]["parameters"] for task_score in (base, frozen, learned)]
+    layer_parameters = 3 * 128 * 128 + 2 * 128  # queries, keys and values, and the biases of two
+    assert parameter_counts == [parameter_counts[0], parameter_counts[0], parameter_counts[0] + 4 * layer_parameters]
     assert frozen.runs[0].manifest["settings"] == learned.runs[0].manifest["settings"], "they share their baselines"
     cells = {cell.row.method: cell for cell in read_tasks(tmp_path, 100, 99)}
     assert {method: cell.against is None for method, cell in cells.items()} == {
@@ -119,15 +119,21 @@ def test_the_layers_of_a_fusion_can_learn_the_task(adapters: Callable[..., Path]
     adapter = open_language_adapter(folder)
     stacked = stack(BASE, adapter, adapter, 16, [1, 2], learn_fusion=True)
     trains = {name.split(".")[2] for name, value in stacked.encoder.named_parameters() if value.requires_grad}
-    assert trains == {"fusions", "bottlenecks"}, "and not what is fused"
+    assert trains == {"fusions", "bottlenecks"}, "the fused adapters do not train"
     (first, second) = (stack(BASE, adapter, adapter, 16, [seed], learn_fusion=True).source for seed in (1, 2))
-    for one, other, both in zip(*(each.fusions.parameters() for each in (first, second, stacked.source)), strict=True):
-        assert torch.equal(torch.cat([one, other]), both), "each seed draws its own"
+    for one, other, both in zip(
+        *(source.fusions.parameters() for source in (first, second, stacked.source)), strict=True
+    ):
+        assert torch.equal(torch.cat([one, other]), both), "each seed has its own initial weights"
 
 
 def test_all_tasks_with_a_baseline_are_recorded(data: Path, tmp_path: Path) -> None:
-    scored = score(tmp_path, data, task="all", baselines=["none"], seeds=[1, 2])
-    assert [(each.runs[0].task, len(each.values)) for each in scored] == [("topic", 2), ("sentiment", 2), ("ner", 2)]
+    task_scores = score(tmp_path, data, task="all", baselines=["none"], seeds=[1, 2])
+    assert [(task_score.runs[0].task, len(task_score.values)) for task_score in task_scores] == [
+        ("topic", 2),
+        ("sentiment", 2),
+        ("ner", 2),
+    ]
     runs = list(runs_in(tmp_path))
     assert {(run.task, run.method, run.seed) for run in runs} == {
         (task, "none", seed) for task in ("topic", "sentiment", "ner") for seed in (1, 2)
@@ -140,7 +146,7 @@ def test_all_tasks_with_a_baseline_are_recorded(data: Path, tmp_path: Path) -> N
             assert run.predictions["gold"].dtype == pl.List(pl.String)
 
 
-def test_it_is_said_that_perplexity_is_left_out(
+def test_a_note_says_that_perplexity_is_left_out(
     data: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lrltrain.evaluation.measure.score_tasks", lambda *_: [])
@@ -153,39 +159,39 @@ def test_it_is_said_that_perplexity_is_left_out(
 
 
 def test_an_easy_task_is_learned(data: Path, tmp_path: Path) -> None:
-    (scored,) = score(tmp_path, data, baselines=["none"], epochs=12, learning_rate=1e-2, batch_size=4)
-    assert scored.mean == 1.0
+    (task_score,) = score(tmp_path, data, baselines=["none"], epochs=12, learning_rate=1e-2, batch_size=4)
+    assert task_score.mean == 1.0
 
 
 def test_finished_runs_are_not_repeated(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained: list[int] = []
-    real = task_runs._train  # noqa: SLF001
+    trained_seeds: list[int] = []
+    train = task_runs._train  # noqa: SLF001
 
-    def count(job: Any, config: Any, args: Any, recipes: Any, *more: Any) -> Any:
-        trained.extend(recipes)
-        if len(trained) == 2:
+    def count_seeds(job: Any, config: Any, args: Any, recipes: Any, *more: Any) -> Any:
+        trained_seeds.extend(recipes)
+        if len(trained_seeds) == 2:
             raise KeyboardInterrupt
-        return real(job, config, args, recipes, *more)
+        return train(job, config, args, recipes, *more)
 
-    monkeypatch.setattr(task_runs, "_train", count)
+    monkeypatch.setattr(task_runs, "_train", count_seeds)
     with pytest.raises(KeyboardInterrupt):
         score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
     first = score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
-    assert trained == [1, 2, 2, 3]
+    assert trained_seeds == [1, 2, 2, 3]
     again = score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
-    assert trained == [1, 2, 2, 3]
+    assert trained_seeds == [1, 2, 2, 3]
     assert again[0].as_json() == first[0].as_json()
     (first[0].runs[2].folder / MANIFEST).unlink()
     repeated = score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
-    assert trained == [1, 2, 2, 3, 3]
+    assert trained_seeds == [1, 2, 2, 3, 3]
     assert repeated[0].values == first[0].values
     score(tmp_path, data, baselines=["none"], seeds=[1], epochs=1)
-    assert trained[-1] == 1
+    assert trained_seeds[-1] == 1
     score(tmp_path, data, baselines=["none"], seeds=[1], epochs=1, overwrite=True)
-    assert trained[-2:] == [1, 1]
+    assert trained_seeds[-2:] == [1, 1]
 
 
-def test_seeds_that_train_together_are_runs_of_their_own(
+def test_seeds_that_train_together_have_their_own_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {"baselines": ["none"], "seeds": [1, 2, 3]}
@@ -193,49 +199,51 @@ def test_seeds_that_train_together_are_runs_of_their_own(
     monkeypatch.setattr(task_runs, "_at_once", lambda seeds: [seeds])
     (first,) = score(tmp_path / "together", data, **{**options, "seeds": [2]})
     (together,) = score(tmp_path / "together", data, **options)
-    assert together.runs[1].manifest == first.runs[0].manifest, "what was done is left as it is"
+    assert together.runs[1].manifest == first.runs[0].manifest, "a finished run is left unchanged"
     for one, other in zip(alone.runs, together.runs, strict=True):
-        mine, theirs = (run.manifest | {"trained": {**run.manifest["trained"]}} for run in (one, other))
-        assert theirs["trained"].pop("together", None) == (None if one.seed == 2 else [1, 3])
-        assert mine["settings"] == theirs["settings"]
+        manifest_alone, manifest_together = (
+            run.manifest | {"trained": {**run.manifest["trained"]}} for run in (one, other)
+        )
+        assert manifest_together["trained"].pop("together", None) == (None if one.seed == 2 else [1, 3])
+        assert manifest_alone["settings"] == manifest_together["settings"]
         assert one.folder.name == other.folder.name
-        assert mine["trained"]["parameters"] == theirs["trained"]["parameters"]
+        assert manifest_alone["trained"]["parameters"] == manifest_together["trained"]["parameters"]
         assert one.predictions["gold"].equals(other.predictions["gold"])
 
 
-def test_seeds_that_memory_does_not_hold_together_are_halved(
+def test_seeds_that_do_not_fit_into_memory_together_are_halved(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tried: list[list[int]] = []
-    real, most = task_runs._train, 1  # noqa: SLF001
+    attempts: list[list[int]] = []
+    original, limit = task_runs._train, 1  # noqa: SLF001
 
     def train(job: Any, config: Any, args: Any, recipes: Any, *more: Any) -> Any:
-        tried.append(list(recipes))
-        if len(recipes) > most:
+        attempts.append(list(recipes))
+        if len(recipes) > limit:
             raise torch.OutOfMemoryError
-        return real(job, config, args, recipes, *more)
+        return original(job, config, args, recipes, *more)
 
     monkeypatch.setattr(task_runs, "_train", train)
     monkeypatch.setattr(task_runs, "_at_once", lambda seeds: [seeds])
-    (scored,) = score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
-    assert [run.seed for run in scored.runs] == [1, 2, 3]
-    assert tried == [[1, 2, 3], [1], [2, 3], [2], [3]]
-    most = 0
+    (task_score,) = score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
+    assert [run.seed for run in task_score.runs] == [1, 2, 3]
+    assert attempts == [[1, 2, 3], [1], [2, 3], [2], [3]]
+    limit = 0
     with pytest.raises(TrainingError, match="not have enough memory for batches of 16"):
         score(tmp_path, data, baselines=["none"], seeds=[4, 5])
 
 
-def test_a_seed_that_fails_stops_none_of_the_others(
+def test_a_seed_that_fails_does_not_stop_the_others(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = task_runs._model  # noqa: SLF001
+    original = task_runs._model  # noqa: SLF001
 
     def poisoned(job: Any, config: Any, seeds: Any) -> Any:
-        stacked, model = real(job, config, seeds)
+        stacked, model = original(job, config, seeds)
         with torch.no_grad():
-            for place, seed in enumerate(seeds):
+            for index, seed in enumerate(seeds):
                 if seed == 2:
-                    model.head.output.weight[place, 0, 0] = torch.nan
+                    model.head.output.weight[index, 0, 0] = torch.nan
         return stacked, model
 
     monkeypatch.setattr(task_runs, "_model", poisoned)
@@ -247,7 +255,7 @@ def test_a_seed_that_fails_stops_none_of_the_others(
         score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
 
 
-def test_a_corpus_is_looked_through_also_for_finished_runs(
+def test_finished_runs_are_checked_against_a_corpus_too(
     data: Path, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (before,) = score(tmp_path, data, baselines=["none"])
@@ -266,43 +274,43 @@ def test_transfer_learns_on_one_adapter_and_is_scored_on_the_other(
     active: list[list[str]] = []
 
     class Watched(TaskTraining):
-        """Keeps which adapters are in the model when it trains and when it predicts the test set."""
+        """Records which adapters are in the model when it trains and when it predicts the test set."""
 
         def fit(self, *args: Any) -> Any:
-            self._look()
+            self._record()
             trained = super().fit(*args)
             self.fitted = True
             return trained
 
         def predict(self, inputs: Any) -> Any:
             if hasattr(self, "fitted"):
-                self._look()
+                self._record()
             return super().predict(inputs)
 
-        def _look(self) -> None:
-            active.append([name for each in inserted(self.model.encoder) for name in each.names])
+        def _record(self) -> None:
+            active.append([name for stacked in inserted(self.model.encoder) for name in stacked.names])
 
     monkeypatch.setattr(task_runs, "TaskTraining", Watched)
     ro, ug = adapters("seq_bn", "ro"), adapters("seq_bn_inv", "ug")
     options = {"adapter": [ug], "lang": "ug", "baselines": ["none"], "transfer_from": "ro", "transfer_adapter": ro}
-    alone, scored = score(tmp_path, data, **options)
+    alone, transferred = score(tmp_path, data, **options)
     assert active == [["seed-1"]] * 2 + [["ro_text_seq_bn", "seed-1"], ["ug_text_seq_bn_inv", "seed-1"]]
-    assert (alone.runs[0].method, scored.runs[0].method) == ("none-from-ro", "seq_bn_inv-from-ro")
-    assert scored.runs[0].manifest["transfer"]["adapter"]["name"] == open_language_adapter(ro).name
+    assert (alone.runs[0].method, transferred.runs[0].method) == ("none-from-ro", "seq_bn_inv-from-ro")
+    assert transferred.runs[0].manifest["transfer"]["adapter"]["name"] == open_language_adapter(ro).name
 
     both = stack(BASE, open_language_adapter(ro), open_language_adapter(ug), 16, [1])
-    own = open_language_adapter(ug)
-    target = stack(BASE, own, own, 16, [1])
+    target_adapter = open_language_adapter(ug)
+    target = stack(BASE, target_adapter, target_adapter, 16, [1])
     ids = torch.arange(5, 20)[None]
     with torch.no_grad():
         before = both.encoder.eval()(ids).last_hidden_state
         both.swap(target=True)
-        after, wanted = (each.encoder.eval()(ids).last_hidden_state for each in (both, target))
-    torch.testing.assert_close(after, wanted)
+        after, expected = (model.encoder.eval()(ids).last_hidden_state for model in (both, target))
+    torch.testing.assert_close(after, expected)
     assert not torch.allclose(before, after, atol=1e-4)
 
 
-def test_what_cannot_be_meant_is_refused(adapters: Callable[..., Path], data: Path, tmp_path: Path) -> None:
+def test_invalid_options_are_refused(adapters: Callable[..., Path], data: Path, tmp_path: Path) -> None:
     ro, ug = adapters("seq_bn", "ro"), adapters("seq_bn_inv", "ug")
     cases: list[tuple[type[LrlError], str, dict[str, Any]]] = [
         (UsageError, "--transfer-from needs --transfer-adapter", {"adapter": [ro], "transfer_from": "ug"}),
@@ -319,19 +327,21 @@ def test_what_cannot_be_meant_is_refused(adapters: Callable[..., Path], data: Pa
             {"adapter": [adapters("fusion")], "transfer_from": "ug", "transfer_adapter": ug},
         ),
     ]
-    for kind, told, options in cases:
-        with pytest.raises(kind, match=told) as refused:
+    for kind, message, options in cases:
+        with pytest.raises(kind, match=message) as error:
             score(tmp_path, data, **options)
-        assert refused.value.hint or refused.type is UsageError
+        assert error.value.hint or error.type is UsageError
 
 
-def test_the_command(lrltrain: Callable[..., subprocess.CompletedProcess[str]], data: Path, tmp_path: Path) -> None:
+def test_the_command_prints_json_or_a_table(
+    lrltrain: Callable[..., subprocess.CompletedProcess[str]], data: Path, tmp_path: Path
+) -> None:
     options = ("eval", "--lang", "ro", "--base", "lrl-mini", "--task", "ner", "--baselines", "none", "--data", data)
     options += ("--epochs", "1", "--seeds", "1,2", "--out", tmp_path / "out")
-    done = lrltrain(*options, "--json")
-    assert done.returncode == 0, done.stderr
-    (told,) = json.loads(done.stdout)["tasks"]
-    assert (told["language"], told["task"], told["n"], told["metric"]) == ("ro", "ner", 2, "f1")
-    shown = lrltrain(*options)
-    assert "mean ± sd" in shown.stdout
-    assert "of 8" in shown.stdout
+    result = lrltrain(*options, "--json")
+    assert result.returncode == 0, result.stderr
+    (task_score,) = json.loads(result.stdout)["tasks"]
+    assert (task_score["language"], task_score["task"], task_score["n"], task_score["metric"]) == ("ro", "ner", 2, "f1")
+    table = lrltrain(*options)
+    assert "mean ± sd" in table.stdout
+    assert "of 8" in table.stdout

@@ -1,4 +1,4 @@
-"""A tokenizer reads as the model's tokenizer.json says, whatever a version of transformers makes of its class."""
+"""A tokenizer follows the model's tokenizer.json, whatever a version of transformers makes of its class."""
 
 import json
 import logging
@@ -20,16 +20,16 @@ from lrltrain.models import find_base, load_tokenizer, mini_path
 from lrltrain.tokens import encode
 
 
-def written(folder: Path, change: Callable[[dict[str, Any]], Any], config: dict[str, Any] | None) -> Any:
-    """Write lrl-mini with a changed tokenizer.json, and load its tokenizer as a model's."""
+def write_and_load(folder: Path, change: Callable[[dict[str, Any]], Any], config: dict[str, Any] | None) -> Any:
+    """Write lrl-mini with a changed tokenizer.json, and load its tokenizer as that of a base model."""
     mini = mini_path()
     for name in ("config.json", "model.safetensors", "special_tokens_map.json"):
         shutil.copy(mini / name, folder)
     tokenizer = json.loads((mini / "tokenizer.json").read_text("utf-8"))
     change(tokenizer)
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
-    named = json.loads((mini / "tokenizer_config.json").read_text("utf-8"))
-    (folder / "tokenizer_config.json").write_text(json.dumps(named | (config or {})), "utf-8")
+    tokenizer_config = json.loads((mini / "tokenizer_config.json").read_text("utf-8"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config | (config or {})), "utf-8")
     return load_tokenizer(find_base(str(folder)))
 
 
@@ -52,14 +52,14 @@ def written(folder: Path, change: Callable[[dict[str, Any]], Any], config: dict[
         (lambda _: None, {"tokenizer_class": "RobertaTokenizer"}),
     ],
 )
-def test_text_is_read_as_the_file_of_the_tokenizer_says(
+def test_text_is_tokenized_as_tokenizer_json_says(
     tmp_path: Path,
     change: Callable[[dict[str, Any]], Any],
     config: dict[str, Any] | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO):
-        tokenizer = written(tmp_path, change, config)
+        tokenizer = write_and_load(tmp_path, change, config)
     file = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     text = "Un Text cu 123 de CIFRE \U0001d518 și altele."
     assert tokenizer(text)["input_ids"] == file.encode(text).ids
@@ -69,24 +69,27 @@ def test_text_is_read_as_the_file_of_the_tokenizer_says(
     assert tokenizer.mask_token_id == 8001
     caplog.clear()
     load_tokenizer(find_base("lrl-mini"))
-    assert not caplog.text, "where nothing differs, nothing is said"
+    assert not caplog.text, "nothing is logged if nothing differs"
 
 
-def test_a_tokenizer_that_gives_up_is_an_error_of_the_model(tmp_path: Path) -> None:
-    """A search without end is given up by tokenizers, with what is no Exception in Python."""
+def test_a_tokenizer_that_aborts_is_a_model_error(tmp_path: Path) -> None:
+    """The tokenizers library aborts an endless search with an error that is not a Python Exception."""
     endless = {"type": "Replace", "pattern": {"Regex": "(?:[a-z ]|[a-z]+)+[^a-z ,.]{2}"}, "content": " "}
     with pytest.raises(ModelError, match=r"cannot be loaded as a base model: .*search"):
-        written(tmp_path, lambda file: file.update(normalizer=endless), None)
+        write_and_load(tmp_path, lambda file: file.update(normalizer=endless), None)
 
 
-def test_what_a_cased_model_reads_is_not_turned_to_lower_case(tmp_path: Path) -> None:
-    """Without tokenizer_config.json, transformers takes a BERT for one without cases, whatever its file says."""
+def test_text_for_a_cased_model_is_not_lowercased(tmp_path: Path) -> None:
+    """Without tokenizer_config.json, transformers treats a BERT as uncased, whatever tokenizer.json says."""
     letters = [f"{before}{letter}" for letter in string.ascii_letters for before in ("", "##")]
     names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Una", "una", *letters]
     words = {token: number for number, token in enumerate(names)}
-    made = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))  # noqa: S106 -- no password
-    made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(lowercase=False), pre_tokenizers.BertPreTokenizer()
-    made.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))  # noqa: S106 -- no password
+    tokenizer.normalizer, tokenizer.pre_tokenizer = (
+        normalizers.BertNormalizer(lowercase=False),
+        pre_tokenizers.BertPreTokenizer(),
+    )
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
     BertForMaskedLM(
         BertConfig(vocab_size=len(names), hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
     ).save_pretrained(tmp_path)
@@ -95,13 +98,13 @@ def test_what_a_cased_model_reads_is_not_turned_to_lower_case(tmp_path: Path) ->
     assert load_tokenizer(find_base(str(tmp_path)))("Una una", add_special_tokens=False)["input_ids"] == [6, 6]
 
 
-def test_words_are_read_by_a_tokenizer_that_wants_spaces_before_them(tmp_path: Path) -> None:
-    """Those of RoBERTa refuse words on transformers 4, unless they are told to begin them with a space."""
+def test_words_are_read_by_a_tokenizer_that_needs_spaces_before_them(tmp_path: Path) -> None:
+    """On transformers 4, RoBERTa tokenizers refuse lists of words unless they may add a space before each word."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     names = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *letters]
-    made = Tokenizer(models.BPE({token: number for number, token in enumerate(names)}, [], unk_token="<unk>"))  # noqa: S106
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.save(str(tmp_path / "tokenizer.json"))
+    byte_bpe = Tokenizer(models.BPE({token: number for number, token in enumerate(names)}, [], unk_token="<unk>"))  # noqa: S106
+    byte_bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    byte_bpe.save(str(tmp_path / "tokenizer.json"))
     tokenizer = RobertaTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
     items = Items(("Una casă",), (("O", "B-LOC"),), (("Una", "casă"),))
     features = featurize(tokenizer, items, LABELS["ner"], 32)

@@ -1,4 +1,4 @@
-"""Processes that training starts, the threads of torch, what every command prints as JSON, entities without seqeval."""
+"""Processes that training starts, threads of torch, JSON output of every command, and entity scores without seqeval."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from lrltrain.grid.job import Job
 from lrltrain.grid.records import Records
 
 SHADOWS = ("types", "random", "colorsys", "polars", "requests", "hub_cards")
-STUDY = """
+SCRIPT = """
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,13 +33,18 @@ pool.shutdown()
 """
 
 
-def test_workers_of_a_grid_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    done = subprocess.run(
-        [sys.executable, "-c", STUDY, *SHADOWS], cwd=tmp_path, env=clean, capture_output=True, text=True, check=False
+def test_grid_workers_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *SHADOWS],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert str(tmp_path) not in done.stdout
+    assert result.returncode == 0, result.stderr
+    assert str(tmp_path) not in result.stdout
 
 
 def test_publishing_in_a_grid_imports_nothing_from_the_current_folder(
@@ -49,20 +54,20 @@ def test_publishing_in_a_grid_imports_nothing_from_the_current_folder(
         (tmp_path / f"{name}.py").write_text(f"raise SystemExit('own {name}')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
-    with pytest.raises(UsageError, match="not known"):  # the command's own words
+    with pytest.raises(UsageError, match="not known"):  # the command's own message
         _push(Job("push", {"lang": "ro"}, {"lang": "no_Such", "namespace": "me"}), Records(tmp_path), tmp_path)
 
 
-def test_ray_is_asked_not_to_look_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_is_told_not_to_import_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
     from lrltrain.grid.on_ray import RayEngine  # noqa: PLC0415
 
-    asked: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
 
-    def init(**given: Any) -> None:
-        environment = given["runtime_env"]
+    def init(**options: Any) -> None:
+        environment = options["runtime_env"]
         files = list(Path(environment["working_dir"]).iterdir())
-        asked.update(environment["env_vars"], files=files, here=os.environ["PYTHONSAFEPATH"])
+        settings.update(environment["env_vars"], files=files, here=os.environ["PYTHONSAFEPATH"])
         raise ValueError("enough")
 
     monkeypatch.setattr(ray, "init", init)
@@ -70,39 +75,39 @@ def test_ray_is_asked_not_to_look_in_the_current_folder(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LrlError, match="enough"), RayEngine(str(tmp_path), str(tmp_path), 1, None):
         pass
-    assert (asked["PYTHONSAFEPATH"], asked["here"], asked["files"]) == ("1", "1", [])
+    assert (settings["PYTHONSAFEPATH"], settings["here"], settings["files"]) == ("1", "1", [])
 
 
-@pytest.mark.parametrize(("given", "expected"), [({}, "1000"), ({"GOMP_SPINCOUNT": "70000"}, "70000")])
-def test_the_threads_of_torch_wait_as_lrltrain_says_unless_the_user_says(given: dict[str, str], expected: str) -> None:
-    clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+@pytest.mark.parametrize(("variables", "expected"), [({}, "1000"), ({"GOMP_SPINCOUNT": "70000"}, "70000")])
+def test_lrltrain_sets_how_torch_threads_wait_unless_the_user_does(variables: dict[str, str], expected: str) -> None:
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
     code = "import sys, lrltrain; assert 'torch' not in sys.modules; import ctypes, pathlib, importlib.util as u\n"
     code += "folder = pathlib.Path(u.find_spec('torch').origin).parent\n"
     code += "found = [*folder.glob('lib/libgomp*'), *folder.parent.glob('torch.libs/libgomp*')]\n"
-    code += (
-        "ctypes.CDLL(str(found[0])) if found else print('GOMP_SPINCOUNT = none')"  # loaded as with torch, but sooner
-    )
-    done = subprocess.run(
+    code += "ctypes.CDLL(str(found[0])) if found else print('GOMP_SPINCOUNT = none')"  # as with torch, but faster
+    result = subprocess.run(
         [sys.executable, "-c", code],
-        env=clean | given | {"OMP_DISPLAY_ENV": "verbose"},
+        env=environment | variables | {"OMP_DISPLAY_ENV": "verbose"},
         capture_output=True,
         text=True,
         check=True,
     )
-    if "GOMP_SPINCOUNT = none" in done.stdout:
+    if "GOMP_SPINCOUNT = none" in result.stdout:
         pytest.skip("this torch has no libgomp")
-    assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr
+    assert f"GOMP_SPINCOUNT = '{expected}'" in result.stderr
 
 
 def test_every_command_can_print_json() -> None:
     for app in (train_app, hub_app):
         command = typer.main.get_command(app)
         assert isinstance(command, typer.main.TyperGroup | typer.core.TyperGroup)
-        for name, each in command.commands.items():
-            assert any("--json" in option.opts for option in each.params), name
+        for name, subcommand in command.commands.items():
+            assert any("--json" in option.opts for option in subcommand.params), name
 
 
-# Gold, predicted, and what seqeval 1.2.2 gave: F1, precision, recall. Items are apart by |.
+# Gold tags, predicted tags, and the scores of seqeval 1.2.2: F1, precision, recall. Items are separated by |.
 SEQEVAL = [
     ("B-PER I-PER O", "B-PER I-PER O", [1.0, 1.0, 1.0]),
     ("B-PER I-PER O", "B-PER O O", [0.0, 0.0, 0.0]),
@@ -176,25 +181,25 @@ SEQEVAL = [
 
 
 @pytest.mark.parametrize(("gold", "predicted", "expected"), SEQEVAL)
-def test_entities_are_scored_as_seqeval_does_to_the_last_bit(gold: str, predicted: str, expected: list[float]) -> None:
-    tags, guess = ([item.split() for item in text.split("|")] for text in (gold, predicted))
-    assert list(entity_scores(tags, guess).values()) == expected
+def test_entity_scores_equal_those_of_seqeval_to_the_last_bit(gold: str, predicted: str, expected: list[float]) -> None:
+    gold_tags, predicted_tags = ([item.split() for item in text.split("|")] for text in (gold, predicted))
+    assert list(entity_scores(gold_tags, predicted_tags).values()) == expected
 
 
-def test_a_sentence_of_which_nothing_was_predicted_has_no_entities() -> None:
-    found = scores("ner", [("B-PER", "O"), ("B-LOC",)], [None, ("B-LOC",)])
-    assert found == {"f1": pytest.approx(2 / 3), "precision": 1, "recall": 0.5}
+def test_a_sentence_without_predictions_has_no_entities() -> None:
+    result = scores("ner", [("B-PER", "O"), ("B-LOC",)], [None, ("B-LOC",)])
+    assert result == {"f1": pytest.approx(2 / 3), "precision": 1, "recall": 0.5}
 
 
-def test_each_process_draws_its_own_dropout_and_the_same_again_after_a_checkpoint() -> None:
+def test_each_process_has_its_own_dropout_and_repeats_it_after_a_checkpoint() -> None:
     from lrltrain.training.loop import Loop  # noqa: PLC0415
     from lrltrain.training.processes import Processes  # noqa: PLC0415
 
-    def drawn(rank: int, step: int, seed: int = 42) -> list[float]:
+    def random_numbers(rank: int, step: int, seed: int = 42) -> list[float]:
         loop = Loop.__new__(Loop)
         loop.members, loop.processes = [SimpleNamespace(train=SimpleNamespace(seed=seed))], Processes(rank, 2)
         loop._seed(step)  # noqa: SLF001
         return torch.rand(3).tolist()
 
-    assert drawn(1, 10) == drawn(1, 10)
-    assert len({tuple(drawn(*each)) for each in ((0, 0), (1, 0), (0, 10), (1, 10), (0, 10, 43))}) == 5
+    assert random_numbers(1, 10) == random_numbers(1, 10)
+    assert len({tuple(random_numbers(*case)) for case in ((0, 0), (1, 0), (0, 10), (1, 10), (0, 10, 43))}) == 5

@@ -1,4 +1,4 @@
-"""Adapters that differ in their seed or variant alone: a folder, a row and a repository each."""
+"""Adapters that differ only in their seed or variant: each has its own folder, row and repository."""
 
 import csv
 import json
@@ -22,19 +22,24 @@ SMALL = ("--base", "lrl-mini", "--method", "seq_bn", "--steps", 4, "--batch-size
 
 
 @pytest.mark.parametrize("in_file", [True, False])
-def test_of_several_languages_sources_methods_and_seeds_each_is_with_each(in_file: bool, tmp_path: Path) -> None:
+def test_every_combination_of_languages_methods_and_seeds_is_configured(in_file: bool, tmp_path: Path) -> None:
     file = tmp_path / "fit.toml"
     file.write_text('lang = ["ug", "mt"]\nmethod = "lora,seq_bn"\nseed = [1, 2]\nvariant = "v"\n' if in_file else "")
     flags = {} if in_file else {"lang": "ug,mt", "method": ["lora", "seq_bn"], "seed": "1,2", "variant": "v"}
-    found = load_fit_configs(file, flags)
-    assert [(each.lang, each.method, each.seed) for each in found] == [
+    configs = load_fit_configs(file, flags)
+    assert [(config.lang, config.method, config.seed) for config in configs] == [
         (lang, method, seed) for lang in ("ug", "mt") for method in ("lora", "seq_bn") for seed in (1, 2)
     ]
-    assert {each.variant for each in found} == {"v-seed-1", "v-seed-2"}
-    above = load_fit_configs(file, flags | {"lang": "yo", "seed": 3})
-    assert [(each.lang, each.method, each.variant) for each in above] == [("yo", "lora", "v"), ("yo", "seq_bn", "v")]
-    named = {"lang": "ug", "dataset": "org/name", "source": "a,b"}
-    assert [each.source for each in load_fit_configs(None, named)] == ["a,b"], "one configuration of a dataset"
+    assert {config.variant for config in configs} == {"v-seed-1", "v-seed-2"}
+    overridden = load_fit_configs(file, flags | {"lang": "yo", "seed": 3})
+    assert [(config.lang, config.method, config.variant) for config in overridden] == [
+        ("yo", "lora", "v"),
+        ("yo", "seq_bn", "v"),
+    ]
+    dataset_flags = {"lang": "ug", "dataset": "org/name", "source": "a,b"}
+    assert [config.source for config in load_fit_configs(None, dataset_flags)] == ["a,b"], (
+        "it names one configuration of a dataset"
+    )
     with pytest.raises(UsageError, match="--method: no value given"):
         load_fit_configs(None, {"lang": "ug", "method": ","})
 
@@ -46,7 +51,7 @@ def text(tmp_path: Path) -> Path:
     return file
 
 
-def test_several_seeds_are_several_adapters_in_all_that_is_made_of_them(
+def test_several_seeds_are_several_adapters_in_scores_reports_and_repositories(
     text: Path, tmp_path: Path, lrltrain: Run
 ) -> None:
     fit = ("fit", "--lang", "mt", "--text", text, *SMALL, "--dropout", 0, "--out", "out")
@@ -57,8 +62,8 @@ def test_several_seeds_are_several_adapters_in_all_that_is_made_of_them(
     assert not all(map(torch.equal, one, two))
 
     assert lrltrain(*fit, "--seed", 2, "--variant", "alone").returncode == 0
-    for value, alone in zip(two, load_file(home / "text-seq_bn-alone" / "adapter.safetensors").values(), strict=True):
-        torch.testing.assert_close(value, alone, atol=1e-4, rtol=0)
+    for value, single in zip(two, load_file(home / "text-seq_bn-alone" / "adapter.safetensors").values(), strict=True):
+        torch.testing.assert_close(value, single, atol=1e-4, rtol=0)
     manifest = json.loads((folders[1] / "manifest.json").read_text())
     assert (manifest["variant"], manifest["name"], manifest["settings"]["seed"]) == (
         "seed-2",
@@ -66,9 +71,9 @@ def test_several_seeds_are_several_adapters_in_all_that_is_made_of_them(
         2,
     )
 
-    given = ",".join(map(str, folders))
-    scored = lrltrain("eval", "--adapter", given, "--data", text, "--lang", "mt", "--limit", 5, "--out", "out")
-    assert "with mt_text_seq_bn_seed_2" in scored.stdout
+    adapters = ",".join(map(str, folders))
+    result = lrltrain("eval", "--adapter", adapters, "--data", text, "--lang", "mt", "--limit", 5, "--out", "out")
+    assert "with mt_text_seq_bn_seed_2" in result.stdout
     assert lrltrain("report", "out").returncode == 0
     with (tmp_path / "out" / "report" / "results.csv").open() as file:
         rows = [(row["variant"], row["train_seeds"]) for row in csv.DictReader(file) if row["method"] == "seq_bn"]
@@ -85,16 +90,16 @@ def test_several_seeds_are_several_adapters_in_all_that_is_made_of_them(
 
 
 @pytest.mark.parametrize("seeds", ["1,x", "1,1", "1,-2"])
-def test_seeds_that_cannot_be_are_bad_usage(seeds: str, text: Path, lrltrain: Run) -> None:
-    refused = lrltrain("fit", "--lang", "mt", "--text", text, *SMALL, "--seed", seeds)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("error: ")
+def test_invalid_seeds_are_a_usage_error(seeds: str, text: Path, lrltrain: Run) -> None:
+    result = lrltrain("fit", "--lang", "mt", "--text", text, *SMALL, "--seed", seeds)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
 
 
-def test_a_report_that_is_no_terminal_is_markdown(text: Path, tmp_path: Path, lrltrain: Run) -> None:
+def test_a_report_outside_a_terminal_is_markdown(text: Path, tmp_path: Path, lrltrain: Run) -> None:
     assert lrltrain("fit", "--lang", "mt", "--text", text, *SMALL, "--out", "out").returncode == 0
     adapter = tmp_path / "out" / "adapters" / "mt" / "lrl-mini" / "text-seq_bn"
     assert lrltrain("eval", "--adapter", adapter, "--data", text, "--lang", "mt", "--limit", 3, "--out", "out").stdout
-    told = lrltrain("report", "out", COLUMNS="").stdout
-    assert told.startswith("# Results\n")
-    assert max(map(len, told.splitlines())) < 1_000
+    output = lrltrain("report", "out", COLUMNS="").stdout
+    assert output.startswith("# Results\n")
+    assert max(map(len, output.splitlines())) < 1_000

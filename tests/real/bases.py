@@ -1,4 +1,4 @@
-"""The base models of the tests, made of packages once, and kept in build/real."""
+"""The tests' base models, built from packages once and kept in build/real."""
 
 import os
 from pathlib import Path
@@ -10,12 +10,12 @@ from train_head import HeadTraining
 from lrldata.errors import LrlError
 
 BASES = Path(os.environ.get("LRL_REAL", Path(__file__).parents[2] / "build" / "real"))
-FEW = HeadTraining(steps=2, batch_size=4)
+SHORT_TRAINING = HeadTraining(steps=2, batch_size=4)
 
 
 def base_model(name: str, out: Path, data: Path) -> Path:
-    """Return a model's folder; tests are skipped where its packages cannot be had."""
+    """Return a model's folder; skip the test if its packages are not available."""
     try:
-        return make(name, out, data, FEW)
+        return make(name, out, data, SHORT_TRAINING)
     except LrlError as error:
         pytest.skip(str(error))

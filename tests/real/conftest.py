@@ -1,4 +1,4 @@
-"""What the tests on real models share."""
+"""Fixtures that the tests on real models share."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def e5() -> Path:
 
 @pytest.fixture(scope="session")
 def e5_mlm() -> Path:
-    """Return the encoder with a head that has hardly been trained: for a run of the tables from end to end."""
+    """Return the encoder with a barely trained head, for an end-to-end run of the tables."""
     data = Path(__file__).parents[3] / "shared" / "data"
     if not data.is_dir():
         pytest.skip("real data (../shared/data) is not here")
