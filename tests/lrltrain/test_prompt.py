@@ -495,10 +495,10 @@ def test_a_truncated_answer_is_left_out(tmp_path: Path) -> None:
     with open_answers(path) as answers:
         answers.keep("a", first)
         answers.keep("b", second)
-    whole = path.read_bytes()
+    complete = path.read_bytes()
     assert path.stat().st_mode & 0o077 == 0
-    for cut in (1, 2, 20):
-        path.write_bytes(whole[:-cut])
+    for removed in (1, 2, 20):
+        path.write_bytes(complete[:-removed])
         with open_answers(path) as answers:
             answers.keep("c", second)
         assert read_answers(path) in ({"a": first, "c": second}, {"a": first, "b": second, "c": second})

@@ -88,8 +88,8 @@ def test_intervals_come_from_a_paired_bootstrap() -> None:
     tokens = generator.integers(5, 40, 400)
     before = Likelihoods(-tokens * generator.normal(3.0, 0.3, 400), tokens, 4 * tokens)
     after = Likelihoods(before.log_likelihood * 0.9, tokens, 4 * tokens)
-    few = Likelihoods(before.log_likelihood[:50], tokens[:50], 4 * tokens[:50])
-    wide = interval(few, per_corpus, 500, 1)
+    subset = Likelihoods(before.log_likelihood[:50], tokens[:50], 4 * tokens[:50])
+    wide = interval(subset, per_corpus, 500, 1)
     narrow = interval(before, per_corpus, 500, 1)
     assert narrow.value == pytest.approx(math.exp(-before.log_likelihood.sum() / tokens.sum()))
     assert narrow.low < narrow.value < narrow.high

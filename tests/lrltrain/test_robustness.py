@@ -56,16 +56,16 @@ def test_claiming_a_folder_never_removes_foreign_files(tmp_path: Path) -> None:
         start_or_resume(home, run, RECIPE, config)
     (home / "notes.txt").unlink()
     start_or_resume(home, run, RECIPE, config)
-    kept = checkpoint(run, 5)
+    saved = checkpoint(run, 5)
     start_or_resume(home, run, RECIPE, config)
-    assert kept.exists(), "an interrupted --overwrite continues"
+    assert saved.exists(), "an interrupted --overwrite continues"
     other = {"settings": {"steps": 6}}
     with pytest.raises(StorageError, match="steps: 5 before, now 6"):
         start_or_resume(home, run, other, FitConfig(lang="ro"))
     start_or_resume(home, run, other, FitConfig(lang="ro", resume=True))
-    assert kept.exists()
+    assert saved.exists()
     start_or_resume(home, run, RECIPE, config)
-    assert not kept.exists()
+    assert not saved.exists()
 
 
 def test_resume_does_not_discard_a_finished_adapter(fit: Any, lrltrain: Run, workspace: Path, tmp_path: Path) -> None:
@@ -92,8 +92,8 @@ def test_a_base_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     for file in mini_path().iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     weights = load_file(tmp_path / "model.safetensors")
-    kept = {name: value for name, value in weights.items() if ".layer.1." not in name}
-    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    remaining = {name: value for name, value in weights.items() if ".layer.1." not in name}
+    save_file(remaining, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks \d+ weights"):
         load_model(find_base(str(tmp_path)))
     (tmp_path / "model.safetensors").write_bytes(b"cut")

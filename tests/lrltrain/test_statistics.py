@@ -177,12 +177,14 @@ def test_p_is_uniform_if_two_methods_are_equally_good() -> None:
     generator = np.random.default_rng(5)
     p_values = []
     for trial in range(150):
-        gold, one = noisy(generator, 80, 0.6)
-        other = [
+        gold, first = noisy(generator, 80, 0.6)
+        second = [
             [label if generator.random() < 0.6 else LABELS[generator.integers(0, 4)] for label in gold]
             for _ in range(2)
         ]
-        p_values.append(statistics.randomization(count_labels(gold, one), count_labels(gold, other), 299, seed=trial))
+        p_values.append(
+            statistics.randomization(count_labels(gold, first), count_labels(gold, second), 299, seed=trial)
+        )
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
     assert np.mean([p < ALPHA for p in p_values]) < 0.12
 
@@ -193,10 +195,10 @@ def test_p_is_small_for_different_methods_and_one_for_identical_predictions() ->
     bad = [
         [label if generator.random() < 0.5 else LABELS[generator.integers(0, 4)] for label in gold] for _ in range(2)
     ]
-    one, other = count_labels(gold, good), count_labels(gold, bad)
-    assert statistics.randomization(one, other, 999, seed=0) == 1 / 1000
-    assert statistics.randomization(other, one, 999, seed=0) == 1 / 1000
-    assert statistics.randomization(one, one, 999, seed=0) == 1
+    first, second = count_labels(gold, good), count_labels(gold, bad)
+    assert statistics.randomization(first, second, 999, seed=0) == 1 / 1000
+    assert statistics.randomization(second, first, 999, seed=0) == 1 / 1000
+    assert statistics.randomization(first, first, 999, seed=0) == 1
 
 
 def test_p_from_random_exchanges_approximates_p_from_all_exchanges() -> None:

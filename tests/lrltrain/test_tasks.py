@@ -56,10 +56,10 @@ def test_a_task_is_read_from_its_own_folder_or_that_of_all_tasks(tmp_path: Path,
 def test_a_limit_samples_from_all_of_a_sorted_file(tmp_path: Path) -> None:
     rows = [f"Text {number}.\t{'positive' if number < 500 else 'negative'}" for number in range(1000)]
     write(tmp_path, "sentiment", **dict.fromkeys(SPLITS, "\n".join(rows)))
-    many, few = (open_task("sentiment", str(tmp_path), ROMANIAN, limit).splits["test"] for limit in (100, 40))
-    assert 30 < many.labels.count("positive") < 70
-    assert set(few.texts) < set(many.texts)  # the smaller sample is part of the larger one
-    assert list(many.texts) == sorted(many.texts, key=lambda text: int(text[5:-1]))
+    larger, smaller = (open_task("sentiment", str(tmp_path), ROMANIAN, limit).splits["test"] for limit in (100, 40))
+    assert 30 < larger.labels.count("positive") < 70
+    assert set(smaller.texts) < set(larger.texts)  # the smaller sample is part of the larger one
+    assert list(larger.texts) == sorted(larger.texts, key=lambda text: int(text[5:-1]))
 
 
 def test_training_items_that_all_have_the_same_label_are_refused(tmp_path: Path) -> None:

@@ -293,10 +293,10 @@ def test_transfer_learns_on_one_adapter_and_is_scored_on_the_other(
     monkeypatch.setattr(task_runs, "TaskTraining", Watched)
     ro, ug = adapters("seq_bn", "ro"), adapters("seq_bn_inv", "ug")
     options = {"adapter": [ug], "lang": "ug", "baselines": ["none"], "transfer_from": "ro", "transfer_adapter": ro}
-    alone, transferred = score(tmp_path, data, **options)
+    baseline, adapted = score(tmp_path, data, **options)
     assert active == [["seed-1"]] * 2 + [["ro_text_seq_bn", "seed-1"], ["ug_text_seq_bn_inv", "seed-1"]]
-    assert (alone.runs[0].method, transferred.runs[0].method) == ("none-from-ro", "seq_bn_inv-from-ro")
-    assert transferred.runs[0].manifest["transfer"]["adapter"]["name"] == open_language_adapter(ro).name
+    assert (baseline.runs[0].method, adapted.runs[0].method) == ("none-from-ro", "seq_bn_inv-from-ro")
+    assert adapted.runs[0].manifest["transfer"]["adapter"]["name"] == open_language_adapter(ro).name
 
     both = stack(BASE, open_language_adapter(ro), open_language_adapter(ug), 16, [1])
     target_adapter = open_language_adapter(ug)
