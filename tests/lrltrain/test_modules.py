@@ -146,7 +146,7 @@ def test_missing_and_surplus_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="contains values that are not finite"):
         load_adapter_files(tmp_path, model)
     save_file(weights | {"roberta.more": weights[first].clone()}, file)
-    with pytest.raises(ModelError, match=r"holds roberta\.more"):
+    with pytest.raises(ModelError, match=r"contains roberta\.more"):
         load_adapter_files(tmp_path, model)
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ModelError, match="cannot be read"):

@@ -267,7 +267,7 @@ def test_prompted_scores_convert_to_a_frame_too(tmp_path: Path) -> None:
         (lambda: lrltrain.fit("ro", base=Path("nowhere")), "nowhere: no such file or folder"),
         (lambda: lrltrain.fit("ro", group=0), "'auto' or greater than or equal to 1"),
         (lambda: lrltrain.prompt([], model="x"), "lang: no language given."),
-        (lambda: lrltrain.load_adapter(torch.nn.Linear(1, 1), "x"), "load_adapter takes a model"),
+        (lambda: lrltrain.load_adapter(torch.nn.Linear(1, 1), "x"), "load_adapter needs a transformers model"),
         (lambda: hub_cards.render_card(".", namespace=None), "None is not a valid name of a user"),  # type: ignore[arg-type]
         (lambda: lrldata.build("ro", source="glotc"), "source: 'glotc' is not known. Did you mean 'glotcc'?"),  # type: ignore[call-overload]
         (lambda: lrldata.explain("", "ro"), "text: '' is not a text."),

@@ -471,7 +471,7 @@ def test_a_workspace_without_scores_is_refused(tmp_path: Path, lrltrain: Command
 def test_damaged_runs_are_refused(tmp_path: Path) -> None:
     gold, predicted = predictions("topic", 0.5, 1)
     folder = put_run(tmp_path, recipe("ro", "topic", "none", 1), gold, predicted)
-    with pytest.raises(UsageError, match="lies among"):
+    with pytest.raises(UsageError, match="is inside a folder that the report reads"):
         report(tmp_path, tmp_path / "scores" / "report")
     other = put_run(tmp_path, recipe("ro", "topic", "none", 2), gold[1:], predicted[1:])
     with pytest.raises(StorageError, match="other items"):

@@ -196,7 +196,7 @@ def test_seeds_that_train_together_have_their_own_runs(
 ) -> None:
     options = {"baselines": ["none"], "seeds": [1, 2, 3]}
     (alone,) = score(tmp_path / "alone", data, **options)
-    monkeypatch.setattr(task_runs, "_at_once", lambda seeds: [seeds])
+    monkeypatch.setattr(task_runs, "_groups", lambda seeds: [seeds])
     (first,) = score(tmp_path / "together", data, **{**options, "seeds": [2]})
     (together,) = score(tmp_path / "together", data, **options)
     assert together.runs[1].manifest == first.runs[0].manifest, "a finished run is left unchanged"
@@ -224,7 +224,7 @@ def test_seeds_that_do_not_fit_into_memory_together_are_halved(
         return original(job, config, args, recipes, *more)
 
     monkeypatch.setattr(task_runs, "_train", train)
-    monkeypatch.setattr(task_runs, "_at_once", lambda seeds: [seeds])
+    monkeypatch.setattr(task_runs, "_groups", lambda seeds: [seeds])
     (task_score,) = score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
     assert [run.seed for run in task_score.runs] == [1, 2, 3]
     assert attempts == [[1, 2, 3], [1], [2, 3], [2], [3]]
@@ -247,7 +247,7 @@ def test_a_seed_that_fails_does_not_stop_the_others(
         return stacked, model
 
     monkeypatch.setattr(task_runs, "_model", poisoned)
-    monkeypatch.setattr(task_runs, "_at_once", lambda seeds: [seeds])
+    monkeypatch.setattr(task_runs, "_groups", lambda seeds: [seeds])
     with pytest.raises(TrainingError, match="seed 2: the loss of epoch 1 is nan"):
         score(tmp_path, data, baselines=["none"], seeds=[1, 2, 3])
     assert sorted(run.seed for run in runs_in(tmp_path)) == [1, 3]
