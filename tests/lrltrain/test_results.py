@@ -182,7 +182,7 @@ def test_averages_are_over_known_groups(filled: Path) -> None:
     ]
     assert not isinstance(topic_average.score, float)
     assert topic_average.score.value == pytest.approx(sum(cell.score.value for cell in cells) / 3)
-    spread = math.hypot(*(float(cell.drawn.std()) for cell in cells if cell.drawn is not None)) / 3
+    spread = math.hypot(*(float(cell.resampled.std()) for cell in cells if cell.resampled is not None)) / 3
     assert topic_average.score.high - topic_average.score.low == pytest.approx(2 * 1.96 * spread, rel=0.15)
     assert isinstance(topic_average.change, Interval)
     assert topic_average.change.low > 0

@@ -21,5 +21,5 @@ def e5_mlm() -> Path:
     """Return the encoder with a barely trained head, for an end-to-end run of the tables."""
     data = Path(__file__).parents[3] / "shared" / "data"
     if not data.is_dir():
-        pytest.skip("real data (../shared/data) is not here")
+        pytest.skip("real data (../shared/data) is not available")
     return base_model("e5-small-mlm", BASES, data)
