@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reports import CHROMIUM, ROMANIAN, assert_fits, build_dataset, chromium, lines, put_samples, samples, told
+from reports import CHROMIUM, ROMANIAN, assert_fits, build_dataset, chromium, lines, put_samples, run_in_page, samples
 
 from lrldata.report.page import render, write_report
 from lrldata.report.samples import Samples
@@ -48,7 +48,7 @@ def test_lines_can_be_judged_with_the_keyboard_only(page: Path, tmp_path: Path) 
       }});"""
     # j selects the 1st line; r marks it and moves to the 2nd; w marks that and moves to the 3rd; k and down lead back
     # to the 3rd; w marks it and moves to the 4th; w marks that and moves to the 5th; k goes to the 4th; w unmarks it.
-    state = told(page, tmp_path, script)
+    state = run_in_page(page, tmp_path, script)
     assert state["marks"] == ["right", "wrong", "wrong", "", "", ""]
     assert state["open"]
     assert state["here"].startswith(ROMANIAN[3])
@@ -71,7 +71,7 @@ def test_keys_move_through_the_reasons_and_can_be_switched_off(page: Path, tmp_p
       press("r", document.body);
       const marks = document.querySelectorAll(".sample[data-mark=right]").length;
       tell({ next, opened, closed: !help.open, marks });"""
-    assert told(page, tmp_path, script) == {"next": "menu", "opened": True, "closed": True, "marks": 0}
+    assert run_in_page(page, tmp_path, script) == {"next": "menu", "opened": True, "closed": True, "marks": 0}
 
 
 def test_stored_marks_are_restored_and_invalid_ones_ignored(page: Path, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_stored_marks_are_restored_and_invalid_ones_ignored(page: Path, tmp_path
     stored = json.dumps({key: "wrong", "gone": "right", "__proto__": "right", "x": "<b>"})
     before = f"localStorage.setItem('lrl-report ro web', {json.dumps(stored)});"
     script = "tell(document.querySelector('#reason-menu .judged').textContent);"
-    assert told(page, tmp_path, script, before) == WILSON
+    assert run_in_page(page, tmp_path, script, before) == WILSON
 
 
 def test_the_page_warns_if_the_browser_stores_nothing(page: Path, tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_the_page_warns_if_the_browser_stores_nothing(page: Path, tmp_path: Path
     script = """
       press("j"); press("w");
       tell([document.getElementById("storage").hidden, document.getElementById("judged").textContent]);"""
-    assert told(page, tmp_path, script, before) == [False, "1 judged, 1 wrong."]
-    assert told(page, tmp_path, "tell(document.getElementById('storage').hidden);") is True
+    assert run_in_page(page, tmp_path, script, before) == [False, "1 judged, 1 wrong."]
+    assert run_in_page(page, tmp_path, "tell(document.getElementById('storage').hidden);") is True
 
 
 def saved(page: Path, scratch: Path) -> Any:
@@ -102,7 +102,7 @@ def saved(page: Path, scratch: Path) -> Any:
       document.querySelector("[name=json]").click();
       document.querySelector("[name=tsv]").click();
       tell(await Promise.all(blobs.map((blob) => blob.text())));"""
-    return told(page, scratch, script)
+    return run_in_page(page, scratch, script)
 
 
 def test_marks_are_saved_as_json_and_tsv(page: Path, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_lines_can_be_filtered_by_reason_words_and_mark(page: Path, tmp_path: Pa
       location.hash = "#reason-menu";
       await new Promise((done) => setTimeout(done, 200));
       tell([...found, form.elements.group.value, document.getElementById("reason-menu").open]);"""
-    results = told(page, tmp_path, script)
+    results = run_in_page(page, tmp_path, script)
     texts = [f"{count} of 12 lines shown." for count in (1, 0, 12, 4, 1, 3)]
     assert [result[1] for result in results[:6]] == texts
     assert [results[index][0] for index in (0, 1, 3, 4, 5)] == [1, 0, 4, 1, 3]
@@ -160,18 +160,18 @@ def test_a_threshold_can_be_tried_out_by_slider_and_by_number(page: Path, tmp_pa
     script = """
       const section = document.querySelector(".threshold");
       const [range, typed] = section.querySelectorAll(".try input");
-      const told = () => section.querySelector("output").textContent;
+      const run_in_page = () => section.querySelector("output").textContent;
       const set = (input, value) => {
         input.value = value;
         input.dispatchEvent(new Event("input", { bubbles: true }));
-        return told();
+        return run_in_page();
       };
       const first = [...document.querySelectorAll("output")].map((each) => each.textContent);
       const slid = [set(range, 3), range.getAttribute("aria-valuetext"), typed.value];
       const found = [...slid, set(typed, 0.4), set(typed, "")];
       section.querySelector(".try button").click();
-      tell([first, ...found, told()]);"""
-    first, slid, value, number, typed, kept, reset = told(page, tmp_path, script)
+      tell([first, ...found, run_in_page()]);"""
+    first, slid, value, number, typed, kept, reset = run_in_page(page, tmp_path, script)
     assert first == rendered, "the script shows the same text as the page was rendered with"
     assert slid == "At 0.75: 440 lines (22.0%), 25.0 kB, would be dropped. That is 400 more than at 0.5."
     assert (value, number) == ("0.75", "0.75")
@@ -194,4 +194,4 @@ def test_nothing_is_wider_than_the_window(page: Path, tmp_path: Path, width: int
 
 def test_a_hostile_line_does_not_run(page: Path, tmp_path: Path) -> None:
     # The tested copy lacks the policy, which would stop it as well.
-    assert told(page, tmp_path, "tell([window.ran ?? null, document.images.length]);") == [None, 0]
+    assert run_in_page(page, tmp_path, "tell([window.ran ?? null, document.images.length]);") == [None, 0]

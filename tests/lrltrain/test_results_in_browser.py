@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from reports import CHROMIUM, assert_fits, chromium, told
+from reports import CHROMIUM, assert_fits, chromium, run_in_page
 from results import HOSTILE, fill, predictions, put_run, recipe
 
 from lrltrain.reporting.report import report
@@ -64,7 +64,7 @@ def test_columns_are_sorted_by_buttons_that_work_from_the_keyboard(page: Path, t
       const names = [shown(0), states()];
       document.querySelector("form.tools [type=reset]").click();
       tell({{ first, down, up, names, focused, again: shown(0), states: states() }});"""
-    state = told(page, tmp_path, script)
+    state = run_in_page(page, tmp_path, script)
     numbers = [float(value) for value in state["down"][0] if value]
     assert numbers == sorted(numbers, reverse=True)
     assert len(numbers) == 12
@@ -98,7 +98,7 @@ def test_rows_are_filtered_by_language_method_words_and_verdict(page: Path, tmp_
       other.elements.method.dispatchEvent(new Event("input", {{ bubbles: true }}));
       const averages = [...document.getElementById("averages-table").tBodies[0].rows].filter((row) => !row.hidden);
       tell({{ found, averages: averages.length, all: averages.every((row) => row.dataset.method === "lora") }});"""
-    result = told(page, tmp_path, script)
+    result = run_in_page(page, tmp_path, script)
     counts = [entry[0] for entry in result["found"]]
     assert counts[:7] == [4, 1, 4, 13, 4, 0, 13]
     assert 0 < counts[7] < 13
@@ -119,7 +119,7 @@ def test_a_link_opens_the_section_of_a_language_and_nothing_hostile_runs(page: P
              samples: section.querySelectorAll(".samples li").length,
              charts: section.querySelectorAll("svg[role]").length,
              ran: window.ran ?? null, images: document.images.length });"""
-    state = told(page, tmp_path, script)
+    state = run_in_page(page, tmp_path, script)
     assert (state["before"], state["after"], state["ran"], state["images"]) == (False, True, None, 0)
     assert state["here"].startswith("Uyghur")
     assert state["samples"] == 8

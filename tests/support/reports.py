@@ -96,7 +96,7 @@ def chromium(profile: Path, *arguments: str) -> str:
     return result.stdout
 
 
-def told(page: Path, scratch: Path, script: str, before: str = "") -> Any:
+def run_in_page(page: Path, scratch: Path, script: str, before: str = "") -> Any:
     """Run a script in a copy of a page, after the page's own script, and return the value that it reports.
 
     The script can call `press(key, element)` and must call `tell(value)`. `before` runs before the page's own script.
@@ -125,7 +125,7 @@ def assert_fits(page: Path, scratch: Path, width: int) -> None:
       const inside = document.documentElement.scrollWidth <= innerWidth;
       parent.postMessage(`${inside ? "fits" : document.documentElement.scrollWidth} ${innerWidth}`, "*");
       tell(0);"""
-    told(page, scratch, script)
+    run_in_page(page, scratch, script)
     frame = scratch / "frame.html"  # the window of a headless browser cannot be this narrow
     frame.write_text(
         f'<!doctype html><title></title><iframe src="copy.html" width="{width}" height="900" frameborder="0"></iframe>'
