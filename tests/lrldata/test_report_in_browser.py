@@ -160,17 +160,17 @@ def test_a_threshold_can_be_tried_out_by_slider_and_by_number(page: Path, tmp_pa
     script = """
       const section = document.querySelector(".threshold");
       const [range, typed] = section.querySelectorAll(".try input");
-      const run_in_page = () => section.querySelector("output").textContent;
+      const message = () => section.querySelector("output").textContent;
       const set = (input, value) => {
         input.value = value;
         input.dispatchEvent(new Event("input", { bubbles: true }));
-        return run_in_page();
+        return message();
       };
       const first = [...document.querySelectorAll("output")].map((each) => each.textContent);
       const slid = [set(range, 3), range.getAttribute("aria-valuetext"), typed.value];
       const found = [...slid, set(typed, 0.4), set(typed, "")];
       section.querySelector(".try button").click();
-      tell([first, ...found, run_in_page()]);"""
+      tell([first, ...found, message()]);"""
     first, slid, value, number, typed, kept, reset = run_in_page(page, tmp_path, script)
     assert first == rendered, "the script shows the same text as the page was rendered with"
     assert slid == "At 0.75: 440 lines (22.0%), 25.0 kB, would be dropped. That is 400 more than at 0.5."
