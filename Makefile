@@ -12,6 +12,9 @@ FITS = $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or \
   sys.exit("lrl needs Python 3.11, 3.12 or 3.13. Name one: make PYTHON=python3.12 ...")'
 DEMO ?= build/demo
 ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loaded.py loss.py modules.py)
+# Tests that need torch, and those that `make test-data` leaves out.
+WITH_TORCH = tests/lrltrain tests/local_hub $(addprefix tests/hub_cards/test_,adapters.py imports.py interrupted.py) \
+  $(wildcard tests/test_*.py)
 # Tests that `make test` does not run; `make check` checks their types.
 APART = tests/lrltrain/test_against_others.py $(wildcard tests/real/*.py)
 FIT = --lang ro --base lrl-mini --steps 200 --batch-size 8 --max-length 128 --learning-rate 5e-3 --reduction-factor 4
@@ -59,7 +62,7 @@ demo: $(VENV)/.base
 # The whole suite: tests of the data half without torch installed, all others with it. The files that tests leave behind
 # are searched for tokens: no file, log or journal may contain one.
 test: test-data $(VENV)/.dev
-	$(BIN)/python -m pytest --ignore tests/lrldata --basetemp build/tests
+	$(BIN)/python -m pytest --basetemp build/tests $(WITH_TORCH)
 	! grep -rlE 'hf_test_[a-z]+' build/tests
 
 # The wheel in a separate environment, outside the source tree: API, notebooks, commands.
