@@ -15,7 +15,7 @@ _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 
 
 class PushConfig(BaseModel):
-    """The settings of `lrl push-hub`, named like its options."""
+    """The settings of `lrl push-hub`, named after its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""Write a dataset folder's README.md from its manifest. Pure.
+"""The README.md of a dataset folder, rendered from its manifest. Pure.
 
 It has only what `load_dataset` needs and a pointer; hub_cards renders the card for publication.
 """

@@ -36,7 +36,7 @@ CARD, SAMPLES = "README.md", "samples.json"  # kept and dropped rows for the rep
 ROWS_A_SHARD = 1_000_000
 ROWS_A_GROUP = 100_000  # fixed, so that the bytes do not depend on the number of threads
 FIRST_VERSION = "1.0.0"
-VERDICTS = "verdicts"  # speakers' verdicts and the lines that they judge; not published
+VERDICTS = "verdicts"  # speakers' verdicts, and the lines that they were asked about; not published
 _SHARD = re.compile(r"data/([a-z]+)-\d+-of-\d+\.parquet")
 _VERDICT = re.compile(rf"{VERDICTS}/[^/]+\.jsonl?")
 

@@ -4,7 +4,7 @@ LrlError                 any error that the user can act on; exit code 1
 ├── UsageError           an invalid command, option or settings file; exit code 2
 │   └── LanguageError    an unknown language
 ├── InputError           unreadable data: a damaged dump, or a web page instead of the dump
-│   ├── NothingError     no data for a language: no input, or no line that was kept
+│   ├── NoDataError      no data for a language: no input, or no line that was kept
 │   └── IncompleteError  some of several languages could not be built
 ├── DownloadError        a network failure, or a damaged download
 ├── StorageError         a full or read-only disk, or a folder with unexpected content
@@ -87,7 +87,10 @@ def is_full(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException, longest: int | None = None) -> str:
-    """Return the first line of another library's error, without a final period; its type name if it is empty."""
+    """Return the first line of another library's error, cut to `longest` characters; its type name if it is empty.
+
+    A final period is removed.
+    """
     return str(error).strip().split("\n")[0][:longest].rstrip(" .") or type(error).__name__
 
 
@@ -97,5 +100,8 @@ def is_panic(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException, longest: int | None = None) -> str:
-    """Return another library's error on one line, without a final period; its type name if it is empty."""
+    """Return another library's error on one line, cut to `longest` characters; its type name if it is empty.
+
+    A final period is removed.
+    """
     return " ".join(str(error).split())[:longest].rstrip(" .") or type(error).__name__

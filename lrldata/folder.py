@@ -74,7 +74,7 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def prevent_exchange(folders: Iterable[Path]) -> Iterator[None]:
-    """Prevent these folders from being exchanged meanwhile: finished builds wait. Several pushes can do so at once.
+    """Keep these folders from being exchanged meanwhile: a finished build waits. Several processes can do so at once.
 
     A workspace that this user cannot write to is not locked, because the user cannot exchange anything in it either.
     """

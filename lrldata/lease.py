@@ -80,7 +80,7 @@ def _create(store: Any, path: str, content: bytes) -> bool:
         store.pipe_file(path, content, mode="create")
     except (FileExistsError, TypeError, NotImplementedError):
         return False
-    except OSError as error:  # botocore's words
+    except OSError as error:  # compared with the wording of botocore
         if "PreconditionFailed" in str(error) or "pre-conditions" in str(error) or "ConditionalRequest" in str(error):
             return False
         raise
@@ -101,7 +101,7 @@ def _refuse_current(lease: dict[str, Any], shown: str) -> None:
     age = time.time() - renewed if isinstance(renewed, int | float) else SECONDS
     if age < SECONDS:
         raise StorageError(
-            f"{shown}: another process is writing to it ({lease.get('host')}, process {lease.get('process')}, for "
-            f"{max(0.0, age):.0f} s).",
+            f"{shown}: another process is writing to it ({lease.get('host')}, process {lease.get('process')}, "
+            f"last active {max(0.0, age):.0f} s ago).",
             f"Run the same command again when it is done. If it has died, its lease expires after {SECONDS:.0f} s.",
         )

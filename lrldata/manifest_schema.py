@@ -243,7 +243,7 @@ class Link(_Part):
 
 
 class Data(_Part):
-    """The data that it was evaluated on."""
+    """The data of an evaluation."""
 
     name: Name
 

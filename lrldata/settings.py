@@ -46,7 +46,7 @@ def unwrap_path(value: Any) -> Any:
 
 
 def as_path(value: object, name: str = "") -> Path:
-    """Return an argument of a function, called `name`, as a local path, like `on_this_machine`.
+    """Return an argument of a function, called `name`, as a local path, resolved as in `as_local_path`.
 
     Raises UsageError.
     """

@@ -15,7 +15,8 @@ def limit_threads() -> None:
     wait for, and two threads are ten times slower than one. So threads spin briefly and then sleep. What the user has
     set is kept.
 
-    OpenMP respects the cores that it may run on, but not a limit on their time. Polars and tokenizers do.
+    OpenMP respects the cores that it may run on, but not a limit on their time. Polars and tokenizers respect
+    both.
     """
     if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
         os.environ["GOMP_SPINCOUNT"] = SPINS

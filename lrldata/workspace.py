@@ -89,7 +89,7 @@ def finished(workspace: Path, kind: str) -> list[Path]:
 
 
 def requested_codes(typed: str, workspace: Path) -> list[str]:
-    """Return the codes of a `--lang` value; languages in the workspace may be unknown. Raises LanguageError."""
+    """Return the codes of a `--lang` value; those in the workspace need not be in the table. Raises LanguageError."""
     codes: dict[str, None] = {}
     for part in filter(None, map(str.strip, typed.split(","))):
         is_in_workspace = is_segment(part) and any((workspace / top / part).is_dir() for top in (DATASETS, ADAPTERS))

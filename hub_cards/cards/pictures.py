@@ -30,7 +30,7 @@ def draw_ledger(ledger: Mapping[str, Any], source: str) -> bytes:
         color=alt.condition("datum.kept", alt.value(KEPT), alt.value(DROPPED)),
     )
     labels = base.mark_text(align="left", dx=4).encode(text="label:N")
-    title = f"{source}: kept and dropped rows, of {came_in:,}"
+    title = f"{source}: {came_in:,} rows, kept and dropped"
     chart = (bars + labels).properties(width=480, height=alt.Step(22), title=title)
     check_drawing()
     image = BytesIO()

@@ -92,7 +92,7 @@ def fit_command(
         elif entry["kind"] == "dataset" and repository:
             words += ["--dataset", repository, "--dataset-revision", f"v{version}"]
     fused = [entry["name"] for entry in manifest["inputs"] if entry["kind"] == "adapter"]
-    names = fused if len(set(fused)) == len(fused) else fused_names(manifest)  # of two workspaces, they can be the same
+    names = fused if len(set(fused)) == len(fused) else fused_names(manifest)  # two workspaces can share names
     words += ["--adapters", ",".join(names)] if names else []
     adapters = [Path(name) for name in names]
     defaults = FitConfig(lang=language, method=manifest["method"], adapters=adapters, steps=settings["steps"]).shaping()

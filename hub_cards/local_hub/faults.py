@@ -4,8 +4,8 @@
 
 `method` is the full method and `path` a part of the path, both as plain text; if omitted, they match every request. The
 rule applies from the `nth` matching request on (default 1), `times` times in a row (default 1; 0: without limit).
-`when` is `before` (the request is not carried out, except with `slow` and `cut`) or `after` (it is). The values of `do`
-are:
+`when` is `before` (the default: the request is not carried out, except with `slow` and `cut`) or `after` (it is). The
+values of `do` are:
 
 - `status`: responds with `status` (default 503), with `retry_after` seconds if given, and as a page with `html`;
 - `drop`: closes the connection without a response;

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from hub_cards.local_hub.answers import WROTE
 
-# Other values are hidden, as a query may contain a signature, or anything else that a client sends.
+# The values of other query keys are hidden: they may be a signature, or anything else that a client sends.
 _SHOWN = {"recursive", "expand", "expand[]", "blobs", "cursor", "limit", "owner", "create_pr", "include_prs", "part"}
 
 

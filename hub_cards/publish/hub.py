@@ -120,7 +120,7 @@ class Hub:
         return Account(str(user["name"]), role, allowed)
 
     def read(self, identifier: str, kind: Kind) -> RemoteRepository:
-        """Return the content of a repository at its tip, or an empty Remote if there is none visible to us."""
+        """Return the content of a repository at its tip, or an empty RemoteRepository if none is visible."""
         try:
             info = self._api.repo_info(identifier, repo_type=kind)
         except GatedRepoError:

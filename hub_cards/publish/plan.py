@@ -157,7 +157,7 @@ def _check_newer(repository: Repository, record: Mapping[str, Any]) -> None:
 
 
 def _all_parts(repository: Repository, remote: RemoteRepository) -> dict[str, Part]:
-    """Return the local parts, and the published parts to keep that are not here and whose data are still on the Hub.
+    """Return the local parts and, if they are kept, published parts that are not here but still have data on the Hub.
 
     If the data or weights of a part are the published ones, facts known only to the Hub are kept: scores measured
     elsewhere, the source of a model's text, and the verdicts of speakers.

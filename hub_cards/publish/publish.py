@@ -151,7 +151,7 @@ def _check_duplicates(plan: Plan, other: Plan | None) -> None:
 
 
 def refuse_conflicts(plans: tuple[Plan, ...] | list[Plan]) -> None:
-    """Raise PublishError if a plan changes a card section that a person has edited."""
+    """Raise PublishError if a plan changes a part of a card that a person has edited."""
     lines = [f"{plan.repository.id}:\n{conflict}" for plan in plans for conflict in plan.conflicts]
     if lines:
         raise PublishError(

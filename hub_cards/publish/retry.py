@@ -119,7 +119,7 @@ def describe(error: BaseException) -> str:
         detail = redact(" ".join(message.split()))
         return f"the Hub answered {status}{f' ({detail})' if detail else ''}."
     if isinstance(error, ValueError) and type(error).__module__.startswith("huggingface_hub"):
-        return redact(one_line(error))
+        return f"{redact(one_line(error))}."
     if name := _permanent_cause(error):
         return f"the Hub cannot be reached ({name})."
     if any(isinstance(cause, socket.gaierror) for cause in _chain(error)):

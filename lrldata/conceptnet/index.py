@@ -95,9 +95,7 @@ def existing_index(folder: Path) -> Index | None:
         return None
     digest = manifest.get("xxh3")  # older indexes have none
     if edges.stat().st_size != manifest["bytes"] or (digest and not is_cached(edges, digest)):
-        note(
-            f"note: {edges}: has other bytes than were written. The index will be made again if its dump is available."
-        )
+        note(f"note: {edges}: does not match the manifest. The index will be made again if its dump is available.")
         return None
     return Index(folder, manifest)
 

@@ -137,7 +137,7 @@ _NODE = re.compile(r"/c/[^/]+/")
 def check_line(line: bytes) -> tuple[str, str, str, str, str]:
     """Split a line (without its line end) into its columns. Raises BadLineError with the reason.
 
-    Returns uri, relation, start, end and metadata, with the metadata in the order that `understand` expects.
+    Returns uri, relation, start, end and metadata, with the metadata in the order that `parse_columns` expects.
     """
     if len(line) > LONGEST_LINE:
         raise BadLineError(_TOO_LONG)
@@ -163,9 +163,9 @@ def check_line(line: bytes) -> tuple[str, str, str, str, str]:
 
 
 def _readable(metadata: str) -> str:
-    """Return the metadata in the form that `understand` reads, rewritten only if it has another form.
+    """Return the metadata in the form that `parse_columns` reads, rewritten only if it has another form.
 
-    Everything that the fast way accepts is accepted here too, so that no line depends on the others.
+    Everything that the fast way accepts is accepted here too, so that bad lines never cause others to be rejected.
     """
     cut = metadata.find(_HEAD_END)
     if (

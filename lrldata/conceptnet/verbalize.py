@@ -291,7 +291,7 @@ def finished(text: pl.Expr, templates: TemplateSet) -> pl.Expr:
 
 
 def put_into_words(facts: pl.DataFrame, book: Phrasebook) -> pl.DataFrame:
-    """Add `text` as `say` does, with the spaces and capitals of the phrasebook's set. Pure."""
+    """Add `text` as `choose_template` does, with the spaces and capitals of the phrasebook's set. Pure."""
     worded = facts.pipe(spaced, book.chosen).pipe(choose_template, book.sentences, book.variants)
     return worded.with_columns(facts["start"], facts["end"], text=finished(pl.col("text"), book.chosen))
 

@@ -83,7 +83,7 @@ class _Stratum:
 
 
 def frame_of(folder: Path) -> Frame:
-    """Return the frame of a dataset folder in its current version; the first call writes it to `verdicts/` in it.
+    """Return the frame of a dataset's current version; the first call writes it to `verdicts/` in the folder.
 
     Raises StorageError like `open_shards`, and DamagedError for a frame that was changed.
     """

@@ -4,9 +4,9 @@ For one reviewer and one stratum: the interval of Wilson (1927) with the finite-
 model of Dawid and Skene (1979) with one error rate per reviewer. A line is good or not, and a reviewer says the
 opposite of the truth in a share of cases that is the same for good and bad lines. If reviewers share lines, their
 disagreements show how large that share is. The interval is the equal-tailed one of the posterior, by Gibbs sampling,
-with a prior near Jeffreys'. The prior is weaker for a group of several strata, so that it does not outweigh the group's
-verdicts. Judged lines count as they are; for the others, the model predicts how many are good, which is the
-finite-population correction.
+with a prior near Jeffreys'. A stratum's prior is weaker if its group has several strata, so that the priors of a group
+do not outweigh its verdicts. Judged lines count as they are; for the others, the model predicts how many are good,
+which is the finite-population correction.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 class Stratum:
     """Lines of which some were judged: their number, and the votes on each line that was judged.
 
-    `right` is set if all of them are known, and is the number of good ones.
+    `right` is set if it is known for every line whether it is good, and is the number of good ones.
     """
 
     size: int
@@ -40,7 +40,7 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Share:
-    """A share of good lines with its 95 % interval; `judged` lines have votes, `right` of them mostly for good."""
+    """A share of good lines with its 95 % interval; `judged` lines have votes, `right` of them a majority for good."""
 
     judged: int
     right: int

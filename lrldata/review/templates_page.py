@@ -19,7 +19,7 @@ Fact = tuple[str, str]
 
 
 def read_facts(folder: Path, language: Language) -> dict[str, list[Fact]]:
-    """Return a few facts per relation of a ConceptNet dataset, the heaviest and those within the language first.
+    """Return a few facts per relation of a ConceptNet dataset: those within the language first, then by weight.
 
     Raises InputError if the dataset is of another source or language.
     """

@@ -19,7 +19,7 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """Return a unique name, which also differs from that of a bundle with the same first file but more or fewer."""
+        """Return a unique name, which also differs for bundles with the same first file but more or fewer files."""
         return f"{self.number:05d}" + (f"+{len(self.shards)}" if len(self.shards) > 1 else "")
 
     @property

@@ -18,7 +18,7 @@ REPOSITORY = "cis-lmu/GlotCC-V1"  # Kargaran et al. (2024), arXiv 2410.23825
 
 
 class WebConfig(BaseModel):
-    """The settings of `lrldata build --source glotcc` (or `web`), named like its options."""
+    """The settings of `lrldata build --source glotcc` (or `web`), named after its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

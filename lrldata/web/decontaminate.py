@@ -21,7 +21,7 @@ from lrldata.web.shingles import Hashes, collapse_spaces, shingles
 
 WORDS, CHARACTERS = 8, 30  # in a row, shared with protected text: then a line is contaminated
 BENCHMARKS, NAMED = "benchmarks.npz", "FLORES-200 and SIB-200"  # the file, and its name in manifests
-KEPT_OF = {True: 4, False: 16}  # one hash in so many is built in, at least one per sentence, by `spaced`
+KEPT_OF = {True: 4, False: 16}  # by `spaced`: one of this many hashes is built in, at least one per sentence
 _LINES = {None, "text", "tsv", "csv"}  # file types that can be protected: JSON may escape letters
 _SIEVED = np.uint64(44)
 

@@ -113,7 +113,7 @@ def _pairs(language: str) -> _Pairs | None:
     number = np.ones(_LAST + 1, dtype=np.uint16)
     number[points_in(r"\p{L}\p{M}")] = 0
     number[letters] = np.arange(2, len(letters) + 2)
-    number[letters[_is_foreign(letters)]] = 0  # they come from names: text in that script is unknown
+    number[letters[_is_foreign(letters)]] = 0  # they come from names, and say nothing about text in that script
     table = np.zeros((len(letters) + 2, len(letters) + 2), dtype=np.int8)
     table[1:, 1:] = scores
     return _Pairs(number, table)

@@ -14,7 +14,7 @@ LINES = "If every line is a sentence by itself, use --documents lines."
 
 
 def note_kin(language: Language, ledger: Ledger) -> None:
-    """Note that many lines may be in a language that is often requested by the same code, such as Kurmanji."""
+    """Print a note if many lines may be in a language that shares the code of the requested one, such as Kurmanji."""
     lines = ledger.dropped.get("wrong_script", Tally()).rows
     kin = [row for row in languages() if row.conceptnet and row.conceptnet == language.conceptnet and row != language]
     if kin and lines > MANY * ledger.came_in.rows:
@@ -23,7 +23,7 @@ def note_kin(language: Language, ledger: Ledger) -> None:
 
 
 def note_sentences(config: WebConfig, ledger: Ledger, rows: Mapping[str, int]) -> None:
-    """Note that sentences seem to have been read as pages, and that splits are empty."""
+    """Print a note if sentences seem to have been read as pages, or if splits are empty."""
     remarks = []
     short = ledger.dropped.get("document_short", Tally()).rows
     repeated = ledger.dropped.get("repeated_line", Tally()).rows
@@ -40,7 +40,7 @@ def note_sentences(config: WebConfig, ledger: Ledger, rows: Mapping[str, int]) -
 
 
 def note_private(language: Language, count: int, rows: int) -> None:
-    """Note how many rows have characters that only one font can show, as old fonts for a language do."""
+    """Print a note of how many rows have characters that only one font can show, as old fonts for a language do."""
     if count:
         finding = f"{count:,} of {rows:,} rows have Unicode private-use characters, which only one font can show"
         note(f"note: {finding}. Convert the text to the standard letters of {language.name} first.")

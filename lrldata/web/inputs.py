@@ -45,7 +45,7 @@ LEFT_OUT: Mapping[str, str] = {
     "hidden": "hidden",
     "unknown_type": "unsupported file type",
     "other_folder": "not in the folder of the language",
-    "again": "a link to something already read under another name",
+    "again": "already read under another name",
     "circle": "a link to a folder that contains it",
     "broken_link": "a broken link",
     "not_regular": "not a regular file",
@@ -131,7 +131,7 @@ def find_files(path: Path, configuration: str | None = None) -> Inputs:
 
     In a folder with a copy of GlotCC-V1, only the language's own folder is read (`configuration`, such as mlt-Latn).
     Links are followed, unless their target is already read. Raises InputError if there is nothing to read, and
-    NothingError, a kind of it, if the copy only has folders of other languages.
+    NoDataError, a kind of it, if the copy only has folders of other languages.
     """
     if path.is_dir():
         return _in_folder(path, configuration)

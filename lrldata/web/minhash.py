@@ -70,7 +70,7 @@ def join(count: int, keys: Iterable[Hashes], signatures_of: Callable[[Numbers], 
 
 
 _PAIRS = 100_000
-_COMPARED = 16  # each text is compared with so many before it that share a key
+_COMPARED = 16  # each text is compared with up to this many before it that share a key
 
 
 def _candidates(keys: Hashes) -> Numbers:

@@ -49,7 +49,7 @@ class _Phones(NamedTuple):
 
 
 def replace(texts: pl.Series, language: str = "", *, handles: bool = False) -> pl.Series:
-    """Return the texts with <email>, <ip>, <iban> and <phone>, and with `handles` <handle>, for personal data.
+    """Return the texts with personal data replaced by <email>, <ip>, <iban> or <phone>, and with `handles` <handle>.
 
     `language` is a code of `lrldata.language`; it selects the words and the local forms of phone numbers.
     """

@@ -103,7 +103,7 @@ def _rank(sample: Sample) -> tuple[float, str]:
 
 
 def measure(judged: pl.DataFrame, named: pl.DataFrame | None = None) -> dict[str, Any]:
-    """Count the rows that reached each rule, by its measure: rows and bytes per bin, and the kept rows nearest to it.
+    """Count the rows that reached each rule, by its measure: rows and bytes per bin, and the nearest kept rows.
 
     In: columns reason, bytes and measures; for lines also text and doc, whose names and urls are in `named`. Out: a
     dict by rule.

@@ -24,8 +24,8 @@ def shingles(texts: pl.Series, size: int, *, spaced: bool) -> tuple[Hashes, Hash
     """Return the hashes of the shingles of all texts, concatenated, and the offsets of each text in them (texts + 1).
 
     `size` is in tokens: words, or characters other than spaces if `spaced` is false. Words must be separated by one
-    space or newline, with none at the ends of a text, as `gaps_closed` leaves them. A text shorter than a shingle is
-    one shingle; an empty text has none.
+    space or newline, with none at the ends of a text, as `collapse_spaces` leaves them. A text shorter than a shingle
+    is one shingle; an empty text has none.
     """
     if not spaced:
         texts = texts.str.replace_all(r"[ \n]", "")

@@ -174,7 +174,7 @@ class _Buffer:
         self._text, self._at = "", 0
 
     def _more(self, least: int) -> bool:
-        """Read at least so many more characters; return whether there were any."""
+        """Read at least `least` more characters; return whether there were any."""
         parts, count = [], 0
         while count < least and (part := next(self._texts, "")):
             parts.append(part)
@@ -193,7 +193,7 @@ class _Buffer:
                 return ""
 
     def take(self, count: int) -> None:
-        """Skip so many characters."""
+        """Skip `count` characters."""
         self._at += count
 
     def value(self, decoder: json.JSONDecoder, where: str) -> tuple[Any, int]:

@@ -297,7 +297,7 @@ def test_a_damaged_index_is_made_again_and_the_dataset_is_the_same(
         (index / EDGES).write_bytes(changed)
         flags = {"lang": "ro", "sample": True, "out": tmp_path / f"{number}", "cache": tmp_path / "cache"}
         build(load_config(None, flags), QUIET)
-        assert "has other bytes than were written. The index will be made again" in capsys.readouterr().err
+        assert "does not match the manifest. The index will be made again" in capsys.readouterr().err
         assert open_dataset(tmp_path / f"{number}/datasets/ro/conceptnet")[0]["outputs"] == expected
     assert (index / EDGES).read_bytes() == intact
 
