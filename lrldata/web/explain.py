@@ -138,7 +138,7 @@ def explain(
         ExplainedLine(
             line,
             reason,
-            WEB_REASONS[reason] if reason else "stays",
+            WEB_REASONS[reason] if reason else "kept",
             next(iter(prediction.labels), None),
             next(iter(prediction.probabilities), 0.0),
         )
