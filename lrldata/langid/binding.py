@@ -60,7 +60,9 @@ def open_model(path: Path, binding: str | None = None) -> tuple[str, Fasttext]:
     try:
         return chosen, _load(chosen, path)
     except Exception as error:  # the libraries may raise anything
-        raise InputError(f"{path}: {chosen} cannot load it: {one_line(error)}.", "Use a supervised fastText model.") from error
+        raise InputError(
+            f"{path}: {chosen} cannot load it: {one_line(error)}.", "Use a supervised fastText model."
+        ) from error
 
 
 def try_out(path: Path, binding: str | None = None) -> None:
