@@ -32,7 +32,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 ADAPTER_RATE, FULL_RATE = 5e-4, 5e-5
-EVAL_BLOCKS = 1_000  # limits validation, which for 100 MB of text would take far longer than the training between
+EVAL_BLOCKS = 1_000  # a limit: validating 100 MB of text would take far longer than the training in between
 NOT_WEIGHT_SETTINGS = {"out", "cache", "dry_run", "overwrite", "resume", "tracker", "preset", "base", "base_id", "text"}
 NOT_WEIGHT_SETTINGS |= {"dataset", "adapters", "lang", "eval_batch_size"}  # the recipe records what these refer to
 NOT_WEIGHT_SETTINGS |= {"base_folder", "group", "variant"}

@@ -25,7 +25,7 @@ LOGITS = 1_024  # positions whose logits are in memory at once, for the loss and
 
 @dataclass(frozen=True)
 class Shape:
-    """The size of a model: total `weights`, vocabulary size `words` and so on; a `decoder` has a label at every token.
+    """The size of a model: total `weights`, vocabulary size `words`, and so on. A `decoder` has a label at every token.
 
     `feed` is the width of a feed-forward block (0: 4 * hidden), which may be `gated`. `capped_heads` is the number of
     attention heads whose scores are capped. A model with such heads also caps its logits, and keeps all scores and

@@ -142,7 +142,7 @@ def load_tokenizer(base: Base) -> Any:
     with _loading(base.id):
         differing = read_as_in_file(tokenizer, base.location, base.revision)
     if differing:
-        rebuilt = f"the one that transformers {transformers_version} builds"
+        rebuilt = f"the tokenizer that transformers {transformers_version} builds"
         note(f"note: {base.id}: uses its tokenizer.json; {rebuilt} differs ({differing} of {len(PROBE)} probes).")
     check_tokenizer(base.id, tokenizer, config, masked=base.objective == "mlm")
     if base.objective == "mlm" and tokenizer.pad_token_id is None:

@@ -218,7 +218,7 @@ def _check_plain(file: Path) -> Shape:
         raise StorageError(f"{file}: is empty.", _EXPECTED)
     kind = type_of(file.name)
     if kind not in (None, "text") or is_packed(file.name):
-        actual = "packed" if is_packed(file.name) else kind
+        actual = "compressed" if is_packed(file.name) else kind
         raise InputError(f"{file}: is not plain text, but {actual}.", f"Build a dataset with {build} and train on it.")
     if file.suffix.lower() in _MARKUP:
         raise InputError(f"{file}: contains markup ({file.suffix}).", f"Remove the markup. {_EXPECTED}")

@@ -2,7 +2,7 @@
 
 For most classes, transformers 5 rebuilds the tokenizer from the vocabulary and ignores the rest of the file: the
 normalizer, the pre-tokenizer and post-processor, and options of its model. transformers 4 reads the file, but replaces
-some settings by the defaults of the class unless tokenizer_config.json states them. Models were trained as the file
+some settings with the defaults of the class unless tokenizer_config.json states them. Models were trained as the file
 specifies.
 """
 

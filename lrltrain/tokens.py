@@ -100,7 +100,7 @@ def encode_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], answers: 
 
 
 def _chat(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
-    # Templates without thinking ignore `enable_thinking`; in others, a label would take the place of the thoughts.
+    # Templates without thinking ignore `enable_thinking`. If it were on in others, labels would replace the thoughts.
     options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
     options["date_string"] = _FIXED_DATE  # the format of Llama 3; a fixed date keeps the prompt the same every day
     template = tokenizer.get_chat_template()

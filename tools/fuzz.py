@@ -88,7 +88,7 @@ def run(target: Target, seeds: Iterator[int]) -> Tally:
 
 
 def outside(root: Path, folder: Path) -> dict[str, str]:
-    """Return the hash of each file below `top` that is outside the folder."""
+    """Return the hash of each file below `root` that is outside `folder`."""
     files = (path for path in root.rglob("*") if path.is_file() and not path.is_relative_to(folder))
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

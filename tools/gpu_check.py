@@ -149,7 +149,7 @@ def losses(
 ) -> Any:
     """Train for STEPS steps and return the validation losses, of shape (adapters, evaluations).
 
-        `plain` selects the CPU's usual code path, without padding to repeating shapes. `stop` interrupts the run at its
+    `plain` selects the CPU's usual code path, without padding to repeating shapes. `stop` interrupts the run at its
     first checkpoint and resumes it.
     """
     model, objective = model_of(kind)

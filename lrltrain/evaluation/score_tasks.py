@@ -98,7 +98,7 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
 
 
 def _by_language(config: EvalConfig, adapters: Sequence[LanguageAdapter]) -> dict[Language, list[LanguageAdapter]]:
-    """Group adapters by the language whose test set they are scored on: their own, or else the requested one."""
+    """Group adapters by the language whose test set they are scored on: the requested one, or else their own."""
     if config.lang is None and not adapters:
         raise UsageError("No language given.", "Use --lang CODE, such as --lang ug.")
     if not adapters and not config.baselines:
@@ -115,7 +115,7 @@ def _open_data(config: EvalConfig, task: Task, language: Language) -> TaskData:
 
 
 def _has_data(config: EvalConfig, task: Task, language: Language) -> bool:
-    """Return whether the data may exist; of all tasks, those that a folder does not hold are skipped with a note."""
+    """Return whether there may be data; with `--task all`, print a note if the folder lacks the task."""
     if config.task != "all" or not config.task_data or has_task(task, config.task_data, language):
         return True
     note(f"note: {config.task_data} has no data for {task} in {language.name}.")

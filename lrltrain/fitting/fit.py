@@ -85,8 +85,8 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
 def _groups_in_step(plans: Sequence[Plan]) -> list[list[Plan]]:
     """Group plans that can continue together: those whose unfinished runs are at the same step, and those without one.
 
-    A run that was interrupted while its group was writing a checkpoint may have one more step than others; they still
-    have a step in common.
+    A run that was interrupted while its group was writing checkpoints may have one more than others; they still have a
+    step in common.
     """
     steps_of = {plan.folder: whole_steps(run_folder(plan.folder.resolve())) for plan in plans}
     steps = list(steps_of.values())

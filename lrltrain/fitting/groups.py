@@ -69,7 +69,7 @@ def groups(configs: Sequence[FitConfig]) -> Iterator[list[int]]:
 
 
 def _memory() -> int:
-    """Return the free bytes of the GPU; for several processes, which must agree, all bytes of each one's GPU."""
+    """Return the GPU's free bytes; with several processes, which must agree, the total bytes of this one's GPU."""
     if processes() > 1:
         return int(torch.cuda.get_device_properties(int(os.environ.get("LOCAL_RANK", "0"))).total_memory)
     return int(torch.cuda.mem_get_info()[0])

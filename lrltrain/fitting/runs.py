@@ -114,7 +114,7 @@ def _is_same(before: Mapping[str, Any], recipe: Mapping[str, Any], *, resumed: b
 def _resumed(
     run: Path, before: Mapping[str, Any], recipe: Mapping[str, Any], step: int, *, resume: bool
 ) -> dict[str, Any]:
-    """Return the additional recipe entry of a run that resumes at a step. Raises StorageError, UsageError."""
+    """Return the additional recipe entry of a resumed run. Raises StorageError, UsageError if it cannot resume."""
     if _is_same(before, recipe, resumed=resume):
         return {"resumed": before["resumed"]} if "resumed" in before else {}
     old, new = before.get("settings", {}), recipe["settings"]

@@ -76,8 +76,8 @@ def run_grid(
         The study: `workspace`, `jobs`, `done`, `kept`, `plan`. Its scores are `lrltrain.report(workspace).to_frame()`.
 
     Raises:
-        UsageError: The recipe or an argument is invalid; nothing has run.
-        LrlError: Jobs failed; `WORKSPACE/grid/logs` says why. All jobs that do not need them are done.
+        UsageError: If the recipe or an argument is invalid; nothing has run.
+        LrlError: If jobs failed; `WORKSPACE/grid/logs` says why. All jobs that do not need them are done.
 
     """
     refuse_forked()

@@ -57,7 +57,7 @@ class LocalEngine:
 
     def __exit__(self, *_: object) -> None:
         for slot in self._free:
-            if slot.pool is not None:  # wait, because a Python that exits may close what its threads still write to
+            if slot.pool is not None:  # wait: a process that exits may close files that its threads still write to
                 slot.pool.shutdown(wait=True, cancel_futures=True)
         for slot in [entry[0] for entry in self._busy.values()]:
             if slot.pool is not None:

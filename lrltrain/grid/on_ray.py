@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster, running or started on this machine. Ray manages resources and restarts lost jobs."""
+"""Jobs on a Ray cluster: an existing one, or one started here. Ray manages resources and restarts lost jobs."""
 
 import logging
 import os

@@ -49,7 +49,7 @@ class Schedule:
     _later: dict[str, float] = field(default_factory=dict)  # jobs that another grid is running, and when to check again
 
     def find_done(self, *, verify: bool) -> None:
-        """Find the jobs that are done. With `verify`, read every file. A report is done only if all its jobs are."""
+        """Find the done jobs; `verify` reads every file. A report counts only if all jobs it needs are done."""
         for job in self.jobs.values():
             is_current = job.kind != "report" or all(need in self.kept for need in job.needs)
             record = self.records.done(job, verify=verify) if is_current else None

@@ -17,7 +17,7 @@ from lrltrain.modules.stacks import Bottleneck, Coupling, Fusion, JoinedLowRank,
 
 Adding = Callable[[Tensor], Tensor]  # returns what is added to the hidden states
 MODULE_NAME = "lrl_adapters"  # the name of the module that holds the inserted stacks
-RECORDS_CALLS = int(transformers.__version__.split(".")[0]) >= 5  # by hooks, from version 5 on; before, in `forward`
+RECORDS_CALLS = int(transformers.__version__.split(".")[0]) >= 5  # transformers 5 records hidden states by hooks
 
 
 class AdapterStack(nn.Module):

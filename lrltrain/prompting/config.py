@@ -63,7 +63,7 @@ class PromptConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _default_model(cls, values: Any) -> Any:
-        """Set `model` if none is loaded: to --model-id for recorded answers, to a placeholder for an export."""
+        """Fill in a missing `model`: with --model-id for recorded answers, with a placeholder for an export."""
         if not isinstance(values, dict) or "model" in values:
             return values
         if values.get("answers") is not None:

@@ -241,7 +241,7 @@ def _reread_answers(config: PromptConfig, endpoint: Endpoint, job: PromptJob, ru
     details = {key: run.manifest[key] for key in ("tokens", "cost", "prices", *_ENDINGS) if key in run.manifest}
     if (tokens := details.get("tokens")) and config.prices:
         details |= {"cost": cost_of(config.prices, tokens["prompt"], tokens["completion"]), "prices": config.prices}
-    note(f"note: {job.name}: reusing the answers of a run by other versions. --overwrite queries the model again.")
+    note(f"note: {job.name}: reusing the answers of a run by other versions. --overwrite ignores that run.")
     return Outcome(_labels_in(answers, endpoint, job), answers, details)
 
 

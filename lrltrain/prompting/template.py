@@ -37,9 +37,10 @@ class Template(BaseModel):
         return {label: words[0] for label, words in self.labels.items()}
 
     def for_labels(self, own: Sequence[str], *, given: bool) -> "Template":
-        """Return the template for data with the labels `own`. A label without words in the template names itself.
+        """Return the template for data with the labels `own`.
 
-        A template from the user (`given`) must have words for every label; otherwise, raises UsageError.
+        If the built-in template lacks words for any of them, every label stands for itself. A template from the user
+        (`given`) must have words for all labels; otherwise, raises UsageError.
         """
         missing = [label for label in own if label not in self.labels]
         if missing and given:

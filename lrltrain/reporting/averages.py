@@ -83,7 +83,7 @@ def _corrected(results: Sequence[Average]) -> list[Average]:
 
 
 def groups(base: str, languages: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield all languages, then by name each group that has at least two of these languages but not all of them."""
+    """Yield all languages, then, sorted by name, each group with at least two of these languages but not all."""
     yield ALL, tuple(languages)
     members: dict[str, list[str]] = {}
     for code in languages:

@@ -59,7 +59,7 @@ class Reference:
         return max(candidates, key=seeds) if len(kinds) == 1 or (candidates and self == BASE_MODEL) else None
 
     def check(self, rows: Iterable[Row]) -> None:
-        """Raise UsageError if the reference is not in the table, or if it is a model with several methods there."""
+        """Raise UsageError if the reference is not in the table, or means several models or methods of a model."""
         distinct = set(rows)
         matching = [row for row in distinct if self.is_in(row)]
         if self.name == NONE:

@@ -29,8 +29,9 @@ def joined(
     """Join entries that differ only in their training seed, if there are at least two, in the place of the first.
 
     `place` returns the row of an entry, and what else it must share with the entries it is joined with. `join`
-    combines a list of entries into one in the given row. An adapter with the default seed that would share the row of
-    joined ones gets a row of its own, and a note is printed; `what` names the entries in it, such as `perplexities`.
+    combines a list of entries into one in the given row. An adapter whose variant names no seed, and that would share
+    the row of joined ones, gets a row of its own, and a note is printed; `what` names the entries in it, such as
+    `perplexities`.
     """
     places = [place(entry) for entry in entries]
     numbers_by_key: dict[tuple[Row, Hashable], list[int]] = {}

@@ -470,7 +470,7 @@ def test_truncated_sentences_are_counted() -> None:
     [
         ("a.jsonl", '{"text": "Bonġu"}\n', "is not plain text, but jsonl.*lrldata build --lang CODE --source web"),
         ("a.tsv", "id\ttext\n", "is not plain text, but tsv"),
-        ("a.txt.gz", "x", "is not plain text, but packed"),
+        ("a.txt.gz", "x", "is not plain text, but compressed"),
         ("a.tmx", "1\n00:01 --> 00:02\nBonġu\n", r"contains markup \(\.tmx\)"),
         ("a.txt", "".join(f"{n}\tBonġu {n}\n" for n in range(9)), r"is a table.*cut -f2 /.*a\.txt"),
         ("b.txt", b"PK\x03\x04\xff", r"is a \.zip archive, or a Word"),

@@ -1,4 +1,4 @@
-"""More kinds of text for eval_cleaning.py: noise in the language, good text like noise, personal data. Pure.
+"""More kinds of text for eval_cleaning.py: noise, good text that resembles noise, and personal data. Pure.
 
 Texts that must be in the language are in cleaning_texts.toml and, if a folder `cases` is given, in its
 web/06-boilerplate-in-the-language/LANG.txt. All others are made from real sentences with a seed.

@@ -50,7 +50,7 @@ def run_datatrove(folder: Path, out: Path, label: str, threshold: float, tokeniz
     from datatrove.executor import LocalPipelineExecutor
     from loguru import logger
 
-    logger.remove()  # by default, it logs to the standard error
+    logger.remove()  # by default, it logs to standard error
     words = _tokenizer(tokenizer)
     common = Counter(chain.from_iterable(text.split() for text in texts_of(folder)))
     stop_words = [word for word, _ in common.most_common(STOP_WORDS)]

@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("workspace", type=Path)
-    parser.add_argument("--limit", type=int, help="number of sentences to evaluate, of 1,012")
+    parser.add_argument("--limit", type=int, help="evaluate only the first LIMIT of the 1,012 sentences")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--lang", default=",".join(EDGES))
     args = parser.parse_args()

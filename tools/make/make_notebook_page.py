@@ -12,7 +12,7 @@ from typing import Any
 from generated import write_pages
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "examples" / "from_code_to_card.ipynb"
-INTRODUCTION = "This is the notebook `examples/from_code_to_card.ipynb`with the output of its cells."
+INTRODUCTION = "This is the notebook `examples/from_code_to_card.ipynb` with the output of its cells."
 
 
 def main() -> None:
