@@ -260,7 +260,7 @@ def _schedule(config: FitConfig) -> Schedule:
 
 
 def _tokenize(plan: Plan, split: str, progress: Progress) -> Corpus:
-    lines = plan.text.provenance.get("rows", {}).get(split)  # unknown for plain text, and for a split that is cut off
+    lines = plan.text.provenance.get("rows", {}).get(split)  # unknown for plain text and for a held-out split
     with progress.steps(f"Tokenizing {split}", lines) as (advance, _):
         return tokenize(
             plan.text,

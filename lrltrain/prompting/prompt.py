@@ -172,7 +172,7 @@ def _run_locally(config: PromptConfig, jobs: list[PromptJob], progress: Progress
             counts = {"tokens": {"prompt": tokens, "completion": 0}, "cost": None, "cut": cut, "seconds": seconds}
             run = _keep(config, job, recipe, Outcome(predicted, None, counts))
         if run.manifest.get("cut"):
-            note(f"note: {job.name}: {run.manifest['cut']:,} of {len(job.texts):,} texts are cut: see --max-length.")
+            note(f"note: {job.name}: truncated {run.manifest['cut']:,} of {len(job.texts):,} texts: see --max-length.")
         runs.append(run)
     return runs
 
