@@ -48,7 +48,7 @@ def settings_of(config: FitConfig) -> Settings:
 
 
 def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[int]) -> AttachedMethod:
-    """Insert adapters with these names into the model, each initialised from its seed, and freeze everything else.
+    """Insert adapters with these names into the model, each initialized from its seed, and freeze everything else.
 
     `full` trains the model itself; `fusion` loads the adapters of `config.adapters` and trains an AdapterFusion over
     them (Pfeiffer et al. 2021). Raises ModelError if the model's family is not supported.

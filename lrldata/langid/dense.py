@@ -1,6 +1,6 @@
-"""Write out the matrix of a quantised model, which then predicts the same in half the time. IO: a temporary file.
+"""Write out the matrix of a quantized model, which then predicts the same in half the time. IO: a temporary file.
 
-fastText reads the vector of an n-gram from a quantised matrix a few numbers at a time (product quantisation, Jégou et
+fastText reads the vector of an n-gram from a quantized matrix a few numbers at a time (product quantization, Jégou et
 al. 2011; Joulin et al. 2016, arXiv 1612.03651), but from a plain one all at once. The numbers are the same, and so are
 the predictions, to the last bit.
 """
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lrldata.langid.modelfile import CENTROIDS, Layout, Quantised
+from lrldata.langid.modelfile import CENTROIDS, Layout, Quantized
 
 _LARGEST = 64 << 20  # bytes; a larger matrix is not worth its memory
-_NOT_QUANTISED = b"\0"
+_NOT_QUANTIZED = b"\0"
 
 
 @contextmanager
@@ -26,9 +26,9 @@ def with_full_matrix(path: Path, layout: Layout) -> Iterator[Path]:
     """Yield the path of the same model with its word matrix in full; the file exists until the context ends.
 
     This is `path` itself if there is nothing to write out, if n-grams were pruned (fastText requires such a model to be
-    quantised), if the matrix would be large, or if no temporary file can be written.
+    quantized), if the matrix would be large, or if no temporary file can be written.
     """
-    matrix = layout.quantised
+    matrix = layout.quantized
     if matrix is None or layout.pruned or 4 * matrix.rows * matrix.columns > _LARGEST:
         yield path
         return
@@ -40,16 +40,16 @@ def with_full_matrix(path: Path, layout: Layout) -> Iterator[Path]:
         yield full_path
 
 
-def _write(data: bytes, matrix: Quantised, target: Path) -> Path:
+def _write(data: bytes, matrix: Quantized, target: Path) -> Path:
     with target.open("wb") as stream:
-        stream.write(data[: matrix.begins - len(_NOT_QUANTISED)] + _NOT_QUANTISED)
+        stream.write(data[: matrix.begins - len(_NOT_QUANTIZED)] + _NOT_QUANTIZED)
         stream.write(struct.pack("<qq", matrix.rows, matrix.columns))
         stream.write(_numbers(data, matrix).data)
         stream.write(data[matrix.ends :])
     return target
 
 
-def _numbers(data: bytes, matrix: Quantised) -> npt.NDArray[np.float32]:
+def _numbers(data: bytes, matrix: Quantized) -> npt.NDArray[np.float32]:
     """Return the full matrix, (rows, columns)."""
     codes = _array(data, "u1", matrix.codes, matrix.rows * matrix.subvectors).reshape(matrix.rows, matrix.subvectors)
     numbers = np.empty((matrix.rows, matrix.columns), dtype="<f4")

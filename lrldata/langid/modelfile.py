@@ -21,7 +21,7 @@ _SUPERVISED = 3
 _WORD, _LABEL = 0, 1
 _HIERARCHICAL, _LOSSES = 1, (1, 2, 3, 4)  # hierarchical softmax, negative sampling, softmax, one against all
 _ENTRY = 10  # minimum bytes of a word or label: its terminator, count and kind
-CENTROIDS = 256  # for each part of a vector in a quantised matrix
+CENTROIDS = 256  # for each part of a vector in a quantized matrix
 _WIDEST, _LONGEST = 1 << 20, 100  # dimension; characters or words in an n-gram: the work grows with both
 _ROWS = 1 << 31  # row numbers have 32 bits
 _UNUSED = 10**15  # fastText's count for a node of the label tree that is not built yet
@@ -30,8 +30,8 @@ _BLOCK = 1 << 24  # bytes
 _HINT = "Use a complete supervised fastText model (.bin or .ftz): download or copy it again."
 
 
-class Quantised(NamedTuple):
-    """The position of a quantised matrix in a file: the first byte of each part; `ends` is the first byte after it.
+class Quantized(NamedTuple):
+    """The position of a quantized matrix in a file: the first byte of each part; `ends` is the first byte after it.
 
     A row has `subvectors` codes of one byte, each of which stands for `size` numbers (the last one perhaps for fewer).
     `norms` has the positions of the codes for the rows' norms and of their values; None if rows have no norms.
@@ -52,8 +52,8 @@ class Quantised(NamedTuple):
 class Layout:
     """The header of a model file: the dimension of its vectors, the lengths of its n-grams (in characters), its labels.
 
-    `weights` has the first byte and the count of each block of numbers. `quantised` is the word matrix if it is
-    quantised, and `pruned` says whether some n-grams have no row.
+    `weights` has the first byte and the count of each block of numbers. `quantized` is the word matrix if it is
+    quantized, and `pruned` says whether some n-grams have no row.
     """
 
     dimension: int
@@ -62,7 +62,7 @@ class Layout:
     buckets: int
     labels: tuple[str, ...]
     weights: tuple[tuple[int, int], ...]
-    quantised: Quantised | None
+    quantized: Quantized | None
     pruned: bool
 
 
@@ -103,13 +103,13 @@ class _Reader:
     def skip_weights(self, count: int) -> None:
         self.weights.append((self.skip(4 * count), count))
 
-    def skip_matrix(self, name: str, rows: int, columns: int, *, quantised: bool) -> Quantised | None:
+    def skip_matrix(self, name: str, rows: int, columns: int, *, quantized: bool) -> Quantized | None:
         """Skip a matrix, which must have these numbers of rows and columns."""
         begins = self.at
-        has_norms = self.flag(f"norm flag of the {name}") if quantised else False
+        has_norms = self.flag(f"norm flag of the {name}") if quantized else False
         shape = self.take("qq")
         _require(shape == (rows, columns), f"the {name} is {shape[0]} by {shape[1]}, not {rows} by {columns}")
-        if not quantised:
+        if not quantized:
             self.skip_weights(rows * columns)
             return None
         (count,) = self.take("i")
@@ -117,10 +117,10 @@ class _Reader:
         subvectors, size, centroids = self.skip_centroids(name, columns)
         _require(count == rows * subvectors, f"the {name} has {count} codes, not {rows * subvectors}")
         norms = (self.skip(rows), self.skip_centroids(f"norms of the {name}", 1)[2]) if has_norms else None
-        return Quantised(begins, rows, columns, codes, subvectors, size, centroids, norms, self.at)
+        return Quantized(begins, rows, columns, codes, subvectors, size, centroids, norms, self.at)
 
     def skip_centroids(self, name: str, columns: int) -> tuple[int, int, int]:
-        """Skip the values of a quantised matrix's codes; return codes per row, numbers per code, and the position."""
+        """Skip the values of a quantized matrix's codes; return codes per row, numbers per code, and the position."""
         width, subvectors, size, last = self.take("4i")
         fits = size > 0 and width == columns == (subvectors - 1) * size + last and 0 < last <= size
         _require(fits, f"in the {name}, vectors have {width} numbers, not {subvectors - 1} times {size} plus {last}")
@@ -171,11 +171,11 @@ def _read(reader: _Reader, path: Path) -> Layout:
     words, labels, pruned = _read_words(reader, hierarchical=loss == _HIERARCHICAL)
     rows = words + (buckets if pruned < 0 else pruned)
     _require(rows < _ROWS, f"it has {rows} rows")
-    quantised = reader.flag("quantisation flag")
-    _require(quantised or pruned < 0, "it is pruned but not quantised")
-    matrix = reader.skip_matrix("word matrix", rows, dimension, quantised=quantised)
-    quantised &= reader.flag("quantisation flag of the label matrix")
-    reader.skip_matrix("label matrix", len(labels), dimension, quantised=quantised)
+    quantized = reader.flag("quantization flag")
+    _require(quantized or pruned < 0, "it is pruned but not quantized")
+    matrix = reader.skip_matrix("word matrix", rows, dimension, quantized=quantized)
+    quantized &= reader.flag("quantization flag of the label matrix")
+    reader.skip_matrix("label matrix", len(labels), dimension, quantized=quantized)
     if reader.at != len(reader.data):
         raise InputError(f"{path}: not a complete fastText model.", _HINT)
     return Layout(dimension, shortest, longest, buckets, labels, tuple(reader.weights), matrix, pruned >= 0)

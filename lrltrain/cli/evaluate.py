@@ -88,7 +88,7 @@ def eval_command(
     learn_fusion: Annotated[
         bool | None,
         typer.Option(
-            "--learn-fusion", help="Tasks: reinitialise a fusion's layers and train them on the task, as in the paper."
+            "--learn-fusion", help="Tasks: reinitialize a fusion's layers and train them on the task, as in the paper."
         ),
     ] = None,
     formula: Annotated[

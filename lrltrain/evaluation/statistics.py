@@ -183,7 +183,7 @@ def bootstrap(counts: Counts, resamples: int, seed: int) -> Floats:
 
 
 def randomization(one: Counts, other: Counts, times: int, seed: int) -> float:
-    """Return the two-sided p of the paired approximate randomisation test between two methods on the same items.
+    """Return the two-sided p of the paired approximate randomization test between two methods on the same items.
 
     Noreen 1989: for each item, the predictions of both methods are exchanged or not, for all seeds together. p is the
     share of exchanges that move the F1 scores, averaged over seeds, at least as far apart as observed: with k of them,

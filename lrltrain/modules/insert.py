@@ -56,7 +56,7 @@ class AdapterStack(nn.Module):
         self.to(_device_of(model))
 
     def draw(self, seed: int, number: int = 0) -> None:
-        """Initialise one of the adapters from a seed; its weights do not depend on the size of the stack."""
+        """Initialize one of the adapters from a seed; its weights do not depend on the size of the stack."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for by_layer in (self.bottlenecks, self.queries, self.values):
@@ -110,7 +110,7 @@ class FusedStack(nn.Module):
         return self._stacks()[0].coupling
 
     def draw(self, seed: int, number: int = 0) -> None:
-        """Initialise one of the fusions from a seed, without its members."""
+        """Initialize one of the fusions from a seed, without its members."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for fusion in self.fusions.values():

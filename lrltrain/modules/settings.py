@@ -65,7 +65,7 @@ _LORA = {
     "vera_b": None,
     "vera_d": None,
 }
-# Fields without effect on the computation: the initialisation of weights, and the behaviour of other kinds of layers.
+# Fields without effect on the computation: the initialization of weights, and the behaviour of other kinds of layers.
 _IRRELEVANT = {"init_weights", "init_weights_seed", "cross_adapter"}
 _PHM = {key for key in _BOTTLENECK if "phm" in key or key == "hypercomplex_nonlinearity"} - {"phm_layer"}
 

@@ -28,7 +28,7 @@ class Linears(nn.Module):
 
     @torch.no_grad()
     def draw(self, number: int) -> None:
-        """Initialise one of the layers as BERT does, on the CPU, so that it is the same on every device."""
+        """Initialize one of the layers as BERT does, on the CPU, so that it is the same on every device."""
         self.weight[number].copy_(torch.empty(self.weight[number].shape, device="cpu").normal_(0.0, STD))
         if self.bias is not None:
             self.bias[number].zero_()
@@ -57,7 +57,7 @@ class Bottleneck(nn.Module):
         self.scaling = scaling
 
     def draw(self, number: int) -> None:
-        """Initialise one of the adapters."""
+        """Initialize one of the adapters."""
         self.adapter_down[0].draw(number)
         self.adapter_up.draw(number)
 
@@ -83,7 +83,7 @@ class Coupling(nn.Module):
         self.G: Any = nn.ModuleDict({"0": Linears(count, self.first, inner_g), "2": Linears(count, inner_g, second)})
 
     def draw(self, number: int) -> None:
-        """Initialise one of the adapters."""
+        """Initialize one of the adapters."""
         for net in (self.F, self.G):
             for layer in net.values():
                 layer.draw(number)
@@ -114,7 +114,7 @@ class LowRank(nn.Module):
         self.scaling = alpha / rank
 
     def draw(self, number: int) -> None:
-        """Initialise one of the adapters."""
+        """Initialize one of the adapters."""
         _draw_low_rank(self.lora_A[number], self.lora_B[number])
 
     def forward(self, states: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ class JoinedLowRank(nn.Module):
         self.lora_B = nn.Parameter(torch.zeros(count, sum(self.changed) * self.size, rank))
 
     def draw(self, number: int) -> None:
-        """Initialise one of the adapters as `LowRank` does."""
+        """Initialize one of the adapters as `LowRank` does."""
         _draw_low_rank(self.lora_A[number], self.lora_B[number])
 
     def forward(self, states: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ class JoinedLowRank(nn.Module):
 
 @torch.no_grad()
 def _draw_low_rank(low: Tensor, high: Tensor) -> None:
-    """Initialise A like a linear layer of torch, on the CPU, and B with zeros."""
+    """Initialize A like a linear layer of torch, on the CPU, and B with zeros."""
     low.copy_(nn.init.kaiming_uniform_(torch.empty(low.shape, device="cpu"), a=math.sqrt(5)))
     high.zero_()
 
@@ -177,7 +177,7 @@ class Fusion(nn.Module):
 
     @torch.no_grad()
     def draw(self, number: int) -> None:
-        """Initialise one of the attention modules as `adapters` does."""
+        """Initialize one of the attention modules as `adapters` does."""
         self.query.draw(number)
         self.key.draw(number)
         self.value.weight[number].fill_(1e-6).fill_diagonal_(1.0)

@@ -14,7 +14,7 @@ from lrltrain.reporting.tables import Cell, Column, Row, Table
 _CAPTION = (
     "F1 is in per cent, as the mean over seeds ± its standard deviation; for perplexities, lower is better. The best "
     "score of a language and task is in bold. † marks a difference from {against} that is more than chance: p < 0.05 "
-    "in a paired randomisation test over items, corrected for all comparisons (Holm), and a 95 % bootstrap interval of "
+    "in a paired randomization test over items, corrected for all comparisons (Holm), and a 95 % bootstrap interval of "
     "the change, over seeds and items, that excludes 0 (or 1 for a ratio)."
 )
 _NOT_T1 = "ªºµĦħĸŉĿŀŦŧ"  # Latin letters below U+0180 that T1 lacks

@@ -15,7 +15,7 @@ _READING = (
     "F1 is in per cent, as the mean over seeds ± its standard deviation (for adapters trained with several seeds, the "
     "deviation of their means); for perplexities, lower is better. The 95 % bootstrap interval is over seeds and the "
     "items of the test set. Changes are relative to {against}: points of F1, or the ratio of perplexities. † marks a "
-    "change that is more than chance: p < 0.05 in a paired randomisation test over items, corrected for all "
+    "change that is more than chance: p < 0.05 in a paired randomization test over items, corrected for all "
     "comparisons of this report (Holm), and an interval of the change, over seeds and items, that excludes 0 (or 1 for "
     "a ratio)."
 )

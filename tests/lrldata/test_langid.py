@@ -340,7 +340,7 @@ def test_a_custom_dense_model_is_read_and_word_vectors_are_refused(tmp_path: Pat
     [
         ({"dsub": 2}, True),
         ({"dsub": 3, "qnorm": True}, True),  # ten dimensions: the last part has only one
-        ({"dsub": 2, "qnorm": True, "cutoff": 300}, False),  # a model with pruned n-grams must stay quantised
+        ({"dsub": 2, "qnorm": True, "cutoff": 300}, False),  # a model with pruned n-grams must stay quantized
     ],
 )
 def test_a_quantized_model_predicts_the_same_with_the_full_matrix(

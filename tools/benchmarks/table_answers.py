@@ -4,7 +4,7 @@
 
 DATA contains `sib200/LANG_Script` and `sib200_llm/{gpt4,gpt3.5}/LANG_Script.tsv` (SIB-200's llm-results). Scores are
 stored in WORKSPACE. If it has topic runs of other models, such as those by tools/benchmarks/table_real.py, each is
-compared with GPT-4 on the same items (strict rule), with paired randomisation tests and Holm correction over all
+compared with GPT-4 on the same items (strict rule), with paired randomization tests and Holm correction over all
 comparisons in the table.
 """
 
