@@ -33,8 +33,8 @@ from lrldata.paths import OpenFolder
 from lrldata.split import SPLITS
 
 CARD, SAMPLES = "README.md", "samples.json"  # kept and dropped rows for the report; not published
-ROWS_A_SHARD = 1_000_000
-ROWS_A_GROUP = 100_000  # fixed, so that the bytes do not depend on the number of threads
+ROWS_PER_SHARD = 1_000_000
+ROWS_PER_GROUP = 100_000  # fixed, so that the bytes do not depend on the number of threads
 FIRST_VERSION = "1.0.0"
 VERDICTS = "verdicts"  # speakers' verdicts, and the lines that they were asked about; not published
 _SHARD = re.compile(r"data/([a-z]+)-\d+-of-\d+\.parquet")
@@ -61,7 +61,7 @@ def write_dataset(
         rows, num_bytes = dict.fromkeys(splits, 0), dict.fromkeys(splits, 0)
         for split, frames in splits.items():
             paths: list[Path] = []
-            for shard in frames.iter_slices(ROWS_A_SHARD) if isinstance(frames, pl.DataFrame) else frames:
+            for shard in frames.iter_slices(ROWS_PER_SHARD) if isinstance(frames, pl.DataFrame) else frames:
                 columns = {name: str(dtype) for name, dtype in shard.schema.items()}
                 rows[split], num_bytes[split] = rows[split] + len(shard), num_bytes[split] + arrow_bytes(shard)
                 if len(shard):
@@ -90,7 +90,7 @@ def write_dataset(
 
 def _write_shard(shard: pl.DataFrame, path: Path) -> Path:
     shard.rechunk().write_parquet(
-        path, compression="zstd", compression_level=1, row_group_size=ROWS_A_GROUP, statistics=False
+        path, compression="zstd", compression_level=1, row_group_size=ROWS_PER_GROUP, statistics=False
     )
     return path
 

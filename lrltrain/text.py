@@ -28,7 +28,7 @@ from lrldata.web.shapes import Shape, ShapeError, shape_of
 from lrldata.workspace import dataset_path
 from lrltrain.config import FitConfig
 
-LINES_A_BATCH = 1_000
+LINES_PER_BATCH = 1_000
 HELD_OUT = 20  # in text without a validation split, one line in so many is for validation
 LONGEST_NAME = 150  # bytes; the name becomes part of a folder name, which may have 255
 _EXPECTED = "Give UTF-8 text files with one sentence or paragraph per line."
@@ -53,7 +53,7 @@ class Text:
     def lines(self, split: str) -> Iterator[list[str]]:
         """Yield the lines of a split in batches of a thousand, without empty lines."""
         stripped = (line for line in map(str.strip, self.read(split)) if line)
-        while batch := list(islice(stripped, LINES_A_BATCH)):
+        while batch := list(islice(stripped, LINES_PER_BATCH)):
             yield batch
 
 
@@ -106,7 +106,7 @@ def _open_folder(folder: Path, language: Language) -> Text:
 
     def read(split: str) -> Iterator[str]:
         for stream in opened.shards.get(split, ()):
-            for batch in pq.ParquetFile(stream).iter_batches(batch_size=LINES_A_BATCH, columns=["text"]):
+            for batch in pq.ParquetFile(stream).iter_batches(batch_size=LINES_PER_BATCH, columns=["text"]):
                 yield from map(normalize, batch.drop_null().column(0).to_pylist())
 
     provenance = {
@@ -139,7 +139,7 @@ def _open_hub(identifier: str, configuration: str, revision: str | None) -> Text
     nulls = {split: _count_nulls(f"{identifier}: split {split}", splits[split]) for split in sorted(used)}
 
     def texts(split: str) -> Iterator[str]:
-        for batch in splits[split].select_columns("text").iter(LINES_A_BATCH):
+        for batch in splits[split].select_columns("text").iter(LINES_PER_BATCH):
             yield from (normalize(text) for text in batch["text"] if text is not None)
 
     def read(split: str) -> Iterator[str]:
@@ -169,7 +169,7 @@ def _commit_of(identifier: str, revision: str | None) -> str | None:
 def _digest_of(split: Any) -> str:
     """Return a hash of a split's texts, which does not change when a commit changes only other files."""
     digest = xxh3_128()
-    for batch in split.select_columns("text").iter(LINES_A_BATCH):
+    for batch in split.select_columns("text").iter(LINES_PER_BATCH):
         digest.update("\0".join("" if text is None else text for text in batch["text"]).encode(errors="surrogatepass"))
     return digest.hexdigest()
 

@@ -12,7 +12,7 @@ RATED = {
     "P100": 250, "RTX 6000 Ada": 300, "RTX A6000": 300,
     "RTX 4090": 450, "RTX 4080": 320, "RTX 3090": 350, "RTX 3080": 320,
 }  # fmt: skip
-WATTS_A_THREAD = 10  # for processors, whose rated power is about 65 to 350 W for 8 to 64 threads
+WATTS_PER_THREAD = 10  # for processors, whose rated power is about 65 to 350 W for 8 to 64 threads
 UNKNOWN_GPU = 300
 
 
@@ -30,7 +30,7 @@ def estimate(run: Mapping[str, Any]) -> Energy:
     device, number = str(run["device"]), int(run["processes"])
     threads = re.search(r"CPU, (\d+) threads?", device)
     if threads:
-        per_device, basis = int(threads[1]) * WATTS_A_THREAD, f"{WATTS_A_THREAD} W per processor thread"
+        per_device, basis = int(threads[1]) * WATTS_PER_THREAD, f"{WATTS_PER_THREAD} W per processor thread"
     else:
         rated = next((watts for name, watts in RATED.items() if name in device), None)
         per_device = rated or UNKNOWN_GPU

@@ -17,7 +17,7 @@ from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.clean import rules
 
 CODES = {reason: number for number, reason in enumerate(WEB_REASONS, start=1)}
-BYTES_A_LINE = 400  # of memory at the peak of a turn
+BYTES_PER_LINE = 400  # of memory at the peak of a turn
 
 Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -104,5 +104,5 @@ def duplicate_lines(
 
 
 def _turns(lines: int, memory: int) -> Iterator[tuple[int, int]]:
-    turns = lines * BYTES_A_LINE // memory + 1
+    turns = lines * BYTES_PER_LINE // memory + 1
     return ((turn, turns) for turn in range(turns))

@@ -66,7 +66,7 @@ def is_garbled(
     for pattern, replacement in ((_ADDRESS, " "), (f"{_HOST}|{_QUOTED}", " "), (_ACRONYM, "$1")):
         plain = plain.str.replace_all(pattern, replacement)
     signs = plain.str.count_matches(_WITHIN) + plain.str.count_matches(_ODD) + plain.str.count_matches(_ALIEN)
-    many = (signs >= numbers["least_signs"]) & (signs * numbers["letters_a_sign"] >= pl.Series(letters[places]))
+    many = (signs >= numbers["least_signs"]) & (signs * numbers["letters_per_sign"] >= pl.Series(letters[places]))
     return lost.scatter(places, many | lost.gather(places))
 
 

@@ -2,7 +2,7 @@
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 success, 1 failure, 2 invalid usage. Tracebacks appear only with --debug."""
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 bad usage. Tracebacks appear only with --debug."""
     from lrldata.imports import many_imports
 
     with many_imports():

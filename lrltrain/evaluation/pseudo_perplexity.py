@@ -20,7 +20,7 @@ from lrltrain.precision import tf32
 from lrltrain.tokens import encode
 from lrltrain.training.loss import LabelledHead
 
-TOKENS_A_BATCH = {"cpu": 4_096, "cuda": 131_072}
+TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 131_072}
 LOGIT_BYTES = 4 << 30  # of all logits of a batch, if a model computes them at once
 
 
@@ -135,7 +135,7 @@ def sums(
     weights.
     """
     device = next(model.parameters()).device
-    budget = batch_tokens or TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cpu"])
+    budget = batch_tokens or TOKENS_PER_BATCH.get(device.type, TOKENS_PER_BATCH["cpu"])
     head = LabelledHead(model, head_dtype)
     if head.own_logits and objective == "clm":  # computed for all tokens, and held once more in single precision
         budget = min(budget, max(1, LOGIT_BYTES // (8 * model.get_output_embeddings().weight.shape[0])))

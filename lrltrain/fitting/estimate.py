@@ -26,7 +26,7 @@ from lrltrain.trust import no_remote_code
 
 SAMPLE = 2  # thousands of lines to tokenize
 EFFICIENCY = {"cpu": 0.6, "cuda": 0.25}  # relative to the speed of one large matrix product
-BYTES_A_TRAINED = 20  # per trainable parameter: weight, gradient, two moments, and the best weight so far
+BYTES_PER_TRAINED = 20  # per trainable parameter: weight, gradient, two moments, and the best weight so far
 
 
 def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     a_layer = ALONE if on_gpu else 0.0
     seconds = fit_seconds(config, shape, tokens_per_step, speed=speed, a_layer=a_layer, eval_blocks=validated)
     half = on_gpu and config.method != "full" and precision_of(config.precision) in HALF
-    memory = (2 if half else 4) * parameters + BYTES_A_TRAINED * trained
+    memory = (2 if half else 4) * parameters + BYTES_PER_TRAINED * trained
     memory += round(step_memory(config, shape, config.batch_size * config.max_length))
     return {
         "text": plan.text.name,

@@ -29,7 +29,7 @@ from lrltrain.prompting.template import Prompts
 from lrltrain.tokens import encode, encode_chat
 
 WORDS = 8_192  # rows of the output matrix that are converted to single precision at once
-TOKENS_A_BATCH = {"cpu": 2_048, "cuda": 16_384}
+TOKENS_PER_BATCH = {"cpu": 2_048, "cuda": 16_384}
 Ids = NDArray[np.int64]
 
 
@@ -116,7 +116,7 @@ def score(
     `batch_tokens` is the maximum number of prompt tokens in a batch, including padding. `advance` is called with the
     number of questions scored so far.
     """
-    budget = batch_tokens or TOKENS_A_BATCH.get(model.device.type, TOKENS_A_BATCH["cpu"])
+    budget = batch_tokens or TOKENS_PER_BATCH.get(model.device.type, TOKENS_PER_BATCH["cpu"])
     labels = len(questions[0].answers)
     values = np.zeros((len(questions), labels))
     tokens = np.array([[len(answer) for answer in question.answers] for question in questions], np.int64)

@@ -8,8 +8,8 @@ from lrltrain.prompting.config import PromptConfig
 from lrltrain.prompting.endpoint import find_endpoint
 from lrltrain.prompting.prompt import cost_of, open_jobs, requests_of
 
-BYTES_A_TOKEN = 3.0  # of UTF-8; an assumption until stored answers allow an estimate
-TOKENS_AN_ANSWER = 4.0
+BYTES_PER_TOKEN = 3.0  # of UTF-8; an assumption until stored answers allow an estimate
+TOKENS_PER_ANSWER = 4.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def plan(config: PromptConfig) -> list[Plan]:
         facts = (job.test.language.code, config.model, job.test.name, config.shots, len(job.texts))
         if endpoint is None:
             size = sum(len(job.prompts.completion(text).encode()) for text in job.texts)
-            plans.append(Plan(*facts, 0, round(size / BYTES_A_TOKEN), 0, None))
+            plans.append(Plan(*facts, 0, round(size / BYTES_PER_TOKEN), 0, None))
             continue
         stored = read_answers(job.answers)
         requests = {
@@ -46,8 +46,8 @@ def plan(config: PromptConfig) -> list[Plan]:
             for key, answer in stored.items()
             if key in requests and answer.prompt_tokens and answer.completion_tokens is not None
         ]
-        ratio = sum(call[0] for call in measured) / sum(call[1] for call in measured) if measured else BYTES_A_TOKEN
-        answer = sum(call[2] for call in measured) / len(measured) if measured else TOKENS_AN_ANSWER
+        ratio = sum(call[0] for call in measured) / sum(call[1] for call in measured) if measured else BYTES_PER_TOKEN
+        answer = sum(call[2] for call in measured) / len(measured) if measured else TOKENS_PER_ANSWER
         missing = [request for key, request in requests.items() if key not in stored]
         tokens = sum(map(_bytes, missing)) / ratio, len(missing) * answer
         cost = cost_of(config.prices, *tokens) if config.prices else None

@@ -453,7 +453,7 @@ def test_a_chapter_is_read_once_and_the_size_of_a_book_is_limited(tmp_path: Path
         list(marked.lines_of_packed("epub", stream))
 
 
-HALF, SIGNS = np.array([0.5]), {"least_signs": 3, "letters_a_sign": 10.0}
+HALF, SIGNS = np.array([0.5]), {"least_signs": 3, "letters_per_sign": 10.0}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from lrldata.errors import UsageError
 from lrldata.language import find
 from lrltrain.config import FitConfig
 from lrltrain.costs import KNOWN, USUAL, shape_from, step_memory
-from lrltrain.evaluation.pseudo_perplexity import TOKENS_A_BATCH
+from lrltrain.evaluation.pseudo_perplexity import TOKENS_PER_BATCH
 from lrltrain.grid import cost, places
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.cost import cost_of
@@ -295,7 +295,7 @@ def test_a_decoder_that_would_learn_a_task_is_refused_before_any_job_starts(tmp_
 
 
 def test_cost_estimates_use_the_batch_sizes_of_the_evaluation_and_the_loss() -> None:
-    assert (TOKENS_A_BATCH["cuda"], ROWS) == (cost.MEASURED_TOKENS, cost.LOGITS)
+    assert (TOKENS_PER_BATCH["cuda"], ROWS) == (cost.MEASURED_TOKENS, cost.LOGITS)
 
 
 def test_a_decoder_in_a_folder_is_recognized(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 from lrldata.errors import InputError
 from lrltrain.models import mini_path
 
-TRAINING = HeadTraining(steps=6, batch_size=2, max_length=32, learning_rate=1e-2, bytes_a_language=20_000)
+TRAINING = HeadTraining(steps=6, batch_size=2, max_length=32, learning_rate=1e-2, bytes_per_language=20_000)
 WORDS = "casa drumul lung apa pod nou vechi mare mic verde".split()
 
 

@@ -156,7 +156,7 @@ class Mixer:
     starts: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
     lines_of_pages: npt.NDArray[np.int64]
-    bytes_a_line: float
+    bytes_per_line: float
 
     @classmethod
     def of(cls, documents: Sequence[dict[str, str]]) -> "Mixer":
@@ -175,12 +175,12 @@ class Mixer:
         forms = np.array([form for word in numbers for form in (f"{word} ", f"{word}\n")], dtype=object)
         lengths = np.array(sizes, dtype=np.int64)
         starts = np.cumsum(lengths) - lengths
-        bytes_a_line = size_of(documents) / len(lengths)
-        return cls(forms, np.array(tokens), starts, lengths, np.array(lines_of_pages), bytes_a_line)
+        bytes_per_line = size_of(documents) / len(lengths)
+        return cls(forms, np.array(tokens), starts, lengths, np.array(lines_of_pages), bytes_per_line)
 
     def texts(self, size: int, rng: np.random.Generator) -> list[str]:
         """Return new pages of about `size` bytes in total: shuffled lines of all pages with some words replaced."""
-        order = rng.permutation(np.resize(np.arange(len(self.lengths)), int(size / self.bytes_a_line) + 1))
+        order = rng.permutation(np.resize(np.arange(len(self.lengths)), int(size / self.bytes_per_line) + 1))
         lengths = self.lengths[order]
         ends = np.cumsum(lengths)
         tokens = self.tokens[np.repeat(self.starts[order] - ends + lengths, lengths) + np.arange(ends[-1])]

@@ -32,13 +32,13 @@ VALIDATED = 32  # blocks used for validation
 
 @dataclass(frozen=True)
 class HeadTraining:
-    """The settings of the head's training; `bytes_a_language` limits the text of each language to balance them."""
+    """The settings of the head's training; `bytes_per_language` limits the text of each language to balance them."""
 
     steps: int = 2_000
     batch_size: int = 16
     max_length: int = 128
     learning_rate: float = 1e-3
-    bytes_a_language: int = 1_000_000
+    bytes_per_language: int = 1_000_000
     seed: int = 42
     precision: str = "fp32"  # fp32 | bf16, which is faster on processors with bfloat16 instructions
 
@@ -50,7 +50,7 @@ def train_head(encoder: Path, data: Path, work: Path, training: HeadTraining) ->
     """
     torch.manual_seed(training.seed)
     tokenizer = AutoTokenizer.from_pretrained(encoder)
-    text = _balanced_text(data, work, training.bytes_a_language)
+    text = _balanced_text(data, work, training.bytes_per_language)
     config = FitConfig(lang="mul", text=[text], max_length=training.max_length)
     text_data = open_text(config, languages()[0])  # the language is not used for plain text
     corpora = [
