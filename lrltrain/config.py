@@ -187,7 +187,8 @@ class EvalConfig(BaseModel):
     @model_validator(mode="after")
     def _check_combination(self) -> "EvalConfig":
         if not self.adapter and self.base is None and (self.task == "pppl" or not self.baselines):
-            raise ValueError("give --adapter DIR (one or more), or --base to measure only a base model")
+            alone = "--base" if self.task == "pppl" else "--base with --baselines none"
+            raise ValueError(f"give --adapter DIR (one or more), or {alone} to measure only a base model")
         if self.task == "pppl":
             for name in ("baselines", "corpus", "transfer_from", "transfer_adapter", "learn_fusion"):
                 if getattr(self, name):
