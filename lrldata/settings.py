@@ -122,9 +122,9 @@ def check(
         return model(**dict(values) | dict(flags))
     except ValidationError as error:
         faults = error.errors()
-        fault = next(
-            (candidate for candidate in faults if candidate["type"] == "extra_forbidden"), faults[0]
-        )  # a typo, before the key that is missing because of it
+        # A mistyped key comes before the key that is missing because of it.
+        typos = [candidate for candidate in faults if candidate["type"] == "extra_forbidden"]
+        fault = (typos or faults)[0]
         key, prefix = _describe_place(fault["loc"], fault["input"]), f"{file}: " if file else ""
         fault = _merge_alternatives(fault, faults)
         if fault["type"] == "extra_forbidden":

@@ -148,9 +148,8 @@ def _kept(opened: OpenDataset, judged: Mapping[str, str]) -> Iterator[_Stratum]:
     """Yield the strata of the dataset's rows. Rows that speakers judged before form a stratum of their own."""
     is_graph = "relation" in opened.manifest["columns"]
     rows = sum(opened.manifest["rows"].values())
-    judged_before = [
-        text for frame in _frames(opened, "text") for text in frame["text"] if judged and line_id(text) in judged
-    ]
+    frames = _frames(opened, "text") if judged else ()
+    judged_before = [text for frame in frames for text in frame["text"] if line_id(text) in judged]
     if judged_before:
         right = sum(judged[line_id(text)] == "right" for text in judged_before)
         yield _Stratum(FrameStratum(group=KEPT, name="judged before", size=len(judged_before), right=right), ())
