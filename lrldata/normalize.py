@@ -12,6 +12,7 @@ from itertools import filterfalse
 
 import polars as pl
 
+LAST_LETTER = 0x323B0  # as of Unicode 16, there is no letter from here on
 _LINE_END = r"\r\n?|[\u2028\u2029]"
 # These become spaces, because they separate words. Those from U+0080 stay: most are Windows-1252 characters that were
 # read as Latin-1, which the repair of web text restores.

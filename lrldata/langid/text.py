@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lrldata.normalize import LAST_LETTER
+
 # An apostrophe inside words, as in Uzbek and Maltese, is written in many ways: all become the same letter.
-_APOSTROPHE = re.compile("(?<=[^\\W\\d_])['`\u00b4\u2018\u2019\u2032\u02b9\u02bb\u02bc\u02be\u02bf](?=[^\\W\\d_])")
 _APOSTROPHES = "'`\u00b4\u2018\u2019\u2032\u02b9\u02bb\u02bc\u02be\u02bf"
+_APOSTROPHE = re.compile(rf"(?<=[^\W\d_])[{_APOSTROPHES}](?=[^\W\d_])")
 _ONE_APOSTROPHE = "\u02bc"
 _SPACE, _NEWLINE = 0x20, 0x0A
-_LAST = 0x323B0  # there is no letter from here on, up to Unicode 16
 _AT_ONCE = 500  # lines in a batch, so that the arrays stay in the processor's cache
 
 
@@ -22,7 +23,7 @@ class _LettersAndMarks(dict[int, int]):
     """A table for str.translate that keeps letters and marks and turns all else into spaces. Filled on demand."""
 
     def __missing__(self, point: int) -> int:
-        self[point] = point if point < _LAST and unicodedata.category(chr(point))[0] in "LM" else 0x20
+        self[point] = point if point < LAST_LETTER and unicodedata.category(chr(point))[0] in "LM" else 0x20
         return self[point]
 
 
@@ -79,7 +80,7 @@ def _keep_letters(lines: Sequence[str]) -> list[str]:
 
 def _points(text: str) -> npt.NDArray[np.uint32]:
     """Return the code points of a text; those after the last letter become one."""
-    return np.minimum(np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32), _LAST)
+    return np.minimum(np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32), LAST_LETTER)
 
 
 def _composed(text: str) -> str:
@@ -98,7 +99,7 @@ class _Tables(NamedTuple):
 
 @cache
 def _tables() -> _Tables:
-    characters = [*map(chr, range(_LAST)), "\0"]
+    characters = [*map(chr, range(LAST_LETTER)), "\0"]
     kinds = np.array([*map(unicodedata.category, characters)], dtype="S1")  # the first letter of each
     points = np.arange(len(kinds), dtype=np.uint32)
     stays = (kinds == b"L") | (kinds == b"M")

@@ -18,11 +18,12 @@ import numpy.typing as npt
 import polars as pl
 
 from lrldata.language import COMPOSITE_SCRIPTS
+from lrldata.normalize import LAST_LETTER
 
 SENTENCE_MARKS = ".!?؟۔।॥።፧፨៕។။།༎。！？։᱾᱿꯫᙮᠃߹"  # end a sentence, in any script  # noqa: RUF001
 CLOSING = "\"'»«”“’‘›‹)\\]"  # what may follow them, escaped for a character class; also closes „…“ and »…«  # noqa: RUF001
 LONGEST = (1 << 21) - 1  # characters of a line that are counted: three such counts fit into 64 bits
-_LAST, _SURROGATES = 0x323B0, slice(0xD800, 0xE000)  # as of Unicode 16, no script has letters beyond _LAST
+_SURROGATES = slice(0xD800, 0xE000)
 _LETTERED, _OWN = 21, 42  # the bit at which each count begins; that of letters begins at bit 0
 _AT_ONCE = 1 << 17  # characters per batch: few enough for the arrays to stay in the processor's cache
 
@@ -77,7 +78,7 @@ def points_in(kind: str) -> npt.NDArray[np.uint32]:
 
 @cache
 def _every_character() -> pl.Series:
-    points = np.delete(np.arange(_LAST, dtype=np.uint32), _SURROGATES)
+    points = np.delete(np.arange(LAST_LETTER, dtype=np.uint32), _SURROGATES)
     return pl.Series([points.tobytes().decode("utf-32-le")])
 
 
@@ -85,7 +86,7 @@ def _every_character() -> pl.Series:
 def _table(scripts: tuple[str, ...]) -> npt.NDArray[np.uint64]:
     """Return what each code point adds to the three counts."""
     own_letters = r"[\p{L}&&[" + "".join(rf"\p{{{script}}}" for script in scripts) + "]]" if scripts else r"\p{L}"
-    table = np.zeros(_LAST + 1, dtype=np.uint64)
+    table = np.zeros(LAST_LETTER + 1, dtype=np.uint64)
     for bit, kind in ((0, r"\p{L}"), (_LETTERED, r"\p{L}\p{M}"), (_OWN, own_letters)):
         table[points_in(kind)] += np.uint64(1 << bit)
     return table
@@ -101,7 +102,7 @@ def count(lines: pl.Series, scripts: Sequence[str] = ()) -> LineCounts:
     sums, table = np.zeros(len(lines), dtype=np.uint64), _table(tuple(scripts))
     for begin, end in batch_ranges(sizes):
         batch_sizes = sizes[begin:end]
-        increments = table[np.minimum(points_of(lines[begin:end]), _LAST)]
+        increments = table[np.minimum(points_of(lines[begin:end]), LAST_LETTER)]
         if len(increments):
             sums[begin:end][batch_sizes > 0] = np.add.reduceat(
                 increments, (np.cumsum(batch_sizes) - batch_sizes)[batch_sizes > 0]

@@ -17,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lrldata.normalize import lowered
+from lrldata.normalize import LAST_LETTER, lowered
 from lrldata.web.characters import Counts, points_in
 from lrldata.web.pii import PLACEHOLDERS
 
 PAIRS = "pairs.npz"
 STEPS = 8  # of information per nat
-_LAST = 0x323B0  # as of Unicode 16, no script has letters beyond
 # Signs that scanners put for what they cannot read: those that writers use count between letters only, the others
 # anywhere. Commas and full stops do not count, because many writers leave out the space after them.
 _WITHIN = r"[\p{L}\p{M}་][~^°`§¬|*!;:<>\\{}\[\]_=+#%&$@\"\p{Nd}]+[\p{L}\p{M}་]"
@@ -95,7 +94,7 @@ def information(texts: pl.Series, language: str) -> npt.NDArray[np.float64]:
     sizes = lower.str.len_chars().to_numpy().astype(np.int64) + 1
     joined = "\n" + lower.str.join("\n").item() + "\n"  # so that each text has its own beginning and end
     points = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
-    number = pairs.number[np.minimum(points, _LAST)]
+    number = pairs.number[np.minimum(points, LAST_LETTER)]
     first, second = number[:-1], number[1:]
     counted = (first > 0) & (second > 0) & ((first > 1) | (second > 1))  # 1 stands for what is between words
     begins = np.cumsum(sizes) - sizes
@@ -110,7 +109,7 @@ def _pairs(language: str) -> _Pairs | None:
         if f"{language}.letters" not in archive.files:
             return None
         letters, scores = archive[f"{language}.letters"], archive[f"{language}.information"]
-    number = np.ones(_LAST + 1, dtype=np.uint16)
+    number = np.ones(LAST_LETTER + 1, dtype=np.uint16)
     number[points_in(r"\p{L}\p{M}")] = 0
     number[letters] = np.arange(2, len(letters) + 2)
     number[letters[_is_foreign(letters)]] = 0  # they come from names, and say nothing about text in that script
