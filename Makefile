@@ -8,8 +8,8 @@ INSTALL = -m pip install --quiet --no-compile --constraint constraints.txt
 # again would take four seconds per command.
 export PYTHONDONTWRITEBYTECODE =
 # Checks the Python version first, because pip would only print pages of unsuitable versions.
-FITS = $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or \
-  sys.exit("lrl needs Python 3.11, 3.12 or 3.13. Name one: make PYTHON=python3.12 ...")'
+FITS = $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 14) or \
+  sys.exit("lrl needs Python 3.11, 3.12, 3.13 or 3.14. Name one: make PYTHON=python3.12 ...")'
 DEMO ?= build/demo
 ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loaded.py loss.py modules.py)
 # Tests that need torch, and those that `make test-data` leaves out.

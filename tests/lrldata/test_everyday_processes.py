@@ -17,7 +17,7 @@ from lrldata.threads import cores, limit_threads, memory_left, quota
 ROOT = Path(__file__).resolve().parents[2]
 SHADOWS = ("types", "random", "colorsys", "polars")  # imported by multiprocessing, by a library, by nobody, and by us
 STUDY = """
-import os, sys
+import os, random, sys
 from importlib.util import find_spec
 from pathlib import Path
 from lrldata.engine import WorkerPool
