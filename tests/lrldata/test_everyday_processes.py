@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from lrldata import engine, threads
 from lrldata.engine import WorkerPool, environment_variables
 from lrldata.threads import cores, limit_threads, memory_left, quota
 
-ROOT = Path(__file__).resolve().parents[2]
 SHADOWS = ("types", "random", "colorsys", "polars")  # imported by multiprocessing, by a library, by nobody, and by us
 STUDY = """
 import os, random, sys
@@ -179,11 +177,3 @@ def test_a_command_sets_how_threads_wait_and_where_python_searches_before_it_sta
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     variables = json.loads(result.stdout)
     assert (variables["GOMP_SPINCOUNT"], variables["PYTHONSAFEPATH"]) == ("1000", "1")
-
-
-def test_the_train_extra_allows_a_range_of_torch_and_does_not_require_seqeval() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    assert "torch>=2.8" in extras["train"]
-    pinned = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
-    assert [line.split("==")[0] for line in pinned if line.startswith(("torch=", "seqeval="))] == ["torch"]
-    assert not [requirement for names in extras.values() for requirement in names if requirement.startswith("seqeval")]

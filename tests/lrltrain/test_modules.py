@@ -137,7 +137,7 @@ def test_missing_and_surplus_weights_are_named(tmp_path: Path) -> None:
     model = model_of("xlm-roberta")
     save_adapter(tmp_path, model, random_stack(model, METHODS["seq_bn"], 1))
     file = tmp_path / "adapter.safetensors"
-    weights = load_file(file)
+    weights = {name: value.clone() for name, value in load_file(file).items()}  # older versions map the file
     first = min(weights)
     save_file({name: value for name, value in weights.items() if name != first}, file)
     with pytest.raises(ModelError, match=r"lacks encoder\.layer\.0\.output\.adapters\.adapter0\.adapter_down\.0\.bias"):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from clients import TOKEN
+from clients import TOKEN, go_online
 
 import hub_cards
 import lrldata
@@ -93,7 +93,7 @@ def test_from_a_dataset_to_a_publication_plan(
 
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with start(tmp_path / "hub") as hub:
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        go_online(monkeypatch)
         pushed = hub_cards.push("ro", namespace="my-org", out=tmp_path, dry_run=True, endpoint=hub.endpoint)
         assert not any(entry["wrote"] for entry in hub.journal())
     assert [plan["action"] for plan in pushed.as_json()["plan"]] == ["create"] * 3

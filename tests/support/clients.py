@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 
 from hub_cards.local_hub import Hub
@@ -56,11 +57,19 @@ def environment(hub: Hub | str, home: Path, token: str) -> dict[str, str]:
     }
 
 
+def go_online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the Hub's client in this process use the network, even if other tests run offline."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    reset = getattr(huggingface_hub.utils, "reset_sessions", None)  # 0.36 keeps sessions that were opened offline
+    if reset is not None:
+        reset()
+
+
 def point_at(hub: Hub | str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the Hub's client in this process use `hub`; it reads HF_ENDPOINT only when it is imported."""
     endpoint = hub if isinstance(hub, str) else hub.endpoint
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    go_online(monkeypatch)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # the local Hub does not support Xet
     for module in ("constants", "file_download"):  # where versions 1.x and 0.36 look up the template
         name = f"huggingface_hub.{module}.HUGGINGFACE_CO_URL_TEMPLATE"
