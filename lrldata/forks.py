@@ -27,8 +27,9 @@ def allow_forked() -> None:
 
 
 def _record_threads() -> None:
-    _state["threads"] = "polars" in sys.modules and any(
-        "polars" in name.read_text() for name in Path("/proc/self/task").glob("*/comm")
+    threads = Path("/proc/self/task")  # on Linux; elsewhere, Polars counts as used once it is imported
+    _state["threads"] = "polars" in sys.modules and (
+        not threads.is_dir() or any("polars" in name.read_text() for name in threads.glob("*/comm"))
     )
 
 
@@ -36,5 +37,4 @@ def _record_fork() -> None:
     _state["forked"] = _state["forked"] or _state["threads"]
 
 
-if Path("/proc/self/task").is_dir():
-    os.register_at_fork(before=_record_threads, after_in_child=_record_fork)
+os.register_at_fork(before=_record_threads, after_in_child=_record_fork)

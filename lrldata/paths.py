@@ -166,7 +166,7 @@ class OpenFolder:
                     f"{self.folder / name}: a link, which is not followed.",
                     "Put the file itself there; `hf download --local-dir FOLDER` creates files, not links.",
                 ) from error
-            if error.errno == errno.ENXIO:
+            if error.errno in (errno.ENXIO, errno.EOPNOTSUPP):  # a socket; macOS reports the latter
                 raise PathError(f"{self.folder / name}: not a regular file.", _HINT) from error
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 raise FileNotFoundError(error.errno, error.strerror, str(self.folder / name)) from error

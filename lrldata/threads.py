@@ -11,9 +11,9 @@ def limit_threads() -> None:
     """Limit the threads of libraries in this process and its child processes; call it before torch is imported.
 
     The libraries read these variables when they are loaded. An OpenMP thread waits for the others by spinning, in
-    libgomp for 300,000 turns. If something else runs on one of the cores, spinning takes time from the thread that all
-    wait for, and two threads are ten times slower than one. So threads spin briefly and then sleep. What the user has
-    set is kept.
+    libgomp (Linux) for 300,000 turns. If something else runs on one of the cores, spinning takes time from the thread
+    that all wait for, and two threads are ten times slower than one. So threads spin briefly and then sleep. What the
+    user has set is kept.
 
     OpenMP respects the cores that it may run on, but not a limit on their time. Polars and tokenizers respect
     both.

@@ -22,7 +22,7 @@ from lrldata.forks import refuse_forked
 from lrldata.language import Language, find, find_recorded, parse
 from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES
-from lrldata.paths import is_segment, safe_name
+from lrldata.paths import safe_name
 from lrldata.settings import AnyPath, as_path
 
 if TYPE_CHECKING:
@@ -88,12 +88,17 @@ def finished(workspace: Path, kind: str) -> list[Path]:
     return [folder for folder in find_folders(workspace, kind) if (folder / MANIFEST).is_file()]
 
 
+def _codes_in(workspace: Path) -> list[str]:
+    """Return the names of the folders of languages. A file system may find them by names in other letters, e.g. RO."""
+    return [folder.name for top in (DATASETS, ADAPTERS) for folder in (workspace / top).glob("*/")]
+
+
 def requested_codes(typed: str, workspace: Path) -> list[str]:
     """Return the codes of a `--lang` value; those in the workspace need not be in the table. Raises LanguageError."""
     codes: dict[str, None] = {}
+    present = _codes_in(workspace)
     for part in filter(None, map(str.strip, typed.split(","))):
-        is_in_workspace = is_segment(part) and any((workspace / top / part).is_dir() for top in (DATASETS, ADAPTERS))
-        codes |= dict.fromkeys([part] if is_in_workspace else [language.code for language in parse(part)])
+        codes |= dict.fromkeys([part] if part in present else [language.code for language in parse(part)])
     return list(codes) or [language.code for language in parse(typed)]
 
 
@@ -194,8 +199,8 @@ class Workspace:
 
     def dataset(self, lang: str, source: str = "conceptnet") -> Dataset:
         """Open the dataset of a language and source. Raises LanguageError, StorageError."""
-        folder = self.root / dataset_path(lang, source) if is_segment(lang) else None  # an added language
-        return Dataset.open(folder if folder and folder.is_dir() else self.root / dataset_path(find(lang).code, source))
+        code = lang if lang in _codes_in(self.root) else find(lang).code  # a language need not be in the table
+        return Dataset.open(self.root / dataset_path(code, source))
 
     def adapters(self) -> list[Path]:
         """Return the folders of all finished adapters and fine-tuned models."""

@@ -78,8 +78,11 @@ def open_text(config: FitConfig, language: Language) -> Text:
         raise UsageError(
             f"--dataset-revision: {dataset} is a folder, which has no revisions.", "Omit --dataset-revision."
         )
-    folder = dataset or dataset_folder(config, language)
-    if dataset is None and not folder.exists():
+    if dataset:
+        return _open_folder(dataset, language)
+    folder = dataset_folder(config, language)
+    # A file system that ignores upper and lower case also finds a folder by a name in other letters.
+    if folder.name not in {entry.name for entry in folder.parent.glob("*/")}:
         raise InputError(
             f"{folder}: no dataset of {language.name} from {config.source} in this workspace.",
             f"Build it with `lrldata build --lang {language.code} --source {config.source}`, or use --dataset, --text.",

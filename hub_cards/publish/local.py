@@ -91,6 +91,11 @@ def _is_unknown(text: str) -> bool:
     return UNKNOWN.id in str(read(text).metadata["license"])
 
 
+def _is_same(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to the same folder; a file system may ignore upper and lower case."""
+    return other.exists() and path.samefile(other)
+
+
 def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
     """Return the repository that a folder would be published as, and the root of its workspace.
 
@@ -103,7 +108,7 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
         dataset, root = read_dataset(path), _root(path, 2)
         with reporting_invalid_content(path):
             code = dataset.manifest["language"]["code"]
-            in_workspace = root != path and path == root / dataset_path(code, dataset.source)
+            in_workspace = root != path and _is_same(path, root / dataset_path(code, dataset.source))
             datasets = read_datasets(root, code) if in_workspace else (dataset,)
             licences = {entry.source: licenses.of_dataset(entry.manifest) or UNKNOWN for entry in datasets}
             return dataset_repository(datasets, licences, namespace, code), root

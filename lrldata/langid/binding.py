@@ -66,7 +66,7 @@ def open_model(path: Path, binding: str | None = None) -> tuple[str, Fasttext]:
 
 
 def try_out(path: Path, binding: str | None = None) -> None:
-    """Load a model and predict with it in a separate process, with limits on time and memory.
+    """Load a model and predict with it in a separate process, with a limit on time and, on Linux, on memory.
 
     Raises InputError if that process fails or dies, UsageError if no library works correctly.
     """

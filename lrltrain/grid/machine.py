@@ -59,11 +59,14 @@ def gpus() -> tuple[Gpu, ...]:
 
 
 def free_memory() -> int:
-    """Return the free memory in bytes, as limited by the machine and by this process's cgroups (as in a SLURM job)."""
+    """Return the free memory in bytes, as limited by the machine and by this process's cgroups (as in a SLURM job).
+
+    On macOS, half of the machine's memory counts as free.
+    """
     try:
         meminfo = Path("/proc/meminfo").read_text("ascii")
         free = int(meminfo.split("MemAvailable:")[1].split()[0]) * 1024
     except (OSError, IndexError, ValueError):
-        free = 8 << 30  # not Linux: assume a typical laptop
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     limit = memory_left()
     return free if limit is None else min(free, limit)

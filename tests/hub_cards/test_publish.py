@@ -143,6 +143,14 @@ def test_a_card_says_what_was_counted_and_mentions_private_use_characters(worksp
         assert ("- 3 rows of `web` contain characters from a Private Use Area of Unicode" in text) is (unit == "lines")
 
 
+def test_a_dataset_belongs_to_its_workspace_whatever_path_leads_to_it(workspace: Path) -> None:
+    folder = write(workspace, "web", ["unu"] * 9)
+    other = folder.parent.rename(folder.parent.with_name("RO"))  # the name by which macOS also finds it
+    folder.parent.symlink_to(other)
+    repository, _ = repository_of(other / "web", "my-org")
+    assert sorted(repository.parts) == ["conceptnet", "web"]
+
+
 def test_two_configurations_are_published_and_loaded_by_tag(
     hub: Hub, push: Any, fresh: Any, written: Callable[[], int], workspace: Path
 ) -> None:

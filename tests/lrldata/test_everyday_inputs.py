@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
+from platforms import needs_byte_names
 from test_web import ENGLISH, ROMANIAN
 from test_web_build import prose
 from typer.testing import CliRunner
@@ -233,6 +234,7 @@ def test_a_file_type_depends_on_the_ending_of_the_file_name(name: str, kind: str
     assert type_of(name) == kind
 
 
+@needs_byte_names
 def test_a_file_name_that_is_not_utf8_is_refused_or_skipped(lrldata: Run, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -221,7 +221,8 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 file = Path(sys.argv[1])
 text = open_text(FitConfig(lang="ro", text=[file]), find("ro"))
 corpus = tokenize(text, "train", tokenizer, batching="packed", max_length=128, cache=file.parent / "cache")
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, corpus.counts.lines)
+megabyte = 1024**2 if sys.platform == "darwin" else 1024
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // megabyte, corpus.counts.lines)
 """
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 from datasets import Dataset, DatasetDict, Features, Value
+from platforms import needs_byte_names
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -331,6 +332,7 @@ def test_a_hub_dataset_without_validation_is_split_like_plain_text(
     assert 0 < len(splits["validation"]) < 30
 
 
+@needs_byte_names
 def test_a_file_whose_name_is_not_utf8_is_read_and_named_in_ascii(tmp_path: Path) -> None:
     file = tmp_path / f"{NOT_UTF8}.txt"
     file.write_text("unu\ndoi\n", "utf-8")
@@ -342,6 +344,15 @@ def test_a_file_whose_name_is_not_utf8_is_read_and_named_in_ascii(tmp_path: Path
     for split in SPLITS:
         (folder / f"{split}.tsv").write_text("Bun.\tpositive\n", "utf-8")
     assert open_task("sentiment", str(folder), ROMANIAN).provenance["name"] == "pagin%E3"
+
+
+def test_a_source_in_other_letters_is_not_that_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lrldata.build("ro", sample=True, out=tmp_path, cache=tmp_path, quiet=True)
+    config = fit_config(tmp_path, source="ConceptNet")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", lambda _: True)  # as if the file system ignored upper and lower case
+        with pytest.raises(InputError, match="no dataset of Romanian from ConceptNet"):
+            open_text(config, ROMANIAN)
 
 
 def test_long_fields_of_task_data_are_read(tmp_path: Path) -> None:
@@ -429,6 +440,7 @@ def test_runs_on_two_test_sets_with_the_same_name_are_both_reported_and_paths_ar
     ]
 
 
+@needs_byte_names
 def test_scores_may_be_in_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
     workspace = tmp_path / NOT_UTF8
     data = {"name": "test", "sha256": "a" * 64}

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from lrltrain.grid import local
+from lrltrain.grid import local, machine
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.cost import memory_of
 from lrltrain.grid.job import Job
@@ -45,15 +45,24 @@ def test_small_jobs_share_a_gpu_and_a_large_model_has_one_to_itself(paper: list[
     assert share_of(first(paper, kind="build"), H100.memory, None) == 0
 
 
-def test_slots_are_limited_by_cores_memory_and_threads(paper: list[Job]) -> None:
-    cores = len(os.sched_getaffinity(0))
+def test_slots_are_limited_by_cores_memory_and_threads(paper: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = machine.cores()
     build = [first(paper, kind="build")]
+    monkeypatch.setattr(machine, "free_memory", lambda: cores * memory_of(build[0]))
     assert slots_for(build, 1, ()) == cores
     assert slots_for(build, 2, ()) == max(1, cores // 2)
     assert slots_for(build, 64, (H100, H100)) == 2
     large = first(paper, kind="fit", model="meta-llama/Meta-Llama-3-8B")
     assert slots_for([large], 1, ()) < max(2, cores), "a model of 8 billion weights does not fit into a laptop twice"
     assert slots_for([*build, large], 1, ()) == cores, "other jobs still run in parallel"
+
+
+def test_half_of_the_memory_counts_as_free_where_the_system_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"SC_PHYS_PAGES": 1_000, "SC_PAGE_SIZE": 4_096}
+    monkeypatch.setattr(machine, "Path", lambda _: Path("/nowhere"))
+    monkeypatch.setattr("os.sysconf", sizes.get)
+    monkeypatch.setattr(machine, "memory_left", lambda: None)
+    assert machine.free_memory() == 2_048_000
 
 
 def test_a_job_starts_if_memory_suffices_for_it_and_the_running_jobs(

@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,7 +81,7 @@ class Warm:
         """Run the command during the block, then kill it; yield a function that tells whether it is still running."""
         process = self._fork(arguments, cwd, environment, [os.devnull] * 3)
         try:
-            yield Path(f"/proc/{process}").exists
+            yield partial(_is_running, process)
         finally:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -96,6 +97,14 @@ class Warm:
     def _read_number(self) -> int:
         assert self._process.stdout is not None
         return int(self._process.stdout.readline())
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def serve(program: str) -> None:
