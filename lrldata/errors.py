@@ -86,6 +86,11 @@ def is_full(error: BaseException) -> bool:
     return any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT))
 
 
+def is_too_large(error: BaseException) -> bool:
+    """Return whether an error of any library means that a file is larger than a limit allows."""
+    return os.strerror(errno.EFBIG) in str(error)
+
+
 def first_line(error: BaseException, longest: int | None = None) -> str:
     """Return the first line of another library's error, cut to `longest` characters; its type name if it is empty.
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import RenderableType
 
 from lrldata import __version__
-from lrldata.errors import LrlError, is_full, is_panic, one_line
+from lrldata.errors import LrlError, is_full, is_panic, is_too_large, one_line
 from lrldata.forks import allow_forked
 from lrldata.output import guard, say, say_json, say_traceback, show, tell
 from lrldata.threads import limit_threads
@@ -20,6 +20,7 @@ INTERRUPTED = 130  # the exit code of an interrupted program in a shell
 DEBUG_HELP = "Show the traceback of an error."
 _REFUSED = {errno.EACCES, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 _FORESEEN = (LrlError, OSError, MemoryError)
+_STOPPED = "stopped. Finished work is kept; run the same command again to resume."
 
 
 def new_app(program: str, what: str) -> typer.Typer:
@@ -52,6 +53,7 @@ def run(app: typer.Typer, program: str) -> None:
     """Run a command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
     _restart_in_utf8()
     guard()
+    sys.unraisablehook = _stop
     allow_forked()
     limit_threads()
     os.environ["PYTHONSAFEPATH"] = "1"  # libraries' processes must not import from the current folder either
@@ -64,7 +66,8 @@ def run(app: typer.Typer, program: str) -> None:
         app(args=arguments, prog_name=program)
     except SystemExit as ending:
         if ending.code == INTERRUPTED:
-            _fail("stopped. Finished work is kept; run the same command again to resume.", INTERRUPTED)
+            _fail(_STOPPED, INTERRUPTED)
+            sys.unraisablehook = lambda _: os._exit(INTERRUPTED)  # interrupted again while Python exits
         raise
     except BrokenPipeError:  # the reader of standard output is gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,6 +82,16 @@ def run(app: typer.Typer, program: str) -> None:
         sys.exit(_fail(_describe(error), error.exit_code if isinstance(error, LrlError) else 1))
 
 
+def _stop(unraisable: "sys.UnraisableHookArgs") -> None:
+    """End the process if it was interrupted where Python cannot raise an error, as in a callback from a library.
+
+    Otherwise the interruption would be lost, and what the library was doing would be half done.
+    """
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        os._exit(_fail(_STOPPED, INTERRUPTED))
+    sys.__unraisablehook__(unraisable)
+
+
 def _restart_in_utf8() -> None:
     """Restart in UTF-8 mode if the locale is ASCII only, because libraries expect file names in UTF-8."""
     if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
@@ -89,7 +102,7 @@ def _restart_in_utf8() -> None:
 def _is_foreseen(error: BaseException) -> bool:
     """Return whether an error is not a bug of ours: one that we raise, the system's, or one of Polars, if loaded."""
     polars = sys.modules.get("polars")
-    if is_full(error) or _lacks_home(error) or _is_short_of_memory(error):
+    if is_full(error) or is_too_large(error) or _lacks_home(error) or _is_short_of_memory(error):
         return True
     return isinstance(error, _FORESEEN) or (polars is not None and isinstance(error, polars.exceptions.PolarsError))
 
@@ -116,11 +129,13 @@ def _describe(error: BaseException) -> str:
             "out of memory. Close other programs, use fewer --workers or a smaller batch, "
             "or raise the limits (`ulimit -v`, `ulimit -u`)."
         )
-    if is_full(error):
-        return (
-            f"no space left on the disk of --out or --cache, or in your quota ({one_line(error, 200)}). "
-            "Make room or name another folder."
+    if is_full(error) or is_too_large(error):
+        problem, way_out = (
+            ("no space left on the disk of --out or --cache, or in your quota", "Make room or name another folder.")
+            if is_full(error)
+            else ("a file is larger than a limit or the file system allows", "Raise the limit (`ulimit -f`).")
         )
+        return f"{problem} ({one_line(error, 200)}). {way_out}"
     if _lacks_home(error):
         return f"{one_line(error, 200)}. Set HOME; --cache sets the folder for dumps and indexes."
     if os.strerror(errno.EMFILE) in str(error):

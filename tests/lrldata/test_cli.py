@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,3 +180,26 @@ def test_help_lists_every_command_and_the_version_is_printed(lrldata: Run) -> No
     for name in ("build", "stats", "langs", "templates", "index", "--install-completion"):
         assert name in help_text
     assert lrldata("--version").stdout.startswith("lrldata ")
+
+
+INTERRUPTED_IN_A_LIBRARY = """
+import typer
+from lrldata.cli.run import run
+class Held:
+    def __del__(self):
+        raise KeyboardInterrupt
+app = typer.Typer()
+@app.command()
+def work() -> None:
+    held = Held()
+    del held
+    print("goes on")
+run(app, "work")
+"""
+
+
+def test_an_interruption_that_python_cannot_raise_ends_the_command() -> None:
+    command = [sys.executable, "-c", INTERRUPTED_IN_A_LIBRARY]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (130, "")
+    assert result.stderr == "error: stopped. Finished work is kept; run the same command again to resume.\n"

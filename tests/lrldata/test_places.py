@@ -198,7 +198,12 @@ def test_errors_about_the_home_folder_and_limits_say_what_to_do() -> None:
     assert "Set HOME" in _describe(error)
     assert not _is_foreseen(RuntimeError("another"))
     assert "ulimit -n" in _describe(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
-    for number, hint in ((errno.EMFILE, "ulimit -n"), (errno.EDQUOT, "Make room"), (errno.ENOSPC, "Make room")):
+    for number, hint in (
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EDQUOT, "Make room"),
+        (errno.ENOSPC, "Make room"),
+        (errno.EFBIG, "ulimit -f"),
+    ):
         message = _describe(OSError(number, os.strerror(number), "ws/data.parquet"))
         assert hint in message
         assert "ws/data.parquet" in message or number == errno.EMFILE
