@@ -1,20 +1,23 @@
 """Task scores as artifacts: one folder per run, with the predictions for all items, from which all scores are computed.
 
-    WORKSPACE/scores/LANGUAGE/BASE/NAME/TASK-DATA-HASH/seed-SEED/{manifest.json, predictions.parquet}
+    WORKSPACE/scores/LANGUAGE/BASE/NAME/TASK-DATA-HASH/seed-SEED/{manifest.json, predictions.parquet, run.json}
 
 A finished run is never repeated, and an interrupted one has no manifest. IO.
 """
 
 import glob
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from lrldata.folder import lock, replaced
+from lrldata.folder import LOCKS, lock, replaced
+from lrldata.locks import wait_for_lock
 from lrldata.manifest import (
     MANIFEST,
     SCORES,
@@ -24,13 +27,14 @@ from lrldata.manifest import (
     is_unchanged,
     load_manifest,
     read_manifest,
+    write_json,
     write_manifest,
 )
 from lrldata.versions import versions_of
 from lrldata.workspace import TASK_RUNS, is_hidden, score_path
 from lrltrain.names import base_name
 
-PREDICTIONS = "predictions.parquet"
+PREDICTIONS, CIRCUMSTANCES = "predictions.parquet", "run.json"
 TASKS = {"topic": "macro_f1", "sentiment": "macro_f1", "ner": "f1"}  # with the main metric of each
 OF_TASK = "-task"  # suffix of the method of a fusion whose layers learned the task
 _RUN = re.compile(r"seed-\d+")
@@ -86,6 +90,12 @@ class Run:
         return result
 
     @property
+    def circumstances(self) -> dict[str, Any]:
+        """Return what may differ when the run is repeated, such as seconds; empty for runs by earlier versions."""
+        file = self.folder / CIRCUMSTANCES
+        return dict(json.loads(file.read_text("utf-8"))) if "run" in self.manifest else {}
+
+    @property
     def predictions(self) -> pl.DataFrame:
         """Read the predictions, one row per item of the test set: item (its number there, from 0), gold and predicted.
 
@@ -123,21 +133,41 @@ def earlier_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
     return max(runs, key=lambda run: versions_of(run.manifest["made_with"]), default=None)
 
 
+@contextmanager
+def exclusive(folders: Iterable[Path]) -> Iterator[None]:
+    """Let no other process make these runs meanwhile; wait if one does. Afterwards, look for finished runs again."""
+    with ExitStack() as stack:
+        for home in sorted(folder.resolve() for folder in folders):
+            locks = home.parent / LOCKS
+            locks.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(wait_for_lock(locks / f"{home.name}.making", f"{home}: another process is making it"))
+        yield
+
+
 def write_run(
-    folder: Path, recipe: Mapping[str, Any], predictions: pl.DataFrame, result: Mapping[str, float], **more: Any
+    folder: Path,
+    recipe: Mapping[str, Any],
+    predictions: pl.DataFrame,
+    result: Mapping[str, float],
+    circumstances: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> Run:
     """Write a finished run.
 
     `recipe` has everything that shapes the run: task, language, data (name, files with hashes, counts), base (id,
     revision), adapter (name and manifest_sha256, or None), method, source, settings (with seed), made_with. `more` has
-    other findings, such as overlap, contamination, seconds, tokens or cost, as JSON-like values.
+    other findings, such as overlap, contamination, tokens or cost, as JSON-like values. `circumstances` may differ when
+    the run is repeated, such as seconds; they go to run.json and not into the manifest's own hash.
     """
     home = folder.resolve()
-    with lock(home), replaced(home, {MANIFEST, PREDICTIONS}.__contains__, "a run") as partial:
+    with lock(home), replaced(home, {MANIFEST, PREDICTIONS, CIRCUMSTANCES}.__contains__, "a run") as partial:
         with (partial / PREDICTIONS).open("wb") as stream:
             predictions.write_parquet(stream, compression="zstd", statistics=False)
         outputs = [file_entry(partial / PREDICTIONS, partial)]
         manifest = {**recipe, "recipe": fingerprint(recipe), "result": dict(result), **more, "outputs": outputs}
+        if circumstances:
+            write_json(partial / CIRCUMSTANCES, circumstances)
+            manifest |= {"run": file_entry(partial / CIRCUMSTANCES, partial)}
         written = write_manifest(partial / MANIFEST, SCORES, manifest)
     return Run(folder, written)
 

@@ -20,7 +20,7 @@ from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.inputs import Inputs
 from lrltrain.evaluation.items import Items, Label, Task, TaskData
 from lrltrain.evaluation.metrics import scores
-from lrltrain.evaluation.record import OF_TASK, Run, earlier_run, find_run, folder_of, write_run
+from lrltrain.evaluation.record import OF_TASK, Run, earlier_run, exclusive, find_run, folder_of, write_run
 from lrltrain.evaluation.stack import LanguageAdapter, TaskStack, stack
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
@@ -71,20 +71,40 @@ def task_runs(job: Job, config: EvalConfig, data_checks: dict[str, Any], progres
     """Return the runs of all seeds, including finished ones; on a GPU, the remaining seeds train together."""
     args = _training_args(config, job.tested_on.task)
     recipes = {seed: _recipe(job, config, args, seed) for seed in config.seeds}
-    runs = {seed: _finished(job, config, recipe, data_checks) for seed, recipe in recipes.items()}
-    remaining = [seed for seed, run in runs.items() if run is None]
-    if remaining:
+    runs = _finished(job, config, recipes, data_checks)
+    remaining = {seed: recipe for seed, recipe in recipes.items() if seed not in runs}
+    with exclusive(folder_of(config.out, recipe, job.name) for recipe in remaining.values()):
+        runs |= _finished(job, config, remaining, data_checks)
+        runs |= _train_all(
+            job, config, args, {seed: remaining[seed] for seed in remaining.keys() - runs}, data_checks, progress
+        )
+    return tuple(run for run in map(runs.get, config.seeds) if run is not None)
+
+
+def _train_all(
+    job: Job,
+    config: EvalConfig,
+    args: TaskTrainingArgs,
+    recipes: Mapping[int, dict[str, Any]],
+    checks: dict[str, Any],
+    progress: Progress,
+) -> dict[int, Run]:
+    """Train these seeds, in smaller groups if they do not fit on the GPU together."""
+    if recipes:
         note_if_slow(config.precision)
-    queue = _groups(remaining)
+    for recipe in recipes.values():
+        _note_earlier(job, config, recipe)
+    runs: dict[int, Run] = {}
+    queue = _groups(list(recipes))
     while queue:
         seeds = queue.pop(0)
-        trained = _train_if_it_fits(job, config, args, {seed: recipes[seed] for seed in seeds}, data_checks, progress)
+        trained = _train_if_it_fits(job, config, args, {seed: recipes[seed] for seed in seeds}, checks, progress)
         if trained is None:  # retried in halves, once the failed attempt is out of memory
             release_gpu_memory()
             queue[:0] = [seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]]
         else:
             runs |= trained
-    return tuple(run for run in map(runs.get, config.seeds) if run is not None)
+    return runs
 
 
 def _groups(seeds: Sequence[int]) -> list[Sequence[int]]:
@@ -93,19 +113,28 @@ def _groups(seeds: Sequence[int]) -> list[Sequence[int]]:
     return [seeds] if together else [[seed] for seed in seeds]
 
 
-def _finished(job: Job, config: EvalConfig, recipe: dict[str, Any], checks: dict[str, Any]) -> Run | None:
-    """Return a run that was finished before, with `checks` brought up to date in it; None if there is none."""
-    folder = folder_of(config.out, recipe, job.name)
-    run = None if config.overwrite else find_run(folder.resolve(), recipe)
-    if run is None:
-        if not config.overwrite and (earlier := earlier_run(folder.resolve(), recipe)):
-            versions = other_versions(earlier.manifest, recipe)
-            note(f"note: {earlier.folder}: made with {versions}. The run is repeated, and the old one is kept.")
-        return None
-    if all(run.manifest.get(key) == value for key, value in checks.items()):
-        return Run(folder, run.manifest)
-    kept = {key: run.manifest[key] for key in ("trained", "seconds", "contamination") if key in run.manifest}
-    return write_run(folder, recipe, run.predictions, run.result, **kept | checks)
+def _finished(
+    job: Job, config: EvalConfig, recipes: Mapping[int, dict[str, Any]], checks: dict[str, Any]
+) -> dict[int, Run]:
+    """Return the runs that were finished before, by seed, with `checks` brought up to date in them."""
+    runs = {}
+    for seed, recipe in recipes.items():
+        folder = folder_of(config.out, recipe, job.name)
+        run = None if config.overwrite else find_run(folder.resolve(), recipe)
+        if run is None:
+            continue
+        if any(run.manifest.get(key) != value for key, value in checks.items()):
+            kept = {key: run.manifest[key] for key in ("trained", "seconds", "contamination") if key in run.manifest}
+            run = write_run(folder, recipe, run.predictions, run.result, run.circumstances, **kept | checks)
+        runs[seed] = Run(folder, run.manifest)
+    return runs
+
+
+def _note_earlier(job: Job, config: EvalConfig, recipe: dict[str, Any]) -> None:
+    """Print a note if a run is repeated because it was made with other versions."""
+    if not config.overwrite and (earlier := earlier_run(folder_of(config.out, recipe, job.name).resolve(), recipe)):
+        versions = other_versions(earlier.manifest, recipe)
+        note(f"note: {earlier.folder}: made with {versions}. The run is repeated, and the old one is kept.")
 
 
 def _training_args(config: EvalConfig, task: Task) -> TaskTrainingArgs:
@@ -189,21 +218,22 @@ def _train(
     stacked.swap(target=True)
     predicted = training.predict(inputs["test"])
     training.graphs.clear()
-    seconds = round((time.perf_counter() - began) / len(seeds), 3)
+    circumstances: dict[str, Any] = {"seconds": round((time.perf_counter() - began) / len(seeds), 3)}
+    circumstances |= {"together": seeds} if len(seeds) > 1 else {}
     gold = job.tested_on.splits["test"].labels
     details = {
         "parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad) // len(seeds),
         "frozen_part_kept": model.splits,
         "words_cut_off": sum(int((first < 0).sum()) for first in inputs["test"].features.first or ()),
         "cut": {split: tokens.features.cut for split, tokens in inputs.items()},
-    } | ({"together": seeds} if len(seeds) > 1 else {})
+    }
     runs = {}
     for (seed, recipe), outcome, labels in zip(recipes.items(), trained, predicted, strict=True):
         if not outcome.failed:
             entry = {"best_epoch": outcome.best_epoch, "dev": outcome.dev, "loss": outcome.loss} | details
             folder, result = folder_of(config.out, recipe, job.name), scores(task, gold, labels)
             table = _table(job.tested_on.splits["test"], labels)
-            runs[seed] = write_run(folder, recipe, table, result, **checks, trained=entry, seconds=seconds)
+            runs[seed] = write_run(folder, recipe, table, result, circumstances, **checks, trained=entry)
     for seed, outcome in zip(seeds, trained, strict=True):
         if outcome.failed:
             raise TrainingError(f"seed {seed}: {outcome.failed}", f"The other seeds are finished. {HINT}")

@@ -19,7 +19,7 @@ from lrldata.progress import Progress
 from lrldata.workspace import source_of_adapter
 from lrltrain.evaluation.items import sample
 from lrltrain.evaluation.metrics import scores
-from lrltrain.evaluation.record import Run, earlier_run, find_run, folder_of, write_run
+from lrltrain.evaluation.record import Run, earlier_run, exclusive, find_run, folder_of, write_run
 from lrltrain.evaluation.tasks import check_apart
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.cache import Answer, key_of, open_answers
@@ -54,7 +54,7 @@ class PromptJob:
 class Outcome:
     """The predicted labels, None if an answer names none; the full answers, if any; and `more` fields for the manifest.
 
-    `columns` and `scores` come from the additional rules for reading recorded answers.
+    `columns` and `scores` come from the other rules for reading recorded answers; `circumstances` are for run.json.
     """
 
     predicted: list[str | None]
@@ -62,6 +62,7 @@ class Outcome:
     more: dict[str, Any]
     columns: Mapping[str, pl.Series] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
+    circumstances: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prompt(config: PromptConfig, progress: Progress) -> list[Run]:
@@ -119,9 +120,8 @@ def _score_recorded(config: PromptConfig, answers: Path, jobs: list[PromptJob]) 
     """Score recorded answers. All files are located before the first is read."""
     runs: list[Run] = []
     for job, file in zip(jobs, find_recorded(answers, [job.test.language for job in jobs]), strict=True):
-        base = {"id": config.model, "revision": None}
         settings = {"answers": file_entry(file, file.parent)}
-        recipe = _recipe(config, job, base, settings, made_with("scikit-learn"))
+        recipe = _recipe(config, job, {"id": config.model, "revision": None}, settings, made_with("scikit-learn"))
         run = _find_finished(config, recipe)
         if run is None:
             matched = match(read_recorded(file), job.test, file)
@@ -164,13 +164,15 @@ def _run_locally(config: PromptConfig, jobs: list[PromptJob], progress: Progress
     for job in jobs:
         recipe = _recipe(config, job, local.base.as_json(), settings, libraries) | adapter_settings
         run = _find_finished(config, recipe)
-        if run is None:
-            model = model or open_local(config, local, progress)
-            started = time.perf_counter()
-            predicted, tokens, cut = model.classify(job.name, job.prompts, job.texts, progress)
-            seconds = round(time.perf_counter() - started, 3)
-            counts = {"tokens": {"prompt": tokens, "completion": 0}, "cost": None, "cut": cut, "seconds": seconds}
-            run = _keep(config, job, recipe, Outcome(predicted, None, counts))
+        with exclusive([] if run else [_folder(config, recipe)]):
+            run = run or _find_finished(config, recipe)
+            if run is None:
+                model = model or open_local(config, local, progress)
+                started = time.perf_counter()
+                predicted, tokens, cut = model.classify(job.name, job.prompts, job.texts, progress)
+                time_taken = {"seconds": round(time.perf_counter() - started, 3)}
+                counts = {"tokens": {"prompt": tokens, "completion": 0}, "cost": None, "cut": cut}
+                run = _keep(config, job, recipe, Outcome(predicted, None, counts, circumstances=time_taken))
         if run.manifest.get("cut"):
             note(f"note: {job.name}: truncated {run.manifest['cut']:,} of {len(job.texts):,} texts: see --max-length.")
         runs.append(run)
@@ -315,4 +317,4 @@ def _keep(config: PromptConfig, job: PromptJob, recipe: Mapping[str, Any], outco
         predictions = predictions.with_columns(answer=pl.Series(outcome.answers, dtype=pl.String), **outcome.columns)
     invalid = sum(label is None for label in outcome.predicted) / len(outcome.predicted)
     result = scores(config.task, job.gold, outcome.predicted) | {"invalid": invalid} | dict(outcome.scores)
-    return write_run(_folder(config, recipe), recipe, predictions, result, **outcome.more)
+    return write_run(_folder(config, recipe), recipe, predictions, result, outcome.circumstances, **outcome.more)

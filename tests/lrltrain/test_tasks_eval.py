@@ -2,7 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from lrldata.errors import LrlError, ModelError, TrainingError, UsageError
+from lrldata.locks import Lock
 from lrldata.manifest import MANIFEST
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
@@ -191,6 +193,38 @@ def test_finished_runs_are_not_repeated(data: Path, tmp_path: Path, monkeypatch:
     assert trained_seeds[-2:] == [1, 1]
 
 
+def test_a_run_that_another_process_has_made_meanwhile_is_not_repeated(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"baselines": ["none"], "seeds": [1, 2], "epochs": 1}
+    exclusive = task_runs.exclusive
+
+    @contextmanager
+    def after_another_process(folders: Iterable[Path]) -> Iterator[None]:
+        monkeypatch.setattr(task_runs, "exclusive", exclusive)
+        score(tmp_path, data, **{**options, "seeds": [1]})
+        locks = next((tmp_path / "scores").rglob("seed-1")).parent / ".locks"
+        with exclusive(folders):
+            with pytest.raises(BlockingIOError):
+                Lock(locks / "seed-2.making")
+            yield
+
+    monkeypatch.setattr(task_runs, "exclusive", after_another_process)
+    trained_seeds: list[int] = []
+    train = task_runs._train  # noqa: SLF001
+    monkeypatch.setattr(task_runs, "_train", lambda *arguments: trained_seeds.extend(arguments[3]) or train(*arguments))
+    (task_score,) = score(tmp_path, data, **options)
+    assert trained_seeds == [1, 2]
+    assert len(task_score.runs) == 2
+
+
+def test_a_repeated_run_has_the_same_hash(data: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"baselines": ["none"], "seeds": [1], "epochs": 1}
+    runs = [score(tmp_path / name, data, **options)[0].runs[0] for name in ("a", "b")]
+    assert runs[0].manifest["sha256"] == runs[1].manifest["sha256"]
+    assert all(run.circumstances["seconds"] > 0 for run in runs)
+
+
 def test_seeds_that_train_together_have_their_own_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,7 +238,7 @@ def test_seeds_that_train_together_have_their_own_runs(
         manifest_alone, manifest_together = (
             run.manifest | {"trained": {**run.manifest["trained"]}} for run in (one, other)
         )
-        assert manifest_together["trained"].pop("together", None) == (None if one.seed == 2 else [1, 3])
+        assert other.circumstances.get("together") == (None if one.seed == 2 else [1, 3])
         assert manifest_alone["settings"] == manifest_together["settings"]
         assert one.folder.name == other.folder.name
         assert manifest_alone["trained"]["parameters"] == manifest_together["trained"]["parameters"]
