@@ -1,14 +1,12 @@
 """Write and open an adapter's folder: portable weights, the log of the run, and the manifest, written last. IO."""
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from lrldata.errors import StorageError, one_line
@@ -30,6 +28,7 @@ from lrldata.paths import OpenFolder, remove, walk
 from lrltrain.curve import draw_losses
 from lrltrain.models import quiet
 from lrltrain.modules.reference import REFERENCE
+from lrltrain.tensors import share, write_tensors
 
 LOG, RUN, CURVE = "log.json", "run.json", "loss.png"
 NOT_NEEDED = (LOG, RUN, CURVE)  # not needed to use an adapter, and may be missing from a copy of its folder
@@ -52,7 +51,7 @@ def write_adapter(
     """
     with replaced(folder, owned_by(folder), "an adapter") as partial:
         save(partial)
-        save_file({key: value.contiguous() for key, value in reference.items()}, partial / REFERENCE)
+        write_tensors({key: value.contiguous() for key, value in reference.items()}, partial / REFERENCE)
         write_json(partial / LOG, log)
         write_json(partial / RUN, run)
         draw_curve(log, manifest["trained"]["best_step"], name, partial / CURVE)
@@ -60,10 +59,8 @@ def write_adapter(
         # Time and machine differ between runs, so they are kept out of the manifest's own hash.
         run_entry = file_entry(partial / RUN, partial)
         complete = write_manifest(partial / MANIFEST, ADAPTER, {**manifest, "outputs": outputs, "run": run_entry})
-        allowed = ~_umask()
-        for path in partial.rglob("*"):  # safetensors makes files readable only by their owner
-            with suppress(OSError):  # some file systems do not support file modes
-                path.chmod((0o777 if path.is_dir() else 0o666) & allowed)
+        for path in partial.rglob("*"):  # transformers' files too
+            share(path)
     return complete
 
 
@@ -94,12 +91,6 @@ def _damaged_manifest(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def save_model(model: Any, folder: Path) -> None:
     """Save a whole model as transformers does, with the head's bias under both of its names.
 
@@ -113,7 +104,7 @@ def save_model(model: Any, folder: Path) -> None:
         missing = {name: value for name, value in model.state_dict().items() if value.ndim == 1 and name not in stored}
         if missing:
             weights = stored | {name: value.cpu().clone() for name, value in missing.items()}
-            save_file(weights, file, metadata={"format": "pt"})
+            write_tensors(weights, file, {"format": "pt"})
 
 
 @torch.no_grad()

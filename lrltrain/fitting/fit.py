@@ -114,16 +114,16 @@ def _check_duplicates(plans: Sequence[Plan]) -> None:
 def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adapter]:
     """Train the adapters of plans that are not made yet."""
     first = plans[0]
+    names = [adapter_name(plan.language, plan.config) for plan in plans]
     trackers = first.config.out / tracker_path(first.language.code, first.folder.parent.name, first.folder.name)
     with joined(first.config.tracker, trackers) as process_group:
         if first_process():
             note_if_slow(first.config.precision)
-            plans = [_begin(plan) for plan in plans]
+            plans = [_begin(plan, names) for plan in plans]
         process_group.wait()
         corpora = [tuple(_tokenize(plan, split, progress) for split in ("train", "validation")) for plan in plans]
         for plan, (train, _) in zip(plans, corpora, strict=True):
             _warn_of_unknown(plan, train)
-        names = [adapter_name(plan.language, plan.config) for plan in plans]
 
         with translate_errors(run_folder(first.folder.resolve()), first.config.batch_size):
             model = _load(first)
@@ -179,9 +179,9 @@ def _as_written(plan: Plan) -> Adapter:
     return plan.adapter("fitted", read_manifest(plan.folder.resolve(), ADAPTER) or {}, 0.0)
 
 
-def _begin(plan: Plan) -> Plan:
+def _begin(plan: Plan, group: Sequence[str]) -> Plan:
     home = plan.folder.resolve()
-    return replace(plan, recipe=start_or_resume(home, run_folder(home), plan.recipe, plan.config))
+    return replace(plan, recipe=start_or_resume(home, run_folder(home), plan.recipe, plan.config, group))
 
 
 def _load(plan: Plan) -> Any:

@@ -1,7 +1,7 @@
 """Unfinished runs: which adapter they belong to, how they were started, and from where they resume. IO."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -42,11 +42,14 @@ def run_folder(home: Path) -> Path:
     return home.with_name(f".{home.name}.run")
 
 
-def start_or_resume(home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig) -> dict[str, Any]:
+def start_or_resume(
+    home: Path, run: Path, recipe: Mapping[str, Any], config: FitConfig, group: Sequence[str] = ()
+) -> dict[str, Any]:
     """Refuse a folder that is in use for something else; start a run, or prepare one that resumes.
 
     Returns the run's recipe: the given one and, if settings were changed along the way, `resumed` with the step of
-    each change and the earlier settings. Raises StorageError, UsageError.
+    each change and the earlier settings. `group` names the adapters that train together; a run that resumes keeps the
+    group that it started in (see `group_of`). Raises StorageError, UsageError.
     """
     inside(run.parent, run.name)
     earlier, last_step = _recipe_of(run), max(whole_steps(run), default=0)
@@ -55,10 +58,12 @@ def start_or_resume(home: Path, run: Path, recipe: Mapping[str, Any], config: Fi
     full_recipe = dict(recipe)
     if config.overwrite and not _is_same(earlier, recipe):  # if it is the same, this is the interrupted run itself
         remove_tree(run)
-    elif last_step and not config.overwrite:
-        full_recipe |= _resumed(run, earlier, recipe, last_step, resume=config.resume)
+    elif last_step:
+        group = group_of(run) or group
+        if not config.overwrite:
+            full_recipe |= _resumed(run, earlier, recipe, last_step, resume=config.resume)
     run.mkdir(parents=True, exist_ok=True)
-    write_json(run / RECIPE, sealed({"recipe": full_recipe}))
+    write_json(run / RECIPE, sealed({"recipe": full_recipe, "group": list(group)}))
     return full_recipe
 
 
@@ -189,13 +194,22 @@ def _held_in(home: Path) -> dict[str, Any] | None:
 
 
 def _recipe_of(run: Path) -> dict[str, Any]:
-    """Return the recipe that a run was started with, or an empty one if it cannot be read."""
-    try:
-        contents = read_sealed((run / RECIPE).read_bytes(), run / RECIPE)
-    except (OSError, StorageError):
-        return {}
-    recipe = contents.get("recipe")
+    """Return the recipe that a run was started with, or an empty one if it is missing or damaged."""
+    recipe = _start_of(run).get("recipe")
     return recipe if isinstance(recipe, dict) else {}
+
+
+def group_of(run: Path) -> list[str]:
+    """Return the names of the adapters that a run started together with, including its own; empty if unknown."""
+    group = _start_of(run).get("group")
+    return list(map(str, group)) if isinstance(group, list) else []
+
+
+def _start_of(run: Path) -> dict[str, Any]:
+    try:
+        return read_sealed((run / RECIPE).read_bytes(), run / RECIPE)
+    except (FileNotFoundError, NotADirectoryError, StorageError):
+        return {}
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any], first: Iterable[str] = ()) -> str:

@@ -12,7 +12,7 @@ from lrldata.paths import remove_tree
 from lrltrain.artifact import reference_logits, save_model, write_adapter
 from lrltrain.config import Batching
 from lrltrain.fitting.plan import Adapter, Plan
-from lrltrain.fitting.runs import run_folder
+from lrltrain.fitting.runs import group_of, run_folder
 from lrltrain.methods import AttachedMethod, fused_invertible
 from lrltrain.models import MINI, load_model
 from lrltrain.modules.files import save_adapter, save_fusion
@@ -75,7 +75,8 @@ class Writer:
             "reference_dtype": str(self.model.dtype).removeprefix("torch."),
         }
         inverse = {"fused_invertible": fused_invertible(plan.config)} if plan.config.method == "fusion" else {}
-        group = {"group": list(self.names)} if len(self.names) > 1 else {}
+        names = group_of(run_folder(home))
+        group = {"group": names} if len(names) > 1 else {}
         recipe = {**plan.recipe, "recipe": fingerprint(plan.recipe)}
         more: dict[str, Any] = {"name": self.names[number], "source": plan.config.source_name}
         more |= {"variant": plan.config.variant} if plan.config.variant else {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lrldata.errors import ModelError, one_line
@@ -17,6 +17,7 @@ from lrltrain.modules.insert import AdapterStack, FusedStack
 from lrltrain.modules.peft import FOLDER as PEFT
 from lrltrain.modules.peft import save_peft
 from lrltrain.modules.settings import VERSION, LowRanks, Settings, read_settings
+from lrltrain.tensors import write_tensors
 
 CONFIG, WEIGHTS, SAFE_WEIGHTS = "adapter_config.json", "pytorch_adapter.bin", "adapter.safetensors"
 FUSION_CONFIG, FUSION_WEIGHTS = "adapter_fusion_config.json", "pytorch_model_adapter_fusion.bin"
@@ -46,7 +47,7 @@ def save_adapter(folder: Path, model: Any, stack: AdapterStack, number: int = 0)
         prefix + key: parameter[number].detach().cpu().clone()
         for key, parameter in _parameters(stack, family_of(model), name)
     }
-    save_file(weights, folder / SAFE_WEIGHTS)
+    write_tensors(weights, folder / SAFE_WEIGHTS)
     torch.save(weights, folder / WEIGHTS)
     if isinstance(stack.settings, LowRanks):
         save_peft(folder / PEFT, model, prefix, stack, number)
@@ -107,7 +108,7 @@ def save_fusion(folder: Path, model: Any, fused: FusedStack) -> None:
         prefix + key: parameter[0].detach().cpu().clone()
         for key, parameter in _fusion_parameters(fused, family_of(model), name)
     }
-    save_file(weights, folder / SAFE_FUSION_WEIGHTS)
+    write_tensors(weights, folder / SAFE_FUSION_WEIGHTS)
     torch.save(weights, folder / FUSION_WEIGHTS)
     for member_folder, member in zip(folders, fused.members, strict=True):
         member_folder.mkdir(parents=True, exist_ok=True)

@@ -8,9 +8,10 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from lrldata.arguments import naming_arguments
-from lrldata.errors import ModelError, one_line
+from lrldata.errors import ModelError, StorageError, one_line
 from lrldata.manifest import MANIFEST
 from lrldata.output import note
+from lrldata.paths import remove_tree
 from lrldata.settings import AnyPath, as_path, path_or_id, unwrap_path
 from lrltrain.modules.files import (
     CONFIG,
@@ -29,6 +30,7 @@ from lrltrain.names import HUB_ID
 from lrltrain.session import isolated_session
 from lrltrain.trust import faults
 
+_PARTIAL = ".partial"  # the subfolder in which save_adapter writes
 _CONFIGS, _WEIGHTS, _PICKLED = ["*.json"], ["*.safetensors"], ["*.bin"]
 
 
@@ -135,16 +137,36 @@ def save_adapter(model: Any, folder: AnyPath, *, name: str | None = None) -> Pat
     with naming_arguments({"folder"}):
         if path.is_file():
             raise ModelError(f"{path}: is a file.", "Give a folder.")
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and any(entry.name != _PARTIAL for entry in path.iterdir()):
             raise ModelError(
                 f"{path}: is not empty.", "Give another folder: existing files would be mixed with the new ones."
             )
-        path.mkdir(parents=True, exist_ok=True)
-        if isinstance(stack, FusedStack):
-            save_fusion(path, model, stack)
-        else:
-            write_files(path, model, stack)
+        _write(path, model, stack)
     return path
+
+
+def _write(folder: Path, model: Any, stack: AdapterStack | FusedStack) -> None:
+    """Write the files of an adapter, or none of them if that fails. Raises StorageError.
+
+    The configuration appears last, because a folder without it is not loaded. Everything happens inside the folder,
+    which may be a mount point.
+    """
+    partial = folder / _PARTIAL
+    try:
+        remove_tree(partial)  # of a process that was killed
+        partial.mkdir(parents=True)
+        if isinstance(stack, FusedStack):
+            save_fusion(partial, model, stack)
+        else:
+            write_files(partial, model, stack)
+        for path in sorted(partial.iterdir(), key=lambda path: path.name in (CONFIG, FUSION_CONFIG)):
+            path.rename(folder / path.name)
+    except (OSError, RuntimeError) as error:  # torch.save raises the latter
+        raise StorageError(
+            f"{folder}: cannot be written: {one_line(error, 200)}.", "Make room, or give another folder."
+        ) from error
+    finally:
+        remove_tree(partial)
 
 
 def unload_adapter(model: Any, name: str | None = None) -> None:

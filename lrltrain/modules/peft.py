@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from lrltrain.modules.families import Family, family_of
 from lrltrain.modules.insert import AdapterStack
 from lrltrain.modules.settings import LowRanks
 from lrltrain.modules.stacks import JoinedLowRank
+from lrltrain.tensors import write_tensors
 
 FOLDER = "peft"  # a subfolder of the adapter's, as both formats have an adapter_config.json
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -34,7 +34,7 @@ def save_peft(folder: Path, model: Any, prefix: str, stack: AdapterStack, number
             name = f"base_model.model.{prefix}{family.layers}.{key}.{path}"
             weights |= {f"{name}.lora_A.weight": low.clone(), f"{name}.lora_B.weight": high.contiguous().clone()}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(weights, folder / WEIGHTS, {"format": "pt"})
+    write_tensors(weights, folder / WEIGHTS, {"format": "pt"})
     config = json.dumps(_config(model, stack.settings, family, len(stack.queries or stack.values)), indent=2)
     (folder / CONFIG).write_text(config, "utf-8")
 

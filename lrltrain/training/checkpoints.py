@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from lrldata.errors import StorageError
 from lrldata.manifest import damaged, file_entry, read_sealed, sealed, write_json
+from lrldata.output import note
 from lrldata.paths import remove_tree, walk
+from lrltrain.tensors import write_tensors
 from lrltrain.training.processes import first_process
 
 KEPT = 2  # number of checkpoints
@@ -36,7 +38,9 @@ def save_checkpoint(run: Path, state: TrainingState, tensors: dict[str, Tensor])
     folder = run / f"checkpoint-{state.step}"
     remove_tree(folder)
     folder.mkdir(parents=True)
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, folder / TENSORS)
+    write_tensors(
+        {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, folder / TENSORS
+    )
     write_json(folder / STATE, asdict(state))
     seal_checkpoint(folder)
     for step in steps_of(run)[:-KEPT]:
@@ -56,20 +60,32 @@ def steps_of(run: Path) -> list[int]:
 
 
 def whole_steps(run: Path) -> list[int]:
-    """Return the steps with a complete, undamaged checkpoint, in ascending order. Other checkpoints are removed."""
-    steps = []
+    """Return the steps with a complete, undamaged checkpoint, in ascending order. Other checkpoints are removed.
+
+    Raises OSError, and removes nothing, if a checkpoint cannot be read, for example without permission.
+    """
+    steps, damaged_folders = [], []
     for step in steps_of(run):
         folder = run / f"checkpoint-{step}"
-        try:
-            file = folder / FILES
-            whole = not list(damaged(folder, read_sealed(file.read_bytes(), file)))
-        except (OSError, StorageError, TypeError, KeyError):
-            whole = False
-        if whole:
+        if _is_whole(folder):
             steps.append(step)
-        elif first_process():
+        else:
+            damaged_folders.append(folder)
+    for folder in damaged_folders:
+        if first_process():
+            if (folder / FILES).exists():  # otherwise its process was killed while it wrote the checkpoint
+                note(f"note: {folder} is damaged and is removed; training goes on from an earlier step.")
             remove_tree(folder)
     return steps
+
+
+def _is_whole(folder: Path) -> bool:
+    """Return whether a checkpoint has all of its files, unchanged. Raises OSError if one cannot be read."""
+    file = folder / FILES
+    try:
+        return not list(damaged(folder, read_sealed(file.read_bytes(), file)))
+    except (FileNotFoundError, NotADirectoryError, StorageError, TypeError, KeyError):
+        return False
 
 
 def drop_beyond(run: Path, step: int) -> None:

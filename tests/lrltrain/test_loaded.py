@@ -1,6 +1,7 @@
 """Loaded adapters in use: hidden states, copies, threads, compiled models, and several adapters in one model."""
 
 import copy
+import errno
 import json
 import pickle
 import shutil
@@ -14,7 +15,7 @@ from models import IDS, METHODS, model_of
 from safetensors.torch import save_file
 
 import lrltrain
-from lrldata.errors import ModelError
+from lrldata.errors import ModelError, StorageError
 from lrldata.paths import PathError
 from lrltrain.artifact import reference_logits
 from lrltrain.modules.families import FAMILIES, family_of, layers_of
@@ -291,3 +292,44 @@ def test_a_base_model_with_other_weights_is_noted(
 def test_an_adapter_of_a_deeper_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"layer.1.* is not a weight of this adapter. Use the base model that"):
         lrltrain.load_adapter(model_of("bert", num_hidden_layers=1), write_adapter("bert", "seq_bn", tmp_path / "a"))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("file write failed")])
+def test_a_failed_save_leaves_nothing_and_can_be_repeated(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of("bert")
+    lrltrain.load_adapter(model, write_adapter("bert", "lora", tmp_path / "a"))
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", fail)
+        with pytest.raises(StorageError, match=r"b: cannot be written: .*Make room"):
+            lrltrain.save_adapter(model, tmp_path / "b")
+    assert not any((tmp_path / "b").iterdir())
+    (tmp_path / "b" / ".partial").mkdir()  # as a process that is killed leaves it
+    (tmp_path / "b" / ".partial" / "other").touch()
+    lrltrain.save_adapter(model, tmp_path / "b")
+    files = {
+        path.relative_to(tmp_path / "b").as_posix(): path for path in (tmp_path / "b").rglob("*") if path.is_file()
+    }
+    assert {"adapter.safetensors", "peft/adapter_model.safetensors", "pytorch_adapter.bin"} < files.keys()
+    assert len({path.stat().st_mode for path in files.values()}) == 1
+    assert not any(".partial" in name for name in files)
+
+
+def test_a_folder_without_the_configuration_which_is_written_last_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of("bert")
+    lrltrain.load_adapter(model, write_adapter("bert", "seq_bn", tmp_path / "a"))
+    moved: list[str] = []
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda path, target: moved.append(path.name) or rename(path, target))
+    lrltrain.save_adapter(model, tmp_path / "b")
+    assert moved[-1] == "adapter_config.json"
+    (tmp_path / "b" / "adapter_config.json").unlink()
+    with pytest.raises(ModelError, match=r"adapter_config\.json"):
+        lrltrain.load_adapter(model_of("bert"), tmp_path / "b")

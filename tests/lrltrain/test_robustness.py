@@ -1,6 +1,9 @@
 """Failures that must not pass silently: damaged checkpoints, incomplete models, same-named texts, folders in use."""
 
+import errno
 import json
+import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from lrldata.errors import ModelError, StorageError
 from lrldata.language import find
 from lrltrain.config import FitConfig
-from lrltrain.fitting.runs import start_or_resume
+from lrltrain.fitting.runs import group_of, start_or_resume
 from lrltrain.models import find_base, load_model, mini_path
+from lrltrain.tensors import write_tensors
 from lrltrain.text import open_text
 from lrltrain.training.checkpoints import seal_checkpoint, whole_steps
 
@@ -45,6 +50,58 @@ def test_a_checkpoint_with_any_damaged_file_is_replaced_by_the_previous_one(
         damaged.write_text(damaged.read_text()[:-3] if damage == "cut" else "")
     assert whole_steps(tmp_path) == [10]
     assert not second.exists()
+
+
+def test_a_damaged_checkpoint_is_reported_and_an_unfinished_one_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = checkpoint(tmp_path, 10), checkpoint(tmp_path, 20)
+    (second / "files.json").unlink()
+    assert whole_steps(tmp_path) == [10]
+    assert capsys.readouterr().err == ""
+    (first / "optimizer.pt").write_text("")
+    assert whole_steps(tmp_path) == []
+    assert f"{first} is damaged and is removed" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_cannot_be_read_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [checkpoint(tmp_path, 10), checkpoint(tmp_path, 20)]
+    (folders[0] / "files.json").unlink()  # would be removed, but first all are read
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folders[1]))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lrltrain.training.checkpoints.damaged", refuse)
+        with pytest.raises(PermissionError):
+            whole_steps(tmp_path)
+    assert all(folder.is_dir() for folder in folders)
+
+
+def test_a_run_that_resumes_keeps_the_group_that_it_started_in(tmp_path: Path) -> None:
+    home, run, config = tmp_path / "home", tmp_path / ".home.run", FitConfig(lang="ro")
+    start_or_resume(home, run, RECIPE, config, ["a", "b"])
+    assert group_of(run) == ["a", "b"]
+    start_or_resume(home, run, RECIPE, config, ["b"])
+    assert group_of(run) == ["b"], "there was no checkpoint, so it starts again"
+    checkpoint(run, 5)
+    start_or_resume(home, run, RECIPE, config, ["a", "b"])
+    assert group_of(run) == ["b"]
+    other = {"settings": {"steps": 6}}
+    start_or_resume(home, run, other, FitConfig(lang="ro", overwrite=True), ["b", "c"])
+    assert group_of(run) == ["b", "c"]
+
+
+def test_files_of_tensors_have_the_mode_and_the_errors_of_other_files(tmp_path: Path) -> None:
+    tensors, previous = {"a": torch.zeros(2)}, os.umask(0o027)
+    try:
+        write_tensors(tensors, tmp_path / "a.safetensors")
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE((tmp_path / "a.safetensors").stat().st_mode) == 0o640
+    with pytest.raises(OSError, match="No such file") as caught:
+        write_tensors(tensors, tmp_path / "none" / "a.safetensors")
+    assert caught.value.filename == str(tmp_path / "none" / "a.safetensors")
 
 
 def test_claiming_a_folder_never_removes_foreign_files(tmp_path: Path) -> None:
