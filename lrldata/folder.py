@@ -10,11 +10,11 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lrldata.errors import StorageError
-from lrldata.locks import EXCLUSIVE, SHARED, wait_for_lock
+from lrldata.locks import EXCLUSIVE, SHARED, Lock, wait_for_lock
 from lrldata.locks import lock as lock_file
 from lrldata.output import note
 from lrldata.paths import inside, remove, remove_tree, walk
@@ -63,6 +63,21 @@ def discard(folder: Path) -> None:
     """
     folder.rename(_partial(folder))
     remove_tree(_partial(folder))
+
+
+def sweep(folder: Path, *, entirely: bool = False) -> None:
+    """Remove what a killed process has left next to a finished folder, unless a process is working there now.
+
+    With `entirely`, the folder itself is what is left: intermediate files that nothing needs any more.
+    """
+    leftovers = [path for path in (_old(folder), _partial(folder)) if path.exists()]
+    if not leftovers and not (entirely and folder.exists()):
+        return
+    with suppress(OSError), Lock(folder.parent / LOCKS / f"{folder.name}.lock"):
+        for path in leftovers:
+            remove_tree(path)
+        if entirely and folder.exists():
+            discard(folder)
 
 
 def remove_unfinished(folder: Path) -> None:

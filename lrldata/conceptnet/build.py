@@ -26,7 +26,7 @@ from lrldata.conceptnet.uri import edge_uri_of
 from lrldata.conceptnet.verbalize import Phrasebook, phrasebook, put_into_words
 from lrldata.dataset import write_dataset
 from lrldata.errors import IncompleteError, InputError, UsageError
-from lrldata.folder import lock
+from lrldata.folder import lock, sweep
 from lrldata.language import COMPOSITE_SCRIPTS, Language, parse
 from lrldata.ledger import Ledger, Tally, build_ledger, from_json
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
@@ -238,6 +238,7 @@ def _recipe(
 
 
 def _unchanged_dataset(language: Language, folder: Path) -> Dataset:
+    sweep(folder.resolve())
     manifest = read_manifest(folder, DATASET) or {}
     ledger = from_json(manifest["ledger"])
     return Dataset(language, folder, manifest["version"], "unchanged", manifest["rows"], ledger, 0.0)

@@ -15,7 +15,7 @@ from lrldata.card import folder_card
 from lrldata.dataset import write_dataset
 from lrldata.engine import WorkerPool
 from lrldata.errors import IncompleteError, NoDataError
-from lrldata.folder import discard, lock
+from lrldata.folder import discard, lock, sweep
 from lrldata.langid import NO_MODEL
 from lrldata.language import Language, parse
 from lrldata.ledger import Ledger, Tally, from_json, reasons_of
@@ -95,9 +95,11 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
     shards = inputs.shards
     for line in describe_left_out(inputs.unexpected()):
         note(f"note: {config.input}: {line}.")
-    if not config.force and (existing := _existing_dataset(language, folder, recipe, inputs)):
-        return existing
     target = folder.resolve()
+    if not config.force and (existing := _existing_dataset(language, folder, recipe, inputs)):
+        sweep(target)
+        sweep(work, entirely=True)
+        return existing
     with lock(work), lock(target):
         if not config.force and (existing := _existing_dataset(language, folder, recipe, inputs)):
             return existing  # another process has built it in the meantime

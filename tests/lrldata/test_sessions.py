@@ -20,6 +20,7 @@ import lrldata
 from lrldata import engine, folder
 from lrldata.errors import UsageError
 from lrldata.imports import many_imports
+from lrldata.locks import Lock
 from lrldata.manifest import sha256_of, write_text
 from lrldata.paths import walk
 from lrldata.web import stages
@@ -52,6 +53,26 @@ def test_a_build_interrupted_while_cleaning_up_does_not_spoil_later_ones(
     again = build(text, tmp_path / "two", **options)
     assert content(again.path) == content(build(text, tmp_path / "three", cache=tmp_path / "other").path)
     assert not [path for path in (tmp_path / "cache" / "glotcc").iterdir() if path.name != folder.LOCKS]
+
+
+def test_an_unchanged_build_removes_what_killed_builds_have_left(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch, options = tmp_path / "cache" / "glotcc", {"cache": tmp_path / "cache"}
+    with monkeypatch.context() as patched:
+        patched.setattr("lrldata.web.build.discard", lambda _: None)  # as if killed before
+        built = build(text, tmp_path / "ws", **options)
+    (work,) = (path for path in scratch.iterdir() if path.name != folder.LOCKS)
+    left = [built.path.with_name(f".{built.path.name}.{ending}") for ending in ("old", "partial")]
+    left += [work.with_name(f".{work.name}.partial")]
+    for path in left:
+        path.mkdir()
+        (path / "rows").write_text("of before")
+    with Lock(work.parent / folder.LOCKS / f"{work.name}.lock"):
+        assert build(text, tmp_path / "ws", **options).status == "unchanged"
+        assert (work.is_dir(), [path.is_dir() for path in left]) == (True, [False, False, True]), "it is in use"
+    assert build(text, tmp_path / "ws", **options).status == "unchanged"
+    assert not any(path.exists() for path in (work, *left))
 
 
 def test_a_bundle_without_all_its_parts_is_not_complete(
