@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
+from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -65,7 +66,9 @@ def start_pool(processes: int, *modules: str) -> ProcessPoolExecutor:
 
     Each begins by importing these modules.
     """
-    with environment_variables(SAFE_PATH):  # multiprocessing starts its resource tracker here
+    # multiprocessing starts its resource tracker here, which frees semaphores after a kill and would warn of them.
+    filters = filter(None, (os.environ.get("PYTHONWARNINGS"), f"ignore::UserWarning:{resource_tracker.__name__}"))
+    with environment_variables(SAFE_PATH | {"PYTHONWARNINGS": ",".join(filters)}):
         return ProcessPoolExecutor(processes, _IsolatedContext(), _initialize, modules)
 
 

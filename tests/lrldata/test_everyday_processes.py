@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,17 @@ def test_a_worker_has_one_polars_thread_unless_the_user_sets_another_number(monk
     monkeypatch.setenv("POLARS_MAX_THREADS", "3")
     with WorkerPool(2) as pool:
         assert list(pool.imap_unordered(os.getenv, [("POLARS_MAX_THREADS",)])) == ["3"]
+
+
+def test_a_kill_leaves_no_warning(tmp_path: Path) -> None:
+    code = "import os, signal; from lrldata.engine import WorkerPool\n"
+    code += (
+        "with WorkerPool(2) as pool:\n    list(pool.imap_unordered(abs, [(1,)])); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    with (tmp_path / "errors").open("w") as errors:  # a pipe would stay open in the tracker
+        subprocess.run([sys.executable, "-c", code], stderr=errors, check=False)
+    time.sleep(1)  # for the tracker, which outlives the process
+    assert (tmp_path / "errors").read_text() == ""
 
 
 GROUPS = {
