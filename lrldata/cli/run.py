@@ -130,12 +130,12 @@ def _describe(error: BaseException) -> str:
             "or raise the limits (`ulimit -v`, `ulimit -u`)."
         )
     if is_full(error) or is_too_large(error):
-        problem, way_out = (
+        problem, hint = (
             ("no space left on the disk of --out or --cache, or in your quota", "Make room or name another folder.")
             if is_full(error)
             else ("a file is larger than a limit or the file system allows", "Raise the limit (`ulimit -f`).")
         )
-        return f"{problem} ({one_line(error, 200)}). {way_out}"
+        return f"{problem} ({one_line(error, 200)}). {hint}"
     if _lacks_home(error):
         return f"{one_line(error, 200)}. Set HOME; --cache sets the folder for dumps and indexes."
     if os.strerror(errno.EMFILE) in str(error):
