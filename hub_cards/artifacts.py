@@ -30,7 +30,7 @@ from lrldata.manifest import (
     read_manifest,
     reporting_invalid_content,
 )
-from lrldata.paths import OpenFolder, walk
+from lrldata.paths import OpenFolder, find, walk
 from lrldata.review.summary import summary_of
 from lrldata.versions import versions_of
 from lrldata.workspace import PATTERNS, requested_codes, source_of_adapter
@@ -271,7 +271,8 @@ def _adapter_in(held: OpenFolder) -> Adapter:
     for _ in walk(folder):  # raises an error for links, which are not allowed
         pass
     for entry in entries(manifest):
-        if fault := fault_in(held, entry):
+        may_be_missing = entry is manifest.get("run") and find(folder, entry["path"]) is None
+        if not may_be_missing and (fault := fault_in(held, entry)):
             raise DamagedError(f"{folder}: {fault}.", "Copy it again from the original.")
     return Adapter(folder, manifest, identity(folder, manifest), held.read(MANIFEST), _run_in(held))
 

@@ -65,19 +65,14 @@ def discard(folder: Path) -> None:
     remove_tree(_partial(folder))
 
 
-def sweep(folder: Path, *, entirely: bool = False) -> None:
-    """Remove what a killed process has left next to a finished folder, unless a process is working there now.
-
-    With `entirely`, the folder itself is what is left: intermediate files that nothing needs any more.
-    """
-    leftovers = [path for path in (_old(folder), _partial(folder)) if path.exists()]
-    if not leftovers and not (entirely and folder.exists()):
-        return
-    with suppress(OSError), Lock(folder.parent / LOCKS / f"{folder.name}.lock"):
-        for path in leftovers:
-            remove_tree(path)
-        if entirely and folder.exists():
-            discard(folder)
+def sweep(folder: Path) -> None:
+    """Remove what a killed process has left next to a folder, unless a process is working there now."""
+    with suppress(OSError):
+        leftovers = [path for path in (_old(folder), _partial(folder)) if path.exists()]
+        if leftovers:
+            with Lock(folder.parent / LOCKS / f"{folder.name}.lock"):
+                for path in leftovers:
+                    remove_tree(path)
 
 
 def remove_unfinished(folder: Path) -> None:

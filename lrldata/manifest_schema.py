@@ -263,7 +263,7 @@ class TextOfScores(_Part):
 
 
 class ScoresManifest(_Artifact):
-    """The manifest of a perplexity, or of a task run, which has more keys."""
+    """The manifest of a perplexity, or of a task run, which has more keys; `run` has the hash of run.json."""
 
     kind: Literal["scores"]
     task: Annotated[str, Text(pattern=r"^\w{1,40}$")]
@@ -276,6 +276,7 @@ class ScoresManifest(_Artifact):
     source: str | None = None
     result: dict[str, FiniteFloat] | None = None
     text: TextOfScores | None = None
+    run: File | None = None
 
     @model_validator(mode="after")
     def _check_task(self) -> Self:

@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -66,8 +67,9 @@ def run(app: typer.Typer, program: str) -> None:
         app(args=arguments, prog_name=program)
     except SystemExit as ending:
         if ending.code == INTERRUPTED:
-            _fail(_STOPPED, INTERRUPTED)
             sys.unraisablehook = lambda _: os._exit(INTERRUPTED)  # interrupted again while Python exits
+            with suppress(OSError):
+                _fail(_STOPPED, INTERRUPTED)
         raise
     except BrokenPipeError:  # the reader of standard output is gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,7 +81,9 @@ def run(app: typer.Typer, program: str) -> None:
             say_traceback(error)
         if not _is_foreseen(error):
             sys.exit(_fail(f"{type(error).__name__}: {error}. This is a bug; run with --debug and report it.", 1))
-        sys.exit(_fail(_describe(error), error.exit_code if isinstance(error, LrlError) else 1))
+        if isinstance(error, LrlError):
+            sys.exit(_fail(str(error), error.exit_code))
+        sys.exit(_fail(_describe(error), 1))
 
 
 def _stop(unraisable: "sys.UnraisableHookArgs") -> None:
@@ -88,7 +92,10 @@ def _stop(unraisable: "sys.UnraisableHookArgs") -> None:
     Otherwise the interruption would be lost, and what the library was doing would be half done.
     """
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
-        os._exit(_fail(_STOPPED, INTERRUPTED))
+        try:
+            _fail(_STOPPED, INTERRUPTED)  # may raise an error: Ctrl-C also ends the reader of a pipe
+        finally:
+            os._exit(INTERRUPTED)
     sys.__unraisablehook__(unraisable)
 
 
@@ -144,7 +151,7 @@ def _describe(error: BaseException) -> str:
         problem = f"{error.filename}: {(error.strerror or str(error)).lower()}."
         alternative = "; --out and --cache set other folders to write to" if error.errno in _REFUSED else ""
         return f"{problem} Check the path and its permissions{alternative}."
-    return str(error) if isinstance(error, LrlError) else one_line(error)
+    return one_line(error)
 
 
 def _fail(message: str, code: int) -> int:

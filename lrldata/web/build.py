@@ -98,7 +98,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
     target = folder.resolve()
     if not config.force and (existing := _existing_dataset(language, folder, recipe, inputs)):
         sweep(target)
-        sweep(work, entirely=True)
+        sweep(work)  # but not what is in it: a build into another folder may resume from there
         return existing
     with lock(work), lock(target):
         if not config.force and (existing := _existing_dataset(language, folder, recipe, inputs)):

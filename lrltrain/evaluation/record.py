@@ -35,6 +35,7 @@ from lrldata.workspace import TASK_RUNS, is_hidden, score_path
 from lrltrain.names import base_name
 
 PREDICTIONS, CIRCUMSTANCES = "predictions.parquet", "run.json"
+NOT_NEEDED = (CIRCUMSTANCES,)  # may be missing from a copy of a run
 TASKS = {"topic": "macro_f1", "sentiment": "macro_f1", "ner": "f1"}  # with the main metric of each
 OF_TASK = "-task"  # suffix of the method of a fusion whose layers learned the task
 _RUN = re.compile(r"seed-\d+")
@@ -91,9 +92,9 @@ class Run:
 
     @property
     def circumstances(self) -> dict[str, Any]:
-        """Return what may differ when the run is repeated, such as seconds; empty for runs by earlier versions."""
+        """Return what may differ when the run is repeated, such as seconds; empty if run.json is missing."""
         file = self.folder / CIRCUMSTANCES
-        return dict(json.loads(file.read_text("utf-8"))) if "run" in self.manifest else {}
+        return dict(json.loads(file.read_text("utf-8"))) if file.is_file() else {}
 
     @property
     def predictions(self) -> pl.DataFrame:
@@ -116,7 +117,7 @@ def folder_of(out: Path, recipe: Mapping[str, Any], name: str) -> Path:
 
 def find_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
     """Return the run in the folder if it is finished, undamaged, and made with this recipe."""
-    if not is_unchanged(folder, SCORES, fingerprint(recipe)):
+    if not is_unchanged(folder, SCORES, fingerprint(recipe), NOT_NEEDED):
         return None
     return Run(folder, read_manifest(folder, SCORES) or {})
 
@@ -128,7 +129,7 @@ def earlier_run(folder: Path, recipe: Mapping[str, Any]) -> Run | None:
     for other in sorted(folder.parent.parent.glob(f"{glob.escape(same_data)}-*/{folder.name}")):
         manifest = read_manifest(other, SCORES) or {}
         their_recipe = {**recipe, "made_with": manifest.get("made_with")}
-        if other != folder and is_unchanged(other, SCORES, fingerprint(their_recipe)):
+        if other != folder and is_unchanged(other, SCORES, fingerprint(their_recipe), NOT_NEEDED):
             runs.append(Run(other, manifest))
     return max(runs, key=lambda run: versions_of(run.manifest["made_with"]), default=None)
 
@@ -140,7 +141,8 @@ def exclusive(folders: Iterable[Path]) -> Iterator[None]:
         for home in sorted(folder.resolve() for folder in folders):
             locks = home.parent / LOCKS
             locks.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(wait_for_lock(locks / f"{home.name}.making", f"{home}: another process is making it"))
+            reason = f"{home}: another process is working on it"
+            stack.enter_context(wait_for_lock(locks / f"{home.name}.making", reason))
         yield
 
 

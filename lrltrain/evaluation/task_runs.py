@@ -75,9 +75,8 @@ def task_runs(job: Job, config: EvalConfig, data_checks: dict[str, Any], progres
     remaining = {seed: recipe for seed, recipe in recipes.items() if seed not in runs}
     with exclusive(folder_of(config.out, recipe, job.name) for recipe in remaining.values()):
         runs |= _finished(job, config, remaining, data_checks)
-        runs |= _train_all(
-            job, config, args, {seed: remaining[seed] for seed in remaining.keys() - runs}, data_checks, progress
-        )
+        remaining = {seed: recipe for seed, recipe in remaining.items() if seed not in runs}
+        runs |= _train_all(job, config, args, remaining, data_checks, progress)
     return tuple(run for run in map(runs.get, config.seeds) if run is not None)
 
 

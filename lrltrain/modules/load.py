@@ -30,7 +30,8 @@ from lrltrain.names import HUB_ID
 from lrltrain.session import isolated_session
 from lrltrain.trust import faults
 
-_PARTIAL = ".partial"  # the subfolder in which save_adapter writes
+_PARTIAL = ".lrl-partial"  # the subfolder in which save_adapter writes
+_CHECK_FOLDER = "Check the path, its permissions and the free space."
 _CONFIGS, _WEIGHTS, _PICKLED = ["*.json"], ["*.safetensors"], ["*.bin"]
 
 
@@ -152,6 +153,7 @@ def _write(folder: Path, model: Any, stack: AdapterStack | FusedStack) -> None:
     which may be a mount point.
     """
     partial = folder / _PARTIAL
+    moved: list[Path] = []
     try:
         remove_tree(partial)  # of a process that was killed
         partial.mkdir(parents=True)
@@ -160,11 +162,13 @@ def _write(folder: Path, model: Any, stack: AdapterStack | FusedStack) -> None:
         else:
             write_files(partial, model, stack)
         for path in sorted(partial.iterdir(), key=lambda path: path.name in (CONFIG, FUSION_CONFIG)):
-            path.rename(folder / path.name)
-    except (OSError, RuntimeError) as error:  # torch.save raises the latter
-        raise StorageError(
-            f"{folder}: cannot be written: {one_line(error, 200)}.", "Make room, or give another folder."
-        ) from error
+            moved.append(path.rename(folder / path.name))  # noqa: PERF401 -- an error may come at any of them
+    except BaseException as error:
+        for path in moved:
+            remove_tree(path) if path.is_dir() else path.unlink()
+        if not isinstance(error, OSError) and "inline_container" not in str(error):  # torch.save cannot write
+            raise
+        raise StorageError(f"{folder}: cannot be written: {one_line(error, 200)}.", _CHECK_FOLDER) from error
     finally:
         remove_tree(partial)
 

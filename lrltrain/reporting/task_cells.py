@@ -14,7 +14,7 @@ from lrldata.errors import StorageError
 from lrldata.manifest import damaged, fingerprint
 from lrldata.output import note
 from lrltrain.evaluation import statistics
-from lrltrain.evaluation.record import TASKS, Run
+from lrltrain.evaluation.record import NOT_NEEDED, TASKS, Run
 from lrltrain.evaluation.statistics import Counts, Floats
 from lrltrain.reporting.conditions import ScoreOrigin, conditions_of, names_of_conditions
 from lrltrain.reporting.current import SHOWN, current_runs, made_at, note_contents, note_replaced, note_unusual
@@ -113,7 +113,7 @@ def _groups(runs: Iterable[Run]) -> list[Group]:
 
 
 def _check(run: Run) -> None:
-    for fault in damaged(run.folder, run.manifest):
+    for fault in damaged(run.folder, run.manifest, NOT_NEEDED):
         raise StorageError(f"{run.folder}: {fault}.", _RUN_AGAIN)
     table = run.predictions
     if not {"item", "gold", "predicted"} <= set(table.columns) or table.is_empty() or table["gold"].null_count():

@@ -198,8 +198,26 @@ run(app, "work")
 """
 
 
-def test_an_interruption_that_python_cannot_raise_ends_the_command() -> None:
-    command = [sys.executable, "-c", INTERRUPTED_IN_A_LIBRARY]
+INTERRUPTED_TWICE = """
+import atexit, typer
+from lrldata.cli.run import run
+def interrupt() -> None:
+    raise KeyboardInterrupt
+app = typer.Typer()
+app.command()(interrupt)
+atexit.register(interrupt)
+run(app, "work")
+"""
+
+
+@pytest.mark.parametrize("code", [INTERRUPTED_IN_A_LIBRARY, INTERRUPTED_TWICE])
+def test_an_interruption_that_python_cannot_raise_ends_the_command(code: str) -> None:
+    command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (130, "")
-    assert result.stderr == "error: stopped. Finished work is kept; run the same command again to resume.\n"
+    assert result.stderr.strip() == "error: stopped. Finished work is kept; run the same command again to resume."
+    reading, writing = os.pipe()
+    os.close(reading)  # Ctrl-C also ends the reader in `2>&1 | tee log`
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=writing, text=True, check=False)
+    os.close(writing)
+    assert (result.returncode, result.stdout) == (130, "")

@@ -294,30 +294,40 @@ def test_an_adapter_of_a_deeper_model_is_refused(tmp_path: Path) -> None:
         lrltrain.load_adapter(model_of("bert", num_hidden_layers=1), write_adapter("bert", "seq_bn", tmp_path / "a"))
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("file write failed")])
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ((torch, "save"), OSError(errno.ENOSPC, "No space left on device")),
+        ((torch, "save"), RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")),
+        ((Path, "rename"), OSError(errno.EIO, "Input/output error")),
+    ],
+)
 def test_a_failed_save_leaves_nothing_and_can_be_repeated(
-    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: tuple[Any, str], error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rename = Path.rename
     model = model_of("bert")
     lrltrain.load_adapter(model, write_adapter("bert", "lora", tmp_path / "a"))
 
-    def fail(*_: object) -> None:
+    def fail(path: Any, target: Any) -> Path:
+        if isinstance(path, Path) and path.name != "pytorch_adapter.bin":
+            return rename(path, target)
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", fail)
-        with pytest.raises(StorageError, match=r"b: cannot be written: .*Make room"):
+        patch.setattr(*place, fail)
+        with pytest.raises(StorageError, match=r"b: cannot be written: .*free space"):
             lrltrain.save_adapter(model, tmp_path / "b")
     assert not any((tmp_path / "b").iterdir())
-    (tmp_path / "b" / ".partial").mkdir()  # as a process that is killed leaves it
-    (tmp_path / "b" / ".partial" / "other").touch()
+    (tmp_path / "b" / ".lrl-partial").mkdir()  # as a process that is killed leaves it
+    (tmp_path / "b" / ".lrl-partial" / "other").touch()
     lrltrain.save_adapter(model, tmp_path / "b")
     files = {
         path.relative_to(tmp_path / "b").as_posix(): path for path in (tmp_path / "b").rglob("*") if path.is_file()
     }
     assert {"adapter.safetensors", "peft/adapter_model.safetensors", "pytorch_adapter.bin"} < files.keys()
     assert len({path.stat().st_mode for path in files.values()}) == 1
-    assert not any(".partial" in name for name in files)
+    assert not any(".lrl-partial" in name for name in files)
 
 
 def test_a_folder_without_the_configuration_which_is_written_last_is_not_loaded(

@@ -22,6 +22,7 @@ from transformers import AutoTokenizer
 import hub_cards
 from lrldata.errors import EndpointError, InputError, LrlError, ModelError, StorageError, UsageError
 from lrldata.language import find
+from lrldata.locks import Lock
 from lrldata.progress import Progress
 from lrltrain.config import load_fit_config
 from lrltrain.evaluation.items import LABELS
@@ -36,7 +37,7 @@ from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.cache import Answer, open_answers, read_answers
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.examples import Example, draw, open_test_sets
-from lrltrain.prompting.local import find_local
+from lrltrain.prompting.local import Local, find_local
 from lrltrain.prompting.plan import plan
 from lrltrain.prompting.prompt import prompt
 from lrltrain.prompting.template import Prompts, open_template
@@ -642,6 +643,21 @@ def loaded(tiny: Path) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
 
     return AutoModelForCausalLM.from_pretrained(tiny).eval(), AutoTokenizer.from_pretrained(tiny)
+
+
+def test_a_local_model_is_not_prompted_while_another_process_does_it(
+    tiny: Path, ask: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classify = Local.classify
+
+    def check(*arguments: Any) -> Any:
+        (lock,) = tmp_path.rglob("*.making")
+        with pytest.raises(BlockingIOError):
+            Lock(lock)
+        return classify(*arguments)
+
+    monkeypatch.setattr(Local, "classify", check)
+    assert ask(model=str(tiny)).circumstances["seconds"] > 0
 
 
 @pytest.mark.parametrize("method", ["lora", "seq_bn_inv"])

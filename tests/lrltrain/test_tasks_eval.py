@@ -218,6 +218,31 @@ def test_a_run_that_another_process_has_made_meanwhile_is_not_repeated(
     assert len(task_score.runs) == 2
 
 
+def test_seeds_train_in_the_given_order(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = [100, 13, 42, 1234, 7]  # neither sorted nor in the order of a set
+
+    def stop(_job: Any, _config: Any, _args: Any, recipes: Any, *_: Any) -> None:
+        assert list(recipes) == seeds
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(task_runs, "_groups", lambda seeds: [seeds])
+    monkeypatch.setattr(task_runs, "_train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        score(tmp_path, data, baselines=["none"], seeds=seeds)
+
+
+def test_a_run_is_finished_without_the_file_of_its_circumstances(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"baselines": ["none"], "seeds": [1], "epochs": 1}
+    run = score(tmp_path, data, **options)[0].runs[0]
+    (run.folder / "run.json").unlink()
+    monkeypatch.setattr(task_runs, "_train", None)
+    (again,) = score(tmp_path, data, **options)
+    assert again.runs[0].circumstances == {}
+    assert len(read_tasks(tmp_path, 10, 10)) == 1
+
+
 def test_a_repeated_run_has_the_same_hash(data: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"baselines": ["none"], "seeds": [1], "epochs": 1}
     runs = [score(tmp_path / name, data, **options)[0].runs[0] for name in ("a", "b")]
@@ -298,6 +323,7 @@ def test_finished_runs_are_checked_against_a_corpus_too(
     (after,) = score(tmp_path, data, baselines=["none"], corpus=workspace / "datasets" / "ro" / "conceptnet")
     assert after.as_json()["contamination"]["found"] == 0
     assert after.runs[0].manifest["trained"] == before.runs[0].manifest["trained"]
+    assert after.runs[0].circumstances == before.runs[0].circumstances
     (without,) = score(tmp_path, data, baselines=["none"])
     assert without.as_json()["contamination"]["items"] == 16
 
