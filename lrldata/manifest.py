@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 
 import polars as pl
 from pydantic import ValidationError
-from xxhash import xxh3_128
 
 from lrldata import __version__
 from lrldata.errors import StorageError, one_line
@@ -33,7 +32,6 @@ __all__ = ["ADAPTER", "DATASET", "INDEX", "MANIFEST", "SCORES"]
 
 MANIFEST, SEAL, RUN = "manifest.json", "sha256", "run"
 LARGEST = 64_000_000  # bytes of JSON that are accepted
-BLOCK = 1 << 22  # bytes hashed at a time
 TRIES, PAUSE = 100, 0.02  # attempts to open a folder that is being exchanged, and seconds between them
 Read = TypeVar("Read")
 
@@ -86,10 +84,15 @@ def _version(name: str) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text so that `path` always holds either the old text or the whole new one."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that `path` always holds either the old content or the whole new one."""
     partial = path.with_name(f".{path.name}.{randbits(64)}.partial")  # two threads may write it at once
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with partial.open("wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
@@ -286,25 +289,6 @@ def fault_of(stream: BufferedReader, entry: Mapping[str, Any]) -> str:
     if stream.read(len(_POINTER)) == _POINTER:
         return f"{entry['path']} is a Git LFS pointer instead of the file; fetch it with `git lfs pull`"
     return f"{entry['path']} does not match the manifest"
-
-
-def xxh3_of(path: Path) -> str:
-    """Return the 128-bit XXH3 of a file in hexadecimal: fast, for finding damage in caches."""
-    digest = xxh3_128()
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def is_cached(file: Path, digest: str) -> bool:
-    """Return whether a cached file still has its XXH3. A run reads it once, while its size and time stay the same."""
-    return _xxh3_in_run(*state_of(file)) == digest
-
-
-@cache
-def _xxh3_in_run(file: Path, *_state: object) -> str:
-    return xxh3_of(file)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlencode
 from aiohttp import web
 
 from hub_cards.local_hub.answers import WROTE
+from lrldata.output import note
 
 # The values of other query keys are hidden: they may be a signature, or anything else that a client sends.
 _SHOWN = {"recursive", "expand", "expand[]", "blobs", "cursor", "limit", "owner", "create_pr", "include_prs", "part"}
@@ -29,6 +30,7 @@ class Journal:
         self.path, self._on_entry = path, on_entry
         self._redact = redact
         self._count = max((entry["n"] for entry in entries(path)), default=0)
+        self._is_incomplete = False
 
     def begin(self) -> int:
         """Return the number of a new request."""
@@ -46,8 +48,14 @@ class Journal:
         }
         if fault:
             entry["fault"] = fault
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                # After a failure, the last line may lack its end.
+                stream.write("\n" * self._is_incomplete + json.dumps(entry, ensure_ascii=False) + "\n")
+        except OSError as error:  # the request itself may have succeeded
+            if not self._is_incomplete:
+                note(f"warning: {self.path}: requests are missing from this log: {(error.strerror or '').lower()}.")
+            self._is_incomplete = True
         self._on_entry(entry)
 
 
@@ -58,8 +66,14 @@ def shown(path: str, query: str) -> str:
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
-    """Return the entries of a journal, without a last line that a killed server left unfinished."""
+    """Return the entries of a journal, without lines that a kill or a full disk has cut short."""
     if not path.exists():
         return []
-    lines = path.read_text("utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    return [entry for line in path.read_text("utf-8", "replace").split("\n")[:-1] if (entry := _read(line))]
+
+
+def _read(line: str) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return None

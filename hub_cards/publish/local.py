@@ -15,7 +15,7 @@ from hub_cards.publish.plan import README
 from hub_cards.publish.record import FIRST
 from hub_cards.publish.repository import LocalFile, Repository, adapter_repository, dataset_repository
 from lrldata.errors import InputError, StorageError
-from lrldata.manifest import ADAPTER, DATASET, MANIFEST, kind_of, reporting_invalid_content, write_text
+from lrldata.manifest import ADAPTER, DATASET, MANIFEST, kind_of, reporting_invalid_content, write_bytes, write_text
 from lrldata.paths import inside
 from lrldata.workspace import ADAPTERS, DATASETS, card_path, dataset_path
 
@@ -61,13 +61,13 @@ def render(path: Path, namespace: str, out: Path | None) -> RenderedCard:
     for name, image in pictures.items():
         target = inside(folder, name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(image)
+        write_bytes(target, image)
     for file in repository.files:
         if file.path.endswith(".png") and isinstance(file.content, LocalFile):
             pictures[file.path] = file.content.read()
             target = inside(folder, file.path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(pictures[file.path])
+            write_bytes(target, pictures[file.path])
     sizes = {file.path: file.size for file in repository.files} | {README: len(text.encode())}
     sizes |= {name: len(image) for name, image in pictures.items()}
     page = card_page(text, repository.id, repository.kind, pictures, sizes)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lrldata.errors import LrlError, PublishError, one_line
+from lrldata.errors import LrlError, PublishError, is_full, one_line
 from lrldata.network import TRANSPORT, retry_after
 from lrldata.output import note, redact
 
@@ -66,7 +66,8 @@ class Patience:
 
 def is_of_hub(error: BaseException) -> bool:
     """Return whether an error comes from the Hub or the connection to it, not from this program or machine."""
-    if isinstance(error, OSError) and error.filename:
+    is_from_here = isinstance(error, OSError) and error.filename
+    if is_from_here or (status_of(error) is None and any(map(is_full, _chain(error)))):
         return False
     frames = [frame for cause in _chain(error) for frame, _ in traceback.walk_tb(cause.__traceback__)]
     names = {str(frame.f_globals.get("__name__")) for frame in frames}
@@ -118,14 +119,20 @@ def describe(error: BaseException) -> str:
     if status is not None:
         detail = redact(" ".join(message.split()))
         return f"the Hub answered {status}{f' ({detail})' if detail else ''}."
-    if isinstance(error, ValueError) and type(error).__module__.startswith("huggingface_hub"):
-        return f"{redact(one_line(error))}."
+    if isinstance(error, ValueError) and _raised_by_client(error):
+        return f"{redact(one_line(error, 300))}."
     if name := _permanent_cause(error):
         return f"the Hub cannot be reached ({name})."
     if any(isinstance(cause, socket.gaierror) for cause in _chain(error)):
         return "the Hub's address does not resolve. Check the network connection."
     last = list(_chain(error))[-1]
     return f"the Hub sent no readable response ({type(last).__name__})."
+
+
+def _raised_by_client(error: BaseException) -> bool:
+    """Return whether huggingface_hub itself raised an error, as for a refused upload, and not a library it uses."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and str(frames[-1].f_globals.get("__name__")).startswith("huggingface_hub")
 
 
 def hint(error: BaseException) -> str:

@@ -21,6 +21,7 @@ INTERRUPTED = 130  # the exit code of an interrupted program in a shell
 DEBUG_HELP = "Show the traceback of an error."
 _REFUSED = {errno.EACCES, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 _FORESEEN = (LrlError, OSError, MemoryError)
+_ROOM = "Make room, or use another disk: --out and --cache, if the command has them, HF_HOME and TMPDIR name folders."
 _STOPPED = "stopped. Finished work is kept; run the same command again to resume."
 
 
@@ -138,7 +139,7 @@ def _describe(error: BaseException) -> str:
         )
     if is_full(error) or is_too_large(error):
         problem, hint = (
-            ("no space left on the disk of --out or --cache, or in your quota", "Make room or name another folder.")
+            ("no space left on a disk, or in your quota", _ROOM)
             if is_full(error)
             else ("a file is larger than a limit or the file system allows", "Raise the limit (`ulimit -f`).")
         )

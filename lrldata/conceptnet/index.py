@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from lrldata.cached import is_cached, xxh3_of
 from lrldata.conceptnet.read import (
     count_database,
     is_gzip,
@@ -32,14 +33,12 @@ from lrldata.manifest import (
     INDEX,
     MANIFEST,
     DamagedError,
-    is_cached,
     load_manifest,
     read_beside,
     sealed,
     sha256_of,
     write_json,
     write_manifest,
-    xxh3_of,
 )
 from lrldata.output import note
 from lrldata.paths import find, remove_tree

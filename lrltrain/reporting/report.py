@@ -1,5 +1,6 @@
 """The pipeline of `lrltrain report`: a workspace as tables, plots and a page, reproducible byte for byte. IO."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lrldata.errors import InputError, UsageError
 from lrldata.manifest import reporting_invalid_content, write_text
 from lrldata.output import note
+from lrldata.paths import remove_tree
 from lrldata.workspace import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrltrain.reporting.averages import averages
 from lrltrain.reporting.cells import read_cells
@@ -88,12 +90,24 @@ def report(
         **{f"plots/{plot.name}.svg": plot.alone for plot in pictures},
         PAGE: render(table, averaged, correlations, training_costs, pictures, material, home),
     }
-    for name, text in texts.items():
-        home.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
-        write_text(home / name, text)
+    _write(home, texts)
     verdicts = [cell.verdict for cell in table.cells if cell.against]
     files = tuple(home / name for name in texts)
     return Report(home / PAGE, files, len(table.cells), len(verdicts), verdicts.count("gain"), verdicts.count("loss"))
+
+
+def _write(home: Path, texts: Mapping[str, str]) -> None:
+    """Write all files before the first takes the place of an old one, so that a full disk leaves no mixture."""
+    partial = home / ".lrl-partial"
+    try:
+        for name, text in texts.items():
+            for folder in (partial, home):
+                folder.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+            write_text(partial / name, text)
+        for name in texts:
+            (partial / name).replace(home / name)
+    finally:
+        remove_tree(partial)
 
 
 def _home(workspace: Path, out: Path | None) -> Path:

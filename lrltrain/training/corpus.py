@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrldata.cached import is_cached, xxh3_of
 from lrldata.errors import InputError, StorageError
 from lrldata.folder import lock, replaced
-from lrldata.manifest import DamagedError, fingerprint, is_cached, read_beside, sealed, write_json, xxh3_of
+from lrldata.manifest import DamagedError, fingerprint, read_beside, sealed, write_json
 from lrldata.output import note
 from lrldata.paths import inside, remove_tree, walk
 from lrltrain.config import Batching

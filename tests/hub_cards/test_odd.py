@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from clients import point_at
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants
 from manifests import change, unseal
 from stores import commits, git, store, tags
 from test_plan import repository as some_repository
@@ -27,7 +27,7 @@ from hub_cards.local_hub import Hub
 from hub_cards.publish.hub import Hub as PublishingHub
 from hub_cards.publish.plan import RemoteFile, RemoteRepository, make_plan
 from hub_cards.publish.publish import _converge
-from hub_cards.publish.retry import Patience, describe
+from hub_cards.publish.retry import Patience, describe, is_of_hub
 from lrldata.errors import PublishError, UsageError
 from lrldata.manifest import DATASET, DamagedError, load_manifest
 
@@ -296,3 +296,15 @@ def test_a_version_whose_tag_was_never_set_is_tagged_before_the_next() -> None:
 def test_a_record_contains_only_json_values() -> None:
     plan = make_plan(some_repository(), RemoteRepository())
     assert json.loads(json.dumps(plan.record)) == plan.record
+
+
+def test_a_full_disk_and_refusals_of_the_client_are_not_blamed_on_the_hub() -> None:
+    with pytest.raises(OSError, match="No space") as caught:
+        exec("raise OSError(28, 'No space left on device')", {"__name__": "huggingface_hub.file_download"})  # noqa: S102
+    assert not is_of_hub(caught.value)
+    with pytest.raises(ValueError, match="Invalid repo type") as refused:
+        HfApi("http://127.0.0.1:9", token=False).create_repo("my-org/x", repo_type="wrong")
+    assert "Invalid repo type" in describe(refused.value)
+    with pytest.raises(ValueError) as foreign:  # noqa: PT011 -- of a library
+        json.loads("<html>")
+    assert "no readable response" in describe(foreign.value)

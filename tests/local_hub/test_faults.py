@@ -12,12 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from clients import ACCOUNTS, TOKEN, check_store, environment
 
 from hub_cards.local_hub import Hub, start
 from hub_cards.local_hub.answers import span
 from hub_cards.local_hub.git import is_ref_name
 from hub_cards.local_hub.guard import HEADER
+from hub_cards.local_hub.journal import Journal, entries
 from hub_cards.local_hub.patterns import is_ignored, is_large
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -238,3 +240,18 @@ def test_patterns_ranges_and_names_follow_the_rules_of_git_and_http() -> None:
         ["", "a..b", "a b", "a-^", "a.lock", ".a", "a/", "a//b", "a\\b"],
     )
     assert [is_ref_name(name) for name in good + bad] == [True] * len(good) + [False] * len(bad)
+
+
+def test_a_journal_that_cannot_be_written_stops_no_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, request = tmp_path / "journal.jsonl", make_mocked_request("GET", "/api/models")
+    file.write_text('{"n": 1}\n{"n": 2, "meth')  # cut short
+    journal = Journal(file, str)
+    file.rename(tmp_path / "kept")
+    file.mkdir()
+    for number in (2, 3):
+        journal.end(number, request, 200, None)
+    assert capsys.readouterr().err.count("requests are missing from this log") == 1
+    file.rmdir()
+    (tmp_path / "kept").rename(file)
+    journal.end(4, request, 200, None)
+    assert [entry["n"] for entry in entries(file)] == [1, 4]

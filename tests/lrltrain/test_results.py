@@ -21,6 +21,7 @@ from results import BASE, HOSTILE, fill, predictions, put_adapter, put_run, reci
 
 from lrldata.errors import InputError, StorageError, UsageError
 from lrldata.language import languages
+from lrldata.manifest import write_text
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages, groups
 from lrltrain.reporting.costs import costs
@@ -484,6 +485,26 @@ def test_damaged_runs_are_refused(tmp_path: Path) -> None:
     (folder / "predictions.parquet").write_bytes(b"PAR1")
     with pytest.raises(StorageError, match="does not match the manifest"):
         report(tmp_path)
+
+
+def test_a_report_that_cannot_be_written_leaves_the_earlier_one(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [path for path in report(filled).files if path.suffix != ".html"]
+    for path in files:
+        path.write_text("earlier")
+
+    def fail(path: Path, text: str) -> None:
+        if path.suffix == ".html":
+            raise OSError(28, "No space left on device", str(path))
+        write_text(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lrltrain.reporting.report.write_text", fail)
+        with pytest.raises(OSError, match="No space"):
+            report(filled)
+    assert {path.read_text() for path in files} == {"earlier"}
+    assert not (filled / "report" / ".lrl-partial").exists()
+    report(filled)
+    assert "earlier" not in {path.read_text("utf-8") for path in files}
 
 
 def test_the_command_prints_a_summary(filled: Path, tmp_path: Path, lrltrain: Command) -> None:
