@@ -18,6 +18,7 @@ from lrldata.manifest import (
     damaged,
     entries,
     file_entry,
+    identity,
     load_manifest,
     read_manifest,
     write_json,
@@ -134,3 +135,13 @@ def open_adapter(folder: Path) -> dict[str, Any]:
     for fault in damaged(folder, manifest, NOT_NEEDED):
         raise DamagedError(f"{folder}: {fault}.", f"Copy it again from its original location. {_RETRAIN}")
     return manifest
+
+
+def refuse_replaced(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise StorageError if a folder no longer holds the adapter with this manifest; call it after reading its files.
+
+    Otherwise, what is computed with another adapter would be recorded as this one's.
+    """
+    current = read_manifest(folder, ADAPTER)
+    if current is None or identity(folder, current) != identity(folder, manifest):
+        raise StorageError(f"{folder}: the adapter was replaced meanwhile.", "Run the same command again.")

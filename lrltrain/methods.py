@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lrldata.errors import ModelError, TrainingError
 from lrldata.manifest import made_with
 from lrldata.output import note
-from lrltrain.artifact import open_adapter
+from lrltrain.artifact import open_adapter, refuse_replaced
 from lrltrain.config import FitConfig
 from lrltrain.models import Base, load_model, load_tokenizer
 from lrltrain.modules.files import load_adapter_files, load_fusion
@@ -85,8 +85,9 @@ def _member(model: Any, folder: Path, number: int, config: FitConfig) -> Adapter
     Its name has the language, because one model may hold the adapters of several fusions, and the number, because two
     of them may share a name.
     """
-    name = f"{open_adapter(folder)['name']}_{number}".replace("-", "_")
-    member = load_adapter_files(folder, model, name)
+    manifest = open_adapter(folder)
+    member = load_adapter_files(folder, model, f"{manifest['name']}_{number}".replace("-", "_"))
+    refuse_replaced(folder, manifest)
     if config.fuse_invertible == "none" and isinstance(member.settings, Bottlenecks):
         member.coupling = None
         member.settings = replace(member.settings, invertible=False)  # saved with the adapter
@@ -135,15 +136,26 @@ def load_adapted(folder: Path, manifest: Mapping[str, Any], base: Base, dtype: t
     """Load a base model with the adapter of a folder, active. Raises ModelError if the two do not match."""
     check_base(folder, manifest, base)
     if manifest["method"] == "full":
-        return load_model(replace(base, location=str(folder), revision=None), dtype).eval()
+        return load_full(folder, manifest, base, dtype).eval()
     model = load_model(base, dtype)
-    insert(model, load_stack(folder, manifest["method"], model))
+    insert(model, load_stack(folder, manifest, model))
     return model.eval()
 
 
-def load_stack(folder: Path, method: str, model: Any) -> AdapterStack | FusedStack:
-    """Read the adapter of a folder written by `lrltrain fit`, for a model, and freeze it. Raises ModelError."""
-    stack = load_fusion(folder, model) if method == "fusion" else load_adapter_files(folder, model)
+def load_full(folder: Path, manifest: Mapping[str, Any], base: Base, dtype: torch.dtype = torch.float32) -> Any:
+    """Load the whole model of a folder written by `lrltrain fit --method full`. Raises ModelError, StorageError."""
+    model = load_model(replace(base, location=str(folder), revision=None), dtype)
+    refuse_replaced(folder, manifest)
+    return model
+
+
+def load_stack(folder: Path, manifest: Mapping[str, Any], model: Any) -> AdapterStack | FusedStack:
+    """Read the adapter of a folder written by `lrltrain fit`, for a model, and freeze it.
+
+    Raises ModelError, or StorageError if the folder no longer holds the adapter with this manifest.
+    """
+    stack = load_fusion(folder, model) if manifest["method"] == "fusion" else load_adapter_files(folder, model)
+    refuse_replaced(folder, manifest)
     return stack.requires_grad_(False)
 
 

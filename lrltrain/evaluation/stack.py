@@ -6,7 +6,7 @@ equals that of merging it into the weights.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from lrldata.errors import ModelError
 from lrldata.manifest import identity
 from lrltrain.artifact import open_adapter
-from lrltrain.methods import check_base, load_stack
+from lrltrain.methods import check_base, load_full, load_stack
 from lrltrain.models import Base, load_model
 from lrltrain.modules.families import base_of
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert, take_out
@@ -118,7 +118,7 @@ def stack(
                 "Use seq_bn, seq_bn_inv or lora adapters of both languages for transfer.",
             )
     full = source is not None and source.method == "full"
-    model = load_model(replace(base, location=str(source.folder), revision=None) if source and full else base)
+    model = load_full(source.folder, source.manifest, base) if source and full else load_model(base)
     encoder = base_of(model).requires_grad_(False)
     source_stack = None if full else _load(encoder, source)
     if learn_fusion and isinstance(source_stack, FusedStack):
@@ -135,4 +135,4 @@ def stack(
 
 
 def _load(encoder: Any, adapter: LanguageAdapter | None) -> Below:
-    return None if adapter is None else load_stack(adapter.folder, adapter.method, encoder)
+    return None if adapter is None else load_stack(adapter.folder, adapter.manifest, encoder)

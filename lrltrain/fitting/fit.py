@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers.utils import import_utils
 
-from lrldata.errors import TrainingError, UsageError
+from lrldata.errors import StorageError, TrainingError, UsageError
 from lrldata.folder import lock
 from lrldata.manifest import ADAPTER, read_manifest
 from lrldata.output import note
@@ -19,7 +19,7 @@ from lrldata.progress import Progress
 from lrldata.workspace import tracker_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import Batching, FitConfig
-from lrltrain.fitting.plan import Adapter, Plan, adapter_name, is_made, note_other_versions, prepare
+from lrltrain.fitting.plan import Adapter, Plan, adapter_name, fused_adapters, is_made, note_other_versions, prepare
 from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, translate_errors
 from lrltrain.fitting.writing import Writer
 from lrltrain.methods import AttachedMethod, assert_active, attach
@@ -129,6 +129,8 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
             model = _load(first)
             attention, batching = _pack(first, model)
             attached = attach(model, first.config, names, [plan.config.seed for plan in plans])
+            if fused_adapters(first.config, first.base) != first.recipe["inputs"][1:]:
+                raise StorageError("an adapter to be fused was replaced meanwhile.", "Run the same command again.")
             sample = torch.from_numpy(corpora[0][0].block(0)[0][:SHORT])[None].to(model.device)
             assert_active(model, attached, sample.expand(len(plans), -1))
 

@@ -133,7 +133,7 @@ def prepare(config: FitConfig, shared_with: Plan | None = None) -> Plan:
         "method": config.method,
         "base": base.as_json(),
         "tokenizer": tokenizer_fingerprint(tokenizer),
-        "inputs": [text.provenance, *(_adapter_entry(folder, base) for folder in config.adapters)],
+        "inputs": [text.provenance, *fused_adapters(config, base)],
         "settings": config.shaping() | {"processes": processes()},
         "made_with": made_with("transformers", "tokenizers", "torch"),
     }
@@ -165,6 +165,11 @@ def adapter_name(language: Language, config: FitConfig) -> str:
     """Return the adapter's name inside a model: ug_conceptnet_seq_bn_inv[_VARIANT]."""
     parts = [language.code, config.source_name, config.method, config.variant]
     return re.sub(r"[-.]", "_", "_".join(filter(None, parts)))
+
+
+def fused_adapters(config: FitConfig, base: Base) -> list[dict[str, Any]]:
+    """Describe the adapters that are to be fused, as they are now. Raises ModelError, StorageError."""
+    return [_adapter_entry(folder, base) for folder in config.adapters]
 
 
 def _adapter_entry(folder: Path, base: Base) -> dict[str, Any]:

@@ -16,8 +16,11 @@ from safetensors.torch import load_file, save_file
 
 from lrldata.errors import ModelError, StorageError
 from lrldata.language import find
+from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
+from lrltrain.evaluation.stack import LanguageAdapter, stack
 from lrltrain.fitting.runs import group_of, start_or_resume
+from lrltrain.methods import load_adapted
 from lrltrain.models import find_base, load_model, mini_path
 from lrltrain.tensors import write_tensors
 from lrltrain.text import open_text
@@ -193,3 +196,16 @@ def test_invalid_values_are_refused(lrltrain: Run, arguments: list[str], message
     result = lrltrain("fit", "--lang", "ro", *arguments)
     assert result.returncode == 2
     assert message in result.stderr
+
+
+def test_an_adapter_that_was_replaced_is_not_recorded_as_the_earlier_one(fit: Any) -> None:
+    for method in ("lora", "full"):
+        folder = fit(method=method, steps=2)
+        manifest = open_adapter(folder)
+        base, replaced = find_base("lrl-mini"), manifest | {"sha256": "0" * 64}
+        load_adapted(folder, manifest, base)
+        with pytest.raises(StorageError, match="was replaced meanwhile"):
+            load_adapted(folder, replaced, base)
+        adapter = LanguageAdapter(folder, replaced)
+        with pytest.raises(StorageError, match="was replaced meanwhile"):
+            stack(base, adapter, adapter, 16.0, [1])
