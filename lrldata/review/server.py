@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lrldata.dataset import VERDICTS
 from lrldata.errors import LrlError, UsageError, one_line
+from lrldata.output import note
 from lrldata.review.frame import Frame
 from lrldata.review.page import Words, review_page
 from lrldata.review.sampling import OpenStratum, Queue
@@ -147,6 +148,7 @@ def application(review: Review, words: Words, language: str, key: str) -> web.Ap
         except (ValidationError, JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise web.HTTPBadRequest(text=one_line(error, 200)) from error
         except (LrlError, OSError) as error:
+            note(f"warning: an answer was not saved: {one_line(error)}.")  # the page only asks to look here
             raise web.HTTPInternalServerError(text=str(error)) from error
 
     app = web.Application(middlewares=[check], client_max_size=LARGEST)

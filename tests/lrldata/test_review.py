@@ -205,6 +205,22 @@ def test_a_verdict_is_on_disk_when_the_next_line_is_shown(folder: Path) -> None:
     run(judge, folder)
 
 
+def test_the_terminal_says_why_an_answer_was_not_saved(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def judge(client: aiohttp.ClientSession, address: str) -> int:
+        async with client.post(f"{address}answer", json={"reviewer": "Ana"}, headers=JSON) as answer:
+            return answer.status
+
+    monkeypatch.setattr(Review, "answer", fail)
+    with caplog.at_level("INFO", "lrldata"):
+        assert run(judge, folder) == 500
+    assert "an answer was not saved: [Errno 28] No space left on device." in caplog.text
+
+
 def test_undo_goes_back_through_all_verdicts_even_after_a_restart(folder: Path) -> None:
     async def judge(client: aiohttp.ClientSession, address: str) -> list[str]:
         lines, answer = [], await ask(client, address)
