@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from lrldata.errors import LrlError, StorageError, UsageError
+from lrldata.errors import LrlError, StorageError, UsageError, is_full
 from lrldata.output import WORDED
 from lrldata.progress import Progress
 from lrldata.settings import as_path, unwrap_path
@@ -121,7 +121,8 @@ def naming_arguments(names: Collection[str]) -> Iterator[None]:
         if error.errno is None:  # raised by a library, not by the operating system
             raise
         message = f"{error.filename}: {(error.strerror or str(error)).lower()}" if error.filename else str(error)
-        raise StorageError(f"{message}.", "Check the path and its permissions.") from error
+        hint = "Make room." if is_full(error) else "Check the path and its permissions."
+        raise StorageError(f"{message}.", hint) from error
     finally:
         WORDED.reset(token)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrldata.errors import LrlError, NoDataError, StorageError, UsageError, one_line
+from lrldata.errors import LrlError, NoDataError, StorageError, UsageError, is_full, one_line
 from lrldata.output import guard, redact, say_traceback
 from lrldata.paths import remove
 from lrldata.workspace import anchored
@@ -156,6 +156,8 @@ def _failed(job: Job, error: Exception, seconds: float) -> Record:
 
 
 def _describe(error: BaseException) -> str:
+    if is_full(error) and not isinstance(error, LrlError):
+        return f"no space left on a disk, or in your quota ({one_line(error)}). Make room and run the grid again."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {(error.strerror or str(error)).lower()}."
     if isinstance(error, LrlError):

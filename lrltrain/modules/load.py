@@ -8,7 +8,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from lrldata.arguments import naming_arguments
-from lrldata.errors import ModelError, StorageError, one_line
+from lrldata.errors import ModelError, StorageError, is_full, one_line
 from lrldata.manifest import MANIFEST
 from lrldata.output import note
 from lrldata.paths import remove_tree
@@ -240,6 +240,5 @@ def _download(source: str, revision: str | None, patterns: list[str]) -> Path:
         return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = one_line(error, 200)
-        raise ModelError(
-            f"{source}: cannot be downloaded from the Hub: {reason}.", "Check its id, revision and token."
-        ) from error
+        hint = "Make room, or set HF_HOME." if is_full(error) else "Check its id, revision and token."
+        raise ModelError(f"{source}: cannot be downloaded from the Hub: {reason}.", hint) from error

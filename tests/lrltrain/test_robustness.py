@@ -14,14 +14,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lrldata.arguments import naming_arguments
 from lrldata.errors import ModelError, StorageError
 from lrldata.language import find
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
 from lrltrain.evaluation.stack import LanguageAdapter, stack
 from lrltrain.fitting.runs import group_of, start_or_resume
+from lrltrain.grid.act import run_job
+from lrltrain.grid.job import Job
 from lrltrain.methods import load_adapted
 from lrltrain.models import find_base, load_model, mini_path
+from lrltrain.modules.load import load_adapter
 from lrltrain.tensors import write_tensors
 from lrltrain.text import open_text
 from lrltrain.training.checkpoints import seal_checkpoint, whole_steps
@@ -209,3 +213,19 @@ def test_an_adapter_that_was_replaced_is_not_recorded_as_the_earlier_one(fit: An
         adapter = LanguageAdapter(folder, replaced)
         with pytest.raises(StorageError, match="was replaced meanwhile"):
             stack(base, adapter, adapter, 16.0, [1])
+
+
+def test_a_full_disk_is_called_by_its_name_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def fail(*_: object, **__: object) -> None:
+        raise full
+
+    with pytest.raises(StorageError, match=r"No space left on device\. Make room\.$"), naming_arguments(set()):
+        fail()
+    monkeypatch.setattr("lrltrain.modules.load.snapshot_download", fail)
+    with pytest.raises(ModelError, match=r"No space left on device\. Make room, or set HF_HOME\.$"):
+        load_adapter(load_model(find_base("lrl-mini")), "my-org/adapter")
+    monkeypatch.setattr("lrltrain.grid.act.records_of", fail)
+    record = run_job(Job("report", {}, {}).as_json(), str(tmp_path), str(tmp_path))
+    assert record.error.endswith("Make room and run the grid again.")
