@@ -11,7 +11,7 @@ from lrldata.arguments import naming_arguments
 from lrldata.errors import ModelError, StorageError, is_full, one_line
 from lrldata.manifest import MANIFEST
 from lrldata.output import note
-from lrldata.paths import remove_tree
+from lrldata.paths import remove, remove_tree
 from lrldata.settings import AnyPath, as_path, path_or_id, unwrap_path
 from lrltrain.modules.files import (
     CONFIG,
@@ -165,7 +165,7 @@ def _write(folder: Path, model: Any, stack: AdapterStack | FusedStack) -> None:
             moved.append(path.rename(folder / path.name))  # noqa: PERF401 -- an error may come at any of them
     except BaseException as error:
         for path in moved:
-            remove_tree(path) if path.is_dir() else path.unlink()
+            remove_tree(path) if path.is_dir() else remove(folder, path.name)
         if not isinstance(error, OSError) and "inline_container" not in str(error):  # torch.save cannot write
             raise
         raise StorageError(f"{folder}: cannot be written: {one_line(error, 200)}.", _CHECK_FOLDER) from error
