@@ -20,8 +20,7 @@ from lrldata.manifest import (
     SCORES,
     DamagedError,
     damaged,
-    entries,
-    fault_in,
+    faults_in,
     identity,
     load_manifest,
     manifest_in,
@@ -30,12 +29,13 @@ from lrldata.manifest import (
     read_manifest,
     reporting_invalid_content,
 )
-from lrldata.paths import OpenFolder, find, walk
+from lrldata.paths import OpenFolder, walk
 from lrldata.review.summary import summary_of
 from lrldata.versions import versions_of
 from lrldata.workspace import PATTERNS, requested_codes, source_of_adapter
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods
 
+RUN_FILE = "run.json"  # only time and machine, and may be missing from a copy of an adapter
 SAMPLES = 8
 LONGEST_SAMPLE = 300  # characters
 TOLERANCE = 1e-6  # relative difference between a score and the value computed from its sentences
@@ -270,17 +270,15 @@ def _adapter_in(held: OpenFolder) -> Adapter:
     folder, manifest = held.folder, manifest_in(held, ADAPTER)
     for _ in walk(folder):  # raises an error for links, which are not allowed
         pass
-    for entry in entries(manifest):
-        may_be_missing = entry is manifest.get("run") and find(folder, entry["path"]) is None
-        if not may_be_missing and (fault := fault_in(held, entry)):
-            raise DamagedError(f"{folder}: {fault}.", "Copy it again from the original.")
+    for fault in faults_in(held, manifest, (RUN_FILE,)):
+        raise DamagedError(f"{folder}: {fault}.", "Copy it again from the original.")
     return Adapter(folder, manifest, identity(folder, manifest), held.read(MANIFEST), _run_in(held))
 
 
 def _run_in(held: OpenFolder) -> Mapping[str, Any]:
     """Return the duration and the hardware of the training from run.json; empty if it cannot be read."""
     try:
-        return RunInfo.model_validate_json(held.read("run.json")).model_dump()
+        return RunInfo.model_validate_json(held.read(RUN_FILE)).model_dump()
     except (FileNotFoundError, ValidationError):
         return {}
 

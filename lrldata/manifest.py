@@ -262,12 +262,17 @@ def damaged(folder: Path, manifest: Mapping[str, Any], spared: Collection[str] =
     """
     try:
         with OpenFolder(folder) as held:
-            for entry in entries(manifest):
-                is_absent = entry["path"] in spared and find(folder, entry["path"]) is None
-                if not is_absent and (fault := fault_in(held, entry)):
-                    yield fault
+            yield from faults_in(held, manifest, spared)
     except (FileNotFoundError, NotADirectoryError):
         yield "the folder is missing"
+
+
+def faults_in(held: OpenFolder, manifest: Mapping[str, Any], spared: Collection[str] = ()) -> Iterator[str]:
+    """Yield what is wrong with the files of an open folder; those that are `spared` may be missing."""
+    for entry in entries(manifest):
+        is_absent = entry["path"] in spared and find(held.folder, entry["path"]) is None
+        if not is_absent and (fault := fault_in(held, entry)):
+            yield fault
 
 
 def fault_in(held: OpenFolder, entry: Mapping[str, Any]) -> str:

@@ -85,9 +85,8 @@ def _member(model: Any, folder: Path, number: int, config: FitConfig) -> Adapter
     Its name has the language, because one model may hold the adapters of several fusions, and the number, because two
     of them may share a name.
     """
-    manifest = open_adapter(folder)
-    member = load_adapter_files(folder, model, f"{manifest['name']}_{number}".replace("-", "_"))
-    refuse_replaced(folder, manifest)
+    name = f"{open_adapter(folder)['name']}_{number}".replace("-", "_")
+    member = load_adapter_files(folder, model, name)
     if config.fuse_invertible == "none" and isinstance(member.settings, Bottlenecks):
         member.coupling = None
         member.settings = replace(member.settings, invertible=False)  # saved with the adapter

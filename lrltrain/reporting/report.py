@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lrldata.errors import InputError, UsageError
 from lrldata.manifest import reporting_invalid_content, write_text
 from lrldata.output import note
-from lrldata.paths import remove_tree
 from lrldata.workspace import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrltrain.reporting.averages import averages
 from lrltrain.reporting.cells import read_cells
@@ -98,16 +98,14 @@ def report(
 
 def _write(home: Path, texts: Mapping[str, str]) -> None:
     """Write all files before the first takes the place of an old one, so that a full disk leaves no mixture."""
-    partial = home / ".lrl-partial"
-    try:
+    home.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".lrl-", dir=home) as partial:  # its own for each of several processes
         for name, text in texts.items():
-            for folder in (partial, home):
+            for folder in (Path(partial), home):
                 folder.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
-            write_text(partial / name, text)
+            write_text(Path(partial, name), text)
         for name in texts:
-            (partial / name).replace(home / name)
-    finally:
-        remove_tree(partial)
+            Path(partial, name).replace(home / name)
 
 
 def _home(workspace: Path, out: Path | None) -> Path:
