@@ -29,7 +29,7 @@ from hub_cards.cards.lint import lint
 from hub_cards.cards.source import source_of
 from hub_cards.local_hub import Hub, start
 from hub_cards.publish.local import repository_of
-from lrldata.manifest import sealed, sha256_of, write_json
+from lrldata.manifest import DamagedError, sealed, sha256_of, write_json
 
 FAST = "--base lrl-mini --steps 4 --batch-size 4 --max-length 64 --learning-rate 5e-3 --reduction-factor 4".split()
 pytestmark = pytest.mark.xdist_group("adapters")  # so that their shared adapters are trained once
@@ -419,3 +419,15 @@ def test_a_fusion_of_adapters_with_the_same_name_has_a_card(
     card = Path(result.stdout.split()[0]).read_text("utf-8")
     (names,) = re.findall(r"--adapters (\S+)", card)
     assert names == "ro_conceptnet_seq_bn_inv_0,ro_conceptnet_seq_bn_1"
+
+
+def test_an_adapter_may_lack_the_record_of_time_and_machine(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "ws"
+    shutil.copytree(trained, copy)
+    folder = next(copy.glob("adapters/ro/*/conceptnet-seq_bn_inv"))
+    (folder / "run.json").unlink()
+    repository, _ = repository_of(folder, "my-org")
+    assert repository.id.startswith("my-org/")
+    (folder / "adapter.safetensors").unlink()
+    with pytest.raises(DamagedError, match=r"adapter\.safetensors is missing"):
+        repository_of(folder, "my-org")
