@@ -54,6 +54,16 @@ def note_if_slow(requested: str) -> None:
         )
 
 
+@cache
+def note_if_no_bf16(requested: str) -> None:
+    """Print a note, once per process, if a GPU trains in fp32 only because it does not support bf16."""
+    if requested == "auto" and torch.cuda.is_available() and precision_of(requested) == "fp32":
+        note(
+            "note: this GPU does not support bf16, so training runs in fp32. --precision fp16 is usually faster and "
+            "takes less memory."
+        )
+
+
 def half_precision_slowdown(half: torch.dtype) -> float:
     """Return how many times longer this processor takes for a product in half precision than in single precision."""
     return _seconds(half) / _seconds(torch.float32)

@@ -25,7 +25,7 @@ from lrltrain.fitting.writing import Writer
 from lrltrain.methods import AttachedMethod, assert_active, attach
 from lrltrain.models import check_length, load_model, word_starts
 from lrltrain.modules.families import base_of, family_of, layers_of
-from lrltrain.precision import HALF, note_if_slow, precision_of, tf32
+from lrltrain.precision import HALF, note_if_no_bf16, note_if_slow, precision_of, tf32
 from lrltrain.tokens import UNKNOWN
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
 from lrltrain.training.checkpoints import whole_steps
@@ -119,6 +119,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
     with joined(first.config.tracker, trackers) as process_group:
         if first_process():
             note_if_slow(first.config.precision)
+            note_if_no_bf16(first.config.precision)
             plans = [_begin(plan, names) for plan in plans]
         process_group.wait()
         corpora = [tuple(_tokenize(plan, split, progress) for split in ("train", "validation")) for plan in plans]

@@ -12,7 +12,7 @@ from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.stack import stack
 from lrltrain.evaluation.training import TaskTrainingArgs, hold_in_precision, precision
 from lrltrain.models import find_base
-from lrltrain.precision import half_precision_slowdown, note_if_slow, tf32
+from lrltrain.precision import half_precision_slowdown, note_if_no_bf16, note_if_slow, tf32
 from lrltrain.training.attention import quick_attention
 
 CPU = torch.device("cpu")
@@ -102,6 +102,34 @@ def test_slow_half_precision_is_reported_once(
     assert len(caplog.records) == len(messages)
     assert all(message in caplog.text for message in messages)
     note_if_slow.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("gpu", "supports_bf16", "requested", "expected"),
+    [
+        (True, False, "auto", "--precision fp16"),  # e.g. a T4
+        (True, False, "fp32", ""),
+        (True, True, "auto", ""),
+        (False, False, "auto", ""),
+    ],
+)
+def test_a_gpu_without_bf16_is_reported(
+    gpu: bool,
+    supports_bf16: bool,
+    requested: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: supports_bf16)
+    note_if_no_bf16.cache_clear()
+    with caplog.at_level(logging.INFO, "lrldata"):
+        note_if_no_bf16(requested)
+        note_if_no_bf16(requested)
+    assert len(caplog.records) == bool(expected)
+    assert expected in caplog.text
+    note_if_no_bf16.cache_clear()
 
 
 def test_the_slowdown_in_half_precision_is_measured() -> None:

@@ -24,6 +24,19 @@ NVIDIA = """#!/bin/sh
 echo "0, GPU-aa, 81559"
 echo "1, GPU-bb, 24564"
 """
+# One GPU is divided into slices (MIG), and another has no memory of its own. `--list-gpus` prints the slices.
+DIVIDED = """#!/bin/sh
+case "$1" in
+--list-gpus)
+  echo "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-5c89852c-d268)"
+  echo "  MIG 3g.40gb     Device  0: (UUID: MIG-57de94a5-be15)"
+  echo "  MIG 1g.10gb+me  Device  1: (UUID: MIG-9d4e0b32-11aa)"
+  echo "GPU 1: NVIDIA GB10 (UUID: GPU-77aa52c1-0f3e)" ;;
+*)
+  echo "0, GPU-5c89852c-d268, 81559"
+  echo "1, GPU-77aa52c1-0f3e, [N/A]" ;;
+esac
+"""
 
 
 @pytest.fixture(scope="module")
@@ -150,14 +163,39 @@ def test_no_job_is_overtaken_by_another_of_the_same_kind(paper: list[Job], tmp_p
     assert engine.order == [job.name for job in jobs]
 
 
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, [("MIG-57de94a5-be15", 40), ("MIG-9d4e0b32-11aa", 10), ("GPU-77aa52c1-0f3e", 4)]),
+        ("MIG-9d4e0b32-11aa", [("MIG-9d4e0b32-11aa", 10)]),
+        ("MIG-9d", [("MIG-9d4e0b32-11aa", 10)]),
+        ("GPU-77,MIG-57", [("GPU-77aa52c1-0f3e", 4), ("MIG-57de94a5-be15", 40)]),
+        ("0", [("0", 40)]),  # CUDA uses the first slice
+        ("MIG-,GPU-none", []),
+    ],
+)
+def test_slices_and_gpus_without_own_memory_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: list[tuple[str, int]]
+) -> None:
+    monkeypatch.setattr("os.sysconf", {"SC_PHYS_PAGES": 1 << 20, "SC_PAGE_SIZE": 4_096}.get)
+    _use_nvidia_smi(tmp_path, DIVIDED, visible, monkeypatch)
+    assert [(gpu.name, gpu.memory >> 30) for gpu in gpus()] == expected
+
+
 def test_only_visible_gpus_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text(NVIDIA)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    _use_nvidia_smi(tmp_path, NVIDIA, None, monkeypatch)
     assert [(gpu.name, gpu.memory >> 30) for gpu in gpus()] == [("GPU-aa", 79), ("GPU-bb", 23)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bb")
     assert [gpu.name for gpu in gpus()] == ["GPU-bb"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpus() == ()
+
+
+def _use_nvidia_smi(folder: Path, text: str, visible: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / "nvidia-smi"
+    program.write_text(text)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
