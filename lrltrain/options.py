@@ -116,7 +116,7 @@ class PromptOptions(TypedDict, total=False):
     normalise: Literal["sum", "mean"] | None
     batch_tokens: int | None
     max_length: int | None
-    precision: Precision | None
+    precision: Precision | Literal["fp16"] | None
     concurrency: int | None
     timeout: float | None
     patience: float | None

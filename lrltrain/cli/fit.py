@@ -129,7 +129,7 @@ def fit_command(
         int | None, typer.Option(help="Blocks per validation batch.", show_default="batch size")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="auto | fp32 | bf16 | fp16", show_default="auto: bf16 on a GPU")
+        str | None, typer.Option(help="auto | fp32 | bf16 | fp16", show_default="auto: bf16 on a GPU that supports it")
     ] = None,
     torch_compile: Annotated[bool | None, typer.Option("--torch-compile", help="Compile the model.")] = None,
     group: Annotated[

@@ -86,7 +86,8 @@ def prompt_command(
         typer.Option(help="Local: maximum tokens per prompt; longer texts are truncated.", show_default="the model's"),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Local: auto | fp32 | bf16", show_default="auto: bf16 on a GPU")
+        str | None,
+        typer.Option(help="Local: auto | fp32 | bf16 | fp16", show_default="auto: bf16 on a GPU that supports it"),
     ] = None,
     concurrency: Annotated[int | None, typer.Option(help="Number of concurrent calls.", show_default="8")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds to wait for an answer.", show_default="60")] = None,

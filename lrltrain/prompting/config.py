@@ -46,7 +46,7 @@ class PromptConfig(BaseModel):
     normalise: Normalise = "sum"
     batch_tokens: int | None = Field(default=None, ge=1)
     max_length: int | None = Field(default=None, ge=32)
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     concurrency: int = Field(default=8, ge=1, le=1_000)
     timeout: Seconds = 60.0
     patience: float = Field(default=300.0, ge=0.0, allow_inf_nan=False)

@@ -1,6 +1,7 @@
 """Prompting: the prompts, reading labels from answers, faults of endpoints, and likelihoods under a local model."""
 
 import asyncio
+import copy
 import json
 import signal
 import subprocess
@@ -732,6 +733,26 @@ def test_likelihoods_equal_those_of_single_calls(loaded: tuple[Any, Any], form: 
     assert scores.tokens.max() > scores.tokens.min(), "labels differ in length"
     assert (scores.best("sum") == scores.log_likelihood.argmax(1)).all()
     assert (scores.best("mean") == (scores.log_likelihood / scores.tokens).argmax(1)).all()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_model_is_prompted_in_half_precision(tiny: Path, ask: Callable[..., Run], precision: str) -> None:
+    single, half = (ask(model=str(tiny), precision=name) for name in ("fp32", precision))
+    assert half.manifest["settings"]["precision"] == precision
+    assert half.folder != single.folder
+    agreement = (half.predictions["predicted"] == single.predictions["predicted"]).mean()
+    assert agreement > 0.8  # type: ignore[operator]
+
+
+def test_an_overflow_in_fp16_is_an_error(loaded: tuple[Any, Any]) -> None:
+    model, tokenizer = copy.deepcopy(loaded[0]).half(), loaded[1]
+    question, _ = likelihood.ask(
+        Prompts(open_template(None, "sentiment"), "Yoruba"), "Ó dára", tokenizer, "completion", 256
+    )
+    likelihood.score(model, [question])
+    model.model.layers[0].mlp.down_proj.weight.data.fill_(6e4)  # the largest number in fp16 is 65,504
+    with pytest.raises(ModelError, match="not finite"):
+        likelihood.score(model, [question])
 
 
 def test_prompt_and_label_tokens_are_those_of_the_whole_text(loaded: tuple[Any, Any]) -> None:
