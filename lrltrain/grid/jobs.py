@@ -1,6 +1,6 @@
 """The jobs of a recipe. A job is identified by a hash of its settings, its inputs and the jobs it needs."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -19,13 +19,12 @@ from lrltrain.costs import shape_of
 from lrltrain.evaluation.tasks import folders_of
 from lrltrain.grid import places
 from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
+from lrltrain.grid.inputs import has_data, has_text
 from lrltrain.grid.job import Job
 from lrltrain.grid.models import Model, models_of
-from lrltrain.names import HUB_ID
 
 NONE = "none"
 SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: one job per file, before the job that builds the dataset
-_TEST_SETS = {"topic": "sib200", "sentiment": "sentiment", "ner": "wikiann", "pppl": "flores"}  # in languages.toml
 _PATHS = {"dump", "conceptnet_db", "index", "input", "protect", "templates", "text", "dataset", "data", "base"}
 TRAIN_SEED = "train_seed"  # the label of adapters that are trained with several seeds
 _NOT_IN_IDENTITY = {
@@ -117,19 +116,21 @@ def _builds(config: GridConfig, languages: list[Language]) -> Iterator[tuple[tup
         for language in languages:
             if source == "web" or source in language.sources:
                 build = _build(config, language, source, options)
-                yield (language.code, source), _shards(config, build) if options.get(SHARD_JOBS) else [], build
+                if build is not None:
+                    yield (language.code, source), _shards(config, build) if options.get(SHARD_JOBS) else [], build
 
 
-def _build(config: GridConfig, language: Language, source: str, options: Mapping[str, Any]) -> Job:
+def _build(config: GridConfig, language: Language, source: str, options: Mapping[str, Any]) -> Job | None:
+    """Return the build of a dataset; None if the study has no text in the language."""
     labels = {"lang": language.code, "source": source}
     build_options = {key: value for key, value in options.items() if key != SHARD_JOBS}
     settings = _filled({"source": source, **build_options, "lang": language.code}, config, language, source)
     load = load_config if source == "conceptnet" else load_web_config
     try:
         load(None, settings | {"out": _out(config), "cache": config.cache})
+        return Job("build", labels, settings) if has_text(settings) else None
     except UsageError as error:
         raise UsageError(f"[build.{source}]: {error.message}", error.hint) from error
-    return Job("build", labels, settings)
 
 
 def _shards(config: GridConfig, build: Job) -> list[Job]:
@@ -165,8 +166,11 @@ def _fits(
             settings = _filled(fits.options, config, language, source) | seed_options
             settings |= {"lang": language.code, "source": source, "base": base.model, "method": method}
             settings |= base.of_fit
-            has_text = "text" in settings or "dataset" in settings
-            needs = [] if has_text or (language.code, source) not in builds else [builds[language.code, source]]
+            build, has_own = builds.get((language.code, source)), "text" in settings or "dataset" in settings
+            lacks_text = build is None and source in config.build and language in languages
+            if (lacks_text and not has_own) or not has_text(settings):
+                continue
+            needs = [build] if build and not has_own else []
             if method == "fusion":
                 fused = _fused(adapters, language.code, base.model, fits.fuse, variant)
                 needs += [adapters[part].job for part in fused]
@@ -218,7 +222,7 @@ def _evals(
             labels |= {TRAIN_SEED: variant.removeprefix("seed-")} if variant else {}
             needs: tuple[str, ...] = (adapters[key].job,) if key in adapters else ()
             settings = _filled(evals.options(task), config, language, source)
-            if not _has_data(task, settings, language, built, config.out):
+            if not has_data(task, settings, language, built, config.out):
                 continue
             if key in adapters:
                 settings["adapter"] = [places.adapter(code, base.folder, source, method, variant)]
@@ -250,32 +254,6 @@ def _check_eval(task: str, settings: dict[str, Any]) -> None:
     if task != "pppl" and shape_of(settings["base"]).decoder:
         message = f"[eval] {task}: {settings['base']} is a decoder, and tasks cannot be trained on decoders."
         raise UsageError(message, 'Put tasks = ["pppl"] into its [[fit]] table; use `lrltrain prompt` for decoders.')
-
-
-def _has_data(task: str, settings: Mapping[str, Any], language: Language, built: Collection[str], out: str) -> bool:
-    """Return whether a language has data for a task. It has none if the study builds the source for others only.
-
-    Raises UsageError if the data is neither a local path, nor built by the study, nor an id on the Hub.
-    """
-    data: Any = settings.get("data")
-    if data is None:
-        return getattr(language, _TEST_SETS[task]) is not None
-    if places.is_made(data):
-        if data in built or is_remote(out) or (as_folder(out) / data).exists():
-            return True
-        if Path(data).name in {Path(dataset).name for dataset in built}:
-            return False
-        raise UsageError(
-            f"[eval] {task}: data: {data}: the study builds no such dataset, and {out} has none.",
-            f"Paths that begin with datasets/ are in the workspace; for a folder of your own, write ./{data}.",
-        )
-    if not isinstance(data, str) or data == "flores" or Path(data).expanduser().exists():
-        return True
-    if not HUB_ID.fullmatch(data) or "/" not in data or places.is_by_language(Path(data).parent):
-        raise UsageError(
-            f"[eval] {task}: data: {data}: no such file or folder.", "Paths are relative to the current folder."
-        )
-    return True
 
 
 def _languages_of(adapters: Mapping[Key, Adapter]) -> list[Language]:

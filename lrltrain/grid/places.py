@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lrldata.language import languages
 from lrldata.workspace import ADAPTERS, DATASETS, SCORES_FOLDER, adapter_path, dataset_path, score_path
 from lrltrain.grid.job import Job, base_folder
 from lrltrain.names import base_name, public_id
@@ -99,11 +98,3 @@ def folders_of(files: Iterable[str]) -> list[str]:
         for parent in parents
         if not any(parent != other and parent.is_relative_to(other) for other in parents)
     ]
-
-
-def is_by_language(folder: Path) -> bool:
-    """Return whether a folder has one folder per language, so that a missing one means that a language has no data."""
-    if not folder.is_dir():
-        return False
-    codes = {code for language in languages() for code in (language.code, language.flores, language.sib200)}
-    return not codes.isdisjoint(entry.name for entry in folder.iterdir())

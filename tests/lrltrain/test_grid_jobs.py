@@ -221,6 +221,38 @@ def test_a_language_without_evaluation_data_is_left_out(tmp_path: Path) -> None:
     assert {job.labels["lang"] for job in all_jobs if job.kind == "fit"} == {"ro", "tl"}
 
 
+@pytest.mark.parametrize(
+    ("table", "fits"),
+    [
+        ('[build.web]\ninput = "own/{lang}"\n', ""),
+        ('[build.glotcc]\ninput = "own/{lang}"\n', ""),
+        ("", 'text = ["own/{lang}"]\n'),
+    ],
+)
+def test_a_language_without_text_is_left_out(
+    table: str, fits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = "glotcc" if "glotcc" in table else "web"
+    recipe = f'languages = "ro,mt"\n{table}[[fit]]\nsources = ["{source}"]\nmodels = ["lrl-mini"]\nmethods = ["lora"]\n'
+    (tmp_path / "study.toml").write_text(recipe + fits)
+    with pytest.raises(UsageError, match=r"^\[.*: own/ro: no such file or folder"):
+        jobs(tmp_path / "study.toml")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "mt").write_text("text\n")
+    assert {job.labels["lang"] for job in jobs(tmp_path / "study.toml") if job.kind in ("build", "fit")} == {"mt"}
+    (tmp_path / "own" / "ro").write_text("text\n")
+    assert {job.labels["lang"] for job in jobs(tmp_path / "study.toml") if job.kind == "fit"} == {"ro", "mt"}
+
+
+def test_a_fit_in_a_language_that_the_study_does_not_build_uses_the_workspace(tmp_path: Path) -> None:
+    fits = '[[fit]]\nlanguages = "tr"\nsources = ["glotcc"]\nmodels = ["lrl-mini"]\nmethods = ["lora"]\n'
+    (tmp_path / "study.toml").write_text(f'languages = "mt"\n[build.glotcc]\n{fits}')
+    (fit,) = [job for job in jobs(tmp_path / "study.toml") if job.kind == "fit"]
+    assert fit.labels["lang"] == "tr"
+    assert not fit.needs
+
+
 def test_a_fusion_uses_the_adapters_with_its_seed(tmp_path: Path) -> None:
     table = (
         '[[fit]]\nsources = ["glotcc", "conceptnet"]\nmodels = ["lrl-mini"]\nmethods = ["seq_bn_inv"]\nseeds = [1, 2]\n'
