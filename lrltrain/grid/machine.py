@@ -14,6 +14,7 @@ from lrltrain.grid.job import Job
 
 ON_A_GPU = ("fit", "eval")  # kinds of jobs that compute on a GPU
 MAX_JOBS_PER_GPU = 4  # the default limit of jobs that share a GPU
+_UUID = ("GPU-", "MIG-")
 # Lines of `nvidia-smi --list-gpus`: a GPU with its UUID, and a slice with its gigabytes and UUID.
 _GPU = re.compile(r"GPU \d+: .*\(UUID: (\S+)\)")
 _SLICE = re.compile(r"\s+MIG \S*?(\d+)gb\S*\s+Device\s+\d+:\s+\(UUID: (\S+)\)")
@@ -66,7 +67,8 @@ def gpus() -> tuple[Gpu, ...]:
     if visible is None:  # UUIDs, because torch numbers GPUs by speed, and nvidia-smi by slot
         return tuple(devices)
     names = [_full_name(name.strip(), memory) for name in visible.split(",")]
-    return tuple(Gpu(name, memory[name]) for name in names if name in memory)
+    # A name that nvidia-smi does not list may still be a GPU, of unknown memory: one job at a time runs on it.
+    return tuple(Gpu(name, memory.get(name, 0)) for name in names if name in memory or name.startswith(_UUID))
 
 
 def _nvidia_smi(*options: str) -> str:
@@ -88,7 +90,7 @@ def _slices(listing: str) -> dict[str, list[Gpu]]:
 
 def _full_name(name: str, known: Iterable[str]) -> str:
     """Return the name that a UUID in CUDA_VISIBLE_DEVICES abbreviates, if there is exactly one."""
-    full = [other for other in known if name.startswith(("GPU-", "MIG-")) and other.startswith(name)]
+    full = [other for other in known if name.startswith(_UUID) and other.startswith(name)]
     return full[0] if len(full) == 1 else name
 
 

@@ -171,7 +171,7 @@ def test_no_job_is_overtaken_by_another_of_the_same_kind(paper: list[Job], tmp_p
         ("MIG-9d", [("MIG-9d4e0b32-11aa", 10)]),
         ("GPU-77,MIG-57", [("GPU-77aa52c1-0f3e", 4), ("MIG-57de94a5-be15", 40)]),
         ("0", [("0", 40)]),  # CUDA uses the first slice
-        ("MIG-,GPU-none", []),
+        ("MIG-GPU-5c89852c-d268/1/0,-1", [("MIG-GPU-5c89852c-d268/1/0", 0)]),  # as older drivers name a slice
     ],
 )
 def test_slices_and_gpus_without_own_memory_are_used(
