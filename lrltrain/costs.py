@@ -155,17 +155,18 @@ def fit_seconds(
     return (config.steps + evaluation_steps) * max(products / speed, a_layer * shape.layers * config.accumulate)
 
 
-def step_memory(config: FitConfig, shape: Shape, tokens: float) -> float:
+def step_memory(config: FitConfig, shape: Shape, tokens: float, bytes_per_value: int = 2) -> float:
     """Return the bytes that a step of `tokens` keeps in memory, without the weights.
 
-    In bf16 a layer keeps about 34 bytes per token and dimension for the backward pass (Korthikanti et al. 2022, arXiv
-    2205.05198, equation 1, without attention scores, which are not kept); 16 of them belong to a feed-forward block of
-    the usual width. The loss keeps the logits of some positions.
+    With two bytes per value (bf16, fp16), a layer keeps about 34 bytes per token and dimension for the backward pass
+    (Korthikanti et al. 2022, arXiv 2205.05198, equation 1, without attention scores, which are not kept); 16 of them
+    belong to a feed-forward block of the usual width. The loss keeps the logits of some positions.
     """
     labels, capped = _labelled(config, shape, tokens), bool(shape.capped_heads)
     logits = (2 * labels if capped else min(labels, LOGITS)) * 8 * shape.words
     a_token = HIDDEN * shape.hidden + (GATED if shape.gated else INNER) * (shape.feed or 4 * shape.hidden)
-    return (a_token + SCORE * shape.capped_heads * config.max_length) * tokens * shape.layers + logits
+    a_token += SCORE * shape.capped_heads * config.max_length
+    return bytes_per_value / 2 * a_token * tokens * shape.layers + logits
 
 
 def _labelled(config: FitConfig, shape: Shape, tokens: float) -> float:

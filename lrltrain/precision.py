@@ -23,6 +23,11 @@ def precision_of(requested: str) -> str:
     return "bf16" if supports_bf16 else "fp32"
 
 
+def bytes_per_value(requested: str) -> int:
+    """Return the size of a number in the precision to compute in, in bytes."""
+    return HALF.get(precision_of(requested), torch.float32).itemsize
+
+
 def dtype_for(objective: Objective, precision: str) -> torch.dtype:
     """Return the type of weights for evaluation: half precision only for a decoder, which is large, if requested."""
     return HALF.get(precision, torch.float32) if objective == "clm" else torch.float32

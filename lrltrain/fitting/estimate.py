@@ -18,7 +18,7 @@ from lrltrain.fitting.plan import adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_in_use, refuse_other_base
 from lrltrain.methods import attach
 from lrltrain.models import check_length, load_model
-from lrltrain.precision import HALF, precision_of
+from lrltrain.precision import bytes_per_value
 from lrltrain.text import HELD_OUT
 from lrltrain.tokens import encode
 from lrltrain.training.corpus import pack
@@ -68,9 +68,9 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     speed = EFFICIENCY["cuda" if on_gpu else "cpu"] * _flops()
     a_layer = ALONE if on_gpu else 0.0
     seconds = fit_seconds(config, shape, tokens_per_step, speed=speed, a_layer=a_layer, eval_blocks=validated)
-    half = on_gpu and config.method != "full" and precision_of(config.precision) in HALF
-    memory = (2 if half else 4) * parameters + BYTES_PER_TRAINED * trained
-    memory += round(step_memory(config, shape, config.batch_size * config.max_length))
+    size = bytes_per_value(config.precision)
+    memory = (4 if config.method == "full" else size) * parameters + BYTES_PER_TRAINED * trained
+    memory += round(step_memory(config, shape, config.batch_size * config.max_length, size))
     return {
         "text": plan.text.name,
         "lines": rows,

@@ -31,7 +31,7 @@ from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, 
 from lrltrain.training.checkpoints import whole_steps
 from lrltrain.training.corpus import Corpus, tokenize
 from lrltrain.training.loop import Loop, Member, ProgressCallbacks, Schedule
-from lrltrain.training.packing import PackedAttention, probe_packing
+from lrltrain.training.packing import PackedAttention, probe_packing, waits_for_gpu
 from lrltrain.training.processes import Processes, first_process, joined, processes
 from lrltrain.training.step import Step
 from lrltrain.training.weights import Rates, Weights
@@ -216,9 +216,10 @@ def _is_static(config: FitConfig) -> bool:
     return torch.cuda.is_available() or config.torch_compile
 
 
-def _can_be_captured(attention: PackedAttention) -> bool:
-    """Return whether a forward pass never waits for the GPU: transformers 4 inspects a two-dimensional mask."""
-    return attention.separates_segments or hasattr(import_utils, "is_cuda_stream_capturing")
+def _can_be_captured(model: Any, attention: PackedAttention) -> bool:
+    """Return whether a forward pass never waits for the GPU, which a graph cannot do."""
+    inspects_mask = not attention.separates_segments and not hasattr(import_utils, "is_cuda_stream_capturing")
+    return not inspects_mask and not waits_for_gpu(model.config)  # transformers 4 inspects a two-dimensional mask
 
 
 def _step(
@@ -233,7 +234,7 @@ def _step(
         attention,
         autocast=half if config.method == "full" else None,
         penalty=None if penalty is None else lambda: penalty() * share,
-        graphs=torch.cuda.is_available() and _can_be_captured(attention),
+        graphs=torch.cuda.is_available() and _can_be_captured(model, attention),
         compiled=config.torch_compile,
     )
     if config.torch_compile:

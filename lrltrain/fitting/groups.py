@@ -14,6 +14,7 @@ from lrltrain.fitting.fit import fit_group
 from lrltrain.fitting.plan import Adapter
 from lrltrain.memory import release_gpu_memory
 from lrltrain.names import BUILT_IN
+from lrltrain.precision import bytes_per_value
 from lrltrain.training.processes import processes
 
 ROOM = 0.9  # of a GPU's free memory that a group may fill, by the formula
@@ -80,7 +81,8 @@ def _size(config: FitConfig) -> int:
     if isinstance(config.group, int):
         return config.group
     if torch.cuda.is_available():
-        shape = shape_of(config.base)
-        free = ROOM * _memory() - 2 * shape.weights
-        return max(1, min(MOST["cuda"], int(free / step_memory(config, shape, config.batch_size * config.max_length))))
+        shape, size = shape_of(config.base), bytes_per_value(config.precision)
+        free = ROOM * _memory() - size * shape.weights
+        of_one = step_memory(config, shape, config.batch_size * config.max_length, size)
+        return max(1, min(MOST["cuda"], int(free / of_one)))
     return MOST["cpu"] if config.base == BUILT_IN else 1

@@ -82,7 +82,8 @@ def gpu_memory_of(job: Job) -> int:
     shape = shape_of(job.labels["model"])
     if job.kind == "fit":
         config = load_fit_config(None, dict(job.settings))
-        return int(memory_of(job) + step_memory(config, shape, config.batch_size * config.max_length))
+        bytes_per_value = 4 if config.precision == "fp32" else 2
+        return int(memory_of(job) + step_memory(config, shape, config.batch_size * config.max_length, bytes_per_value))
     if job.kind == "eval":
         task = job.labels["task"]
         if task == "pppl":

@@ -1,17 +1,22 @@
 """Functions of tensors as CUDA graphs, captured once per shape and then replayed without waiting for the host."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from lrldata.output import note
+
 WARM = 3  # runs before a capture, in which kernels are selected and memory is allocated
 ROOM = 0.25  # share of the free memory that copies of the state may take during a capture
 MOST_GRAPHS = 64  # per function; further shapes run without a graph
+MOST_CLEARED = 5  # times that graphs were freed to make room for another; after that, everything runs without graphs
 Function = Callable[[dict[str, Tensor]], tuple[Tensor, ...]]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -28,20 +33,22 @@ class Graphs:
 
     `state` returns the tensors that the functions change in place. A capture runs a function several times, and then
     restores these tensors and the state of the random number generator. If memory runs out during a capture, all other
-    graphs are freed and the capture is tried once more.
+    graphs are freed and the capture is tried once more. A capture needs the memory of a whole run beside that of the
+    other graphs. If that is too much again and again, graphs cost more time than they save and are turned off.
     """
 
     def __init__(self, device: torch.device, state: Callable[[], Iterable[Tensor]], *, on: bool) -> None:
         self.device, self.on = device, on
         self._state = state
         self._captured: dict[Hashable, dict[Hashable, CapturedGraph]] = {}
+        self._cleared = 0
         self._pool = torch.cuda.graph_pool_handle() if on else None
         self._side = torch.cuda.Stream(device) if on else None  # only one: each stream keeps a workspace for matmuls
 
     def run(self, key: Hashable, function: Function, tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the results of `function` for tensors on any device. `key` identifies the function.
 
-        The results of a graph are valid until the next run of the function.
+        The results of a graph are valid until the next run of any function.
         """
         shapes = tuple(value.shape for value in tensors.values())
         graphs = self._captured.setdefault(key, {})
@@ -52,6 +59,13 @@ class Graphs:
             captured = self._try_capture(function, inputs)
             if captured is None:  # the failed attempt's memory has been released by now
                 self.clear()
+                self._cleared += 1
+                if self._cleared > MOST_CLEARED:
+                    self.on = False
+                    note(
+                        "note: the GPU has no room for several CUDA graphs, so steps run without them, which is slower."
+                    )
+                    return function(inputs)
                 captured = CapturedGraph(*self._capture(function, inputs))
             self._captured.setdefault(key, {})[shapes] = captured
         captured = self._captured[key][shapes]
@@ -59,6 +73,13 @@ class Graphs:
             captured.inputs[name].copy_(_pinned(value, self.device), non_blocking=True)
         captured.graph.replay()
         return captured.outputs
+
+    def with_room(self, function: Callable[[], Result]) -> Result:
+        """Call a function that changes nothing. If memory runs out, free all graphs and call it again."""
+        with suppress(torch.OutOfMemoryError):
+            return function()
+        self.clear()
+        return function()
 
     def clear(self) -> None:
         """Discard all graphs and free their memory."""
@@ -83,11 +104,13 @@ class Graphs:
         current, graph = torch.cuda.current_stream(self.device), torch.cuda.CUDAGraph()
         try:
             self._side.wait_stream(current)
-            with torch.cuda.stream(self._side):
-                for _ in range(WARM):
-                    function(inputs)
+            try:
+                with torch.cuda.stream(self._side):
+                    for _ in range(WARM):
+                        function(inputs)
+            finally:
+                torch.cuda.set_rng_state(rng_state, self.device)
             current.wait_stream(self._side)
-            torch.cuda.set_rng_state(rng_state, self.device)
             with torch.cuda.graph(graph, pool=self._pool, stream=self._side):
                 outputs = function(inputs)
         finally:

@@ -19,6 +19,8 @@ Form = Literal["added", "ones"]
 SAME = 1e-3  # relative difference of logits in fp32; attention kernels sum in different orders
 NOISE = 1e-6  # relative difference in fp32 from summing the same numbers in another order
 SHARE = 0.5  # share of the difference that appears when the segments do attend to each other
+# Model types whose forward pass reads a value from the GPU, and kinds of rotary embeddings that do.
+_READING_MODELS, _READING_ROPE = {"deberta-v2", "falcon", "xlm", "xmod"}, {"dynamic", "longrope"}
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,15 @@ def _difference(model: Any, attention: PackedAttention, batch: dict[str, Tensor]
         return inf
     difference = ((logits - expected.float()).square().mean() / expected.float().square().mean()).sqrt().item()
     return difference if isfinite(difference) else inf
+
+
+def waits_for_gpu(config: Any) -> bool:
+    """Return whether a forward pass waits for the GPU to read a value, so that it cannot be captured as a graph."""
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    tables = [rope, *(value for value in rope.values() if isinstance(value, dict))]  # one per kind of layer
+    kinds = {table.get("rope_type", table.get("type")) for table in tables}
+    return text.model_type in _READING_MODELS or not kinds.isdisjoint(_READING_ROPE)
 
 
 def window_of(config: Any) -> float:

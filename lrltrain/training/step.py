@@ -60,6 +60,9 @@ class Step:
     @torch.no_grad()
     def sums(self, batch: Batch) -> Tensor:
         """Return the sum of the losses of a batch for each adapter, (K,), without training."""
+        return self._graphs.with_room(lambda: self._sums(batch))
+
+    def _sums(self, batch: Batch) -> Tensor:
         tensors = on_device(batch.tensors, self.weights.device)
         with self.head.at(tensors["label_indices"]):
             with self._precision(), self.eager():

@@ -418,6 +418,7 @@ def test_the_memory_of_a_step_of_llama_and_of_a_model_that_caps_its_scores() -> 
     memory = step_memory(config, replace(llama, words=0), 4_096)
     assert memory / (4_096 * llama.layers * llama.hidden) == pytest.approx(39.5, rel=0.02), "measured"
     assert step_memory(config, replace(KNOWN[USUAL], words=0), 1) == 34 * 768 * 12
+    assert step_memory(config, replace(KNOWN[USUAL], words=0), 1, bytes_per_value=4) == 68 * 768 * 12
     capped = replace(llama, words=0, capped_heads=16)
     assert step_memory(config, capped, 4_096) > memory
 

@@ -38,7 +38,7 @@ from lrltrain.models import check_length, find_base, load_model, load_tokenizer,
 from lrltrain.modules.insert import AdapterStack, insert
 from lrltrain.modules.settings import Bottlenecks
 from lrltrain.prompting.likelihood import Question, score
-from lrltrain.training.packing import probe_packing, window_of
+from lrltrain.training.packing import probe_packing, waits_for_gpu, window_of
 
 UNKNOWN = "<unk>"
 SMALL: dict[str, Any] = {
@@ -56,6 +56,20 @@ def test_segments_longer_than_the_attention_window_of_some_layers_are_not_packed
     assert probe_packing(model, "clm", 200, longest=13).first_position is None
     assert window_of(ModernBertConfig(**SMALL, local_attention=16)) == 8, "in each direction"
     assert window_of(LlamaConfig(**SMALL)) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [
+        ("llama", {}, False),
+        ("llama", {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, False),
+        ("llama", {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, True),
+        ("xlm-roberta", {}, False),
+        ("deberta-v2", {}, True),
+    ],
+)
+def test_a_model_that_waits_for_the_gpu_is_not_captured(kind: str, options: dict[str, Any], expected: bool) -> None:
+    assert waits_for_gpu(AutoConfig.for_model(kind, **SMALL, **options)) == expected
 
 
 @pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 takes one mask for all layers")

@@ -1,5 +1,6 @@
 """Task adapters train the same with and without a cache, with seeds together or alone, and with and without graphs."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from itertools import count, islice
@@ -21,7 +22,7 @@ from lrltrain.models import find_base, load_tokenizer
 from lrltrain.modules.insert import MODULE_NAME, AdapterStack, FusedStack, insert, take_out
 from lrltrain.modules.settings import Bottlenecks
 from lrltrain.modules.stacks import PENALTY
-from lrltrain.training.graphs import Graphs
+from lrltrain.training.graphs import MOST_CLEARED, Graphs
 from lrltrain.training.loss import IGNORED
 from lrltrain.training.prefetch import prefetched
 
@@ -272,6 +273,46 @@ def test_if_memory_runs_out_other_graphs_are_dropped_before_a_capture(
     monkeypatch.setattr(graphs, "clear", lambda: too_long.append(4))
     with pytest.raises(torch.OutOfMemoryError):
         graphs.run("double", lambda tensors: (tensors["x"] * 2,), {"x": torch.ones(4)})
+
+
+def test_if_graphs_never_fit_together_steps_run_without_them(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    total = torch.zeros(())
+    graphs = ReplayedGraphs(CPU, lambda: [total])
+    capture = graphs._capture  # noqa: SLF001
+
+    def capture_if_alone(function: Any, inputs: dict[str, Tensor]) -> Any:
+        if any(graphs._captured.values()):  # noqa: SLF001
+            raise torch.OutOfMemoryError
+        return capture(function, inputs)
+
+    def add(tensors: Mapping[str, Tensor]) -> tuple[Tensor]:
+        total.add_(tensors["x"].sum())
+        return (tensors["x"] * 2,)
+
+    monkeypatch.setattr(graphs, "_capture", capture_if_alone)
+    with caplog.at_level(logging.INFO, "lrldata"):
+        for length in [1, 2] * 20:
+            (result,) = graphs.run("add", add, {"x": torch.ones(length)})
+            assert result.tolist() == [2.0] * length
+    assert graphs.captures == 1 + MOST_CLEARED
+    assert total == 20 * (1 + 2)
+    assert caplog.text.count("no room for several CUDA graphs") == 1
+
+
+def test_what_runs_without_a_graph_gets_their_memory() -> None:
+    graphs, attempts = ReplayedGraphs(CPU, list), list[int]()
+
+    def measure() -> str:
+        attempts.append(len(graphs._captured))  # noqa: SLF001
+        if graphs._captured:  # noqa: SLF001
+            raise torch.OutOfMemoryError
+        return "measured"
+
+    graphs.run("double", lambda tensors: (tensors["x"] * 2,), {"x": torch.ones(1)})
+    assert graphs.with_room(measure) == "measured"
+    assert attempts == [1, 0]
 
 
 def test_prefetched_items_keep_their_order_and_errors_reach_the_consumer() -> None:
